@@ -1,0 +1,22 @@
+/* The suites, one jest project each: `npm test` runs all, `npx jest --selectProjects unit` one. */
+const project = (name, testMatch) => ({
+  displayName: name,
+  testMatch: testMatch.map((glob) => `<rootDir>/test/${glob}`),
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  transform: { '^.+\\.ts$': '@swc/jest' },
+  setupFiles: ['reflect-metadata'],
+  testEnvironment: 'node',
+});
+
+export default {
+  projects: [
+    project('unit', ['unit/**/*.spec.ts']),
+    project('contract', ['contract/**/*.spec.ts']),
+    project('conformance', ['conformance/**/*.spec.ts']),
+    project('official', ['official/**/*.spec.ts']),
+    project('browser', ['browser/**/*.spec.ts']),
+    project('system', ['system/**/*.spec.ts']),
+  ],
+  testTimeout: 20_000,
+};

@@ -1,0 +1,61 @@
+/*
+ * Events: the immutable facts of a response's log, in the wire's own shape, serialized exactly once.
+ * One log event is one wire event; a viewer is sent these characters.
+ */
+
+import { type ContentPart, type OutputItem } from './item.js';
+import { type ResponseObject } from './response.js';
+
+interface InPart {
+  readonly item_id: string;
+  readonly output_index: number;
+  readonly content_index: number;
+}
+interface InItem {
+  readonly item_id: string;
+  readonly output_index: number;
+}
+
+/** An event before it has its number. The order of a response's events is told in PROTOCOL.md §4. */
+export type ResponseEvent =
+  | { readonly type: 'response.created'; readonly response: ResponseObject }
+  | { readonly type: 'response.queued'; readonly response: ResponseObject }
+  | { readonly type: 'response.in_progress'; readonly response: ResponseObject }
+  | { readonly type: 'response.output_item.added'; readonly output_index: number; readonly item: OutputItem }
+  | ({ readonly type: 'response.content_part.added'; readonly part: ContentPart } & InPart)
+  | ({ readonly type: 'response.output_text.delta'; readonly delta: string; readonly logprobs: readonly never[] } & InPart)
+  | ({ readonly type: 'response.output_text.done'; readonly text: string; readonly logprobs: readonly never[] } & InPart)
+  | ({ readonly type: 'response.refusal.delta'; readonly delta: string } & InPart)
+  | ({ readonly type: 'response.refusal.done'; readonly refusal: string } & InPart)
+  | ({ readonly type: 'response.content_part.done'; readonly part: ContentPart } & InPart)
+  | ({ readonly type: 'response.function_call_arguments.delta'; readonly delta: string } & InItem)
+  | ({ readonly type: 'response.function_call_arguments.done'; readonly name: string; readonly arguments: string } & InItem)
+  | { readonly type: 'response.output_item.done'; readonly output_index: number; readonly item: OutputItem }
+  | { readonly type: 'response.completed'; readonly response: ResponseObject }
+  | { readonly type: 'response.incomplete'; readonly response: ResponseObject }
+  | { readonly type: 'response.failed'; readonly response: ResponseObject };
+
+export type ResponseEventType = ResponseEvent['type'];
+export type TerminalEventType = 'response.completed' | 'response.incomplete' | 'response.failed';
+
+/** An event as the log holds it: its number and its bytes (JSON text, `sequence_number` inside). */
+export interface LoggedEvent {
+  readonly sequence: number;
+  readonly type: ResponseEventType;
+  readonly json: string;
+}
+
+export function isTerminal(type: ResponseEventType): type is TerminalEventType {
+  return type === 'response.completed' || type === 'response.incomplete' || type === 'response.failed';
+}
+
+/** Gives an event its number and its bytes. `sequence` counts from 0 without a hole. */
+export function serialize(event: ResponseEvent, sequence: number): LoggedEvent {
+  const { type, ...fields } = event;
+  return { sequence, type, json: JSON.stringify({ type, sequence_number: sequence, ...fields }) };
+}
+
+/** The event's bytes with a lane's `stream_id` in it, without parsing them again. */
+export function withStreamId(json: string, streamId: string): string {
+  return `${json.slice(0, -1)},"stream_id":${JSON.stringify(streamId)}}`;
+}

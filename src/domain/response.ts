@@ -1,0 +1,129 @@
+/* The response object, in OpenAI's wire shape, with Sluice's own facts under `sluice`. */
+
+import { type OutputItem, type StoredItem } from './item.js';
+
+export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
+
+export type IncompleteReason = 'max_output_tokens' | 'content_filter' | 'cancelled';
+
+export interface Usage {
+  readonly input_tokens: number;
+  readonly input_tokens_details: { readonly cached_tokens: number; readonly cache_write_tokens: number };
+  readonly output_tokens: number;
+  readonly output_tokens_details: { readonly reasoning_tokens: number };
+  readonly total_tokens: number;
+}
+
+export interface FunctionTool {
+  readonly type: 'function';
+  readonly name: string;
+  readonly description?: string | null;
+  readonly parameters: Readonly<Record<string, unknown>> | null;
+  readonly strict: boolean | null;
+}
+export type ToolChoice = 'none' | 'auto' | 'required' | { readonly type: 'function'; readonly name: string };
+export type TextFormat =
+  | { readonly type: 'text' }
+  | { readonly type: 'json_object' }
+  | {
+      readonly type: 'json_schema';
+      readonly name: string;
+      readonly schema: Readonly<Record<string, unknown>>;
+      readonly description?: string;
+      readonly strict?: boolean | null;
+    };
+export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max';
+
+/** What one guardrail said of one text. Names the rule, never the text. */
+export interface Finding {
+  readonly guardrail: string;
+  readonly stage: 'input' | 'output';
+  readonly decision: 'deny' | 'note';
+  /** Short machine-readable reason, e.g. `banned_word`, `too_long`. */
+  readonly reason: string;
+}
+
+/** What went into the conversation (or the response's chain) of a turn. */
+export type Kept = 'all' | 'partial' | 'input' | 'display_only' | 'nothing';
+
+export interface SluiceFacts {
+  readonly prompt: { readonly pack: string; readonly name: string; readonly version: string } | null;
+  readonly provider: string | null;
+  readonly findings: readonly Finding[];
+  /** US dollars; null where the model has no known price or nothing was counted. */
+  readonly cost_usd: number | null;
+  readonly usage_estimated: boolean;
+  readonly kept: Kept | null;
+}
+
+export interface ResponseObject {
+  readonly id: string;
+  readonly object: 'response';
+  /** Unix seconds. */
+  readonly created_at: number;
+  readonly completed_at: number | null;
+  readonly status: ResponseStatus;
+  readonly background: boolean;
+  readonly error: { readonly code: string; readonly message: string } | null;
+  readonly incomplete_details: { readonly reason: IncompleteReason } | null;
+  readonly instructions: string | null;
+  readonly max_output_tokens: number | null;
+  readonly model: string;
+  readonly output: readonly OutputItem[];
+  /** Always present here: the SDK adds its own, raw clients need it too. */
+  readonly output_text: string;
+  readonly parallel_tool_calls: boolean;
+  readonly previous_response_id: string | null;
+  readonly conversation: { readonly id: string } | null;
+  readonly prompt: { readonly id: string; readonly version: string | null; readonly variables: Readonly<Record<string, unknown>> | null } | null;
+  readonly reasoning: { readonly effort: ReasoningEffort | null; readonly summary: null };
+  readonly service_tier: string;
+  readonly store: boolean;
+  readonly temperature: number | null;
+  readonly text: { readonly format: TextFormat };
+  readonly tool_choice: ToolChoice;
+  readonly tools: readonly FunctionTool[];
+  readonly top_p: number | null;
+  readonly truncation: 'disabled';
+  readonly usage: Usage | null;
+  readonly user: string | null;
+  readonly safety_identifier: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly sluice: SluiceFacts;
+}
+
+/** A response as the store keeps it: the object, what it was asked, and the context a next turn would continue from. */
+export interface StoredResponse {
+  readonly owner: string;
+  readonly response: ResponseObject;
+  readonly input: readonly StoredItem[];
+  /**
+   * All a turn that names this response as `previous_response_id` starts from: earlier context, this input, this output,
+   * bounded by `state.max_messages`. A snapshot, so that forks share nothing and an earlier response may expire alone.
+   */
+  readonly context: readonly StoredItem[];
+  /** Sequence number of its terminal event. */
+  readonly terminalSequence: number;
+}
+
+export const ZERO_USAGE: Usage = {
+  input_tokens: 0,
+  input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+  output_tokens: 0,
+  output_tokens_details: { reasoning_tokens: 0 },
+  total_tokens: 0,
+};
+
+export function isEnded(status: ResponseStatus): boolean {
+  return status !== 'queued' && status !== 'in_progress';
+}
+
+/** The text a person sees: all output_text parts, joined. Equals the deltas, joined. */
+export function outputTextOf(output: readonly OutputItem[]): string {
+  let text = '';
+  for (const item of output) {
+    if (item.type !== 'message') continue;
+    for (const part of item.content) if (part.type === 'output_text') text += part.text;
+  }
+  return text;
+}

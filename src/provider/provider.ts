@@ -1,0 +1,43 @@
+/* The provider contract: what a turn may ask of whoever serves the model. Knows no wire format and no SDK. */
+
+import { type Item } from '../domain/item.js';
+import { type FunctionTool, type ReasoningEffort, type TextFormat, type ToolChoice, type Usage } from '../domain/response.js';
+
+export interface ProviderRequest {
+  readonly model: string;
+  /** System prompt, already rendered; empty: none is sent. */
+  readonly system: string;
+  /** Conversation window and new input, oldest first, as the provider shall see them. */
+  readonly items: readonly Item[];
+  readonly temperature: number | null;
+  readonly topP: number | null;
+  readonly maxOutputTokens: number | null;
+  readonly tools: readonly FunctionTool[];
+  readonly toolChoice: ToolChoice;
+  readonly parallelToolCalls: boolean;
+  readonly textFormat: TextFormat;
+  readonly reasoningEffort: ReasoningEffort | null;
+  /** A stable, opaque name of the end user for the provider's abuse checks (never an e-mail address); null: none. */
+  readonly safetyIdentifier: string | null;
+}
+
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
+
+/** What a provider yields, before any guardrail saw it. `index` counts function calls of one response from 0. */
+export type ProviderPart =
+  | { readonly type: 'start'; readonly provider: string; readonly model: string }
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'refusal'; readonly text: string }
+  | { readonly type: 'function_call'; readonly index: number; readonly callId: string; readonly name: string }
+  | { readonly type: 'function_arguments'; readonly index: number; readonly delta: string }
+  | { readonly type: 'usage'; readonly usage: Usage; readonly estimated: boolean }
+  | { readonly type: 'finish'; readonly reason: FinishReason };
+
+/**
+ * Streams one answer. The stream yields `start` once somebody answers, ends right after its one `finish`, or throws: a SluiceError with a
+ * `provider_*`, `rate_limit_exceeded` or `server_error` code. When `signal` aborts it throws the signal's reason and has
+ * closed its socket. `usage` comes at most once, before or after other parts, and before `finish`.
+ */
+export abstract class Provider {
+  abstract stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart>;
+}

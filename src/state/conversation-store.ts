@@ -1,0 +1,46 @@
+/* Where conversations, their items and ended responses are kept. Says nothing of who may see them: callers compare owners. */
+
+import { type Conversation } from '../domain/conversation.js';
+import { type StoredItem } from '../domain/item.js';
+import { type StoredResponse } from '../domain/response.js';
+
+export interface ItemQuery {
+  readonly limit: number;
+  readonly order: 'asc' | 'desc';
+  /** Id of the item to start after; unknown ids start at the beginning. */
+  readonly after?: string;
+}
+
+export interface Page<T> {
+  readonly data: readonly T[];
+  readonly hasMore: boolean;
+}
+
+/** Conversations and items. Every read and write of a conversation slides its time to live (`state.ttl`). */
+export abstract class ConversationStore {
+  abstract create(conversation: Conversation, items: readonly StoredItem[]): Promise<void>;
+  abstract get(id: string): Promise<Conversation | undefined>;
+  /** Replaces the metadata. Undefined: no such conversation. */
+  abstract updateMetadata(id: string, metadata: Readonly<Record<string, string>>): Promise<Conversation | undefined>;
+  abstract delete(id: string): Promise<boolean>;
+  /** The owner's conversations, newest change first. */
+  abstract listByOwner(owner: string, query: { readonly limit: number; readonly after?: string }): Promise<Page<Conversation>>;
+
+  /**
+   * Appends items; idempotent by `commitId` (the response's id), so that a retried or adopted commit adds nothing twice.
+   * Keeps the newest `state.max_messages` items. False: the conversation is gone.
+   */
+  abstract appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean>;
+  /** The newest `limit` items, oldest first. */
+  abstract recentItems(id: string, limit: number): Promise<readonly StoredItem[]>;
+  abstract listItems(id: string, query: ItemQuery): Promise<Page<StoredItem>>;
+  abstract getItem(id: string, itemId: string): Promise<StoredItem | undefined>;
+  abstract deleteItem(id: string, itemId: string): Promise<boolean>;
+}
+
+/** Responses that have ended (and were to be stored), with the context a next one continues from. Time to live: `state.ttl`, sliding. */
+export abstract class ResponseStore {
+  abstract put(stored: StoredResponse): Promise<void>;
+  abstract get(id: string): Promise<StoredResponse | undefined>;
+  abstract delete(id: string): Promise<boolean>;
+}

@@ -1,0 +1,93 @@
+/*
+ * The event log: the one contract at which the two halves of a turn meet. A turn appends, viewers read and follow.
+ * Memory and Redis implement it; test/contract/event-log runs the same suite over both.
+ */
+
+import { type LoggedEvent } from '../domain/event.js';
+
+/** What is known of a response beside its events, written when the log is created. */
+export interface LogHead {
+  readonly responseId: string;
+  readonly owner: string;
+  readonly conversationId: string | null;
+  /** False: the log is gone 60 s after its end. */
+  readonly store: boolean;
+}
+
+/** The right to write: the number that shuts out a former owner. Grows by one with each new owner of a response. */
+export type Fence = number;
+
+export type AppendResult =
+  /** The log holds the events. `cancelRequested`: somebody asked, durably, that the turn be cancelled. */
+  | { readonly outcome: 'appended'; readonly cancelRequested: boolean }
+  /** Another owner has taken over, or the lease ended: write nothing more and stop. */
+  | { readonly outcome: 'fenced' };
+
+export interface LogPage {
+  readonly head: LogHead;
+  /** Events after the cursor, contiguous, oldest first; at most the limit asked for. */
+  readonly events: readonly LoggedEvent[];
+  /** Sequence number of the newest event of the log; −1 while it is empty. */
+  readonly last: number;
+  readonly ended: boolean;
+}
+
+export abstract class EventLog {
+  /** Creates an empty log and takes its first lease (fence 1) in the same step. Creating one twice is a bug and throws. */
+  abstract create(head: LogHead): Promise<Fence>;
+
+  /**
+   * Appends `events` (contiguous numbers, starting where the log ends), renews the lease, tells the followers, and says
+   * whether a cancel was asked: one atomic step. Idempotent by sequence number: events that the log already holds from the
+   * same fence are passed over, so a retry after a lost reply is safe. A terminal event ends the log and its lease, and
+   * starts its retention (10 min; `store: false`: 60 s). @throws SluiceError `state_unavailable`
+   */
+  abstract append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult>;
+
+  /** Events after number `after` (−1: from the start). Undefined: no such log, or no longer. @throws `state_unavailable` */
+  abstract read(responseId: string, after: number, limit: number): Promise<LogPage | undefined>;
+
+  /**
+   * Live events from now on, in order, possibly with gaps or repeats (Redis pub/sub loses and reconnects): the follower heals them
+   * by number. `onEvents` is called with each append's events; `onGap` when some may have been lost. Resolves when the
+   * subscription stands, to the function that ends it.
+   */
+  abstract subscribe(responseId: string, onEvents: (events: readonly LoggedEvent[]) => void, onGap: () => void): Promise<() => void>;
+
+  /**
+   * Asks that the turn be cancelled: durable before it is signalled, idempotent. The owner learns of it by its next append or
+   * renewal, or at once by `onCancel`. False: the log is unknown or has ended.
+   */
+  abstract requestCancel(responseId: string): Promise<boolean>;
+
+  /** Removes a log (DELETE of a response, retention by `store: false`). */
+  abstract delete(responseId: string): Promise<void>;
+}
+
+/** Who may write to a log, and until when. A lease lasts 8 s and is renewed by every append, or every 2 s without one. */
+export abstract class TurnLease {
+  /** Renews without appending, for turns that wait. `held: false`: another owner took over, or it ended. */
+  abstract renew(responseId: string, fence: Fence): Promise<{ readonly held: boolean; readonly cancelRequested: boolean }>;
+
+  /** Calls `onCancel` at once when a cancel of a response that this replica runs is asked anywhere. Resolves to the end of it. */
+  abstract watchCancel(responseId: string, onCancel: () => void): Promise<() => void>;
+
+  /**
+   * Takes over up to `limit` responses whose lease has run out without a terminal event: each is given to one caller only, with a new fence and a new lease.
+   */
+  abstract adoptExpired(limit: number): Promise<readonly { readonly responseId: string; readonly fence: Fence }[]>;
+
+  /** Ends a lease early so that others need not wait for it to run out (a drain that gives up). */
+  abstract release(responseId: string, fence: Fence): Promise<void>;
+}
+
+/** Retention and lease times, in milliseconds. One table, so that both stores and the documentation agree. */
+export const LOG_TIMES = {
+  leaseMs: 8_000,
+  renewEveryMs: 2_000,
+  /** A running log lives this long after its last append. */
+  runningMs: 15 * 60_000,
+  endedMs: 10 * 60_000,
+  endedUnstoredMs: 60_000,
+} as const;
+

@@ -1,7 +1,13 @@
 /* The provider contract: what a turn may ask of whoever serves the model. Knows no wire format and no SDK. */
 
 import { type Item } from '../domain/item.js';
-import { type FunctionTool, type ReasoningEffort, type TextFormat, type ToolChoice, type Usage } from '../domain/response.js';
+import {
+  type FunctionTool,
+  type ReasoningEffort,
+  type TextFormat,
+  type ToolChoice,
+  type Usage,
+} from '../domain/response.js';
 
 export interface ProviderRequest {
   readonly model: string;

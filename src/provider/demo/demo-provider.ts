@@ -1,0 +1,121 @@
+/*
+ * The built-in provider: answers without a model, the same way every time, at human pace. What it says is decided in
+ * demo-replies.ts and demo-script.ts; here it is only played.
+ */
+
+import { SluiceError } from '../../domain/errors.js';
+import { type Item, messageText } from '../../domain/item.js';
+import { type Usage } from '../../domain/response.js';
+import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
+import { replyTo } from './demo-replies.js';
+import { type DemoScript, words } from './demo-script.js';
+import { Pace } from './pace.js';
+
+export interface DemoProviderOptions {
+  /** As `start` parts and `response.sluice.provider` tell it. */
+  readonly name?: string;
+  /** Between two deltas, in milliseconds; 0: as fast as they are read. */
+  readonly deltaIntervalMs?: number;
+  /** What to answer; absent: replies by words and `demo:` lines in the last user message. */
+  readonly script?: (request: ProviderRequest) => DemoScript;
+}
+
+export class DemoProvider extends Provider {
+  readonly #name: string;
+  readonly #deltaIntervalMs: number;
+  readonly #script: (request: ProviderRequest) => DemoScript;
+
+  constructor(options: DemoProviderOptions = {}) {
+    super();
+    this.#name = options.name ?? 'demo';
+    this.#deltaIntervalMs = options.deltaIntervalMs ?? 25;
+    this.#script = options.script ?? replyTo;
+  }
+
+  /** Counts every delta as one output token, and the words of everything it was sent as input. */
+  override async *stream(request: ProviderRequest, signal: AbortSignal): AsyncGenerator<ProviderPart> {
+    signal.throwIfAborted();
+    const script = this.#script(request);
+    const pace = new Pace(script.deltaIntervalMs ?? this.#deltaIntervalMs, signal);
+    const limit = request.maxOutputTokens ?? Infinity;
+    let deltas = 0;
+    let calls = 0;
+    let cut = false;
+    try {
+      yield { type: 'start', provider: this.#name, model: request.model };
+      for (const part of partsOf(script, request)) {
+        if (part.type === 'wait') {
+          await pace.wait(part.ms);
+          continue;
+        }
+        if (part.type === 'hang') await pace.wait(Infinity);
+        else if (part.type === 'error') throw scriptedError(part.code, part.retryAfterMs);
+        else if (part.type === 'function_call') {
+          yield { ...part, index: calls++ };
+        } else if (deltas >= limit) {
+          cut = true;
+          break;
+        } else {
+          await pace.delta();
+          deltas++;
+          yield part.type === 'function_arguments' ? { ...part, index: calls - 1 } : part;
+        }
+      }
+      yield { type: 'usage', usage: countUsage(request, deltas), estimated: false };
+      yield { type: 'finish', reason: cut ? 'length' : (script.finish ?? (calls > 0 ? 'tool_calls' : 'stop')) };
+    } finally {
+      pace.end();
+    }
+  }
+}
+
+type Played =
+  | Exclude<ProviderPart, { type: 'start' | 'usage' | 'finish' }>
+  | { readonly type: 'wait'; readonly ms: number }
+  | { readonly type: 'hang' }
+  | { readonly type: 'error'; readonly code: SluiceError['code']; readonly retryAfterMs?: number };
+
+/** The script's steps as parts; calls become one `function_call` and their arguments in pieces. The player sets indexes. */
+function* partsOf(script: DemoScript, request: ProviderRequest): Generator<Played> {
+  // From an item's id: the same for the same request, yet never twice in one conversation.
+  const turn = request.items.at(-1)?.id.split('_').at(-1) ?? 'first';
+  let calls = 0;
+  for (const step of script.steps) {
+    if (step.type !== 'call') {
+      yield step;
+      continue;
+    }
+    calls++;
+    yield { type: 'function_call', index: 0, callId: `call_${turn}_${calls}`, name: step.name };
+    for (const delta of step.arguments.match(/[^]{1,8}/gu) ?? []) yield { type: 'function_arguments', index: 0, delta };
+  }
+}
+
+function scriptedError(code: SluiceError['code'], retryAfterMs: number | undefined): SluiceError {
+  return new SluiceError(
+    code,
+    'unable to finish the answer; the demo provider was asked to fail here; change the demo: line',
+    {
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    },
+  );
+}
+
+function countUsage(request: ProviderRequest, outputTokens: number): Usage {
+  const inputTokens = request.items.reduce(
+    (sum, item) => sum + words(textOf(item)).length,
+    words(request.system).length,
+  );
+  return {
+    input_tokens: inputTokens,
+    input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+    output_tokens: outputTokens,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: inputTokens + outputTokens,
+  };
+}
+
+function textOf(item: Item): string {
+  if (item.type === 'message') return messageText(item, true);
+  return item.type === 'function_call' ? item.arguments : item.output;
+}

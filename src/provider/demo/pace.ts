@@ -1,0 +1,56 @@
+/* Waiting at a steady pace, ended at once by a signal. One abort listener a stream, not one a delta. */
+
+export class Pace {
+  #due: number;
+  #sinceBreath = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #wake: (() => void) | undefined;
+  readonly #onAbort = (): void => this.#wake?.();
+
+  constructor(
+    readonly intervalMs: number,
+    readonly signal: AbortSignal,
+  ) {
+    this.#due = performance.now();
+    signal.addEventListener('abort', this.#onAbort);
+  }
+
+  /**
+   * Until the next delta is due. Counted from the last due time, so that a busy event loop delays deltas and does not thin them
+   * out. @throws the signal's reason
+   */
+  async delta(): Promise<void> {
+    this.#due = Math.max(this.#due + this.intervalMs, performance.now() - 1000);
+    const waitMs = this.#due - performance.now();
+    // Timers count whole milliseconds; what is due within half of one is due now.
+    if (waitMs > 0.5) await this.#sleep(waitMs);
+    // Without a pause, others must still get their turn of the event loop.
+    else if (++this.#sinceBreath % 64 === 0) await this.#sleep(0);
+    this.signal.throwIfAborted();
+  }
+
+  /** For `ms`; Infinity: until the signal aborts. @throws the signal's reason */
+  async wait(ms: number): Promise<void> {
+    this.signal.throwIfAborted();
+    await this.#sleep(ms);
+    this.signal.throwIfAborted();
+    this.#due = performance.now();
+  }
+
+  /** Lets go of the signal and the timer. */
+  end(): void {
+    this.signal.removeEventListener('abort', this.#onAbort);
+    clearTimeout(this.#timer);
+  }
+
+  #sleep(ms: number): Promise<void> {
+    if (this.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        clearTimeout(this.#timer);
+        resolve();
+      };
+      if (ms !== Infinity) this.#timer = setTimeout(resolve, ms);
+    });
+  }
+}

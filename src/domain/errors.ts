@@ -119,7 +119,11 @@ export class SluiceError extends Error {
 /** Any thrown thing as a SluiceError; what we did not foresee is `server_error`, its cause kept for the log. */
 export function asSluiceError(thrown: unknown): SluiceError {
   if (thrown instanceof SluiceError) return thrown;
-  return new SluiceError('server_error', 'unable to serve this request; something failed inside the gateway; try again', {
-    cause: thrown,
-  });
+  return new SluiceError(
+    'server_error',
+    'unable to serve this request; something failed inside the gateway; try again',
+    {
+      cause: thrown,
+    },
+  );
 }

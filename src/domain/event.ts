@@ -23,13 +23,25 @@ export type ResponseEvent =
   | { readonly type: 'response.in_progress'; readonly response: ResponseObject }
   | { readonly type: 'response.output_item.added'; readonly output_index: number; readonly item: OutputItem }
   | ({ readonly type: 'response.content_part.added'; readonly part: ContentPart } & InPart)
-  | ({ readonly type: 'response.output_text.delta'; readonly delta: string; readonly logprobs: readonly never[] } & InPart)
-  | ({ readonly type: 'response.output_text.done'; readonly text: string; readonly logprobs: readonly never[] } & InPart)
+  | ({
+      readonly type: 'response.output_text.delta';
+      readonly delta: string;
+      readonly logprobs: readonly never[];
+    } & InPart)
+  | ({
+      readonly type: 'response.output_text.done';
+      readonly text: string;
+      readonly logprobs: readonly never[];
+    } & InPart)
   | ({ readonly type: 'response.refusal.delta'; readonly delta: string } & InPart)
   | ({ readonly type: 'response.refusal.done'; readonly refusal: string } & InPart)
   | ({ readonly type: 'response.content_part.done'; readonly part: ContentPart } & InPart)
   | ({ readonly type: 'response.function_call_arguments.delta'; readonly delta: string } & InItem)
-  | ({ readonly type: 'response.function_call_arguments.done'; readonly name: string; readonly arguments: string } & InItem)
+  | ({
+      readonly type: 'response.function_call_arguments.done';
+      readonly name: string;
+      readonly arguments: string;
+    } & InItem)
   | { readonly type: 'response.output_item.done'; readonly output_index: number; readonly item: OutputItem }
   | { readonly type: 'response.completed'; readonly response: ResponseObject }
   | { readonly type: 'response.incomplete'; readonly response: ResponseObject }

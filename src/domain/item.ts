@@ -66,23 +66,43 @@ export function messageText(item: MessageItem, withRefusals = false): string {
   return text;
 }
 
+/** Call ids of `items` of one kind. */
+function callIds(items: readonly Item[], type: 'function_call' | 'function_call_output'): Set<string> {
+  const ids = new Set<string>();
+  for (const item of items) if (item.type === type) ids.add(item.call_id);
+  return ids;
+}
+
 /**
- * The last `max` items, with none of them cut from its partner: a function call without its output and an output without
- * its call are both left out, since providers refuse either. Withheld items never pass. The newest function calls whose output
- * comes with the next input (`pendingCallIds`) stay.
+ * What a provider is sent: all of `input`, and before it as much of `history` as `max` items leave room for. A function call is
+ * never separated from its output (providers refuse either alone): a call whose output is in `input` is always taken along, any other
+ * call or output whose partner is missing is left out. Withheld items never pass.
  */
-export function windowOf(items: readonly StoredItem[], max: number, pendingCallIds: ReadonlySet<string> = new Set()): Item[] {
-  const usable = items.filter((stored) => !stored.withheld).map((stored) => stored.item);
-  const recent = max <= 0 ? [] : usable.slice(-max);
-  const calls = new Set<string>();
-  const outputs = new Set<string>(pendingCallIds);
-  for (const item of recent) {
-    if (item.type === 'function_call') calls.add(item.call_id);
-    if (item.type === 'function_call_output') outputs.add(item.call_id);
-  }
-  return recent.filter((item) => {
+export function contextFor(history: readonly StoredItem[], input: readonly Item[], max: number): Item[] {
+  const past = history.filter((stored) => !stored.withheld).map((stored) => stored.item);
+  const room = Math.max(0, max - input.length);
+  const recent = room === 0 ? [] : past.slice(-room);
+  const answered = callIds(input, 'function_call_output');
+  const earlier = past
+    .slice(0, past.length - recent.length)
+    .filter((item) => item.type === 'function_call' && answered.has(item.call_id));
+  const all = [...earlier, ...recent, ...input];
+  const calls = callIds(all, 'function_call');
+  const outputs = callIds(all, 'function_call_output');
+  return all.filter((item) => {
     if (item.type === 'function_call') return outputs.has(item.call_id);
     if (item.type === 'function_call_output') return calls.has(item.call_id);
     return true;
   });
+}
+
+/** The first function call output of `input` that answers no call of `history` or `input`; undefined when all do. */
+export function unansweredOutput(
+  history: readonly StoredItem[],
+  input: readonly Item[],
+): FunctionCallOutputItem | undefined {
+  const calls = callIds([...history.map((stored) => stored.item), ...input], 'function_call');
+  return input.find(
+    (item): item is FunctionCallOutputItem => item.type === 'function_call_output' && !calls.has(item.call_id),
+  );
 }

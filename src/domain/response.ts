@@ -75,7 +75,11 @@ export interface ResponseObject {
   readonly parallel_tool_calls: boolean;
   readonly previous_response_id: string | null;
   readonly conversation: { readonly id: string } | null;
-  readonly prompt: { readonly id: string; readonly version: string | null; readonly variables: Readonly<Record<string, unknown>> | null } | null;
+  readonly prompt: {
+    readonly id: string;
+    readonly version: string | null;
+    readonly variables: Readonly<Record<string, unknown>> | null;
+  } | null;
   readonly reasoning: { readonly effort: ReasoningEffort | null; readonly summary: null };
   readonly service_tier: string;
   readonly store: boolean;

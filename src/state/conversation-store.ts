@@ -24,7 +24,10 @@ export abstract class ConversationStore {
   abstract updateMetadata(id: string, metadata: Readonly<Record<string, string>>): Promise<Conversation | undefined>;
   abstract delete(id: string): Promise<boolean>;
   /** The owner's conversations, newest change first. */
-  abstract listByOwner(owner: string, query: { readonly limit: number; readonly after?: string }): Promise<Page<Conversation>>;
+  abstract listByOwner(
+    owner: string,
+    query: { readonly limit: number; readonly after?: string },
+  ): Promise<Page<Conversation>>;
 
   /**
    * Appends items; idempotent by `commitId` (the response's id), so that a retried or adopted commit adds nothing twice.

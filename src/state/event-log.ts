@@ -4,6 +4,7 @@
  */
 
 import { type LoggedEvent } from '../domain/event.js';
+import { type StoredItem } from '../domain/item.js';
 
 /** What is known of a response beside its events, written when the log is created. */
 export interface LogHead {
@@ -12,6 +13,8 @@ export interface LogHead {
   readonly conversationId: string | null;
   /** False: the log is gone 60 s after its end. */
   readonly store: boolean;
+  /** What was asked: for viewers that announce it, and for whoever has to end the turn of a lost replica. */
+  readonly input: readonly StoredItem[];
 }
 
 /** The right to write: the number that shuts out a former owner. Grows by one with each new owner of a response. */
@@ -52,7 +55,11 @@ export abstract class EventLog {
    * by number. `onEvents` is called with each append's events; `onGap` when some may have been lost. Resolves when the
    * subscription stands, to the function that ends it.
    */
-  abstract subscribe(responseId: string, onEvents: (events: readonly LoggedEvent[]) => void, onGap: () => void): Promise<() => void>;
+  abstract subscribe(
+    responseId: string,
+    onEvents: (events: readonly LoggedEvent[]) => void,
+    onGap: () => void,
+  ): Promise<() => void>;
 
   /**
    * Asks that the turn be cancelled: durable before it is signalled, idempotent. The owner learns of it by its next append or
@@ -67,7 +74,10 @@ export abstract class EventLog {
 /** Who may write to a log, and until when. A lease lasts 8 s and is renewed by every append, or every 2 s without one. */
 export abstract class TurnLease {
   /** Renews without appending, for turns that wait. `held: false`: another owner took over, or it ended. */
-  abstract renew(responseId: string, fence: Fence): Promise<{ readonly held: boolean; readonly cancelRequested: boolean }>;
+  abstract renew(
+    responseId: string,
+    fence: Fence,
+  ): Promise<{ readonly held: boolean; readonly cancelRequested: boolean }>;
 
   /** Calls `onCancel` at once when a cancel of a response that this replica runs is asked anywhere. Resolves to the end of it. */
   abstract watchCancel(responseId: string, onCancel: () => void): Promise<() => void>;
@@ -90,4 +100,3 @@ export const LOG_TIMES = {
   endedMs: 10 * 60_000,
   endedUnstoredMs: 60_000,
 } as const;
-

@@ -1,0 +1,194 @@
+/*
+ * Folds events into the response they tell of. The journal of a running turn, a snapshot for a late viewer and the sweep
+ * that ends a lost replica's turn all use this one fold, so a terminal's output is its deltas, joined, by construction.
+ */
+
+import { type ResponseEvent } from './event.js';
+import { type ContentPart, type ItemStatus, type OutputItem } from './item.js';
+import { outputTextOf, type ResponseObject } from './response.js';
+
+interface OpenPart {
+  type: 'output_text' | 'refusal';
+  text: string;
+  open: boolean;
+}
+type Slot =
+  | { kind: 'message'; id: string; status: ItemStatus; open: boolean; parts: OpenPart[] }
+  | {
+      kind: 'function_call';
+      id: string;
+      callId: string;
+      name: string;
+      args: string;
+      status: ItemStatus;
+      open: boolean;
+    };
+
+export class ResponseAccumulator {
+  #base: ResponseObject;
+  readonly #slots: Slot[] = [];
+
+  constructor(base: ResponseObject) {
+    this.#base = base;
+  }
+
+  /** Takes in the next event; events must come in order, each once. */
+  apply(event: ResponseEvent): void {
+    switch (event.type) {
+      case 'response.output_text.delta':
+      case 'response.refusal.delta':
+        this.#part(event.output_index, event.content_index).text += event.delta;
+        return;
+      case 'response.function_call_arguments.delta':
+        this.#call(event.output_index).args += event.delta;
+        return;
+      case 'response.created':
+      case 'response.queued':
+      case 'response.in_progress':
+      case 'response.completed':
+      case 'response.incomplete':
+      case 'response.failed':
+        this.#base = event.response;
+        return;
+      case 'response.output_item.added':
+        this.#slots[event.output_index] = slotOf(event.item);
+        return;
+      case 'response.content_part.added':
+        this.#message(event.output_index).parts[event.content_index] = openPart(event.part);
+        return;
+      case 'response.content_part.done':
+        this.#part(event.output_index, event.content_index).open = false;
+        return;
+      case 'response.output_item.done': {
+        const slot = this.#slot(event.output_index);
+        slot.open = false;
+        slot.status = event.item.status;
+        return;
+      }
+      case 'response.output_text.done':
+      case 'response.refusal.done':
+      case 'response.function_call_arguments.done':
+        return;
+    }
+  }
+
+  /** The output so far, items still open included. */
+  output(): OutputItem[] {
+    return this.#slots.map(itemOf);
+  }
+
+  /** The response so far: what GET answers while the turn runs, and what a snapshot carries. */
+  response(): ResponseObject {
+    const output = this.output();
+    return { ...this.#base, output, output_text: outputTextOf(output) };
+  }
+
+  /** The events that close the open parts of one message and leave the message open. Applies nothing. */
+  closingParts(outputIndex: number): ResponseEvent[] {
+    const slot = this.#message(outputIndex);
+    return closeParts(slot, outputIndex);
+  }
+
+  /** The events that close whatever is open, items with `status`, in the order OpenAI gives them. Applies nothing. */
+  closing(status: ItemStatus): ResponseEvent[] {
+    return this.#slots.flatMap((slot, outputIndex) => (slot.open ? closeSlot(slot, outputIndex, status) : []));
+  }
+
+  #slot(index: number): Slot {
+    const slot = this.#slots[index];
+    if (slot === undefined) throw new Error(`unable to fold an event; output item ${index} was never added`);
+    return slot;
+  }
+
+  #message(index: number): Extract<Slot, { kind: 'message' }> {
+    const slot = this.#slot(index);
+    if (slot.kind !== 'message') throw new Error(`unable to fold an event; output item ${index} is no message`);
+    return slot;
+  }
+
+  #call(index: number): Extract<Slot, { kind: 'function_call' }> {
+    const slot = this.#slot(index);
+    if (slot.kind !== 'function_call')
+      throw new Error(`unable to fold an event; output item ${index} is no function call`);
+    return slot;
+  }
+
+  #part(outputIndex: number, contentIndex: number): OpenPart {
+    const part = this.#message(outputIndex).parts[contentIndex];
+    if (part === undefined) throw new Error(`unable to fold an event; content part ${contentIndex} was never added`);
+    return part;
+  }
+}
+
+/** A content part of `type` with `text`, in wire shape. */
+export function contentPart(type: 'output_text' | 'refusal', text: string): ContentPart {
+  return type === 'refusal' ? { type, refusal: text } : { type, text, annotations: [], logprobs: [] };
+}
+
+function openPart(part: ContentPart): OpenPart {
+  return part.type === 'refusal'
+    ? { type: 'refusal', text: part.refusal, open: true }
+    : { type: 'output_text', text: part.text, open: true };
+}
+
+function slotOf(item: OutputItem): Slot {
+  const open = item.status === 'in_progress';
+  return item.type === 'message'
+    ? { kind: 'message', id: item.id, status: item.status, open, parts: item.content.map(openPart) }
+    : {
+        kind: 'function_call',
+        id: item.id,
+        callId: item.call_id,
+        name: item.name,
+        args: item.arguments,
+        status: item.status,
+        open,
+      };
+}
+
+function itemOf(slot: Slot): OutputItem {
+  return slot.kind === 'message'
+    ? {
+        type: 'message',
+        id: slot.id,
+        role: 'assistant',
+        status: slot.status,
+        content: slot.parts.map((part) => contentPart(part.type, part.text)),
+      }
+    : {
+        type: 'function_call',
+        id: slot.id,
+        call_id: slot.callId,
+        name: slot.name,
+        arguments: slot.args,
+        status: slot.status,
+      };
+}
+
+function closeSlot(slot: Slot, outputIndex: number, status: ItemStatus): ResponseEvent[] {
+  const item = itemOf({ ...slot, status });
+  const at = { item_id: slot.id, output_index: outputIndex };
+  const itemDone: ResponseEvent = { type: 'response.output_item.done', output_index: outputIndex, item };
+  if (slot.kind === 'function_call') {
+    return [{ type: 'response.function_call_arguments.done', ...at, name: slot.name, arguments: slot.args }, itemDone];
+  }
+  return [...closeParts(slot, outputIndex), itemDone];
+}
+
+function closeParts(slot: Extract<Slot, { kind: 'message' }>, outputIndex: number): ResponseEvent[] {
+  return slot.parts.flatMap((part, contentIndex) =>
+    part.open ? closePart(part, { item_id: slot.id, output_index: outputIndex, content_index: contentIndex }) : [],
+  );
+}
+
+function closePart(
+  part: OpenPart,
+  at: { readonly item_id: string; readonly output_index: number; readonly content_index: number },
+): ResponseEvent[] {
+  return [
+    part.type === 'refusal'
+      ? { type: 'response.refusal.done', ...at, refusal: part.text }
+      : { type: 'response.output_text.done', ...at, text: part.text, logprobs: [] },
+    { type: 'response.content_part.done', ...at, part: contentPart(part.type, part.text) },
+  ];
+}

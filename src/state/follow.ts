@@ -1,0 +1,411 @@
+/*
+ * Follow: past events, then live ones, each once and in order, over whatever EventLog there is. One subscription and one ring a
+ * response on this replica, shared by its viewers; a viewer is a cursor, never a queue. Knows nothing of sockets.
+ *
+ * Subscribe first, then read, then live; what was seen is dropped by its number, a gap is read from the log, and a silent response
+ * is looked at once a second, since a lost last message announces itself by nothing.
+ */
+
+import { isTerminal, type LoggedEvent } from '../domain/event.js';
+import { type Clock, systemClock } from './clock.js';
+import { type EventLog, type LogHead } from './event-log.js';
+
+export interface FollowOptions {
+  readonly log: EventLog;
+  /** Events kept at hand for each followed response. */
+  readonly ringEvents?: number;
+  /** Events read from the log at once for a viewer that is behind the ring. */
+  readonly pageEvents?: number;
+  /** Longest silence, in milliseconds, after which the log's end is looked at. */
+  readonly tailCheckMs?: number;
+  readonly clock?: Clock;
+  readonly hooks?: FollowHooks;
+}
+
+/** What an operator wants counted. */
+export interface FollowHooks {
+  /** Live events came with a hole in their numbers; the log filled it. */
+  readonly gapHealed?: () => void;
+  /** The tail check found events that no message had announced. */
+  readonly tailFound?: () => void;
+}
+
+/** How a viewer that can get no more events learns of it. */
+export type ViewerState = 'following' | 'ended' | 'lost';
+
+export class FollowHub {
+  readonly #log: EventLog;
+  readonly #ringEvents: number;
+  readonly #pageEvents: number;
+  readonly #tailCheckMs: number;
+  readonly #clock: Clock;
+  readonly #hooks: FollowHooks;
+  readonly #channels = new Map<string, Channel>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: FollowOptions) {
+    this.#log = options.log;
+    this.#ringEvents = options.ringEvents ?? 512;
+    this.#pageEvents = options.pageEvents ?? 256;
+    this.#tailCheckMs = options.tailCheckMs ?? 1_000;
+    this.#clock = options.clock ?? systemClock;
+    this.#hooks = options.hooks ?? {};
+  }
+
+  /** Responses that are followed here now. */
+  get size(): number {
+    return this.#channels.size;
+  }
+
+  /**
+   * Opens a viewer whose first event is number `after` + 1. `wake` is called, synchronously and perhaps more often than needed,
+   * when `take` may have something or `state` has changed. Undefined: there is no such log (any more).
+   */
+  async open(responseId: string, after: number, wake: () => void): Promise<Viewer | undefined> {
+    const channel = this.#channels.get(responseId) ?? this.#start(responseId, after);
+    channel.opening += 1;
+    try {
+      if (!(await channel.ready)) return undefined;
+      if (after > channel.last) await channel.catchUp();
+      if (channel.lost) return undefined;
+      return channel.view(after, wake);
+    } finally {
+      channel.opening -= 1;
+      this.#dropUnused(channel);
+    }
+  }
+
+  /** Looks at the end of every response that has been silent for the tail check's time. Called by the hub's own timer. */
+  async tailCheck(): Promise<void> {
+    const silentSince = this.#clock() - this.#tailCheckMs * 0.9;
+    const silent = [...this.#channels.values()].filter((channel) => !channel.ended && channel.heardAt <= silentSince);
+    await Promise.all(silent.map((channel) => channel.checkTail()));
+  }
+
+  /** Ends all subscriptions; viewers get nothing more. */
+  close(): void {
+    clearInterval(this.#timer);
+    for (const channel of this.#channels.values()) channel.stop();
+    this.#channels.clear();
+  }
+
+  #start(responseId: string, after: number): Channel {
+    const channel = new Channel(
+      {
+        log: this.#log,
+        responseId,
+        ringEvents: this.#ringEvents,
+        pageEvents: this.#pageEvents,
+        clock: this.#clock,
+        hooks: this.#hooks,
+        unused: () => this.#dropUnused(channel),
+      },
+      after,
+    );
+    this.#channels.set(responseId, channel);
+    this.#timer ??= setInterval(() => void this.tailCheck(), this.#tailCheckMs).unref();
+    return channel;
+  }
+
+  #dropUnused(channel: Channel): void {
+    if (channel.inUse || this.#channels.get(channel.responseId) !== channel) return;
+    this.#channels.delete(channel.responseId);
+    channel.stop();
+  }
+}
+
+interface ChannelOptions {
+  readonly log: EventLog;
+  readonly responseId: string;
+  readonly ringEvents: number;
+  readonly pageEvents: number;
+  readonly clock: Clock;
+  readonly hooks: FollowHooks;
+  readonly unused: () => void;
+}
+
+/** One followed response on this replica. */
+class Channel {
+  readonly responseId: string;
+  /** Resolves when past and live have met; false: there is no such log. */
+  readonly ready: Promise<boolean>;
+  readonly #options: ChannelOptions;
+  readonly #viewers = new Set<Viewer>();
+  /** Contiguous; its first event is number `#ringFirst`. */
+  #ring: LoggedEvent[] = [];
+  #ringFirst = 0;
+  #head: LogHead | undefined;
+  /** Live events that came while a read was under way. */
+  #early: LoggedEvent[] | undefined = [];
+  #healing: Promise<void> | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #stopped = false;
+  last = -1;
+  ended = false;
+  lost = false;
+  heardAt: number;
+  /** Viewers that are being opened. */
+  opening = 0;
+
+  constructor(options: ChannelOptions, after: number) {
+    this.#options = options;
+    this.responseId = options.responseId;
+    this.heardAt = options.clock();
+    this.ready = this.#open(after);
+    // Whoever opens awaits `ready`; the second opener may come too late to be the first to see its rejection.
+    this.ready.catch(() => undefined);
+  }
+
+  get inUse(): boolean {
+    return this.opening > 0 || this.#viewers.size > 0;
+  }
+
+  view(after: number, wake: () => void): Viewer {
+    if (this.#head === undefined) throw new Error(`unable to view ${this.responseId}; its log was not read`);
+    const viewer = new Viewer(this, this.#head, after, wake);
+    this.#viewers.add(viewer);
+    return viewer;
+  }
+
+  leave(viewer: Viewer): void {
+    if (this.#viewers.delete(viewer)) this.#options.unused();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+  }
+
+  /** Events after `after` from the ring; undefined: the ring no longer reaches back. */
+  fromRing(after: number, limit: number): readonly LoggedEvent[] | undefined {
+    const start = after + 1 - this.#ringFirst;
+    if (start < 0) return undefined;
+    return start === 0 && this.#ring.length <= limit ? this.#ring.slice() : this.#ring.slice(start, start + limit);
+  }
+
+  /** A page of past events straight from the log; undefined: the log is gone. */
+  async fromLog(after: number): Promise<readonly LoggedEvent[] | undefined> {
+    return (await this.#options.log.read(this.responseId, after, this.#options.pageEvents))?.events;
+  }
+
+  async checkTail(): Promise<void> {
+    const before = this.last;
+    await this.catchUp().catch(() => undefined);
+    if (this.last > before) this.#options.hooks.tailFound?.();
+  }
+
+  /** Reads on from the log until its end is known here. Concurrent callers share one read. */
+  async catchUp(): Promise<void> {
+    this.#healing ??= this.#heal().finally(() => (this.#healing = undefined));
+    await this.#healing;
+  }
+
+  async #open(after: number): Promise<boolean> {
+    const { log, responseId, ringEvents } = this.#options;
+    try {
+      const unsubscribe = await log.subscribe(
+        responseId,
+        (events) => this.#onEvents(events),
+        () => void this.ready.then(() => this.catchUp()).catch(() => undefined),
+      );
+      if (this.#stopped) unsubscribe();
+      else this.#unsubscribe = unsubscribe;
+      const page = await log.read(responseId, after, ringEvents);
+      if (page === undefined) {
+        this.lost = true;
+        return false;
+      }
+      this.#head = page.head;
+      const reachesEnd = page.events.at(-1)?.sequence === page.last || page.events.length === 0;
+      this.last = page.last;
+      this.ended = page.ended;
+      this.#ring = reachesEnd ? [...page.events] : [];
+      this.#ringFirst = this.last + 1 - this.#ring.length;
+      this.#release();
+      return true;
+    } catch (error) {
+      this.lost = true;
+      throw error;
+    }
+  }
+
+  #onEvents(events: readonly LoggedEvent[]): void {
+    this.heardAt = this.#options.clock();
+    if (this.#early !== undefined) {
+      this.#early.push(...events);
+      return;
+    }
+    if (this.#take(events)) this.#wake();
+    else this.#healGap(events);
+  }
+
+  /** Adds what is new; false: a number is missing before one of them. */
+  #take(events: readonly LoggedEvent[]): boolean {
+    for (const event of events) {
+      if (event.sequence <= this.last) continue;
+      if (event.sequence !== this.last + 1) return false;
+      this.#ring.push(event);
+      this.last = event.sequence;
+      if (isTerminal(event.type)) this.ended = true;
+    }
+    const surplus = this.#ring.length - this.#options.ringEvents;
+    if (surplus > this.#options.ringEvents / 4) {
+      this.#ring.splice(0, surplus);
+      this.#ringFirst += surplus;
+    }
+    return true;
+  }
+
+  #healGap(events: readonly LoggedEvent[]): void {
+    this.#early = [...events];
+    this.catchUp().then(
+      () => this.#options.hooks.gapHealed?.(),
+      () => this.#release(),
+    );
+  }
+
+  async #heal(): Promise<void> {
+    this.#early ??= [];
+    try {
+      for (;;) {
+        const page = await this.#options.log.read(this.responseId, this.last, this.#options.pageEvents);
+        if (page === undefined) {
+          this.lost = !this.ended;
+          break;
+        }
+        this.#take(page.events);
+        if (this.last >= page.last || page.events.length === 0) break;
+      }
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** Lets the early events in and wakes the viewers. A gap that is still there waits for the next tail check. */
+  #release(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    early.sort((a, b) => a.sequence - b.sequence);
+    this.#take(early);
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const viewer of this.#viewers) viewer.wake();
+  }
+}
+
+/** One reader of a response: a cursor over the channel's ring, or over the log where the ring no longer reaches back. */
+export class Viewer {
+  readonly head: LogHead;
+  readonly wake: () => void;
+  readonly #channel: Channel;
+  #cursor: number;
+  #page: readonly LoggedEvent[] = [];
+  #loading = false;
+  #lost = false;
+  #closed = false;
+
+  /** Made by FollowHub only. */
+  constructor(channel: Channel, head: LogHead, after: number, wake: () => void) {
+    this.#channel = channel;
+    this.head = head;
+    this.#cursor = after;
+    this.wake = wake;
+  }
+
+  /** Number of the last event taken. */
+  get cursor(): number {
+    return this.#cursor;
+  }
+
+  /** Number of the newest event known here. */
+  get last(): number {
+    return this.#channel.last;
+  }
+
+  /** `ended`: the terminal event was taken. `lost`: the log went away before that. */
+  get state(): ViewerState {
+    if (this.#channel.ended && this.#cursor >= this.#channel.last) return 'ended';
+    return this.#lost || this.#channel.lost ? 'lost' : 'following';
+  }
+
+  /** Up to `limit` events after the cursor that are at hand, and moves the cursor past them. Empty: none now; `wake` will be called. */
+  take(limit: number): readonly LoggedEvent[] {
+    if (this.#closed || this.#cursor >= this.#channel.last) return [];
+    let events = this.#fromPage(limit) ?? this.#channel.fromRing(this.#cursor, limit);
+    if (events === undefined) {
+      this.#load();
+      events = [];
+    }
+    const newest = events.at(-1);
+    if (newest !== undefined) this.#cursor = newest.sequence;
+    return events;
+  }
+
+  /** Moves the cursor forward over events that a snapshot has told. */
+  skipTo(sequence: number): void {
+    if (sequence > this.#cursor) this.#cursor = sequence;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#channel.leave(this);
+  }
+
+  #fromPage(limit: number): readonly LoggedEvent[] | undefined {
+    const first = this.#page[0];
+    if (first === undefined) return undefined;
+    const start = this.#cursor + 1 - first.sequence;
+    const events = start < 0 ? [] : this.#page.slice(start, start + limit);
+    if (events.length > 0) return events;
+    this.#page = [];
+    return undefined;
+  }
+
+  #load(): void {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.#channel.fromLog(this.#cursor).then(
+      (events) => {
+        this.#loading = false;
+        if (events === undefined) this.#lost = true;
+        else this.#page = events;
+        if (!this.#closed) this.wake();
+      },
+      () => {
+        // The store is away for now. Ask again a little later; whoever waits too long is told by the edge.
+        setTimeout(() => {
+          this.#loading = false;
+          if (!this.#closed) this.wake();
+        }, 250).unref();
+      },
+    );
+  }
+}
+
+/** The same as a stream of batches, each non-empty: ends after the terminal event, or when `signal` aborts or the log is lost (look at `viewer.state`). */
+export async function* batches(
+  open: (wake: () => void) => Promise<Viewer>,
+  signal: AbortSignal,
+): AsyncGenerator<readonly LoggedEvent[]> {
+  let wake = (): void => undefined;
+  const viewer = await open(() => wake());
+  const onAbort = (): void => wake();
+  signal.addEventListener('abort', onAbort);
+  try {
+    while (!signal.aborted) {
+      const events = viewer.take(256);
+      if (events.length > 0) {
+        yield events;
+        continue;
+      }
+      if (viewer.state !== 'following') return;
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    viewer.close();
+  }
+}

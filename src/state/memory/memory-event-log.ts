@@ -1,0 +1,186 @@
+/*
+ * The event log and its leases in this process's memory: the store of a single replica, and the reference that Redis is held against.
+ * Appends, publishes and renews in one synchronous step, as the Redis script does.
+ */
+
+import { isTerminal, type LoggedEvent } from '../../domain/event.js';
+import {
+  type AppendResult,
+  EventLog,
+  type Fence,
+  LOG_TIMES,
+  type LogHead,
+  type LogPage,
+  TurnLease,
+} from '../event-log.js';
+import { type Clock, systemClock } from '../clock.js';
+
+interface Follower {
+  readonly onEvents: (events: readonly LoggedEvent[]) => void;
+}
+
+interface Entry {
+  readonly head: LogHead;
+  readonly events: LoggedEvent[];
+  readonly followers: Set<Follower>;
+  readonly cancelWatchers: Set<() => void>;
+  fence: Fence;
+  /** 0: nobody holds it. */
+  leaseUntil: number;
+  cancelRequested: boolean;
+  ended: boolean;
+  expiresAt: number;
+}
+
+/** Holds what both contracts share. `sweep()` is called by its owner now and then; nothing here starts a timer. */
+export class MemoryLogTable {
+  readonly entries = new Map<string, Entry>();
+  readonly clock: Clock;
+
+  constructor(clock: Clock = systemClock) {
+    this.clock = clock;
+  }
+
+  live(responseId: string): Entry | undefined {
+    const entry = this.entries.get(responseId);
+    if (entry === undefined || entry.expiresAt > this.clock()) return entry;
+    this.entries.delete(responseId);
+    return undefined;
+  }
+
+  /** Drops the logs whose retention is over. */
+  sweep(): void {
+    for (const responseId of this.entries.keys()) this.live(responseId);
+  }
+}
+
+export class MemoryEventLog extends EventLog {
+  readonly #table: MemoryLogTable;
+
+  constructor(table: MemoryLogTable) {
+    super();
+    this.#table = table;
+  }
+
+  override async create(head: LogHead): Promise<Fence> {
+    if (this.#table.live(head.responseId) !== undefined) {
+      throw new Error(`unable to create the log of ${head.responseId}; it exists already`);
+    }
+    const now = this.#table.clock();
+    this.#table.entries.set(head.responseId, {
+      head,
+      events: [],
+      followers: new Set(),
+      cancelWatchers: new Set(),
+      fence: 1,
+      leaseUntil: now + LOG_TIMES.leaseMs,
+      cancelRequested: false,
+      ended: false,
+      expiresAt: now + LOG_TIMES.runningMs,
+    });
+    return 1;
+  }
+
+  override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
+    const entry = this.#table.live(responseId);
+    if (entry === undefined || entry.fence !== fence) return { outcome: 'fenced' };
+    const fresh = events.filter((event) => event.sequence >= entry.events.length);
+    if (fresh.length > 0) {
+      const expected = entry.events.length;
+      const first = fresh[0];
+      if (entry.ended) return { outcome: 'fenced' };
+      if (first !== undefined && first.sequence !== expected) {
+        throw new Error(`unable to append to ${responseId}; event ${first.sequence} where ${expected} was expected`);
+      }
+      entry.events.push(...fresh);
+      this.#renew(entry, fresh);
+      for (const follower of entry.followers) follower.onEvents(fresh);
+    }
+    return { outcome: 'appended', cancelRequested: entry.cancelRequested };
+  }
+
+  override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
+    const entry = this.#table.live(responseId);
+    if (entry === undefined) return undefined;
+    return {
+      head: entry.head,
+      events: entry.events.slice(after + 1, after + 1 + limit),
+      last: entry.events.length - 1,
+      ended: entry.ended,
+    };
+  }
+
+  override async subscribe(
+    responseId: string,
+    onEvents: (events: readonly LoggedEvent[]) => void,
+    _onGap: () => void,
+  ): Promise<() => void> {
+    const entry = this.#table.live(responseId);
+    const follower: Follower = { onEvents };
+    entry?.followers.add(follower);
+    return () => void entry?.followers.delete(follower);
+  }
+
+  override async requestCancel(responseId: string): Promise<boolean> {
+    const entry = this.#table.live(responseId);
+    if (entry === undefined || entry.ended) return false;
+    entry.cancelRequested = true;
+    for (const watcher of entry.cancelWatchers) watcher();
+    return true;
+  }
+
+  override async delete(responseId: string): Promise<void> {
+    this.#table.entries.delete(responseId);
+  }
+
+  #renew(entry: Entry, fresh: readonly LoggedEvent[]): void {
+    const now = this.#table.clock();
+    const newest = fresh.at(-1);
+    entry.ended = newest !== undefined && isTerminal(newest.type);
+    const { runningMs, endedMs, endedUnstoredMs, leaseMs } = LOG_TIMES;
+    entry.expiresAt = now + (entry.ended ? (entry.head.store ? endedMs : endedUnstoredMs) : runningMs);
+    entry.leaseUntil = entry.ended ? 0 : now + leaseMs;
+  }
+}
+
+export class MemoryTurnLease extends TurnLease {
+  readonly #table: MemoryLogTable;
+
+  constructor(table: MemoryLogTable) {
+    super();
+    this.#table = table;
+  }
+
+  override async renew(responseId: string, fence: Fence): Promise<{ held: boolean; cancelRequested: boolean }> {
+    const entry = this.#table.live(responseId);
+    if (entry === undefined || entry.ended || entry.fence !== fence) return { held: false, cancelRequested: false };
+    const now = this.#table.clock();
+    entry.leaseUntil = now + LOG_TIMES.leaseMs;
+    entry.expiresAt = now + LOG_TIMES.runningMs;
+    return { held: true, cancelRequested: entry.cancelRequested };
+  }
+
+  override async watchCancel(responseId: string, onCancel: () => void): Promise<() => void> {
+    const entry = this.#table.live(responseId);
+    entry?.cancelWatchers.add(onCancel);
+    return () => void entry?.cancelWatchers.delete(onCancel);
+  }
+
+  override async adoptExpired(limit: number): Promise<{ responseId: string; fence: Fence }[]> {
+    const now = this.#table.clock();
+    const adopted: { responseId: string; fence: Fence }[] = [];
+    for (const [responseId, entry] of this.#table.entries) {
+      if (adopted.length >= limit) break;
+      if (entry.ended || entry.leaseUntil > now || entry.expiresAt <= now) continue;
+      entry.fence += 1;
+      entry.leaseUntil = now + LOG_TIMES.leaseMs;
+      adopted.push({ responseId, fence: entry.fence });
+    }
+    return adopted;
+  }
+
+  override async release(responseId: string, fence: Fence): Promise<void> {
+    const entry = this.#table.live(responseId);
+    if (entry !== undefined && entry.fence === fence) entry.leaseUntil = 0;
+  }
+}

@@ -1,0 +1,99 @@
+/* Turns what may be shown into the events that show it: opens items and parts when their first text comes, and closes them in order. */
+
+import { newId } from '../domain/ids.js';
+import { contentPart } from '../domain/accumulator.js';
+import { type ItemStatus } from '../domain/item.js';
+import { type Journal } from './journal.js';
+
+type TextKind = 'output_text' | 'refusal';
+
+interface OpenText {
+  readonly kind: TextKind;
+  readonly item_id: string;
+  readonly output_index: number;
+  readonly content_index: number;
+}
+
+export class OutputWriter {
+  readonly #journal: Journal;
+  #items = 0;
+  #text: OpenText | undefined;
+  /** The provider's call index → our item. */
+  readonly #calls = new Map<number, { readonly item_id: string; readonly output_index: number }>();
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+  }
+
+  /** True once something a person can see was written. */
+  get wrote(): boolean {
+    return this.#items > 0;
+  }
+
+  text(delta: string): void {
+    if (delta === '') return;
+    const { kind: _, ...at } = this.#openText('output_text');
+    this.#journal.delta({ type: 'response.output_text.delta', ...at, delta, logprobs: [] });
+  }
+
+  refusal(delta: string): void {
+    if (delta === '') return;
+    const { kind: _, ...at } = this.#openText('refusal');
+    this.#journal.delta({ type: 'response.refusal.delta', ...at, delta });
+  }
+
+  functionCall(index: number, callId: string, name: string): void {
+    this.#closeMessage();
+    const item_id = newId('fc');
+    const output_index = this.#items++;
+    this.#calls.set(index, { item_id, output_index });
+    this.#journal.emit({
+      type: 'response.output_item.added',
+      output_index,
+      item: { type: 'function_call', id: item_id, call_id: callId, name, arguments: '', status: 'in_progress' },
+    });
+  }
+
+  functionArguments(index: number, delta: string): void {
+    const at = this.#calls.get(index);
+    if (at === undefined || delta === '') return;
+    this.#journal.delta({ type: 'response.function_call_arguments.delta', ...at, delta });
+  }
+
+  /** Closes everything that is open, with the status it ended in. */
+  close(status: ItemStatus): void {
+    for (const event of this.#journal.accumulator.closing(status)) this.#journal.emit(event);
+    this.#text = undefined;
+  }
+
+  #openText(kind: TextKind): OpenText {
+    const current = this.#text;
+    if (current?.kind === kind) return current;
+    const opened = current === undefined ? this.#openMessage(kind) : this.#nextPart(current, kind);
+    this.#text = opened;
+    const { kind: _, ...at } = opened;
+    this.#journal.emit({ type: 'response.content_part.added', ...at, part: contentPart(kind, '') });
+    return opened;
+  }
+
+  #openMessage(kind: TextKind): OpenText {
+    const item_id = newId('msg');
+    const output_index = this.#items++;
+    this.#journal.emit({
+      type: 'response.output_item.added',
+      output_index,
+      item: { type: 'message', id: item_id, role: 'assistant', status: 'in_progress', content: [] },
+    });
+    return { kind, item_id, output_index, content_index: 0 };
+  }
+
+  #nextPart(current: OpenText, kind: TextKind): OpenText {
+    for (const event of this.#journal.accumulator.closingParts(current.output_index)) this.#journal.emit(event);
+    return { ...current, kind, content_index: current.content_index + 1 };
+  }
+
+  #closeMessage(): void {
+    if (this.#text === undefined) return;
+    this.close('completed');
+  }
+}

@@ -1,0 +1,34 @@
+/* How mistakes in a configuration are told: all of them at once, each on one line with what to do. */
+
+import { scrub } from './secret.js';
+
+/** The exit code of a program whose configuration is wrong (sysexits' EX_CONFIG). */
+export const EXIT_CONFIG = 78;
+
+export interface Mistake {
+  /** Dotted path of the key, as an operator would look for it: `auth.keys[0].id`; empty: the file itself. */
+  readonly path: string;
+  /** What is wrong, in words, without the path and without secrets. */
+  readonly problem: string;
+  readonly line?: number;
+}
+
+export class ConfigError extends Error {
+  readonly mistakes: readonly Mistake[];
+  /** One printable line for each mistake, in the order of the file. */
+  readonly lines: readonly string[];
+
+  constructor(file: string, mistakes: readonly Mistake[]) {
+    const ordered = mistakes.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
+    const lines = ordered.map(({ path, problem, line }) =>
+      scrub(`${file}${line ? `:${line}` : ''}: ${path ? `${path}: ` : ''}${problem}`),
+    );
+    const n = lines.length;
+    super(
+      `unable to use the configuration ${file}; it has ${n} mistake${n === 1 ? '' : 's'}; correct ${n === 1 ? 'it' : 'them'} and start again:\n${lines.join('\n')}`,
+    );
+    this.name = 'ConfigError';
+    this.mistakes = ordered;
+    this.lines = lines;
+  }
+}

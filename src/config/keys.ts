@@ -1,0 +1,164 @@
+/*
+ * The pieces that the schema is written with: kinds of values, and keys that carry their own documentation.
+ * The same words make the mistakes that operators read and the reference page. Knows no key by name.
+ */
+
+import { z } from 'zod';
+import { formatDuration, formatSize, parseDuration, parseSize } from './units.js';
+
+/** A kind of value: how it is parsed, and what is allowed, in words. */
+export interface Kind<T> {
+  readonly schema: z.ZodType<T>;
+  readonly allowed: string;
+  /** The closed list of values, where there is one. */
+  readonly names?: readonly string[];
+}
+
+export interface KeyMeta {
+  readonly description: string;
+  readonly allowed: string;
+  /** As the reference page shows it; undefined: the key must be given. */
+  readonly shownDefault: string | undefined;
+  readonly names?: readonly string[];
+}
+
+/** What is known of each key and section of the schema, beside its type. */
+export const keyMeta = z.registry<KeyMeta>();
+
+// Values read from a variable arrive as text, so text is read by the kind of its key.
+const asNumber = (value: unknown) =>
+  typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : value;
+const asFlag = (value: unknown) => (value === 'true' ? true : value === 'false' ? false : value);
+
+export const text: Kind<string> = { schema: z.string().trim().min(1), allowed: 'text' };
+export const flag: Kind<boolean> = { schema: z.preprocess(asFlag, z.boolean()), allowed: '`true` or `false`' };
+export const envName: Kind<string> = {
+  schema: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/),
+  allowed: 'the name of an environment variable (never the secret itself)',
+};
+export const fileName: Kind<string> = {
+  schema: z.string().trim().min(1),
+  allowed: 'a file; a relative one is looked for beside this file',
+};
+export const port: Kind<number> = {
+  schema: z.preprocess(asNumber, z.int().min(0).max(65_535)),
+  allowed: 'a port from 0 to 65535 (0: any free one)',
+};
+
+export function pattern(shape: RegExp, allowed: string): Kind<string> {
+  return { schema: z.string().regex(shape), allowed };
+}
+
+export function count(min: number, max = 1_000_000_000): Kind<number> {
+  const upTo = max === 1_000_000_000 ? ` of at least ${min}` : ` from ${min} to ${max}`;
+  return { schema: z.preprocess(asNumber, z.int().min(min).max(max)), allowed: `a whole number${upTo}` };
+}
+
+export function number(min: number, max?: number): Kind<number> {
+  const schema = z.number().min(min);
+  return {
+    schema: z.preprocess(asNumber, max === undefined ? schema : schema.max(max)),
+    allowed: max === undefined ? `a number of at least ${min}` : `a number from ${min} to ${max}`,
+  };
+}
+
+/** Milliseconds after loading. */
+export function duration(min: string, max: string): Kind<number> {
+  const [minMs, maxMs] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
+  const toMs = (value: unknown) => (typeof value === 'string' ? (parseDuration(value) ?? value) : value);
+  return {
+    schema: z.preprocess(toMs, z.int().min(minMs).max(maxMs)),
+    allowed: `a duration (\`250ms\`, \`30s\`, \`5m\`, \`24h\`, or milliseconds) from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`,
+  };
+}
+
+/** Bytes after loading. */
+export function size(min: string, max: string): Kind<number> {
+  const [minBytes, maxBytes] = [parseSize(min) ?? 0, parseSize(max) ?? 0];
+  const toBytes = (value: unknown) => (typeof value === 'string' ? (parseSize(value) ?? value) : value);
+  return {
+    schema: z.preprocess(toBytes, z.int().min(minBytes).max(maxBytes)),
+    allowed: `a size (\`64KiB\`, \`1MiB\`, or bytes) from ${formatSize(minBytes)} to ${formatSize(maxBytes)}`,
+  };
+}
+
+export function oneOf<const T extends string>(names: readonly [T, ...T[]]): Kind<T> {
+  return { schema: z.enum(names), allowed: names.map((name) => `\`${name}\``).join(' or '), names };
+}
+
+/** A URL of one of these schemes, without a password in it. */
+export function url(schemes: readonly string[]): Kind<string> {
+  const fits = (value: string) => {
+    const parsed = URL.parse(value);
+    return (
+      parsed !== null &&
+      schemes.includes(parsed.protocol.slice(0, -1)) &&
+      parsed.hostname !== '' &&
+      parsed.password === ''
+    );
+  };
+  const starts = schemes.map((scheme) => `\`${scheme}://…\``).join(' or ');
+  return { schema: z.string().trim().refine(fits), allowed: `a URL (${starts}) without a password in it` };
+}
+
+export function list<T>(of: Kind<T>, what: string): Kind<T[]> {
+  return { schema: z.array(of.schema), allowed: `a list of ${what}`, ...(of.names && { names: of.names }) };
+}
+
+/** A moment in time: Unix milliseconds after loading. */
+export const moment: Kind<number> = {
+  schema: z.preprocess((value) => {
+    if (value instanceof Date) return value.getTime();
+    return typeof value === 'string' && /^\d{4}-\d\d-\d\d/.test(value) ? Date.parse(value) : value;
+  }, z.int()),
+  allowed: 'a date (`2027-01-31`) or a time (`2027-01-31T12:00:00Z`)',
+};
+
+function meta(kind: Kind<unknown>, description: string, shownDefault: string | undefined): KeyMeta {
+  return { description, allowed: kind.allowed, shownDefault, ...(kind.names && { names: kind.names }) };
+}
+
+/** A key with a default, written as an operator would write it. */
+export function key<T>(kind: Kind<T>, byDefault: string | number | boolean | readonly string[], description: string) {
+  const shown = Array.isArray(byDefault) ? `[${byDefault.join(', ')}]` : String(byDefault);
+  return kind.schema.prefault(byDefault).register(keyMeta, meta(kind, description, `\`${shown}\``));
+}
+
+/** A key that may be left out; null after loading then. `without` says in words what holds then. */
+export function optionalKey<T>(kind: Kind<T>, without: string, description: string) {
+  return kind.schema
+    .nullable()
+    .default(null)
+    .register(keyMeta, meta(kind, description, without));
+}
+
+export function requiredKey<T>(kind: Kind<T>, description: string) {
+  return kind.schema.register(keyMeta, meta(kind, description, undefined));
+}
+
+const SECTION = 'a section with keys';
+
+/** A section: every key known, all of it optional. */
+export function section<S extends z.core.$ZodLooseShape>(description: string, shape: S) {
+  // Each key of a section has a default of its own, which the types cannot see here: the empty section is valid input.
+  return z
+    .strictObject(shape)
+    .prefault({} as never)
+    .register(keyMeta, { description, allowed: SECTION, shownDefault: '' });
+}
+
+/** A section that counts only where it is written; null otherwise. */
+export function optionalSection<S extends z.core.$ZodLooseShape>(without: string, description: string, shape: S) {
+  return z
+    .strictObject(shape)
+    .nullable()
+    .default(null)
+    .register(keyMeta, { description, allowed: SECTION, shownDefault: without });
+}
+
+export function sectionList<S extends z.core.$ZodLooseShape>(description: string, shape: S) {
+  return z
+    .array(z.strictObject(shape))
+    .prefault([])
+    .register(keyMeta, { description, allowed: 'a list of sections', shownDefault: '`[]`' });
+}

@@ -1,0 +1,144 @@
+/*
+ * From a file and the environment to one frozen configuration, or every mistake at once. The order: read, expand, parse section by section,
+ * check across sections, resolve secrets and defaults. Reads files and nothing else; prints nothing, ends no process.
+ */
+
+import { readFileSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
+import { type Sections, crossCheck, withoutEffect } from './checks.js';
+import { ConfigError, type Mistake } from './config-error.js';
+import { keyTable } from './key-table.js';
+import { toMistakes } from './mistakes.js';
+import { NOT_YET_BUILT } from './not-yet-built.js';
+import { type Env, type Path, type Tree, isTree, readYaml } from './read-yaml.js';
+import { resolveConfig } from './resolve.js';
+import { type AppConfig, type FileConfig, configSchema } from './schema.js';
+import { Secret, scrub } from './secret.js';
+
+export const DEFAULT_CONFIG_PATH = 'config/default.yaml';
+
+export interface LoadOptions {
+  /** The file; default: CONFIG_PATH, then config/default.yaml. Relative to `cwd`. */
+  readonly path?: string;
+  readonly env?: Env;
+  readonly cwd?: string;
+  /** `warning` where a file is checked away from where it will run. Default: `mistake`. */
+  readonly missingSecrets?: 'mistake' | 'warning';
+}
+
+export interface LoadedConfig {
+  readonly config: AppConfig;
+  /** The file, as it was named. */
+  readonly path: string;
+  /** Each to be told once at start. */
+  readonly warnings: readonly string[];
+  /** Why a gateway must not start with this valid file (yet): it exits with EXIT_CONFIG. Empty: it may. */
+  readonly refusals: readonly string[];
+}
+
+/** @throws ConfigError with all mistakes of the file. */
+export function loadConfig(options: LoadOptions = {}): LoadedConfig {
+  const env = options.env ?? process.env;
+  const cwd = options.cwd ?? process.cwd();
+  const path = options.path ?? (env['CONFIG_PATH']?.trim() || DEFAULT_CONFIG_PATH);
+  const file = isAbsolute(path) ? path : resolve(cwd, path);
+
+  const yaml = readYaml(readSource(file, path), env);
+  const written = (key: string) => valueAt(yaml.tree, key.split('.')) !== undefined;
+  const fail = (mistakes: readonly Mistake[]): never => {
+    throw new ConfigError(
+      path,
+      mistakes.map((mistake) => {
+        const line = mistake.line ?? yaml.lineOf(toPath(mistake.path));
+        return line === undefined ? mistake : { ...mistake, line };
+      }),
+    );
+  };
+  // A file that is no YAML has no keys to look at.
+  if (yaml.mistakes.some((mistake) => mistake.path === '')) fail(yaml.mistakes);
+
+  const { sections, mistakes } = parseSections(yaml.tree);
+  const early = [
+    ...yaml.mistakes,
+    ...mistakes.filter((mistake) => !yaml.mistakes.some((told) => told.path === mistake.path)),
+    ...crossCheck(sections, written),
+  ];
+  const parsed = isComplete(sections) ? sections : undefined;
+  if (parsed === undefined) return fail(early);
+
+  const notes = { mistakes: [...early], warnings: [] as string[] };
+  const context = { env, cwd, configPath: file, missingSecrets: options.missingSecrets ?? 'mistake' } as const;
+  const config = resolveConfig(parsed, context, notes);
+  if (notes.mistakes.length > 0) fail(notes.mistakes);
+
+  const unbuilt = NOT_YET_BUILT.filter((row) => row.when(config, written));
+  const sentences = (kind: 'warn' | 'refuse') =>
+    unbuilt.filter((row) => row.kind === kind).map((row) => `${row.path}: ${row.sentence}`);
+  return {
+    config: deepFreeze(config),
+    path,
+    warnings: [...notes.warnings, ...withoutEffect(parsed, written), ...sentences('warn')].map(scrub),
+    refusals: sentences('refuse'),
+  };
+}
+
+function readSource(file: string, shown: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    const why =
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EISDIR'
+          ? 'it is a folder'
+          : `it cannot be read (${code})`;
+    throw new ConfigError(shown, [
+      { path: '', problem: `${why}; name the file with CONFIG_PATH (looked for ${file})` },
+    ]);
+  }
+}
+
+/** Each section by itself, so that a mistake in one does not hide those of another. */
+function parseSections(tree: Tree): { sections: Sections; mistakes: Mistake[] } {
+  const rows = keyTable(configSchema);
+  const mistakes: Mistake[] = [];
+  const sections: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(configSchema.shape)) {
+    const result = schema.safeParse(tree[name]);
+    if (result.success) sections[name] = result.data;
+    else {
+      const issues = result.error.issues.map((issue) => ({ ...issue, path: [name, ...issue.path] }));
+      mistakes.push(...toMistakes(issues, tree, rows));
+    }
+  }
+  const unknown = Object.keys(tree).filter((name) => !Object.hasOwn(configSchema.shape, name));
+  if (unknown.length > 0)
+    mistakes.push(...toMistakes([{ code: 'unrecognized_keys', keys: unknown, path: [], message: '' }], tree, rows));
+  // The values are what the schemas of exactly these names gave.
+  return { sections: sections as Sections, mistakes };
+}
+
+function isComplete(sections: Sections): sections is FileConfig {
+  return Object.keys(configSchema.shape).every((name) => Object.hasOwn(sections, name));
+}
+
+function valueAt(tree: Tree, path: Path): unknown {
+  return path.reduce<unknown>((inner, step) => (isTree(inner) ? inner[String(step)] : undefined), tree);
+}
+
+/** `auth.keys[0].id` → auth, keys, 0, id. */
+function toPath(shown: string): Path {
+  return shown
+    .split(/[.[\]]+/)
+    .filter(Boolean)
+    .map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !(value instanceof Secret)) {
+    Object.values(value).forEach(deepFreeze);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -1,0 +1,71 @@
+/* What a file may say although it is not built yet: one row each, told once at start. A row goes when the thing is built. */
+
+import { type AppConfig } from './schema.js';
+
+export interface NotYetBuilt {
+  readonly path: string;
+  /** `warn`: the gateway starts without it. `refuse`: starting without it would be a lie, so it does not start. */
+  readonly kind: 'warn' | 'refuse';
+  /** `written(path)`: the key stands in the file, whatever its value. */
+  readonly when: (config: AppConfig, written: (path: string) => boolean) => boolean;
+  readonly sentence: string;
+}
+
+const limit = (path: string, when: NotYetBuilt['when']): NotYetBuilt => ({
+  path,
+  kind: 'warn',
+  when,
+  sentence: 'this limit is not built yet and holds nobody back',
+});
+
+export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
+  {
+    path: 'state.type',
+    kind: 'refuse',
+    when: (config) => config.state.type === 'redis',
+    sentence:
+      'state in Redis is not built yet, and state in memory would lose what you expect to be kept; use `memory` until then',
+  },
+  {
+    path: 'auth.mode',
+    kind: 'refuse',
+    when: (config) => config.auth.mode === 'jwt',
+    sentence: '`jwt` is not built yet, so nobody’s token could be verified; use `keys` until then',
+  },
+  {
+    path: 'fallbacks',
+    kind: 'warn',
+    when: (config) => config.fallbacks.length > 0,
+    sentence: 'failover is not built yet; only `provider` is called',
+  },
+  limit('limits.per_user.requests_per_minute', (config) => config.limits.per_user.requests_per_minute !== null),
+  limit('limits.per_user.tokens_per_minute', (config) => config.limits.per_user.tokens_per_minute !== null),
+  limit('limits.per_user.concurrent_turns', (config) => config.limits.per_user.concurrent_turns !== null),
+  limit('limits.per_user.cost_per_day_usd', (config) => config.limits.per_user.cost_per_day_usd !== null),
+  limit('limits.connections', (config) => config.limits.connections !== null),
+  limit('limits.connections_per_user', (config) => config.limits.connections_per_user !== null),
+  {
+    path: 'auth.keys[].class',
+    kind: 'warn',
+    when: (config) => config.auth.keys.some((key) => key.class !== null),
+    sentence: 'limits by class are not built yet; the class has no effect',
+  },
+  {
+    path: 'auth.client_secrets',
+    kind: 'warn',
+    when: (_config, written) => written('auth.client_secrets'),
+    sentence: 'client secrets are not built yet; none can be asked for',
+  },
+  {
+    path: 'monitoring.tracing',
+    kind: 'warn',
+    when: (config) => config.monitoring.tracing.enabled,
+    sentence: 'tracing is not built yet; no spans are exported',
+  },
+  {
+    path: 'alerts',
+    kind: 'warn',
+    when: (_config, written) => written('alerts'),
+    sentence: 'alert rules are not rendered from these thresholds yet',
+  },
+];

@@ -1,0 +1,117 @@
+/* From the text of a YAML file to a plain tree: syntax mistakes with line and column, variables expanded, empty values left out. */
+
+import { LineCounter, type YAMLParseError, isNode, parseDocument } from 'yaml';
+import { type Mistake } from './config-error.js';
+
+export type Tree = { readonly [key: string]: unknown };
+export type Env = Readonly<Record<string, string | undefined>>;
+export type Path = readonly (string | number)[];
+
+export interface ReadYaml {
+  readonly tree: Tree;
+  readonly mistakes: readonly Mistake[];
+  /** Line of the value at `path`, or of the closest section around it. */
+  readonly lineOf: (path: Path) => number | undefined;
+}
+
+export function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+export function showPath(path: Path): string {
+  return path.reduce<string>(
+    (shown, step) => (typeof step === 'number' ? `${shown}[${step}]` : shown ? `${shown}.${step}` : step),
+    '',
+  );
+}
+
+/** What a variable holds; an empty one counts as unset. */
+export function fromEnv(env: Env, name: string): string | undefined {
+  const value = env[name];
+  return value === undefined || value.trim() === '' ? undefined : value;
+}
+
+/** Reads one document. An empty value is the same as a key that is not there. */
+export function readYaml(source: string, env: Env): ReadYaml {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(source, { lineCounter, prettyErrors: false, uniqueKeys: true, stringKeys: true });
+  const mistakes = syntaxMistakes(document.errors, source, lineCounter);
+  const lineOf = (path: Path): number | undefined => {
+    for (let end = path.length; end > 0; end--) {
+      const node: unknown = document.getIn(path.slice(0, end), true);
+      if (isNode(node) && node.range) return lineCounter.linePos(node.range[0]).line;
+    }
+    return undefined;
+  };
+  if (mistakes.length > 0) return { tree: {}, mistakes, lineOf };
+
+  const content: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  if (!isTree(content))
+    return {
+      tree: {},
+      mistakes: [{ path: '', problem: 'the file must hold sections such as `app:` and `provider:`' }],
+      lineOf,
+    };
+  const told: Mistake[] = [];
+  const tree = expandAll(content, [], env, told);
+  return { tree: isTree(tree) ? tree : {}, mistakes: told, lineOf };
+}
+
+/** Every doubled key, and the first thing that is no YAML: what follows that is mostly its echo. */
+function syntaxMistakes(errors: readonly YAMLParseError[], source: string, lineCounter: LineCounter): Mistake[] {
+  const doubled = errors.filter((error) => error.code === 'DUPLICATE_KEY');
+  const first = errors.find((error) => error.code !== 'DUPLICATE_KEY');
+  return [...doubled, ...(first ? [first] : [])].map((error) => {
+    const { line, col } = lineCounter.linePos(error.pos[0]);
+    if (error.code === 'DUPLICATE_KEY') {
+      const name = /^[\w.-]*/.exec(source.slice(error.pos[0], error.pos[0] + 80))?.[0] ?? '';
+      return {
+        path: '',
+        problem: `the key \`${name}\` is written twice in one section (column ${col}); keep one`,
+        line,
+      };
+    }
+    const quote = (source.split('\n')[line - 1] ?? '').includes('${')
+      ? '; inside `{ }` and `[ ]`, put `${…}` in quotes'
+      : '';
+    return { path: '', problem: `not valid YAML (column ${col}): ${error.message}${quote}`, line };
+  });
+}
+
+function expandAll(value: unknown, path: Path, env: Env, mistakes: Mistake[]): unknown {
+  if (typeof value === 'string') return expand(value, path, env, mistakes);
+  if (Array.isArray(value)) return value.map((item, i) => expandAll(item, [...path, i], env, mistakes));
+  if (!isTree(value)) return value;
+  const expanded = Object.entries(value)
+    .map(([name, inner]) => [name, expandAll(inner, [...path, name], env, mistakes)] as const)
+    .filter(([, inner]) => inner !== null);
+  return Object.fromEntries(expanded);
+}
+
+/** `${VAR}` and `${VAR:-default}`; `$${` stands for a plain `${`. A value that became empty counts as left out. */
+function expand(text: string, path: Path, env: Env, mistakes: Mistake[]): string | null {
+  if (!text.includes('${')) return text;
+  const expanded = text.replace(
+    /\$(\$\{)|\$\{([A-Za-z_]\w*)(:-([^}]*))?\}|\$\{/g,
+    (all, escaped?: string, name?: string, fallback?: string, byDefault?: string) => {
+      if (escaped !== undefined) return escaped;
+      if (name === undefined) {
+        mistakes.push({
+          path: showPath(path),
+          problem:
+            'a `${` without a variable’s name and `}`; write `${NAME}`, `${NAME:-default}`, or `$${` for the characters',
+        });
+        return all;
+      }
+      const value = fromEnv(env, name);
+      if (value !== undefined) return value;
+      if (fallback === undefined)
+        mistakes.push({
+          path: showPath(path),
+          problem: `the variable ${name} is not set; set it, or write \`\${${name}:-default}\``,
+        });
+      return byDefault ?? '';
+    },
+  );
+  return expanded === '' ? null : expanded;
+}

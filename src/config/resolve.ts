@@ -1,0 +1,211 @@
+/*
+ * What the file alone does not say: keys and passwords from variables and mounted files, `auto`, OPENAI_BASE_URL, defaults that
+ * follow another key, where packs lie. Collects mistakes; never throws, never prints.
+ */
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { dirname, resolve as resolvePath } from 'node:path';
+import { type Mistake } from './config-error.js';
+import { type Env, fromEnv } from './read-yaml.js';
+import { type AppConfig, type FileConfig, type ProviderSettings, type ServerKeySettings } from './schema.js';
+import { type FileProvider } from './schema-turn.js';
+import { url } from './keys.js';
+import { Secret } from './secret.js';
+import { findTemplateSource, templateSourceCandidates } from './template-source.js';
+
+const OPENAI_BASE_URL = 'https://api.openai.com/v1';
+const DEFAULT_STREAM_TIMEOUT_MS = 20_000;
+const JAEGER_COLLECTOR = /:14268\/api\/traces\/?$/;
+
+export interface ResolveContext {
+  readonly env: Env;
+  readonly cwd: string;
+  readonly configPath: string;
+  /** `warning`: the file is looked at away from where it will run, so that a secret missing here is only noted. */
+  readonly missingSecrets: 'mistake' | 'warning';
+}
+
+export interface Notes {
+  readonly mistakes: Mistake[];
+  readonly warnings: string[];
+}
+
+/** A secret by its `_env` or `_file` key; null where neither is given or, with `needed` false, where the variable is unset. */
+function readSecret(
+  at: { path: string; name: string },
+  env: string | null,
+  file: string | null,
+  needed: boolean,
+  context: ResolveContext,
+  notes: Notes,
+): Secret | null {
+  if (env !== null && file !== null) {
+    notes.mistakes.push({
+      path: `${at.path}.${at.name}_file`,
+      problem: `both \`${at.name}_env\` and \`${at.name}_file\` are given; keep one`,
+    });
+    return null;
+  }
+  const missing = (path: string, problem: string) => {
+    if (context.missingSecrets === 'mistake') notes.mistakes.push({ path, problem });
+    else notes.warnings.push(`${path}: ${problem}`);
+    return null;
+  };
+  if (file !== null) {
+    const path = resolvePath(context.cwd, dirname(context.configPath), file);
+    try {
+      const content = readFileSync(path, 'utf8').trim();
+      if (content !== '') return new Secret(content);
+      return missing(`${at.path}.${at.name}_file`, `the file ${path} is empty; put the secret in it`);
+    } catch (error) {
+      const why = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+      return missing(
+        `${at.path}.${at.name}_file`,
+        `the file ${path} cannot be read (${why}); mount it, or correct the path`,
+      );
+    }
+  }
+  if (env === null) return null;
+  const value = fromEnv(context.env, env);
+  if (value !== undefined) return new Secret(value.trim());
+  return needed ? missing(`${at.path}.${at.name}_env`, `the variable ${env} is not set; set it to the secret`) : null;
+}
+
+function resolveProvider(file: FileProvider, path: string, context: ResolveContext, notes: Notes): ProviderSettings {
+  const envName = file.api_key_env ?? 'OPENAI_API_KEY';
+  const keyIsThere = file.api_key_file !== null || fromEnv(context.env, envName) !== undefined;
+  const type = file.type === 'auto' ? (keyIsThere ? 'openai' : 'demo') : file.type;
+  const fromVariable = fromEnv(context.env, 'OPENAI_BASE_URL');
+  if (file.type === 'auto' && type === 'demo' && fromVariable !== undefined) {
+    notes.warnings.push(
+      `${path}.type: OPENAI_BASE_URL is set but ${envName} is not, so the demo provider answers; set ${envName} (to anything where the server asks for no key)`,
+    );
+  }
+
+  const baseUrl = (file.base_url ?? fromVariable ?? OPENAI_BASE_URL).trim().replace(/\/+$/, '');
+  const kind = url(['http', 'https']);
+  if (file.base_url === null && type === 'openai' && !kind.schema.safeParse(baseUrl).success) {
+    notes.mistakes.push({
+      path: `${path}.base_url`,
+      problem: `the variable OPENAI_BASE_URL holds something else; allowed: ${kind.allowed}`,
+    });
+  }
+  let apiKey: Secret | null = null;
+  if (type === 'openai') {
+    const needed = file.api_key_env !== null || baseUrl.startsWith('https://api.openai.com');
+    apiKey = readSecret(
+      { path, name: 'api_key' },
+      file.api_key_file === null ? envName : file.api_key_env,
+      file.api_key_file,
+      needed,
+      context,
+      notes,
+    );
+  }
+
+  const { timeout, first_delta_timeout: first, idle_timeout: idle } = file.config;
+  for (const [name, value] of Object.entries({ first_delta_timeout: first, idle_timeout: idle })) {
+    if (value !== null && value > timeout) {
+      notes.mistakes.push({
+        path: `${path}.config.${name}`,
+        problem: `longer than \`timeout\`, which bounds the whole call, so it could never take effect; shorten it or lengthen \`timeout\``,
+      });
+    }
+  }
+  const byDefault = Math.min(DEFAULT_STREAM_TIMEOUT_MS, timeout);
+  const autoDemo = file.type === 'auto' && type === 'demo';
+  return {
+    ...file,
+    type,
+    model: (autoDemo ? null : file.model) ?? (type === 'demo' ? 'demo' : 'gpt-4o-mini'),
+    base_url: baseUrl,
+    api_key: apiKey,
+    config: { ...file.config, first_delta_timeout: first ?? byDefault, idle_timeout: idle ?? byDefault },
+  };
+}
+
+/** A Redis without a password needs no variable, so an unset one is only told. */
+function resolvePassword(state: FileConfig['state'], context: ResolveContext, notes: Notes): Secret | null {
+  if (state.type !== 'redis') return null;
+  const password = readSecret(
+    { path: 'state', name: 'password' },
+    state.password_env,
+    state.password_file,
+    false,
+    context,
+    notes,
+  );
+  if (password === null && state.password_env !== null && state.password_file === null) {
+    notes.warnings.push(
+      `state.password_env: the variable ${state.password_env} is not set, so Redis is asked without a password`,
+    );
+  }
+  return password;
+}
+
+function resolveKeys(
+  keys: FileConfig['auth']['keys'],
+  mode: string,
+  context: ResolveContext,
+  notes: Notes,
+): ServerKeySettings[] {
+  return keys.map(({ key_env, key_file, key_sha256, ...rest }, i) => {
+    const path = `auth.keys[${i}]`;
+    const secret = readSecret({ path, name: 'key' }, key_env, key_file, mode !== 'none', context, notes);
+    const hash = secret === null ? (key_sha256 ?? '').toLowerCase() : sha256Hex(secret.reveal());
+    return { ...rest, key_sha256: hash };
+  });
+}
+
+/** How a server key is kept: the SHA-256 of its UTF-8 bytes, lower-case hex. */
+export function sha256Hex(key: string): string {
+  return createHash('sha256').update(key, 'utf8').digest('hex');
+}
+
+function resolveTracing(
+  tracing: FileConfig['monitoring']['tracing'],
+  notes: Notes,
+): FileConfig['monitoring']['tracing'] {
+  if (tracing.endpoint === null || !JAEGER_COLLECTOR.test(tracing.endpoint)) return tracing;
+  const endpoint = new URL(tracing.endpoint);
+  endpoint.port = '4318';
+  endpoint.pathname = '/v1/traces';
+  notes.warnings.push(
+    `monitoring.tracing.endpoint: a Jaeger collector URL; traces go to the same host’s OTLP/HTTP endpoint ${endpoint.href}; write that instead`,
+  );
+  return { ...tracing, endpoint: endpoint.href };
+}
+
+/** The configuration of a running gateway. Where `notes.mistakes` is not empty afterwards, the result must not be used. */
+export function resolveConfig(file: FileConfig, context: ResolveContext, notes: Notes): AppConfig {
+  const { template } = file.middleware;
+  let sourcePath: string | null = null;
+  if (template.source !== null && template.enabled) {
+    const search = { configDir: dirname(context.configPath), cwd: context.cwd };
+    sourcePath = findTemplateSource(template.source, search) ?? null;
+    if (sourcePath === null) {
+      const places = templateSourceCandidates(template.source, search).join(', ');
+      notes.mistakes.push({
+        path: 'middleware.template.source',
+        problem: `no such file or folder; looked for ${places}`,
+      });
+    }
+  }
+  return {
+    ...file,
+    provider: resolveProvider(file.provider, 'provider', context, notes),
+    fallbacks: file.fallbacks.map((fallback, i) => resolveProvider(fallback, `fallbacks[${i}]`, context, notes)),
+    state: {
+      ...file.state,
+      password: resolvePassword(file.state, context, notes),
+    },
+    middleware: {
+      ...file.middleware,
+      state: { ...file.middleware.state, max_messages: file.middleware.state.max_messages ?? file.state.max_messages },
+      template: { ...template, enabled: template.enabled && sourcePath !== null, source_path: sourcePath },
+    },
+    auth: { ...file.auth, keys: resolveKeys(file.auth.keys, file.auth.mode, context, notes) },
+    monitoring: { ...file.monitoring, tracing: resolveTracing(file.monitoring.tracing, notes) },
+  };
+}

@@ -1,0 +1,102 @@
+/* Keys of who may ask, and for what and how much. */
+
+import {
+  count,
+  duration,
+  envName,
+  fileName,
+  flag,
+  key,
+  list,
+  number,
+  oneOf,
+  optionalKey,
+  optionalSection,
+  moment,
+  pattern,
+  requiredKey,
+  section,
+  sectionList,
+  text,
+  url,
+} from './keys.js';
+
+const TRUSTED_ONLY = 'true with `auth.mode: none` and for server keys, else false';
+
+export const clients = section('What a request may say.', {
+  models: key(list(text, 'model names'), [], 'Models a request may ask for; the provider’s own is always among them.'),
+  allow: section('Which parameters a request may set. Written here, an answer holds for every caller.', {
+    instructions: optionalKey(flag, TRUSTED_ONLY, 'May set `instructions`.'),
+    model: optionalKey(flag, TRUSTED_ONLY, 'May choose a `model` of the list.'),
+    tools: optionalKey(flag, TRUSTED_ONLY, 'May bring `tools`.'),
+    sampling: key(flag, true, 'May set `temperature`, `top_p` and `max_output_tokens`.'),
+  }),
+});
+
+export const limits = section('How much callers may use.', {
+  per_user: section('Of one user (or server key without one).', {
+    requests_per_minute: optionalKey(count(1), 'no limit', 'Turns a minute.'),
+    tokens_per_minute: optionalKey(count(1), 'no limit', 'Input and output tokens a minute.'),
+    concurrent_turns: optionalKey(count(1), 'no limit', 'Turns that run at once.'),
+    cost_per_day_usd: optionalKey(number(0), 'no limit', 'US dollars a day.'),
+  }),
+  connections: optionalKey(count(1), 'no limit', 'Open sockets of one replica; further ones are refused with 503.'),
+  connections_per_user: optionalKey(count(1), 'no limit', 'Open sockets of one user on one replica.'),
+});
+
+export const auth = section('Who is asking.', {
+  mode: key(
+    oneOf(['none', 'keys', 'jwt']),
+    'none',
+    '`none`: everything belongs to one anonymous user. `keys`: server keys. `jwt`: users’ tokens, with server keys beside them.',
+  ),
+  allow_anonymous: key(flag, false, 'Allows `mode: none` on an address that others can reach.'),
+  allowed_origins: key(
+    list(pattern(/^(\*|https?:\/\/[^/\s]+)$/, 'an origin'), 'origins such as `https://app.example.com`'),
+    [],
+    'Browser origins that may connect; an empty list means the gateway’s own only.',
+  ),
+  keys: sectionList('Server keys. A server key acts for its whole tenant.', {
+    id: requiredKey(
+      pattern(/^[A-Za-z0-9][\w.-]{0,63}$/, 'letters, digits, `_`, `.` and `-`, at most 64'),
+      'Name of the key in logs; unique.',
+    ),
+    key_env: optionalKey(envName, 'one of the three is needed', 'Variable that holds the key.'),
+    key_file: optionalKey(fileName, 'one of the three is needed', 'File that holds the key.'),
+    key_sha256: optionalKey(
+      pattern(/^[0-9a-fA-F]{64}$/, 'a SHA-256 as 64 hex digits'),
+      'one of the three is needed',
+      'SHA-256 of the key, as `sluice keys hash` prints it.',
+    ),
+    tenant: key(
+      pattern(/^[A-Za-z0-9][\w.-]{0,63}$/, 'letters, digits, `_`, `.` and `-`, at most 64'),
+      'default',
+      'The tenant that the key acts for.',
+    ),
+    scopes: key(list(oneOf(['chat', 'admin']), 'scopes: `chat`, `admin`'), ['chat'], 'What the key may do.'),
+    class: optionalKey(text, 'none', 'Class of the key, for limits by class.'),
+    expires: optionalKey(moment, 'never', 'After this moment the key no longer counts.'),
+  }),
+  jwt: optionalSection('none; needed with `mode: jwt`', 'How users’ tokens are verified.', {
+    jwks_url: optionalKey(url(['http', 'https']), 'one of the two is needed', 'Where the issuer publishes its keys.'),
+    public_key_file: optionalKey(fileName, 'one of the two is needed', 'The issuer’s public key (PEM).'),
+    issuer: requiredKey(text, 'The `iss` a token must carry.'),
+    audience: requiredKey(text, 'The `aud` a token must carry.'),
+    algorithms: key(
+      list(
+        oneOf(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']),
+        'asymmetric algorithms',
+      ),
+      ['RS256', 'ES256', 'EdDSA'],
+      'Signature algorithms that are accepted.',
+    ),
+    claims: section('Which claims name what.', {
+      user: key(text, 'sub', 'Claim that names the user.'),
+      tenant: key(text, 'tenant', 'Claim that names the tenant.'),
+      scopes: key(text, 'scope', 'Claim that lists the scopes.'),
+    }),
+  }),
+  client_secrets: section('Short-lived secrets for browsers.', {
+    ttl: key(duration('10s', '24h'), '10m', 'How long a client secret lives where its request names no time.'),
+  }),
+});

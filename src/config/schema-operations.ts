@@ -1,0 +1,35 @@
+/* Keys of what operators look at: metrics, logs, traces, alert thresholds. */
+
+import { duration, flag, key, number, oneOf, optionalKey, pattern, port, section, text, url } from './keys.js';
+
+export const monitoring = section('What operators see.', {
+  metrics: section('The operations listener.', {
+    enabled: key(flag, true, 'False removes `/metrics` only; `/health` and `/ready` stay.'),
+    host: key(text, '127.0.0.1', 'Address of the operations listener, under the same rule as `app.host`.'),
+    port: key(port, 9090, 'Port of `/health`, `/ready` and `/metrics`.'),
+    path: key(pattern(/^\/[\w./-]+$/, 'a path that starts with `/`'), '/metrics', 'Where Prometheus scrapes.'),
+  }),
+  logging: section('Log lines.', {
+    level: key(
+      oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+      'info',
+      'The least level that is written.',
+    ),
+    format: key(oneOf(['json', 'pretty']), 'json', '`json`: one object a line. `pretty`: for people.'),
+    output: key(oneOf(['stdout', 'stderr']), 'stdout', 'Where lines go.'),
+  }),
+  tracing: section('OpenTelemetry traces.', {
+    enabled: key(flag, false, 'Whether spans are exported.'),
+    endpoint: optionalKey(
+      url(['http', 'https']),
+      'none; needed when enabled',
+      'OTLP/HTTP endpoint. An old Jaeger collector URL (`…:14268/api/traces`) is taken as the same host’s OTLP/HTTP endpoint.',
+    ),
+  }),
+});
+
+export const alerts = section('Thresholds that the alert rules are rendered from.', {
+  error_rate_threshold: key(number(0, 1), 0.05, 'Share of turns that fail.'),
+  latency_p99_threshold: key(duration('1ms', '1h'), '5s', '99th percentile of latency.'),
+  cost_per_hour_threshold: key(number(0), 10, 'US dollars an hour.'),
+});

@@ -1,0 +1,129 @@
+/* Keys of how the gateway serves: the process, its sockets and requests, and where conversations are kept. */
+
+import {
+  count,
+  duration,
+  envName,
+  fileName,
+  key,
+  oneOf,
+  optionalKey,
+  pattern,
+  port,
+  section,
+  size,
+  text,
+  url,
+} from './keys.js';
+
+export const app = section('The process and its main listener.', {
+  name: key(
+    pattern(
+      /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/,
+      'lower-case letters, digits and `-`, starting with a letter, at most 63',
+    ),
+    'sluice',
+    'Name of the deployment. With underscores it is the prefix of every metric.',
+  ),
+  version: key(text, '1.0.0', 'Version of the deployment, in logs, metrics and `/health` details.'),
+  environment: key(
+    pattern(/^[a-z][a-z0-9-]*$/, 'lower-case letters, digits and `-`'),
+    'development',
+    'Which environment this is, in every log line.',
+  ),
+  host: key(
+    text,
+    '127.0.0.1',
+    'Address to listen on. With `auth.mode: none` only a loopback address is taken unless `auth.allow_anonymous` is true.',
+  ),
+  port: key(port, 8080, 'Port of the playground, WebSocket and REST.'),
+  shutdown_timeout: key(
+    duration('0s', '1h'),
+    '30s',
+    'How long running turns may go on after SIGTERM before they are ended.',
+  ),
+});
+
+export const state = section('Where conversations, event logs and ended responses are kept.', {
+  type: key(
+    oneOf(['memory', 'redis']),
+    'memory',
+    '`memory`: in this process, lost when it ends. `redis`: shared by all replicas.',
+  ),
+  url: optionalKey(url(['redis', 'rediss']), 'none; needed with `redis`', 'The Redis server.'),
+  password_env: optionalKey(envName, 'no password', 'Variable that holds the Redis password.'),
+  password_file: optionalKey(fileName, 'no password', 'File that holds the Redis password, instead of `password_env`.'),
+  db: key(count(0, 1_000), 0, 'Number of the Redis database.'),
+  pool_size: key(count(1, 1_000), 10, 'Upper bound of the connections of one replica to Redis.'),
+  ttl: key(
+    duration('1m', '365d'),
+    '24h',
+    'How long a conversation and an ended response are kept after the last read or write.',
+  ),
+  max_messages: key(count(1, 10_000), 100, 'How many items of a conversation are kept; the oldest go first.'),
+});
+
+export const conversations = section('What happens when two turns want one conversation.', {
+  busy: key(
+    oneOf(['queue', 'reject']),
+    'queue',
+    '`queue`: a second turn waits for the first. `reject`: it is refused with 409 `conversation_busy`.',
+  ),
+  max_waiting: key(
+    count(0, 1_000),
+    8,
+    'How many turns may wait on one conversation before further ones are refused. Used with `busy: queue`.',
+  ),
+});
+
+export const batch = section('How deltas are gathered into events.', {
+  max_window: key(
+    duration('0ms', '1s'),
+    '40ms',
+    'Longest time a delta may wait for more text under load; an idle gateway sends at once. 0 sends every delta alone.',
+  ),
+});
+
+export const websocket = section('Limits of one WebSocket connection.', {
+  heartbeat_interval: key(duration('1s', '10m'), '20s', 'Time between two pings of the server (±10 %).'),
+  heartbeat_timeout: key(
+    duration('1s', '10m'),
+    '10s',
+    'A connection that has not answered a ping within this time is ended.',
+  ),
+  max_message_bytes: key(
+    size('1KiB', '64MiB'),
+    '1MiB',
+    'Largest frame a client may send; a larger one closes with 1009.',
+  ),
+  max_responses_in_flight: key(
+    count(1, 10_000),
+    16,
+    'How many unfinished responses one connection may have asked for.',
+  ),
+  max_lanes: key(count(1, 10_000), 32, 'How many named lanes (`stream_id`) one connection may open.'),
+  outbound_buffer_bytes: key(
+    size('16KiB', '64MiB'),
+    '1MiB',
+    'Most bytes that may wait for a slow reader; past it, its cursors stand still.',
+  ),
+  slow_reader_timeout: key(
+    duration('1s', '10m'),
+    '15s',
+    'A reader without progress for this long is closed with 1013.',
+  ),
+  max_connection_age: optionalKey(
+    duration('1m', '365d'),
+    'no limit',
+    'A connection older than this is closed with 1012, so that clients spread over new replicas.',
+  ),
+});
+
+export const http = section('Limits of REST and server-sent events.', {
+  max_body_bytes: key(size('1KiB', '64MiB'), '1MiB', 'Largest request body; a larger one is refused with 413.'),
+  sse_keep_alive: key(
+    duration('1s', '10m'),
+    '15s',
+    'A silent SSE stream gets a comment line this often, so that proxies keep it open.',
+  ),
+});

@@ -1,0 +1,74 @@
+/*
+ * Every section of the configuration file, put together, and the type that the rest of the program sees.
+ * What each key means stands with the key (schema-*.ts); how a file becomes this stands in load.ts.
+ */
+
+import { z } from 'zod';
+import { type FileProvider, fallbacks, provider, middleware } from './schema-turn.js';
+import { type Secret } from './secret.js';
+import { app, batch, conversations, http, state, websocket } from './schema-serving.js';
+import { auth, clients, limits } from './schema-access.js';
+import { alerts, monitoring } from './schema-operations.js';
+
+/** The whole file, in the order of the reference page. */
+export const configSchema = z.strictObject({
+  app,
+  provider,
+  fallbacks,
+  state,
+  middleware,
+  conversations,
+  batch,
+  websocket,
+  http,
+  clients,
+  limits,
+  auth,
+  monitoring,
+  alerts,
+});
+
+/** The file after parsing: the file's own names, durations in milliseconds, sizes in bytes, what was left out null or its default. */
+export type FileConfig = z.output<typeof configSchema>;
+
+type DeepReadonly<T> = T extends Secret | string | number | boolean | null | undefined
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly DeepReadonly<Item>[]
+    : { readonly [K in keyof T]: DeepReadonly<T[K]> };
+
+/** A provider as it will be called: `auto` decided, key read, timeouts filled in. */
+export type ProviderSettings = Omit<FileProvider, 'type' | 'model' | 'base_url' | 'config'> & {
+  type: 'openai' | 'demo';
+  model: string;
+  base_url: string;
+  /** Null where none is needed: the demo provider, or a compatible server that asks for none. */
+  api_key: Secret | null;
+  config: Omit<FileProvider['config'], 'first_delta_timeout' | 'idle_timeout'> & {
+    first_delta_timeout: number;
+    idle_timeout: number;
+  };
+};
+
+/** A server key. The key itself is not kept, only its SHA-256 (64 lower-case hex digits). `expires`: Unix milliseconds. */
+export type ServerKeySettings = Omit<FileConfig['auth']['keys'][number], 'key_env' | 'key_file' | 'key_sha256'> & {
+  key_sha256: string;
+};
+
+/**
+ * The configuration of a running gateway, frozen: the file's own names (snake_case), every duration in milliseconds, every size in bytes,
+ * secrets wrapped. `null` means "none" or "not limited", as the key's description says.
+ */
+export type AppConfig = DeepReadonly<
+  Omit<FileConfig, 'provider' | 'fallbacks' | 'state' | 'auth' | 'middleware'> & {
+    provider: ProviderSettings;
+    fallbacks: ProviderSettings[];
+    state: FileConfig['state'] & { password: Secret | null };
+    auth: Omit<FileConfig['auth'], 'keys'> & { keys: ServerKeySettings[] };
+    middleware: Omit<FileConfig['middleware'], 'state' | 'template'> & {
+      state: { enabled: boolean; max_messages: number };
+      /** `source_path`: where the pack file or folder was found; null: no packs are loaded. */
+      template: FileConfig['middleware']['template'] & { source_path: string | null };
+    };
+  }
+>;

@@ -1,0 +1,57 @@
+/*
+ * What must never be printed: a wrapper that hides its value from every printer, and the shapes of secrets in foreign text.
+ * Nothing here knows where a secret comes from.
+ */
+
+import { inspect } from 'node:util';
+
+export const REDACTED = '[redacted]';
+
+/** A value that only `reveal()` gives away: string conversion, JSON and console all show `[redacted]`. */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return REDACTED;
+  }
+
+  toJSON(): string {
+    return REDACTED;
+  }
+
+  [inspect.custom](): string {
+    return REDACTED;
+  }
+}
+
+// Character classes stop at quotes and backslashes, so that a JSON line stays JSON after scrubbing.
+const SHAPES: readonly (readonly [RegExp, string])[] = [
+  [/\b(bearer|basic)(\s+)[\w.~+/=-]{4,}/gi, `$1$2${REDACTED}`],
+  [/\b(sluice\.bearer\.|openai-insecure-api-key\.)[\w.~+/=-]+/g, `$1${REDACTED}`],
+  [/\b(?:sk|ek|rk|pk)[-_][\w-]{6,}/g, REDACTED],
+  [/\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g, REDACTED],
+  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@"'\\]+@/gi, `$1${REDACTED}@`],
+  [/((?:api[-_]?key|access[-_]?token|token|password|secret)(?:=|%3D))[^\s&"'\\]+/gi, `$1${REDACTED}`],
+];
+
+/** `text` with everything that looks like a credential taken out: keys, bearer tokens, JWTs, credentials in URLs. */
+export function scrub(text: string): string {
+  let clean = text;
+  for (const [shape, replacement] of SHAPES) clean = clean.replace(shape, replacement);
+  return clean;
+}
+
+/** Every Secret inside a configuration, for those who must keep its very characters out of their output. */
+export function secretsIn(value: unknown): Secret[] {
+  if (value instanceof Secret) return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap((inner) => secretsIn(inner));
+}

@@ -1,0 +1,26 @@
+/* Where `middleware.template.source` is found. Knows nothing of what a pack contains. */
+
+import { statSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
+
+const PACK_SUFFIX = '.json';
+
+export interface SourceSearch {
+  /** Folder of the configuration file. */
+  readonly configDir: string;
+  readonly cwd: string;
+}
+
+/** Every place that is looked at, in order: beside the file, in the working directory, in its `packs/`; as written, then with `.json`. */
+export function templateSourceCandidates(source: string, { configDir, cwd }: SourceSearch): string[] {
+  const folders = isAbsolute(source) ? [''] : [resolve(cwd, configDir), cwd, join(cwd, 'packs')];
+  const names = source.endsWith(PACK_SUFFIX) ? [source] : [source, source + PACK_SUFFIX];
+  return folders.flatMap((folder) => names.map((name) => (folder ? join(folder, name) : name)));
+}
+
+/** The first candidate that exists, file or folder. */
+export function findTemplateSource(source: string, search: SourceSearch): string | undefined {
+  return templateSourceCandidates(source, search).find(
+    (path) => statSync(path, { throwIfNoEntry: false }) !== undefined,
+  );
+}

@@ -1,0 +1,39 @@
+/* Durations and sizes as operators write them (`250ms`, `30s`, `1MiB`) and as code takes them (milliseconds, bytes). */
+
+const MS_PER_UNIT = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const BYTES_PER_UNIT = { B: 1, KiB: 1_024, MiB: 1_048_576, KB: 1_000, MB: 1_000_000 } as const;
+
+type DurationUnit = keyof typeof MS_PER_UNIT;
+type SizeUnit = keyof typeof BYTES_PER_UNIT;
+
+/** `250ms`, `30s`, `1.5m`, `24h`, `2d`, or a bare number of milliseconds. Undefined: not a duration. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim());
+  if (!match) return undefined;
+  // The alternation in the pattern admits exactly these names.
+  return Math.round(Number(match[1]) * MS_PER_UNIT[(match[2] ?? 'ms') as DurationUnit]);
+}
+
+/** The shortest exact form: 90000 → `90s`, 60000 → `1m`. */
+export function formatDuration(ms: number): string {
+  if (ms === 0) return '0ms';
+  for (const unit of ['d', 'h', 'm', 's'] as const) {
+    if (ms % MS_PER_UNIT[unit] === 0) return `${ms / MS_PER_UNIT[unit]}${unit}`;
+  }
+  return `${ms}ms`;
+}
+
+/** `1MiB`, `64KiB`, `1000KB`, or a bare number of bytes. Undefined: not a size. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|KB|MB)?$/.exec(text.trim());
+  if (!match) return undefined;
+  // The alternation in the pattern admits exactly these names.
+  return Math.round(Number(match[1]) * BYTES_PER_UNIT[(match[2] ?? 'B') as SizeUnit]);
+}
+
+export function formatSize(bytes: number): string {
+  for (const unit of ['MiB', 'KiB'] as const) {
+    if (bytes !== 0 && bytes % BYTES_PER_UNIT[unit] === 0) return `${bytes / BYTES_PER_UNIT[unit]}${unit}`;
+  }
+  return `${bytes}B`;
+}

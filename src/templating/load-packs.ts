@@ -1,0 +1,73 @@
+/* Reads pack files into a registry: every mistake of every file in one error. The only file of templating that touches the disk. */
+
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { compilePack, type CompiledPack, type CompileOptions } from './compile-pack.js';
+import { errorCode } from './error-code.js';
+import { PackLoadError, type PackMistake } from './pack-mistake.js';
+import { compareVersions } from './pack-version.js';
+import { PromptRegistry } from './registry.js';
+
+/**
+ * Loads a pack file, or all `*.pack.json` of a folder (not of its subfolders). Several versions of one pack may stand side by
+ * side; the same version twice is a mistake. @throws PackLoadError
+ */
+export async function loadPacks(source: string, options: CompileOptions = {}): Promise<PromptRegistry> {
+  const mistakes: PackMistake[] = [];
+  const warnings: PackMistake[] = [];
+  const packs: { readonly file: string; readonly pack: CompiledPack }[] = [];
+
+  for (const path of await packFiles(source)) {
+    const file = basename(path);
+    const read = await readJson(path);
+    if ('problem' in read) {
+      mistakes.push({ file, path: '', what: read.problem });
+      continue;
+    }
+    const result = compilePack(file, read.json, options);
+    mistakes.push(...result.mistakes);
+    warnings.push(...result.warnings);
+    const { pack } = result;
+    if (pack === undefined) continue;
+    const twin = packs.find(
+      (other) => other.pack.id === pack.id && compareVersions(other.pack.version, pack.version) === 0,
+    );
+    if (twin === undefined) packs.push({ file, pack });
+    else
+      mistakes.push({ file, path: 'version', what: `${pack.id} ${pack.version} is already loaded from ${twin.file}` });
+  }
+
+  if (mistakes.length > 0) throw new PackLoadError(source, mistakes);
+  return new PromptRegistry(
+    packs.flatMap(({ pack }) => pack.prompts),
+    warnings,
+  );
+}
+
+async function packFiles(source: string): Promise<readonly string[]> {
+  let names: readonly string[];
+  try {
+    if (!(await stat(source)).isDirectory()) return [source];
+    names = await readdir(source);
+  } catch (error) {
+    throw new PackLoadError(source, [
+      { file: source, path: '', what: `cannot be read (${errorCode(error) ?? 'unknown reason'})` },
+    ]);
+  }
+  const files = names.filter((name) => name.endsWith('.pack.json')).sort();
+  if (files.length > 0) return files.map((name) => join(source, name));
+  throw new PackLoadError(source, [
+    { file: source, path: '', what: 'holds no pack', allowed: 'files named *.pack.json' },
+  ]);
+}
+
+async function readJson(path: string): Promise<{ readonly json: unknown } | { readonly problem: string }> {
+  try {
+    const text = await readFile(path, 'utf8');
+    const json: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));
+    return { json };
+  } catch (error) {
+    if (error instanceof SyntaxError) return { problem: `is not JSON: ${error.message}` };
+    return { problem: `cannot be read (${errorCode(error) ?? 'unknown reason'})` };
+  }
+}

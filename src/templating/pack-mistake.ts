@@ -1,0 +1,33 @@
+/* Mistakes in pack files, collected and told at once: file, path, what is wrong, what is allowed. Read by operators at start. */
+
+export interface PackMistake {
+  readonly file: string;
+  /** `prompts.support.variables[0].type`; empty for the file as a whole. */
+  readonly path: string;
+  readonly what: string;
+  readonly allowed?: string;
+}
+
+/** All that is wrong with the packs of one source. */
+export class PackLoadError extends Error {
+  constructor(
+    readonly source: string,
+    readonly mistakes: readonly PackMistake[],
+  ) {
+    const lines = mistakes.map((mistake) => `  ${describeMistake(mistake)}`);
+    super(`unable to load the prompt packs of ${source}; correct the following\n${lines.join('\n')}`);
+    this.name = 'PackLoadError';
+  }
+}
+
+export function describeMistake({ file, path, what, allowed }: PackMistake): string {
+  const where = path === '' ? file : `${file}: ${path}`;
+  return `${where}: ${what}${allowed === undefined ? '' : `; allowed: ${allowed}`}`;
+}
+
+/** A path as people write it. */
+export function pathText(path: readonly PropertyKey[]): string {
+  return path
+    .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`))
+    .join('');
+}

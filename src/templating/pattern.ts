@@ -1,0 +1,34 @@
+/*
+ * Regular expressions of packs, run against what strangers send. JavaScript's engine backtracks, so a careless pattern
+ * could hold the whole process; each match here is cut off after a fixed time. Knows nothing of variables.
+ */
+
+import { createContext, Script, type Context } from 'node:vm';
+import { errorCode } from './error-code.js';
+
+/** Milliseconds one match may take; a sane pattern needs microseconds for the longest value that is let through. */
+export const PATTERN_TIMEOUT_MS = 25;
+
+const match = new Script('pattern.test(value)');
+/** One for all: made at the first use, since most packs carry no pattern. */
+let sandbox: Context | undefined;
+
+/** Compiles with the `u` flag. @throws SyntaxError */
+export function compilePattern(source: string): RegExp {
+  return new RegExp(source, 'u');
+}
+
+/** Is `pattern` found in `value` (unanchored, as JSON Schema has it)? `undecided` when it ran out of time: treat it as a refusal. */
+export function matchWithin(pattern: RegExp, value: string, timeoutMs = PATTERN_TIMEOUT_MS): boolean | 'undecided' {
+  sandbox ??= createContext({ pattern: undefined, value: undefined });
+  sandbox['pattern'] = pattern;
+  sandbox['value'] = value;
+  try {
+    return match.runInContext(sandbox, { timeout: timeoutMs }) === true;
+  } catch (error) {
+    if (errorCode(error) === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return 'undecided';
+    throw error;
+  } finally {
+    sandbox['value'] = undefined;
+  }
+}

@@ -1,0 +1,105 @@
+/*
+ * A declared variable and the one check that a value has to pass, the same for defaults at load and for what a request
+ * gives. Problems are told in words that never contain the value. Knows nothing of templates or requests.
+ */
+
+import { matchWithin } from './pattern.js';
+
+export const VARIABLE_TYPES = ['string', 'number', 'boolean', 'array', 'object'] as const;
+export type VariableType = (typeof VARIABLE_TYPES)[number];
+
+export interface VariableRules {
+  /** Found anywhere in the text, `u` flag; anchor it with ^ and $ to mean all of it. */
+  readonly pattern?: RegExp;
+  /** In code points, like `maxLength`. */
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly oneOf?: readonly unknown[];
+}
+
+export interface Variable {
+  readonly name: string;
+  readonly type: VariableType;
+  readonly required: boolean;
+  /** Its text, where the pack gives one; an optional variable without it renders as nothing. */
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly example?: unknown;
+  readonly rules: VariableRules;
+}
+
+/** Code points a value may have where the pack sets no `max_length`. */
+const DEFAULT_MAX_LENGTH = 2_000;
+/** Code points that no `max_length` goes beyond: a system prompt is no place for documents. */
+export const GREATEST_MAX_LENGTH = 100_000;
+
+type Checked = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly problem: string };
+
+const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
+/**
+ * The text that `given` puts into a prompt, or why it may not. A string that reads exactly as a JSON number or as `true` or
+ * `false` counts as one, since OpenAI's own client only sends strings; nothing else is converted. Arrays and objects become JSON.
+ */
+export function checkValue(variable: Variable, given: unknown): Checked {
+  const value = read(variable.type, given);
+  if (value === undefined) return no(`must be ${article(variable.type)} ${variable.type}`);
+  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const { rules } = variable;
+
+  // Length first: no later check ever sees a text without bound.
+  const maxLength = rules.maxLength ?? DEFAULT_MAX_LENGTH;
+  const length = text.length > 2 * maxLength ? Infinity : [...text].length;
+  if (length > maxLength) return no(`must not be longer than ${maxLength} characters`);
+  if (rules.minLength !== undefined && length < rules.minLength) {
+    return no(`must have at least ${rules.minLength} characters`);
+  }
+  if (typeof value === 'number') {
+    if (rules.minimum !== undefined && value < rules.minimum) return no(`must be at least ${rules.minimum}`);
+    if (rules.maximum !== undefined && value > rules.maximum) return no(`must be at most ${rules.maximum}`);
+  }
+  if (rules.oneOf !== undefined && !rules.oneOf.some((allowed) => sameValue(allowed, value))) {
+    return no(`must be one of ${rules.oneOf.map((allowed) => JSON.stringify(allowed)).join(', ')}`);
+  }
+  if (rules.pattern !== undefined) {
+    const found = matchWithin(rules.pattern, text);
+    if (found === 'undecided')
+      return no('takes too long to check against its pattern; give a shorter or simpler value');
+    if (!found) return no(`must match the pattern ${rules.pattern.source}`);
+  }
+  return { ok: true, text };
+}
+
+type Value = string | number | boolean | object;
+
+function read(type: VariableType, given: unknown): Value | undefined {
+  switch (type) {
+    case 'string':
+      return typeof given === 'string' ? given : undefined;
+    case 'number': {
+      const value = typeof given === 'string' && JSON_NUMBER.test(given) ? Number(given) : given;
+      return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+    }
+    case 'boolean':
+      if (given === 'true' || given === 'false') return given === 'true';
+      return typeof given === 'boolean' ? given : undefined;
+    case 'array':
+      return Array.isArray(given) ? given : undefined;
+    case 'object':
+      return typeof given === 'object' && given !== null && !Array.isArray(given) ? given : undefined;
+  }
+}
+
+function sameValue(a: unknown, b: unknown): boolean {
+  return a === b || (typeof a === 'object' && JSON.stringify(a) === JSON.stringify(b));
+}
+
+function article(type: VariableType): 'a' | 'an' {
+  return type === 'array' || type === 'object' ? 'an' : 'a';
+}
+
+function no(problem: string): Checked {
+  return { ok: false, problem };
+}

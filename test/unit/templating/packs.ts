@@ -1,0 +1,45 @@
+/* What the templating tests share: a small valid pack to bend, and prompts compiled from one. */
+
+import { compilePack } from '../../../src/templating/compile-pack.js';
+import { type Prompt } from '../../../src/templating/prompt.js';
+
+export interface PromptDraft {
+  readonly template?: string;
+  readonly variables?: readonly unknown[];
+  readonly more?: Readonly<Record<string, unknown>>;
+}
+
+export function promptFile(name: string, { template = 'Hello.', variables = [], more = {} }: PromptDraft = {}): object {
+  return { id: name, name: `The ${name}`, version: '1.0.0', system_template: template, variables, ...more };
+}
+
+export function packFile(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  return {
+    id: 'shop',
+    name: 'Shop',
+    version: '1.0.0',
+    template_engine: { version: 'v1', syntax: '{{variable}}' },
+    prompts: { greet: promptFile('greet') },
+    ...more,
+  };
+}
+
+/** The prompt `greet` of a pack, compiled; throws what compiling found wrong. */
+export function compiled(draft: PromptDraft, more: Readonly<Record<string, unknown>> = {}): Prompt {
+  const { pack, mistakes } = compilePack(
+    't.pack.json',
+    packFile({ prompts: { greet: promptFile('greet', draft) }, ...more }),
+  );
+  const prompt = pack?.prompts[0];
+  if (prompt === undefined) throw new Error(JSON.stringify(mistakes));
+  return prompt;
+}
+
+export function thrownBy(act: () => unknown): unknown {
+  try {
+    act();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('nothing was thrown');
+}

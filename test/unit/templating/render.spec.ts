@@ -1,0 +1,122 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { assembleSystem } from '../../../src/templating/assemble.js';
+import { renderPrompt } from '../../../src/templating/render.js';
+import { compiled, thrownBy } from './packs.js';
+
+const text = (name: string, more: object = {}): object => ({ name, type: 'string', required: true, ...more });
+const optional = (name: string, type: string, more: object = {}): object => ({ name, type, required: false, ...more });
+
+describe('renderPrompt', () => {
+  it('fills holes with values, defaults and, for an optional variable without either, nothing', () => {
+    const prompt = compiled({
+      template: '{{ who }}|{{count}}|{{loud}}|{{list}}|{{shape}}|{{gone}}|{{who}}',
+      variables: [
+        text('who'),
+        optional('count', 'number', { default: 3 }),
+        optional('loud', 'boolean', { default: false }),
+        optional('list', 'array', { default: ['a', 1] }),
+        optional('shape', 'object', { default: { a: 1 } }),
+        optional('gone', 'string'),
+      ],
+    });
+    expect(renderPrompt(prompt, { who: 'Ada' }).system).toBe('Ada|3|false|["a",1]|{"a":1}||Ada');
+    expect(renderPrompt(prompt, { who: 'Ada', count: 0, loud: true }).system).toMatch(/^Ada\|0\|true\|/);
+  });
+
+  it('takes null as absent', () => {
+    const prompt = compiled({ template: '{{a}}', variables: [optional('a', 'string', { default: 'x' })] });
+    expect(renderPrompt(prompt, { a: null }).system).toBe('x');
+  });
+
+  it('carries what the prompt is and what guards it', () => {
+    const guard = { type: 'max_length', params: { max_characters: 9 }, message: 'Too long.' };
+    const prompt = compiled({ more: { validators: [guard], parameters: { temperature: 0.2, max_tokens: 50 } } });
+    expect(renderPrompt(prompt)).toEqual({
+      pack: 'shop',
+      name: 'greet',
+      version: '1.0.0',
+      system: 'Hello.',
+      guardrails: [{ ...guard, enabled: true }],
+      parameters: { temperature: 0.2, maxTokens: 50 },
+    });
+  });
+
+  it('is one pass: whatever the values are, each stands verbatim in its place', () => {
+    const prompt = compiled({
+      template: 'A{{a}}B{{b}}C{{a}}',
+      variables: [text('a', { validation: { max_length: 5000 } }), text('b', { validation: { max_length: 5000 } })],
+    });
+    const value = fc.oneof(
+      fc.string({ unit: 'grapheme' }),
+      fc
+        .array(fc.constantFrom('{{a}}', '{{b}}', '{{', '}}', '$&', '$1', '$$', '\\', '{{"{{"}}', 'x'))
+        .map((parts) => parts.join('')),
+    );
+    fc.assert(
+      fc.property(value, value, (a, b) => renderPrompt(prompt, { a, b }).system === `A${a}B${b}C${a}`),
+      { seed: 3, numRuns: 500 },
+    );
+  });
+
+  it('refuses a variable that the prompt does not have, with its nearest name', () => {
+    const prompt = compiled({ template: '{{tone}}', variables: [text('tone')] });
+    expect(thrownBy(() => renderPrompt(prompt, { tone: 'x', tonne: 'SECRET' }))).toMatchObject({
+      code: 'unknown_variable',
+      param: 'prompt.variables.tonne',
+      message: 'unable to render the prompt shop/greet; it has no variable "tonne"; did you mean tone?',
+    });
+  });
+
+  it.each(['__proto__', 'constructor', 'toString'])('does not take %s for a variable', (name) => {
+    const prompt = compiled({ template: 'x' });
+    const given = JSON.parse(`{"${name}": "x"}`) as Record<string, unknown>; // JSON.parse makes __proto__ an own key, as a request would
+    expect(thrownBy(() => renderPrompt(prompt, given))).toMatchObject({ code: 'unknown_variable' });
+  });
+
+  it('does not find a missing variable on the prototype', () => {
+    const prompt = compiled({ template: '{{constructor}}', variables: [text('constructor')] });
+    expect(thrownBy(() => renderPrompt(prompt, {}))).toMatchObject({ code: 'missing_variable' });
+  });
+
+  it('refuses a missing variable by name', () => {
+    const prompt = compiled({ template: '{{who}}', variables: [text('who')] });
+    expect(thrownBy(() => renderPrompt(prompt))).toMatchObject({
+      code: 'missing_variable',
+      status: 400,
+      param: 'prompt.variables.who',
+      message: expect.stringContaining('"who" is required'),
+    });
+  });
+
+  it('names the variable and the rule of an invalid value, never the value', () => {
+    const prompt = compiled({ template: '{{who}}', variables: [text('who', { validation: { pattern: '^[a-z]+$' } })] });
+    const error = thrownBy(() => renderPrompt(prompt, { who: 'SECRET' }));
+    expect(error).toMatchObject({ code: 'invalid_variable', param: 'prompt.variables.who' });
+    expect(String(error)).toContain('"who" must match the pattern ^[a-z]+$');
+    expect(String(error)).not.toContain('SECRET');
+  });
+
+  it('cuts a foreign name that would flood the message', () => {
+    const error = thrownBy(() => renderPrompt(compiled({}), { ['n'.repeat(10_000)]: 'x' }));
+    expect(String(error).length).toBeLessThan(250);
+    expect(error).toMatchObject({ param: `prompt.variables.${'n'.repeat(64)}` });
+  });
+});
+
+describe('assembleSystem', () => {
+  it('puts instructions after the prompt, never in its place, and renders nothing in them', () => {
+    expect(assembleSystem('You are A.', 'Be {{brief}}.')).toBe('You are A.\n\nBe {{brief}}.');
+    expect(assembleSystem('You are A.', '  ')).toBe('You are A.');
+    expect(assembleSystem('You are A.')).toBe('You are A.');
+    expect(assembleSystem('', 'Be brief.')).toBe('Be brief.');
+    expect(assembleSystem('')).toBe('');
+  });
+
+  it('keeps the whole prompt at the front whatever the instructions are', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (system, added) => assembleSystem(system, added).startsWith(system)),
+      { seed: 4 },
+    );
+  });
+});

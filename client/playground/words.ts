@@ -1,0 +1,111 @@
+/* What the page says in words: connection, ends, errors, and the line of numbers. Pure; knows no page and no client. */
+
+import { type ResponseObject, type SluiceErrorShape, type StateChange } from '../src/api.js';
+
+export interface Note {
+  readonly kind: 'info' | 'bad';
+  readonly words: string;
+}
+
+export function connectionWords({ state, error, retryInMs }: StateChange): string {
+  switch (state) {
+    case 'idle':
+      return 'Not connected';
+    case 'connecting':
+      return 'Connecting …';
+    case 'open':
+      return 'Connected';
+    case 'offline':
+      return 'Offline: waiting for the network';
+    case 'reconnecting':
+      if (error?.status === 503) return 'The server is busy or restarting: trying again …';
+      return retryInMs !== null && retryInMs >= 3_000
+        ? `Connection lost: trying again in ${Math.round(retryInMs / 1000)} s`
+        : 'Connection lost: reconnecting …';
+    case 'closed':
+      if (error === null) return 'Closed';
+      return error.status === 401 ? 'A key is needed' : `Refused: ${error.message}`;
+  }
+}
+
+const FAILURES: Readonly<Record<string, string>> = {
+  rate_limit_exceeded: 'The model provider limits how much may be asked just now. Try again in a moment.',
+  provider_timeout: 'The model provider took too long.',
+  provider_unavailable: 'The model provider cannot be reached just now. Try again in a moment.',
+  provider_stream_interrupted: 'The model provider broke off in the middle of the answer.',
+  provider_refused: 'The model provider refused the request. The server’s log says why.',
+  replica_lost: 'The server that wrote this answer went away.',
+};
+
+/** How a response ended, where there is something to say about it. */
+export function endNote(response: ResponseObject): Note | null {
+  switch (response.status) {
+    case 'cancelled':
+      return { kind: 'info', words: 'Stopped.' };
+    case 'failed': {
+      const words = FAILURES[response.error?.code ?? ''] ?? response.error?.message ?? 'The answer failed.';
+      return { kind: 'bad', words: response.output_text === '' ? words : `${words} What had been written stays.` };
+    }
+    case 'incomplete':
+      switch (response.incomplete_details?.reason) {
+        case 'max_output_tokens':
+          return { kind: 'info', words: 'The answer reached its greatest length.' };
+        case 'content_filter':
+          return { kind: 'info', words: `A guardrail ended this answer${rulesOf(response)}.` };
+        case 'cancelled':
+          return { kind: 'info', words: 'Stopped.' };
+        default:
+          return { kind: 'info', words: 'The answer is not complete.' };
+      }
+    default: {
+      const refused = response.sluice.findings.some(({ stage, decision }) => stage === 'input' && decision === 'deny');
+      return refused
+        ? { kind: 'info', words: `A guardrail refused this message${rulesOf(response)}. The model was not asked.` }
+        : null;
+    }
+  }
+}
+
+function rulesOf(response: ResponseObject): string {
+  const rules = response.sluice.findings
+    .filter(({ decision }) => decision === 'deny')
+    .map(({ guardrail }) => guardrail.replaceAll('_', ' '));
+  return rules.length === 0 ? '' : ` (${[...new Set(rules)].join(', ')})`;
+}
+
+/** Why there is no response, or no more of one. `hasText`: some of it is shown. */
+export function errorNote(error: SluiceErrorShape, hasText: boolean): Note {
+  if (error.code === 'cancelled') return { kind: 'info', words: 'Stopped before it was sent.' };
+  if (error.kind !== 'lost') return { kind: 'bad', words: error.message };
+  const gone = error.code === 'response_not_found' || error.code === 'response_expired';
+  const reason = gone
+    ? 'The rest of this answer is lost: the server no longer knows it (it was restarted and keeps its state in memory).'
+    : `This answer can’t be followed any more: ${error.message}`;
+  return { kind: 'bad', words: hasText ? `${reason} What had arrived stays.` : reason };
+}
+
+const DOLLARS = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', maximumSignificantDigits: 2 });
+
+export function numbersLine(response: ResponseObject, firstDeltaMs: number | null): string {
+  const parts: string[] = [];
+  if (response.usage !== null) {
+    const about = response.sluice.usage_estimated ? 'about ' : '';
+    const cost = response.sluice.cost_usd;
+    parts.push(`${about}${response.usage.input_tokens} tokens in, ${response.usage.output_tokens} out`);
+    parts.push(cost === null ? 'no price known' : DOLLARS.format(cost));
+  }
+  if (firstDeltaMs !== null) parts.push(`first words after ${durationWords(firstDeltaMs)}`);
+  return parts.join(' · ');
+}
+
+function durationWords(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** Who answers, without dressing it up. */
+export function modelWords(response: ResponseObject): string {
+  const { provider } = response.sluice;
+  if (provider === 'demo')
+    return `Answered by ${response.model}, the built-in demo: it is scripted, no language model is behind it.`;
+  return provider === null ? '' : `Answered by ${response.model} (${provider}).`;
+}

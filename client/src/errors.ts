@@ -1,0 +1,27 @@
+/* The one error of the client. Knows no socket. */
+
+import { type SluiceErrorShape } from './api.js';
+
+/** What went wrong, in words for a person, with a code for a program. */
+export class SluiceError extends Error implements SluiceErrorShape {
+  override readonly name = 'SluiceError';
+  readonly kind: SluiceErrorShape['kind'];
+  readonly code: string;
+  readonly status: number | null;
+  readonly param: string | null;
+  readonly retryAfterMs: number | null;
+
+  constructor(
+    kind: SluiceErrorShape['kind'],
+    code: string,
+    message: string,
+    more: { status?: number | null; param?: string | null; retryAfterMs?: number | null; cause?: unknown } = {},
+  ) {
+    super(message, more.cause === undefined ? {} : { cause: more.cause });
+    this.kind = kind;
+    this.code = code;
+    this.status = more.status ?? null;
+    this.param = more.param ?? null;
+    this.retryAfterMs = more.retryAfterMs ?? null;
+  }
+}

@@ -1,0 +1,82 @@
+/* REST calls to the gateway with the client's credential, and how its refusals are read. */
+
+import { type ClientOptions, type SluiceErrorShape } from './api.js';
+import { type Environment } from './environment.js';
+import { SluiceError } from './errors.js';
+
+/** Where the gateway is, without a slash or `/v1` at the end, as http(s). */
+export function baseUrl(url: string | undefined): string {
+  const own = (globalThis as { location?: { origin: string } }).location?.origin;
+  const given = url ?? own;
+  if (given === undefined) throw new TypeError('createClient: url is required outside of a page');
+  return new URL(given, own).href.replace(/^ws/, 'http').replace(/(\/v1)?\/*$/, '');
+}
+
+export async function tokenOf(token: ClientOptions['token']): Promise<string> {
+  try {
+    return (typeof token === 'function' ? await token() : token) ?? '';
+  } catch (cause) {
+    throw new SluiceError('refused', 'token_unavailable', 'The credential could not be fetched.', { cause });
+  }
+}
+
+function retryAfterMs(headers: Headers): number | null {
+  const exact = Number(headers.get('retry-after-ms') ?? NaN);
+  const seconds = Number(headers.get('retry-after') ?? NaN);
+  return Number.isFinite(exact) ? exact : Number.isFinite(seconds) ? seconds * 1000 : null;
+}
+
+interface ErrorBody {
+  readonly code?: string | null;
+  readonly message?: string;
+  readonly param?: string | null;
+  readonly retry_after_ms?: number;
+}
+
+/** The gateway's `{error: {…}}`, as an HTTP body or as an error event. Anything else gives an error of that status. */
+export function errorFrom(
+  status: number | null,
+  body: unknown,
+  retryAfterMs: number | null = null,
+  kind: SluiceErrorShape['kind'] = 'refused',
+): SluiceError {
+  // A body from the network: every field is checked where it is used.
+  const error: ErrorBody = (body as { error?: ErrorBody } | null)?.error ?? {};
+  return new SluiceError(
+    kind,
+    error.code ?? `http_${status}`,
+    error.message ?? `The gateway answered with status ${status}.`,
+    {
+      status,
+      param: error.param ?? null,
+      retryAfterMs: retryAfterMs ?? error.retry_after_ms ?? null,
+    },
+  );
+}
+
+/** @throws SluiceError: `network` where nobody answered, else what the gateway said. */
+export async function request(
+  environment: Environment,
+  base: string,
+  token: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
+  const headers: Record<string, string> = {};
+  if (token !== '') headers['authorization'] = `Bearer ${token}`;
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  let answer: Response;
+  try {
+    answer = await environment.fetch(base + path, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch (cause) {
+    throw new SluiceError('refused', 'network', 'The gateway could not be reached.', { cause });
+  }
+  const json: unknown = await answer.json().catch(() => null);
+  if (!answer.ok) throw errorFrom(answer.status, json, retryAfterMs(answer.headers));
+  return json;
+}

@@ -1,0 +1,184 @@
+/*
+ * One response as a viewer sees it: its text, its place in the sequence, its end. Fed with events, it takes each once and in
+ * order. Knows no socket: what must be asked of the gateway is asked by its owner.
+ */
+
+import {
+  type Cursor,
+  type ResponseEvents,
+  type ResponseObject,
+  type ResponseStatus,
+  type SluiceResponse,
+  type WireEvent,
+} from './api.js';
+import { Emitter } from './emitter.js';
+import { type SluiceError } from './errors.js';
+
+const TERMINAL = /^response\.(completed|incomplete|failed)$/;
+
+export class LiveResponse implements SluiceResponse {
+  id: string | null = null;
+  status: ResponseStatus = 'waiting';
+  text = '';
+  refusal = '';
+  readonly idempotencyKey: string | null;
+  readonly final: Promise<ResponseObject>;
+  cancelAsked = false;
+  #after = -1;
+  #ended: { readonly error: SluiceError | null } | null = null;
+  /** Counts replacements of the text; where the newest one left its end. */
+  #replaced = 0;
+  #replacedEnd = 0;
+  readonly #events = new Emitter<ResponseEvents>();
+  readonly #onCancel: (response: LiveResponse) => void;
+  #resolve!: (response: ResponseObject) => void;
+  #reject!: (error: SluiceError) => void;
+  #woken!: Promise<void>;
+  #wake!: () => void;
+
+  constructor(
+    from: { readonly cursor: Cursor } | { readonly idempotencyKey: string },
+    onCancel: (response: LiveResponse) => void,
+  ) {
+    this.idempotencyKey = 'cursor' in from ? null : from.idempotencyKey;
+    if ('cursor' in from) {
+      this.id = from.cursor.id;
+      this.#after = from.cursor.after ?? -1;
+      // Before the first event there was no text: it all comes again.
+      this.text = this.#after < 0 ? '' : (from.cursor.text ?? '');
+    }
+    this.#onCancel = onCancel;
+    this.final = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever only iterates learns of the failure there; the page's console needs no second report.
+    this.final.catch(() => undefined);
+    this.#sleep();
+  }
+
+  get ended(): boolean {
+    return this.#ended !== null;
+  }
+
+  get cursor(): Required<Cursor> | null {
+    return this.id === null ? null : { id: this.id, after: this.#after, text: this.text };
+  }
+
+  on<K extends keyof ResponseEvents>(event: K, handler: (value: ResponseEvents[K]) => void): () => void {
+    return this.#events.on(event, handler);
+  }
+
+  cancel(): void {
+    if (this.ended || this.cancelAsked) return;
+    this.cancelAsked = true;
+    this.#onCancel(this);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string, void> {
+    let shown = 0;
+    let replaced = this.#replaced;
+    for (;;) {
+      if (replaced !== this.#replaced) {
+        replaced = this.#replaced;
+        shown = this.#replacedEnd;
+      }
+      const text = this.text.slice(shown);
+      shown += text.length;
+      if (text !== '') yield text;
+      else if (this.#ended?.error) throw this.#ended.error;
+      else if (this.#ended) return;
+      else await this.#woken;
+    }
+  }
+
+  /** Takes one event of this response. `gap`: some before it are missing, nothing was taken. */
+  take(event: WireEvent): 'taken' | 'seen' | 'gap' {
+    const number = event.sequence_number ?? -1;
+    if (this.ended || number <= this.#after) return 'seen';
+    if (event.type === 'sluice:snapshot') {
+      this.#after = number;
+      if (event.response) this.#catchUp(event.response);
+      return 'taken';
+    }
+    if (number > this.#after + 1) return 'gap';
+    this.#after = number;
+    this.id ??= event.response?.id ?? null;
+    this.#events.emit('event', event);
+    if (event.type === 'response.output_text.delta') this.#append(event.delta ?? '');
+    else if (event.type === 'response.refusal.delta') this.#refuse(event.delta ?? '');
+    else if (event.response) this.#catchUp(event.response, TERMINAL.test(event.type));
+    return 'taken';
+  }
+
+  setStatus(status: ResponseStatus): void {
+    if (this.status === status || this.ended) return;
+    this.status = status;
+    this.#events.emit('status', status);
+  }
+
+  /** Ends it without a response: refused, lost, or this side stopped. The text so far stays. */
+  fail(error: SluiceError): void {
+    if (this.ended) return;
+    this.setStatus(error.code === 'cancelled' ? 'cancelled' : error.kind === 'refused' ? 'refused' : 'lost');
+    this.#end(null, error);
+  }
+
+  /** Brings text, refusal and status to where a response object has them. A running one without text says nothing about it. */
+  #catchUp(response: ResponseObject, terminal = false): void {
+    const full = response.output_text;
+    if (full.startsWith(this.text)) this.#append(full.slice(this.text.length));
+    else if (terminal || full !== '') this.#replace(full);
+    const refusal = refusalOf(response);
+    if (refusal.startsWith(this.refusal)) this.#refuse(refusal.slice(this.refusal.length));
+    this.setStatus(response.status);
+    if (terminal) this.#end(response, null);
+  }
+
+  #append(delta: string): void {
+    if (delta === '') return;
+    this.text += delta;
+    this.#events.emit('delta', delta);
+    this.#stir();
+  }
+
+  #replace(text: string): void {
+    this.text = text;
+    this.#replaced++;
+    this.#replacedEnd = text.length;
+    this.#events.emit('replace', text);
+    this.#stir();
+  }
+
+  #refuse(delta: string): void {
+    if (delta === '') return;
+    this.refusal += delta;
+    this.#events.emit('refusal', delta);
+  }
+
+  #end(response: ResponseObject | null, error: SluiceError | null): void {
+    this.#ended = { error };
+    if (response) this.#resolve(response);
+    else if (error) this.#reject(error);
+    this.#events.emit('end', { response, error });
+    this.#stir();
+  }
+
+  #stir(): void {
+    this.#wake();
+    this.#sleep();
+  }
+
+  #sleep(): void {
+    this.#woken = new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
+
+function refusalOf(response: ResponseObject): string {
+  return response.output
+    .flatMap((item) => item.content ?? [])
+    .map((part) => part.refusal ?? '')
+    .join('');
+}

@@ -1,0 +1,76 @@
+/*
+ * Builds dist/client/: the browser client (one file, with its types) and the playground page, which uses that same file.
+ * Fails where the client has grown over its limit.
+ */
+
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import ts from 'typescript';
+
+const LIMIT_BYTES = 7 * 1024;
+const root = join(import.meta.dirname, '..');
+const source = join(root, 'client/src');
+const playground = join(root, 'client/playground');
+const out = join(root, 'dist/client');
+
+const common = {
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+};
+
+/** The page loads `client.js` by its address, as a newcomer's page would. */
+const clientStaysOutside = {
+  name: 'client-stays-outside',
+  setup: (esbuild) =>
+    esbuild.onResolve({ filter: /\/src\/client\.js$/ }, () => ({ path: './client.js', external: true })),
+};
+
+/** The public declarations as one file: these modules in order, without the lines that tie them together. */
+function declarations() {
+  const names = ['api', 'errors', 'client'];
+  const texts = new Map();
+  const program = ts.createProgram(
+    names.map((name) => join(source, `${name}.ts`)),
+    {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+      lib: ['lib.es2024.d.ts', 'lib.dom.d.ts'],
+      types: [],
+      strict: true,
+      declaration: true,
+      emitDeclarationOnly: true,
+    },
+  );
+  program.emit(undefined, (path, text) => texts.set(basename(path, '.d.ts'), text));
+  const tie = /^(import .* from '.*'|export type \* from '.*'|export \{.*\});\n/gm;
+  return names.map((name) => texts.get(name).replace(tie, '').trim() + '\n').join('\n');
+}
+
+await rm(out, { recursive: true, force: true });
+await mkdir(out, { recursive: true });
+await build({ ...common, entryPoints: [join(source, 'client.ts')], outfile: join(out, 'client.js') });
+await build({
+  ...common,
+  entryPoints: [join(playground, 'playground.ts')],
+  outfile: join(out, 'playground.js'),
+  plugins: [clientStaysOutside],
+});
+await writeFile(join(out, 'client.d.ts'), declarations());
+for (const file of ['index.html', 'playground.css', 'favicon.svg'])
+  await copyFile(join(playground, file), join(out, file));
+
+const bytes = gzipSync(await readFile(join(out, 'client.js')), { level: 9 }).length;
+console.log(`client.js: ${bytes} bytes gzipped (limit ${LIMIT_BYTES})`);
+if (bytes > LIMIT_BYTES) {
+  console.error(
+    `unable to build the client; client.js has grown over its limit of ${LIMIT_BYTES} bytes gzipped; take something out of client/src`,
+  );
+  process.exitCode = 1;
+}

@@ -28,9 +28,9 @@ export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
   },
   {
     path: 'auth.mode',
-    kind: 'refuse',
+    kind: 'warn',
     when: (config) => config.auth.mode === 'jwt',
-    sentence: '`jwt` is not built yet, so nobody’s token could be verified; use `keys` until then',
+    sentence: '`jwt` is not built yet; users’ tokens are refused, only server keys get in',
   },
   {
     path: 'fallbacks',

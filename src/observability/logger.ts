@@ -1,0 +1,99 @@
+/* The log of the process: pino, set up from the configuration, behind the small interface that all other code sees. */
+
+import pino from 'pino';
+import { prettyFactory } from 'pino-pretty';
+import { isatty } from 'node:tty';
+import { type AppConfig } from '../config/schema.js';
+import { type Secret } from '../config/secret.js';
+import { HIDDEN_FIELDS, REDACTED_PATHS, lineScrubber, loggedError } from './redact.js';
+import { Log, type LogFields } from './log.js';
+
+export interface LoggerSettings {
+  readonly logging: AppConfig['monitoring']['logging'];
+  /** Stand in every line: name, version, environment, replica. */
+  readonly base?: LogFields;
+  /** Secrets whose characters must not appear in any line, whoever wrote it. */
+  readonly secrets?: readonly Secret[];
+  /** Where lines go instead of stdout or stderr. */
+  readonly destination?: pino.DestinationStream;
+}
+
+/** pino's options: levels by name, ISO times, errors reduced to what may be told, every line scrubbed before it is written. */
+export function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pino.LoggerOptions {
+  return {
+    level: logging.level,
+    base: { ...base },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    redact: { paths: [...REDACTED_PATHS], censor: '[redacted]' },
+    serializers: {
+      err: (thrown: unknown) => loggedError(thrown),
+      error: (thrown: unknown) => (thrown instanceof Error ? loggedError(thrown) : thrown),
+      ...Object.fromEntries(HIDDEN_FIELDS.map((name) => [name, hideObject])),
+    },
+    hooks: {
+      streamWrite: lineScrubber(secrets),
+      // Without a message pino would take the error's own, past the serializer.
+      logMethod(args, method) {
+        const [first, message] = args as readonly unknown[];
+        const thrown = first instanceof Error ? first : hasError(first) ? first.err : undefined;
+        if (thrown === undefined || message !== undefined) method.apply(this, args);
+        else method.apply(this, [first instanceof Error ? { err: first } : first, 'something failed']);
+      },
+    },
+  };
+}
+
+export function createPino(settings: LoggerSettings): pino.Logger {
+  const { format, output } = settings.logging;
+  const descriptor = output === 'stdout' ? 1 : 2;
+  // Written at once: the last lines before an exit are those that are needed.
+  const target = settings.destination ?? pino.destination({ dest: descriptor, sync: true });
+  if (format === 'json') return pino(loggerOptions(settings), target);
+  const prettify = prettyFactory({
+    colorize: settings.destination === undefined && isatty(descriptor),
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: Object.keys(settings.base ?? {}).join(','),
+    singleLine: true,
+  });
+  return pino(loggerOptions(settings), { write: (line) => target.write(prettify(line)) });
+}
+
+/** Whole requests, responses and headers stay out of the log; an id under such a name may stand. */
+function hideObject(value: unknown): unknown {
+  return typeof value === 'object' ? '[object, not logged]' : value;
+}
+
+function hasError(value: unknown): value is { readonly err: Error } {
+  return typeof value === 'object' && value !== null && 'err' in value && value.err instanceof Error;
+}
+
+/** The log that code outside this folder takes. */
+export class PinoLog extends Log {
+  readonly #pino: pino.Logger;
+
+  constructor(logger: pino.Logger) {
+    super();
+    this.#pino = logger;
+  }
+
+  override debug(fields: LogFields, message: string): void {
+    this.#pino.debug(fields, message);
+  }
+
+  override info(fields: LogFields, message: string): void {
+    this.#pino.info(fields, message);
+  }
+
+  override warn(fields: LogFields, message: string): void {
+    this.#pino.warn(fields, message);
+  }
+
+  override error(fields: LogFields, message: string): void {
+    this.#pino.error(fields, message);
+  }
+
+  override child(fields: LogFields): Log {
+    return new PinoLog(this.#pino.child(fields));
+  }
+}

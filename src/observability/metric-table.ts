@@ -1,0 +1,91 @@
+/*
+ * Every metric of Sluice's own, once: name (without the prefix), kind, help, labels. A label lists its values, or says `bounded`: few values
+ * by nature (models, codes), and past LABEL_VALUES_MAX of them `other`. What a user typed is never a label.
+ */
+
+/** Fits streams: from a warm small model to a slow reasoning one. 5 s, the default alert threshold, is a bound. */
+const FIRST_DELTA_SECONDS = [0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30] as const;
+const DURATION_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120] as const;
+
+export const LABEL_VALUES_MAX = 100;
+
+interface MetricRow {
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels?: Readonly<Record<string, readonly string[] | 'bounded'>>;
+  readonly buckets?: readonly number[];
+}
+
+export const METRICS = {
+  requests_total: {
+    kind: 'counter',
+    help: 'Turns by outcome; a caller’s own mistakes are refused, never error.',
+    labels: { status: ['success', 'error', 'refused', 'cancelled'] },
+  },
+  request_duration_seconds: {
+    kind: 'histogram',
+    help: 'Time from a request to its end; endpoint is the template of the route, or ws.',
+    labels: { endpoint: 'bounded' },
+    buckets: DURATION_SECONDS,
+  },
+  time_to_first_delta_seconds: {
+    kind: 'histogram',
+    help: 'Time from admission to the first delta that viewers see.',
+    buckets: FIRST_DELTA_SECONDS,
+  },
+  response_deltas_total: { kind: 'counter', help: 'Text deltas appended to response logs.' },
+  tokens_total: {
+    kind: 'counter',
+    help: 'Tokens by direction and model.',
+    labels: { direction: ['input', 'output'], model: 'bounded' },
+  },
+  llm_cost_usd: {
+    kind: 'counter',
+    help: 'Cost in US dollars by model; models without a known price count nothing.',
+    labels: { model: 'bounded' },
+  },
+  provider_errors_total: {
+    kind: 'counter',
+    help: 'Failed provider calls by error code, each try counted.',
+    labels: { code: 'bounded' },
+  },
+  provider_retries_total: { kind: 'counter', help: 'Provider calls that were tried again.' },
+  breaker_state: {
+    kind: 'gauge',
+    help: 'Circuit breaker of a provider: 0 closed, 1 half open, 2 open.',
+    labels: { provider: 'bounded' },
+  },
+  guardrail_findings_total: {
+    kind: 'counter',
+    help: 'What guardrails found, by guardrail, stage and decision.',
+    labels: { guardrail: 'bounded', stage: ['input', 'output'], decision: ['deny', 'note'] },
+  },
+  connections: { kind: 'gauge', help: 'Open WebSocket connections.' },
+  viewers: { kind: 'gauge', help: 'Readers that follow a response now: sockets’ cursors and SSE streams.' },
+  turns_in_flight: { kind: 'gauge', help: 'Turns that run now.' },
+  turns_waiting: { kind: 'gauge', help: 'Turns that wait for their conversation or lane.' },
+  slow_readers_total: { kind: 'counter', help: 'Connections closed because they did not read.' },
+  snapshots_total: { kind: 'counter', help: 'Snapshots sent instead of events.' },
+  resumes_total: {
+    kind: 'counter',
+    help: 'Resumes by mode: replayed from the log, moved on by a snapshot, read from the stored response, or refused.',
+    labels: { mode: ['replay', 'snapshot', 'stored', 'refused'] },
+  },
+  refusals_total: {
+    kind: 'counter',
+    help: 'Errors told to clients before there was a response, by code.',
+    labels: { code: 'bounded' },
+  },
+  websocket_closes_total: {
+    kind: 'counter',
+    help: 'Closed WebSocket connections by close code.',
+    labels: { code: 'bounded' },
+  },
+  build_info: {
+    kind: 'gauge',
+    help: 'Always 1; the version of the gateway is its label.',
+    labels: { version: 'bounded' },
+  },
+} as const satisfies Record<string, MetricRow>;
+
+export type MetricName = keyof typeof METRICS;

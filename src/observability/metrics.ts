@@ -1,0 +1,130 @@
+/* The metrics of one process: instruments made from the table, and their rendering. Knows prom-client; nobody else needs to. */
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { LABEL_VALUES_MAX, METRICS, type MetricName } from './metric-table.js';
+
+type Table = typeof METRICS;
+type LabelValue<V> = V extends readonly (infer Value)[] ? Value : string | number;
+/** Without labels: nothing to give. With labels: all of them, each a listed value or few by nature. */
+type LabelsOf<Row> = Row extends { readonly labels: infer L }
+  ? { readonly [K in keyof L]: LabelValue<L[K]> }
+  : undefined;
+type Arguments<Labels, Rest extends readonly unknown[]> = Labels extends undefined
+  ? Rest
+  : [labels: Labels, ...rest: Rest];
+
+interface Counting<Labels> {
+  inc(...args: Arguments<Labels, [by?: number]>): void;
+}
+interface Gauging<Labels> extends Counting<Labels> {
+  dec(...args: Arguments<Labels, [by?: number]>): void;
+  set(...args: Arguments<Labels, [value: number]>): void;
+}
+interface Observing<Labels> {
+  /** Seconds. */
+  observe(...args: Arguments<Labels, [value: number]>): void;
+}
+type InstrumentOf<Row> = Row extends { readonly kind: 'counter' }
+  ? Counting<LabelsOf<Row>>
+  : Row extends { readonly kind: 'gauge' }
+    ? Gauging<LabelsOf<Row>>
+    : Observing<LabelsOf<Row>>;
+type Instruments = { readonly [Name in MetricName]: InstrumentOf<Table[Name]> };
+
+/** `support-bot` → `support_bot_`: what every metric of that deployment starts with. */
+export function metricPrefix(appName: string): string {
+  return `${appName.replaceAll('-', '_')}_`;
+}
+
+export interface MetricsOptions {
+  readonly prefix: string;
+  readonly version: string;
+  /** Where instruments are registered; default: a registry of their own. */
+  readonly registry?: Registry;
+}
+
+/** `metrics.of.requests_total.inc({ status: 'success' })`. */
+export class Metrics {
+  readonly prefix: string;
+  readonly registry: Registry;
+  readonly of: Instruments;
+
+  constructor({ prefix, version, registry = new Registry() }: MetricsOptions) {
+    this.prefix = prefix;
+    this.registry = registry;
+    const made = Object.entries(METRICS).map(
+      ([name, row]) => [name, instrument(prefix + name, row, registry)] as const,
+    );
+    // The entries are made from the table that the type is made from.
+    this.of = Object.fromEntries(made) as unknown as Instruments;
+    this.of.build_info.set({ version }, 1);
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  /** Prometheus' text format. */
+  render(): Promise<string> {
+    return this.registry.metrics();
+  }
+}
+
+type Row = Table[MetricName];
+type Labels = Record<string, string | number>;
+
+/** What all three kinds of prom-client have in common here; the public types say which methods and labels each has. */
+interface AnyInstrument {
+  inc?(labels: Labels, by?: number): void;
+  dec?(labels: Labels, by?: number): void;
+  set?(labels: Labels, value: number): void;
+  observe?(labels: Labels, value: number): void;
+}
+
+function instrument(name: string, row: Row, registry: Registry): unknown {
+  const labels: Readonly<Record<string, readonly string[] | 'bounded'>> = 'labels' in row ? row.labels : {};
+  const common = { name, help: row.help, labelNames: Object.keys(labels), registers: [registry] };
+  const made =
+    row.kind === 'counter'
+      ? new Counter(common)
+      : row.kind === 'gauge'
+        ? new Gauge(common)
+        : new Histogram({ ...common, buckets: [...row.buckets] });
+  if (common.labelNames.length === 0) return made;
+
+  // A series that exists from the start lets rate() see the first increase.
+  if (row.kind === 'counter')
+    for (const combination of listedCombinations(labels)) (made as Counter).inc(combination, 0);
+  const bound = labelBounds(labels);
+  const any: AnyInstrument = made;
+  return {
+    inc: (given: Labels, by?: number) => any.inc?.(bound(given), by),
+    dec: (given: Labels, by?: number) => any.dec?.(bound(given), by),
+    set: (given: Labels, value: number) => any.set?.(bound(given), value),
+    observe: (given: Labels, value: number) => any.observe?.(bound(given), value),
+  };
+}
+
+/** Every combination of listed values; none where a label is open. */
+function listedCombinations(labels: Readonly<Record<string, readonly string[] | 'bounded'>>): Labels[] {
+  return Object.entries(labels).reduce<Labels[]>(
+    (all, [name, values]) =>
+      values === 'bounded' ? [] : all.flatMap((one) => values.map((value) => ({ ...one, [name]: value }))),
+    [{}],
+  );
+}
+
+/** Keeps the number of series small whatever is given: an unlisted value, or one too many, counts as `other`. */
+function labelBounds(labels: Readonly<Record<string, readonly string[] | 'bounded'>>): (given: Labels) => Labels {
+  const seen = new Map(Object.keys(labels).map((name) => [name, new Set<string>()]));
+  return (given) => {
+    const bounded: Labels = {};
+    for (const [name, values] of Object.entries(labels)) {
+      const value = String(given[name] ?? 'none');
+      const known = seen.get(name) ?? new Set<string>();
+      if (values === 'bounded' && known.size < LABEL_VALUES_MAX) known.add(value);
+      bounded[name] = (values === 'bounded' ? known.has(value) : values.includes(value)) ? value : 'other';
+    }
+    return bounded;
+  };
+}

@@ -50,6 +50,8 @@ export type ResponseEvent =
 export type ResponseEventType = ResponseEvent['type'];
 export type TerminalEventType = 'response.completed' | 'response.incomplete' | 'response.failed';
 
+export type TerminalEvent = Extract<ResponseEvent, { readonly type: TerminalEventType }>;
+
 /** An event as the log holds it: its number and its bytes (JSON text, `sequence_number` inside). */
 export interface LoggedEvent {
   readonly sequence: number;

@@ -23,8 +23,8 @@ export interface JournalOptions {
   readonly onCancel: () => void;
   /** This replica no longer owns the turn, or could not write for `giveUpMs`: nothing more will be written. Called at most once. */
   readonly onLost: (error: SluiceError) => void;
-  /** Called after each append with its duration in milliseconds and the number of events. */
-  readonly onAppend?: (durationMs: number, events: number) => void;
+  /** Called after each append with the number of deltas in it. */
+  readonly onAppend?: (deltas: number) => void;
   /** How long an unreachable log is tried again, in milliseconds. */
   readonly giveUpMs?: number;
 }
@@ -36,7 +36,8 @@ export class Journal {
   readonly accumulator: ResponseAccumulator;
   readonly #options: JournalOptions;
   #pending: ResponseEvent[] = [];
-  #scheduled = false;
+  #onClock = false;
+  #atOnce = false;
   #hadDelta = false;
   #next = 0;
   #writing: Promise<void> | undefined;
@@ -76,8 +77,8 @@ export class Journal {
     if (!this.#hadDelta) {
       this.#hadDelta = true;
       this.#soon();
-    } else if (!this.#scheduled) {
-      this.#scheduled = true;
+    } else if (!this.#onClock && !this.#atOnce) {
+      this.#onClock = true;
       this.#options.clock.schedule(this.#onTick);
     }
   }
@@ -92,14 +93,18 @@ export class Journal {
   }
 
   readonly #onTick = (): void => {
-    this.#scheduled = false;
+    this.#onClock = false;
     this.#write();
   };
 
+  /** At the end of this microtask, so that what is emitted together is appended together. */
   #soon(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(this.#onTick);
+    if (this.#atOnce) return;
+    this.#atOnce = true;
+    queueMicrotask(() => {
+      this.#atOnce = false;
+      this.#write();
+    });
   }
 
   #write(): void {
@@ -132,7 +137,7 @@ export class Journal {
           return;
         }
         this.appendedAt = Date.now();
-        onAppend?.(performance.now() - startedAt, events.length);
+        onAppend?.(events.filter((event) => event.type.endsWith('.delta')).length);
         if (result.cancelRequested) this.cancelAsked();
         return;
       } catch (error) {

@@ -1,0 +1,232 @@
+/*
+ * Admission: everything that is decided before there is a response. Whatever is refused here is an HTTP status or an error event,
+ * costs nothing and leaves no trace. What it lets in is a plan that a turn can follow without asking again.
+ */
+
+import { SluiceError } from '../domain/errors.js';
+import { type Item, type StoredItem, unansweredOutput } from '../domain/item.js';
+import { type Principal, reaches } from '../domain/principal.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
+import { type EventLog } from '../state/event-log.js';
+import { assembleSystem } from '../templating/assemble.js';
+import { type RenderedPrompt } from '../templating/prompt.js';
+import { type PromptRegistry } from '../templating/registry.js';
+import { renderPrompt } from '../templating/render.js';
+
+export interface AdmissionPolicy {
+  /** The provider's own model; always allowed. */
+  readonly model: string;
+  /** Further models a request may ask for. */
+  readonly models: readonly string[];
+  /** What a request may set; null: trusted callers may. */
+  readonly allow: {
+    readonly instructions: boolean | null;
+    readonly model: boolean | null;
+    readonly tools: boolean | null;
+    readonly sampling: boolean;
+  };
+  /** Ceiling and default of an answer's tokens; null: the model's own. */
+  readonly maxTokens: number | null;
+  readonly temperature: number | null;
+  /** False: `conversation` and `previous_response_id` are refused. */
+  readonly stateEnabled: boolean;
+  /** False: no system prompt. */
+  readonly templateEnabled: boolean;
+  /** The prompt of a request that names none; null: none. */
+  readonly defaultPrompt: string | null;
+}
+
+/** Where a turn's context comes from. */
+export type ContextSource =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'conversation'; readonly id: string }
+  | { readonly kind: 'previous'; readonly id: string; readonly context: readonly StoredItem[] };
+
+export interface TurnPlan {
+  readonly caller: Principal;
+  readonly request: ResponseRequest;
+  readonly source: ContextSource;
+  /** Null: no system prompt from a pack. */
+  readonly prompt: RenderedPrompt | null;
+  readonly system: string;
+  readonly model: string;
+  readonly maxOutputTokens: number | null;
+  readonly temperature: number | null;
+  readonly topP: number | null;
+}
+
+export interface AdmissionParts {
+  readonly prompts: PromptRegistry;
+  readonly conversations: ConversationStore;
+  readonly responses: ResponseStore;
+  readonly log: EventLog;
+}
+
+export class Admission {
+  readonly #policy: AdmissionPolicy;
+  readonly #parts: AdmissionParts;
+
+  constructor(policy: AdmissionPolicy, parts: AdmissionParts) {
+    this.#policy = policy;
+    this.#parts = parts;
+  }
+
+  /** @throws SluiceError with the parameter at fault */
+  async admit(caller: Principal, request: ResponseRequest): Promise<TurnPlan> {
+    if (!caller.scopes.has('chat')) {
+      throw new SluiceError(
+        'insufficient_scope',
+        'unable to start a turn; this key lacks the scope chat; use another key',
+      );
+    }
+    this.#checkAllowed(caller, request);
+    const prompt = this.#prompt(request);
+    const source = await this.#source(caller, request);
+    return {
+      caller,
+      request,
+      source,
+      prompt,
+      system: assembleSystem(prompt?.system ?? '', request.instructions),
+      model: this.#model(caller, request),
+      maxOutputTokens: this.#maxOutputTokens(request, prompt),
+      temperature: request.temperature ?? prompt?.parameters.temperature ?? this.#policy.temperature,
+      topP: request.topP ?? prompt?.parameters.topP ?? null,
+    };
+  }
+
+  #checkAllowed(caller: Principal, request: ResponseRequest): void {
+    const { allow } = this.#policy;
+    if (request.instructions !== undefined && !(allow.instructions ?? caller.trusted)) refuse('instructions');
+    const tools = request.tools?.length ?? 0;
+    if (tools > 0 && !(allow.tools ?? caller.trusted)) refuse('tools');
+    if (allow.sampling) return;
+    if (request.temperature !== undefined) refuse('temperature');
+    if (request.topP !== undefined) refuse('top_p');
+    if (request.maxOutputTokens !== undefined) refuse('max_output_tokens');
+    if (request.reasoningEffort !== undefined) refuse('reasoning.effort');
+  }
+
+  #model(caller: Principal, request: ResponseRequest): string {
+    const { model, models, allow } = this.#policy;
+    if (request.model === undefined || request.model === model) return model;
+    if (!models.includes(request.model)) {
+      throw new SluiceError(
+        'model_not_found',
+        'unable to use this model; the configuration does not list it; ask GET /v1/models for those it does',
+        { param: 'model' },
+      );
+    }
+    if (!(allow.model ?? caller.trusted)) refuse('model');
+    return request.model;
+  }
+
+  #maxOutputTokens(request: ResponseRequest, prompt: RenderedPrompt | null): number | null {
+    const ceiling = this.#policy.maxTokens;
+    const asked = request.maxOutputTokens;
+    if (asked !== undefined && ceiling !== null && asked > ceiling) {
+      throw new SluiceError(
+        'invalid_value',
+        `unable to allow ${asked} output tokens; the configuration's ceiling is ${ceiling}; ask for no more than that`,
+        { param: 'max_output_tokens' },
+      );
+    }
+    const wanted = asked ?? prompt?.parameters.maxTokens ?? ceiling;
+    return wanted === null || ceiling === null ? wanted : Math.min(wanted, ceiling);
+  }
+
+  #prompt(request: ResponseRequest): RenderedPrompt | null {
+    const { templateEnabled, defaultPrompt } = this.#policy;
+    const id = request.prompt?.id ?? defaultPrompt;
+    if (request.prompt !== undefined && !templateEnabled) {
+      throw new SluiceError(
+        'prompt_not_found',
+        'unable to use a prompt; the template step is turned off by the configuration',
+        {
+          param: 'prompt',
+        },
+      );
+    }
+    if (!templateEnabled || id === null) return null;
+    return renderPrompt(this.#parts.prompts.find(id, request.prompt?.version), request.prompt?.variables ?? {});
+  }
+
+  async #source(caller: Principal, request: ResponseRequest): Promise<ContextSource> {
+    const { conversation, previousResponseId } = request;
+    if (conversation === undefined && previousResponseId === undefined) {
+      refuseUnanswered([], request.input);
+      return { kind: 'none' };
+    }
+    const param = conversation === undefined ? 'previous_response_id' : 'conversation';
+    if (!this.#policy.stateEnabled) {
+      throw new SluiceError('parameter_not_allowed', `unable to continue; the configuration keeps no conversations`, {
+        param,
+      });
+    }
+    if (conversation !== undefined) {
+      const found = await this.#parts.conversations.get(conversation);
+      if (found === undefined || !reaches(caller, found.owner)) throw conversationNotFound();
+      return { kind: 'conversation', id: conversation };
+    }
+    return this.#previous(caller, previousResponseId ?? '', request.input);
+  }
+
+  async #previous(caller: Principal, id: string, input: readonly Item[]): Promise<ContextSource> {
+    const stored = await this.#parts.responses.get(id);
+    if (stored !== undefined && reaches(caller, stored.owner)) {
+      refuseUnanswered(stored.context, input);
+      return { kind: 'previous', id, context: stored.context };
+    }
+    const running = await this.#parts.log.read(id, -1, 0);
+    if (running !== undefined && !running.ended && reaches(caller, running.head.owner)) {
+      throw new SluiceError(
+        'response_still_running',
+        'unable to continue from a response that is still running; wait for its end',
+        {
+          param: 'previous_response_id',
+        },
+      );
+    }
+    throw new SluiceError(
+      'previous_response_not_found',
+      'unable to continue; the previous response does not exist, was not stored, or has expired; start anew or use a conversation',
+      { param: 'previous_response_id' },
+    );
+  }
+}
+
+/** The one answer for a conversation that is not there and for one that is somebody else's. */
+export function conversationNotFound(): SluiceError {
+  return new SluiceError(
+    'conversation_not_found',
+    'unable to find this conversation; it does not exist or has expired',
+    {
+      param: 'conversation',
+    },
+  );
+}
+
+function refuse(param: string): never {
+  throw new SluiceError(
+    'parameter_not_allowed',
+    `unable to accept ${param}; the configuration does not let this caller set it`,
+    {
+      param,
+    },
+  );
+}
+
+function refuseUnanswered(context: readonly StoredItem[], input: readonly Item[]): void {
+  const unanswered = unansweredOutput(context, input);
+  if (unanswered !== undefined) throw unknownCall();
+}
+
+/** A function call's output that answers no call of the context. */
+export function unknownCall(): SluiceError {
+  return new SluiceError(
+    'unknown_call_id',
+    'unable to use a function_call_output; no function call with its call_id stands in the context; send the call too, or continue from its response',
+    { param: 'input' },
+  );
+}

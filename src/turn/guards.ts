@@ -1,0 +1,92 @@
+/*
+ * The guardrails of a turn: the configuration's and its prompt's, compiled once a prompt. What they release is written, what they
+ * stop ends the turn with the rule's own message.
+ */
+
+import { type Item, messageText } from '../domain/item.js';
+import { type RenderedPrompt } from '../templating/prompt.js';
+import { compileGuardrails } from '../validation/compile-guardrails.js';
+import { type CompiledGuardrail, type GuardrailSpec } from '../validation/guardrail.js';
+import { createInputGuard, type InputCheck } from '../validation/input-guard.js';
+import { createOutputGuard, type GuardStep, type OutputGuard } from '../validation/output-guard.js';
+import { type TurnOutcome } from './outcome.js';
+import { type Turn } from './turn.js';
+
+type TextKind = 'text' | 'refusal';
+
+export class TurnGuards {
+  readonly #own: readonly GuardrailSpec[];
+  readonly #compiled = new Map<string, readonly CompiledGuardrail[]>();
+
+  /** @param own the configuration's guardrails, applied to every turn */
+  constructor(own: readonly GuardrailSpec[]) {
+    this.#own = own;
+  }
+
+  checkInput(prompt: RenderedPrompt | null, input: readonly Item[]): InputCheck {
+    return createInputGuard(this.#of(prompt)).check(input.flatMap(textsOf));
+  }
+
+  forOutput(prompt: RenderedPrompt | null): GuardedOutput {
+    return new GuardedOutput(this.#of(prompt));
+  }
+
+  /** Compiled at a prompt's first turn; prompts never change while the process runs. @throws GuardrailMistake */
+  #of(prompt: RenderedPrompt | null): readonly CompiledGuardrail[] {
+    const key = prompt === null ? '' : `${prompt.pack}/${prompt.name}@${prompt.version}`;
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    const compiled = compileGuardrails([...this.#own, ...(prompt?.guardrails ?? [])]);
+    this.#compiled.set(key, compiled);
+    return compiled;
+  }
+}
+
+/** The output guard of one turn. A message's text is judged as a whole; a refusal or a next message begins anew. */
+export class GuardedOutput {
+  readonly #guardrails: readonly CompiledGuardrail[];
+  #kind: TextKind = 'text';
+  #guard: OutputGuard | undefined;
+
+  constructor(guardrails: readonly CompiledGuardrail[]) {
+    this.#guardrails = guardrails;
+  }
+
+  /** Takes the provider's next text, writes what is safe; an outcome means that a guardrail ended the turn. */
+  push(turn: Turn, kind: TextKind, text: string): TurnOutcome | undefined {
+    if (kind !== this.#kind) {
+      const stopped = this.flush(turn);
+      if (stopped !== undefined) return stopped;
+      this.#kind = kind;
+    }
+    this.#guard ??= createOutputGuard(this.#guardrails);
+    return this.#write(turn, this.#guard.push(text));
+  }
+
+  /** No more text of this kind: what was held back is decided. */
+  flush(turn: Turn): TurnOutcome | undefined {
+    const guard = this.#guard;
+    this.#guard = undefined;
+    return guard === undefined ? undefined : this.#write(turn, guard.end());
+  }
+
+  #write(turn: Turn, step: GuardStep): TurnOutcome | undefined {
+    const { writer, facts } = turn;
+    if (step.release !== '') {
+      facts.firstDeltaMs ??= performance.now() - turn.startedAt;
+      if (this.#kind === 'text') writer.text(step.release);
+      else writer.refusal(step.release);
+    }
+    if (step.notes !== undefined) facts.findings.push(...step.notes);
+    if (step.stop === undefined) return undefined;
+    facts.findings.push(step.stop.finding);
+    this.#guard = undefined;
+    writer.refusal(step.stop.message);
+    return { end: 'incomplete', reason: 'content_filter' };
+  }
+}
+
+function textsOf(item: Item): string[] {
+  if (item.type === 'message') return [messageText(item, true)];
+  return item.type === 'function_call_output' ? [item.output] : [item.arguments];
+}

@@ -1,0 +1,100 @@
+/* What operators hear of turns: the log lines they know, and the metrics. Ids, counts and durations only; never a word of anybody's text. */
+
+import { type SluiceError } from '../domain/errors.js';
+import { type Log } from '../observability/log.js';
+import { type Metrics } from '../observability/metrics.js';
+import { type TurnOutcome } from './outcome.js';
+import { type Turn } from './turn.js';
+
+export class TurnReport {
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+
+  constructor(log: Log, metrics: Metrics) {
+    this.#log = log;
+    this.#metrics = metrics;
+  }
+
+  /** After each append, with the number of text deltas in it. */
+  readonly appended = (deltas: number): void => {
+    if (deltas > 0) this.#metrics.of.response_deltas_total.inc(deltas);
+  };
+
+  started(turn: Turn): void {
+    this.#metrics.of.turns_in_flight.inc();
+    const { method, path } = turn.origin;
+    this.#log.info({ ...idsOf(turn), method, path }, 'request received');
+  }
+
+  waiting(waits: 1 | -1): void {
+    if (waits > 0) this.#metrics.of.turns_waiting.inc();
+    else this.#metrics.of.turns_waiting.dec();
+  }
+
+  /** The turn has its terminal event. */
+  ended(turn: Turn, outcome: TurnOutcome): void {
+    const { facts } = turn;
+    const durationMs = this.#finish(turn, statusOf(turn, outcome));
+    const { of } = this.#metrics;
+    if (facts.firstDeltaMs !== null) of.time_to_first_delta_seconds.observe(facts.firstDeltaMs / 1_000);
+    for (const { guardrail, stage, decision } of facts.findings)
+      of.guardrail_findings_total.inc({ guardrail, stage, decision });
+    if (facts.usage !== null && facts.providerCalled) {
+      of.tokens_total.inc({ direction: 'input', model: facts.model }, facts.usage.input_tokens);
+      of.tokens_total.inc({ direction: 'output', model: facts.model }, facts.usage.output_tokens);
+    }
+    if (facts.costUsd !== null) of.llm_cost_usd.inc({ model: facts.model }, facts.costUsd);
+    const fields = {
+      ...idsOf(turn),
+      duration: durationMs,
+      input_tokens: facts.usage?.input_tokens ?? null,
+      output_tokens: facts.usage?.output_tokens ?? null,
+      cost: facts.costUsd,
+      model: facts.model,
+      outcome: outcome.end === 'incomplete' ? outcome.reason : outcome.end,
+    };
+    if (outcome.end !== 'failed') this.#log.info(fields, 'request completed');
+    else this.#log.error({ ...fields, error: outcome.error.code, err: outcome.error }, 'request failed');
+  }
+
+  /** The turn belongs to another replica now, or its log is out of reach: whoever owns it tells its end. */
+  lost(turn: Turn): void {
+    const durationMs = this.#finish(turn, 'error');
+    this.#log.error({ ...idsOf(turn), duration: durationMs, error: 'replica_lost' }, 'request failed');
+  }
+
+  /** A bug of ours kept the turn from ending properly. */
+  broken(turn: Turn, error: SluiceError): void {
+    const durationMs = this.#finish(turn, 'error');
+    this.#log.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
+  }
+
+  #finish(turn: Turn, status: 'success' | 'error' | 'refused' | 'cancelled'): number {
+    const durationMs = Math.round(performance.now() - turn.startedAt);
+    this.#metrics.of.turns_in_flight.dec();
+    this.#metrics.of.requests_total.inc({ status });
+    this.#metrics.of.request_duration_seconds.observe({ endpoint: turn.origin.endpoint }, durationMs / 1_000);
+    return durationMs;
+  }
+}
+
+function statusOf(turn: Turn, outcome: TurnOutcome): 'success' | 'error' | 'refused' | 'cancelled' {
+  switch (outcome.end) {
+    case 'failed':
+      return 'error';
+    case 'completed':
+      return turn.facts.inputRefused ? 'refused' : 'success';
+    case 'incomplete':
+      return outcome.reason === 'cancelled' ? 'cancelled' : 'success';
+  }
+}
+
+function idsOf(turn: Turn): Readonly<Record<string, unknown>> {
+  const { plan, origin, responseId } = turn;
+  return {
+    request_id: origin.requestId,
+    response_id: responseId,
+    conversation_id: plan.source.kind === 'conversation' ? plan.source.id : null,
+    user_id: plan.caller.user ?? plan.caller.credential,
+  };
+}

@@ -1,0 +1,220 @@
+/*
+ * Everything one may read of responses: as they stand, their events from any number on, a snapshot of the part already told.
+ * Owners are compared here, once: what is somebody else's answers exactly like what does not exist.
+ */
+
+import { ResponseAccumulator } from '../domain/accumulator.js';
+import { SluiceError } from '../domain/errors.js';
+import { isTerminal, type LoggedEvent, type ResponseEvent, serialize, type TerminalEvent } from '../domain/event.js';
+import { type Item } from '../domain/item.js';
+import { type Principal, reaches } from '../domain/principal.js';
+import { isEnded, type ResponseObject, type StoredResponse } from '../domain/response.js';
+import { type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
+import { type EventLog, type LogHead } from '../state/event-log.js';
+import { batches, type FollowHub, type Viewer } from '../state/follow.js';
+
+const PAGE = 500;
+
+export interface Snapshot {
+  readonly response: ResponseObject;
+  /** The last event contained in `response`; for an ended one the event before its terminal. */
+  readonly sequence: number;
+  /** The terminal event, where the log is gone and the stored response tells the end. */
+  readonly terminal: LoggedEvent | null;
+}
+
+export class ResponseReader {
+  readonly #log: EventLog;
+  readonly #hub: FollowHub;
+  readonly #responses: ResponseStore;
+
+  constructor(log: EventLog, hub: FollowHub, responses: ResponseStore) {
+    this.#log = log;
+    this.#hub = hub;
+    this.#responses = responses;
+  }
+
+  /** The response as it stands. @throws `response_not_found` */
+  async retrieve(caller: Principal, responseId: string): Promise<ResponseObject> {
+    const stored = await this.#stored(caller, responseId);
+    if (stored !== undefined) return stored.response;
+    const folded = await this.#fold(caller, responseId, Number.MAX_SAFE_INTEGER);
+    if (folded === undefined) throw responseNotFound();
+    return folded.response;
+  }
+
+  /**
+   * A viewer from event `after` + 1 on.
+   * @throws `response_not_found`, `response_expired` (its log is gone, the stored response is not), `invalid_cursor`
+   */
+  async open(caller: Principal, responseId: string, after: number, wake: () => void): Promise<Viewer> {
+    const viewer = await this.#hub.open(responseId, after, wake);
+    if (viewer === undefined || !reaches(caller, viewer.head.owner)) {
+      viewer?.close();
+      const stored = await this.#stored(caller, responseId);
+      throw stored === undefined ? responseNotFound() : responseExpired();
+    }
+    if (after > viewer.last) {
+      const { last } = viewer;
+      viewer.close();
+      throw invalidCursor(after, last);
+    }
+    return viewer;
+  }
+
+  /** Past events, then live ones, in batches, up to the terminal. Throws like `open`, and `response_expired` where the log goes away. */
+  async *events(
+    caller: Principal,
+    responseId: string,
+    after: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly LoggedEvent[]> {
+    let terminalSeen = false;
+    for await (const events of batches((wake) => this.open(caller, responseId, after, wake), signal)) {
+      terminalSeen = isTerminal(events.at(-1)?.type ?? 'response.created');
+      yield events;
+    }
+    if (!terminalSeen && !signal.aborted && !(await this.#endsAt(caller, responseId, after))) throw responseExpired();
+  }
+
+  /** The ended response; after `waitMs` the response as it stands. */
+  async settled(caller: Principal, responseId: string, signal: AbortSignal, waitMs?: number): Promise<ResponseObject> {
+    const bounded = waitMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(waitMs)]);
+    try {
+      for await (const events of this.events(caller, responseId, -1, bounded)) {
+        const newest = events.at(-1);
+        if (newest !== undefined && isTerminal(newest.type)) return responseIn(newest);
+      }
+    } catch (error) {
+      if (!(error instanceof SluiceError && error.code === 'response_expired')) throw error;
+    }
+    return this.retrieve(caller, responseId);
+  }
+
+  /** The part of a response that was told already, and where to go on. @throws `response_not_found` */
+  async snapshot(caller: Principal, responseId: string): Promise<Snapshot> {
+    const folded = await this.#fold(caller, responseId, Number.MAX_SAFE_INTEGER, true);
+    if (folded !== undefined) return { ...folded, terminal: null };
+    const stored = await this.#stored(caller, responseId);
+    if (stored === undefined) throw responseNotFound();
+    const { response, terminalSequence } = stored;
+    return { response, sequence: terminalSequence - 1, terminal: serialize(terminalOf(response), terminalSequence) };
+  }
+
+  /** What the response was asked. @throws `response_not_found` */
+  async inputItems(caller: Principal, responseId: string, query: ItemQuery): Promise<Page<Item>> {
+    const input = (await this.#stored(caller, responseId))?.input ?? (await this.#head(caller, responseId))?.input;
+    if (input === undefined) throw responseNotFound();
+    const items = input.map((stored) => stored.item);
+    if (query.order === 'desc') items.reverse();
+    const start = query.after === undefined ? 0 : items.findIndex((item) => item.id === query.after) + 1;
+    return { data: items.slice(start, start + query.limit), hasMore: items.length > start + query.limit };
+  }
+
+  /** Removes an ended response and its log. @throws `response_not_found`, `response_still_running` */
+  async remove(caller: Principal, responseId: string): Promise<void> {
+    const response = await this.retrieve(caller, responseId);
+    if (!isEnded(response.status)) {
+      throw new SluiceError(
+        'response_still_running',
+        'unable to delete a response that is still running; cancel it first',
+      );
+    }
+    await this.#responses.delete(responseId);
+    await this.#log.delete(responseId);
+  }
+
+  /** Is there a running or ended response of this caller by that id? @throws `response_not_found` */
+  async status(caller: Principal, responseId: string): Promise<'running' | 'ended'> {
+    const page = await this.#log.read(responseId, -1, 0);
+    if (page !== undefined && reaches(caller, page.head.owner)) return page.ended ? 'ended' : 'running';
+    if ((await this.#stored(caller, responseId)) === undefined) throw responseNotFound();
+    return 'ended';
+  }
+
+  async #head(caller: Principal, responseId: string): Promise<LogHead | undefined> {
+    const page = await this.#log.read(responseId, -1, 0);
+    return page !== undefined && reaches(caller, page.head.owner) ? page.head : undefined;
+  }
+
+  async #stored(caller: Principal, responseId: string): Promise<StoredResponse | undefined> {
+    const stored = await this.#responses.get(responseId);
+    return stored !== undefined && reaches(caller, stored.owner) ? stored : undefined;
+  }
+
+  async #endsAt(caller: Principal, responseId: string, after: number): Promise<boolean> {
+    const page = await this.#log.read(responseId, after, 1);
+    return page !== undefined && reaches(caller, page.head.owner) && page.ended && page.last <= after;
+  }
+
+  /** Folds the log into a response; `beforeTerminal`: without its terminal event. */
+  async #fold(
+    caller: Principal,
+    responseId: string,
+    until: number,
+    beforeTerminal = false,
+  ): Promise<{ response: ResponseObject; sequence: number } | undefined> {
+    let accumulator: ResponseAccumulator | undefined;
+    let sequence = -1;
+    for (;;) {
+      const page = await this.#log.read(responseId, sequence, PAGE);
+      if (page === undefined || !reaches(caller, page.head.owner)) return undefined;
+      for (const logged of page.events) {
+        if (logged.sequence > until || (beforeTerminal && isTerminal(logged.type))) break;
+        const event = parseLogged(logged);
+        if ('response' in event) accumulator ??= new ResponseAccumulator(event.response);
+        accumulator?.apply(event);
+        sequence = logged.sequence;
+      }
+      const last = page.events.at(-1)?.sequence ?? page.last;
+      if (last >= page.last || last >= until) break;
+    }
+    return accumulator === undefined ? undefined : { response: accumulator.response(), sequence };
+  }
+}
+
+/** A logged event's own words again. The log holds only what `serialize` wrote, so its shape is known. */
+export function parseLogged(logged: LoggedEvent): ResponseEvent {
+  return JSON.parse(logged.json) as ResponseEvent;
+}
+
+function responseIn(logged: LoggedEvent): ResponseObject {
+  const event = parseLogged(logged);
+  if (!('response' in event)) throw new Error(`unable to read a response from ${logged.type}`);
+  return event.response;
+}
+
+/** The terminal event that an ended response was told by. */
+export function terminalOf(response: ResponseObject): TerminalEvent {
+  if (response.status === 'completed') return { type: 'response.completed', response };
+  if (response.status === 'failed') return { type: 'response.failed', response };
+  return { type: 'response.incomplete', response };
+}
+
+export function responseNotFound(): SluiceError {
+  return new SluiceError(
+    'response_not_found',
+    'unable to find this response; it does not exist, was not stored, or has expired',
+    {
+      param: 'response_id',
+    },
+  );
+}
+
+export function responseExpired(): SluiceError {
+  return new SluiceError(
+    'response_expired',
+    'unable to replay this response; its events are no longer kept; retrieve the response instead',
+    { param: 'response_id' },
+  );
+}
+
+function invalidCursor(after: number, last: number): SluiceError {
+  return new SluiceError(
+    'invalid_cursor',
+    `unable to go on after event ${after}; the response's last event is ${last}; ask from there`,
+    {
+      param: 'starting_after',
+    },
+  );
+}

@@ -1,0 +1,110 @@
+/*
+ * How a turn ends: usage and cost are settled, whatever is open is closed, the items are committed, and then, last of all and exactly
+ * once, the terminal event is appended. Whoever sees the terminal finds the items.
+ */
+
+import { asSluiceError, type SluiceError } from '../domain/errors.js';
+import { type TerminalEvent } from '../domain/event.js';
+import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/response.js';
+import { type ProviderRequest } from '../provider/provider.js';
+import { keepingOf, providerRequest, type TurnMemory } from './memory.js';
+import { type TurnOutcome } from './outcome.js';
+import { sluiceFacts, type Turn } from './turn.js';
+
+export interface Accounting {
+  /** What a call must have used where the provider did not say. */
+  readonly estimate: (request: ProviderRequest, produced: string) => Usage;
+  /** US dollars; null: no known price. */
+  readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
+}
+
+export class Settlement {
+  readonly #memory: TurnMemory;
+  readonly #accounting: Accounting;
+
+  constructor(memory: TurnMemory, accounting: Accounting) {
+    this.#memory = memory;
+    this.#accounting = accounting;
+  }
+
+  /** Ends `turn`; resolves with the outcome that was told, when its terminal event stands in the log. */
+  async settle(turn: Turn, outcome: TurnOutcome): Promise<TurnOutcome> {
+    const { journal, writer, facts } = turn;
+    this.#account(turn);
+    writer.close(outcome.end === 'completed' ? 'completed' : 'incomplete');
+    await journal.flushed();
+
+    const keeping = keepingOf(
+      { ...journal.accumulator.response(), id: turn.responseId },
+      turn.input,
+      facts.inputRefused,
+    );
+    facts.kept = keeping.kept;
+    let told = outcome;
+    let terminal = terminalOf(turn, told);
+    try {
+      await this.#memory.commit({
+        owner: turn.plan.caller.owner,
+        response: terminal.response,
+        input: turn.input,
+        left: keeping,
+        terminalSequence: journal.nextSequence,
+        history: facts.context?.history ?? null,
+      });
+    } catch (thrown) {
+      facts.kept = 'nothing';
+      told = { end: 'failed', error: asSluiceError(thrown) };
+      terminal = terminalOf(turn, told);
+    }
+    journal.emit(terminal);
+    await journal.flushed();
+    return told;
+  }
+
+  #account(turn: Turn): void {
+    const { facts } = turn;
+    if (facts.usage === null && facts.provider !== null) {
+      facts.usage = this.#accounting.estimate(
+        providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input),
+        facts.produced,
+      );
+      facts.usageEstimated = true;
+    }
+    if (facts.usage !== null && facts.providerCalled) {
+      facts.costUsd = this.#accounting.cost(facts.model, facts.usage, facts.provider);
+    }
+  }
+}
+
+function terminalOf(turn: Turn, outcome: TurnOutcome): TerminalEvent {
+  const { facts } = turn;
+  const response: ResponseObject = {
+    ...turn.journal.accumulator.response(),
+    model: facts.model,
+    usage: facts.usage,
+    sluice: sluiceFacts(turn.plan, facts),
+  };
+  return terminalEvent(response, outcome, Date.now());
+}
+
+/** The one terminal event of a response that ended so. */
+export function terminalEvent(response: ResponseObject, outcome: TurnOutcome, nowMs: number): TerminalEvent {
+  const seconds = Math.floor(nowMs / 1_000);
+  switch (outcome.end) {
+    case 'completed':
+      return { type: 'response.completed', response: { ...response, status: 'completed', completed_at: seconds } };
+    case 'incomplete': {
+      const status: ResponseStatus = outcome.reason === 'cancelled' ? 'cancelled' : 'incomplete';
+      return {
+        type: 'response.incomplete',
+        response: { ...response, status, incomplete_details: { reason: outcome.reason } },
+      };
+    }
+    case 'failed':
+      return { type: 'response.failed', response: { ...response, status: 'failed', error: errorOf(outcome.error) } };
+  }
+}
+
+function errorOf(error: SluiceError): { code: string; message: string } {
+  return { code: error.code, message: error.message };
+}

@@ -1,0 +1,20 @@
+/* auth.mode none: everybody is one and the same anonymous user, whatever credential is shown. */
+
+import { type Principal, type Scope } from '../domain/principal.js';
+import { Authenticator } from './authenticator.js';
+
+const ANONYMOUS: Principal = Object.freeze({
+  owner: 'anonymous',
+  tenant: 'anonymous',
+  user: null,
+  credential: 'anonymous',
+  scopes: new Set<Scope>(['chat', 'admin']),
+  trusted: true,
+  expiresAtMs: null,
+});
+
+export class AnonymousAuthenticator extends Authenticator {
+  override authenticate(): Promise<Principal> {
+    return Promise.resolve(ANONYMOUS);
+  }
+}

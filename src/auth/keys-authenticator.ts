@@ -1,0 +1,77 @@
+/*
+ * Server keys: bearer tokens that act for a whole tenant. Holds their SHA-256 only; how long a look takes says nothing of
+ * which key was shown or how much of it was right.
+ */
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { type AppConfig } from '../config/schema.js';
+import { SluiceError } from '../domain/errors.js';
+import { type Principal, type Scope } from '../domain/principal.js';
+import { Authenticator, requireScope } from './authenticator.js';
+
+type ServerKey = AppConfig['auth']['keys'][number];
+
+interface KnownKey {
+  readonly digest: Buffer;
+  readonly principal: Principal;
+}
+
+export class KeysAuthenticator extends Authenticator {
+  readonly #keys: readonly KnownKey[];
+  readonly #now: () => number;
+
+  /** `now`: Unix milliseconds. */
+  constructor(keys: readonly ServerKey[], now: () => number = Date.now) {
+    super();
+    this.#keys = keys.map((key) => ({ digest: Buffer.from(key.key_sha256, 'hex'), principal: principalOf(key) }));
+    this.#now = now;
+  }
+
+  override authenticate(credential: string | undefined, needed: Scope = 'chat'): Promise<Principal> {
+    // Thrown inside, so that a refusal is always a rejection and never a synchronous throw.
+    return new Promise((resolve) => resolve(this.#authenticate(credential, needed)));
+  }
+
+  #authenticate(credential: string | undefined, needed: Scope): Principal {
+    if (credential === undefined) {
+      throw new SluiceError(
+        'missing_api_key',
+        'unable to tell who is asking; no API key was sent; send it as "Authorization: Bearer <key>"',
+      );
+    }
+    const principal = this.#find(credential);
+    if (principal === undefined) {
+      throw new SluiceError(
+        'invalid_api_key',
+        'unable to tell who is asking; the API key is not known here; check the key',
+      );
+    }
+    if (principal.expiresAtMs !== null && principal.expiresAtMs <= this.#now()) {
+      throw new SluiceError('invalid_api_key', 'unable to accept this API key; it has expired; ask for a new one');
+    }
+    requireScope(principal, needed);
+    return principal;
+  }
+
+  /** Looks at every key, also after a match: digests have one length, so each comparison takes the same time. */
+  #find(credential: string): Principal | undefined {
+    const shown = createHash('sha256').update(credential, 'utf8').digest();
+    let found: Principal | undefined;
+    for (const { digest, principal } of this.#keys) {
+      if (timingSafeEqual(digest, shown)) found = principal;
+    }
+    return found;
+  }
+}
+
+function principalOf(key: ServerKey): Principal {
+  return Object.freeze({
+    owner: key.tenant,
+    tenant: key.tenant,
+    user: null,
+    credential: key.id,
+    scopes: new Set<Scope>(key.scopes),
+    trusted: true,
+    expiresAtMs: key.expires,
+  });
+}

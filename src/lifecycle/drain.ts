@@ -1,0 +1,131 @@
+/*
+ * The graceful end, in order: stop taking, let running turns finish, tell the sockets, close the provider. Everything is
+ * bounded, and nothing that fails on the way stops the rest. Knows nothing of signals and exit codes (process-end.ts).
+ */
+
+import { type BeforeApplicationShutdown } from '@nestjs/common';
+import { SluiceError } from '../domain/errors.js';
+import { type Log } from '../observability/log.js';
+import { type DrainState } from '../turn/drain-state.js';
+import { type After, systemAfter, within } from './within.js';
+
+export interface RunningTurns {
+  readonly count: number;
+  /** Resolves when no turn runs. */
+  whenIdle(): Promise<void>;
+  /** Ends every running turn with a terminal event that says `reason`. */
+  abortAll(reason: SluiceError): Promise<void>;
+}
+
+export interface SocketCloser {
+  /** `sluice:draining` to every socket. */
+  announceDraining(reconnectAfterMs: number): void;
+  /** Closes every socket after what it still has to deliver, spread over `overMs` so that not all reconnect at once. */
+  closeAll(code: number, reason: string, overMs: number): Promise<void>;
+}
+
+export interface Closable {
+  close(): Promise<void>;
+}
+
+export interface DrainOptions {
+  /** `app.shutdown_timeout`: how long running turns may go on. */
+  readonly graceMs: number;
+  /** How long the turns that are cut short have for their terminal events. */
+  readonly abortWithinMs: number;
+  readonly reconnectAfterMs: number;
+  readonly closeSocketsOverMs: number;
+  /** How long the last socket and the provider may take, each. */
+  readonly closeWithinMs: number;
+}
+
+/** The times of a drain beside its grace: what comes after the grace is over within 5 seconds. */
+export const DRAIN_TIMES = {
+  abortWithinMs: 2_000,
+  reconnectAfterMs: 1_000,
+  closeSocketsOverMs: 500,
+  closeWithinMs: 1_000,
+} as const satisfies Omit<DrainOptions, 'graceMs'>;
+
+/** The longest a drain with these times takes, in milliseconds. */
+export function longestDrainMs(options: DrainOptions): number {
+  return options.graceMs + options.abortWithinMs + options.closeSocketsOverMs + 2 * options.closeWithinMs;
+}
+
+const SERVICE_RESTART = 1012;
+
+/** `finished`: every turn ended by itself. `cut short`: some were ended, or a step failed. */
+export type DrainOutcome = 'finished' | 'cut short';
+
+/**
+ * Runs in Nest's `beforeApplicationShutdown`: the adapters are still open then (later, clients see 1006), and Nest awaits it.
+ * Hooks of one level run side by side, so this is the only one that closes anything.
+ */
+export class Drain implements BeforeApplicationShutdown {
+  #outcome: DrainOutcome = 'finished';
+  #running: Promise<DrainOutcome> | undefined;
+  readonly #hurry = new AbortController();
+
+  constructor(
+    private readonly state: DrainState,
+    private readonly turns: RunningTurns,
+    private readonly sockets: SocketCloser,
+    private readonly provider: Closable,
+    private readonly log: Pick<Log, 'info' | 'warn' | 'error'>,
+    private readonly options: DrainOptions,
+    private readonly after: After = systemAfter,
+  ) {}
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.run();
+  }
+
+  /** Drains once; later calls wait for the same drain. Never rejects. */
+  run(): Promise<DrainOutcome> {
+    this.#running ??= this.#drain();
+    return this.#running;
+  }
+
+  /** Somebody is in a hurry: what still runs is ended now. */
+  hurry(): void {
+    this.#hurry.abort();
+  }
+
+  async #drain(): Promise<DrainOutcome> {
+    const { graceMs, abortWithinMs, reconnectAfterMs, closeSocketsOverMs, closeWithinMs } = this.options;
+    this.state.begin();
+    this.log.info({ turns_in_flight: this.turns.count, grace_ms: graceMs }, 'shutting down server...');
+
+    const idle = await this.#step('finish turns', graceMs, () => this.turns.whenIdle(), this.#hurry.signal);
+    if (!idle) {
+      this.log.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
+      await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
+    }
+    const overMs = this.#hurry.signal.aborted ? 0 : closeSocketsOverMs;
+    await this.#step('close sockets', overMs + closeWithinMs, () => {
+      this.sockets.announceDraining(reconnectAfterMs);
+      return this.sockets.closeAll(SERVICE_RESTART, 'draining', overMs);
+    });
+    await this.#step('close provider', closeWithinMs, () => this.provider.close());
+    return this.#outcome;
+  }
+
+  /** True when the step was done in time. */
+  async #step(name: string, ms: number, work: () => Promise<void>, hurry?: AbortSignal): Promise<boolean> {
+    let done = false;
+    try {
+      done = await within(work(), ms, this.after, hurry);
+    } catch (thrown) {
+      this.log.error({ step: name, err: thrown }, 'a step of the shutdown failed');
+    }
+    if (!done) this.#outcome = 'cut short';
+    return done;
+  }
+}
+
+function goingAway(): SluiceError {
+  return new SluiceError(
+    'replica_lost',
+    'unable to finish this response; the server that wrote it had to end; send the request again',
+  );
+}

@@ -1,0 +1,92 @@
+/*
+ * A start that failed, in words: what, why, what to do, and an exit code that says which kind (sysexits.h):
+ * 69 something needed is not available (a port, a newer Node, a service), 70 a bug, 77 not permitted, 78 the configuration.
+ */
+
+import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
+import { scrub } from '../config/secret.js';
+import { SluiceError } from '../domain/errors.js';
+
+export const EXIT = { unavailable: 69, software: 70, noPermission: 77, config: EXIT_CONFIG } as const;
+
+export interface StartFailure {
+  /** For stderr, one after the other. */
+  readonly lines: readonly string[];
+  readonly exitCode: number;
+  /** True where only the stack helps: nobody foresaw this. */
+  readonly isBug: boolean;
+}
+
+/** Where the listeners were to stand, to name the key that moves them; unknown before the configuration is read. */
+export interface Listeners {
+  readonly configPath: string;
+  readonly app: { readonly host: string; readonly port: number };
+  readonly ops: { readonly host: string; readonly port: number };
+}
+
+export function startFailure(thrown: unknown, listeners?: Listeners): StartFailure {
+  if (thrown instanceof ConfigError) return failure(EXIT.config, thrown.message.split('\n'));
+  if (thrown instanceof SluiceError) return failure(EXIT.unavailable, [thrown.message]);
+  if (isListenError(thrown)) return listenFailure(thrown, listeners);
+  return {
+    lines: ['unable to start; something failed that nobody foresaw; the stack below says where'],
+    exitCode: EXIT.software,
+    isBug: true,
+  };
+}
+
+interface ListenError {
+  readonly code: string;
+  readonly port: number;
+  readonly address?: string;
+}
+
+function isListenError(thrown: unknown): thrown is ListenError {
+  return (
+    typeof thrown === 'object' &&
+    thrown !== null &&
+    'syscall' in thrown &&
+    (thrown.syscall === 'listen' || thrown.syscall === 'getaddrinfo') &&
+    'code' in thrown
+  );
+}
+
+function listenFailure(error: ListenError, listeners: Listeners | undefined): StartFailure {
+  const at = where(error, listeners);
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return failure(EXIT.unavailable, [
+        `unable to start; port ${error.port} is taken by another program; end that program, or ${at.change('port')}`,
+      ]);
+    case 'EACCES':
+      return failure(EXIT.noPermission, [
+        `unable to start; this user may not listen on port ${error.port}; ${at.change('port')} to one above 1023`,
+      ]);
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return failure(EXIT.config, [
+        `unable to start; this machine has no address ${at.host ?? error.address ?? ''}; ${at.change('host')}`,
+      ]);
+    default:
+      return failure(EXIT.unavailable, [
+        `unable to start; listening on port ${error.port} failed (${error.code}); ${at.change('port')}`,
+      ]);
+  }
+}
+
+/** A listen error carries its port, a failed look-up only the name: whichever matches says which listener it was. */
+function where(error: ListenError & { readonly hostname?: string }, listeners: Listeners | undefined) {
+  if (listeners === undefined) return { host: undefined, change: (key: string) => `change the ${key}` };
+  const isOps = error.port === undefined ? error.hostname === listeners.ops.host : error.port === listeners.ops.port;
+  const both = listeners.app.port === listeners.ops.port;
+  const section = isOps && !both ? 'monitoring.metrics' : 'app';
+  return {
+    host: isOps ? listeners.ops.host : listeners.app.host,
+    change: (key: string) => `change \`${section}.${key}\` in ${listeners.configPath}`,
+  };
+}
+
+function failure(exitCode: number, lines: readonly string[]): StartFailure {
+  return { lines: lines.map(scrub), exitCode, isBug: false };
+}

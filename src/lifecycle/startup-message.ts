@@ -1,0 +1,74 @@
+/* What a person wants to know once the gateway runs: where to go, who answers, where things are kept. */
+
+import { type Log } from '../observability/log.js';
+
+export interface StartupFacts {
+  readonly app: { readonly host: string; readonly port: number };
+  readonly ops: { readonly host: string; readonly port: number };
+  /** Null: there is no metrics page. */
+  readonly metricsPath: string | null;
+  readonly provider: { readonly type: 'openai' | 'demo'; readonly model: string; readonly baseUrl: string };
+  readonly state: 'memory' | 'redis';
+  readonly configPath: string;
+}
+
+export interface StartupOutput {
+  readonly stdout: { readonly isTTY?: boolean; write(text: string): unknown };
+  /** The log's format: beside JSON lines, plain ones would break whoever reads the stream. */
+  readonly logFormat: 'json' | 'pretty';
+  readonly log: Pick<Log, 'info'>;
+}
+
+/** Plain lines for a person (a terminal, or a pretty log), one log line for a machine. */
+export function announceStart(facts: StartupFacts, { stdout, logFormat, log }: StartupOutput): void {
+  if (stdout.isTTY === true || logFormat === 'pretty') {
+    stdout.write(`\n${startupLines(facts).join('\n')}\n\n`);
+    return;
+  }
+  log.info(
+    {
+      playground: urlOf(facts.app),
+      ops: urlOf(facts.ops),
+      provider: facts.provider.type,
+      model: facts.provider.model,
+      state: facts.state,
+      config: facts.configPath,
+    },
+    'server started',
+  );
+}
+
+export function startupLines(facts: StartupFacts): string[] {
+  const ops = urlOf(facts.ops);
+  const opsPages = ['/health', '/ready', ...(facts.metricsPath === null ? [] : [facts.metricsPath])];
+  return [
+    `Sluice is running. Open the playground: ${urlOf(facts.app)}/`,
+    ...providerLines(facts.provider).map((line, i) => `  ${i === 0 ? 'provider' : '        '}  ${line}`),
+    `  state     ${
+      facts.state === 'memory'
+        ? 'in memory: conversations and answers are gone when this process ends'
+        : 'in Redis: shared by all replicas, outlives this process'
+    }`,
+    `  ops       ${opsPages.map((page) => `${ops}${page}`).join('  ')}`,
+    `  config    ${facts.configPath}`,
+  ];
+}
+
+function providerLines(provider: StartupFacts['provider']): string[] {
+  if (provider.type === 'openai') return [`${provider.model} at ${hostOf(provider.baseUrl)}`];
+  return [
+    'the built-in demo: scripted answers, no language model',
+    'for a real one: OPENAI_API_KEY=… npm start   (another server: OPENAI_BASE_URL=… beside it)',
+  ];
+}
+
+/** The host alone: a base URL may carry credentials. */
+function hostOf(baseUrl: string): string {
+  return URL.parse(baseUrl)?.host ?? 'an unnamed server';
+}
+
+/** An address that a browser on this machine can open: "every address" is reached as localhost. */
+function urlOf({ host, port }: { readonly host: string; readonly port: number }): string {
+  if (host === '0.0.0.0' || host === '::') return `http://localhost:${port}`;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,132 @@
+import { describe, expect, it } from '@jest/globals';
+import { Drain, type DrainOptions, longestDrainMs } from '../../../src/lifecycle/drain.js';
+import { type After } from '../../../src/lifecycle/within.js';
+import { DrainState } from '../../../src/turn/drain-state.js';
+
+const OPTIONS: DrainOptions = {
+  graceMs: 30_000,
+  abortWithinMs: 2_000,
+  reconnectAfterMs: 1_000,
+  closeSocketsOverMs: 500,
+  closeWithinMs: 1_000,
+};
+
+/** A drain over fakes. Every bound it asks for is kept in `waits`, to be let run out by hand. */
+function rig(options: { turns?: number; turnsHang?: boolean; failing?: string } = {}) {
+  const steps: string[] = [];
+  const waits: { ms: number; over: boolean; end: () => void }[] = [];
+  const after: After = (ms, signal) =>
+    new Promise((resolve, reject) => {
+      const wait = { ms, over: false, end: () => ((wait.over = true), resolve()) };
+      waits.push(wait);
+      signal.addEventListener('abort', () => ((wait.over = true), reject(new Error('called off'))));
+    });
+  const idle = Promise.withResolvers<void>();
+  const state = new DrainState();
+  state.onBegin(() => steps.push('refuse turns'));
+  const step = (name: string) => {
+    steps.push(name);
+    return options.failing === name ? Promise.reject(new Error('failed')) : Promise.resolve();
+  };
+  const turns = {
+    count: options.turns ?? 0,
+    whenIdle: () => (steps.push('wait for turns'), options.turns ? idle.promise : Promise.resolve()),
+    abortAll: (reason: Error & { code: string }) =>
+      options.turnsHang ? (steps.push('abort'), new Promise<void>(() => undefined)) : step(`abort ${reason.code}`),
+  };
+  const sockets = {
+    announceDraining: (ms: number) => void steps.push(`announce ${ms}`),
+    closeAll: (code: number, _reason: string, overMs: number) => step(`close ${code} over ${overMs}`),
+  };
+  const lines: string[] = [];
+  const write = (_fields: object, message: string) => void lines.push(message);
+  const log = { info: write, warn: write, error: write };
+  const drain = new Drain(state, turns, sockets, { close: () => step('close provider') }, log, OPTIONS, after);
+  return { drain, state, steps, lines, waits, finishTurns: () => idle.resolve() };
+}
+
+const nextWait = async (waits: { ms: number; over: boolean; end: () => void }[]) => {
+  for (;;) {
+    const wait = waits.find((candidate) => !candidate.over);
+    if (wait) return wait;
+    await new Promise(setImmediate);
+  }
+};
+
+describe('a drain', () => {
+  it('without running turns: refuse, tell, close, done', async () => {
+    const { drain, state, steps, lines } = rig();
+    expect(await drain.run()).toBe('finished');
+    expect(state.draining).toBe(true);
+    expect(steps).toEqual(['refuse turns', 'wait for turns', 'announce 1000', 'close 1012 over 500', 'close provider']);
+    expect(lines).toEqual(['shutting down server...']);
+  });
+
+  it('keeps the sockets until the running turns have ended', async () => {
+    const { drain, steps, waits, finishTurns } = rig({ turns: 2 });
+    const running = drain.run();
+    expect((await nextWait(waits)).ms).toBe(30_000);
+    expect(steps).toEqual(['refuse turns', 'wait for turns']);
+    finishTurns();
+    expect(await running).toBe('finished');
+    expect(steps.at(-2)).toBe('close 1012 over 500');
+  });
+
+  it('ends what is left with a truthful terminal when the grace is over, then closes', async () => {
+    const { drain, steps, waits } = rig({ turns: 2 });
+    const running = drain.run();
+    (await nextWait(waits)).end();
+    expect(await running).toBe('cut short');
+    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 500', 'close provider']);
+  });
+
+  it('gives up on terminals that cannot be written, and still closes', async () => {
+    const { drain, steps, waits } = rig({ turns: 2, turnsHang: true });
+    const running = drain.run();
+    (await nextWait(waits)).end();
+    const abortBound = await nextWait(waits);
+    expect(abortBound.ms).toBe(2_000);
+    abortBound.end();
+    expect(await running).toBe('cut short');
+    expect(steps.at(-1)).toBe('close provider');
+  });
+
+  it('in a hurry waits for nothing and spreads nothing', async () => {
+    const { drain, steps, waits } = rig({ turns: 2 });
+    const running = drain.run();
+    await nextWait(waits);
+    drain.hurry();
+    expect(await running).toBe('cut short');
+    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 0', 'close provider']);
+  });
+
+  it('goes on after a step that fails, and says so', async () => {
+    const { drain, steps, lines } = rig({ failing: 'close 1012 over 500' });
+    expect(await drain.run()).toBe('cut short');
+    expect(steps.at(-1)).toBe('close provider');
+    expect(lines).toContain('a step of the shutdown failed');
+  });
+
+  it('runs once, however often it is asked for', async () => {
+    const { drain, steps } = rig();
+    await Promise.all([drain.run(), drain.beforeApplicationShutdown()]);
+    expect(steps.filter((step) => step === 'close provider')).toHaveLength(1);
+  });
+
+  it('knows its longest time', () => {
+    expect(longestDrainMs(OPTIONS)).toBe(34_500);
+  });
+});
+
+describe('the drain state', () => {
+  it('tells each listener once, also one that comes late, and none that left', () => {
+    const state = new DrainState();
+    const told: string[] = [];
+    state.onBegin(() => told.push('early'));
+    state.onBegin(() => told.push('left'))();
+    state.begin();
+    state.begin();
+    state.onBegin(() => told.push('late'));
+    expect(told).toEqual(['early', 'late']);
+  });
+});

@@ -1,0 +1,125 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from '@jest/globals';
+import { ConfigError } from '../../../src/config/config-error.js';
+import { nodeTooOld, OLDEST_NODE } from '../../../src/lifecycle/node-version.js';
+import { startFailure } from '../../../src/lifecycle/start-failure.js';
+import { announceStart, type StartupFacts, startupLines } from '../../../src/lifecycle/startup-message.js';
+
+const LISTENERS = {
+  configPath: 'config/staging.yaml',
+  app: { host: 'gateway.invalid', port: 80 },
+  ops: { host: '192.0.2.1', port: 9090 },
+};
+const listenError = (code: string, more: object) =>
+  Object.assign(new Error(`listen ${code}`), { code, syscall: 'listen', ...more });
+
+describe('a start that failed', () => {
+  it('tells every mistake of the configuration, and exits with 78', () => {
+    const error = new ConfigError('config/x.yaml', [
+      { path: 'app.port', problem: 'found "abc"', line: 3 },
+      { path: 'state.type', problem: 'found "disk"', line: 7 },
+    ]);
+    const { lines, exitCode, isBug } = startFailure(error, LISTENERS);
+    expect([exitCode, isBug]).toEqual([78, false]);
+    expect(lines).toHaveLength(3);
+    expect(lines[1]).toContain('app.port');
+    expect(lines[2]).toContain('state.type');
+  });
+
+  it.each([
+    ['EADDRINUSE', { port: 80 }, 69, /port 80 is taken.*`app\.port` in config\/staging\.yaml/],
+    ['EADDRINUSE', { port: 9090 }, 69, /port 9090 is taken.*`monitoring\.metrics\.port`/],
+    ['EACCES', { port: 80 }, 77, /may not listen on port 80.*`app\.port`/],
+    ['EADDRNOTAVAIL', { port: 9090, address: '192.0.2.1' }, 78, /no address 192\.0\.2\.1.*`monitoring\.metrics\.host`/],
+    [
+      'ENOTFOUND',
+      { syscall: 'getaddrinfo', hostname: 'gateway.invalid' },
+      78,
+      /no address gateway\.invalid.*`app\.host`/,
+    ],
+  ])('%s %j exits with %d and names the key', (code, more, exitCode, line) => {
+    const failure = startFailure(listenError(code, more), LISTENERS);
+    expect(failure.exitCode).toBe(exitCode);
+    expect(failure.lines).toEqual([expect.stringMatching(line)]);
+  });
+
+  it('says of anything else that it is a bug, and exits with 70', () => {
+    expect(startFailure(new Error('sk-secret-in-a-message'))).toMatchObject({ exitCode: 70, isBug: true });
+  });
+});
+
+describe('the version of Node', () => {
+  it.each([
+    ['20.20.2', true],
+    ['24.8.9', true],
+    ['24.9.0', false],
+    ['24.21.0', false],
+    ['26.10.0', false],
+  ])('%s too old: %s', (version, tooOld) => {
+    expect(nodeTooOld(version) !== null).toBe(tooOld);
+  });
+
+  it('is the one that package.json asks for', () => {
+    // JSON.parse gives anything; the test fails if it is not this.
+    const { engines } = JSON.parse(readFileSync('package.json', 'utf8')) as { engines: { node: string } };
+    expect(`>=${OLDEST_NODE.replace(/\.0$/, '')}`).toBe(engines.node);
+  });
+});
+
+describe('the startup message', () => {
+  const facts: StartupFacts = {
+    app: { host: '127.0.0.1', port: 8080 },
+    ops: { host: '127.0.0.1', port: 9090 },
+    metricsPath: '/metrics',
+    provider: { type: 'demo', model: 'demo', baseUrl: '' },
+    state: 'memory',
+    configPath: 'config/default.yaml',
+  };
+
+  it('says where the playground is, who answers and how to change that, where state lives, where the probes are', () => {
+    const text = startupLines(facts).join('\n');
+    for (const part of [
+      'http://127.0.0.1:8080/',
+      'demo',
+      'OPENAI_API_KEY',
+      'gone when this process ends',
+      'http://127.0.0.1:9090/health',
+      'http://127.0.0.1:9090/metrics',
+      'config/default.yaml',
+    ]) {
+      expect(text).toContain(part);
+    }
+  });
+
+  it('names a real provider by model and host, never by what a URL may hide', () => {
+    const provider = { type: 'openai', model: 'gpt-4o', baseUrl: 'https://user:hunter2@llm.example.com/v1' } as const;
+    const text = startupLines({ ...facts, provider, metricsPath: null }).join('\n');
+    expect(text).toContain('gpt-4o at llm.example.com');
+    expect(text).not.toMatch(/hunter2|OPENAI_API_KEY|metrics/);
+  });
+
+  it.each([
+    ['0.0.0.0', 'http://localhost:8080/'],
+    ['::', 'http://localhost:8080/'],
+    ['::1', 'http://[::1]:8080/'],
+  ])('turns host %s into a link that opens', (host, url) => {
+    expect(startupLines({ ...facts, app: { host, port: 8080 } })[0]).toContain(url);
+  });
+
+  const announce = (isTTY: boolean, logFormat: 'json' | 'pretty') => {
+    const written: string[] = [];
+    const logged: string[] = [];
+    announceStart(facts, {
+      stdout: { isTTY, write: (text: string) => written.push(text) },
+      logFormat,
+      log: { info: (_fields, message) => void logged.push(message) },
+    });
+    return { plain: written.length > 0, logged };
+  };
+
+  it('writes plain lines for people and one log line among JSON', () => {
+    expect(announce(true, 'json')).toEqual({ plain: true, logged: [] });
+    expect(announce(false, 'pretty')).toEqual({ plain: true, logged: [] });
+    expect(announce(false, 'json')).toEqual({ plain: false, logged: ['server started'] });
+  });
+});

@@ -79,7 +79,7 @@ export function errorNote(error: SluiceErrorShape, hasText: boolean): Note {
   if (error.kind !== 'lost') return { kind: 'bad', words: error.message };
   const gone = error.code === 'response_not_found' || error.code === 'response_expired';
   const reason = gone
-    ? 'The rest of this answer is lost: the server no longer knows it (it was restarted and keeps its state in memory).'
+    ? 'The rest of this answer is lost: the server no longer knows it (most likely it was restarted, with its state in memory).'
     : `This answer can’t be followed any more: ${error.message}`;
   return { kind: 'bad', words: hasText ? `${reason} What had arrived stays.` : reason };
 }
@@ -107,5 +107,5 @@ export function modelWords(response: ResponseObject): string {
   const { provider } = response.sluice;
   if (provider === 'demo')
     return `Answered by ${response.model}, the built-in demo: it is scripted, no language model is behind it.`;
-  return provider === null ? '' : `Answered by ${response.model} (${provider}).`;
+  return (provider ?? '') === '' ? '' : `Answered by ${response.model} (${provider}).`;
 }

@@ -1,78 +1,24 @@
-/* The browser client's guarantees, over real sockets to a scripted gateway: each event once and in order, or a plain end. */
+/* The browser client's promise about responses, over real sockets to a scripted gateway: each event once and in order, or a plain end. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ClientOptions, type ResponseObject, type StateChange } from '../../../client/src/api.js';
+import { type ResponseObject } from '../../../client/src/api.js';
 import { SluiceError } from '../../../client/src/errors.js';
-import { SluiceClient } from '../../../client/src/sluice-client.js';
-import { browserEnvironment, type Environment } from '../../../client/src/environment.js';
 import { type ResponseObject as DomainResponse } from '../../../src/domain/response.js';
-import { FakeGateway, Script, type FakeSocket } from '../../support/fake-gateway.js';
+import { ClientBench, textOf, until } from '../../support/client-bench.js';
+import { Script } from '../../support/fake-gateway.js';
 
-const soon = { reconnect: { firstDelayMs: 4, maxDelayMs: 8 } };
-
-/** The world as a browser's, with its news in the test's hand. */
-class FakeWorld {
-  online = true;
-  wake: () => void = () => undefined;
-  readonly environment: Environment = {
-    ...browserEnvironment(),
-    isOnline: () => this.online,
-    onWake: (handler) => {
-      this.wake = handler;
-      return () => undefined;
-    },
-    random: () => 0.5,
-  };
-}
-
-function until(client: SluiceClient, test: (change: StateChange) => boolean): Promise<StateChange> {
-  return new Promise((resolve) => {
-    const forget = client.on('state', (change) => {
-      if (!test(change)) return;
-      forget();
-      resolve(change);
-    });
-  });
-}
-
-async function textOf(response: AsyncIterable<string>): Promise<string> {
-  let text = '';
-  for await (const delta of response) text += delta;
-  return text;
-}
-
-describe('the browser client', () => {
-  let gateway: FakeGateway;
-  let world: FakeWorld;
-  let client: SluiceClient;
-  const connect = (options: ClientOptions = {}): SluiceClient =>
-    (client = new SluiceClient({ url: gateway.url, ...soon, ...options }, world.environment));
+describe('responses of the browser client', () => {
+  let bench: ClientBench;
 
   beforeEach(async () => {
-    gateway = await FakeGateway.start();
-    world = new FakeWorld();
-    connect();
+    bench = await ClientBench.start();
   });
-  afterEach(async () => {
-    client.close();
-    await gateway.close();
-  });
-
-  /** A response that has been created and has said `text`. */
-  async function running(text = 'Hel') {
-    const response = client.send('Hi');
-    const socket = await gateway.socket();
-    const script = new Script('resp_1', (await socket.next())['stream_id']);
-    const arrived = new Promise<void>((resolve) => response.on('delta', () => resolve()));
-    socket.send(script.created(), script.delta(text));
-    await arrived;
-    return { response, socket, script };
-  }
+  afterEach(() => bench.close());
 
   it('streams an answer: deltas in order, id, text, status and the response it ended as', async () => {
-    const response = client.send('Hello', { conversation: 'conv_1' });
+    const response = bench.client.send('Hello', { conversation: 'conv_1' });
     const loop = textOf(response);
-    const socket = await gateway.socket();
+    const socket = await bench.gateway.socket();
     const frame = await socket.next();
     expect(frame).toMatchObject({ type: 'response.create', input: 'Hello', conversation: 'conv_1' });
     expect(frame['sluice:idempotency_key']).toBe(response.idempotencyKey);
@@ -85,14 +31,14 @@ describe('the browser client', () => {
   });
 
   it('resolves `final` for every terminal status, a failed one too', async () => {
-    const { response, socket, script } = await running();
+    const { response, socket, script } = await bench.running();
     socket.send(script.end('failed', { error: { code: 'provider_timeout', message: 'too slow' } }));
     expect(await response.final).toMatchObject({ status: 'failed', error: { code: 'provider_timeout' } });
     expect(response.text).toBe('Hel');
   });
 
   it('tells the words of a refusal', async () => {
-    const { response, socket, script } = await running();
+    const { response, socket, script } = await bench.running();
     const output = [{ type: 'message', content: [{ type: 'refusal', refusal: 'Not here.' }] }];
     socket.send(script.end('incomplete', { output, incomplete_details: { reason: 'content_filter' } }));
     await response.final;
@@ -100,8 +46,8 @@ describe('the browser client', () => {
   });
 
   it('rejects what the gateway refuses, with its reason, and goes on with the next', async () => {
-    const refused = client.send('Hi', { model: 'nope' });
-    const socket = await gateway.socket();
+    const refused = bench.client.send('Hi', { model: 'nope' });
+    const socket = await bench.gateway.socket();
     const { stream_id } = await socket.next();
     socket.send({
       type: 'error',
@@ -117,14 +63,14 @@ describe('the browser client', () => {
     });
     await expect(textOf(refused)).rejects.toBeInstanceOf(SluiceError);
     expect(refused.status).toBe('refused');
-    client.send('again');
+    bench.client.send('again');
     expect(await socket.next()).toMatchObject({ input: 'again', stream_id });
   });
 
   it('resumes after the last event it saw when the socket is cut, without losing or doubling text', async () => {
-    const { response, socket, script } = await running('Hel');
+    const { response, socket, script } = await bench.running('Hel');
     socket.socket.terminate();
-    const second = await gateway.socket();
+    const second = await bench.gateway.socket();
     const resume = await second.next();
     expect(resume).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 1 });
     second.send({
@@ -140,7 +86,7 @@ describe('the browser client', () => {
   });
 
   it('drops events it has seen', async () => {
-    const { response, socket, script } = await running('a');
+    const { response, socket, script } = await bench.running('a');
     const b = script.delta('b');
     socket.send(b, b, script.end());
     await response.final;
@@ -148,7 +94,7 @@ describe('the browser client', () => {
   });
 
   it('heals a gap by a resume from the last event it took', async () => {
-    const { response, socket, script } = await running('a');
+    const { response, socket, script } = await bench.running('a');
     const missing = script.delta('b');
     const late = script.delta('c');
     socket.send(late);
@@ -160,7 +106,7 @@ describe('the browser client', () => {
   });
 
   it('gives a response up as lost, in bounded time, where resumes do not heal a gap', async () => {
-    const { response, socket, script } = await running('a');
+    const { response, socket, script } = await bench.running('a');
     script.delta('b');
     const late = script.delta('c');
     socket.send(late);
@@ -173,11 +119,11 @@ describe('the browser client', () => {
   });
 
   it('takes only the new end of the text from a snapshot', async () => {
-    const { response, socket, script } = await running('Hel');
+    const { response, socket, script } = await bench.running('Hel');
     const deltas: string[] = [];
     response.on('delta', (delta) => deltas.push(delta));
     socket.socket.terminate();
-    const second = await gateway.socket();
+    const second = await bench.gateway.socket();
     await second.next();
     const { sequence_number } = script.delta('lo wor');
     second.send({
@@ -194,9 +140,9 @@ describe('the browser client', () => {
   it.each(['response_not_found', 'response_expired'])(
     'says that an answer is lost after %s, and keeps its text',
     async (code) => {
-      const { response, socket } = await running('Hel');
+      const { response, socket } = await bench.running('Hel');
       socket.socket.terminate();
-      const second = await gateway.socket();
+      const second = await bench.gateway.socket();
       const { stream_id } = await second.next();
       second.send({ type: 'error', status: 404, stream_id, error: { code, message: 'gone', param: null } });
       await expect(response.final).rejects.toMatchObject({ kind: 'lost', code });
@@ -205,9 +151,9 @@ describe('the browser client', () => {
   );
 
   it('asks again where a resume is not possible just now', async () => {
-    const { response, socket, script } = await running('Hel');
+    const { response, socket, script } = await bench.running('Hel');
     socket.socket.terminate();
-    const second = await gateway.socket();
+    const second = await bench.gateway.socket();
     const { stream_id } = await second.next();
     second.send({
       type: 'error',
@@ -222,14 +168,14 @@ describe('the browser client', () => {
   });
 
   it('goes on from a cursor of another page', async () => {
-    const { response, script } = await running('Hel');
+    const { response, script } = await bench.running('Hel');
     const cursor: unknown = JSON.parse(JSON.stringify(response.cursor));
-    client.close();
+    bench.client.close();
     await expect(response.final).rejects.toMatchObject({ kind: 'closed' });
-    connect();
+    bench.connect();
     // The cursor as it was, through JSON.
-    const again = client.resume(cursor as NonNullable<typeof response.cursor>);
-    const socket = await gateway.socket();
+    const again = bench.client.resume(cursor as NonNullable<typeof response.cursor>);
+    const socket = await bench.gateway.socket();
     expect(await socket.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 1 });
     socket.send(script.delta('lo'), script.end());
     await again.final;
@@ -237,10 +183,10 @@ describe('the browser client', () => {
   });
 
   it('shows the text of the response where a cursor came without it', async () => {
-    const again = client.resume({ id: 'resp_1', after: 1 });
+    const again = bench.client.resume({ id: 'resp_1', after: 1 });
     const replaced: string[] = [];
     again.on('replace', (text) => replaced.push(text));
-    const socket = await gateway.socket();
+    const socket = await bench.gateway.socket();
     const script = new Script('resp_1', (await socket.next())['stream_id']);
     script.created();
     script.delta('Hel');
@@ -251,11 +197,11 @@ describe('the browser client', () => {
   });
 
   it('keeps what is sent without a connection and sends it in order, each with its own key', async () => {
-    gateway.refuse = { status: 503 };
-    const keys = ['one', 'two'].map((input) => client.send(input).idempotencyKey);
-    await until(client, ({ state, error }) => state === 'reconnecting' && error?.status === 503);
-    gateway.refuse = null;
-    const socket = await gateway.socket();
+    bench.gateway.refuse = { status: 503 };
+    const keys = ['one', 'two'].map((input) => bench.client.send(input).idempotencyKey);
+    await until(bench.client, ({ state, error }) => state === 'reconnecting' && error?.status === 503);
+    bench.gateway.refuse = null;
+    const socket = await bench.gateway.socket();
     const frames = [await socket.next(), await socket.next()];
     expect(frames.map((frame) => [frame['input'], frame['sluice:idempotency_key']])).toEqual([
       ['one', keys[0]],
@@ -266,18 +212,18 @@ describe('the browser client', () => {
   });
 
   it('sends again, by the same key, what was not confirmed before the socket was cut', async () => {
-    const response = client.send('Hi');
-    const socket = await gateway.socket();
+    const response = bench.client.send('Hi');
+    const socket = await bench.gateway.socket();
     const first = await socket.next();
     socket.socket.terminate();
-    const second = await gateway.socket();
+    const second = await bench.gateway.socket();
     expect((await second.next())['sluice:idempotency_key']).toBe(first['sluice:idempotency_key']);
     expect(response.status).toBe('waiting');
   });
 
   it('runs at most sixteen responses at once and uses a small set of lanes again', async () => {
-    const responses = Array.from({ length: 18 }, (_, i) => client.send(String(i)));
-    const socket = await gateway.socket();
+    const responses = Array.from({ length: 18 }, (_, i) => bench.client.send(String(i)));
+    const socket = await bench.gateway.socket();
     const lanes = new Set<unknown>();
     for (let i = 0; i < 16; i++) {
       const frame = await socket.next();
@@ -292,145 +238,30 @@ describe('the browser client', () => {
   });
 
   it('cancels by response id, by lane before there is one, and here where nothing was sent', async () => {
-    const { response, socket, script } = await running();
+    const { response, socket, script } = await bench.running();
     response.cancel();
     expect(await socket.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
     socket.send(script.end('cancelled'));
     expect((await response.final).status).toBe('cancelled');
-    const unconfirmed = client.send('Hi');
+    const unconfirmed = bench.client.send('Hi');
     const { stream_id } = await socket.next();
     unconfirmed.cancel();
     expect(await socket.next()).toEqual({ type: 'response.cancel', stream_id });
-    client.close();
-    gateway.refuse = { status: 503 };
-    const unsent = connect().send('Hi');
+    bench.client.close();
+    bench.gateway.refuse = { status: 503 };
+    const unsent = bench.connect().send('Hi');
     unsent.cancel();
     await expect(unsent.final).rejects.toMatchObject({ code: 'cancelled' });
   });
 
   it('asks for a cancel on the next socket where the present one was cut', async () => {
-    const { response, socket } = await running();
+    const { response, socket } = await bench.running();
     socket.socket.terminate();
-    await until(client, ({ state }) => state === 'reconnecting');
+    await until(bench.client, ({ state }) => state === 'reconnecting');
     response.cancel();
-    const second = await gateway.socket();
+    const second = await bench.gateway.socket();
     expect((await second.next()).type).toBe('sluice:resume');
     expect(await second.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
-  });
-
-  it('shows its credential as a subprotocol, from a function before each connection', async () => {
-    let asked = 0;
-    connect({ token: () => Promise.resolve(`ek_${++asked}`) });
-    await client.connect();
-    const socket = await gateway.socket();
-    expect(socket.protocols).toEqual(['sluice.v1', 'sluice.bearer.ek_1']);
-    socket.socket.terminate();
-    expect((await gateway.socket()).protocols).toEqual(['sluice.v1', 'sluice.bearer.ek_2']);
-  });
-
-  it.each([401, 403])('stops when it is refused with %d, with the reason of the gateway', async (status) => {
-    gateway.refuse = { status, body: { error: { code: 'invalid_api_key', message: 'unable to let you in' } } };
-    const waiting = client.send('Hi');
-    await expect(client.connect()).rejects.toMatchObject({
-      status,
-      code: 'invalid_api_key',
-      message: 'unable to let you in',
-    });
-    await expect(waiting.final).rejects.toMatchObject({ kind: 'refused', status });
-    expect(client.state).toBe('closed');
-    gateway.refuse = null;
-    const { upgrades } = gateway;
-    await client.connect();
-    expect(gateway.upgrades).toBe(upgrades + 1);
-  });
-
-  it('waits as long as Retry-After says', async () => {
-    gateway.refuse = {
-      status: 503,
-      headers: { 'retry-after': '7' },
-      body: { error: { code: 'overloaded', message: 'full' } },
-    };
-    const refused = until(client, ({ error }) => error?.code === 'overloaded');
-    void client.connect().catch(() => undefined);
-    const { retryInMs, state } = await refused;
-    expect(state).toBe('reconnecting');
-    expect(retryInMs).toBeGreaterThanOrEqual(7_000);
-  });
-
-  it('stops after 1008 and tells so', async () => {
-    const { response, socket } = await running();
-    const closed = until(client, ({ state }) => state === 'closed');
-    socket.socket.close(1008, 'key revoked');
-    expect((await closed).error).toMatchObject({ code: 'closed_1008' });
-    await expect(response.final).rejects.toMatchObject({ kind: 'lost' });
-    expect(response.cursor).toEqual({ id: 'resp_1', after: 1, text: 'Hel' });
-  });
-
-  it('says `offline` where the browser knows it, and connects at once when the network is back', async () => {
-    connect({ reconnect: { firstDelayMs: 60_000, maxDelayMs: 60_000 } });
-    const { socket } = await running();
-    world.online = false;
-    const offline = until(client, ({ state }) => state === 'offline');
-    socket.socket.terminate();
-    expect((await offline).retryInMs).toBe(30_000);
-    world.online = true;
-    world.wake();
-    expect(await (await gateway.socket()).next()).toMatchObject({ type: 'sluice:resume' });
-  });
-
-  it('finds a dead network by a ping without an answer, sooner while an answer runs', async () => {
-    connect({ ping: { busyAfterMs: 10, idleAfterMs: 60_000, timeoutMs: 20 } });
-    const response = client.send('Hi');
-    const first: FakeSocket = await gateway.socket();
-    first.answerPings = false;
-    const script = new Script('resp_1', (await first.next())['stream_id']);
-    first.send(script.created());
-    const second = await gateway.socket();
-    expect(await second.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 0 });
-    expect(response.status).toBe('in_progress');
-  });
-
-  it('keeps new sends for the next socket while the gateway drains, and stays with what runs', async () => {
-    const { response, socket, script } = await running();
-    socket.send({ type: 'sluice:draining', reconnect_after_ms: 5 });
-    await new Promise<void>((resolve) => {
-      const forget = client.on('frame', ({ data }) => {
-        if (data.type !== 'sluice:draining') return;
-        forget();
-        resolve();
-      });
-    });
-    client.send('later');
-    socket.send(script.delta('lo'), script.end());
-    await response.final;
-    expect(socket.waiting).toBe(0);
-    expect(await (await gateway.socket()).next()).toMatchObject({ input: 'later' });
-  });
-
-  it('sends again on the next socket what a draining gateway refused', async () => {
-    client.send('Hi');
-    const socket = await gateway.socket();
-    const { stream_id } = await socket.next();
-    socket.send({ type: 'error', status: 503, stream_id, error: { code: 'draining', message: 'going' } });
-    socket.socket.close(1012);
-    expect(await (await gateway.socket()).next()).toMatchObject({ input: 'Hi' });
-  });
-
-  it('creates a conversation with its credential, and rejects with the reason of the gateway', async () => {
-    connect({ token: 'sk-1' });
-    let asked: unknown;
-    gateway.rest = (request, response) => {
-      asked = [request.method, request.url, request.headers.authorization];
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"id":"conv_1"}');
-    };
-    expect((await client.conversations.create()).id).toBe('conv_1');
-    expect(asked).toEqual(['POST', '/v1/conversations', 'Bearer sk-1']);
-    gateway.rest = (_request, response) =>
-      response.writeHead(429, { 'retry-after-ms': '250' }).end('{"error":{"code":"rate_limit_exceeded"}}');
-    await expect(client.conversations.create()).rejects.toMatchObject({
-      code: 'rate_limit_exceeded',
-      retryAfterMs: 250,
-    });
   });
 
   it('reads the response object as the gateway writes it', () => {

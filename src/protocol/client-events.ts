@@ -1,0 +1,194 @@
+/*
+ * What a client may say on a socket: a closed union, parsed once. A frame that is refused says why and in which lane, so that
+ * its error can stand where the client waits for it. Knows neither connections nor turns.
+ */
+
+import { z } from 'zod';
+
+import { type ErrorCode, SluiceError } from '../domain/errors.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { CURSOR, FROM_THE_START } from './cursor.js';
+import { IDEMPOTENCY_KEY } from './idempotency-key.js';
+import { isLaneName, LANE_NAME } from './lane-name.js';
+import { nearestName, shortName } from './nearest.js';
+import { refusalOf } from './refusal.js';
+import { parseResponseRequest, REQUEST_FIELDS } from './requests.js';
+import { isObject, present, withoutNulls } from './schema-tools.js';
+
+export type ClientEvent =
+  | {
+      readonly type: 'response.create';
+      readonly request: ResponseRequest;
+      readonly streamId?: string;
+      readonly idempotencyKey?: string;
+    }
+  /** Exactly one of the two is given: a response, or whatever runs and waits in a lane. */
+  | { readonly type: 'response.cancel'; readonly responseId?: string; readonly streamId?: string }
+  | {
+      readonly type: 'response.steer';
+      readonly previousResponseId: string;
+      /** As it was sent: the answer gives it back. */
+      readonly input: unknown;
+      readonly streamId?: string;
+    }
+  | {
+      readonly type: 'sluice:resume';
+      readonly responseId: string;
+      /** Number of the last event seen; −1: none. */
+      readonly startingAfter: number;
+      readonly streamId?: string;
+    }
+  | { readonly type: 'sluice:subscribe'; readonly conversation: string; readonly streamId: string }
+  | { readonly type: 'sluice:unsubscribe'; readonly conversation: string }
+  | { readonly type: 'sluice:auth'; readonly token: string }
+  | { readonly type: 'sluice:ping'; readonly id: string | number | null };
+
+export type ClientEventType = ClientEvent['type'];
+
+/** A frame that was refused: why, and the lane it named, where that could be read. */
+export class ProtocolRefusal extends Error {
+  constructor(
+    readonly error: SluiceError,
+    readonly streamId: string | undefined,
+  ) {
+    super(error.message, { cause: error });
+    this.name = 'ProtocolRefusal';
+  }
+}
+
+/** The lane of a subscription that names none. */
+const WATCH_LANE = 'sluice.watch';
+
+const ID = z.string().min(1).max(256);
+
+/** Fields that stand beside `response.create`'s own request fields. */
+const ENVELOPE = z.object({ stream_id: LANE_NAME.nullish(), 'sluice:idempotency_key': IDEMPOTENCY_KEY.nullish() });
+
+const SCHEMAS = {
+  'response.cancel': z.strictObject({
+    response_id: ID.optional(),
+    stream_id: LANE_NAME.optional(),
+  }),
+  'response.steer': z.strictObject({ previous_response_id: ID, input: z.unknown(), stream_id: LANE_NAME.optional() }),
+  'sluice:resume': z.strictObject({
+    response_id: ID,
+    starting_after: CURSOR.optional(),
+    stream_id: LANE_NAME.optional(),
+  }),
+  'sluice:subscribe': z.strictObject({ conversation: ID, stream_id: LANE_NAME.optional() }),
+  'sluice:unsubscribe': z.strictObject({ conversation: ID }),
+  'sluice:auth': z.strictObject({ token: z.string().min(1).max(16_384) }),
+  'sluice:ping': z.strictObject({ id: z.union([z.string().max(128), z.number()]).optional() }),
+} as const;
+
+const TYPES: readonly string[] = ['response.create', ...Object.keys(SCHEMAS)];
+
+/** One text frame. @throws ProtocolRefusal for everything that is not one of the client events */
+export function parseClientEvent(text: string): ClientEvent {
+  let frame: unknown;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    throw new ProtocolRefusal(
+      new SluiceError('invalid_json', 'unable to read the message; it is not JSON; send one JSON object a frame'),
+      undefined,
+    );
+  }
+  if (!isObject(frame)) {
+    const message = 'unable to read the message; it is not a JSON object; send one JSON object a frame';
+    throw new ProtocolRefusal(new SluiceError('invalid_request', message), undefined);
+  }
+  try {
+    return eventOf(frame);
+  } catch (thrown) {
+    if (!(thrown instanceof SluiceError)) throw thrown;
+    throw new ProtocolRefusal(thrown, isLaneName(frame['stream_id']) ? frame['stream_id'] : undefined);
+  }
+}
+
+function eventOf(frame: Readonly<Record<string, unknown>>): ClientEvent {
+  const { type, ...fields } = frame;
+  switch (type) {
+    case 'response.create':
+      return createOf(fields);
+    case 'response.cancel': {
+      const { response_id: responseId, stream_id: streamId } = read(SCHEMAS[type], type, fields);
+      if ((responseId === undefined) === (streamId === undefined)) {
+        const why = 'name either response_id or stream_id';
+        throw responseId === undefined
+          ? refused('missing_required_parameter', `unable to cancel; ${why}`, 'response_id')
+          : refused('invalid_value', `unable to cancel; ${why}, not both`, 'stream_id');
+      }
+      return { type, ...present({ responseId, streamId }) };
+    }
+    case 'response.steer': {
+      const {
+        previous_response_id: previousResponseId,
+        input,
+        stream_id: streamId,
+      } = read(SCHEMAS[type], type, fields);
+      return { type, previousResponseId, input: input ?? null, ...present({ streamId }) };
+    }
+    case 'sluice:resume': {
+      const {
+        response_id: responseId,
+        starting_after: cursor,
+        stream_id: streamId,
+      } = read(SCHEMAS[type], type, fields);
+      return { type, responseId, startingAfter: cursor ?? FROM_THE_START, ...present({ streamId }) };
+    }
+    case 'sluice:subscribe': {
+      const { conversation, stream_id: streamId } = read(SCHEMAS[type], type, fields);
+      return { type, conversation, streamId: streamId ?? WATCH_LANE };
+    }
+    case 'sluice:unsubscribe':
+      return { type, conversation: read(SCHEMAS[type], type, fields).conversation };
+    case 'sluice:auth':
+      return { type, token: read(SCHEMAS[type], type, fields).token };
+    case 'sluice:ping':
+      return { type, id: read(SCHEMAS[type], type, fields).id ?? null };
+    default:
+      throw unknownType(type);
+  }
+}
+
+function createOf(fields: Readonly<Record<string, unknown>>): ClientEvent {
+  const envelope = ENVELOPE.safeParse(fields);
+  if (!envelope.success) throw refusalOf(envelope.error, fields, 'create a response', REQUEST_FIELDS);
+  const { 'sluice:idempotency_key': idempotencyKey, stream_id: streamId } = envelope.data;
+  const { 'sluice:idempotency_key': _key, ...request } = fields;
+  return {
+    type: 'response.create',
+    request: parseResponseRequest(request, 'socket').request,
+    ...present({ streamId: streamId ?? undefined, idempotencyKey: idempotencyKey ?? undefined }),
+  };
+}
+
+function read<Schema extends z.ZodObject>(
+  schema: Schema,
+  type: ClientEventType,
+  fields: Readonly<Record<string, unknown>>,
+): z.output<Schema> {
+  const parsed = schema.safeParse(withoutNulls(fields));
+  if (!parsed.success) throw refusalOf(parsed.error, fields, `read ${type}`, Object.keys(schema.shape));
+  return parsed.data;
+}
+
+function unknownType(type: unknown): SluiceError {
+  if (type === undefined || type === null) {
+    return refused('missing_required_parameter', 'unable to read the message; its type is missing', 'type');
+  }
+  if (typeof type !== 'string')
+    return refused('invalid_value', 'unable to read the message; its type must be a string', 'type');
+  const near = nearestName(type, TYPES);
+  const hint = near === undefined ? `known types are ${TYPES.join(', ')}` : `did you mean '${near}'?`;
+  return refused(
+    'unknown_event',
+    `unable to read the message; '${shortName(type)}' is no client event; ${hint}`,
+    'type',
+  );
+}
+
+function refused(code: ErrorCode, message: string, param: string): SluiceError {
+  return new SluiceError(code, message, { param });
+}

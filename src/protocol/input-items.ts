@@ -1,0 +1,190 @@
+/*
+ * What may stand in `input` (and in a new conversation's items), and the domain items it becomes. Items taken from a former
+ * response's output are understood as they are. Every item gets a fresh id: ids are Sluice's to give, and two clients may
+ * send the same history, so ids that were sent are accepted and replaced.
+ */
+
+import { z } from 'zod';
+
+import { newId } from '../domain/ids.js';
+import { type ContentPart, type Item, type ItemStatus } from '../domain/item.js';
+import { refusalParams } from './refusal.js';
+import { inert, isObject, withoutNulls } from './schema-tools.js';
+
+const TEXT_ONLY = 'Sluice serves text; send input_text';
+const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';
+
+/** Kinds of items and parts that OpenAI knows and Sluice does not serve, with the reason. */
+const NOT_SERVED: Readonly<Record<string, string>> = {
+  input_image: TEXT_ONLY,
+  input_file: TEXT_ONLY,
+  input_audio: TEXT_ONLY,
+  item_reference: 'Sluice does not look items up by id; send the item, or name its conversation',
+  reasoning: 'Sluice keeps no reasoning items; leave the item out',
+  compaction: 'Sluice does not compact conversations; leave the item out',
+  compaction_trigger: 'Sluice does not compact conversations; leave the item out',
+  ...Object.fromEntries(
+    [
+      ...['file_search_call', 'web_search_call', 'computer_call', 'computer_call_output', 'image_generation_call'],
+      ...['code_interpreter_call', 'local_shell_call', 'local_shell_call_output', 'shell_call', 'shell_call_output'],
+      ...['apply_patch_call', 'apply_patch_call_output', 'mcp_list_tools', 'mcp_approval_request', 'mcp_call'],
+      ...['mcp_approval_response', 'custom_tool_call', 'custom_tool_call_output', 'tool_search_call', 'program'],
+      ...['tool_search_output', 'additional_tools', 'configuration_update', 'program_output'],
+    ].map((type) => [type, NO_BUILT_IN_TOOLS]),
+  ),
+};
+
+/** Before a union by `type` looks: nulls are absent, and a kind that is known but not served is refused by its reason. */
+function kindIsServed(value: unknown, context: z.core.$RefinementCtx): unknown {
+  const fields = withoutNulls(value);
+  if (!isObject(fields)) return fields;
+  const type = fields['type'];
+  const reason = typeof type === 'string' && Object.hasOwn(NOT_SERVED, type) ? NOT_SERVED[type] : undefined;
+  if (reason === undefined) return fields;
+  const message = `'${String(type)}' is not served; ${reason}`;
+  context.addIssue({ code: 'custom', path: ['type'], message, ...refusalParams('unsupported_content'), input: value });
+  return z.NEVER;
+}
+
+const cacheHint = inert(z.unknown(), 'it is a hint for a cache');
+const INPUT_TEXT = z.strictObject({
+  type: z.literal('input_text'),
+  text: z.string(),
+  prompt_cache_breakpoint: cacheHint,
+});
+/** `annotations`, `logprobs` and the SDK's own `parsed` come along with output that is sent back; the text says it all. */
+const OUTPUT_TEXT = z.strictObject({
+  type: z.literal('output_text'),
+  text: z.string(),
+  annotations: z.array(z.unknown()).optional(),
+  logprobs: z.array(z.unknown()).optional(),
+  parsed: z.unknown().optional(),
+});
+const REFUSAL = z.strictObject({ type: z.literal('refusal'), refusal: z.string() });
+
+const STATUS = z.enum(['in_progress', 'completed', 'incomplete']).optional();
+const ID = z.string().max(256).optional();
+const CALL_ID = z.string().min(1).max(64);
+const DIRECT = z.strictObject({ type: z.literal('direct') });
+const callExtras = {
+  id: ID,
+  status: STATUS,
+  namespace: inert(z.never(), 'function tools have no namespaces here'),
+  caller: inert(DIRECT, 'there are no programmatic tool callers'),
+  created_by: z.unknown().optional(),
+};
+
+const MESSAGE = z.strictObject({
+  type: z.literal('message'),
+  role: z.enum(['user', 'assistant', 'system', 'developer']),
+  content: z.union([
+    z.string(),
+    z.array(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT, OUTPUT_TEXT, REFUSAL]))),
+  ]),
+  id: ID,
+  status: STATUS,
+  /** Labels commentary of models that write some; no provider here reads it. */
+  phase: z.enum(['commentary', 'final_answer']).optional(),
+  created_by: z.unknown().optional(),
+});
+const FUNCTION_CALL = z.strictObject({
+  type: z.literal('function_call'),
+  call_id: CALL_ID,
+  name: z.string().min(1).max(128),
+  arguments: z.string(),
+  ...callExtras,
+  async: inert(z.literal(false), 'function calls are answered in order'),
+  parsed_arguments: z.unknown().optional(),
+});
+const FUNCTION_CALL_OUTPUT = z.strictObject({
+  type: z.literal('function_call_output'),
+  call_id: CALL_ID,
+  output: z.union([z.string(), z.array(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT])))]),
+  ...callExtras,
+  name: z.string().max(128).optional(),
+});
+
+type MessageInput = z.output<typeof MESSAGE>;
+type PartInput = Exclude<MessageInput['content'], string>[number];
+
+function asTyped(value: unknown, context: z.core.$RefinementCtx): unknown {
+  const fields = kindIsServed(value, context);
+  // OpenAI's easy messages may leave `type` out.
+  return isObject(fields) && fields['type'] === undefined && fields['role'] !== undefined
+    ? { ...fields, type: 'message' }
+    : fields;
+}
+
+const ITEM = z.preprocess(
+  asTyped,
+  z.discriminatedUnion('type', [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT]).superRefine(roleFitsParts),
+);
+
+/** More items than any history of `max_messages` needs; a bound on the work that one request can cause. */
+const MOST_ITEMS = 1_000;
+
+/** A list of items, as `input` or a conversation's `items` carries it, in domain shape. */
+export const ITEMS = z
+  .array(ITEM)
+  .max(MOST_ITEMS)
+  .transform((items): Item[] => items.map(itemOf));
+
+/** A plain string is one user message. */
+export function userMessage(text: string): Item {
+  return {
+    type: 'message',
+    id: newId('msg'),
+    role: 'user',
+    status: 'completed',
+    content: [{ type: 'input_text', text }],
+  };
+}
+
+function roleFitsParts(
+  item: z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT>,
+  context: z.core.$RefinementCtx,
+): void {
+  if (item.type !== 'message' || typeof item.content === 'string' || item.role === 'assistant') return;
+  item.content.forEach((part, index) => {
+    if (part.type === 'input_text') return;
+    const message = `must be 'input_text' in a message of the ${item.role}`;
+    context.addIssue({ code: 'custom', path: ['content', index, 'type'], message, input: part });
+  });
+}
+
+function itemOf(item: z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT>): Item {
+  const status = statusOf(item.status);
+  switch (item.type) {
+    case 'message':
+      return { type: 'message', id: newId('msg'), role: item.role, status, content: contentOf(item) };
+    case 'function_call':
+      return {
+        type: 'function_call',
+        id: newId('fc'),
+        call_id: item.call_id,
+        name: item.name,
+        arguments: item.arguments,
+        status,
+      };
+    case 'function_call_output': {
+      const output = typeof item.output === 'string' ? item.output : item.output.map((part) => part.text).join('');
+      return { type: 'function_call_output', id: newId('fco'), call_id: item.call_id, output, status };
+    }
+  }
+}
+
+/** What a client sends is history: nothing of it is still being written. */
+function statusOf(status: ItemStatus | undefined): ItemStatus {
+  return status === undefined || status === 'completed' ? 'completed' : 'incomplete';
+}
+
+function contentOf(message: MessageInput): ContentPart[] {
+  const parts: readonly PartInput[] =
+    typeof message.content === 'string' ? [{ type: 'input_text', text: message.content }] : message.content;
+  return parts.map((part) => {
+    if (part.type === 'refusal') return { type: 'refusal', refusal: part.refusal };
+    return message.role === 'assistant'
+      ? { type: 'output_text', text: part.text, annotations: [], logprobs: [] }
+      : { type: 'input_text', text: part.text };
+  });
+}

@@ -1,0 +1,279 @@
+/*
+ * What a request for a response may say, over REST and in a socket's `response.create` alike, and the domain request it
+ * becomes. Closed: a field is served, accepted because it changes nothing, or refused with its name and the reason.
+ * Does not know what the configuration allows; a turn's admission decides that.
+ */
+
+import { z } from 'zod';
+
+import { SluiceError } from '../domain/errors.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
+import { ITEMS, userMessage } from './input-items.js';
+import { refusalOf, refusalParams } from './refusal.js';
+import { closed, JSON_OBJECT, METADATA, NAME, isObject, present, withoutNulls } from './schema-tools.js';
+import {
+  UNSERVED_FIELDS,
+  UNSERVED_REASONING_FIELDS,
+  UNSERVED_TEXT_FIELDS,
+  UNSERVED_TOOL_FIELDS,
+} from './unserved-fields.js';
+
+/** Where a request came in: a few fields mean something at one edge only. */
+export type Edge = 'rest' | 'socket';
+
+export interface ParsedRequest {
+  readonly request: ResponseRequest;
+  /** Whether the events are to be streamed; always true on a socket. */
+  readonly stream: boolean;
+}
+
+const ID = z.string().min(1).max(256);
+
+const TOOL = z.preprocess(
+  (value, context) => {
+    if (isObject(value) && typeof value['type'] === 'string' && value['type'] !== 'function') {
+      const message = 'is not served; Sluice passes function tools through and has no built-in ones';
+      context.addIssue({
+        code: 'custom',
+        path: ['type'],
+        message,
+        ...refusalParams('unsupported_parameter'),
+        input: value,
+      });
+      return z.NEVER;
+    }
+    return withoutNulls(value);
+  },
+  z.strictObject({
+    type: z.literal('function'),
+    name: NAME,
+    description: z.string().optional(),
+    parameters: JSON_OBJECT.optional(),
+    strict: z.boolean().optional(),
+    ...UNSERVED_TOOL_FIELDS,
+  }),
+);
+
+const TOOLS = z
+  .array(TOOL)
+  .max(128)
+  .superRefine((tools, context) => {
+    const seen = new Set<string>();
+    tools.forEach((tool, index) => {
+      if (seen.has(tool.name))
+        context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is the name of an earlier tool' });
+      seen.add(tool.name);
+    });
+  });
+
+const TOOL_CHOICE = z.union([
+  z.enum(['none', 'auto', 'required']),
+  z.preprocess(
+    (value, context) => {
+      if (isObject(value) && typeof value['type'] === 'string' && value['type'] !== 'function') {
+        const message = "is not served; choose 'none', 'auto', 'required' or a function";
+        context.addIssue({
+          code: 'custom',
+          path: ['type'],
+          message,
+          ...refusalParams('unsupported_parameter'),
+          input: value,
+        });
+        return z.NEVER;
+      }
+      return withoutNulls(value);
+    },
+    z.strictObject({ type: z.literal('function'), name: NAME }),
+  ),
+]);
+
+const TEXT_FORMAT = z.preprocess(
+  withoutNulls,
+  z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('text') }),
+    z.strictObject({ type: z.literal('json_object') }),
+    z.strictObject({
+      type: z.literal('json_schema'),
+      name: NAME,
+      schema: JSON_OBJECT,
+      description: z.string().optional(),
+      strict: z.boolean().optional(),
+    }),
+  ]),
+);
+
+/** A variable is a plain value; OpenAI's text part counts as its text. */
+const VARIABLE = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.preprocess(
+    (value, context) => {
+      if (isObject(value) && (value['type'] === 'input_image' || value['type'] === 'input_file')) {
+        const message = 'is not served; Sluice serves text';
+        context.addIssue({
+          code: 'custom',
+          path: ['type'],
+          message,
+          ...refusalParams('unsupported_content'),
+          input: value,
+        });
+        return z.NEVER;
+      }
+      return withoutNulls(value);
+    },
+    z.strictObject({ type: z.literal('input_text'), text: z.string() }).transform((part) => part.text),
+  ),
+]);
+
+const FIELDS = {
+  input: z.union([z.string(), ITEMS]).optional(),
+  conversation: z.union([ID, closed({ id: ID }).transform((conversation) => conversation.id)]).optional(),
+  previous_response_id: ID.optional(),
+  prompt: closed({
+    id: ID,
+    version: z.string().max(64).optional(),
+    variables: z.preprocess(withoutNulls, z.record(z.string(), VARIABLE)).optional(),
+  }).optional(),
+  instructions: z.string().optional(),
+  model: ID.optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  top_p: z.number().min(0).max(1).optional(),
+  max_output_tokens: z.int().min(1).optional(),
+  tools: TOOLS.optional(),
+  tool_choice: TOOL_CHOICE.optional(),
+  parallel_tool_calls: z.boolean().optional(),
+  text: closed({ format: TEXT_FORMAT.optional(), ...UNSERVED_TEXT_FIELDS }).optional(),
+  reasoning: closed({
+    effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).optional(),
+    ...UNSERVED_REASONING_FIELDS,
+  }).optional(),
+  metadata: METADATA.optional(),
+  store: z.boolean().optional(),
+  background: z.boolean().optional(),
+  stream: z.boolean().optional(),
+  user: z.string().max(256).optional(),
+  safety_identifier: z.string().max(128).optional(),
+  ...UNSERVED_FIELDS,
+};
+
+const REQUEST = closed(FIELDS);
+type Fields = z.output<typeof REQUEST>;
+
+/** The names that stand at the top of a request, for whoever mistypes one. */
+export const REQUEST_FIELDS: readonly string[] = Object.keys(FIELDS);
+
+/** @throws SluiceError (400) with the field at fault as `param` */
+export function parseResponseRequest(body: unknown, edge: Edge): ParsedRequest {
+  if (!isObject(body)) {
+    throw new SluiceError('invalid_request', 'unable to create a response; the request must be a JSON object');
+  }
+  if (edge === 'rest' && Object.hasOwn(body, 'stream_id') && body['stream_id'] !== null) {
+    throw refused('unsupported_parameter', 'stream_id', 'stream_id names a lane of a socket; leave it out');
+  }
+  const { stream_id: _lane, ...fields } = body;
+  const parsed = REQUEST.safeParse(fields);
+  if (!parsed.success) throw refusalOf(parsed.error, fields, 'create a response', REQUEST_FIELDS);
+  fitsTogether(parsed.data, edge);
+  return { request: requestOf(parsed.data), stream: edge === 'socket' || parsed.data.stream === true };
+}
+
+/** What no field can say alone. */
+function fitsTogether(fields: Fields, edge: Edge): void {
+  if (fields.conversation !== undefined && fields.previous_response_id !== undefined) {
+    throw refused(
+      'invalid_value',
+      'previous_response_id',
+      'conversation and previous_response_id exclude each other; name one of them',
+    );
+  }
+  if (fields.input === undefined || fields.input.length === 0) {
+    const continues = fields.conversation ?? fields.previous_response_id ?? fields.prompt;
+    if (fields.input === undefined && continues === undefined) {
+      throw refused('missing_required_parameter', 'input', 'input is missing; send a string or a list of items');
+    }
+    if (fields.input === '' || continues === undefined) {
+      throw refused('invalid_value', 'input', 'input is empty; send a string or a list of items');
+    }
+  }
+  if (edge === 'socket') {
+    if (fields.background === true) {
+      throw refused(
+        'unsupported_parameter',
+        'background',
+        'background is not served on a socket; a turn outlives its socket anyway',
+      );
+    }
+    if (fields.stream === false) {
+      throw refused('unsupported_parameter', 'stream', 'a socket always streams; leave stream out');
+    }
+  }
+  if (fields.background === true && fields.store === false) {
+    throw refused('invalid_value', 'background', 'a background response has to be stored; leave store out');
+  }
+  const choice = fields.tool_choice;
+  const tools = fields.tools ?? [];
+  if (choice === 'required' && tools.length === 0) {
+    throw refused('invalid_value', 'tool_choice', "tool_choice 'required' needs tools; send at least one");
+  }
+  if (typeof choice === 'object' && !tools.some((tool) => tool.name === choice.name)) {
+    throw refused('invalid_value', 'tool_choice', 'tool_choice names a function that is not in tools; add it');
+  }
+}
+
+function refused(
+  code: 'invalid_value' | 'missing_required_parameter' | 'unsupported_parameter',
+  param: string,
+  why: string,
+) {
+  return new SluiceError(code, `unable to create a response; ${why}`, { param });
+}
+
+function requestOf(fields: Fields): ResponseRequest {
+  return {
+    input: typeof fields.input === 'string' ? [userMessage(fields.input)] : (fields.input ?? []),
+    store: fields.store ?? true,
+    background: fields.background ?? false,
+    ...present({
+      conversation: fields.conversation,
+      previousResponseId: fields.previous_response_id,
+      prompt:
+        fields.prompt === undefined
+          ? undefined
+          : {
+              id: fields.prompt.id,
+              ...present({ version: fields.prompt.version, variables: fields.prompt.variables }),
+            },
+      instructions: fields.instructions,
+      model: fields.model,
+      temperature: fields.temperature,
+      topP: fields.top_p,
+      maxOutputTokens: fields.max_output_tokens,
+      tools: fields.tools?.map(toolOf),
+      toolChoice: fields.tool_choice satisfies ToolChoice | undefined,
+      parallelToolCalls: fields.parallel_tool_calls,
+      textFormat: fields.text?.format === undefined ? undefined : formatOf(fields.text.format),
+      reasoningEffort: fields.reasoning?.effort,
+      metadata: fields.metadata,
+      user: fields.user,
+      safetyIdentifier: fields.safety_identifier,
+    }),
+  };
+}
+
+function toolOf(tool: z.output<typeof TOOL>): FunctionTool {
+  return {
+    type: 'function',
+    name: tool.name,
+    ...present({ description: tool.description }),
+    parameters: tool.parameters ?? null,
+    strict: tool.strict ?? null,
+  };
+}
+
+function formatOf(format: z.output<typeof TEXT_FORMAT>): TextFormat {
+  if (format.type !== 'json_schema') return format;
+  const { type, name, schema, description, strict } = format;
+  return { type, name, schema, ...present({ description, strict }) };
+}

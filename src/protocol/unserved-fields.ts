@@ -1,0 +1,71 @@
+/*
+ * The fields of OpenAI's request that Sluice does not serve, each with the values that change nothing (accepted, then
+ * forgotten) and the reason why others are refused. PROTOCOL.md §3 tells the same.
+ */
+
+import { z } from 'zod';
+
+import { inert } from './schema-tools.js';
+
+const nothing = z.never();
+const emptyList = z.array(z.never()).length(0);
+
+export const UNSERVED_FIELDS = {
+  access_programs: inert(nothing, "access programs are OpenAI's own"),
+  context_management: inert(emptyList, 'Sluice bounds a conversation by state.max_messages and compacts nothing'),
+  generate: inert(z.literal(true), 'a response without output is not prepared ahead'),
+  image: inert(
+    z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
+    'Sluice serves text only',
+  ),
+  include: inert(
+    emptyList,
+    'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools',
+  ),
+  // It bounds calls of built-in tools, of which there are none.
+  max_tool_calls: inert(z.int().min(1), 'it must be a whole number of at least 1, and bounds built-in tools only'),
+  moderation: inert(nothing, "checks are the prompt pack's guardrails"),
+  // Hints for a cache: they change cost and speed, never the answer.
+  prompt_cache_key: inert(z.string().max(1_024), 'it must be a string of at most 1024 characters'),
+  prompt_cache_options: inert(
+    z.strictObject({ mode: z.enum(['implicit', 'explicit']).optional(), ttl: z.enum(['30m', '12h']).optional() }),
+    'only mode and ttl are understood; caches are neither prewarmed nor diagnosed',
+  ),
+  // '24h' permits, and need not be used; 'in_memory' forbids, which only the provider could promise.
+  prompt_cache_retention: inert(
+    z.literal('24h'),
+    "how long the provider's cache keeps a prompt can't be promised here",
+  ),
+  // A wish: `service_tier` of the response says what was used, with OpenAI as here.
+  service_tier: inert(
+    z.enum(['auto', 'default', 'flex', 'scale', 'priority', 'fast', 'ultrafast']),
+    "it must be one of OpenAI's tiers",
+  ),
+  stream_options: inert(
+    z.strictObject({ include_obfuscation: z.literal(false).optional() }),
+    'streams are not padded; only include_obfuscation: false is understood',
+  ),
+  top_logprobs: inert(z.literal(0), 'log probabilities are not given'),
+  truncation: inert(
+    z.literal('disabled'),
+    'input is never cut silently; conversations are windowed by state.max_messages',
+  ),
+};
+
+/** Inside `text`, `reasoning` and a function tool. */
+export const UNSERVED_TEXT_FIELDS = {
+  verbosity: inert(z.literal('medium'), 'how long to answer is said in words, by prompt or instructions'),
+};
+const noSummary = inert(nothing, 'reasoning is not shown');
+export const UNSERVED_REASONING_FIELDS = {
+  summary: noSummary,
+  generate_summary: noSummary,
+  context: inert(z.literal('auto'), 'no reasoning is kept between turns'),
+  mode: inert(z.literal('standard'), 'there is one mode'),
+};
+export const UNSERVED_TOOL_FIELDS = {
+  allowed_callers: inert(z.array(z.literal('direct')), 'there are no programmatic tool callers'),
+  async: inert(z.literal(false), 'function calls are answered in order'),
+  defer_loading: inert(z.literal(false), 'all tools of a request are loaded'),
+  output_schema: inert(nothing, "a function's output is passed on as text"),
+};

@@ -1,0 +1,118 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { SluiceError } from '../../../src/domain/errors.js';
+import { CLOSE_CODES } from '../../../src/protocol/close-codes.js';
+import { parseConversationCreate } from '../../../src/protocol/conversation-requests.js';
+import { parseCursor } from '../../../src/protocol/cursor.js';
+import { errorBody, retryHeaders } from '../../../src/protocol/errors.js';
+import { parseResumeQuery } from '../../../src/protocol/resume-query.js';
+import { encodeError, encodeSluiceEvent, encodeSteerFailed } from '../../../src/protocol/server-events.js';
+
+describe('an error on the wire', () => {
+  it("has OpenAI's body, without its cause", () => {
+    const error = new SluiceError('invalid_value', 'unable to x; y', { param: 'input[0]', cause: new Error('secret') });
+    expect(errorBody(error)).toEqual({
+      error: { message: 'unable to x; y', type: 'invalid_request_error', code: 'invalid_value', param: 'input[0]' },
+    });
+    expect(JSON.stringify(errorBody(error))).not.toContain('secret');
+  });
+
+  it('says whether and when to try again', () => {
+    const headers = (...of: ConstructorParameters<typeof SluiceError>) => retryHeaders(new SluiceError(...of));
+    expect(headers('idempotency_key_reused', '')).toEqual({ 'x-should-retry': 'false' });
+    expect(headers('invalid_value', '')).toEqual({ 'x-should-retry': 'false' });
+    expect(headers('rate_limit_exceeded', '', { retryAfterMs: 1_200 })).toEqual({
+      'retry-after': '2',
+      'retry-after-ms': '1200',
+    });
+    expect(headers('draining', '')).toEqual({ 'retry-after': '1', 'retry-after-ms': '1000' });
+    expect(headers('conversation_busy', '')).toHaveProperty('retry-after');
+    expect(headers('server_error', '')).toEqual({});
+  });
+
+  it('is an event on a socket, in the lane of the frame it answers', () => {
+    expect(JSON.parse(encodeError(new SluiceError('response_not_found', 'unable to x; y'), 'a'))).toEqual({
+      type: 'error',
+      status: 404,
+      stream_id: 'a',
+      error: { message: 'unable to x; y', type: 'not_found_error', code: 'response_not_found', param: null },
+    });
+    const limited = encodeError(new SluiceError('rate_limit_exceeded', 'm', { retryAfterMs: 500 }));
+    expect(JSON.parse(limited)).toMatchObject({ error: { headers: { 'retry-after-ms': '500' } } });
+    expect(limited).not.toContain('stream_id');
+  });
+});
+
+describe('events of our own', () => {
+  it('are one line of JSON, whatever text they carry', () => {
+    const input = 'line\nbreak \u2028 "quote" \ud800';
+    const text = encodeSteerFailed('resp_1', input, 'a');
+    expect(text).not.toContain('\n');
+    expect(JSON.parse(text)).toMatchObject({
+      type: 'response.steer.failed',
+      stream_id: 'a',
+      steer: { previous_response_id: 'resp_1', input },
+      error: { code: 'steering_not_supported' },
+    });
+    expect(encodeSluiceEvent({ type: 'sluice:pong', id: 'x' })).toBe('{"type":"sluice:pong","id":"x"}');
+    expect(encodeSluiceEvent({ type: 'sluice:unsubscribed', conversation: 'c' })).not.toContain('stream_id');
+  });
+});
+
+describe('cursors', () => {
+  it('are whole numbers from -1', () => {
+    expect(parseCursor('-1', 'starting_after')).toBe(-1);
+    expect(parseCursor('41', 'starting_after')).toBe(41);
+    for (const text of ['', '-2', '1.5', 'x', '1e3', '9'.repeat(16), ' 1', '0x1']) {
+      expect(() => parseCursor(text, 'starting_after')).toThrow(
+        expect.objectContaining({ code: 'invalid_value', param: 'starting_after' }),
+      );
+    }
+  });
+
+  it('stand in the URL of a socket that resumes', () => {
+    expect(parseResumeQuery('resp_a:41,resp_b:-1:lane.x')).toEqual([
+      { responseId: 'resp_a', startingAfter: 41 },
+      { responseId: 'resp_b', startingAfter: -1, streamId: 'lane.x' },
+    ]);
+    expect(parseResumeQuery('')).toEqual([]);
+    const many = Array.from({ length: 17 }, (_, i) => `resp_${i}:0`).join();
+    for (const text of [
+      'resp_a',
+      'resp_a:',
+      ':1',
+      'resp_a:x',
+      'resp_a:1:b c',
+      'resp_a:1:b:c',
+      'resp_a:1,resp_a:2',
+      many,
+    ]) {
+      expect(() => parseResumeQuery(text)).toThrow(expect.objectContaining({ code: 'invalid_value', param: 'resume' }));
+    }
+  });
+});
+
+describe('a new conversation', () => {
+  it('may be empty, or begin with items and metadata', () => {
+    expect(parseConversationCreate(undefined)).toEqual({ items: [], metadata: {} });
+    expect(parseConversationCreate({ items: null, metadata: null })).toEqual({ items: [], metadata: {} });
+    expect(parseConversationCreate({ items: [{ role: 'user', content: 'x' }], metadata: { a: 'b' } })).toMatchObject({
+      items: [{ type: 'message', role: 'user' }],
+      metadata: { a: 'b' },
+    });
+  });
+
+  it('is refused with the field at fault', () => {
+    const many = Array.from({ length: 21 }, () => ({ role: 'user', content: 'x' }));
+    expect(() => parseConversationCreate({ items: many })).toThrow(expect.objectContaining({ param: 'items' }));
+    expect(() => parseConversationCreate({ item: [] })).toThrow(/did you mean 'items'/);
+    expect(() => parseConversationCreate([])).toThrow(expect.objectContaining({ code: 'invalid_request' }));
+  });
+});
+
+describe('close codes', () => {
+  it('are ones that a server may send', () => {
+    for (const code of Object.values(CLOSE_CODES))
+      expect([1000, 1001, 1003, 1007, 1008, 1009, 1011, 1012, 1013]).toContain(code);
+  });
+});

@@ -133,7 +133,8 @@ export function optionalKey<T>(kind: Kind<T>, without: string, description: stri
 }
 
 export function requiredKey<T>(kind: Kind<T>, description: string) {
-  return kind.schema.register(keyMeta, meta(kind, description, undefined));
+  // A kind is shared by many keys, the registry knows each key by its own instance.
+  return kind.schema.clone().register(keyMeta, meta(kind, description, undefined));
 }
 
 const SECTION = 'a section with keys';

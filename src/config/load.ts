@@ -10,7 +10,7 @@ import { ConfigError, type Mistake } from './config-error.js';
 import { keyTable } from './key-table.js';
 import { toMistakes } from './mistakes.js';
 import { NOT_YET_BUILT } from './not-yet-built.js';
-import { type Env, type Path, type Tree, isTree, readYaml } from './read-yaml.js';
+import { type Env, type Path, type Tree, fileErrorCode, isTree, readYaml } from './read-yaml.js';
 import { resolveConfig } from './resolve.js';
 import { type AppConfig, type FileConfig, configSchema } from './schema.js';
 import { Secret, scrub } from './secret.js';
@@ -86,7 +86,7 @@ function readSource(file: string, shown: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    const code = fileErrorCode(error);
     const why =
       code === 'ENOENT'
         ? 'there is no such file'

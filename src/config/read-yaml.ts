@@ -14,6 +14,11 @@ export interface ReadYaml {
   readonly lineOf: (path: Path) => number | undefined;
 }
 
+/** The code of a failed file operation (`ENOENT` …). */
+export function fileErrorCode(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unreadable';
+}
+
 export function isTree(value: unknown): value is Tree {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve as resolvePath } from 'node:path';
 import { type Mistake } from './config-error.js';
-import { type Env, fromEnv } from './read-yaml.js';
+import { type Env, fileErrorCode, fromEnv } from './read-yaml.js';
 import { type AppConfig, type FileConfig, type ProviderSettings, type ServerKeySettings } from './schema.js';
 import { type FileProvider } from './schema-turn.js';
 import { url } from './keys.js';
@@ -59,7 +59,7 @@ function readSecret(
       if (content !== '') return new Secret(content);
       return missing(`${at.path}.${at.name}_file`, `the file ${path} is empty; put the secret in it`);
     } catch (error) {
-      const why = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+      const why = fileErrorCode(error);
       return missing(
         `${at.path}.${at.name}_file`,
         `the file ${path} cannot be read (${why}); mount it, or correct the path`,

@@ -3,6 +3,7 @@
 import pino from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import { isatty } from 'node:tty';
+import { isNativeError } from 'node:util/types';
 import { type AppConfig } from '../config/schema.js';
 import { type Secret } from '../config/secret.js';
 import { HIDDEN_FIELDS, REDACTED_PATHS, lineScrubber, loggedError } from './redact.js';
@@ -28,7 +29,7 @@ export function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettin
     redact: { paths: [...REDACTED_PATHS], censor: '[redacted]' },
     serializers: {
       err: (thrown: unknown) => loggedError(thrown),
-      error: (thrown: unknown) => (thrown instanceof Error ? loggedError(thrown) : thrown),
+      error: (thrown: unknown) => (isNativeError(thrown) ? loggedError(thrown) : thrown),
       ...Object.fromEntries(HIDDEN_FIELDS.map((name) => [name, hideObject])),
     },
     hooks: {
@@ -36,9 +37,9 @@ export function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettin
       // Without a message pino would take the error's own, past the serializer.
       logMethod(args, method) {
         const [first, message] = args as readonly unknown[];
-        const thrown = first instanceof Error ? first : hasError(first) ? first.err : undefined;
+        const thrown = isNativeError(first) ? first : hasError(first) ? first.err : undefined;
         if (thrown === undefined || message !== undefined) method.apply(this, args);
-        else method.apply(this, [first instanceof Error ? { err: first } : first, 'something failed']);
+        else method.apply(this, [isNativeError(first) ? { err: first } : first, 'something failed']);
       },
     },
   };
@@ -65,7 +66,7 @@ function hideObject(value: unknown): unknown {
 }
 
 function hasError(value: unknown): value is { readonly err: Error } {
-  return typeof value === 'object' && value !== null && 'err' in value && value.err instanceof Error;
+  return typeof value === 'object' && value !== null && 'err' in value && isNativeError(value.err);
 }
 
 /** The log that code outside this folder takes. */

@@ -1,5 +1,6 @@
 /* What may stand in a log line: own errors in full, foreign ones without what they quote, nothing that looks like a secret. */
 
+import { isNativeError } from 'node:util/types';
 import { ConfigError } from '../config/config-error.js';
 import { REDACTED, type Secret, scrub } from '../config/secret.js';
 import { SluiceError } from '../domain/errors.js';
@@ -43,7 +44,7 @@ interface LoggedError {
  * its request, a parser its input), so of them only type, code, status and where they were thrown are kept.
  */
 export function loggedError(thrown: unknown, depth = 0): LoggedError {
-  if (!(thrown instanceof Error)) return { type: typeof thrown, message: 'something that is no error was thrown' };
+  if (!isNativeError(thrown)) return { type: typeof thrown, message: 'something that is no error was thrown' };
   const { code, status } = thrown as { code?: unknown; status?: unknown };
   const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
   const message = mayTell(thrown) ? scrub(thrown.message) : '(message of a foreign error, not kept)';

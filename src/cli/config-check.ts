@@ -1,0 +1,47 @@
+/* `sluice config check`: says what a file means here, or every mistake in it. Starts nothing. */
+
+import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
+import { loadConfig } from '../config/load.js';
+import { type AppConfig } from '../config/schema.js';
+import { type CliContext } from './run-cli.js';
+
+export function checkConfig(
+  file: string | undefined,
+  strict: boolean,
+  { env, cwd, print, complain }: CliContext,
+): number {
+  try {
+    const missingSecrets = strict ? 'mistake' : 'warning';
+    const { config, path, warnings, refusals } = loadConfig({
+      ...(file !== undefined && { path: file }),
+      env,
+      cwd,
+      missingSecrets,
+    });
+    print(`${path}: ok`);
+    for (const line of summary(config)) print(`  ${line}`);
+    for (const warning of warnings) print(`  note: ${warning}`);
+    for (const refusal of refusals) print(`  does not start yet: ${refusal}`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const line of error.lines) complain(line);
+    const n = error.lines.length;
+    complain(`${n} mistake${n === 1 ? '' : 's'}`);
+    return EXIT_CONFIG;
+  }
+}
+
+function summary({ app, provider, state, auth, middleware, monitoring }: AppConfig): string[] {
+  const off = Object.entries(middleware).flatMap(([name, step]) => (step.enabled ? [] : [name]));
+  const answers =
+    provider.type === 'demo' ? 'the built-in demo (no language model)' : `${provider.model} at ${provider.base_url}`;
+  return [
+    `${app.name} ${app.version}, ${app.environment}`,
+    `provider: ${answers}`,
+    `state: ${state.type === 'redis' ? `Redis at ${state.url ?? ''}` : 'memory, lost when the process ends'}`,
+    `auth: ${auth.mode}${auth.keys.length > 0 ? `, server keys: ${auth.keys.map((key) => key.id).join(', ')}` : ''}`,
+    `prompts: ${middleware.template.source_path ?? 'none'}${off.length > 0 ? `; steps that are off: ${off.join(', ')}` : ''}`,
+    `listens on ${app.host}:${app.port}, operations on ${monitoring.metrics.host}:${monitoring.metrics.port}`,
+  ];
+}

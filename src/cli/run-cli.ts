@@ -1,0 +1,69 @@
+/* The command line, without a process: which command is meant, and its exit code (0 good, 78 a wrong configuration, 64 a wrong command). */
+
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type Env } from '../config/read-yaml.js';
+import { checkConfig } from './config-check.js';
+import { hashKey, newKey } from './keys.js';
+
+export interface CliContext {
+  readonly env: Env;
+  readonly cwd: string;
+  readonly input: AsyncIterable<string | Uint8Array>;
+  readonly print: (line: string) => void;
+  readonly complain: (line: string) => void;
+}
+
+const EXIT_USAGE = 64;
+
+const HELP = `Usage: sluice <command>
+
+  config check [FILE] [--strict]   check a configuration file (default: CONFIG_PATH, then config/default.yaml)
+                                   --strict: a secret that is not set here is a mistake, as it is at start
+  keys new                         make a server key, and the lines of configuration that accept it
+  keys hash                        read a server key from standard input, print its SHA-256 for key_sha256
+
+  --help, --version
+
+The gateway itself starts with: node dist/main.js`;
+
+export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
+  const options = {
+    help: { type: 'boolean', short: 'h' },
+    version: { type: 'boolean' },
+    strict: { type: 'boolean' },
+  } as const;
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true });
+  } catch (error) {
+    return misused(error instanceof Error ? error.message : 'unknown arguments', context);
+  }
+  const { values, positionals } = parsed;
+  if (values.version) {
+    context.print(packageVersion());
+    return 0;
+  }
+  if (values.help || positionals.length === 0) {
+    context.print(HELP);
+    return values.help ? 0 : EXIT_USAGE;
+  }
+  const [group, command, ...rest] = positionals;
+  const name = [group, command].filter(Boolean).join(' ');
+  if (name === 'config check' && rest.length <= 1) return checkConfig(rest[0], values.strict ?? false, context);
+  if (values.strict) return misused('--strict belongs to `config check`', context);
+  if (name === 'keys new' && rest.length === 0) return newKey(context);
+  if (name === 'keys hash' && rest.length === 0) return hashKey(context);
+  return misused(`there is no command \`${positionals.join(' ')}\``, context);
+}
+
+function misused(why: string, { complain }: CliContext): number {
+  complain(`unable to run; ${why}; \`sluice --help\` lists the commands`);
+  return EXIT_USAGE;
+}
+
+/** Of the package that this file belongs to: src/cli and dist/cli are equally deep. */
+function packageVersion(): string {
+  const content: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return typeof content === 'object' && content !== null && 'version' in content ? String(content.version) : 'unknown';
+}

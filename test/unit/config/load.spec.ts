@@ -1,0 +1,345 @@
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ConfigError } from '../../../src/config/config-error.js';
+import { loadConfig } from '../../../src/config/load.js';
+import { Workspace } from './workspace.js';
+
+let at: Workspace;
+beforeAll(() => {
+  at = new Workspace();
+  at.write('packs/support.pack.json', '{}');
+});
+afterAll(() => at.remove());
+
+describe('a file that is right', () => {
+  it('an empty file gives safe defaults: loopback, no auth, memory, the demo provider, no prompt', () => {
+    const { config, warnings, refusals } = at.load('');
+    expect(config.app).toMatchObject({ host: '127.0.0.1', port: 8080, shutdown_timeout: 30_000 });
+    expect(config.monitoring.metrics).toEqual({ enabled: true, host: '127.0.0.1', port: 9090, path: '/metrics' });
+    expect(config.auth).toMatchObject({ mode: 'none', keys: [], jwt: null });
+    expect(config.state).toMatchObject({ type: 'memory', ttl: 86_400_000 });
+    expect(config.provider).toMatchObject({ type: 'demo', model: 'demo', api_key: null });
+    expect(config.middleware.template).toMatchObject({ enabled: false, source_path: null });
+    expect(config.websocket).toEqual({
+      heartbeat_interval: 20_000,
+      heartbeat_timeout: 10_000,
+      max_message_bytes: 1_048_576,
+      max_responses_in_flight: 16,
+      max_lanes: 32,
+      outbound_buffer_bytes: 1_048_576,
+      slow_reader_timeout: 15_000,
+      max_connection_age: null,
+    });
+    expect(config.conversations).toEqual({ busy: 'queue', max_waiting: 8 });
+    expect(config.batch).toEqual({ max_window: 40 });
+    expect(warnings).toEqual([]);
+    expect(refusals).toEqual([]);
+  });
+
+  it('empty sections and empty values are the same as missing ones', () => {
+    expect(at.load('app:\n  name:\nstate:\n').config).toEqual(at.load('').config);
+  });
+
+  it('durations become milliseconds, sizes bytes, dates moments', () => {
+    const { config } = at.load(`
+app: { shutdown_timeout: 1.5m }
+batch: { max_window: 25 }
+websocket: { max_message_bytes: 64KiB }
+auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030-01-31 }] }`);
+    expect(config.app.shutdown_timeout).toBe(90_000);
+    expect(config.batch.max_window).toBe(25);
+    expect(config.websocket.max_message_bytes).toBe(65_536);
+    expect(config.auth.keys[0]).toMatchObject({
+      expires: Date.UTC(2030, 0, 31),
+      key_sha256: 'a'.repeat(64),
+      tenant: 'default',
+      scopes: ['chat'],
+    });
+  });
+
+  it('is frozen to the bottom', () => {
+    const { config } = at.load('middleware: { validator: { banned_words: [a] } }');
+    expect(() => (config.middleware.validator.banned_words as string[]).push('b')).toThrow(TypeError);
+    expect(() => ((config.app as { port: number }).port = 1)).toThrow(TypeError);
+  });
+
+  it('CONFIG_PATH names the file, config/default.yaml is the default', () => {
+    at.write('config/default.yaml', 'app: { name: by-default }');
+    at.write('other.yaml', 'app: { name: by-path }');
+    expect(loadConfig({ env: {}, cwd: at.cwd }).config.app.name).toBe('by-default');
+    expect(loadConfig({ env: { CONFIG_PATH: 'other.yaml' }, cwd: at.cwd }).config.app.name).toBe('by-path');
+  });
+
+  it('middleware.state.max_messages follows state.max_messages unless it is given', () => {
+    expect(at.load('state: { max_messages: 7 }').config.middleware.state.max_messages).toBe(7);
+    expect(
+      at.load('state: { max_messages: 7 }\nmiddleware: { state: { max_messages: 3 } }').config.middleware.state
+        .max_messages,
+    ).toBe(3);
+  });
+
+  it('what clients may set is left to who they are unless the file says it', () => {
+    expect(at.load('clients: { allow: { tools: false } }').config.clients.allow).toEqual({
+      instructions: null,
+      model: null,
+      tools: false,
+      sampling: true,
+    });
+  });
+});
+
+describe('variables in values', () => {
+  it('are expanded, read by the kind of their key, and may have defaults', () => {
+    const { config } = at.load('app: { port: "${P}", name: "${N:-bot}", version: "$${x}-${V:-}1" }', { P: '81' });
+    expect(config.app).toMatchObject({ port: 81, name: 'bot', version: '${x}-1' });
+  });
+
+  it('an unset one without a default is a mistake that names it; an empty one counts as unset', () => {
+    expect(at.mistakes('app:\n  name: ${NOPE}', { NOPE: '' })).toEqual([
+      'config/test.yaml:2: app.name: the variable NOPE is not set; set it, or write `${NOPE:-default}`',
+    ]);
+  });
+
+  it('a value is not expanded again', () => {
+    expect(at.load('app: { version: "${A}" }', { A: '${B}', B: 'x' }).config.app.version).toBe('${B}');
+  });
+});
+
+describe('mistakes', () => {
+  it('are told all at once, each with line, path, what was found and what is allowed', () => {
+    const lines = at.mistakes(`app:
+  prot: 8080
+  port: eighty
+provder: {}
+provider:
+  type: opena
+  config: { timeout: 5x }
+limits: { per_user: 5 }
+fallbacks: 3
+`);
+    expect(lines).toEqual([
+      'config/test.yaml:2: app.prot: unknown key; did you mean `port`?',
+      'config/test.yaml:3: app.port: found "eighty"; allowed: a port from 0 to 65535 (0: any free one)',
+      'config/test.yaml:4: provder: unknown key; did you mean `provider`?',
+      'config/test.yaml:6: provider.type: found "opena"; allowed: `auto` or `openai` or `demo`; did you mean `openai`?',
+      'config/test.yaml:7: provider.config.timeout: found "5x"; allowed: a duration (`250ms`, `30s`, `5m`, `24h`, or milliseconds) from 1s to 1h',
+      'config/test.yaml:8: limits.per_user: found 5; allowed: a section with keys',
+      'config/test.yaml:9: fallbacks: found 3; allowed: a list of sections',
+    ]);
+  });
+
+  it('of several sections and across them are told together', () => {
+    const lines = at.mistakes('app: { host: 0.0.0.0 }\nstate: { type: redis }\nbatch: { max_window: 1h }');
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toContain('app.host: others can reach 0.0.0.0');
+    expect(lines[1]).toContain('state.url: missing');
+    expect(lines[2]).toContain('batch.max_window');
+  });
+
+  it('of YAML itself have line and column', () => {
+    expect(at.mistakes('app:\n  name: a\n  name: b\n')).toEqual([
+      'config/test.yaml:3: the key `name` is written twice in one section (column 3); keep one',
+    ]);
+    expect(at.mistakes('app:\n  name: "a\n')[0]).toMatch(/^config\/test\.yaml:\d+: not valid YAML \(column \d+\)/);
+    expect(at.mistakes('app: { port: ${P} }')[0]).toContain('put `${…}` in quotes');
+    expect(at.mistakes('- a')).toEqual([
+      'config/test.yaml: the file must hold sections such as `app:` and `provider:`',
+    ]);
+  });
+
+  it('a key of another section is pointed to', () => {
+    expect(at.mistakes('app: { max_lanes: 3 }')[0]).toContain('there is `websocket.max_lanes`');
+  });
+
+  it('a missing file is one', () => {
+    expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(ConfigError);
+    expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(/there is no such file/);
+  });
+
+  it.each([
+    ['auth: { mode: keys }', 'auth.keys: `auth.mode` is `keys` and there is none'],
+    ['auth: { mode: jwt }', 'auth.jwt: `auth.mode` is `jwt` and this section is missing'],
+    ['auth: { mode: jwt, jwt: { issuer: a, audience: b } }', 'auth.jwt: neither of'],
+    ['auth: { mode: jwt, jwt: { audience: b, jwks_url: "https://x/y" } }', 'auth.jwt.issuer: missing; needed: text'],
+    ['auth: { mode: keys, keys: [{ id: a }] }', 'auth.keys[0]: none of'],
+    [
+      `auth: { mode: keys, keys: [{ id: a, key_sha256: ${'b'.repeat(64)} }, { id: a, key_sha256: ${'a'.repeat(64)} }] }`,
+      'auth.keys[1].id: `a` is the id of another key too',
+    ],
+    [
+      'auth: { mode: keys, keys: [{ id: a, key_sha256: abc }] }',
+      'auth.keys[0].key_sha256: found something else (not shown)',
+    ],
+    ['auth: { mode: keys, keys: [{ id: a, key_sha256: abc, scopes: [amdin] }] }', 'did you mean `admin`?'],
+    ['fallbacks: [{ type: openai }]', 'fallbacks[0].api_key_env: the variable OPENAI_API_KEY is not set'],
+    ['fallbacks: [{ type: auto }]', 'fallbacks[0].type: found "auto"'],
+    ['monitoring: { tracing: { enabled: true } }', 'monitoring.tracing.endpoint: missing'],
+    ['monitoring: { metrics: { port: 8080 } }', 'monitoring.metrics.port: the same port as `app.port`'],
+    ['monitoring: { metrics: { path: /health } }', 'monitoring.metrics.path: /health is taken'],
+    ['monitoring: { metrics: { host: 0.0.0.0 } }', 'monitoring.metrics.host: others can reach 0.0.0.0'],
+    ['middleware: { template: { enabled: true } }', 'middleware.template.source: missing'],
+    ['middleware: { template: { source: nope.pack } }', 'middleware.template.source: no such file or folder'],
+    [
+      'provider: { type: openai, config: { timeout: 5s, idle_timeout: 6s } }',
+      'provider.config.idle_timeout: longer than `timeout`',
+    ],
+    ['websocket: { heartbeat_timeout: 30s }', 'websocket.heartbeat_timeout: longer than'],
+    ['state: { url: "redis://:hunter22@redis:6379" }', 'state.url: found "redis://[redacted]@redis:6379"'],
+    ['app: { version: 1.0 }', 'app.version: found 1; allowed: text; put it in quotes'],
+  ])('%s', (yaml, expected) => {
+    expect(at.mistakes(yaml).join('\n')).toContain(expected);
+  });
+
+  it('a secret written where its variable’s name belongs is not repeated', () => {
+    const text = at
+      .mistakes('provider: { api_key_env: my-own-secret-123, base_url: "https://u:pw12345@x/v1" }')
+      .join('\n');
+    expect(text).toContain('provider.api_key_env');
+    expect(text).toContain('provider.base_url');
+    expect(text).not.toMatch(/my-own-secret|pw12345/);
+  });
+});
+
+describe('who may be reached', () => {
+  it('without auth any other host is refused unless that is meant', () => {
+    expect(at.mistakes('app: { host: 10.0.0.1 }')).toHaveLength(1);
+    expect(at.mistakes('app: { host: 10.0.0.1 }\nauth: { allow_anonymous: true }')).toEqual([]);
+    expect(at.mistakes('app: { host: localhost }')).toEqual([]);
+    expect(
+      at.mistakes(`app: { host: 0.0.0.0 }\nauth: { mode: keys, keys: [{ id: a, key_sha256: ${'a'.repeat(64)} }] }`),
+    ).toEqual([]);
+  });
+});
+
+describe('secrets', () => {
+  it('come from variables and files, and no printer shows them', () => {
+    at.write('config/redis-password', 'pw-from-file\n');
+    const { config } = at.load(
+      'provider: { type: openai, api_key_env: K }\nstate: { type: redis, url: "redis://r", password_file: redis-password }',
+      {
+        K: 'key-from-env',
+      },
+    );
+    expect(config.provider.api_key?.reveal()).toBe('key-from-env');
+    expect(config.state.password?.reveal()).toBe('pw-from-file');
+    const printed =
+      JSON.stringify(config) +
+      inspect(config, { depth: 9 }) +
+      String(config.provider.api_key) +
+      inspect(config, { depth: 9, showHidden: true });
+    expect(printed).not.toMatch(/key-from-env|pw-from-file/);
+    expect(printed).toContain('[redacted]');
+  });
+
+  it('a server key is kept as its SHA-256 only', () => {
+    const { config } = at.load('auth: { mode: keys, keys: [{ id: a, key_env: K }] }', { K: 'abc' });
+    expect(config.auth.keys[0]?.key_sha256).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+    expect(config.auth.keys[0]).not.toHaveProperty('key_env');
+  });
+
+  it('an unset variable is a mistake only where it is needed', () => {
+    expect(at.mistakes('provider: { type: openai }')).toEqual([
+      'config/test.yaml:1: provider.api_key_env: the variable OPENAI_API_KEY is not set; set it to the secret',
+    ]);
+    expect(at.mistakes('provider: { type: demo, api_key_env: K }')).toEqual([]);
+    expect(at.mistakes('provider: { type: openai, base_url: "http://localhost:11434/v1" }')).toEqual([]);
+    expect(at.mistakes('state: { type: memory, password_env: REDIS_PASSWORD }')).toEqual([]);
+    expect(at.mistakes('state: { type: redis, url: "redis://redis:6379", password_env: REDIS_PASSWORD }')).toEqual([]);
+  });
+
+  it('an unreadable or empty file is a mistake that names it', () => {
+    at.write('config/empty', ' \n');
+    expect(at.mistakes('provider: { type: openai, api_key_file: gone }').join()).toMatch(
+      /provider\.api_key_file: the file .*gone cannot be read \(ENOENT\)/,
+    );
+    expect(at.mistakes('provider: { type: openai, api_key_file: empty }').join()).toMatch(/is empty/);
+    expect(at.mistakes('provider: { type: openai, api_key_file: empty, api_key_env: A }').join()).toMatch(/keep one/);
+  });
+
+  it('where a file is only looked at, what is missing is noted', () => {
+    const { warnings } = at.load('provider: { type: openai }', {}, { missingSecrets: 'warning' });
+    expect(warnings).toEqual(['provider.api_key_env: the variable OPENAI_API_KEY is not set; set it to the secret']);
+  });
+});
+
+describe('who answers', () => {
+  it('auto is openai where the key’s variable is set, else the demo', () => {
+    expect(at.load('provider: { model: m }').config.provider).toMatchObject({ type: 'demo', model: 'demo' });
+    expect(at.load('provider: { model: m }', { OPENAI_API_KEY: 'k' }).config.provider).toMatchObject({
+      type: 'openai',
+      model: 'm',
+    });
+    expect(at.load('provider: { api_key_env: MINE }', { MINE: 'k' }).config.provider).toMatchObject({
+      type: 'openai',
+      model: 'gpt-4o-mini',
+    });
+    expect(at.load('provider: { api_key_env: MINE }', { OPENAI_API_KEY: 'k' }).config.provider.type).toBe('demo');
+  });
+
+  it('base_url: the file, then OPENAI_BASE_URL, then OpenAI', () => {
+    const env = { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://proxy/v1/' };
+    expect(at.load('provider: { base_url: "http://mine/v1" }', env).config.provider.base_url).toBe('http://mine/v1');
+    expect(at.load('', env).config.provider.base_url).toBe('http://proxy/v1');
+    expect(at.load('', { OPENAI_API_KEY: 'k' }).config.provider.base_url).toBe('https://api.openai.com/v1');
+    expect(at.mistakes('', { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'nonsense' }).join()).toContain('OPENAI_BASE_URL');
+    expect(at.load('', { OPENAI_BASE_URL: 'http://proxy/v1' }).warnings.join()).toContain(
+      'so the demo provider answers',
+    );
+  });
+
+  it('stream timeouts stay within the whole call', () => {
+    expect(at.load('provider: { type: demo, config: { timeout: 8s } }').config.provider.config).toMatchObject({
+      first_delta_timeout: 8_000,
+      idle_timeout: 8_000,
+    });
+  });
+});
+
+describe('packs', () => {
+  it('are found beside the file, then in the working directory, then in packs/, with or without .json', () => {
+    const found = () =>
+      at.load('middleware: { template: { source: support.pack } }').config.middleware.template.source_path;
+    expect(found()).toBe(`${at.cwd}/packs/support.pack.json`);
+    at.write('support.pack.json', '{}');
+    expect(found()).toBe(`${at.cwd}/support.pack.json`);
+    at.write('config/support.pack', '{}');
+    expect(found()).toBe(`${at.cwd}/config/support.pack`);
+  });
+});
+
+describe('warnings', () => {
+  it('an old Jaeger collector URL becomes the same host’s OTLP endpoint', () => {
+    const { config, warnings } = at.load(
+      'monitoring: { tracing: { enabled: true, endpoint: "http://jaeger:14268/api/traces" } }',
+    );
+    expect(config.monitoring.tracing.endpoint).toBe('http://jaeger:4318/v1/traces');
+    expect(warnings.join('\n')).toContain('a Jaeger collector URL');
+  });
+
+  it('a key that can do nothing says why', () => {
+    expect(at.load('state: { url: "redis://r" }\nconversations: { busy: reject, max_waiting: 2 }').warnings).toEqual([
+      'state.url: has no effect, because `state.type` is `memory`',
+      'conversations.max_waiting: has no effect, because `conversations.busy` is `reject`',
+    ]);
+  });
+
+  it.each([
+    ['fallbacks', 'fallbacks: [{ type: demo }]'],
+    ['limits.per_user.requests_per_minute', 'limits: { per_user: { requests_per_minute: 5 } }'],
+    ['limits.connections', 'limits: { connections: 5 }'],
+    ['auth.mode', 'auth: { mode: jwt, jwt: { issuer: a, audience: b, jwks_url: "https://x/y" } }'],
+    ['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }'],
+    ['monitoring.tracing', 'monitoring: { tracing: { enabled: true, endpoint: "http://o:4318/v1/traces" } }'],
+    ['alerts', 'alerts: { error_rate_threshold: 0.1, cost_per_hour_threshold: 5 }'],
+  ])('what is not built yet is named exactly once: %s', (path, yaml) => {
+    const { warnings, refusals } = at.load(yaml);
+    expect(refusals).toEqual([]);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(new RegExp(`^${path.replaceAll('.', '\\.')}: .*(not built|not rendered)`));
+  });
+
+  it('state in Redis is valid and refuses to start', () => {
+    const { refusals } = at.load('state: { type: redis, url: "redis://redis:6379" }');
+    expect(refusals).toEqual([expect.stringMatching(/^state\.type: state in Redis is not built yet/)]);
+  });
+});

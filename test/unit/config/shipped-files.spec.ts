@@ -1,0 +1,121 @@
+/* The files under config/ as they are shipped, and the reference page against the schema. */
+
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { keyTable, namesUnder } from '../../../src/config/key-table.js';
+import { loadConfig } from '../../../src/config/load.js';
+import { configSchema } from '../../../src/config/schema.js';
+import { Workspace } from './workspace.js';
+
+const SECRETS = { OPENAI_API_KEY: 'sk-test-key', SLUICE_API_KEY: 'sk-sluice-test', REDIS_PASSWORD: 'pw' };
+let at: Workspace;
+beforeAll(() => {
+  at = new Workspace();
+  at.write('packs/support.pack.json', '{}');
+  for (const name of ['default', 'development', 'staging', 'production'])
+    at.write(`config/${name}.yaml`, readFileSync(`config/${name}.yaml`, 'utf8'));
+});
+afterAll(() => at.remove());
+
+const load = (name: string, env: Record<string, string>) =>
+  loadConfig({ path: `config/${name}.yaml`, env, cwd: at.cwd });
+
+describe('config/default.yaml', () => {
+  it('starts without any key or service, silently', () => {
+    const { config, warnings, refusals } = load('default', {});
+    expect([warnings, refusals]).toEqual([[], []]);
+    expect(config.app).toMatchObject({ name: 'support-bot', version: '1.0.0', host: '127.0.0.1', port: 8080 });
+    expect(config.provider.type).toBe('demo');
+    expect(config.middleware.template).toMatchObject({ enabled: true, default: 'support' });
+  });
+
+  it('talks to the real provider with OPENAI_API_KEY and OPENAI_BASE_URL', () => {
+    const { config } = load('default', { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://proxy/v1' });
+    expect(config.provider).toMatchObject({ type: 'openai', base_url: 'http://proxy/v1' });
+  });
+});
+
+describe('config/development.yaml', () => {
+  it('starts with the demo provider, whatever keys lie around', () => {
+    const { config, warnings, refusals } = load('development', SECRETS);
+    expect([warnings, refusals]).toEqual([[], []]);
+    expect(config.provider.type).toBe('demo');
+  });
+});
+
+describe('config/production.yaml', () => {
+  it('says what the deployment is known for', () => {
+    const { config } = load('production', SECRETS);
+    expect(config.app).toMatchObject({
+      name: 'support-bot',
+      version: '1.0.0',
+      environment: 'production',
+      host: '0.0.0.0',
+      port: 8080,
+    });
+    expect(config.provider).toMatchObject({
+      type: 'openai',
+      model: 'gpt-4o',
+      config: { max_tokens: 500, temperature: 0.7, timeout: 30_000 },
+    });
+    expect(config.state).toMatchObject({
+      type: 'redis',
+      url: 'redis://redis:6379',
+      db: 0,
+      pool_size: 10,
+      ttl: 86_400_000,
+      max_messages: 20,
+    });
+    expect(config.state.password?.reveal()).toBe('pw');
+    expect(config.middleware).toMatchObject({
+      state: { enabled: true, max_messages: 20 },
+      template: { enabled: true, source: 'support.pack', default: 'support' },
+      validator: { enabled: true, banned_words: ['hack', 'crack', 'pirate'], max_length: 2_000 },
+      provider: {
+        enabled: true,
+        rate_limit: { requests_per_minute: 60, burst: 10 },
+        retry: { max_attempts: 3, backoff: 'exponential' },
+        cost_tracking: true,
+      },
+    });
+    expect(config.monitoring).toMatchObject({
+      metrics: { enabled: true, port: 9090 },
+      logging: { level: 'info', format: 'json', output: 'stdout' },
+      tracing: { enabled: true },
+    });
+    expect(config.alerts).toEqual({
+      error_rate_threshold: 0.05,
+      latency_p99_threshold: 5_000,
+      cost_per_hour_threshold: 10,
+    });
+    expect(config.auth).toMatchObject({ mode: 'keys', keys: [{ id: 'support-bot', scopes: ['chat', 'admin'] }] });
+  });
+
+  it('without its secrets every one is named', () => {
+    expect(() => load('production', {})).toThrow(/OPENAI_API_KEY is not set[^]*SLUICE_API_KEY is not set/);
+  });
+});
+
+it('config/staging.yaml is valid', () => {
+  expect(load('staging', SECRETS).config.app.environment).toBe('staging');
+});
+
+describe('the reference', () => {
+  const rows = keyTable(configSchema);
+  const page = readFileSync('docs/configuration.md', 'utf8');
+
+  it('describes every key, with its unit or values', () => {
+    expect(rows.length).toBeGreaterThan(100);
+    for (const row of rows) {
+      expect([row.path, row.description.length > 8 || row.path]).toEqual([row.path, true]);
+      expect(page).toContain(row.path.includes('.') ? `\`${row.path}\`` : `## ${row.path}`);
+      expect(page).toContain(row.description);
+    }
+  });
+
+  it('knows which names a section has', () => {
+    expect(namesUnder(rows, 'batch')).toEqual(['max_window']);
+    expect(namesUnder(rows, 'auth.keys[]')).toContain('key_sha256');
+    expect(namesUnder(rows, '')).toEqual(Object.keys(configSchema.shape));
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { nearest } from '../../../src/config/nearest.js';
+import { formatDuration, formatSize, parseDuration, parseSize } from '../../../src/config/units.js';
+
+describe('durations', () => {
+  it.each([
+    ['250ms', 250],
+    ['30s', 30_000],
+    ['5m', 300_000],
+    ['24h', 86_400_000],
+    ['1.5s', 1_500],
+    ['7', 7],
+  ])('%s is %d ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
+
+  it.each(['', 's', '-1s', '1 s', '1sec', '1e3', '∞'])('%j is none', (text) =>
+    expect(parseDuration(text)).toBeUndefined(),
+  );
+
+  it('what is formatted reads back as the same', () => {
+    fc.assert(
+      fc.property(fc.nat(1_000_000_000), (ms) => parseDuration(formatDuration(ms)) === ms),
+      { seed: 1 },
+    );
+    fc.assert(
+      fc.property(fc.nat(1_000_000_000), (bytes) => parseSize(formatSize(bytes)) === bytes),
+      { seed: 1 },
+    );
+  });
+});
+
+describe('sizes', () => {
+  it.each([
+    ['1MiB', 1_048_576],
+    ['64KiB', 65_536],
+    ['1KB', 1_000],
+    ['12', 12],
+  ])('%s is %d bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
+  it('no other unit', () => expect(parseSize('1GB')).toBeUndefined());
+});
+
+describe('the nearest name', () => {
+  it.each([
+    ['prot', 'port'],
+    ['api-key-env', 'api_key_env'],
+    ['tempratur', 'temperature'],
+    ['maxMessages', 'max_messages'],
+  ])('%s means %s', (name, meant) =>
+    expect(nearest(name, ['port', 'host', 'api_key_env', 'temperature', 'max_messages'])).toBe(meant),
+  );
+  it('is none where nothing is near', () => expect(nearest('zzzz', ['port', 'host'])).toBeUndefined());
+});

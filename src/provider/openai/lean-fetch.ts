@@ -1,0 +1,160 @@
+/*
+ * A `fetch` for the openai package that hands the body of a good answer over as bytes, chunk by chunk, straight from undici's
+ * parser: no web stream, no promise a chunk. Errors' bodies are ordinary. Knows no SSE and no JSON.
+ */
+
+import { type Dispatcher } from 'undici';
+
+/** Who reads a body. Calls come in order; `onEnd` or `onError` once, nothing after it. */
+export interface BodyReader {
+  onChunk(chunk: Buffer): void;
+  onEnd(): void;
+  onError(error: Error): void;
+}
+
+/** A body that has not been read yet. What arrives before `read` is kept; the socket is paused until then. */
+export class LeanBody {
+  #reader: BodyReader | undefined;
+  readonly #early: Buffer[] = [];
+  #outcome: { readonly error?: Error } | undefined;
+
+  constructor(readonly controller: Dispatcher.DispatchController) {}
+
+  read(reader: BodyReader): void {
+    this.#reader = reader;
+    for (const chunk of this.#early.splice(0)) reader.onChunk(chunk);
+    if (this.#outcome !== undefined) this.#tell(reader, this.#outcome);
+    else this.controller.resume();
+  }
+
+  pause(): void {
+    this.controller.pause();
+  }
+  resume(): void {
+    this.controller.resume();
+  }
+  /** Closes the socket. Harmless after the end. */
+  destroy(reason: Error): void {
+    if (this.#outcome === undefined) this.controller.abort(reason);
+  }
+
+  /** For the dispatch handler below. */
+  take(chunk: Buffer): void {
+    if (this.#reader !== undefined) this.#reader.onChunk(chunk);
+    else {
+      this.#early.push(chunk);
+      this.controller.pause();
+    }
+  }
+  finish(outcome: { readonly error?: Error }): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    if (this.#reader !== undefined) this.#tell(this.#reader, outcome);
+  }
+
+  #tell(reader: BodyReader, outcome: { readonly error?: Error }): void {
+    if (outcome.error === undefined) reader.onEnd();
+    else reader.onError(outcome.error);
+  }
+}
+
+/** As much of an error's body as is kept: enough for every error object. */
+const MAX_ERROR_BYTES = 64 * 1024;
+
+const bodies = new WeakMap<Response, LeanBody>();
+
+/** The body of an answer that `leanFetch` gave with a 2xx status. */
+export function bodyOf(response: Response): LeanBody {
+  const body = bodies.get(response);
+  if (body === undefined) throw new Error('unable to read the body; the answer did not come through leanFetch');
+  return body;
+}
+
+/**
+ * `fetch` over `dispatcher`, for requests whose body is text. Does not follow redirects and asks for no compression. Rejects with undici's
+ * error (connect refused, DNS, TLS, reset), or with the signal's reason.
+ */
+export function leanFetch(
+  dispatcher: Dispatcher,
+): (input: string | URL | Request, init?: RequestInit) => Promise<Response> {
+  return (input, init = {}) => {
+    const url = new URL(input instanceof Request ? input.url : input);
+    const { signal } = init;
+    return new Promise<Response>((resolve, reject) => {
+      signal?.throwIfAborted();
+      let controller: Dispatcher.DispatchController | undefined;
+      let body: LeanBody | undefined;
+      let head: { readonly status: number; readonly headers: Headers } | undefined;
+      const errorBody: Buffer[] = [];
+      let errorBytes = 0;
+      // Before the connection stands there is no controller: the caller is not kept waiting for it, the request is dropped then.
+      const onAbort = (): void => {
+        const reason = asError(signal?.reason);
+        controller?.abort(reason);
+        reject(reason);
+      };
+      const settle = (): void => signal?.removeEventListener('abort', onAbort);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      dispatcher.dispatch(
+        {
+          origin: url.origin,
+          path: url.pathname + url.search,
+          method: init.method ?? 'GET',
+          headers: [...new Headers(init.headers)].flat(),
+          body: typeof init.body === 'string' ? init.body : null,
+        },
+        {
+          onRequestStart(started) {
+            controller = started;
+            if (signal?.aborted) started.abort(asError(signal.reason));
+          },
+          onResponseStart(started, status, headers) {
+            if (status < 200) return;
+            head = { status, headers: flatHeaders(headers) };
+            if (status >= 300) return;
+            body = new LeanBody(started);
+            const response = new Response(null, head);
+            bodies.set(response, body);
+            resolve(response);
+          },
+          onResponseData(_controller, chunk) {
+            if (body !== undefined) return body.take(chunk);
+            errorBytes += chunk.length;
+            if (errorBytes <= MAX_ERROR_BYTES) errorBody.push(Buffer.from(chunk));
+          },
+          onResponseEnd() {
+            settle();
+            if (body !== undefined) body.finish({});
+            else if (head !== undefined) resolve(errorResponse(head, Buffer.concat(errorBody)));
+          },
+          onResponseError(_controller, error) {
+            settle();
+            body?.finish({ error });
+            reject(error);
+          },
+        },
+      );
+    });
+  };
+}
+
+/** Statuses that may have no body, or are none at all, must not make the constructor throw. */
+function errorResponse(
+  { status, headers }: { readonly status: number; readonly headers: Headers },
+  body: Buffer<ArrayBuffer>,
+): Response {
+  if (status === 304) return new Response(null, { status, headers });
+  return new Response(body, { status: status > 599 ? 500 : status, headers });
+}
+
+function flatHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): Headers {
+  const flat = new Headers();
+  for (const [name, value] of Object.entries(headers)) {
+    for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined) flat.append(name, one);
+  }
+  return flat;
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('aborted', { cause: reason });
+}

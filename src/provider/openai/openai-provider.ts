@@ -1,0 +1,101 @@
+/*
+ * Any server that speaks OpenAI's chat completions. The openai package makes the request (address, credentials, errors); the body is
+ * read lean, since here is where every delta passes. Has no timeouts and no retries of its own: they are wrapped around it.
+ */
+
+import OpenAI from 'openai';
+import { Agent } from 'undici';
+import { SluiceError } from '../../domain/errors.js';
+import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
+import { type ChatDialect, chatRequest, dialectOf } from './chat-request.js';
+import { ChatStream } from './chat-stream.js';
+import { fromThrown } from './chat-errors.js';
+import { bodyOf, type LeanBody, leanFetch } from './lean-fetch.js';
+
+export interface OpenAiProviderOptions {
+  /** As `start` parts, metrics and `response.sluice.provider` tell it. Default `openai`. */
+  readonly name?: string;
+  /** Up to and including `/v1`. Absent: OpenAI's own. */
+  readonly baseUrl?: string;
+  /** Absent: no Authorization header, for servers that want none. */
+  readonly apiKey?: string;
+  /** Absent: by the host of `baseUrl`; see chat-request.ts. */
+  readonly dialect?: ChatDialect;
+  /** How long a connection may take to stand. Default 10 s. */
+  readonly connectTimeoutMs?: number;
+  /** Connections at a time; every running stream holds one, further streams wait. Absent: no bound. */
+  readonly maxConnections?: number;
+}
+
+/** The longest a timer can count: the package's own timeout is out of the way, ours are in timeouts.ts. */
+const NEVER_MS = 2_147_483_647;
+
+export class OpenAiProvider extends Provider {
+  readonly #name: string;
+  readonly #dialect: ChatDialect;
+  readonly #agent: Agent;
+  readonly #client: OpenAI;
+
+  constructor(options: OpenAiProviderOptions = {}) {
+    super();
+    this.#name = options.name ?? 'openai';
+    this.#dialect = options.dialect ?? dialectOf(options.baseUrl);
+    this.#agent = new Agent({
+      connections: options.maxConnections ?? null,
+      connectTimeout: options.connectTimeoutMs ?? 10_000,
+      // One stream, one socket: closing it is how the provider learns of a cancel.
+      allowH2: false,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: 30_000,
+    });
+    this.#client = new OpenAI({
+      apiKey: options.apiKey ?? 'none',
+      ...(options.apiKey === undefined ? { defaultHeaders: { Authorization: null } } : {}),
+      ...(options.baseUrl === undefined ? { baseURL: 'https://api.openai.com/v1' } : { baseURL: options.baseUrl }),
+      fetch: leanFetch(this.#agent),
+      maxRetries: 0,
+      timeout: NEVER_MS,
+      // OPENAI_LOG=debug would print prompts and answers.
+      logLevel: 'off',
+    });
+  }
+
+  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
+    return {
+      [Symbol.asyncIterator]: () => new ChatStream(this.#name, request, signal, () => this.#open(request, signal)),
+    };
+  }
+
+  /** Closes all connections; streams that still run are cut. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #open(request: ProviderRequest, signal: AbortSignal): Promise<LeanBody> {
+    signal.throwIfAborted();
+    let response: Response;
+    try {
+      response = await this.#client.chat.completions
+        .create(chatRequest(request, this.#dialect), { signal })
+        .asResponse();
+    } catch (thrown) {
+      signal.throwIfAborted();
+      throw fromThrown(thrown);
+    }
+    const body = bodyOf(response);
+    const type = response.headers.get('content-type') ?? '';
+    if (signal.aborted || /json|html/u.test(type) || response.headers.has('content-encoding')) {
+      body.destroy(new Error('this answer is not wanted'));
+      signal.throwIfAborted();
+      throw new SluiceError(
+        'provider_error',
+        'unable to read the answer; the provider did not send a plain event stream; look at base_url',
+        {
+          retryable: false,
+        },
+      );
+    }
+    return body;
+  }
+}

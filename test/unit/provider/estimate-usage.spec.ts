@@ -1,0 +1,31 @@
+import { describe, expect, it } from '@jest/globals';
+import { estimateUsage } from '../../../src/provider/estimate-usage.js';
+import { providerRequest } from '../../support/provider-request.js';
+
+describe('estimateUsage', () => {
+  it('counts nothing produced as nothing, and the request by its words', async () => {
+    const usage = await estimateUsage(providerRequest('one two three', { system: 'four five' }), '');
+    expect(usage.output_tokens).toBe(0);
+    expect(usage.input_tokens).toBeGreaterThanOrEqual(5);
+    expect(usage.input_tokens).toBeLessThan(20);
+    expect(usage.total_tokens).toBe(usage.input_tokens);
+  });
+
+  it('counts words, special tokens as plain text, and long texts by a sample', async () => {
+    expect((await estimateUsage(providerRequest(''), 'Hello world, this is text.')).output_tokens).toBe(7);
+    expect((await estimateUsage(providerRequest(''), '<|endoftext|>')).output_tokens).toBeGreaterThan(1);
+    const words = 'hello world '.repeat(20_000);
+    const { output_tokens: tokens } = await estimateUsage(providerRequest(''), words);
+    expect(tokens).toBeGreaterThan(39_000);
+    expect(tokens).toBeLessThan(42_000);
+  });
+
+  it('is quick with a text that has no spaces', async () => {
+    await estimateUsage(providerRequest(''), 'warm');
+    const startedAt = performance.now();
+    const usage = await estimateUsage(providerRequest(''), '漢字'.repeat(500_000));
+    // Uncut, the tokenizer takes seconds for a thirtieth of this.
+    expect(performance.now() - startedAt).toBeLessThan(1000);
+    expect(usage.output_tokens).toBeGreaterThan(500_000);
+  });
+});

@@ -1,0 +1,64 @@
+/*
+ * Token buckets in this process: what state.type memory has in the place of Redis. Exact, not approximate: a bucket is a level and
+ * the time it was true. Forgets buckets that are full again, so that callers who come once cost nothing for ever.
+ */
+
+import { type Bucket, type BucketState, RateLimiter } from '../rate-limiter.js';
+
+interface Level {
+  tokens: number;
+  atMs: number;
+  /** When it is full again; from then on it need not be remembered. */
+  fullAtMs: number;
+}
+
+/** Full buckets are looked for after this many takes. */
+const SWEEP_EVERY = 1024;
+
+export class MemoryRateLimiter extends RateLimiter {
+  readonly #levels = new Map<string, Level>();
+  readonly #nowMs: () => number;
+  #takes = 0;
+
+  /** `nowMs`: a clock that never goes back, in milliseconds. */
+  constructor(nowMs: () => number = () => performance.now()) {
+    super();
+    this.#nowMs = nowMs;
+  }
+
+  /** How many buckets are remembered. */
+  get size(): number {
+    return this.#levels.size;
+  }
+
+  override take(bucket: Bucket, cost: number): Promise<BucketState> {
+    const now = this.#nowMs();
+    if (++this.#takes % SWEEP_EVERY === 0) this.#sweep(now);
+    const { capacity, refillPerSecond } = bucket;
+    const level = this.#levels.get(bucket.key);
+    // Time must not run back, and a bucket whose capacity was made smaller holds no more than that.
+    const passedMs = level === undefined ? 0 : Math.max(0, now - level.atMs);
+    const before = Math.min(capacity, (level?.tokens ?? capacity) + (passedMs * refillPerSecond) / 1000);
+    // Counting in fractions, a token that is due must not be missed by a rounding.
+    const allowed = cost <= 0 || before + 1e-9 >= cost;
+    const tokens = allowed ? Math.min(capacity, Math.max(0, before - cost)) : before;
+    const resetMs = waitMs(capacity - tokens, refillPerSecond);
+    if (tokens < capacity) this.#levels.set(bucket.key, { tokens, atMs: now, fullAtMs: now + resetMs });
+    else this.#levels.delete(bucket.key);
+    return Promise.resolve({
+      allowed,
+      remaining: Math.floor(tokens + 1e-9),
+      retryAfterMs: allowed ? 0 : cost > capacity ? Infinity : waitMs(cost - tokens, refillPerSecond),
+      resetMs,
+    });
+  }
+
+  #sweep(now: number): void {
+    for (const [key, level] of this.#levels) if (level.fullAtMs <= now) this.#levels.delete(key);
+  }
+}
+
+/** Until so many tokens have flowed in, in whole milliseconds; Infinity: never. */
+function waitMs(tokens: number, refillPerSecond: number): number {
+  return tokens <= 0 ? 0 : Math.ceil(Number(((tokens * 1000) / refillPerSecond).toFixed(6)));
+}

@@ -81,7 +81,8 @@ export class LiveResponse implements SluiceResponse {
     for (;;) {
       if (replaced !== this.#replaced) {
         replaced = this.#replaced;
-        shown = this.#replacedEnd;
+        // What was yielded can't be taken back; it goes on behind the new text.
+        if (shown > 0) shown = this.#replacedEnd;
       }
       const text = this.text.slice(shown);
       shown += text.length;

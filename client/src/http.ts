@@ -20,9 +20,9 @@ export async function tokenOf(token: ClientOptions['token']): Promise<string> {
   }
 }
 
-function retryAfterMs(headers: Headers): number | null {
-  const exact = Number(headers.get('retry-after-ms') ?? NaN);
-  const seconds = Number(headers.get('retry-after') ?? NaN);
+function retryAfterOf(header: (name: string) => string | null | undefined): number | null {
+  const exact = Number(header('retry-after-ms') ?? NaN);
+  const seconds = Number(header('retry-after') ?? NaN);
   return Number.isFinite(exact) ? exact : Number.isFinite(seconds) ? seconds * 1000 : null;
 }
 
@@ -30,7 +30,8 @@ interface ErrorBody {
   readonly code?: string | null;
   readonly message?: string;
   readonly param?: string | null;
-  readonly retry_after_ms?: number;
+  /** On a socket: the headers that an HTTP answer would have had. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** The gateway's `{error: {…}}`, as an HTTP body or as an error event. Anything else gives an error of that status. */
@@ -49,7 +50,7 @@ export function errorFrom(
     {
       status,
       param: error.param ?? null,
-      retryAfterMs: retryAfterMs ?? error.retry_after_ms ?? null,
+      retryAfterMs: retryAfterMs ?? retryAfterOf((name) => error.headers?.[name]),
     },
   );
 }
@@ -77,6 +78,11 @@ export async function request(
     throw new SluiceError('refused', 'network', 'The gateway could not be reached.', { cause });
   }
   const json: unknown = await answer.json().catch(() => null);
-  if (!answer.ok) throw errorFrom(answer.status, json, retryAfterMs(answer.headers));
+  if (!answer.ok)
+    throw errorFrom(
+      answer.status,
+      json,
+      retryAfterOf((name) => answer.headers.get(name)),
+    );
   return json;
 }

@@ -161,7 +161,7 @@ describe('responses of the browser client', () => {
       type: 'error',
       status: 503,
       stream_id,
-      error: { code: 'state_unavailable', message: 'soon', retry_after_ms: 1 },
+      error: { code: 'state_unavailable', message: 'soon', headers: { 'retry-after-ms': '1' } },
     });
     expect(await second.next()).toMatchObject({ type: 'sluice:resume', starting_after: 1 });
     second.send(script.delta('lo'), script.end());

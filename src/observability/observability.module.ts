@@ -1,7 +1,6 @@
 /* Hands the log and the metrics to Nest: nestjs-pino for Nest's own lines, nestjs-prometheus for the registry. Serves no route itself. */
 
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
-import { PrometheusModule } from '@willsoto/nestjs-prometheus';
 import { LoggerModule } from 'nestjs-pino';
 import { type Logger } from 'pino';
 import { Log } from './log.js';
@@ -20,7 +19,9 @@ export interface ObservabilityParts {
 @Module({})
 export class ObservabilityModule {
   /** Global: `Log` and `Metrics` can be injected everywhere, and `app.get(Logger)` of nestjs-pino is Nest's own log. */
-  static forRoot({ logger, metrics }: ObservabilityParts): DynamicModule {
+  static async forRoot({ logger, metrics }: ObservabilityParts): Promise<DynamicModule> {
+    // A CommonJS package that requires Nest's ES modules: loaded once those have run, since a loader may refuse it in the middle of them.
+    const { PrometheusModule } = await import('@willsoto/nestjs-prometheus');
     return {
       module: ObservabilityModule,
       global: true,

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { runCli } from '../../../src/cli/run-cli.js';
+import { Workspace } from '../config/workspace.js';
+
+let at: Workspace;
+beforeAll(() => {
+  at = new Workspace();
+  at.write('good.yaml', 'app: { name: bot }\nprovider: { type: openai, model: gpt-4o }\nfallbacks: [{ type: demo }]');
+  at.write('redis.yaml', 'state: { type: redis, url: "redis://redis:6379" }');
+  at.write('bad.yaml', 'app: { prot: 1 }\nbatch: { max_window: x }');
+});
+afterAll(() => at.remove());
+
+async function run(argv: string[], options: { env?: Record<string, string>; input?: string } = {}) {
+  const [out, err]: [string[], string[]] = [[], []];
+  async function* input() {
+    yield options.input ?? '';
+  }
+  const code = await runCli(argv, {
+    env: options.env ?? {},
+    cwd: at.cwd,
+    input: input(),
+    print: (line) => void out.push(line),
+    complain: (line) => void err.push(line),
+  });
+  return { code, out: out.join('\n'), err: err.join('\n') };
+}
+
+describe('sluice config check', () => {
+  it('says what a good file means here', async () => {
+    const { code, out, err } = await run(['config', 'check', 'good.yaml'], { env: { OPENAI_API_KEY: 'planted-key' } });
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toContain('good.yaml: ok');
+    expect(out).toContain('provider: gpt-4o at https://api.openai.com/v1');
+    expect(out).toContain('state: memory');
+    expect(out).toContain('note: fallbacks: failover is not built yet');
+    expect(out).not.toContain('planted-key');
+  });
+
+  it('tells every mistake and ends with 78', async () => {
+    const { code, out, err } = await run(['config', 'check', 'bad.yaml']);
+    expect([code, out]).toEqual([78, '']);
+    expect(err).toMatch(
+      /bad\.yaml:1: app\.prot: unknown key; did you mean `port`\?\nbad\.yaml:2: batch\.max_window: .*\n2 mistakes$/,
+    );
+  });
+
+  it('only notes a secret that is not set here, unless --strict', async () => {
+    expect(await run(['config', 'check', 'good.yaml'])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('OPENAI_API_KEY is not set'),
+    });
+    expect(await run(['config', 'check', 'good.yaml', '--strict'])).toMatchObject({
+      code: 78,
+      err: expect.stringContaining('OPENAI_API_KEY is not set'),
+    });
+  });
+
+  it('accepts a valid file that cannot start yet, and says so', async () => {
+    expect(await run(['config', 'check', 'redis.yaml'])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('does not start yet: state.type'),
+    });
+  });
+
+  it('without a file takes CONFIG_PATH', async () => {
+    expect((await run(['config', 'check'], { env: { CONFIG_PATH: 'bad.yaml' } })).code).toBe(78);
+    expect((await run(['config', 'check'])).err).toContain('config/default.yaml: there is no such file');
+  });
+});
+
+describe('sluice keys', () => {
+  const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+  it('hash prints the SHA-256 of what it reads, without the line end', async () => {
+    expect(await run(['keys', 'hash'], { input: 'my-key\n' })).toEqual({ code: 0, out: sha256('my-key'), err: '' });
+    expect((await run(['keys', 'hash'])).code).toBe(66);
+  });
+
+  it('new makes another key each time, and shows the hash that accepts it', async () => {
+    const [a, b] = [await run(['keys', 'new']), await run(['keys', 'new'])];
+    expect(a.out).toMatch(/^sk-sluice-[\w-]{43}$/);
+    expect(a.out).not.toBe(b.out);
+    expect(a.err).toContain(`key_sha256: ${sha256(a.out)}`);
+    expect(a.err).not.toContain(a.out);
+  });
+});
+
+describe('sluice', () => {
+  it('shows help and version', async () => {
+    expect(await run(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('config check') });
+    expect(await run(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+  });
+
+  it.each([
+    [[]],
+    [['nope']],
+    [['config']],
+    [['--nope']],
+    [['config', 'check', 'a', 'b']],
+    [['keys', 'new', '--strict']],
+  ])('%j is misused: 64', async (argv) => {
+    expect((await run(argv)).code).toBe(64);
+  });
+});

@@ -1,0 +1,77 @@
+import { describe, expect, it } from '@jest/globals';
+import { LABEL_VALUES_MAX, METRICS } from '../../../src/observability/metric-table.js';
+import { Metrics, metricPrefix } from '../../../src/observability/metrics.js';
+
+const make = () => new Metrics({ prefix: metricPrefix('support-bot'), version: '1.0.0' });
+const linesOf = async (metrics: Metrics, name: string) =>
+  (await metrics.render()).split('\n').filter((line) => line.startsWith(`support_bot_${name}`));
+
+describe('metrics', () => {
+  it('have the prefix of the deployment and the names that operators know', async () => {
+    const text = await make().render();
+    for (const name of [
+      'requests_total',
+      'request_duration_seconds',
+      'llm_cost_usd',
+      'time_to_first_delta_seconds',
+      'connections',
+      'build_info',
+    ]) {
+      expect(text).toContain(`# TYPE support_bot_${name} `);
+    }
+    expect(make().contentType).toContain('text/plain');
+  });
+
+  it('count, gauge and observe', async () => {
+    const metrics = make();
+    metrics.of.requests_total.inc({ status: 'success' });
+    metrics.of.llm_cost_usd.inc({ model: 'gpt-4o' }, 0.25);
+    metrics.of.connections.inc();
+    metrics.of.connections.inc();
+    metrics.of.connections.dec();
+    metrics.of.breaker_state.set({ provider: 'openai' }, 2);
+    metrics.of.request_duration_seconds.observe({ endpoint: 'ws' }, 4.2);
+    metrics.of.time_to_first_delta_seconds.observe(0.3);
+    metrics.of.response_deltas_total.inc(7);
+    const text = await metrics.render();
+    expect(text).toContain('support_bot_requests_total{status="success"} 1');
+    expect(text).toContain('support_bot_llm_cost_usd{model="gpt-4o"} 0.25');
+    expect(text).toContain('support_bot_connections 1');
+    expect(text).toContain('support_bot_breaker_state{provider="openai"} 2');
+    expect(text).toContain('support_bot_request_duration_seconds_bucket{le="3",endpoint="ws"} 0');
+    expect(text).toContain('support_bot_request_duration_seconds_bucket{le="5",endpoint="ws"} 1');
+    expect(text).toContain('support_bot_time_to_first_delta_seconds_bucket{le="0.35"} 1');
+    expect(text).toContain('support_bot_response_deltas_total 7');
+    expect(text).toContain('support_bot_build_info{version="1.0.0"} 1');
+  });
+
+  it('series of listed labels exist from the start, so that the first error is an increase', async () => {
+    expect(await linesOf(make(), 'requests_total')).toEqual(
+      ['success', 'error', 'refused', 'cancelled'].map((status) => `support_bot_requests_total{status="${status}"} 0`),
+    );
+  });
+
+  it('the number of series is bounded whatever is given', async () => {
+    const metrics = make();
+    for (let i = 0; i < LABEL_VALUES_MAX * 3; i++) metrics.of.llm_cost_usd.inc({ model: `model-${i}` }, 1);
+    // A caller that is wrong about the type.
+    metrics.of.requests_total.inc({ status: 'invented' as 'error' });
+    const models = await linesOf(metrics, 'llm_cost_usd');
+    expect(models).toHaveLength(LABEL_VALUES_MAX + 1);
+    expect(models).toContain(`support_bot_llm_cost_usd{model="other"} ${LABEL_VALUES_MAX * 2}`);
+    expect(await linesOf(metrics, 'requests_total')).toHaveLength(5);
+  });
+
+  it('two of them in one process do not meet', async () => {
+    const [a, b] = [make(), make()];
+    a.of.connections.inc();
+    expect(await linesOf(b, 'connections')).toEqual(['support_bot_connections 0']);
+  });
+
+  it('every metric has a help text, and buckets reach as far as streams last', () => {
+    for (const row of Object.values(METRICS)) expect(row.help.length).toBeGreaterThan(10);
+    expect(METRICS.time_to_first_delta_seconds.buckets[0]).toBe(0.05);
+    expect(METRICS.time_to_first_delta_seconds.buckets.at(-1)).toBe(30);
+    expect(METRICS.request_duration_seconds.buckets.at(-1)).toBe(120);
+  });
+});

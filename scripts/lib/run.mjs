@@ -1,0 +1,89 @@
+/*
+ * Runs a program in a process group of its own, so that it can be ended with everything it started. Understood by Node 18
+ * and newer, without any package: it also runs before the project's own Node is there.
+ */
+
+import { spawn } from 'node:child_process';
+import process from 'node:process';
+import { clearTimeout, setTimeout } from 'node:timers';
+
+const KILL_AFTER_MS = 5_000;
+const groups = new Set();
+
+function signalGroup(pid, signal) {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+process.on('exit', () => groups.forEach((pid) => signalGroup(pid, 'SIGKILL')));
+
+const ENDS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
+
+/** Where a person or a CI ends this script, everything it started ends too. Returns what takes that back. */
+export function endWithChildren() {
+  const listeners = Object.entries(ENDS).map(([signal, code]) => [signal, () => process.exit(code)]);
+  for (const [signal, listener] of listeners) process.on(signal, listener);
+  return () => {
+    for (const [signal, listener] of listeners) process.off(signal, listener);
+  };
+}
+
+/**
+ * Resolves when the program has ended: `code` (127: it could not be started, 128+n: a signal), `output` (both streams, in
+ * order of arrival), `timedOut`, `ms`. `show`: also prints while it runs. `onText` sees each piece and a function that ends the program.
+ */
+export function run(command, args, { cwd, env = process.env, limitMs, show = false, onText } = {}) {
+  return new Promise((resolve) => {
+    const startedAt = Date.now();
+    const pieces = [];
+    let timedOut = false;
+    const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const timers = [];
+    const end = () => {
+      if (timedOut) return;
+      timedOut = true;
+      signalGroup(child.pid, 'SIGTERM');
+      timers.push(setTimeout(() => signalGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS));
+    };
+    if (limitMs !== undefined) timers.push(setTimeout(end, limitMs));
+
+    const take = (stream) => (text) => {
+      pieces.push(text);
+      if (show) stream.write(text);
+      onText?.(text, end);
+    };
+    child.stdout.setEncoding('utf8').on('data', take(process.stdout));
+    child.stderr.setEncoding('utf8').on('data', take(process.stderr));
+
+    const done = (code) => {
+      timers.forEach(clearTimeout);
+      if (child.pid !== undefined) {
+        // Whoever stayed behind would hold the output open, and a port with it.
+        signalGroup(child.pid, 'SIGKILL');
+        groups.delete(child.pid);
+      }
+      resolve({ code, output: pieces.join(''), timedOut, ms: Date.now() - startedAt });
+    };
+    child.on('error', (error) => {
+      pieces.push(`unable to run ${command}; ${error.message}\n`);
+      done(127);
+    });
+    child.on('exit', (code, signal) => {
+      const settled = code ?? 128 + (signal === 'SIGKILL' ? 9 : 15);
+      const late = setTimeout(() => done(settled), 1_000);
+      child.on('close', () => {
+        clearTimeout(late);
+        done(settled);
+      });
+    });
+    if (child.pid !== undefined) groups.add(child.pid);
+  });
+}
+
+/** `94 s`, or `3.1 s` for what is short. */
+export function seconds(ms) {
+  return `${ms < 10_000 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`;
+}

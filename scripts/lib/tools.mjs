@@ -1,0 +1,57 @@
+/* Programs that some suites need and npm does not bring. On Debian as root they are installed; elsewhere they are named. */
+
+import { accessSync, constants, existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import process from 'node:process';
+import { run, seconds } from './run.mjs';
+
+const TOOLS = [
+  {
+    program: 'redis-server',
+    apt: 'redis-server',
+    brew: 'redis',
+    why: 'the contract and system suites run on a real Redis',
+  },
+  { program: 'chromium', apt: 'chromium', brew: 'chromium', why: 'the browser suite drives a real browser' },
+];
+const LIMIT_MS = 8 * 60_000;
+
+const missing = () => TOOLS.filter(({ program }) => !onPath(program));
+
+/** @returns {Promise<boolean>} false: something is missing that could not be installed; it has been named. */
+export async function ensureTools() {
+  if (missing().length > 0 && isDebianRoot()) await install(missing());
+  const left = missing();
+  for (const { program, apt, brew, why } of left) {
+    console.error(`missing: ${program} (${why}); install it: apt-get install ${apt}, or brew install ${brew}`);
+  }
+  return left.length === 0;
+}
+
+async function install(tools) {
+  const packages = tools.map(({ apt }) => apt);
+  process.stderr.write(`installing ${packages.join(', ')} ... `);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const update = await run('apt-get', ['update', '-q'], { env, limitMs: LIMIT_MS });
+  const add = await run('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], {
+    env,
+    limitMs: LIMIT_MS,
+  });
+  process.stderr.write(`${seconds(update.ms + add.ms)}\n`);
+  if (add.code !== 0) process.stderr.write(`${update.output}${add.output}\n`);
+}
+
+function isDebianRoot() {
+  return process.getuid?.() === 0 && existsSync('/etc/debian_version') && onPath('apt-get');
+}
+
+function onPath(program) {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

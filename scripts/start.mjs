@@ -1,0 +1,42 @@
+/*
+ * `npm start`: from a fresh checkout to a running gateway. Installs and builds where needed, then runs the app under the
+ * project's own Node. Whatever is to be said of ports, keys and configuration, the app says.
+ */
+
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import process from 'node:process';
+import { NODE, prepare, ROOT } from './lib/prepare.mjs';
+import { endWithChildren } from './lib/run.mjs';
+
+// A Ctrl-C arrives twice here, from the terminal and from npm; to the app a second signal means hurry.
+const SAME_SIGNAL_MS = 500;
+
+const stopPreparing = endWithChildren();
+const ready = await prepare();
+stopPreparing();
+if (!ready) process.exit(1);
+
+// A group of its own, so that the terminal's Ctrl-C reaches the app through here only.
+const app = spawn(NODE, ['dist/main.js', ...process.argv.slice(2)], {
+  cwd: ROOT,
+  detached: true,
+  stdio: ['ignore', 'inherit', 'inherit'],
+});
+
+let passedOnAt = -Infinity;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    const now = performance.now();
+    if (now - passedOnAt < SAME_SIGNAL_MS) return;
+    passedOnAt = now;
+    app.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal);
+  });
+}
+
+app.on('error', (error) => {
+  console.error(`unable to start; ${error.message}`);
+  process.exit(1);
+});
+app.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));

@@ -1,0 +1,143 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+// @ts-expect-error plain JavaScript that runs before anything is installed has no types
+import { installIsCurrent, sourcesDigest } from '../../../scripts/lib/prepare.mjs';
+// @ts-expect-error as above
+import { run } from '../../../scripts/lib/run.mjs';
+// @ts-expect-error as above
+import { lastLine, sum, tallyJest } from '../../../scripts/lib/tally.mjs';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'sluice-scripts-'));
+});
+afterEach(() => {
+  rmSync(root, { recursive: true, force: true });
+});
+
+function write(path: string, content: unknown): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), typeof content === 'string' ? content : JSON.stringify(content));
+}
+
+describe('is the install current?', () => {
+  const wanted = {
+    '': { name: 'sluice' },
+    'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' },
+    'node_modules/for-another-platform': { version: '1.0.0', integrity: 'sha512-p', optional: true },
+  };
+  const a = wanted['node_modules/a'];
+
+  it.each([
+    ['everything there, another platform left out', { 'node_modules/a': a }, true],
+    ['a package missing', {}, false],
+    ['another version', { 'node_modules/a': { ...a, version: '1.0.1' } }, false],
+    ['the same version with other bytes', { 'node_modules/a': { ...a, integrity: 'sha512-b' } }, false],
+    ['nothing installed', undefined, false],
+  ])('%s', (_what, present, current) => {
+    write('package-lock.json', { packages: wanted });
+    if (present !== undefined) write('node_modules/.package-lock.json', { packages: present });
+    expect(installIsCurrent(root)).toBe(current);
+  });
+});
+
+describe('the digest of the sources', () => {
+  it('changes with a change, an addition and a removal, and with nothing else', () => {
+    const digest = () => sourcesDigest(root, ['src', 'tsconfig.json', 'absent.json']);
+    write('src/a/b.ts', 'one');
+    write('tsconfig.json', '{}');
+    write('README.md', 'x');
+    const first = digest();
+    write('README.md', 'y');
+    expect(digest()).toBe(first);
+    write('src/a/b.ts', 'two');
+    const second = digest();
+    expect(second).not.toBe(first);
+    write('src/c.ts', '');
+    expect(digest()).not.toBe(second);
+    rmSync(join(root, 'src/c.ts'));
+    expect(digest()).toBe(second);
+  });
+});
+
+/** False for a process that is gone, or dead and only not yet collected. */
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+describe('running a program', () => {
+  it('tells code and output', async () => {
+    const ended = await run(process.execPath, ['-e', 'console.log("out"); console.error("err"); process.exit(3)']);
+    expect(ended).toMatchObject({ code: 3, timedOut: false });
+    expect(ended.output).toContain('out');
+    expect(ended.output).toContain('err');
+  });
+
+  it('ends one that takes too long, with what it started', async () => {
+    const script = `const { spawn } = require('node:child_process');
+      const inner = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+      console.log('inner ' + inner.pid);
+      setInterval(() => {}, 1000);`;
+    const ended = await run(process.execPath, ['-e', script], { limitMs: 1_000 });
+    expect(ended.timedOut).toBe(true);
+    const inner = Number(/inner (\d+)/.exec(ended.output)?.[1]);
+    expect(inner).toBeGreaterThan(0);
+    // A killed process stays visible until its parent's parent has taken note of it.
+    while (isRunning(inner)) await new Promise(setImmediate);
+  });
+
+  it('says so when there is no such program', async () => {
+    expect(await run('no-such-program-here', [])).toMatchObject({ code: 127 });
+  });
+});
+
+describe('the count', () => {
+  const report = (more: object) => ({
+    numPassedTests: 5,
+    numFailedTests: 0,
+    numPendingTests: 0,
+    numTodoTests: 0,
+    numRuntimeErrorTestSuites: 0,
+    testResults: [{ assertionResults: [{ status: 'pending', fullName: 'a skipped one' }] }],
+    ...more,
+  });
+
+  it('counts a file that does not load as a failure', () => {
+    expect(tallyJest(report({ numFailedTests: 1, numRuntimeErrorTestSuites: 2 }), { strict: false })).toMatchObject({
+      passed: 5,
+      failed: 3,
+    });
+  });
+
+  it('counts a skipped test as a failure in CI, and names it anywhere', () => {
+    const skipped = report({ numPendingTests: 1 });
+    expect(tallyJest(skipped, { strict: true })).toMatchObject({
+      failed: 1,
+      notes: [expect.stringContaining('a skipped one')],
+    });
+    expect(tallyJest(skipped, { strict: false }).failed).toBe(0);
+  });
+
+  it('counts a runner without a report as a failure', () => {
+    expect(tallyJest(undefined, { strict: false })).toMatchObject({ passed: 0, failed: 1 });
+  });
+
+  it('sums up in one line', () => {
+    expect(
+      lastLine(
+        sum([
+          { passed: 2, failed: 0 },
+          { passed: 3, failed: 1 },
+        ]),
+      ),
+    ).toBe('5 passed, 1 failed');
+  });
+});

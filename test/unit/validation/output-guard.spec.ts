@@ -1,0 +1,148 @@
+/* How the output guard holds, releases and stops, step by step. */
+
+import { describe, expect, it } from '@jest/globals';
+import { compileGuardrails } from '../../../src/validation/compile-guardrails.js';
+import { type CompiledGuardrail, type OutputRun } from '../../../src/validation/guardrail.js';
+import { type OutputGuard, createOutputGuard } from '../../../src/validation/output-guard.js';
+
+const words = (...list: string[]) => ({ type: 'banned_words', enabled: true, params: { words: list } });
+const length = (max: number) => ({ type: 'max_length', enabled: true, params: { max } });
+
+/** What each piece releases, then what the end does; a stop shows as `[reason]`. */
+function steps(guard: OutputGuard, ...pieces: string[]): string[] {
+  const told: string[] = [];
+  for (const piece of [...pieces, null]) {
+    const step = piece === null ? guard.end() : guard.push(piece);
+    told.push(step.release + (step.stop === undefined ? '' : `[${step.stop.finding.reason}]`));
+  }
+  return told;
+}
+const guardOf = (...specs: Parameters<typeof compileGuardrails>[0]) => createOutputGuard(compileGuardrails(specs));
+
+describe('output guard', () => {
+  it('releases everything at once without guardrails, half a pair too', () => {
+    expect(steps(guardOf(), 'hack', ' me', '\ud83d')).toEqual(['hack', ' me', '\ud83d', '']);
+  });
+
+  it('holds a word until it is known not to be banned', () => {
+    expect(steps(guardOf(words('hack')), 'a ha', 'ck', 'ing')).toEqual(['a ', '', 'hacking', '']);
+  });
+
+  it('shows no letter of a banned word', () => {
+    expect(steps(guardOf(words('hack')), 'do not ha', 'ck', ' it', ' more')).toEqual([
+      'do not ',
+      '',
+      '[banned_word]',
+      '',
+      '',
+    ]);
+  });
+
+  it('decides at the end what the end decides', () => {
+    expect(steps(guardOf(words('hack')), 'a hack')).toEqual(['a ', '[banned_word]']);
+    expect(steps(guardOf(words('hack tool')), 'a hack')).toEqual(['a ', 'hack']);
+  });
+
+  it('does not hold inside a longer word', () => {
+    expect(steps(guardOf(words('hack')), 'lifeh', 'ack')).toEqual(['lifeh', 'ack', '']);
+  });
+
+  it('holds from where a phrase may have begun, whatever the white space', () => {
+    expect(steps(guardOf(words('new york')), 'in new', '  \n ', 'y', 'ork.')).toEqual([
+      'in ',
+      '',
+      '',
+      '[banned_word]',
+      '',
+    ]);
+    expect(steps(guardOf(words('new york')), 'in new', '  \n ', 'z')).toEqual(['in ', '', 'new  \n z', '']);
+  });
+
+  it('stops at the earlier of two words though the later one is whole first', () => {
+    expect(steps(guardOf(words('a b c', 'b')), 'x a b ', 'c.')).toEqual(['x ', '[banned_word]', '']);
+    expect(steps(guardOf(words('a b c', 'b')), 'x a b ', 'd')).toEqual(['x ', 'a [banned_word]', '']);
+  });
+
+  it('waits for marks that would make it another letter', () => {
+    expect(steps(guardOf(words('cafe')), 'cafe', '\u0301')).toEqual(['', 'cafe\u0301', '']);
+    expect(steps(guardOf(words('café')), 'cafe', '\u0301', '!')).toEqual(['', '', '[banned_word]', '']);
+  });
+
+  it('keeps a surrogate pair together', () => {
+    expect(steps(guardOf(words('hack')), 'a\ud83d', '\ude00b')).toEqual(['a', '\u{1f600}b', '']);
+    expect(steps(guardOf(length(9)), 'a\ud83d', '\ude00b')).toEqual(['a', '\u{1f600}b', '']);
+    expect(steps(guardOf(words('hack')), 'a\ud83d')).toEqual(['a', '\ud83d']);
+  });
+
+  it('ends exactly at the limit, in code points', () => {
+    expect(steps(guardOf(length(4)), 'ab', 'cd')).toEqual(['ab', 'cd', '']);
+    expect(steps(guardOf(length(4)), 'ab', 'cde')).toEqual(['ab', 'cd[too_long]', '']);
+    expect(steps(guardOf(length(2)), '😀\ud83d', '\ude00😀')).toEqual(['😀', '😀[too_long]', '']);
+  });
+
+  it('lets the earlier place decide: a banned word that begins before the limit and ends behind it', () => {
+    expect(steps(guardOf(length(4), words('hack')), 'a ha', 'c', 'k', '.')).toEqual([
+      'a ',
+      '',
+      '',
+      '[banned_word]',
+      '',
+    ]);
+    expect(steps(guardOf(length(4), words('hack')), 'a ha', 'c', 'e')).toEqual(['a ', '', 'ha[too_long]', '']);
+  });
+
+  it('gives the same place to the first in order', () => {
+    expect(steps(guardOf(length(2), words('hack')), 'a hack.')).toEqual(['a [too_long]', '']);
+    expect(steps(guardOf(words('hack'), length(2)), 'a hack.')).toEqual(['a [banned_word]', '']);
+    expect(steps(guardOf(words('hack'), length(2)), 'a h', 'ack', '.')).toEqual(['a ', '', '[banned_word]', '']);
+  });
+
+  it('says which guardrail stopped it, why, and what to tell the user', () => {
+    const guard = createOutputGuard(compileGuardrails([{ ...words('hack'), message: 'Not here.' }]));
+    expect(guard.push('hack!')).toEqual({
+      release: '',
+      stop: {
+        finding: { guardrail: 'banned_words', stage: 'output', decision: 'deny', reason: 'banned_word' },
+        message: 'Not here.',
+      },
+    });
+  });
+
+  it('keeps turns apart that share their guardrails', () => {
+    const guardrails = compileGuardrails([words('hack'), length(100)]);
+    const first = createOutputGuard(guardrails);
+    const second = createOutputGuard(guardrails);
+    expect(first.push('ha').release).toBe('');
+    expect(second.push('ck ').release).toBe('ck ');
+    expect(first.push('t').release).toBe('hat');
+  });
+
+  it('tells notes once, with the last step, up to where the text ended', () => {
+    const noting: CompiledGuardrail = {
+      type: 'mood',
+      checkInput: () => ({ decision: 'allow' }),
+      startOutput: () => new NotingRun(),
+    };
+    const note = { guardrail: 'mood', stage: 'output', decision: 'note', reason: 'seen 3' };
+    const ended = createOutputGuard([noting]);
+    expect(ended.push('abc')).toEqual({ release: 'abc' });
+    expect(ended.end()).toEqual({ release: '', notes: [note] });
+    expect(ended.end()).toEqual({ release: '' });
+    const stopped = createOutputGuard([noting, ...compileGuardrails([length(3)])]);
+    expect(stopped.push('abcdef')).toMatchObject({ release: 'abc', stop: {}, notes: [note] });
+  });
+});
+
+class NotingRun implements OutputRun {
+  readonly stop = undefined;
+  private seen = 0;
+  push(text: string): number {
+    return (this.seen += text.length);
+  }
+  end(): number {
+    return this.seen;
+  }
+  notesBefore(position: number): readonly string[] {
+    return [`seen ${position}`];
+  }
+}

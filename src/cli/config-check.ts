@@ -3,7 +3,7 @@
 import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
 import { loadConfig } from '../config/load.js';
 import { type AppConfig } from '../config/schema.js';
-import { type CliContext } from './run-cli.js';
+import { type CliContext } from './context.js';
 
 export function checkConfig(
   file: string | undefined,

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { sha256Hex } from '../config/resolve.js';
-import { type CliContext } from './run-cli.js';
+import { type CliContext } from './context.js';
 
 const EXIT_NO_INPUT = 66;
 const KEY_BYTES = 32;

@@ -2,17 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type Env } from '../config/read-yaml.js';
 import { checkConfig } from './config-check.js';
+import { type CliContext } from './context.js';
 import { hashKey, newKey } from './keys.js';
-
-export interface CliContext {
-  readonly env: Env;
-  readonly cwd: string;
-  readonly input: AsyncIterable<string | Uint8Array>;
-  readonly print: (line: string) => void;
-  readonly complain: (line: string) => void;
-}
 
 const EXIT_USAGE = 64;
 

@@ -8,7 +8,7 @@ export type Sections = Partial<FileConfig>;
 /** Does this key stand in the file? */
 export type Written = (path: string) => boolean;
 
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 

@@ -15,7 +15,7 @@ import { resolveConfig } from './resolve.js';
 import { type AppConfig, type FileConfig, configSchema } from './schema.js';
 import { Secret, scrub } from './secret.js';
 
-export const DEFAULT_CONFIG_PATH = 'config/default.yaml';
+const DEFAULT_CONFIG_PATH = 'config/default.yaml';
 
 export interface LoadOptions {
   /** The file; default: CONFIG_PATH, then config/default.yaml. Relative to `cwd`. */

@@ -20,7 +20,7 @@ export interface LoggerSettings {
 }
 
 /** pino's options: levels by name, ISO times, errors reduced to what may be told, every line scrubbed before it is written. */
-export function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pino.LoggerOptions {
+function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pino.LoggerOptions {
   return {
     level: logging.level,
     base: { ...base },

@@ -1,0 +1,11 @@
+/* What a command may touch, instead of the process itself. */
+
+import { type Env } from '../config/read-yaml.js';
+
+export interface CliContext {
+  readonly env: Env;
+  readonly cwd: string;
+  readonly input: AsyncIterable<string | Uint8Array>;
+  readonly print: (line: string) => void;
+  readonly complain: (line: string) => void;
+}

@@ -74,7 +74,12 @@ export class PromptRegistry {
     );
   }
 
-  /** Every prompt in every version, by pack and name, highest version first. */
+  /** Every prompt in every version. */
+  all(): readonly Prompt[] {
+    return this.prompts;
+  }
+
+  /** What may be shown: every prompt in every version, by pack and name, highest version first. */
   list(): readonly PromptListing[] {
     return this.prompts.map(({ pack, name, version, title, description, variables }) => ({
       pack,

@@ -12,6 +12,7 @@ import { createOutputGuard, type GuardStep, type OutputGuard } from '../validati
 import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
 
+type GuardedPrompt = Pick<RenderedPrompt, 'pack' | 'name' | 'version' | 'guardrails'>;
 type TextKind = 'text' | 'refusal';
 
 export class TurnGuards {
@@ -23,6 +24,11 @@ export class TurnGuards {
     this.#own = own;
   }
 
+  /** Compiles a prompt's guardrails before its first turn, so that a mistake shows at start. @throws GuardrailMistake */
+  compileFor(prompt: GuardedPrompt): void {
+    this.#of(prompt);
+  }
+
   checkInput(prompt: RenderedPrompt | null, input: readonly Item[]): InputCheck {
     return createInputGuard(this.#of(prompt)).check(input.flatMap(textsOf));
   }
@@ -32,7 +38,7 @@ export class TurnGuards {
   }
 
   /** Compiled at a prompt's first turn; prompts never change while the process runs. @throws GuardrailMistake */
-  #of(prompt: RenderedPrompt | null): readonly CompiledGuardrail[] {
+  #of(prompt: GuardedPrompt | null): readonly CompiledGuardrail[] {
     const key = prompt === null ? '' : `${prompt.pack}/${prompt.name}@${prompt.version}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;

@@ -13,7 +13,7 @@ import { sluiceFacts, type Turn } from './turn.js';
 
 export interface Accounting {
   /** What a call must have used where the provider did not say. */
-  readonly estimate: (request: ProviderRequest, produced: string) => Usage;
+  readonly estimate: (request: ProviderRequest, produced: string) => Promise<Usage>;
   /** US dollars; null: no known price. */
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
 }
@@ -30,7 +30,7 @@ export class Settlement {
   /** Ends `turn`; resolves with the outcome that was told, when its terminal event stands in the log. */
   async settle(turn: Turn, outcome: TurnOutcome): Promise<TurnOutcome> {
     const { journal, writer, facts } = turn;
-    this.#account(turn);
+    await this.#account(turn);
     writer.close(outcome.end === 'completed' ? 'completed' : 'incomplete');
     await journal.flushed();
 
@@ -61,10 +61,10 @@ export class Settlement {
     return told;
   }
 
-  #account(turn: Turn): void {
+  async #account(turn: Turn): Promise<void> {
     const { facts } = turn;
     if (facts.usage === null && facts.provider !== null) {
-      facts.usage = this.#accounting.estimate(
+      facts.usage = await this.#accounting.estimate(
         providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input),
         facts.produced,
       );

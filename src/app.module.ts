@@ -1,0 +1,85 @@
+/* Nest's part: hands the composed gateway to the classes that Nest makes and calls. The parts themselves are made in compose.ts. */
+
+import { type DynamicModule, Module } from '@nestjs/common';
+import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
+import { type Logger } from 'pino';
+import { type GatewayParts } from './compose.js';
+import { type AppConfig } from './config/schema.js';
+import { ChatGateway } from './gateway/chat.gateway.js';
+import { Drain, DRAIN_TIMES } from './lifecycle/drain.js';
+import { OpsServer } from './lifecycle/ops-server.js';
+import { Overload } from './lifecycle/overload.js';
+import { Readiness } from './lifecycle/readiness.js';
+import { Log } from './observability/log.js';
+import { type Metrics } from './observability/metrics.js';
+import { ObservabilityModule } from './observability/observability.module.js';
+
+/** A replica whose event loop lags this much answers nobody well. */
+const OVERLOAD = { maxLagMs: 500, windowMs: 5_000, maxTurns: null } as const;
+const STATE_PING_TIMEOUT_MS = 1_000;
+
+export interface AppParts extends GatewayParts {
+  readonly config: AppConfig;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+@Module({})
+export class AppModule {
+  static async forRoot(parts: AppParts): Promise<DynamicModule> {
+    const { config, logger, metrics } = parts;
+    return {
+      module: AppModule,
+      imports: [await ObservabilityModule.forRoot({ logger, metrics }), TerminusModule.forRoot({ logger: false })],
+      controllers: [],
+      providers: [
+        {
+          provide: ChatGateway,
+          inject: [Log],
+          useFactory: (log: Log) =>
+            new ChatGateway(parts.table, {
+              turns: parts.turns,
+              reader: parts.reader,
+              authenticator: parts.authenticator,
+              settings: parts.socketSettings,
+              metrics,
+              log,
+            }),
+        },
+        { provide: Overload, useFactory: () => new Overload(() => parts.turns.count, OVERLOAD) },
+        {
+          provide: Readiness,
+          inject: [HealthCheckService, HealthIndicatorService, Overload],
+          useFactory: (health: HealthCheckService, indicators: HealthIndicatorService, overload: Overload) =>
+            new Readiness(health, indicators, parts.drain, parts.state, overload, {
+              statePingTimeoutMs: STATE_PING_TIMEOUT_MS,
+            }),
+        },
+        {
+          provide: OpsServer,
+          inject: [Readiness],
+          useFactory: (readiness: Readiness) => {
+            const { enabled, host, port, path } = config.monitoring.metrics;
+            return new OpsServer(readiness, enabled ? metrics.registry : null, { host, port, metricsPath: path });
+          },
+        },
+        {
+          provide: Drain,
+          inject: [Log],
+          useFactory: (log: Log) =>
+            new Drain(parts.drain, parts.turns, parts.table, { close: () => closeAll(parts) }, log, {
+              ...DRAIN_TIMES,
+              graceMs: config.app.shutdown_timeout,
+            }),
+        },
+      ],
+    };
+  }
+}
+
+async function closeAll(parts: GatewayParts): Promise<void> {
+  await parts.sweep.stop();
+  await parts.closeProviders();
+  parts.hub.close();
+  await parts.state.close();
+}

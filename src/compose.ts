@@ -1,0 +1,258 @@
+/*
+ * Puts the gateway together from its configuration: every part is made here, once, and handed what it needs. Reads top to bottom
+ * as the layers stand. Starts nothing.
+ */
+
+import { type AppConfig, type ProviderSettings } from './config/schema.js';
+import { AnonymousAuthenticator } from './auth/anonymous-authenticator.js';
+import { type Authenticator } from './auth/authenticator.js';
+import { KeysAuthenticator } from './auth/keys-authenticator.js';
+import { OriginPolicy } from './auth/origin.js';
+import { ConnectionTable } from './gateway/connection-table.js';
+import { type SocketSettings } from './gateway/settings.js';
+import { type Log } from './observability/log.js';
+import { type Metrics } from './observability/metrics.js';
+import { composeProvider, type ProviderLayers } from './provider/compose-provider.js';
+import { costUsd, priceListOf } from './provider/cost.js';
+import { DemoProvider } from './provider/demo/demo-provider.js';
+import { estimateUsage } from './provider/estimate-usage.js';
+import { OpenAiProvider } from './provider/openai/openai-provider.js';
+import { type Provider } from './provider/provider.js';
+import { FollowHub } from './state/follow.js';
+import { memoryState } from './state/memory/memory-state.js';
+import { type State } from './state/state.js';
+import { loadPacks } from './templating/load-packs.js';
+import { PromptRegistry } from './templating/registry.js';
+import { Admission } from './turn/admission.js';
+import { OrphanSweep } from './turn/adopt-orphans.js';
+import { FlushClock } from './turn/batch.js';
+import { Conversations } from './turn/conversations.js';
+import { DrainState } from './turn/drain-state.js';
+import { TurnGuards } from './turn/guards.js';
+import { TurnMemory } from './turn/memory.js';
+import { TurnReport } from './turn/report.js';
+import { ResponseReader } from './turn/response-reader.js';
+import { Settlement } from './turn/settlement.js';
+import { TurnService } from './turn/turn.service.js';
+import { GUARDRAIL_TYPES } from './validation/compile-guardrails.js';
+import { type GuardrailSpec } from './validation/guardrail.js';
+
+export interface GatewayParts {
+  readonly drain: DrainState;
+  readonly state: State;
+  readonly turns: TurnService;
+  readonly reader: ResponseReader;
+  readonly conversations: Conversations;
+  readonly prompts: PromptRegistry;
+  readonly sweep: OrphanSweep;
+  readonly hub: FollowHub;
+  readonly authenticator: Authenticator;
+  readonly origins: OriginPolicy;
+  readonly table: ConnectionTable;
+  readonly socketSettings: SocketSettings;
+  /** Closes what keeps connections to providers. */
+  readonly closeProviders: () => Promise<void>;
+}
+
+/** @throws PackLoadError, GuardrailMistake, SluiceError (the default prompt is not loaded) */
+export async function compose(config: AppConfig, log: Log, metrics: Metrics): Promise<GatewayParts> {
+  const drain = new DrainState();
+  const state = memoryState({ ttlMs: config.state.ttl, maxItems: config.state.max_messages });
+  const hub = new FollowHub({ log: state.log });
+  const reader = new ResponseReader(state.log, hub, state.responses);
+
+  const prompts = await loadPrompts(config, log);
+  const guards = new TurnGuards(ownGuardrails(config));
+  for (const prompt of prompts.all()) guards.compileFor(prompt);
+
+  const { provider, close } = makeProviders(config, state, log, metrics);
+  const memory = new TurnMemory(state.conversations, state.responses, {
+    windowItems: config.middleware.state.max_messages,
+    keptItems: config.state.max_messages,
+  });
+  const admission = new Admission(admissionPolicy(config), {
+    prompts,
+    conversations: state.conversations,
+    responses: state.responses,
+    log: state.log,
+  });
+  const priceLists = priceListsOf(config);
+  const settlement = new Settlement(memory, {
+    estimate: estimateUsage,
+    cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? '') ?? null),
+  });
+  const turns = new TurnService(
+    {
+      admission,
+      log: state.log,
+      lease: state.lease,
+      claim: state.claim,
+      reader,
+      memory,
+      guards,
+      provider,
+      settlement,
+      report: new TurnReport(log, metrics),
+      clock: new FlushClock({ maxWindowMs: config.batch.max_window }),
+      drain,
+    },
+    { maxWaiting: config.conversations.busy === 'reject' ? 0 : config.conversations.max_waiting },
+  );
+  const sweep = new OrphanSweep({
+    log: state.log,
+    lease: state.lease,
+    claim: state.claim,
+    responses: state.responses,
+    memory,
+    logger: log,
+  });
+
+  const socketSettings = socketSettingsOf(config);
+  return {
+    drain,
+    state,
+    turns,
+    reader,
+    conversations: new Conversations(state.conversations),
+    prompts,
+    sweep,
+    hub,
+    authenticator: config.auth.mode === 'none' ? new AnonymousAuthenticator() : new KeysAuthenticator(config.auth.keys),
+    origins: new OriginPolicy({
+      allowedOrigins: config.auth.allowed_origins,
+      loopbackOnly: ['127.0.0.1', '::1', 'localhost'].includes(config.app.host),
+    }),
+    table: new ConnectionTable(socketSettings, metrics),
+    socketSettings,
+    closeProviders: close,
+  };
+}
+
+async function loadPrompts(config: AppConfig, log: Log): Promise<PromptRegistry> {
+  const { enabled, source_path, default: defaultPrompt } = config.middleware.template;
+  if (!enabled || source_path === null) return new PromptRegistry([]);
+  const prompts = await loadPacks(source_path, { knownGuardrails: new Set(GUARDRAIL_TYPES) });
+  for (const warning of prompts.warnings) log.warn({ source: source_path }, warning);
+  if (defaultPrompt !== null) prompts.find(defaultPrompt);
+  return prompts;
+}
+
+function ownGuardrails(config: AppConfig): GuardrailSpec[] {
+  const { enabled, banned_words, max_length } = config.middleware.validator;
+  return [
+    { type: 'banned_words', enabled: enabled && banned_words.length > 0, params: { words: banned_words } },
+    { type: 'max_length', enabled: enabled && max_length !== null, params: { max_characters: max_length } },
+  ];
+}
+
+function admissionPolicy(config: AppConfig): ConstructorParameters<typeof Admission>[0] {
+  const { model, config: call } = config.provider;
+  return {
+    model,
+    models: config.clients.models,
+    allow: config.clients.allow,
+    maxTokens: call.max_tokens,
+    temperature: call.temperature,
+    stateEnabled: config.middleware.state.enabled,
+    templateEnabled: config.middleware.template.enabled,
+    defaultPrompt: config.middleware.template.default,
+  };
+}
+
+function makeProviders(
+  config: AppConfig,
+  state: State,
+  log: Log,
+  metrics: Metrics,
+): { readonly provider: Provider; readonly close: () => Promise<void> } {
+  const closing: (() => Promise<void>)[] = [];
+  const layersOf = (settings: ProviderSettings, index: number): ProviderLayers => {
+    const name = providerName(settings, index);
+    const { step, call } = { step: config.middleware.provider, call: settings.config };
+    return {
+      name,
+      provider: makeProvider(settings, name, closing),
+      ...(index === 0 ? {} : { model: settings.model }),
+      firstDeltaTimeoutMs: call.first_delta_timeout,
+      idleTimeoutMs: call.idle_timeout,
+      callTimeoutMs: call.timeout,
+      ...(step.enabled
+        ? {
+            ...(step.rate_limit === null ? {} : { budget: budgetOf(step.rate_limit, state, name) }),
+            retry: { maxAttempts: step.retry.max_attempts, backoff: step.retry.backoff },
+            breaker: { failures: step.breaker.failures, openForMs: step.breaker.open_for },
+          }
+        : {}),
+    };
+  };
+  const [first, ...others] = [config.provider, ...config.fallbacks].map(layersOf);
+  if (first === undefined) throw new Error('unable to compose a provider; there is none');
+  const provider = composeProvider([first, ...others], {
+    onRetry: () => metrics.of.provider_retries_total.inc(),
+    onError: (_name, code) => metrics.of.provider_errors_total.inc({ code }),
+    onBreakerChange: (name, breaker) => {
+      metrics.of.breaker_state.set({ provider: name }, BREAKER_VALUES[breaker]);
+      log.warn({ provider: name, breaker }, 'circuit breaker changed');
+    },
+  });
+  return { provider, close: async () => void (await Promise.all(closing.map((close) => close()))) };
+}
+
+const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
+
+/** Whose prices count for each provider, by the name it has in metrics; none where cost is not tracked. */
+function priceListsOf(config: AppConfig): ReadonlyMap<string, string | null> {
+  const { enabled, cost_tracking } = config.middleware.provider;
+  if (!enabled || !cost_tracking) return new Map();
+  return new Map(
+    [config.provider, ...config.fallbacks].map((settings, index) => [
+      providerName(settings, index),
+      settings.type === 'demo' ? null : priceListOf(settings.base_url),
+    ]),
+  );
+}
+
+/** `openai`, and `openai-1` for the first fallback. */
+function providerName(settings: ProviderSettings, index: number): string {
+  return index === 0 ? settings.type : `${settings.type}-${index}`;
+}
+
+function makeProvider(settings: ProviderSettings, name: string, closing: (() => Promise<void>)[]): Provider {
+  if (settings.type === 'demo') return new DemoProvider({ name });
+  const provider = new OpenAiProvider({
+    name,
+    baseUrl: settings.base_url,
+    ...(settings.api_key === null ? {} : { apiKey: settings.api_key.reveal() }),
+  });
+  closing.push(() => provider.close());
+  return provider;
+}
+
+function budgetOf(
+  limit: { readonly requests_per_minute: number; readonly burst: number },
+  state: State,
+  provider: string,
+): NonNullable<ProviderLayers['budget']> {
+  const bucket = {
+    key: `provider:${provider}`,
+    capacity: limit.burst,
+    refillPerSecond: limit.requests_per_minute / 60,
+  };
+  return { take: (cost) => state.limiter.take(bucket, cost) };
+}
+
+function socketSettingsOf(config: AppConfig): SocketSettings {
+  const { websocket, limits } = config;
+  return {
+    heartbeatIntervalMs: websocket.heartbeat_interval,
+    heartbeatTimeoutMs: websocket.heartbeat_timeout,
+    maxMessageBytes: websocket.max_message_bytes,
+    maxResponsesInFlight: websocket.max_responses_in_flight,
+    maxLanes: websocket.max_lanes,
+    outboundBufferBytes: websocket.outbound_buffer_bytes,
+    slowReaderTimeoutMs: websocket.slow_reader_timeout,
+    maxConnectionAgeMs: websocket.max_connection_age,
+    maxConnections: limits.connections,
+    maxConnectionsPerUser: limits.connections_per_user,
+  };
+}

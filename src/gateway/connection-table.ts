@@ -1,0 +1,119 @@
+/* All open sockets of this replica, and what is done to all of them: heartbeat, greatest age, ending credentials, and the goodbye of a drain. One timer for all. */
+
+import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
+import { type Principal } from '../domain/principal.js';
+import { type Metrics } from '../observability/metrics.js';
+import { type Connection } from './connection.js';
+import { type SocketSettings } from './settings.js';
+
+const LOOK_EVERY_MS = 1_000;
+const EXPIRY_TOLD_MS = 60_000;
+
+export class ConnectionTable {
+  readonly #settings: SocketSettings;
+  readonly #metrics: Metrics;
+  readonly #open = new Set<Connection>();
+  readonly #perOwner = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(settings: SocketSettings, metrics: Metrics) {
+    this.#settings = settings;
+    this.#metrics = metrics;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Why another socket of this caller would be one too many; null: it would not. */
+  fullFor(principal: Principal): 'replica' | 'user' | null {
+    const { maxConnections, maxConnectionsPerUser } = this.#settings;
+    if (maxConnections !== null && this.#open.size >= maxConnections) return 'replica';
+    const own = this.#perOwner.get(principal.owner) ?? 0;
+    return maxConnectionsPerUser !== null && own >= maxConnectionsPerUser ? 'user' : null;
+  }
+
+  add(connection: Connection): void {
+    connection.nextPingAtMs = this.#nextPing(Date.now());
+    this.#open.add(connection);
+    this.#count(connection.principal.owner, 1);
+    this.#metrics.of.connections.set(this.#open.size);
+    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+  }
+
+  remove(connection: Connection, code: number): void {
+    if (!this.#open.delete(connection)) return;
+    this.#count(connection.principal.owner, -1);
+    this.#metrics.of.connections.set(this.#open.size);
+    this.#metrics.of.websocket_closes_total.inc({ code });
+  }
+
+  /** Tells every client that this replica leaves, and when to come back. */
+  announceDraining(reconnectAfterMs: number): void {
+    for (const connection of this.#open)
+      connection.tell({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
+  }
+
+  /** Closes all sockets in small batches spread over `overMs`; resolves when all are gone (a peer that does not answer is cut). */
+  async closeAll(code: CloseCode, reason: string, overMs: number): Promise<void> {
+    const leaving = [...this.#open];
+    const batches = Math.max(1, Math.min(BATCHES, leaving.length));
+    const size = Math.ceil(leaving.length / batches);
+    for (let i = 0; i < leaving.length; i += size) {
+      for (const connection of leaving.slice(i, i + size)) connection.close(code, reason);
+      if (i + size < leaving.length) await new Promise((resolve) => setTimeout(resolve, overMs / batches));
+    }
+    const cutAt = Date.now() + CUT_AFTER_MS;
+    while (this.#open.size > 0 && Date.now() < cutAt) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (const connection of this.#open) connection.terminate();
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #count(owner: string, by: 1 | -1): void {
+    const now = (this.#perOwner.get(owner) ?? 0) + by;
+    if (now > 0) this.#perOwner.set(owner, now);
+    else this.#perOwner.delete(owner);
+  }
+
+  #look(): void {
+    const now = Date.now();
+    for (const connection of this.#open) {
+      if (connection.pingedAtMs !== null) {
+        if (now - connection.pingedAtMs >= this.#settings.heartbeatTimeoutMs) connection.terminate();
+      } else if (now >= connection.nextPingAtMs) {
+        connection.pingedAtMs = now;
+        connection.nextPingAtMs = this.#nextPing(now);
+        connection.ping();
+      }
+      this.#lookAtAge(connection, now);
+    }
+  }
+
+  #lookAtAge(connection: Connection, now: number): void {
+    const { maxConnectionAgeMs } = this.#settings;
+    if (maxConnectionAgeMs !== null && now - connection.openedAtMs >= maxConnectionAgeMs) {
+      connection.close(CLOSE_CODES.serviceRestart, 'connection too old; connect again');
+      return;
+    }
+    const { expiresAtMs } = connection.principal;
+    if (expiresAtMs === null) return;
+    if (now >= expiresAtMs)
+      connection.close(CLOSE_CODES.serviceRestart, 'credential expired; connect again with a new one');
+    else if (
+      !connection.expiryTold &&
+      expiresAtMs - now <= Math.min(EXPIRY_TOLD_MS, (expiresAtMs - connection.openedAtMs) / 2)
+    ) {
+      connection.expiryTold = true;
+      connection.tell({ type: 'sluice:auth_expiring', expires_in_ms: expiresAtMs - now });
+    }
+  }
+
+  /** ±10 %, so that connections opened together are not pinged together. */
+  #nextPing(now: number): number {
+    return now + this.#settings.heartbeatIntervalMs * (0.9 + Math.random() * 0.2);
+  }
+}
+
+const BATCHES = 20;
+const CUT_AFTER_MS = 3_000;

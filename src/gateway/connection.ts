@@ -1,0 +1,256 @@
+/*
+ * One open socket: its lanes, what it follows, and its end. Frames come in order and are answered in order; text of responses comes
+ * from the log only. Knows turns by what it may ask of them, never how they run.
+ */
+
+import { type WebSocket } from 'ws';
+import { type Authenticator } from '../auth/authenticator.js';
+import { SluiceError } from '../domain/errors.js';
+import { withStreamId } from '../domain/event.js';
+import { newId } from '../domain/ids.js';
+import { type Principal } from '../domain/principal.js';
+import { type Log } from '../observability/log.js';
+import { type Metrics } from '../observability/metrics.js';
+import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
+import { type ResumePoint } from '../protocol/resume-query.js';
+import { encodeError, encodeSluiceEvent, type SluiceEvent } from '../protocol/server-events.js';
+import { type Viewer } from '../state/follow.js';
+import { type ResponseReader, responseExpired } from '../turn/response-reader.js';
+import { type TurnService } from '../turn/turn.service.js';
+import { CreateTask, type Task } from './create-task.js';
+import { Lane } from './lane.js';
+import { type Following, Outbound } from './outbound.js';
+import { type SocketSettings } from './settings.js';
+
+/** What a connection may ask of the rest of the gateway. */
+export interface ConnectionParts {
+  readonly turns: TurnService;
+  readonly reader: ResponseReader;
+  readonly authenticator: Authenticator;
+  readonly settings: SocketSettings;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** What the upgrade said. */
+export interface Handshake {
+  readonly principal: Principal;
+  /** Snapshots may be sent from the start: the subprotocol or `?snapshots=1` said so. */
+  readonly snapshots: boolean;
+  readonly resume: readonly ResumePoint[];
+  readonly cancelOnDisconnect: boolean;
+}
+
+/** A replay of more events than this is told by a snapshot, where the connection knows them. */
+const LONG_REPLAY_EVENTS = 256;
+
+export class Connection {
+  readonly id = newId('conn');
+  readonly parts: ConnectionParts;
+  readonly openedAtMs = Date.now();
+  readonly outbound: Outbound;
+  principal: Principal;
+  /** Snapshots may be sent. */
+  snapshots: boolean;
+  /** Since when (Unix milliseconds) a ping is unanswered; null: none is. */
+  pingedAtMs: number | null = null;
+  nextPingAtMs = 0;
+  expiryTold = false;
+  readonly #socket: WebSocket;
+  readonly #cancelOnDisconnect: boolean;
+  readonly #defaultLane = new Lane<Task>();
+  #namedLanes: Map<string, Lane<Task>> | undefined;
+  #inFlight = 0;
+  #refusals = 0;
+  #refusedAtMs = 0;
+  #closed = false;
+
+  constructor(socket: WebSocket, handshake: Handshake, parts: ConnectionParts) {
+    this.#socket = socket;
+    this.parts = parts;
+    this.principal = handshake.principal;
+    this.snapshots = handshake.snapshots;
+    this.#cancelOnDisconnect = handshake.cancelOnDisconnect;
+    this.outbound = new Outbound(socket, {
+      bufferBytes: parts.settings.outboundBufferBytes,
+      slowReaderTimeoutMs: parts.settings.slowReaderTimeoutMs,
+      onStuck: () => this.#giveUpSlowReader(),
+      onBehind: (following, events) => this.#moveOn(following, events),
+    });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  hello(): void {
+    const { heartbeatIntervalMs, maxMessageBytes } = this.parts.settings;
+    this.tell({
+      type: 'sluice:hello',
+      connection_id: this.id,
+      heartbeat_ms: heartbeatIntervalMs,
+      max_message_bytes: maxMessageBytes,
+    });
+  }
+
+  tell(event: SluiceEvent): void {
+    this.outbound.send(encodeSluiceEvent(event));
+  }
+
+  refuse(error: SluiceError, streamId?: string): void {
+    this.parts.metrics.of.refusals_total.inc({ code: error.code });
+    if (error.code === 'server_error')
+      this.parts.log.error({ connection_id: this.id, err: error }, 'unable to serve a frame');
+    this.outbound.send(encodeError(error, streamId));
+  }
+
+  /** The lane of that name, where there is one. */
+  knownLane(streamId: string | undefined): Lane<Task> | undefined {
+    return streamId === undefined ? this.#defaultLane : this.#namedLanes?.get(streamId);
+  }
+
+  /** Is a replay of so many events better told by a snapshot, and may it be? */
+  longReplay(events: number): boolean {
+    return this.snapshots && events > LONG_REPLAY_EVENTS;
+  }
+
+  /** A new credential of the same owner. */
+  renewCredential(principal: Principal): void {
+    this.principal = principal;
+    this.expiryTold = false;
+  }
+
+  /** A connection that sends nothing but nonsense is closed: 60 refused frames at once, or more than one a second for long. */
+  countRefusal(): void {
+    const now = Date.now();
+    this.#refusals = Math.max(0, this.#refusals - (now - this.#refusedAtMs) / 1_000) + 1;
+    this.#refusedAtMs = now;
+    if (this.#refusals > MOST_REFUSALS) this.close(CLOSE_CODES.policy, 'too many refused messages');
+  }
+
+  /** The lane of that name, made where there is none yet. @throws SluiceError `too_many_lanes` */
+  lane(streamId: string | undefined): Lane<Task> {
+    if (streamId === undefined) return this.#defaultLane;
+    this.#namedLanes ??= new Map();
+    let lane = this.#namedLanes.get(streamId);
+    if (lane === undefined) {
+      const { maxLanes } = this.parts.settings;
+      if (this.#namedLanes.size >= maxLanes) {
+        throw new SluiceError(
+          'too_many_lanes',
+          `unable to open another lane; a connection has at most ${maxLanes}, and a lane counts until the socket closes; use one of them`,
+          { param: 'stream_id' },
+        );
+      }
+      lane = new Lane();
+      this.#namedLanes.set(streamId, lane);
+    }
+    return lane;
+  }
+
+  /** Counts a response that was asked for. @throws SluiceError `too_many_responses` */
+  admit(): void {
+    const { maxResponsesInFlight } = this.parts.settings;
+    if (this.#inFlight >= maxResponsesInFlight) {
+      throw new SluiceError(
+        'too_many_responses',
+        `unable to start another response; ${maxResponsesInFlight} of this connection run or wait already; wait for one to end`,
+        { retryAfterMs: 1_000 },
+      );
+    }
+    this.#inFlight += 1;
+  }
+
+  release(): void {
+    this.#inFlight -= 1;
+  }
+
+  /** Follows a response in a lane from after event `after`; resolves when it was told to its end. Throws like `ResponseReader.open`. */
+  async followToEnd(responseId: string, after: number, streamId: string | undefined): Promise<void> {
+    const viewer = await this.view(responseId, after);
+    if (viewer === undefined) return;
+    if ((await this.outbound.follow(responseId, viewer, streamId).end) === 'lost') throw responseExpired();
+  }
+
+  /** A viewer for this connection; undefined: the connection closed meanwhile. Throws like `ResponseReader.open`. */
+  async view(responseId: string, after: number): Promise<Viewer | undefined> {
+    const viewer = await this.parts.reader.open(this.principal, responseId, after, this.outbound.wake);
+    if (!this.#closed) return viewer;
+    viewer.close();
+    return undefined;
+  }
+
+  /** Sends the part of a response that was told already; resolves to the number to go on after. Throws like `ResponseReader.snapshot`. */
+  async sendSnapshot(responseId: string, streamId: string | undefined): Promise<number> {
+    const { response, sequence, terminal } = await this.parts.reader.snapshot(this.principal, responseId);
+    this.parts.metrics.of.snapshots_total.inc();
+    this.tell({
+      type: 'sluice:snapshot',
+      response_id: responseId,
+      sequence_number: sequence,
+      response,
+      stream_id: streamId,
+    });
+    if (terminal !== null) {
+      this.outbound.send(streamId === undefined ? terminal.json : withStreamId(terminal.json, streamId));
+    }
+    return sequence;
+  }
+
+  close(code: CloseCode, reason: string): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#socket.close(code, reason);
+    // close() queues behind data: a peer that does not read must not keep the socket.
+    setTimeout(() => this.#socket.terminate(), TERMINATE_AFTER_MS).unref();
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  ping(): void {
+    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
+  }
+
+  /** The socket is gone. Turns go on, unless this connection asked otherwise. */
+  ended(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#cancelOnDisconnect) {
+      for (const lane of [this.#defaultLane, ...(this.#namedLanes?.values() ?? [])]) {
+        for (const task of lane.tasks) if (task instanceof CreateTask) task.cancel();
+      }
+    }
+    this.outbound.close();
+  }
+
+  #giveUpSlowReader(): void {
+    this.parts.metrics.of.slow_readers_total.inc();
+    this.parts.log.warn({ connection_id: this.id }, 'closed a connection that does not read');
+    this.close(CLOSE_CODES.tryAgainLater, 'slow consumer');
+  }
+
+  /** Moves a viewer that is far behind on by a snapshot. False: this connection does not know snapshots. */
+  #moveOn(following: Following, events: number): boolean {
+    if (!this.longReplay(events)) return false;
+    const { responseId, streamId, viewer } = following;
+    this.sendSnapshot(responseId, streamId).then(
+      (sequence) => {
+        viewer.skipTo(sequence);
+        following.paused = false;
+        this.outbound.wake();
+      },
+      // The log is away or gone: its viewer finds out the same way.
+      () =>
+        setTimeout(() => {
+          following.paused = false;
+          this.outbound.wake();
+        }, RETRY_SNAPSHOT_MS),
+    );
+    return true;
+  }
+}
+
+const MOST_REFUSALS = 60;
+const RETRY_SNAPSHOT_MS = 250;
+const TERMINATE_AFTER_MS = 5_000;

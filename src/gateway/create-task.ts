@@ -1,0 +1,83 @@
+/* The tasks of a lane: a response to be created and told to its end, an error in its place, a resumed response to be waited for. */
+
+import { asSluiceError, type SluiceError } from '../domain/errors.js';
+import { newId } from '../domain/ids.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { type Connection } from './connection.js';
+import { type LaneTask } from './lane.js';
+
+export type Task = CreateTask | ErrorTask | WaitTask;
+
+export interface Creation {
+  readonly request: ResponseRequest;
+  readonly streamId: string | undefined;
+  readonly idempotencyKey: string | undefined;
+}
+
+/** `response.create`: from the lane's head to its response's terminal event. */
+export class CreateTask implements LaneTask {
+  readonly #connection: Connection;
+  readonly #creation: Creation;
+  readonly #cancelled = new AbortController();
+  /** Known once the response was created. */
+  responseId: string | undefined;
+
+  constructor(connection: Connection, creation: Creation) {
+    this.#connection = connection;
+    this.#creation = creation;
+  }
+
+  /** Cancels it whether it runs or still waits. */
+  cancel(): void {
+    this.#cancelled.abort();
+  }
+
+  async run(): Promise<void> {
+    const connection = this.#connection;
+    const { request, streamId } = this.#creation;
+    try {
+      // What still waited in a lane when its socket closed was never started, and is not started for nobody.
+      if (connection.closed) return;
+      const origin = { endpoint: 'ws', method: 'WS', path: '/v1/responses', requestId: newId('req') };
+      const { responseId } = await connection.parts.turns.create(connection.principal, request, origin, {
+        signal: this.#cancelled.signal,
+      });
+      this.responseId = responseId;
+      await connection.followToEnd(responseId, -1, streamId);
+    } catch (thrown) {
+      connection.refuse(asSluiceError(thrown), streamId);
+    } finally {
+      connection.release();
+    }
+  }
+}
+
+/** An error that keeps the lane's order. */
+export class ErrorTask implements LaneTask {
+  readonly #connection: Connection;
+  readonly #error: SluiceError;
+  readonly #streamId: string | undefined;
+
+  constructor(connection: Connection, error: SluiceError, streamId: string | undefined) {
+    this.#connection = connection;
+    this.#error = error;
+    this.#streamId = streamId;
+  }
+
+  async run(): Promise<void> {
+    this.#connection.refuse(this.#error, this.#streamId);
+  }
+}
+
+/** A response that was resumed into the lane: what is asked next there comes after it. */
+export class WaitTask implements LaneTask {
+  readonly #end: Promise<unknown>;
+
+  constructor(end: Promise<unknown>) {
+    this.#end = end;
+  }
+
+  async run(): Promise<void> {
+    await this.#end;
+  }
+}

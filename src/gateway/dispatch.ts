@@ -1,0 +1,154 @@
+/* What each client event does: one case an event, in the order of PROTOCOL.md §5. Everything refused is answered. */
+
+import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/client-events.js';
+import { type ResumePoint } from '../protocol/resume-query.js';
+import { encodeSteerFailed } from '../protocol/server-events.js';
+import { type Viewer } from '../state/follow.js';
+import { type Connection } from './connection.js';
+import { CreateTask, ErrorTask, WaitTask } from './create-task.js';
+
+/** A cancel waits this long for the terminal event: a lost owner's is 12 s away at most. */
+const CANCEL_WAIT_MS = 12_000;
+
+/** One text frame. */
+export function dispatch(connection: Connection, text: string): void {
+  let event: ClientEvent;
+  try {
+    event = parseClientEvent(text);
+  } catch (thrown) {
+    const { error, streamId } = refusalOf(thrown);
+    refuseInLane(connection, error, streamId);
+    return;
+  }
+  if (event.type.startsWith('sluice:')) connection.snapshots = true;
+  switch (event.type) {
+    case 'response.create':
+      create(connection, event);
+      return;
+    case 'response.cancel':
+      answer(connection, event.streamId, cancel(connection, event));
+      return;
+    case 'response.steer':
+      connection.outbound.send(encodeSteerFailed(event.previousResponseId, event.input, event.streamId));
+      return;
+    case 'sluice:resume':
+      answer(connection, event.streamId, resume(connection, event));
+      return;
+    case 'sluice:subscribe':
+    case 'sluice:unsubscribe':
+      connection.refuse(
+        new SluiceError(
+          'unknown_event',
+          `unable to serve ${event.type}; this gateway does not follow whole conversations yet; resume a response instead`,
+        ),
+      );
+      return;
+    case 'sluice:auth':
+      answer(connection, undefined, authenticate(connection, event.token));
+      return;
+    case 'sluice:ping':
+      connection.tell({ type: 'sluice:pong', id: event.id });
+      return;
+  }
+}
+
+function create(connection: Connection, event: Extract<ClientEvent, { type: 'response.create' }>): void {
+  const { request, streamId, idempotencyKey } = event;
+  try {
+    const lane = connection.lane(streamId);
+    connection.admit();
+    lane.push(new CreateTask(connection, { request, streamId, idempotencyKey }));
+  } catch (thrown) {
+    refuseInLane(connection, asSluiceError(thrown), streamId);
+  }
+}
+
+async function cancel(connection: Connection, event: Extract<ClientEvent, { type: 'response.cancel' }>): Promise<void> {
+  const { responseId, streamId } = event;
+  if (responseId !== undefined) {
+    await cancelResponse(connection, responseId, undefined);
+    return;
+  }
+  const asked = connection.knownLane(streamId)?.tasks.filter((task) => task instanceof CreateTask) ?? [];
+  for (const task of asked) task.cancel();
+}
+
+async function cancelResponse(connection: Connection, responseId: string, streamId: string | undefined): Promise<void> {
+  const { turns, reader } = connection.parts;
+  const following = connection.outbound.followings.has(responseId);
+  await turns.cancel(connection.principal, responseId);
+  // A viewer is told by the terminal event itself.
+  if (following) return;
+  const response = await reader.settled(connection.principal, responseId, AbortSignal.timeout(CANCEL_WAIT_MS));
+  connection.tell({ type: 'sluice:cancelled', response_id: responseId, status: response.status, stream_id: streamId });
+}
+
+/** Goes on with a response after the last event its client has seen. Throws like `ResponseReader.open`. */
+export async function resume(connection: Connection, point: ResumePoint): Promise<void> {
+  const { resumes_total: resumes } = connection.parts.metrics.of;
+  try {
+    resumes.inc({ mode: await resumeBy(connection, point) });
+  } catch (thrown) {
+    resumes.inc({ mode: 'refused' });
+    throw thrown;
+  }
+}
+
+async function resumeBy(connection: Connection, point: ResumePoint): Promise<'replay' | 'snapshot' | 'stored'> {
+  const { responseId, startingAfter, streamId } = point;
+  const lane = connection.lane(streamId);
+  const { status } = await connection.parts.reader.retrieve(connection.principal, responseId);
+  let viewer: Viewer | undefined;
+  try {
+    viewer = await connection.view(responseId, startingAfter);
+  } catch (thrown) {
+    if (!(thrown instanceof SluiceError && thrown.code === 'response_expired' && connection.snapshots)) throw thrown;
+    await connection.sendSnapshot(responseId, streamId);
+    return 'stored';
+  }
+  if (viewer === undefined) return 'replay';
+  const long = connection.longReplay(viewer.last - startingAfter);
+  try {
+    if (long) viewer.skipTo(await connection.sendSnapshot(responseId, streamId));
+    else {
+      const told = { response_id: responseId, starting_after: startingAfter, status, stream_id: streamId };
+      connection.tell({ type: 'sluice:resumed', ...told });
+    }
+  } catch (thrown) {
+    viewer.close();
+    throw thrown;
+  }
+  lane.push(new WaitTask(connection.outbound.follow(responseId, viewer, streamId).end));
+  return long ? 'snapshot' : 'replay';
+}
+
+async function authenticate(connection: Connection, token: string): Promise<void> {
+  const principal = await connection.parts.authenticator.authenticate(token);
+  if (principal.owner !== connection.principal.owner) {
+    throw new SluiceError(
+      'invalid_api_key',
+      'unable to change the credential; it belongs to somebody else; open a new connection for them',
+    );
+  }
+  connection.renewCredential(principal);
+  connection.tell({ type: 'sluice:authenticated' });
+}
+
+/** Answers with an error event where the asynchronous work of an event fails. */
+function answer(connection: Connection, streamId: string | undefined, work: Promise<void>): void {
+  work.catch((thrown: unknown) => connection.refuse(asSluiceError(thrown), streamId));
+}
+
+/** An error in a lane that runs stands after what runs there. */
+function refuseInLane(connection: Connection, error: SluiceError, streamId: string | undefined): void {
+  connection.countRefusal();
+  const lane = connection.knownLane(streamId);
+  if (lane === undefined || lane.tasks.length === 0) connection.refuse(error, streamId);
+  else lane.push(new ErrorTask(connection, error, streamId));
+}
+
+function refusalOf(thrown: unknown): { error: SluiceError; streamId: string | undefined } {
+  if (thrown instanceof ProtocolRefusal) return { error: thrown.error, streamId: thrown.streamId };
+  return { error: asSluiceError(thrown), streamId: undefined };
+}

@@ -1,0 +1,178 @@
+/*
+ * What goes out on one socket: the events of the responses it follows, from their viewers' cursors, and events of its own. Nothing is
+ * queued here: while the socket is full its cursors stand still, and after a while without progress it is given up.
+ */
+
+import { type WebSocket } from 'ws';
+import { withStreamId } from '../domain/event.js';
+import { type Viewer } from '../state/follow.js';
+import { corked } from './raw-socket.js';
+
+export type FollowEnd = 'ended' | 'lost';
+
+/** One response as this connection follows it: a connection follows a response at most once. */
+export class Following {
+  readonly responseId: string;
+  viewer: Viewer;
+  /** Undefined: the default lane. */
+  streamId: string | undefined;
+  /** True while a snapshot is fetched: its events wait for it. */
+  paused = false;
+  /** `ended`: its terminal was sent, or the connection is gone. `lost`: its log went away. */
+  readonly end: Promise<FollowEnd>;
+  readonly #resolve: (end: FollowEnd) => void;
+
+  constructor(responseId: string, viewer: Viewer, streamId: string | undefined) {
+    this.responseId = responseId;
+    this.viewer = viewer;
+    this.streamId = streamId;
+    const { promise, resolve } = Promise.withResolvers<FollowEnd>();
+    this.end = promise;
+    this.#resolve = resolve;
+  }
+
+  finish(end: FollowEnd): void {
+    this.viewer.close();
+    this.#resolve(end);
+  }
+}
+
+export interface OutboundOptions {
+  readonly bufferBytes: number;
+  readonly slowReaderTimeoutMs: number;
+  /** The socket has taken nothing for too long. */
+  readonly onStuck: () => void;
+  /** Says whether it takes care of a viewer that is this many events behind: then the following is paused, and what it does resumes it. */
+  readonly onBehind: (following: Following, events: number) => boolean;
+}
+
+/** Most bytes handed to the socket at once, so that other connections get their turn. */
+const SLICE_BYTES = 256 * 1_024;
+const EVENTS_AT_ONCE = 64;
+
+const dirty = new Set<Outbound>();
+let flushing = false;
+
+/** All connections that were woken in one tick are written in one. */
+function flushSoon(outbound: Outbound): void {
+  dirty.add(outbound);
+  if (flushing) return;
+  flushing = true;
+  setImmediate(() => {
+    flushing = false;
+    const woken = [...dirty];
+    dirty.clear();
+    for (const each of woken) each.flush();
+  });
+}
+
+export class Outbound {
+  readonly #socket: WebSocket;
+  readonly #options: OutboundOptions;
+  readonly #followings = new Map<string, Following>();
+  /** Set while the socket holds more than it may. */
+  #stuckTimer: NodeJS.Timeout | undefined;
+  #buffered = 0;
+
+  constructor(socket: WebSocket, options: OutboundOptions) {
+    this.#socket = socket;
+    this.#options = options;
+  }
+
+  get followings(): ReadonlyMap<string, Following> {
+    return this.#followings;
+  }
+
+  /** Sends an event of the connection's own, after what was already taken from viewers. */
+  send(json: string): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#socket.send(json);
+    this.#watchBuffer();
+  }
+
+  /** Follows a response from its viewer's cursor on. Where it is followed here already, that following takes the new cursor and lane. */
+  follow(responseId: string, viewer: Viewer, streamId: string | undefined): Following {
+    let following = this.#followings.get(responseId);
+    if (following === undefined) {
+      following = new Following(responseId, viewer, streamId);
+      this.#followings.set(responseId, following);
+    } else {
+      following.viewer.close();
+      following.viewer = viewer;
+      following.streamId = streamId;
+    }
+    this.wake();
+    return following;
+  }
+
+  readonly wake = (): void => {
+    if (this.#stuckTimer === undefined) flushSoon(this);
+  };
+
+  /** Writes what the socket has room for. */
+  flush(): void {
+    if (this.#socket.readyState !== this.#socket.OPEN || this.#stuckTimer !== undefined) return;
+    let room = Math.min(SLICE_BYTES, this.#options.bufferBytes - this.#socket.bufferedAmount);
+    corked(this.#socket, () => {
+      for (const following of this.#followings.values()) {
+        if (room <= 0) break;
+        room -= this.#write(following, room);
+      }
+    });
+    this.#watchBuffer();
+    if (room <= 0 && this.#stuckTimer === undefined) flushSoon(this);
+  }
+
+  close(): void {
+    clearTimeout(this.#stuckTimer);
+    dirty.delete(this);
+    for (const following of this.#followings.values()) following.finish('ended');
+    this.#followings.clear();
+  }
+
+  #write(following: Following, room: number): number {
+    let written = 0;
+    while (written < room && !following.paused) {
+      const { viewer, streamId } = following;
+      if (this.#options.onBehind(following, viewer.last - viewer.cursor)) {
+        following.paused = true;
+        return written;
+      }
+      const events = viewer.take(EVENTS_AT_ONCE);
+      for (const { json } of events) {
+        const frame = streamId === undefined ? json : withStreamId(json, streamId);
+        this.#socket.send(frame);
+        written += frame.length;
+      }
+      if (viewer.state !== 'following') {
+        this.#followings.delete(following.responseId);
+        following.finish(viewer.state);
+        return written;
+      }
+      if (events.length < EVENTS_AT_ONCE) return written;
+    }
+    return written;
+  }
+
+  /** A full socket is looked at again when it may have drained; without progress for long enough it is given up. */
+  #watchBuffer(): void {
+    if (this.#stuckTimer !== undefined || this.#socket.bufferedAmount < this.#options.bufferBytes) return;
+    this.#buffered = this.#socket.bufferedAmount;
+    let waitedMs = 0;
+    const look = (): void => {
+      const now = this.#socket.bufferedAmount;
+      if (now < this.#options.bufferBytes / 2) {
+        this.#stuckTimer = undefined;
+        this.flush();
+        return;
+      }
+      waitedMs = now < this.#buffered ? 0 : waitedMs + LOOK_EVERY_MS;
+      this.#buffered = now;
+      if (waitedMs >= this.#options.slowReaderTimeoutMs) this.#options.onStuck();
+      else this.#stuckTimer = setTimeout(look, LOOK_EVERY_MS);
+    };
+    this.#stuckTimer = setTimeout(look, LOOK_EVERY_MS);
+  }
+}
+
+const LOOK_EVERY_MS = 50;

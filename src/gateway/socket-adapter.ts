@@ -1,0 +1,70 @@
+/*
+ * Sluice's own WebSocket adapter: Nest wires it and ends it, it owns the upgrade, the frames and their order. (Nest's WsAdapter
+ * drops malformed frames silently, reorders asynchronous handlers and cuts sockets at the end.)
+ */
+
+import { type IncomingMessage, type Server } from 'node:http';
+import { type Duplex } from 'node:stream';
+import { type INestApplicationContext } from '@nestjs/common';
+import { AbstractWsAdapter } from '@nestjs/websockets';
+import { WebSocketServer } from 'ws';
+import { selectSubprotocol } from '../auth/credentials.js';
+import { type Handshake } from './connection.js';
+
+export interface SocketServerOptions {
+  readonly path: string;
+}
+
+/** What answers an upgrade: the handshake, or a refusal written to the socket. */
+export interface UpgradeGate {
+  readonly maxMessageBytes: number;
+  accept(request: IncomingMessage, path: string): Promise<Handshake>;
+  refuse(socket: Duplex, thrown: unknown): void;
+}
+
+// Nest's own bound for servers and clients asks for `on(event: string, callback: Function)`, which ws' exact types are not: hence its default, any.
+export class SocketAdapter extends AbstractWsAdapter {
+  readonly #gate: UpgradeGate;
+
+  constructor(app: INestApplicationContext, gate: UpgradeGate) {
+    super(app);
+    this.#gate = gate;
+  }
+
+  override create(_port: number, options: SocketServerOptions = { path: '/' }): WebSocketServer {
+    const { path } = options;
+    const server = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      clientTracking: false,
+      maxPayload: this.#gate.maxMessageBytes,
+      handleProtocols: (protocols) => selectSubprotocol([...protocols].join(',')) ?? false,
+    });
+    // AbstractWsAdapter declares its server as any; it is the application's own HTTP server.
+    const http = this.httpServer as Server;
+    http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      const onEarlyError = (): void => void socket.destroy();
+      socket.on('error', onEarlyError);
+      this.#gate.accept(request, path).then(
+        (handshake) => {
+          socket.off('error', onEarlyError);
+          if (socket.destroyed) return;
+          server.handleUpgrade(request, socket, head, (client) => server.emit('connection', client, handshake));
+        },
+        (thrown: unknown) => this.#gate.refuse(socket, thrown),
+      );
+    });
+    return server;
+  }
+
+  /** Frames are dispatched by the connection itself, in order. */
+  override bindMessageHandlers(): void {
+    return;
+  }
+
+  /** Sockets were said goodbye to before this (lifecycle); a server without one of its own has nothing else to close. */
+  override async close(server: WebSocketServer): Promise<void> {
+    server.removeAllListeners();
+    await Promise.resolve();
+  }
+}

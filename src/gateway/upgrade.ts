@@ -1,0 +1,74 @@
+/* The upgrade: path, drain, origin, credential, room; answered by hand, since before it succeeds there is only HTTP. */
+
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { type Duplex } from 'node:stream';
+import { type Authenticator } from '../auth/authenticator.js';
+import { credentialFromHeaders, selectSubprotocol } from '../auth/credentials.js';
+import { type OriginPolicy } from '../auth/origin.js';
+import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { newId } from '../domain/ids.js';
+import { type Metrics } from '../observability/metrics.js';
+import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { parseResumeQuery } from '../protocol/resume-query.js';
+import { type DrainState } from '../turn/drain-state.js';
+import { type Handshake } from './connection.js';
+import { type ConnectionTable } from './connection-table.js';
+
+export interface UpgradeParts {
+  readonly authenticator: Authenticator;
+  readonly origins: OriginPolicy;
+  readonly drain: DrainState;
+  readonly table: ConnectionTable;
+}
+
+/** @throws SluiceError with the HTTP status that refuses the upgrade */
+export async function acceptUpgrade(request: IncomingMessage, path: string, parts: UpgradeParts): Promise<Handshake> {
+  const url = new URL(request.url ?? '/', 'http://gateway');
+  if (url.pathname !== path) {
+    throw new SluiceError('not_found', `unable to open a WebSocket here; it is served at ${path}`);
+  }
+  if (parts.drain.draining) {
+    throw new SluiceError('draining', 'unable to open a connection; this replica is shutting down; connect again', {
+      retryAfterMs: 1_000,
+    });
+  }
+  parts.origins.check(request.headers.origin, request.headers.host);
+  const principal = await parts.authenticator.authenticate(credentialFromHeaders(request.headers), 'chat');
+  const full = parts.table.fullFor(principal);
+  if (full !== null) {
+    const whose = full === 'replica' ? 'this replica has' : 'this user has';
+    const code = full === 'replica' ? 'overloaded' : 'rate_limit_exceeded';
+    throw new SluiceError(code, `unable to open a connection; ${whose} as many as it may; close one or try later`, {
+      retryAfterMs: 5_000,
+    });
+  }
+  const query = url.searchParams;
+  return {
+    principal,
+    snapshots:
+      query.get('snapshots') === '1' || selectSubprotocol(request.headers['sec-websocket-protocol']) !== undefined,
+    resume: parseResumeQuery(query.get('resume') ?? ''),
+    cancelOnDisconnect: query.get('on_disconnect') === 'cancel',
+  };
+}
+
+/** Answers an upgrade that is refused, in the shape of every other error, and ends the socket. */
+export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics): void {
+  const error = asSluiceError(thrown);
+  metrics.of.refusals_total.inc({ code: error.code });
+  const body = JSON.stringify(errorBody(error));
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+    'x-request-id': newId('req'),
+    ...retryHeaders(error),
+    ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  socket.end(`HTTP/1.1 ${error.status} ${reasonPhrase(error.status)}\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function reasonPhrase(status: number): string {
+  return STATUS_CODES[status] ?? 'Error';
+}

@@ -1,0 +1,12 @@
+/* The start: refuses a Node that is too old before anything else is loaded, since what is loaded needs the newer one. */
+
+import { nodeTooOld } from './lifecycle/node-version.js';
+
+const refusal = nodeTooOld(process.versions.node);
+if (refusal === null) {
+  const { start } = await import('./start.js');
+  await start();
+} else {
+  process.stderr.write(`${refusal}\n`);
+  process.exitCode = 69;
+}

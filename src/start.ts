@@ -1,0 +1,71 @@
+/* From a configuration file to a gateway that listens, or to one clear line and an exit code. */
+
+import { ConfigError } from './config/config-error.js';
+import { loadConfig } from './config/load.js';
+import { type AppConfig } from './config/schema.js';
+import { secretsIn } from './config/secret.js';
+import { createGateway, type Gateway } from './gateway-app.js';
+import { DRAIN_TIMES, longestDrainMs } from './lifecycle/drain.js';
+import { ProcessEnd } from './lifecycle/process-end.js';
+import { EXIT, type Listeners, startFailure } from './lifecycle/start-failure.js';
+import { announceStart } from './lifecycle/startup-message.js';
+import { createPino, PinoLog } from './observability/logger.js';
+
+/** How long a second signal waits for the end. */
+const HURRY_MS = 5_000;
+/** What Nest's own hooks may take beside the drain. */
+const CLOSE_MARGIN_MS = 2_000;
+
+export async function start(): Promise<void> {
+  let listeners: Listeners | undefined;
+  try {
+    const loaded = loadConfig(process.env['CONFIG_PATH'] === undefined ? {} : { path: process.env['CONFIG_PATH'] });
+    if (loaded.refusals.length > 0) {
+      process.stderr.write(`${loaded.refusals.join('\n')}\n`);
+      process.exit(EXIT.config);
+    }
+    const { config, path, warnings } = loaded;
+    listeners = listenersOf(config, path);
+    const logger = createPino({
+      logging: config.monitoring.logging,
+      base: { app: config.app.name, environment: config.app.environment },
+      secrets: secretsIn(config),
+    });
+    const log = new PinoLog(logger);
+    for (const warning of warnings) log.warn({ config: path }, warning);
+    const gateway = await createGateway(config, logger);
+    await gateway.app.listen({ host: config.app.host, port: config.app.port });
+    installEnd(gateway, config);
+    announceStart(
+      {
+        app: { host: config.app.host, port: config.app.port },
+        ops: { host: config.monitoring.metrics.host, port: config.monitoring.metrics.port },
+        metricsPath: config.monitoring.metrics.enabled ? config.monitoring.metrics.path : null,
+        provider: { type: config.provider.type, model: config.provider.model, baseUrl: config.provider.base_url },
+        state: config.state.type,
+        configPath: path,
+      },
+      { stdout: process.stdout, logFormat: config.monitoring.logging.format, log },
+    );
+  } catch (thrown) {
+    fail(thrown, listeners);
+  }
+}
+
+function installEnd({ app, drain, log }: Gateway, config: AppConfig): void {
+  const longest = longestDrainMs({ ...DRAIN_TIMES, graceMs: config.app.shutdown_timeout });
+  new ProcessEnd(app, drain, log, { closeWithinMs: longest + CLOSE_MARGIN_MS, hurryWithinMs: HURRY_MS }).install();
+}
+
+function listenersOf(config: AppConfig, configPath: string): Listeners {
+  const { host, port } = config.monitoring.metrics;
+  return { configPath, app: { host: config.app.host, port: config.app.port }, ops: { host, port } };
+}
+
+function fail(thrown: unknown, listeners: Listeners | undefined): never {
+  const { lines, exitCode, isBug } = startFailure(thrown, listeners);
+  process.stderr.write(`${lines.join('\n')}\n`);
+  if (isBug && thrown instanceof Error && !(thrown instanceof ConfigError))
+    process.stderr.write(`${thrown.stack ?? ''}\n`);
+  process.exit(exitCode);
+}

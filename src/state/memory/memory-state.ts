@@ -1,0 +1,36 @@
+/* The state of a single replica: all in this process, gone when it ends. */
+
+import { systemClock } from '../clock.js';
+import { type State } from '../state.js';
+import { MemoryConversationClaim } from './memory-conversation-claim.js';
+import { MemoryConversationStore, MemoryResponseStore, type MemoryStoreOptions } from './memory-conversation-store.js';
+import { MemoryEventLog, MemoryLogTable, MemoryTurnLease } from './memory-event-log.js';
+import { MemoryRateLimiter } from './memory-rate-limiter.js';
+
+/** How often what has outlived its time is dropped. */
+const SWEEP_EVERY_MS = 30_000;
+
+export function memoryState(options: MemoryStoreOptions): State {
+  const clock = options.clock ?? systemClock;
+  const table = new MemoryLogTable(clock);
+  const conversations = new MemoryConversationStore(options);
+  const responses = new MemoryResponseStore(options);
+  const timer = setInterval(() => {
+    table.sweep();
+    conversations.sweep();
+    responses.sweep();
+  }, SWEEP_EVERY_MS).unref();
+  return {
+    log: new MemoryEventLog(table),
+    lease: new MemoryTurnLease(table),
+    claim: new MemoryConversationClaim(),
+    conversations,
+    responses,
+    limiter: new MemoryRateLimiter(),
+    ping: () => Promise.resolve(),
+    close: () => {
+      clearInterval(timer);
+      return Promise.resolve();
+    },
+  };
+}

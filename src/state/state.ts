@@ -1,0 +1,18 @@
+/* Everything that is kept, as one set: memory and Redis each make one, and nobody else knows which it is. */
+
+import { type ConversationClaim } from './conversation-claim.js';
+import { type ConversationStore, type ResponseStore } from './conversation-store.js';
+import { type EventLog, type TurnLease } from './event-log.js';
+import { type RateLimiter } from './rate-limiter.js';
+
+export interface State {
+  readonly log: EventLog;
+  readonly lease: TurnLease;
+  readonly claim: ConversationClaim;
+  readonly conversations: ConversationStore;
+  readonly responses: ResponseStore;
+  readonly limiter: RateLimiter;
+  /** Resolves when the store answers. @throws SluiceError `state_unavailable` */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -7,11 +7,13 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
+import { clearInterval, setInterval } from 'node:timers';
 import { NODE, prepare, ROOT } from './lib/prepare.mjs';
 import { endWithChildren } from './lib/run.mjs';
 
 // A Ctrl-C arrives twice here, from the terminal and from npm; to the app a second signal means hurry.
 const SAME_SIGNAL_MS = 500;
+const PARENT_CHECK_MS = 500;
 
 const stopPreparing = endWithChildren();
 const ready = await prepare();
@@ -33,6 +35,16 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     passedOnAt = now;
     app.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal);
   });
+}
+
+// npm ends without a word to its scripts where its shell takes the signal, or where it is killed: then this was the signal.
+if (process.env.npm_lifecycle_event === 'start') {
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    app.kill('SIGTERM');
+  }, PARENT_CHECK_MS);
 }
 
 app.on('error', (error) => {

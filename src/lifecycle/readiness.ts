@@ -19,7 +19,7 @@ export interface OverloadProbe {
   figures(): Readonly<Record<string, number>>;
 }
 
-export type UnreadyReason = 'draining' | 'state store unavailable' | 'overloaded';
+type UnreadyReason = 'draining' | 'state store unavailable' | 'overloaded';
 
 export type ReadinessReport =
   | { readonly status: 'ready' }

@@ -8,7 +8,7 @@ import { scrub } from '../config/secret.js';
 import { SluiceError } from '../domain/errors.js';
 import { EXIT_UNAVAILABLE } from './node-version.js';
 
-export const EXIT = { unavailable: EXIT_UNAVAILABLE, software: 70, noPermission: 77, config: EXIT_CONFIG } as const;
+const EXIT = { unavailable: EXIT_UNAVAILABLE, software: 70, noPermission: 77, config: EXIT_CONFIG } as const;
 
 export interface StartFailure {
   /** For stderr, one after the other. */

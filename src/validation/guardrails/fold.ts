@@ -76,7 +76,7 @@ export function foldWord(word: string): FoldedSymbol[] {
 }
 
 /** I, i, İ and ı are one letter to us: the dot above an i says nothing. */
-export function isDroppedDot(base: number, mark: number): boolean {
+function isDroppedDot(base: number, mark: number): boolean {
   return base === LETTER_I && mark === DOT_ABOVE;
 }
 

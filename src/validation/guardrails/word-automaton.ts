@@ -114,7 +114,6 @@ export class WordAutomaton {
 
   /** Could `marks`, in the order they came in and with others still to come, lead from `state` to the rest of some word? */
   mayTakeMarks(state: number, marks: readonly number[]): boolean {
-    if (marks.includes(0)) return false;
     return this.leadsOn(state, '', this.text(marks));
   }
 

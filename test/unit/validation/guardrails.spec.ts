@@ -64,6 +64,7 @@ describe('banned_words', () => {
     ['Thai anywhere', 'แฮก', 'การแฮกระบบ'],
     ['Khmer anywhere', 'ចោរ', 'អ្នកចោរកម្ម'],
     ['a Latin word between Han', 'hack', '使用hack工具'],
+    ['a word after a mark on a symbol', 'hack', '-\u0903hack'],
     ['a Devanagari word', 'चोर', 'वह चोर है'],
     ['Arabic stretched by tatweel', 'قرصان', 'قرصـــان'],
   ])('catches %s', (_, word, text) => {

@@ -118,7 +118,7 @@ function symbolsOf(text: string): Sign[] {
 }
 
 /** What a word must be read as to match: symbols, trimmed. */
-export function readWord(word: string): string[] {
+function readWord(word: string): string[] {
   const symbols = symbolsOf(word.trim()).map((symbol) => symbol.text);
   if (symbols[0] === ' ') symbols.shift();
   if (symbols.at(-1) === ' ') symbols.pop();

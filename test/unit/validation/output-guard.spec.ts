@@ -63,6 +63,12 @@ describe('output guard', () => {
     expect(steps(guardOf(words('a b c', 'b')), 'x a b ', 'd')).toEqual(['x ', 'a [banned_word]', '']);
   });
 
+  it('stops at the later of two words once the earlier one cannot become whole', () => {
+    expect(steps(guardOf(words('a b c', 'b')), 'x a b')).toEqual(['x ', 'a [banned_word]']);
+    expect(steps(guardOf(words('a b c', 'b')), 'x a b ', '\u0301')).toEqual(['x ', 'a [banned_word]', '']);
+    expect(steps(guardOf(words('a b c', 'b')), 'x a b ', '\u0903')).toEqual(['x ', 'a [banned_word]', '']);
+  });
+
   it('waits for marks that would make it another letter', () => {
     expect(steps(guardOf(words('cafe')), 'cafe', '\u0301')).toEqual(['', 'cafe\u0301', '']);
     expect(steps(guardOf(words('café')), 'cafe', '\u0301', '!')).toEqual(['', '', '[banned_word]', '']);

@@ -53,6 +53,8 @@ export class OpenAiProvider extends Provider {
       apiKey: options.apiKey ?? 'none',
       ...(options.apiKey === undefined ? { defaultHeaders: { Authorization: null } } : {}),
       ...(options.baseUrl === undefined ? { baseURL: 'https://api.openai.com/v1' } : { baseURL: options.baseUrl }),
+      // From OPENAI_ORG_ID and OPENAI_PROJECT_ID: nothing that other servers should read.
+      ...(this.#dialect === 'openai' ? {} : { organization: null, project: null }),
       fetch: leanFetch(this.#agent),
       maxRetries: 0,
       timeout: NEVER_MS,

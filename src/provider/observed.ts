@@ -1,0 +1,33 @@
+/* Tells of every failed call to a provider, for metrics. Changes nothing. */
+
+import { type ErrorCode, SluiceError } from '../domain/errors.js';
+import { begin, handedStream } from './handed-stream.js';
+import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
+
+export class ObservedProvider extends Provider {
+  readonly #inner: Provider;
+  readonly #onError: (code: ErrorCode) => void;
+
+  constructor(inner: Provider, onError: (code: ErrorCode) => void) {
+    super();
+    this.#inner = inner;
+    this.#onError = onError;
+  }
+
+  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
+    const tell = (error: unknown): void => {
+      const code = error instanceof SluiceError ? error.code : 'server_error';
+      // A cancel is nobody's failure; the one abort that is comes from the time limit of the whole call.
+      if (!signal.aborted || code === 'provider_timeout') this.#onError(code);
+    };
+    return handedStream(async () => {
+      try {
+        const begun = await begin(this.#inner.stream(request, signal));
+        return { ...begun, onEnd: (thrown) => thrown !== undefined && tell(thrown.error) };
+      } catch (error) {
+        tell(error);
+        throw error;
+      }
+    });
+  }
+}

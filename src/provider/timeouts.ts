@@ -1,0 +1,132 @@
+/*
+ * How long a provider may be silent. Each of three times is a wrapper's option; what is over it ends the inner stream, which closes
+ * its socket, and throws `provider_timeout` naming the time. Time in which nobody asks for a part is the reader's, not the provider's.
+ */
+
+import { SluiceError } from '../domain/errors.js';
+import { isFirstWord, type PartResult } from './handed-stream.js';
+import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
+
+export interface TimeoutOptions {
+  /** From the call to the first text, refusal or function call. */
+  readonly firstDeltaTimeoutMs?: number;
+  /** Between two parts after that. */
+  readonly idleTimeoutMs?: number;
+  /** From the call to the end of the answer. */
+  readonly callTimeoutMs?: number;
+}
+
+export class TimeoutsProvider extends Provider {
+  readonly #inner: Provider;
+  readonly #options: TimeoutOptions;
+
+  constructor(inner: Provider, options: TimeoutOptions) {
+    super();
+    this.#inner = inner;
+    this.#options = options;
+  }
+
+  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
+    return { [Symbol.asyncIterator]: () => new TimedStream(this.#inner, request, signal, this.#options) };
+  }
+}
+
+/**
+ * One timer for the whole stream: a delta only notes the time; when the timer fires it looks whether somebody waits for too
+ * long, and if not, sleeps until the earliest moment at which that could be so.
+ */
+class TimedStream implements AsyncIterator<ProviderPart, undefined> {
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #options: TimeoutOptions;
+  readonly #rest: AsyncIterator<ProviderPart>;
+  readonly #onOuterAbort = (): void => this.#abort.abort(this.#signal.reason);
+  #startedMs = 0;
+  /** When the part that is waited for was asked for; undefined while nobody asks. */
+  #askedMs: number | undefined;
+  #spoken = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(inner: Provider, request: ProviderRequest, signal: AbortSignal, options: TimeoutOptions) {
+    this.#signal = signal;
+    this.#options = options;
+    this.#rest = inner.stream(request, this.#abort.signal)[Symbol.asyncIterator]();
+  }
+
+  next(): Promise<PartResult> {
+    const now = performance.now();
+    if (this.#startedMs === 0) this.#begin(now);
+    this.#askedMs = now;
+    // The cast: what an iterator returns at its end has no meaning here.
+    const result = this.#rest.next() as Promise<PartResult>;
+    result.then(this.#onResult, this.#end);
+    return result;
+  }
+
+  async return(): Promise<PartResult> {
+    this.#end();
+    await this.#rest.return?.();
+    return { value: undefined, done: true };
+  }
+
+  #begin(now: number): void {
+    this.#startedMs = now;
+    if (this.#signal.aborted) this.#onOuterAbort();
+    else this.#signal.addEventListener('abort', this.#onOuterAbort, { once: true });
+    this.#arm(now);
+  }
+
+  readonly #onResult = (result: PartResult): void => {
+    this.#askedMs = undefined;
+    if (result.done) this.#end();
+    else if (!this.#spoken && isFirstWord(result.value)) {
+      this.#spoken = true;
+      this.#arm(performance.now());
+    }
+  };
+
+  readonly #end = (): void => {
+    this.#askedMs = undefined;
+    clearTimeout(this.#timer);
+    this.#signal.removeEventListener('abort', this.#onOuterAbort);
+  };
+
+  #arm(now: number): void {
+    clearTimeout(this.#timer);
+    const dueMs = Math.min(this.#callDueMs(), this.#silenceDueMs(now).dueMs);
+    if (dueMs !== Infinity) this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.ceil(dueMs - now)));
+  }
+
+  readonly #onTimer = (): void => {
+    const now = performance.now();
+    const silence = this.#silenceDueMs(now);
+    if (now >= this.#callDueMs()) this.#timeOut('the whole call', this.#options.callTimeoutMs);
+    else if (now >= silence.dueMs) this.#timeOut(silence.what, silence.limitMs);
+    else this.#arm(now);
+  };
+
+  #callDueMs(): number {
+    return this.#startedMs + (this.#options.callTimeoutMs ?? Infinity);
+  }
+
+  #silenceDueMs(now: number): { readonly dueMs: number; readonly what: string; readonly limitMs: number | undefined } {
+    const { firstDeltaTimeoutMs, idleTimeoutMs } = this.#options;
+    if (!this.#spoken) {
+      return {
+        dueMs: this.#startedMs + (firstDeltaTimeoutMs ?? Infinity),
+        what: 'the first delta',
+        limitMs: firstDeltaTimeoutMs,
+      };
+    }
+    return {
+      dueMs: (this.#askedMs ?? now) + (idleTimeoutMs ?? Infinity),
+      what: 'the next delta',
+      limitMs: idleTimeoutMs,
+    };
+  }
+
+  #timeOut(what: string, limitMs: number | undefined): void {
+    const why = `the provider took longer than ${limitMs} ms for ${what}`;
+    this.#abort.abort(new SluiceError('provider_timeout', `unable to get the answer; ${why}; try again`));
+  }
+}

@@ -1,0 +1,122 @@
+import { describe, expect, it } from '@jest/globals';
+import { SluiceError } from '../../../../src/domain/errors.js';
+import { BreakerProvider, type BreakerState } from '../../../../src/provider/resilience/breaker.js';
+import { type DemoStep } from '../../../../src/provider/demo/demo-script.js';
+import { collect, finishOf, providerRequest } from '../../../support/provider-request.js';
+import { fail, HANG, say, ScriptedProvider } from '../../../support/scripted-provider.js';
+
+const never = new AbortController().signal;
+const request = providerRequest('Hi');
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function breaker(answers: DemoStep[][], failures = 2, openForMs = 60_000) {
+  const inner = new ScriptedProvider(answers);
+  const states: BreakerState[] = [];
+  const provider = new BreakerProvider(inner, { failures, openForMs }, (state) => states.push(state));
+  const ask = async (signal = never) => {
+    const collected = await collect(provider.stream(request, signal));
+    // The breaker hears of the end in the same turn of the event loop as the reader, a few microtasks later.
+    await new Promise((resolve) => setImmediate(resolve));
+    return collected;
+  };
+  return { inner, states, provider, ask };
+}
+
+describe('BreakerProvider', () => {
+  it('opens after so many failures in a row, then refuses at once and says when', async () => {
+    const { inner, states, ask, provider } = breaker([
+      [fail('server_error')],
+      [say('a')],
+      [fail('server_error')],
+      [fail('provider_timeout')],
+    ]);
+    await ask();
+    expect(finishOf((await ask()).parts)).toBe('stop');
+    await ask();
+    expect(provider.state).toBe('closed');
+    expect((await ask()).error).toMatchObject({ code: 'provider_timeout' });
+    expect(states).toEqual(['open']);
+    const { error } = await ask();
+    expect(error).toMatchObject({ code: 'provider_unavailable', retryable: true });
+    const retryAfterMs = (error as SluiceError).retryAfterMs ?? 0;
+    expect(retryAfterMs).toBeGreaterThan(59_000);
+    expect(retryAfterMs).toBeLessThanOrEqual(60_000);
+    expect(inner.requests).toHaveLength(4);
+  });
+
+  it('counts an answer that breaks off after its first delta', async () => {
+    const { ask, provider } = breaker([[say('a'), fail('provider_stream_interrupted')]]);
+    await ask();
+    await ask();
+    expect(provider.state).toBe('open');
+  });
+
+  it.each<DemoStep['type'] | string>(['provider_refused', 'rate_limit_exceeded'])('does not count %s', async (code) => {
+    // The cast: the table names error codes.
+    const { ask, provider } = breaker([[fail(code as 'provider_refused')]]);
+    for (let i = 0; i < 5; i++) expect((await ask()).error).toMatchObject({ code });
+    expect(provider.state).toBe('closed');
+  });
+
+  it('does not count cancels, but does count our own time limit', async () => {
+    const { ask, provider } = breaker([[HANG]]);
+    for (let i = 0; i < 5; i++) {
+      const reason = new SluiceError('server_error', 'cancelled');
+      expect((await ask(AbortSignal.abort(reason))).error).toBe(reason);
+    }
+    expect(provider.state).toBe('closed');
+    for (let i = 0; i < 2; i++) {
+      const abort = new AbortController();
+      setTimeout(() => abort.abort(new SluiceError('provider_timeout', 'too long')), 5);
+      expect((await ask(abort.signal)).error).toMatchObject({ code: 'provider_timeout' });
+    }
+    expect(provider.state).toBe('open');
+  });
+
+  it('lets one call try after its time, which closes it at its first delta', async () => {
+    const { states, ask, provider, inner } = breaker(
+      [[fail('server_error')], [fail('server_error')], [say('a'), HANG], [say('b')]],
+      2,
+      30,
+    );
+    await ask();
+    await ask();
+    await pause(40);
+    const abort = new AbortController();
+    const trial = await collect(provider.stream(request, abort.signal), (part) => {
+      if (part.type !== 'text') return;
+      setImmediate(() => abort.abort(new Error('seen enough')));
+    });
+    expect(trial.error).toEqual(new Error('seen enough'));
+    expect(states).toEqual(['open', 'half_open', 'closed']);
+    expect(finishOf((await ask()).parts)).toBe('stop');
+    expect(inner.requests).toHaveLength(4);
+  });
+
+  it('refuses others while one tries, and stays open when that was cancelled or failed', async () => {
+    const { states, ask, provider, inner } = breaker([[fail('server_error')], [HANG], [fail('provider_error')]], 1, 30);
+    await ask();
+    await pause(40);
+    const abort = new AbortController();
+    const trial = ask(abort.signal);
+    await pause(1);
+    expect(provider.state).toBe('half_open');
+    expect((await ask()).error).toMatchObject({ code: 'provider_unavailable' });
+    abort.abort(new Error('enough'));
+    expect((await trial).error).toEqual(new Error('enough'));
+    await pause(1);
+    expect(provider.state).toBe('open');
+    await pause(40);
+    expect((await ask()).error).toMatchObject({ code: 'provider_error' });
+    expect(states).toEqual(['open', 'half_open', 'open', 'half_open', 'open']);
+    expect(inner.requests).toHaveLength(3);
+  });
+
+  it('takes a reader that goes away for no failure', async () => {
+    const { ask, provider } = breaker([[fail('server_error')], [say('a'), HANG], [fail('server_error')]]);
+    await ask();
+    for await (const part of provider.stream(request, never)) if (part.type === 'text') break;
+    await ask();
+    expect(provider.state).toBe('closed');
+  });
+});

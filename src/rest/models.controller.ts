@@ -1,0 +1,43 @@
+/* The models that the configuration allows, in OpenAI's shape. */
+
+import { Controller, Get, Param, UseGuards } from '@nestjs/common';
+
+import { SluiceError } from '../domain/errors.js';
+import { CallerGuard } from './caller.guard.js';
+
+interface ModelBody {
+  readonly id: string;
+  readonly object: 'model';
+  readonly created: number;
+  readonly owned_by: 'sluice';
+}
+
+/** The list as the configuration gives it: the provider's own model first, then `clients.models`. */
+export class ModelList {
+  readonly models: readonly ModelBody[];
+
+  /** `created` is in Unix seconds: OpenAI's shape wants one, and the start of the process is what we know. */
+  constructor(names: readonly string[], created: number) {
+    this.models = [...new Set(names)].map((id) => ({ id, object: 'model', created, owned_by: 'sluice' }));
+  }
+}
+
+@Controller('v1/models')
+@UseGuards(CallerGuard)
+export class ModelsController {
+  constructor(private readonly list: ModelList) {}
+
+  @Get()
+  all(): { readonly object: 'list'; readonly data: readonly ModelBody[] } {
+    return { object: 'list', data: this.list.models };
+  }
+
+  @Get(':id')
+  one(@Param('id') id: string): ModelBody {
+    const model = this.list.models.find((candidate) => candidate.id === id);
+    if (model !== undefined) return model;
+    throw new SluiceError('model_not_found', 'unable to find this model; GET /v1/models lists those that are served', {
+      param: 'model',
+    });
+  }
+}

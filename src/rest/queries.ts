@@ -1,0 +1,80 @@
+/* What may stand in the query of a REST call, and in the headers that mean the same. Closed, like bodies. */
+
+import { z } from 'zod';
+
+import { SluiceError } from '../domain/errors.js';
+import { FROM_THE_START, parseCursor } from '../protocol/cursor.js';
+import { IDEMPOTENCY_KEY } from '../protocol/idempotency-key.js';
+import { refusalOf } from '../protocol/refusal.js';
+
+const RETRIEVE = z.strictObject({
+  stream: z.enum(['true', 'false']).optional(),
+  starting_after: z.string().optional(),
+  // Streams are not padded, so only "do not pad" is understood.
+  include_obfuscation: z.literal('false').optional(),
+});
+const LIST = z.strictObject({
+  limit: z
+    .string()
+    .regex(/^(?:[1-9]\d?|100)$/u, 'must be a whole number from 1 to 100')
+    .optional(),
+  order: z.enum(['asc', 'desc']).optional(),
+  after: z.string().max(256).optional(),
+});
+
+export interface RetrieveQuery {
+  readonly stream: boolean;
+  /** Number of the last event seen. */
+  readonly after: number;
+}
+
+/**
+ * `Last-Event-ID` goes before `starting_after`: a browser that reconnects sends its first URL again, and the newer number beside it.
+ * @throws SluiceError 400
+ */
+export function readRetrieveQuery(query: unknown, lastEventId: string | undefined): RetrieveQuery {
+  const fields = read(RETRIEVE, query);
+  const stream = fields.stream === 'true';
+  if (!stream && fields.starting_after !== undefined) {
+    throw new SluiceError('invalid_value', 'unable to read the query; starting_after needs stream=true', {
+      param: 'starting_after',
+    });
+  }
+  if (stream && lastEventId !== undefined && lastEventId !== '') {
+    return { stream, after: parseCursor(lastEventId, 'Last-Event-ID') };
+  }
+  const { starting_after: cursor } = fields;
+  return { stream, after: cursor === undefined ? FROM_THE_START : parseCursor(cursor, 'starting_after') };
+}
+
+export interface ListQuery {
+  readonly limit: number;
+  readonly order: 'asc' | 'desc';
+  readonly after?: string;
+}
+
+/** OpenAI's paging: 20, newest first. @throws SluiceError 400 */
+export function readListQuery(query: unknown): ListQuery {
+  const { limit, order, after } = read(LIST, query);
+  return { limit: Number(limit ?? 20), order: order ?? 'desc', ...(after === undefined ? {} : { after }) };
+}
+
+/** The `Idempotency-Key` header. @throws SluiceError 400 */
+export function readIdempotencyKey(header: string | string[] | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  const parsed = IDEMPOTENCY_KEY.safeParse(header);
+  if (parsed.success) return parsed.data;
+  throw new SluiceError(
+    'invalid_value',
+    'unable to read Idempotency-Key; it must be 1 to 255 printable ASCII characters',
+    {
+      param: 'Idempotency-Key',
+    },
+  );
+}
+
+function read<Schema extends z.ZodObject>(schema: Schema, query: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(query ?? {});
+  if (!parsed.success) throw refusalOf(parsed.error, query, 'read the query', Object.keys(schema.shape));
+  return parsed.data;
+}

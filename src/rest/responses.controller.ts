@@ -1,0 +1,147 @@
+/*
+ * REST over responses: asks for turns and reads what they wrote. A client that goes away ends its reading, never the turn.
+ */
+
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { type OutgoingHttpHeaders } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { type LoggedEvent } from '../domain/event.js';
+import { type Item } from '../domain/item.js';
+import { type Principal } from '../domain/principal.js';
+import { type ResponseObject } from '../domain/response.js';
+import { parseResponseRequest } from '../protocol/requests.js';
+import { FROM_THE_START } from '../protocol/cursor.js';
+import { ResponseReader } from '../turn/response-reader.js';
+import { type CreateOptions, TurnService } from '../turn/turn.service.js';
+import { Caller, CallerGuard } from './caller.guard.js';
+import { type ListBody, listBody } from './list-body.js';
+import { readIdempotencyKey, readListQuery, readRetrieveQuery } from './queries.js';
+import { RestTimes } from './rest-times.js';
+import { writeEventStream } from './sse.js';
+
+@Controller('v1/responses')
+@UseGuards(CallerGuard)
+export class ResponsesController {
+  constructor(
+    private readonly turns: TurnService,
+    private readonly reader: ResponseReader,
+    private readonly times: RestTimes,
+  ) {}
+
+  @Post()
+  async create(
+    @Caller() caller: Principal,
+    @Body() body: unknown,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const parsed = parseResponseRequest(body, 'rest');
+    const idempotencyKey = readIdempotencyKey(request.headers['idempotency-key']);
+    const origin = { endpoint: '/v1/responses', method: 'POST', path: '/v1/responses', requestId: request.id };
+    const { responseId } = await this.turns.create(caller, parsed.request, origin, createOptions(idempotencyKey));
+    if (parsed.stream) return this.#stream(caller, responseId, FROM_THE_START, reply);
+    if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
+    const gone = goneSignal(reply);
+    const response = await this.reader.settled(caller, responseId, gone);
+    if (gone.aborted) reply.hijack();
+    else this.#send(reply, response);
+  }
+
+  @Get(':id')
+  async retrieve(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Query() query: unknown,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const { stream, after } = readRetrieveQuery(query, [request.headers['last-event-id']].flat()[0]);
+    if (stream) return this.#stream(caller, id, after, reply);
+    this.#send(reply, await this.reader.retrieve(caller, id));
+  }
+
+  @Post(':id/cancel')
+  @HttpCode(200)
+  async cancel(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ResponseObject> {
+    if ((await this.turns.cancel(caller, id)) === 'ended') return this.reader.retrieve(caller, id);
+    return this.reader.settled(caller, id, goneSignal(reply), this.times.cancelWaitMs);
+  }
+
+  @Delete(':id')
+  async remove(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+  ): Promise<{ readonly id: string; readonly object: 'response'; readonly deleted: true }> {
+    await this.reader.remove(caller, id);
+    return { id, object: 'response', deleted: true };
+  }
+
+  @Get(':id/input_items')
+  async inputItems(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Query() query: unknown,
+  ): Promise<ListBody<Item>> {
+    return listBody(await this.reader.inputItems(caller, id, readListQuery(query)));
+  }
+
+  #send(reply: FastifyReply, response: ResponseObject): void {
+    void reply.code(200).send(response);
+  }
+
+  /** @throws SluiceError as long as nothing was sent; what fails later is said in the stream. */
+  async #stream(caller: Principal, responseId: string, after: number, reply: FastifyReply): Promise<void> {
+    const events = this.reader.events(caller, responseId, after, goneSignal(reply));
+    const first = events.next();
+    await within(first, this.times.firstEventMs);
+    reply.hijack();
+    // Fastify's header values are those of node:http; undefined ones were never set.
+    const headers = reply.getHeaders() as OutgoingHttpHeaders;
+    await writeEventStream(reply.raw, headers, startingWith(first, events), this.times.sse);
+  }
+}
+
+function createOptions(idempotencyKey: string | undefined): CreateOptions {
+  const options: CreateOptions & { idempotencyKey?: string } = {};
+  if (idempotencyKey !== undefined) options.idempotencyKey = idempotencyKey;
+  return options;
+}
+
+/** Aborts when the client's connection is closed, or the answer is complete. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  if (reply.raw.destroyed) gone.abort();
+  reply.raw.once('close', () => gone.abort());
+  return gone.signal;
+}
+
+/** Resolves when `work` did, or after `ms`. @throws what `work` throws until then */
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  const timer = new AbortController();
+  try {
+    await Promise.race([work, delay(ms, undefined, { signal: timer.signal })]);
+  } finally {
+    timer.abort();
+  }
+}
+
+/** An iteration whose first step was already taken. */
+async function* startingWith(
+  first: Promise<IteratorResult<readonly LoggedEvent[], void>>,
+  events: AsyncGenerator<readonly LoggedEvent[], void>,
+): AsyncGenerator<readonly LoggedEvent[], void> {
+  try {
+    const head = await first;
+    if (head.done === true) return;
+    yield head.value;
+    yield* events;
+  } finally {
+    await events.return();
+  }
+}

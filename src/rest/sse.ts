@@ -1,0 +1,157 @@
+/*
+ * Writes a response's events as server-sent events: the log's own bytes, one write a batch, never faster than the reader reads.
+ * A stream ends in a terminal event or in `data: {"error": …}`, never cleanly without one, since the official client takes a
+ * clean end for success. Knows nothing of turns.
+ */
+
+import { type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
+
+import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { isTerminal, type LoggedEvent } from '../domain/event.js';
+import { errorBody } from '../protocol/errors.js';
+
+export interface SseOptions {
+  /** A comment line is written after so much silence, so that proxies keep the connection. */
+  readonly keepAliveMs: number;
+  /** A reader that takes nothing for so long is cut off. */
+  readonly stallMs: number;
+  /** How long a cut-off reader still has for the error, before its connection is destroyed. */
+  readonly lingerMs: number;
+}
+
+/** `ended`: with a terminal event. `interrupted`: with an error. `gone`: the reader left. `stalled`: it was cut off. */
+export type SseEnd = 'ended' | 'interrupted' | 'gone' | 'stalled';
+
+/** Characters a write holds at most, so that a slow reader of a long replay costs little and shows its progress. */
+const WRITE_CHARS = 65_536;
+
+const SSE_HEADERS: OutgoingHttpHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+
+/** Sends the head, then every event, then the end. Never rejects; stops reading `batches` when the reader is gone. */
+export async function writeEventStream(
+  raw: ServerResponse,
+  headers: OutgoingHttpHeaders,
+  batches: AsyncIterable<readonly LoggedEvent[]>,
+  options: SseOptions,
+): Promise<SseEnd> {
+  const writer = new SseWriter(raw, options);
+  writer.open({ ...headers, ...SSE_HEADERS });
+  try {
+    for await (const batch of batches) {
+      for (const text of chunksOf(batch)) {
+        const written = await writer.write(text);
+        if (written === 'stalled') return writer.cut();
+        if (written === 'gone') return 'gone';
+      }
+      const newest = batch.at(-1);
+      if (newest !== undefined && isTerminal(newest.type)) return writer.end();
+    }
+    return writer.fail(endedEarly());
+  } catch (thrown) {
+    return writer.fail(asSluiceError(thrown));
+  } finally {
+    writer.release();
+  }
+}
+
+/** An event as SSE says it; its number is the id that a browser's EventSource sends back as Last-Event-ID. */
+function sseText(event: LoggedEvent): string {
+  return `event: ${event.type}\nid: ${event.sequence}\ndata: ${event.json}\n\n`;
+}
+
+function* chunksOf(batch: readonly LoggedEvent[]): Generator<string> {
+  let text = '';
+  for (const event of batch) {
+    text += sseText(event);
+    if (text.length < WRITE_CHARS) continue;
+    yield text;
+    text = '';
+  }
+  if (text !== '') yield text;
+}
+
+function errorText(error: SluiceError): string {
+  return `data: ${JSON.stringify(errorBody(error))}\n\n`;
+}
+
+function endedEarly(): SluiceError {
+  return new SluiceError(
+    'state_unavailable',
+    'unable to go on with this stream; its events ended before the response did; read on with starting_after',
+  );
+}
+
+function readTooSlowly(): SluiceError {
+  return new SluiceError(
+    'overloaded',
+    'unable to go on with this stream; it was not read for too long; read on with starting_after',
+  );
+}
+
+class SseWriter {
+  readonly #raw: ServerResponse;
+  readonly #options: SseOptions;
+  #keepAlive: NodeJS.Timeout | undefined;
+
+  constructor(raw: ServerResponse, options: SseOptions) {
+    this.#raw = raw;
+    this.#options = options;
+  }
+
+  open(headers: OutgoingHttpHeaders): void {
+    // A reset connection is a reader that left; 'close' tells of it.
+    this.#raw.on('error', () => undefined);
+    this.#raw.writeHead(200, headers);
+    this.#raw.flushHeaders();
+    this.#keepAlive = setInterval(() => {
+      if (!this.#raw.writableNeedDrain && !this.#raw.writableEnded) this.#raw.write(': keep-alive\n\n');
+    }, this.#options.keepAliveMs);
+  }
+
+  async write(text: string): Promise<'ok' | 'gone' | 'stalled'> {
+    if (this.#raw.destroyed) return 'gone';
+    this.#keepAlive?.refresh();
+    return this.#raw.write(text) ? 'ok' : this.#drained();
+  }
+
+  end(): SseEnd {
+    this.#raw.end();
+    return 'ended';
+  }
+
+  fail(error: SluiceError): SseEnd {
+    if (this.#raw.destroyed) return 'gone';
+    this.#raw.end(errorText(error));
+    return 'interrupted';
+  }
+
+  /** The error is queued behind what was not read; then the connection goes, read or not. */
+  cut(): SseEnd {
+    this.fail(readTooSlowly());
+    const timer = setTimeout(() => this.#raw.destroy(), this.#options.lingerMs);
+    this.#raw.once('close', () => clearTimeout(timer));
+    return 'stalled';
+  }
+
+  release(): void {
+    clearInterval(this.#keepAlive);
+  }
+
+  #drained(): Promise<'ok' | 'gone' | 'stalled'> {
+    return new Promise((resolve) => {
+      const settle = (outcome: 'ok' | 'gone' | 'stalled') => () => {
+        clearTimeout(timer);
+        this.#raw.off('drain', drained).off('close', closed);
+        resolve(outcome);
+      };
+      const drained = settle('ok');
+      const closed = settle('gone');
+      const timer = setTimeout(settle('stalled'), this.#options.stallMs);
+      this.#raw.once('drain', drained).once('close', closed);
+    });
+  }
+}

@@ -6,6 +6,8 @@ import { type Logger } from 'pino';
 import { type GatewayParts } from './compose.js';
 import { type AppConfig } from './config/schema.js';
 import { ChatGateway } from './gateway/chat.gateway.js';
+import { ConnectionParts } from './gateway/connection.js';
+import { ConnectionTable } from './gateway/connection-table.js';
 import { Drain, DRAIN_TIMES } from './lifecycle/drain.js';
 import { OpsServer } from './lifecycle/ops-server.js';
 import { Overload } from './lifecycle/overload.js';
@@ -21,6 +23,7 @@ const STATE_PING_TIMEOUT_MS = 1_000;
 export interface AppParts extends GatewayParts {
   readonly config: AppConfig;
   readonly logger: Logger;
+  readonly log: Log;
   readonly metrics: Metrics;
 }
 
@@ -33,19 +36,10 @@ export class AppModule {
       imports: [await ObservabilityModule.forRoot({ logger, metrics }), TerminusModule.forRoot({ logger: false })],
       controllers: [],
       providers: [
-        {
-          provide: ChatGateway,
-          inject: [Log],
-          useFactory: (log: Log) =>
-            new ChatGateway(parts.table, {
-              turns: parts.turns,
-              reader: parts.reader,
-              authenticator: parts.authenticator,
-              settings: parts.socketSettings,
-              metrics,
-              log,
-            }),
-        },
+        { provide: ConnectionTable, useValue: parts.table },
+        { provide: ConnectionParts, useValue: connectionParts(parts) },
+        // A class, not a factory: Nest finds gateways by the decorator on the class.
+        ChatGateway,
         { provide: Overload, useFactory: () => new Overload(() => parts.turns.count, OVERLOAD) },
         {
           provide: Readiness,
@@ -75,6 +69,11 @@ export class AppModule {
       ],
     };
   }
+}
+
+function connectionParts(parts: AppParts): ConnectionParts {
+  const { turns, reader, authenticator, socketSettings: settings, metrics, log } = parts;
+  return { turns, reader, authenticator, settings, metrics, log };
 }
 
 async function closeAll(parts: GatewayParts): Promise<void> {

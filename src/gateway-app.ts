@@ -31,11 +31,15 @@ export async function createGateway(config: AppConfig, logger: PinoLogger): Prom
   const metrics = new Metrics({ prefix: metricPrefix(config.app.name), version: config.app.version });
   const log = new PinoLog(logger);
   const parts = await compose(config, log, metrics);
-  const module = await AppModule.forRoot({ ...parts, config, logger, metrics });
-  const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), {
-    bufferLogs: true,
-    abortOnError: false,
-  });
+  const module = await AppModule.forRoot({ ...parts, config, logger, log, metrics });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    module,
+    new FastifyAdapter({ forceCloseConnections: true }),
+    {
+      bufferLogs: true,
+      abortOnError: false,
+    },
+  );
   app.useLogger(app.get(Logger));
   const { authenticator, origins, drain, table } = parts;
   app.useWebSocketAdapter(

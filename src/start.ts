@@ -1,13 +1,13 @@
 /* From a configuration file to a gateway that listens, or to one clear line and an exit code. */
 
-import { ConfigError } from './config/config-error.js';
+import { ConfigError, EXIT_CONFIG } from './config/config-error.js';
 import { loadConfig } from './config/load.js';
 import { type AppConfig } from './config/schema.js';
 import { secretsIn } from './config/secret.js';
 import { createGateway, type Gateway } from './gateway-app.js';
 import { DRAIN_TIMES, longestDrainMs } from './lifecycle/drain.js';
 import { ProcessEnd } from './lifecycle/process-end.js';
-import { EXIT, type Listeners, startFailure } from './lifecycle/start-failure.js';
+import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { createPino, PinoLog } from './observability/logger.js';
 
@@ -22,7 +22,7 @@ export async function start(): Promise<void> {
     const loaded = loadConfig(process.env['CONFIG_PATH'] === undefined ? {} : { path: process.env['CONFIG_PATH'] });
     if (loaded.refusals.length > 0) {
       process.stderr.write(`${loaded.refusals.join('\n')}\n`);
-      process.exit(EXIT.config);
+      process.exit(EXIT_CONFIG);
     }
     const { config, path, warnings } = loaded;
     listeners = listenersOf(config, path);

@@ -4,11 +4,11 @@ import { type OnGatewayConnection, WebSocketGateway } from '@nestjs/websockets';
 import { type RawData, type WebSocket } from 'ws';
 import { asSluiceError } from '../domain/errors.js';
 import { CLOSE_CODES } from '../protocol/close-codes.js';
-import { Connection, type ConnectionParts, type Handshake } from './connection.js';
-import { type ConnectionTable } from './connection-table.js';
+import { Connection, ConnectionParts, type Handshake } from './connection.js';
+import { ConnectionTable } from './connection-table.js';
 import { dispatch, resume } from './dispatch.js';
 
-export const SOCKET_PATH = '/v1/responses';
+const SOCKET_PATH = '/v1/responses';
 
 @WebSocketGateway({ path: SOCKET_PATH })
 export class ChatGateway implements OnGatewayConnection<WebSocket> {

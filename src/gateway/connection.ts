@@ -23,13 +23,13 @@ import { type Following, Outbound } from './outbound.js';
 import { type SocketSettings } from './settings.js';
 
 /** What a connection may ask of the rest of the gateway. */
-export interface ConnectionParts {
-  readonly turns: TurnService;
-  readonly reader: ResponseReader;
-  readonly authenticator: Authenticator;
-  readonly settings: SocketSettings;
-  readonly metrics: Metrics;
-  readonly log: Log;
+export abstract class ConnectionParts {
+  abstract readonly turns: TurnService;
+  abstract readonly reader: ResponseReader;
+  abstract readonly authenticator: Authenticator;
+  abstract readonly settings: SocketSettings;
+  abstract readonly metrics: Metrics;
+  abstract readonly log: Log;
 }
 
 /** What the upgrade said. */

@@ -10,17 +10,21 @@ interface CorsAnswer {
   readonly methods: string[];
   readonly exposedHeaders: string[];
   readonly maxAge: number;
+  /** A lone OPTIONS is no error. */
+  readonly strictPreflight: boolean;
 }
 
 /** For `app.enableCors`. Requested headers are mirrored: the official client sends a dozen of its own. */
 export function corsOptions(origins: OriginPolicy) {
-  return (request: FastifyRequest, callback: (error: Error | null, options: CorsAnswer) => void): void => {
+  const delegator = (request: FastifyRequest, callback: (error: Error | null, options: CorsAnswer) => void): void => {
     const { origin, host } = request.headers;
     callback(null, {
       origin: origin !== undefined && origins.allows(origin, host) ? origin : false,
       methods: ['GET', 'POST', 'DELETE'],
       exposedHeaders: ['x-request-id', 'retry-after', 'retry-after-ms', 'x-should-retry'],
       maxAge: 600,
+      strictPreflight: false,
     });
   };
+  return { delegator };
 }

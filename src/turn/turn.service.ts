@@ -48,6 +48,7 @@ export interface TurnServiceOptions {
 }
 
 export interface CreateOptions {
+  readonly idempotencyKey?: string;
   /** Aborting it cancels the turn, even before it starts. */
   readonly signal?: AbortSignal;
 }

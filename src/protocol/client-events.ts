@@ -43,7 +43,7 @@ export type ClientEvent =
   | { readonly type: 'sluice:auth'; readonly token: string }
   | { readonly type: 'sluice:ping'; readonly id: string | number | null };
 
-export type ClientEventType = ClientEvent['type'];
+type ClientEventType = ClientEvent['type'];
 
 /** A frame that was refused: why, and the lane it named, where that could be read. */
 export class ProtocolRefusal extends Error {

@@ -33,7 +33,7 @@ export function refusalOf(error: z.ZodError, input: unknown, unable: string, kno
 }
 
 /** `['input', 0, 'content']` as `input[0].content`. */
-export function pathText(path: Path): string {
+function pathText(path: Path): string {
   let text = '';
   for (const step of path) {
     if (typeof step === 'number') text += `[${step}]`;

@@ -1,0 +1,438 @@
+/* The REST routes over a real HTTP server, with a scripted turn behind them; the official client where it has a say. */
+
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { get } from 'node:http';
+import OpenAI, { APIError } from 'openai';
+
+import { Authenticator } from '../../../src/auth/authenticator.js';
+import { OriginPolicy } from '../../../src/auth/origin.js';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { type LoggedEvent, serialize } from '../../../src/domain/event.js';
+import { type Principal } from '../../../src/domain/principal.js';
+import { type ResponseRequest } from '../../../src/domain/request.js';
+import { type ResponseObject } from '../../../src/domain/response.js';
+import { type Log, type LogFields } from '../../../src/observability/log.js';
+import { ConversationsController } from '../../../src/rest/conversations.controller.js';
+import { corsOptions } from '../../../src/rest/cors.js';
+import { ErrorFilter, type RefusedRequest } from '../../../src/rest/error.filter.js';
+import { httpServerOptions, prepareHttp } from '../../../src/rest/http-server.js';
+import { ModelList, ModelsController } from '../../../src/rest/models.controller.js';
+import { ResponsesController } from '../../../src/rest/responses.controller.js';
+import { RestTimes } from '../../../src/rest/rest-times.js';
+import { RouteTable } from '../../../src/rest/route-table.js';
+import { Conversations } from '../../../src/turn/conversations.js';
+import { ResponseReader } from '../../../src/turn/response-reader.js';
+import { TurnService } from '../../../src/turn/turn.service.js';
+
+const KEY = 'sk-test';
+const PAGE = 'https://page.example';
+const caller: Principal = {
+  owner: 't',
+  tenant: 't',
+  user: null,
+  credential: 'k',
+  scopes: new Set(['chat']),
+  trusted: true,
+  expiresAtMs: null,
+};
+
+// Only what the routes hand through is looked at here, so a response needs no more than this.
+const response = (status: string): ResponseObject =>
+  ({ id: 'resp_1', object: 'response', status, output: [], output_text: '' }) as unknown as ResponseObject;
+const notFound = (): SluiceError => new SluiceError('response_not_found', 'unable to find it; no');
+
+/** What the turn behind the routes was asked and what it does. */
+const script = {
+  created: [] as { request: ResponseRequest; options: unknown }[],
+  refusal: undefined as unknown,
+  events: [] as readonly (readonly LoggedEvent[])[],
+  eventsError: undefined as unknown,
+  after: undefined as number | undefined,
+  hold: undefined as Promise<void> | undefined,
+  settledStarted: Promise.withResolvers<AbortSignal>(),
+};
+
+const turns: Pick<TurnService, 'create' | 'cancel'> = {
+  create: async (_caller, request, _origin, options) => {
+    if (script.refusal !== undefined) throw script.refusal;
+    script.created.push({ request, options });
+    return { responseId: 'resp_1' };
+  },
+  cancel: async (_caller, id) => {
+    if (id === 'resp_none') throw notFound();
+    return id === 'resp_ended' ? 'ended' : 'asked';
+  },
+};
+const reader: Pick<ResponseReader, 'retrieve' | 'events' | 'settled' | 'inputItems' | 'remove'> = {
+  retrieve: async (_caller, id) => {
+    if (id === 'resp_none') throw notFound();
+    return response(id === 'resp_ended' ? 'completed' : 'in_progress');
+  },
+  async *events(_caller, _id, after) {
+    script.after = after;
+    if (script.eventsError !== undefined && script.events.length === 0) throw script.eventsError;
+    yield* script.events;
+    await script.hold;
+    if (script.eventsError !== undefined) throw script.eventsError;
+  },
+  settled: async (_caller, _id, signal, waitMs) => {
+    script.settledStarted.resolve(signal);
+    await script.hold;
+    return response(waitMs === undefined ? 'failed' : 'cancelled');
+  },
+  inputItems: async (_caller, _id, { limit, order, after }) => ({
+    data: [{ type: 'message', id: `${limit}-${order}-${after ?? ''}`, role: 'user', status: 'completed', content: [] }],
+    hasMore: false,
+  }),
+  remove: async (_caller, id) => {
+    if (id === 'resp_running') throw new SluiceError('response_still_running', 'unable to delete; running');
+  },
+};
+const conversations: Pick<Conversations, 'create'> = {
+  create: async (_caller, metadata, items) => ({
+    id: `conv_${items.length}`,
+    owner: 't',
+    createdAt: 7,
+    updatedAt: 7,
+    metadata,
+  }),
+};
+const authenticator: Authenticator = {
+  authenticate: async (credential) => {
+    if (credential === undefined) throw new SluiceError('missing_api_key', 'unable to tell who asks; no key');
+    if (credential !== KEY) throw new SluiceError('invalid_api_key', 'unable to tell who asks; wrong key');
+    return caller;
+  },
+};
+
+const logged: LogFields[] = [];
+const refused: RefusedRequest[] = [];
+const log: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: (fields) => void logged.push(fields),
+  child: () => log,
+};
+
+@Module({
+  controllers: [ResponsesController, ModelsController, ConversationsController],
+  providers: [
+    { provide: TurnService, useValue: turns },
+    { provide: ResponseReader, useValue: reader },
+    { provide: Conversations, useValue: conversations },
+    { provide: Authenticator, useValue: authenticator },
+    { provide: OriginPolicy, useValue: new OriginPolicy({ allowedOrigins: [PAGE], loopbackOnly: true }) },
+    { provide: ModelList, useValue: new ModelList(['m1', 'org/m2', 'm1'], 5) },
+    { provide: RestTimes, useValue: new RestTimes({ firstEventMs: 20 }) },
+  ],
+})
+class TestModule {}
+
+let app: NestFastifyApplication;
+let base: string;
+let client: OpenAI;
+
+beforeAll(async () => {
+  const adapter = new FastifyAdapter(httpServerOptions());
+  const routes = new RouteTable();
+  prepareHttp(adapter.getInstance(), routes);
+  app = await NestFactory.create<NestFastifyApplication>(TestModule, adapter, { bodyParser: false, logger: false });
+  app.enableCors(corsOptions(app.get(OriginPolicy)));
+  app.useGlobalFilters(new ErrorFilter({ log, routes, refused: (request) => refused.push(request) }));
+  await app.listen(0, '127.0.0.1');
+  base = await app.getUrl();
+  client = new OpenAI({ apiKey: KEY, baseURL: `${base}/v1`, maxRetries: 0 });
+});
+afterAll(() => app.close());
+beforeEach(() => {
+  script.created = [];
+  script.refusal = undefined;
+  script.events = [];
+  script.eventsError = undefined;
+  script.after = undefined;
+  script.hold = undefined;
+  script.settledStarted = Promise.withResolvers();
+  logged.length = 0;
+  refused.length = 0;
+});
+
+const JSON_HEADERS = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' };
+const post = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(`${base}/v1/responses`, { method: 'POST', body, headers: { ...JSON_HEADERS, ...headers } });
+const call = (method: string, path: string, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(`${base}${path}`, { method, headers: { authorization: `Bearer ${KEY}`, ...headers } });
+const errorOf = async (answer: Response): Promise<Record<string, unknown>> => {
+  const { error } = (await answer.json()) as { error: Record<string, unknown> };
+  expect(Object.keys(error).sort()).toEqual(['code', 'message', 'param', 'type']);
+  expect(answer.headers.get('x-request-id')).toMatch(/^req_[0-9a-f]{32}$/u);
+  return error;
+};
+const events = [
+  serialize({ type: 'response.created', response: response('in_progress') }, 0),
+  serialize({ type: 'response.completed', response: response('completed') }, 1),
+];
+
+describe('POST /v1/responses', () => {
+  it('answers with the response when its turn has ended, 200 also for a failed one', async () => {
+    const { data, response: answer } = await client.responses.create({ input: 'hi' }).withResponse();
+    expect([answer.status, data.status]).toEqual([200, 'failed']);
+    expect(answer.headers.get('x-request-id')).toMatch(/^req_/u);
+    expect(script.created[0]?.request.input).toMatchObject([{ role: 'user' }]);
+  });
+
+  it('answers at once in the background', async () => {
+    script.hold = new Promise(() => undefined);
+    expect((await client.responses.create({ input: 'hi', background: true })).status).toBe('in_progress');
+  });
+
+  it('streams the logged events', async () => {
+    script.events = [events];
+    const seen: string[] = [];
+    for await (const event of await client.responses.create({ input: 'hi', stream: true })) seen.push(event.type);
+    expect(seen).toEqual(['response.created', 'response.completed']);
+    expect(script.after).toBe(-1);
+  });
+
+  it('tells the official client of a stream that breaks', async () => {
+    script.events = [events.slice(0, 1)];
+    script.eventsError = new SluiceError('state_unavailable', 'unable to x; y');
+    const stream = await client.responses.create({ input: 'hi', stream: true });
+    const reading = (async () => {
+      for await (const event of stream) expect(event.type).toBe('response.created');
+    })();
+    await expect(reading).rejects.toMatchObject({ code: 'state_unavailable' });
+  });
+
+  it('hands the idempotency key on', async () => {
+    await client.responses.create({ input: 'hi' }, { headers: { 'idempotency-key': 'key-1' } });
+    expect(script.created[0]?.options).toEqual({ idempotencyKey: 'key-1' });
+    expect(await errorOf(await post('{"input":"x"}', { 'idempotency-key': 'a b' }))).toMatchObject({
+      code: 'invalid_value',
+      param: 'Idempotency-Key',
+    });
+  });
+
+  it('stops waiting, and cancels nothing, when its client goes away', async () => {
+    const held = Promise.withResolvers<void>();
+    script.hold = held.promise;
+    const abort = new AbortController();
+    const answer = fetch(`${base}/v1/responses`, {
+      method: 'POST',
+      body: '{"input":"x"}',
+      headers: JSON_HEADERS,
+      signal: abort.signal,
+    });
+    const gone = await script.settledStarted.promise;
+    const aborted = new Promise((resolve) => gone.addEventListener('abort', resolve));
+    abort.abort();
+    await expect(answer).rejects.toThrow();
+    await aborted;
+    held.resolve();
+  });
+
+  it('tells what is refused, with whether to try again, and counts it', async () => {
+    script.refusal = new SluiceError('rate_limit_exceeded', 'unable to x; y', { retryAfterMs: 1_500 });
+    const limited = await post('{"input":"x"}');
+    expect([limited.status, limited.headers.get('retry-after'), limited.headers.get('retry-after-ms')]).toEqual([
+      429,
+      '2',
+      '1500',
+    ]);
+    expect(await errorOf(limited)).toMatchObject({ code: 'rate_limit_exceeded', type: 'rate_limit_error' });
+    const bad = await post('{"input":"x","temprature":1}');
+    expect([bad.status, bad.headers.get('x-should-retry')]).toEqual([400, 'false']);
+    expect(await errorOf(bad)).toMatchObject({ code: 'unknown_parameter', param: 'temprature' });
+    expect(refused).toMatchObject([
+      { method: 'POST', endpoint: '/v1/responses', caller, error: { code: 'rate_limit_exceeded' } },
+      { caller, error: { code: 'unknown_parameter' } },
+    ]);
+  });
+
+  it.each<[string, string | Uint8Array<ArrayBuffer>, Record<string, string>, number, string]>([
+    ['malformed JSON', '{"input":', {}, 400, 'invalid_json'],
+    ['bytes that are no UTF-8', new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x7d]), {}, 400, 'invalid_json'],
+    ['no body', '', {}, 400, 'invalid_request'],
+    ['a list', '[]', {}, 400, 'invalid_request'],
+    ['more than 1 MiB', JSON.stringify({ input: 'x'.repeat(1_048_576) }), {}, 413, 'payload_too_large'],
+    ['text', 'hello', { 'content-type': 'text/plain' }, 415, 'unsupported_media_type'],
+    ['a form', 'input=x', { 'content-type': 'application/x-www-form-urlencoded' }, 415, 'unsupported_media_type'],
+    ['no key', '{}', { authorization: '' }, 401, 'missing_api_key'],
+    ['a wrong key', '{}', { authorization: 'Bearer nope' }, 401, 'invalid_api_key'],
+    ['a foreign page', '{}', { origin: 'https://evil.example' }, 403, 'origin_not_allowed'],
+  ])('refuses %s', async (_what, body, headers, status, code) => {
+    const answer = await post(body, headers);
+    expect(answer.status).toBe(status);
+    expect((await errorOf(answer))['code']).toBe(code);
+    expect(script.created).toEqual([]);
+  });
+
+  it('tells a bug to the log, not to the client', async () => {
+    script.refusal = new Error('secret detail');
+    const answer = await post('{"input":"x"}');
+    expect(answer.status).toBe(500);
+    expect(JSON.stringify(await errorOf(answer))).not.toContain('secret');
+    expect(refused[0]?.error.cause).toBe(script.refusal);
+  });
+});
+
+describe('GET /v1/responses/{id}', () => {
+  it('answers with the response as it stands', async () => {
+    expect((await client.responses.retrieve('resp_1')).status).toBe('in_progress');
+    await expect(client.responses.retrieve('resp_none')).rejects.toMatchObject({
+      status: 404,
+      code: 'response_not_found',
+    });
+  });
+
+  it('replays and follows from where the client was', async () => {
+    script.events = [events];
+    const seen: number[] = [];
+    for await (const event of await client.responses.retrieve('resp_1', { stream: true, starting_after: 4 })) {
+      seen.push(event.sequence_number);
+    }
+    expect([seen, script.after]).toEqual([[0, 1], 4]);
+    await (await call('GET', '/v1/responses/resp_1?stream=true&starting_after=1', { 'last-event-id': '9' })).text();
+    expect(script.after).toBe(9);
+  });
+
+  it('refuses by HTTP status what it knows before the first event', async () => {
+    script.eventsError = new SluiceError('response_expired', 'unable to x; y');
+    const expired = await call('GET', '/v1/responses/resp_1?stream=true');
+    expect([expired.status, (await errorOf(expired))['code']]).toEqual([410, 'response_expired']);
+  });
+
+  it('sends its head while the turn is silent, and its own failure in the stream', async () => {
+    const held = Promise.withResolvers<void>();
+    script.hold = held.promise;
+    script.eventsError = undefined;
+    const answer = await call('GET', '/v1/responses/resp_1?stream=true');
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8']);
+    expect(answer.headers.get('x-request-id')).toMatch(/^req_/u);
+    held.resolve();
+    expect(await answer.text()).toContain('data: {"error":');
+  });
+
+  it.each([
+    ['stream=maybe', 'stream'],
+    ['stream=true&starting_after=x', 'starting_after'],
+    ['starting_after=1', 'starting_after'],
+    ['strem=true', 'strem'],
+  ])('refuses ?%s', async (query, param) => {
+    const answer = await call('GET', `/v1/responses/resp_1?${query}`);
+    expect([answer.status, (await errorOf(answer))['param']]).toEqual([400, param]);
+  });
+});
+
+describe('the other routes', () => {
+  it('cancel waits for the end, and returns an ended response unchanged', async () => {
+    expect((await client.responses.cancel('resp_1')).status).toBe('cancelled');
+    expect((await client.responses.cancel('resp_ended')).status).toBe('completed');
+    await expect(client.responses.cancel('resp_none')).rejects.toMatchObject({ status: 404 });
+  });
+
+  it('delete says what it deleted, and refuses a running response', async () => {
+    const deleted = await call('DELETE', '/v1/responses/resp_1');
+    expect(await deleted.json()).toEqual({ id: 'resp_1', object: 'response', deleted: true });
+    await expect(client.responses.delete('resp_1')).resolves.toBeDefined();
+    const running = await call('DELETE', '/v1/responses/resp_running');
+    expect([running.status, running.headers.get('x-should-retry')]).toEqual([409, 'false']);
+  });
+
+  it('input items come in pages', async () => {
+    const { data } = await client.responses.inputItems.list('resp_1', { limit: 3, order: 'asc', after: 'msg_9' });
+    expect(data[0]?.id).toBe('3-asc-msg_9');
+    const page = (await (await call('GET', '/v1/responses/resp_1/input_items')).json()) as Record<string, unknown>;
+    expect(page).toMatchObject({ object: 'list', first_id: '20-desc-', last_id: '20-desc-', has_more: false });
+    for (const query of ['limit=0', 'limit=101', 'limit=x', 'order=up']) {
+      expect((await call('GET', `/v1/responses/resp_1/input_items?${query}`)).status).toBe(400);
+    }
+  });
+
+  it('models are those of the list', async () => {
+    const ids: string[] = [];
+    for await (const model of client.models.list()) ids.push(model.id);
+    expect(ids).toEqual(['m1', 'org/m2']);
+    expect(await client.models.retrieve('org/m2')).toEqual({
+      id: 'org/m2',
+      object: 'model',
+      created: 5,
+      owned_by: 'sluice',
+    });
+    await expect(client.models.retrieve('m3')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
+  });
+
+  it('a conversation is created, with or without a body', async () => {
+    expect(
+      await client.conversations.create({ metadata: { a: 'b' }, items: [{ role: 'user', content: 'x' }] }),
+    ).toEqual({
+      id: 'conv_1',
+      object: 'conversation',
+      created_at: 7,
+      metadata: { a: 'b' },
+    });
+    expect((await client.conversations.create()).id).toBe('conv_0');
+  });
+
+  it('unknown paths are 404, known ones with another method 405', async () => {
+    const unknown = await call('GET', '/v1/nothing');
+    expect([unknown.status, (await errorOf(unknown))['code']]).toEqual([404, 'not_found']);
+    const wrong = await call('PUT', '/v1/responses/resp_1');
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'DELETE, GET']);
+    expect((await errorOf(wrong))['code']).toBe('method_not_allowed');
+    expect((await call('GET', '/v1/responses')).status).toBe(405);
+  });
+
+  it('a malformed URL is 400 in the same shape', async () => {
+    const status = await new Promise<[number | undefined, string]>((resolve, reject) => {
+      get(`${base}/v1/responses/%zz`, (message) => {
+        let text = '';
+        message.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        message.on('end', () => resolve([message.statusCode, text]));
+      }).on('error', reject);
+    });
+    expect(status[0]).toBe(400);
+    expect(JSON.parse(status[1])).toMatchObject({ error: { code: 'invalid_request' } });
+  });
+
+  it('an official client sees an APIError with the request id', async () => {
+    const error: unknown = await client.responses.retrieve('resp_none').catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(APIError);
+    expect(error).toMatchObject({ requestID: expect.stringMatching(/^req_/u), type: 'not_found_error' });
+  });
+});
+
+describe('CORS', () => {
+  const preflight = (origin: string): Promise<Response> =>
+    fetch(`${base}/v1/responses`, {
+      method: 'OPTIONS',
+      headers: {
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'authorization,x-stainless-os',
+      },
+    });
+
+  it('lets the pages of the list in, streams included', async () => {
+    const answer = await preflight(PAGE);
+    expect(answer.status).toBe(204);
+    expect(answer.headers.get('access-control-allow-origin')).toBe(PAGE);
+    expect(answer.headers.get('access-control-allow-headers')).toBe('authorization,x-stainless-os');
+    script.events = [events];
+    const stream = await post('{"input":"x","stream":true}', { origin: PAGE });
+    expect(stream.headers.get('access-control-allow-origin')).toBe(PAGE);
+    expect(stream.headers.get('access-control-expose-headers')).toContain('x-request-id');
+    await stream.text();
+    const refusal = await post('{}', { origin: PAGE });
+    expect(refusal.headers.get('access-control-allow-origin')).toBe(PAGE);
+  });
+
+  it('gives other pages nothing', async () => {
+    expect((await preflight('https://evil.example')).headers.get('access-control-allow-origin')).toBeNull();
+    const answer = await post('{"input":"x"}', { origin: 'https://evil.example' });
+    expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([403, null]);
+  });
+});

@@ -31,6 +31,7 @@ import { DrainState } from './turn/drain-state.js';
 import { TurnGuards } from './turn/guards.js';
 import { TurnMemory } from './turn/memory.js';
 import { TurnReport } from './turn/report.js';
+import { Once } from './turn/once.js';
 import { ResponseReader } from './turn/response-reader.js';
 import { Settlement } from './turn/settlement.js';
 import { TurnService } from './turn/turn.service.js';
@@ -88,6 +89,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       lease: state.lease,
       claim: state.claim,
       reader,
+      once: new Once(state.keys, state.log, state.responses),
       memory,
       guards,
       provider,

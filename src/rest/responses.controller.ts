@@ -11,10 +11,11 @@ import { type LoggedEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseObject } from '../domain/response.js';
+import { requestFingerprint } from '../protocol/idempotency-key.js';
 import { parseResponseRequest } from '../protocol/requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
 import { ResponseReader } from '../turn/response-reader.js';
-import { type CreateOptions, TurnService } from '../turn/turn.service.js';
+import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readIdempotencyKey, readListQuery, readRetrieveQuery } from './queries.js';
@@ -38,9 +39,10 @@ export class ResponsesController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const parsed = parseResponseRequest(body, 'rest');
-    const idempotencyKey = readIdempotencyKey(request.headers['idempotency-key']);
+    const key = readIdempotencyKey(request.headers['idempotency-key']);
+    const options = key === undefined ? {} : { idempotency: { key, fingerprint: requestFingerprint(parsed.request) } };
     const origin = { endpoint: '/v1/responses', method: 'POST', path: '/v1/responses', requestId: request.id };
-    const { responseId } = await this.turns.create(caller, parsed.request, origin, createOptions(idempotencyKey));
+    const { responseId } = await this.turns.create(caller, parsed.request, origin, options);
     if (parsed.stream) return this.#stream(caller, responseId, FROM_THE_START, reply);
     if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
     const gone = goneSignal(reply);
@@ -105,12 +107,6 @@ export class ResponsesController {
     const headers = reply.getHeaders() as OutgoingHttpHeaders;
     await writeEventStream(reply.raw, headers, startingWith(first, events), this.times.sse);
   }
-}
-
-function createOptions(idempotencyKey: string | undefined): CreateOptions {
-  const options: CreateOptions & { idempotencyKey?: string } = {};
-  if (idempotencyKey !== undefined) options.idempotencyKey = idempotencyKey;
-  return options;
 }
 
 /** Aborts when the client's connection is closed, or the answer is complete. */

@@ -1,4 +1,7 @@
-/* One turn at a time writes to a conversation: a first-in-first-out queue of response ids, bounded, shared by all replicas. */
+/*
+ * One turn at a time writes to a conversation: a first-in-first-out queue of response ids, bounded, shared by all replicas. The
+ * same queue says which responses run in a conversation now, and tells whoever watches it of new ones.
+ */
 
 export abstract class ConversationClaim {
   /**
@@ -6,8 +9,26 @@ export abstract class ConversationClaim {
    * already wait (0: refuse rather than wait).
    */
   abstract join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ readonly first: boolean }>;
+
   /** Resolves when `responseId` is at the head and holds the claim. Rejects with the signal's reason when it aborts. */
   abstract wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void>;
+
   /** Leaves the queue, held or waiting; the next one gets the claim. Idempotent. */
   abstract leave(conversationId: string, responseId: string): Promise<void>;
+
+  /** Tells the watchers of a member that its log exists and can be followed. */
+  abstract announce(conversationId: string, responseId: string): Promise<void>;
+
+  /** Responses that run or wait in the conversation, in order. A member whose log does not exist yet will be announced. */
+  abstract members(conversationId: string): Promise<readonly string[]>;
+
+  /**
+   * Calls `onResponse` for every response announced from now on; perhaps more than once. `onGap`: some may have been missed, look at
+   * `members` again. Resolves, when the watch stands, to what ends it.
+   */
+  abstract watch(
+    conversationId: string,
+    onResponse: (responseId: string) => void,
+    onGap: () => void,
+  ): Promise<() => void>;
 }

@@ -3,6 +3,7 @@
 import { type ConversationClaim } from './conversation-claim.js';
 import { type ConversationStore, type ResponseStore } from './conversation-store.js';
 import { type EventLog, type TurnLease } from './event-log.js';
+import { type IdempotencyStore } from './idempotency-store.js';
 import { type RateLimiter } from './rate-limiter.js';
 
 export interface State {
@@ -12,6 +13,7 @@ export interface State {
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
   readonly limiter: RateLimiter;
+  readonly keys: IdempotencyStore;
   /** Resolves when the store answers. @throws SluiceError `state_unavailable` */
   ping(): Promise<void>;
   close(): Promise<void>;

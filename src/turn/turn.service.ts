@@ -20,6 +20,7 @@ import { type DrainState } from './drain-state.js';
 import { type TurnGuards } from './guards.js';
 import { Journal } from './journal.js';
 import { providerRequest, type TurnMemory } from './memory.js';
+import { type IdempotencyUse, type Once } from './once.js';
 import { CANCELLED, LOST, type TurnOutcome, TurnStopped } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
 import { type TurnReport } from './report.js';
@@ -33,6 +34,7 @@ export interface TurnParts {
   readonly lease: TurnLease;
   readonly claim: ConversationClaim;
   readonly reader: ResponseReader;
+  readonly once: Once;
   readonly memory: TurnMemory;
   readonly guards: TurnGuards;
   readonly provider: Provider;
@@ -48,7 +50,7 @@ export interface TurnServiceOptions {
 }
 
 export interface CreateOptions {
-  readonly idempotencyKey?: string;
+  readonly idempotency?: IdempotencyUse;
   /** Aborting it cancels the turn, even before it starts. */
   readonly signal?: AbortSignal;
 }
@@ -80,12 +82,19 @@ export class TurnService {
   ): Promise<{ readonly responseId: string }> {
     if (this.#parts.drain.draining) throw draining();
     const plan = await this.#parts.admission.admit(caller, request);
-    const { turn, waits } = await this.#open(plan, origin);
+    const response = newResponse(plan, Date.now());
+    const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
+    if (known !== null) return { responseId: known };
+    const { turn, waits } = await this.#open(plan, response, origin).catch(async (error: unknown) => {
+      await this.#parts.once.release(caller, response.id, options.idempotency);
+      throw error;
+    });
     const done = this.#run(turn, waits).finally(() => this.#running.delete(turn.responseId));
     this.#running.set(turn.responseId, { turn, done });
     options.signal?.addEventListener('abort', () => turn.stop.abort(CANCELLED), { once: true });
     if (options.signal?.aborted === true) turn.stop.abort(CANCELLED);
     await turn.journal.flushed();
+    if (plan.source.kind === 'conversation') await this.#parts.claim.announce(plan.source.id, turn.responseId);
     return { responseId: turn.responseId };
   }
 
@@ -111,9 +120,8 @@ export class TurnService {
   }
 
   /** Takes the conversation's next place in line, then opens the log: a refusal comes before there is a response. */
-  async #open(plan: TurnPlan, origin: TurnOrigin): Promise<{ turn: Turn; waits: boolean }> {
+  async #open(plan: TurnPlan, response: ResponseObject, origin: TurnOrigin): Promise<{ turn: Turn; waits: boolean }> {
     const { log, claim, clock, report } = this.#parts;
-    const response = newResponse(plan, Date.now());
     const conversationId = response.conversation?.id ?? null;
     const waits =
       conversationId !== null && !(await claim.join(conversationId, response.id, this.#options.maxWaiting)).first;

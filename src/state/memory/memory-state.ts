@@ -5,6 +5,7 @@ import { type State } from '../state.js';
 import { MemoryConversationClaim } from './memory-conversation-claim.js';
 import { MemoryConversationStore, MemoryResponseStore, type MemoryStoreOptions } from './memory-conversation-store.js';
 import { MemoryEventLog, MemoryLogTable, MemoryTurnLease } from './memory-event-log.js';
+import { MemoryIdempotencyStore } from './memory-idempotency-store.js';
 import { MemoryRateLimiter } from './memory-rate-limiter.js';
 
 /** How often what has outlived its time is dropped. */
@@ -15,10 +16,12 @@ export function memoryState(options: MemoryStoreOptions): State {
   const table = new MemoryLogTable(clock);
   const conversations = new MemoryConversationStore(options);
   const responses = new MemoryResponseStore(options);
+  const keys = new MemoryIdempotencyStore(clock);
   const timer = setInterval(() => {
     table.sweep();
     conversations.sweep();
     responses.sweep();
+    keys.sweep();
   }, SWEEP_EVERY_MS).unref();
   return {
     log: new MemoryEventLog(table),
@@ -26,6 +29,7 @@ export function memoryState(options: MemoryStoreOptions): State {
     claim: new MemoryConversationClaim(),
     conversations,
     responses,
+    keys,
     limiter: new MemoryRateLimiter(),
     ping: () => Promise.resolve(),
     close: () => {

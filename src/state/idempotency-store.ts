@@ -1,0 +1,27 @@
+/* Which response an idempotency key stands for, so that what is sent twice runs once, on whatever replica. */
+
+export interface KeyUse {
+  readonly owner: string;
+  readonly key: string;
+  /** Digest of the request's body; the same key with another one is a mistake of the caller's. */
+  readonly fingerprint: string;
+  /** The response that this use would start. */
+  readonly responseId: string;
+}
+
+export type KeyClaim =
+  /** The key is this use's from now on, for KEY_TTL_MS. */
+  | { readonly outcome: 'fresh' }
+  /** The same request came before. */
+  | { readonly outcome: 'same'; readonly responseId: string }
+  | { readonly outcome: 'different' };
+
+/** How long a key is remembered (protocol.md §2). */
+export const KEY_TTL_MS = 24 * 60 * 60_000;
+
+export abstract class IdempotencyStore {
+  /** Atomic: of two equal uses at once, one is fresh. @throws SluiceError `state_unavailable` */
+  abstract claim(use: KeyUse): Promise<KeyClaim>;
+  /** Frees the key again where the use was refused before there was a response. Only by the use that holds it. */
+  abstract release(use: KeyUse): Promise<void>;
+}

@@ -5,6 +5,8 @@ import { CLOSE_CODES } from '../../../src/protocol/close-codes.js';
 import { parseConversationCreate } from '../../../src/protocol/conversation-requests.js';
 import { parseCursor } from '../../../src/protocol/cursor.js';
 import { errorBody, retryHeaders } from '../../../src/protocol/errors.js';
+import { requestFingerprint } from '../../../src/protocol/idempotency-key.js';
+import { parseResponseRequest } from '../../../src/protocol/requests.js';
 import { parseResumeQuery } from '../../../src/protocol/resume-query.js';
 import { encodeError, encodeSluiceEvent, encodeSteerFailed } from '../../../src/protocol/server-events.js';
 
@@ -107,6 +109,30 @@ describe('a new conversation', () => {
     expect(() => parseConversationCreate({ items: many })).toThrow(expect.objectContaining({ param: 'items' }));
     expect(() => parseConversationCreate({ item: [] })).toThrow(/did you mean 'items'/);
     expect(() => parseConversationCreate([])).toThrow(expect.objectContaining({ code: 'invalid_request' }));
+  });
+});
+
+describe('a request that is sent again', () => {
+  const of = (body: object, edge: 'rest' | 'socket' = 'rest') =>
+    requestFingerprint(parseResponseRequest(body, edge).request);
+
+  it('is known by what it asks, not by how it was written or sent', () => {
+    const body = { input: 'x', metadata: { a: '1', b: '2' } };
+    expect(of({ metadata: { b: '2', a: '1' }, input: 'x', model: null, stream: true })).toBe(of(body));
+    expect(of({ ...body, stream_id: 'a' }, 'socket')).toBe(of(body));
+    expect(of({ ...body, input: [{ role: 'user', content: 'x' }] })).toBe(of(body));
+  });
+
+  it('is another one when it asks anything else', () => {
+    const bodies = [
+      { input: 'x' },
+      { input: 'y' },
+      { input: 'x', store: false },
+      { input: ['x', 'y'].map((content) => ({ role: 'user', content })) },
+      { input: 'x', metadata: { a: 'b' } },
+      { input: 'x', metadata: { b: 'a' } },
+    ];
+    expect(new Set(bodies.map((body) => of(body))).size).toBe(bodies.length);
   });
 });
 

@@ -209,7 +209,9 @@ describe('POST /v1/responses', () => {
 
   it('hands the idempotency key on', async () => {
     await client.responses.create({ input: 'hi' }, { headers: { 'idempotency-key': 'key-1' } });
-    expect(script.created[0]?.options).toEqual({ idempotencyKey: 'key-1' });
+    expect(script.created[0]?.options).toEqual({
+      idempotency: { key: 'key-1', fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/u) },
+    });
     expect(await errorOf(await post('{"input":"x"}', { 'idempotency-key': 'a b' }))).toMatchObject({
       code: 'invalid_value',
       param: 'Idempotency-Key',

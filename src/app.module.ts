@@ -15,6 +15,15 @@ import { Readiness } from './lifecycle/readiness.js';
 import { Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
 import { ObservabilityModule } from './observability/observability.module.js';
+import { Authenticator } from './auth/authenticator.js';
+import { OriginPolicy } from './auth/origin.js';
+import { ConversationsController } from './rest/conversations.controller.js';
+import { ModelList, ModelsController } from './rest/models.controller.js';
+import { ResponsesController } from './rest/responses.controller.js';
+import { RestTimes } from './rest/rest-times.js';
+import { Conversations } from './turn/conversations.js';
+import { ResponseReader } from './turn/response-reader.js';
+import { TurnService } from './turn/turn.service.js';
 
 /** A replica whose event loop lags this much answers nobody well. */
 const OVERLOAD = { maxLagMs: 500, windowMs: 5_000, maxTurns: null } as const;
@@ -34,8 +43,18 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [await ObservabilityModule.forRoot({ logger, metrics }), TerminusModule.forRoot({ logger: false })],
-      controllers: [],
+      controllers: [ResponsesController, ConversationsController, ModelsController],
       providers: [
+        { provide: TurnService, useValue: parts.turns },
+        { provide: ResponseReader, useValue: parts.reader },
+        { provide: Conversations, useValue: parts.conversations },
+        { provide: Authenticator, useValue: parts.authenticator },
+        { provide: OriginPolicy, useValue: parts.origins },
+        { provide: RestTimes, useValue: restTimes(config) },
+        {
+          provide: ModelList,
+          useValue: new ModelList([config.provider.model, ...config.clients.models], Math.floor(Date.now() / 1_000)),
+        },
         { provide: ConnectionTable, useValue: parts.table },
         { provide: ConnectionParts, useValue: connectionParts(parts) },
         // A class, not a factory: Nest finds gateways by the decorator on the class.
@@ -71,9 +90,14 @@ export class AppModule {
   }
 }
 
+function restTimes(config: AppConfig): RestTimes {
+  const { sse } = new RestTimes();
+  return new RestTimes({ sse: { ...sse, keepAliveMs: config.http.sse_keep_alive } });
+}
+
 function connectionParts(parts: AppParts): ConnectionParts {
-  const { turns, reader, authenticator, socketSettings: settings, metrics, log } = parts;
-  return { turns, reader, authenticator, settings, metrics, log };
+  const { turns, reader, report, authenticator, socketSettings: settings, metrics, log } = parts;
+  return { turns, reader, report, authenticator, settings, metrics, log };
 }
 
 async function closeAll(parts: GatewayParts): Promise<void> {

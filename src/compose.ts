@@ -42,6 +42,7 @@ export interface GatewayParts {
   readonly drain: DrainState;
   readonly state: State;
   readonly turns: TurnService;
+  readonly report: TurnReport;
   readonly reader: ResponseReader;
   readonly conversations: Conversations;
   readonly prompts: PromptRegistry;
@@ -82,6 +83,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     estimate: estimateUsage,
     cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? '') ?? null),
   });
+  const report = new TurnReport(log, metrics);
   const turns = new TurnService(
     {
       admission,
@@ -94,7 +96,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       guards,
       provider,
       settlement,
-      report: new TurnReport(log, metrics),
+      report,
       clock: new FlushClock({ maxWindowMs: config.batch.max_window }),
       drain,
     },
@@ -114,6 +116,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     drain,
     state,
     turns,
+    report,
     reader,
     conversations: new Conversations(state.conversations),
     prompts,

@@ -1,5 +1,6 @@
 /* The application: Nest on Fastify with Sluice's own socket adapter. Made here for main and for tests alike; starts listening only when told. */
 
+import { fileURLToPath } from 'node:url';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Logger } from 'nestjs-pino';
@@ -14,6 +15,11 @@ import { OpsServer } from './lifecycle/ops-server.js';
 import { Log } from './observability/log.js';
 import { PinoLog } from './observability/logger.js';
 import { metricPrefix, Metrics } from './observability/metrics.js';
+import { corsOptions } from './rest/cors.js';
+import { ErrorFilter } from './rest/error.filter.js';
+import { httpServerOptions, prepareHttp } from './rest/http-server.js';
+import { servePlayground } from './rest/playground.js';
+import { RouteTable } from './rest/route-table.js';
 
 /** How often the leases of lost replicas are looked for. */
 const SWEEP_EVERY_MS = 1_000;
@@ -27,19 +33,34 @@ export interface Gateway {
   readonly log: Log;
 }
 
-export async function createGateway(config: AppConfig, logger: PinoLogger): Promise<Gateway> {
+export interface GatewayOptions {
+  /** Where the built playground and browser client lie. */
+  readonly clientDirectory?: string;
+}
+
+/** Beside the compiled program. */
+const CLIENT_DIRECTORY = fileURLToPath(new URL('./client/', import.meta.url));
+
+export async function createGateway(
+  config: AppConfig,
+  logger: PinoLogger,
+  options: GatewayOptions = {},
+): Promise<Gateway> {
   const metrics = new Metrics({ prefix: metricPrefix(config.app.name), version: config.app.version });
   const log = new PinoLog(logger);
   const parts = await compose(config, log, metrics);
   const module = await AppModule.forRoot({ ...parts, config, logger, log, metrics });
-  const app = await NestFactory.create<NestFastifyApplication>(
-    module,
-    new FastifyAdapter({ forceCloseConnections: true }),
-    {
-      bufferLogs: true,
-      abortOnError: false,
-    },
-  );
+  const adapter = new FastifyAdapter(httpServerOptions(config.http.max_body_bytes));
+  const routes = new RouteTable();
+  prepareHttp(adapter.getInstance(), routes);
+  servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    bodyParser: false,
+    bufferLogs: true,
+    abortOnError: false,
+  });
+  app.useGlobalFilters(new ErrorFilter({ log, routes, refused: (request) => parts.report.refused(request) }));
+  app.enableCors(corsOptions(parts.origins));
   app.useLogger(app.get(Logger));
   const { authenticator, origins, drain, table } = parts;
   app.useWebSocketAdapter(

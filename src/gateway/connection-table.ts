@@ -65,9 +65,14 @@ export class ConnectionTable {
     }
     const cutAt = Date.now() + CUT_AFTER_MS;
     while (this.#open.size > 0 && Date.now() < cutAt) await new Promise((resolve) => setTimeout(resolve, 10));
-    for (const connection of this.#open) connection.terminate();
+    this.terminateAll();
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** Cuts every socket without a goodbye. */
+  terminateAll(): void {
+    for (const connection of this.#open) connection.terminate();
   }
 
   #count(owner: string, by: 1 | -1): void {

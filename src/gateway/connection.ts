@@ -16,6 +16,7 @@ import { type ResumePoint } from '../protocol/resume-query.js';
 import { encodeError, encodeSluiceEvent, type SluiceEvent } from '../protocol/server-events.js';
 import { type Viewer } from '../state/follow.js';
 import { type ResponseReader, responseExpired } from '../turn/response-reader.js';
+import { type TurnReport } from '../turn/report.js';
 import { type TurnService } from '../turn/turn.service.js';
 import { CreateTask, type Task } from './create-task.js';
 import { Lane } from './lane.js';
@@ -26,6 +27,7 @@ import { type SocketSettings } from './settings.js';
 export abstract class ConnectionParts {
   abstract readonly turns: TurnService;
   abstract readonly reader: ResponseReader;
+  abstract readonly report: TurnReport;
   abstract readonly authenticator: Authenticator;
   abstract readonly settings: SocketSettings;
   abstract readonly metrics: Metrics;
@@ -99,8 +101,16 @@ export class Connection {
 
   refuse(error: SluiceError, streamId?: string): void {
     this.parts.metrics.of.refusals_total.inc({ code: error.code });
-    if (error.code === 'server_error')
+    if (error.code === 'server_error') {
       this.parts.log.error({ connection_id: this.id, err: error }, 'unable to serve a frame');
+    }
+    this.outbound.send(encodeError(error, streamId));
+  }
+
+  /** A `response.create` that became no response: counted as a turn that was refused. */
+  refuseCreate(error: SluiceError, streamId: string | undefined, requestId: string, startedAt: number): void {
+    const durationMs = Math.round(performance.now() - startedAt);
+    this.parts.report.refused({ requestId, method: 'WS', endpoint: 'ws', caller: this.principal, durationMs, error });
     this.outbound.send(encodeError(error, streamId));
   }
 

@@ -3,6 +3,7 @@
 import { asSluiceError, type SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { type ResponseRequest } from '../domain/request.js';
+import { requestFingerprint } from '../protocol/idempotency-key.js';
 import { type Connection } from './connection.js';
 import { type LaneTask } from './lane.js';
 
@@ -19,8 +20,6 @@ export class CreateTask implements LaneTask {
   readonly #connection: Connection;
   readonly #creation: Creation;
   readonly #cancelled = new AbortController();
-  /** Known once the response was created. */
-  responseId: string | undefined;
 
   constructor(connection: Connection, creation: Creation) {
     this.#connection = connection;
@@ -34,20 +33,35 @@ export class CreateTask implements LaneTask {
 
   async run(): Promise<void> {
     const connection = this.#connection;
-    const { request, streamId } = this.#creation;
+    const { streamId } = this.#creation;
     try {
       // What still waited in a lane when its socket closed was never started, and is not started for nobody.
       if (connection.closed) return;
-      const origin = { endpoint: 'ws', method: 'WS', path: '/v1/responses', requestId: newId('req') };
-      const { responseId } = await connection.parts.turns.create(connection.principal, request, origin, {
-        signal: this.#cancelled.signal,
-      });
-      this.responseId = responseId;
-      await connection.followToEnd(responseId, -1, streamId);
+      const responseId = await this.#create();
+      if (responseId !== undefined) await connection.followToEnd(responseId, -1, streamId);
     } catch (thrown) {
       connection.refuse(asSluiceError(thrown), streamId);
     } finally {
       connection.release();
+    }
+  }
+
+  /** Undefined: it was refused, and the client told. */
+  async #create(): Promise<string | undefined> {
+    const connection = this.#connection;
+    const { request, streamId, idempotencyKey } = this.#creation;
+    const origin = { endpoint: 'ws', method: 'WS', path: '/v1/responses', requestId: newId('req') };
+    const startedAt = performance.now();
+    const idempotency =
+      idempotencyKey === undefined
+        ? {}
+        : { idempotency: { key: idempotencyKey, fingerprint: requestFingerprint(request) } };
+    try {
+      const options = { signal: this.#cancelled.signal, ...idempotency };
+      return (await connection.parts.turns.create(connection.principal, request, origin, options)).responseId;
+    } catch (thrown) {
+      connection.refuseCreate(asSluiceError(thrown), streamId, origin.requestId, startedAt);
+      return undefined;
     }
   }
 }

@@ -10,14 +10,13 @@ import { newId } from '../domain/ids.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
 import { type RouteTable } from './route-table.js';
 
-/** A body, like a socket's message, may have 1 MiB. */
-const MAX_BODY_BYTES = 1_048_576;
 /** How long a client may take to send its request. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
-export function httpServerOptions(): FastifyServerOptions {
+/** `maxBodyBytes`: a larger body is refused with 413. */
+export function httpServerOptions(maxBodyBytes: number): FastifyServerOptions {
   return {
-    bodyLimit: MAX_BODY_BYTES,
+    bodyLimit: maxBodyBytes,
     requestTimeout: REQUEST_TIMEOUT_MS,
     // Ids are ours: a client's x-request-id could name another's request.
     requestIdHeader: false,
@@ -26,6 +25,8 @@ export function httpServerOptions(): FastifyServerOptions {
     return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
     exposeHeadRoutes: false,
+    // A reader that does not read must not hold the end of the process.
+    forceCloseConnections: true,
     frameworkErrors: (_error: unknown, request: FastifyRequest, reply: FastifyReply) => {
       const error = new SluiceError('invalid_request', 'unable to read the request; its URL is malformed');
       void reply

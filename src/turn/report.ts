@@ -1,10 +1,22 @@
 /* What operators hear of turns: the log lines they know, and the metrics. Ids, counts and durations only; never a word of anybody's text. */
 
 import { type SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
+
+export interface RefusedTurn {
+  readonly requestId: string;
+  readonly method: string;
+  /** The route's template, or `ws`. */
+  readonly endpoint: string;
+  /** Undefined: refused before the caller was known. */
+  readonly caller: Principal | undefined;
+  readonly durationMs: number;
+  readonly error: SluiceError;
+}
 
 export class TurnReport {
   readonly #log: Log;
@@ -24,6 +36,20 @@ export class TurnReport {
     this.#metrics.of.turns_in_flight.inc();
     const { method, path } = turn.origin;
     this.#log.info({ ...idsOf(turn), method, path }, 'request received');
+  }
+
+  /** A request for a turn that never became one: a caller's own mistake, a limit, or a drain. */
+  refused(request: RefusedTurn): void {
+    const { caller, error, durationMs, ...origin } = request;
+    const status =
+      error.status >= 500 && error.code !== 'draining' && error.code !== 'overloaded' ? 'error' : 'refused';
+    this.#metrics.of.requests_total.inc({ status });
+    this.#metrics.of.refusals_total.inc({ code: error.code });
+    const { endpoint: path, method, requestId } = origin;
+    const user = caller === undefined ? null : (caller.user ?? caller.credential);
+    const fields = { request_id: requestId, method, path, user_id: user, duration: durationMs, error: error.code };
+    if (status === 'error') this.#log.error({ ...fields, err: error }, 'request failed');
+    else this.#log.warn(fields, 'request failed');
   }
 
   waiting(waits: 1 | -1): void {

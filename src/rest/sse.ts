@@ -31,7 +31,10 @@ const SSE_HEADERS: OutgoingHttpHeaders = {
   'x-accel-buffering': 'no',
 };
 
-/** Sends the head, then every event, then the end. Never rejects; stops reading `batches` when the reader is gone. */
+/**
+ * Sends the head, then every event, then the end. Where there is no event at all its reader had the terminal event before, and the
+ * stream ends at once. Never rejects; stops reading `batches` when the reader is gone.
+ */
 export async function writeEventStream(
   raw: ServerResponse,
   headers: OutgoingHttpHeaders,
@@ -40,8 +43,10 @@ export async function writeEventStream(
 ): Promise<SseEnd> {
   const writer = new SseWriter(raw, options);
   writer.open({ ...headers, ...SSE_HEADERS });
+  let told = false;
   try {
     for await (const batch of batches) {
+      told = true;
       for (const text of chunksOf(batch)) {
         const written = await writer.write(text);
         if (written === 'stalled') return writer.cut();
@@ -50,7 +55,7 @@ export async function writeEventStream(
       const newest = batch.at(-1);
       if (newest !== undefined && isTerminal(newest.type)) return writer.end();
     }
-    return writer.fail(endedEarly());
+    return told ? writer.fail(endedEarly()) : writer.end();
   } catch (thrown) {
     return writer.fail(asSluiceError(thrown));
   } finally {
@@ -119,6 +124,7 @@ class SseWriter {
   }
 
   end(): SseEnd {
+    if (this.#raw.destroyed) return 'gone';
     this.#raw.end();
     return 'ended';
   }

@@ -137,7 +137,7 @@ let base: string;
 let client: OpenAI;
 
 beforeAll(async () => {
-  const adapter = new FastifyAdapter(httpServerOptions());
+  const adapter = new FastifyAdapter(httpServerOptions(1_048_576));
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
   app = await NestFactory.create<NestFastifyApplication>(TestModule, adapter, { bodyParser: false, logger: false });
@@ -314,6 +314,7 @@ describe('GET /v1/responses/{id}', () => {
     const answer = await call('GET', '/v1/responses/resp_1?stream=true');
     expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8']);
     expect(answer.headers.get('x-request-id')).toMatch(/^req_/u);
+    script.eventsError = new SluiceError('response_expired', 'unable to x; y');
     held.resolve();
     expect(await answer.text()).toContain('data: {"error":');
   });

@@ -94,6 +94,12 @@ describe('an event stream', () => {
     await expect(end).resolves.toBe('interrupted');
   });
 
+  it('that has nothing left to tell ends at once, since its reader had the terminal event before', async () => {
+    const { url, end } = await serve([]);
+    expect(await read(url)).toBe('');
+    await expect(end).resolves.toBe('ended');
+  });
+
   it('that breaks in the middle says why, and keeps to itself what only the log may know', async () => {
     async function* broken(error: Error): AsyncGenerator<readonly LoggedEvent[]> {
       yield [delta(0)];

@@ -1,0 +1,59 @@
+/*
+ * The official `openai` package, unmodified, in front of the real gateway: clients, and counts of what reached the server. Knows
+ * nothing of Sluice beyond its address.
+ */
+
+import { type Server } from 'node:http';
+import OpenAI, { type ClientOptions } from 'openai';
+import { type ResponseStreamEvent } from 'openai/resources/responses/responses';
+import { type TestGateway } from '../support/gateway.js';
+
+/** A client as a user makes one; nothing is tried again unless the test says so. */
+export function officialClient(url: string, options: ClientOptions = {}): OpenAI {
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'sk-test', maxRetries: 0, ...options });
+}
+
+/** Counts the HTTP requests that reach the gateway from now on, as `METHOD /path`. */
+export function countRequests({ gateway }: TestGateway): string[] {
+  const requests: string[] = [];
+  // Nest types the server of its adapter as any.
+  const server = gateway.app.getHttpServer() as Server;
+  server.on('request', ({ method, url }) => requests.push(`${method} ${url}`));
+  return requests;
+}
+
+export async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const each of source) all.push(each);
+  return all;
+}
+
+interface Numbered {
+  readonly type: string;
+  readonly sequence_number: number;
+}
+
+/** The text that the deltas among the events say. */
+export function deltaText(events: readonly { readonly type: string }[]): string {
+  return events.map((event) => (isDelta(event) ? event.delta : '')).join('');
+}
+
+function isDelta(event: {
+  readonly type: string;
+}): event is Extract<ResponseStreamEvent, { type: 'response.output_text.delta' }> {
+  return event.type === 'response.output_text.delta';
+}
+
+export function numbers(events: readonly Numbered[]): number[] {
+  return events.map((event) => event.sequence_number);
+}
+
+/** `[from, from + 1, …]`, `count` numbers long. */
+export function counting(from: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => from + i);
+}
+
+/** What `demo: text=numbers` says. */
+export function spoken(deltas: number): string {
+  return counting(0, deltas).join(' ');
+}

@@ -1,0 +1,269 @@
+/* `client.responses` over REST: create, stream, background, retrieve, cancel, delete, input items; models and conversations. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type OpenAI from 'openai';
+import { type TestGateway, startGateway } from '../support/gateway.js';
+import { collect, counting, deltaText, numbers, officialClient, spoken } from './official.js';
+
+let gateway: TestGateway;
+let client: OpenAI;
+beforeAll(async () => {
+  gateway = await startGateway();
+  client = officialClient(gateway.url);
+});
+afterAll(() => gateway.close());
+
+type StreamEvent = OpenAI.Responses.ResponseStreamEvent;
+
+const FIVE = 'demo: deltas=5 interval=0ms text=numbers';
+
+describe('responses.create', () => {
+  it('answers with a whole response', async () => {
+    const response = await client.responses.create({ model: 'demo', input: FIVE, metadata: { ticket: '7' } });
+    expect(response).toMatchObject({
+      object: 'response',
+      status: 'completed',
+      output_text: spoken(5),
+      error: null,
+      incomplete_details: null,
+      metadata: { ticket: '7' },
+      model: 'demo',
+      usage: { output_tokens: 5 },
+    });
+    expect(response.id).toMatch(/^resp_/);
+    expect(response._request_id).toMatch(/^req_/);
+    expect(response.usage?.total_tokens).toBe(5 + (response.usage?.input_tokens ?? NaN));
+    expect(response.output).toEqual([
+      expect.objectContaining({ type: 'message', role: 'assistant', status: 'completed' }),
+    ]);
+  });
+
+  it('streams every event once, in order, the text of the end being the deltas', async () => {
+    const events = await collect(await client.responses.create({ input: FIVE, stream: true }));
+    expect(numbers(events)).toEqual(counting(0, events.length));
+    const types = events.map((event) => event.type);
+    // How many deltas one event joins is a matter of pace.
+    expect(types.filter((type, i) => type !== types[i - 1])).toEqual([
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.content_part.added',
+      'response.output_text.delta',
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.completed',
+    ]);
+    const last = events.at(-1);
+    expect(last).toMatchObject({ response: { output_text: spoken(5), status: 'completed' } });
+    expect(deltaText(events)).toBe(spoken(5));
+  });
+
+  it('runs in the background and is polled', async () => {
+    const started = await client.responses.create({
+      input: 'demo: deltas=5 interval=20ms text=numbers',
+      background: true,
+    });
+    expect(['queued', 'in_progress']).toContain(started.status);
+    expect(started.background).toBe(true);
+    let response = started;
+    while (response.status === 'queued' || response.status === 'in_progress') {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      response = await client.responses.retrieve(started.id);
+    }
+    expect(response).toMatchObject({ id: started.id, status: 'completed', output_text: spoken(5), background: true });
+  });
+
+  it('forgets what it must not store', async () => {
+    const response = await client.responses.create({ input: FIVE, store: false });
+    expect(response).toMatchObject({ status: 'completed', store: false });
+    await expect(client.responses.create({ input: 'more', previous_response_id: response.id })).rejects.toMatchObject({
+      status: 400,
+      code: 'previous_response_not_found',
+    });
+  });
+
+  it('answers 200 for a turn that failed, with what was said', async () => {
+    const response = await client.responses.create({
+      input: 'demo: error=server_error after=2 text=numbers interval=0ms',
+    });
+    expect(response).toMatchObject({ status: 'failed', error: { code: 'server_error' }, output_text: spoken(2) });
+    expect(response.output).toEqual([expect.objectContaining({ type: 'message', status: 'incomplete' })]);
+  });
+
+  it('says how an answer ended early', async () => {
+    const response = await client.responses.create({ input: 'demo: length deltas=3 interval=0ms text=numbers' });
+    expect(response).toMatchObject({
+      status: 'incomplete',
+      incomplete_details: { reason: 'max_output_tokens' },
+      output_text: spoken(3),
+    });
+  });
+
+  it('shows a refusal as a refusal', async () => {
+    const response = await client.responses.create({ input: 'demo: refuse interval=0ms' });
+    expect(response.output).toMatchObject([
+      { type: 'message', content: [{ type: 'refusal', refusal: 'I can not help with that.' }] },
+    ]);
+    expect(response.output_text).toBe('');
+  });
+});
+
+describe('responses.stream', () => {
+  it('tells its listeners, and ends in the final response', async () => {
+    const stream = client.responses.stream({ input: FIVE });
+    const snapshots: string[] = [];
+    const seen: string[] = [];
+    stream
+      .on('response.output_text.delta', ({ snapshot }) => snapshots.push(snapshot))
+      .on('event', ({ type }) => seen.push(type))
+      .on('response.completed', ({ response }) => seen.push(response.output_text));
+    const final = await stream.finalResponse();
+    expect(final.output_text).toBe(spoken(5));
+    expect(snapshots.length).toBeGreaterThan(1);
+    expect(snapshots.every((text, i) => text.startsWith(snapshots[i - 1] ?? ''))).toBe(true);
+    expect(snapshots.at(-1)).toBe(spoken(5));
+    expect(seen.at(0)).toBe('response.created');
+    expect(seen.at(-1)).toBe(spoken(5));
+  });
+
+  it.each([
+    ['a failed one', 'demo: error=provider_timeout after=2 text=numbers interval=0ms', 'failed'],
+    ['a refused one', 'demo: refuse interval=0ms', 'completed'],
+    ['one that is out of tokens', 'demo: length deltas=3 interval=0ms', 'incomplete'],
+    ['one that calls functions', 'demo: tool=a args={"x":1}\ndemo: tool=b', 'completed'],
+  ])('ends in the final response of %s too', async (_name, input, status) => {
+    const final = await client.responses.stream({ input }).finalResponse();
+    expect(final.status).toBe(status);
+    const { output_text: text, ...stored } = await client.responses.retrieve(final.id);
+    const { _request_id: _, ...rest } = stored;
+    expect(JSON.parse(JSON.stringify(final))).toMatchObject({
+      id: final.id,
+      output_text: text,
+      status: rest.status,
+      usage: rest.usage,
+    });
+    expect(final.output).toMatchObject(rest.output);
+  });
+
+  it('replays a response by id, from where the reader was', async () => {
+    const { id } = await client.responses.create({ input: FIVE });
+    const all = await collect(await client.responses.retrieve(id, { stream: true }));
+    const stream = client.responses.stream({ response_id: id, starting_after: 5 });
+    const events = await collect(stream);
+    expect(numbers(events)).toEqual(numbers(all.slice(6)));
+    expect((await stream.finalResponse()).output_text).toBe(spoken(5));
+  });
+});
+
+describe('responses.retrieve', () => {
+  it('streams a running response from the start, past then live, like its first reader', async () => {
+    const first = await client.responses.create({ input: 'demo: deltas=20 interval=5ms text=numbers', stream: true });
+    const seen: StreamEvent[] = [];
+    let others: Promise<StreamEvent[]>[] = [];
+    for await (const event of first) {
+      seen.push(event);
+      if (event.type === 'response.created') {
+        const { id } = event.response;
+        others = [1, 2].map(async () => collect(await client.responses.retrieve(id, { stream: true })));
+      }
+    }
+    for (const other of await Promise.all(others)) expect(other).toEqual(seen);
+  });
+
+  it('goes on after every event that there is', async () => {
+    const { id } = await client.responses.create({ input: FIVE });
+    const all = await collect(await client.responses.retrieve(id, { stream: true }));
+    for (const after of numbers(all)) {
+      const rest = await collect(await client.responses.retrieve(id, { stream: true, starting_after: after }));
+      expect(rest).toEqual(all.slice(after + 1));
+    }
+    await expect(client.responses.retrieve(id, { stream: true, starting_after: all.length })).rejects.toMatchObject({
+      status: 400,
+      code: 'invalid_cursor',
+      param: 'starting_after',
+    });
+  });
+});
+
+describe('responses.cancel', () => {
+  it('ends a running response and returns it, its text kept', async () => {
+    const stream = await client.responses.create({
+      input: 'demo: hang after=3 interval=0ms text=numbers',
+      stream: true,
+    });
+    const events: StreamEvent[] = [];
+    let cancelled: Promise<OpenAI.Responses.Response> | undefined;
+    for await (const event of stream) {
+      events.push(event);
+      if (deltaText(events) === spoken(3)) {
+        cancelled ??= client.responses.cancel((events[0] as OpenAI.Responses.ResponseCreatedEvent).response.id);
+      }
+    }
+    expect(events.at(-1)).toMatchObject({
+      type: 'response.incomplete',
+      response: { status: 'cancelled', incomplete_details: { reason: 'cancelled' }, output_text: spoken(3) },
+    });
+    const response = await cancelled;
+    expect(response).toMatchObject({ status: 'cancelled', output_text: spoken(3) });
+    expect(await client.responses.cancel(response?.id ?? '')).toMatchObject({
+      status: 'cancelled',
+      output_text: spoken(3),
+    });
+  });
+});
+
+describe('responses.delete', () => {
+  it('removes an ended response, not a running one', async () => {
+    const running = await client.responses.create({ input: 'demo: hang', background: true });
+    await expect(client.responses.delete(running.id)).rejects.toMatchObject({
+      status: 409,
+      code: 'response_still_running',
+    });
+    await client.responses.cancel(running.id);
+    await client.responses.delete(running.id);
+    await expect(client.responses.retrieve(running.id)).rejects.toMatchObject({
+      status: 404,
+      code: 'response_not_found',
+    });
+  });
+});
+
+describe('responses.inputItems', () => {
+  it('come page by page, in either order', async () => {
+    const texts = counting(0, 7).map((n) => `message ${n}`);
+    const { id } = await client.responses.create({
+      input: texts.map((content, n) => ({ role: n % 2 === 0 ? 'user' : 'assistant', content })),
+      tools: [{ type: 'function', name: 'quick', parameters: {}, strict: false }],
+      tool_choice: 'required',
+    });
+    const said = async (order: 'asc' | 'desc', limit: number): Promise<string[]> =>
+      (await collect(client.responses.inputItems.list(id, { order, limit }))).map((item) => {
+        const part = item.type === 'message' ? item.content[0] : undefined;
+        return part !== undefined && 'text' in part ? part.text : '';
+      });
+    expect(await said('asc', 3)).toEqual(texts);
+    expect(await said('desc', 2)).toEqual(texts.toReversed());
+    expect(await said('asc', 7)).toEqual(texts);
+    expect((await collect(client.responses.inputItems.list(id))).length).toBe(7);
+  });
+});
+
+describe('models and conversations', () => {
+  it('lists the models and tells of one', async () => {
+    const models = await collect(client.models.list());
+    expect(models).toEqual([expect.objectContaining({ id: 'demo', object: 'model' })]);
+    expect(await client.models.retrieve('demo')).toMatchObject({ id: 'demo', object: 'model' });
+    await expect(client.models.retrieve('gpt-none')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
+  });
+
+  it('creates a conversation that a response belongs to', async () => {
+    const conversation = await client.conversations.create({
+      metadata: { topic: 'tents' },
+      items: [{ type: 'message', role: 'user', content: 'I have a tent.' }],
+    });
+    expect(conversation).toMatchObject({ object: 'conversation', metadata: { topic: 'tents' } });
+    const { conversation: of } = await client.responses.create({ input: FIVE, conversation: conversation.id });
+    expect(of).toEqual({ id: conversation.id });
+  });
+});

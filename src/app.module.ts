@@ -96,8 +96,8 @@ function restTimes(config: AppConfig): RestTimes {
 }
 
 function connectionParts(parts: AppParts): ConnectionParts {
-  const { turns, reader, report, authenticator, socketSettings: settings, metrics, log } = parts;
-  return { turns, reader, report, authenticator, settings, metrics, log };
+  const { turns, reader, conversations, report, authenticator, socketSettings: settings, metrics, log } = parts;
+  return { turns, reader, conversations, claim: parts.state.claim, report, authenticator, settings, metrics, log };
 }
 
 async function closeAll(parts: GatewayParts): Promise<void> {

@@ -12,7 +12,7 @@ import { SocketAdapter } from './gateway/socket-adapter.js';
 import { acceptUpgrade, refuseUpgrade } from './gateway/upgrade.js';
 import { Drain } from './lifecycle/drain.js';
 import { OpsServer } from './lifecycle/ops-server.js';
-import { Log } from './observability/log.js';
+import { type Log } from './observability/log.js';
 import { PinoLog } from './observability/logger.js';
 import { metricPrefix, Metrics } from './observability/metrics.js';
 import { corsOptions } from './rest/cors.js';

@@ -14,19 +14,23 @@ import { type Metrics } from '../observability/metrics.js';
 import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
 import { type ResumePoint } from '../protocol/resume-query.js';
 import { encodeError, encodeSluiceEvent, type SluiceEvent } from '../protocol/server-events.js';
+import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type Viewer } from '../state/follow.js';
+import { type Conversations } from '../turn/conversations.js';
 import { type ResponseReader, responseExpired } from '../turn/response-reader.js';
 import { type TurnReport } from '../turn/report.js';
 import { type TurnService } from '../turn/turn.service.js';
-import { CreateTask, type Task } from './create-task.js';
 import { Lane } from './lane.js';
 import { type Following, Outbound } from './outbound.js';
 import { type SocketSettings } from './settings.js';
+import { remember, Subscriptions } from './subscriptions.js';
 
 /** What a connection may ask of the rest of the gateway. */
 export abstract class ConnectionParts {
   abstract readonly turns: TurnService;
   abstract readonly reader: ResponseReader;
+  abstract readonly conversations: Conversations;
+  abstract readonly claim: ConversationClaim;
   abstract readonly report: TurnReport;
   abstract readonly authenticator: Authenticator;
   abstract readonly settings: SocketSettings;
@@ -60,8 +64,10 @@ export class Connection {
   expiryTold = false;
   readonly #socket: WebSocket;
   readonly #cancelOnDisconnect: boolean;
-  readonly #defaultLane = new Lane<Task>();
-  #namedLanes: Map<string, Lane<Task>> | undefined;
+  readonly #defaultLane = new Lane();
+  #namedLanes: Map<string, Lane> | undefined;
+  #subscriptions: Subscriptions | undefined;
+  #created: Set<string> | undefined;
   #inFlight = 0;
   #refusals = 0;
   #refusedAtMs = 0;
@@ -115,7 +121,7 @@ export class Connection {
   }
 
   /** The lane of that name, where there is one. */
-  knownLane(streamId: string | undefined): Lane<Task> | undefined {
+  knownLane(streamId: string | undefined): Lane | undefined {
     return streamId === undefined ? this.#defaultLane : this.#namedLanes?.get(streamId);
   }
 
@@ -130,6 +136,22 @@ export class Connection {
     this.expiryTold = false;
   }
 
+  /** The conversations it watches; made when the first is. */
+  get subscriptions(): Subscriptions {
+    this.#subscriptions ??= new Subscriptions(this, this.parts);
+    return this.#subscriptions;
+  }
+
+  /** Remembers a response as this connection's own: its lane tells it, so its subscriptions don't. */
+  own(responseId: string): void {
+    this.#created ??= new Set();
+    remember(this.#created, responseId);
+  }
+
+  owns(responseId: string): boolean {
+    return this.#created?.has(responseId) ?? false;
+  }
+
   /** A connection that sends nothing but nonsense is closed: 60 refused frames at once, or more than one a second for long. */
   countRefusal(): void {
     const now = Date.now();
@@ -139,7 +161,7 @@ export class Connection {
   }
 
   /** The lane of that name, made where there is none yet. @throws SluiceError `too_many_lanes` */
-  lane(streamId: string | undefined): Lane<Task> {
+  lane(streamId: string | undefined): Lane {
     if (streamId === undefined) return this.#defaultLane;
     this.#namedLanes ??= new Map();
     let lane = this.#namedLanes.get(streamId);
@@ -228,9 +250,10 @@ export class Connection {
     this.#closed = true;
     if (this.#cancelOnDisconnect) {
       for (const lane of [this.#defaultLane, ...(this.#namedLanes?.values() ?? [])]) {
-        for (const task of lane.tasks) if (task instanceof CreateTask) task.cancel();
+        for (const task of lane.tasks) task.cancel();
       }
     }
+    this.#subscriptions?.close();
     this.outbound.close();
   }
 

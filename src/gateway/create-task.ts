@@ -7,8 +7,6 @@ import { requestFingerprint } from '../protocol/idempotency-key.js';
 import { type Connection } from './connection.js';
 import { type LaneTask } from './lane.js';
 
-export type Task = CreateTask | ErrorTask | WaitTask;
-
 export interface Creation {
   readonly request: ResponseRequest;
   readonly streamId: string | undefined;
@@ -20,6 +18,7 @@ export class CreateTask implements LaneTask {
   readonly #connection: Connection;
   readonly #creation: Creation;
   readonly #cancelled = new AbortController();
+  #responseId: string | undefined;
 
   constructor(connection: Connection, creation: Creation) {
     this.#connection = connection;
@@ -29,6 +28,8 @@ export class CreateTask implements LaneTask {
   /** Cancels it whether it runs or still waits. */
   cancel(): void {
     this.#cancelled.abort();
+    // With an idempotency key the turn may be somebody else's start, which the signal does not reach.
+    if (this.#responseId !== undefined) cancelQuietly(this.#connection, this.#responseId);
   }
 
   async run(): Promise<void> {
@@ -38,7 +39,9 @@ export class CreateTask implements LaneTask {
       // What still waited in a lane when its socket closed was never started, and is not started for nobody.
       if (connection.closed) return;
       const responseId = await this.#create();
-      if (responseId !== undefined) await connection.followToEnd(responseId, -1, streamId);
+      if (responseId === undefined) return;
+      this.#responseId = responseId;
+      await connection.followToEnd(responseId, -1, streamId);
     } catch (thrown) {
       connection.refuse(asSluiceError(thrown), streamId);
     } finally {
@@ -57,7 +60,11 @@ export class CreateTask implements LaneTask {
         ? {}
         : { idempotency: { key: idempotencyKey, fingerprint: requestFingerprint(request) } };
     try {
-      const options = { signal: this.#cancelled.signal, ...idempotency };
+      const options = {
+        signal: this.#cancelled.signal,
+        onResponse: (responseId: string) => connection.own(responseId),
+        ...idempotency,
+      };
       return (await connection.parts.turns.create(connection.principal, request, origin, options)).responseId;
     } catch (thrown) {
       connection.refuseCreate(asSluiceError(thrown), streamId, origin.requestId, startedAt);
@@ -81,17 +88,34 @@ export class ErrorTask implements LaneTask {
   async run(): Promise<void> {
     this.#connection.refuse(this.#error, this.#streamId);
   }
+
+  cancel(): void {
+    return;
+  }
 }
 
 /** A response that was resumed into the lane: what is asked next there comes after it. */
 export class WaitTask implements LaneTask {
+  readonly #connection: Connection;
+  readonly #responseId: string;
   readonly #end: Promise<unknown>;
 
-  constructor(end: Promise<unknown>) {
+  constructor(connection: Connection, responseId: string, end: Promise<unknown>) {
+    this.#connection = connection;
+    this.#responseId = responseId;
     this.#end = end;
   }
 
   async run(): Promise<void> {
     await this.#end;
   }
+
+  cancel(): void {
+    cancelQuietly(this.#connection, this.#responseId);
+  }
+}
+
+/** Viewers hear of a cancel by the terminal event; one that cannot be asked for changes nothing for them. */
+function cancelQuietly(connection: Connection, responseId: string): void {
+  connection.parts.turns.cancel(connection.principal, responseId).catch(() => undefined);
 }

@@ -36,13 +36,10 @@ export function dispatch(connection: Connection, text: string): void {
       answer(connection, event.streamId, resume(connection, event));
       return;
     case 'sluice:subscribe':
+      answer(connection, event.streamId, connection.subscriptions.subscribe(event.conversation, event.streamId));
+      return;
     case 'sluice:unsubscribe':
-      connection.refuse(
-        new SluiceError(
-          'unknown_event',
-          `unable to serve ${event.type}; this gateway does not follow whole conversations yet; resume a response instead`,
-        ),
-      );
+      connection.subscriptions.unsubscribe(event.conversation);
       return;
     case 'sluice:auth':
       answer(connection, undefined, authenticate(connection, event.token));
@@ -70,8 +67,7 @@ async function cancel(connection: Connection, event: Extract<ClientEvent, { type
     await cancelResponse(connection, responseId, undefined);
     return;
   }
-  const asked = connection.knownLane(streamId)?.tasks.filter((task) => task instanceof CreateTask) ?? [];
-  for (const task of asked) task.cancel();
+  for (const task of connection.knownLane(streamId)?.tasks ?? []) task.cancel();
 }
 
 async function cancelResponse(connection: Connection, responseId: string, streamId: string | undefined): Promise<void> {
@@ -119,7 +115,7 @@ async function resumeBy(connection: Connection, point: ResumePoint): Promise<'re
     viewer.close();
     throw thrown;
   }
-  lane.push(new WaitTask(connection.outbound.follow(responseId, viewer, streamId).end));
+  lane.push(new WaitTask(connection, responseId, connection.outbound.follow(responseId, viewer, streamId).end));
   return long ? 'snapshot' : 'replay';
 }
 

@@ -6,18 +6,20 @@
 export interface LaneTask {
   /** Runs to its end; never rejects. */
   run(): Promise<void>;
+  /** Asks it to end soon, whether it runs or waits; what has nothing to cancel ignores it. */
+  cancel(): void;
 }
 
-export class Lane<Task extends LaneTask> {
-  readonly #tasks: Task[] = [];
+export class Lane {
+  readonly #tasks: LaneTask[] = [];
   #running = false;
 
   /** The task that runs now and those that wait, in order. */
-  get tasks(): readonly Task[] {
+  get tasks(): readonly LaneTask[] {
     return this.#tasks;
   }
 
-  push(task: Task): void {
+  push(task: LaneTask): void {
     this.#tasks.push(task);
     if (!this.#running) void this.#work();
   }

@@ -105,6 +105,13 @@ export class Outbound {
     return following;
   }
 
+  /** Stops following; nothing more of that response is sent. */
+  unfollow(following: Following): void {
+    if (this.#followings.get(following.responseId) !== following) return;
+    this.#followings.delete(following.responseId);
+    following.finish('ended');
+  }
+
   readonly wake = (): void => {
     if (this.#stuckTimer === undefined) flushSoon(this);
   };

@@ -132,6 +132,12 @@ export class ResponseReader {
     return 'ended';
   }
 
+  /** Number of the newest event of a response whose log exists; undefined: it has none (yet, or any more), or is not this caller's. */
+  async lastSequence(caller: Principal, responseId: string): Promise<number | undefined> {
+    const page = await this.#log.read(responseId, -1, 0);
+    return page !== undefined && reaches(caller, page.head.owner) ? page.last : undefined;
+  }
+
   async #head(caller: Principal, responseId: string): Promise<LogHead | undefined> {
     const page = await this.#log.read(responseId, -1, 0);
     return page !== undefined && reaches(caller, page.head.owner) ? page.head : undefined;

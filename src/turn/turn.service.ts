@@ -50,6 +50,8 @@ export interface TurnServiceOptions {
 }
 
 export interface CreateOptions {
+  /** Told the response's id before anybody else can hear of it. */
+  readonly onResponse?: (responseId: string) => void;
   readonly idempotency?: IdempotencyUse;
   /** Aborting it cancels the turn, even before it starts. */
   readonly signal?: AbortSignal;
@@ -84,6 +86,7 @@ export class TurnService {
     const plan = await this.#parts.admission.admit(caller, request);
     const response = newResponse(plan, Date.now());
     const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
+    options.onResponse?.(known ?? response.id);
     if (known !== null) return { responseId: known };
     const { turn, waits } = await this.#open(plan, response, origin).catch(async (error: unknown) => {
       await this.#parts.once.release(caller, response.id, options.idempotency);

@@ -1,0 +1,117 @@
+/* Whole conversations, watched live from another device. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  gateway = await startGateway();
+});
+afterAll(() => gateway.close());
+
+async function newConversation(): Promise<string> {
+  const answer = await fetch(`${gateway.url}/v1/conversations`, { method: 'POST' });
+  return ((await answer.json()) as { id: string }).id;
+}
+
+const deltas = (frames: readonly Frame[], responseId?: string): string => {
+  let text = '';
+  let current: unknown;
+  for (const frame of frames) {
+    if (frame.type === 'response.created') current = (frame['response'] as { id: string }).id;
+    if (frame.type === 'response.output_text.delta' && (responseId === undefined || current === responseId))
+      text += String(frame['delta']);
+  }
+  return text;
+};
+
+describe('sluice:subscribe', () => {
+  it('tells another device the question and the answer live, in the lane of the subscription', async () => {
+    const conversation = await newConversation();
+    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    watcher.send({ type: 'sluice:subscribe', conversation });
+    expect(await watcher.next('sluice:subscribed')).toMatchObject({
+      conversation,
+      running: [],
+      stream_id: 'sluice.watch',
+    });
+    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=20 interval=1ms text=numbers' });
+    const asked = await asker.next(isTerminalFrame);
+    const turn = await watcher.next('sluice:turn');
+    expect(turn).toMatchObject({ conversation, input: [{ type: 'message', role: 'user' }] });
+    const seen = await watcher.next(isTerminalFrame);
+    expect(seen['stream_id']).toBe('sluice.watch');
+    expect((seen['response'] as { id: string }).id).toBe(turn['response_id']);
+    expect(deltas(watcher.frames)).toBe((asked['response'] as { output_text: string }).output_text);
+    expect(
+      watcher.frames.filter((frame) => 'sequence_number' in frame).map((frame) => frame['sequence_number']),
+    ).toEqual(asker.frames.filter((frame) => 'sequence_number' in frame).map((frame) => frame['sequence_number']));
+    asker.close();
+    watcher.close();
+  });
+
+  it('names what runs at the time, and tells it from its first event', async () => {
+    const conversation = await newConversation();
+    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=60 interval=5ms text=numbers' });
+    const created = await asker.next('response.created');
+    await asker.next('response.output_text.delta');
+    watcher.send({ type: 'sluice:subscribe', conversation });
+    const subscribed = await watcher.next('sluice:subscribed');
+    const { id } = created['response'] as { id: string };
+    expect(subscribed['running']).toEqual([{ response_id: id, sequence_number: expect.any(Number) }]);
+    await watcher.next(isTerminalFrame);
+    const asked = await asker.next(isTerminalFrame);
+    expect(deltas(watcher.frames)).toBe((asked['response'] as { output_text: string }).output_text);
+    expect(watcher.frames.filter((frame) => frame.type === 'sluice:turn')).toHaveLength(1);
+    asker.close();
+    watcher.close();
+  });
+
+  it('does not tell a connection twice what it asked for itself', async () => {
+    const conversation = await newConversation();
+    const socket = await TestSocket.open(gateway.socketUrl);
+    socket.send({ type: 'sluice:subscribe', conversation });
+    await socket.next('sluice:subscribed');
+    socket.send({ type: 'response.create', conversation, input: 'demo: deltas=5 interval=1ms', stream_id: 'mine' });
+    await socket.next(isTerminalFrame);
+    socket.send({ type: 'sluice:ping', id: 'after' });
+    await socket.next('sluice:pong');
+    expect(socket.frames.filter((frame) => frame.type === 'sluice:turn')).toEqual([]);
+    const numbers = socket.frames.filter((frame) => 'sequence_number' in frame);
+    expect(numbers.map((frame) => frame['sequence_number'])).toEqual(numbers.map((_, i) => i));
+    expect(new Set(numbers.map((frame) => frame['stream_id']))).toEqual(new Set(['mine']));
+    socket.close();
+  });
+
+  it('ends with sluice:unsubscribe, also in mid-answer', async () => {
+    const conversation = await newConversation();
+    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
+    await watcher.next('sluice:subscribed');
+    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
+    await watcher.next('response.output_text.delta');
+    watcher.send({ type: 'sluice:unsubscribe', conversation });
+    await watcher.next('sluice:unsubscribed');
+    await asker.next(isTerminalFrame);
+    watcher.send({ type: 'sluice:ping', id: 1 });
+    await watcher.next('sluice:pong');
+    const after = watcher.frames.slice(watcher.frames.findIndex((frame) => frame.type === 'sluice:unsubscribed') + 1);
+    expect(after.map((frame) => frame.type)).toEqual(['sluice:pong']);
+    asker.close();
+    watcher.close();
+  });
+
+  it('answers a conversation that does not exist with an error in its lane', async () => {
+    const socket = await TestSocket.open(gateway.socketUrl);
+    socket.send({ type: 'sluice:subscribe', conversation: 'conv_nobody', stream_id: 'w' });
+    expect(await socket.next('error')).toMatchObject({
+      status: 404,
+      stream_id: 'w',
+      error: { code: 'conversation_not_found' },
+    });
+    socket.close();
+  });
+});

@@ -82,6 +82,7 @@ export class AppModule {
           useFactory: (log: Log) =>
             new Drain(parts.drain, parts.turns, parts.table, { close: () => closeAll(parts) }, log, {
               ...DRAIN_TIMES,
+              sharedState: config.state.type === 'redis',
               graceMs: config.app.shutdown_timeout,
             }),
         },

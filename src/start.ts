@@ -53,7 +53,11 @@ export async function start(): Promise<void> {
 }
 
 function installEnd({ app, drain, log }: Gateway, config: AppConfig): void {
-  const longest = longestDrainMs({ ...DRAIN_TIMES, graceMs: config.app.shutdown_timeout });
+  const longest = longestDrainMs({
+    ...DRAIN_TIMES,
+    sharedState: config.state.type === 'redis',
+    graceMs: config.app.shutdown_timeout,
+  });
   new ProcessEnd(app, drain, log, { closeWithinMs: longest + CLOSE_MARGIN_MS, hurryWithinMs: HURRY_MS }).install();
 }
 

@@ -18,6 +18,8 @@ export interface RunningTurns {
 }
 
 export interface SocketCloser {
+  /** Open sockets now. */
+  readonly size: number;
   /** `sluice:draining` to every socket. */
   announceDraining(reconnectAfterMs: number): void;
   /** Closes every socket after what it still has to deliver, spread over `overMs` so that not all reconnect at once. */
@@ -29,23 +31,32 @@ export interface Closable {
 }
 
 export interface DrainOptions {
+  /**
+   * True: other replicas can serve what runs here, so the sockets go first and the turns go on without them. False: they are only
+   * to be had here, so the sockets stay until the turns have ended.
+   */
+  readonly sharedState: boolean;
   /** `app.shutdown_timeout`: how long running turns may go on. */
   readonly graceMs: number;
   /** How long the turns that are cut short have for their terminal events. */
   readonly abortWithinMs: number;
   readonly reconnectAfterMs: number;
+  /** The longest time over which the sockets are closed; few sockets take less. The official client gives up after about 12 s. */
   readonly closeSocketsOverMs: number;
   /** How long the last socket and the provider may take, each. */
   readonly closeWithinMs: number;
 }
 
-/** The times of a drain beside its grace: what comes after the grace is over within 5 seconds. */
+/** The times of a drain beside its grace: what comes after the grace is over within 15 seconds. */
 export const DRAIN_TIMES = {
   abortWithinMs: 2_000,
   reconnectAfterMs: 1_000,
-  closeSocketsOverMs: 500,
+  closeSocketsOverMs: 10_000,
   closeWithinMs: 1_000,
-} as const satisfies Omit<DrainOptions, 'graceMs'>;
+} as const satisfies Omit<DrainOptions, 'graceMs' | 'sharedState'>;
+
+/** A socket more or less a drain is this much longer or shorter, up to the limit: 1,000 sockets take the 10 s. */
+const PER_SOCKET_MS = 10;
 
 /** The longest a drain with these times takes, in milliseconds. */
 export function longestDrainMs(options: DrainOptions): number {
@@ -92,22 +103,33 @@ export class Drain implements BeforeApplicationShutdown {
   }
 
   async #drain(): Promise<DrainOutcome> {
-    const { graceMs, abortWithinMs, reconnectAfterMs, closeSocketsOverMs, closeWithinMs } = this.options;
+    const { graceMs, sharedState, closeWithinMs } = this.options;
     this.state.begin();
     this.log.info({ turns_in_flight: this.turns.count, grace_ms: graceMs }, 'shutting down server...');
 
+    const steps = [() => this.#endTurns(), () => this.#closeSockets()];
+    // Side by side where the state is shared: the grace counts from the signal, not from the last socket.
+    if (sharedState) await Promise.all(steps.map((step) => step()));
+    else for (const step of steps) await step();
+    await this.#step('close provider', closeWithinMs, () => this.provider.close());
+    return this.#outcome;
+  }
+
+  async #endTurns(): Promise<void> {
+    const { graceMs, abortWithinMs } = this.options;
     const idle = await this.#step('finish turns', graceMs, () => this.turns.whenIdle(), this.#hurry.signal);
-    if (!idle) {
-      this.log.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
-      await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
-    }
-    const overMs = this.#hurry.signal.aborted ? 0 : closeSocketsOverMs;
+    if (idle) return;
+    this.log.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
+    await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
+  }
+
+  async #closeSockets(): Promise<void> {
+    const { reconnectAfterMs, closeSocketsOverMs, closeWithinMs } = this.options;
+    const overMs = this.#hurry.signal.aborted ? 0 : Math.min(closeSocketsOverMs, this.sockets.size * PER_SOCKET_MS);
     await this.#step('close sockets', overMs + closeWithinMs, () => {
       this.sockets.announceDraining(reconnectAfterMs);
       return this.sockets.closeAll(SERVICE_RESTART, 'draining', overMs);
     });
-    await this.#step('close provider', closeWithinMs, () => this.provider.close());
-    return this.#outcome;
   }
 
   /** True when the step was done in time. */

@@ -4,6 +4,7 @@ import { type After } from '../../../src/lifecycle/within.js';
 import { DrainState } from '../../../src/turn/drain-state.js';
 
 const OPTIONS: DrainOptions = {
+  sharedState: false,
   graceMs: 30_000,
   abortWithinMs: 2_000,
   reconnectAfterMs: 1_000,
@@ -12,7 +13,7 @@ const OPTIONS: DrainOptions = {
 };
 
 /** A drain over fakes. Every bound it asks for is kept in `waits`, to be let run out by hand. */
-function rig(options: { turns?: number; turnsHang?: boolean; failing?: string } = {}) {
+function rig(options: { turns?: number; turnsHang?: boolean; failing?: string; sharedState?: boolean } = {}) {
   const steps: string[] = [];
   const waits: { ms: number; over: boolean; end: () => void }[] = [];
   const after: After = (ms, signal) =>
@@ -35,13 +36,22 @@ function rig(options: { turns?: number; turnsHang?: boolean; failing?: string } 
       options.turnsHang ? (steps.push('abort'), new Promise<void>(() => undefined)) : step(`abort ${reason.code}`),
   };
   const sockets = {
+    size: 1_000,
     announceDraining: (ms: number) => void steps.push(`announce ${ms}`),
     closeAll: (code: number, _reason: string, overMs: number) => step(`close ${code} over ${overMs}`),
   };
   const lines: string[] = [];
   const write = (_fields: object, message: string) => void lines.push(message);
   const log = { info: write, warn: write, error: write };
-  const drain = new Drain(state, turns, sockets, { close: () => step('close provider') }, log, OPTIONS, after);
+  const drain = new Drain(
+    state,
+    turns,
+    sockets,
+    { close: () => step('close provider') },
+    log,
+    { ...OPTIONS, sharedState: options.sharedState ?? false },
+    after,
+  );
   return { drain, state, steps, lines, waits, finishTurns: () => idle.resolve() };
 }
 
@@ -70,6 +80,16 @@ describe('a drain', () => {
     finishTurns();
     expect(await running).toBe('finished');
     expect(steps.at(-2)).toBe('close 1012 over 500');
+  });
+
+  it('lets the sockets go first where other replicas can serve them, and the turns go on without', async () => {
+    const { drain, steps, finishTurns } = rig({ turns: 2, sharedState: true });
+    const running = drain.run();
+    while (!steps.includes('close 1012 over 500')) await new Promise(setImmediate);
+    expect(steps).toEqual(['refuse turns', 'wait for turns', 'announce 1000', 'close 1012 over 500']);
+    finishTurns();
+    expect(await running).toBe('finished');
+    expect(steps.at(-1)).toBe('close provider');
   });
 
   it('ends what is left with a truthful terminal when the grace is over, then closes', async () => {

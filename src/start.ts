@@ -1,6 +1,6 @@
 /* From a configuration file to a gateway that listens, or to one clear line and an exit code. */
 
-import { ConfigError, EXIT_CONFIG } from './config/config-error.js';
+import { ConfigError, EXIT_CONFIG, type Mistake } from './config/config-error.js';
 import { loadConfig } from './config/load.js';
 import { type AppConfig } from './config/schema.js';
 import { secretsIn } from './config/secret.js';
@@ -10,11 +10,14 @@ import { ProcessEnd } from './lifecycle/process-end.js';
 import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { createPino, PinoLog } from './observability/logger.js';
+import { keyIsRefused } from './provider/openai/key-check.js';
 
 /** How long a second signal waits for the end. */
 const HURRY_MS = 5_000;
 /** What Nest's own hooks may take beside the drain. */
 const CLOSE_MARGIN_MS = 2_000;
+/** How long the start waits for the provider's word on the key. */
+const KEY_CHECK_MS = 3_000;
 
 export async function start(): Promise<void> {
   let listeners: Listeners | undefined;
@@ -33,7 +36,8 @@ export async function start(): Promise<void> {
     });
     const log = new PinoLog(logger);
     for (const warning of warnings) log.warn({ config: path }, warning);
-    const gateway = await createGateway(config, logger);
+    const [gateway, refused] = await Promise.all([createGateway(config, logger), refusedKey(config)]);
+    if (refused !== null) throw new ConfigError(path, [refused]);
     await gateway.app.listen({ host: config.app.host, port: config.app.port });
     installEnd(gateway, config);
     announceStart(
@@ -50,6 +54,19 @@ export async function start(): Promise<void> {
   } catch (thrown) {
     fail(thrown, listeners);
   }
+}
+
+/** The mistake to tell where the provider does not take the key; with fallbacks the gateway can serve without it. */
+async function refusedKey({ provider, fallbacks }: AppConfig): Promise<Mistake | null> {
+  const { type, api_key: key, api_key_env, api_key_file, base_url: baseUrl } = provider;
+  if (type === 'demo' || key === null || fallbacks.length > 0) return null;
+  if (!(await keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs: KEY_CHECK_MS }))) return null;
+  const [name, place] =
+    api_key_file === null
+      ? ['api_key_env', `the variable ${api_key_env ?? 'OPENAI_API_KEY'}`]
+      : ['api_key_file', `the file ${api_key_file}`];
+  const problem = `${new URL(baseUrl).host} does not accept the key in ${place} (HTTP 401); put a valid one there`;
+  return { path: `provider.${name}`, problem };
 }
 
 function installEnd({ app, drain, log }: Gateway, config: AppConfig): void {

@@ -15,6 +15,7 @@ import { OpsServer } from './lifecycle/ops-server.js';
 import { type Log } from './observability/log.js';
 import { PinoLog } from './observability/logger.js';
 import { metricPrefix, Metrics } from './observability/metrics.js';
+import { nestLog } from './observability/nest-log.js';
 import { corsOptions } from './rest/cors.js';
 import { ErrorFilter } from './rest/error.filter.js';
 import { httpServerOptions, prepareHttp } from './rest/http-server.js';
@@ -61,7 +62,7 @@ export async function createGateway(
   });
   app.useGlobalFilters(new ErrorFilter({ log, routes, refused: (request) => parts.report.refused(request) }));
   app.enableCors(corsOptions(parts.origins));
-  app.useLogger(app.get(Logger));
+  app.useLogger(nestLog(app.get(Logger)));
   const { authenticator, origins, drain, table } = parts;
   app.useWebSocketAdapter(
     new SocketAdapter(app, {

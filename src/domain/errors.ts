@@ -127,3 +127,8 @@ export function asSluiceError(thrown: unknown): SluiceError {
     },
   );
 }
+
+/** A cause in our own words: status, codes, ids. Only the log sees it, and it may keep the message whole. */
+export class LogOnlyCause extends Error {
+  override readonly name = 'LogOnlyCause';
+}

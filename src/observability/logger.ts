@@ -45,19 +45,25 @@ function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pi
   };
 }
 
+const FORESEEN = /"err":\{"type":"SluiceError",.*?"code":"(?!server_error)/;
+const STACKS = ['err.stack', 'err.cause.stack', 'err.cause.cause.stack'] as const;
+
 export function createPino(settings: LoggerSettings): pino.Logger {
   const { format, output } = settings.logging;
   const descriptor = output === 'stdout' ? 1 : 2;
   // Written at once: the last lines before an exit are those that are needed.
   const target = settings.destination ?? pino.destination({ dest: descriptor, sync: true });
   if (format === 'json') return pino(loggerOptions(settings), target);
-  const prettify = prettyFactory({
+  const own = Object.keys(settings.base ?? {});
+  const pretty = {
     colorize: settings.destination === undefined && isatty(descriptor),
     translateTime: 'SYS:HH:MM:ss.l',
-    ignore: Object.keys(settings.base ?? {}).join(','),
     singleLine: true,
-  });
-  return pino(loggerOptions(settings), { write: (line) => target.write(prettify(line)) });
+  };
+  const whole = prettyFactory({ ...pretty, ignore: own.join(',') });
+  // A person needs no stack of an error that was foreseen; one line says it all.
+  const brief = prettyFactory({ ...pretty, ignore: [...own, ...STACKS].join(','), errorLikeObjectKeys: [] });
+  return pino(loggerOptions(settings), { write: (line) => target.write((FORESEEN.test(line) ? brief : whole)(line)) });
 }
 
 /** Whole requests, responses and headers stay out of the log; an id under such a name may stand. */

@@ -3,7 +3,7 @@
 import { isNativeError } from 'node:util/types';
 import { ConfigError } from '../config/config-error.js';
 import { REDACTED, type Secret, scrub } from '../config/secret.js';
-import { SluiceError } from '../domain/errors.js';
+import { LogOnlyCause, SluiceError } from '../domain/errors.js';
 
 /** Fields that are never written, wherever code puts them on the first two levels of a line. */
 const NEVER = [
@@ -65,7 +65,7 @@ const PLAIN = new Set(['TypeError', 'RangeError', 'ReferenceError', 'AbortError'
 
 /** Own errors by contract; Node's (ECONNREFUSED, EADDRINUSE …) name addresses and files only. */
 function mayTell(error: Error): boolean {
-  if (error instanceof SluiceError || error instanceof ConfigError) return true;
+  if (error instanceof SluiceError || error instanceof ConfigError || error instanceof LogOnlyCause) return true;
   return PLAIN.has(error.name) || ('syscall' in error && 'errno' in error);
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { APIConnectionError, APIError } from 'openai';
-import { SluiceError, type ErrorCode, type ErrorOptions } from '../../domain/errors.js';
+import { LogOnlyCause, SluiceError, type ErrorCode, type ErrorOptions } from '../../domain/errors.js';
 
 /** For whatever the openai package or the connection threw before there was an answer. */
 export function fromThrown(thrown: unknown): SluiceError {
@@ -29,7 +29,7 @@ export function malformed(what: string): SluiceError {
     'provider_error',
     'unable to read the answer; the provider sent something malformed; try again',
     {
-      cause: new Error(`malformed stream: ${what}`),
+      cause: new LogOnlyCause(`malformed stream: ${what}`),
     },
   );
 }
@@ -39,7 +39,7 @@ export function fromErrorObject(error: unknown): SluiceError {
   const fields: Readonly<Record<string, unknown>> = isRecord(error) ? error : {};
   const type = token(fields['type']);
   const code = token(fields['code']);
-  const cause = new Error(`the provider reported an error in its stream (type ${type}, code ${code})`);
+  const cause = new LogOnlyCause(`the provider reported an error in its stream (type ${type}, code ${code})`);
   const limited = code === '429' || /rate_limit|too_many_requests|quota/u.test(`${type} ${code}`);
   if (limited) return rateLimited({ cause });
   if (/^(?:400|401|403|404|413|422)$/u.test(code) || /invalid_request|authentication|permission/u.test(type)) {
@@ -56,7 +56,7 @@ export function fromErrorObject(error: unknown): SluiceError {
 function fromStatus(error: APIError): SluiceError {
   const { status = 0, headers } = error;
   const code = token(error.code);
-  const cause = new Error(
+  const cause = new LogOnlyCause(
     `the provider answered HTTP ${status} (type ${token(error.type)}, code ${code}, param ${token(error.param)}, request ${token(error.requestID)})`,
   );
   const retryAfterMs = retryAfter(headers, Date.now());

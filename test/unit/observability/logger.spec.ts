@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Secret } from '../../../src/config/secret.js';
-import { SluiceError } from '../../../src/domain/errors.js';
+import { LogOnlyCause, SluiceError } from '../../../src/domain/errors.js';
 import { PinoLog, createPino } from '../../../src/observability/logger.js';
 
 const KEY = 'provider-key/with"odd+characters';
@@ -70,6 +70,23 @@ describe('errors', () => {
       stack: expect.stringContaining('logger.spec'),
       cause: { code: 'ECONNREFUSED', message: 'connect ECONNREFUSED 10.0.0.1:443' },
     });
+  });
+
+  it('keep what we ourselves say of a cause', () => {
+    const { log, last } = capture();
+    const cause = new LogOnlyCause('the provider answered HTTP 401 (type -, code invalid_api_key)');
+    log.error({ err: new SluiceError('provider_refused', 'unable to get an answer', { cause }) }, 'request failed');
+    expect(last()['err']).toMatchObject({ cause: { message: cause.message } });
+  });
+
+  it('that were foreseen are one line for people; of a bug they see the stack', () => {
+    const { log, lines } = capture('pretty');
+    const cause = new LogOnlyCause('the provider answered HTTP 401');
+    log.error({ err: new SluiceError('provider_refused', 'unable to get an answer', { cause }) }, 'request failed');
+    expect(lines.join('').trimEnd()).not.toContain('\n');
+    expect(lines.join('')).toMatch(/request failed .*provider_refused.*HTTP 401/);
+    log.error({ err: new SluiceError('server_error', 'unable', { cause: new TypeError('x') }) }, 'request failed');
+    expect(lines.at(-1)).toMatch(/\n +at .*logger\.spec/);
   });
 
   it('of others keep type, code and place, never their message or what hangs on them', () => {

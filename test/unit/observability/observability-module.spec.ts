@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Log } from '../../../src/observability/log.js';
 import { createPino } from '../../../src/observability/logger.js';
 import { Metrics, metricPrefix } from '../../../src/observability/metrics.js';
+import { nestLog } from '../../../src/observability/nest-log.js';
 import { ObservabilityModule } from '../../../src/observability/observability.module.js';
 
 @Injectable()
@@ -41,7 +42,7 @@ describe('the module', () => {
       imports: [ObservabilityModule.forRoot({ logger, metrics }), UserModule],
     }).compile();
     app = built.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
-    app.useLogger(app.get(NestPinoLogger));
+    app.useLogger(nestLog(app.get(NestPinoLogger)));
     await app.init();
   });
   afterAll(() => app.close());
@@ -57,6 +58,15 @@ describe('the module', () => {
     new Logger('Somewhere').error('redis://u:hunter2@r failed');
     expect(lines.at(-1)).toContain('[redacted]@r failed');
     expect(lines.at(-1)).toContain('"context":"Somewhere"');
+  });
+
+  it('keeps what Nest tells of its own wiring for the level debug', () => {
+    const before = lines.length;
+    new Logger('Somewhere').log('Mapped {/hello, GET} route');
+    expect(lines.slice(before)).toEqual([]);
+    expect(lines.join('')).not.toContain('dependencies initialized');
+    new Logger('Somewhere').warn('something is odd');
+    expect(lines.slice(before)).toEqual([expect.stringContaining('something is odd')]);
   });
 
   it('serves no /metrics on the application’s port, and writes no request lines of its own', async () => {

@@ -10,6 +10,9 @@ import { EXIT_UNAVAILABLE } from './node-version.js';
 
 const EXIT = { unavailable: EXIT_UNAVAILABLE, software: 70, noPermission: 77, config: EXIT_CONFIG } as const;
 
+/** Takes its ports from the variables PORT and METRICS_PORT. */
+const SHIPPED_FILE = 'config/default.yaml';
+
 export interface StartFailure {
   /** For stderr, one after the other. */
   readonly lines: readonly string[];
@@ -57,7 +60,7 @@ function listenFailure(error: ListenError, listeners: Listeners | undefined): St
   switch (error.code) {
     case 'EADDRINUSE':
       return failure(EXIT.unavailable, [
-        `unable to start; port ${error.port} is taken by another program; end that program, or ${at.change('port')}`,
+        `unable to start; port ${error.port} is taken by another program; end that program, or ${at.anotherPort}`,
       ]);
     case 'EACCES':
       return failure(EXIT.noPermission, [
@@ -78,13 +81,16 @@ function listenFailure(error: ListenError, listeners: Listeners | undefined): St
 
 /** A listen error carries its port, a failed look-up only the name: whichever matches says which listener it was. */
 function where(error: ListenError & { readonly hostname?: string }, listeners: Listeners | undefined) {
-  if (listeners === undefined) return { host: undefined, change: (key: string) => `change the ${key}` };
+  if (listeners === undefined)
+    return { host: undefined, change: (key: string) => `change the ${key}`, anotherPort: 'change the port' };
   const isOps = error.port === undefined ? error.hostname === listeners.ops.host : error.port === listeners.ops.port;
   const both = listeners.app.port === listeners.ops.port;
-  const section = isOps && !both ? 'monitoring.metrics' : 'app';
+  const [section, variable] = isOps && !both ? ['monitoring.metrics', 'METRICS_PORT'] : ['app', 'PORT'];
+  const change = (key: string) => `change \`${section}.${key}\` in ${listeners.configPath}`;
   return {
     host: isOps ? listeners.ops.host : listeners.app.host,
-    change: (key: string) => `change \`${section}.${key}\` in ${listeners.configPath}`,
+    change,
+    anotherPort: listeners.configPath === SHIPPED_FILE ? `start with ${variable} set to another one` : change('port'),
   };
 }
 

@@ -160,7 +160,7 @@ describe('anything else', () => {
     });
     const thrown: unknown = await second.onApplicationBootstrap().catch((error: unknown) => error);
     const failure = startFailure(thrown, {
-      configPath: 'config/default.yaml',
+      configPath: 'config/staging.yaml',
       app: { host: '127.0.0.1', port: 8080 },
       ops: { host: '127.0.0.1', port },
     });
@@ -168,7 +168,7 @@ describe('anything else', () => {
       exitCode: 69,
       isBug: false,
       lines: [
-        `unable to start; port ${port} is taken by another program; end that program, or change \`monitoring.metrics.port\` in config/default.yaml`,
+        `unable to start; port ${port} is taken by another program; end that program, or change \`monitoring.metrics.port\` in config/staging.yaml`,
       ],
     });
     await second.onApplicationShutdown();

@@ -43,6 +43,15 @@ describe('a start that failed', () => {
     expect(failure.lines).toEqual([expect.stringMatching(line)]);
   });
 
+  it.each([
+    [80, 'PORT'],
+    [9090, 'METRICS_PORT'],
+  ])('of the shipped configuration, port %d taken names the variable %s', (port, variable) => {
+    const shipped = { ...LISTENERS, configPath: 'config/default.yaml' };
+    const { lines } = startFailure(listenError('EADDRINUSE', { port }), shipped);
+    expect(lines).toEqual([expect.stringMatching(new RegExp(`start with ${variable} set to another one$`))]);
+  });
+
   it('says of anything else that it is a bug, and exits with 70', () => {
     expect(startFailure(new Error('sk-secret-in-a-message'))).toMatchObject({ exitCode: 70, isBug: true });
   });

@@ -32,18 +32,10 @@ export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
     when: (config) => config.auth.mode === 'jwt',
     sentence: '`jwt` is not built yet; users’ tokens are refused, only server keys get in',
   },
-  {
-    path: 'fallbacks',
-    kind: 'warn',
-    when: (config) => config.fallbacks.length > 0,
-    sentence: 'failover is not built yet; only `provider` is called',
-  },
   limit('limits.per_user.requests_per_minute', (config) => config.limits.per_user.requests_per_minute !== null),
   limit('limits.per_user.tokens_per_minute', (config) => config.limits.per_user.tokens_per_minute !== null),
   limit('limits.per_user.concurrent_turns', (config) => config.limits.per_user.concurrent_turns !== null),
   limit('limits.per_user.cost_per_day_usd', (config) => config.limits.per_user.cost_per_day_usd !== null),
-  limit('limits.connections', (config) => config.limits.connections !== null),
-  limit('limits.connections_per_user', (config) => config.limits.connections_per_user !== null),
   {
     path: 'auth.keys[].class',
     kind: 'warn',

@@ -6,7 +6,10 @@ import { Workspace } from '../config/workspace.js';
 let at: Workspace;
 beforeAll(() => {
   at = new Workspace();
-  at.write('good.yaml', 'app: { name: bot }\nprovider: { type: openai, model: gpt-4o }\nfallbacks: [{ type: demo }]');
+  at.write(
+    'good.yaml',
+    'app: { name: bot }\nprovider: { type: openai, model: gpt-4o }\nalerts: { cost_per_hour_threshold: 1 }',
+  );
   at.write('redis.yaml', 'state: { type: redis, url: "redis://redis:6379" }');
   at.write('bad.yaml', 'app: { prot: 1 }\nbatch: { max_window: x }');
 });
@@ -34,7 +37,7 @@ describe('sluice config check', () => {
     expect(out).toContain('good.yaml: ok');
     expect(out).toContain('provider: gpt-4o at https://api.openai.com/v1');
     expect(out).toContain('state: memory');
-    expect(out).toContain('note: fallbacks: failover is not built yet');
+    expect(out).toContain('note: alerts: alert rules are not rendered');
     expect(out).not.toContain('planted-key');
   });
 

@@ -324,9 +324,7 @@ describe('warnings', () => {
   });
 
   it.each([
-    ['fallbacks', 'fallbacks: [{ type: demo }]'],
     ['limits.per_user.requests_per_minute', 'limits: { per_user: { requests_per_minute: 5 } }'],
-    ['limits.connections', 'limits: { connections: 5 }'],
     ['auth.mode', 'auth: { mode: jwt, jwt: { issuer: a, audience: b, jwks_url: "https://x/y" } }'],
     ['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }'],
     ['monitoring.tracing', 'monitoring: { tracing: { enabled: true, endpoint: "http://o:4318/v1/traces" } }'],

@@ -118,7 +118,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     turns,
     report,
     reader,
-    conversations: new Conversations(state.conversations),
+    conversations: new Conversations({ store: state.conversations, claim: state.claim, log: state.log }),
     prompts,
     sweep,
     hub,

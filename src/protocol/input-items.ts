@@ -66,7 +66,10 @@ const STATUS = z.enum(['in_progress', 'completed', 'incomplete']).optional();
 const ID = z.string().max(256).optional();
 const CALL_ID = z.string().min(1).max(64);
 const DIRECT = z.strictObject({ type: z.literal('direct') });
+/** What a conversation's item list says beside the item; nothing that could be asked for. */
+const sluice = z.unknown().optional();
 const callExtras = {
+  sluice,
   id: ID,
   status: STATUS,
   namespace: inert(z.never(), 'function tools have no namespaces here'),
@@ -86,6 +89,7 @@ const MESSAGE = z.strictObject({
   /** Labels commentary of models that write some; no provider here reads it. */
   phase: z.enum(['commentary', 'final_answer']).optional(),
   created_by: z.unknown().optional(),
+  sluice,
 });
 const FUNCTION_CALL = z.strictObject({
   type: z.literal('function_call'),

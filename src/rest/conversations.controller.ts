@@ -1,19 +1,39 @@
-/* REST over conversations. */
+/* REST over conversations and their items, in OpenAI's shapes; Sluice's own facts stand under `sluice`. */
 
-import { Body, Controller, HttpCode, Post, UseGuards } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
 
-import { type Conversation } from '../domain/conversation.js';
+import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
-import { parseConversationCreate } from '../protocol/conversation-requests.js';
-import { Conversations } from '../turn/conversations.js';
+import {
+  parseConversationCreate,
+  parseConversationUpdate,
+  parseItemsCreate,
+} from '../protocol/conversation-requests.js';
+import { Conversations, type TitledConversation } from '../turn/conversations.js';
 import { Caller, CallerGuard } from './caller.guard.js';
+import { type ListBody, listBody } from './list-body.js';
+import { readHistoryQuery, readListQuery, refuseQuery } from './queries.js';
 
 interface ConversationBody {
   readonly id: string;
   readonly object: 'conversation';
   readonly created_at: number;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly sluice: {
+    readonly title: string | null;
+    /** Unix seconds of the last change to it or its items. */
+    readonly updated_at: number;
+  };
 }
+
+type ItemBody = Item & {
+  readonly sluice: {
+    /** The response that brought it; null where a client wrote it. */
+    readonly response_id: string | null;
+    /** A guardrail refused it: it is shown to people and never sent to a provider. */
+    readonly withheld: boolean;
+  };
+};
 
 @Controller('v1/conversations')
 @UseGuards(CallerGuard)
@@ -26,8 +46,81 @@ export class ConversationsController {
     const { metadata, items } = parseConversationCreate(body);
     return bodyOf(await this.conversations.create(caller, metadata, items));
   }
+
+  @Get()
+  async list(@Caller() caller: Principal, @Query() query: unknown): Promise<ListBody<ConversationBody>> {
+    const page = await this.conversations.list(caller, readHistoryQuery(query));
+    return listBody({ ...page, data: page.data.map(bodyOf) });
+  }
+
+  @Get(':id')
+  async retrieve(@Caller() caller: Principal, @Param('id') id: string): Promise<ConversationBody> {
+    return bodyOf(await this.conversations.retrieve(caller, id));
+  }
+
+  @Post(':id')
+  @HttpCode(200)
+  async update(@Caller() caller: Principal, @Param('id') id: string, @Body() body: unknown): Promise<ConversationBody> {
+    return bodyOf(await this.conversations.update(caller, id, parseConversationUpdate(body)));
+  }
+
+  @Delete(':id')
+  async remove(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+  ): Promise<{ readonly id: string; readonly object: 'conversation.deleted'; readonly deleted: true }> {
+    await this.conversations.remove(caller, id);
+    return { id, object: 'conversation.deleted', deleted: true };
+  }
+
+  @Get(':id/items')
+  async listItems(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Query() query: unknown,
+  ): Promise<ListBody<ItemBody>> {
+    const page = await this.conversations.listItems(caller, id, readListQuery(query));
+    return listBody({ ...page, data: page.data.map(itemBody) });
+  }
+
+  @Post(':id/items')
+  @HttpCode(200)
+  async addItems(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Body() body: unknown,
+    @Query() query: unknown,
+  ): Promise<ListBody<ItemBody>> {
+    refuseQuery(query);
+    const added = await this.conversations.addItems(caller, id, parseItemsCreate(body));
+    return listBody({ data: added.map(itemBody), hasMore: false });
+  }
+
+  @Get(':id/items/:item')
+  async retrieveItem(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Param('item') item: string,
+    @Query() query: unknown,
+  ): Promise<ItemBody> {
+    refuseQuery(query);
+    return itemBody(await this.conversations.getItem(caller, id, item));
+  }
+
+  @Delete(':id/items/:item')
+  async removeItem(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Param('item') item: string,
+  ): Promise<ConversationBody> {
+    return bodyOf(await this.conversations.removeItem(caller, id, item));
+  }
 }
 
-function bodyOf({ id, createdAt, metadata }: Conversation): ConversationBody {
-  return { id, object: 'conversation', created_at: createdAt, metadata };
+function bodyOf({ id, createdAt, updatedAt, metadata, title }: TitledConversation): ConversationBody {
+  return { id, object: 'conversation', created_at: createdAt, metadata, sluice: { title, updated_at: updatedAt } };
+}
+
+function itemBody({ item, responseId, withheld }: StoredItem): ItemBody {
+  return { ...item, sluice: { response_id: responseId, withheld } };
 }

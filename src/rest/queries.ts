@@ -13,14 +13,17 @@ const RETRIEVE = z.strictObject({
   // Streams are not padded, so only "do not pad" is understood.
   include_obfuscation: z.literal('false').optional(),
 });
-const LIST = z.strictObject({
+const PAGING = {
   limit: z
     .string()
     .regex(/^(?:[1-9]\d?|100)$/u, 'must be a whole number from 1 to 100')
     .optional(),
-  order: z.enum(['asc', 'desc']).optional(),
   after: z.string().max(256).optional(),
-});
+};
+const LIST = z.strictObject({ ...PAGING, order: z.enum(['asc', 'desc']).optional() });
+/** Newest first is the one order there is. */
+const HISTORY = z.strictObject({ ...PAGING, order: z.literal('desc').optional() });
+const NOTHING = z.strictObject({});
 
 export interface RetrieveQuery {
   readonly stream: boolean;
@@ -57,6 +60,17 @@ export interface ListQuery {
 export function readListQuery(query: unknown): ListQuery {
   const { limit, order, after } = read(LIST, query);
   return { limit: Number(limit ?? 20), order: order ?? 'desc', ...(after === undefined ? {} : { after }) };
+}
+
+/** Paging of a list that has one order. @throws SluiceError 400 */
+export function readHistoryQuery(query: unknown): Omit<ListQuery, 'order'> {
+  const { limit, after } = read(HISTORY, query);
+  return { limit: Number(limit ?? 20), ...(after === undefined ? {} : { after }) };
+}
+
+/** OpenAI's `include` names extras of built-in tools; like any other query it is refused. @throws SluiceError 400 */
+export function refuseQuery(query: unknown): void {
+  read(NOTHING, query);
 }
 
 /** The `Idempotency-Key` header. @throws SluiceError 400 */

@@ -1,31 +1,54 @@
-/* The conversations of a caller: made and read by their owners only; somebody else's answers like one that does not exist. */
+/*
+ * The conversations of a caller and what stands in them: made, read and changed by their owners only; somebody else's answers like
+ * one that does not exist. Turns write through their own memory; who adds items here takes the same claim as they do.
+ */
 
 import { type Conversation } from '../domain/conversation.js';
+import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
-import { type Item } from '../domain/item.js';
+import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
-import { type ConversationStore } from '../state/conversation-store.js';
+import { type ConversationClaim } from '../state/conversation-claim.js';
+import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
+import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './admission.js';
+import { derivedTitle } from './conversation-title.js';
+
+export interface ConversationParts {
+  readonly store: ConversationStore;
+  readonly claim: ConversationClaim;
+  readonly log: Pick<EventLog, 'requestCancel'>;
+}
+
+/** A conversation as a history shows it. */
+export interface TitledConversation extends Conversation {
+  /** `metadata.title`, or the beginning of the first user message; null: nothing was asked in it yet. */
+  readonly title: string | null;
+}
+
+/** A derived title is looked for among so many items from the start. */
+const TITLE_ITEMS = 10;
 
 export class Conversations {
   readonly #store: ConversationStore;
+  readonly #claim: ConversationClaim;
+  readonly #log: ConversationParts['log'];
 
-  constructor(store: ConversationStore) {
+  constructor({ store, claim, log }: ConversationParts) {
     this.#store = store;
+    this.#claim = claim;
+    this.#log = log;
   }
 
   async create(
     caller: Principal,
     metadata: Readonly<Record<string, string>>,
     items: readonly Item[],
-  ): Promise<Conversation> {
+  ): Promise<TitledConversation> {
     const now = Math.floor(Date.now() / 1_000);
     const conversation = { id: newId('conv'), owner: caller.owner, createdAt: now, updatedAt: now, metadata };
-    await this.#store.create(
-      conversation,
-      items.map((item) => ({ item, responseId: null, withheld: false })),
-    );
-    return conversation;
+    await this.#store.create(conversation, items.map(written));
+    return this.#titled(conversation);
   }
 
   /** @throws SluiceError `conversation_not_found` */
@@ -34,4 +57,112 @@ export class Conversations {
     if (conversation === undefined || !reaches(caller, conversation.owner)) throw conversationNotFound();
     return conversation;
   }
+
+  /** @throws SluiceError `conversation_not_found` */
+  async retrieve(caller: Principal, id: string): Promise<TitledConversation> {
+    return this.#titled(await this.get(caller, id));
+  }
+
+  /** The caller's own, newest change first. @throws SluiceError `invalid_cursor` */
+  async list(
+    caller: Principal,
+    query: { readonly limit: number; readonly after?: string },
+  ): Promise<Page<TitledConversation>> {
+    if (query.after !== undefined && (await this.#store.get(query.after))?.owner !== caller.owner) throw lostPlace();
+    const page = await this.#store.listByOwner(caller.owner, query);
+    return { ...page, data: await Promise.all(page.data.map((conversation) => this.#titled(conversation))) };
+  }
+
+  /** Replaces the metadata. @throws SluiceError `conversation_not_found` */
+  async update(caller: Principal, id: string, metadata: Readonly<Record<string, string>>): Promise<TitledConversation> {
+    await this.get(caller, id);
+    const updated = await this.#store.updateMetadata(id, metadata);
+    if (updated === undefined) throw conversationNotFound();
+    return this.#titled(updated);
+  }
+
+  /**
+   * Removes it with its items and cancels what runs or waits in it: nobody could find the answers there. The ended responses stay.
+   * @throws SluiceError `conversation_not_found`
+   */
+  async remove(caller: Principal, id: string): Promise<void> {
+    await this.get(caller, id);
+    if (!(await this.#store.delete(id))) throw conversationNotFound();
+    for (const responseId of await this.#claim.members(id)) await this.#log.requestCancel(responseId);
+  }
+
+  /** @throws SluiceError `conversation_not_found`, `invalid_cursor` */
+  async listItems(caller: Principal, id: string, query: ItemQuery): Promise<Page<StoredItem>> {
+    await this.get(caller, id);
+    if (query.after !== undefined && (await this.#store.getItem(id, query.after)) === undefined) throw lostPlace();
+    return this.#store.listItems(id, query);
+  }
+
+  /**
+   * Adds items at the end, between turns only: a turn that runs has read the conversation already and would be answered by text that
+   * it never saw. @throws SluiceError `conversation_not_found`, `conversation_busy`
+   */
+  async addItems(caller: Principal, id: string, items: readonly Item[]): Promise<readonly StoredItem[]> {
+    await this.get(caller, id);
+    const stored = items.map(written);
+    const writer = newId('req');
+    await this.#claim.join(id, writer, 0).catch((error: unknown) => {
+      throw error instanceof SluiceError && error.code === 'conversation_busy' ? busy() : error;
+    });
+    try {
+      if (!(await this.#store.appendItems(id, stored, writer))) throw conversationNotFound();
+    } finally {
+      await this.#claim.leave(id, writer);
+    }
+    return stored;
+  }
+
+  /** @throws SluiceError `conversation_not_found`, `item_not_found` */
+  async getItem(caller: Principal, id: string, itemId: string): Promise<StoredItem> {
+    await this.get(caller, id);
+    const stored = await this.#store.getItem(id, itemId);
+    if (stored === undefined) throw itemNotFound();
+    return stored;
+  }
+
+  /** Also while a turn runs: it has read the item already, later ones will not. @throws like `getItem` */
+  async removeItem(caller: Principal, id: string, itemId: string): Promise<TitledConversation> {
+    await this.get(caller, id);
+    if (!(await this.#store.deleteItem(id, itemId))) throw itemNotFound();
+    return this.retrieve(caller, id);
+  }
+
+  async #titled(conversation: Conversation): Promise<TitledConversation> {
+    const own = conversation.metadata['title'];
+    if (own !== undefined && own.trim() !== '') return { ...conversation, title: own };
+    const { data } = await this.#store.listItems(conversation.id, { limit: TITLE_ITEMS, order: 'asc' });
+    return { ...conversation, title: derivedTitle(data) };
+  }
+}
+
+function written(item: Item): StoredItem {
+  return { item, responseId: null, withheld: false };
+}
+
+function itemNotFound(): SluiceError {
+  return new SluiceError('item_not_found', 'unable to find this item; it does not stand in the conversation', {
+    param: 'item_id',
+  });
+}
+
+/** Starting anew without a word would show everything twice. */
+function lostPlace(): SluiceError {
+  return new SluiceError(
+    'invalid_cursor',
+    'unable to go on with this list; what `after` names is not in it (any more); list from its start',
+    { param: 'after' },
+  );
+}
+
+function busy(): SluiceError {
+  return new SluiceError(
+    'conversation_busy',
+    'unable to add items to this conversation; a turn is running in it; try again when it has ended',
+    { retryAfterMs: 1_000, param: 'conversation' },
+  );
 }

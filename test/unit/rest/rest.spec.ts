@@ -96,8 +96,9 @@ const conversations: Pick<Conversations, 'create'> = {
     id: `conv_${items.length}`,
     owner: 't',
     createdAt: 7,
-    updatedAt: 7,
+    updatedAt: 8,
     metadata,
+    title: null,
   }),
 };
 const authenticator: Authenticator = {
@@ -376,6 +377,7 @@ describe('the other routes', () => {
       object: 'conversation',
       created_at: 7,
       metadata: { a: 'b' },
+      sluice: { title: null, updated_at: 8 },
     });
     expect((await client.conversations.create()).id).toBe('conv_0');
   });

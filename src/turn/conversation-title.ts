@@ -1,0 +1,30 @@
+/* What a history calls a conversation that its client gave no title: the first thing somebody asked in it. Pure. */
+
+import { messageText, type StoredItem } from '../domain/item.js';
+
+/** Most characters (as people count them) of a derived title. */
+const LONGEST = 60;
+/** A title is cut at a word where one ends not too far before the limit, else in the middle of one. */
+const SHORTEST = 30;
+/** What is looked at of a message: more than any title needs. */
+const LOOKED_AT = 1_000;
+
+const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
+
+/** From the first user message that was not withheld, on one line; null where there is none yet. */
+export function derivedTitle(items: readonly StoredItem[]): string | null {
+  for (const { item, withheld } of items) {
+    if (withheld || item.type !== 'message' || item.role !== 'user') continue;
+    const line = messageText(item).slice(0, LOOKED_AT).replace(/\s+/gu, ' ').trim();
+    if (line !== '') return cut(line);
+  }
+  return null;
+}
+
+function cut(line: string): string {
+  const characters = Array.from(graphemes.segment(line), ({ segment }) => segment);
+  if (characters.length <= LONGEST) return line;
+  const space = characters.lastIndexOf(' ', LONGEST);
+  const end = space >= SHORTEST ? space : LONGEST;
+  return `${characters.slice(0, end).join('')}…`;
+}

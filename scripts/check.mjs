@@ -23,6 +23,7 @@ const STEPS = [
   program('lock file complete', 'npm', ['ci', '--dry-run', '--include=dev', '--loglevel=error']),
   { name: 'lock file free of addresses', work: addressesInLockFile },
   script('configuration reference up to date', 'scripts/config-reference.mjs', ['--check']),
+  script('metrics reference up to date', 'scripts/metrics-reference.mjs', ['--check']),
   script('every rule of PROTOCOL.md has a test', 'scripts/rules.mjs', []),
 ].filter((step) => step !== undefined);
 

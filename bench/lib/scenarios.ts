@@ -1,0 +1,172 @@
+/* What is measured: each scenario drives one system once and says what it saw. Rounds, order and medians are run.ts's. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ask } from './ipc.js';
+import { type Stage, type Window } from './stage.js';
+import { percentile } from './stats.js';
+import { type RunningSystem, type System } from './systems.js';
+
+/** By the names of `METRICS`; what a system does not have is left out. */
+export type Sample = Readonly<Record<string, number>>;
+
+export interface Metric {
+  readonly name: string;
+  readonly title: string;
+  readonly digits: number;
+  /** Whether a ratio to the floor says something. */
+  readonly ratio: boolean;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly title: string;
+  readonly metrics: readonly Metric[];
+  /** Started anew for every round: what memory it holds at the start must not depend on the rounds before. */
+  readonly freshProcess: boolean;
+  suits(system: System): boolean;
+  run(stage: Stage, system: System, running: RunningSystem, options: RunOptions): Promise<Sample>;
+}
+
+export interface RunOptions {
+  readonly warmSeconds: number;
+  readonly windowSeconds: number;
+  /** A CPU profile of each system's window goes into a file whose name begins so. */
+  readonly profile: string | null;
+}
+
+const CPU_PER_DELTA: Metric = { name: 'cpuPerDelta', title: 'CPU µs a delta', digits: 1, ratio: true };
+const PACE: Metric = { name: 'pace', title: 'pace kept', digits: 2, ratio: false };
+const LOAD: Metric = { name: 'cpuShare', title: 'cores used', digits: 2, ratio: false };
+
+const PER_SECOND = 50;
+const DELTAS = 400;
+
+/** `streams` responses at a time, each on a connection of its own. */
+function streaming(streams: number): Scenario {
+  return {
+    name: `cpu-${streams}`,
+    title: `${streams} ${streams === 1 ? 'stream' : 'streams'} of ${PER_SECOND} deltas a second, responses of ${DELTAS} deltas one after the other`,
+    metrics: [
+      CPU_PER_DELTA,
+      { name: 'addedP50', title: 'delay p50 ms', digits: 2, ratio: false },
+      { name: 'addedP99', title: 'delay p99 ms', digits: 2, ratio: false },
+      { name: 'firstP50', title: 'first delta p50 ms', digits: 2, ratio: false },
+      { name: 'firstP99', title: 'first delta p99 ms', digits: 2, ratio: false },
+      { name: 'eventsPerDelta', title: 'events a delta', digits: 2, ratio: false },
+      { name: 'heapKbPerViewer', title: 'heap KB a viewer', digits: 1, ratio: true },
+      { name: 'redisCpuPerDelta', title: 'Redis µs a delta', digits: 1, ratio: false },
+      LOAD,
+      PACE,
+    ],
+    freshProcess: false,
+    suits: () => true,
+    run: async (stage, system, running, { warmSeconds, windowSeconds, profile }) => {
+      const { child } = running;
+      await ask(stage.upstream, { ask: 'pace', perSecond: PER_SECOND });
+      const before = child && (await ask(child, { ask: 'memory' }));
+      await ask(stage.load, { ask: 'streams', plan: { ...running.target, streams, deltas: DELTAS } });
+      await sleep(warmSeconds * 1_000);
+      if (child && profile !== null) await ask(child, { ask: 'profile', file: null });
+      const seen = await stage.window(system, running, windowSeconds);
+      if (child && profile !== null) await ask(child, { ask: 'profile', file: `${profile}-${system.name}.cpuprofile` });
+      const during = child && (await ask(child, { ask: 'memory' }));
+      await stage.quiet();
+      return {
+        ...perDelta(seen),
+        ...delays(seen),
+        eventsPerDelta: seen.tally.events / seen.tally.deltas,
+        pace: seen.tally.deltas / (streams * PER_SECOND * seen.seconds),
+        ...(before && during ? { heapKbPerViewer: (during.heap - before.heap) / 1_024 / streams } : {}),
+      };
+    },
+  };
+}
+
+const IDLE_CONNECTIONS = 5_000;
+
+const idle: Scenario = {
+  name: 'idle',
+  title: `${IDLE_CONNECTIONS.toLocaleString('en')} idle connections, after garbage collection`,
+  metrics: [
+    { name: 'heapKb', title: 'heap KB a connection', digits: 2, ratio: true },
+    { name: 'rssKb', title: 'RSS KB a connection', digits: 2, ratio: true },
+  ],
+  freshProcess: true,
+  suits: ({ sockets }) => sockets,
+  run: async (stage, _system, { child, target }) => {
+    if (child === null) return {};
+    // Opened once before, so that what is loaded with the first connection is not counted.
+    await ask(stage.load, { ask: 'idle', target, connections: 200 });
+    await stage.quiet();
+    await sleep(500);
+    const before = await ask(child, { ask: 'memory' });
+    await ask(stage.load, { ask: 'idle', target, connections: IDLE_CONNECTIONS });
+    await sleep(2_000);
+    const after = await ask(child, { ask: 'memory' });
+    await stage.quiet();
+    return {
+      heapKb: (after.heap - before.heap) / 1_024 / IDLE_CONNECTIONS,
+      rssKb: (after.rss - before.rss) / 1_024 / IDLE_CONNECTIONS,
+    };
+  },
+};
+
+const VIEWERS = 1_000;
+const FANOUT_PER_SECOND = 20;
+
+const fanout: Scenario = {
+  name: 'fanout',
+  title: `one response of ${FANOUT_PER_SECOND} deltas a second, watched by ${VIEWERS.toLocaleString('en')} viewers`,
+  metrics: [
+    { name: 'cpuPerDelivery', title: 'CPU µs a delta and viewer', digits: 2, ratio: true },
+    { name: 'addedP50', title: 'delay p50 ms', digits: 2, ratio: false },
+    { name: 'addedP99', title: 'delay p99 ms', digits: 2, ratio: false },
+    { name: 'heapKbPerViewer', title: 'heap KB a viewer', digits: 1, ratio: true },
+    LOAD,
+    PACE,
+  ],
+  freshProcess: false,
+  suits: ({ name }) => name !== 'direct',
+  run: async (stage, system, running, { warmSeconds, windowSeconds, profile }) => {
+    const { child, target } = running;
+    if (child === null) return {};
+    await ask(stage.upstream, { ask: 'pace', perSecond: FANOUT_PER_SECOND });
+    const before = await ask(child, { ask: 'memory' });
+    const deltas = FANOUT_PER_SECOND * (warmSeconds + windowSeconds + 20);
+    await ask(stage.load, { ask: 'fanout', target, viewers: VIEWERS, deltas });
+    await sleep(warmSeconds * 1_000);
+    if (profile !== null) await ask(child, { ask: 'profile', file: null });
+    const seen = await stage.window(system, running, windowSeconds);
+    if (profile !== null) await ask(child, { ask: 'profile', file: `${profile}-${system.name}.cpuprofile` });
+    const during = await ask(child, { ask: 'memory' });
+    await stage.quiet();
+    if (seen.tally.failures > 0) throw new Error(`${seen.tally.failures} viewers of ${system.name} were cut off`);
+    return {
+      cpuPerDelivery: (seen.cpuMicros ?? Number.NaN) / seen.tally.deltas,
+      ...delays(seen),
+      cpuShare: (seen.cpuMicros ?? 0) / 1e6 / seen.seconds,
+      pace: seen.tally.deltas / (VIEWERS * FANOUT_PER_SECOND * seen.seconds),
+      heapKbPerViewer: (during.heap - before.heap) / 1_024 / VIEWERS,
+    };
+  },
+};
+
+function perDelta({ cpuMicros, redisCpuMicros, provided, seconds }: Window): Sample {
+  return {
+    ...(cpuMicros === null ? {} : { cpuPerDelta: cpuMicros / provided, cpuShare: cpuMicros / 1e6 / seconds }),
+    ...(redisCpuMicros === null ? {} : { redisCpuPerDelta: redisCpuMicros / provided }),
+  };
+}
+
+function delays({ tally, provided, providedLate }: Window): Sample {
+  const { latencyMs, firstDeltaMs } = tally;
+  return {
+    ...(latencyMs.length === 0 ? {} : { addedP50: percentile(latencyMs, 0.5), addedP99: percentile(latencyMs, 0.99) }),
+    ...(firstDeltaMs.length === 0
+      ? {}
+      : { firstP50: percentile(firstDeltaMs, 0.5), firstP99: percentile(firstDeltaMs, 0.99) }),
+    lateShare: providedLate / provided,
+  };
+}
+
+export const SCENARIOS: readonly Scenario[] = [streaming(1), streaming(100), streaming(500), idle, fanout];

@@ -1,0 +1,117 @@
+/* What is compared: how each system is started for a bench and how the load generator talks to it. */
+
+import { type ChildProcess } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Target } from './ipc.js';
+import { freePort, listening, startNode } from './processes.js';
+import { bannedWords } from './words.js';
+
+export interface Surroundings {
+  /** The provider, up to and including `/v1`. */
+  readonly upstream: string;
+  readonly redisUrl: string | null;
+}
+
+export interface RunningSystem {
+  /** Null: there is no process between, the client talks to the provider. */
+  readonly child: ChildProcess | null;
+  readonly target: Target;
+}
+
+export interface System {
+  readonly name: string;
+  readonly label: string;
+  readonly needsRedis: boolean;
+  /** Has connections that may be idle. */
+  readonly sockets: boolean;
+  start(around: Surroundings): Promise<RunningSystem>;
+}
+
+const direct: System = {
+  name: 'direct',
+  label: 'no gateway: the client reads the provider',
+  needsRedis: false,
+  sockets: false,
+  start: async ({ upstream }) => ({ child: null, target: { dialect: 'chat-sse', url: upstream } }),
+};
+
+const floor: System = {
+  name: 'floor',
+  label: 'plain ws relay (the floor)',
+  needsRedis: false,
+  sockets: true,
+  start: (around) => startRelay('floor', around, 'responses-ws'),
+};
+
+const naiveRedis: System = {
+  name: 'naive-redis',
+  label: 'naive relay, XADD + PUBLISH a delta',
+  needsRedis: true,
+  sockets: true,
+  start: (around) => startRelay('naive-redis', around, 'responses-ws'),
+};
+
+const aiSdk: System = {
+  name: 'ai-sdk',
+  label: 'AI SDK with resumable-stream, SSE',
+  needsRedis: true,
+  sockets: false,
+  start: (around) => startRelay('ai-sdk', around, 'ui-sse'),
+};
+
+export const GUARDS = { bannedWords: 1_000, maxCharacters: 100_000 } as const;
+
+/** The gateway as `npm run build` made it in `dist`, with guards and metrics on and its state in memory. */
+export function sluice(name: string, label: string, dist: string): System {
+  return {
+    name,
+    label,
+    needsRedis: false,
+    sockets: true,
+    start: async ({ upstream }) => {
+      const [port, opsPort] = [await freePort(), await freePort()];
+      const path = join(mkdtempSync(join(tmpdir(), 'sluice-bench-')), 'config.json');
+      writeFileSync(path, JSON.stringify(sluiceConfig(upstream, port, opsPort)));
+      const child = startNode(join(resolve(dist), 'main.js'), { CONFIG_PATH: path, OPENAI_API_KEY: 'bench' });
+      await listening(child, port);
+      const url = `ws://127.0.0.1:${port}/v1/responses?on_disconnect=cancel`;
+      return { child, target: { dialect: 'responses-ws', url } };
+    },
+  };
+}
+
+function sluiceConfig(upstream: string, port: number, opsPort: number): unknown {
+  return {
+    app: { name: 'bench', port },
+    provider: { type: 'openai', model: 'gpt-4o-mini', base_url: upstream },
+    state: { type: 'memory' },
+    middleware: {
+      template: { source: resolve('packs/support.pack.json'), default: 'support' },
+      validator: { banned_words: bannedWords(GUARDS.bannedWords), max_length: GUARDS.maxCharacters },
+    },
+    monitoring: { metrics: { enabled: true, port: opsPort }, logging: { format: 'json' } },
+  };
+}
+
+async function startRelay(
+  entry: string,
+  { upstream, redisUrl }: Surroundings,
+  dialect: Target['dialect'],
+): Promise<RunningSystem> {
+  const port = await freePort();
+  const child = startNode(entry, { PORT: String(port), UPSTREAM: upstream, REDIS_URL: redisUrl ?? '' });
+  await listening(child, port);
+  const scheme = dialect === 'responses-ws' ? 'ws' : 'http';
+  return { child, target: { dialect, url: `${scheme}://127.0.0.1:${port}` } };
+}
+
+/** In the order in which a round measures them. */
+export const SYSTEMS: readonly System[] = [
+  direct,
+  floor,
+  naiveRedis,
+  aiSdk,
+  sluice('sluice', 'Sluice, memory, 1,000 banned words, metrics', 'dist'),
+];

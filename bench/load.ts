@@ -1,0 +1,107 @@
+/* The load generator: many clients in a process of its own, whose CPU is nobody's. Does what the conductor asks and counts what arrives. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { machineMs } from './lib/clock.js';
+import { type Client, openClient } from './lib/clients.js';
+import { answerQuestions, type LoadPlan, type Target } from './lib/ipc.js';
+import { Tally, TextProbe } from './lib/text-probe.js';
+
+const CONNECT_AT_ONCE = 50;
+/** Streams begin within this time, at even distances. */
+const RAMP_MS = 1_000;
+
+const tally = new Tally();
+let clients: Client[] = [];
+let stopped = true;
+
+async function open(target: Target, count: number): Promise<void> {
+  stopped = false;
+  while (clients.length < count) {
+    const opened = await Promise.all(
+      Array.from({ length: Math.min(CONNECT_AT_ONCE, count - clients.length) }, () => openClient(target)),
+    );
+    clients.push(...opened);
+  }
+}
+
+function respond(client: Client, deltas: number, then: () => void): void {
+  const probe = new TextProbe(tally);
+  const askedAt = machineMs();
+  let spoken = false;
+  client.create(deltas, {
+    onText: (delta) => {
+      const now = machineMs();
+      if (!spoken) {
+        spoken = true;
+        tally.firstDeltaMs.push(now - askedAt);
+      }
+      probe.push(delta, now);
+    },
+    onEnd: (ok) => {
+      if (ok) tally.responses += 1;
+      else tally.failures += 1;
+      if (!stopped) then();
+    },
+  });
+}
+
+/** First responses are of different lengths, so that later ones begin at different times, as on any busy day. */
+async function stream({ deltas, streams, ...target }: LoadPlan): Promise<void> {
+  await open(target, streams);
+  for (const [i, client] of clients.entries()) {
+    const again = (): void => respond(client, deltas, again);
+    respond(client, Math.max(1, Math.ceil((deltas * (i + 1)) / streams)), again);
+    await sleep(RAMP_MS / streams);
+  }
+}
+
+async function fanOut(target: Target, viewers: number, deltas: number): Promise<void> {
+  await open(target, viewers + 1);
+  const [asker, ...watchers] = clients;
+  if (asker === undefined) return;
+  const id = await new Promise<string>((resolve, reject) =>
+    asker.create(deltas, { onId: resolve, onText: () => undefined, onEnd: () => reject(new Error('the response ended at once')) }),
+  );
+  // A system may need a moment between a response's name and its stream.
+  await sleep(200);
+  for (const [i, watcher] of watchers.entries()) {
+    const probe = new TextProbe(tally);
+    watcher.watch(id, {
+      onText: (delta) => probe.push(delta, machineMs()),
+      onEnd: (ok) => {
+        if (!ok && !stopped) tally.failures += 1;
+      },
+    });
+    if (i % CONNECT_AT_ONCE === 0) await sleep(10);
+  }
+}
+
+answerQuestions({
+  streams: async ({ plan }) => {
+    tally.reset();
+    await stream(plan);
+    return null;
+  },
+  idle: async ({ target, connections }) => {
+    await open(target, connections);
+    return null;
+  },
+  fanout: async ({ target, viewers, deltas }) => {
+    tally.reset();
+    await fanOut(target, viewers, deltas);
+    return null;
+  },
+  reset: () => {
+    tally.reset();
+    return null;
+  },
+  tally: () => ({ ...tally }),
+  stop: () => {
+    stopped = true;
+    for (const client of clients) client.close();
+    clients = [];
+    return null;
+  },
+});
+// Its work is to be asked.
+process.channel?.ref();

@@ -1,0 +1,43 @@
+/*
+ * Loaded into every measured process before its own code (`--import`), alike for all: answers how much CPU it has used and how much
+ * memory it holds, and records a CPU profile when asked. Costs nothing while nobody asks.
+ */
+
+import { writeFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { answerQuestions } from './lib/ipc.js';
+
+let session: Session | undefined;
+
+answerQuestions({
+  cpu: () => {
+    const { user, system } = process.cpuUsage();
+    return { micros: user + system };
+  },
+  memory: async () => {
+    for (let i = 0; i < 3; i++) {
+      globalThis.gc?.();
+      await sleep(100);
+    }
+    const { rss, heapUsed, external } = process.memoryUsage();
+    return { rss, heap: heapUsed + external };
+  },
+  profile: async ({ file }) => {
+    if (file === null) {
+      session = new Session();
+      session.connect();
+      await session.post('Profiler.enable');
+      await session.post('Profiler.setSamplingInterval', { interval: 200 });
+      await session.post('Profiler.start');
+    } else if (session !== undefined) {
+      const { profile } = await session.post('Profiler.stop');
+      writeFileSync(file, JSON.stringify(profile));
+      session.disconnect();
+      session = undefined;
+    }
+    return null;
+  },
+});
+// The channel must not keep a process alive that has ended its work.
+process.channel?.unref();

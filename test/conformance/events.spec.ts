@@ -1,0 +1,539 @@
+/* Events of a turn, over a real socket and a real provider: their order, their numbers, and every way a turn can end. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  Bench,
+  deltasOf,
+  errorIn,
+  framesOf,
+  heldAnswer,
+  numbersOf,
+  ONE_TRY,
+  promptOf,
+  responseIn,
+  sseMessages,
+  terminalOf,
+  typesOf,
+  UPSTREAM_KEY,
+  upTo,
+} from '../support/bench.js';
+import {
+  deltaChunk,
+  DONE,
+  type FakeAnswer,
+  FAKE_USAGE,
+  finishChunk,
+  textAnswer,
+  textChunk,
+  usageChunk,
+} from '../support/fake-openai-server.js';
+import { type Frame } from '../support/raw-client.js';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.start({
+    config: {
+      provider: {
+        type: 'openai',
+        model: 'gpt-4o',
+        config: { first_delta_timeout: '400ms', idle_timeout: '400ms', timeout: '2s' },
+      },
+    },
+  });
+});
+afterEach(() => bench.hangUp());
+afterAll(() => bench.close());
+
+const TEXT_TURN = [
+  'response.created',
+  'response.in_progress',
+  'response.output_item.added',
+  'response.content_part.added',
+  'response.output_text.delta',
+  'response.output_text.done',
+  'response.content_part.done',
+  'response.output_item.done',
+  'response.completed',
+];
+
+/** The types, repeated deltas once. */
+function orderOf(frames: readonly Frame[]): string[] {
+  return typesOf(frames).filter((type, i, all) => type !== all[i - 1]);
+}
+
+describe('the order of events', () => {
+  it('of a text answer [WS-2, EV-1, EV-2, EV-3, EV-7, END-1]', async () => {
+    bench.says('Hello', ' wor', 'ld');
+    const client = await bench.connect();
+    const frames = await client.run({ input: 'Hi' });
+
+    expect(orderOf(frames)).toEqual(TEXT_TURN);
+    expect(numbersOf(frames)).toEqual(upTo(frames.length));
+    const response = terminalOf(frames);
+    expect(response).toMatchObject({ status: 'completed', error: null, incomplete_details: null });
+    expect(deltasOf(frames)).toBe('Hello world');
+    expect(response.output_text).toBe('Hello world');
+    expect(response.output).toMatchObject([
+      { type: 'message', status: 'completed', content: [{ type: 'output_text', text: 'Hello world' }] },
+    ]);
+    expect(frames.find(({ type }) => type === 'response.output_text.delta')).toMatchObject({ logprobs: [] });
+    const ids = new Set(frames.flatMap((frame) => ('response' in frame ? [responseIn(frame).id] : [])));
+    expect([...ids]).toEqual([response.id]);
+  });
+
+  it('nothing comes after the terminal [EV-2, EV-8]', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    await client.run({ input: 'Hi' });
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('of a refusal by the model [EV-4]', async () => {
+    bench.provider.answerWith({
+      steps: [deltaChunk({ refusal: 'I can' }), deltaChunk({ refusal: ' not.' }), finishChunk(), usageChunk(), DONE],
+    });
+    const client = await bench.connect();
+    const frames = await client.run({ input: 'Hi' });
+    expect(orderOf(frames).slice(2, -1)).toEqual([
+      'response.output_item.added',
+      'response.content_part.added',
+      'response.refusal.delta',
+      'response.refusal.done',
+      'response.content_part.done',
+      'response.output_item.done',
+    ]);
+    expect(terminalOf(frames)).toMatchObject({ output: [{ content: [{ type: 'refusal', refusal: 'I can not.' }] }] });
+    expect(terminalOf(frames).output_text).toBe('');
+  });
+
+  it('of a function call after text [EV-5, REQ-15]', async () => {
+    const call = (fields: object): { chunk: object } => deltaChunk({ tool_calls: [{ index: 0, ...fields }] });
+    bench.provider.answerWith({
+      steps: [
+        textChunk('Let me look.'),
+        call({ id: 'call_1', type: 'function', function: { name: 'get_weather', arguments: '' } }),
+        call({ function: { arguments: '{"city":' } }),
+        call({ function: { arguments: '"Paris"}' } }),
+        finishChunk('tool_calls'),
+        usageChunk(),
+        DONE,
+      ],
+    });
+    const tool = { type: 'function', name: 'get_weather', parameters: { type: 'object' } };
+    const client = await bench.connect();
+    const frames = await client.run({ input: 'Weather?', tools: [tool], tool_choice: 'auto' });
+    expect(orderOf(frames).slice(2)).toEqual([
+      'response.output_item.added',
+      'response.content_part.added',
+      'response.output_text.delta',
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.output_item.added',
+      'response.function_call_arguments.delta',
+      'response.function_call_arguments.done',
+      'response.output_item.done',
+      'response.completed',
+    ]);
+    expect(terminalOf(frames).output[1]).toMatchObject({
+      type: 'function_call',
+      call_id: 'call_1',
+      name: 'get_weather',
+      arguments: '{"city":"Paris"}',
+      status: 'completed',
+    });
+    expect(bench.provider.requests.at(-1)?.body['tools']).toMatchObject([
+      { type: 'function', function: { name: 'get_weather' } },
+    ]);
+  });
+
+  it('is the same for every viewer and every replay [EV-1, REST-7]', async () => {
+    const held = heldAnswer('Hello', ' world');
+    bench.provider.answerWith(held.answer);
+    const asker = await bench.connect();
+    asker.create({ input: 'Hi' });
+    const created = await asker.until('response.created');
+    const { id } = responseIn(created);
+    const viewer = await bench.connect();
+    viewer.send({ type: 'sluice:resume', response_id: id });
+    await viewer.until('sluice:resumed');
+    held.finish();
+
+    const seen = [created, ...(await asker.turn())];
+    expect(await viewer.turn()).toEqual(seen);
+    const replay = await (await bench.fetch(`/v1/responses/${id}?stream=true`)).text();
+    expect(framesOf(sseMessages(replay))).toEqual(seen);
+    const raw = seen.map((frame) => JSON.stringify(frame));
+    expect(replay.match(/^data: .*$/gmu)).toEqual(raw.map((json) => `data: ${json}`));
+  });
+});
+
+describe('how a turn ends', () => {
+  it('cut by max_output_tokens [END-2]', async () => {
+    bench.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('length'), usageChunk(), DONE] });
+    const client = await bench.connect();
+    const response = terminalOf(await client.run({ input: 'Hi', max_output_tokens: 16 }));
+    expect(response).toMatchObject({
+      status: 'incomplete',
+      incomplete_details: { reason: 'max_output_tokens' },
+      output_text: 'Hello',
+    });
+    expect(response.output[0]?.status).toBe('incomplete');
+  });
+
+  it("stopped by the provider's filter [END-8]", async () => {
+    bench.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('content_filter'), usageChunk(), DONE] });
+    const client = await bench.connect();
+    const response = terminalOf(await client.run({ input: 'Hi' }));
+    expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'content_filter' } });
+    expect(response.output).toMatchObject([{ content: [{ type: 'output_text' }] }]);
+    expect(response.output[0]).toHaveProperty('content.length', 1);
+  });
+
+  it('cancelled: closed, partial text kept, the provider hung up on, usage estimated [END-5, END-11, EV-6, EV-10]', async () => {
+    const before = bench.provider.requests.length;
+    bench.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
+    const client = await bench.connect();
+    client.create({ input: 'Tell me everything.' });
+    const head = await client.take(({ type }) => type === 'response.output_text.delta');
+    const cancelledAt = performance.now();
+    client.send({ type: 'response.cancel', response_id: responseIn(head[0]).id });
+    const frames = [...head, ...(await client.turn())];
+
+    expect(orderOf(frames)).toEqual([...TEXT_TURN.slice(0, -1), 'response.incomplete']);
+    expect(numbersOf(frames)).toEqual(upTo(frames.length));
+    const response = terminalOf(frames);
+    expect(response).toMatchObject({
+      status: 'cancelled',
+      incomplete_details: { reason: 'cancelled' },
+      output_text: 'Half an answer',
+      output: [{ status: 'incomplete' }],
+      sluice: { usage_estimated: true, kept: 'partial' },
+    });
+    expect(response.usage?.input_tokens).toBeGreaterThan(0);
+    expect(response.usage?.output_tokens).toBeGreaterThan(0);
+    const upstream = await (await bench.provider.request(before)).closed;
+    expect(upstream.complete).toBe(false);
+    expect(upstream.atMs - cancelledAt).toBeLessThan(1_000);
+  });
+
+  const apiError = (type: string, code: string | null = null): object => ({
+    error: { message: `PROVIDER-WORDS ${UPSTREAM_KEY}`, type, param: null, code },
+  });
+  const failures: readonly (readonly [what: string, answer: FakeAnswer, code: string, text: string])[] = [
+    ['429', { status: 429, body: apiError('requests') }, 'rate_limit_exceeded', ''],
+    ['500', { status: 500, body: apiError('server_error') }, 'server_error', ''],
+    ['503', { status: 503, body: 'no JSON at all' }, 'provider_unavailable', ''],
+    ['504', { status: 504 }, 'provider_timeout', ''],
+    ['400', { status: 400, body: apiError('invalid_request_error') }, 'provider_refused', ''],
+    ['401', { status: 401, body: apiError('invalid_api_key') }, 'provider_refused', ''],
+    ['404', { status: 404, body: apiError('invalid_request_error', 'model_not_found') }, 'provider_refused', ''],
+    ['a hang before the first delta', { steps: [{ hang: true }] }, 'provider_timeout', ''],
+    ['a hang between deltas', { steps: [textChunk('Half'), { hang: true }] }, 'provider_timeout', 'Half'],
+    ['a reset', { steps: [textChunk('Half'), { cut: true }] }, 'provider_stream_interrupted', 'Half'],
+    ['an end without its marker', { steps: [textChunk('Half')] }, 'provider_stream_interrupted', 'Half'],
+    [
+      'an error in the stream',
+      { steps: [textChunk('Half'), { chunk: apiError('overloaded') }, DONE] },
+      'provider_error',
+      'Half',
+    ],
+    ['garbage', { steps: [textChunk('Half'), { raw: 'data: {"choices": [\n\n' }] }, 'provider_error', 'Half'],
+  ];
+  it.each(failures)('failed by %s [END-6, END-9, EV-6, EV-8]', async (_what, answer, code, text) => {
+    bench.provider.answerWith(answer);
+    const client = await bench.connect();
+    const frames = await client.run({ input: 'Hi' });
+    const response = terminalOf(frames);
+    expect(frames.at(-1)?.type).toBe('response.failed');
+    expect(response).toMatchObject({ status: 'failed', error: { code }, output_text: text });
+    expect(numbersOf(frames)).toEqual(upTo(frames.length));
+    if (text === '') expect(response.output).toEqual([]);
+    else {
+      expect(orderOf(frames)).toEqual([...TEXT_TURN.slice(0, -1), 'response.failed']);
+      expect(response.output).toMatchObject([{ status: 'incomplete' }]);
+    }
+    expect(JSON.stringify(frames)).not.toMatch(/PROVIDER-WORDS|sk-upstream/u);
+  });
+
+  it('failed by a provider that cannot be reached [END-6]', async () => {
+    const gone = await Bench.start();
+    await gone.provider.close();
+    const client = await gone.connect();
+    const frames = await client.run({ input: 'Hi' });
+    expect(terminalOf(frames).error?.code).toBe('provider_unavailable');
+    await gone.hangUp();
+    await gone.gateway.close();
+  });
+
+  it('by the limit of the whole call, although the provider never stops talking [EV-8, END-6]', async () => {
+    bench.provider.answerWith(
+      textAnswer(
+        Array.from({ length: 200 }, () => 'more '),
+        { intervalMs: 50 },
+      ),
+    );
+    const client = await bench.connect();
+    const frames = await client.run({ input: 'Hi' });
+    expect(terminalOf(frames)).toMatchObject({ status: 'failed', error: { code: 'provider_timeout' } });
+    expect(terminalOf(frames).output_text.length).toBeGreaterThan(20);
+  });
+
+  it('an unfinished function call is closed, and not kept [EV-6, KEEP-2]', async () => {
+    const conversation = await bench.conversation();
+    bench.provider.answerWith({
+      steps: [
+        textChunk('Let me look.'),
+        deltaChunk({
+          tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: 'f', arguments: '{"a' } }],
+        }),
+        { cut: true },
+      ],
+    });
+    const client = await bench.connect();
+    const tools = [{ type: 'function', name: 'f', parameters: { type: 'object' } }];
+    const frames = await client.run({ input: 'Hi', conversation, tools });
+    expect(orderOf(frames).slice(-3)).toEqual([
+      'response.function_call_arguments.done',
+      'response.output_item.done',
+      'response.failed',
+    ]);
+    expect(terminalOf(frames).output).toMatchObject([
+      { type: 'message', status: 'completed' },
+      { type: 'function_call', status: 'incomplete', arguments: '{"a' },
+    ]);
+    expect(terminalOf(frames).sluice.kept).toBe('partial');
+
+    bench.says('Yes.');
+    await client.run({ input: 'Still there?', conversation, tools });
+    const sent = bench.provider.requests.at(-1)?.body.messages ?? [];
+    expect(sent.map((message) => message['role'])).toEqual(['user', 'assistant', 'user']);
+    expect(JSON.stringify(sent)).not.toContain('tool_calls');
+  });
+});
+
+describe('what a terminal tells', () => {
+  it('usage, cost, provider and prompt; metadata unchanged [EV-7, EV-9, EV-10, REQ-17]', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    const metadata = { order: '4711', ünï: 'cødé' };
+    const response = terminalOf(await client.run({ input: 'Hi', metadata }));
+    expect(response.usage).toEqual({
+      input_tokens: FAKE_USAGE.prompt_tokens,
+      input_tokens_details: { cached_tokens: 5, cache_write_tokens: 0 },
+      output_tokens: FAKE_USAGE.completion_tokens,
+      output_tokens_details: { reasoning_tokens: 7 },
+      total_tokens: FAKE_USAGE.total_tokens,
+    });
+    expect(response.sluice).toMatchObject({
+      prompt: null,
+      provider: 'openai',
+      findings: [],
+      usage_estimated: false,
+      kept: 'all',
+    });
+    expect(response.metadata).toEqual(metadata);
+  });
+
+  it('a model without a price has no cost, never a guess [EV-9]', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    expect(terminalOf(await client.run({ input: 'Hi' })).sluice.cost_usd).toBeNull();
+  });
+
+  it('usage is estimated where the provider gave none, and null where it never answered [EV-10]', async () => {
+    const client = await bench.connect();
+    bench.provider.answerWith({ steps: [textChunk('Hello there, friend'), finishChunk(), DONE] });
+    const counted = terminalOf(await client.run({ input: 'Hi' }));
+    expect(counted.sluice.usage_estimated).toBe(true);
+    expect(counted.usage?.output_tokens).toBeGreaterThan(0);
+    bench.provider.answerWith({ status: 503 });
+    expect(terminalOf(await client.run({ input: 'Hi' }))).toMatchObject({
+      usage: null,
+      sluice: { usage_estimated: false, cost_usd: null },
+    });
+  });
+});
+
+describe('retries', () => {
+  it('are not made while the breaker is open: the provider is left alone [END-6]', async () => {
+    const breaking = await Bench.start({
+      config: {
+        middleware: { provider: { retry: { max_attempts: 1 }, breaker: { failures: 2, open_for: '1m' } } },
+      },
+    });
+    try {
+      breaking.provider.answerWith({ status: 500 });
+      const client = await breaking.connect();
+      for (const code of ['server_error', 'server_error', 'provider_unavailable', 'provider_unavailable']) {
+        expect(terminalOf(await client.run({ input: 'Hi' })).error?.code).toBe(code);
+      }
+      expect(breaking.provider.requests.length).toBe(2);
+    } finally {
+      await breaking.close();
+    }
+  });
+
+  it('nor where our own limit towards the provider is used up [END-6]', async () => {
+    const limited = await Bench.start({
+      config: { middleware: { provider: { ...ONE_TRY.provider, rate_limit: { requests_per_minute: 1, burst: 2 } } } },
+    });
+    try {
+      const client = await limited.connect();
+      const ends = [];
+      for (let i = 0; i < 3; i++) ends.push(terminalOf(await client.run({ input: 'Hi' })));
+      expect(ends.map(({ status }) => status)).toEqual(['completed', 'completed', 'failed']);
+      expect(ends[2]?.error?.code).toBe('rate_limit_exceeded');
+      expect(limited.provider.requests.length).toBe(2);
+    } finally {
+      await limited.close();
+    }
+  });
+
+  it('happen before the first delta only [END-10]', async () => {
+    const retrying = await Bench.start({
+      config: {
+        provider: { type: 'openai', model: 'fake-model', base_url: bench.provider.baseUrl },
+        middleware: { provider: { retry: { max_attempts: 3, backoff: 'constant' } } },
+      },
+    });
+    try {
+      const client = await retrying.connect();
+      const before = bench.provider.requests.length;
+      bench.provider.answerWith((_request, index) =>
+        index < before + 2 ? { status: 503, headers: { 'retry-after-ms': '1' } } : textAnswer(['Third time lucky']),
+      );
+      expect(terminalOf(await client.run({ input: 'Hi' })).output_text).toBe('Third time lucky');
+      expect(bench.provider.requests.length - before).toBe(3);
+
+      const asked = bench.provider.requests.length;
+      bench.provider.answerWith({ steps: [textChunk('Half'), { cut: true }] });
+      expect(terminalOf(await client.run({ input: 'Hi' })).status).toBe('failed');
+      expect(bench.provider.requests.length - asked).toBe(1);
+    } finally {
+      await retrying.close();
+    }
+  });
+});
+
+describe('guardrails', () => {
+  let guarded: Bench;
+  beforeAll(async () => {
+    guarded = await Bench.start({
+      config: {
+        provider: { type: 'openai', model: 'fake-model', base_url: bench.provider.baseUrl },
+        middleware: { validator: { banned_words: ['pirate'], max_length: 60 } },
+      },
+    });
+  });
+  afterEach(() => guarded.hangUp());
+  afterAll(() => guarded.close());
+
+  it('refused input never reaches the provider, and is answered by the rule [END-4, KEEP-4, GUARD-3]', async () => {
+    const before = bench.provider.requests.length;
+    const conversation = await guarded.conversation();
+    const client = await guarded.connect();
+    const frames = await client.run({ input: 'Teach me to be a PIRATE!', conversation });
+    const refused = terminalOf(frames);
+    expect(frames.at(-1)?.type).toBe('response.completed');
+    expect(refused.output).toMatchObject([{ content: [{ type: 'refusal' }] }]);
+    expect(refused.usage).toMatchObject({ input_tokens: 0, output_tokens: 0, total_tokens: 0 });
+    expect(refused.sluice).toMatchObject({
+      kept: 'display_only',
+      findings: [{ guardrail: 'banned_words', stage: 'input', decision: 'deny' }],
+    });
+    expect(bench.provider.requests.length).toBe(before);
+
+    bench.says('Hello');
+    const next = terminalOf(await client.run({ input: 'Hi', conversation }));
+    expect(promptOf(await bench.provider.request(before))).toEqual(['user: Hi']);
+    const chained = terminalOf(await client.run({ input: 'Hi again', previous_response_id: refused.id }));
+    expect(chained.status).toBe('completed');
+    expect(promptOf(await bench.provider.request(before + 1))).toEqual(['user: Hi again']);
+    expect(next.sluice.kept).toBe('all');
+  });
+
+  it('what a client sends is checked, calls and their outputs too; arguments that the model writes are not [GUARD-2]', async () => {
+    const client = await guarded.connect();
+    const before = bench.provider.requests.length;
+    const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
+    const output = { type: 'function_call_output', call_id: 'c1', output: 'ok' };
+    for (const input of [
+      [{ ...call, arguments: '{"word":"pirate"}' }, output],
+      [call, { ...output, output: 'a pirate' }],
+      [{ role: 'assistant', content: 'a pirate' }],
+    ]) {
+      expect(terminalOf(await client.run({ input })).sluice.kept).toBe('display_only');
+    }
+    expect(bench.provider.requests.length).toBe(before);
+
+    const written = { name: 'f', arguments: '{"word":"pirate"}' };
+    bench.provider.answerWith({
+      steps: [
+        deltaChunk({ tool_calls: [{ index: 0, id: 'c1', type: 'function', function: written }] }),
+        finishChunk('tool_calls'),
+        usageChunk(),
+        DONE,
+      ],
+    });
+    const tools = [{ type: 'function', name: 'f', parameters: { type: 'object' } }];
+    expect(terminalOf(await client.run({ input: 'Hi', tools })).output).toMatchObject([written]);
+  });
+
+  it('an answer is ended before a banned word, however it is cut; the safe text stays [END-3, GUARD-1, GUARD-3]', async () => {
+    const client = await guarded.connect();
+    const released: unknown[] = [];
+    for (const cut of [
+      ['Ask a pirate about it'],
+      ['Ask a p', 'ir', 'at', 'e about it'],
+      [...'Ask a pirate about it'],
+    ]) {
+      bench.says(...cut);
+      const frames = await client.run({ input: 'Hi' });
+      const response = terminalOf(frames);
+      expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'content_filter' } });
+      expect(response.output[0]).toMatchObject({
+        status: 'incomplete',
+        content: [{ type: 'output_text' }, { type: 'refusal' }],
+      });
+      expect(deltasOf(frames)).toBe(response.output_text);
+      expect(JSON.stringify(frames)).not.toContain('pirate');
+      released.push(response.output_text);
+    }
+    expect(new Set(released).size).toBe(1);
+    expect(String(released[0])).toMatch(/^Ask a ?$/u);
+  });
+
+  it('a word that only looked like a banned one is released [GUARD-1]', async () => {
+    bench.says('The pirat', 'i', 'ng of films');
+    const client = await guarded.connect();
+    expect(terminalOf(await client.run({ input: 'Hi' })).output_text).toBe('The pirating of films');
+  });
+
+  it('max_length refuses longer input and ends longer output, in code points [GUARD-3, END-3, END-4]', async () => {
+    const client = await guarded.connect();
+    const before = bench.provider.requests.length;
+    expect(terminalOf(await client.run({ input: '😀'.repeat(61) })).sluice.kept).toBe('display_only');
+    expect(bench.provider.requests.length).toBe(before);
+    bench.says('😀'.repeat(40), '😀'.repeat(40));
+    const response = terminalOf(await client.run({ input: '😀'.repeat(60) }));
+    expect(response.incomplete_details?.reason).toBe('content_filter');
+    expect(response.output_text).toBe('😀'.repeat(60));
+  });
+
+  it('findings name the rule and never the text [EV-9]', async () => {
+    const client = await guarded.connect();
+    const { sluice } = terminalOf(await client.run({ input: 'pirate' }));
+    expect(sluice.findings).toEqual([
+      { guardrail: 'banned_words', stage: 'input', decision: 'deny', reason: 'banned_word' },
+    ]);
+  });
+});
+
+it('an error frame is no event of a response [ERR-1]', async () => {
+  const client = await bench.connect();
+  const [frame] = await client.run({ input: 7 });
+  expect(frame).toMatchObject({ type: 'error', status: 400 });
+  expect(frame).not.toHaveProperty('sequence_number');
+  expect(errorIn(frame)).toMatchObject({ type: 'invalid_request_error', code: 'invalid_value', param: 'input' });
+});

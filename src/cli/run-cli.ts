@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { checkConfig } from './config-check.js';
 import { type CliContext } from './context.js';
+import { checkHealth } from './health.js';
 import { hashKey, newKey } from './keys.js';
 
 const EXIT_USAGE = 64;
@@ -13,6 +14,7 @@ const HELP = `Usage: sluice <command>
   config check [FILE] [--strict]   check a configuration file (default: CONFIG_PATH, then config/default.yaml)
                                    --strict: a secret that is not set here is a mistake, as it is at start
   keys new                         make a server key, and the lines of configuration that accept it
+  health                           ask the gateway on this machine whether it lives (exit code 0: it does)
   keys hash                        read a server key from standard input, print its SHA-256 for key_sha256
 
   --help, --version
@@ -43,6 +45,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   const [group, command, ...rest] = positionals;
   const name = [group, command].filter(Boolean).join(' ');
   if (name === 'config check' && rest.length <= 1) return checkConfig(rest[0], values.strict ?? false, context);
+  if (name === 'health') return checkHealth(context);
   if (values.strict) return misused('--strict belongs to `config check`', context);
   if (name === 'keys new' && rest.length === 0) return newKey(context);
   if (name === 'keys hash' && rest.length === 0) return hashKey(context);

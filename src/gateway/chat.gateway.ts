@@ -29,6 +29,8 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
       connection.pingedAtMs = null;
     });
     socket.on('message', (data: RawData, isBinary: boolean) => {
+      // What comes after a frame that was answered by closing is not looked at.
+      if (socket.readyState !== socket.OPEN) return;
       if (isBinary) connection.close(CLOSE_CODES.binary, 'only text frames are understood');
       else receive(connection, data);
     });

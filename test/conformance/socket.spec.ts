@@ -1,0 +1,417 @@
+/* One WebSocket: frames, refusals, lanes, cancels, heartbeat, close codes. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  Bench,
+  deltasOf,
+  errorIn,
+  heldAnswer,
+  numbersOf,
+  responseIn,
+  terminalOf,
+  typesOf,
+  upTo,
+} from '../support/bench.js';
+import { textAnswer, textChunk } from '../support/fake-openai-server.js';
+import { type Frame, isTerminalFrame, RawClient } from '../support/raw-client.js';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.start({ config: { websocket: { max_message_bytes: '1MiB' } } });
+});
+afterEach(() => bench.hangUp());
+afterAll(() => bench.close());
+
+const inLane = (frames: readonly Frame[], lane: string | undefined): Frame[] =>
+  frames.filter((frame) => frame['stream_id'] === lane);
+const idIn = (frame: Frame): string => responseIn(frame).id;
+
+describe('opening and small talk', () => {
+  it('hello comes first [WS-1]', async () => {
+    const client = await RawClient.open(bench.gateway.socketUrl);
+    const hello = await client.next();
+    expect(hello).toEqual({
+      type: 'sluice:hello',
+      connection_id: expect.stringMatching(/^conn_[0-9a-f]{32}$/u),
+      heartbeat_ms: 20_000,
+      max_message_bytes: 1_048_576,
+    });
+    await client.close();
+    expect(client.frames).toHaveLength(1);
+  });
+
+  it('a ping is ponged with its id [WS-10]', async () => {
+    const client = await bench.connect();
+    for (const id of ['a', 7, undefined]) {
+      client.send({ type: 'sluice:ping', ...(id === undefined ? {} : { id }) });
+      expect(await client.next()).toEqual({ type: 'sluice:pong', id: id ?? null });
+    }
+  });
+
+  it('steering is refused, and its input comes back [WS-9]', async () => {
+    const client = await bench.connect();
+    const input = [{ type: 'message', role: 'user', content: 'left!' }];
+    client.send({ type: 'response.steer', previous_response_id: 'resp_1', input, stream_id: 'a' });
+    expect(await client.next()).toMatchObject({
+      type: 'response.steer.failed',
+      stream_id: 'a',
+      steer: { previous_response_id: 'resp_1', input },
+      error: { code: 'steering_not_supported' },
+    });
+  });
+});
+
+describe('refused frames', () => {
+  const refused: readonly (readonly [what: string, frame: string | object, code: string, param: string | null])[] = [
+    ['no JSON', '{"type":', 'invalid_json', null],
+    ['an empty frame', '', 'invalid_json', null],
+    ['a list', '[]', 'invalid_request', null],
+    ['a string', '"response.create"', 'invalid_request', null],
+    ['null', 'null', 'invalid_request', null],
+    ['no type', '{}', 'missing_required_parameter', 'type'],
+    ['a type that is no string', '{"type":7}', 'invalid_value', 'type'],
+    ['an unknown type', { type: 'response.creat' }, 'unknown_event', 'type'],
+    ['an inherited name', { type: 'toString' }, 'unknown_event', 'type'],
+    ['an unknown field', { type: 'response.create', input: 'x', temprature: 1 }, 'unknown_parameter', 'temprature'],
+    ['a cancel of nothing', { type: 'response.cancel' }, 'missing_required_parameter', 'response_id'],
+    [
+      'a cancel of two things',
+      { type: 'response.cancel', response_id: 'resp_1', stream_id: 'a' },
+      'invalid_value',
+      'stream_id',
+    ],
+    ['a resume of nothing', { type: 'sluice:resume' }, 'missing_required_parameter', 'response_id'],
+    [
+      'a cursor of half',
+      { type: 'sluice:resume', response_id: 'r', starting_after: 0.5 },
+      'invalid_value',
+      'starting_after',
+    ],
+    [
+      'a cursor before the start',
+      { type: 'sluice:resume', response_id: 'r', starting_after: -2 },
+      'invalid_value',
+      'starting_after',
+    ],
+    ['a bad lane name', { type: 'response.create', input: 'x', stream_id: 'a b' }, 'invalid_value', 'stream_id'],
+    [
+      'a long lane name',
+      { type: 'response.create', input: 'x', stream_id: 'a'.repeat(257) },
+      'invalid_value',
+      'stream_id',
+    ],
+    [
+      'a bad idempotency key',
+      { type: 'response.create', input: 'x', 'sluice:idempotency_key': 'ü' },
+      'invalid_value',
+      'sluice:idempotency_key',
+    ],
+  ];
+  it.each(refused)(
+    '%s is answered, and the socket stays open [WS-4, WS-5, LANE-1]',
+    async (_what, frame, code, param) => {
+      const client = await bench.connect();
+      client.send(frame);
+      const error = await client.next();
+      expect(error).toMatchObject({ type: 'error', status: 400 });
+      expect(errorIn(error)).toMatchObject({ type: 'invalid_request_error', code, param });
+      expect(String(errorIn(error)['message'])).toMatch(/^unable to /u);
+      expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+    },
+  );
+
+  it('an unknown type is told the nearest one [WS-5]', async () => {
+    const client = await bench.connect();
+    client.send({ type: 'response.creat' });
+    expect(String(errorIn(await client.next())['message'])).toContain("'response.create'");
+  });
+
+  it('frames are answered in the order in which they came [WS-3]', async () => {
+    const client = await bench.connect();
+    const sent = upTo(40);
+    for (const i of sent) client.send(i % 2 === 0 ? { type: 'sluice:ping', id: i } : `no JSON ${i}`);
+    const frames = [];
+    for (const _ of sent) frames.push(await client.next());
+    expect(typesOf(frames)).toEqual(sent.map((i) => (i % 2 === 0 ? 'sluice:pong' : 'error')));
+    expect(frames.filter(({ type }) => type === 'sluice:pong').map((frame) => frame['id'])).toEqual(
+      sent.filter((i) => i % 2 === 0),
+    );
+  });
+
+  it('a frame of just under the limit is read, whatever is in it [WS-6]', async () => {
+    const client = await bench.connect();
+    client.send('x'.repeat(1_048_576));
+    expect(errorIn(await client.next())['code']).toBe('invalid_json');
+  });
+
+  it('nothing but refused frames closes with 1008 [WS-8]', async () => {
+    const client = await bench.connect();
+    for (const _ of upTo(60)) client.send('nonsense');
+    const answers = await client.settle();
+    expect(answers.filter(({ type }) => type === 'error')).toHaveLength(60);
+    for (const _ of upTo(10)) client.send('nonsense');
+    expect((await client.closed).code).toBe(1008);
+  });
+});
+
+describe('frames that close the socket', () => {
+  it('binary: 1003 [WS-6]', async () => {
+    const client = await bench.connect();
+    client.socket.send(Buffer.from('{"type":"sluice:ping"}'));
+    expect((await client.closed).code).toBe(1003);
+  });
+
+  it('text that is not UTF-8: 1007 [WS-6]', async () => {
+    const client = await bench.connect();
+    client.socket.send(Buffer.from([0x22, 0xff, 0xfe, 0x22]), { binary: false });
+    expect((await client.closed).code).toBe(1007);
+  });
+
+  it('over 1 MiB: 1009 [WS-6]', async () => {
+    const client = await bench.connect();
+    client.send('x'.repeat(1_048_577));
+    expect((await client.closed).code).toBe(1009);
+  });
+
+  it('what is sent after a frame that closes is not looked at [WS-6]', async () => {
+    const before = bench.provider.requests.length;
+    const client = await bench.connect();
+    client.socket.send(Buffer.from('binary'));
+    client.create({ input: 'Hi' });
+    await client.closed;
+    const other = await bench.connect();
+    await other.run({ input: 'the next one' });
+    const asked = bench.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
+    expect(asked).toEqual(['the next one']);
+    expect(typesOf(client.frames)).toEqual(['sluice:hello']);
+  });
+
+  it('a client that says goodbye is answered with 1000 and costs nobody else anything [WS-12]', async () => {
+    const client = await bench.connect();
+    client.socket.close(1000);
+    expect((await client.closed).code).toBe(1000);
+  });
+});
+
+describe('lanes', () => {
+  it('inside a lane turns run in order, lanes run at the same time [LANE-1, WS-2]', async () => {
+    const held = heldAnswer('first', ' done');
+    const before = bench.provider.requests.length;
+    bench.provider.answerWith((request) =>
+      request.body.messages.at(-1)?.['content'] === 'hold' ? held.answer : textAnswer(['quick']),
+    );
+    const client = await bench.connect();
+    client.create({ input: 'hold', stream_id: 'a' });
+    client.create({ input: 'behind', stream_id: 'a' });
+    client.create({ input: 'beside', stream_id: 'b' });
+    client.create({ input: 'default' });
+
+    const early = await client.take(isTerminalFrame);
+    early.push(...(await client.take(isTerminalFrame)));
+    expect(new Set(early.filter(isTerminalFrame).map((frame) => frame['stream_id']))).toEqual(
+      new Set(['b', undefined]),
+    );
+    expect(inLane(early, 'a').filter(({ type }) => type === 'response.created')).toHaveLength(1);
+    expect(bench.provider.requests.length - before).toBe(3);
+
+    held.finish();
+    const late = await client.take(isTerminalFrame);
+    late.push(...(await client.take(isTerminalFrame)));
+    const lane = inLane([...early, ...late], 'a');
+    const [firstId, secondId] = lane.filter(({ type }) => type === 'response.created').map(idIn);
+    expect(lane.filter(isTerminalFrame).map(idIn)).toEqual([firstId, secondId]);
+    const end = lane.findIndex(isTerminalFrame);
+    expect(deltasOf(lane.slice(0, end))).toBe('first done');
+    expect(deltasOf(lane.slice(end))).toBe('quick');
+    expect(numbersOf(lane)).toEqual([...upTo(end + 1), ...upTo(lane.length - end - 1)]);
+  });
+
+  it('every event of a turn carries its lane, none of the default lane carries one [WS-2]', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    const named = await client.run({ input: 'Hi', stream_id: 'A_z.0-9' });
+    expect(named.every((frame) => frame['stream_id'] === 'A_z.0-9')).toBe(true);
+    const unnamed = await client.run({ input: 'Hi' });
+    expect(unnamed.some((frame) => 'stream_id' in frame)).toBe(false);
+  });
+
+  it('an error stands where its frame stands: after the turns before it [LANE-3]', async () => {
+    const held = heldAnswer('first');
+    bench.provider.answerWith(held.answer);
+    const client = await bench.connect();
+    client.create({ input: 'hold', stream_id: 'a' });
+    client.create({ input: 7, stream_id: 'a' });
+    client.create({ input: 'x', model: 'nobody-knows-it', stream_id: 'a' });
+    client.create({ input: 8, stream_id: 'b' });
+    const early = await client.take(({ type }) => type === 'error');
+    expect(early.at(-1)?.['stream_id']).toBe('b');
+    held.finish();
+    const lane = inLane([...(await client.turn()), await client.next(), await client.next()], 'a');
+    expect(lane.map(({ type }) => type).slice(-3)).toEqual(['response.completed', 'error', 'error']);
+    expect(lane.slice(-2).map((frame) => errorIn(frame)['code'])).toEqual(['invalid_value', 'model_not_found']);
+  });
+
+  it('a 33rd named lane is refused, used ones still serve [LANE-2]', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    for (const i of upTo(32)) await client.run({ input: 'Hi', stream_id: `lane-${i}` });
+    const [error] = await client.run({ input: 'Hi', stream_id: 'one-more' });
+    expect(error).toMatchObject({ type: 'error', status: 400, stream_id: 'one-more' });
+    expect(errorIn(error)).toMatchObject({ code: 'too_many_lanes', param: 'stream_id' });
+    expect(terminalOf(await client.run({ input: 'Hi', stream_id: 'lane-31' })).status).toBe('completed');
+    expect(terminalOf(await client.run({ input: 'Hi' })).status).toBe('completed');
+  });
+
+  it('a 17th response in flight is refused, waiting ones counted [WS-7]', async () => {
+    const held = heldAnswer('held');
+    bench.provider.answerWith(held.answer);
+    const client = await bench.connect();
+    for (const i of upTo(16)) client.create({ input: 'hold', stream_id: `lane-${i % 4}` });
+    client.create({ input: 'one more', stream_id: 'other' });
+    const frames = await client.turn();
+    expect(frames.at(-1)).toMatchObject({ type: 'error', status: 429, stream_id: 'other' });
+    expect(errorIn(frames.at(-1))).toMatchObject({ code: 'too_many_responses', headers: { 'retry-after': '1' } });
+    held.finish();
+    for (const _ of upTo(16)) await client.take(isTerminalFrame);
+    expect(terminalOf(await client.run({ input: 'room again', stream_id: 'other' })).status).toBe('completed');
+  });
+});
+
+describe('response.cancel', () => {
+  async function running(first = 'Half'): Promise<{ client: RawClient; id: string }> {
+    bench.provider.answerWith({ steps: [textChunk(first), { hang: true }] });
+    const client = await bench.connect();
+    client.create({ input: 'Tell me', stream_id: 'a' });
+    const frames = await client.take(({ type }) => type === 'response.output_text.delta');
+    const [created] = frames;
+    if (created === undefined) throw new Error('no event');
+    return { client, id: idIn(created) };
+  }
+
+  it('by lane [CAN-1]', async () => {
+    const { client } = await running();
+    client.send({ type: 'response.cancel', stream_id: 'a' });
+    expect(terminalOf(await client.turn())).toMatchObject({ status: 'cancelled', output_text: 'Half' });
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('from another connection: the asker is told, the viewer sees the terminal [CAN-1, CAN-3, CAN-4]', async () => {
+    const { client, id } = await running();
+    const asker = await bench.connect();
+    asker.send({ type: 'response.cancel', response_id: id });
+    expect(await asker.next()).toEqual({ type: 'sluice:cancelled', response_id: id, status: 'cancelled' });
+    expect(terminalOf(await client.turn()).status).toBe('cancelled');
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('twice, and after the end: no error, no change [CAN-2]', async () => {
+    const { client, id } = await running();
+    client.send({ type: 'response.cancel', response_id: id });
+    client.send({ type: 'response.cancel', response_id: id });
+    expect(terminalOf(await client.turn()).status).toBe('cancelled');
+    client.send({ type: 'response.cancel', response_id: id });
+    expect(await client.until('sluice:cancelled')).toMatchObject({ response_id: id, status: 'cancelled' });
+
+    bench.says('Done');
+    const ended = terminalOf(await client.run({ input: 'Hi' }));
+    client.send({ type: 'response.cancel', response_id: ended.id });
+    expect(await client.next()).toMatchObject({ type: 'sluice:cancelled', status: 'completed' });
+    expect((await bench.api(`/v1/responses/${ended.id}`)).body).toMatchObject({ status: 'completed' });
+  });
+
+  it('of what nobody knows is an error [CAN-4]', async () => {
+    const client = await bench.connect();
+    client.send({ type: 'response.cancel', response_id: 'resp_unknown' });
+    expect(errorIn(await client.next())).toMatchObject({ code: 'response_not_found' });
+  });
+
+  it('of an empty or unknown lane changes nothing [CAN-2]', async () => {
+    const client = await bench.connect();
+    client.send({ type: 'response.cancel', stream_id: 'nobody' });
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('of what waits in its lane: it never reaches the provider [CAN-5]', async () => {
+    const { client } = await running();
+    const before = bench.provider.requests.length;
+    client.create({ input: 'behind', stream_id: 'a' });
+    client.send({ type: 'response.cancel', stream_id: 'a' });
+    expect(terminalOf(await client.turn()).output_text).toBe('Half');
+    const waiting = await client.turn();
+    expect(waiting[0]?.type).toBe('response.created');
+    expect(terminalOf(waiting)).toMatchObject({ status: 'cancelled', output: [], usage: null });
+    expect(bench.provider.requests.length).toBe(before);
+  });
+
+  it('of what was resumed into a lane [CAN-1]', async () => {
+    const { client, id } = await running();
+    const viewer = await bench.connect();
+    viewer.send({ type: 'sluice:resume', response_id: id, stream_id: 'r' });
+    await viewer.until('response.output_text.delta');
+    viewer.send({ type: 'response.cancel', stream_id: 'r' });
+    expect(terminalOf(await viewer.turn()).status).toBe('cancelled');
+    expect(terminalOf(await client.turn()).status).toBe('cancelled');
+  });
+});
+
+describe('a socket that goes away', () => {
+  it('leaves its turn running; what waited in its lane is not started [WS-12]', async () => {
+    const held = heldAnswer('Hello', ' world');
+    const before = bench.provider.requests.length;
+    bench.provider.answerWith(held.answer);
+    const client = await bench.connect();
+    client.create({ input: 'goes on' });
+    client.create({ input: 'never starts' });
+    const { id } = responseIn(await client.until('response.created'));
+    await bench.provider.request(before);
+    await client.close();
+    held.finish();
+
+    const viewer = await bench.connect();
+    viewer.send({ type: 'sluice:resume', response_id: id });
+    expect(terminalOf(await viewer.turn()).output_text).toBe('Hello world');
+    await viewer.run({ input: 'afterwards' });
+    const asked = bench.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
+    expect(asked).toEqual(['goes on', 'afterwards']);
+  });
+
+  it('cancels its turns where it asked for that [WS-13]', async () => {
+    const before = bench.provider.requests.length;
+    bench.provider.answerWith({ steps: [textChunk('Half'), { hang: true }] });
+    const client = await bench.connect({ query: 'on_disconnect=cancel' });
+    client.create({ input: 'goes with me' });
+    const { id } = responseIn(await client.until('response.created'));
+    const upstream = await bench.provider.request(before);
+    const viewer = await bench.connect();
+    viewer.send({ type: 'sluice:resume', response_id: id });
+    await viewer.until('response.output_text.delta');
+    client.socket.terminate();
+    expect(terminalOf(await viewer.turn()).status).toBe('cancelled');
+    expect((await upstream.closed).complete).toBe(false);
+  });
+});
+
+describe('with a short heartbeat and a short life', () => {
+  let short: Bench;
+  beforeAll(async () => {
+    short = await Bench.start({
+      config: { websocket: { heartbeat_interval: '1s', heartbeat_timeout: '1s' } },
+    });
+  });
+  afterEach(() => short.hangUp());
+  afterAll(() => short.close());
+
+  it('the server pings, and ends only what does not answer [WS-11]', async () => {
+    const alive = await short.connect();
+    const silent = await short.connect();
+    let pings = 0;
+    alive.socket.on('ping', () => (pings += 1));
+    // ws answers pings by itself; this one reads nothing any more.
+    silent.socket.pause();
+    const open = short.gateway.gateway.parts.table;
+    while (open.size > 1) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (pings < 3) await new Promise((resolve) => alive.socket.once('ping', resolve));
+    expect(open.size).toBe(1);
+    expect(typesOf(await alive.settle())).toEqual(['sluice:pong']);
+  });
+});

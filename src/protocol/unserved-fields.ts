@@ -9,6 +9,18 @@ import { inert } from './schema-tools.js';
 
 const nothing = z.never();
 const emptyList = z.array(z.never()).length(0);
+/** Parts of what no response here has: built-in tools, images, reasoning items. The official tool runner always asks for one. */
+const nothingToInclude = z.array(
+  z.enum([
+    'file_search_call.results',
+    'web_search_call.results',
+    'web_search_call.action.sources',
+    'message.input_image.image_url',
+    'computer_call_output.output.image_url',
+    'code_interpreter_call.outputs',
+    'reasoning.encrypted_content',
+  ]),
+);
 
 export const UNSERVED_FIELDS = {
   access_programs: inert(nothing, "access programs are OpenAI's own"),
@@ -19,7 +31,7 @@ export const UNSERVED_FIELDS = {
     'Sluice serves text only',
   ),
   include: inert(
-    emptyList,
+    nothingToInclude,
     'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools',
   ),
   // It bounds calls of built-in tools, of which there are none.

@@ -105,6 +105,7 @@ describe('a request', () => {
   it.each([
     { truncation: 'disabled' },
     { include: [] },
+    { include: ['reasoning.encrypted_content', 'web_search_call.action.sources'] },
     { service_tier: 'auto' },
     { service_tier: 'flex' },
     { prompt_cache_key: 'k' },

@@ -2,9 +2,12 @@
 
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 
 export class CuttableProxy {
   #isCut = false;
+  /** How many bytes still reach the clients before the cut. */
+  #bytesLeft = Infinity;
   readonly #sockets = new Set<Socket>();
   readonly #server = createServer((near) => {
     if (this.#isCut) {
@@ -12,12 +15,13 @@ export class CuttableProxy {
       return;
     }
     const far = connect(this.targetPort, '127.0.0.1');
+    near.pipe(far);
+    far.pipe(this.#metered()).pipe(near);
     for (const [socket, other] of [
       [near, far],
       [far, near],
     ] as const) {
       this.#sockets.add(socket);
-      socket.pipe(other);
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
         this.#sockets.delete(socket);
@@ -46,13 +50,31 @@ export class CuttableProxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Cuts when the clients have been sent this many bytes more, be it in the middle of a character. */
+  cutAfter(bytes: number): void {
+    this.#bytesLeft = bytes;
+  }
+
   mend(): void {
     this.#isCut = false;
+    this.#bytesLeft = Infinity;
   }
 
   async close(): Promise<void> {
     this.cut();
     this.#server.close();
     await once(this.#server, 'close');
+  }
+
+  #metered(): Transform {
+    return new Transform({
+      transform: (chunk: Buffer, _encoding, done) => {
+        const passed = this.#isCut ? 0 : Math.min(chunk.length, this.#bytesLeft);
+        this.#bytesLeft -= passed;
+        done(null, chunk.subarray(0, passed));
+        // What was passed reaches the kernel first.
+        if (this.#bytesLeft === 0) setImmediate(() => this.#bytesLeft === 0 && this.cut());
+      },
+    });
   }
 }

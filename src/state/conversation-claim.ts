@@ -6,7 +6,8 @@
 export abstract class ConversationClaim {
   /**
    * Joins the queue of a conversation. `first: true`: the claim is held at once. @throws SluiceError `conversation_busy` when `maxWaiting` others
-   * already wait (0: refuse rather than wait).
+   * already wait (0: refuse rather than wait). Joining again changes nothing, so that a retry after a lost reply is safe. A head
+   * that never began, or has ended without leaving, does not hold the others up for long.
    */
   abstract join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ readonly first: boolean }>;
 

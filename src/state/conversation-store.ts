@@ -16,6 +16,19 @@ export interface Page<T> {
   readonly hasMore: boolean;
 }
 
+/** The page of `all` that a query asks for, where all of it is at hand. */
+export function pageOf<T>(
+  all: readonly T[],
+  idOf: (value: T) => string,
+  query: { readonly limit: number; readonly after?: string },
+): Page<T> {
+  const start = query.after === undefined ? 0 : all.findIndex((value) => idOf(value) === query.after) + 1;
+  return { data: all.slice(start, start + query.limit), hasMore: all.length > start + query.limit };
+}
+
+/** How many commits of a conversation are remembered, so that a repeated one is recognized. */
+export const COMMITS_KEPT = 64;
+
 /** Conversations and items. Every read and write of a conversation slides its time to live (`state.ttl`). */
 export abstract class ConversationStore {
   abstract create(conversation: Conversation, items: readonly StoredItem[]): Promise<void>;

@@ -42,8 +42,9 @@ export abstract class EventLog {
   /**
    * Appends `events` (contiguous numbers, starting where the log ends), renews the lease, tells the followers, and says
    * whether a cancel was asked: one atomic step. Idempotent by sequence number: events that the log already holds from the
-   * same fence are passed over, so a retry after a lost reply is safe. A terminal event ends the log and its lease, and
-   * starts its retention (10 min; `store: false`: 60 s). @throws SluiceError `state_unavailable`
+   * same fence are passed over, so a retry after a lost reply is safe. Events that leave a hole are refused as fenced, and nothing is
+   * written: the log lost its tail, and a number must never come twice with other text. A terminal event ends the log and its
+   * lease, and starts its retention (10 min; `store: false`: 60 s). @throws SluiceError `state_unavailable`
    */
   abstract append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult>;
 
@@ -67,7 +68,7 @@ export abstract class EventLog {
    */
   abstract requestCancel(responseId: string): Promise<boolean>;
 
-  /** Removes a log (DELETE of a response, retention by `store: false`). */
+  /** Removes a log (DELETE of a response); whoever follows it is called by `onGap`. */
   abstract delete(responseId: string): Promise<void>;
 }
 
@@ -91,12 +92,21 @@ export abstract class TurnLease {
   abstract release(responseId: string, fence: Fence): Promise<void>;
 }
 
+export interface LogTimes {
+  readonly leaseMs: number;
+  readonly renewEveryMs: number;
+  /** A running log lives this long after its last append or renewal. */
+  readonly runningMs: number;
+  readonly endedMs: number;
+  /** The same for `store: false`. */
+  readonly endedUnstoredMs: number;
+}
+
 /** Retention and lease times, in milliseconds. One table, so that both stores and the documentation agree. */
-export const LOG_TIMES = {
+export const LOG_TIMES: LogTimes = {
   leaseMs: 8_000,
   renewEveryMs: 2_000,
-  /** A running log lives this long after its last append. */
   runningMs: 15 * 60_000,
   endedMs: 10 * 60_000,
   endedUnstoredMs: 60_000,
-} as const;
+};

@@ -197,7 +197,7 @@ class Channel {
 
   /** Reads on from the log until its end is known here. Concurrent callers share one read. */
   async catchUp(): Promise<void> {
-    this.#healing ??= this.#heal().finally(() => (this.#healing = undefined));
+    this.#healing ??= this.#heal();
     await this.#healing;
   }
 
@@ -274,10 +274,17 @@ class Channel {
           this.lost = !this.ended;
           break;
         }
+        if (page.last < this.last) {
+          // A log that went back has lost its tail: what it would tell now is not what viewers have seen.
+          this.lost = true;
+          break;
+        }
         this.#take(page.events);
         if (this.last >= page.last || page.events.length === 0) break;
       }
     } finally {
+      // In one step, so that a gap seen next starts a read of its own.
+      this.#healing = undefined;
       this.#release();
     }
   }

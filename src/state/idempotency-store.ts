@@ -10,7 +10,7 @@ export interface KeyUse {
 }
 
 export type KeyClaim =
-  /** The key is this use's from now on, for KEY_TTL_MS. */
+  /** The key is this use's, from its first claim on for KEY_TTL_MS; asking again is safe after a lost reply. */
   | { readonly outcome: 'fresh' }
   /** The same request came before. */
   | { readonly outcome: 'same'; readonly responseId: string }

@@ -15,6 +15,8 @@ export class MemoryConversationClaim extends ConversationClaim {
 
   override async join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
     const queue = this.#queues.get(conversationId) ?? [];
+    const index = queue.findIndex((member) => member.responseId === responseId);
+    if (index >= 0) return { first: index === 0 };
     if (queue.length > maxWaiting) throw conversationBusy(maxWaiting);
     queue.push({ responseId });
     this.#queues.set(conversationId, queue);

@@ -4,7 +4,14 @@ import { type Conversation } from '../../domain/conversation.js';
 import { type StoredItem } from '../../domain/item.js';
 import { type StoredResponse } from '../../domain/response.js';
 import { type Clock, systemClock } from '../clock.js';
-import { ConversationStore, type ItemQuery, type Page, ResponseStore } from '../conversation-store.js';
+import {
+  COMMITS_KEPT,
+  ConversationStore,
+  type ItemQuery,
+  type Page,
+  pageOf,
+  ResponseStore,
+} from '../conversation-store.js';
 
 export interface MemoryStoreOptions {
   readonly ttlMs: number;
@@ -60,7 +67,8 @@ class SlidingMap<V> {
 interface Dialogue {
   conversation: Conversation;
   items: StoredItem[];
-  readonly commits: Set<string>;
+  /** Oldest first. */
+  readonly commits: string[];
 }
 
 export class MemoryConversationStore extends ConversationStore {
@@ -76,7 +84,7 @@ export class MemoryConversationStore extends ConversationStore {
   }
 
   override async create(conversation: Conversation, items: readonly StoredItem[]): Promise<void> {
-    this.#dialogues.set(conversation.id, { conversation, items: items.slice(-this.#maxItems), commits: new Set() });
+    this.#dialogues.set(conversation.id, { conversation, items: items.slice(-this.#maxItems), commits: [] });
   }
 
   override async get(id: string): Promise<Conversation | undefined> {
@@ -104,14 +112,15 @@ export class MemoryConversationStore extends ConversationStore {
   ): Promise<Page<Conversation>> {
     const own = [...this.#dialogues.values()].map((dialogue) => dialogue.conversation).filter((c) => c.owner === owner);
     own.sort((a, b) => b.updatedAt - a.updatedAt || (a.id < b.id ? 1 : -1));
-    return page(own, (conversation) => conversation.id, query);
+    return pageOf(own, (conversation) => conversation.id, query);
   }
 
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
     const dialogue = this.#dialogues.get(id);
     if (dialogue === undefined) return false;
-    if (dialogue.commits.has(commitId)) return true;
-    dialogue.commits.add(commitId);
+    if (dialogue.commits.includes(commitId)) return true;
+    dialogue.commits.push(commitId);
+    if (dialogue.commits.length > COMMITS_KEPT) dialogue.commits.shift();
     dialogue.items = [...dialogue.items, ...items].slice(-this.#maxItems);
     this.#touch(dialogue);
     return true;
@@ -124,7 +133,7 @@ export class MemoryConversationStore extends ConversationStore {
   override async listItems(id: string, query: ItemQuery): Promise<Page<StoredItem>> {
     const items = [...(this.#dialogues.get(id)?.items ?? [])];
     if (query.order === 'desc') items.reverse();
-    return page(items, (stored) => stored.item.id, query);
+    return pageOf(items, (stored) => stored.item.id, query);
   }
 
   override async getItem(id: string, itemId: string): Promise<StoredItem | undefined> {
@@ -173,13 +182,4 @@ export class MemoryResponseStore extends ResponseStore {
   sweep(): void {
     this.#responses.sweep();
   }
-}
-
-function page<T>(
-  all: readonly T[],
-  idOf: (value: T) => string,
-  query: { readonly limit: number; readonly after?: string },
-): Page<T> {
-  const start = query.after === undefined ? 0 : all.findIndex((value) => idOf(value) === query.after) + 1;
-  return { data: all.slice(start, start + query.limit), hasMore: all.length > start + query.limit };
 }

@@ -11,12 +11,14 @@ import {
   LOG_TIMES,
   type LogHead,
   type LogPage,
+  type LogTimes,
   TurnLease,
 } from '../event-log.js';
 import { type Clock, systemClock } from '../clock.js';
 
 interface Follower {
   readonly onEvents: (events: readonly LoggedEvent[]) => void;
+  readonly onGap: () => void;
 }
 
 interface Entry {
@@ -36,9 +38,11 @@ interface Entry {
 export class MemoryLogTable {
   readonly entries = new Map<string, Entry>();
   readonly clock: Clock;
+  readonly times: LogTimes;
 
-  constructor(clock: Clock = systemClock) {
+  constructor(clock: Clock = systemClock, times: LogTimes = LOG_TIMES) {
     this.clock = clock;
+    this.times = times;
   }
 
   live(responseId: string): Entry | undefined {
@@ -73,10 +77,10 @@ export class MemoryEventLog extends EventLog {
       followers: new Set(),
       cancelWatchers: new Set(),
       fence: 1,
-      leaseUntil: now + LOG_TIMES.leaseMs,
+      leaseUntil: now + this.#table.times.leaseMs,
       cancelRequested: false,
       ended: false,
-      expiresAt: now + LOG_TIMES.runningMs,
+      expiresAt: now + this.#table.times.runningMs,
     });
     return 1;
   }
@@ -88,10 +92,7 @@ export class MemoryEventLog extends EventLog {
     if (fresh.length > 0) {
       const expected = entry.events.length;
       const first = fresh[0];
-      if (entry.ended) return { outcome: 'fenced' };
-      if (first !== undefined && first.sequence !== expected) {
-        throw new Error(`unable to append to ${responseId}; event ${first.sequence} where ${expected} was expected`);
-      }
+      if (entry.ended || first?.sequence !== expected) return { outcome: 'fenced' };
       entry.events.push(...fresh);
       this.#renew(entry, fresh);
       for (const follower of entry.followers) follower.onEvents(fresh);
@@ -113,10 +114,10 @@ export class MemoryEventLog extends EventLog {
   override async subscribe(
     responseId: string,
     onEvents: (events: readonly LoggedEvent[]) => void,
-    _onGap: () => void,
+    onGap: () => void,
   ): Promise<() => void> {
     const entry = this.#table.live(responseId);
-    const follower: Follower = { onEvents };
+    const follower: Follower = { onEvents, onGap };
     entry?.followers.add(follower);
     return () => void entry?.followers.delete(follower);
   }
@@ -130,14 +131,16 @@ export class MemoryEventLog extends EventLog {
   }
 
   override async delete(responseId: string): Promise<void> {
+    const entry = this.#table.entries.get(responseId);
     this.#table.entries.delete(responseId);
+    for (const follower of entry?.followers ?? []) follower.onGap();
   }
 
   #renew(entry: Entry, fresh: readonly LoggedEvent[]): void {
     const now = this.#table.clock();
     const newest = fresh.at(-1);
     entry.ended = newest !== undefined && isTerminal(newest.type);
-    const { runningMs, endedMs, endedUnstoredMs, leaseMs } = LOG_TIMES;
+    const { runningMs, endedMs, endedUnstoredMs, leaseMs } = this.#table.times;
     entry.expiresAt = now + (entry.ended ? (entry.head.store ? endedMs : endedUnstoredMs) : runningMs);
     entry.leaseUntil = entry.ended ? 0 : now + leaseMs;
   }
@@ -155,8 +158,8 @@ export class MemoryTurnLease extends TurnLease {
     const entry = this.#table.live(responseId);
     if (entry === undefined || entry.ended || entry.fence !== fence) return { held: false, cancelRequested: false };
     const now = this.#table.clock();
-    entry.leaseUntil = now + LOG_TIMES.leaseMs;
-    entry.expiresAt = now + LOG_TIMES.runningMs;
+    entry.leaseUntil = now + this.#table.times.leaseMs;
+    entry.expiresAt = now + this.#table.times.runningMs;
     return { held: true, cancelRequested: entry.cancelRequested };
   }
 
@@ -173,7 +176,7 @@ export class MemoryTurnLease extends TurnLease {
       if (adopted.length >= limit) break;
       if (entry.ended || entry.leaseUntil > now || entry.expiresAt <= now) continue;
       entry.fence += 1;
-      entry.leaseUntil = now + LOG_TIMES.leaseMs;
+      entry.leaseUntil = now + this.#table.times.leaseMs;
       adopted.push({ responseId, fence: entry.fence });
     }
     return adopted;

@@ -23,6 +23,7 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
     const known = this.#entries.get(idOf(use));
     if (known !== undefined && known.expiresAt > now) {
       if (known.fingerprint !== use.fingerprint) return { outcome: 'different' };
+      if (known.responseId === use.responseId) return { outcome: 'fresh' };
       return { outcome: 'same', responseId: known.responseId };
     }
     const { fingerprint, responseId } = use;

@@ -1,0 +1,38 @@
+/* The contracts over the state of a single replica. Its time is the test's. */
+
+import { LOG_TIMES } from '../../src/state/event-log.js';
+import { memoryState } from '../../src/state/memory/memory-state.js';
+import { type OpenStore } from './suites/contract-store.js';
+import { describeConversationClaim } from './suites/conversation-claim.js';
+import { describeConversationStore } from './suites/conversation-store.js';
+import { describeEventLog } from './suites/event-log.js';
+import { describeFollow } from './suites/follow.js';
+import { describeIdempotencyStore, describeRateLimiter } from './suites/small-stores.js';
+import { describeTurnLease } from './suites/turn-lease.js';
+
+const open: OpenStore = () => {
+  let now = 1_800_000_000_000;
+  const ttlMs = 24 * 60 * 60_000;
+  const maxItems = 20;
+  const state = memoryState({ ttlMs, maxItems, clock: () => now });
+  return Promise.resolve({
+    state,
+    other: state,
+    times: LOG_TIMES,
+    ttlMs,
+    maxItems,
+    pass: (ms) => {
+      now += ms;
+      return Promise.resolve();
+    },
+    close: () => state.close(),
+  });
+};
+
+describeEventLog('memory', open);
+describeTurnLease('memory', open);
+describeConversationClaim('memory', open);
+describeConversationStore('memory', open);
+describeRateLimiter('memory', open);
+describeIdempotencyStore('memory', open);
+describeFollow('memory', open);

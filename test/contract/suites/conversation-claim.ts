@@ -1,0 +1,170 @@
+/* The contract of ConversationClaim: first in, first out, bounded, and heard of by whoever watches. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { newId } from '../../../src/domain/ids.js';
+import { type ContractStore, eventually, type OpenStore } from './contract-store.js';
+import { headOf } from './log-fixtures.js';
+
+const NEVER = new AbortController().signal;
+
+export function describeConversationClaim(name: string, open: OpenStore): void {
+  describe(`conversation claim: ${name}`, () => {
+    let store: ContractStore;
+    let conversation: string;
+    beforeEach(async () => {
+      store = await open();
+      conversation = newId('conv');
+    });
+    afterEach(() => store.close());
+
+    /** Joins with a log, as a turn does. */
+    const join = async (state = store.state, maxWaiting = 8) => {
+      const head = headOf({ conversationId: conversation });
+      const { first } = await state.claim.join(conversation, head.responseId, maxWaiting);
+      await state.log.create(head);
+      return { id: head.responseId, first };
+    };
+
+    it('gives the claim to the first and then to each in order, whichever replica they wait on', async () => {
+      const holder = await join();
+      const waiting = [await join(store.other), await join(store.state), await join(store.other)];
+      expect([holder, ...waiting].map(({ first }) => first)).toEqual([true, false, false, false]);
+      await store.state.claim.wait(conversation, holder.id, NEVER);
+      const order: string[] = [];
+      const all = waiting.map(async ({ id }, i) => {
+        const state = i % 2 === 0 ? store.other : store.state;
+        await state.claim.wait(conversation, id, NEVER);
+        order.push(id);
+        await state.claim.leave(conversation, id);
+      });
+      expect(await store.other.claim.members(conversation)).toEqual([holder.id, ...waiting.map(({ id }) => id)]);
+      expect(order).toEqual([]);
+      await store.state.claim.leave(conversation, holder.id);
+      await Promise.all(all);
+      expect(order).toEqual(waiting.map(({ id }) => id));
+      expect(await store.state.claim.members(conversation)).toEqual([]);
+    });
+
+    it('holds one claim at a time under a crowd', async () => {
+      let holding = 0;
+      let most = 0;
+      await Promise.all(
+        Array.from({ length: 24 }, async (_, i) => {
+          const state = i % 2 === 0 ? store.state : store.other;
+          const { id } = await join(state, 24);
+          await state.claim.wait(conversation, id, NEVER);
+          most = Math.max(most, ++holding);
+          await new Promise((resolve) => setImmediate(resolve));
+          holding -= 1;
+          await state.claim.leave(conversation, id);
+        }),
+      );
+      expect(most).toBe(1);
+    });
+
+    it('refuses when as many wait as may, and takes the next when one has left', async () => {
+      await join();
+      const waiting = await join(store.other, 1);
+      const refused = await store.state.claim.join(conversation, newId('resp'), 1).catch((error: unknown) => error);
+      expect(refused).toMatchObject({ code: 'conversation_busy', status: 409, retryAfterMs: 1_000 });
+      expect(await store.state.claim.members(conversation)).toHaveLength(2);
+      await store.other.claim.leave(conversation, waiting.id);
+      expect((await join(store.state, 1)).first).toBe(false);
+    });
+
+    it('refuses at once where nobody may wait', async () => {
+      await join(store.state, 0);
+      await expect(store.other.claim.join(conversation, newId('resp'), 0)).rejects.toMatchObject({
+        code: 'conversation_busy',
+      });
+    });
+
+    it('never lets more in than may be, however many ask at once', async () => {
+      const results = await Promise.allSettled(
+        Array.from({ length: 20 }, (_, i) =>
+          (i % 2 === 0 ? store.state : store.other).claim.join(conversation, newId('resp'), 3),
+        ),
+      );
+      expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(4);
+      expect(await store.state.claim.members(conversation)).toHaveLength(4);
+    });
+
+    it('changes nothing when joined or left again', async () => {
+      const holder = await join();
+      const waiting = await join(store.other);
+      expect(await store.state.claim.join(conversation, holder.id, 1)).toEqual({ first: true });
+      expect(await store.state.claim.join(conversation, waiting.id, 1)).toEqual({ first: false });
+      expect(await store.state.claim.members(conversation)).toEqual([holder.id, waiting.id]);
+      await store.state.claim.leave(conversation, holder.id);
+      await store.state.claim.leave(conversation, holder.id);
+      await store.state.claim.leave(conversation, 'resp_unknown');
+      expect(await store.state.claim.members(conversation)).toEqual([waiting.id]);
+      await store.other.claim.wait(conversation, waiting.id, NEVER);
+    });
+
+    it('stops waiting when the signal aborts, with its reason; leaving then lets the next one through', async () => {
+      const holder = await join();
+      const cancelled = await join(store.other);
+      const next = await join(store.state);
+      const abort = new AbortController();
+      const waits = store.other.claim.wait(conversation, cancelled.id, abort.signal);
+      const reason = new Error('cancelled');
+      abort.abort(reason);
+      await expect(waits).rejects.toBe(reason);
+      await expect(store.other.claim.wait(conversation, cancelled.id, abort.signal)).rejects.toBe(reason);
+      await store.other.claim.leave(conversation, cancelled.id);
+      await store.state.claim.leave(conversation, holder.id);
+      await store.state.claim.wait(conversation, next.id, NEVER);
+    });
+
+    it('refuses to wait for who never joined', async () => {
+      await expect(store.state.claim.wait(conversation, 'resp_unknown', NEVER)).rejects.toThrow('unable to wait');
+    });
+
+    it('keeps conversations apart', async () => {
+      await join();
+      expect(await store.state.claim.join(newId('conv'), newId('resp'), 0)).toEqual({ first: true });
+    });
+
+    it('tells every watcher of an announced response, on any replica, until it stops', async () => {
+      const here: string[] = [];
+      const there: string[] = [];
+      const stopHere = await store.state.claim.watch(
+        conversation,
+        (id) => here.push(id),
+        () => undefined,
+      );
+      const stopThere = await store.other.claim.watch(
+        conversation,
+        (id) => there.push(id),
+        () => undefined,
+      );
+      const { id } = await join();
+      await store.state.claim.announce(conversation, id);
+      await eventually(() => here.length > 0 && there.length > 0);
+      expect(here).toContain(id);
+      expect(there).toContain(id);
+      stopHere();
+      stopHere();
+      here.length = 0;
+      await store.other.claim.announce(conversation, 'resp_next');
+      await eventually(() => there.includes('resp_next'));
+      expect(here).toEqual([]);
+      stopThere();
+    });
+
+    it('does not tell of other conversations', async () => {
+      const heard: string[] = [];
+      const stop = await store.other.claim.watch(
+        conversation,
+        (id) => heard.push(id),
+        () => undefined,
+      );
+      await store.state.claim.announce(newId('conv'), 'resp_elsewhere');
+      await store.state.claim.announce(conversation, 'resp_here');
+      await eventually(() => heard.length > 0);
+      expect(heard).toEqual(['resp_here']);
+      stop();
+    });
+  });
+}

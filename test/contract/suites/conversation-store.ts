@@ -1,0 +1,227 @@
+/* The contracts of ConversationStore and ResponseStore: bounded, sliding in time, commits once. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type Conversation } from '../../../src/domain/conversation.js';
+import { newId } from '../../../src/domain/ids.js';
+import { type StoredItem } from '../../../src/domain/item.js';
+import { type ResponseObject, type StoredResponse } from '../../../src/domain/response.js';
+import { COMMITS_KEPT } from '../../../src/state/conversation-store.js';
+import { type ContractStore, type OpenStore } from './contract-store.js';
+
+const item = (id: string, text = `text of ${id} – “é” \n`): StoredItem => ({
+  item: { type: 'message', id, role: 'user', status: 'completed', content: [{ type: 'input_text', text }] },
+  responseId: null,
+  withheld: false,
+});
+const items = (from: number, to: number): StoredItem[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => item(`msg_${from + i}`));
+const idsOf = (stored: readonly StoredItem[]): string[] => stored.map(({ item: { id } }) => id);
+
+function conversationOf(fields: Partial<Conversation> = {}): Conversation {
+  return {
+    id: newId('conv'),
+    owner: 'tenant/ann',
+    createdAt: 1_700_000_000,
+    updatedAt: 1_700_000_000,
+    metadata: { topic: 'a “topic”' },
+    ...fields,
+  };
+}
+
+export function describeConversationStore(name: string, open: OpenStore): void {
+  describe(`conversation store: ${name}`, () => {
+    let store: ContractStore;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+
+    const created = async (fields: Partial<Conversation> = {}, stored: readonly StoredItem[] = []) => {
+      const conversation = conversationOf(fields);
+      await store.state.conversations.create(conversation, stored);
+      return conversation;
+    };
+
+    it('keeps a conversation and its items as they were given', async () => {
+      const conversation = await created({ metadata: {} }, items(1, 3));
+      expect(await store.other.conversations.get(conversation.id)).toEqual(conversation);
+      expect(await store.other.conversations.recentItems(conversation.id, 10)).toEqual(items(1, 3));
+      expect(await store.other.conversations.get('conv_unknown')).toBeUndefined();
+    });
+
+    it('replaces metadata and says when it changed', async () => {
+      const { id } = await created();
+      const updated = await store.other.conversations.updateMetadata(id, { a: '1' });
+      expect(updated).toMatchObject({ id, metadata: { a: '1' } });
+      expect(updated?.updatedAt).toBeGreaterThan(1_700_000_000);
+      expect(await store.state.conversations.get(id)).toEqual(updated);
+      expect(await store.state.conversations.updateMetadata('conv_unknown', {})).toBeUndefined();
+      expect(await store.state.conversations.get('conv_unknown')).toBeUndefined();
+    });
+
+    it('deletes a conversation with its items', async () => {
+      const { id, owner } = await created({}, items(1, 2));
+      expect(await store.other.conversations.delete(id)).toBe(true);
+      expect(await store.state.conversations.delete(id)).toBe(false);
+      expect(await store.state.conversations.get(id)).toBeUndefined();
+      expect(await store.state.conversations.recentItems(id, 10)).toEqual([]);
+      expect(await store.state.conversations.appendItems(id, items(3, 3), 'resp_1')).toBe(false);
+      expect((await store.state.conversations.listByOwner(owner, { limit: 10 })).data).toEqual([]);
+    });
+
+    it('adds the items of a commit once, however often it is asked to', async () => {
+      const { id } = await created({}, items(1, 1));
+      const commit = () => store.state.conversations.appendItems(id, items(2, 3), 'resp_1');
+      expect(await Promise.all([commit(), store.other.conversations.appendItems(id, items(2, 3), 'resp_1')])).toEqual([
+        true,
+        true,
+      ]);
+      expect(await commit()).toBe(true);
+      await store.other.conversations.appendItems(id, items(4, 4), 'resp_2');
+      expect(idsOf(await store.state.conversations.recentItems(id, 10))).toEqual(['msg_1', 'msg_2', 'msg_3', 'msg_4']);
+      expect((await store.state.conversations.get(id))?.updatedAt).toBeGreaterThan(1_700_000_000);
+    });
+
+    it('takes a commit of no items', async () => {
+      const { id } = await created();
+      expect(await store.state.conversations.appendItems(id, [], 'resp_1')).toBe(true);
+      expect(await store.state.conversations.recentItems(id, 10)).toEqual([]);
+    });
+
+    it('knows a commit again after many others', async () => {
+      const { id } = await created();
+      for (let i = 0; i < COMMITS_KEPT; i++) await store.state.conversations.appendItems(id, [], `resp_${i}`);
+      await store.state.conversations.appendItems(id, items(1, 1), 'resp_0');
+      expect(await store.state.conversations.recentItems(id, 10)).toEqual([]);
+    });
+
+    it('keeps the newest items only', async () => {
+      const { id } = await created({}, items(1, store.maxItems + 2));
+      expect(idsOf(await store.state.conversations.recentItems(id, 1_000))).toEqual(
+        idsOf(items(3, store.maxItems + 2)),
+      );
+      await store.state.conversations.appendItems(id, items(store.maxItems + 3, store.maxItems * 2 + 10), 'resp_1');
+      const kept = idsOf(await store.state.conversations.recentItems(id, 1_000));
+      expect(kept).toHaveLength(store.maxItems);
+      expect(kept.at(-1)).toBe(`msg_${store.maxItems * 2 + 10}`);
+    });
+
+    it('gives the newest items, oldest first', async () => {
+      const { id } = await created({}, items(1, 5));
+      expect(idsOf(await store.other.conversations.recentItems(id, 2))).toEqual(['msg_4', 'msg_5']);
+      expect(await store.other.conversations.recentItems(id, 0)).toEqual([]);
+      expect(await store.other.conversations.recentItems('conv_unknown', 5)).toEqual([]);
+    });
+
+    it.each(['asc', 'desc'] as const)('lists items in pages, %s', async (order) => {
+      const { id } = await created({}, items(1, 7));
+      const whole = order === 'asc' ? items(1, 7) : items(1, 7).reverse();
+      const list = (query: { limit: number; after?: string }) =>
+        store.other.conversations.listItems(id, { order, ...query });
+      const first = await list({ limit: 3 });
+      expect(first).toEqual({ data: whole.slice(0, 3), hasMore: true });
+      const second = await list({ limit: 3, after: idsOf(first.data).at(-1) ?? '' });
+      expect(second).toEqual({ data: whole.slice(3, 6), hasMore: true });
+      expect(await list({ limit: 3, after: idsOf(second.data).at(-1) ?? '' })).toEqual({
+        data: whole.slice(6),
+        hasMore: false,
+      });
+      expect(await list({ limit: 7 })).toEqual({ data: whole, hasMore: false });
+      expect(await list({ limit: 2, after: 'msg_unknown' })).toEqual({ data: whole.slice(0, 2), hasMore: true });
+      expect(await store.other.conversations.listItems('conv_unknown', { order, limit: 3 })).toEqual({
+        data: [],
+        hasMore: false,
+      });
+    });
+
+    it('finds and deletes one item', async () => {
+      const { id } = await created({}, items(1, 3));
+      expect(await store.other.conversations.getItem(id, 'msg_2')).toEqual(item('msg_2'));
+      expect(await store.other.conversations.getItem(id, 'msg_9')).toBeUndefined();
+      expect(await store.other.conversations.deleteItem(id, 'msg_2')).toBe(true);
+      expect(await store.state.conversations.deleteItem(id, 'msg_2')).toBe(false);
+      expect(await store.state.conversations.deleteItem('conv_unknown', 'msg_2')).toBe(false);
+      expect(idsOf(await store.state.conversations.recentItems(id, 10))).toEqual(['msg_1', 'msg_3']);
+    });
+
+    it('lists an owner’s conversations, newest change first, in pages', async () => {
+      const ids: string[] = [];
+      for (let i = 0; i < 5; i++) ids.unshift((await created({ updatedAt: 1_700_000_000 + i })).id);
+      await created({ owner: 'tenant/bob' });
+      const list = (query: { limit: number; after?: string }) =>
+        store.other.conversations.listByOwner('tenant/ann', query);
+      const pageIds = async (query: { limit: number; after?: string }) => {
+        const { data, hasMore } = await list(query);
+        return { ids: data.map(({ id }) => id), hasMore };
+      };
+      expect(await pageIds({ limit: 2 })).toEqual({ ids: ids.slice(0, 2), hasMore: true });
+      expect(await pageIds({ limit: 2, after: ids[1] ?? '' })).toEqual({ ids: ids.slice(2, 4), hasMore: true });
+      expect(await pageIds({ limit: 2, after: ids[3] ?? '' })).toEqual({ ids: ids.slice(4), hasMore: false });
+      expect(await pageIds({ limit: 5 })).toEqual({ ids, hasMore: false });
+      await store.state.conversations.updateMetadata(ids[4] ?? '', {});
+      expect(await pageIds({ limit: 1 })).toEqual({ ids: [ids[4]], hasMore: true });
+      await store.state.conversations.delete(ids[0] ?? '');
+      expect((await pageIds({ limit: 10 })).ids).toEqual([ids[4], ids[1], ids[2], ids[3]]);
+      expect((await list({ limit: 1 })).data[0]).toMatchObject({ owner: 'tenant/ann', metadata: {} });
+      expect(await store.other.conversations.listByOwner('tenant/nobody', { limit: 5 })).toEqual({
+        data: [],
+        hasMore: false,
+      });
+    });
+
+    it('keeps what is read or written, and forgets what is not', async () => {
+      const read = await created({}, items(1, 2));
+      const written = await created();
+      const idle = await created({}, items(1, 2));
+      for (let i = 0; i < 2; i++) {
+        await store.pass(store.ttlMs * 0.65);
+        await store.state.conversations.get(read.id);
+        await store.state.conversations.appendItems(written.id, items(i, i), `resp_${i}`);
+      }
+      expect(await store.other.conversations.get(idle.id)).toBeUndefined();
+      expect(await store.other.conversations.recentItems(idle.id, 5)).toEqual([]);
+      expect(await store.other.conversations.get(read.id)).toEqual(read);
+      expect(idsOf(await store.other.conversations.recentItems(read.id, 5))).toEqual(['msg_1', 'msg_2']);
+      const listed = await store.other.conversations.listByOwner('tenant/ann', { limit: 5 });
+      expect(listed.data.map(({ id }) => id).toSorted()).toEqual([read.id, written.id].toSorted());
+      expect(await store.state.conversations.appendItems(idle.id, items(3, 3), 'resp_9')).toBe(false);
+    });
+  });
+
+  describe(`response store: ${name}`, () => {
+    let store: ContractStore;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+
+    const storedOf = (id: string, text = 'said “é”'): StoredResponse => ({
+      owner: 'tenant/ann',
+      // Kept and given back whole; what stands in it is not the store's business.
+      response: { id, object: 'response', output_text: text } as ResponseObject,
+      input: [item('msg_1')],
+      context: items(1, 3),
+      terminalSequence: 12,
+    });
+
+    it('keeps a response as it was given, replaces it, and deletes it', async () => {
+      await store.state.responses.put(storedOf('resp_1'));
+      expect(await store.other.responses.get('resp_1')).toEqual(storedOf('resp_1'));
+      await store.other.responses.put(storedOf('resp_1', 'other'));
+      expect(await store.state.responses.get('resp_1')).toEqual(storedOf('resp_1', 'other'));
+      expect(await store.other.responses.delete('resp_1')).toBe(true);
+      expect(await store.state.responses.delete('resp_1')).toBe(false);
+      expect(await store.state.responses.get('resp_1')).toBeUndefined();
+    });
+
+    it('slides its time to live with every read', async () => {
+      await store.state.responses.put(storedOf('resp_read'));
+      await store.state.responses.put(storedOf('resp_idle'));
+      await store.pass(store.ttlMs * 0.65);
+      expect(await store.state.responses.get('resp_read')).toBeDefined();
+      await store.pass(store.ttlMs * 0.65);
+      expect(await store.state.responses.get('resp_read')).toBeDefined();
+      expect(await store.state.responses.get('resp_idle')).toBeUndefined();
+    });
+  });
+}

@@ -1,0 +1,104 @@
+/* The contracts of RateLimiter and IdempotencyStore. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type ContractStore, type OpenStore } from './contract-store.js';
+
+export function describeRateLimiter(name: string, open: OpenStore): void {
+  describe(`rate limiter: ${name}`, () => {
+    let store: ContractStore;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+    // So slow that nothing flows in while a test runs.
+    const slow = (capacity: number, key = 'user:ann') => ({ key, capacity, refillPerSecond: 0.001 });
+
+    it('gives a burst to all replicas together, then refuses and says when', async () => {
+      const bucket = slow(3);
+      expect(await store.state.limiter.take(bucket, 1)).toMatchObject({ allowed: true, remaining: 2, retryAfterMs: 0 });
+      expect(await store.other.limiter.take(bucket, 2)).toMatchObject({ allowed: true, remaining: 0 });
+      const refused = await store.state.limiter.take(bucket, 1);
+      expect(refused).toMatchObject({ allowed: false, remaining: 0 });
+      expect(refused.retryAfterMs).toBeGreaterThan(900_000);
+      expect(refused.retryAfterMs).toBeLessThanOrEqual(1_000_000);
+      expect(refused.resetMs).toBeGreaterThan(2_900_000);
+      expect(refused.resetMs).toBeLessThanOrEqual(3_000_000);
+    });
+
+    it('allows exactly its capacity to a crowd', async () => {
+      const results = await Promise.all(
+        Array.from({ length: 30 }, (_, i) => (i % 2 === 0 ? store.state : store.other).limiter.take(slow(10), 1)),
+      );
+      expect(results.filter(({ allowed }) => allowed)).toHaveLength(10);
+    });
+
+    it('refills with time, and never past its capacity', async () => {
+      const bucket = { key: 'user:bob', capacity: 2, refillPerSecond: 50 };
+      await store.state.limiter.take(bucket, 2);
+      await store.pass(200);
+      expect(await store.state.limiter.take(bucket, 2)).toMatchObject({ allowed: true });
+      expect(await store.state.limiter.take({ ...bucket, refillPerSecond: 0.001 }, 2)).toMatchObject({
+        allowed: false,
+      });
+    });
+
+    it('takes nothing for what it refuses, and keeps buckets apart', async () => {
+      await store.state.limiter.take(slow(3), 1);
+      expect(await store.state.limiter.take(slow(3), 5)).toMatchObject({ allowed: false, retryAfterMs: Infinity });
+      expect(await store.state.limiter.take(slow(3), 2)).toMatchObject({ allowed: true, remaining: 0 });
+      expect(await store.state.limiter.take(slow(3, 'user:cid'), 3)).toMatchObject({ allowed: true });
+    });
+
+    it('takes back what was not used, up to its capacity', async () => {
+      await store.state.limiter.take(slow(4), 4);
+      expect(await store.other.limiter.take(slow(4), -3)).toMatchObject({ allowed: true, remaining: 3 });
+      expect(await store.other.limiter.take(slow(4), -100)).toMatchObject({ allowed: true, remaining: 4, resetMs: 0 });
+    });
+  });
+}
+
+export function describeIdempotencyStore(name: string, open: OpenStore): void {
+  describe(`idempotency store: ${name}`, () => {
+    let store: ContractStore;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+    const use = (responseId: string, fields = {}) => ({
+      owner: 'tenant/ann',
+      key: 'key 1',
+      fingerprint: 'digest',
+      responseId,
+      ...fields,
+    });
+
+    it('gives a key to the first of two equal uses at once', async () => {
+      const claims = await Promise.all([store.state.keys.claim(use('resp_a')), store.other.keys.claim(use('resp_b'))]);
+      const fresh = claims.findIndex(({ outcome }) => outcome === 'fresh');
+      expect(claims.map(({ outcome }) => outcome).toSorted()).toEqual(['fresh', 'same']);
+      expect(claims[1 - fresh]).toEqual({ outcome: 'same', responseId: fresh === 0 ? 'resp_a' : 'resp_b' });
+    });
+
+    it('knows the same request again, and another one as different', async () => {
+      await store.state.keys.claim(use('resp_a'));
+      expect(await store.other.keys.claim(use('resp_b'))).toEqual({ outcome: 'same', responseId: 'resp_a' });
+      expect(await store.other.keys.claim(use('resp_c', { fingerprint: 'other' }))).toEqual({ outcome: 'different' });
+      expect(await store.other.keys.claim(use('resp_c', { owner: 'tenant/bob' }))).toEqual({ outcome: 'fresh' });
+      expect(await store.other.keys.claim(use('resp_d', { key: 'key 2' }))).toEqual({ outcome: 'fresh' });
+    });
+
+    it('gives a key to its holder again, so that a claim may be repeated after a lost reply', async () => {
+      await store.state.keys.claim(use('resp_a'));
+      expect(await store.state.keys.claim(use('resp_a'))).toEqual({ outcome: 'fresh' });
+    });
+
+    it('is freed by its holder only', async () => {
+      await store.state.keys.claim(use('resp_a'));
+      await store.other.keys.release(use('resp_b'));
+      expect(await store.other.keys.claim(use('resp_b'))).toMatchObject({ outcome: 'same' });
+      await store.state.keys.release(use('resp_a'));
+      await store.state.keys.release(use('resp_a'));
+      expect(await store.other.keys.claim(use('resp_b'))).toEqual({ outcome: 'fresh' });
+    });
+  });
+}

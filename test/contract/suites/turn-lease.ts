@@ -1,0 +1,102 @@
+/* The contract of TurnLease: who may write, until when, and who takes over. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type ContractStore, type OpenStore } from './contract-store.js';
+import { delta, headOf, terminal } from './log-fixtures.js';
+
+export function describeTurnLease(name: string, open: OpenStore): void {
+  describe(`turn lease: ${name}`, () => {
+    let store: ContractStore;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+
+    const created = async () => {
+      const head = headOf();
+      return { id: head.responseId, fence: await store.state.log.create(head) };
+    };
+    const runOut = () => store.pass(store.times.leaseMs + 30);
+
+    it('is not taken over while it is renewed, by an append or without one', async () => {
+      const byAppend = await created();
+      const byRenewal = await created();
+      for (let i = 0; i < 3; i++) {
+        await store.pass(store.times.leaseMs * 0.6);
+        await store.state.log.append(byAppend.id, byAppend.fence, [delta(i)]);
+        expect(await store.state.lease.renew(byRenewal.id, byRenewal.fence)).toEqual({
+          held: true,
+          cancelRequested: false,
+        });
+        expect(await store.other.lease.adoptExpired(10)).toEqual([]);
+      }
+    });
+
+    it('is taken over when it has run out: the new owner writes, the former is shut out', async () => {
+      const { id, fence } = await created();
+      await store.state.log.append(id, fence, [delta(0)]);
+      await runOut();
+      const adopted = await store.other.lease.adoptExpired(10);
+      expect(adopted).toEqual([{ responseId: id, fence: fence + 1 }]);
+      expect((await store.state.log.append(id, fence, [delta(1, 'late')])).outcome).toBe('fenced');
+      expect(await store.state.lease.renew(id, fence)).toMatchObject({ held: false });
+      expect((await store.other.log.append(id, fence + 1, [delta(1), terminal(2)])).outcome).toBe('appended');
+      expect((await store.state.log.read(id, -1, 10))?.events).toEqual([delta(0), delta(1), terminal(2)]);
+      expect(await store.state.lease.adoptExpired(10)).toEqual([]);
+    });
+
+    it('gives each orphan to one caller only, however many ask at once', async () => {
+      const turns = await Promise.all(Array.from({ length: 20 }, created));
+      await runOut();
+      const shares = await Promise.all(
+        Array.from({ length: 6 }, (_, i) => (i % 2 === 0 ? store.state : store.other).lease.adoptExpired(20)),
+      );
+      const ids = shares.flat().map(({ responseId }) => responseId);
+      expect(ids.toSorted()).toEqual(turns.map(({ id }) => id).toSorted());
+    });
+
+    it('gives no more than were asked for, and the rest to the next', async () => {
+      await Promise.all(Array.from({ length: 7 }, created));
+      await runOut();
+      expect(await store.state.lease.adoptExpired(5)).toHaveLength(5);
+      expect(await store.other.lease.adoptExpired(5)).toHaveLength(2);
+      expect(await store.state.lease.adoptExpired(5)).toEqual([]);
+    });
+
+    it('gives an orphan again when its new owner is lost too', async () => {
+      const { id, fence } = await created();
+      await runOut();
+      await store.other.lease.adoptExpired(1);
+      await runOut();
+      expect(await store.state.lease.adoptExpired(1)).toEqual([{ responseId: id, fence: fence + 2 }]);
+    });
+
+    it('ends with the terminal event: what has ended or was deleted is nobody’s orphan', async () => {
+      const ended = await created();
+      const deleted = await created();
+      await store.state.log.append(ended.id, ended.fence, [terminal(0)]);
+      await store.state.log.delete(deleted.id);
+      await runOut();
+      expect(await store.other.lease.adoptExpired(10)).toEqual([]);
+      expect(await store.state.lease.renew(ended.id, ended.fence)).toMatchObject({ held: false });
+    });
+
+    it('can be given up early, by its holder only', async () => {
+      const { id, fence } = await created();
+      await runOut();
+      await store.state.lease.renew(id, fence);
+      await store.other.lease.release(id, fence + 1);
+      expect(await store.other.lease.adoptExpired(1)).toEqual([]);
+      await store.state.lease.release(id, fence);
+      expect(await store.other.lease.adoptExpired(1)).toEqual([{ responseId: id, fence: fence + 1 }]);
+    });
+
+    it('keeps a cancel that was asked of the former owner', async () => {
+      const { id, fence } = await created();
+      await store.other.log.requestCancel(id);
+      await runOut();
+      await store.other.lease.adoptExpired(1);
+      expect(await store.other.lease.renew(id, fence + 1)).toEqual({ held: true, cancelRequested: true });
+    });
+  });
+}

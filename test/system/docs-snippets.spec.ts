@@ -1,0 +1,121 @@
+/* What the documents show is what happens: every block of docs/clients.md that says it runs, run against the real gateway. */
+
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Browser } from 'playwright-core';
+import { WebSocket } from 'ws';
+import { launchChromium } from '../support/chromium.js';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+import { readersEnv, runCode, type Snippet, snippetsOf, withPorts } from '../support/snippets.js';
+
+const WITHIN_MS = 15_000;
+const blocks = snippetsOf('docs/clients.md');
+const of = (...languages: string[]) => blocks.filter(({ language }) => languages.includes(language));
+
+let gateway: TestGateway;
+/** A reader's own page, on an origin of its own. */
+let site: Server;
+let page = '';
+beforeAll(async () => {
+  site = createServer((_request, response) => response.setHeader('content-type', 'text/html').end(page));
+  site.listen(0, '127.0.0.1');
+  await once(site, 'listening');
+  gateway = await startGateway({
+    config: {
+      auth: { allowed_origins: [siteUrl()] },
+      middleware: { template: { source: 'support.pack', default: 'support' } },
+    },
+  });
+});
+afterAll(async () => {
+  await gateway.close();
+  site.closeAllConnections();
+  site.close();
+});
+
+function siteUrl(): string {
+  // The cast: it listens on TCP.
+  return `http://localhost:${(site.address() as AddressInfo).port}`;
+}
+
+const codeOf = (block: Snippet) => withPorts(block.code, { app: gateway.port, ops: 0 });
+
+describe('docs/clients.md', () => {
+  it('has something to run for each client that can run here', () => {
+    expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(['html', 'js', 'bash', 'text']));
+  });
+
+  it.each(of('js', 'bash').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
+    const { code, output } = await runCode(block.language, codeOf(block), readersEnv(), AbortSignal.timeout(WITHIN_MS));
+    for (const part of block.says) expect(output).toContain(part);
+    expect(code).toBe(0);
+  });
+
+  describe('in a page', () => {
+    let browser: Browser;
+    beforeAll(async () => void (browser = await launchChromium()));
+    afterAll(() => browser.close());
+
+    it.each(of('html').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
+      page = codeOf(block);
+      const tab = await browser.newPage();
+      const complaints: string[] = [];
+      tab.on('pageerror', (error) => complaints.push(error.message));
+      tab.on('console', (message) => void (message.type() === 'error' && complaints.push(message.text())));
+      await tab.goto(siteUrl());
+      // Not all stand there at the same time: an answer makes room for the next one.
+      for (const part of block.says)
+        await tab
+          .getByText(part)
+          .first()
+          .waitFor({ timeout: WITHIN_MS })
+          .catch(() => complaints.push(`"${part}" was not shown`));
+      expect(complaints).toEqual([]);
+      await tab.close();
+    });
+  });
+
+  it.each(of('text').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
+    await follow(block.code, gateway.socketUrl);
+  });
+});
+
+type Frame = Readonly<Record<string, unknown>> & { readonly type: string };
+
+/** Plays a transcript: sends its `>` lines, and holds each `<` line against the next frame; `…` passes over deltas. */
+async function follow(transcript: string, url: string): Promise<void> {
+  const frames: Frame[] = [];
+  let heard = (): void => undefined;
+  const socket = new WebSocket(url);
+  socket.on('message', (data: Buffer) => {
+    // The gateway sends JSON text; every event has a type.
+    frames.push(JSON.parse(data.toString()) as Frame);
+    heard();
+  });
+  const next = async (): Promise<Frame> => {
+    while (frames.length === 0) await new Promise<void>((resolve) => (heard = resolve));
+    return frames.shift() ?? { type: '' };
+  };
+  let first = '';
+  let skip = false;
+  for (const line of transcript.trim().split('\n')) {
+    if (line === '…') {
+      skip = true;
+    } else if (line.startsWith('> ')) {
+      socket.send(line.slice(2).replaceAll('$1', first));
+    } else {
+      // A line of the transcript: an object, as the page says.
+      const expected = JSON.parse(line.slice(2)) as Frame;
+      let frame = await next();
+      while (skip && frame.type.endsWith('.delta')) frame = await next();
+      skip = false;
+      expect(frame).toMatchObject(expected);
+      if (frame.type === 'response.created' && first === '') first = (frame['response'] as { id: string }).id;
+    }
+  }
+  const closed = once(socket, 'close');
+  socket.close();
+  await closed;
+}

@@ -17,6 +17,7 @@ import { type Metrics } from './observability/metrics.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { Authenticator } from './auth/authenticator.js';
 import { OriginPolicy } from './auth/origin.js';
+import { ChatCompletionsController } from './rest/chat-completions.controller.js';
 import { ConversationsController } from './rest/conversations.controller.js';
 import { ModelList, ModelsController } from './rest/models.controller.js';
 import { ResponsesController } from './rest/responses.controller.js';
@@ -43,7 +44,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [await ObservabilityModule.forRoot({ logger, metrics }), TerminusModule.forRoot({ logger: false })],
-      controllers: [ResponsesController, ConversationsController, ModelsController],
+      controllers: [ResponsesController, ConversationsController, ChatCompletionsController, ModelsController],
       providers: [
         { provide: TurnService, useValue: parts.turns },
         { provide: ResponseReader, useValue: parts.reader },

@@ -11,7 +11,8 @@ import { type ResponseRequest } from '../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
 import { ITEMS, userMessage } from './input-items.js';
 import { refusalOf, refusalParams } from './refusal.js';
-import { closed, JSON_OBJECT, METADATA, NAME, isObject, present, withoutNulls } from './schema-tools.js';
+import { closed, JSON_OBJECT, NAME, isObject, present, withoutNulls } from './schema-tools.js';
+import { ID, REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
 import {
   UNSERVED_FIELDS,
   UNSERVED_REASONING_FIELDS,
@@ -27,8 +28,6 @@ export interface ParsedRequest {
   /** Whether the events are to be streamed; always true on a socket. */
   readonly stream: boolean;
 }
-
-const ID = z.string().min(1).max(256);
 
 const TOOL = z.preprocess(
   (value, context) => {
@@ -103,58 +102,22 @@ const TEXT_FORMAT = z.preprocess(
   ]),
 );
 
-/** A variable is a plain value; OpenAI's text part counts as its text. */
-const VARIABLE = z.union([
-  z.string(),
-  z.number(),
-  z.boolean(),
-  z.preprocess(
-    (value, context) => {
-      if (isObject(value) && (value['type'] === 'input_image' || value['type'] === 'input_file')) {
-        const message = 'is not served; Sluice serves text';
-        context.addIssue({
-          code: 'custom',
-          path: ['type'],
-          message,
-          ...refusalParams('unsupported_content'),
-          input: value,
-        });
-        return z.NEVER;
-      }
-      return withoutNulls(value);
-    },
-    z.strictObject({ type: z.literal('input_text'), text: z.string() }).transform((part) => part.text),
-  ),
-]);
-
 const FIELDS = {
+  ...SHARED_FIELDS,
   input: z.union([z.string(), ITEMS]).optional(),
   conversation: z.union([ID, closed({ id: ID }).transform((conversation) => conversation.id)]).optional(),
   previous_response_id: ID.optional(),
-  prompt: closed({
-    id: ID,
-    version: z.string().max(64).optional(),
-    variables: z.preprocess(withoutNulls, z.record(z.string(), VARIABLE)).optional(),
-  }).optional(),
   instructions: z.string().optional(),
-  model: ID.optional(),
-  temperature: z.number().min(0).max(2).optional(),
-  top_p: z.number().min(0).max(1).optional(),
   max_output_tokens: z.int().min(1).optional(),
   tools: TOOLS.optional(),
   tool_choice: TOOL_CHOICE.optional(),
-  parallel_tool_calls: z.boolean().optional(),
   text: closed({ format: TEXT_FORMAT.optional(), ...UNSERVED_TEXT_FIELDS }).optional(),
   reasoning: closed({
-    effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).optional(),
+    effort: REASONING_EFFORT.optional(),
     ...UNSERVED_REASONING_FIELDS,
   }).optional(),
-  metadata: METADATA.optional(),
   store: z.boolean().optional(),
   background: z.boolean().optional(),
-  stream: z.boolean().optional(),
-  user: z.string().max(256).optional(),
-  safety_identifier: z.string().max(128).optional(),
   ...UNSERVED_FIELDS,
 };
 
@@ -212,14 +175,8 @@ function fitsTogether(fields: Fields, edge: Edge): void {
   if (fields.background === true && fields.store === false) {
     throw refused('invalid_value', 'background', 'a background response has to be stored; leave store out');
   }
-  const choice = fields.tool_choice;
-  const tools = fields.tools ?? [];
-  if (choice === 'required' && tools.length === 0) {
-    throw refused('invalid_value', 'tool_choice', "tool_choice 'required' needs tools; send at least one");
-  }
-  if (typeof choice === 'object' && !tools.some((tool) => tool.name === choice.name)) {
-    throw refused('invalid_value', 'tool_choice', 'tool_choice names a function that is not in tools; add it');
-  }
+  const wrong = toolChoiceMistake(fields.tool_choice, fields.tools ?? []);
+  if (wrong !== undefined) throw refused('invalid_value', 'tool_choice', wrong);
 }
 
 function refused(
@@ -235,29 +192,16 @@ function requestOf(fields: Fields): ResponseRequest {
     input: typeof fields.input === 'string' ? [userMessage(fields.input)] : (fields.input ?? []),
     store: fields.store ?? true,
     background: fields.background ?? false,
+    ...sharedOf(fields),
     ...present({
       conversation: fields.conversation,
       previousResponseId: fields.previous_response_id,
-      prompt:
-        fields.prompt === undefined
-          ? undefined
-          : {
-              id: fields.prompt.id,
-              ...present({ version: fields.prompt.version, variables: fields.prompt.variables }),
-            },
       instructions: fields.instructions,
-      model: fields.model,
-      temperature: fields.temperature,
-      topP: fields.top_p,
       maxOutputTokens: fields.max_output_tokens,
       tools: fields.tools?.map(toolOf),
       toolChoice: fields.tool_choice satisfies ToolChoice | undefined,
-      parallelToolCalls: fields.parallel_tool_calls,
       textFormat: fields.text?.format === undefined ? undefined : formatOf(fields.text.format),
       reasoningEffort: fields.reasoning?.effort,
-      metadata: fields.metadata,
-      user: fields.user,
-      safetyIdentifier: fields.safety_identifier,
     }),
   };
 }

@@ -5,9 +5,7 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type OutgoingHttpHeaders } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
 
-import { type LoggedEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseObject } from '../domain/response.js';
@@ -17,6 +15,7 @@ import { FROM_THE_START } from '../protocol/cursor.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
+import { goneSignal, startingWith, within } from './first-step.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readIdempotencyKey, readListQuery, readRetrieveQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
@@ -106,38 +105,5 @@ export class ResponsesController {
     // Fastify's header values are those of node:http; undefined ones were never set.
     const headers = reply.getHeaders() as OutgoingHttpHeaders;
     await writeEventStream(reply.raw, headers, startingWith(first, events), this.times.sse);
-  }
-}
-
-/** Aborts when the client's connection is closed, or the answer is complete. */
-function goneSignal(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  if (reply.raw.destroyed) gone.abort();
-  reply.raw.once('close', () => gone.abort());
-  return gone.signal;
-}
-
-/** Resolves when `work` did, or after `ms`. @throws what `work` throws until then */
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
-  const timer = new AbortController();
-  try {
-    await Promise.race([work, delay(ms, undefined, { signal: timer.signal })]);
-  } finally {
-    timer.abort();
-  }
-}
-
-/** An iteration whose first step was already taken. */
-async function* startingWith(
-  first: Promise<IteratorResult<readonly LoggedEvent[], void>>,
-  events: AsyncGenerator<readonly LoggedEvent[], void>,
-): AsyncGenerator<readonly LoggedEvent[], void> {
-  try {
-    const head = await first;
-    if (head.done === true) return;
-    yield head.value;
-    yield* events;
-  } finally {
-    await events.return();
   }
 }

@@ -11,6 +11,8 @@ export class RestTimes {
    * client that follows a silent turn does not wait for the head.
    */
   readonly firstEventMs: number = 500;
+  /** The same for a chat completion, whose first step is its first delta: what fails before that is an HTTP status. */
+  readonly firstChunkMs: number = 10_000;
 
   constructor(times: Partial<RestTimes> = {}) {
     Object.assign(this, times);

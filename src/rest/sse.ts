@@ -1,7 +1,7 @@
 /*
- * Writes a response's events as server-sent events: the log's own bytes, one write a batch, never faster than the reader reads.
- * A stream ends in a terminal event or in `data: {"error": …}`, never cleanly without one, since the official client takes a
- * clean end for success. Knows nothing of turns.
+ * Writes server-sent events: a response's events as the log's own bytes, or any text made of them, one write a batch, never faster
+ * than the reader reads. A stream ends in what its maker calls the last text or in `data: {"error": …}`, never cleanly without one,
+ * since the official client takes a clean end for success. Knows nothing of turns.
  */
 
 import { type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
@@ -31,31 +31,39 @@ const SSE_HEADERS: OutgoingHttpHeaders = {
   'x-accel-buffering': 'no',
 };
 
-/**
- * Sends the head, then every event, then the end. Where there is no event at all its reader had the terminal event before, and the
- * stream ends at once. Never rejects; stops reading `batches` when the reader is gone.
- */
-export async function writeEventStream(
+/** A piece of a stream's body: whole SSE lines. `last`: with it the stream is complete. */
+export interface SseText {
+  readonly text: string;
+  readonly last: boolean;
+}
+
+/** A response's events. Where there is no event at all its reader had the terminal event before, and the stream ends at once. */
+export function writeEventStream(
   raw: ServerResponse,
   headers: OutgoingHttpHeaders,
   batches: AsyncIterable<readonly LoggedEvent[]>,
   options: SseOptions,
 ): Promise<SseEnd> {
+  return writeTexts(raw, headers, eventTexts(batches), options);
+}
+
+/** Sends the head, then every text, then the end. Never rejects; stops reading `texts` when the reader is gone. */
+export async function writeTexts(
+  raw: ServerResponse,
+  headers: OutgoingHttpHeaders,
+  texts: AsyncIterable<SseText>,
+  options: SseOptions,
+): Promise<SseEnd> {
   const writer = new SseWriter(raw, options);
   writer.open({ ...headers, ...SSE_HEADERS });
-  let told = false;
   try {
-    for await (const batch of batches) {
-      told = true;
-      for (const text of chunksOf(batch)) {
-        const written = await writer.write(text);
-        if (written === 'stalled') return writer.cut();
-        if (written === 'gone') return 'gone';
-      }
-      const newest = batch.at(-1);
-      if (newest !== undefined && isTerminal(newest.type)) return writer.end();
+    for await (const { text, last } of texts) {
+      const written = await writer.write(text);
+      if (written === 'stalled') return writer.cut();
+      if (written === 'gone') return 'gone';
+      if (last) return writer.end();
     }
-    return told ? writer.fail(endedEarly()) : writer.end();
+    return writer.fail(endedEarly());
   } catch (thrown) {
     return writer.fail(asSluiceError(thrown));
   } finally {
@@ -68,15 +76,21 @@ function sseText(event: LoggedEvent): string {
   return `event: ${event.type}\nid: ${event.sequence}\ndata: ${event.json}\n\n`;
 }
 
-function* chunksOf(batch: readonly LoggedEvent[]): Generator<string> {
-  let text = '';
-  for (const event of batch) {
-    text += sseText(event);
-    if (text.length < WRITE_CHARS) continue;
-    yield text;
-    text = '';
+async function* eventTexts(batches: AsyncIterable<readonly LoggedEvent[]>): AsyncGenerator<SseText, void> {
+  let told = false;
+  for await (const batch of batches) {
+    told = true;
+    let text = '';
+    for (const event of batch) {
+      text += sseText(event);
+      const last = isTerminal(event.type);
+      if (!last && text.length < WRITE_CHARS) continue;
+      yield { text, last };
+      text = '';
+    }
+    if (text !== '') yield { text, last: false };
   }
-  if (text !== '') yield text;
+  if (!told) yield { text: '', last: true };
 }
 
 function errorText(error: SluiceError): string {

@@ -1,0 +1,248 @@
+/*
+ * A response in the shapes of chat completions: whole, as chunks while its events come, or as the error that it failed with. Pure.
+ * The one choice there is has all text of the response; Sluice's own facts stand under `sluice`.
+ */
+
+import { ERROR_CODES, type ErrorCode, type ErrorType, SluiceError } from '../domain/errors.js';
+import { type ResponseEvent } from '../domain/event.js';
+import { type OutputItem } from '../domain/item.js';
+import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../domain/response.js';
+
+export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
+
+export interface ChatUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
+  readonly completion_tokens_details: { readonly reasoning_tokens: number };
+}
+
+interface ChatFacts extends SluiceFacts {
+  readonly response_id: string;
+  readonly status: ResponseStatus;
+}
+
+interface ToolCall {
+  readonly id: string;
+  readonly type: 'function';
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
+export interface ChatCompletion {
+  readonly id: string;
+  readonly object: 'chat.completion';
+  readonly created: number;
+  readonly model: string;
+  readonly choices: readonly {
+    readonly index: 0;
+    readonly message: {
+      readonly role: 'assistant';
+      readonly content: string | null;
+      readonly refusal: string | null;
+      readonly tool_calls?: readonly ToolCall[];
+    };
+    readonly logprobs: null;
+    readonly finish_reason: ChatFinishReason;
+  }[];
+  readonly usage?: ChatUsage;
+  readonly sluice: ChatFacts;
+}
+
+interface ChatDelta {
+  readonly role?: 'assistant';
+  readonly content?: string;
+  readonly refusal?: string | null;
+  readonly tool_calls?: readonly {
+    readonly index: number;
+    readonly id?: string;
+    readonly type?: 'function';
+    readonly function: { readonly name?: string; readonly arguments: string };
+  }[];
+}
+
+export interface ChatChunk {
+  readonly id: string;
+  readonly object: 'chat.completion.chunk';
+  readonly created: number;
+  readonly model: string;
+  readonly choices: readonly {
+    readonly index: 0;
+    readonly delta: ChatDelta;
+    readonly logprobs: null;
+    readonly finish_reason: ChatFinishReason | null;
+  }[];
+  /** Absent where it was not asked for; null in all chunks but the last. */
+  readonly usage?: ChatUsage | null;
+  /** In the chunk that names the finish reason. */
+  readonly sluice?: ChatFacts;
+}
+
+/** An ended response, not a failed one, as a chat completion. */
+export function chatCompletion(response: ResponseObject): ChatCompletion {
+  const { output, created_at: created, model, usage } = response;
+  const calls = output.flatMap(toolCallOf);
+  return {
+    id: chatId(response.id),
+    object: 'chat.completion',
+    created,
+    model,
+    choices: [
+      {
+        index: 0,
+        message: {
+          role: 'assistant',
+          content: textOf(output, 'output_text'),
+          refusal: textOf(output, 'refusal'),
+          ...(calls.length === 0 ? {} : { tool_calls: calls }),
+        },
+        logprobs: null,
+        finish_reason: finishReason(response),
+      },
+    ],
+    ...(usage === null ? {} : { usage: chatUsage(usage) }),
+    sluice: factsOf(response),
+  };
+}
+
+/**
+ * `content_filter`: a guardrail or the provider's filter stopped it, before or while it was answered. A model's own refusal is
+ * a whole answer. There is no word for a cancelled one: like one that was out of tokens, it is cut off.
+ */
+function finishReason(response: ResponseObject): ChatFinishReason {
+  const reason = response.incomplete_details?.reason;
+  if (reason === 'content_filter' || response.sluice.findings.some((finding) => finding.decision === 'deny'))
+    return 'content_filter';
+  if (reason !== undefined) return 'length';
+  return response.output.some((item) => item.type === 'function_call') ? 'tool_calls' : 'stop';
+}
+
+/** What a failed turn is over HTTP: 504 where the provider took too long, else 502; whatever the reason, nothing the caller did. */
+export class FailedTurn extends SluiceError {
+  override readonly status: number;
+  override readonly type: ErrorType = 'server_error';
+
+  constructor(failed: ResponseObject) {
+    const { code = 'server_error', message = 'unable to answer; the turn failed' } = failed.error ?? {};
+    // Own property of the table, so it is one of its names.
+    super(Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'server_error', message);
+    this.status = this.code === 'provider_timeout' ? 504 : 502;
+  }
+}
+
+/** Makes the chunks of one response from its events, which come in order, each once. */
+export class ChatChunks {
+  readonly #includeUsage: boolean;
+  #response: ResponseObject | undefined;
+  #begun = false;
+  /** Output index → index of the call. */
+  readonly #calls = new Map<number, number>();
+
+  constructor(includeUsage: boolean) {
+    this.#includeUsage = includeUsage;
+  }
+
+  /** The chunks that say what the event says; none for most. @throws FailedTurn at `response.failed` */
+  take(event: ResponseEvent): ChatChunk[] {
+    switch (event.type) {
+      case 'response.created':
+      case 'response.queued':
+      case 'response.in_progress':
+        this.#response = event.response;
+        return [];
+      case 'response.output_text.delta':
+        return this.#said({ content: event.delta });
+      case 'response.refusal.delta':
+        return this.#said({ refusal: event.delta });
+      case 'response.output_item.added': {
+        if (event.item.type !== 'function_call') return [];
+        const { call_id: id, name } = event.item;
+        const index = this.#calls.size;
+        this.#calls.set(event.output_index, index);
+        return this.#said({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' } }] });
+      }
+      case 'response.function_call_arguments.delta': {
+        const index = this.#calls.get(event.output_index) ?? 0;
+        return this.#said({ tool_calls: [{ index, function: { arguments: event.delta } }] });
+      }
+      case 'response.completed':
+      case 'response.incomplete':
+        this.#response = event.response;
+        return this.#end(event.response);
+      case 'response.failed':
+        throw new FailedTurn(event.response);
+      case 'response.output_text.done':
+      case 'response.refusal.done':
+      case 'response.function_call_arguments.done':
+      case 'response.content_part.added':
+      case 'response.content_part.done':
+      case 'response.output_item.done':
+        return [];
+    }
+  }
+
+  #said(delta: ChatDelta): ChatChunk[] {
+    return [...this.#begin(), this.#chunk(delta, null)];
+  }
+
+  #end(response: ResponseObject): ChatChunk[] {
+    const last = { ...this.#chunk({}, finishReason(response)), sluice: factsOf(response) };
+    const chunks = [...this.#begin(), last];
+    if (!this.#includeUsage || response.usage === null) return chunks;
+    return [...chunks, { ...this.#head(), choices: [], usage: chatUsage(response.usage) }];
+  }
+
+  /** OpenAI's first chunk. */
+  #begin(): ChatChunk[] {
+    if (this.#begun) return [];
+    this.#begun = true;
+    return [this.#chunk({ role: 'assistant', content: '', refusal: null }, null)];
+  }
+
+  #chunk(delta: ChatDelta, finish_reason: ChatFinishReason | null): ChatChunk {
+    return { ...this.#head(), choices: [{ index: 0, delta, logprobs: null, finish_reason }] };
+  }
+
+  #head(): Omit<ChatChunk, 'choices'> {
+    if (this.#response === undefined) throw new Error('unable to make a chunk; response.created has not come yet');
+    const { id, created_at: created, model } = this.#response;
+    const usage = this.#includeUsage ? { usage: null } : {};
+    return { id: chatId(id), object: 'chat.completion.chunk', created, model, ...usage };
+  }
+}
+
+/** The same random digits, so that one is found by the other. */
+function chatId(responseId: string): string {
+  return responseId.replace(/^resp_/u, 'chatcmpl_');
+}
+
+/** All text of one kind, joined; null: there is none. */
+function textOf(output: readonly OutputItem[], kind: 'output_text' | 'refusal'): string | null {
+  let text: string | null = null;
+  for (const item of output) {
+    if (item.type !== 'message') continue;
+    for (const part of item.content) {
+      if (part.type === kind) text = (text ?? '') + (part.type === 'refusal' ? part.refusal : part.text);
+    }
+  }
+  return text;
+}
+
+function toolCallOf(item: OutputItem): ToolCall[] {
+  if (item.type !== 'function_call') return [];
+  return [{ id: item.call_id, type: 'function', function: { name: item.name, arguments: item.arguments } }];
+}
+
+function chatUsage(usage: Usage): ChatUsage {
+  return {
+    prompt_tokens: usage.input_tokens,
+    completion_tokens: usage.output_tokens,
+    total_tokens: usage.total_tokens,
+    prompt_tokens_details: { cached_tokens: usage.input_tokens_details.cached_tokens },
+    completion_tokens_details: { reasoning_tokens: usage.output_tokens_details.reasoning_tokens },
+  };
+}
+
+function factsOf({ id, status, sluice }: ResponseObject): ChatFacts {
+  return { response_id: id, status, ...sluice };
+}

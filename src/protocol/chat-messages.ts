@@ -1,0 +1,172 @@
+/*
+ * The `messages` of a chat completions request, and what they become: the system and developer ones are instructions, wherever
+ * they stand; the others are items. An answer of ours, sent back as it came, is understood.
+ */
+
+import { z } from 'zod';
+
+import { newId } from '../domain/ids.js';
+import { type ContentPart, type FunctionCallItem, type Item, type MessageItem } from '../domain/item.js';
+import { refusalParams } from './refusal.js';
+import { inert, isObject, withoutNulls } from './schema-tools.js';
+
+/** Message kinds and parts that OpenAI knows and Sluice does not serve, with the reason. */
+const PARTS_NOT_SERVED: ReadonlySet<unknown> = new Set(['image_url', 'input_audio', 'file']);
+
+/** A part whose type is known but not served is refused by its reason. */
+function partIsServed(value: unknown, context: z.core.$RefinementCtx): unknown {
+  const fields = withoutNulls(value);
+  if (!isObject(fields) || !PARTS_NOT_SERVED.has(fields['type'])) return fields;
+  const message = `'${String(fields['type'])}' is not served; Sluice serves text`;
+  context.addIssue({ code: 'custom', path: ['type'], message, ...refusalParams('unsupported_content'), input: value });
+  return z.NEVER;
+}
+
+const TEXT_PART = z.strictObject({
+  type: z.literal('text'),
+  text: z.string(),
+  prompt_cache_breakpoint: inert(z.unknown(), 'it is a hint for a cache'),
+});
+const REFUSAL_PART = z.strictObject({ type: z.literal('refusal'), refusal: z.string() });
+const TEXT = z.union([
+  z.string(),
+  z
+    .array(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART])))
+    .transform((parts) => parts.map((part) => part.text).join('')),
+]);
+const ASSISTANT_CONTENT = z.union([
+  z.string(),
+  z.array(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART, REFUSAL_PART]))),
+]);
+
+const NAME_OF_PARTICIPANT = inert(z.never(), 'providers are not told the names of participants; say them in the text');
+const CALL_ID = z.string().min(1).max(64);
+
+const TOOL_CALL = z.preprocess(
+  (value, context) => {
+    const fields = withoutNulls(value);
+    if (!isObject(fields) || fields['type'] !== 'custom') return fields;
+    const message = 'is not served; Sluice passes function tools through';
+    const code = refusalParams('unsupported_parameter');
+    context.addIssue({ code: 'custom', path: ['type'], message, ...code, input: value });
+    return z.NEVER;
+  },
+  z.strictObject({
+    type: z.literal('function'),
+    id: CALL_ID,
+    function: z.strictObject({
+      name: z.string().min(1).max(128),
+      arguments: z.string(),
+      /** The official client's own, in answers that it has parsed. */
+      parsed_arguments: z.unknown().optional(),
+    }),
+    /** The official stream helper leaves it in the calls that it has put together. */
+    index: z.int().optional(),
+  }),
+);
+
+const ASSISTANT = z.strictObject({
+  role: z.literal('assistant'),
+  content: ASSISTANT_CONTENT.optional(),
+  refusal: z.string().optional(),
+  tool_calls: z.array(TOOL_CALL).max(128).optional(),
+  name: NAME_OF_PARTICIPANT,
+  audio: inert(z.never(), 'Sluice serves text'),
+  function_call: inert(z.never(), 'it is the older form; send tool_calls'),
+  annotations: z.array(z.unknown()).optional(),
+  /** The official client's own, in answers that it has parsed. */
+  parsed: z.unknown().optional(),
+});
+
+const ROLES = z.discriminatedUnion('role', [
+  z.strictObject({ role: z.literal('system'), content: TEXT, name: NAME_OF_PARTICIPANT }),
+  z.strictObject({ role: z.literal('developer'), content: TEXT, name: NAME_OF_PARTICIPANT }),
+  z.strictObject({ role: z.literal('user'), content: TEXT, name: NAME_OF_PARTICIPANT }),
+  ASSISTANT,
+  z.strictObject({ role: z.literal('tool'), content: TEXT, tool_call_id: CALL_ID }),
+]);
+type Message = z.output<typeof ROLES>;
+type AssistantMessage = z.output<typeof ASSISTANT>;
+
+const MESSAGE = z.preprocess((value, context) => {
+  const fields = withoutNulls(value);
+  if (!isObject(fields) || fields['role'] !== 'function') return fields;
+  const message = "'function' is not served; it is the older form of 'tool'";
+  const code = refusalParams('unsupported_parameter');
+  context.addIssue({ code: 'custom', path: ['role'], message, ...code, input: value });
+  return z.NEVER;
+}, ROLES.superRefine(saysSomething));
+
+/** As many as a request may have items. */
+const MOST_MESSAGES = 1_000;
+
+export const MESSAGES = z.array(MESSAGE).min(1).max(MOST_MESSAGES).superRefine(toolsAnswerCalls);
+
+export interface ChatInput {
+  /** Empty: there was no system or developer message. */
+  readonly instructions: string;
+  readonly items: readonly Item[];
+}
+
+export function chatInputOf(messages: readonly Message[]): ChatInput {
+  const instructions: string[] = [];
+  const items: Item[] = [];
+  for (const message of messages) {
+    switch (message.role) {
+      case 'system':
+      case 'developer':
+        instructions.push(message.content);
+        break;
+      case 'user':
+        items.push(messageItem('user', [{ type: 'input_text', text: message.content }]));
+        break;
+      case 'assistant':
+        items.push(...answerOf(message));
+        break;
+      case 'tool': {
+        const { tool_call_id: call_id, content: output } = message;
+        items.push({ type: 'function_call_output', id: newId('fco'), call_id, output, status: 'completed' });
+      }
+    }
+  }
+  return { instructions: instructions.join('\n\n'), items };
+}
+
+function answerOf(message: AssistantMessage): Item[] {
+  const { content = '', refusal, tool_calls: calls = [] } = message;
+  const parts: ContentPart[] = (typeof content === 'string' ? [{ type: 'text' as const, text: content }] : content).map(
+    (part) =>
+      part.type === 'text' ? { type: 'output_text', text: part.text, annotations: [], logprobs: [] } : { ...part },
+  );
+  if (refusal !== undefined) parts.push({ type: 'refusal', refusal });
+  const said = parts.filter((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
+  return [...(said.length === 0 ? [] : [messageItem('assistant', said)]), ...calls.map(callItem)];
+}
+
+function messageItem(role: 'user' | 'assistant', content: readonly ContentPart[]): MessageItem {
+  return { type: 'message', id: newId('msg'), role, status: 'completed', content };
+}
+
+function callItem({ id, function: called }: z.output<typeof TOOL_CALL>): FunctionCallItem {
+  const { name, arguments: args } = called;
+  return { type: 'function_call', id: newId('fc'), call_id: id, name, arguments: args, status: 'completed' };
+}
+
+function saysSomething(message: Message, context: z.core.$RefinementCtx): void {
+  if (message.role !== 'assistant') return;
+  const { content, refusal, tool_calls: calls } = message;
+  if (content !== undefined || refusal !== undefined || calls !== undefined) return;
+  context.addIssue({ code: 'custom', path: ['content'], message: 'is missing', input: undefined });
+}
+
+function toolsAnswerCalls(messages: readonly Message[], context: z.core.$RefinementCtx): void {
+  const called = new Set<string>();
+  messages.forEach((message, index) => {
+    if (message.role === 'assistant') for (const { id } of message.tool_calls ?? []) called.add(id);
+    if (message.role !== 'tool' || called.has(message.tool_call_id)) return;
+    const path = [index, 'tool_call_id'];
+    const words = "answers no call of the messages before it; send the assistant's message with its tool_calls too";
+    const code = refusalParams('unknown_call_id');
+    context.addIssue({ code: 'custom', path, message: words, ...code, input: message });
+  });
+}

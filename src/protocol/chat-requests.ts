@@ -1,0 +1,194 @@
+/*
+ * What a chat completions request may say, and the domain request it becomes: a response that is not kept. Closed, like requests for
+ * responses: a field is served, accepted because it changes nothing, or refused with its name and the reason.
+ */
+
+import { z } from 'zod';
+
+import { SluiceError } from '../domain/errors.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
+import { chatInputOf, MESSAGES } from './chat-messages.js';
+import { UNSERVED_CHAT_FIELDS } from './chat-unserved-fields.js';
+import { refusalOf, refusalParams } from './refusal.js';
+import { closed, isObject, JSON_OBJECT, NAME, present, withoutNulls } from './schema-tools.js';
+import { REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
+
+export interface ParsedChat {
+  readonly request: ResponseRequest;
+  readonly stream: boolean;
+  /** Whether a stream's last chunk shall tell the usage. */
+  readonly includeUsage: boolean;
+}
+
+const WHAT = 'create a chat completion';
+
+/** What is an object of another `type` than `function` is refused with the reason. */
+function functionOnly(reason: string) {
+  return (value: unknown, context: z.core.$RefinementCtx): unknown => {
+    const fields = withoutNulls(value);
+    if (!isObject(fields) || typeof fields['type'] !== 'string' || fields['type'] === 'function') return fields;
+    const code = refusalParams('unsupported_parameter');
+    const message = `is not served; ${reason}`;
+    context.addIssue({ code: 'custom', path: ['type'], message, ...code, input: value });
+    return z.NEVER;
+  };
+}
+
+const TOOL = z.preprocess(
+  functionOnly('Sluice passes function tools through and has no others'),
+  z.strictObject({
+    type: z.literal('function'),
+    function: closed({
+      name: NAME,
+      description: z.string().optional(),
+      parameters: JSON_OBJECT.optional(),
+      strict: z.boolean().optional(),
+    }),
+  }),
+);
+type Tool = z.output<typeof TOOL>;
+
+const TOOLS = z
+  .array(TOOL)
+  .max(128)
+  .superRefine((tools, context) => {
+    const seen = new Set<string>();
+    tools.forEach(({ function: { name } }, index) => {
+      const path = [index, 'function', 'name'];
+      if (seen.has(name)) context.addIssue({ code: 'custom', path, message: 'is the name of an earlier tool' });
+      seen.add(name);
+    });
+  });
+
+const TOOL_CHOICE = z.union([
+  z.enum(['none', 'auto', 'required']),
+  z.preprocess(
+    functionOnly("choose 'none', 'auto', 'required' or a function"),
+    z
+      .strictObject({ type: z.literal('function'), function: closed({ name: NAME }) })
+      .transform(({ type, function: { name } }) => ({ type, name })),
+  ),
+]);
+
+const RESPONSE_FORMAT = z.preprocess(
+  withoutNulls,
+  z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('text') }),
+    z.strictObject({ type: z.literal('json_object') }),
+    z.strictObject({
+      type: z.literal('json_schema'),
+      json_schema: closed({
+        name: NAME,
+        schema: JSON_OBJECT,
+        description: z.string().optional(),
+        strict: z.boolean().optional(),
+      }),
+    }),
+  ]),
+);
+
+const TOKENS = z.int().min(1).optional();
+
+const FIELDS = {
+  ...SHARED_FIELDS,
+  messages: MESSAGES,
+  max_completion_tokens: TOKENS,
+  /** The older name of the same bound. */
+  max_tokens: TOKENS,
+  tools: TOOLS.optional(),
+  tool_choice: TOOL_CHOICE.optional(),
+  response_format: RESPONSE_FORMAT.optional(),
+  reasoning_effort: REASONING_EFFORT.optional(),
+  stream_options: closed({
+    include_usage: z.boolean().optional(),
+    // Streams are not padded, so only "do not pad" is understood.
+    include_obfuscation: z.literal(false).optional(),
+  }).optional(),
+  ...UNSERVED_CHAT_FIELDS,
+};
+const REQUEST = closed(FIELDS);
+type Fields = z.output<typeof REQUEST>;
+
+/** The names that stand at the top of a request. */
+export const CHAT_FIELDS: readonly string[] = Object.keys(FIELDS);
+
+/** @throws SluiceError (400) with the field at fault as `param` */
+export function parseChatRequest(body: unknown): ParsedChat {
+  if (!isObject(body)) {
+    throw new SluiceError('invalid_request', `unable to ${WHAT}; the request must be a JSON object`);
+  }
+  const parsed = REQUEST.safeParse(body);
+  if (!parsed.success) throw refusalOf(parsed.error, body, WHAT, CHAT_FIELDS);
+  const fields = parsed.data;
+  fitsTogether(fields);
+  const includeUsage = fields.stream_options?.include_usage === true;
+  return { request: requestOf(fields), stream: fields.stream === true, includeUsage };
+}
+
+function fitsTogether(fields: Fields): void {
+  const { max_completion_tokens: tokens, max_tokens: older } = fields;
+  if (tokens !== undefined && older !== undefined && tokens !== older) {
+    throw refused('max_tokens', 'max_tokens and max_completion_tokens are two names of one bound; send one');
+  }
+  if (fields.stream_options !== undefined && fields.stream !== true) {
+    throw refused('stream_options', 'stream_options needs stream: true; leave it out');
+  }
+  const tools = (fields.tools ?? []).map((tool) => tool.function);
+  const wrong = toolChoiceMistake(fields.tool_choice, tools);
+  if (wrong !== undefined) throw refused('tool_choice', wrong);
+}
+
+function refused(param: string, why: string): SluiceError {
+  return new SluiceError('invalid_value', `unable to ${WHAT}; ${why}`, { param });
+}
+
+function requestOf(fields: Fields): ResponseRequest {
+  const { instructions, items } = chatInputOf(fields.messages);
+  return {
+    input: items,
+    store: false,
+    background: false,
+    ...sharedOf(fields),
+    ...present({
+      instructions: instructions === '' ? undefined : instructions,
+      maxOutputTokens: fields.max_completion_tokens ?? fields.max_tokens,
+      tools: fields.tools?.map(toolOf),
+      toolChoice: fields.tool_choice satisfies ToolChoice | undefined,
+      textFormat: fields.response_format === undefined ? undefined : formatOf(fields.response_format),
+      reasoningEffort: fields.reasoning_effort,
+    }),
+  };
+}
+
+function toolOf({ type, function: { name, description, parameters, strict } }: Tool): FunctionTool {
+  return { type, name, ...present({ description }), parameters: parameters ?? null, strict: strict ?? null };
+}
+
+function formatOf(format: z.output<typeof RESPONSE_FORMAT>): TextFormat {
+  if (format.type !== 'json_schema') return format;
+  const { name, schema, description, strict } = format.json_schema;
+  return { type: 'json_schema', name, schema, ...present({ description, strict }) };
+}
+
+/** What the parts of a turn call the request's fields, and what they are called here. */
+const CHAT_NAMES: Readonly<Record<string, string>> = {
+  input: 'messages',
+  instructions: 'messages',
+  max_output_tokens: 'max_completion_tokens',
+  'reasoning.effort': 'reasoning_effort',
+};
+
+/** A refusal of the turn's in the words of this request, so that `param` names a field that its sender knows. */
+export function inChatWords(error: SluiceError): SluiceError {
+  const { code, message, param, retryable, retryAfterMs, cause } = error;
+  const name = param === null ? undefined : CHAT_NAMES[param];
+  if (param === null || name === undefined) return error;
+  const said = param === 'instructions' ? 'system and developer messages' : name;
+  return new SluiceError(code, message.replaceAll(param, said), {
+    param: name,
+    retryable,
+    cause,
+    ...(retryAfterMs === null ? {} : { retryAfterMs }),
+  });
+}

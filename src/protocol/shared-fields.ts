@@ -1,0 +1,83 @@
+/* What a request for a response and one for a chat completion say in the same words, and the domain fields these become. */
+
+import { z } from 'zod';
+
+import { type ToolChoice } from '../domain/response.js';
+import { refusalParams } from './refusal.js';
+import { closed, isObject, METADATA, present, withoutNulls } from './schema-tools.js';
+
+export const ID = z.string().min(1).max(256);
+export const REASONING_EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
+
+/** A variable is a plain value; OpenAI's text part counts as its text. */
+const VARIABLE = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.preprocess(
+    (value, context) => {
+      if (isObject(value) && (value['type'] === 'input_image' || value['type'] === 'input_file')) {
+        const message = 'is not served; Sluice serves text';
+        context.addIssue({
+          code: 'custom',
+          path: ['type'],
+          message,
+          ...refusalParams('unsupported_content'),
+          input: value,
+        });
+        return z.NEVER;
+      }
+      return withoutNulls(value);
+    },
+    z.strictObject({ type: z.literal('input_text'), text: z.string() }).transform((part) => part.text),
+  ),
+]);
+
+const PROMPT = closed({
+  id: ID,
+  version: z.string().max(64).optional(),
+  variables: z.preprocess(withoutNulls, z.record(z.string(), VARIABLE)).optional(),
+});
+
+/** What a chat completions request says in the same words. */
+export const SHARED_FIELDS = {
+  prompt: PROMPT.optional(),
+  model: ID.optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  top_p: z.number().min(0).max(1).optional(),
+  parallel_tool_calls: z.boolean().optional(),
+  metadata: METADATA.optional(),
+  stream: z.boolean().optional(),
+  user: z.string().max(256).optional(),
+  safety_identifier: z.string().max(128).optional(),
+};
+
+/** The fields of SHARED_FIELDS in domain shape. */
+export function sharedOf(fields: z.output<z.ZodObject<typeof SHARED_FIELDS>>) {
+  const { prompt } = fields;
+  return present({
+    prompt:
+      prompt === undefined
+        ? undefined
+        : { id: prompt.id, ...present({ version: prompt.version, variables: prompt.variables }) },
+    model: fields.model,
+    temperature: fields.temperature,
+    topP: fields.top_p,
+    parallelToolCalls: fields.parallel_tool_calls,
+    metadata: fields.metadata,
+    user: fields.user,
+    safetyIdentifier: fields.safety_identifier,
+  });
+}
+
+/** Why a choice of tool does not fit the tools that were sent; undefined where it does. */
+export function toolChoiceMistake(
+  choice: ToolChoice | undefined,
+  tools: readonly { readonly name: string }[],
+): string | undefined {
+  if (choice === 'required' && tools.length === 0) return "tool_choice 'required' needs tools; send at least one";
+  if (typeof choice === 'object' && !tools.some((tool) => tool.name === choice.name)) {
+    return 'tool_choice names a function that is not in tools; add it';
+  }
+  return undefined;
+}

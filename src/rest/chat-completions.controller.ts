@@ -1,0 +1,112 @@
+/*
+ * POST /v1/chat/completions: a turn that is not kept, asked for and answered in the shapes of chat completions. Nobody can come
+ * back for its answer, so a client that goes away cancels it, unless its idempotency key lets it come back.
+ */
+
+import { Body, Controller, Post, Req, Res, UseGuards } from '@nestjs/common';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { type OutgoingHttpHeaders } from 'node:http';
+
+import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { isTerminal, type LoggedEvent } from '../domain/event.js';
+import { type Principal } from '../domain/principal.js';
+import { chatCompletion, ChatChunks, FailedTurn } from '../protocol/chat-events.js';
+import { inChatWords, parseChatRequest } from '../protocol/chat-requests.js';
+import { FROM_THE_START } from '../protocol/cursor.js';
+import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { requestFingerprint } from '../protocol/idempotency-key.js';
+import { parseLogged, ResponseReader } from '../turn/response-reader.js';
+import { TurnService } from '../turn/turn.service.js';
+import { Caller, CallerGuard } from './caller.guard.js';
+import { goneSignal, startingWith, within } from './first-step.js';
+import { readIdempotencyKey } from './queries.js';
+import { RestTimes } from './rest-times.js';
+import { type SseText, writeTexts } from './sse.js';
+
+const ROUTE = '/v1/chat/completions';
+const DONE = 'data: [DONE]\n\n';
+
+@Controller('v1/chat/completions')
+@UseGuards(CallerGuard)
+export class ChatCompletionsController {
+  constructor(
+    private readonly turns: TurnService,
+    private readonly reader: ResponseReader,
+    private readonly times: RestTimes,
+  ) {}
+
+  @Post()
+  async create(
+    @Caller() caller: Principal,
+    @Body() body: unknown,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const chat = parseChatRequest(body);
+    const key = readIdempotencyKey(request.headers['idempotency-key']);
+    const gone = goneSignal(reply);
+    const options =
+      key === undefined ? { signal: gone } : { idempotency: { key, fingerprint: requestFingerprint(chat.request) } };
+    const origin = { endpoint: ROUTE, method: 'POST', path: ROUTE, requestId: request.id };
+    const { responseId } = await this.turns.create(caller, chat.request, origin, options).catch((thrown: unknown) => {
+      throw inChatWords(asSluiceError(thrown));
+    });
+    try {
+      if (chat.stream) await this.#stream(caller, responseId, new ChatChunks(chat.includeUsage), gone, reply);
+      else await this.#answer(caller, responseId, gone, reply);
+    } catch (thrown) {
+      // The turn tells its own failure to operators; this is the client's answer only.
+      fail(reply, asSluiceError(thrown));
+    }
+  }
+
+  async #answer(caller: Principal, responseId: string, gone: AbortSignal, reply: FastifyReply): Promise<void> {
+    const response = await this.reader.settled(caller, responseId, gone);
+    if (gone.aborted) return void reply.hijack();
+    if (response.status === 'failed') throw new FailedTurn(response);
+    void reply.code(200).send(chatCompletion(response));
+  }
+
+  /** @throws FailedTurn, SluiceError as long as nothing was sent; what fails later is said in the stream. */
+  async #stream(
+    caller: Principal,
+    responseId: string,
+    chunks: ChatChunks,
+    gone: AbortSignal,
+    reply: FastifyReply,
+  ): Promise<void> {
+    const texts = chunkTexts(this.reader.events(caller, responseId, FROM_THE_START, gone), chunks);
+    const first = texts.next();
+    await within(first, this.times.firstChunkMs);
+    reply.hijack();
+    // Fastify's header values are those of node:http; undefined ones were never set.
+    const headers = reply.getHeaders() as OutgoingHttpHeaders;
+    await writeTexts(reply.raw, headers, startingWith(first, texts), this.times.sse);
+  }
+}
+
+/** One text a batch of events. @throws FailedTurn where the turn failed */
+async function* chunkTexts(
+  events: AsyncIterable<readonly LoggedEvent[]>,
+  chunks: ChatChunks,
+): AsyncGenerator<SseText, void> {
+  for await (const batch of events) {
+    let text = '';
+    for (const logged of batch) {
+      try {
+        for (const chunk of chunks.take(parseLogged(logged))) text += `data: ${JSON.stringify(chunk)}\n\n`;
+      } catch (failed) {
+        // What was said before it in the same batch is told before it.
+        if (text !== '') yield { text, last: false };
+        throw failed;
+      }
+      if (isTerminal(logged.type)) return yield { text: text + DONE, last: true };
+    }
+    if (text !== '') yield { text, last: false };
+  }
+}
+
+function fail(reply: FastifyReply, error: SluiceError): void {
+  if (reply.raw.destroyed) return void reply.hijack();
+  void reply.code(error.status).headers(retryHeaders(error)).send(errorBody(error));
+}

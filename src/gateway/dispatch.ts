@@ -133,12 +133,16 @@ async function authenticate(connection: Connection, token: string): Promise<void
 
 /** Answers with an error event where the asynchronous work of an event fails. */
 function answer(connection: Connection, streamId: string | undefined, work: Promise<void>): void {
-  work.catch((thrown: unknown) => connection.refuse(asSluiceError(thrown), streamId));
+  work.catch((thrown: unknown) => refuseInOrder(connection, asSluiceError(thrown), streamId));
 }
 
-/** An error in a lane that runs stands after what runs there. */
 function refuseInLane(connection: Connection, error: SluiceError, streamId: string | undefined): void {
   connection.countRefusal();
+  refuseInOrder(connection, error, streamId);
+}
+
+/** An error in a lane that runs stands after what runs there: the official client ends a lane's response with it. */
+function refuseInOrder(connection: Connection, error: SluiceError, streamId: string | undefined): void {
   const lane = connection.knownLane(streamId);
   if (lane === undefined || lane.tasks.length === 0) connection.refuse(error, streamId);
   else lane.push(new ErrorTask(connection, error, streamId));

@@ -6,6 +6,7 @@
 import { type Server } from 'node:http';
 import OpenAI, { type ClientOptions } from 'openai';
 import { type ResponseStreamEvent } from 'openai/resources/responses/responses';
+import { ResponsesWS, type ResponsesWSClientOptions } from 'openai/resources/responses/ws';
 import { type TestGateway } from '../support/gateway.js';
 
 /** A client as a user makes one; nothing is tried again unless the test says so. */
@@ -67,4 +68,24 @@ export function seeded(seed: number): () => number {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
+}
+
+/** An open socket of the official client. Errors are the test's to look at: they reach its `error` listeners. */
+export async function openSocket(client: OpenAI, options: ResponsesWSClientOptions = {}): Promise<ResponsesWS> {
+  const ws = new ResponsesWS(client, options);
+  ws.on('error', () => undefined);
+  await new Promise<void>((resolve, reject) => {
+    ws.socket.once('open', resolve);
+    ws.socket.once('error', reject);
+  });
+  return ws;
+}
+
+/** Resolves when the socket is gone for good. */
+export function closed(ws: ResponsesWS): Promise<{ readonly code: number; readonly reason: string }> {
+  return new Promise((resolve) => ws.on('close', (code, reason) => resolve({ code, reason })));
+}
+
+export function sendRaw(ws: ResponsesWS, event: object): void {
+  ws.sendRaw(JSON.stringify(event));
 }

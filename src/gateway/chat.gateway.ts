@@ -54,7 +54,5 @@ function receive(connection: Connection, data: RawData): void {
 
 /** In a later tick than the opening, so that listeners set up on open see the replay. */
 function resumeAll(connection: Connection, handshake: Handshake): void {
-  for (const point of handshake.resume) {
-    resume(connection, point).catch((thrown: unknown) => connection.refuse(asSluiceError(thrown), point.streamId));
-  }
+  for (const point of handshake.resume) resume(connection, point);
 }

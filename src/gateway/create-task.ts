@@ -94,24 +94,26 @@ export class ErrorTask implements LaneTask {
   }
 }
 
-/** A response that was resumed into the lane: what is asked next there comes after it. */
+/** A response that was resumed into the lane: what is asked next there comes after it. Its refusal is told in its place. */
 export class WaitTask implements LaneTask {
   readonly #connection: Connection;
-  readonly #responseId: string;
-  readonly #end: Promise<unknown>;
+  readonly #at: { readonly responseId: string; readonly streamId: string | undefined };
+  readonly #end: Promise<void>;
 
-  constructor(connection: Connection, responseId: string, end: Promise<unknown>) {
+  constructor(connection: Connection, at: { responseId: string; streamId: string | undefined }, end: Promise<void>) {
     this.#connection = connection;
-    this.#responseId = responseId;
+    this.#at = at;
     this.#end = end;
+    // It may be refused before its place in the lane has come.
+    end.catch(() => undefined);
   }
 
   async run(): Promise<void> {
-    await this.#end;
+    await this.#end.catch((thrown: unknown) => this.#connection.refuse(asSluiceError(thrown), this.#at.streamId));
   }
 
   cancel(): void {
-    cancelQuietly(this.#connection, this.#responseId);
+    cancelQuietly(this.#connection, this.#at.responseId);
   }
 }
 

@@ -5,8 +5,10 @@ import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol
 import { type ResumePoint } from '../protocol/resume-query.js';
 import { encodeSteerFailed } from '../protocol/server-events.js';
 import { type Viewer } from '../state/follow.js';
+import { responseExpired } from '../turn/response-reader.js';
 import { type Connection } from './connection.js';
 import { CreateTask, ErrorTask, WaitTask } from './create-task.js';
+import { type FollowEnd } from './outbound.js';
 
 /** A cancel waits this long for the terminal event: a lost owner's is 12 s away at most. */
 const CANCEL_WAIT_MS = 12_000;
@@ -33,7 +35,7 @@ export function dispatch(connection: Connection, text: string): void {
       connection.outbound.send(encodeSteerFailed(event.previousResponseId, event.input, event.streamId));
       return;
     case 'sluice:resume':
-      answer(connection, event.streamId, resume(connection, event));
+      resume(connection, event);
       return;
     case 'sluice:subscribe':
       answer(connection, event.streamId, connection.subscriptions.subscribe(event.conversation, event.streamId));
@@ -80,20 +82,41 @@ async function cancelResponse(connection: Connection, responseId: string, stream
   connection.tell({ type: 'sluice:cancelled', response_id: responseId, status: response.status, stream_id: streamId });
 }
 
-/** Goes on with a response after the last event its client has seen. Throws like `ResponseReader.open`. */
-export async function resume(connection: Connection, point: ResumePoint): Promise<void> {
-  const { resumes_total: resumes } = connection.parts.metrics.of;
+/**
+ * Goes on with a response after the last event its client has seen: at once, whatever runs in the lane. It takes its place there
+ * before anything is asked, so that what follows it in the lane, and its refusal too, comes in order.
+ */
+export function resume(connection: Connection, point: ResumePoint): void {
+  const { responseId, streamId } = point;
   try {
-    resumes.inc({ mode: await resumeBy(connection, point) });
+    const lane = connection.lane(streamId);
+    lane.push(new WaitTask(connection, { responseId, streamId }, resumeToEnd(connection, point)));
+  } catch (thrown) {
+    refuseInLane(connection, asSluiceError(thrown), streamId);
+  }
+}
+
+async function resumeToEnd(connection: Connection, point: ResumePoint): Promise<void> {
+  const { resumes_total: resumes } = connection.parts.metrics.of;
+  let resumed: Resumed;
+  try {
+    resumed = await begin(connection, point);
   } catch (thrown) {
     resumes.inc({ mode: 'refused' });
     throw thrown;
   }
+  resumes.inc({ mode: resumed.mode });
+  if ((await resumed.end) === 'lost') throw responseExpired();
 }
 
-async function resumeBy(connection: Connection, point: ResumePoint): Promise<'replay' | 'snapshot' | 'stored'> {
+interface Resumed {
+  readonly mode: 'replay' | 'snapshot' | 'stored';
+  readonly end: FollowEnd | Promise<FollowEnd>;
+}
+
+/** Throws like `ResponseReader.open`. */
+async function begin(connection: Connection, point: ResumePoint): Promise<Resumed> {
   const { responseId, startingAfter, streamId } = point;
-  const lane = connection.lane(streamId);
   const { status } = await connection.parts.reader.retrieve(connection.principal, responseId);
   let viewer: Viewer | undefined;
   try {
@@ -101,9 +124,9 @@ async function resumeBy(connection: Connection, point: ResumePoint): Promise<'re
   } catch (thrown) {
     if (!(thrown instanceof SluiceError && thrown.code === 'response_expired' && connection.snapshots)) throw thrown;
     await connection.sendSnapshot(responseId, streamId);
-    return 'stored';
+    return { mode: 'stored', end: 'ended' };
   }
-  if (viewer === undefined) return 'replay';
+  if (viewer === undefined) return { mode: 'replay', end: 'ended' };
   const long = connection.longReplay(viewer.last - startingAfter);
   try {
     if (long) viewer.skipTo(await connection.sendSnapshot(responseId, streamId));
@@ -115,8 +138,7 @@ async function resumeBy(connection: Connection, point: ResumePoint): Promise<'re
     viewer.close();
     throw thrown;
   }
-  lane.push(new WaitTask(connection, responseId, connection.outbound.follow(responseId, viewer, streamId).end));
-  return long ? 'snapshot' : 'replay';
+  return { mode: long ? 'snapshot' : 'replay', end: connection.outbound.follow(responseId, viewer, streamId).end };
 }
 
 async function authenticate(connection: Connection, token: string): Promise<void> {

@@ -1,0 +1,315 @@
+/* Resuming on a socket: replay, snapshot, stored, refused; by frame and by URL. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import {
+  Bench,
+  deltasOf,
+  errorIn,
+  heldAnswer,
+  numbersOf,
+  responseIn,
+  terminalOf,
+  typesOf,
+  upTo,
+} from '../support/bench.js';
+import { type FakeAnswer, textAnswer, textChunk } from '../support/fake-openai-server.js';
+import { type Frame, isTerminalFrame, RawClient } from '../support/raw-client.js';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.start();
+});
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await bench.hangUp();
+});
+afterAll(() => bench.close());
+
+const V1 = { protocols: ['sluice.v1'] } as const;
+
+/** An ended response and its events, as its asker saw them. */
+async function ended(fields: object = {}): Promise<{ id: string; frames: Frame[] }> {
+  bench.says('Hello', ' wor', 'ld');
+  const client = await bench.connect();
+  const frames = await client.run({ input: 'Hi', ...fields });
+  return { id: terminalOf(frames).id, frames };
+}
+
+/** A response that has written `deltas` deltas, each an event of its own, and holds. Its asker is closed. */
+async function longRunning(deltas: number): Promise<{ id: string; finish: () => void }> {
+  const gate = Promise.withResolvers<void>();
+  // A pause between them: what comes at once is joined.
+  const head = textAnswer(
+    upTo(deltas).map((i) => `${i} `),
+    { intervalMs: 1 },
+  );
+  const steps = 'steps' in head ? [...head.steps] : [];
+  const answer: FakeAnswer = {
+    steps: [...steps.slice(0, -3), { until: gate.promise }, textChunk('end'), ...steps.slice(-3)],
+  };
+  bench.provider.answerWith(answer);
+  const client = await bench.connect();
+  client.create({ input: 'Hi' });
+  const created = await client.until('response.created');
+  await client.take((frame) => String(frame['delta'] ?? '').includes(`${deltas - 1} `));
+  return { id: responseIn(created).id, finish: () => gate.resolve() };
+}
+
+describe('sluice:resume', () => {
+  it('replays an ended response from any number on [RES-1]', async () => {
+    const { id, frames } = await ended();
+    const client = await bench.connect();
+    for (const after of [-1, 0, 3, frames.length - 2]) {
+      client.send({ type: 'sluice:resume', response_id: id, starting_after: after });
+      expect(await client.next()).toEqual({
+        type: 'sluice:resumed',
+        response_id: id,
+        starting_after: after,
+        status: 'completed',
+      });
+      expect(await client.turn()).toEqual(frames.slice(after + 1));
+    }
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('after the terminal itself: told that there is no more [RES-1]', async () => {
+    const { id, frames } = await ended();
+    const client = await bench.connect();
+    client.send({ type: 'sluice:resume', response_id: id, starting_after: frames.length - 1 });
+    expect((await client.next()).type).toBe('sluice:resumed');
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('goes on live in the middle, each event once, in the lane it names [RES-1, EV-1]', async () => {
+    const held = heldAnswer('Hello', ' world');
+    bench.provider.answerWith(held.answer);
+    const lost = await bench.connect();
+    lost.create({ input: 'Hi' });
+    const seen = await lost.take(({ type }) => type === 'response.output_text.delta');
+    lost.socket.terminate();
+    await lost.closed;
+    const id = responseIn(seen[0]).id;
+
+    const client = await bench.connect();
+    client.send({ type: 'sluice:resume', response_id: id, starting_after: seen.length - 3, stream_id: 'r' });
+    expect(await client.next()).toMatchObject({ type: 'sluice:resumed', status: 'in_progress', stream_id: 'r' });
+    held.finish();
+    const rest = await client.turn();
+    expect(rest.every((frame) => frame['stream_id'] === 'r')).toBe(true);
+    const all = [...seen.slice(0, -2), ...rest];
+    expect(numbersOf(all)).toEqual(upTo(all.length));
+    expect(deltasOf(all)).toBe('Hello world');
+    expect(terminalOf(rest).output_text).toBe('Hello world');
+  });
+
+  it('many times on one connection: the newest resume counts [RES-6]', async () => {
+    const held = heldAnswer('Hello', ' world');
+    bench.provider.answerWith(held.answer);
+    const client = await bench.connect();
+    client.create({ input: 'Hi', stream_id: 'a' });
+    const seen = await client.take(({ type }) => type === 'response.output_text.delta');
+    client.send({ type: 'sluice:resume', response_id: responseIn(seen[0]).id, starting_after: 1, stream_id: 'b' });
+    const resumed = await client.take(({ type }) => type === 'response.output_text.delta');
+    expect(numbersOf(resumed)).toEqual(upTo(seen.length).slice(2));
+    held.finish();
+    const rest = await client.turn();
+    expect(rest.every((frame) => frame['stream_id'] === 'b')).toBe(true);
+    expect(numbersOf(rest)).toEqual(rest.map((_, i) => seen.length + i));
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('what is created in the lane afterwards comes after it [RES-8]', async () => {
+    const held = heldAnswer('first');
+    bench.provider.answerWith(held.answer);
+    const asker = await bench.connect();
+    asker.create({ input: 'Hi' });
+    const { id } = responseIn(await asker.until('response.created'));
+    const client = await bench.connect();
+    client.send({ type: 'sluice:resume', response_id: id, stream_id: 'a' });
+    client.create({ input: 'next', stream_id: 'a' });
+    await client.until('response.output_text.delta');
+    held.finish();
+    const first = await client.turn();
+    bench.says('second');
+    const second = await client.turn();
+    expect(terminalOf(first).id).toBe(id);
+    expect(second[0]?.type).toBe('response.created');
+    expect(terminalOf(second).id).not.toBe(id);
+  });
+
+  it('refuses a number past the newest event, with nothing partial [RES-5]', async () => {
+    const { id, frames } = await ended();
+    const client = await bench.connect();
+    client.send({ type: 'sluice:resume', response_id: id, starting_after: frames.length, stream_id: 'a' });
+    expect(await client.next()).toMatchObject({ type: 'error', status: 400, stream_id: 'a', error: { code: 'invalid_cursor' } });
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('refuses what does not exist [RES-5]', async () => {
+    const client = await bench.connect();
+    client.send({ type: 'sluice:resume', response_id: 'resp_unknown' });
+    expect(await client.next()).toMatchObject({ type: 'error', status: 404, error: { code: 'response_not_found' } });
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('a refusal keeps the lane’s order, too [LANE-3, RES-8]', async () => {
+    const held = heldAnswer('first');
+    bench.provider.answerWith(held.answer);
+    const client = await bench.connect();
+    client.create({ input: 'Hi', stream_id: 'a' });
+    client.send({ type: 'sluice:resume', response_id: 'resp_unknown', stream_id: 'a' });
+    await client.until('response.output_text.delta');
+    held.finish();
+    expect((await client.turn()).at(-1)?.type).toBe('response.completed');
+    expect(await client.next()).toMatchObject({ type: 'error', stream_id: 'a' });
+  });
+
+  it('a log that goes away in the middle is told plainly [RES-5]', async () => {
+    const held = heldAnswer('Hello', ' world');
+    bench.provider.answerWith(held.answer);
+    const asker = await bench.connect();
+    asker.create({ input: 'Hi' });
+    const { id } = responseIn(await asker.until('response.created'));
+    const viewer = await bench.connect({ query: `resume=${id}:-1` });
+    await viewer.until('response.output_text.delta');
+    await bench.gateway.gateway.parts.state.log.delete(id);
+    held.finish();
+    expect(await viewer.until('error')).toMatchObject({ status: 410, error: { code: 'response_expired' } });
+  });
+});
+
+describe('snapshots', () => {
+  const EVENTS = 400;
+
+  it('stand for a long replay, and the rest follows them without a gap [RES-2]', async () => {
+    const { id, finish } = await longRunning(EVENTS);
+    const client = await bench.connect(V1);
+    client.send({ type: 'sluice:resume', response_id: id });
+    const snapshot = await client.next();
+    expect(snapshot).toMatchObject({ type: 'sluice:snapshot', response_id: id });
+    const upToHere = Number(snapshot['sequence_number']);
+    expect(upToHere).toBeGreaterThan(256);
+    const told = responseIn(snapshot);
+    expect(told).toMatchObject({ status: 'in_progress', output: [{ status: 'in_progress' }] });
+    finish();
+    const rest = await client.turn();
+    expect(numbersOf(rest)).toEqual(rest.map((_, i) => upToHere + 1 + i));
+    expect(told.output_text + deltasOf(rest)).toBe(terminalOf(rest).output_text);
+  });
+
+  it('are not sent where few events are missing [RES-2]', async () => {
+    const { id, finish } = await longRunning(EVENTS);
+    const client = await bench.connect(V1);
+    client.send({ type: 'sluice:resume', response_id: id, starting_after: EVENTS - 50 });
+    expect((await client.next()).type).toBe('sluice:resumed');
+    finish();
+    expect(numbersOf(await client.turn())[0]).toBe(EVENTS - 49);
+  });
+
+  it('go only to connections that opted in; others get every event [RES-4]', async () => {
+    const { id, finish } = await longRunning(EVENTS);
+    finish();
+    const plain = await bench.connect({ query: `resume=${id}:-1` });
+    expect((await plain.next()).type).toBe('sluice:resumed');
+    const all = await plain.turn();
+    expect(numbersOf(all)).toEqual(upTo(all.length));
+    expect(deltasOf(all)).toBe(terminalOf(all).output_text);
+
+    for (const options of [V1, { query: '' }]) {
+      const query = `resume=${id}:-1${'query' in options ? '&snapshots=1' : ''}`;
+      const opted = await bench.connect({ ...options, query });
+      expect((await opted.next()).type).toBe('sluice:snapshot');
+    }
+  });
+
+  it('of an ended response have the number before its terminal, which follows [RES-3]', async () => {
+    const { id, finish } = await longRunning(EVENTS);
+    finish();
+    await bench.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
+    const client = await bench.connect(V1);
+    client.send({ type: 'sluice:resume', response_id: id });
+    const [snapshot, terminal] = await client.turn();
+    expect(snapshot).toMatchObject({ type: 'sluice:snapshot' });
+    expect(isTerminalFrame(terminal as Frame)).toBe(true);
+    expect(terminal?.['sequence_number']).toBe(Number(snapshot?.['sequence_number']) + 1);
+  });
+
+  it('tell a stored response whose events are gone [RES-3, EV-11]', async () => {
+    const { id, frames } = await ended();
+    const now = Date.now();
+    jest.spyOn(Date, 'now').mockReturnValue(now + 10 * 60_000 + 1_000);
+    const client = await bench.connect(V1);
+    client.send({ type: 'sluice:resume', response_id: id, starting_after: 2, stream_id: 'a' });
+    const [snapshot, terminal] = await client.turn();
+    expect(snapshot).toMatchObject({
+      type: 'sluice:snapshot',
+      sequence_number: frames.length - 2,
+      stream_id: 'a',
+      response: { id, status: 'completed', output_text: 'Hello world' },
+    });
+    expect(terminal).toEqual({ ...frames.at(-1), stream_id: 'a' });
+
+    const plain = await bench.connect({ query: `resume=${id}:2` });
+    const answers = [await plain.next()];
+    expect(answers[0]).toMatchObject({ type: 'error', status: 410, error: { code: 'response_expired' } });
+    expect(typesOf(await plain.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('events are kept for ten minutes, of unstored responses for one [EV-11, REQ-21]', async () => {
+    const stored = await ended();
+    const unstored = await ended({ store: false });
+    const now = Date.now();
+    const client = await bench.connect();
+    const statuses = async (): Promise<(string | number)[]> => {
+      const found = [];
+      for (const { id } of [stored, unstored]) {
+        const stream = await bench.fetch(`/v1/responses/${id}?stream=true`);
+        await stream.text();
+        found.push(stream.status, (await bench.api(`/v1/responses/${id}`)).status);
+      }
+      return found;
+    };
+    expect(await statuses()).toEqual([200, 200, 200, 200]);
+    jest.spyOn(Date, 'now').mockReturnValue(now + 59_000);
+    expect(await statuses()).toEqual([200, 200, 200, 200]);
+    jest.spyOn(Date, 'now').mockReturnValue(now + 62_000);
+    expect(await statuses()).toEqual([200, 200, 404, 404]);
+    jest.spyOn(Date, 'now').mockReturnValue(now + 601_000 + 1_000);
+    expect(await statuses()).toEqual([410, 200, 404, 404]);
+    await client.close();
+  });
+});
+
+describe('?resume= on the URL', () => {
+  it('replays several responses into their lanes, after hello, in a later tick than the opening [RES-7]', async () => {
+    const one = await ended();
+    const two = await ended();
+    const client = new RawClient(bench.gateway.socketUrl, {
+      query: `resume=${one.id}:3,${two.id}:-1:b,resp_unknown:0:c`,
+    });
+    let openedWith = -1;
+    client.socket.on('open', () => (openedWith = client.frames.length));
+    expect((await client.next()).type).toBe('sluice:hello');
+    const frames: Frame[] = [];
+    while (frames.filter((frame) => isTerminalFrame(frame) || frame.type === 'error').length < 3) {
+      frames.push(await client.next());
+    }
+    expect(openedWith).toBe(0);
+    const lane = (name: string | undefined): Frame[] => frames.filter((frame) => frame['stream_id'] === name);
+    expect(lane(undefined)).toEqual([expect.objectContaining({ type: 'sluice:resumed' }), ...one.frames.slice(4)]);
+    expect(numbersOf(lane('b'))).toEqual(upTo(two.frames.length));
+    expect(errorIn(lane('c')[0])).toMatchObject({ code: 'response_not_found' });
+    await client.close();
+  });
+
+  it('takes sixteen responses, and not one more [RES-7, UP-3]', async () => {
+    const list = (n: number): string =>
+      upTo(n)
+        .map((i) => `resp_${i}:0`)
+        .join(',');
+    const client = await bench.connect({ query: `resume=${list(16)}` });
+    for (const _ of upTo(16)) expect((await client.next()).type).toBe('error');
+    const refusal = await RawClient.refused(bench.gateway.socketUrl, { query: `resume=${list(17)}` });
+    expect(refusal.status).toBe(400);
+  });
+});

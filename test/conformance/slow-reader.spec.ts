@@ -1,0 +1,105 @@
+/* A socket that does not read: what it costs, what others feel, and its end. */
+
+import { type Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Bench, deltasOf, heldAnswer, numbersOf, responseIn, terminalOf, upTo } from '../support/bench.js';
+import { type FakeAnswer, textAnswer } from '../support/fake-openai-server.js';
+import { isTerminalFrame } from '../support/raw-client.js';
+
+const BUFFER = 64 * 1_024;
+/** What may come on top of the bound: one slice of writes, and the event that crossed it. */
+const ONE_WRITE = 256 * 1_024 + 64 * 1_024;
+const PIECE = 'x'.repeat(16 * 1_024);
+/** More than the kernel's buffers of both ends hold. */
+const PIECES = 3_000;
+
+let bench: Bench;
+const sockets = new Set<Socket>();
+/** Most bytes that waited in any of the gateway's sockets. */
+let most = 0;
+let sampler: NodeJS.Timeout;
+
+beforeAll(async () => {
+  bench = await Bench.start({
+    config: { websocket: { outbound_buffer_bytes: BUFFER, slow_reader_timeout: '1s' } },
+  });
+  const server = bench.gateway.gateway.app.getHttpServer();
+  server.on('connection', (socket: Socket) => sockets.add(socket));
+  sampler = setInterval(() => {
+    for (const socket of sockets) most = Math.max(most, socket.writableLength);
+  }, 1);
+});
+afterEach(() => bench.hangUp());
+afterAll(async () => {
+  clearInterval(sampler);
+  await bench.close();
+});
+
+const flood = (): FakeAnswer => {
+  const all = textAnswer(upTo(PIECES).map(() => PIECE));
+  // Without its end: the closing events of so long an answer are not what this is about.
+  return { steps: 'steps' in all ? [...all.steps].slice(0, -3).concat([{ hang: true }]) : [] };
+};
+
+describe('a slow reader', () => {
+  it('costs a bounded buffer, is closed with 1013, and nobody else feels it [WS-14]', async () => {
+    most = 0;
+    bench.provider.answerWith((request) =>
+      request.body.messages.at(-1)?.['content'] === 'flood' ? flood() : textAnswer(['quick']),
+    );
+    const slow = await bench.connect();
+    slow.create({ input: 'flood' });
+    const { id } = responseIn(await slow.until('response.created'));
+    slow.socket.pause();
+
+    const other = await bench.connect();
+    const slowedAt = performance.now();
+    const metric = 'sluice_slow_readers_total';
+    let turns = 0;
+    while ((await bench.gateway.metric(metric)) === 0) {
+      const startedAt = performance.now();
+      expect(terminalOf(await other.run({ input: 'Hi' })).output_text).toBe('quick');
+      expect(performance.now() - startedAt).toBeLessThan(1_000);
+      turns += 1;
+    }
+    expect(turns).toBeGreaterThan(5);
+    expect(performance.now() - slowedAt).toBeLessThan(15_000);
+    expect(most).toBeGreaterThan(BUFFER / 2);
+    expect(most).toBeLessThan(BUFFER + ONE_WRITE);
+
+    slow.socket.resume();
+    expect((await slow.closed).code).toBe(1013);
+    const deltas = slow.frames.filter(({ type }) => type === 'response.output_text.delta');
+    expect(numbersOf(slow.frames.slice(1))).toEqual(upTo(slow.frames.length - 1));
+    expect(deltas.length).toBeGreaterThan(0);
+
+    const back = await bench.connect();
+    back.send({ type: 'sluice:resume', response_id: id, starting_after: slow.frames.length - 2 });
+    expect((await back.next()).type).not.toBe('error');
+    back.send({ type: 'response.cancel', response_id: id });
+    expect((await back.take(isTerminalFrame)).length).toBeGreaterThan(0);
+  });
+
+  it('that reads again in time gets everything, in order [WS-14]', async () => {
+    const held = heldAnswer('');
+    const pieces = upTo(1_200).map(() => PIECE);
+    bench.provider.answerWith(() => {
+      const all = textAnswer(pieces);
+      return 'steps' in all && 'steps' in held.answer
+        ? { steps: [...all.steps].slice(0, -3).concat([...held.answer.steps]) }
+        : held.answer;
+    });
+    const client = await bench.connect();
+    client.create({ input: 'flood' });
+    await client.until('response.created');
+    client.socket.pause();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    client.socket.resume();
+    await client.take((frame) => Number(frame['sequence_number']) > 5);
+    held.finish();
+    const rest = await client.turn();
+    expect(numbersOf(client.frames.slice(1))).toEqual(upTo(client.frames.length - 1));
+    expect(deltasOf(client.frames).length).toBe(PIECE.length * pieces.length);
+    expect(terminalOf(rest).status).toBe('completed');
+  });
+});

@@ -45,9 +45,25 @@ function textOf(prompt: Prompt, variable: Variable, given: GivenVariables): stri
       { param: paramOf(variable.name) },
     );
   }
-  const chosen = value ?? variable.default;
-  if (chosen === undefined) return '';
-  const checked = checkValue(variable, chosen);
+  if (value === undefined) return defaultTextOf(prompt, variable);
+  return checkedText(prompt, variable, value);
+}
+
+/** Defaults never change, and checking one against a pattern takes as long as all else in a render: once is enough. */
+const defaultTexts = new WeakMap<Variable, string>();
+
+function defaultTextOf(prompt: Prompt, variable: Variable): string {
+  if (variable.default === undefined) return '';
+  let text = defaultTexts.get(variable);
+  if (text === undefined) {
+    text = checkedText(prompt, variable, variable.default);
+    defaultTexts.set(variable, text);
+  }
+  return text;
+}
+
+function checkedText(prompt: Prompt, variable: Variable, value: unknown): string {
+  const checked = checkValue(variable, value);
   if (checked.ok) return checked.text;
   throw new SluiceError('invalid_variable', `${unable(prompt)}; the variable "${variable.name}" ${checked.problem}`, {
     param: paramOf(variable.name),

@@ -42,6 +42,9 @@ export interface SendOptions {
 /** A string is one user message; items are OpenAI's input items. */
 export type Input = string | readonly Readonly<Record<string, unknown>>[];
 
+/** How the gateway is reached: `sse` where no WebSocket can be opened (answers by SSE, other devices' turns by asking now and then). */
+export type Transport = 'websocket' | 'sse';
+
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'reconnecting' | 'offline' | 'closed';
 
 export interface StateChange {
@@ -67,15 +70,19 @@ export interface ClientEvents {
 
 export interface Sluice {
   readonly state: ConnectionState;
+  readonly transport: Transport;
   /** Connects. `send` and `resume` do so by themselves. Resolves when the connection is open, rejects when it is refused for good. */
   connect(): Promise<void>;
   /** Asks for a response. Never throws: offline it waits, and what goes wrong is told by the response. */
   send(input: Input, options?: SendOptions): SluiceResponse;
   /** Goes on with a response where a cursor ends: after a reload, on another page, on another device. One that is followed already is returned. */
   resume(cursor: Cursor): SluiceResponse;
-  readonly conversations: {
-    create(body?: { readonly metadata?: Readonly<Record<string, string>> }): Promise<ConversationObject>;
-  };
+  /**
+   * A conversation as it was and as it goes on: what it holds, then every turn of it, whoever asks and on whatever device, without a gap
+   * and nothing twice. One that is subscribed to already is returned.
+   */
+  subscribe(conversation: string): Subscription;
+  readonly conversations: Conversations;
   /** One call of the gateway's REST interface with this client's credential; rejects with a SluiceError. */
   request<T>(method: string, path: string, body?: unknown): Promise<T>;
   /** Calls `handler` on every such event; returns the function that ends that. */
@@ -144,11 +151,87 @@ export interface SluiceErrorShape extends Error {
   readonly retryAfterMs: number | null;
 }
 
+/** What a subscription tells, in this order: what the conversation holds, `caught_up`, then its turns. Items come later too, where they were missed. */
+export type ConversationEvent =
+  | { readonly type: 'item'; readonly item: ConversationItem }
+  | {
+      readonly type: 'turn';
+      readonly input: readonly Readonly<Record<string, unknown>>[];
+      readonly response: SluiceResponse;
+    }
+  | { readonly type: 'caught_up' };
+
+export interface SubscriptionEvents {
+  event: ConversationEvent;
+  /** No more comes: it was closed (null), or the gateway no longer lets this conversation be followed. */
+  end: SluiceErrorShape | null;
+}
+
+/** One conversation, followed. Iterating it yields all from the start and ends with `close`; it throws where the gateway ends it. */
+export interface Subscription extends AsyncIterable<ConversationEvent> {
+  readonly conversation: string;
+  on<K extends keyof SubscriptionEvents>(event: K, handler: (value: SubscriptionEvents[K]) => void): () => void;
+  close(): void;
+}
+
+/** The gateway's REST calls for conversations; each rejects with a SluiceError. */
+export interface Conversations {
+  create(body?: { readonly metadata?: Readonly<Record<string, string>> }): Promise<ConversationObject>;
+  retrieve(id: string): Promise<ConversationObject>;
+  /** The caller's own, newest change first. */
+  list(paging?: Paging): Promise<List<ConversationObject>>;
+  items(id: string, paging?: Paging & { readonly order?: 'asc' | 'desc' }): Promise<List<ConversationItem>>;
+  /** Replaces the metadata. */
+  update(id: string, body: { readonly metadata: Readonly<Record<string, string>> }): Promise<ConversationObject>;
+  /** Sets the title and leaves the other metadata as it is. */
+  rename(id: string, title: string): Promise<ConversationObject>;
+  delete(id: string): Promise<void>;
+}
+
+export interface Paging {
+  /** From 1 to 100; the gateway's default is 20. */
+  readonly limit?: number;
+  /** Id of the last one of the page before. */
+  readonly after?: string;
+}
+
+export interface List<T> {
+  readonly data: readonly T[];
+  readonly last_id: string | null;
+  readonly has_more: boolean;
+}
+
 export interface ConversationObject {
   readonly id: string;
   readonly object: 'conversation';
   readonly created_at: number;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly sluice: {
+    /** `metadata.title`, or the beginning of its first question. */
+    readonly title: string | null;
+    /** Unix seconds. */
+    readonly updated_at: number;
+  };
+}
+
+/** An entry of a conversation: a message, a function call, or a function call's output. */
+export interface ConversationItem {
+  readonly type: string;
+  readonly id: string;
+  readonly status: string;
+  /** Of a message. */
+  readonly role?: 'user' | 'assistant' | 'system' | 'developer';
+  readonly content?: readonly { readonly type: string; readonly text?: string; readonly refusal?: string }[];
+  readonly call_id?: string;
+  readonly name?: string;
+  readonly arguments?: string;
+  readonly output?: string;
+  readonly sluice: {
+    /** The response that brought it; null where it was written by REST. */
+    readonly response_id: string | null;
+    /** A guardrail refused it: shown to people, never sent to a model. */
+    readonly withheld: boolean;
+  };
 }
 
 /** An event of the protocol. PROTOCOL.md lists them; only what the client itself reads is named here. */

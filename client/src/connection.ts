@@ -3,28 +3,29 @@
  * Knows frames, not responses: what runs over it is its owner's business.
  */
 
-import { type ClientOptions, type ConnectionState, type StateChange, type WireEvent } from './api.js';
-import { type Environment, type Socket, type SocketEvent } from './environment.js';
+import { type ClientOptions, type ConnectionState, type StateChange, type Transport, type WireEvent } from './api.js';
+import { type Environment, type PageNews, type Socket, type SocketEvent } from './environment.js';
 import { SluiceError } from './errors.js';
-import { request, tokenOf } from './http.js';
+import { call, tokenOf } from './http.js';
+import { SseSocket } from './sse-socket.js';
 
 export interface ConnectionOwner {
   /** A fresh socket is open: nothing of an earlier one goes on by itself. */
   opened(): void;
   received(event: WireEvent): void;
+  sent(event: WireEvent): void;
   changed(change: StateChange): void;
   /** Does something run over this connection? */
   busy(): boolean;
 }
 
-const WORDS: Record<number, string> = {
-  1003: 'The gateway does not take binary frames.',
-  1007: 'The gateway could not read a frame.',
-  1008: 'The gateway ended this connection: the credential was revoked, or the limits of use were passed.',
-  1009: 'A message was too big for the gateway.',
-};
+/** Binary, bad UTF-8, revoked or abusive, too big: none of it gets better by trying again. */
+const FINAL = new Set([1003, 1007, 1008, 1009]);
 /** A connection that lived this long has proved that the way is open: the next failure starts with short pauses again. */
 const PROVED_AFTER_MS = 5_000;
+
+/** So often in a row a WebSocket must fail where HTTP does not, before it counts as blocked. */
+const BLOCKED_AFTER = 2;
 
 export class Connection {
   state: ConnectionState = 'idle';
@@ -36,7 +37,7 @@ export class Connection {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
-  #forgetWake: (() => void) | null = null;
+  #forgetNews: (() => void) | null = null;
   /** Counts attempts, so that what belongs to an earlier one is recognised and dropped. */
   #attempt = 0;
   #failures = 0;
@@ -44,6 +45,9 @@ export class Connection {
   /** Set by `sluice:draining`: how long the way back may be spread over. */
   #drainingMs: number | null = null;
   #refusedBefore = false;
+  /** Failures in a row to open a WebSocket while the gateway answers by HTTP; endless ones never happened where one was open before. */
+  #blocked = 0;
+  #proved = false;
   #pings = 0;
 
   constructor(options: ClientOptions, base: string, environment: Environment, owner: ConnectionOwner) {
@@ -51,6 +55,10 @@ export class Connection {
     this.#base = base;
     this.#environment = environment;
     this.#owner = owner;
+  }
+
+  get transport(): Transport {
+    return this.#blocked < BLOCKED_AFTER ? 'websocket' : 'sse';
   }
 
   /** Open, and the gateway takes new work on it. */
@@ -63,7 +71,7 @@ export class Connection {
     this.#failures = 0;
     this.#openedAt = 0;
     this.#refusedBefore = false;
-    this.#forgetWake = this.#environment.onWake(() => this.#wake());
+    this.#forgetNews = this.#environment.onNews((news) => this.#news(news));
     void this.#connect();
   }
 
@@ -71,6 +79,8 @@ export class Connection {
   send(frame: WireEvent): boolean {
     if (this.state !== 'open' || this.#socket === null) return false;
     this.#socket.send(JSON.stringify(frame));
+    // A credential is nobody's to look at.
+    this.#owner.sent('token' in frame ? { ...frame, token: '…' } : frame);
     return true;
   }
 
@@ -78,8 +88,8 @@ export class Connection {
     this.#attempt++;
     this.#drop(1000);
     clearTimeout(this.#timer);
-    this.#forgetWake?.();
-    this.#forgetWake = null;
+    this.#forgetNews?.();
+    this.#forgetNews = null;
     if (this.state !== 'closed') this.#set('closed', error);
   }
 
@@ -107,11 +117,9 @@ export class Connection {
       return;
     }
     try {
-      const protocols = token === '' ? ['sluice.v1'] : ['sluice.v1', `sluice.bearer.${token}`];
-      socket = this.#environment.openSocket(`${this.#base.replace(/^http/, 'ws')}/v1/responses`, protocols);
+      socket = this.#openSocket(token);
     } catch (cause) {
-      const words =
-        'The connection could not be made: the credential has characters that a browser cannot send, or the page may not connect there.';
+      const words = 'The credential has characters that a browser cannot send, or the page may not connect there.';
       this.close(new SluiceError('refused', 'connection_impossible', words, { cause }));
       return;
     }
@@ -123,23 +131,40 @@ export class Connection {
       void this.#explain(attempt, token);
     };
     this.#timer = setTimeout(failed, this.#options.connectTimeoutMs ?? 10_000);
-    socket.addEventListener('open', () => {
-      if (!current()) return;
-      clearTimeout(this.#timer);
-      this.#openedAt = Date.now();
-      this.#refusedBefore = false;
-      this.#set('open', null);
-      this.#listen();
-      this.#owner.opened();
-    });
+    // A WebSocket that opens and stays silent is one that something on the way holds.
     socket.addEventListener('message', (event) => {
-      if (current()) this.#receive(event.data);
+      if (!current()) return;
+      if (this.state !== 'open') this.#opened();
+      this.#receive(event.data);
     });
     socket.addEventListener('close', (event) => {
       if (!current()) return;
-      if (this.state === 'open') this.#closed(event);
+      if (this.state === 'open' || (event.code ?? 1006) !== 1006) this.#closed(event);
       else failed();
     });
+  }
+
+  #openSocket(token: string): Socket {
+    if (this.transport === 'sse') {
+      return new SseSocket(async (method, path, what) =>
+        call(this.#environment, this.#base, await tokenOf(this.#options.token), method, path, what),
+      );
+    }
+    const protocols = token === '' ? ['sluice.v1'] : ['sluice.v1', `sluice.bearer.${token}`];
+    return this.#environment.openSocket(`${this.#base.replace(/^http/, 'ws')}/v1/responses`, protocols);
+  }
+
+  #opened(): void {
+    clearTimeout(this.#timer);
+    this.#openedAt = Date.now();
+    this.#refusedBefore = false;
+    if (this.transport === 'websocket') {
+      this.#blocked = 0;
+      this.#proved = true;
+    }
+    this.#set('open', null);
+    this.#listen();
+    this.#owner.opened();
   }
 
   #receive(data: unknown): void {
@@ -149,23 +174,26 @@ export class Connection {
     if (event.type === 'sluice:draining') {
       this.#drainingMs = Number(event['reconnect_after_ms'] ?? 0);
       this.settle();
-    }
+    } else if (event.type === 'sluice:auth_expiring') void this.#renew();
     this.#owner.received(event);
   }
 
+  /** Hands in a fresh credential; where there is none, the gateway ends this socket in time and the next one is asked for one again. */
+  async #renew(): Promise<void> {
+    const attempt = this.#attempt;
+    if (typeof this.#options.token !== 'function') return;
+    const token = await tokenOf(this.#options.token).catch(() => '');
+    if (token !== '' && attempt === this.#attempt) this.send({ type: 'sluice:auth', token });
+  }
+
   #closed({ code = 1006, reason = '' }: SocketEvent): void {
-    const words = WORDS[code];
-    if (words !== undefined) {
-      this.close(new SluiceError('refused', `closed_${code}`, reason === '' ? words : `${words} (${reason})`));
-    } else {
-      const spreadMs = this.#drainingMs;
-      const error = new SluiceError(
-        'closed',
-        `closed_${code}`,
-        reason === '' ? 'The connection was lost.' : `The connection was lost (${reason}).`,
-      );
-      this.#lost(error, spreadMs === null ? null : this.#environment.random() * spreadMs);
-    }
+    const final = FINAL.has(code);
+    const words = final ? 'The gateway ended this connection for good' : 'The connection was lost';
+    const why = reason === '' ? '.' : ` (${reason}).`;
+    const error = new SluiceError(final ? 'refused' : 'closed', `closed_${code}`, words + why);
+    const spreadMs = this.#drainingMs;
+    if (final) this.close(error);
+    else this.#lost(error, spreadMs === null ? null : this.#environment.random() * spreadMs);
   }
 
   /** An open socket is no more. */
@@ -179,7 +207,9 @@ export class Connection {
   async #explain(attempt: number, token: string): Promise<void> {
     let error: SluiceError;
     try {
-      await request(this.#environment, this.#base, token, 'GET', '/v1/models');
+      await call(this.#environment, this.#base, token, 'GET', '/v1/models');
+      if (attempt !== this.#attempt) return;
+      if (!this.#proved) this.#blocked++;
       error = new SluiceError(
         'refused',
         'websocket_blocked',
@@ -211,10 +241,24 @@ export class Connection {
     this.#set(this.#environment.isOnline() ? 'reconnecting' : 'offline', error, retryInMs);
   }
 
-  /** The network changed or the tab is back: waiting makes no sense any more, and an open socket may be dead. */
-  #wake(): void {
-    if (this.state === 'open') this.#ping();
-    else if (this.#socket === null && this.state !== 'closed' && this.#environment.isOnline()) void this.#connect();
+  #news(news: PageNews): void {
+    if (this.state === 'closed') return;
+    if (news === 'sleep') {
+      // A frozen page can't answer, and one with an open socket is not kept for the way back.
+      this.#attempt++;
+      clearTimeout(this.#timer);
+      this.#drop(1000);
+      this.#set('reconnecting', new SluiceError('closed', 'page_hidden', 'The page was left.'));
+      return;
+    }
+    // Waiting makes no sense any more, an open socket may be dead, and what blocked WebSockets may be far away.
+    this.#proved = false;
+    const blocked = this.#blocked;
+    if (!this.#owner.busy()) this.#blocked = Math.min(blocked, BLOCKED_AFTER - 1);
+    if (this.state !== 'open') {
+      if (this.#socket === null && this.#environment.isOnline()) void this.#connect();
+    } else if (this.#blocked === blocked) this.#ping();
+    else this.#lost(new SluiceError('closed', 'network', 'Trying a WebSocket again.'), 0);
   }
 
   /** Something was heard: the next test of the network is that far away again. */

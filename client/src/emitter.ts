@@ -1,7 +1,14 @@
-/* Named events with typed values. A handler that throws harms nobody but itself. */
+/* Named events with typed values, and the promise of the next one. A handler that throws harms nobody but itself. */
 
 export class Emitter<Events extends object> {
   readonly #handlers = new Map<keyof Events, Set<(value: never) => void>>();
+  #wake: () => void = () => undefined;
+  #next: Promise<void> | null = null;
+
+  /** Resolves after the next event, whatever it is. */
+  protected get next(): Promise<void> {
+    return (this.#next ??= new Promise((resolve) => (this.#wake = resolve)));
+  }
 
   on<K extends keyof Events>(name: K, handler: (value: Events[K]) => void): () => void {
     const handlers = this.#handlers.get(name) ?? new Set();
@@ -9,7 +16,7 @@ export class Emitter<Events extends object> {
     return () => handlers.delete(handler);
   }
 
-  emit<K extends keyof Events>(name: K, value: Events[K]): void {
+  protected emit<K extends keyof Events>(name: K, value: Events[K]): void {
     for (const handler of [...(this.#handlers.get(name) ?? [])]) {
       try {
         // Handlers of `name` were registered with exactly this type.
@@ -20,5 +27,7 @@ export class Emitter<Events extends object> {
         });
       }
     }
+    this.#next = null;
+    this.#wake();
   }
 }

@@ -16,21 +16,34 @@ export interface Socket {
   addEventListener(type: 'open' | 'message' | 'close', listener: (event: SocketEvent) => void): void;
 }
 
+export interface FetchInit {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** `wake`: the network is back or has gone, or the page is looked at again. `sleep`: the page is about to be frozen or left. */
+export type PageNews = 'wake' | 'sleep';
+
 export interface Environment {
   openSocket(url: string, protocols: string[]): Socket;
-  fetch(url: string, init: { method: string; headers: Record<string, string>; body?: string }): Promise<Response>;
+  fetch(url: string, init: FetchInit): Promise<Response>;
   /** False only where the browser knows that there is no network. */
   isOnline(): boolean;
-  /** Calls `handler` when the network is back, has gone, or the tab is looked at again. Returns the end of it. */
-  onWake(handler: () => void): () => void;
+  /** Returns the end of it. */
+  onNews(handler: (news: PageNews) => void): () => void;
   /** From 0 up to, but not, 1. */
   random(): number;
 }
 
 /** Only what is used of the page, each part absent outside of browsers. */
-interface Page {
+interface Page extends Target {
   readonly navigator?: { readonly onLine?: boolean };
-  readonly document?: EventTarget & { readonly visibilityState: string };
+  readonly document?: Target & { readonly visibilityState: string };
+}
+
+interface Target {
   addEventListener?(type: string, listener: () => void): void;
   removeEventListener?(type: string, listener: () => void): void;
 }
@@ -42,16 +55,24 @@ export function browserEnvironment(): Environment {
     openSocket: (url, protocols) => new WebSocket(url, protocols) as unknown as Socket,
     fetch: (url, init) => fetch(url, init),
     isOnline: () => page.navigator?.onLine !== false,
-    onWake: (handler) => {
+    onNews: (handler) => {
+      const wake = (): void => handler('wake');
+      const sleep = (): void => handler('sleep');
       const whenVisible = (): void => {
-        if (page.document?.visibilityState === 'visible') handler();
+        if (page.document?.visibilityState === 'visible') wake();
       };
-      const names = ['online', 'offline', 'pageshow'];
-      for (const name of names) page.addEventListener?.(name, handler);
-      page.document?.addEventListener('visibilitychange', whenVisible);
+      const listeners = [
+        [page, 'online', wake],
+        [page, 'offline', wake],
+        [page, 'pageshow', wake],
+        [page, 'pagehide', sleep],
+        [page.document, 'visibilitychange', whenVisible],
+        [page.document, 'resume', wake],
+        [page.document, 'freeze', sleep],
+      ] as const;
+      for (const [target, name, listener] of listeners) target?.addEventListener?.(name, listener);
       return () => {
-        for (const name of names) page.removeEventListener?.(name, handler);
-        page.document?.removeEventListener('visibilitychange', whenVisible);
+        for (const [target, name, listener] of listeners) target?.removeEventListener?.(name, listener);
       };
     },
     random: Math.random,

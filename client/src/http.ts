@@ -1,4 +1,4 @@
-/* REST calls to the gateway with the client's credential, and how its refusals are read. */
+/* HTTP calls to the gateway with the client's credential, and how its refusals are read. */
 
 import { type ClientOptions, type SluiceErrorShape } from './api.js';
 import { type Environment } from './environment.js';
@@ -55,34 +55,41 @@ export function errorFrom(
   );
 }
 
-/** @throws SluiceError: `network` where nobody answered, else what the gateway said. */
-export async function request(
+export interface Call {
+  readonly body?: unknown;
+  readonly idempotencyKey?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** One call. @throws SluiceError: `network` where nobody answered, else what the gateway said */
+export async function call(
   environment: Environment,
   base: string,
   token: string,
   method: string,
   path: string,
-  body?: unknown,
-): Promise<unknown> {
+  { body, idempotencyKey, signal }: Call = {},
+): Promise<Response> {
   const headers: Record<string, string> = {};
   if (token !== '') headers['authorization'] = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
+  if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
   let answer: Response;
   try {
     answer = await environment.fetch(base + path, {
       method,
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
     });
   } catch (cause) {
     throw new SluiceError('refused', 'network', 'The gateway could not be reached.', { cause });
   }
-  const json: unknown = await answer.json().catch(() => null);
-  if (!answer.ok)
-    throw errorFrom(
-      answer.status,
-      json,
-      retryAfterOf((name) => answer.headers.get(name)),
-    );
-  return json;
+  if (answer.ok) return answer;
+  const retryAfterMs = retryAfterOf((name) => answer.headers.get(name));
+  throw errorFrom(answer.status, await jsonOf(answer), retryAfterMs);
+}
+
+export function jsonOf(answer: Response): Promise<unknown> {
+  return answer.json().catch(() => null);
 }

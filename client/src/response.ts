@@ -14,9 +14,9 @@ import {
 import { Emitter } from './emitter.js';
 import { type SluiceError } from './errors.js';
 
-const TERMINAL = /^response\.(completed|incomplete|failed)$/;
+export const TERMINAL = /^response\.(completed|incomplete|failed)$/;
 
-export class LiveResponse implements SluiceResponse {
+export class LiveResponse extends Emitter<ResponseEvents> implements SluiceResponse {
   id: string | null = null;
   status: ResponseStatus = 'waiting';
   text = '';
@@ -24,22 +24,25 @@ export class LiveResponse implements SluiceResponse {
   readonly idempotencyKey: string | null;
   readonly final: Promise<ResponseObject>;
   cancelAsked = false;
+  /** Was it ever asked for on a socket? */
+  sent = false;
+  /** Resolves when it has an id, or has ended without one. */
+  readonly accepted: Promise<void>;
+  #accept!: () => void;
   #after = -1;
   #ended: { readonly error: SluiceError | null } | null = null;
   /** Counts replacements of the text; where the newest one left its end. */
   #replaced = 0;
   #replacedEnd = 0;
-  readonly #events = new Emitter<ResponseEvents>();
   readonly #onCancel: (response: LiveResponse) => void;
   #resolve!: (response: ResponseObject) => void;
   #reject!: (error: SluiceError) => void;
-  #woken!: Promise<void>;
-  #wake!: () => void;
 
   constructor(
     from: { readonly cursor: Cursor } | { readonly idempotencyKey: string },
     onCancel: (response: LiveResponse) => void,
   ) {
+    super();
     this.idempotencyKey = 'cursor' in from ? null : from.idempotencyKey;
     if ('cursor' in from) {
       this.id = from.cursor.id;
@@ -52,9 +55,9 @@ export class LiveResponse implements SluiceResponse {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    this.accepted = new Promise((resolve) => (this.#accept = resolve));
     // Whoever only iterates learns of the failure there; the page's console needs no second report.
     this.final.catch(() => undefined);
-    this.#sleep();
   }
 
   get ended(): boolean {
@@ -63,10 +66,6 @@ export class LiveResponse implements SluiceResponse {
 
   get cursor(): Required<Cursor> | null {
     return this.id === null ? null : { id: this.id, after: this.#after, text: this.text };
-  }
-
-  on<K extends keyof ResponseEvents>(event: K, handler: (value: ResponseEvents[K]) => void): () => void {
-    return this.#events.on(event, handler);
   }
 
   cancel(): void {
@@ -89,7 +88,7 @@ export class LiveResponse implements SluiceResponse {
       if (text !== '') yield text;
       else if (this.#ended?.error) throw this.#ended.error;
       else if (this.#ended) return;
-      else await this.#woken;
+      else await this.next;
     }
   }
 
@@ -105,7 +104,8 @@ export class LiveResponse implements SluiceResponse {
     if (number > this.#after + 1) return 'gap';
     this.#after = number;
     this.id ??= event.response?.id ?? null;
-    this.#events.emit('event', event);
+    this.#accept();
+    this.emit('event', event);
     if (event.type === 'response.output_text.delta') this.#append(event.delta ?? '');
     else if (event.type === 'response.refusal.delta') this.#refuse(event.delta ?? '');
     else if (event.response) this.#catchUp(event.response, TERMINAL.test(event.type));
@@ -115,7 +115,7 @@ export class LiveResponse implements SluiceResponse {
   setStatus(status: ResponseStatus): void {
     if (this.status === status || this.ended) return;
     this.status = status;
-    this.#events.emit('status', status);
+    this.emit('status', status);
   }
 
   /** Ends it without a response: refused, lost, or this side stopped. The text so far stays. */
@@ -139,41 +139,28 @@ export class LiveResponse implements SluiceResponse {
   #append(delta: string): void {
     if (delta === '') return;
     this.text += delta;
-    this.#events.emit('delta', delta);
-    this.#stir();
+    this.emit('delta', delta);
   }
 
   #replace(text: string): void {
     this.text = text;
     this.#replaced++;
     this.#replacedEnd = text.length;
-    this.#events.emit('replace', text);
-    this.#stir();
+    this.emit('replace', text);
   }
 
   #refuse(delta: string): void {
     if (delta === '') return;
     this.refusal += delta;
-    this.#events.emit('refusal', delta);
+    this.emit('refusal', delta);
   }
 
   #end(response: ResponseObject | null, error: SluiceError | null): void {
     this.#ended = { error };
+    this.#accept();
     if (response) this.#resolve(response);
     else if (error) this.#reject(error);
-    this.#events.emit('end', { response, error });
-    this.#stir();
-  }
-
-  #stir(): void {
-    this.#wake();
-    this.#sleep();
-  }
-
-  #sleep(): void {
-    this.#woken = new Promise((resolve) => {
-      this.#wake = resolve;
-    });
+    this.emit('end', { response, error });
   }
 }
 

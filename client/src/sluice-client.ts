@@ -7,26 +7,31 @@ import {
   type ClientEvents,
   type ClientOptions,
   type ConnectionState,
-  type ConversationObject,
+  type ConversationItem,
+  type Conversations,
   type Cursor,
   type Input,
   type SendOptions,
   type Sluice,
   type SluiceResponse,
+  type Subscription,
+  type Transport,
   type WireEvent,
 } from './api.js';
 import { Connection } from './connection.js';
+import { conversationsOver } from './conversations.js';
 import { Emitter } from './emitter.js';
 import { type Environment } from './environment.js';
 import { SluiceError } from './errors.js';
-import { baseUrl, errorFrom, request, tokenOf } from './http.js';
+import { baseUrl, call, errorFrom, jsonOf, tokenOf } from './http.js';
 import { LiveResponse } from './response.js';
+import { LiveSubscription } from './subscription.js';
 
-/** A gateway runs 16 responses a connection, so more lanes would only be refused. */
-const LANES = 16;
+/** A gateway runs 16 responses a connection, so more lanes would only be refused. Over HTTP a browser opens 6 connections; two stay free. */
+const LANES = { websocket: 16, sse: 4 };
 /** Answers to a resume that say: not now, but later. */
 const LATER = new Set([429, 503]);
-const RESUME_AGAIN_MS = 1_000;
+const AGAIN_MS = 1_000;
 
 /** A response that has not ended, and how it stands on the present socket. */
 interface Run {
@@ -35,37 +40,35 @@ interface Run {
   readonly create: WireEvent | null;
   /** Its lane on this socket; null: nothing was sent on this socket yet. */
   lane: string | null;
-  /** Was its create ever sent, on whatever socket? */
-  sent: boolean;
   /** A resume is under way: events that come before its answer may leave a gap. */
   resuming: boolean;
   /** Resumes since the last event that was taken. */
   gaps: number;
 }
 
-export class SluiceClient implements Sluice {
-  readonly conversations = {
-    create: (body: object = {}): Promise<ConversationObject> => this.request('POST', '/v1/conversations', body),
-  };
+export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
+  readonly conversations: Conversations = conversationsOver(this);
   readonly #options: ClientOptions;
   readonly #base: string;
   readonly #environment: Environment;
   readonly #connection: Connection;
-  readonly #events = new Emitter<ClientEvents>();
   /** In the order in which they were asked for. */
   readonly #runs = new Set<Run>();
+  readonly #subscriptions = new Map<unknown, LiveSubscription>();
   #maxMessageBytes = 1024 * 1024;
 
   constructor(options: ClientOptions, environment: Environment) {
+    super();
     this.#options = options;
     this.#base = baseUrl(options.url);
     this.#environment = environment;
     this.#connection = new Connection(options, this.#base, environment, {
       opened: () => this.#opened(),
       received: (event) => this.#received(event),
+      sent: (data) => this.emit('frame', { direction: 'out', data }),
       changed: (change) => {
         if (change.state === 'closed') this.#failAll(change.error);
-        this.#events.emit('state', change);
+        this.emit('state', change);
       },
       busy: () => [...this.#runs].some((run) => run.lane !== null),
     });
@@ -75,8 +78,8 @@ export class SluiceClient implements Sluice {
     return this.#connection.state;
   }
 
-  on<K extends keyof ClientEvents>(event: K, handler: (value: ClientEvents[K]) => void): () => void {
-    return this.#events.on(event, handler);
+  get transport(): Transport {
+    return this.#connection.transport;
   }
 
   connect(): Promise<void> {
@@ -99,22 +102,40 @@ export class SluiceClient implements Sluice {
   send(input: Input, options: SendOptions = {}): SluiceResponse {
     const { idempotencyKey = randomKey(), ...fields } = { ...this.#options.defaults, ...options };
     const create = { type: 'response.create', input, ...fields, 'sluice:idempotency_key': idempotencyKey };
-    return this.#start(new LiveResponse({ idempotencyKey }, (response) => this.#cancel(response)), create);
+    const response = new LiveResponse({ idempotencyKey }, (each) => this.#cancel(each));
+    this.#subscriptions.get(fields.conversation)?.own(response, input);
+    return this.#start(response, create);
   }
 
-  resume(cursor: Cursor): SluiceResponse {
+  subscribe(conversation: string): Subscription {
+    const present = this.#subscriptions.get(conversation);
+    if (present !== undefined) return present;
+    const lanes = new Set([...this.#subscriptions.values()].map(({ lane }) => lane));
+    const subscription = new LiveSubscription(conversation, free('watch', lanes), {
+      items: (after) => this.conversations.items(conversation, { limit: 100, order: 'asc', ...(after && { after }) }),
+      follow: (id) => this.resume({ id }),
+      closed: (closed) => this.#unsubscribe(closed),
+    });
+    this.#subscriptions.set(conversation, subscription);
+    this.#connection.open();
+    this.#watch(subscription);
+    return subscription;
+  }
+
+  resume(cursor: Cursor): LiveResponse {
     for (const { response } of this.#runs) if (response.id === cursor.id) return response;
     return this.#start(new LiveResponse({ cursor }, (response) => this.#cancel(response)), null);
   }
 
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     const token = await tokenOf(this.#options.token);
+    const answer = await call(this.#environment, this.#base, token, method, path, { body });
     // The caller names the shape that the gateway's documentation gives.
-    return (await request(this.#environment, this.#base, token, method, path, body)) as T;
+    return (await jsonOf(answer)) as T;
   }
 
   #start(response: LiveResponse, create: WireEvent | null): LiveResponse {
-    const run: Run = { response, create, lane: null, sent: false, resuming: false, gaps: 0 };
+    const run: Run = { response, create, lane: null, resuming: false, gaps: 0 };
     this.#runs.add(run);
     response.on('end', () => this.#end(run));
     if (create !== null && new TextEncoder().encode(JSON.stringify(create)).length + 64 > this.#maxMessageBytes) {
@@ -129,6 +150,7 @@ export class SluiceClient implements Sluice {
   #opened(): void {
     for (const run of this.#runs) run.lane = null;
     this.#flush();
+    for (const subscription of this.#subscriptions.values()) this.#watch(subscription);
   }
 
   /** Puts every run without a lane on one, as far as there are free ones: oldest first. */
@@ -142,9 +164,9 @@ export class SluiceClient implements Sluice {
       run.lane = lane;
       run.gaps = 0;
       if (fresh && run.create !== null) {
-        run.sent = true;
+        run.response.sent = true;
         run.resuming = false;
-        this.#write({ ...run.create, stream_id: lane });
+        this.#connection.send({ ...run.create, stream_id: lane });
       } else {
         this.#resume(run);
       }
@@ -153,22 +175,56 @@ export class SluiceClient implements Sluice {
   }
 
   #resume(run: Run): void {
-    const { id, after } = run.response.cursor ?? {};
+    const { cursor } = run.response;
+    if (cursor === null || run.lane === null) return;
     run.resuming = true;
-    this.#write({ type: 'sluice:resume', response_id: id, starting_after: after, stream_id: run.lane });
+    const { id, after } = cursor;
+    this.#connection.send({ type: 'sluice:resume', response_id: id, starting_after: after, stream_id: run.lane });
   }
 
   #freeLane(): string | null {
-    const taken = new Set([...this.#runs].map((run) => run.lane));
-    for (let i = 0; i < LANES; i++) if (!taken.has(`lane${i}`)) return `lane${i}`;
-    return null;
+    const taken = new Set([...this.#runs].flatMap(({ lane }) => lane ?? []));
+    return taken.size < LANES[this.transport] ? free('lane', taken) : null;
+  }
+
+  #watch({ conversation, lane }: LiveSubscription): void {
+    this.#connection.send({ type: 'sluice:subscribe', conversation, stream_id: lane });
+  }
+
+  #unsubscribe({ conversation, turns }: LiveSubscription): void {
+    this.#subscriptions.delete(conversation);
+    this.#connection.send({ type: 'sluice:unsubscribe', conversation });
+    // What is still looked at goes on without the subscription.
+    for (const run of this.#runs)
+      if (run.lane !== null && run.create === null && turns.has(run.response)) this.#resume(run);
+  }
+
+  /** News of a conversation that is followed. */
+  #subscription(subscription: LiveSubscription, event: WireEvent): void {
+    // The gateway's own words.
+    const id = event.response_id as string;
+    if (event.type === 'sluice:subscribed') void subscription.subscribed();
+    else if (event.type === 'sluice:turn') subscription.turn(id, event['input'] as readonly ConversationItem[]);
+    else if (event.type === 'error') {
+      const error = errorFrom(Number(event['status'] ?? 0), event);
+      if (error.code.startsWith('conversation_')) subscription.end(error);
+      else if (LATER.has(error.status ?? 0))
+        setTimeout(() => this.#watch(subscription), error.retryAfterMs ?? AGAIN_MS);
+      else this.emit('error', error);
+    }
   }
 
   #received(event: WireEvent): void {
-    this.#events.emit('frame', { direction: 'in', data: event });
+    this.emit('frame', { direction: 'in', data: event });
     if (event.type === 'sluice:hello') {
       this.#maxMessageBytes = Number(event['max_message_bytes'] ?? this.#maxMessageBytes);
       return;
+    }
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.lane === event.stream_id) {
+        this.#subscription(subscription, event);
+        return;
+      }
     }
     const run = [...this.#runs].find(({ lane, response }) =>
       event.response_id === undefined ? lane !== null && lane === event.stream_id : response.id === event.response_id,
@@ -195,7 +251,7 @@ export class SluiceClient implements Sluice {
     const status = Number(event['status'] ?? 0);
     const error = errorFrom(status, event);
     if (run === undefined) {
-      this.#events.emit('error', error);
+      this.emit('error', error);
     } else if (error.code === 'draining') {
       // The next socket takes it.
       run.lane = null;
@@ -203,11 +259,11 @@ export class SluiceClient implements Sluice {
     } else if (run.response.id === null) {
       run.response.fail(error);
     } else if (!run.resuming) {
-      this.#events.emit('error', error);
+      this.emit('error', error);
     } else if (LATER.has(status)) {
       setTimeout(() => {
         if (!run.response.ended && run.lane !== null) this.#resume(run);
-      }, error.retryAfterMs ?? RESUME_AGAIN_MS);
+      }, error.retryAfterMs ?? AGAIN_MS);
     } else {
       run.response.fail(errorFrom(status, event, null, 'lost'));
     }
@@ -217,20 +273,14 @@ export class SluiceClient implements Sluice {
     const run = [...this.#runs].find((each) => each.response === response);
     if (run === undefined) return;
     if (run.lane !== null) {
-      this.#write(
+      this.#connection.send(
         response.id === null
           ? { type: 'response.cancel', stream_id: run.lane }
           : { type: 'response.cancel', response_id: response.id },
       );
-    } else if (!run.sent && response.id === null) {
+    } else if (!response.sent && response.id === null) {
       response.fail(new SluiceError('closed', 'cancelled', 'It was cancelled before it was sent.'));
     }
-  }
-
-  #write(frame: WireEvent | Record<string, unknown>): void {
-    // Every frame written here has a type.
-    const data = frame as WireEvent;
-    if (this.#connection.send(data)) this.#events.emit('frame', { direction: 'out', data });
   }
 
   #end(run: Run): void {
@@ -246,11 +296,17 @@ export class SluiceClient implements Sluice {
       const kind = error === null ? 'closed' : response.id === null ? 'refused' : 'lost';
       response.fail(new SluiceError(kind, code, message, { status }));
     }
+    for (const subscription of [...this.#subscriptions.values()])
+      subscription.end(error === null ? null : new SluiceError('lost', code, message, { status }));
   }
 }
 
 function closedHere(): SluiceError {
   return new SluiceError('closed', 'closed', 'The client was closed.');
+}
+
+function free(prefix: string, taken: ReadonlySet<string>): string {
+  for (let i = 0; ; i++) if (!taken.has(prefix + i)) return prefix + i;
 }
 
 /** Works on plain http too, where `crypto.randomUUID` is missing. */

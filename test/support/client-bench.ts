@@ -4,7 +4,7 @@
  */
 
 import { type ClientOptions, type SluiceResponse, type StateChange } from '../../client/src/api.js';
-import { browserEnvironment, type Environment } from '../../client/src/environment.js';
+import { browserEnvironment, type Environment, type PageNews } from '../../client/src/environment.js';
 import { SluiceClient } from '../../client/src/sluice-client.js';
 import { FakeGateway, type FakeSocket, Script } from './fake-gateway.js';
 
@@ -35,12 +35,12 @@ export class ClientBench {
   client: SluiceClient;
   online = true;
   /** Tells the client that network or tab changed. */
-  wake: () => void = () => undefined;
+  news: (news: PageNews) => void = () => undefined;
   readonly #environment: Environment = {
     ...browserEnvironment(),
     isOnline: () => this.online,
-    onWake: (handler) => {
-      this.wake = handler;
+    onNews: (handler) => {
+      this.news = handler;
       return () => undefined;
     },
     random: () => 0.5,

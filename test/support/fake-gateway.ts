@@ -60,6 +60,8 @@ export interface Upgrade {
 export class FakeGateway {
   /** What the next upgrades, and GET /v1/models, are refused with; null: they are accepted. */
   refuse: Upgrade | null = null;
+  /** Upgrades fail, while HTTP is served: what a proxy that knows no WebSockets does. */
+  blockSockets = false;
   upgrades = 0;
   rest: (request: IncomingMessage, response: ServerResponse) => void = (_request, response) =>
     response.writeHead(404).end();
@@ -76,8 +78,10 @@ export class FakeGateway {
     const gateway = new FakeGateway();
     gateway.#server.on('upgrade', (request: IncomingMessage, socket, head) => {
       gateway.upgrades++;
-      if (gateway.refuse) {
-        socket.end(`HTTP/1.1 ${gateway.refuse.status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      if (gateway.refuse || gateway.blockSockets) {
+        socket.end(
+          `HTTP/1.1 ${gateway.refuse?.status ?? 502} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+        );
         return;
       }
       gateway.#wss.handleUpgrade(request, socket, head, (ws) => {

@@ -1,6 +1,8 @@
 /* The browser client's connection, over real sockets to a scripted gateway: it comes back by itself, and stops only where it must. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Connection } from '../../../client/src/connection.js';
+import { browserEnvironment, type PageNews, type SocketEvent } from '../../../client/src/environment.js';
 import { ClientBench, until } from '../../support/client-bench.js';
 import { type FakeSocket, Script } from '../../support/fake-gateway.js';
 
@@ -68,7 +70,7 @@ describe('the connection of the browser client', () => {
     socket.socket.terminate();
     expect((await offline).retryInMs).toBe(30_000);
     bench.online = true;
-    bench.wake();
+    bench.news('wake');
     expect(await (await bench.gateway.socket()).next()).toMatchObject({ type: 'sluice:resume' });
   });
 
@@ -82,6 +84,84 @@ describe('the connection of the browser client', () => {
     const second = await bench.gateway.socket();
     expect(await second.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 0 });
     expect(response.status).toBe('in_progress');
+  });
+
+  it('takes nothing from a socket that it has given up', async () => {
+    const sockets: { say: (event: object) => void; end: () => void }[] = [];
+    let news: (what: PageNews) => void = () => undefined;
+    let opened: () => void = () => undefined;
+    const heard: string[] = [];
+    const states: string[] = [];
+    const connection = new Connection(
+      {},
+      'http://gateway',
+      {
+        ...browserEnvironment(),
+        openSocket: () => {
+          const listeners = new Map<string, (event: SocketEvent) => void>();
+          sockets.push({
+            say: (event) => listeners.get('message')?.({ data: JSON.stringify(event) }),
+            end: () => listeners.get('close')?.({ code: 1008 }),
+          });
+          // What a browser does too: events that are under way still come after close().
+          setImmediate(() => opened());
+          return { send: () => undefined, close: () => undefined, addEventListener: (t, f) => listeners.set(t, f) };
+        },
+        onNews: (handler) => {
+          news = handler;
+          return () => undefined;
+        },
+      },
+      {
+        opened: () => undefined,
+        received: ({ type }) => heard.push(type),
+        sent: () => undefined,
+        changed: ({ state }) => states.push(state),
+        busy: () => false,
+      },
+    );
+    const next = (): Promise<void> => new Promise((resolve) => (opened = resolve));
+    const first = next();
+    connection.open();
+    await first;
+    sockets[0]?.say({ type: 'first hello' });
+    news('sleep');
+    const second = next();
+    news('wake');
+    await second;
+    sockets[0]?.say({ type: 'stale' });
+    expect(connection.state).toBe('reconnecting');
+    sockets[1]?.say({ type: 'second hello' });
+    sockets[0]?.say({ type: 'stale' });
+    sockets[0]?.end();
+    expect(heard).toEqual(['first hello', 'second hello']);
+    expect(states.at(-1)).toBe('open');
+    connection.close();
+  });
+
+  it('closes for a page that is frozen or left, and resumes when it is back', async () => {
+    const { response, socket, script } = await bench.running();
+    const closed = new Promise((resolve) => socket.socket.once('close', resolve));
+    bench.news('sleep');
+    await closed;
+    expect(bench.client.state).toBe('reconnecting');
+    bench.news('wake');
+    const second = await bench.gateway.socket();
+    expect(await second.next()).toMatchObject({ type: 'sluice:resume', starting_after: 1 });
+    second.send(script.delta('lo'), script.end());
+    expect((await response.final).output_text).toBe('Hello');
+  });
+
+  it('hands in a fresh credential before the present one runs out, and shows it to nobody', async () => {
+    let asked = 0;
+    bench.connect({ token: () => `ek_${++asked}` });
+    const frames: unknown[] = [];
+    bench.client.on('frame', ({ data }) => frames.push(data));
+    await bench.client.connect();
+    const socket = await bench.gateway.socket();
+    socket.send({ type: 'sluice:auth_expiring', expires_in_ms: 60_000 });
+    expect(await socket.next()).toEqual({ type: 'sluice:auth', token: 'ek_2' });
+    expect(JSON.stringify(frames)).not.toContain('ek_2');
   });
 
   it('keeps new sends for the next socket while the gateway drains, and stays with what runs', async () => {

@@ -1,0 +1,161 @@
+/*
+ * A socket where none can be opened: frames go out as HTTP calls, events come back by SSE. To its connection it looks like any
+ * other socket; whatever breaks one stream closes it all, and the next one resumes. Knows no response beyond its lane's id.
+ */
+
+import { type WireEvent } from './api.js';
+import { type Socket, type SocketEvent } from './environment.js';
+import { SluiceError } from './errors.js';
+import { type Call } from './http.js';
+import { TERMINAL } from './response.js';
+
+/** The gateway says something on every stream at least every 15 seconds. */
+const SILENCE_MS = 40_000;
+/** How often a followed conversation is asked for what is new. */
+const POLL_MS = 4_000;
+
+type Listener = (event: SocketEvent) => void;
+
+export class SseSocket implements Socket {
+  readonly #call: (method: string, path: string, call: Call) => Promise<Response>;
+  readonly #listeners = new Map<string, Listener>();
+  readonly #gone = new AbortController();
+  /** The response that runs in each lane. */
+  readonly #ids = new Map<unknown, string>();
+  /** Lanes that were cancelled before their response had an id. */
+  readonly #cancelled = new Set<unknown>();
+  readonly #polls = new Map<unknown, ReturnType<typeof setInterval>>();
+
+  constructor(call: (method: string, path: string, call: Call) => Promise<Response>) {
+    this.#call = call;
+    void this.#ask('GET', '/v1/models', () => this.#tell({ type: 'sluice:hello' }));
+  }
+
+  /** One listener a type is all that is needed here. */
+  addEventListener(type: 'open' | 'message' | 'close', listener: Listener): void {
+    this.#listeners.set(type, listener);
+  }
+
+  send(data: string): void {
+    // What the client itself has written.
+    const frame = JSON.parse(data) as WireEvent;
+    const { type, stream_id: lane, response_id: id, ...fields } = frame;
+    switch (type) {
+      case 'response.create': {
+        const { 'sluice:idempotency_key': key, ...request } = fields;
+        const body = { ...request, stream: true };
+        // The client gives every create a key.
+        void this.#stream(lane, 'POST', '/v1/responses', { body, idempotencyKey: key as string });
+        break;
+      }
+      case 'sluice:resume': {
+        const after = Number(fields['starting_after'] ?? -1);
+        const cursor = after < 0 ? '' : `&starting_after=${after}`;
+        void this.#stream(lane, 'GET', `/v1/responses/${id}?stream=true${cursor}`, {}, id);
+        break;
+      }
+      case 'response.cancel':
+        if (id ?? this.#ids.get(lane)) this.#cancel(id ?? this.#ids.get(lane));
+        else this.#cancelled.add(lane);
+        break;
+      case 'sluice:ping':
+        void this.#ask('GET', '/v1/models', () => this.#tell({ type: 'sluice:pong', id: fields['id'] }));
+        break;
+      case 'sluice:subscribe': {
+        // Its items are looked through anew each time this comes.
+        const look = (): void => this.#tell({ ...frame, type: 'sluice:subscribed' });
+        clearInterval(this.#polls.get(fields['conversation']));
+        this.#polls.set(fields['conversation'], setInterval(look, POLL_MS));
+        queueMicrotask(look);
+        break;
+      }
+      case 'sluice:unsubscribe':
+        clearInterval(this.#polls.get(fields['conversation']));
+    }
+  }
+
+  close(): void {
+    this.#listeners.clear();
+    this.#gone.abort();
+    for (const poll of this.#polls.values()) clearInterval(poll);
+  }
+
+  #cancel(id: string | undefined): void {
+    // Where it fails, the stream breaks too, and the next socket asks again.
+    this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch(() => undefined);
+  }
+
+  async #ask(method: string, path: string, then: () => void): Promise<void> {
+    try {
+      await this.#call(method, path, { signal: this.#gone.signal });
+      then();
+    } catch {
+      this.#break();
+    }
+  }
+
+  /** Tells one response's events in a lane, up to its terminal. */
+  async #stream(lane: string | undefined, method: string, path: string, call: Call, resumed?: string): Promise<void> {
+    this.#ids.delete(lane);
+    let watchdog: ReturnType<typeof setTimeout> | undefined;
+    const heard = (): void => {
+      clearTimeout(watchdog);
+      watchdog = setTimeout(() => this.#break(), SILENCE_MS);
+    };
+    try {
+      heard();
+      const answer = await this.#call(method, path, { ...call, signal: this.#gone.signal });
+      if (resumed !== undefined) this.#tell({ type: 'sluice:resumed', response_id: resumed });
+      for await (const event of eventsOf(answer, heard)) {
+        if (event.response !== undefined) this.#ids.set(lane, event.response.id);
+        this.#tell({ ...event, ...(lane === undefined ? {} : { stream_id: lane }) });
+        if (this.#cancelled.delete(lane)) this.#cancel(this.#ids.get(lane));
+        if (TERMINAL.test(event.type)) return;
+      }
+      this.#break();
+    } catch (thrown) {
+      const error = thrown instanceof SluiceError ? thrown : null;
+      // An answer that is not the gateway's own, or that another replica would not give, is a broken network.
+      if (error?.status == null || error.code.startsWith('http_5') || error.code === 'draining') this.#break();
+      else {
+        const { status, code, message, param, retryAfterMs } = error;
+        const headers = retryAfterMs === null ? {} : { 'retry-after-ms': String(retryAfterMs) };
+        this.#tell({ type: 'error', status, stream_id: lane ?? '', error: { code, message, param, headers } });
+      }
+    } finally {
+      clearTimeout(watchdog);
+    }
+  }
+
+  #tell(event: WireEvent): void {
+    this.#listeners.get('message')?.({ data: JSON.stringify(event) });
+  }
+
+  #break(): void {
+    const listener = this.#listeners.get('close');
+    this.close();
+    listener?.({ code: 1006 });
+  }
+}
+
+/** The events of an SSE body; the gateway writes each as one `data` line. A stream that breaks off inside ends or throws. */
+async function* eventsOf(answer: Response, heard: () => void): AsyncGenerator<WireEvent, void> {
+  const reader = answer.body?.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+    if (done) return;
+    heard();
+    text += decoder.decode(value, { stream: true });
+    const blocks = text.split('\n\n');
+    text = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const data = /^data: (.*)/m.exec(block)?.[1];
+      // The gateway sends JSON; an error without a type says that the stream broke.
+      const event = data === undefined ? null : (JSON.parse(data) as WireEvent);
+      if (event !== null && event.type === undefined) return;
+      if (event !== null) yield event;
+    }
+  }
+}

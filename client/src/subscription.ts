@@ -1,0 +1,155 @@
+/*
+ * One conversation as it was and as it goes on: what it holds, then its turns, nothing missed and nothing twice. The gateway watches
+ * before the items are loaded; an item of a turn that is followed live is left out. Knows no socket.
+ */
+
+import {
+  type ConversationEvent,
+  type ConversationItem,
+  type Input,
+  type List,
+  type Subscription,
+  type SubscriptionEvents,
+} from './api.js';
+import { Emitter } from './emitter.js';
+import { SluiceError } from './errors.js';
+import { type LiveResponse } from './response.js';
+
+const RETRY_MS = 2_000;
+
+export interface SubscriptionOwner {
+  /** One page of its items, oldest first. */
+  items(after: string | undefined): Promise<List<ConversationItem>>;
+  follow(responseId: string): LiveResponse;
+  closed(subscription: LiveSubscription): void;
+}
+
+export class LiveSubscription extends Emitter<SubscriptionEvents> implements Subscription {
+  readonly #owner: SubscriptionOwner;
+  readonly #told: ConversationEvent[] = [];
+  readonly #items = new Set<string>();
+  /** Responses whose items were told. */
+  readonly #past = new Set<string>();
+  readonly #turns = new Set<LiveResponse>();
+  /** Turns announced while items are loaded. */
+  #held: { readonly id: string; readonly input: readonly ConversationItem[] }[] = [];
+  #last: string | undefined;
+  #loading = false;
+  #again = false;
+  #caughtUp = false;
+  #ended: { readonly error: SluiceError | null } | null = null;
+
+  constructor(
+    readonly conversation: string,
+    /** Its lane on every socket. */
+    readonly lane: string,
+    owner: SubscriptionOwner,
+  ) {
+    super();
+    this.#owner = owner;
+  }
+
+  get turns(): ReadonlySet<LiveResponse> {
+    return this.#turns;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<ConversationEvent, void> {
+    for (let i = 0; ;) {
+      const event = this.#told[i];
+      if (event !== undefined) {
+        i++;
+        yield event;
+      } else if (this.#ended?.error) throw this.#ended.error;
+      else if (this.#ended) return;
+      else await this.next;
+    }
+  }
+
+  close(): void {
+    this.end(null);
+  }
+
+  end(error: SluiceError | null): void {
+    if (this.#ended) return;
+    this.#ended = { error };
+    this.#owner.closed(this);
+    this.emit('end', error);
+  }
+
+  /** The gateway announces what comes from now on; what came before stands in the items, or is announced. */
+  async subscribed(): Promise<void> {
+    this.#again = true;
+    if (this.#loading) return;
+    this.#loading = true;
+    while (this.#again && !this.#ended) {
+      this.#again = false;
+      try {
+        await this.#load();
+      } catch (thrown) {
+        // Calls of the gateway throw nothing else.
+        const { code, status, retryAfterMs } = thrown as SluiceError;
+        if (code === 'invalid_cursor') this.#last = undefined;
+        else if (status === 404 || status === 403) this.end(thrown as SluiceError);
+        else if (code !== 'network') await new Promise((resolve) => setTimeout(resolve, retryAfterMs ?? RETRY_MS));
+        else break;
+        this.#again = true;
+      }
+    }
+    this.#loading = false;
+    if (this.#ended || !this.#caughtUp) return;
+    for (const { id, input } of this.#held.splice(0)) this.turn(id, input);
+  }
+
+  /** The gateway announces a turn, this client's own after a reconnect too. */
+  turn(id: string, input: readonly ConversationItem[]): void {
+    if (this.#loading || !this.#caughtUp) this.#held.push({ id, input });
+    else if (!this.#past.has(id)) this.#start(this.#owner.follow(id), input);
+  }
+
+  /** This client asks something here. */
+  own(response: LiveResponse, input: Input): void {
+    const content = [{ type: 'input_text', text: input }];
+    this.#start(response, typeof input === 'string' ? [{ type: 'message', role: 'user', content }] : input);
+  }
+
+  #start(
+    response: LiveResponse,
+    input: readonly Readonly<Record<string, unknown>>[] | readonly ConversationItem[],
+  ): void {
+    if (this.#turns.has(response)) return;
+    this.#turns.add(response);
+    // An item is such a record.
+    this.#tell({ type: 'turn', response, input: input as readonly Readonly<Record<string, unknown>>[] });
+  }
+
+  async #load(): Promise<void> {
+    for (;;) {
+      const page = await this.#owner.items(this.#last);
+      for (const item of page.data) await this.#take(item);
+      if (this.#ended) return;
+      this.#last = page.last_id ?? this.#last;
+      if (!page.has_more) break;
+    }
+    if (!this.#caughtUp) this.#tell({ type: 'caught_up' });
+    this.#caughtUp = true;
+  }
+
+  async #take(item: ConversationItem): Promise<void> {
+    const { response_id: id } = item.sluice;
+    if (this.#items.has(item.id) || this.#ended) return;
+    if (id !== null && !this.#past.has(id)) {
+      // What was sent and not answered yet may be this very turn.
+      for (const response of this.#turns) if (response.id === null && response.sent) await response.accepted;
+      for (const response of this.#turns) if (response.id === id) return;
+      this.#past.add(id);
+    }
+    this.#items.add(item.id);
+    this.#tell({ type: 'item', item });
+  }
+
+  #tell(event: ConversationEvent): void {
+    if (this.#ended) return;
+    this.#told.push(event);
+    this.emit('event', event);
+  }
+}

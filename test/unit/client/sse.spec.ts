@@ -1,0 +1,145 @@
+/* The browser client where no WebSocket can be opened: the same promises over POST, SSE and GET, found out by itself. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { ClientBench, until } from '../../support/client-bench.js';
+import { type Frame, Script } from '../../support/fake-gateway.js';
+
+interface Ask {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Record<string, unknown> | null;
+  readonly answer: ServerResponse;
+}
+
+describe('the browser client behind a wall for WebSockets', () => {
+  let bench: ClientBench;
+  let asks: Ask[];
+  let arrived: () => void;
+
+  beforeEach(async () => {
+    bench = await ClientBench.start();
+    bench.gateway.blockSockets = true;
+    asks = [];
+    arrived = () => undefined;
+    bench.gateway.rest = (request, answer) => {
+      void (async () => {
+        let text = '';
+        for await (const chunk of request) text += String(chunk);
+        const { method = '', url = '', headers } = request;
+        // The client sends JSON objects.
+        asks.push({ method, url, headers, body: text === '' ? null : (JSON.parse(text) as Ask['body']), answer });
+        arrived();
+      })();
+    };
+  });
+  afterEach(() => bench.close());
+
+  async function next(): Promise<Ask> {
+    for (;;) {
+      const ask = asks.shift();
+      if (ask !== undefined) return ask;
+      await new Promise<void>((resolve) => (arrived = resolve));
+    }
+  }
+  function stream({ answer }: Ask, ...events: Frame[]): void {
+    if (!answer.headersSent) answer.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const { stream_id: _, ...event } of events)
+      answer.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  }
+
+  it('streams by POST after two refused upgrades, with its key and its credential', async () => {
+    bench.connect({ token: 'sk-1' });
+    const response = bench.client.send('Hi', { conversation: 'conv_1' });
+    const ask = await next();
+    expect(bench.gateway.upgrades).toBe(2);
+    expect(bench.client.transport).toBe('sse');
+    expect(ask).toMatchObject({ method: 'POST', url: '/v1/responses' });
+    expect(ask.body).toEqual({ input: 'Hi', conversation: 'conv_1', stream: true });
+    expect(ask.headers).toMatchObject({ authorization: 'Bearer sk-1', 'idempotency-key': response.idempotencyKey });
+    const script = new Script('resp_1', null);
+    stream(ask, script.created(), script.delta('Hel'), script.delta('lo'), script.end());
+    expect((await response.final).output_text).toBe('Hello');
+    expect(response.text).toBe('Hello');
+  });
+
+  it('goes on by GET after the last event it saw, where a stream breaks off or ends without its terminal', async () => {
+    const response = bench.client.send('Hi');
+    const script = new Script('resp_1', null);
+    const first = await next();
+    const heard = new Promise((resolve) => response.on('delta', resolve));
+    stream(first, script.created(), script.delta('Hel'));
+    await heard;
+    first.answer.destroy();
+    const second = await next();
+    expect([second.method, second.url]).toEqual(['GET', '/v1/responses/resp_1?stream=true&starting_after=1']);
+    stream(second, script.delta('lo '));
+    second.answer.end('data: {"error":{"code":"state_unavailable","message":"broke"}}\n\n');
+    const third = await next();
+    expect(third.url).toMatch(/starting_after=2$/);
+    stream(third, script.delta('world'), script.end());
+    await response.final;
+    expect(response.text).toBe('Hello world');
+  });
+
+  it('sends again by the same key what got no answer, and tells a refusal with its reason', async () => {
+    const response = bench.client.send('Hi');
+    const first = await next();
+    first.answer.destroy();
+    const second = await next();
+    expect(second.headers['idempotency-key']).toBe(first.headers['idempotency-key']);
+    second.answer
+      .writeHead(429, { 'retry-after-ms': '70' })
+      .end('{"error":{"code":"rate_limit_exceeded","message":"m"}}');
+    await expect(response.final).rejects.toMatchObject({ kind: 'refused', status: 429, retryAfterMs: 70 });
+  });
+
+  it('cancels by POST, also before there is an id', async () => {
+    const response = bench.client.send('Hi');
+    const ask = await next();
+    response.cancel();
+    const script = new Script('resp_1', null);
+    stream(ask, script.created());
+    const cancel = await next();
+    expect([cancel.method, cancel.url]).toEqual(['POST', '/v1/responses/resp_1/cancel']);
+    cancel.answer.end('{}');
+    stream(ask, script.end('cancelled'));
+    expect((await response.final).status).toBe('cancelled');
+  });
+
+  it('reads a conversation that it follows anew now and then', async () => {
+    const subscription = bench.client.subscribe('conv_1');
+    const told: string[] = [];
+    subscription.on('event', (event) => told.push(event.type));
+    const ask = await next();
+    expect(ask.url).toBe('/v1/conversations/conv_1/items?limit=100&order=asc');
+    ask.answer.end('{"data":[],"last_id":null,"has_more":false}');
+    expect((await next()).method).toBe('GET');
+    expect(told).toEqual(['caught_up']);
+    subscription.close();
+  });
+
+  it('tries a WebSocket again when the network changed', async () => {
+    await bench.client.connect();
+    expect(bench.client.transport).toBe('sse');
+    bench.gateway.blockSockets = false;
+    const open = until(bench.client, ({ state }) => state === 'open');
+    bench.news('wake');
+    await Promise.all([open, bench.gateway.socket()]);
+    expect(bench.client.transport).toBe('websocket');
+  });
+
+  it('never gives WebSockets up where one was open, and not while the gateway does not answer', async () => {
+    bench.gateway.blockSockets = false;
+    await bench.client.connect();
+    const { socket } = await bench.gateway.socket();
+    bench.gateway.blockSockets = true;
+    let refusals = 0;
+    const often = until(bench.client, ({ error }) => error?.code === 'websocket_blocked' && ++refusals === 4);
+    socket.terminate();
+    await Promise.all([often, once(socket, 'close')]);
+    expect(bench.client.transport).toBe('websocket');
+  });
+});

@@ -1,0 +1,144 @@
+/* A followed conversation: what it holds, then what goes on in it, nothing missed and nothing twice, however both overlap. */
+
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { type ConversationEvent, type ConversationItem, type List } from '../../../client/src/api.js';
+import { SluiceError } from '../../../client/src/errors.js';
+import { LiveResponse } from '../../../client/src/response.js';
+import { LiveSubscription } from '../../../client/src/subscription.js';
+
+const item = (id: string, responseId: string | null = null): ConversationItem => ({
+  type: 'message',
+  id,
+  status: 'completed',
+  role: 'user',
+  content: [{ type: 'input_text', text: id }],
+  sluice: { response_id: responseId, withheld: false },
+});
+const page = (data: ConversationItem[], more = false): List<ConversationItem> => ({
+  data,
+  last_id: data.at(-1)?.id ?? null,
+  has_more: more,
+});
+
+describe('a subscription', () => {
+  /** Answers the next request for items. */
+  let answer: (what: List<ConversationItem> | SluiceError) => Promise<void>;
+  let asked: (string | undefined)[];
+  let followed: string[];
+  let told: string[];
+  let subscription: LiveSubscription;
+
+  beforeEach(() => {
+    const waiting: ((what: List<ConversationItem> | SluiceError) => void)[] = [];
+    let arrived: () => void = () => undefined;
+    asked = [];
+    followed = [];
+    told = [];
+    subscription = new LiveSubscription('conv_1', 'watch0', {
+      items: (after) => {
+        asked.push(after);
+        return new Promise((resolve, reject) => {
+          waiting.push((what) => (what instanceof SluiceError ? reject(what) : resolve(what)));
+          arrived();
+        });
+      },
+      follow: (id) => {
+        followed.push(id);
+        return new LiveResponse({ cursor: { id } }, () => undefined);
+      },
+      closed: () => undefined,
+    });
+    subscription.on('event', (event) => told.push(nameOf(event)));
+    answer = async (what) => {
+      while (waiting.length === 0) await new Promise<void>((resolve) => (arrived = resolve));
+      waiting.shift()?.(what);
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+  });
+  const nameOf = (event: ConversationEvent): string =>
+    event.type === 'item' ? event.item.id : event.type === 'turn' ? `turn ${event.response.id}` : event.type;
+
+  it('tells every page of items, then turns that were announced meanwhile', async () => {
+    void subscription.subscribed();
+    subscription.turn('resp_2', [item('q2')]);
+    await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')], true));
+    await answer(page([item('note')]));
+    expect(asked).toEqual([undefined, 'a1']);
+    expect(told).toEqual(['q1', 'a1', 'note', 'caught_up', 'turn resp_2']);
+    expect(followed).toEqual(['resp_2']);
+  });
+
+  it('tells a turn that ended before the items were read by its items only', async () => {
+    void subscription.subscribed();
+    subscription.turn('resp_1', [item('q1', 'resp_1')]);
+    await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
+    expect(told).toEqual(['q1', 'a1', 'caught_up']);
+    expect(followed).toEqual([]);
+  });
+
+  it('leaves the items of a turn that it told live out, when it loads again after a reconnect', async () => {
+    void subscription.subscribed();
+    await answer(page([item('q1', 'resp_1')]));
+    subscription.turn('resp_2', [item('q2', 'resp_2')]);
+    void subscription.subscribed();
+    await answer(page([item('q2', 'resp_2'), item('a2', 'resp_2'), item('q3', 'resp_3')]));
+    expect(asked).toEqual([undefined, 'q1']);
+    expect(told).toEqual(['q1', 'caught_up', 'turn resp_2', 'q3']);
+  });
+
+  it('knows a question of its own again, whose answer it was never told about', async () => {
+    void subscription.subscribed();
+    await answer(page([]));
+    const own = new LiveResponse({ idempotencyKey: 'k' }, () => undefined);
+    own.sent = true;
+    subscription.own(own, 'Hi');
+    void subscription.subscribed();
+    await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
+    expect(told).toEqual(['caught_up', 'turn null']);
+    // Only now the gateway's answer to the create comes in.
+    own.take({
+      type: 'response.created',
+      sequence_number: 0,
+      response: { id: 'resp_1', output: [], output_text: '' } as never,
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(told).toHaveLength(2);
+  });
+
+  it('starts over where its place is gone, and tells nothing twice', async () => {
+    void subscription.subscribed();
+    await answer(page([item('q1'), item('q2')]));
+    void subscription.subscribed();
+    await answer(new SluiceError('refused', 'invalid_cursor', 'gone', { status: 400 }));
+    await answer(page([item('q2'), item('q3')]));
+    expect(asked).toEqual([undefined, 'q2', undefined]);
+    expect(told).toEqual(['q1', 'q2', 'caught_up', 'q3']);
+  });
+
+  it('waits for the next socket where the network is away, and ends where the conversation is', async () => {
+    const ends: unknown[] = [];
+    subscription.on('end', (error) => ends.push(error?.code));
+    void subscription.subscribed();
+    await answer(new SluiceError('refused', 'network', 'away'));
+    expect(asked).toHaveLength(1);
+    void subscription.subscribed();
+    await answer(new SluiceError('refused', 'conversation_not_found', 'gone', { status: 404 }));
+    expect(ends).toEqual(['conversation_not_found']);
+    const loop = subscription[Symbol.asyncIterator]();
+    await expect(loop.next()).rejects.toMatchObject({ code: 'conversation_not_found' });
+  });
+
+  it('yields everything from the start to a loop that comes late, and ends it with close', async () => {
+    void subscription.subscribed();
+    await answer(page([item('q1')]));
+    const seen: string[] = [];
+    const loop = (async () => {
+      for await (const event of subscription) seen.push(nameOf(event));
+    })();
+    await new Promise((resolve) => setImmediate(resolve));
+    subscription.turn('resp_2', []);
+    subscription.close();
+    await loop;
+    expect(seen).toEqual(['q1', 'caught_up', 'turn resp_2']);
+  });
+});

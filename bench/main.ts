@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { describe, hardware } from './lib/hardware.js';
 import { runScenario, type ScenarioResult } from './lib/run.js';
 import { type Sample, type Scenario, SCENARIOS } from './lib/scenarios.js';
-import { sluice, SYSTEMS } from './lib/systems.js';
+import { sluice, systemsOf } from './lib/systems.js';
 import { tableOf } from './lib/table.js';
 
 const HELP = `npm run bench -- [scenario …] [options]
@@ -18,8 +18,9 @@ scenarios  ${SCENARIOS.map(({ name }) => name).join(', ')} (default: all)
 options    --rounds N       rounds, interleaved over the systems; the median counts (5)
            --seconds N      length of a measured window (8)
            --warm N         seconds before it (3)
-           --systems A,B    ${SYSTEMS.map(({ name }) => name).join(', ')} (default: all)
-           --against DIR    measures another build of the gateway beside dist/, as "before"
+           --systems A,B    ${systemsOf('').map(({ name }) => name).join(', ')} (default: all)
+           --dist DIR       where the gateway was built to (dist)
+           --against DIR    measures another build of it in the same run, as "before"
            --profile        keeps a CPU profile of each system's last window in bench/results/
            --write          puts the tables into docs/performance.md
            --no-build       measures dist/ as it stands
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '8' },
       warm: { type: 'string', default: '3' },
       systems: { type: 'string' },
+      dist: { type: 'string', default: 'dist' },
       against: { type: 'string' },
       profile: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
@@ -47,7 +49,8 @@ async function main(): Promise<void> {
     return;
   }
   const scenarios = chosen(SCENARIOS, positionals, 'scenario');
-  const all = values.against === undefined ? SYSTEMS : [...SYSTEMS, sluice('before', 'Sluice before', values.against)];
+  const known = systemsOf(values.dist);
+  const all = values.against === undefined ? known : [...known, sluice('before', 'Sluice before', values.against)];
   const systems = chosen(all, values.systems?.split(',') ?? [], 'system');
   mkdirSync(RESULTS, { recursive: true });
   for (const scenario of scenarios) {

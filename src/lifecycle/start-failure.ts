@@ -6,6 +6,8 @@
 import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
 import { scrub } from '../config/secret.js';
 import { SluiceError } from '../domain/errors.js';
+import { PackLoadError } from '../templating/pack-mistake.js';
+import { GuardrailMistake } from '../validation/guardrails/params.js';
 import { EXIT_UNAVAILABLE } from './node-version.js';
 
 const EXIT = { unavailable: EXIT_UNAVAILABLE, software: 70, noPermission: 77, config: EXIT_CONFIG } as const;
@@ -30,7 +32,13 @@ export interface Listeners {
 
 export function startFailure(thrown: unknown, listeners?: Listeners): StartFailure {
   if (thrown instanceof ConfigError) return failure(EXIT.config, thrown.message.split('\n'));
-  if (thrown instanceof SluiceError) return failure(EXIT.unavailable, [thrown.message]);
+  if (thrown instanceof PackLoadError || thrown instanceof GuardrailMistake)
+    return failure(EXIT.config, thrown.message.split('\n'));
+  if (thrown instanceof SluiceError) {
+    // Before anybody has asked for a prompt, only the configured default can be missing.
+    if (thrown.code !== 'prompt_not_found') return failure(EXIT.unavailable, [thrown.message]);
+    return failure(EXIT.config, [`${thrown.message} (\`middleware.template.default\`)`]);
+  }
   if (isListenError(thrown)) return listenFailure(thrown, listeners);
   return {
     lines: ['unable to start; something failed that nobody foresaw; the stack below says where'],

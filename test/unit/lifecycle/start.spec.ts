@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../../src/config/config-error.js';
+import { SluiceError } from '../../../src/domain/errors.js';
 import { nodeTooOld, OLDEST_NODE } from '../../../src/lifecycle/node-version.js';
 import { startFailure } from '../../../src/lifecycle/start-failure.js';
 import { announceStart, type StartupFacts, startupLines } from '../../../src/lifecycle/startup-message.js';
+import { PackLoadError } from '../../../src/templating/pack-mistake.js';
+import { GuardrailMistake } from '../../../src/validation/guardrails/params.js';
 
 const LISTENERS = {
   configPath: 'config/staging.yaml',
@@ -50,6 +53,25 @@ describe('a start that failed', () => {
     const shipped = { ...LISTENERS, configPath: 'config/default.yaml' };
     const { lines } = startFailure(listenError('EADDRINUSE', { port }), shipped);
     expect(lines).toEqual([expect.stringMatching(new RegExp(`start with ${variable} set to another one$`))]);
+  });
+
+  it('names the key of a default prompt that is not loaded', () => {
+    expect(startFailure(new SluiceError('prompt_not_found', 'unable to find the prompt x'))).toMatchObject({
+      exitCode: 78,
+      lines: ['unable to find the prompt x (`middleware.template.default`)'],
+    });
+    expect(startFailure(new SluiceError('state_unavailable', 'unable'))).toMatchObject({ exitCode: 69 });
+  });
+
+  it('tells mistakes in packs and guardrails like those of the configuration', () => {
+    const packs = new PackLoadError('packs', [{ file: 'a.pack.json', path: 'prompts', what: 'is missing' }]);
+    expect(startFailure(packs)).toMatchObject({
+      exitCode: 78,
+      isBug: false,
+      lines: [expect.stringContaining('unable to load'), expect.stringContaining('a.pack.json: prompts')],
+    });
+    const guardrail = new GuardrailMistake('max_length', [{ param: 'max_characters', what: 'is missing' }]);
+    expect(startFailure(guardrail)).toMatchObject({ exitCode: 78, isBug: false });
   });
 
   it('says of anything else that it is a bug, and exits with 70', () => {

@@ -3,13 +3,17 @@
 import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
 import { loadConfig } from '../config/load.js';
 import { type AppConfig } from '../config/schema.js';
+import { SluiceError } from '../domain/errors.js';
+import { loadPacks } from '../templating/load-packs.js';
+import { PackLoadError } from '../templating/pack-mistake.js';
+import { GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
 import { type CliContext } from './context.js';
 
-export function checkConfig(
+export async function checkConfig(
   file: string | undefined,
   strict: boolean,
   { env, cwd, print, complain }: CliContext,
-): number {
+): Promise<number> {
   try {
     const missingSecrets = strict ? 'mistake' : 'warning';
     const { config, path, warnings, refusals } = loadConfig({
@@ -18,6 +22,11 @@ export function checkConfig(
       cwd,
       missingSecrets,
     });
+    const packs = await mistakesInPacks(config);
+    if (packs.length > 0) {
+      packs.forEach(complain);
+      return EXIT_CONFIG;
+    }
     print(`${path}: ok`);
     for (const line of summary(config)) print(`  ${line}`);
     for (const warning of warnings) print(`  note: ${warning}`);
@@ -29,6 +38,21 @@ export function checkConfig(
     const n = error.lines.length;
     complain(`${n} mistake${n === 1 ? '' : 's'}`);
     return EXIT_CONFIG;
+  }
+}
+
+/** The packs are loaded at start, so what is wrong with them keeps the gateway from starting too. */
+async function mistakesInPacks({ middleware }: AppConfig): Promise<readonly string[]> {
+  const { source_path: source, default: prompt } = middleware.template;
+  if (source === null) return [];
+  try {
+    const prompts = await loadPacks(source, { knownGuardrails: new Set(GUARDRAIL_TYPES) });
+    if (prompt !== null) prompts.find(prompt);
+    return [];
+  } catch (error) {
+    if (error instanceof PackLoadError) return error.message.split('\n');
+    if (error instanceof SluiceError) return [`middleware.template.default: ${error.message}`];
+    throw error;
   }
 }
 

@@ -49,6 +49,29 @@ describe('sluice config check', () => {
     );
   });
 
+  it('looks into the packs that the file names', async () => {
+    at.write('packed.yaml', 'middleware: { template: { source: shop.pack } }');
+    at.write('shop.pack.json', '{"id": "shop"}');
+    expect(await run(['config', 'check', 'packed.yaml'])).toMatchObject({
+      code: 78,
+      err: expect.stringMatching(/shop\.pack\.json: version: /),
+    });
+    const pack = {
+      id: 'shop',
+      name: 'Shop',
+      version: '1.0.0',
+      template_engine: { version: 'v1', syntax: '{{variable}}' },
+      prompts: { greet: { id: 'greet', name: 'Greeter', version: '1.0.0', system_template: 'Hello.' } },
+    };
+    at.write('shop.pack.json', JSON.stringify(pack));
+    expect((await run(['config', 'check', 'packed.yaml'])).code).toBe(0);
+    at.write('packed.yaml', 'middleware: { template: { source: shop.pack, default: great } }');
+    expect(await run(['config', 'check', 'packed.yaml'])).toMatchObject({
+      code: 78,
+      err: expect.stringMatching(/^middleware\.template\.default: .*great/),
+    });
+  });
+
   it('only notes a secret that is not set here, unless --strict', async () => {
     expect(await run(['config', 'check', 'good.yaml'])).toMatchObject({
       code: 0,

@@ -1,0 +1,54 @@
+/* The documents name what is there: every relative link leads to a file and a heading, every path of the sources exists. */
+
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+
+const pages = globSync(['*.md', 'docs/**/*.md', 'packs/*.md', 'k8s/**/*.md', 'bench/*.md', 'client/*.md']).toSorted();
+const textOf = (page: string) => readFileSync(page, 'utf8').replace(/^```[^]*?^```/gm, '');
+
+/** As GitHub makes the names of headings. */
+function anchorsOf(page: string): Set<string> {
+  const headings = textOf(page).matchAll(/^#+ (.+)$/gm);
+  return new Set([...headings].map(([, title = '']) => anchor(title)));
+}
+
+function anchor(title: string): string {
+  return title
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+}
+
+function brokenLinks(page: string): string[] {
+  const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
+  return links.filter((target) => {
+    if (/^(https?|mailto):/.test(target)) return false;
+    const [path = '', heading] = target.split('#');
+    const file = path === '' ? page : normalize(join(dirname(page), path));
+    if (!existsSync(file)) return true;
+    return heading !== undefined && !anchorsOf(file).has(heading);
+  });
+}
+
+function missingPaths(page: string): string[] {
+  const paths = [
+    ...textOf(page).matchAll(/`((?:src|test|scripts|config|client|packs|docs|tools|k8s|bench)\/[\w./-]+)`/g),
+  ];
+  return paths.map(([, path = '']) => path).filter((path) => !existsSync(path));
+}
+
+describe.each(pages)('%s', (page) => {
+  it('links to what is there', () => expect(brokenLinks(page)).toEqual([]));
+  it('names sources that are there', () => expect(missingPaths(page)).toEqual([]));
+});
+
+describe('decisions', () => {
+  const records = globSync('docs/decisions/[0-9]*.md');
+  const list = readFileSync('docs/decisions/README.md', 'utf8');
+
+  it.each(records)('%s is short and listed', (file) => {
+    expect(readFileSync(file, 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(15);
+    expect(list).toContain(`(${file.slice('docs/decisions/'.length)})`);
+  });
+});

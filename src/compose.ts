@@ -59,8 +59,15 @@ export interface GatewayParts {
 /** @throws PackLoadError, GuardrailMistake, SluiceError (the default prompt is not loaded) */
 export async function compose(config: AppConfig, log: Log, metrics: Metrics): Promise<GatewayParts> {
   const drain = new DrainState();
+  tellDrainAndState(drain, metrics);
   const state = memoryState({ ttlMs: config.state.ttl, maxItems: config.state.max_messages });
-  const hub = new FollowHub({ log: state.log });
+  const hub = new FollowHub({
+    log: state.log,
+    hooks: {
+      gapHealed: () => metrics.of.gaps_healed_total.inc(),
+      tailFound: () => metrics.of.tail_finds_total.inc(),
+    },
+  });
   const reader = new ResponseReader(state.log, hub, state.responses);
 
   const prompts = await loadPrompts(config, log);
@@ -109,6 +116,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     responses: state.responses,
     memory,
     logger: log,
+    onEnded: () => metrics.of.orphans_ended_total.inc(),
   });
 
   const socketSettings = socketSettingsOf(config);
@@ -131,6 +139,16 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     socketSettings,
     closeProviders: close,
   };
+}
+
+/** Gauges that somebody has to move. The state's is moved by whoever finds it away. */
+function tellDrainAndState(drain: DrainState, metrics: Metrics): void {
+  metrics.of.state_up.set(1);
+  drain.onBegin(() => {
+    const since = performance.now();
+    const tell = (): void => metrics.of.draining_seconds.set((performance.now() - since) / 1_000);
+    setInterval(tell, 1_000).unref();
+  });
 }
 
 async function loadPrompts(config: AppConfig, log: Log): Promise<PromptRegistry> {

@@ -53,7 +53,13 @@ export class CreateTask implements LaneTask {
   async #create(): Promise<string | undefined> {
     const connection = this.#connection;
     const { request, streamId, idempotencyKey } = this.#creation;
-    const origin = { endpoint: 'ws', method: 'WS', path: '/v1/responses', requestId: newId('req') };
+    const origin = {
+      endpoint: 'ws',
+      method: 'WS',
+      path: '/v1/responses',
+      requestId: newId('req'),
+      delivery: 'stream',
+    } as const;
     const startedAt = performance.now();
     const idempotency =
       idempotencyKey === undefined

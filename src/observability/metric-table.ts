@@ -5,6 +5,7 @@
 
 /** Fits streams: from a warm small model to a slow reasoning one. 5 s, the default alert threshold, is a bound. */
 const FIRST_DELTA_SECONDS = [0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30] as const;
+const APPEND_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
 const DURATION_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120] as const;
 
 export const LABEL_VALUES_MAX = 100;
@@ -25,7 +26,7 @@ export const METRICS = {
   request_duration_seconds: {
     kind: 'histogram',
     help: 'Time from a request to its end; endpoint is the template of the route, or ws.',
-    labels: { endpoint: 'bounded' },
+    labels: { endpoint: 'bounded', delivery: ['stream', 'json', 'background'] },
     buckets: DURATION_SECONDS,
   },
   time_to_first_delta_seconds: {
@@ -81,6 +82,24 @@ export const METRICS = {
     help: 'Closed WebSocket connections by close code.',
     labels: { code: 'bounded' },
   },
+  gaps_healed_total: {
+    kind: 'counter',
+    help: 'Live events that came with a hole in their numbers, which the log filled.',
+  },
+  tail_finds_total: { kind: 'counter', help: 'Events found by the tail check that no message had announced.' },
+  fenced_writes_total: {
+    kind: 'counter',
+    help: 'Turns of this replica that another one took over, or whose log was lost: it wrote nothing more.',
+  },
+  orphans_ended_total: { kind: 'counter', help: 'Turns of lost replicas that this one ended.' },
+  append_duration_seconds: {
+    kind: 'histogram',
+    help: 'Time from handing events to the log to its confirmation; retries while the log is away included.',
+    buckets: APPEND_SECONDS,
+  },
+  state_up: { kind: 'gauge', help: '1 while the state store answers, else 0.' },
+  state_commands_total: { kind: 'counter', help: 'Commands sent to the state store; none with memory state.' },
+  draining_seconds: { kind: 'gauge', help: 'How long this replica has been leaving; 0 while it serves.' },
   build_info: {
     kind: 'gauge',
     help: 'Always 1; the version of the gateway is its label.',

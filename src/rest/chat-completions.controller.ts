@@ -47,7 +47,8 @@ export class ChatCompletionsController {
     const gone = goneSignal(reply);
     const options =
       key === undefined ? { signal: gone } : { idempotency: { key, fingerprint: requestFingerprint(chat.request) } };
-    const origin = { endpoint: ROUTE, method: 'POST', path: ROUTE, requestId: request.id };
+    const delivery = chat.stream ? 'stream' : 'json';
+    const origin = { endpoint: ROUTE, method: 'POST', path: ROUTE, requestId: request.id, delivery } as const;
     const { responseId } = await this.turns.create(caller, chat.request, origin, options).catch((thrown: unknown) => {
       throw inChatWords(asSluiceError(thrown));
     });

@@ -40,7 +40,9 @@ export class ResponsesController {
     const parsed = parseResponseRequest(body, 'rest');
     const key = readIdempotencyKey(request.headers['idempotency-key']);
     const options = key === undefined ? {} : { idempotency: { key, fingerprint: requestFingerprint(parsed.request) } };
-    const origin = { endpoint: '/v1/responses', method: 'POST', path: '/v1/responses', requestId: request.id };
+    const delivery = parsed.stream ? 'stream' : parsed.request.background ? 'background' : 'json';
+    const path = '/v1/responses';
+    const origin = { endpoint: path, method: 'POST', path, requestId: request.id, delivery } as const;
     const { responseId } = await this.turns.create(caller, parsed.request, origin, options);
     if (parsed.stream) return this.#stream(caller, responseId, FROM_THE_START, reply);
     if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));

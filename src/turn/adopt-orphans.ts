@@ -21,6 +21,8 @@ export interface OrphanParts {
   readonly responses: ResponseStore;
   readonly memory: TurnMemory;
   readonly logger: Log;
+  /** A lost replica's turn has its terminal event. */
+  readonly onEnded?: () => void;
 }
 
 /** Most responses taken over at once, so that one replica does not take all of a lost one's load. */
@@ -100,6 +102,7 @@ export class OrphanSweep {
       [...closing, terminal].map((event, i) => serialize(event, events.length + i)),
     );
     if (head.conversationId !== null) await claim.leave(head.conversationId, responseId);
+    this.#parts.onEnded?.();
     logger.warn({ response_id: responseId, conversation_id: head.conversationId }, 'ended the turn of a lost replica');
   }
 

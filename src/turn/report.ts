@@ -27,8 +27,9 @@ export class TurnReport {
     this.#metrics = metrics;
   }
 
-  /** After each append, with the number of text deltas in it. */
-  readonly appended = (deltas: number): void => {
+  /** After each append, with its duration and the number of deltas in it. */
+  readonly appended = (durationMs: number, deltas: number): void => {
+    this.#metrics.of.append_duration_seconds.observe(durationMs / 1_000);
     if (deltas > 0) this.#metrics.of.response_deltas_total.inc(deltas);
   };
 
@@ -66,10 +67,10 @@ export class TurnReport {
     for (const { guardrail, stage, decision } of facts.findings)
       of.guardrail_findings_total.inc({ guardrail, stage, decision });
     if (facts.usage !== null && facts.providerCalled) {
-      of.tokens_total.inc({ direction: 'input', model: facts.model }, facts.usage.input_tokens);
-      of.tokens_total.inc({ direction: 'output', model: facts.model }, facts.usage.output_tokens);
+      of.tokens_total.inc({ direction: 'input', model: facts.model }, countable(facts.usage.input_tokens));
+      of.tokens_total.inc({ direction: 'output', model: facts.model }, countable(facts.usage.output_tokens));
     }
-    if (facts.costUsd !== null) of.llm_cost_usd.inc({ model: facts.model }, facts.costUsd);
+    if (facts.costUsd !== null) of.llm_cost_usd.inc({ model: facts.model }, countable(facts.costUsd));
     const fields = {
       ...idsOf(turn),
       duration: durationMs,
@@ -80,13 +81,21 @@ export class TurnReport {
       outcome: outcome.end === 'incomplete' ? outcome.reason : outcome.end,
     };
     if (outcome.end !== 'failed') this.#log.info(fields, 'request completed');
-    else this.#log.error({ ...fields, error: outcome.error.code, err: outcome.error }, 'request failed');
+    else {
+      const failed = { ...fields, error: outcome.error.code, err: outcome.error };
+      if (ownMistake(outcome.error)) this.#log.warn(failed, 'request failed');
+      else this.#log.error(failed, 'request failed');
+    }
   }
 
   /** The turn belongs to another replica now, or its log is out of reach: whoever owns it tells its end. */
-  lost(turn: Turn): void {
+  lost(turn: Turn, why: SluiceError | undefined): void {
+    this.#metrics.of.fenced_writes_total.inc();
     const durationMs = this.#finish(turn, 'error');
-    this.#log.error({ ...idsOf(turn), duration: durationMs, error: 'replica_lost' }, 'request failed');
+    this.#log.error(
+      { ...idsOf(turn), duration: durationMs, error: why?.code ?? 'replica_lost', err: why },
+      'request failed',
+    );
   }
 
   /** A bug of ours kept the turn from ending properly. */
@@ -97,9 +106,10 @@ export class TurnReport {
 
   #finish(turn: Turn, status: 'success' | 'error' | 'refused' | 'cancelled'): number {
     const durationMs = Math.round(performance.now() - turn.startedAt);
+    const { endpoint, delivery } = turn.origin;
     this.#metrics.of.turns_in_flight.dec();
     this.#metrics.of.requests_total.inc({ status });
-    this.#metrics.of.request_duration_seconds.observe({ endpoint: turn.origin.endpoint }, durationMs / 1_000);
+    this.#metrics.of.request_duration_seconds.observe({ endpoint, delivery }, durationMs / 1_000);
     return durationMs;
   }
 }
@@ -107,12 +117,22 @@ export class TurnReport {
 function statusOf(turn: Turn, outcome: TurnOutcome): 'success' | 'error' | 'refused' | 'cancelled' {
   switch (outcome.end) {
     case 'failed':
-      return 'error';
+      return ownMistake(outcome.error) ? 'refused' : 'error';
     case 'completed':
       return turn.facts.inputRefused ? 'refused' : 'success';
     case 'incomplete':
       return outcome.reason === 'cancelled' ? 'cancelled' : 'success';
   }
+}
+
+/** The caller's: what the provider did of the same kind has codes of its own, but for its rate limit. */
+function ownMistake(error: SluiceError): boolean {
+  return error.status < 500 && error.code !== 'rate_limit_exceeded';
+}
+
+/** A provider may count as it likes; a counter takes no less than nothing. */
+function countable(amount: number): number {
+  return amount > 0 && amount < Infinity ? amount : 0;
 }
 
 function idsOf(turn: Turn): Readonly<Record<string, unknown>> {

@@ -16,6 +16,8 @@ export interface TurnOrigin {
   readonly method: string;
   readonly path: string;
   readonly requestId: string;
+  /** How the caller waits: for text as it comes, for the whole answer, or not at all. */
+  readonly delivery: 'stream' | 'json' | 'background';
 }
 
 export interface Turn {
@@ -36,6 +38,8 @@ export interface Turn {
 
 /** What is learned while the turn runs; `sluice` and `usage` of the terminal are made from it. */
 export interface TurnFacts {
+  /** Its place in the conversation came and its input was judged. What ends before that leaves nothing behind. */
+  begun: boolean;
   provider: string | null;
   model: string;
   usage: Usage | null;
@@ -55,6 +59,7 @@ export interface TurnFacts {
 
 export function newFacts(model: string): TurnFacts {
   return {
+    begun: false,
     provider: null,
     model,
     usage: null,

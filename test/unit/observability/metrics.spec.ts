@@ -30,7 +30,7 @@ describe('metrics', () => {
     metrics.of.connections.inc();
     metrics.of.connections.dec();
     metrics.of.breaker_state.set({ provider: 'openai' }, 2);
-    metrics.of.request_duration_seconds.observe({ endpoint: 'ws' }, 4.2);
+    metrics.of.request_duration_seconds.observe({ endpoint: 'ws', delivery: 'stream' }, 4.2);
     metrics.of.time_to_first_delta_seconds.observe(0.3);
     metrics.of.response_deltas_total.inc(7);
     const text = await metrics.render();
@@ -38,8 +38,8 @@ describe('metrics', () => {
     expect(text).toContain('support_bot_llm_cost_usd{model="gpt-4o"} 0.25');
     expect(text).toContain('support_bot_connections 1');
     expect(text).toContain('support_bot_breaker_state{provider="openai"} 2');
-    expect(text).toContain('support_bot_request_duration_seconds_bucket{le="3",endpoint="ws"} 0');
-    expect(text).toContain('support_bot_request_duration_seconds_bucket{le="5",endpoint="ws"} 1');
+    expect(text).toContain('support_bot_request_duration_seconds_bucket{le="3",endpoint="ws",delivery="stream"} 0');
+    expect(text).toContain('support_bot_request_duration_seconds_bucket{le="5",endpoint="ws",delivery="stream"} 1');
     expect(text).toContain('support_bot_time_to_first_delta_seconds_bucket{le="0.35"} 1');
     expect(text).toContain('support_bot_response_deltas_total 7');
     expect(text).toContain('support_bot_build_info{version="1.0.0"} 1');

@@ -20,6 +20,7 @@ import { OriginPolicy } from './auth/origin.js';
 import { ChatCompletionsController } from './rest/chat-completions.controller.js';
 import { ConversationsController } from './rest/conversations.controller.js';
 import { ModelList, ModelsController } from './rest/models.controller.js';
+import { PromptList, PromptsController } from './rest/prompts.controller.js';
 import { ResponsesController } from './rest/responses.controller.js';
 import { RestTimes } from './rest/rest-times.js';
 import { Conversations } from './turn/conversations.js';
@@ -44,7 +45,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [await ObservabilityModule.forRoot({ logger, metrics }), TerminusModule.forRoot({ logger: false })],
-      controllers: [ResponsesController, ConversationsController, ChatCompletionsController, ModelsController],
+      controllers: [ResponsesController, ConversationsController, ChatCompletionsController, ModelsController, PromptsController],
       providers: [
         { provide: TurnService, useValue: parts.turns },
         { provide: ResponseReader, useValue: parts.reader },
@@ -56,6 +57,7 @@ export class AppModule {
           provide: ModelList,
           useValue: new ModelList([config.provider.model, ...config.clients.models], Math.floor(Date.now() / 1_000)),
         },
+        { provide: PromptList, useValue: promptList(parts) },
         { provide: ConnectionTable, useValue: parts.table },
         { provide: ConnectionParts, useValue: connectionParts(parts) },
         // A class, not a factory: Nest finds gateways by the decorator on the class.
@@ -95,6 +97,12 @@ export class AppModule {
 function restTimes(config: AppConfig): RestTimes {
   const { sse } = new RestTimes();
   return new RestTimes({ sse: { ...sse, keepAliveMs: config.http.sse_keep_alive } });
+}
+
+function promptList({ prompts, config }: AppParts): PromptList {
+  const { default: standard } = config.middleware.template;
+  const list = prompts.list();
+  return new PromptList(list, standard === null || list.length === 0 ? null : prompts.find(standard));
 }
 
 function connectionParts(parts: AppParts): ConnectionParts {

@@ -116,7 +116,8 @@ export class SseSocket implements Socket {
     } catch (thrown) {
       const error = thrown instanceof SluiceError ? thrown : null;
       // An answer that is not the gateway's own, or that another replica would not give, is a broken network.
-      if (error?.status == null || error.code.startsWith('http_5') || error.code === 'draining') this.#break();
+      if (error === null || error.status === null || error.code.startsWith('http_5') || error.code === 'draining')
+        this.#break();
       else {
         const { status, code, message, param, retryAfterMs } = error;
         const headers = retryAfterMs === null ? {} : { 'retry-after-ms': String(retryAfterMs) };

@@ -12,7 +12,7 @@ import {
   type SubscriptionEvents,
 } from './api.js';
 import { Emitter } from './emitter.js';
-import { SluiceError } from './errors.js';
+import { type SluiceError } from './errors.js';
 import { type LiveResponse } from './response.js';
 
 const RETRY_MS = 2_000;

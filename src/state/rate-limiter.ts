@@ -21,3 +21,20 @@ export abstract class RateLimiter {
   /** Takes `cost` from the bucket if it is there, else takes nothing. A negative cost gives back, up to the capacity. */
   abstract take(bucket: Bucket, cost: number): Promise<BucketState>;
 }
+
+/** What is told of a bucket that holds `tokens` after a call of `cost`. */
+export function bucketState(bucket: Bucket, cost: number, allowed: boolean, tokens: number): BucketState {
+  const { capacity, refillPerSecond } = bucket;
+  return {
+    allowed,
+    // Counting in fractions, a token that is there must not be missed by a rounding.
+    remaining: Math.floor(tokens + 1e-9),
+    retryAfterMs: allowed ? 0 : cost > capacity ? Infinity : waitMs(cost - tokens, refillPerSecond),
+    resetMs: waitMs(capacity - tokens, refillPerSecond),
+  };
+}
+
+/** Until so many tokens have flowed in, in whole milliseconds; Infinity: never. */
+function waitMs(tokens: number, refillPerSecond: number): number {
+  return tokens <= 0 ? 0 : Math.ceil(Number(((tokens * 1000) / refillPerSecond).toFixed(6)));
+}

@@ -3,7 +3,7 @@
  * the time it was true. Forgets buckets that are full again, so that callers who come once cost nothing for ever.
  */
 
-import { type Bucket, type BucketState, RateLimiter } from '../rate-limiter.js';
+import { type Bucket, type BucketState, bucketState, RateLimiter } from '../rate-limiter.js';
 
 interface Level {
   tokens: number;
@@ -42,23 +42,13 @@ export class MemoryRateLimiter extends RateLimiter {
     // Counting in fractions, a token that is due must not be missed by a rounding.
     const allowed = cost <= 0 || before + 1e-9 >= cost;
     const tokens = allowed ? Math.min(capacity, Math.max(0, before - cost)) : before;
-    const resetMs = waitMs(capacity - tokens, refillPerSecond);
-    if (tokens < capacity) this.#levels.set(bucket.key, { tokens, atMs: now, fullAtMs: now + resetMs });
+    const state = bucketState(bucket, cost, allowed, tokens);
+    if (tokens < capacity) this.#levels.set(bucket.key, { tokens, atMs: now, fullAtMs: now + state.resetMs });
     else this.#levels.delete(bucket.key);
-    return Promise.resolve({
-      allowed,
-      remaining: Math.floor(tokens + 1e-9),
-      retryAfterMs: allowed ? 0 : cost > capacity ? Infinity : waitMs(cost - tokens, refillPerSecond),
-      resetMs,
-    });
+    return Promise.resolve(state);
   }
 
   #sweep(now: number): void {
     for (const [key, level] of this.#levels) if (level.fullAtMs <= now) this.#levels.delete(key);
   }
-}
-
-/** Until so many tokens have flowed in, in whole milliseconds; Infinity: never. */
-function waitMs(tokens: number, refillPerSecond: number): number {
-  return tokens <= 0 ? 0 : Math.ceil(Number(((tokens * 1000) / refillPerSecond).toFixed(6)));
 }

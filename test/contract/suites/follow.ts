@@ -142,14 +142,17 @@ export function describeFollow(name: string, open: OpenStore): void {
     });
 
     it('finds a lost last event by the tail check', async () => {
-      const hub = hubOf({ tailCheckMs: 0 });
+      let now = 0;
+      const hub = hubOf({ tailCheckMs: 3_600_000, clock: () => now });
       const reader = await Reader.open(hub, id, -1);
       await append(0, 0);
       await eventually(() => reader.numbers.length === 1);
       log.onWay = () => [];
       await end(1);
       await eventually(() => log.messages >= 2);
+      await hub.tailCheck();
       expect(reader.viewer.state).toBe('following');
+      now += 3_600_000;
       await hub.tailCheck();
       expect(reader.viewer.state).toBe('ended');
       expect(reader.numbers).toEqual([0, 1]);

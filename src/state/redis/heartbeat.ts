@@ -1,0 +1,149 @@
+/*
+ * The heartbeat: once a second every server is asked for a sign of life, and the one that has the list of replicas for a write. Tells whether
+ * Redis is up, how many replicas there are, and since when without a break each server has been reached.
+ */
+
+import { type RedisConnector } from './connection.js';
+import { slotOf } from './keys.js';
+import { type RedisHooks, type RedisTiming } from './options.js';
+import { type RedisCommands } from './redis-commands.js';
+import { meaningOf, stateUnavailable } from './redis-errors.js';
+import { type Script } from './scripts.js';
+import { type Subscriptions } from './subscriptions.js';
+
+export interface HeartbeatOptions {
+  readonly connector: RedisConnector;
+  /** Every connection that carries commands; the first writes the sign of life. */
+  readonly lanes: readonly [RedisCommands, ...RedisCommands[]];
+  readonly subscriptions: Subscriptions;
+  readonly script: Script;
+  readonly replicasKey: string;
+  readonly replicaId: string;
+  readonly leaseMs: number;
+  readonly timing: RedisTiming;
+  readonly hooks: RedisHooks;
+}
+
+interface Reach {
+  sinceMs: number;
+  lastMs: number;
+}
+
+const ONE_SERVER = '';
+/** Replicas that have been silent for so many heartbeats are not counted. */
+const BEATS_COUNTED = 10;
+
+export class Heartbeat {
+  readonly #options: HeartbeatOptions;
+  readonly #reached = new Map<string, Reach>();
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
+  #state: 'up' | 'down' | undefined;
+  #closed = false;
+  /** Replicas that share this Redis, this one included. */
+  replicas = 1;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+  }
+
+  get isUp(): boolean {
+    return this.#state === 'up';
+  }
+
+  start(): void {
+    this.#timer = setTimeout(() => {
+      void this.beat()
+        .catch(() => undefined)
+        .finally(() => {
+          if (!this.#closed) this.start();
+        });
+    }, this.#options.timing.heartbeatMs).unref();
+  }
+
+  /** Resolves when Redis answers and takes writes. Whoever asks while one is under way shares it. */
+  beat(): Promise<void> {
+    this.#beating ??= this.#beat().finally(() => (this.#beating = undefined));
+    return this.#beating;
+  }
+
+  /**
+   * Since when, on the clock of `performance.now()`, the server of a key has been reached without a break that could have let a living
+   * replica's lease run out. Infinity: it is not reached.
+   */
+  reachedSince(key: string): number {
+    const reach = this.#reached.get(this.#serverOf(key));
+    return reach === undefined || this.#broken(reach) ? Infinity : reach.sinceMs;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#beating?.catch(() => undefined);
+    // Others should not count this replica; where Redis is away it forgets by itself.
+    const [lane] = this.#options.lanes;
+    if (this.isUp) await lane.call('ZREM', this.#options.replicasKey, this.#options.replicaId).catch(() => undefined);
+  }
+
+  async #beat(): Promise<void> {
+    const { lanes, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
+    const [writer, ...others] = lanes;
+    try {
+      const probed = subscriptions.probe();
+      const replicas = await writer.run(script, [replicasKey], [replicaId, timing.heartbeatMs * BEATS_COUNTED]);
+      await Promise.all([this.#pingAll(writer), ...others.map((lane) => this.#pingAll(lane)), probed]);
+      this.replicas = Math.max(1, Number(replicas));
+      this.#turn('up', null);
+    } catch (thrown) {
+      const error = stateUnavailable(thrown);
+      this.#turn('down', meaningOf(error.cause).reason);
+      throw error;
+    }
+  }
+
+  /** Asks every server that a lane reaches; a lane whose server does not answer is connected anew. */
+  async #pingAll(lane: RedisCommands): Promise<void> {
+    const { client } = lane;
+    const servers = 'nodes' in client ? client.nodes('master') : [client];
+    const failures = await Promise.all(
+      servers.map(async (server) => {
+        try {
+          await server.ping();
+          const { host, port } = server.options;
+          this.#note('nodes' in client ? `${host}:${port}` : ONE_SERVER);
+          return undefined;
+        } catch (error) {
+          // It is open and says nothing: a new connection may reach what this one does not.
+          if (server.status === 'ready') server.disconnect(true);
+          return error;
+        }
+      }),
+    );
+    const failure = failures.find((error) => error !== undefined);
+    if (failure !== undefined) throw stateUnavailable(failure);
+    if (servers.length === 0) throw stateUnavailable(new Error('CLUSTERDOWN no node is known'));
+  }
+
+  #note(server: string): void {
+    const now = performance.now();
+    const reach = this.#reached.get(server);
+    if (reach === undefined || this.#broken(reach)) this.#reached.set(server, { sinceMs: now, lastMs: now });
+    else reach.lastMs = now;
+  }
+
+  /** A lease lasts 8 s and is renewed every 2 s, so a shorter break than this lets none of them run out. */
+  #broken(reach: Reach): boolean {
+    return performance.now() - reach.lastMs > this.#options.leaseMs * 0.4;
+  }
+
+  #serverOf(key: string): string {
+    const { client } = this.#options.lanes[0];
+    return 'slots' in client ? (client.slots[slotOf(key)]?.[0] ?? ONE_SERVER) : ONE_SERVER;
+  }
+
+  #turn(state: 'up' | 'down', reason: string | null): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#options.hooks.onState?.(state, reason);
+  }
+}

@@ -1,0 +1,56 @@
+-- Appends events of any number of responses, each by itself: fence, number, lease, time to live, message, in one step.
+-- KEYS, for each: meta, log, leases. ARGV, for each: response, channel, fence, first number, '1' where they end the log, count, events...
+-- Returns, for each: 0 fenced; 1 the log holds them; 2 and a cancel was asked; -(n+1) refused, the log ends before event n.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local results = {}
+local a = 1
+for k = 1, #KEYS, 3 do
+  local meta, log, leases = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+  local response, channel, fence = ARGV[a], ARGV[a + 1], ARGV[a + 2]
+  local first, ends, count = tonumber(ARGV[a + 3]), ARGV[a + 4] == '1', tonumber(ARGV[a + 5])
+  local events = a + 6
+  a = events + count
+  local known = redis.call('HMGET', meta, 'fence', 'next', 'ended', 'cancel', 'lease', 'store')
+  local held = tonumber(known[2])
+  local result = known[4] and 2 or 1
+  if known[1] ~= fence then
+    result = 0
+  elseif first > held then
+    result = -held - 1
+  elseif first + count > held and known[3] then
+    result = 0
+  elseif first + count > held then
+    local new = events + held - first
+    for i = new, a - 1 do
+      redis.call('XADD', log, '0-' .. (first + i - events + 1), 'e', ARGV[i])
+    end
+    if ends then
+      local keep = known[6] == '1' and ENDED_MS or ENDED_UNSTORED_MS
+      redis.call('HSET', meta, 'next', first + count, 'ended', '1')
+      redis.call('ZREM', leases, response)
+      redis.call('PEXPIRE', meta, keep)
+      redis.call('PEXPIRE', log, keep)
+    elseif held == 0 or tonumber(known[5]) - now <= LEASE_MS - RENEW_AFTER_MS then
+      local lease = string.format('%.0f', now + LEASE_MS)
+      redis.call('HSET', meta, 'next', first + count, 'lease', lease)
+      redis.call('ZADD', leases, lease, response)
+      redis.call('PEXPIRE', leases, LEASE_MS + RUNNING_MS)
+      redis.call('PEXPIRE', meta, RUNNING_MS)
+      redis.call('PEXPIRE', log, RUNNING_MS)
+    else
+      redis.call('HSET', meta, 'next', first + count)
+    end
+    local bytes = 0
+    for i = new, a - 1 do
+      bytes = bytes + #ARGV[i] + 1
+    end
+    if bytes > MESSAGE_BYTES_MAX then
+      redis.call(PUBLISH, channel, '')
+    else
+      redis.call(PUBLISH, channel, held .. '\n' .. table.concat(ARGV, '\n', new, a - 1))
+    end
+  end
+  results[#results + 1] = result
+end
+return results

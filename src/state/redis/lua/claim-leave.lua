@@ -1,0 +1,11 @@
+-- Leaves a conversation's queue; a new head is told. KEYS: queue. ARGV: response, channel.
+local place = redis.call('ZRANK', KEYS[1], ARGV[1])
+if not place then
+  return 0
+end
+redis.call('ZREM', KEYS[1], ARGV[1])
+local head = place == 0 and redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+if head then
+  redis.call(PUBLISH, ARGV[2], 'h' .. head)
+end
+return 1

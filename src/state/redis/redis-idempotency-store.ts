@@ -1,0 +1,41 @@
+/* Idempotency keys in Redis: one SET that says who was first. */
+
+import { IdempotencyStore, KEY_TTL_MS, type KeyClaim, type KeyUse } from '../idempotency-store.js';
+import { type RedisKeys } from './keys.js';
+import { type RedisCommands } from './redis-commands.js';
+import { type Scripts } from './scripts.js';
+
+export interface RedisIdempotencyStoreOptions {
+  readonly commands: RedisCommands;
+  readonly keys: RedisKeys;
+  readonly scripts: Scripts;
+}
+
+export class RedisIdempotencyStore extends IdempotencyStore {
+  readonly #options: RedisIdempotencyStoreOptions;
+
+  constructor(options: RedisIdempotencyStoreOptions) {
+    super();
+    this.#options = options;
+  }
+
+  override async claim(use: KeyUse): Promise<KeyClaim> {
+    const { commands, keys } = this.#options;
+    const key = keys.once(use.owner, use.key);
+    const held = await commands.call('SET', key, valueOf(use), 'NX', 'GET', 'PX', KEY_TTL_MS);
+    if (held === null) return { outcome: 'fresh' };
+    // Only `valueOf` writes it.
+    const [responseId, fingerprint] = JSON.parse(String(held)) as [string, string];
+    if (fingerprint !== use.fingerprint) return { outcome: 'different' };
+    return responseId === use.responseId ? { outcome: 'fresh' } : { outcome: 'same', responseId };
+  }
+
+  override async release(use: KeyUse): Promise<void> {
+    const { commands, keys, scripts } = this.#options;
+    await commands.run(scripts.get('once-release'), [keys.once(use.owner, use.key)], [valueOf(use)]);
+  }
+}
+
+function valueOf({ responseId, fingerprint }: KeyUse): string {
+  return JSON.stringify([responseId, fingerprint]);
+}

@@ -1,0 +1,137 @@
+/*
+ * The state that all replicas share: opens the connections, puts the stores together over them, and starts the heartbeat. Resolves when Redis
+ * answers and takes writes.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { SluiceError } from '../../domain/errors.js';
+import { LOG_TIMES } from '../event-log.js';
+import { type State } from '../state.js';
+import { AppendQueue } from './append-queue.js';
+import { RedisConnector } from './connection.js';
+import { Heartbeat } from './heartbeat.js';
+import { RedisKeys } from './keys.js';
+import { REDIS_TIMING, type RedisCounts, type RedisHooks, type RedisStateOptions } from './options.js';
+import { RedisCommands } from './redis-commands.js';
+import { RedisConversationClaim } from './redis-conversation-claim.js';
+import { RedisConversationStore } from './redis-conversation-store.js';
+import { meaningOf } from './redis-errors.js';
+import { RedisEventLog } from './redis-event-log.js';
+import { RedisIdempotencyStore } from './redis-idempotency-store.js';
+import { RedisRateLimiter } from './redis-rate-limiter.js';
+import { RedisResponseStore } from './redis-response-store.js';
+import { RedisTurnLease } from './redis-turn-lease.js';
+import { Scripts } from './scripts.js';
+import { Subscriptions } from './subscriptions.js';
+import { WrittenTails } from './written-tails.js';
+
+export interface RedisState extends State {
+  readonly counts: Readonly<RedisCounts>;
+  /** What the last heartbeat found. */
+  readonly isUp: boolean;
+}
+
+const NEEDED_VERSION = 7;
+
+/**
+ * Opens the state in Redis.
+ * @throws SluiceError `state_unavailable`: no answer within `startTimeoutMs`, wrong credentials, too old a version
+ */
+export async function redisState(options: RedisStateOptions): Promise<RedisState> {
+  const timing = { ...REDIS_TIMING, ...options.timing };
+  const times = options.times ?? LOG_TIMES;
+  const hooks = options.hooks ?? {};
+  const counts = { commands: 0, appends: 0, messages: 0 };
+  const { ttlMs, maxItems, poolSize = 3 } = options;
+  const { leaseMs } = times;
+
+  const connector = new RedisConnector(options, timing);
+  const sharded = connector.mode === 'cluster';
+  const keys = new RedisKeys(options.keyPrefix ?? 'sluice:');
+  const scripts = new Scripts({ times, ttlMs, sharded });
+  const lane = (name: string): RedisCommands =>
+    new RedisCommands({ connector, client: connector.commands(name), timing, counts, hooks });
+  const forLogs = lane('sluice-log');
+  const forStores = poolSize >= 3 ? lane('sluice-store') : forLogs;
+  const { client } = forLogs;
+  const cluster = 'slots' in client ? client : undefined;
+  const subscriptions = new Subscriptions({ connector, cluster, timing, counts, hooks });
+  const heartbeat = new Heartbeat({
+    connector,
+    lanes: forStores === forLogs ? [forLogs] : [forLogs, forStores],
+    subscriptions,
+    script: scripts.get('heartbeat'),
+    replicasKey: keys.replicas,
+    replicaId: options.replicaId ?? randomUUID(),
+    leaseMs,
+    timing,
+    hooks,
+  });
+  const close = async (): Promise<void> => {
+    await heartbeat.close();
+    subscriptions.close();
+    forLogs.close();
+    forStores.close();
+  };
+  try {
+    await firstBeat(heartbeat, connector, timing.startTimeoutMs);
+    await lookAtServer(forLogs, hooks);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  heartbeat.start();
+
+  const appends = new AppendQueue({ commands: forLogs, keys, script: scripts.get('append'), sharded, counts });
+  const logs = { commands: forLogs, subscriptions, keys, scripts, hooks };
+  const stores = { commands: forStores, keys, scripts };
+  return {
+    log: new RedisEventLog({ ...logs, appends, tails: new WrittenTails() }),
+    lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
+    claim: new RedisConversationClaim({ ...stores, subscriptions, leaseMs, pollMs: timing.claimPollMs }),
+    conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems }),
+    responses: new RedisResponseStore({ ...stores, ttlMs }),
+    limiter: new RedisRateLimiter({ ...stores, heartbeat, hooks }),
+    keys: new RedisIdempotencyStore(stores),
+    counts,
+    get isUp() {
+      return heartbeat.isUp;
+    },
+    ping: () => heartbeat.beat(),
+    close,
+  };
+}
+
+/** Tries until Redis answers, except where trying again cannot help. */
+async function firstBeat(heartbeat: Heartbeat, connector: RedisConnector, patienceMs: number): Promise<void> {
+  const startedAt = performance.now();
+  for (;;) {
+    try {
+      await heartbeat.beat();
+      return;
+    } catch (error) {
+      const { reason } = meaningOf(connector.lastError ?? (error instanceof Error ? error.cause : error));
+      const hopeless = reason === 'auth' || reason === 'wrong_mode';
+      if (hopeless || performance.now() - startedAt > patienceMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+/** Refuses a Redis that is too old and tells of settings that lose what is kept there. */
+async function lookAtServer(commands: RedisCommands, hooks: RedisHooks): Promise<void> {
+  const info = String(await commands.call('INFO'));
+  const version = /^redis_version:(\d+)/m.exec(info)?.[1];
+  if (version !== undefined && Number(version) < NEEDED_VERSION) {
+    throw new SluiceError(
+      'state_unavailable',
+      `unable to keep state in this Redis; its version is ${version}; use ${NEEDED_VERSION} or newer`,
+      { retryable: false },
+    );
+  }
+  const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
+  const limited = /^maxmemory:([1-9]\d*)/m.test(info);
+  if (limited && policy !== undefined && policy !== 'noeviction') {
+    hooks.onNotice?.(`Redis may drop keys when its memory is full (maxmemory-policy ${policy}); set it to noeviction`);
+  }
+}

@@ -1,0 +1,75 @@
+/* The Lua scripts, read from the files beside, with their constants written before them so that no call repeats them. */
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { type LogTimes } from '../event-log.js';
+
+export type ScriptName =
+  | 'adopt'
+  | 'append'
+  | 'cancel'
+  | 'claim-join'
+  | 'claim-leave'
+  | 'claim-look'
+  | 'conversation-append'
+  | 'conversation-create'
+  | 'conversation-drop-item'
+  | 'conversation-items'
+  | 'conversation-read'
+  | 'conversation-update'
+  | 'create'
+  | 'delete'
+  | 'heartbeat'
+  | 'once-release'
+  | 'owner-index'
+  | 'read'
+  | 'release'
+  | 'renew'
+  | 'take';
+
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+export interface ScriptConstants {
+  readonly times: LogTimes;
+  /** Time to live of conversations. */
+  readonly ttlMs: number;
+  /** Cluster: messages stay in the slot of their channel. */
+  readonly sharded: boolean;
+}
+
+/** Nothing larger goes into a message; whoever hears of it reads the log. */
+export const MESSAGE_BYTES_MAX = 64 * 1024;
+
+export class Scripts {
+  readonly #constants: string;
+  readonly #scripts = new Map<ScriptName, Script>();
+
+  constructor({ times, ttlMs, sharded }: ScriptConstants) {
+    const constants = {
+      LEASE_MS: times.leaseMs,
+      // A lease with this much gone of it is renewed; earlier a renewal would cost more than it gives.
+      RENEW_AFTER_MS: Math.floor(times.leaseMs / 16),
+      RUNNING_MS: times.runningMs,
+      ENDED_MS: times.endedMs,
+      ENDED_UNSTORED_MS: times.endedUnstoredMs,
+      TTL_MS: ttlMs,
+      MESSAGE_BYTES_MAX,
+      PUBLISH: sharded ? 'SPUBLISH' : 'PUBLISH',
+    };
+    this.#constants = Object.entries(constants)
+      .map(([name, value]) => `local ${name} = ${JSON.stringify(value)}\n`)
+      .join('');
+  }
+
+  get(name: ScriptName): Script {
+    const known = this.#scripts.get(name);
+    if (known !== undefined) return known;
+    const text = this.#constants + readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
+    const script = { text, sha: createHash('sha1').update(text).digest('hex') };
+    this.#scripts.set(name, script);
+    return script;
+  }
+}

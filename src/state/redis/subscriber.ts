@@ -1,0 +1,115 @@
+/*
+ * One connection that listens to channels of one server. It subscribes again when it was away and says for which channels that was; a probe
+ * finds a connection that is open and dead. Knows nothing of what the channels carry.
+ */
+
+import { type Redis } from 'ioredis';
+
+export interface SubscriberEvents {
+  readonly onMessage: (channel: string, payload: string) => void;
+  /** Messages of these channels may have been missed; they are heard again now. */
+  readonly onGap: (channels: readonly string[]) => void;
+  /** The server no longer serves some of the channels (a Cluster's slots moved). */
+  readonly onMoved: () => void;
+}
+
+/** Channels named in one command; a Cluster takes one at a time, since each may have its own slot. */
+const CHANNELS_AT_ONCE = 256;
+
+export class Subscriber {
+  readonly #client: Redis;
+  readonly #sharded: boolean;
+  readonly #events: SubscriberEvents;
+  readonly #channels = new Set<string>();
+  #wasReady = false;
+  /** Resolves when the channels of a new connection stand. */
+  #standing: Promise<void> | undefined;
+
+  constructor(client: Redis, sharded: boolean, events: SubscriberEvents) {
+    this.#client = client;
+    this.#sharded = sharded;
+    this.#events = events;
+    client.on(sharded ? 'smessage' : 'message', events.onMessage);
+    client.on('moved', () => events.onMoved());
+    client.on('ready', () => {
+      this.#standing = this.#restore();
+    });
+    client.on('close', () => (this.#standing = undefined));
+    if (client.status === 'ready') this.#standing = this.#restore();
+  }
+
+  get channels(): ReadonlySet<string> {
+    return this.#channels;
+  }
+
+  /** Resolves when the channel is heard; where the connection is away, when it is back. Rejects where the server refuses it. */
+  async add(channel: string): Promise<void> {
+    this.#channels.add(channel);
+    if (this.#standing !== undefined) {
+      await this.#subscribe([channel]);
+      return;
+    }
+    // `#restore` takes it along.
+    await new Promise<void>((resolve, reject) => {
+      const { onReady, onEnd } = {
+        onReady: () => {
+          this.#client.off('end', onEnd);
+          resolve(this.#standing);
+        },
+        onEnd: () => {
+          this.#client.off('ready', onReady);
+          reject(new Error('Connection is closed.'));
+        },
+      };
+      this.#client.once('ready', onReady);
+      this.#client.once('end', onEnd);
+    });
+  }
+
+  remove(channel: string): void {
+    if (!this.#channels.delete(channel) || this.#standing === undefined) return;
+    const done = this.#sharded ? this.#client.sunsubscribe(channel) : this.#client.unsubscribe(channel);
+    done.catch(() => undefined);
+  }
+
+  /** Subscribes anew to everything, because something was lost on the way. */
+  async restore(): Promise<void> {
+    if (this.#standing !== undefined) await this.#restore();
+  }
+
+  /** Asks the server for a sign of life, and drops the connection where none comes. */
+  async probe(): Promise<void> {
+    if (this.#standing === undefined) return;
+    try {
+      await this.#client.ping();
+    } catch {
+      if (this.#client.status === 'ready') this.#client.disconnect(true);
+    }
+  }
+
+  close(): void {
+    this.#client.disconnect();
+  }
+
+  async #restore(): Promise<void> {
+    const channels = [...this.#channels];
+    const again = this.#wasReady;
+    this.#wasReady = true;
+    try {
+      for (let i = 0; i < channels.length; i += CHANNELS_AT_ONCE) {
+        await this.#subscribe(channels.slice(i, i + CHANNELS_AT_ONCE));
+      }
+    } catch {
+      // Half a set of channels would look like a whole one.
+      if (this.#client.status === 'ready') this.#client.disconnect(true);
+      return;
+    }
+    if (again) this.#events.onGap(channels);
+  }
+
+  async #subscribe(channels: readonly string[]): Promise<void> {
+    if (channels.length === 0) return;
+    if (this.#sharded) await Promise.all(channels.map((channel) => this.#client.ssubscribe(channel)));
+    else await this.#client.subscribe(...channels);
+  }
+}

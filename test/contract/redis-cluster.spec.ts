@@ -1,0 +1,94 @@
+/* The contracts over a Cluster of three masters: every script in one slot, messages by shard. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { RedisKeys, slotOf } from '../../src/state/redis/keys.js';
+import { RedisClusterServers } from '../support/redis.js';
+import { openRedisStore } from './redis-store.js';
+import { eventually, type OpenStore } from './suites/contract-store.js';
+import { describeConversationClaim } from './suites/conversation-claim.js';
+import { describeConversationStore } from './suites/conversation-store.js';
+import { describeEventLog } from './suites/event-log.js';
+import { describeFollow } from './suites/follow.js';
+import { deltas, headOf } from './suites/log-fixtures.js';
+import { describeIdempotencyStore, describeRateLimiter } from './suites/small-stores.js';
+import { describeTurnLease } from './suites/turn-lease.js';
+
+let servers: RedisClusterServers;
+beforeAll(async () => {
+  servers = await RedisClusterServers.start();
+});
+afterAll(() => servers.close());
+
+const connection = () => ({ url: servers.nodes[0]?.url ?? '', mode: 'cluster' as const });
+const open: OpenStore = () => openRedisStore(connection());
+
+describeEventLog('Redis Cluster', open);
+describeTurnLease('Redis Cluster', open);
+describeConversationClaim('Redis Cluster', open);
+describeConversationStore('Redis Cluster', open);
+describeRateLimiter('Redis Cluster', open);
+describeIdempotencyStore('Redis Cluster', open);
+describeFollow('Redis Cluster', open);
+
+describe('a Redis Cluster', () => {
+  it('is asked for each slot where the Cluster itself would look', async () => {
+    const keys = new RedisKeys('sluice:');
+    const names = [
+      'plain',
+      'with{tag}rest',
+      '{}empty',
+      'half{open',
+      keys.meta('resp_1'),
+      keys.queue('conv_1'),
+      'Grüße',
+    ];
+    for (const name of names) {
+      expect(slotOf(name)).toBe(await servers.nodes[0]?.admin.cluster('KEYSLOT', name));
+    }
+  });
+
+  it('shares the responses among its nodes', async () => {
+    const keys = new RedisKeys('sluice:');
+    const nodes = Array.from({ length: 300 }, (_, i) => Math.floor((slotOf(keys.meta(`resp_${i}`)) * 3) / 16_384));
+    for (const node of [0, 1, 2]) expect(nodes.filter((at) => at === node).length).toBeGreaterThan(30);
+  });
+
+  it('loses nothing to followers when a slot moves to another node', async () => {
+    const store = await openRedisStore(connection());
+    const keys = new RedisKeys(store.keyPrefix);
+    const head = headOf();
+    const fence = await store.state.log.create(head);
+    const heard = new Set<number>();
+    let gaps = 0;
+    const stop = await store.other.log.subscribe(
+      head.responseId,
+      (events) => events.forEach(({ sequence }) => heard.add(sequence)),
+      () => (gaps += 1),
+    );
+    await store.state.log.append(head.responseId, fence, deltas(0, 0));
+    await eventually(() => heard.has(0));
+
+    const slot = slotOf(keys.meta(head.responseId));
+    const from = servers.nodes[Math.floor((slot * 3) / 16_384)];
+    const to = servers.nodes.find((node) => node !== from);
+    if (from === undefined || to === undefined) throw new Error('no nodes');
+    const fromId = await from.admin.cluster('MYID');
+    const toId = await to.admin.cluster('MYID');
+    await to.admin.cluster('SETSLOT', slot, 'IMPORTING', fromId);
+    await from.admin.cluster('SETSLOT', slot, 'MIGRATING', toId);
+    for (const key of await from.admin.cluster('GETKEYSINSLOT', slot, 1_000)) {
+      await from.admin.call('MIGRATE', '127.0.0.1', to.port, key, 0, 1_000);
+    }
+    for (const node of [to, from]) await node.admin.cluster('SETSLOT', slot, 'NODE', toId);
+
+    for (let i = 1; i <= 20; i++) {
+      expect((await store.state.log.append(head.responseId, fence, deltas(i, i))).outcome).toBe('appended');
+    }
+    await eventually(() => gaps > 0);
+    await store.state.log.append(head.responseId, fence, deltas(21, 21));
+    await eventually(() => heard.has(21));
+    expect(await store.other.log.read(head.responseId, -1, 100)).toMatchObject({ last: 21 });
+    stop();
+    await store.close();
+  });
+});

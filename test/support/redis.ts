@@ -1,0 +1,232 @@
+/*
+ * Real Redis servers for tests: one, three masters as a Cluster, or a master with a replica and Sentinels. Each in a folder and on a port of
+ * its own; can be paused, killed and started again, and is gone when the suite ends.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+
+/** A suite that dies must not leave servers behind. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+export interface RedisServerOptions {
+  /** Further settings, as on the command line: `['--requirepass', 'x']`. */
+  readonly settings?: readonly string[];
+  /** Makes it a Sentinel that watches this master. */
+  readonly watches?: { readonly name: string; readonly port: number };
+}
+
+export class RedisServer {
+  readonly port: number;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-redis-'));
+  readonly #settings: readonly string[];
+  #configuration: readonly string[] = [];
+  readonly #password: string | undefined;
+  #process: ChildProcess | undefined;
+  #admin: Redis | undefined;
+
+  private constructor(port: number, { settings = [], watches }: RedisServerOptions) {
+    this.port = port;
+    this.#settings = settings;
+    if (watches !== undefined) this.#becomeSentinel(watches.name, watches.port);
+    const at = settings.indexOf('--requirepass');
+    this.#password = at < 0 ? undefined : settings[at + 1];
+  }
+
+  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), options);
+    await server.start();
+    return server;
+  }
+
+  /** Where the nodes of a Cluster talk to each other. */
+  get busPort(): number {
+    return Number(this.#settings[this.#settings.indexOf('--cluster-port') + 1]);
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  get address(): { host: string; port: number } {
+    return { host: '127.0.0.1', port: this.port };
+  }
+
+  /** Starts it, again after a stop or kill; resolves when it answers. */
+  async start(): Promise<void> {
+    const own = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.#folder, '--loglevel', 'warning'];
+    const child = spawn('redis-server', [...this.#configuration, ...own, '--save', '', ...this.#settings], {
+      stdio: 'ignore',
+    });
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    this.#process = child;
+    const ended = once(child, 'exit').then(() => 'ended' as const);
+    while ((await Promise.race([this.#answers(), ended])) !== true) {
+      if (child.exitCode !== null) throw new Error(`redis-server did not start on port ${this.port}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  /** A connection for what a test does to the server itself. */
+  get admin(): Redis {
+    this.#admin ??= this.#connect();
+    return this.#admin;
+  }
+
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  /** Ends it at once, as a crash does. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** Ends it as an operator does: with what its settings say of saving. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #becomeSentinel(name: string, port: number): void {
+    const file = join(this.#folder, 'sentinel.conf');
+    writeFileSync(
+      file,
+      `sentinel monitor ${name} 127.0.0.1 ${port} 2\nsentinel down-after-milliseconds ${name} 700\n` +
+        `sentinel failover-timeout ${name} 3000\n`,
+    );
+    this.#configuration = [file, '--sentinel'];
+  }
+
+  #connect(): Redis {
+    const password = this.#password === undefined ? {} : { password: this.#password };
+    const admin = new Redis({ ...this.address, ...password, maxRetriesPerRequest: 0, retryStrategy: () => null });
+    admin.on('error', () => undefined);
+    return admin;
+  }
+
+  async #answers(): Promise<boolean> {
+    const probe = this.#connect();
+    try {
+      return (await probe.ping()) === 'PONG';
+    } catch {
+      return false;
+    } finally {
+      probe.disconnect();
+    }
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    this.#admin?.disconnect();
+    this.#admin = undefined;
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGCONT');
+    child.kill(signal);
+    await ended;
+  }
+}
+
+/** Three masters that share the slots. */
+export class RedisClusterServers {
+  readonly nodes: readonly RedisServer[];
+
+  private constructor(nodes: readonly RedisServer[]) {
+    this.nodes = nodes;
+  }
+
+  static async start(): Promise<RedisClusterServers> {
+    const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', '--cluster-port'];
+    const nodes = await Promise.all(
+      [1, 2, 3].map(async () => RedisServer.start({ settings: [...settings, `${await freePort()}`] })),
+    );
+    const [first, ...others] = nodes;
+    for (const [i, node] of nodes.entries()) {
+      const from = Math.floor((16_384 * i) / nodes.length);
+      const to = Math.floor((16_384 * (i + 1)) / nodes.length) - 1;
+      await node.admin.cluster('ADDSLOTSRANGE', from, to);
+    }
+    for (const node of others)
+      await node.admin.call('CLUSTER', 'MEET', '127.0.0.1', first?.port ?? 0, first?.busPort ?? 0);
+    for (const node of nodes) {
+      while (!(await node.admin.cluster('INFO')).includes('cluster_state:ok')) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      while ((await node.admin.cluster('SLOTS')).length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return new RedisClusterServers(nodes);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.close()));
+  }
+}
+
+/** A master, its replica, and three Sentinels that fail over within a second or two. */
+export class RedisSentinelServers {
+  readonly name = 'main';
+  readonly master: RedisServer;
+  readonly replica: RedisServer;
+  readonly sentinels: readonly RedisServer[];
+
+  private constructor(master: RedisServer, replica: RedisServer, sentinels: readonly RedisServer[]) {
+    this.master = master;
+    this.replica = replica;
+    this.sentinels = sentinels;
+  }
+
+  static async start(): Promise<RedisSentinelServers> {
+    const master = await RedisServer.start();
+    const replica = await RedisServer.start({ settings: ['--replicaof', '127.0.0.1', `${master.port}`] });
+    while (!(await master.admin.info('replication')).includes('state=online')) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const sentinels: RedisServer[] = [];
+    for (let i = 0; i < 3; i++) {
+      sentinels.push(await RedisServer.start({ watches: { name: 'main', port: master.port } }));
+    }
+    for (const sentinel of sentinels) {
+      // Each must have found the others and the replica before anything may fail over.
+      for (;;) {
+        const known = String(await sentinel.admin.info('sentinel'));
+        if (/slaves=1,sentinels=3/.test(known)) break;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+    return new RedisSentinelServers(master, replica, sentinels);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.sentinels, this.replica, this.master].map((server) => server.close()));
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  // A TCP server that listens has such an address.
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

@@ -39,7 +39,9 @@ const ASSISTANT_CONTENT = z.union([
   z.array(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART, REFUSAL_PART]))),
 ]);
 
-const NAME_OF_PARTICIPANT = inert(z.never(), 'providers are not told the names of participants; say them in the text');
+const ONE_OF_SEVERAL = inert(z.never(), 'providers are not told the names of participants; say them in the text');
+/** There is one assistant, and a call says itself which function it asked: these names tell nothing new. */
+const NAME_OF_ONE = z.string().max(256).optional();
 const CALL_ID = z.string().min(1).max(64);
 
 const TOOL_CALL = z.preprocess(
@@ -70,7 +72,7 @@ const ASSISTANT = z.strictObject({
   content: ASSISTANT_CONTENT.optional(),
   refusal: z.string().optional(),
   tool_calls: z.array(TOOL_CALL).max(128).optional(),
-  name: NAME_OF_PARTICIPANT,
+  name: NAME_OF_ONE,
   audio: inert(z.never(), 'Sluice serves text'),
   function_call: inert(z.never(), 'it is the older form; send tool_calls'),
   annotations: z.array(z.unknown()).optional(),
@@ -79,11 +81,11 @@ const ASSISTANT = z.strictObject({
 });
 
 const ROLES = z.discriminatedUnion('role', [
-  z.strictObject({ role: z.literal('system'), content: TEXT, name: NAME_OF_PARTICIPANT }),
-  z.strictObject({ role: z.literal('developer'), content: TEXT, name: NAME_OF_PARTICIPANT }),
-  z.strictObject({ role: z.literal('user'), content: TEXT, name: NAME_OF_PARTICIPANT }),
+  z.strictObject({ role: z.literal('system'), content: TEXT, name: ONE_OF_SEVERAL }),
+  z.strictObject({ role: z.literal('developer'), content: TEXT, name: ONE_OF_SEVERAL }),
+  z.strictObject({ role: z.literal('user'), content: TEXT, name: ONE_OF_SEVERAL }),
   ASSISTANT,
-  z.strictObject({ role: z.literal('tool'), content: TEXT, tool_call_id: CALL_ID }),
+  z.strictObject({ role: z.literal('tool'), content: TEXT, tool_call_id: CALL_ID, name: NAME_OF_ONE }),
 ]);
 type Message = z.output<typeof ROLES>;
 type AssistantMessage = z.output<typeof ASSISTANT>;

@@ -1,0 +1,452 @@
+/* `client.chat.completions` of the official client, unmodified: create, stream, the helpers, and what goes wrong. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { connect } from 'node:net';
+import { resolve } from 'node:path';
+import type OpenAI from 'openai';
+import { FakeOpenAiServer } from '../support/fake-openai-server.js';
+import { type TestGateway, startGateway } from '../support/gateway.js';
+import { collect, officialClient, spoken } from './official.js';
+
+let gateway: TestGateway;
+let client: OpenAI;
+beforeAll(async () => {
+  gateway = await startGateway({
+    config: {
+      middleware: {
+        validator: { enabled: true, banned_words: ['forbidden', 'sit'] },
+        // Every failure below is to be seen, and none is to close the breaker for the others.
+        provider: { retry: { max_attempts: 1 }, breaker: { failures: 1_000 } },
+      },
+      clients: { models: ['demo-large'] },
+    },
+  });
+  client = officialClient(gateway.url);
+});
+afterAll(() => gateway.close());
+
+type Chat = OpenAI.Chat.Completions.ChatCompletionCreateParamsNonStreaming;
+type Messages = OpenAI.Chat.Completions.ChatCompletionMessageParam[];
+
+const FIVE = 'demo: deltas=5 interval=0ms text=numbers';
+const ask = (content: string): Messages => [{ role: 'user', content }];
+const create = (content: string, more: Partial<Chat> = {}) =>
+  client.chat.completions.create({ model: 'demo', messages: ask(content), ...more });
+/** What the server adds, which the client's types do not know. */
+const factsOf = (answer: object): Record<string, unknown> =>
+  // The cast: the test looks at what is there.
+  (answer as { sluice: Record<string, unknown> }).sluice;
+const post = (body: object | string, init: RequestInit = {}): Promise<Response> =>
+  fetch(`${gateway.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    ...init,
+  });
+const weather = {
+  type: 'function',
+  function: { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } },
+} as const;
+const CALL = 'demo: tool=get_weather args={"city":"Paris"}';
+
+describe('create', () => {
+  it('answers with a chat completion [CHAT-1]', async () => {
+    const completion = await create(FIVE);
+    expect(completion).toMatchObject({
+      object: 'chat.completion',
+      model: 'demo',
+      choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: spoken(5), refusal: null } }],
+      usage: { completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 0 } },
+    });
+    expect(completion.id).toMatch(/^chatcmpl_[0-9a-f]{32}$/u);
+    const { prompt_tokens: asked = NaN, total_tokens: total } = completion.usage ?? {};
+    expect(total).toBe(asked + 5);
+    expect(factsOf(completion)).toMatchObject({ status: 'completed', provider: 'demo', kept: 'nothing' });
+  });
+
+  it('needs no model; one that is not listed is refused in the words of this request [CHAT-1]', async () => {
+    expect((await post({ messages: ask(FIVE) })).status).toBe(200);
+    expect((await create(FIVE, { model: 'demo-large' })).model).toBeDefined();
+    await expect(create(FIVE, { model: 'gpt-5' })).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
+  });
+
+  it('keeps nothing that could be continued [CHAT-1]', async () => {
+    const { response_id: id } = factsOf(await create(FIVE));
+    await expect(
+      client.responses.create({ input: 'and then?', previous_response_id: String(id) }),
+    ).rejects.toMatchObject({ code: 'previous_response_not_found' });
+  });
+
+  it('counts and tells a turn like any other', async () => {
+    const before = await gateway.metric('sluice_requests_total{status="success"}');
+    await create(FIVE);
+    expect(await gateway.metric('sluice_requests_total{status="success"}')).toBe(before + 1);
+    const lines = gateway.lines.filter((line) => line.includes('/v1/chat/completions'));
+    expect(lines.join('\n')).toContain('request received');
+  });
+
+  it('out of tokens ends with length', async () => {
+    expect((await create('demo: deltas=3 text=numbers length')).choices[0]?.finish_reason).toBe('length');
+  });
+});
+
+describe('streams', () => {
+  it('are chunks, the last of which tells why it ended, and [DONE] [CHAT-2]', async () => {
+    const chunks = await collect(
+      await client.chat.completions.create({ model: 'demo', messages: ask(FIVE), stream: true }),
+    );
+    expect(chunks[0]?.choices[0]?.delta).toEqual({ role: 'assistant', content: '', refusal: null });
+    expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe(spoken(5));
+    expect(chunks.map((chunk) => chunk.choices[0]?.finish_reason).filter((reason) => reason !== null)).toEqual([
+      'stop',
+    ]);
+    expect(new Set(chunks.map((chunk) => chunk.id)).size).toBe(1);
+    expect(chunks.every((chunk) => !('usage' in chunk))).toBe(true);
+    expect(factsOf(chunks.at(-1) ?? {})).toMatchObject({ status: 'completed' });
+
+    const answer = await post({ messages: ask(FIVE), stream: true });
+    expect(answer.headers.get('content-type')).toContain('text/event-stream');
+    expect((await answer.text()).endsWith('data: [DONE]\n\n')).toBe(true);
+  });
+
+  it('tell the usage where it is asked for, in a chunk without choices [CHAT-2]', async () => {
+    const params = {
+      model: 'demo',
+      messages: ask(FIVE),
+      stream: true,
+      stream_options: { include_usage: true },
+    } as const;
+    const chunks = await collect(await client.chat.completions.create(params));
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: 5 } });
+    expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null)).toBe(true);
+  });
+
+  it("are understood by the client's helper [CHAT-2, CHAT-6]", async () => {
+    const stream = client.chat.completions.stream({
+      model: 'demo',
+      messages: ask(CALL),
+      tools: [weather],
+      stream_options: { include_usage: true },
+    });
+    const completion = await stream.finalChatCompletion();
+    expect(completion.choices[0]).toMatchObject({
+      finish_reason: 'tool_calls',
+      message: { tool_calls: [{ function: { name: 'get_weather', arguments: '{"city":"Paris"}' } }] },
+    });
+    expect(completion.usage?.total_tokens).toBeGreaterThan(0);
+    const text = client.chat.completions.stream({ model: 'demo', messages: ask(FIVE) });
+    expect(await text.finalContent()).toBe(spoken(5));
+  });
+});
+
+describe('tools', () => {
+  it('are called, more than one at once, and their results answered [CHAT-6]', async () => {
+    const both = `${CALL}\ndemo: tool=get_time args={}`;
+    const time = { type: 'function', function: { name: 'get_time' } } as const;
+    const first = await create(both, { tools: [weather, time] });
+    const message = first.choices[0]?.message;
+    expect(first.choices[0]?.finish_reason).toBe('tool_calls');
+    expect(message?.content).toBeNull();
+    expect(message?.tool_calls).toHaveLength(2);
+    const results: Messages = (message?.tool_calls ?? []).map(({ id }) => ({
+      role: 'tool',
+      tool_call_id: id,
+      content: 'sunny',
+    }));
+    // The whole message goes back as it came.
+    const messages = [...ask(both), ...(message === undefined ? [] : [message]), ...results];
+    const second = await client.chat.completions.create({ model: 'demo', messages, tools: [weather, time] });
+    expect(second.choices[0]).toMatchObject({ finish_reason: 'stop', message: { role: 'assistant' } });
+    expect(second.choices[0]?.message.content).not.toBe('');
+  });
+
+  it('run in a loop by runTools, streamed and not [CHAT-6]', async () => {
+    const asked: unknown[] = [];
+    const params = {
+      model: 'demo',
+      messages: ask(CALL),
+      tools: [
+        {
+          type: 'function' as const,
+          function: {
+            name: 'get_weather',
+            description: 'The weather of a city',
+            parse: (text: string): object => JSON.parse(text),
+            parameters: { type: 'object' as const, properties: { city: { type: 'string' as const } } },
+            function: (args: object) => {
+              asked.push(args);
+              return 'sunny';
+            },
+          },
+        },
+      ],
+    };
+    expect(await client.chat.completions.runTools(params).finalContent()).not.toBe('');
+    expect(await client.chat.completions.runTools({ ...params, stream: true }).finalContent()).not.toBe('');
+    expect(asked).toEqual([{ city: 'Paris' }, { city: 'Paris' }]);
+  });
+
+  it('are chosen by tool_choice [CHAT-6]', async () => {
+    const tool_choice = { type: 'function', function: { name: 'get_weather' } } as const;
+    const answer = await create('What is the weather?', { tools: [weather], tool_choice, parallel_tool_calls: false });
+    expect(answer.choices[0]?.message.tool_calls?.[0]).toMatchObject({ function: { name: 'get_weather' } });
+    const missing = create('x', { tool_choice });
+    await expect(missing).rejects.toMatchObject({ status: 400, param: 'tool_choice' });
+  });
+});
+
+describe('structured output', () => {
+  it('follows a JSON Schema, as parse() reads it', async () => {
+    const schema = {
+      type: 'object',
+      properties: { city: { type: 'string' }, degrees: { type: 'integer' } },
+      required: ['city', 'degrees'],
+      additionalProperties: false,
+    };
+    const completion = await client.chat.completions.parse({
+      model: 'demo',
+      messages: ask('What is the weather?'),
+      response_format: { type: 'json_schema', json_schema: { name: 'weather', schema, strict: true } },
+    });
+    expect(Object.keys(completion.choices[0]?.message.parsed ?? {}).sort()).toEqual(['city', 'degrees']);
+  });
+
+  it('is JSON where only JSON is asked for', async () => {
+    const answer = await create('x', { response_format: { type: 'json_object' } });
+    expect(JSON.parse(answer.choices[0]?.message.content ?? '')).toMatchObject({ provider: 'demo' });
+  });
+});
+
+describe('refusals', () => {
+  it('of an input guardrail end with content_filter and its message [CHAT-4]', async () => {
+    const { choices, usage } = await create('a forbidden word');
+    expect(choices[0]).toMatchObject({ finish_reason: 'content_filter', message: { content: null } });
+    expect(choices[0]?.message.refusal).toEqual(expect.stringMatching(/\S/u));
+    expect(usage?.total_tokens).toBe(0);
+  });
+
+  it('of an output guardrail keep the text that was safe; a stream says the same [CHAT-4]', async () => {
+    const words = 'demo: deltas=10 interval=0ms text=lorem';
+    const { choices } = await create(words);
+    expect(choices[0]?.finish_reason).toBe('content_filter');
+    expect(choices[0]?.message.refusal).toEqual(expect.stringMatching(/\S/u));
+    const chunks = await collect(
+      await client.chat.completions.create({ model: 'demo', messages: ask(words), stream: true }),
+    );
+    const said = (key: 'content' | 'refusal'): string =>
+      chunks.map((chunk) => chunk.choices[0]?.delta[key] ?? '').join('');
+    expect([said('content'), said('refusal')]).toEqual([
+      choices[0]?.message.content ?? '',
+      choices[0]?.message.refusal,
+    ]);
+    expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe('content_filter');
+  });
+
+  it('come again where the refused message is sent again [CHAT-11]', async () => {
+    const messages: Messages = [
+      ...ask('a forbidden word'),
+      { role: 'assistant', refusal: 'No.', name: 'support' },
+      ...ask(FIVE),
+    ];
+    const { choices } = await client.chat.completions.create({ model: 'demo', messages });
+    expect(choices[0]?.finish_reason).toBe('content_filter');
+    const rest = await client.chat.completions.create({ model: 'demo', messages: messages.slice(1) });
+    expect(rest.choices[0]?.finish_reason).toBe('stop');
+  });
+
+  it("of the model's own are whole answers [CHAT-7]", async () => {
+    const { choices } = await create('demo: refuse');
+    expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: null } });
+    expect(choices[0]?.message.refusal).toContain('can not help');
+  });
+});
+
+describe('failures', () => {
+  it.each([
+    ['provider_timeout', 504],
+    ['provider_refused', 502],
+    ['server_error', 502],
+  ])('%s is an HTTP %s, streamed or not, before the first delta [CHAT-3]', async (code, status) => {
+    const refusals = await gateway.metric(`sluice_requests_total{status="refused"}`);
+    for (const stream of [true, false]) {
+      const answer = await post({ messages: ask(`demo: error=${code}`), stream });
+      expect(answer.status).toBe(status);
+      expect(await answer.json()).toMatchObject({ error: { code, type: 'server_error', param: null } });
+    }
+    await expect(create(`demo: error=${code}`)).rejects.toMatchObject({ status, code });
+    expect(await gateway.metric(`sluice_requests_total{status="refused"}`)).toBe(refusals);
+  });
+
+  it('in the middle of a stream is an error in it, and no [DONE] [CHAT-3]', async () => {
+    const text = await (
+      await post({ messages: ask('demo: error=provider_error after=2 text=numbers'), stream: true })
+    ).text();
+    expect(text).toMatch(
+      /data: \{"error":\{"message":"[^"]+","type":"server_error","code":"provider_error"[^\n]*\n\n$/u,
+    );
+    expect(text).not.toContain('[DONE]');
+    const stream = await client.chat.completions.create({
+      model: 'demo',
+      messages: ask('demo: error=provider_error after=2 text=numbers'),
+      stream: true,
+    });
+    await expect(collect(stream)).rejects.toMatchObject({ code: 'provider_error' });
+  });
+});
+
+describe('a client that goes away', () => {
+  const cancelled = (): Promise<number> => gateway.metric('sluice_requests_total{status="cancelled"}');
+  const becomes = async (look: () => Promise<number>, value: number): Promise<void> => {
+    for (let tries = 0; (await look()) !== value; tries++) {
+      if (tries > 1_000) throw new Error(`it never became ${value}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+
+  it('cancels its turn: nobody can come back for the answer [CHAT-8]', async () => {
+    const before = await cancelled();
+    const stream = await client.chat.completions.create({
+      model: 'demo',
+      messages: ask('demo: hang after=2 text=numbers'),
+      stream: true,
+    });
+    for await (const _chunk of stream) break;
+    await becomes(cancelled, before + 1);
+
+    const waiting = new AbortController();
+    const asked = client.chat.completions.create(
+      { model: 'demo', messages: ask('demo: hang after=2 text=numbers') },
+      { signal: waiting.signal },
+    );
+    await becomes(() => gateway.metric('sluice_turns_in_flight'), 1);
+    waiting.abort();
+    await expect(asked).rejects.toThrow();
+    await becomes(cancelled, before + 2);
+  });
+
+  it('comes back with its idempotency key, and gets the same answer [CHAT-8, IDEM-1]', async () => {
+    const before = await cancelled();
+    const body = JSON.stringify({ messages: ask('demo: first=300ms deltas=5 interval=0ms text=numbers') });
+    const socket = connect(gateway.port, '127.0.0.1');
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nidempotency-key: again\r\n` +
+        `content-length: ${body.length}\r\n\r\n${body}`,
+    );
+    await becomes(() => gateway.metric('sluice_turns_in_flight'), 1);
+    socket.destroy();
+    const answer = await post(body, {
+      headers: { 'content-type': 'application/json', 'idempotency-key': 'again' },
+    });
+    expect(await answer.json()).toMatchObject({ choices: [{ message: { content: spoken(5) } }] });
+    expect(await cancelled()).toBe(before);
+  });
+});
+
+describe('requests', () => {
+  it("reach the provider as they were sent, after the pack's prompt [CHAT-6, CHAT-9]", async () => {
+    const fake = await FakeOpenAiServer.start();
+    const other = await startGateway({
+      config: {
+        provider: { type: 'openai', model: 'large', base_url: fake.baseUrl },
+        middleware: { template: { source: resolve('packs/support.pack.json'), default: 'support' } },
+      },
+    });
+    try {
+      const { choices } = await officialClient(other.url).chat.completions.create({
+        model: 'large',
+        messages: [
+          { role: 'system', content: 'Be brief.' },
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: 'What is ' },
+              { type: 'text', text: 'the weather?' },
+            ],
+          },
+          {
+            role: 'assistant',
+            content: 'I look.',
+            tool_calls: [{ type: 'function', id: 'c1', function: { name: 'get_weather', arguments: '{}' } }],
+          },
+          { role: 'tool', tool_call_id: 'c1', content: 'sunny' },
+          { role: 'developer', content: 'In English.' },
+        ],
+        tools: [weather],
+        parallel_tool_calls: false,
+        max_tokens: 50,
+        temperature: 0.25,
+        top_p: 0.5,
+        response_format: { type: 'json_object' },
+      });
+      expect(choices[0]?.message.content).toBe('Hello world');
+      const { body } = await fake.request(0);
+      const [system, ...rest] = body.messages;
+      expect(system).toMatchObject({
+        role: 'system',
+        content: expect.stringMatching(/\S+[^]*\n\nBe brief\.\n\nIn English\.$/u),
+      });
+      expect(rest).toEqual([
+        { role: 'user', content: 'What is the weather?' },
+        {
+          role: 'assistant',
+          content: 'I look.',
+          tool_calls: [{ type: 'function', id: 'c1', function: { name: 'get_weather', arguments: '{}' } }],
+        },
+        { role: 'tool', tool_call_id: 'c1', content: 'sunny' },
+      ]);
+      expect(body).toMatchObject({
+        tools: [weather],
+        parallel_tool_calls: false,
+        max_tokens: 50,
+        temperature: 0.25,
+        top_p: 0.5,
+        response_format: { type: 'json_object' },
+      });
+    } finally {
+      await other.close();
+      await fake.close();
+    }
+  });
+
+  it('system and developer messages are instructions, wherever they stand [CHAT-9]', async () => {
+    const strict = await startGateway({ config: { clients: { allow: { instructions: false } } } });
+    try {
+      const asked = officialClient(strict.url).chat.completions.create({
+        model: 'demo',
+        messages: [...ask('Hello'), { role: 'system', content: 'Be brief.' }],
+      });
+      await expect(asked).rejects.toMatchObject({ status: 400, code: 'parameter_not_allowed', param: 'messages' });
+    } finally {
+      await strict.close();
+    }
+    const allowed = await client.chat.completions.create({
+      model: 'demo',
+      messages: [{ role: 'developer', content: [{ type: 'text', text: 'Be brief.' }] }, ...ask(FIVE)],
+    });
+    expect(allowed.choices[0]?.message.content).toBe(spoken(5));
+  });
+
+  it.each<[string, object, string]>([
+    ['no messages', {}, 'messages'],
+    ['an empty list', { messages: [] }, 'messages'],
+    ['a second answer', { messages: ask('x'), n: 2 }, 'n'],
+    ['stop sequences', { messages: ask('x'), stop: ['.'] }, 'stop'],
+    ['legacy functions', { messages: ask('x'), functions: [{ name: 'f' }] }, 'functions'],
+    ['to be stored', { messages: ask('x'), store: true }, 'store'],
+    ['an image', { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages[0].content[0].type'],
+    ['too many tokens', { messages: ask('x'), max_tokens: 0 }, 'max_tokens'],
+    [
+      'an answer to no call',
+      { messages: [{ role: 'tool', tool_call_id: 'c', content: 'x' }] },
+      'messages[0].tool_call_id',
+    ],
+    ['stream options alone', { messages: ask('x'), stream_options: { include_usage: true } }, 'stream_options'],
+    ['a named user', { messages: [{ role: 'user', content: 'x', name: 'Ann' }] }, 'messages[0].name'],
+    ['an unknown field', { messages: ask('x'), temprature: 1 }, 'temprature'],
+  ])('%s: refused with the field at fault [CHAT-5, CHAT-12]', async (_what, body, param) => {
+    const answer = await post(body);
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ error: { param, type: 'invalid_request_error' } });
+    expect(answer.headers.get('x-should-retry')).toBe('false');
+  });
+});

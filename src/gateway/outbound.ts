@@ -18,6 +18,8 @@ export class Following {
   streamId: string | undefined;
   /** True while a snapshot is fetched: its events wait for it. */
   paused = false;
+  /** How large its events are, by the last that were sent: as many are taken at once as there is room for. */
+  eventBytes = 16_384;
   /** `ended`: its terminal was sent, or the connection is gone. `lost`: its log went away. */
   readonly end: Promise<FollowEnd>;
   readonly #resolve: (end: FollowEnd) => void;
@@ -145,18 +147,22 @@ export class Outbound {
         following.paused = true;
         return written;
       }
-      const events = viewer.take(EVENTS_AT_ONCE);
+      const most = Math.min(EVENTS_AT_ONCE, Math.max(1, Math.floor((room - written) / following.eventBytes)));
+      const events = viewer.take(most);
+      let largest = 0;
       for (const { json } of events) {
         const frame = streamId === undefined ? json : withStreamId(json, streamId);
         this.#socket.send(frame);
         written += frame.length;
+        largest = Math.max(largest, frame.length);
       }
+      if (largest > 0) following.eventBytes = largest;
       if (viewer.state !== 'following') {
         this.#followings.delete(following.responseId);
         following.finish(viewer.state);
         return written;
       }
-      if (events.length < EVENTS_AT_ONCE) return written;
+      if (events.length < most) return written;
     }
     return written;
   }

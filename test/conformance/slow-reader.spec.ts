@@ -11,7 +11,7 @@ const BUFFER = 64 * 1_024;
 const ONE_WRITE = 256 * 1_024 + 64 * 1_024;
 const PIECE = 'x'.repeat(16 * 1_024);
 /** More than the kernel's buffers of both ends hold. */
-const PIECES = 3_000;
+const PIECES = 1_500;
 
 let bench: Bench;
 const sockets = new Set<Socket>();
@@ -34,6 +34,9 @@ afterAll(async () => {
   clearInterval(sampler);
   await bench.close();
 });
+
+/** Between two looks at what will come. */
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 const flood = (): FakeAnswer => {
   const all = textAnswer(upTo(PIECES).map(() => PIECE));
@@ -80,7 +83,28 @@ describe('a slow reader', () => {
     expect((await back.take(isTerminalFrame)).length).toBeGreaterThan(0);
   });
 
+  it('that asks for a long replay costs no more [WS-14]', async () => {
+    bench.provider.answerWith(flood());
+    const asker = await bench.connect();
+    asker.create({ input: 'flood' });
+    const { id } = responseIn(await asker.until('response.created'));
+    let told = 0;
+    await asker.take((frame) => (told += String(frame['delta'] ?? '').length) === PIECE.length * PIECES);
+
+    most = 0;
+    const slow = await bench.connect({ query: `resume=${id}:-1` });
+    slow.socket.pause();
+    while (most < BUFFER / 2) await pause();
+    const closed = await bench.gateway.metric('sluice_slow_readers_total');
+    while ((await bench.gateway.metric('sluice_slow_readers_total')) === closed) await pause();
+    expect(most).toBeLessThan(BUFFER + ONE_WRITE);
+    slow.socket.terminate();
+    asker.send({ type: 'response.cancel', response_id: id });
+    await asker.take(isTerminalFrame);
+  });
+
   it('that reads again in time gets everything, in order [WS-14]', async () => {
+    most = 0;
     const held = heldAnswer('');
     const pieces = upTo(1_200).map(() => PIECE);
     bench.provider.answerWith(() => {
@@ -93,11 +117,17 @@ describe('a slow reader', () => {
     client.create({ input: 'flood' });
     await client.until('response.created');
     client.socket.pause();
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    // Until the gateway's own buffer is full, and its cursor waits.
+    while (most < BUFFER) await pause();
     client.socket.resume();
-    await client.take((frame) => Number(frame['sequence_number']) > 5);
+    let told = 0;
+    await client.take((frame) => (told += String(frame['delta'] ?? '').length) === PIECE.length * pieces.length);
+    const mostBeforeEnd = most;
+
     held.finish();
     const rest = await client.turn();
+    // Until the closing events, each of which carries all of it.
+    expect(mostBeforeEnd).toBeLessThan(BUFFER + ONE_WRITE);
     expect(numbersOf(client.frames.slice(1))).toEqual(upTo(client.frames.length - 1));
     expect(deltasOf(client.frames).length).toBe(PIECE.length * pieces.length);
     expect(terminalOf(rest).status).toBe('completed');

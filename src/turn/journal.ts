@@ -6,10 +6,11 @@
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
-import { type LoggedEvent, type ResponseEvent, serialize } from '../domain/event.js';
+import { isTerminal, type LoggedEvent, type ResponseEvent, serialize } from '../domain/event.js';
 import { type ResponseObject } from '../domain/response.js';
 import { type EventLog, type Fence } from '../state/event-log.js';
 import { type FlushClock } from './batch.js';
+import { patiently } from './patience.js';
 
 export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 
@@ -23,14 +24,11 @@ export interface JournalOptions {
   readonly onCancel: () => void;
   /** This replica no longer owns the turn, or could not write for `giveUpMs`: nothing more will be written. Called at most once. */
   readonly onLost: (error: SluiceError) => void;
-  /** Called after each append with the number of deltas in it. */
-  readonly onAppend?: (deltas: number) => void;
+  /** Called after each append with its duration, retries included, and the number of deltas in it. */
+  readonly onAppend?: (durationMs: number, deltas: number) => void;
   /** How long an unreachable log is tried again, in milliseconds. */
   readonly giveUpMs?: number;
 }
-
-const RETRY_FIRST_MS = 25;
-const RETRY_MOST_MS = 1_000;
 
 export class Journal {
   readonly accumulator: ResponseAccumulator;
@@ -40,8 +38,13 @@ export class Journal {
   #atOnce = false;
   #hadDelta = false;
   #next = 0;
-  #writing: Promise<void> | undefined;
-  #lost = false;
+  #writing = false;
+  #appending: Promise<void> | undefined;
+  /** How many events were taken in, and how many of those stand in the log. */
+  #taken = 0;
+  #standing = 0;
+  #ended = false;
+  #lost: SluiceError | undefined;
   #cancelTold = false;
   /** Unix milliseconds of the last append that the log confirmed. */
   appendedAt = Date.now();
@@ -56,18 +59,35 @@ export class Journal {
     return this.#next;
   }
 
+  /** Does anything of the turn stand in the log? */
+  get begun(): boolean {
+    return this.#standing > 0;
+  }
+
+  /** Does the terminal event stand in the log? */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Why nothing more will be written, where that is so. */
+  get lost(): SluiceError | undefined {
+    return this.#lost;
+  }
+
   /** Writes an event at once, together with whatever waits before it. */
   emit(event: ResponseEvent): void {
-    if (this.#lost) return;
+    if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
+    this.#taken += 1;
     this.#pending.push(event);
     this.#soon();
   }
 
   /** Writes text; it may wait for the clock's next tick to be joined with what follows. The first of a turn never waits. */
   delta(event: DeltaEvent): void {
-    if (this.#lost) return;
+    if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
+    this.#taken += 1;
     const newest = this.#pending.at(-1);
     if (newest !== undefined && joins(newest, event)) {
       this.#pending[this.#pending.length - 1] = { ...newest, delta: newest.delta + event.delta };
@@ -83,13 +103,11 @@ export class Journal {
     }
   }
 
-  /** Resolves when everything emitted so far stands in the log, or the journal is lost. */
+  /** Resolves when everything emitted so far stands in the log, or the journal is lost. What is emitted meanwhile is not waited for. */
   async flushed(): Promise<void> {
+    const upTo = this.#taken;
     this.#write();
-    while (this.#writing !== undefined) {
-      await this.#writing;
-      this.#write();
-    }
+    while (this.#standing < upTo && this.#appending !== undefined) await this.#appending;
   }
 
   readonly #onTick = (): void => {
@@ -108,52 +126,49 @@ export class Journal {
   }
 
   #write(): void {
-    if (this.#writing !== undefined || this.#pending.length === 0 || this.#lost) return;
-    this.#writing = this.#drain().finally(() => {
-      this.#writing = undefined;
-    });
+    if (!this.#writing) void this.#drain();
   }
 
-  /** Appends until nothing waits: what came during an append goes with the next. */
+  /** Appends until nothing waits: what came during an append goes with the next. Never rejects. */
   async #drain(): Promise<void> {
-    while (this.#pending.length > 0 && !this.#lost) {
+    this.#writing = true;
+    while (this.#pending.length > 0 && this.#lost === undefined) {
+      const taken = this.#taken;
       const events = this.#pending.map((event, i) => serialize(event, this.#next + i));
       this.#pending = [];
       this.#next += events.length;
-      await this.#append(events);
+      this.#appending = this.#append(events);
+      await this.#appending;
+      if (this.#lost === undefined) this.#standing = taken;
     }
+    this.#appending = undefined;
+    this.#writing = false;
   }
 
   async #append(events: readonly LoggedEvent[]): Promise<void> {
     const { log, responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
     const startedAt = performance.now();
-    for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MOST_MS)) {
-      try {
-        const result = await log.append(responseId, fence, events);
-        if (result.outcome === 'fenced') {
-          this.#lose(
-            new SluiceError('replica_lost', 'unable to go on with this turn; another replica has taken it over'),
-          );
-          return;
-        }
-        this.appendedAt = Date.now();
-        onAppend?.(events.filter((event) => event.type.endsWith('.delta')).length);
-        if (result.cancelRequested) this.cancelAsked();
+    try {
+      // Appends are idempotent by number, so the same events are simply sent again while the log is away.
+      const result = await patiently(() => log.append(responseId, fence, events), {
+        giveUpMs,
+        wanted: () => this.#lost === undefined,
+      });
+      if (result.outcome === 'fenced') {
+        this.#lose(
+          new SluiceError('replica_lost', 'unable to go on with this turn; another replica has taken it over'),
+        );
         return;
-      } catch (error) {
-        // Appends are idempotent by number, so the same events are simply sent again while the log is away.
-        const passing = error instanceof SluiceError && error.code === 'state_unavailable';
-        if (!passing || performance.now() - startedAt > giveUpMs) {
-          this.#lose(
-            new SluiceError('state_unavailable', 'unable to go on with this turn; its log cannot be written', {
-              cause: error,
-            }),
-          );
-          return;
-        }
-        await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
+      this.appendedAt = Date.now();
+      this.#ended = events.some(({ type }) => isTerminal(type));
+      if (result.cancelRequested) this.cancelAsked();
+    } catch (error) {
+      const why = 'unable to go on with this turn; its log cannot be written';
+      this.#lose(new SluiceError('state_unavailable', why, { cause: error }));
+      return;
     }
+    onAppend?.(performance.now() - startedAt, events.filter((event) => event.type.endsWith('.delta')).length);
   }
 
   /** A cancel was asked, by the log's word or by a signal. */
@@ -168,9 +183,10 @@ export class Journal {
     this.#lose(new SluiceError('replica_lost', 'unable to go on with this turn; its lease is no longer held here'));
   }
 
+  /** A lease that ended with the terminal event is no loss. */
   #lose(error: SluiceError): void {
-    if (this.#lost) return;
-    this.#lost = true;
+    if (this.#lost !== undefined || this.#ended) return;
+    this.#lost = error;
     this.#pending = [];
     this.#options.onLost(error);
   }

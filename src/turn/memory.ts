@@ -25,6 +25,9 @@ export interface Keeping {
   readonly items: readonly StoredItem[];
 }
 
+/** Of a turn that ended before it began. */
+export const NOTHING: Keeping = { kept: 'nothing', items: [] };
+
 export interface EndedTurn {
   readonly owner: string;
   readonly response: ResponseObject;

@@ -7,8 +7,9 @@ import { asSluiceError, type SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
-import { keepingOf, providerRequest, type TurnMemory } from './memory.js';
+import { type Keeping, keepingOf, NOTHING, providerRequest, type TurnMemory } from './memory.js';
 import { type TurnOutcome } from './outcome.js';
+import { patiently } from './patience.js';
 import { sluiceFacts, type Turn } from './turn.js';
 
 export interface Accounting {
@@ -27,29 +28,25 @@ export class Settlement {
     this.#accounting = accounting;
   }
 
-  /** Ends `turn`; resolves with the outcome that was told, when its terminal event stands in the log. */
-  async settle(turn: Turn, outcome: TurnOutcome): Promise<TurnOutcome> {
+  /**
+   * Ends `turn`; resolves with the outcome that was told, when its terminal event stands in the log. `lost`: the log is another's
+   * or out of reach; nothing is kept then but by whoever ends it.
+   */
+  async settle(turn: Turn, outcome: TurnOutcome): Promise<TurnOutcome | 'lost'> {
     const { journal, writer, facts } = turn;
-    await this.#account(turn);
+    await this.#account(turn).catch(() => undefined);
     writer.close(outcome.end === 'completed' ? 'completed' : 'incomplete');
     await journal.flushed();
+    if (journal.lost !== undefined) return 'lost';
 
-    const keeping = keepingOf(
-      { ...journal.accumulator.response(), id: turn.responseId },
-      turn.input,
-      facts.inputRefused,
-    );
+    const response = { ...journal.accumulator.response(), id: turn.responseId };
+    const keeping = facts.begun ? keepingOf(response, turn.input, facts.inputRefused) : NOTHING;
     facts.kept = keeping.kept;
     let told = outcome;
     let terminal = terminalOf(turn, told);
     try {
-      await this.#memory.commit({
-        owner: turn.plan.caller.owner,
-        response: terminal.response,
-        input: turn.input,
-        left: keeping,
-        terminalSequence: journal.nextSequence,
-        history: facts.context?.history ?? null,
+      await patiently(() => this.#commit(turn, terminal.response, keeping), {
+        wanted: () => journal.lost === undefined,
       });
     } catch (thrown) {
       facts.kept = 'nothing';
@@ -58,9 +55,21 @@ export class Settlement {
     }
     journal.emit(terminal);
     await journal.flushed();
-    return told;
+    return journal.ended ? told : 'lost';
   }
 
+  #commit(turn: Turn, response: ResponseObject, left: Keeping): Promise<void> {
+    return this.#memory.commit({
+      owner: turn.plan.caller.owner,
+      response,
+      input: turn.input,
+      left,
+      terminalSequence: turn.journal.nextSequence,
+      history: turn.facts.context?.history ?? null,
+    });
+  }
+
+  /** A turn ends also where its cost cannot be told. */
   async #account(turn: Turn): Promise<void> {
     const { facts } = turn;
     if (facts.usage === null && facts.provider !== null) {

@@ -2,7 +2,7 @@
  * ONE TURN, START TO END. Read this first.
  *
  * create():  admission → the response's log is opened with `response.created` → the turn runs by itself
- * #run():    claim the conversation → context → input guard → provider → output guard → journal → commit → one terminal event
+ * #run():    claim the conversation → input guard → context → provider → output guard → journal → commit → one terminal event
  *
  * A turn writes events to its response's log and knows no socket: who watches, and whether anybody does, is not its business.
  */
@@ -23,6 +23,7 @@ import { providerRequest, type TurnMemory } from './memory.js';
 import { type IdempotencyUse, type Once } from './once.js';
 import { CANCELLED, LOST, type TurnOutcome, TurnStopped } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
+import { patiently } from './patience.js';
 import { type TurnReport } from './report.js';
 import { type ResponseReader } from './response-reader.js';
 import { type Settlement } from './settlement.js';
@@ -60,7 +61,10 @@ export interface CreateOptions {
 export class TurnService {
   readonly #parts: TurnParts;
   readonly #options: TurnServiceOptions;
+  readonly #starting = new Set<Promise<void>>();
   readonly #running = new Map<string, { readonly turn: Turn; readonly done: Promise<void> }>();
+  /** Set when every turn is to end, those that are just being created too. */
+  #ending: TurnStopped | undefined;
 
   constructor(parts: TurnParts, options: TurnServiceOptions) {
     this.#parts = parts;
@@ -82,23 +86,23 @@ export class TurnService {
     origin: TurnOrigin,
     options: CreateOptions = {},
   ): Promise<{ readonly responseId: string }> {
-    if (this.#parts.drain.draining) throw draining();
+    this.#refuseWhileDraining();
     const plan = await this.#parts.admission.admit(caller, request);
     const response = newResponse(plan, Date.now());
     const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
-    options.onResponse?.(known ?? response.id);
-    if (known !== null) return { responseId: known };
-    const { turn, waits } = await this.#open(plan, response, origin).catch(async (error: unknown) => {
+    if (known !== null) return this.#joined(caller, known, options.signal);
+    try {
+      this.#refuseWhileDraining();
+      const starting = this.#start(plan, response, origin, options.signal).finally(() =>
+        this.#starting.delete(starting),
+      );
+      this.#starting.add(starting);
+      await starting;
+    } catch (error) {
       await this.#parts.once.release(caller, response.id, options.idempotency);
       throw error;
-    });
-    const done = this.#run(turn, waits).finally(() => this.#running.delete(turn.responseId));
-    this.#running.set(turn.responseId, { turn, done });
-    options.signal?.addEventListener('abort', () => turn.stop.abort(CANCELLED), { once: true });
-    if (options.signal?.aborted === true) turn.stop.abort(CANCELLED);
-    await turn.journal.flushed();
-    if (plan.source.kind === 'conversation') await this.#parts.claim.announce(plan.source.id, turn.responseId);
-    return { responseId: turn.responseId };
+    }
+    return { responseId: response.id };
   }
 
   /**
@@ -111,26 +115,62 @@ export class TurnService {
     return (await log.requestCancel(responseId)) ? 'asked' : 'ended';
   }
 
-  /** Resolves when no turn runs here. */
+  /** Resolves when no turn runs here or is being created. */
   async whenIdle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all([...this.#running.values()].map(({ done }) => done));
+    while (this.#starting.size + this.#running.size > 0) {
+      await Promise.allSettled([...this.#starting, ...[...this.#running.values()].map(({ done }) => done)]);
+    }
   }
 
-  /** Ends every running turn as failed with `error` and resolves when each has its terminal event: the end of a drain's patience. */
+  /** Ends every turn as failed with `error` and resolves when each has its terminal event: the end of a drain's patience. */
   async abortAll(error: SluiceError): Promise<void> {
-    for (const { turn } of this.#running.values()) turn.stop.abort(new TurnStopped({ end: 'failed', error }));
+    this.#ending = new TurnStopped({ end: 'failed', error });
+    for (const { turn } of this.#running.values()) turn.stop.abort(this.#ending);
     await this.whenIdle();
+  }
+
+  #refuseWhileDraining(): void {
+    if (this.#parts.drain.draining) throw draining();
+  }
+
+  /** The same request started this response before; who cancels this one means that one. */
+  #joined(caller: Principal, responseId: string, signal: AbortSignal | undefined): { readonly responseId: string } {
+    onAbort(signal, () => void this.cancel(caller, responseId).catch(() => undefined));
+    return { responseId };
+  }
+
+  /** Resolves when `response.created` stands in the log. */
+  async #start(
+    plan: TurnPlan,
+    response: ResponseObject,
+    origin: TurnOrigin,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { turn, waits } = await this.#open(plan, response, origin);
+    if (this.#ending !== undefined) turn.stop.abort(this.#ending);
+    onAbort(signal, () => turn.stop.abort(CANCELLED));
+    const created = turn.journal.flushed();
+    const done = this.#run(turn, waits).finally(() => this.#running.delete(turn.responseId));
+    this.#running.set(turn.responseId, { turn, done });
+    await created;
+    if (!turn.journal.begun) {
+      const why = 'unable to start a turn; its log cannot be written; try again';
+      throw new SluiceError('state_unavailable', why, { cause: turn.journal.lost });
+    }
+    if (plan.source.kind !== 'conversation') return;
+    // Who watches and does not hear of it looks again by itself; the turn runs either way.
+    await this.#parts.claim.announce(plan.source.id, turn.responseId).catch(() => undefined);
   }
 
   /** Takes the conversation's next place in line, then opens the log: a refusal comes before there is a response. */
   async #open(plan: TurnPlan, response: ResponseObject, origin: TurnOrigin): Promise<{ turn: Turn; waits: boolean }> {
     const { log, claim, clock, report } = this.#parts;
     const conversationId = response.conversation?.id ?? null;
-    const waits =
-      conversationId !== null && !(await claim.join(conversationId, response.id, this.#options.maxWaiting)).first;
     const input = plan.request.input.map((item) => ({ item, responseId: response.id, withheld: false }));
     const stop = new AbortController();
     try {
+      const waits =
+        conversationId !== null && !(await claim.join(conversationId, response.id, this.#options.maxWaiting)).first;
       const head = {
         responseId: response.id,
         owner: plan.caller.owner,
@@ -167,43 +207,59 @@ export class TurnService {
       if (waits) journal.emit({ type: 'response.queued', response: first });
       return { turn, waits };
     } catch (error) {
-      if (conversationId !== null) await claim.leave(conversationId, response.id);
+      // Also where joining failed: its reply may have been lost.
+      if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
       throw error;
     }
   }
 
   async #run(turn: Turn, waits: boolean): Promise<void> {
-    const { settlement, claim, report, clock } = this.#parts;
-    const conversationId = turn.plan.source.kind === 'conversation' ? turn.plan.source.id : null;
-    const stopKeeping = await this.#keepLease(turn);
+    const { settlement, report, clock } = this.#parts;
+    const stopKeeping = this.#keepLease(turn);
     clock.turns += 1;
-    try {
-      const outcome = await this.#answer(turn, waits).catch((thrown: unknown) => outcomeOf(thrown, turn));
-      if (outcome === 'lost') report.lost(turn);
-      else report.ended(turn, await settlement.settle(turn, outcome));
-    } catch (error) {
-      report.broken(turn, asSluiceError(error));
-    } finally {
-      clock.turns -= 1;
-      stopKeeping();
-      if (conversationId !== null) await claim.leave(conversationId, turn.responseId).catch(() => undefined);
+    const end = await this.#answer(turn, waits)
+      .catch((thrown: unknown) => outcomeOf(thrown, turn))
+      .then((outcome) => (outcome === 'lost' ? outcome : settlement.settle(turn, outcome)))
+      .catch((bug: unknown) => asSluiceError(bug));
+    clock.turns -= 1;
+    stopKeeping();
+    if (end === 'lost') report.lost(turn, turn.journal.lost);
+    else if (end instanceof SluiceError) report.broken(turn, end);
+    else report.ended(turn, end);
+    await this.#leave(turn);
+  }
+
+  /** Lets the next turn of the conversation begin. A turn that ended elsewhere, or will, is left by whoever commits what it said. */
+  async #leave({ plan, responseId, journal }: Turn): Promise<void> {
+    const { claim, log } = this.#parts;
+    const { source } = plan;
+    if (source.kind !== 'conversation') return;
+    if (!journal.ended) {
+      const open = await log.read(responseId, -1, 0).then(
+        (page) => page !== undefined && !page.ended,
+        () => true,
+      );
+      if (open) return;
     }
+    await patiently(() => claim.leave(source.id, responseId)).catch(() => undefined);
   }
 
   /** The turn itself. Returns how it ended or throws; what it showed on the way is in the journal. */
   async #answer(turn: Turn, waits: boolean): Promise<TurnOutcome> {
     const { memory, guards, provider } = this.#parts;
     const { plan, journal, writer, facts, stop } = turn;
+    const wanted = (): boolean => !stop.signal.aborted;
 
-    if (waits && plan.source.kind === 'conversation') await this.#waitFor(turn, plan.source.id);
+    if (waits && plan.source.kind === 'conversation') await this.#waitFor(turn, plan.source.id, wanted);
     stop.signal.throwIfAborted();
     journal.emit({
       type: 'response.in_progress',
       response: { ...journal.accumulator.response(), status: 'in_progress' },
     });
 
-    facts.context = await memory.contextOf(plan);
+    // Judged in the same step as it begins: what stands in the log as begun has passed, or says by its refusal that it has not.
     const verdict = guards.checkInput(plan.prompt, plan.request.input);
+    facts.begun = true;
     facts.findings.push(...verdict.notes);
     if (verdict.deny !== undefined) {
       facts.findings.push(verdict.deny.finding);
@@ -213,6 +269,7 @@ export class TurnService {
       return { end: 'completed' };
     }
 
+    facts.context = await patiently(() => memory.contextOf(plan), { wanted });
     const guard = guards.forOutput(plan.prompt);
     facts.providerCalled = true;
     for await (const part of provider.stream(providerRequest(plan, facts.context.items), stop.signal)) {
@@ -226,11 +283,11 @@ export class TurnService {
     );
   }
 
-  async #waitFor(turn: Turn, conversationId: string): Promise<void> {
+  async #waitFor(turn: Turn, conversationId: string, wanted: () => boolean): Promise<void> {
     const { claim, report } = this.#parts;
     report.waiting(1);
     try {
-      await claim.wait(conversationId, turn.responseId, turn.stop.signal);
+      await patiently(() => claim.wait(conversationId, turn.responseId, turn.stop.signal), { wanted });
     } finally {
       report.waiting(-1);
     }
@@ -266,24 +323,34 @@ export class TurnService {
     }
   }
 
-  /** Renews the lease while the turn is silent, and hears of cancels. */
-  async #keepLease(turn: Turn): Promise<() => void> {
+  /** Renews the lease while the turn is silent, and hears of cancels. Returns what ends both. */
+  #keepLease({ responseId, fence, journal }: Turn): () => void {
     const { lease } = this.#parts;
-    const unwatch = await lease
-      .watchCancel(turn.responseId, () => turn.journal.cancelAsked())
-      .catch(() => () => undefined);
+    // Nobody waits for the watch: until it stands, appends and renewals tell of a cancel.
+    const watching = lease.watchCancel(responseId, () => journal.cancelAsked()).catch(() => () => undefined);
+    let renewing = false;
     const renew = async (): Promise<void> => {
-      if (Date.now() - turn.journal.appendedAt < LOG_TIMES.renewEveryMs) return;
-      const { held, cancelRequested } = await lease.renew(turn.responseId, turn.fence);
-      if (!held) turn.journal.leaseLost();
-      else if (cancelRequested) turn.journal.cancelAsked();
+      if (renewing || Date.now() - journal.appendedAt < LOG_TIMES.renewEveryMs) return;
+      renewing = true;
+      try {
+        const { held, cancelRequested } = await lease.renew(responseId, fence);
+        if (!held) journal.leaseLost();
+        else if (cancelRequested) journal.cancelAsked();
+      } finally {
+        renewing = false;
+      }
     };
     const timer = setInterval(() => void renew().catch(() => undefined), LOG_TIMES.renewEveryMs);
     return () => {
       clearInterval(timer);
-      unwatch();
+      void watching.then((unwatch) => unwatch());
     };
   }
+}
+
+function onAbort(signal: AbortSignal | undefined, listener: () => void): void {
+  if (signal?.aborted === true) listener();
+  else signal?.addEventListener('abort', listener, { once: true });
 }
 
 function draining(): SluiceError {

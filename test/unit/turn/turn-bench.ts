@@ -1,0 +1,300 @@
+/* One replica's turns over a state in memory that can be made to fail or to hold still, with a provider that plays a script. */
+
+import { type ResponseEvent } from '../../../src/domain/event.js';
+import { type Item } from '../../../src/domain/item.js';
+import { type Principal } from '../../../src/domain/principal.js';
+import { type ResponseRequest } from '../../../src/domain/request.js';
+import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { Log, type LogFields } from '../../../src/observability/log.js';
+import { Metrics } from '../../../src/observability/metrics.js';
+import { type Provider } from '../../../src/provider/provider.js';
+import { FollowHub } from '../../../src/state/follow.js';
+import { memoryState } from '../../../src/state/memory/memory-state.js';
+import { type State } from '../../../src/state/state.js';
+import { PromptRegistry } from '../../../src/templating/registry.js';
+import { Admission, type AdmissionPolicy } from '../../../src/turn/admission.js';
+import { OrphanSweep } from '../../../src/turn/adopt-orphans.js';
+import { FlushClock } from '../../../src/turn/batch.js';
+import { DrainState } from '../../../src/turn/drain-state.js';
+import { TurnGuards } from '../../../src/turn/guards.js';
+import { TurnMemory } from '../../../src/turn/memory.js';
+import { Once } from '../../../src/turn/once.js';
+import { TurnReport } from '../../../src/turn/report.js';
+import { parseLogged, ResponseReader } from '../../../src/turn/response-reader.js';
+import { type Accounting, Settlement } from '../../../src/turn/settlement.js';
+import { type TurnOrigin } from '../../../src/turn/turn.js';
+import { TurnService } from '../../../src/turn/turn.service.js';
+import { type GuardrailSpec } from '../../../src/validation/guardrail.js';
+import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
+import { say, ScriptedProvider } from '../../support/scripted-provider.js';
+
+export const ALICE: Principal = {
+  owner: 'acme/alice',
+  tenant: 'acme',
+  user: 'alice',
+  credential: 'key-1',
+  scopes: new Set(['chat']),
+  trusted: true,
+  expiresAtMs: null,
+};
+export const BOB: Principal = { ...ALICE, owner: 'acme/bob', user: 'bob' };
+
+export const ORIGIN: TurnOrigin = {
+  endpoint: 'ws',
+  method: 'WS',
+  path: '/v1/responses',
+  requestId: 'req_1',
+  delivery: 'stream',
+};
+
+export const POLICY: AdmissionPolicy = {
+  model: 'model-a',
+  models: [],
+  allow: { instructions: null, model: null, tools: null, sampling: true },
+  maxTokens: null,
+  temperature: null,
+  stateEnabled: true,
+  templateEnabled: true,
+  defaultPrompt: null,
+};
+
+export function userItem(text: string): Item {
+  return {
+    type: 'message',
+    id: `msg_${text.replaceAll(' ', '_')}`,
+    role: 'user',
+    status: 'completed',
+    content: [{ type: 'input_text', text }],
+  };
+}
+
+export function requestOf(text: string, fields: Partial<ResponseRequest> = {}): ResponseRequest {
+  return { input: [userItem(text)], store: true, background: false, ...fields };
+}
+
+/** A promise and its ends, for what a test lets go on. */
+export interface Gate {
+  /** Resolves when somebody stands at the gate. */
+  readonly reached: Promise<void>;
+  open(): void;
+}
+
+/** Makes calls of a contract's methods reject, or wait, by the method's name. */
+export class Faults {
+  readonly #failing = new Map<string, { times: number; error: () => Error; after: boolean }>();
+  readonly #gates = new Map<string, { reached: () => void; opened: Promise<void> }>();
+  readonly calls: string[] = [];
+
+  /** The next `times` calls of `method` reject; `after`: the call is done and only its reply is lost. */
+  fail(method: string, times = Infinity, error: () => Error = away, after = false): void {
+    this.#failing.set(method, { times, error, after });
+  }
+
+  heal(method: string): void {
+    this.#failing.delete(method);
+  }
+
+  /** Calls of `method` wait before they are done. */
+  hold(method: string): Gate {
+    const reached = Promise.withResolvers<void>();
+    const opened = Promise.withResolvers<void>();
+    this.#gates.set(method, { reached: reached.resolve, opened: opened.promise });
+    return {
+      reached: reached.promise,
+      open: () => {
+        this.#gates.delete(method);
+        opened.resolve();
+      },
+    };
+  }
+
+  wrap<T extends object>(target: T): T {
+    return new Proxy(target, {
+      get: (whole, name) => {
+        const value: unknown = Reflect.get(whole, name, whole);
+        if (typeof value !== 'function' || typeof name !== 'string') return value;
+        return async (...args: unknown[]): Promise<unknown> => {
+          this.calls.push(name);
+          const gate = this.#gates.get(name);
+          if (gate !== undefined) {
+            gate.reached();
+            await gate.opened;
+          }
+          const failing = this.#failing.get(name);
+          const fails = failing !== undefined && failing.times > 0;
+          if (fails) failing.times -= 1;
+          if (fails && !failing.after) throw failing.error();
+          // The proxy stands for its target, whose methods take what they are given.
+          const result = (await Reflect.apply(value as (...all: unknown[]) => unknown, whole, args)) as unknown;
+          if (fails) throw failing.error();
+          return result;
+        };
+      },
+    });
+  }
+}
+
+export function away(): SluiceError {
+  return new SluiceError('state_unavailable', 'unable to reach the store; it is away; try again');
+}
+
+export class LinesLog extends Log {
+  readonly lines: { readonly level: string; readonly message: string; readonly fields: LogFields }[] = [];
+  override debug = (fields: LogFields, message: string): void =>
+    void this.lines.push({ level: 'debug', message, fields });
+  override info = (fields: LogFields, message: string): void =>
+    void this.lines.push({ level: 'info', message, fields });
+  override warn = (fields: LogFields, message: string): void =>
+    void this.lines.push({ level: 'warn', message, fields });
+  override error = (fields: LogFields, message: string): void =>
+    void this.lines.push({ level: 'error', message, fields });
+  override child(): Log {
+    return this;
+  }
+}
+
+export interface BenchOptions {
+  readonly answers?: readonly (readonly DemoStep[])[];
+  readonly provider?: Provider;
+  readonly policy?: Partial<AdmissionPolicy>;
+  readonly guardrails?: readonly GuardrailSpec[];
+  readonly maxWaiting?: number;
+  readonly accounting?: Partial<Accounting>;
+  /** Another bench whose state this one shares, as a second replica. */
+  readonly beside?: TurnBench;
+  /** What the state takes for time. */
+  readonly clock?: () => number;
+  readonly windowItems?: number;
+}
+
+export const USAGE: Usage = { ...ZERO_USAGE, input_tokens: 3, output_tokens: 2, total_tokens: 5 };
+
+export class TurnBench {
+  readonly faults = new Faults();
+  readonly state: State;
+  readonly turns: TurnService;
+  readonly reader: ResponseReader;
+  readonly hub: FollowHub;
+  readonly log = new LinesLog();
+  readonly metrics = new Metrics({ prefix: 'test_', version: '0' });
+  readonly drain = new DrainState();
+  readonly sweep: OrphanSweep;
+  readonly memory: TurnMemory;
+  readonly report: TurnReport;
+  readonly provider: Provider;
+  readonly plain: State;
+
+  constructor(options: BenchOptions = {}) {
+    this.plain =
+      options.beside?.plain ??
+      memoryState({
+        ttlMs: 3_600_000,
+        maxItems: 100,
+        ...(options.clock === undefined ? {} : { clock: options.clock }),
+      });
+    const { faults, plain } = this;
+    this.state = {
+      ...plain,
+      log: faults.wrap(plain.log),
+      lease: faults.wrap(plain.lease),
+      claim: faults.wrap(plain.claim),
+      conversations: faults.wrap(plain.conversations),
+      responses: faults.wrap(plain.responses),
+      keys: faults.wrap(plain.keys),
+    };
+    const { log, lease, claim, conversations, responses, keys } = this.state;
+    this.hub = new FollowHub({ log: plain.log });
+    this.reader = new ResponseReader(plain.log, this.hub, plain.responses);
+    this.memory = new TurnMemory(conversations, responses, {
+      windowItems: options.windowItems ?? 50,
+      keptItems: 100,
+    });
+    this.report = new TurnReport(this.log, this.metrics);
+    this.provider = options.provider ?? new ScriptedProvider(options.answers ?? [[say('Hello'), say(' there')]]);
+    const admission = new Admission(
+      { ...POLICY, ...options.policy },
+      {
+        prompts: new PromptRegistry([]),
+        conversations,
+        responses,
+        log,
+      },
+    );
+    this.turns = new TurnService(
+      {
+        admission,
+        log,
+        lease,
+        claim,
+        reader: new ResponseReader(log, this.hub, responses),
+        once: new Once(keys, log, responses),
+        memory: this.memory,
+        guards: new TurnGuards(options.guardrails ?? []),
+        provider: this.provider,
+        settlement: new Settlement(this.memory, {
+          estimate: () => Promise.resolve(USAGE),
+          cost: () => 0.5,
+          ...options.accounting,
+        }),
+        report: this.report,
+        clock: new FlushClock({ maxWindowMs: 0 }),
+        drain: this.drain,
+      },
+      { maxWaiting: options.maxWaiting ?? 8 },
+    );
+    this.sweep = new OrphanSweep({ log, lease, claim, responses, memory: this.memory, logger: this.log });
+  }
+
+  async conversation(items: readonly Item[] = []): Promise<string> {
+    const id = `conv_${crypto.randomUUID()}`;
+    await this.plain.conversations.create(
+      { id, owner: ALICE.owner, createdAt: 0, updatedAt: 0, metadata: {} },
+      items.map((item) => ({ item, responseId: null, withheld: false })),
+    );
+    return id;
+  }
+
+  /** Creates a turn and waits until none runs here. */
+  async play(request: ResponseRequest, caller = ALICE): Promise<string> {
+    const { responseId } = await this.turns.create(caller, request, ORIGIN);
+    await this.turns.whenIdle();
+    return responseId;
+  }
+
+  async events(responseId: string): Promise<ResponseEvent[]> {
+    const page = await this.plain.log.read(responseId, -1, 100_000);
+    const events = page?.events ?? [];
+    for (const [i, event] of events.entries()) {
+      if (event.sequence !== i) throw new Error(`event ${event.sequence} stands where ${i} should`);
+    }
+    return events.map(parseLogged);
+  }
+
+  async types(responseId: string): Promise<string[]> {
+    return (await this.events(responseId)).map(({ type }) => type.replace('response.', ''));
+  }
+
+  /** Texts of a conversation's items in order, withheld ones in brackets. */
+  async texts(conversation: string): Promise<string[]> {
+    const items = await this.plain.conversations.recentItems(conversation, 100);
+    return items.map(({ item, withheld }) => {
+      const text =
+        item.type === 'message'
+          ? item.content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('|')
+          : item.type;
+      return withheld ? `[${text}]` : text;
+    });
+  }
+
+  async metric(series: string): Promise<number> {
+    const lines = (await this.metrics.render()).split('\n');
+    const line = lines.find((candidate) => candidate.startsWith(`test_${series} `));
+    return line === undefined ? 0 : Number(line.split(' ').at(-1));
+  }
+
+  async close(): Promise<void> {
+    this.hub.close();
+    await this.plain.close();
+  }
+}

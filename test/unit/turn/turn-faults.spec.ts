@@ -1,0 +1,294 @@
+/* A turn while its state store fails, holds still or belongs to somebody else: one terminal event, told truly, and no claim left behind. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { HANG, say } from '../../support/scripted-provider.js';
+import { ALICE, away, ORIGIN, requestOf, TurnBench, USAGE } from './turn-bench.js';
+
+const TOLD = [
+  'created',
+  'in_progress',
+  'output_item.added',
+  'content_part.added',
+  'output_text.delta',
+  'output_text.delta',
+];
+const CLOSED = ['output_text.done', 'content_part.done', 'output_item.done'];
+
+let bench: TurnBench;
+beforeEach(() => {
+  bench = new TurnBench();
+});
+afterEach(() => bench.close());
+
+const members = (conversation: string): Promise<readonly string[]> => bench.plain.claim.members(conversation);
+
+describe('create while the store is away', () => {
+  it('does not refuse a turn that runs because nobody could be told of it', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('announce');
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await bench.turns.whenIdle();
+    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+  });
+
+  it('resolves with response.created, however busily the turn goes on writing', async () => {
+    const own = new TurnBench({ answers: [[say('a'), say('b'), HANG]] });
+    const gate = own.faults.hold('append');
+    const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await gate.reached;
+    gate.open();
+    const second = own.faults.hold('append');
+    // The second append is under way and stays so: what was asked for stands in the log already.
+    await created;
+    second.open();
+    await own.turns.abortAll(away());
+    await own.close();
+  });
+
+  it('leaves the line of its conversation where the log could not be opened', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('create', 1);
+    await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
+    expect(await members(conversation)).toEqual([]);
+    expect(bench.turns.count).toBe(0);
+  });
+
+  it('leaves the line where the reply to its joining was lost', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('join', 1, away, true);
+    await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
+    expect(await members(conversation)).toEqual([]);
+  });
+
+  it('says why it was refused, not that leaving the line failed too', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('create', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
+    bench.faults.fail('leave', 1);
+    await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
+      code: 'overloaded',
+    });
+  });
+
+  it('refuses where response.created could not be written, and gives the idempotency key back', async () => {
+    const broken = (): Error => new Error('the log is corrupt');
+    bench.faults.fail('append', Infinity, broken);
+    const use = { idempotency: { key: 'k', fingerprint: 'f' } };
+    await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use)).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
+    bench.faults.heal('append');
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
+    await bench.turns.whenIdle();
+    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+  });
+});
+
+describe('a turn while the store is away', () => {
+  it('goes on when the log comes back', async () => {
+    bench.faults.fail('append', 3);
+    const id = await bench.play(requestOf('Hi'));
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+  });
+
+  it('sends nothing twice where only the reply was lost', async () => {
+    bench.faults.fail('append', 2, away, true);
+    const id = await bench.play(requestOf('Hi'));
+    expect((await bench.types(id)).filter((type) => type === 'created')).toHaveLength(1);
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+  });
+
+  it('commits when the conversation store comes back', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('appendItems', 2);
+    bench.faults.fail('put', 2, away, true);
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+    expect(await bench.texts(conversation)).toEqual(['Hi', 'Hello there']);
+  });
+
+  it('reads its context when the store comes back', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('recentItems', 2);
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+  });
+
+  it('leaves its conversation when the store comes back', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('leave', 2);
+    await bench.play(requestOf('Hi', { conversation }));
+    expect(await members(conversation)).toEqual([]);
+  });
+
+  it('runs without a watch for cancels', async () => {
+    bench.faults.hold('watchCancel');
+    const id = await bench.play(requestOf('Hi'));
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+  });
+
+  it('fails, and says that nothing was kept, where the items cannot be committed', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('appendItems', Infinity, () => new Error('corrupt'));
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    expect(await bench.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
+    const response = await bench.reader.retrieve(ALICE, id);
+    expect(response.sluice.kept).toBe('nothing');
+    expect(response.output_text).toBe('Hello there');
+  });
+
+  it('ends though its usage cannot be estimated or priced', async () => {
+    const own = new TurnBench({
+      answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
+      accounting: {
+        estimate: () => Promise.reject(new Error('no tokenizer')),
+        cost: () => {
+          throw new Error('no price list');
+        },
+      },
+    });
+    const id = await own.play(requestOf('Hi'));
+    expect((await own.types(id)).at(-1)).toBe('failed');
+    expect((await own.reader.retrieve(ALICE, id)).usage).toBeNull();
+    await own.close();
+  });
+
+  it('counts itself out once, whatever a metric thinks of its numbers', async () => {
+    const own = new TurnBench({
+      answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
+      accounting: { estimate: () => Promise.resolve({ ...USAGE, input_tokens: -1 }) },
+    });
+    await own.play(requestOf('Hi'));
+    expect(await own.metric('turns_in_flight')).toBe(0);
+    await own.close();
+  });
+});
+
+describe('a turn that another replica has taken over', () => {
+  async function takenOver(conversation?: string): Promise<string> {
+    const gate = bench.faults.hold('put');
+    const request = requestOf('Hi', conversation === undefined ? {} : { conversation });
+    const { responseId } = await bench.turns.create(ALICE, request, ORIGIN);
+    await gate.reached;
+    gate.open();
+    return responseId;
+  }
+
+  it('commits nothing once it is fenced', async () => {
+    const conversation = await bench.conversation();
+    // The last append before the commit is refused: the answer was whole, but it is not this replica's to keep.
+    bench.faults.fail('append', 0);
+    const original = bench.plain.log.append.bind(bench.plain.log);
+    let appends = 0;
+    bench.plain.log.append = (id, fence, events) =>
+      events.some(({ type }) => type === 'response.output_item.done')
+        ? Promise.resolve({ outcome: 'fenced' })
+        : (appends++, original(id, fence, events));
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    expect(appends).toBeGreaterThan(0);
+    expect(bench.faults.calls).not.toContain('appendItems');
+    expect(bench.faults.calls).not.toContain('put');
+    expect((await bench.types(id)).at(-1)).toBe('output_text.delta');
+    expect(await bench.metric('requests_total{status="success"}')).toBe(0);
+    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+    expect(await bench.metric('turns_in_flight')).toBe(0);
+  });
+
+  it('does not say that it told an end which it could not write', async () => {
+    const original = bench.plain.log.append.bind(bench.plain.log);
+    bench.plain.log.append = (id, fence, events) =>
+      events.some(({ type }) => type === 'response.completed')
+        ? Promise.resolve({ outcome: 'fenced' })
+        : original(id, fence, events);
+    await bench.play(requestOf('Hi'));
+    expect(await bench.metric('requests_total{status="success"}')).toBe(0);
+    expect(bench.log.lines.at(-1)).toMatchObject({ level: 'error', message: 'request failed' });
+  });
+
+  it('leaves the conversation to whoever ends it', async () => {
+    const conversation = await bench.conversation();
+    const original = bench.plain.log.append.bind(bench.plain.log);
+    bench.plain.log.append = (id, fence, events) =>
+      events.some(({ type }) => type === 'response.completed')
+        ? Promise.resolve({ outcome: 'fenced' })
+        : original(id, fence, events);
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    expect(await members(conversation)).toEqual([id]);
+  });
+
+  it('leaves it itself where its log is gone, since nobody will end it', async () => {
+    const conversation = await bench.conversation();
+    const gate = bench.faults.hold('append');
+    const created = bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await gate.reached;
+    const [id] = await members(conversation);
+    await bench.plain.log.delete(id ?? '');
+    gate.open();
+    await expect(created).rejects.toMatchObject({ code: 'state_unavailable' });
+    await bench.turns.whenIdle();
+    expect(await members(conversation)).toEqual([]);
+  });
+
+  it('does not take the end of its own lease for a loss', async () => {
+    const id = await takenOver();
+    await bench.turns.whenIdle();
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
+  });
+
+  it('says in the log why it could not go on', async () => {
+    const why = new Error('the disk is full');
+    const original = bench.plain.log.append.bind(bench.plain.log);
+    bench.plain.log.append = (id, fence, events) =>
+      events.some(({ type }) => type === 'response.completed') ? Promise.reject(why) : original(id, fence, events);
+    await bench.play(requestOf('Hi'));
+    const line = bench.log.lines.at(-1);
+    expect(line).toMatchObject({ message: 'request failed', fields: { error: 'state_unavailable' } });
+    expect((line?.fields['err'] as Error).cause).toBe(why);
+  });
+});
+
+describe('a drain', () => {
+  it('waits for turns that are being created', async () => {
+    const gate = bench.faults.hold('create');
+    const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await gate.reached;
+    bench.drain.begin();
+    let idle = false;
+    const whenIdle = bench.turns.whenIdle().then(() => (idle = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(idle).toBe(false);
+    gate.open();
+    const { responseId } = await created;
+    await whenIdle;
+    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+  });
+
+  it('refuses what was admitted before it began and has no response yet', async () => {
+    const conversation = await bench.conversation();
+    const gate = bench.faults.hold('get');
+    const created = bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await gate.reached;
+    bench.drain.begin();
+    gate.open();
+    await expect(created).rejects.toMatchObject({ code: 'draining' });
+    expect(await members(conversation)).toEqual([]);
+  });
+
+  it('ends what is created while everything is ended', async () => {
+    const own = new TurnBench({ answers: [[HANG]] });
+    const gate = own.faults.hold('create');
+    const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await gate.reached;
+    const ended = own.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));
+    gate.open();
+    const { responseId } = await created;
+    await ended;
+    expect((await own.types(responseId)).at(-1)).toBe('failed');
+    await own.close();
+  });
+});

@@ -60,7 +60,7 @@ export class ConnectionTable {
     const batches = Math.max(1, Math.min(BATCHES, leaving.length));
     const size = Math.ceil(leaving.length / batches);
     for (let i = 0; i < leaving.length; i += size) {
-      for (const connection of leaving.slice(i, i + size)) connection.close(code, reason);
+      for (const connection of leaving.slice(i, i + size)) void connection.leave(code, reason, LEAVE_WITHIN_MS);
       if (i + size < leaving.length) await new Promise((resolve) => setTimeout(resolve, overMs / batches));
     }
     const cutAt = Date.now() + CUT_AFTER_MS;
@@ -121,4 +121,6 @@ export class ConnectionTable {
 }
 
 const BATCHES = 20;
+/** What a reader has not taken by then, it resumes. */
+const LEAVE_WITHIN_MS = 500;
 const CUT_AFTER_MS = 3_000;

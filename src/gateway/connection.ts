@@ -3,6 +3,7 @@
  * from the log only. Knows turns by what it may ask of them, never how they run.
  */
 
+import { setImmediate as nextTick, setTimeout as delay } from 'node:timers/promises';
 import { type WebSocket } from 'ws';
 import { type Authenticator } from '../auth/authenticator.js';
 import { SluiceError } from '../domain/errors.js';
@@ -236,6 +237,16 @@ export class Connection {
     setTimeout(() => this.#socket.terminate(), TERMINATE_AFTER_MS).unref();
   }
 
+  /** Closes after what is at hand for it was handed over, or after `withinMs`: a goodbye must not overtake the end of an answer. */
+  async leave(code: CloseCode, reason: string, withinMs: number): Promise<void> {
+    const until = Date.now() + withinMs;
+    this.outbound.flush();
+    // What waited in a lane for an answer's end is refused in the tick after it.
+    await nextTick();
+    while (this.outbound.behind && !this.#closed && Date.now() < until) await delay(LOOK_EVERY_MS);
+    this.close(code, reason);
+  }
+
   terminate(): void {
     this.#socket.terminate();
   }
@@ -286,4 +297,5 @@ export class Connection {
 
 const MOST_REFUSALS = 60;
 const RETRY_SNAPSHOT_MS = 250;
+const LOOK_EVERY_MS = 10;
 const TERMINATE_AFTER_MS = 5_000;

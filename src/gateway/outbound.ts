@@ -85,6 +85,11 @@ export class Outbound {
     return this.#followings;
   }
 
+  /** Are there events at hand that were not written yet? */
+  get behind(): boolean {
+    return [...this.#followings.values()].some(({ viewer }) => viewer.cursor < viewer.last);
+  }
+
   /** Sends an event of the connection's own, after what was already taken from viewers. */
   send(json: string): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;

@@ -25,6 +25,7 @@ beforeEach(async () => {
 afterEach(() => proxy.close());
 
 const NUMBERS = 'demo: deltas=40 interval=2ms text=numbers';
+const SLOWER = 'demo: deltas=40 interval=10ms text=numbers';
 
 /** Reads until it breaks; returns why, or undefined where it did not. */
 async function read(stream: AsyncIterable<StreamEvent>, into: StreamEvent[]): Promise<unknown> {
@@ -141,5 +142,22 @@ describe('a log that goes away in mid-stream', () => {
     const error = await broken;
     expect(error).toBeInstanceOf(APIError);
     expect(error).toMatchObject({ code: 'response_expired', requestID: expect.stringMatching(/^req_/) });
+  });
+});
+
+describe('a drain', () => {
+  // The end of the turn and the end of the process race: more than one try.
+  it.each(counting(1, 5))('lets answers end before the process does (%i)', async () => {
+    const leaving = await startGateway();
+    const there = officialClient(leaving.url);
+    const events: StreamEvent[] = [];
+    const broken = read(await there.responses.create({ input: SLOWER, stream: true }), events);
+    const whole = there.responses.create({ input: SLOWER });
+    const { turns } = leaving.gateway.parts;
+    while (events.length < 5 || turns.count < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+    await leaving.close();
+    expect(await broken).toBeUndefined();
+    expect(events.at(-1)).toMatchObject({ type: 'response.completed', response: { output_text: spoken(40) } });
+    expect((await whole).output_text).toBe(spoken(40));
   });
 });

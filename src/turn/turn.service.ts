@@ -1,7 +1,7 @@
 /*
  * ONE TURN, START TO END. Read this first.
  *
- * create():  admission → the response's log is opened with `response.created` → the turn runs by itself
+ * create():  admission → limits → the response's log is opened with `response.created` → the turn runs by itself
  * #run():    claim the conversation → input guard → context → provider → output guard → journal → commit → one terminal event
  *
  * A turn writes events to its response's log and knows no socket: who watches, and whether anybody does, is not its business.
@@ -19,6 +19,7 @@ import { type FlushClock } from './batch.js';
 import { type DrainState } from './drain-state.js';
 import { type TurnGuards } from './guards.js';
 import { Journal } from './journal.js';
+import { type Spent, type ToldLimits, type TurnLimits, type TurnPermit } from './limits.js';
 import { providerRequest, type TurnMemory } from './memory.js';
 import { type IdempotencyUse, type Once } from './once.js';
 import { CANCELLED, LOST, type TurnOutcome, TurnStopped } from './outcome.js';
@@ -27,10 +28,11 @@ import { patiently } from './patience.js';
 import { type TurnReport } from './report.js';
 import { type ResponseReader } from './response-reader.js';
 import { type Settlement } from './settlement.js';
-import { newFacts, newResponse, type Turn, type TurnOrigin } from './turn.js';
+import { newFacts, newResponse, type Turn, type TurnFacts, type TurnOrigin } from './turn.js';
 
 export interface TurnParts {
   readonly admission: Admission;
+  readonly limits: TurnLimits;
   readonly log: EventLog;
   readonly lease: TurnLease;
   readonly claim: ConversationClaim;
@@ -56,6 +58,12 @@ export interface CreateOptions {
   readonly idempotency?: IdempotencyUse;
   /** Aborting it cancels the turn, even before it starts. */
   readonly signal?: AbortSignal;
+}
+
+export interface CreatedTurn {
+  readonly responseId: string;
+  /** What is left to the caller; empty where it has no limits, or the turn ran before. */
+  readonly limits: ToldLimits;
 }
 
 export class TurnService {
@@ -85,24 +93,26 @@ export class TurnService {
     request: ResponseRequest,
     origin: TurnOrigin,
     options: CreateOptions = {},
-  ): Promise<{ readonly responseId: string }> {
+  ): Promise<CreatedTurn> {
     this.#refuseWhileDraining();
     const plan = await this.#parts.admission.admit(caller, request);
     const response = newResponse(plan, Date.now());
     const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
+    options.onResponse?.(known ?? response.id);
     if (known !== null) return this.#joined(caller, known, options.signal);
     try {
       this.#refuseWhileDraining();
-      const starting = this.#start(plan, response, origin, options.signal).finally(() =>
+      const permit = await this.#parts.limits.take(plan);
+      const starting = this.#start(plan, response, origin, permit, options.signal).finally(() =>
         this.#starting.delete(starting),
       );
       this.#starting.add(starting);
       await starting;
+      return { responseId: response.id, limits: permit.told };
     } catch (error) {
       await this.#parts.once.release(caller, response.id, options.idempotency);
       throw error;
     }
-    return { responseId: response.id };
   }
 
   /**
@@ -134,9 +144,9 @@ export class TurnService {
   }
 
   /** The same request started this response before; who cancels this one means that one. */
-  #joined(caller: Principal, responseId: string, signal: AbortSignal | undefined): { readonly responseId: string } {
+  #joined(caller: Principal, responseId: string, signal: AbortSignal | undefined): CreatedTurn {
     onAbort(signal, () => void this.cancel(caller, responseId).catch(() => undefined));
-    return { responseId };
+    return { responseId, limits: {} };
   }
 
   /** Resolves when `response.created` stands in the log. */
@@ -144,13 +154,17 @@ export class TurnService {
     plan: TurnPlan,
     response: ResponseObject,
     origin: TurnOrigin,
+    permit: TurnPermit,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { turn, waits } = await this.#open(plan, response, origin);
+    const { turn, waits } = await this.#open(plan, response, origin).catch(async (error: unknown) => {
+      await permit.giveBack().catch(() => undefined);
+      throw error;
+    });
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
     onAbort(signal, () => turn.stop.abort(CANCELLED));
     const created = turn.journal.flushed();
-    const done = this.#run(turn, waits).finally(() => this.#running.delete(turn.responseId));
+    const done = this.#run(turn, waits, permit).finally(() => this.#running.delete(turn.responseId));
     this.#running.set(turn.responseId, { turn, done });
     await created;
     if (!turn.journal.begun) {
@@ -213,12 +227,14 @@ export class TurnService {
     }
   }
 
-  async #run(turn: Turn, waits: boolean): Promise<void> {
+  async #run(turn: Turn, waits: boolean, permit: TurnPermit): Promise<void> {
     const { settlement, report, clock } = this.#parts;
     const stopKeeping = this.#keepLease(turn);
     clock.turns += 1;
     const end = await this.#answer(turn, waits)
       .catch((thrown: unknown) => outcomeOf(thrown, turn))
+      // Before the terminal: whoever sees that may ask again.
+      .finally(() => permit.leave())
       .then((outcome) => (outcome === 'lost' ? outcome : settlement.settle(turn, outcome)))
       .catch((bug: unknown) => asSluiceError(bug));
     clock.turns -= 1;
@@ -226,7 +242,7 @@ export class TurnService {
     if (end === 'lost') report.lost(turn, turn.journal.lost);
     else if (end instanceof SluiceError) report.broken(turn, end);
     else report.ended(turn, end);
-    await this.#leave(turn);
+    await Promise.all([permit.settle(spentIn(turn.facts)).catch(() => undefined), this.#leave(turn)]);
   }
 
   /** Lets the next turn of the conversation begin. A turn that ended elsewhere, or will, is left by whoever commits what it said. */
@@ -373,6 +389,10 @@ function finished(reason: Extract<ProviderPart, { type: 'finish' }>['reason']): 
     case 'content_filter':
       return { end: 'incomplete', reason: 'content_filter' };
   }
+}
+
+function spentIn({ usage, costUsd, providerCalled }: TurnFacts): Spent {
+  return { tokens: usage?.total_tokens ?? (providerCalled ? null : 0), costUsd };
 }
 
 function outcomeOf(thrown: unknown, turn: Turn): TurnOutcome | 'lost' {

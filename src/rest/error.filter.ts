@@ -63,7 +63,10 @@ export class ErrorFilter implements ExceptionFilter {
       case 404:
         return this.#methodsAt(request).length > 0 ? methodNotAllowed() : notFound();
       case 413:
-        return new SluiceError('payload_too_large', 'unable to read the request; its body is over 1 MiB; send less');
+        return new SluiceError(
+          'payload_too_large',
+          'unable to read the request; its body is larger than `http.max_body_bytes` allows; send less',
+        );
       case 415:
         return new SluiceError(
           'unsupported_media_type',

@@ -2,8 +2,10 @@
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { resolve } from 'node:path';
 import { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { build } from 'esbuild';
 import { type Browser } from 'playwright-core';
 import { WebSocket } from 'ws';
 import { launchChromium } from '../support/chromium.js';
@@ -44,7 +46,7 @@ const codeOf = (block: Snippet) => withPorts(block.code, { app: gateway.port, op
 
 describe('docs/clients.md', () => {
   it('has something to run for each client that can run here', () => {
-    expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(['html', 'js', 'bash', 'text']));
+    expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(['html', 'jsx', 'js', 'bash', 'text']));
   });
 
   it.each(of('js', 'bash').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
@@ -58,13 +60,14 @@ describe('docs/clients.md', () => {
     beforeAll(async () => void (browser = await launchChromium()));
     afterAll(() => browser.close());
 
-    it.each(of('html').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
-      page = codeOf(block);
+    it.each(of('html', 'jsx').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
+      page = block.language === 'jsx' ? await bundled(codeOf(block)) : codeOf(block);
       const tab = await browser.newPage();
       const complaints: string[] = [];
       tab.on('pageerror', (error) => complaints.push(error.message));
       tab.on('console', (message) => void (message.type() === 'error' && complaints.push(message.text())));
       await tab.goto(siteUrl());
+      if (block.language === 'jsx') await tab.getByRole('button', { name: 'Ask' }).click();
       // Not all stand there at the same time: an answer makes room for the next one.
       for (const part of block.says)
         await tab
@@ -82,6 +85,20 @@ describe('docs/clients.md', () => {
   });
 });
 
+/** A component as a page, with the client that the gateway serves. */
+async function bundled(code: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents: code, loader: 'jsx', resolveDir: resolve('dist/client') },
+    nodePaths: [resolve('node_modules')],
+    bundle: true,
+    format: 'esm',
+    jsx: 'automatic',
+    define: { 'process.env.NODE_ENV': '"production"' },
+    write: false,
+  });
+  return `<!doctype html><body><script type="module">${outputFiles[0]?.text.replaceAll('</script', '<\\/script')}</script>`;
+}
+
 type Frame = Readonly<Record<string, unknown>> & { readonly type: string };
 
 /** Plays a transcript: sends its `>` lines, and holds each `<` line against the next frame; `…` passes over deltas. */
@@ -95,7 +112,7 @@ async function follow(transcript: string, url: string): Promise<void> {
     heard();
   });
   const next = async (): Promise<Frame> => {
-    while (frames.length === 0) await new Promise<void>((resolve) => (heard = resolve));
+    while (frames.length === 0) await new Promise<void>((go) => (heard = go));
     return frames.shift() ?? { type: '' };
   };
   let first = '';

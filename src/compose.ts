@@ -29,6 +29,7 @@ import { FlushClock } from './turn/batch.js';
 import { Conversations } from './turn/conversations.js';
 import { DrainState } from './turn/drain-state.js';
 import { TurnGuards } from './turn/guards.js';
+import { type LimitSettings, TurnLimits } from './turn/limits.js';
 import { TurnMemory } from './turn/memory.js';
 import { TurnReport } from './turn/report.js';
 import { Once } from './turn/once.js';
@@ -94,6 +95,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
   const turns = new TurnService(
     {
       admission,
+      limits: new TurnLimits(state.limiter, limitSettings(config)),
       log: state.log,
       lease: state.lease,
       claim: state.claim,
@@ -179,6 +181,15 @@ function admissionPolicy(config: AppConfig): ConstructorParameters<typeof Admiss
     stateEnabled: config.middleware.state.enabled,
     templateEnabled: config.middleware.template.enabled,
     defaultPrompt: config.middleware.template.default,
+  };
+}
+
+function limitSettings({ limits: { per_user: limits } }: AppConfig): LimitSettings {
+  return {
+    requestsPerMinute: limits.requests_per_minute,
+    tokensPerMinute: limits.tokens_per_minute,
+    concurrentTurns: limits.concurrent_turns,
+    costPerDayUsd: limits.cost_per_day_usd,
   };
 }
 

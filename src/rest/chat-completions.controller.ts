@@ -19,6 +19,7 @@ import { parseLogged, ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
 import { goneSignal, startingWith, within } from './first-step.js';
+import { tellingLimits } from './limit-headers.js';
 import { readIdempotencyKey } from './queries.js';
 import { RestTimes } from './rest-times.js';
 import { type SseText, writeTexts } from './sse.js';
@@ -49,7 +50,8 @@ export class ChatCompletionsController {
       key === undefined ? { signal: gone } : { idempotency: { key, fingerprint: requestFingerprint(chat.request) } };
     const delivery = chat.stream ? 'stream' : 'json';
     const origin = { endpoint: ROUTE, method: 'POST', path: ROUTE, requestId: request.id, delivery } as const;
-    const { responseId } = await this.turns.create(caller, chat.request, origin, options).catch((thrown: unknown) => {
+    const created = this.turns.create(caller, chat.request, origin, options);
+    const { responseId } = await tellingLimits(reply, created).catch((thrown: unknown) => {
       throw inChatWords(asSluiceError(thrown));
     });
     try {
@@ -57,7 +59,7 @@ export class ChatCompletionsController {
       else await this.#answer(caller, responseId, gone, reply);
     } catch (thrown) {
       // The turn tells its own failure to operators; this is the client's answer only.
-      fail(reply, asSluiceError(thrown));
+      fail(reply, answerGone(asSluiceError(thrown)));
     }
   }
 
@@ -105,6 +107,13 @@ async function* chunkTexts(
     }
     if (text !== '') yield { text, last: false };
   }
+}
+
+/** Only one who sends a request again can come too late for its answer. */
+function answerGone(error: SluiceError): SluiceError {
+  if (error.code !== 'response_not_found') return error;
+  const why = 'a chat completion is kept for 60 s after its end; send the request with a new key';
+  return new SluiceError('response_expired', `unable to give this answer again; ${why}`);
 }
 
 function fail(reply: FastifyReply, error: SluiceError): void {

@@ -3,6 +3,7 @@
 import { type FastifyRequest } from 'fastify';
 
 import { type OriginPolicy } from '../auth/origin.js';
+import { LIMIT_HEADERS } from './limit-headers.js';
 
 interface CorsAnswer {
   /** The origin to name, or false: no CORS header, so that a browser keeps the answer from the page. */
@@ -21,7 +22,7 @@ export function corsOptions(origins: OriginPolicy) {
     callback(null, {
       origin: origin !== undefined && origins.allows(origin, host) ? origin : false,
       methods: ['GET', 'POST', 'DELETE'],
-      exposedHeaders: ['x-request-id', 'retry-after', 'retry-after-ms', 'x-should-retry'],
+      exposedHeaders: ['x-request-id', 'retry-after', 'retry-after-ms', 'x-should-retry', ...LIMIT_HEADERS],
       maxAge: 600,
       strictPreflight: false,
     });

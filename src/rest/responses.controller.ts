@@ -16,6 +16,7 @@ import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
 import { goneSignal, startingWith, within } from './first-step.js';
+import { tellingLimits } from './limit-headers.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readIdempotencyKey, readListQuery, readRetrieveQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
@@ -43,7 +44,8 @@ export class ResponsesController {
     const delivery = parsed.stream ? 'stream' : parsed.request.background ? 'background' : 'json';
     const path = '/v1/responses';
     const origin = { endpoint: path, method: 'POST', path, requestId: request.id, delivery } as const;
-    const { responseId } = await this.turns.create(caller, parsed.request, origin, options);
+    const created = this.turns.create(caller, parsed.request, origin, options);
+    const { responseId } = await tellingLimits(reply, created);
     if (parsed.stream) return this.#stream(caller, responseId, FROM_THE_START, reply);
     if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
     const gone = goneSignal(reply);

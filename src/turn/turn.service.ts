@@ -19,7 +19,7 @@ import { type FlushClock } from './batch.js';
 import { type DrainState } from './drain-state.js';
 import { type TurnGuards } from './guards.js';
 import { Journal } from './journal.js';
-import { type Spent, type ToldLimits, type TurnLimits, type TurnPermit } from './limits.js';
+import { type ToldLimits, type TurnLimits, type TurnPermit } from './limits.js';
 import { providerRequest, type TurnMemory } from './memory.js';
 import { type IdempotencyUse, type Once } from './once.js';
 import { CANCELLED, LOST, type TurnOutcome, TurnStopped } from './outcome.js';
@@ -28,7 +28,7 @@ import { patiently } from './patience.js';
 import { type TurnReport } from './report.js';
 import { type ResponseReader } from './response-reader.js';
 import { type Settlement } from './settlement.js';
-import { newFacts, newResponse, type Turn, type TurnFacts, type TurnOrigin } from './turn.js';
+import { newFacts, newResponse, type Turn, type TurnOrigin } from './turn.js';
 
 export interface TurnParts {
   readonly admission: Admission;
@@ -69,7 +69,7 @@ export interface CreatedTurn {
 export class TurnService {
   readonly #parts: TurnParts;
   readonly #options: TurnServiceOptions;
-  readonly #starting = new Set<Promise<void>>();
+  readonly #starting = new Set<Promise<unknown>>();
   readonly #running = new Map<string, { readonly turn: Turn; readonly done: Promise<void> }>();
   /** Set when every turn is to end, those that are just being created too. */
   #ending: TurnStopped | undefined;
@@ -102,13 +102,11 @@ export class TurnService {
     if (known !== null) return this.#joined(caller, known, options.signal);
     try {
       this.#refuseWhileDraining();
-      const permit = await this.#parts.limits.take(plan);
-      const starting = this.#start(plan, response, origin, permit, options.signal).finally(() =>
+      const starting = this.#start(plan, response, origin, options.signal).finally(() =>
         this.#starting.delete(starting),
       );
       this.#starting.add(starting);
-      await starting;
-      return { responseId: response.id, limits: permit.told };
+      return { responseId: response.id, limits: await starting };
     } catch (error) {
       await this.#parts.once.release(caller, response.id, options.idempotency);
       throw error;
@@ -149,14 +147,14 @@ export class TurnService {
     return { responseId, limits: {} };
   }
 
-  /** Resolves when `response.created` stands in the log. */
+  /** Resolves when `response.created` stands in the log, to what the caller may still use. */
   async #start(
     plan: TurnPlan,
     response: ResponseObject,
     origin: TurnOrigin,
-    permit: TurnPermit,
     signal: AbortSignal | undefined,
-  ): Promise<void> {
+  ): Promise<ToldLimits> {
+    const permit = await this.#parts.limits.take(plan);
     const { turn, waits } = await this.#open(plan, response, origin).catch(async (error: unknown) => {
       await permit.giveBack().catch(() => undefined);
       throw error;
@@ -171,9 +169,11 @@ export class TurnService {
       const why = 'unable to start a turn; its log cannot be written; try again';
       throw new SluiceError('state_unavailable', why, { cause: turn.journal.lost });
     }
-    if (plan.source.kind !== 'conversation') return;
-    // Who watches and does not hear of it looks again by itself; the turn runs either way.
-    await this.#parts.claim.announce(plan.source.id, turn.responseId).catch(() => undefined);
+    if (plan.source.kind === 'conversation') {
+      // Who watches and does not hear of it looks again by itself; the turn runs either way.
+      await this.#parts.claim.announce(plan.source.id, turn.responseId).catch(() => undefined);
+    }
+    return permit.told;
   }
 
   /** Takes the conversation's next place in line, then opens the log: a refusal comes before there is a response. */
@@ -242,7 +242,7 @@ export class TurnService {
     if (end === 'lost') report.lost(turn, turn.journal.lost);
     else if (end instanceof SluiceError) report.broken(turn, end);
     else report.ended(turn, end);
-    await Promise.all([permit.settle(spentIn(turn.facts)).catch(() => undefined), this.#leave(turn)]);
+    await Promise.all([permit.settle(turn.facts).catch(() => undefined), this.#leave(turn)]);
   }
 
   /** Lets the next turn of the conversation begin. A turn that ended elsewhere, or will, is left by whoever commits what it said. */
@@ -264,9 +264,8 @@ export class TurnService {
   async #answer(turn: Turn, waits: boolean): Promise<TurnOutcome> {
     const { memory, guards, provider } = this.#parts;
     const { plan, journal, writer, facts, stop } = turn;
-    const wanted = (): boolean => !stop.signal.aborted;
 
-    if (waits && plan.source.kind === 'conversation') await this.#waitFor(turn, plan.source.id, wanted);
+    if (waits && plan.source.kind === 'conversation') await this.#waitFor(turn, plan.source.id);
     stop.signal.throwIfAborted();
     journal.emit({
       type: 'response.in_progress',
@@ -285,7 +284,7 @@ export class TurnService {
       return { end: 'completed' };
     }
 
-    facts.context = await patiently(() => memory.contextOf(plan), { wanted });
+    facts.context = await patiently(() => memory.contextOf(plan), { wanted: () => !stop.signal.aborted });
     const guard = guards.forOutput(plan.prompt);
     facts.providerCalled = true;
     for await (const part of provider.stream(providerRequest(plan, facts.context.items), stop.signal)) {
@@ -299,11 +298,11 @@ export class TurnService {
     );
   }
 
-  async #waitFor(turn: Turn, conversationId: string, wanted: () => boolean): Promise<void> {
+  async #waitFor(turn: Turn, conversationId: string): Promise<void> {
     const { claim, report } = this.#parts;
     report.waiting(1);
     try {
-      await patiently(() => claim.wait(conversationId, turn.responseId, turn.stop.signal), { wanted });
+      await claim.wait(conversationId, turn.responseId, turn.stop.signal);
     } finally {
       report.waiting(-1);
     }
@@ -389,10 +388,6 @@ function finished(reason: Extract<ProviderPart, { type: 'finish' }>['reason']): 
     case 'content_filter':
       return { end: 'incomplete', reason: 'content_filter' };
   }
-}
-
-function spentIn({ usage, costUsd, providerCalled }: TurnFacts): Spent {
-  return { tokens: usage?.total_tokens ?? (providerCalled ? null : 0), costUsd };
 }
 
 function outcomeOf(thrown: unknown, turn: Turn): TurnOutcome | 'lost' {

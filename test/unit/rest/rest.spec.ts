@@ -24,6 +24,7 @@ import { ResponsesController } from '../../../src/rest/responses.controller.js';
 import { RestTimes } from '../../../src/rest/rest-times.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { Conversations } from '../../../src/turn/conversations.js';
+import { LimitRefusal, type ToldLimits } from '../../../src/turn/limits.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { TurnService } from '../../../src/turn/turn.service.js';
 
@@ -48,6 +49,7 @@ const notFound = (): SluiceError => new SluiceError('response_not_found', 'unabl
 const script = {
   created: [] as { request: ResponseRequest; options: unknown }[],
   refusal: undefined as unknown,
+  limits: {} as ToldLimits,
   events: [] as readonly (readonly LoggedEvent[])[],
   eventsError: undefined as unknown,
   after: undefined as number | undefined,
@@ -59,7 +61,7 @@ const turns: Pick<TurnService, 'create' | 'cancel'> = {
   create: async (_caller, request, _origin, options) => {
     if (script.refusal !== undefined) throw script.refusal;
     script.created.push({ request, options });
-    return { responseId: 'resp_1' };
+    return { responseId: 'resp_1', limits: script.limits };
   },
   cancel: async (_caller, id) => {
     if (id === 'resp_none') throw notFound();
@@ -152,6 +154,7 @@ afterAll(() => app.close());
 beforeEach(() => {
   script.created = [];
   script.refusal = undefined;
+  script.limits = {};
   script.events = [];
   script.eventsError = undefined;
   script.after = undefined;
@@ -172,6 +175,10 @@ const errorOf = async (answer: Response): Promise<Record<string, unknown>> => {
   expect(answer.headers.get('x-request-id')).toMatch(/^req_[0-9a-f]{32}$/u);
   return error;
 };
+const limitHeadersOf = (answer: Response): (string | null)[] =>
+  ['requests', 'tokens'].flatMap((kind) =>
+    ['limit', 'remaining', 'reset'].map((what) => answer.headers.get(`x-ratelimit-${what}-${kind}`)),
+  );
 const events = [
   serialize({ type: 'response.created', response: response('in_progress') }, 0),
   serialize({ type: 'response.completed', response: response('completed') }, 1),
@@ -253,6 +260,22 @@ describe('POST /v1/responses', () => {
       { method: 'POST', endpoint: '/v1/responses', caller, error: { code: 'rate_limit_exceeded' } },
       { caller, error: { code: 'unknown_parameter' } },
     ]);
+  });
+
+  it('tells the limits, also where one is used up', async () => {
+    const told = { limit: 60, remaining: 59, resetMs: 1_000 };
+    script.limits = { requests: told, tokens: { limit: 9_000, remaining: 0, resetMs: 360_000 } };
+    script.events = [events];
+    for (const body of ['{"input":"x"}', '{"input":"x","stream":true}', '{"input":"x","background":true}']) {
+      const answer = await post(body, { origin: PAGE });
+      await answer.text();
+      expect(limitHeadersOf(answer)).toEqual(['60', '59', '1s', '9000', '0', '6m0s']);
+      expect(answer.headers.get('access-control-expose-headers')).toContain('x-ratelimit-remaining-tokens');
+    }
+    script.refusal = new LimitRefusal('x', { requests: { ...told, remaining: 0 } }, 2_500);
+    const refusal = await post('{"input":"x"}');
+    expect([refusal.status, refusal.headers.get('retry-after')]).toEqual([429, '3']);
+    expect(limitHeadersOf(refusal)).toEqual(['60', '0', '1s', null, null, null]);
   });
 
   it.each<[string, string | Uint8Array<ArrayBuffer>, Record<string, string>, number, string]>([

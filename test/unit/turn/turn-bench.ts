@@ -18,6 +18,7 @@ import { OrphanSweep } from '../../../src/turn/adopt-orphans.js';
 import { FlushClock } from '../../../src/turn/batch.js';
 import { DrainState } from '../../../src/turn/drain-state.js';
 import { TurnGuards } from '../../../src/turn/guards.js';
+import { type LimitSettings, TurnLimits } from '../../../src/turn/limits.js';
 import { TurnMemory } from '../../../src/turn/memory.js';
 import { Once } from '../../../src/turn/once.js';
 import { TurnReport } from '../../../src/turn/report.js';
@@ -48,6 +49,12 @@ export const ORIGIN: TurnOrigin = {
   delivery: 'stream',
 };
 
+const NO_LIMITS: LimitSettings = {
+  requestsPerMinute: null,
+  tokensPerMinute: null,
+  concurrentTurns: null,
+  costPerDayUsd: null,
+};
 export const POLICY: AdmissionPolicy = {
   model: 'model-a',
   models: [],
@@ -166,6 +173,7 @@ export interface BenchOptions {
   /** What the state takes for time. */
   readonly clock?: () => number;
   readonly windowItems?: number;
+  readonly limits?: Partial<LimitSettings>;
 }
 
 export const USAGE: Usage = { ...ZERO_USAGE, input_tokens: 3, output_tokens: 2, total_tokens: 5 };
@@ -224,6 +232,7 @@ export class TurnBench {
     this.turns = new TurnService(
       {
         admission,
+        limits: new TurnLimits(this.plain.limiter, { ...NO_LIMITS, ...options.limits }),
         log,
         lease,
         claim,

@@ -1,0 +1,48 @@
+/* The caller's limits as headers, in OpenAI's names; on every answer to a request for a turn, also where a limit refused it. */
+
+import { type FastifyReply } from 'fastify';
+
+import { type CreatedTurn } from '../turn/turn.service.js';
+import { LimitRefusal, type LimitState, type ToldLimits } from '../turn/limits.js';
+
+const KINDS = ['requests', 'tokens'] as const;
+
+/** For CORS: what a page may read. */
+export const LIMIT_HEADERS: readonly string[] = KINDS.flatMap((kind) =>
+  ['limit', 'remaining', 'reset'].map((what) => `x-ratelimit-${what}-${kind}`),
+);
+
+/** Sets the headers of `reply` by what `created` tells. Throws as it does. */
+export async function tellingLimits(reply: FastifyReply, created: Promise<CreatedTurn>): Promise<CreatedTurn> {
+  try {
+    const turn = await created;
+    void reply.headers(limitHeaders(turn.limits));
+    return turn;
+  } catch (thrown) {
+    if (thrown instanceof LimitRefusal) void reply.headers(limitHeaders(thrown.told));
+    throw thrown;
+  }
+}
+
+function limitHeaders(told: ToldLimits): Record<string, string> {
+  return Object.fromEntries(
+    KINDS.flatMap((kind) => {
+      const state: LimitState | undefined = told[kind];
+      if (state === undefined) return [];
+      return [
+        [`x-ratelimit-limit-${kind}`, String(state.limit)],
+        [`x-ratelimit-remaining-${kind}`, String(state.remaining)],
+        [`x-ratelimit-reset-${kind}`, durationText(state.resetMs)],
+      ];
+    }),
+  );
+}
+
+/** `1s`, `6m0s`, `1h0m0s`: whole seconds, rounded up. */
+export function durationText(ms: number): string {
+  const seconds = Math.ceil(ms / 1_000);
+  if (seconds < 60) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  const rest = `${minutes % 60}m${seconds % 60}s`;
+  return minutes < 60 ? rest : `${Math.floor(minutes / 60)}h${rest}`;
+}

@@ -3,6 +3,7 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { NOT_YET_BUILT } from '../../../src/config/not-yet-built.js';
 
 const pages = globSync(['*.md', 'docs/**/*.md', 'packs/*.md', 'k8s/**/*.md', 'bench/*.md', 'client/*.md']).toSorted();
 const textOf = (page: string) => readFileSync(page, 'utf8').replace(/^```[^]*?^```/gm, '');
@@ -41,6 +42,18 @@ function missingPaths(page: string): string[] {
 describe.each(pages)('%s', (page) => {
   it('links to what is there', () => expect(brokenLinks(page)).toEqual([]));
   it('names sources that are there', () => expect(missingPaths(page)).toEqual([]));
+});
+
+describe('README.md', () => {
+  it('calls unbuilt what the configuration calls unbuilt, and nothing else', () => {
+    const table =
+      /^\| there \| not yet[^\n]*\n\|---\|---\|\n((?:\|.*\n)+)/m.exec(readFileSync('README.md', 'utf8'))?.[1] ?? '';
+    const told = table
+      .split('\n')
+      .flatMap((row) => [...(row.split('|')[2] ?? '').matchAll(/`([\w.[\]]+)/g)].map(([, key]) => key));
+    const unbuilt = NOT_YET_BUILT.map(({ path }) => path.replace(/^limits\.per_user\..*/, 'limits.per_user'));
+    expect(new Set(told)).toEqual(new Set(unbuilt));
+  });
 });
 
 describe('decisions', () => {

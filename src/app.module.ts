@@ -45,7 +45,13 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [await ObservabilityModule.forRoot({ logger, metrics }), TerminusModule.forRoot({ logger: false })],
-      controllers: [ResponsesController, ConversationsController, ChatCompletionsController, ModelsController, PromptsController],
+      controllers: [
+        ResponsesController,
+        ConversationsController,
+        ChatCompletionsController,
+        ModelsController,
+        PromptsController,
+      ],
       providers: [
         { provide: TurnService, useValue: parts.turns },
         { provide: ResponseReader, useValue: parts.reader },

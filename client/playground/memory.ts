@@ -1,58 +1,77 @@
-/* What the page remembers over a reload: the conversation, what is shown, and where each running answer stands. */
+/* What this tab remembers over a reload: the key, questions that the gateway has not confirmed yet, and what only this page knows of answers. */
 
-import { type Note } from './words.js';
-
-export interface RememberedTurn {
-  question: string;
-  /** Names the request, so that one that was not confirmed yet can be sent again without being asked twice. */
-  key: string | null;
-  responseId: string | null;
-  lastSequence: number;
-  text: string;
-  refusal: string;
-  /** True: nothing more comes. */
-  ended: boolean;
-  note: Note | null;
-  numbers: string;
+export interface PendingQuestion {
+  readonly conversation: string;
+  readonly question: string;
+  /** Names the request, so that sending it again asks nothing twice. */
+  readonly key: string;
+  readonly prompt: PromptChoice | null;
 }
 
-export interface Remembered {
-  conversation: string | null;
+export interface PromptChoice {
+  readonly id: string;
+  readonly variables?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** Milliseconds until the first words, and until the end. */
+export interface Timing {
+  readonly firstMs: number | null;
+  readonly totalMs: number;
+}
+
+interface Remembered {
   token: string;
-  turns: RememberedTurn[];
+  pending: PendingQuestion[];
+  /** By response id. */
+  timings: Record<string, Timing>;
 }
 
-const KEY = 'sluice.playground';
+const KEY = 'sluice.playground.2';
+const TIMINGS_KEPT = 200;
 
-export function newTurn(question: string): RememberedTurn {
-  return {
-    question,
-    key: null,
-    responseId: null,
-    lastSequence: -1,
-    text: '',
-    refusal: '',
-    ended: false,
-    note: null,
-    numbers: '',
-  };
-}
+export class Memory {
+  readonly #state: Remembered = { token: '', pending: [], timings: {} };
 
-export function recall(): Remembered {
-  try {
-    const kept = sessionStorage.getItem(KEY);
-    // Written by `remember` of this same page.
-    if (kept !== null) return JSON.parse(kept) as Remembered;
-  } catch {
-    // Storage that can't be read is as good as none.
+  constructor() {
+    try {
+      // Written by this same class.
+      Object.assign(this.#state, JSON.parse(sessionStorage.getItem(KEY) ?? '{}') as Partial<Remembered>);
+    } catch {
+      // Storage that can't be read is as good as none.
+    }
   }
-  return { conversation: null, token: '', turns: [] };
-}
 
-export function remember(state: Remembered): void {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(state));
-  } catch {
-    // Full or forbidden: the page works, only a reload starts afresh.
+  get token(): string {
+    return this.#state.token;
+  }
+  set token(token: string) {
+    this.#state.token = token;
+    this.#save();
+  }
+
+  get pending(): readonly PendingQuestion[] {
+    return this.#state.pending;
+  }
+  set pending(pending: readonly PendingQuestion[]) {
+    this.#state.pending = [...pending];
+    this.#save();
+  }
+
+  timing(responseId: string): Timing | null {
+    return this.#state.timings[responseId] ?? null;
+  }
+
+  keepTiming(responseId: string, timing: Timing): void {
+    const kept = Object.entries(this.#state.timings).slice(1 - TIMINGS_KEPT);
+    this.#state.timings = Object.fromEntries([...kept, [responseId, timing]]);
+    this.#save();
+  }
+
+  #save(): void {
+    try {
+      sessionStorage.setItem(KEY, JSON.stringify(this.#state));
+    } catch {
+      // Full or forbidden: the page works, only a reload starts afresh.
+    }
   }
 }

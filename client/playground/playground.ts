@@ -1,170 +1,196 @@
 /*
- * The playground: a chat page on the browser client, as a newcomer would write one. It shows what the client tells and
- * remembers where each answer stands, so that a reload goes on in the middle of a sentence.
+ * The playground: a chat page on the browser client, as a newcomer would write one, with a window on the protocol. The address names
+ * the conversation, so a reload, the way back and a second tab find it, running answers included.
  */
 
-import { createClient, SluiceError, type SluiceErrorShape, type SluiceResponse } from '../src/client.js';
-import { newTurn, recall, remember, type RememberedTurn } from './memory.js';
-import { type TurnView, View } from './view.js';
-import { connectionWords, endNote, errorNote, modelWords, numbersLine } from './words.js';
+import { createClient, type List } from '../src/client.js';
+import { History } from './conversations.js';
+import { element } from './dom.js';
+import { Inspector } from './inspector.js';
+import { Memory, type PendingQuestion } from './memory.js';
+import { Room, type RoomOwner } from './room.js';
+import { type Prompt, SetupView } from './setup.js';
+import { newTurn, type TurnView } from './turn-view.js';
+import { View } from './view.js';
+import { connectionWords, errorNote } from './words.js';
 
-const state = recall();
-const sluice = createClient({ token: () => state.token });
-/** Turns that have not ended, with what draws them and, once it was asked for, their response. */
-const running = new Map<RememberedTurn, { readonly shown: TurnView; response: SluiceResponse | null }>();
-const view = new View({ send, stop, startOver, useToken });
-let conversation: Promise<string> | null = state.conversation === null ? null : Promise.resolve(state.conversation);
-
-sluice.on('state', (change) => {
-  view.connection(change.state, connectionWords(change));
-  if (change.state === 'closed' && (change.error?.status === 401 || change.error?.code === 'insufficient_scope')) {
-    view.askForToken(state.token === '' ? 'This server asks for a key.' : change.error.message);
-  }
+const memory = new Memory();
+const sluice = createClient({ token: () => memory.token });
+const inspector = new Inspector();
+const setup = new SetupView();
+const view = new View({ send: (text) => send(questionOf(text)), stop, startOver, useToken });
+const history = new History(sluice, {
+  open: (id) => {
+    view.closePanes();
+    location.hash = id;
+  },
+  removed: (id) => {
+    if (id === room?.id) startOver();
+  },
 });
+// Not narrowed to null: functions below fill it.
+let room = null as Room | null;
+/** A conversation that is being made for the first question. */
+let making: Promise<string> | null = null;
+/** Questions that wait for it; emptied where the page moves on. */
+let waiting = new Set<TurnView>();
 
-let saving: ReturnType<typeof setTimeout> | undefined;
-/** Remembers soon, not on every delta; leaving the page remembers at once. */
-function save(): void {
-  saving ??= setTimeout(saveNow, 250);
-}
-function saveNow(): void {
-  clearTimeout(saving);
-  saving = undefined;
-  for (const [turn, { response }] of running) {
-    const cursor = response?.cursor ?? null;
-    if (cursor !== null) Object.assign(turn, { responseId: cursor.id, lastSequence: cursor.after, text: cursor.text });
+sluice.on('frame', (frame) => inspector.frame(frame));
+sluice.on('state', (change) => {
+  view.connection(change.state, connectionWords(change, sluice.transport));
+  if (change.state === 'closed' && (change.error?.status === 401 || change.error?.code === 'insufficient_scope')) {
+    view.askForToken(memory.token === '' ? 'This server asks for a key.' : change.error.message);
   }
-  remember(state);
-}
-addEventListener('pagehide', saveNow);
+  if (change.state === 'open') void offer();
+});
+addEventListener('hashchange', () => enter(conversationInAddress()));
 
-for (const turn of state.turns) {
-  const shown = view.addTurn(turn);
-  if (!turn.ended) begin(turn, shown);
-}
+enter(conversationInAddress());
 sluice.connect().catch(() => undefined);
-
-function send(question: string): void {
-  const turn = newTurn(question);
-  state.turns.push(turn);
-  begin(turn, view.addTurn(turn));
+for (const question of memory.pending) {
+  if (question.conversation === (room?.id ?? '')) send(question);
 }
 
-/** Asks for a turn's answer, or goes on with it where it stands. */
-function begin(turn: RememberedTurn, shown: TurnView): void {
-  running.set(turn, { shown, response: null });
+/** What can be chosen from: asked for once there is a connection, and so a credential that counts. */
+async function offer(): Promise<void> {
+  history.refresh();
+  if (element('setup').hidden) {
+    const prompts = await sluice.request<List<Prompt>>('GET', '/v1/prompts').catch(() => null);
+    if (prompts !== null) setup.show(prompts.data);
+  }
+}
+
+function conversationInAddress(): string | null {
+  const id = location.hash.slice(1);
+  return id === '' ? null : id;
+}
+
+/** Goes to a conversation, or to an empty page. */
+function enter(id: string | null): void {
+  if (id !== null && id === room?.id) return;
+  leave();
+  view.clear();
+  if (id !== null) room = new Room(id, { sluice, view, memory, owner });
+  history.current = id;
+}
+
+function leave(): void {
+  room?.close();
+  room = null;
+  making = null;
+  waiting = new Set();
+  view.running(false);
+}
+
+const owner: RoomOwner = {
+  changed: () => history.refresh(),
+  gone: (asked) => {
+    // The server was restarted with its state in memory, or somebody deleted it: what is shown stays, and it goes on in a new one.
+    if (room !== null) {
+      leave();
+      history.current = null;
+      replaceAddress('');
+      view.announcer.say('The server no longer knows this conversation. The next question starts a new one.');
+    }
+    if (asked === null) return;
+    asked.shown.turn.note = {
+      kind: 'info',
+      words: 'The server no longer knows this conversation. A new one starts here.',
+    };
+    asked.shown.draw();
+    send({ ...asked.question, conversation: '', key: newKey() }, asked.shown);
+  },
+};
+
+function questionOf(question: string): PendingQuestion {
+  return { conversation: room?.id ?? '', question, key: newKey(), prompt: setup.choice };
+}
+
+function send(question: PendingQuestion, shown = view.addTurn(newTurn(question.question))): void {
+  shown.scrollTo();
+  if (room !== null) {
+    room.ask(question, shown);
+    return;
+  }
+  memory.pending = [...memory.pending.filter(({ key }) => key !== question.key), question];
   view.running(true);
-  save();
-  ask(turn).then(
-    (response) => follow(turn, shown, response),
-    (error: unknown) => end(turn, shown, error as SluiceErrorShape),
-  );
-}
-
-async function ask(turn: RememberedTurn): Promise<SluiceResponse> {
-  if (turn.responseId !== null)
-    return sluice.resume({ id: turn.responseId, after: turn.lastSequence, text: turn.text });
-  await sluice.connect();
-  const id = await currentConversation();
-  return sluice.send(turn.question, { conversation: id, ...(turn.key === null ? {} : { idempotencyKey: turn.key }) });
-}
-
-/** One conversation for the page, made when it is first needed. */
-function currentConversation(): Promise<string> {
-  conversation ??= sluice.conversations.create().then(
-    ({ id }) => {
-      state.conversation = id;
-      return id;
+  const mine = waiting;
+  mine.add(shown);
+  makeConversation().then(
+    (id) => {
+      if (!mine.delete(shown)) return;
+      room ??= new Room(id, { sluice, view, memory, owner });
+      room.ask({ ...question, conversation: id }, shown);
     },
     (error: unknown) => {
-      conversation = null;
-      throw error;
+      forget(question);
+      if (!mine.delete(shown)) return;
+      // The client rejects with nothing else.
+      shown.turn.note = errorNote(error as Parameters<typeof errorNote>[0], false);
+      shown.turn.ended = true;
+      shown.draw();
+      view.running(mine.size > 0);
     },
   );
-  return conversation;
 }
 
-function follow(turn: RememberedTurn, shown: TurnView, response: SluiceResponse): void {
-  const run = running.get(turn);
-  if (run === undefined) {
-    response.cancel();
-    return;
-  }
-  run.response = response;
-  turn.key = response.idempotencyKey;
-  const askedAt = performance.now();
-  let firstDeltaMs: number | null = null;
-  response.on('delta', (delta) => {
-    if (turn.key !== null && turn.text === '') firstDeltaMs = performance.now() - askedAt;
-    turn.text = response.text;
-    shown.append(delta);
-  });
-  response.on('replace', (text) => {
-    turn.text = text;
-    shown.show(turn);
-  });
-  response.on('refusal', () => {
-    turn.refusal = response.refusal;
-    shown.show(turn);
-  });
-  response.on('event', (event) => {
-    if (event.response) view.model(modelWords(event.response));
-    save();
-  });
-  response.final.then(
-    (ended) => {
-      turn.note = endNote(ended);
-      turn.numbers = numbersLine(ended, firstDeltaMs);
-      view.model(modelWords(ended));
-      end(turn, shown, null);
-    },
-    (error: SluiceErrorShape) => end(turn, shown, error),
-  );
+function forget({ key }: PendingQuestion): void {
+  memory.pending = memory.pending.filter((pending) => pending.key !== key);
 }
 
-function end(turn: RememberedTurn, shown: TurnView, error: SluiceErrorShape | null): void {
-  if (!running.has(turn)) return;
-  if (error?.code === 'conversation_not_found' && state.conversation !== null) {
-    // The server was restarted with its state in memory: what is shown stays, and it goes on without it.
-    forgetConversation();
-    turn.key = null;
-    shown.note({ kind: 'info', words: 'The server no longer knows this conversation. A new one starts here.' });
-    begin(turn, shown);
-    return;
-  }
-  running.delete(turn);
-  turn.ended = true;
-  if (error !== null) turn.note = errorNote(error, turn.text !== '');
-  shown.show(turn);
-  view.running(running.size > 0);
-  view.announce(turn.note?.words ?? `Answer: ${turn.text}`);
-  saveNow();
+/** One conversation for all questions that wait for one. */
+function makeConversation(): Promise<string> {
+  making ??= sluice
+    .connect()
+    .then(() => sluice.conversations.create())
+    .then(
+      ({ id }) => {
+        making = null;
+        history.current = id;
+        replaceAddress(`#${id}`);
+        return id;
+      },
+      (error: unknown) => {
+        making = null;
+        throw error;
+      },
+    );
+  return making;
 }
 
-function forgetConversation(): void {
-  conversation = null;
-  state.conversation = null;
+/** Without a `hashchange`: the page is there already. */
+function replaceAddress(hash: string): void {
+  window.history.pushState(null, '', location.pathname + location.search + hash);
 }
 
 function stop(): void {
-  for (const [turn, { shown, response }] of [...running]) {
-    if (response !== null) response.cancel();
-    else end(turn, shown, new SluiceError('closed', 'cancelled', ''));
+  room?.stop();
+  for (const shown of waiting) {
+    shown.turn.note = { kind: 'info', words: 'Stopped before it was sent.' };
+    shown.turn.ended = true;
+    shown.draw();
+  }
+  if (waiting.size > 0) {
+    memory.pending = memory.pending.filter(({ conversation }) => conversation !== '');
+    waiting.clear();
+    view.running(false);
   }
 }
 
 function startOver(): void {
-  stop();
-  running.clear();
-  forgetConversation();
-  state.turns = [];
-  view.clear();
-  view.running(false);
-  saveNow();
+  if (location.hash !== '') replaceAddress('');
+  enter(null);
 }
 
 function useToken(token: string): void {
-  state.token = token;
-  saveNow();
+  memory.token = token;
+  const id = room?.id ?? null;
+  leave();
+  enter(id);
   sluice.connect().catch(() => undefined);
+}
+
+/** Works on plain http too, where `crypto.randomUUID` is missing. */
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

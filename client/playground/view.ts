@@ -1,8 +1,9 @@
-/* The page's elements: what is drawn, and what a person does. Knows no client and no protocol. */
+/* The page's frame: header, panes, composer, announcements; what is drawn, and what a person does. Knows no client and no protocol. */
 
 import { type ConnectionState } from '../src/api.js';
-import { type RememberedTurn } from './memory.js';
-import { type Note } from './words.js';
+import { Announcer } from './announcer.js';
+import { element } from './dom.js';
+import { type Turn, TurnView } from './turn-view.js';
 
 export interface Actions {
   send(text: string): void;
@@ -11,120 +12,43 @@ export interface Actions {
   useToken(token: string): void;
 }
 
-function element<T extends HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (found === null) throw new Error(`index.html has no #${id}`);
-  // index.html and this file are written together.
-  return found as T;
-}
-
-function add(parent: HTMLElement, tag: string, className: string, text = ''): HTMLElement {
-  const child = document.createElement(tag);
-  child.className = className;
-  child.textContent = text;
-  parent.append(child);
-  return child;
-}
-
-/** One question and its answer on the page. */
-export class TurnView {
-  readonly #answer: HTMLElement;
-  readonly #text: HTMLElement;
-  readonly #log: HTMLElement;
-
-  constructor(log: HTMLElement, turn: RememberedTurn) {
-    this.#log = log;
-    const article = add(log, 'article', 'turn');
-    article.ariaLabel = 'Question and answer';
-    add(article, 'p', 'question', turn.question);
-    this.#answer = add(article, 'div', 'answer');
-    this.#text = add(this.#answer, 'div', 'text');
-    article.scrollIntoView({ block: 'end' });
-    this.show(turn);
-  }
-
-  append(delta: string): void {
-    this.#keepingTheEndInSight(() => this.#text.append(delta));
-  }
-
-  /** Draws the whole answer as it stands. */
-  show(turn: RememberedTurn): void {
-    this.#keepingTheEndInSight(() => {
-      this.#answer.ariaBusy = String(!turn.ended);
-      this.#text.textContent = turn.text;
-      this.#answer.replaceChildren(this.#text);
-      if (turn.refusal !== '') add(this.#answer, 'p', 'refusal', turn.refusal);
-      if (turn.note !== null) this.note(turn.note);
-      if (turn.numbers !== '') add(this.#answer, 'p', 'fine', turn.numbers);
-    });
-  }
-
-  note({ kind, words }: Note): void {
-    add(this.#answer, 'p', 'note', words).dataset['kind'] = kind;
-  }
-
-  /** Follows the text down, but leaves a reader who scrolled up where they are. */
-  #keepingTheEndInSight(draw: () => void): void {
-    const log = this.#log;
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
-    draw();
-    if (atEnd) log.scrollTop = log.scrollHeight;
-  }
-}
+const THEMES = ['system', 'light', 'dark'] as const;
+const THEME_KEY = 'sluice.playground.theme';
 
 export class View {
+  readonly announcer = new Announcer(element('announcement'));
+  readonly #actions: Actions;
   readonly #log = element('conversation');
   readonly #welcome = element('welcome');
   readonly #connection = element('connection');
   readonly #connectionWords = element('connection-words');
-  readonly #announcement = element('announcement');
   readonly #model = element('model');
+  readonly #modelDefault = this.#model.textContent;
   readonly #composer = element<HTMLFormElement>('composer');
   readonly #message = element<HTMLTextAreaElement>('message');
   readonly #stop = element<HTMLButtonElement>('stop');
+  readonly #toEnd = element<HTMLButtonElement>('to-end');
   readonly #tokenForm = element<HTMLFormElement>('token-form');
   readonly #tokenReason = element('token-reason');
   readonly #token = element<HTMLInputElement>('token');
 
   constructor(actions: Actions) {
-    this.#composer.addEventListener('submit', (event) => {
-      event.preventDefault();
-      const text = this.#message.value.trim();
-      if (text === '') return;
-      this.#message.value = '';
-      actions.send(text);
-    });
-    this.#message.addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      this.#composer.requestSubmit();
-    });
-    document.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && !this.#stop.hidden) actions.stop();
-    });
-    this.#stop.addEventListener('click', () => actions.stop());
-    element('new-conversation').addEventListener('click', () => {
-      actions.startOver();
-      this.#message.focus();
-    });
-    this.#tokenForm.addEventListener('submit', (event) => {
-      event.preventDefault();
-      this.#tokenForm.hidden = true;
-      actions.useToken(this.#token.value.trim());
-      this.#token.value = '';
-      this.#message.focus();
-    });
+    this.#actions = actions;
+    this.#composeActions();
+    this.#panes();
+    this.#theme();
     this.#message.focus();
   }
 
-  addTurn(turn: RememberedTurn): TurnView {
+  addTurn(turn: Turn): TurnView {
     this.#welcome.hidden = true;
-    return new TurnView(this.#log, turn);
+    return new TurnView(this.#log, turn, { retry: (question) => this.#actions.send(question) });
   }
 
   clear(): void {
     this.#log.replaceChildren(this.#welcome);
     this.#welcome.hidden = false;
+    this.#model.textContent = this.#modelDefault;
   }
 
   connection(state: ConnectionState, words: string): void {
@@ -149,8 +73,112 @@ export class View {
     if (words !== '') this.#model.textContent = words;
   }
 
-  /** Tells a screen reader what others see at a glance; streamed text itself would drown it. */
-  announce(words: string): void {
-    this.#announcement.textContent = words;
+  focusMessage(): void {
+    this.#message.focus();
+  }
+
+  /** On a narrow screen the panes lie over the conversation, one at a time. */
+  closePanes(): void {
+    if (matchMedia('(max-width: 60rem)').matches) document.body.classList.remove('with-history');
+  }
+
+  #composeActions(): void {
+    this.#composer.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const text = this.#message.value.trim();
+      if (text === '') return;
+      this.#message.value = '';
+      this.#actions.send(text);
+    });
+    this.#message.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#composer.requestSubmit();
+    });
+    this.#stop.addEventListener('click', () => this.#actions.stop());
+    element('new-conversation').addEventListener('click', () => {
+      this.closePanes();
+      this.#actions.startOver();
+      this.#message.focus();
+    });
+    element('suggestions').addEventListener('click', (event) => {
+      if (!(event.target instanceof HTMLButtonElement)) return;
+      this.#actions.send(event.target.textContent);
+      this.#message.focus();
+    });
+    this.#tokenForm.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#tokenForm.hidden = true;
+      this.#actions.useToken(this.#token.value.trim());
+      this.#token.value = '';
+      this.#message.focus();
+    });
+    this.#log.addEventListener('scroll', () => {
+      this.#toEnd.hidden = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 200;
+    });
+    this.#toEnd.addEventListener('click', () => (this.#log.scrollTop = this.#log.scrollHeight));
+  }
+
+  #panes(): void {
+    const inspector = element('inspector');
+    const inspectorToggle = element('inspector-toggle');
+    const historyToggle = element('history-toggle');
+    const wide = matchMedia('(min-width: 76rem)').matches;
+    const show = (open: boolean): void => {
+      inspector.hidden = !open;
+      inspectorToggle.ariaExpanded = String(open);
+    };
+    show(wide);
+    const showHistory = (open: boolean): void => {
+      document.body.classList.toggle('with-history', open);
+      historyToggle.ariaExpanded = String(open);
+    };
+    showHistory(matchMedia('(min-width: 60rem)').matches);
+    inspectorToggle.addEventListener('click', () => show(inspector.hidden !== false));
+    element('inspector-close').addEventListener('click', () => {
+      show(false);
+      inspectorToggle.focus();
+    });
+    historyToggle.addEventListener('click', () => showHistory(!document.body.classList.contains('with-history')));
+    document.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape') return;
+      const narrow = matchMedia('(max-width: 60rem)').matches;
+      if (narrow && !inspector.hidden) show(false);
+      else if (narrow && document.body.classList.contains('with-history')) showHistory(false);
+      else if (!this.#stop.hidden) this.#actions.stop();
+    });
+  }
+
+  #theme(): void {
+    const button = element('theme');
+    const words = element('theme-words');
+    let at = Math.max(
+      0,
+      THEMES.findIndex((theme) => theme === kept()),
+    );
+    const use = (): void => {
+      const theme = THEMES[at] ?? 'system';
+      document.documentElement.dataset['theme'] = theme;
+      words.textContent = `Colours: ${theme === 'system' ? 'as the system' : theme}`;
+      button.title = words.textContent;
+    };
+    use();
+    button.addEventListener('click', () => {
+      at = (at + 1) % THEMES.length;
+      use();
+      try {
+        localStorage.setItem(THEME_KEY, THEMES[at] ?? 'system');
+      } catch {
+        // It holds until the page is left.
+      }
+    });
+  }
+}
+
+function kept(): string | null {
+  try {
+    return localStorage.getItem(THEME_KEY);
+  } catch {
+    return null;
   }
 }

@@ -1,20 +1,20 @@
 /* What the page says in words: connection, ends, errors, and the line of numbers. Pure; knows no page and no client. */
 
-import { type ResponseObject, type SluiceErrorShape, type StateChange } from '../src/api.js';
+import { type ResponseObject, type SluiceErrorShape, type StateChange, type Transport } from '../src/api.js';
 
 export interface Note {
   readonly kind: 'info' | 'bad';
   readonly words: string;
 }
 
-export function connectionWords({ state, error, retryInMs }: StateChange): string {
+export function connectionWords({ state, error, retryInMs }: StateChange, transport: Transport = 'websocket'): string {
   switch (state) {
     case 'idle':
       return 'Not connected';
     case 'connecting':
       return 'Connecting …';
     case 'open':
-      return 'Connected';
+      return transport === 'sse' ? 'Connected by HTTP (WebSockets are blocked here)' : 'Connected';
     case 'offline':
       return 'Offline: waiting for the network';
     case 'reconnecting':
@@ -86,7 +86,11 @@ export function errorNote(error: SluiceErrorShape, hasText: boolean): Note {
 
 const DOLLARS = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', maximumSignificantDigits: 2 });
 
-export function numbersLine(response: ResponseObject, firstDeltaMs: number | null): string {
+export function numbersLine(
+  response: ResponseObject,
+  firstDeltaMs: number | null,
+  totalMs: number | null = null,
+): string {
   const parts: string[] = [];
   if (response.usage !== null) {
     const about = response.sluice.usage_estimated ? 'about ' : '';
@@ -95,7 +99,28 @@ export function numbersLine(response: ResponseObject, firstDeltaMs: number | nul
     parts.push(cost === null ? 'no price known' : DOLLARS.format(cost));
   }
   if (firstDeltaMs !== null) parts.push(`first words after ${durationWords(firstDeltaMs)}`);
+  if (totalMs !== null) parts.push(`${durationWords(totalMs)} in all`);
   return parts.join(' · ');
+}
+
+const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
+const UNITS = [
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+] as const;
+
+/** How long ago it was, roughly. */
+export function agoWords(thenMs: number, nowMs: number): string {
+  const [unit, ms] = UNITS.find(([, length]) => nowMs - thenMs >= length) ?? ['minute', 60_000];
+  const count = Math.round((nowMs - thenMs) / ms);
+  return count === 0 ? 'just now' : RELATIVE.format(-count, unit);
+}
+
+/** A function call or its output, as one line of code. */
+export function callWords(item: { type: string; name?: string; arguments?: string; output?: string }): string | null {
+  if (item.type === 'function_call') return `${item.name ?? ''}(${item.arguments ?? ''})`;
+  return item.type === 'function_call_output' ? `→ ${item.output ?? ''}` : null;
 }
 
 function durationWords(ms: number): string {

@@ -204,7 +204,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     // The gateway's own words.
     const id = event.response_id as string;
     if (event.type === 'sluice:subscribed') void subscription.subscribed();
-    else if (event.type === 'sluice:turn') subscription.turn(id, event['input'] as readonly ConversationItem[]);
+    else if (event.type === 'sluice:turn') void subscription.turn(id, event['input'] as readonly ConversationItem[]);
     else if (event.type === 'error') {
       const error = errorFrom(Number(event['status'] ?? 0), event);
       if (error.code.startsWith('conversation_')) subscription.end(error);

@@ -97,13 +97,14 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     }
     this.#loading = false;
     if (this.#ended || !this.#caughtUp) return;
-    for (const { id, input } of this.#held.splice(0)) this.turn(id, input);
+    for (const { id, input } of this.#held.splice(0)) void this.turn(id, input);
   }
 
   /** The gateway announces a turn, this client's own after a reconnect too. */
-  turn(id: string, input: readonly ConversationItem[]): void {
+  async turn(id: string, input: readonly ConversationItem[]): Promise<void> {
     if (this.#loading || !this.#caughtUp) this.#held.push({ id, input });
-    else if (!this.#past.has(id)) this.#start(this.#owner.follow(id), input);
+    else if (!this.#past.has(id) && !(await this.#isLive(id)) && !this.#ended)
+      this.#start(this.#owner.follow(id), input);
   }
 
   /** This client asks something here. */
@@ -138,13 +139,17 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     const { response_id: id } = item.sluice;
     if (this.#items.has(item.id) || this.#ended) return;
     if (id !== null && !this.#past.has(id)) {
-      // What was sent and not answered yet may be this very turn.
-      for (const response of this.#turns) if (response.id === null && response.sent) await response.accepted;
-      for (const response of this.#turns) if (response.id === id) return;
+      if (await this.#isLive(id)) return;
       this.#past.add(id);
     }
     this.#items.add(item.id);
     this.#tell({ type: 'item', item });
+  }
+
+  async #isLive(id: string): Promise<boolean> {
+    // What was sent and not answered yet may be this very turn.
+    for (const response of this.#turns) if (response.id === null && response.sent) await response.accepted;
+    return [...this.#turns].some((response) => response.id === id);
   }
 
   #tell(event: ConversationEvent): void {

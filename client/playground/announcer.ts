@@ -1,0 +1,42 @@
+/*
+ * What a screen reader hears of a streamed answer: each paragraph once it is complete, then how it ended. Word by word would drown
+ * everything else; all at the end would leave its reader waiting.
+ */
+
+import { add } from './dom.js';
+
+const KEPT = 20;
+
+export class Announcer {
+  readonly #region: HTMLElement;
+  #said = 0;
+
+  constructor(region: HTMLElement) {
+    this.#region = region;
+  }
+
+  begin(): void {
+    this.#said = 0;
+  }
+
+  /** The answer so far. */
+  grow(text: string): void {
+    const end = text.lastIndexOf('\n\n');
+    if (end <= this.#said) return;
+    this.say(text.slice(this.#said, end));
+    this.#said = end;
+  }
+
+  end(text: string, note: string): void {
+    this.say(text.slice(this.#said));
+    this.say(note);
+    this.begin();
+  }
+
+  say(words: string): void {
+    const plain = words.replace(/[*_`#>|~]+/g, '').trim();
+    if (plain === '') return;
+    add(this.#region, 'p', '', plain);
+    while (this.#region.childElementCount > KEPT) this.#region.firstElementChild?.remove();
+  }
+}

@@ -1,0 +1,175 @@
+/* The inspector: every frame as it went over the wire, with what it means. Deltas in a row share a line, so that the story stays short. */
+
+import { type Frame } from '../src/api.js';
+import { add, copies, element } from './dom.js';
+import { gistOf, meaningOf } from './frame-words.js';
+
+const ROWS = 400;
+const FRAMES = 5_000;
+
+interface Entry extends Frame {
+  readonly atMs: number;
+}
+
+/** One line: a frame, or deltas in a row of one lane. */
+class Row {
+  readonly entries: Entry[] = [];
+  readonly item: HTMLLIElement;
+  readonly #gist: HTMLElement;
+  readonly #count: HTMLElement;
+  readonly #number: HTMLElement;
+  readonly #body: HTMLElement;
+  readonly #details: HTMLDetailsElement;
+
+  constructor(list: HTMLElement, entry: Entry, startMs: number) {
+    const { direction, data } = entry;
+    this.item = add(list, 'li', direction);
+    this.#details = add(this.item, 'details');
+    const summary = add(this.#details, 'summary');
+    add(summary, 'b', direction, direction === 'out' ? '→' : '←').ariaLabel = direction === 'out' ? 'sent' : 'received';
+    const [family, name] = split(data.type);
+    const type = add(summary, 'code', 'type');
+    add(type, 'span', 'family', family);
+    type.append(name);
+    this.#count = add(summary, 'span', 'count');
+    this.#gist = add(summary, 'span', 'gist');
+    this.#number = add(summary, 'span', 'number');
+    add(summary, 'time', '', `${((entry.atMs - startMs) / 1_000).toFixed(2)} s`);
+    this.#body = add(this.#details, 'div', 'body');
+    this.#details.addEventListener('toggle', () => this.#drawBody());
+    this.push(entry);
+  }
+
+  /** Does this frame belong on this line? */
+  takes({ direction, data }: Entry): boolean {
+    const first = this.entries[0];
+    return (
+      data.type.endsWith('.delta') &&
+      first?.data.type === data.type &&
+      first.direction === direction &&
+      first.data.stream_id === data.stream_id
+    );
+  }
+
+  push(entry: Entry): void {
+    this.entries.push(entry);
+    const count = this.entries.length;
+    const { data } = entry;
+    this.#count.textContent = count > 1 ? `× ${count}` : '';
+    this.#gist.textContent =
+      count > 1
+        ? JSON.stringify(
+            this.entries
+              .slice(-12)
+              .map((each) => each.data.delta ?? '')
+              .join(''),
+          )
+        : gistOf(data);
+    const first = this.entries[0]?.data.sequence_number;
+    const last = data.sequence_number;
+    this.#number.textContent = last === undefined ? '' : first === last ? `#${last}` : `#${first}–${last}`;
+    if (this.#details.open) this.#drawBody();
+  }
+
+  matches(filter: string, direction: string): boolean {
+    if (direction !== '' && this.entries[0]?.direction !== direction) return false;
+    return filter === '' || this.entries.some(({ data }) => JSON.stringify(data).toLowerCase().includes(filter));
+  }
+
+  #drawBody(): void {
+    const type = this.entries[0]?.data.type ?? '';
+    this.#body.replaceChildren();
+    if (!this.#details.open) return;
+    add(this.#body, 'p', '', meaningOf(type));
+    const shown = this.entries.slice(-20);
+    const text = shown.map(({ data }) => JSON.stringify(data, null, shown.length === 1 ? 2 : 0)).join('\n');
+    add(this.#body, 'pre', '', text).tabIndex = 0;
+    if (shown.length < this.entries.length)
+      add(this.#body, 'p', 'fine', `The newest ${shown.length} of ${this.entries.length}.`);
+  }
+}
+
+export class Inspector {
+  readonly #list = element('frames');
+  readonly #count = element('frame-count');
+  readonly #filter = element<HTMLInputElement>('frames-filter');
+  readonly #direction = element<HTMLSelectElement>('frames-direction');
+  readonly #pause = element<HTMLButtonElement>('frames-pause');
+  readonly #startMs = performance.now();
+  #rows: Row[] = [];
+  #held: Entry[] = [];
+  #total = 0;
+  #paused = false;
+
+  constructor() {
+    this.#filter.addEventListener('input', () => this.#sift(this.#rows));
+    this.#direction.addEventListener('change', () => this.#sift(this.#rows));
+    this.#pause.addEventListener('click', () => this.#togglePause());
+    copies(element<HTMLButtonElement>('frames-copy'), () => this.#text());
+    element('frames-clear').addEventListener('click', () => this.#clear());
+    this.#tell();
+  }
+
+  frame(frame: Frame): void {
+    const entry = { ...frame, atMs: performance.now() };
+    this.#total++;
+    if (this.#paused) {
+      this.#held.push(entry);
+      this.#held.splice(0, this.#held.length - FRAMES);
+    } else this.#add(entry);
+    this.#tell();
+  }
+
+  #add(entry: Entry): void {
+    const list = this.#list;
+    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    let row = this.#rows.at(-1);
+    if (row !== undefined && row.entries.length < FRAMES && row.takes(entry)) row.push(entry);
+    else {
+      row = new Row(list, entry, this.#startMs);
+      this.#rows.push(row);
+      for (const old of this.#rows.splice(0, this.#rows.length - ROWS)) old.item.remove();
+    }
+    this.#sift([row]);
+    if (atEnd) list.scrollTop = list.scrollHeight;
+  }
+
+  #sift(rows: readonly Row[]): void {
+    const filter = this.#filter.value.trim().toLowerCase();
+    for (const row of rows) row.item.hidden = !row.matches(filter, this.#direction.value);
+  }
+
+  #togglePause(): void {
+    this.#paused = !this.#paused;
+    this.#pause.ariaPressed = String(this.#paused);
+    this.#pause.textContent = this.#paused ? 'Go on' : 'Pause';
+    for (const entry of this.#held.splice(0)) this.#add(entry);
+    this.#tell();
+  }
+
+  #clear(): void {
+    this.#rows = [];
+    this.#held = [];
+    this.#total = 0;
+    this.#list.replaceChildren();
+    this.#tell();
+  }
+
+  #tell(): void {
+    const waiting = this.#held.length === 0 ? '' : `, ${this.#held.length} waiting`;
+    this.#count.textContent = `${this.#total}${waiting}`;
+  }
+
+  /** What is shown, as JSON lines. */
+  #text(): string {
+    return this.#rows
+      .filter(({ item }) => !item.hidden)
+      .flatMap(({ entries }) => entries.map(({ direction, data }) => JSON.stringify({ direction, ...data })))
+      .join('\n');
+  }
+}
+
+function split(type: string): [string, string] {
+  const at = Math.max(type.indexOf(':'), type.indexOf('.')) + 1;
+  return [type.slice(0, at), type.slice(at)];
+}

@@ -1,0 +1,220 @@
+/*
+ * The open conversation: what it holds and what goes on in it, drawn as it comes. Questions asked here, in another tab or on another
+ * device take the same way: the subscription tells them all.
+ */
+
+import {
+  type ConversationEvent,
+  type ConversationItem,
+  type ResponseObject,
+  type Sluice,
+  type SluiceErrorShape,
+  type SluiceResponse,
+  type Subscription,
+} from '../src/client.js';
+import { type Memory, type PendingQuestion } from './memory.js';
+import { newTurn, type TurnView } from './turn-view.js';
+import { type View } from './view.js';
+import { callWords, endNote, errorNote, modelWords, numbersLine } from './words.js';
+
+export interface RoomOwner {
+  /** Something ran or ended: titles and order of the list may have changed. */
+  changed(): void;
+  /** The gateway does not know this conversation any more; the question, where there is one, is still to be answered. */
+  gone(asked: { readonly question: PendingQuestion; readonly shown: TurnView } | null): void;
+}
+
+/** So many answers of the past are asked for their numbers. */
+const NUMBERED = 20;
+
+export class Room {
+  readonly id: string;
+  readonly #sluice: Sluice;
+  readonly #view: View;
+  readonly #memory: Memory;
+  readonly #owner: RoomOwner;
+  readonly #subscription: Subscription;
+  readonly #live = new Map<SluiceResponse, TurnView>();
+  #past: { readonly view: TurnView; readonly responseId: string | null }[] = [];
+  #numbered = false;
+  /** What this page asks just now: its turn is told at once. */
+  #asking: { readonly question: PendingQuestion; readonly shown: TurnView } | null = null;
+  #open = true;
+
+  constructor(id: string, parts: { sluice: Sluice; view: View; memory: Memory; owner: RoomOwner }) {
+    this.id = id;
+    this.#sluice = parts.sluice;
+    this.#view = parts.view;
+    this.#memory = parts.memory;
+    this.#owner = parts.owner;
+    this.#subscription = parts.sluice.subscribe(id);
+    this.#subscription.on('event', (event) => this.#heard(event));
+    this.#subscription.on('end', (error) => {
+      if (error?.code === 'conversation_not_found') this.#owner.gone(null);
+    });
+  }
+
+  ask(question: PendingQuestion, shown: TurnView): void {
+    this.#memory.pending = [...this.#memory.pending.filter(({ key }) => key !== question.key), question];
+    this.#asking = { question, shown };
+    this.#sluice.send(question.question, {
+      conversation: this.id,
+      idempotencyKey: question.key,
+      ...(question.prompt === null ? {} : { prompt: question.prompt }),
+    });
+    this.#asking = null;
+  }
+
+  stop(): void {
+    for (const response of this.#live.keys()) response.cancel();
+  }
+
+  /** Nothing more is drawn; answers go on without being looked at. */
+  close(): void {
+    this.#open = false;
+    this.#subscription.close();
+  }
+
+  #heard(event: ConversationEvent): void {
+    if (!this.#open) return;
+    if (event.type === 'item') this.#item(event.item);
+    else if (event.type === 'turn') this.#turn(event.response, event.input);
+    else void this.#number();
+  }
+
+  #item(item: ConversationItem): void {
+    const { response_id: responseId } = item.sluice;
+    const latest = this.#past.at(-1);
+    const call = callWords(item);
+    if (item.role !== 'assistant' && call === null) {
+      const view = this.#view.addTurn(newTurn(textOf(item), { ended: true }));
+      this.#past.push({ view, responseId });
+      return;
+    }
+    const same = latest !== undefined && latest.responseId === responseId;
+    const view = same ? latest.view : this.#view.addTurn(newTurn('', { ended: true }));
+    if (!same) this.#past.push({ view, responseId });
+    const { turn } = view;
+    if (call !== null) turn.calls = [...turn.calls, call];
+    turn.text += textOf(item);
+    turn.refusal += refusalOf(item);
+    view.draw();
+  }
+
+  /** What is known of past answers beside their text. */
+  async #number(): Promise<void> {
+    this.#past.at(-1)?.view.scrollTo();
+    if (this.#numbered) return;
+    this.#numbered = true;
+    const recent = this.#past.slice(-NUMBERED).filter(({ responseId }) => responseId !== null);
+    for (const { view, responseId } of recent.reverse()) {
+      try {
+        const response = await this.#sluice.request<ResponseObject>('GET', `/v1/responses/${responseId}`);
+        view.turn.note = endNote(response);
+        view.turn.numbers = this.#numbersOf(response);
+        this.#view.model(modelWords(response));
+        if (this.#open) view.draw();
+      } catch {
+        // It was not stored, or has expired: its text is all there is.
+      }
+    }
+  }
+
+  #numbersOf(response: ResponseObject): string {
+    const timing = this.#memory.timing(response.id);
+    return numbersLine(response, timing?.firstMs ?? null, timing?.totalMs ?? null);
+  }
+
+  #turn(response: SluiceResponse, input: readonly Readonly<Record<string, unknown>>[]): void {
+    const asked = this.#asking;
+    const shown = asked?.shown ?? this.#view.addTurn(newTurn(questionOf(input)));
+    const { turn } = shown;
+    const askedAt = performance.now();
+    let firstMs: number | null = null;
+    this.#live.set(response, shown);
+    this.#view.running(true);
+    this.#view.announcer.begin();
+    this.#owner.changed();
+    response.on('delta', () => {
+      firstMs ??= performance.now() - askedAt;
+      turn.text = response.text;
+      shown.grow();
+      this.#view.announcer.grow(response.text);
+    });
+    response.on('replace', (text) => {
+      turn.text = text;
+      shown.draw();
+    });
+    response.on('refusal', () => {
+      turn.refusal = response.refusal;
+      shown.draw();
+    });
+    response.on('status', () => {
+      turn.note = response.status === 'queued' ? { kind: 'info', words: 'Waits for the answer before it.' } : null;
+      shown.draw();
+    });
+    response.on('event', (event) => {
+      if (asked !== null) this.#confirmed(asked.question);
+      if (event.response) this.#view.model(modelWords(event.response));
+    });
+    response.final.then(
+      (ended) => {
+        // What another page asked, this one saw only from somewhere on.
+        if (asked !== null) this.#memory.keepTiming(ended.id, { firstMs, totalMs: performance.now() - askedAt });
+        turn.calls = ended.output.flatMap((item) => callWords(item) ?? []);
+        turn.note = endNote(ended);
+        turn.numbers = this.#numbersOf(ended);
+        this.#end(response, shown);
+      },
+      (error: SluiceErrorShape) => {
+        if (asked !== null && error.code === 'conversation_not_found') {
+          this.#live.delete(response);
+          this.#owner.gone(asked);
+          return;
+        }
+        // Closed by this page: the question is asked again when it is back.
+        if (asked !== null && error.kind !== 'closed') this.#confirmed(asked.question);
+        turn.note = errorNote(error, turn.text !== '');
+        this.#end(response, shown);
+      },
+    );
+  }
+
+  #confirmed({ key }: PendingQuestion): void {
+    if (!this.#memory.pending.some((pending) => pending.key === key)) return;
+    this.#memory.pending = this.#memory.pending.filter((pending) => pending.key !== key);
+  }
+
+  #end(response: SluiceResponse, shown: TurnView): void {
+    this.#live.delete(response);
+    shown.turn.ended = true;
+    shown.turn.text = response.text;
+    if (!this.#open) return;
+    shown.draw();
+    this.#view.running(this.#live.size > 0);
+    this.#view.announcer.end(`${response.text} ${response.refusal}`, shown.turn.note?.words ?? '');
+    this.#owner.changed();
+  }
+}
+
+interface WithContent {
+  readonly content?: unknown;
+}
+
+/** Of what the gateway or this page itself wrote: a string, or parts with a text. */
+function partsOf({ content }: WithContent): readonly { readonly text?: string; readonly refusal?: string }[] {
+  return typeof content === 'string' ? [{ text: content }] : ((content ?? []) as readonly { readonly text?: string }[]);
+}
+function textOf(item: WithContent): string {
+  return partsOf(item)
+    .map(({ text }) => text ?? '')
+    .join('');
+}
+function refusalOf(item: WithContent): string {
+  return partsOf(item)
+    .map(({ refusal }) => refusal ?? '')
+    .join('');
+}
+function questionOf(input: readonly WithContent[]): string {
+  return input.map(textOf).join('\n');
+}

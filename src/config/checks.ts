@@ -158,6 +158,11 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
       'the template step is off',
       ['middleware.template.source', 'middleware.template.default'],
     ],
+    [
+      !(config.middleware.provider.enabled && config.middleware.provider.cost_tracking),
+      'cost is not tracked (`middleware.provider`)',
+      ['limits.per_user.cost_per_day_usd'],
+    ],
     [!config.monitoring.tracing.enabled, 'tracing is off', ['monitoring.tracing.endpoint']],
   ];
   const told = rules.flatMap(([off, why, paths]) =>

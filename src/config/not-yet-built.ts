@@ -11,13 +11,6 @@ export interface NotYetBuilt {
   readonly sentence: string;
 }
 
-const limit = (path: string, when: NotYetBuilt['when']): NotYetBuilt => ({
-  path,
-  kind: 'warn',
-  when,
-  sentence: 'this limit is not built yet and holds nobody back',
-});
-
 export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
   {
     path: 'state.type',
@@ -32,10 +25,6 @@ export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
     when: (config) => config.auth.mode === 'jwt',
     sentence: '`jwt` is not built yet; users’ tokens are refused, only server keys get in',
   },
-  limit('limits.per_user.requests_per_minute', (config) => config.limits.per_user.requests_per_minute !== null),
-  limit('limits.per_user.tokens_per_minute', (config) => config.limits.per_user.tokens_per_minute !== null),
-  limit('limits.per_user.concurrent_turns', (config) => config.limits.per_user.concurrent_turns !== null),
-  limit('limits.per_user.cost_per_day_usd', (config) => config.limits.per_user.cost_per_day_usd !== null),
   {
     path: 'auth.keys[].class',
     kind: 'warn',

@@ -34,11 +34,19 @@ export const clients = section('What a request may say.', {
 });
 
 export const limits = section('How much callers may use.', {
-  per_user: section('Of one user (or server key without one).', {
-    requests_per_minute: optionalKey(count(1), 'no limit', 'Turns a minute.'),
-    tokens_per_minute: optionalKey(count(1), 'no limit', 'Input and output tokens a minute.'),
-    concurrent_turns: optionalKey(count(1), 'no limit', 'Turns that run at once.'),
-    cost_per_day_usd: optionalKey(number(0), 'no limit', 'US dollars a day.'),
+  per_user: section('Of one user (or server key without one). What is over is refused with 429 and `Retry-After`.', {
+    requests_per_minute: optionalKey(count(1), 'no limit', 'Turns a minute, over all replicas.'),
+    tokens_per_minute: optionalKey(
+      count(1),
+      'no limit',
+      'Input and output tokens a minute, over all replicas. Expected before a turn, settled after it.',
+    ),
+    concurrent_turns: optionalKey(count(1), 'no limit', 'Turns that run or wait at once. Each replica counts its own.'),
+    cost_per_day_usd: optionalKey(
+      number(0),
+      'no limit',
+      'US dollars a day, over all replicas: a budget that refills evenly over 24 hours. Models without a known price cost nothing.',
+    ),
   }),
   connections: optionalKey(count(1), 'no limit', 'Open sockets of one replica; further ones are refused with 503.'),
   connections_per_user: optionalKey(count(1), 'no limit', 'Open sockets of one user on one replica.'),

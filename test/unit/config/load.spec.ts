@@ -321,10 +321,14 @@ describe('warnings', () => {
       'state.url: has no effect, because `state.type` is `memory`',
       'conversations.max_waiting: has no effect, because `conversations.busy` is `reject`',
     ]);
+    const uncounted =
+      'middleware: { provider: { cost_tracking: false } }\nlimits: { per_user: { cost_per_day_usd: 5 } }';
+    expect(at.load(uncounted).warnings).toEqual([
+      'limits.per_user.cost_per_day_usd: has no effect, because cost is not tracked (`middleware.provider`)',
+    ]);
   });
 
   it.each([
-    ['limits.per_user.requests_per_minute', 'limits: { per_user: { requests_per_minute: 5 } }'],
     ['auth.mode', 'auth: { mode: jwt, jwt: { issuer: a, audience: b, jwks_url: "https://x/y" } }'],
     ['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }'],
     ['monitoring.tracing', 'monitoring: { tracing: { enabled: true, endpoint: "http://o:4318/v1/traces" } }'],

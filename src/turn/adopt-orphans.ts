@@ -6,11 +6,13 @@
 import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
 import { type ResponseEvent, serialize, type TerminalEvent } from '../domain/event.js';
-import { type Log } from '../observability/log.js';
+import { type OutputItem } from '../domain/item.js';
+import { type ResponseObject } from '../domain/response.js';
+import { type Log, type LogFields } from '../observability/log.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, type LogHead, type TurnLease } from '../state/event-log.js';
-import { keepingOf, type TurnMemory } from './memory.js';
+import { keepingOf, NOTHING, type TurnMemory } from './memory.js';
 import { parseLogged, terminalOf } from './response-reader.js';
 import { terminalEvent } from './settlement.js';
 
@@ -31,15 +33,18 @@ const AT_ONCE = 16;
 export class OrphanSweep {
   readonly #parts: OrphanParts;
   #timer: NodeJS.Timeout | undefined;
-  #sweeping: Promise<unknown> = Promise.resolve();
+  #sweeping: Promise<unknown> | undefined;
 
   constructor(parts: OrphanParts) {
     this.#parts = parts;
   }
 
+  /** Sweeps every `everyMs`, one sweep at a time. */
   start(everyMs: number): void {
     this.#timer ??= setInterval(() => {
-      this.#sweeping = this.sweep().catch(() => undefined);
+      this.#sweeping ??= this.sweep()
+        .catch((error: unknown) => this.#failed(error, {}))
+        .finally(() => (this.#sweeping = undefined));
     }, everyMs).unref();
   }
 
@@ -48,65 +53,86 @@ export class OrphanSweep {
     await this.#sweeping;
   }
 
-  /** Ends what is lost now; resolves to how many turns that were. */
+  /** Ends what is lost now; resolves to how many turns were taken over. One that cannot be ended does not keep the others. */
   async sweep(): Promise<number> {
     const adopted = await this.#parts.lease.adoptExpired(AT_ONCE);
-    for (const { responseId, fence } of adopted) await this.#end(responseId, fence);
+    await Promise.all(
+      adopted.map(({ responseId, fence }) =>
+        this.#end(responseId, fence).catch((error: unknown) => this.#failed(error, { response_id: responseId })),
+      ),
+    );
     return adopted.length;
   }
 
+  /** What could not be ended is taken over again when its new lease has run out. A store that is away tells of itself. */
+  #failed(error: unknown, ids: LogFields): void {
+    if (error instanceof SluiceError && error.code === 'state_unavailable') return;
+    this.#parts.logger.error({ ...ids, err: error }, 'unable to end the turn of a lost replica');
+  }
+
   async #end(responseId: string, fence: Fence): Promise<void> {
-    const { log, responses, memory, claim, logger } = this.#parts;
+    const { log, claim, logger } = this.#parts;
     const told = await this.#readAll(responseId);
     if (told === undefined) return;
-    const { head, events } = told;
-    const first = events[0];
+    const { conversationId } = told.head;
+    if (told.events.length === 0) await log.delete(responseId);
+    else if (!(await this.#tellEnd(responseId, fence, told))) return;
+    if (conversationId !== null) await claim.leave(conversationId, responseId);
+    if (told.events.length === 0) return;
+    this.#parts.onEnded?.();
+    logger.warn({ response_id: responseId, conversation_id: conversationId }, 'ended the turn of a lost replica');
+  }
+
+  /** False: yet another replica has taken it over, and will. */
+  async #tellEnd(responseId: string, fence: Fence, { head, events }: Told): Promise<boolean> {
+    const { log, responses } = this.#parts;
+    const [first] = events;
     if (first === undefined || !('response' in first)) {
-      await log.delete(responseId);
-      return;
+      throw new Error(`unable to end ${responseId}; its log does not begin with a response`);
     }
     const accumulator = new ResponseAccumulator(first.response);
     for (const event of events) accumulator.apply(event);
-
-    // A stored response means that the lost replica had committed everything but the terminal event.
-    const stored = await responses.get(responseId);
     const closing = accumulator.closing('incomplete');
     for (const event of closing) accumulator.apply(event);
-    let terminal: TerminalEvent;
-    if (stored !== undefined) terminal = terminalOf(stored.response);
-    else {
-      const response = accumulator.response();
-      const left = keepingOf(response, head.input, false);
-      const lost = new SluiceError(
-        'replica_lost',
-        'unable to finish the answer; the replica that ran it is gone; what it had written is kept; ask again',
-      );
-      terminal = terminalEvent(
-        { ...response, sluice: { ...response.sluice, kept: left.kept } },
-        { end: 'failed', error: lost },
-        Date.now(),
-      );
-      const terminalSequence = events.length + closing.length;
-      await memory.commit({
-        owner: head.owner,
-        response: terminal.response,
-        input: head.input,
-        left,
-        terminalSequence,
-        history: null,
-      });
-    }
-    await log.append(
-      responseId,
-      fence,
-      [...closing, terminal].map((event, i) => serialize(event, events.length + i)),
-    );
-    if (head.conversationId !== null) await claim.leave(head.conversationId, responseId);
-    this.#parts.onEnded?.();
-    logger.warn({ response_id: responseId, conversation_id: head.conversationId }, 'ended the turn of a lost replica');
+    // A stored response means that the lost replica had committed everything but the terminal event.
+    const stored = await responses.get(responseId);
+    const terminal =
+      stored === undefined
+        ? await this.#commitLoss(head, accumulator.response(), events, events.length + closing.length)
+        : terminalOf(stored.response);
+    const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
+    return (await log.append(responseId, fence, ending)).outcome === 'appended';
   }
 
-  async #readAll(responseId: string): Promise<{ head: LogHead; events: ResponseEvent[] } | undefined> {
+  async #commitLoss(
+    head: LogHead,
+    response: ResponseObject,
+    events: readonly ResponseEvent[],
+    terminalSequence: number,
+  ): Promise<TerminalEvent> {
+    const begun = events.some(({ type }) => type === 'response.in_progress');
+    const left = begun ? keepingOf(response, head.input, wasRefused(response.output)) : NOTHING;
+    const lost = new SluiceError(
+      'replica_lost',
+      'unable to finish the answer; the replica that ran it is gone; what it had written is kept; ask again',
+    );
+    const terminal = terminalEvent(
+      { ...response, sluice: { ...response.sluice, kept: left.kept } },
+      { end: 'failed', error: lost },
+      Date.now(),
+    );
+    await this.#parts.memory.commit({
+      owner: head.owner,
+      response: terminal.response,
+      input: head.input,
+      left,
+      terminalSequence,
+      history: null,
+    });
+    return terminal;
+  }
+
+  async #readAll(responseId: string): Promise<Told | undefined> {
     const events: ResponseEvent[] = [];
     for (;;) {
       const page = await this.#parts.log.read(responseId, events.length - 1, 500);
@@ -115,4 +141,18 @@ export class OrphanSweep {
       if (page.events.length === 0 || events.length > page.last) return { head: page.head, events };
     }
   }
+}
+
+/** What a lost replica had told. */
+interface Told {
+  readonly head: LogHead;
+  readonly events: readonly ResponseEvent[];
+}
+
+/**
+ * Does an answer begin with a refusal? Then a guardrail may have refused the input, and it must not reach a provider again. (Where the
+ * model itself refused, keeping it from the next turn costs little.)
+ */
+function wasRefused([first]: readonly OutputItem[]): boolean {
+  return first?.type === 'message' && first.content[0]?.type === 'refusal';
 }

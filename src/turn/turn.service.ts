@@ -12,7 +12,7 @@ import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
-import { type EventLog, LOG_TIMES, type TurnLease } from '../state/event-log.js';
+import { type EventLog, type TurnLease } from '../state/event-log.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
 import { type Admission, type TurnPlan } from './admission.js';
 import { type FlushClock } from './batch.js';
@@ -22,7 +22,8 @@ import { Journal } from './journal.js';
 import { type ToldLimits, type TurnLimits, type TurnPermit } from './limits.js';
 import { providerRequest, type TurnMemory } from './memory.js';
 import { type IdempotencyUse, type Once } from './once.js';
-import { CANCELLED, LOST, type TurnOutcome, TurnStopped } from './outcome.js';
+import { keepLease } from './keep-lease.js';
+import { CANCELLED, finished, LOST, outcomeOf, type TurnOutcome, TurnStopped } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
 import { patiently } from './patience.js';
 import { type TurnReport } from './report.js';
@@ -229,10 +230,10 @@ export class TurnService {
 
   async #run(turn: Turn, waits: boolean, permit: TurnPermit): Promise<void> {
     const { settlement, report, clock } = this.#parts;
-    const stopKeeping = this.#keepLease(turn);
+    const stopKeeping = keepLease(this.#parts.lease, turn);
     clock.turns += 1;
     const end = await this.#answer(turn, waits)
-      .catch((thrown: unknown) => outcomeOf(thrown, turn))
+      .catch((thrown: unknown) => outcomeOf(thrown, turn.stop.signal))
       // Before the terminal: whoever sees that may ask again.
       .finally(() => permit.leave())
       .then((outcome) => (outcome === 'lost' ? outcome : settlement.settle(turn, outcome)))
@@ -337,30 +338,6 @@ export class TurnService {
         return guard.flush(turn) ?? finished(part.reason);
     }
   }
-
-  /** Renews the lease while the turn is silent, and hears of cancels. Returns what ends both. */
-  #keepLease({ responseId, fence, journal }: Turn): () => void {
-    const { lease } = this.#parts;
-    // Nobody waits for the watch: until it stands, appends and renewals tell of a cancel.
-    const watching = lease.watchCancel(responseId, () => journal.cancelAsked()).catch(() => () => undefined);
-    let renewing = false;
-    const renew = async (): Promise<void> => {
-      if (renewing || Date.now() - journal.appendedAt < LOG_TIMES.renewEveryMs) return;
-      renewing = true;
-      try {
-        const { held, cancelRequested } = await lease.renew(responseId, fence);
-        if (!held) journal.leaseLost();
-        else if (cancelRequested) journal.cancelAsked();
-      } finally {
-        renewing = false;
-      }
-    };
-    const timer = setInterval(() => void renew().catch(() => undefined), LOG_TIMES.renewEveryMs);
-    return () => {
-      clearInterval(timer);
-      void watching.then((unwatch) => unwatch());
-    };
-  }
 }
 
 function onAbort(signal: AbortSignal | undefined, listener: () => void): void {
@@ -376,22 +353,4 @@ function draining(): SluiceError {
       retryAfterMs: 1_000,
     },
   );
-}
-
-function finished(reason: Extract<ProviderPart, { type: 'finish' }>['reason']): TurnOutcome {
-  switch (reason) {
-    case 'stop':
-    case 'tool_calls':
-      return { end: 'completed' };
-    case 'length':
-      return { end: 'incomplete', reason: 'max_output_tokens' };
-    case 'content_filter':
-      return { end: 'incomplete', reason: 'content_filter' };
-  }
-}
-
-function outcomeOf(thrown: unknown, turn: Turn): TurnOutcome | 'lost' {
-  const { signal } = turn.stop;
-  if (signal.aborted && signal.reason instanceof TurnStopped) return signal.reason.outcome;
-  return { end: 'failed', error: asSluiceError(thrown) };
 }

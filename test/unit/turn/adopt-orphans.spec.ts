@@ -1,0 +1,210 @@
+/* Two replicas over one state and a clock that moves: the turns of a lost one get their end from the other, and its conversations go on. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { serialize } from '../../../src/domain/event.js';
+import { newResponse } from '../../../src/turn/turn.js';
+import { HANG, say } from '../../support/scripted-provider.js';
+import { ALICE, away, ORIGIN, POLICY, requestOf, TurnBench, userItem } from './turn-bench.js';
+
+const LEASE_MS = 8_000;
+
+let now: number;
+let lost: TurnBench;
+let other: TurnBench;
+beforeEach(() => {
+  now = 1_000_000;
+  lost = new TurnBench({ answers: [[say('Half an'), HANG]], clock: () => now });
+  other = new TurnBench({ beside: lost });
+});
+afterEach(async () => {
+  lost.plain.log.append = () => Promise.resolve({ outcome: 'fenced' });
+  await lost.turns.abortAll(away());
+  await other.close();
+});
+
+/** Starts a turn on the replica that will be lost and waits for its first delta. */
+async function start(fields: Parameters<typeof requestOf>[1] = {}): Promise<string> {
+  const { responseId } = await lost.turns.create(ALICE, requestOf('Hi', fields), ORIGIN);
+  while (!(await lost.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+  return responseId;
+}
+
+const CLOSED = ['output_text.done', 'content_part.done', 'output_item.done'];
+
+describe('OrphanSweep', () => {
+  it('leaves a turn alone whose lease has not run out', async () => {
+    const id = await start();
+    now += LEASE_MS - 1;
+    expect(await other.sweep.sweep()).toBe(0);
+    expect((await other.types(id)).at(-1)).toBe('output_text.delta');
+  });
+
+  it('closes what was open, tells the end, keeps the partial text, and lets the conversation go on', async () => {
+    const conversation = await lost.conversation();
+    const id = await start({ conversation });
+    now += LEASE_MS;
+    expect(await other.sweep.sweep()).toBe(1);
+    expect((await other.types(id)).slice(-4)).toEqual([...CLOSED, 'failed']);
+    const response = await other.reader.retrieve(ALICE, id);
+    expect(response).toMatchObject({
+      status: 'failed',
+      error: { code: 'replica_lost' },
+      output_text: 'Half an',
+      sluice: { kept: 'partial' },
+      output: [{ status: 'incomplete' }],
+    });
+    expect(await other.texts(conversation)).toEqual(['Hi', 'Half an']);
+    expect(await other.plain.claim.members(conversation)).toEqual([]);
+    expect(await other.sweep.sweep()).toBe(0);
+  });
+
+  it('shuts the former owner out', async () => {
+    const id = await start();
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    await lost.turns.abortAll(away());
+    expect((await other.types(id)).filter((type) => /completed|incomplete|failed/u.test(type))).toEqual(['failed']);
+    expect(await lost.metric('turns_in_flight')).toBe(0);
+  });
+
+  it('repeats the end of a turn that was committed and not told', async () => {
+    const done = new TurnBench({ beside: lost });
+    const original = lost.plain.log.append.bind(lost.plain.log);
+    lost.plain.log.append = (id, fence, events) =>
+      events.some(({ type }) => type === 'response.completed')
+        ? Promise.reject(new Error('killed'))
+        : original(id, fence, events);
+    const conversation = await lost.conversation();
+    const id = await done.play(requestOf('Hi', { conversation }));
+    lost.plain.log.append = original;
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    expect((await other.types(id)).at(-1)).toBe('completed');
+    expect(await other.texts(conversation)).toEqual(['Hi', 'Hello there']);
+    expect(await other.plain.claim.members(conversation)).toEqual([]);
+  });
+
+  it('keeps nothing of a turn that still waited for its conversation', async () => {
+    const conversation = await lost.conversation();
+    const first = await start({ conversation });
+    const { responseId: second } = await lost.turns.create(ALICE, requestOf('Again', { conversation }), ORIGIN);
+    now += LEASE_MS;
+    expect(await other.sweep.sweep()).toBe(2);
+    expect(await other.types(second)).toEqual(['created', 'queued', 'failed']);
+    expect((await other.reader.retrieve(ALICE, second)).sluice.kept).toBe('nothing');
+    expect((await other.reader.retrieve(ALICE, first)).sluice.kept).toBe('partial');
+    expect(await other.texts(conversation)).toEqual(['Hi', 'Half an']);
+    expect(await other.plain.claim.members(conversation)).toEqual([]);
+  });
+
+  it('keeps refused input for people only', async () => {
+    const guarded = new TurnBench({
+      beside: lost,
+      guardrails: [{ type: 'banned_words', enabled: true, params: { words: ['pirate'] } }],
+    });
+    const conversation = await lost.conversation();
+    guarded.faults.fail('appendItems');
+    const { responseId } = await guarded.turns.create(ALICE, requestOf('pirate', { conversation }), ORIGIN);
+    while (!guarded.faults.calls.includes('appendItems')) await new Promise(setImmediate);
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    expect((await other.reader.retrieve(ALICE, responseId)).sluice.kept).toBe('display_only');
+    const texts = await other.texts(conversation);
+    expect(texts[0]).toBe('[pirate]');
+    expect(texts).toHaveLength(2);
+    expect(texts[1]).toMatch(/^\[.+\]$/u);
+    guarded.faults.heal('appendItems');
+    await guarded.turns.whenIdle();
+  });
+
+  it('lets the conversation of a log without any event go on', async () => {
+    const conversation = await lost.conversation();
+    await lost.plain.claim.join(conversation, 'resp_dead', 8);
+    const head = { responseId: 'resp_dead', owner: ALICE.owner, conversationId: conversation, store: true, input: [] };
+    await lost.plain.log.create(head);
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    expect(await other.plain.log.read('resp_dead', -1, 1)).toBeUndefined();
+    expect(await other.plain.claim.members(conversation)).toEqual([]);
+  });
+
+  it('ends the others though one cannot be ended', async () => {
+    const ids = [await start(), await start(), await start()];
+    now += LEASE_MS;
+    other.faults.fail('put', 1, () => new Error('corrupt'));
+    await other.sweep.sweep();
+    const ends = await Promise.all(ids.map(async (id) => (await other.types(id)).at(-1)));
+    expect(ends.filter((type) => type === 'failed')).toHaveLength(2);
+    expect(other.log.lines).toContainEqual(expect.objectContaining({ level: 'error' }));
+    // Its lease runs out again, and whoever comes by then tries again.
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    const again = await Promise.all(ids.map(async (id) => (await other.types(id)).at(-1)));
+    expect(again).toEqual(['failed', 'failed', 'failed']);
+  });
+
+  it('says nothing and leaves nothing where another has taken over meanwhile', async () => {
+    const conversation = await lost.conversation();
+    const id = await start({ conversation });
+    now += LEASE_MS;
+    const gate = other.faults.hold('put');
+    const sweeping = other.sweep.sweep();
+    await gate.reached;
+    now += LEASE_MS;
+    const third = new TurnBench({ beside: lost });
+    await third.plain.lease.adoptExpired(1);
+    gate.open();
+    await sweeping;
+    expect((await other.types(id)).at(-1)).toBe('output_text.delta');
+    expect(await other.plain.claim.members(conversation)).toEqual([id]);
+    expect(other.log.lines).toEqual([]);
+  });
+
+  it('commits to a conversation without a stored response where it was not to be stored', async () => {
+    const conversation = await lost.conversation([userItem('Before')]);
+    const id = await start({ conversation, store: false });
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    expect(await other.texts(conversation)).toEqual(['Before', 'Hi', 'Half an']);
+    expect(await other.plain.responses.get(id)).toBeUndefined();
+    expect((await other.types(id)).at(-1)).toBe('failed');
+  });
+
+  it('does not start a second sweep while one runs, and stop waits for it', async () => {
+    await start();
+    now += LEASE_MS;
+    const gate = other.faults.hold('adoptExpired');
+    other.sweep.start(1);
+    await gate.reached;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(other.faults.calls.filter((call) => call === 'adoptExpired')).toHaveLength(1);
+    let stopped = false;
+    const stopping = other.sweep.stop().then(() => (stopped = true));
+    await new Promise(setImmediate);
+    expect(stopped).toBe(false);
+    gate.open();
+    await stopping;
+  });
+
+  it('numbers a terminal that it repeats after what stands there', async () => {
+    const plan = {
+      caller: ALICE,
+      request: requestOf('Hi'),
+      source: { kind: 'none' },
+      prompt: null,
+      system: '',
+      model: POLICY.model,
+      maxOutputTokens: null,
+      temperature: null,
+      topP: null,
+    } as const;
+    const response = newResponse(plan, now);
+    const head = { responseId: response.id, owner: ALICE.owner, conversationId: null, store: true, input: [] };
+    const fence = await lost.plain.log.create(head);
+    await lost.plain.log.append(response.id, fence, [serialize({ type: 'response.created', response }, 0)]);
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    expect(await other.types(response.id)).toEqual(['created', 'failed']);
+    expect((await other.plain.responses.get(response.id))?.terminalSequence).toBe(1);
+  });
+});

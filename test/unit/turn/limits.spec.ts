@@ -1,0 +1,190 @@
+/* What a caller may use, counted by the memory limiter on a clock of the test's own. */
+
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { type Principal } from '../../../src/domain/principal.js';
+import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
+import { MemoryRateLimiter } from '../../../src/state/memory/memory-rate-limiter.js';
+import { userMessage } from '../../../src/protocol/input-items.js';
+import { LimitRefusal, type LimitSettings, TurnLimits, type TurnPermit } from '../../../src/turn/limits.js';
+
+const NONE: LimitSettings = {
+  requestsPerMinute: null,
+  tokensPerMinute: null,
+  concurrentTurns: null,
+  costPerDayUsd: null,
+};
+const userOf = (user: string | null, credential = 'k'): Principal => ({
+  owner: user === null ? 't' : `t/${user}`,
+  tenant: 't',
+  user,
+  credential,
+  scopes: new Set(['chat']),
+  trusted: false,
+  expiresAtMs: null,
+});
+const ANN = userOf('ann');
+
+let now: number;
+let limiter: MemoryRateLimiter;
+beforeEach(() => {
+  now = 0;
+  limiter = new MemoryRateLimiter(() => now);
+});
+const limits = (settings: Partial<LimitSettings>): TurnLimits => new TurnLimits(limiter, { ...NONE, ...settings });
+/** A turn that is expected to use `maxOutputTokens` and some 10 tokens more. */
+const take = (of: TurnLimits, caller = ANN, maxOutputTokens: number | null = 0): Promise<TurnPermit> =>
+  of.take({
+    caller,
+    system: '',
+    request: { input: [userMessage('Hello')], store: true, background: false },
+    source: { kind: 'none' },
+    maxOutputTokens,
+  });
+const refusalOf = async (taking: Promise<TurnPermit>): Promise<LimitRefusal> => {
+  const thrown: unknown = await taking.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (thrown instanceof LimitRefusal) return thrown;
+  throw new Error('it was let in');
+};
+const used = (tokens: number, costUsd: number | null = null) => {
+  const usage: Usage = { ...ZERO_USAGE, total_tokens: tokens };
+  return { usage, costUsd, providerCalled: true };
+};
+
+describe('without limits', () => {
+  it('everybody is let in and told nothing', async () => {
+    const permit = await take(limits({}));
+    expect(permit.told).toEqual({});
+    await permit.settle(used(5));
+    expect(limiter.size).toBe(0);
+  });
+});
+
+describe('requests a minute', () => {
+  it('are taken one by one and come back with time', async () => {
+    const two = limits({ requestsPerMinute: 2 });
+    expect((await take(two)).told.requests).toEqual({ limit: 2, remaining: 1, resetMs: 30_000 });
+    expect((await take(two)).told.requests).toEqual({ limit: 2, remaining: 0, resetMs: 60_000 });
+    const refusal = await refusalOf(take(two));
+    expect(refusal).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs: 30_000, retryable: true });
+    expect(refusal.message).toMatch(/2 requests a minute.*30 s/u);
+    expect(refusal.told.requests).toEqual({ limit: 2, remaining: 0, resetMs: 60_000 });
+    now += 30_000;
+    await take(two);
+  });
+
+  it('count for one user, or one server key, over all replicas', async () => {
+    const [one, another] = [limits({ requestsPerMinute: 1 }), limits({ requestsPerMinute: 1 })];
+    await take(one);
+    await refusalOf(take(another));
+    for (const other of [userOf('bob'), userOf(null, 'key-1'), userOf(null, 'key-2')]) await take(another, other);
+  });
+
+  it('that never began are given back, once', async () => {
+    const one = limits({ requestsPerMinute: 1 });
+    const permit = await take(one);
+    await permit.giveBack();
+    await take(one);
+    await permit.giveBack();
+    await refusalOf(take(one));
+  });
+});
+
+describe('turns at once', () => {
+  it('leave their place when they have ended, once each', async () => {
+    const two = limits({ concurrentTurns: 2 });
+    const [first] = [await take(two), await take(two)];
+    expect(await refusalOf(take(two))).toMatchObject({ retryAfterMs: 1_000 });
+    await take(two, userOf('bob'));
+    first.leave();
+    await first.settle(used(1));
+    const third = await take(two);
+    await refusalOf(take(two));
+    await third.giveBack();
+    await take(two);
+  });
+
+  it('that another limit refuses leave theirs at once', async () => {
+    const one = limits({ concurrentTurns: 1, requestsPerMinute: 1 });
+    (await take(one)).leave();
+    expect((await refusalOf(take(one))).message).toContain('requests a minute');
+    now += 60_000;
+    await take(one);
+  });
+});
+
+describe('tokens a minute', () => {
+  it('are reserved as expected and settled as used', async () => {
+    const thousand = limits({ tokensPerMinute: 1_000 });
+    const permit = await take(thousand, ANN, 400);
+    const expected = 1_000 - (permit.told.tokens?.remaining ?? NaN);
+    expect(expected).toBeGreaterThan(400);
+    expect(expected).toBeLessThan(450);
+    await permit.settle(used(100));
+    expect((await take(thousand, ANN, 400)).told.tokens?.remaining).toBe(1_000 - 100 - expected);
+  });
+
+  it('of a turn that asked nobody are given back, of one that was not counted they stay', async () => {
+    const thousand = limits({ tokensPerMinute: 1_000 });
+    const first = await take(thousand, ANN, 400);
+    await first.settle({ usage: null, costUsd: null, providerCalled: false });
+    const second = await take(thousand, ANN, 400);
+    expect(second.told).toEqual(first.told);
+    await second.settle({ usage: null, costUsd: null, providerCalled: true });
+    expect((await take(thousand, ANN, 0)).told.tokens?.remaining).toBeLessThan(600);
+  });
+
+  it('used beyond what was left are paid before the next turn', async () => {
+    const thousand = limits({ tokensPerMinute: 1_000 });
+    await (await take(thousand)).settle(used(1_600));
+    // 600 are owed and some 10 expected: 61 % of a minute.
+    const { retryAfterMs, told } = await refusalOf(take(thousand));
+    expect(told.tokens?.remaining).toBe(0);
+    expect(retryAfterMs).toBeGreaterThan(36_000);
+    expect(retryAfterMs).toBeLessThan(38_000);
+    now += retryAfterMs ?? 0;
+    await take(thousand);
+    now += 2_000;
+    await take(thousand);
+  });
+
+  it('let a turn in that expects more than all of them, when all are there', async () => {
+    const few = limits({ tokensPerMinute: 100 });
+    const permit = await take(few, ANN, 5_000);
+    expect(permit.told.tokens?.remaining).toBe(0);
+    await permit.settle(used(40));
+    const refusal = await refusalOf(take(few, ANN, 5_000));
+    expect(refusal.retryAfterMs).toBe(24_000);
+  });
+
+  it('refused give back the request', async () => {
+    const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
+    await take(both, ANN, 5_000);
+    await refusalOf(take(both, ANN, 5_000));
+    now += 60_000;
+    expect((await take(both, ANN, 5_000)).told.requests?.remaining).toBe(1);
+  });
+});
+
+describe('cost a day', () => {
+  it('stops a caller when it is used up, and refills evenly', async () => {
+    const dollar = limits({ costPerDayUsd: 1 });
+    await (await take(dollar)).settle(used(1, 0.75));
+    await (await take(dollar)).settle(used(1, 0.5));
+    const { retryAfterMs, message } = await refusalOf(take(dollar));
+    expect(message).toContain('1 US dollars a day');
+    // A quarter of a dollar is owed: a quarter of a day.
+    expect(retryAfterMs).toBeGreaterThan(21_600_000 - 1_000);
+    expect(retryAfterMs).toBeLessThan(21_600_000 + 1_000);
+    now += retryAfterMs ?? 0;
+    await take(dollar);
+  });
+
+  it('counts nothing where the price is not known, and lets nobody in where it is 0', async () => {
+    const cent = limits({ costPerDayUsd: 0.01 });
+    for (let i = 0; i < 3; i++) await (await take(cent)).settle(used(1_000, null));
+    expect(await refusalOf(take(limits({ costPerDayUsd: 0 })))).toMatchObject({ retryAfterMs: 86_400_000 });
+  });
+});

@@ -93,12 +93,15 @@ function where(error: ListenError & { readonly hostname?: string }, listeners: L
     return { host: undefined, change: (key: string) => `change the ${key}`, anotherPort: 'change the port' };
   const isOps = error.port === undefined ? error.hostname === listeners.ops.host : error.port === listeners.ops.port;
   const both = listeners.app.port === listeners.ops.port;
-  const [section, variable] = isOps && !both ? ['monitoring.metrics', 'METRICS_PORT'] : ['app', 'PORT'];
+  const section = isOps && !both ? 'monitoring.metrics' : 'app';
   const change = (key: string) => `change \`${section}.${key}\` in ${listeners.configPath}`;
   return {
     host: isOps ? listeners.ops.host : listeners.app.host,
     change,
-    anotherPort: listeners.configPath === SHIPPED_FILE ? `start with ${variable} set to another one` : change('port'),
+    anotherPort:
+      listeners.configPath === SHIPPED_FILE
+        ? `start on others: PORT=${listeners.app.port + 1} METRICS_PORT=${listeners.ops.port + 1} npm start`
+        : change('port'),
   };
 }
 

@@ -89,6 +89,12 @@ export class ResponseAccumulator {
     return closeParts(slot, outputIndex);
   }
 
+  /** The events that close one item and its open parts; none where it is closed. Applies nothing. */
+  closingItem(outputIndex: number, status: ItemStatus): ResponseEvent[] {
+    const slot = this.#slot(outputIndex);
+    return slot.open ? closeSlot(slot, outputIndex, status) : [];
+  }
+
   /** The events that close whatever is open, items with `status`, in the order OpenAI gives them. Applies nothing. */
   closing(status: ItemStatus): ResponseEvent[] {
     return this.#slots.flatMap((slot, outputIndex) => (slot.open ? closeSlot(slot, outputIndex, status) : []));

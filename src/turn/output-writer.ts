@@ -5,6 +5,8 @@ import { contentPart } from '../domain/accumulator.js';
 import { type ItemStatus } from '../domain/item.js';
 import { type Journal } from './journal.js';
 
+const NO_LOGPROBS: readonly never[] = [];
+
 type TextKind = 'output_text' | 'refusal';
 
 interface OpenText {
@@ -32,8 +34,15 @@ export class OutputWriter {
 
   text(delta: string): void {
     if (delta === '') return;
-    const { kind: _, ...at } = this.#openText('output_text');
-    this.#journal.delta({ type: 'response.output_text.delta', ...at, delta, logprobs: [] });
+    const { item_id, output_index, content_index } = this.#openText('output_text');
+    this.#journal.delta({
+      type: 'response.output_text.delta',
+      item_id,
+      output_index,
+      content_index,
+      delta,
+      logprobs: NO_LOGPROBS,
+    });
   }
 
   refusal(delta: string): void {
@@ -92,8 +101,11 @@ export class OutputWriter {
     return { ...current, kind, content_index: current.content_index + 1 };
   }
 
+  /** Calls stay open: the arguments of several may come in turns. */
   #closeMessage(): void {
     if (this.#text === undefined) return;
-    this.close('completed');
+    const closing = this.#journal.accumulator.closingItem(this.#text.output_index, 'completed');
+    for (const event of closing) this.#journal.emit(event);
+    this.#text = undefined;
   }
 }

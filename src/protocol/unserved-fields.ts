@@ -9,8 +9,11 @@ import { inert } from './schema-tools.js';
 
 const nothing = z.never();
 const emptyList = z.array(z.never()).length(0);
+/** Why an `include` that asks for more is refused. */
+export const ALL_THERE_IS =
+  'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools';
 /** Parts of what no response here has: built-in tools, images, reasoning items. The official tool runner always asks for one. */
-const nothingToInclude = z.array(
+export const NOTHING_TO_INCLUDE = z.array(
   z.enum([
     'file_search_call.results',
     'web_search_call.results',
@@ -30,10 +33,7 @@ export const UNSERVED_FIELDS = {
     z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
     'Sluice serves text only',
   ),
-  include: inert(
-    nothingToInclude,
-    'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools',
-  ),
+  include: inert(NOTHING_TO_INCLUDE, ALL_THERE_IS),
   // It bounds calls of built-in tools, of which there are none.
   max_tool_calls: inert(z.int().min(1), 'it must be a whole number of at least 1, and bounds built-in tools only'),
   moderation: inert(nothing, "checks are the prompt pack's guardrails"),

@@ -6,8 +6,17 @@ import { SluiceError } from '../domain/errors.js';
 import { FROM_THE_START, parseCursor } from '../protocol/cursor.js';
 import { IDEMPOTENCY_KEY } from '../protocol/idempotency-key.js';
 import { refusalOf } from '../protocol/refusal.js';
+import { inert } from '../protocol/schema-tools.js';
+import { ALL_THERE_IS, NOTHING_TO_INCLUDE } from '../protocol/unserved-fields.js';
 
+/** `include` as the official client writes it, and bare: accepted where it asks for nothing that is left out. */
+const include = inert(
+  z.preprocess((value) => [value].flat(), NOTHING_TO_INCLUDE),
+  ALL_THERE_IS,
+);
+const INCLUDE = { 'include[]': include, include };
 const RETRIEVE = z.strictObject({
+  ...INCLUDE,
   stream: z.enum(['true', 'false']).optional(),
   starting_after: z.string().optional(),
   // Streams are not padded, so only "do not pad" is understood.
@@ -20,10 +29,10 @@ const PAGING = {
     .optional(),
   after: z.string().max(256).optional(),
 };
-const LIST = z.strictObject({ ...PAGING, order: z.enum(['asc', 'desc']).optional() });
+const LIST = z.strictObject({ ...INCLUDE, ...PAGING, order: z.enum(['asc', 'desc']).optional() });
 /** Newest first is the one order there is. */
 const HISTORY = z.strictObject({ ...PAGING, order: z.literal('desc').optional() });
-const NOTHING = z.strictObject({});
+const NOTHING = z.strictObject(INCLUDE);
 
 export interface RetrieveQuery {
   readonly stream: boolean;
@@ -68,7 +77,7 @@ export function readHistoryQuery(query: unknown): Omit<ListQuery, 'order'> {
   return { limit: Number(limit ?? 20), ...(after === undefined ? {} : { after }) };
 }
 
-/** OpenAI's `include` names extras of built-in tools; like any other query it is refused. @throws SluiceError 400 */
+/** Where a query has nothing to say. @throws SluiceError 400 */
 export function refuseQuery(query: unknown): void {
   read(NOTHING, query);
 }

@@ -74,6 +74,22 @@ describe('responses.create', () => {
     expect(response).toMatchObject({ id: started.id, status: 'completed', output_text: spoken(5), background: true });
   });
 
+  it('streams a background response, which goes on without its reader', async () => {
+    let id = '';
+    let last = -1;
+    for await (const event of await client.responses.create({ input: FIVE, background: true, stream: true })) {
+      last = event.sequence_number;
+      if (event.type !== 'response.created') break;
+      id = event.response.id;
+    }
+    const rest = await collect(await client.responses.retrieve(id, { stream: true, starting_after: last }));
+    expect(rest.at(-1)).toMatchObject({
+      type: 'response.completed',
+      sequence_number: last + rest.length,
+      response: { background: true, output_text: spoken(5) },
+    });
+  });
+
   it('forgets what it must not store', async () => {
     const response = await client.responses.create({ input: FIVE, store: false });
     expect(response).toMatchObject({ status: 'completed', store: false });
@@ -169,6 +185,23 @@ describe('responses.retrieve', () => {
       }
     }
     for (const other of await Promise.all(others)) expect(other).toEqual(seen);
+  });
+
+  it('may say what changes nothing', async () => {
+    const { id } = await client.responses.create({ input: FIVE });
+    const include = ['reasoning.encrypted_content', 'code_interpreter_call.outputs'] as const;
+    expect((await client.responses.retrieve(id, { include: [...include] })).id).toBe(id);
+    const stream = await client.responses.retrieve(id, {
+      stream: true,
+      include: [...include],
+      include_obfuscation: false,
+    });
+    expect(deltaText(await collect(stream))).toBe(spoken(5));
+    expect((await collect(client.responses.inputItems.list(id, { include: [...include] }))).length).toBe(1);
+    await expect(client.responses.retrieve(id, { include: ['message.output_text.logprobs'] })).rejects.toMatchObject({
+      status: 400,
+      code: 'unsupported_parameter',
+    });
   });
 
   it('goes on after every event that there is', async () => {

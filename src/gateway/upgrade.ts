@@ -10,6 +10,7 @@ import { newId } from '../domain/ids.js';
 import { type Metrics } from '../observability/metrics.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
 import { parseResumeQuery } from '../protocol/resume-query.js';
+import { type Outage } from '../state/outage.js';
 import { type DrainState } from '../turn/drain-state.js';
 import { type Handshake } from './connection.js';
 import { type ConnectionTable } from './connection-table.js';
@@ -19,18 +20,28 @@ export interface UpgradeParts {
   readonly origins: OriginPolicy;
   readonly drain: DrainState;
   readonly table: ConnectionTable;
+  readonly outage: Outage;
 }
 
 /** @throws SluiceError with the HTTP status that refuses the upgrade */
 export async function acceptUpgrade(request: IncomingMessage, path: string, parts: UpgradeParts): Promise<Handshake> {
-  const url = new URL(request.url ?? '/', 'http://gateway');
-  if (url.pathname !== path) {
+  const url = URL.parse(request.url ?? '/', 'http://gateway');
+  if (url?.pathname !== path) {
     throw new SluiceError('not_found', `unable to open a WebSocket here; it is served at ${path}`);
   }
   if (parts.drain.draining) {
     throw new SluiceError('draining', 'unable to open a connection; this replica is shutting down; connect again', {
       retryAfterMs: 1_000,
     });
+  }
+  if (parts.outage.long) {
+    throw new SluiceError(
+      'state_unavailable',
+      'unable to open a connection; the state store is away; connect again later',
+      {
+        retryAfterMs: 5_000,
+      },
+    );
   }
   parts.origins.check(request.headers.origin, request.headers.host);
   const principal = await parts.authenticator.authenticate(credentialFromHeaders(request.headers), 'chat');

@@ -8,6 +8,7 @@ import { AnonymousAuthenticator } from './auth/anonymous-authenticator.js';
 import { type Authenticator } from './auth/authenticator.js';
 import { KeysAuthenticator } from './auth/keys-authenticator.js';
 import { OriginPolicy } from './auth/origin.js';
+import { CLOSE_CODES } from './protocol/close-codes.js';
 import { ConnectionTable } from './gateway/connection-table.js';
 import { type SocketSettings } from './gateway/settings.js';
 import { type Log } from './observability/log.js';
@@ -19,7 +20,8 @@ import { estimateUsage } from './provider/estimate-usage.js';
 import { OpenAiProvider } from './provider/openai/openai-provider.js';
 import { type Provider } from './provider/provider.js';
 import { FollowHub } from './state/follow.js';
-import { memoryState } from './state/memory/memory-state.js';
+import { openState } from './open-state.js';
+import { type Outage } from './state/outage.js';
 import { type State } from './state/state.js';
 import { loadPacks } from './templating/load-packs.js';
 import { PromptRegistry } from './templating/registry.js';
@@ -42,6 +44,7 @@ import { type GuardrailSpec } from './validation/guardrail.js';
 export interface GatewayParts {
   readonly drain: DrainState;
   readonly state: State;
+  readonly outage: Outage;
   readonly turns: TurnService;
   readonly report: TurnReport;
   readonly reader: ResponseReader;
@@ -60,8 +63,8 @@ export interface GatewayParts {
 /** @throws PackLoadError, GuardrailMistake, SluiceError (the default prompt is not loaded) */
 export async function compose(config: AppConfig, log: Log, metrics: Metrics): Promise<GatewayParts> {
   const drain = new DrainState();
-  tellDrainAndState(drain, metrics);
-  const state = memoryState({ ttlMs: config.state.ttl, maxItems: config.state.max_messages });
+  tellDrain(drain, metrics);
+  const { state, outage } = await openState(config, log, metrics);
   const hub = new FollowHub({
     log: state.log,
     hooks: {
@@ -122,9 +125,13 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
   });
 
   const socketSettings = socketSettingsOf(config);
+  const table = new ConnectionTable(socketSettings, metrics);
+  // Whoever waits on this replica waits for nothing; another one may reach the store.
+  outage.onLong(() => void table.closeAll(CLOSE_CODES.tryAgainLater, 'state store away', SPREAD_CLOSES_MS));
   return {
     drain,
     state,
+    outage,
     turns,
     report,
     reader,
@@ -137,15 +144,16 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       allowedOrigins: config.auth.allowed_origins,
       loopbackOnly: ['127.0.0.1', '::1', 'localhost'].includes(config.app.host),
     }),
-    table: new ConnectionTable(socketSettings, metrics),
+    table,
     socketSettings,
     closeProviders: close,
   };
 }
 
-/** Gauges that somebody has to move. The state's is moved by whoever finds it away. */
-function tellDrainAndState(drain: DrainState, metrics: Metrics): void {
-  metrics.of.state_up.set(1);
+/** Over which the sockets are closed when the state store has been away for long. */
+const SPREAD_CLOSES_MS = 5_000;
+
+function tellDrain(drain: DrainState, metrics: Metrics): void {
   drain.onBegin(() => {
     const since = performance.now();
     const tell = (): void => metrics.of.draining_seconds.set((performance.now() - since) / 1_000);

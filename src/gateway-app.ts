@@ -63,11 +63,11 @@ export async function createGateway(
   app.useGlobalFilters(new ErrorFilter({ log, routes, refused: (request) => parts.report.refused(request) }));
   app.enableCors(corsOptions(parts.origins));
   app.useLogger(nestLog(app.get(Logger)));
-  const { authenticator, origins, drain, table } = parts;
+  const { authenticator, origins, drain, table, outage } = parts;
   app.useWebSocketAdapter(
     new SocketAdapter(app, {
       maxMessageBytes: config.websocket.max_message_bytes,
-      accept: (request, path) => acceptUpgrade(request, path, { authenticator, origins, drain, table }),
+      accept: (request, path) => acceptUpgrade(request, path, { authenticator, origins, drain, table, outage }),
       refuse: (socket, thrown) => refuseUpgrade(socket, thrown, metrics),
     }),
   );

@@ -109,6 +109,16 @@ function others({ state, middleware, monitoring, websocket }: Sections, written:
       problem: 'missing; `state.type` is `redis`; give the server, such as `redis://redis:6379`',
     });
   }
+  if (state?.mode === 'sentinel' && state.sentinel_master === null) {
+    mistakes.push({
+      path: 'state.sentinel_master',
+      problem:
+        'missing; `state.mode` is `sentinel`; give the name that the Sentinels know the master by, such as `mymaster`',
+    });
+  }
+  if (state?.mode === 'cluster' && state.db !== 0) {
+    mistakes.push({ path: 'state.db', problem: 'not 0; a Redis Cluster has only database 0; leave it out' });
+  }
   if (monitoring?.tracing.enabled && monitoring.tracing.endpoint === null) {
     mistakes.push({
       path: 'monitoring.tracing.endpoint',
@@ -142,7 +152,18 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
     [
       config.state.type === 'memory',
       '`state.type` is `memory`',
-      ['url', 'password_env', 'password_file', 'db', 'pool_size'].map((name) => `state.${name}`),
+      [
+        'url',
+        'mode',
+        'nodes',
+        'sentinel_master',
+        'username',
+        'password_env',
+        'password_file',
+        'db',
+        'pool_size',
+        'key_prefix',
+      ].map((name) => `state.${name}`),
     ],
     [
       config.provider.type === 'demo',

@@ -13,13 +13,6 @@ export interface NotYetBuilt {
 
 export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
   {
-    path: 'state.type',
-    kind: 'refuse',
-    when: (config) => config.state.type === 'redis',
-    sentence:
-      'state in Redis is not built yet, and state in memory would lose what you expect to be kept; use `memory` until then',
-  },
-  {
     path: 'auth.mode',
     kind: 'warn',
     when: (config) => config.auth.mode === 'jwt',

@@ -99,6 +99,20 @@ export const METRICS = {
   },
   state_up: { kind: 'gauge', help: '1 while the state store answers, else 0.' },
   state_commands_total: { kind: 'counter', help: 'Commands sent to the state store; none with memory state.' },
+  state_errors_total: {
+    kind: 'counter',
+    help: 'Commands to the state store that failed, by reason.',
+    labels: { reason: 'bounded' },
+  },
+  tail_repairs_total: {
+    kind: 'counter',
+    help: 'Times the state store had lost the newest events of a log and this replica wrote them again.',
+  },
+  subscriber_resets_total: { kind: 'counter', help: 'Times the connection that hears of new events was made anew.' },
+  limiter_local: {
+    kind: 'gauge',
+    help: '1 while limits are counted by this replica alone, because the state store is away.',
+  },
   draining_seconds: { kind: 'gauge', help: 'How long this replica has been leaving; 0 while it serves.' },
   build_info: {
     kind: 'gauge',

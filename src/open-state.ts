@@ -1,0 +1,86 @@
+/* Opens the state that the configuration asks for, tells metrics and log how it fares, and says when it has been away for long. */
+
+import { type AppConfig } from './config/schema.js';
+import { type Log } from './observability/log.js';
+import { type Metrics } from './observability/metrics.js';
+import { memoryState } from './state/memory/memory-state.js';
+import { Outage } from './state/outage.js';
+import { type RedisHooks } from './state/redis/options.js';
+import { redisState } from './state/redis/redis-state.js';
+import { type State } from './state/state.js';
+
+export interface OpenState {
+  readonly state: State;
+  readonly outage: Outage;
+}
+
+/** Running turns buffer so long; after it sockets are told to come back later. */
+const LONG_OUTAGE_MS = 30_000;
+const SAMPLE_EVERY_MS = 1_000;
+
+/** @throws SluiceError `state_unavailable`: Redis does not answer, or not to us */
+export async function openState(config: AppConfig, log: Log, metrics: Metrics): Promise<OpenState> {
+  const outage = new Outage(LONG_OUTAGE_MS);
+  const limits = { ttlMs: config.state.ttl, maxItems: config.state.max_messages };
+  metrics.of.state_up.set(1);
+  if (config.state.type === 'memory') return { state: memoryState(limits), outage };
+
+  const { url, mode, nodes, sentinel_master, username, password, db, pool_size, key_prefix } = config.state;
+  const state = await redisState({
+    ...limits,
+    url: url ?? '',
+    mode,
+    nodes: nodes.map(addressOf),
+    db,
+    poolSize: pool_size,
+    keyPrefix: key_prefix ?? `${config.app.name}:`,
+    hooks: redisHooks(outage, log, metrics),
+    ...(sentinel_master === null ? {} : { sentinelMaster: sentinel_master }),
+    ...(username === null ? {} : { username }),
+    ...(password === null ? {} : { password: password.reveal() }),
+  });
+  let counted = 0;
+  const sample = setInterval(() => {
+    metrics.of.state_commands_total.inc(state.counts.commands - counted);
+    counted = state.counts.commands;
+  }, SAMPLE_EVERY_MS).unref();
+  const close = async (): Promise<void> => {
+    clearInterval(sample);
+    outage.close();
+    await state.close();
+  };
+  return { state: { ...state, ping: () => state.ping(), close }, outage };
+}
+
+function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
+  return {
+    onState: (now, reason) => {
+      metrics.of.state_up.set(now === 'up' ? 1 : 0);
+      if (now === 'up') {
+        outage.end();
+        log.info({}, 'state store is back');
+      } else {
+        outage.begin();
+        log.error({ reason }, 'state store is away');
+      }
+    },
+    onError: (reason) => metrics.of.state_errors_total.inc({ reason }),
+    onFenced: () => metrics.of.fenced_writes_total.inc(),
+    onTailRepaired: (events) => {
+      metrics.of.tail_repairs_total.inc();
+      log.warn({ events }, 'wrote again what the state store had lost');
+    },
+    onSubscriberReset: () => metrics.of.subscriber_resets_total.inc(),
+    onLimiterLocal: (local, replicas) => {
+      metrics.of.limiter_local.set(local ? 1 : 0);
+      log.warn({ local, replicas }, local ? 'limits go on with this replica’s share' : 'limits are shared again');
+    },
+    onNotice: (notice) => log.warn({}, notice),
+  };
+}
+
+/** `host:port`, as the configuration has checked it. */
+function addressOf(node: string): { host: string; port: number } {
+  const at = node.lastIndexOf(':');
+  return { host: node.slice(0, at), port: Number(node.slice(at + 1)) };
+}

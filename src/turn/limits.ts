@@ -78,7 +78,7 @@ export class TurnLimits {
     this.#settings = settings;
     this.#limiter = limiter;
     this.#tokens = tokens === null ? null : new SpendingLimit(limiter, 'tokens', tokens, MINUTE_S);
-    this.#micros = usd === null ? null : new SpendingLimit(limiter, 'cost', usd * MICROS_PER_USD, DAY_S);
+    this.#micros = usd === null ? null : new SpendingLimit(limiter, 'cost', Math.round(usd * MICROS_PER_USD), DAY_S);
   }
 
   /** @throws LimitRefusal; whatever was taken until then is given back */

@@ -1,11 +1,13 @@
 /* What a caller may use, counted by the memory limiter on a clock of the test's own. */
 
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Principal } from '../../../src/domain/principal.js';
 import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
 import { MemoryRateLimiter } from '../../../src/state/memory/memory-rate-limiter.js';
 import { userMessage } from '../../../src/protocol/input-items.js';
+import { HANG, say } from '../../support/scripted-provider.js';
 import { LimitRefusal, type LimitSettings, TurnLimits, type TurnPermit } from '../../../src/turn/limits.js';
+import { ALICE, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
 
 const NONE: LimitSettings = {
   requestsPerMinute: null,
@@ -186,5 +188,49 @@ describe('cost a day', () => {
     const cent = limits({ costPerDayUsd: 0.01 });
     for (let i = 0; i < 3; i++) await (await take(cent)).settle(used(1_000, null));
     expect(await refusalOf(take(limits({ costPerDayUsd: 0 })))).toMatchObject({ retryAfterMs: 86_400_000 });
+  });
+});
+
+describe('a turn', () => {
+  let bench: TurnBench;
+  afterEach(() => bench.close());
+  const benchWith = (limits: Partial<LimitSettings>, options: BenchOptions = {}): void => {
+    bench = new TurnBench({ limits, ...options });
+  };
+  const refused = (request = requestOf('Hi')): Promise<void> =>
+    expect(bench.turns.create(ALICE, request, ORIGIN)).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+
+  it('that cost more than the budget of a day ends, and no other begins [LIMIT-5]', async () => {
+    // A turn of the bench costs half a dollar.
+    benchWith({ costPerDayUsd: 0.4 });
+    const id = await bench.play(requestOf('Hi'));
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+    await refused();
+  });
+
+  it('gives everything back where its log could not be opened, and lets its key be used again [LIMIT-6]', async () => {
+    benchWith({ requestsPerMinute: 1, concurrentTurns: 1, tokensPerMinute: 2_000 });
+    bench.faults.fail('create', 1);
+    const options = { idempotency: { key: 'k', fingerprint: 'f' } };
+    await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
+    const { limits } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options);
+    expect(limits.requests).toMatchObject({ limit: 1, remaining: 0 });
+    await bench.turns.whenIdle();
+    await refused();
+    // Known already: it is the same turn, and counts nothing.
+    expect(await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).toMatchObject({ limits: {} });
+  });
+
+  it('that waits for its conversation counts as running [LIMIT-4]', async () => {
+    benchWith({ concurrentTurns: 2 }, { answers: [[say('a'), HANG], [say('b')]] });
+    const conversation = await bench.conversation();
+    const first = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const second = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await refused();
+    for (const { responseId } of [first, second]) await bench.turns.cancel(ALICE, responseId);
+    await bench.turns.whenIdle();
+    await bench.play(requestOf('Hi'));
   });
 });

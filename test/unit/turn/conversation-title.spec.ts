@@ -1,0 +1,27 @@
+import { describe, expect, it } from '@jest/globals';
+import { type MessageItem, type StoredItem } from '../../../src/domain/item.js';
+import { derivedTitle } from '../../../src/turn/conversation-title.js';
+
+const said = (text: string, role: MessageItem['role'] = 'user', withheld = false): StoredItem => ({
+  item: { type: 'message', id: 'msg_1', role, status: 'completed', content: [{ type: 'input_text', text }] },
+  responseId: null,
+  withheld,
+});
+
+describe('a derived title', () => {
+  it('is the first thing somebody asked that may be shown', () => {
+    const items = [said('You are kind', 'system'), said('bad', 'user', true), said(' \n '), said('Hello'), said('Bye')];
+    expect(derivedTitle(items)).toBe('Hello');
+    expect(derivedTitle(items.slice(0, 3))).toBeNull();
+  });
+
+  it.each([
+    ['a short one stays', 'What is\n\tthis?', 'What is this?'],
+    ['60 characters stay', 'x'.repeat(60), 'x'.repeat(60)],
+    ['a longer one ends at a word', `${'word '.repeat(20)}`, `${'word '.repeat(12).trim()}…`],
+    ['or in one that is too long', `a ${'x'.repeat(80)}`, `a ${'x'.repeat(58)}…`],
+    ['no character is cut in two', '👩‍👩‍👧'.repeat(61), `${'👩‍👩‍👧'.repeat(60)}…`],
+  ])('%s', (_what, text, title) => {
+    expect(derivedTitle([said(text)])).toBe(title);
+  });
+});

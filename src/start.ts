@@ -23,10 +23,6 @@ export async function start(): Promise<void> {
   let listeners: Listeners | undefined;
   try {
     const loaded = loadConfig(process.env['CONFIG_PATH'] === undefined ? {} : { path: process.env['CONFIG_PATH'] });
-    if (loaded.refusals.length > 0) {
-      process.stderr.write(`${loaded.refusals.join('\n')}\n`);
-      process.exit(EXIT_CONFIG);
-    }
     const { config, path, warnings } = loaded;
     listeners = listenersOf(config, path);
     const logger = createPino({

@@ -16,7 +16,7 @@ export async function checkConfig(
 ): Promise<number> {
   try {
     const missingSecrets = strict ? 'mistake' : 'warning';
-    const { config, path, warnings, refusals } = loadConfig({
+    const { config, path, warnings } = loadConfig({
       ...(file !== undefined && { path: file }),
       env,
       cwd,
@@ -30,7 +30,6 @@ export async function checkConfig(
     print(`${path}: ok`);
     for (const line of summary(config)) print(`  ${line}`);
     for (const warning of warnings) print(`  note: ${warning}`);
-    for (const refusal of refusals) print(`  does not start yet: ${refusal}`);
     return 0;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -32,8 +32,6 @@ export interface LoadedConfig {
   readonly path: string;
   /** Each to be told once at start. */
   readonly warnings: readonly string[];
-  /** Why a gateway must not start with this valid file (yet): it exits with EXIT_CONFIG. Empty: it may. */
-  readonly refusals: readonly string[];
 }
 
 /** @throws ConfigError with all mistakes of the file. */
@@ -71,14 +69,11 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const config = resolveConfig(parsed, context, notes);
   if (notes.mistakes.length > 0) fail(notes.mistakes);
 
-  const unbuilt = NOT_YET_BUILT.filter((row) => row.when(config, written));
-  const sentences = (kind: 'warn' | 'refuse') =>
-    unbuilt.filter((row) => row.kind === kind).map((row) => `${row.path}: ${row.sentence}`);
+  const unbuilt = NOT_YET_BUILT.filter((row) => row.when(config, written)).map((row) => `${row.path}: ${row.sentence}`);
   return {
     config: deepFreeze(config),
     path,
-    warnings: [...notes.warnings, ...withoutEffect(parsed, written), ...sentences('warn')].map(scrub),
-    refusals: sentences('refuse'),
+    warnings: [...notes.warnings, ...withoutEffect(parsed, written), ...unbuilt].map(scrub),
   };
 }
 

@@ -4,8 +4,6 @@ import { type AppConfig } from './schema.js';
 
 export interface NotYetBuilt {
   readonly path: string;
-  /** `warn`: the gateway starts without it. `refuse`: starting without it would be a lie, so it does not start. */
-  readonly kind: 'warn' | 'refuse';
   /** `written(path)`: the key stands in the file, whatever its value. */
   readonly when: (config: AppConfig, written: (path: string) => boolean) => boolean;
   readonly sentence: string;
@@ -14,31 +12,26 @@ export interface NotYetBuilt {
 export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
   {
     path: 'auth.mode',
-    kind: 'warn',
     when: (config) => config.auth.mode === 'jwt',
     sentence: '`jwt` is not built yet; users’ tokens are refused, only server keys get in',
   },
   {
     path: 'auth.keys[].class',
-    kind: 'warn',
     when: (config) => config.auth.keys.some((key) => key.class !== null),
     sentence: 'limits by class are not built yet; the class has no effect',
   },
   {
     path: 'auth.client_secrets',
-    kind: 'warn',
     when: (_config, written) => written('auth.client_secrets'),
     sentence: 'client secrets are not built yet; none can be asked for',
   },
   {
     path: 'monitoring.tracing',
-    kind: 'warn',
     when: (config) => config.monitoring.tracing.enabled,
     sentence: 'tracing is not built yet; no spans are exported',
   },
   {
     path: 'alerts',
-    kind: 'warn',
     when: (_config, written) => written('alerts'),
     sentence: 'alert rules are not rendered from these thresholds yet',
   },

@@ -5,37 +5,9 @@
 
 import { type Usage } from '../../domain/response.js';
 import { type FinishReason, type ProviderPart } from '../provider.js';
+import { type Delta, parseChunk, type RawUsage, type ToolCallDelta } from './chat-chunk.js';
 import { fromErrorObject, interrupted, malformed } from './chat-errors.js';
-
-/** A chunk as it may really look: every field may be missing or null, whatever the types of the API say. */
-interface Chunk {
-  readonly error?: unknown;
-  readonly object?: string;
-  readonly choices?: readonly Choice[] | null;
-  readonly usage?: RawUsage | null;
-}
-interface Choice {
-  readonly index?: number;
-  readonly delta?: Delta | null;
-  readonly finish_reason?: string | null;
-}
-interface Delta {
-  readonly content?: string | null;
-  readonly refusal?: string | null;
-  readonly tool_calls?: readonly ToolCallDelta[] | null;
-}
-interface ToolCallDelta {
-  readonly index?: number;
-  readonly id?: string | null;
-  readonly function?: { readonly name?: string | null; readonly arguments?: string | null } | null;
-}
-interface RawUsage {
-  readonly prompt_tokens?: number;
-  readonly completion_tokens?: number;
-  readonly total_tokens?: number;
-  readonly prompt_tokens_details?: { readonly cached_tokens?: number; readonly cache_write_tokens?: number } | null;
-  readonly completion_tokens_details?: { readonly reasoning_tokens?: number } | null;
-}
+import { TextChunkShape } from './text-chunk-shape.js';
 
 interface Call {
   /** As parts count calls; −1 until its name is known. */
@@ -51,6 +23,7 @@ export class ChatChunks {
   #done = false;
   #produced = '';
   readonly #calls = new Map<number, Call>();
+  readonly #shape = new TextChunkShape();
   #started = 0;
 
   /** Everything that can be said has been said: the end marker came. */
@@ -76,7 +49,9 @@ export class ChatChunks {
       this.#done = true;
       return;
     }
-    const chunk = parse(data);
+    const text = this.#shape.textOf(data);
+    if (text !== undefined) return this.#text(text, parts);
+    const chunk = parseChunk(data);
     if (chunk.error !== undefined && chunk.error !== null) throw fromErrorObject(chunk.error);
     if (chunk.object === 'error') throw fromErrorObject(chunk);
     if (chunk.usage !== undefined && chunk.usage !== null) this.#usage = usageOf(chunk.usage) ?? this.#usage;
@@ -86,6 +61,7 @@ export class ChatChunks {
       if (choice.delta !== undefined && choice.delta !== null) this.#delta(choice.delta, parts);
       if (typeof choice.finish_reason === 'string') this.#finish = finishOf(choice.finish_reason);
     }
+    this.#shape.learn(data, chunk);
   }
 
   /** Why the stream ended. @throws SluiceError where it ended neither with a finish reason nor with its end marker */
@@ -97,15 +73,18 @@ export class ChatChunks {
   }
 
   #delta(delta: Delta, parts: ProviderPart[]): void {
-    if (typeof delta.content === 'string' && delta.content !== '') {
-      this.#produced += delta.content;
-      parts.push({ type: 'text', text: delta.content });
-    }
+    if (typeof delta.content === 'string') this.#text(delta.content, parts);
     if (typeof delta.refusal === 'string' && delta.refusal !== '') {
       this.#produced += delta.refusal;
       parts.push({ type: 'refusal', text: delta.refusal });
     }
     for (const call of delta.tool_calls ?? []) this.#toolCall(call, parts);
+  }
+
+  #text(text: string, parts: ProviderPart[]): void {
+    if (text === '') return;
+    this.#produced += text;
+    parts.push({ type: 'text', text });
   }
 
   #toolCall(delta: ToolCallDelta, parts: ProviderPart[]): void {
@@ -136,23 +115,6 @@ export class ChatChunks {
     this.#produced += delta;
     parts.push({ type: 'function_arguments', index, delta });
   }
-}
-
-function parse(data: string): Chunk {
-  let value: unknown;
-  try {
-    value = JSON.parse(data);
-  } catch {
-    throw malformed('an event that is not JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw malformed('an event that is no object');
-  // The cast: the fields are read one by one, each with a check of its own.
-  const chunk = value as Chunk;
-  if (chunk.choices !== undefined && chunk.choices !== null && !Array.isArray(chunk.choices)) {
-    throw malformed('choices that are no list');
-  }
-  return chunk;
 }
 
 function finishOf(reason: string): FinishReason {

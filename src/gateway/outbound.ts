@@ -4,9 +4,9 @@
  */
 
 import { type WebSocket } from 'ws';
-import { withStreamId } from '../domain/event.js';
+import { type LoggedEvent, withStreamId } from '../domain/event.js';
 import { type Viewer } from '../state/follow.js';
-import { corked } from './raw-socket.js';
+import { textFrame, writeFrames } from './raw-socket.js';
 
 export type FollowEnd = 'ended' | 'lost';
 
@@ -54,6 +54,7 @@ const EVENTS_AT_ONCE = 64;
 
 const dirty = new Set<Outbound>();
 let flushing = false;
+let sharing = false;
 
 /** All connections that were woken in one tick are written in one. */
 function flushSoon(outbound: Outbound): void {
@@ -64,8 +65,27 @@ function flushSoon(outbound: Outbound): void {
     flushing = false;
     const woken = [...dirty];
     dirty.clear();
-    for (const each of woken) each.flush();
+    sharing = true;
+    try {
+      for (const each of woken) each.flush();
+    } finally {
+      sharing = false;
+      shared.clear();
+    }
   });
+}
+
+/** Frames of this tick: an event that many connections follow is framed once. */
+const shared = new Map<LoggedEvent, Buffer>();
+
+function sharedFrame(event: LoggedEvent): Buffer {
+  let frame = shared.get(event);
+  if (frame === undefined) {
+    frame = textFrame(event.json);
+    // Outside a common tick nothing is there to forget it.
+    if (sharing) shared.set(event, frame);
+  }
+  return frame;
 }
 
 export class Outbound {
@@ -74,7 +94,9 @@ export class Outbound {
   readonly #followings = new Map<string, Following>();
   /** Set while the socket holds more than it may. */
   #stuckTimer: NodeJS.Timeout | undefined;
+  /** What the socket held when it was last looked at, and what it was given since. */
   #buffered = 0;
+  #closed = false;
 
   constructor(socket: WebSocket, options: OutboundOptions) {
     this.#socket = socket;
@@ -83,6 +105,11 @@ export class Outbound {
 
   get followings(): ReadonlyMap<string, Following> {
     return this.#followings;
+  }
+
+  /** Does the socket hold more than it may? Then its peer does not read, or not fast enough. */
+  get full(): boolean {
+    return this.#stuckTimer !== undefined;
   }
 
   /** Are there events at hand that were not written yet? */
@@ -94,6 +121,7 @@ export class Outbound {
   send(json: string): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     this.#socket.send(json);
+    this.#buffered += json.length;
     this.#watchBuffer();
   }
 
@@ -107,16 +135,19 @@ export class Outbound {
       following.viewer.close();
       following.viewer = viewer;
       following.streamId = streamId;
+      following.paused = false;
     }
-    this.wake();
+    // The connection may have closed while the viewer was opened.
+    if (this.#closed) this.unfollow(following);
+    else this.wake();
     return following;
   }
 
   /** Stops following; nothing more of that response is sent. */
-  unfollow(following: Following): void {
+  unfollow(following: Following, end: FollowEnd = 'ended'): void {
     if (this.#followings.get(following.responseId) !== following) return;
     this.#followings.delete(following.responseId);
-    following.finish('ended');
+    following.finish(end);
   }
 
   readonly wake = (): void => {
@@ -127,49 +158,60 @@ export class Outbound {
   flush(): void {
     if (this.#socket.readyState !== this.#socket.OPEN || this.#stuckTimer !== undefined) return;
     let room = Math.min(SLICE_BYTES, this.#options.bufferBytes - this.#socket.bufferedAmount);
-    corked(this.#socket, () => {
-      for (const following of this.#followings.values()) {
-        if (room <= 0) break;
-        room -= this.#write(following, room);
-      }
-    });
+    const frames: Buffer[] = [];
+    for (const following of this.#followings.values()) {
+      room -= this.#take(following, room, frames);
+      if (room > 0) continue;
+      this.#toTheEnd(following);
+      break;
+    }
+    writeFrames(this.#socket, frames);
     this.#watchBuffer();
     if (room <= 0 && this.#stuckTimer === undefined) flushSoon(this);
   }
 
   close(): void {
-    clearTimeout(this.#stuckTimer);
+    this.#closed = true;
+    this.#setFull(undefined);
     dirty.delete(this);
     for (const following of this.#followings.values()) following.finish('ended');
     this.#followings.clear();
   }
 
-  #write(following: Following, room: number): number {
-    let written = 0;
-    while (written < room && !following.paused) {
+  /** Adds up to `room` bytes of frames, or one frame more; returns how many. */
+  #take(following: Following, room: number, frames: Buffer[]): number {
+    let taken = 0;
+    while (taken < room && !following.paused) {
       const { viewer, streamId } = following;
       if (this.#options.onBehind(following, viewer.last - viewer.cursor)) {
         following.paused = true;
-        return written;
+        return taken;
       }
-      const most = Math.min(EVENTS_AT_ONCE, Math.max(1, Math.floor((room - written) / following.eventBytes)));
+      const most = Math.min(EVENTS_AT_ONCE, Math.max(1, Math.floor((room - taken) / following.eventBytes)));
       const events = viewer.take(most);
       let largest = 0;
-      for (const { json } of events) {
-        const frame = streamId === undefined ? json : withStreamId(json, streamId);
-        this.#socket.send(frame);
-        written += frame.length;
+      for (const event of events) {
+        const frame = streamId === undefined ? sharedFrame(event) : textFrame(withStreamId(event.json, streamId));
+        frames.push(frame);
+        taken += frame.length;
         largest = Math.max(largest, frame.length);
       }
       if (largest > 0) following.eventBytes = largest;
       if (viewer.state !== 'following') {
-        this.#followings.delete(following.responseId);
-        following.finish(viewer.state);
-        return written;
+        this.unfollow(following, viewer.state);
+        return taken;
       }
-      if (events.length < most) return written;
+      // Fewer than asked for says nothing: a page of the log may have ended there.
+      if (events.length === 0) return taken;
     }
-    return written;
+    return taken;
+  }
+
+  /** Who filled the socket is served last the next time, so that a long replay does not keep the others waiting. */
+  #toTheEnd(following: Following): void {
+    if (this.#followings.get(following.responseId) !== following) return;
+    this.#followings.delete(following.responseId);
+    this.#followings.set(following.responseId, following);
   }
 
   /** A full socket is looked at again when it may have drained; without progress for long enough it is given up. */
@@ -180,16 +222,24 @@ export class Outbound {
     const look = (): void => {
       const now = this.#socket.bufferedAmount;
       if (now < this.#options.bufferBytes / 2) {
-        this.#stuckTimer = undefined;
+        this.#setFull(undefined);
         this.flush();
         return;
       }
       waitedMs = now < this.#buffered ? 0 : waitedMs + LOOK_EVERY_MS;
       this.#buffered = now;
       if (waitedMs >= this.#options.slowReaderTimeoutMs) this.#options.onStuck();
-      else this.#stuckTimer = setTimeout(look, LOOK_EVERY_MS);
+      else this.#setFull(setTimeout(look, LOOK_EVERY_MS));
     };
-    this.#stuckTimer = setTimeout(look, LOOK_EVERY_MS);
+    this.#setFull(setTimeout(look, LOOK_EVERY_MS));
+  }
+
+  /** Nothing is read from a peer that does not read: its frames would be answered into a buffer that only grows. */
+  #setFull(timer: NodeJS.Timeout | undefined): void {
+    clearTimeout(this.#stuckTimer);
+    if (timer === undefined) this.#socket.resume();
+    else if (this.#stuckTimer === undefined) this.#socket.pause();
+    this.#stuckTimer = timer;
   }
 }
 

@@ -60,7 +60,11 @@ async function fanOut(target: Target, viewers: number, deltas: number): Promise<
   const [asker, ...watchers] = clients;
   if (asker === undefined) return;
   const id = await new Promise<string>((resolve, reject) =>
-    asker.create(deltas, { onId: resolve, onText: () => undefined, onEnd: () => reject(new Error('the response ended at once')) }),
+    asker.create(deltas, {
+      onId: resolve,
+      onText: () => undefined,
+      onEnd: () => reject(new Error('the response ended at once')),
+    }),
   );
   // A system may need a moment between a response's name and its stream.
   await sleep(200);

@@ -18,7 +18,9 @@ scenarios  ${SCENARIOS.map(({ name }) => name).join(', ')} (default: all)
 options    --rounds N       rounds, interleaved over the systems; the median counts (5)
            --seconds N      length of a measured window (8)
            --warm N         seconds before it (3)
-           --systems A,B    ${systemsOf('').map(({ name }) => name).join(', ')} (default: all)
+           --systems A,B    ${systemsOf('')
+             .map(({ name }) => name)
+             .join(', ')} (default: all)
            --dist DIR       where the gateway was built to (dist)
            --against DIR    measures another build of it in the same run, as "before"
            --profile        keeps a CPU profile of each system's last window in bench/results/
@@ -60,7 +62,8 @@ async function main(): Promise<void> {
       windowSeconds: positive('seconds', values.seconds),
       warmSeconds: positive('warm', values.warm),
       profile: values.profile ? join(RESULTS, scenario.name) : null,
-      onSample: (round, system, sample) => process.stdout.write(`  ${round + 1} ${system.name}: ${told(scenario, sample)}\n`),
+      onSample: (round, system, sample) =>
+        process.stdout.write(`  ${round + 1} ${system.name}: ${told(scenario, sample)}\n`),
     });
     report(scenario, result, values.write);
   }
@@ -91,11 +94,17 @@ function withSection(page: string, name: string, text: string): string {
 function told({ metrics }: Scenario, sample: Sample): string {
   const shown = [...metrics, { name: 'lateShare', title: 'provider late', digits: 3 }];
   return shown
-    .flatMap(({ name, title, digits }) => (sample[name] === undefined ? [] : [`${title} ${sample[name].toFixed(digits)}`]))
+    .flatMap(({ name, title, digits }) =>
+      sample[name] === undefined ? [] : [`${title} ${sample[name].toFixed(digits)}`],
+    )
     .join(', ');
 }
 
-function chosen<T extends { readonly name: string }>(all: readonly T[], names: readonly string[], what: string): readonly T[] {
+function chosen<T extends { readonly name: string }>(
+  all: readonly T[],
+  names: readonly string[],
+  what: string,
+): readonly T[] {
   for (const name of names) {
     if (!all.some((one) => one.name === name)) {
       throw new Error(`unable to find the ${what} "${name}"; there are ${all.map((one) => one.name).join(', ')}`);

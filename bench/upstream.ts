@@ -87,7 +87,9 @@ const server = createServer((request, answer) => {
     answer.socket?.setNoDelay(true);
     answer.on('close', () => leave(running));
     answer.write(
-      event('[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]'),
+      event(
+        '[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]',
+      ),
     );
     slots[slot]?.add(running);
     active += 1;

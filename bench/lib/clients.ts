@@ -139,7 +139,9 @@ class ChatClient extends SseClient {
   }
   override take(data: string, events: ResponseEvents): boolean {
     if (data === '[DONE]') return true;
-    const chunk = JSON.parse(data) as { readonly choices: readonly { readonly delta: { readonly content?: string } }[] };
+    const chunk = JSON.parse(data) as {
+      readonly choices: readonly { readonly delta: { readonly content?: string } }[];
+    };
     const text = chunk.choices[0]?.delta.content ?? '';
     if (text !== '') events.onText(text);
     return false;

@@ -32,5 +32,5 @@ export function tagOf(ms: number): string {
 export function sinceTag(text: string, at: number, nowMs: number): number {
   let then = 0;
   for (let i = TAG_LENGTH - 1; i >= TAG_START.length; i--) then = then * 36 + Number.parseInt(text.charAt(at + i), 36);
-  return (((Math.floor(nowMs * 1_000) - then) % PERIOD) + PERIOD) % PERIOD / 1_000;
+  return ((((Math.floor(nowMs * 1_000) - then) % PERIOD) + PERIOD) % PERIOD) / 1_000;
 }

@@ -28,7 +28,12 @@ export interface Questions {
   /** Of the load generator. */
   readonly streams: { readonly ask: 'streams'; readonly plan: LoadPlan };
   readonly idle: { readonly ask: 'idle'; readonly target: Target; readonly connections: number };
-  readonly fanout: { readonly ask: 'fanout'; readonly target: Target; readonly viewers: number; readonly deltas: number };
+  readonly fanout: {
+    readonly ask: 'fanout';
+    readonly target: Target;
+    readonly viewers: number;
+    readonly deltas: number;
+  };
   readonly reset: { readonly ask: 'reset' };
   readonly tally: { readonly ask: 'tally' };
   readonly stop: { readonly ask: 'stop' };
@@ -71,7 +76,10 @@ interface Reply {
 let lastId = 0;
 
 /** Asks a child process. Rejects where it ends without an answer or answers with an error. */
-export function ask<N extends Name>(child: ChildProcess, question: Questions[N] & { readonly ask: N }): Promise<Answers[N]> {
+export function ask<N extends Name>(
+  child: ChildProcess,
+  question: Questions[N] & { readonly ask: N },
+): Promise<Answers[N]> {
   const id = ++lastId;
   return new Promise((resolve, reject) => {
     const settle = (end: () => void): void => {
@@ -84,10 +92,13 @@ export function ask<N extends Name>(child: ChildProcess, question: Questions[N] 
       const reply = message as Reply;
       if (reply.id !== id) return;
       settle(() =>
-        reply.error === undefined ? resolve(reply.answer as Answers[N]) : reject(new Error(`${question.ask}: ${reply.error}`)),
+        reply.error === undefined
+          ? resolve(reply.answer as Answers[N])
+          : reject(new Error(`${question.ask}: ${reply.error}`)),
       );
     };
-    const onExit = (): void => settle(() => reject(new Error(`unable to ask for ${question.ask}; the process has ended`)));
+    const onExit = (): void =>
+      settle(() => reject(new Error(`unable to ask for ${question.ask}; the process has ended`)));
     child.on('message', onMessage);
     child.on('exit', onExit);
     const envelope: Envelope = { id, question };
@@ -108,7 +119,8 @@ export function answerQuestions(answerers: Answerers): void {
       .then(() => answerer(question))
       .then(
         (answer) => process.send?.({ id, answer: answer ?? null }),
-        (error: unknown) => process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+        (error: unknown) =>
+          process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
       );
   });
 }

@@ -27,9 +27,14 @@ export function startNode(file: string, env: Readonly<Record<string, string>> = 
   const path = file.startsWith('/') ? file : join(BUILT, `${file}.mjs`);
   return keep(
     fork(path, [], {
-      execArgv: ['--expose-gc', '--import', join(BUILT, 'probe.mjs')],
+      execArgv: [
+        ...(process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
+        '--expose-gc',
+        '--import',
+        join(BUILT, 'probe.mjs'),
+      ],
       env: { ...process.env, NODE_ENV: 'production', ...env },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit', 'ipc'],
     }),
   );
 }
@@ -62,7 +67,9 @@ export async function listening(child: ChildProcess, port: number): Promise<void
     socket.destroy();
     if (taken) return;
   }
-  throw new Error(`unable to go on; a process of the bench did not listen (its exit code: ${child.exitCode ?? 'none'})`);
+  throw new Error(
+    `unable to go on; a process of the bench did not listen (its exit code: ${child.exitCode ?? 'none'})`,
+  );
 }
 
 export async function end(child: ChildProcess): Promise<void> {

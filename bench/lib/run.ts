@@ -56,7 +56,7 @@ export async function runScenario(
       }
     }
   } finally {
-    await Promise.all([...started.values()].map(({ child }) => child && end(child)));
+    await Promise.all([...started.values()].flatMap(({ child }) => (child === null ? [] : [end(child)])));
     await stage.close();
   }
   return {

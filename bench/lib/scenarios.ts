@@ -72,7 +72,8 @@ function streaming(streams: number): Scenario {
       if (child && profile !== null) await ask(child, { ask: 'profile', file: `${profile}-${system.name}.cpuprofile` });
       const during = child && (await ask(child, { ask: 'memory' }));
       await stage.quiet();
-      if (seen.tally.failures > 0) throw new Error(`${seen.tally.failures} responses of ${system.name} did not complete`);
+      if (seen.tally.failures > 0)
+        throw new Error(`${seen.tally.failures} responses of ${system.name} did not complete`);
       return {
         ...perDelta(seen),
         ...delays(seen),

@@ -27,7 +27,12 @@ export class Stage {
   readonly redis: ChildProcess | undefined;
   readonly around: Surroundings;
 
-  private constructor(load: ChildProcess, upstream: ChildProcess, redis: ChildProcess | undefined, around: Surroundings) {
+  private constructor(
+    load: ChildProcess,
+    upstream: ChildProcess,
+    redis: ChildProcess | undefined,
+    around: Surroundings,
+  ) {
     this.load = load;
     this.upstream = upstream;
     this.redis = redis;
@@ -47,7 +52,8 @@ export class Stage {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.load, this.upstream, this.redis].map((child) => child && end(child)));
+    const children = [this.load, this.upstream, ...(this.redis === undefined ? [] : [this.redis])];
+    await Promise.all(children.map((child) => end(child)));
   }
 
   /** Measures what runs now for so long. */

@@ -13,7 +13,9 @@ export function tableOf({ metrics }: Scenario, { systems }: ScenarioResult): str
     const value = median[name];
     if (value === undefined) return '–';
     const base = floor?.[name];
-    return ratio && base !== undefined ? `${value.toFixed(digits)} (${(value / base).toFixed(2)}×)` : value.toFixed(digits);
+    return ratio && base !== undefined
+      ? `${value.toFixed(digits)} (${(value / base).toFixed(2)}×)`
+      : value.toFixed(digits);
   };
   const rows = [
     ['', ...shown.map(({ title }) => title)],

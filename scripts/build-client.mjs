@@ -15,6 +15,19 @@ const source = join(root, 'client/src');
 const playground = join(root, 'client/playground');
 const out = join(root, 'dist/client');
 
+/** What the hook's declarations take from the client's. */
+const FROM_CLIENT = `import {
+  type ClientOptions,
+  type ConnectionState,
+  type ResponseStatus,
+  type SendOptions,
+  type Sluice,
+  type SluiceErrorShape,
+  type SluiceResponse,
+} from './client.js';
+
+`;
+
 const common = {
   bundle: true,
   format: 'esm',
@@ -24,16 +37,15 @@ const common = {
   logLevel: 'warning',
 };
 
-/** The page loads `client.js` by its address, as a newcomer's page would. */
+/** The page and the hook load `client.js` by its address, as a newcomer's page would, so that there is one of it. */
 const clientStaysOutside = {
   name: 'client-stays-outside',
   setup: (esbuild) =>
-    esbuild.onResolve({ filter: /\/src\/client\.js$/ }, () => ({ path: './client.js', external: true })),
+    esbuild.onResolve({ filter: /(\/src|^\.)\/client\.js$/ }, () => ({ path: './client.js', external: true })),
 };
 
-/** The public declarations as one file: these modules in order, without the lines that tie them together. */
-function declarations() {
-  const names = ['api', 'errors', 'client'];
+/** The declarations of an entry as one file: these modules in order, without the lines that tie them together; `head` ties to other packages. */
+function declarations(names, head = '') {
   const texts = new Map();
   const program = ts.createProgram(
     names.map((name) => join(source, `${name}.ts`)),
@@ -49,8 +61,8 @@ function declarations() {
     },
   );
   program.emit(undefined, (path, text) => texts.set(basename(path, '.d.ts'), text));
-  const tie = /^(import .* from '.*'|export type \* from '.*'|export \{.*\});\n/gm;
-  return names.map((name) => texts.get(name).replace(tie, '').trim() + '\n').join('\n');
+  const tie = /^(import .* from '.*'|export type \* from '.*'|export (type )?\{.*\});\n/gm;
+  return head + names.map((name) => texts.get(name).replace(tie, '').trim() + '\n').join('\n');
 }
 
 await rm(out, { recursive: true, force: true });
@@ -62,7 +74,16 @@ await build({
   outfile: join(out, 'playground.js'),
   plugins: [clientStaysOutside],
 });
-await writeFile(join(out, 'client.d.ts'), declarations());
+await build({
+  ...common,
+  entryPoints: [join(source, 'react.ts')],
+  outfile: join(out, 'react.js'),
+  external: ['react'],
+  plugins: [clientStaysOutside],
+});
+await writeFile(join(out, 'client.d.ts'), declarations(['api', 'errors', 'client']));
+await writeFile(join(out, 'react.d.ts'), declarations(['chat-api', 'react'], FROM_CLIENT));
+for (const file of ['package.json', 'README.md']) await copyFile(join(root, 'client', file), join(out, file));
 for (const file of ['index.html', 'playground.css', 'panels.css', 'favicon.svg'])
   await copyFile(join(playground, file), join(out, file));
 

@@ -6,6 +6,8 @@ import { gistOf, meaningOf } from './frame-words.js';
 
 const ROWS = 400;
 const FRAMES = 5_000;
+/** Deltas of one line that are listed when it is opened. */
+const LISTED = 40;
 
 interface Entry extends Frame {
   readonly atMs: number;
@@ -56,15 +58,8 @@ class Row {
     const count = this.entries.length;
     const { data } = entry;
     this.#count.textContent = count > 1 ? `× ${count}` : '';
-    this.#gist.textContent =
-      count > 1
-        ? JSON.stringify(
-            this.entries
-              .slice(-12)
-              .map((each) => each.data.delta ?? '')
-              .join(''),
-          )
-        : gistOf(data);
+    const tail = this.entries.slice(-12).map((each) => each.data.delta ?? '');
+    this.#gist.textContent = count > 1 ? `…${tail.join('').slice(-28)}` : gistOf(data);
     const first = this.entries[0]?.data.sequence_number;
     const last = data.sequence_number;
     this.#number.textContent = last === undefined ? '' : first === last ? `#${last}` : `#${first}–${last}`;
@@ -81,11 +76,14 @@ class Row {
     this.#body.replaceChildren();
     if (!this.#details.open) return;
     add(this.#body, 'p', '', meaningOf(type));
-    const shown = this.entries.slice(-20);
-    const text = shown.map(({ data }) => JSON.stringify(data, null, shown.length === 1 ? 2 : 0)).join('\n');
-    add(this.#body, 'pre', '', text).tabIndex = 0;
-    if (shown.length < this.entries.length)
-      add(this.#body, 'p', 'fine', `The newest ${shown.length} of ${this.entries.length}.`);
+    const newest = this.entries.at(-1)?.data;
+    add(this.#body, 'pre', '', JSON.stringify(newest, null, 2)).tabIndex = 0;
+    if (this.entries.length === 1) return;
+    const shown = this.entries
+      .slice(-LISTED)
+      .map(({ data }) => `#${data.sequence_number}  ${JSON.stringify(data.delta)}`);
+    add(this.#body, 'p', 'fine', `The newest of ${this.entries.length}. Those before it:`);
+    add(this.#body, 'pre', 'short', shown.slice(0, -1).reverse().join('\n')).tabIndex = 0;
   }
 }
 

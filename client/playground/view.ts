@@ -126,6 +126,7 @@ export class View {
     const wide = matchMedia('(min-width: 76rem)').matches;
     const show = (open: boolean): void => {
       inspector.hidden = !open;
+      if (open) element('frames').scrollTop = element('frames').scrollHeight;
       inspectorToggle.ariaExpanded = String(open);
     };
     show(wide);

@@ -60,7 +60,7 @@ describe('a subscription', () => {
 
   it('tells every page of items, then turns that were announced meanwhile', async () => {
     void subscription.subscribed();
-    subscription.turn('resp_2', [item('q2')]);
+    void subscription.turn('resp_2', [item('q2')]);
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')], true));
     await answer(page([item('note')]));
     expect(asked).toEqual([undefined, 'a1']);
@@ -70,7 +70,7 @@ describe('a subscription', () => {
 
   it('tells a turn that ended before the items were read by its items only', async () => {
     void subscription.subscribed();
-    subscription.turn('resp_1', [item('q1', 'resp_1')]);
+    void subscription.turn('resp_1', [item('q1', 'resp_1')]);
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
     expect(told).toEqual(['q1', 'a1', 'caught_up']);
     expect(followed).toEqual([]);
@@ -79,7 +79,7 @@ describe('a subscription', () => {
   it('leaves the items of a turn that it told live out, when it loads again after a reconnect', async () => {
     void subscription.subscribed();
     await answer(page([item('q1', 'resp_1')]));
-    subscription.turn('resp_2', [item('q2', 'resp_2')]);
+    void subscription.turn('resp_2', [item('q2', 'resp_2')]);
     void subscription.subscribed();
     await answer(page([item('q2', 'resp_2'), item('a2', 'resp_2'), item('q3', 'resp_3')]));
     expect(asked).toEqual([undefined, 'q1']);
@@ -136,7 +136,7 @@ describe('a subscription', () => {
       for await (const event of subscription) seen.push(nameOf(event));
     })();
     await new Promise((resolve) => setImmediate(resolve));
-    subscription.turn('resp_2', []);
+    void subscription.turn('resp_2', []);
     subscription.close();
     await loop;
     expect(seen).toEqual(['q1', 'caught_up', 'turn resp_2']);

@@ -70,6 +70,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     hooks: {
       gapHealed: () => metrics.of.gaps_healed_total.inc(),
       tailFound: () => metrics.of.tail_finds_total.inc(),
+      viewers: (by) => metrics.of.viewers.inc(by),
     },
   });
   const reader = new ResponseReader(state.log, hub, state.responses);

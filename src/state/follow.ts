@@ -28,6 +28,8 @@ export interface FollowHooks {
   readonly gapHealed?: () => void;
   /** The tail check found events that no message had announced. */
   readonly tailFound?: () => void;
+  /** A viewer came (1) or left (−1). */
+  readonly viewers?: (by: 1 | -1) => void;
 }
 
 /** How a viewer that can get no more events learns of it. */
@@ -164,11 +166,14 @@ class Channel {
     if (this.#head === undefined) throw new Error(`unable to view ${this.responseId}; its log was not read`);
     const viewer = new Viewer(this, this.#head, after, wake);
     this.#viewers.add(viewer);
+    this.#options.hooks.viewers?.(1);
     return viewer;
   }
 
   leave(viewer: Viewer): void {
-    if (this.#viewers.delete(viewer)) this.#options.unused();
+    if (!this.#viewers.delete(viewer)) return;
+    this.#options.hooks.viewers?.(-1);
+    this.#options.unused();
   }
 
   stop(): void {

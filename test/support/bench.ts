@@ -2,9 +2,12 @@
 
 import { type ResponseObject } from '../../src/domain/response.js';
 import { type FakeAnswer, FakeOpenAiServer, type FakeRequest, type FakeStep } from './fake-openai-server.js';
-import { DONE, finishChunk, textAnswer, textChunk, usageChunk } from './fake-openai-server.js';
+import { DONE, FAKE_USAGE, finishChunk, textAnswer, textChunk, usageChunk } from './fake-openai-server.js';
 import { type GatewayOptions, startGateway, type TestGateway } from './gateway.js';
 import { type Frame, RawClient, type RawClientOptions } from './raw-client.js';
+
+/** What the scripted provider says that a turn has used. */
+export const FAKE_TURN_TOKENS = { input: FAKE_USAGE.prompt_tokens, output: FAKE_USAGE.completion_tokens } as const;
 
 export const UPSTREAM_KEY = 'sk-upstream-5f2c9a7be41d';
 

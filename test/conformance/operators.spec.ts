@@ -1,0 +1,260 @@
+/* What operators see: probes, metrics after a known load, and log lines without a word of anybody's text. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { METRICS } from '../../src/observability/metric-table.js';
+import {
+  Bench,
+  FAKE_TURN_TOKENS,
+  heldAnswer,
+  ONE_TRY,
+  responseIn,
+  terminalOf,
+  UPSTREAM_KEY,
+} from '../support/bench.js';
+import { textChunk } from '../support/fake-openai-server.js';
+
+const SECRET_INPUT = 'PLANTED-INPUT-7c1f';
+const SECRET_OUTPUT = 'PLANTED-OUTPUT-93ab';
+const SECRET_ARGUMENT = 'PLANTED-VARIABLE-0d2e';
+const SERVER_KEY = 'sk-server-4b8d0f6a2c9e1753';
+const WRONG_KEY = 'sk-wrong-9f8e7d6c5b4a3210';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.start({
+    config: {
+      app: { name: 'support-bot', version: '9.8.7' },
+      auth: { mode: 'keys', keys: [{ id: 'ann', key_env: 'KEY_ANN', tenant: 'a', scopes: ['chat'] }] },
+      provider: { type: 'openai', model: 'gpt-4o' },
+      middleware: { ...ONE_TRY, validator: { banned_words: ['pirate'] } },
+      monitoring: { logging: { level: 'trace' } },
+    },
+    env: { KEY_ANN: SERVER_KEY },
+  });
+});
+afterAll(() => bench.close());
+
+const ops = async (path: string): Promise<{ status: number; text: string; type: string | null }> => {
+  const answer = await fetch(`${bench.gateway.opsUrl}${path}`);
+  return { status: answer.status, text: await answer.text(), type: answer.headers.get('content-type') };
+};
+const logged = (): Record<string, unknown>[] =>
+  // Every line is one JSON object; a test that finds another one fails here.
+  bench.gateway.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe('the probes', () => {
+  it('healthy and ready, in these very words [OPS-1, OPS-2]', async () => {
+    expect(await ops('/health')).toMatchObject({ status: 200, text: '{"status":"healthy"}' });
+    expect(await ops('/ready')).toMatchObject({ status: 200, text: '{"status":"ready"}' });
+  });
+
+  it('not ready while the state store does not answer; the reason says so [OPS-2]', async () => {
+    const { state } = bench.gateway.gateway.parts;
+    const ping = state.ping.bind(state);
+    state.ping = () => Promise.reject(new Error('down'));
+    try {
+      const { status, text } = await ops('/ready');
+      expect(status).toBe(503);
+      expect(JSON.parse(text)).toMatchObject({ status: 'not ready', reason: 'state store unavailable', details: {} });
+      expect((await ops('/health')).status).toBe(200);
+    } finally {
+      state.ping = ping;
+    }
+    expect((await ops('/ready')).status).toBe(200);
+  });
+
+  it('a provider that is away is no reason [OPS-2]', async () => {
+    const asked = bench.provider.requests.length;
+    bench.provider.answerWith({ status: 503 });
+    await bench.post({ input: 'x' }, SERVER_KEY);
+    expect((await ops('/ready')).status).toBe(200);
+    expect(bench.provider.requests.length).toBe(asked + 1);
+  });
+
+  it('nothing of them is on the clients’ port, and nothing else on theirs [OPS-1]', async () => {
+    for (const path of ['/health', '/ready', '/metrics']) expect((await bench.api(path)).status).toBe(404);
+    expect((await ops('/v1/models')).status).toBe(404);
+  });
+});
+
+describe('after a known load', () => {
+  const ids: { responses: string[]; conversation: string } = { responses: [], conversation: '' };
+  let before: Map<string, number>;
+
+  const series = async (): Promise<Map<string, number>> =>
+    new Map(
+      (await ops('/metrics')).text
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('#'))
+        .map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]),
+    );
+
+  beforeAll(async () => {
+    before = await series();
+    ids.conversation = await bench.conversation(SERVER_KEY);
+    const auth = { headers: { authorization: `Bearer ${SERVER_KEY}` } };
+    const client = await bench.connect(auth);
+    const done = async (fields: object): Promise<void> => {
+      ids.responses.push(terminalOf(await client.run(fields)).id);
+    };
+    // Three that succeed, one of them over REST.
+    bench.says(`${SECRET_OUTPUT} one`);
+    await done({ input: SECRET_INPUT, conversation: ids.conversation });
+    await done({ input: SECRET_INPUT, instructions: SECRET_ARGUMENT, metadata: { m: SECRET_ARGUMENT } });
+    ids.responses.push(String((await bench.post({ input: SECRET_INPUT }, SERVER_KEY)).body['id']));
+    // Two that fail, one cancelled, one refused by a guardrail.
+    bench.provider.answerWith({ status: 500, body: { error: { message: SECRET_OUTPUT } } });
+    await done({ input: SECRET_INPUT });
+    bench.provider.answerWith({ steps: [textChunk(SECRET_OUTPUT), { cut: true }] });
+    await done({ input: SECRET_INPUT });
+    bench.provider.answerWith({ steps: [textChunk(SECRET_OUTPUT), { hang: true }] });
+    client.create({ input: SECRET_INPUT, stream_id: 'c' });
+    await client.until('response.output_text.delta');
+    client.send({ type: 'response.cancel', stream_id: 'c' });
+    ids.responses.push(terminalOf(await client.turn()).id);
+    await done({ input: `pirate ${SECRET_INPUT}` });
+    // What a caller got wrong: over REST and on the socket.
+    await bench.post({ input: SECRET_INPUT, temperature: SECRET_ARGUMENT }, SERVER_KEY);
+    await bench.post({ input: SECRET_INPUT, conversation: 'conv_unknown' }, SERVER_KEY);
+    await bench.post({ input: SECRET_INPUT }, WRONG_KEY);
+    await client.run({ input: SECRET_INPUT, model: 'nobody' });
+    client.send(`nonsense ${SECRET_INPUT}`);
+    await client.until('error');
+    // A viewer that comes back.
+    const viewer = await bench.connect({ ...auth, query: `resume=${ids.responses[0]}:2` });
+    await viewer.turn();
+    await bench.hangUp();
+    while ((await series()).get('support_bot_connections') !== 0)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
+  it('every metric of the table is there, under the deployment’s prefix [OPS-3]', async () => {
+    const { text, type } = await ops('/metrics');
+    expect(type).toContain('text/plain');
+    for (const name of Object.keys(METRICS)) expect(text).toContain(`# TYPE support_bot_${name} `);
+    expect(text).toContain('support_bot_build_info{version="9.8.7"} 1');
+  });
+
+  it('each turn is counted once, by its outcome [OPS-3]', async () => {
+    const now = await series();
+    const counted = (name: string): number => {
+      const full = `support_bot_${name}`;
+      return (now.get(full) ?? 0) - (before.get(full) ?? 0);
+    };
+    expect({
+      success: counted('requests_total{status="success"}'),
+      error: counted('requests_total{status="error"}'),
+      cancelled: counted('requests_total{status="cancelled"}'),
+      // The guardrail's, three over REST, one on the socket.
+      refused: counted('requests_total{status="refused"}'),
+      durationsWs: counted('request_duration_seconds_count{endpoint="ws",delivery="stream"}'),
+      durationsRest: counted('request_duration_seconds_count{endpoint="/v1/responses",delivery="json"}'),
+      inFlight: counted('turns_in_flight'),
+      waiting: counted('turns_waiting'),
+      input: counted('tokens_total{direction="input",model="gpt-4o"}') > 3 * FAKE_TURN_TOKENS.input,
+      serverErrors: counted('provider_errors_total{code="server_error"}'),
+      interrupted: counted('provider_errors_total{code="provider_stream_interrupted"}'),
+      findings: counted('guardrail_findings_total{guardrail="banned_words",stage="input",decision="deny"}'),
+      replays: counted('resumes_total{mode="replay"}'),
+      badKey: counted('refusals_total{code="invalid_api_key"}'),
+      badJson: counted('refusals_total{code="invalid_json"}'),
+      firstDeltas: counted('time_to_first_delta_seconds_count'),
+    }).toEqual({
+      success: 3,
+      error: 2,
+      cancelled: 1,
+      refused: 5,
+      durationsWs: 6,
+      durationsRest: 1,
+      inFlight: 0,
+      waiting: 0,
+      input: true,
+      serverErrors: 1,
+      interrupted: 1,
+      findings: 1,
+      replays: 1,
+      badKey: 1,
+      badJson: 1,
+      firstDeltas: 5,
+    });
+    expect(counted('response_deltas_total')).toBeGreaterThanOrEqual(5);
+  });
+
+  it('a turn is told when it comes and when it ends, with its ids, tokens and cost [OPS-5]', () => {
+    const [first] = ids.responses;
+    const lines = logged().filter((line) => line['response_id'] === first);
+    expect(lines.map((line) => line['msg'])).toEqual(['request received', 'request completed']);
+    const common = {
+      request_id: expect.stringMatching(/^req_/u),
+      conversation_id: ids.conversation,
+      user_id: 'ann',
+    };
+    expect(lines[0]).toMatchObject({ ...common, method: 'WS', path: '/v1/responses' });
+    expect(lines[1]).toMatchObject({
+      ...common,
+      duration: expect.any(Number),
+      input_tokens: FAKE_TURN_TOKENS.input,
+      output_tokens: FAKE_TURN_TOKENS.output,
+      outcome: 'completed',
+    });
+    expect(lines[1]).toHaveProperty('cost');
+  });
+
+  it('every turn has one end in the log, a failed one with its code [OPS-5]', () => {
+    const ends = ids.responses.map((id) =>
+      logged().filter((line) => line['response_id'] === id && line['msg'] !== 'request received'),
+    );
+    expect(ends.map((lines) => lines.map(({ msg, outcome, error }) => [msg, outcome, error]))).toEqual([
+      [['request completed', 'completed', undefined]],
+      [['request completed', 'completed', undefined]],
+      [['request completed', 'completed', undefined]],
+      [['request failed', 'failed', 'server_error']],
+      [['request failed', 'failed', 'provider_stream_interrupted']],
+      [['request completed', 'cancelled', undefined]],
+      [['request completed', 'completed', undefined]],
+    ]);
+    const refused = logged().filter((line) => line['msg'] === 'request failed' && line['response_id'] === undefined);
+    expect(refused.map((line) => line['error']).sort()).toEqual(
+      ['conversation_not_found', 'invalid_api_key', 'invalid_value', 'model_not_found'].sort(),
+    );
+  });
+
+  it('no line holds a word of a message, or a secret, at any level [OPS-4, ERR-2]', () => {
+    const all = bench.gateway.lines.join('\n');
+    expect(all.length).toBeGreaterThan(1_000);
+    for (const secret of [
+      SECRET_INPUT,
+      SECRET_OUTPUT,
+      SECRET_ARGUMENT,
+      SERVER_KEY,
+      WRONG_KEY,
+      UPSTREAM_KEY,
+      'PLANTED',
+      Buffer.from(SERVER_KEY).toString('base64'),
+    ]) {
+      expect(all.includes(secret)).toBe(false);
+    }
+  });
+
+  it('nor does any metric [OPS-4]', async () => {
+    const { text } = await ops('/metrics');
+    expect(text).not.toMatch(/PLANTED|sk-server|sk-wrong|sk-upstream/u);
+    for (const id of [...ids.responses, ids.conversation]) expect(text).not.toContain(id);
+  });
+});
+
+it('gauges go up while something runs, and down again [OPS-3]', async () => {
+  const held = heldAnswer('Half');
+  bench.provider.answerWith(held.answer);
+  const client = await bench.connect({ headers: { authorization: `Bearer ${SERVER_KEY}` } });
+  client.create({ input: 'x' });
+  expect(responseIn(await client.until('response.created')).status).toBe('in_progress');
+  await client.until('response.output_text.delta');
+  expect(await bench.gateway.metric('support_bot_turns_in_flight')).toBe(1);
+  expect(await bench.gateway.metric('support_bot_connections')).toBe(1);
+  expect(await bench.gateway.metric('support_bot_viewers')).toBe(1);
+  held.finish();
+  await client.turn();
+  expect(await bench.gateway.metric('support_bot_turns_in_flight')).toBe(0);
+  expect(await bench.gateway.metric('support_bot_viewers')).toBe(0);
+});

@@ -61,9 +61,10 @@ export class RedisServer {
   }
 
   /** Starts it, again after a stop or kill; resolves when it answers. */
-  async start(): Promise<void> {
+  async start(more: readonly string[] = []): Promise<void> {
+    const quick = ['--save', '', '--repl-diskless-sync-delay', '0'];
     const own = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.#folder, '--loglevel', 'warning'];
-    const child = spawn('redis-server', [...this.#configuration, ...own, '--save', '', ...this.#settings], {
+    const child = spawn('redis-server', [...this.#configuration, ...own, ...quick, ...this.#settings, ...more], {
       stdio: 'ignore',
     });
     running.add(child);

@@ -89,9 +89,10 @@ export class Heartbeat {
     const { lanes, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
     const [writer, ...others] = lanes;
     try {
-      const probed = subscriptions.probe();
-      const replicas = await writer.run(script, [replicasKey], [replicaId, timing.heartbeatMs * BEATS_COUNTED]);
-      await Promise.all([this.#pingAll(writer), ...others.map((lane) => this.#pingAll(lane)), probed]);
+      // All at once: a lane that does not answer is found out even where the write already failed.
+      const pings = [writer, ...others].map((lane) => this.#pingAll(lane));
+      const write = writer.run(script, [replicasKey], [replicaId, timing.heartbeatMs * BEATS_COUNTED]);
+      const [replicas] = await allOf([write, subscriptions.probe(), ...pings]);
       this.replicas = Math.max(1, Number(replicas));
       this.#turn('up', null);
     } catch (thrown) {
@@ -146,4 +147,13 @@ export class Heartbeat {
     this.#state = state;
     this.#options.hooks.onState?.(state, reason);
   }
+}
+
+/** Waits for all, then throws what the first of them threw. */
+async function allOf(work: readonly Promise<unknown>[]): Promise<unknown[]> {
+  const results = await Promise.allSettled(work);
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
 }

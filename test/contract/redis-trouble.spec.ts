@@ -1,0 +1,575 @@
+/* What may happen to a Redis and to the way there: each a case with a clear answer, nothing lost in silence, no number twice with other text. */
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { type LoggedEvent } from '../../src/domain/event.js';
+import { newId } from '../../src/domain/ids.js';
+import { FollowHub, type Viewer } from '../../src/state/follow.js';
+import { RedisKeys } from '../../src/state/redis/keys.js';
+import { type RedisHooks, type RedisStateOptions } from '../../src/state/redis/options.js';
+import { redisState } from '../../src/state/redis/redis-state.js';
+import { type State } from '../../src/state/state.js';
+import { RedisServer } from '../support/redis.js';
+import { StallableProxy } from '../support/stallable-proxy.js';
+import { openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
+import { eventually } from './suites/contract-store.js';
+import { delta, deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
+
+const NEVER = new AbortController().signal;
+const upTo = (last: number): number[] => Array.from({ length: last + 1 }, (_, i) => i);
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const unhandled: unknown[] = [];
+const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
+beforeAll(() => void process.on('unhandledRejection', onUnhandled));
+afterAll(() => {
+  process.off('unhandledRejection', onUnhandled);
+  expect(unhandled).toEqual([]);
+});
+
+/** Everything that hooks tell, in order. */
+class Told {
+  readonly words: string[] = [];
+  readonly hooks: RedisHooks = {
+    onState: (state, reason) => this.words.push(reason === null ? state : `${state}: ${reason}`),
+    onError: (reason) => this.words.push(`error: ${reason}`),
+    onFenced: () => this.words.push('fenced'),
+    onTailRepaired: (events) => this.words.push(`repaired ${events}`),
+    onSubscriberReset: () => this.words.push('subscriber reset'),
+    onLimiterLocal: (local, replicas) => this.words.push(local ? `limiter local of ${replicas}` : 'limiter shared'),
+    onNotice: (notice) => this.words.push(notice),
+  };
+}
+
+/** Appends as a journal does: the same events again for as long as the store is away. */
+async function appendInspite(state: State, id: string, fence: number, events: readonly LoggedEvent[]) {
+  for (;;) {
+    try {
+      return await state.log.append(id, fence, events);
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'state_unavailable', retryable: true });
+      await pause(10);
+    }
+  }
+}
+
+async function follow(state: State, id: string, after = -1) {
+  const hub = new FollowHub({ log: state.log, tailCheckMs: 50 });
+  const numbers: number[] = [];
+  const texts: string[] = [];
+  const opened: { viewer?: Viewer } = {};
+  const drain = (): void => {
+    const take = () => opened.viewer?.take(50) ?? [];
+    for (let events = take(); events.length > 0; events = take()) {
+      numbers.push(...numbersOf(events));
+      texts.push(...events.map(({ json }) => json));
+    }
+  };
+  const viewer = await hub.open(id, after, drain);
+  if (viewer === undefined) throw new Error('no such log');
+  opened.viewer = viewer;
+  drain();
+  return { numbers, texts, viewer, close: () => hub.close() };
+}
+
+describe('Redis in trouble', () => {
+  let server: RedisServer;
+  let proxy: StallableProxy;
+  let store: RedisStore;
+  let told: Told;
+  const timing = { heartbeatMs: 40, commandTimeoutMs: 250, readyWaitMs: 150, claimPollMs: 60 };
+
+  // Leases are short, and logs outlive every trouble here.
+  const times = { ...SHORT_TIMES, runningMs: 60_000, endedMs: 60_000 };
+  const openStore = (options: Partial<RedisStateOptions> = {}) => {
+    told = new Told();
+    const connection = { url: `redis://127.0.0.1:${proxy.port}` };
+    return openRedisStore(connection, { hooks: told.hooks, timing, times, ...options });
+  };
+  beforeEach(async () => {
+    server = await RedisServer.start();
+    proxy = await StallableProxy.start(server.port);
+    store = await openStore();
+  });
+  afterEach(async () => {
+    await store.close();
+    await proxy.close();
+    await server.close();
+  });
+
+  const created = async (fields = {}) => {
+    const head = headOf(fields);
+    return { id: head.responseId, fence: await store.state.log.create(head) };
+  };
+
+  it('forgets its scripts: they are brought again', async () => {
+    const { id, fence } = await created();
+    await store.state.log.append(id, fence, [delta(0)]);
+    await server.admin.script('FLUSH');
+    expect(await store.state.log.append(id, fence, [delta(1)])).toMatchObject({ outcome: 'appended' });
+    await server.admin.script('FLUSH');
+    expect((await store.other.log.read(id, -1, 10))?.events).toEqual(deltas(0, 1));
+    expect(told.words.filter((word) => word.startsWith('error'))).toEqual([]);
+  });
+
+  it('kills connections of every kind while many write and follow: nothing is lost or told twice', async () => {
+    const turns = await Promise.all(Array.from({ length: 8 }, () => created()));
+    const viewers = await Promise.all(turns.map(({ id }) => follow(store.other, id)));
+    let killing = true;
+    const kills = (async () => {
+      for (let i = 0; killing; i++) {
+        await server.admin.call('CLIENT', 'KILL', 'TYPE', i % 2 === 0 ? 'normal' : 'pubsub', 'SKIPME', 'yes');
+        await pause(25);
+      }
+    })();
+    await Promise.all(
+      turns.map(async ({ id, fence }) => {
+        for (let i = 0; i < 150; i++) {
+          expect((await appendInspite(store.state, id, fence, deltas(i, i))).outcome).toBe('appended');
+        }
+        await appendInspite(store.state, id, fence, [terminal(150)]);
+      }),
+    );
+    killing = false;
+    await kills;
+    await eventually(() => viewers.every(({ viewer }) => viewer.state === 'ended'));
+    for (const { numbers } of viewers) expect(numbers).toEqual(upTo(150));
+    expect(told.words).toContain('subscriber reset');
+    for (const { close } of viewers) close();
+  });
+
+  it('tells watchers and waiters that messages may have been missed', async () => {
+    const conversation = newId('conv');
+    const holder = await created();
+    const waiting = await created();
+    await store.state.claim.join(conversation, holder.id, 4);
+    await store.other.claim.join(conversation, waiting.id, 4);
+    let gaps = 0;
+    const stop = await store.other.claim.watch(
+      conversation,
+      () => undefined,
+      () => (gaps += 1),
+    );
+    let cancelled = 0;
+    const unwatch = await store.state.lease.watchCancel(holder.id, () => (cancelled += 1));
+    const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
+    // Leaves and asks for a cancel while nobody can hear it.
+    const keys = new RedisKeys(store.keyPrefix);
+    await server.admin.hset(keys.meta(holder.id), 'cancel', '1');
+    await server.admin.zrem(keys.queue(conversation), holder.id);
+    await server.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await waits;
+    await eventually(() => gaps > 0 && cancelled > 0);
+    stop();
+    unwatch();
+  });
+
+  it('finds a subscriber connection that is open and dead', async () => {
+    const { id, fence } = await created();
+    const { numbers, close } = await follow(store.other, id);
+    await store.state.log.append(id, fence, [delta(0)]);
+    await eventually(() => numbers.length === 1);
+    expect(proxy.stall('sluice-subscriber')).toBe(2);
+    // One reset a replica.
+    await eventually(() => told.words.filter((word) => word === 'subscriber reset').length === 2);
+    let live: number[] = [];
+    const stop = await store.other.log.subscribe(
+      id,
+      (events) => (live = numbersOf(events)),
+      () => undefined,
+    );
+    await store.state.log.append(id, fence, [delta(1)]);
+    await eventually(() => live.length === 1 && numbers.length === 2);
+    stop();
+    close();
+  });
+
+  it('finds a command connection that is open and dead, and goes on over a new one', async () => {
+    const { id, fence } = await created();
+    expect(proxy.stall('sluice-log')).toBe(2);
+    await appendInspite(store.state, id, fence, deltas(0, 2));
+    await appendInspite(store.state, id, fence, [terminal(3)]);
+    expect((await store.other.log.read(id, -1, 10))?.events).toEqual([...deltas(0, 2), terminal(3)]);
+  });
+
+  it('is emptied (FLUSHALL): the turn is shut out, its viewers are told, no number comes again', async () => {
+    const conversation = newId('conv');
+    const { id, fence } = await created();
+    const waiting = await created();
+    await store.state.claim.join(conversation, id, 4);
+    await store.state.claim.join(conversation, waiting.id, 4);
+    const waits = store.state.claim.wait(conversation, waiting.id, NEVER).catch((error: unknown) => error);
+    const { numbers, viewer, close } = await follow(store.other, id);
+    await store.state.log.append(id, fence, deltas(0, 4));
+    await eventually(() => numbers.length === 5);
+    await server.admin.flushall();
+    expect(await store.state.log.append(id, fence, [delta(5)])).toEqual({ outcome: 'fenced' });
+    expect(await store.state.lease.renew(id, fence)).toEqual({ held: false, cancelRequested: false });
+    await eventually(() => viewer.state === 'lost');
+    expect(numbers).toEqual(upTo(4));
+    expect(await waits).toMatchObject({ code: 'state_unavailable' });
+    expect(await store.state.lease.adoptExpired(10)).toEqual([]);
+    expect(told.words).toContain('fenced');
+    // What comes after works as on the first day.
+    const next = await created();
+    expect(await store.state.claim.join(conversation, next.id, 0)).toEqual({ first: true });
+    expect((await store.state.log.append(next.id, 1, [delta(0)])).outcome).toBe('appended');
+    close();
+  });
+
+  describe('fails over to a replica', () => {
+    let replica: RedisServer;
+    beforeEach(async () => {
+      replica = await RedisServer.start({ settings: ['--replicaof', '127.0.0.1', `${server.port}`] });
+      await eventually(async () => (await server.admin.info('replication')).includes('state=online'));
+    });
+    afterEach(() => replica.close());
+
+    /** The replica stops hearing of writes, `meanwhile` happens, then it is the master. */
+    const failOver = async (meanwhile: () => Promise<unknown>) => {
+      await server.admin.wait(1, 1_000);
+      await replica.admin.replicaof('NO', 'ONE');
+      await meanwhile();
+      proxy.targetPort = replica.port;
+      proxy.cut();
+      proxy.mend();
+    };
+
+    it('that was behind: the writer writes the lost events again, with the same numbers and the same text', async () => {
+      const { id, fence } = await created();
+      const { numbers, texts, viewer, close } = await follow(store.other, id);
+      await store.state.log.append(id, fence, deltas(0, 9));
+      await failOver(async () => {
+        await store.state.log.append(id, fence, deltas(10, 14));
+        await eventually(() => numbers.length === 15);
+      });
+      // Looks of a viewer at a log that went back must not come before the writer; they would say that it is lost.
+      await appendInspite(store.state, id, fence, deltas(15, 16));
+      await appendInspite(store.state, id, fence, [terminal(17)]);
+      expect(told.words).toContain('repaired 5');
+      const all = [...deltas(0, 16), terminal(17)];
+      expect((await store.other.log.read(id, -1, 100))?.events).toEqual(all);
+      await eventually(() => viewer.state !== 'following');
+      if (viewer.state === 'ended') expect(texts).toEqual(all.map(({ json }) => json));
+      else expect(numbers).toEqual(upTo(numbers.length - 1));
+      close();
+    });
+
+    it('that lost more than the writer remembers: it is shut out, without a hole and without a number twice', async () => {
+      const { id, fence } = await created();
+      await store.state.log.append(id, fence, deltas(0, 1));
+      const { numbers, viewer, close } = await follow(store.other, id);
+      await failOver(async () => {
+        for (let i = 2; i < 400; i += 2) await store.state.log.append(id, fence, deltas(i, i + 1));
+        await eventually(() => numbers.length === 400);
+      });
+      expect(await appendInspite(store.state, id, fence, deltas(400, 400))).toEqual({ outcome: 'fenced' });
+      expect((await store.other.log.read(id, -1, 500))?.events).toEqual(deltas(0, 1));
+      await eventually(() => viewer.state === 'lost');
+      expect(numbers).toEqual(upTo(399));
+      expect(told.words).toContain('fenced');
+      close();
+    });
+
+    it('that never heard of the turn: it is shut out', async () => {
+      let turn = { id: '', fence: 0 };
+      await failOver(async () => {
+        turn = await created();
+        await store.state.log.append(turn.id, turn.fence, deltas(0, 3));
+      });
+      expect(await appendInspite(store.state, turn.id, turn.fence, [delta(4)])).toEqual({ outcome: 'fenced' });
+      expect(await store.other.log.read(turn.id, -1, 10)).toBeUndefined();
+    });
+  });
+
+  it('is full (maxmemory, noeviction): refuses, says so, and goes on when there is room again', async () => {
+    const { id, fence } = await created();
+    await store.state.log.append(id, fence, deltas(0, 2));
+    await server.admin.config('SET', 'maxmemory', '1');
+    const refused = await store.state.log.append(id, fence, deltas(3, 4)).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'state_unavailable', retryable: true, status: 503 });
+    expect(String(refused)).toContain('out of memory');
+    await expect(store.state.ping()).rejects.toMatchObject({ code: 'state_unavailable' });
+    expect((await store.other.log.read(id, -1, 10))?.events).toEqual(deltas(0, 2));
+    await eventually(() => !store.state.isUp && !store.other.isUp);
+    expect(told.words).toContain('error: out_of_memory');
+    expect(told.words).toContain('down: out_of_memory');
+    await server.admin.config('SET', 'maxmemory', '0');
+    expect((await store.state.log.append(id, fence, deltas(3, 4))).outcome).toBe('appended');
+    await eventually(() => store.state.isUp);
+    expect((await store.other.log.read(id, -1, 10))?.events).toEqual(deltas(0, 4));
+  });
+
+  it('becomes a read-only replica: refuses, says so, and goes on when it is a master again', async () => {
+    const { id, fence } = await created();
+    await server.admin.replicaof('127.0.0.1', 1);
+    const refused = await store.state.log.append(id, fence, deltas(0, 1)).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'state_unavailable' });
+    expect(String(refused)).toContain('read-only replica');
+    await eventually(() => told.words.includes('down: readonly'));
+    await server.admin.replicaof('NO', 'ONE');
+    expect((await appendInspite(store.state, id, fence, deltas(0, 1))).outcome).toBe('appended');
+    await eventually(() => store.state.isUp);
+  });
+
+  it('refuses to answer as a replica without its master, and without its data loaded', async () => {
+    const { id } = await created();
+    await server.admin.config('SET', 'replica-serve-stale-data', 'no');
+    await server.admin.replicaof('127.0.0.1', 1);
+    const refused = await store.state.log.read(id, -1, 1).catch((error: unknown) => error);
+    expect(String(refused)).toContain('lost its master');
+    await server.admin.replicaof('NO', 'ONE');
+    await eventually(async () => (await store.state.log.read(id, -1, 1).catch(() => undefined)) !== undefined);
+  });
+
+  it('stands still for a while (SIGSTOP): commands end in time, nothing is lost, no living turn is taken for an orphan', async () => {
+    const { id, fence } = await created();
+    const { numbers, viewer, close } = await follow(store.other, id);
+    await store.state.log.append(id, fence, deltas(0, 2));
+    server.pause();
+    const startedAt = performance.now();
+    await expect(store.state.log.append(id, fence, deltas(3, 4))).rejects.toMatchObject({ code: 'state_unavailable' });
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    await eventually(() => !store.state.isUp && !store.other.isUp);
+    await expect(store.other.conversations.get('conv_1')).rejects.toMatchObject({ code: 'state_unavailable' });
+    await pause(SHORT_TIMES.leaseMs * 1.5);
+    server.resume();
+    // Its lease has run out by Redis' time; a sweeper must wait for its owner.
+    const sweeps = (async () => {
+      const adopted: unknown[] = [];
+      for (let i = 0; i < 20; i++) {
+        adopted.push(...(await store.other.lease.adoptExpired(10).catch(() => [])));
+        await pause(10);
+      }
+      return adopted;
+    })();
+    expect((await appendInspite(store.state, id, fence, deltas(3, 4))).outcome).toBe('appended');
+    expect(await sweeps).toEqual([]);
+    expect((await appendInspite(store.state, id, fence, [terminal(5)])).outcome).toBe('appended');
+    await eventually(() => viewer.state === 'ended');
+    expect(numbers).toEqual(upTo(5));
+    expect(told.words).toContain('down: timeout');
+    await eventually(() => store.state.isUp && store.other.isUp);
+    close();
+  });
+
+  it('is away: commands fail within a bound, cancels and orphans wait, and all is well when it is back', async () => {
+    const { id, fence } = await created();
+    const orphan = await created();
+    proxy.cut();
+    const startedAt = performance.now();
+    const results = await Promise.allSettled([
+      store.state.log.append(id, fence, [delta(0)]),
+      store.state.log.read(id, -1, 1),
+      store.state.log.requestCancel(id),
+      store.state.lease.renew(id, fence),
+      store.state.claim.join('conv_1', id, 1),
+      store.state.conversations.get('conv_1'),
+      store.state.responses.get('resp_1'),
+      store.state.keys.claim({ owner: 'o', key: 'k', fingerprint: 'f', responseId: id }),
+      store.state.ping(),
+    ]);
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    for (const result of results) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'state_unavailable' } });
+    }
+    const subscribing = store.state.log.subscribe(
+      orphan.id,
+      () => undefined,
+      () => undefined,
+    );
+    await expect(subscribing).rejects.toMatchObject({ code: 'state_unavailable' });
+    expect(await store.state.lease.adoptExpired(10).catch(() => [])).toEqual([]);
+    proxy.mend();
+    expect((await appendInspite(store.state, id, fence, [delta(0)])).outcome).toBe('appended');
+    // Whoever sweeps first after a whole lease in reach ends it.
+    await eventually(async () => {
+      await store.state.lease.renew(id, fence).catch(() => undefined);
+      const adopted = await store.other.lease.adoptExpired(10).catch(() => []);
+      return adopted.some(({ responseId }) => responseId === orphan.id);
+    });
+  });
+
+  it('is away for the rate limiter: each replica goes on with its share and says so', async () => {
+    const bucket = { key: 'user:ann', capacity: 10, refillPerSecond: 0.001 };
+    await eventually(async () => {
+      await Promise.all([store.state.ping(), store.other.ping()]);
+      return (await server.admin.zcard(new RedisKeys(store.keyPrefix).replicas)) === 2;
+    });
+    proxy.cut();
+    const takes = [];
+    for (let i = 0; i < 8; i++) takes.push(await store.state.limiter.take(bucket, 1));
+    expect(takes.filter(({ allowed }) => allowed)).toHaveLength(5);
+    expect(told.words).toContain('limiter local of 2');
+    proxy.mend();
+    await eventually(() => store.state.isUp);
+    expect(await store.state.limiter.take(bucket, 1)).toMatchObject({ allowed: true, remaining: 9 });
+    expect(told.words).toContain('limiter shared');
+  });
+
+  it('is started again with what it had kept: turns go on', async () => {
+    await server.admin.config('SET', 'appendonly', 'yes');
+    await eventually(async () => (await server.admin.info('persistence')).includes('aof_rewrite_in_progress:0'));
+    await server.admin.config('SET', 'appendfsync', 'always');
+    const { id, fence } = await created();
+    const { numbers, viewer, close } = await follow(store.other, id);
+    await store.state.log.append(id, fence, deltas(0, 3));
+    await server.kill();
+    await server.start(['--appendonly', 'yes']);
+    expect((await appendInspite(store.state, id, fence, deltas(4, 5))).outcome).toBe('appended');
+    await appendInspite(store.state, id, fence, [terminal(6)]);
+    await eventually(() => viewer.state === 'ended');
+    expect(numbers).toEqual(upTo(6));
+    close();
+  });
+
+  it('is started again with nothing kept: turns are shut out, their viewers told', async () => {
+    const { id, fence } = await created();
+    const { numbers, viewer, close } = await follow(store.other, id);
+    await store.state.log.append(id, fence, deltas(0, 3));
+    await eventually(() => numbers.length === 4);
+    await server.kill();
+    await server.start();
+    expect((await appendInspite(store.state, id, fence, deltas(4, 5))).outcome).toBe('fenced');
+    await eventually(() => viewer.state === 'lost');
+    expect(numbers).toEqual(upTo(3));
+    close();
+  });
+
+  describe('has a dead head in a queue', () => {
+    it('that never began: it is put out after one lease', async () => {
+      const conversation = newId('conv');
+      await store.state.claim.join(conversation, newId('resp'), 4);
+      const { id } = await created();
+      await store.other.claim.join(conversation, id, 4);
+      const startedAt = performance.now();
+      await store.other.claim.wait(conversation, id, NEVER);
+      expect(performance.now() - startedAt).toBeGreaterThan(SHORT_TIMES.leaseMs * 0.5);
+      expect(await store.state.claim.members(conversation)).toEqual([id]);
+    });
+
+    it('that ended without leaving: the next goes on, also where nobody may wait', async () => {
+      const conversation = newId('conv');
+      const dead = await created();
+      await store.state.claim.join(conversation, dead.id, 0);
+      await store.state.log.append(dead.id, dead.fence, [terminal(0)]);
+      const { id } = await created();
+      expect(await store.other.claim.join(conversation, id, 0)).toEqual({ first: true });
+    });
+
+    it('that runs: it is left alone', async () => {
+      const conversation = newId('conv');
+      const running = await created();
+      await store.state.claim.join(conversation, running.id, 0);
+      await expect(store.other.claim.join(conversation, newId('resp'), 0)).rejects.toMatchObject({
+        code: 'conversation_busy',
+      });
+      const abort = new AbortController();
+      const waiting = await created();
+      await store.other.claim.join(conversation, waiting.id, 1);
+      const waits = store.other.claim.wait(conversation, waiting.id, abort.signal);
+      await store.pass(timing.claimPollMs * 3);
+      abort.abort(new Error('enough'));
+      await expect(waits).rejects.toThrow('enough');
+    });
+  });
+
+  it('holds no more keys than its table says, each with a time to live', async () => {
+    const { id, fence } = await created({ conversationId: 'conv_1' });
+    await store.state.log.append(id, fence, deltas(0, 2));
+    await store.state.claim.join('conv_1', id, 2);
+    const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
+    await store.state.conversations.create(conversation, headOf().input);
+    await store.state.conversations.appendItems('conv_1', headOf().input, 'resp_1');
+    await store.state.limiter.take({ key: 'b', capacity: 5, refillPerSecond: 1 }, 1);
+    await store.state.keys.claim({ owner: 'o', key: 'k', fingerprint: 'f', responseId: id });
+    // A response is kept whole; what stands in it is not the store's business.
+    await store.state.responses.put({ owner: 'o', response: { id } } as Parameters<State['responses']['put']>[0]);
+    const names = await server.admin.keys('*');
+    const kinds = names.map((name) =>
+      name
+        .slice(store.keyPrefix.length)
+        .replace(/^\{.*\}:/, '')
+        .replace(/:.*$/, ''),
+    );
+    expect(kinds.toSorted()).toEqual([
+      'commits',
+      'head',
+      'items',
+      'leases',
+      'log',
+      'meta',
+      'once',
+      'owner',
+      'queue',
+      'rate',
+      'replicas',
+      'response',
+    ]);
+    for (const name of names) expect([name, (await server.admin.pttl(name)) > 0]).toEqual([name, true]);
+  });
+});
+
+describe('a start', () => {
+  const options = {
+    ttlMs: 1_000,
+    maxItems: 5,
+    timing: { startTimeoutMs: 400, commandTimeoutMs: 300, readyWaitMs: 100 },
+  };
+
+  it('takes a password from the URL or beside it, and ends at once with a wrong one', async () => {
+    const server = await RedisServer.start({ settings: ['--requirepass', 'right'] });
+    const { host, port } = server.address;
+    const patient = { ...options, timing: { ...options.timing, startTimeoutMs: 60_000 } };
+    for (const connection of [{ url: `redis://:right@${host}:${port}/2` }, { url: server.url, password: 'right' }]) {
+      const state = await redisState({ ...connection, ...patient });
+      await state.ping();
+      await state.close();
+    }
+    for (const connection of [{ url: server.url, password: 'wrong' }, { url: server.url }]) {
+      const failed = await redisState({ ...connection, ...patient }).catch((error: unknown) => error);
+      expect(failed).toMatchObject({ code: 'state_unavailable' });
+      expect(String(failed)).toContain('does not accept the password');
+      expect(String(failed)).not.toContain('wrong');
+    }
+    await server.close();
+  });
+
+  it('gives up after its time where nobody answers', async () => {
+    const server = await RedisServer.start();
+    const { url } = server;
+    await server.close();
+    await expect(redisState({ url, ...options })).rejects.toMatchObject({ code: 'state_unavailable' });
+  });
+
+  it('waits for a Redis that comes a little later', async () => {
+    const server = await RedisServer.start();
+    await server.kill();
+    const opening = redisState({ url: server.url, ...options, timing: { ...options.timing, startTimeoutMs: 10_000 } });
+    await server.start();
+    const state = await opening;
+    expect(state.isUp).toBe(true);
+    await state.close();
+    await server.close();
+  });
+
+  it('warns of a Redis that may drop keys, and keeps two databases apart', async () => {
+    const server = await RedisServer.start({ settings: ['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'] });
+    const told = new Told();
+    const first = await redisState({ url: server.url, db: 1, hooks: told.hooks, ...options });
+    const second = await redisState({ url: server.url, db: 2, poolSize: 2, ...options });
+    expect(told.words.join()).toContain('allkeys-lru');
+    await first.claim.join('conv_1', 'resp_1', 0);
+    expect(await second.claim.members('conv_1')).toEqual([]);
+    expect(((await server.admin.client('LIST')) as string).match(/name=sluice/g)).toHaveLength(5);
+    await first.close();
+    await second.close();
+    await server.close();
+  });
+
+  it('says that a server is part of a Cluster where the configuration does not', async () => {
+    const server = await RedisServer.start({ settings: ['--cluster-enabled', 'yes', '--cluster-port', '0'] });
+    const failed = await redisState({ url: server.url, ...options }).catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: 'state_unavailable' });
+    await server.close();
+  });
+});

@@ -1,0 +1,83 @@
+/*
+ * A network in which a connection can go dead without closing, and whose far end can be another server from now on. Passes TCP on;
+ * tells connections apart by what is said over them. Knows no protocol.
+ */
+
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+interface Link {
+  readonly near: Socket;
+  readonly far: Socket;
+  /** The first words of the one who connected. */
+  said: string;
+}
+
+export class StallableProxy {
+  readonly #links = new Set<Link>();
+  #refuses = false;
+  readonly #server = createServer((near) => {
+    if (this.#refuses) {
+      near.destroy();
+      return;
+    }
+    const far = connect(this.targetPort, '127.0.0.1');
+    const link: Link = { near, far, said: '' };
+    this.#links.add(link);
+    near.on('data', (data) => {
+      if (link.said.length < 4_096) link.said += data.toString('latin1');
+      far.write(data);
+    });
+    far.on('data', (data) => near.write(data));
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      socket.on('error', () => other.destroy());
+      socket.on('close', () => {
+        this.#links.delete(link);
+        other.destroy();
+      });
+    }
+  });
+
+  private constructor(public targetPort: number) {}
+
+  static async start(targetPort: number): Promise<StallableProxy> {
+    const proxy = new StallableProxy(targetPort);
+    proxy.#server.listen(0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    // A TCP server that listens has such an address.
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Nothing more passes over connections that said `words`; they stay open. Returns how many there are. */
+  stall(words: string): number {
+    const links = [...this.#links].filter(({ said }) => said.includes(words));
+    for (const { near, far } of links) {
+      near.removeAllListeners('data').resume();
+      far.removeAllListeners('data').resume();
+    }
+    return links.length;
+  }
+
+  /** Drops every connection and takes no new one. */
+  cut(): void {
+    this.#refuses = true;
+    for (const { near } of this.#links) near.destroy();
+  }
+
+  mend(): void {
+    this.#refuses = false;
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}

@@ -10,7 +10,7 @@ import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage 
 
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
-export interface ChatUsage {
+interface ChatUsage {
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
   readonly total_tokens: number;

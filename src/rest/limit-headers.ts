@@ -39,7 +39,7 @@ function limitHeaders(told: ToldLimits): Record<string, string> {
 }
 
 /** `1s`, `6m0s`, `1h0m0s`: whole seconds, rounded up. */
-export function durationText(ms: number): string {
+function durationText(ms: number): string {
   const seconds = Math.ceil(ms / 1_000);
   if (seconds < 60) return `${seconds}s`;
   const minutes = Math.floor(seconds / 60);

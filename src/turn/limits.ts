@@ -34,7 +34,7 @@ export interface ToldLimits {
 }
 
 /** What a turn has used, as its facts tell it. */
-export type Spent = Pick<TurnFacts, 'usage' | 'costUsd' | 'providerCalled'>;
+type Spent = Pick<TurnFacts, 'usage' | 'costUsd' | 'providerCalled'>;
 
 /** A refusal that tells the limits, like the answers that were let in. */
 export class LimitRefusal extends SluiceError {

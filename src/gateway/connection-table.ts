@@ -3,6 +3,7 @@
 import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
 import { type Principal } from '../domain/principal.js';
 import { type Metrics } from '../observability/metrics.js';
+import { type Clock, systemClock } from '../state/clock.js';
 import { type Connection } from './connection.js';
 import { type SocketSettings } from './settings.js';
 
@@ -14,11 +15,15 @@ export class ConnectionTable {
   readonly #metrics: Metrics;
   readonly #open = new Set<Connection>();
   readonly #perOwner = new Map<string, number>();
+  readonly #clock: Clock;
   #timer: NodeJS.Timeout | undefined;
+  /** Set when all sockets are to go, those that are just being opened too. */
+  #leaving: { readonly code: CloseCode; readonly reason: string } | undefined;
 
-  constructor(settings: SocketSettings, metrics: Metrics) {
+  constructor(settings: SocketSettings, metrics: Metrics, clock: Clock = systemClock) {
     this.#settings = settings;
     this.#metrics = metrics;
+    this.#clock = clock;
   }
 
   get size(): number {
@@ -34,11 +39,12 @@ export class ConnectionTable {
   }
 
   add(connection: Connection): void {
-    connection.nextPingAtMs = this.#nextPing(Date.now());
+    connection.nextPingAtMs = this.#nextPing(this.#clock());
     this.#open.add(connection);
     this.#count(connection.principal.owner, 1);
     this.#metrics.of.connections.set(this.#open.size);
-    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+    this.#timer ??= setInterval(() => this.look(), LOOK_EVERY_MS).unref();
+    if (this.#leaving !== undefined) void connection.leave(this.#leaving.code, this.#leaving.reason, LEAVE_WITHIN_MS);
   }
 
   remove(connection: Connection, code: number): void {
@@ -56,6 +62,7 @@ export class ConnectionTable {
 
   /** Closes all sockets in small batches spread over `overMs`; resolves when all are gone (a peer that does not answer is cut). */
   async closeAll(code: CloseCode, reason: string, overMs: number): Promise<void> {
+    this.#leaving = { code, reason };
     const leaving = [...this.#open];
     const batches = Math.max(1, Math.min(BATCHES, leaving.length));
     const size = Math.ceil(leaving.length / batches);
@@ -81,18 +88,24 @@ export class ConnectionTable {
     else this.#perOwner.delete(owner);
   }
 
-  #look(): void {
-    const now = Date.now();
+  /** Looks after every connection once. Called by the table's own timer. */
+  look(): void {
+    const now = this.#clock();
     for (const connection of this.#open) {
-      if (connection.pingedAtMs !== null) {
-        if (now - connection.pingedAtMs >= this.#settings.heartbeatTimeoutMs) connection.terminate();
-      } else if (now >= connection.nextPingAtMs) {
+      if (connection.pingedAtMs !== null) this.#lookForPong(connection, now);
+      else if (now >= connection.nextPingAtMs) {
         connection.pingedAtMs = now;
         connection.nextPingAtMs = this.#nextPing(now);
         connection.ping();
       }
       this.#lookAtAge(connection, now);
     }
+  }
+
+  /** A ping stands behind what its peer has not read yet: one that reads slowly is left to its outbound. */
+  #lookForPong(connection: Connection, now: number): void {
+    if (connection.outbound.progressed()) connection.pingedAtMs = now;
+    else if (now - (connection.pingedAtMs ?? now) >= this.#settings.heartbeatTimeoutMs) connection.terminate();
   }
 
   #lookAtAge(connection: Connection, now: number): void {
@@ -123,4 +136,5 @@ export class ConnectionTable {
 const BATCHES = 20;
 /** What a reader has not taken by then, it resumes. */
 const LEAVE_WITHIN_MS = 500;
-const CUT_AFTER_MS = 3_000;
+/** Less than the drain waits for the sockets: a peer that has gone silent must not make its outcome worse. */
+const CUT_AFTER_MS = 900;

@@ -6,7 +6,7 @@
 import { setImmediate as nextTick, setTimeout as delay } from 'node:timers/promises';
 import { type WebSocket } from 'ws';
 import { type Authenticator } from '../auth/authenticator.js';
-import { SluiceError } from '../domain/errors.js';
+import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { withStreamId } from '../domain/event.js';
 import { newId } from '../domain/ids.js';
 import { type Principal } from '../domain/principal.js';
@@ -213,9 +213,17 @@ export class Connection {
     return undefined;
   }
 
-  /** Sends the part of a response that was told already; resolves to the number to go on after. Throws like `ResponseReader.snapshot`. */
-  async sendSnapshot(responseId: string, streamId: string | undefined): Promise<number> {
+  /**
+   * Sends the part of a response that was told already; resolves to the number to go on after, or to `ended`: its log is gone and the
+   * terminal was sent too. Throws like `ResponseReader.snapshot`. @param wanted false by the time it is read: it is not sent
+   */
+  async sendSnapshot(
+    responseId: string,
+    streamId: string | undefined,
+    wanted: () => boolean = () => true,
+  ): Promise<number | 'ended'> {
     const { response, sequence, terminal } = await this.parts.reader.snapshot(this.principal, responseId);
+    if (!wanted()) return sequence;
     this.parts.metrics.of.snapshots_total.inc();
     this.tell({
       type: 'sluice:snapshot',
@@ -224,14 +232,15 @@ export class Connection {
       response,
       stream_id: streamId,
     });
-    if (terminal !== null) {
-      this.outbound.send(streamId === undefined ? terminal.json : withStreamId(terminal.json, streamId));
-    }
-    return sequence;
+    if (terminal === null) return sequence;
+    this.outbound.send(streamId === undefined ? terminal.json : withStreamId(terminal.json, streamId));
+    return 'ended';
   }
 
   close(code: CloseCode, reason: string): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
+    // The peer's answer to the goodbye must be read.
+    this.#socket.resume();
     this.#socket.close(code, reason);
     // close() queues behind data: a peer that does not read must not keep the socket.
     setTimeout(() => this.#socket.terminate(), TERMINATE_AFTER_MS).unref();
@@ -278,18 +287,24 @@ export class Connection {
   #moveOn(following: Following, events: number): boolean {
     if (!this.longReplay(events)) return false;
     const { responseId, streamId, viewer } = following;
-    this.sendSnapshot(responseId, streamId).then(
+    // Meanwhile the client may have resumed it elsewhere, or let it go.
+    const current = (): boolean =>
+      following.viewer === viewer && this.outbound.followings.get(responseId) === following;
+    const goOn = (): void => {
+      if (!current()) return;
+      following.paused = false;
+      this.outbound.wake();
+    };
+    this.sendSnapshot(responseId, streamId, current).then(
       (sequence) => {
-        viewer.skipTo(sequence);
-        following.paused = false;
-        this.outbound.wake();
+        if (sequence !== 'ended') viewer.skipTo(sequence);
+        else if (current()) this.outbound.unfollow(following);
+        goOn();
       },
-      // The log is away or gone: its viewer finds out the same way.
-      () =>
-        setTimeout(() => {
-          following.paused = false;
-          this.outbound.wake();
-        }, RETRY_SNAPSHOT_MS),
+      (thrown: unknown) => {
+        if (asSluiceError(thrown).code === 'state_unavailable') setTimeout(goOn, RETRY_SNAPSHOT_MS);
+        else if (current()) this.outbound.unfollow(following, 'lost');
+      },
     );
     return true;
   }

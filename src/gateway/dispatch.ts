@@ -129,8 +129,14 @@ async function begin(connection: Connection, point: ResumePoint): Promise<Resume
   if (viewer === undefined) return { mode: 'replay', end: 'ended' };
   const long = connection.longReplay(viewer.last - startingAfter);
   try {
-    if (long) viewer.skipTo(await connection.sendSnapshot(responseId, streamId));
-    else {
+    if (long) {
+      const sequence = await connection.sendSnapshot(responseId, streamId);
+      if (sequence === 'ended') {
+        viewer.close();
+        return { mode: 'stored', end: 'ended' };
+      }
+      viewer.skipTo(sequence);
+    } else {
       const told = { response_id: responseId, starting_after: startingAfter, status, stream_id: streamId };
       connection.tell({ type: 'sluice:resumed', ...told });
     }

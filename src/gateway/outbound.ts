@@ -96,6 +96,7 @@ export class Outbound {
   #stuckTimer: NodeJS.Timeout | undefined;
   /** What the socket held when it was last looked at, and what it was given since. */
   #buffered = 0;
+  #heldWhenAsked = 0;
   #closed = false;
 
   constructor(socket: WebSocket, options: OutboundOptions) {
@@ -110,6 +111,14 @@ export class Outbound {
   /** Does the socket hold more than it may? Then its peer does not read, or not fast enough. */
   get full(): boolean {
     return this.#stuckTimer !== undefined;
+  }
+
+  /** Has the peer read anything since this was asked last? While the socket is full that is not for the asker to judge: true. */
+  progressed(): boolean {
+    const held = this.#socket.bufferedAmount;
+    const progressed = this.full || held < this.#heldWhenAsked;
+    this.#heldWhenAsked = held;
+    return progressed;
   }
 
   /** Are there events at hand that were not written yet? */

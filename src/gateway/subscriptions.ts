@@ -167,7 +167,10 @@ export class Subscriptions {
     if (subscription === undefined) return;
     this.#byConversation.delete(conversation);
     subscription.unwatch();
-    for (const following of subscription.following) this.#connection.outbound.unfollow(following);
+    for (const following of subscription.following) {
+      // What was resumed into another lane since is that lane's.
+      if (following.streamId === subscription.streamId) this.#connection.outbound.unfollow(following);
+    }
   }
 }
 

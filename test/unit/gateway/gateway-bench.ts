@@ -1,0 +1,110 @@
+/* A connection over a fake socket, with a real turn service and state in memory behind it. */
+
+import { Authenticator } from '../../../src/auth/authenticator.js';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { type Principal } from '../../../src/domain/principal.js';
+import { Connection, type ConnectionParts, type Handshake } from '../../../src/gateway/connection.js';
+import { dispatch } from '../../../src/gateway/dispatch.js';
+import { type SocketSettings } from '../../../src/gateway/settings.js';
+import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
+import { Conversations } from '../../../src/turn/conversations.js';
+import { ALICE, type BenchOptions, TurnBench } from '../turn/turn-bench.js';
+import { FakeSocket } from './fake-socket.js';
+
+export const SETTINGS: SocketSettings = {
+  heartbeatIntervalMs: 20_000,
+  heartbeatTimeoutMs: 10_000,
+  maxMessageBytes: 1_048_576,
+  maxResponsesInFlight: 2,
+  maxLanes: 2,
+  outboundBufferBytes: 65_536,
+  slowReaderTimeoutMs: 200,
+  maxConnectionAgeMs: null,
+  maxConnections: null,
+  maxConnectionsPerUser: null,
+};
+
+class TokenAuthenticator extends Authenticator {
+  override async authenticate(token: string | undefined): Promise<Principal> {
+    await Promise.resolve();
+    if (token !== 'alice') throw new SluiceError('invalid_api_key', 'unable to tell who is asking; wrong key');
+    return ALICE;
+  }
+}
+
+export class GatewayBench extends TurnBench {
+  readonly parts: ConnectionParts;
+  readonly #open: Connection[] = [];
+
+  constructor(options: BenchOptions & { readonly settings?: Partial<SocketSettings> } = {}) {
+    super(options);
+    const { turns, reader, report, metrics, log, plain } = this;
+    this.parts = {
+      turns,
+      reader,
+      report,
+      metrics,
+      log,
+      authenticator: new TokenAuthenticator(),
+      conversations: new Conversations({ store: plain.conversations, claim: plain.claim, log: plain.log }),
+      claim: plain.claim,
+      settings: { ...SETTINGS, ...options.settings },
+    };
+  }
+
+  connect(handshake: Partial<Handshake> = {}): { connection: Connection; socket: FakeSocket } {
+    const socket = new FakeSocket();
+    const connection = new Connection(
+      socket.asWebSocket,
+      { principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false, ...handshake },
+      this.parts,
+    );
+    socket.on('close', () => connection.ended());
+    this.#open.push(connection);
+    return { connection, socket };
+  }
+
+  override async close(): Promise<void> {
+    for (const connection of this.#open) connection.ended();
+    await this.turns.abortAll(new SluiceError('replica_lost', 'unable to go on; the test is over'));
+    await super.close();
+  }
+}
+
+/** Says so many deltas, each an event of its own, and then ends or says nothing more. */
+export class Talker extends Provider {
+  readonly #deltas: number;
+  readonly #ends: boolean;
+
+  constructor(deltas: number, ends: boolean) {
+    super();
+    this.#deltas = deltas;
+    this.#ends = ends;
+  }
+
+  override async *stream(_request: unknown, signal: AbortSignal): AsyncGenerator<ProviderPart> {
+    yield { type: 'start', provider: 'talker', model: 'model-a' };
+    for (let said = 0; said < this.#deltas; said++) {
+      yield { type: 'text', text: `${said} ` };
+      // Deltas are joined within a tick.
+      await new Promise(setImmediate);
+    }
+    if (!this.#ends) {
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    }
+    yield { type: 'finish', reason: 'stop' };
+  }
+}
+
+/** Says something as a client would. */
+export function tell(connection: Connection, event: Readonly<Record<string, unknown>>): void {
+  dispatch(connection, JSON.stringify(event));
+}
+
+/** Waits, a tick at a time, until something is so. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 5_000; !(await holds());) {
+    if (Date.now() > deadline) throw new Error(`unable to go on; this never came: ${holds.toString()}`);
+    await new Promise(setImmediate);
+  }
+}

@@ -36,8 +36,11 @@ export function startFailure(thrown: unknown, listeners?: Listeners): StartFailu
     return failure(EXIT.config, thrown.message.split('\n'));
   if (thrown instanceof SluiceError) {
     // Before anybody has asked for a prompt, only the configured default can be missing.
-    if (thrown.code !== 'prompt_not_found') return failure(EXIT.unavailable, [thrown.message]);
-    return failure(EXIT.config, [`${thrown.message} (\`middleware.template.default\`)`]);
+    if (thrown.code === 'prompt_not_found')
+      return failure(EXIT.config, [`${thrown.message} (\`middleware.template.default\`)`]);
+    const hint =
+      thrown.code === 'state_unavailable' ? ` (\`state\` in ${listeners?.configPath ?? 'the configuration'})` : '';
+    return failure(EXIT.unavailable, [`${thrown.message}${hint}`]);
   }
   if (isListenError(thrown)) return listenFailure(thrown, listeners);
   return {

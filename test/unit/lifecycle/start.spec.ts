@@ -52,12 +52,15 @@ describe('a start that failed', () => {
     expect(lines).toEqual([expect.stringMatching(/start on others: PORT=81 METRICS_PORT=9091 npm start$/)]);
   });
 
-  it('names the key of a default prompt that is not loaded', () => {
+  it('names the keys of a default prompt that is not loaded, and of a state store that is away', () => {
     expect(startFailure(new SluiceError('prompt_not_found', 'unable to find the prompt x'))).toMatchObject({
       exitCode: 78,
       lines: ['unable to find the prompt x (`middleware.template.default`)'],
     });
-    expect(startFailure(new SluiceError('state_unavailable', 'unable'))).toMatchObject({ exitCode: 69 });
+    expect(startFailure(new SluiceError('state_unavailable', 'unable'), LISTENERS)).toMatchObject({
+      exitCode: 69,
+      lines: ['unable (`state` in config/staging.yaml)'],
+    });
   });
 
   it('tells mistakes in packs and guardrails like those of the configuration', () => {

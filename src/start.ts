@@ -1,6 +1,6 @@
 /* From a configuration file to a gateway that listens, or to one clear line and an exit code. */
 
-import { ConfigError } from './config/config-error.js';
+import { ConfigError, type Mistake } from './config/config-error.js';
 import { loadConfig } from './config/load.js';
 import { type AppConfig } from './config/schema.js';
 import { secretsIn } from './config/secret.js';

@@ -3,7 +3,7 @@
  * bad it is. Every rule says what it means, what it hurts, and where the runbook's entry stands.
  */
 
-import { type AppConfig } from '../../src/config/schema.ts';
+import type { AppConfig } from '../../src/config/schema.ts';
 
 interface Rule {
   readonly alert: string;

@@ -30,9 +30,4 @@ export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
     when: (config) => config.monitoring.tracing.enabled,
     sentence: 'tracing is not built yet; no spans are exported',
   },
-  {
-    path: 'alerts',
-    when: (_config, written) => written('alerts'),
-    sentence: 'alert rules are not rendered from these thresholds yet',
-  },
 ];

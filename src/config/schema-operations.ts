@@ -32,4 +32,9 @@ export const alerts = section('Thresholds that the alert rules are rendered from
   error_rate_threshold: key(number(0, 1), 0.05, 'Share of turns that fail.'),
   latency_p99_threshold: key(duration('1ms', '1h'), '5s', '99th percentile of latency.'),
   cost_per_hour_threshold: key(number(0), 10, 'US dollars an hour.'),
+  runbook_url: key(
+    text,
+    'docs/operations/runbook.md',
+    'Where the runbook is published; every alert links to its entry there. The default is its place in this repository.',
+  ),
 });

@@ -87,6 +87,7 @@ describe('config/production.yaml', () => {
       error_rate_threshold: 0.05,
       latency_p99_threshold: 5_000,
       cost_per_hour_threshold: 10,
+      runbook_url: 'docs/operations/runbook.md',
     });
     expect(config.auth).toMatchObject({ mode: 'keys', keys: [{ id: 'support-bot', scopes: ['chat', 'admin'] }] });
   });

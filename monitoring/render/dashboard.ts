@@ -1,0 +1,301 @@
+/* The dashboard, built with Grafana's own builder. What an operator asks first stands first; every query is a rate, a ratio or a quantile of rates. */
+
+import {
+  DashboardBuilder,
+  QueryVariableBuilder,
+  RowBuilder,
+  VariableRefresh,
+  type Dashboard,
+} from '@grafana/grafana-foundation-sdk/dashboard';
+import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus';
+import { PanelBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
+import type { AppConfig } from '../../src/config/schema.ts';
+
+interface Panel {
+  readonly title: string;
+  readonly description: string;
+  /** Grafana's unit id. */
+  readonly unit: string;
+  readonly queries: readonly (readonly [legend: string, expr: string])[];
+}
+
+const RATE = '[$__rate_interval]';
+/** Chosen at the top of the dashboard; `.*` by default. */
+const SELECTED = 'instance=~"$replica"';
+
+/** Rows of panels, in reading order. `m` names a metric of this deployment, with the chosen replicas and further labels selected. */
+function rows(m: (metric: string, labels?: string) => string): readonly (readonly [string, readonly Panel[]])[] {
+  const rate = (metric: string, labels?: string): string => `sum(rate(${m(metric, labels)}${RATE}))`;
+  const by = (label: string, metric: string, labels?: string): string =>
+    `sum by (${label}) (rate(${m(metric, labels)}${RATE}))`;
+  const quantile = (q: number, metric: string, labels?: string): string =>
+    `histogram_quantile(${q}, sum by (le) (rate(${m(`${metric}_bucket`, labels)}${RATE})))`;
+  const quantiles = (metric: string, labels?: string): [string, string][] =>
+    [0.5, 0.9, 0.99].map((q) => [`p${q * 100}`, quantile(q, metric, labels)]);
+  return [
+    [
+      'First looks',
+      [
+        {
+          title: 'Request Rate',
+          description: 'Turns a second by outcome.',
+          unit: 'reqps',
+          queries: [['{{status}}', by('status', 'requests_total')]],
+        },
+        {
+          title: 'Response Time P99',
+          description: 'Streams: to the first visible text. JSON: to the whole answer.',
+          unit: 's',
+          queries: [
+            ['first text (streams)', quantile(0.99, 'time_to_first_delta_seconds')],
+            ['whole answer (JSON)', quantile(0.99, 'request_duration_seconds', 'delivery="json"')],
+          ],
+        },
+        {
+          title: 'LLM Cost',
+          description: 'US dollars an hour at the present pace, by model. Models without a known price are not in it.',
+          unit: 'currencyUSD',
+          queries: [['{{model}}', `${by('model', 'llm_cost_usd')} * 3600`]],
+        },
+        {
+          title: 'Error Rate',
+          description: 'Share of turns that failed by our or the provider’s fault.',
+          unit: 'percentunit',
+          queries: [['errors', `${rate('requests_total', 'status="error"')} / ${rate('requests_total')}`]],
+        },
+      ],
+    ],
+    [
+      'Turns',
+      [
+        {
+          title: 'Time to first delta',
+          description: 'From admission to the first text that viewers see.',
+          unit: 's',
+          queries: quantiles('time_to_first_delta_seconds'),
+        },
+        {
+          title: 'Duration by endpoint (p99)',
+          description: 'Whole turns.',
+          unit: 's',
+          queries: [
+            [
+              '{{endpoint}} {{delivery}}',
+              `histogram_quantile(0.99, sum by (le, endpoint, delivery) (rate(${m('request_duration_seconds_bucket')}${RATE})))`,
+            ],
+          ],
+        },
+        {
+          title: 'Deltas a second',
+          description: 'Text events appended to logs.',
+          unit: 'ops',
+          queries: [['deltas', rate('response_deltas_total')]],
+        },
+        {
+          title: 'Turns in flight',
+          description: 'Running, and waiting for their conversation.',
+          unit: 'short',
+          queries: [
+            ['running', `sum(${m('turns_in_flight')})`],
+            ['waiting', `sum(${m('turns_waiting')})`],
+          ],
+        },
+        {
+          title: 'Tokens a second',
+          description: 'By direction and model.',
+          unit: 'short',
+          queries: [['{{direction}} {{model}}', by('direction, model', 'tokens_total')]],
+        },
+        {
+          title: 'Refusals',
+          description: 'Errors told before there was a response, by code.',
+          unit: 'reqps',
+          queries: [['{{code}}', by('code', 'refusals_total')]],
+        },
+        {
+          title: 'Guardrail findings',
+          description: 'By guardrail, stage and decision.',
+          unit: 'ops',
+          queries: [
+            ['{{guardrail}} {{stage}} {{decision}}', by('guardrail, stage, decision', 'guardrail_findings_total')],
+          ],
+        },
+      ],
+    ],
+    [
+      'Provider',
+      [
+        {
+          title: 'Provider errors',
+          description: 'Failed calls by code, each try counted.',
+          unit: 'ops',
+          queries: [['{{code}}', by('code', 'provider_errors_total')]],
+        },
+        {
+          title: 'Retries',
+          description: 'Calls tried again.',
+          unit: 'ops',
+          queries: [['retries', rate('provider_retries_total')]],
+        },
+        {
+          title: 'Circuit breaker',
+          description: '0 closed, 1 half open, 2 open.',
+          unit: 'short',
+          queries: [['{{provider}} {{instance}}', `max by (provider, instance) (${m('breaker_state')})`]],
+        },
+      ],
+    ],
+    [
+      'Connections',
+      [
+        {
+          title: 'Open sockets and viewers',
+          description: 'By replica.',
+          unit: 'short',
+          queries: [
+            ['sockets {{instance}}', `sum by (instance) (${m('connections')})`],
+            ['viewers {{instance}}', `sum by (instance) (${m('viewers')})`],
+          ],
+        },
+        {
+          title: 'Closes',
+          description: 'Closed sockets by close code.',
+          unit: 'ops',
+          queries: [['{{code}}', by('code', 'websocket_closes_total')]],
+        },
+        {
+          title: 'Resumes',
+          description: 'How clients went on after a gap.',
+          unit: 'ops',
+          queries: [
+            ['{{mode}}', by('mode', 'resumes_total')],
+            ['snapshots', rate('snapshots_total')],
+          ],
+        },
+        {
+          title: 'Slow readers',
+          description: 'Connections closed because they did not read.',
+          unit: 'ops',
+          queries: [['closed', rate('slow_readers_total')]],
+        },
+        {
+          title: 'Drains',
+          description: 'How long each replica has been leaving.',
+          unit: 's',
+          queries: [['{{instance}}', `max by (instance) (${m('draining_seconds')})`]],
+        },
+      ],
+    ],
+    [
+      'State store',
+      [
+        {
+          title: 'State store reachable',
+          description: '1 while it answers.',
+          unit: 'short',
+          queries: [['{{instance}}', `min by (instance) (${m('state_up')})`]],
+        },
+        {
+          title: 'Append latency',
+          description: 'From events to their place in the log.',
+          unit: 's',
+          queries: quantiles('append_duration_seconds'),
+        },
+        {
+          title: 'Commands a delta',
+          description: 'What a text event costs the store. No data with memory state.',
+          unit: 'short',
+          queries: [['commands / delta', `${rate('state_commands_total')} / ${rate('response_deltas_total')}`]],
+        },
+        {
+          title: 'Healing',
+          description: 'Gaps filled, tails found, turns of lost replicas ended, former owners shut out.',
+          unit: 'ops',
+          queries: [
+            ['gaps', rate('gaps_healed_total')],
+            ['tails', rate('tail_finds_total')],
+            ['orphans ended', rate('orphans_ended_total')],
+            ['fenced', rate('fenced_writes_total')],
+          ],
+        },
+        {
+          title: 'Store errors',
+          description: 'Failed commands by reason.',
+          unit: 'ops',
+          queries: [['{{reason}}', by('reason', 'state_errors_total')]],
+        },
+      ],
+    ],
+    [
+      'Process',
+      [
+        {
+          title: 'Event loop lag (p99)',
+          description: 'Above 500 ms a replica says it is overloaded.',
+          unit: 's',
+          queries: [['{{instance}}', `max by (instance) (${m('nodejs_eventloop_lag_p99_seconds')})`]],
+        },
+        {
+          title: 'CPU',
+          description: 'Cores used.',
+          unit: 'short',
+          queries: [['{{instance}}', `sum by (instance) (rate(${m('process_cpu_seconds_total')}${RATE}))`]],
+        },
+        {
+          title: 'Memory',
+          description: 'Resident.',
+          unit: 'bytes',
+          queries: [['{{instance}}', `sum by (instance) (${m('process_resident_memory_bytes')})`]],
+        },
+      ],
+    ],
+  ];
+}
+
+export function dashboard({ app }: AppConfig): Dashboard {
+  const prefix = `${app.name.replaceAll('-', '_')}_`;
+  const environment = `environment=~"$environment"`;
+  const m = (metric: string, labels = ''): string =>
+    `${prefix}${metric}{${[environment, SELECTED, labels].filter((part) => part !== '').join(', ')}}`;
+  let builder = new DashboardBuilder(app.name)
+    .uid(app.name)
+    .tags(['sluice', 'generated'])
+    .refresh('30s')
+    .time({ from: 'now-1h', to: 'now' })
+    .timezone('browser')
+    .withVariable(variable('environment', `label_values(${prefix}build_info, environment)`))
+    .withVariable(variable('replica', `label_values(${prefix}build_info, instance)`));
+  for (const [title, panels] of rows(m)) {
+    builder = builder.withRow(new RowBuilder(title));
+    for (const panel of panels) builder = builder.withPanel(panelOf(panel));
+  }
+  return builder.build();
+}
+
+/** Every query of the dashboard with its panel, for tests that ask a real Prometheus. */
+export function queriesOf(board: Dashboard): { readonly panel: string; readonly expr: string }[] {
+  return (board.panels ?? []).flatMap((panel) => {
+    const targets = 'targets' in panel ? (panel.targets ?? []) : [];
+    return targets.flatMap((target) =>
+      'expr' in target && typeof target.expr === 'string' ? [{ panel: panel.title ?? '', expr: target.expr }] : [],
+    );
+  });
+}
+
+function variable(name: string, query: string): QueryVariableBuilder {
+  return new QueryVariableBuilder(name)
+    .label(name)
+    .query(query)
+    .refresh(VariableRefresh.OnTimeRangeChanged)
+    .includeAll(true)
+    .allValue('.*')
+    .multi(true);
+}
+
+function panelOf({ title, description, unit, queries }: Panel): PanelBuilder {
+  let panel = new PanelBuilder().title(title).description(description).unit(unit).min(0).height(8).span(6);
+  for (const [legend, expr] of queries) {
+    panel = panel.withTarget(new DataqueryBuilder().expr(expr).legendFormat(legend));
+  }
+  return panel;
+}

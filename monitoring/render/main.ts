@@ -1,0 +1,65 @@
+/*
+ * `npm run render`: writes monitoring/alerts.yaml, monitoring/dashboard.json and k8s/deployment.yaml from what they are made of. With
+ * `--check` writes nothing and fails where one is out of date. An operator who deploys another assistant changes `app.name` and renders again.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { stringify } from 'yaml';
+import { alertRules } from './alerts.ts';
+import { dashboard } from './dashboard.ts';
+
+type Loader = typeof import('../../src/config/load.ts');
+
+const root = new URL('../../', import.meta.url);
+const args = process.argv.slice(2);
+const check = args.includes('--check');
+const configPath = args.find((arg) => !arg.startsWith('--')) ?? 'config/production.yaml';
+
+// The compiled program knows how to read its own configuration; its path is only known after a build.
+const { loadConfig } = (await import(new URL('dist/config/load.js', root).href)) as Loader;
+const { config } = loadConfig({ path: configPath, missingSecrets: 'warning' });
+
+const HEADER = `# Rendered by \`npm run render\` from ${configPath}; edit that, or monitoring/render/alerts.ts.\n`;
+
+const files = new Map([
+  ['monitoring/alerts.yaml', HEADER + stringify(alertRules(config), { lineWidth: 0 })],
+  ['monitoring/dashboard.json', `${JSON.stringify(dashboard(config), null, 2)}\n`],
+  ['k8s/deployment.yaml', deployment()],
+]);
+
+let stale = 0;
+for (const [path, text] of files) {
+  const file = new URL(path, root);
+  const before = read(file);
+  if (before === text) continue;
+  stale += 1;
+  if (check) process.stderr.write(`${path} is out of date; run \`npm run render\`\n`);
+  else writeFileSync(file, text);
+}
+process.exitCode = check && stale > 0 ? 1 : 0;
+
+/** The production overlay, for \`kubectl apply -f\`. The configuration's digest in the pod template makes a change of it roll out. */
+function deployment(): string {
+  const rendered = execFileSync('kubectl', ['kustomize', 'k8s/overlays/production'], { cwd: root, encoding: 'utf8' });
+  const digest = createHash('sha256')
+    .update(readFileSync(new URL('config/production.yaml', root)))
+    .digest('hex')
+    .slice(0, 16);
+  const template = /^ {2}template:\n {4}metadata:\n/m;
+  if (!template.test(rendered)) throw new Error('unable to render the deployment; its pod template was not found');
+  const stamped = rendered.replace(
+    template,
+    (found) => `${found}      annotations:\n        sluice/config-digest: "${digest}"\n`,
+  );
+  return `# Rendered by \`npm run render\` from k8s/overlays/production; edit that.\n${stamped}`;
+}
+
+function read(file: URL): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,189 @@
+/* Folding: whatever prefix of a response's events was seen, what stands there is their text, and closing it gives an order that OpenAI's clients know. */
+
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { contentPart, ResponseAccumulator } from '../../../src/domain/accumulator.js';
+import { isTerminal, type ResponseEvent } from '../../../src/domain/event.js';
+import { responseOf } from './responses.js';
+
+type Kind = 'text' | 'refusal' | 'call';
+
+interface Piece {
+  readonly kind: Kind;
+  readonly deltas: readonly string[];
+}
+
+const pieces = fc.array(
+  fc.record({
+    kind: fc.constantFrom<Kind>('text', 'refusal', 'call'),
+    deltas: fc.array(fc.string({ maxLength: 5 }), { maxLength: 4 }),
+  }),
+  { maxLength: 6 },
+);
+
+/** A turn's events for these pieces: text and refusal one after the other are parts of one message, a call is an item of its own. */
+function eventsOf(given: readonly Piece[]): ResponseEvent[] {
+  const events: ResponseEvent[] = [
+    { type: 'response.created', response: responseOf() },
+    { type: 'response.in_progress', response: responseOf() },
+  ];
+  const fold = new ResponseAccumulator(responseOf());
+  const say = (event: ResponseEvent): void => {
+    events.push(event);
+    fold.apply(event);
+  };
+  let item = -1;
+  let part = 0;
+  let open = false;
+  for (const [i, { kind, deltas }] of given.entries()) {
+    if (kind === 'call') {
+      if (open) for (const event of fold.closingItem(item, 'completed')) say(event);
+      open = false;
+      item += 1;
+      const call = { type: 'function_call', id: `fc_${i}`, call_id: `call_${i}`, name: 'f', arguments: '' } as const;
+      say({ type: 'response.output_item.added', output_index: item, item: { ...call, status: 'in_progress' } });
+      for (const delta of deltas) {
+        say({ type: 'response.function_call_arguments.delta', item_id: call.id, output_index: item, delta });
+      }
+      continue;
+    }
+    if (open) {
+      for (const event of fold.closingParts(item)) say(event);
+      part += 1;
+    } else {
+      item += 1;
+      part = 0;
+      open = true;
+      const message = { type: 'message', id: `msg_${i}`, role: 'assistant', content: [] } as const;
+      say({ type: 'response.output_item.added', output_index: item, item: { ...message, status: 'in_progress' } });
+    }
+    const at = { item_id: `msg_${i}`, output_index: item, content_index: part };
+    const type = kind === 'text' ? 'output_text' : 'refusal';
+    say({ type: 'response.content_part.added', ...at, part: contentPart(type, '') });
+    for (const delta of deltas) {
+      if (type === 'refusal') say({ type: 'response.refusal.delta', ...at, delta });
+      else say({ type: 'response.output_text.delta', ...at, delta, logprobs: [] });
+    }
+  }
+  for (const event of fold.closing('completed')) say(event);
+  events.push({ type: 'response.completed', response: { ...fold.response(), status: 'completed' } });
+  return events;
+}
+
+const textIn = (events: readonly ResponseEvent[]): string =>
+  events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('');
+
+function foldOf(events: readonly ResponseEvent[]): ResponseAccumulator {
+  const fold = new ResponseAccumulator(responseOf());
+  for (const event of events) fold.apply(event);
+  return fold;
+}
+
+/** Every part and item that is opened is closed once, in the reverse of its opening, and nothing is said after its close. */
+function checkOrder(events: readonly ResponseEvent[]): void {
+  const items = new Map<number, 'open' | 'closed'>();
+  const parts = new Map<string, 'open' | 'closed'>();
+  for (const event of events) {
+    const part = 'content_index' in event ? `${event.output_index}/${event.content_index}` : '';
+    switch (event.type) {
+      case 'response.output_item.added':
+        expect(items.get(event.output_index)).toBeUndefined();
+        items.set(event.output_index, 'open');
+        break;
+      case 'response.output_item.done':
+        expect(items.get(event.output_index)).toBe('open');
+        for (const [name, state] of parts) if (name.startsWith(`${event.output_index}/`)) expect(state).toBe('closed');
+        items.set(event.output_index, 'closed');
+        break;
+      case 'response.content_part.added':
+        expect(items.get(event.output_index)).toBe('open');
+        expect(parts.get(part)).toBeUndefined();
+        parts.set(part, 'open');
+        break;
+      case 'response.content_part.done':
+        expect(parts.get(part)).toBe('open');
+        parts.set(part, 'closed');
+        break;
+      default:
+        if (part !== '') expect(parts.get(part)).toBe('open');
+        else if ('output_index' in event) expect(items.get(event.output_index)).toBe('open');
+    }
+  }
+  expect([...items.values(), ...parts.values()].filter((state) => state === 'open')).toEqual([]);
+}
+
+describe('ResponseAccumulator', () => {
+  it('holds, after any prefix, the text of its deltas; closing it keeps that text and leaves nothing open', () => {
+    fc.assert(
+      fc.property(pieces, fc.nat(), (given, cut) => {
+        const whole = eventsOf(given);
+        const events = whole.slice(0, 1 + (cut % whole.length));
+        const fold = foldOf(events);
+        expect(fold.response().output_text).toBe(textIn(events));
+        const closing = fold.closing('incomplete');
+        for (const event of closing) fold.apply(event);
+        expect(fold.closing('incomplete')).toEqual([]);
+        expect(fold.response().output_text).toBe(textIn(events));
+        expect(fold.output().filter(({ status }) => status === 'in_progress')).toEqual([]);
+        checkOrder([...events, ...closing]);
+      }),
+      { seed: 7 },
+    );
+  });
+
+  it('is the same whether it folds events or folds on from what they were parsed back to', () => {
+    fc.assert(
+      fc.property(pieces, (given) => {
+        const events = eventsOf(given);
+        const parsed = events.map((event) => JSON.parse(JSON.stringify(event)) as ResponseEvent);
+        expect(foldOf(parsed).response()).toEqual(foldOf(events).response());
+      }),
+      { seed: 7 },
+    );
+  });
+
+  it('tells each done event with the deltas joined', () => {
+    fc.assert(
+      fc.property(pieces, (given) => {
+        const said = new Map<string, string>();
+        for (const event of eventsOf(given)) {
+          const at =
+            'output_index' in event
+              ? `${event.output_index}/${'content_index' in event ? event.content_index : ''}`
+              : '';
+          if ('delta' in event) said.set(at, (said.get(at) ?? '') + event.delta);
+          else if (event.type === 'response.output_text.done') expect(event.text).toBe(said.get(at) ?? '');
+          else if (event.type === 'response.refusal.done') expect(event.refusal).toBe(said.get(at) ?? '');
+          else if (event.type === 'response.function_call_arguments.done')
+            expect(event.arguments).toBe(said.get(at) ?? '');
+          else if (isTerminal(event.type)) expect(event.type).toBe('response.completed');
+        }
+      }),
+      { seed: 7 },
+    );
+  });
+
+  it('takes status and facts from the newest event that has a response', () => {
+    const fold = foldOf(eventsOf([{ kind: 'text', deltas: ['a'] }]));
+    expect(fold.response()).toMatchObject({ status: 'completed', output_text: 'a' });
+  });
+
+  it('refuses events of items and parts that were never added: a log is never guessed at', () => {
+    const at = { item_id: 'm', output_index: 0, content_index: 0 };
+    const fold = new ResponseAccumulator(responseOf());
+    expect(() => fold.apply({ type: 'response.output_text.delta', ...at, delta: 'a', logprobs: [] })).toThrow(
+      /never added/u,
+    );
+    fold.apply({
+      type: 'response.output_item.added',
+      output_index: 0,
+      item: { type: 'message', id: 'm', role: 'assistant', status: 'in_progress', content: [] },
+    });
+    expect(() => fold.apply({ type: 'response.output_text.delta', ...at, delta: 'a', logprobs: [] })).toThrow(
+      /never added/u,
+    );
+    expect(() => fold.apply({ type: 'response.function_call_arguments.delta', ...at, delta: 'a' })).toThrow(
+      /no function call/u,
+    );
+  });
+});

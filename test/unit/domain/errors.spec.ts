@@ -1,0 +1,74 @@
+/* The closed list of errors: what each code means, and that nothing unforeseen says more than it may. */
+
+import { describe, expect, it } from '@jest/globals';
+import { asSluiceError, ERROR_CODES, type ErrorCode, SluiceError } from '../../../src/domain/errors.js';
+import { newId } from '../../../src/domain/ids.js';
+import { type Principal, reaches } from '../../../src/domain/principal.js';
+
+describe('ERROR_CODES', () => {
+  // The table's keys are the codes.
+  const codes = Object.keys(ERROR_CODES) as ErrorCode[];
+
+  it.each(codes)('%s has a status and type that agree', (code) => {
+    const { status, type, retryable } = new SluiceError(code, 'unable to do it; for a test');
+    const types: Record<string, readonly number[]> = {
+      invalid_request_error: [400, 404, 405, 413, 415],
+      authentication_error: [401],
+      permission_error: [403],
+      not_found_error: [404, 410],
+      conflict_error: [409],
+      rate_limit_error: [429],
+      server_error: [500, 502, 503, 504],
+    };
+    expect(types[type]).toContain(status);
+    // What is the caller's own mistake is never worth sending again as it is.
+    if (status < 409 || status === 410) expect(retryable).toBe(false);
+    if (status === 429 || status === 503) expect(retryable).toBe(true);
+  });
+});
+
+describe('asSluiceError', () => {
+  it('keeps what was foreseen', () => {
+    const error = new SluiceError('overloaded', 'unable to; full', { retryAfterMs: 5, param: 'x', retryable: false });
+    expect(asSluiceError(error)).toBe(error);
+    expect(error).toMatchObject({ retryAfterMs: 5, param: 'x', retryable: false, status: 503 });
+  });
+
+  it('tells nobody but the log what was not', () => {
+    for (const thrown of [new TypeError('secret words'), 'secret words', undefined]) {
+      const error = asSluiceError(thrown);
+      expect(error.code).toBe('server_error');
+      expect(error.message).not.toContain('secret');
+      expect(error.cause).toBe(thrown);
+    }
+  });
+});
+
+describe('reaches', () => {
+  const principal = (owner: string, user: string | null): Principal => ({
+    owner,
+    tenant: 'acme',
+    user,
+    credential: 'k',
+    scopes: new Set(),
+    trusted: false,
+    expiresAtMs: null,
+  });
+
+  it('a user reaches their own, a server key all of its tenant, nobody another tenant', () => {
+    expect(reaches(principal('acme/alice', 'alice'), 'acme/alice')).toBe(true);
+    expect(reaches(principal('acme/alice', 'alice'), 'acme/bob')).toBe(false);
+    expect(reaches(principal('acme/alice', 'alice'), 'acme')).toBe(false);
+    expect(reaches(principal('acme', null), 'acme/bob')).toBe(true);
+    expect(reaches(principal('acme', null), 'acme')).toBe(true);
+    expect(reaches(principal('acme', null), 'acme2/bob')).toBe(false);
+  });
+});
+
+describe('newId', () => {
+  it('tells its kind and is never the same', () => {
+    const ids = Array.from({ length: 100 }, () => newId('resp'));
+    expect(new Set(ids).size).toBe(100);
+    for (const id of ids) expect(id).toMatch(/^resp_[0-9a-f]{32}$/u);
+  });
+});

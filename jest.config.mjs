@@ -18,6 +18,8 @@ export default {
     project('conformance', ['conformance/**/*.spec.ts']),
     project('official', ['official/**/*.spec.ts']),
     project('browser', ['browser/**/*.spec.ts']),
+    project('chaos', ['chaos/**/*.spec.ts']),
+    project('operations', ['operations/**/*.spec.ts']),
     project('system', ['system/**/*.spec.ts']),
   ],
   testTimeout: 20_000,

@@ -6,10 +6,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { freePort } from './free-port.js';
 
 /** A suite that dies must not leave servers behind. */
 const running = new Set<ChildProcess>();
@@ -111,7 +111,7 @@ export class RedisServer {
     writeFileSync(
       file,
       `sentinel monitor ${name} 127.0.0.1 ${port} 2\nsentinel down-after-milliseconds ${name} 700\n` +
-        `sentinel failover-timeout ${name} 3000\n`,
+        `sentinel failover-timeout ${name} 1000\n`,
     );
     this.#configuration = [file, '--sentinel'];
   }
@@ -216,18 +216,13 @@ export class RedisSentinelServers {
     return new RedisSentinelServers(master, replica, sentinels);
   }
 
+  /** The server that the Sentinels call the master now. */
+  async current(): Promise<RedisServer> {
+    const told = await this.sentinels[0]?.admin.sentinel('get-master-addr-by-name', this.name);
+    return String(told).endsWith(`,${this.replica.port}`) ? this.replica : this.master;
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.sentinels, this.replica, this.master].map((server) => server.close()));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  // A TCP server that listens has such an address.
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,0 +1,262 @@
+/*
+ * Chaos: three replicas behind a load balancer, a real Redis, viewers of every kind, and everything that can go wrong at once. Every viewer
+ * sees every event once and in order, or is told plainly that it can't; nobody is left hanging.
+ *
+ * CHAOS_SEED repeats an order of faults; CHAOS_EVENTS and CHAOS_VIEWERS make it longer and wider (`npm run soak`).
+ */
+
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { seeded } from '../official/official.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { type Replica } from '../support/replica.js';
+import { Faults, pause } from './faults.js';
+import { OfficialViewer } from './official-viewer.js';
+import { OwnViewer, type Question } from './own-viewer.js';
+import { SseViewer } from './sse-viewer.js';
+import { Truth, type View } from './truth.js';
+
+const SEED = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 1e9));
+/** Faults go on until so many events were delivered, and for this long at least. */
+const EVENTS = Number(process.env['CHAOS_EVENTS'] ?? 5_000);
+const VIEWERS = Number(process.env['CHAOS_VIEWERS'] ?? 60);
+const LEAST_MS = 30_000;
+/** After the last fault every answer must have ended within this: a lost replica's within 12 s, then what waited for it in line. */
+const SETTLE_MS = 45_000;
+const MOST_MS = EVENTS * 10 + 60_000;
+const CONVERSATIONS = 8;
+const LANES = ['a', 'b', 'c'];
+
+let cluster: LocalCluster;
+beforeAll(async () => {
+  cluster = await LocalCluster.start({
+    config: {
+      state: { max_messages: 1_000 },
+      middleware: { template: { enabled: false } },
+      websocket: { heartbeat_interval: '2s', heartbeat_timeout: '2s' },
+      http: { sse_keep_alive: '2s' },
+    },
+  });
+}, 90_000);
+afterAll(() => cluster.close(), 30_000);
+
+class Crowd {
+  readonly truth = new Truth();
+  readonly #random = seeded(SEED ^ 0x5eed);
+  readonly #closing: { close(): void }[] = [];
+  readonly #officials: OfficialViewer[] = [];
+  #over = false;
+
+  constructor(readonly conversations: readonly string[]) {}
+
+  get gaveUp(): number {
+    return this.#officials.reduce((sum, { gaveUp }) => sum + gaveUp, 0);
+  }
+
+  /** Resolves when every viewer has seen the end of what it asked for; asks nothing new once `stop` was called. */
+  async run(viewers: number): Promise<void> {
+    const work: Promise<void>[] = [];
+    for (let i = 0; i < viewers; i++) work.push(this.#viewer(i));
+    await Promise.all([...work, this.#cancelSome()]);
+  }
+
+  stop(): void {
+    this.#over = true;
+  }
+
+  close(): void {
+    for (const viewer of this.#closing) viewer.close();
+  }
+
+  async #viewer(i: number): Promise<void> {
+    await pause(this.#random() * 2_000);
+    const kind = i % 4;
+    if (kind === 1) {
+      const viewer = this.#keep(new OfficialViewer(this.truth, cluster.url));
+      this.#officials.push(viewer);
+      await Promise.all(LANES.map((lane) => this.#again(() => viewer.ask(lane, this.#question()))));
+      return;
+    }
+    if (kind === 2) {
+      const viewer = this.#keep(new SseViewer(this.truth, cluster.url));
+      await this.#again(() => viewer.ask(this.#question()));
+      return;
+    }
+    const own = this.#keep(new OwnViewer(this.truth, cluster.url));
+    const late = this.#keep(new SseViewer(this.truth, cluster.url));
+    await Promise.all([
+      this.#again(() => own.ask(this.#question())),
+      this.#again(() => this.#watch(kind === 3 ? own : late)),
+    ]);
+  }
+
+  #keep<T extends { close(): void }>(viewer: T): T {
+    this.#closing.push(viewer);
+    return viewer;
+  }
+
+  async #again(next: () => View | undefined): Promise<void> {
+    while (!this.#over) {
+      const view = next();
+      if (view === undefined) await pause(200);
+      else await view.done;
+    }
+  }
+
+  #question(): Question {
+    const inLine = this.#random() < 0.3;
+    const deltas = inLine ? 10 + Math.floor(this.#random() * 40) : 20 + Math.floor(this.#random() * 300);
+    const conversation = inLine ? this.#oneOf(this.conversations) : undefined;
+    return { deltas, intervalMs: 5 + Math.floor(this.#random() * 25), conversation };
+  }
+
+  /** Somebody else's answer, from anywhere up to where it is. */
+  #watch(viewer: OwnViewer | SseViewer): View | undefined {
+    const id = this.#oneOf(this.truth.running);
+    if (id === undefined) return undefined;
+    return viewer.watch(id, Math.floor(this.#random() * this.truth.of(id).events.length) - 1);
+  }
+
+  /** Now and then a turn is cancelled over REST, by whatever replica that reaches. */
+  async #cancelSome(): Promise<void> {
+    while (!this.#over) {
+      await pause(400 + this.#random() * 800);
+      const id = this.#oneOf(this.truth.running);
+      if (id === undefined) continue;
+      this.truth.of(id).cancelAsked = true;
+      await fetch(`${cluster.url}/v1/responses/${id}/cancel`, {
+        method: 'POST',
+        headers: { connection: 'close' },
+        signal: AbortSignal.timeout(3_000),
+      }).catch(() => undefined);
+    }
+  }
+
+  #oneOf<T>(all: readonly T[]): T | undefined {
+    return all[Math.floor(this.#random() * all.length)];
+  }
+}
+
+async function call<T>(method: string, path: string, body?: object): Promise<T> {
+  const init =
+    body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  const answer = await fetch(`${cluster.url}${path}`, { method, ...init });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  // The caller names the shape that the protocol gives.
+  return (await answer.json()) as T;
+}
+
+interface Item {
+  readonly role: string;
+  readonly content: readonly { readonly text?: string }[];
+  readonly sluice: { readonly response_id: string };
+}
+
+/** One writer at a time: a turn's question and answer stand together, once, and the answer is what viewers saw. */
+async function conversationMistakes(truth: Truth, conversation: string): Promise<string[]> {
+  const mistakes: string[] = [];
+  const items: Item[] = [];
+  for (let after = ''; ;) {
+    const page = await call<{ data: Item[]; has_more: boolean; last_id: string }>(
+      'GET',
+      `/v1/conversations/${conversation}/items?limit=100&order=asc${after}`,
+    );
+    items.push(...page.data);
+    if (!page.has_more) break;
+    after = `&after=${page.last_id}`;
+  }
+  const seen = new Set<string>();
+  items.forEach(({ role, content, sluice: { response_id: id } }, i) => {
+    const before = items[i - 1];
+    const first = before?.sluice.response_id !== id;
+    if (first && seen.has(id)) mistakes.push(`${conversation}: ${id} stands there twice or torn apart`);
+    seen.add(id);
+    if (first !== (role === 'user')) mistakes.push(`${conversation}: ${id} has a ${role} item out of place`);
+    if (role !== 'assistant') return;
+    const view = truth.views.find((one) => one.id === id && one.asked.deltas !== undefined);
+    if (view?.over === true && view.end !== 'refused' && view.text !== content[0]?.text)
+      mistakes.push(`${conversation}: ${id} keeps another text than was seen`);
+  });
+  for (const view of truth.views) {
+    const asked = view.asked.deltas !== undefined && view.asked.conversation === conversation;
+    if (asked && view.end === 'completed' && !seen.has(view.id ?? ''))
+      mistakes.push(`${conversation}: ${view.id} is not in it`);
+  }
+  return mistakes;
+}
+
+/** What no replica may say or do, however bad the world is. */
+function replicaMistakes(replica: Replica): string[] {
+  const bad = /unhandled|uncaught|Cannot read prop|is not a function|RangeError|out of memory/iu;
+  const said = replica.lines
+    .filter((line) => bad.test(line))
+    .map((line) => `${replica.name} said: ${line.slice(0, 2_000)}`);
+  const ended = replica.ends
+    .filter(({ expected }) => !expected)
+    .map(({ code }) => `${replica.name} ended with ${code}`);
+  return [...said, ...ended];
+}
+
+it(
+  `loses nothing, doubles nothing, leaves nobody hanging (CHAOS_SEED=${SEED})`,
+  async () => {
+    const startedAt = performance.now();
+    const seconds = (): string => `${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s`;
+    const said: string[] = [];
+    const say = (line: string): void => void said.push(`${seconds()}  ${line}`);
+
+    const conversations = await Promise.all(
+      Array.from(
+        { length: CONVERSATIONS },
+        async () => (await call<{ id: string }>('POST', '/v1/conversations', {})).id,
+      ),
+    );
+    const crowd = new Crowd(conversations);
+    const { truth } = crowd;
+    const running = crowd.run(VIEWERS);
+    const faults = new Faults(cluster, seeded(SEED), say);
+    await pause(1_500);
+    const over = (): boolean => {
+      const ms = performance.now() - startedAt;
+      return ms > MOST_MS || (ms > LEAST_MS && truth.delivered >= EVENTS && faults.counts.size === 9);
+    };
+    await faults.run(over, [700, 2_200]);
+    say('the last fault is repaired');
+    crowd.stop();
+    await Promise.race([running, pause(SETTLE_MS)]);
+    say('settled');
+    for (const replica of cluster.replicas) await faults.counters.end(replica);
+
+    const hanging = truth.views.filter(({ over: ended }) => !ended);
+    const mistakes = [
+      ...truth.violations,
+      ...faults.violations,
+      ...hanging.map(({ kind, id, last }) => `${kind} ${id ?? '(no id)'} hangs after ${last}`),
+      ...cluster.replicas.flatMap(replicaMistakes),
+    ];
+    for (const conversation of conversations) mistakes.push(...(await conversationMistakes(truth, conversation)));
+    crowd.close();
+
+    const of = (name: string): number => faults.counters.of(name);
+    const list = (counts: Iterable<[string, number]>): string =>
+      [...counts].map(([k, n]) => `${k} ${n}`).join(', ') || 'none';
+    const report = [
+      `CHAOS_SEED=${SEED}: ${VIEWERS} viewers, ${seconds().trim()}`,
+      ...said,
+      `faults: ${list(faults.counts)}; connections cut: ${faults.cut}; exit codes of restarts: ${faults.exitCodes.join(' ')}`,
+      `delivered ${truth.delivered} events of ${truth.responses.size} responses to ${truth.views.length} views`,
+      `ends: ${list(Object.entries(truth.ends()))}; refusals: ${list(truth.refusals)}; official clients made anew: ${crowd.gaveUp}`,
+      `resumes: ${faults.counters.byLabel('resumes_total')}; snapshots ${of('snapshots_total')}; gaps healed ${of('gaps_healed_total')}; tail finds ${of('tail_finds_total')}`,
+      `orphans ended ${of('orphans_ended_total')}; fenced ${of('fenced_writes_total')}; tail repairs ${of('tail_repairs_total')}; subscriber resets ${of('subscriber_resets_total')}`,
+      `closes: ${faults.counters.byLabel('websocket_closes_total')}; state errors: ${faults.counters.byLabel('state_errors_total')}`,
+    ].join('\n');
+    process.stdout.write(`${report}\n`);
+    if (process.env['CHAOS_LOGS'] !== undefined)
+      for (const { name, lines } of cluster.replicas)
+        process.stdout.write(`-- ${name}\n${lines.slice(-100).join('\n')}\n`);
+
+    expect(mistakes).toEqual([]);
+    expect(truth.delivered).toBeGreaterThanOrEqual(EVENTS);
+    expect(faults.counts.size).toBe(9);
+  },
+  MOST_MS + SETTLE_MS + 60_000,
+);

@@ -1,0 +1,117 @@
+/* A viewer over HTTP: asks or watches by SSE, and after every break goes on with `starting_after`. */
+
+import { randomUUID } from 'node:crypto';
+import { EventSourceParserStream } from 'eventsource-parser/stream';
+import { type WireEvent } from '../../client/src/api.js';
+import { inputOf, type Question } from './own-viewer.js';
+import { type Truth, View } from './truth.js';
+
+const AGAIN_MS = 200;
+/** A stream of which nothing is heard, not even a keep-alive, is left. */
+const SILENCE_MS = 6_000;
+
+export class SseViewer {
+  readonly #stop = new AbortController();
+
+  constructor(
+    readonly truth: Truth,
+    readonly url: string,
+  ) {}
+
+  ask(question: Question): View {
+    const { deltas, conversation } = question;
+    const view = new View(this.truth, 'sse', { deltas, conversation });
+    const key = randomUUID();
+    const body = JSON.stringify({ input: inputOf(question), stream: true, conversation: conversation ?? null });
+    void this.#follow(view, (signal) =>
+      fetch(`${this.url}/v1/responses`, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/json', 'idempotency-key': key, connection: 'close' },
+        signal,
+      }),
+    );
+    return view;
+  }
+
+  /** From after event `after`, as if what came before had been seen. */
+  watch(id: string, after: number): View {
+    const view = new View(this.truth, 'sse late', { after });
+    view.id = id;
+    void this.#follow(view, () => Promise.reject(new Error('it has an id')));
+    return view;
+  }
+
+  close(): void {
+    this.#stop.abort();
+  }
+
+  async #follow(view: View, create: (signal: AbortSignal) => Promise<Response>): Promise<void> {
+    while (!view.over && !this.#stop.signal.aborted) {
+      const silence = new Silence();
+      const signal = AbortSignal.any([this.#stop.signal, silence.signal]);
+      try {
+        await this.#read(view, view.id === undefined ? await create(signal) : await this.#goOn(view, signal), silence);
+      } catch {
+        // The connection broke, or nobody answered.
+      } finally {
+        silence.end();
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+
+  #goOn({ id, last }: View, signal: AbortSignal): Promise<Response> {
+    const query = last < 0 ? 'stream=true' : `stream=true&starting_after=${last}`;
+    return fetch(`${this.url}/v1/responses/${id}?${query}`, { signal, headers: { connection: 'close' } });
+  }
+
+  async #read(view: View, answer: Response, silence: Silence): Promise<void> {
+    if (answer.status !== 200 || answer.body === null) return this.#refused(view, answer);
+    const texts = answer.body.pipeThrough(
+      new TransformStream<Uint8Array, Uint8Array>({
+        transform: (bytes, out) => {
+          silence.heard();
+          out.enqueue(bytes);
+        },
+      }),
+    );
+    for await (const { data } of texts
+      .pipeThrough(new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>)
+      .pipeThrough(new EventSourceParserStream())) {
+      // Every event is JSON; a last one without a type tells an error.
+      const event = JSON.parse(data) as WireEvent;
+      if (event.type === undefined || event.type === 'error') return;
+      // A creation that is asked for again begins at the start.
+      if ((event.sequence_number ?? -1) > view.last) view.hear(event);
+      if (view.over) return;
+    }
+    if (!view.over) this.truth.violations.push(`${view.kind} ${view.id}: a stream ended cleanly without an end`);
+  }
+
+  async #refused(view: View, answer: Response): Promise<void> {
+    // Errors have this shape.
+    const { error } = (await answer.json()) as { readonly error: { readonly code: string } };
+    if ([409, 429, 502, 503].includes(answer.status) && error.code !== 'conversation_busy') return;
+    if (view.id === undefined) view.refuse(error.code);
+    else view.lose(error.code);
+  }
+}
+
+/** Aborts when nothing is heard for too long. */
+class Silence {
+  readonly #abort = new AbortController();
+  #timer = setTimeout(() => this.#abort.abort(), SILENCE_MS);
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  heard(): void {
+    this.#timer.refresh();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+}

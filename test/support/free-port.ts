@@ -1,0 +1,31 @@
+/* A free port of loopback that stays free: below the range from which the system takes the ports of outgoing connections. */
+
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+
+const LOWEST = 20_000;
+const HIGHEST = 32_000;
+const given = new Set<number>();
+
+/** For servers that are stopped and started again on the same port while many clients connect. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const listening = once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  server.listen(port, '127.0.0.1');
+  if (!(await listening)) return false;
+  server.close();
+  await once(server, 'close');
+  return true;
+}

@@ -1,0 +1,199 @@
+/*
+ * One replica as operators run it: a process of its own with a configuration file of its own, which a test can pause, kill, ask to leave
+ * and start again on the same ports. Knows nothing of what is asked of it.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { freePort } from './free-port.js';
+
+/** A suite that dies must not leave replicas behind. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+const NODE = resolve('node_modules/.bin/node');
+/** `SLUICE_DIST`: another build than the one in dist/. */
+const MAIN = resolve(process.env['SLUICE_DIST'] ?? 'dist', 'main.js');
+
+/** Sections of the configuration file; those that a replica says itself (ports) are put in. */
+export type ReplicaConfig = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+export interface ReplicaEnd {
+  /** 128 + n where a signal ended it, as a shell tells it. */
+  readonly code: number;
+  /** Somebody asked for it. */
+  readonly expected: boolean;
+}
+
+export class Replica {
+  readonly name: string;
+  readonly port: number;
+  readonly opsPort: number;
+  /** Every line that it wrote, over all its lives. */
+  readonly lines: string[] = [];
+  /** How each of its lives ended. */
+  readonly ends: ReplicaEnd[] = [];
+  readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-replica-'));
+  readonly #env: Readonly<Record<string, string>>;
+  #process: ChildProcess | undefined;
+  #ended: Promise<ReplicaEnd> = Promise.resolve({ code: 0, expected: true });
+  #expected = false;
+
+  private constructor(name: string, ports: readonly [number, number], config: ReplicaConfig, env: NodeJS.ProcessEnv) {
+    this.name = name;
+    [this.port, this.opsPort] = ports;
+    const monitoring = config['monitoring'] ?? {};
+    const file = {
+      ...config,
+      app: { shutdown_timeout: '20s', ...config['app'], port: this.port },
+      monitoring: { logging: { level: 'warn' }, ...monitoring, metrics: { port: this.opsPort } },
+    };
+    writeFileSync(join(this.#folder, 'config.json'), JSON.stringify(file));
+    this.#env = {
+      ...Object.fromEntries(Object.entries(env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]))),
+      CONFIG_PATH: join(this.#folder, 'config.json'),
+    };
+  }
+
+  /** Resolves when it is ready. */
+  static async start(name: string, config: ReplicaConfig, env: NodeJS.ProcessEnv = process.env): Promise<Replica> {
+    const replica = new Replica(name, [await freePort(), await freePort()], config, env);
+    await replica.start();
+    return replica;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get socketUrl(): string {
+    return `ws://127.0.0.1:${this.port}/v1/responses`;
+  }
+
+  get opsUrl(): string {
+    return `http://127.0.0.1:${this.opsPort}`;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** Starts it, again after an end; resolves when it is ready. @throws where it ends instead */
+  async start(): Promise<void> {
+    const child = spawn(NODE, [MAIN], { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
+    running.add(child);
+    this.#process = child;
+    this.#expected = false;
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => this.lines.push(line));
+    }
+    this.#ended = new Promise((tell) => {
+      child.once('exit', (code, signal) => {
+        running.delete(child);
+        const end = { code: code ?? SIGNALS[signal ?? ''] ?? 1, expected: this.#expected };
+        this.ends.push(end);
+        if (this.#process === child) this.#process = undefined;
+        tell(end);
+      });
+    });
+    while (!(await this.isReady())) {
+      if (child.exitCode !== null || child.signalCode !== null) {
+        throw new Error(`${this.name} did not start:\n${this.lines.slice(-20).join('\n')}`);
+      }
+      await pause(50);
+    }
+  }
+
+  async isReady(timeoutMs = 1_000): Promise<boolean> {
+    return (await this.status('/ready', timeoutMs)) === 200;
+  }
+
+  /** Status of a path of the operations listener; undefined: no answer. */
+  async status(path: string, timeoutMs = 1_000): Promise<number | undefined> {
+    try {
+      const answer = await fetch(`${this.opsUrl}${path}`, { signal: AbortSignal.timeout(timeoutMs) });
+      await answer.arrayBuffer();
+      return answer.status;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Every series and its value; names without the prefix. Empty where it does not answer. */
+  async metrics(): Promise<ReadonlyMap<string, number>> {
+    try {
+      const answer = await fetch(`${this.opsUrl}/metrics`, { signal: AbortSignal.timeout(2_000) });
+      const lines = (await answer.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+      return new Map(
+        lines.map((line) => {
+          const at = line.lastIndexOf(' ');
+          return [line.slice(0, at).replace(/^sluice_/u, ''), Number(line.slice(at + 1))];
+        }),
+      );
+    } catch {
+      return new Map();
+    }
+  }
+
+  async metric(series: string): Promise<number> {
+    return (await this.metrics()).get(series) ?? 0;
+  }
+
+  /** Stops its clock, as a long pause of the machine or the collector does. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  /** Ends it at once, as a crash does. */
+  kill(): Promise<ReplicaEnd> {
+    return this.#end('SIGKILL');
+  }
+
+  /** Asks it to leave, as an operator does; resolves to its exit code. */
+  async stop(): Promise<number> {
+    return (await this.#end('SIGTERM')).code;
+  }
+
+  /** One more signal, without waiting. */
+  signal(signal: 'SIGTERM' | 'SIGINT'): void {
+    this.#expected = true;
+    this.#process?.kill(signal);
+  }
+
+  /** Resolves when it has ended. */
+  get ended(): Promise<ReplicaEnd> {
+    return this.#ended;
+  }
+
+  async close(): Promise<void> {
+    if (this.#process !== undefined) await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #end(signal: NodeJS.Signals): Promise<ReplicaEnd> {
+    this.#expected = true;
+    this.#process?.kill(signal);
+    return this.#ended;
+  }
+}
+
+const SIGNALS: Readonly<Record<string, number>> = {
+  SIGINT: 130,
+  SIGKILL: 137,
+  SIGSEGV: 139,
+  SIGABRT: 134,
+  SIGTERM: 143,
+};
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -128,7 +128,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
   const socketSettings = socketSettingsOf(config);
   const table = new ConnectionTable(socketSettings, metrics);
   // Whoever waits on this replica waits for nothing; another one may reach the store.
-  outage.onLong(() => void table.closeAll(CLOSE_CODES.tryAgainLater, 'state store away', SPREAD_CLOSES_MS));
+  outage.onLong(() => void table.sendAway(CLOSE_CODES.tryAgainLater, 'state store away', SPREAD_CLOSES_MS));
   return {
     drain,
     state,
@@ -136,7 +136,12 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     turns,
     report,
     reader,
-    conversations: new Conversations({ store: state.conversations, claim: state.claim, log: state.log }),
+    conversations: new Conversations({
+      store: state.conversations,
+      claim: state.claim,
+      log: state.log,
+      allowInstructions: config.clients.allow.instructions,
+    }),
     prompts,
     sweep,
     hub,

@@ -60,21 +60,22 @@ export class ConnectionTable {
       connection.tell({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
   }
 
-  /** Closes all sockets in small batches spread over `overMs`; resolves when all are gone (a peer that does not answer is cut). */
+  /** Closes all sockets for good: one that comes later is closed, too. Resolves when all are gone (a peer that does not answer is cut). */
   async closeAll(code: CloseCode, reason: string, overMs: number): Promise<void> {
     this.#leaving = { code, reason };
-    const leaving = [...this.#open];
-    const batches = Math.max(1, Math.min(BATCHES, leaving.length));
-    const size = Math.ceil(leaving.length / batches);
-    for (let i = 0; i < leaving.length; i += size) {
-      for (const connection of leaving.slice(i, i + size)) void connection.leave(code, reason, LEAVE_WITHIN_MS);
-      if (i + size < leaving.length) await new Promise((resolve) => setTimeout(resolve, overMs / batches));
-    }
-    const cutAt = Date.now() + CUT_AFTER_MS;
-    while (this.#open.size > 0 && Date.now() < cutAt) await new Promise((resolve) => setTimeout(resolve, 10));
+    await leave([...this.#open], code, reason, overMs);
+    await untilGone(() => this.#open.size === 0);
     this.terminateAll();
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** Closes the sockets that are open now; whoever comes back later is welcome. Resolves like `closeAll`. */
+  async sendAway(code: CloseCode, reason: string, overMs: number): Promise<void> {
+    const leaving = [...this.#open];
+    await leave(leaving, code, reason, overMs);
+    await untilGone(() => !leaving.some((connection) => this.#open.has(connection)));
+    for (const connection of leaving) if (this.#open.has(connection)) connection.terminate();
   }
 
   /** Cuts every socket without a goodbye. */
@@ -138,3 +139,24 @@ const BATCHES = 20;
 const LEAVE_WITHIN_MS = 500;
 /** Less than the drain waits for the sockets: a peer that has gone silent must not make its outcome worse. */
 const CUT_AFTER_MS = 900;
+
+/** In small batches spread over `overMs`, so that not all reconnect at once. */
+async function leave(
+  connections: readonly Connection[],
+  code: CloseCode,
+  reason: string,
+  overMs: number,
+): Promise<void> {
+  const batches = Math.max(1, Math.min(BATCHES, connections.length));
+  const size = Math.ceil(connections.length / batches);
+  for (let i = 0; i < connections.length; i += size) {
+    for (const connection of connections.slice(i, i + size)) void connection.leave(code, reason, LEAVE_WITHIN_MS);
+    if (i + size < connections.length) await new Promise((resolve) => setTimeout(resolve, overMs / batches));
+  }
+}
+
+/** Resolves when `gone`, or when patience ends. */
+async function untilGone(gone: () => boolean): Promise<void> {
+  const cutAt = Date.now() + CUT_AFTER_MS;
+  while (!gone() && Date.now() < cutAt) await new Promise((resolve) => setTimeout(resolve, 10));
+}

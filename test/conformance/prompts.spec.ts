@@ -20,7 +20,7 @@ const list = (key?: string) =>
   fetch(`${gateway.url}/v1/prompts`, key === undefined ? {} : { headers: { authorization: `Bearer ${key}` } });
 
 describe('GET /v1/prompts', () => {
-  it('lists every prompt with its variables, says which answers by default, and keeps the text to itself', async () => {
+  it('lists every prompt with its variables, says which answers by default, and keeps the text to itself [REST-20]', async () => {
     const answer = await list('sk-test-prompts-0123456789abcdef');
     const text = await answer.text();
     // The fields that are compared here.
@@ -36,7 +36,7 @@ describe('GET /v1/prompts', () => {
     expect(text).not.toContain('How you work');
   });
 
-  it('answers nobody without a credential', async () => {
+  it('answers nobody without a credential [AUTH-1, REST-20]', async () => {
     expect((await list()).status).toBe(401);
   });
 });

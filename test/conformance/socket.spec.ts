@@ -1,6 +1,6 @@
 /* One WebSocket: frames, refusals, lanes, cancels, heartbeat, close codes. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
   Bench,
   deltasOf,
@@ -395,10 +395,14 @@ describe('with a short heartbeat and a short life', () => {
   let short: Bench;
   beforeAll(async () => {
     short = await Bench.start({
-      config: { websocket: { heartbeat_interval: '1s', heartbeat_timeout: '1s' } },
+      config: { websocket: { heartbeat_interval: '1s', heartbeat_timeout: '1s', max_connection_age: '2m' } },
     });
   });
-  afterEach(() => short.hangUp());
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await short.hangUp();
+    while (short.gateway.gateway.parts.table.size > 0) await new Promise((resolve) => setImmediate(resolve));
+  });
   afterAll(() => short.close());
 
   it('the server pings, and ends only what does not answer [WS-11]', async () => {
@@ -413,5 +417,32 @@ describe('with a short heartbeat and a short life', () => {
     while (pings < 3) await new Promise((resolve) => alive.socket.once('ping', resolve));
     expect(open.size).toBe(1);
     expect(typesOf(await alive.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('a connection of the greatest age is sent away with 1012 [WS-15]', async () => {
+    const client = await short.connect();
+    const now = Date.now();
+    jest.spyOn(Date, 'now').mockReturnValue(now + 119_000);
+    expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+    jest.spyOn(Date, 'now').mockReturnValue(now + 121_000);
+    expect((await client.closed).code).toBe(1012);
+  });
+
+  it('a state store that is away for long closes the sockets with 1013, until it is back [WS-17]', async () => {
+    const client = await short.connect();
+    const { outage } = short.gateway.gateway.parts;
+    const real = globalThis.setTimeout;
+    // Half a minute, told short.
+    jest.spyOn(globalThis, 'setTimeout').mockImplementationOnce((handler, ms) => {
+      expect(ms).toBe(30_000);
+      return real(handler, 1);
+    });
+    outage.begin();
+    expect((await client.closed).code).toBe(1013);
+    const refusal = await RawClient.refused(short.gateway.socketUrl);
+    expect(refusal).toMatchObject({ status: 503, body: { error: { code: 'state_unavailable' } } });
+    expect(Number(refusal.headers['retry-after'])).toBeGreaterThan(0);
+    outage.end();
+    expect(typesOf(await (await short.connect()).settle())).toEqual(['sluice:pong']);
   });
 });

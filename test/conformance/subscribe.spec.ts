@@ -28,7 +28,7 @@ const deltas = (frames: readonly Frame[], responseId?: string): string => {
 };
 
 describe('sluice:subscribe', () => {
-  it('tells another device the question and the answer live, in the lane of the subscription', async () => {
+  it('tells another device the question and the answer live, in the lane of the subscription [SUB-1]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation });
@@ -52,7 +52,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('names what runs at the time, and tells it from its first event', async () => {
+  it('names what runs at the time, and tells it from its first event [SUB-1]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     asker.send({ type: 'response.create', conversation, input: 'demo: deltas=60 interval=5ms text=numbers' });
@@ -70,7 +70,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('does not tell a connection twice what it asked for itself', async () => {
+  it('does not tell a connection twice what it asked for itself [SUB-2]', async () => {
     const conversation = await newConversation();
     const socket = await TestSocket.open(gateway.socketUrl);
     socket.send({ type: 'sluice:subscribe', conversation });
@@ -86,7 +86,7 @@ describe('sluice:subscribe', () => {
     socket.close();
   });
 
-  it('ends with sluice:unsubscribe, also in mid-answer', async () => {
+  it('ends with sluice:unsubscribe, also in mid-answer [SUB-3]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
@@ -104,7 +104,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('answers a conversation that does not exist with an error in its lane', async () => {
+  it('answers a conversation that does not exist with an error in its lane [SUB-4]', async () => {
     const socket = await TestSocket.open(gateway.socketUrl);
     socket.send({ type: 'sluice:subscribe', conversation: 'conv_nobody', stream_id: 'w' });
     expect(await socket.next('error')).toMatchObject({

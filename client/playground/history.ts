@@ -72,8 +72,11 @@ export class HistoryView {
     input.maxLength = 120;
     input.select();
     input.focus();
+    let isDone = false;
     const done = (keep: boolean): void => {
-      if (!input.isConnected) return;
+      // Taking it away takes its focus too.
+      if (isDone) return;
+      isDone = true;
       const value = input.value.trim();
       input.remove();
       this.#actions.rename(id, keep && value !== '' ? value : title);

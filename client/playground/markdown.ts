@@ -15,7 +15,7 @@ const marked = new Marked({
     image: ({ text, href }: Tokens.Image) => `<a href="${escapeHtml(href)}">${escapeHtml(text || href)}</a>`,
     // The page's own headings are above these.
     heading({ tokens, depth }: Tokens.Heading) {
-      const level = Math.min(depth + 2, 6);
+      const level = Math.min(Math.max(depth + 1, 3), 6);
       return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>`;
     },
     checkbox: ({ checked }: Tokens.Checkbox) => (checked ? '☑ ' : '☐ '),

@@ -35,6 +35,27 @@ let making: Promise<string> | null = null;
 /** Questions that wait for it; emptied where the page moves on. */
 let waiting = new Set<TurnView>();
 
+const owner: RoomOwner = {
+  changed: () => history.refresh(),
+  gone: (asked) => {
+    // The server was restarted with its state in memory, or somebody deleted it: what is shown stays, and it goes on in a new one.
+    if (room !== null) {
+      room = null;
+      history.current = null;
+      replaceAddress('');
+      view.announcer.say('The server no longer knows this conversation. The next question starts a new one.');
+    }
+    if (asked === null) return;
+    asked.shown.turn.note = {
+      kind: 'info',
+      words: 'The server no longer knows this conversation. A new one starts here.',
+    };
+    asked.shown.draw();
+    forget(asked.question);
+    send({ ...asked.question, conversation: '', key: newKey() }, asked.shown);
+  },
+};
+
 sluice.on('frame', (frame) => inspector.frame(frame));
 sluice.on('state', (change) => {
   view.connection(change.state, connectionWords(change, sluice.transport));
@@ -81,26 +102,6 @@ function leave(): void {
   waiting = new Set();
   view.running(false);
 }
-
-const owner: RoomOwner = {
-  changed: () => history.refresh(),
-  gone: (asked) => {
-    // The server was restarted with its state in memory, or somebody deleted it: what is shown stays, and it goes on in a new one.
-    if (room !== null) {
-      leave();
-      history.current = null;
-      replaceAddress('');
-      view.announcer.say('The server no longer knows this conversation. The next question starts a new one.');
-    }
-    if (asked === null) return;
-    asked.shown.turn.note = {
-      kind: 'info',
-      words: 'The server no longer knows this conversation. A new one starts here.',
-    };
-    asked.shown.draw();
-    send({ ...asked.question, conversation: '', key: newKey() }, asked.shown);
-  },
-};
 
 function questionOf(question: string): PendingQuestion {
   return { conversation: room?.id ?? '', question, key: newKey(), prompt: setup.choice };

@@ -1,10 +1,13 @@
 /* The playground in real Chromium against the real gateway with its demo provider: what a newcomer sees, and what survives. */
 
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { launchChromium } from '../support/chromium.js';
 import { CuttableProxy } from '../support/cuttable-proxy.js';
 import { startGateway } from '../support/gateway.js';
+import { wallBefore } from '../support/wall.js';
 
 type Gateway = Awaited<ReturnType<typeof startGateway>>;
 
@@ -18,7 +21,8 @@ let page: Page;
 let complaints: string[];
 
 beforeAll(async () => {
-  [browser, gateway] = await Promise.all([launchChromium(), startGateway()]);
+  const template = { enabled: true, source: 'support.pack', default: 'support' };
+  [browser, gateway] = await Promise.all([launchChromium(), startGateway({ config: { middleware: { template } } })]);
 });
 afterAll(async () => {
   await browser.close();
@@ -40,9 +44,41 @@ const turns = () => log().getByRole('article');
 const answer = (at = -1) => turns().nth(at).locator('.text');
 const ended = () => turns().last().locator('.answer[aria-busy="false"]').waitFor();
 
+/** What axe finds, by rule and element. */
+async function violations(): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }> };
+    };
+    const found = await axe.run();
+    return found.violations.flatMap(({ id, nodes }) =>
+      nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`),
+    );
+  });
+}
+
+const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core')), 'utf8');
+
+/** What a hostile model, or a person who writes through one, could send. */
+const HOSTILE = [
+  '<img src=x onerror="window.hurt=1">',
+  '<script>window.hurt=1</script>',
+  '<svg onload="window.hurt=1"><a xlink:href="javascript:window.hurt=1">x</a></svg>',
+  '[a](javascript:window.hurt=1) [b](data:text/html,<script>window.hurt=1</script>) [c](  JaVaScRiPt:window.hurt=1)',
+  '[d](https://example.com/?a="b "title")',
+  '![e"onerror="window.hurt=1](https://x.example/p.png)',
+  '<iframe srcdoc="<script>parent.hurt=1</script>"></iframe>',
+  '<form action="/x"><input name=a></form> <style>*{display:none}</style>',
+  '<b style="position:fixed">x</b> <a href="javascript:window.hurt=1">y</a>',
+  '```\n<img src=x onerror="window.hurt=1">\n```',
+  'the end',
+].join('\n\n');
+
 describe('the playground', () => {
   beforeEach(async () => {
     context = await browser.newContext({ viewport: { width: 1000, height: 720 } });
+    context.setDefaultTimeout(5_000);
     page = await context.newPage();
     complaints = [];
     page.on('pageerror', (error) => complaints.push(error.message));
@@ -64,8 +100,10 @@ describe('the playground', () => {
     expect((await answer().textContent())?.length).toBeLessThan(numbers(40).length);
     await ended();
     expect(await answer().textContent()).toBe(numbers(40));
-    expect(await turns().last().textContent()).toMatch(/\d+ tokens in, 40 out · no price known · first words after/);
-    expect(await page.getByRole('contentinfo').textContent()).toMatch(/demo.*no language model/);
+    expect(await turns().last().textContent()).toMatch(
+      /\d+ tokens in, 40 out · no price known · first words after .* in all/,
+    );
+    expect(await page.getByRole('note', { name: 'Who answers' }).textContent()).toMatch(/demo.*no language model/);
   });
 
   it('is used by keyboard alone: Enter sends, Escape stops, the text so far stays', async () => {
@@ -156,6 +194,204 @@ describe('the playground', () => {
     expect(await turns().count()).toBe(0);
     await page.reload();
     expect(await turns().count()).toBe(0);
+  });
+
+  it('shows in a second tab what runs and what is asked in the first, and stops it from there', async () => {
+    await open(gateway.url);
+    await ask('demo: deltas=2 text=numbers');
+    await ended();
+    await ask('demo: deltas=3000 interval=10ms text=numbers');
+    await answer().getByText('0 1 2').waitFor();
+    const second = await context.newPage();
+    await second.goto(page.url());
+    const shown = second.getByRole('log', { name: 'Conversation' }).getByRole('article');
+    await shown.nth(1).locator('.text').getByText('0 1 2').waitFor();
+    expect(await shown.nth(0).locator('.text').textContent()).toBe('0 1');
+    await second.getByRole('button', { name: 'Stop' }).click();
+    await log().getByText('Stopped.').waitFor();
+    await ask('demo: deltas=4 text=numbers');
+    await shown.nth(2).locator('.answer[aria-busy="false"]').waitFor();
+    expect(await shown.nth(2).locator('.text').textContent()).toBe(numbers(4));
+    expect(await shown.nth(1).locator('.text').textContent()).toBe(await answer(1).textContent());
+    expect(await shown.count()).toBe(3);
+  });
+
+  it('lists conversations, opens one with its history, renames and deletes it', async () => {
+    await open(gateway.url);
+    await ask('demo: deltas=3 text=numbers');
+    await ended();
+    await page.getByRole('button', { name: 'New conversation' }).click();
+    await ask('A second one');
+    await ended();
+    const list = page.getByRole('navigation', { name: 'Conversations' });
+    await list
+      .getByRole('button', { name: /^demo: deltas=3/ })
+      .first()
+      .click();
+    await answer().getByText('0 1 2').waitFor();
+    expect(await turns().count()).toBe(1);
+    await turns()
+      .getByText(/3 out · no price known · first words after/)
+      .waitFor();
+    await list.getByRole('button', { name: /^Rename/ }).click();
+    await page.keyboard.type('Three numbers');
+    await page.keyboard.press('Enter');
+    await list.getByRole('button', { name: /^Three numbers/ }).waitFor();
+    page.once('dialog', (dialog) => void dialog.accept());
+    await list.getByRole('button', { name: /^Delete/ }).click();
+    await list.getByRole('button', { name: /^Three numbers/ }).waitFor({ state: 'detached' });
+    expect(await turns().count()).toBe(0);
+    await page.goBack();
+    await page.getByText('Connected', { exact: true }).waitFor();
+  });
+
+  it('asks with the prompt and the variables that were chosen', async () => {
+    await open(gateway.url);
+    const setup = page.locator('#setup');
+    await setup.locator('summary').click();
+    await setup.getByLabel('Prompt', { exact: true }).selectOption('support/returns');
+    await setup.getByLabel('return days').fill('45');
+    await setup.getByLabel('free return shipping').selectOption('yes');
+    await setup.getByLabel('tone').selectOption('brief');
+    await setup.locator('summary').click();
+    await ask('demo: deltas=1');
+    await ended();
+    const frames = page.getByRole('list', { name: 'Frames' });
+    await page.getByRole('button', { name: 'Inspector' }).click();
+    await frames.getByText('create', { exact: false }).first().click();
+    await frames.getByText('"return_days": 45').waitFor();
+    const sent = JSON.parse((await frames.locator('details[open] pre').first().textContent()) ?? '') as {
+      prompt: unknown;
+    };
+    expect(sent.prompt).toEqual({
+      id: 'support/returns',
+      variables: { return_days: 45, free_return_shipping: true, tone: 'brief' },
+    });
+  });
+
+  it('draws Markdown, and nothing that a text brings along does anything', async () => {
+    await open(gateway.url);
+    await ask('Show me some Markdown');
+    await ended();
+    await answer().getByRole('table').waitFor();
+    const link = answer().getByRole('link', { name: 'link' });
+    expect(await link.getAttribute('rel')).toContain('noopener');
+    // The gateway's own way for an answer with any text: a conversation that holds it.
+    const created = await fetch(`${gateway.url}/v1/conversations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        items: [
+          { type: 'message', role: 'user', content: '<img src=x onerror="window.hurt=1">' },
+          { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: HOSTILE }] },
+        ],
+      }),
+    });
+    const { id } = (await created.json()) as { id: string };
+    await page.goto(`${gateway.url}/#${id}`);
+    await page.reload();
+    await answer().getByText('the end').waitFor();
+    const found = await log().evaluate((element) => ({
+      dangerous: element.querySelectorAll(
+        'img,script,iframe,svg:not([aria-hidden]),style,form,object,[onerror],[onclick],[style]',
+      ).length,
+      links: [...element.querySelectorAll('a')].map((each) => each.getAttribute('href')),
+      hurt: (globalThis as { hurt?: unknown }).hurt,
+    }));
+    expect(found).toEqual({
+      dangerous: 0,
+      links: [null, null, null, 'https://example.com/?a=%22b', 'https://x.example/p.png'],
+      hurt: undefined,
+    });
+    expect(await turns().last().locator('.question').textContent()).toBe('<img src=x onerror="window.hurt=1">');
+  });
+
+  it('shows the frames with what they mean, filters them, and waits when told to', async () => {
+    await open(gateway.url);
+    await page.getByRole('button', { name: 'Inspector' }).click();
+    const inspector = page.getByRole('complementary', { name: 'Protocol inspector' });
+    const rows = inspector.getByRole('listitem');
+    await ask('demo: deltas=30 interval=2ms text=numbers');
+    await ended();
+    expect(await rows.filter({ hasText: 'hello' }).count()).toBe(1);
+    const deltas = rows.filter({ hasText: 'output_text.delta' });
+    expect(await deltas.count()).toBe(1);
+    await deltas.locator('summary').click();
+    await deltas.getByText('nothing shown is ever taken back', { exact: false }).waitFor();
+    await inspector.getByRole('searchbox', { name: 'Filter frames' }).fill('response.completed');
+    expect(await rows.filter({ visible: true }).count()).toBe(1);
+    await inspector.getByRole('combobox', { name: 'Direction' }).selectOption('out');
+    expect(await rows.filter({ visible: true }).count()).toBe(0);
+    await inspector.getByRole('combobox', { name: 'Direction' }).selectOption('');
+    await inspector.getByRole('searchbox', { name: 'Filter frames' }).fill('');
+    await inspector.getByRole('button', { name: 'Pause' }).click();
+    const before = await rows.count();
+    await ask('demo: deltas=3 text=numbers');
+    await ended();
+    expect(await rows.count()).toBe(before);
+    await inspector.getByText(/waiting/).waitFor();
+    await inspector.getByRole('button', { name: 'Go on' }).click();
+    expect(await rows.count()).toBeGreaterThan(before);
+  });
+
+  it('copies an answer and asks again', async () => {
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await open(gateway.url);
+    await ask('demo: deltas=5 text=numbers');
+    await ended();
+    await turns().last().getByRole('button', { name: 'Copy' }).click();
+    await turns().last().getByRole('button', { name: 'Copied' }).waitFor();
+    expect(
+      await page.evaluate(() => (navigator as unknown as { clipboard: { readText(): string } }).clipboard.readText()),
+    ).toBe(numbers(5));
+    await turns().last().getByRole('button', { name: 'Retry' }).click();
+    await turns().nth(1).waitFor();
+    await ended();
+    expect(await turns().nth(1).locator('.question').textContent()).toBe('demo: deltas=5 text=numbers');
+  });
+
+  it('tells a screen reader each paragraph once, when it is complete, and the end', async () => {
+    await open(gateway.url);
+    await ask('Give me a long answer');
+    const said = page.locator('#announcement p');
+    await said.first().waitFor();
+    expect(await answer().locator('p').count()).toBeLessThan(6);
+    expect(await said.first().textContent()).toMatch(/^I am Sluice's built-in demo provider, .*while it runs\.$/);
+    await page.keyboard.press('Escape');
+    await said.getByText('Stopped.').waitFor();
+    const words = (await said.allTextContents()).slice(0, -1).join(' ').replace(/\s+/g, ' ');
+    expect(words).toBe((await answer().locator('p').allTextContents()).join(' ').replace(/\s+/g, ' ').trim());
+  });
+
+  it.each(['light', 'dark'] as const)(
+    'passes axe in %s: empty, with answers, with its panes open',
+    async (colorScheme) => {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await open(gateway.url);
+      expect(await violations()).toEqual([]);
+      await ask('Show me some Markdown');
+      await ended();
+      await ask('demo: error=provider_timeout after=3');
+      await ended();
+      await page.locator('#setup summary').click();
+      await page.getByRole('button', { name: 'Inspector' }).click();
+      await page.getByRole('list', { name: 'Frames' }).locator('summary').last().click();
+      expect(await violations()).toEqual([]);
+    },
+  );
+
+  it('says where WebSockets are blocked that it is connected by HTTP, and answers', async () => {
+    const wall = await wallBefore(gateway.port);
+    try {
+      await page.goto(wall.url);
+      await page.getByText('Connected by HTTP').waitFor();
+      await ask('demo: deltas=40 interval=5ms text=numbers');
+      await ended();
+      expect(await answer().textContent()).toBe(numbers(40));
+    } finally {
+      await context.close();
+      await wall.close();
+    }
   });
 
   it('fits a phone, and is light or dark as the reader has it', async () => {

@@ -141,7 +141,12 @@ describe('sluice:resume', () => {
     const { id, frames } = await ended();
     const client = await bench.connect();
     client.send({ type: 'sluice:resume', response_id: id, starting_after: frames.length, stream_id: 'a' });
-    expect(await client.next()).toMatchObject({ type: 'error', status: 400, stream_id: 'a', error: { code: 'invalid_cursor' } });
+    expect(await client.next()).toMatchObject({
+      type: 'error',
+      status: 400,
+      stream_id: 'a',
+      error: { code: 'invalid_cursor' },
+    });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 

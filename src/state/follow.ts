@@ -69,6 +69,8 @@ export class FollowHub {
     try {
       if (!(await channel.ready)) return undefined;
       if (after > channel.last) await channel.catchUp();
+      // That may have been a read which was under way before the event was there.
+      if (after > channel.last && !channel.lost) await channel.catchUp();
       if (channel.lost) return undefined;
       return channel.view(after, wake);
     } finally {
@@ -345,7 +347,7 @@ export class Viewer {
 
   /** Up to `limit` events after the cursor that are at hand, and moves the cursor past them. Empty: none now; `wake` will be called. */
   take(limit: number): readonly LoggedEvent[] {
-    if (this.#closed || this.#cursor >= this.#channel.last) return [];
+    if (this.#closed || this.#lost || this.#cursor >= this.#channel.last) return [];
     let events = this.#fromPage(limit) ?? this.#channel.fromRing(this.#cursor, limit);
     if (events === undefined) {
       this.#load();
@@ -379,11 +381,13 @@ export class Viewer {
   #load(): void {
     if (this.#loading) return;
     this.#loading = true;
-    this.#channel.fromLog(this.#cursor).then(
-      (events) => {
+    const after = this.#cursor;
+    this.#channel.fromLog(after).then(
+      (events = []) => {
         this.#loading = false;
-        if (events === undefined) this.#lost = true;
-        else this.#page = events;
+        // A log that is gone, or no longer reaches back to the cursor, has nothing to tell it.
+        if (events[0]?.sequence === after + 1) this.#page = events;
+        else this.#lost = true;
         if (!this.#closed) this.wake();
       },
       () => {

@@ -1,0 +1,142 @@
+/* What `npm pack` makes of the built client: it installs, type-checks as a stranger's dependency, and works in React. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { build } from 'esbuild';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Browser } from 'playwright-core';
+import ts from 'typescript';
+import { launchChromium } from '../support/chromium.js';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+
+const APP = `
+import { createRoot } from 'react-dom/client';
+import { createElement as h, StrictMode, useState } from 'react';
+import { useSluice, type ChatMessage } from 'sluice-client/react';
+
+function Page() {
+  const [conversation, choose] = useState<string | null>(null);
+  const { messages, send, cancel, busy, state, conversation: current } = useSluice({ url: location.origin, conversation });
+  return h('main', { 'data-state': state, 'data-conversation': current },
+    messages.map(({ key, role, text, status }: ChatMessage) => h('p', { key, className: role, 'data-status': status }, text)),
+    h('button', { onClick: () => send('demo: deltas=60 interval=2ms text=numbers') }, 'Ask'),
+    h('button', { onClick: () => send('demo: deltas=9000 interval=2ms text=numbers') }, 'Ask for long'),
+    h('button', { onClick: () => choose(current) }, 'Open again'),
+    busy ? h('button', { onClick: cancel }, 'Stop') : null);
+}
+createRoot(document.body.appendChild(document.createElement('div'))).render(h(StrictMode, null, h(Page)));
+`;
+
+const PLAIN = `
+import { createClient, SluiceError, type ConversationEvent, type Sluice, type SluiceResponse } from 'sluice-client';
+
+export async function main(): Promise<void> {
+  const sluice: Sluice = createClient({ url: 'http://127.0.0.1:1', token: async () => 'ek_1' });
+  const response: SluiceResponse = sluice.send('Hi', { prompt: { id: 'support' } });
+  response.on('delta', (delta) => delta.toUpperCase());
+  for await (const event of sluice.subscribe('conv_1')) {
+    const seen: ConversationEvent = event;
+    if (seen.type === 'item') seen.item.sluice.response_id?.length;
+  }
+  try {
+    const { output_text } = await response.final;
+    output_text.length;
+  } catch (error) {
+    if (error instanceof SluiceError) error.retryAfterMs?.toFixed();
+  }
+  // @ts-expect-error a mistake is found
+  sluice.send(42);
+}
+`;
+
+describe('the package of the client', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-package-'));
+  let browser: Browser;
+  let gateway: TestGateway;
+
+  beforeAll(async () => {
+    [browser, gateway] = await Promise.all([launchChromium(), startGateway()]);
+    // As npm itself lays it out: packed, then unpacked among a stranger's modules.
+    const options = { cwd: directory, encoding: 'utf8' } as const;
+    const packed = execFileSync('npm', ['pack', '--silent', resolve('dist/client')], options).trim();
+    mkdirSync(join(directory, 'node_modules/sluice-client'), { recursive: true });
+    const to = ['-C', join(directory, 'node_modules/sluice-client'), '--strip-components=1'];
+    execFileSync('tar', ['-xzf', packed, ...to], options);
+    for (const name of ['react', 'react-dom', 'scheduler', '@types']) {
+      symlinkSync(resolve('node_modules', name), join(directory, 'node_modules', name));
+    }
+    writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
+    writeFileSync(join(directory, 'app.ts'), APP);
+    writeFileSync(join(directory, 'plain.ts'), PLAIN);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await gateway.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it('type-checks under every strict option, and finds a mistake', () => {
+    const program = ts.createProgram([join(directory, 'app.ts'), join(directory, 'plain.ts')], {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+      lib: ['lib.es2022.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+      types: [],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      noEmit: true,
+    });
+    const found = ts.getPreEmitDiagnostics(program);
+    expect(found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
+  });
+
+  it('imports in Node, without a page', () => {
+    const script =
+      "const { createClient } = await import('sluice-client'); console.log(createClient({ url: 'http://127.0.0.1:1' }).state)";
+    const told = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: directory,
+      encoding: 'utf8',
+    });
+    expect(told.trim()).toBe('idle');
+  });
+
+  it('streams into React under StrictMode, stops, and shows a conversation again from its history', async () => {
+    const bundle = await build({
+      entryPoints: [join(directory, 'app.ts')],
+      bundle: true,
+      write: false,
+      format: 'iife',
+      define: { 'process.env.NODE_ENV': '"development"' },
+      logLevel: 'silent',
+    });
+    const context = await browser.newContext({ bypassCSP: true });
+    context.setDefaultTimeout(5_000);
+    const page = await context.newPage();
+    const complaints: string[] = [];
+    page.on('pageerror', (error) => complaints.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text());
+    });
+    // A page of the gateway's that does nothing by itself; its policy would not let a test's script in.
+    await page.goto(`${gateway.url}/client.d.ts`);
+    await page.addScriptTag({ content: bundle.outputFiles[0]?.text ?? '' });
+    const numbers = Array.from({ length: 60 }, (_, i) => String(i)).join(' ');
+    await page.getByRole('button', { name: 'Ask', exact: true }).click();
+    await page.locator('.assistant[data-status="completed"]').waitFor();
+    expect(await page.locator('p').allTextContents()).toEqual(['demo: deltas=60 interval=2ms text=numbers', numbers]);
+    await page.getByRole('button', { name: 'Ask for long' }).click();
+    await page.locator('.assistant').nth(1).getByText('0 1 2').waitFor();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.locator('.assistant[data-status="cancelled"]').waitFor();
+    const before = await page.locator('p').allTextContents();
+    await page.getByRole('button', { name: 'Open again' }).click();
+    await page.locator('.assistant[data-status="cancelled"]').waitFor({ state: 'detached' });
+    await page.locator('p').nth(3).waitFor();
+    expect(await page.locator('p').allTextContents()).toEqual(before);
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+});

@@ -45,14 +45,18 @@ export class SocketAdapter extends AbstractWsAdapter {
     http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       const onEarlyError = (): void => void socket.destroy();
       socket.on('error', onEarlyError);
-      this.#gate.accept(request, path).then(
-        (handshake) => {
-          socket.off('error', onEarlyError);
-          if (socket.destroyed) return;
-          server.handleUpgrade(request, socket, head, (client) => server.emit('connection', client, handshake));
-        },
-        (thrown: unknown) => this.#gate.refuse(socket, thrown),
-      );
+      this.#gate
+        .accept(request, path)
+        .then(
+          (handshake) => {
+            socket.off('error', onEarlyError);
+            if (socket.destroyed) return;
+            server.handleUpgrade(request, socket, head, (client) => server.emit('connection', client, handshake));
+          },
+          (thrown: unknown) => this.#gate.refuse(socket, thrown),
+        )
+        // A fault of ours: this socket goes, the others stay.
+        .catch(() => socket.destroy());
     });
     return server;
   }

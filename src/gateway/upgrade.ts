@@ -77,6 +77,8 @@ export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics)
     ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  // After an upgrade nobody else ends a socket whose other side keeps its half open.
+  socket.once('finish', () => socket.destroy());
   socket.end(`HTTP/1.1 ${error.status} ${reasonPhrase(error.status)}\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
 }
 

@@ -46,7 +46,12 @@ export class GatewayBench extends TurnBench {
       metrics,
       log,
       authenticator: new TokenAuthenticator(),
-      conversations: new Conversations({ store: plain.conversations, claim: plain.claim, log: plain.log }),
+      conversations: new Conversations({
+        store: plain.conversations,
+        claim: plain.claim,
+        log: plain.log,
+        allowInstructions: null,
+      }),
       claim: plain.claim,
       settings: { ...SETTINGS, ...options.settings },
     };

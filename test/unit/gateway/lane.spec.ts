@@ -1,0 +1,53 @@
+/* A lane: first in, first out, one at a time. */
+
+import { describe, expect, it } from '@jest/globals';
+import { Lane, type LaneTask } from '../../../src/gateway/lane.js';
+
+function task(name: string, told: string[]): LaneTask & { end: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return {
+    run: async () => {
+      told.push(`${name} begins`);
+      await promise;
+      told.push(`${name} ends`);
+    },
+    cancel: () => told.push(`${name} cancelled`),
+    end: resolve,
+  };
+}
+
+describe('Lane', () => {
+  it('begins the first at once and the next when the one before it has ended', async () => {
+    const told: string[] = [];
+    const lane = new Lane();
+    const [a, b, c] = [task('a', told), task('b', told), task('c', told)];
+    lane.push(a);
+    lane.push(b);
+    expect(told).toEqual(['a begins']);
+    expect(lane.tasks).toEqual([a, b]);
+    b.end();
+    a.end();
+    await new Promise(setImmediate);
+    expect(told).toEqual(['a begins', 'a ends', 'b begins', 'b ends']);
+    expect(lane.tasks).toEqual([]);
+    lane.push(c);
+    expect(told.at(-1)).toBe('c begins');
+    c.end();
+  });
+
+  it('takes a task that a task pushes', async () => {
+    const told: string[] = [];
+    const lane = new Lane();
+    const later = task('later', told);
+    later.end();
+    lane.push({
+      run: async () => {
+        await Promise.resolve();
+        lane.push(later);
+      },
+      cancel: () => undefined,
+    });
+    await new Promise(setImmediate);
+    expect(told).toEqual(['later begins', 'later ends']);
+  });
+});

@@ -1,0 +1,123 @@
+/* Upgrades over a real HTTP server: what is refused is answered as HTTP and its socket goes, whatever the other side does. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type INestApplicationContext } from '@nestjs/common';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { type Handshake } from '../../../src/gateway/connection.js';
+import { SocketAdapter } from '../../../src/gateway/socket-adapter.js';
+import { refuseUpgrade } from '../../../src/gateway/upgrade.js';
+import { Metrics } from '../../../src/observability/metrics.js';
+import { ALICE } from '../turn/turn-bench.js';
+import { until } from './gateway-bench.js';
+
+let http: Server;
+let accept: (request: IncomingMessage) => Promise<Handshake>;
+let onConnection: () => void;
+const clients: Socket[] = [];
+
+beforeEach(async () => {
+  http = createServer();
+  accept = () => Promise.resolve({ principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false });
+  onConnection = () => undefined;
+  const metrics = new Metrics({ prefix: 'test_', version: '0' });
+  // The adapter takes the HTTP server itself where it is given no Nest application.
+  const adapter = new SocketAdapter(http as unknown as INestApplicationContext, {
+    maxMessageBytes: 1_024,
+    accept: (request) => accept(request),
+    refuse: (socket, thrown) => refuseUpgrade(socket, thrown, metrics),
+  });
+  adapter.create(0, { path: '/v1/responses' }).on('connection', () => onConnection());
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy();
+  http.closeAllConnections();
+  await new Promise((resolve) => http.close(resolve));
+});
+
+/** Asks for an upgrade on a socket that never ends by itself. */
+function upgrade(headers: readonly string[] = []): { readonly text: () => string; readonly client: Socket } {
+  const { port } = http.address() as AddressInfo;
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  clients.push(client);
+  let text = '';
+  client.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  client.on('error', () => undefined);
+  const lines = ['GET /v1/responses HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket', ...headers];
+  client.write(`${lines.join('\r\n')}\r\n\r\n`);
+  return { text: () => text, client };
+}
+
+const VALID = ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
+
+const connections = (): Promise<number> =>
+  new Promise((resolve, reject) =>
+    http.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+  );
+
+describe('an upgrade', () => {
+  it('that is refused is answered with the error’s status and body, and its socket is let go', async () => {
+    accept = () => Promise.reject(new SluiceError('overloaded', 'unable to open; full', { retryAfterMs: 5_000 }));
+    const { text } = upgrade(VALID);
+    await until(() => text().includes('\r\n\r\n{'));
+    expect(text()).toMatch(/^HTTP\/1\.1 503 Service Unavailable\r\n/u);
+    expect(text()).toMatch(/retry-after: 5\r\n/iu);
+    expect(JSON.parse(text().split('\r\n\r\n')[1] ?? '')).toMatchObject({ error: { code: 'overloaded' } });
+    // The client keeps its half open for ever.
+    await until(async () => (await connections()) === 0);
+  });
+
+  it('says to a missing credential how to show one, and nothing of what went wrong inside', async () => {
+    accept = () => Promise.reject(new SluiceError('missing_api_key', 'unable to tell who is asking; no key'));
+    const refused = upgrade(VALID);
+    await until(() => refused.text().includes('\r\n\r\n{'));
+    expect(refused.text()).toMatch(/www-authenticate: Bearer/iu);
+    accept = () => Promise.reject(new TypeError('secret words'));
+    const broken = upgrade(VALID);
+    await until(() => broken.text().includes('\r\n\r\n{'));
+    expect(broken.text()).toMatch(/^HTTP\/1\.1 500 /u);
+    expect(broken.text()).not.toContain('secret');
+  });
+
+  it('that is no valid handshake is refused too', async () => {
+    const { text } = upgrade();
+    await until(() => text().startsWith('HTTP/1.1 4'));
+    await until(async () => (await connections()) === 0);
+  });
+
+  it('whose client left meanwhile opens nothing', async () => {
+    const gate = Promise.withResolvers<Handshake>();
+    const asked = Promise.withResolvers<void>();
+    let opened = 0;
+    onConnection = () => opened++;
+    accept = () => {
+      asked.resolve();
+      return gate.promise;
+    };
+    const { client } = upgrade(VALID);
+    await asked.promise;
+    client.resetAndDestroy();
+    await until(async () => (await connections()) === 0);
+    gate.resolve({ principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false });
+    await new Promise(setImmediate);
+    expect(opened).toBe(0);
+  });
+
+  it('that opens into a fault of ours takes nothing else down', async () => {
+    const opened = Promise.withResolvers<void>();
+    onConnection = () => {
+      opened.resolve();
+      throw new Error('a bug');
+    };
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
+    process.on('unhandledRejection', onUnhandled);
+    upgrade(VALID);
+    await opened.promise;
+    await until(async () => (await connections()) === 0);
+    process.off('unhandledRejection', onUnhandled);
+    expect(unhandled).toEqual([]);
+  });
+});

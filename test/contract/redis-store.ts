@@ -1,17 +1,20 @@
 /* Opens the state in Redis as the contract suites want it: two replicas over one key prefix of its own, with short times. */
 
 import { randomUUID } from 'node:crypto';
-import { type LogTimes } from '../../src/state/event-log.js';
+import { SluiceError } from '../../src/domain/errors.js';
+import { type LoggedEvent } from '../../src/domain/event.js';
+import { type AppendResult, type LogTimes } from '../../src/state/event-log.js';
 import { type RedisConnectionOptions, type RedisStateOptions } from '../../src/state/redis/options.js';
 import { redisState, type RedisState } from '../../src/state/redis/redis-state.js';
+import { type State } from '../../src/state/state.js';
 import { type ContractStore } from './suites/contract-store.js';
 
 export const SHORT_TIMES: LogTimes = {
-  leaseMs: 400,
-  renewEveryMs: 100,
-  runningMs: 1_000,
-  endedMs: 600,
-  endedUnstoredMs: 250,
+  leaseMs: 600,
+  renewEveryMs: 150,
+  runningMs: 1_500,
+  endedMs: 900,
+  endedUnstoredMs: 300,
 };
 
 export interface RedisStore extends ContractStore {
@@ -25,7 +28,7 @@ export async function openRedisStore(
   options: Partial<RedisStateOptions> = {},
 ): Promise<RedisStore> {
   const keyPrefix = `test:${randomUUID().slice(0, 8)}:`;
-  const [ttlMs, maxItems] = [600, 20];
+  const [ttlMs, maxItems] = [1_000, 20];
   const times = options.times ?? SHORT_TIMES;
   const open = (replicaId: string) =>
     redisState({
@@ -51,4 +54,21 @@ export async function openRedisStore(
       await Promise.all([state.close(), other.close()]);
     },
   };
+}
+
+/** Appends as a journal does: the same events again for as long as the store is away. */
+export async function appendInspite(
+  state: State,
+  responseId: string,
+  fence: number,
+  events: readonly LoggedEvent[],
+): Promise<AppendResult> {
+  for (;;) {
+    try {
+      return await state.log.append(responseId, fence, events);
+    } catch (error) {
+      if (!(error instanceof SluiceError && error.code === 'state_unavailable' && error.retryable)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
 }

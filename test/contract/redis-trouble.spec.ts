@@ -1,7 +1,6 @@
 /* What may happen to a Redis and to the way there: each a case with a clear answer, nothing lost in silence, no number twice with other text. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type LoggedEvent } from '../../src/domain/event.js';
 import { newId } from '../../src/domain/ids.js';
 import { FollowHub, type Viewer } from '../../src/state/follow.js';
 import { RedisKeys } from '../../src/state/redis/keys.js';
@@ -10,7 +9,7 @@ import { redisState } from '../../src/state/redis/redis-state.js';
 import { type State } from '../../src/state/state.js';
 import { RedisServer } from '../support/redis.js';
 import { StallableProxy } from '../support/stallable-proxy.js';
-import { openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
+import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually } from './suites/contract-store.js';
 import { delta, deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
 
@@ -38,18 +37,6 @@ class Told {
     onLimiterLocal: (local, replicas) => this.words.push(local ? `limiter local of ${replicas}` : 'limiter shared'),
     onNotice: (notice) => this.words.push(notice),
   };
-}
-
-/** Appends as a journal does: the same events again for as long as the store is away. */
-async function appendInspite(state: State, id: string, fence: number, events: readonly LoggedEvent[]) {
-  for (;;) {
-    try {
-      return await state.log.append(id, fence, events);
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'state_unavailable', retryable: true });
-      await pause(10);
-    }
-  }
 }
 
 async function follow(state: State, id: string, after = -1) {

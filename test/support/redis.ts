@@ -218,7 +218,7 @@ export class RedisSentinelServers {
 
   /** The server that the Sentinels call the master now. */
   async current(): Promise<RedisServer> {
-    const told = await this.sentinels[0]?.admin.sentinel('get-master-addr-by-name', this.name);
+    const told = await this.sentinels[0]?.admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', this.name);
     return String(told).endsWith(`,${this.replica.port}`) ? this.replica : this.master;
   }
 

@@ -47,10 +47,8 @@ export class RedisConnector {
       new Redis({
         ...common,
         sentinels: [this.#address(), ...nodes],
-        failoverDetector: true,
         enableTLSForSentinelMode: this.#url.protocol === 'rediss:',
         sentinelRetryStrategy: (times) => Math.min(times * 50, 1_000),
-        sentinelReconnectStrategy: () => 1_000,
         ...(sentinelMaster === undefined ? {} : { name: sentinelMaster }),
         ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
       }),
@@ -80,6 +78,8 @@ export class RedisConnector {
       connectTimeout: this.#timing.commandTimeoutMs,
       commandTimeout: this.#timing.commandTimeoutMs,
       keepAlive: 10_000,
+      // How long a connection that is given up may stay half closed.
+      disconnectTimeout: 500,
       enableOfflineQueue: false,
       autoResubscribe: false,
       // What was sent and not answered is sent again on the next connection: every command here may be done twice.

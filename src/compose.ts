@@ -79,7 +79,8 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
   const guards = new TurnGuards(ownGuardrails(config));
   for (const prompt of prompts.all()) guards.compileFor(prompt);
 
-  const { provider, close } = makeProviders(config, state, log, metrics);
+  const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
+  const { provider, close } = makeProviders(config, { state, log, metrics, clock });
   const memory = new TurnMemory(state.conversations, state.responses, {
     windowItems: config.middleware.state.max_messages,
     keptItems: config.state.max_messages,
@@ -110,7 +111,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       provider,
       settlement,
       report,
-      clock: new FlushClock({ maxWindowMs: config.batch.max_window }),
+      clock,
       drain,
     },
     { maxWaiting: config.conversations.busy === 'reject' ? 0 : config.conversations.max_waiting },
@@ -209,9 +210,12 @@ function limitSettings({ limits: { per_user: limits } }: AppConfig): LimitSettin
 
 function makeProviders(
   config: AppConfig,
-  state: State,
-  log: Log,
-  metrics: Metrics,
+  {
+    state,
+    log,
+    metrics,
+    clock,
+  }: { readonly state: State; readonly log: Log; readonly metrics: Metrics; readonly clock: FlushClock },
 ): { readonly provider: Provider; readonly close: () => Promise<void> } {
   const closing: (() => Promise<void>)[] = [];
   const layersOf = (settings: ProviderSettings, index: number): ProviderLayers => {
@@ -219,7 +223,7 @@ function makeProviders(
     const { step, call } = { step: config.middleware.provider, call: settings.config };
     return {
       name,
-      provider: makeProvider(settings, name, closing),
+      provider: makeProvider(settings, name, clock, closing),
       ...(index === 0 ? {} : { model: settings.model }),
       firstDeltaTimeoutMs: call.first_delta_timeout,
       idleTimeoutMs: call.idle_timeout,
@@ -265,11 +269,17 @@ function providerName(settings: ProviderSettings, index: number): string {
   return index === 0 ? settings.type : `${settings.type}-${index}`;
 }
 
-function makeProvider(settings: ProviderSettings, name: string, closing: (() => Promise<void>)[]): Provider {
+function makeProvider(
+  settings: ProviderSettings,
+  name: string,
+  clock: FlushClock,
+  closing: (() => Promise<void>)[],
+): Provider {
   if (settings.type === 'demo') return new DemoProvider({ name });
   const provider = new OpenAiProvider({
     name,
     baseUrl: settings.base_url,
+    gather: (deliver) => clock.gather(deliver),
     ...(settings.api_key === null ? {} : { apiKey: settings.api_key.reveal() }),
   });
   closing.push(() => provider.close());

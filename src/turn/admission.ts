@@ -13,6 +13,7 @@ import { assembleSystem } from '../templating/assemble.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
 import { renderPrompt } from '../templating/render.js';
+import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
 
 export interface AdmissionPolicy {
   /** The provider's own model; always allowed. */
@@ -98,14 +99,17 @@ export class Admission {
 
   #checkAllowed(caller: Principal, request: ResponseRequest): void {
     const { allow } = this.#policy;
-    if (request.instructions !== undefined && !(allow.instructions ?? caller.trusted)) refuse('instructions');
+    if (!mayInstruct(caller, allow.instructions)) {
+      if (request.instructions !== undefined) refuseParameter('instructions');
+      refuseInstructingItems(request.input, 'input');
+    }
     const tools = request.tools?.length ?? 0;
-    if (tools > 0 && !(allow.tools ?? caller.trusted)) refuse('tools');
+    if (tools > 0 && !(allow.tools ?? caller.trusted)) refuseParameter('tools');
     if (allow.sampling) return;
-    if (request.temperature !== undefined) refuse('temperature');
-    if (request.topP !== undefined) refuse('top_p');
-    if (request.maxOutputTokens !== undefined) refuse('max_output_tokens');
-    if (request.reasoningEffort !== undefined) refuse('reasoning.effort');
+    if (request.temperature !== undefined) refuseParameter('temperature');
+    if (request.topP !== undefined) refuseParameter('top_p');
+    if (request.maxOutputTokens !== undefined) refuseParameter('max_output_tokens');
+    if (request.reasoningEffort !== undefined) refuseParameter('reasoning.effort');
   }
 
   #model(caller: Principal, request: ResponseRequest): string {
@@ -118,7 +122,7 @@ export class Admission {
         { param: 'model' },
       );
     }
-    if (!(allow.model ?? caller.trusted)) refuse('model');
+    if (!(allow.model ?? caller.trusted)) refuseParameter('model');
     return request.model;
   }
 
@@ -203,16 +207,6 @@ export function conversationNotFound(): SluiceError {
     'unable to find this conversation; it does not exist or has expired',
     {
       param: 'conversation',
-    },
-  );
-}
-
-function refuse(param: string): never {
-  throw new SluiceError(
-    'parameter_not_allowed',
-    `unable to accept ${param}; the configuration does not let this caller set it`,
-    {
-      param,
     },
   );
 }

@@ -12,12 +12,15 @@ import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './admission.js';
+import { mayInstruct, refuseInstructingItems } from './instructing.js';
 import { derivedTitle } from './conversation-title.js';
 
 export interface ConversationParts {
   readonly store: ConversationStore;
   readonly claim: ConversationClaim;
   readonly log: Pick<EventLog, 'requestCancel'>;
+  /** `clients.allow.instructions`; null: trusted callers may write system and developer messages. */
+  readonly allowInstructions: boolean | null;
 }
 
 /** A conversation as a history shows it. */
@@ -33,11 +36,13 @@ export class Conversations {
   readonly #store: ConversationStore;
   readonly #claim: ConversationClaim;
   readonly #log: ConversationParts['log'];
+  readonly #allowInstructions: boolean | null;
 
-  constructor({ store, claim, log }: ConversationParts) {
+  constructor({ store, claim, log, allowInstructions }: ConversationParts) {
     this.#store = store;
     this.#claim = claim;
     this.#log = log;
+    this.#allowInstructions = allowInstructions;
   }
 
   async create(
@@ -45,10 +50,15 @@ export class Conversations {
     metadata: Readonly<Record<string, string>>,
     items: readonly Item[],
   ): Promise<TitledConversation> {
+    this.#checkRoles(caller, items);
     const now = Math.floor(Date.now() / 1_000);
     const conversation = { id: newId('conv'), owner: caller.owner, createdAt: now, updatedAt: now, metadata };
     await this.#store.create(conversation, items.map(written));
     return this.#titled(conversation);
+  }
+
+  #checkRoles(caller: Principal, items: readonly Item[]): void {
+    if (!mayInstruct(caller, this.#allowInstructions)) refuseInstructingItems(items, 'items');
   }
 
   /** @throws SluiceError `conversation_not_found` */
@@ -104,6 +114,7 @@ export class Conversations {
    */
   async addItems(caller: Principal, id: string, items: readonly Item[]): Promise<readonly StoredItem[]> {
     await this.get(caller, id);
+    this.#checkRoles(caller, items);
     const stored = items.map(written);
     const writer = newId('req');
     await this.#claim.join(id, writer, 0).catch((error: unknown) => {

@@ -1,0 +1,135 @@
+/*
+ * The image, without an engine: the Dockerfile is linted, its stages are followed into a folder, and what comes out runs as another user
+ * on files that it cannot write. What only an engine can say (its base image, layers, the engine's own health check) is tested nowhere.
+ */
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { validate } from 'dockerfile-utils';
+import { freePort } from '../support/free-port.js';
+
+const dockerfile = readFileSync('Dockerfile', 'utf8');
+const SCRIPT = 'scripts/image-without-engine.mjs';
+/** A production install and a build, with the machine busy. */
+const BUILD_WITHIN_MS = 240_000;
+
+describe('the Dockerfile', () => {
+  it('has nothing that a linter complains of', () => {
+    expect(validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`)).toEqual([]);
+  });
+
+  it('takes its base by an argument that can be pinned by digest, never the newest', () => {
+    expect(dockerfile).toMatch(/^ARG NODE_IMAGE=node:\d+\.\d+\.\d+[\w.-]*$/m);
+    expect(dockerfile.match(/^FROM .*/gm)).toEqual(dockerfile.match(/^FROM \$\{NODE_IMAGE\} AS \w+$/gm));
+  });
+
+  it('asks the program itself for its health, at the times that orchestrators expect', () => {
+    expect(dockerfile).toMatch(
+      /^HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --retries=3 CMD \["node", /m,
+    );
+  });
+});
+
+describe('what it makes', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-image-'));
+  const app = join(folder, 'run/app');
+  let running: ChildProcess;
+  let output = '';
+  let port = 0;
+  let env: string[] = [];
+
+  beforeAll(async () => {
+    const built = spawnSync('node', [SCRIPT, 'build', folder, '--reuse-install'], { encoding: 'utf8' });
+    if (built.status !== 0) throw new Error(built.stderr);
+    port = await freePort();
+    const opsPort = await freePort();
+    const config = join(folder, 'config.json');
+    writeFileSync(config, JSON.stringify({ app: { port }, monitoring: { metrics: { port: opsPort } } }));
+    env = ['-e', `CONFIG_PATH=${config}`];
+    running = spawn('node', [SCRIPT, 'run', folder, ...env], { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [running.stdout, running.stderr]) stream?.on('data', (text) => (output += String(text)));
+    while (!output.includes('server started')) {
+      if (running.exitCode !== null) throw new Error(output);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }, BUILD_WITHIN_MS);
+  afterAll(() => {
+    running.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('holds the program, its packs and configuration, and nothing that only builds', () => {
+    expect(readdirSync(app).toSorted()).toEqual(['config', 'dist', 'node_modules', 'package.json', 'packs']);
+    for (const tool of ['typescript', 'jest', 'esbuild', '@nestjs/cli', 'eslint'])
+      expect(existsSync(join(app, 'node_modules', tool))).toBe(false);
+  });
+
+  it('says what an engine would be told', () => {
+    expect(JSON.parse(readFileSync(join(folder, 'image.json'), 'utf8'))).toMatchObject({
+      workdir: '/app',
+      user: '1000:1000',
+      exposed: [8080, 9090],
+      env: { CONFIG_PATH: '/app/config/production.yaml', NODE_ENV: 'production' },
+      labels: { 'org.opencontainers.image.title': 'support-bot', 'org.opencontainers.image.version': '1.0.0' },
+      healthcheck: { interval: '30s', timeout: '3s', 'start-period': '5s', retries: '3' },
+    });
+  });
+
+  it('runs as another user, who can write nothing of it', async () => {
+    const [child] = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8').trim().split(' ');
+    const status = readFileSync(`/proc/${child}/status`, 'utf8');
+    if (process.getuid?.() === 0) expect(status).toMatch(/^Uid:\t1000\t1000/m);
+    expect(status).toMatch(/^CapEff:\t0+$/m);
+    const asUser = [
+      '--reuid',
+      '1000',
+      '--regid',
+      '1000',
+      '--clear-groups',
+      'find',
+      app,
+      '-writable',
+      '-not',
+      '-type',
+      'l',
+    ];
+    const [program, ...args] = process.getuid?.() === 0 ? ['setpriv', ...asUser] : asUser.slice(5);
+    const writable = spawnSync(program ?? 'find', args, { encoding: 'utf8' });
+    expect(writable.stdout).toBe('');
+    expect(writable.status).toBe(0);
+  });
+
+  it('answers a turn', async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/responses`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ input: 'Hello' }),
+    });
+    expect(await answer.json()).toMatchObject({ status: 'completed' });
+  });
+
+  it('is healthy while it runs, and not when it has ended as it was told', async () => {
+    const healthy = () => spawnSync('node', [SCRIPT, 'run', folder, ...env, 'healthcheck'], { encoding: 'utf8' });
+    expect(healthy()).toMatchObject({ status: 0, stdout: 'healthy\n' });
+    const ended = once(running, 'exit');
+    running.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+    expect(healthy()).toMatchObject({ status: 1, stderr: expect.stringContaining('did not answer') });
+  });
+
+  it('refuses to start without the keys that production needs, and says which', () => {
+    const { status, stderr } = spawnSync('node', [SCRIPT, 'run', folder], { encoding: 'utf8' });
+    expect(status).toBe(78);
+    for (const name of ['OPENAI_API_KEY', 'SLUICE_API_KEY']) expect(stderr).toContain(name);
+  });
+});
+
+it.each([[[]], [['build']], [['run']], [['push', 'x']]])('%j is told how it is used', (args) => {
+  const { status, stderr } = spawnSync('node', [SCRIPT, ...args], { encoding: 'utf8' });
+  expect(status).toBe(64);
+  expect(stderr).toContain('usage:');
+});

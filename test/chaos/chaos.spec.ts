@@ -9,11 +9,9 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { seeded } from '../official/official.js';
 import { LocalCluster } from '../support/local-cluster.js';
 import { type Replica } from '../support/replica.js';
+import { Crowd } from './crowd.js';
 import { Faults, pause } from './faults.js';
-import { OfficialViewer } from './official-viewer.js';
-import { OwnViewer, type Question } from './own-viewer.js';
-import { SseViewer } from './sse-viewer.js';
-import { Truth, type View } from './truth.js';
+import { type Truth } from './truth.js';
 
 const SEED = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 1e9));
 /** Faults go on until so many events were delivered, and for this long at least. */
@@ -24,7 +22,6 @@ const LEAST_MS = 30_000;
 const SETTLE_MS = 45_000;
 const MOST_MS = EVENTS * 10 + 60_000;
 const CONVERSATIONS = 8;
-const LANES = ['a', 'b', 'c'];
 
 let cluster: LocalCluster;
 beforeAll(async () => {
@@ -38,103 +35,6 @@ beforeAll(async () => {
   });
 }, 90_000);
 afterAll(() => cluster.close(), 30_000);
-
-class Crowd {
-  readonly truth = new Truth();
-  readonly #random = seeded(SEED ^ 0x5eed);
-  readonly #closing: { close(): void }[] = [];
-  readonly #officials: OfficialViewer[] = [];
-  #over = false;
-
-  constructor(readonly conversations: readonly string[]) {}
-
-  get gaveUp(): number {
-    return this.#officials.reduce((sum, { gaveUp }) => sum + gaveUp, 0);
-  }
-
-  /** Resolves when every viewer has seen the end of what it asked for; asks nothing new once `stop` was called. */
-  async run(viewers: number): Promise<void> {
-    const work: Promise<void>[] = [];
-    for (let i = 0; i < viewers; i++) work.push(this.#viewer(i));
-    await Promise.all([...work, this.#cancelSome()]);
-  }
-
-  stop(): void {
-    this.#over = true;
-  }
-
-  close(): void {
-    for (const viewer of this.#closing) viewer.close();
-  }
-
-  async #viewer(i: number): Promise<void> {
-    await pause(this.#random() * 2_000);
-    const kind = i % 4;
-    if (kind === 1) {
-      const viewer = this.#keep(new OfficialViewer(this.truth, cluster.url));
-      this.#officials.push(viewer);
-      await Promise.all(LANES.map((lane) => this.#again(() => viewer.ask(lane, this.#question()))));
-      return;
-    }
-    if (kind === 2) {
-      const viewer = this.#keep(new SseViewer(this.truth, cluster.url));
-      await this.#again(() => viewer.ask(this.#question()));
-      return;
-    }
-    const own = this.#keep(new OwnViewer(this.truth, cluster.url));
-    const late = this.#keep(new SseViewer(this.truth, cluster.url));
-    await Promise.all([
-      this.#again(() => own.ask(this.#question())),
-      this.#again(() => this.#watch(kind === 3 ? own : late)),
-    ]);
-  }
-
-  #keep<T extends { close(): void }>(viewer: T): T {
-    this.#closing.push(viewer);
-    return viewer;
-  }
-
-  async #again(next: () => View | undefined): Promise<void> {
-    while (!this.#over) {
-      const view = next();
-      if (view === undefined) await pause(200);
-      else await view.done;
-    }
-  }
-
-  #question(): Question {
-    const inLine = this.#random() < 0.3;
-    const deltas = inLine ? 10 + Math.floor(this.#random() * 40) : 20 + Math.floor(this.#random() * 300);
-    const conversation = inLine ? this.#oneOf(this.conversations) : undefined;
-    return { deltas, intervalMs: 5 + Math.floor(this.#random() * 25), conversation };
-  }
-
-  /** Somebody else's answer, from anywhere up to where it is. */
-  #watch(viewer: OwnViewer | SseViewer): View | undefined {
-    const id = this.#oneOf(this.truth.running);
-    if (id === undefined) return undefined;
-    return viewer.watch(id, Math.floor(this.#random() * this.truth.of(id).events.length) - 1);
-  }
-
-  /** Now and then a turn is cancelled over REST, by whatever replica that reaches. */
-  async #cancelSome(): Promise<void> {
-    while (!this.#over) {
-      await pause(400 + this.#random() * 800);
-      const id = this.#oneOf(this.truth.running);
-      if (id === undefined) continue;
-      this.truth.of(id).cancelAsked = true;
-      await fetch(`${cluster.url}/v1/responses/${id}/cancel`, {
-        method: 'POST',
-        headers: { connection: 'close' },
-        signal: AbortSignal.timeout(3_000),
-      }).catch(() => undefined);
-    }
-  }
-
-  #oneOf<T>(all: readonly T[]): T | undefined {
-    return all[Math.floor(this.#random() * all.length)];
-  }
-}
 
 async function call<T>(method: string, path: string, body?: object): Promise<T> {
   const init =
@@ -210,7 +110,7 @@ it(
         async () => (await call<{ id: string }>('POST', '/v1/conversations', {})).id,
       ),
     );
-    const crowd = new Crowd(conversations);
+    const crowd = new Crowd({ url: cluster.url, conversations, seed: SEED });
     const { truth } = crowd;
     const running = crowd.run(VIEWERS);
     const faults = new Faults(cluster, seeded(SEED), say);

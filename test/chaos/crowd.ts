@@ -1,0 +1,121 @@
+/* Viewers of every kind that ask and watch, again and again, until they are told to stop; one seed chooses for all of them. */
+
+import { seeded } from '../official/official.js';
+import { pause } from './faults.js';
+import { OfficialViewer } from './official-viewer.js';
+import { OwnViewer, type Question } from './own-viewer.js';
+import { SseViewer } from './sse-viewer.js';
+import { Truth, type View } from './truth.js';
+
+export interface CrowdOptions {
+  readonly url: string;
+  /** In which some of the questions are asked, in line with others. */
+  readonly conversations: readonly string[];
+  readonly seed: number;
+  /** False: nobody cancels. */
+  readonly cancels?: boolean;
+  readonly mostDeltas?: number;
+}
+
+const LANES = ['a', 'b', 'c'];
+
+export class Crowd {
+  readonly truth = new Truth();
+  readonly #random: () => number;
+  readonly #closing: { close(): void }[] = [];
+  readonly #officials: OfficialViewer[] = [];
+  #over = false;
+
+  constructor(readonly options: CrowdOptions) {
+    this.#random = seeded(options.seed ^ 0x5eed);
+  }
+
+  get gaveUp(): number {
+    return this.#officials.reduce((sum, { gaveUp }) => sum + gaveUp, 0);
+  }
+
+  /** Resolves when every viewer has seen the end of what it asked for; asks nothing new once `stop` was called. */
+  async run(viewers: number): Promise<void> {
+    const work: Promise<void>[] = [];
+    for (let i = 0; i < viewers; i++) work.push(this.#viewer(i));
+    if (this.options.cancels !== false) work.push(this.#cancelSome());
+    await Promise.all(work);
+  }
+
+  stop(): void {
+    this.#over = true;
+  }
+
+  close(): void {
+    for (const viewer of this.#closing) viewer.close();
+  }
+
+  async #viewer(i: number): Promise<void> {
+    await pause(this.#random() * 2_000);
+    const kind = i % 4;
+    if (kind === 1) {
+      const viewer = this.#keep(new OfficialViewer(this.truth, this.options.url));
+      this.#officials.push(viewer);
+      await Promise.all(LANES.map((lane) => this.#again(() => viewer.ask(lane, this.#question()))));
+      return;
+    }
+    if (kind === 2) {
+      const viewer = this.#keep(new SseViewer(this.truth, this.options.url));
+      await this.#again(() => viewer.ask(this.#question()));
+      return;
+    }
+    const own = this.#keep(new OwnViewer(this.truth, this.options.url));
+    const late = this.#keep(new SseViewer(this.truth, this.options.url));
+    await Promise.all([
+      this.#again(() => own.ask(this.#question())),
+      this.#again(() => this.#watch(kind === 3 ? own : late)),
+    ]);
+  }
+
+  #keep<T extends { close(): void }>(viewer: T): T {
+    this.#closing.push(viewer);
+    return viewer;
+  }
+
+  async #again(next: () => View | undefined): Promise<void> {
+    while (!this.#over) {
+      const view = next();
+      if (view === undefined) await pause(200);
+      else await view.done;
+    }
+  }
+
+  #question(): Question {
+    const inLine = this.options.conversations.length > 0 && this.#random() < 0.3;
+    const most = this.options.mostDeltas ?? 320;
+    const deltas = inLine ? 10 + Math.floor(this.#random() * 40) : 20 + Math.floor(this.#random() * (most - 20));
+    const conversation = inLine ? this.#oneOf(this.options.conversations) : undefined;
+    return { deltas, intervalMs: 5 + Math.floor(this.#random() * 25), conversation };
+  }
+
+  /** Somebody else's answer, from anywhere up to where it is. */
+  #watch(viewer: OwnViewer | SseViewer): View | undefined {
+    const id = this.#oneOf(this.truth.running);
+    if (id === undefined) return undefined;
+    return viewer.watch(id, Math.floor(this.#random() * this.truth.of(id).events.length) - 1);
+  }
+
+  /** Now and then a turn is cancelled over REST, by whatever replica that reaches. */
+  async #cancelSome(): Promise<void> {
+    while (!this.#over) {
+      await pause(400 + this.#random() * 800);
+      const id = this.#oneOf(this.truth.running);
+      if (id === undefined) continue;
+      this.truth.of(id).cancelAsked = true;
+      await fetch(`${this.options.url}/v1/responses/${id}/cancel`, {
+        method: 'POST',
+        headers: { connection: 'close' },
+        signal: AbortSignal.timeout(3_000),
+      }).catch(() => undefined);
+    }
+  }
+
+  #oneOf<T>(all: readonly T[]): T | undefined {
+    return all[Math.floor(this.#random() * all.length)];
+  }
+}

@@ -1,0 +1,152 @@
+/* Leaving with the state in Redis: sockets move on, turns end by themselves, and everybody reads on elsewhere. Real processes, real signals. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Crowd } from '../chaos/crowd.js';
+import { pause } from '../chaos/faults.js';
+import { inputOf } from '../chaos/own-viewer.js';
+import { SseViewer } from '../chaos/sse-viewer.js';
+import { Truth } from '../chaos/truth.js';
+import { spoken } from '../official/official.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { type Replica } from '../support/replica.js';
+import { isTerminalFrame, TestSocket } from '../support/socket.js';
+
+let cluster: LocalCluster;
+beforeAll(async () => {
+  cluster = await LocalCluster.start({ config: { app: { shutdown_timeout: '10s' } } });
+}, 90_000);
+afterAll(() => cluster.close(), 30_000);
+
+function replica(i: number): Replica {
+  const one = cluster.replicas[i];
+  if (one === undefined) throw new Error('there are three');
+  return one;
+}
+
+async function ask(where: Replica, deltas: number, intervalMs: number) {
+  const socket = await TestSocket.open(where.socketUrl);
+  socket.send({ type: 'response.create', input: inputOf({ deltas, intervalMs }) });
+  const { response } = await socket.next('response.created');
+  // The first event of a response carries it.
+  return { socket, id: (response as { readonly id: string }).id };
+}
+
+/** Everything of a response, read by SSE from another replica. */
+async function readFrom(where: Replica, id: string, deltas: number) {
+  const truth = new Truth();
+  truth.of(id).deltas = deltas;
+  const viewer = new SseViewer(truth, where.url);
+  const view = viewer.watch(id, -1);
+  await view.done;
+  viewer.close();
+  expect(truth.violations).toEqual([]);
+  return view;
+}
+
+async function upgradeStatus(where: Replica): Promise<{ status: number; retryAfter: string | null }> {
+  const { request } = await import('node:http');
+  return new Promise((resolve, reject) => {
+    const headers = {
+      connection: 'upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    };
+    const asked = request(`${where.url}/v1/responses`, { headers });
+    asked.on('response', (answer) => {
+      answer.resume();
+      resolve({ status: answer.statusCode ?? 0, retryAfter: answer.headers['retry-after'] ?? null });
+    });
+    asked.on('error', reject);
+    asked.end();
+  });
+}
+
+describe('a rolling restart under live traffic', () => {
+  it('loses nothing, repeats nothing, and ends no turn early', async () => {
+    const crowd = new Crowd({ url: cluster.url, conversations: [], seed: 4, cancels: false, mostDeltas: 120 });
+    const running = crowd.run(36);
+    await pause(2_500);
+    for (const each of cluster.replicas) {
+      expect(await each.stop()).toBe(0);
+      await each.start();
+      await pause(1_000);
+    }
+    crowd.stop();
+    await running;
+    crowd.close();
+    const { truth } = crowd;
+    expect(truth.violations).toEqual([]);
+    expect(Object.keys(truth.ends())).toEqual(['completed']);
+    expect(truth.delivered).toBeGreaterThan(2_000);
+    expect(crowd.gaveUp).toBe(0);
+  }, 120_000);
+});
+
+describe('a replica that leaves', () => {
+  it('says so in order: unready, upgrades refused, draining, 1012; its turns go on and are read elsewhere; exit 0', async () => {
+    const leaving = replica(0);
+    const asked = await Promise.all(Array.from({ length: 8 }, () => ask(leaving, 150, 20)));
+    const exit = leaving.stop();
+    const first = asked[0];
+    if (first === undefined) throw new Error('eight were asked');
+    expect(await first.socket.next('sluice:draining')).toMatchObject({ reconnect_after_ms: expect.any(Number) });
+    expect(await leaving.status('/ready')).toBe(503);
+    expect(await leaving.status('/health')).toBe(200);
+    const refused = await upgradeStatus(leaving);
+    expect(refused.status).toBe(503);
+    expect(Number(refused.retryAfter)).toBeGreaterThan(0);
+    for (const { socket } of asked) {
+      expect(await socket.closed).toMatchObject({ code: 1012 });
+      // The answer was not waited for: it takes 3 s.
+      expect(socket.frames.some(isTerminalFrame)).toBe(false);
+    }
+    const views = await Promise.all(asked.map(({ id }, i) => readFrom(replica(1 + (i % 2)), id, 150)));
+    for (const { end, text } of views) expect({ end, text }).toEqual({ end: 'completed', text: spoken(150) });
+    expect(await exit).toBe(0);
+    await leaving.start();
+  }, 40_000);
+
+  it('ends what its grace does not suffice for with a truthful terminal, and says by its exit code that it did', async () => {
+    const leaving = replica(1);
+    const { id } = await ask(leaving, 2_000, 20);
+    const since = performance.now();
+    const exit = leaving.stop();
+    const view = await readFrom(replica(2), id, 2_000);
+    expect(view.end).toBe('replica_lost');
+    expect(view.text.length).toBeGreaterThan(100);
+    expect(await exit).toBe(1);
+    expect(performance.now() - since).toBeLessThan(16_000);
+    await leaving.start();
+  }, 40_000);
+
+  it('hurries at a second signal: the terminal comes at once', async () => {
+    const leaving = replica(2);
+    const { socket, id } = await ask(leaving, 2_000, 20);
+    leaving.signal('SIGTERM');
+    await socket.next('sluice:draining');
+    const since = performance.now();
+    leaving.signal('SIGTERM');
+    expect((await readFrom(replica(0), id, 2_000)).end).toBe('replica_lost');
+    expect((await leaving.ended).code).toBe(143);
+    expect(performance.now() - since).toBeLessThan(6_000);
+    await leaving.start();
+  }, 40_000);
+
+  it('leaves in bounded time also while Redis is away', async () => {
+    const leaving = replica(0);
+    const { id } = await ask(leaving, 2_000, 20);
+    cluster.redis.pause();
+    const since = performance.now();
+    try {
+      expect(await leaving.stop()).toBe(1);
+      // The grace, then what comes after it.
+      expect(performance.now() - since).toBeLessThan(10_000 + 16_000);
+    } finally {
+      cluster.redis.resume();
+    }
+    // Nobody could be told then; another replica does it when the lease has run out.
+    expect((await readFrom(replica(1), id, 2_000)).end).toBe('replica_lost');
+    await leaving.start();
+  }, 70_000);
+});

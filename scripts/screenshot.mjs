@@ -8,16 +8,17 @@ import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 
 const root = join(import.meta.dirname, '..');
 const at = process.argv.indexOf('--all');
 const directory = at > 0 ? process.argv[at + 1] : join(root, 'docs/images');
 const SHOTS = [
-  { name: 'playground', width: 1360, height: 840, colorScheme: 'light' },
+  { name: 'playground', width: 1440, height: 860, colorScheme: 'light' },
   ...(at > 0
     ? [
-        { name: 'dark', width: 1360, height: 840, colorScheme: 'dark' },
+        { name: 'dark', width: 1440, height: 860, colorScheme: 'dark' },
         { name: 'phone', width: 390, height: 844, colorScheme: 'light' },
         { name: 'phone-dark', width: 390, height: 844, colorScheme: 'dark' },
       ]
@@ -38,9 +39,9 @@ async function startGateway() {
   const env = { ...process.env, PORT: String(port), METRICS_PORT: String(opsPort), OPENAI_API_KEY: '' };
   const gateway = spawn(process.execPath, [join(root, 'dist/main.js')], { cwd: root, env, stdio: 'ignore' });
   for (let i = 0; i < 100; i++) {
-    const ready = await fetch(`http://127.0.0.1:${opsPort}/ready`).catch(() => null);
+    const ready = await globalThis.fetch(`http://127.0.0.1:${opsPort}/ready`).catch(() => null);
     if (ready?.ok) return { url: `http://127.0.0.1:${port}`, stop: () => gateway.kill('SIGTERM') };
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await delay(100);
   }
   gateway.kill('SIGKILL');
   throw new Error('unable to take a picture; the gateway did not start; run `npm run build` and look at `npm start`');
@@ -63,7 +64,10 @@ async function story(page, name) {
   await ask(page, 'Give me a long answer');
   await page.getByText('Every delta that you see').waitFor();
   const inspector = page.getByRole('complementary', { name: 'Protocol inspector' });
-  if (!name.startsWith('phone')) await inspector.getByText('output_text.delta').last().click();
+  if (name.startsWith('phone')) return;
+  await inspector.getByText('output_text.delta').last().click();
+  await inspector.getByText('nothing shown is ever taken back').scrollIntoViewIfNeeded();
+  await delay(1_500);
 }
 
 const gateway = await startGateway();

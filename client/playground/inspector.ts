@@ -22,6 +22,7 @@ class Row {
   readonly #number: HTMLElement;
   readonly #body: HTMLElement;
   readonly #details: HTMLDetailsElement;
+  #below: Below | null = null;
 
   constructor(list: HTMLElement, entry: Entry, startMs: number) {
     const { direction, data } = entry;
@@ -38,7 +39,11 @@ class Row {
     this.#number = add(summary, 'span', 'number');
     add(summary, 'time', '', `${((entry.atMs - startMs) / 1_000).toFixed(2)} s`);
     this.#body = add(this.#details, 'div', 'body');
-    this.#details.addEventListener('toggle', () => this.#drawBody());
+    this.#details.addEventListener('toggle', () => {
+      this.#drawBody();
+      // After what stands below was drawn.
+      if (this.#details.open) requestAnimationFrame(() => this.item.scrollIntoView({ block: 'nearest' }));
+    });
     this.push(entry);
   }
 
@@ -59,7 +64,7 @@ class Row {
     const { data } = entry;
     this.#count.textContent = count > 1 ? `× ${count}` : '';
     const tail = this.entries.slice(-12).map((each) => each.data.delta ?? '');
-    this.#gist.textContent = count > 1 ? `…${tail.join('').slice(-28)}` : gistOf(data);
+    this.#gist.textContent = count > 1 ? `…${tail.join('').slice(-18)}` : gistOf(data);
     const first = this.entries[0]?.data.sequence_number;
     const last = data.sequence_number;
     this.#number.textContent = last === undefined ? '' : first === last ? `#${last}` : `#${first}–${last}`;
@@ -71,19 +76,44 @@ class Row {
     return filter === '' || this.entries.some(({ data }) => JSON.stringify(data).toLowerCase().includes(filter));
   }
 
+  /** What stands below an open line; made when it is first opened, so that what a reader has marked stays marked. */
   #drawBody(): void {
-    const type = this.entries[0]?.data.type ?? '';
-    this.#body.replaceChildren();
     if (!this.#details.open) return;
-    add(this.#body, 'p', '', meaningOf(type));
-    const newest = this.entries.at(-1)?.data;
-    add(this.#body, 'pre', '', JSON.stringify(newest, null, 2)).tabIndex = 0;
-    if (this.entries.length === 1) return;
-    const shown = this.entries
-      .slice(-LISTED)
-      .map(({ data }) => `#${data.sequence_number}  ${JSON.stringify(data.delta)}`);
-    add(this.#body, 'p', 'fine', `The newest of ${this.entries.length}. Those before it:`);
-    add(this.#body, 'pre', 'short', shown.slice(0, -1).reverse().join('\n')).tabIndex = 0;
+    this.#below ??= new Below(this.#body, this.entries[0]?.data.type ?? '');
+    this.#below.show(this.entries);
+  }
+}
+
+class Below {
+  readonly #newest: HTMLElement;
+  readonly #words: HTMLElement;
+  readonly #before: HTMLElement;
+  #entries: readonly Entry[] = [];
+  #drawing = 0;
+
+  constructor(body: HTMLElement, type: string) {
+    add(body, 'p', '', meaningOf(type));
+    this.#newest = add(body, 'pre');
+    this.#words = add(body, 'p', 'fine');
+    this.#before = add(body, 'pre', 'short');
+    for (const pre of [this.#newest, this.#before]) pre.tabIndex = 0;
+  }
+
+  show(entries: readonly Entry[]): void {
+    this.#entries = entries;
+    if (this.#drawing === 0) this.#drawing = requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw(): void {
+    this.#drawing = 0;
+    const entries = this.#entries;
+    const before = entries.slice(-LISTED, -1).reverse();
+    this.#newest.textContent = JSON.stringify(entries.at(-1)?.data, null, 2);
+    this.#words.textContent = `The newest of ${entries.length}. Those before it:`;
+    this.#before.textContent = before
+      .map(({ data }) => `#${data.sequence_number}  ${JSON.stringify(data.delta)}`)
+      .join('\n');
+    this.#words.hidden = this.#before.hidden = before.length === 0;
   }
 }
 

@@ -16,7 +16,7 @@ export interface Socket {
   addEventListener(type: 'open' | 'message' | 'close', listener: (event: SocketEvent) => void): void;
 }
 
-export interface FetchInit {
+interface FetchInit {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body?: string;

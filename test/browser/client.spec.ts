@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Browser, type BrowserContext, type CDPSession, type Page } from 'playwright-core';
-import { type Sluice, type SluiceResponse } from '../../client/src/client.js';
+import { type createClient as makeClient, type Sluice, type SluiceResponse } from '../../client/src/client.js';
 import { launchChromium } from '../support/chromium.js';
 import { CuttableProxy } from '../support/cuttable-proxy.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
@@ -45,7 +45,7 @@ async function start(url: string, target = page): Promise<void> {
   await target.evaluate(async () => {
     // Not known to this compiler: the page loads it from its own server.
     const path = '/client.js';
-    const { createClient } = (await import(path)) as typeof import('../../client/src/client.js');
+    const { createClient } = (await import(path)) as { createClient: typeof makeClient };
     const world = globalThis as unknown as World;
     const client = createClient({ reconnect: { firstDelayMs: 50, maxDelayMs: 300 }, ping: { timeoutMs: 1_000 } });
     Object.assign(world, { client, responses: [], told: [], states: [] });

@@ -1,7 +1,15 @@
 /* What the playground says: every end and every error in words that a person can act on. */
 
 import { describe, expect, it } from '@jest/globals';
-import { connectionWords, endNote, errorNote, modelWords, numbersLine } from '../../../client/playground/words.js';
+import {
+  agoWords,
+  callWords,
+  connectionWords,
+  endNote,
+  errorNote,
+  modelWords,
+  numbersLine,
+} from '../../../client/playground/words.js';
 import { type ResponseObject } from '../../../client/src/api.js';
 import { SluiceError } from '../../../client/src/errors.js';
 
@@ -66,6 +74,7 @@ describe('the line of numbers', () => {
   it('has tokens, cost and the time to the first words', () => {
     expect(numbersLine(answered, 240)).toBe('12 tokens in, 3 out · $0.00031 · first words after 240 ms');
     expect(numbersLine(answered, 1240)).toMatch(/after 1\.2 s$/);
+    expect(numbersLine(answered, 240, 3_100)).toMatch(/after 240 ms · 3\.1 s in all$/);
   });
 
   it('never guesses a price, and says where tokens are estimated', () => {
@@ -93,4 +102,17 @@ it('tells each state of the connection', () => {
   expect(words('reconnecting', null, 7_000)).toMatch(/in 7 s/);
   expect(words('reconnecting', new SluiceError('refused', 'draining', 'm', { status: 503 }))).toMatch(/restarting/);
   expect(words('offline')).toMatch(/network/);
+  expect(connectionWords({ state: 'open', error: null, retryInMs: null }, 'sse')).toMatch(/by HTTP/);
+});
+
+it('says how long ago something was, and what a function was asked', () => {
+  const now = Date.UTC(2026, 0, 2, 12);
+  expect(agoWords(now - 20_000, now)).toBe('just now');
+  expect(agoWords(now - 5 * 60_000, now)).toBe('5 min. ago');
+  expect(agoWords(now - 26 * 3_600_000, now)).toBe('yesterday');
+  expect(callWords({ type: 'function_call', name: 'get_weather', arguments: '{"city":"Paris"}' })).toBe(
+    'get_weather({"city":"Paris"})',
+  );
+  expect(callWords({ type: 'function_call_output', output: 'rain' })).toBe('→ rain');
+  expect(callWords({ type: 'message' })).toBeNull();
 });

@@ -30,9 +30,9 @@ export class Settlement {
 
   /**
    * Ends `turn`; resolves with the outcome that was told, when its terminal event stands in the log. `lost`: the log is another's
-   * or out of reach; nothing is kept then but by whoever ends it.
+   * or out of reach; nothing is kept then but by whoever ends it. `committed` is called when nothing more will be written but the terminal.
    */
-  async settle(turn: Turn, outcome: TurnOutcome): Promise<TurnOutcome | 'lost'> {
+  async settle(turn: Turn, outcome: TurnOutcome, committed: () => Promise<void>): Promise<TurnOutcome | 'lost'> {
     const { journal, writer, facts } = turn;
     await this.#account(turn).catch(() => undefined);
     writer.close(outcome.end === 'completed' ? 'completed' : 'incomplete');
@@ -53,6 +53,7 @@ export class Settlement {
       told = { end: 'failed', error: asSluiceError(thrown) };
       terminal = terminalOf(turn, told);
     }
+    if (journal.lost === undefined) await committed();
     journal.emit(terminal);
     await journal.flushed();
     return journal.ended ? told : 'lost';

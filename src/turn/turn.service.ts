@@ -236,7 +236,7 @@ export class TurnService {
       .catch((thrown: unknown) => outcomeOf(thrown, turn.stop.signal))
       // Before the terminal: whoever sees that may ask again.
       .finally(() => permit.leave())
-      .then((outcome) => (outcome === 'lost' ? outcome : settlement.settle(turn, outcome)))
+      .then((outcome) => (outcome === 'lost' ? outcome : settlement.settle(turn, outcome, () => this.#yield(turn))))
       .catch((bug: unknown) => asSluiceError(bug));
     clock.turns -= 1;
     stopKeeping();
@@ -246,7 +246,12 @@ export class TurnService {
     await Promise.all([permit.settle(turn.facts).catch(() => undefined), this.#leave(turn)]);
   }
 
-  /** Lets the next turn of the conversation begin. A turn that ended elsewhere, or will, is left by whoever commits what it said. */
+  /** Lets the next turn of the conversation begin before the terminal is told: whoever sees that may ask again at once. */
+  async #yield({ plan: { source }, responseId }: Turn): Promise<void> {
+    if (source.kind === 'conversation') await this.#parts.claim.leave(source.id, responseId).catch(() => undefined);
+  }
+
+  /** The same where the turn did not get so far. A turn that ended elsewhere, or will, is left by whoever commits what it said. */
   async #leave({ plan, responseId, journal }: Turn): Promise<void> {
     const { claim, log } = this.#parts;
     const { source } = plan;

@@ -292,6 +292,20 @@ describe('two turns that want one conversation', () => {
     expect((await bench.post({ input: 'x', conversation })).status).toBe(200);
   });
 
+  it('with busy: reject whoever sees the terminal may ask again at once [CONV-10]', async () => {
+    const rejecting = await Bench.start({ config: { conversations: { busy: 'reject' } } });
+    try {
+      const conversation = await rejecting.conversation();
+      for (let i = 0; i < 20; i++) {
+        rejecting.says(`answer ${i}`);
+        const { body } = await rejecting.post({ input: 'next', conversation });
+        expect(body).toMatchObject({ status: 'completed', output_text: `answer ${i}` });
+      }
+    } finally {
+      await rejecting.close();
+    }
+  });
+
   it('with busy: reject the second is refused at once, as an error in its lane [CONV-10]', async () => {
     const rejecting = await Bench.start({ config: { conversations: { busy: 'reject' } } });
     try {

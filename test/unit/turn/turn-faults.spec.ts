@@ -209,11 +209,11 @@ describe('a turn that another replica has taken over', () => {
     expect(bench.log.lines.at(-1)).toMatchObject({ level: 'error', message: 'request failed' });
   });
 
-  it('leaves the conversation to whoever ends it', async () => {
+  it('leaves the conversation to whoever ends it, unless its items were committed', async () => {
     const conversation = await bench.conversation();
     const original = bench.plain.log.append.bind(bench.plain.log);
     bench.plain.log.append = (id, fence, events) =>
-      events.some(({ type }) => type === 'response.completed')
+      events.some(({ type }) => type === 'response.output_item.done')
         ? Promise.resolve({ outcome: 'fenced' })
         : original(id, fence, events);
     const id = await bench.play(requestOf('Hi', { conversation }));

@@ -1,0 +1,197 @@
+/* Admission: what each policy lets in and what it refuses, with the parameter at fault. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type Item } from '../../../src/domain/item.js';
+import { type Principal } from '../../../src/domain/principal.js';
+import { type ResponseRequest } from '../../../src/domain/request.js';
+import { Admission, type AdmissionPolicy, type TurnPlan } from '../../../src/turn/admission.js';
+import { PromptRegistry } from '../../../src/templating/registry.js';
+import { compilePack } from '../../../src/templating/compile-pack.js';
+import { packFile, promptFile } from '../templating/packs.js';
+import { HANG, say } from '../../support/scripted-provider.js';
+import { ALICE, BOB, ORIGIN, POLICY, requestOf, TurnBench } from './turn-bench.js';
+
+const USER: Principal = { ...ALICE, trusted: false };
+const TENANT: Principal = { ...ALICE, owner: 'acme', user: null };
+
+let bench: TurnBench;
+beforeEach(() => {
+  bench = new TurnBench({ answers: [[say('One')], [HANG]] });
+});
+afterEach(async () => {
+  await bench.close();
+});
+
+function admit(
+  request: Partial<ResponseRequest>,
+  policy: Partial<AdmissionPolicy> = {},
+  caller: Principal = ALICE,
+): Promise<TurnPlan> {
+  const { conversations, responses, log } = bench.plain;
+  const admission = new Admission({ ...POLICY, ...policy }, { prompts: PROMPTS, conversations, responses, log });
+  return admission.admit(caller, requestOf('Hi', request));
+}
+
+const { pack } = compilePack(
+  'support.pack.json',
+  packFile({
+    id: 'support',
+    prompts: {
+      polite: promptFile('polite', {
+        template: 'Be polite to {{who}}.',
+        variables: [{ name: 'who', type: 'string', required: true }],
+        more: { parameters: { temperature: 0.2, max_tokens: 300 } },
+      }),
+    },
+  }),
+);
+if (pack === undefined) throw new Error('the pack of this test does not compile');
+const PROMPTS = new PromptRegistry(pack.prompts);
+
+const tool = { type: 'function', name: 'f', parameters: null, strict: null } as const;
+
+describe('what a caller may set', () => {
+  it.each<[string, Partial<ResponseRequest>, keyof AdmissionPolicy['allow']]>([
+    ['instructions', { instructions: 'Be rude.' }, 'instructions'],
+    ['tools', { tools: [tool] }, 'tools'],
+    ['model', { model: 'model-b' }, 'model'],
+  ])('%s: a trusted caller unless the file says otherwise, another only if it does', async (param, request, key) => {
+    const models = ['model-b'];
+    const allow = (value: boolean | null): Partial<AdmissionPolicy> => ({
+      models,
+      allow: { ...POLICY.allow, [key]: value },
+    });
+    await expect(admit(request, allow(null))).resolves.toBeDefined();
+    await expect(admit(request, allow(true), USER)).resolves.toBeDefined();
+    const refused = { code: 'parameter_not_allowed', param };
+    await expect(admit(request, allow(null), USER)).rejects.toMatchObject(refused);
+    await expect(admit(request, allow(false))).rejects.toMatchObject(refused);
+  });
+
+  it.each<[string, Partial<ResponseRequest>]>([
+    ['temperature', { temperature: 1 }],
+    ['top_p', { topP: 1 }],
+    ['max_output_tokens', { maxOutputTokens: 10 }],
+    ['reasoning.effort', { reasoningEffort: 'low' }],
+  ])('%s: where sampling is allowed', async (param, request) => {
+    await expect(admit(request)).resolves.toBeDefined();
+    const allow = { ...POLICY.allow, sampling: false };
+    await expect(admit(request, { allow })).rejects.toMatchObject({ code: 'parameter_not_allowed', param });
+  });
+
+  it('no tools is nothing to allow', async () => {
+    await expect(admit({ tools: [] }, {}, USER)).resolves.toBeDefined();
+  });
+
+  it('the configured model always, an unlisted one never', async () => {
+    expect((await admit({ model: 'model-a' }, {}, USER)).model).toBe('model-a');
+    await expect(admit({ model: 'model-z' })).rejects.toMatchObject({ code: 'model_not_found', param: 'model' });
+  });
+
+  it('nothing without the scope for it', async () => {
+    const refused = admit({}, {}, { ...ALICE, scopes: new Set(['admin']) });
+    await expect(refused).rejects.toMatchObject({ code: 'insufficient_scope' });
+  });
+});
+
+describe('tokens and temperature', () => {
+  const prompt = { id: 'polite', variables: { who: 'all' } };
+
+  it('the request’s, else the prompt’s, else the configuration’s', async () => {
+    const policy = { maxTokens: 500, temperature: 0.9 };
+    expect(await admit({}, policy)).toMatchObject({ maxOutputTokens: 500, temperature: 0.9, topP: null });
+    expect(await admit({ prompt }, policy)).toMatchObject({ maxOutputTokens: 300, temperature: 0.2 });
+    expect(await admit({ prompt, maxOutputTokens: 20, temperature: 1, topP: 0.5 }, policy)).toMatchObject({
+      maxOutputTokens: 20,
+      temperature: 1,
+      topP: 0.5,
+    });
+  });
+
+  it('no request goes over the ceiling, and a prompt is held to it', async () => {
+    await expect(admit({ maxOutputTokens: 501 }, { maxTokens: 500 })).rejects.toMatchObject({
+      code: 'invalid_value',
+      param: 'max_output_tokens',
+    });
+    expect((await admit({ prompt }, { maxTokens: 100 })).maxOutputTokens).toBe(100);
+    expect((await admit({ maxOutputTokens: 9_000 })).maxOutputTokens).toBe(9_000);
+  });
+});
+
+describe('prompts', () => {
+  const prompt = { id: 'support/polite', variables: { who: 'everyone' } };
+
+  it('come before the request’s own instructions, never in their place', async () => {
+    const { system } = await admit({ prompt, instructions: 'Answer in French.' });
+    expect(system.indexOf('Be polite to everyone.')).toBe(0);
+    expect(system).toContain('Answer in French.');
+  });
+
+  it('default to the configuration’s', async () => {
+    await expect(admit({}, { defaultPrompt: 'polite' })).rejects.toMatchObject({ code: 'missing_variable' });
+    expect((await admit({}, { defaultPrompt: null })).prompt).toBeNull();
+  });
+
+  it('are refused where the step is turned off or the prompt is unknown', async () => {
+    const off = { templateEnabled: false, defaultPrompt: 'polite' };
+    await expect(admit({ prompt }, off)).rejects.toMatchObject({ code: 'prompt_not_found', param: 'prompt' });
+    expect((await admit({}, off)).system).toBe('');
+    await expect(admit({ prompt: { id: 'other' } })).rejects.toMatchObject({ code: 'prompt_not_found' });
+  });
+});
+
+describe('where a turn continues from', () => {
+  it('a conversation of the caller’s own, or of its tenant', async () => {
+    const conversation = await bench.conversation();
+    expect((await admit({ conversation })).source).toEqual({ kind: 'conversation', id: conversation });
+    expect((await admit({ conversation }, {}, TENANT)).source.kind).toBe('conversation');
+  });
+
+  it('somebody else’s answers exactly like none', async () => {
+    const conversation = await bench.conversation();
+    const foreign = await admit({ conversation }, {}, BOB).catch((error: unknown) => error);
+    const unknown = await admit({ conversation: 'conv_none' }, {}, BOB).catch((error: unknown) => error);
+    expect(foreign).toMatchObject({ code: 'conversation_not_found' });
+    expect({ ...(foreign as Error), message: (foreign as Error).message }).toEqual({
+      ...(unknown as Error),
+      message: (unknown as Error).message,
+    });
+  });
+
+  it('a stored response, not one that runs, is foreign, unknown or unstored', async () => {
+    const first = await bench.play(requestOf('Hi'));
+    expect((await admit({ previousResponseId: first })).source).toMatchObject({ kind: 'previous', id: first });
+    const gone = { code: 'previous_response_not_found', param: 'previous_response_id' };
+    await expect(admit({ previousResponseId: first }, {}, BOB)).rejects.toMatchObject(gone);
+    await expect(admit({ previousResponseId: 'resp_none' })).rejects.toMatchObject(gone);
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await expect(admit({ previousResponseId: responseId })).rejects.toMatchObject({ code: 'response_still_running' });
+    await expect(admit({ previousResponseId: responseId }, {}, BOB)).rejects.toMatchObject(gone);
+    await bench.turns.cancel(ALICE, responseId);
+    await bench.turns.whenIdle();
+  });
+
+  it('nothing, where the configuration keeps no conversations', async () => {
+    const policy = { stateEnabled: false };
+    await expect(admit({ conversation: 'conv_1' }, policy)).rejects.toMatchObject({ param: 'conversation' });
+    await expect(admit({ previousResponseId: 'resp_1' }, policy)).rejects.toMatchObject({
+      code: 'parameter_not_allowed',
+      param: 'previous_response_id',
+    });
+    await expect(admit({}, policy)).resolves.toMatchObject({ source: { kind: 'none' } });
+  });
+
+  it('no function call’s output without its call', async () => {
+    const answer: Item = {
+      type: 'function_call_output',
+      id: 'fco_1',
+      call_id: 'call_1',
+      output: '1',
+      status: 'completed',
+    };
+    const refused = { code: 'unknown_call_id', param: 'input' };
+    await expect(admit({ input: [answer] })).rejects.toMatchObject(refused);
+    const first = await bench.play(requestOf('Hi'));
+    await expect(admit({ input: [answer], previousResponseId: first })).rejects.toMatchObject(refused);
+  });
+});

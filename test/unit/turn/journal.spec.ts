@@ -1,0 +1,286 @@
+/* The journal: what is joined, how it is numbered, one append at a time, and what becomes of it while its log is away. */
+
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { type ResponseEvent } from '../../../src/domain/event.js';
+import { contentPart } from '../../../src/domain/accumulator.js';
+import { type SluiceError } from '../../../src/domain/errors.js';
+import { MemoryEventLog, MemoryLogTable } from '../../../src/state/memory/memory-event-log.js';
+import { FlushClock } from '../../../src/turn/batch.js';
+import { type DeltaEvent, Journal, type JournalOptions } from '../../../src/turn/journal.js';
+import { patiently } from '../../../src/turn/patience.js';
+import { responseOf } from '../domain/responses.js';
+import { away, Faults } from './turn-bench.js';
+
+/** A clock whose tick comes when the test says. */
+class HandClock extends FlushClock {
+  #due: (() => void)[] = [];
+  constructor() {
+    super({ maxWindowMs: 0 });
+  }
+  override schedule(flush: () => void): void {
+    this.#due.push(flush);
+  }
+  tick(): void {
+    for (const flush of this.#due.splice(0)) flush();
+  }
+}
+
+const ID = 'resp_1';
+let log: MemoryEventLog;
+let faults: Faults;
+let clock: HandClock;
+let told: string[];
+
+beforeEach(async () => {
+  log = new MemoryEventLog(new MemoryLogTable());
+  faults = new Faults();
+  clock = new HandClock();
+  told = [];
+  await log.create({ responseId: ID, owner: 'a', conversationId: null, store: true, input: [] });
+});
+
+function journalOf(options: Partial<JournalOptions> = {}): Journal {
+  const journal = new Journal({
+    log: faults.wrap(log),
+    clock,
+    responseId: ID,
+    fence: 1,
+    response: responseOf(),
+    onCancel: () => told.push('cancel'),
+    onLost: (error: SluiceError) => told.push(`lost: ${error.code}`),
+    ...options,
+  });
+  journal.emit({ type: 'response.created', response: responseOf() });
+  journal.emit({
+    type: 'response.output_item.added',
+    output_index: 0,
+    item: { type: 'message', id: 'm', role: 'assistant', status: 'in_progress', content: [] },
+  });
+  journal.emit({ type: 'response.content_part.added', ...AT, part: contentPart('output_text', '') });
+  return journal;
+}
+
+const AT = { item_id: 'm', output_index: 0, content_index: 0 };
+const delta = (text: string): DeltaEvent => ({ type: 'response.output_text.delta', ...AT, delta: text, logprobs: [] });
+const end = (): ResponseEvent => ({ type: 'response.completed', response: responseOf({ status: 'completed' }) });
+const tick = (): Promise<void> => new Promise(setImmediate);
+const appends = (): number => faults.calls.filter((call) => call === 'append').length;
+
+async function written(): Promise<string[]> {
+  const page = await log.read(ID, -1, 1_000);
+  return (page?.events ?? []).map(({ json, sequence, type }, i) => {
+    expect(sequence).toBe(i);
+    const event = JSON.parse(json) as { delta?: string; sequence_number: number };
+    expect(event.sequence_number).toBe(i);
+    return event.delta ?? type.replace('response.', '');
+  });
+}
+
+const HEAD = ['created', 'output_item.added', 'content_part.added'];
+
+describe('Journal', () => {
+  it('writes what is emitted together with one append', async () => {
+    journalOf();
+    await tick();
+    expect(appends()).toBe(1);
+    expect(await written()).toEqual(HEAD);
+  });
+
+  it('writes the first delta at once, and joins the others until the clock’s tick', async () => {
+    const journal = journalOf();
+    journal.delta(delta('a'));
+    await tick();
+    expect(await written()).toEqual([...HEAD, 'a']);
+    for (const text of ['b', 'c', 'd']) journal.delta(delta(text));
+    await tick();
+    expect(await written()).toEqual([...HEAD, 'a']);
+    clock.tick();
+    await tick();
+    expect(await written()).toEqual([...HEAD, 'a', 'bcd']);
+    expect(journal.accumulator.response().output_text).toBe('abcd');
+  });
+
+  it('lets no delta wait behind an event, and joins none over one', async () => {
+    const journal = journalOf();
+    journal.delta(delta('a'));
+    await tick();
+    journal.delta(delta('b'));
+    journal.emit({ type: 'response.output_text.done', ...AT, text: 'ab', logprobs: [] });
+    await tick();
+    expect(await written()).toEqual([...HEAD, 'a', 'b', 'output_text.done']);
+    clock.tick();
+    await tick();
+    expect(appends()).toBe(2);
+  });
+
+  it('does not join deltas of different parts and kinds', async () => {
+    const journal = journalOf();
+    journal.emit({ type: 'response.content_part.added', ...AT, content_index: 1, part: contentPart('refusal', '') });
+    journal.delta(delta('a'));
+    journal.delta({ type: 'response.refusal.delta', ...AT, content_index: 1, delta: 'r' });
+    journal.delta(delta('b'));
+    clock.tick();
+    await journal.flushed();
+    expect((await written()).slice(4)).toEqual(['a', 'r', 'b']);
+  });
+
+  it('has one append under way, and collects what comes meanwhile', async () => {
+    const journal = journalOf();
+    await tick();
+    const gate = faults.hold('append');
+    journal.delta(delta('a'));
+    await gate.reached;
+    for (const text of ['b', 'c']) journal.delta(delta(text));
+    clock.tick();
+    await tick();
+    expect(appends()).toBe(2);
+    gate.open();
+    await journal.flushed();
+    expect(await written()).toEqual([...HEAD, 'a', 'bc']);
+  });
+
+  it('is flushed when what was emitted until then stands, whatever comes after', async () => {
+    const journal = journalOf();
+    const first = faults.hold('append');
+    const flushed = journal.flushed();
+    await first.reached;
+    journal.delta(delta('a'));
+    first.open();
+    const second = faults.hold('append');
+    await flushed;
+    await second.reached;
+    expect(await written()).toEqual(HEAD);
+    second.open();
+    await journal.flushed();
+    expect(await written()).toEqual([...HEAD, 'a']);
+    expect(journal.nextSequence).toBe(4);
+  });
+
+  it('sends the same numbers again while the log is away, also where only the reply was lost', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    faults.fail('append', 2, away, true);
+    journal.delta(delta('a'));
+    await journal.flushed();
+    expect(await written()).toEqual([...HEAD, 'a']);
+    expect(told).toEqual([]);
+  });
+
+  it('is lost where another owns the log, and writes and tells nothing more', async () => {
+    const journal = journalOf({ fence: 7 });
+    await journal.flushed();
+    expect(told).toEqual(['lost: replica_lost']);
+    expect(journal.lost?.code).toBe('replica_lost');
+    journal.delta(delta('a'));
+    journal.emit(end());
+    await journal.flushed();
+    clock.tick();
+    await tick();
+    expect(appends()).toBe(1);
+    expect(await written()).toEqual([]);
+    journal.leaseLost();
+    expect(told).toHaveLength(1);
+  });
+
+  it('gives up after a while, and says why', async () => {
+    faults.fail('append');
+    const journal = journalOf({ giveUpMs: 0 });
+    await journal.flushed();
+    expect(told).toEqual(['lost: state_unavailable']);
+    expect(journal.begun).toBe(false);
+  });
+
+  it('stops trying when its lease is lost meanwhile', async () => {
+    faults.fail('append');
+    const journal = journalOf();
+    await tick();
+    journal.leaseLost();
+    await journal.flushed();
+    const tried = appends();
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    expect(appends()).toBeLessThanOrEqual(tried + 1);
+    expect(told).toEqual(['lost: replica_lost']);
+  });
+
+  it('holds a long outage’s deltas as one, and writes them in order when it is over', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    faults.fail('append', 3);
+    for (let i = 0; i < 1_000; i++) journal.delta(delta(`${i},`));
+    journal.emit(end());
+    await journal.flushed();
+    const all = await written();
+    expect(all.slice(3, -1).join('')).toBe(Array.from({ length: 1_000 }, (_, i) => `${i},`).join(''));
+    expect(all.length).toBeLessThan(8);
+  });
+
+  it('tells of a cancel once, whoever tells it', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    await log.requestCancel(ID);
+    journal.delta(delta('a'));
+    await journal.flushed();
+    journal.cancelAsked();
+    expect(told).toEqual(['cancel']);
+  });
+
+  it('has ended with its terminal, and does not take the lease’s end for a loss', async () => {
+    const journal = journalOf();
+    journal.emit(end());
+    expect(journal.ended).toBe(false);
+    await journal.flushed();
+    expect(journal.ended).toBe(true);
+    journal.leaseLost();
+    expect(journal.lost).toBeUndefined();
+    expect(told).toEqual([]);
+  });
+});
+
+describe('FlushClock', () => {
+  it('does not wait while few turns run, and longer the more there are, up to its window', () => {
+    const own = new FlushClock({ maxWindowMs: 40 });
+    const windows = [0, 4, 5, 30, 500].map((turns) => {
+      own.turns = turns;
+      return own.windowMs;
+    });
+    expect(windows).toEqual([0, 0, 5, 30, 40]);
+    const off = new FlushClock({ maxWindowMs: 0 });
+    off.turns = 500;
+    expect(off.windowMs).toBe(0);
+  });
+
+  it('calls all that wait in one tick, each once', async () => {
+    const own = new FlushClock({ maxWindowMs: 0 });
+    const calls: string[] = [];
+    own.schedule(() => {
+      calls.push('a');
+      own.schedule(() => calls.push('c'));
+    });
+    own.schedule(() => calls.push('b'));
+    expect(calls).toEqual([]);
+    await tick();
+    expect(calls.slice(0, 2)).toEqual(['a', 'b']);
+    await tick();
+    expect(calls).toEqual(['a', 'b', 'c']);
+  });
+});
+
+describe('patiently', () => {
+  it('asks again while the store is away, and at once gives up what else went wrong', async () => {
+    let asked = 0;
+    expect(await patiently(() => (++asked < 3 ? Promise.reject(away()) : Promise.resolve('done')))).toBe('done');
+    expect(asked).toBe(3);
+    asked = 0;
+    const broken = patiently(() => Promise.reject(new Error(`broken ${++asked}`)));
+    await expect(broken).rejects.toThrow('broken 1');
+  });
+
+  it('gives up when nobody wants the answer, or after its time', async () => {
+    await expect(patiently(() => Promise.reject(away()), { wanted: () => false })).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
+    await expect(patiently(() => Promise.reject(away()), { giveUpMs: 0 })).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
+  });
+});

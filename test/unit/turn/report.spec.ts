@@ -1,0 +1,79 @@
+/* What operators hear of a turn: the lines they know with ids, durations and counts, and never a word of anybody's text. */
+
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { fail, say } from '../../support/scripted-provider.js';
+import { ALICE, requestOf, TurnBench } from './turn-bench.js';
+
+let bench: TurnBench;
+afterEach(() => bench.close());
+
+describe('TurnReport', () => {
+  it('says that a request came and how it ended, with all its ids', async () => {
+    bench = new TurnBench({ answers: [[say('secret answer')]] });
+    const conversation = await bench.conversation();
+    const id = await bench.play(requestOf('secret question', { conversation }));
+    const ids = { request_id: 'req_1', response_id: id, conversation_id: conversation, user_id: 'alice' };
+    expect(bench.log.lines).toMatchObject([
+      { level: 'info', message: 'request received', fields: { ...ids, method: 'WS', path: '/v1/responses' } },
+      {
+        level: 'info',
+        message: 'request completed',
+        fields: { ...ids, duration: expect.any(Number), output_tokens: 1, cost: 0.5, outcome: 'completed' },
+      },
+    ]);
+    expect(JSON.stringify(bench.log.lines)).not.toContain('secret');
+    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
+    expect(await bench.metric('tokens_total{direction="output",model="model-a"}')).toBe(1);
+    expect(await bench.metric('llm_cost_usd{model="model-a"}')).toBe(0.5);
+    expect(await bench.metric('time_to_first_delta_seconds_count')).toBe(1);
+    expect(await bench.metric('turns_in_flight')).toBe(0);
+  });
+
+  it('says why a turn failed', async () => {
+    bench = new TurnBench({ answers: [[fail('provider_unavailable')]] });
+    await bench.play(requestOf('Hi'));
+    expect(bench.log.lines.at(-1)).toMatchObject({
+      level: 'error',
+      message: 'request failed',
+      fields: { error: 'provider_unavailable', outcome: 'failed', err: { code: 'provider_unavailable' } },
+    });
+    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+  });
+
+  it('counts a provider’s own limit as an error, a caller’s mistake as refused', async () => {
+    bench = new TurnBench({ answers: [[fail('rate_limit_exceeded')]] });
+    await bench.play(requestOf('Hi'));
+    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+    bench.report.refused({
+      requestId: 'req_2',
+      method: 'POST',
+      endpoint: '/v1/responses',
+      caller: ALICE,
+      durationMs: 1,
+      error: new SluiceError('invalid_value', 'unable to do it; no'),
+    });
+    expect(await bench.metric('requests_total{status="refused"}')).toBe(1);
+    expect(await bench.metric('refusals_total{code="invalid_value"}')).toBe(1);
+    expect(bench.log.lines.at(-1)).toMatchObject({ level: 'warn', message: 'request failed' });
+  });
+
+  it.each([
+    ['draining', 'refused'],
+    ['overloaded', 'refused'],
+    ['server_error', 'error'],
+    ['state_unavailable', 'error'],
+  ] as const)('counts %s before there is a response as %s', async (code, status) => {
+    bench = new TurnBench();
+    bench.report.refused({
+      requestId: 'req_2',
+      method: 'WS',
+      endpoint: 'ws',
+      caller: undefined,
+      durationMs: 1,
+      error: new SluiceError(code, 'unable to do it; no'),
+    });
+    expect(await bench.metric(`requests_total{status="${status}"}`)).toBe(1);
+    expect(bench.log.lines.at(-1)?.fields).toMatchObject({ user_id: null, error: code });
+  });
+});

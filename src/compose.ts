@@ -221,6 +221,7 @@ function makeProviders(
   const layersOf = (settings: ProviderSettings, index: number): ProviderLayers => {
     const name = providerName(settings, index);
     const { step, call } = { step: config.middleware.provider, call: settings.config };
+    if (step.enabled) metrics.of.breaker_state.set({ provider: name }, BREAKER_VALUES.closed);
     return {
       name,
       provider: makeProvider(settings, name, clock, closing),

@@ -13,8 +13,10 @@ const IDLE_TURNS = 4;
 
 export class FlushClock {
   readonly #maxWindowMs: number;
+  #gathered: (() => void)[] = [];
   #due: (() => void)[] = [];
   #ticking = false;
+  #tickedAt = 0;
   /** Turns that stream now. */
   turns = 0;
 
@@ -30,17 +32,50 @@ export class FlushClock {
   /** Calls `flush` once, at the next tick. */
   schedule(flush: () => void): void {
     this.#due.push(flush);
+    this.#start();
+  }
+
+  /**
+   * The same for text that a turn has not read yet: `deliver` is called at the next tick, just before what is scheduled until then and by the
+   * turns that it wakes, so that text waits once, and is checked and joined a tick, not a delta. At once where nothing waits now.
+   */
+  gather(deliver: () => void): void {
+    if (this.windowMs === 0) {
+      deliver();
+      return;
+    }
+    this.#gathered.push(deliver);
+    this.#start();
+  }
+
+  #start(): void {
     if (this.#ticking) return;
     this.#ticking = true;
     const windowMs = this.windowMs;
-    if (windowMs === 0) setImmediate(() => this.#tick());
-    else setTimeout(() => this.#tick(), windowMs);
+    // From tick to tick, not from the end of one's work: that, too, is time in which deltas wait.
+    const sinceTickMs = performance.now() - this.#tickedAt;
+    if (windowMs === 0) setImmediate(this.#tick);
+    else setTimeout(this.#tick, Math.max(1, sinceTickMs < windowMs ? windowMs - sinceTickMs : windowMs));
   }
 
-  #tick(): void {
+  readonly #tick = (): void => {
+    this.#tickedAt = performance.now();
+    if (this.#gathered.length === 0) {
+      this.#flush();
+      return;
+    }
+    const gathered = this.#gathered;
+    this.#gathered = [];
+    // After the turns that this wakes have gone on.
+    setImmediate(this.#flush);
+    for (const deliver of gathered) deliver();
+  };
+
+  readonly #flush = (): void => {
     this.#ticking = false;
     const due = this.#due;
     this.#due = [];
     for (const flush of due) flush();
-  }
+    if (this.#gathered.length > 0) this.#start();
+  };
 }

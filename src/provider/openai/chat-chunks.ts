@@ -8,6 +8,7 @@ import { type FinishReason, type ProviderPart } from '../provider.js';
 import { type Delta, parseChunk, type RawUsage, type ToolCallDelta } from './chat-chunk.js';
 import { fromErrorObject, interrupted, malformed } from './chat-errors.js';
 import { TextChunkShape } from './text-chunk-shape.js';
+import { type TextEventBytes } from './text-event-bytes.js';
 
 interface Call {
   /** As parts count calls; −1 until its name is known. */
@@ -40,6 +41,16 @@ export class ChatChunks {
   /** All text, refusals and arguments so far, for an estimate where no usage came. */
   get produced(): string {
     return this.#produced;
+  }
+
+  /** How to read a whole event of the body by its bytes, once that is known. */
+  get textBytes(): TextEventBytes | undefined {
+    return this.#done ? undefined : this.#shape.bytes;
+  }
+
+  /** Adds the part of an event of which only the text was read. */
+  pushText(text: string, parts: ProviderPart[]): void {
+    this.#text(text, parts);
   }
 
   /** Adds the parts of one event to `parts`. @throws SluiceError for an error object or what is no chunk */

@@ -8,7 +8,7 @@ import { type FinishReason, type ProviderPart, type ProviderRequest } from '../p
 import { ChatChunks } from './chat-chunks.js';
 import { fromThrown, interrupted, malformed } from './chat-errors.js';
 import { type BodyReader, type LeanBody } from './lean-fetch.js';
-import { PartQueue } from './part-queue.js';
+import { type Gather, PartQueue } from './part-queue.js';
 import { SseData } from './sse-data.js';
 import { SluiceError } from '../../domain/errors.js';
 
@@ -19,7 +19,7 @@ const RESUME_BELOW = 256;
 const AFTER_FINISH_MS = 2_000;
 
 export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyReader {
-  readonly #queue = new PartQueue();
+  readonly #queue: PartQueue;
   readonly #chunks = new ChatChunks();
   readonly #sse = new SseData();
   #body: LeanBody | undefined;
@@ -35,7 +35,10 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     readonly request: ProviderRequest,
     readonly signal: AbortSignal,
     readonly open: () => Promise<LeanBody>,
-  ) {}
+    gather?: Gather,
+  ) {
+    this.#queue = new PartQueue(gather);
+  }
 
   next(): Promise<IteratorResult<ProviderPart, undefined>> {
     if (!this.#opened) return this.#begin();
@@ -72,8 +75,10 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   onChunk(chunk: Buffer): void {
     if (this.#over) return;
+    const text = this.#sse.atStart ? this.#chunks.textBytes?.textOf(chunk) : undefined;
     try {
-      this.#take(this.#sse.push(chunk));
+      if (text === undefined) this.#take(this.#sse.push(chunk));
+      else this.#takeText(text);
     } catch (thrown) {
       this.#fail(thrown);
     }
@@ -98,6 +103,13 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#settle();
   }
 
+  #takeText(text: string): void {
+    const parts: ProviderPart[] = [];
+    this.#chunks.pushText(text, parts);
+    this.#queue.push(parts);
+    this.#look();
+  }
+
   #take(events: readonly string[]): void {
     if (events.length === 0) return;
     const parts: ProviderPart[] = [];
@@ -106,6 +118,11 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     } finally {
       this.#queue.push(parts);
     }
+    this.#look();
+  }
+
+  /** Is the answer complete, or is the reader too far behind? */
+  #look(): void {
     if (this.#chunks.done || (this.#chunks.finished && this.#chunks.usage !== undefined)) this.#complete();
     else if (this.#chunks.finished) this.#timer ??= setTimeout(() => this.#complete(), AFTER_FINISH_MS).unref();
     else if (this.#queue.size > PAUSE_ABOVE && !this.#paused) {

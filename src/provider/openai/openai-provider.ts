@@ -10,6 +10,7 @@ import { Provider, type ProviderPart, type ProviderRequest } from '../provider.j
 import { type ChatDialect, chatRequest, dialectOf } from './chat-request.js';
 import { ChatStream } from './chat-stream.js';
 import { fromThrown } from './chat-errors.js';
+import { type Gather } from './part-queue.js';
 import { bodyOf, type LeanBody, leanFetch } from './lean-fetch.js';
 
 export interface OpenAiProviderOptions {
@@ -25,6 +26,8 @@ export interface OpenAiProviderOptions {
   readonly connectTimeoutMs?: number;
   /** Connections at a time; every running stream holds one, further streams wait. Absent: no bound. */
   readonly maxConnections?: number;
+  /** When text that has come is handed over: what comes meanwhile is joined to it. The first of an answer never waits. Absent: at once. */
+  readonly gather?: Gather;
 }
 
 /** The longest a timer can count: the package's own timeout is out of the way, ours are in timeouts.ts. */
@@ -35,10 +38,12 @@ export class OpenAiProvider extends Provider {
   readonly #dialect: ChatDialect;
   readonly #agent: Agent;
   readonly #client: OpenAI;
+  readonly #gather: Gather | undefined;
 
   constructor(options: OpenAiProviderOptions = {}) {
     super();
     this.#name = options.name ?? 'openai';
+    this.#gather = options.gather;
     this.#dialect = options.dialect ?? dialectOf(options.baseUrl);
     this.#agent = new Agent({
       connections: options.maxConnections ?? null,
@@ -65,7 +70,8 @@ export class OpenAiProvider extends Provider {
 
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return {
-      [Symbol.asyncIterator]: () => new ChatStream(this.#name, request, signal, () => this.#open(request, signal)),
+      [Symbol.asyncIterator]: () =>
+        new ChatStream(this.#name, request, signal, () => this.#open(request, signal), this.#gather),
     };
   }
 

@@ -5,6 +5,9 @@
 
 import { type ProviderPart } from '../provider.js';
 
+/** Calls `deliver` when text that is at hand has waited long enough for more. */
+export type Gather = (deliver: () => void) => void;
+
 type Pull = PromiseWithResolvers<IteratorResult<ProviderPart, undefined>>;
 
 export class PartQueue {
@@ -12,15 +15,48 @@ export class PartQueue {
   #at = 0;
   #outcome: { readonly thrown?: unknown; readonly threw: boolean } | undefined;
   #pull: Pull | undefined;
+  readonly #gather: Gather | undefined;
+  /** The first text never waits. */
+  #spoken = false;
+  #gathering = false;
+  /** Texts that were joined to the one before them. */
+  #joined = 0;
 
+  /** @param gather absent: no text waits, and none is joined */
+  constructor(gather?: Gather) {
+    this.#gather = gather;
+  }
+
+  /** How many parts were pushed and not taken; what was joined counts one by one. */
   get size(): number {
-    return this.#parts.length - this.#at;
+    return this.#parts.length - this.#at + this.#joined;
   }
 
   push(parts: readonly ProviderPart[]): void {
     if (this.#outcome !== undefined) return;
-    for (const part of parts) this.#parts.push(part);
+    let textOnly = true;
+    for (const part of parts) {
+      if (part.type !== 'text') textOnly = false;
+      this.#add(part);
+    }
+    if (!textOnly || !this.#spoken || this.#gather === undefined) this.#serve();
+    else if (!this.#gathering && this.#pull !== undefined) {
+      this.#gathering = true;
+      this.#gather(this.#deliver);
+    }
+  }
+
+  readonly #deliver = (): void => {
+    this.#gathering = false;
     this.#serve();
+  };
+
+  #add(part: ProviderPart): void {
+    const last = this.#parts.at(-1);
+    if (this.#gather !== undefined && part.type === 'text' && last?.type === 'text') {
+      this.#parts[this.#parts.length - 1] = { type: 'text', text: last.text + part.text };
+      this.#joined += 1;
+    } else this.#parts.push(part);
   }
 
   /** Ends it after what is queued. The first end counts. */
@@ -40,6 +76,7 @@ export class PartQueue {
   clear(): void {
     this.#parts = [];
     this.#at = 0;
+    this.#joined = 0;
   }
 
   /** One pull at a time, as `for await` does it. */
@@ -69,6 +106,7 @@ export class PartQueue {
   #take(): ProviderPart | undefined {
     const part = this.#parts[this.#at];
     if (part === undefined) return undefined;
+    if (part.type === 'text') this.#spoken = true;
     if (++this.#at === this.#parts.length) this.clear();
     return part;
   }

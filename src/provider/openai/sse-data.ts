@@ -13,6 +13,11 @@ export class SseData {
   /** Data lines of an event that has not ended yet; events of several data lines are rare. */
   #pending: string | undefined;
 
+  /** Does the next byte begin an event? */
+  get atStart(): boolean {
+    return this.#restBytes === 0 && this.#pending === undefined;
+  }
+
   /** The data of every event that `chunk` completes, oldest first. @throws Error where a line is beyond all measure */
   push(chunk: Buffer): string[] {
     const last = chunk.lastIndexOf(NEWLINE);

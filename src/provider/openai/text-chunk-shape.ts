@@ -4,6 +4,7 @@
  */
 
 import { type Chunk, parseChunk } from './chat-chunk.js';
+import { TextEventBytes } from './text-event-bytes.js';
 
 const OPENING = '"content":"';
 /** OpenAI makes all chunks of a stream equally long with a last field of random characters; what follows them is the match's group. */
@@ -22,6 +23,8 @@ export class TextChunkShape {
   #end: string | undefined;
   #known = false;
   #attempts = 0;
+  /** The same shape for whole events, where chunks have no padding. */
+  bytes: TextEventBytes | undefined;
 
   /** The text of a chunk that has the known shape; undefined: it has to be parsed. */
   textOf(data: string): string | undefined {
@@ -56,6 +59,7 @@ export class TextChunkShape {
     this.#after = after;
     this.#end = end;
     this.#known = true;
+    if (end === undefined) this.bytes = new TextEventBytes(before, after);
   }
 }
 

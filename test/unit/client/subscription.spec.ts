@@ -105,6 +105,23 @@ describe('a subscription', () => {
     expect(told).toHaveLength(2);
   });
 
+  it('does not tell its own question again where the gateway announces it before it confirms it', async () => {
+    void subscription.subscribed();
+    await answer(page([]));
+    const own = new LiveResponse({ idempotencyKey: 'k' }, () => undefined);
+    own.sent = true;
+    subscription.own(own, 'Hi');
+    const announced = subscription.turn('resp_1', [item('q1', 'resp_1')]);
+    own.take({
+      type: 'response.created',
+      sequence_number: 0,
+      response: { id: 'resp_1', output: [], output_text: '' } as never,
+    });
+    await announced;
+    expect(followed).toEqual([]);
+    expect(told).toEqual(['caught_up', 'turn null']);
+  });
+
   it('starts over where its place is gone, and tells nothing twice', async () => {
     void subscription.subscribed();
     await answer(page([item('q1'), item('q2')]));
@@ -136,7 +153,7 @@ describe('a subscription', () => {
       for await (const event of subscription) seen.push(nameOf(event));
     })();
     await new Promise((resolve) => setImmediate(resolve));
-    void subscription.turn('resp_2', []);
+    await subscription.turn('resp_2', []);
     subscription.close();
     await loop;
     expect(seen).toEqual(['q1', 'caught_up', 'turn resp_2']);

@@ -117,8 +117,11 @@ function connectionParts(parts: AppParts): ConnectionParts {
 }
 
 async function closeAll(parts: GatewayParts): Promise<void> {
-  await parts.sweep.stop();
-  await parts.closeProviders();
-  parts.hub.close();
-  await parts.state.close();
+  try {
+    await parts.sweep.stop();
+    await parts.closeProviders();
+  } finally {
+    parts.hub.close();
+    await parts.state.close();
+  }
 }

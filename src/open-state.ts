@@ -14,13 +14,11 @@ export interface OpenState {
   readonly outage: Outage;
 }
 
-/** Running turns buffer so long; after it sockets are told to come back later. */
-const LONG_OUTAGE_MS = 30_000;
 const SAMPLE_EVERY_MS = 1_000;
 
 /** @throws SluiceError `state_unavailable`: Redis does not answer, or not to us */
 export async function openState(config: AppConfig, log: Log, metrics: Metrics): Promise<OpenState> {
-  const outage = new Outage(LONG_OUTAGE_MS);
+  const outage = new Outage(config.state.outage_after);
   const limits = { ttlMs: config.state.ttl, maxItems: config.state.max_messages };
   metrics.of.state_up.set(1);
   if (config.state.type === 'memory') return { state: memoryState(limits), outage };

@@ -163,6 +163,7 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
         'db',
         'pool_size',
         'key_prefix',
+        'outage_after',
       ].map((name) => `state.${name}`),
     ],
     [

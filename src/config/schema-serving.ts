@@ -87,6 +87,11 @@ export const state = section('Where conversations, event logs and ended response
     'How long a conversation and an ended response are kept after the last read or write.',
   ),
   max_messages: key(count(1, 10_000), 100, 'How many items of a conversation are kept; the oldest go first.'),
+  outage_after: key(
+    duration('1s', '10m'),
+    '30s',
+    'When Redis has been away for so long, sockets are closed with 1013 and upgrades refused until it is back. Before, running turns buffer and go on.',
+  ),
 });
 
 export const conversations = section('What happens when two turns want one conversation.', {

@@ -71,6 +71,7 @@ export async function createGateway(
       refuse: (socket, thrown) => refuseUpgrade(socket, thrown, metrics),
     }),
   );
-  parts.sweep.start(SWEEP_EVERY_MS);
+  // Memory has one owner: a lease that ran out while this process slept was not lost.
+  if (config.state.type === 'redis') parts.sweep.start(SWEEP_EVERY_MS);
   return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, log };
 }

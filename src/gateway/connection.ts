@@ -19,6 +19,7 @@ import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type Viewer } from '../state/follow.js';
 import { type Conversations } from '../turn/conversations.js';
 import { type ResponseReader, responseExpired } from '../turn/response-reader.js';
+import { patiently } from '../turn/patience.js';
 import { type TurnReport } from '../turn/report.js';
 import { type TurnService } from '../turn/turn.service.js';
 import { Lane } from './lane.js';
@@ -70,6 +71,7 @@ export class Connection {
   #subscriptions: Subscriptions | undefined;
   #created: Set<string> | undefined;
   #inFlight = 0;
+  #waits = 0;
   #refusals = 0;
   #refusedAtMs = 0;
   #closed = false;
@@ -198,9 +200,26 @@ export class Connection {
     this.#inFlight -= 1;
   }
 
+  /** @throws SluiceError `too_many_responses`: it follows as many as a connection may */
+  checkRoomToFollow(): void {
+    if (this.outbound.followings.size >= MOST_FOLLOWED) throw tooMany('follow another response');
+  }
+
+  /** Waits for something on the client's behalf; of that, too, a connection has only so much. @throws SluiceError `too_many_responses` */
+  async waiting<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waits >= MOST_FOLLOWED) throw tooMany('wait for another response');
+    this.#waits += 1;
+    try {
+      return await work();
+    } finally {
+      this.#waits -= 1;
+    }
+  }
+
   /** Follows a response in a lane from after event `after`; resolves when it was told to its end. Throws like `ResponseReader.open`. */
   async followToEnd(responseId: string, after: number, streamId: string | undefined): Promise<void> {
-    const viewer = await this.view(responseId, after);
+    // The turn runs whether or not its log can be read just now: whoever asked for it waits rather than loses it.
+    const viewer = await patiently(() => this.view(responseId, after), { wanted: () => !this.#closed });
     if (viewer === undefined) return;
     if ((await this.outbound.follow(responseId, viewer, streamId).end) === 'lost') throw responseExpired();
   }
@@ -310,7 +329,16 @@ export class Connection {
   }
 }
 
+const MOST_FOLLOWED = 64;
 const MOST_REFUSALS = 60;
 const RETRY_SNAPSHOT_MS = 250;
 const LOOK_EVERY_MS = 10;
 const TERMINATE_AFTER_MS = 5_000;
+
+function tooMany(what: string): SluiceError {
+  return new SluiceError(
+    'too_many_responses',
+    `unable to ${what}; this connection has ${MOST_FOLLOWED} already; wait for one to end`,
+    { retryAfterMs: 1_000 },
+  );
+}

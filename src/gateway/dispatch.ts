@@ -1,6 +1,7 @@
 /* What each client event does: one case an event, in the order of PROTOCOL.md §5. Everything refused is answered. */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { type ResponseStatus } from '../domain/response.js';
 import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/client-events.js';
 import { type ResumePoint } from '../protocol/resume-query.js';
 import { encodeSteerFailed } from '../protocol/server-events.js';
@@ -78,7 +79,9 @@ async function cancelResponse(connection: Connection, responseId: string, stream
   await turns.cancel(connection.principal, responseId);
   // A viewer is told by the terminal event itself.
   if (following) return;
-  const response = await reader.settled(connection.principal, responseId, AbortSignal.timeout(CANCEL_WAIT_MS));
+  const response = await connection.waiting(() =>
+    reader.settled(connection.principal, responseId, AbortSignal.timeout(CANCEL_WAIT_MS)),
+  );
   connection.tell({ type: 'sluice:cancelled', response_id: responseId, status: response.status, stream_id: streamId });
 }
 
@@ -117,7 +120,7 @@ interface Resumed {
 /** Throws like `ResponseReader.open`. */
 async function begin(connection: Connection, point: ResumePoint): Promise<Resumed> {
   const { responseId, startingAfter, streamId } = point;
-  const { status } = await connection.parts.reader.retrieve(connection.principal, responseId);
+  connection.checkRoomToFollow();
   let viewer: Viewer | undefined;
   try {
     viewer = await connection.view(responseId, startingAfter);
@@ -137,6 +140,7 @@ async function begin(connection: Connection, point: ResumePoint): Promise<Resume
       }
       viewer.skipTo(sequence);
     } else {
+      const status = await statusOf(connection, responseId, viewer);
       const told = { response_id: responseId, starting_after: startingAfter, status, stream_id: streamId };
       connection.tell({ type: 'sluice:resumed', ...told });
     }
@@ -144,7 +148,16 @@ async function begin(connection: Connection, point: ResumePoint): Promise<Resume
     viewer.close();
     throw thrown;
   }
-  return { mode: long ? 'snapshot' : 'replay', end: connection.outbound.follow(responseId, viewer, streamId).end };
+  const following = connection.outbound.follow(responseId, viewer, streamId);
+  following.asked = true;
+  return { mode: long ? 'snapshot' : 'replay', end: following.end };
+}
+
+/** A running response is not folded from its log for this: past its first two events it can only be in progress. */
+async function statusOf(connection: Connection, responseId: string, viewer: Viewer): Promise<ResponseStatus> {
+  const { parts, principal } = connection;
+  if (viewer.last > 1 && (await parts.reader.status(principal, responseId)) === 'running') return 'in_progress';
+  return (await parts.reader.retrieve(principal, responseId)).status;
 }
 
 async function authenticate(connection: Connection, token: string): Promise<void> {

@@ -18,6 +18,8 @@ export class Following {
   streamId: string | undefined;
   /** True while a snapshot is fetched: its events wait for it. */
   paused = false;
+  /** True once the client has asked for this response itself; then no end of a subscription ends it. */
+  asked = false;
   /** How large its events are, by the last that were sent: as many are taken at once as there is room for. */
   eventBytes = 16_384;
   /** `ended`: its terminal was sent, or the connection is gone. `lost`: its log went away. */

@@ -169,7 +169,7 @@ export class Subscriptions {
     subscription.unwatch();
     for (const following of subscription.following) {
       // What was resumed into another lane since is that lane's.
-      if (following.streamId === subscription.streamId) this.#connection.outbound.unfollow(following);
+      if (!following.asked) this.#connection.outbound.unfollow(following);
     }
   }
 }

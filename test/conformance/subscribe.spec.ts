@@ -104,6 +104,22 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
+  it('leaves a response alone that the connection has resumed itself, even in the same lane [SUB-1]', async () => {
+    const conversation = await newConversation();
+    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
+    await watcher.next('sluice:subscribed');
+    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
+    const turn = await watcher.next('sluice:turn');
+    watcher.send({ type: 'sluice:resume', response_id: turn['response_id'], stream_id: 'w' });
+    await watcher.next('sluice:resumed');
+    watcher.send({ type: 'sluice:unsubscribe', conversation });
+    await watcher.next('sluice:unsubscribed');
+    expect(isTerminalFrame(await watcher.next(isTerminalFrame))).toBe(true);
+    asker.close();
+    watcher.close();
+  });
+
   it('answers a conversation that does not exist with an error in its lane [SUB-4]', async () => {
     const socket = await TestSocket.open(gateway.socketUrl);
     socket.send({ type: 'sluice:subscribe', conversation: 'conv_nobody', stream_id: 'w' });

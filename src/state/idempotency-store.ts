@@ -12,8 +12,8 @@ export interface KeyUse {
 export type KeyClaim =
   /** The key is this use's, from its first claim on for KEY_TTL_MS; asking again is safe after a lost reply. */
   | { readonly outcome: 'fresh' }
-  /** The same request came before. */
-  | { readonly outcome: 'same'; readonly responseId: string }
+  /** The same request came before, `ageMs` ago. */
+  | { readonly outcome: 'same'; readonly responseId: string; readonly ageMs: number }
   | { readonly outcome: 'different' };
 
 /** How long a key is remembered (protocol.md §2). */

@@ -24,7 +24,7 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
     if (known !== undefined && known.expiresAt > now) {
       if (known.fingerprint !== use.fingerprint) return { outcome: 'different' };
       if (known.responseId === use.responseId) return { outcome: 'fresh' };
-      return { outcome: 'same', responseId: known.responseId };
+      return { outcome: 'same', responseId: known.responseId, ageMs: now - (known.expiresAt - KEY_TTL_MS) };
     }
     const { fingerprint, responseId } = use;
     this.#entries.set(idOf(use), { fingerprint, responseId, expiresAt: now + KEY_TTL_MS });

@@ -27,7 +27,10 @@ export class RedisIdempotencyStore extends IdempotencyStore {
     // Only `valueOf` writes it.
     const [responseId, fingerprint] = JSON.parse(String(held)) as [string, string];
     if (fingerprint !== use.fingerprint) return { outcome: 'different' };
-    return responseId === use.responseId ? { outcome: 'fresh' } : { outcome: 'same', responseId };
+    if (responseId === use.responseId) return { outcome: 'fresh' };
+    // −2 where it has run out since: then it is as old as it gets.
+    const leftMs = Number(await commands.call('PTTL', key));
+    return { outcome: 'same', responseId, ageMs: KEY_TTL_MS - Math.max(leftMs, 0) };
   }
 
   override async release(use: KeyUse): Promise<void> {

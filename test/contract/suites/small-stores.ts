@@ -76,12 +76,14 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       const claims = await Promise.all([store.state.keys.claim(use('resp_a')), store.other.keys.claim(use('resp_b'))]);
       const fresh = claims.findIndex(({ outcome }) => outcome === 'fresh');
       expect(claims.map(({ outcome }) => outcome).toSorted()).toEqual(['fresh', 'same']);
-      expect(claims[1 - fresh]).toEqual({ outcome: 'same', responseId: fresh === 0 ? 'resp_a' : 'resp_b' });
+      expect(claims[1 - fresh]).toMatchObject({ outcome: 'same', responseId: fresh === 0 ? 'resp_a' : 'resp_b' });
     });
 
     it('knows the same request again, and another one as different', async () => {
       await store.state.keys.claim(use('resp_a'));
-      expect(await store.other.keys.claim(use('resp_b'))).toEqual({ outcome: 'same', responseId: 'resp_a' });
+      const claim = await store.other.keys.claim(use('resp_b'));
+      expect(claim).toEqual({ outcome: 'same', responseId: 'resp_a', ageMs: expect.any(Number) });
+      expect(claim.outcome === 'same' && claim.ageMs >= 0 && claim.ageMs < 10_000).toBe(true);
       expect(await store.other.keys.claim(use('resp_c', { fingerprint: 'other' }))).toEqual({ outcome: 'different' });
       expect(await store.other.keys.claim(use('resp_c', { owner: 'tenant/bob' }))).toEqual({ outcome: 'fresh' });
       expect(await store.other.keys.claim(use('resp_d', { key: 'key 2' }))).toEqual({ outcome: 'fresh' });

@@ -1,0 +1,316 @@
+/*
+ * What dashboards and alerts say is true: a real Prometheus scrapes two real replicas, and every query of the dashboard and of the rules is
+ * asked and held against what the load was told. Then Redis goes away and the provider fails, and whoever is on call hears of both.
+ */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { alertRules, type Windows } from '../../monitoring/render/alerts.js';
+import { dashboard, queriesOf } from '../../monitoring/render/dashboard.js';
+import { loadConfig } from '../../src/config/load.js';
+import {
+  deltaChunk,
+  FakeOpenAiServer,
+  type FakeRequest,
+  finishChunk,
+  usageChunk,
+  DONE,
+} from '../support/fake-openai-server.js';
+import { RedisServer } from '../support/redis.js';
+import { Replica } from '../support/replica.js';
+import { isTerminalFrame, TestSocket } from '../support/socket.js';
+import { Monitoring } from './support/monitoring.js';
+
+const WITHIN_MS = 120_000;
+/** A host whose prices are known, which stands for this machine. */
+const PRICED_HOST = 'prices.openai.azure.com';
+const RESOLVER = `import dns from 'node:dns';import {createRequire} from 'node:module';
+const cjs=createRequire('file:///')('node:dns');const lookup=cjs.lookup;
+cjs.lookup=(name,...rest)=>lookup(name==='${PRICED_HOST}'?'127.0.0.1':name,...rest);void dns;`;
+const WINDOWS: Windows = {
+  rate: '15s',
+  pending: '1s',
+  availability: '1s',
+  cost: '1s',
+  burn: { fast: ['30s', '10s'], slow: ['60s', '20s'] },
+};
+const FIRST_TEXT_AFTER_MS = 120;
+const RATE_INTERVAL_SECONDS = 600;
+
+const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+const rules = alertRules({ ...config, alerts: { ...config.alerts, error_rate_threshold: 0.5 } }, WINDOWS);
+const board = queriesOf(dashboard(config)).map(({ panel, expr }) => ({
+  panel,
+  expr: expr
+    .replaceAll('$__rate_interval', `${RATE_INTERVAL_SECONDS}s`)
+    .replaceAll('$environment', 'production')
+    .replaceAll('$replica', '.*'),
+}));
+const exprOf = (panel: string, nth = 0) => board.filter((query) => query.panel === panel)[nth]?.expr ?? '';
+
+interface Told {
+  readonly id: string;
+  readonly status: string;
+  readonly usage: { readonly input_tokens: number; readonly output_tokens: number } | null;
+  readonly sluice: { readonly cost_usd: number | null };
+}
+
+let provider: FakeOpenAiServer;
+let redis: RedisServer;
+let replicas: readonly [Replica, Replica];
+let monitoring: Monitoring;
+/** Terminal responses that the load was told. */
+const told: Told[] = [];
+let deltas = 0;
+let longestFirstTextSeconds = 0;
+
+beforeAll(async () => {
+  provider = await FakeOpenAiServer.start(answer);
+  redis = await RedisServer.start();
+  const port = new URL(provider.baseUrl).port;
+  const file = {
+    app: { name: 'support-bot', environment: 'production' },
+    provider: { type: 'openai', model: 'gpt-4o', base_url: `http://${PRICED_HOST}:${port}/v1` },
+    state: { type: 'redis', url: `redis://127.0.0.1:${redis.port}` },
+    middleware: {
+      provider: { retry: { max_attempts: 2, backoff: 'constant' }, breaker: { failures: 50 } },
+      validator: { banned_words: ['hack'] },
+    },
+  };
+  const env = {
+    PATH: process.env['PATH'],
+    OPENAI_API_KEY: 'sk-test-not-a-key',
+    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(RESOLVER)}`,
+  };
+  replicas = await Promise.all([Replica.start('a', file, env), Replica.start('b', file, env)]);
+  monitoring = await Monitoring.start(
+    replicas.map(({ opsPort }) => `127.0.0.1:${opsPort}`),
+    rules,
+  );
+  await load();
+  // Whatever the load did is in the newest scrape; series that began with it have two samples.
+  const scrapes = () => monitoring.number('min(count_over_time(up[10m]))');
+  const after = (await scrapes()) + 3;
+  while ((await scrapes()) < after) await new Promise((resolve) => setTimeout(resolve, 100));
+}, WITHIN_MS);
+afterAll(async () => {
+  await monitoring.close();
+  await Promise.all(replicas.map((replica) => replica.close()));
+  await redis.close();
+  await provider.close();
+});
+
+function answer(request: FakeRequest) {
+  const asked = JSON.stringify(request.body.messages?.at(-1) ?? '');
+  if (request.body.messages === undefined) return { status: 404, body: {} };
+  if (asked.includes('fail')) return { status: 500, body: { error: { message: 'scripted' } } };
+  const text = (content: string) => ofModel(deltaChunk({ content }));
+  const begun = [ofModel(deltaChunk({ role: 'assistant' })), { waitMs: FIRST_TEXT_AFTER_MS }, text('Some words. ')];
+  if (asked.includes('stay')) return { steps: [...begun, { hang: true } as const] };
+  return { steps: [...begun, { waitMs: 50 }, text('More words.'), finishChunk(), usageChunk(), DONE] };
+}
+
+function ofModel({ chunk }: { readonly chunk: object }) {
+  return { chunk: { ...chunk, model: 'gpt-4o' } };
+}
+
+/** A known load on both replicas. */
+async function load(): Promise<void> {
+  for (const replica of replicas) {
+    for (let i = 0; i < 6; i++) await json(replica, 'Hello');
+    for (let i = 0; i < 4; i++) await stream(replica, 'Hello');
+    await onSocket(replica);
+    await json(replica, 'Please hack it');
+    expect((await post(replica, { input: 7 })).status).toBe(400);
+  }
+  for (let i = 0; i < 3; i++) await json(replicas[i % 2 === 0 ? 0 : 1], 'fail');
+  // Every delta that stands in a log, as a viewer who comes later sees it.
+  for (const { id } of told) {
+    const replay = await fetch(`${replicas[0].url}/v1/responses/${id}?stream=true`);
+    deltas += [...(await replay.text()).matchAll(/^event: \S+\.delta$/gm)].length;
+  }
+}
+
+function post(replica: Replica, body: object): Promise<Response> {
+  return fetch(`${replica.url}/v1/responses`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+}
+
+async function json(replica: Replica, input: string): Promise<void> {
+  told.push((await (await post(replica, { input })).json()) as Told);
+}
+
+async function stream(replica: Replica, input: string): Promise<void> {
+  const startedAt = performance.now();
+  const answered = await post(replica, { input, stream: true });
+  let text = '';
+  for await (const chunk of answered.body ?? []) {
+    const before = text.includes('.delta');
+    text += Buffer.from(chunk).toString();
+    if (!before && text.includes('.delta'))
+      longestFirstTextSeconds = Math.max(longestFirstTextSeconds, (performance.now() - startedAt) / 1_000);
+  }
+  const last = text.trim().split('data: ').at(-1) ?? '';
+  told.push((JSON.parse(last) as { readonly response: Told }).response);
+}
+
+/** One that ends and one that is cancelled. */
+async function onSocket(replica: Replica): Promise<void> {
+  const socket = await TestSocket.open(replica.socketUrl);
+  socket.send({ type: 'response.create', input: 'Hello' });
+  told.push((await socket.next(isTerminalFrame))['response'] as Told);
+  socket.send({ type: 'response.create', input: 'stay' });
+  const { id } = (await socket.next('response.created'))['response'] as Told;
+  await socket.next('response.output_text.delta');
+  socket.send({ type: 'response.cancel', response_id: id });
+  told.push((await socket.next(isTerminalFrame))['response'] as Told);
+  socket.close();
+  await socket.closed;
+}
+
+const total = (of: (response: Told) => number) => told.reduce((sum, response) => sum + of(response), 0);
+
+describe('counts are what the load did', () => {
+  it('turns by outcome', async () => {
+    for (const [status, count] of [
+      ['success', 2 * (6 + 4 + 1)],
+      ['error', 3],
+      ['refused', 2 * (1 + 1)],
+      ['cancelled', 2],
+    ])
+      expect([status, await monitoring.number(`sum(support_bot_requests_total{status="${status}"})`)]).toEqual([
+        status,
+        count,
+      ]);
+    expect(told).toHaveLength(2 * (6 + 4 + 2 + 1) + 3);
+  });
+
+  it('tokens and cost', async () => {
+    const tokens = (direction: string) =>
+      monitoring.number(`sum(support_bot_tokens_total{direction="${direction}", model="gpt-4o"})`);
+    expect(await tokens('input')).toBe(total(({ usage }) => usage?.input_tokens ?? 0));
+    expect(await tokens('output')).toBe(total(({ usage }) => usage?.output_tokens ?? 0));
+    const cost = total(({ sluice }) => sluice.cost_usd ?? 0);
+    expect(cost).toBeGreaterThan(0);
+    expect(await monitoring.number('sum(support_bot_llm_cost_usd)')).toBeCloseTo(cost, 9);
+  });
+
+  it('deltas, each as a viewer sees it', async () => {
+    expect(await monitoring.number('sum(support_bot_response_deltas_total)')).toBe(deltas);
+  });
+
+  it('failed calls, retries, findings, refusals, sockets', async () => {
+    expect(await monitoring.number('sum(support_bot_provider_errors_total{code="server_error"})')).toBe(3 * 2);
+    expect(await monitoring.number('sum(support_bot_provider_retries_total)')).toBe(3);
+    expect(
+      await monitoring.number(
+        'sum(support_bot_guardrail_findings_total{guardrail="banned_words", stage="input", decision="deny"})',
+      ),
+    ).toBe(2);
+    expect(await monitoring.number('sum(support_bot_refusals_total)')).toBe(2);
+    expect(await monitoring.number('sum(support_bot_connections)')).toBe(0);
+    expect(await monitoring.number('sum(support_bot_websocket_closes_total)')).toBe(2);
+    expect(await monitoring.number('sum(support_bot_turns_in_flight)')).toBe(0);
+  });
+});
+
+describe('the dashboard shows what the load did', () => {
+  // Prometheus counts an increase from rates that it extrapolates: about the truth, never exactly.
+  const about = (value: number) => ({ from: value * 0.85, to: value * 1.15 });
+  const expectAbout = (found: number, value: number) => {
+    expect(found).toBeGreaterThan(about(value).from);
+    expect(found).toBeLessThan(about(value).to);
+  };
+
+  it('Request Rate', async () => {
+    const samples = await monitoring.query(exprOf('Request Rate'));
+    const success = samples.find(({ labels }) => labels['status'] === 'success')?.value ?? 0;
+    expectAbout(success * RATE_INTERVAL_SECONDS, 22);
+  });
+
+  it('Error Rate', async () => {
+    expectAbout(await monitoring.number(exprOf('Error Rate')), 3 / 31);
+  });
+
+  it('Response Time P99, between what the provider took and what a client saw', async () => {
+    const p99 = await monitoring.number(exprOf('Response Time P99'));
+    expect(p99).toBeGreaterThan(FIRST_TEXT_AFTER_MS / 1_000);
+    // A quantile is as exact as its buckets: here the next bound is at most twice as far.
+    expect(p99).toBeLessThan(Math.max(0.5, 2 * longestFirstTextSeconds));
+    expect(await monitoring.number(exprOf('Response Time P99', 1))).toBeGreaterThan(0.17);
+  });
+
+  it('chooses replicas', async () => {
+    const [first] = replicas;
+    const expr = exprOf('Memory').replace('instance=~".*"', `instance=~"127.0.0.1:${first.opsPort}"`);
+    expect((await monitoring.query(expr)).map(({ labels }) => labels['instance'])).toEqual([
+      `127.0.0.1:${first.opsPort}`,
+    ]);
+  });
+});
+
+describe('somebody hears of it', () => {
+  it(
+    'when Redis is away, and when it is back',
+    async () => {
+      await redis.kill();
+      await monitoring.called('StateStoreAway', 'on-call', 'firing');
+      await monitoring.until('sum(support_bot_state_errors_total) > 0');
+      await redis.start();
+      await monitoring.until('min(support_bot_state_up) == 1');
+      await monitoring.called('StateStoreAway', 'on-call', 'resolved');
+    },
+    WITHIN_MS,
+  );
+
+  it(
+    'when the provider fails: a real Prometheus, a real Alertmanager, a webhook',
+    async () => {
+      let heard = false;
+      const called = monitoring.called('HighErrorRate', 'on-call', 'firing').then(() => (heard = true));
+      while (!heard) await Promise.all([...replicas.map((replica) => post(replica, { input: 'fail' })), tick()]);
+      await called;
+      const [call] = monitoring.calls.filter(({ alerts }) =>
+        alerts.some(({ labels }) => labels['alertname'] === 'HighErrorRate'),
+      );
+      expect(call?.alerts[0]).toMatchObject({
+        labels: { severity: 'critical', app: 'support-bot' },
+        annotations: { runbook_url: expect.stringContaining('#higherrorrate') },
+      });
+    },
+    WITHIN_MS,
+  );
+});
+
+describe('every query gives data', () => {
+  it.each(board.map(({ panel, expr }) => [panel, expr]))('%s: %s', async (_panel, expr) => {
+    const samples = await monitoring.query(expr);
+    expect(samples.length).toBeGreaterThan(0);
+    for (const { value } of samples) expect(value).not.toBeNaN();
+  });
+
+  it.each(
+    rules.groups.flatMap(({ rules: all }) =>
+      all.flatMap(({ alert, expr }) => operands(expr).map((part) => [alert, part])),
+    ),
+  )('%s looks at %s', async (_alert, part) => {
+    const wider = part.replaceAll(/\[\d+s\]/g, `[${RATE_INTERVAL_SECONDS}s]`);
+    const samples = await monitoring.query(wider);
+    expect(samples.length).toBeGreaterThan(0);
+    for (const { value } of samples) expect(value).not.toBeNaN();
+  });
+});
+
+/** The sides of a rule's comparisons, which must give data also while nothing is wrong; an absence is none. */
+function operands(expr: string): string[] {
+  return expr
+    .split(/ (?:and|or) /)
+    .map((part) => part.replace(/^\((.*)\)$/, '$1').replace(/ (?:>|<|==) [\d.]+$/, ''))
+    .filter((part) => !part.startsWith('absent('));
+}
+
+function tick(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 200));
+}

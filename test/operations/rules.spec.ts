@@ -1,0 +1,88 @@
+/* The alert rules and the examples beside them, by Prometheus' and Alertmanager's own tools; each alert's link leads to its entry. */
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { parse, stringify } from 'yaml';
+import { alertRules } from '../../monitoring/render/alerts.js';
+import { loadConfig } from '../../src/config/load.js';
+
+const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+const rules = alertRules(config);
+const alerts = rules.groups.flatMap((group) => group.rules);
+const TESTS = 'monitoring/tests/alerts.test.yaml';
+
+function ran(command: string, ...args: string[]): { status: number | null; output: string } {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  return { status, output: stdout + stderr };
+}
+
+it.each([
+  ['promtool', 'check', 'rules', 'monitoring/alerts.yaml'],
+  ['promtool', 'check', 'config', 'monitoring/prometheus.yml'],
+  ['promtool', 'test', 'rules', TESTS],
+  ['amtool', 'check-config', 'monitoring/alertmanager.yml'],
+])('%s %s %s %s', (command, ...args) => {
+  const { status, output } = ran(command, ...args);
+  expect(output).not.toContain('FAILED');
+  expect(status).toBe(0);
+});
+
+describe('the rules’ tests notice', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-rules-'));
+  mkdirSync(join(folder, 'tests'));
+  cpSync(TESTS, join(folder, 'tests/alerts.test.yaml'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.each(
+    alerts.flatMap(({ alert }) => [
+      [alert, 'never fires', 'vector(0) > 1'],
+      [alert, 'always fires', 'vector(1)'],
+    ]),
+  )('a %s that %s', (alert, _how, expr) => {
+    const groups = rules.groups.map((group) => ({
+      ...group,
+      rules: group.rules.map((rule) => (rule.alert === alert ? { ...rule, expr } : rule)),
+    }));
+    writeFileSync(join(folder, 'alerts.yaml'), stringify({ groups }));
+    const { status, output } = ran('promtool', 'test', 'rules', join(folder, 'tests/alerts.test.yaml'));
+    expect(output).toContain(alert);
+    expect(status).toBe(1);
+  });
+});
+
+it.each([
+  ['critical', 'on-call'],
+  ['warning', 'daytime'],
+])('%s goes to %s', (severity, receiver) => {
+  const { output } = ran(
+    'amtool',
+    ...['config', 'routes', 'test', '--config.file=monitoring/alertmanager.yml', `severity=${severity}`],
+  );
+  expect(output.trim()).toBe(receiver);
+});
+
+it('asks Prometheus’ example for the job and the label that rules and dashboard lean on', () => {
+  const example = parse(readFileSync('monitoring/prometheus.yml', 'utf8')) as {
+    readonly scrape_configs: readonly { readonly job_name: string; readonly relabel_configs: readonly object[] }[];
+  };
+  expect(example.scrape_configs[0]).toMatchObject({
+    job_name: config.app.name,
+    metrics_path: config.monitoring.metrics.path,
+    relabel_configs: [{ target_label: 'environment', replacement: config.app.environment }],
+  });
+});
+
+describe('an alert tells', () => {
+  it.each(alerts.map((rule) => [rule.alert, rule]))('%s: what, how bad, and what to do', (alert, rule) => {
+    expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);
+    expect(rule.annotations.summary).not.toBe('');
+    expect(rule.annotations.description).not.toBe('');
+    const [page = '', anchor] = rule.annotations.runbook_url.split('#');
+    const headings = [...readFileSync(page, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title);
+    expect(anchor).toBe(alert.toLowerCase());
+    expect(headings).toContain(alert);
+  });
+});

@@ -8,6 +8,9 @@ import { spoken } from '../official/official.js';
 
 export type ViewerKind = 'own' | 'own resumed' | 'official' | 'sse' | 'sse late';
 
+/** What a question may be refused with while all goes wrong. */
+const PLAIN = new Set(['state_unavailable', 'draining', 'overloaded', 'conversation_busy']);
+
 /** One response as far as anybody has seen it. */
 interface Told {
   /** Of each number: the event, without the lane that is each connection's own. */
@@ -108,6 +111,7 @@ export class View {
   /** An error in place of an answer, told plainly. */
   refuse(code: string): void {
     if (this.over) return;
+    if (!PLAIN.has(code)) this.#wrong(`refused as ${code}`);
     this.end = 'refused';
     this.truth.refused(code);
     this.#tellDone();

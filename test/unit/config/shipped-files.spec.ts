@@ -101,6 +101,10 @@ it('config/staging.yaml is valid', () => {
   expect(load('staging', SECRETS).config.app.environment).toBe('staging');
 });
 
+it('config/compose.yaml is valid without any variable, and shares its state', () => {
+  expect(load('compose', {}).config).toMatchObject({ provider: { type: 'demo' }, state: { type: 'redis' } });
+});
+
 describe('the reference', () => {
   const rows = keyTable(configSchema);
   const page = readFileSync('docs/configuration.md', 'utf8');

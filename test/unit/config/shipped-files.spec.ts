@@ -12,7 +12,7 @@ let at: Workspace;
 beforeAll(() => {
   at = new Workspace();
   at.write('packs/support.pack.json', '{}');
-  for (const name of ['default', 'development', 'staging', 'production'])
+  for (const name of ['default', 'development', 'staging', 'production', 'compose'])
     at.write(`config/${name}.yaml`, readFileSync(`config/${name}.yaml`, 'utf8'));
 });
 afterAll(() => at.remove());

@@ -36,19 +36,14 @@ describe('the rules’ tests notice', () => {
   cpSync(TESTS, join(folder, 'tests/alerts.test.yaml'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it.each(
-    alerts.flatMap(({ alert }) => [
-      [alert, 'never fires', 'vector(0) > 1'],
-      [alert, 'always fires', 'vector(1)'],
-    ]),
-  )('a %s that %s', (alert, _how, expr) => {
-    const groups = rules.groups.map((group) => ({
-      ...group,
-      rules: group.rules.map((rule) => (rule.alert === alert ? { ...rule, expr } : rule)),
-    }));
+  it.each([
+    ['never fires', 'vector(0) > 1'],
+    ['always fires', 'vector(1)'],
+  ])('each alert that %s', (_how, expr) => {
+    const groups = rules.groups.map((group) => ({ ...group, rules: group.rules.map((rule) => ({ ...rule, expr })) }));
     writeFileSync(join(folder, 'alerts.yaml'), stringify({ groups }));
     const { status, output } = ran('promtool', 'test', 'rules', join(folder, 'tests/alerts.test.yaml'));
-    expect(output).toContain(alert);
+    for (const { alert } of alerts) expect(output).toContain(alert);
     expect(status).toBe(1);
   });
 });
@@ -57,11 +52,8 @@ it.each([
   ['critical', 'on-call'],
   ['warning', 'daytime'],
 ])('%s goes to %s', (severity, receiver) => {
-  const { output } = ran(
-    'amtool',
-    ...['config', 'routes', 'test', '--config.file=monitoring/alertmanager.yml', `severity=${severity}`],
-  );
-  expect(output.trim()).toBe(receiver);
+  const args = ['config', 'routes', 'test', '--config.file=monitoring/alertmanager.yml', `severity=${severity}`];
+  expect(spawnSync('amtool', args, { encoding: 'utf8' }).stdout.trim()).toBe(receiver);
 });
 
 it('asks Prometheus’ example for the job and the label that rules and dashboard lean on', () => {

@@ -1,0 +1,261 @@
+/*
+ * The rollout scripts against a kubectl that records and fails where it is told, and a real gateway where they ask for a turn. What a real
+ * cluster does with those calls is tested nowhere.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+import { FakeKubectl } from './support/fake-kubectl.js';
+import { mistakeIn } from './support/kubernetes-types.js';
+import { type Manifest } from './support/manifests.js';
+
+const SCRIPTS = globSync('scripts/*.sh').toSorted();
+const KEY = 'sk-sluice-a-key-of-the-secret';
+
+let gateway: TestGateway;
+let kubectl: FakeKubectl;
+beforeAll(async () => {
+  gateway = await startGateway({
+    config: { auth: { mode: 'keys', keys: [{ id: 'smoke', key_env: 'SMOKE', scopes: ['chat'] }] } },
+    env: { SMOKE: KEY },
+  });
+});
+afterAll(() => gateway.close());
+beforeEach(() => {
+  kubectl = new FakeKubectl();
+  kubectl.env = cluster();
+});
+afterEach(() => kubectl.close());
+
+const cluster = (more: Readonly<Record<string, string>> = {}) => ({
+  FAKE_SECRET: KEY,
+  FAKE_PORT: String(gateway.port),
+  FAKE_OPS_PORT: new URL(gateway.opsUrl).port,
+  FAKE_UNDO_TO: '0.9.0',
+  ...more,
+});
+const run = (script: string, ...args: string[]) => kubectl.run(`scripts/${script}.sh`, args);
+
+it.each([...SCRIPTS, ...globSync('scripts/lib/*.sh')])('%s: nothing that shellcheck complains of', (file) => {
+  expect(spawnSync('shellcheck', ['-x', file], { encoding: 'utf8' }).stdout).toBe('');
+});
+
+it.each([
+  ['rollout'],
+  ['rollout', '--fast', '1.1.0'],
+  ['rollout', '1.1.0', '1.2.0'],
+  ['rollout', 'latest'],
+  ['rollback'],
+  ['rollback', '--dry-run'],
+  ['rollback', 'a b'],
+  ['blue-green'],
+  ['blue-green', 'up'],
+  ['blue-green', 'purple'],
+  ['blue-green', 'switch', '1.1.0'],
+  ['smoke', 'everything'],
+])('%s %s %s: told how it is used, and nothing is touched', async (script, ...args) => {
+  expect(await run(script ?? '', ...args)).toMatchObject({
+    status: 64,
+    output: expect.stringMatching(/usage|version/),
+  });
+  expect(kubectl.calls).toEqual([]);
+});
+
+it.each([
+  ['rollout', '1.1.0'],
+  ['rollback', '0.9.0'],
+  ['blue-green', 'up', '1.1.0'],
+  ['blue-green', 'switch'],
+  ['blue-green', 'finish'],
+  ['blue-green', 'abort'],
+  ['smoke'],
+])('%s --dry-run %s %s: tells what it would do and changes nothing', async (script, ...args) => {
+  kubectl.write('green', '1.1.0');
+  const { status, output } = await run(script ?? '', '--dry-run', ...args);
+  expect(output).toMatch(/would/);
+  expect(status).toBe(0);
+  expect(kubectl.changes).toEqual([]);
+});
+
+describe('smoke', () => {
+  it('asks for health, readiness and a turn with the key of the Secret, which no argument shows', async () => {
+    const { status, output } = await run('smoke');
+    expect(output).toBe('ok  /health\nok  /ready\nok  a turn\n');
+    expect(status).toBe(0);
+    expect(kubectl.calls.join()).not.toContain(KEY);
+  });
+
+  it.each([
+    ['the key is wrong', { FAKE_SECRET: 'sk-sluice-another-one' }, 'answered 401'],
+    ['nobody listens', { FAKE_OPS_PORT: '1' }, '/health answered 000'],
+    ['there is no way in', { FAKE_FAIL: 'port-forward' }, 'port-forward ended'],
+    ['the Secret has no key', { FAKE_SECRET: '' }, 'has no sluice-api-key'],
+  ])('fails where %s', async (_what, more, says) => {
+    kubectl.env = cluster(more);
+    expect(await run('smoke')).toMatchObject({ status: 1, output: expect.stringContaining(says) });
+  });
+});
+
+describe('rollout', () => {
+  it('changes image and label, waits, and asks for a turn', async () => {
+    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 0 });
+    expect(kubectl.version).toBe('1.1.0');
+    expect(kubectl.changes).toEqual([
+      expect.stringMatching(
+        /patch deployment\/support-bot .*"image":"registry\.example\.com:5000\/support-bot:1\.1\.0"/,
+      ),
+    ]);
+    expect(kubectl.calls.map((call) => call.split(' ').slice(0, 2).join(' '))).toEqual([
+      'get deployment/support-bot',
+      'patch deployment/support-bot',
+      'rollout status',
+      'port-forward deployment/support-bot',
+      'get secret/support-bot-secrets',
+    ]);
+  });
+
+  it.each([
+    ['it does not become ready', { FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' }],
+    ['it does not answer', { FAKE_SECRET: 'sk-sluice-another-one' }],
+  ])('goes back where %s', async (_what, more) => {
+    kubectl.env = cluster(more);
+    const { status, output } = await run('rollout', '1.1.0');
+    expect(status).toBe(1);
+    expect(output).toContain('going back to registry.example.com:5000/support-bot:1.0.0');
+    expect(kubectl.version).toBe('1.0.0');
+  });
+
+  it('says so where it cannot go back either', async () => {
+    kubectl.env = cluster({ FAKE_FAIL: 'rollout status|patch', FAKE_FAIL_FROM: '2' });
+    const { status, output } = await run('rollout', '1.1.0');
+    expect(status).toBe(1);
+    expect(output).toContain('unable to go back; run: scripts/rollback.sh 1.0.0');
+  });
+
+  it('stays in its namespace', async () => {
+    kubectl.env = cluster({ NAMESPACE: 'chat' });
+    await run('rollout', '1.1.0');
+    for (const call of kubectl.calls) expect(call).toMatch(/^--namespace chat /);
+  });
+});
+
+describe('rollback', () => {
+  it('brings back the newest revision of that version, with all that belonged to it', async () => {
+    kubectl.write('revisions', '3\n11\n7\n');
+    expect(await run('rollback', '0.9.0')).toMatchObject({ status: 0 });
+    expect(kubectl.changes).toEqual(['rollout undo deployment/support-bot --to-revision=11']);
+  });
+
+  it('changes the image where the cluster has forgotten that version', async () => {
+    expect(await run('rollback', '0.9.0')).toMatchObject({ status: 0 });
+    expect(kubectl.version).toBe('0.9.0');
+  });
+
+  it.each([
+    ['it does not become ready', 'rollout status', 'did not become ready'],
+    ['the cluster does not answer', 'get deployment', 'told to fail'],
+    ['the cluster refuses it', 'patch', 'told to fail'],
+  ])('fails where %s', async (_what, fail, says) => {
+    kubectl.env = cluster({ FAKE_FAIL: fail });
+    const { status, output } = await run('rollback', '0.9.0');
+    expect(status).not.toBe(0);
+    expect(output).toContain(says);
+    expect(output).not.toContain('runs 0.9.0');
+  });
+
+  it('fails where another version runs afterwards', async () => {
+    kubectl.write('revisions', '3\n');
+    kubectl.env = cluster({ FAKE_UNDO_TO: '0.8.0' });
+    expect(await run('rollback', '0.9.0')).toMatchObject({ status: 1, output: expect.stringContaining('0.8.0') });
+  });
+});
+
+describe('blue-green', () => {
+  const selects = (version: string) => `patch service/support-bot --type=merge -p {"spec":{"selector":{${version}}}}`;
+  const only = (version: string) => selects(`"app":"support-bot","version":"${version}"`);
+  const ALL = selects('"version":null');
+  const REMOVED =
+    'delete deployment/support-bot-v2 service/support-bot-v2 --ignore-not-found --wait=true --timeout=300s';
+
+  it('up: starts the second colour, which takes none of the first one’s pods nor clients', async () => {
+    expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 0 });
+    expect(kubectl.changes).toEqual([only('1.0.0'), 'apply -f -']);
+    const { items } = JSON.parse(kubectl.applied) as { readonly items: readonly Manifest[] };
+    const labels = { app: 'support-bot', instance: 'support-bot-v2', version: '1.1.0' };
+    expect(items).toMatchObject([
+      {
+        kind: 'Deployment',
+        metadata: { name: 'support-bot-v2' },
+        spec: {
+          replicas: 4,
+          selector: { matchLabels: { app: 'support-bot', instance: 'support-bot-v2' } },
+          template: {
+            metadata: { labels },
+            spec: { containers: [{ image: 'registry.example.com:5000/support-bot:1.1.0' }] },
+          },
+        },
+      },
+      { kind: 'Service', metadata: { name: 'support-bot-v2' }, spec: { selector: { version: '1.1.0' } } },
+    ]);
+    expect(items[0]).not.toHaveProperty('status');
+    expect(items[0]).not.toHaveProperty('metadata.uid');
+    expect((await Promise.all(items.map(mistakeIn))).filter(Boolean)).toEqual([]);
+  });
+
+  it.each(['apply', 'rollout status deployment/support-bot-v2'])('up: cleans up where %s fails', async (fail) => {
+    kubectl.env = cluster({ FAKE_FAIL: fail });
+    expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 1 });
+    expect(kubectl.changes.at(-1)).toBe(REMOVED);
+  });
+
+  it('switch: tries the new colour, then sends new connections to it', async () => {
+    kubectl.write('green', '1.1.0');
+    expect(await run('blue-green', 'switch')).toMatchObject({ status: 0 });
+    expect(kubectl.changes).toEqual([only('1.1.0')]);
+    expect(kubectl.calls.filter((call) => call.includes('port-forward'))).toEqual([
+      'port-forward deployment/support-bot-v2 :8080 :9090',
+      'port-forward deployment/support-bot-v2 :8080 :9090',
+    ]);
+  });
+
+  it('switch: changes nothing where the new colour does not answer', async () => {
+    kubectl.write('green', '1.1.0');
+    kubectl.env = cluster({ FAKE_FAIL: 'port-forward' });
+    expect(await run('blue-green', 'switch')).toMatchObject({ status: 1 });
+    expect(kubectl.changes).toEqual([]);
+  });
+
+  it('switch: goes back where the new colour fails once it is used', async () => {
+    kubectl.write('green', '1.1.0');
+    kubectl.env = cluster({ FAKE_FAIL: 'port-forward', FAKE_FAIL_FROM: '2' });
+    expect(await run('blue-green', 'switch')).toMatchObject({ status: 1 });
+    expect(kubectl.changes).toEqual([only('1.1.0'), only('1.0.0')]);
+  });
+
+  it('back: sends new connections to the old colour', async () => {
+    expect(await run('blue-green', 'back')).toMatchObject({ status: 0 });
+    expect(kubectl.changes).toEqual([only('1.0.0')]);
+  });
+
+  it('finish: the first Deployment takes the version, the second is drained and goes', async () => {
+    kubectl.write('green', '1.1.0');
+    expect(await run('blue-green', 'finish')).toMatchObject({ status: 0 });
+    expect(kubectl.version).toBe('1.1.0');
+    expect(kubectl.changes.slice(1)).toEqual([ALL, REMOVED]);
+  });
+
+  it('finish: keeps the new colour where the first Deployment does not take the version', async () => {
+    kubectl.write('green', '1.1.0');
+    kubectl.env = cluster({ FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' });
+    expect(await run('blue-green', 'finish')).toMatchObject({ status: 1 });
+    expect(kubectl.changes.join()).not.toContain('delete');
+  });
+
+  it('abort: the old colour serves alone again', async () => {
+    kubectl.write('green', '1.1.0');
+    expect(await run('blue-green', 'abort')).toMatchObject({ status: 0 });
+    expect(kubectl.changes).toEqual([only('1.0.0'), REMOVED, ALL]);
+  });
+});

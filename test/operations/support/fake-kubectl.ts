@@ -1,0 +1,112 @@
+/* A kubectl for tests: records what it is asked, answers as a cluster with one Deployment would, fails where it is told. Not a cluster. */
+
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+
+const DEPLOYMENT = {
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'support-bot', labels: { app: 'support-bot', version: '1.0.0' }, uid: 'not to be copied' },
+  spec: {
+    replicas: 4,
+    selector: { matchLabels: { app: 'support-bot', instance: 'support-bot' } },
+    template: {
+      metadata: { labels: { app: 'support-bot', instance: 'support-bot', version: '1.0.0' } },
+      spec: { containers: [{ name: 'support-bot', image: 'registry.example.com:5000/support-bot:1.0.0' }] },
+    },
+  },
+  status: { readyReplicas: 4 },
+};
+
+const LOG = ['request failed', 'request completed', 'shutting down server...']
+  .map((msg) => `{"level":"info","msg":"${msg}","user_id":"u","input_tokens":12}\n`)
+  .join('');
+
+/** Kept in one file: the version that runs changes when it is patched, as in a cluster. */
+const PROGRAM = `#!/usr/bin/env bash
+args="$*"
+printf '%s\\n' "$args" >>"$FAKE_KUBECTL/calls"
+if [[ -n \${FAKE_FAIL:-} && $args =~ $FAKE_FAIL ]]; then
+  n=$(grep -cE "$FAKE_FAIL" "$FAKE_KUBECTL/calls")
+  if [[ $n -ge \${FAKE_FAIL_FROM:-1} && $n -le \${FAKE_FAIL_TO:-999} ]]; then echo "error: told to fail" >&2; exit 1; fi
+fi
+version_file="$FAKE_KUBECTL/version"
+case $args in
+  *"get deployment/support-bot-v2 "*labels.version*) [[ -f "$FAKE_KUBECTL/green" ]] && cat "$FAKE_KUBECTL/green" || exit 1 ;;
+  *"get deployment/"*labels.version*) cat "$version_file" ;;
+  *"get deployment/"*image*) printf 'registry.example.com:5000/support-bot:%s' "$(cat "$version_file")" ;;
+  *"get deployment/"*"-o json") cat "$FAKE_KUBECTL/deployment.json" ;;
+  *"get replicasets"*) [[ -f "$FAKE_KUBECTL/revisions" ]] && cat "$FAKE_KUBECTL/revisions" || true ;;
+  *"get secret/"*) printf '%s' "$FAKE_SECRET" | base64 ;;
+  *"patch deployment/support-bot "*) sed -n 's/.*"version":"\\([^"]*\\)".*/\\1/p' <<<"$args" | tr -d '\\n' >"$version_file" ;;
+  *"rollout undo "*) printf '%s' "$FAKE_UNDO_TO" >"$version_file" ;;
+  "kustomize "* | *--dry-run=client*) PATH=\${PATH#*:} exec kubectl "$@" ;;
+  "logs "*) cat "$FAKE_KUBECTL/log" ;;
+  *"apply -f -") cat >"$FAKE_KUBECTL/applied" ;;
+  *"port-forward "*) printf 'Forwarding from 127.0.0.1:%s -> 8080\\nForwarding from 127.0.0.1:%s -> 9090\\n' "$FAKE_PORT" "$FAKE_OPS_PORT"; exec sleep 60 ;;
+esac
+`;
+
+export interface Ran {
+  readonly status: number | null;
+  readonly output: string;
+}
+
+export class FakeKubectl {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-kubectl-'));
+  /** What the fake program reads: FAKE_FAIL (an expression), FAKE_FAIL_FROM and _TO (which of the calls), FAKE_SECRET, FAKE_PORT … */
+  env: Readonly<Record<string, string>> = {};
+
+  constructor(version = '1.0.0') {
+    writeFileSync(join(this.#folder, 'kubectl'), PROGRAM);
+    chmodSync(join(this.#folder, 'kubectl'), 0o755);
+    this.write('deployment.json', JSON.stringify(DEPLOYMENT));
+    this.write('version', version);
+    this.write('log', LOG);
+  }
+
+  /** `green`: the version of the second colour; `revisions`: those of the version that is asked for, one a line. */
+  write(file: 'version' | 'green' | 'revisions' | 'log' | 'deployment.json', text: string): void {
+    writeFileSync(join(this.#folder, file), text);
+  }
+
+  get version(): string {
+    return readFileSync(join(this.#folder, 'version'), 'utf8');
+  }
+
+  get calls(): string[] {
+    return this.#read('calls').trim().split('\n').filter(Boolean);
+  }
+
+  /** The calls that change something. */
+  get changes(): string[] {
+    return this.calls.filter((call) => !/(^| )(get|port-forward|rollout status) /.test(call));
+  }
+
+  get applied(): string {
+    return this.#read('applied');
+  }
+
+  /** Runs a program whose kubectl is this one. */
+  run(program: string, args: readonly string[]): Promise<Ran> {
+    const path = [this.#folder, resolve('node_modules/.bin'), process.env['PATH'] ?? ''].join(delimiter);
+    const env = { ...this.env, PATH: path, FAKE_KUBECTL: this.#folder };
+    return new Promise((done) => {
+      const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+      let output = '';
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
+      child.on('close', (status) => done({ status, output }));
+    });
+  }
+
+  close(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #read(file: string): string {
+    const path = join(this.#folder, file);
+    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  }
+}

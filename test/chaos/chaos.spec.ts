@@ -11,7 +11,6 @@ import { LocalCluster } from '../support/local-cluster.js';
 import { type Replica } from '../support/replica.js';
 import { Crowd } from './crowd.js';
 import { Faults, pause } from './faults.js';
-import { type Truth } from './truth.js';
 
 const SEED = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 1e9));
 /** Faults go on until so many events were delivered, and for this long at least. */
@@ -52,7 +51,7 @@ interface Item {
 }
 
 /** One writer at a time: a turn's question and answer stand together, once, and the answer is what viewers saw. */
-async function conversationMistakes(truth: Truth, conversation: string): Promise<string[]> {
+async function conversationMistakes({ truth, told }: Crowd, conversation: string): Promise<string[]> {
   const mistakes: string[] = [];
   const items: Item[] = [];
   for (let after = ''; ;) {
@@ -76,6 +75,9 @@ async function conversationMistakes(truth: Truth, conversation: string): Promise
     if (view?.over === true && view.end !== 'refused' && view.text !== content[0]?.text)
       mistakes.push(`${conversation}: ${id} keeps another text than was seen`);
   });
+  for (const id of seen) {
+    if (told.get(conversation)?.has(id) !== true) mistakes.push(`${conversation}: its device was never told of ${id}`);
+  }
   for (const view of truth.views) {
     const asked = view.asked.deltas !== undefined && view.asked.conversation === conversation;
     if (asked && view.end === 'completed' && !seen.has(view.id ?? ''))
@@ -133,7 +135,7 @@ it(
       ...hanging.map(({ kind, id, last }) => `${kind} ${id ?? '(no id)'} hangs after ${last}`),
       ...cluster.replicas.flatMap(replicaMistakes),
     ];
-    for (const conversation of conversations) mistakes.push(...(await conversationMistakes(truth, conversation)));
+    for (const conversation of conversations) mistakes.push(...(await conversationMistakes(crowd, conversation)));
     crowd.close();
 
     const of = (name: string): number => faults.counters.of(name);

@@ -21,6 +21,8 @@ const LANES = ['a', 'b', 'c'];
 
 export class Crowd {
   readonly truth = new Truth();
+  /** By conversation: the responses that a device which shows it was told of. */
+  readonly told = new Map<string, ReadonlySet<string>>();
   readonly #random: () => number;
   readonly #closing: { close(): void }[] = [];
   readonly #officials: OfficialViewer[] = [];
@@ -36,6 +38,10 @@ export class Crowd {
 
   /** Resolves when every viewer has seen the end of what it asked for; asks nothing new once `stop` was called. */
   async run(viewers: number): Promise<void> {
+    for (const conversation of this.options.conversations) {
+      const device = this.#keep(new OwnViewer(this.truth, this.options.url));
+      this.told.set(conversation, device.subscribe(conversation));
+    }
     const work: Promise<void>[] = [];
     for (let i = 0; i < viewers; i++) work.push(this.#viewer(i));
     if (this.options.cancels !== false) work.push(this.#cancelSome());

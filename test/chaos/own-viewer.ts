@@ -61,6 +61,27 @@ export class OwnViewer {
     return view;
   }
 
+  /** As a device that shows a conversation; the responses that it was told of, whether as turns or, where it was away, as items. */
+  subscribe(conversation: string): ReadonlySet<string> {
+    const told = new Set<string>();
+    const subscription = this.#client.subscribe(conversation);
+    subscription.on('event', (event) => {
+      if (event.type === 'item') told.add(event.item.sluice.response_id ?? '');
+      else if (event.type === 'turn') {
+        const view = new View(this.truth, 'own subscribed', { after: -1 });
+        const { id } = event.response;
+        if (id === null) return;
+        view.id = id;
+        told.add(id);
+        this.#follow(view, event.response);
+      }
+    });
+    subscription.on('end', (error) => {
+      if (error !== null) this.truth.violations.push(`subscription of ${conversation} ended: ${error.code}`);
+    });
+    return told;
+  }
+
   close(): void {
     this.#client.close();
   }

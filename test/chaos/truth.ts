@@ -6,7 +6,7 @@
 import { type WireEvent } from '../../client/src/api.js';
 import { spoken } from '../official/official.js';
 
-export type ViewerKind = 'own' | 'own resumed' | 'official' | 'sse' | 'sse late';
+export type ViewerKind = 'own' | 'own resumed' | 'own subscribed' | 'official' | 'sse' | 'sse late';
 
 /** What a question may be refused with while all goes wrong. */
 const PLAIN = new Set(['state_unavailable', 'draining', 'overloaded', 'conversation_busy']);

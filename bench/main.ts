@@ -18,6 +18,7 @@ scenarios  ${SCENARIOS.map(({ name }) => name).join(', ')} (default: all)
 options    --rounds N       rounds, interleaved over the systems; the median counts (5)
            --seconds N      length of a measured window (8)
            --warm N         seconds before it (3)
+           --warm-up N      length of a first round that is not measured (15)
            --systems A,B    ${systemsOf('')
              .map(({ name }) => name)
              .join(', ')} (default: all)
@@ -38,6 +39,7 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '8' },
       warm: { type: 'string', default: '3' },
+      'warm-up': { type: 'string', default: '15' },
       systems: { type: 'string' },
       dist: { type: 'string', default: 'dist' },
       against: { type: 'string' },
@@ -61,6 +63,7 @@ async function main(): Promise<void> {
       rounds: positive('rounds', values.rounds),
       windowSeconds: positive('seconds', values.seconds),
       warmSeconds: positive('warm', values.warm),
+      warmUpSeconds: positive('warm-up', values['warm-up']),
       profile: values.profile ? join(RESULTS, scenario.name) : null,
       onSample: (round, system, sample) =>
         process.stdout.write(`  ${round + 1} ${system.name}: ${told(scenario, sample)}\n`),
@@ -119,6 +122,8 @@ function positive(name: string, text: string): number {
   return value;
 }
 
+// However it is ended, what it started ends too (processes.ts).
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 main().then(
   () => process.exit(0),
   (error: unknown) => {

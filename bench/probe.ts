@@ -41,3 +41,5 @@ answerQuestions({
 });
 // The channel must not keep a process alive that has ended its work.
 process.channel?.unref();
+// Whoever asks is gone, and with them the reason to run.
+process.on('disconnect', () => process.exit(0));

@@ -32,5 +32,5 @@ await build({
 
 const args = process.argv.slice(2).filter((arg) => arg !== '--no-build');
 const child = spawn(NODE, [join(out, 'main.mjs'), ...args], { cwd: ROOT, env: ownEnv(), stdio: 'inherit' });
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));

@@ -26,6 +26,8 @@ export interface ScenarioResult {
 
 export interface ScenarioPlan extends RunOptions {
   readonly rounds: number;
+  /** Length of the first round, which is not measured. */
+  readonly warmUpSeconds: number;
   readonly onSample: (round: number, system: System, sample: Sample) => void;
 }
 
@@ -41,6 +43,7 @@ export async function runScenario(
   const started = new Map<System, RunningSystem>();
   const loadBefore: number[] = [];
   try {
+    if (!scenario.freshProcess) await warmUp(scenario, measured, stage, started, plan);
     for (let round = 0; round < plan.rounds; round++) {
       loadBefore.push(Number((loadavg()[0] ?? 0).toFixed(2)));
       for (const system of measured) {
@@ -67,6 +70,26 @@ export async function runScenario(
     systems: [...samples].map(([{ name, label }, rounds]) => ({ name, label, rounds, median: medianOf(rounds) })),
     skipped: wanted.filter((system) => !measured.includes(system)).map(({ name }) => name),
   };
+}
+
+/** A round that counts for nothing: an engine compiles what runs often, and a gateway in use has run for long. */
+async function warmUp(
+  scenario: Scenario,
+  systems: readonly System[],
+  stage: Stage,
+  started: Map<System, RunningSystem>,
+  plan: ScenarioPlan,
+): Promise<void> {
+  for (const system of systems) {
+    const running = await system.start(stage.around);
+    started.set(system, running);
+    await scenario.run(stage, system, running, {
+      ...plan,
+      warmSeconds: plan.warmUpSeconds,
+      windowSeconds: 1,
+      profile: null,
+    });
+  }
 }
 
 function medianOf(samples: readonly Sample[]): Sample {

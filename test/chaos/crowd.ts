@@ -93,10 +93,12 @@ export class Crowd {
 
   #question(): Question {
     const inLine = this.options.conversations.length > 0 && this.#random() < 0.3;
-    const most = this.options.mostDeltas ?? 320;
-    const deltas = inLine ? 10 + Math.floor(this.#random() * 40) : 20 + Math.floor(this.#random() * (most - 20));
     const conversation = inLine ? this.#oneOf(this.options.conversations) : undefined;
-    return { deltas, intervalMs: 5 + Math.floor(this.#random() * 25), conversation };
+    if (inLine) return { deltas: 10 + Math.floor(this.#random() * 40), intervalMs: 5, conversation };
+    // Long ones are told to latecomers by a snapshot.
+    if (this.options.mostDeltas === undefined && this.#random() < 0.1) return { deltas: 4_000, intervalMs: 2 };
+    const deltas = 20 + Math.floor(this.#random() * ((this.options.mostDeltas ?? 320) - 20));
+    return { deltas, intervalMs: 5 + Math.floor(this.#random() * 25) };
   }
 
   /** Somebody else's answer, from anywhere up to where it is. */

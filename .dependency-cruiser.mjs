@@ -58,6 +58,7 @@ export default {
     only('ws', 'gateway', 'one folder knows the socket library'),
     only('ioredis', 'state/redis', 'one folder knows the Redis client'),
     only('openai', 'provider/openai', 'one folder knows the provider SDK'),
+    only('@opentelemetry', 'observability', 'one folder knows the tracing library'),
     only('prom-client', 'observability', 'one table holds every metric'),
     {
       name: 'no-cycles',

@@ -13,6 +13,7 @@ import { ConnectionTable } from './gateway/connection-table.js';
 import { type SocketSettings } from './gateway/settings.js';
 import { type Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
+import { NO_TRACING, type Tracing } from './observability/tracing.js';
 import { composeProvider, type ProviderLayers } from './provider/compose-provider.js';
 import { costUsd, priceListOf } from './provider/cost.js';
 import { DemoProvider } from './provider/demo/demo-provider.js';
@@ -58,6 +59,7 @@ export interface GatewayParts {
   readonly socketSettings: SocketSettings;
   /** Closes what keeps connections to providers. */
   readonly closeProviders: () => Promise<void>;
+  readonly tracing: Tracing;
 }
 
 /** @throws PackLoadError, GuardrailMistake, SluiceError (the default prompt is not loaded) */
@@ -97,6 +99,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? '') ?? null),
   });
   const report = new TurnReport(log, metrics);
+  const tracing = await openTracing(config);
   const turns = new TurnService(
     {
       admission,
@@ -111,6 +114,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       provider,
       settlement,
       report,
+      tracing,
       clock,
       drain,
     },
@@ -154,7 +158,15 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     table,
     socketSettings,
     closeProviders: close,
+    tracing,
   };
+}
+
+/** The library is loaded only where it is asked for. */
+async function openTracing({ app, monitoring: { tracing } }: AppConfig): Promise<Tracing> {
+  if (!tracing.enabled || tracing.endpoint === null) return NO_TRACING;
+  const { OtlpTracing } = await import('./observability/otlp-tracing.js');
+  return new OtlpTracing({ endpoint: tracing.endpoint, sampleRatio: tracing.sample_ratio, service: app });
 }
 
 /** Over which the sockets are closed when the state store has been away for long. */

@@ -185,7 +185,11 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
       'cost is not tracked (`middleware.provider`)',
       ['limits.per_user.cost_per_day_usd'],
     ],
-    [!config.monitoring.tracing.enabled, 'tracing is off', ['monitoring.tracing.endpoint']],
+    [
+      !config.monitoring.tracing.enabled,
+      'tracing is off',
+      ['monitoring.tracing.endpoint', 'monitoring.tracing.sample_ratio'],
+    ],
   ];
   const told = rules.flatMap(([off, why, paths]) =>
     off ? paths.filter(written).map((path) => `${path}: has no effect, because ${why}`) : [],

@@ -25,9 +25,4 @@ export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
     when: (_config, written) => written('auth.client_secrets'),
     sentence: 'client secrets are not built yet; none can be asked for',
   },
-  {
-    path: 'monitoring.tracing',
-    when: (config) => config.monitoring.tracing.enabled,
-    sentence: 'tracing is not built yet; no spans are exported',
-  },
 ];

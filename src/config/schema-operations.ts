@@ -25,6 +25,11 @@ export const monitoring = section('What operators see.', {
       'none; needed when enabled',
       'OTLP/HTTP endpoint. An old Jaeger collector URL (`…:14268/api/traces`) is taken as the same host’s OTLP/HTTP endpoint.',
     ),
+    sample_ratio: key(
+      number(0, 1),
+      1,
+      'Share of the traces that begin here and are recorded. A caller who sends a `traceparent` has decided for its own.',
+    ),
   }),
 });
 

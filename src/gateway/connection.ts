@@ -47,6 +47,8 @@ export interface Handshake {
   readonly snapshots: boolean;
   readonly resume: readonly ResumePoint[];
   readonly cancelOnDisconnect: boolean;
+  /** W3C's trace context of the upgrade, for turns that bring none of their own. */
+  readonly traceparent?: string | undefined;
 }
 
 /** A replay of more events than this is told by a snapshot, where the connection knows them. */
@@ -65,6 +67,7 @@ export class Connection {
   nextPingAtMs = 0;
   expiryTold = false;
   readonly #socket: WebSocket;
+  readonly traceparent: string | undefined;
   readonly #cancelOnDisconnect: boolean;
   readonly #defaultLane = new Lane();
   #namedLanes: Map<string, Lane> | undefined;
@@ -82,6 +85,7 @@ export class Connection {
     this.principal = handshake.principal;
     this.snapshots = handshake.snapshots;
     this.#cancelOnDisconnect = handshake.cancelOnDisconnect;
+    this.traceparent = handshake.traceparent;
     this.outbound = new Outbound(socket, {
       bufferBytes: parts.settings.outboundBufferBytes,
       slowReaderTimeoutMs: parts.settings.slowReaderTimeoutMs,

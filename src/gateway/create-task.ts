@@ -11,6 +11,7 @@ export interface Creation {
   readonly request: ResponseRequest;
   readonly streamId: string | undefined;
   readonly idempotencyKey: string | undefined;
+  readonly traceparent: string | undefined;
 }
 
 /** `response.create`: from the lane's head to its response's terminal event. */
@@ -52,13 +53,14 @@ export class CreateTask implements LaneTask {
   /** Undefined: it was refused, and the client told. */
   async #create(): Promise<string | undefined> {
     const connection = this.#connection;
-    const { request, streamId, idempotencyKey } = this.#creation;
+    const { request, streamId, idempotencyKey, traceparent = connection.traceparent } = this.#creation;
     const origin = {
       endpoint: 'ws',
       method: 'WS',
       path: '/v1/responses',
       requestId: newId('req'),
       delivery: 'stream',
+      traceparent,
     } as const;
     const startedAt = performance.now();
     const idempotency =

@@ -54,11 +54,11 @@ export function dispatch(connection: Connection, text: string): void {
 }
 
 function create(connection: Connection, event: Extract<ClientEvent, { type: 'response.create' }>): void {
-  const { request, streamId, idempotencyKey } = event;
+  const { request, streamId, idempotencyKey, traceparent } = event;
   try {
     const lane = connection.lane(streamId);
     connection.admit();
-    lane.push(new CreateTask(connection, { request, streamId, idempotencyKey }));
+    lane.push(new CreateTask(connection, { request, streamId, idempotencyKey, traceparent }));
   } catch (thrown) {
     refuseInLane(connection, asSluiceError(thrown), streamId);
   }

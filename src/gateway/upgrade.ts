@@ -60,6 +60,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
       query.get('snapshots') === '1' || selectSubprotocol(request.headers['sec-websocket-protocol']) !== undefined,
     resume: parseResumeQuery(query.get('resume') ?? ''),
     cancelOnDisconnect: query.get('on_disconnect') === 'cancel',
+    traceparent: [request.headers['traceparent']].flat()[0],
   };
 }
 

@@ -21,6 +21,8 @@ export type ClientEvent =
       readonly request: ResponseRequest;
       readonly streamId?: string;
       readonly idempotencyKey?: string;
+      /** W3C's trace context: the turn belongs to the caller's trace. */
+      readonly traceparent?: string;
     }
   /** Exactly one of the two is given: a response, or whatever runs and waits in a lane. */
   | { readonly type: 'response.cancel'; readonly responseId?: string; readonly streamId?: string }
@@ -62,7 +64,11 @@ const WATCH_LANE = 'sluice.watch';
 const ID = z.string().min(1).max(256);
 
 /** Fields that stand beside `response.create`'s own request fields. */
-const ENVELOPE = z.object({ stream_id: LANE_NAME.nullish(), 'sluice:idempotency_key': IDEMPOTENCY_KEY.nullish() });
+const ENVELOPE = z.object({
+  stream_id: LANE_NAME.nullish(),
+  'sluice:idempotency_key': IDEMPOTENCY_KEY.nullish(),
+  'sluice:traceparent': z.string().max(256).nullish(),
+});
 
 const SCHEMAS = {
   'response.cancel': z.strictObject({
@@ -155,12 +161,16 @@ function eventOf(frame: Readonly<Record<string, unknown>>): ClientEvent {
 function createOf(fields: Readonly<Record<string, unknown>>): ClientEvent {
   const envelope = ENVELOPE.safeParse(fields);
   if (!envelope.success) throw refusalOf(envelope.error, fields, 'create a response', REQUEST_FIELDS);
-  const { 'sluice:idempotency_key': idempotencyKey, stream_id: streamId } = envelope.data;
-  const { 'sluice:idempotency_key': _key, ...request } = fields;
+  const {
+    'sluice:idempotency_key': idempotencyKey,
+    'sluice:traceparent': traceparent,
+    stream_id: streamId,
+  } = envelope.data;
+  const { 'sluice:idempotency_key': _key, 'sluice:traceparent': _trace, ...request } = fields;
   return {
     type: 'response.create',
     request: parseResponseRequest(request, 'socket').request,
-    ...present({ streamId: streamId ?? undefined, idempotencyKey: idempotencyKey ?? undefined }),
+    ...present({ streamId: streamId ?? undefined, idempotencyKey: idempotencyKey ?? undefined, traceparent: traceparent ?? undefined }),
   };
 }
 

@@ -25,6 +25,8 @@ export interface ProviderRequest {
   readonly reasoningEffort: ReasoningEffort | null;
   /** A stable, opaque name of the end user for the provider's abuse checks (never an e-mail address); null: none. */
   readonly safetyIdentifier: string | null;
+  /** W3C's trace context, to be sent along. */
+  readonly traceparent?: string;
 }
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';

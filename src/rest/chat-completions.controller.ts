@@ -49,7 +49,15 @@ export class ChatCompletionsController {
     const options =
       key === undefined ? { signal: gone } : { idempotency: { key, fingerprint: requestFingerprint(chat.request) } };
     const delivery = chat.stream ? 'stream' : 'json';
-    const origin = { endpoint: ROUTE, method: 'POST', path: ROUTE, requestId: request.id, delivery } as const;
+    const traceparent = [request.headers['traceparent']].flat()[0];
+    const origin = {
+      endpoint: ROUTE,
+      method: 'POST',
+      path: ROUTE,
+      requestId: request.id,
+      delivery,
+      traceparent,
+    } as const;
     const created = this.turns.create(caller, chat.request, origin, options);
     const { responseId } = await tellingLimits(reply, created).catch((thrown: unknown) => {
       throw inChatWords(asSluiceError(thrown));

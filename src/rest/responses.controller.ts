@@ -43,7 +43,8 @@ export class ResponsesController {
     const options = key === undefined ? {} : { idempotency: { key, fingerprint: requestFingerprint(parsed.request) } };
     const delivery = parsed.stream ? 'stream' : parsed.request.background ? 'background' : 'json';
     const path = '/v1/responses';
-    const origin = { endpoint: path, method: 'POST', path, requestId: request.id, delivery } as const;
+    const traceparent = [request.headers['traceparent']].flat()[0];
+    const origin = { endpoint: path, method: 'POST', path, requestId: request.id, delivery, traceparent } as const;
     const created = this.turns.create(caller, parsed.request, origin, options);
     const { responseId } = await tellingLimits(reply, created);
     if (parsed.stream) return this.#stream(caller, responseId, FROM_THE_START, reply);

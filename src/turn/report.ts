@@ -62,6 +62,7 @@ export class TurnReport {
   ended(turn: Turn, outcome: TurnOutcome): void {
     const { facts } = turn;
     const durationMs = this.#finish(turn, statusOf(turn, outcome));
+    turn.trace.ended(turn, outcome);
     const { of } = this.#metrics;
     if (facts.firstDeltaMs !== null) of.time_to_first_delta_seconds.observe(facts.firstDeltaMs / 1_000);
     for (const { guardrail, stage, decision } of facts.findings)
@@ -92,6 +93,7 @@ export class TurnReport {
   lost(turn: Turn, why: SluiceError | undefined): void {
     this.#metrics.of.fenced_writes_total.inc();
     const durationMs = this.#finish(turn, 'error');
+    turn.trace.ended(turn, undefined, why);
     this.#log.error(
       { ...idsOf(turn), duration: durationMs, error: why?.code ?? 'replica_lost', err: why },
       'request failed',
@@ -101,6 +103,7 @@ export class TurnReport {
   /** A bug of ours kept the turn from ending properly. */
   broken(turn: Turn, error: SluiceError): void {
     const durationMs = this.#finish(turn, 'error');
+    turn.trace.ended(turn, undefined, error);
     this.#log.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }
 
@@ -136,11 +139,12 @@ function countable(amount: number): number {
 }
 
 function idsOf(turn: Turn): Readonly<Record<string, unknown>> {
-  const { plan, origin, responseId } = turn;
+  const { plan, origin, responseId, trace } = turn;
   return {
     request_id: origin.requestId,
     response_id: responseId,
     conversation_id: plan.source.kind === 'conversation' ? plan.source.id : null,
     user_id: plan.caller.user ?? plan.caller.credential,
+    ...(trace.traceId === null ? {} : { trace_id: trace.traceId }),
   };
 }

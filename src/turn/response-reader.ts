@@ -197,7 +197,7 @@ export function terminalOf(response: ResponseObject): TerminalEvent {
   return { type: 'response.incomplete', response };
 }
 
-export function responseNotFound(): SluiceError {
+function responseNotFound(): SluiceError {
   return new SluiceError(
     'response_not_found',
     'unable to find this response; it does not exist, was not stored, or has expired',

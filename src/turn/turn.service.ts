@@ -13,6 +13,7 @@ import { type ResponseRequest } from '../domain/request.js';
 import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../state/event-log.js';
+import { type Tracing } from '../observability/tracing.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
 import { type Admission, type TurnPlan } from './admission.js';
 import { type FlushClock } from './batch.js';
@@ -30,6 +31,7 @@ import { type TurnReport } from './report.js';
 import { type ResponseReader } from './response-reader.js';
 import { type Settlement } from './settlement.js';
 import { newFacts, newResponse, type Turn, type TurnOrigin } from './turn.js';
+import { TurnTrace } from './turn-trace.js';
 
 export interface TurnParts {
   readonly admission: Admission;
@@ -44,6 +46,7 @@ export interface TurnParts {
   readonly provider: Provider;
   readonly settlement: Settlement;
   readonly report: TurnReport;
+  readonly tracing: Tracing;
   readonly clock: FlushClock;
   readonly drain: DrainState;
 }
@@ -96,19 +99,24 @@ export class TurnService {
     options: CreateOptions = {},
   ): Promise<CreatedTurn> {
     this.#refuseWhileDraining();
-    const plan = await this.#parts.admission.admit(caller, request);
+    const trace = TurnTrace.begin(this.#parts.tracing, origin);
+    const plan = await trace.admitting(() => this.#parts.admission.admit(caller, request));
     const response = newResponse(plan, Date.now());
     const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
     options.onResponse?.(known ?? response.id);
-    if (known !== null) return this.#joined(caller, known, options.signal);
+    if (known !== null) {
+      trace.joined();
+      return this.#joined(caller, known, options.signal);
+    }
     try {
       this.#refuseWhileDraining();
-      const starting = this.#start(plan, response, origin, options.signal).finally(() =>
+      const starting = this.#start(plan, response, origin, trace, options.signal).finally(() =>
         this.#starting.delete(starting),
       );
       this.#starting.add(starting);
       return { responseId: response.id, limits: await starting };
     } catch (error) {
+      trace.refused(error);
       await this.#parts.once.release(caller, response.id, options.idempotency);
       throw error;
     }
@@ -153,10 +161,11 @@ export class TurnService {
     plan: TurnPlan,
     response: ResponseObject,
     origin: TurnOrigin,
+    trace: TurnTrace,
     signal: AbortSignal | undefined,
   ): Promise<ToldLimits> {
     const permit = await this.#parts.limits.take(plan);
-    const { turn, waits } = await this.#open(plan, response, origin).catch(async (error: unknown) => {
+    const { turn, waits } = await this.#open(plan, response, origin, trace).catch(async (error: unknown) => {
       await permit.giveBack().catch(() => undefined);
       throw error;
     });
@@ -178,7 +187,12 @@ export class TurnService {
   }
 
   /** Takes the conversation's next place in line, then opens the log: a refusal comes before there is a response. */
-  async #open(plan: TurnPlan, response: ResponseObject, origin: TurnOrigin): Promise<{ turn: Turn; waits: boolean }> {
+  async #open(
+    plan: TurnPlan,
+    response: ResponseObject,
+    origin: TurnOrigin,
+    trace: TurnTrace,
+  ): Promise<{ turn: Turn; waits: boolean }> {
     const { log, claim, clock, report } = this.#parts;
     const conversationId = response.conversation?.id ?? null;
     const input = plan.request.input.map((item) => ({ item, responseId: response.id, withheld: false }));
@@ -202,7 +216,7 @@ export class TurnService {
         response,
         onCancel: () => stop.abort(CANCELLED),
         onLost: () => stop.abort(LOST),
-        onAppend: report.appended,
+        onAppend: trace.appending(report.appended),
       });
       const turn: Turn = {
         responseId: response.id,
@@ -214,6 +228,7 @@ export class TurnService {
         writer: new OutputWriter(journal),
         input,
         facts: newFacts(plan.model),
+        trace,
         startedAt: performance.now(),
       };
       report.started(turn);
@@ -269,7 +284,7 @@ export class TurnService {
   /** The turn itself. Returns how it ended or throws; what it showed on the way is in the journal. */
   async #answer(turn: Turn, waits: boolean): Promise<TurnOutcome> {
     const { memory, guards, provider } = this.#parts;
-    const { plan, journal, writer, facts, stop } = turn;
+    const { plan, journal, writer, facts, stop, trace } = turn;
 
     if (waits && plan.source.kind === 'conversation') await this.#waitFor(turn, plan.source.id);
     stop.signal.throwIfAborted();
@@ -279,7 +294,7 @@ export class TurnService {
     });
 
     // Judged in the same step as it begins: what stands in the log as begun has passed, or says by its refusal that it has not.
-    const verdict = guards.checkInput(plan.prompt, plan.request.input);
+    const verdict = trace.step('guard input', () => guards.checkInput(plan.prompt, plan.request.input));
     facts.begun = true;
     facts.findings.push(...verdict.notes);
     if (verdict.deny !== undefined) {
@@ -293,7 +308,8 @@ export class TurnService {
     facts.context = await patiently(() => memory.contextOf(plan), { wanted: () => !stop.signal.aborted });
     const guard = guards.forOutput(plan.prompt);
     facts.providerCalled = true;
-    for await (const part of provider.stream(providerRequest(plan, facts.context.items), stop.signal)) {
+    const asked = providerRequest(plan, facts.context.items);
+    for await (const part of trace.calling(asked, (request) => provider.stream(request, stop.signal))) {
       stop.signal.throwIfAborted();
       const outcome = this.#take(turn, guard, part);
       if (outcome !== undefined) return outcome;

@@ -8,6 +8,7 @@ import { type TurnPlan } from './admission.js';
 import { type Journal } from './journal.js';
 import { type Context } from './memory.js';
 import { type OutputWriter } from './output-writer.js';
+import { type TurnTrace } from './turn-trace.js';
 
 /** Where a turn came from, for logs and metrics. */
 export interface TurnOrigin {
@@ -16,6 +17,8 @@ export interface TurnOrigin {
   readonly method: string;
   readonly path: string;
   readonly requestId: string;
+  /** W3C's header value, where the caller's request belongs to a trace. */
+  readonly traceparent?: string | undefined;
   /** How the caller waits: for text as it comes, for the whole answer, or not at all. */
   readonly delivery: 'stream' | 'json' | 'background';
 }
@@ -32,6 +35,7 @@ export interface Turn {
   /** What is kept of the request, with ids. */
   readonly input: readonly StoredItem[];
   readonly facts: TurnFacts;
+  readonly trace: TurnTrace;
   /** From performance.now(). */
   readonly startedAt: number;
 }

@@ -68,7 +68,7 @@ it('asks Prometheus’ example for the job and the label that rules and dashboar
 });
 
 describe('an alert tells', () => {
-  it.each(alerts.map((rule) => [rule.alert, rule]))('%s: what, how bad, and what to do', (alert, rule) => {
+  it.each(alerts.map((rule) => [rule.alert, rule] as const))('%s: what, how bad, and what to do', (alert, rule) => {
     expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);
     expect(rule.annotations.summary).not.toBe('');
     expect(rule.annotations.description).not.toBe('');

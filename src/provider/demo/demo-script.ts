@@ -36,7 +36,7 @@ const ERRORS = [
 
 const LIMITS = { deltas: 100_000, ms: 600_000 } as const;
 
-export const DEMO_HELP = `Lines of your message that start with \`demo:\` script the answer, the same way every time:
+const DEMO_HELP = `Lines of your message that start with \`demo:\` script the answer, the same way every time:
 
 | directive | what happens |
 |---|---|

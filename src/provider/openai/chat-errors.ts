@@ -120,7 +120,7 @@ function unreachable(cause: unknown): SluiceError {
 }
 
 /** `retry-after-ms`, or `Retry-After` in seconds or as a date, in milliseconds from `nowMs`. */
-export function retryAfter(headers: Headers | undefined, nowMs: number): number | undefined {
+function retryAfter(headers: Headers | undefined, nowMs: number): number | undefined {
   const exact = Number.parseFloat(headers?.get('retry-after-ms') ?? '');
   if (exact >= 0) return exact;
   const header = headers?.get('retry-after') ?? '';

@@ -85,7 +85,10 @@ export class OpenAiProvider extends Provider {
     let response: Response;
     try {
       response = await this.#client.chat.completions
-        .create(chatRequest(request, this.#dialect), { signal })
+        .create(chatRequest(request, this.#dialect), {
+          signal,
+          ...(request.traceparent === undefined ? {} : { headers: { traceparent: request.traceparent } }),
+        })
         .asResponse();
     } catch (thrown) {
       signal.throwIfAborted();

@@ -330,7 +330,6 @@ describe('warnings', () => {
   it.each([
     ['auth.mode', 'auth: { mode: jwt, jwt: { issuer: a, audience: b, jwks_url: "https://x/y" } }'],
     ['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }'],
-    ['monitoring.tracing', 'monitoring: { tracing: { enabled: true, endpoint: "http://o:4318/v1/traces" } }'],
   ])('what is not built yet is named exactly once: %s', (path, yaml) => {
     const { warnings } = at.load(yaml);
     expect(warnings).toHaveLength(1);

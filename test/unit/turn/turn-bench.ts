@@ -1,5 +1,6 @@
 /* One replica's turns over a state in memory that can be made to fail or to hold still, with a provider that plays a script. */
 
+import { NO_TRACING } from '../../../src/observability/tracing.js';
 import { type ResponseEvent } from '../../../src/domain/event.js';
 import { type Item } from '../../../src/domain/item.js';
 import { type Principal } from '../../../src/domain/principal.js';
@@ -247,6 +248,7 @@ export class TurnBench {
           ...options.accounting,
         }),
         report: this.report,
+        tracing: NO_TRACING,
         clock: new FlushClock({ maxWindowMs: 0 }),
         drain: this.drain,
       },

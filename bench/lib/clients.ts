@@ -4,7 +4,7 @@ import { Agent, request as httpRequest } from 'node:http';
 import { WebSocket } from 'ws';
 import { type Target } from './ipc.js';
 
-export interface ResponseEvents {
+interface ResponseEvents {
   readonly onId?: (id: string) => void;
   readonly onText: (delta: string) => void;
   readonly onEnd: (ok: boolean) => void;

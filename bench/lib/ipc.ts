@@ -3,7 +3,7 @@
 import { type ChildProcess } from 'node:child_process';
 
 /** How the load generator talks to a system. */
-export type Dialect = 'responses-ws' | 'ui-sse' | 'chat-sse';
+type Dialect = 'responses-ws' | 'ui-sse' | 'chat-sse';
 
 export interface Target {
   readonly dialect: Dialect;
@@ -53,7 +53,7 @@ export interface Answers {
   readonly stop: null;
 }
 
-export interface TallyReport {
+interface TallyReport {
   readonly deltas: number;
   readonly events: number;
   readonly responses: number;

@@ -7,7 +7,7 @@ import { Stage } from './stage.js';
 import { median } from './stats.js';
 import { type RunningSystem, type System } from './systems.js';
 
-export interface SystemResult {
+interface SystemResult {
   readonly name: string;
   readonly label: string;
   readonly rounds: readonly Sample[];

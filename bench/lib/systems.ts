@@ -61,7 +61,7 @@ const aiSdk: System = {
   start: (around) => startRelay('ai-sdk', around, 'ui-sse'),
 };
 
-export const GUARDS = { bannedWords: 1_000, maxCharacters: 100_000 } as const;
+const GUARDS = { bannedWords: 1_000, maxCharacters: 100_000 } as const;
 
 /** The gateway as `npm run build` made it in `dist`, with guards and metrics on and its state in memory. */
 export function sluice(name: string, label: string, dist: string): System {

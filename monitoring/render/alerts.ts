@@ -27,7 +27,7 @@ export interface Windows {
   readonly burn: { readonly fast: readonly [string, string]; readonly slow: readonly [string, string] };
 }
 
-export const WINDOWS: Windows = {
+const WINDOWS: Windows = {
   rate: '5m',
   pending: '5m',
   availability: '1m',

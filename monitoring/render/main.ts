@@ -7,10 +7,13 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
+import type { loadConfig as loadConfigOf } from '../../src/config/load.ts';
 import { alertRules } from './alerts.ts';
 import { dashboard } from './dashboard.ts';
 
-type Loader = typeof import('../../src/config/load.ts');
+interface Loader {
+  readonly loadConfig: typeof loadConfigOf;
+}
 
 const root = new URL('../../', import.meta.url);
 const args = process.argv.slice(2);

@@ -7,13 +7,13 @@ export interface InputTextPart {
   readonly type: 'input_text';
   readonly text: string;
 }
-export interface OutputTextPart {
+interface OutputTextPart {
   readonly type: 'output_text';
   readonly text: string;
   readonly annotations: readonly never[];
   readonly logprobs: readonly never[];
 }
-export interface RefusalPart {
+interface RefusalPart {
   readonly type: 'refusal';
   readonly refusal: string;
 }

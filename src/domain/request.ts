@@ -6,7 +6,7 @@
 import { type Item } from './item.js';
 import { type FunctionTool, type ReasoningEffort, type TextFormat, type ToolChoice } from './response.js';
 
-export interface PromptChoice {
+interface PromptChoice {
   /** `pack/prompt`, or the prompt's name where that is unambiguous. */
   readonly id: string;
   readonly version?: string;

@@ -7,7 +7,7 @@ import { type Template } from './template.js';
 import { type Variable } from './variable.js';
 
 /** A guardrail as a pack asks for it; what a type means and which `params` it takes is validation's business. */
-export interface GuardrailSpec {
+interface GuardrailSpec {
   readonly type: string;
   readonly enabled: boolean;
   readonly params: Readonly<Record<string, unknown>>;

@@ -7,7 +7,7 @@ import { type LocalCluster } from '../support/local-cluster.js';
 import { type Replica } from '../support/replica.js';
 import { Counters } from './counters.js';
 
-export const FAULTS = [
+const FAULTS = [
   'replica killed',
   'replica paused beyond its lease',
   'replica restarted',

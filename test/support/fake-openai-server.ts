@@ -26,7 +26,7 @@ export type FakeAnswer =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: object | string };
 
 /** The parsed body of a chat completions request, as far as tests look at it. */
-export interface FakeRequestBody {
+interface FakeRequestBody {
   readonly model: string;
   readonly messages: readonly Readonly<Record<string, unknown>>[];
   readonly [field: string]: unknown;

@@ -147,7 +147,7 @@ export function away(): SluiceError {
   return new SluiceError('state_unavailable', 'unable to reach the store; it is away; try again');
 }
 
-export class LinesLog extends Log {
+class LinesLog extends Log {
   readonly lines: { readonly level: string; readonly message: string; readonly fields: LogFields }[] = [];
   override debug = (fields: LogFields, message: string): void =>
     void this.lines.push({ level: 'debug', message, fields });

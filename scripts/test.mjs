@@ -22,6 +22,7 @@ const SUITES = [
   { name: 'conformance', limitMs: 5 * MINUTE_MS },
   { name: 'official', limitMs: 5 * MINUTE_MS },
   { name: 'browser', limitMs: 5 * MINUTE_MS, alone: true },
+  { name: 'operations', limitMs: 6 * MINUTE_MS, alone: true },
   { name: 'system', limitMs: 8 * MINUTE_MS, alone: true },
   { name: 'chaos', limitMs: 4 * MINUTE_MS, alone: true },
 ];

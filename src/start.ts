@@ -6,6 +6,7 @@ import { type AppConfig } from './config/schema.js';
 import { secretsIn } from './config/secret.js';
 import { createGateway, type Gateway } from './gateway-app.js';
 import { DRAIN_TIMES, longestDrainMs } from './lifecycle/drain.js';
+import { LogLevelSwitch } from './lifecycle/log-level-switch.js';
 import { ProcessEnd } from './lifecycle/process-end.js';
 import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
@@ -36,6 +37,7 @@ export async function start(): Promise<void> {
     if (refused !== null) throw new ConfigError(path, [refused]);
     await gateway.app.listen({ host: config.app.host, port: config.app.port });
     installEnd(gateway, config);
+    new LogLevelSwitch(logger, log).install();
     announceStart(
       {
         app: { host: config.app.host, port: config.app.port },

@@ -13,6 +13,18 @@ const TOOLS = [
     why: 'the contract and system suites run on a real Redis',
   },
   { program: 'chromium', apt: 'chromium', brew: 'chromium', why: 'the browser suite drives a real browser' },
+  { program: 'prometheus', apt: 'prometheus', brew: 'prometheus', why: 'every query of dashboard and alerts is asked' },
+  { program: 'promtool', apt: 'prometheus', brew: 'prometheus', why: 'the alert rules have tests of their own' },
+  {
+    program: 'prometheus-alertmanager',
+    apt: 'prometheus-alertmanager',
+    brew: 'alertmanager',
+    why: 'an alert is followed to a webhook',
+  },
+  { program: 'amtool', apt: 'prometheus-alertmanager', brew: 'alertmanager', why: 'Alertmanager’s example is checked' },
+  { program: 'shellcheck', apt: 'shellcheck', brew: 'shellcheck', why: 'the rollout scripts are checked' },
+  { program: 'kubectl', apt: 'kubernetes-client', brew: 'kubernetes-cli', why: 'the manifests are rendered' },
+  { program: 'curl', apt: 'curl', brew: 'curl', why: 'the rollout scripts ask for a turn' },
 ];
 const LIMIT_MS = 8 * 60_000;
 
@@ -29,7 +41,7 @@ export async function ensureTools() {
 }
 
 async function install(tools) {
-  const packages = tools.map(({ apt }) => apt);
+  const packages = [...new Set(tools.map(({ apt }) => apt))];
   process.stderr.write(`installing ${packages.join(', ')} ... `);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const update = await run('apt-get', ['update', '-q'], { env, limitMs: LIMIT_MS });

@@ -9,7 +9,21 @@ import { NO_SPAN, type Span, type Tracing } from '../observability/tracing.js';
 import { type ProviderPart, type ProviderRequest } from '../provider/provider.js';
 import { type TurnPlan } from './admission.js';
 import { type TurnOutcome } from './outcome.js';
-import { type Turn, type TurnOrigin } from './turn.js';
+
+/** What a trace tells of the request that began it. */
+interface TracedRequest {
+  readonly endpoint: string;
+  readonly delivery: string;
+  readonly requestId: string;
+  readonly traceparent?: string | undefined;
+}
+
+/** What it tells of the turn that ended. */
+interface TracedTurn {
+  readonly plan: TurnPlan;
+  readonly responseId: string;
+  readonly facts: { readonly findings: readonly unknown[]; readonly costUsd: number | null };
+}
 
 type Appended = (durationMs: number, deltas: number) => void;
 
@@ -20,7 +34,7 @@ export class TurnTrace {
     this.#span = span;
   }
 
-  static begin(tracing: Tracing, { endpoint, delivery, requestId, traceparent }: TurnOrigin): TurnTrace {
+  static begin(tracing: Tracing, { endpoint, delivery, requestId, traceparent }: TracedRequest): TurnTrace {
     const attributes = {
       'sluice.endpoint': endpoint,
       'sluice.delivery': delivery,
@@ -126,7 +140,7 @@ export class TurnTrace {
   }
 
   /** However it ended; `undefined`: somebody else tells its end. */
-  ended({ plan, responseId, facts }: Turn, outcome: TurnOutcome | undefined, error?: SluiceError): void {
+  ended({ plan, responseId, facts }: TracedTurn, outcome: TurnOutcome | undefined, error?: SluiceError): void {
     if (this.#span === NO_SPAN) return;
     const code = error?.code ?? (outcome?.end === 'failed' ? outcome.error.code : undefined);
     this.#span.set({

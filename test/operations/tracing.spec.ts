@@ -138,7 +138,7 @@ async function ended(): Promise<void> {
 }
 
 describe('with tracing on', () => {
-  it('TRACE-1: tells a turn as one trace that begins at the caller and goes on at the provider', async () => {
+  it('[TRACE-1] tells a turn as one trace that begins at the caller and goes on at the provider', async () => {
     const { lines } = await start({ enabled: true, endpoint: receiver.url });
     const answer = (await (await ask({ input: SECRET_WORDS }, { traceparent: PARENT })).json()) as {
       readonly id: string;
@@ -185,7 +185,7 @@ describe('with tracing on', () => {
       expect(told.find((line) => line.msg === msg)?.trace_id).toBe(TRACE);
   });
 
-  it('TRACE-1: takes a context on a socket: of one create before that of the upgrade', async () => {
+  it('[TRACE-1] takes a context on a socket: of one create before that of the upgrade', async () => {
     const { socketUrl } = await start({ enabled: true, endpoint: `${receiver.url}/v1/traces` });
     const socket = await TestSocket.open(socketUrl, { headers: { traceparent: PARENT } });
     const other = '11111111111111111111111111111111';

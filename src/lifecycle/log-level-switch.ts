@@ -1,0 +1,31 @@
+/* SIGUSR2: debug lines from now on, and at the next one the configured level again. For whoever may send a signal, without a restart. */
+
+import { type Log } from '../observability/log.js';
+
+/** As much of pino as is turned. */
+export interface LevelHolder {
+  level: string;
+}
+
+export class LogLevelSwitch {
+  readonly #holder: LevelHolder;
+  readonly #log: Log;
+  readonly #configured: string;
+
+  constructor(holder: LevelHolder, log: Log) {
+    this.#holder = holder;
+    this.#log = log;
+    this.#configured = holder.level;
+  }
+
+  install(): void {
+    process.on('SIGUSR2', this.turn);
+  }
+
+  readonly turn = (): void => {
+    const level = this.#holder.level === this.#configured ? 'debug' : this.#configured;
+    this.#holder.level = level;
+    // Told at a level that is heard on either side of the change.
+    this.#log.warn({ level_now: level }, 'log level changed');
+  };
+}

@@ -24,8 +24,9 @@ export class LogLevelSwitch {
 
   readonly turn = (): void => {
     const level = this.#holder.level === this.#configured ? 'debug' : this.#configured;
-    this.#holder.level = level;
-    // Told at a level that is heard on either side of the change.
+    // Told while debug lines are written: at the configured level nobody might hear it.
+    if (level === 'debug') this.#holder.level = level;
     this.#log.warn({ level_now: level }, 'log level changed');
+    this.#holder.level = level;
   };
 }

@@ -1,0 +1,208 @@
+/*
+ * What leaves a process on its output, whole: secrets of every shape are planted wherever something from outside comes in, at the most
+ * talkative level, and none of them may be found. And the level can be turned while it runs.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { FakeOpenAiServer } from '../support/fake-openai-server.js';
+import { RedisServer } from '../support/redis.js';
+import { Replica } from '../support/replica.js';
+import { TestSocket } from '../support/socket.js';
+
+const WITHIN_MS = 60_000;
+
+/** Each as it would stand there, and none like another. */
+const SECRETS = {
+  providerKey: 'sk-proj-aaaa1111bbbb2222cccc3333',
+  serverKey: 'sk-sluice-dddd4444eeee5555ffff6666',
+  redisPassword: 'r3dis/p@ss word:7777',
+  wrongKey: 'sk-gggg8888hhhh9999iiii0000',
+  jwt: 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ6In0.c2lnbmF0dXJlLW9mLWEtdG9rZW4',
+  cookie: 'session=jjjj1111kkkk2222',
+  basic: Buffer.from('user:llll3333mmmm').toString('base64'),
+  query: 'sk-nnnn4444oooo5555pppp6666',
+  subprotocol: 'sk-qqqq7777rrrr8888ssss9999',
+  quoted: 'sk-tttt0000uuuu1111vvvv2222',
+  words: 'xylophone quokka zeppelin',
+} as const;
+
+let provider: FakeOpenAiServer;
+let redis: RedisServer;
+let replica: Replica;
+beforeAll(async () => {
+  provider = await FakeOpenAiServer.start();
+  redis = await RedisServer.start({ settings: ['--requirepass', SECRETS.redisPassword] });
+  const file = {
+    app: { name: 'support-bot' },
+    provider: { type: 'openai', model: 'gpt-4o', base_url: provider.baseUrl },
+    state: { type: 'redis', url: `redis://127.0.0.1:${redis.port}`, password_env: 'REDIS_PASSWORD' },
+    auth: { mode: 'keys', keys: [{ id: 'k', key_env: 'SLUICE_API_KEY', scopes: ['chat', 'admin'] }] },
+    middleware: { provider: { retry: { max_attempts: 1 } } },
+    monitoring: { logging: { level: 'trace' } },
+  };
+  replica = await Replica.start('redaction', file, {
+    PATH: process.env['PATH'],
+    OPENAI_API_KEY: SECRETS.providerKey,
+    SLUICE_API_KEY: SECRETS.serverKey,
+    REDIS_PASSWORD: SECRETS.redisPassword,
+  });
+}, WITHIN_MS);
+afterAll(async () => {
+  await replica.close();
+  await redis.close();
+  await provider.close();
+});
+
+function post(
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  path = '/v1/responses',
+): Promise<Response> {
+  return fetch(`${replica.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${SECRETS.serverKey}`, ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+}
+
+const hex = (text: string) => Buffer.from(text).toString('hex');
+
+describe('nothing that was planted is written', () => {
+  it(
+    'at the most talkative level, by nobody',
+    async () => {
+      const quoting = { error: { message: `Incorrect key ${SECRETS.quoted}: ${SECRETS.words}`, code: SECRETS.quoted } };
+      // Good turns, then every way in which something from outside may be quoted.
+      await post({ input: SECRETS.words, metadata: { note: SECRETS.words }, instructions: SECRETS.words });
+      await post({ input: SECRETS.words, stream: true }).then((answer) => answer.text());
+      await post({ input: 'x' }, { authorization: `Bearer ${SECRETS.wrongKey}` });
+      await post({ input: 'x' }, { authorization: `Bearer ${SECRETS.jwt}` });
+      await post({ input: 'x' }, { authorization: `Basic ${SECRETS.basic}` });
+      await post(
+        { input: 'x' },
+        { cookie: SECRETS.cookie, 'x-api-key': SECRETS.wrongKey, 'proxy-authorization': SECRETS.jwt },
+      );
+      await post(`{"input": "${SECRETS.words}`);
+      await post({ input: SECRETS.words, unknown_field: SECRETS.quoted, temperature: SECRETS.words });
+      await post({ input: 'x', model: SECRETS.quoted });
+      await post({ input: 'x' }, {}, `/v1/responses?api_key=${SECRETS.query}&token=${SECRETS.jwt}`);
+      await post({ input: 'x' }, {}, `/v1/nothing/${SECRETS.query}`);
+      for (const status of [400, 401, 429, 500]) {
+        provider.answerWith({ status, body: quoting });
+        await post({ input: SECRETS.words });
+      }
+      provider.answerWith({ status: 502, body: `<html>${SECRETS.quoted} ${SECRETS.words}` });
+      await post({ input: SECRETS.words });
+      provider.answerWith({ steps: [{ raw: `data: {"broken ${SECRETS.quoted} ${SECRETS.words}\n\n` }] });
+      await post({ input: SECRETS.words });
+      provider.answerWith({ steps: [{ raw: `data: ${JSON.stringify(quoting)}\n\n` }] });
+      await post({ input: SECRETS.words });
+
+      const bearer = `sluice.bearer.${SECRETS.subprotocol}`;
+      await TestSocket.open(replica.socketUrl, { protocols: ['sluice', bearer] }).catch(() => undefined);
+      await TestSocket.open(`${replica.socketUrl}?api_key=${SECRETS.query}`).catch(() => undefined);
+      const socket = await TestSocket.open(replica.socketUrl, {
+        headers: { authorization: `Bearer ${SECRETS.serverKey}`, cookie: SECRETS.cookie },
+      });
+      for (const frame of [
+        `not json ${SECRETS.quoted} ${SECRETS.words}`,
+        { type: SECRETS.quoted },
+        { type: 'sluice:auth', token: SECRETS.wrongKey },
+        { type: 'response.create', input: SECRETS.words, nonsense: SECRETS.words },
+      ]) {
+        socket.send(frame);
+        await socket.next('error');
+      }
+      socket.close();
+      await redis.kill();
+      await post({ input: SECRETS.words }).catch(() => undefined);
+      await redis.start();
+      await replica.stop();
+
+      const output = replica.lines.join('\n');
+      expect(replica.lines.length).toBeGreaterThan(30);
+      for (const [name, secret] of Object.entries(SECRETS)) {
+        const shapes = [
+          secret,
+          encodeURIComponent(secret),
+          Buffer.from(secret).toString('base64').replaceAll('=', ''),
+          hex(secret),
+          JSON.stringify(secret).slice(1, -1),
+        ];
+        for (const shape of shapes) expect([name, output.includes(shape)]).toEqual([name, false]);
+      }
+      for (const word of SECRETS.words.split(' ')) expect(output).not.toContain(word);
+    },
+    WITHIN_MS,
+  );
+
+  it(
+    'nor by a start that fails',
+    () => {
+      const run = () =>
+        execFileSync('node', ['dist/main.js'], {
+          env: {
+            PATH: process.env['PATH'],
+            CONFIG_PATH: 'config/production.yaml',
+            OPENAI_API_KEY: SECRETS.providerKey,
+            SLUICE_API_KEY: 'short',
+            REDIS_PASSWORD: SECRETS.redisPassword,
+          },
+          stdio: 'pipe',
+          encoding: 'utf8',
+          timeout: WITHIN_MS,
+        });
+      let told = '';
+      try {
+        run();
+      } catch (error) {
+        // What execFileSync throws carries both streams.
+        const { stdout, stderr } = error as { readonly stdout: string; readonly stderr: string };
+        told = stdout + stderr;
+      }
+      expect(told).not.toBe('');
+      for (const secret of [SECRETS.providerKey, SECRETS.redisPassword]) expect(told).not.toContain(secret);
+    },
+    WITHIN_MS,
+  );
+});
+
+describe('the level', () => {
+  it(
+    'is turned to debug by SIGUSR2 and back by the next',
+    async () => {
+      const quiet = await Replica.start('levels', { monitoring: { logging: { level: 'error' } } });
+      const levels = () =>
+        quiet.lines.flatMap((line) => {
+          const told = JSON.parse(line) as { readonly msg: string; readonly level_now?: string };
+          return told.msg === 'log level changed' ? [told.level_now] : [];
+        });
+      const received = () => quiet.lines.filter((line) => line.includes('"request received"')).length;
+      const ask = () =>
+        fetch(`${quiet.url}/v1/responses`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: '{"input":"Hi"}',
+        }).then((answer) => answer.text());
+      const turn = async (times: number) => {
+        process.kill(quiet.pid ?? 0, 'SIGUSR2');
+        while (levels().length < times) await new Promise((resolve) => setTimeout(resolve, 20));
+      };
+      try {
+        await ask();
+        expect(received()).toBe(0);
+        await turn(1);
+        await ask();
+        expect(received()).toBe(1);
+        await turn(2);
+        await ask();
+        expect(received()).toBe(1);
+        expect(levels()).toEqual(['debug', 'error']);
+      } finally {
+        await quiet.close();
+      }
+    },
+    WITHIN_MS,
+  );
+});

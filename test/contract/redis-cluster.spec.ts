@@ -1,15 +1,16 @@
 /* The contracts over a Cluster of three masters: every script in one slot, messages by shard. */
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { FollowHub, type Viewer } from '../../src/state/follow.js';
 import { RedisKeys, slotOf } from '../../src/state/redis/keys.js';
 import { RedisClusterServers } from '../support/redis.js';
-import { openRedisStore } from './redis-store.js';
+import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
-import { deltas, headOf } from './suites/log-fixtures.js';
+import { deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
 import { describeIdempotencyStore, describeRateLimiter } from './suites/small-stores.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
@@ -31,6 +32,13 @@ describeIdempotencyStore('Redis Cluster', open);
 describeFollow('Redis Cluster', open);
 
 describe('a Redis Cluster', () => {
+  let store: RedisStore;
+  beforeEach(async () => {
+    const times = { ...SHORT_TIMES, leaseMs: 8_000, runningMs: 60_000, endedMs: 60_000 };
+    store = await openRedisStore(connection(), { times, timing: { commandTimeoutMs: 300, readyWaitMs: 150 } });
+  });
+  afterEach(() => store.close());
+
   it('is asked for each slot where the Cluster itself would look', async () => {
     const keys = new RedisKeys('sluice:');
     const names = [
@@ -38,7 +46,7 @@ describe('a Redis Cluster', () => {
       'with{tag}rest',
       '{}empty',
       'half{open',
-      keys.meta('resp_1'),
+      keys.turn('resp_1').meta,
       keys.queue('conv_1'),
       'Grüße',
     ];
@@ -49,12 +57,57 @@ describe('a Redis Cluster', () => {
 
   it('shares the responses among its nodes', async () => {
     const keys = new RedisKeys('sluice:');
-    const nodes = Array.from({ length: 300 }, (_, i) => Math.floor((slotOf(keys.meta(`resp_${i}`)) * 3) / 16_384));
+    const nodes = Array.from({ length: 300 }, (_, i) => Math.floor((slotOf(keys.turn(`resp_${i}`).meta) * 3) / 16_384));
     for (const node of [0, 1, 2]) expect(nodes.filter((at) => at === node).length).toBeGreaterThan(30);
   });
 
+  it('loses nothing when its connections are killed and a node stands still for a while', async () => {
+    const hub = new FollowHub({ log: store.other.log, tailCheckMs: 100 });
+    const turns = await Promise.all(
+      Array.from({ length: 12 }, async () => {
+        const head = headOf();
+        const fence = await store.state.log.create(head);
+        const numbers: number[] = [];
+        const opened: { viewer?: Viewer } = {};
+        const drain = (): void => void numbers.push(...numbersOf(opened.viewer?.take(500) ?? []));
+        const viewer = await hub.open(head.responseId, -1, drain);
+        if (viewer === undefined) throw new Error('no such log');
+        opened.viewer = viewer;
+        return { id: head.responseId, fence, numbers, viewer };
+      }),
+    );
+    let writing = true;
+    const trouble = (async () => {
+      for (let i = 0; writing; i++) {
+        for (const node of servers.nodes) {
+          await node.admin.call('CLIENT', 'KILL', 'TYPE', i % 2 === 0 ? 'normal' : 'pubsub', 'SKIPME', 'yes');
+        }
+        if (i === 2) {
+          servers.nodes[1]?.pause();
+          await store.pass(700);
+          servers.nodes[1]?.resume();
+        }
+        await store.pass(40);
+      }
+    })();
+    await Promise.all(
+      turns.map(async ({ id, fence }) => {
+        for (let i = 0; i < 120; i++) {
+          expect((await appendInspite(store.state, id, fence, deltas(i, i))).outcome).toBe('appended');
+        }
+        await appendInspite(store.state, id, fence, [terminal(120)]);
+      }),
+    );
+    writing = false;
+    await trouble;
+    await eventually(() => turns.every(({ viewer }) => viewer.state === 'ended'));
+    const all = Array.from({ length: 121 }, (_, i) => i);
+    for (const { numbers } of turns) expect(numbers).toEqual(all);
+    await eventually(() => store.state.isUp && store.other.isUp);
+    hub.close();
+  });
+
   it('loses nothing to followers when a slot moves to another node', async () => {
-    const store = await openRedisStore(connection());
     const keys = new RedisKeys(store.keyPrefix);
     const head = headOf();
     const fence = await store.state.log.create(head);
@@ -68,7 +121,7 @@ describe('a Redis Cluster', () => {
     await store.state.log.append(head.responseId, fence, deltas(0, 0));
     await eventually(() => heard.has(0));
 
-    const slot = slotOf(keys.meta(head.responseId));
+    const slot = slotOf(keys.turn(head.responseId).meta);
     const from = servers.nodes[Math.floor((slot * 3) / 16_384)];
     const to = servers.nodes.find((node) => node !== from);
     if (from === undefined || to === undefined) throw new Error('no nodes');
@@ -89,6 +142,5 @@ describe('a Redis Cluster', () => {
     await eventually(() => heard.has(21));
     expect(await store.other.log.read(head.responseId, -1, 100)).toMatchObject({ last: 21 });
     stop();
-    await store.close();
   });
 });

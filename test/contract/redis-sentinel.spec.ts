@@ -1,9 +1,9 @@
 /* The contracts over a master that Sentinels know, and what a failover by them does to what runs. */
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { FollowHub } from '../../src/state/follow.js';
-import { RedisSentinelServers } from '../support/redis.js';
-import { appendInspite, openRedisStore, SHORT_TIMES } from './redis-store.js';
+import { RedisSentinelServers, type RedisServer } from '../support/redis.js';
+import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeEventLog } from './suites/event-log.js';
@@ -32,21 +32,30 @@ describeTurnLease('Redis Sentinel', open);
 describeConversationClaim('Redis Sentinel', open);
 
 describe('Redis Sentinel', () => {
+  let store: RedisStore;
+  let hub: FollowHub;
+  beforeEach(async () => {
+    // Longer than a failover.
+    store = await openRedisStore(connection(), { times: { ...SHORT_TIMES, leaseMs: 20_000, runningMs: 60_000 } });
+    hub = new FollowHub({ log: store.other.log, tailCheckMs: 100 });
+  });
+  afterEach(async () => {
+    hub.close();
+    await store.close();
+  });
+
   it.each([
     [
       'is asked to hand over',
       async () => void (await servers.sentinels[0]?.admin.call('SENTINEL', 'FAILOVER', 'main')),
     ],
-    ['dies', async () => (await servers.current()).kill()],
+    ['dies', (former: RedisServer) => former.kill()],
   ])(
     'promotes the replica when the master %s: writers and followers go on there',
     async (_, leave) => {
       const former = await servers.current();
-      const times = { ...SHORT_TIMES, leaseMs: 8_000, runningMs: 60_000, endedMs: 60_000 };
-      const store = await openRedisStore(connection(), { times });
       const head = headOf();
       const fence = await store.state.log.create(head);
-      const hub = new FollowHub({ log: store.other.log, tailCheckMs: 100 });
       const numbers: number[] = [];
       const viewer = await hub.open(head.responseId, -1, () => numbers.push(...numbersOf(viewer?.take(500) ?? [])));
       let next = 0;
@@ -57,9 +66,9 @@ describe('Redis Sentinel', () => {
       };
       while (next < 50) await append();
       // Until the replica has all of it, and the Sentinels may fail over again.
-      await eventually(async () => (await former.admin.wait(1, 1_000)) >= 1);
+      await (former === servers.master ? servers.replica : servers.master).catchUp(former);
       await eventually(async () => {
-        await leave().catch(() => undefined);
+        await leave(former).catch(() => undefined);
         await append();
         return (await servers.current()) !== former;
       });
@@ -68,8 +77,6 @@ describe('Redis Sentinel', () => {
       await eventually(() => viewer?.state === 'ended');
       expect(numbers).toEqual(Array.from({ length: next + 1 }, (_, i) => i));
       await eventually(() => store.state.isUp && store.other.isUp);
-      hub.close();
-      await store.close();
       // Sentinels hold still for half a minute when a busy machine makes them miss their own time.
     },
     60_000,

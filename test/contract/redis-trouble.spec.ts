@@ -141,7 +141,7 @@ describe('Redis in trouble', () => {
     const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
     // Leaves and asks for a cancel while nobody can hear it.
     const keys = new RedisKeys(store.keyPrefix);
-    await server.admin.hset(keys.meta(holder.id), 'cancel', '1');
+    await server.admin.hset(keys.turn(holder.id).meta, 'cancel', '1');
     await server.admin.zrem(keys.queue(conversation), holder.id);
     await server.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await waits;
@@ -213,7 +213,7 @@ describe('Redis in trouble', () => {
 
     /** The replica stops hearing of writes, `meanwhile` happens, then it is the master. */
     const failOver = async (meanwhile: () => Promise<unknown>) => {
-      await server.admin.wait(1, 1_000);
+      await replica.catchUp(server);
       await replica.admin.replicaof('NO', 'ONE');
       await meanwhile();
       proxy.targetPort = replica.port;
@@ -359,7 +359,7 @@ describe('Redis in trouble', () => {
     for (const result of results) {
       expect(result).toMatchObject({ status: 'rejected', reason: { code: 'state_unavailable' } });
     }
-    const subscribing = store.state.log.subscribe(
+    const subscribing = store.other.log.subscribe(
       orphan.id,
       () => undefined,
       () => undefined,
@@ -420,6 +420,25 @@ describe('Redis in trouble', () => {
     await eventually(() => viewer.state === 'lost');
     expect(numbers).toEqual(upTo(3));
     close();
+  });
+
+  it('gives a turn to another replica: viewers on the former owner follow on, without waiting for a tail check', async () => {
+    const { id, fence } = await created();
+    const hub = new FollowHub({ log: store.state.log, tailCheckMs: 3_600_000 });
+    const numbers: number[] = [];
+    const opened: { viewer?: Viewer } = {};
+    const viewer = await hub.open(id, -1, () => numbers.push(...numbersOf(opened.viewer?.take(100) ?? [])));
+    if (viewer === undefined) throw new Error('no such log');
+    opened.viewer = viewer;
+    await store.state.log.append(id, fence, deltas(0, 2));
+    // The former owner hears nothing of its loss: it neither appends nor renews.
+    let adopted: Awaited<ReturnType<State['lease']['adoptExpired']>> = [];
+    await eventually(async () => (adopted = await store.other.lease.adoptExpired(1)).length > 0);
+    for (let i = 3; i < 6; i++) await store.other.log.append(id, adopted[0]?.fence ?? 0, deltas(i, i));
+    await store.other.log.append(id, adopted[0]?.fence ?? 0, [terminal(6)]);
+    await eventually(() => viewer.state === 'ended');
+    expect(numbers).toEqual(upTo(6));
+    hub.close();
   });
 
   describe('has a dead head in a queue', () => {

@@ -79,8 +79,18 @@ export class RedisServer {
 
   /** A connection for what a test does to the server itself. */
   get admin(): Redis {
-    this.#admin ??= this.#connect();
+    // A server that changes its role lets everybody go.
+    if (this.#admin === undefined || this.#admin.status === 'end') this.#admin = this.#connect();
     return this.#admin;
+  }
+
+  /** Resolves when this replica has heard of everything that its master has written by now. */
+  async catchUp(master: RedisServer): Promise<void> {
+    const offset = async (server: RedisServer, field: string) =>
+      Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(await server.admin.info('replication'))?.[1]);
+    const wanted = await offset(master, 'master_repl_offset');
+    while (!((await offset(this, 'slave_repl_offset')) >= wanted))
+      await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   pause(): void {

@@ -83,9 +83,10 @@ export class AppendQueue {
     const names: string[] = [];
     const args: Argument[] = [];
     for (const { responseId, fence, events } of part) {
-      names.push(keys.meta(responseId), keys.log(responseId), keys.leasesOf(responseId));
+      const { meta, log, leases } = keys.turn(responseId);
+      names.push(meta, log, leases);
       const ends = isTerminal(events.at(-1)?.type ?? 'response.created');
-      args.push(responseId, keys.live(responseId), fence, events[0]?.sequence ?? 0, ends ? 1 : 0, events.length);
+      args.push(fence, events[0]?.sequence ?? 0, ends ? 1 : 0, events.length);
       for (const { json } of events) args.push(json);
     }
     try {

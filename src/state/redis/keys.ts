@@ -29,20 +29,47 @@ import { createHash } from 'node:crypto';
 /** Responses are spread over so many hash tags, so that a sweep knows where to look and a Cluster shares the load. */
 export const BUCKETS = 16;
 
+/** What belongs to one response, all in one slot. */
+export interface TurnKeys {
+  readonly meta: string;
+  readonly log: string;
+  /** The lease index of its bucket. */
+  readonly leases: string;
+  /** Channel of its events. */
+  readonly live: string;
+  /** Channel of its bucket's cancels. */
+  readonly cancels: string;
+}
+
+/** A name is made anew rather than kept when there are more than so many responses. */
+const TURNS_KEPT = 4_096;
+
 export class RedisKeys {
   readonly #prefix: string;
+  readonly #turns = new Map<string, TurnKeys>();
 
   constructor(prefix: string) {
     this.#prefix = prefix;
   }
 
-  readonly meta = (responseId: string): string => `${this.#tag(responseId)}meta:${responseId}`;
-  readonly log = (responseId: string): string => `${this.#tag(responseId)}log:${responseId}`;
-  readonly live = (responseId: string): string => `${this.#tag(responseId)}live:${responseId}`;
-  /** The lease index of the bucket that a response is in. */
-  readonly leasesOf = (responseId: string): string => `${this.#tag(responseId)}leases`;
+  /** The keys of a response; kept, since they are needed with every append. */
+  turn(responseId: string): TurnKeys {
+    const known = this.#turns.get(responseId);
+    if (known !== undefined) return known;
+    const bucket = `${this.#prefix}{b${bucketOf(responseId)}}:`;
+    const keys = {
+      meta: `${bucket}meta:${responseId}`,
+      log: `${bucket}log:${responseId}`,
+      leases: `${bucket}leases`,
+      live: `${bucket}live:${responseId}`,
+      cancels: `${bucket}cancels`,
+    };
+    if (this.#turns.size >= TURNS_KEPT) this.#turns.clear();
+    this.#turns.set(responseId, keys);
+    return keys;
+  }
+
   readonly leases = (bucket: number): string => `${this.#prefix}{b${bucket}}:leases`;
-  readonly cancelsOf = (responseId: string): string => `${this.#tag(responseId)}cancels`;
 
   /** Head, items and commits, in the order that every conversation script has them. */
   readonly conversation = (id: string): readonly [string, string, string] => [
@@ -59,10 +86,6 @@ export class RedisKeys {
   readonly once = (owner: string, key: string): string => `${this.#prefix}once:${digest(`${owner}\n${key}`)}`;
   get replicas(): string {
     return `${this.#prefix}replicas`;
-  }
-
-  #tag(responseId: string): string {
-    return `${this.#prefix}{b${bucketOf(responseId)}}:`;
   }
 }
 

@@ -132,7 +132,7 @@ export class RedisConversationClaim extends ConversationClaim {
   async #dropStale(conversationId: string, { head, headAgeMs }: Look): Promise<boolean> {
     const { commands, keys, leaseMs } = this.#options;
     if (head === '') return true;
-    const [fence, ended] = (await commands.call('HMGET', keys.meta(head), 'fence', 'ended')) as readonly (
+    const [fence, ended] = (await commands.call('HMGET', keys.turn(head).meta, 'fence', 'ended')) as readonly (
       string | null
     )[];
     const stale = ended === '1' || (fence === null && headAgeMs > leaseMs);

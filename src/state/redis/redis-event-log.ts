@@ -1,6 +1,6 @@
 /*
- * The event log in Redis: one fenced script a flush that appends, renews, publishes and returns the cancel flag; followers hear by pub/sub and
- * heal by reading. Remembers the newest events that this replica wrote, for the case that Redis forgets them.
+ * The event log in Redis: one fenced script a flush that appends, renews, publishes and returns the cancel flag; followers hear of it here or
+ * by pub/sub, and heal by reading. Remembers the newest events that this replica wrote, for the case that Redis forgets them.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -8,6 +8,7 @@ import { isTerminal, type LoggedEvent, type ResponseEventType } from '../../doma
 import { type AppendResult, EventLog, type Fence, type LogHead, type LogPage } from '../event-log.js';
 import { type AppendQueue } from './append-queue.js';
 import { type RedisKeys } from './keys.js';
+import { type LocalFollowers } from './local-followers.js';
 import { type RedisHooks } from './options.js';
 import { type RedisCommands } from './redis-commands.js';
 import { type Scripts } from './scripts.js';
@@ -19,6 +20,7 @@ export interface RedisEventLogOptions {
   readonly appends: AppendQueue;
   readonly subscriptions: Subscriptions;
   readonly tails: WrittenTails;
+  readonly local: LocalFollowers;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
   readonly hooks: RedisHooks;
@@ -40,19 +42,21 @@ export class RedisEventLog extends EventLog {
   }
 
   override async create(head: LogHead): Promise<Fence> {
-    const { commands, keys, scripts } = this.#options;
+    const { commands, keys, scripts, local } = this.#options;
     const { responseId } = head;
+    const { meta, log, leases } = keys.turn(responseId);
     const created = await commands.run(
       scripts.get('create'),
-      [keys.meta(responseId), keys.log(responseId), keys.leasesOf(responseId)],
+      [meta, log, leases],
       [responseId, JSON.stringify(head), head.store ? 1 : 0, randomUUID()],
     );
     if (created !== 1) throw new Error(`unable to create the log of ${responseId}; it exists already`);
+    local.confirm(responseId);
     return 1;
   }
 
   override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
-    const { appends, tails, hooks } = this.#options;
+    const { appends, tails, local, hooks } = this.#options;
     let result = await appends.append(responseId, fence, events);
     if (result < 0) {
       const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
@@ -64,22 +68,27 @@ export class RedisEventLog extends EventLog {
     }
     if (result <= FENCED) {
       tails.end(responseId);
+      local.lose(responseId);
       hooks.onFenced?.();
       return { outcome: 'fenced' };
     }
-    if (isTerminal(events.at(-1)?.type ?? 'response.created')) tails.end(responseId);
-    else tails.add(responseId, events);
+    if (isTerminal(events.at(-1)?.type ?? 'response.created')) {
+      tails.end(responseId);
+      local.deliver(responseId, events);
+      local.end(responseId);
+    } else {
+      tails.add(responseId, events);
+      local.confirm(responseId);
+      local.deliver(responseId, events);
+    }
     return { outcome: 'appended', cancelRequested: result === CANCEL_ASKED };
   }
 
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
     const { commands, keys, scripts } = this.#options;
     const known = this.#heads.get(responseId);
-    const page = await commands.run(
-      scripts.get('read'),
-      [keys.meta(responseId), keys.log(responseId)],
-      [after, limit, known === undefined ? 1 : 0],
-    );
+    const { meta, log } = keys.turn(responseId);
+    const page = await commands.run(scripts.get('read'), [meta, log], [after, limit, known === undefined ? 1 : 0]);
     if (page === null) return undefined;
     // read.lua: next number, ended, head, events.
     const [next, ended, headJson, ...events] = page as readonly string[];
@@ -98,19 +107,14 @@ export class RedisEventLog extends EventLog {
     onEvents: (events: readonly LoggedEvent[]) => void,
     onGap: () => void,
   ): Promise<() => void> {
-    const { subscriptions, keys } = this.#options;
-    const onMessage = (message: string): void => {
-      const events = parseMessage(message);
-      if (events === undefined) onGap();
-      else onEvents(events);
-    };
-    const end = await subscriptions.listen(keys.live(responseId), { onMessage, onGap });
+    const follower = new Follower(onEvents, onGap);
+    const onMove = (): void => void this.#moveOver(responseId, follower);
+    follower.leave = this.#options.local.add(responseId, { onEvents, onMove });
+    if (follower.leave === undefined) await this.#listen(responseId, follower);
     this.#followed.set(responseId, (this.#followed.get(responseId) ?? 0) + 1);
-    let ended = false;
     return () => {
-      if (ended) return;
-      ended = true;
-      end();
+      if (follower.ended) return;
+      follower.end();
       const others = (this.#followed.get(responseId) ?? 1) - 1;
       if (others > 0) this.#followed.set(responseId, others);
       else {
@@ -122,15 +126,57 @@ export class RedisEventLog extends EventLog {
 
   override async requestCancel(responseId: string): Promise<boolean> {
     const { commands, keys, scripts } = this.#options;
-    const args = [responseId, keys.cancelsOf(responseId)];
-    return (await commands.run(scripts.get('cancel'), [keys.meta(responseId)], args)) === 1;
+    const { meta, cancels } = keys.turn(responseId);
+    return (await commands.run(scripts.get('cancel'), [meta], [responseId, cancels])) === 1;
   }
 
   override async delete(responseId: string): Promise<void> {
-    const { commands, keys, scripts, tails } = this.#options;
-    const names = [keys.meta(responseId), keys.log(responseId), keys.leasesOf(responseId)];
-    await commands.run(scripts.get('delete'), names, [responseId, keys.live(responseId)]);
+    const { commands, keys, scripts, tails, local } = this.#options;
+    const { meta, log, leases, live } = keys.turn(responseId);
+    await commands.run(scripts.get('delete'), [meta, log, leases], [responseId, live]);
     tails.end(responseId);
+    local.lose(responseId);
+  }
+
+  async #listen(responseId: string, follower: Follower): Promise<void> {
+    const { subscriptions, keys } = this.#options;
+    const onMessage = (message: string): void => {
+      const events = parseMessage(message);
+      if (events === undefined) follower.onGap();
+      else follower.onEvents(events);
+    };
+    const leave = await subscriptions.listen(keys.turn(responseId).live, { onMessage, onGap: follower.onGap });
+    if (follower.ended) leave();
+    else follower.leave = leave;
+  }
+
+  /** Listens to messages in the place of this replica's own appends, as soon as that is possible. */
+  async #moveOver(responseId: string, follower: Follower): Promise<void> {
+    try {
+      await this.#listen(responseId, follower);
+      if (!follower.ended) follower.onGap();
+    } catch {
+      // Tail checks bridge the time until Redis can be listened to.
+      const again = (): void => void (follower.ended ? undefined : this.#moveOver(responseId, follower));
+      setTimeout(again, MOVE_AGAIN_MS).unref();
+    }
+  }
+}
+
+const MOVE_AGAIN_MS = 500;
+
+class Follower {
+  leave: (() => void) | undefined;
+  ended = false;
+
+  constructor(
+    readonly onEvents: (events: readonly LoggedEvent[]) => void,
+    readonly onGap: () => void,
+  ) {}
+
+  end(): void {
+    this.ended = true;
+    this.leave?.();
   }
 }
 

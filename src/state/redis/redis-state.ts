@@ -10,6 +10,7 @@ import { type State } from '../state.js';
 import { AppendQueue } from './append-queue.js';
 import { RedisConnector } from './connection.js';
 import { Heartbeat } from './heartbeat.js';
+import { LocalFollowers } from './local-followers.js';
 import { RedisKeys } from './keys.js';
 import { REDIS_TIMING, type RedisCounts, type RedisHooks, type RedisStateOptions } from './options.js';
 import { RedisCommands } from './redis-commands.js';
@@ -67,8 +68,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     timing,
     hooks,
   });
+  const local = new LocalFollowers(leaseMs);
   const close = async (): Promise<void> => {
     await heartbeat.close();
+    local.close();
     subscriptions.close();
     forLogs.close();
     forStores.close();
@@ -83,7 +86,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   heartbeat.start();
 
   const appends = new AppendQueue({ commands: forLogs, keys, script: scripts.get('append'), sharded, counts });
-  const logs = { commands: forLogs, subscriptions, keys, scripts, hooks };
+  const logs = { commands: forLogs, subscriptions, local, keys, scripts, hooks };
   const stores = { commands: forStores, keys, scripts };
   return {
     log: new RedisEventLog({ ...logs, appends, tails: new WrittenTails() }),
@@ -120,7 +123,8 @@ async function firstBeat(heartbeat: Heartbeat, connector: RedisConnector, patien
 
 /** Refuses a Redis that is too old and tells of settings that lose what is kept there. */
 async function lookAtServer(commands: RedisCommands, hooks: RedisHooks): Promise<void> {
-  const info = String(await commands.call('INFO'));
+  // Not every user may ask; then nothing is known, and nothing is wrong with that.
+  const info = String(await commands.call('INFO').catch(() => ''));
   const version = /^redis_version:(\d+)/m.exec(info)?.[1];
   if (version !== undefined && Number(version) < NEEDED_VERSION) {
     throw new SluiceError(

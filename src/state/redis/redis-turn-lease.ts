@@ -6,6 +6,7 @@
 import { type Fence, TurnLease } from '../event-log.js';
 import { type Heartbeat } from './heartbeat.js';
 import { BUCKETS, type RedisKeys } from './keys.js';
+import { type LocalFollowers } from './local-followers.js';
 import { type RedisHooks } from './options.js';
 import { type RedisCommands } from './redis-commands.js';
 import { type Scripts } from './scripts.js';
@@ -15,6 +16,7 @@ export interface RedisTurnLeaseOptions {
   readonly commands: RedisCommands;
   readonly subscriptions: Subscriptions;
   readonly heartbeat: Heartbeat;
+  readonly local: LocalFollowers;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
   readonly sharded: boolean;
@@ -34,10 +36,14 @@ export class RedisTurnLease extends TurnLease {
   }
 
   override async renew(responseId: string, fence: Fence): Promise<{ held: boolean; cancelRequested: boolean }> {
-    const { commands, keys, scripts, hooks } = this.#options;
-    const names = [keys.meta(responseId), keys.log(responseId), keys.leasesOf(responseId)];
+    const { commands, keys, scripts, local, hooks } = this.#options;
+    const { meta, log, leases } = keys.turn(responseId);
+    const names = [meta, log, leases];
     const renewed = await commands.run(scripts.get('renew'), names, [responseId, fence]);
-    if (renewed === 0) hooks.onFenced?.();
+    if (renewed === 0) {
+      local.lose(responseId);
+      hooks.onFenced?.();
+    } else local.confirm(responseId);
     return { held: renewed !== 0, cancelRequested: renewed === 2 };
   }
 
@@ -47,7 +53,7 @@ export class RedisTurnLease extends TurnLease {
     watchers.add(watcher);
     this.#watchers.set(responseId, watchers);
     // Where the channel cannot be heard, the turn still learns of a cancel by its next append or renewal.
-    await this.#listen(this.#options.keys.cancelsOf(responseId)).catch(() => undefined);
+    await this.#listen(this.#options.keys.turn(responseId).cancels).catch(() => undefined);
     return () => {
       watchers.delete(watcher);
       if (watchers.size === 0 && this.#watchers.get(responseId) === watchers) this.#watchers.delete(responseId);
@@ -71,8 +77,8 @@ export class RedisTurnLease extends TurnLease {
 
   override async release(responseId: string, fence: Fence): Promise<void> {
     const { commands, keys, scripts } = this.#options;
-    const names = [keys.meta(responseId), keys.leasesOf(responseId)];
-    await commands.run(scripts.get('release'), names, [responseId, fence]);
+    const { meta, leases } = keys.turn(responseId);
+    await commands.run(scripts.get('release'), [meta, leases], [responseId, fence]);
   }
 
   async #adopt(indexes: readonly string[], limit: number): Promise<{ responseId: string; fence: Fence }[]> {
@@ -112,10 +118,10 @@ export class RedisTurnLease extends TurnLease {
   /** Asks after a gap, whether a cancel was told meanwhile. */
   async #askAll(channel: string): Promise<void> {
     const { keys, commands } = this.#options;
-    const watched = [...this.#watchers.keys()].filter((responseId) => keys.cancelsOf(responseId) === channel);
+    const watched = [...this.#watchers.keys()].filter((responseId) => keys.turn(responseId).cancels === channel);
     await Promise.all(
       watched.map(async (responseId) => {
-        if ((await commands.call('HGET', keys.meta(responseId), 'cancel')) === '1') this.#call(responseId);
+        if ((await commands.call('HGET', keys.turn(responseId).meta, 'cancel')) === '1') this.#call(responseId);
       }),
     );
   }

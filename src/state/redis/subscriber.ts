@@ -22,8 +22,9 @@ export class Subscriber {
   readonly #events: SubscriberEvents;
   readonly #channels = new Set<string>();
   #wasReady = false;
-  /** Resolves when the channels of a new connection stand. */
-  #standing: Promise<void> | undefined;
+  #standing = false;
+  /** Settled when the channels of the connection that is being made stand, or there will be none any more. */
+  #next = nextTime();
 
   constructor(client: Redis, sharded: boolean, events: SubscriberEvents) {
     this.#client = client;
@@ -31,11 +32,9 @@ export class Subscriber {
     this.#events = events;
     client.on(sharded ? 'smessage' : 'message', events.onMessage);
     client.on('moved', () => events.onMoved());
-    client.on('ready', () => {
-      this.#standing = this.#restore();
-    });
-    client.on('close', () => (this.#standing = undefined));
-    if (client.status === 'ready') this.#standing = this.#restore();
+    client.on('ready', () => void this.#restore());
+    client.on('close', () => (this.#standing = false));
+    client.on('end', () => this.#next.reject(new Error('Connection is closed.')));
   }
 
   get channels(): ReadonlySet<string> {
@@ -45,41 +44,25 @@ export class Subscriber {
   /** Resolves when the channel is heard; where the connection is away, when it is back. Rejects where the server refuses it. */
   async add(channel: string): Promise<void> {
     this.#channels.add(channel);
-    if (this.#standing !== undefined) {
-      await this.#subscribe([channel]);
-      return;
-    }
-    // `#restore` takes it along.
-    await new Promise<void>((resolve, reject) => {
-      const { onReady, onEnd } = {
-        onReady: () => {
-          this.#client.off('end', onEnd);
-          resolve(this.#standing);
-        },
-        onEnd: () => {
-          this.#client.off('ready', onReady);
-          reject(new Error('Connection is closed.'));
-        },
-      };
-      this.#client.once('ready', onReady);
-      this.#client.once('end', onEnd);
-    });
+    // A connection that is being made takes it along.
+    if (this.#standing) await this.#subscribe([channel]);
+    else await this.#next.promise;
   }
 
   remove(channel: string): void {
-    if (!this.#channels.delete(channel) || this.#standing === undefined) return;
+    if (!this.#channels.delete(channel) || !this.#standing) return;
     const done = this.#sharded ? this.#client.sunsubscribe(channel) : this.#client.unsubscribe(channel);
     done.catch(() => undefined);
   }
 
   /** Subscribes anew to everything, because something was lost on the way. */
   async restore(): Promise<void> {
-    if (this.#standing !== undefined) await this.#restore();
+    if (this.#standing) await this.#restore();
   }
 
   /** Asks the server for a sign of life, and drops the connection where none comes. */
   async probe(): Promise<void> {
-    if (this.#standing === undefined) return;
+    if (!this.#standing) return;
     try {
       await this.#client.ping();
     } catch {
@@ -92,9 +75,13 @@ export class Subscriber {
   }
 
   async #restore(): Promise<void> {
-    const channels = [...this.#channels];
     const again = this.#wasReady;
     this.#wasReady = true;
+    // What is added from here on is subscribed to by whoever adds it.
+    this.#standing = true;
+    const { resolve } = this.#next;
+    this.#next = nextTime();
+    const channels = [...this.#channels];
     try {
       for (let i = 0; i < channels.length; i += CHANNELS_AT_ONCE) {
         await this.#subscribe(channels.slice(i, i + CHANNELS_AT_ONCE));
@@ -102,8 +89,10 @@ export class Subscriber {
     } catch {
       // Half a set of channels would look like a whole one.
       if (this.#client.status === 'ready') this.#client.disconnect(true);
+      this.#next.promise.then(resolve, resolve);
       return;
     }
+    resolve();
     if (again) this.#events.onGap(channels);
   }
 
@@ -112,4 +101,11 @@ export class Subscriber {
     if (this.#sharded) await Promise.all(channels.map((channel) => this.#client.ssubscribe(channel)));
     else await this.#client.subscribe(...channels);
   }
+}
+
+function nextTime(): PromiseWithResolvers<void> {
+  const next = Promise.withResolvers<void>();
+  // There may be nobody who waits.
+  next.promise.catch(() => undefined);
+  return next;
 }

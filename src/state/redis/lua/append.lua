@@ -1,5 +1,6 @@
 -- Appends events of any number of responses, each by itself: fence, number, lease, time to live, message, in one step.
--- KEYS, for each: meta, log, leases. ARGV, for each: response, channel, fence, first number, '1' where they end the log, count, events...
+-- KEYS, for each: meta, log, leases. ARGV, for each: fence, first number, '1' where they end the log, count, events...
+-- The response and its channel are cut from the name of its log: what need not be sent with every append is not.
 -- Returns, for each: 0 fenced; 1 the log holds them; 2 and a cancel was asked; -(n+1) refused, the log ends before event n.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -7,9 +8,10 @@ local results = {}
 local a = 1
 for k = 1, #KEYS, 3 do
   local meta, log, leases = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-  local response, channel, fence = ARGV[a], ARGV[a + 1], ARGV[a + 2]
-  local first, ends, count = tonumber(ARGV[a + 3]), ARGV[a + 4] == '1', tonumber(ARGV[a + 5])
-  local events = a + 6
+  local fence, first, ends, count = ARGV[a], tonumber(ARGV[a + 1]), ARGV[a + 2] == '1', tonumber(ARGV[a + 3])
+  local bucket = string.sub(leases, 1, -7)
+  local response = string.sub(log, #bucket + 5)
+  local events = a + 4
   a = events + count
   local known = redis.call('HMGET', meta, 'fence', 'next', 'ended', 'cancel', 'lease', 'store')
   local held = tonumber(known[2])
@@ -41,6 +43,7 @@ for k = 1, #KEYS, 3 do
     else
       redis.call('HSET', meta, 'next', first + count)
     end
+    local channel = bucket .. 'live:' .. response
     local bytes = 0
     for i = new, a - 1 do
       bytes = bytes + #ARGV[i] + 1

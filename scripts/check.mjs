@@ -24,6 +24,7 @@ const STEPS = [
   { name: 'lock file free of addresses', work: addressesInLockFile },
   script('configuration reference up to date', 'scripts/config-reference.mjs', ['--check']),
   script('metrics reference up to date', 'scripts/metrics-reference.mjs', ['--check']),
+  script('licences of what is shipped', 'scripts/licences.mjs', []),
   script('alerts, dashboard and deployment up to date', 'monitoring/render/main.ts', ['--check']),
   script('every rule of PROTOCOL.md has a test', 'scripts/rules.mjs', []),
 ].filter((step) => step !== undefined);

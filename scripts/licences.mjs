@@ -1,0 +1,48 @@
+/* The licences of what is shipped: every production dependency must have one of those that ask for nothing but to be named. */
+
+import { existsSync, readFileSync } from 'node:fs';
+
+const ROOT = new URL('../', import.meta.url);
+const ALLOWED = new Set([
+  'MIT',
+  'ISC',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  '0BSD',
+  'Apache-2.0',
+  'BlueOak-1.0.0',
+  'CC0-1.0',
+  'Unlicense',
+  'Python-2.0',
+]);
+
+/** `(MIT OR Apache-2.0)`: one is enough; `MIT AND ISC`: all are needed. */
+export function isAllowed(expression) {
+  const plain = expression.replace(/[()]/g, '');
+  return plain.split(' OR ').some((choice) => choice.split(' AND ').every((licence) => ALLOWED.has(licence.trim())));
+}
+
+function licenceOf(path) {
+  const file = new URL(`${path}/package.json`, ROOT);
+  if (!existsSync(file)) return undefined;
+  const { license, licenses } = JSON.parse(readFileSync(file, 'utf8'));
+  return typeof license === 'string'
+    ? license
+    : (license?.type ?? licenses?.map(({ type }) => type).join(' OR ') ?? 'none');
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { packages } = JSON.parse(readFileSync(new URL('package-lock.json', ROOT), 'utf8'));
+  const shipped = Object.entries(packages).filter(
+    ([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional,
+  );
+  const found = shipped.map(([path, { license, link }]) => ({
+    path,
+    link,
+    licence: license ?? licenceOf(path) ?? 'not installed',
+  }));
+  const wrong = found.filter(({ licence, link }) => !link && licence !== 'not installed' && !isAllowed(licence));
+  for (const { path, licence } of wrong) console.error(`${path.replace(/^.*node_modules\//, '')}: ${licence}`);
+  console.log(`${found.length} packages are shipped, ${wrong.length} with a licence that is not on the list`);
+  process.exitCode = wrong.length === 0 ? 0 : 1;
+}

@@ -120,7 +120,7 @@ async function closeAll(parts: GatewayParts): Promise<void> {
   try {
     await parts.sweep.stop();
     await parts.closeProviders();
-  await parts.tracing.close();
+    await parts.tracing.close();
   } finally {
     parts.hub.close();
     await parts.state.close();

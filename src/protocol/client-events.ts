@@ -170,7 +170,11 @@ function createOf(fields: Readonly<Record<string, unknown>>): ClientEvent {
   return {
     type: 'response.create',
     request: parseResponseRequest(request, 'socket').request,
-    ...present({ streamId: streamId ?? undefined, idempotencyKey: idempotencyKey ?? undefined, traceparent: traceparent ?? undefined }),
+    ...present({
+      streamId: streamId ?? undefined,
+      idempotencyKey: idempotencyKey ?? undefined,
+      traceparent: traceparent ?? undefined,
+    }),
   };
 }
 

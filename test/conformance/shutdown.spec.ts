@@ -163,8 +163,10 @@ it('a turn whose replica died is ended by another, in bounded time, its text kep
   const { id } = responseIn(await client.until('response.created'));
   await client.until('response.output_text.delta');
   // What a death looks like to the log: nobody renews its lease, and it runs out.
-  const { lease } = bench.gateway.gateway.parts.state;
-  lease.renew = () => Promise.reject(new Error('this replica is dead'));
+  const { state, sweep } = bench.gateway.gateway.parts;
+  state.lease.renew = () => Promise.reject(new Error('this replica is dead'));
+  // The other replica: one that shares the state sweeps; with memory of its own nobody else could have died.
+  sweep.start(1_000);
   const startedAt = Date.now();
   const frames = await client.turn();
   expect(frames.at(-1)?.type).toBe('response.failed');

@@ -34,7 +34,8 @@ trap end EXIT
 
 if [[ -z ${SMOKE_URL:-} ]]; then
   # Port 0: kubectl takes two free ones and names them.
-  ask port-forward "deployment/$APP" :8080 :9090 >"$work/forward" 2>"$work/forward-errors" &
+  # Not by the function: what is ended later must be kubectl itself, not a shell around it.
+  kubectl ${NAMESPACE:+--namespace "$NAMESPACE"} port-forward "deployment/$APP" :8080 :9090 >"$work/forward" 2>"$work/forward-errors" &
   forward=$!
   for _ in $(seq 100); do
     [[ $(grep -c '^Forwarding from 127' "$work/forward") -ge 2 ]] && break

@@ -287,8 +287,8 @@ describe('somebody hears of it', () => {
 describe('every query gives data', () => {
   it.each(board.map(({ panel, expr }) => [panel, expr]))('%s: %s', async (_panel, expr) => {
     const samples = await monitoring.query(expr);
-    expect(samples.length).toBeGreaterThan(0);
-    for (const { value } of samples) expect(value).not.toBeNaN();
+    // A quantile of what did not happen meanwhile is none; another series of the same query has one.
+    expect(samples.filter(({ value }) => !Number.isNaN(value))).not.toEqual([]);
   });
 
   it.each(
@@ -298,8 +298,8 @@ describe('every query gives data', () => {
   )('%s looks at %s', async (_alert, part) => {
     const wider = part.replaceAll(/\[\d+s\]/g, `[${RATE_INTERVAL_SECONDS}s]`);
     const samples = await monitoring.query(wider);
-    expect(samples.length).toBeGreaterThan(0);
-    for (const { value } of samples) expect(value).not.toBeNaN();
+    // A quantile of what did not happen meanwhile is none; another series of the same query has one.
+    expect(samples.filter(({ value }) => !Number.isNaN(value))).not.toEqual([]);
   });
 });
 

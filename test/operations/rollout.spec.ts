@@ -85,6 +85,9 @@ describe('smoke', () => {
     expect(output).toBe('ok  /health\nok  /ready\nok  a turn\n');
     expect(status).toBe(0);
     expect(kubectl.calls.join()).not.toContain(KEY);
+    expect(kubectl.forwarding).toBeGreaterThan(0);
+    // The port-forward ends with it.
+    expect(() => process.kill(kubectl.forwarding, 0)).toThrow('ESRCH');
   });
 
   it.each([

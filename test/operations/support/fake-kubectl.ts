@@ -45,7 +45,7 @@ case $args in
   "kustomize "* | *--dry-run=client*) PATH=\${PATH#*:} exec kubectl "$@" ;;
   "logs "*) cat "$FAKE_KUBECTL/log" ;;
   *"apply -f -") cat >"$FAKE_KUBECTL/applied" ;;
-  *"port-forward "*) printf 'Forwarding from 127.0.0.1:%s -> 8080\\nForwarding from 127.0.0.1:%s -> 9090\\n' "$FAKE_PORT" "$FAKE_OPS_PORT"; exec sleep 60 ;;
+  *"port-forward "*) echo $$ >"$FAKE_KUBECTL/forwarding"; printf 'Forwarding from 127.0.0.1:%s -> 8080\\nForwarding from 127.0.0.1:%s -> 9090\\n' "$FAKE_PORT" "$FAKE_OPS_PORT"; exec sleep 60 ;;
 esac
 `;
 
@@ -83,6 +83,11 @@ export class FakeKubectl {
   /** The calls that change something. */
   get changes(): string[] {
     return this.calls.filter((call) => !/(^| )(get|port-forward|rollout status) /.test(call));
+  }
+
+  /** The process id of the last port-forward. */
+  get forwarding(): number {
+    return Number(this.#read('forwarding'));
   }
 
   get applied(): string {

@@ -41,7 +41,7 @@ export interface ScriptConstants {
 }
 
 /** Nothing larger goes into a message; whoever hears of it reads the log. */
-export const MESSAGE_BYTES_MAX = 64 * 1024;
+const MESSAGE_BYTES_MAX = 64 * 1024;
 
 export class Scripts {
   readonly #constants: string;

@@ -128,7 +128,7 @@ export class RedisServer {
 
   #connect(): Redis {
     const password = this.#password === undefined ? {} : { password: this.#password };
-    const admin = new Redis({ ...this.address, ...password, maxRetriesPerRequest: 0, retryStrategy: () => null });
+    const admin = new Redis({ ...this.address, ...password, disconnectTimeout: 100, retryStrategy: () => null });
     admin.on('error', () => undefined);
     return admin;
   }

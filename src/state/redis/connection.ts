@@ -47,7 +47,9 @@ export class RedisConnector {
       new Redis({
         ...common,
         sentinels: [this.#address(), ...nodes],
-        enableTLSForSentinelMode: this.#url.protocol === 'rediss:',
+        // A Sentinel that says nothing must not keep the others from being asked.
+        sentinelCommandTimeout: this.#timing.commandTimeoutMs,
+        ...(this.#url.protocol === 'rediss:' ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
         sentinelRetryStrategy: (times) => Math.min(times * 50, 1_000),
         ...(sentinelMaster === undefined ? {} : { name: sentinelMaster }),
         ...(sentinelPassword === undefined ? {} : { sentinelPassword }),

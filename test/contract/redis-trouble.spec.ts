@@ -1,6 +1,9 @@
-/* What may happen to a Redis and to the way there: each a case with a clear answer, nothing lost in silence, no number twice with other text. */
+/*
+ * What may happen to a Redis and to the way there: each a case with a clear answer, nothing lost in silence, no number twice with other text.
+ * A rejection that nobody handles fails the test that runs: jest sees to that.
+ */
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/domain/ids.js';
 import { FollowHub, type Viewer } from '../../src/state/follow.js';
 import { RedisKeys } from '../../src/state/redis/keys.js';
@@ -16,14 +19,6 @@ import { delta, deltas, headOf, numbersOf, terminal } from './suites/log-fixture
 const NEVER = new AbortController().signal;
 const upTo = (last: number): number[] => Array.from({ length: last + 1 }, (_, i) => i);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-const unhandled: unknown[] = [];
-const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
-beforeAll(() => void process.on('unhandledRejection', onUnhandled));
-afterAll(() => {
-  process.off('unhandledRejection', onUnhandled);
-  expect(unhandled).toEqual([]);
-});
 
 /** Everything that hooks tell, in order. */
 class Told {

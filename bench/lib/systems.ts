@@ -63,17 +63,17 @@ const aiSdk: System = {
 
 const GUARDS = { bannedWords: 1_000, maxCharacters: 100_000 } as const;
 
-/** The gateway as `npm run build` made it in `dist`, with guards and metrics on and its state in memory. */
-export function sluice(name: string, label: string, dist: string): System {
+/** The gateway as `npm run build` made it in `dist`, with guards and metrics on and its state in memory or in Redis. */
+export function sluice(name: string, label: string, dist: string, state: 'memory' | 'redis' = 'memory'): System {
   return {
     name,
     label,
-    needsRedis: false,
+    needsRedis: state === 'redis',
     sockets: true,
-    start: async ({ upstream }) => {
+    start: async ({ upstream, redisUrl }) => {
       const [port, opsPort] = [await freePort(), await freePort()];
       const path = join(mkdtempSync(join(tmpdir(), 'sluice-bench-')), 'config.json');
-      writeFileSync(path, JSON.stringify(sluiceConfig(upstream, port, opsPort)));
+      writeFileSync(path, JSON.stringify(sluiceConfig(upstream, port, opsPort, state === 'redis' ? redisUrl : null)));
       const child = startNode(join(resolve(dist), 'main.js'), { CONFIG_PATH: path, OPENAI_API_KEY: 'bench' });
       await listening(child, port);
       const url = `ws://127.0.0.1:${port}/v1/responses?on_disconnect=cancel`;
@@ -82,11 +82,12 @@ export function sluice(name: string, label: string, dist: string): System {
   };
 }
 
-function sluiceConfig(upstream: string, port: number, opsPort: number): unknown {
+/** `redisUrl` null: state in memory. */
+function sluiceConfig(upstream: string, port: number, opsPort: number, redisUrl: string | null): unknown {
   return {
     app: { name: 'bench', port },
     provider: { type: 'openai', model: 'gpt-4o-mini', base_url: upstream },
-    state: { type: 'memory' },
+    state: redisUrl === null ? { type: 'memory' } : { type: 'redis', url: redisUrl },
     middleware: {
       template: { source: resolve('packs/support.pack.json'), default: 'support' },
       validator: { banned_words: bannedWords(GUARDS.bannedWords), max_length: GUARDS.maxCharacters },
@@ -109,5 +110,12 @@ async function startRelay(
 
 /** In the order in which a round measures them. `dist`: where the gateway was built to. */
 export function systemsOf(dist: string): readonly System[] {
-  return [direct, floor, naiveRedis, aiSdk, sluice('sluice', 'Sluice, memory, 1,000 banned words, metrics', dist)];
+  return [
+    direct,
+    floor,
+    naiveRedis,
+    aiSdk,
+    sluice('sluice', 'Sluice, memory, 1,000 banned words, metrics', dist),
+    sluice('sluice-redis', 'Sluice, Redis, 1,000 banned words, metrics', dist, 'redis'),
+  ];
 }

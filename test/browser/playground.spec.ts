@@ -127,8 +127,9 @@ describe('the playground', () => {
     await ask('demo: deltas=150 interval=10ms text=numbers');
     await answer().getByText('0 1 2').waitFor();
     await page.reload();
-    expect(await turns().count()).toBe(1);
+    await turns().first().waitFor();
     await ended();
+    expect(await turns().count()).toBe(1);
     expect(await answer().textContent()).toBe(numbers(150));
   });
 

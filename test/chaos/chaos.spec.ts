@@ -124,7 +124,8 @@ it(
     await faults.run(over, [700, 2_200]);
     say('the last fault is repaired');
     crowd.stop();
-    await Promise.race([running, pause(SETTLE_MS)]);
+    // Viewers keep the process alive as long as they run; the patience with them must not outlive them.
+    await Promise.race([running, new Promise((resolve) => setTimeout(resolve, SETTLE_MS).unref())]);
     say('settled');
     for (const replica of cluster.replicas) await faults.counters.end(replica);
 

@@ -29,9 +29,10 @@ export class GatewayProcess {
     this.exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   }
 
-  /** Resolves when it is ready. `config`: sections of its file, without the ports. */
+  /** Resolves when it is ready. `config`: sections of its file, without the ports; `env`: further variables. */
   static async start(
     config: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {},
+    env: Readonly<Record<string, string>> = {},
   ): Promise<GatewayProcess> {
     const directory = mkdtempSync(join(tmpdir(), 'sluice-process-'));
     const [port, opsPort] = await Promise.all([freePort(), freePort()]);
@@ -40,7 +41,7 @@ export class GatewayProcess {
     writeFileSync(path, JSON.stringify(whole));
     const { PATH = '' } = process.env;
     const child = spawn(process.execPath, ['dist/main.js'], {
-      env: { PATH, CONFIG_PATH: path },
+      env: { PATH, CONFIG_PATH: path, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const gateway = new GatewayProcess(child, directory, port, opsPort);
@@ -83,7 +84,9 @@ export class GatewayProcess {
   }
 
   async #ready(): Promise<void> {
-    while ((await this.probe('/ready'))?.status !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
+    const over = (): boolean => this.#child.exitCode !== null || this.#child.signalCode !== null;
+    while (!over() && (await this.probe('/ready'))?.status !== 200)
+      await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

@@ -1,0 +1,72 @@
+/* State in Redis over TLS: `rediss://`, a certificate that a private authority signed, and a password. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from '../support/free-port.js';
+import { GatewayProcess } from '../support/gateway-process.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-tls-'));
+const at = (name: string): string => join(directory, name);
+let redis: ChildProcess;
+let port: number;
+
+beforeAll(async () => {
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+  const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', at('key.pem'), '-out', at('cert.pem')];
+  execFileSync('openssl', ['req', '-x509', ...key, '-days', '1', ...subject], { stdio: 'ignore' });
+  port = await freePort();
+  const tls = ['--tls-port', String(port), '--port', '0', '--tls-auth-clients', 'no'];
+  const files = [
+    '--tls-cert-file',
+    at('cert.pem'),
+    '--tls-key-file',
+    at('key.pem'),
+    '--tls-ca-cert-file',
+    at('cert.pem'),
+  ];
+  redis = spawn('redis-server', [...tls, ...files, '--requirepass', 'planted-pass', '--save', '', '--dir', directory], {
+    stdio: 'ignore',
+  });
+  while (!(await listens(port))) await new Promise((resolve) => setTimeout(resolve, 50));
+});
+
+afterAll(() => {
+  redis.kill('SIGKILL');
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function listens(on: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(on, '127.0.0.1');
+    socket.on('connect', () => (socket.destroy(), resolve(true)));
+    socket.on('error', () => resolve(false));
+  });
+}
+
+const config = () => ({ state: { type: 'redis', url: `rediss://localhost:${port}`, password_env: 'REDIS_PASSWORD' } });
+
+describe('rediss://', () => {
+  it('serves turns over TLS, with the authority in NODE_EXTRA_CA_CERTS', async () => {
+    const env = { NODE_EXTRA_CA_CERTS: at('cert.pem'), REDIS_PASSWORD: 'planted-pass' };
+    const gateway = await GatewayProcess.start(config(), env);
+    try {
+      const answer = await fetch(`${gateway.url}/v1/responses`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ input: 'demo: deltas=3 interval=1ms text=numbers' }),
+      });
+      expect(await answer.json()).toMatchObject({ status: 'completed', output_text: '0 1 2' });
+    } finally {
+      await gateway.stop();
+    }
+    expect(gateway.output).not.toContain('planted-pass');
+  });
+
+  it('does not start with a server whose certificate nobody vouches for', async () => {
+    await expect(GatewayProcess.start(config(), { REDIS_PASSWORD: 'planted-pass' })).rejects.toThrow(/state/);
+  });
+});

@@ -38,7 +38,7 @@ COPY packs packs
 COPY config config
 ENV NODE_ENV=production \
     CONFIG_PATH=/app/config/production.yaml \
-    NODE_OPTIONS=--max-old-space-size=384
+    NODE_OPTIONS="--max-old-space-size=256 --max-semi-space-size=32"
 # The official image's user node has this id; by number, so that Kubernetes can see that it is not root.
 USER 1000:1000
 EXPOSE 8080 9090

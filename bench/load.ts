@@ -14,14 +14,22 @@ const tally = new Tally();
 let clients: Client[] = [];
 let stopped = true;
 
-async function open(target: Target, count: number): Promise<void> {
+async function open(targets: readonly Target[], count: number): Promise<void> {
   stopped = false;
   while (clients.length < count) {
     const opened = await Promise.all(
-      Array.from({ length: Math.min(CONNECT_AT_ONCE, count - clients.length) }, () => openClient(target)),
+      Array.from({ length: Math.min(CONNECT_AT_ONCE, count - clients.length) }, (_, i) =>
+        openClient(atTurn(targets, clients.length + i)),
+      ),
     );
     clients.push(...opened);
   }
+}
+
+function atTurn<T>(all: readonly T[], turn: number): T {
+  const one = all[turn % all.length];
+  if (one === undefined) throw new Error('unable to connect; there is no target');
+  return one;
 }
 
 function respond(client: Client, deltas: number, then: () => void): void {
@@ -46,8 +54,8 @@ function respond(client: Client, deltas: number, then: () => void): void {
 }
 
 /** First responses are of different lengths, so that later ones begin at different times, as on any busy day. */
-async function stream({ deltas, streams, ...target }: LoadPlan): Promise<void> {
-  await open(target, streams);
+async function stream({ deltas, streams, targets }: LoadPlan): Promise<void> {
+  await open(targets, streams);
   for (const [i, client] of clients.entries()) {
     const again = (): void => respond(client, deltas, again);
     respond(client, Math.max(1, Math.ceil((deltas * (i + 1)) / streams)), again);
@@ -55,8 +63,8 @@ async function stream({ deltas, streams, ...target }: LoadPlan): Promise<void> {
   }
 }
 
-async function fanOut(target: Target, viewers: number, deltas: number): Promise<void> {
-  await open(target, viewers + 1);
+async function fanOut(targets: readonly Target[], viewers: number, deltas: number): Promise<void> {
+  await open(targets, viewers + 1);
   const [asker, ...watchers] = clients;
   if (asker === undefined) return;
   const id = await new Promise<string>((resolve, reject) =>
@@ -86,13 +94,13 @@ answerQuestions({
     await stream(plan);
     return null;
   },
-  idle: async ({ target, connections }) => {
-    await open(target, connections);
+  idle: async ({ targets, connections }) => {
+    await open(targets, connections);
     return null;
   },
-  fanout: async ({ target, viewers, deltas }) => {
+  fanout: async ({ targets, viewers, deltas }) => {
     tally.reset();
-    await fanOut(target, viewers, deltas);
+    await fanOut(targets, viewers, deltas);
     return null;
   },
   reset: () => {

@@ -54,7 +54,10 @@ async function main(): Promise<void> {
   }
   const scenarios = chosen(SCENARIOS, positionals, 'scenario');
   const known = systemsOf(values.dist);
-  const all = values.against === undefined ? known : [...known, sluice('before', 'Sluice before', values.against)];
+  const all =
+    values.against === undefined
+      ? known
+      : [...known, sluice({ name: 'before', label: 'Sluice before', dist: values.against })];
   const systems = chosen(all, values.systems?.split(',') ?? [], 'system');
   mkdirSync(RESULTS, { recursive: true });
   for (const scenario of scenarios) {

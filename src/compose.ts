@@ -292,7 +292,7 @@ function makeProvider(
   const provider = new OpenAiProvider({
     name,
     baseUrl: settings.base_url,
-    gather: (deliver) => clock.gather(deliver),
+    gather: (read) => clock.gather(read),
     ...(settings.api_key === null ? {} : { apiKey: settings.api_key.reveal() }),
   });
   closing.push(() => provider.close());

@@ -10,7 +10,9 @@ export interface Target {
   readonly url: string;
 }
 
-export interface LoadPlan extends Target {
+export interface LoadPlan {
+  /** Connections are spread over these in turn. */
+  readonly targets: readonly Target[];
   /** Streams at a time, each on its own connection; a stream that ends begins anew. */
   readonly streams: number;
   /** Provider deltas of one response. */
@@ -27,10 +29,10 @@ export interface Questions {
   readonly provided: { readonly ask: 'provided' };
   /** Of the load generator. */
   readonly streams: { readonly ask: 'streams'; readonly plan: LoadPlan };
-  readonly idle: { readonly ask: 'idle'; readonly target: Target; readonly connections: number };
+  readonly idle: { readonly ask: 'idle'; readonly targets: readonly Target[]; readonly connections: number };
   readonly fanout: {
     readonly ask: 'fanout';
-    readonly target: Target;
+    readonly targets: readonly Target[];
     readonly viewers: number;
     readonly deltas: number;
   };

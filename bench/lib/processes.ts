@@ -22,6 +22,11 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** As the image starts the gateway: every process of a bench has the same. */
+const NODE_OPTIONS = /^ENV [^"]*NODE_OPTIONS="([^"]*)"/mu.exec(
+  readFileSync('Dockerfile', 'utf8').replaceAll(/\\\n\s*/gu, ''),
+)?.[1];
+
 /** A Node process with the probe in it; `file` is absolute, or an entry of the bench. */
 export function startNode(file: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
   const path = file.startsWith('/') ? file : join(BUILT, `${file}.mjs`);
@@ -33,7 +38,7 @@ export function startNode(file: string, env: Readonly<Record<string, string>> = 
         '--import',
         join(BUILT, 'probe.mjs'),
       ],
-      env: { ...process.env, NODE_ENV: 'production', ...env },
+      env: { ...process.env, NODE_ENV: 'production', NODE_OPTIONS, ...env },
       stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit', 'ipc'],
     }),
   );

@@ -53,13 +53,13 @@ export async function runScenario(
         samples.get(system)?.push(sample);
         plan.onSample(round, system, sample);
         if (scenario.freshProcess) {
-          if (running.child !== null) await end(running.child);
+          await Promise.all(running.children.map(end));
           started.delete(system);
         }
       }
     }
   } finally {
-    await Promise.all([...started.values()].flatMap(({ child }) => (child === null ? [] : [end(child)])));
+    await Promise.all([...started.values()].flatMap(({ children }) => children.map(end)));
     await stage.close();
   }
   return {

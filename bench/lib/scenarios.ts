@@ -55,19 +55,20 @@ function streaming(streams: number): Scenario {
       { name: 'firstP99', title: 'first delta p99 ms', digits: 2, ratio: false },
       { name: 'eventsPerDelta', title: 'events a delta', digits: 2, ratio: false },
       { name: 'redisCpuPerDelta', title: 'Redis µs a delta', digits: 1, ratio: false },
+      { name: 'commandsPerDelta', title: 'Redis commands a delta', digits: 3, ratio: false },
       LOAD,
       PACE,
     ],
     freshProcess: false,
     suits: () => true,
     run: async (stage, system, running, { warmSeconds, windowSeconds, profile }) => {
-      const { child } = running;
+      const { children, targets } = running;
       await ask(stage.upstream, { ask: 'pace', perSecond: PER_SECOND });
-      await ask(stage.load, { ask: 'streams', plan: { ...running.target, streams, deltas: DELTAS } });
+      await ask(stage.load, { ask: 'streams', plan: { targets, streams, deltas: DELTAS } });
       await sleep(warmSeconds * 1_000);
-      if (child && profile !== null) await ask(child, { ask: 'profile', file: null });
+      await profileAll(children, profile === null ? null : {});
       const seen = await stage.window(system, running, windowSeconds);
-      if (child && profile !== null) await ask(child, { ask: 'profile', file: `${profile}-${system.name}.cpuprofile` });
+      await profileAll(children, profile === null ? null : { into: `${profile}-${system.name}` });
       await stage.quiet();
       if (seen.tally.failures > 0)
         throw new Error(`${seen.tally.failures} responses of ${system.name} did not complete`);
@@ -81,6 +82,8 @@ function streaming(streams: number): Scenario {
   };
 }
 
+/** What one process holds is the question of the memory scenarios. */
+const TWO_REPLICAS = 'sluice-redis-2';
 const IDLE_CONNECTIONS = 5_000;
 
 const idle: Scenario = {
@@ -91,15 +94,15 @@ const idle: Scenario = {
     { name: 'rssKb', title: 'RSS KB a connection', digits: 2, ratio: true },
   ],
   freshProcess: true,
-  suits: ({ sockets }) => sockets,
-  run: async (stage, _system, { child, target }) => {
-    if (child === null) return {};
+  suits: ({ name, sockets }) => sockets && name !== TWO_REPLICAS,
+  run: async (stage, _system, { children: [child], targets }) => {
+    if (child === undefined) return {};
     // Opened once before, so that what is loaded with the first connection is not counted.
-    await ask(stage.load, { ask: 'idle', target, connections: 200 });
+    await ask(stage.load, { ask: 'idle', targets, connections: 200 });
     await stage.quiet();
     await sleep(500);
     const before = await ask(child, { ask: 'memory' });
-    await ask(stage.load, { ask: 'idle', target, connections: IDLE_CONNECTIONS });
+    await ask(stage.load, { ask: 'idle', targets, connections: IDLE_CONNECTIONS });
     await sleep(2_000);
     const after = await ask(child, { ask: 'memory' });
     await stage.quiet();
@@ -122,12 +125,12 @@ const viewers: Scenario = {
     { name: 'rssKb', title: 'RSS KB a viewer', digits: 1, ratio: true },
   ],
   freshProcess: true,
-  suits: ({ name }) => name !== 'direct',
-  run: async (stage, _system, { child, target }) => {
-    if (child === null) return {};
+  suits: ({ name }) => name !== 'direct' && name !== TWO_REPLICAS,
+  run: async (stage, _system, { children: [child], targets }) => {
+    if (child === undefined) return {};
     await ask(stage.upstream, { ask: 'pace', perSecond: STREAMING_PER_SECOND });
     const streamsOf = (streams: number): Promise<null> =>
-      ask(stage.load, { ask: 'streams', plan: { ...target, streams, deltas: DELTAS } });
+      ask(stage.load, { ask: 'streams', plan: { targets, streams, deltas: DELTAS } });
     await streamsOf(20);
     await stage.quiet();
     const before = await ask(child, { ask: 'memory' });
@@ -158,15 +161,14 @@ const fanout: Scenario = {
   freshProcess: false,
   suits: ({ name }) => name !== 'direct',
   run: async (stage, system, running, { warmSeconds, windowSeconds, profile }) => {
-    const { child, target } = running;
-    if (child === null) return {};
+    const { children, targets } = running;
     await ask(stage.upstream, { ask: 'pace', perSecond: FANOUT_PER_SECOND });
     const deltas = FANOUT_PER_SECOND * (warmSeconds + windowSeconds + 20);
-    await ask(stage.load, { ask: 'fanout', target, viewers: VIEWERS, deltas });
+    await ask(stage.load, { ask: 'fanout', targets, viewers: VIEWERS, deltas });
     await sleep(warmSeconds * 1_000);
-    if (profile !== null) await ask(child, { ask: 'profile', file: null });
+    await profileAll(children, profile === null ? null : {});
     const seen = await stage.window(system, running, windowSeconds);
-    if (profile !== null) await ask(child, { ask: 'profile', file: `${profile}-${system.name}.cpuprofile` });
+    await profileAll(children, profile === null ? null : { into: `${profile}-${system.name}` });
     await stage.quiet();
     if (seen.tally.failures > 0) throw new Error(`${seen.tally.failures} viewers of ${system.name} were cut off`);
     return {
@@ -178,10 +180,21 @@ const fanout: Scenario = {
   },
 };
 
-function perDelta({ cpuMicros, redisCpuMicros, provided, seconds }: Window): Sample {
+/** Begins a profile in each process, or ends it into files. */
+async function profileAll(children: RunningSystem['children'], how: { readonly into?: string } | null): Promise<void> {
+  if (how === null) return;
+  await Promise.all(
+    children.map((child, i) =>
+      ask(child, { ask: 'profile', file: how.into === undefined ? null : `${how.into}-${i + 1}.cpuprofile` }),
+    ),
+  );
+}
+
+function perDelta({ cpuMicros, redisCpuMicros, redisCommands, provided, seconds }: Window): Sample {
   return {
     ...(cpuMicros === null ? {} : { cpuPerDelta: cpuMicros / provided, cpuShare: cpuMicros / 1e6 / seconds }),
     ...(redisCpuMicros === null ? {} : { redisCpuPerDelta: redisCpuMicros / provided }),
+    ...(redisCommands === null ? {} : { commandsPerDelta: redisCommands / provided }),
   };
 }
 
@@ -196,4 +209,12 @@ function delays({ tally, provided, providedLate }: Window): Sample {
   };
 }
 
-export const SCENARIOS: readonly Scenario[] = [streaming(1), streaming(100), streaming(500), idle, viewers, fanout];
+export const SCENARIOS: readonly Scenario[] = [
+  streaming(1),
+  streaming(100),
+  streaming(200),
+  streaming(500),
+  idle,
+  viewers,
+  fanout,
+];

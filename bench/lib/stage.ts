@@ -8,10 +8,12 @@ import { type RunningSystem, type Surroundings, type System } from './systems.js
 
 export interface Window {
   readonly seconds: number;
-  /** Null where the system has no process. */
+  /** Of all its processes; null where the system has none. */
   readonly cpuMicros: number | null;
   /** What its Redis used beside it. */
   readonly redisCpuMicros: number | null;
+  /** What a gateway sent to Redis. */
+  readonly redisCommands: number | null;
   /** Deltas that the provider sent. */
   readonly provided: number;
   /** Of those, how many it sent more than 5 ms late: above a few in a hundred the machine was too busy to measure. */
@@ -57,12 +59,13 @@ export class Stage {
   }
 
   /** Measures what runs now for so long. */
-  async window(system: System, { child }: RunningSystem, seconds: number): Promise<Window> {
+  async window(system: System, { children, metricsUrls }: RunningSystem, seconds: number): Promise<Window> {
     const redis = system.needsRedis ? this.redis : undefined;
     const redisBefore = redis && cpuMicrosOf(redis);
+    const commandsBefore = redis && metricsUrls && (await commandsOf(metricsUrls));
     const [provided, cpu] = await Promise.all([
       ask(this.upstream, { ask: 'provided' }),
-      child && ask(child, { ask: 'cpu' }),
+      cpuOf(children),
       ask(this.load, { ask: 'reset' }),
     ]);
     const startedAt = performance.now();
@@ -70,13 +73,16 @@ export class Stage {
     const elapsed = (performance.now() - startedAt) / 1_000;
     const [providedAfter, cpuAfter, tally] = await Promise.all([
       ask(this.upstream, { ask: 'provided' }),
-      child && ask(child, { ask: 'cpu' }),
+      cpuOf(children),
       ask(this.load, { ask: 'tally' }),
     ]);
+    const commandsAfter = redis && metricsUrls && (await commandsOf(metricsUrls));
     return {
       seconds: elapsed,
-      cpuMicros: cpu === null || cpuAfter === null ? null : cpuAfter.micros - cpu.micros,
+      cpuMicros: children.length === 0 ? null : cpuAfter - cpu,
       redisCpuMicros: redis === undefined || redisBefore === undefined ? null : cpuMicrosOf(redis) - redisBefore,
+      redisCommands:
+        commandsBefore === undefined || commandsAfter === undefined ? null : commandsAfter - commandsBefore,
       provided: providedAfter.sent - provided.sent,
       providedLate: providedAfter.late - provided.late,
       tally,
@@ -91,4 +97,14 @@ export class Stage {
     }
     throw new Error('unable to go on; a system still reads from the provider although all its clients are gone');
   }
+}
+
+async function cpuOf(children: readonly ChildProcess[]): Promise<number> {
+  const all = await Promise.all(children.map((child) => ask(child, { ask: 'cpu' })));
+  return all.reduce((sum, { micros }) => sum + micros, 0);
+}
+
+async function commandsOf(metricsUrls: readonly string[]): Promise<number> {
+  const pages = await Promise.all(metricsUrls.map(async (url) => (await fetch(url)).text()));
+  return pages.reduce((sum, page) => sum + Number(/^\w+_state_commands_total (\S+)$/mu.exec(page)?.[1]), 0);
 }

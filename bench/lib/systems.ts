@@ -15,9 +15,11 @@ export interface Surroundings {
 }
 
 export interface RunningSystem {
-  /** Null: there is no process between, the client talks to the provider. */
-  readonly child: ChildProcess | null;
-  readonly target: Target;
+  /** None: there is no process between, the client talks to the provider. Several: replicas, each with its target. */
+  readonly children: readonly ChildProcess[];
+  readonly targets: readonly Target[];
+  /** Where a gateway tells its metrics. */
+  readonly metricsUrls?: readonly string[];
 }
 
 export interface System {
@@ -34,7 +36,7 @@ const direct: System = {
   label: 'no gateway: the client reads the provider',
   needsRedis: false,
   sockets: false,
-  start: async ({ upstream }) => ({ child: null, target: { dialect: 'chat-sse', url: upstream } }),
+  start: async ({ upstream }) => ({ children: [], targets: [{ dialect: 'chat-sse', url: upstream }] }),
 };
 
 const floor: System = {
@@ -63,23 +65,48 @@ const aiSdk: System = {
 
 const GUARDS = { bannedWords: 1_000, maxCharacters: 100_000 } as const;
 
-/** The gateway as `npm run build` made it in `dist`, with guards and metrics on and its state in memory or in Redis. */
-export function sluice(name: string, label: string, dist: string, state: 'memory' | 'redis' = 'memory'): System {
+export interface SluiceOptions {
+  readonly name: string;
+  readonly label: string;
+  /** Where it was built to. */
+  readonly dist: string;
+  /** In Redis; else in memory. */
+  readonly redis?: boolean;
+  readonly replicas?: number;
+}
+
+/** The gateway as `npm run build` made it, with guards and metrics on. */
+export function sluice({ name, label, dist, redis = false, replicas = 1 }: SluiceOptions): System {
   return {
     name,
     label,
-    needsRedis: state === 'redis',
+    needsRedis: redis,
     sockets: true,
     start: async ({ upstream, redisUrl }) => {
-      const [port, opsPort] = [await freePort(), await freePort()];
-      const path = join(mkdtempSync(join(tmpdir(), 'sluice-bench-')), 'config.json');
-      writeFileSync(path, JSON.stringify(sluiceConfig(upstream, port, opsPort, state === 'redis' ? redisUrl : null)));
-      const child = startNode(join(resolve(dist), 'main.js'), { CONFIG_PATH: path, OPENAI_API_KEY: 'bench' });
-      await listening(child, port);
-      const url = `ws://127.0.0.1:${port}/v1/responses?on_disconnect=cancel`;
-      return { child, target: { dialect: 'responses-ws', url } };
+      const started = await Promise.all(
+        Array.from({ length: replicas }, () => startReplica(dist, upstream, redis ? redisUrl : null)),
+      );
+      return {
+        children: started.map(({ child }) => child),
+        targets: started.map(({ target }) => target),
+        metricsUrls: started.map(({ metricsUrl }) => metricsUrl),
+      };
     },
   };
+}
+
+async function startReplica(
+  dist: string,
+  upstream: string,
+  redisUrl: string | null,
+): Promise<{ readonly child: ChildProcess; readonly target: Target; readonly metricsUrl: string }> {
+  const [port, opsPort] = [await freePort(), await freePort()];
+  const path = join(mkdtempSync(join(tmpdir(), 'sluice-bench-')), 'config.json');
+  writeFileSync(path, JSON.stringify(sluiceConfig(upstream, port, opsPort, redisUrl)));
+  const child = startNode(join(resolve(dist), 'main.js'), { CONFIG_PATH: path, OPENAI_API_KEY: 'bench' });
+  await listening(child, port);
+  const url = `ws://127.0.0.1:${port}/v1/responses?on_disconnect=cancel`;
+  return { child, target: { dialect: 'responses-ws', url }, metricsUrl: `http://127.0.0.1:${opsPort}/metrics` };
 }
 
 /** `redisUrl` null: state in memory. */
@@ -105,7 +132,7 @@ async function startRelay(
   const child = startNode(entry, { PORT: String(port), UPSTREAM: upstream, REDIS_URL: redisUrl ?? '' });
   await listening(child, port);
   const scheme = dialect === 'responses-ws' ? 'ws' : 'http';
-  return { child, target: { dialect, url: `${scheme}://127.0.0.1:${port}` } };
+  return { children: [child], targets: [{ dialect, url: `${scheme}://127.0.0.1:${port}` }] };
 }
 
 /** In the order in which a round measures them. `dist`: where the gateway was built to. */
@@ -115,7 +142,8 @@ export function systemsOf(dist: string): readonly System[] {
     floor,
     naiveRedis,
     aiSdk,
-    sluice('sluice', 'Sluice, memory, 1,000 banned words, metrics', dist),
-    sluice('sluice-redis', 'Sluice, Redis, 1,000 banned words, metrics', dist, 'redis'),
+    sluice({ name: 'sluice', label: 'Sluice, memory, 1,000 banned words, metrics', dist }),
+    sluice({ name: 'sluice-redis', label: 'Sluice, Redis, the same', dist, redis: true }),
+    sluice({ name: 'sluice-redis-2', label: 'Sluice, Redis, two replicas', dist, redis: true, replicas: 2 }),
   ];
 }

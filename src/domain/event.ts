@@ -60,7 +60,7 @@ export interface LoggedEvent {
   readonly json: string;
 }
 
-export function isTerminal(type: ResponseEventType): type is TerminalEventType {
+export function isTerminal(type: ResponseEventType | undefined): type is TerminalEventType {
   return type === 'response.completed' || type === 'response.incomplete' || type === 'response.failed';
 }
 

@@ -6,24 +6,23 @@
 import { type Item, messageText } from '../domain/item.js';
 import { type Usage } from '../domain/response.js';
 import { type ProviderRequest } from './provider.js';
+import { TokenCounter } from './token-counter.js';
 
 /** What chat formats add around each message. */
 const TOKENS_PER_MESSAGE = 4;
-/** The tokenizer's time grows with the square of a run without spaces: it only ever sees pieces of this size. */
-const PIECE_CHARS = 128;
-/** Beyond this much text the rest is counted by the same ratio, so that nobody can hold up the event loop. */
+/** Beyond this much text the rest is counted by the same ratio: so much tells what language it is. */
 const SAMPLE_CHARS = 16_384;
+/** Where nothing can count: the usual rule of thumb for English. */
+const CHARS_PER_TOKEN = 4;
 
-type CountTokens = (text: string) => number;
-let loading: Promise<CountTokens> | undefined;
+const counter = new TokenCounter();
 
 /** The usage of a call that was sent `request` and gave `producedText` (text, refusals and arguments) so far. */
 export async function estimateUsage(request: ProviderRequest, producedText: string): Promise<Usage> {
-  const count = await tokenizer();
   const texts = [request.system, ...request.items.map(textOf)].filter((text) => text !== '');
   if (request.tools.length > 0) texts.push(JSON.stringify(request.tools));
-  const inputTokens = estimateTokens(texts.join('\n'), count) + texts.length * TOKENS_PER_MESSAGE;
-  const outputTokens = estimateTokens(producedText, count);
+  const [asked, outputTokens] = await estimateTokens([texts.join('\n'), producedText]);
+  const inputTokens = asked + texts.length * TOKENS_PER_MESSAGE;
   return {
     input_tokens: inputTokens,
     input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
@@ -33,28 +32,12 @@ export async function estimateUsage(request: ProviderRequest, producedText: stri
   };
 }
 
-function estimateTokens(text: string, count: CountTokens): number {
-  let tokens = 0;
-  let at = 0;
-  const until = Math.min(text.length, SAMPLE_CHARS);
-  while (at < until) {
-    let end = Math.min(at + PIECE_CHARS, text.length);
-    // Between words where there are words, so that none is counted twice.
-    const space = end < text.length ? text.lastIndexOf(' ', end) : -1;
-    if (space > at) end = space;
-    tokens += count(text.slice(at, end));
-    at = end;
-  }
-  return at < text.length ? Math.round((tokens * text.length) / at) : tokens;
-}
-
-/** Loaded when first needed: its tables take 150 ms and some 40 MB. */
-function tokenizer(): Promise<CountTokens> {
-  loading ??= import('gpt-tokenizer').then(({ countTokens }) => {
-    const plain = { disallowedSpecial: new Set<string>() };
-    return (text) => countTokens(text, plain);
-  });
-  return loading;
+async function estimateTokens(texts: readonly [string, string]): Promise<[number, number]> {
+  const samples = texts.map((text) => text.slice(0, SAMPLE_CHARS));
+  const counts = await counter.count(samples).catch(() => samples.map((sample) => sample.length / CHARS_PER_TOKEN));
+  const whole = (i: 0 | 1): number =>
+    Math.round(((counts[i] ?? 0) * texts[i].length) / Math.max(1, Math.min(texts[i].length, SAMPLE_CHARS)));
+  return [whole(0), whole(1)];
 }
 
 function textOf(item: Item): string {

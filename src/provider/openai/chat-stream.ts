@@ -8,7 +8,7 @@ import { type FinishReason, type ProviderPart, type ProviderRequest } from '../p
 import { ChatChunks } from './chat-chunks.js';
 import { fromThrown, interrupted, malformed } from './chat-errors.js';
 import { type BodyReader, type LeanBody } from './lean-fetch.js';
-import { type Gather, PartQueue } from './part-queue.js';
+import { PartQueue } from './part-queue.js';
 import { SseData } from './sse-data.js';
 import { SluiceError } from '../../domain/errors.js';
 
@@ -19,11 +19,12 @@ const RESUME_BELOW = 256;
 const AFTER_FINISH_MS = 2_000;
 
 export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyReader {
-  readonly #queue: PartQueue;
+  readonly #queue = new PartQueue();
   readonly #chunks = new ChatChunks();
   readonly #sse = new SseData();
   #body: LeanBody | undefined;
   #opened = false;
+  #paced = false;
   #paused = false;
   /** No more parts are taken from the body. */
   #over = false;
@@ -35,10 +36,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     readonly request: ProviderRequest,
     readonly signal: AbortSignal,
     readonly open: () => Promise<LeanBody>,
-    gather?: Gather,
-  ) {
-    this.#queue = new PartQueue(gather);
-  }
+  ) {}
 
   next(): Promise<IteratorResult<ProviderPart, undefined>> {
     if (!this.#opened) return this.#begin();
@@ -106,7 +104,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   #takeText(text: string): void {
     const parts: ProviderPart[] = [];
     this.#chunks.pushText(text, parts);
-    this.#queue.push(parts);
+    this.#hand(parts);
     this.#look();
   }
 
@@ -116,9 +114,17 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     try {
       for (const data of events) this.#chunks.push(data, parts);
     } finally {
-      this.#queue.push(parts);
+      this.#hand(parts);
     }
     this.#look();
+  }
+
+  /** The first word of an answer never waits for a tick, what follows may. */
+  #hand(parts: readonly ProviderPart[]): void {
+    this.#queue.push(parts);
+    if (this.#paced || parts.length === 0) return;
+    this.#paced = true;
+    this.#body?.pace(true);
   }
 
   /** Is the answer complete, or is the reader too far behind? */
@@ -141,6 +147,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
       return this.#fail(thrown);
     }
     this.#over = true;
+    this.#body?.pace(false);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#body?.destroy(new Error('the body did not end')), AFTER_FINISH_MS).unref();
     if (this.#paused) this.#body?.resume();

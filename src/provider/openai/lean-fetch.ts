@@ -4,6 +4,7 @@
  */
 
 import { type Dispatcher } from 'undici';
+import { type PacedSocket, socketBeingRead } from './paced-socket.js';
 
 /** Who reads a body. Calls come in order; `onEnd` or `onError` once, nothing after it. */
 export interface BodyReader {
@@ -18,7 +19,15 @@ export class LeanBody {
   readonly #early: Buffer[] = [];
   #outcome: { readonly error?: Error } | undefined;
 
-  constructor(readonly controller: Dispatcher.DispatchController) {}
+  readonly #socket: PacedSocket | undefined;
+
+  /** @param socket the connection that it comes on, where its reading can wait */
+  constructor(
+    readonly controller: Dispatcher.DispatchController,
+    socket?: PacedSocket,
+  ) {
+    this.#socket = socket;
+  }
 
   read(reader: BodyReader): void {
     this.#reader = reader;
@@ -27,6 +36,10 @@ export class LeanBody {
     else this.controller.resume();
   }
 
+  /** From now on the rest is read a tick at a time, or no longer so. */
+  pace(paced: boolean): void {
+    if (this.#socket !== undefined && this.#outcome === undefined) this.#socket.paced = paced;
+  }
   pause(): void {
     this.controller.pause();
   }
@@ -49,6 +62,7 @@ export class LeanBody {
   finish(outcome: { readonly error?: Error }): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
+    if (this.#socket !== undefined) this.#socket.paced = false;
     if (this.#reader !== undefined) this.#tell(this.#reader, outcome);
   }
 
@@ -112,7 +126,7 @@ export function leanFetch(
             if (status < 200) return;
             head = { status, headers: flatHeaders(headers) };
             if (status >= 300) return;
-            body = new LeanBody(started);
+            body = new LeanBody(started, socketBeingRead());
             const response = new Response(null, head);
             bodies.set(response, body);
             resolve(response);

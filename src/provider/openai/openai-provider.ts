@@ -10,8 +10,8 @@ import { Provider, type ProviderPart, type ProviderRequest } from '../provider.j
 import { type ChatDialect, chatRequest, dialectOf } from './chat-request.js';
 import { ChatStream } from './chat-stream.js';
 import { fromThrown } from './chat-errors.js';
-import { type Gather } from './part-queue.js';
 import { bodyOf, type LeanBody, leanFetch } from './lean-fetch.js';
+import { type Gather, pacedConnector } from './paced-socket.js';
 
 export interface OpenAiProviderOptions {
   /** As `start` parts, metrics and `response.sluice.provider` tell it. Default `openai`. */
@@ -26,7 +26,7 @@ export interface OpenAiProviderOptions {
   readonly connectTimeoutMs?: number;
   /** Connections at a time; every running stream holds one, further streams wait. Absent: no bound. */
   readonly maxConnections?: number;
-  /** When text that has come is handed over: what comes meanwhile is joined to it. The first of an answer never waits. Absent: at once. */
+  /** When a stream that has begun to speak is read on: what comes meanwhile is read at once. Absent: as soon as something comes. */
   readonly gather?: Gather;
 }
 
@@ -38,18 +38,14 @@ export class OpenAiProvider extends Provider {
   readonly #dialect: ChatDialect;
   readonly #agent: Agent;
   readonly #client: OpenAI;
-  readonly #gather: Gather | undefined;
 
   constructor(options: OpenAiProviderOptions = {}) {
     super();
     this.#name = options.name ?? 'openai';
-    this.#gather = options.gather;
     this.#dialect = options.dialect ?? dialectOf(options.baseUrl);
     this.#agent = new Agent({
       connections: options.maxConnections ?? null,
-      connectTimeout: options.connectTimeoutMs ?? 10_000,
-      // One stream, one socket: closing it is how the provider learns of a cancel.
-      allowH2: false,
+      connect: pacedConnector(options.gather ?? ((read) => read()), options.connectTimeoutMs ?? 10_000),
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: 30_000,
@@ -70,8 +66,7 @@ export class OpenAiProvider extends Provider {
 
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return {
-      [Symbol.asyncIterator]: () =>
-        new ChatStream(this.#name, request, signal, () => this.#open(request, signal), this.#gather),
+      [Symbol.asyncIterator]: () => new ChatStream(this.#name, request, signal, () => this.#open(request, signal)),
     };
   }
 

@@ -1,12 +1,9 @@
 /*
- * Parts between who pushes them, many at once, and who pulls them one by one. A pull that finds a part costs one settled promise
- * and nothing else. Knows no network.
+ * Parts between who pushes them, many at once, and who pulls them one by one. Texts that come together are handed over as one: who
+ * waits is served at the end of the microtask's turn. Knows no network.
  */
 
 import { type ProviderPart } from '../provider.js';
-
-/** Calls `deliver` when text that is at hand has waited long enough for more. */
-export type Gather = (deliver: () => void) => void;
 
 type Pull = PromiseWithResolvers<IteratorResult<ProviderPart, undefined>>;
 
@@ -15,17 +12,9 @@ export class PartQueue {
   #at = 0;
   #outcome: { readonly thrown?: unknown; readonly threw: boolean } | undefined;
   #pull: Pull | undefined;
-  readonly #gather: Gather | undefined;
-  /** The first text never waits. */
-  #spoken = false;
-  #gathering = false;
+  #serving = false;
   /** Texts that were joined to the one before them. */
   #joined = 0;
-
-  /** @param gather absent: no text waits, and none is joined */
-  constructor(gather?: Gather) {
-    this.#gather = gather;
-  }
 
   /** How many parts were pushed and not taken; what was joined counts one by one. */
   get size(): number {
@@ -34,26 +23,20 @@ export class PartQueue {
 
   push(parts: readonly ProviderPart[]): void {
     if (this.#outcome !== undefined) return;
-    let textOnly = true;
-    for (const part of parts) {
-      if (part.type !== 'text') textOnly = false;
-      this.#add(part);
-    }
-    if (!textOnly || !this.#spoken || this.#gather === undefined) this.#serve();
-    else if (!this.#gathering && this.#pull !== undefined) {
-      this.#gathering = true;
-      this.#gather(this.#deliver);
-    }
+    for (const part of parts) this.#add(part);
+    if (this.#pull === undefined || this.#serving) return;
+    this.#serving = true;
+    queueMicrotask(this.#deliver);
   }
 
   readonly #deliver = (): void => {
-    this.#gathering = false;
+    this.#serving = false;
     this.#serve();
   };
 
   #add(part: ProviderPart): void {
     const last = this.#parts.at(-1);
-    if (this.#gather !== undefined && part.type === 'text' && last?.type === 'text') {
+    if (part.type === 'text' && last?.type === 'text') {
       this.#parts[this.#parts.length - 1] = { type: 'text', text: last.text + part.text };
       this.#joined += 1;
     } else this.#parts.push(part);
@@ -106,7 +89,6 @@ export class PartQueue {
   #take(): ProviderPart | undefined {
     const part = this.#parts[this.#at];
     if (part === undefined) return undefined;
-    if (part.type === 'text') this.#spoken = true;
     if (++this.#at === this.#parts.length) this.clear();
     return part;
   }

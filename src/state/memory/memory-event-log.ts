@@ -15,6 +15,7 @@ import {
   TurnLease,
 } from '../event-log.js';
 import { type Clock, systemClock } from '../clock.js';
+import { PackedEvents } from './packed-events.js';
 
 interface Follower {
   readonly onEvents: (events: readonly LoggedEvent[]) => void;
@@ -23,33 +24,56 @@ interface Follower {
 
 interface Entry {
   readonly head: LogHead;
-  readonly events: LoggedEvent[];
+  /** Packed once it has ended. */
+  events: LoggedEvent[] | PackedEvents;
   readonly followers: Set<Follower>;
   readonly cancelWatchers: Set<() => void>;
   fence: Fence;
   /** 0: nobody holds it. */
   leaseUntil: number;
   cancelRequested: boolean;
-  ended: boolean;
   expiresAt: number;
 }
+
+/** Ended logs beyond so many bytes are dropped before their time, oldest first: who resumes them gets the stored response. */
+const MAX_ENDED_BYTES = 256 * 1024 * 1024;
 
 /** Holds what both contracts share. `sweep()` is called by its owner now and then; nothing here starts a timer. */
 export class MemoryLogTable {
   readonly entries = new Map<string, Entry>();
   readonly clock: Clock;
   readonly times: LogTimes;
+  readonly #maxEndedBytes: number;
+  #endedBytes = 0;
 
-  constructor(clock: Clock = systemClock, times: LogTimes = LOG_TIMES) {
+  constructor(clock: Clock = systemClock, times: LogTimes = LOG_TIMES, maxEndedBytes: number = MAX_ENDED_BYTES) {
     this.clock = clock;
     this.times = times;
+    this.#maxEndedBytes = maxEndedBytes;
   }
 
   live(responseId: string): Entry | undefined {
     const entry = this.entries.get(responseId);
     if (entry === undefined || entry.expiresAt > this.clock()) return entry;
-    this.entries.delete(responseId);
+    this.drop(responseId);
     return undefined;
+  }
+
+  drop(responseId: string): void {
+    const entry = this.entries.get(responseId);
+    if (entry?.events instanceof PackedEvents) this.#endedBytes -= entry.events.byteLength;
+    this.entries.delete(responseId);
+  }
+
+  /** A log that has ended: packs it, and makes room for it. */
+  pack(entry: Entry, events: readonly LoggedEvent[]): void {
+    const packed = new PackedEvents(events);
+    entry.events = packed;
+    this.#endedBytes += packed.byteLength;
+    for (const [responseId, other] of this.entries) {
+      if (this.#endedBytes <= this.#maxEndedBytes) return;
+      if (other !== entry && other.events instanceof PackedEvents) this.drop(responseId);
+    }
   }
 
   /** Drops the logs whose retention is over. */
@@ -79,7 +103,6 @@ export class MemoryEventLog extends EventLog {
       fence: 1,
       leaseUntil: now + this.#table.times.leaseMs,
       cancelRequested: false,
-      ended: false,
       expiresAt: now + this.#table.times.runningMs,
     });
     return 1;
@@ -88,13 +111,13 @@ export class MemoryEventLog extends EventLog {
   override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
     const entry = this.#table.live(responseId);
     if (entry === undefined || entry.fence !== fence) return { outcome: 'fenced' };
-    const fresh = events.filter((event) => event.sequence >= entry.events.length);
+    const { events: before } = entry;
+    const fresh = events.filter((event) => event.sequence >= before.length);
     if (fresh.length > 0) {
-      const expected = entry.events.length;
-      const first = fresh[0];
-      if (entry.ended || first?.sequence !== expected) return { outcome: 'fenced' };
-      entry.events.push(...fresh);
-      this.#renew(entry, fresh);
+      if (before instanceof PackedEvents || fresh[0]?.sequence !== before.length) return { outcome: 'fenced' };
+      before.push(...fresh);
+      if (isTerminal(fresh.at(-1)?.type)) this.#table.pack(entry, before);
+      this.#renew(entry);
       for (const follower of entry.followers) follower.onEvents(fresh);
     }
     return { outcome: 'appended', cancelRequested: entry.cancelRequested };
@@ -107,7 +130,7 @@ export class MemoryEventLog extends EventLog {
       head: entry.head,
       events: entry.events.slice(after + 1, after + 1 + limit),
       last: entry.events.length - 1,
-      ended: entry.ended,
+      ended: hasEnded(entry),
     };
   }
 
@@ -124,7 +147,7 @@ export class MemoryEventLog extends EventLog {
 
   override async requestCancel(responseId: string): Promise<boolean> {
     const entry = this.#table.live(responseId);
-    if (entry === undefined || entry.ended) return false;
+    if (entry === undefined || hasEnded(entry)) return false;
     entry.cancelRequested = true;
     for (const watcher of entry.cancelWatchers) watcher();
     return true;
@@ -132,18 +155,21 @@ export class MemoryEventLog extends EventLog {
 
   override async delete(responseId: string): Promise<void> {
     const entry = this.#table.entries.get(responseId);
-    this.#table.entries.delete(responseId);
+    this.#table.drop(responseId);
     for (const follower of entry?.followers ?? []) follower.onGap();
   }
 
-  #renew(entry: Entry, fresh: readonly LoggedEvent[]): void {
+  #renew(entry: Entry): void {
     const now = this.#table.clock();
-    const newest = fresh.at(-1);
-    entry.ended = newest !== undefined && isTerminal(newest.type);
+    const ended = hasEnded(entry);
     const { runningMs, endedMs, endedUnstoredMs, leaseMs } = this.#table.times;
-    entry.expiresAt = now + (entry.ended ? (entry.head.store ? endedMs : endedUnstoredMs) : runningMs);
-    entry.leaseUntil = entry.ended ? 0 : now + leaseMs;
+    entry.expiresAt = now + (ended ? (entry.head.store ? endedMs : endedUnstoredMs) : runningMs);
+    entry.leaseUntil = ended ? 0 : now + leaseMs;
   }
+}
+
+function hasEnded({ events }: Entry): boolean {
+  return events instanceof PackedEvents;
 }
 
 export class MemoryTurnLease extends TurnLease {
@@ -156,7 +182,7 @@ export class MemoryTurnLease extends TurnLease {
 
   override async renew(responseId: string, fence: Fence): Promise<{ held: boolean; cancelRequested: boolean }> {
     const entry = this.#table.live(responseId);
-    if (entry === undefined || entry.ended || entry.fence !== fence) return { held: false, cancelRequested: false };
+    if (entry === undefined || hasEnded(entry) || entry.fence !== fence) return { held: false, cancelRequested: false };
     const now = this.#table.clock();
     entry.leaseUntil = now + this.#table.times.leaseMs;
     entry.expiresAt = now + this.#table.times.runningMs;
@@ -174,7 +200,7 @@ export class MemoryTurnLease extends TurnLease {
     const adopted: { responseId: string; fence: Fence }[] = [];
     for (const [responseId, entry] of this.#table.entries) {
       if (adopted.length >= limit) break;
-      if (entry.ended || entry.leaseUntil > now || entry.expiresAt <= now) continue;
+      if (hasEnded(entry) || entry.leaseUntil > now || entry.expiresAt <= now) continue;
       entry.fence += 1;
       entry.leaseUntil = now + this.#table.times.leaseMs;
       adopted.push({ responseId, fence: entry.fence });

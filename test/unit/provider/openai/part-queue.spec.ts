@@ -1,4 +1,4 @@
-/* Parts between who pushes and who pulls: nothing lost, nothing out of order, and text that waits only where it may. */
+/* Parts between who pushes and who pulls: nothing lost, nothing out of order, and texts that come together handed over as one. */
 
 import { describe, expect, it } from '@jest/globals';
 import { type ProviderPart } from '../../../../src/provider/provider.js';
@@ -7,75 +7,62 @@ import { PartQueue } from '../../../../src/provider/openai/part-queue.js';
 const text = (value: string): ProviderPart => ({ type: 'text', text: value });
 const FINISH: ProviderPart = { type: 'finish', reason: 'stop' };
 
-/** A queue whose text waits for `deliver`. */
-function gathering(): { readonly queue: PartQueue; readonly waiting: (() => void)[] } {
-  const waiting: (() => void)[] = [];
-  return { queue: new PartQueue((deliver) => waiting.push(deliver)), waiting };
-}
-
 async function taken(queue: PartQueue): Promise<ProviderPart | undefined> {
   return (await queue.next()).value;
 }
 
 describe('PartQueue', () => {
-  it('joins nothing where nothing may wait', async () => {
+  it('joins texts that nobody has taken, and counts them one by one', async () => {
     const queue = new PartQueue();
     queue.push([text('a'), text('b')]);
-    expect([await taken(queue), await taken(queue)]).toEqual([text('a'), text('b')]);
-  });
-
-  it('hands the first text over at once and joins what comes until the next may go', async () => {
-    const { queue, waiting } = gathering();
-    const first = queue.next();
-    queue.push([text('a')]);
-    expect((await first).value).toEqual(text('a'));
-    const second = queue.next();
-    queue.push([text('b')]);
-    queue.push([text('c')]);
-    expect(waiting).toHaveLength(1);
-    expect(queue.size).toBe(2);
-    waiting[0]?.();
-    expect((await second).value).toEqual(text('bc'));
+    queue.push([text('c'), FINISH, text('d')]);
+    expect(queue.size).toBe(5);
+    expect([await taken(queue), await taken(queue), await taken(queue)]).toEqual([text('abc'), FINISH, text('d')]);
     expect(queue.size).toBe(0);
   });
 
-  it('lets nothing but text wait, and the text before it no longer', async () => {
-    const { queue } = gathering();
+  it('serves who waits with all that one read has brought', async () => {
+    const queue = new PartQueue();
+    const first = queue.next();
     queue.push([text('a')]);
-    await taken(queue);
-    const next = queue.next();
     queue.push([text('b')]);
+    expect((await first).value).toEqual(text('ab'));
+    const second = queue.next();
+    queue.push([text('c')]);
     queue.push([FINISH]);
-    expect((await next).value).toEqual(text('b'));
+    expect((await second).value).toEqual(text('c'));
     expect(await taken(queue)).toEqual(FINISH);
   });
 
   it('hands waiting text over before its end, and throws at once where it must', async () => {
-    const { queue, waiting } = gathering();
-    queue.push([text('a')]);
-    await taken(queue);
+    const queue = new PartQueue();
     const next = queue.next();
     queue.push([text('b')]);
     queue.end();
     expect((await next).value).toEqual(text('b'));
     expect(await queue.next()).toEqual({ value: undefined, done: true });
-    waiting[0]?.();
 
-    const cut = gathering().queue;
-    cut.push([text('a')]);
-    await taken(cut);
+    const cut = new PartQueue();
     const pull = cut.next();
     cut.push([text('b')]);
     cut.fail(new Error('stop'), true);
     await expect(pull).rejects.toThrow('stop');
+    expect(await cut.next()).toEqual({ value: undefined, done: true });
   });
 
-  it('hands over what is at hand to who comes back for it', async () => {
-    const { queue, waiting } = gathering();
+  it('throws after what is queued, and only once', async () => {
+    const queue = new PartQueue();
     queue.push([text('a')]);
-    await taken(queue);
-    queue.push([text('b')]);
-    expect(waiting).toHaveLength(0);
-    expect(await taken(queue)).toEqual(text('b'));
+    queue.fail(new Error('later'));
+    expect(await taken(queue)).toEqual(text('a'));
+    await expect(queue.next()).rejects.toThrow('later');
+    expect(await queue.next()).toEqual({ value: undefined, done: true });
+  });
+
+  it('takes nothing after its end', async () => {
+    const queue = new PartQueue();
+    queue.end();
+    queue.push([text('a')]);
+    expect(await queue.next()).toEqual({ value: undefined, done: true });
   });
 });

@@ -11,9 +11,14 @@ export interface FlushClockOptions {
 /** Up to this many running turns a delta does not wait. */
 const IDLE_TURNS = 4;
 
+/** So many streams are read and written at a time. */
+const SLICE_STREAMS = 16;
+
 export class FlushClock {
   readonly #maxWindowMs: number;
   #gathered: (() => void)[] = [];
+  /** Those of `gathered` that the running tick has not come to yet. */
+  #reading: (() => void)[] = [];
   #due: (() => void)[] = [];
   #ticking = false;
   #tickedAt = 0;
@@ -36,15 +41,15 @@ export class FlushClock {
   }
 
   /**
-   * The same for text that a turn has not read yet: `deliver` is called at the next tick, just before what is scheduled until then and by the
-   * turns that it wakes, so that text waits once, and is checked and joined a tick, not a delta. At once where nothing waits now.
+   * The same for text that has not been read yet: `read` is called at the next tick, just before what is scheduled until then and by the
+   * turns that it wakes, so that text waits once, and is read, checked and joined a tick, not a delta. At once where nothing waits now.
    */
-  gather(deliver: () => void): void {
+  gather(read: () => void): void {
     if (this.windowMs === 0) {
-      deliver();
+      read();
       return;
     }
-    this.#gathered.push(deliver);
+    this.#gathered.push(read);
     this.#start();
   }
 
@@ -60,22 +65,32 @@ export class FlushClock {
 
   readonly #tick = (): void => {
     this.#tickedAt = performance.now();
-    if (this.#gathered.length === 0) {
+    this.#reading = this.#gathered;
+    this.#gathered = [];
+    this.#slice();
+  };
+
+  /** A part of a tick's work: between two of them the event loop sees to whatever else has come. */
+  #slice(): void {
+    const slice = this.#reading.splice(0, SLICE_STREAMS);
+    if (slice.length === 0) {
       this.#flush();
       return;
     }
-    const gathered = this.#gathered;
-    this.#gathered = [];
-    // After the turns that this wakes have gone on.
-    setImmediate(this.#flush);
-    for (const deliver of gathered) deliver();
-  };
+    // After the turns that this wakes have gone on: what this round of the event loop reads is handed to them at its end.
+    setImmediate(() => setImmediate(this.#flush));
+    for (const read of slice) read();
+  }
 
   readonly #flush = (): void => {
-    this.#ticking = false;
     const due = this.#due;
     this.#due = [];
     for (const flush of due) flush();
-    if (this.#gathered.length > 0) this.#start();
+    if (this.#reading.length > 0) {
+      this.#slice();
+      return;
+    }
+    this.#ticking = false;
+    if (this.#gathered.length + this.#due.length > 0) this.#start();
   };
 }

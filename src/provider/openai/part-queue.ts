@@ -1,6 +1,6 @@
 /*
- * Parts between who pushes them, many at once, and who pulls them one by one. Texts that come together are handed over as one: who
- * waits is served at the end of the microtask's turn. Knows no network.
+ * Parts between who pushes them, many at once, and who pulls them one by one. Texts that come together are handed over as one. Knows
+ * no network.
  */
 
 import { type ProviderPart } from '../provider.js';
@@ -13,6 +13,8 @@ export class PartQueue {
   #outcome: { readonly thrown?: unknown; readonly threw: boolean } | undefined;
   #pull: Pull | undefined;
   #serving = false;
+  /** The first text is handed over at once. */
+  #spoken = false;
   /** Texts that were joined to the one before them. */
   #joined = 0;
 
@@ -26,7 +28,9 @@ export class PartQueue {
     for (const part of parts) this.#add(part);
     if (this.#pull === undefined || this.#serving) return;
     this.#serving = true;
-    queueMicrotask(this.#deliver);
+    // A connection under TLS tells of each record by itself; all that one round of the event loop has read comes together.
+    if (this.#spoken) setImmediate(this.#deliver);
+    else queueMicrotask(this.#deliver);
   }
 
   readonly #deliver = (): void => {
@@ -89,6 +93,7 @@ export class PartQueue {
   #take(): ProviderPart | undefined {
     const part = this.#parts[this.#at];
     if (part === undefined) return undefined;
+    if (part.type === 'text') this.#spoken = true;
     if (++this.#at === this.#parts.length) this.clear();
     return part;
   }

@@ -52,8 +52,23 @@ describe('FlushClock', () => {
         clock.schedule(() => done.push('written'));
       });
       clock.schedule(() => done.push('waited'));
-      jest.advanceTimersByTime(41);
+      jest.advanceTimersByTime(45);
       expect(done).toEqual(['delivered', 'waited', 'written']);
+    });
+
+    it('reads and writes some streams after the others, in one tick', () => {
+      for (let i = 0; i < 40; i++) {
+        clock.gather(() => {
+          done.push('read');
+          clock.schedule(() => done.push('written'));
+        });
+      }
+      jest.advanceTimersByTime(60);
+      const runs = done
+        .join(' ')
+        .match(/(?:read ?)+|(?:written ?)+/gu)
+        ?.map((run) => run.trim().split(' ').length);
+      expect(runs).toEqual([16, 16, 16, 16, 8, 8]);
     });
 
     it('ticks again for text that came during a tick', () => {

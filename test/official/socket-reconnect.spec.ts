@@ -75,11 +75,12 @@ class Program {
   reconnects = 0;
   onReconnect: () => void = () => undefined;
 
-  constructor(of: OpenAI) {
+  /** @param maxDelay between two tries to come back, in milliseconds; five are made */
+  constructor(of: OpenAI, maxDelay = 4) {
     this.ws = new ResponsesWS(of, {
       reconnect: {
-        initialDelay: 1,
-        maxDelay: 4,
+        initialDelay: maxDelay / 4,
+        maxDelay,
         onReconnecting: () => {
           proxy.mend();
           const points = this.asked.filter(({ id, over }) => id !== undefined && !over).map(({ point }) => point);
@@ -141,9 +142,9 @@ describe('a socket that is cut in mid-stream', () => {
       program.ask('demo: deltas=100 interval=3ms text=numbers', n === 0 ? undefined : `lane-${n}`),
     );
     program.onReconnect = () => {
-      if (program.reconnects < 12) proxy.cutAfter(3_000 + Math.floor(random() * 12_000));
+      if (program.reconnects < 12) proxy.cutAfter(2_000 + Math.floor(random() * 5_000));
     };
-    proxy.cutAfter(10_000);
+    proxy.cutAfter(4_000);
     await Promise.all(lanes.map(({ end }) => end));
     // How many deltas an event joins, and so how many bytes there are to cut, is a matter of pace.
     expect(program.reconnects).toBeGreaterThan(2);
@@ -241,7 +242,7 @@ describe('a restart', () => {
   it('that loses the memory is told as an error in the lane, and the socket serves on', async () => {
     const falling = await startGateway();
     try {
-      const program = new Program(officialClient(falling.url));
+      const program = new Program(officialClient(falling.url), 4_000);
       const one = program.ask('demo: hang after=3 interval=0ms', 'a');
       while (one.events.length < 5) await new Promise((resolve) => setTimeout(resolve, 2));
       await falling.restart();

@@ -10,8 +10,6 @@ import { secretsIn } from '../../src/config/secret.js';
 import { SluiceError } from '../../src/domain/errors.js';
 import { createGateway, type Gateway } from '../../src/gateway-app.js';
 import { createPino } from '../../src/observability/logger.js';
-import { estimateUsage } from '../../src/provider/estimate-usage.js';
-import { providerRequest } from './provider-request.js';
 
 export interface GatewayOptions {
   /** Sections of the configuration file; ports are free ones unless given. */
@@ -88,8 +86,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       rmSync(directory, { recursive: true, force: true });
     },
     async restart() {
-      // Ready to count what the turns have cost, as a gateway that has run for a while: nobody is to come back before there is another one.
-      await estimateUsage(providerRequest(''), '');
+      // Who comes back before there is another gateway is sent away.
+      gateway.parts.drain.begin();
       gateway.parts.table.terminateAll();
       const gone = new SluiceError('replica_lost', 'unable to go on; the test ended this gateway');
       await gateway.parts.turns.abortAll(gone);

@@ -9,6 +9,7 @@ import { type SluiceEvent } from '../protocol/server-events.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type Viewer } from '../state/follow.js';
 import { type Conversations } from '../turn/conversations.js';
+import { patiently } from '../turn/patience.js';
 import { type ResponseReader, responseExpired } from '../turn/response-reader.js';
 import { type SocketSettings } from './settings.js';
 import { type Following, type Outbound } from './outbound.js';
@@ -71,11 +72,12 @@ export class Subscriptions {
     this.#byConversation.set(conversation, subscription);
     const early: string[] = [];
     let onResponse = (responseId: string): void => void early.push(responseId);
+    let onGap = (): void => undefined;
     try {
       const unwatch = await this.#parts.claim.watch(
         conversation,
         (responseId) => onResponse(responseId),
-        () => void this.#catchUp(subscription).catch(() => undefined),
+        () => onGap(),
       );
       if (this.#isOver(subscription)) {
         unwatch();
@@ -85,6 +87,7 @@ export class Subscriptions {
       const running = await this.#running(subscription);
       connection.tell({ type: 'sluice:subscribed', conversation, running, stream_id: streamId });
       onResponse = (responseId) => this.#follow(subscription, responseId);
+      onGap = () => void this.#catchUp(subscription).catch(() => undefined);
       for (const responseId of [...running.map(({ response_id }) => response_id), ...early]) onResponse(responseId);
     } catch (thrown) {
       this.#end(conversation);
@@ -128,9 +131,10 @@ export class Subscriptions {
     return running.flat();
   }
 
-  /** Announcements may have been missed: whatever runs and was not told is told now. */
+  /** The store may have lost announcements: whatever runs and was not told is told now. */
   async #catchUp(subscription: Subscription): Promise<void> {
-    for (const { response_id: responseId } of await this.#running(subscription)) this.#follow(subscription, responseId);
+    const running = await patiently(() => this.#running(subscription), { wanted: () => !this.#isOver(subscription) });
+    for (const { response_id: responseId } of running) this.#follow(subscription, responseId);
   }
 
   #follow(subscription: Subscription, responseId: string): void {
@@ -147,7 +151,9 @@ export class Subscriptions {
     const { conversation, streamId } = subscription;
     const connection = this.#connection;
     if (connection.outbound.followings.has(responseId)) return;
-    const viewer = await connection.view(responseId, -1);
+    const viewer = await patiently(() => connection.view(responseId, -1), {
+      wanted: () => !this.#isOver(subscription),
+    });
     if (viewer === undefined) return;
     if (this.#isOver(subscription) || connection.outbound.followings.has(responseId)) {
       viewer.close();

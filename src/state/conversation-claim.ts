@@ -17,15 +17,16 @@ export abstract class ConversationClaim {
   /** Leaves the queue, held or waiting; the next one gets the claim. Idempotent. */
   abstract leave(conversationId: string, responseId: string): Promise<void>;
 
-  /** Tells the watchers of a member that its log exists and can be followed. */
+  /** Tells the watchers of a member that its log exists and can be followed. Idempotent. @throws SluiceError `state_unavailable` */
   abstract announce(conversationId: string, responseId: string): Promise<void>;
 
   /** Responses that run or wait in the conversation, in order. A member whose log does not exist yet will be announced. */
   abstract members(conversationId: string): Promise<readonly string[]>;
 
   /**
-   * Calls `onResponse` for every response announced from now on; perhaps more than once. `onGap`: some may have been missed, look at
-   * `members` again. Resolves, when the watch stands, to what ends it.
+   * Calls `onResponse` for every response announced from now on, also where the message was lost on its way (then a little later); perhaps
+   * more than once. `onGap`: the store was away and may have lost what was announced, too; look at `members` again. Resolves, when the
+   * watch stands, to what ends it. @throws SluiceError `state_unavailable`
    */
   abstract watch(
     conversationId: string,

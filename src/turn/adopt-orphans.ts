@@ -76,7 +76,11 @@ export class OrphanSweep {
     if (told === undefined) return;
     const { conversationId } = told.head;
     if (told.events.length === 0) await log.delete(responseId);
-    else if (!(await this.#tellEnd(responseId, fence, told))) return;
+    else {
+      // It may have been lost before it told anybody of its turn.
+      if (conversationId !== null) await claim.announce(conversationId, responseId);
+      if (!(await this.#tellEnd(responseId, fence, told))) return;
+    }
     if (conversationId !== null) await claim.leave(conversationId, responseId);
     if (told.events.length === 0) return;
     this.#parts.onEnded?.();

@@ -172,18 +172,25 @@ export class TurnService {
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
     onAbort(signal, () => turn.stop.abort(CANCELLED));
     const created = turn.journal.flushed();
-    const done = this.#run(turn, waits, permit).finally(() => this.#running.delete(turn.responseId));
+    const announced = created.then(() => this.#announce(turn));
+    const done = this.#run(turn, waits, permit)
+      .then(() => announced)
+      .finally(() => this.#running.delete(turn.responseId));
     this.#running.set(turn.responseId, { turn, done });
     await created;
     if (!turn.journal.begun) {
       const why = 'unable to start a turn; its log cannot be written; try again';
       throw new SluiceError('state_unavailable', why, { cause: turn.journal.lost });
     }
-    if (plan.source.kind === 'conversation') {
-      // Who watches and does not hear of it looks again by itself; the turn runs either way.
-      await this.#parts.claim.announce(plan.source.id, turn.responseId).catch(() => undefined);
-    }
     return permit.told;
+  }
+
+  /** Tells whoever watches its conversation of the turn, which runs whether or not that can be done just now. */
+  async #announce({ plan: { source }, responseId, journal }: Turn): Promise<void> {
+    if (source.kind !== 'conversation' || !journal.begun) return;
+    await patiently(() => this.#parts.claim.announce(source.id, responseId), {
+      wanted: () => this.#ending === undefined,
+    }).catch(() => undefined);
   }
 
   /** Takes the conversation's next place in line, then opens the log: a refusal comes before there is a response. */

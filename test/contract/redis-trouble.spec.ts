@@ -145,6 +145,48 @@ describe('Redis in trouble', () => {
     unwatch();
   });
 
+  it('loses an announcement on its way: the watcher is told of it when it can hear again, once, and of nothing older', async () => {
+    const conversation = newId('conv');
+    await store.state.claim.announce(conversation, 'resp_before');
+    const heard: string[] = [];
+    const stop = await store.other.claim.watch(
+      conversation,
+      (id) => heard.push(id),
+      () => undefined,
+    );
+    // Neither runs nor waits there any more when the watcher can ask.
+    expect(proxy.stall('sluice-subscriber')).toBe(2);
+    await store.state.claim.announce(conversation, 'resp_missed');
+    await store.state.claim.announce(conversation, 'resp_missed');
+    await eventually(() => heard.length > 0);
+    expect(heard).toEqual(['resp_missed']);
+    await store.state.claim.announce(conversation, 'resp_heard');
+    await eventually(() => heard.length > 1);
+    expect(heard).toEqual(['resp_missed', 'resp_heard']);
+    stop();
+  });
+
+  it('is out of reach while turns are announced: the watcher asks until it is told what it missed', async () => {
+    const conversation = newId('conv');
+    const heard: string[] = [];
+    const stop = await store.other.claim.watch(
+      conversation,
+      (id) => heard.push(id),
+      () => undefined,
+    );
+    const elsewhere = await openRedisStore({ url: server.url }, { keyPrefix: store.keyPrefix });
+    proxy.cut();
+    for (let i = 0; i < 70; i++) await elsewhere.state.claim.announce(conversation, `resp_${i}`);
+    await pause(timing.readyWaitMs * 2);
+    expect(heard).toEqual([]);
+    proxy.mend();
+    await eventually(() => heard.includes('resp_69'));
+    // Only so many are kept.
+    expect(heard).toEqual(Array.from({ length: 64 }, (_, i) => `resp_${i + 6}`));
+    stop();
+    await elsewhere.close();
+  });
+
   it('finds a subscriber connection that is open and dead', async () => {
     const { id, fence } = await created();
     const { numbers, close } = await follow(store.other, id);
@@ -478,6 +520,7 @@ describe('Redis in trouble', () => {
     const { id, fence } = await created({ conversationId: 'conv_1' });
     await store.state.log.append(id, fence, deltas(0, 2));
     await store.state.claim.join('conv_1', id, 2);
+    await store.state.claim.announce('conv_1', id);
     const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
     await store.state.conversations.create(conversation, headOf().input);
     await store.state.conversations.appendItems('conv_1', headOf().input, 'resp_1');
@@ -493,6 +536,7 @@ describe('Redis in trouble', () => {
         .replace(/:.*$/, ''),
     );
     expect(kinds.toSorted()).toEqual([
+      'announced',
       'commits',
       'head',
       'items',

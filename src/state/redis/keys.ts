@@ -11,6 +11,7 @@
  * | {<conversation>}:items   | list   | the newest state.max_messages items                | as its head                        |
  * | {<conversation>}:commits | list   | the last 64 commits                                | as its head                        |
  * | {<conversation>}:queue   | zset   | responses that run or wait, in order               | 24 h after the last join or look   |
+ * | {<conversation>}:announced | list | the last 64 responses that watchers were told of   | 10 min after the last one          |
  * | owner:<digest>           | zset   | an owner's newest 1,000 conversations              | state.ttl after the last use       |
  * | response:<response>      | string | an ended response                                  | state.ttl, sliding                 |
  * | rate:<bucket>            | hash   | level of a token bucket                            | until it would be full again       |
@@ -78,6 +79,7 @@ export class RedisKeys {
     `${this.#prefix}{${id}}:commits`,
   ];
   readonly queue = (conversationId: string): string => `${this.#prefix}{${conversationId}}:queue`;
+  readonly announced = (conversationId: string): string => `${this.#prefix}{${conversationId}}:announced`;
   readonly turns = (conversationId: string): string => `${this.#prefix}{${conversationId}}:turns`;
 
   readonly owner = (owner: string): string => `${this.#prefix}owner:${digest(owner)}`;

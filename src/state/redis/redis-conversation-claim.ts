@@ -5,6 +5,7 @@
 
 import { conversationBusy } from '../conversation-busy.js';
 import { ConversationClaim } from '../conversation-claim.js';
+import { type Announcements } from './announcements.js';
 import { type RedisKeys } from './keys.js';
 import { type RedisCommands } from './redis-commands.js';
 import { stateUnavailable } from './redis-errors.js';
@@ -14,6 +15,7 @@ import { type Subscriptions } from './subscriptions.js';
 export interface RedisConversationClaimOptions {
   readonly commands: RedisCommands;
   readonly subscriptions: Subscriptions;
+  readonly announcements: Announcements;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
   /** How long a head may be without a log. */
@@ -22,9 +24,8 @@ export interface RedisConversationClaimOptions {
 }
 
 const QUEUE_TTL_MS = 24 * 60 * 60_000;
-/** First letter of a message: the head has changed, a response is announced. */
+/** First letter of the message that the head has changed. */
 const HEAD = 'h';
-const ANNOUNCED = 'a';
 
 interface Look {
   /** −1: not in the queue. */
@@ -90,8 +91,7 @@ export class RedisConversationClaim extends ConversationClaim {
   }
 
   override async announce(conversationId: string, responseId: string): Promise<void> {
-    const { commands, keys, subscriptions } = this.#options;
-    await commands.call(subscriptions.publishCommand, keys.turns(conversationId), ANNOUNCED + responseId);
+    await this.#options.announcements.announce(conversationId, responseId);
   }
 
   override async members(conversationId: string): Promise<readonly string[]> {
@@ -104,13 +104,7 @@ export class RedisConversationClaim extends ConversationClaim {
     onResponse: (responseId: string) => void,
     onGap: () => void,
   ): Promise<() => void> {
-    const { subscriptions, keys } = this.#options;
-    return subscriptions.listen(keys.turns(conversationId), {
-      onMessage: (message) => {
-        if (message.startsWith(ANNOUNCED)) onResponse(message.slice(1));
-      },
-      onGap,
-    });
+    return this.#options.announcements.watch(conversationId, onResponse, onGap);
   }
 
   async #join(conversationId: string, responseId: string, maxWaiting: number): Promise<number> {

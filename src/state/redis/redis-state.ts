@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../domain/errors.js';
 import { LOG_TIMES } from '../event-log.js';
 import { type State } from '../state.js';
+import { Announcements } from './announcements.js';
 import { AppendQueue } from './append-queue.js';
 import { RedisConnector } from './connection.js';
 import { Heartbeat } from './heartbeat.js';
@@ -91,7 +92,13 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   return {
     log: new RedisEventLog({ ...logs, appends, tails: new WrittenTails() }),
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
-    claim: new RedisConversationClaim({ ...stores, subscriptions, leaseMs, pollMs: timing.claimPollMs }),
+    claim: new RedisConversationClaim({
+      ...stores,
+      subscriptions,
+      announcements: new Announcements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
+      leaseMs,
+      pollMs: timing.claimPollMs,
+    }),
     conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems }),
     responses: new RedisResponseStore({ ...stores, ttlMs }),
     limiter: new RedisRateLimiter({ ...stores, heartbeat, hooks }),

@@ -6,6 +6,7 @@ import { type LogTimes } from '../event-log.js';
 
 export type ScriptName =
   | 'adopt'
+  | 'announce'
   | 'append'
   | 'cancel'
   | 'claim-join'

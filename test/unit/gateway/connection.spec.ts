@@ -234,4 +234,42 @@ describe('a subscription', () => {
     await until(() => socket.types.some((type) => TERMINAL.test(type)));
     expect(socket.frames.at(-1)?.['stream_id']).toBe('mine');
   });
+
+  it('tells a turn though its log could not be read when it was announced [SUB-1]', async () => {
+    bench = new GatewayBench();
+    const conversation = await bench.conversation();
+    const { connection, socket } = bench.connect();
+    tell(connection, { type: 'sluice:subscribe', conversation });
+    await until(() => socket.types.includes('sluice:subscribed'));
+    const read = bench.plain.log.read.bind(bench.plain.log);
+    let failed = 0;
+    bench.plain.log.read = (...args) => (failed++ < 2 ? Promise.reject(away()) : read(...args));
+    await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await until(() => socket.types.some((type) => TERMINAL.test(type)));
+    expect(socket.types.slice(1, 3)).toEqual(['sluice:turn', 'response.created']);
+    expect(socket.types).not.toContain('error');
+    expect(failed).toBeGreaterThan(2);
+  });
+
+  it('looks after a gap at what runs, again for as long as the store is away [SUB-1]', async () => {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
+    const conversation = await bench.conversation();
+    const { connection, socket } = bench.connect();
+    let onGap = (): void => undefined;
+    bench.parts.claim.watch = async (_id, _onResponse, gap) => {
+      onGap = gap;
+      return () => undefined;
+    };
+    tell(connection, { type: 'sluice:subscribe', conversation });
+    await until(() => socket.types.includes('sluice:subscribed'));
+    await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const members = bench.plain.claim.members.bind(bench.plain.claim);
+    let failed = 0;
+    bench.plain.claim.members = (...args) => (failed++ < 2 ? Promise.reject(away()) : members(...args));
+    expect(socket.types).not.toContain('sluice:turn');
+    onGap();
+    onGap();
+    await until(() => socket.types.includes('response.output_text.delta'));
+    expect(socket.types.filter((type) => type === 'sluice:turn')).toHaveLength(1);
+  });
 });

@@ -58,6 +58,22 @@ describe('OrphanSweep', () => {
     expect(await other.sweep.sweep()).toBe(0);
   });
 
+  it('tells who watches the conversation of a turn that its lost replica never came to announce', async () => {
+    const conversation = await lost.conversation();
+    const heard: string[] = [];
+    await other.plain.claim.watch(
+      conversation,
+      (id) => heard.push(id),
+      () => undefined,
+    );
+    lost.faults.fail('announce');
+    const id = await start({ conversation });
+    expect(heard).toEqual([]);
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    expect(heard).toEqual([id]);
+  });
+
   it('shuts the former owner out', async () => {
     const id = await start();
     now += LEASE_MS;

@@ -24,12 +24,20 @@ afterEach(() => bench.close());
 const members = (conversation: string): Promise<readonly string[]> => bench.plain.claim.members(conversation);
 
 describe('create while the store is away', () => {
-  it('does not refuse a turn that runs because nobody could be told of it', async () => {
+  it('does not refuse a turn because nobody can be told of it, and tells it when that can be done', async () => {
     const conversation = await bench.conversation();
-    bench.faults.fail('announce');
+    const heard: string[] = [];
+    await bench.plain.claim.watch(
+      conversation,
+      (id) => heard.push(id),
+      () => undefined,
+    );
+    bench.faults.fail('announce', 2);
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    expect(heard).toEqual([]);
     await bench.turns.whenIdle();
     expect((await bench.types(responseId)).at(-1)).toBe('completed');
+    expect(heard).toEqual([responseId]);
   });
 
   it('resolves with response.created, however busily the turn goes on writing', async () => {

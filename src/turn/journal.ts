@@ -20,6 +20,8 @@ export interface JournalOptions {
   readonly responseId: string;
   readonly fence: Fence;
   readonly response: ResponseObject;
+  /** The first events of the response, which stand in the log already. */
+  readonly opening?: readonly ResponseEvent[];
   /** Somebody asked for a cancel; called at most once. */
   readonly onCancel: () => void;
   /** This replica no longer owns the turn, or could not write for `giveUpMs`: nothing more will be written. Called at most once. */
@@ -52,16 +54,14 @@ export class Journal {
   constructor(options: JournalOptions) {
     this.#options = options;
     this.accumulator = new ResponseAccumulator(options.response);
+    const { opening = [] } = options;
+    for (const event of opening) this.accumulator.apply(event);
+    this.#next = this.#taken = this.#standing = opening.length;
   }
 
   /** Number that the next event will get, once everything before it is flushed. */
   get nextSequence(): number {
     return this.#next;
-  }
-
-  /** Does anything of the turn stand in the log? */
-  get begun(): boolean {
-    return this.#standing > 0;
   }
 
   /** Does the terminal event stand in the log? */

@@ -1,13 +1,14 @@
 /*
  * ONE TURN, START TO END. Read this first.
  *
- * create():  admission → limits → the response's log is opened with `response.created` → the turn runs by itself
+ * create():  admission → limits → the response's log is opened with `response.created` in it → the turn runs by itself
  * #run():    claim the conversation → input guard → context → provider → output guard → journal → commit → one terminal event
  *
  * A turn writes events to its response's log and knows no socket: who watches, and whether anybody does, is not its business.
  */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { type ResponseEvent, serialize } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
@@ -171,23 +172,17 @@ export class TurnService {
     });
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
     onAbort(signal, () => turn.stop.abort(CANCELLED));
-    const created = turn.journal.flushed();
-    const announced = created.then(() => this.#announce(turn));
+    const announced = this.#announce(turn);
     const done = this.#run(turn, waits, permit)
       .then(() => announced)
       .finally(() => this.#running.delete(turn.responseId));
     this.#running.set(turn.responseId, { turn, done });
-    await created;
-    if (!turn.journal.begun) {
-      const why = 'unable to start a turn; its log cannot be written; try again';
-      throw new SluiceError('state_unavailable', why, { cause: turn.journal.lost });
-    }
     return permit.told;
   }
 
   /** Tells whoever watches its conversation of the turn, which runs whether or not that can be done just now. */
-  async #announce({ plan: { source }, responseId, journal }: Turn): Promise<void> {
-    if (source.kind !== 'conversation' || !journal.begun) return;
+  async #announce({ plan: { source }, responseId }: Turn): Promise<void> {
+    if (source.kind !== 'conversation') return;
     await patiently(() => this.#parts.claim.announce(source.id, responseId), {
       wanted: () => this.#ending === undefined,
     }).catch(() => undefined);
@@ -214,13 +209,17 @@ export class TurnService {
         store: plan.request.store,
         input,
       };
-      const fence = await log.create(head);
+      const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
+      const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
+      if (waits) opening.push({ type: 'response.queued', response: first });
+      const fence = await log.begin(head, opening.map(serialize));
       const journal = new Journal({
         log,
         clock,
         responseId: response.id,
         fence,
         response,
+        opening,
         onCancel: () => stop.abort(CANCELLED),
         onLost: () => stop.abort(LOST),
         onAppend: trace.appending(report.appended),
@@ -239,9 +238,6 @@ export class TurnService {
         startedAt: performance.now(),
       };
       report.started(turn);
-      const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
-      journal.emit({ type: 'response.created', response: first });
-      if (waits) journal.emit({ type: 'response.queued', response: first });
       return { turn, waits };
     } catch (error) {
       // Also where joining failed: its reply may have been lost.

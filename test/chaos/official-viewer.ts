@@ -112,6 +112,9 @@ export class OfficialViewer {
     if (asked === undefined) return;
     if (event.type.startsWith('response.')) {
       asked.view.hear(event);
+    } else if (event.type === 'sluice:snapshot') {
+      // Who has resumed by `sluice:resume` on this socket knows snapshots.
+      asked.view.skip(event.sequence_number ?? -1);
     } else if (event.type === 'error') this.#refused(asked, event);
   }
 

@@ -93,6 +93,22 @@ describe('Redis in trouble', () => {
     expect(told.words.filter((word) => word.startsWith('error'))).toEqual([]);
   });
 
+  it('is looked at from elsewhere while logs are begun: none is ever found without its first events', async () => {
+    const heads = Array.from({ length: 100 }, () => headOf());
+    let beginning = true;
+    const looking = (async () => {
+      const lasts = new Set<number | undefined>();
+      while (beginning) {
+        const pages = await Promise.all(heads.map(({ responseId }) => store.other.log.read(responseId, -1, 0)));
+        for (const page of pages) lasts.add(page?.last);
+      }
+      return lasts;
+    })();
+    for (const head of heads) await store.state.log.begin(head, deltas(0, 1));
+    beginning = false;
+    expect([...(await looking)]).not.toContain(-1);
+  });
+
   it('kills connections of every kind while many write and follow: nothing is lost or told twice', async () => {
     const turns = await Promise.all(Array.from({ length: 8 }, () => created()));
     const viewers = await Promise.all(turns.map(({ id }) => follow(store.other, id)));

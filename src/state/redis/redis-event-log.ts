@@ -41,16 +41,21 @@ export class RedisEventLog extends EventLog {
     this.#options = options;
   }
 
-  override async create(head: LogHead): Promise<Fence> {
-    const { commands, keys, scripts, local } = this.#options;
+  override create(head: LogHead): Promise<Fence> {
+    return this.begin(head, []);
+  }
+
+  override async begin(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
+    const { commands, keys, scripts, local, tails } = this.#options;
     const { responseId } = head;
     const { meta, log, leases } = keys.turn(responseId);
     const created = await commands.run(
       scripts.get('create'),
       [meta, log, leases],
-      [responseId, JSON.stringify(head), head.store ? 1 : 0, randomUUID()],
+      [responseId, JSON.stringify(head), head.store ? 1 : 0, randomUUID(), ...first.map(({ json }) => json)],
     );
     if (created !== 1) throw new Error(`unable to create the log of ${responseId}; it exists already`);
+    tails.add(responseId, first);
     local.confirm(responseId);
     return 1;
   }

@@ -26,6 +26,26 @@ export function describeEventLog(name: string, open: OpenStore): void {
       await expect(store.state.log.create(head)).rejects.toThrow('exists already');
     });
 
+    it('begins a log with its first events, and goes on after them', async () => {
+      const head = headOf();
+      const { responseId: id } = head;
+      const fence = await store.state.log.begin(head, deltas(0, 1));
+      expect(fence).toBe(1);
+      expect(await store.other.log.read(id, -1, 10)).toEqual({ head, events: deltas(0, 1), last: 1, ended: false });
+      await expect(store.other.log.begin(head, deltas(0, 1))).rejects.toThrow('exists already');
+      const numbers: number[] = [];
+      const stop = await store.other.log.subscribe(
+        id,
+        (events) => numbers.push(...numbersOf(events)),
+        () => undefined,
+      );
+      expect((await store.state.log.append(id, fence, [delta(2), terminal(3)])).outcome).toBe('appended');
+      await eventually(() => numbers.length === 2);
+      expect(numbers).toEqual([2, 3]);
+      expect(await readAll(id)).toEqual([...deltas(0, 2), terminal(3)]);
+      stop();
+    });
+
     it('gives back exactly the events that were appended, in pages', async () => {
       const { head, id, fence } = await created({ conversationId: 'conv_1', store: false });
       const events = [delta(0, 'Grüße, 世界 🎉 "quoted"\\\n\u2028'), ...deltas(1, 9), terminal(10)];

@@ -133,6 +133,26 @@ describe('OrphanSweep', () => {
     await guarded.turns.whenIdle();
   });
 
+  it('ends a turn whose replica was lost before it wrote another word: who follows it already is told', async () => {
+    const conversation = await lost.conversation();
+    const gate = lost.faults.hold('append');
+    const { responseId: id } = await lost.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await gate.reached;
+    const waiting = other.reader.settled(ALICE, id, new AbortController().signal);
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    gate.open();
+    expect(await waiting).toMatchObject({
+      status: 'failed',
+      error: { code: 'replica_lost' },
+      sluice: { kept: 'nothing' },
+    });
+    expect(await other.types(id)).toEqual(['created', 'failed']);
+    await lost.turns.whenIdle();
+    expect(await other.types(id)).toEqual(['created', 'failed']);
+    expect(await other.plain.claim.members(conversation)).toEqual([]);
+  });
+
   it('lets the conversation of a log without any event go on', async () => {
     const conversation = await lost.conversation();
     await lost.plain.claim.join(conversation, 'resp_dead', 8);

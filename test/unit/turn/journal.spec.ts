@@ -1,7 +1,7 @@
 /* The journal: what is joined, how it is numbered, one append at a time, and what becomes of it while its log is away. */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { type ResponseEvent } from '../../../src/domain/event.js';
+import { type ResponseEvent, serialize } from '../../../src/domain/event.js';
 import { contentPart } from '../../../src/domain/accumulator.js';
 import { type SluiceError } from '../../../src/domain/errors.js';
 import { MemoryEventLog, MemoryLogTable } from '../../../src/state/memory/memory-event-log.js';
@@ -182,12 +182,33 @@ describe('Journal', () => {
     expect(told).toHaveLength(1);
   });
 
+  it('goes on after the events that its log was begun with', async () => {
+    const created: ResponseEvent = { type: 'response.created', response: responseOf() };
+    await log.append(ID, 1, [serialize(created, 0)]);
+    const journal = new Journal({
+      log,
+      clock,
+      responseId: ID,
+      fence: 1,
+      response: responseOf(),
+      opening: [created],
+      onCancel: () => undefined,
+      onLost: () => undefined,
+    });
+    await journal.flushed();
+    expect(journal.nextSequence).toBe(1);
+    journal.emit(end());
+    await journal.flushed();
+    expect(await written()).toEqual(['created', 'completed']);
+    expect(journal.ended).toBe(true);
+  });
+
   it('gives up after a while, and says why', async () => {
     faults.fail('append');
     const journal = journalOf({ giveUpMs: 0 });
     await journal.flushed();
     expect(told).toEqual(['lost: state_unavailable']);
-    expect(journal.begun).toBe(false);
+    expect(await written()).toEqual([]);
   });
 
   it('stops trying when its lease is lost meanwhile', async () => {

@@ -56,7 +56,7 @@ describe('create while the store is away', () => {
 
   it('leaves the line of its conversation where the log could not be opened', async () => {
     const conversation = await bench.conversation();
-    bench.faults.fail('create', 1);
+    bench.faults.fail('begin', 1);
     await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
@@ -75,7 +75,7 @@ describe('create while the store is away', () => {
 
   it('says why it was refused, not that leaving the line failed too', async () => {
     const conversation = await bench.conversation();
-    bench.faults.fail('create', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
+    bench.faults.fail('begin', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
     bench.faults.fail('leave', 1);
     await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
       code: 'overloaded',
@@ -83,13 +83,11 @@ describe('create while the store is away', () => {
   });
 
   it('refuses where response.created could not be written, and gives the idempotency key back', async () => {
-    const broken = (): Error => new Error('the log is corrupt');
-    bench.faults.fail('append', Infinity, broken);
+    bench.faults.fail('begin', 1);
     const use = { idempotency: { key: 'k', fingerprint: 'f' } };
     await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
-    bench.faults.heal('append');
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
     await bench.turns.whenIdle();
     expect((await bench.types(responseId)).at(-1)).toBe('completed');
@@ -236,7 +234,7 @@ describe('a turn that another replica has taken over', () => {
     const [id] = await members(conversation);
     await bench.plain.log.delete(id ?? '');
     gate.open();
-    await expect(created).rejects.toMatchObject({ code: 'state_unavailable' });
+    await created;
     await bench.turns.whenIdle();
     expect(await members(conversation)).toEqual([]);
   });
@@ -262,7 +260,7 @@ describe('a turn that another replica has taken over', () => {
 
 describe('a drain', () => {
   it('waits for turns that are being created', async () => {
-    const gate = bench.faults.hold('create');
+    const gate = bench.faults.hold('begin');
     const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     bench.drain.begin();
@@ -289,7 +287,7 @@ describe('a drain', () => {
 
   it('ends what is created while everything is ended', async () => {
     const own = new TurnBench({ answers: [[HANG]] });
-    const gate = own.faults.hold('create');
+    const gate = own.faults.hold('begin');
     const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     const ended = own.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));

@@ -255,7 +255,7 @@ describe('a cancel', () => {
 
   it('while the log is being opened is not lost', async () => {
     bench = new TurnBench({ answers: [[HANG]] });
-    const gate = bench.faults.hold('create');
+    const gate = bench.faults.hold('begin');
     const asked = new AbortController();
     const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, { signal: asked.signal });
     await gate.reached;

@@ -16,7 +16,7 @@ import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
 import { type ResumePoint } from '../protocol/resume-query.js';
 import { encodeError, encodeSluiceEvent, type SluiceEvent } from '../protocol/server-events.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
-import { type Viewer } from '../state/follow.js';
+import { type Viewer } from '../state/viewer.js';
 import { type Conversations } from '../turn/conversations.js';
 import { type ResponseReader, responseExpired } from '../turn/response-reader.js';
 import { patiently } from '../turn/patience.js';

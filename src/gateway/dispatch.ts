@@ -5,7 +5,7 @@ import { type ResponseStatus } from '../domain/response.js';
 import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/client-events.js';
 import { type ResumePoint } from '../protocol/resume-query.js';
 import { encodeSteerFailed } from '../protocol/server-events.js';
-import { type Viewer } from '../state/follow.js';
+import { type Viewer } from '../state/viewer.js';
 import { responseExpired } from '../turn/response-reader.js';
 import { type Connection } from './connection.js';
 import { CreateTask, ErrorTask, WaitTask } from './create-task.js';

@@ -5,7 +5,7 @@
 
 import { type WebSocket } from 'ws';
 import { type LoggedEvent, withStreamId } from '../domain/event.js';
-import { type Viewer } from '../state/follow.js';
+import { type Viewer } from '../state/viewer.js';
 import { textFrame, writeFrames } from './raw-socket.js';
 
 export type FollowEnd = 'ended' | 'lost';

@@ -7,7 +7,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type SluiceEvent } from '../protocol/server-events.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
-import { type Viewer } from '../state/follow.js';
+import { type Viewer } from '../state/viewer.js';
 import { type Conversations } from '../turn/conversations.js';
 import { patiently } from '../turn/patience.js';
 import { type ResponseReader, responseExpired } from '../turn/response-reader.js';

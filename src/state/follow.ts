@@ -9,6 +9,7 @@
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { type Clock, systemClock } from './clock.js';
 import { type EventLog, type LogHead } from './event-log.js';
+import { type Viewed, Viewer } from './viewer.js';
 
 export interface FollowOptions {
   readonly log: EventLog;
@@ -31,9 +32,6 @@ export interface FollowHooks {
   /** A viewer came (1) or left (−1). */
   readonly viewers?: (by: 1 | -1) => void;
 }
-
-/** How a viewer that can get no more events learns of it. */
-export type ViewerState = 'following' | 'ended' | 'lost';
 
 export class FollowHub {
   readonly #log: EventLog;
@@ -129,7 +127,7 @@ interface ChannelOptions {
 }
 
 /** One followed response on this replica. */
-class Channel {
+class Channel implements Viewed {
   readonly responseId: string;
   /** Resolves when past and live have met; false: there is no such log. */
   readonly ready: Promise<boolean>;
@@ -307,121 +305,5 @@ class Channel {
 
   #wake(): void {
     for (const viewer of this.#viewers) viewer.wake();
-  }
-}
-
-/** One reader of a response: a cursor over the channel's ring, or over the log where the ring no longer reaches back. */
-export class Viewer {
-  readonly head: LogHead;
-  readonly wake: () => void;
-  readonly #channel: Channel;
-  #cursor: number;
-  #page: readonly LoggedEvent[] = [];
-  #loading = false;
-  #lost = false;
-  #closed = false;
-
-  /** Made by FollowHub only. */
-  constructor(channel: Channel, head: LogHead, after: number, wake: () => void) {
-    this.#channel = channel;
-    this.head = head;
-    this.#cursor = after;
-    this.wake = wake;
-  }
-
-  /** Number of the last event taken. */
-  get cursor(): number {
-    return this.#cursor;
-  }
-
-  /** Number of the newest event known here. */
-  get last(): number {
-    return this.#channel.last;
-  }
-
-  /** `ended`: the terminal event was taken. `lost`: the log went away before that. */
-  get state(): ViewerState {
-    if (this.#channel.ended && this.#cursor >= this.#channel.last) return 'ended';
-    return this.#lost || this.#channel.lost ? 'lost' : 'following';
-  }
-
-  /** Up to `limit` events after the cursor that are at hand, and moves the cursor past them. Empty: none now; `wake` will be called. */
-  take(limit: number): readonly LoggedEvent[] {
-    if (this.#closed || this.#lost || this.#cursor >= this.#channel.last) return [];
-    let events = this.#fromPage(limit) ?? this.#channel.fromRing(this.#cursor, limit);
-    if (events === undefined) {
-      this.#load();
-      events = [];
-    }
-    const newest = events.at(-1);
-    if (newest !== undefined) this.#cursor = newest.sequence;
-    return events;
-  }
-
-  /** Moves the cursor forward over events that a snapshot has told. */
-  skipTo(sequence: number): void {
-    if (sequence > this.#cursor) this.#cursor = sequence;
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#channel.leave(this);
-  }
-
-  #fromPage(limit: number): readonly LoggedEvent[] | undefined {
-    const first = this.#page[0];
-    if (first === undefined) return undefined;
-    const start = this.#cursor + 1 - first.sequence;
-    const events = start < 0 ? [] : this.#page.slice(start, start + limit);
-    if (events.length > 0) return events;
-    this.#page = [];
-    return undefined;
-  }
-
-  #load(): void {
-    if (this.#loading) return;
-    this.#loading = true;
-    const after = this.#cursor;
-    this.#channel.fromLog(after).then(
-      (events = []) => {
-        this.#loading = false;
-        // A log that is gone, or no longer reaches back to the cursor, has nothing to tell it.
-        if (events[0]?.sequence === after + 1) this.#page = events;
-        else this.#lost = true;
-        if (!this.#closed) this.wake();
-      },
-      () => {
-        // The store is away for now. Ask again a little later; whoever waits too long is told by the edge.
-        setTimeout(() => {
-          this.#loading = false;
-          if (!this.#closed) this.wake();
-        }, 250).unref();
-      },
-    );
-  }
-}
-
-/** The same as a stream of batches, each non-empty: ends after the terminal event, or when `signal` aborts or the log is lost (look at `viewer.state`). */
-export async function* batches(
-  open: (wake: () => void) => Promise<Viewer>,
-  signal: AbortSignal,
-): AsyncGenerator<readonly LoggedEvent[]> {
-  let wake = (): void => undefined;
-  const viewer = await open(() => wake());
-  const onAbort = (): void => wake();
-  signal.addEventListener('abort', onAbort);
-  try {
-    while (!signal.aborted) {
-      const events = viewer.take(256);
-      if (events.length > 0) {
-        yield events;
-        continue;
-      }
-      if (viewer.state !== 'following') return;
-      await new Promise<void>((resolve) => (wake = resolve));
-    }
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    viewer.close();
   }
 }

@@ -11,7 +11,8 @@ import { type Principal, reaches } from '../domain/principal.js';
 import { isEnded, type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type LogHead } from '../state/event-log.js';
-import { batches, type FollowHub, type Viewer } from '../state/follow.js';
+import { type FollowHub } from '../state/follow.js';
+import { batches, type Viewer } from '../state/viewer.js';
 
 const PAGE = 500;
 

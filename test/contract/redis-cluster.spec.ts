@@ -1,7 +1,8 @@
 /* The contracts over a Cluster of three masters: every script in one slot, messages by shard. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { FollowHub, type Viewer } from '../../src/state/follow.js';
+import { FollowHub } from '../../src/state/follow.js';
+import { type Viewer } from '../../src/state/viewer.js';
 import { RedisKeys, slotOf } from '../../src/state/redis/keys.js';
 import { RedisClusterServers } from '../support/redis.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';

@@ -5,7 +5,8 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/domain/ids.js';
-import { FollowHub, type Viewer } from '../../src/state/follow.js';
+import { FollowHub } from '../../src/state/follow.js';
+import { type Viewer } from '../../src/state/viewer.js';
 import { RedisKeys } from '../../src/state/redis/keys.js';
 import { type RedisHooks, type RedisStateOptions } from '../../src/state/redis/options.js';
 import { redisState } from '../../src/state/redis/redis-state.js';

@@ -2,7 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
-import { FollowHub, type FollowOptions, type Viewer } from '../../../src/state/follow.js';
+import { FollowHub, type FollowOptions } from '../../../src/state/follow.js';
+import { type Viewer } from '../../../src/state/viewer.js';
 import { type ContractStore, eventually, type OpenStore } from './contract-store.js';
 import { LossyLog } from './lossy-log.js';
 import { deltas, headOf, numbersOf, terminal } from './log-fixtures.js';

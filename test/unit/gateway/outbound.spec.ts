@@ -3,7 +3,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ResponseEvent, serialize } from '../../../src/domain/event.js';
 import { type Following, Outbound } from '../../../src/gateway/outbound.js';
-import { FollowHub, type Viewer } from '../../../src/state/follow.js';
+import { FollowHub } from '../../../src/state/follow.js';
+import { type Viewer } from '../../../src/state/viewer.js';
 import { MemoryEventLog, MemoryLogTable } from '../../../src/state/memory/memory-event-log.js';
 import { FakeSocket } from './fake-socket.js';
 

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type LoggedEvent, type ResponseEvent, serialize } from '../../../src/domain/event.js';
 import { type LogPage } from '../../../src/state/event-log.js';
-import { batches, FollowHub, type Viewer } from '../../../src/state/follow.js';
+import { FollowHub } from '../../../src/state/follow.js';
+import { batches, type Viewer } from '../../../src/state/viewer.js';
 import { MemoryEventLog, MemoryLogTable } from '../../../src/state/memory/memory-event-log.js';
 
 const ID = 'resp_a';

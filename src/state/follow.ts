@@ -3,12 +3,13 @@
  * response on this replica, shared by its viewers; a viewer is a cursor, never a queue. Knows nothing of sockets.
  *
  * Subscribe first, then read, then live; what was seen is dropped by its number, a gap is read from the log, and a silent response
- * is looked at once a second, since a lost last message announces itself by nothing.
+ * is looked at once a second, since a lost last message announces itself by nothing. A log that lost its tail is waited for: its writer writes
+ * it again, the same. Where it says something else instead, its viewers have seen what is no longer so, and are lost.
  */
 
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { type Clock, systemClock } from './clock.js';
-import { type EventLog, type LogHead } from './event-log.js';
+import { type EventLog, type LogHead, type LogPage } from './event-log.js';
 import { type Viewed, Viewer } from './viewer.js';
 
 export interface FollowOptions {
@@ -62,7 +63,7 @@ export class FollowHub {
    * when `take` may have something or `state` has changed. Undefined: there is no such log (any more).
    */
   async open(responseId: string, after: number, wake: () => void): Promise<Viewer | undefined> {
-    const channel = this.#channels.get(responseId) ?? this.#start(responseId, after);
+    const channel = this.#usable(responseId) ?? this.#start(responseId, after);
     channel.opening += 1;
     try {
       if (!(await channel.ready)) return undefined;
@@ -89,6 +90,14 @@ export class FollowHub {
     clearInterval(this.#timer);
     for (const channel of this.#channels.values()) channel.stop();
     this.#channels.clear();
+  }
+
+  /** One that is lost to its viewers says nothing of what a new one would find. */
+  #usable(responseId: string): Channel | undefined {
+    const channel = this.#channels.get(responseId);
+    if (channel?.lost !== true) return channel;
+    channel.stop();
+    return undefined;
   }
 
   #start(responseId: string, after: number): Channel {
@@ -190,8 +199,8 @@ class Channel implements Viewed {
   }
 
   /** A page of past events straight from the log; undefined: the log is gone. */
-  async fromLog(after: number): Promise<readonly LoggedEvent[] | undefined> {
-    return (await this.#options.log.read(this.responseId, after, this.#options.pageEvents))?.events;
+  fromLog(after: number): Promise<LogPage | undefined> {
+    return this.#options.log.read(this.responseId, after, this.#options.pageEvents);
   }
 
   async checkTail(): Promise<void> {
@@ -248,7 +257,11 @@ class Channel implements Viewed {
   /** Adds what is new; false: a number is missing before one of them. */
   #take(events: readonly LoggedEvent[]): boolean {
     for (const event of events) {
-      if (event.sequence <= this.last) continue;
+      if (event.sequence <= this.last) {
+        if (!this.ended && this.#saysOther(event)) this.lost = true;
+        continue;
+      }
+      if (this.lost) return true;
       if (event.sequence !== this.last + 1) return false;
       this.#ring.push(event);
       this.last = event.sequence;
@@ -262,30 +275,35 @@ class Channel implements Viewed {
     return true;
   }
 
+  /** Was another event told under this number? Then its log lost its tail, and somebody else has gone on from there. */
+  #saysOther({ sequence, json }: LoggedEvent): boolean {
+    const told = this.#ring[sequence - this.#ringFirst];
+    return told !== undefined && told.json !== json;
+  }
+
   #healGap(events: readonly LoggedEvent[]): void {
     this.#early = [...events];
     this.catchUp().then(
       () => this.#options.hooks.gapHealed?.(),
-      () => this.#release(),
+      // It waits for the next tail check.
+      () => undefined,
     );
   }
 
   async #heal(): Promise<void> {
+    const { log, pageEvents } = this.#options;
     this.#early ??= [];
     try {
       for (;;) {
-        const page = await this.#options.log.read(this.responseId, this.last, this.#options.pageEvents);
-        if (page === undefined) {
+        // With the newest event that was told, which must stand there as it was.
+        const seen = this.#ring.length > 0 ? 1 : 0;
+        const page = await log.read(this.responseId, this.last - seen, pageEvents + seen);
+        if (page === undefined || (page.ended && page.last < this.last)) {
           this.lost = !this.ended;
           break;
         }
-        if (page.last < this.last) {
-          // A log that went back has lost its tail: what it would tell now is not what viewers have seen.
-          this.lost = true;
-          break;
-        }
         this.#take(page.events);
-        if (this.last >= page.last || page.events.length === 0) break;
+        if (this.last >= page.last || page.events.length === 0 || this.lost) break;
       }
     } finally {
       // In one step, so that a gap seen next starts a read of its own.

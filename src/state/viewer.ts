@@ -4,7 +4,7 @@
  */
 
 import { type LoggedEvent } from '../domain/event.js';
-import { type LogHead } from './event-log.js';
+import { type LogHead, type LogPage } from './event-log.js';
 
 /** How a viewer that can get no more events learns of it. */
 export type ViewerState = 'following' | 'ended' | 'lost';
@@ -20,7 +20,7 @@ export interface Viewed {
   /** Up to `limit` events after `after` that are at hand; undefined: they no longer reach back that far. */
   fromRing(after: number, limit: number): readonly LoggedEvent[] | undefined;
   /** A page of past events from the log; undefined: the log is gone. @throws SluiceError `state_unavailable` */
-  fromLog(after: number): Promise<readonly LoggedEvent[] | undefined>;
+  fromLog(after: number): Promise<LogPage | undefined>;
   leave(viewer: Viewer): void;
 }
 
@@ -97,23 +97,29 @@ export class Viewer {
     this.#loading = true;
     const after = this.#cursor;
     this.#viewed.fromLog(after).then(
-      (events = []) => {
+      (page) => {
+        const lostItsTail = page !== undefined && page.last <= after && !page.ended;
+        if (lostItsTail) return this.#loadLater();
         this.#loading = false;
         // A log that is gone, or no longer reaches back to the cursor, has nothing to tell it.
-        if (events[0]?.sequence === after + 1) this.#page = events;
+        if (page?.events[0]?.sequence === after + 1) this.#page = page.events;
         else this.#lost = true;
         if (!this.#closed) this.wake();
       },
-      () => {
-        // The store is away for now. Ask again a little later; whoever waits too long is told by the edge.
-        setTimeout(() => {
-          this.#loading = false;
-          if (!this.#closed) this.wake();
-        }, 250).unref();
-      },
+      // The store is away for now; whoever waits too long is told by the edge.
+      () => this.#loadLater(),
     );
   }
+
+  #loadLater(): void {
+    setTimeout(() => {
+      this.#loading = false;
+      if (!this.#closed) this.wake();
+    }, LOAD_AGAIN_MS).unref();
+  }
 }
+
+const LOAD_AGAIN_MS = 250;
 
 /** The same as a stream of batches, each non-empty: ends after the terminal event, or when `signal` aborts or the log is lost (look at `viewer.state`). */
 export async function* batches(

@@ -2,11 +2,12 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
+import { type LoggedEvent } from '../../../src/domain/event.js';
 import { FollowHub, type FollowOptions } from '../../../src/state/follow.js';
 import { type Viewer } from '../../../src/state/viewer.js';
 import { type ContractStore, eventually, type OpenStore } from './contract-store.js';
 import { LossyLog } from './lossy-log.js';
-import { deltas, headOf, numbersOf, terminal } from './log-fixtures.js';
+import { delta, deltas, headOf, numbersOf, terminal } from './log-fixtures.js';
 
 const upTo = (last: number): number[] => Array.from({ length: last + 1 }, (_, i) => i);
 
@@ -248,16 +249,65 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual([0]);
     });
 
-    it('tells a viewer when the log went back behind what it has seen', async () => {
-      await append(0, 5);
-      const hub = hubOf();
-      const reader = await Reader.open(hub, id, -1);
-      expect(reader.numbers).toEqual(upTo(5));
-      // As after a failover to a copy that had not heard of the last events.
-      log.onRead = (page) => page && { ...page, events: [], last: 2 };
-      log.gap();
-      await eventually(() => reader.viewer.state === 'lost');
-      expect(reader.numbers).toEqual(upTo(5));
+    describe('of a log that lost its tail, as after a failover to a copy that was behind', () => {
+      const open = async () => {
+        await append(0, 5);
+        const hub = hubOf();
+        const reader = await Reader.open(hub, id, -1);
+        expect(reader.numbers).toEqual(upTo(5));
+        return { hub, reader };
+      };
+      const look = async () => {
+        const { reads } = log;
+        log.gap();
+        await eventually(() => log.reads > reads);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      };
+
+      it('waits for its writer, which writes it again', async () => {
+        const { reader } = await open();
+        log.onRead = (page) => page && { ...page, events: [], last: 2 };
+        await look();
+        expect(reader.viewer.state).toBe('following');
+        log.onRead = (page) => page;
+        await append(3, 8);
+        await end(9);
+        await eventually(() => reader.viewer.state === 'ended');
+        expect(reader.numbers).toEqual(upTo(9));
+      });
+
+      it('is lost where it has ended before what it has seen', async () => {
+        const { reader } = await open();
+        log.onRead = (page) => page && { ...page, events: [], last: 2, ended: true };
+        await look();
+        expect(reader.viewer.state).toBe('lost');
+        expect(reader.numbers).toEqual(upTo(5));
+      });
+
+      it.each(['a read', 'a message'])('is lost where %s says something else than what it has seen', async (how) => {
+        const { hub, reader } = await open();
+        const changed = (events: readonly LoggedEvent[]) =>
+          events.map((event) => (event.sequence === 5 ? delta(5, 'other') : event));
+        if (how === 'a message') {
+          log.onWay = (events) => [[delta(5, 'other'), ...events]];
+          await append(6, 6);
+        } else {
+          log.onRead = (page) => page && { ...page, events: changed(page.events) };
+          await look();
+        }
+        await eventually(() => reader.viewer.state === 'lost');
+        expect(reader.numbers).toEqual(upTo(5));
+        // Who comes now sees what there is, from whatever number on.
+        log.onWay = (events) => [events];
+        const fresh = await Reader.open(hub, id, 1);
+        await end(how === 'a message' ? 7 : 6);
+        await eventually(() => fresh.viewer.state === 'ended');
+        expect(fresh.numbers[0]).toBe(2);
+        expect(reader.viewer.state).toBe('lost');
+        reader.viewer.close();
+        fresh.viewer.close();
+        expect([hub.size, log.subscriptions]).toEqual([0, 0]);
+      });
     });
 
     it('goes on where a read failed for a while', async () => {

@@ -136,6 +136,29 @@ describe('Redis in trouble', () => {
     for (const { close } of viewers) close();
   });
 
+  it('kills command connections while commands are sent: each waits for the next connection, none fails', async () => {
+    await store.close();
+    store = await openStore({ timing: { ...timing, commandTimeoutMs: 3_000, readyWaitMs: 1_000 } });
+    const { id } = await created();
+    let killing = true;
+    const kills = (async () => {
+      for (let i = 0; i < 8; i++) {
+        await server.admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+        await pause(250);
+      }
+      killing = false;
+    })();
+    const sent: Promise<unknown>[] = [];
+    while (killing) {
+      sent.push(store.state.log.read(id, -1, 1), store.state.conversations.get('conv_1'));
+      await new Promise(setImmediate);
+    }
+    await kills;
+    const results = await Promise.allSettled(sent);
+    expect(results.filter(({ status }) => status === 'rejected')).toEqual([]);
+    expect(results.length).toBeGreaterThan(1_000);
+  });
+
   it('tells watchers and waiters that messages may have been missed', async () => {
     const conversation = newId('conv');
     const holder = await created();
@@ -459,6 +482,19 @@ describe('Redis in trouble', () => {
       const adopted = await store.other.lease.adoptExpired(10).catch(() => []);
       return adopted.some(({ responseId }) => responseId === orphan.id);
     });
+  });
+
+  it('does not answer at the end of a replica, which does not wait for it', async () => {
+    await store.close();
+    store = await openStore({ timing: { ...timing, commandTimeoutMs: 3_000 } });
+    const { id } = await created();
+    server.pause();
+    const asked = store.state.log.read(id, -1, 1).catch((error: unknown) => error);
+    const startedAt = performance.now();
+    await Promise.all([store.state.close(), store.other.close()]);
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(await asked).toMatchObject({ code: 'state_unavailable' });
+    server.resume();
   });
 
   it('is away for the rate limiter: each replica goes on with its share and says so', async () => {

@@ -58,22 +58,25 @@ export class RedisCommands {
 
   async #send(command: string, ...args: readonly Argument[]): Promise<unknown> {
     const { client } = this;
-    if (client.status !== 'ready') await this.#ready();
+    await this.#ready('now');
     this.#options.counts.commands += 1;
     try {
       return await client.call(command, ...args);
     } catch (error) {
       // The connection was going down under it. All commands here may be done twice.
       if (!isClosed(error) || this.#closed) throw error;
-      await this.#ready();
+      await this.#ready('nodes' in client ? 'now' : 'next');
       this.#options.counts.commands += 1;
       return client.call(command, ...args);
     }
   }
 
-  /** Waits for the connection; all that wait share one listener. */
-  async #ready(): Promise<void> {
-    if (this.client.status === 'ready') return;
+  /**
+   * Waits for the connection; all that wait share one listener. `next`: for another one than there seems to be, which has ended and the
+   * client has not noticed yet. (A Cluster looks after its connections itself.)
+   */
+  async #ready(which: 'now' | 'next'): Promise<void> {
+    if (which === 'now' && this.client.status === 'ready') return;
     this.#waiting ??= new Promise<void>((resolve, reject) => {
       const { client } = this;
       const { timing, connector } = this.#options;

@@ -12,6 +12,7 @@ import { Drain, DRAIN_TIMES } from './lifecycle/drain.js';
 import { OpsServer } from './lifecycle/ops-server.js';
 import { Overload } from './lifecycle/overload.js';
 import { Readiness } from './lifecycle/readiness.js';
+import { systemAfter, within } from './lifecycle/within.js';
 import { Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
 import { ObservabilityModule } from './observability/observability.module.js';
@@ -116,13 +117,16 @@ function connectionParts(parts: AppParts): ConnectionParts {
   return { turns, reader, conversations, claim: parts.state.claim, report, authenticator, settings, metrics, log };
 }
 
-async function closeAll(parts: GatewayParts): Promise<void> {
-  try {
-    await parts.sweep.stop();
-    await parts.closeProviders();
-    await parts.tracing.close();
-  } finally {
-    parts.hub.close();
-    await parts.state.close();
-  }
+/** How long an end waits for a sweep: what that leaves undone another replica takes over. */
+const SWEEP_STOP_MS = 250;
+
+/** Side by side: one that does not answer must not keep the others from their goodbye. */
+async function closeAll({ sweep, closeProviders, tracing, hub, state }: GatewayParts): Promise<void> {
+  const closeState = async (): Promise<void> => {
+    await within(sweep.stop(), SWEEP_STOP_MS, systemAfter);
+    hub.close();
+    await state.close();
+  };
+  const closed = await Promise.allSettled([closeProviders(), tracing.close(), closeState()]);
+  for (const result of closed) if (result.status === 'rejected') throw result.reason;
 }

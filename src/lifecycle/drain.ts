@@ -1,5 +1,5 @@
 /*
- * The graceful end, in order: stop taking, let running turns finish, tell the sockets, close the provider. Everything is
+ * The graceful end, in order: stop taking, let running turns finish, tell the sockets, close what leads to others. Everything is
  * bounded, and nothing that fails on the way stops the rest. Knows nothing of signals and exit codes (process-end.ts).
  */
 
@@ -43,7 +43,7 @@ export interface DrainOptions {
   readonly reconnectAfterMs: number;
   /** The longest time over which the sockets are closed; few sockets take less. The official client gives up after about 12 s. */
   readonly closeSocketsOverMs: number;
-  /** How long the last socket and the provider may take, each. */
+  /** How long the last socket may take, and how long the connections to provider, collector and store. */
   readonly closeWithinMs: number;
 }
 
@@ -65,7 +65,7 @@ export function longestDrainMs(options: DrainOptions): number {
 
 const SERVICE_RESTART = 1012;
 
-/** `finished`: every turn ended by itself. `cut short`: some were ended, or a step failed. */
+/** `finished`: every turn ended by itself, and every socket was told. `cut short`: some were not, or a step failed. */
 export type DrainOutcome = 'finished' | 'cut short';
 
 /**
@@ -81,7 +81,7 @@ export class Drain implements BeforeApplicationShutdown {
     private readonly state: DrainState,
     private readonly turns: RunningTurns,
     private readonly sockets: SocketCloser,
-    private readonly provider: Closable,
+    private readonly connections: Closable,
     private readonly log: Pick<Log, 'info' | 'warn' | 'error'>,
     private readonly options: DrainOptions,
     private readonly after: After = systemAfter,
@@ -111,14 +111,15 @@ export class Drain implements BeforeApplicationShutdown {
     // Side by side where the state is shared: the grace counts from the signal, not from the last socket.
     if (sharedState) await Promise.all(steps.map((step) => step()));
     else for (const step of steps) await step();
-    await this.#step('close provider', closeWithinMs, () => this.provider.close());
+    await this.#closeConnections(closeWithinMs);
     return this.#outcome;
   }
 
   async #endTurns(): Promise<void> {
     const { graceMs, abortWithinMs } = this.options;
     const idle = await this.#step('finish turns', graceMs, () => this.turns.whenIdle(), this.#hurry.signal);
-    if (idle) return;
+    if (idle === 'done') return;
+    this.#outcome = 'cut short';
     this.log.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
     await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
   }
@@ -126,22 +127,34 @@ export class Drain implements BeforeApplicationShutdown {
   async #closeSockets(): Promise<void> {
     const { reconnectAfterMs, closeSocketsOverMs, closeWithinMs } = this.options;
     const overMs = this.#hurry.signal.aborted ? 0 : Math.min(closeSocketsOverMs, this.sockets.size * PER_SOCKET_MS);
-    await this.#step('close sockets', overMs + closeWithinMs, () => {
+    const closed = await this.#step('close sockets', overMs + closeWithinMs, () => {
       this.sockets.announceDraining(reconnectAfterMs);
       return this.sockets.closeAll(SERVICE_RESTART, 'draining', overMs);
     });
+    if (closed === 'late') this.#outcome = 'cut short';
   }
 
-  /** True when the step was done in time. */
-  async #step(name: string, ms: number, work: () => Promise<void>, hurry?: AbortSignal): Promise<boolean> {
-    let done = false;
+  /** A store or a collector that does not answer takes nothing from anybody any more: being late here is told, and no more than that. */
+  async #closeConnections(withinMs: number): Promise<void> {
+    await this.#step('close connections', withinMs, () => this.connections.close());
+  }
+
+  /** A step that fails makes the outcome worse; what it means that one is late, its caller knows. One that `hurry` may call off is not late. */
+  async #step(
+    name: string,
+    ms: number,
+    work: () => Promise<void>,
+    hurry?: AbortSignal,
+  ): Promise<'done' | 'late' | 'failed'> {
     try {
-      done = await within(work(), ms, this.after, hurry);
+      if (await within(work(), ms, this.after, hurry)) return 'done';
     } catch (thrown) {
+      this.#outcome = 'cut short';
       this.log.error({ step: name, err: thrown }, 'a step of the shutdown failed');
+      return 'failed';
     }
-    if (!done) this.#outcome = 'cut short';
-    return done;
+    if (hurry === undefined) this.log.warn({ step: name, limit_ms: ms }, 'a step of the shutdown took too long');
+    return 'late';
   }
 }
 

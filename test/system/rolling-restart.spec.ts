@@ -133,6 +133,19 @@ describe('a replica that leaves', () => {
     await leaving.start();
   }, 40_000);
 
+  it('leaves with 0 while Redis is away, where no turn runs: nothing was cut short', async () => {
+    const leaving = replica(1);
+    cluster.redis.pause();
+    const since = performance.now();
+    try {
+      expect(await leaving.stop()).toBe(0);
+      expect(performance.now() - since).toBeLessThan(5_000);
+    } finally {
+      cluster.redis.resume();
+    }
+    await leaving.start();
+  }, 40_000);
+
   it('leaves in bounded time also while Redis is away', async () => {
     const leaving = replica(0);
     const { id } = await ask(leaving, 2_000, 20);

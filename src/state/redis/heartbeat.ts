@@ -32,6 +32,8 @@ interface Reach {
 const ONE_SERVER = '';
 /** Replicas that have been silent for so many heartbeats are not counted. */
 const BEATS_COUNTED = 10;
+/** How long an end waits for Redis. */
+const SIGN_OFF_MS = 250;
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -76,13 +78,17 @@ export class Heartbeat {
     return reach === undefined || this.#broken(reach) ? Infinity : reach.sinceMs;
   }
 
+  /** Tells the others that they need not count this replica any more, where Redis takes that at once: else it forgets by itself. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    await this.#beating?.catch(() => undefined);
-    // Others should not count this replica; where Redis is away it forgets by itself.
+    if (!this.isUp) return;
     const [lane] = this.#options.lanes;
-    if (this.isUp) await lane.call('ZREM', this.#options.replicasKey, this.#options.replicaId).catch(() => undefined);
+    const { replicasKey, replicaId } = this.#options;
+    const told = lane.call('ZREM', replicasKey, replicaId).catch(() => undefined);
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([told, new Promise((resolve) => (timer = setTimeout(resolve, SIGN_OFF_MS)))]);
+    clearTimeout(timer);
   }
 
   async #beat(): Promise<void> {
@@ -143,7 +149,7 @@ export class Heartbeat {
   }
 
   #turn(state: 'up' | 'down', reason: string | null): void {
-    if (this.#state === state) return;
+    if (this.#state === state || this.#closed) return;
     this.#state = state;
     this.#options.hooks.onState?.(state, reason);
   }

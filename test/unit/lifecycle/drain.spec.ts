@@ -13,7 +13,9 @@ const OPTIONS: DrainOptions = {
 };
 
 /** A drain over fakes. Every bound it asks for is kept in `waits`, to be let run out by hand. */
-function rig(options: { turns?: number; turnsHang?: boolean; failing?: string; sharedState?: boolean } = {}) {
+function rig(
+  options: { turns?: number; turnsHang?: boolean; failing?: string; hanging?: string; sharedState?: boolean } = {},
+) {
   const steps: string[] = [];
   const waits: { ms: number; over: boolean; end: () => void }[] = [];
   const after: After = (ms, signal) =>
@@ -27,6 +29,7 @@ function rig(options: { turns?: number; turnsHang?: boolean; failing?: string; s
   state.onBegin(() => steps.push('refuse turns'));
   const step = (name: string) => {
     steps.push(name);
+    if (options.hanging === name) return new Promise<void>(() => undefined);
     return options.failing === name ? Promise.reject(new Error('failed')) : Promise.resolve();
   };
   const turns = {
@@ -47,7 +50,7 @@ function rig(options: { turns?: number; turnsHang?: boolean; failing?: string; s
     state,
     turns,
     sockets,
-    { close: () => step('close provider') },
+    { close: () => step('close connections') },
     log,
     { ...OPTIONS, sharedState: options.sharedState ?? false },
     after,
@@ -68,7 +71,13 @@ describe('a drain', () => {
     const { drain, state, steps, lines } = rig();
     expect(await drain.run()).toBe('finished');
     expect(state.draining).toBe(true);
-    expect(steps).toEqual(['refuse turns', 'wait for turns', 'announce 1000', 'close 1012 over 500', 'close provider']);
+    expect(steps).toEqual([
+      'refuse turns',
+      'wait for turns',
+      'announce 1000',
+      'close 1012 over 500',
+      'close connections',
+    ]);
     expect(lines).toEqual(['shutting down server...']);
   });
 
@@ -89,7 +98,7 @@ describe('a drain', () => {
     expect(steps).toEqual(['refuse turns', 'wait for turns', 'announce 1000', 'close 1012 over 500']);
     finishTurns();
     expect(await running).toBe('finished');
-    expect(steps.at(-1)).toBe('close provider');
+    expect(steps.at(-1)).toBe('close connections');
   });
 
   it('ends what is left with a truthful terminal when the grace is over, then closes', async () => {
@@ -97,7 +106,7 @@ describe('a drain', () => {
     const running = drain.run();
     (await nextWait(waits)).end();
     expect(await running).toBe('cut short');
-    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 500', 'close provider']);
+    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 500', 'close connections']);
   });
 
   it('gives up on terminals that cannot be written, and still closes', async () => {
@@ -108,7 +117,7 @@ describe('a drain', () => {
     expect(abortBound.ms).toBe(2_000);
     abortBound.end();
     expect(await running).toBe('cut short');
-    expect(steps.at(-1)).toBe('close provider');
+    expect(steps.at(-1)).toBe('close connections');
   });
 
   it('in a hurry waits for nothing and spreads nothing', async () => {
@@ -117,20 +126,42 @@ describe('a drain', () => {
     await nextWait(waits);
     drain.hurry();
     expect(await running).toBe('cut short');
-    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 0', 'close provider']);
+    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 0', 'close connections']);
   });
 
   it('goes on after a step that fails, and says so', async () => {
     const { drain, steps, lines } = rig({ failing: 'close 1012 over 500' });
     expect(await drain.run()).toBe('cut short');
-    expect(steps.at(-1)).toBe('close provider');
+    expect(steps.at(-1)).toBe('close connections');
     expect(lines).toContain('a step of the shutdown failed');
+  });
+
+  it('is no worse for a store or a collector that does not answer its goodbye, and says which step was late', async () => {
+    const { drain, lines, waits } = rig({ hanging: 'close connections' });
+    const running = drain.run();
+    let bound = await nextWait(waits);
+    // Bounds of steps that are done are called off.
+    while (bound.ms !== 1_000) bound = await nextWait(waits);
+    bound.end();
+    expect(await running).toBe('finished');
+    expect(lines).toContain('a step of the shutdown took too long');
+  });
+
+  it('is worse for sockets that could not be told in time', async () => {
+    const { drain, steps, waits } = rig({ hanging: 'close 1012 over 500' });
+    const running = drain.run();
+    while (!steps.includes('close 1012 over 500')) await new Promise(setImmediate);
+    const bound = await nextWait(waits);
+    expect(bound.ms).toBe(1_500);
+    bound.end();
+    expect(await running).toBe('cut short');
+    expect(steps.at(-1)).toBe('close connections');
   });
 
   it('runs once, however often it is asked for', async () => {
     const { drain, steps } = rig();
     await Promise.all([drain.run(), drain.beforeApplicationShutdown()]);
-    expect(steps.filter((step) => step === 'close provider')).toHaveLength(1);
+    expect(steps.filter((step) => step === 'close connections')).toHaveLength(1);
   });
 
   it('knows its longest time', () => {

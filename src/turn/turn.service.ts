@@ -15,6 +15,7 @@ import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../state/event-log.js';
 import { type Tracing } from '../observability/tracing.js';
+import { untilLeft } from '../provider/handed-stream.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
 import { type Admission, type TurnPlan } from './admission.js';
 import { type FlushClock } from './batch.js';
@@ -312,7 +313,9 @@ export class TurnService {
     const guard = guards.forOutput(plan.prompt);
     facts.providerCalled = true;
     const asked = providerRequest(plan, facts.context.items);
-    for await (const part of trace.calling(asked, (request) => provider.stream(request, stop.signal))) {
+    const parts = trace.calling(asked, (request) => provider.stream(request, stop.signal));
+    // How the provider takes being left changes nothing that was decided.
+    for await (const part of untilLeft(parts)) {
       stop.signal.throwIfAborted();
       const outcome = this.#take(turn, guard, part);
       if (outcome !== undefined) return outcome;

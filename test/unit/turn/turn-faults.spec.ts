@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
+import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, requestOf, TurnBench, USAGE } from './turn-bench.js';
 
@@ -170,6 +171,42 @@ describe('a turn while the store is away', () => {
     });
     await own.play(requestOf('Hi'));
     expect(await own.metric('turns_in_flight')).toBe(0);
+    await own.close();
+  });
+});
+
+describe('a turn whose provider makes trouble when it is left', () => {
+  /** Says everything, then takes being left as `leave` does. */
+  class Clinging extends Provider {
+    constructor(readonly leave: () => Promise<never>) {
+      super();
+    }
+
+    override stream(): AsyncIterable<ProviderPart> {
+      const parts: ProviderPart[] = [
+        { type: 'start', provider: 'clinging', model: 'model-a' },
+        { type: 'text', text: 'Hello' },
+        { type: 'finish', reason: 'stop' },
+      ];
+      const steps = parts.values();
+      const next = () => Promise.resolve(steps.next());
+      return { [Symbol.asyncIterator]: () => ({ next, return: this.leave }) };
+    }
+  }
+
+  it.each([
+    ['an error', () => Promise.reject(new Error('unable to close the socket'))],
+    [
+      'a throw',
+      () => {
+        throw new Error('unable to close the socket');
+      },
+    ],
+    ['silence', () => new Promise<never>(() => undefined)],
+  ])('ends as it was decided: %s', async (_, leave) => {
+    const own = new TurnBench({ provider: new Clinging(leave) });
+    const id = await own.play(requestOf('Hi'));
+    expect((await own.types(id)).at(-1)).toBe('completed');
     await own.close();
   });
 });

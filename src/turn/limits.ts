@@ -101,7 +101,8 @@ export class TurnLimits {
       ]);
     } catch (refusal) {
       leave();
-      await Promise.all(undo.map((one) => one()));
+      // What cannot be given back now refills by itself: the caller is told why it was refused all the same.
+      await Promise.allSettled(undo.map((one) => one()));
       throw refusal;
     }
   }

@@ -7,7 +7,7 @@ import { MemoryRateLimiter } from '../../../src/state/memory/memory-rate-limiter
 import { userMessage } from '../../../src/protocol/input-items.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { LimitRefusal, type LimitSettings, TurnLimits, type TurnPermit } from '../../../src/turn/limits.js';
-import { ALICE, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+import { ALICE, away, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
 
 const NONE: LimitSettings = {
   requestsPerMinute: null,
@@ -167,6 +167,14 @@ describe('tokens a minute', () => {
     await refusalOf(take(both, ANN, 5_000));
     now += 60_000;
     expect((await take(both, ANN, 5_000)).told.requests?.remaining).toBe(1);
+  });
+
+  it('refused say so also where the request cannot be given back', async () => {
+    const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
+    await take(both, ANN, 5_000);
+    const original = limiter.take.bind(limiter);
+    limiter.take = (bucket, cost) => (cost < 0 ? Promise.reject(away()) : original(bucket, cost));
+    expect((await refusalOf(take(both, ANN, 5_000))).message).toContain('100 tokens a minute');
   });
 });
 

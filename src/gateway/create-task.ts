@@ -1,6 +1,6 @@
 /* The tasks of a lane: a response to be created and told to its end, an error in its place, a resumed response to be waited for. */
 
-import { asSluiceError, type SluiceError } from '../domain/errors.js';
+import { asSluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { requestFingerprint } from '../protocol/idempotency-key.js';
@@ -81,20 +81,16 @@ export class CreateTask implements LaneTask {
   }
 }
 
-/** An error that keeps the lane's order. */
+/** An error that keeps the lane's order: what is told in its place. */
 export class ErrorTask implements LaneTask {
-  readonly #connection: Connection;
-  readonly #error: SluiceError;
-  readonly #streamId: string | undefined;
+  readonly #tell: () => void;
 
-  constructor(connection: Connection, error: SluiceError, streamId: string | undefined) {
-    this.#connection = connection;
-    this.#error = error;
-    this.#streamId = streamId;
+  constructor(tell: () => void) {
+    this.#tell = tell;
   }
 
   async run(): Promise<void> {
-    this.#connection.refuse(this.#error, this.#streamId);
+    this.#tell();
   }
 
   cancel(): void {

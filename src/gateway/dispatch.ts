@@ -1,6 +1,7 @@
 /* What each client event does: one case an event, in the order of PROTOCOL.md §5. Everything refused is answered. */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { newId } from '../domain/ids.js';
 import { type ResponseStatus } from '../domain/response.js';
 import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/client-events.js';
 import { type ResumePoint } from '../protocol/resume-query.js';
@@ -20,8 +21,9 @@ export function dispatch(connection: Connection, text: string): void {
   try {
     event = parseClientEvent(text);
   } catch (thrown) {
-    const { error, streamId } = refusalOf(thrown);
-    refuseInLane(connection, error, streamId);
+    const { error, streamId, creates } = refusalOf(thrown);
+    if (creates) refuseCreate(connection, error, streamId);
+    else refuseInLane(connection, error, streamId);
     return;
   }
   if (event.type.startsWith('sluice:')) connection.snapshots = true;
@@ -60,7 +62,7 @@ function create(connection: Connection, event: Extract<ClientEvent, { type: 'res
     connection.admit();
     lane.push(new CreateTask(connection, { request, streamId, idempotencyKey, traceparent }));
   } catch (thrown) {
-    refuseInLane(connection, asSluiceError(thrown), streamId);
+    refuseCreate(connection, asSluiceError(thrown), streamId);
   }
 }
 
@@ -182,14 +184,25 @@ function refuseInLane(connection: Connection, error: SluiceError, streamId: stri
   refuseInOrder(connection, error, streamId);
 }
 
-/** An error in a lane that runs stands after what runs there: the official client ends a lane's response with it. */
-function refuseInOrder(connection: Connection, error: SluiceError, streamId: string | undefined): void {
-  const lane = connection.knownLane(streamId);
-  if (lane === undefined || lane.tasks.length === 0) connection.refuse(error, streamId);
-  else lane.push(new ErrorTask(connection, error, streamId));
+/** A request for a turn that never became one, over a socket as over REST. */
+function refuseCreate(connection: Connection, error: SluiceError, streamId: string | undefined): void {
+  const startedAt = performance.now();
+  connection.countRefusal();
+  inOrder(connection, streamId, () => connection.refuseCreate(error, streamId, newId('req'), startedAt));
 }
 
-function refusalOf(thrown: unknown): { error: SluiceError; streamId: string | undefined } {
-  if (thrown instanceof ProtocolRefusal) return { error: thrown.error, streamId: thrown.streamId };
-  return { error: asSluiceError(thrown), streamId: undefined };
+function refuseInOrder(connection: Connection, error: SluiceError, streamId: string | undefined): void {
+  inOrder(connection, streamId, () => connection.refuse(error, streamId));
+}
+
+/** An error in a lane that runs stands after what runs there: the official client ends a lane's response with it. */
+function inOrder(connection: Connection, streamId: string | undefined, tell: () => void): void {
+  const lane = connection.knownLane(streamId);
+  if (lane === undefined || lane.tasks.length === 0) tell();
+  else lane.push(new ErrorTask(tell));
+}
+
+function refusalOf(thrown: unknown): Pick<ProtocolRefusal, 'error' | 'streamId' | 'creates'> {
+  if (thrown instanceof ProtocolRefusal) return thrown;
+  return { error: asSluiceError(thrown), streamId: undefined, creates: false };
 }

@@ -52,6 +52,8 @@ export class ProtocolRefusal extends Error {
   constructor(
     readonly error: SluiceError,
     readonly streamId: string | undefined,
+    /** It asked for a turn. */
+    readonly creates = false,
   ) {
     super(error.message, { cause: error });
     this.name = 'ProtocolRefusal';
@@ -108,7 +110,8 @@ export function parseClientEvent(text: string): ClientEvent {
     return eventOf(frame);
   } catch (thrown) {
     if (!(thrown instanceof SluiceError)) throw thrown;
-    throw new ProtocolRefusal(thrown, isLaneName(frame['stream_id']) ? frame['stream_id'] : undefined);
+    const streamId = isLaneName(frame['stream_id']) ? frame['stream_id'] : undefined;
+    throw new ProtocolRefusal(thrown, streamId, frame['type'] === 'response.create');
   }
 }
 

@@ -118,6 +118,7 @@ describe('after a known load', () => {
     await bench.post({ input: SECRET_INPUT, conversation: 'conv_unknown' }, SERVER_KEY);
     await bench.post({ input: SECRET_INPUT }, WRONG_KEY);
     await client.run({ input: SECRET_INPUT, model: 'nobody' });
+    await client.run({ input: SECRET_INPUT, temperature: SECRET_ARGUMENT });
     client.send(`nonsense ${SECRET_INPUT}`);
     await client.until('error');
     // A viewer that comes back.
@@ -145,7 +146,7 @@ describe('after a known load', () => {
       success: counted('requests_total{status="success"}'),
       error: counted('requests_total{status="error"}'),
       cancelled: counted('requests_total{status="cancelled"}'),
-      // The guardrail's, three over REST, one on the socket.
+      // The guardrail's, three over REST, two on the socket.
       refused: counted('requests_total{status="refused"}'),
       durationsWs: counted('request_duration_seconds_count{endpoint="ws",delivery="stream"}'),
       durationsRest: counted('request_duration_seconds_count{endpoint="/v1/responses",delivery="json"}'),
@@ -163,7 +164,7 @@ describe('after a known load', () => {
       success: 3,
       error: 2,
       cancelled: 1,
-      refused: 5,
+      refused: 6,
       durationsWs: 6,
       durationsRest: 1,
       inFlight: 0,
@@ -215,7 +216,7 @@ describe('after a known load', () => {
     ]);
     const refused = logged().filter((line) => line['msg'] === 'request failed' && line['response_id'] === undefined);
     expect(refused.map((line) => line['error']).sort()).toEqual(
-      ['conversation_not_found', 'invalid_api_key', 'invalid_value', 'model_not_found'].sort(),
+      ['conversation_not_found', 'invalid_api_key', 'invalid_value', 'invalid_value', 'model_not_found'].sort(),
     );
   });
 

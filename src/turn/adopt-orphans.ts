@@ -125,7 +125,7 @@ export class OrphanSweep {
       { end: 'failed', error: lost },
       Date.now(),
     );
-    await this.#parts.memory.commit({
+    const committed = await this.#parts.memory.commit({
       owner: head.owner,
       response: terminal.response,
       input: head.input,
@@ -133,7 +133,7 @@ export class OrphanSweep {
       terminalSequence,
       history: null,
     });
-    return terminal;
+    return { ...terminal, response: committed };
   }
 
   async #readAll(responseId: string): Promise<Told | undefined> {

@@ -58,16 +58,25 @@ export class TurnMemory {
 
   /**
    * Writes down what a turn leaves: the conversation's items, then the response. Idempotent by the response's id, so that whoever
-   * finishes a lost replica's turn can repeat it. @throws SluiceError `state_unavailable`
+   * finishes a lost replica's turn can repeat it. Resolves to the response as it is to be told: of a conversation that was deleted
+   * meanwhile nothing is kept, neither this turn nor what the turn had read of it. @throws SluiceError `state_unavailable`
    */
-  async commit(ended: EndedTurn): Promise<void> {
-    const { owner, response, input, left, terminalSequence } = ended;
+  async commit(ended: EndedTurn): Promise<ResponseObject> {
+    const { owner, input, left, terminalSequence } = ended;
+    let { response } = ended;
     const conversationId = response.conversation?.id;
-    const history = ended.history ?? (response.store ? await this.#before(response) : []);
-    if (conversationId !== undefined) await this.#conversations.appendItems(conversationId, left.items, response.id);
-    if (!response.store) return;
+    let history = ended.history ?? (response.store ? await this.#before(response) : []);
+    if (
+      conversationId !== undefined &&
+      !(await this.#conversations.appendItems(conversationId, left.items, response.id))
+    ) {
+      response = { ...response, sluice: { ...response.sluice, kept: 'nothing' } };
+      history = [];
+    }
+    if (!response.store) return response;
     const context = [...history, ...left.items].slice(-this.#options.keptItems);
     await this.#responses.put({ owner, response, input, context, terminalSequence });
+    return response;
   }
 
   async #history(plan: TurnPlan): Promise<readonly StoredItem[]> {

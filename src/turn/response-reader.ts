@@ -15,6 +15,7 @@ import { type FollowHub } from '../state/follow.js';
 import { batches, type Viewer } from '../state/viewer.js';
 
 const PAGE = 500;
+const TERMINAL_WITHIN_MS = 2_000;
 
 export interface Snapshot {
   readonly response: ResponseObject;
@@ -28,11 +29,19 @@ export class ResponseReader {
   readonly #log: EventLog;
   readonly #hub: FollowHub;
   readonly #responses: ResponseStore;
+  readonly #terminalWithinMs: number;
 
-  constructor(log: EventLog, hub: FollowHub, responses: ResponseStore) {
+  /** @param options.terminalWithinMs how long a delete waits for the terminal of a response that is kept already */
+  constructor(
+    log: EventLog,
+    hub: FollowHub,
+    responses: ResponseStore,
+    options: { readonly terminalWithinMs?: number } = {},
+  ) {
     this.#log = log;
     this.#hub = hub;
     this.#responses = responses;
+    this.#terminalWithinMs = options.terminalWithinMs ?? TERMINAL_WITHIN_MS;
   }
 
   /** The response as it stands. @throws `response_not_found` */
@@ -112,10 +121,16 @@ export class ResponseReader {
     return { data: items.slice(start, start + query.limit), hasMore: items.length > start + query.limit };
   }
 
-  /** Removes an ended response and its log. @throws `response_not_found`, `response_still_running` */
+  /**
+   * Removes a response that has ended, and its log. One that is kept and whose terminal is just being told is waited for: nobody who
+   * watches it goes without. @throws `response_not_found`, `response_still_running`
+   */
   async remove(caller: Principal, responseId: string): Promise<void> {
-    const response = await this.retrieve(caller, responseId);
-    if (!isEnded(response.status)) {
+    const kept = isEnded((await this.retrieve(caller, responseId)).status);
+    if (kept && (await this.status(caller, responseId)) === 'running') {
+      await this.settled(caller, responseId, new AbortController().signal, this.#terminalWithinMs);
+    }
+    if ((await this.status(caller, responseId)) === 'running') {
       throw new SluiceError(
         'response_still_running',
         'unable to delete a response that is still running; cancel it first',

@@ -45,9 +45,11 @@ export class Settlement {
     let told = outcome;
     let terminal = terminalOf(turn, told);
     try {
-      await patiently(() => this.#commit(turn, terminal.response, keeping), {
+      const response = await patiently(() => this.#commit(turn, terminal.response, keeping), {
         wanted: () => journal.lost === undefined,
       });
+      facts.kept = response.sluice.kept;
+      terminal = { ...terminal, response };
     } catch (thrown) {
       facts.kept = 'nothing';
       told = { end: 'failed', error: asSluiceError(thrown) };
@@ -59,7 +61,7 @@ export class Settlement {
     return journal.ended ? told : 'lost';
   }
 
-  #commit(turn: Turn, response: ResponseObject, left: Keeping): Promise<void> {
+  #commit(turn: Turn, response: ResponseObject, left: Keeping): Promise<ResponseObject> {
     return this.#memory.commit({
       owner: turn.plan.caller.owner,
       response,

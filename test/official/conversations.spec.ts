@@ -236,16 +236,17 @@ describe('while a turn runs', () => {
     expect(newest).toMatchObject({ content: [{ text: 'afterwards' }] });
   });
 
-  it('deleting the conversation cancels what runs and what waits in it [CONV-15]', async () => {
+  it('deleting the conversation cancels what runs and what waits in it, and keeps nothing of them [CONV-15] [KEEP-5]', async () => {
     const { id } = await client.conversations.create();
     const running = await started(id);
     const waiting = await started(id);
     expect((await client.responses.retrieve(waiting)).status).toBe('queued');
     await client.conversations.delete(id);
-    for (const response of [running, waiting]) {
-      const stream = await client.responses.retrieve(response, { stream: true });
+    for (const each of [running, waiting]) {
+      const stream = await client.responses.retrieve(each, { stream: true });
       const last = (await collect(stream)).at(-1);
-      expect(last).toMatchObject({ type: 'response.incomplete', response: { status: 'cancelled' } });
+      const response = { status: 'cancelled', sluice: { kept: 'nothing' } };
+      expect(last).toMatchObject({ type: 'response.incomplete', response });
     }
     await expect(client.conversations.items.list(id)).rejects.toMatchObject({ code: 'conversation_not_found' });
     expect((await client.responses.retrieve(running)).status).toBe('cancelled');

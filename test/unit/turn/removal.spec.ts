@@ -1,0 +1,123 @@
+/* What is deleted while a turn ends stays deleted, its viewers get an end, and the end says truly what was kept. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { isTerminal } from '../../../src/domain/event.js';
+import { Conversations } from '../../../src/turn/conversations.js';
+import { ResponseReader } from '../../../src/turn/response-reader.js';
+import { HANG, say } from '../../support/scripted-provider.js';
+import { ALICE, ORIGIN, requestOf, TurnBench, userItem } from './turn-bench.js';
+
+const LEASE_MS = 8_000;
+const never = new AbortController().signal;
+
+let now: number;
+let bench: TurnBench;
+beforeEach(() => {
+  now = 1_000_000;
+  bench = new TurnBench({ clock: () => now });
+});
+afterEach(() => bench.close());
+
+const conversations = (): Conversations =>
+  new Conversations({
+    store: bench.plain.conversations,
+    claim: bench.plain.claim,
+    log: bench.plain.log,
+    allowInstructions: null,
+  });
+
+/** A turn that has committed and not told its terminal yet. */
+async function committed(): Promise<{ id: string; conversation: string; tellEnd: () => void }> {
+  const conversation = await bench.conversation();
+  const gate = bench.faults.hold('leave');
+  const { responseId: id } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+  await gate.reached;
+  return { id, conversation, tellEnd: gate.open };
+}
+
+describe('a response deleted between its commit and its terminal', () => {
+  it('is deleted when its viewers were told the end, and stays deleted', async () => {
+    const { id, tellEnd } = await committed();
+    expect((await bench.reader.retrieve(ALICE, id)).status).toBe('completed');
+    const viewer = bench.reader.settled(ALICE, id, never);
+    const removing = bench.reader.remove(ALICE, id);
+    tellEnd();
+    await removing;
+    await bench.turns.whenIdle();
+    expect((await viewer).status).toBe('completed');
+    expect(await bench.plain.log.read(id, -1, 1)).toBeUndefined();
+    expect(await bench.plain.responses.get(id)).toBeUndefined();
+    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
+  });
+
+  it('runs still where its end does not come', async () => {
+    const { id, tellEnd } = await committed();
+    const impatient = new ResponseReader(bench.plain.log, bench.hub, bench.plain.responses, { terminalWithinMs: 5 });
+    await expect(impatient.remove(ALICE, id)).rejects.toMatchObject({ code: 'response_still_running' });
+    tellEnd();
+    await bench.turns.whenIdle();
+    await impatient.remove(ALICE, id);
+    await expect(bench.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
+  });
+
+  it('is plainly gone for a viewer that had not read to its end', async () => {
+    const id = await bench.play(requestOf('Hi'));
+    const viewer = await bench.reader.open(ALICE, id, -1, () => undefined);
+    await bench.reader.remove(ALICE, id);
+    // What it has at hand it may still be told; then an end, one way or the other.
+    let ended = false;
+    while (viewer.state === 'following') {
+      ended ||= viewer.take(64).some(({ type }) => isTerminal(type));
+      await new Promise(setImmediate);
+    }
+    expect(viewer.state).toBe(ended ? 'ended' : 'lost');
+    viewer.close();
+  });
+});
+
+describe('a conversation deleted while a turn runs in it', () => {
+  async function deletedMidway(store: boolean, beforehand: () => void = () => undefined): Promise<string> {
+    bench = new TurnBench({ answers: [[say('Half'), HANG]], clock: () => now });
+    const conversation = await bench.conversation([userItem('Before')]);
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation, store }), ORIGIN);
+    while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+    beforehand();
+    await conversations().remove(ALICE, conversation);
+    return responseId;
+  }
+
+  it.each([true, false])('keeps nothing, says so, and ends (store: %s)', async (store) => {
+    const id = await deletedMidway(store);
+    await bench.turns.whenIdle();
+    const response = await bench.reader.retrieve(ALICE, id);
+    expect(response).toMatchObject({ status: 'cancelled', output_text: 'Half', sluice: { kept: 'nothing' } });
+    expect((await bench.events(id)).at(-1)).toMatchObject({ response: { sluice: { kept: 'nothing' } } });
+    const stored = await bench.plain.responses.get(id);
+    expect(stored?.response.sluice.kept).toBe(store ? 'nothing' : undefined);
+    // What the turn had read of the conversation is deleted with it; its own words stay its own.
+    expect(stored?.context.map(({ responseId }) => responseId)).toEqual(store ? [id, id] : undefined);
+    expect(await bench.plain.conversations.get(response.conversation?.id ?? '')).toBeUndefined();
+  });
+
+  it('keeps nothing where another replica has to end it', async () => {
+    const gone = (): Error => new Error('this replica is gone');
+    const id = await deletedMidway(true, () => bench.faults.fail('append', Infinity, gone));
+    now += LEASE_MS;
+    const other = new TurnBench({ beside: bench });
+    await other.sweep.sweep();
+    expect((await other.reader.retrieve(ALICE, id)).sluice.kept).toBe('nothing');
+    expect((await other.events(id)).at(-1)).toMatchObject({ response: { sluice: { kept: 'nothing' } } });
+    await bench.turns.whenIdle();
+  });
+});
+
+it('a conversation deleted between commit and terminal stays deleted, and the end says what was true', async () => {
+  const { id, conversation, tellEnd } = await committed();
+  await conversations().remove(ALICE, conversation);
+  tellEnd();
+  await bench.turns.whenIdle();
+  expect((await bench.types(id)).at(-1)).toBe('completed');
+  expect((await bench.reader.retrieve(ALICE, id)).sluice.kept).toBe('all');
+  expect(await bench.plain.conversations.get(conversation)).toBeUndefined();
+  expect(await bench.texts(conversation)).toEqual([]);
+});

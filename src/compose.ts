@@ -127,7 +127,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     responses: state.responses,
     memory,
     logger: log,
-    onEnded: () => metrics.of.orphans_ended_total.inc(),
+    onEnded: (response) => report.adopted(response),
   });
 
   const socketSettings = socketSettingsOf(config);

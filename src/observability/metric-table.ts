@@ -20,12 +20,12 @@ interface MetricRow {
 export const METRICS = {
   requests_total: {
     kind: 'counter',
-    help: 'Turns by outcome; a caller’s own mistakes are refused, never error.',
+    help: 'Turns by outcome, counted by the replica that told their end (a lost replica’s by the one that took them over). A caller’s own mistakes are refused, never error.',
     labels: { status: ['success', 'error', 'refused', 'cancelled'] },
   },
   request_duration_seconds: {
     kind: 'histogram',
-    help: 'Time from a request to its end; endpoint is the template of the route, or ws.',
+    help: 'Time from a request to its end, measured by the replica that took it; endpoint is the template of the route, or ws.',
     labels: { endpoint: 'bounded', delivery: ['stream', 'json', 'background'] },
     buckets: DURATION_SECONDS,
   },

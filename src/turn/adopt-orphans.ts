@@ -23,8 +23,8 @@ export interface OrphanParts {
   readonly responses: ResponseStore;
   readonly memory: TurnMemory;
   readonly logger: Log;
-  /** A lost replica's turn has its terminal event. */
-  readonly onEnded?: () => void;
+  /** A lost replica's turn has its terminal event, with this response. */
+  readonly onEnded?: (response: ResponseObject) => void;
 }
 
 /** Most responses taken over at once, so that one replica does not take all of a lost one's load. */
@@ -83,7 +83,6 @@ export class OrphanSweep {
     }
     if (conversationId !== null) await claim.leave(conversationId, responseId);
     if (told.events.length === 0) return;
-    this.#parts.onEnded?.();
     logger.warn({ response_id: responseId, conversation_id: conversationId }, 'ended the turn of a lost replica');
   }
 
@@ -105,7 +104,9 @@ export class OrphanSweep {
         ? await this.#commitLoss(head, accumulator.response(), events, events.length + closing.length)
         : terminalOf(stored.response);
     const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
-    return (await log.append(responseId, fence, ending)).outcome === 'appended';
+    if ((await log.append(responseId, fence, ending)).outcome !== 'appended') return false;
+    this.#parts.onEnded?.(terminal.response);
+    return true;
   }
 
   async #commitLoss(

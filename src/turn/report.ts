@@ -2,6 +2,7 @@
 
 import { type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
+import { type ResponseObject, type Usage } from '../domain/response.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type TurnOutcome } from './outcome.js';
@@ -67,11 +68,7 @@ export class TurnReport {
     if (facts.firstDeltaMs !== null) of.time_to_first_delta_seconds.observe(facts.firstDeltaMs / 1_000);
     for (const { guardrail, stage, decision } of facts.findings)
       of.guardrail_findings_total.inc({ guardrail, stage, decision });
-    if (facts.usage !== null && facts.providerCalled) {
-      of.tokens_total.inc({ direction: 'input', model: facts.model }, countable(facts.usage.input_tokens));
-      of.tokens_total.inc({ direction: 'output', model: facts.model }, countable(facts.usage.output_tokens));
-    }
-    if (facts.costUsd !== null) of.llm_cost_usd.inc({ model: facts.model }, countable(facts.costUsd));
+    this.#count(facts.model, facts.providerCalled ? facts.usage : null, facts.costUsd);
     const fields = {
       ...idsOf(turn),
       duration: durationMs,
@@ -89,15 +86,26 @@ export class TurnReport {
     }
   }
 
-  /** The turn belongs to another replica now, or its log is out of reach: whoever owns it tells its end. */
-  lost(turn: Turn, why: SluiceError | undefined): void {
+  /**
+   * The turn belongs to another replica now, or its log is out of reach: whoever tells its end counts it.
+   * @param gone its log is no more, so nobody will
+   */
+  lost(turn: Turn, why: SluiceError | undefined, gone: boolean): void {
     this.#metrics.of.fenced_writes_total.inc();
-    const durationMs = this.#finish(turn, 'error');
+    const durationMs = this.#finish(turn, gone ? 'error' : 'told elsewhere');
     turn.trace.ended(turn, undefined, why);
     this.#log.error(
       { ...idsOf(turn), duration: durationMs, error: why?.code ?? 'replica_lost', err: why },
       'request failed',
     );
+  }
+
+  /** This replica told the end of a lost one's turn: the lost one counted nothing of it. */
+  adopted(response: ResponseObject): void {
+    const { of } = this.#metrics;
+    of.orphans_ended_total.inc();
+    of.requests_total.inc({ status: statusOfResponse(response) });
+    this.#count(response.model, response.usage, response.sluice.cost_usd);
   }
 
   /** A bug of ours kept the turn from ending properly. */
@@ -107,17 +115,29 @@ export class TurnReport {
     this.#log.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }
 
-  #finish(turn: Turn, status: 'success' | 'error' | 'refused' | 'cancelled'): number {
+  /** What a turn used. */
+  #count(model: string, usage: Usage | null, costUsd: number | null): void {
+    const { tokens_total: tokens, llm_cost_usd: cost } = this.#metrics.of;
+    if (usage !== null) {
+      tokens.inc({ direction: 'input', model }, countable(usage.input_tokens));
+      tokens.inc({ direction: 'output', model }, countable(usage.output_tokens));
+    }
+    if (costUsd !== null) cost.inc({ model }, countable(costUsd));
+  }
+
+  #finish(turn: Turn, status: Status | 'told elsewhere'): number {
     const durationMs = Math.round(performance.now() - turn.startedAt);
     const { endpoint, delivery } = turn.origin;
     this.#metrics.of.turns_in_flight.dec();
-    this.#metrics.of.requests_total.inc({ status });
+    if (status !== 'told elsewhere') this.#metrics.of.requests_total.inc({ status });
     this.#metrics.of.request_duration_seconds.observe({ endpoint, delivery }, durationMs / 1_000);
     return durationMs;
   }
 }
 
-function statusOf(turn: Turn, outcome: TurnOutcome): 'success' | 'error' | 'refused' | 'cancelled' {
+type Status = 'success' | 'error' | 'refused' | 'cancelled';
+
+function statusOf(turn: Turn, outcome: TurnOutcome): Status {
   switch (outcome.end) {
     case 'failed':
       return ownMistake(outcome.error) ? 'refused' : 'error';
@@ -126,6 +146,13 @@ function statusOf(turn: Turn, outcome: TurnOutcome): 'success' | 'error' | 'refu
     case 'incomplete':
       return outcome.reason === 'cancelled' ? 'cancelled' : 'success';
   }
+}
+
+/** The same of a turn of which only its response is left. */
+function statusOfResponse({ status, sluice }: ResponseObject): Status {
+  if (status === 'failed') return 'error';
+  if (status === 'cancelled') return 'cancelled';
+  return sluice.kept === 'display_only' ? 'refused' : 'success';
 }
 
 /** The caller's: what the provider did of the same kind has codes of its own, but for its rate limit. */

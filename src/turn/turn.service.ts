@@ -259,7 +259,7 @@ export class TurnService {
       .catch((bug: unknown) => asSluiceError(bug));
     clock.turns -= 1;
     stopKeeping();
-    if (end === 'lost') report.lost(turn, turn.journal.lost);
+    if (end === 'lost') report.lost(turn, turn.journal.lost, await this.#isGone(turn));
     else if (end instanceof SluiceError) report.broken(turn, end);
     else report.ended(turn, end);
     await Promise.all([permit.settle(turn.facts).catch(() => undefined), this.#leave(turn)]);
@@ -283,6 +283,14 @@ export class TurnService {
       if (open) return;
     }
     await patiently(() => claim.leave(source.id, responseId)).catch(() => undefined);
+  }
+
+  /** Is its log no more? Then nobody else will tell its end either. */
+  #isGone({ responseId }: Turn): Promise<boolean> {
+    return this.#parts.log.read(responseId, -1, 0).then(
+      (page) => page === undefined,
+      () => false,
+    );
   }
 
   /** The turn itself. Returns how it ended or throws; what it showed on the way is in the journal. */

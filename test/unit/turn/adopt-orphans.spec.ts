@@ -56,6 +56,17 @@ describe('OrphanSweep', () => {
     expect(await other.texts(conversation)).toEqual(['Hi', 'Half an']);
     expect(await other.plain.claim.members(conversation)).toEqual([]);
     expect(await other.sweep.sweep()).toBe(0);
+    expect(await other.metric('orphans_ended_total')).toBe(1);
+  });
+
+  it('counts each turn once, by its outcome, where its end was told [OPS-3]', async () => {
+    await start();
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    await lost.turns.abortAll(away());
+    expect(await other.metric('requests_total{status="error"}')).toBe(1);
+    expect(await lost.metric('requests_total{status="error"}')).toBe(0);
+    expect(await lost.metric('fenced_writes_total')).toBe(1);
   });
 
   it('tells who watches the conversation of a turn that its lost replica never came to announce', async () => {
@@ -96,6 +107,9 @@ describe('OrphanSweep', () => {
     now += LEASE_MS;
     await other.sweep.sweep();
     expect((await other.types(id)).at(-1)).toBe('completed');
+    expect(await other.metric('requests_total{status="success"}')).toBe(1);
+    expect(await other.metric('llm_cost_usd{model="model-a"}')).toBe(0.5);
+    expect(await done.metric('requests_total{status="error"}')).toBe(0);
     expect(await other.texts(conversation)).toEqual(['Hi', 'Hello there']);
     expect(await other.plain.claim.members(conversation)).toEqual([]);
   });

@@ -254,7 +254,15 @@ export class TurnBench {
       },
       { maxWaiting: options.maxWaiting ?? 8 },
     );
-    this.sweep = new OrphanSweep({ log, lease, claim, responses, memory: this.memory, logger: this.log });
+    this.sweep = new OrphanSweep({
+      log,
+      lease,
+      claim,
+      responses,
+      memory: this.memory,
+      logger: this.log,
+      onEnded: (response) => this.report.adopted(response),
+    });
   }
 
   async conversation(items: readonly Item[] = []): Promise<string> {

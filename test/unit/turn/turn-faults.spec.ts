@@ -236,8 +236,10 @@ describe('a turn that another replica has taken over', () => {
     expect(bench.faults.calls).not.toContain('appendItems');
     expect(bench.faults.calls).not.toContain('put');
     expect((await bench.types(id)).at(-1)).toBe('output_text.delta');
+    // Whoever tells its end counts it.
     expect(await bench.metric('requests_total{status="success"}')).toBe(0);
-    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+    expect(await bench.metric('requests_total{status="error"}')).toBe(0);
+    expect(await bench.metric('fenced_writes_total')).toBe(1);
     expect(await bench.metric('turns_in_flight')).toBe(0);
   });
 
@@ -274,6 +276,7 @@ describe('a turn that another replica has taken over', () => {
     await created;
     await bench.turns.whenIdle();
     expect(await members(conversation)).toEqual([]);
+    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
   });
 
   it('does not take the end of its own lease for a loss', async () => {

@@ -46,6 +46,8 @@ export const ERROR_CODES = {
   response_still_running: { status: 409, type: 'conflict_error', retryable: false },
   steering_not_supported: BAD_REQUEST,
   payload_too_large: { status: 413, type: 'invalid_request_error', retryable: false },
+  headers_too_large: { status: 431, type: 'invalid_request_error', retryable: false },
+  request_timeout: { status: 408, type: 'invalid_request_error', retryable: true },
   unsupported_media_type: { status: 415, type: 'invalid_request_error', retryable: false },
   method_not_allowed: { status: 405, type: 'invalid_request_error', retryable: false },
   // Who is asking.

@@ -10,6 +10,7 @@ import { AbstractWsAdapter } from '@nestjs/websockets';
 import { WebSocketServer } from 'ws';
 import { selectSubprotocol } from '../auth/credentials.js';
 import { type Handshake } from './connection.js';
+import { badHandshake } from './upgrade.js';
 
 export interface SocketServerOptions {
   readonly path: string;
@@ -40,6 +41,8 @@ export class SocketAdapter extends AbstractWsAdapter {
       maxPayload: this.#gate.maxMessageBytes,
       handleProtocols: (protocols) => selectSubprotocol([...protocols].join(',')) ?? false,
     });
+    // Else the library answers by itself, in HTML.
+    server.on('wsClientError', (error, socket) => this.#gate.refuse(socket, badHandshake(error.message)));
     // AbstractWsAdapter declares its server as any; it is the application's own HTTP server.
     const http = this.httpServer as Server;
     http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {

@@ -1,14 +1,13 @@
 /* The upgrade: path, drain, origin, credential, room; answered by hand, since before it succeeds there is only HTTP. */
 
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { type IncomingMessage } from 'node:http';
 import { type Duplex } from 'node:stream';
 import { type Authenticator } from '../auth/authenticator.js';
 import { credentialFromHeaders, selectSubprotocol } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
-import { newId } from '../domain/ids.js';
 import { type Metrics } from '../observability/metrics.js';
-import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { rawRefusal } from '../protocol/raw-refusal.js';
 import { parseResumeQuery } from '../protocol/resume-query.js';
 import { type Outage } from '../state/outage.js';
 import { type DrainState } from '../turn/drain-state.js';
@@ -68,21 +67,18 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
 export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics): void {
   const error = asSluiceError(thrown);
   metrics.of.refusals_total.inc({ code: error.code });
-  const body = JSON.stringify(errorBody(error));
-  const headers = {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(body),
-    connection: 'close',
-    'x-request-id': newId('req'),
-    ...retryHeaders(error),
-    ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   // After an upgrade nobody else ends a socket whose other side keeps its half open.
   socket.once('finish', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${error.status} ${reasonPhrase(error.status)}\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
+  socket.end(rawRefusal(error, error.status === 401 ? { 'www-authenticate': 'Bearer' } : VERSION));
 }
 
-function reasonPhrase(status: number): string {
-  return STATUS_CODES[status] ?? 'Error';
+/** What every refusal may say (RFC 6455, 4.4): a client of another version learns of ours. */
+const VERSION = { 'sec-websocket-version': '13' };
+
+/** A handshake that is none. @param why the library's own words, which quote nothing */
+export function badHandshake(why: string): SluiceError {
+  return new SluiceError(
+    'invalid_request',
+    `unable to open a WebSocket; the handshake is malformed (${why}); see RFC 6455`,
+  );
 }

@@ -58,6 +58,8 @@ export class ErrorFilter implements ExceptionFilter {
 
   #errorOf(thrown: unknown, request: FastifyRequest): SluiceError {
     if (thrown instanceof SluiceError) return thrown;
+    // Its sender is gone, or sent something that is no body.
+    if (request.raw.destroyed && !request.raw.complete) return cutShort();
     const status = statusOf(thrown);
     switch (status) {
       case 404:
@@ -101,6 +103,10 @@ function statusOf(thrown: unknown): number | undefined {
   if (thrown instanceof Error && 'statusCode' in thrown && typeof thrown.statusCode === 'number')
     return thrown.statusCode;
   return undefined;
+}
+
+function cutShort(): SluiceError {
+  return new SluiceError('invalid_request', 'unable to read the request; its body did not come to its end');
 }
 
 function notFound(): SluiceError {

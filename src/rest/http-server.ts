@@ -3,18 +3,21 @@
  * told in OpenAI's shape too. Made for Nest's Fastify adapter, created with `bodyParser: false`.
  */
 
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyHttpOptions } from 'fastify';
+import { type Server } from 'node:http';
+import { type Socket } from 'node:net';
 
 import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { rawRefusal } from '../protocol/raw-refusal.js';
 import { type RouteTable } from './route-table.js';
 
 /** How long a client may take to send its request. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
 /** `maxBodyBytes`: a larger body is refused with 413. */
-export function httpServerOptions(maxBodyBytes: number): FastifyServerOptions {
+export function httpServerOptions(maxBodyBytes: number): FastifyHttpOptions<Server> {
   return {
     bodyLimit: maxBodyBytes,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -27,6 +30,13 @@ export function httpServerOptions(maxBodyBytes: number): FastifyServerOptions {
     exposeHeadRoutes: false,
     // A reader that does not read must not hold the end of the process.
     forceCloseConnections: true,
+    http: {
+      // Any other upgrade (h2c, which curl and Java offer with their first request) is served as if it had not been asked for.
+      shouldUpgradeCallback: ({ method, headers }) => method === 'GET' && WEBSOCKET.test(headers.upgrade ?? ''),
+      // Node's own answer would have no body.
+      requireHostHeader: false,
+    },
+    clientErrorHandler: refuseBytes,
     frameworkErrors: (_error: unknown, request: FastifyRequest, reply: FastifyReply) => {
       const error = new SluiceError('invalid_request', 'unable to read the request; its URL is malformed');
       void reply
@@ -37,6 +47,25 @@ export function httpServerOptions(maxBodyBytes: number): FastifyServerOptions {
   };
 }
 
+const WEBSOCKET = /^\s*websocket\s*$/iu;
+
+/** Answers bytes that are no request; in the middle of an answer, or after one, the connection only goes. */
+function refuseBytes(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (socket.writable && socket.bytesWritten === 0) socket.write(rawRefusal(bytesRefusal(error.code)));
+  socket.destroy(error);
+}
+
+function bytesRefusal(code: string | undefined): SluiceError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new SluiceError('headers_too_large', 'unable to read the request; its URL and headers are too large');
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new SluiceError('request_timeout', 'unable to read the request; it did not come in time; send it again');
+    default:
+      return new SluiceError('invalid_request', 'unable to read the request; it is not HTTP/1.1');
+  }
+}
+
 /** Before the routes are registered: fills `routes`, and sets the JSON parser and the request id's header. */
 export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void {
   instance.addHook('onRoute', ({ method, url }) => {
@@ -44,6 +73,14 @@ export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void
   });
   instance.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      const error = new SluiceError('invalid_request', 'unable to read the request; it has no Host header');
+      void reply
+        .code(error.status)
+        .headers({ ...retryHeaders(error), connection: 'close' })
+        .send(errorBody(error));
+      return;
+    }
     done();
   });
   instance.removeAllContentTypeParsers();

@@ -12,7 +12,7 @@ describe('ERROR_CODES', () => {
   it.each(codes)('%s has a status and type that agree', (code) => {
     const { status, type, retryable } = new SluiceError(code, 'unable to do it; for a test');
     const types: Record<string, readonly number[]> = {
-      invalid_request_error: [400, 404, 405, 413, 415],
+      invalid_request_error: [400, 404, 405, 408, 413, 415, 431],
       authentication_error: [401],
       permission_error: [403],
       not_found_error: [404, 410],
@@ -21,8 +21,8 @@ describe('ERROR_CODES', () => {
       server_error: [500, 502, 503, 504],
     };
     expect(types[type]).toContain(status);
-    // What is the caller's own mistake is never worth sending again as it is.
-    if (status < 409 || status === 410) expect(retryable).toBe(false);
+    // What is the caller's own mistake is never worth sending again as it is; that it came too slowly was perhaps the network's.
+    if ((status < 409 && status !== 408) || status === 410) expect(retryable).toBe(false);
     if (status === 429 || status === 503) expect(retryable).toBe(true);
   });
 });

@@ -1,0 +1,194 @@
+/* Below the routes: upgrades that are none of ours, handshakes that are none, and bytes that are no HTTP. */
+
+import { execFile } from 'node:child_process';
+import { type AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { fastify } from 'fastify';
+import { httpServerOptions } from '../../src/rest/http-server.js';
+import { Bench, heldAnswer } from '../support/bench.js';
+import { exchange, type RawAnswer, RawHttp } from '../support/raw-http.js';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.start();
+});
+afterAll(() => bench.close());
+
+const send = (lines: readonly string[], body = ''): Promise<RawAnswer> =>
+  exchange(bench.gateway.port, `${lines.join('\r\n')}\r\n\r\n${body}`);
+
+const errorOf = ({ body }: RawAnswer): Record<string, unknown> =>
+  // Every refusal has this shape; a test that gets another one fails here.
+  (JSON.parse(body) as { error: Record<string, unknown> }).error;
+
+/** As Java's HttpClient and curl offer HTTP/2 with their first request. */
+const H2C = ['Connection: Upgrade, HTTP2-Settings, close', 'Upgrade: h2c', 'HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk'];
+
+describe('an upgrade to something else [UP-7]', () => {
+  it.each([['h2c'], ['TLS/1.0'], ['h2c, foo/2']])(
+    'is answered as if it had not been asked for: %s',
+    async (protocol) => {
+      const models = await send([
+        'GET /v1/models HTTP/1.1',
+        'Host: x',
+        'Connection: Upgrade, close',
+        `Upgrade: ${protocol}`,
+      ]);
+      expect(models.status).toBe(200);
+      expect(JSON.parse(models.body)).toMatchObject({ object: 'list' });
+    },
+  );
+
+  it('keeps the body of its request', async () => {
+    bench.says('Hello');
+    const body = JSON.stringify({ input: 'Hi' });
+    const head = ['POST /v1/responses HTTP/1.1', 'Host: x', 'Content-Type: application/json'];
+    const answer = await send([...head, `Content-Length: ${body.length}`, ...H2C], body);
+    expect(answer.status).toBe(200);
+    expect(answer.body).toContain('"output_text":"Hello"');
+  });
+
+  it('is refused as any other request is', async () => {
+    const answer = await send(['GET /v1/responses HTTP/1.1', 'Host: x', ...H2C]);
+    expect(answer.status).toBe(405);
+    expect(errorOf(answer)).toMatchObject({ code: 'method_not_allowed' });
+  });
+
+  it('from curl gets its answer', async () => {
+    const url = `${bench.gateway.url}/v1/models`;
+    const said = await new Promise<string>((resolve, reject) => {
+      execFile('curl', ['-sS', '--http2', '-o', '/dev/null', '-w', '%{http_code}', url], (error, stdout) =>
+        error === null ? resolve(stdout) : reject(error),
+      );
+    });
+    expect(said).toBe('200');
+  });
+});
+
+describe('a WebSocket handshake that is none [UP-5]', () => {
+  const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+  const UPGRADE = ['Host: x', 'Connection: Upgrade', 'Upgrade: websocket'];
+
+  it.each([
+    ['no key', ['Sec-WebSocket-Version: 13']],
+    ['a key that is none', ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: short']],
+    ['no version', [KEY]],
+    ['another version', ['Sec-WebSocket-Version: 99', KEY]],
+    ['subprotocols that are none', ['Sec-WebSocket-Version: 13', KEY, 'Sec-WebSocket-Protocol: a b,,']],
+  ])('says so like every other refusal: %s', async (_, headers) => {
+    const answer = await send(['GET /v1/responses HTTP/1.1', ...UPGRADE, ...headers]);
+    expect(answer.status).toBe(400);
+    expect(answer.headers).toMatchObject({ 'content-type': 'application/json', 'sec-websocket-version': '13' });
+    expect(answer.headers['x-request-id']).toMatch(/^req_/u);
+    expect(errorOf(answer)).toMatchObject({ code: 'invalid_request', type: 'invalid_request_error' });
+  });
+
+  it('and one by another method is an ordinary request [UP-7]', async () => {
+    const answer = await send(
+      [
+        'POST /v1/responses HTTP/1.1',
+        ...UPGRADE,
+        'Sec-WebSocket-Version: 13',
+        KEY,
+        'Content-Length: 2',
+        'Content-Type: application/json',
+        'Connection: close',
+      ],
+      '{}',
+    );
+    expect(answer.status).toBe(400);
+    expect(errorOf(answer)).toMatchObject({ code: 'missing_required_parameter', param: 'input' });
+  });
+});
+
+describe('bytes that are no HTTP [ERR-5]', () => {
+  const HOST = 'Host: x';
+
+  it.each<[string, string | Buffer, number, string]>([
+    ['noise', Buffer.from([0, 1, 2, 255, 13, 10, 13, 10]), 400, 'invalid_request'],
+    ['TLS', Buffer.from('16030100f4010000f00303', 'hex'), 400, 'invalid_request'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid_request'],
+    ['no host', 'GET /v1/models HTTP/1.1\r\n\r\n', 400, 'invalid_request'],
+    [
+      'a head without end',
+      `GET /v1/models HTTP/1.1\r\n${HOST}\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      431,
+      'headers_too_large',
+    ],
+    ['a URL without end', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\n${HOST}\r\n\r\n`, 431, 'headers_too_large'],
+    [
+      'thousands of headers',
+      `GET /v1/models HTTP/1.1\r\n${HOST}\r\n${'a:b\r\n'.repeat(5_000)}\r\n`,
+      431,
+      'headers_too_large',
+    ],
+    [
+      'two lengths',
+      `POST /v1/responses HTTP/1.1\r\n${HOST}\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
+      400,
+      'invalid_request',
+    ],
+    [
+      'length and chunks',
+      `POST /v1/responses HTTP/1.1\r\n${HOST}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      400,
+      'invalid_request',
+    ],
+    [
+      'no chunk',
+      `POST /v1/responses HTTP/1.1\r\n${HOST}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+      400,
+      'invalid_request',
+    ],
+  ])('are refused in the shape of every other error, and the connection goes: %s', async (_, bytes, status, code) => {
+    const answer = await exchange(bench.gateway.port, bytes);
+    expect([answer.status, errorOf(answer)['code']]).toEqual([status, code]);
+    expect(answer.headers).toMatchObject({
+      'content-type': expect.stringMatching(/^application\/json/u),
+      connection: 'close',
+    });
+    expect(answer.headers['x-request-id']).toMatch(/^req_/u);
+  });
+
+  it('that do not come to an end in time are one, too', async () => {
+    const { http, ...options } = httpServerOptions(1_024);
+    const server = fastify({ ...options, requestTimeout: 100, http: { ...http, connectionsCheckingInterval: 20 } });
+    await server.listen({ host: '127.0.0.1', port: 0 });
+    const { port } = server.server.address() as AddressInfo;
+    const answer = await exchange(port, `POST /v1/responses HTTP/1.1\r\n${HOST}\r\nContent-Le`);
+    await server.close();
+    expect([answer.status, errorOf(answer)['code']]).toEqual([408, 'request_timeout']);
+  });
+
+  it('are never told of in the middle of another answer', async () => {
+    const held = heldAnswer('Half');
+    bench.provider.answerWith(held.answer);
+    const body = JSON.stringify({ input: 'Hi', stream: true });
+    const raw = await RawHttp.open(bench.gateway.port);
+    const head = ['POST /v1/responses HTTP/1.1', HOST, 'Content-Type: application/json'];
+    raw.send([...head, `Content-Length: ${body.length}`, '', body].join('\r\n'));
+    while (!raw.text.includes('Half')) await new Promise(setImmediate);
+    raw.send('\0\0\0\r\n\r\n');
+    await raw.closed;
+    expect(raw.text).not.toContain('invalid_request');
+    held.finish();
+  });
+});
+
+it('a body that its sender never ends is the sender’s mistake, not ours [OPS-3]', async () => {
+  const refused = (): Promise<number> => bench.gateway.metric('sluice_requests_total{status="refused"}');
+  const before = await refused();
+  const raw = await RawHttp.open(bench.gateway.port);
+  const head = ['POST /v1/responses HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Content-Length: 100'];
+  raw.send([...head, 'Expect: 100-continue', '', '{"input":'].join('\r\n'));
+  // Its head was read: a reset before that would be of no request at all.
+  while (!raw.text.includes('100 Continue')) await new Promise(setImmediate);
+  raw.socket.resetAndDestroy();
+  while ((await refused()) === before) await new Promise(setImmediate);
+});
+
+it('none of it is an error of ours', async () => {
+  const bad = bench.gateway.lines.filter((line) => /"level":"?(error|fatal|50|60)/u.test(line));
+  expect(bad).toEqual([]);
+  expect(await bench.gateway.metric('sluice_requests_total{status="error"}')).toBe(0);
+});

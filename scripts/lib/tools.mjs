@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { run, seconds } from './run.mjs';
 
-const TOOLS = [
+export const TOOLS = [
   {
     program: 'redis-server',
     apt: 'redis-server',
@@ -25,6 +25,7 @@ const TOOLS = [
   { program: 'shellcheck', apt: 'shellcheck', brew: 'shellcheck', why: 'the rollout scripts are checked' },
   { program: 'kubectl', apt: 'kubernetes-client', brew: 'kubernetes-cli', why: 'the manifests are rendered' },
   { program: 'curl', apt: 'curl', brew: 'curl', why: 'the rollout scripts ask for a turn' },
+  { program: 'openssl', apt: 'openssl', brew: 'openssl', why: 'Redis over TLS needs certificates' },
 ];
 const LIMIT_MS = 8 * 60_000;
 

@@ -29,18 +29,18 @@ esac
 here=$(dirname "${BASH_SOURCE[0]}")
 green=$APP-v2
 
-version_of() {
-  ask get "deployment/$1" -o 'jsonpath={.spec.template.metadata.labels.version}'
-}
-
 # New connections go to this version only.
 send_to() {
   change patch "service/$APP" --type=merge -p "$(printf '{"spec":{"selector":{"app":"%s","version":"%s"}}}' "$APP" "$1")"
 }
 
+# Every version again: the next rolling update needs a selector that it does not leave.
+send_to_all() {
+  change patch "service/$APP" --type=merge -p '{"spec":{"selector":{"version":null}}}'
+}
+
 remove_green() {
-  # Its pods are told to end: they drain, and their clients resume on the other colour.
-  change delete "deployment/$green" "service/$green" --ignore-not-found --wait=true "--timeout=$WAIT"
+  remove_drained "deployment/$green" "service/$green"
 }
 
 # The Deployment of the new colour: the old one's, with another name, instance and version. Names stand in JSON that kubectl wrote.
@@ -61,7 +61,7 @@ case $command in
     send_to "$(version_of "$APP")"
     undo() {
       say "$1; removing $green"
-      remove_green || say "unable to remove $green; run: scripts/blue-green.sh abort"
+      { remove_green && send_to_all; } || say "unable to remove $green; run: scripts/blue-green.sh abort"
       exit 1
     }
     printf '%s\n' "$manifest" | ask apply -f - || undo "the new colour was refused"
@@ -94,9 +94,8 @@ case $command in
     [[ -n $new ]] || fail "there is no deployment/$green"
     flag=()
     if $DRY_RUN; then flag=(--dry-run); fi
-    "$here/rollout.sh" "${flag[@]}" --no-smoke "$new" || fail "$APP did not take $new; $green still serves"
-    # Every version again: the next rolling update needs a selector that it does not leave.
-    change patch "service/$APP" --type=merge -p '{"spec":{"selector":{"version":null}}}'
+    "$here/rollout.sh" ${flag[@]+"${flag[@]}"} --no-smoke "$new" || fail "$APP did not take $new; $green still serves"
+    send_to_all
     remove_green
     say "$APP runs $new"
     ;;
@@ -104,7 +103,7 @@ case $command in
     old=$(version_of "$APP")
     send_to "$old"
     remove_green
-    change patch "service/$APP" --type=merge -p '{"spec":{"selector":{"version":null}}}'
+    send_to_all
     say "$APP runs $old, alone"
     ;;
 esac

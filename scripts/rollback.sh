@@ -22,8 +22,10 @@ version=$1
 
 now=$(image_of "$APP")
 [[ -n $now ]] || fail "there is no deployment/$APP"
+not_pinned "$version"
 # A revision that the cluster still knows brings back everything that belonged to it, not the image alone.
-revision=$(ask get replicasets -l "app=$APP,version=$version" \
+# (By the instance: a second colour or a canary has revisions of its own.)
+revision=$(ask get replicasets -l "instance=$APP,version=$version" \
   -o 'jsonpath={range .items[*]}{.metadata.annotations.deployment\.kubernetes\.io/revision}{"\n"}{end}' | sort -n | tail -n 1)
 if [[ -n $revision ]]; then
   say "$APP: $now -> revision $revision ($version)"

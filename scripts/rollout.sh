@@ -28,6 +28,7 @@ version=$1
 
 before=$(image_of "$APP")
 [[ -n $before ]] || fail "there is no deployment/$APP"
+not_pinned "$version"
 image=$(image_in_version "$before" "$version")
 
 set_version() {

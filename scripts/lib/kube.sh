@@ -41,8 +41,26 @@ check_version() {
   }
 }
 
+# Empty where there is no such Deployment.
 image_of() {
-  ask get "deployment/$1" -o "jsonpath={.spec.template.spec.containers[0].image}"
+  ask get "deployment/$1" --ignore-not-found -o 'jsonpath={.spec.template.spec.containers[0].image}'
+}
+
+version_of() {
+  ask get "deployment/$1" --ignore-not-found -o 'jsonpath={.spec.template.metadata.labels.version}'
+}
+
+# A rolling update leaves a version behind; where the public Service sends to one version only (blue and green), it would send to nobody.
+not_pinned() {
+  local pinned
+  pinned=$(ask get "service/$APP" -o 'jsonpath={.spec.selector.version}')
+  [[ -z $pinned || $pinned == "$1" ]] || fail "service/$APP sends to $pinned only (blue and green); \
+first: scripts/blue-green.sh back (to the old colour at once), finish, or abort"
+}
+
+# Its pods are told to end: they drain, and their clients resume on the others. Ends when the last has gone.
+remove_drained() {
+  change delete "$@" --ignore-not-found --cascade=foreground --wait=true "--timeout=$WAIT"
 }
 
 # The image of the same repository in another version.

@@ -1,13 +1,14 @@
 /*
- * The manifests of the second colour, made of the first one's Deployment as the cluster has it (JSON on standard input): another name,
- * instance, version and image. Selectors and pod labels change with the instance, so that neither colour takes the other's pods.
- *   node second-colour.mjs support-bot support-bot-v2 2.0.0
+ * The manifests of a second colour or of a canary, made of the first one's Deployment as the cluster has it (JSON on standard input): another
+ * name, instance, version and image. Selectors and pod labels change with the instance, so that neither takes the other's pods.
+ *   node second-colour.mjs support-bot support-bot-v2 2.0.0         as many replicas, and a Service of its own
+ *   node second-colour.mjs support-bot support-bot-canary 2.0.0 10  a tenth of the replicas, one at least
  */
 
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 
-const [app, green, version] = process.argv.slice(2);
+const [app, green, version, percent] = process.argv.slice(2);
 const { apiVersion, kind, metadata, spec } = JSON.parse(readFileSync(0, 'utf8'));
 const labels = { ...metadata.labels, version };
 const podLabels = { ...spec.template.metadata.labels, instance: green, version };
@@ -19,6 +20,7 @@ const deployment = {
   metadata: { name: green, labels },
   spec: {
     ...spec,
+    replicas: percent === undefined ? spec.replicas : Math.max(1, Math.ceil((spec.replicas * Number(percent)) / 100)),
     selector: { matchLabels: { app, instance: green } },
     template: {
       ...spec.template,
@@ -33,4 +35,5 @@ const service = {
   metadata: { name: green, labels: { app, version } },
   spec: { type: 'ClusterIP', selector: { app, version }, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
 };
-process.stdout.write(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [deployment, service] }, null, 2));
+const items = percent === undefined ? [deployment, service] : [deployment];
+process.stdout.write(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }, null, 2));

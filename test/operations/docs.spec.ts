@@ -41,7 +41,8 @@ afterEach(() => kubectl.close());
 
 it('there are commands for whatever operators do', () => {
   const all = blocks.map(({ code }) => code).join('\n');
-  for (const script of ['rollout', 'rollback', 'blue-green', 'smoke']) expect(all).toContain(`scripts/${script}.sh`);
+  for (const script of ['rollout', 'rollback', 'blue-green', 'canary', 'smoke'])
+    expect(all).toContain(`scripts/${script}.sh`);
 });
 
 it.each(blocks.map((block) => [block.place, block] as const))('%s', async (_place, block) => {

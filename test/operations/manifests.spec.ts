@@ -82,7 +82,7 @@ describe.each(cases)('$name', ({ manifests }) => {
       if (at(spec, 'type') === 'LoadBalancer' || at(spec, 'type') === 'NodePort')
         expect(list(spec, 'ports').map(({ port, targetPort }) => [port, targetPort])).toEqual([[80, 'http']]);
     }
-    for (const kind of ['Ingress', 'HTTPRoute', 'VirtualService']) {
+    for (const kind of ['Ingress', 'HTTPRoute', 'VirtualService', 'Gateway']) {
       const text = JSON.stringify(manifests.filter((manifest) => manifest.kind === kind));
       expect(text).not.toMatch(/support-bot-ops|9090|"ops"/);
     }
@@ -242,26 +242,60 @@ describe('staging', () => {
   });
 });
 
-describe('a canary with Istio', () => {
-  const manifests = rendered.get('component istio') ?? [];
+describe('with Istio', () => {
+  const ofComponent = (name: string) => rendered.get(`component ${name}`) ?? [];
+  const routesOf = (name: string) => list(one(ofComponent(name), 'VirtualService', 'support-bot'), 'spec.http');
 
-  it('takes a tenth of the clients, and those who ask for it by header or query', () => {
-    const routes = list(one(manifests, 'VirtualService', 'support-bot'), 'spec.http');
+  it.each(['istio', 'istio-canary'])(
+    '%s: every client comes through its gateway, so that shares are what they say',
+    (name) => {
+      const manifests = ofComponent(name);
+      expect(one(manifests, 'VirtualService', 'support-bot').spec).toMatchObject({
+        gateways: ['support-bot', 'mesh'],
+        hosts: ['support-bot.example.com', 'support-bot'],
+      });
+      expect(list(one(manifests, 'Gateway', 'support-bot'), 'spec.servers')[0]).toMatchObject({
+        hosts: ['support-bot.example.com'],
+        tls: { mode: 'SIMPLE' },
+      });
+      expect(one(manifests, 'Service', 'support-bot').spec).toMatchObject({ type: 'ClusterIP' });
+      expect(manifests.filter(({ kind }) => kind === 'Ingress')).toEqual([]);
+    },
+  );
+
+  it('a canary takes a tenth of the clients, and those who ask for it by header or query', () => {
+    const routes = routesOf('istio-canary');
     const matches = routes.flatMap((route) => list(route, 'match'));
     expect(matches).toEqual([
       { headers: { 'user-type': { exact: 'beta' } } },
       { queryParams: { track: { exact: 'beta' } } },
     ]);
-    const weights = routes.flatMap((route) => list(route, 'route').map(({ weight }) => weight)).filter(Boolean);
-    expect(weights).toEqual([90, 10]);
-    // An answer may last longer than any default.
-    expect(routes.map(({ timeout }) => timeout)).toEqual(['0s', '0s']);
+    const weighted = routes.flatMap((route) =>
+      list(route, 'route').map(({ destination, weight }) => [at(destination, 'subset'), weight]),
+    );
+    expect(weighted).toEqual([
+      ['canary', undefined],
+      ['stable', 90],
+      ['canary', 10],
+    ]);
   });
 
-  it('tells versions by their label', () => {
+  it('without one nobody is sent to pods that are not there', () => {
+    expect(JSON.stringify(routesOf('istio'))).not.toContain('canary');
+  });
+
+  it.each(['istio', 'istio-canary'])('%s: an answer may last longer than any default', (name) => {
+    for (const route of routesOf(name)) expect(route['timeout']).toBe('0s');
+  });
+
+  it('whose pods are whose does not change with a version', () => {
+    const manifests = ofComponent('istio-canary');
     const subsets = list(one(manifests, 'DestinationRule', 'support-bot'), 'spec.subsets');
-    expect(subsets.map(({ name }) => name)).toEqual(['stable', 'canary']);
-    for (const subset of subsets) expect(at(subset, 'labels')).toHaveProperty('version');
+    const labels = at(one(manifests, 'Deployment', 'support-bot'), 'spec.template.metadata.labels');
+    expect(subsets).toEqual([
+      { name: 'stable', labels: { instance: at(labels, 'instance') } },
+      { name: 'canary', labels: { instance: 'support-bot-canary' } },
+    ]);
   });
 });
 

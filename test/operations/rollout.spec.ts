@@ -3,13 +3,13 @@
  * cluster does with those calls is tested nowhere.
  */
 
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { FakeKubectl } from './support/fake-kubectl.js';
 import { mistakeIn } from './support/kubernetes-types.js';
-import { type Manifest } from './support/manifests.js';
+import { at, type Manifest, one, renderWith } from './support/manifests.js';
 
 const SCRIPTS = globSync('scripts/*.sh').toSorted();
 const KEY = 'sk-sluice-a-key-of-the-secret';
@@ -54,8 +54,14 @@ it.each([
   ['blue-green', 'up'],
   ['blue-green', 'purple'],
   ['blue-green', 'switch', '1.1.0'],
+  ['canary'],
+  ['canary', 'start'],
+  ['canary', 'start', 'latest'],
+  ['canary', 'start', '1.1.0', '0'],
+  ['canary', 'start', '1.1.0', 'half'],
+  ['canary', 'promote', '1.1.0'],
   ['smoke', 'everything'],
-])('%s %s %s: told how it is used, and nothing is touched', async (script, ...args) => {
+])('%s %s %s %s: told how it is used, and nothing is touched', async (script, ...args) => {
   expect(await run(script ?? '', ...args)).toMatchObject({
     status: 64,
     output: expect.stringMatching(/usage|version/),
@@ -70,6 +76,9 @@ it.each([
   ['blue-green', 'switch'],
   ['blue-green', 'finish'],
   ['blue-green', 'abort'],
+  ['canary', 'start', '1.1.0'],
+  ['canary', 'promote'],
+  ['canary', 'abort'],
   ['smoke'],
 ])('%s --dry-run %s %s: tells what it would do and changes nothing', async (script, ...args) => {
   kubectl.write('green', '1.1.0');
@@ -112,6 +121,7 @@ describe('rollout', () => {
     ]);
     expect(kubectl.calls.map((call) => call.split(' ').slice(0, 2).join(' '))).toEqual([
       'get deployment/support-bot',
+      'get service/support-bot',
       'patch deployment/support-bot',
       'rollout status',
       'port-forward deployment/support-bot',
@@ -137,6 +147,16 @@ describe('rollout', () => {
     expect(output).toContain('unable to go back; run: scripts/rollback.sh 1.0.0');
   });
 
+  it('leaves alone a Service that sends to another version only: nobody would be there for it', async () => {
+    kubectl.write('pinned', '1.0.0');
+    for (const [script, version] of [
+      ['rollout', '1.1.0'],
+      ['rollback', '0.9.0'],
+    ] as const)
+      expect(await run(script, version)).toMatchObject({ status: 1, output: expect.stringContaining('blue-green.sh') });
+    expect(kubectl.changes).toEqual([]);
+  });
+
   it('stays in its namespace', async () => {
     kubectl.env = cluster({ NAMESPACE: 'chat' });
     await run('rollout', '1.1.0');
@@ -149,6 +169,8 @@ describe('rollback', () => {
     kubectl.write('revisions', '3\n11\n7\n');
     expect(await run('rollback', '0.9.0')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual(['rollout undo deployment/support-bot --to-revision=11']);
+    // Of its own: a second colour of the same version has revisions too.
+    expect(kubectl.calls.join('\n')).toContain('get replicasets -l instance=support-bot,version=0.9.0');
   });
 
   it('changes the image where the cluster has forgotten that version', async () => {
@@ -180,7 +202,7 @@ describe('blue-green', () => {
   const only = (version: string) => selects(`"app":"support-bot","version":"${version}"`);
   const ALL = selects('"version":null');
   const REMOVED =
-    'delete deployment/support-bot-v2 service/support-bot-v2 --ignore-not-found --wait=true --timeout=300s';
+    'delete deployment/support-bot-v2 service/support-bot-v2 --ignore-not-found --cascade=foreground --wait=true --timeout=300s';
 
   it('up: starts the second colour, which takes none of the first one’s pods nor clients', async () => {
     expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 0 });
@@ -210,7 +232,8 @@ describe('blue-green', () => {
   it.each(['apply', 'rollout status deployment/support-bot-v2'])('up: cleans up where %s fails', async (fail) => {
     kubectl.env = cluster({ FAKE_FAIL: fail });
     expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 1 });
-    expect(kubectl.changes.at(-1)).toBe(REMOVED);
+    // And lets go of the version, which the next rolling update leaves.
+    expect(kubectl.changes.slice(-2)).toEqual([REMOVED, ALL]);
   });
 
   it('switch: tries the new colour, then sends new connections to it', async () => {
@@ -260,5 +283,122 @@ describe('blue-green', () => {
     kubectl.write('green', '1.1.0');
     expect(await run('blue-green', 'abort')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([only('1.0.0'), REMOVED, ALL]);
+  });
+});
+
+describe('canary', () => {
+  const shares = (percent: number) => {
+    const patch = JSON.parse(
+      execFileSync('node', ['scripts/lib/canary-routes.mjs', 'support-bot', `${percent}`], UTF8),
+    );
+    return `patch virtualservice/support-bot --type=merge -p ${JSON.stringify(patch)}`;
+  };
+  const REMOVED =
+    'delete deployment/support-bot-canary --ignore-not-found --cascade=foreground --wait=true --timeout=300s';
+  const UTF8 = { encoding: 'utf8' } as const;
+
+  it('start: tries the canary before it gets its share, and once it has it', async () => {
+    expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 0 });
+    expect(kubectl.changes).toEqual([shares(0), 'apply -f -', shares(10)]);
+    const steps = kubectl.calls.map((call) => call.split(' ').slice(0, 2).join(' '));
+    expect(steps.filter((step) => /^(apply|rollout|port-forward|patch)/.test(step))).toEqual([
+      'patch virtualservice/support-bot',
+      'apply -f',
+      'rollout status',
+      'port-forward deployment/support-bot-canary',
+      'patch virtualservice/support-bot',
+      'port-forward deployment/support-bot-canary',
+    ]);
+    const { items } = JSON.parse(kubectl.applied) as { readonly items: readonly Manifest[] };
+    expect(items).toMatchObject([
+      {
+        kind: 'Deployment',
+        metadata: { name: 'support-bot-canary' },
+        spec: {
+          replicas: 1,
+          selector: { matchLabels: { app: 'support-bot', instance: 'support-bot-canary' } },
+          template: { spec: { containers: [{ image: 'registry.example.com:5000/support-bot:1.1.0' }] } },
+        },
+      },
+    ]);
+    expect((await Promise.all(items.map(mistakeIn))).filter(Boolean)).toEqual([]);
+  });
+
+  it('start: with half of the clients, half of the replicas', async () => {
+    expect(await run('canary', 'start', '1.1.0', '50')).toMatchObject({ status: 0 });
+    expect(kubectl.changes.at(-1)).toBe(shares(50));
+    expect(JSON.parse(kubectl.applied)).toMatchObject({ items: [{ spec: { replicas: 2 } }] });
+  });
+
+  it.each([
+    ['the canary is refused', { FAKE_FAIL: 'apply' }],
+    ['it does not become ready', { FAKE_FAIL: 'rollout status' }],
+    ['it does not answer', { FAKE_SECRET: 'sk-sluice-another-one' }],
+    ['it fails once it is used', { FAKE_FAIL: 'port-forward', FAKE_FAIL_FROM: '2' }],
+  ])('start: sends nobody there any more and takes it away, drained, where %s', async (_what, more) => {
+    kubectl.env = cluster(more);
+    expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 1 });
+    expect(kubectl.changes.slice(-2)).toEqual([shares(0), REMOVED]);
+  });
+
+  it.each([
+    ['there are no routes to set', 'get virtualservice', {}],
+    ['the routes are refused', 'patch virtualservice', {}],
+    ['blue and green are under way', '-', { pinned: '1.0.0' }],
+  ])('start: changes nothing where %s', async (_what, fail, { pinned }: { readonly pinned?: string }) => {
+    if (pinned !== undefined) kubectl.write('pinned', pinned);
+    kubectl.env = cluster({ FAKE_FAIL: fail === '-' ? 'nothing' : fail });
+    expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 1 });
+    expect(kubectl.changes.filter((call) => !call.startsWith('patch virtualservice'))).toEqual([]);
+    expect(kubectl.applied).toBe('');
+  });
+
+  it('promote: the first Deployment takes the version, then nobody is sent to the canary, which is drained and goes', async () => {
+    kubectl.write('green', '1.1.0');
+    expect(await run('canary', 'promote')).toMatchObject({ status: 0 });
+    expect(kubectl.version).toBe('1.1.0');
+    expect(kubectl.changes).toEqual([expect.stringContaining('patch deployment/support-bot '), shares(0), REMOVED]);
+  });
+
+  it('promote: the canary keeps its share where the first Deployment goes back', async () => {
+    kubectl.write('green', '1.1.0');
+    kubectl.env = cluster({ FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' });
+    expect(await run('canary', 'promote')).toMatchObject({ status: 1 });
+    expect(kubectl.version).toBe('1.0.0');
+    expect(kubectl.changes.join()).not.toMatch(/delete|virtualservice/);
+  });
+
+  it('promote: says so where there is none', async () => {
+    expect(await run('canary', 'promote')).toMatchObject({
+      status: 1,
+      output: expect.stringContaining('there is no deployment/support-bot-canary'),
+    });
+    expect(kubectl.changes).toEqual([]);
+  });
+
+  it('abort: sends nobody there, then drains and removes it', async () => {
+    kubectl.write('green', '1.1.0');
+    expect(await run('canary', 'abort')).toMatchObject({ status: 0 });
+    expect(kubectl.changes).toEqual([shares(0), REMOVED]);
+  });
+
+  it('abort: keeps the pods where people are still sent to them', async () => {
+    kubectl.env = cluster({ FAKE_FAIL: 'patch virtualservice' });
+    expect(await run('canary', 'abort')).toMatchObject({ status: 1 });
+    expect(kubectl.changes.join()).not.toContain('delete');
+  });
+
+  it('sets the routes that stand in the manifests', () => {
+    const routes = (percent: number) =>
+      JSON.parse(
+        execFileSync('node', ['scripts/lib/canary-routes.mjs', 'support-bot', `${percent}`], UTF8),
+      ) as Manifest;
+    for (const [component, percent] of [
+      ['istio', 0],
+      ['istio-canary', 10],
+    ] as const) {
+      const found = one(renderWith(component), 'VirtualService', 'support-bot');
+      expect(at(found, 'spec.http')).toEqual(at(routes(percent), 'spec.http'));
+    }
   });
 });

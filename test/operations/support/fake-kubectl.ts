@@ -34,7 +34,9 @@ if [[ -n \${FAKE_FAIL:-} && $args =~ $FAKE_FAIL ]]; then
 fi
 version_file="$FAKE_KUBECTL/version"
 case $args in
-  *"get deployment/support-bot-v2 "*labels.version*) [[ -f "$FAKE_KUBECTL/green" ]] && cat "$FAKE_KUBECTL/green" || exit 1 ;;
+  *"get deployment/support-bot-"*labels.version*) [[ ! -f "$FAKE_KUBECTL/green" ]] || cat "$FAKE_KUBECTL/green" ;;
+  *"get service/"*selector.version*) [[ ! -f "$FAKE_KUBECTL/pinned" ]] || cat "$FAKE_KUBECTL/pinned" ;;
+  *"patch service/support-bot "*) sed -n 's/.*"version":"\\([^"]*\\)".*/\\1/p' <<<"$args" | tr -d '\\n' >"$FAKE_KUBECTL/pinned" ;;
   *"get deployment/"*labels.version*) cat "$version_file" ;;
   *"get deployment/"*image*) printf 'registry.example.com:5000/support-bot:%s' "$(cat "$version_file")" ;;
   *"get deployment/"*"-o json") cat "$FAKE_KUBECTL/deployment.json" ;;
@@ -67,8 +69,8 @@ export class FakeKubectl {
     this.write('log', LOG);
   }
 
-  /** `green`: the version of the second colour; `revisions`: those of the version that is asked for, one a line. */
-  write(file: 'version' | 'green' | 'revisions' | 'log' | 'deployment.json', text: string): void {
+  /** `green`: the version of the second colour or canary; `pinned`: the one that the Service sends to; `revisions`: those of the version asked for, one a line. */
+  write(file: 'version' | 'green' | 'pinned' | 'revisions' | 'log' | 'deployment.json', text: string): void {
     writeFileSync(join(this.#folder, file), text);
   }
 

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# A canary by Istio: a second Deployment takes a share of the clients, and everybody who asks for it, until it is promoted or taken away.
+# Shares are of new connections: who is connected stays until that pod drains; with state in Redis either version serves any conversation.
+set -euo pipefail
+# shellcheck source=scripts/lib/kube.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
+
+usage() {
+  say "usage: canary.sh [--dry-run] COMMAND
+  start VERSION [PERCENT]  start VERSION as deployment ${APP}-canary, ask it for a turn, then send it PERCENT (10) of the clients, and those
+                           who ask for it: by the header user-type: beta, or by ?track=beta
+  promote                  ${APP} takes the canary's version; then everybody goes there, and the canary is drained and removed
+  abort                    everybody goes to ${APP}; the canary is drained and removed
+needs k8s/components/istio in the cluster; only what comes through its gateway is shared out
+environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)"
+  exit "$EXIT_USAGE"
+}
+
+if [[ ${1:-} == --dry-run ]]; then
+  DRY_RUN=true
+  shift
+fi
+command=${1:-}
+case $command in
+  start)
+    [[ $# -eq 2 || $# -eq 3 ]] || usage
+    percent=${3:-10}
+    [[ $percent =~ ^[1-9][0-9]?$ ]] || usage
+    ;;
+  promote | abort) [[ $# -eq 1 ]] || usage ;;
+  *) usage ;;
+esac
+here=$(dirname "${BASH_SOURCE[0]}")
+canary=$APP-canary
+
+# This share of new connections goes to the canary; 0: none, and nobody can ask for it.
+share() {
+  change patch "virtualservice/$APP" --type=merge -p "$(node "$here/lib/canary-routes.mjs" "$APP" "$1")"
+}
+
+# First the routes, then the pods: nobody is sent to one that leaves.
+take_away() {
+  share 0 && remove_drained "deployment/$canary"
+}
+
+smoke() {
+  if $DRY_RUN; then say "would run: APP=$canary scripts/smoke.sh"
+  else APP=$canary "$here/smoke.sh"
+  fi
+}
+
+case $command in
+  start)
+    check_version "$2"
+    ask get "virtualservice/$APP" "destinationrule/$APP" -o name >/dev/null || fail "there is nothing to set a share of; add k8s/components/istio to the overlay"
+    not_pinned ''
+    manifest=$(ask get "deployment/$APP" -o json | node "$here/lib/second-colour.mjs" "$APP" "$canary" "$2" "$percent")
+    undo() {
+      say "$1; taking the canary away"
+      take_away || say "unable to take it away; run: scripts/canary.sh abort"
+      exit 1
+    }
+    # Of a canary that is there already: the new version is tried before it gets anybody.
+    share 0 || fail "the routes were not taken; nothing was changed"
+    if $DRY_RUN; then
+      say "would apply:"
+      printf '%s\n' "$manifest"
+    else
+      printf '%s\n' "$manifest" | ask apply -f - || undo "the canary was refused"
+    fi
+    settled "$canary" || undo "$canary did not become ready within $WAIT"
+    smoke || undo "$canary does not answer as it should"
+    share "$percent" || undo "the routes were not taken"
+    smoke || undo "$canary fails once it is used"
+    say "$percent % of new connections, and who asks for it, go to $2; watch its errors and latency, then: scripts/canary.sh promote, or abort"
+    ;;
+  promote)
+    new=$(version_of "$canary")
+    [[ -n $new ]] || fail "there is no deployment/$canary; start it with: scripts/canary.sh start VERSION"
+    flag=()
+    if $DRY_RUN; then flag=(--dry-run); fi
+    "$here/rollout.sh" ${flag[@]+"${flag[@]}"} "$new" || fail "$APP did not take $new; the canary keeps its share"
+    take_away || fail "$APP runs $new, but the canary is still there; run: scripts/canary.sh abort"
+    say "$APP runs $new, alone"
+    ;;
+  abort)
+    take_away
+    say "$APP runs $(version_of "$APP"), alone"
+    ;;
+esac

@@ -23,6 +23,7 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
   metrics.of.state_up.set(1);
   if (config.state.type === 'memory') return { state: memoryState(limits), outage };
 
+  const opened = { is: false };
   const { url, mode, nodes, sentinel_master, username, password, db, pool_size, key_prefix } = config.state;
   const state = await redisState({
     ...limits,
@@ -32,11 +33,12 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
     db,
     poolSize: pool_size,
     keyPrefix: key_prefix ?? `${config.app.name}:`,
-    hooks: redisHooks(outage, log, metrics),
+    hooks: redisHooks(outage, log, metrics, opened),
     ...(sentinel_master === null ? {} : { sentinelMaster: sentinel_master }),
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password: password.reveal() }),
   });
+  opened.is = true;
   let counted = 0;
   const sample = setInterval(() => {
     metrics.of.state_commands_total.inc(state.counts.commands - counted);
@@ -50,9 +52,11 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
   return { state: { ...state, ping: () => state.ping(), close }, outage };
 }
 
-function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
+function redisHooks(outage: Outage, log: Log, metrics: Metrics, opened: { readonly is: boolean }): RedisHooks {
   return {
     onState: (now, reason) => {
+      // A start waits for the store, and tells by its failure that it did not come.
+      if (!opened.is) return;
       metrics.of.state_up.set(now === 'up' ? 1 : 0);
       if (now === 'up') {
         outage.end();

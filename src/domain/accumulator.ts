@@ -11,6 +11,8 @@ interface OpenPart {
   type: 'output_text' | 'refusal';
   text: string;
   open: boolean;
+  /** The part as it came, where only a later version knows its kind. */
+  foreign?: ContentPart;
 }
 type Slot =
   | { kind: 'message'; id: string; status: ItemStatus; open: boolean; parts: OpenPart[] }
@@ -22,7 +24,9 @@ type Slot =
       args: string;
       status: ItemStatus;
       open: boolean;
-    };
+    }
+  /** An item as it came, where only a later version knows its kind. */
+  | { kind: 'foreign'; id: string; status: ItemStatus; open: boolean; item: OutputItem };
 
 export class ResponseAccumulator {
   #base: ResponseObject;
@@ -54,15 +58,21 @@ export class ResponseAccumulator {
         this.#slots[event.output_index] = slotOf(event.item);
         return;
       case 'response.content_part.added':
+        if (this.#slot(event.output_index).kind === 'foreign') return;
         this.#message(event.output_index).parts[event.content_index] = openPart(event.part);
         return;
-      case 'response.content_part.done':
-        this.#part(event.output_index, event.content_index).open = false;
+      case 'response.content_part.done': {
+        if (this.#slot(event.output_index).kind === 'foreign') return;
+        const part = this.#part(event.output_index, event.content_index);
+        part.open = false;
+        if (part.foreign !== undefined) part.foreign = event.part;
         return;
+      }
       case 'response.output_item.done': {
         const slot = this.#slot(event.output_index);
         slot.open = false;
         slot.status = event.item.status;
+        if (slot.kind === 'foreign') slot.item = event.item;
         return;
       }
       case 'response.output_text.done':
@@ -132,43 +142,43 @@ export function contentPart(type: 'output_text' | 'refusal', text: string): Cont
 }
 
 function openPart(part: ContentPart): OpenPart {
-  return part.type === 'refusal'
-    ? { type: 'refusal', text: part.refusal, open: true }
-    : { type: 'output_text', text: part.text, open: true };
+  if (part.type === 'refusal') return { type: 'refusal', text: part.refusal, open: true };
+  if (part.type === 'output_text') return { type: 'output_text', text: part.text, open: true };
+  return { type: 'output_text', text: '', open: true, foreign: part };
+}
+
+function partOf({ type, text, foreign }: OpenPart): ContentPart {
+  return foreign ?? contentPart(type, text);
 }
 
 function slotOf(item: OutputItem): Slot {
   const open = item.status === 'in_progress';
-  return item.type === 'message'
-    ? { kind: 'message', id: item.id, status: item.status, open, parts: item.content.map(openPart) }
-    : {
-        kind: 'function_call',
-        id: item.id,
-        callId: item.call_id,
-        name: item.name,
-        args: item.arguments,
-        status: item.status,
-        open,
-      };
+  switch (item.type) {
+    case 'message':
+      return { kind: 'message', id: item.id, status: item.status, open, parts: item.content.map(openPart) };
+    case 'function_call': {
+      const { id, call_id: callId, name, arguments: args, status } = item;
+      return { kind: 'function_call', id, callId, name, args, status, open };
+    }
+  }
+  return foreignSlot(item);
+}
+
+function foreignSlot(item: OutputItem): Slot {
+  const { id, status } = item;
+  return { kind: 'foreign', id, status, open: status === 'in_progress', item };
 }
 
 function itemOf(slot: Slot): OutputItem {
-  return slot.kind === 'message'
-    ? {
-        type: 'message',
-        id: slot.id,
-        role: 'assistant',
-        status: slot.status,
-        content: slot.parts.map((part) => contentPart(part.type, part.text)),
-      }
-    : {
-        type: 'function_call',
-        id: slot.id,
-        call_id: slot.callId,
-        name: slot.name,
-        arguments: slot.args,
-        status: slot.status,
-      };
+  const { id, status } = slot;
+  switch (slot.kind) {
+    case 'message':
+      return { type: 'message', id, role: 'assistant', status, content: slot.parts.map(partOf) };
+    case 'function_call':
+      return { type: 'function_call', id, call_id: slot.callId, name: slot.name, arguments: slot.args, status };
+    case 'foreign':
+      return { ...slot.item, status };
+  }
 }
 
 function closeSlot(slot: Slot, outputIndex: number, status: ItemStatus): ResponseEvent[] {
@@ -178,7 +188,7 @@ function closeSlot(slot: Slot, outputIndex: number, status: ItemStatus): Respons
   if (slot.kind === 'function_call') {
     return [{ type: 'response.function_call_arguments.done', ...at, name: slot.name, arguments: slot.args }, itemDone];
   }
-  return [...closeParts(slot, outputIndex), itemDone];
+  return slot.kind === 'foreign' ? [itemDone] : [...closeParts(slot, outputIndex), itemDone];
 }
 
 function closeParts(slot: Extract<Slot, { kind: 'message' }>, outputIndex: number): ResponseEvent[] {
@@ -191,10 +201,12 @@ function closePart(
   part: OpenPart,
   at: { readonly item_id: string; readonly output_index: number; readonly content_index: number },
 ): ResponseEvent[] {
+  const partDone: ResponseEvent = { type: 'response.content_part.done', ...at, part: partOf(part) };
+  if (part.foreign !== undefined) return [partDone];
   return [
     part.type === 'refusal'
       ? { type: 'response.refusal.done', ...at, refusal: part.text }
       : { type: 'response.output_text.done', ...at, text: part.text, logprobs: [] },
-    { type: 'response.content_part.done', ...at, part: contentPart(part.type, part.text) },
+    partDone,
   ];
 }

@@ -60,10 +60,21 @@ export interface StoredItem {
 export function messageText(item: MessageItem, withRefusals = false): string {
   let text = '';
   for (const part of item.content) {
-    if (part.type !== 'refusal') text += part.text;
-    else if (withRefusals) text += part.refusal;
+    if (part.type === 'refusal') text += withRefusals ? part.refusal : '';
+    // A part of a kind that only a later version knows may have none.
+    else if (typeof part.text === 'string') text += part.text;
   }
   return text;
+}
+
+const KINDS: ReadonlySet<string> = new Set<Item['type']>(['message', 'function_call', 'function_call_output']);
+
+/**
+ * False for an item of a kind that only a later version knows: while one rolls out, both write to the same conversations. Such an item is
+ * kept and shown, and never sent to a provider from here.
+ */
+export function isKnownItem(item: Pick<Item, 'type'>): boolean {
+  return KINDS.has(item.type);
 }
 
 /** Call ids of `items` of one kind. */
@@ -79,7 +90,7 @@ function callIds(items: readonly Item[], type: 'function_call' | 'function_call_
  * call or output whose partner is missing is left out. Withheld items never pass.
  */
 export function contextFor(history: readonly StoredItem[], input: readonly Item[], max: number): Item[] {
-  const past = history.filter((stored) => !stored.withheld).map((stored) => stored.item);
+  const past = history.filter(({ withheld, item }) => !withheld && isKnownItem(item)).map(({ item }) => item);
   const room = Math.max(0, max - input.length);
   const recent = room === 0 ? [] : past.slice(-room);
   const answered = callIds(input, 'function_call_output');

@@ -179,6 +179,8 @@ export class ChatChunks {
       case 'response.output_item.done':
         return [];
     }
+    // Of a kind that only a later version knows: both run while one rolls out.
+    return [];
   }
 
   #said(delta: ChatDelta): ChatChunk[] {

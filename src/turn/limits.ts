@@ -5,7 +5,7 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { type Item, messageText } from '../domain/item.js';
+import { isKnownItem, type Item, messageText } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { type BucketState, type RateLimiter } from '../state/rate-limiter.js';
 import { type TurnPlan } from './admission.js';
@@ -201,7 +201,7 @@ function expectedTokens(plan: Pick<TurnPlan, 'system' | 'request' | 'source' | '
   const { system, request, source, maxOutputTokens } = plan;
   const past = source.kind === 'previous' ? source.context.map((stored) => stored.item) : [];
   let bytes = Buffer.byteLength(system) + (request.tools === undefined ? 0 : JSON.stringify(request.tools).length);
-  for (const item of [...past, ...request.input]) bytes += bytesOf(item);
+  for (const item of [...past.filter(isKnownItem), ...request.input]) bytes += bytesOf(item);
   const messages = past.length + request.input.length + 1;
   const output = Math.min(maxOutputTokens ?? EXPECTED_OUTPUT_TOKENS, EXPECTED_OUTPUT_TOKENS);
   return Math.ceil(bytes / BYTES_PER_TOKEN) + messages * TOKENS_PER_MESSAGE + output;

@@ -121,7 +121,7 @@ export function keepingOf(
 }
 
 function worthKeeping(item: OutputItem): boolean {
-  if (item.type === 'function_call') return item.status === 'completed';
+  if (item.type !== 'message') return item.status === 'completed';
   return item.content.some((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
 }
 

@@ -68,6 +68,12 @@ function post(
 
 const hex = (text: string) => Buffer.from(text).toString('hex');
 
+it('a start where all is well tells of nothing that is not', () => {
+  const told = replica.lines.map((line) => JSON.parse(line) as { readonly level: string; readonly msg: string });
+  expect(told.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
+  expect(told.map(({ msg }) => msg)).toContain('server started');
+});
+
 describe('nothing that was planted is written', () => {
   it(
     'at the most talkative level, by nobody',

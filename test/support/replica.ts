@@ -39,7 +39,7 @@ export class Replica {
   /** How each of its lives ended. */
   readonly ends: ReplicaEnd[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-replica-'));
-  readonly #env: Readonly<Record<string, string>>;
+  readonly #env: Record<string, string>;
   #process: ChildProcess | undefined;
   #ended: Promise<ReplicaEnd> = Promise.resolve({ code: 0, expected: true });
   #expected = false;
@@ -81,6 +81,14 @@ export class Replica {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  /** Variables that it has, or has no longer, from its next start on. */
+  change(env: Readonly<Record<string, string | undefined>>): void {
+    for (const [name, value] of Object.entries(env)) {
+      if (value === undefined) delete this.#env[name];
+      else this.#env[name] = value;
+    }
   }
 
   /** Starts it, again after an end; resolves when it is ready. @throws where it ends instead */

@@ -187,3 +187,56 @@ describe('ResponseAccumulator', () => {
     );
   });
 });
+
+describe('what only a later version knows', () => {
+  // As they stand in a log that it wrote.
+  const known = (event: object) => event as ResponseEvent;
+  const message = { type: 'message', id: 'msg_1', role: 'assistant', status: 'in_progress', content: [] };
+  const picture = { type: 'output_image', image: 'p' };
+
+  it('is passed over as an event, kept as an item and as a part, and closed with the rest', () => {
+    const fold = new ResponseAccumulator(responseOf());
+    const note = { type: 'note', id: 'note_1', status: 'in_progress', text: null };
+    for (const event of [
+      { type: 'response.note.added', note: 'x' },
+      { type: 'response.output_item.added', output_index: 0, item: note },
+      { type: 'response.content_part.added', output_index: 0, content_index: 0, part: { type: 'note_text' } },
+      { type: 'response.content_part.done', output_index: 0, content_index: 0, part: { type: 'note_text' } },
+      { type: 'response.output_item.added', output_index: 1, item: message },
+      { type: 'response.content_part.added', output_index: 1, content_index: 0, part: contentPart('output_text', '') },
+      { type: 'response.output_text.delta', output_index: 1, content_index: 0, delta: 'seen' },
+      { type: 'response.content_part.added', output_index: 1, content_index: 1, part: picture },
+    ])
+      fold.apply(known(event));
+    expect(fold.response()).toMatchObject({
+      output: [note, { content: [{ text: 'seen' }, picture] }],
+      output_text: 'seen',
+    });
+    const closing = fold.closing('incomplete');
+    expect(closing.map(({ type }) => type)).toEqual([
+      'response.output_item.done',
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.content_part.done',
+      'response.output_item.done',
+    ]);
+    for (const event of closing) fold.apply(event);
+    expect(fold.output()).toMatchObject([{ ...note, status: 'incomplete' }, { status: 'incomplete' }]);
+  });
+
+  it('is what its done events say last', () => {
+    const fold = new ResponseAccumulator(responseOf());
+    for (const event of [
+      { type: 'response.output_item.added', output_index: 0, item: { ...message, content: [picture] } },
+      { type: 'response.content_part.done', output_index: 0, content_index: 0, part: { ...picture, image: 'whole' } },
+      { type: 'response.output_item.added', output_index: 1, item: { type: 'note', id: 'n', status: 'in_progress' } },
+      {
+        type: 'response.output_item.done',
+        output_index: 1,
+        item: { type: 'note', id: 'n', status: 'completed', a: 1 },
+      },
+    ])
+      fold.apply(known(event));
+    expect(fold.output()).toMatchObject([{ content: [{ image: 'whole' }] }, { status: 'completed', a: 1 }]);
+  });
+});

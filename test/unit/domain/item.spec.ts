@@ -113,3 +113,19 @@ describe('messageText', () => {
     expect(messageText(item, true)).toBe('abc');
   });
 });
+
+describe('what only a later version knows', () => {
+  // As it wrote them.
+  const note = { type: 'note', id: 'note_1', status: 'completed' } as unknown as Item;
+  const withPicture = {
+    ...message('see'),
+    content: [{ type: 'input_image', image_url: 'x' }, ...message('see').content],
+  } as unknown as MessageItem;
+
+  it('is not sent to a provider, and takes nobody’s place', () => {
+    const history = [stored(message('a')), stored(note), stored(note)];
+    expect(ids(contextFor(history, [message('b')], 2))).toEqual(['msg_a', 'msg_b']);
+  });
+
+  it('has no text', () => expect(messageText(withPicture)).toBe('see'));
+});

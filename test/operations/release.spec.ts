@@ -1,48 +1,104 @@
 /* What surrounds a release: the checklist, licences, and the arithmetic of capacity. The registry's word on vulnerabilities is asked by the workflow. */
 
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { describe, expect, it } from '@jest/globals';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 // @ts-expect-error plain JavaScript that runs without a build has no types
 import { capacity } from '../../scripts/capacity.mjs';
 // @ts-expect-error as above
 import { isAllowed } from '../../scripts/licences.mjs';
+import { FakeKubectl } from './support/fake-kubectl.js';
 
-function ran(command: string, args: readonly string[]): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+function ran(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Ran {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', env });
   return { status, output: stdout + stderr };
+}
+
+interface Ran {
+  readonly status: number | null;
+  readonly output: string;
 }
 
 describe('scripts/release-check', () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
+  const cases = {
+    well: { version, npm: ['found 0 vulnerabilities', 0], env: {} },
+    unknown: { version: '99.0.0', npm: ['npm error code E405', 1], env: { FAKE_FAIL: 'get deployment' } },
+    vulnerable: { version, npm: ['{"auditReportVersion": 2, "vulnerabilities": {"ws": {}}}', 1], env: {} },
+  } as const;
+  const seen = new Map<string, Ran & { readonly changes: readonly string[] }>();
+  // All at once: each takes a quarter of a minute.
+  beforeAll(async () => {
+    const ran = Object.entries(cases).map(async ([name, one]) => seen.set(name, await checked(one)));
+    await Promise.all(ran);
+  }, 180_000);
+
+  /** With an npm whose audit says so: what a registry answers is not for a test to depend on. */
+  async function checked({ version: asked, npm: [says, code], env }: (typeof cases)[keyof typeof cases]) {
+    const kubectl = new FakeKubectl('0.9.0');
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-release-'));
+    try {
+      writeFileSync(join(folder, 'npm'), `#!/bin/sh\ncat <<'END'\n${says}\nEND\nexit ${code}\n`);
+      chmodSync(join(folder, 'npm'), 0o755);
+      const { PATH = '', HOME = '' } = process.env;
+      kubectl.env = { HOME, BEHIND_KUBECTL: [folder, PATH].join(delimiter), ...env };
+      return { ...(await kubectl.run('scripts/release-check', ['--quick', asked])), changes: kubectl.changes };
+    } finally {
+      kubectl.close();
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  function of(name: keyof typeof cases): Ran & { readonly changes: readonly string[] } {
+    return seen.get(name) ?? { status: null, output: 'did not run', changes: [] };
+  }
 
   it('runs what a program can judge and prints what a person must do, through a day', () => {
-    const { output } = ran('scripts/release-check', ['--quick', version]);
+    const { status, output, changes } = of('well');
+    expect(output.match(/^NOT OK .*/gm) ?? []).toEqual([]);
     for (const what of [
-      'package.json',
+      'every file that names the version',
       'CHANGELOG.md',
       'the configuration',
+      'writes to Redis is recorded',
       'alerts, dashboard',
       'the alert rules',
       'licences',
+      'known vulnerabilities',
+      'the evaluation of the prompts',
       'rollout and rollback',
+      'the way back: scripts/rollback.sh 0.9.0',
     ])
       expect(output).toMatch(new RegExp(`^ok .*${what}`, 'm'));
-    // Only the registry's answer may be missing, where it cannot be asked.
-    expect(output.match(/^NOT OK .*/gm) ?? []).toEqual(
-      output.includes('the registry did not answer') ? [expect.stringContaining('vulnerabilities')] : [],
-    );
+    expect(status).toBe(0);
     expect(output).toMatch(/^ +gpt-4o: \$\d+\.\d\d;/m);
+    expect(output).toContain('node scripts/evals.mjs --url');
     for (const part of ['Before', 'During', 'After']) expect(output).toMatch(new RegExp(`^${part}`, 'm'));
     for (const hour of ['10 minutes', '1 hour', '4 hours', '24 hours']) expect(output).toContain(`[ ]    ${hour}`);
-  }, 120_000);
+    expect(changes).toEqual([]);
+  });
 
-  it('says no to a version that the repository does not speak of', () => {
-    const { status, output } = ran('scripts/release-check', ['--quick', '99.0.0']);
+  it('says no to a version that the repository does not speak of, and to what it cannot know', () => {
+    const { status, output } = of('unknown');
     expect(status).toBe(1);
-    expect(output).toMatch(/^NOT OK .*say 99\.0\.0/m);
+    expect(output).toMatch(/^NOT OK .*says 99\.0\.0$/m);
+    for (const file of ['package.json', 'config/production.yaml', 'k8s/base/deployment.yaml', 'Dockerfile'])
+      expect(output).toContain(`| ${file} names another`);
     expect(output).toMatch(/^NOT OK .*CHANGELOG/m);
-  }, 120_000);
+    expect(output).toMatch(/^NOT OK .*Redis is recorded/m);
+    // A registry that does not answer has found nothing, and has not found nothing.
+    expect(output).toMatch(/^NOT OK .*vulnerabilities[^]*\| the registry did not answer/m);
+    expect(output).toMatch(/\[ \] +the cluster could not be asked/);
+  });
+
+  it('says no to a vulnerability, and shows it', () => {
+    const { status, output } = of('vulnerable');
+    expect(status).toBe(1);
+    expect(output).toMatch(/^NOT OK .*vulnerabilities[^]*\| .*"ws"/m);
+    expect(output).not.toContain('did not answer');
+  });
 
   it.each([[[]], [['latest']], [['--fast', '1.0.0']]])('%j is told how it is used', (args) => {
     expect(ran('scripts/release-check', args)).toMatchObject({ status: 64, output: expect.stringContaining('usage:') });

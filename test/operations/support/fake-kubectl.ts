@@ -84,7 +84,7 @@ export class FakeKubectl {
 
   /** The calls that change something. */
   get changes(): string[] {
-    return this.calls.filter((call) => !/(^| )(get|port-forward|rollout status) /.test(call));
+    return this.calls.filter((call) => !/(^| )(get|port-forward|rollout status|kustomize) /.test(call));
   }
 
   /** The process id of the last port-forward. */
@@ -96,9 +96,10 @@ export class FakeKubectl {
     return this.#read('applied');
   }
 
-  /** Runs a program whose kubectl is this one. */
+  /** Runs a program whose kubectl is this one. BEHIND_KUBECTL in `env`: where the other programs are, instead of PATH. */
   run(program: string, args: readonly string[]): Promise<Ran> {
-    const path = [this.#folder, resolve('node_modules/.bin'), process.env['PATH'] ?? ''].join(delimiter);
+    const others = this.env['BEHIND_KUBECTL'] ?? process.env['PATH'] ?? '';
+    const path = [this.#folder, resolve('node_modules/.bin'), others].join(delimiter);
     const env = { ...this.env, PATH: path, FAKE_KUBECTL: this.#folder };
     return new Promise((done) => {
       const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });

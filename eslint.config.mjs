@@ -25,7 +25,10 @@ export default tseslint.config(
     files: ['**/*.mjs'],
     languageOptions: {
       globals: Object.fromEntries(
-        ['process', 'console', 'URL', 'fetch', 'AbortSignal', 'TextDecoder', 'Buffer'].map((name) => [name, 'readonly']),
+        ['process', 'console', 'URL', 'fetch', 'AbortSignal', 'TextDecoder', 'Buffer'].map((name) => [
+          name,
+          'readonly',
+        ]),
       ),
     },
   },

@@ -37,6 +37,13 @@ const WINDOWS: Windows = {
 
 /** The share of turns that may fail in 30 days: what the burn-rate alerts count against. */
 const ERROR_BUDGET = 0.01;
+/** Shares at which it is gone in two days, and in five. */
+const BURN = { fast: Number((14.4 * ERROR_BUDGET).toFixed(4)), slow: Number((6 * ERROR_BUDGET).toFixed(4)) } as const;
+
+/** No drain takes longer; a pod's own grace leaves room to see one that does (k8s/base/deployment.yaml). */
+export function drainLimitSeconds({ app }: AppConfig): number {
+  return (app.shutdown_timeout + 20_000) / 1_000;
+}
 
 export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleFile {
   const { error_rate_threshold, latency_p99_threshold, cost_per_hour_threshold, runbook_url } = config.alerts;
@@ -79,7 +86,7 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
           rule(
             'HighLatency',
             'warning',
-            `${p99('time_to_first_delta_seconds')} > ${latency} or ${p99('request_duration_seconds', '{delivery="json"}')} > ${latency}`,
+            `${p99('time_to_first_delta_seconds', '{delivery="stream"}')} > ${latency} or ${p99('request_duration_seconds', '{delivery="json"}')} > ${latency}`,
             windows.pending,
             `Users wait more than ${latency} s (99th percentile)`,
             'The 99th percentile is {{ $value | humanizeDuration }}: to the first visible text of a stream, or to the whole answer where JSON was asked for.',
@@ -119,7 +126,8 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
           rule(
             'DrainStuck',
             'warning',
-            `max(${m('draining_seconds')}) > ${(config.app.shutdown_timeout + 20_000) / 1_000}`,
+            // Seen for a while: what is killed for it is gone before anybody could be told.
+            `max(max_over_time(${m('draining_seconds')}[${rate}])) > ${drainLimitSeconds(config)}`,
             windows.availability,
             'A replica has been leaving for too long',
             'It has been draining for {{ $value | humanizeDuration }}, longer than app.shutdown_timeout and its end together.',
@@ -135,7 +143,7 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
           rule(
             'ErrorBudgetBurnFast',
             'critical',
-            `${errors(burn.fast[0])} > ${14.4 * ERROR_BUDGET} and ${errors(burn.fast[1])} > ${14.4 * ERROR_BUDGET}`,
+            `${errors(burn.fast[0])} > ${BURN.fast} and ${errors(burn.fast[1])} > ${BURN.fast}`,
             windows.availability,
             'The month’s error budget will be gone in two days',
             '{{ $value | humanizePercentage }} of turns failed over the long window; 1% is the budget.',
@@ -143,7 +151,7 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
           rule(
             'ErrorBudgetBurnSlow',
             'warning',
-            `${errors(burn.slow[0])} > ${6 * ERROR_BUDGET} and ${errors(burn.slow[1])} > ${6 * ERROR_BUDGET}`,
+            `${errors(burn.slow[0])} > ${BURN.slow} and ${errors(burn.slow[1])} > ${BURN.slow}`,
             windows.pending,
             'The month’s error budget will be gone in five days',
             '{{ $value | humanizePercentage }} of turns failed over the long window; 1% is the budget.',

@@ -2,6 +2,7 @@
 
 import {
   DashboardBuilder,
+  DatasourceVariableBuilder,
   QueryVariableBuilder,
   RowBuilder,
   VariableRefresh,
@@ -20,6 +21,8 @@ interface Panel {
 }
 
 const RATE = '[$__rate_interval]';
+/** Chosen at the top of the dashboard, since another Grafana calls its Prometheus something else. */
+const DATASOURCE = { type: 'prometheus', uid: '${datasource}' } as const;
 /** Chosen at the top of the dashboard; `.*` by default. */
 const SELECTED = 'instance=~"$replica"';
 
@@ -47,7 +50,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           description: 'Streams: to the first visible text. JSON: to the whole answer.',
           unit: 's',
           queries: [
-            ['first text (streams)', quantile(0.99, 'time_to_first_delta_seconds')],
+            ['first text (streams)', quantile(0.99, 'time_to_first_delta_seconds', 'delivery="stream"')],
             ['whole answer (JSON)', quantile(0.99, 'request_duration_seconds', 'delivery="json"')],
           ],
         },
@@ -69,10 +72,17 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
       'Turns',
       [
         {
+          title: 'Errors by cause',
+          description:
+            'Turns that failed by our or the provider’s fault, by error code. What to do about each: docs/operations/runbook.md.',
+          unit: 'reqps',
+          queries: [['{{code}}', by('code', 'failures_total')]],
+        },
+        {
           title: 'Time to first delta',
-          description: 'From admission to the first text that viewers see.',
+          description: 'Streams: from admission to the first text that viewers see.',
           unit: 's',
-          queries: quantiles('time_to_first_delta_seconds'),
+          queries: quantiles('time_to_first_delta_seconds', 'delivery="stream"'),
         },
         {
           title: 'Duration by endpoint (p99)',
@@ -105,6 +115,12 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           description: 'By direction and model.',
           unit: 'short',
           queries: [['{{direction}} {{model}}', by('direction, model', 'tokens_total')]],
+        },
+        {
+          title: 'Cost in the last hour',
+          description: 'US dollars spent in the hour before, by model: what HighCost warns of, as it was.',
+          unit: 'currencyUSD',
+          queries: [['{{model}}', `sum by (model) (increase(${m('llm_cost_usd')}[1h]))`]],
         },
         {
           title: 'Refusals',
@@ -263,6 +279,7 @@ export function dashboard({ app }: AppConfig): Dashboard {
     .refresh('30s')
     .time({ from: 'now-1h', to: 'now' })
     .timezone('browser')
+    .withVariable(new DatasourceVariableBuilder('datasource').label('data source').type(DATASOURCE.type))
     .withVariable(variable('environment', `label_values(${prefix}build_info, environment)`))
     .withVariable(variable('replica', `label_values(${prefix}build_info, instance)`));
   for (const [title, panels] of rows(m)) {
@@ -285,7 +302,9 @@ export function queriesOf(board: Dashboard): { readonly panel: string; readonly 
 function variable(name: string, query: string): QueryVariableBuilder {
   return new QueryVariableBuilder(name)
     .label(name)
+    .datasource(DATASOURCE)
     .query(query)
+    .current({ text: 'All', value: '$__all', selected: true })
     .refresh(VariableRefresh.OnTimeRangeChanged)
     .includeAll(true)
     .allValue('.*')
@@ -293,7 +312,14 @@ function variable(name: string, query: string): QueryVariableBuilder {
 }
 
 function panelOf({ title, description, unit, queries }: Panel): PanelBuilder {
-  let panel = new PanelBuilder().title(title).description(description).unit(unit).min(0).height(8).span(6);
+  let panel = new PanelBuilder()
+    .title(title)
+    .description(description)
+    .datasource(DATASOURCE)
+    .unit(unit)
+    .min(0)
+    .height(8)
+    .span(6);
   for (const [legend, expr] of queries) {
     panel = panel.withTarget(new DataqueryBuilder().expr(expr).legendFormat(legend));
   }

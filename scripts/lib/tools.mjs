@@ -25,6 +25,7 @@ export const TOOLS = [
   { program: 'shellcheck', apt: 'shellcheck', brew: 'shellcheck', why: 'the rollout scripts are checked' },
   { program: 'kubectl', apt: 'kubernetes-client', brew: 'kubernetes-cli', why: 'the manifests are rendered' },
   { program: 'curl', apt: 'curl', brew: 'curl', why: 'the rollout scripts ask for a turn' },
+  { program: 'haproxy', apt: 'haproxy', brew: 'haproxy', why: 'the load balancer of compose.yaml is tried' },
   { program: 'openssl', apt: 'openssl', brew: 'openssl', why: 'Redis over TLS needs certificates' },
 ];
 const LIMIT_MS = 8 * 60_000;

@@ -3,6 +3,9 @@
  * by nature (models, codes), and past LABEL_VALUES_MAX of them `other`. What a user typed is never a label.
  */
 
+import { ERROR_CODES, type ErrorCode } from '../domain/errors.js';
+import { CLOSE_CODES } from '../protocol/close-codes.js';
+
 /** Fits streams: from a warm small model to a slow reasoning one. 5 s, the default alert threshold, is a bound. */
 const FIRST_DELTA_SECONDS = [0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30] as const;
 const APPEND_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
@@ -10,11 +13,34 @@ const DURATION_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30,
 
 export const LABEL_VALUES_MAX = 100;
 
+/** Codes of what is the provider's fault, and of what is ours too. */
+const PROVIDER_CODES = [
+  'rate_limit_exceeded',
+  'server_error',
+  'provider_error',
+  'provider_refused',
+  'provider_unavailable',
+  'provider_stream_interrupted',
+  'provider_timeout',
+] as const satisfies readonly ErrorCode[];
+export const FAILURE_CODES: readonly ErrorCode[] = [...PROVIDER_CODES, 'state_unavailable', 'replica_lost'];
+/** 1005, 1006: the other side said no code, or nothing at all. */
+const CLOSES = [...Object.values(CLOSE_CODES), 1005, 1006].map(String);
+const STATE_REASONS = [
+  ...['auth', 'readonly', 'out_of_memory', 'loading', 'master_down', 'refuses_writes'],
+  ...['busy', 'cluster_down', 'wrong_mode', 'timeout', 'unreachable', 'failed'],
+];
+
 interface MetricRow {
   readonly kind: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   readonly labels?: Readonly<Record<string, readonly string[] | 'bounded'>>;
   readonly buckets?: readonly number[];
+  /**
+   * Values of `bounded` labels that a counter has from the start: a rate sees no increase where a series begins, so the first error of a kind
+   * would be seen by nobody.
+   */
+  readonly begins?: Readonly<Record<string, readonly string[]>>;
 }
 
 export const METRICS = {
@@ -22,6 +48,12 @@ export const METRICS = {
     kind: 'counter',
     help: 'Turns by outcome, counted by the replica that told their end (a lost replica’s by the one that took them over). A caller’s own mistakes are refused, never error.',
     labels: { status: ['success', 'error', 'refused', 'cancelled'] },
+  },
+  failures_total: {
+    kind: 'counter',
+    help: 'Turns of status error by their error code: whose fault it was, and what to do.',
+    labels: { code: 'bounded' },
+    begins: { code: FAILURE_CODES },
   },
   request_duration_seconds: {
     kind: 'histogram',
@@ -31,7 +63,8 @@ export const METRICS = {
   },
   time_to_first_delta_seconds: {
     kind: 'histogram',
-    help: 'Time from admission to the first delta that viewers see.',
+    help: 'Time from admission to the first delta that viewers see, by how the caller waits for it.',
+    labels: { delivery: ['stream', 'json', 'background'] },
     buckets: FIRST_DELTA_SECONDS,
   },
   response_deltas_total: { kind: 'counter', help: 'Text deltas appended to response logs.' },
@@ -49,6 +82,7 @@ export const METRICS = {
     kind: 'counter',
     help: 'Failed provider calls by error code, each try counted.',
     labels: { code: 'bounded' },
+    begins: { code: PROVIDER_CODES },
   },
   provider_retries_total: { kind: 'counter', help: 'Provider calls that were tried again.' },
   breaker_state: {
@@ -60,6 +94,7 @@ export const METRICS = {
     kind: 'counter',
     help: 'What guardrails found, by guardrail, stage and decision.',
     labels: { guardrail: 'bounded', stage: ['input', 'output'], decision: ['deny', 'note'] },
+    begins: { guardrail: ['banned_words', 'max_length'] },
   },
   connections: { kind: 'gauge', help: 'Open WebSocket connections.' },
   viewers: { kind: 'gauge', help: 'Readers that follow a response now: sockets’ cursors and SSE streams.' },
@@ -76,11 +111,13 @@ export const METRICS = {
     kind: 'counter',
     help: 'Errors told to clients before there was a response, by code.',
     labels: { code: 'bounded' },
+    begins: { code: Object.keys(ERROR_CODES) },
   },
   websocket_closes_total: {
     kind: 'counter',
     help: 'Closed WebSocket connections by close code.',
     labels: { code: 'bounded' },
+    begins: { code: CLOSES },
   },
   gaps_healed_total: {
     kind: 'counter',
@@ -103,6 +140,7 @@ export const METRICS = {
     kind: 'counter',
     help: 'Commands to the state store that failed, by reason.',
     labels: { reason: 'bounded' },
+    begins: { reason: STATE_REASONS },
   },
   tail_repairs_total: {
     kind: 'counter',

@@ -93,9 +93,11 @@ function instrument(name: string, row: Row, registry: Registry): unknown {
   if (common.labelNames.length === 0) return made;
 
   // A series that exists from the start lets rate() see the first increase.
-  if (row.kind === 'counter')
-    for (const combination of listedCombinations(labels)) (made as Counter).inc(combination, 0);
+  const begins = 'begins' in row ? row.begins : {};
+  const first = row.kind === 'counter' ? combinationsOf({ ...labels, ...begins }) : [];
+  for (const combination of first) (made as Counter).inc(combination, 0);
   const bound = labelBounds(labels);
+  for (const combination of first) bound(combination);
   const any: AnyInstrument = made;
   return {
     inc: (given: Labels, by?: number) => any.inc?.(bound(given), by),
@@ -106,7 +108,7 @@ function instrument(name: string, row: Row, registry: Registry): unknown {
 }
 
 /** Every combination of listed values; none where a label is open. */
-function listedCombinations(labels: Readonly<Record<string, readonly string[] | 'bounded'>>): Labels[] {
+function combinationsOf(labels: Readonly<Record<string, readonly string[] | 'bounded'>>): Labels[] {
   return Object.entries(labels).reduce<Labels[]>(
     (all, [name, values]) =>
       values === 'bounded' ? [] : all.flatMap((one) => values.map((value) => ({ ...one, [name]: value }))),

@@ -1,6 +1,6 @@
 /* What operators hear of turns: the log lines they know, and the metrics. Ids, counts and durations only; never a word of anybody's text. */
 
-import { type SluiceError } from '../domain/errors.js';
+import { type ErrorCode, type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseObject, type Usage } from '../domain/response.js';
 import { type Log } from '../observability/log.js';
@@ -46,6 +46,7 @@ export class TurnReport {
     const status =
       error.status >= 500 && error.code !== 'draining' && error.code !== 'overloaded' ? 'error' : 'refused';
     this.#metrics.of.requests_total.inc({ status });
+    if (status === 'error') this.#metrics.of.failures_total.inc({ code: error.code });
     this.#metrics.of.refusals_total.inc({ code: error.code });
     const { endpoint: path, method, requestId } = origin;
     const user = caller === undefined ? null : (caller.user ?? caller.credential);
@@ -62,10 +63,12 @@ export class TurnReport {
   /** The turn has its terminal event. */
   ended(turn: Turn, outcome: TurnOutcome): void {
     const { facts } = turn;
-    const durationMs = this.#finish(turn, statusOf(turn, outcome));
+    const status = statusOf(turn, outcome);
+    const durationMs = this.#finish(turn, status, outcome.end === 'failed' ? outcome.error.code : null);
     turn.trace.ended(turn, outcome);
     const { of } = this.#metrics;
-    if (facts.firstDeltaMs !== null) of.time_to_first_delta_seconds.observe(facts.firstDeltaMs / 1_000);
+    const { delivery } = turn.origin;
+    if (facts.firstDeltaMs !== null) of.time_to_first_delta_seconds.observe({ delivery }, facts.firstDeltaMs / 1_000);
     for (const { guardrail, stage, decision } of facts.findings)
       of.guardrail_findings_total.inc({ guardrail, stage, decision });
     this.#count(facts.model, facts.providerCalled ? facts.usage : null, facts.costUsd);
@@ -92,25 +95,25 @@ export class TurnReport {
    */
   lost(turn: Turn, why: SluiceError | undefined, gone: boolean): void {
     this.#metrics.of.fenced_writes_total.inc();
-    const durationMs = this.#finish(turn, gone ? 'error' : 'told elsewhere');
+    const code = why?.code ?? 'replica_lost';
+    const durationMs = this.#finish(turn, gone ? 'error' : 'told elsewhere', code);
     turn.trace.ended(turn, undefined, why);
-    this.#log.error(
-      { ...idsOf(turn), duration: durationMs, error: why?.code ?? 'replica_lost', err: why },
-      'request failed',
-    );
+    this.#log.error({ ...idsOf(turn), duration: durationMs, error: code, err: why }, 'request failed');
   }
 
   /** This replica told the end of a lost one's turn: the lost one counted nothing of it. */
   adopted(response: ResponseObject): void {
     const { of } = this.#metrics;
     of.orphans_ended_total.inc();
-    of.requests_total.inc({ status: statusOfResponse(response) });
+    const status = statusOfResponse(response);
+    of.requests_total.inc({ status });
+    if (status === 'error' && response.error !== null) of.failures_total.inc({ code: response.error.code });
     this.#count(response.model, response.usage, response.sluice.cost_usd);
   }
 
   /** A bug of ours kept the turn from ending properly. */
   broken(turn: Turn, error: SluiceError): void {
-    const durationMs = this.#finish(turn, 'error');
+    const durationMs = this.#finish(turn, 'error', error.code);
     turn.trace.ended(turn, undefined, error);
     this.#log.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }
@@ -125,11 +128,13 @@ export class TurnReport {
     if (costUsd !== null) cost.inc({ model }, countable(costUsd));
   }
 
-  #finish(turn: Turn, status: Status | 'told elsewhere'): number {
+  /** `code`: of its error, where it had one. */
+  #finish(turn: Turn, status: Status | 'told elsewhere', code: ErrorCode | null): number {
     const durationMs = Math.round(performance.now() - turn.startedAt);
     const { endpoint, delivery } = turn.origin;
     this.#metrics.of.turns_in_flight.dec();
     if (status !== 'told elsewhere') this.#metrics.of.requests_total.inc({ status });
+    if (status === 'error' && code !== null) this.#metrics.of.failures_total.inc({ code });
     this.#metrics.of.request_duration_seconds.observe({ endpoint, delivery }, durationMs / 1_000);
     return durationMs;
   }

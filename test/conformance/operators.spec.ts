@@ -159,7 +159,9 @@ describe('after a known load', () => {
       replays: counted('resumes_total{mode="replay"}'),
       badKey: counted('refusals_total{code="invalid_api_key"}'),
       badJson: counted('refusals_total{code="invalid_json"}'),
-      firstDeltas: counted('time_to_first_delta_seconds_count'),
+      firstDeltas: counted('time_to_first_delta_seconds_count{delivery="stream"}'),
+      failures:
+        counted('failures_total{code="server_error"}') + counted('failures_total{code="provider_stream_interrupted"}'),
     }).toEqual({
       success: 3,
       error: 2,
@@ -176,7 +178,8 @@ describe('after a known load', () => {
       replays: 1,
       badKey: 1,
       badJson: 1,
-      firstDeltas: 5,
+      firstDeltas: 4,
+      failures: 2,
     });
     expect(counted('response_deltas_total')).toBeGreaterThanOrEqual(5);
   });

@@ -3,11 +3,18 @@
  * operator relies on. What only a cluster can say (does it schedule, does the balancer come up) is tested nowhere.
  */
 
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { loadConfig } from '../../src/config/load.js';
+import { METRICS } from '../../src/observability/metric-table.js';
+import { drainLimitSeconds } from '../../monitoring/render/alerts.js';
 import { DRAIN_TIMES, longestDrainMs } from '../../src/lifecycle/drain.js';
+import { freePort } from '../support/free-port.js';
 import { mistakeIn, unknownFields } from './support/kubernetes-types.js';
 import {
   at,
@@ -62,6 +69,34 @@ describe.each(cases)('$name', ({ manifests }) => {
         expect(container).toHaveProperty('readinessProbe');
       }
     }
+  });
+
+  it('keeps to the restricted pod security standard', () => {
+    for (const workload of workloads(manifests)) {
+      const pod = at(workload, 'spec.template.spec');
+      for (const name of ['hostNetwork', 'hostPID', 'hostIPC']) expect(pod).not.toHaveProperty(name);
+      expect(Number(at(pod, 'securityContext.runAsUser'))).toBeGreaterThan(0);
+      for (const volume of list(pod, 'volumes')) {
+        const kinds = Object.keys(volume).filter((key) => key !== 'name');
+        expect(['configMap', 'emptyDir', 'persistentVolumeClaim', 'secret']).toEqual(expect.arrayContaining(kinds));
+      }
+      for (const container of list(pod, 'containers')) {
+        expect(at(container, 'securityContext.privileged')).toBeUndefined();
+        expect(at(container, 'securityContext.capabilities')).toEqual({ drop: ['ALL'] });
+        for (const port of list(container, 'ports')) expect(port).not.toHaveProperty('hostPort');
+      }
+    }
+  });
+
+  it('calls everything of the assistant by its app, every pod of it by its version', () => {
+    for (const { kind, metadata } of manifests)
+      expect([kind, metadata.labels?.['app']]).toEqual([
+        kind,
+        metadata.name.startsWith('redis') ? 'redis' : 'support-bot',
+      ]);
+    const labels = at(one(manifests, 'Deployment', 'support-bot'), 'spec.template.metadata.labels');
+    const image = String(at(one(manifests, 'Deployment', 'support-bot'), 'spec.template.spec.containers.0.image'));
+    expect(labels).toMatchObject({ app: 'support-bot', version: image.split(':').at(-1) });
   });
 
   it('selects pods that there are', () => {
@@ -156,6 +191,37 @@ describe('support-bot in production', () => {
     expect(Number(at(pod, 'terminationGracePeriodSeconds')) * 1_000).toBeGreaterThan(preStopSeconds * 1_000 + drainMs);
   });
 
+  it('leaves time to see a drain that hangs, before it is killed: two scrapes past what DrainStuck allows', () => {
+    const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+    const scrapeSeconds = Number.parseInt(
+      /^ {2}scrape_interval: (\d+)s$/m.exec(readFileSync('monitoring/prometheus.yml', 'utf8'))?.[1] ?? '',
+      10,
+    );
+    const seenFor =
+      Number(at(pod, 'terminationGracePeriodSeconds')) -
+      Number(at(container, 'lifecycle.preStop.sleep.seconds')) -
+      drainLimitSeconds(config);
+    expect(seenFor).toBeGreaterThanOrEqual(2 * scrapeSeconds);
+  });
+
+  it('spreads over hosts and zones, and comes up also where there is one of each', () => {
+    expect(list(pod, 'topologySpreadConstraints')).toEqual(
+      ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'].map((topologyKey) => ({
+        maxSkew: 1,
+        topologyKey,
+        whenUnsatisfiable: 'ScheduleAnyway',
+        labelSelector: { matchLabels: { app: 'support-bot' } },
+      })),
+    );
+  });
+
+  it('keeps what it writes in a bounded folder in memory of the node, and nothing else', () => {
+    expect(list(container, 'volumeMounts').filter(({ readOnly }) => readOnly !== true)).toEqual([
+      { name: 'tmp', mountPath: '/tmp' },
+    ]);
+    expect(list(pod, 'volumes')).toContainEqual({ name: 'tmp', emptyDir: { sizeLimit: expect.any(String) } });
+  });
+
   it('reads the configuration that its ConfigMap brings, which is config/ itself', () => {
     const map = one(manifests, 'ConfigMap', 'support-bot-config');
     for (const [file, text] of Object.entries(map.data ?? {}))
@@ -204,6 +270,9 @@ describe('support-bot in production', () => {
     expect(hpa.spec).toMatchObject({ minReplicas: 3, scaleTargetRef: { kind: 'Deployment', name: 'support-bot' } });
     expect(Number(at(hpa, 'spec.behavior.scaleDown.stabilizationWindowSeconds'))).toBeGreaterThanOrEqual(600);
     expect(list(hpa, 'spec.behavior.scaleDown.policies')).toEqual([{ type: 'Pods', value: 1, periodSeconds: 120 }]);
+    expect(list(hpa, 'spec.metrics')).toEqual([
+      { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 70 } } },
+    ]);
     expect(one(manifests, 'PodDisruptionBudget', 'support-bot').spec).toMatchObject({ maxUnavailable: 1 });
   });
 
@@ -224,6 +293,50 @@ describe('support-bot in production', () => {
   });
 });
 
+describe('components for clusters that have what they need', () => {
+  const component = (name: string) => rendered.get(`component ${name}`) ?? [];
+
+  it('the autoscaler counts turns too, by a metric that there is', () => {
+    const hpa = one(component('custom-metrics-hpa'), 'HorizontalPodAutoscaler', 'support-bot');
+    const [cpu, turns, ...others] = list(hpa, 'spec.metrics');
+    expect([at(cpu, 'resource.name'), at(turns, 'pods.metric.name'), others]).toEqual([
+      'cpu',
+      'support_bot_turns_in_flight',
+      [],
+    ]);
+    expect(METRICS).toHaveProperty('turns_in_flight');
+  });
+
+  it('the operator’s Prometheus scrapes the ops port under the names that rules and dashboard ask for', () => {
+    const monitor = one(component('pod-monitor'), 'PodMonitor', 'support-bot');
+    const pods = at(one(component('pod-monitor'), 'Deployment', 'support-bot'), 'spec.template.metadata.labels');
+    expect(at(pods, String(at(monitor, 'spec.jobLabel')))).toBe('support-bot');
+    expect(list(monitor, 'spec.podMetricsEndpoints')).toEqual([
+      expect.objectContaining({
+        port: 'ops',
+        path: '/metrics',
+        relabelings: [{ targetLabel: 'environment', replacement: 'production' }],
+      }),
+    ]);
+  });
+
+  it('a route of the Gateway API lasts as long as an answer, and is the only way in', () => {
+    const manifests = component('gateway-api');
+    const [rule] = list(one(manifests, 'HTTPRoute', 'support-bot'), 'spec.rules');
+    expect(rule).toMatchObject({ timeouts: { request: '0s' }, backendRefs: [{ name: 'support-bot', port: 80 }] });
+    expect(one(manifests, 'Service', 'support-bot').spec).toMatchObject({ type: 'ClusterIP' });
+    expect(manifests.filter(({ kind }) => kind === 'Ingress')).toEqual([]);
+  });
+
+  it('the mesh’s own ports are let through, which the policy would else close', () => {
+    const policy = one(component('istio'), 'NetworkPolicy', 'support-bot');
+    const ports = (way: string) =>
+      list(policy, `spec.${way}`).flatMap((rule) => list(rule, 'ports').map(({ port }) => port));
+    expect(ports('egress')).toEqual(expect.arrayContaining([15012, 15008, 443, 6379]));
+    expect(ports('ingress')).toEqual([8080, 9090, 15008]);
+  });
+});
+
 describe('staging', () => {
   const manifests = rendered.get('overlay staging') ?? [];
 
@@ -232,6 +345,57 @@ describe('staging', () => {
     expect(JSON.stringify(redis.spec)).toContain('maxmemory-policy noeviction');
     expect(at(redis, 'spec.template.spec.containers.0.ports.0.containerPort')).toBe(6379);
     expect(at(one(manifests, 'Service', 'redis'), 'spec.ports.0.port')).toBe(6379);
+  });
+
+  it('has its password from the Secret, in no list of processes, and a place of its own for what it keeps', () => {
+    const container = at(one(manifests, 'StatefulSet', 'redis'), 'spec.template.spec.containers.0');
+    expect(list(container, 'env')).toEqual([
+      { name: 'REDIS_PASSWORD', valueFrom: { secretKeyRef: { name: 'support-bot-secrets', key: 'redis-password' } } },
+    ]);
+    expect(JSON.stringify(at(container, 'command'))).not.toContain('requirepass');
+    const [claim] = list(one(manifests, 'StatefulSet', 'redis'), 'spec.volumeClaimTemplates');
+    expect(list(container, 'volumeMounts')).toEqual([{ name: at(claim, 'metadata.name'), mountPath: '/data' }]);
+  });
+
+  it('its Redis takes the settings that the container writes for it, and asks for the password', async () => {
+    const container = at(one(manifests, 'StatefulSet', 'redis'), 'spec.template.spec.containers.0');
+    const [script = ''] = (at(container, 'args') as readonly string[] | undefined) ?? [];
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-staging-redis-'));
+    const port = await freePort();
+    // The container's own lines; only the folder and the port are a test's.
+    const line = script.replace('dir /data', `dir ${folder}\nport ${port}`);
+    const env = { PATH: process.env['PATH'] ?? '', REDIS_PASSWORD: 'of-staging' };
+    const server = spawn('sh', ['-c', line], { env, stdio: 'ignore' });
+    const redis = new Redis({
+      host: '127.0.0.1',
+      port,
+      password: 'of-staging',
+      disconnectTimeout: 100,
+      retryStrategy: () => 50,
+    });
+    redis.on('error', () => undefined);
+    try {
+      expect(await redis.ping()).toBe('PONG');
+      for (const [name, value] of [
+        ['maxmemory-policy', 'noeviction'],
+        ['appendonly', 'yes'],
+        ['maxmemory', String(400 * 1024 * 1024)],
+      ])
+        expect(await redis.config('GET', name ?? '')).toEqual([name, value]);
+      const stranger = redis.duplicate({ password: '', lazyConnect: true, retryStrategy: () => null });
+      stranger.on('error', () => undefined);
+      await expect(stranger.ping()).rejects.toThrow();
+      stranger.disconnect();
+      await redis.quit();
+      // It is process 1 of its container: told to end, it ends.
+      const ended = once(server, 'exit');
+      server.kill('SIGTERM');
+      expect(await ended).toEqual([0, null]);
+    } finally {
+      redis.disconnect();
+      server.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('reads its own configuration', () => {

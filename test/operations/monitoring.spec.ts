@@ -19,6 +19,7 @@ import { RedisServer } from '../support/redis.js';
 import { Replica } from '../support/replica.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
 import { Monitoring } from './support/monitoring.js';
+import { operands, queriesIn } from './support/queries.js';
 
 const WITHIN_MS = 120_000;
 /** A host whose prices are known, which stands for this machine. */
@@ -156,11 +157,14 @@ async function stream(replica: Replica, input: string): Promise<void> {
   told.push((JSON.parse(last) as { readonly response: Told }).response);
 }
 
-/** One that ends and one that is cancelled. */
+/** One that ends and is looked at again, and one that is cancelled. */
 async function onSocket(replica: Replica): Promise<void> {
   const socket = await TestSocket.open(replica.socketUrl);
   socket.send({ type: 'response.create', input: 'Hello' });
-  told.push((await socket.next(isTerminalFrame))['response'] as Told);
+  const ended = (await socket.next(isTerminalFrame))['response'] as Told;
+  told.push(ended);
+  socket.send({ type: 'sluice:resume', response_id: ended.id });
+  await socket.next(isTerminalFrame);
   socket.send({ type: 'response.create', input: 'stay' });
   const { id } = (await socket.next('response.created'))['response'] as Told;
   await socket.next('response.output_text.delta');
@@ -218,16 +222,55 @@ describe('counts are what the load did', () => {
 
 describe('the dashboard shows what the load did', () => {
   // Prometheus counts an increase from rates that it extrapolates: about the truth, never exactly.
-  const about = (value: number) => ({ from: value * 0.85, to: value * 1.15 });
   const expectAbout = (found: number, value: number) => {
-    expect(found).toBeGreaterThan(about(value).from);
-    expect(found).toBeLessThan(about(value).to);
+    expect(found).toBeGreaterThan(value * 0.85);
+    expect(found).toBeLessThan(value * 1.15);
   };
+  /** How much a panel's rate says that something grew, where its labels are these. */
+  async function grown(panel: string, labels: Labels = {}, nth = 0): Promise<number> {
+    const samples = await monitoring.query(exprOf(panel, nth));
+    const fitting = samples.filter((one) =>
+      Object.entries(labels).every(([name, value]) => one.labels[name] === value),
+    );
+    return fitting.reduce((sum, { value }) => sum + value, 0) * RATE_INTERVAL_SECONDS;
+  }
+  const usage = (of: 'input_tokens' | 'output_tokens') => total((response) => response.usage?.[of] ?? 0);
+  const costs = () => total(({ sluice }) => sluice.cost_usd ?? 0);
 
-  it('Request Rate', async () => {
-    const samples = await monitoring.query(exprOf('Request Rate'));
-    const success = samples.find(({ labels }) => labels['status'] === 'success')?.value ?? 0;
-    expectAbout(success * RATE_INTERVAL_SECONDS, 22);
+  type Labels = Readonly<Record<string, string>>;
+  const counts: readonly (readonly [string, Labels, () => number])[] = [
+    ['Request Rate', { status: 'success' }, () => 22],
+    ['Request Rate', { status: 'error' }, () => 3],
+    ['Request Rate', { status: 'refused' }, () => 4],
+    ['Request Rate', { status: 'cancelled' }, () => 2],
+    ['Errors by cause', { code: 'server_error' }, () => 3],
+    ['Errors by cause', { code: 'state_unavailable' }, () => 0],
+    ['Deltas a second', {}, () => deltas],
+    ['Refusals', { code: 'invalid_value' }, () => 2],
+    ['Guardrail findings', { guardrail: 'banned_words', stage: 'input', decision: 'deny' }, () => 2],
+    ['Provider errors', { code: 'server_error' }, () => 6],
+    ['Retries', {}, () => 3],
+    ['Closes', { code: '1005' }, () => 2],
+    ['Resumes', { mode: 'replay' }, () => 2],
+    ['Slow readers', {}, () => 0],
+    ['Store errors', {}, () => 0],
+  ];
+  it.each(counts)('%s %j', async (panel, labels, count) => {
+    if (count() === 0) expect(await grown(panel, labels)).toBe(0);
+    else expectAbout(await grown(panel, labels), count());
+  });
+
+  // A model's series begin with its first turn, which a rate does not see: less than all of it, never more.
+  const ofAModel: readonly (readonly [string, Labels, () => number, number])[] = [
+    ['Tokens a second', { direction: 'input' }, () => usage('input_tokens'), RATE_INTERVAL_SECONDS],
+    ['Tokens a second', { direction: 'output' }, () => usage('output_tokens'), RATE_INTERVAL_SECONDS],
+    ['LLM Cost', { model: 'gpt-4o' }, costs, RATE_INTERVAL_SECONDS / 3_600],
+    ['Cost in the last hour', { model: 'gpt-4o' }, costs, 1],
+  ];
+  it.each(ofAModel)('%s %j', async (panel, labels, all, factor) => {
+    const found = ((await grown(panel, labels)) / RATE_INTERVAL_SECONDS) * factor;
+    expect(found).toBeGreaterThan(all() * 0.5);
+    expect(found).toBeLessThan(all() * 1.15);
   });
 
   it('Error Rate', async () => {
@@ -240,14 +283,46 @@ describe('the dashboard shows what the load did', () => {
     // A quantile is as exact as its buckets: here the next bound is at most twice as far.
     expect(p99).toBeLessThan(Math.max(0.5, 2 * longestFirstTextSeconds));
     expect(await monitoring.number(exprOf('Response Time P99', 1))).toBeGreaterThan(0.17);
+    expect(await monitoring.number(exprOf('Time to first delta'))).toBeGreaterThan(FIRST_TEXT_AFTER_MS / 1_000 / 2);
   });
 
-  it('chooses replicas', async () => {
-    const [first] = replicas;
-    const expr = exprOf('Memory').replace('instance=~".*"', `instance=~"127.0.0.1:${first.opsPort}"`);
-    expect((await monitoring.query(expr)).map(({ labels }) => labels['instance'])).toEqual([
-      `127.0.0.1:${first.opsPort}`,
-    ]);
+  it('gauges as they are now: nothing runs, everything is well', async () => {
+    const now = async (panel: string, nth = 0) =>
+      (await monitoring.query(exprOf(panel, nth))).map(({ value }) => value);
+    expect(await now('Turns in flight')).toEqual([0]);
+    expect(await now('Turns in flight', 1)).toEqual([0]);
+    expect(await now('Circuit breaker')).toEqual([0, 0]);
+    expect(await now('Open sockets and viewers')).toEqual([0, 0]);
+    expect(await now('Drains')).toEqual([0, 0]);
+    expect(await now('State store reachable')).toEqual([1, 1]);
+    for (const bytes of await now('Memory')) expect(bytes).toBeGreaterThan(50e6);
+    for (const cores of await now('CPU')) expect(cores).toBeGreaterThan(0);
+    const [commands] = await now('Commands a delta');
+    expect(commands).toBeGreaterThan(0);
+  });
+
+  describe('its variables', () => {
+    const list = (dashboard(config).templating?.list ?? []).filter(({ type }) => type === 'query');
+    const values = async (name: string) => {
+      const [, metric = '', label = ''] =
+        /^label_values\((\w+), (\w+)\)$/.exec(String(list.find((one) => one.name === name)?.query)) ?? [];
+      return monitoring.labelValues(metric, label);
+    };
+
+    it('offer the environments and replicas that there are', async () => {
+      expect(list.map(({ name }) => name)).toEqual(['environment', 'replica']);
+      expect(await values('environment')).toEqual(['production']);
+      expect(await values('replica')).toEqual(replicas.map(({ opsPort }) => `127.0.0.1:${opsPort}`).toSorted());
+    });
+
+    it('choose one replica of both, and no environment that is not there', async () => {
+      const [first] = replicas;
+      const only = `127.0.0.1:${first.opsPort}`;
+      const memory = exprOf('Memory');
+      const chosen = await monitoring.query(memory.replace('instance=~".*"', `instance=~"${only}"`));
+      expect(chosen.map(({ labels }) => labels['instance'])).toEqual([only]);
+      expect(await monitoring.query(memory.replace('environment=~"production"', 'environment=~"staging"'))).toEqual([]);
+    });
   });
 });
 
@@ -303,13 +378,22 @@ describe('every query gives data', () => {
   });
 });
 
-/** The sides of a rule's comparisons, which must give data also while nothing is wrong; an absence is none. */
-function operands(expr: string): string[] {
-  return expr
-    .split(/ (?:and|or) /)
-    .map((part) => part.replace(/^\((.*)\)$/, '$1').replace(/ (?:>|<|==) [\d.]+$/, ''))
-    .filter((part) => !part.startsWith('absent('));
-}
+describe('every query of the documents', () => {
+  const pages = ['docs/operations/README.md', 'docs/operations/runbook.md', 'docs/operations/capacity.md'];
+
+  it.each(pages.flatMap(queriesIn))('%s: %s', async (_page, expr) => {
+    // What says that something is wrong says nothing while all is well, but each side of it has data.
+    for (const part of operands(expr)) {
+      const samples = await monitoring.query(part.replaceAll(/\[\d+[smh]\]/g, `[${RATE_INTERVAL_SECONDS}s]`));
+      expect([part, samples.length > 0]).toEqual([part, true]);
+    }
+  });
+
+  it('is found where it stands', () => {
+    for (const page of pages) expect([page, queriesIn(page).length > 0]).toEqual([page, true]);
+    expect(pages.flatMap(queriesIn).length).toBeGreaterThan(20);
+  });
+});
 
 function tick(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 200));

@@ -67,6 +67,21 @@ it('asks Prometheus’ example for the job and the label that rules and dashboar
   });
 });
 
+it('there is one for whatever somebody must hear of', () => {
+  expect(Object.fromEntries(alerts.map(({ alert, for: pending }) => [alert, pending]))).toEqual({
+    HighErrorRate: '5m',
+    HighLatency: '5m',
+    HighCost: '10m',
+    LowAvailability: '1m',
+    ProviderBreakerOpen: '1m',
+    StateStoreAway: '1m',
+    DrainStuck: '1m',
+    AppendSlow: '5m',
+    ErrorBudgetBurnFast: '1m',
+    ErrorBudgetBurnSlow: '5m',
+  });
+});
+
 describe('an alert tells', () => {
   it.each(alerts.map((rule) => [rule.alert, rule] as const))('%s: what, how bad, and what to do', (alert, rule) => {
     expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);

@@ -112,6 +112,14 @@ export class Monitoring {
     return sample?.value ?? Number.NaN;
   }
 
+  /** What Grafana's `label_values(metric, label)` asks. */
+  async labelValues(metric: string, label: string): Promise<string[]> {
+    const answer = await fetch(`${this.#url}/api/v1/label/${label}/values?match[]=${encodeURIComponent(metric)}`);
+    // Prometheus' documented shape.
+    const { data } = (await answer.json()) as { readonly data: string[] };
+    return data;
+  }
+
   /** Resolves when the expression gives anything: `x == 1` filters. */
   async until(expr: string): Promise<void> {
     for (;;) {

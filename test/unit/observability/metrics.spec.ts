@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { LABEL_VALUES_MAX, METRICS } from '../../../src/observability/metric-table.js';
+import { FAILURE_CODES, LABEL_VALUES_MAX, METRICS } from '../../../src/observability/metric-table.js';
 import { Metrics, metricPrefix } from '../../../src/observability/metrics.js';
+import { ERROR_CODES } from '../../../src/domain/errors.js';
+import { GUARDRAIL_TYPES } from '../../../src/validation/compile-guardrails.js';
+
+/** Of these a caller is told to come again; nothing has failed. */
+const NOT_OURS = ['draining', 'overloaded'];
 
 const make = () => new Metrics({ prefix: metricPrefix('support-bot'), version: '1.0.0' });
 const linesOf = async (metrics: Metrics, name: string) =>
@@ -31,7 +36,7 @@ describe('metrics', () => {
     metrics.of.connections.dec();
     metrics.of.breaker_state.set({ provider: 'openai' }, 2);
     metrics.of.request_duration_seconds.observe({ endpoint: 'ws', delivery: 'stream' }, 4.2);
-    metrics.of.time_to_first_delta_seconds.observe(0.3);
+    metrics.of.time_to_first_delta_seconds.observe({ delivery: 'stream' }, 0.3);
     metrics.of.response_deltas_total.inc(7);
     const text = await metrics.render();
     expect(text).toContain('support_bot_requests_total{status="success"} 1');
@@ -40,7 +45,7 @@ describe('metrics', () => {
     expect(text).toContain('support_bot_breaker_state{provider="openai"} 2');
     expect(text).toContain('support_bot_request_duration_seconds_bucket{le="3",endpoint="ws",delivery="stream"} 0');
     expect(text).toContain('support_bot_request_duration_seconds_bucket{le="5",endpoint="ws",delivery="stream"} 1');
-    expect(text).toContain('support_bot_time_to_first_delta_seconds_bucket{le="0.35"} 1');
+    expect(text).toContain('support_bot_time_to_first_delta_seconds_bucket{le="0.35",delivery="stream"} 1');
     expect(text).toContain('support_bot_response_deltas_total 7');
     expect(text).toContain('support_bot_build_info{version="1.0.0"} 1');
   });
@@ -48,6 +53,24 @@ describe('metrics', () => {
   it('series of listed labels exist from the start, so that the first error is an increase', async () => {
     expect(await linesOf(make(), 'requests_total')).toEqual(
       ['success', 'error', 'refused', 'cancelled'].map((status) => `support_bot_requests_total{status="${status}"} 0`),
+    );
+  });
+
+  it('and so does what is known of open ones', async () => {
+    const metrics = make();
+    const failing = Object.entries(ERROR_CODES).filter(
+      ([code, { status }]) => status >= 500 && !NOT_OURS.includes(code),
+    );
+    expect(new Set(FAILURE_CODES)).toEqual(new Set([...failing.map(([code]) => code), 'rate_limit_exceeded']));
+    for (const code of FAILURE_CODES)
+      expect(await linesOf(metrics, 'failures_total')).toContain(`support_bot_failures_total{code="${code}"} 0`);
+    expect(new Set(METRICS.guardrail_findings_total.begins.guardrail)).toEqual(new Set(GUARDRAIL_TYPES));
+    expect(await linesOf(metrics, 'guardrail_findings_total')).toHaveLength(GUARDRAIL_TYPES.length * 2 * 2);
+    expect(await linesOf(metrics, 'refusals_total')).toHaveLength(Object.keys(ERROR_CODES).length);
+    // Whatever else comes is counted too.
+    metrics.of.websocket_closes_total.inc({ code: 4000 });
+    expect(await linesOf(metrics, 'websocket_closes_total')).toContain(
+      'support_bot_websocket_closes_total{code="4000"} 1',
     );
   });
 

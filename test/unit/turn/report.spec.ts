@@ -26,7 +26,7 @@ describe('TurnReport', () => {
     expect(await bench.metric('requests_total{status="success"}')).toBe(1);
     expect(await bench.metric('tokens_total{direction="output",model="model-a"}')).toBe(1);
     expect(await bench.metric('llm_cost_usd{model="model-a"}')).toBe(0.5);
-    expect(await bench.metric('time_to_first_delta_seconds_count')).toBe(1);
+    expect(await bench.metric('time_to_first_delta_seconds_count{delivery="stream"}')).toBe(1);
     expect(await bench.metric('turns_in_flight')).toBe(0);
   });
 
@@ -39,6 +39,7 @@ describe('TurnReport', () => {
       fields: { error: 'provider_unavailable', outcome: 'failed', err: { code: 'provider_unavailable' } },
     });
     expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+    expect(await bench.metric('failures_total{code="provider_unavailable"}')).toBe(1);
   });
 
   it('counts a provider’s own limit as an error, a caller’s mistake as refused', async () => {
@@ -55,6 +56,8 @@ describe('TurnReport', () => {
     });
     expect(await bench.metric('requests_total{status="refused"}')).toBe(1);
     expect(await bench.metric('refusals_total{code="invalid_value"}')).toBe(1);
+    expect(await bench.metric('failures_total{code="rate_limit_exceeded"}')).toBe(1);
+    expect(await bench.metric('failures_total{code="invalid_value"}')).toBe(0);
     expect(bench.log.lines.at(-1)).toMatchObject({ level: 'warn', message: 'request failed' });
   });
 
@@ -74,6 +77,7 @@ describe('TurnReport', () => {
       error: new SluiceError(code, 'unable to do it; no'),
     });
     expect(await bench.metric(`requests_total{status="${status}"}`)).toBe(1);
+    expect(await bench.metric(`failures_total{code="${code}"}`)).toBe(status === 'error' ? 1 : 0);
     expect(bench.log.lines.at(-1)?.fields).toMatchObject({ user_id: null, error: code });
   });
 });

@@ -64,6 +64,10 @@ export interface AdmissionParts {
   readonly log: EventLog;
 }
 
+/** Renders the prompt; whoever looks on may time it. */
+export type Rendering = (render: () => RenderedPrompt | null) => RenderedPrompt | null;
+export const PLAIN: Rendering = (render) => render();
+
 export class Admission {
   readonly #policy: AdmissionPolicy;
   readonly #parts: AdmissionParts;
@@ -73,8 +77,8 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** @throws SluiceError with the parameter at fault */
-  async admit(caller: Principal, request: ResponseRequest): Promise<TurnPlan> {
+  /** `rendering` does the rendering of the prompt. @throws SluiceError with the parameter at fault */
+  async admit(caller: Principal, request: ResponseRequest, rendering: Rendering = PLAIN): Promise<TurnPlan> {
     if (!caller.scopes.has('chat')) {
       throw new SluiceError(
         'insufficient_scope',
@@ -82,7 +86,7 @@ export class Admission {
       );
     }
     this.#checkAllowed(caller, request);
-    const prompt = this.#prompt(request);
+    const prompt = rendering(() => this.#prompt(request));
     const source = await this.#source(caller, request);
     return {
       caller,

@@ -8,7 +8,7 @@ import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
 import { type CompiledGuardrail, type GuardrailSpec } from '../validation/guardrail.js';
 import { createInputGuard, type InputCheck } from '../validation/input-guard.js';
-import { createOutputGuard, type GuardStep, type OutputGuard } from '../validation/output-guard.js';
+import { createOutputGuard, type GuardStep, type OutputGuard, type WrapGuard } from '../validation/output-guard.js';
 import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
 
@@ -33,8 +33,8 @@ export class TurnGuards {
     return createInputGuard(this.#of(prompt)).check(input.flatMap(textsOf));
   }
 
-  forOutput(prompt: RenderedPrompt | null): GuardedOutput {
-    return new GuardedOutput(this.#of(prompt));
+  forOutput(prompt: RenderedPrompt | null, wrap?: WrapGuard): GuardedOutput {
+    return new GuardedOutput(this.#of(prompt), wrap);
   }
 
   /** Compiled at a prompt's first turn; prompts never change while the process runs. @throws GuardrailMistake */
@@ -51,11 +51,13 @@ export class TurnGuards {
 /** The output guard of one turn. A message's text is judged as a whole; a refusal or a next message begins anew. */
 export class GuardedOutput {
   readonly #guardrails: readonly CompiledGuardrail[];
+  readonly #wrap: WrapGuard;
   #kind: TextKind = 'text';
   #guard: OutputGuard | undefined;
 
-  constructor(guardrails: readonly CompiledGuardrail[]) {
+  constructor(guardrails: readonly CompiledGuardrail[], wrap: WrapGuard = (guard) => guard) {
     this.#guardrails = guardrails;
+    this.#wrap = wrap;
   }
 
   /** Takes the provider's next text, writes what is safe; an outcome means that a guardrail ended the turn. */
@@ -65,7 +67,7 @@ export class GuardedOutput {
       if (stopped !== undefined) return stopped;
       this.#kind = kind;
     }
-    this.#guard ??= createOutputGuard(this.#guardrails);
+    this.#guard ??= this.#wrap(createOutputGuard(this.#guardrails));
     return this.#write(turn, this.#guard.push(text));
   }
 

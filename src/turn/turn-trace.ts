@@ -1,13 +1,16 @@
 /*
- * The trace of one turn: a span for the whole, and one each for the prompt, the guards, the provider's call and every append. Names, ids
- * and counts only, never a word of anybody's text. While tracing is off it hands through what it is given.
+ * The trace of one turn: a span for the whole, and one each for admission and its prompt, the guards, the provider's call and every append.
+ * Names, ids and counts only, never a word of anybody's text. While tracing is off it hands through what it is given.
  */
 
 import { asSluiceError, type SluiceError } from '../domain/errors.js';
 import { GENAI } from '../observability/genai-attributes.js';
-import { NO_SPAN, type Span, type Tracing } from '../observability/tracing.js';
+import { NO_SPAN, type Span, type SpanAttributes, type Tracing } from '../observability/tracing.js';
 import { type ProviderPart, type ProviderRequest } from '../provider/provider.js';
-import { type TurnPlan } from './admission.js';
+import { type RenderedPrompt } from '../templating/prompt.js';
+import { type WrapGuard } from '../validation/output-guard.js';
+import { PLAIN, type Rendering, type TurnPlan } from './admission.js';
+import { GuardTimes } from './guard-times.js';
 import { type TurnOutcome } from './outcome.js';
 
 /** What a trace tells of the request that began it. */
@@ -27,8 +30,11 @@ interface TracedTurn {
 
 type Appended = (durationMs: number, deltas: number) => void;
 
+const UNWRAPPED: WrapGuard = (guard) => guard;
+
 export class TurnTrace {
   readonly #span: Span;
+  #guarded: GuardTimes | undefined;
 
   private constructor(span: Span) {
     this.#span = span;
@@ -49,15 +55,11 @@ export class TurnTrace {
   }
 
   /** The request is judged and its prompt rendered; a refusal ends the trace. */
-  async admitting(admit: () => Promise<TurnPlan>): Promise<TurnPlan> {
-    if (this.#span === NO_SPAN) return admit();
-    const span = this.#span.child('render prompt');
+  async admitting(admit: (rendering: Rendering) => Promise<TurnPlan>): Promise<TurnPlan> {
+    if (this.#span === NO_SPAN) return admit(PLAIN);
+    const span = this.#span.child('admit');
     try {
-      const plan = await admit();
-      const { prompt } = plan;
-      if (prompt !== null)
-        span.set({ 'sluice.prompt': `${prompt.pack}/${prompt.name}`, 'sluice.prompt.version': prompt.version });
-      return plan;
+      return await admit((render) => stepOf(span, 'render prompt', render, promptOf));
     } catch (thrown) {
       span.failed(asSluiceError(thrown).code);
       this.refused(thrown);
@@ -80,15 +82,16 @@ export class TurnTrace {
     this.#span.end();
   }
 
-  /** A step that takes no time to wait for. */
-  step<T>(name: string, work: () => T): T {
-    if (this.#span === NO_SPAN) return work();
-    const span = this.#span.child(name);
-    try {
-      return work();
-    } finally {
-      span.end();
-    }
+  /** The input guard's verdict. */
+  guardingInput<T>(check: () => T): T {
+    return this.#span === NO_SPAN ? check() : stepOf(this.#span, 'guard input', check);
+  }
+
+  /** For the output guard: its checks are timed, since they happen all along a stream. */
+  get guardingOutput(): WrapGuard {
+    if (this.#span === NO_SPAN) return UNWRAPPED;
+    const times = (this.#guarded ??= new GuardTimes());
+    return (guard) => times.timing(guard);
   }
 
   /** Each append as a span of its own, from when it began. */
@@ -101,7 +104,7 @@ export class TurnTrace {
     };
   }
 
-  /** The provider's call, which gets the trace's context with it, and the output guard's work on what comes. */
+  /** The provider's call, which gets the trace's context with it; at its end the output guard has seen all there is. */
   calling(
     request: ProviderRequest,
     call: (request: ProviderRequest) => AsyncIterable<ProviderPart>,
@@ -122,11 +125,9 @@ export class TurnTrace {
         [GENAI.requestTemperature]: request.temperature,
       },
     });
-    let guard: Span | undefined;
     try {
       const { traceparent } = span;
       for await (const part of call(traceparent === null ? request : { ...request, traceparent })) {
-        guard ??= this.#span.child('guard output');
         if (!('text' in part)) span.set(attributesOf(part));
         yield part;
       }
@@ -134,8 +135,8 @@ export class TurnTrace {
       span.failed(asSluiceError(thrown).code);
       throw thrown;
     } finally {
-      guard?.end();
       span.end();
+      this.#guarded?.tell(this.#span);
     }
   }
 
@@ -172,3 +173,23 @@ function attributesOf(part: ProviderPart): Readonly<Record<string, string | numb
 }
 
 const NOTHING = {};
+
+/** A step that takes no time to wait for. */
+function stepOf<T>(parent: Span, name: string, work: () => T, attributes?: (result: T) => SpanAttributes): T {
+  const span = parent.child(name);
+  try {
+    const result = work();
+    if (attributes !== undefined) span.set(attributes(result));
+    return result;
+  } catch (thrown) {
+    span.failed(asSluiceError(thrown).code);
+    throw thrown;
+  } finally {
+    span.end();
+  }
+}
+
+function promptOf(prompt: RenderedPrompt | null): SpanAttributes {
+  if (prompt === null) return NOTHING;
+  return { 'sluice.prompt': `${prompt.pack}/${prompt.name}`, 'sluice.prompt.version': prompt.version };
+}

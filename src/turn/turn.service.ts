@@ -102,7 +102,7 @@ export class TurnService {
   ): Promise<CreatedTurn> {
     this.#refuseWhileDraining();
     const trace = TurnTrace.begin(this.#parts.tracing, origin);
-    const plan = await trace.admitting(() => this.#parts.admission.admit(caller, request));
+    const plan = await trace.admitting((rendering) => this.#parts.admission.admit(caller, request, rendering));
     const response = newResponse(plan, Date.now());
     const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
     options.onResponse?.(known ?? response.id);
@@ -306,7 +306,7 @@ export class TurnService {
     });
 
     // Judged in the same step as it begins: what stands in the log as begun has passed, or says by its refusal that it has not.
-    const verdict = trace.step('guard input', () => guards.checkInput(plan.prompt, plan.request.input));
+    const verdict = trace.guardingInput(() => guards.checkInput(plan.prompt, plan.request.input));
     facts.begun = true;
     facts.findings.push(...verdict.notes);
     if (verdict.deny !== undefined) {
@@ -318,7 +318,7 @@ export class TurnService {
     }
 
     facts.context = await patiently(() => memory.contextOf(plan), { wanted: () => !stop.signal.aborted });
-    const guard = guards.forOutput(plan.prompt);
+    const guard = guards.forOutput(plan.prompt, trace.guardingOutput);
     facts.providerCalled = true;
     const asked = providerRequest(plan, facts.context.items);
     const parts = trace.calling(asked, (request) => provider.stream(request, stop.signal));

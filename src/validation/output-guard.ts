@@ -21,6 +21,9 @@ export interface OutputGuard {
   end(): GuardStep;
 }
 
+/** Puts around a guard what hands everything on; where nobody looks, nothing. */
+export type WrapGuard = (guard: OutputGuard) => OutputGuard;
+
 export function createOutputGuard(guardrails: readonly CompiledGuardrail[]): OutputGuard {
   return guardrails.length === 0 ? OPEN : new HoldingGuard(guardrails);
 }

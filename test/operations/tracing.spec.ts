@@ -5,8 +5,9 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { NO_SPAN, NO_TRACING } from '../../src/observability/tracing.js';
-import { FakeOpenAiServer, FAKE_USAGE } from '../support/fake-openai-server.js';
+import { DONE, FakeOpenAiServer, FAKE_USAGE, finishChunk, textChunk } from '../support/fake-openai-server.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
+import { Replica } from '../support/replica.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
@@ -115,7 +116,11 @@ async function start(tracing: object): Promise<TestGateway> {
     config: {
       app: { name: 'support-bot', version: '1.2.3', environment: 'test' },
       provider: { type: 'openai', model: 'gpt-4o', base_url: provider.baseUrl, config: { max_tokens: 77 } },
-      middleware: { provider: { retry: { max_attempts: 1 } }, validator: { banned_words: ['hack'] } },
+      middleware: {
+        provider: { retry: { max_attempts: 1 } },
+        template: { source: 'support.pack', default: 'support' },
+        validator: { banned_words: ['hack'] },
+      },
       monitoring: { tracing },
     },
     env: { OPENAI_API_KEY: 'sk-test-not-a-key' },
@@ -130,6 +135,9 @@ function ask(body: object, headers: Readonly<Record<string, string>> = {}): Prom
     body: JSON.stringify(body),
   });
 }
+
+const durationMs = ({ startTimeUnixNano, endTimeUnixNano }: ReceivedSpan) =>
+  Number(BigInt(endTimeUnixNano) - BigInt(startTimeUnixNano)) / 1e6;
 
 /** What was recorded is sent at the end at the latest. */
 async function ended(): Promise<void> {
@@ -153,9 +161,15 @@ describe('with tracing on', () => {
       'sluice.delivery': 'json',
       'sluice.endpoint': '/v1/responses',
     });
-    for (const name of ['render prompt', 'guard input', 'guard output', 'chat gpt-4o'])
+    for (const name of ['admit', 'guard input', 'guard output', 'chat gpt-4o'])
       expect(receiver.one(name)).toMatchObject({ traceId: TRACE, parentSpanId: turn.spanId });
-    expect(receiver.spans.filter(({ name }) => name === 'append').length).toBeGreaterThan(0);
+    expect(receiver.one('render prompt')).toMatchObject({
+      parentSpanId: receiver.one('admit').spanId,
+      attributes: { 'sluice.prompt': 'support/support', 'sluice.prompt.version': '1.0.0' },
+    });
+    const appends = receiver.spans.filter(({ name }) => name === 'append');
+    expect(appends.length).toBeGreaterThan(0);
+    for (const append of appends) expect(append).toMatchObject({ traceId: TRACE, parentSpanId: turn.spanId });
 
     const call = receiver.one('chat gpt-4o');
     expect(call.kind).toBe(3);
@@ -196,6 +210,35 @@ describe('with tracing on', () => {
     socket.close();
     await ended();
     expect(receiver.spans.filter(({ name }) => name === 'turn').map(({ traceId }) => traceId)).toEqual([TRACE, other]);
+  });
+
+  it('tells what the output guard itself took, not what the provider took between its checks', async () => {
+    await start({ enabled: true, endpoint: receiver.url });
+    const waitMs = 150;
+    provider.answerWith({
+      steps: [textChunk('one '), { waitMs }, textChunk('two '), { waitMs }, textChunk('three'), finishChunk(), DONE],
+    });
+    await ask({ input: 'Hi' });
+    await ended();
+    const guard = receiver.one('guard output');
+    const busyMs = Number(guard.attributes['sluice.guard.busy_ms']);
+    // Three pieces of text and their end.
+    expect(Number(guard.attributes['sluice.guard.checks'])).toBe(4);
+    expect(durationMs(guard)).toBeGreaterThan(waitMs * 1.5);
+    expect(busyMs).toBeGreaterThan(0);
+    expect(busyMs).toBeLessThan(waitMs / 2);
+    const call = receiver.one('chat gpt-4o');
+    expect(BigInt(guard.startTimeUnixNano)).toBeGreaterThan(BigInt(call.startTimeUnixNano) - 5_000_000n);
+  });
+
+  it('asks no output guard where the input was refused, and says which prompt could not be rendered', async () => {
+    await start({ enabled: true, endpoint: receiver.url });
+    await ask({ input: 'please hack it' });
+    await ask({ input: 'Hi', prompt: { id: 'support', variables: { nobody: 'knows' } } });
+    await ended();
+    expect(receiver.spans.filter(({ name }) => name === 'guard output')).toEqual([]);
+    const failed = receiver.spans.filter(({ attributes }) => attributes['error.type'] === 'unknown_variable');
+    expect(failed.map(({ name }) => name).toSorted()).toEqual(['admit', 'render prompt', 'turn']);
   });
 
   it('tells a failure by its code, and a refusal before there is a turn', async () => {
@@ -240,6 +283,24 @@ describe('with tracing off', () => {
     expect(provider.requests.map(({ headers }) => headers['traceparent']).filter(Boolean)).toEqual([]);
     expect(lines.join()).not.toContain('trace_id');
   });
+
+  it('does not load the library at all', async () => {
+    const telling = `import { registerHooks } from 'node:module';
+registerHooks({ resolve: (name, context, next) => (name.startsWith('@opentelemetry/') && console.error('loads ' + name), next(name, context)) });`;
+    const env = {
+      PATH: process.env['PATH'],
+      NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(telling)}`,
+    };
+    const loaded = async (tracing: object) => {
+      const replica = await Replica.start('tracing', { monitoring: { tracing } }, env);
+      await fetch(`${replica.url}/v1/models`);
+      await replica.close();
+      // prom-client loads the shared names; they do nothing.
+      return replica.lines.filter((line) => line.startsWith('loads ') && line !== 'loads @opentelemetry/api');
+    };
+    expect(await loaded({ enabled: false })).toEqual([]);
+    expect(await loaded({ enabled: true, endpoint: receiver.url })).toContain('loads @opentelemetry/sdk-trace');
+  }, 60_000);
 
   it('is one object that does nothing', () => {
     expect(NO_TRACING.begin('turn', PARENT)).toBe(NO_SPAN);

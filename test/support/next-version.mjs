@@ -24,7 +24,7 @@ const CHANGES = {
   'turn/output-writer.js': [['#items = 0;', '#items = 1;']],
   'turn/turn.service.js': [
     [
-      'const verdict = trace.step',
+      'const verdict = trace.guardingInput',
       `const { responseId } = turn;
         journal.emit({ type: 'response.note.added', note: { text: 'of 1.1.0' } });
         journal.emit({ type: 'response.output_item.added', output_index: 0, item: { ...${NOTE}, status: 'in_progress' } });
@@ -32,7 +32,7 @@ const CHANGES = {
         journal.emit({ type: 'response.note.delta', output_index: 0, delta: 'x' });
         journal.emit({ type: 'response.content_part.done', item_id: 'note', output_index: 0, content_index: 0, part: { type: 'note_text', note: 'x' } });
         journal.emit({ type: 'response.output_item.done', output_index: 0, item: ${NOTE} });
-        const verdict = trace.step`,
+        const verdict = trace.guardingInput`,
     ],
   ],
   'state/redis/redis-event-log.js': [['JSON.stringify(head)', `JSON.stringify({ ...head, ${ADDED} })`]],

@@ -1,0 +1,36 @@
+/* How often the output guard of a turn was asked and how long that took in all: its span lasts as long as the stream, its work does not. */
+
+import { type Span } from '../observability/tracing.js';
+import { type OutputGuard } from '../validation/output-guard.js';
+
+export class GuardTimes {
+  #checks = 0;
+  #busyMs = 0;
+  /** Unix milliseconds. */
+  #firstAtMs = 0;
+
+  timing(guard: OutputGuard): OutputGuard {
+    return {
+      push: (text) => this.#timed(() => guard.push(text)),
+      end: () => this.#timed(() => guard.end()),
+    };
+  }
+
+  /** As one span, from the first check to now; nothing where it was never asked. */
+  tell(parent: Span): void {
+    if (this.#checks === 0) return;
+    const attributes = { 'sluice.guard.checks': this.#checks, 'sluice.guard.busy_ms': this.#busyMs };
+    parent.child('guard output', { attributes, startedAtMs: this.#firstAtMs }).end();
+  }
+
+  #timed<T>(check: () => T): T {
+    const since = performance.now();
+    if (this.#checks === 0) this.#firstAtMs = Date.now();
+    this.#checks += 1;
+    try {
+      return check();
+    } finally {
+      this.#busyMs += performance.now() - since;
+    }
+  }
+}

@@ -1,4 +1,4 @@
-/* What surrounds a release: the checklist, licences, and the arithmetic of capacity. The registry's word on vulnerabilities is asked by the workflow. */
+/* What surrounds a release: the checklist and licences. The registry's word on vulnerabilities is asked by the workflow. */
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,8 +6,6 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 // @ts-expect-error plain JavaScript that runs without a build has no types
-import { capacity } from '../../scripts/capacity.mjs';
-// @ts-expect-error as above
 import { isAllowed } from '../../scripts/licences.mjs';
 import { FakeKubectl } from './support/fake-kubectl.js';
 
@@ -125,56 +123,4 @@ describe('licences', () => {
     ['AGPL-3.0', false],
     ['none', false],
   ])('%s: %s', (licence, allowed) => expect(isAllowed(licence)).toBe(allowed));
-});
-
-describe('capacity', () => {
-  const given = {
-    sockets: 100_000,
-    streaming: 0.1,
-    'deltas-per-second': 10,
-    'cpu-us-per-delta': 50,
-    'events-per-delta': 0.5,
-    'kb-per-socket': 10.24,
-    'base-mb': 100,
-    'memory-mb': 600,
-    'cores-per-replica': 1,
-    use: 0.5,
-    'redis-us-per-event': 10,
-  };
-
-  it('reckons as one would by hand', () => {
-    // 10,000 streams, 100,000 deltas a second, 5 cores at work of which each replica gives a half; 1,000 MB in rooms of 200 MB.
-    expect(capacity(given)).toEqual({
-      streams: 10_000,
-      deltas: 100_000,
-      cores: 5,
-      byCpu: 10,
-      byMemory: 5,
-      replicas: 10,
-      socketsPerReplica: 10_000,
-      redisCores: 0.5,
-      shards: 1,
-    });
-  });
-
-  it('knows no number of replicas that are too small for themselves', () => {
-    expect(capacity({ ...given, 'memory-mb': 150 })).toMatchObject({ replicas: Infinity });
-  });
-
-  it('refuses what is no number', () => {
-    expect(ran('node', ['scripts/capacity.mjs', '--sockets', 'many'])).toMatchObject({ status: 64 });
-    expect(ran('node', ['scripts/capacity.mjs', '--socket', '5'])).toMatchObject({ status: 64 });
-  });
-
-  const page = readFileSync('docs/operations/capacity.md', 'utf8');
-  const shown = [...page.matchAll(/```bash\n(node .*)\n```\n\n```text\n([^]*?)```/g)];
-
-  it('has examples', () => expect(shown).toHaveLength(2));
-
-  it.each(shown.map(([, command = '', output = '']) => [command, output]))(
-    'docs/operations/capacity.md shows what %s says',
-    (command, output) => {
-      expect(ran('bash', ['-c', command]).output).toBe(output);
-    },
-  );
 });

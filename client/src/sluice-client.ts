@@ -117,6 +117,11 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       closed: (closed) => this.#unsubscribe(closed),
     });
     this.#subscriptions.set(conversation, subscription);
+    // The gateway does not announce what this client asked there before. Once the caller listens:
+    queueMicrotask(() => {
+      for (const { response, create } of this.#runs)
+        if (create?.['conversation'] === conversation) subscription.own(response, create['input'] as Input);
+    });
     this.#connection.open();
     this.#watch(subscription);
     return subscription;

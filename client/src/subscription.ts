@@ -17,6 +17,9 @@ import { type LiveResponse } from './response.js';
 
 const RETRY_MS = 2_000;
 
+/** As this side asked it, or as the gateway tells it. */
+type TurnInput = readonly Readonly<Record<string, unknown>>[] | readonly ConversationItem[];
+
 export interface SubscriptionOwner {
   /** One page of its items, oldest first. */
   items(after: string | undefined): Promise<List<ConversationItem>>;
@@ -32,7 +35,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
   readonly #past = new Set<string>();
   readonly #turns = new Set<LiveResponse>();
   /** Turns announced while items are loaded. */
-  #held: { readonly id: string; readonly input: readonly ConversationItem[] }[] = [];
+  #held: { readonly id: string; readonly input: TurnInput }[] = [];
   #last: string | undefined;
   #loading = false;
   #again = false;
@@ -101,22 +104,21 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
   }
 
   /** The gateway announces a turn, this client's own after a reconnect too. */
-  async turn(id: string, input: readonly ConversationItem[]): Promise<void> {
+  async turn(id: string, input: TurnInput): Promise<void> {
     if (this.#loading || !this.#caughtUp) this.#held.push({ id, input });
     else if (!this.#past.has(id) && !(await this.#isLive(id)) && !this.#ended)
       this.#start(this.#owner.follow(id), input);
   }
 
-  /** This client asks something here. */
+  /** This client asks something here, or did: an answer that has begun stands after what the conversation holds. */
   own(response: LiveResponse, input: Input): void {
     const content = [{ type: 'input_text', text: input }];
-    this.#start(response, typeof input === 'string' ? [{ type: 'message', role: 'user', content }] : input);
+    const items = typeof input === 'string' ? [{ type: 'message', role: 'user', content }] : input;
+    if (response.id === null || this.#caughtUp) this.#start(response, items);
+    else this.#held.push({ id: response.id, input: items });
   }
 
-  #start(
-    response: LiveResponse,
-    input: readonly Readonly<Record<string, unknown>>[] | readonly ConversationItem[],
-  ): void {
+  #start(response: LiveResponse, input: TurnInput): void {
     if (this.#turns.has(response)) return;
     this.#turns.add(response);
     // An item is such a record.

@@ -14,11 +14,19 @@ import { startGateway, type TestGateway } from '../support/gateway.js';
 const APP = `
 import { createRoot } from 'react-dom/client';
 import { createElement as h, StrictMode, useState } from 'react';
+import { createClient } from 'sluice-client';
 import { useSluice, type ChatMessage } from 'sluice-client/react';
 
-function Page() {
-  const [conversation, choose] = useState<string | null>(null);
-  const { messages, send, cancel, busy, state, conversation: current } = useSluice({ url: location.origin, conversation });
+const client = createClient({ url: location.origin });
+
+/** A page of an app that people leave and come back to. */
+function App() {
+  const [opened, open] = useState<{ readonly times: number; readonly conversation: string | null }>({ times: 0, conversation: null });
+  return h(Page, { key: opened.times, conversation: opened.conversation, choose: (conversation) => open({ times: opened.times + 1, conversation }) });
+}
+
+function Page({ conversation, choose }: { conversation: string | null; choose: (conversation: string | null) => void }) {
+  const { messages, send, cancel, busy, state, conversation: current } = useSluice({ client, conversation });
   return h('main', { 'data-state': state, 'data-conversation': current },
     messages.map(({ key, role, text, status }: ChatMessage) => h('p', { key, className: role, 'data-status': status }, text)),
     h('button', { onClick: () => send('demo: deltas=60 interval=2ms text=numbers') }, 'Ask'),
@@ -26,7 +34,7 @@ function Page() {
     h('button', { onClick: () => choose(current) }, 'Open again'),
     busy ? h('button', { onClick: cancel }, 'Stop') : null);
 }
-createRoot(document.body.appendChild(document.createElement('div'))).render(h(StrictMode, null, h(Page)));
+createRoot(document.body.appendChild(document.createElement('div'))).render(h(StrictMode, null, h(App)));
 `;
 
 const PLAIN = `
@@ -130,6 +138,11 @@ describe('the package of the client', () => {
     expect(await page.locator('p').allTextContents()).toEqual(['demo: deltas=60 interval=2ms text=numbers', numbers]);
     await page.getByRole('button', { name: 'Ask for long' }).click();
     await page.locator('.assistant').nth(1).getByText('0 1 2').waitFor();
+    // Left and opened again in the middle of an answer: it is there, after what was said before, and goes on.
+    await page.getByRole('button', { name: 'Open again' }).click();
+    await page.locator('.assistant').nth(1).getByText(' 60 61 62').waitFor();
+    const [, , question] = await page.locator('p').allTextContents();
+    expect(question).toBe('demo: deltas=9000 interval=2ms text=numbers');
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.locator('.assistant[data-status="cancelled"]').waitFor();
     const before = await page.locator('p').allTextContents();

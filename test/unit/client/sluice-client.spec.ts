@@ -216,6 +216,27 @@ describe('responses of the browser client', () => {
     expect(bench.client.resume({ id: 'resp_1' })).toBe(response);
   });
 
+  it('tells a subscription of what it asked there before, accepted or not: the gateway does not', async () => {
+    bench.gateway.rest = (_request, response) =>
+      response.setHeader('content-type', 'application/json').end('{"data":[],"last_id":null,"has_more":false}');
+    const [accepted, elsewhere] = ['conv_1', 'conv_2'].map((conversation) => bench.client.send('Hi', { conversation }));
+    const socket = await bench.gateway.socket();
+    const script = new Script('resp_1', (await socket.next())['stream_id']);
+    await socket.next();
+    socket.send(script.created());
+    while (accepted?.id === null) await new Promise(setImmediate);
+    const unanswered = bench.client.send('And?', { conversation: 'conv_1' });
+    const told: unknown[] = [];
+    const subscription = bench.client.subscribe('conv_1');
+    subscription.on('event', (event) => told.push(event.type === 'turn' ? event.response : event.type));
+    const asked = new Script('resp_2', (await socket.next())['stream_id']);
+    const { stream_id } = await socket.next();
+    socket.send({ type: 'sluice:subscribed', conversation: 'conv_1', running: [], stream_id }, asked.created());
+    while (told.length < 3) await new Promise(setImmediate);
+    expect(told).toEqual([unanswered, 'caught_up', accepted]);
+    expect(told).not.toContain(elsewhere);
+  });
+
   it('refuses here what the gateway would not take, without harm to what runs', async () => {
     await bench.client.connect();
     const big = bench.client.send('x'.repeat(1024 * 1024));

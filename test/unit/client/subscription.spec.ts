@@ -122,6 +122,23 @@ describe('a subscription', () => {
     expect(told).toEqual(['caught_up', 'turn null']);
   });
 
+  it('tells an answer of its own that ran before, after what the conversation held', async () => {
+    const own = new LiveResponse({ cursor: { id: 'resp_2' } }, () => undefined);
+    subscription.own(own, 'Hi');
+    void subscription.subscribed();
+    await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
+    expect(told).toEqual(['q1', 'a1', 'caught_up', 'turn resp_2']);
+    expect(followed).toEqual(['resp_2']);
+  });
+
+  it('tells it by its items only where it ended meanwhile', async () => {
+    const own = new LiveResponse({ cursor: { id: 'resp_1' } }, () => undefined);
+    subscription.own(own, 'Hi');
+    void subscription.subscribed();
+    await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
+    expect(told).toEqual(['q1', 'a1', 'caught_up']);
+  });
+
   it('starts over where its place is gone, and tells nothing twice', async () => {
     void subscription.subscribed();
     await answer(page([item('q1'), item('q2')]));

@@ -34,6 +34,8 @@ const common = {
   target: 'es2022',
   minify: true,
   legalComments: 'none',
+  // An import of types only leaves nothing behind: bundlers of other people's pages would warn of it.
+  tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: false } },
   logLevel: 'warning',
 };
 

@@ -85,10 +85,11 @@ describe('docs/clients.md', () => {
   });
 });
 
-/** A component as a page, with the client that the gateway serves. */
+/** A component as a page, with the package of the client as the build made it. */
 async function bundled(code: string): Promise<string> {
   const { outputFiles } = await build({
-    stdin: { contents: code, loader: 'jsx', resolveDir: resolve('dist/client') },
+    stdin: { contents: code, loader: 'jsx', resolveDir: resolve('.') },
+    alias: { 'sluice-client': resolve('dist/client') },
     nodePaths: [resolve('node_modules')],
     bundle: true,
     format: 'esm',

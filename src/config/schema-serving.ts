@@ -111,7 +111,7 @@ export const batch = section('How deltas are gathered into events.', {
   max_window: key(
     duration('0ms', '1s'),
     '40ms',
-    'Longest time a delta may wait for more text under load; an idle gateway sends at once. 0 sends every delta alone.',
+    'Longest time a delta may wait for more text under load; an idle gateway sends at once. 0: none waits; those that come at the same moment are still joined.',
   ),
 });
 

@@ -26,12 +26,12 @@ export function matchWithin(pattern: RegExp, value: string, timeoutMs = PATTERN_
   sandbox['pattern'] = pattern;
   sandbox['value'] = value;
   try {
+    const before = process.threadCpuUsage();
     for (let tries = 1; ; tries++) {
-      const before = process.threadCpuUsage();
       const found = runOnce(sandbox, timeoutMs);
       if (found !== 'undecided' || tries === TRIES) return found;
+      // Time in which the machine was busy with something else says nothing about the pattern; what all tries used does.
       const { user, system } = process.threadCpuUsage(before);
-      // Time in which the machine was busy with something else says nothing about the pattern.
       if ((user + system) / 1_000 >= timeoutMs / 2) return 'undecided';
     }
   } finally {

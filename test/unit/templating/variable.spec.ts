@@ -1,4 +1,10 @@
+/* A variable's value is checked against what its pack declares, in bounded time. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
+import { build } from 'esbuild';
 import { compilePattern, matchWithin, PATTERN_TIMEOUT_MS } from '../../../src/templating/pattern.js';
 import { checkValue, type VariableRules, type VariableType } from '../../../src/templating/variable.js';
 
@@ -71,5 +77,38 @@ describe('matchWithin', () => {
     expect(performance.now() - started).toBeLessThan(PATTERN_TIMEOUT_MS * 100);
     expect(matchWithin(compilePattern('^a+$'), 'aaa')).toBe(true);
     expect(check('string', `${'a'.repeat(60)}!`, { pattern: compilePattern('^(a+)+$') })).toMatch(/^takes too long/);
+  });
+
+  it('does not blame a pattern for time in which the process did not run', async () => {
+    const { outputFiles } = await build({
+      stdin: {
+        contents: `
+          import { compilePattern, matchWithin } from './src/templating/pattern.js';
+          const [pattern, value] = [compilePattern('^[a-z]+$'), 'a'.repeat(1_000_000)];
+          console.log('begun');
+          let found = new Set();
+          for (const until = Date.now() + 600; Date.now() < until; ) found.add(matchWithin(pattern, value));
+          console.log([...found].join());`,
+        resolveDir: '.',
+      },
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      write: false,
+    });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', outputFiles[0]?.text ?? '']);
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const ended = once(child, 'close');
+    while (!said.includes('begun')) await once(child.stdout, 'data');
+    // What a busy machine does to it, and more plainly: it stands still for longer than a match may take.
+    for (let i = 0; i < 10; i++) {
+      child.kill('SIGSTOP');
+      await setTimeout(PATTERN_TIMEOUT_MS * 2);
+      child.kill('SIGCONT');
+      await setTimeout(7);
+    }
+    await ended;
+    expect(said.trim().split('\n')).toEqual(['begun', 'true']);
   });
 });

@@ -39,6 +39,20 @@ beforeEach(async () => {
 });
 afterEach(() => context.close());
 
+it('the page and the client are served to everybody, and once more only where they have changed [REST-21]', async () => {
+  for (const [path, type] of [
+    ['/', 'text/html'],
+    ['/client.js', 'text/javascript'],
+    ['/client.d.ts', 'text/plain'],
+  ] as const) {
+    const answer = await fetch(gateway.url + path);
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, `${type}; charset=utf-8`]);
+    expect((await answer.text()).length).toBeGreaterThan(100);
+    const again = await fetch(gateway.url + path, { headers: { 'if-none-match': answer.headers.get('etag') ?? '' } });
+    expect([again.status, await again.text()]).toEqual([304, '']);
+  }
+});
+
 /** An empty page of that origin with a client in it. */
 async function start(url: string, target = page): Promise<void> {
   await target.goto(`${url}/client.d.ts`);

@@ -24,7 +24,8 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
   if (config.state.type === 'memory') return { state: memoryState(limits), outage };
 
   const opened = { is: false };
-  const { url, mode, nodes, sentinel_master, username, password, db, pool_size, key_prefix } = config.state;
+  const { url, mode, nodes, sentinel_master, sentinel_password, username, password } = config.state;
+  const { db, pool_size, key_prefix } = config.state;
   const state = await redisState({
     ...limits,
     url: url ?? '',
@@ -35,6 +36,7 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
     keyPrefix: key_prefix ?? `${config.app.name}:`,
     hooks: redisHooks(outage, log, metrics, opened),
     ...(sentinel_master === null ? {} : { sentinelMaster: sentinel_master }),
+    ...(sentinel_password === null ? {} : { sentinelPassword: sentinel_password.reveal() }),
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password: password.reveal() }),
   });

@@ -157,6 +157,8 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
         'mode',
         'nodes',
         'sentinel_master',
+        'sentinel_password_env',
+        'sentinel_password_file',
         'username',
         'password_env',
         'password_file',
@@ -165,6 +167,11 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
         'key_prefix',
         'outage_after',
       ].map((name) => `state.${name}`),
+    ],
+    [
+      config.state.type === 'redis' && config.state.mode !== 'sentinel',
+      '`state.mode` is not `sentinel`',
+      ['state.sentinel_master', 'state.sentinel_password_env', 'state.sentinel_password_file'],
     ],
     [
       config.provider.type === 'demo',

@@ -125,21 +125,18 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
   };
 }
 
-/** A Redis without a password needs no variable, so an unset one is only told. */
-function resolvePassword(state: FileConfig['state'], context: ResolveContext, notes: Notes): Secret | null {
+/** A server that asks for no password needs no variable, so an unset one is only told. `whom`: who is asked without it then. */
+function resolvePassword(
+  { name, whom }: { readonly name: 'password' | 'sentinel_password'; readonly whom: string },
+  state: FileConfig['state'],
+  context: ResolveContext,
+  notes: Notes,
+): Secret | null {
   if (state.type !== 'redis') return null;
-  const password = readSecret(
-    { path: 'state', name: 'password' },
-    state.password_env,
-    state.password_file,
-    false,
-    context,
-    notes,
-  );
-  if (password === null && state.password_env !== null && state.password_file === null) {
-    notes.warnings.push(
-      `state.password_env: the variable ${state.password_env} is not set, so Redis is asked without a password`,
-    );
+  const [env, file] = [state[`${name}_env`], state[`${name}_file`]];
+  const password = readSecret({ path: 'state', name }, env, file, false, context, notes);
+  if (password === null && env !== null && file === null) {
+    notes.warnings.push(`state.${name}_env: the variable ${env} is not set, so ${whom} asked without a password`);
   }
   return password;
 }
@@ -198,7 +195,13 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
     fallbacks: file.fallbacks.map((fallback, i) => resolveProvider(fallback, `fallbacks[${i}]`, context, notes)),
     state: {
       ...file.state,
-      password: resolvePassword(file.state, context, notes),
+      password: resolvePassword({ name: 'password', whom: 'Redis is' }, file.state, context, notes),
+      sentinel_password: resolvePassword(
+        { name: 'sentinel_password', whom: 'Sentinels are' },
+        file.state,
+        context,
+        notes,
+      ),
     },
     middleware: {
       ...file.middleware,

@@ -67,6 +67,16 @@ export const state = section('Where conversations, event logs and ended response
     'none; needed with `mode: sentinel`',
     'The name that the Sentinels know the master by.',
   ),
+  sentinel_password_env: optionalKey(
+    envName,
+    'no password',
+    'Variable that holds the password that the Sentinels themselves ask for.',
+  ),
+  sentinel_password_file: optionalKey(
+    fileName,
+    'no password',
+    'File that holds the Sentinels’ password, instead of `sentinel_password_env`.',
+  ),
   username: optionalKey(text, 'Redis’ default user', 'Redis user.'),
   password_env: optionalKey(envName, 'no password', 'Variable that holds the Redis password.'),
   password_file: optionalKey(fileName, 'no password', 'File that holds the Redis password, instead of `password_env`.'),

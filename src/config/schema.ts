@@ -63,7 +63,7 @@ export type AppConfig = DeepReadonly<
   Omit<FileConfig, 'provider' | 'fallbacks' | 'state' | 'auth' | 'middleware'> & {
     provider: ProviderSettings;
     fallbacks: ProviderSettings[];
-    state: FileConfig['state'] & { password: Secret | null };
+    state: FileConfig['state'] & { password: Secret | null; sentinel_password: Secret | null };
     auth: Omit<FileConfig['auth'], 'keys'> & { keys: ServerKeySettings[] };
     middleware: Omit<FileConfig['middleware'], 'state' | 'template'> & {
       state: { enabled: boolean; max_messages: number };

@@ -1,8 +1,12 @@
 /* The contracts over a master that Sentinels know, and what a failover by them does to what runs. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { openState } from '../../src/open-state.js';
+import { Metrics } from '../../src/observability/metrics.js';
 import { FollowHub } from '../../src/state/follow.js';
+import { LinesLog } from '../support/lines-log.js';
 import { RedisSentinelServers } from '../support/redis.js';
+import { Workspace } from '../unit/config/workspace.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
@@ -84,4 +88,44 @@ describe('Redis Sentinel', () => {
     },
     60_000,
   );
+});
+
+describe('Redis Sentinel that asks for a password', () => {
+  let servers: RedisSentinelServers;
+  let at: Workspace;
+  beforeAll(async () => {
+    at = new Workspace();
+    servers = await RedisSentinelServers.start({ password: 'planted-pass' });
+  }, 60_000);
+  afterAll(async () => {
+    at.remove();
+    await servers.close();
+  });
+
+  /** The state as a configuration file asks for it. */
+  const stateOf = (env: Readonly<Record<string, string>>) => {
+    const { url, nodes, sentinelMaster: sentinel_master } = connectionTo(servers);
+    const others = nodes.map(({ host, port }) => `${host}:${port}`);
+    const state = { type: 'redis', mode: 'sentinel', url, nodes: others, sentinel_master };
+    const { config } = at.load(JSON.stringify({ state: { ...state, sentinel_password_env: 'SENTINELS' } }), env);
+    return openState(config, new LinesLog(), new Metrics({ prefix: 'test_', version: '0' }));
+  };
+
+  it('leads to the master with the right one', async () => {
+    const { state } = await stateOf({ SENTINELS: 'planted-pass' });
+    const head = headOf();
+    await state.log.create(head);
+    expect(await state.log.read(head.responseId, -1, 1)).toMatchObject({ head });
+    await state.close();
+  });
+
+  it.each([{}, { SENTINELS: 'planted-pass-2' }])('says at once what is wrong, without it, with %j', async (env) => {
+    const startedAt = performance.now();
+    const failed = await stateOf(env).catch((error: unknown) => error);
+    // A Redis that is only away would be waited for for 10 s.
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(failed).toMatchObject({ code: 'state_unavailable' });
+    expect(String(failed)).toContain('its Sentinels do not accept the password');
+    expect(String(failed)).not.toContain('planted-pass');
+  });
 });

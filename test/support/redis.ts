@@ -21,7 +21,7 @@ export interface RedisServerOptions {
   /** Further settings, as on the command line: `['--requirepass', 'x']`. */
   readonly settings?: readonly string[];
   /** Makes it a Sentinel that watches this master. */
-  readonly watches?: { readonly name: string; readonly port: number };
+  readonly watches?: { readonly name: string; readonly port: number; readonly password?: string | undefined };
 }
 
 export class RedisServer {
@@ -36,9 +36,9 @@ export class RedisServer {
   private constructor(port: number, { settings = [], watches }: RedisServerOptions) {
     this.port = port;
     this.#settings = settings;
-    if (watches !== undefined) this.#becomeSentinel(watches.name, watches.port);
+    if (watches !== undefined) this.#becomeSentinel(watches);
     const at = settings.indexOf('--requirepass');
-    this.#password = at < 0 ? undefined : settings[at + 1];
+    this.#password = at < 0 ? watches?.password : settings[at + 1];
   }
 
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -116,11 +116,13 @@ export class RedisServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #becomeSentinel(name: string, port: number): void {
+  #becomeSentinel({ name, port, password }: NonNullable<RedisServerOptions['watches']>): void {
     const file = join(this.#folder, 'sentinel.conf');
+    // Sentinels ask each other for it, too.
+    const closed = password === undefined ? '' : `requirepass ${password}\nsentinel sentinel-pass ${password}\n`;
     writeFileSync(
       file,
-      `sentinel monitor ${name} 127.0.0.1 ${port} 2\nsentinel down-after-milliseconds ${name} 700\n` +
+      `${closed}sentinel monitor ${name} 127.0.0.1 ${port} 2\nsentinel down-after-milliseconds ${name} 700\n` +
         `sentinel failover-timeout ${name} 1000\n`,
     );
     this.#configuration = [file, '--sentinel'];
@@ -205,7 +207,8 @@ export class RedisSentinelServers {
     this.sentinels = sentinels;
   }
 
-  static async start(): Promise<RedisSentinelServers> {
+  /** `password`: what the Sentinels ask for; the servers that they watch ask for none. */
+  static async start({ password }: { readonly password?: string } = {}): Promise<RedisSentinelServers> {
     const master = await RedisServer.start();
     const replica = await RedisServer.start({ settings: ['--replicaof', '127.0.0.1', `${master.port}`] });
     while (!(await master.admin.info('replication')).includes('state=online')) {
@@ -213,7 +216,7 @@ export class RedisSentinelServers {
     }
     const sentinels: RedisServer[] = [];
     for (let i = 0; i < 3; i++) {
-      sentinels.push(await RedisServer.start({ watches: { name: 'main', port: master.port } }));
+      sentinels.push(await RedisServer.start({ watches: { name: 'main', port: master.port, password } }));
     }
     for (const sentinel of sentinels) {
       // Each must have found the others and the replica before anything may fail over.

@@ -16,6 +16,7 @@ export interface RedisConnectionOptions {
   readonly nodes?: readonly RedisAddress[];
   /** The name that the Sentinels know the master by. */
   readonly sentinelMaster?: string;
+  /** What the Sentinels themselves ask for. */
   readonly sentinelPassword?: string;
   /** Used where the URL names none. */
   readonly username?: string;

@@ -9,6 +9,10 @@ interface Meaning {
 
 const MEANINGS: readonly (readonly [RegExp, Meaning])[] = [
   [/^(NOAUTH|WRONGPASS|ERR invalid password|ERR AUTH)/, { reason: 'auth', why: 'it does not accept the password' }],
+  [
+    /^All sentinels are unreachable.*Last error: (NOAUTH|WRONGPASS)/,
+    { reason: 'auth', why: 'its Sentinels do not accept the password' },
+  ],
   [/^NOPERM/, { reason: 'auth', why: 'its user lacks a permission' }],
   [/^READONLY/, { reason: 'readonly', why: 'it is a read-only replica' }],
   [/^OOM/, { reason: 'out_of_memory', why: 'it is out of memory' }],

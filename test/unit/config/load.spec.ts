@@ -230,6 +230,25 @@ describe('secrets', () => {
     expect(printed).toContain('[redacted]');
   });
 
+  it('the Sentinels’ password is another one than Redis’', () => {
+    const state =
+      'state: { type: redis, url: "redis://r", mode: sentinel, sentinel_master: main, sentinel_password_env: S }';
+    const { config, warnings } = at.load(state, { S: 'pw-of-sentinels' });
+    expect(config.state.sentinel_password?.reveal()).toBe('pw-of-sentinels');
+    expect(config.state.password).toBeNull();
+    expect(inspect(config, { depth: 9, showHidden: true })).not.toContain('pw-of-sentinels');
+    expect(warnings).toEqual([]);
+    expect(at.load(state, {}).warnings).toEqual([
+      'state.sentinel_password_env: the variable S is not set, so Sentinels are asked without a password',
+    ]);
+    expect(at.load('state: { type: redis, url: "redis://r", sentinel_password_env: S }', { S: 'x' }).warnings).toEqual([
+      'state.sentinel_password_env: has no effect, because `state.mode` is not `sentinel`',
+    ]);
+    expect(at.mistakes(state.replace('sentinel_password_env: S', 'sentinel_password_file: gone'), {}).join()).toMatch(
+      /state\.sentinel_password_file: the file .*gone cannot be read/,
+    );
+  });
+
   it('a server key is kept as its SHA-256 only', () => {
     const { config } = at.load('auth: { mode: keys, keys: [{ id: a, key_env: K }] }', { K: 'abc' });
     expect(config.auth.keys[0]?.key_sha256).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');

@@ -7,7 +7,7 @@ import { type Principal } from '../../../src/domain/principal.js';
 import { type ResponseRequest } from '../../../src/domain/request.js';
 import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
 import { SluiceError } from '../../../src/domain/errors.js';
-import { Log, type LogFields } from '../../../src/observability/log.js';
+import { LinesLog } from '../../support/lines-log.js';
 import { Metrics } from '../../../src/observability/metrics.js';
 import { type Provider } from '../../../src/provider/provider.js';
 import { FollowHub } from '../../../src/state/follow.js';
@@ -145,21 +145,6 @@ export class Faults {
 
 export function away(): SluiceError {
   return new SluiceError('state_unavailable', 'unable to reach the store; it is away; try again');
-}
-
-class LinesLog extends Log {
-  readonly lines: { readonly level: string; readonly message: string; readonly fields: LogFields }[] = [];
-  override debug = (fields: LogFields, message: string): void =>
-    void this.lines.push({ level: 'debug', message, fields });
-  override info = (fields: LogFields, message: string): void =>
-    void this.lines.push({ level: 'info', message, fields });
-  override warn = (fields: LogFields, message: string): void =>
-    void this.lines.push({ level: 'warn', message, fields });
-  override error = (fields: LogFields, message: string): void =>
-    void this.lines.push({ level: 'error', message, fields });
-  override child(): Log {
-    return this;
-  }
 }
 
 export interface BenchOptions {

@@ -5,17 +5,28 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { validate } from 'dockerfile-utils';
+import { FakeOpenAiServer } from '../support/fake-openai-server.js';
 import { freePort } from '../support/free-port.js';
+import { snippetsOf } from '../support/snippets.js';
 
 const dockerfile = readFileSync('Dockerfile', 'utf8');
 const SCRIPT = 'scripts/image-without-engine.mjs';
+const DOCKER = 'test/operations/support/fake-docker.mjs';
 /** A production install and a build, with the machine busy. */
 const BUILD_WITHIN_MS = 240_000;
+
+/** Built once; whoever runs the documents' commands in it comes last, since they write into its configuration. */
+const folder = mkdtempSync(join(tmpdir(), 'sluice-image-'));
+beforeAll(() => {
+  const built = spawnSync('node', [SCRIPT, 'build', folder, '--reuse-install'], { encoding: 'utf8' });
+  if (built.status !== 0) throw new Error(built.stderr);
+}, BUILD_WITHIN_MS);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the Dockerfile', () => {
   it('has nothing that a linter complains of', () => {
@@ -27,6 +38,14 @@ describe('the Dockerfile', () => {
     expect(dockerfile.match(/^FROM .*/gm)).toEqual(dockerfile.match(/^FROM \$\{NODE_IMAGE\} AS \w+$/gm));
   });
 
+  it('builds in a stage of its own, and takes nothing along that only builds', () => {
+    expect(dockerfile.match(/ AS \w+$/gm)).toEqual([' AS build', ' AS dependencies', ' AS run']);
+    expect(dockerfile).toMatch(/^RUN npm ci --omit=dev --ignore-scripts$/m);
+    const last = dockerfile.slice(dockerfile.indexOf(' AS run'));
+    expect(last).not.toMatch(/^RUN /m);
+    expect(last.match(/^USER .*/gm)).toEqual(['USER 1000:1000']);
+  });
+
   it('asks the program itself for its health, at the times that orchestrators expect', () => {
     expect(dockerfile).toMatch(
       /^HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --retries=3 CMD \["node", /m,
@@ -35,7 +54,6 @@ describe('the Dockerfile', () => {
 });
 
 describe('what it makes', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-image-'));
   const app = join(folder, 'run/app');
   let running: ChildProcess;
   let output = '';
@@ -43,8 +61,6 @@ describe('what it makes', () => {
   let env: string[] = [];
 
   beforeAll(async () => {
-    const built = spawnSync('node', [SCRIPT, 'build', folder, '--reuse-install'], { encoding: 'utf8' });
-    if (built.status !== 0) throw new Error(built.stderr);
     port = await freePort();
     const opsPort = await freePort();
     const config = join(folder, 'config.json');
@@ -57,10 +73,7 @@ describe('what it makes', () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }, BUILD_WITHIN_MS);
-  afterAll(() => {
-    running.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterAll(() => void running.kill('SIGKILL'));
 
   it('holds the program, its packs and configuration, and nothing that only builds', () => {
     expect(readdirSync(app).toSorted()).toEqual(['config', 'dist', 'node_modules', 'package.json', 'packs']);
@@ -74,7 +87,14 @@ describe('what it makes', () => {
       user: '1000:1000',
       exposed: [8080, 9090],
       env: { CONFIG_PATH: '/app/config/production.yaml', NODE_ENV: 'production' },
-      labels: { 'org.opencontainers.image.title': 'support-bot', 'org.opencontainers.image.version': '1.0.0' },
+      labels: {
+        'org.opencontainers.image.title': 'support-bot',
+        'org.opencontainers.image.description': expect.stringContaining('chat gateway'),
+        'org.opencontainers.image.version': '1.0.0',
+        'org.opencontainers.image.revision': expect.any(String),
+        'org.opencontainers.image.licenses': 'MIT',
+      },
+      entrypoint: ['node', 'dist/main.js'],
       healthcheck: { interval: '30s', timeout: '3s', 'start-period': '5s', retries: '3' },
     });
   });
@@ -125,6 +145,67 @@ describe('what it makes', () => {
     const { status, stderr } = spawnSync('node', [SCRIPT, 'run', folder], { encoding: 'utf8' });
     expect(status).toBe(78);
     for (const name of ['OPENAI_API_KEY', 'SLUICE_API_KEY']) expect(stderr).toContain(name);
+  });
+});
+
+describe('the documents’ commands', () => {
+  const blocks = snippetsOf('docs/operations/README.md').filter(({ words }) => words.has('docker'));
+  const state = mkdtempSync(join(tmpdir(), 'sluice-docker-'));
+  let provider: FakeOpenAiServer;
+  beforeAll(async () => {
+    provider = await FakeOpenAiServer.start();
+    // Where the second of them is run, as the README has written it.
+    const [, file = ''] = /cat > my-bot\.yaml <<'YAML'\n([^]*?)YAML/.exec(readFileSync('README.md', 'utf8')) ?? [];
+    writeFileSync(join(state, 'my-bot.yaml'), file);
+    writeFileSync(join(state, 'docker'), `#!/bin/sh\nexec node ${resolve(DOCKER)} "$@"\n`, { mode: 0o755 });
+    writeFileSync(join(state, 'npx'), `#!/bin/sh\nshift\nexec node ${resolve('dist/cli/sluice.js')} "$@"\n`, {
+      mode: 0o755,
+    });
+    chmodSync(state, 0o755);
+  });
+  afterAll(async () => {
+    for (const name of readdirSync(state).filter((file) => file.endsWith('.pid')))
+      spawnSync('kill', ['-9', readFileSync(join(state, name), 'utf8')]);
+    rmSync(state, { recursive: true, force: true });
+    await provider.close();
+  });
+
+  it('are there for both ways to configure it', () => expect(blocks).toHaveLength(2));
+
+  it.each(blocks.map((block) => [block.place, block] as const))(
+    '%s',
+    async (_place, { code, says }) => {
+      const ports = { 8080: await freePort(), 9090: await freePort(), 6379: await freePort() };
+      const commands = code.replace(
+        /127\.0\.0\.1:(8080|9090)/g,
+        (_all, port: '8080' | '9090') => `127.0.0.1:${ports[port]}`,
+      );
+      const env = {
+        PATH: [state, resolve('node_modules/.bin'), process.env['PATH'] ?? ''].join(delimiter),
+        HOME: process.env['HOME'] ?? '',
+        OPENAI_API_KEY: 'sk-test-not-a-key',
+        SLUICE_API_KEY: 'sk-sluice-of-the-reader-0123456789abcdef',
+        FAKE_DOCKER: state,
+        FAKE_IMAGE: folder,
+        FAKE_PORTS: JSON.stringify(ports),
+        FAKE_ENV: `OPENAI_BASE_URL=${provider.baseUrl}`,
+      };
+      const child = spawn('bash', ['-euo', 'pipefail', '-c', commands], { cwd: state, env });
+      let output = '';
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
+      const [status] = (await once(child, 'close')) as [number | null];
+      for (const part of says) expect(output).toContain(part);
+      expect(status).toBe(0);
+    },
+    60_000,
+  );
+
+  it('no other flag is taken for one', () => {
+    const env = { ...process.env, FAKE_DOCKER: state, FAKE_IMAGE: folder, FAKE_PORTS: '{}' };
+    const { status } = spawnSync('node', [DOCKER, 'run', '-d', '--name', 'x', '--readonly', 'support-bot:1.0.0'], {
+      env,
+    });
+    expect(status).toBe(125);
   });
 });
 

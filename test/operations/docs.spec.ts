@@ -1,32 +1,58 @@
 /*
  * The commands of the operations' pages, as they stand there, against a kubectl that records: each must be understood by the programs that
- * can run here, and by the scripts. What a cluster answers is tested nowhere.
+ * can run here and by the scripts, its logs are those of a real replica, and what is executed in a pod is executed here, on a real Redis. What
+ * a cluster answers is tested nowhere.
  */
 
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { startGateway, type TestGateway } from '../support/gateway.js';
+import { RedisServer } from '../support/redis.js';
+import { Replica } from '../support/replica.js';
 import { snippetsOf } from '../support/snippets.js';
 import { FakeKubectl } from './support/fake-kubectl.js';
 
 const KEY = 'sk-sluice-a-key-of-the-secret';
+const REDIS_PASSWORD = 'of-the-redis-in-the-cluster';
 const blocks = ['docs/operations/README.md', 'docs/operations/runbook.md']
   .flatMap(snippetsOf)
   .filter(({ words }) => words.has('kubectl'));
 
 let gateway: TestGateway;
 let kubectl: FakeKubectl;
+let redis: RedisServer;
+let log = '';
 beforeAll(async () => {
+  redis = await RedisServer.start({ settings: ['--requirepass', REDIS_PASSWORD] });
+  log = await logOfAReplica();
   gateway = await startGateway({
     config: { auth: { mode: 'keys', keys: [{ id: 'smoke', key_env: 'SMOKE', scopes: ['chat'] }] } },
     env: { SMOKE: KEY },
   });
 });
-afterAll(() => gateway.close());
+afterAll(async () => {
+  await gateway.close();
+  await redis.close();
+});
+
+/** Three turns that went well, one that the provider failed, and the end. */
+async function logOfAReplica(): Promise<string> {
+  const replica = await Replica.start('logs', { monitoring: { logging: { level: 'info' } } });
+  for (const input of ['Hello', 'Hello', 'Count to 3', 'demo: error=provider_error']) {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ input }) };
+    await (await fetch(`${replica.url}/v1/responses`, init)).arrayBuffer();
+  }
+  await replica.stop();
+  await replica.close();
+  return `${replica.lines.join('\n')}\n`;
+}
 beforeEach(() => {
   kubectl = new FakeKubectl();
   kubectl.write('green', '1.1.0');
+  kubectl.write('log', log);
   kubectl.env = {
+    FAKE_REDIS_PORT: String(redis.port),
+    FAKE_REDIS_PASSWORD: REDIS_PASSWORD,
     FAKE_SECRET: KEY,
     FAKE_PORT: String(gateway.port),
     FAKE_OPS_PORT: new URL(gateway.opsUrl).port,
@@ -47,7 +73,8 @@ it('there are commands for whatever operators do', () => {
 
 it.each(blocks.map((block) => [block.place, block] as const))('%s', async (_place, block) => {
   const { status, output } = await kubectl.run('bash', ['-euo', 'pipefail', '-c', block.code]);
-  expect(output).not.toMatch(/unable|usage:|not found/);
+  expect(output).not.toMatch(/^(unable|usage:)|command not found/m);
+  for (const part of block.says) expect(output).toContain(part);
   expect(status).toBe(0);
 });
 

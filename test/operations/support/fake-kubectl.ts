@@ -1,7 +1,7 @@
 /* A kubectl for tests: records what it is asked, answers as a cluster with one Deployment would, fails where it is told. Not a cluster. */
 
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 
@@ -20,9 +20,9 @@ const DEPLOYMENT = {
   status: { readyReplicas: 4 },
 };
 
-const LOG = ['request failed', 'request completed', 'shutting down server...']
-  .map((msg) => `{"level":"info","msg":"${msg}","user_id":"u","input_tokens":12}\n`)
-  .join('');
+const REDIS_CLI = `#!/usr/bin/env bash
+PATH=\${PATH#*:} exec redis-cli -p "$FAKE_REDIS_PORT" "$@"
+`;
 
 /** Kept in one file: the version that runs changes when it is patched, as in a cluster. */
 const PROGRAM = `#!/usr/bin/env bash
@@ -45,7 +45,9 @@ case $args in
   *"patch deployment/support-bot "*) sed -n 's/.*"version":"\\([^"]*\\)".*/\\1/p' <<<"$args" | tr -d '\\n' >"$version_file" ;;
   *"rollout undo "*) printf '%s' "$FAKE_UNDO_TO" >"$version_file" ;;
   "kustomize "* | *--dry-run=client*) PATH=\${PATH#*:} exec kubectl "$@" ;;
-  "logs "*) cat "$FAKE_KUBECTL/log" ;;
+  "logs "*) [[ ! -f "$FAKE_KUBECTL/log" ]] || cat "$FAKE_KUBECTL/log" ;;
+  "exec redis-0 -- "*) shift 3; REDIS_PASSWORD="$FAKE_REDIS_PASSWORD" PATH="$FAKE_KUBECTL/redis-0:$PATH" exec "$@" ;;
+  "exec "*" -- node "*) shift 3; NODE_OPTIONS="--import $FAKE_KUBECTL/pod.mjs" exec "$@" ;;
   *"apply -f -") cat >"$FAKE_KUBECTL/applied" ;;
   *"port-forward "*) echo $$ >"$FAKE_KUBECTL/forwarding"; printf 'Forwarding from 127.0.0.1:%s -> 8080\\nForwarding from 127.0.0.1:%s -> 9090\\n' "$FAKE_PORT" "$FAKE_OPS_PORT"; exec sleep 60 ;;
 esac
@@ -66,7 +68,13 @@ export class FakeKubectl {
     chmodSync(join(this.#folder, 'kubectl'), 0o755);
     this.write('deployment.json', JSON.stringify(DEPLOYMENT));
     this.write('version', version);
-    this.write('log', LOG);
+    // In the pod of Redis there is a redis-cli that knows its server; in the gateway's, a signal reaches the gateway.
+    mkdirSync(join(this.#folder, 'redis-0'));
+    writeFileSync(join(this.#folder, 'redis-0/redis-cli'), REDIS_CLI, { mode: 0o755 });
+    writeFileSync(
+      join(this.#folder, 'pod.mjs'),
+      'process.kill = (pid, signal) => console.log(`${signal} to ${pid}`);\n',
+    );
   }
 
   /** `green`: the version of the second colour or canary; `pinned`: the one that the Service sends to; `revisions`: those of the version asked for, one a line. */

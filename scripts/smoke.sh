@@ -27,7 +27,11 @@ fi
 forward=
 work=$(mktemp -d)
 end() {
-  [[ -z $forward ]] || kill "$forward" 2>/dev/null || true
+  if [[ -n $forward ]]; then
+    kill "$forward" 2>/dev/null || true
+    # Gone when this script is, so that whoever comes next finds the ports free.
+    wait "$forward" 2>/dev/null || true
+  fi
   rm -rf "$work"
 }
 trap end EXIT

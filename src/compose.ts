@@ -75,7 +75,8 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       viewers: (by) => metrics.of.viewers.inc(by),
     },
   });
-  const reader = new ResponseReader(state.log, hub, state.responses);
+  const report = new TurnReport(log, metrics);
+  const reader = new ResponseReader(state.log, hub, state.responses, { onFollowed: report.followed });
 
   const prompts = await loadPrompts(config, log);
   const guards = new TurnGuards(ownGuardrails(config));
@@ -98,7 +99,6 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     estimate: estimateUsage,
     cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? '') ?? null),
   });
-  const report = new TurnReport(log, metrics);
   const tracing = await openTracing(config);
   const turns = new TurnService(
     {

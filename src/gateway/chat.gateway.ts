@@ -22,7 +22,10 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
 
   handleConnection(socket: WebSocket, handshake: Handshake): void {
     const connection = new Connection(socket, handshake, this.#parts);
+    const { user, credential } = handshake.principal;
+    const ids = { connection_id: connection.id, user_id: user ?? credential };
     this.#table.add(connection);
+    this.#parts.log.debug(ids, 'socket opened');
     // A frame over the limit or not UTF-8 errs here; ws has closed with 1009 or 1007 by then.
     socket.on('error', () => undefined);
     socket.on('pong', () => {
@@ -37,6 +40,7 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
     socket.on('close', (code: number) => {
       connection.ended();
       this.#table.remove(connection, code);
+      this.#parts.log.debug({ ...ids, code, open_ms: Date.now() - connection.openedAtMs }, 'socket closed');
     });
     connection.hello();
     if (handshake.resume.length > 0) setImmediate(() => resumeAll(connection, handshake));

@@ -49,10 +49,19 @@ export class TurnReport {
     if (status === 'error') this.#metrics.of.failures_total.inc({ code: error.code });
     this.#metrics.of.refusals_total.inc({ code: error.code });
     const { endpoint: path, method, requestId } = origin;
-    const user = caller === undefined ? null : (caller.user ?? caller.credential);
+    const user = caller === undefined ? null : nameOf(caller);
     const fields = { request_id: requestId, method, path, user_id: user, duration: durationMs, error: error.code };
     if (status === 'error') this.#log.error({ ...fields, err: error }, 'request failed');
     else this.#log.warn(fields, 'request failed');
+  }
+
+  /** Somebody reads a response from after event `after` on, on whatever replica it runs. */
+  readonly followed = (responseId: string, after: number, caller: Principal): void => {
+    this.#log.debug({ response_id: responseId, user_id: nameOf(caller), starting_after: after }, 'response followed');
+  };
+
+  cancelAsked(responseId: string, caller: Principal): void {
+    this.#log.debug({ response_id: responseId, user_id: nameOf(caller) }, 'cancel asked');
   }
 
   waiting(waits: 1 | -1): void {
@@ -170,13 +179,18 @@ function countable(amount: number): number {
   return amount > 0 && amount < Infinity ? amount : 0;
 }
 
+/** A user, or the server key that acts for whoever it likes. */
+function nameOf({ user, credential }: Principal): string {
+  return user ?? credential;
+}
+
 function idsOf(turn: Turn): Readonly<Record<string, unknown>> {
   const { plan, origin, responseId, trace } = turn;
   return {
     request_id: origin.requestId,
     response_id: responseId,
     conversation_id: plan.source.kind === 'conversation' ? plan.source.id : null,
-    user_id: plan.caller.user ?? plan.caller.credential,
+    user_id: nameOf(plan.caller),
     ...(trace.traceId === null ? {} : { trace_id: trace.traceId }),
   };
 }

@@ -25,23 +25,28 @@ export interface Snapshot {
   readonly terminal: LoggedEvent | null;
 }
 
+type OnFollowed = (responseId: string, after: number, caller: Principal) => void;
+
+export interface ResponseReaderOptions {
+  /** How long a delete waits for the terminal of a response that is kept already, in milliseconds. */
+  readonly terminalWithinMs?: number;
+  /** Told of each reading that begins: for the log. */
+  readonly onFollowed?: OnFollowed;
+}
+
 export class ResponseReader {
   readonly #log: EventLog;
   readonly #hub: FollowHub;
   readonly #responses: ResponseStore;
   readonly #terminalWithinMs: number;
+  readonly #onFollowed: OnFollowed | undefined;
 
-  /** @param options.terminalWithinMs how long a delete waits for the terminal of a response that is kept already */
-  constructor(
-    log: EventLog,
-    hub: FollowHub,
-    responses: ResponseStore,
-    options: { readonly terminalWithinMs?: number } = {},
-  ) {
+  constructor(log: EventLog, hub: FollowHub, responses: ResponseStore, options: ResponseReaderOptions = {}) {
     this.#log = log;
     this.#hub = hub;
     this.#responses = responses;
     this.#terminalWithinMs = options.terminalWithinMs ?? TERMINAL_WITHIN_MS;
+    this.#onFollowed = options.onFollowed;
   }
 
   /** The response as it stands. @throws `response_not_found` */
@@ -69,6 +74,7 @@ export class ResponseReader {
       viewer.close();
       throw invalidCursor(after, last);
     }
+    this.#onFollowed?.(responseId, after, caller);
     return viewer;
   }
 

@@ -129,8 +129,9 @@ export class TurnService {
    * @throws SluiceError `response_not_found`
    */
   async cancel(caller: Principal, responseId: string): Promise<'asked' | 'ended'> {
-    const { reader, log } = this.#parts;
+    const { reader, log, report } = this.#parts;
     if ((await reader.status(caller, responseId)) === 'ended') return 'ended';
+    report.cancelAsked(responseId, caller);
     return (await log.requestCancel(responseId)) ? 'asked' : 'ended';
   }
 

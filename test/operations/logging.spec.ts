@@ -3,7 +3,10 @@
  * talkative level, and none of them may be found. And the level can be turned while it runs.
  */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { FakeOpenAiServer } from '../support/fake-openai-server.js';
 import { RedisServer } from '../support/redis.js';
@@ -66,7 +69,14 @@ function post(
   });
 }
 
-const hex = (text: string) => Buffer.from(text).toString('hex');
+/** Every secret as it may stand somewhere. */
+function shapesOfAll(): [string, string[]][] {
+  return Object.entries(SECRETS).map(([name, secret]) => {
+    const bytes = Buffer.from(secret);
+    const encoded = [encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)];
+    return [name, [secret, ...encoded, bytes.toString('base64').replaceAll('=', ''), bytes.toString('hex')]];
+  });
+}
 
 it('a start where all is well tells of nothing that is not', () => {
   const told = replica.lines.map((line) => JSON.parse(line) as { readonly level: string; readonly msg: string });
@@ -128,16 +138,8 @@ describe('nothing that was planted is written', () => {
 
       const output = replica.lines.join('\n');
       expect(replica.lines.length).toBeGreaterThan(30);
-      for (const [name, secret] of Object.entries(SECRETS)) {
-        const shapes = [
-          secret,
-          encodeURIComponent(secret),
-          Buffer.from(secret).toString('base64').replaceAll('=', ''),
-          hex(secret),
-          JSON.stringify(secret).slice(1, -1),
-        ];
+      for (const [name, shapes] of shapesOfAll())
         for (const shape of shapes) expect([name, output.includes(shape)]).toEqual([name, false]);
-      }
       for (const word of SECRETS.words.split(' ')) expect(output).not.toContain(word);
     },
     WITHIN_MS,
@@ -169,6 +171,89 @@ describe('nothing that was planted is written', () => {
       }
       expect(told).not.toBe('');
       for (const secret of [SECRETS.providerKey, SECRETS.redisPassword]) expect(told).not.toContain(secret);
+    },
+    WITHIN_MS,
+  );
+});
+
+describe('a configuration with secrets where none belong', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-leaks-'));
+  const file = join(folder, 'config.yaml');
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const url = (scheme: string) => `${scheme}://user:${encodeURIComponent(SECRETS.redisPassword)}@example.com`;
+
+  it.each([
+    ['checked', ['dist/cli/sluice.js', 'config', 'check', file], {}],
+    ['started', ['dist/main.js'], { CONFIG_PATH: file }],
+  ])('is refused key by key when it is %s, and shows none of them', (_how, args, env) => {
+    const wrong = {
+      provider: { type: 'openai', api_key: SECRETS.providerKey, api_key_env: SECRETS.wrongKey, base_url: url('https') },
+      state: { type: 'redis', url: url('redis'), password_env: SECRETS.redisPassword },
+      auth: { mode: 'keys', keys: [{ id: 'k', key_env: SECRETS.serverKey, key_sha256: SECRETS.quoted }] },
+      monitoring: { tracing: { enabled: true, endpoint: `${url('http')}/v1/traces?api_key=${SECRETS.query}` } },
+    };
+    writeFileSync(file, JSON.stringify(wrong));
+    const { status, stdout, stderr } = spawnSync('node', args, {
+      env: { PATH: process.env['PATH'], ...env },
+      encoding: 'utf8',
+      timeout: WITHIN_MS,
+    });
+    expect(status).toBe(78);
+    for (const key of ['api_key', 'api_key_env', 'base_url', 'state.url', 'password_env', 'key_sha256', 'endpoint'])
+      expect(stdout + stderr).toContain(key);
+    for (const [name, shapes] of shapesOfAll())
+      for (const shape of shapes) expect([name, (stdout + stderr).includes(shape)]).toEqual([name, false]);
+  });
+});
+
+describe('one search over two replicas', () => {
+  it(
+    'tells the whole story of a response: who asked, who read and cancelled it elsewhere, who ended it',
+    async () => {
+      const shared = await RedisServer.start();
+      const file = { state: { type: 'redis', url: shared.url }, monitoring: { logging: { level: 'debug' } } };
+      const [first, second] = await Promise.all([Replica.start('first', file), Replica.start('second', file)]);
+      try {
+        const asking = await TestSocket.open(first.socketUrl);
+        const ids: string[] = [];
+        for (const input of ['demo: hang after=2', 'demo: hang after=1']) {
+          asking.send({ type: 'response.create', input, stream_id: `lane-${ids.length}` });
+          ids.push(((await asking.next('response.created'))['response'] as { readonly id: string }).id);
+        }
+        const [cancelled = '', orphaned = ''] = ids;
+        const reading = await TestSocket.open(second.socketUrl);
+        reading.send({ type: 'sluice:resume', response_id: cancelled });
+        await reading.next('response.output_text.delta');
+        reading.send({ type: 'response.cancel', response_id: cancelled });
+        await reading.next('response.incomplete');
+        reading.send({ type: 'sluice:resume', response_id: orphaned });
+        await reading.next('response.output_text.delta');
+        await first.kill();
+        await reading.next('response.failed');
+        reading.close();
+        await reading.closed;
+        await second.stop();
+
+        const told = (replica: Replica, id: string) =>
+          replica.lines
+            .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
+            .filter((line) => line['response_id'] === id)
+            .map(({ msg, starting_after: after }) =>
+              after === undefined ? msg : `${String(msg)} after ${String(after)}`,
+            );
+        expect(told(first, cancelled)).toEqual(['request received', 'response followed after -1', 'request completed']);
+        expect(told(second, cancelled)).toEqual(['response followed after -1', 'cancel asked']);
+        expect(told(first, orphaned)).toEqual(['request received', 'response followed after -1']);
+        expect(told(second, orphaned)).toEqual(['response followed after -1', 'ended the turn of a lost replica']);
+        const sockets = second.lines.filter((line) => line.includes('"socket '));
+        expect(sockets.map((line) => (JSON.parse(line) as { readonly msg: string }).msg)).toEqual([
+          'socket opened',
+          'socket closed',
+        ]);
+      } finally {
+        await Promise.all([first.close(), second.close()]);
+        await shared.close();
+      }
     },
     WITHIN_MS,
   );

@@ -1,9 +1,9 @@
 /* From zod's issues to mistakes that an operator can act on: what was found, what is allowed, what was probably meant. */
 
 import { type z } from 'zod';
+import { nearest } from '../domain/nearest.js';
 import { type Mistake } from './config-error.js';
 import { type KeyRow, namesUnder } from './key-table.js';
-import { nearest } from './nearest.js';
 import { type Path, isTree, showPath } from './read-yaml.js';
 
 const FOUND_MAX_CHARACTERS = 60;

@@ -6,11 +6,12 @@
 import { z } from 'zod';
 
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
+import { nearest } from '../domain/nearest.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { CURSOR, FROM_THE_START } from './cursor.js';
 import { IDEMPOTENCY_KEY } from './idempotency-key.js';
 import { isLaneName, LANE_NAME } from './lane-name.js';
-import { nearestName, shortName } from './nearest.js';
+import { shortName } from './short-name.js';
 import { refusalOf } from './refusal.js';
 import { parseResponseRequest, REQUEST_FIELDS } from './requests.js';
 import { isObject, present, withoutNulls } from './schema-tools.js';
@@ -197,7 +198,7 @@ function unknownType(type: unknown): SluiceError {
   }
   if (typeof type !== 'string')
     return refused('invalid_value', 'unable to read the message; its type must be a string', 'type');
-  const near = nearestName(type, TYPES);
+  const near = nearest(type, TYPES);
   const hint = near === undefined ? `known types are ${TYPES.join(', ')}` : `did you mean '${near}'?`;
   return refused(
     'unknown_event',

@@ -6,7 +6,8 @@
 import { type z } from 'zod';
 
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
-import { nearestName, shortName } from './nearest.js';
+import { nearest } from '../domain/nearest.js';
+import { shortName } from './short-name.js';
 
 type Path = readonly PropertyKey[];
 interface Found {
@@ -57,7 +58,7 @@ function read(issue: z.core.$ZodIssue, base: Path, input: unknown, known: Iterab
     }
     case 'unrecognized_keys': {
       const key = issue.keys[0] ?? '';
-      const near = nearestName(key, known);
+      const near = nearest(key, known);
       const at = [...path, key];
       const hint = near === undefined ? 'leave it out' : `did you mean '${near}'?`;
       return { code: 'unknown_parameter', path: at, why: `${pathText(at)} is not a known parameter; ${hint}` };

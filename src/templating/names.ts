@@ -1,13 +1,13 @@
 /* Names that people wrote, made fit for a message: cut, in quotes, with the known one that was likely meant. */
 
-import { nearest } from '../config/nearest.js';
+import { nearest } from '../domain/nearest.js';
 
-/** Characters of a foreign name that are looked at or shown. */
+/** Characters of a foreign name that are shown. */
 const SHOWN = 64;
 
 /** The known name that `name` likely means, as `did you mean X?`; undefined where none is near. */
 export function didYouMean(name: string, known: Iterable<string>): string | undefined {
-  const likely = nearest(name.slice(0, SHOWN), [...known]);
+  const likely = nearest(name, known);
   return likely === undefined ? undefined : `did you mean ${likely}?`;
 }
 

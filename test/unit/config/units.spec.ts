@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { nearest } from '../../../src/config/nearest.js';
 import { formatDuration, formatSize, parseDuration, parseSize } from '../../../src/config/units.js';
 
 describe('durations', () => {
@@ -37,16 +36,4 @@ describe('sizes', () => {
     ['12', 12],
   ])('%s is %d bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
   it('no other unit', () => expect(parseSize('1GB')).toBeUndefined());
-});
-
-describe('the nearest name', () => {
-  it.each([
-    ['prot', 'port'],
-    ['api-key-env', 'api_key_env'],
-    ['tempratur', 'temperature'],
-    ['maxMessages', 'max_messages'],
-  ])('%s means %s', (name, meant) =>
-    expect(nearest(name, ['port', 'host', 'api_key_env', 'temperature', 'max_messages'])).toBe(meant),
-  );
-  it('is none where nothing is near', () => expect(nearest('zzzz', ['port', 'host'])).toBeUndefined());
 });

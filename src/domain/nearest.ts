@@ -1,4 +1,9 @@
-/* Which known name did somebody mean? */
+/* Which known name did somebody mean who mistyped one? */
+
+/** Characters of a name that are looked at. */
+const LOOKED_AT = 64;
+/** From so many characters on a name is recognized inside another one. */
+const TELLING = 4;
 
 /** Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`. */
 function distance(a: string, b: string): number {
@@ -17,15 +22,23 @@ function distance(a: string, b: string): number {
 }
 
 /** The known name closest to `name`, or undefined where none is close enough to be meant. */
-export function nearest(name: string, known: readonly string[]): string | undefined {
-  const plain = (text: string) => text.toLowerCase().replaceAll(/[-_\s]/g, '');
-  const wanted = plain(name);
+export function nearest(name: string, known: Iterable<string>): string | undefined {
+  const wanted = plain(name.slice(0, LOOKED_AT));
   let found: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {
-    const edits = distance(wanted.slice(0, 64), plain(candidate));
+    const edits = distance(wanted, plain(candidate));
     if (edits < least) [found, least] = [candidate, edits];
   }
-  if (found !== undefined || wanted.length < 4) return found;
-  return known.find((candidate) => plain(candidate).includes(wanted) || wanted.includes(plain(candidate)));
+  return (
+    found ?? [...known].find((candidate) => contains(plain(candidate), wanted) || contains(wanted, plain(candidate)))
+  );
+}
+
+function contains(whole: string, part: string): boolean {
+  return part.length >= TELLING && whole.includes(part);
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replaceAll(/[-_\s]/g, '');
 }

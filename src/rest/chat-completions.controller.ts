@@ -5,8 +5,6 @@
 
 import { Body, Controller, Post, Req, Res, UseGuards } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
-import { type OutgoingHttpHeaders } from 'node:http';
-
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
@@ -14,15 +12,14 @@ import { chatCompletion, ChatChunks, FailedTurn } from '../protocol/chat-events.
 import { inChatWords, parseChatRequest } from '../protocol/chat-requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
-import { requestFingerprint } from '../protocol/idempotency-key.js';
 import { parseLogged, ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
-import { goneSignal, startingWith, within } from './first-step.js';
+import { goneSignal, streamTexts } from './streamed-answer.js';
 import { tellingLimits } from './limit-headers.js';
-import { readIdempotencyKey } from './queries.js';
 import { RestTimes } from './rest-times.js';
-import { type SseText, writeTexts } from './sse.js';
+import { type SseText } from './sse.js';
+import { idempotencyOf, originOf } from './turn-request.js';
 
 const ROUTE = '/v1/chat/completions';
 const DONE = 'data: [DONE]\n\n';
@@ -44,20 +41,10 @@ export class ChatCompletionsController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const chat = parseChatRequest(body);
-    const key = readIdempotencyKey(request.headers['idempotency-key']);
+    const idempotency = idempotencyOf(request, chat.request);
     const gone = goneSignal(reply);
-    const options =
-      key === undefined ? { signal: gone } : { idempotency: { key, fingerprint: requestFingerprint(chat.request) } };
-    const delivery = chat.stream ? 'stream' : 'json';
-    const traceparent = [request.headers['traceparent']].flat()[0];
-    const origin = {
-      endpoint: ROUTE,
-      method: 'POST',
-      path: ROUTE,
-      requestId: request.id,
-      delivery,
-      traceparent,
-    } as const;
+    const options = idempotency === undefined ? { signal: gone } : { idempotency };
+    const origin = originOf(request, ROUTE, chat.stream ? 'stream' : 'json');
     const created = this.turns.create(caller, chat.request, origin, options);
     const { responseId } = await tellingLimits(reply, created).catch((thrown: unknown) => {
       throw inChatWords(asSluiceError(thrown));
@@ -87,12 +74,7 @@ export class ChatCompletionsController {
     reply: FastifyReply,
   ): Promise<void> {
     const texts = chunkTexts(this.reader.events(caller, responseId, FROM_THE_START, gone), chunks);
-    const first = texts.next();
-    await within(first, this.times.firstChunkMs);
-    reply.hijack();
-    // Fastify's header values are those of node:http; undefined ones were never set.
-    const headers = reply.getHeaders() as OutgoingHttpHeaders;
-    await writeTexts(reply.raw, headers, startingWith(first, texts), this.times.sse);
+    await streamTexts(reply, texts, this.times.firstChunkMs, this.times.sse);
   }
 }
 

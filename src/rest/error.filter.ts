@@ -4,28 +4,17 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
-import { type Principal } from '../domain/principal.js';
 import { type Log } from '../observability/log.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { type RefusedTurn } from '../turn/report.js';
 import { callerOf } from './caller.guard.js';
 import { type RouteTable } from './route-table.js';
-
-/** A request for a turn that never became one. */
-export interface RefusedRequest {
-  readonly requestId: string;
-  readonly method: string;
-  /** The route's template. */
-  readonly endpoint: string;
-  readonly caller: Principal | undefined;
-  readonly durationMs: number;
-  readonly error: SluiceError;
-}
 
 export interface ErrorFilterParts {
   readonly log: Log;
   readonly routes: RouteTable;
   /** Told of each refused request for a turn, to count and log it as turns are. */
-  readonly refused: (request: RefusedRequest) => void;
+  readonly refused: (request: RefusedTurn) => void;
 }
 
 const TURN_ROUTES: ReadonlySet<string> = new Set(['/v1/responses', '/v1/chat/completions']);

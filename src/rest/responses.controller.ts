@@ -4,23 +4,21 @@
 
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
-import { type OutgoingHttpHeaders } from 'node:http';
-
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseObject } from '../domain/response.js';
-import { requestFingerprint } from '../protocol/idempotency-key.js';
 import { parseResponseRequest } from '../protocol/requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
-import { goneSignal, startingWith, within } from './first-step.js';
+import { goneSignal, streamTexts } from './streamed-answer.js';
 import { tellingLimits } from './limit-headers.js';
 import { type ListBody, listBody } from './list-body.js';
-import { readIdempotencyKey, readListQuery, readRetrieveQuery } from './queries.js';
+import { readListQuery, readRetrieveQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
-import { writeEventStream } from './sse.js';
+import { eventTexts } from './sse.js';
+import { idempotencyOf, originOf } from './turn-request.js';
 
 @Controller('v1/responses')
 @UseGuards(CallerGuard)
@@ -39,13 +37,10 @@ export class ResponsesController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const parsed = parseResponseRequest(body, 'rest');
-    const key = readIdempotencyKey(request.headers['idempotency-key']);
-    const options = key === undefined ? {} : { idempotency: { key, fingerprint: requestFingerprint(parsed.request) } };
+    const idempotency = idempotencyOf(request, parsed.request);
     const delivery = parsed.stream ? 'stream' : parsed.request.background ? 'background' : 'json';
-    const path = '/v1/responses';
-    const traceparent = [request.headers['traceparent']].flat()[0];
-    const origin = { endpoint: path, method: 'POST', path, requestId: request.id, delivery, traceparent } as const;
-    const created = this.turns.create(caller, parsed.request, origin, options);
+    const origin = originOf(request, '/v1/responses', delivery);
+    const created = this.turns.create(caller, parsed.request, origin, idempotency === undefined ? {} : { idempotency });
     const { responseId } = await tellingLimits(reply, created);
     if (parsed.stream) return this.#stream(caller, responseId, FROM_THE_START, reply);
     if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
@@ -104,11 +99,6 @@ export class ResponsesController {
   /** @throws SluiceError as long as nothing was sent; what fails later is said in the stream. */
   async #stream(caller: Principal, responseId: string, after: number, reply: FastifyReply): Promise<void> {
     const events = this.reader.events(caller, responseId, after, goneSignal(reply));
-    const first = events.next();
-    await within(first, this.times.firstEventMs);
-    reply.hijack();
-    // Fastify's header values are those of node:http; undefined ones were never set.
-    const headers = reply.getHeaders() as OutgoingHttpHeaders;
-    await writeEventStream(reply.raw, headers, startingWith(first, events), this.times.sse);
+    await streamTexts(reply, eventTexts(events), this.times.firstEventMs, this.times.sse);
   }
 }

@@ -37,16 +37,6 @@ export interface SseText {
   readonly last: boolean;
 }
 
-/** A response's events. Where there is no event at all its reader had the terminal event before, and the stream ends at once. */
-export function writeEventStream(
-  raw: ServerResponse,
-  headers: OutgoingHttpHeaders,
-  batches: AsyncIterable<readonly LoggedEvent[]>,
-  options: SseOptions,
-): Promise<SseEnd> {
-  return writeTexts(raw, headers, eventTexts(batches), options);
-}
-
 /** Sends the head, then every text, then the end. Never rejects; stops reading `texts` when the reader is gone. */
 export async function writeTexts(
   raw: ServerResponse,
@@ -76,7 +66,8 @@ function sseText(event: LoggedEvent): string {
   return `event: ${event.type}\nid: ${event.sequence}\ndata: ${event.json}\n\n`;
 }
 
-async function* eventTexts(batches: AsyncIterable<readonly LoggedEvent[]>): AsyncGenerator<SseText, void> {
+/** A response's events. Where there is no event at all its reader had the terminal event before, and the stream ends at once. */
+export async function* eventTexts(batches: AsyncIterable<readonly LoggedEvent[]>): AsyncGenerator<SseText, void> {
   let told = false;
   for await (const batch of batches) {
     told = true;

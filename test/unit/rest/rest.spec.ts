@@ -17,7 +17,7 @@ import { type ResponseObject } from '../../../src/domain/response.js';
 import { type Log, type LogFields } from '../../../src/observability/log.js';
 import { ConversationsController } from '../../../src/rest/conversations.controller.js';
 import { corsOptions } from '../../../src/rest/cors.js';
-import { ErrorFilter, type RefusedRequest } from '../../../src/rest/error.filter.js';
+import { ErrorFilter } from '../../../src/rest/error.filter.js';
 import { httpServerOptions, prepareHttp } from '../../../src/rest/http-server.js';
 import { ModelList, ModelsController } from '../../../src/rest/models.controller.js';
 import { ResponsesController } from '../../../src/rest/responses.controller.js';
@@ -25,6 +25,7 @@ import { RestTimes } from '../../../src/rest/rest-times.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { LimitRefusal, type ToldLimits } from '../../../src/turn/limits.js';
+import { type RefusedTurn } from '../../../src/turn/report.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { TurnService } from '../../../src/turn/turn.service.js';
 
@@ -112,7 +113,7 @@ const authenticator: Authenticator = {
 };
 
 const logged: LogFields[] = [];
-const refused: RefusedRequest[] = [];
+const refused: RefusedTurn[] = [];
 const log: Log = {
   debug: () => undefined,
   info: () => undefined,

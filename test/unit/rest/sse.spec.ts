@@ -5,7 +5,7 @@ import { type AddressInfo } from 'node:net';
 
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type LoggedEvent } from '../../../src/domain/event.js';
-import { type SseEnd, type SseOptions, writeEventStream } from '../../../src/rest/sse.js';
+import { eventTexts, type SseEnd, type SseOptions, writeTexts } from '../../../src/rest/sse.js';
 
 const PATIENT: SseOptions = { keepAliveMs: 60_000, stallMs: 60_000, lingerMs: 10 };
 
@@ -44,7 +44,7 @@ async function serve(
     async function* iterate(): AsyncGenerator<readonly LoggedEvent[]> {
       yield* batches;
     }
-    end.resolve(writeEventStream(raw, { 'x-request-id': 'req_1' }, iterate(), options));
+    end.resolve(writeTexts(raw, { 'x-request-id': 'req_1' }, eventTexts(iterate()), options));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,0 +1,60 @@
+/*
+ * How a route answers with a stream: it waits for the stream's first step, so that a refusal still is an HTTP status, and knows when
+ * its client is gone.
+ */
+
+import { type FastifyReply } from 'fastify';
+import { type OutgoingHttpHeaders } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type SseOptions, type SseText, writeTexts } from './sse.js';
+
+/** Aborts when the client's connection is closed, or the answer is complete. */
+export function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  if (reply.raw.destroyed) gone.abort();
+  reply.raw.once('close', () => gone.abort());
+  return gone.signal;
+}
+
+/**
+ * Answers with a stream, whose head waits for the first text, or for `firstWithinMs`. @throws what fails until then, as long as nothing
+ * was sent; what fails later is said in the stream
+ */
+export async function streamTexts(
+  reply: FastifyReply,
+  texts: AsyncGenerator<SseText, void>,
+  firstWithinMs: number,
+  options: SseOptions,
+): Promise<void> {
+  const first = texts.next();
+  await within(first, firstWithinMs);
+  reply.hijack();
+  // Fastify's header values are those of node:http; undefined ones were never set.
+  const headers = reply.getHeaders() as OutgoingHttpHeaders;
+  await writeTexts(reply.raw, headers, startingWith(first, texts), options);
+}
+
+/** Resolves when `work` did, or after `ms`. @throws what `work` throws until then */
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  const timer = new AbortController();
+  try {
+    await Promise.race([work, delay(ms, undefined, { signal: timer.signal })]);
+  } finally {
+    timer.abort();
+  }
+}
+
+/** An iteration whose first step was already taken. */
+async function* startingWith<T>(
+  first: Promise<IteratorResult<T, void>>,
+  steps: AsyncGenerator<T, void>,
+): AsyncGenerator<T, void> {
+  try {
+    const head = await first;
+    if (head.done === true) return;
+    yield head.value;
+    yield* steps;
+  } finally {
+    await steps.return();
+  }
+}

@@ -1,0 +1,19 @@
+/* What both routes that ask for a turn read of their request beside its body. */
+
+import { type FastifyRequest } from 'fastify';
+import { type ResponseRequest } from '../domain/request.js';
+import { requestFingerprint } from '../protocol/idempotency-key.js';
+import { type IdempotencyUse } from '../turn/once.js';
+import { type TurnOrigin } from '../turn/turn.js';
+import { readIdempotencyKey } from './queries.js';
+
+export function originOf(request: FastifyRequest, path: string, delivery: TurnOrigin['delivery']): TurnOrigin {
+  const traceparent = [request.headers['traceparent']].flat()[0];
+  return { endpoint: path, method: 'POST', path, requestId: request.id, delivery, traceparent };
+}
+
+/** Undefined: the caller gave no key. @throws SluiceError where the key is none */
+export function idempotencyOf(request: FastifyRequest, asked: ResponseRequest): IdempotencyUse | undefined {
+  const key = readIdempotencyKey(request.headers['idempotency-key']);
+  return key === undefined ? undefined : { key, fingerprint: requestFingerprint(asked) };
+}

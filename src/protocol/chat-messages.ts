@@ -8,19 +8,15 @@ import { z } from 'zod';
 import { newId } from '../domain/ids.js';
 import { type ContentPart, type FunctionCallItem, type Item, type MessageItem } from '../domain/item.js';
 import { refusalParams } from './refusal.js';
-import { inert, isObject, withoutNulls } from './schema-tools.js';
+import { inert, isObject, servedType, withoutNulls } from './schema-tools.js';
 
 /** Message kinds and parts that OpenAI knows and Sluice does not serve, with the reason. */
 const PARTS_NOT_SERVED: ReadonlySet<unknown> = new Set(['image_url', 'input_audio', 'file']);
 
 /** A part whose type is known but not served is refused by its reason. */
-function partIsServed(value: unknown, context: z.core.$RefinementCtx): unknown {
-  const fields = withoutNulls(value);
-  if (!isObject(fields) || !PARTS_NOT_SERVED.has(fields['type'])) return fields;
-  const message = `'${String(fields['type'])}' is not served; Sluice serves text`;
-  context.addIssue({ code: 'custom', path: ['type'], message, ...refusalParams('unsupported_content'), input: value });
-  return z.NEVER;
-}
+const partIsServed = servedType('unsupported_content', (type) =>
+  PARTS_NOT_SERVED.has(type) ? `'${String(type)}' is not served; Sluice serves text` : undefined,
+);
 
 const TEXT_PART = z.strictObject({
   type: z.literal('text'),
@@ -45,14 +41,9 @@ const NAME_OF_ONE = z.string().max(256).optional();
 const CALL_ID = z.string().min(1).max(64);
 
 const TOOL_CALL = z.preprocess(
-  (value, context) => {
-    const fields = withoutNulls(value);
-    if (!isObject(fields) || fields['type'] !== 'custom') return fields;
-    const message = 'is not served; Sluice passes function tools through';
-    const code = refusalParams('unsupported_parameter');
-    context.addIssue({ code: 'custom', path: ['type'], message, ...code, input: value });
-    return z.NEVER;
-  },
+  servedType('unsupported_parameter', (type) =>
+    type === 'custom' ? 'is not served; Sluice passes function tools through' : undefined,
+  ),
   z.strictObject({
     type: z.literal('function'),
     id: CALL_ID,

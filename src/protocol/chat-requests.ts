@@ -10,8 +10,8 @@ import { type ResponseRequest } from '../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
 import { chatInputOf, MESSAGES } from './chat-messages.js';
 import { UNSERVED_CHAT_FIELDS } from './chat-unserved-fields.js';
-import { refusalOf, refusalParams } from './refusal.js';
-import { closed, isObject, JSON_OBJECT, NAME, present, withoutNulls } from './schema-tools.js';
+import { refusalOf } from './refusal.js';
+import { closed, functionOnly, isObject, JSON_OBJECT, NAME, present, withoutNulls } from './schema-tools.js';
 import { REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
 
 export interface ParsedChat {
@@ -22,18 +22,6 @@ export interface ParsedChat {
 }
 
 const WHAT = 'create a chat completion';
-
-/** What is an object of another `type` than `function` is refused with the reason. */
-function functionOnly(reason: string) {
-  return (value: unknown, context: z.core.$RefinementCtx): unknown => {
-    const fields = withoutNulls(value);
-    if (!isObject(fields) || typeof fields['type'] !== 'string' || fields['type'] === 'function') return fields;
-    const code = refusalParams('unsupported_parameter');
-    const message = `is not served; ${reason}`;
-    context.addIssue({ code: 'custom', path: ['type'], message, ...code, input: value });
-    return z.NEVER;
-  };
-}
 
 const TOOL = z.preprocess(
   functionOnly('Sluice passes function tools through and has no others'),

@@ -8,8 +8,7 @@ import { z } from 'zod';
 
 import { newId } from '../domain/ids.js';
 import { type ContentPart, type Item, type ItemStatus } from '../domain/item.js';
-import { refusalParams } from './refusal.js';
-import { inert, isObject, withoutNulls } from './schema-tools.js';
+import { inert, isObject, servedType } from './schema-tools.js';
 
 const TEXT_ONLY = 'Sluice serves text; send input_text';
 const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';
@@ -35,16 +34,11 @@ const NOT_SERVED: Readonly<Record<string, string>> = {
 };
 
 /** Before a union by `type` looks: nulls are absent, and a kind that is known but not served is refused by its reason. */
-function kindIsServed(value: unknown, context: z.core.$RefinementCtx): unknown {
-  const fields = withoutNulls(value);
-  if (!isObject(fields)) return fields;
-  const type = fields['type'];
-  const reason = typeof type === 'string' && Object.hasOwn(NOT_SERVED, type) ? NOT_SERVED[type] : undefined;
-  if (reason === undefined) return fields;
-  const message = `'${String(type)}' is not served; ${reason}`;
-  context.addIssue({ code: 'custom', path: ['type'], message, ...refusalParams('unsupported_content'), input: value });
-  return z.NEVER;
-}
+const kindIsServed = servedType('unsupported_content', (type) =>
+  typeof type === 'string' && Object.hasOwn(NOT_SERVED, type)
+    ? `'${type}' is not served; ${NOT_SERVED[type]}`
+    : undefined,
+);
 
 const cacheHint = inert(z.unknown(), 'it is a hint for a cache');
 const INPUT_TEXT = z.strictObject({

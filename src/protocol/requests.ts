@@ -10,8 +10,8 @@ import { SluiceError } from '../domain/errors.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
 import { ITEMS, userMessage } from './input-items.js';
-import { refusalOf, refusalParams } from './refusal.js';
-import { closed, JSON_OBJECT, NAME, isObject, present, withoutNulls } from './schema-tools.js';
+import { refusalOf } from './refusal.js';
+import { closed, functionOnly, JSON_OBJECT, NAME, isObject, present, withoutNulls } from './schema-tools.js';
 import { ID, REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
 import {
   UNSERVED_FIELDS,
@@ -30,20 +30,7 @@ export interface ParsedRequest {
 }
 
 const TOOL = z.preprocess(
-  (value, context) => {
-    if (isObject(value) && typeof value['type'] === 'string' && value['type'] !== 'function') {
-      const message = 'is not served; Sluice passes function tools through and has no built-in ones';
-      context.addIssue({
-        code: 'custom',
-        path: ['type'],
-        message,
-        ...refusalParams('unsupported_parameter'),
-        input: value,
-      });
-      return z.NEVER;
-    }
-    return withoutNulls(value);
-  },
+  functionOnly('Sluice passes function tools through and has no built-in ones'),
   z.strictObject({
     type: z.literal('function'),
     name: NAME,
@@ -69,20 +56,7 @@ const TOOLS = z
 const TOOL_CHOICE = z.union([
   z.enum(['none', 'auto', 'required']),
   z.preprocess(
-    (value, context) => {
-      if (isObject(value) && typeof value['type'] === 'string' && value['type'] !== 'function') {
-        const message = "is not served; choose 'none', 'auto', 'required' or a function";
-        context.addIssue({
-          code: 'custom',
-          path: ['type'],
-          message,
-          ...refusalParams('unsupported_parameter'),
-          input: value,
-        });
-        return z.NEVER;
-      }
-      return withoutNulls(value);
-    },
+    functionOnly("choose 'none', 'auto', 'required' or a function"),
     z.strictObject({ type: z.literal('function'), name: NAME }),
   ),
 ]);

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 
+import { type ErrorCode } from '../domain/errors.js';
 import { refusalParams } from './refusal.js';
 
 /** An object without its null fields: null means absent everywhere on this wire. Anything else passes unchanged. */
@@ -12,6 +13,24 @@ export function withoutNulls(value: unknown): unknown {
 
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Before an object is read: its nulls are absent, and one of a `type` for which `whyNot` has words is refused with them. */
+export function servedType(code: ErrorCode, whyNot: (type: unknown) => string | undefined) {
+  return (value: unknown, context: z.core.$RefinementCtx): unknown => {
+    const fields = withoutNulls(value);
+    const message = isObject(fields) ? whyNot(fields['type']) : undefined;
+    if (message === undefined) return fields;
+    context.addIssue({ code: 'custom', path: ['type'], message, ...refusalParams(code), input: value });
+    return z.NEVER;
+  };
+}
+
+/** The same for what may only be a function. */
+export function functionOnly(reason: string) {
+  return servedType('unsupported_parameter', (type) =>
+    typeof type !== 'string' || type === 'function' ? undefined : `is not served; ${reason}`,
+  );
 }
 
 /** A closed object: unknown fields are refused, null ones are absent. */

@@ -3,8 +3,7 @@
 import { z } from 'zod';
 
 import { type ToolChoice } from '../domain/response.js';
-import { refusalParams } from './refusal.js';
-import { closed, isObject, METADATA, present, withoutNulls } from './schema-tools.js';
+import { closed, METADATA, present, servedType, withoutNulls } from './schema-tools.js';
 
 export const ID = z.string().min(1).max(256);
 export const REASONING_EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
@@ -15,20 +14,9 @@ const VARIABLE = z.union([
   z.number(),
   z.boolean(),
   z.preprocess(
-    (value, context) => {
-      if (isObject(value) && (value['type'] === 'input_image' || value['type'] === 'input_file')) {
-        const message = 'is not served; Sluice serves text';
-        context.addIssue({
-          code: 'custom',
-          path: ['type'],
-          message,
-          ...refusalParams('unsupported_content'),
-          input: value,
-        });
-        return z.NEVER;
-      }
-      return withoutNulls(value);
-    },
+    servedType('unsupported_content', (type) =>
+      type === 'input_image' || type === 'input_file' ? 'is not served; Sluice serves text' : undefined,
+    ),
     z.strictObject({ type: z.literal('input_text'), text: z.string() }).transform((part) => part.text),
   ),
 ]);

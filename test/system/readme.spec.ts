@@ -3,13 +3,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { launchChromium } from '../support/chromium.js';
 import { FakeOpenAiServer } from '../support/fake-openai-server.js';
+import { freePort } from '../support/free-port.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { readersEnv, runCode, type Snippet, snippetsOf, withPorts } from '../support/snippets.js';
 
@@ -17,16 +16,6 @@ const WITHIN_MS = 15_000;
 const blocks = snippetsOf('README.md');
 const production = blocks.filter(({ words }) => words.has('production'));
 const connecting = blocks.filter(({ words }) => !words.has('production'));
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  // The cast: it listens on TCP.
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function freePorts(): Promise<{ app: number; ops: number }> {
   const [app, ops] = await Promise.all([freePort(), freePort()]);

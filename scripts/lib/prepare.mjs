@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { delimiter, join, resolve } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { alone } from './alone.mjs';
 import { run, seconds } from './run.mjs';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -79,10 +80,16 @@ export function sourcesDigest(root = ROOT, paths = BUILT_FROM) {
 }
 
 /**
- * Installs and builds where needed, one line each.
+ * Installs and builds where needed, one line each; one process of a checkout at a time.
  * @returns {Promise<boolean>} false: it failed, and why has been printed.
  */
-export async function prepare() {
+export function prepare() {
+  return alone(join(ROOT, '.cache/preparing'), prepareAlone, (pid) =>
+    process.stderr.write(`waiting for process ${pid}, which installs or builds here\n`),
+  );
+}
+
+async function prepareAlone() {
   if (!installIsCurrent()) {
     const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
     const env = { ...process.env, PATH: foreignPath() };

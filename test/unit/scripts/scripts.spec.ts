@@ -1,9 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 // @ts-expect-error plain JavaScript that runs before anything is installed has no types
+import { alone } from '../../../scripts/lib/alone.mjs';
+// @ts-expect-error as above
 import { installIsCurrent, sourcesDigest } from '../../../scripts/lib/prepare.mjs';
 // @ts-expect-error as above
 import { run } from '../../../scripts/lib/run.mjs';
@@ -72,6 +76,66 @@ function isRunning(pid: number): boolean {
     return false;
   }
 }
+
+describe('preparing a checkout', () => {
+  /** Three processes that want to write into one file, alone. */
+  const program = (lock: string, log: string) => `
+    import { appendFileSync } from 'node:fs';
+    import { setTimeout } from 'node:timers/promises';
+    import { alone } from '${resolve('scripts/lib/alone.mjs')}';
+    await alone('${lock}', async () => {
+      appendFileSync('${log}', 'begin ');
+      await setTimeout(150);
+      appendFileSync('${log}', 'end ');
+    });`;
+  const start = (lock: string, log: string): Promise<{ code: number; output: string }> =>
+    // The script's own words; only what is compared here.
+    run(process.execPath, ['--input-type=module', '-e', program(lock, log)]) as Promise<{
+      code: number;
+      output: string;
+    }>;
+
+  it.each([
+    ['nobody was there before', () => undefined],
+    [
+      'the last one was killed',
+      (lock: string) => {
+        const { pid } = spawnSync(process.execPath, ['-e', '']);
+        write('.cache/preparing', String(pid));
+        return lock;
+      },
+    ],
+  ])('is done by one process at a time: %s', async (_what, before) => {
+    const [lock, log] = [join(root, '.cache/preparing'), join(root, 'log')];
+    before(lock);
+    const ends = await Promise.all([start(lock, log), start(lock, log), start(lock, log)]);
+    expect(ends.map(({ code, output }) => ({ code, output }))).toEqual(Array(3).fill({ code: 0, output: '' }));
+    expect(readFileSync(log, 'utf8')).toBe('begin end begin end begin end ');
+    expect(existsSync(lock)).toBe(false);
+  });
+
+  it('tells whom it waits for, and goes on where that one is killed', async () => {
+    const [lock, log] = [join(root, '.cache/preparing'), join(root, 'log')];
+    const held = spawn(process.execPath, [
+      '--input-type=module',
+      '-e',
+      `import { alone } from '${resolve('scripts/lib/alone.mjs')}'; await alone('${lock}', () => { console.log('held'); return new Promise(() => setInterval(() => {}, 1_000)); });`,
+    ]);
+    await once(held.stdout, 'data');
+    const told: number[] = [];
+    const waiting = alone(
+      lock,
+      () => writeFileSync(log, 'done'),
+      (pid: number) => {
+        told.push(pid);
+        held.kill('SIGKILL');
+      },
+    );
+    await waiting;
+    expect(told).toEqual([held.pid]);
+    expect(readFileSync(log, 'utf8')).toBe('done');
+  });
+});
 
 describe('running a program', () => {
   it('tells code and output', async () => {

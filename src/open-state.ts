@@ -23,7 +23,6 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
   metrics.of.state_up.set(1);
   if (config.state.type === 'memory') return { state: memoryState(limits), outage };
 
-  const opened = { is: false };
   const { url, mode, nodes, sentinel_master, sentinel_password, username, password } = config.state;
   const { db, pool_size, key_prefix } = config.state;
   const state = await redisState({
@@ -34,13 +33,12 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
     db,
     poolSize: pool_size,
     keyPrefix: key_prefix ?? `${config.app.name}:`,
-    hooks: redisHooks(outage, log, metrics, opened),
+    hooks: redisHooks(outage, log, metrics),
     ...(sentinel_master === null ? {} : { sentinelMaster: sentinel_master }),
     ...(sentinel_password === null ? {} : { sentinelPassword: sentinel_password.reveal() }),
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password: password.reveal() }),
   });
-  opened.is = true;
   let counted = 0;
   const sample = setInterval(() => {
     metrics.of.state_commands_total.inc(state.counts.commands - counted);
@@ -54,11 +52,14 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
   return { state: { ...state, ping: () => state.ping(), close }, outage };
 }
 
-function redisHooks(outage: Outage, log: Log, metrics: Metrics, opened: { readonly is: boolean }): RedisHooks {
+function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
+  let found = false;
   return {
     onState: (now, reason) => {
-      // A start waits for the store, and tells by its failure that it did not come.
-      if (!opened.is) return;
+      // What was never there is not away: a start that does not find it says so by itself.
+      const first = !found;
+      found ||= now === 'up';
+      if (first) return;
       metrics.of.state_up.set(now === 'up' ? 1 : 0);
       if (now === 'up') {
         outage.end();

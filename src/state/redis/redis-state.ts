@@ -78,7 +78,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     forStores.close();
   };
   try {
-    await firstBeat(heartbeat, connector, timing.startTimeoutMs);
+    await firstBeat([forLogs, forStores], heartbeat, connector, timing.startTimeoutMs);
     await lookAtServer(forLogs, hooks);
   } catch (error) {
     await close();
@@ -113,10 +113,17 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
 }
 
 /** Tries until Redis answers, except where trying again cannot help. */
-async function firstBeat(heartbeat: Heartbeat, connector: RedisConnector, patienceMs: number): Promise<void> {
+async function firstBeat(
+  lanes: readonly RedisCommands[],
+  heartbeat: Heartbeat,
+  connector: RedisConnector,
+  patienceMs: number,
+): Promise<void> {
   const startedAt = performance.now();
   for (;;) {
     try {
+      // A heartbeat does not wait for a connection that is still being made.
+      await Promise.all(lanes.map((lane) => lane.call('PING')));
       await heartbeat.beat();
       return;
     } catch (error) {

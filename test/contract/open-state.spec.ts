@@ -1,0 +1,44 @@
+/* What an operator is told of the state store, in log and metrics, while a real Redis comes, goes and comes back. */
+
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { openState } from '../../src/open-state.js';
+import { Metrics } from '../../src/observability/metrics.js';
+import { LinesLog } from '../support/lines-log.js';
+import { RedisServer } from '../support/redis.js';
+import { Workspace } from '../unit/config/workspace.js';
+import { eventually } from './suites/contract-store.js';
+
+let server: RedisServer;
+let at: Workspace;
+beforeEach(async () => {
+  at = new Workspace();
+  server = await RedisServer.start();
+});
+afterEach(async () => {
+  at.remove();
+  await server.close();
+});
+
+it('says nothing at a start that finds it, then once each time that it is away and that it is back', async () => {
+  const log = new LinesLog();
+  const metrics = new Metrics({ prefix: 'test_', version: '0' });
+  const { config } = at.load(JSON.stringify({ state: { type: 'redis', url: server.url } }));
+  const { state } = await openState(config, log, metrics);
+  const told = () => log.lines.map(({ level, message }) => `${level}: ${message}`);
+  const rendered = async (name: string) =>
+    (await metrics.render()).split('\n').filter((line) => line.startsWith(`test_${name}`));
+  await state.ping();
+  expect(told()).toEqual([]);
+  expect(await rendered('state_up')).toEqual(['test_state_up 1']);
+  expect(await rendered('state_errors_total')).toEqual([]);
+  for (let times = 1; times <= 2; times++) {
+    await server.kill();
+    await eventually(async () => (await rendered('state_up')).includes('test_state_up 0'));
+    await server.start();
+    await eventually(async () => (await rendered('state_up')).includes('test_state_up 1'));
+  }
+  const [away, back] = ['error: state store is away', 'info: state store is back'];
+  expect(told()).toEqual([away, back, away, back]);
+  await state.close();
+  expect(told()).toHaveLength(4);
+});

@@ -70,7 +70,6 @@ function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
       }
     },
     onError: (reason) => metrics.of.state_errors_total.inc({ reason }),
-    onFenced: () => metrics.of.fenced_writes_total.inc(),
     onTailRepaired: (events) => {
       metrics.of.tail_repairs_total.inc();
       log.warn({ events }, 'wrote again what the state store had lost');

@@ -7,6 +7,7 @@ import { LinesLog } from '../support/lines-log.js';
 import { RedisServer } from '../support/redis.js';
 import { Workspace } from '../unit/config/workspace.js';
 import { eventually } from './suites/contract-store.js';
+import { deltas, headOf } from './suites/log-fixtures.js';
 
 let server: RedisServer;
 let at: Workspace;
@@ -17,6 +18,18 @@ beforeEach(async () => {
 afterEach(async () => {
   at.remove();
   await server.close();
+});
+
+it('leaves it to turns to count that they were shut out: a turn is refused more than once', async () => {
+  const metrics = new Metrics({ prefix: 'test_', version: '0' });
+  const { config } = at.load(JSON.stringify({ state: { type: 'redis', url: server.url } }));
+  const { state } = await openState(config, new LinesLog(), metrics);
+  const head = headOf();
+  const fence = await state.log.create(head);
+  expect(await state.log.append(head.responseId, fence + 1, deltas(0, 0))).toEqual({ outcome: 'fenced' });
+  expect(await state.lease.renew(head.responseId, fence + 1)).toMatchObject({ held: false });
+  expect(await metrics.render()).toContain('\ntest_fenced_writes_total 0\n');
+  await state.close();
 });
 
 it('says nothing at a start that finds it, then once each time that it is away and that it is back', async () => {

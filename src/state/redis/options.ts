@@ -72,8 +72,6 @@ export interface RedisHooks {
   readonly onState?: (state: 'up' | 'down', reason: string | null) => void;
   /** A command failed, after whatever was tried again. */
   readonly onError?: (reason: string) => void;
-  /** An append or a renewal came from a former owner. */
-  readonly onFenced?: () => void;
   /** A log had lost its newest events, and this replica, which had written them, wrote them again. */
   readonly onTailRepaired?: (events: number) => void;
   /** A subscriber connection was made anew; its channels may have missed messages, and were told so. */

@@ -74,7 +74,6 @@ export class RedisEventLog extends EventLog {
     if (result <= FENCED) {
       tails.end(responseId);
       local.lose(responseId);
-      hooks.onFenced?.();
       return { outcome: 'fenced' };
     }
     if (isTerminal(events.at(-1)?.type ?? 'response.created')) {

@@ -87,10 +87,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   heartbeat.start();
 
   const appends = new AppendQueue({ commands: forLogs, keys, script: scripts.get('append'), sharded, counts });
-  const logs = { commands: forLogs, subscriptions, local, keys, scripts, hooks };
+  const logs = { commands: forLogs, subscriptions, local, keys, scripts };
   const stores = { commands: forStores, keys, scripts };
   return {
-    log: new RedisEventLog({ ...logs, appends, tails: new WrittenTails() }),
+    log: new RedisEventLog({ ...logs, appends, tails: new WrittenTails(), hooks }),
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
     claim: new RedisConversationClaim({
       ...stores,

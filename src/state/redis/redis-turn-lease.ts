@@ -7,7 +7,6 @@ import { type Fence, TurnLease } from '../event-log.js';
 import { type Heartbeat } from './heartbeat.js';
 import { BUCKETS, type RedisKeys } from './keys.js';
 import { type LocalFollowers } from './local-followers.js';
-import { type RedisHooks } from './options.js';
 import { type RedisCommands } from './redis-commands.js';
 import { type Scripts } from './scripts.js';
 import { type Subscriptions } from './subscriptions.js';
@@ -21,7 +20,6 @@ export interface RedisTurnLeaseOptions {
   readonly scripts: Scripts;
   readonly sharded: boolean;
   readonly leaseMs: number;
-  readonly hooks: RedisHooks;
 }
 
 export class RedisTurnLease extends TurnLease {
@@ -36,14 +34,12 @@ export class RedisTurnLease extends TurnLease {
   }
 
   override async renew(responseId: string, fence: Fence): Promise<{ held: boolean; cancelRequested: boolean }> {
-    const { commands, keys, scripts, local, hooks } = this.#options;
+    const { commands, keys, scripts, local } = this.#options;
     const { meta, log, leases } = keys.turn(responseId);
     const names = [meta, log, leases];
     const renewed = await commands.run(scripts.get('renew'), names, [responseId, fence]);
-    if (renewed === 0) {
-      local.lose(responseId);
-      hooks.onFenced?.();
-    } else local.confirm(responseId);
+    if (renewed === 0) local.lose(responseId);
+    else local.confirm(responseId);
     return { held: renewed !== 0, cancelRequested: renewed === 2 };
   }
 

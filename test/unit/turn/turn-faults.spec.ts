@@ -243,6 +243,17 @@ describe('a turn that another replica has taken over', () => {
     expect(await bench.metric('turns_in_flight')).toBe(0);
   });
 
+  it('is counted as one turn that was fenced; one that ended by itself is not', async () => {
+    await bench.play(requestOf('Hi'));
+    expect(await bench.metric('fenced_writes_total')).toBe(0);
+    bench.plain.log.append = () => Promise.resolve({ outcome: 'fenced' });
+    bench.plain.lease.renew = () => Promise.resolve({ held: false, cancelRequested: false });
+    // The log is begun by an append of its own.
+    bench.plain.log.begin = (head) => bench.plain.log.create(head);
+    await bench.play(requestOf('Hi'));
+    expect(await bench.metric('fenced_writes_total')).toBe(1);
+  });
+
   it('does not say that it told an end which it could not write', async () => {
     const original = bench.plain.log.append.bind(bench.plain.log);
     bench.plain.log.append = (id, fence, events) =>

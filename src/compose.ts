@@ -108,7 +108,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       lease: state.lease,
       claim: state.claim,
       reader,
-      once: new Once(state.keys, state.log, state.responses),
+      once: new Once(state.keys),
       memory,
       guards,
       provider,

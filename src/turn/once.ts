@@ -1,10 +1,10 @@
 /* Idempotency: what is sent twice with one key runs once, and both senders follow the same response. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
-import { type ResponseStore } from '../state/conversation-store.js';
-import { type EventLog, LOG_TIMES } from '../state/event-log.js';
-import { type IdempotencyStore } from '../state/idempotency-store.js';
+import { type IdempotencyStore, type KeyUse } from '../state/idempotency-store.js';
+import { patiently } from './patience.js';
 
 /** A key of the caller's, and the digest of the body it stands for. */
 export interface IdempotencyUse {
@@ -12,62 +12,55 @@ export interface IdempotencyUse {
   readonly fingerprint: string;
 }
 
-export interface OnceTimes {
-  /** From when on a key without a log counts as left behind: whoever held it has died on the way, or is shut out by now. */
-  readonly leftBehindMs: number;
-  /** A key this old may stand for a response that is no longer kept; it never starts another. */
-  readonly forgottenMs: number;
-}
-
-/** Longer than a lease; and no longer than an ended log is kept at least. */
-const ONCE_TIMES: OnceTimes = { leftBehindMs: 10_000, forgottenMs: LOG_TIMES.endedUnstoredMs };
-const LOOK_EVERY_MS = 25;
+/** From when on a key whose response has not begun counts as left behind: whoever held it has died on the way, or is shut out when it wakes. */
+const LEFT_BEHIND_MS = 10_000;
+const LOOK_FIRST_MS = 25;
+const LOOK_MOST_MS = 200;
 
 export class Once {
   readonly #keys: IdempotencyStore;
-  readonly #log: EventLog;
-  readonly #responses: ResponseStore;
-  readonly #times: OnceTimes;
+  readonly #leftBehindMs: number;
 
-  constructor(keys: IdempotencyStore, log: EventLog, responses: ResponseStore, times: OnceTimes = ONCE_TIMES) {
+  constructor(keys: IdempotencyStore, leftBehindMs = LEFT_BEHIND_MS) {
     this.#keys = keys;
-    this.#log = log;
-    this.#responses = responses;
-    this.#times = times;
+    this.#leftBehindMs = leftBehindMs;
   }
 
   /**
-   * Null: nothing stands in the way, `responseId` may be started. Else the response that the same request has started before.
-   * @throws SluiceError `idempotency_key_reused`: the key stands for another body
+   * Null: nothing stands in the way, `responseId` may be started, and must be confirmed before it does anything. Else the response that the
+   * same request has started; one that is just being started is waited for.
+   * @throws SluiceError `idempotency_key_reused`: the key stands for another body; `state_unavailable`
    */
   async claim(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<string | null> {
     if (use === undefined) return null;
-    const own = { owner: caller.owner, ...use };
-    for (;;) {
-      const claim = await this.#keys.claim({ ...own, responseId });
+    const own = keyUse(caller, responseId, use);
+    for (let delayMs = LOOK_FIRST_MS; ; delayMs = Math.min(delayMs * 2, LOOK_MOST_MS)) {
+      const claim = await this.#keys.claim(own);
       if (claim.outcome === 'fresh') return null;
       if (claim.outcome === 'different') throw reused();
-      const { responseId: known, ageMs } = claim;
-      if (await this.#appears(known, this.#times.leftBehindMs - ageMs)) return known;
-      if (ageMs > this.#times.forgottenMs) return known;
+      if (claim.begun) return claim.responseId;
       // Only from whom it was left by: of two that find it so, one begins anew.
-      await this.#keys.release({ ...own, responseId: known });
+      if (claim.ageMs > this.#leftBehindMs) await this.#keys.release({ ...own, responseId: claim.responseId });
+      else await sleep(delayMs);
     }
   }
 
+  /**
+   * The response's log stands. False: it took so long that somebody else has begun another one, and this one must not go on.
+   * @throws SluiceError `state_unavailable`
+   */
+  async confirm(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<boolean> {
+    return use === undefined || patiently(() => this.#keys.confirm(keyUse(caller, responseId, use)));
+  }
+
+  /** Frees the key where its response was refused. */
   async release(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<void> {
-    if (use !== undefined) await this.#keys.release({ owner: caller.owner, ...use, responseId }).catch(() => undefined);
+    if (use !== undefined) await this.#keys.release(keyUse(caller, responseId, use)).catch(() => undefined);
   }
+}
 
-  /** The first of two requests at once holds the key a moment before its log stands. */
-  async #appears(responseId: string, withinMs: number): Promise<boolean> {
-    for (const until = Date.now() + withinMs; ;) {
-      if ((await this.#log.read(responseId, -1, 0)) !== undefined) return true;
-      if ((await this.#responses.get(responseId)) !== undefined) return true;
-      if (Date.now() >= until) return false;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-    }
-  }
+function keyUse({ owner }: Principal, responseId: string, { key, fingerprint }: IdempotencyUse): KeyUse {
+  return { owner, key, fingerprint, responseId };
 }
 
 function reused(): SluiceError {

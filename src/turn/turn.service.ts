@@ -112,13 +112,15 @@ export class TurnService {
     }
     try {
       this.#refuseWhileDraining();
-      const starting = this.#start(plan, response, origin, trace, options.signal).finally(() =>
+      const starting = this.#start(plan, response, origin, trace, options).finally(() =>
         this.#starting.delete(starting),
       );
       this.#starting.add(starting);
       return { responseId: response.id, limits: await starting };
     } catch (error) {
       trace.refused(error);
+      // The same request was begun by somebody else meanwhile.
+      if (error instanceof TooLate) return this.create(caller, request, origin, options);
       await this.#parts.once.release(caller, response.id, options.idempotency);
       throw error;
     }
@@ -165,13 +167,15 @@ export class TurnService {
     response: ResponseObject,
     origin: TurnOrigin,
     trace: TurnTrace,
-    signal: AbortSignal | undefined,
+    { signal, idempotency }: CreateOptions,
   ): Promise<ToldLimits> {
     const permit = await this.#parts.limits.take(plan);
-    const { turn, waits } = await this.#open(plan, response, origin, trace).catch(async (error: unknown) => {
-      await permit.giveBack().catch(() => undefined);
-      throw error;
-    });
+    const { turn, waits } = await this.#open(plan, response, origin, trace, idempotency).catch(
+      async (error: unknown) => {
+        await permit.giveBack().catch(() => undefined);
+        throw error;
+      },
+    );
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
     onAbort(signal, () => turn.stop.abort(CANCELLED));
     const announced = this.#announce(turn);
@@ -196,8 +200,9 @@ export class TurnService {
     response: ResponseObject,
     origin: TurnOrigin,
     trace: TurnTrace,
+    idempotency: IdempotencyUse | undefined,
   ): Promise<{ turn: Turn; waits: boolean }> {
-    const { log, claim, clock, report } = this.#parts;
+    const { log, claim, clock, report, once } = this.#parts;
     const conversationId = response.conversation?.id ?? null;
     const input = plan.request.input.map((item) => ({ item, responseId: response.id, withheld: false }));
     const stop = new AbortController();
@@ -215,6 +220,10 @@ export class TurnService {
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
       if (waits) opening.push({ type: 'response.queued', response: first });
       const fence = await log.begin(head, opening.map(serialize));
+      if (!(await once.confirm(plan.caller, response.id, idempotency))) {
+        await log.delete(response.id).catch(() => undefined);
+        throw new TooLate();
+      }
       const journal = new Journal({
         log,
         clock,
@@ -375,6 +384,9 @@ export class TurnService {
     }
   }
 }
+
+/** Another replica took the idempotency key over while this one stood still: its response is the one, and this one never was. */
+class TooLate extends Error {}
 
 function onAbort(signal: AbortSignal | undefined, listener: () => void): void {
   if (signal?.aborted === true) listener();

@@ -7,6 +7,7 @@ interface Entry {
   readonly fingerprint: string;
   readonly responseId: string;
   readonly expiresAt: number;
+  begun: boolean;
 }
 
 export class MemoryIdempotencyStore extends IdempotencyStore {
@@ -24,15 +25,26 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
     if (known !== undefined && known.expiresAt > now) {
       if (known.fingerprint !== use.fingerprint) return { outcome: 'different' };
       if (known.responseId === use.responseId) return { outcome: 'fresh' };
-      return { outcome: 'same', responseId: known.responseId, ageMs: now - (known.expiresAt - KEY_TTL_MS) };
+      const { responseId, begun, expiresAt } = known;
+      return { outcome: 'same', responseId, ageMs: now - (expiresAt - KEY_TTL_MS), begun };
     }
     const { fingerprint, responseId } = use;
-    this.#entries.set(idOf(use), { fingerprint, responseId, expiresAt: now + KEY_TTL_MS });
+    this.#entries.set(idOf(use), { fingerprint, responseId, expiresAt: now + KEY_TTL_MS, begun: false });
     return { outcome: 'fresh' };
   }
 
+  override async confirm(use: KeyUse): Promise<boolean> {
+    // Where the key was forgotten nobody else holds it.
+    const claim = await this.claim(use);
+    const known = this.#entries.get(idOf(use));
+    if (claim.outcome !== 'fresh' || known === undefined) return false;
+    known.begun = true;
+    return true;
+  }
+
   override async release(use: KeyUse): Promise<void> {
-    if (this.#entries.get(idOf(use))?.responseId === use.responseId) this.#entries.delete(idOf(use));
+    const known = this.#entries.get(idOf(use));
+    if (known?.responseId === use.responseId && !known.begun) this.#entries.delete(idOf(use));
   }
 
   sweep(): void {

@@ -21,6 +21,7 @@ export type ScriptName =
   | 'create'
   | 'delete'
   | 'heartbeat'
+  | 'once-confirm'
   | 'once-release'
   | 'owner-index'
   | 'read'

@@ -82,7 +82,7 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
     it('knows the same request again, and another one as different', async () => {
       await store.state.keys.claim(use('resp_a'));
       const claim = await store.other.keys.claim(use('resp_b'));
-      expect(claim).toEqual({ outcome: 'same', responseId: 'resp_a', ageMs: expect.any(Number) });
+      expect(claim).toEqual({ outcome: 'same', responseId: 'resp_a', ageMs: expect.any(Number), begun: false });
       expect(claim.outcome === 'same' && claim.ageMs >= 0 && claim.ageMs < 10_000).toBe(true);
       expect(await store.other.keys.claim(use('resp_c', { fingerprint: 'other' }))).toEqual({ outcome: 'different' });
       expect(await store.other.keys.claim(use('resp_c', { owner: 'tenant/bob' }))).toEqual({ outcome: 'fresh' });
@@ -101,6 +101,37 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       await store.state.keys.release(use('resp_a'));
       await store.state.keys.release(use('resp_a'));
       expect(await store.other.keys.claim(use('resp_b'))).toEqual({ outcome: 'fresh' });
+    });
+
+    it('stands for a response that was confirmed, and is not freed any more', async () => {
+      await store.state.keys.claim(use('resp_a'));
+      expect(await store.state.keys.confirm(use('resp_a'))).toBe(true);
+      expect(await store.state.keys.confirm(use('resp_a'))).toBe(true);
+      await store.other.keys.release(use('resp_a'));
+      expect(await store.other.keys.claim(use('resp_b'))).toMatchObject({ responseId: 'resp_a', begun: true });
+      expect(await store.other.keys.confirm(use('resp_b'))).toBe(false);
+      expect(await store.state.keys.claim(use('resp_a'))).toEqual({ outcome: 'fresh' });
+      expect(await store.other.keys.claim(use('resp_b', { fingerprint: 'other' }))).toEqual({ outcome: 'different' });
+    });
+
+    it('is not confirmed by who lost it meanwhile', async () => {
+      await store.state.keys.claim(use('resp_a'));
+      await store.other.keys.release(use('resp_a'));
+      await store.other.keys.claim(use('resp_b'));
+      expect(await store.state.keys.confirm(use('resp_a'))).toBe(false);
+      expect(await store.other.keys.confirm(use('resp_b'))).toBe(true);
+      expect(await store.state.keys.confirm(use('resp_a'))).toBe(false);
+    });
+
+    it('is confirmed by one only, where it was left behind and several are in time', async () => {
+      await store.state.keys.claim(use('resp_a'));
+      await store.state.keys.release(use('resp_a'));
+      const confirmed = await Promise.all(
+        ['resp_a', 'resp_b', 'resp_c'].map((id, i) => (i === 1 ? store.other : store.state).keys.confirm(use(id))),
+      );
+      expect(confirmed.filter(Boolean)).toHaveLength(1);
+      const winner = ['resp_a', 'resp_b', 'resp_c'][confirmed.indexOf(true)];
+      expect(await store.other.keys.claim(use('resp_d'))).toMatchObject({ responseId: winner, begun: true });
     });
   });
 }

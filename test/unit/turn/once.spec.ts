@@ -1,49 +1,100 @@
-/* Idempotency where the first of two equal requests died on the way: its key must not stand for nothing, and never for two turns. */
+/* Idempotency where the first of two equal requests stands still or dies on the way: its key must not stand for nothing, and never for two turns. */
 
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it } from '@jest/globals';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
-import { type State } from '../../../src/state/state.js';
-import { Once, type OnceTimes } from '../../../src/turn/once.js';
-import { ALICE } from './turn-bench.js';
+import { Once } from '../../../src/turn/once.js';
+import { type ScriptedProvider, say } from '../../support/scripted-provider.js';
+import { ALICE, away, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
 
 const USE = { key: 'k', fingerprint: 'f' };
-const SOON: OnceTimes = { leftBehindMs: 30, forgottenMs: 60_000 };
 
-function onceOver(times: OnceTimes): { once: Once; state: State } {
-  const state = memoryState({ ttlMs: 60_000, maxItems: 10 });
-  return { once: new Once(state.keys, state.log, state.responses, times), state };
-}
-
-function begin({ log }: State, responseId: string): Promise<unknown> {
-  return log.create({ responseId, owner: ALICE.owner, conversationId: null, store: true, input: [] });
+function onceOver(leftBehindMs: number) {
+  const { keys } = memoryState({ ttlMs: 60_000, maxItems: 10 });
+  return { once: new Once(keys, leftBehindMs), keys };
 }
 
 describe('a key whose first holder', () => {
-  it('is on the way, is waited for', async () => {
-    const { once, state } = onceOver({ ...SOON, leftBehindMs: 10_000 });
+  it('is on the way, is waited for [IDEM-4]', async () => {
+    const { once } = onceOver(10_000);
     expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
     const second = once.claim(ALICE, 'resp_b', USE);
-    await begin(state, 'resp_a');
+    expect(await once.confirm(ALICE, 'resp_a', USE)).toBe(true);
     expect(await second).toBe('resp_a');
   });
 
-  it('died before its log stood, is taken over by one of those that ask again; the others follow that one', async () => {
-    const { once, state } = onceOver(SOON);
+  it('was refused, is taken by who waited', async () => {
+    const { once } = onceOver(10_000);
+    expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
+    const second = once.claim(ALICE, 'resp_b', USE);
+    await once.release(ALICE, 'resp_a', USE);
+    expect(await second).toBeNull();
+  });
+
+  it('died before its response began, is taken over by one of those that ask again; the others follow that one [IDEM-4]', async () => {
+    const { once } = onceOver(30);
     expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
     const told = await Promise.all(
       ['resp_b', 'resp_c', 'resp_d'].map(async (id) => {
         const known = await once.claim(ALICE, id, USE);
-        if (known === null) await begin(state, id);
+        if (known === null) expect(await once.confirm(ALICE, id, USE)).toBe(true);
         return known ?? id;
       }),
     );
     expect(new Set(told).size).toBe(1);
     expect(['resp_b', 'resp_c', 'resp_d']).toContain(told[0]);
+    expect(await once.confirm(ALICE, 'resp_a', USE)).toBe(false);
   });
 
-  it('began long ago, stands for its response also when that is no longer kept', async () => {
-    const { once } = onceOver({ leftBehindMs: 0, forgottenMs: -1 });
+  it('has begun, stands for its response, however long ago and whether or not that is still kept', async () => {
+    const { once } = onceOver(-1);
     expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
+    await once.confirm(ALICE, 'resp_a', USE);
+    await once.release(ALICE, 'resp_a', USE);
     expect(await once.claim(ALICE, 'resp_b', USE)).toBe('resp_a');
+  });
+
+  it('cannot reach the store when it confirms, asks again', async () => {
+    const { once, keys } = onceOver(10_000);
+    await once.claim(ALICE, 'resp_a', USE);
+    const confirm = keys.confirm.bind(keys);
+    let failed = 0;
+    keys.confirm = (use) => (failed++ < 2 ? Promise.reject(away()) : confirm(use));
+    expect(await once.confirm(ALICE, 'resp_a', USE)).toBe(true);
+  });
+});
+
+describe('a replica that stood still between its claim of a key and its log', () => {
+  let slow: TurnBench;
+  let quick: TurnBench;
+  afterEach(async () => {
+    await slow.close();
+    await quick.close();
+  });
+
+  it('finds its key taken over: its turn never runs, and its client is given the other one', async () => {
+    slow = new TurnBench({ limits: { concurrentTurns: 1 } });
+    quick = new TurnBench({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
+    const conversation = await slow.conversation();
+    const request = requestOf('Hi', { conversation });
+    const stands = slow.faults.hold('begin');
+    const ids: string[] = [];
+    const late = slow.turns.create(ALICE, request, ORIGIN, { idempotency: USE, onResponse: (id) => ids.push(id) });
+    await stands.reached;
+    const other = quick.turns.create(ALICE, request, ORIGIN, { idempotency: USE });
+    const { responseId } = await other;
+    stands.open();
+    expect((await late).responseId).toBe(responseId);
+    expect(ids).toHaveLength(2);
+    expect(ids[1]).toBe(responseId);
+    const response = await slow.reader.settled(ALICE, responseId, new AbortController().signal);
+    await Promise.all([slow.turns.whenIdle(), quick.turns.whenIdle()]);
+    // Nothing is left of the one that was too late: no log, no place in line, no call, no permit.
+    expect(await slow.plain.log.read(ids[0] ?? '', -1, 1)).toBeUndefined();
+    expect(await slow.plain.claim.members(conversation)).toEqual([]);
+    expect((slow.provider as ScriptedProvider).requests).toEqual([]);
+    expect(slow.turns.count).toBe(0);
+    expect(response.status).toBe('completed');
+    expect(await slow.texts(conversation)).toEqual(['Hi', response.output_text]);
+    await slow.play(requestOf('Again'));
   });
 });

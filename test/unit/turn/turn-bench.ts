@@ -160,6 +160,8 @@ export interface BenchOptions {
   readonly clock?: () => number;
   readonly windowItems?: number;
   readonly limits?: Partial<LimitSettings>;
+  /** When a key counts as left behind by who held it. */
+  readonly leftBehindMs?: number;
 }
 
 export const USAGE: Usage = { ...ZERO_USAGE, input_tokens: 3, output_tokens: 2, total_tokens: 5 };
@@ -223,7 +225,7 @@ export class TurnBench {
         lease,
         claim,
         reader: new ResponseReader(log, this.hub, responses),
-        once: new Once(keys, log, responses),
+        once: new Once(keys, options.leftBehindMs),
         memory: this.memory,
         guards: new TurnGuards(options.guardrails ?? []),
         provider: this.provider,

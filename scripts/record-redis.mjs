@@ -2,7 +2,7 @@
  * Records what this build writes to Redis, for the builds after it: every command of a known run of turns, the scripts, and what clients were
  * told. test/system/version-before.spec.ts holds each later build to it. For a release, before its tag; never to make that test pass.
  *
- *   node scripts/record-redis.mjs            writes test/fixtures/redis-VERSION/
+ *   node scripts/record-redis.mjs [FOLDER]   writes test/fixtures/redis-VERSION/, or there
  */
 
 import { spawn } from 'node:child_process';
@@ -19,7 +19,7 @@ import { recordedRun } from './lib/recorded-run.mjs';
 import { requestsIn } from './lib/resp.mjs';
 
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-const FOLDER = join(ROOT, `test/fixtures/redis-${version}`);
+const FOLDER = process.argv[2] ?? join(ROOT, `test/fixtures/redis-${version}`);
 /** What belongs to a connection or to a replica, not to what is kept. */
 const PASSING = new Set(['HELLO', 'AUTH', 'CLIENT', 'INFO', 'PING', 'SELECT', 'COMMAND', 'SUBSCRIBE', 'UNSUBSCRIBE']);
 const PASSING_SCRIPTS = new Set(['heartbeat', 'adopt']);

@@ -262,6 +262,9 @@ describe('Grafana', () => {
     const titles = board.panels.filter(({ type }) => type !== 'row').map(({ title }) => title);
     expect(titles.slice(0, 4)).toEqual(['Request Rate', 'Response Time P99', 'LLM Cost', 'Error Rate']);
     expect(new Set(titles).size).toBe(titles.length);
+    const asked =
+      'Errors by cause, Time to first delta, Deltas a second, Tokens a second, Cost in the last hour, Guardrail findings, Provider errors, Circuit breaker, Open sockets and viewers, Resumes, Drains, Slow readers, State store reachable, Append latency, Event loop lag (p99)';
+    expect(titles).toEqual(expect.arrayContaining(asked.split(', ')));
     expect(board).toMatchObject({ uid: 'support-bot', title: 'support-bot' });
   });
 });

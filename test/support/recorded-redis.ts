@@ -49,8 +49,9 @@ export class RecordedRedis {
   readonly commands: readonly RecordedCommand[];
   readonly #scripts: ReadonlyMap<string, string>;
 
-  constructor(version: string) {
-    const read = (name: string): string => readFileSync(join('test/fixtures', `redis-${version}`, name), 'utf8');
+  /** @param folder where scripts/record-redis.mjs has written */
+  constructor(folder: string) {
+    const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
     const lines = (name: string): unknown[] =>
       read(name)
         .trim()

@@ -4,6 +4,10 @@
  * command that it sent.
  */
 
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { bucketOf } from '../../src/state/redis/keys.js';
 import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
@@ -12,7 +16,7 @@ import { RedisServer } from '../support/redis.js';
 import { Replica } from '../support/replica.js';
 import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 
-const before = new RecordedRedis('1.0.0');
+const before = new RecordedRedis('test/fixtures/redis-1.0.0');
 const { told } = before;
 const START_WITHIN_MS = 60_000;
 /** A lease, a sweep, and the time that a sweeper waits after its own start. */
@@ -404,3 +408,22 @@ describe('version 1.0.0, reading what this build writes', () => {
     ADOPTED_WITHIN_MS,
   );
 });
+
+it(
+  'what this build writes can be recorded for the builds after it',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-recorded-'));
+    try {
+      execFileSync('node', ['scripts/record-redis.mjs', folder], { encoding: 'utf8', timeout: START_WITHIN_MS });
+      const recorded = new RecordedRedis(folder);
+      const kinds = (of: RecordedRedis) =>
+        Object.fromEntries(Object.entries(of.told.turns).map(([name, { events }]) => [name, events.at(-1)?.type]));
+      expect(kinds(recorded)).toEqual(kinds(before));
+      const scripts = (of: RecordedRedis) => new Set(of.commands.map(({ script }) => script));
+      expect([...scripts(recorded)]).toEqual(expect.arrayContaining([...scripts(before)]));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+  START_WITHIN_MS,
+);

@@ -16,7 +16,7 @@ describe('overload', () => {
     const overload = new Overload(() => 0, { maxLagMs: 100, windowMs: 60, maxTurns: null });
     overload.onApplicationBootstrap();
     try {
-      const blockedUntil = performance.now() + 3_000;
+      const blockedUntil = performance.now() + 12_000;
       // The window's own timer fires between two blocks, so the state below is what a probe would have seen.
       while (!overload.overloaded && performance.now() < blockedUntil) {
         const until = performance.now() + 400;

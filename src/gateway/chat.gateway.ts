@@ -7,6 +7,7 @@ import { CLOSE_CODES } from '../protocol/close-codes.js';
 import { Connection, ConnectionParts, type Handshake } from './connection.js';
 import { ConnectionTable } from './connection-table.js';
 import { dispatch, resume } from './dispatch.js';
+import { answerPings } from './pongs.js';
 
 const SOCKET_PATH = '/v1/responses';
 
@@ -28,6 +29,7 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
     this.#parts.log.debug(ids, 'socket opened');
     // A frame over the limit or not UTF-8 errs here; ws has closed with 1009 or 1007 by then.
     socket.on('error', () => undefined);
+    answerPings(socket);
     socket.on('pong', () => {
       connection.pingedAtMs = null;
     });

@@ -38,6 +38,7 @@ export class SocketAdapter extends AbstractWsAdapter {
       noServer: true,
       perMessageDeflate: false,
       clientTracking: false,
+      autoPong: false,
       maxPayload: this.#gate.maxMessageBytes,
       handleProtocols: (protocols) => selectSubprotocol([...protocols].join(',')) ?? false,
     });

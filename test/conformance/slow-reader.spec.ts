@@ -1,7 +1,9 @@
 /* A socket that does not read: what it costs, what others feel, and its end. */
 
+import { once } from 'node:events';
 import { type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { type WebSocket } from 'ws';
 import { Bench, deltasOf, heldAnswer, numbersOf, responseIn, terminalOf, upTo } from '../support/bench.js';
 import { type FakeAnswer, textAnswer } from '../support/fake-openai-server.js';
 import { isTerminalFrame } from '../support/raw-client.js';
@@ -34,6 +36,9 @@ afterAll(async () => {
   clearInterval(sampler);
   await bench.close();
 });
+
+/** `_socket` is private in `ws`: frames that no library would send are written to it. */
+const wireOf = (socket: WebSocket): Socket => (socket as unknown as { readonly _socket: Socket })._socket;
 
 /** Between two looks at what will come. */
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
@@ -101,6 +106,26 @@ describe('a slow reader', () => {
     slow.socket.terminate();
     asker.send({ type: 'response.cancel', response_id: id });
     await asker.take(isTerminalFrame);
+  });
+
+  it('that pings all the time is answered its newest ping, and costs no more [WS-11, WS-14]', async () => {
+    const slow = await bench.connect();
+    slow.socket.pause();
+    most = 0;
+    // As many bytes of answers as the kernel's buffers of both ends do not hold by far.
+    const ping = Buffer.concat([Buffer.from([0x89, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125, 'p')]);
+    const thousand = Buffer.concat(upTo(1_000).map(() => ping));
+    for (const wire = wireOf(slow.socket), left = { batches: 200 }; left.batches > 0; left.batches--) {
+      if (!wire.write(thousand)) await once(wire, 'drain');
+    }
+    const last = 'the last one';
+    const pongs: string[] = [];
+    slow.socket.on('pong', (payload: Buffer) => pongs.push(payload.toString()));
+    slow.socket.ping(last);
+    slow.socket.resume();
+    while (pongs.at(-1) !== last) await pause();
+    await slow.settle();
+    expect(most).toBeLessThan(BUFFER);
   });
 
   it('that reads again in time gets everything, in order [WS-14]', async () => {

@@ -1,0 +1,26 @@
+/*
+ * Answers the peer's pings, one at a time: while an answer waits to be read, only the newest ping is remembered (RFC 6455, 5.5.3), so
+ * that one who pings and never reads costs no memory. (`ws` by itself would queue an answer for each.)
+ */
+
+import { type WebSocket } from 'ws';
+
+/** For a socket of a server with `autoPong: false`. */
+export function answerPings(socket: WebSocket): void {
+  let answering = false;
+  let newest: Buffer | undefined;
+  const answer = (payload: Buffer): void => {
+    answering = true;
+    socket.pong(payload, false, () => {
+      answering = false;
+      const next = newest;
+      newest = undefined;
+      if (next !== undefined && socket.readyState === socket.OPEN) answer(next);
+    });
+  };
+  socket.on('ping', (payload: Buffer) => {
+    // A copy: what came is a view of all that came with it.
+    if (answering) newest = Buffer.from(payload);
+    else answer(payload);
+  });
+}

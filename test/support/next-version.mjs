@@ -47,11 +47,12 @@ const CHANGES = {
       '...items.map((item) => JSON.stringify({ ...item, added_in: "1.1.0" }))',
     ],
   ],
-  'state/redis/redis-conversation-claim.js': [
+  'state/redis/announcements.js': [
     [
-      'await commands.call(subscriptions.publishCommand, keys.turns(conversationId), ANNOUNCED + responseId);',
-      `await commands.call(subscriptions.publishCommand, keys.turns(conversationId), 'n{"of":"1.1.0"}');
-       await commands.call(subscriptions.publishCommand, keys.turns(conversationId), ANNOUNCED + responseId);`,
+      "await commands.run(scripts.get('announce'), [keys.announced(conversationId)], args);",
+      `const { subscriptions } = this.#options;
+       await commands.call(subscriptions.publishCommand, keys.turns(conversationId), 'n{"of":"1.1.0"}');
+       await commands.run(scripts.get('announce'), [keys.announced(conversationId)], args);`,
     ],
   ],
   'state/redis/scripts.js': [

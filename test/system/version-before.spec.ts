@@ -4,10 +4,6 @@
  * command that it sent.
  */
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { bucketOf } from '../../src/state/redis/keys.js';
 import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
@@ -409,22 +405,3 @@ describe('version 1.0.0, reading what this build writes', () => {
     ADOPTED_WITHIN_MS,
   );
 });
-
-it(
-  'what this build writes can be recorded for the builds after it',
-  () => {
-    const folder = mkdtempSync(join(tmpdir(), 'sluice-recorded-'));
-    try {
-      execFileSync('node', ['scripts/record-redis.mjs', folder], { encoding: 'utf8', timeout: START_WITHIN_MS });
-      const recorded = new RecordedRedis(folder);
-      const kinds = (of: RecordedRedis) =>
-        Object.fromEntries(Object.entries(of.told.turns).map(([name, { events }]) => [name, events.at(-1)?.type]));
-      expect(kinds(recorded)).toEqual(kinds(before));
-      const scripts = (of: RecordedRedis) => new Set(of.commands.map(({ script }) => script));
-      expect([...scripts(recorded)]).toEqual(expect.arrayContaining([...scripts(before)]));
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  },
-  START_WITHIN_MS,
-);

@@ -693,7 +693,7 @@ describe('a start', () => {
   });
 
   it('says that a server is part of a Cluster where the configuration does not', async () => {
-    const server = await RedisServer.start({ settings: ['--cluster-enabled', 'yes', '--cluster-port', '0'] });
+    const server = await RedisServer.start({ cluster: true });
     const failed = await redisState({ url: server.url, ...options }).catch((error: unknown) => error);
     expect(failed).toMatchObject({ code: 'state_unavailable' });
     await server.close();

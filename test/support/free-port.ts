@@ -7,6 +7,22 @@ const LOWEST = 20_000;
 const HIGHEST = 32_000;
 const given = new Set<number>();
 
+/** A port was free, and then another program took it: tests of other processes look for free ones at the same time. */
+export class PortTaken extends Error {}
+
+const TRIES = 5;
+
+/** Does `start`, which asks for its ports itself, again with other ports where it fails with `PortTaken`. */
+export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start();
+    } catch (error) {
+      if (!(error instanceof PortTaken) || tries === TRIES) throw error;
+    }
+  }
+}
+
 /** For servers that are stopped and started again on the same port while many clients connect. */
 export async function freePort(): Promise<number> {
   for (;;) {

@@ -5,7 +5,13 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from './free-port.js';
+import { freePort, onFreePorts, PortTaken } from './free-port.js';
+
+/** Sections of its file. */
+type Config = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** What the gateway says where a port is not free. */
+export const PORT_TAKEN = 'is taken by another program';
 
 export class GatewayProcess {
   /** All that it wrote, stdout and stderr. */
@@ -30,12 +36,13 @@ export class GatewayProcess {
   }
 
   /** Resolves when it is ready. `config`: sections of its file, without the ports; `env`: further variables. */
-  static async start(
-    config: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {},
-    env: Readonly<Record<string, string>> = {},
-  ): Promise<GatewayProcess> {
+  static start(config: Config = {}, env: Readonly<Record<string, string>> = {}): Promise<GatewayProcess> {
+    return onFreePorts(() => GatewayProcess.#start(config, env));
+  }
+
+  static async #start(config: Config, env: Readonly<Record<string, string>>): Promise<GatewayProcess> {
     const directory = mkdtempSync(join(tmpdir(), 'sluice-process-'));
-    const [port, opsPort] = await Promise.all([freePort(), freePort()]);
+    const [port, opsPort] = [await freePort(), await freePort()];
     const path = join(directory, 'config.json');
     const whole = { ...config, app: { ...config['app'], port }, monitoring: { metrics: { port: opsPort } } };
     writeFileSync(path, JSON.stringify(whole));
@@ -45,12 +52,16 @@ export class GatewayProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const gateway = new GatewayProcess(child, directory, port, opsPort);
-    await Promise.race([
-      gateway.#ready(),
-      gateway.exited.then((end) => {
-        throw new Error(`the gateway ended with ${end}: ${gateway.output}`);
-      }),
-    ]);
+    const ended = gateway.exited.then((end) => {
+      const problem = `the gateway ended with ${end}: ${gateway.output}`;
+      throw gateway.output.includes(PORT_TAKEN) ? new PortTaken(problem) : new Error(problem);
+    });
+    try {
+      await Promise.race([gateway.#ready(), ended]);
+    } catch (error) {
+      rmSync(directory, { recursive: true });
+      throw error;
+    }
     return gateway;
   }
 

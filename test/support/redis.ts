@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from './free-port.js';
+import { freePort, onFreePorts, PortTaken } from './free-port.js';
 
 /** A suite that dies must not leave servers behind. */
 const running = new Set<ChildProcess>();
@@ -20,12 +20,16 @@ process.on('exit', () => {
 export interface RedisServerOptions {
   /** Further settings, as on the command line: `['--requirepass', 'x']`. */
   readonly settings?: readonly string[];
+  /** Makes it a node of a Cluster, with a bus port of its own. (Redis would take its port + 10,000, which may be anybody's.) */
+  readonly cluster?: boolean;
   /** Makes it a Sentinel that watches this master. */
   readonly watches?: { readonly name: string; readonly port: number; readonly password?: string | undefined };
 }
 
 export class RedisServer {
   readonly port: number;
+  /** Where the nodes of a Cluster talk to each other; 0: it is part of none. */
+  readonly busPort: number;
   readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-redis-'));
   readonly #settings: readonly string[];
   #configuration: readonly string[] = [];
@@ -33,23 +37,28 @@ export class RedisServer {
   #process: ChildProcess | undefined;
   #admin: Redis | undefined;
 
-  private constructor(port: number, { settings = [], watches }: RedisServerOptions) {
+  private constructor([port, busPort]: readonly [number, number], { settings = [], watches }: RedisServerOptions) {
     this.port = port;
-    this.#settings = settings;
+    this.busPort = busPort;
+    const bus = busPort === 0 ? [] : ['--cluster-enabled', 'yes', '--cluster-port', `${busPort}`];
+    this.#settings = [...bus, ...settings];
     if (watches !== undefined) this.#becomeSentinel(watches);
     const at = settings.indexOf('--requirepass');
     this.#password = at < 0 ? watches?.password : settings[at + 1];
   }
 
-  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), options);
-    await server.start();
-    return server;
-  }
-
-  /** Where the nodes of a Cluster talk to each other. */
-  get busPort(): number {
-    return Number(this.#settings[this.#settings.indexOf('--cluster-port') + 1]);
+  static start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    return onFreePorts(async () => {
+      const ports = [await freePort(), options.cluster === true ? await freePort() : 0] as const;
+      const server = new RedisServer(ports, options);
+      try {
+        await server.start();
+      } catch (error) {
+        await server.close();
+        throw error;
+      }
+      return server;
+    });
   }
 
   get url(): string {
@@ -60,21 +69,30 @@ export class RedisServer {
     return { host: '127.0.0.1', port: this.port };
   }
 
-  /** Starts it, again after a stop or kill; resolves when it answers. */
+  /** Starts it, again after a stop or kill; resolves when it answers. @throws PortTaken, or with what it said, where it ends instead */
   async start(more: readonly string[] = []): Promise<void> {
     const quick = ['--save', '', '--repl-diskless-sync-delay', '0'];
     const own = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.#folder, '--loglevel', 'warning'];
     const child = spawn('redis-server', [...this.#configuration, ...own, ...quick, ...this.#settings, ...more], {
-      stdio: 'ignore',
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-2_000)));
+    }
     running.add(child);
     child.once('exit', () => running.delete(child));
     this.#process = child;
-    const ended = once(child, 'exit').then(() => 'ended' as const);
-    while ((await Promise.race([this.#answers(), ended])) !== true) {
-      if (child.exitCode !== null) throw new Error(`redis-server did not start on port ${this.port}`);
+    // When all that it said was heard, too.
+    const ended = once(child, 'close').then(() => 'ended' as const);
+    for (;;) {
+      const state = await Promise.race([this.#answers(), ended]);
+      if (state === true) return;
+      if (state === 'ended') break;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+    const problem = `redis-server did not start on port ${this.port}: ${said}`;
+    throw /already in use|Failed listening/iu.test(said) ? new PortTaken(problem) : new Error(problem);
   }
 
   /** A connection for what a test does to the server itself. */
@@ -168,10 +186,8 @@ export class RedisClusterServers {
   }
 
   static async start(): Promise<RedisClusterServers> {
-    const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', '--cluster-port'];
-    const nodes = await Promise.all(
-      [1, 2, 3].map(async () => RedisServer.start({ settings: [...settings, `${await freePort()}`] })),
-    );
+    const settings = ['--cluster-node-timeout', '2000'];
+    const nodes = await Promise.all([1, 2, 3].map(() => RedisServer.start({ settings, cluster: true })));
     const [first, ...others] = nodes;
     for (const [i, node] of nodes.entries()) {
       const from = Math.floor((16_384 * i) / nodes.length);

@@ -8,7 +8,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { freePort } from './free-port.js';
+import { freePort, onFreePorts, PortTaken } from './free-port.js';
+import { PORT_TAKEN } from './gateway-process.js';
 
 /** A suite that dies must not leave replicas behind. */
 const running = new Set<ChildProcess>();
@@ -61,10 +62,17 @@ export class Replica {
   }
 
   /** Resolves when it is ready. */
-  static async start(name: string, config: ReplicaConfig, env: NodeJS.ProcessEnv = process.env): Promise<Replica> {
-    const replica = new Replica(name, [await freePort(), await freePort()], config, env);
-    await replica.start();
-    return replica;
+  static start(name: string, config: ReplicaConfig, env: NodeJS.ProcessEnv = process.env): Promise<Replica> {
+    return onFreePorts(async () => {
+      const replica = new Replica(name, [await freePort(), await freePort()], config, env);
+      try {
+        await replica.start();
+      } catch (error) {
+        await replica.close();
+        throw error;
+      }
+      return replica;
+    });
   }
 
   get url(): string {
@@ -111,7 +119,9 @@ export class Replica {
     });
     while (!(await this.isReady())) {
       if (child.exitCode !== null || child.signalCode !== null) {
-        throw new Error(`${this.name} did not start:\n${this.lines.slice(-20).join('\n')}`);
+        const said = this.lines.slice(-20).join('\n');
+        const problem = `${this.name} did not start:\n${said}`;
+        throw said.includes(PORT_TAKEN) ? new PortTaken(problem) : new Error(problem);
       }
       await pause(50);
     }

@@ -18,8 +18,7 @@ const production = blocks.filter(({ words }) => words.has('production'));
 const connecting = blocks.filter(({ words }) => !words.has('production'));
 
 async function freePorts(): Promise<{ app: number; ops: number }> {
-  const [app, ops] = await Promise.all([freePort(), freePort()]);
-  return { app, ops };
+  return { app: await freePort(), ops: await freePort() };
 }
 
 describe('the first command', () => {

@@ -1,25 +1,23 @@
 /* State in Redis over TLS: `rediss://`, a certificate that a private authority signed, and a password. */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../support/free-port.js';
+import { freePort, onFreePorts } from '../support/free-port.js';
 import { GatewayProcess } from '../support/gateway-process.js';
+import { RedisServer } from '../support/redis.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-tls-'));
 const at = (name: string): string => join(directory, name);
-let redis: ChildProcess;
+let redis: RedisServer;
 let port: number;
 
 beforeAll(async () => {
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
   const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', at('key.pem'), '-out', at('cert.pem')];
   execFileSync('openssl', ['req', '-x509', ...key, '-days', '1', ...subject], { stdio: 'ignore' });
-  port = await freePort();
-  const tls = ['--tls-port', String(port), '--port', '0', '--tls-auth-clients', 'no'];
   const files = [
     '--tls-cert-file',
     at('cert.pem'),
@@ -28,24 +26,17 @@ beforeAll(async () => {
     '--tls-ca-cert-file',
     at('cert.pem'),
   ];
-  redis = spawn('redis-server', [...tls, ...files, '--requirepass', 'planted-pass', '--save', '', '--dir', directory], {
-    stdio: 'ignore',
+  redis = await onFreePorts(async () => {
+    port = await freePort();
+    const tls = ['--tls-port', String(port), '--tls-auth-clients', 'no'];
+    return RedisServer.start({ settings: [...tls, ...files, '--requirepass', 'planted-pass'] });
   });
-  while (!(await listens(port))) await new Promise((resolve) => setTimeout(resolve, 50));
 });
 
-afterAll(() => {
-  redis.kill('SIGKILL');
+afterAll(async () => {
+  await redis.close();
   rmSync(directory, { recursive: true, force: true });
 });
-
-function listens(on: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(on, '127.0.0.1');
-    socket.on('connect', () => (socket.destroy(), resolve(true)));
-    socket.on('error', () => resolve(false));
-  });
-}
 
 const config = () => ({ state: { type: 'redis', url: `rediss://localhost:${port}`, password_env: 'REDIS_PASSWORD' } });
 

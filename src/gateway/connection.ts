@@ -6,7 +6,7 @@
 import { setImmediate as nextTick, setTimeout as delay } from 'node:timers/promises';
 import { type WebSocket } from 'ws';
 import { type Authenticator } from '../auth/authenticator.js';
-import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { asSluiceError, type ErrorCode, SluiceError } from '../domain/errors.js';
 import { withStreamId } from '../domain/event.js';
 import { newId } from '../domain/ids.js';
 import { type Principal } from '../domain/principal.js';
@@ -159,8 +159,12 @@ export class Connection {
     return this.#created?.has(responseId) ?? false;
   }
 
-  /** A connection that sends nothing but nonsense is closed: 60 refused frames at once, or more than one a second for long. */
-  countRefusal(): void {
+  /**
+   * A connection that sends nothing but nonsense, or guesses, is closed: 60 refused frames at once, or more than one a second for long.
+   * What is refused for reasons of others does not count.
+   */
+  countRefusal(error: SluiceError): void {
+    if (error.status >= 500 || NOT_ITS_OWN.has(error.code)) return;
     const now = Date.now();
     this.#refusals = Math.max(0, this.#refusals - (now - this.#refusedAtMs) / 1_000) + 1;
     this.#refusedAtMs = now;
@@ -333,6 +337,11 @@ export class Connection {
   }
 }
 
+const NOT_ITS_OWN: ReadonlySet<ErrorCode> = new Set([
+  'rate_limit_exceeded',
+  'conversation_busy',
+  'response_still_running',
+]);
 const MOST_FOLLOWED = 64;
 const MOST_REFUSALS = 60;
 const RETRY_SNAPSHOT_MS = 250;

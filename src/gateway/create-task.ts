@@ -75,7 +75,9 @@ export class CreateTask implements LaneTask {
       };
       return (await connection.parts.turns.create(connection.principal, request, origin, options)).responseId;
     } catch (thrown) {
-      connection.refuseCreate(asSluiceError(thrown), streamId, origin.requestId, startedAt);
+      const error = asSluiceError(thrown);
+      connection.countRefusal(error);
+      connection.refuseCreate(error, streamId, origin.requestId, startedAt);
       return undefined;
     }
   }

@@ -95,7 +95,9 @@ export function resume(connection: Connection, point: ResumePoint): void {
   const { responseId, streamId } = point;
   try {
     const lane = connection.lane(streamId);
-    lane.push(new WaitTask(connection, { responseId, streamId }, resumeToEnd(connection, point)));
+    const end = resumeToEnd(connection, point);
+    end.catch((thrown: unknown) => connection.countRefusal(asSluiceError(thrown)));
+    lane.push(new WaitTask(connection, { responseId, streamId }, end));
   } catch (thrown) {
     refuseInLane(connection, asSluiceError(thrown), streamId);
   }
@@ -105,7 +107,7 @@ async function resumeToEnd(connection: Connection, point: ResumePoint): Promise<
   const { resumes_total: resumes } = connection.parts.metrics.of;
   let resumed: Resumed;
   try {
-    resumed = await begin(connection, point);
+    resumed = await connection.waiting(() => begin(connection, point));
   } catch (thrown) {
     resumes.inc({ mode: 'refused' });
     throw thrown;
@@ -176,18 +178,18 @@ async function authenticate(connection: Connection, token: string): Promise<void
 
 /** Answers with an error event where the asynchronous work of an event fails. */
 function answer(connection: Connection, streamId: string | undefined, work: Promise<void>): void {
-  work.catch((thrown: unknown) => refuseInOrder(connection, asSluiceError(thrown), streamId));
+  work.catch((thrown: unknown) => refuseInLane(connection, asSluiceError(thrown), streamId));
 }
 
 function refuseInLane(connection: Connection, error: SluiceError, streamId: string | undefined): void {
-  connection.countRefusal();
+  connection.countRefusal(error);
   refuseInOrder(connection, error, streamId);
 }
 
 /** A request for a turn that never became one, over a socket as over REST. */
 function refuseCreate(connection: Connection, error: SluiceError, streamId: string | undefined): void {
   const startedAt = performance.now();
-  connection.countRefusal();
+  connection.countRefusal(error);
   inOrder(connection, streamId, () => connection.refuseCreate(error, streamId, newId('req'), startedAt));
 }
 

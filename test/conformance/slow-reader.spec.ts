@@ -3,10 +3,9 @@
 import { once } from 'node:events';
 import { type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { type WebSocket } from 'ws';
 import { Bench, deltasOf, heldAnswer, numbersOf, responseIn, terminalOf, upTo } from '../support/bench.js';
 import { type FakeAnswer, textAnswer } from '../support/fake-openai-server.js';
-import { isTerminalFrame } from '../support/raw-client.js';
+import { frameOf, isTerminalFrame, OPCODES } from '../support/raw-client.js';
 
 const BUFFER = 64 * 1_024;
 /** What may come on top of the bound: one slice of writes, and the event that crossed it. */
@@ -36,9 +35,6 @@ afterAll(async () => {
   clearInterval(sampler);
   await bench.close();
 });
-
-/** `_socket` is private in `ws`: frames that no library would send are written to it. */
-const wireOf = (socket: WebSocket): Socket => (socket as unknown as { readonly _socket: Socket })._socket;
 
 /** Between two looks at what will come. */
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
@@ -113,11 +109,9 @@ describe('a slow reader', () => {
     slow.socket.pause();
     most = 0;
     // As many bytes of answers as the kernel's buffers of both ends do not hold by far.
-    const ping = Buffer.concat([Buffer.from([0x89, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125, 'p')]);
+    const ping = frameOf(OPCODES.ping, Buffer.alloc(125, 'p'));
     const thousand = Buffer.concat(upTo(1_000).map(() => ping));
-    for (const wire = wireOf(slow.socket), left = { batches: 200 }; left.batches > 0; left.batches--) {
-      if (!wire.write(thousand)) await once(wire, 'drain');
-    }
+    for (const _ of upTo(200)) if (!slow.wire.write(thousand)) await once(slow.wire, 'drain');
     const last = 'the last one';
     const pongs: string[] = [];
     slow.socket.on('pong', (payload: Buffer) => pongs.push(payload.toString()));

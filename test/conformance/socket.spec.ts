@@ -13,7 +13,7 @@ import {
   upTo,
 } from '../support/bench.js';
 import { textAnswer, textChunk } from '../support/fake-openai-server.js';
-import { type Frame, isTerminalFrame, RawClient } from '../support/raw-client.js';
+import { type Frame, frameOf, isTerminalFrame, OPCODES, RawClient } from '../support/raw-client.js';
 
 let bench: Bench;
 beforeAll(async () => {
@@ -151,6 +151,33 @@ describe('refused frames', () => {
     expect(answers.filter(({ type }) => type === 'error')).toHaveLength(60);
     for (const _ of upTo(10)) client.send('nonsense');
     expect((await client.closed).code).toBe(1008);
+  });
+
+  it.each([
+    ['responses to resume', { type: 'sluice:resume', response_id: 'resp_none' }],
+    ['responses to cancel', { type: 'response.cancel', response_id: 'resp_none' }],
+    ['responses to continue', { type: 'response.create', input: 'Hi', previous_response_id: 'resp_none' }],
+    ['conversations', { type: 'sluice:subscribe', conversation: 'conv_none' }],
+  ])('so does guessing at %s [WS-8]', async (_what, frame) => {
+    const client = await bench.connect();
+    let sent = 0;
+    for (; sent < 100 && client.socket.readyState === client.socket.OPEN; sent++) {
+      client.send(frame);
+      await Promise.race([client.take(({ type }) => type === 'error'), client.closed]).catch(() => undefined);
+    }
+    expect((await client.closed).code).toBe(1008);
+    expect(sent).toBeGreaterThan(60);
+  });
+
+  it('so does asking for one response again and again at once, of which as many are served as a connection may follow [WS-8, RES-6]', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    const { id } = terminalOf(await client.run({ input: 'Hi' }));
+    const before = await bench.gateway.metric('sluice_resumes_total{mode="replay"}');
+    const resume = frameOf(OPCODES.text, JSON.stringify({ type: 'sluice:resume', response_id: id }));
+    client.wire.write(Buffer.concat(upTo(1_000).map(() => resume)));
+    expect((await client.closed).code).toBe(1008);
+    expect(await bench.gateway.metric('sluice_resumes_total{mode="replay"}')).toBeLessThanOrEqual(before + 64);
   });
 });
 

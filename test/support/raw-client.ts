@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { type IncomingMessage } from 'node:http';
+import { type Socket } from 'node:net';
 import { WebSocket } from 'ws';
 
 export type Frame = Readonly<Record<string, unknown>> & { readonly type: string };
@@ -22,6 +23,25 @@ export interface Refusal {
 const TERMINALS = new Set(['response.completed', 'response.incomplete', 'response.failed']);
 
 export const isTerminalFrame = (frame: Frame): boolean => TERMINALS.has(frame.type);
+
+export const OPCODES = { more: 0, text: 1, binary: 2, close: 8, ping: 9 } as const;
+
+/** One frame as a client sends it, masked by zeros (RFC 6455, 5.2). @param size what its head says, where that is not true */
+export function frameOf(
+  opcode: number,
+  payload: string | Buffer,
+  { final = true, size }: { final?: boolean; size?: bigint } = {},
+): Buffer {
+  const body = Buffer.from(payload);
+  const length = size ?? BigInt(body.length);
+  const head = length < 126n ? 6 : length < 65_536n ? 8 : 14;
+  const frame = Buffer.concat([Buffer.alloc(head), body]);
+  frame[0] = (final ? 0x80 : 0) | opcode;
+  frame[1] = 0x80 | (head === 6 ? Number(length) : head === 8 ? 126 : 127);
+  if (head === 8) frame.writeUInt16BE(Number(length), 2);
+  else if (head === 14) frame.writeBigUInt64BE(length, 2);
+  return frame;
+}
 
 export class RawClient {
   readonly socket: WebSocket;
@@ -76,6 +96,12 @@ export class RawClient {
         });
       });
     });
+  }
+
+  /** The connection under it, for bytes that no library would send. */
+  get wire(): Socket {
+    // Private in `ws`, and what it writes to.
+    return (this.socket as unknown as { readonly _socket: Socket })._socket;
   }
 
   send(frame: object | string): void {

@@ -16,7 +16,7 @@ import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 
 const NEXT = { NODE_OPTIONS: `--import ${resolve('test/support/next-version.mjs')}`, VERSION: '1.1.0' };
 const NOW = { NODE_OPTIONS: undefined, VERSION: '1.0.0' };
-const APP = { version: '${VERSION:-1.0.0}', shutdown_timeout: '10s' };
+const APP = { version: '${VERSION:-1.0.0}', shutdown_timeout: '30s' };
 const START_WITHIN_MS = 90_000;
 
 /** Ends it as an operator does, and starts the other version in its place. */

@@ -77,13 +77,28 @@ function isDeeperThan(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }
 
+/** An object of any names, counted before one of them is looked at. */
+export function recordOf<Value extends z.ZodType>(most: number, name: z.ZodString, value: Value) {
+  return z.preprocess(
+    (sent, context) => {
+      const fields = withoutNulls(sent);
+      const message = isObject(fields) ? whyNoRecord(fields, most) : undefined;
+      if (message === undefined) return fields;
+      context.addIssue({ code: 'custom', message, ...refusalParams('invalid_value'), input: sent });
+      return z.NEVER;
+    },
+    z.record(name, value),
+  );
+}
+
+function whyNoRecord(fields: object, most: number): string | undefined {
+  if (Object.keys(fields).length > most) return `must have at most ${most} pairs`;
+  // Zod would drop it without a word.
+  return Object.hasOwn(fields, '__proto__') ? "has the name '__proto__', which is not served" : undefined;
+}
+
 /** OpenAI's bounds of `metadata`. */
-export const METADATA = z.preprocess(
-  withoutNulls,
-  z
-    .record(z.string().max(64, 'has a key of more than 64 characters'), z.string().max(512))
-    .refine((pairs) => Object.keys(pairs).length <= 16, { message: 'must have at most 16 pairs' }),
-);
+export const METADATA = recordOf(16, z.string().max(64, 'has a key of more than 64 characters'), z.string().max(512));
 
 /** The same object without the fields that are undefined, for types in which absent is absent. */
 export function present<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 
 import { type ToolChoice } from '../domain/response.js';
-import { closed, METADATA, present, servedType, withoutNulls } from './schema-tools.js';
+import { closed, METADATA, present, recordOf, servedType } from './schema-tools.js';
 
 export const ID = z.string().min(1).max(256);
 export const REASONING_EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
@@ -24,7 +24,7 @@ const VARIABLE = z.union([
 const PROMPT = closed({
   id: ID,
   version: z.string().max(64).optional(),
-  variables: z.preprocess(withoutNulls, z.record(z.string(), VARIABLE)).optional(),
+  variables: recordOf(256, z.string(), VARIABLE).optional(),
 });
 
 /** What a chat completions request says in the same words. */

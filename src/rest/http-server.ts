@@ -83,6 +83,8 @@ export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void
     }
     done();
   });
+  // Node would answer an expectation that it does not know by itself, without a body.
+  instance.server.on('checkExpectation', (request, response) => instance.server.emit('request', request, response));
   instance.removeAllContentTypeParsers();
   instance.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
     try {

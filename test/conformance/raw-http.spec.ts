@@ -65,6 +65,11 @@ describe('an upgrade to something else [UP-7]', () => {
   });
 });
 
+it('an expectation that nobody knows is passed over [UP-7]', async () => {
+  const answer = await send(['GET /v1/models HTTP/1.1', 'Host: x', 'Expect: magic', 'Connection: close']);
+  expect(answer.status).toBe(200);
+});
+
 describe('a WebSocket handshake that is none [UP-5]', () => {
   const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
   const UPGRADE = ['Host: x', 'Connection: Upgrade', 'Upgrade: websocket'];

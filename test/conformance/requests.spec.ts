@@ -148,6 +148,22 @@ describe('what is refused, on both edges alike', () => {
       'invalid_value',
       'metadata',
     ],
+    // A name like no other in JavaScript: dropped without a word it would not come back unchanged.
+    ['REQ-17', { input: 'x', metadata: JSON.parse('{"__proto__":"v"}') as object }, 400, 'invalid_value', 'metadata'],
+    [
+      'REQ-10',
+      { input: 'x', prompt: { id: 'greet', variables: JSON.parse('{"__proto__":"v"}') as object } },
+      400,
+      'invalid_value',
+      'prompt.variables',
+    ],
+    [
+      'REQ-18',
+      { input: 'x', prompt: { id: 'greet', variables: Object.fromEntries(upTo(257).map((i) => [`k${i}`, 'v'])) } },
+      400,
+      'invalid_value',
+      'prompt.variables',
+    ],
     ['REQ-18', { input: upTo(1_001).map(() => user('x')) }, 400, 'invalid_value', 'input'],
     [
       'REQ-18',

@@ -137,7 +137,7 @@ export class ConnectionTable {
 const BATCHES = 20;
 /** What a reader has not taken by then, it resumes. */
 const LEAVE_WITHIN_MS = 500;
-/** Less than the drain waits for the sockets: a peer that has gone silent must not make its outcome worse. */
+/** Less than the drain waits for the sockets: a peer that has gone silent must not make it late. */
 const CUT_AFTER_MS = 900;
 
 /** In small batches spread over `overMs`, so that not all reconnect at once. */

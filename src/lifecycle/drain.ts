@@ -65,7 +65,7 @@ export function longestDrainMs(options: DrainOptions): number {
 
 const SERVICE_RESTART = 1012;
 
-/** `finished`: every turn ended by itself, and every socket was told. `cut short`: some were not, or a step failed. */
+/** `finished`: every turn ended by itself. `cut short`: some were ended, or a step failed. */
 export type DrainOutcome = 'finished' | 'cut short';
 
 /**
@@ -111,14 +111,14 @@ export class Drain implements BeforeApplicationShutdown {
     // Side by side where the state is shared: the grace counts from the signal, not from the last socket.
     if (sharedState) await Promise.all(steps.map((step) => step()));
     else for (const step of steps) await step();
-    await this.#closeConnections(closeWithinMs);
+    await this.#step('close connections', closeWithinMs, () => this.connections.close());
     return this.#outcome;
   }
 
   async #endTurns(): Promise<void> {
     const { graceMs, abortWithinMs } = this.options;
     const idle = await this.#step('finish turns', graceMs, () => this.turns.whenIdle(), this.#hurry.signal);
-    if (idle === 'done') return;
+    if (idle) return;
     this.#outcome = 'cut short';
     this.log.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
     await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
@@ -127,34 +127,26 @@ export class Drain implements BeforeApplicationShutdown {
   async #closeSockets(): Promise<void> {
     const { reconnectAfterMs, closeSocketsOverMs, closeWithinMs } = this.options;
     const overMs = this.#hurry.signal.aborted ? 0 : Math.min(closeSocketsOverMs, this.sockets.size * PER_SOCKET_MS);
-    const closed = await this.#step('close sockets', overMs + closeWithinMs, () => {
+    await this.#step('close sockets', overMs + closeWithinMs, () => {
       this.sockets.announceDraining(reconnectAfterMs);
       return this.sockets.closeAll(SERVICE_RESTART, 'draining', overMs);
     });
-    if (closed === 'late') this.#outcome = 'cut short';
   }
 
-  /** A store or a collector that does not answer takes nothing from anybody any more: being late here is told, and no more than that. */
-  async #closeConnections(withinMs: number): Promise<void> {
-    await this.#step('close connections', withinMs, () => this.connections.close());
-  }
-
-  /** A step that fails makes the outcome worse; what it means that one is late, its caller knows. One that `hurry` may call off is not late. */
-  async #step(
-    name: string,
-    ms: number,
-    work: () => Promise<void>,
-    hurry?: AbortSignal,
-  ): Promise<'done' | 'late' | 'failed'> {
+  /**
+   * True when the step was done in time. One that fails makes the outcome worse. One that is late is told, and no more than that: a peer, a
+   * store or a collector that does not answer its goodbye cuts no turn short. (What it means that one which `hurry` may call off is not done,
+   * its caller knows.)
+   */
+  async #step(name: string, ms: number, work: () => Promise<void>, hurry?: AbortSignal): Promise<boolean> {
     try {
-      if (await within(work(), ms, this.after, hurry)) return 'done';
+      if (await within(work(), ms, this.after, hurry)) return true;
+      if (hurry === undefined) this.log.warn({ step: name, limit_ms: ms }, 'a step of the shutdown took too long');
     } catch (thrown) {
       this.#outcome = 'cut short';
       this.log.error({ step: name, err: thrown }, 'a step of the shutdown failed');
-      return 'failed';
     }
-    if (hurry === undefined) this.log.warn({ step: name, limit_ms: ms }, 'a step of the shutdown took too long');
-    return 'late';
+    return false;
   }
 }
 

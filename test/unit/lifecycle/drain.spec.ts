@@ -136,27 +136,20 @@ describe('a drain', () => {
     expect(lines).toContain('a step of the shutdown failed');
   });
 
-  it('is no worse for a store or a collector that does not answer its goodbye, and says which step was late', async () => {
-    const { drain, lines, waits } = rig({ hanging: 'close connections' });
-    const running = drain.run();
-    let bound = await nextWait(waits);
-    // Bounds of steps that are done are called off.
-    while (bound.ms !== 1_000) bound = await nextWait(waits);
-    bound.end();
-    expect(await running).toBe('finished');
-    expect(lines).toContain('a step of the shutdown took too long');
-  });
-
-  it('is worse for sockets that could not be told in time', async () => {
-    const { drain, steps, waits } = rig({ hanging: 'close 1012 over 500' });
-    const running = drain.run();
-    while (!steps.includes('close 1012 over 500')) await new Promise(setImmediate);
-    const bound = await nextWait(waits);
-    expect(bound.ms).toBe(1_500);
-    bound.end();
-    expect(await running).toBe('cut short');
-    expect(steps.at(-1)).toBe('close connections');
-  });
+  it.each(['close 1012 over 500', 'close connections'])(
+    'is no worse for a peer, a store or a collector that does not answer its goodbye, and says which step was late: %s',
+    async (hanging) => {
+      const { drain, steps, lines, waits } = rig({ hanging });
+      const running = drain.run();
+      while (!steps.includes(hanging)) await new Promise(setImmediate);
+      const bound = await nextWait(waits);
+      expect(bound.ms).toBe(hanging === 'close connections' ? 1_000 : 1_500);
+      bound.end();
+      expect(await running).toBe('finished');
+      expect(steps.at(-1)).toBe('close connections');
+      expect(lines).toContain('a step of the shutdown took too long');
+    },
+  );
 
   it('runs once, however often it is asked for', async () => {
     const { drain, steps } = rig();

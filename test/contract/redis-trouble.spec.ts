@@ -137,7 +137,7 @@ describe('Redis in trouble', () => {
 
   it('kills command connections while commands are sent: each waits for the next connection, none fails', async () => {
     await store.close();
-    store = await openStore({ timing: { ...timing, commandTimeoutMs: 3_000, readyWaitMs: 1_000 } });
+    store = await openStore({ timing: { ...timing, commandTimeoutMs: 10_000, readyWaitMs: 5_000 } });
     const { id } = await created();
     let killing = true;
     const kills = (async () => {
@@ -150,12 +150,13 @@ describe('Redis in trouble', () => {
     const sent: Promise<unknown>[] = [];
     while (killing) {
       sent.push(store.state.log.read(id, -1, 1), store.state.conversations.get('conv_1'));
-      await new Promise(setImmediate);
+      // So many that each kill meets some, and no more than a busy machine works off.
+      await pause(1);
     }
     await kills;
     const results = await Promise.allSettled(sent);
     expect(results.filter(({ status }) => status === 'rejected')).toEqual([]);
-    expect(results.length).toBeGreaterThan(1_000);
+    expect(results.length).toBeGreaterThan(200);
   });
 
   it('tells watchers and waiters that messages may have been missed', async () => {

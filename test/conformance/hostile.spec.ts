@@ -1,0 +1,161 @@
+/* What a hostile client sends on a socket: it is refused like anybody's mistake, costs little, and nobody else notices. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Bench, errorIn, responseIn, terminalOf, typesOf, upTo } from '../support/bench.js';
+import { type Frame, frameOf, OPCODES } from '../support/raw-client.js';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.start();
+});
+afterEach(() => bench.hangUp());
+afterAll(() => bench.close());
+
+/** Names that JavaScript's own objects have. */
+const OWN_NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'];
+const nested = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+
+const NONSENSE: readonly string[] = [
+  ...[
+    '',
+    ' ',
+    '{',
+    'null',
+    'true',
+    '[]',
+    '"x"',
+    '1e999',
+    '\u0000',
+    '{}',
+    '{"type":null}',
+    '{"type":{}}',
+    '{"type":""}',
+  ],
+  ...OWN_NAMES.map((name) => `{"type":"${name}"}`),
+  ...OWN_NAMES.map((name) => `{"type":"response.create","input":"x","${name}":{"polluted":true}}`),
+  ...OWN_NAMES.map((name) => `{"type":"response.create","input":[{"type":"${name}"}]}`),
+  ...OWN_NAMES.map((name) => `{"type":"response.create","input":"x","prompt":{"id":"${name}"}}`),
+  ...OWN_NAMES.map((name) => `{"type":"sluice:resume","response_id":"${name}"}`),
+  ...OWN_NAMES.map((name) => `{"type":"sluice:subscribe","conversation":"${name}"}`),
+  ...['response.cancel', 'sluice:resume', 'sluice:subscribe', 'sluice:auth'].map((type) => `{"type":"${type}"}`),
+  `{"type":"response.create","input":${nested(100_000)}}`,
+  `{"type":"response.create","input":"x","metadata":{"a":${nested(100_000)}}}`,
+  `{"type":"response.create","input":"x","tools":[{"type":"function","name":"f","parameters":{"a":${nested(100_000)}}}]}`,
+  `{"type":"sluice:ping","id":${nested(100_000)}}`,
+  `{"type":"${'x'.repeat(900_000)}"}`,
+  `{"${'x'.repeat(900_000)}":1,"type":"response.create"}`,
+  `{"type":"response.cancel","response_id":"${'x'.repeat(900_000)}"}`,
+];
+
+describe('frames', () => {
+  it.each(NONSENSE.map((frame) => [frame.length > 70 ? `${frame.slice(0, 70)}…` : frame, frame] as const))(
+    'are refused once each, as the client’s mistake: %j [WS-4, ERR-2]',
+    async (_shown, frame) => {
+      const client = await bench.connect();
+      client.send(frame);
+      const answer = await client.until('error');
+      expect(answer).toMatchObject({ error: { type: expect.any(String), message: expect.any(String) } });
+      expect(answer['status']).toBeGreaterThanOrEqual(400);
+      expect(answer['status']).toBeLessThan(500);
+      expect(JSON.stringify(answer).length).toBeLessThan(2_000);
+      expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
+    },
+  );
+
+  it('leave JavaScript’s own objects as they were', () => {
+    expect('polluted' in {}).toBe(false);
+  });
+
+  it('may name a lane as JavaScript names its own [LANE-1]', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    for (const stream_id of OWN_NAMES) {
+      const frames = await client.run({ input: 'Hi', stream_id });
+      expect(new Set(frames.map((frame) => frame['stream_id']))).toEqual(new Set([stream_id]));
+      expect(terminalOf(frames).output_text).toBe('Hello');
+    }
+  });
+
+  it('may hold half a character, as a careless cut leaves it', async () => {
+    bench.says('Hello');
+    const client = await bench.connect();
+    expect(terminalOf(await client.run({ input: '\ud800' })).status).toBe('completed');
+  });
+});
+
+describe('pieces of frames', () => {
+  it('that never become one cost their connection only, and are forgotten with it', async () => {
+    const half = frameOf(OPCODES.text, 'x'.repeat(500_000), { size: 1_000_000n });
+    for (const _ of upTo(20)) (await bench.connect()).wire.write(half);
+    const other = await bench.connect();
+    await other.settle();
+    await bench.hangUp();
+    while ((await bench.gateway.metric('sluice_connections')) > 0) await new Promise(setImmediate);
+  });
+
+  it.each([
+    ['empty ones without end', frameOf(OPCODES.more, '', { final: false }), 100_000],
+    ['small ones without end', frameOf(OPCODES.more, 'x', { final: false }), 200_000],
+    ['large ones without end', frameOf(OPCODES.more, 'x'.repeat(60_000), { final: false }), 100],
+  ])('%s close the socket [WS-6]', async (_what, piece, times) => {
+    const client = await bench.connect();
+    client.wire.write(frameOf(OPCODES.text, 'x', { final: false }));
+    client.wire.write(Buffer.concat(upTo(times).map(() => piece)));
+    // `ws` bounds the number of pieces (1008) as the size of them all (1009).
+    expect([1008, 1009]).toContain((await client.closed).code);
+  });
+
+  it('that say a size nobody could hold close it at once [WS-6]', async () => {
+    const client = await bench.connect();
+    client.wire.write(frameOf(OPCODES.text, 'x', { size: 2n ** 52n }));
+    expect((await client.closed).code).toBe(1009);
+  });
+});
+
+describe('floods', () => {
+  /** All of them in one write, as no careful client would send them. */
+  const flood = (client: Awaited<ReturnType<Bench['connect']>>, times: number, frame: (i: number) => object): void =>
+    void client.wire.write(Buffer.concat(upTo(times).map((i) => frameOf(OPCODES.text, JSON.stringify(frame(i))))));
+
+  it('of subscriptions to one conversation leave one, which works [SUB-1]', async () => {
+    bench.says('Hello');
+    const conversation = await bench.conversation();
+    const [watcher, asker] = [await bench.connect(), await bench.connect()];
+    flood(watcher, 10_000, () => ({ type: 'sluice:subscribe', conversation }));
+    await watcher.settle();
+    await asker.run({ input: 'Hi', conversation });
+    const heard = await watcher.turn();
+    expect(typesOf(heard).filter((type) => type === 'sluice:turn')).toHaveLength(1);
+    expect(terminalOf(heard).output_text).toBe('Hello');
+  });
+
+  it('of requests start as many turns as a connection may have, and end it [WS-7, WS-8]', async () => {
+    bench.provider.answerWith({ steps: [{ hang: true }] });
+    const asked = bench.provider.requests.length;
+    const client = await bench.connect({ query: 'on_disconnect=cancel' });
+    flood(client, 5_000, (i) => ({ type: 'response.create', input: 'Hi', stream_id: `lane${i % 32}` }));
+    expect((await client.closed).code).toBe(1008);
+    const created = client.frames.filter(({ type }) => type === 'response.created');
+    expect(created.length).toBeLessThanOrEqual(16);
+    expect(bench.provider.requests.length - asked).toBeLessThanOrEqual(16);
+    while ((await bench.gateway.metric('sluice_turns_in_flight')) > 0) await new Promise(setImmediate);
+  });
+
+  it('of cancels of a running turn end it once, and leave the connection as it was [CAN-2]', async () => {
+    bench.provider.answerWith({ steps: [{ hang: true }] });
+    const client = await bench.connect();
+    client.create({ input: 'Hi' });
+    const { id } = responseIn(await client.until('response.created'));
+    flood(client, 50, () => ({ type: 'response.cancel', response_id: id }));
+    const told = await client.take((frame: Frame) => frame.type === 'response.incomplete');
+    expect(errorIn(told.find(({ type }) => type === 'error'))).toEqual({});
+    await client.settle();
+  });
+});
+
+it('nothing of it was an error of ours, and whoever comes next is served', async () => {
+  bench.says('Hello');
+  expect(terminalOf(await (await bench.connect()).run({ input: 'Hi' })).output_text).toBe('Hello');
+  expect(bench.gateway.lines.filter((line) => /"level":"(error|fatal)"/u.test(line))).toEqual([]);
+  expect(await bench.gateway.metric('sluice_requests_total{status="error"}')).toBe(0);
+});

@@ -37,6 +37,8 @@ end() {
 trap end EXIT
 
 if [[ -z ${SMOKE_URL:-} ]]; then
+  # There before it is looked at: the background shell may be late to make it.
+  : >"$work/forward"
   # Port 0: kubectl takes two free ones and names them.
   # Not by the function: what is ended later must be kubectl itself, not a shell around it.
   kubectl ${NAMESPACE:+--namespace "$NAMESPACE"} port-forward "deployment/$APP" :8080 :9090 >"$work/forward" 2>"$work/forward-errors" &

@@ -31,6 +31,8 @@ export interface ReplicaEnd {
   readonly expected: boolean;
 }
 
+const PORT_BACK_WITHIN_MS = 10_000;
+
 export class Replica {
   readonly name: string;
   readonly port: number;
@@ -41,6 +43,7 @@ export class Replica {
   readonly ends: ReplicaEnd[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-replica-'));
   readonly #env: Record<string, string>;
+  #served = false;
   #process: ChildProcess | undefined;
   #ended: Promise<ReplicaEnd> = Promise.resolve({ code: 0, expected: true });
   #expected = false;
@@ -101,6 +104,23 @@ export class Replica {
 
   /** Starts it, again after an end; resolves when it is ready. @throws where it ends instead */
   async start(): Promise<void> {
+    // What has served before has its ports for good: whoever looks for a free one may hold it for a moment.
+    const mayTryUntil = this.#served ? performance.now() + PORT_BACK_WITHIN_MS : 0;
+    for (;;) {
+      try {
+        await this.#launch();
+        this.#served = true;
+        return;
+      } catch (error) {
+        if (!(error instanceof PortTaken) || performance.now() > mayTryUntil) throw error;
+        this.ends.pop();
+        await pause(250);
+      }
+    }
+  }
+
+  async #launch(): Promise<void> {
+    const from = this.lines.length;
     const child = spawn(NODE, [MAIN], { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     this.#process = child;
@@ -119,7 +139,7 @@ export class Replica {
     });
     while (!(await this.isReady())) {
       if (child.exitCode !== null || child.signalCode !== null) {
-        const said = this.lines.slice(-20).join('\n');
+        const said = this.lines.slice(from).slice(-20).join('\n');
         const problem = `${this.name} did not start:\n${said}`;
         throw said.includes(PORT_TAKEN) ? new PortTaken(problem) : new Error(problem);
       }

@@ -1,0 +1,64 @@
+/*
+ * Time and randomness as every part sees them. A simulation hands in its own, so that a whole schedule repeats from one seed; the running
+ * gateway uses `systemTime`. No other file of a simulated part reads a clock, starts a timer or draws a random number.
+ */
+
+export interface Time {
+  /**
+   * Monotonic milliseconds since an arbitrary start. Use for durations, ages, deadlines and expiry inside this process: a wall clock that is
+   * set back or forward does not change it.
+   */
+  now(): number;
+  /** Unix time in milliseconds. Use only for dates that clients, operators or other processes read: it may jump. */
+  date(): number;
+  /** Calls `work` once, `ms` milliseconds from now. Does not keep the process alive. Returns a function that cancels the call. */
+  after(ms: number, work: () => void): () => void;
+  /** Calls `work` in a later round of the event loop, after pending I/O. */
+  soon(work: () => void): void;
+  /** A number from 0 (inclusive) to 1 (exclusive). Not for secrets or ids. */
+  random(): number;
+}
+
+/** The clocks, timers and random numbers of this process. */
+export const systemTime: Time = {
+  now: () => performance.now(),
+  date: () => Date.now(),
+  after: (ms, work) => {
+    const timer = setTimeout(work, ms).unref();
+    return () => clearTimeout(timer);
+  },
+  soon: (work) => void setImmediate(work),
+  random: () => Math.random(),
+};
+
+/** Calls `work` every `ms` milliseconds until the returned function is called. */
+export function every(time: Time, ms: number, work: () => void): () => void {
+  let cancel = (): void => undefined;
+  const arm = (): void => {
+    cancel = time.after(ms, () => {
+      arm();
+      work();
+    });
+  };
+  arm();
+  return () => cancel();
+}
+
+/** Resolves after `ms` milliseconds. Rejects with the signal's reason when `signal` aborts first. */
+export function sleep(time: Time, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(signal.reason as Error);
+      return;
+    }
+    const onAbort = (): void => {
+      cancel();
+      reject(signal?.reason as Error);
+    };
+    const cancel = time.after(ms, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}

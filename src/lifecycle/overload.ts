@@ -1,7 +1,7 @@
 /* Whether this replica has more to do than it can: by event-loop lag, or by turns in flight. */
 
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { every, systemTime, type Time } from '../domain/time.js';
 import { type OverloadProbe } from './readiness.js';
 
 export interface OverloadOptions {
@@ -12,26 +12,40 @@ export interface OverloadOptions {
   readonly maxTurns: number | null;
 }
 
-const RESOLUTION_MS = 20;
+const TICK_MS = 20;
 
 export class Overload implements OverloadProbe, OnApplicationBootstrap, OnApplicationShutdown {
-  readonly #histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   #lagMs = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #stop = (): void => undefined;
 
   constructor(
     private readonly turnsInFlight: () => number,
     private readonly options: OverloadOptions,
+    private readonly time: Time = systemTime,
   ) {}
 
+  /**
+   * Measures how late a short timer fires. The tick that measures also ends the window: a loop that was blocked for longer than a window
+   * runs its late timers one after the other, and a window that another timer ends could end before the late tick was counted.
+   */
   onApplicationBootstrap(): void {
-    this.#histogram.enable();
-    this.#timer = setInterval(() => this.#sample(), this.options.windowMs).unref();
+    let dueAt = this.time.now() + TICK_MS;
+    let windowEndsAt = this.time.now() + this.options.windowMs;
+    let ticks = 0;
+    let sumMs = 0;
+    this.#stop = every(this.time, TICK_MS, () => {
+      const now = this.time.now();
+      ticks++;
+      sumMs += Math.max(0, now - dueAt);
+      dueAt = now + TICK_MS;
+      if (now < windowEndsAt) return;
+      this.#lagMs = sumMs / ticks;
+      [ticks, sumMs, windowEndsAt] = [0, 0, now + this.options.windowMs];
+    });
   }
 
   onApplicationShutdown(): void {
-    clearInterval(this.#timer);
-    this.#histogram.disable();
+    this.#stop();
   }
 
   get overloaded(): boolean {
@@ -41,12 +55,5 @@ export class Overload implements OverloadProbe, OnApplicationBootstrap, OnApplic
 
   figures(): Readonly<Record<string, number>> {
     return { event_loop_lag_ms: Math.round(this.#lagMs), turns_in_flight: this.turnsInFlight() };
-  }
-
-  /** The histogram holds the time between two ticks of its own timer, so what exceeds the timer's period is lag. */
-  #sample(): void {
-    const meanMs = this.#histogram.count === 0 ? 0 : this.#histogram.mean / 1e6;
-    this.#lagMs = Math.max(0, meanMs - RESOLUTION_MS);
-    this.#histogram.reset();
   }
 }

@@ -5,6 +5,7 @@ import { type Browser, type BrowserContext, type CDPSession, type Page } from 'p
 import { type createClient as makeClient, type Sluice, type SluiceResponse } from '../../client/src/client.js';
 import { launchChromium } from '../support/chromium.js';
 import { CuttableProxy } from '../support/cuttable-proxy.js';
+import { DONE, type FakeStep, FakeOpenAiServer, finishChunk, textChunk } from '../support/fake-openai-server.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { wallBefore } from '../support/wall.js';
 
@@ -232,57 +233,90 @@ describe('the browser client in Chromium', () => {
   });
 
   it('follows a conversation without a gap and without a double: what was, what runs, what another tab asks, over cuts', async () => {
-    const proxy = await CuttableProxy.start(gateway.port);
+    // A turn that ends before the page has subscribed is an item there, not a turn. So every turn lasts until the page shows it.
+    const gate = () => Promise.withResolvers<undefined>();
+    const [away, back, queued, late] = [gate(), gate(), gate(), gate()];
+    const said = (from: number, to: number): FakeStep[] =>
+      numbers(to).match(/ ?\d+/gu)?.slice(from).map(textChunk) ?? [];
+    const end = [finishChunk(), DONE];
+    const answers: Readonly<Record<string, readonly FakeStep[]>> = {
+      short: [...said(0, 2), ...end],
+      long: [
+        ...said(0, 50),
+        { until: away.promise },
+        ...said(50, 100),
+        { until: back.promise },
+        ...said(100, 150),
+        ...end,
+      ],
+      queued: [...said(0, 2), { until: queued.promise }, ...said(2, 3), ...end],
+      late: [{ until: late.promise }, ...said(0, 1), ...end],
+    };
+    const provider = await FakeOpenAiServer.start(({ body }) => ({
+      steps: answers[String(body.messages.at(-1)?.['content'])] ?? [],
+    }));
+    const own = await startGateway({
+      config: { provider: { type: 'openai', model: 'm', base_url: provider.baseUrl } },
+    });
+    const proxy = await CuttableProxy.start(own.port);
     const other = await context.newPage();
+    const shows = (lines: number) =>
+      page.waitForFunction((wanted) => (globalThis as unknown as World).told.length >= wanted, lines);
     try {
-      await start(gateway.url, other);
+      await start(own.url, other);
       const conversation = await other.evaluate(async () => {
         const { client } = globalThis as unknown as World;
         const { id } = await client.conversations.create();
-        await client.send('demo: deltas=2 text=numbers', { conversation: id }).final;
-        client.send('demo: deltas=150 interval=5ms text=numbers', { conversation: id });
-        client.send('demo: deltas=3 text=numbers', { conversation: id });
+        await client.send('short', { conversation: id }).final;
+        client.send('long', { conversation: id });
+        client.send('queued', { conversation: id });
         return id;
       });
       await start(proxy.url);
       await page.evaluate((id) => {
-        const { client, told } = globalThis as unknown as World;
+        const { client, responses, told } = globalThis as unknown as World;
         client.subscribe(id).on('event', (event) => {
           if (event.type === 'caught_up') told.push('caught up');
           else if (event.type === 'item') told.push(`item ${String(event.item.content?.[0]?.text)}`);
           else {
-            const at = told.push('') - 1;
+            responses.push(event.response);
             const content = event.input[0]?.['content'] as readonly { text: string }[];
+            const at = told.push(`turn ${content[0]?.text ?? ''} runs`) - 1;
             void event.response.final.then(({ output_text: text }) => {
               if (event.response.text === text) told[at] = `turn ${content[0]?.text ?? ''}: ${text}`;
             });
           }
         });
       }, conversation);
-      await page.waitForFunction(() => (globalThis as unknown as World).told.length >= 4);
+      await shows(4);
+      await hasSaid(' 49');
       proxy.cut();
       await page.waitForFunction(() => (globalThis as unknown as World).client.state === 'reconnecting');
+      away.resolve(undefined);
       await other.evaluate((id) => {
-        void (globalThis as unknown as World).client.send('demo: deltas=1 text=numbers', { conversation: id });
+        void (globalThis as unknown as World).client.send('late', { conversation: id });
       }, conversation);
       proxy.mend();
-      const wanted = [
-        'item demo: deltas=2 text=numbers',
+      await hasSaid(' 99');
+      back.resolve(undefined);
+      await shows(5);
+      queued.resolve(undefined);
+      await shows(6);
+      late.resolve(undefined);
+      await page.waitForFunction(() => (globalThis as unknown as World).told.every((line) => !line.endsWith('runs')));
+      expect(await page.evaluate(() => (globalThis as unknown as World).told)).toEqual([
+        'item short',
         'item 0 1',
         'caught up',
-        `turn demo: deltas=150 interval=5ms text=numbers: ${numbers(150)}`,
-        'turn demo: deltas=3 text=numbers: 0 1 2',
-        'turn demo: deltas=1 text=numbers: 0',
-      ];
-      await page.waitForFunction((count) => {
-        const { told } = globalThis as unknown as World;
-        return told.length >= count && !told.includes('');
-      }, wanted.length);
-      const told = await page.evaluate(() => (globalThis as unknown as World).told);
-      expect([...told].sort()).toEqual([...wanted].sort());
+        `turn long: ${numbers(150)}`,
+        'turn queued: 0 1 2',
+        'turn late: 0',
+      ]);
     } finally {
       await context.close();
       await proxy.close();
+      await own.close();
+      await provider.close();
     }
   });
 

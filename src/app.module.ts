@@ -25,6 +25,7 @@ import { PromptList, PromptsController } from './rest/prompts.controller.js';
 import { ResponsesController } from './rest/responses.controller.js';
 import { RestTimes } from './rest/rest-times.js';
 import { Conversations } from './turn/conversations.js';
+import { OperationLimits } from './turn/operation-limits.js';
 import { ResponseReader } from './turn/response-reader.js';
 import { TurnService } from './turn/turn.service.js';
 
@@ -56,6 +57,7 @@ export class AppModule {
       providers: [
         { provide: TurnService, useValue: parts.turns },
         { provide: ResponseReader, useValue: parts.reader },
+        { provide: OperationLimits, useValue: parts.operations },
         { provide: Conversations, useValue: parts.conversations },
         { provide: Authenticator, useValue: parts.authenticator },
         { provide: OriginPolicy, useValue: parts.origins },

@@ -33,6 +33,7 @@ import { Conversations } from './turn/conversations.js';
 import { DrainState } from './turn/drain-state.js';
 import { TurnGuards } from './turn/guards.js';
 import { type LimitSettings, TurnLimits } from './turn/limits.js';
+import { OperationLimits } from './turn/operation-limits.js';
 import { TurnMemory } from './turn/memory.js';
 import { TurnReport } from './turn/report.js';
 import { Once } from './turn/once.js';
@@ -50,6 +51,7 @@ export interface GatewayParts {
   readonly report: TurnReport;
   readonly reader: ResponseReader;
   readonly conversations: Conversations;
+  readonly operations: OperationLimits;
   readonly prompts: PromptRegistry;
   readonly sweep: OrphanSweep;
   readonly hub: FollowHub;
@@ -146,6 +148,10 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       claim: state.claim,
       log: state.log,
       allowInstructions: config.clients.allow.instructions,
+    }),
+    operations: new OperationLimits({
+      perMinute: config.limits.per_user.operations_per_minute,
+      onRefused: () => metrics.of.operations_refused_total.inc(),
     }),
     prompts,
     sweep,

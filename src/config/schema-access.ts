@@ -41,6 +41,11 @@ export const limits = section('How much callers may use.', {
       'no limit',
       'Input and output tokens a minute, over all replicas. Expected before a turn, settled after it.',
     ),
+    operations_per_minute: key(
+      count(1),
+      6_000,
+      'Operations a minute that are not turns: reads, lists, changes of conversations, cancels, subscribes and resumes. A bucket of this size that refills evenly. Each replica counts its own.',
+    ),
     concurrent_turns: optionalKey(count(1), 'no limit', 'Turns that run or wait at once. Each replica counts its own.'),
     cost_per_day_usd: optionalKey(
       number(0),

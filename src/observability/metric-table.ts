@@ -113,6 +113,10 @@ export const METRICS = {
     labels: { code: 'bounded' },
     begins: { code: Object.keys(ERROR_CODES) },
   },
+  operations_refused_total: {
+    kind: 'counter',
+    help: 'Operations that are not turns, refused by limits.per_user.operations_per_minute.',
+  },
   websocket_closes_total: {
     kind: 'counter',
     help: 'Closed WebSocket connections by close code.',

@@ -11,6 +11,7 @@ import {
 } from '../protocol/conversation-requests.js';
 import { Conversations, type TitledConversation } from '../turn/conversations.js';
 import { Caller, CallerGuard } from './caller.guard.js';
+import { OperationGuard } from './operation.guard.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readHistoryQuery, readListQuery, refuseQuery } from './queries.js';
 
@@ -36,7 +37,7 @@ type ItemBody = Item & {
 };
 
 @Controller('v1/conversations')
-@UseGuards(CallerGuard)
+@UseGuards(CallerGuard, OperationGuard)
 export class ConversationsController {
   constructor(private readonly conversations: Conversations) {}
 

@@ -8,6 +8,7 @@ import { type Log } from '../observability/log.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
 import { type RefusedTurn } from '../turn/report.js';
 import { callerOf } from './caller.guard.js';
+import { asksForTurn } from './operation.guard.js';
 import { type RouteTable } from './route-table.js';
 
 export interface ErrorFilterParts {
@@ -16,8 +17,6 @@ export interface ErrorFilterParts {
   /** Told of each refused request for a turn, to count and log it as turns are. */
   readonly refused: (request: RefusedTurn) => void;
 }
-
-const TURN_ROUTES: ReadonlySet<string> = new Set(['/v1/responses', '/v1/chat/completions']);
 
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -77,7 +76,7 @@ export class ErrorFilter implements ExceptionFilter {
   #report(error: SluiceError, request: FastifyRequest, reply: FastifyReply): void {
     const endpoint = request.routeOptions.url ?? 'unknown';
     const { id: requestId, method } = request;
-    if (method === 'POST' && TURN_ROUTES.has(endpoint)) {
+    if (asksForTurn(request)) {
       const durationMs = Math.round(reply.elapsedTime);
       this.#parts.refused({ requestId, method, endpoint, caller: callerOf(request), durationMs, error });
     } else if (error.status >= 500) {

@@ -4,6 +4,7 @@ import { Controller, Get, Param, UseGuards } from '@nestjs/common';
 
 import { SluiceError } from '../domain/errors.js';
 import { CallerGuard } from './caller.guard.js';
+import { OperationGuard } from './operation.guard.js';
 
 interface ModelBody {
   readonly id: string;
@@ -23,7 +24,7 @@ export class ModelList {
 }
 
 @Controller('v1/models')
-@UseGuards(CallerGuard)
+@UseGuards(CallerGuard, OperationGuard)
 export class ModelsController {
   constructor(private readonly list: ModelList) {}
 

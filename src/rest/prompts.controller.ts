@@ -3,6 +3,7 @@
 import { Controller, Get, UseGuards } from '@nestjs/common';
 
 import { CallerGuard } from './caller.guard.js';
+import { OperationGuard } from './operation.guard.js';
 import { type ListBody, listBody } from './list-body.js';
 
 /** What is known of a loaded prompt; the packs' own listing has this shape. */
@@ -47,7 +48,7 @@ export class PromptList {
 }
 
 @Controller('v1/prompts')
-@UseGuards(CallerGuard)
+@UseGuards(CallerGuard, OperationGuard)
 export class PromptsController {
   constructor(private readonly list: PromptList) {}
 

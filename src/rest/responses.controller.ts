@@ -12,6 +12,7 @@ import { FROM_THE_START } from '../protocol/cursor.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
+import { OperationGuard } from './operation.guard.js';
 import { goneSignal, streamTexts } from './streamed-answer.js';
 import { tellingLimits } from './limit-headers.js';
 import { type ListBody, listBody } from './list-body.js';
@@ -21,7 +22,7 @@ import { eventTexts } from './sse.js';
 import { idempotencyOf, originOf } from './turn-request.js';
 
 @Controller('v1/responses')
-@UseGuards(CallerGuard)
+@UseGuards(CallerGuard, OperationGuard)
 export class ResponsesController {
   constructor(
     private readonly turns: TurnService,

@@ -6,9 +6,9 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { isKnownItem, type Item, messageText } from '../domain/item.js';
-import { type Principal } from '../domain/principal.js';
 import { type BucketState, type RateLimiter } from '../state/rate-limiter.js';
 import { type TurnPlan } from './admission.js';
+import { callerKey } from './caller-key.js';
 import { SpendingLimit } from './spending-limit.js';
 import { type TurnFacts } from './turn.js';
 
@@ -85,7 +85,7 @@ export class TurnLimits {
   async take(
     plan: Pick<TurnPlan, 'caller' | 'system' | 'request' | 'source' | 'maxOutputTokens'>,
   ): Promise<TurnPermit> {
-    const who = nameOf(plan.caller);
+    const who = callerKey(plan.caller);
     const told: { requests?: LimitState; tokens?: LimitState } = {};
     const undo: (() => Promise<unknown>)[] = [];
     const leave = this.#enter(who);
@@ -180,11 +180,6 @@ function permit(
     settle: (spent) => end(() => settling(spent)),
     giveBack: () => end(() => undo.map((one) => one())),
   };
-}
-
-/** A user, or the server key where it acts for none. */
-function nameOf({ user, owner, tenant, credential }: Principal): string {
-  return user === null ? `key:${tenant}/${credential}` : `user:${owner}`;
 }
 
 function stateOf(limit: number, { remaining, resetMs }: BucketState): LimitState {

@@ -25,6 +25,7 @@ import { RestTimes } from '../../../src/rest/rest-times.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { LimitRefusal, type ToldLimits } from '../../../src/turn/limits.js';
+import { OperationLimits } from '../../../src/turn/operation-limits.js';
 import { type RefusedTurn } from '../../../src/turn/report.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { TurnService } from '../../../src/turn/turn.service.js';
@@ -130,6 +131,7 @@ const log: Log = {
     { provide: Conversations, useValue: conversations },
     { provide: Authenticator, useValue: authenticator },
     { provide: OriginPolicy, useValue: new OriginPolicy({ allowedOrigins: [PAGE], loopbackOnly: true }) },
+    { provide: OperationLimits, useValue: new OperationLimits({ perMinute: 10_000 }) },
     { provide: ModelList, useValue: new ModelList(['m1', 'org/m2', 'm1'], 5) },
     { provide: RestTimes, useValue: new RestTimes({ firstEventMs: 20 }) },
   ],

@@ -1,0 +1,80 @@
+/*
+ * The limit on operations that are not turns: reads, lists, changes of conversations, cancels, subscribes, resumes. One bucket per caller in
+ * this process. It protects the replica, so it is synchronous: no store is asked, and the order in which frames are handled does not change.
+ */
+
+import { SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
+import { systemTime, type Time } from '../domain/time.js';
+import { callerKey } from './caller-key.js';
+
+export interface OperationLimitsOptions {
+  /** Size of the bucket, and what flows into it within a minute. At least 1. */
+  readonly perMinute: number;
+  /** Called for each refused operation. */
+  readonly onRefused?: () => void;
+  readonly time?: Time;
+}
+
+const MINUTE_MS = 60_000;
+/** Callers remembered at once, about 100 bytes each. */
+const CALLERS_MAX = 10_000;
+
+export class OperationLimits {
+  readonly #options: OperationLimitsOptions;
+  readonly #time: Time;
+  readonly #msPerOperation: number;
+  /**
+   * When the bucket of each caller is full again, on the monotonic clock. Ordered by last use, so the first entry is the one whose loss
+   * matters least. A caller without an entry has a full bucket.
+   */
+  readonly #fullAt = new Map<string, number>();
+
+  constructor(options: OperationLimitsOptions) {
+    this.#options = options;
+    this.#time = options.time ?? systemTime;
+    this.#msPerOperation = MINUTE_MS / options.perMinute;
+  }
+
+  /** Number of callers remembered now. */
+  get size(): number {
+    return this.#fullAt.size;
+  }
+
+  /**
+   * Counts one operation of `caller`. A refused operation takes nothing.
+   * @param cost operations to count, at least 1; at most a whole bucket is taken
+   * @throws SluiceError `rate_limit_exceeded`, with the time after which the same operation fits
+   */
+  take(caller: Principal, cost = 1): void {
+    const now = this.#time.now();
+    const key = callerKey(caller);
+    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + Math.min(cost * this.#msPerOperation, MINUTE_MS);
+    const waitMs = fullAt - now - MINUTE_MS;
+    // Summing fractions of milliseconds must not refuse the last operation of a bucket.
+    if (waitMs > 1e-6) {
+      this.#options.onRefused?.();
+      throw usedUp(this.#options.perMinute, waitMs);
+    }
+    this.#fullAt.delete(key);
+    this.#fullAt.set(key, fullAt);
+    this.#forget(now);
+  }
+
+  /** Drops callers whose bucket is full again, and the least recently seen ones above the bound. */
+  #forget(now: number): void {
+    for (const [key, fullAt] of this.#fullAt) {
+      if (fullAt > now && this.#fullAt.size <= CALLERS_MAX) return;
+      this.#fullAt.delete(key);
+    }
+  }
+}
+
+function usedUp(perMinute: number, waitMs: number): SluiceError {
+  const seconds = Math.max(1, Math.ceil(waitMs / 1_000));
+  return new SluiceError(
+    'rate_limit_exceeded',
+    `unable to serve this operation; the limit of ${perMinute} operations a minute is used up; try again in ${seconds} s`,
+    { retryAfterMs: Math.ceil(waitMs) },
+  );
+}

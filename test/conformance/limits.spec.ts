@@ -1,0 +1,50 @@
+/* Limits at the edges, as clients meet them. */
+
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Bench } from '../support/bench.js';
+
+let bench: Bench;
+afterEach(() => bench.close());
+
+describe('operations a minute', () => {
+  it('refuses every operation over REST once the bucket is empty, and admits turns still [LIMIT-7]', async () => {
+    bench = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 5 } } } });
+    bench.says('Hello');
+    const turn = await bench.post({ input: 'Hi' });
+    const id = String(turn.body['id']);
+    const conversation = await bench.api('/v1/conversations', { method: 'POST', body: {} });
+    const at = `/v1/conversations/${String(conversation.body['id'])}`;
+    const reads = [at, `${at}/items`, '/v1/conversations', `/v1/responses/${id}`];
+    for (const path of reads) expect(await bench.api(path)).toMatchObject({ status: 200 });
+
+    const refused = [
+      await bench.api('/v1/conversations', { method: 'POST', body: {} }),
+      await bench.api(at, { method: 'POST', body: { metadata: {} } }),
+      await bench.api(`${at}/items`, { method: 'POST', body: { items: [] } }),
+      await bench.api(at, { method: 'DELETE' }),
+      ...(await Promise.all(reads.map((path) => bench.api(path)))),
+      await bench.api(`/v1/responses/${id}?stream=true`),
+      await bench.api(`/v1/responses/${id}/input_items`),
+      await bench.api(`/v1/responses/${id}/cancel`, { method: 'POST' }),
+      await bench.api(`/v1/responses/${id}`, { method: 'DELETE' }),
+      await bench.api('/v1/models'),
+      await bench.api('/v1/prompts'),
+    ];
+    for (const { status, body, headers } of refused) {
+      expect(status).toBe(429);
+      expect(body).toMatchObject({ error: { code: 'rate_limit_exceeded', type: 'rate_limit_error', param: null } });
+      expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(12);
+      expect(Number(headers.get('retry-after-ms'))).toBeGreaterThan(0);
+    }
+    expect(await bench.gateway.metric('sluice_operations_refused_total')).toBe(refused.length);
+    expect((await bench.post({ input: 'Hi' })).status).toBe(200);
+  });
+
+  it('counts one more operation for each 64 KiB of a body [LIMIT-7]', async () => {
+    bench = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 3 } } } });
+    const content = 'x'.repeat(2 * 65_536);
+    const body = { items: [{ role: 'user', content }] };
+    expect(await bench.api('/v1/conversations', { method: 'POST', body })).toMatchObject({ status: 200 });
+    expect(await bench.api('/v1/conversations')).toMatchObject({ status: 429 });
+  });
+});

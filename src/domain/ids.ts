@@ -1,8 +1,13 @@
-/* The ids that appear on the wire: a prefix that tells the kind, and 128 random bits. */
+/* The ids that appear on the wire: a prefix that names the kind, and 128 random bits. */
+
+import { systemTime, type Time } from './time.js';
 
 export type IdPrefix = 'resp' | 'conv' | 'msg' | 'fc' | 'fco' | 'req' | 'conn' | 'chatcmpl' | 'replica';
 
-/** A fresh id such as `resp_3f…` (32 lower-case hex digits). Not guessable, yet never the only guard of a resource: owners are checked. */
-export function newId(prefix: IdPrefix): string {
-  return `${prefix}_${globalThis.crypto.randomUUID().replaceAll('-', '')}`;
+/**
+ * Returns a fresh id such as `resp_3f…` (32 lower-case hex digits). An id cannot be guessed, but it never is the only guard of a resource: owners
+ * are compared as well.
+ */
+export function newId(prefix: IdPrefix, time: Pick<Time, 'unique'> = systemTime): string {
+  return `${prefix}_${time.unique()}`;
 }

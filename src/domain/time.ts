@@ -17,6 +17,8 @@ export interface Time {
   soon(work: () => void): void;
   /** A number from 0 (inclusive) to 1 (exclusive). Not for secrets or ids. */
   random(): number;
+  /** 32 lower-case hex digits that never come twice and cannot be guessed: the random part of an id (`newId`). */
+  unique(): string;
 }
 
 /** The clocks, timers and random numbers of this process. */
@@ -29,6 +31,7 @@ export const systemTime: Time = {
   },
   soon: (work) => void setImmediate(work),
   random: () => Math.random(),
+  unique: () => globalThis.crypto.randomUUID().replaceAll('-', ''),
 };
 
 /** Calls `work` every `ms` milliseconds until the returned function is called. */

@@ -8,7 +8,7 @@
  */
 
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
-import { type Clock, systemClock } from './clock.js';
+import { every, systemTime, type Time } from '../domain/time.js';
 import { type EventLog, type LogHead, type LogPage } from './event-log.js';
 import { type Viewed, Viewer } from './viewer.js';
 
@@ -20,7 +20,7 @@ export interface FollowOptions {
   readonly pageEvents?: number;
   /** Longest silence, in milliseconds, after which the log's end is looked at. */
   readonly tailCheckMs?: number;
-  readonly clock?: Clock;
+  readonly time?: Time;
   readonly hooks?: FollowHooks;
 }
 
@@ -39,17 +39,17 @@ export class FollowHub {
   readonly #ringEvents: number;
   readonly #pageEvents: number;
   readonly #tailCheckMs: number;
-  readonly #clock: Clock;
+  readonly #time: Time;
   readonly #hooks: FollowHooks;
   readonly #channels = new Map<string, Channel>();
-  #timer: NodeJS.Timeout | undefined;
+  #stopChecking: (() => void) | undefined;
 
   constructor(options: FollowOptions) {
     this.#log = options.log;
     this.#ringEvents = options.ringEvents ?? 512;
     this.#pageEvents = options.pageEvents ?? 256;
     this.#tailCheckMs = options.tailCheckMs ?? 1_000;
-    this.#clock = options.clock ?? systemClock;
+    this.#time = options.time ?? systemTime;
     this.#hooks = options.hooks ?? {};
   }
 
@@ -80,14 +80,14 @@ export class FollowHub {
 
   /** Looks at the end of every response that has been silent for the tail check's time. Called by the hub's own timer. */
   async tailCheck(): Promise<void> {
-    const silentSince = this.#clock() - this.#tailCheckMs * 0.9;
+    const silentSince = this.#time.now() - this.#tailCheckMs * 0.9;
     const silent = [...this.#channels.values()].filter((channel) => !channel.ended && channel.heardAt <= silentSince);
     await Promise.all(silent.map((channel) => channel.checkTail()));
   }
 
   /** Ends all subscriptions; viewers get nothing more. */
   close(): void {
-    clearInterval(this.#timer);
+    this.#stopChecking?.();
     for (const channel of this.#channels.values()) channel.stop();
     this.#channels.clear();
   }
@@ -107,14 +107,14 @@ export class FollowHub {
         responseId,
         ringEvents: this.#ringEvents,
         pageEvents: this.#pageEvents,
-        clock: this.#clock,
+        time: this.#time,
         hooks: this.#hooks,
         unused: () => this.#dropUnused(channel),
       },
       after,
     );
     this.#channels.set(responseId, channel);
-    this.#timer ??= setInterval(() => void this.tailCheck(), this.#tailCheckMs).unref();
+    this.#stopChecking ??= every(this.#time, this.#tailCheckMs, () => void this.tailCheck());
     return channel;
   }
 
@@ -130,7 +130,7 @@ interface ChannelOptions {
   readonly responseId: string;
   readonly ringEvents: number;
   readonly pageEvents: number;
-  readonly clock: Clock;
+  readonly time: Time;
   readonly hooks: FollowHooks;
   readonly unused: () => void;
 }
@@ -161,10 +161,14 @@ class Channel implements Viewed {
   constructor(options: ChannelOptions, after: number) {
     this.#options = options;
     this.responseId = options.responseId;
-    this.heardAt = options.clock();
+    this.heardAt = options.time.now();
     this.ready = this.#open(after);
     // Whoever opens awaits `ready`; the second opener may come too late to be the first to see its rejection.
     this.ready.catch(() => undefined);
+  }
+
+  get time(): Time {
+    return this.#options.time;
   }
 
   get inUse(): boolean {
@@ -245,7 +249,7 @@ class Channel implements Viewed {
   }
 
   #onEvents(events: readonly LoggedEvent[]): void {
-    this.heardAt = this.#options.clock();
+    this.heardAt = this.#options.time.now();
     if (this.#early !== undefined) {
       this.#early.push(...events);
       return;

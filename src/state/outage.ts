@@ -1,14 +1,18 @@
 /* How long the state store has been away. A short outage is waited out; a long one is told to those who wait. */
 
+import { systemTime, type Time } from '../domain/time.js';
+
 export class Outage {
   readonly #longMs: number;
+  readonly #time: Time;
   readonly #listeners = new Set<() => void>();
-  #timer: NodeJS.Timeout | undefined;
+  #stopWaiting: (() => void) | undefined;
   #long = false;
 
   /** `longMs`: from when on an outage is long, in milliseconds. */
-  constructor(longMs: number) {
+  constructor(longMs: number, time: Time = systemTime) {
     this.#longMs = longMs;
+    this.#time = time;
   }
 
   /** True while the store has been away for long. */
@@ -22,15 +26,15 @@ export class Outage {
   }
 
   begin(): void {
-    this.#timer ??= setTimeout(() => {
+    this.#stopWaiting ??= this.#time.after(this.#longMs, () => {
       this.#long = true;
       for (const listener of this.#listeners) listener();
-    }, this.#longMs).unref();
+    });
   }
 
   end(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#stopWaiting?.();
+    this.#stopWaiting = undefined;
     this.#long = false;
   }
 

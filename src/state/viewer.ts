@@ -4,6 +4,7 @@
  */
 
 import { type LoggedEvent } from '../domain/event.js';
+import { type Time } from '../domain/time.js';
 import { type LogHead, type LogPage } from './event-log.js';
 
 /** How a viewer that can get no more events learns of it. */
@@ -17,6 +18,7 @@ export interface Viewed {
   readonly ended: boolean;
   /** There will be no more events, and no end. */
   readonly lost: boolean;
+  readonly time: Time;
   /** Up to `limit` events after `after` that are at hand; undefined: they no longer reach back that far. */
   fromRing(after: number, limit: number): readonly LoggedEvent[] | undefined;
   /** A page of past events from the log; undefined: the log is gone. @throws SluiceError `state_unavailable` */
@@ -112,10 +114,10 @@ export class Viewer {
   }
 
   #loadLater(): void {
-    setTimeout(() => {
+    this.#viewed.time.after(LOAD_AGAIN_MS, () => {
       this.#loading = false;
       if (!this.#closed) this.wake();
-    }, LOAD_AGAIN_MS).unref();
+    });
   }
 }
 

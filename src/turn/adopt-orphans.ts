@@ -8,6 +8,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type ResponseEvent, serialize, type TerminalEvent } from '../domain/event.js';
 import { type OutputItem } from '../domain/item.js';
 import { type ResponseObject } from '../domain/response.js';
+import { every, systemTime, type Time } from '../domain/time.js';
 import { type Log, type LogFields } from '../observability/log.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
@@ -23,6 +24,7 @@ export interface OrphanParts {
   readonly responses: ResponseStore;
   readonly memory: TurnMemory;
   readonly logger: Log;
+  readonly time?: Time;
   /** A lost replica's turn has its terminal event, with this response. */
   readonly onEnded?: (response: ResponseObject) => void;
 }
@@ -32,24 +34,26 @@ const AT_ONCE = 16;
 
 export class OrphanSweep {
   readonly #parts: OrphanParts;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #time: Time;
+  #stopSweeping: (() => void) | undefined;
   #sweeping: Promise<unknown> | undefined;
 
   constructor(parts: OrphanParts) {
     this.#parts = parts;
+    this.#time = parts.time ?? systemTime;
   }
 
   /** Sweeps every `everyMs`, one sweep at a time. */
   start(everyMs: number): void {
-    this.#timer ??= setInterval(() => {
+    this.#stopSweeping ??= every(this.#time, everyMs, () => {
       this.#sweeping ??= this.sweep()
         .catch((error: unknown) => this.#failed(error, {}))
         .finally(() => (this.#sweeping = undefined));
-    }, everyMs).unref();
+    });
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#stopSweeping?.();
     await this.#sweeping;
   }
 
@@ -124,7 +128,7 @@ export class OrphanSweep {
     const terminal = terminalEvent(
       { ...response, sluice: { ...response.sluice, kept: left.kept } },
       { end: 'failed', error: lost },
-      Date.now(),
+      this.#time.date(),
     );
     const committed = await this.#parts.memory.commit({
       owner: head.owner,

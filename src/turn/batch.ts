@@ -3,9 +3,12 @@
  * wait for a common tick, so that one wake-up writes for all. Knows nothing of logs or sockets.
  */
 
+import { systemTime, type Time } from '../domain/time.js';
+
 export interface FlushClockOptions {
   /** Longest time a delta waits, in milliseconds; 0 turns batching off. */
   readonly maxWindowMs: number;
+  readonly time?: Time;
 }
 
 /** Up to this many running turns a delta does not wait. */
@@ -16,6 +19,7 @@ const SLICE_STREAMS = 16;
 
 export class FlushClock {
   readonly #maxWindowMs: number;
+  readonly #time: Time;
   #gathered: (() => void)[] = [];
   /** Those of `gathered` that the running tick has not come to yet. */
   #reading: (() => void)[] = [];
@@ -27,6 +31,7 @@ export class FlushClock {
 
   constructor(options: FlushClockOptions) {
     this.#maxWindowMs = options.maxWindowMs;
+    this.#time = options.time ?? systemTime;
   }
 
   /** How long a delta waits now at most: one millisecond a running turn, up to the greatest window. */
@@ -58,13 +63,13 @@ export class FlushClock {
     this.#ticking = true;
     const windowMs = this.windowMs;
     // From tick to tick, not from the end of one's work: that, too, is time in which deltas wait.
-    const sinceTickMs = performance.now() - this.#tickedAt;
-    if (windowMs === 0) setImmediate(this.#tick);
-    else setTimeout(this.#tick, Math.max(1, sinceTickMs < windowMs ? windowMs - sinceTickMs : windowMs));
+    const sinceTickMs = this.#time.now() - this.#tickedAt;
+    if (windowMs === 0) this.#time.soon(this.#tick);
+    else this.#time.after(Math.max(1, sinceTickMs < windowMs ? windowMs - sinceTickMs : windowMs), this.#tick);
   }
 
   readonly #tick = (): void => {
-    this.#tickedAt = performance.now();
+    this.#tickedAt = this.#time.now();
     this.#reading = this.#gathered;
     this.#gathered = [];
     this.#slice();
@@ -78,7 +83,7 @@ export class FlushClock {
       return;
     }
     // After the turns that this wakes have gone on: what this round of the event loop reads is handed to them at its end.
-    setImmediate(() => setImmediate(this.#flush));
+    this.#time.soon(() => this.#time.soon(this.#flush));
     for (const read of slice) read();
   }
 

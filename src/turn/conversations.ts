@@ -8,6 +8,7 @@ import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
+import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
@@ -21,6 +22,7 @@ export interface ConversationParts {
   readonly log: Pick<EventLog, 'requestCancel'>;
   /** `clients.allow.instructions`; null: trusted callers may write system and developer messages. */
   readonly allowInstructions: boolean | null;
+  readonly time?: Time;
 }
 
 /** A conversation as a history shows it. */
@@ -37,12 +39,14 @@ export class Conversations {
   readonly #claim: ConversationClaim;
   readonly #log: ConversationParts['log'];
   readonly #allowInstructions: boolean | null;
+  readonly #time: Time;
 
-  constructor({ store, claim, log, allowInstructions }: ConversationParts) {
+  constructor({ store, claim, log, allowInstructions, time = systemTime }: ConversationParts) {
     this.#store = store;
     this.#claim = claim;
     this.#log = log;
     this.#allowInstructions = allowInstructions;
+    this.#time = time;
   }
 
   async create(
@@ -51,8 +55,14 @@ export class Conversations {
     items: readonly Item[],
   ): Promise<TitledConversation> {
     this.#checkRoles(caller, items);
-    const now = Math.floor(Date.now() / 1_000);
-    const conversation = { id: newId('conv'), owner: caller.owner, createdAt: now, updatedAt: now, metadata };
+    const now = Math.floor(this.#time.date() / 1_000);
+    const conversation = {
+      id: newId('conv', this.#time),
+      owner: caller.owner,
+      createdAt: now,
+      updatedAt: now,
+      metadata,
+    };
     await this.#store.create(conversation, items.map(written));
     return this.#titled(conversation);
   }
@@ -116,7 +126,7 @@ export class Conversations {
     await this.get(caller, id);
     this.#checkRoles(caller, items);
     const stored = items.map(written);
-    const writer = newId('req');
+    const writer = newId('req', this.#time);
     await this.#claim.join(id, writer, 0).catch((error: unknown) => {
       throw error instanceof SluiceError && error.code === 'conversation_busy' ? busy() : error;
     });

@@ -1,13 +1,19 @@
 /* How often the output guard of a turn was asked and how long that took in all: its span lasts as long as the stream, its work does not. */
 
+import { type Time } from '../domain/time.js';
 import { type Span } from '../observability/tracing.js';
 import { type OutputGuard } from '../validation/output-guard.js';
 
 export class GuardTimes {
+  readonly #time: Time;
   #checks = 0;
   #busyMs = 0;
   /** Unix milliseconds. */
   #firstAtMs = 0;
+
+  constructor(time: Time) {
+    this.#time = time;
+  }
 
   timing(guard: OutputGuard): OutputGuard {
     return {
@@ -24,13 +30,13 @@ export class GuardTimes {
   }
 
   #timed<T>(check: () => T): T {
-    const since = performance.now();
-    if (this.#checks === 0) this.#firstAtMs = Date.now();
+    const since = this.#time.now();
+    if (this.#checks === 0) this.#firstAtMs = this.#time.date();
     this.#checks += 1;
     try {
       return check();
     } finally {
-      this.#busyMs += performance.now() - since;
+      this.#busyMs += this.#time.now() - since;
     }
   }
 }

@@ -81,7 +81,7 @@ export class GuardedOutput {
   #write(turn: Turn, step: GuardStep): TurnOutcome | undefined {
     const { writer, facts } = turn;
     if (step.release !== '') {
-      facts.firstDeltaMs ??= performance.now() - turn.startedAt;
+      facts.firstDeltaMs ??= turn.time.now() - turn.startedAt;
       if (this.#kind === 'text') writer.text(step.release);
       else writer.refusal(step.release);
     }

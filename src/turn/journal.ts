@@ -8,6 +8,7 @@ import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, type ResponseEvent, serialize } from '../domain/event.js';
 import { type ResponseObject } from '../domain/response.js';
+import { systemTime, type Time } from '../domain/time.js';
 import { type EventLog, type Fence } from '../state/event-log.js';
 import { type FlushClock } from './batch.js';
 import { patiently } from './patience.js';
@@ -30,11 +31,13 @@ export interface JournalOptions {
   readonly onAppend?: (durationMs: number, deltas: number) => void;
   /** How long an unreachable log is tried again, in milliseconds. */
   readonly giveUpMs?: number;
+  readonly time?: Time;
 }
 
 export class Journal {
   readonly accumulator: ResponseAccumulator;
   readonly #options: JournalOptions;
+  readonly #time: Time;
   #pending: ResponseEvent[] = [];
   #onClock = false;
   #atOnce = false;
@@ -48,11 +51,13 @@ export class Journal {
   #ended = false;
   #lost: SluiceError | undefined;
   #cancelTold = false;
-  /** Unix milliseconds of the last append that the log confirmed. */
-  appendedAt = Date.now();
+  /** When the log last confirmed an append, by `Time.now()`. */
+  appendedAt: number;
 
   constructor(options: JournalOptions) {
     this.#options = options;
+    this.#time = options.time ?? systemTime;
+    this.appendedAt = this.#time.now();
     this.accumulator = new ResponseAccumulator(options.response);
     const { opening = [] } = options;
     for (const event of opening) this.accumulator.apply(event);
@@ -147,12 +152,13 @@ export class Journal {
 
   async #append(events: readonly LoggedEvent[]): Promise<void> {
     const { log, responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
-    const startedAt = performance.now();
+    const startedAt = this.#time.now();
     try {
       // Appends are idempotent by number, so the same events are simply sent again while the log is away.
       const result = await patiently(() => log.append(responseId, fence, events), {
         giveUpMs,
         wanted: () => this.#lost === undefined,
+        time: this.#time,
       });
       if (result.outcome === 'fenced') {
         this.#lose(
@@ -160,7 +166,7 @@ export class Journal {
         );
         return;
       }
-      this.appendedAt = Date.now();
+      this.appendedAt = this.#time.now();
       this.#ended = events.some(({ type }) => isTerminal(type));
       if (result.cancelRequested) this.cancelAsked();
     } catch (error) {
@@ -168,7 +174,7 @@ export class Journal {
       this.#lose(new SluiceError('state_unavailable', why, { cause: error }));
       return;
     }
-    onAppend?.(performance.now() - startedAt, events.filter((event) => event.type.endsWith('.delta')).length);
+    onAppend?.(this.#time.now() - startedAt, events.filter((event) => event.type.endsWith('.delta')).length);
   }
 
   /** A cancel was asked, by the log's word or by a signal. */

@@ -1,5 +1,6 @@
 /* Keeps a turn's lease while the turn is silent, and hears of cancels that are asked anywhere. Knows nothing of what the turn does. */
 
+import { every, type Time } from '../domain/time.js';
 import { LOG_TIMES, type TurnLease } from '../state/event-log.js';
 import { type Turn } from './turn.js';
 
@@ -7,12 +8,13 @@ import { type Turn } from './turn.js';
 export function keepLease(
   lease: TurnLease,
   { responseId, fence, journal }: Pick<Turn, 'responseId' | 'fence' | 'journal'>,
+  time: Time,
 ): () => void {
   // Nobody waits for the watch: until it stands, appends and renewals tell of a cancel.
   const watching = lease.watchCancel(responseId, () => journal.cancelAsked()).catch(() => () => undefined);
   let renewing = false;
   const renew = async (): Promise<void> => {
-    if (renewing || Date.now() - journal.appendedAt < LOG_TIMES.renewEveryMs) return;
+    if (renewing || time.now() - journal.appendedAt < LOG_TIMES.renewEveryMs) return;
     renewing = true;
     try {
       const { held, cancelRequested } = await lease.renew(responseId, fence);
@@ -22,9 +24,9 @@ export function keepLease(
       renewing = false;
     }
   };
-  const timer = setInterval(() => void renew().catch(() => undefined), LOG_TIMES.renewEveryMs);
+  const stop = every(time, LOG_TIMES.renewEveryMs, () => void renew().catch(() => undefined));
   return () => {
-    clearInterval(timer);
+    stop();
     void watching.then((unwatch) => unwatch());
   };
 }

@@ -1,8 +1,8 @@
 /* Idempotency: what is sent twice with one key runs once, and both senders follow the same response. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
+import { sleep, systemTime, type Time } from '../domain/time.js';
 import { type IdempotencyStore, type KeyUse } from '../state/idempotency-store.js';
 import { patiently } from './patience.js';
 
@@ -20,10 +20,12 @@ const LOOK_MOST_MS = 200;
 export class Once {
   readonly #keys: IdempotencyStore;
   readonly #leftBehindMs: number;
+  readonly #time: Time;
 
-  constructor(keys: IdempotencyStore, leftBehindMs = LEFT_BEHIND_MS) {
+  constructor(keys: IdempotencyStore, leftBehindMs = LEFT_BEHIND_MS, time: Time = systemTime) {
     this.#keys = keys;
     this.#leftBehindMs = leftBehindMs;
+    this.#time = time;
   }
 
   /**
@@ -41,7 +43,7 @@ export class Once {
       if (claim.begun) return claim.responseId;
       // Only from whom it was left by: of two that find it so, one begins anew.
       if (claim.ageMs > this.#leftBehindMs) await this.#keys.release({ ...own, responseId: claim.responseId });
-      else await sleep(delayMs);
+      else await sleep(this.#time, delayMs);
     }
   }
 
@@ -50,7 +52,8 @@ export class Once {
    * @throws SluiceError `state_unavailable`
    */
   async confirm(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<boolean> {
-    return use === undefined || patiently(() => this.#keys.confirm(keyUse(caller, responseId, use)));
+    if (use === undefined) return true;
+    return patiently(() => this.#keys.confirm(keyUse(caller, responseId, use)), { time: this.#time });
   }
 
   /** Frees the key where its response was refused. */

@@ -2,6 +2,7 @@
 
 import { newId } from '../domain/ids.js';
 import { contentPart } from '../domain/accumulator.js';
+import { systemTime, type Time } from '../domain/time.js';
 import { type ItemStatus } from '../domain/item.js';
 import { type Journal } from './journal.js';
 
@@ -18,13 +19,15 @@ interface OpenText {
 
 export class OutputWriter {
   readonly #journal: Journal;
+  readonly #time: Time;
   #items = 0;
   #text: OpenText | undefined;
   /** The provider's call index → our item. */
   readonly #calls = new Map<number, { readonly item_id: string; readonly output_index: number }>();
 
-  constructor(journal: Journal) {
+  constructor(journal: Journal, time: Time = systemTime) {
     this.#journal = journal;
+    this.#time = time;
   }
 
   /** True once something a person can see was written. */
@@ -53,7 +56,7 @@ export class OutputWriter {
 
   functionCall(index: number, callId: string, name: string): void {
     this.#closeMessage();
-    const item_id = newId('fc');
+    const item_id = newId('fc', this.#time);
     const output_index = this.#items++;
     this.#calls.set(index, { item_id, output_index });
     this.#journal.emit({
@@ -86,7 +89,7 @@ export class OutputWriter {
   }
 
   #openMessage(kind: TextKind): OpenText {
-    const item_id = newId('msg');
+    const item_id = newId('msg', this.#time);
     const output_index = this.#items++;
     this.#journal.emit({
       type: 'response.output_item.added',

@@ -139,7 +139,7 @@ export class TurnReport {
 
   /** `code`: of its error, where it had one. */
   #finish(turn: Turn, status: Status | 'told elsewhere', code: ErrorCode | null): number {
-    const durationMs = Math.round(performance.now() - turn.startedAt);
+    const durationMs = Math.round(turn.time.now() - turn.startedAt);
     const { endpoint, delivery } = turn.origin;
     this.#metrics.of.turns_in_flight.dec();
     if (status !== 'told elsewhere') this.#metrics.of.requests_total.inc({ status });

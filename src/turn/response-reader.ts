@@ -9,6 +9,7 @@ import { isTerminal, type LoggedEvent, type ResponseEvent, serialize, type Termi
 import { type Item } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { isEnded, type ResponseObject, type StoredResponse } from '../domain/response.js';
+import { systemTime, type Time } from '../domain/time.js';
 import { type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type LogHead } from '../state/event-log.js';
 import { type FollowHub } from '../state/follow.js';
@@ -32,6 +33,7 @@ export interface ResponseReaderOptions {
   readonly terminalWithinMs?: number;
   /** Told of each reading that begins: for the log. */
   readonly onFollowed?: OnFollowed;
+  readonly time?: Time;
 }
 
 export class ResponseReader {
@@ -40,6 +42,7 @@ export class ResponseReader {
   readonly #responses: ResponseStore;
   readonly #terminalWithinMs: number;
   readonly #onFollowed: OnFollowed | undefined;
+  readonly #time: Time;
 
   constructor(log: EventLog, hub: FollowHub, responses: ResponseStore, options: ResponseReaderOptions = {}) {
     this.#log = log;
@@ -47,6 +50,7 @@ export class ResponseReader {
     this.#responses = responses;
     this.#terminalWithinMs = options.terminalWithinMs ?? TERMINAL_WITHIN_MS;
     this.#onFollowed = options.onFollowed;
+    this.#time = options.time ?? systemTime;
   }
 
   /** The response as it stands. @throws `response_not_found` */
@@ -95,14 +99,18 @@ export class ResponseReader {
 
   /** The ended response; after `waitMs` the response as it stands. */
   async settled(caller: Principal, responseId: string, signal: AbortSignal, waitMs?: number): Promise<ResponseObject> {
-    const bounded = waitMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(waitMs)]);
+    const timeout = new AbortController();
+    const stop = waitMs === undefined ? undefined : this.#time.after(waitMs, () => timeout.abort());
     try {
+      const bounded = stop === undefined ? signal : AbortSignal.any([signal, timeout.signal]);
       for await (const events of this.events(caller, responseId, -1, bounded)) {
         const newest = events.at(-1);
         if (newest !== undefined && isTerminal(newest.type)) return responseIn(newest);
       }
     } catch (error) {
       if (!(error instanceof SluiceError && error.code === 'response_expired')) throw error;
+    } finally {
+      stop?.();
     }
     return this.retrieve(caller, responseId);
   }

@@ -47,6 +47,7 @@ export class Settlement {
     try {
       const response = await patiently(() => this.#commit(turn, terminal.response, keeping), {
         wanted: () => journal.lost === undefined,
+        time: turn.time,
       });
       facts.kept = response.sluice.kept;
       terminal = { ...terminal, response };
@@ -96,7 +97,7 @@ function terminalOf(turn: Turn, outcome: TurnOutcome): TerminalEvent {
     usage: facts.usage,
     sluice: sluiceFacts(turn.plan, facts),
   };
-  return terminalEvent(response, outcome, Date.now());
+  return terminalEvent(response, outcome, turn.time.date());
 }
 
 /** The one terminal event of a response that ended so. */

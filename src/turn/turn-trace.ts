@@ -4,6 +4,7 @@
  */
 
 import { asSluiceError, type SluiceError } from '../domain/errors.js';
+import { type Time } from '../domain/time.js';
 import { GENAI } from '../observability/genai-attributes.js';
 import { NO_SPAN, type Span, type SpanAttributes, type Tracing } from '../observability/tracing.js';
 import { type ProviderPart, type ProviderRequest } from '../provider/provider.js';
@@ -34,19 +35,21 @@ const UNWRAPPED: WrapGuard = (guard) => guard;
 
 export class TurnTrace {
   readonly #span: Span;
+  readonly #time: Time;
   #guarded: GuardTimes | undefined;
 
-  private constructor(span: Span) {
+  private constructor(span: Span, time: Time) {
     this.#span = span;
+    this.#time = time;
   }
 
-  static begin(tracing: Tracing, { endpoint, delivery, requestId, traceparent }: TracedRequest): TurnTrace {
+  static begin(tracing: Tracing, { endpoint, delivery, requestId, traceparent }: TracedRequest, time: Time): TurnTrace {
     const attributes = {
       'sluice.endpoint': endpoint,
       'sluice.delivery': delivery,
       'sluice.request.id': requestId,
     };
-    return new TurnTrace(tracing.begin('turn', traceparent, { kind: 'server', attributes }));
+    return new TurnTrace(tracing.begin('turn', traceparent, { kind: 'server', attributes }), time);
   }
 
   /** Null while tracing is off. */
@@ -90,7 +93,7 @@ export class TurnTrace {
   /** For the output guard: its checks are timed, since they happen all along a stream. */
   get guardingOutput(): WrapGuard {
     if (this.#span === NO_SPAN) return UNWRAPPED;
-    const times = (this.#guarded ??= new GuardTimes());
+    const times = (this.#guarded ??= new GuardTimes(this.#time));
     return (guard) => times.timing(guard);
   }
 
@@ -99,7 +102,7 @@ export class TurnTrace {
     if (this.#span === NO_SPAN) return tell;
     return (durationMs, deltas) => {
       const attributes = { 'sluice.deltas': deltas };
-      this.#span.child('append', { attributes, startedAtMs: Date.now() - durationMs }).end();
+      this.#span.child('append', { attributes, startedAtMs: this.#time.date() - durationMs }).end();
       tell(durationMs, deltas);
     };
   }

@@ -12,6 +12,7 @@ import { type ResponseEvent, serialize } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
+import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../state/event-log.js';
 import { type Tracing } from '../observability/tracing.js';
@@ -56,6 +57,7 @@ export interface TurnParts {
 export interface TurnServiceOptions {
   /** How many turns may wait for one conversation; 0: a busy conversation refuses. */
   readonly maxWaiting: number;
+  readonly time?: Time;
 }
 
 export interface CreateOptions {
@@ -75,6 +77,7 @@ export interface CreatedTurn {
 export class TurnService {
   readonly #parts: TurnParts;
   readonly #options: TurnServiceOptions;
+  readonly #time: Time;
   readonly #starting = new Set<Promise<unknown>>();
   readonly #running = new Map<string, { readonly turn: Turn; readonly done: Promise<void> }>();
   /** Set when every turn is to end, those that are just being created too. */
@@ -83,6 +86,7 @@ export class TurnService {
   constructor(parts: TurnParts, options: TurnServiceOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#time = options.time ?? systemTime;
   }
 
   /** Turns that this replica runs now, waiting ones included. */
@@ -101,9 +105,9 @@ export class TurnService {
     options: CreateOptions = {},
   ): Promise<CreatedTurn> {
     this.#refuseWhileDraining();
-    const trace = TurnTrace.begin(this.#parts.tracing, origin);
+    const trace = TurnTrace.begin(this.#parts.tracing, origin, this.#time);
     const plan = await trace.admitting((rendering) => this.#parts.admission.admit(caller, request, rendering));
-    const response = newResponse(plan, Date.now());
+    const response = newResponse(plan, this.#time);
     const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
     options.onResponse?.(known ?? response.id);
     if (known !== null) {
@@ -191,6 +195,7 @@ export class TurnService {
     if (source.kind !== 'conversation') return;
     await patiently(() => this.#parts.claim.announce(source.id, responseId), {
       wanted: () => this.#ending === undefined,
+      time: this.#time,
     }).catch(() => undefined);
   }
 
@@ -234,6 +239,7 @@ export class TurnService {
         onCancel: () => stop.abort(CANCELLED),
         onLost: () => stop.abort(LOST),
         onAppend: trace.appending(report.appended),
+        time: this.#time,
       });
       const turn: Turn = {
         responseId: response.id,
@@ -242,11 +248,12 @@ export class TurnService {
         stop,
         fence,
         journal,
-        writer: new OutputWriter(journal),
+        writer: new OutputWriter(journal, this.#time),
         input,
         facts: newFacts(plan.model),
         trace,
-        startedAt: performance.now(),
+        time: this.#time,
+        startedAt: this.#time.now(),
       };
       report.started(turn);
       return { turn, waits };
@@ -259,7 +266,7 @@ export class TurnService {
 
   async #run(turn: Turn, waits: boolean, permit: TurnPermit): Promise<void> {
     const { settlement, report, clock } = this.#parts;
-    const stopKeeping = keepLease(this.#parts.lease, turn);
+    const stopKeeping = keepLease(this.#parts.lease, turn, this.#time);
     clock.turns += 1;
     const end = await this.#answer(turn, waits)
       .catch((thrown: unknown) => outcomeOf(thrown, turn.stop.signal))
@@ -292,7 +299,7 @@ export class TurnService {
       );
       if (open) return;
     }
-    await patiently(() => claim.leave(source.id, responseId)).catch(() => undefined);
+    await patiently(() => claim.leave(source.id, responseId), { time: this.#time }).catch(() => undefined);
   }
 
   /** Is its log no more? Then nobody else will tell its end either. */
@@ -327,7 +334,10 @@ export class TurnService {
       return { end: 'completed' };
     }
 
-    facts.context = await patiently(() => memory.contextOf(plan), { wanted: () => !stop.signal.aborted });
+    facts.context = await patiently(() => memory.contextOf(plan), {
+      wanted: () => !stop.signal.aborted,
+      time: this.#time,
+    });
     const guard = guards.forOutput(plan.prompt, trace.guardingOutput);
     facts.providerCalled = true;
     const asked = providerRequest(plan, facts.context.items);

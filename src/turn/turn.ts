@@ -3,6 +3,7 @@
 import { newId } from '../domain/ids.js';
 import { type StoredItem } from '../domain/item.js';
 import { type Finding, type Kept, type ResponseObject, type SluiceFacts, type Usage } from '../domain/response.js';
+import { type Time } from '../domain/time.js';
 import { type Fence } from '../state/event-log.js';
 import { type TurnPlan } from './admission.js';
 import { type Journal } from './journal.js';
@@ -36,7 +37,8 @@ export interface Turn {
   readonly input: readonly StoredItem[];
   readonly facts: TurnFacts;
   readonly trace: TurnTrace;
-  /** From performance.now(). */
+  readonly time: Time;
+  /** From `time.now()`. */
   readonly startedAt: number;
 }
 
@@ -80,12 +82,12 @@ export function newFacts(model: string): TurnFacts {
 }
 
 /** The response as it stands before anything happened. */
-export function newResponse(plan: TurnPlan, nowMs: number): ResponseObject {
+export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>): ResponseObject {
   const { request, source } = plan;
   return {
-    id: newId('resp'),
+    id: newId('resp', time),
     object: 'response',
-    created_at: Math.floor(nowMs / 1_000),
+    created_at: Math.floor(time.date() / 1_000),
     completed_at: null,
     status: 'in_progress',
     background: request.background,

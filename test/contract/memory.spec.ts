@@ -1,5 +1,6 @@
 /* The contracts over the state of a single replica. Its time is the test's. */
 
+import { systemTime } from '../../src/domain/time.js';
 import { LOG_TIMES } from '../../src/state/event-log.js';
 import { memoryState } from '../../src/state/memory/memory-state.js';
 import { type OpenStore } from './suites/contract-store.js';
@@ -14,7 +15,7 @@ const open: OpenStore = () => {
   let now = 1_800_000_000_000;
   const ttlMs = 24 * 60 * 60_000;
   const maxItems = 20;
-  const state = memoryState({ ttlMs, maxItems, clock: () => now });
+  const state = memoryState({ ttlMs, maxItems, time: { ...systemTime, now: () => now } });
   return Promise.resolve({
     state,
     other: state,

@@ -3,7 +3,7 @@
 import { type Conversation } from '../../domain/conversation.js';
 import { type StoredItem } from '../../domain/item.js';
 import { type StoredResponse } from '../../domain/response.js';
-import { type Clock, systemClock } from '../clock.js';
+import { systemTime, type Time } from '../../domain/time.js';
 import {
   COMMITS_KEPT,
   ConversationStore,
@@ -17,33 +17,33 @@ export interface MemoryStoreOptions {
   readonly ttlMs: number;
   /** Most items kept of one conversation. */
   readonly maxItems: number;
-  readonly clock?: Clock;
+  readonly time?: Time;
 }
 
 /** A map whose entries leave `ttlMs` after they were last used. */
 class SlidingMap<V> {
   readonly #entries = new Map<string, { value: V; expiresAt: number }>();
   readonly #ttlMs: number;
-  readonly #clock: Clock;
+  readonly #time: Time;
 
-  constructor(ttlMs: number, clock: Clock) {
+  constructor(ttlMs: number, time: Time) {
     this.#ttlMs = ttlMs;
-    this.#clock = clock;
+    this.#time = time;
   }
 
   get(key: string): V | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
-    if (entry.expiresAt <= this.#clock()) {
+    if (entry.expiresAt <= this.#time.now()) {
       this.#entries.delete(key);
       return undefined;
     }
-    entry.expiresAt = this.#clock() + this.#ttlMs;
+    entry.expiresAt = this.#time.now() + this.#ttlMs;
     return entry.value;
   }
 
   set(key: string, value: V): void {
-    this.#entries.set(key, { value, expiresAt: this.#clock() + this.#ttlMs });
+    this.#entries.set(key, { value, expiresAt: this.#time.now() + this.#ttlMs });
   }
 
   delete(key: string): boolean {
@@ -54,12 +54,12 @@ class SlidingMap<V> {
 
   /** Live values, without sliding them. */
   *values(): Generator<V> {
-    const now = this.#clock();
+    const now = this.#time.now();
     for (const entry of this.#entries.values()) if (entry.expiresAt > now) yield entry.value;
   }
 
   sweep(): void {
-    const now = this.#clock();
+    const now = this.#time.now();
     for (const [key, entry] of this.#entries) if (entry.expiresAt <= now) this.#entries.delete(key);
   }
 }
@@ -74,12 +74,12 @@ interface Dialogue {
 export class MemoryConversationStore extends ConversationStore {
   readonly #dialogues: SlidingMap<Dialogue>;
   readonly #maxItems: number;
-  readonly #clock: Clock;
+  readonly #time: Time;
 
   constructor(options: MemoryStoreOptions) {
     super();
-    this.#clock = options.clock ?? systemClock;
-    this.#dialogues = new SlidingMap(options.ttlMs, this.#clock);
+    this.#time = options.time ?? systemTime;
+    this.#dialogues = new SlidingMap(options.ttlMs, this.#time);
     this.#maxItems = options.maxItems;
   }
 
@@ -155,16 +155,16 @@ export class MemoryConversationStore extends ConversationStore {
   }
 
   #touch(dialogue: Dialogue): void {
-    dialogue.conversation = { ...dialogue.conversation, updatedAt: Math.floor(this.#clock() / 1_000) };
+    dialogue.conversation = { ...dialogue.conversation, updatedAt: Math.floor(this.#time.date() / 1_000) };
   }
 }
 
 export class MemoryResponseStore extends ResponseStore {
   readonly #responses: SlidingMap<StoredResponse>;
 
-  constructor(options: Pick<MemoryStoreOptions, 'ttlMs' | 'clock'>) {
+  constructor(options: Pick<MemoryStoreOptions, 'ttlMs' | 'time'>) {
     super();
-    this.#responses = new SlidingMap(options.ttlMs, options.clock ?? systemClock);
+    this.#responses = new SlidingMap(options.ttlMs, options.time ?? systemTime);
   }
 
   override async put(stored: StoredResponse): Promise<void> {

@@ -14,7 +14,7 @@ import {
   type LogTimes,
   TurnLease,
 } from '../event-log.js';
-import { type Clock, systemClock } from '../clock.js';
+import { systemTime, type Time } from '../../domain/time.js';
 import { PackedEvents } from './packed-events.js';
 
 interface Follower {
@@ -41,20 +41,20 @@ const MAX_ENDED_BYTES = 256 * 1024 * 1024;
 /** Holds what both contracts share. `sweep()` is called by its owner now and then; nothing here starts a timer. */
 export class MemoryLogTable {
   readonly entries = new Map<string, Entry>();
-  readonly clock: Clock;
+  readonly time: Time;
   readonly times: LogTimes;
   readonly #maxEndedBytes: number;
   #endedBytes = 0;
 
-  constructor(clock: Clock = systemClock, times: LogTimes = LOG_TIMES, maxEndedBytes: number = MAX_ENDED_BYTES) {
-    this.clock = clock;
+  constructor(time: Time = systemTime, times: LogTimes = LOG_TIMES, maxEndedBytes: number = MAX_ENDED_BYTES) {
+    this.time = time;
     this.times = times;
     this.#maxEndedBytes = maxEndedBytes;
   }
 
   live(responseId: string): Entry | undefined {
     const entry = this.entries.get(responseId);
-    if (entry === undefined || entry.expiresAt > this.clock()) return entry;
+    if (entry === undefined || entry.expiresAt > this.time.now()) return entry;
     this.drop(responseId);
     return undefined;
   }
@@ -94,7 +94,7 @@ export class MemoryEventLog extends EventLog {
     if (this.#table.live(head.responseId) !== undefined) {
       throw new Error(`unable to create the log of ${head.responseId}; it exists already`);
     }
-    const now = this.#table.clock();
+    const now = this.#table.time.now();
     this.#table.entries.set(head.responseId, {
       head,
       events: [],
@@ -160,7 +160,7 @@ export class MemoryEventLog extends EventLog {
   }
 
   #renew(entry: Entry): void {
-    const now = this.#table.clock();
+    const now = this.#table.time.now();
     const ended = hasEnded(entry);
     const { runningMs, endedMs, endedUnstoredMs, leaseMs } = this.#table.times;
     entry.expiresAt = now + (ended ? (entry.head.store ? endedMs : endedUnstoredMs) : runningMs);
@@ -183,7 +183,7 @@ export class MemoryTurnLease extends TurnLease {
   override async renew(responseId: string, fence: Fence): Promise<{ held: boolean; cancelRequested: boolean }> {
     const entry = this.#table.live(responseId);
     if (entry === undefined || hasEnded(entry) || entry.fence !== fence) return { held: false, cancelRequested: false };
-    const now = this.#table.clock();
+    const now = this.#table.time.now();
     entry.leaseUntil = now + this.#table.times.leaseMs;
     entry.expiresAt = now + this.#table.times.runningMs;
     return { held: true, cancelRequested: entry.cancelRequested };
@@ -196,7 +196,7 @@ export class MemoryTurnLease extends TurnLease {
   }
 
   override async adoptExpired(limit: number): Promise<{ responseId: string; fence: Fence }[]> {
-    const now = this.#table.clock();
+    const now = this.#table.time.now();
     const adopted: { responseId: string; fence: Fence }[] = [];
     for (const [responseId, entry] of this.#table.entries) {
       if (adopted.length >= limit) break;

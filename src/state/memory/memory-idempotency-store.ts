@@ -1,6 +1,6 @@
 /* Idempotency keys in memory. */
 
-import { type Clock, systemClock } from '../clock.js';
+import { systemTime, type Time } from '../../domain/time.js';
 import { IdempotencyStore, KEY_TTL_MS, type KeyClaim, type KeyUse } from '../idempotency-store.js';
 
 interface Entry {
@@ -12,15 +12,15 @@ interface Entry {
 
 export class MemoryIdempotencyStore extends IdempotencyStore {
   readonly #entries = new Map<string, Entry>();
-  readonly #clock: Clock;
+  readonly #time: Time;
 
-  constructor(clock: Clock = systemClock) {
+  constructor(time: Time = systemTime) {
     super();
-    this.#clock = clock;
+    this.#time = time;
   }
 
   override async claim(use: KeyUse): Promise<KeyClaim> {
-    const now = this.#clock();
+    const now = this.#time.now();
     const known = this.#entries.get(idOf(use));
     if (known !== undefined && known.expiresAt > now) {
       if (known.fingerprint !== use.fingerprint) return { outcome: 'different' };
@@ -48,7 +48,7 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
   }
 
   sweep(): void {
-    const now = this.#clock();
+    const now = this.#time.now();
     for (const [id, entry] of this.#entries) if (entry.expiresAt <= now) this.#entries.delete(id);
   }
 }

@@ -3,6 +3,7 @@
  * the time it was true. Forgets buckets that are full again, so that callers who come once cost nothing for ever.
  */
 
+import { systemTime, type Time } from '../../domain/time.js';
 import { type Bucket, type BucketState, bucketState, RateLimiter } from '../rate-limiter.js';
 
 interface Level {
@@ -17,13 +18,12 @@ const SWEEP_EVERY = 1024;
 
 export class MemoryRateLimiter extends RateLimiter {
   readonly #levels = new Map<string, Level>();
-  readonly #nowMs: () => number;
+  readonly #time: Time;
   #takes = 0;
 
-  /** `nowMs`: a clock that never goes back, in milliseconds. */
-  constructor(nowMs: () => number = () => performance.now()) {
+  constructor(time: Time = systemTime) {
     super();
-    this.#nowMs = nowMs;
+    this.#time = time;
   }
 
   /** How many buckets are remembered. */
@@ -32,7 +32,7 @@ export class MemoryRateLimiter extends RateLimiter {
   }
 
   override take(bucket: Bucket, cost: number): Promise<BucketState> {
-    const now = this.#nowMs();
+    const now = this.#time.now();
     if (++this.#takes % SWEEP_EVERY === 0) this.#sweep(now);
     const { capacity, refillPerSecond } = bucket;
     const level = this.#levels.get(bucket.key);

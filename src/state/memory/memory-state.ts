@@ -1,6 +1,6 @@
 /* The state of a single replica: all in this process, gone when it ends. */
 
-import { systemClock } from '../clock.js';
+import { every, systemTime } from '../../domain/time.js';
 import { LOG_TIMES, type LogTimes } from '../event-log.js';
 import { type State } from '../state.js';
 import { MemoryConversationClaim } from './memory-conversation-claim.js';
@@ -17,17 +17,17 @@ export interface MemoryStateOptions extends MemoryStoreOptions {
 }
 
 export function memoryState(options: MemoryStateOptions): State {
-  const clock = options.clock ?? systemClock;
-  const table = new MemoryLogTable(clock, options.times ?? LOG_TIMES);
+  const time = options.time ?? systemTime;
+  const table = new MemoryLogTable(time, options.times ?? LOG_TIMES);
   const conversations = new MemoryConversationStore(options);
   const responses = new MemoryResponseStore(options);
-  const keys = new MemoryIdempotencyStore(clock);
-  const timer = setInterval(() => {
+  const keys = new MemoryIdempotencyStore(time);
+  const stopSweeping = every(time, SWEEP_EVERY_MS, () => {
     table.sweep();
     conversations.sweep();
     responses.sweep();
     keys.sweep();
-  }, SWEEP_EVERY_MS).unref();
+  });
   return {
     log: new MemoryEventLog(table),
     lease: new MemoryTurnLease(table),
@@ -35,10 +35,10 @@ export function memoryState(options: MemoryStateOptions): State {
     conversations,
     responses,
     keys,
-    limiter: new MemoryRateLimiter(options.clock),
+    limiter: new MemoryRateLimiter(time),
     ping: () => Promise.resolve(),
     close: () => {
-      clearInterval(timer);
+      stopSweeping();
       return Promise.resolve();
     },
   };

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
+import { systemTime } from '../../../src/domain/time.js';
 import { type LoggedEvent } from '../../../src/domain/event.js';
 import { FollowHub, type FollowOptions } from '../../../src/state/follow.js';
 import { type Viewer } from '../../../src/state/viewer.js';
@@ -145,7 +146,7 @@ export function describeFollow(name: string, open: OpenStore): void {
 
     it('finds a lost last event by the tail check', async () => {
       let now = 0;
-      const hub = hubOf({ tailCheckMs: 3_600_000, clock: () => now });
+      const hub = hubOf({ tailCheckMs: 3_600_000, time: { ...systemTime, now: () => now } });
       const reader = await Reader.open(hub, id, -1);
       await append(0, 0);
       await eventually(() => reader.numbers.length === 1);

@@ -11,6 +11,7 @@ class ManualTime implements Time {
   readonly date = systemTime.date;
   readonly soon = systemTime.soon;
   readonly random = systemTime.random;
+  readonly unique = systemTime.unique;
 
   after(ms: number, work: () => void): () => void {
     const timer = { at: this.#now + ms, work };

@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { systemTime } from '../../../src/domain/time.js';
 import { MemoryRateLimiter } from '../../../src/state/memory/memory-rate-limiter.js';
 
 function limiter() {
   const clock = { nowMs: 5_000_000 };
-  return { clock, buckets: new MemoryRateLimiter(() => clock.nowMs) };
+  return { clock, buckets: new MemoryRateLimiter({ ...systemTime, now: () => clock.nowMs }) };
 }
 const bucket = (capacity: number, refillPerSecond: number, key = 'k') => ({ key, capacity, refillPerSecond });
 

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from '@jest/globals';
 import { type LoggedEvent, serialize } from '../../../src/domain/event.js';
+import { systemTime } from '../../../src/domain/time.js';
 import { LOG_TIMES } from '../../../src/state/event-log.js';
 import { MemoryEventLog, MemoryLogTable } from '../../../src/state/memory/memory-event-log.js';
 import { PackedEvents } from '../../../src/state/memory/packed-events.js';
@@ -40,7 +41,7 @@ describe('MemoryLogTable', () => {
   const head = (responseId: string) => ({ responseId, owner: 'a', conversationId: null, store: true, input: [] });
 
   it('drops the oldest ended logs beyond its bound, and none that runs', async () => {
-    const log = new MemoryEventLog(new MemoryLogTable(() => 0, LOG_TIMES, 2_500));
+    const log = new MemoryEventLog(new MemoryLogTable({ ...systemTime, now: () => 0 }, LOG_TIMES, 2_500));
     await log.create(head('running'));
     await log.append('running', 1, [delta(0, 'x'.repeat(5_000))]);
     for (const id of ['a', 'b', 'c']) {

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { serialize } from '../../../src/domain/event.js';
+import { systemTime } from '../../../src/domain/time.js';
 import { newResponse } from '../../../src/turn/turn.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, POLICY, requestOf, TurnBench, userItem } from './turn-bench.js';
@@ -13,7 +14,7 @@ let lost: TurnBench;
 let other: TurnBench;
 beforeEach(() => {
   now = 1_000_000;
-  lost = new TurnBench({ answers: [[say('Half an'), HANG]], clock: () => now });
+  lost = new TurnBench({ answers: [[say('Half an'), HANG]], time: { ...systemTime, now: () => now } });
   other = new TurnBench({ beside: lost });
 });
 afterEach(async () => {
@@ -248,7 +249,7 @@ describe('OrphanSweep', () => {
       temperature: null,
       topP: null,
     } as const;
-    const response = newResponse(plan, now);
+    const response = newResponse(plan, systemTime);
     const head = { responseId: response.id, owner: ALICE.owner, conversationId: null, store: true, input: [] };
     const fence = await lost.plain.log.create(head);
     await lost.plain.log.append(response.id, fence, [serialize({ type: 'response.created', response }, 0)]);

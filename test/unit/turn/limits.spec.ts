@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Principal } from '../../../src/domain/principal.js';
 import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
+import { systemTime } from '../../../src/domain/time.js';
 import { MemoryRateLimiter } from '../../../src/state/memory/memory-rate-limiter.js';
 import { userMessage } from '../../../src/protocol/input-items.js';
 import { HANG, say } from '../../support/scripted-provider.js';
@@ -30,7 +31,7 @@ let now: number;
 let limiter: MemoryRateLimiter;
 beforeEach(() => {
   now = 0;
-  limiter = new MemoryRateLimiter(() => now);
+  limiter = new MemoryRateLimiter({ ...systemTime, now: () => now });
 });
 const limits = (settings: Partial<LimitSettings>): TurnLimits => new TurnLimits(limiter, { ...NONE, ...settings });
 /** A turn that is expected to use `maxOutputTokens` and some 10 tokens more. */

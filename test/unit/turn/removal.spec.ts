@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { isTerminal } from '../../../src/domain/event.js';
+import { systemTime } from '../../../src/domain/time.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { HANG, say } from '../../support/scripted-provider.js';
@@ -14,7 +15,7 @@ let now: number;
 let bench: TurnBench;
 beforeEach(() => {
   now = 1_000_000;
-  bench = new TurnBench({ clock: () => now });
+  bench = new TurnBench({ time: { ...systemTime, now: () => now } });
 });
 afterEach(() => bench.close());
 
@@ -77,7 +78,7 @@ describe('a response deleted between its commit and its terminal', () => {
 
 describe('a conversation deleted while a turn runs in it', () => {
   async function deletedMidway(store: boolean, beforehand: () => void = () => undefined): Promise<string> {
-    bench = new TurnBench({ answers: [[say('Half'), HANG]], clock: () => now });
+    bench = new TurnBench({ answers: [[say('Half'), HANG]], time: { ...systemTime, now: () => now } });
     const conversation = await bench.conversation([userItem('Before')]);
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation, store }), ORIGIN);
     while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type LoggedEvent } from '../../../src/domain/event.js';
+import { systemTime } from '../../../src/domain/time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, BOB, ORIGIN, requestOf, TurnBench, userItem } from './turn-bench.js';
 
@@ -9,7 +10,7 @@ let now: number;
 let bench: TurnBench;
 beforeEach(() => {
   now = 1_000_000;
-  bench = new TurnBench({ answers: [[say('One')], [say('Two'), HANG]], clock: () => now });
+  bench = new TurnBench({ answers: [[say('One')], [say('Two'), HANG]], time: { ...systemTime, now: () => now } });
 });
 afterEach(async () => {
   await bench.close();

@@ -7,6 +7,7 @@ import { type Principal } from '../../../src/domain/principal.js';
 import { type ResponseRequest } from '../../../src/domain/request.js';
 import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
 import { SluiceError } from '../../../src/domain/errors.js';
+import { systemTime, type Time } from '../../../src/domain/time.js';
 import { LinesLog } from '../../support/lines-log.js';
 import { Metrics } from '../../../src/observability/metrics.js';
 import { type Provider } from '../../../src/provider/provider.js';
@@ -156,8 +157,8 @@ export interface BenchOptions {
   readonly accounting?: Partial<Accounting>;
   /** Another bench whose state this one shares, as a second replica. */
   readonly beside?: TurnBench;
-  /** What the state takes for time. */
-  readonly clock?: () => number;
+  /** Time of the state and of this replica. */
+  readonly time?: Time;
   readonly windowItems?: number;
   readonly limits?: Partial<LimitSettings>;
   /** When a key counts as left behind by who held it. */
@@ -187,9 +188,10 @@ export class TurnBench {
       memoryState({
         ttlMs: 3_600_000,
         maxItems: 100,
-        ...(options.clock === undefined ? {} : { clock: options.clock }),
+        ...(options.time === undefined ? {} : { time: options.time }),
       });
     const { faults, plain } = this;
+    const time = options.time ?? systemTime;
     this.state = {
       ...plain,
       log: faults.wrap(plain.log),
@@ -200,8 +202,8 @@ export class TurnBench {
       keys: faults.wrap(plain.keys),
     };
     const { log, lease, claim, conversations, responses, keys } = this.state;
-    this.hub = new FollowHub({ log: plain.log });
-    this.reader = new ResponseReader(plain.log, this.hub, plain.responses);
+    this.hub = new FollowHub({ log: plain.log, time });
+    this.reader = new ResponseReader(plain.log, this.hub, plain.responses, { time });
     this.memory = new TurnMemory(conversations, responses, {
       windowItems: options.windowItems ?? 50,
       keptItems: 100,
@@ -224,8 +226,8 @@ export class TurnBench {
         log,
         lease,
         claim,
-        reader: new ResponseReader(log, this.hub, responses),
-        once: new Once(keys, options.leftBehindMs),
+        reader: new ResponseReader(log, this.hub, responses, { time }),
+        once: new Once(keys, options.leftBehindMs, time),
         memory: this.memory,
         guards: new TurnGuards(options.guardrails ?? []),
         provider: this.provider,
@@ -236,10 +238,10 @@ export class TurnBench {
         }),
         report: this.report,
         tracing: NO_TRACING,
-        clock: new FlushClock({ maxWindowMs: 0 }),
+        clock: new FlushClock({ maxWindowMs: 0, time }),
         drain: this.drain,
       },
-      { maxWaiting: options.maxWaiting ?? 8 },
+      { maxWaiting: options.maxWaiting ?? 8, time },
     );
     this.sweep = new OrphanSweep({
       log,
@@ -248,6 +250,7 @@ export class TurnBench {
       responses,
       memory: this.memory,
       logger: this.log,
+      time,
       onEnded: (response) => this.report.adopted(response),
     });
   }

@@ -1,0 +1,82 @@
+/* A wall clock that is set back or forward changes dates only: leases, logs, keys and limits last as long as they did. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { HandTime } from '../../support/hand-time.js';
+import { HANG, say } from '../../support/scripted-provider.js';
+import { ALICE, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+
+const HOUR_MS = 60 * 60_000;
+
+let time: HandTime;
+let bench: TurnBench;
+beforeEach(() => {
+  time = new HandTime();
+  bench = new TurnBench({ time, answers: [[say('Half'), HANG]] });
+});
+afterEach(() => bench.close());
+
+/** Lets time pass in steps of a second, with everything that follows from each. */
+async function pass(seconds: number): Promise<void> {
+  for (let i = 0; i < seconds; i++) {
+    time.pass(1_000);
+    await new Promise(setImmediate);
+  }
+}
+
+async function running(): Promise<string> {
+  const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+  while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+  return responseId;
+}
+
+describe.each([
+  ['back', -HOUR_MS],
+  ['forward', HOUR_MS],
+])('when the wall clock is set %s by an hour', (_, jumpMs) => {
+  it('keeps the lease of a silent turn, so that no other replica ends it', async () => {
+    await running();
+    const { lease } = bench.plain;
+    const renew = lease.renew.bind(lease);
+    let renewed = 0;
+    lease.renew = (...args) => {
+      renewed += 1;
+      return renew(...args);
+    };
+    time.jump(jumpMs);
+    await pass(30);
+    expect(renewed).toBe(15);
+    expect(await lease.adoptExpired(10)).toEqual([]);
+  });
+
+  it('keeps the log of a running turn and lets the turn end as it would have', async () => {
+    const id = await running();
+    time.jump(jumpMs);
+    bench.plain.log.requestCancel(id).catch(() => undefined);
+    await pass(3);
+    await bench.turns.whenIdle();
+    expect((await bench.types(id)).at(-1)).toBe('incomplete');
+    expect((await bench.reader.retrieve(ALICE, id)).status).toBe('cancelled');
+  });
+
+  it('remembers an idempotency key for as long as before', async () => {
+    const use = { owner: 'o', key: 'k', fingerprint: 'f', responseId: 'resp_1' };
+    await bench.plain.keys.claim(use);
+    time.jump(jumpMs * 48);
+    await pass(1);
+    expect(await bench.plain.keys.claim({ ...use, responseId: 'resp_2' })).toMatchObject({
+      outcome: 'same',
+      responseId: 'resp_1',
+      ageMs: 1_000,
+    });
+  });
+
+  it('refills a rate limit at the pace of passed time', async () => {
+    const bucket = { key: 'b', capacity: 1, refillPerSecond: 0.1 };
+    await bench.plain.limiter.take(bucket, 1);
+    time.jump(jumpMs);
+    await pass(9);
+    expect(await bench.plain.limiter.take(bucket, 1)).toMatchObject({ allowed: false, retryAfterMs: 1_000 });
+    await pass(1);
+    expect(await bench.plain.limiter.take(bucket, 1)).toMatchObject({ allowed: true });
+  });
+});

@@ -74,6 +74,10 @@ function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
       metrics.of.tail_repairs_total.inc();
       log.warn({ events }, 'wrote again what the state store had lost');
     },
+    onUnreadable: (what) => {
+      metrics.of.state_unreadable_total.inc({ what });
+      log.error({ what }, 'unreadable entry in the state store skipped');
+    },
     onSubscriberReset: () => metrics.of.subscriber_resets_total.inc(),
     onLimiterLocal: (local, replicas) => {
       metrics.of.limiter_local.set(local ? 1 : 0);

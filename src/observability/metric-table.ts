@@ -150,6 +150,11 @@ export const METRICS = {
     kind: 'counter',
     help: 'Times the state store had lost the newest events of a log and this replica wrote them again.',
   },
+  state_unreadable_total: {
+    kind: 'counter',
+    help: 'Things in the state store that were not as Sluice writes them and were left out: a log with a hole, an item, response or metadata that do not parse.',
+    labels: { what: ['log', 'item', 'response', 'metadata'] },
+  },
   subscriber_resets_total: { kind: 'counter', help: 'Times the connection that hears of new events was made anew.' },
   limiter_local: {
     kind: 'gauge',

@@ -59,7 +59,11 @@ export abstract class EventLog {
    */
   abstract append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult>;
 
-  /** Events after number `after` (−1: from the start). Undefined: no such log, or no longer. @throws `state_unavailable` */
+  /**
+   * Returns the events after number `after` (−1: from the start), or undefined where there is no such log, or no longer, or where an event of
+   * this page is missing in the store: events are never given other numbers. A limit of 0 reads the head even then.
+   * @throws SluiceError `state_unavailable`
+   */
   abstract read(responseId: string, after: number, limit: number): Promise<LogPage | undefined>;
 
   /**

@@ -85,13 +85,17 @@ export class OrphanSweep {
       if (conversationId !== null) await claim.announce(conversationId, responseId);
       if (!(await this.#tellEnd(responseId, fence, told))) return;
     }
+    if (told.broken) await log.delete(responseId);
     if (conversationId !== null) await claim.leave(conversationId, responseId);
     if (told.events.length === 0) return;
     logger.warn({ response_id: responseId, conversation_id: conversationId }, 'ended the turn of a lost replica');
   }
 
-  /** False: yet another replica has taken it over, and will. */
-  async #tellEnd(responseId: string, fence: Fence, { head, events }: Told): Promise<boolean> {
+  /**
+   * Returns false where yet another replica has taken the turn over, and will end it. The end of a broken log is only stored: after a hole there
+   * is no number for it.
+   */
+  async #tellEnd(responseId: string, fence: Fence, { head, events, broken }: Told): Promise<boolean> {
     const { log, responses } = this.#parts;
     const [first] = events;
     if (first === undefined || !('response' in first)) {
@@ -107,6 +111,10 @@ export class OrphanSweep {
       stored === undefined
         ? await this.#commitLoss(head, accumulator.response(), events, events.length + closing.length)
         : terminalOf(stored.response);
+    if (broken) {
+      this.#parts.onEnded?.(terminal.response);
+      return true;
+    }
     const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
     if ((await log.append(responseId, fence, ending)).outcome !== 'appended') return false;
     this.#parts.onEnded?.(terminal.response);
@@ -141,13 +149,25 @@ export class OrphanSweep {
     return { ...terminal, response: committed };
   }
 
+  /** Reads one event at a time up to the missing one. Returns undefined where the log is gone. */
+  async #beforeTheHole(responseId: string, events: ResponseEvent[]): Promise<Told | undefined> {
+    const { log } = this.#parts;
+    const page = await log.read(responseId, -1, 0);
+    if (page === undefined) return undefined;
+    for (;;) {
+      const next = await log.read(responseId, events.length - 1, 1);
+      if (next === undefined || next.events.length === 0) return { head: page.head, events, broken: true };
+      events.push(...next.events.map(parseLogged));
+    }
+  }
+
   async #readAll(responseId: string): Promise<Told | undefined> {
     const events: ResponseEvent[] = [];
     for (;;) {
       const page = await this.#parts.log.read(responseId, events.length - 1, 500);
-      if (page === undefined) return undefined;
+      if (page === undefined) return this.#beforeTheHole(responseId, events);
       events.push(...page.events.map(parseLogged));
-      if (page.events.length === 0 || events.length > page.last) return { head: page.head, events };
+      if (page.events.length === 0 || events.length > page.last) return { head: page.head, events, broken: false };
     }
   }
 }
@@ -156,6 +176,8 @@ export class OrphanSweep {
 interface Told {
   readonly head: LogHead;
   readonly events: readonly ResponseEvent[];
+  /** Whether the log has a hole after `events`. Such a log is read no further, takes no end, and is removed. */
+  readonly broken: boolean;
 }
 
 /**

@@ -56,6 +56,20 @@ describe('a Redis Cluster', () => {
     }
   });
 
+  it('answers an ill-formed conversation id like an unknown one', async () => {
+    const { conversations, claim, log, responses } = store.state;
+    for (const id of ['conv_a}b', 'conv_{x}', '}', '{}', '']) {
+      expect(await conversations.get(id)).toBeUndefined();
+      expect(await conversations.updateMetadata(id, {})).toBeUndefined();
+      expect(await conversations.appendItems(id, [], 'resp_1')).toBe(false);
+      expect(await conversations.deleteItem(id, 'msg_1')).toBe(false);
+      expect(await conversations.delete(id)).toBe(false);
+      expect(await claim.members(id)).toEqual([]);
+      expect(await log.read(id, -1, 1)).toBeUndefined();
+      expect(await responses.get(id)).toBeUndefined();
+    }
+  });
+
   it('shares the responses among its nodes', async () => {
     const keys = new RedisKeys('sluice:');
     const nodes = Array.from({ length: 300 }, (_, i) => Math.floor((slotOf(keys.turn(`resp_${i}`).meta) * 3) / 16_384));

@@ -28,6 +28,7 @@ class Told {
     onState: (state, reason) => this.words.push(reason === null ? state : `${state}: ${reason}`),
     onError: (reason) => this.words.push(`error: ${reason}`),
     onTailRepaired: (events) => this.words.push(`repaired ${events}`),
+    onUnreadable: (what) => this.words.push(`unreadable ${what}`),
     onSubscriberReset: () => this.words.push('subscriber reset'),
     onLimiterLocal: (local, replicas) => this.words.push(local ? `limiter local of ${replicas}` : 'limiter shared'),
     onNotice: (notice) => this.words.push(notice),
@@ -596,6 +597,27 @@ describe('Redis in trouble', () => {
       abort.abort(new Error('enough'));
       await expect(waits).rejects.toThrow('enough');
     });
+  });
+
+  it('never gives another number to the events after a missing one', async () => {
+    const { id, fence } = await created();
+    await store.state.log.append(id, fence, deltas(0, 9));
+    await server.admin.xdel(new RedisKeys(store.keyPrefix).turn(id).log, '0-6');
+    expect((await store.other.log.read(id, -1, 5))?.events).toEqual(deltas(0, 4));
+    expect((await store.other.log.read(id, 5, 10))?.events).toEqual(deltas(6, 9));
+    expect(await store.other.log.read(id, 9, 10)).toMatchObject({ events: [], last: 9 });
+    for (const [after, limit] of [
+      [-1, 10],
+      [4, 1],
+      [4, 10],
+      [3, 2],
+    ] as const) {
+      expect([after, limit, await store.other.log.read(id, after, limit)]).toEqual([after, limit, undefined]);
+    }
+    expect(await store.other.log.read(id, -1, 0)).toMatchObject({ last: 9, ended: false });
+    expect(told.words.filter((word) => word === 'unreadable log')).toHaveLength(4);
+    await server.admin.xdel(new RedisKeys(store.keyPrefix).turn(id).log, '0-10');
+    expect(await store.other.log.read(id, 7, 10)).toBeUndefined();
   });
 
   it('holds no more keys than its table says, each with a time to live', async () => {

@@ -42,6 +42,12 @@ export interface TurnKeys {
   readonly cancels: string;
 }
 
+/**
+ * What every id of Sluice consists of. Clients send any text as an id: a brace in it would move the keys of one script to different Cluster
+ * slots, and a long one would be a long key.
+ */
+const WELL_FORMED = /^[\w.-]{1,128}$/;
+
 /** A name is made anew rather than kept when there are more than so many responses. */
 const TURNS_KEPT = 4_096;
 
@@ -54,9 +60,10 @@ export class RedisKeys {
   }
 
   /** The keys of a response; kept, since they are needed with every append. */
-  turn(responseId: string): TurnKeys {
-    const known = this.#turns.get(responseId);
+  turn(id: string): TurnKeys {
+    const known = this.#turns.get(id);
     if (known !== undefined) return known;
+    const responseId = inKey(id);
     const bucket = `${this.#prefix}{b${bucketOf(responseId)}}:`;
     const keys = {
       meta: `${bucket}meta:${responseId}`,
@@ -66,7 +73,8 @@ export class RedisKeys {
       cancels: `${bucket}cancels`,
     };
     if (this.#turns.size >= TURNS_KEPT) this.#turns.clear();
-    this.#turns.set(responseId, keys);
+    // An ill-formed id is not worth the place, and may be long.
+    if (responseId === id) this.#turns.set(id, keys);
     return keys;
   }
 
@@ -74,16 +82,16 @@ export class RedisKeys {
 
   /** Head, items and commits, in the order that every conversation script has them. */
   readonly conversation = (id: string): readonly [string, string, string] => [
-    `${this.#prefix}{${id}}:head`,
-    `${this.#prefix}{${id}}:items`,
-    `${this.#prefix}{${id}}:commits`,
+    `${this.#prefix}{${inKey(id)}}:head`,
+    `${this.#prefix}{${inKey(id)}}:items`,
+    `${this.#prefix}{${inKey(id)}}:commits`,
   ];
-  readonly queue = (conversationId: string): string => `${this.#prefix}{${conversationId}}:queue`;
-  readonly announced = (conversationId: string): string => `${this.#prefix}{${conversationId}}:announced`;
-  readonly turns = (conversationId: string): string => `${this.#prefix}{${conversationId}}:turns`;
+  readonly queue = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:queue`;
+  readonly announced = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:announced`;
+  readonly turns = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:turns`;
 
   readonly owner = (owner: string): string => `${this.#prefix}owner:${digest(owner)}`;
-  readonly response = (id: string): string => `${this.#prefix}response:${id}`;
+  readonly response = (id: string): string => `${this.#prefix}response:${inKey(id)}`;
   readonly rate = (bucket: string): string => `${this.#prefix}rate:${bucket}`;
   readonly once = (owner: string, key: string): string => `${this.#prefix}once:${digest(`${owner}\n${key}`)}`;
   get replicas(): string {
@@ -96,6 +104,11 @@ export function bucketOf(responseId: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < responseId.length; i++) hash = Math.imul(hash ^ responseId.charCodeAt(i), 0x01000193);
   return (hash >>> 8) % BUCKETS;
+}
+
+/** An id as it stands in keys and channels. An ill-formed id becomes the name of nothing: it answers like an unknown one. */
+function inKey(id: string): string {
+  return WELL_FORMED.test(id) ? id : `ill-formed:${digest(id)}`;
 }
 
 /** What a caller chose, as a short name without personal data in it. */

@@ -66,6 +66,9 @@ export const REDIS_TIMING: RedisTiming = {
   claimPollMs: 1_000,
 };
 
+/** A log with a hole in its numbers; an item, a response or metadata that do not parse. */
+export type Unreadable = 'log' | 'item' | 'response' | 'metadata';
+
 /** For metrics and log lines. Called synchronously; must not throw. */
 export interface RedisHooks {
   /** Whether Redis answers and takes writes; `reason` is a short code: `timeout`, `readonly`, `out_of_memory`, … */
@@ -74,6 +77,8 @@ export interface RedisHooks {
   readonly onError?: (reason: string) => void;
   /** A log had lost its newest events, and this replica, which had written them, wrote them again. */
   readonly onTailRepaired?: (events: number) => void;
+  /** What Redis holds is not what Sluice writes: it was changed by another program, or damaged. */
+  readonly onUnreadable?: (what: Unreadable) => void;
   /** A subscriber connection was made anew; its channels may have missed messages, and were told so. */
   readonly onSubscriberReset?: () => void;
   /** The rate limiter goes on with this replica's share (`replicas`: among how many), or is shared again. */

@@ -89,11 +89,15 @@ export class RedisEventLog extends EventLog {
   }
 
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
-    const { commands, keys, scripts } = this.#options;
+    const { commands, keys, scripts, hooks } = this.#options;
     const known = this.#heads.get(responseId);
     const { meta, log } = keys.turn(responseId);
     const page = await commands.run(scripts.get('read'), [meta, log], [after, limit, known === undefined ? 1 : 0]);
     if (page === null) return undefined;
+    if (page === '') {
+      hooks.onUnreadable?.('log');
+      return undefined;
+    }
     // read.lua: next number, ended, head, events.
     const [next, ended, headJson, ...events] = page as readonly string[];
     const head = known ?? (JSON.parse(headJson ?? '') as LogHead);

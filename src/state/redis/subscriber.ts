@@ -4,6 +4,7 @@
  */
 
 import { type Redis } from 'ioredis';
+import { isClosed } from './redis-errors.js';
 
 export interface SubscriberEvents {
   readonly onMessage: (channel: string, payload: string) => void;
@@ -45,8 +46,15 @@ export class Subscriber {
   async add(channel: string): Promise<void> {
     this.#channels.add(channel);
     // A connection that is being made takes it along.
-    if (this.#standing) await this.#subscribe([channel]);
-    else await this.#next.promise;
+    if (!this.#standing) return this.#next.promise;
+    const next = this.#next.promise;
+    try {
+      await this.#subscribe([channel]);
+    } catch (error) {
+      // The connection closed before the reply: the next one subscribes to every channel that is still wanted.
+      if (!isClosed(error)) throw error;
+      await next;
+    }
   }
 
   remove(channel: string): void {
@@ -84,7 +92,9 @@ export class Subscriber {
     const channels = [...this.#channels];
     try {
       for (let i = 0; i < channels.length; i += CHANNELS_AT_ONCE) {
-        await this.#subscribe(channels.slice(i, i + CHANNELS_AT_ONCE));
+        // A channel may be removed while an earlier part is under way. Subscribing to it now, after its UNSUBSCRIBE, would leave the
+        // connection listening to it for good. Asked in the tick in which the command is sent, so the order on the wire is that of the calls.
+        await this.#subscribe(channels.slice(i, i + CHANNELS_AT_ONCE).filter((channel) => this.#channels.has(channel)));
       }
     } catch {
       // Half a set of channels would look like a whole one.

@@ -258,4 +258,22 @@ describe('OrphanSweep', () => {
     expect(await other.types(response.id)).toEqual(['created', 'failed']);
     expect((await other.plain.responses.get(response.id))?.terminalSequence).toBe(1);
   });
+
+  it('stores the end of a lost turn whose log has a hole, removes the log, and lets the conversation go on', async () => {
+    const conversation = await lost.conversation();
+    const id = await start({ conversation });
+    now += LEASE_MS;
+    const { log } = other.plain;
+    const read = log.read.bind(log);
+    const first = (await read(id, -1, 100))?.events.findIndex(({ type }) => type === 'response.output_text.delta') ?? 0;
+    // As a store reads that has lost the first delta.
+    log.read = (responseId, after, limit) =>
+      after < first && after + limit >= first ? Promise.resolve(undefined) : read(responseId, after, limit);
+    expect(await other.sweep.sweep()).toBe(1);
+    expect(await other.sweep.sweep()).toBe(0);
+    expect(await read(id, -1, 0)).toBeUndefined();
+    expect(await other.reader.retrieve(ALICE, id)).toMatchObject({ status: 'failed', error: { code: 'replica_lost' } });
+    expect(await other.plain.claim.members(conversation)).toEqual([]);
+    expect(await other.texts(conversation)).toEqual(['Hi']);
+  });
 });

@@ -1,12 +1,19 @@
 -- A page of a log. KEYS: meta, log. ARGV: number to start after, limit, '1' where the head is wanted.
--- Returns nothing where there is no log, else: next number, '1' where it has ended, head, events...
+-- Returns nothing where there is no log, else: next number, '1' where it has ended, head, events... A page in which an event is missing is
+-- returned as '': its events have lost their numbers.
 local known = redis.call('HMGET', KEYS[1], 'next', 'ended')
 if not known[1] then
   return false
 end
 local page = { known[1], known[2] or '', ARGV[3] == '1' and redis.call('HGET', KEYS[1], 'head') or '' }
 if tonumber(ARGV[2]) > 0 then
-  local entries = redis.call('XRANGE', KEYS[2], '0-' .. string.format('%.0f', ARGV[1] + 2), '+', 'COUNT', ARGV[2])
+  local first = ARGV[1] + 2
+  local entries = redis.call('XRANGE', KEYS[2], '0-' .. string.format('%.0f', first), '+', 'COUNT', ARGV[2])
+  -- Entry 0-(n+1) is event n, and ids only grow: as many entries as there are numbers up to the last one leave no hole.
+  local last = math.min(known[1], first + ARGV[2] - 1)
+  if last >= first and (#entries ~= last - first + 1 or entries[#entries][1] ~= '0-' .. string.format('%.0f', last)) then
+    return ''
+  end
   for i = 1, #entries do
     page[#page + 1] = entries[i][2][2]
   end

@@ -56,7 +56,16 @@ export abstract class ConversationStore {
 
 /** Responses that have ended (and were to be stored), with the context a next one continues from. Time to live: `state.ttl`, sliding. */
 export abstract class ResponseStore {
-  abstract put(stored: StoredResponse): Promise<void>;
+  /**
+   * Stores the end of a response unless one is stored already: the first end wins. Safe to repeat after a lost reply.
+   * @returns the end that is stored: `stored` itself or an earlier one; undefined if the response was deleted
+   * @throws SluiceError `state_unavailable`
+   */
+  abstract put(stored: StoredResponse): Promise<StoredResponse | undefined>;
   abstract get(id: string): Promise<StoredResponse | undefined>;
+  /**
+   * Deletes a response and remembers the deletion for `deletedMs`, so that a replica that was away cannot store the response again.
+   * @returns whether the response was stored
+   */
   abstract delete(id: string): Promise<boolean>;
 }

@@ -115,6 +115,8 @@ export interface LogTimes {
   readonly endedMs: number;
   /** The same for `store: false`. */
   readonly endedUnstoredMs: number;
+  /** How long the deletion of a response is remembered. */
+  readonly deletedMs: number;
 }
 
 /** Retention and lease times, in milliseconds. One table, so that both stores and the documentation agree. */
@@ -124,4 +126,5 @@ export const LOG_TIMES: LogTimes = {
   runningMs: 15 * 60_000,
   endedMs: 10 * 60_000,
   endedUnstoredMs: 60_000,
+  deletedMs: 60 * 60_000,
 };

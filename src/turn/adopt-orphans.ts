@@ -146,7 +146,8 @@ export class OrphanSweep {
       terminalSequence,
       history: null,
     });
-    return { ...terminal, response: committed };
+    // Another replica, or the lost one that came back, may have stored an end first: that end counts.
+    return committed === terminal.response ? terminal : terminalOf(committed);
   }
 
   /** Reads one event at a time up to the missing one. Returns undefined where the log is gone. */

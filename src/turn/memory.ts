@@ -1,7 +1,7 @@
 /* What a turn remembers: the context it starts from, and what of it goes into the conversation when it ends. */
 
 import { contextFor, type Item, type OutputItem, type StoredItem, unansweredOutput } from '../domain/item.js';
-import { type Kept, type ResponseObject } from '../domain/response.js';
+import { type Kept, type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { conversationNotFound, type TurnPlan, unknownCall } from './admission.js';
@@ -57,26 +57,47 @@ export class TurnMemory {
   }
 
   /**
-   * Writes down what a turn leaves: the conversation's items, then the response. Idempotent by the response's id, so that whoever
-   * finishes a lost replica's turn can repeat it. Resolves to the response as it is to be told: of a conversation that was deleted
-   * meanwhile nothing is kept, neither this turn nor what the turn had read of it. @throws SluiceError `state_unavailable`
+   * Appends the items of an ended turn to its conversation. Idempotent by the response's id.
+   * @returns false if the conversation was deleted meanwhile: nothing of the turn is kept then
+   * @throws SluiceError `state_unavailable`
+   */
+  async keepItems({ conversation, id }: ResponseObject, { items }: Keeping): Promise<boolean> {
+    return conversation === null || this.#conversations.appendItems(conversation.id, items, id);
+  }
+
+  /**
+   * The response of an ended turn as the store keeps it. Of a conversation that was deleted meanwhile it keeps nothing that the turn had read there.
+   * @throws SluiceError `state_unavailable`
+   */
+  async endOf(ended: EndedTurn): Promise<StoredResponse> {
+    const { owner, response, input, left, terminalSequence } = ended;
+    const history = ended.history ?? (await this.#before(response));
+    const context = [...history, ...left.items].slice(-this.#options.keptItems);
+    return { owner, response, input, context, terminalSequence };
+  }
+
+  /**
+   * Stores the end of a response, if the response is to be stored. The first end wins; a deleted response is not stored again.
+   * @returns the response that counts: this one or the one that was stored before
+   * @throws SluiceError `state_unavailable`
+   */
+  async storeEnd(end: StoredResponse): Promise<ResponseObject> {
+    if (!end.response.store) return end.response;
+    return (await this.#responses.put(end))?.response ?? end.response;
+  }
+
+  /**
+   * Writes what a turn leaves behind: the conversation's items, then the response. Idempotent by the response's id, so that a replica that
+   * finishes the turn of a lost one can repeat it.
+   * @returns the response that counts, see `storeEnd`
+   * @throws SluiceError `state_unavailable`
    */
   async commit(ended: EndedTurn): Promise<ResponseObject> {
-    const { owner, input, left, terminalSequence } = ended;
-    let { response } = ended;
-    const conversationId = response.conversation?.id;
-    let history = ended.history ?? (response.store ? await this.#before(response) : []);
-    if (
-      conversationId !== undefined &&
-      !(await this.#conversations.appendItems(conversationId, left.items, response.id))
-    ) {
-      response = { ...response, sluice: { ...response.sluice, kept: 'nothing' } };
-      history = [];
-    }
-    if (!response.store) return response;
-    const context = [...history, ...left.items].slice(-this.#options.keptItems);
-    await this.#responses.put({ owner, response, input, context, terminalSequence });
-    return response;
+    const { response, left } = ended;
+    // Read before the items of this turn are appended: they are no part of it.
+    const history = ended.history ?? (response.store ? await this.#before(response) : []);
+    if (await this.keepItems(response, left)) return this.storeEnd(await this.endOf({ ...ended, history }));
+    return this.storeEnd(await this.endOf({ ...ended, response: keepingNothing(response), history: [] }));
   }
 
   async #history(plan: TurnPlan): Promise<readonly StoredItem[]> {
@@ -96,6 +117,11 @@ export class TurnMemory {
     if (response.previous_response_id === null) return [];
     return (await this.#responses.get(response.previous_response_id))?.context ?? [];
   }
+}
+
+/** The response, saying that nothing of its turn is kept. */
+export function keepingNothing(response: ResponseObject): ResponseObject {
+  return { ...response, sluice: { ...response.sluice, kept: 'nothing' } };
 }
 
 /**

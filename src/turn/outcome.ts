@@ -1,7 +1,7 @@
 /* How a turn can end: three outcomes, as a value. And why it can be stopped from outside. */
 
-import { asSluiceError, type SluiceError } from '../domain/errors.js';
-import { type IncompleteReason } from '../domain/response.js';
+import { asSluiceError, ERROR_CODES, type ErrorCode, SluiceError } from '../domain/errors.js';
+import { type IncompleteReason, type ResponseObject } from '../domain/response.js';
 import { type FinishReason } from '../provider/provider.js';
 
 export type TurnOutcome =
@@ -34,6 +34,19 @@ export function finished(reason: FinishReason): TurnOutcome {
     case 'content_filter':
       return { end: 'incomplete', reason: 'content_filter' };
   }
+}
+
+/** The outcome that an ended response reports. */
+export function outcomeOfResponse({ status, error, incomplete_details: details }: ResponseObject): TurnOutcome {
+  if (status === 'completed') return { end: 'completed' };
+  if (status !== 'failed') return { end: 'incomplete', reason: details?.reason ?? 'cancelled' };
+  const { code = 'server_error', message = 'unable to finish this response' } = error ?? {};
+  return { end: 'failed', error: new SluiceError(isErrorCode(code) ? code : 'server_error', message) };
+}
+
+/** A newer replica may store a code that this one does not know. */
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, code);
 }
 
 /** How a turn ends that threw: as whoever stopped it said, else as failed. */

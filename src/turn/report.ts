@@ -90,6 +90,9 @@ export class TurnReport {
       model: facts.model,
       outcome: outcome.end === 'incomplete' ? outcome.reason : outcome.end,
     };
+    if (facts.unstored !== null) {
+      this.#log.error({ ...idsOf(turn), error: facts.unstored.code, err: facts.unstored }, 'response not stored');
+    }
     if (outcome.end !== 'failed') this.#log.info(fields, 'request completed');
     else {
       const failed = { ...fields, error: outcome.error.code, err: outcome.error };

@@ -3,13 +3,14 @@
  * once, the terminal event is appended. Whoever sees the terminal finds the items.
  */
 
-import { asSluiceError, type SluiceError } from '../domain/errors.js';
+import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
-import { type Keeping, keepingOf, NOTHING, providerRequest, type TurnMemory } from './memory.js';
-import { type TurnOutcome } from './outcome.js';
+import { type Keeping, keepingNothing, keepingOf, NOTHING, providerRequest, type TurnMemory } from './memory.js';
+import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
 import { patiently } from './patience.js';
+import { terminalOf } from './response-reader.js';
 import { sluiceFacts, type Turn } from './turn.js';
 
 export interface Accounting {
@@ -41,36 +42,43 @@ export class Settlement {
 
     const response = { ...journal.accumulator.response(), id: turn.responseId };
     const keeping = facts.begun ? keepingOf(response, turn.input, facts.inputRefused) : NOTHING;
-    facts.kept = keeping.kept;
-    let told = outcome;
-    let terminal = terminalOf(turn, told);
-    try {
-      const response = await patiently(() => this.#commit(turn, terminal.response, keeping), {
-        wanted: () => journal.lost === undefined,
-        time: turn.time,
-      });
-      facts.kept = response.sluice.kept;
-      terminal = { ...terminal, response };
-    } catch (thrown) {
-      facts.kept = 'nothing';
-      told = { end: 'failed', error: asSluiceError(thrown) };
-      terminal = terminalOf(turn, told);
-    }
+    const end = await this.#commit(turn, outcome, response, keeping);
     if (journal.lost === undefined) await committed();
-    journal.emit(terminal);
+    journal.emit(end.terminal);
     await journal.flushed();
-    return journal.ended ? told : 'lost';
+    return journal.ended ? end.outcome : 'lost';
   }
 
-  #commit(turn: Turn, response: ResponseObject, left: Keeping): Promise<ResponseObject> {
-    return this.#memory.commit({
-      owner: turn.plan.caller.owner,
-      response,
-      input: turn.input,
-      left,
-      terminalSequence: turn.journal.nextSequence,
-      history: turn.facts.context?.history ?? null,
-    });
+  /**
+   * Stores what the turn leaves behind: the items of its conversation, then its response. The outcome changes in two cases only: the items could not
+   * be kept, or another replica has stored an end already. Then that end is the one to report.
+   */
+  async #commit(turn: Turn, outcome: TurnOutcome, response: ResponseObject, keeping: Keeping): Promise<End> {
+    const { journal, facts } = turn;
+    const patience = { wanted: () => journal.lost === undefined, time: turn.time };
+    const kept = await patiently(() => this.#memory.keepItems(response, keeping), patience).catch(asSluiceError);
+    facts.kept = kept === true ? keeping.kept : 'nothing';
+    const end = kept instanceof SluiceError ? ({ end: 'failed', error: kept } as const) : outcome;
+    const terminal = terminalFor(turn, end);
+    if (!response.store || journal.lost !== undefined) return { outcome: end, terminal };
+    try {
+      const ended = {
+        owner: turn.plan.caller.owner,
+        response: terminal.response,
+        input: turn.input,
+        left: kept instanceof SluiceError ? NOTHING : keeping,
+        terminalSequence: journal.nextSequence,
+        history: kept === false ? [] : (facts.context?.history ?? null),
+      };
+      const own = await patiently(() => this.#memory.endOf(ended), patience);
+      const stored = await patiently(() => this.#memory.storeEnd(own), patience);
+      return stored === own.response ? { outcome: end, terminal } : reportStored(turn, stored);
+    } catch (thrown) {
+      facts.unstored = asSluiceError(thrown);
+      if (response.conversation !== null) return { outcome: end, terminal };
+      facts.kept = 'nothing';
+      return { outcome: end, terminal: { ...terminal, response: keepingNothing(terminal.response) } };
+    }
   }
 
   /** A turn ends also where its cost cannot be told. */
@@ -89,7 +97,25 @@ export class Settlement {
   }
 }
 
-function terminalOf(turn: Turn, outcome: TurnOutcome): TerminalEvent {
+interface End {
+  readonly outcome: TurnOutcome;
+  readonly terminal: TerminalEvent;
+}
+
+/** Takes the end that another replica has stored for this turn: viewers, metrics and the log get to know that one only. */
+function reportStored({ facts }: Turn, response: ResponseObject): End {
+  const { sluice } = response;
+  facts.kept = sluice.kept;
+  facts.model = response.model;
+  facts.provider = sluice.provider;
+  facts.inputRefused = sluice.kept === 'display_only';
+  // The other replica may not know what the call used; this one made the call.
+  facts.usage = response.usage ?? facts.usage;
+  facts.costUsd = sluice.cost_usd ?? facts.costUsd;
+  return { outcome: outcomeOfResponse(response), terminal: terminalOf(response) };
+}
+
+function terminalFor(turn: Turn, outcome: TurnOutcome): TerminalEvent {
   const { facts } = turn;
   const response: ResponseObject = {
     ...turn.journal.accumulator.response(),

@@ -1,5 +1,6 @@
 /* One turn while it runs: its plan, its response, its journal, and the facts it gathers on the way. */
 
+import { type SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { type StoredItem } from '../domain/item.js';
 import { type Finding, type Kept, type ResponseObject, type SluiceFacts, type Usage } from '../domain/response.js';
@@ -59,6 +60,8 @@ export interface TurnFacts {
   produced: string;
   firstDeltaMs: number | null;
   kept: Kept | null;
+  /** Why the response could not be stored; null: it was, or was not to be. */
+  unstored: SluiceError | null;
   /** What the turn started from; null until it was read. */
   context: Context | null;
 }
@@ -77,6 +80,7 @@ export function newFacts(model: string): TurnFacts {
     produced: '',
     firstDeltaMs: null,
     kept: null,
+    unstored: null,
     context: null,
   };
 }

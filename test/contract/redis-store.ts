@@ -15,6 +15,7 @@ export const SHORT_TIMES: LogTimes = {
   runningMs: 1_500,
   endedMs: 900,
   endedUnstoredMs: 300,
+  deletedMs: 400,
 };
 
 export interface RedisStore extends ContractStore {

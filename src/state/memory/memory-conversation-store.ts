@@ -4,6 +4,7 @@ import { type Conversation } from '../../domain/conversation.js';
 import { type StoredItem } from '../../domain/item.js';
 import { type StoredResponse } from '../../domain/response.js';
 import { systemTime, type Time } from '../../domain/time.js';
+import { LOG_TIMES } from '../event-log.js';
 import {
   COMMITS_KEPT,
   ConversationStore,
@@ -161,14 +162,24 @@ export class MemoryConversationStore extends ConversationStore {
 
 export class MemoryResponseStore extends ResponseStore {
   readonly #responses: SlidingMap<StoredResponse>;
+  /** When the deletion of a response is forgotten, by id; oldest first. */
+  readonly #deleted = new Map<string, number>();
+  readonly #time: Time;
+  readonly #deletedMs: number;
 
-  constructor(options: Pick<MemoryStoreOptions, 'ttlMs' | 'time'>) {
+  constructor(options: Pick<MemoryStoreOptions, 'ttlMs' | 'time'> & { readonly deletedMs?: number }) {
     super();
-    this.#responses = new SlidingMap(options.ttlMs, options.time ?? systemTime);
+    this.#time = options.time ?? systemTime;
+    this.#deletedMs = options.deletedMs ?? LOG_TIMES.deletedMs;
+    this.#responses = new SlidingMap(options.ttlMs, this.#time);
   }
 
-  override async put(stored: StoredResponse): Promise<void> {
-    this.#responses.set(stored.response.id, stored);
+  override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
+    const { id } = stored.response;
+    if ((this.#deleted.get(id) ?? -Infinity) > this.#time.now()) return undefined;
+    const earlier = this.#responses.get(id);
+    if (earlier === undefined) this.#responses.set(id, stored);
+    return earlier ?? stored;
   }
 
   override async get(id: string): Promise<StoredResponse | undefined> {
@@ -176,10 +187,13 @@ export class MemoryResponseStore extends ResponseStore {
   }
 
   override async delete(id: string): Promise<boolean> {
+    this.#deleted.set(id, this.#time.now() + this.#deletedMs);
     return this.#responses.delete(id);
   }
 
   sweep(): void {
     this.#responses.sweep();
+    const now = this.#time.now();
+    for (const [id, until] of this.#deleted) if (until <= now) this.#deleted.delete(id);
   }
 }

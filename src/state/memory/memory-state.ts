@@ -20,7 +20,7 @@ export function memoryState(options: MemoryStateOptions): State {
   const time = options.time ?? systemTime;
   const table = new MemoryLogTable(time, options.times ?? LOG_TIMES);
   const conversations = new MemoryConversationStore(options);
-  const responses = new MemoryResponseStore(options);
+  const responses = new MemoryResponseStore({ ...options, deletedMs: (options.times ?? LOG_TIMES).deletedMs });
   const keys = new MemoryIdempotencyStore(time);
   const stopSweeping = every(time, SWEEP_EVERY_MS, () => {
     table.sweep();

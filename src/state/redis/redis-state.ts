@@ -100,7 +100,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       pollMs: timing.claimPollMs,
     }),
     conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems }),
-    responses: new RedisResponseStore({ ...stores, ttlMs }),
+    responses: new RedisResponseStore({ ...stores, ttlMs, deletedMs: times.deletedMs }),
     limiter: new RedisRateLimiter({ ...stores, heartbeat, hooks }),
     keys: new RedisIdempotencyStore(stores),
     counts,

@@ -204,14 +204,44 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       terminalSequence: 12,
     });
 
-    it('keeps a response as it was given, replaces it, and deletes it', async () => {
+    it('stores a response as it was given, and deletes it', async () => {
       await store.state.responses.put(storedOf('resp_1'));
       expect(await store.other.responses.get('resp_1')).toEqual(storedOf('resp_1'));
-      await store.other.responses.put(storedOf('resp_1', 'other'));
-      expect(await store.state.responses.get('resp_1')).toEqual(storedOf('resp_1', 'other'));
       expect(await store.other.responses.delete('resp_1')).toBe(true);
       expect(await store.state.responses.delete('resp_1')).toBe(false);
       expect(await store.state.responses.get('resp_1')).toBeUndefined();
+    });
+
+    it('keeps the first end of a response, and gives that to the replica that comes second', async () => {
+      expect(await store.state.responses.put(storedOf('resp_1'))).toEqual(storedOf('resp_1'));
+      expect(await store.other.responses.put(storedOf('resp_1', 'other'))).toEqual(storedOf('resp_1'));
+      expect(await store.state.responses.get('resp_1')).toEqual(storedOf('resp_1'));
+    });
+
+    it('stores one of many ends that come at once, and gives the same one to all', async () => {
+      const puts = Array.from({ length: 12 }, (_, i) =>
+        (i % 2 === 0 ? store.state : store.other).responses.put(storedOf('resp_1', `end ${i}`)),
+      );
+      const ends = await Promise.all(puts);
+      expect(new Set(ends.map((end) => end?.response.output_text)).size).toBe(1);
+      expect(await store.other.responses.get('resp_1')).toEqual(ends[0]);
+    });
+
+    it('takes the same end again after a lost reply', async () => {
+      const own = storedOf('resp_1');
+      await store.state.responses.put(own);
+      expect(await store.state.responses.put(own)).toBe(own);
+    });
+
+    it('does not store a response again after it was deleted, for a while', async () => {
+      await store.state.responses.put(storedOf('resp_1'));
+      await store.other.responses.delete('resp_1');
+      await store.other.responses.delete('resp_never_stored');
+      expect(await store.state.responses.put(storedOf('resp_1'))).toBeUndefined();
+      expect(await store.state.responses.put(storedOf('resp_never_stored'))).toBeUndefined();
+      expect(await store.state.responses.get('resp_1')).toBeUndefined();
+      await store.pass(store.times.deletedMs + 30);
+      expect(await store.state.responses.put(storedOf('resp_1'))).toEqual(storedOf('resp_1'));
     });
 
     it('slides its time to live with every read', async () => {

@@ -115,6 +115,38 @@ describe('OrphanSweep', () => {
     expect(await other.plain.claim.members(conversation)).toEqual([]);
   });
 
+  it('is not overwritten by the former owner that stores its end later [EV-13]', async () => {
+    const late = new TurnBench({ beside: lost });
+    const gate = late.faults.hold('put');
+    const { responseId: id } = await late.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await gate.reached;
+    now += LEASE_MS;
+    await other.sweep.sweep();
+    gate.open();
+    await late.turns.whenIdle();
+    expect(await other.reader.retrieve(ALICE, id)).toMatchObject({ status: 'failed', error: { code: 'replica_lost' } });
+    expect((await other.types(id)).at(-1)).toBe('failed');
+  });
+
+  it('repeats the end that the former owner stores between the look and the commit [EV-13]', async () => {
+    const late = new TurnBench({ beside: lost });
+    const held = late.faults.hold('put');
+    const { responseId: id } = await late.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await held.reached;
+    now += LEASE_MS;
+    const gate = other.faults.hold('put');
+    const sweeping = other.sweep.sweep();
+    await gate.reached;
+    held.open();
+    await late.turns.whenIdle();
+    gate.open();
+    await sweeping;
+    expect((await other.types(id)).at(-1)).toBe('completed');
+    expect((await other.reader.retrieve(ALICE, id)).status).toBe('completed');
+    expect(await other.metric('requests_total{status="success"}')).toBe(1);
+    expect(await late.metric('requests_total{status="success"}')).toBe(0);
+  });
+
   it('keeps nothing of a turn that still waited for its conversation', async () => {
     const conversation = await lost.conversation();
     const first = await start({ conversation });

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
+import { type ResponseObject } from '../../../src/domain/response.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, requestOf, TurnBench, USAGE } from './turn-bench.js';
@@ -148,6 +149,34 @@ describe('a turn while the store is away', () => {
     expect(response.output_text).toBe('Hello there');
   });
 
+  it('keeps its outcome and says what the conversation holds if only the response cannot be stored [KEEP-6]', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('put', Infinity, () => new Error('too large'));
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    expect(await bench.types(id)).toEqual([...TOLD, ...CLOSED, 'completed']);
+    expect((await bench.reader.retrieve(ALICE, id)).sluice.kept).toBe('all');
+    expect(await bench.texts(conversation)).toEqual(['Hi', 'Hello there']);
+    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
+    expect(bench.log.lines).toContainEqual(expect.objectContaining({ level: 'error', message: 'response not stored' }));
+  });
+
+  it('keeps its outcome and says that nothing is kept if a response without a conversation cannot be stored [KEEP-6]', async () => {
+    bench.faults.fail('put', Infinity, () => new Error('too large'));
+    const id = await bench.play(requestOf('Hi'));
+    expect(await bench.reader.retrieve(ALICE, id)).toMatchObject({
+      status: 'completed',
+      sluice: { kept: 'nothing' },
+    });
+  });
+
+  it('stores the failed end if its items cannot be committed [KEEP-6]', async () => {
+    const conversation = await bench.conversation();
+    bench.faults.fail('appendItems', Infinity, () => new Error('corrupt'));
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    const stored = await bench.plain.responses.get(id);
+    expect(stored).toMatchObject({ response: { status: 'failed', sluice: { kept: 'nothing' } }, context: [] });
+  });
+
   it('ends though its usage cannot be estimated or priced', async () => {
     const own = new TurnBench({
       answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
@@ -208,6 +237,48 @@ describe('a turn whose provider makes trouble when it is left', () => {
     const id = await own.play(requestOf('Hi'));
     expect((await own.types(id)).at(-1)).toBe('completed');
     await own.close();
+  });
+});
+
+describe('a turn whose end another replica has stored first', () => {
+  it('reports that end to its viewers, in the metrics and in the log [EV-13]', async () => {
+    const conversation = await bench.conversation();
+    const gate = bench.faults.hold('put');
+    const { responseId: id } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await gate.reached;
+    const running = await bench.reader.retrieve(ALICE, id);
+    const first: ResponseObject = {
+      ...running,
+      status: 'failed',
+      error: { code: 'replica_lost', message: 'the first end' },
+      sluice: { ...running.sluice, kept: 'all' },
+    };
+    await bench.plain.responses.put({
+      owner: ALICE.owner,
+      response: first,
+      input: [],
+      context: [],
+      terminalSequence: 9,
+    });
+    gate.open();
+    await bench.turns.whenIdle();
+    expect((await bench.events(id)).at(-1)).toMatchObject({ type: 'response.failed', response: first });
+    expect(await bench.reader.retrieve(ALICE, id)).toEqual(first);
+    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+    expect(await bench.metric('requests_total{status="success"}')).toBe(0);
+    expect(bench.log.lines.at(-1)).toMatchObject({ message: 'request failed', fields: { error: 'replica_lost' } });
+  });
+
+  it('stays deleted if it was ended and deleted while this replica was away [EV-13]', async () => {
+    const gate = bench.faults.hold('put');
+    const { responseId: id } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await gate.reached;
+    await bench.plain.responses.delete(id);
+    await bench.plain.log.delete(id);
+    gate.open();
+    await bench.turns.whenIdle();
+    expect(await bench.plain.responses.get(id)).toBeUndefined();
+    await expect(bench.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 });
 

@@ -1,8 +1,8 @@
 /* The contracts over the state of a single replica. Its time is the test's. */
 
-import { systemTime } from '../../src/domain/time.js';
 import { LOG_TIMES } from '../../src/state/event-log.js';
 import { memoryState } from '../../src/state/memory/memory-state.js';
+import { HandTime } from '../support/hand-time.js';
 import { type OpenStore } from './suites/contract-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
@@ -12,10 +12,10 @@ import { describeIdempotencyStore, describeRateLimiter } from './suites/small-st
 import { describeTurnLease } from './suites/turn-lease.js';
 
 const open: OpenStore = () => {
-  let now = 1_800_000_000_000;
+  const time = new HandTime();
   const ttlMs = 24 * 60 * 60_000;
   const maxItems = 20;
-  const state = memoryState({ ttlMs, maxItems, time: { ...systemTime, now: () => now } });
+  const state = memoryState({ ttlMs, maxItems, time });
   return Promise.resolve({
     state,
     other: state,
@@ -23,7 +23,7 @@ const open: OpenStore = () => {
     ttlMs,
     maxItems,
     pass: (ms) => {
-      now += ms;
+      time.pass(ms);
       return Promise.resolve();
     },
     close: () => state.close(),

@@ -1,52 +1,76 @@
-/* The queue of writers of each conversation, in memory. */
+/*
+ * The queue of writers of each conversation, in memory, by the same rules as in Redis: a waiting turn, or one that is refused, puts out a head
+ * that never began or that has ended without leaving.
+ */
 
-import { ConversationClaim } from '../conversation-claim.js';
+import { SluiceError } from '../../domain/errors.js';
+import { every } from '../../domain/time.js';
 import { conversationBusy } from '../conversation-busy.js';
+import { ConversationClaim } from '../conversation-claim.js';
+import { type MemoryLogTable } from './memory-event-log.js';
 
 interface Member {
   readonly responseId: string;
-  /** Set while it waits. */
-  onTurn?: () => void;
+  /** By `Time.now()`. */
+  readonly joinedAt: number;
+  /** Set while it waits: called when it has come to the head, or was put out of the queue. */
+  onMove?: () => void;
 }
 
+/** How often a waiting turn looks for a dead head. */
+const POLL_MS = 1_000;
+
 export class MemoryConversationClaim extends ConversationClaim {
+  readonly #logs: MemoryLogTable;
   readonly #queues = new Map<string, Member[]>();
   readonly #watchers = new Map<string, Set<(responseId: string) => void>>();
 
+  constructor(logs: MemoryLogTable) {
+    super();
+    this.#logs = logs;
+  }
+
   override async join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
-    const queue = this.#queues.get(conversationId) ?? [];
-    const index = queue.findIndex((member) => member.responseId === responseId);
+    const index = this.#indexOf(conversationId, responseId);
     if (index >= 0) return { first: index === 0 };
+    if (this.#queueOf(conversationId).length > maxWaiting) this.#dropStale(conversationId);
+    const queue = this.#queueOf(conversationId);
     if (queue.length > maxWaiting) throw conversationBusy(maxWaiting);
-    queue.push({ responseId });
+    queue.push({ responseId, joinedAt: this.#logs.time.now() });
     this.#queues.set(conversationId, queue);
     return { first: queue.length === 1 };
   }
 
   override async wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void> {
-    const queue = this.#queues.get(conversationId) ?? [];
-    const mine = queue.find((member) => member.responseId === responseId);
+    const mine = this.#queueOf(conversationId).find((member) => member.responseId === responseId);
     if (mine === undefined)
       throw new Error(`unable to wait for ${conversationId}; ${responseId} never joined its queue`);
     signal.throwIfAborted();
-    if (queue[0] === mine) return;
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => reject(signal.reason as Error);
-      signal.addEventListener('abort', onAbort, { once: true });
-      mine.onTurn = () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
-    });
+    this.#dropStale(conversationId);
+    if (this.#indexOf(conversationId, responseId) === 0) return;
+    const moved = Promise.withResolvers<void>();
+    mine.onMove = () => moved.resolve();
+    const onAbort = (): void => moved.reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const stopLooking = every(this.#logs.time, POLL_MS, () => this.#dropStale(conversationId));
+    try {
+      await moved.promise;
+    } finally {
+      stopLooking();
+      signal.removeEventListener('abort', onAbort);
+      delete mine.onMove;
+    }
+    if (this.#indexOf(conversationId, responseId) !== 0) throw putOut();
   }
 
   override async leave(conversationId: string, responseId: string): Promise<void> {
-    const queue = this.#queues.get(conversationId);
-    const index = queue?.findIndex((member) => member.responseId === responseId) ?? -1;
-    if (queue === undefined || index < 0) return;
-    queue.splice(index, 1);
+    const queue = this.#queueOf(conversationId);
+    const index = this.#indexOf(conversationId, responseId);
+    if (index < 0) return;
+    const [left] = queue.splice(index, 1);
+    left?.onMove?.();
     if (queue.length === 0) this.#queues.delete(conversationId);
-    else if (index === 0) queue[0]?.onTurn?.();
+    else if (index === 0) queue[0]?.onMove?.();
   }
 
   override async announce(conversationId: string, responseId: string): Promise<void> {
@@ -54,7 +78,7 @@ export class MemoryConversationClaim extends ConversationClaim {
   }
 
   override async members(conversationId: string): Promise<readonly string[]> {
-    return (this.#queues.get(conversationId) ?? []).map((member) => member.responseId);
+    return this.#queueOf(conversationId).map((member) => member.responseId);
   }
 
   override async watch(conversationId: string, onResponse: (responseId: string) => void): Promise<() => void> {
@@ -67,4 +91,32 @@ export class MemoryConversationClaim extends ConversationClaim {
       if (watchers.size === 0 && this.#watchers.get(conversationId) === watchers) this.#watchers.delete(conversationId);
     };
   }
+
+  #queueOf(conversationId: string): Member[] {
+    return this.#queues.get(conversationId) ?? [];
+  }
+
+  #indexOf(conversationId: string, responseId: string): number {
+    return this.#queueOf(conversationId).findIndex((member) => member.responseId === responseId);
+  }
+
+  /** Puts out every head in a row whose turn has ended, or that has had no log for a whole lease. */
+  #dropStale(conversationId: string): void {
+    const { time, times } = this.#logs;
+    for (;;) {
+      const [head] = this.#queueOf(conversationId);
+      if (head === undefined) return;
+      const log = this.#logs.stateOf(head.responseId);
+      const stale = log === 'ended' || (log === undefined && time.now() - head.joinedAt > times.leaseMs);
+      if (!stale) return;
+      void this.leave(conversationId, head.responseId);
+    }
+  }
+}
+
+function putOut(): SluiceError {
+  return new SluiceError(
+    'state_unavailable',
+    'unable to wait for this conversation; its queue no longer holds this turn; send the request again',
+  );
 }

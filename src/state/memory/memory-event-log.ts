@@ -59,6 +59,12 @@ export class MemoryLogTable {
     return undefined;
   }
 
+  /** Whether the turn of a log is over; undefined if there is no such log. */
+  stateOf(responseId: string): 'running' | 'ended' | undefined {
+    const entry = this.live(responseId);
+    return entry === undefined ? undefined : hasEnded(entry) ? 'ended' : 'running';
+  }
+
   drop(responseId: string): void {
     const entry = this.entries.get(responseId);
     if (entry?.events instanceof PackedEvents) this.#endedBytes -= entry.events.byteLength;

@@ -31,7 +31,7 @@ export function memoryState(options: MemoryStateOptions): State {
   return {
     log: new MemoryEventLog(table),
     lease: new MemoryTurnLease(table),
-    claim: new MemoryConversationClaim(),
+    claim: new MemoryConversationClaim(table),
     conversations,
     responses,
     keys,

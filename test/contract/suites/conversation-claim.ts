@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../../src/domain/ids.js';
 import { type ContractStore, eventually, type OpenStore } from './contract-store.js';
-import { headOf } from './log-fixtures.js';
+import { headOf, terminal } from './log-fixtures.js';
 
 const NEVER = new AbortController().signal;
 
@@ -119,6 +119,34 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
 
     it('refuses to wait for who never joined', async () => {
       await expect(store.state.claim.wait(conversation, 'resp_unknown', NEVER)).rejects.toThrow('unable to wait');
+    });
+
+    it('lets a waiting turn pass a head that began no log within a lease', async () => {
+      await store.state.claim.join(conversation, newId('resp'), 8);
+      const waiting = await join(store.other);
+      const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
+      await store.pass(store.times.leaseMs + 1_100);
+      await waits;
+      expect(await store.state.claim.members(conversation)).toEqual([waiting.id]);
+    });
+
+    it('lets a turn join in the place of heads that began no log within a lease', async () => {
+      await store.state.claim.join(conversation, newId('resp'), 1);
+      await store.state.claim.join(conversation, newId('resp'), 1);
+      const late = newId('resp');
+      await expect(store.other.claim.join(conversation, late, 0)).rejects.toMatchObject({ code: 'conversation_busy' });
+      await store.pass(store.times.leaseMs + 100);
+      expect(await store.other.claim.join(conversation, late, 0)).toEqual({ first: true });
+    });
+
+    it('lets a waiting turn pass a head that has ended without leaving', async () => {
+      const holder = await join();
+      const waiting = await join(store.other);
+      const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
+      await store.state.log.append(holder.id, 1, [terminal(0)]);
+      await store.pass(1_100);
+      await waits;
+      expect(await store.state.claim.members(conversation)).toEqual([waiting.id]);
     });
 
     it('keeps conversations apart', async () => {

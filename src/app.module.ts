@@ -29,8 +29,6 @@ import { OperationLimits } from './turn/operation-limits.js';
 import { ResponseReader } from './turn/response-reader.js';
 import { TurnService } from './turn/turn.service.js';
 
-/** A replica whose event loop lags this much answers nobody well. */
-const OVERLOAD = { maxLagMs: 500, windowMs: 5_000, maxTurns: null } as const;
 const STATE_PING_TIMEOUT_MS = 1_000;
 
 export interface AppParts extends GatewayParts {
@@ -71,7 +69,7 @@ export class AppModule {
         { provide: ConnectionParts, useValue: connectionParts(parts) },
         // A class, not a factory: Nest finds gateways by the decorator on the class.
         ChatGateway,
-        { provide: Overload, useFactory: () => new Overload(() => parts.turns.count, OVERLOAD) },
+        { provide: Overload, useFactory: () => parts.overload },
         {
           provide: Readiness,
           inject: [HealthCheckService, HealthIndicatorService, Overload],

@@ -3,6 +3,7 @@
  * as the layers stand. Starts nothing.
  */
 
+import { getHeapStatistics } from 'node:v8';
 import { type AppConfig, type ProviderSettings } from './config/schema.js';
 import { AnonymousAuthenticator } from './auth/anonymous-authenticator.js';
 import { type Authenticator } from './auth/authenticator.js';
@@ -11,6 +12,7 @@ import { OriginPolicy } from './auth/origin.js';
 import { CLOSE_CODES } from './protocol/close-codes.js';
 import { ConnectionTable } from './gateway/connection-table.js';
 import { type SocketSettings } from './gateway/settings.js';
+import { Overload } from './lifecycle/overload.js';
 import { type Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
 import { NO_TRACING, type Tracing } from './observability/tracing.js';
@@ -39,6 +41,7 @@ import { TurnReport } from './turn/report.js';
 import { Once } from './turn/once.js';
 import { ResponseReader } from './turn/response-reader.js';
 import { Settlement } from './turn/settlement.js';
+import { roomWithin, TurnRoom } from './turn/turn-room.js';
 import { TurnService } from './turn/turn.service.js';
 import { GUARDRAIL_TYPES } from './validation/compile-guardrails.js';
 import { type GuardrailSpec } from './validation/guardrail.js';
@@ -52,6 +55,7 @@ export interface GatewayParts {
   readonly reader: ResponseReader;
   readonly conversations: Conversations;
   readonly operations: OperationLimits;
+  readonly overload: Overload;
   readonly prompts: PromptRegistry;
   readonly sweep: OrphanSweep;
   readonly hub: FollowHub;
@@ -102,9 +106,12 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? '') ?? null),
   });
   const tracing = await openTracing(config);
+  const room: TurnRoom = new TurnRoom({ ...roomOptions(config), lagging: () => overload.lagging });
+  const overload: Overload = new Overload(room, OVERLOAD);
   const turns = new TurnService(
     {
       admission,
+      room,
       limits: new TurnLimits(state.limiter, limitSettings(config)),
       log: state.log,
       lease: state.lease,
@@ -153,6 +160,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       perMinute: config.limits.per_user.operations_per_minute,
       onRefused: () => metrics.of.operations_refused_total.inc(),
     }),
+    overload,
     prompts,
     sweep,
     hub,
@@ -173,6 +181,14 @@ async function openTracing({ app, monitoring: { tracing } }: AppConfig): Promise
   if (!tracing.enabled || tracing.endpoint === null) return NO_TRACING;
   const { OtlpTracing } = await import('./observability/otlp-tracing.js');
   return new OtlpTracing({ endpoint: tracing.endpoint, sampleRatio: tracing.sample_ratio, service: app });
+}
+
+/** At this lag each turn takes about twice as long as on a quiet replica. */
+const OVERLOAD = { maxLagMs: 250, averageOverMs: 3_000 } as const;
+
+function roomOptions({ limits }: AppConfig): { readonly turns: number; readonly bytes: number } {
+  const byDefault = roomWithin(getHeapStatistics().heap_size_limit);
+  return { turns: limits.turns ?? byDefault.turns, bytes: limits.turn_bytes ?? byDefault.bytes };
 }
 
 /** Over which the sockets are closed when the state store has been away for long. */

@@ -16,6 +16,7 @@ import {
   pattern,
   requiredKey,
   section,
+  size,
   sectionList,
   text,
   url,
@@ -53,6 +54,16 @@ export const limits = section('How much callers may use.', {
       'US dollars a day, over all replicas: a budget that refills evenly over 24 hours. Models without a known price cost nothing.',
     ),
   }),
+  turns: optionalKey(
+    count(1),
+    'one for each 192 KiB of the heap limit',
+    'Turns that one replica runs at once, waiting ones included; further ones are refused with 503 `overloaded` and `Retry-After`.',
+  ),
+  turn_bytes: optionalKey(
+    size('64KiB', '1024GiB'),
+    'a twelfth of the heap limit',
+    'Bytes of input (instructions, tools, items) of those turns, each counted with 16 KiB more. Over it, new turns are refused in the same way.',
+  ),
   connections: optionalKey(count(1), 'no limit', 'Open sockets of one replica; further ones are refused with 503.'),
   connections_per_user: optionalKey(count(1), 'no limit', 'Open sockets of one user on one replica.'),
 });

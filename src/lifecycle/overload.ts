@@ -1,46 +1,44 @@
-/* Whether this replica has more to do than it can: by event-loop lag, or by turns in flight. */
+/* Whether this replica has more work than it can do at a fair pace: its event loop lags, or its room for turns is full. */
 
 import { type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { every, systemTime, type Time } from '../domain/time.js';
 import { type OverloadProbe } from './readiness.js';
 
+/** What the replica runs now. */
+export interface TurnLoad {
+  readonly turns: number;
+  readonly bytes: number;
+  readonly full: boolean;
+}
+
 export interface OverloadOptions {
-  /** Mean lag of the event loop over one window, from which on the replica counts as overloaded. */
+  /** Lag of the event loop, averaged over time, from which on the replica counts as overloaded. */
   readonly maxLagMs: number;
-  readonly windowMs: number;
-  /** Null: no limit. */
-  readonly maxTurns: number | null;
+  /** Time constant of the average: so old a lag counts for a third. At least three times `LONGEST_MS`. */
+  readonly averageOverMs: number;
 }
 
 const TICK_MS = 20;
+/** A tick counts for at most this much time: one pause of any length (a full collection, a stopped process) is no overload. */
+const LONGEST_MS = 1_000;
 
 export class Overload implements OverloadProbe, OnApplicationBootstrap, OnApplicationShutdown {
   #lagMs = 0;
   #stop = (): void => undefined;
 
   constructor(
-    private readonly turnsInFlight: () => number,
+    private readonly load: TurnLoad,
     private readonly options: OverloadOptions,
     private readonly time: Time = systemTime,
   ) {}
 
-  /**
-   * Measures how late a short timer fires. The tick that measures also ends the window: a loop that was blocked for longer than a window
-   * runs its late timers one after the other, and a window that another timer ends could end before the late tick was counted.
-   */
+  /** Measures how late a short timer fires. Each tick weighs as much as the time since the tick before it. */
   onApplicationBootstrap(): void {
     let dueAt = this.time.now() + TICK_MS;
-    let windowEndsAt = this.time.now() + this.options.windowMs;
-    let ticks = 0;
-    let sumMs = 0;
     this.#stop = every(this.time, TICK_MS, () => {
       const now = this.time.now();
-      ticks++;
-      sumMs += Math.max(0, now - dueAt);
+      this.#add(Math.max(0, now - dueAt));
       dueAt = now + TICK_MS;
-      if (now < windowEndsAt) return;
-      this.#lagMs = sumMs / ticks;
-      [ticks, sumMs, windowEndsAt] = [0, 0, now + this.options.windowMs];
     });
   }
 
@@ -48,12 +46,23 @@ export class Overload implements OverloadProbe, OnApplicationBootstrap, OnApplic
     this.#stop();
   }
 
+  /** Whether the event loop lags: more turns would only slow down the running ones. */
+  get lagging(): boolean {
+    return this.#lagMs >= this.options.maxLagMs;
+  }
+
   get overloaded(): boolean {
-    const { maxLagMs, maxTurns } = this.options;
-    return this.#lagMs >= maxLagMs || (maxTurns !== null && this.turnsInFlight() >= maxTurns);
+    return this.lagging || this.load.full;
   }
 
   figures(): Readonly<Record<string, number>> {
-    return { event_loop_lag_ms: Math.round(this.#lagMs), turns_in_flight: this.turnsInFlight() };
+    const { turns, bytes } = this.load;
+    return { event_loop_lag_ms: Math.round(this.#lagMs), turns_in_flight: turns, turn_bytes: bytes };
+  }
+
+  #add(lateMs: number): void {
+    const { maxLagMs, averageOverMs } = this.options;
+    const weight = 1 - Math.exp(-Math.min(lateMs + TICK_MS, LONGEST_MS) / averageOverMs);
+    this.#lagMs += weight * (Math.min(lateMs, 2 * maxLagMs) - this.#lagMs);
   }
 }

@@ -5,10 +5,11 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { isKnownItem, type Item, messageText } from '../domain/item.js';
+import { isKnownItem } from '../domain/item.js';
 import { type BucketState, type RateLimiter } from '../state/rate-limiter.js';
 import { type TurnPlan } from './admission.js';
 import { callerKey } from './caller-key.js';
+import { itemBytes } from './input-size.js';
 import { SpendingLimit } from './spending-limit.js';
 import { type TurnFacts } from './turn.js';
 
@@ -196,13 +197,8 @@ function expectedTokens(plan: Pick<TurnPlan, 'system' | 'request' | 'source' | '
   const { system, request, source, maxOutputTokens } = plan;
   const past = source.kind === 'previous' ? source.context.map((stored) => stored.item) : [];
   let bytes = Buffer.byteLength(system) + (request.tools === undefined ? 0 : JSON.stringify(request.tools).length);
-  for (const item of [...past.filter(isKnownItem), ...request.input]) bytes += bytesOf(item);
+  for (const item of [...past.filter(isKnownItem), ...request.input]) bytes += itemBytes(item);
   const messages = past.length + request.input.length + 1;
   const output = Math.min(maxOutputTokens ?? EXPECTED_OUTPUT_TOKENS, EXPECTED_OUTPUT_TOKENS);
   return Math.ceil(bytes / BYTES_PER_TOKEN) + messages * TOKENS_PER_MESSAGE + output;
-}
-
-function bytesOf(item: Item): number {
-  if (item.type === 'message') return Buffer.byteLength(messageText(item, true));
-  return Buffer.byteLength(item.type === 'function_call' ? item.name + item.arguments : item.output);
 }

@@ -33,11 +33,14 @@ import { patiently } from './patience.js';
 import { type TurnReport } from './report.js';
 import { type ResponseReader } from './response-reader.js';
 import { type Settlement } from './settlement.js';
+import { requestBytes } from './input-size.js';
+import { type TurnRoom } from './turn-room.js';
 import { newFacts, newResponse, type Turn, type TurnOrigin } from './turn.js';
 import { TurnTrace } from './turn-trace.js';
 
 export interface TurnParts {
   readonly admission: Admission;
+  readonly room: TurnRoom;
   readonly limits: TurnLimits;
   readonly log: EventLog;
   readonly lease: TurnLease;
@@ -105,6 +108,24 @@ export class TurnService {
     options: CreateOptions = {},
   ): Promise<CreatedTurn> {
     this.#refuseWhileDraining();
+    const leaveRoom = this.#parts.room.enter(requestBytes(request));
+    try {
+      return await this.#create(caller, request, origin, options, leaveRoom);
+    } catch (error) {
+      leaveRoom();
+      // Another request with the same key began its turn meanwhile.
+      if (error instanceof TooLate) return this.create(caller, request, origin, options);
+      throw error;
+    }
+  }
+
+  async #create(
+    caller: Principal,
+    request: ResponseRequest,
+    origin: TurnOrigin,
+    options: CreateOptions,
+    leaveRoom: () => void,
+  ): Promise<CreatedTurn> {
     const trace = TurnTrace.begin(this.#parts.tracing, origin, this.#time);
     const plan = await trace.admitting((rendering) => this.#parts.admission.admit(caller, request, rendering));
     const response = newResponse(plan, this.#time);
@@ -112,19 +133,19 @@ export class TurnService {
     options.onResponse?.(known ?? response.id);
     if (known !== null) {
       trace.joined();
+      leaveRoom();
       return this.#joined(caller, known, options.signal);
     }
     try {
       this.#refuseWhileDraining();
-      const starting = this.#start(plan, response, origin, trace, options).finally(() =>
+      const starting = this.#start(plan, response, origin, trace, options, leaveRoom).finally(() =>
         this.#starting.delete(starting),
       );
       this.#starting.add(starting);
       return { responseId: response.id, limits: await starting };
     } catch (error) {
       trace.refused(error);
-      // The same request was begun by somebody else meanwhile.
-      if (error instanceof TooLate) return this.create(caller, request, origin, options);
+      if (error instanceof TooLate) throw error;
       await this.#parts.once.release(caller, response.id, options.idempotency);
       throw error;
     }
@@ -172,6 +193,7 @@ export class TurnService {
     origin: TurnOrigin,
     trace: TurnTrace,
     { signal, idempotency }: CreateOptions,
+    leaveRoom: () => void,
   ): Promise<ToldLimits> {
     const permit = await this.#parts.limits.take(plan);
     const { turn, waits } = await this.#open(plan, response, origin, trace, idempotency).catch(
@@ -183,7 +205,7 @@ export class TurnService {
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
     onAbort(signal, () => turn.stop.abort(CANCELLED));
     const announced = this.#announce(turn);
-    const done = this.#run(turn, waits, permit)
+    const done = this.#run(turn, waits, permit, leaveRoom)
       .then(() => announced)
       .finally(() => this.#running.delete(turn.responseId));
     this.#running.set(turn.responseId, { turn, done });
@@ -264,14 +286,17 @@ export class TurnService {
     }
   }
 
-  async #run(turn: Turn, waits: boolean, permit: TurnPermit): Promise<void> {
+  async #run(turn: Turn, waits: boolean, permit: TurnPermit, leaveRoom: () => void): Promise<void> {
     const { settlement, report, clock } = this.#parts;
     const stopKeeping = keepLease(this.#parts.lease, turn, this.#time);
     clock.turns += 1;
     const end = await this.#answer(turn, waits)
       .catch((thrown: unknown) => outcomeOf(thrown, turn.stop.signal))
       // Before the terminal: whoever sees that may ask again.
-      .finally(() => permit.leave())
+      .finally(() => {
+        permit.leave();
+        leaveRoom();
+      })
       .then((outcome) => (outcome === 'lost' ? outcome : settlement.settle(turn, outcome, () => this.#yield(turn))))
       .catch((bug: unknown) => asSluiceError(bug));
     clock.turns -= 1;

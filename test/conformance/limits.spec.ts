@@ -1,7 +1,7 @@
 /* Limits at the edges, as clients meet them. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { Bench } from '../support/bench.js';
+import { Bench, heldAnswer } from '../support/bench.js';
 
 let bench: Bench;
 afterEach(() => bench.close());
@@ -46,5 +46,46 @@ describe('operations a minute', () => {
     const body = { items: [{ role: 'user', content }] };
     expect(await bench.api('/v1/conversations', { method: 'POST', body })).toMatchObject({ status: 200 });
     expect(await bench.api('/v1/conversations')).toMatchObject({ status: 429 });
+  });
+});
+
+describe('turns of a replica', () => {
+  it('refuses turns over REST, chat completions and sockets above the number, and /ready agrees [LIMIT-8, OPS-2]', async () => {
+    bench = await Bench.start({ config: { limits: { turns: 1 } } });
+    const held = heldAnswer('Half', ' and half');
+    bench.provider.answerWith(held.answer);
+    const ready = async (): Promise<unknown> => (await fetch(`${bench.gateway.opsUrl}/ready`)).json();
+    expect(await ready()).toEqual({ status: 'ready' });
+    const socket = await bench.connect();
+    const running = await bench.post({ input: 'Hi', background: true });
+    expect(running.status).toBe(200);
+
+    const refused = [
+      await bench.post({ input: 'Hi' }),
+      await bench.post({ input: 'Hi', background: true }),
+      await bench.post({ input: 'Hi', stream: true }),
+      await bench.api('/v1/chat/completions', {
+        method: 'POST',
+        body: { model: 'test', messages: [{ role: 'user', content: 'Hi' }] },
+      }),
+    ];
+    for (const { status, body, headers } of refused) {
+      expect(status).toBe(503);
+      expect(body).toMatchObject({ error: { code: 'overloaded', type: 'server_error' } });
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(headers.get('x-should-retry')).not.toBe('false');
+    }
+    socket.send({ type: 'response.create', input: 'Hi' });
+    expect(await socket.until('error')).toMatchObject({ error: { code: 'overloaded' } });
+    expect(await ready()).toMatchObject({ status: 'not ready', reason: 'overloaded' });
+    expect(await bench.gateway.metric('sluice_refusals_total{code="overloaded"}')).toBe(5);
+
+    held.finish();
+    socket.send({ type: 'sluice:resume', response_id: running.body['id'], starting_after: -1 });
+    await socket.until('response.completed');
+    // The place is free before the terminal is sent.
+    bench.says('Hello');
+    expect((await bench.post({ input: 'Hi' })).status).toBe(200);
+    expect(await ready()).toEqual({ status: 'ready' });
   });
 });

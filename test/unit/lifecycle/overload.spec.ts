@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Time, systemTime } from '../../../src/domain/time.js';
-import { Overload } from '../../../src/lifecycle/overload.js';
+import { Overload, type TurnLoad } from '../../../src/lifecycle/overload.js';
 
 /** A clock that stands still until a test moves it; timers that became due meanwhile fire late, as after a blocked event loop. */
 class ManualTime implements Time {
@@ -33,54 +33,81 @@ class ManualTime implements Time {
   }
 }
 
+const IDLE: TurnLoad = { turns: 0, bytes: 0, full: false };
+
+function loop(): { time: ManualTime; overload: Overload } {
+  const time = new ManualTime();
+  const overload = new Overload(IDLE, { maxLagMs: 250, averageOverMs: 3_000 }, time);
+  overload.onApplicationBootstrap();
+  time.turn(1_000);
+  return { time, overload };
+}
+/** Blocks the loop for `ms` again and again until it counts as lagging; returns how long that took. */
+function blockUntilLagging(ms: number): number {
+  const { time, overload } = loop();
+  const since = time.now();
+  while (!overload.lagging && time.now() - since < 60_000) time.block(ms);
+  return time.now() - since;
+}
+
 describe('overload', () => {
-  it('follows the turns in flight', () => {
-    let turns = 4;
-    const overload = new Overload(() => turns, { maxLagMs: 1_000, windowMs: 1_000, maxTurns: 5 });
+  it('reports overload while the room for turns is full', () => {
+    const load = { ...IDLE, turns: 5, bytes: 70, full: false };
+    const overload = new Overload(load, { maxLagMs: 250, averageOverMs: 3_000 });
     expect(overload.overloaded).toBe(false);
-    turns = 5;
+    load.full = true;
     expect(overload.overloaded).toBe(true);
-    expect(overload.figures()).toEqual({ event_loop_lag_ms: 0, turns_in_flight: 5 });
+    expect(overload.lagging).toBe(false);
+    expect(overload.figures()).toEqual({ event_loop_lag_ms: 0, turns_in_flight: 5, turn_bytes: 70 });
   });
 
-  it('reports a blocked event loop, and its recovery one window later', () => {
-    const time = new ManualTime();
-    const overload = new Overload(() => 0, { maxLagMs: 100, windowMs: 60, maxTurns: null }, time);
-    overload.onApplicationBootstrap();
-    time.turn(60);
-    expect(overload.figures()['event_loop_lag_ms']).toBe(0);
-    // Longer than a window, so that the window and the tick that measures it become due together.
-    time.block(400);
-    expect(overload.figures()['event_loop_lag_ms']).toBe(380);
+  it.each([500, 2_000, 10_000, 600_000])('does not report overload after a single pause of %i ms', (ms) => {
+    const { time, overload } = loop();
+    time.block(ms);
+    expect(overload.lagging).toBe(false);
+    time.turn(1_000);
+    expect(overload.lagging).toBe(false);
+  });
+
+  it.each([
+    [320, 8_000],
+    [500, 4_500],
+    [2_000, 6_000],
+  ])('reports overload when the event loop turns every %i ms for a while', (ms, withinMs) => {
+    const tookMs = blockUntilLagging(ms);
+    expect(tookMs).toBeLessThanOrEqual(withinMs);
+    expect(tookMs).toBeGreaterThan(ms);
+  });
+
+  it('never reports overload when the event loop turns every 200 ms', () => {
+    expect(blockUntilLagging(200)).toBeGreaterThanOrEqual(60_000);
+  });
+
+  it('ends the overload within seconds after the event loop turns again', () => {
+    const { time, overload } = loop();
+    for (let i = 0; i < 100; i++) time.block(2_000);
     expect(overload.overloaded).toBe(true);
-    time.turn(60);
+    time.turn(3_000);
     expect(overload.overloaded).toBe(false);
+  });
+
+  it('measures nothing after the shutdown', () => {
+    const { time, overload } = loop();
     overload.onApplicationShutdown();
-    time.block(400);
+    for (let i = 0; i < 100; i++) time.block(2_000);
     expect(overload.overloaded).toBe(false);
-  });
-
-  it('judges by the mean of a window, so that one long block among many short waits is no overload', () => {
-    const time = new ManualTime();
-    const overload = new Overload(() => 0, { maxLagMs: 100, windowMs: 1_000, maxTurns: null }, time);
-    overload.onApplicationBootstrap();
-    time.turn(600);
-    time.block(400);
-    expect(overload.figures()['event_loop_lag_ms']).toBe(Math.round(380 / 31));
-    expect(overload.overloaded).toBe(false);
-    for (let i = 0; i < 5; i++) time.block(250);
-    expect(overload.overloaded).toBe(true);
   });
 
   it('measures the event loop of this process', async () => {
-    const overload = new Overload(() => 0, { maxLagMs: 100, windowMs: 60, maxTurns: null });
+    const overload = new Overload(IDLE, { maxLagMs: 1_000, averageOverMs: 3_000 });
     overload.onApplicationBootstrap();
-    // Due right after the first tick, so that both run when the block ends and no later window comes between them.
+    // Due right after the first tick, so that both run when the block ends.
     const figures = new Promise((resolve) => systemTime.after(21, () => resolve(overload.figures())));
     const until = performance.now() + 400;
     while (performance.now() < until);
     const { event_loop_lag_ms: lagMs } = (await figures) as { event_loop_lag_ms: number };
     overload.onApplicationShutdown();
-    expect(lagMs).toBeGreaterThanOrEqual(379);
+    // 380 ms late, weighted by 400 ms of 3 s.
+    expect(lagMs).toBeGreaterThanOrEqual(45);
   });
 });

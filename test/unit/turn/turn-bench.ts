@@ -27,6 +27,7 @@ import { TurnReport } from '../../../src/turn/report.js';
 import { parseLogged, ResponseReader } from '../../../src/turn/response-reader.js';
 import { type Accounting, Settlement } from '../../../src/turn/settlement.js';
 import { type TurnOrigin } from '../../../src/turn/turn.js';
+import { TurnRoom, type TurnRoomOptions } from '../../../src/turn/turn-room.js';
 import { TurnService } from '../../../src/turn/turn.service.js';
 import { type GuardrailSpec } from '../../../src/validation/guardrail.js';
 import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
@@ -161,6 +162,7 @@ export interface BenchOptions {
   readonly time?: Time;
   readonly windowItems?: number;
   readonly limits?: Partial<LimitSettings>;
+  readonly room?: Partial<TurnRoomOptions>;
   /** When a key counts as left behind by who held it. */
   readonly leftBehindMs?: number;
 }
@@ -170,6 +172,7 @@ export const USAGE: Usage = { ...ZERO_USAGE, input_tokens: 3, output_tokens: 2, 
 export class TurnBench {
   readonly faults = new Faults();
   readonly state: State;
+  readonly room: TurnRoom;
   readonly turns: TurnService;
   readonly reader: ResponseReader;
   readonly hub: FollowHub;
@@ -219,9 +222,11 @@ export class TurnBench {
         log,
       },
     );
+    this.room = new TurnRoom({ turns: 1_000, bytes: 1e9, lagging: () => false, ...options.room });
     this.turns = new TurnService(
       {
         admission,
+        room: this.room,
         limits: new TurnLimits(this.plain.limiter, { ...NO_LIMITS, ...options.limits }),
         log,
         lease,

@@ -1,0 +1,116 @@
+/* The room of a replica for turns: by itself, and as a turn meets it. */
+
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { roomWithin, TurnRoom, type TurnRoomOptions } from '../../../src/turn/turn-room.js';
+import { HandTime } from '../../support/hand-time.js';
+import { HANG, say } from '../../support/scripted-provider.js';
+import { ALICE, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+
+const MIB = 1_048_576;
+const roomOf = (options: Partial<TurnRoomOptions>): TurnRoom =>
+  new TurnRoom({ turns: 1_000, bytes: MIB, lagging: () => false, time: new HandTime(), ...options });
+const OVERLOADED = { code: 'overloaded', status: 503, retryable: true, retryAfterMs: 2_000 };
+
+describe('TurnRoom', () => {
+  it('refuses the turn above the number, and admits one when another has left, once [LIMIT-8]', () => {
+    const room = roomOf({ turns: 2 });
+    const leave = room.enter(0);
+    room.enter(0);
+    expect(room.full).toBe(true);
+    expect(() => room.enter(0)).toThrow(expect.objectContaining(OVERLOADED));
+    leave();
+    leave();
+    expect(room.full).toBe(false);
+    room.enter(0);
+    expect(() => room.enter(0)).toThrow(expect.objectContaining(OVERLOADED));
+  });
+
+  it('refuses the turn whose input does not fit, and still admits smaller ones [LIMIT-8]', () => {
+    const room = roomOf({});
+    room.enter(MIB / 2);
+    expect(() => room.enter(MIB / 2)).toThrow(expect.objectContaining(OVERLOADED));
+    expect(room.full).toBe(false);
+    room.enter(MIB / 4);
+    expect(room.turns).toBe(2);
+  });
+
+  it('counts 16 KiB for a turn without input', () => {
+    const room = roomOf({});
+    for (let i = 0; i < 64; i++) room.enter(0);
+    expect(room.bytes).toBe(MIB);
+    expect(() => room.enter(0)).toThrow(expect.objectContaining(OVERLOADED));
+  });
+
+  it('admits a turn that is larger than the whole room while no other turn runs', () => {
+    const room = roomOf({});
+    const leave = room.enter(2 * MIB);
+    expect(() => room.enter(0)).toThrow(expect.objectContaining(OVERLOADED));
+    leave();
+    expect(room.bytes).toBe(0);
+  });
+
+  it('refuses every turn while the event loop lags [LIMIT-8]', () => {
+    let lagging = true;
+    const room = roomOf({ lagging: () => lagging });
+    expect(() => room.enter(0)).toThrow(expect.objectContaining(OVERLOADED));
+    lagging = false;
+    room.enter(0);
+  });
+
+  it('fits the shipped heap: fewer turns and bytes than made a replica abort', () => {
+    const { turns, bytes } = roomWithin(352 * MIB);
+    expect(turns).toBe(1_877);
+    expect(Math.floor(bytes / (200_000 + 16_384))).toBe(142);
+  });
+});
+
+describe('a turn in a full replica', () => {
+  let bench: TurnBench;
+  afterEach(() => bench.close());
+  const benchWith = (room: Partial<TurnRoomOptions>, options: BenchOptions = {}): void => {
+    bench = new TurnBench({ room, answers: [[say('a'), HANG], [say('b')]], ...options });
+  };
+
+  it('is refused before anything is read or stored for it, and its key may be used again [LIMIT-8]', async () => {
+    benchWith({ turns: 1 });
+    const running = await bench.turns.create(ALICE, requestOf('Hi', { background: true }), ORIGIN);
+    const calls = bench.faults.calls.length;
+    const options = { idempotency: { key: 'k', fingerprint: 'f' } };
+    await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).rejects.toMatchObject({
+      code: 'overloaded',
+    });
+    expect(bench.faults.calls.slice(calls).filter((name) => name !== 'renew')).toEqual([]);
+    await bench.turns.cancel(ALICE, running.responseId);
+    await bench.turns.whenIdle();
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options);
+    await bench.turns.whenIdle();
+    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+  });
+
+  it('counts a turn that waits for its conversation [LIMIT-8]', async () => {
+    benchWith({ turns: 2 });
+    const conversation = await bench.conversation();
+    for (const text of ['Hi', 'Ho']) await bench.turns.create(ALICE, requestOf(text, { conversation }), ORIGIN);
+    await expect(bench.turns.create(ALICE, requestOf('Hey'), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
+    await bench.turns.abortAll(new SluiceError('replica_lost', 'unable to go on; the test is over'));
+  });
+
+  it('takes its input into account, and gives all room back however it ends', async () => {
+    benchWith({ bytes: 200_000 });
+    const large = 'x'.repeat(100_000);
+    const { responseId } = await bench.turns.create(ALICE, requestOf(large), ORIGIN);
+    await expect(bench.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
+    await bench.turns.cancel(ALICE, responseId);
+    await bench.turns.whenIdle();
+    bench.faults.fail('begin', 1);
+    await expect(bench.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
+    const joined = { idempotency: { key: 'k', fingerprint: 'f' } };
+    await bench.turns.create(ALICE, requestOf(large), ORIGIN, joined);
+    await bench.turns.whenIdle();
+    await bench.turns.create(ALICE, requestOf(large), ORIGIN, joined);
+    expect(bench.room.bytes).toBe(0);
+  });
+});

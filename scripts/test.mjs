@@ -10,105 +10,140 @@ import process from 'node:process';
 import { setTimeout } from 'node:timers';
 import { NODE, ownEnv, prepare, ROOT } from './lib/prepare.mjs';
 import { endWithChildren, run, seconds } from './lib/run.mjs';
-import { lastLine, sum, tallyJest } from './lib/tally.mjs';
+import { lastLine, Progress, sum } from './lib/tally.mjs';
 import { ensureTools } from './lib/tools.mjs';
 
-const MINUTE_MS = 60_000;
-/** `alone`: measures time or drives processes, so its files run one after the other. */
-const SUITES = [
-  { name: 'check', limitMs: 6 * MINUTE_MS },
-  { name: 'unit', limitMs: 6 * MINUTE_MS },
-  { name: 'contract', limitMs: 5 * MINUTE_MS },
-  { name: 'conformance', limitMs: 5 * MINUTE_MS },
-  { name: 'official', limitMs: 5 * MINUTE_MS },
-  { name: 'browser', limitMs: 5 * MINUTE_MS, alone: true },
-  { name: 'operations', limitMs: 6 * MINUTE_MS, alone: true },
-  { name: 'system', limitMs: 8 * MINUTE_MS, alone: true },
-  { name: 'chaos', limitMs: 4 * MINUTE_MS, alone: true },
-];
-/** All suites together, so that the last line always comes before somebody else's patience ends. */
-const WHOLE_LIMIT_MS = 23 * MINUTE_MS;
+/** Each is a project of jest.config.mjs and a folder of test/. Their files share the workers of one run. */
+const SUITES = ['unit', 'contract', 'conformance', 'official', 'browser', 'operations', 'system', 'chaos'];
+/** Much of the time is spent waiting for processes, leases and browsers, so there is one worker more than there are cores. */
+const WORKERS = Math.min(8, availableParallelism() + 1);
+/**
+ * A run is ended when no test and no step has ended for so long. A single test has a limit of its own (jest.config.mjs), so this only ends
+ * what cannot be timed: an endless loop, or a worker that died without a word. There is no limit for the whole: a slow machine may take its time.
+ */
+const STALL_MS = 10 * 60_000;
 /** What jest says when tests are over and something keeps the process alive, and how long it may then go on. */
 const HANGING = 'Jest did not exit one second after the test run has completed';
-const LEAVE_WITHIN_MS = 10_000;
+const LEAVE_WITHIN_MS = 60_000;
+const SLOWEST = 12;
 
 const inCi = process.env.CI === 'true';
 const reports = join(ROOT, '.cache/test');
-const startedAt = Date.now();
 
 function parseArguments(words) {
-  const names = new Set(SUITES.map(({ name }) => name));
+  const names = new Set(['check', ...SUITES]);
   const chosen = words.filter((word) => names.has(word));
+  const isChosen = (name) => chosen.length === 0 || chosen.includes(name);
   const rest = words.filter((word) => !names.has(word));
-  return { suites: SUITES.filter(({ name }) => chosen.length === 0 || chosen.includes(name)), rest };
+  return { check: isChosen('check'), suites: SUITES.filter(isChosen), rest };
+}
+
+async function runCheck() {
+  console.log('\n== check');
+  const report = join(reports, 'check.json');
+  rmSync(report, { force: true });
+  const args = ['scripts/check.mjs', '--report', report];
+  const ended = await run(NODE, args, { cwd: ROOT, env: ownEnv(), stallMs: STALL_MS, show: true });
+  const tally = { name: 'check', passed: 0, failed: 1, failures: [], ...readReport(report), notes: [], ms: ended.ms };
+  return withProblems(tally, problemsOf(ended, tally.failed));
 }
 
 function readReport(file) {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch {
-    return undefined;
+    return {};
   }
 }
 
-async function runSuite(suite, rest) {
-  const limitMs = Math.min(suite.limitMs, WHOLE_LIMIT_MS - (Date.now() - startedAt));
-  if (limitMs <= 0) return { passed: 0, failed: 1, notes: ['not run: no time was left'] };
-  const report = join(reports, `${suite.name}.json`);
-  rmSync(report, { force: true });
-  const isCheck = suite.name === 'check';
+/** @returns one tally a suite, and one of the run itself where that failed */
+async function runSuites(suites, rest) {
+  console.log(`\n== ${suites.join(' ')}`);
+  const progress = new Progress();
+  let over = false;
   let hangs = false;
   const onText = (text, end) => {
-    if (hangs || !text.includes(HANGING)) return;
-    hangs = true;
-    setTimeout(end, LEAVE_WITHIN_MS).unref();
+    if (over || !text.includes(HANGING)) return;
+    over = true;
+    setTimeout(() => {
+      hangs = true;
+      end();
+    }, LEAVE_WITHIN_MS).unref();
   };
-  const args = isCheck ? ['scripts/check.mjs', '--report', report] : jestArguments(suite, rest, report);
-  const ended = await run(NODE, args, { cwd: ROOT, env: ownEnv(), limitMs, show: true, onText });
-  const read = readReport(report);
-  const tally = isCheck ? checkTally(read) : tallyJest(read, { strict: inCi });
-  if (hangs) return worse(tally, 'its tests ended but the process did not: something stayed open');
-  if (ended.timedOut) return worse(tally, `no end within ${seconds(limitMs)}: a test or something left open hangs`);
-  if (ended.code !== 0 && tally.failed === 0) return worse(tally, `the runner ended with ${ended.code}`);
-  return tally;
+  const ended = await run(NODE, jestArguments(suites, rest), {
+    cwd: ROOT,
+    env: ownEnv(),
+    stallMs: STALL_MS,
+    show: true,
+    onText,
+    onMessage: (message) => progress.take(message),
+  });
+  const tallies = suites.map((name) => ({ name, ...progress.tally(name, { strict: inCi }) }));
+  const problems = hangs
+    ? ['the tests ended but the process did not: something stayed open']
+    : problemsOf(ended, sum(tallies).failed);
+  if (suites.length > 1) printSlowest(progress);
+  if (problems.length === 0) return tallies;
+  return [
+    ...tallies,
+    withProblems({ name: 'the run', passed: 0, failed: 0, failures: [], notes: [], ms: ended.ms }, problems),
+  ];
 }
 
-function jestArguments({ name, alone }, rest, report) {
+function jestArguments(suites, rest) {
   return [
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',
     'node_modules/jest/bin/jest.js',
     ...rest,
-    ...['--selectProjects', name],
-    ...['--json', '--outputFile', report, '--passWithNoTests'],
-    ...(alone ? ['--runInBand'] : ['--maxWorkers', String(Math.max(2, availableParallelism() - 1))]),
+    ...['--selectProjects', ...suites],
+    ...['--passWithNoTests', '--maxWorkers', String(WORKERS)],
     ...(inCi ? ['--ci'] : []),
   ];
 }
 
-const checkTally = (counted) => ({ ...(counted ?? { passed: 0, failed: 1 }), notes: [] });
-const worse = (tally, note) => ({ ...tally, failed: tally.failed + 1, notes: [...tally.notes, note] });
+/** What went wrong with a run itself, beside the failures that were counted. */
+function problemsOf({ timedOut, code }, failed) {
+  if (timedOut) return [`nothing ended for ${seconds(STALL_MS)}: a test or something left open hangs`];
+  return code !== 0 && failed === 0 ? [`the runner ended with ${code}`] : [];
+}
+
+const withProblems = (tally, problems) => ({
+  ...tally,
+  failed: tally.failed + problems.length,
+  notes: [...tally.notes, ...problems],
+});
+
+function printSlowest(progress) {
+  console.log('\nslowest files:');
+  for (const { file, ms } of progress.slowest(SLOWEST)) console.log(`  ${seconds(ms).padStart(6)}  ${file}`);
+}
+
+function printTallies(tallies) {
+  const failures = tallies.flatMap((tally) => tally.failures);
+  if (failures.length > 0) console.log(`\nfailed:\n${failures.map((failure) => `  ${failure}`).join('\n')}`);
+  console.log('');
+  for (const { name, passed, failed, notes, ms } of tallies)
+    console.log(
+      `${name.padEnd(12)} ${passed} passed, ${failed} failed, ${seconds(ms)}${notes.map((note) => `; ${note}`).join('')}`,
+    );
+}
 
 async function main() {
+  const startedAt = Date.now();
   endWithChildren();
-  const { suites, rest } = parseArguments(process.argv.slice(2));
+  const { check, suites, rest } = parseArguments(process.argv.slice(2));
   const preparations = [];
   if (!(await ensureTools()) && inCi) preparations.push({ passed: 0, failed: 1 });
   if (!(await prepare())) return (console.log(lastLine({ passed: 0, failed: 1 })), 1);
   mkdirSync(reports, { recursive: true });
 
   const tallies = [];
-  for (const suite of suites) {
-    console.log(`\n== ${suite.name}`);
-    const suiteStartedAt = Date.now();
-    tallies.push({ name: suite.name, ...(await runSuite(suite, rest)), ms: Date.now() - suiteStartedAt });
-  }
-  console.log('');
-  for (const { name, passed, failed, notes, ms } of tallies) {
-    console.log(
-      `${name.padEnd(12)} ${passed} passed, ${failed} failed, ${seconds(ms)}${notes.map((note) => `; ${note}`).join('')}`,
-    );
-  }
+  if (check) tallies.push(await runCheck());
+  if (suites.length > 0) tallies.push(...(await runSuites(suites, rest)));
+  printTallies(tallies);
+  // The suites share workers: the times of their files come to more than the time that passed.
+  console.log(`${'together'.padEnd(12)} ${seconds(Date.now() - startedAt)}`);
   const total = sum([...preparations, ...tallies]);
   console.log(lastLine(total));
   return total.failed === 0 ? 0 : 1;

@@ -8,6 +8,8 @@ import process from 'node:process';
 import { clearTimeout, setTimeout } from 'node:timers';
 
 const KILL_AFTER_MS = 5_000;
+/** A program that ended may have left others that hold its output open. */
+const LATE_OUTPUT_MS = 5_000;
 const groups = new Set();
 
 function signalGroup(pid, signal) {
@@ -34,13 +36,17 @@ export function endWithChildren() {
 /**
  * Resolves when the program has ended: `code` (127: it could not be started, 128+n: a signal), `output` (both streams, in
  * order of arrival), `timedOut`, `ms`. `show`: also prints while it runs. `onText` sees each piece and a function that ends the program.
+ * `onMessage` sees what the program sends with `process.send`, and the same function. `limitMs`: the program is ended when so much time has
+ * passed; `stallMs`: when so much time has passed since it last wrote or sent anything (`onMessage` given: since it last sent anything).
  */
-export function run(command, args, { cwd, env = process.env, limitMs, show = false, onText } = {}) {
+export function run(command, args, options = {}) {
+  const { cwd, env = process.env, limitMs, stallMs, show = false, onText, onMessage } = options;
   return new Promise((resolve) => {
     const startedAt = Date.now();
     const pieces = [];
     let timedOut = false;
-    const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const stdio = ['ignore', 'pipe', 'pipe', ...(onMessage === undefined ? [] : ['ipc'])];
+    const child = spawn(command, args, { cwd, env, detached: true, stdio });
     const timers = [];
     const end = () => {
       if (timedOut) return;
@@ -49,9 +55,17 @@ export function run(command, args, { cwd, env = process.env, limitMs, show = fal
       timers.push(setTimeout(() => signalGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS));
     };
     if (limitMs !== undefined) timers.push(setTimeout(end, limitMs));
+    const stall = stallMs === undefined ? undefined : setTimeout(end, stallMs);
+    if (stall !== undefined) timers.push(stall);
+    if (onMessage !== undefined)
+      child.on('message', (message) => {
+        stall?.refresh();
+        onMessage(message, end);
+      });
 
     const take = (stream) => (text) => {
       pieces.push(text);
+      if (onMessage === undefined) stall?.refresh();
       if (show) stream.write(text);
       onText?.(text, end);
     };
@@ -73,7 +87,7 @@ export function run(command, args, { cwd, env = process.env, limitMs, show = fal
     });
     child.on('exit', (code, signal) => {
       const settled = code ?? 128 + (signal === 'SIGKILL' ? 9 : 15);
-      const late = setTimeout(() => done(settled), 1_000);
+      const late = setTimeout(() => done(settled), LATE_OUTPUT_MS);
       child.on('close', () => {
         clearTimeout(late);
         done(settled);

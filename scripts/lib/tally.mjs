@@ -1,28 +1,46 @@
-/* Counting: what a runner's report comes to, and the one line that sums it all up. */
+/* Counting: what the messages of a run of jest come to, suite by suite, and the one line that sums it all up. */
 
-/**
- * What jest's JSON report (undefined: there is none) comes to. A suite file that does not load is a failure; so is, where
- * `strict` (in CI), a test that was skipped.
- */
-export function tallyJest(report, { strict }) {
-  if (report === undefined) return { passed: 0, failed: 1, notes: ['the runner ended without a report'] };
-  const skipped = report.numPendingTests + report.numTodoTests;
-  const notes = [];
-  if (report.numRuntimeErrorTestSuites > 0) notes.push(`${report.numRuntimeErrorTestSuites} files did not load`);
-  if (skipped > 0) notes.push(`${skipped} skipped: ${skippedNames(report).join('; ')}`);
-  return {
-    passed: report.numPassedTests,
-    failed: report.numFailedTests + report.numRuntimeErrorTestSuites + (strict ? skipped : 0),
-    notes,
-  };
-}
+/** Collects the messages of scripts/lib/progress-reporter.mjs. */
+export class Progress {
+  /** Files that have started and not ended. */
+  running = new Set();
+  #ended = new Map();
 
-function skippedNames(report) {
-  return report.testResults.flatMap((file) =>
-    file.assertionResults
-      .filter(({ status }) => status === 'pending' || status === 'todo')
-      .map(({ fullName }) => fullName),
-  );
+  take(message) {
+    if (message.type === 'started') this.running.add(message.file);
+    if (message.type !== 'ended') return;
+    this.running.delete(message.file);
+    this.#ended.set(message.file, message);
+  }
+
+  /**
+   * What the files under test/SUITE come to. A file that does not load, or that started and did not end, is a failure; so is, where `strict`
+   * (in CI), a test that was skipped.
+   */
+  tally(suite, { strict }) {
+    const isOfSuite = (file) => file.startsWith(`test/${suite}/`);
+    const ended = [...this.#ended.values()].filter(({ file }) => isOfSuite(file));
+    const broken = ended.filter((file) => file.broken).map(({ file }) => file);
+    const cut = [...this.running].filter(isOfSuite);
+    const skipped = ended.flatMap((file) => file.skipped);
+    const failed = ended.flatMap((file) => file.failed.map((name) => `${file.file}: ${name}`));
+    const notes = [];
+    if (broken.length > 0) notes.push(`did not load: ${broken.join(', ')}`);
+    if (cut.length > 0) notes.push(`did not end: ${cut.join(', ')}`);
+    if (skipped.length > 0) notes.push(`${skipped.length} skipped: ${skipped.join('; ')}`);
+    return {
+      passed: ended.reduce((sum, file) => sum + file.passed, 0),
+      failed: failed.length + broken.length + cut.length + (strict ? skipped.length : 0),
+      failures: failed,
+      notes,
+      ms: ended.reduce((sum, file) => sum + file.ms, 0),
+    };
+  }
+
+  /** The files that took longest, longest first. */
+  slowest(count) {
+    return [...this.#ended.values()].sort((a, b) => b.ms - a.ms).slice(0, count);
+  }
 }
 
 export function sum(tallies) {

@@ -121,7 +121,7 @@ describe('the package of the client', () => {
       logLevel: 'silent',
     });
     const context = await browser.newContext({ bypassCSP: true });
-    context.setDefaultTimeout(5_000);
+    context.setDefaultTimeout(60_000);
     const page = await context.newPage();
     const complaints: string[] = [];
     page.on('pageerror', (error) => complaints.push(error.message));

@@ -78,7 +78,7 @@ const HOSTILE = [
 describe('the playground', () => {
   beforeEach(async () => {
     context = await browser.newContext({ viewport: { width: 1000, height: 720 } });
-    context.setDefaultTimeout(5_000);
+    context.setDefaultTimeout(60_000);
     page = await context.newPage();
     complaints = [];
     page.on('pageerror', (error) => complaints.push(error.message));

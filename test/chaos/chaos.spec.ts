@@ -32,7 +32,7 @@ beforeAll(async () => {
       http: { sse_keep_alive: '2s' },
     },
   });
-}, 90_000);
+});
 afterAll(() => cluster.close(), 30_000);
 
 async function call<T>(method: string, path: string, body?: object): Promise<T> {

@@ -100,7 +100,7 @@ describe('the load balancer', () => {
     haproxy = spawn('haproxy', ['-db', '-f', file], { stdio: 'ignore' });
     while ((await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined))?.status !== 200)
       await new Promise((resolve) => setTimeout(resolve, 100));
-  }, 90_000);
+  });
   afterAll(async () => {
     haproxy?.kill('SIGKILL');
     await cluster.close();

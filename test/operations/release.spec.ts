@@ -31,7 +31,7 @@ describe('scripts/release-check', () => {
   beforeAll(async () => {
     const ran = Object.entries(cases).map(async ([name, one]) => seen.set(name, await checked(one)));
     await Promise.all(ran);
-  }, 180_000);
+  });
 
   /** With an npm whose audit says so: what a registry answers is not for a test to depend on. */
   async function checked({ version: asked, npm: [says, code], env }: (typeof cases)[keyof typeof cases]) {

@@ -300,7 +300,7 @@ registerHooks({ resolve: (name, context, next) => (name.startsWith('@opentelemet
     };
     expect(await loaded({ enabled: false })).toEqual([]);
     expect(await loaded({ enabled: true, endpoint: receiver.url })).toContain('loads @opentelemetry/sdk-trace');
-  }, 60_000);
+  });
 
   it('is one object that does nothing', () => {
     expect(NO_TRACING.begin('turn', PARENT)).toBe(NO_SPAN);

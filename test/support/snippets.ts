@@ -70,28 +70,23 @@ export function readersEnv(more: Readonly<Record<string, string>> = {}): NodeJS.
 }
 
 /** Runs shell or JavaScript; both streams of output together. */
-export async function runCode(
-  language: string,
-  code: string,
-  env: NodeJS.ProcessEnv,
-  signal: AbortSignal,
-): Promise<Ran> {
-  if (language === 'bash') return run('bash', ['-euo', 'pipefail', '-c', code], env, signal);
+export async function runCode(language: string, code: string, env: NodeJS.ProcessEnv): Promise<Ran> {
+  if (language === 'bash') return run('bash', ['-euo', 'pipefail', '-c', code], env);
   if (language !== 'js') throw new Error(`unable to run a block of ${language}`);
   mkdirSync(SCRATCH, { recursive: true });
   // Inside the project, so that its packages are found.
   const file = join(SCRATCH, `${process.pid}-${Math.random().toString(36).slice(2)}.mjs`);
   writeFileSync(file, code);
   try {
-    return await run('node', [file], env, signal);
+    return await run('node', [file], env);
   } finally {
     rmSync(file, { force: true });
   }
 }
 
-function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Ran> {
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ran> {
   return new Promise((done, failed) => {
-    const child = spawn(command, args, { env, signal, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));

@@ -69,5 +69,5 @@ describe('the local cluster', () => {
     child?.kill('SIGTERM');
     expect(await ended).toEqual([0, null]);
     expect(replicas.filter(({ pid }) => isAlive(pid))).toEqual([]);
-  }, 90_000);
+  });
 });

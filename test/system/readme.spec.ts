@@ -12,7 +12,6 @@ import { freePort } from '../support/free-port.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { readersEnv, runCode, type Snippet, snippetsOf, withPorts } from '../support/snippets.js';
 
-const WITHIN_MS = 15_000;
 const blocks = snippetsOf('README.md');
 const production = blocks.filter(({ words }) => words.has('production'));
 const connecting = blocks.filter(({ words }) => !words.has('production'));
@@ -45,7 +44,7 @@ describe('the first command', () => {
     // A terminal's Ctrl-C goes to everybody in the foreground: npm and what it runs.
     process.kill(-(child.pid ?? 0), 'SIGINT');
     expect(await exited).toEqual([0, null]);
-  }, 60_000);
+  });
 });
 
 describe('connect in two minutes', () => {
@@ -67,7 +66,7 @@ describe('connect in two minutes', () => {
 });
 
 async function inShell(language: string, code: string): Promise<string> {
-  const ran = await runCode(language, code, readersEnv(), AbortSignal.timeout(WITHIN_MS));
+  const ran = await runCode(language, code, readersEnv());
   expect(ran).toMatchObject({ code: 0 });
   return ran.output;
 }
@@ -103,7 +102,6 @@ describe('to production', () => {
       'bash',
       script.replaceAll('my-bot.yaml', join(directory, 'my-bot.yaml')),
       env,
-      AbortSignal.timeout(30_000),
     );
     for (const part of production.flatMap(({ says }) => says)) expect(output).toContain(part);
     expect(output).toContain('my-bot.yaml: ok');
@@ -112,5 +110,5 @@ describe('to production', () => {
     expect(provider.requests.map(({ path }) => path)).toContain('/v1/chat/completions');
     await provider.close();
     rmSync(directory, { recursive: true });
-  }, 40_000);
+  });
 });

@@ -14,9 +14,6 @@ import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 
 const before = new RecordedRedis('test/fixtures/redis-1.0.0');
 const { told } = before;
-const START_WITHIN_MS = 60_000;
-/** A lease, a sweep, and the time that a sweeper waits after its own start. */
-const ADOPTED_WITHIN_MS = 40_000;
 
 let provider: FakeOpenAiServer;
 beforeAll(async () => {
@@ -82,7 +79,7 @@ describe('what version 1.0.0 left in Redis', () => {
     redis = await RedisServer.start();
     await before.play(redis.admin, before.commands);
     replica = await startReplica(redis);
-  }, START_WITHIN_MS);
+  });
   afterAll(async () => {
     await replica.close();
     await redis.close();
@@ -155,25 +152,21 @@ describe('what version 1.0.0 left in Redis', () => {
     expect(Number(headers.get('x-ratelimit-remaining-requests'))).toBeLessThan(30 - 9);
   });
 
-  it(
-    'turns that it never ended are ended, with what was said, and the conversation takes the next one',
-    async () => {
-      const end = async ({ id }: RecordedTurn) => (await eventsOf(replica, id)).at(-1);
-      expect(await end(before.turn('running'))).toMatchObject({
-        type: 'response.failed',
-        response: { status: 'failed', error: { code: 'replica_lost' }, output_text: 'lorem ipsum dolor' },
-      });
-      expect(await end(before.turn('waiting'))).toMatchObject({ response: { error: { code: 'replica_lost' } } });
-      const next = await ask<ResponseBody>(replica, '/v1/responses', { conversation: told.other, input: 'And now?' });
-      expect(next.body.status).toBe('completed');
-      expect(sentToTheProvider().map(({ content }) => content)).toEqual([
-        'demo: hang after=3',
-        'lorem ipsum dolor',
-        'And now?',
-      ]);
-    },
-    ADOPTED_WITHIN_MS,
-  );
+  it('turns that it never ended are ended, with what was said, and the conversation takes the next one', async () => {
+    const end = async ({ id }: RecordedTurn) => (await eventsOf(replica, id)).at(-1);
+    expect(await end(before.turn('running'))).toMatchObject({
+      type: 'response.failed',
+      response: { status: 'failed', error: { code: 'replica_lost' }, output_text: 'lorem ipsum dolor' },
+    });
+    expect(await end(before.turn('waiting'))).toMatchObject({ response: { error: { code: 'replica_lost' } } });
+    const next = await ask<ResponseBody>(replica, '/v1/responses', { conversation: told.other, input: 'And now?' });
+    expect(next.body.status).toBe('completed');
+    expect(sentToTheProvider().map(({ content }) => content)).toEqual([
+      'demo: hang after=3',
+      'lorem ipsum dolor',
+      'And now?',
+    ]);
+  });
 });
 
 describe('a replica of version 1.0.0 that still writes', () => {
@@ -183,7 +176,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     redis = await RedisServer.start();
     replica = await startReplica(redis);
     await before.play(redis.admin, before.of('conversation', 'tool', 'tool-output', 'other conversation'));
-  }, START_WITHIN_MS);
+  });
   afterAll(async () => {
     await replica.close();
     await redis.close();
@@ -247,20 +240,16 @@ describe('a replica of version 1.0.0 that still writes', () => {
     expect(await eventsOf(replica, id)).toEqual(events);
   });
 
-  it(
-    'is shut out when its turn was taken over, and reads it as it knows it',
-    async () => {
-      const { id } = before.turn('running');
-      await before.play(redis.admin, before.of('running'));
-      expect((await eventsOf(replica, id)).at(-1)).toMatchObject({ response: { error: { code: 'replica_lost' } } });
-      const { meta, log, leases } = before.keysIn(bucketOf(id), id);
-      const late = JSON.stringify({ type: 'response.output_text.delta', sequence_number: 7 });
-      // 0: fenced.
-      expect(await before.run(redis.admin, 'append', [meta, log, leases], [1, 7, 0, 1, late])).toEqual([0]);
-      expect(await before.run(redis.admin, 'renew', [meta, log, leases], [id, 1])).toBe(0);
-    },
-    ADOPTED_WITHIN_MS,
-  );
+  it('is shut out when its turn was taken over, and reads it as it knows it', async () => {
+    const { id } = before.turn('running');
+    await before.play(redis.admin, before.of('running'));
+    expect((await eventsOf(replica, id)).at(-1)).toMatchObject({ response: { error: { code: 'replica_lost' } } });
+    const { meta, log, leases } = before.keysIn(bucketOf(id), id);
+    const late = JSON.stringify({ type: 'response.output_text.delta', sequence_number: 7 });
+    // 0: fenced.
+    expect(await before.run(redis.admin, 'append', [meta, log, leases], [1, 7, 0, 1, late])).toEqual([0]);
+    expect(await before.run(redis.admin, 'renew', [meta, log, leases], [id, 1])).toBe(0);
+  });
 });
 
 describe('version 1.0.0, reading what this build writes', () => {
@@ -269,7 +258,7 @@ describe('version 1.0.0, reading what this build writes', () => {
   beforeAll(async () => {
     redis = await RedisServer.start();
     replica = await startReplica(redis);
-  }, START_WITHIN_MS);
+  });
   afterAll(async () => {
     await replica.close();
     await redis.close();
@@ -377,31 +366,27 @@ describe('version 1.0.0, reading what this build writes', () => {
     expect(value[1]?.length).toBe((JSON.parse(recorded?.args[1] ?? '[]') as string[])[1]?.length);
   });
 
-  it(
-    'takes over a turn whose replica died, and this build tells the end that it wrote',
-    async () => {
-      const { id } = (await ask<ResponseBody>(replica, '/v1/responses', { input: 'hang', background: true })).body;
-      while ((await ask<ResponseBody>(replica, `/v1/responses/${id}`)).body.output_text !== 'one two')
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      await replica.kill();
-      const { meta, log, leases } = before.keysIn(bucketOf(id), id);
-      let adopted: unknown[] = [];
-      while (adopted.length === 0) {
-        adopted = (await before.run(redis.admin, 'adopt', [leases], [16])) as unknown[];
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-      expect(adopted).toEqual([id, 2]);
-      const [next] = (await before.run(redis.admin, 'read', [meta, log], [-1, 0, 0])) as string[];
-      const end = before.turn('cancelled').events.at(-1);
-      const terminal = JSON.stringify({ ...end, sequence_number: Number(next), response: { ...end?.response, id } });
-      expect(await before.run(redis.admin, 'append', [meta, log, leases], [2, Number(next), 1, 1, terminal])).toEqual([
-        1,
-      ]);
-      await replica.start();
-      const events = await eventsOf(replica, id);
-      expect(events.at(-1)).toEqual(JSON.parse(terminal));
-      expect(events).toHaveLength(Number(next) + 1);
-    },
-    ADOPTED_WITHIN_MS,
-  );
+  it('takes over a turn whose replica died, and this build tells the end that it wrote', async () => {
+    const { id } = (await ask<ResponseBody>(replica, '/v1/responses', { input: 'hang', background: true })).body;
+    while ((await ask<ResponseBody>(replica, `/v1/responses/${id}`)).body.output_text !== 'one two')
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    await replica.kill();
+    const { meta, log, leases } = before.keysIn(bucketOf(id), id);
+    let adopted: unknown[] = [];
+    while (adopted.length === 0) {
+      adopted = (await before.run(redis.admin, 'adopt', [leases], [16])) as unknown[];
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect(adopted).toEqual([id, 2]);
+    const [next] = (await before.run(redis.admin, 'read', [meta, log], [-1, 0, 0])) as string[];
+    const end = before.turn('cancelled').events.at(-1);
+    const terminal = JSON.stringify({ ...end, sequence_number: Number(next), response: { ...end?.response, id } });
+    expect(await before.run(redis.admin, 'append', [meta, log, leases], [2, Number(next), 1, 1, terminal])).toEqual([
+      1,
+    ]);
+    await replica.start();
+    const events = await eventsOf(replica, id);
+    expect(events.at(-1)).toEqual(JSON.parse(terminal));
+    expect(events).toHaveLength(Number(next) + 1);
+  });
 });

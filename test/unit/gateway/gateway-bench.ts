@@ -108,7 +108,7 @@ export function tell(connection: Connection, event: Readonly<Record<string, unkn
 
 /** Waits, a tick at a time, until something is so. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 5_000; !(await holds());) {
+  for (const deadline = Date.now() + 60_000; !(await holds());) {
     if (Date.now() > deadline) throw new Error(`unable to go on; this never came: ${holds.toString()}`);
     await new Promise(setImmediate);
   }

@@ -5,6 +5,7 @@ import { type Provider } from '../../../src/provider/provider.js';
 import { FakeOpenAiServer, textAnswer, textChunk } from '../../support/fake-openai-server.js';
 import { collect, finishOf, providerRequest, textOf } from '../../support/provider-request.js';
 import { fail, HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
+import { allowed } from '../../support/machine.js';
 
 const never = new AbortController().signal;
 const request = providerRequest('Hi');
@@ -84,12 +85,10 @@ describe('composeProvider', () => {
   it('bounds all attempts together by the time of the whole call', async () => {
     const main = new ScriptedProvider([[fail('server_error')]]);
     const slow = layers('main', main, {
-      callTimeoutMs: 60,
-      retry: { maxAttempts: 100, backoff: 'constant', initialDelayMs: 10 },
+      callTimeoutMs: 300,
+      retry: { maxAttempts: 100, backoff: 'constant', initialDelayMs: 20 },
     });
-    const startedAt = performance.now();
     const { error } = await collect(composeProvider([slow]).stream(request, never));
-    expect(performance.now() - startedAt).toBeLessThan(500);
     expect(['server_error', 'provider_timeout']).toContain((error as { code?: string }).code);
     expect(main.requests.length).toBeLessThan(30);
     expect(main.requests.length).toBeGreaterThan(1);
@@ -162,7 +161,7 @@ describe('composeProvider over a real server', () => {
     });
     expect(error).toEqual(new Error('enough'));
     const closed = await server.requests[0]?.closed;
-    expect((closed?.atMs ?? Infinity) - abortedAt).toBeLessThan(250);
+    expect((closed?.atMs ?? Infinity) - abortedAt).toBeLessThan(allowed(250));
   });
 
   it('closes the socket when the reader stops, through all layers', async () => {

@@ -12,7 +12,7 @@ import { installIsCurrent, sourcesDigest } from '../../../scripts/lib/prepare.mj
 // @ts-expect-error as above
 import { run } from '../../../scripts/lib/run.mjs';
 // @ts-expect-error as above
-import { lastLine, sum, tallyJest } from '../../../scripts/lib/tally.mjs';
+import { lastLine, Progress, sum } from '../../../scripts/lib/tally.mjs';
 
 let root: string;
 beforeEach(() => {
@@ -158,40 +158,92 @@ describe('running a program', () => {
     while (isRunning(inner)) await new Promise(setImmediate);
   });
 
+  it('ends one that shows no progress for too long, and leaves one alone that takes long but shows some', async () => {
+    const talks = `let left = 8; setInterval(() => (left-- > 0 ? console.log(left) : process.exit(0)), 500);`;
+    const sends = `process.on('message', () => {}); ${talks.replace('console.log', 'process.send')}`;
+    // Each takes longer than it may be silent.
+    const stallMs = 3_000;
+    const [talking, sending, silent] = await Promise.all([
+      run(process.execPath, ['-e', talks], { stallMs }),
+      run(process.execPath, ['-e', sends], { stallMs, onMessage: () => undefined }),
+      // What it writes is no progress where messages are expected.
+      run(process.execPath, ['-e', 'setInterval(() => console.log("."), 100)'], {
+        stallMs,
+        onMessage: () => undefined,
+      }),
+    ]);
+    expect(talking).toMatchObject({ code: 0, timedOut: false });
+    expect(sending).toMatchObject({ code: 0, timedOut: false });
+    expect(silent).toMatchObject({ timedOut: true });
+  });
+
   it('says so when there is no such program', async () => {
     expect(await run('no-such-program-here', [])).toMatchObject({ code: 127 });
   });
 });
 
 describe('the count', () => {
-  const report = (more: object) => ({
-    numPassedTests: 5,
-    numFailedTests: 0,
-    numPendingTests: 0,
-    numTodoTests: 0,
-    numRuntimeErrorTestSuites: 0,
-    testResults: [{ assertionResults: [{ status: 'pending', fullName: 'a skipped one' }] }],
+  const file = (more: object) => ({
+    type: 'ended',
+    passed: 5,
+    failed: [],
+    skipped: [],
+    broken: false,
+    ms: 10,
     ...more,
+  });
+  const progressOf = (...messages: object[]): Progress => {
+    const progress = new Progress();
+    for (const message of messages) progress.take(message);
+    return progress;
+  };
+
+  it('counts the tests of each suite by the folder of their files', () => {
+    const progress = progressOf(
+      file({ file: 'test/unit/a.spec.ts' }),
+      file({ file: 'test/unit/b.spec.ts', passed: 1, failed: ['adds up'] }),
+      file({ file: 'test/system/unit/c.spec.ts', passed: 7 }),
+    );
+    expect(progress.tally('unit', { strict: false })).toEqual({
+      passed: 6,
+      failed: 1,
+      failures: ['test/unit/b.spec.ts: adds up'],
+      notes: [],
+      ms: 20,
+    });
+    expect(progress.tally('system', { strict: false })).toMatchObject({ passed: 7, failed: 0 });
+    expect(progress.tally('chaos', { strict: true })).toMatchObject({ passed: 0, failed: 0 });
   });
 
   it('counts a file that does not load as a failure', () => {
-    expect(tallyJest(report({ numFailedTests: 1, numRuntimeErrorTestSuites: 2 }), { strict: false })).toMatchObject({
+    const progress = progressOf(file({ file: 'test/unit/a.spec.ts', passed: 0, broken: true }));
+    expect(progress.tally('unit', { strict: false })).toMatchObject({
+      passed: 0,
+      failed: 1,
+      notes: ['did not load: test/unit/a.spec.ts'],
+    });
+  });
+
+  it('counts a file that started and did not end as a failure, and names it', () => {
+    const progress = progressOf(
+      { type: 'started', file: 'test/unit/a.spec.ts' },
+      { type: 'started', file: 'test/unit/b.spec.ts' },
+      file({ file: 'test/unit/a.spec.ts' }),
+    );
+    expect(progress.tally('unit', { strict: false })).toMatchObject({
       passed: 5,
-      failed: 3,
+      failed: 1,
+      notes: ['did not end: test/unit/b.spec.ts'],
     });
   });
 
   it('counts a skipped test as a failure in CI, and names it anywhere', () => {
-    const skipped = report({ numPendingTests: 1 });
-    expect(tallyJest(skipped, { strict: true })).toMatchObject({
+    const progress = progressOf(file({ file: 'test/unit/a.spec.ts', skipped: ['a skipped one'] }));
+    expect(progress.tally('unit', { strict: true })).toMatchObject({
       failed: 1,
       notes: [expect.stringContaining('a skipped one')],
     });
-    expect(tallyJest(skipped, { strict: false }).failed).toBe(0);
-  });
-
-  it('counts a runner without a report as a failure', () => {
-    expect(tallyJest(undefined, { strict: false })).toMatchObject({ passed: 0, failed: 1 });
+    expect(progress.tally('unit', { strict: false }).failed).toBe(0);
   });
 
   it('sums up in one line', () => {
@@ -203,5 +255,28 @@ describe('the count', () => {
         ]),
       ),
     ).toBe('5 passed, 1 failed');
+  });
+
+  it('is sent by the reporter while jest runs: a test that passes, fails, is skipped, and a file that does not load', async () => {
+    const imports = "import { it } from '@jest/globals';";
+    write(
+      'test/unit/mixed.spec.js',
+      `it('passes', () => {}); it('fails', () => { throw 1; }); it.skip('waits', () => {});`,
+    );
+    write('test/system/broken.spec.js', `${imports} import './absent.js';`);
+    const project = (name: string) => ({ displayName: name, testMatch: [`<rootDir>/test/${name}/**`], transform: {} });
+    write('jest.config.json', { projects: [project('unit'), project('system')] });
+    const reporters = ['--reporters', resolve('scripts/lib/progress-reporter.mjs')];
+    const progress = new Progress();
+    const args = [resolve('node_modules/jest/bin/jest.js'), '--config', 'jest.config.json', ...reporters, '-w', '1'];
+    const onMessage = (message: object) => progress.take(message);
+    expect(await run(process.execPath, args, { cwd: root, onMessage })).toMatchObject({ code: 1, timedOut: false });
+    expect(progress.tally('unit', { strict: true })).toMatchObject({
+      passed: 1,
+      failed: 2,
+      failures: ['test/unit/mixed.spec.js: fails'],
+      notes: ['1 skipped: waits'],
+    });
+    expect(progress.tally('system', { strict: true })).toMatchObject({ passed: 0, failed: 1 });
   });
 });

@@ -15,6 +15,7 @@ import {
   usageChunk,
 } from '../../../support/fake-openai-server.js';
 import { collect, finishOf, providerRequest, textOf } from '../../../support/provider-request.js';
+import { allowed } from '../../../support/machine.js';
 
 let server: FakeOpenAiServer;
 let provider: OpenAiProvider;
@@ -246,7 +247,7 @@ describe('OpenAiProvider: abort', () => {
     expect(typesOf(parts)).toEqual(['start', 'text']);
     const closed = await server.requests[0]?.closed;
     expect(closed?.complete).toBe(false);
-    expect((closed?.atMs ?? Infinity) - abortedAt).toBeLessThan(250);
+    expect((closed?.atMs ?? Infinity) - abortedAt).toBeLessThan(allowed(250));
   });
 
   it('throws the reason, whatever it is, while a pull waits', async () => {

@@ -3,15 +3,12 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { OpenAiProvider } from '../../../../src/provider/openai/openai-provider.js';
 import { type ProviderPart } from '../../../../src/provider/provider.js';
 import { finishChunk, textChunk, usageChunk } from '../../../support/fake-openai-server.js';
 import { providerRequest } from '../../../support/provider-request.js';
-
-/** Long enough for what was sent to have come. */
-const ARRIVED_MS = 30;
 
 let server: Server;
 let provider: OpenAiProvider;
@@ -44,18 +41,38 @@ afterEach(async () => {
   server.close();
 });
 
-const send = (answer: ServerResponse | undefined, ...chunks: { chunk: object }[]) => {
-  for (const { chunk } of chunks) answer?.write(`data: ${JSON.stringify(chunk)}\n\n`);
+/** Resolves when the kernel has it: on loopback the other end has it then, too. */
+const send = async (answer: ServerResponse, ...chunks: { chunk: object }[]) => {
+  const text = chunks.map(({ chunk }) => `data: ${JSON.stringify(chunk)}\n\n`).join('');
+  await new Promise((sent) => answer.write(text, sent));
 };
 const tick = () => {
   for (const read of waiting.splice(0)) read();
 };
+/** A few rounds of the event loop: whoever would read what has come has read it by then. */
+const turns = async () => {
+  for (let i = 0; i < 10; i++) await immediate();
+};
+const somethingWaits = async () => {
+  while (waiting.length === 0) await immediate();
+};
+/** Ticks until it is there. */
+async function ticking<T>(next: Promise<T>): Promise<T> {
+  let over = false;
+  const watched = next.finally(() => (over = true));
+  watched.catch(() => undefined);
+  while (!over) {
+    tick();
+    await immediate();
+  }
+  return watched;
+}
 
 async function asked(n: number): Promise<ServerResponse> {
   for (;;) {
     const answer = answers[n];
     if (answer !== undefined) return answer;
-    await sleep(1);
+    await immediate();
   }
 }
 
@@ -63,7 +80,7 @@ async function spoken(signal = new AbortController().signal) {
   const parts = provider.stream(providerRequest('Hi'), signal)[Symbol.asyncIterator]();
   const start = parts.next();
   const answer = await asked(answers.length);
-  send(answer, textChunk('first'));
+  await send(answer, textChunk('first'));
   expect((await start).value).toMatchObject({ type: 'start' });
   expect((await parts.next()).value).toEqual({ type: 'text', text: 'first' });
   return { parts, answer };
@@ -73,14 +90,14 @@ describe('PacedSocket', () => {
   it('reads the first words at once, and what follows a tick at a time', async () => {
     const { parts, answer } = await spoken();
     // Who reads has asked for more before it knows that the answer speaks: once.
-    send(answer, textChunk(' soon'));
+    await send(answer, textChunk(' soon'));
     expect((await parts.next()).value).toEqual({ type: 'text', text: ' soon' });
     let next: ProviderPart | undefined;
     const reading = parts.next().then(({ value }) => (next = value as ProviderPart));
-    send(answer, textChunk(' a'));
-    await sleep(ARRIVED_MS);
-    send(answer, textChunk(' b'), textChunk(' c'));
-    await sleep(ARRIVED_MS);
+    await send(answer, textChunk(' a'));
+    await somethingWaits();
+    await send(answer, textChunk(' b'), textChunk(' c'));
+    await turns();
     expect(next).toBeUndefined();
     expect(waiting).toHaveLength(1);
     tick();
@@ -90,12 +107,11 @@ describe('PacedSocket', () => {
 
   it('has a connection ready for the next answer as soon as one has ended', async () => {
     const { parts, answer } = await spoken();
-    send(answer, finishChunk(), usageChunk());
+    await send(answer, finishChunk(), usageChunk());
     answer.end('data: [DONE]\n\n');
-    await sleep(ARRIVED_MS);
-    tick();
     const rest: string[] = [];
-    for (let part = await parts.next(); !part.done; part = await parts.next()) rest.push(part.value.type);
+    const next = () => ticking(parts.next());
+    for (let part = await next(); !part.done; part = await next()) rest.push(part.value.type);
     expect(rest).toEqual(['usage', 'finish']);
     // Of the connection's own bytes nothing waits: the next answer comes without a tick, over the same connection.
     await spoken();
@@ -115,12 +131,9 @@ describe('PacedSocket', () => {
 
   it('tells of a connection that broke with the tick', async () => {
     const { parts, answer } = await spoken();
-    send(answer, textChunk(' last'));
-    await sleep(ARRIVED_MS);
+    await send(answer, textChunk(' last'));
     answer.destroy();
-    await sleep(ARRIVED_MS);
-    tick();
-    expect((await parts.next()).value).toEqual({ type: 'text', text: ' last' });
-    await expect(parts.next()).rejects.toMatchObject({ code: 'provider_stream_interrupted' });
+    expect((await ticking(parts.next())).value).toEqual({ type: 'text', text: ' last' });
+    await expect(ticking(parts.next())).rejects.toMatchObject({ code: 'provider_stream_interrupted' });
   });
 });

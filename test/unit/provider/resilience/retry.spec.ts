@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type RetryEvent, type RetryOptions, RetryingProvider } from '../../../../src/provider/resilience/retry.js';
 import { collect, finishOf, providerRequest, textOf } from '../../../support/provider-request.js';
 import { fail, say, ScriptedProvider } from '../../../support/scripted-provider.js';
+import { allowed } from '../../../support/machine.js';
 
 const never = new AbortController().signal;
 const request = providerRequest('Hi');
@@ -70,7 +71,7 @@ describe('RetryingProvider', () => {
     const inner = new ScriptedProvider([[fail('rate_limit_exceeded', 5000)], [say('b')]]);
     const { error, tookMs } = await attempt(inner, { budgetMs: 1000 });
     expect(error).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs: 5000 });
-    expect(tookMs).toBeLessThan(500);
+    expect(tookMs).toBeLessThan(allowed(500));
     expect(inner.requests).toHaveLength(1);
   });
 
@@ -95,7 +96,7 @@ describe('RetryingProvider', () => {
     setTimeout(() => abort.abort(reason), 20);
     const { error, tookMs } = await attempt(inner, { initialDelayMs: 3000 }, abort.signal);
     expect(error).toBe(reason);
-    expect(tookMs).toBeLessThan(1000);
+    expect(tookMs).toBeLessThan(allowed(1000));
     expect(inner.requests).toHaveLength(1);
   });
 });

@@ -8,7 +8,9 @@ import { z } from 'zod';
 import { newId } from '../domain/ids.js';
 import { type ContentPart, type FunctionCallItem, type Item, type MessageItem } from '../domain/item.js';
 import { refusalParams } from './refusal.js';
-import { inert, isObject, servedType, withoutNulls } from './schema-tools.js';
+import { MOST_PARTS } from './input-items.js';
+import { ANY_LIST, inert, isObject, listOf, servedFields, servedType } from './schema-tools.js';
+import { MOST_TOOLS } from './shared-fields.js';
 
 /** Message kinds and parts that OpenAI knows and Sluice does not serve, with the reason. */
 const PARTS_NOT_SERVED: ReadonlySet<unknown> = new Set(['image_url', 'input_audio', 'file']);
@@ -26,13 +28,13 @@ const TEXT_PART = z.strictObject({
 const REFUSAL_PART = z.strictObject({ type: z.literal('refusal'), refusal: z.string() });
 const TEXT = z.union([
   z.string(),
-  z
-    .array(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART])))
-    .transform((parts) => parts.map((part) => part.text).join('')),
+  listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART])), MOST_PARTS).transform((parts) =>
+    parts.map((part) => part.text).join(''),
+  ),
 ]);
 const ASSISTANT_CONTENT = z.union([
   z.string(),
-  z.array(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART, REFUSAL_PART]))),
+  listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART, REFUSAL_PART])), MOST_PARTS),
 ]);
 
 const ONE_OF_SEVERAL = inert(z.never(), 'providers are not told the names of participants; say them in the text');
@@ -62,11 +64,11 @@ const ASSISTANT = z.strictObject({
   role: z.literal('assistant'),
   content: ASSISTANT_CONTENT.optional(),
   refusal: z.string().optional(),
-  tool_calls: z.array(TOOL_CALL).max(128).optional(),
+  tool_calls: listOf(TOOL_CALL, MOST_TOOLS).optional(),
   name: NAME_OF_ONE,
   audio: inert(z.never(), 'Sluice serves text'),
   function_call: inert(z.never(), 'it is the older form; send tool_calls'),
-  annotations: z.array(z.unknown()).optional(),
+  annotations: ANY_LIST.optional(),
   /** The official client's own, in answers that it has parsed. */
   parsed: z.unknown().optional(),
 });
@@ -82,7 +84,7 @@ type Message = z.output<typeof ROLES>;
 type AssistantMessage = z.output<typeof ASSISTANT>;
 
 const MESSAGE = z.preprocess((value, context) => {
-  const fields = withoutNulls(value);
+  const fields = servedFields(value, context);
   if (!isObject(fields) || fields['role'] !== 'function') return fields;
   const message = "'function' is not served; it is the older form of 'tool'";
   const code = refusalParams('unsupported_parameter');
@@ -93,7 +95,7 @@ const MESSAGE = z.preprocess((value, context) => {
 /** As many as a request may have items. */
 const MOST_MESSAGES = 1_000;
 
-export const MESSAGES = z.array(MESSAGE).min(1).max(MOST_MESSAGES).superRefine(toolsAnswerCalls);
+export const MESSAGES = listOf(MESSAGE, MOST_MESSAGES, 1).superRefine(toolsAnswerCalls);
 
 export interface ChatInput {
   /** Empty: there was no system or developer message. */

@@ -11,8 +11,18 @@ import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/r
 import { chatInputOf, MESSAGES } from './chat-messages.js';
 import { UNSERVED_CHAT_FIELDS } from './chat-unserved-fields.js';
 import { refusalOf } from './refusal.js';
-import { closed, functionOnly, isObject, JSON_OBJECT, NAME, present, withoutNulls } from './schema-tools.js';
-import { REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
+import {
+  checkFields,
+  closed,
+  closedUnion,
+  functionOnly,
+  isObject,
+  JSON_OBJECT,
+  listOf,
+  NAME,
+  present,
+} from './schema-tools.js';
+import { MOST_TOOLS, REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
 
 export interface ParsedChat {
   readonly request: ResponseRequest;
@@ -37,17 +47,14 @@ const TOOL = z.preprocess(
 );
 type Tool = z.output<typeof TOOL>;
 
-const TOOLS = z
-  .array(TOOL)
-  .max(128)
-  .superRefine((tools, context) => {
-    const seen = new Set<string>();
-    tools.forEach(({ function: { name } }, index) => {
-      const path = [index, 'function', 'name'];
-      if (seen.has(name)) context.addIssue({ code: 'custom', path, message: 'is the name of an earlier tool' });
-      seen.add(name);
-    });
+const TOOLS = listOf(TOOL, MOST_TOOLS).superRefine((tools, context) => {
+  const seen = new Set<string>();
+  tools.forEach(({ function: { name } }, index) => {
+    const path = [index, 'function', 'name'];
+    if (seen.has(name)) context.addIssue({ code: 'custom', path, message: 'is the name of an earlier tool' });
+    seen.add(name);
   });
+});
 
 const TOOL_CHOICE = z.union([
   z.enum(['none', 'auto', 'required']),
@@ -59,22 +66,19 @@ const TOOL_CHOICE = z.union([
   ),
 ]);
 
-const RESPONSE_FORMAT = z.preprocess(
-  withoutNulls,
-  z.discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('text') }),
-    z.strictObject({ type: z.literal('json_object') }),
-    z.strictObject({
-      type: z.literal('json_schema'),
-      json_schema: closed({
-        name: NAME,
-        schema: JSON_OBJECT,
-        description: z.string().optional(),
-        strict: z.boolean().optional(),
-      }),
+const RESPONSE_FORMAT = closedUnion('type', [
+  z.strictObject({ type: z.literal('text') }),
+  z.strictObject({ type: z.literal('json_object') }),
+  z.strictObject({
+    type: z.literal('json_schema'),
+    json_schema: closed({
+      name: NAME,
+      schema: JSON_OBJECT,
+      description: z.string().optional(),
+      strict: z.boolean().optional(),
     }),
-  ]),
-);
+  }),
+]);
 
 const TOKENS = z.int().min(1).optional();
 
@@ -95,8 +99,8 @@ const FIELDS = {
   }).optional(),
   ...UNSERVED_CHAT_FIELDS,
 };
-const REQUEST = closed(FIELDS);
-type Fields = z.output<typeof REQUEST>;
+export const CHAT_REQUEST = closed(FIELDS);
+type Fields = z.output<typeof CHAT_REQUEST>;
 
 /** The names that stand at the top of a request. */
 export const CHAT_FIELDS: readonly string[] = Object.keys(FIELDS);
@@ -106,7 +110,8 @@ export function parseChatRequest(body: unknown): ParsedChat {
   if (!isObject(body)) {
     throw new SluiceError('invalid_request', `unable to ${WHAT}; the request must be a JSON object`);
   }
-  const parsed = REQUEST.safeParse(body);
+  checkFields(body, WHAT);
+  const parsed = CHAT_REQUEST.safeParse(body);
   if (!parsed.success) throw refusalOf(parsed.error, body, WHAT, CHAT_FIELDS);
   const fields = parsed.data;
   fitsTogether(fields);

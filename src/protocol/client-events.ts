@@ -14,7 +14,8 @@ import { isLaneName, LANE_NAME } from './lane-name.js';
 import { shortName } from './short-name.js';
 import { refusalOf } from './refusal.js';
 import { parseResponseRequest, REQUEST_FIELDS } from './requests.js';
-import { isObject, present, withoutNulls } from './schema-tools.js';
+import { readJson } from './read-json.js';
+import { checkFields, isObject, present, withoutNulls } from './schema-tools.js';
 
 export type ClientEvent =
   | {
@@ -67,13 +68,13 @@ const WATCH_LANE = 'sluice.watch';
 const ID = z.string().min(1).max(256);
 
 /** Fields that stand beside `response.create`'s own request fields. */
-const ENVELOPE = z.object({
+export const ENVELOPE = z.object({
   stream_id: LANE_NAME.nullish(),
   'sluice:idempotency_key': IDEMPOTENCY_KEY.nullish(),
   'sluice:traceparent': z.string().max(256).nullish(),
 });
 
-const SCHEMAS = {
+export const EVENT_SCHEMAS = {
   'response.cancel': z.strictObject({
     response_id: ID.optional(),
     stream_id: LANE_NAME.optional(),
@@ -90,18 +91,17 @@ const SCHEMAS = {
   'sluice:ping': z.strictObject({ id: z.union([z.string().max(128), z.number()]).optional() }),
 } as const;
 
-const TYPES: readonly string[] = ['response.create', ...Object.keys(SCHEMAS)];
+/** Every `type` that a frame may have. */
+export const EVENT_TYPES: readonly string[] = ['response.create', ...Object.keys(EVENT_SCHEMAS)];
 
 /** One text frame. @throws ProtocolRefusal for everything that is not one of the client events */
 export function parseClientEvent(text: string): ClientEvent {
   let frame: unknown;
   try {
-    frame = JSON.parse(text);
-  } catch {
-    throw new ProtocolRefusal(
-      new SluiceError('invalid_json', 'unable to read the message; it is not JSON; send one JSON object a frame'),
-      undefined,
-    );
+    frame = readJson(text, 'the message', 'it is not JSON; send one JSON object a frame');
+  } catch (thrown) {
+    // readJson throws nothing else.
+    throw new ProtocolRefusal(thrown as SluiceError, undefined);
   }
   if (!isObject(frame)) {
     const message = 'unable to read the message; it is not a JSON object; send one JSON object a frame';
@@ -117,12 +117,13 @@ export function parseClientEvent(text: string): ClientEvent {
 }
 
 function eventOf(frame: Readonly<Record<string, unknown>>): ClientEvent {
+  checkFields(frame, 'read the message');
   const { type, ...fields } = frame;
   switch (type) {
     case 'response.create':
       return createOf(fields);
     case 'response.cancel': {
-      const { response_id: responseId, stream_id: streamId } = read(SCHEMAS[type], type, fields);
+      const { response_id: responseId, stream_id: streamId } = read(EVENT_SCHEMAS[type], type, fields);
       if ((responseId === undefined) === (streamId === undefined)) {
         const why = 'name either response_id or stream_id';
         throw responseId === undefined
@@ -136,7 +137,7 @@ function eventOf(frame: Readonly<Record<string, unknown>>): ClientEvent {
         previous_response_id: previousResponseId,
         input,
         stream_id: streamId,
-      } = read(SCHEMAS[type], type, fields);
+      } = read(EVENT_SCHEMAS[type], type, fields);
       return { type, previousResponseId, input: input ?? null, ...present({ streamId }) };
     }
     case 'sluice:resume': {
@@ -144,19 +145,19 @@ function eventOf(frame: Readonly<Record<string, unknown>>): ClientEvent {
         response_id: responseId,
         starting_after: cursor,
         stream_id: streamId,
-      } = read(SCHEMAS[type], type, fields);
+      } = read(EVENT_SCHEMAS[type], type, fields);
       return { type, responseId, startingAfter: cursor ?? FROM_THE_START, ...present({ streamId }) };
     }
     case 'sluice:subscribe': {
-      const { conversation, stream_id: streamId } = read(SCHEMAS[type], type, fields);
+      const { conversation, stream_id: streamId } = read(EVENT_SCHEMAS[type], type, fields);
       return { type, conversation, streamId: streamId ?? WATCH_LANE };
     }
     case 'sluice:unsubscribe':
-      return { type, conversation: read(SCHEMAS[type], type, fields).conversation };
+      return { type, conversation: read(EVENT_SCHEMAS[type], type, fields).conversation };
     case 'sluice:auth':
-      return { type, token: read(SCHEMAS[type], type, fields).token };
+      return { type, token: read(EVENT_SCHEMAS[type], type, fields).token };
     case 'sluice:ping':
-      return { type, id: read(SCHEMAS[type], type, fields).id ?? null };
+      return { type, id: read(EVENT_SCHEMAS[type], type, fields).id ?? null };
     default:
       throw unknownType(type);
   }
@@ -198,8 +199,8 @@ function unknownType(type: unknown): SluiceError {
   }
   if (typeof type !== 'string')
     return refused('invalid_value', 'unable to read the message; its type must be a string', 'type');
-  const near = nearest(type, TYPES);
-  const hint = near === undefined ? `known types are ${TYPES.join(', ')}` : `did you mean '${near}'?`;
+  const near = nearest(type, EVENT_TYPES);
+  const hint = near === undefined ? `known types are ${EVENT_TYPES.join(', ')}` : `did you mean '${near}'?`;
   return refused(
     'unknown_event',
     `unable to read the message; '${shortName(type)}' is no client event; ${hint}`,

@@ -4,22 +4,19 @@ import { z } from 'zod';
 
 import { SluiceError } from '../domain/errors.js';
 import { type Item } from '../domain/item.js';
-import { ITEMS } from './input-items.js';
+import { itemsOf } from './input-items.js';
 import { refusalOf } from './refusal.js';
-import { closed, isObject, METADATA } from './schema-tools.js';
+import { closed, closedWithNulls, isObject, METADATA } from './schema-tools.js';
 
 /** OpenAI's bound of items in one request. */
 const MOST_ITEMS_AT_ONCE = 20;
 
-const SOME_ITEMS = ITEMS.pipe(z.array(z.custom<Item>()).max(MOST_ITEMS_AT_ONCE));
-const CREATE_FIELDS = { items: SOME_ITEMS.optional(), metadata: METADATA.optional() };
-const CREATE = closed(CREATE_FIELDS);
+const CREATE_FIELDS = { items: itemsOf(MOST_ITEMS_AT_ONCE).optional(), metadata: METADATA.optional() };
+export const CONVERSATION_CREATE = closed(CREATE_FIELDS);
 /** Here null says something: no metadata any more. */
-const UPDATE = z.strictObject({ metadata: z.preprocess((value) => value ?? {}, METADATA) });
-const ADD_FIELDS = {
-  items: SOME_ITEMS.refine((items) => items.length > 0, { message: 'must have at least one item' }),
-};
-const ADD = closed(ADD_FIELDS);
+export const CONVERSATION_UPDATE = closedWithNulls({ metadata: z.preprocess((value) => value ?? {}, METADATA) });
+const ADD_FIELDS = { items: itemsOf(MOST_ITEMS_AT_ONCE, 1) };
+export const ITEMS_CREATE = closed(ADD_FIELDS);
 
 export interface ConversationCreate {
   readonly items: readonly Item[];
@@ -30,7 +27,7 @@ export interface ConversationCreate {
 export function parseConversationCreate(body: unknown): ConversationCreate {
   const what = 'create a conversation';
   const fields = objectIn(body ?? {}, what);
-  const parsed = CREATE.safeParse(fields);
+  const parsed = CONVERSATION_CREATE.safeParse(fields);
   if (!parsed.success) throw refusalOf(parsed.error, fields, what, Object.keys(CREATE_FIELDS));
   return { items: parsed.data.items ?? [], metadata: parsed.data.metadata ?? {} };
 }
@@ -44,7 +41,7 @@ export function parseConversationUpdate(body: unknown): Record<string, string> {
       param: 'metadata',
     });
   }
-  const parsed = UPDATE.safeParse(fields);
+  const parsed = CONVERSATION_UPDATE.safeParse(fields);
   if (!parsed.success) throw refusalOf(parsed.error, fields, what, ['metadata']);
   return parsed.data.metadata;
 }
@@ -53,7 +50,7 @@ export function parseConversationUpdate(body: unknown): Record<string, string> {
 export function parseItemsCreate(body: unknown): readonly Item[] {
   const what = 'add items to a conversation';
   const fields = objectIn(body, what);
-  const parsed = ADD.safeParse(fields);
+  const parsed = ITEMS_CREATE.safeParse(fields);
   if (!parsed.success) throw refusalOf(parsed.error, fields, what, Object.keys(ADD_FIELDS));
   return parsed.data.items;
 }

@@ -8,7 +8,7 @@ import { z } from 'zod';
 
 import { newId } from '../domain/ids.js';
 import { type ContentPart, type Item, type ItemStatus } from '../domain/item.js';
-import { inert, isObject, servedType } from './schema-tools.js';
+import { ANY_LIST, inert, isObject, listOf, servedType } from './schema-tools.js';
 
 const TEXT_ONLY = 'Sluice serves text; send input_text';
 const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';
@@ -50,8 +50,8 @@ const INPUT_TEXT = z.strictObject({
 const OUTPUT_TEXT = z.strictObject({
   type: z.literal('output_text'),
   text: z.string(),
-  annotations: z.array(z.unknown()).optional(),
-  logprobs: z.array(z.unknown()).optional(),
+  annotations: ANY_LIST.optional(),
+  logprobs: ANY_LIST.optional(),
   parsed: z.unknown().optional(),
 });
 const REFUSAL = z.strictObject({ type: z.literal('refusal'), refusal: z.string() });
@@ -71,12 +71,15 @@ const callExtras = {
   created_by: z.unknown().optional(),
 };
 
+/** Parts of one message or output. */
+export const MOST_PARTS = 1_000;
+
 const MESSAGE = z.strictObject({
   type: z.literal('message'),
   role: z.enum(['user', 'assistant', 'system', 'developer']),
   content: z.union([
     z.string(),
-    z.array(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT, OUTPUT_TEXT, REFUSAL]))),
+    listOf(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT, OUTPUT_TEXT, REFUSAL])), MOST_PARTS),
   ]),
   id: ID,
   status: STATUS,
@@ -97,7 +100,10 @@ const FUNCTION_CALL = z.strictObject({
 const FUNCTION_CALL_OUTPUT = z.strictObject({
   type: z.literal('function_call_output'),
   call_id: CALL_ID,
-  output: z.union([z.string(), z.array(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT])))]),
+  output: z.union([
+    z.string(),
+    listOf(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT])), MOST_PARTS),
+  ]),
   ...callExtras,
   name: z.string().max(128).optional(),
 });
@@ -122,10 +128,12 @@ const ITEM = z.preprocess(
 const MOST_ITEMS = 1_000;
 
 /** A list of items, as `input` or a conversation's `items` carries it, in domain shape. */
-export const ITEMS = z
-  .array(ITEM)
-  .max(MOST_ITEMS)
-  .transform((items): Item[] => items.map(itemOf));
+export const ITEMS = listOf(ITEM.transform(itemOf), MOST_ITEMS);
+
+/** The same of other lengths. */
+export function itemsOf(most: number, least = 0) {
+  return listOf(ITEM.transform(itemOf), most, least);
+}
 
 /** A plain string is one user message. */
 export function userMessage(text: string): Item {

@@ -11,8 +11,18 @@ import { type ResponseRequest } from '../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
 import { ITEMS, userMessage } from './input-items.js';
 import { refusalOf } from './refusal.js';
-import { closed, functionOnly, JSON_OBJECT, NAME, isObject, present, withoutNulls } from './schema-tools.js';
-import { ID, REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
+import {
+  checkFields,
+  closed,
+  closedUnion,
+  functionOnly,
+  isObject,
+  JSON_OBJECT,
+  listOf,
+  NAME,
+  present,
+} from './schema-tools.js';
+import { ID, MOST_TOOLS, REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
 import {
   UNSERVED_FIELDS,
   UNSERVED_REASONING_FIELDS,
@@ -41,17 +51,14 @@ const TOOL = z.preprocess(
   }),
 );
 
-const TOOLS = z
-  .array(TOOL)
-  .max(128)
-  .superRefine((tools, context) => {
-    const seen = new Set<string>();
-    tools.forEach((tool, index) => {
-      if (seen.has(tool.name))
-        context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is the name of an earlier tool' });
-      seen.add(tool.name);
-    });
+const TOOLS = listOf(TOOL, MOST_TOOLS).superRefine((tools, context) => {
+  const seen = new Set<string>();
+  tools.forEach((tool, index) => {
+    if (seen.has(tool.name))
+      context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is the name of an earlier tool' });
+    seen.add(tool.name);
   });
+});
 
 const TOOL_CHOICE = z.union([
   z.enum(['none', 'auto', 'required']),
@@ -61,20 +68,17 @@ const TOOL_CHOICE = z.union([
   ),
 ]);
 
-const TEXT_FORMAT = z.preprocess(
-  withoutNulls,
-  z.discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('text') }),
-    z.strictObject({ type: z.literal('json_object') }),
-    z.strictObject({
-      type: z.literal('json_schema'),
-      name: NAME,
-      schema: JSON_OBJECT,
-      description: z.string().optional(),
-      strict: z.boolean().optional(),
-    }),
-  ]),
-);
+const TEXT_FORMAT = closedUnion('type', [
+  z.strictObject({ type: z.literal('text') }),
+  z.strictObject({ type: z.literal('json_object') }),
+  z.strictObject({
+    type: z.literal('json_schema'),
+    name: NAME,
+    schema: JSON_OBJECT,
+    description: z.string().optional(),
+    strict: z.boolean().optional(),
+  }),
+]);
 
 const FIELDS = {
   ...SHARED_FIELDS,
@@ -95,8 +99,8 @@ const FIELDS = {
   ...UNSERVED_FIELDS,
 };
 
-const REQUEST = closed(FIELDS);
-type Fields = z.output<typeof REQUEST>;
+export const RESPONSE_REQUEST = closed(FIELDS);
+type Fields = z.output<typeof RESPONSE_REQUEST>;
 
 /** The names that stand at the top of a request, for whoever mistypes one. */
 export const REQUEST_FIELDS: readonly string[] = Object.keys(FIELDS);
@@ -106,11 +110,12 @@ export function parseResponseRequest(body: unknown, edge: Edge): ParsedRequest {
   if (!isObject(body)) {
     throw new SluiceError('invalid_request', 'unable to create a response; the request must be a JSON object');
   }
+  checkFields(body, 'create a response');
   if (edge === 'rest' && Object.hasOwn(body, 'stream_id') && body['stream_id'] !== null) {
     throw refused('unsupported_parameter', 'stream_id', 'stream_id names a lane of a socket; leave it out');
   }
   const { stream_id: _lane, ...fields } = body;
-  const parsed = REQUEST.safeParse(fields);
+  const parsed = RESPONSE_REQUEST.safeParse(fields);
   if (!parsed.success) throw refusalOf(parsed.error, fields, 'create a response', REQUEST_FIELDS);
   fitsTogether(parsed.data, edge);
   return { request: requestOf(parsed.data), stream: edge === 'socket' || parsed.data.stream === true };

@@ -6,6 +6,7 @@ import { type ToolChoice } from '../domain/response.js';
 import { closed, METADATA, present, recordOf, servedType } from './schema-tools.js';
 
 export const ID = z.string().min(1).max(256);
+export const MOST_TOOLS = 128;
 export const REASONING_EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 
 /** A variable is a plain value; OpenAI's text part counts as its text. */

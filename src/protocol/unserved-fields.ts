@@ -5,15 +5,16 @@
 
 import { z } from 'zod';
 
-import { inert } from './schema-tools.js';
+import { EMPTY_LIST, inert, listOf } from './schema-tools.js';
 
 const nothing = z.never();
-const emptyList = z.array(z.never()).length(0);
 /** Why an `include` that asks for more is refused. */
 export const ALL_THERE_IS =
   'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools';
+/** Names in a list of which each is one of a few. */
+export const MOST_NAMES = 32;
 /** Parts of what no response here has: built-in tools, images, reasoning items. The official tool runner always asks for one. */
-export const NOTHING_TO_INCLUDE = z.array(
+export const NOTHING_TO_INCLUDE = listOf(
   z.enum([
     'file_search_call.results',
     'web_search_call.results',
@@ -23,11 +24,12 @@ export const NOTHING_TO_INCLUDE = z.array(
     'code_interpreter_call.outputs',
     'reasoning.encrypted_content',
   ]),
+  MOST_NAMES,
 );
 
 export const UNSERVED_FIELDS = {
   access_programs: inert(nothing, "access programs are OpenAI's own"),
-  context_management: inert(emptyList, 'Sluice bounds a conversation by state.max_messages and compacts nothing'),
+  context_management: inert(EMPTY_LIST, 'Sluice bounds a conversation by state.max_messages and compacts nothing'),
   generate: inert(z.literal(true), 'a response without output is not prepared ahead'),
   image: inert(
     z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
@@ -76,7 +78,7 @@ export const UNSERVED_REASONING_FIELDS = {
   mode: inert(z.literal('standard'), 'there is one mode'),
 };
 export const UNSERVED_TOOL_FIELDS = {
-  allowed_callers: inert(z.array(z.literal('direct')), 'there are no programmatic tool callers'),
+  allowed_callers: inert(listOf(z.literal('direct'), MOST_NAMES), 'there are no programmatic tool callers'),
   async: inert(z.literal(false), 'function calls are answered in order'),
   defer_loading: inert(z.literal(false), 'all tools of a request are loaded'),
   output_schema: inert(nothing, "a function's output is passed on as text"),

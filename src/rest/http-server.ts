@@ -11,6 +11,7 @@ import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
 import { rawRefusal } from '../protocol/raw-refusal.js';
+import { readJson } from '../protocol/read-json.js';
 import { type RouteTable } from './route-table.js';
 
 /** How long a client may take to send its request. */
@@ -96,17 +97,17 @@ export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void
   });
 }
 
+const NO_JSON = 'its body is not JSON in UTF-8; send one JSON object';
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** An empty body is no body. @throws SluiceError `invalid_json` */
 function parseJson(body: string | Buffer): unknown {
   if (body.length === 0) return undefined;
+  let text: string;
   try {
-    return JSON.parse(typeof body === 'string' ? body : utf8.decode(body));
+    text = typeof body === 'string' ? body : utf8.decode(body);
   } catch {
-    throw new SluiceError(
-      'invalid_json',
-      'unable to read the request; its body is not JSON in UTF-8; send one JSON object',
-    );
+    throw new SluiceError('invalid_json', `unable to read the request; ${NO_JSON}`);
   }
+  return readJson(text, 'the request', NO_JSON);
 }

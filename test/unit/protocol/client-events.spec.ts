@@ -121,6 +121,6 @@ describe('a client event', () => {
     const deep = `{"type":"response.create","input":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
     expect(refusal(deep).error.status).toBe(400);
     const deepUnknown = `{"type":"response.create","input":"x","zzz":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
-    expect(refusal(deepUnknown).error.code).toBe('unknown_parameter');
+    expect(refusal(deepUnknown).error.code).toBe('invalid_request');
   });
 });

@@ -48,6 +48,8 @@ export class Journal {
   /** How many events were taken in, and how many of those stand in the log. */
   #taken = 0;
   #standing = 0;
+  /** Whether the terminal event is being appended. */
+  #ending = false;
   #ended = false;
   #lost: SluiceError | undefined;
   #cancelTold = false;
@@ -153,6 +155,7 @@ export class Journal {
   async #append(events: readonly LoggedEvent[]): Promise<void> {
     const { log, responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
     const startedAt = this.#time.now();
+    this.#ending = events.some(({ type }) => isTerminal(type));
     try {
       // Appends are idempotent by number, so the same events are simply sent again while the log is away.
       const result = await patiently(() => log.append(responseId, fence, events), {
@@ -167,7 +170,7 @@ export class Journal {
         return;
       }
       this.appendedAt = this.#time.now();
-      this.#ended = events.some(({ type }) => isTerminal(type));
+      this.#ended = this.#ending;
       if (result.cancelRequested) this.cancelAsked();
     } catch (error) {
       const why = 'unable to go on with this turn; its log cannot be written';
@@ -184,8 +187,12 @@ export class Journal {
     this.#options.onCancel();
   }
 
-  /** The right to write is gone. */
+  /**
+   * The right to write is gone. Ignored while the terminal event is being appended: the reply of an append that ended the log may be lost, and
+   * a renewal then finds the lease ended. Taking that for a loss would leave an ended turn uncounted. The append itself says whether it was fenced.
+   */
   leaseLost(): void {
+    if (this.#ending) return;
     this.#lose(new SluiceError('replica_lost', 'unable to go on with this turn; its lease is no longer held here'));
   }
 

@@ -245,6 +245,24 @@ describe('Journal', () => {
     expect(told).toEqual(['cancel']);
   });
 
+  it('ends when the reply to its terminal was lost and a renewal finds the lease ended', async () => {
+    const journal = journalOf();
+    const append = log.append.bind(log);
+    let lost = true;
+    log.append = async (...args) => {
+      const result = await append(...args);
+      if (!lost) return result;
+      lost = false;
+      journal.leaseLost();
+      throw away();
+    };
+    journal.emit(end());
+    await journal.flushed();
+    expect(journal.ended).toBe(true);
+    expect(journal.lost).toBeUndefined();
+    expect(told).toEqual([]);
+  });
+
   it('has ended with its terminal, and does not take the lease’s end for a loss', async () => {
     const journal = journalOf();
     journal.emit(end());

@@ -40,10 +40,11 @@ import { TurnMemory } from './turn/memory.js';
 import { TurnReport } from './turn/report.js';
 import { Once } from './turn/once.js';
 import { ResponseReader } from './turn/response-reader.js';
-import { Settlement } from './turn/settlement.js';
+import { type Accounting, Settlement } from './turn/settlement.js';
 import { roomWithin, TurnRoom } from './turn/turn-room.js';
 import { TurnService } from './turn/turn.service.js';
 import { GUARDRAIL_TYPES } from './validation/compile-guardrails.js';
+import { ZERO_USAGE } from './domain/response.js';
 import { type GuardrailSpec } from './validation/guardrail.js';
 
 export interface GatewayParts {
@@ -101,10 +102,16 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     log: state.log,
   });
   const priceLists = priceListsOf(config);
-  const settlement = new Settlement(memory, {
+  if (config.limits.per_user.cost_per_day_usd !== null) warnOfUnknownPrices(config, priceLists, log);
+  const firstProvider = providerName(config.provider, 0);
+  const accounting: Accounting = {
     estimate: estimateUsage,
-    cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? '') ?? null),
-  });
+    cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? firstProvider) ?? null),
+  };
+  const settlement = new Settlement(memory, accounting);
+  const limits = new TurnLimits(state.limiter, limitSettings(config), (model, usage) =>
+    accounting.cost(model, usage, null),
+  );
   const tracing = await openTracing(config);
   const room: TurnRoom = new TurnRoom({ ...roomOptions(config), lagging: () => overload.lagging });
   const overload: Overload = new Overload(room, OVERLOAD);
@@ -112,7 +119,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     {
       admission,
       room,
-      limits: new TurnLimits(state.limiter, limitSettings(config)),
+      limits,
       log: state.log,
       lease: state.lease,
       claim: state.claim,
@@ -136,6 +143,8 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     responses: state.responses,
     memory,
     logger: log,
+    accounting,
+    limits,
     onEnded: (response) => report.adopted(response),
   });
 
@@ -297,6 +306,19 @@ function priceListsOf(config: AppConfig): ReadonlyMap<string, string | null> {
       settings.type === 'demo' ? null : priceListOf(settings.base_url),
     ]),
   );
+}
+
+/** A budget of money cannot bound a model whose price is unknown. */
+function warnOfUnknownPrices(
+  { provider, clients }: AppConfig,
+  priceLists: ReadonlyMap<string, string | null>,
+  log: Log,
+): void {
+  const list = priceLists.get(providerName(provider, 0)) ?? null;
+  for (const model of new Set([provider.model, ...clients.models])) {
+    if (costUsd(model, ZERO_USAGE, list) === null)
+      log.warn({ model }, 'price unknown, limits.per_user.cost_per_day_usd does not bound this model');
+  }
 }
 
 /** `openai`, and `openai-1` for the first fallback. */

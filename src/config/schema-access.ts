@@ -51,7 +51,7 @@ export const limits = section('How much callers may use.', {
     cost_per_day_usd: optionalKey(
       number(0),
       'no limit',
-      'US dollars a day, over all replicas: a budget that refills evenly over 24 hours. Models without a known price cost nothing.',
+      'US dollars a day, over all replicas: a budget that refills evenly over 24 hours. The expected cost is reserved before a turn and settled after it. Models without a known price cost nothing.',
     ),
   }),
   turns: optionalKey(

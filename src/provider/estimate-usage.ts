@@ -17,8 +17,11 @@ const CHARS_PER_TOKEN = 4;
 
 const counter = new TokenCounter();
 
+/** What of a request has tokens. */
+export type CountedRequest = Pick<ProviderRequest, 'system' | 'items' | 'tools'>;
+
 /** The usage of a call that was sent `request` and gave `producedText` (text, refusals and arguments) so far. */
-export async function estimateUsage(request: ProviderRequest, producedText: string): Promise<Usage> {
+export async function estimateUsage(request: CountedRequest, producedText: string): Promise<Usage> {
   const texts = [request.system, ...request.items.map(textOf)].filter((text) => text !== '');
   if (request.tools.length > 0) texts.push(JSON.stringify(request.tools));
   const [asked, outputTokens] = await estimateTokens([texts.join('\n'), producedText]);

@@ -6,6 +6,17 @@
 import { type LoggedEvent } from '../domain/event.js';
 import { type StoredItem } from '../domain/item.js';
 
+/** What the limits of a caller hold for a running turn, until it is settled. */
+export interface Reservation {
+  /** The name that limits count the caller by. */
+  readonly caller: string;
+  readonly tokens: number;
+  /** Expected tokens of what is sent to the provider, as far as admission knew it. */
+  readonly inputTokens: number;
+  /** Millionths of a US dollar. */
+  readonly costMicros: number;
+}
+
 /** What is known of a response beside its events, written when the log is created. */
 export interface LogHead {
   readonly responseId: string;
@@ -15,6 +26,8 @@ export interface LogHead {
   readonly store: boolean;
   /** What was asked: for viewers that announce it, and for whoever has to end the turn of a lost replica. */
   readonly input: readonly StoredItem[];
+  /** What the turn reserved of its caller's limits, for the replica that has to end it. Absent where nothing was, and from older versions. */
+  readonly reserved?: Reservation;
 }
 
 /** The right to write: the number that shuts out a former owner. Grows by one with each new owner of a response. */

@@ -9,7 +9,7 @@ export interface Bucket {
 
 export interface BucketState {
   readonly allowed: boolean;
-  /** What is left after this call, rounded down. */
+  /** What is left after this call, rounded down; 0 for a bucket below zero. */
   readonly remaining: number;
   /** When `cost` would fit, in milliseconds from now; 0 when it was allowed. */
   readonly retryAfterMs: number;
@@ -18,8 +18,14 @@ export interface BucketState {
 }
 
 export abstract class RateLimiter {
-  /** Takes `cost` from the bucket if it is there, else takes nothing. A negative cost gives back, up to the capacity. */
+  /** Takes `cost` (0 or more; 0 only looks) from the bucket if it is there, else takes nothing. */
   abstract take(bucket: Bucket, cost: number): Promise<BucketState>;
+
+  /**
+   * Takes `amount` whether or not it is there: the bucket may go below zero, and admits nothing until it has refilled. A negative
+   * amount gives back, up to the capacity.
+   */
+  abstract charge(bucket: Bucket, amount: number): Promise<BucketState>;
 }
 
 /** What is told of a bucket that holds `tokens` after a call of `cost`. */
@@ -28,7 +34,7 @@ export function bucketState(bucket: Bucket, cost: number, allowed: boolean, toke
   return {
     allowed,
     // Counting in fractions, a token that is there must not be missed by a rounding.
-    remaining: Math.floor(tokens + 1e-9),
+    remaining: Math.max(0, Math.floor(tokens + 1e-9)),
     retryAfterMs: allowed ? 0 : cost > capacity ? Infinity : waitMs(cost - tokens, refillPerSecond),
     resetMs: waitMs(capacity - tokens, refillPerSecond),
   };

@@ -15,7 +15,9 @@ import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, type LogHead, type TurnLease } from '../state/event-log.js';
 import { keepingOf, NOTHING, type TurnMemory } from './memory.js';
 import { parseLogged, terminalOf } from './response-reader.js';
-import { terminalEvent } from './settlement.js';
+import { type TurnLimits } from './limits.js';
+import { estimateLostUsage } from './lost-usage.js';
+import { type Accounting, terminalEvent } from './settlement.js';
 
 export interface OrphanParts {
   readonly log: EventLog;
@@ -27,6 +29,10 @@ export interface OrphanParts {
   readonly time?: Time;
   /** A lost replica's turn has its terminal event, with this response. */
   readonly onEnded?: (response: ResponseObject) => void;
+  /** Estimates what the turn of a lost replica used. */
+  readonly accounting: Accounting;
+  /** Counts what it used in the place of what it had reserved. */
+  readonly limits: Pick<TurnLimits, 'settle'>;
 }
 
 /** Most responses taken over at once, so that one replica does not take all of a lost one's load. */
@@ -112,13 +118,32 @@ export class OrphanSweep {
         ? await this.#commitLoss(head, accumulator.response(), events, events.length + closing.length)
         : terminalOf(stored.response);
     if (broken) {
-      this.#parts.onEnded?.(terminal.response);
+      await this.#ended(head, terminal.response);
       return true;
     }
     const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
     if ((await log.append(responseId, fence, ending)).outcome !== 'appended') return false;
-    this.#parts.onEnded?.(terminal.response);
+    await this.#ended(head, terminal.response);
     return true;
+  }
+
+  /** Called once per response: by the one replica whose end the log took. */
+  async #ended({ reserved }: LogHead, response: ResponseObject): Promise<void> {
+    const { onEnded, limits } = this.#parts;
+    onEnded?.(response);
+    const { usage, sluice } = response;
+    // A limit that is not settled counts as reserved until it has refilled.
+    if (reserved !== undefined)
+      await limits
+        .settle(reserved, { usage, costUsd: sluice.cost_usd, provider: sluice.provider })
+        .catch(() => undefined);
+  }
+
+  /** A turn that had begun, and whose input was not refused, has called its provider: what that used is estimated. */
+  async #countLoss(head: LogHead, response: ResponseObject, begun: boolean): Promise<ResponseObject> {
+    if (!begun || wasRefused(response.output)) return response;
+    const { usage, costUsd } = await estimateLostUsage(head, response, this.#parts.accounting);
+    return { ...response, usage, sluice: { ...response.sluice, cost_usd: costUsd, usage_estimated: true } };
   }
 
   async #commitLoss(
@@ -129,12 +154,13 @@ export class OrphanSweep {
   ): Promise<TerminalEvent> {
     const begun = events.some(({ type }) => type === 'response.in_progress');
     const left = begun ? keepingOf(response, head.input, wasRefused(response.output)) : NOTHING;
+    const counted = await this.#countLoss(head, response, begun);
     const lost = new SluiceError(
       'replica_lost',
       'unable to finish the answer; the replica that ran it is gone; what it had written is kept; ask again',
     );
     const terminal = terminalEvent(
-      { ...response, sluice: { ...response.sluice, kept: left.kept } },
+      { ...counted, sluice: { ...counted.sluice, kept: left.kept } },
       { end: 'failed', error: lost },
       this.#time.date(),
     );

@@ -1,15 +1,14 @@
 /*
- * What one caller may use: turns and tokens a minute, turns at once, money a day. Taken before a turn starts, settled when it has
- * ended and what it used is known. Requests, tokens and money are counted over all replicas; turns at once, and what a turn used
- * beyond what was left, by each replica for itself.
+ * What one caller may use: turns and tokens a minute, turns at once, money a day. Reserved before a turn starts, settled when it has
+ * ended and what it used is known. Requests, tokens and money are counted over all replicas, turns at once by each replica for itself.
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { isKnownItem } from '../domain/item.js';
+import { type Usage } from '../domain/response.js';
+import { type Reservation } from '../state/event-log.js';
 import { type BucketState, type RateLimiter } from '../state/rate-limiter.js';
-import { type TurnPlan } from './admission.js';
 import { callerKey } from './caller-key.js';
-import { itemBytes } from './input-size.js';
+import { expectedUse, type PlannedUse } from './expected-use.js';
 import { SpendingLimit } from './spending-limit.js';
 import { type TurnFacts } from './turn.js';
 
@@ -20,6 +19,9 @@ export interface LimitSettings {
   readonly concurrentTurns: number | null;
   readonly costPerDayUsd: number | null;
 }
+
+/** US dollars for `usage` of `model`; null: no known price. */
+export type CostEstimate = (model: string, usage: Usage) => number | null;
 
 export interface LimitState {
   readonly limit: number;
@@ -35,7 +37,7 @@ export interface ToldLimits {
 }
 
 /** What a turn has used, as its facts tell it. */
-type Spent = Pick<TurnFacts, 'usage' | 'costUsd' | 'providerCalled'>;
+export type Spent = Pick<TurnFacts, 'usage' | 'costUsd' | 'provider'>;
 
 /** A refusal that tells the limits, like the answers that were let in. */
 export class LimitRefusal extends SluiceError {
@@ -50,10 +52,14 @@ export class LimitRefusal extends SluiceError {
 /** The right of one turn to run. Each method may be called again without effect. */
 export interface TurnPermit {
   readonly told: ToldLimits;
+  /** What was reserved: stored with the turn, so that another replica can settle it. Undefined where nothing was. */
+  readonly reserved: Reservation | undefined;
   /** It asks for nothing more: another may take its place. */
   leave(): void;
   /** Leaves, and counts what was used in the place of what was expected. */
   settle(spent: Spent): Promise<void>;
+  /** Leaves, and settles nothing: the replica that ends the turn does. */
+  handOver(): void;
   /** It never began: nothing was used. */
   giveBack(): Promise<void>;
 }
@@ -61,125 +67,140 @@ export interface TurnPermit {
 const MINUTE_S = 60;
 const DAY_S = 86_400;
 const MICROS_PER_USD = 1_000_000;
-/** Where nothing says how long an answer will be. */
-const EXPECTED_OUTPUT_TOKENS = 1_000;
-const BYTES_PER_TOKEN = 4;
-const TOKENS_PER_MESSAGE = 4;
 const CONCURRENCY_RETRY_MS = 1_000;
+
+type Told = { -readonly [Kind in keyof ToldLimits]: ToldLimits[Kind] };
 
 export class TurnLimits {
   readonly #settings: LimitSettings;
   readonly #limiter: RateLimiter;
+  readonly #cost: CostEstimate;
   readonly #tokens: SpendingLimit | null;
   readonly #micros: SpendingLimit | null;
   readonly #running = new Map<string, number>();
 
-  constructor(limiter: RateLimiter, settings: LimitSettings) {
+  /** `cost` estimates what a turn will cost, before it begins. */
+  constructor(limiter: RateLimiter, settings: LimitSettings, cost: CostEstimate) {
     const { tokensPerMinute: tokens, costPerDayUsd: usd } = settings;
     this.#settings = settings;
     this.#limiter = limiter;
+    this.#cost = cost;
     this.#tokens = tokens === null ? null : new SpendingLimit(limiter, 'tokens', tokens, MINUTE_S);
     this.#micros = usd === null ? null : new SpendingLimit(limiter, 'cost', Math.round(usd * MICROS_PER_USD), DAY_S);
   }
 
   /** @throws LimitRefusal; whatever was taken until then is given back */
-  async take(
-    plan: Pick<TurnPlan, 'caller' | 'system' | 'request' | 'source' | 'maxOutputTokens'>,
-  ): Promise<TurnPermit> {
-    const who = callerKey(plan.caller);
-    const told: { requests?: LimitState; tokens?: LimitState } = {};
+  async take(plan: PlannedUse): Promise<TurnPermit> {
+    const caller = callerKey(plan.caller);
+    const told: Told = {};
     const undo: (() => Promise<unknown>)[] = [];
-    const leave = this.#enter(who);
+    const leave = this.#enter(caller);
     try {
-      undo.push(await this.#takeRequest(who, told));
-      const tokens = await this.#takeTokens(who, plan, told);
-      undo.push(() => tokens(0));
-      const cost = await this.#takeCost(who, told);
-      undo.push(() => cost(0));
-      return permit(told, leave, undo, ({ usage, costUsd, providerCalled }) => [
-        tokens(usage?.total_tokens ?? (providerCalled ? null : 0)),
-        cost(costUsd === null ? 0 : Math.ceil(costUsd * MICROS_PER_USD)),
-      ]);
+      undo.push(await this.#takeRequest(caller, told));
+      const tokens = await this.#takeTokens(caller, plan, told);
+      undo.push(async () => this.#tellTokens(told, await this.#tokens?.settle(caller, tokens, 0)));
+      const costMicros = await this.#takeCost(caller, plan, told);
+      const held = { caller, tokens, inputTokens: expectedUse(plan).usage.input_tokens, costMicros };
+      undo.push(async () => this.#micros?.settle(caller, costMicros, 0));
+      const reserved = this.#tokens === null && this.#micros === null ? undefined : held;
+      return permit(told, reserved, leave, undo, (spent) => this.settle(held, spent));
     } catch (refusal) {
       leave();
-      // What cannot be given back now refills by itself: the caller is told why it was refused all the same.
+      // The refusal tells what is left after this. What cannot be given back now refills by itself.
       await Promise.allSettled(undo.map((one) => one()));
       throw refusal;
     }
   }
 
+  /**
+   * Counts what a turn used in the place of what was reserved for it, on whatever replica. A turn that reached no provider used nothing;
+   * where a provider was reached and its usage is unknown, the reservation counts.
+   */
+  async settle({ caller, tokens, costMicros }: Reservation, { usage, costUsd, provider }: Spent): Promise<void> {
+    const uncounted = usage === null && provider !== null;
+    const usedMicros = uncounted ? costMicros : costUsd === null ? 0 : Math.ceil(costUsd * MICROS_PER_USD);
+    await Promise.all([
+      this.#tokens?.settle(caller, tokens, uncounted ? tokens : (usage?.total_tokens ?? 0)),
+      this.#micros?.settle(caller, costMicros, usedMicros),
+    ]);
+  }
+
   /** Takes a place among the caller's running turns. */
-  #enter(who: string): () => void {
+  #enter(caller: string): () => void {
     const most = this.#settings.concurrentTurns;
     if (most === null) return () => undefined;
-    const running = this.#running.get(who) ?? 0;
+    const running = this.#running.get(caller) ?? 0;
     if (running >= most) {
       const why = `${most} of this caller run already, which is its limit; send it when one has ended`;
       throw new LimitRefusal(why, {}, CONCURRENCY_RETRY_MS);
     }
-    this.#running.set(who, running + 1);
+    this.#running.set(caller, running + 1);
     let left = false;
     return () => {
       if (left) return;
       left = true;
-      const others = (this.#running.get(who) ?? 1) - 1;
-      if (others > 0) this.#running.set(who, others);
-      else this.#running.delete(who);
+      const others = (this.#running.get(caller) ?? 1) - 1;
+      if (others > 0) this.#running.set(caller, others);
+      else this.#running.delete(caller);
     };
   }
 
-  async #takeRequest(who: string, told: { requests?: LimitState }): Promise<() => Promise<unknown>> {
+  async #takeRequest(caller: string, told: Told): Promise<() => Promise<unknown>> {
     const limit = this.#settings.requestsPerMinute;
     if (limit === null) return () => Promise.resolve();
-    const bucket = { key: `limit:requests:${who}`, capacity: limit, refillPerSecond: limit / MINUTE_S };
+    const bucket = { key: `limit:requests:${caller}`, capacity: limit, refillPerSecond: limit / MINUTE_S };
     const state = await this.#limiter.take(bucket, 1);
     told.requests = stateOf(limit, state);
     if (!state.allowed) throw usedUp(`${limit} requests a minute`, told, state);
-    return () => this.#limiter.take(bucket, -1);
+    return async () => (told.requests = stateOf(limit, await this.#limiter.charge(bucket, -1)));
   }
 
-  /** Resolves to what settles the tokens; null: they keep counting as expected. */
-  async #takeTokens(
-    who: string,
-    plan: Pick<TurnPlan, 'system' | 'request' | 'source' | 'maxOutputTokens'>,
-    told: { tokens?: LimitState },
-  ): Promise<(used: number | null) => Promise<void>> {
+  /** Resolves to the number of tokens reserved. */
+  async #takeTokens(caller: string, plan: PlannedUse, told: Told): Promise<number> {
     const limit = this.#tokens;
-    if (limit === null) return () => Promise.resolve();
-    const { state, reserved } = await limit.reserve(who, expectedTokens(plan));
-    told.tokens = stateOf(limit.capacity, state);
+    if (limit === null) return 0;
+    const { state, reserved } = await limit.reserve(caller, expectedUse(plan).tokens);
+    this.#tellTokens(told, state);
     if (!state.allowed) throw usedUp(`${limit.capacity} tokens a minute`, told, state);
-    return (used) => limit.settle(who, reserved, used ?? reserved);
+    return reserved;
   }
 
-  /** What a turn will cost is not known before it has: something must be left. */
-  async #takeCost(who: string, told: ToldLimits): Promise<(micros: number) => Promise<void>> {
+  #tellTokens(told: Told, state: BucketState | undefined): void {
+    if (this.#tokens !== null && state !== undefined) told.tokens = stateOf(this.#tokens.capacity, state);
+  }
+
+  /** Resolves to what was reserved, in millionths of a US dollar: at least one, so that a budget that is used up admits nothing. */
+  async #takeCost(caller: string, plan: PlannedUse, told: Told): Promise<number> {
     const limit = this.#micros;
-    if (limit === null) return () => Promise.resolve();
-    const { state, reserved } = await limit.reserve(who, 1);
+    if (limit === null) return 0;
+    const expected = this.#cost(plan.model, expectedUse(plan).usage) ?? 0;
+    const { state, reserved } = await limit.reserve(caller, Math.max(1, Math.ceil(expected * MICROS_PER_USD)));
     if (!state.allowed) throw usedUp(`${this.#settings.costPerDayUsd ?? 0} US dollars a day`, told, state);
-    return (micros) => limit.settle(who, reserved, micros);
+    return reserved;
   }
 }
 
 function permit(
   told: ToldLimits,
+  reserved: Reservation | undefined,
   leave: () => void,
   undo: readonly (() => Promise<unknown>)[],
-  settling: (spent: Spent) => readonly Promise<void>[],
+  settling: (spent: Spent) => Promise<void>,
 ): TurnPermit {
   let over = false;
-  const end = async (work: () => readonly Promise<unknown>[]): Promise<void> => {
+  const end = async (work: () => Promise<unknown>): Promise<void> => {
     leave();
     if (over) return;
     over = true;
-    await Promise.all(work());
+    await work();
   };
   return {
     told,
+    reserved,
     leave,
     settle: (spent) => end(() => settling(spent)),
-    giveBack: () => end(() => undo.map((one) => one())),
+    handOver: () => void end(() => Promise.resolve()),
+    giveBack: () => end(() => Promise.all(undo.map((one) => one()))),
   };
 }
 
@@ -190,15 +211,4 @@ function stateOf(limit: number, { remaining, resetMs }: BucketState): LimitState
 function usedUp(limit: string, told: ToldLimits, { retryAfterMs }: BucketState): LimitRefusal {
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1_000));
   return new LimitRefusal(`the limit of ${limit} is used up; try again in ${seconds} s`, told, retryAfterMs);
-}
-
-/** A rough count, cheap enough for every request: it is settled when the turn has ended. */
-function expectedTokens(plan: Pick<TurnPlan, 'system' | 'request' | 'source' | 'maxOutputTokens'>): number {
-  const { system, request, source, maxOutputTokens } = plan;
-  const past = source.kind === 'previous' ? source.context.map((stored) => stored.item) : [];
-  let bytes = Buffer.byteLength(system) + (request.tools === undefined ? 0 : JSON.stringify(request.tools).length);
-  for (const item of [...past.filter(isKnownItem), ...request.input]) bytes += itemBytes(item);
-  const messages = past.length + request.input.length + 1;
-  const output = Math.min(maxOutputTokens ?? EXPECTED_OUTPUT_TOKENS, EXPECTED_OUTPUT_TOKENS);
-  return Math.ceil(bytes / BYTES_PER_TOKEN) + messages * TOKENS_PER_MESSAGE + output;
 }

@@ -6,7 +6,7 @@
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/response.js';
-import { type ProviderRequest } from '../provider/provider.js';
+import { type CountedRequest } from '../provider/estimate-usage.js';
 import { type Keeping, keepingNothing, keepingOf, NOTHING, providerRequest, type TurnMemory } from './memory.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
 import { patiently } from './patience.js';
@@ -15,8 +15,8 @@ import { sluiceFacts, type Turn } from './turn.js';
 
 export interface Accounting {
   /** What a call must have used where the provider did not say. */
-  readonly estimate: (request: ProviderRequest, produced: string) => Promise<Usage>;
-  /** US dollars; null: no known price. */
+  readonly estimate: (request: CountedRequest, produced: string) => Promise<Usage>;
+  /** US dollars; null: no known price. Without a provider, the prices of the first one count. */
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
 }
 

@@ -1,19 +1,15 @@
 /*
- * A budget of which a turn reserves what it is expected to use, and settles what it did use. More than is left cannot be taken from
- * a bucket, so what was used beyond it is remembered here, and paid before this caller's next turn.
+ * A budget of which a turn reserves what it is expected to use, and settles what it did use. A turn that used more than is left takes the
+ * bucket below zero: the caller's next turn waits until that has refilled, whichever replica it comes to.
  */
 
-import { type BucketState, type RateLimiter } from '../state/rate-limiter.js';
-
-/** Callers whose debt is remembered; the oldest is forgotten first. */
-const MOST_DEBTORS = 10_000;
+import { type Bucket, type BucketState, type RateLimiter } from '../state/rate-limiter.js';
 
 export class SpendingLimit {
   readonly capacity: number;
   readonly #limiter: RateLimiter;
   readonly #name: string;
   readonly #refillPerSecond: number;
-  readonly #debts = new Map<string, number>();
 
   /** `capacity` units flow in every `perSeconds`. */
   constructor(limiter: RateLimiter, name: string, capacity: number, perSeconds: number) {
@@ -23,45 +19,25 @@ export class SpendingLimit {
     this.#refillPerSecond = capacity / perSeconds;
   }
 
-  /**
-   * Takes `amount` and the caller's debt, or nothing. A turn that expects more than the whole budget needs all of it: it would
-   * never fit otherwise.
-   */
+  /** Takes `amount`, or nothing. A turn that expects more than the whole budget needs all of it: it would never fit otherwise. */
   async reserve(who: string, amount: number): Promise<{ readonly state: BucketState; readonly reserved: number }> {
     if (this.capacity < 1) return { state: NOTHING_EVER, reserved: 0 };
-    const debt = this.#debts.get(who) ?? 0;
-    const cost = Math.min(this.capacity, amount + debt);
-    const reserved = Math.min(amount, cost);
-    const state = await this.#limiter.take(this.#bucket(who), cost);
-    if (state.allowed) this.#owe(who, reserved - cost);
-    return { state, reserved };
+    const reserved = Math.min(this.capacity, amount);
+    return { state: await this.#limiter.take(this.#bucket(who), reserved), reserved };
   }
 
-  async settle(who: string, reserved: number, used: number): Promise<void> {
-    const more = used - reserved;
-    if (more === 0 || this.capacity < 1) return;
-    const bucket = this.#bucket(who);
-    const state = await this.#limiter.take(bucket, more);
-    if (state.allowed) return;
-    const emptied = state.remaining > 0 && (await this.#limiter.take(bucket, state.remaining)).allowed;
-    this.#owe(who, more - (emptied ? state.remaining : 0));
+  /**
+   * Counts `used` in the place of what was reserved.
+   * @returns the bucket after that, or undefined where nothing changed
+   */
+  async settle(who: string, reserved: number, used: number): Promise<BucketState | undefined> {
+    if (used === reserved || this.capacity < 1) return undefined;
+    return this.#limiter.charge(this.#bucket(who), used - reserved);
   }
 
-  #bucket(who: string) {
+  #bucket(who: string): Bucket {
     const { capacity } = this;
     return { key: `limit:${this.#name}:${who}`, capacity, refillPerSecond: this.#refillPerSecond };
-  }
-
-  /** Changes what a caller owes. */
-  #owe(who: string, by: number): void {
-    if (by === 0) return;
-    const debt = Math.max(0, (this.#debts.get(who) ?? 0) + by);
-    this.#debts.delete(who);
-    if (debt === 0) return;
-    this.#debts.set(who, debt);
-    if (this.#debts.size <= MOST_DEBTORS) return;
-    const [oldest] = this.#debts.keys();
-    if (oldest !== undefined) this.#debts.delete(oldest);
   }
 }
 

@@ -14,7 +14,7 @@ import { type ResponseRequest } from '../domain/request.js';
 import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
-import { type EventLog, type TurnLease } from '../state/event-log.js';
+import { type EventLog, type Reservation, type TurnLease } from '../state/event-log.js';
 import { type Tracing } from '../observability/tracing.js';
 import { untilLeft } from '../provider/handed-stream.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
@@ -196,7 +196,7 @@ export class TurnService {
     leaveRoom: () => void,
   ): Promise<ToldLimits> {
     const permit = await this.#parts.limits.take(plan);
-    const { turn, waits } = await this.#open(plan, response, origin, trace, idempotency).catch(
+    const { turn, waits } = await this.#open(plan, response, origin, trace, idempotency, permit.reserved).catch(
       async (error: unknown) => {
         await permit.giveBack().catch(() => undefined);
         throw error;
@@ -228,6 +228,7 @@ export class TurnService {
     origin: TurnOrigin,
     trace: TurnTrace,
     idempotency: IdempotencyUse | undefined,
+    reserved: Reservation | undefined,
   ): Promise<{ turn: Turn; waits: boolean }> {
     const { log, claim, clock, report, once } = this.#parts;
     const conversationId = response.conversation?.id ?? null;
@@ -242,6 +243,7 @@ export class TurnService {
         conversationId,
         store: plan.request.store,
         input,
+        ...(reserved === undefined ? {} : { reserved }),
       };
       const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
@@ -301,7 +303,10 @@ export class TurnService {
       .catch((bug: unknown) => asSluiceError(bug));
     clock.turns -= 1;
     stopKeeping();
-    if (end === 'lost') report.lost(turn, turn.journal.lost, await this.#isGone(turn));
+    const gone = end === 'lost' && (await this.#isGone(turn));
+    // The replica that ends this turn settles what was reserved. Settling it here too would give it back twice.
+    if (!turn.journal.ended && !gone) permit.handOver();
+    if (end === 'lost') report.lost(turn, turn.journal.lost, gone);
     else if (end instanceof SluiceError) report.broken(turn, end);
     else report.ended(turn, end);
     await Promise.all([permit.settle(turn.facts).catch(() => undefined), this.#leave(turn)]);

@@ -32,6 +32,15 @@ export class MemoryRateLimiter extends RateLimiter {
   }
 
   override take(bucket: Bucket, cost: number): Promise<BucketState> {
+    return Promise.resolve(this.#change(bucket, cost, false));
+  }
+
+  override charge(bucket: Bucket, amount: number): Promise<BucketState> {
+    return Promise.resolve(this.#change(bucket, amount, true));
+  }
+
+  /** `always`: also where the bucket holds less than `cost`. */
+  #change(bucket: Bucket, cost: number, always: boolean): BucketState {
     const now = this.#time.now();
     if (++this.#takes % SWEEP_EVERY === 0) this.#sweep(now);
     const { capacity, refillPerSecond } = bucket;
@@ -40,12 +49,13 @@ export class MemoryRateLimiter extends RateLimiter {
     const passedMs = level === undefined ? 0 : Math.max(0, now - level.atMs);
     const before = Math.min(capacity, (level?.tokens ?? capacity) + (passedMs * refillPerSecond) / 1000);
     // Counting in fractions, a token that is due must not be missed by a rounding.
-    const allowed = cost <= 0 || before + 1e-9 >= cost;
-    const tokens = allowed ? Math.min(capacity, Math.max(0, before - cost)) : before;
+    const allowed = always || cost <= 0 || before + 1e-9 >= cost;
+    const after = before - cost;
+    const tokens = allowed ? Math.min(capacity, always ? after : Math.max(after, Math.min(before, 0))) : before;
     const state = bucketState(bucket, cost, allowed, tokens);
     if (tokens < capacity) this.#levels.set(bucket.key, { tokens, atMs: now, fullAtMs: now + state.resetMs });
     else this.#levels.delete(bucket.key);
-    return Promise.resolve(state);
+    return state;
   }
 
   #sweep(now: number): void {

@@ -1,8 +1,9 @@
 /*
- * Token buckets that all replicas share, by Redis' time. While Redis is away each replica goes on with its share of every bucket, in its own
- * memory, and says so: limits stay about what they are, and nobody waits for a store that is not there.
+ * Token buckets that all replicas share, by Redis' time. While Redis is away each replica continues with its share of every bucket, in its
+ * own memory, and reports it: limits stay about what they are, and no caller waits for a store that is away.
  */
 
+import { systemTime, type Time } from '../../domain/time.js';
 import { MemoryRateLimiter } from '../memory/memory-rate-limiter.js';
 import { type Bucket, type BucketState, bucketState, RateLimiter } from '../rate-limiter.js';
 import { type Heartbeat } from './heartbeat.js';
@@ -12,60 +13,91 @@ import { type RedisCommands } from './redis-commands.js';
 import { type Scripts } from './scripts.js';
 
 export interface RedisRateLimiterOptions {
-  readonly commands: RedisCommands;
+  readonly commands: Pick<RedisCommands, 'run'>;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
-  readonly heartbeat: Heartbeat;
+  readonly heartbeat: Pick<Heartbeat, 'isUp' | 'replicas'>;
   readonly hooks: RedisHooks;
+  /** How long Redis must have been up, without a failed command of this limiter, before buckets are shared again. */
+  readonly settleMs: number;
+  readonly time?: Time;
 }
 
 export class RedisRateLimiter extends RateLimiter {
   readonly #options: RedisRateLimiterOptions;
-  #local: MemoryRateLimiter | undefined;
+  readonly #time: Time;
+  /** Keeps its levels when buckets are shared again: a store that comes and goes must not hand out a full share each time. */
+  readonly #local: MemoryRateLimiter;
+  /** Not before then, on the monotonic clock, is Redis asked again. Undefined while buckets are shared. */
+  #localUntil: number | undefined;
 
   constructor(options: RedisRateLimiterOptions) {
     super();
     this.#options = options;
+    this.#time = options.time ?? systemTime;
+    this.#local = new MemoryRateLimiter(this.#time);
   }
 
-  override async take(bucket: Bucket, cost: number): Promise<BucketState> {
-    const { commands, keys, scripts, heartbeat } = this.#options;
-    // Once it is known to be away, only the heartbeat asks whether it is back.
-    if (this.#local !== undefined && !heartbeat.isUp) return this.#takeShare(this.#local, bucket, cost);
+  override take(bucket: Bucket, cost: number): Promise<BucketState> {
+    return this.#change(bucket, cost, false);
+  }
+
+  override charge(bucket: Bucket, amount: number): Promise<BucketState> {
+    return this.#change(bucket, amount, true);
+  }
+
+  async #change(bucket: Bucket, cost: number, always: boolean): Promise<BucketState> {
+    const { commands, keys, scripts } = this.#options;
+    if (this.#staysLocal()) return this.#changeShare(bucket, cost, always);
     try {
       const { key, capacity, refillPerSecond } = bucket;
-      const reply = await commands.run(scripts.get('take'), [keys.rate(key)], [capacity, refillPerSecond, cost]);
+      const args = [capacity, refillPerSecond, cost, always ? 1 : 0];
+      const reply = await commands.run(scripts.get('take'), [keys.rate(key)], args);
       this.#goShared();
       // take.lua: 1 where it was allowed, the level.
       const [allowed, tokens] = reply as readonly [number, string];
       return bucketState(bucket, cost, allowed === 1, Number(tokens));
     } catch {
-      return this.#takeShare(this.#goLocal(), bucket, cost);
+      this.#goLocal();
+      return this.#changeShare(bucket, cost, always);
     }
   }
 
-  #takeShare(local: MemoryRateLimiter, bucket: Bucket, cost: number): Promise<BucketState> {
+  /**
+   * Changes this replica's share of a bucket. A call that is larger than the share needs a full share, and leaves it below zero by the rest:
+   * it passes, and over time the replica still admits no more than its share.
+   */
+  async #changeShare(bucket: Bucket, cost: number, always: boolean): Promise<BucketState> {
     const { replicas } = this.#options.heartbeat;
     const share = {
       key: bucket.key,
-      // A share of less than what is asked for would refuse it for ever.
-      capacity: Math.max(bucket.capacity / replicas, Math.min(cost, bucket.capacity)),
+      capacity: bucket.capacity / replicas,
       refillPerSecond: bucket.refillPerSecond / replicas,
     };
-    return local.take(share, cost);
+    if (always) return this.#local.charge(share, cost);
+    if (cost > bucket.capacity) return this.#local.take(share, cost);
+    const state = await this.#local.take(share, Math.min(cost, share.capacity));
+    return state.allowed && cost > share.capacity ? this.#local.charge(share, cost - share.capacity) : state;
   }
 
-  #goLocal(): MemoryRateLimiter {
-    if (this.#local === undefined) {
-      this.#local = new MemoryRateLimiter();
-      this.#options.hooks.onLimiterLocal?.(true, this.#options.heartbeat.replicas);
-    }
-    return this.#local;
+  /** While Redis is down, and for a while after that, only the heartbeat asks whether it is back. */
+  #staysLocal(): boolean {
+    if (this.#localUntil === undefined) return false;
+    if (!this.#options.heartbeat.isUp) this.#localUntil = this.#time.now() + this.#options.settleMs;
+    return this.#time.now() < this.#localUntil;
+  }
+
+  #goLocal(): void {
+    const { hooks, heartbeat, settleMs } = this.#options;
+    const wasShared = this.#localUntil === undefined;
+    this.#localUntil = this.#time.now() + settleMs;
+    if (wasShared) hooks.onLimiterLocal?.(true, heartbeat.replicas);
   }
 
   #goShared(): void {
-    if (this.#local === undefined) return;
-    this.#local = undefined;
+    // A reply to a command that was sent before another one failed says nothing about Redis now.
+    if (this.#localUntil === undefined || this.#time.now() < this.#localUntil) return;
+    this.#localUntil = undefined;
     this.#options.hooks.onLimiterLocal?.(false, this.#options.heartbeat.replicas);
   }
 }

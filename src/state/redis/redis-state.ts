@@ -27,6 +27,9 @@ import { Scripts } from './scripts.js';
 import { Subscriptions } from './subscriptions.js';
 import { WrittenTails } from './written-tails.js';
 
+/** Heartbeats for which Redis must have been up before limits are shared again: a store that comes and goes leaves them local. */
+const LIMITER_SETTLES_BEATS = 5;
+
 export interface RedisState extends State {
   readonly counts: Readonly<RedisCounts>;
   /** What the last heartbeat found. */
@@ -101,7 +104,12 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     }),
     conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems }),
     responses: new RedisResponseStore({ ...stores, ttlMs, deletedMs: times.deletedMs }),
-    limiter: new RedisRateLimiter({ ...stores, heartbeat, hooks }),
+    limiter: new RedisRateLimiter({
+      ...stores,
+      heartbeat,
+      hooks,
+      settleMs: timing.heartbeatMs * LIMITER_SETTLES_BEATS,
+    }),
     keys: new RedisIdempotencyStore(stores),
     counts,
     get isUp() {

@@ -39,8 +39,8 @@ describe('MemoryRateLimiter', () => {
     const { buckets } = limiter();
     const b = bucket(10, 1);
     await buckets.take(b, 10);
-    expect(await buckets.take(b, -4)).toMatchObject({ allowed: true, remaining: 4 });
-    expect(await buckets.take(b, -40)).toMatchObject({ allowed: true, remaining: 10, resetMs: 0 });
+    expect(await buckets.charge(b, -4)).toMatchObject({ allowed: true, remaining: 4 });
+    expect(await buckets.charge(b, -40)).toMatchObject({ allowed: true, remaining: 10, resetMs: 0 });
   });
 
   it('looks without taking at cost 0, and holds no more than a smaller capacity', async () => {

@@ -6,6 +6,8 @@ import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
 import { systemTime } from '../../../src/domain/time.js';
 import { MemoryRateLimiter } from '../../../src/state/memory/memory-rate-limiter.js';
 import { userMessage } from '../../../src/protocol/input-items.js';
+import { type Provider } from '../../../src/provider/provider.js';
+import { SluiceError } from '../../../src/domain/errors.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { LimitRefusal, type LimitSettings, TurnLimits, type TurnPermit } from '../../../src/turn/limits.js';
 import { ALICE, away, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
@@ -33,7 +35,8 @@ beforeEach(() => {
   now = 0;
   limiter = new MemoryRateLimiter({ ...systemTime, now: () => now });
 });
-const limits = (settings: Partial<LimitSettings>): TurnLimits => new TurnLimits(limiter, { ...NONE, ...settings });
+const limits = (settings: Partial<LimitSettings>): TurnLimits =>
+  new TurnLimits(limiter, { ...NONE, ...settings }, (_model, usage) => usage.output_tokens / 1_000);
 /** A turn that is expected to use `maxOutputTokens` and some 10 tokens more. */
 const take = (of: TurnLimits, caller = ANN, maxOutputTokens: number | null = 0): Promise<TurnPermit> =>
   of.take({
@@ -41,6 +44,7 @@ const take = (of: TurnLimits, caller = ANN, maxOutputTokens: number | null = 0):
     system: '',
     request: { input: [userMessage('Hello')], store: true, background: false },
     source: { kind: 'none' },
+    model: 'model-a',
     maxOutputTokens,
   });
 const refusalOf = async (taking: Promise<TurnPermit>): Promise<LimitRefusal> => {
@@ -53,7 +57,7 @@ const refusalOf = async (taking: Promise<TurnPermit>): Promise<LimitRefusal> => 
 };
 const used = (tokens: number, costUsd: number | null = null) => {
   const usage: Usage = { ...ZERO_USAGE, total_tokens: tokens };
-  return { usage, costUsd, providerCalled: true };
+  return { usage, costUsd, provider: 'openai' };
 };
 
 describe('without limits', () => {
@@ -132,10 +136,10 @@ describe('tokens a minute', () => {
   it('of a turn that asked nobody are given back, of one that was not counted they stay', async () => {
     const thousand = limits({ tokensPerMinute: 1_000 });
     const first = await take(thousand, ANN, 400);
-    await first.settle({ usage: null, costUsd: null, providerCalled: false });
+    await first.settle({ usage: null, costUsd: null, provider: null });
     const second = await take(thousand, ANN, 400);
     expect(second.told).toEqual(first.told);
-    await second.settle({ usage: null, costUsd: null, providerCalled: true });
+    await second.settle({ usage: null, costUsd: null, provider: 'openai' });
     expect((await take(thousand, ANN, 0)).told.tokens?.remaining).toBeLessThan(600);
   });
 
@@ -165,7 +169,8 @@ describe('tokens a minute', () => {
   it('refused give back the request', async () => {
     const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
     await take(both, ANN, 5_000);
-    await refusalOf(take(both, ANN, 5_000));
+    // The refused turn has used no request, and its headers say so.
+    expect((await refusalOf(take(both, ANN, 5_000))).told.requests?.remaining).toBe(1);
     now += 60_000;
     expect((await take(both, ANN, 5_000)).told.requests?.remaining).toBe(1);
   });
@@ -173,8 +178,7 @@ describe('tokens a minute', () => {
   it('refused say so also where the request cannot be given back', async () => {
     const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
     await take(both, ANN, 5_000);
-    const original = limiter.take.bind(limiter);
-    limiter.take = (bucket, cost) => (cost < 0 ? Promise.reject(away()) : original(bucket, cost));
+    limiter.charge = () => Promise.reject(away());
     expect((await refusalOf(take(both, ANN, 5_000))).message).toContain('100 tokens a minute');
   });
 });
@@ -191,6 +195,37 @@ describe('cost a day', () => {
     expect(retryAfterMs).toBeLessThan(21_600_000 + 1_000);
     now += retryAfterMs ?? 0;
     await take(dollar);
+  });
+
+  it('admits no more turns at once than it can pay for, over all replicas [LIMIT-5]', async () => {
+    // Each turn may write 1,000 tokens, which cost a dollar.
+    const replicas = [limits({ costPerDayUsd: 10 }), limits({ costPerDayUsd: 10 })];
+    const taking = Array.from({ length: 250 }, (_, i) => {
+      const replica = replicas[i % 2];
+      return replica === undefined ? Promise.reject(new Error('there are two')) : take(replica, ANN, 1_000);
+    });
+    const results = await Promise.allSettled(taking);
+    const admitted = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    expect(admitted).toHaveLength(10);
+    // What was reserved and not used comes back.
+    for (const permit of admitted) await permit.settle(used(1, 0.1));
+    const again = await Promise.allSettled(taking.map(() => take(limits({ costPerDayUsd: 10 }), ANN, 1_000)));
+    expect(again.filter(({ status }) => status === 'fulfilled')).toHaveLength(9);
+  });
+
+  it('makes the next turn wait at every replica until what was overspent has refilled [LIMIT-5]', async () => {
+    await (await take(limits({ costPerDayUsd: 1 }))).settle(used(1, 3));
+    const { retryAfterMs } = await refusalOf(take(limits({ costPerDayUsd: 1 })));
+    // Two dollars are owed: two days.
+    expect(retryAfterMs).toBeGreaterThan(2 * 86_400_000);
+    expect(retryAfterMs).toBeLessThan(2 * 86_400_000 + 1_000);
+  });
+
+  it('costs nothing where no provider was reached, and the reservation where its usage is unknown [LIMIT-5]', async () => {
+    const dollar = limits({ costPerDayUsd: 1 });
+    await (await take(dollar, ANN, 1_000)).settle({ usage: null, costUsd: null, provider: null });
+    await (await take(dollar, ANN, 1_000)).settle({ usage: null, costUsd: null, provider: 'openai' });
+    await refusalOf(take(dollar, ANN, 1_000));
   });
 
   it('counts nothing where the price is not known, and lets nobody in where it is 0', async () => {
@@ -210,8 +245,10 @@ describe('a turn', () => {
     expect(bench.turns.create(ALICE, request, ORIGIN)).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
 
   it('that cost more than the budget of a day ends, and no other begins [LIMIT-5]', async () => {
-    // A turn of the bench costs half a dollar.
-    benchWith({ costPerDayUsd: 0.4 });
+    benchWith(
+      { costPerDayUsd: 0.4 },
+      { accounting: { cost: (_model, _usage, provider) => (provider === null ? 0.1 : 0.5) } },
+    );
     const id = await bench.play(requestOf('Hi'));
     expect((await bench.types(id)).at(-1)).toBe('completed');
     await refused();
@@ -241,5 +278,49 @@ describe('a turn', () => {
     for (const { responseId } of [first, second]) await bench.turns.cancel(ALICE, responseId);
     await bench.turns.whenIdle();
     await bench.play(requestOf('Hi'));
+  });
+
+  it('that reached no provider costs nothing [LIMIT-5]', async () => {
+    const unreachable: Provider = {
+      // eslint-disable-next-line require-yield
+      async *stream() {
+        throw new SluiceError('provider_unavailable', 'unable to reach the provider; nothing listens there');
+      },
+    };
+    benchWith({ costPerDayUsd: 0.5, tokensPerMinute: 1_050 }, { provider: unreachable });
+    for (let i = 0; i < 3; i++) expect((await bench.types(await bench.play(requestOf('Hi')))).at(-1)).toBe('failed');
+  });
+
+  it('of a lost replica is settled by the replica that ends it, once [LIMIT-9]', async () => {
+    const time = { ...systemTime, now: () => now };
+    const options: BenchOptions = {
+      limits: { costPerDayUsd: 1, tokensPerMinute: 3_000 },
+      accounting: { cost: (_model, { output_tokens }) => output_tokens / 2_000 },
+    };
+    bench = new TurnBench({ ...options, answers: [[say('Half an'), HANG]], time });
+    const other = new TurnBench({ ...options, beside: bench });
+    // Half a dollar is reserved for each: there is no room for a third.
+    const ids = [];
+    for (let i = 0; i < 2; i++) ids.push((await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN)).responseId);
+    await refused();
+    for (const id of ids)
+      while (!(await bench.types(id)).includes('output_text.delta')) await new Promise(setImmediate);
+    now += 8_000;
+    expect(await other.sweep.sweep()).toBe(2);
+    await bench.turns.whenIdle();
+    const response = await other.reader.retrieve(ALICE, ids[0] ?? '');
+    expect(response).toMatchObject({
+      status: 'failed',
+      usage: { output_tokens: 2 },
+      sluice: { usage_estimated: true },
+    });
+    expect(await other.metric('llm_cost_usd{model="model-a"}')).toBeCloseTo(2 * 0.001);
+    // Two turns of 2 tokens cost 1,000 millionths each, and 8 s of a day have refilled: nothing was settled twice, or not at all.
+    const state = await bench.plain.limiter.take(
+      { key: 'limit:cost:user:acme/alice', capacity: 1_000_000, refillPerSecond: 0 },
+      0,
+    );
+    expect(state.remaining).toBe(1_000_000 - 2 * 1_000 + Math.floor((8 * 1_000_000) / 86_400));
+    await other.close();
   });
 });

@@ -223,11 +223,15 @@ export class TurnBench {
       },
     );
     this.room = new TurnRoom({ turns: 1_000, bytes: 1e9, lagging: () => false, ...options.room });
+    const accounting = { estimate: () => Promise.resolve(USAGE), cost: () => 0.5, ...options.accounting };
+    const limits = new TurnLimits(this.plain.limiter, { ...NO_LIMITS, ...options.limits }, (model, usage) =>
+      accounting.cost(model, usage, null),
+    );
     this.turns = new TurnService(
       {
         admission,
         room: this.room,
-        limits: new TurnLimits(this.plain.limiter, { ...NO_LIMITS, ...options.limits }),
+        limits,
         log,
         lease,
         claim,
@@ -236,11 +240,7 @@ export class TurnBench {
         memory: this.memory,
         guards: new TurnGuards(options.guardrails ?? []),
         provider: this.provider,
-        settlement: new Settlement(this.memory, {
-          estimate: () => Promise.resolve(USAGE),
-          cost: () => 0.5,
-          ...options.accounting,
-        }),
+        settlement: new Settlement(this.memory, accounting),
         report: this.report,
         tracing: NO_TRACING,
         clock: new FlushClock({ maxWindowMs: 0, time }),
@@ -255,6 +255,8 @@ export class TurnBench {
       responses,
       memory: this.memory,
       logger: this.log,
+      accounting,
+      limits,
       time,
       onEnded: (response) => this.report.adopted(response),
     });

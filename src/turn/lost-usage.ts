@@ -1,0 +1,31 @@
+/* What the turn of a lost replica used, estimated from its log: the provider's own count was lost with the replica. */
+
+import { isKnownItem, messageText } from '../domain/item.js';
+import { type OutputItem } from '../domain/item.js';
+import { type ResponseObject, type Usage } from '../domain/response.js';
+import { type LogHead } from '../state/event-log.js';
+import { type Accounting } from './settlement.js';
+
+export interface LostUsage {
+  readonly usage: Usage;
+  readonly costUsd: number | null;
+}
+
+/** @param response the response as far as the log tells it */
+export async function estimateLostUsage(
+  { input, reserved }: LogHead,
+  { model, instructions, tools, output }: ResponseObject,
+  accounting: Accounting,
+): Promise<LostUsage> {
+  const items = input.map(({ item }) => item).filter(isKnownItem);
+  const asked = { system: instructions ?? '', items, tools };
+  const estimated = await accounting.estimate(asked, output.map(textOf).join('\n'));
+  // The log holds neither the rendered prompt nor earlier responses; the reservation has counted them.
+  const inputTokens = Math.max(estimated.input_tokens, reserved?.inputTokens ?? 0);
+  const usage = { ...estimated, input_tokens: inputTokens, total_tokens: inputTokens + estimated.output_tokens };
+  return { usage, costUsd: accounting.cost(model, usage, null) };
+}
+
+function textOf(item: OutputItem): string {
+  return item.type === 'message' ? messageText(item, true) : item.arguments;
+}

@@ -93,7 +93,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
   const { provider, close } = makeProviders(config, { state, log, metrics, clock });
   const memory = new TurnMemory(state.conversations, state.responses, {
     windowItems: config.middleware.state.max_messages,
-    keptItems: config.state.max_messages,
+    kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
   });
   const admission = new Admission(admissionPolicy(config), {
     prompts,
@@ -164,6 +164,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       claim: state.claim,
       log: state.log,
       allowInstructions: config.clients.allow.instructions,
+      maxItemBytes: config.state.max_bytes,
     }),
     operations: new OperationLimits({
       perMinute: config.limits.per_user.operations_per_minute,
@@ -237,6 +238,7 @@ function admissionPolicy(config: AppConfig): ConstructorParameters<typeof Admiss
     maxTokens: call.max_tokens,
     temperature: call.temperature,
     stateEnabled: config.middleware.state.enabled,
+    maxItemBytes: config.state.max_bytes,
     templateEnabled: config.middleware.template.enabled,
     defaultPrompt: config.middleware.template.default,
   };

@@ -1,9 +1,10 @@
 /* Opens the state that the configuration asks for, tells metrics and log how it fares, and says when it has been away for long. */
 
+import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from './config/schema.js';
 import { type Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
-import { memoryState } from './state/memory/memory-state.js';
+import { memoryState, type MemoryStateOptions } from './state/memory/memory-state.js';
 import { Outage } from './state/outage.js';
 import { type RedisHooks } from './state/redis/options.js';
 import { redisState } from './state/redis/redis-state.js';
@@ -19,9 +20,15 @@ const SAMPLE_EVERY_MS = 1_000;
 /** @throws SluiceError `state_unavailable`: Redis does not answer, or not to us */
 export async function openState(config: AppConfig, log: Log, metrics: Metrics): Promise<OpenState> {
   const outage = new Outage(config.state.outage_after);
-  const limits = { ttlMs: config.state.ttl, maxItems: config.state.max_messages };
+  const { ttl, max_messages, max_bytes } = config.state;
+  const limits = { ttlMs: ttl, maxItems: max_messages, maxBytes: max_bytes };
   metrics.of.state_up.set(1);
-  if (config.state.type === 'memory') return { state: memoryState(limits), outage };
+  if (config.state.type === 'memory') {
+    return {
+      state: openMemory({ ...limits, memoryMaxBytes: config.state.memory_max_bytes ?? halfOfTheHeap() }, metrics),
+      outage,
+    };
+  }
 
   const { url, mode, nodes, sentinel_master, sentinel_password, username, password } = config.state;
   const { db, pool_size, key_prefix } = config.state;
@@ -50,6 +57,23 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
     await state.close();
   };
   return { state: { ...state, ping: () => state.ping(), close }, outage };
+}
+
+const MEMORY_MOST_BYTES = 512 * 1024 * 1024;
+
+/** The other half is left to what runs. */
+function halfOfTheHeap(): number {
+  return Math.min(getHeapStatistics().heap_size_limit / 2, MEMORY_MOST_BYTES);
+}
+
+function openMemory(options: MemoryStateOptions, metrics: Metrics): State {
+  const state = memoryState({ ...options, onEvicted: (kind) => metrics.of.state_evictions_total.inc({ kind }) });
+  const sample = setInterval(() => metrics.of.state_memory_bytes.set(state.keptBytes()), SAMPLE_EVERY_MS).unref();
+  const close = async (): Promise<void> => {
+    clearInterval(sample);
+    await state.close();
+  };
+  return { ...state, close };
 }
 
 function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {

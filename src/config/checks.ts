@@ -168,6 +168,7 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
         'outage_after',
       ].map((name) => `state.${name}`),
     ],
+    [config.state.type === 'redis', '`state.type` is `redis`', ['state.memory_max_bytes']],
     [
       config.state.type === 'redis' && config.state.mode !== 'sentinel',
       '`state.mode` is not `sentinel`',

@@ -97,6 +97,16 @@ export const state = section('Where conversations, event logs and ended response
     'How long a conversation and an ended response are kept after the last read or write.',
   ),
   max_messages: key(count(1, 10_000), 100, 'How many items of a conversation are kept; the oldest go first.'),
+  max_bytes: key(
+    size('64KiB', '512MiB'),
+    '8MiB',
+    'Most bytes of a conversation’s items together, as JSON, and of the context kept with a response for `previous_response_id`; the oldest items go first. A single item that is larger is refused with 400.',
+  ),
+  memory_max_bytes: optionalKey(
+    size('1MiB', '1048576MiB'),
+    'half of the heap limit, at most `512MiB`',
+    'Most bytes that `state.type: memory` keeps: half for conversations and responses, three eighths for the events of ended responses, one eighth for idempotency keys. What was used least recently goes first; what a running turn needs stays.',
+  ),
   outage_after: key(
     duration('1s', '10m'),
     '30s',

@@ -8,4 +8,8 @@ export interface Conversation {
   /** Unix seconds of the last change to it or its items. */
   readonly updatedAt: number;
   readonly metadata: Readonly<Record<string, string>>;
+  /** How its first question begins, written down with that question; null: none was asked yet. */
+  readonly title: string | null;
 }
+
+export type NewConversation = Omit<Conversation, 'title'>;

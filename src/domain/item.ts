@@ -56,6 +56,28 @@ export interface StoredItem {
   readonly withheld: boolean;
 }
 
+/** Bytes that an item takes where it is stored: what `state.max_bytes` counts. */
+export function storedBytes(stored: StoredItem): number {
+  return Buffer.byteLength(JSON.stringify(stored));
+}
+
+export interface ItemBounds {
+  readonly maxItems: number;
+  readonly maxBytes: number;
+}
+
+/** Returns the newest of `items` that are within both bounds; the newest one whatever its size. */
+export function newestWithin(items: readonly StoredItem[], { maxItems, maxBytes }: ItemBounds): readonly StoredItem[] {
+  let bytes = 0;
+  let from = items.length;
+  for (; from > 0 && items.length - from < maxItems; from -= 1) {
+    const stored = items[from - 1];
+    bytes += stored === undefined ? 0 : storedBytes(stored);
+    if (bytes > maxBytes && from < items.length) break;
+  }
+  return items.slice(from);
+}
+
 /** All text of a message, parts joined; refusals count as text only where asked for. */
 export function messageText(item: MessageItem, withRefusals = false): string {
   let text = '';

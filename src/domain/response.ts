@@ -103,9 +103,15 @@ export interface StoredResponse {
   readonly input: readonly StoredItem[];
   /**
    * All a turn that names this response as `previous_response_id` starts from: earlier context, this input, this output,
-   * bounded by `state.max_messages`. A snapshot, so that forks share nothing and an earlier response may expire alone.
+   * bounded by `state.max_messages` and `state.max_bytes`. A snapshot, so that forks share nothing and an earlier response may expire alone.
+   * Empty where `contextIn` names a conversation.
    */
   readonly context: readonly StoredItem[];
+  /**
+   * The conversation whose items, up to those of this response, are its context: a turn in a conversation stores no copy of what stands there
+   * already. Undefined: `context` holds it.
+   */
+  readonly contextIn?: string;
   /** Sequence number of its terminal event. */
   readonly terminalSequence: number;
 }

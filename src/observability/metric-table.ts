@@ -150,6 +150,15 @@ export const METRICS = {
     kind: 'counter',
     help: 'Times the state store had lost the newest events of a log and this replica wrote them again.',
   },
+  state_memory_bytes: {
+    kind: 'gauge',
+    help: 'Bytes that state in memory keeps beside what runs: conversations, responses, events of ended responses, idempotency keys. 0 with Redis.',
+  },
+  state_evictions_total: {
+    kind: 'counter',
+    help: 'Things that state in memory dropped before their time, because `state.memory_max_bytes` was reached.',
+    labels: { kind: ['conversation', 'response', 'deletion', 'idempotency_key', 'log'] },
+  },
   state_unreadable_total: {
     kind: 'counter',
     help: 'Things in the state store that were not as Sluice writes them and were left out: a log with a hole, an item, response or metadata that do not parse.',

@@ -2,6 +2,7 @@
 
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
 
+import { type Conversation } from '../domain/conversation.js';
 import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import {
@@ -9,7 +10,7 @@ import {
   parseConversationUpdate,
   parseItemsCreate,
 } from '../protocol/conversation-requests.js';
-import { Conversations, type TitledConversation } from '../turn/conversations.js';
+import { Conversations } from '../turn/conversations.js';
 import { Caller, CallerGuard } from './caller.guard.js';
 import { OperationGuard } from './operation.guard.js';
 import { type ListBody, listBody } from './list-body.js';
@@ -118,7 +119,7 @@ export class ConversationsController {
   }
 }
 
-function bodyOf({ id, createdAt, updatedAt, metadata, title }: TitledConversation): ConversationBody {
+function bodyOf({ id, createdAt, updatedAt, metadata, title }: Conversation): ConversationBody {
   return { id, object: 'conversation', created_at: createdAt, metadata, sluice: { title, updated_at: updatedAt } };
 }
 

@@ -1,6 +1,6 @@
 /* Where conversations, their items and ended responses are kept. Says nothing of who may see them: callers compare owners. */
 
-import { type Conversation } from '../domain/conversation.js';
+import { type Conversation, type NewConversation } from '../domain/conversation.js';
 import { type StoredItem } from '../domain/item.js';
 import { type StoredResponse } from '../domain/response.js';
 
@@ -29,9 +29,16 @@ export function pageOf<T>(
 /** How many commits of a conversation are remembered, so that a repeated one is recognized. */
 export const COMMITS_KEPT = 64;
 
-/** Conversations and items. Every read and write of a conversation slides its time to live (`state.ttl`). */
+/** `state.max_bytes` where nothing else is said. */
+export const MAX_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Conversations and items. Every read and write of a conversation slides its time to live (`state.ttl`). Of its items the newest
+ * `state.max_messages` of at most `state.max_bytes` together are kept and read, the newest one whatever its size. A conversation's title is
+ * written with the first item that has one, so that a list reads no items.
+ */
 export abstract class ConversationStore {
-  abstract create(conversation: Conversation, items: readonly StoredItem[]): Promise<void>;
+  abstract create(conversation: NewConversation, items: readonly StoredItem[]): Promise<void>;
   abstract get(id: string): Promise<Conversation | undefined>;
   /** Replaces the metadata. Undefined: no such conversation. */
   abstract updateMetadata(id: string, metadata: Readonly<Record<string, string>>): Promise<Conversation | undefined>;
@@ -44,11 +51,12 @@ export abstract class ConversationStore {
 
   /**
    * Appends items; idempotent by `commitId` (the response's id), so that a retried or adopted commit adds nothing twice.
-   * Keeps the newest `state.max_messages` items. False: the conversation is gone.
+   * False: the conversation is gone.
    */
   abstract appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean>;
-  /** The newest `limit` items, oldest first. */
+  /** The newest `limit` items within the bounds, oldest first. */
   abstract recentItems(id: string, limit: number): Promise<readonly StoredItem[]>;
+  /** Pages may hold fewer than `limit` items where those are large; `hasMore` says whether to go on. */
   abstract listItems(id: string, query: ItemQuery): Promise<Page<StoredItem>>;
   abstract getItem(id: string, itemId: string): Promise<StoredItem | undefined>;
   abstract deleteItem(id: string, itemId: string): Promise<boolean>;

@@ -13,7 +13,9 @@ import { assembleSystem } from '../templating/assemble.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
 import { renderPrompt } from '../templating/render.js';
+import { contextAfter } from './continuation.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
+import { refuseLargeItems } from './item-size.js';
 
 export interface AdmissionPolicy {
   /** The provider's own model; always allowed. */
@@ -32,6 +34,8 @@ export interface AdmissionPolicy {
   readonly temperature: number | null;
   /** False: `conversation` and `previous_response_id` are refused. */
   readonly stateEnabled: boolean;
+  /** Most bytes of an item that is to be kept (`state.max_bytes`). */
+  readonly maxItemBytes: number;
   /** False: no system prompt. */
   readonly templateEnabled: boolean;
   /** The prompt of a request that names none; null: none. */
@@ -86,6 +90,9 @@ export class Admission {
       );
     }
     this.#checkAllowed(caller, request);
+    if (request.store || request.conversation !== undefined) {
+      refuseLargeItems(request.input, this.#policy.maxItemBytes, 'input');
+    }
     const prompt = rendering(() => this.#prompt(request));
     const source = await this.#source(caller, request);
     return {
@@ -183,8 +190,10 @@ export class Admission {
   async #previous(caller: Principal, id: string, input: readonly Item[]): Promise<ContextSource> {
     const stored = await this.#parts.responses.get(id);
     if (stored !== undefined && reaches(caller, stored.owner)) {
-      refuseUnanswered(stored.context, input);
-      return { kind: 'previous', id, context: stored.context };
+      const context = await contextAfter(stored, this.#parts.conversations);
+      if (context === undefined) throw contextGone();
+      refuseUnanswered(context, input);
+      return { kind: 'previous', id, context };
     }
     const running = await this.#parts.log.read(id, -1, 0);
     if (running !== undefined && !running.ended && reaches(caller, running.head.owner)) {
@@ -202,6 +211,14 @@ export class Admission {
       { param: 'previous_response_id' },
     );
   }
+}
+
+function contextGone(): SluiceError {
+  return new SluiceError(
+    'previous_response_not_found',
+    'unable to continue; the conversation of the previous response no longer holds its items; continue in the conversation or start anew',
+    { param: 'previous_response_id' },
+  );
 }
 
 /** The one answer for a conversation that is not there and for one that is somebody else's. */

@@ -3,6 +3,7 @@
  * one that does not exist. Turns write through their own memory; who adds items here takes the same claim as they do.
  */
 
+import { derivedTitle } from '../domain/conversation-title.js';
 import { type Conversation } from '../domain/conversation.js';
 import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
@@ -14,7 +15,7 @@ import { type ConversationStore, type ItemQuery, type Page } from '../state/conv
 import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './admission.js';
 import { mayInstruct, refuseInstructingItems } from './instructing.js';
-import { derivedTitle } from './conversation-title.js';
+import { refuseLargeItems } from './item-size.js';
 
 export interface ConversationParts {
   readonly store: ConversationStore;
@@ -22,30 +23,25 @@ export interface ConversationParts {
   readonly log: Pick<EventLog, 'requestCancel'>;
   /** `clients.allow.instructions`; null: trusted callers may write system and developer messages. */
   readonly allowInstructions: boolean | null;
+  /** Most bytes of one item (`state.max_bytes`). */
+  readonly maxItemBytes: number;
   readonly time?: Time;
 }
-
-/** A conversation as a history shows it. */
-export interface TitledConversation extends Conversation {
-  /** `metadata.title`, or the beginning of the first user message; null: nothing was asked in it yet. */
-  readonly title: string | null;
-}
-
-/** A derived title is looked for among so many items from the start. */
-const TITLE_ITEMS = 10;
 
 export class Conversations {
   readonly #store: ConversationStore;
   readonly #claim: ConversationClaim;
   readonly #log: ConversationParts['log'];
   readonly #allowInstructions: boolean | null;
+  readonly #maxItemBytes: number;
   readonly #time: Time;
 
-  constructor({ store, claim, log, allowInstructions, time = systemTime }: ConversationParts) {
+  constructor({ store, claim, log, allowInstructions, maxItemBytes, time = systemTime }: ConversationParts) {
     this.#store = store;
     this.#claim = claim;
     this.#log = log;
     this.#allowInstructions = allowInstructions;
+    this.#maxItemBytes = maxItemBytes;
     this.#time = time;
   }
 
@@ -53,8 +49,8 @@ export class Conversations {
     caller: Principal,
     metadata: Readonly<Record<string, string>>,
     items: readonly Item[],
-  ): Promise<TitledConversation> {
-    this.#checkRoles(caller, items);
+  ): Promise<Conversation> {
+    this.#check(caller, items);
     const now = Math.floor(this.#time.date() / 1_000);
     const conversation = {
       id: newId('conv', this.#time),
@@ -63,12 +59,14 @@ export class Conversations {
       updatedAt: now,
       metadata,
     };
-    await this.#store.create(conversation, items.map(written));
-    return this.#titled(conversation);
+    const stored = items.map(written);
+    await this.#store.create(conversation, stored);
+    return named({ ...conversation, title: derivedTitle(stored)?.text ?? null });
   }
 
-  #checkRoles(caller: Principal, items: readonly Item[]): void {
+  #check(caller: Principal, items: readonly Item[]): void {
     if (!mayInstruct(caller, this.#allowInstructions)) refuseInstructingItems(items, 'items');
+    refuseLargeItems(items, this.#maxItemBytes, 'items');
   }
 
   /** @throws SluiceError `conversation_not_found` */
@@ -79,26 +77,26 @@ export class Conversations {
   }
 
   /** @throws SluiceError `conversation_not_found` */
-  async retrieve(caller: Principal, id: string): Promise<TitledConversation> {
-    return this.#titled(await this.get(caller, id));
+  async retrieve(caller: Principal, id: string): Promise<Conversation> {
+    return named(await this.get(caller, id));
   }
 
   /** The caller's own, newest change first. @throws SluiceError `invalid_cursor` */
   async list(
     caller: Principal,
     query: { readonly limit: number; readonly after?: string },
-  ): Promise<Page<TitledConversation>> {
+  ): Promise<Page<Conversation>> {
     if (query.after !== undefined && (await this.#store.get(query.after))?.owner !== caller.owner) throw lostPlace();
     const page = await this.#store.listByOwner(caller.owner, query);
-    return { ...page, data: await Promise.all(page.data.map((conversation) => this.#titled(conversation))) };
+    return { ...page, data: page.data.map(named) };
   }
 
   /** Replaces the metadata. @throws SluiceError `conversation_not_found` */
-  async update(caller: Principal, id: string, metadata: Readonly<Record<string, string>>): Promise<TitledConversation> {
+  async update(caller: Principal, id: string, metadata: Readonly<Record<string, string>>): Promise<Conversation> {
     await this.get(caller, id);
     const updated = await this.#store.updateMetadata(id, metadata);
     if (updated === undefined) throw conversationNotFound();
-    return this.#titled(updated);
+    return named(updated);
   }
 
   /**
@@ -124,7 +122,7 @@ export class Conversations {
    */
   async addItems(caller: Principal, id: string, items: readonly Item[]): Promise<readonly StoredItem[]> {
     await this.get(caller, id);
-    this.#checkRoles(caller, items);
+    this.#check(caller, items);
     const stored = items.map(written);
     const writer = newId('req', this.#time);
     await this.#claim.join(id, writer, 0).catch((error: unknown) => {
@@ -147,18 +145,17 @@ export class Conversations {
   }
 
   /** Also while a turn runs: it has read the item already, later ones will not. @throws like `getItem` */
-  async removeItem(caller: Principal, id: string, itemId: string): Promise<TitledConversation> {
+  async removeItem(caller: Principal, id: string, itemId: string): Promise<Conversation> {
     await this.get(caller, id);
     if (!(await this.#store.deleteItem(id, itemId))) throw itemNotFound();
     return this.retrieve(caller, id);
   }
+}
 
-  async #titled(conversation: Conversation): Promise<TitledConversation> {
-    const own = conversation.metadata['title'];
-    if (own !== undefined && own.trim() !== '') return { ...conversation, title: own };
-    const { data } = await this.#store.listItems(conversation.id, { limit: TITLE_ITEMS, order: 'asc' });
-    return { ...conversation, title: derivedTitle(data) };
-  }
+/** The conversation under its own title where its client gave it one. */
+function named(conversation: Conversation): Conversation {
+  const own = conversation.metadata['title'];
+  return own === undefined || own.trim() === '' ? conversation : { ...conversation, title: own };
 }
 
 function written(item: Item): StoredItem {

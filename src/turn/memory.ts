@@ -1,16 +1,26 @@
 /* What a turn remembers: the context it starts from, and what of it goes into the conversation when it ends. */
 
-import { contextFor, type Item, type OutputItem, type StoredItem, unansweredOutput } from '../domain/item.js';
+import {
+  contextFor,
+  isKnownItem,
+  type Item,
+  type ItemBounds,
+  newestWithin,
+  type OutputItem,
+  type StoredItem,
+  unansweredOutput,
+} from '../domain/item.js';
 import { type Kept, type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { conversationNotFound, type TurnPlan, unknownCall } from './admission.js';
+import { contextAfter } from './continuation.js';
 
 export interface MemoryOptions {
   /** Most items sent to the provider. */
   readonly windowItems: number;
-  /** Most items kept as the context of a stored response. */
-  readonly keptItems: number;
+  /** What is kept of a conversation, and as the context of a stored response. */
+  readonly kept: ItemBounds;
 }
 
 export interface Context {
@@ -66,14 +76,16 @@ export class TurnMemory {
   }
 
   /**
-   * The response of an ended turn as the store keeps it. Of a conversation that was deleted meanwhile it keeps nothing that the turn had read there.
+   * The response of an ended turn as the store keeps it. The context of a turn in a conversation is what stands there: it is not copied, so it goes
+   * with the conversation.
    * @throws SluiceError `state_unavailable`
    */
   async endOf(ended: EndedTurn): Promise<StoredResponse> {
     const { owner, response, input, left, terminalSequence } = ended;
+    const common = { owner, response, input, terminalSequence };
+    if (response.conversation !== null) return { ...common, context: [], contextIn: response.conversation.id };
     const history = ended.history ?? (await this.#before(response));
-    const context = [...history, ...left.items].slice(-this.#options.keptItems);
-    return { owner, response, input, context, terminalSequence };
+    return { ...common, context: newestWithin([...history, ...left.items], this.#options.kept) };
   }
 
   /**
@@ -94,10 +106,8 @@ export class TurnMemory {
    */
   async commit(ended: EndedTurn): Promise<ResponseObject> {
     const { response, left } = ended;
-    // Read before the items of this turn are appended: they are no part of it.
-    const history = ended.history ?? (response.store ? await this.#before(response) : []);
-    if (await this.keepItems(response, left)) return this.storeEnd(await this.endOf({ ...ended, history }));
-    return this.storeEnd(await this.endOf({ ...ended, response: keepingNothing(response), history: [] }));
+    if (await this.keepItems(response, left)) return this.storeEnd(await this.endOf(ended));
+    return this.storeEnd(await this.endOf({ ...ended, response: keepingNothing(response) }));
   }
 
   async #history(plan: TurnPlan): Promise<readonly StoredItem[]> {
@@ -105,17 +115,24 @@ export class TurnMemory {
     if (source.kind === 'none') return [];
     if (source.kind === 'previous') return source.context;
     if ((await this.#conversations.get(source.id)) === undefined) throw conversationNotFound();
-    return this.#conversations.recentItems(source.id, this.#options.keptItems);
+    return this.#recent(source.id, plan.request.input);
   }
 
-  /** The context a response started from, read again at its end (nobody else writes to its conversation meanwhile). */
-  async #before(response: ResponseObject): Promise<readonly StoredItem[]> {
-    if (response.conversation !== null) {
-      const items = await this.#conversations.recentItems(response.conversation.id, this.#options.keptItems);
-      return items.filter((stored) => stored.responseId !== response.id);
-    }
-    if (response.previous_response_id === null) return [];
-    return (await this.#responses.get(response.previous_response_id))?.context ?? [];
+  /** Reads what can be sent, and all that is kept only where that is not enough: items that are never sent, or a call further back. */
+  async #recent(id: string, input: readonly Item[]): Promise<readonly StoredItem[]> {
+    const { windowItems, kept } = this.#options;
+    const newest = await this.#conversations.recentItems(id, windowItems);
+    const enough =
+      newest.length < windowItems ||
+      (newest.every(({ withheld, item }) => !withheld && isKnownItem(item)) &&
+        unansweredOutput(newest, input) === undefined);
+    return enough ? newest : this.#conversations.recentItems(id, kept.maxItems);
+  }
+
+  /** The context that a response started from, read again at its end. */
+  async #before({ previous_response_id: id }: ResponseObject): Promise<readonly StoredItem[]> {
+    const previous = id === null ? undefined : await this.#responses.get(id);
+    return previous === undefined ? [] : ((await contextAfter(previous, this.#conversations)) ?? []);
   }
 }
 

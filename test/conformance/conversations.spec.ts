@@ -1,6 +1,7 @@
 /* What turns remember: conversations and chains, their window, their queue, and what is kept of a turn that did not go well. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { systemTime } from '../../src/domain/time.js';
 import {
   Bench,
   errorIn,
@@ -96,8 +97,8 @@ describe('a conversation', () => {
     const conversation = await bench.conversation();
     bench.says('Hello');
     const day = 24 * 3_600_000;
-    const now = Date.now();
-    const at = (ms: number): void => void jest.spyOn(Date, 'now').mockReturnValue(now + ms);
+    const now = systemTime.now();
+    const at = (ms: number): void => void jest.spyOn(systemTime, 'now').mockReturnValue(now + ms);
     at(day - 60_000);
     expect((await bench.post({ input: 'Hi', conversation })).status).toBe(200);
     at(2 * day - 120_000);

@@ -14,14 +14,15 @@ import { describeTurnLease } from './suites/turn-lease.js';
 const open: OpenStore = () => {
   const time = new HandTime();
   const ttlMs = 24 * 60 * 60_000;
-  const maxItems = 20;
-  const state = memoryState({ ttlMs, maxItems, time });
+  const [maxItems, maxBytes] = [20, 8_000];
+  const state = memoryState({ ttlMs, maxItems, maxBytes, time });
   return Promise.resolve({
     state,
     other: state,
     times: LOG_TIMES,
     ttlMs,
     maxItems,
+    maxBytes,
     pass: (ms) => {
       time.pass(ms);
       return Promise.resolve();

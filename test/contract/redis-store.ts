@@ -30,6 +30,7 @@ export async function openRedisStore(
 ): Promise<RedisStore> {
   const keyPrefix = `test:${randomUUID().slice(0, 8)}:`;
   const [ttlMs, maxItems] = [1_000, 20];
+  const maxBytes = options.maxBytes ?? 8_000;
   const times = options.times ?? SHORT_TIMES;
   const open = (replicaId: string) =>
     redisState({
@@ -37,6 +38,7 @@ export async function openRedisStore(
       keyPrefix,
       ttlMs,
       maxItems,
+      maxBytes,
       times,
       replicaId,
       ...options,
@@ -49,6 +51,7 @@ export async function openRedisStore(
     times,
     ttlMs,
     maxItems,
+    maxBytes,
     keyPrefix,
     pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     close: async () => {

@@ -40,8 +40,8 @@ const CHANGES = {
   'state/redis/redis-response-store.js': [['JSON.stringify(stored)', `JSON.stringify({ ...stored, ${ADDED} })`]],
   'state/redis/redis-conversation-store.js': [
     [
-      '...items.slice(-maxItems).map((item) => JSON.stringify(item))',
-      '...items.slice(-maxItems).map((item) => JSON.stringify({ ...item, added_in: "1.1.0" }))',
+      '...newestWithin(items, this.#options).map((item) => JSON.stringify(item))',
+      '...newestWithin(items, this.#options).map((item) => JSON.stringify({ ...item, added_in: "1.1.0" }))',
     ],
     [
       '...items.map((item) => JSON.stringify(item))',

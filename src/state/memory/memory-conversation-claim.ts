@@ -73,6 +73,12 @@ export class MemoryConversationClaim extends ConversationClaim {
     else if (index === 0) queue[0]?.onMove?.();
   }
 
+  /** Whether a turn runs or waits in a conversation. */
+  isBusy(conversationId: string): boolean {
+    this.#dropStale(conversationId);
+    return this.#queues.has(conversationId);
+  }
+
   override async announce(conversationId: string, responseId: string): Promise<void> {
     for (const onResponse of this.#watchers.get(conversationId) ?? []) onResponse(responseId);
   }

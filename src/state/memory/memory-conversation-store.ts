@@ -1,95 +1,82 @@
-/* Conversations, their items and ended responses in memory, with the same bounds and sliding time to live as in Redis. */
+/*
+ * Conversations, their items and ended responses in memory, with the same bounds and sliding time to live as in Redis. Items and responses are
+ * kept as bytes: they are counted exactly, and are nothing that a garbage collector walks over.
+ */
 
-import { type Conversation } from '../../domain/conversation.js';
-import { type StoredItem } from '../../domain/item.js';
+import { type Conversation, type NewConversation } from '../../domain/conversation.js';
+import { derivedTitle, type DerivedTitle } from '../../domain/conversation-title.js';
+import { newestWithin, type StoredItem } from '../../domain/item.js';
 import { type StoredResponse } from '../../domain/response.js';
 import { systemTime, type Time } from '../../domain/time.js';
-import { LOG_TIMES } from '../event-log.js';
 import {
   COMMITS_KEPT,
   ConversationStore,
   type ItemQuery,
+  MAX_BYTES,
   type Page,
   pageOf,
   ResponseStore,
 } from '../conversation-store.js';
+import { LOG_TIMES } from '../event-log.js';
+import { MemoryBudget } from './memory-budget.js';
+import { SlidingMap } from './sliding-map.js';
 
 export interface MemoryStoreOptions {
   readonly ttlMs: number;
   /** Most items kept of one conversation. */
   readonly maxItems: number;
+  /** Most bytes of one conversation's items. */
+  readonly maxBytes?: number;
   readonly time?: Time;
 }
 
-/** A map whose entries leave `ttlMs` after they were last used. */
-class SlidingMap<V> {
-  readonly #entries = new Map<string, { value: V; expiresAt: number }>();
-  readonly #ttlMs: number;
-  readonly #time: Time;
-
-  constructor(ttlMs: number, time: Time) {
-    this.#ttlMs = ttlMs;
-    this.#time = time;
-  }
-
-  get(key: string): V | undefined {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    if (entry.expiresAt <= this.#time.now()) {
-      this.#entries.delete(key);
-      return undefined;
-    }
-    entry.expiresAt = this.#time.now() + this.#ttlMs;
-    return entry.value;
-  }
-
-  set(key: string, value: V): void {
-    this.#entries.set(key, { value, expiresAt: this.#time.now() + this.#ttlMs });
-  }
-
-  delete(key: string): boolean {
-    const there = this.get(key) !== undefined;
-    this.#entries.delete(key);
-    return there;
-  }
-
-  /** Live values, without sliding them. */
-  *values(): Generator<V> {
-    const now = this.#time.now();
-    for (const entry of this.#entries.values()) if (entry.expiresAt > now) yield entry.value;
-  }
-
-  sweep(): void {
-    const now = this.#time.now();
-    for (const [key, entry] of this.#entries) if (entry.expiresAt <= now) this.#entries.delete(key);
-  }
+interface KeptItem {
+  readonly id: string;
+  readonly bytes: Buffer;
 }
 
 interface Dialogue {
-  conversation: Conversation;
-  items: StoredItem[];
+  conversation: NewConversation;
+  title: DerivedTitle | null;
+  items: readonly KeptItem[];
   /** Oldest first. */
   readonly commits: string[];
 }
 
+export interface MemoryConversationStoreOptions extends MemoryStoreOptions {
+  readonly budget?: MemoryBudget;
+  /** Whether a turn runs in a conversation. */
+  readonly isBusy?: (conversationId: string) => boolean;
+}
+
+const NO_BOUND = { maxBytes: Infinity };
+
 export class MemoryConversationStore extends ConversationStore {
   readonly #dialogues: SlidingMap<Dialogue>;
-  readonly #maxItems: number;
+  readonly #bounds: { readonly maxItems: number; readonly maxBytes: number };
   readonly #time: Time;
 
-  constructor(options: MemoryStoreOptions) {
+  constructor({ ttlMs, maxItems, maxBytes, time, budget, isBusy }: MemoryConversationStoreOptions) {
     super();
-    this.#time = options.time ?? systemTime;
-    this.#dialogues = new SlidingMap(options.ttlMs, this.#time);
-    this.#maxItems = options.maxItems;
+    this.#time = time ?? systemTime;
+    this.#dialogues = new SlidingMap({
+      ttlMs,
+      time: this.#time,
+      budget: budget ?? new MemoryBudget(NO_BOUND),
+      kind: 'conversation',
+      ...(isBusy === undefined ? {} : { isPinned: isBusy }),
+    });
+    this.#bounds = { maxItems, maxBytes: maxBytes ?? MAX_BYTES };
   }
 
-  override async create(conversation: Conversation, items: readonly StoredItem[]): Promise<void> {
-    this.#dialogues.set(conversation.id, { conversation, items: items.slice(-this.#maxItems), commits: [] });
+  override async create(conversation: NewConversation, items: readonly StoredItem[]): Promise<void> {
+    const kept = newestWithin(items, this.#bounds).map(keptItem);
+    this.#keep({ conversation, title: derivedTitle(items), items: kept, commits: [] });
   }
 
   override async get(id: string): Promise<Conversation | undefined> {
-    return this.#dialogues.get(id)?.conversation;
+    const dialogue = this.#dialogues.get(id);
+    return dialogue === undefined ? undefined : titled(dialogue);
   }
 
   override async updateMetadata(
@@ -99,8 +86,8 @@ export class MemoryConversationStore extends ConversationStore {
     const dialogue = this.#dialogues.get(id);
     if (dialogue === undefined) return undefined;
     dialogue.conversation = { ...dialogue.conversation, metadata };
-    this.#touch(dialogue);
-    return dialogue.conversation;
+    this.#changed(dialogue);
+    return titled(dialogue);
   }
 
   override async delete(id: string): Promise<boolean> {
@@ -111,7 +98,7 @@ export class MemoryConversationStore extends ConversationStore {
     owner: string,
     query: { readonly limit: number; readonly after?: string },
   ): Promise<Page<Conversation>> {
-    const own = [...this.#dialogues.values()].map((dialogue) => dialogue.conversation).filter((c) => c.owner === owner);
+    const own = [...this.#dialogues.values()].filter(({ conversation }) => conversation.owner === owner).map(titled);
     own.sort((a, b) => b.updatedAt - a.updatedAt || (a.id < b.id ? 1 : -1));
     return pageOf(own, (conversation) => conversation.id, query);
   }
@@ -122,31 +109,36 @@ export class MemoryConversationStore extends ConversationStore {
     if (dialogue.commits.includes(commitId)) return true;
     dialogue.commits.push(commitId);
     if (dialogue.commits.length > COMMITS_KEPT) dialogue.commits.shift();
-    dialogue.items = [...dialogue.items, ...items].slice(-this.#maxItems);
-    this.#touch(dialogue);
+    dialogue.items = this.#within([...dialogue.items, ...items.map(keptItem)]);
+    dialogue.title ??= derivedTitle(items);
+    this.#changed(dialogue);
     return true;
   }
 
   override async recentItems(id: string, limit: number): Promise<readonly StoredItem[]> {
-    return limit <= 0 ? [] : (this.#dialogues.get(id)?.items.slice(-limit) ?? []);
+    return limit <= 0 ? [] : (this.#dialogues.get(id)?.items.slice(-limit).map(storedItem) ?? []);
   }
 
   override async listItems(id: string, query: ItemQuery): Promise<Page<StoredItem>> {
     const items = [...(this.#dialogues.get(id)?.items ?? [])];
     if (query.order === 'desc') items.reverse();
-    return pageOf(items, (stored) => stored.item.id, query);
+    const page = pageOf(items, (kept) => kept.id, query);
+    return { ...page, data: page.data.map(storedItem) };
   }
 
   override async getItem(id: string, itemId: string): Promise<StoredItem | undefined> {
-    return this.#dialogues.get(id)?.items.find((stored) => stored.item.id === itemId);
+    const kept = this.#dialogues.get(id)?.items.find((item) => item.id === itemId);
+    return kept === undefined ? undefined : storedItem(kept);
   }
 
   override async deleteItem(id: string, itemId: string): Promise<boolean> {
     const dialogue = this.#dialogues.get(id);
-    const index = dialogue?.items.findIndex((stored) => stored.item.id === itemId) ?? -1;
+    const index = dialogue?.items.findIndex((kept) => kept.id === itemId) ?? -1;
     if (dialogue === undefined || index < 0) return false;
     dialogue.items = dialogue.items.toSpliced(index, 1);
-    this.#touch(dialogue);
+    // A title must not show what was removed.
+    if (dialogue.title?.itemId === itemId) dialogue.title = derivedTitle(dialogue.items.map(storedItem));
+    this.#changed(dialogue);
     return true;
   }
 
@@ -155,45 +147,102 @@ export class MemoryConversationStore extends ConversationStore {
     this.#dialogues.sweep();
   }
 
-  #touch(dialogue: Dialogue): void {
+  #within(items: readonly KeptItem[]): readonly KeptItem[] {
+    const { maxItems, maxBytes } = this.#bounds;
+    let bytes = bytesOf(items);
+    let from = 0;
+    for (; items.length - from > maxItems || (bytes > maxBytes && items.length - from > 1); from += 1) {
+      bytes -= items[from]?.bytes.length ?? 0;
+    }
+    return items.slice(from);
+  }
+
+  #changed(dialogue: Dialogue): void {
     dialogue.conversation = { ...dialogue.conversation, updatedAt: Math.floor(this.#time.date() / 1_000) };
+    this.#keep(dialogue);
+  }
+
+  #keep(dialogue: Dialogue): void {
+    const { id, metadata } = dialogue.conversation;
+    const bytes = bytesOf(dialogue.items) + dialogue.items.length * ITEM_BYTES;
+    this.#dialogues.set(id, dialogue, bytes + JSON.stringify(metadata).length);
   }
 }
 
-export class MemoryResponseStore extends ResponseStore {
-  readonly #responses: SlidingMap<StoredResponse>;
-  /** When the deletion of a response is forgotten, by id; oldest first. */
-  readonly #deleted = new Map<string, number>();
-  readonly #time: Time;
-  readonly #deletedMs: number;
+function titled({ conversation, title }: Dialogue): Conversation {
+  return { ...conversation, title: title?.text ?? null };
+}
 
-  constructor(options: Pick<MemoryStoreOptions, 'ttlMs' | 'time'> & { readonly deletedMs?: number }) {
+/** What a buffer, an id and the object around them take beside the bytes. */
+const ITEM_BYTES = 250;
+
+function bytesOf(items: readonly KeptItem[]): number {
+  let bytes = 0;
+  for (const item of items) bytes += item.bytes.length;
+  return bytes;
+}
+
+function keptItem(stored: StoredItem): KeptItem {
+  return { id: stored.item.id, bytes: packed(stored) };
+}
+
+function storedItem({ bytes }: KeptItem): StoredItem {
+  // Only `keptItem` writes them.
+  return JSON.parse(bytes.toString()) as StoredItem;
+}
+
+/** A value as bytes of its own: a slice of Node's shared pool would keep the whole pool from being freed. */
+function packed(value: StoredItem | StoredResponse): Buffer {
+  const json = JSON.stringify(value);
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(json));
+  bytes.write(json);
+  return bytes;
+}
+
+export interface MemoryResponseStoreOptions extends Pick<MemoryStoreOptions, 'ttlMs' | 'time'> {
+  readonly deletedMs?: number;
+  readonly budget?: MemoryBudget;
+}
+
+export class MemoryResponseStore extends ResponseStore {
+  readonly #responses: SlidingMap<Buffer>;
+  /** Marks of deletions. */
+  readonly #deleted: SlidingMap<true>;
+
+  constructor({ ttlMs, time, deletedMs, budget }: MemoryResponseStoreOptions) {
     super();
-    this.#time = options.time ?? systemTime;
-    this.#deletedMs = options.deletedMs ?? LOG_TIMES.deletedMs;
-    this.#responses = new SlidingMap(options.ttlMs, this.#time);
+    const common = { time: time ?? systemTime, budget: budget ?? new MemoryBudget(NO_BOUND) };
+    this.#responses = new SlidingMap({ ...common, ttlMs, kind: 'response' });
+    this.#deleted = new SlidingMap({ ...common, ttlMs: deletedMs ?? LOG_TIMES.deletedMs, kind: 'deletion' });
   }
 
   override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
     const { id } = stored.response;
-    if ((this.#deleted.get(id) ?? -Infinity) > this.#time.now()) return undefined;
+    if (this.#deleted.get(id) === true) return undefined;
+    const bytes = packed(stored);
     const earlier = this.#responses.get(id);
-    if (earlier === undefined) this.#responses.set(id, stored);
-    return earlier ?? stored;
+    if (earlier === undefined) this.#responses.set(id, bytes, bytes.length);
+    // The same bytes are this caller's own, put before.
+    return earlier === undefined || earlier.equals(bytes) ? stored : unpacked(earlier);
   }
 
   override async get(id: string): Promise<StoredResponse | undefined> {
-    return this.#responses.get(id);
+    const bytes = this.#responses.get(id);
+    return bytes === undefined ? undefined : unpacked(bytes);
   }
 
   override async delete(id: string): Promise<boolean> {
-    this.#deleted.set(id, this.#time.now() + this.#deletedMs);
+    this.#deleted.set(id, true, 0);
     return this.#responses.delete(id);
   }
 
   sweep(): void {
     this.#responses.sweep();
-    const now = this.#time.now();
-    for (const [id, until] of this.#deleted) if (until <= now) this.#deleted.delete(id);
+    this.#deleted.sweep();
   }
+}
+
+function unpacked(bytes: Buffer): StoredResponse {
+  // Only `put` writes them.
+  return JSON.parse(bytes.toString()) as StoredResponse;
 }

@@ -15,6 +15,7 @@ import {
   TurnLease,
 } from '../event-log.js';
 import { systemTime, type Time } from '../../domain/time.js';
+import { MemoryBudget } from './memory-budget.js';
 import { PackedEvents } from './packed-events.js';
 
 interface Follower {
@@ -35,21 +36,22 @@ interface Entry {
   expiresAt: number;
 }
 
-/** Ended logs beyond so many bytes are dropped before their time, oldest first: who resumes them gets the stored response. */
-const MAX_ENDED_BYTES = 256 * 1024 * 1024;
-
 /** Holds what both contracts share. `sweep()` is called by its owner now and then; nothing here starts a timer. */
 export class MemoryLogTable {
   readonly entries = new Map<string, Entry>();
   readonly time: Time;
   readonly times: LogTimes;
-  readonly #maxEndedBytes: number;
-  #endedBytes = 0;
+  readonly #ended: MemoryBudget;
 
-  constructor(time: Time = systemTime, times: LogTimes = LOG_TIMES, maxEndedBytes: number = MAX_ENDED_BYTES) {
+  /** @param ended what ended logs may take: beyond it they go before their time, and viewers get the stored response */
+  constructor(
+    time: Time = systemTime,
+    times: LogTimes = LOG_TIMES,
+    ended: MemoryBudget = new MemoryBudget({ maxBytes: Infinity }),
+  ) {
     this.time = time;
     this.times = times;
-    this.#maxEndedBytes = maxEndedBytes;
+    this.#ended = ended;
   }
 
   live(responseId: string): Entry | undefined {
@@ -66,20 +68,22 @@ export class MemoryLogTable {
   }
 
   drop(responseId: string): void {
-    const entry = this.entries.get(responseId);
-    if (entry?.events instanceof PackedEvents) this.#endedBytes -= entry.events.byteLength;
     this.entries.delete(responseId);
+    this.#ended.delete(responseId);
+  }
+
+  /** An ended log was read: others go first. */
+  used(responseId: string): void {
+    this.#ended.touch(responseId);
   }
 
   /** A log that has ended: packs it, and makes room for it. */
   pack(entry: Entry, events: readonly LoggedEvent[]): void {
     const packed = new PackedEvents(events);
     entry.events = packed;
-    this.#endedBytes += packed.byteLength;
-    for (const [responseId, other] of this.entries) {
-      if (this.#endedBytes <= this.#maxEndedBytes) return;
-      if (other !== entry && other.events instanceof PackedEvents) this.drop(responseId);
-    }
+    const { responseId } = entry.head;
+    const evict = (): void => void this.entries.delete(responseId);
+    this.#ended.set(responseId, packed.byteLength, { kind: 'log', evict, isPinned: () => false });
   }
 
   /** Drops the logs whose retention is over. */
@@ -132,6 +136,7 @@ export class MemoryEventLog extends EventLog {
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
     const entry = this.#table.live(responseId);
     if (entry === undefined) return undefined;
+    this.#table.used(responseId);
     return {
       head: entry.head,
       events: entry.events.slice(after + 1, after + 1 + limit),

@@ -2,6 +2,7 @@
 
 import { systemTime, type Time } from '../../domain/time.js';
 import { IdempotencyStore, KEY_TTL_MS, type KeyClaim, type KeyUse } from '../idempotency-store.js';
+import { MemoryBudget } from './memory-budget.js';
 
 interface Entry {
   readonly fingerprint: string;
@@ -13,23 +14,40 @@ interface Entry {
 export class MemoryIdempotencyStore extends IdempotencyStore {
   readonly #entries = new Map<string, Entry>();
   readonly #time: Time;
+  readonly #budget: MemoryBudget;
+  readonly #isRunning: (responseId: string) => boolean;
 
-  constructor(time: Time = systemTime) {
+  constructor(
+    time: Time = systemTime,
+    budget: MemoryBudget = new MemoryBudget({ maxBytes: Infinity }),
+    isRunning: (responseId: string) => boolean = () => false,
+  ) {
     super();
     this.#time = time;
+    this.#budget = budget;
+    this.#isRunning = isRunning;
   }
 
   override async claim(use: KeyUse): Promise<KeyClaim> {
     const now = this.#time.now();
     const known = this.#entries.get(idOf(use));
     if (known !== undefined && known.expiresAt > now) {
+      this.#budget.touch(idOf(use));
       if (known.fingerprint !== use.fingerprint) return { outcome: 'different' };
       if (known.responseId === use.responseId) return { outcome: 'fresh' };
       const { responseId, begun, expiresAt } = known;
       return { outcome: 'same', responseId, ageMs: now - (expiresAt - KEY_TTL_MS), begun };
     }
     const { fingerprint, responseId } = use;
-    this.#entries.set(idOf(use), { fingerprint, responseId, expiresAt: now + KEY_TTL_MS, begun: false });
+    const entry: Entry = { fingerprint, responseId, expiresAt: now + KEY_TTL_MS, begun: false };
+    const id = idOf(use);
+    this.#entries.set(id, entry);
+    this.#budget.set(id, 2 * (id.length + fingerprint.length + responseId.length), {
+      kind: 'idempotency_key',
+      evict: () => void this.#entries.delete(id),
+      // One that has not begun is freed by its turn, or begins.
+      isPinned: () => !entry.begun || this.#isRunning(responseId),
+    });
     return { outcome: 'fresh' };
   }
 
@@ -44,12 +62,17 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
 
   override async release(use: KeyUse): Promise<void> {
     const known = this.#entries.get(idOf(use));
-    if (known?.responseId === use.responseId && !known.begun) this.#entries.delete(idOf(use));
+    if (known?.responseId === use.responseId && !known.begun) this.#drop(idOf(use));
   }
 
   sweep(): void {
     const now = this.#time.now();
-    for (const [id, entry] of this.#entries) if (entry.expiresAt <= now) this.#entries.delete(id);
+    for (const [id, entry] of this.#entries) if (entry.expiresAt <= now) this.#drop(id);
+  }
+
+  #drop(id: string): void {
+    this.#entries.delete(id);
+    this.#budget.delete(id);
   }
 }
 

@@ -3,6 +3,7 @@
 import { every, systemTime } from '../../domain/time.js';
 import { LOG_TIMES, type LogTimes } from '../event-log.js';
 import { type State } from '../state.js';
+import { type EvictedKind, MemoryBudget } from './memory-budget.js';
 import { MemoryConversationClaim } from './memory-conversation-claim.js';
 import { MemoryConversationStore, MemoryResponseStore, type MemoryStoreOptions } from './memory-conversation-store.js';
 import { MemoryEventLog, MemoryLogTable, MemoryTurnLease } from './memory-event-log.js';
@@ -14,14 +15,32 @@ const SWEEP_EVERY_MS = 30_000;
 
 export interface MemoryStateOptions extends MemoryStoreOptions {
   readonly times?: LogTimes;
+  /** Most bytes of everything that is kept here beside what runs. */
+  readonly memoryMaxBytes?: number;
+  /** Called for each thing that is dropped before its time, since there was no room. */
+  readonly onEvicted?: (kind: EvictedKind) => void;
 }
 
-export function memoryState(options: MemoryStateOptions): State {
+export interface MemoryState extends State {
+  /** Bytes that are kept, as `memoryMaxBytes` counts them. */
+  readonly keptBytes: () => number;
+}
+
+const MEMORY_MAX_BYTES = 512 * 1024 * 1024;
+
+export function memoryState(options: MemoryStateOptions): MemoryState {
   const time = options.time ?? systemTime;
-  const table = new MemoryLogTable(time, options.times ?? LOG_TIMES);
-  const conversations = new MemoryConversationStore(options);
-  const responses = new MemoryResponseStore({ ...options, deletedMs: (options.times ?? LOG_TIMES).deletedMs });
-  const keys = new MemoryIdempotencyStore(time);
+  const times = options.times ?? LOG_TIMES;
+  const { memoryMaxBytes = MEMORY_MAX_BYTES, onEvicted } = options;
+  // Parts of their own: a client that fills one of them leaves the others to everybody else.
+  const budgetOf = (share: number) => new MemoryBudget({ maxBytes: memoryMaxBytes * share, onEvicted });
+  const [budget, ofLogs, ofKeys] = [budgetOf(1 / 2), budgetOf(3 / 8), budgetOf(1 / 8)];
+  const table = new MemoryLogTable(time, times, ofLogs);
+  const claim = new MemoryConversationClaim(table);
+  const isBusy = (conversationId: string): boolean => claim.isBusy(conversationId);
+  const conversations = new MemoryConversationStore({ ...options, budget, isBusy });
+  const responses = new MemoryResponseStore({ ...options, deletedMs: times.deletedMs, budget });
+  const keys = new MemoryIdempotencyStore(time, ofKeys, (id) => table.stateOf(id) === 'running');
   const stopSweeping = every(time, SWEEP_EVERY_MS, () => {
     table.sweep();
     conversations.sweep();
@@ -31,10 +50,11 @@ export function memoryState(options: MemoryStateOptions): State {
   return {
     log: new MemoryEventLog(table),
     lease: new MemoryTurnLease(table),
-    claim: new MemoryConversationClaim(table),
+    claim,
     conversations,
     responses,
     keys,
+    keptBytes: () => budget.bytes + ofLogs.bytes + ofKeys.bytes,
     limiter: new MemoryRateLimiter(time),
     ping: () => Promise.resolve(),
     close: () => {

@@ -7,8 +7,8 @@
  * | {bN}:meta:<response>     | hash   | head, fence, lease, next number, cancel, ended     | running 15 min sliding, then 10 min (unstored 60 s) |
  * | {bN}:log:<response>      | stream | its events; entry 0-(n+1) is event n               | as its meta                        |
  * | {bN}:leases              | zset   | running responses by the end of their lease        | 15 min after the last renewal      |
- * | {<conversation>}:head    | hash   | owner, times, metadata                             | state.ttl, sliding                 |
- * | {<conversation>}:items   | list   | the newest state.max_messages items                | as its head                        |
+ * | {<conversation>}:head    | hash   | owner, times, metadata, title, bytes of its items  | state.ttl, sliding                 |
+ * | {<conversation>}:items   | list   | its newest items (state.max_messages, max_bytes)   | as its head                        |
  * | {<conversation>}:commits | list   | the last 64 commits                                | as its head                        |
  * | {<conversation>}:queue   | zset   | responses that run or wait, in order               | 24 h after the last join or look   |
  * | {<conversation>}:announced | list | the last 64 responses that watchers were told of   | 10 min after the last one          |

@@ -37,6 +37,8 @@ export interface RedisStateOptions extends RedisConnectionOptions {
   readonly ttlMs: number;
   /** Most items kept of one conversation. */
   readonly maxItems: number;
+  /** Most bytes of one conversation's items. */
+  readonly maxBytes?: number;
   readonly times?: LogTimes;
   readonly timing?: Partial<RedisTiming>;
   /** Names this replica among the others. */

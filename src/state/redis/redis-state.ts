@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../domain/errors.js';
+import { MAX_BYTES } from '../conversation-store.js';
 import { LOG_TIMES } from '../event-log.js';
 import { type State } from '../state.js';
 import { Announcements } from './announcements.js';
@@ -47,7 +48,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const times = options.times ?? LOG_TIMES;
   const hooks = options.hooks ?? {};
   const counts = { commands: 0, appends: 0, messages: 0 };
-  const { ttlMs, maxItems, poolSize = 3 } = options;
+  const { ttlMs, maxItems, maxBytes = MAX_BYTES, poolSize = 3 } = options;
   const { leaseMs } = times;
 
   const connector = new RedisConnector(options, timing);
@@ -102,8 +103,8 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       leaseMs,
       pollMs: timing.claimPollMs,
     }),
-    conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems }),
-    responses: new RedisResponseStore({ ...stores, ttlMs, deletedMs: times.deletedMs }),
+    conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems, maxBytes, hooks }),
+    responses: new RedisResponseStore({ ...stores, hooks, ttlMs, deletedMs: times.deletedMs }),
     limiter: new RedisRateLimiter({
       ...stores,
       heartbeat,

@@ -10,6 +10,7 @@ export interface ContractStore {
   readonly times: LogTimes;
   readonly ttlMs: number;
   readonly maxItems: number;
+  readonly maxBytes: number;
   /** Lets so much of the store's time pass. */
   pass(ms: number): Promise<void>;
   close(): Promise<void>;

@@ -1,9 +1,9 @@
 /* The contracts of ConversationStore and ResponseStore: bounded, sliding in time, commits once. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type Conversation } from '../../../src/domain/conversation.js';
+import { type NewConversation } from '../../../src/domain/conversation.js';
 import { newId } from '../../../src/domain/ids.js';
-import { type StoredItem } from '../../../src/domain/item.js';
+import { storedBytes, type StoredItem } from '../../../src/domain/item.js';
 import { type ResponseObject, type StoredResponse } from '../../../src/domain/response.js';
 import { COMMITS_KEPT } from '../../../src/state/conversation-store.js';
 import { type ContractStore, type OpenStore } from './contract-store.js';
@@ -13,11 +13,13 @@ const item = (id: string, text = `text of ${id} – “é” \n`): StoredItem =>
   responseId: null,
   withheld: false,
 });
+/** What a conversation is called that begins with the first of `items`. */
+const TITLE = 'text of msg_1 – “é”';
 const items = (from: number, to: number): StoredItem[] =>
   Array.from({ length: to - from + 1 }, (_, i) => item(`msg_${from + i}`));
 const idsOf = (stored: readonly StoredItem[]): string[] => stored.map(({ item: { id } }) => id);
 
-function conversationOf(fields: Partial<Conversation> = {}): Conversation {
+function conversationOf(fields: Partial<NewConversation> = {}): NewConversation {
   return {
     id: newId('conv'),
     owner: 'tenant/ann',
@@ -36,7 +38,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
     });
     afterEach(() => store.close());
 
-    const created = async (fields: Partial<Conversation> = {}, stored: readonly StoredItem[] = []) => {
+    const created = async (fields: Partial<NewConversation> = {}, stored: readonly StoredItem[] = []) => {
       const conversation = conversationOf(fields);
       await store.state.conversations.create(conversation, stored);
       return conversation;
@@ -44,7 +46,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
 
     it('keeps a conversation and its items as they were given', async () => {
       const conversation = await created({ metadata: {} }, items(1, 3));
-      expect(await store.other.conversations.get(conversation.id)).toEqual(conversation);
+      expect(await store.other.conversations.get(conversation.id)).toEqual({ ...conversation, title: TITLE });
       expect(await store.other.conversations.recentItems(conversation.id, 10)).toEqual(items(1, 3));
       expect(await store.other.conversations.get('conv_unknown')).toBeUndefined();
     });
@@ -104,6 +106,76 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       const kept = idsOf(await store.state.conversations.recentItems(id, 1_000));
       expect(kept).toHaveLength(store.maxItems);
       expect(kept.at(-1)).toBe(`msg_${store.maxItems * 2 + 10}`);
+    });
+
+    it('keeps no more bytes than it may: the oldest items go first', async () => {
+      const large = (id: string) => item(id, 'é'.repeat(910));
+      const { id } = await created(
+        {},
+        [1, 2, 3, 4, 5].map((i) => large(`msg_${i}`)),
+      );
+      const kept = () => store.other.conversations.recentItems(id, 100).then(idsOf);
+      expect(storedBytes(large('msg_1')) * 4).toBeLessThan(store.maxBytes);
+      expect(storedBytes(large('msg_1')) * 5).toBeGreaterThan(store.maxBytes);
+      expect(await kept()).toEqual(['msg_2', 'msg_3', 'msg_4', 'msg_5']);
+      await store.state.conversations.appendItems(id, [large('msg_6'), item('msg_7')], 'resp_1');
+      expect(await kept()).toEqual(['msg_4', 'msg_5', 'msg_6', 'msg_7']);
+      // What was removed leaves room.
+      await store.state.conversations.deleteItem(id, 'msg_5');
+      await store.other.conversations.appendItems(id, [large('msg_8')], 'resp_2');
+      expect(await kept()).toEqual(['msg_4', 'msg_6', 'msg_7', 'msg_8']);
+      const page = await store.other.conversations.listItems(id, { limit: 10, order: 'asc' });
+      expect([idsOf(page.data), page.hasMore]).toEqual([await kept(), false]);
+    });
+
+    it('keeps the newest item alone where that is larger than all may be', async () => {
+      const { id } = await created({}, items(1, 3));
+      const huge = item('msg_huge', 'x'.repeat(store.maxBytes));
+      await store.state.conversations.appendItems(id, [huge], 'resp_1');
+      expect(await store.other.conversations.recentItems(id, 100)).toEqual([huge]);
+      await store.state.conversations.appendItems(id, items(4, 4), 'resp_2');
+      expect(idsOf(await store.other.conversations.recentItems(id, 100))).toEqual(['msg_4']);
+      expect(await store.other.conversations.getItem(id, 'msg_4')).toEqual(item('msg_4'));
+    });
+
+    it('writes its title with the first user message that may be shown, and keeps it when that is trimmed', async () => {
+      const { id, owner } = await created({}, [{ ...item('msg_1', 'a secret'), withheld: true }]);
+      const title = async () => (await store.other.conversations.get(id))?.title;
+      expect(await title()).toBeNull();
+      const answer: StoredItem = {
+        ...item('msg_2'),
+        item: { ...item('msg_2').item, role: 'assistant' } as StoredItem['item'],
+      };
+      await store.state.conversations.appendItems(id, [answer, item('msg_3', 'What is this?')], 'resp_1');
+      expect(await title()).toBe('What is this?');
+      await store.state.conversations.appendItems(id, items(10, 10 + store.maxItems), 'resp_2');
+      expect(await store.other.conversations.getItem(id, 'msg_3')).toBeUndefined();
+      expect(await title()).toBe('What is this?');
+      expect((await store.state.conversations.updateMetadata(id, {}))?.title).toBe('What is this?');
+      const listed = await store.other.conversations.listByOwner(owner, { limit: 5 });
+      expect(listed.data.map((conversation) => conversation.title)).toEqual(['What is this?']);
+    });
+
+    it('takes a new title where the item of its title is removed', async () => {
+      const { id } = await created({}, [item('msg_1', 'First?'), item('msg_2', 'Second?')]);
+      const title = async () => (await store.other.conversations.get(id))?.title;
+      expect(await title()).toBe('First?');
+      await store.state.conversations.deleteItem(id, 'msg_1');
+      expect([await title(), await title()]).toEqual(['Second?', 'Second?']);
+      await store.state.conversations.deleteItem(id, 'msg_2');
+      expect(await title()).toBeNull();
+      await store.state.conversations.appendItems(id, [item('msg_3', 'Third?')], 'resp_1');
+      expect(await title()).toBe('Third?');
+    });
+
+    it('finds an item by its id only, not by a text that says so', async () => {
+      const { id } = await created({}, [item('msg_1', '"id":"msg_2"'), item('msg_2'), item('msg_3', '{"id":"msg_3"}')]);
+      for (const itemId of ['msg_1', 'msg_2', 'msg_3']) {
+        expect((await store.other.conversations.getItem(id, itemId))?.item.id).toBe(itemId);
+      }
+      const page = await store.other.conversations.listItems(id, { limit: 5, order: 'asc', after: 'msg_2' });
+      expect(idsOf(page.data)).toEqual(['msg_3']);
+      expect(await store.other.conversations.getItem(id, '"')).toBeUndefined();
     });
 
     it('gives the newest items, oldest first', async () => {
@@ -180,7 +252,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       }
       expect(await store.other.conversations.get(idle.id)).toBeUndefined();
       expect(await store.other.conversations.recentItems(idle.id, 5)).toEqual([]);
-      expect(await store.other.conversations.get(read.id)).toEqual(read);
+      expect(await store.other.conversations.get(read.id)).toEqual({ ...read, title: TITLE });
       expect(idsOf(await store.other.conversations.recentItems(read.id, 5))).toEqual(['msg_1', 'msg_2']);
       const listed = await store.other.conversations.listByOwner('tenant/ann', { limit: 5 });
       expect(listed.data.map(({ id }) => id).toSorted()).toEqual([read.id, written.id].toSorted());

@@ -51,6 +51,7 @@ export class GatewayBench extends TurnBench {
         claim: plain.claim,
         log: plain.log,
         allowInstructions: null,
+        maxItemBytes: 1_000_000,
       }),
       claim: plain.claim,
       settings: { ...SETTINGS, ...options.settings },

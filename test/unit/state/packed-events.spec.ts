@@ -5,6 +5,7 @@ import { type LoggedEvent, serialize } from '../../../src/domain/event.js';
 import { systemTime } from '../../../src/domain/time.js';
 import { LOG_TIMES } from '../../../src/state/event-log.js';
 import { MemoryEventLog, MemoryLogTable } from '../../../src/state/memory/memory-event-log.js';
+import { MemoryBudget } from '../../../src/state/memory/memory-budget.js';
 import { PackedEvents } from '../../../src/state/memory/packed-events.js';
 
 const delta = (sequence: number, text: string): LoggedEvent =>
@@ -41,7 +42,9 @@ describe('MemoryLogTable', () => {
   const head = (responseId: string) => ({ responseId, owner: 'a', conversationId: null, store: true, input: [] });
 
   it('drops the oldest ended logs beyond its bound, and none that runs', async () => {
-    const log = new MemoryEventLog(new MemoryLogTable({ ...systemTime, now: () => 0 }, LOG_TIMES, 2_500));
+    const log = new MemoryEventLog(
+      new MemoryLogTable({ ...systemTime, now: () => 0 }, LOG_TIMES, new MemoryBudget({ maxBytes: 3_500 })),
+    );
     await log.create(head('running'));
     await log.append('running', 1, [delta(0, 'x'.repeat(5_000))]);
     for (const id of ['a', 'b', 'c']) {

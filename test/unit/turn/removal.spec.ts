@@ -25,6 +25,7 @@ const conversations = (): Conversations =>
     claim: bench.plain.claim,
     log: bench.plain.log,
     allowInstructions: null,
+    maxItemBytes: 1_000_000,
   });
 
 /** A turn that has committed and not told its terminal yet. */
@@ -95,8 +96,8 @@ describe('a conversation deleted while a turn runs in it', () => {
     expect((await bench.events(id)).at(-1)).toMatchObject({ response: { sluice: { kept: 'nothing' } } });
     const stored = await bench.plain.responses.get(id);
     expect(stored?.response.sluice.kept).toBe(store ? 'nothing' : undefined);
-    // What the turn had read of the conversation is deleted with it; its own words stay its own.
-    expect(stored?.context.map(({ responseId }) => responseId)).toEqual(store ? [id, id] : undefined);
+    // What the turn had read of the conversation is deleted with it: the response has no copy.
+    expect(stored?.context).toEqual(store ? [] : undefined);
     expect(await bench.plain.conversations.get(response.conversation?.id ?? '')).toBeUndefined();
   });
 

@@ -65,6 +65,7 @@ export const POLICY: AdmissionPolicy = {
   maxTokens: null,
   temperature: null,
   stateEnabled: true,
+  maxItemBytes: 1_000_000,
   templateEnabled: true,
   defaultPrompt: null,
 };
@@ -161,6 +162,7 @@ export interface BenchOptions {
   /** Time of the state and of this replica. */
   readonly time?: Time;
   readonly windowItems?: number;
+  readonly maxBytes?: number;
   readonly limits?: Partial<LimitSettings>;
   readonly room?: Partial<TurnRoomOptions>;
   /** When a key counts as left behind by who held it. */
@@ -191,6 +193,7 @@ export class TurnBench {
       memoryState({
         ttlMs: 3_600_000,
         maxItems: 100,
+        ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
         ...(options.time === undefined ? {} : { time: options.time }),
       });
     const { faults, plain } = this;
@@ -209,12 +212,12 @@ export class TurnBench {
     this.reader = new ResponseReader(plain.log, this.hub, plain.responses, { time });
     this.memory = new TurnMemory(conversations, responses, {
       windowItems: options.windowItems ?? 50,
-      keptItems: 100,
+      kept: { maxItems: 100, maxBytes: options.maxBytes ?? 1_000_000 },
     });
     this.report = new TurnReport(this.log, this.metrics);
     this.provider = options.provider ?? new ScriptedProvider(options.answers ?? [[say('Hello'), say(' there')]]);
     const admission = new Admission(
-      { ...POLICY, ...options.policy },
+      { ...POLICY, maxItemBytes: options.maxBytes ?? POLICY.maxItemBytes, ...options.policy },
       {
         prompts: new PromptRegistry([]),
         conversations,

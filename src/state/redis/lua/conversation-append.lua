@@ -1,16 +1,40 @@
--- Appends the items of a commit, once. KEYS: head, items, commits. ARGV: commit, most items, most commits, items...
+-- Appends the items of a commit, once, and drops the oldest beyond the bounds; the newest item always stays.
+-- KEYS: head, items, commits.
+-- ARGV: commit, most items, most bytes, most commits, title and the item that it is of ('' where there is none), items...
 -- Returns nothing where the conversation is gone, else its owner and when it changed.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+-- `bytes` of the head is the size of all items as long as `bytes_of` names the length of the list and the newest commit. A replica of a
+-- version that does not count changes one of these, and then all are counted again.
+local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title')
+if not known[1] then
   return false
 end
 if not redis.call('LPOS', KEYS[3], ARGV[1]) then
-  for i = 4, #ARGV do
-    redis.call('RPUSH', KEYS[2], ARGV[i])
+  local length = redis.call('LLEN', KEYS[2])
+  local bytes = tonumber(known[2])
+  if not bytes or known[3] ~= length .. ' ' .. (redis.call('LINDEX', KEYS[3], -1) or '') then
+    bytes = 0
+    for at = 0, length - 1, 16 do
+      for _, item in ipairs(redis.call('LRANGE', KEYS[2], at, at + 15)) do
+        bytes = bytes + #item
+      end
+    end
   end
-  redis.call('LTRIM', KEYS[2], -tonumber(ARGV[2]), -1)
+  for i = 7, #ARGV do
+    length = redis.call('RPUSH', KEYS[2], ARGV[i])
+    bytes = bytes + #ARGV[i]
+  end
+  while length > tonumber(ARGV[2]) or (bytes > tonumber(ARGV[3]) and length > 1) do
+    bytes = bytes - #redis.call('LPOP', KEYS[2])
+    length = length - 1
+  end
   redis.call('RPUSH', KEYS[3], ARGV[1])
-  redis.call('LTRIM', KEYS[3], -tonumber(ARGV[3]), -1)
-  redis.call('HSET', KEYS[1], 'updated', redis.call('TIME')[1])
+  redis.call('LTRIM', KEYS[3], -tonumber(ARGV[4]), -1)
+  local count = { 'bytes', string.format('%.0f', bytes), 'bytes_of', length .. ' ' .. ARGV[1] }
+  redis.call('HSET', KEYS[1], 'updated', redis.call('TIME')[1], unpack(count))
+  -- '' says that there is none yet. A conversation of a version that wrote no titles has none of the two: it is read.
+  if known[4] == '' and ARGV[5] ~= '' then
+    redis.call('HSET', KEYS[1], 'title', ARGV[5], 'title_item', ARGV[6])
+  end
 end
 for i = 1, 3 do
   redis.call('PEXPIRE', KEYS[i], TTL_MS)

@@ -1,9 +1,20 @@
--- Removes one item, given as it is written. KEYS: head, items, commits. ARGV: item.
--- Returns nothing where it is not there, else the conversation's owner and when it changed.
-if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then
+-- Removes one item, given as it is written, and the title that was taken from it. KEYS: head, items, commits. ARGV: item, its id.
+-- Returns nothing where the conversation is gone, else its owner and when it changed. Safe to repeat: what is gone stays gone.
+local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title_item')
+if not known[1] then
   return false
 end
-redis.call('HSET', KEYS[1], 'updated', redis.call('TIME')[1])
+local newest = ' ' .. (redis.call('LINDEX', KEYS[3], -1) or '')
+local length = redis.call('LLEN', KEYS[2])
+if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'updated', redis.call('TIME')[1])
+  if known[2] and known[3] == length .. newest then
+    redis.call('HSET', KEYS[1], 'bytes', string.format('%.0f', known[2] - #ARGV[1]), 'bytes_of', (length - 1) .. newest)
+  end
+  if known[4] == ARGV[2] then
+    redis.call('HDEL', KEYS[1], 'title', 'title_item')
+  end
+end
 for i = 1, 3 do
   redis.call('PEXPIRE', KEYS[i], TTL_MS)
 end

@@ -4,4 +4,4 @@ if ARGV[1] == '1' then
     redis.call('PEXPIRE', KEYS[i], TTL_MS)
   end
 end
-return redis.call('HMGET', KEYS[1], 'owner', 'created', 'updated', 'metadata')
+return redis.call('HMGET', KEYS[1], 'owner', 'created', 'updated', 'metadata', 'title')

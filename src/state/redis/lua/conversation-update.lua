@@ -6,4 +6,4 @@ redis.call('HSET', KEYS[1], 'metadata', ARGV[1], 'updated', redis.call('TIME')[1
 for i = 1, 3 do
   redis.call('PEXPIRE', KEYS[i], TTL_MS)
 end
-return redis.call('HMGET', KEYS[1], 'owner', 'created', 'updated', 'metadata')
+return redis.call('HMGET', KEYS[1], 'owner', 'created', 'updated', 'metadata', 'title')

@@ -1,6 +1,12 @@
-/* What a history calls a conversation that its client gave no title: the first thing somebody asked in it. Pure. */
+/* What a history calls a conversation that its client gave no title: how the first question in it begins. Pure. */
 
-import { messageText, type StoredItem } from '../domain/item.js';
+import { messageText, type StoredItem } from './item.js';
+
+export interface DerivedTitle {
+  readonly text: string;
+  /** The item that it was taken from. */
+  readonly itemId: string;
+}
 
 /** Most characters (as people count them) of a derived title. */
 const LONGEST = 60;
@@ -11,12 +17,12 @@ const LOOKED_AT = 1_000;
 
 const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
-/** From the first user message that was not withheld, on one line; null where there is none yet. */
-export function derivedTitle(items: readonly StoredItem[]): string | null {
+/** Returns the beginning of the first user message that was not withheld, on one line, or null where there is none. */
+export function derivedTitle(items: readonly StoredItem[]): DerivedTitle | null {
   for (const { item, withheld } of items) {
     if (withheld || item.type !== 'message' || item.role !== 'user') continue;
     const line = messageText(item).slice(0, LOOKED_AT).replace(/\s+/gu, ' ').trim();
-    if (line !== '') return cut(line);
+    if (line !== '') return { text: cut(line), itemId: item.id };
   }
   return null;
 }

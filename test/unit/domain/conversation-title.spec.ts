@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type MessageItem, type StoredItem } from '../../../src/domain/item.js';
-import { derivedTitle } from '../../../src/turn/conversation-title.js';
+import { derivedTitle } from '../../../src/domain/conversation-title.js';
 
 const said = (text: string, role: MessageItem['role'] = 'user', withheld = false): StoredItem => ({
   item: { type: 'message', id: 'msg_1', role, status: 'completed', content: [{ type: 'input_text', text }] },
@@ -11,7 +11,7 @@ const said = (text: string, role: MessageItem['role'] = 'user', withheld = false
 describe('a derived title', () => {
   it('is the first thing somebody asked that may be shown', () => {
     const items = [said('You are kind', 'system'), said('bad', 'user', true), said(' \n '), said('Hello'), said('Bye')];
-    expect(derivedTitle(items)).toBe('Hello');
+    expect(derivedTitle(items)).toEqual({ text: 'Hello', itemId: 'msg_1' });
     expect(derivedTitle(items.slice(0, 3))).toBeNull();
   });
 
@@ -22,6 +22,6 @@ describe('a derived title', () => {
     ['or in one that is too long', `a ${'x'.repeat(80)}`, `a ${'x'.repeat(58)}…`],
     ['no character is cut in two', '👩‍👩‍👧'.repeat(61), `${'👩‍👩‍👧'.repeat(60)}…`],
   ])('%s', (_what, text, title) => {
-    expect(derivedTitle([said(text)])).toBe(title);
+    expect(derivedTitle([said(text)])?.text).toBe(title);
   });
 });

@@ -1,0 +1,73 @@
+/* A map whose entries leave a while after they were last used, and earlier where its budget has no room for them. */
+
+import { type Time } from '../../domain/time.js';
+import { type EvictedKind, type MemoryBudget } from './memory-budget.js';
+
+export interface SlidingMapOptions {
+  readonly ttlMs: number;
+  readonly time: Time;
+  readonly budget: MemoryBudget;
+  readonly kind: EvictedKind;
+  /** Whether a running turn needs the entry of this key. */
+  readonly isPinned?: (key: string) => boolean;
+}
+
+export class SlidingMap<V> {
+  readonly #options: SlidingMapOptions;
+  readonly #entries = new Map<string, { value: V; expiresAt: number }>();
+
+  constructor(options: SlidingMapOptions) {
+    this.#options = options;
+  }
+
+  get(key: string): V | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    const now = this.#options.time.now();
+    if (entry.expiresAt <= now) {
+      this.#drop(key);
+      return undefined;
+    }
+    entry.expiresAt = now + this.#options.ttlMs;
+    this.#options.budget.touch(this.#nameOf(key));
+    return entry.value;
+  }
+
+  /** `bytes`: what the budget counts for it. */
+  set(key: string, value: V, bytes: number): void {
+    const { time, ttlMs, budget, kind, isPinned } = this.#options;
+    this.#entries.set(key, { value, expiresAt: time.now() + ttlMs });
+    budget.set(this.#nameOf(key), bytes, {
+      kind,
+      evict: () => void this.#entries.delete(key),
+      isPinned: () => isPinned?.(key) ?? false,
+    });
+  }
+
+  delete(key: string): boolean {
+    const there = this.get(key) !== undefined;
+    this.#drop(key);
+    return there;
+  }
+
+  /** Live values, without sliding them. */
+  *values(): Generator<V> {
+    const now = this.#options.time.now();
+    for (const entry of this.#entries.values()) if (entry.expiresAt > now) yield entry.value;
+  }
+
+  /** Drops what has outlived its time. */
+  sweep(): void {
+    const now = this.#options.time.now();
+    for (const [key, entry] of this.#entries) if (entry.expiresAt <= now) this.#drop(key);
+  }
+
+  #drop(key: string): void {
+    this.#entries.delete(key);
+    this.#options.budget.delete(this.#nameOf(key));
+  }
+
+  #nameOf(key: string): string {
+    return `${this.#options.kind}:${key}`;
+  }
+}

@@ -1,0 +1,29 @@
+/* Items that are too large for any conversation are refused before a turn starts or anything is stored. */
+
+import { SluiceError } from '../domain/errors.js';
+import { type Item, messageText, storedBytes } from '../domain/item.js';
+
+/** Most bytes that one character takes in JSON (`\\u0000`). */
+const BYTES_PER_CHARACTER = 6;
+/** More than everything in a stored item beside its text, part by part. */
+const BYTES_AROUND_TEXT = 64 * 1024;
+
+/** @throws SluiceError `invalid_value`: an item is larger than `maxBytes` (`state.max_bytes`) */
+export function refuseLargeItems(items: readonly Item[], maxBytes: number, param: string): void {
+  items.forEach((item, i) => {
+    // Almost every item is far below the bound, and need not be serialized to know that.
+    if (charactersOf(item) * BYTES_PER_CHARACTER + BYTES_AROUND_TEXT <= maxBytes) return;
+    const bytes = storedBytes({ item, responseId: null, withheld: false });
+    if (bytes <= maxBytes) return;
+    throw new SluiceError(
+      'invalid_value',
+      `unable to store this item; it takes ${bytes} bytes and a conversation keeps ${maxBytes}; send a shorter item`,
+      { param: `${param}[${i}]` },
+    );
+  });
+}
+
+function charactersOf(item: Item): number {
+  if (item.type === 'message') return messageText(item, true).length;
+  return item.type === 'function_call' ? item.name.length + item.arguments.length : item.output.length;
+}

@@ -17,6 +17,7 @@ export default {
     project('contract', ['contract/**/*.spec.ts']),
     project('conformance', ['conformance/**/*.spec.ts']),
     project('official', ['official/**/*.spec.ts']),
+    project('providers', ['providers/**/*.spec.ts']),
     project('browser', ['browser/**/*.spec.ts']),
     project('chaos', ['chaos/**/*.spec.ts']),
     project('operations', ['operations/**/*.spec.ts']),

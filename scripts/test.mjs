@@ -14,7 +14,7 @@ import { lastLine, Progress, sum } from './lib/tally.mjs';
 import { ensureTools } from './lib/tools.mjs';
 
 /** Each is a project of jest.config.mjs and a folder of test/. Their files share the workers of one run. */
-const SUITES = ['unit', 'contract', 'conformance', 'official', 'browser', 'operations', 'system', 'chaos'];
+const SUITES = ['unit', 'contract', 'conformance', 'official', 'providers', 'browser', 'operations', 'system', 'chaos'];
 /** Much of the time is spent waiting for processes, leases and browsers, so there is one worker more than there are cores. */
 const WORKERS = Math.min(8, availableParallelism() + 1);
 /**

@@ -54,6 +54,8 @@ export interface SluiceFacts {
   readonly cost_usd: number | null;
   readonly usage_estimated: boolean;
   readonly kept: Kept | null;
+  /** Of a failed response only: whether the same request may be sent again, and after how many milliseconds. */
+  readonly retry?: { readonly retryable: boolean; readonly after_ms: number | null };
 }
 
 export interface ResponseObject {

@@ -117,16 +117,30 @@ function finishReason(response: ResponseObject): ChatFinishReason {
   return response.output.some((item) => item.type === 'function_call') ? 'tool_calls' : 'stop';
 }
 
-/** What a failed turn is over HTTP: 504 where the provider took too long, else 502; whatever the reason, nothing the caller did. */
+/** Failures that keep their own status, because a client acts on them: it waits, or shortens the conversation. */
+const TOLD_AS_THEY_ARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'rate_limit_exceeded',
+  'context_length_exceeded',
+  'provider_timeout',
+]);
+
+/** What a failed turn is over HTTP: the status of its code where a client can act on it, else 502. */
 export class FailedTurn extends SluiceError {
   override readonly status: number;
-  override readonly type: ErrorType = 'server_error';
+  override readonly type: ErrorType;
 
   constructor(failed: ResponseObject) {
     const { code = 'server_error', message = 'unable to answer; the turn failed' } = failed.error ?? {};
+    const { retryable, after_ms } = failed.sluice.retry ?? {};
     // Own property of the table, so it is one of its names.
-    super(Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'server_error', message);
-    this.status = this.code === 'provider_timeout' ? 504 : 502;
+    const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'server_error';
+    super(known, message, {
+      ...(retryable === undefined ? {} : { retryable }),
+      ...(after_ms === undefined || after_ms === null ? {} : { retryAfterMs: after_ms }),
+    });
+    const told = TOLD_AS_THEY_ARE.has(known);
+    this.status = told ? ERROR_CODES[known].status : 502;
+    this.type = told ? ERROR_CODES[known].type : 'server_error';
   }
 }
 

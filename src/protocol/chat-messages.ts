@@ -40,7 +40,8 @@ const ASSISTANT_CONTENT = z.union([
 const ONE_OF_SEVERAL = inert(z.never(), 'providers are not told the names of participants; say them in the text');
 /** There is one assistant, and a call says itself which function it asked: these names tell nothing new. */
 const NAME_OF_ONE = z.string().max(256).optional();
-const CALL_ID = z.string().min(1).max(64);
+/** Whatever a provider calls a call; some put state of their own into the id. */
+const CALL_ID = z.string().min(1).max(65_536);
 
 const TOOL_CALL = z.preprocess(
   servedType('unsupported_parameter', (type) =>

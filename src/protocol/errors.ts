@@ -20,10 +20,12 @@ export function errorBody(error: SluiceError): { readonly error: WireError } {
 
 /** What refusals for load and limits say when nobody knows better. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;
+const LONGEST_WAIT_OF_CLIENTS_MS = 60_000;
 
 /**
  * `x-should-retry: false` for what must not be sent again (the official client retries 409 and 5xx by itself), and
  * `retry-after` (whole seconds, rounded up) with `retry-after-ms` for what may be, later.
+ * A wait of more than a minute has both, because the official client ignores such a wait and sends the request again at once.
  */
 export function retryHeaders(error: SluiceError): Record<string, string> {
   if (!error.retryable) return { 'x-should-retry': 'false' };
@@ -31,6 +33,7 @@ export function retryHeaders(error: SluiceError): Record<string, string> {
   const afterMs = error.retryAfterMs ?? (later ? DEFAULT_RETRY_AFTER_MS : null);
   if (afterMs === null) return {};
   return {
+    ...(afterMs > LONGEST_WAIT_OF_CLIENTS_MS ? { 'x-should-retry': 'false' } : {}),
     'retry-after': String(Math.max(1, Math.ceil(afterMs / 1_000))),
     'retry-after-ms': String(Math.max(1, Math.ceil(afterMs))),
   };

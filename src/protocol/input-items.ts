@@ -58,7 +58,8 @@ const REFUSAL = z.strictObject({ type: z.literal('refusal'), refusal: z.string()
 
 const STATUS = z.enum(['in_progress', 'completed', 'incomplete']).optional();
 const ID = z.string().max(256).optional();
-const CALL_ID = z.string().min(1).max(64);
+/** Whatever a provider calls a call; some put state of their own into the id. */
+const CALL_ID = z.string().min(1).max(65_536);
 const DIRECT = z.strictObject({ type: z.literal('direct') });
 /** What a conversation's item list says beside the item; nothing that could be asked for. */
 const sluice = z.unknown().optional();

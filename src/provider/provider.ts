@@ -35,6 +35,7 @@ export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 export type ProviderPart =
   | { readonly type: 'start'; readonly provider: string; readonly model: string }
   | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'reasoning'; readonly text: string }
   | { readonly type: 'refusal'; readonly text: string }
   | { readonly type: 'function_call'; readonly index: number; readonly callId: string; readonly name: string }
   | { readonly type: 'function_arguments'; readonly index: number; readonly delta: string }

@@ -140,8 +140,21 @@ export function terminalEvent(response: ResponseObject, outcome: TurnOutcome, no
       };
     }
     case 'failed':
-      return { type: 'response.failed', response: { ...response, status: 'failed', error: errorOf(outcome.error) } };
+      return {
+        type: 'response.failed',
+        response: {
+          ...response,
+          status: 'failed',
+          error: errorOf(outcome.error),
+          sluice: { ...response.sluice, retry: retryOf(outcome.error) },
+        },
+      };
   }
+}
+
+/** Over HTTP a failed turn says so in headers, long after its error is gone. */
+function retryOf({ retryable, retryAfterMs }: SluiceError): NonNullable<ResponseObject['sluice']['retry']> {
+  return { retryable, after_ms: retryAfterMs };
 }
 
 function errorOf(error: SluiceError): { code: string; message: string } {

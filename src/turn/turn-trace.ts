@@ -168,6 +168,7 @@ function attributesOf(part: ProviderPart): Readonly<Record<string, string | numb
     case 'finish':
       return { [GENAI.finishReasons]: [part.reason] };
     case 'text':
+    case 'reasoning':
     case 'refusal':
     case 'function_call':
     case 'function_arguments':

@@ -406,6 +406,9 @@ export class TurnService {
       case 'refusal':
         facts.produced += part.text;
         return guard.push(turn, part.type, part.text);
+      case 'reasoning':
+        facts.produced += part.text;
+        return undefined;
       case 'function_call': {
         const stopped = guard.flush(turn);
         if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name);

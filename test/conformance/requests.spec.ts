@@ -189,7 +189,7 @@ describe('what is refused, on both edges alike', () => {
     ],
     [
       'REQ-18',
-      { input: [{ type: 'function_call', call_id: 'c'.repeat(65), name: 'f', arguments: '{}' }] },
+      { input: [{ type: 'function_call', call_id: 'c'.repeat(65_537), name: 'f', arguments: '{}' }] },
       400,
       'invalid_value',
       'input[0].call_id',

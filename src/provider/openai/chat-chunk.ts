@@ -1,51 +1,173 @@
-/* One chunk of a chat completions stream, as it comes over the wire. Knows nothing of the chunks before it. */
+/*
+ * One chunk of a chat completions stream, or a whole completion, as it comes over the wire: what it says, wherever a server puts it. Knows
+ * nothing of the chunks before it.
+ */
 
 import { malformed } from './chat-errors.js';
+import { readUsage } from './chat-usage.js';
+import { type Usage } from '../../domain/response.js';
 
-/** A chunk as it may really look: every field may be missing or null, whatever the types of the API say. */
-export interface Chunk {
-  readonly error?: unknown;
-  readonly object?: string;
-  readonly choices?: readonly Choice[] | null;
-  readonly usage?: RawUsage | null;
-}
-interface Choice {
-  readonly index?: number;
-  readonly delta?: Delta | null;
-  readonly finish_reason?: string | null;
-}
-export interface Delta {
-  readonly content?: string | null;
-  readonly refusal?: string | null;
-  readonly tool_calls?: readonly ToolCallDelta[] | null;
-}
-export interface ToolCallDelta {
-  readonly index?: number;
-  readonly id?: string | null;
-  readonly function?: { readonly name?: string | null; readonly arguments?: string | null } | null;
-}
-export interface RawUsage {
-  readonly prompt_tokens?: number;
-  readonly completion_tokens?: number;
-  readonly total_tokens?: number;
-  readonly prompt_tokens_details?: { readonly cached_tokens?: number; readonly cache_write_tokens?: number } | null;
-  readonly completion_tokens_details?: { readonly reasoning_tokens?: number } | null;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A piece of a tool call; absent fields are empty. */
+export interface CallPiece {
+  readonly index: number | undefined;
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
 }
 
-/** @throws SluiceError for what is no chunk */
-export function parseChunk(data: string): Chunk {
+/** What one chunk says. Empty text, no calls and no finish reason where it says nothing of the kind. */
+export interface ChunkContent {
+  /** The error that it carries, as the server wrote it; undefined if it carries none. */
+  readonly error: unknown;
+  /** Undefined where the chunk has no choice. */
+  readonly choiceIndex: number | undefined;
+  readonly reasoning: string;
+  readonly text: string;
+  /** `text` is the whole message so far, or may be. */
+  readonly isMessage: boolean;
+  readonly refusal: string;
+  readonly calls: readonly CallPiece[];
+  /** As the server wrote it; null where there is none. */
+  readonly finishReason: string | null;
+  readonly usage: Usage | undefined;
+}
+
+/** @throws SluiceError if `data` is no chunk, or says something in a shape that is not known */
+export function parseChunk(data: string): ChunkContent {
   let value: unknown;
   try {
     value = JSON.parse(data);
   } catch {
     throw malformed('an event that is not JSON');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw malformed('an event that is no object');
-  // The cast: the fields are read one by one, each with a check of its own.
-  const chunk = value as Chunk;
-  if (chunk.choices !== undefined && chunk.choices !== null && !Array.isArray(chunk.choices)) {
-    throw malformed('choices that are no list');
+  // Gemini sends an error as a list of one.
+  if (Array.isArray(value) && value.length === 1) value = (value as unknown[])[0];
+  if (!isFields(value)) throw malformed('an event that is no object');
+  const { choices } = value;
+  if (choices !== undefined && choices !== null && !Array.isArray(choices)) throw malformed('choices that are no list');
+  return read(value, (choices ?? []) as readonly unknown[]);
+}
+
+function read(chunk: Fields, choices: readonly unknown[]): ChunkContent {
+  const choice = choiceOf(choices);
+  const delta = isFields(choice?.['delta']) ? choice['delta'] : undefined;
+  const message = isFields(choice?.['message']) ? choice['message'] : undefined;
+  const said = delta ?? message ?? {};
+  const content = readContent(said['content']);
+  const legacy = typeof choice?.['text'] === 'string' && content.text === '' ? choice['text'] : '';
+  return {
+    error: errorOf(chunk, choice, choices.length > 0),
+    choiceIndex: choice === undefined ? undefined : (numberOf(choice['index']) ?? 0),
+    reasoning: content.reasoning + reasoningOf(said),
+    text: content.text + legacy,
+    isMessage: delta === undefined && message !== undefined,
+    refusal: content.refusal + textOf(said['refusal']),
+    calls: callsOf(said),
+    finishReason: typeof choice?.['finish_reason'] === 'string' ? choice['finish_reason'] : null,
+    usage: readUsage(chunk['usage']) ?? readUsage(choice?.['usage']) ?? readUsage(fieldOf(chunk['x_groq'], 'usage')),
+  };
+}
+
+/** Only one answer was asked for: of several in one chunk, the first counts. */
+function choiceOf(choices: readonly unknown[]): Fields | undefined {
+  const all = choices.filter(isFields);
+  return all.length === 1 ? all[0] : all.find((choice) => (numberOf(choice['index']) ?? 0) === 0);
+}
+
+/** Where servers put an error in place of a chunk, or beside one. */
+function errorOf(chunk: Fields, choice: Fields | undefined, hasChoices: boolean): unknown {
+  const error = chunk['error'] ?? choice?.['error'];
+  if (error !== undefined && error !== null && error !== false && error !== '') return error;
+  const status = fieldOf(chunk['base_resp'], 'status_code');
+  if (typeof status === 'number' && status !== 0) return chunk['base_resp'];
+  if (chunk['object'] === 'error' || chunk['type'] === 'error') return chunk;
+  if (hasChoices || isFields(chunk['usage'])) return undefined;
+  const telling = ['detail', 'errors', 'error_code', 'error_message', 'error_msg'].some(
+    (name) => chunk[name] !== undefined && chunk[name] !== null,
+  );
+  const message = typeof chunk['message'] === 'string' || typeof chunk['msg'] === 'string';
+  const code = numberOf(chunk['code']) ?? numberOf(chunk['status']) ?? 0;
+  return telling || message || code >= 400 || chunk['success'] === false ? chunk : undefined;
+}
+
+interface Content {
+  readonly text: string;
+  readonly reasoning: string;
+  readonly refusal: string;
+}
+const NO_CONTENT: Content = { text: '', reasoning: '', refusal: '' };
+
+function readContent(content: unknown): Content {
+  if (typeof content === 'string') return { text: content, reasoning: '', refusal: '' };
+  if (content === undefined || content === null) return NO_CONTENT;
+  const parts: readonly unknown[] = Array.isArray(content) ? content : [content];
+  const joined = { text: '', reasoning: '', refusal: '' };
+  for (const part of parts) {
+    if (typeof part === 'string') joined.text += part;
+    else addPart(part, joined);
   }
-  return chunk;
+  return joined;
+}
+
+function addPart(part: unknown, to: { text: string; reasoning: string; refusal: string }): void {
+  const fields = isFields(part) ? part : {};
+  const { type, text, refusal } = fields;
+  if (type === 'thinking' || type === 'reasoning' || type === 'reasoning_text') {
+    to.reasoning += nestedText(fields['thinking'] ?? fields['reasoning'] ?? text);
+  } else if (type === 'refusal' && typeof refusal === 'string') to.refusal += refusal;
+  else if ((type === 'text' || type === 'output_text' || type === undefined) && typeof text === 'string')
+    to.text += text;
+  // Mistral's citations say nothing of their own.
+  else if (type !== 'reference' && type !== 'tool_reference') throw malformed('content of an unknown shape');
+}
+
+/** Text, or the text parts of a list, joined. */
+function nestedText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (!Array.isArray(value)) return '';
+  return value.map((part: unknown) => textOf(typeof part === 'string' ? part : fieldOf(part, 'text'))).join('');
+}
+
+/** Several servers send the same reasoning under two names: one of them counts. */
+function reasoningOf(said: Fields): string {
+  for (const name of ['reasoning_content', 'reasoning', 'thinking']) {
+    const text = nestedText(said[name]);
+    if (text !== '') return text;
+  }
+  return '';
+}
+
+function callsOf(said: Fields): readonly CallPiece[] {
+  const calls = said['tool_calls'];
+  if (Array.isArray(calls)) return calls.filter(isFields).map(pieceOf);
+  if (isFields(calls)) return [pieceOf(calls)];
+  return isFields(said['function_call']) ? [pieceOf({ index: 0, function: said['function_call'] })] : [];
+}
+
+function pieceOf(call: Fields): CallPiece {
+  const { name, arguments: args } = isFields(call['function']) ? call['function'] : {};
+  return {
+    index: numberOf(call['index']),
+    id: textOf(call['id']),
+    name: textOf(name),
+    arguments: args === undefined || args === null ? '' : typeof args === 'string' ? args : JSON.stringify(args),
+  };
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return isFields(value) ? value[name] : undefined;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }

@@ -1,46 +1,65 @@
 /*
- * The chunks of one chat completions stream into parts, and the verdict whether it ended as it should.
- * Knows no network: it is given the data of SSE events.
+ * Turns the events of one chat completions answer into parts, and decides whether it ended as it should. Knows no network.
  */
 
 import { type Usage } from '../../domain/response.js';
 import { type FinishReason, type ProviderPart } from '../provider.js';
-import { type Delta, parseChunk, type RawUsage, type ToolCallDelta } from './chat-chunk.js';
-import { fromErrorObject, interrupted, malformed } from './chat-errors.js';
+import { type SseEvent } from '../wire/sse-events.js';
+import { type ChunkContent, parseChunk } from './chat-chunk.js';
+import { cutBy, fromErrorObject, interrupted, malformed } from './chat-errors.js';
+import { readFinish } from './finish-reasons.js';
 import { TextChunkShape } from './text-chunk-shape.js';
 import { type TextEventBytes } from './text-event-bytes.js';
+import { ToolCalls } from './tool-calls.js';
 
-interface Call {
-  /** As parts count calls; −1 until its name is known. */
-  index: number;
-  id: string;
-  /** Arguments that came before the name. */
-  held: string;
-}
+/** What proxies send so that a connection stays open. */
+const SIGN_OF_LIFE = /^(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|:.*|)$/iu;
+const END_MARKER = /^\[?done\]?$/iu;
 
 export class ChatChunks {
-  #finish: FinishReason | undefined;
-  #usage: Usage | undefined;
-  #done = false;
-  #produced = '';
-  readonly #calls = new Map<number, Call>();
   readonly #shape = new TextChunkShape();
-  #started = 0;
+  readonly #calls = new ToolCalls();
+  /** The finish reason that counts, as the server wrote it. */
+  #finishReason: string | null = null;
+  /** That reason says that the answer was cut. */
+  #broken = false;
+  #usage: Usage | undefined;
+  /** Length of everything produced when `#usage` came: a count that text followed is not the last word. */
+  #usageAt = 0;
+  /** A count came after the finish reason, in a chunk without a choice. */
+  #lastCount = false;
+  #done = false;
+  #text = '';
+  #reasoning = '';
+  #others = '';
+  /** Index of the choice that was read last, whether two chunks with output had it, and whether it has counted up. */
+  #choice = 0;
+  #choiceRepeated = false;
+  #skipped = false;
 
-  /** Everything that can be said has been said: the end marker came. */
+  /** Whether everything has been said: the end marker came, or the count after the finish reason. */
   get done(): boolean {
-    return this.#done;
+    return this.#done || this.#lastCount;
   }
-  /** The model has finished; only usage and the end marker may follow. */
+  /** Whether the model has finished: usually only usage and the end marker follow. */
   get finished(): boolean {
-    return this.#finish !== undefined;
+    return readFinish(this.#finishReason) !== undefined;
   }
+  /** The provider's last count; undefined if text followed it, or if it counts no output although there is some. */
   get usage(): Usage | undefined {
-    return this.#usage;
+    if (this.#usage === undefined || this.#usageAt !== this.producedLength) return undefined;
+    return this.#usage.output_tokens === 0 && this.producedLength > 0 ? undefined : this.#usage;
   }
   /** All text, refusals and arguments so far, for an estimate where no usage came. */
   get produced(): string {
-    return this.#produced;
+    return this.#text + this.#others;
+  }
+  get reasoning(): string {
+    return this.#reasoning;
+  }
+  /** Characters of everything the model wrote so far. */
+  get producedLength(): number {
+    return this.#text.length + this.#reasoning.length + this.#others.length;
   }
 
   /** How to read a whole event of the body by its bytes, once that is known. */
@@ -50,112 +69,145 @@ export class ChatChunks {
 
   /** Adds the part of an event of which only the text was read. */
   pushText(text: string, parts: ProviderPart[]): void {
-    this.#text(text, parts);
+    this.#say(text, parts);
   }
 
-  /** Adds the parts of one event to `parts`. @throws SluiceError for an error object or what is no chunk */
-  push(data: string, parts: ProviderPart[]): void {
+  /** Adds the parts of one event to `parts`. @throws SluiceError for an error of the provider, or what is no chunk */
+  push(event: SseEvent, parts: ProviderPart[]): void {
     if (this.#done) return;
-    if (data === '[DONE]') {
-      this.#done = true;
-      return;
-    }
-    const text = this.#shape.textOf(data);
-    if (text !== undefined) return this.#text(text, parts);
-    const chunk = parseChunk(data);
-    if (chunk.error !== undefined && chunk.error !== null) throw fromErrorObject(chunk.error);
-    if (chunk.object === 'error') throw fromErrorObject(chunk);
-    if (chunk.usage !== undefined && chunk.usage !== null) this.#usage = usageOf(chunk.usage) ?? this.#usage;
-    for (const choice of chunk.choices ?? []) {
-      // Only one answer was asked for; a server that sends more is not mixed into it.
-      if ((choice.index ?? 0) !== 0) continue;
-      if (choice.delta !== undefined && choice.delta !== null) this.#delta(choice.delta, parts);
-      if (typeof choice.finish_reason === 'string') this.#finish = finishOf(choice.finish_reason);
-    }
-    this.#shape.learn(data, chunk);
+    if (typeof event !== 'string') return this.#named(event.name, event.data, parts);
+    const text = this.#shape.textOf(event);
+    if (text !== undefined) return this.#say(text, parts);
+    const first = event.charCodeAt(0);
+    if (first !== OPENING_BRACE && this.#isMarker(event)) return;
+    const chunk = parseChunk(event);
+    this.#take(chunk, parts);
+    this.#shape.learn(event, chunk);
   }
 
-  /** Why the stream ended. @throws SluiceError where it ended neither with a finish reason nor with its end marker */
-  finish(): FinishReason {
-    if (this.#finish === undefined && !this.#done) throw interrupted();
-    for (const call of this.#calls.values()) if (call.index < 0) throw malformed('a tool call without a name');
-    const reason = this.#finish ?? 'stop';
-    return reason === 'stop' && this.#started > 0 ? 'tool_calls' : reason;
+  /** A whole document has ended: nothing more can come. */
+  endDocument(): void {
+    this.#done = true;
   }
 
-  #delta(delta: Delta, parts: ProviderPart[]): void {
-    if (typeof delta.content === 'string') this.#text(delta.content, parts);
-    if (typeof delta.refusal === 'string' && delta.refusal !== '') {
-      this.#produced += delta.refusal;
-      parts.push({ type: 'refusal', text: delta.refusal });
+  /**
+   * Adds what is missing at the end of an answer and says why it ended.
+   * @throws SluiceError if it ended without a finish reason or end marker, without any output, or by a reason that is no end
+   */
+  finish(parts: ProviderPart[]): FinishReason {
+    const reason = this.#reason();
+    this.#calls.end(parts);
+    return reason === 'stop' && this.#calls.started > 0 ? 'tool_calls' : reason;
+  }
+
+  #reason(): FinishReason {
+    const finish = readFinish(this.#finishReason);
+    const empty = this.producedLength === 0 && this.#calls.started === 0;
+    switch (finish) {
+      case undefined:
+        // The end marker alone ends an answer, not a connection that broke before one.
+        if (!this.#done || this.#skipped || (this.#text === '' && this.#others === '' && this.#calls.started === 0))
+          throw interrupted();
+        return 'stop';
+      case 'failed':
+        throw fromErrorObject(undefined);
+      case 'interrupted':
+      case 'unknown':
+        throw cutBy(this.#finishReason ?? '');
+      case 'stop':
+      case 'tool_calls':
+        if (empty && (this.#usage?.output_tokens ?? 0) === 0) throw interrupted();
+        return finish;
+      case 'length':
+      case 'content_filter':
+        return finish;
     }
-    for (const call of delta.tool_calls ?? []) this.#toolCall(call, parts);
   }
 
-  #text(text: string, parts: ProviderPart[]): void {
+  #isMarker(data: string): boolean {
+    const text = data.trim();
+    if (END_MARKER.test(text)) this.#done = true;
+    return this.#done || SIGN_OF_LIFE.test(text);
+  }
+
+  #named(name: string, data: string, parts: ProviderPart[]): void {
+    if (/error/iu.test(name)) throw fromErrorObject(errorIn(data));
+    if (!SIGN_OF_LIFE.test(name)) this.push(data, parts);
+  }
+
+  #take(chunk: ChunkContent, parts: ProviderPart[]): void {
+    if (chunk.error !== undefined) throw fromErrorObject(chunk.error);
+    const had = this.finished;
+    if (chunk.choiceIndex === undefined || this.#isOurs(chunk, chunk.choiceIndex)) this.#sayAll(chunk, parts);
+    if (chunk.usage === undefined) return;
+    if (chunk.usage.output_tokens > 0 || this.producedLength === 0) {
+      this.#usage = chunk.usage;
+      this.#usageAt = this.producedLength;
+      this.#lastCount = had && chunk.choiceIndex === undefined;
+    }
+  }
+
+  #sayAll(chunk: ChunkContent, parts: ProviderPart[]): void {
+    if (chunk.reasoning !== '') {
+      this.#reasoning += chunk.reasoning;
+      parts.push({ type: 'reasoning', text: chunk.reasoning });
+    }
+    this.#say(chunk.isMessage ? this.#newText(chunk.text) : chunk.text, parts);
+    if (chunk.refusal !== '') {
+      this.#others += chunk.refusal;
+      parts.push({ type: 'refusal', text: chunk.refusal });
+    }
+    if (chunk.calls.length > 0) {
+      this.#calls.push(chunk.calls, parts);
+      for (const call of chunk.calls) this.#others += call.name + call.arguments;
+    }
+    const finish = readFinish(chunk.finishReason);
+    // An answer that was cut stays cut, whatever a later chunk says.
+    if (finish !== undefined && !this.#broken) {
+      this.#finishReason = chunk.finishReason;
+      this.#broken = finish === 'failed' || finish === 'interrupted' || finish === 'unknown';
+    }
+  }
+
+  #say(text: string, parts: ProviderPart[]): void {
     if (text === '') return;
-    this.#produced += text;
+    this.#text += text;
     parts.push({ type: 'text', text });
   }
 
-  #toolCall(delta: ToolCallDelta, parts: ProviderPart[]): void {
-    // Some servers leave the index out, or give every call 0 and another id.
-    const at = delta.index ?? Math.max(0, this.#calls.size - (delta.id ? 0 : 1));
-    const id = delta.id ?? '';
-    const name = delta.function?.name ?? '';
-    const text = delta.function?.arguments ?? '';
-    let call = this.#calls.get(at);
-    if (call === undefined || (id !== '' && call.id !== '' && call.id !== id)) {
-      call = { index: -1, id, held: '' };
-      this.#calls.set(at, call);
+  /** A message in place of a delta may repeat what was said before it. */
+  #newText(text: string): string {
+    return this.#text !== '' && text.startsWith(this.#text) ? text.slice(this.#text.length) : text;
+  }
+
+  /**
+   * Whether a chunk belongs to the one answer that was asked for. Some servers count their chunks in the choice's index; others send a
+   * second answer. @throws SluiceError if what was read may be two answers mixed
+   */
+  #isOurs(chunk: ChunkContent, index: number): boolean {
+    const hasOutput = chunk.text !== '' || chunk.reasoning !== '' || chunk.calls.length > 0;
+    if (index === this.#choice) {
+      this.#choiceRepeated ||= hasOutput && this.producedLength > 0;
+      return true;
     }
-    if (call.id === '') call.id = id;
-    if (call.index < 0) {
-      call.held += text;
-      if (name === '') return;
-      call.index = this.#started++;
-      if (call.id === '')
-        call.id = `call_${call.index}_${globalThis.crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
-      parts.push({ type: 'function_call', index: call.index, callId: call.id, name });
-      this.#produced += name;
-      if (call.held !== '') this.#arguments(call.index, call.held, parts);
-    } else if (text !== '') this.#arguments(call.index, text, parts);
-  }
-
-  #arguments(index: number, delta: string, parts: ProviderPart[]): void {
-    this.#produced += delta;
-    parts.push({ type: 'function_arguments', index, delta });
+    if (index === this.#choice + 1 && this.producedLength > 0 && !this.#choiceRepeated) {
+      this.#choice = index;
+      return true;
+    }
+    if (index < this.#choice && hasOutput) throw malformed('several answers in one stream');
+    this.#skipped ||= hasOutput;
+    return false;
   }
 }
 
-function finishOf(reason: string): FinishReason {
-  switch (reason) {
-    case 'length':
-    case 'tool_calls':
-    case 'content_filter':
-      return reason;
-    case 'function_call':
-      return 'tool_calls';
-    case 'error':
-      throw fromErrorObject(undefined);
-    default:
-      // `stop`, and the other names that servers have for it (`eos`, `end_turn`, `stop_sequence`).
-      return 'stop';
-  }
-}
+const OPENING_BRACE = 0x7b;
 
-function usageOf(raw: RawUsage): Usage | undefined {
-  const input = raw.prompt_tokens;
-  const output = raw.completion_tokens;
-  if (typeof input !== 'number' || typeof output !== 'number') return undefined;
-  return {
-    input_tokens: input,
-    input_tokens_details: {
-      cached_tokens: raw.prompt_tokens_details?.cached_tokens ?? 0,
-      cache_write_tokens: raw.prompt_tokens_details?.cache_write_tokens ?? 0,
-    },
-    output_tokens: output,
-    output_tokens_details: { reasoning_tokens: raw.completion_tokens_details?.reasoning_tokens ?? 0 },
-    total_tokens: raw.total_tokens ?? input + output,
-  };
+function errorIn(data: string): unknown {
+  try {
+    const value: unknown = JSON.parse(data);
+    const inner = typeof value === 'object' && value !== null && 'error' in value ? value.error : value;
+    return inner ?? value;
+  } catch {
+    return data;
+  }
 }

@@ -4,7 +4,7 @@
  */
 
 import { APIConnectionError, APIError } from 'openai';
-import { LogOnlyCause, SluiceError, type ErrorCode, type ErrorOptions } from '../../domain/errors.js';
+import { type ErrorCode, type ErrorOptions, LogOnlyCause, SluiceError } from '../../domain/errors.js';
 
 /** For whatever the openai package or the connection threw before there was an answer. */
 export function fromThrown(thrown: unknown): SluiceError {
@@ -14,7 +14,7 @@ export function fromThrown(thrown: unknown): SluiceError {
   return unreachable(thrown);
 }
 
-/** For a connection that broke after the answer had begun. */
+/** For an answer that ended before its end, or never began. */
 export function interrupted(cause?: unknown): SluiceError {
   return new SluiceError(
     'provider_stream_interrupted',
@@ -23,87 +23,175 @@ export function interrupted(cause?: unknown): SluiceError {
   );
 }
 
+/** For an answer whose finish reason says that it was cut off, or says nothing that is known. */
+export function cutBy(finishReason: string): SluiceError {
+  return interrupted(new LogOnlyCause(`the provider ended its stream with finish reason ${token(finishReason)}`));
+}
+
 /** For an answer that is not what the API says. `what` names the place, never its content. */
 export function malformed(what: string): SluiceError {
   return new SluiceError(
     'provider_error',
     'unable to read the answer; the provider sent something malformed; try again',
-    {
-      cause: new LogOnlyCause(`malformed stream: ${what}`),
-    },
+    { cause: new LogOnlyCause(`malformed stream: ${what}`) },
   );
 }
 
-/** For an error object inside the stream. */
-export function fromErrorObject(error: unknown): SluiceError {
-  const fields: Readonly<Record<string, unknown>> = isRecord(error) ? error : {};
-  const type = token(fields['type']);
-  const code = token(fields['code']);
-  const cause = new LogOnlyCause(`the provider reported an error in its stream (type ${type}, code ${code})`);
-  const limited = code === '429' || /rate_limit|too_many_requests|quota/u.test(`${type} ${code}`);
-  if (limited) return rateLimited({ cause });
-  if (/^(?:400|401|403|404|413|422)$/u.test(code) || /invalid_request|authentication|permission/u.test(type)) {
-    return refused('the provider refused the request while it answered; change the request', cause);
-  }
-  const own = /server_error|internal/u.test(`${type} ${code}`) || /^5\d\d$/u.test(code);
+/** For an answer in a format that cannot be read at all. */
+export function unreadable(what: string): SluiceError {
   return new SluiceError(
-    own ? 'server_error' : 'provider_error',
-    'unable to finish the answer; the provider reported an error of its own; try again',
-    { cause },
+    'provider_error',
+    'unable to read the answer; the provider sent neither events nor JSON; look at base_url',
+    { retryable: false, cause: new LogOnlyCause(`unreadable body: ${what}`) },
   );
+}
+
+/** For an error object inside the answer. */
+export function fromErrorObject(error: unknown): SluiceError {
+  const fields: Readonly<Record<string, unknown>> = isRecord(error) ? error : { message: error };
+  const code = token(fields['code'] ?? fields['error_code'] ?? fields['status_code']);
+  const type = token(fields['type'] ?? fields['error_type']);
+  const status = [code, token(fields['status']), token(fields['status_code'])].find((text) => /^[45]\d\d$/u.test(text));
+  return fromReport({
+    status: Number(status ?? 0),
+    type,
+    code,
+    message: wordsOf(fields),
+    cause: new LogOnlyCause(`the provider reported an error in its answer (type ${type}, code ${code})`),
+    options: {},
+  });
+}
+
+/** Whether a model wrote a call that the server could not read: the same request often succeeds. */
+export function isToolUseFailure(thrown: unknown): boolean {
+  return thrown instanceof APIError && thrown.status === 400 && thrown.code === 'tool_use_failed';
 }
 
 function fromStatus(error: APIError): SluiceError {
   const { status = 0, headers } = error;
   const code = token(error.code);
+  const type = token(error.type);
   const cause = new LogOnlyCause(
-    `the provider answered HTTP ${status} (type ${token(error.type)}, code ${code}, param ${token(error.param)}, request ${token(error.requestID)})`,
+    `the provider answered HTTP ${status} (type ${type}, code ${code}, param ${token(error.param)}, request ${token(error.requestID)})`,
   );
   const retryAfterMs = retryAfter(headers, Date.now());
-  const options: ErrorOptions = {
+  const shouldRetry = headers?.get('x-should-retry');
+  return fromReport({
+    status,
+    type,
+    code,
+    message: `${error.message} ${wordsOf(isRecord(error.error) ? error.error : {})}`,
     cause,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    ...(headers?.get('x-should-retry') === 'false' ? { retryable: false } : {}),
-  };
+    options: {
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      ...(shouldRetry === 'false' || shouldRetry === 'true' ? { retryable: shouldRetry === 'true' } : {}),
+    },
+  });
+}
+
+interface Report {
+  /** HTTP status, or the code inside an answer that looks like one; 0 where there is none. */
+  readonly status: number;
+  readonly type: string;
+  readonly code: string;
+  /** Read for what it means, never repeated. */
+  readonly message: string;
+  readonly cause: Error;
+  readonly options: ErrorOptions;
+}
+
+/** How servers say that a conversation is too long, where no code does. */
+const TOO_LONG =
+  /context[ _](?:length|window|size)|context_length|maximum (?:context|prompt|input)|(?:prompt|input|request) is too long|too many (?:input |prompt )?tokens|exceeds? the (?:available context|model's maximum|maximum number of tokens)|reduce the length/iu;
+const USED_UP =
+  /insufficient_quota|quota_exceeded|exceeded_current_quota|billing|insufficient_(?:balance|credits?|funds)|credits?_exhausted/iu;
+const POLICY = /content_policy|content_filter|responsible_ai|moderation|content_blocked|data_inspection/iu;
+
+function fromReport(report: Report): SluiceError {
+  const { status, type, code, cause } = report;
+  const words = `${type} ${code}`;
+  const options = { ...report.options, cause };
+  // A used-up account does not come back by waiting.
+  if (USED_UP.test(words) || status === 402) return rateLimited({ cause, retryable: false });
+  if (isTooLong(report)) {
+    return new SluiceError(
+      'context_length_exceeded',
+      "unable to get an answer; the conversation is longer than the model's context; shorten the conversation or start a new one",
+      { cause },
+    );
+  }
+  if (status === 429 || /rate_?limit|too_many_requests|throttl|quota/iu.test(words)) return rateLimited(options);
+  if (POLICY.test(words)) {
+    return refused("the provider's content policy refused the request; change the request", options);
+  }
   switch (status) {
     case 401:
     case 403:
       return refused(
         "the provider did not accept the gateway's own credential; the operator must look at its key",
-        cause,
+        options,
       );
     case 404:
       return refused(
         'the provider does not know the model or the address; the operator must look at the configuration',
-        cause,
+        options,
       );
-    case 429:
-      // A used-up account does not come back by waiting.
-      return rateLimited(code === 'insufficient_quota' ? { cause, retryable: false } : options);
     case 408:
     case 504:
       return failed('provider_timeout', 'the provider ran out of time before it answered', options);
+    case 425:
     case 502:
     case 503:
     case 529:
       return failed('provider_unavailable', 'the provider is not available', options);
     case 409:
       return failed('provider_error', 'the provider is busy with the same request', options);
-    default:
-      if (status >= 500) return failed('server_error', 'the provider failed', options);
-      if (code === 'context_length_exceeded') {
-        return refused("the conversation is longer than the model's context; shorten it or start a new one", cause);
-      }
-      return refused('the provider did not accept the request; change the request', cause);
+    case 0:
+      return fromWords(words, options);
   }
+  if (status >= 500) return failed('server_error', 'the provider failed', options);
+  if (code === 'tool_use_failed') {
+    return failed('provider_error', 'the model wrote a tool call that the provider could not read', {
+      ...options,
+      retryable: false,
+    });
+  }
+  if (status >= 300 && status < 400) {
+    return refused('the provider redirects to another address; the operator must look at base_url', options);
+  }
+  return refused('the provider did not accept the request; change the request', options);
+}
+
+function fromWords(words: string, options: ErrorOptions): SluiceError {
+  if (/overloaded|unavailable|capacity|busy/iu.test(words)) {
+    return failed('provider_unavailable', 'the provider is not available', options);
+  }
+  if (/time_?out/iu.test(words)) return failed('provider_timeout', 'the provider ran out of time', options);
+  if (/invalid_request|bad_?request|authentication|permission|not_found/iu.test(words)) {
+    return refused('the provider refused the request while it answered; change the request', options);
+  }
+  const own = /server_?error|internal/iu.test(words);
+  return new SluiceError(
+    own ? 'server_error' : 'provider_error',
+    'unable to finish the answer; the provider reported an error of its own; try again',
+    options,
+  );
+}
+
+function isTooLong({ status, type, code, message }: Report): boolean {
+  if (/context_length_exceeded|exceed_context|context_window|model_max_prompt/iu.test(`${type} ${code}`)) return true;
+  // Only where the request is at fault: a provider that speaks of limits may mean its rate limit.
+  return (status === 0 || status === 400 || status === 413 || status === 422) && TOO_LONG.test(message);
 }
 
 function failed(code: ErrorCode, why: string, options: ErrorOptions): SluiceError {
   return new SluiceError(code, `unable to get an answer; ${why}; try again`, options);
 }
 
-function refused(why: string, cause: Error): SluiceError {
-  return new SluiceError('provider_refused', `unable to get an answer; ${why}`, { cause });
+/** Not sent again unless the provider says that it should be. */
+function refused(why: string, { cause, retryable }: ErrorOptions): SluiceError {
+  const again = retryable === true ? { retryable } : {};
+  return new SluiceError('provider_refused', `unable to get an answer; ${why}`, { cause, ...again });
 }
 
 function rateLimited(options: ErrorOptions): SluiceError {
@@ -116,7 +204,7 @@ function rateLimited(options: ErrorOptions): SluiceError {
 }
 
 function unreachable(cause: unknown): SluiceError {
-  return failed('provider_unavailable', 'the provider can not be reached', { cause });
+  return failed('provider_unavailable', 'the provider cannot be reached', { cause });
 }
 
 /** `retry-after-ms`, or `Retry-After` in seconds or as a date, in milliseconds from `nowMs`. */
@@ -126,6 +214,14 @@ function retryAfter(headers: Headers | undefined, nowMs: number): number | undef
   const header = headers?.get('retry-after') ?? '';
   const seconds = /^\s*\d+(?:\.\d+)?\s*$/u.test(header) ? Number(header) * 1000 : Date.parse(header) - nowMs;
   return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
+}
+
+/** What an error says in words, wherever it says it. */
+function wordsOf(fields: Readonly<Record<string, unknown>>): string {
+  return ['message', 'msg', 'detail', 'error', 'error_msg', 'status_msg', 'error_message']
+    .map((name) => fields[name])
+    .filter((value) => typeof value === 'string')
+    .join(' ');
 }
 
 /** A short machine word of the provider's, or `-`: free text could quote what a user wrote. */

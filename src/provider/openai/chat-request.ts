@@ -60,7 +60,8 @@ function add(item: Item, messages: ChatCompletionMessageParam[]): void {
       const call = {
         id: item.call_id,
         type: 'function' as const,
-        function: { name: item.name, arguments: item.arguments },
+        // Servers refuse arguments that are no JSON.
+        function: { name: item.name, arguments: item.arguments.trim() === '' ? '{}' : item.arguments },
       };
       // Calls belong to the assistant message they came with: the API wants their outputs right after it.
       const last = messages.at(-1);

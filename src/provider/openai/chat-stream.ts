@@ -6,29 +6,35 @@
 import { estimateUsage } from '../estimate-usage.js';
 import { type FinishReason, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { ChatChunks } from './chat-chunks.js';
-import { fromThrown, interrupted, malformed } from './chat-errors.js';
-import { type BodyReader, type LeanBody } from './lean-fetch.js';
-import { PartQueue } from './part-queue.js';
-import { SseData } from './sse-data.js';
+import { fromThrown, interrupted, malformed, unreadable } from './chat-errors.js';
+import { AnswerBody, NotAnAnswer } from '../wire/answer-body.js';
+import { type BodyReader } from '../wire/body-reader.js';
+import { type LeanBody } from '../wire/lean-fetch.js';
+import { PartQueue } from '../wire/part-queue.js';
+import { type SseEvent } from '../wire/sse-events.js';
 import { SluiceError } from '../../domain/errors.js';
 
 /** The socket pauses above the first and reads on below the second: a slow reader must not fill our memory. */
 const PAUSE_ABOVE = 1024;
 const RESUME_BELOW = 256;
-/** How long the count and the end marker may take after the model has finished, before we do without. */
+/** How long the count and the end marker may take after the model has finished, before the answer ends without them. */
 const AFTER_FINISH_MS = 2_000;
 
 export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyReader {
   readonly #queue = new PartQueue();
   readonly #chunks = new ChatChunks();
-  readonly #sse = new SseData();
+  readonly #content = new AnswerBody();
   #body: LeanBody | undefined;
   #opened = false;
   #paced = false;
   #paused = false;
   /** No more parts are taken from the body. */
   #over = false;
+  /** A time limit passed after the model had finished: what was said is delivered all the same. */
+  #closing = false;
   #timer: NodeJS.Timeout | undefined;
+  /** How much the model had written when the timer was set. */
+  #timerAt = 0;
   readonly #onAbort = (): void => this.#abort();
 
   constructor(
@@ -73,9 +79,9 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   onChunk(chunk: Buffer): void {
     if (this.#over) return;
-    const text = this.#sse.atStart ? this.#chunks.textBytes?.textOf(chunk) : undefined;
+    const text = this.#content.atStart ? this.#chunks.textBytes?.textOf(chunk) : undefined;
     try {
-      if (text === undefined) this.#take(this.#sse.push(chunk));
+      if (text === undefined) this.#take(this.#content.push(chunk));
       else this.#takeText(text);
     } catch (thrown) {
       this.#fail(thrown);
@@ -85,10 +91,15 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   onEnd(): void {
     if (this.#over) return this.#settle();
     try {
-      this.#take(this.#sse.end());
-    } catch {
-      // Half a line: whether the answer was whole is for the next step to say.
+      this.#take(this.#content.end());
+    } catch (thrown) {
+      // Half a line of a stream: the next step decides whether the answer was whole. A document is whole or it is none.
+      if (this.#content.whole) {
+        this.#fail(thrown);
+        return;
+      }
     }
+    if (this.#content.whole) this.#chunks.endDocument();
     this.#complete();
     this.#settle();
   }
@@ -108,7 +119,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#look();
   }
 
-  #take(events: readonly string[]): void {
+  #take(events: readonly SseEvent[]): void {
     if (events.length === 0) return;
     const parts: ProviderPart[] = [];
     try {
@@ -129,23 +140,34 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   /** Is the answer complete, or is the reader too far behind? */
   #look(): void {
-    if (this.#chunks.done || (this.#chunks.finished && this.#chunks.usage !== undefined)) this.#complete();
-    else if (this.#chunks.finished) this.#timer ??= setTimeout(() => this.#complete(), AFTER_FINISH_MS).unref();
+    if (this.#chunks.done) this.#complete();
+    else if (this.#chunks.finished) this.#awaitEnd();
     else if (this.#queue.size > PAUSE_ABOVE && !this.#paused) {
       this.#paused = true;
       this.#body?.pause();
     }
   }
 
+  /** Some servers name a finish reason on every chunk, so the wait begins again with each text that follows one. */
+  #awaitEnd(): void {
+    const { producedLength } = this.#chunks;
+    if (this.#timer !== undefined && this.#timerAt === producedLength) return;
+    this.#timerAt = producedLength;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#complete(), AFTER_FINISH_MS).unref();
+  }
+
   /** Says usage and finish. What the body still holds is read and dropped, so that its connection can be used again. */
   #complete(): void {
     if (this.#over) return;
     let reason: FinishReason;
+    const last: ProviderPart[] = [];
     try {
-      reason = this.#chunks.finish();
+      reason = this.#chunks.finish(last);
     } catch (thrown) {
       return this.#fail(thrown);
     }
+    this.#queue.push(last);
     this.#over = true;
     this.#body?.pace(false);
     clearTimeout(this.#timer);
@@ -164,13 +186,21 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   }
 
   #abort(): void {
+    // A provider that is silent after its finish reason has said everything: only the end of the body is missing.
+    const { reason } = this.signal as { readonly reason: unknown };
+    if (this.#over && this.#closing) return;
+    if (this.#chunks.finished && reason instanceof SluiceError && reason.code === 'provider_timeout') {
+      this.#closing = true;
+      return this.#complete();
+    }
     this.#stop(this.signal.reason);
     this.#queue.fail(this.signal.reason, true);
   }
 
   #fail(thrown: unknown): void {
     this.#stop(thrown);
-    this.#queue.fail(thrown instanceof SluiceError ? thrown : malformed('a line without end'));
+    if (thrown instanceof NotAnAnswer) this.#queue.fail(unreadable(thrown.message));
+    else this.#queue.fail(thrown instanceof SluiceError ? thrown : malformed('a line without end'));
   }
 
   #stop(reason: unknown): void {

@@ -5,13 +5,13 @@
 
 import OpenAI from 'openai';
 import { Agent } from 'undici';
-import { SluiceError } from '../../domain/errors.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { type ChatDialect, chatRequest, dialectOf } from './chat-request.js';
 import { ChatStream } from './chat-stream.js';
-import { fromThrown } from './chat-errors.js';
-import { bodyOf, type LeanBody, leanFetch } from './lean-fetch.js';
-import { type Gather, pacedConnector } from './paced-socket.js';
+import { fromThrown, isToolUseFailure, unreadable } from './chat-errors.js';
+import { canDecode } from '../wire/content-coding.js';
+import { bodyOf, type LeanBody, leanFetch } from '../wire/lean-fetch.js';
+import { type Gather, pacedConnector } from '../wire/paced-socket.js';
 
 export interface OpenAiProviderOptions {
   /** As `start` parts, metrics and `response.sluice.provider` tell it. Default `openai`. */
@@ -52,7 +52,11 @@ export class OpenAiProvider extends Provider {
     });
     this.#client = new OpenAI({
       apiKey: options.apiKey ?? 'none',
-      ...(options.apiKey === undefined ? { defaultHeaders: { Authorization: null } } : {}),
+      defaultHeaders: {
+        // Compressed text would arrive in blocks.
+        'Accept-Encoding': 'identity',
+        ...(options.apiKey === undefined ? { Authorization: null } : {}),
+      },
       ...(options.baseUrl === undefined ? { baseURL: 'https://api.openai.com/v1' } : { baseURL: options.baseUrl }),
       // From OPENAI_ORG_ID and OPENAI_PROJECT_ID: nothing that other servers should read.
       ...(this.#dialect === 'openai' ? {} : { organization: null, project: null }),
@@ -77,31 +81,34 @@ export class OpenAiProvider extends Provider {
 
   async #open(request: ProviderRequest, signal: AbortSignal): Promise<LeanBody> {
     signal.throwIfAborted();
-    let response: Response;
-    try {
-      response = await this.#client.chat.completions
+    const response = await this.#ask(request, signal);
+    const body = bodyOf(response);
+    const readable = canDecode(body.encoding);
+    if (signal.aborted || !readable) {
+      body.destroy(new Error('this answer is not wanted'));
+      signal.throwIfAborted();
+      throw unreadable('an unknown content encoding');
+    }
+    return body;
+  }
+
+  async #ask(request: ProviderRequest, signal: AbortSignal): Promise<Response> {
+    const send = (): Promise<Response> =>
+      this.#client.chat.completions
         .create(chatRequest(request, this.#dialect), {
           signal,
           ...(request.traceparent === undefined ? {} : { headers: { traceparent: request.traceparent } }),
         })
         .asResponse();
+    try {
+      // A model that wrote an unreadable call once usually writes a good one next: that is worth one more request, not several.
+      return await send().catch((thrown: unknown) => {
+        if (signal.aborted || !isToolUseFailure(thrown)) throw thrown;
+        return send();
+      });
     } catch (thrown) {
       signal.throwIfAborted();
       throw fromThrown(thrown);
     }
-    const body = bodyOf(response);
-    const type = response.headers.get('content-type') ?? '';
-    if (signal.aborted || /json|html/u.test(type) || response.headers.has('content-encoding')) {
-      body.destroy(new Error('this answer is not wanted'));
-      signal.throwIfAborted();
-      throw new SluiceError(
-        'provider_error',
-        'unable to read the answer; the provider did not send a plain event stream; look at base_url',
-        {
-          retryable: false,
-        },
-      );
-    }
-    return body;
   }
 }

@@ -3,7 +3,8 @@
  * by comparing what stands before and after the text, at a fraction of a parse's time; whatever differs in one character is parsed.
  */
 
-import { type Chunk, parseChunk } from './chat-chunk.js';
+import { type ChunkContent, parseChunk } from './chat-chunk.js';
+import { readFinish } from './finish-reasons.js';
 import { TextEventBytes } from './text-event-bytes.js';
 
 const OPENING = '"content":"';
@@ -43,8 +44,8 @@ export class TextChunkShape {
   }
 
   /** Looks for the shape in a chunk that was parsed. */
-  learn(data: string, chunk: Chunk): void {
-    const text = chunk.choices?.[0]?.delta?.content;
+  learn(data: string, chunk: ChunkContent): void {
+    const { text } = chunk;
     if (this.#known || this.#attempts >= MOST_ATTEMPTS || !saysOnly(chunk, text)) return;
     this.#attempts += 1;
     const at = data.indexOf(`${OPENING}${text}"`);
@@ -77,19 +78,18 @@ const FIRST_PRINTABLE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** Does the chunk say this text and nothing else? */
-function saysOnly({ error, object, choices, usage }: Chunk, text: unknown): text is string {
-  const [choice, ...others] = choices ?? [];
-  if (typeof text !== 'string' || text === '' || choice === undefined || others.length > 0) return false;
-  const { index, delta, finish_reason: finish } = choice;
+/** Whether the chunk says this text and nothing else. */
+function saysOnly(chunk: ChunkContent, text: string): boolean {
   return (
-    (error ?? null) === null &&
-    object !== 'error' &&
-    (usage ?? null) === null &&
-    (index ?? 0) === 0 &&
-    typeof finish !== 'string' &&
-    delta?.content === text &&
-    (delta.refusal ?? '') === '' &&
-    (delta.tool_calls ?? []).length === 0
+    text !== '' &&
+    chunk.text === text &&
+    !chunk.isMessage &&
+    chunk.error === undefined &&
+    chunk.choiceIndex === 0 &&
+    chunk.reasoning === '' &&
+    chunk.refusal === '' &&
+    chunk.calls.length === 0 &&
+    chunk.usage === undefined &&
+    readFinish(chunk.finishReason) === undefined
   );
 }

@@ -286,10 +286,11 @@ describe('answers', () => {
     expect([id, usage, choices[0]?.message.content]).toEqual(['chatcmpl_1', undefined, null]);
   });
 
-  it('that failed are 504 where the provider was too slow, else 502', () => {
+  it('keeps the status of a failure that a client can act on, and gives 502 for every other [CHAT-3]', () => {
     const failed = (code: string) => new FailedTurn(response({ error: { code, message: 'unable to x; y' } }));
+    expect(failed('context_length_exceeded')).toMatchObject({ status: 400, retryable: false });
     expect(failed('provider_timeout')).toMatchObject({ status: 504, code: 'provider_timeout', type: 'server_error' });
-    expect(failed('rate_limit_exceeded')).toMatchObject({ status: 502, code: 'rate_limit_exceeded', retryable: true });
+    expect(failed('rate_limit_exceeded')).toMatchObject({ status: 429, code: 'rate_limit_exceeded', retryable: true });
     expect(failed('provider_refused')).toMatchObject({ status: 502, retryable: false });
     expect(failed('toString')).toMatchObject({ status: 502, code: 'server_error' });
   });

@@ -350,7 +350,7 @@ describe('OpenAiProvider: a broken stream', () => {
   });
 
   it('that is no event stream at all fails with provider_error', async () => {
-    server.answerWith({ status: 200, body: { choices: [] } });
+    server.answerWith({ status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html>' });
     expect((await ask()).error).toMatchObject({ code: 'provider_error', retryable: false });
   });
 });
@@ -407,7 +407,7 @@ describe('OpenAiProvider: a refused request', () => {
     expect((await ask()).error).toMatchObject({ code: 'provider_unavailable', retryable: false });
     server.answerWith({ status: 400, body: { error: { code: 'context_length_exceeded' } } });
     expect((await ask()).error).toMatchObject({
-      code: 'provider_refused',
+      code: 'context_length_exceeded',
       message: expect.stringContaining('longer than the model'),
     });
   });

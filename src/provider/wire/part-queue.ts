@@ -40,8 +40,8 @@ export class PartQueue {
 
   #add(part: ProviderPart): void {
     const last = this.#parts.at(-1);
-    if (part.type === 'text' && last?.type === 'text') {
-      this.#parts[this.#parts.length - 1] = { type: 'text', text: last.text + part.text };
+    if ((part.type === 'text' || part.type === 'reasoning') && last?.type === part.type) {
+      this.#parts[this.#parts.length - 1] = { type: part.type, text: last.text + part.text };
       this.#joined += 1;
     } else this.#parts.push(part);
   }
@@ -93,7 +93,7 @@ export class PartQueue {
   #take(): ProviderPart | undefined {
     const part = this.#parts[this.#at];
     if (part === undefined) return undefined;
-    if (part.type === 'text') this.#spoken = true;
+    if (part.type === 'text' || part.type === 'reasoning') this.#spoken = true;
     if (++this.#at === this.#parts.length) this.clear();
     return part;
   }

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from '@jest/globals';
 import { type ProviderPart } from '../../../../src/provider/provider.js';
-import { PartQueue } from '../../../../src/provider/openai/part-queue.js';
+import { PartQueue } from '../../../../src/provider/wire/part-queue.js';
 
 const text = (value: string): ProviderPart => ({ type: 'text', text: value });
 const FINISH: ProviderPart = { type: 'finish', reason: 'stop' };

@@ -4,14 +4,9 @@
  */
 
 import { type Dispatcher } from 'undici';
+import { type BodyReader } from './body-reader.js';
+import { decodeWhole, decoding } from './content-coding.js';
 import { type PacedSocket, socketBeingRead } from './paced-socket.js';
-
-/** Who reads a body. Calls come in order; `onEnd` or `onError` once, nothing after it. */
-export interface BodyReader {
-  onChunk(chunk: Buffer): void;
-  onEnd(): void;
-  onError(error: Error): void;
-}
 
 /** A body that has not been read yet. What arrives before `read` is kept; the socket is paused until then. */
 export class LeanBody {
@@ -21,15 +16,20 @@ export class LeanBody {
 
   readonly #socket: PacedSocket | undefined;
 
-  /** @param socket the connection that it comes on, where its reading can wait */
+  /**
+   * @param encoding the answer's `Content-Encoding`; what `read` gives is decoded
+   * @param socket the connection that it comes on, where its reading can wait
+   */
   constructor(
     readonly controller: Dispatcher.DispatchController,
+    readonly encoding: string,
     socket?: PacedSocket,
   ) {
     this.#socket = socket;
   }
 
-  read(reader: BodyReader): void {
+  read(to: BodyReader): void {
+    const reader = decoding(to, this.encoding);
     this.#reader = reader;
     for (const chunk of this.#early.splice(0)) reader.onChunk(chunk);
     if (this.#outcome !== undefined) this.#tell(reader, this.#outcome);
@@ -84,15 +84,36 @@ export function bodyOf(response: Response): LeanBody {
   return body;
 }
 
+type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
+
+/** Servers that correct a path by a redirect do so once; more is a loop. */
+const MOST_REDIRECTS = 3;
+
 /**
- * `fetch` over `dispatcher`, for requests whose body is text. Does not follow redirects and asks for no compression. Rejects with undici's
- * error (connect refused, DNS, TLS, reset), or with the signal's reason.
+ * `fetch` over `dispatcher`, for requests whose body is text. Follows 307 and 308 on the same origin, because the request keeps its method and
+ * its key stays with the server it was meant for. Rejects with undici's error (connect refused, DNS, TLS, reset), or with the signal's reason.
  */
-export function leanFetch(
-  dispatcher: Dispatcher,
-): (input: string | URL | Request, init?: RequestInit) => Promise<Response> {
-  return (input, init = {}) => {
-    const url = new URL(input instanceof Request ? input.url : input);
+export function leanFetch(dispatcher: Dispatcher): Fetch {
+  const once = fetchOnce(dispatcher);
+  return async (input, init = {}) => {
+    let url = new URL(input instanceof Request ? input.url : input);
+    for (let redirects = 0; ; redirects++) {
+      const response = await once(url, init);
+      const next = redirects < MOST_REDIRECTS ? redirectOf(response, url) : undefined;
+      if (next === undefined) return response;
+      url = next;
+    }
+  };
+}
+
+function redirectOf({ status, headers }: Response, from: URL): URL | undefined {
+  if (status !== 307 && status !== 308) return undefined;
+  const to = URL.parse(headers.get('location') ?? '', from.href);
+  return headers.has('location') && to?.origin === from.origin ? to : undefined;
+}
+
+function fetchOnce(dispatcher: Dispatcher): (url: URL, init: RequestInit) => Promise<Response> {
+  return (url, init) => {
     const { signal } = init;
     return new Promise<Response>((resolve, reject) => {
       signal?.throwIfAborted();
@@ -126,7 +147,7 @@ export function leanFetch(
             if (status < 200) return;
             head = { status, headers: flatHeaders(headers) };
             if (status >= 300) return;
-            body = new LeanBody(started, socketBeingRead());
+            body = new LeanBody(started, head.headers.get('content-encoding') ?? '', socketBeingRead());
             const response = new Response(null, head);
             bodies.set(response, body);
             resolve(response);
@@ -158,7 +179,8 @@ function errorResponse(
   body: Buffer<ArrayBuffer>,
 ): Response {
   if (status === 304) return new Response(null, { status, headers });
-  return new Response(body, { status: status > 599 ? 500 : status, headers });
+  const plain = new Uint8Array(decodeWhole(body, headers.get('content-encoding') ?? ''));
+  return new Response(plain, { status: status > 599 ? 500 : status, headers });
 }
 
 function flatHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): Headers {

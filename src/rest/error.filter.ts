@@ -10,6 +10,7 @@ import { type RefusedTurn } from '../turn/report.js';
 import { callerOf } from './caller.guard.js';
 import { asksForTurn } from './operation.guard.js';
 import { type RouteTable } from './route-table.js';
+import { hasTurn } from './turn-request.js';
 
 export interface ErrorFilterParts {
   readonly log: Log;
@@ -76,7 +77,7 @@ export class ErrorFilter implements ExceptionFilter {
   #report(error: SluiceError, request: FastifyRequest, reply: FastifyReply): void {
     const endpoint = request.routeOptions.url ?? 'unknown';
     const { id: requestId, method } = request;
-    if (asksForTurn(request)) {
+    if (asksForTurn(request) && !hasTurn(request)) {
       const durationMs = Math.round(reply.elapsedTime);
       this.#parts.refused({ requestId, method, endpoint, caller: callerOf(request), durationMs, error });
     } else if (error.status >= 500) {

@@ -3,6 +3,7 @@
 import { type FastifyReply } from 'fastify';
 
 import { type CreatedTurn } from '../turn/turn.service.js';
+import { noteTurn } from './turn-request.js';
 import { LimitRefusal, type LimitState, type ToldLimits } from '../turn/limits.js';
 
 const KINDS = ['requests', 'tokens'] as const;
@@ -16,6 +17,7 @@ export const LIMIT_HEADERS: readonly string[] = KINDS.flatMap((kind) =>
 export async function tellingLimits(reply: FastifyReply, created: Promise<CreatedTurn>): Promise<CreatedTurn> {
   try {
     const turn = await created;
+    noteTurn(reply.request);
     void reply.headers(limitHeaders(turn.limits));
     return turn;
   } catch (thrown) {

@@ -17,3 +17,16 @@ export function idempotencyOf(request: FastifyRequest, asked: ResponseRequest): 
   const key = readIdempotencyKey(request.headers['idempotency-key']);
   return key === undefined ? undefined : { key, fingerprint: requestFingerprint(asked) };
 }
+
+/** Requests whose turn has been created. */
+const withTurn = new WeakSet<FastifyRequest>();
+
+/** Notes that a request has its turn. The turn counts its own end: whatever fails after this is the failure of an answer only. */
+export function noteTurn(request: FastifyRequest): void {
+  withTurn.add(request);
+}
+
+/** Whether a turn was created for a request. */
+export function hasTurn(request: FastifyRequest): boolean {
+  return withTurn.has(request);
+}

@@ -56,6 +56,7 @@ const script = {
   eventsError: undefined as unknown,
   after: undefined as number | undefined,
   hold: undefined as Promise<void> | undefined,
+  settledError: undefined as unknown,
   settledStarted: Promise.withResolvers<AbortSignal>(),
 };
 
@@ -85,6 +86,7 @@ const reader: Pick<ResponseReader, 'retrieve' | 'events' | 'settled' | 'inputIte
   settled: async (_caller, _id, signal, waitMs) => {
     script.settledStarted.resolve(signal);
     await script.hold;
+    if (script.settledError !== undefined) throw script.settledError;
     return response(waitMs === undefined ? 'failed' : 'cancelled');
   },
   inputItems: async (_caller, _id, { limit, order, after }) => ({
@@ -162,6 +164,7 @@ beforeEach(() => {
   script.eventsError = undefined;
   script.after = undefined;
   script.hold = undefined;
+  script.settledError = undefined;
   script.settledStarted = Promise.withResolvers();
   logged.length = 0;
   refused.length = 0;
@@ -245,6 +248,20 @@ describe('POST /v1/responses', () => {
     await expect(answer).rejects.toThrow();
     await aborted;
     held.resolve();
+  });
+
+  it('counts a turn whose answer cannot be read once: by its turn, not as a refusal [OPS-3]', async () => {
+    script.settledError = new SluiceError(
+      'state_unavailable',
+      'unable to read the answer; the store is away; try again',
+    );
+    expect((await post('{"input":"x"}')).status).toBe(503);
+    script.eventsError = script.settledError;
+    expect((await post('{"input":"x","stream":true}')).status).toBe(503);
+    expect(script.created).toHaveLength(2);
+    expect(refused).toEqual([]);
+    expect(logged).toHaveLength(2);
+    script.eventsError = undefined;
   });
 
   it('tells what is refused, with whether to try again, and counts it', async () => {

@@ -5,9 +5,11 @@ import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nes
 import { type Logger } from 'pino';
 import { type GatewayParts } from './compose.js';
 import { type AppConfig } from './config/schema.js';
+import { systemTime } from './domain/time.js';
 import { ChatGateway } from './gateway/chat.gateway.js';
-import { ConnectionParts } from './gateway/connection.js';
+import { ConnectionParts } from './gateway/connection-parts.js';
 import { ConnectionTable } from './gateway/connection-table.js';
+import { FlushRound } from './gateway/flush-round.js';
 import { Drain, DRAIN_TIMES } from './lifecycle/drain.js';
 import { OpsServer } from './lifecycle/ops-server.js';
 import { Overload } from './lifecycle/overload.js';
@@ -113,8 +115,27 @@ function promptList({ prompts, config }: AppParts): PromptList {
 }
 
 function connectionParts(parts: AppParts): ConnectionParts {
-  const { turns, reader, conversations, report, authenticator, socketSettings: settings, metrics, log } = parts;
-  return { turns, reader, conversations, claim: parts.state.claim, report, authenticator, settings, metrics, log };
+  const { turns, reader, conversations, report, authenticator, operations, socketSettings, metrics, log } = parts;
+  return {
+    turns,
+    reader,
+    conversations,
+    claim: parts.state.claim,
+    report,
+    authenticator,
+    operations,
+    settings: socketSettings,
+    metrics,
+    logger: log,
+    time: systemTime,
+    round: new FlushRound(systemTime),
+    cpuMs: threadCpuMs,
+  };
+}
+
+function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
 }
 
 /** How long an end waits for a sweep: what that leaves undone another replica takes over. */

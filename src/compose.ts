@@ -365,6 +365,7 @@ function socketSettingsOf(config: AppConfig): SocketSettings {
     heartbeatTimeoutMs: websocket.heartbeat_timeout,
     maxMessageBytes: websocket.max_message_bytes,
     maxResponsesInFlight: websocket.max_responses_in_flight,
+    maxOperationsInFlight: websocket.max_operations_in_flight,
     maxLanes: websocket.max_lanes,
     outboundBufferBytes: websocket.outbound_buffer_bytes,
     slowReaderTimeoutMs: websocket.slow_reader_timeout,

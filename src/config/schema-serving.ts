@@ -152,6 +152,11 @@ export const websocket = section('Limits of one WebSocket connection.', {
     16,
     'How many unfinished responses one connection may have asked for.',
   ),
+  max_operations_in_flight: key(
+    count(1, 1_000),
+    32,
+    'How many cancels, resumes and subscriptions of one connection may be in progress. Past it, nothing more is read from the socket until one is answered.',
+  ),
   max_lanes: key(count(1, 10_000), 32, 'How many named lanes (`stream_id`) one connection may open.'),
   outbound_buffer_bytes: key(
     size('16KiB', '64MiB'),

@@ -1,36 +1,59 @@
-/* All open sockets of this replica, and what is done to all of them: heartbeat, greatest age, ending credentials, and the goodbye of a drain. One timer for all. */
+/*
+ * All open sockets of this replica, and what happens to all of them: heartbeat, maximum age, expiring credentials, and the goodbye of a
+ * drain. One timer for all.
+ */
 
-import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
 import { type Principal } from '../domain/principal.js';
+import { every, sleep, systemTime, type Time } from '../domain/time.js';
 import { type Metrics } from '../observability/metrics.js';
-import { type Clock, systemClock } from '../state/clock.js';
-import { type Connection } from './connection.js';
+import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
+import { type ClientConnection } from './connection.js';
 import { type SocketSettings } from './settings.js';
 
-const LOOK_EVERY_MS = 1_000;
-const EXPIRY_TOLD_MS = 60_000;
+/** What the table knows of one connection. */
+interface Entry {
+  /** By the monotonic clock, in milliseconds. */
+  readonly openedAt: number;
+  /** Unix time in milliseconds. */
+  readonly openedOn: number;
+  nextPingAt: number;
+  /** Since when a ping is unanswered, by the monotonic clock; null: none is. */
+  pingedAt: number | null;
+  /** The principal whose expiry was announced. A renewed credential is another one. */
+  announcedExpiryOf: Principal | undefined;
+}
+
+const CHECK_EVERY_MS = 1_000;
+const ANNOUNCE_EXPIRY_MS = 60_000;
+/** Batches in which the sockets are closed. */
+const BATCHES = 20;
+/** Events that a reader has not taken by then, it resumes. */
+const LEAVE_WITHIN_MS = 500;
+/** Less than the drain waits for the sockets: a silent peer must not make the drain late. */
+const CUT_AFTER_MS = 900;
+const GONE_CHECK_MS = 10;
 
 export class ConnectionTable {
   readonly #settings: SocketSettings;
   readonly #metrics: Metrics;
-  readonly #open = new Set<Connection>();
+  readonly #time: Time;
+  readonly #open = new Map<ClientConnection, Entry>();
   readonly #perOwner = new Map<string, number>();
-  readonly #clock: Clock;
-  #timer: NodeJS.Timeout | undefined;
-  /** Set when all sockets are to go, those that are just being opened too. */
+  #stopChecks: (() => void) | undefined;
+  /** Set when all sockets are to close, those that are being opened too. */
   #leaving: { readonly code: CloseCode; readonly reason: string } | undefined;
 
-  constructor(settings: SocketSettings, metrics: Metrics, clock: Clock = systemClock) {
+  constructor(settings: SocketSettings, metrics: Metrics, time: Time = systemTime) {
     this.#settings = settings;
     this.#metrics = metrics;
-    this.#clock = clock;
+    this.#time = time;
   }
 
   get size(): number {
     return this.#open.size;
   }
 
-  /** Why another socket of this caller would be one too many; null: it would not. */
+  /** Which limit another socket of this caller would exceed, or null. */
   fullFor(principal: Principal): 'replica' | 'user' | null {
     const { maxConnections, maxConnectionsPerUser } = this.#settings;
     if (maxConnections !== null && this.#open.size >= maxConnections) return 'replica';
@@ -38,49 +61,79 @@ export class ConnectionTable {
     return maxConnectionsPerUser !== null && own >= maxConnectionsPerUser ? 'user' : null;
   }
 
-  add(connection: Connection): void {
-    connection.nextPingAtMs = this.#nextPing(this.#clock());
-    this.#open.add(connection);
+  add(connection: ClientConnection): void {
+    const now = this.#time.now();
+    this.#open.set(connection, {
+      openedAt: now,
+      openedOn: this.#time.date(),
+      nextPingAt: this.#nextPing(now),
+      pingedAt: null,
+      announcedExpiryOf: undefined,
+    });
     this.#count(connection.principal.owner, 1);
     this.#metrics.of.connections.set(this.#open.size);
-    this.#timer ??= setInterval(() => this.look(), LOOK_EVERY_MS).unref();
+    this.#stopChecks ??= every(this.#time, CHECK_EVERY_MS, () => this.check());
     if (this.#leaving !== undefined) void connection.leave(this.#leaving.code, this.#leaving.reason, LEAVE_WITHIN_MS);
   }
 
-  remove(connection: Connection, code: number): void {
-    if (!this.#open.delete(connection)) return;
+  /** @returns how long it was open, in milliseconds; undefined if it is not in the table */
+  remove(connection: ClientConnection, code: number): number | undefined {
+    const entry = this.#open.get(connection);
+    if (entry === undefined) return undefined;
+    this.#open.delete(connection);
     this.#count(connection.principal.owner, -1);
     this.#metrics.of.connections.set(this.#open.size);
     this.#metrics.of.websocket_closes_total.inc({ code });
+    return this.#time.now() - entry.openedAt;
   }
 
-  /** Tells every client that this replica leaves, and when to come back. */
+  /** The peer has answered a ping. */
+  ponged(connection: ClientConnection): void {
+    const entry = this.#open.get(connection);
+    if (entry !== undefined) entry.pingedAt = null;
+  }
+
+  /** Sends every client that this replica shuts down, and when to connect again. */
   announceDraining(reconnectAfterMs: number): void {
-    for (const connection of this.#open)
+    for (const connection of this.#open.keys())
       connection.tell({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
   }
 
-  /** Closes all sockets for good: one that comes later is closed, too. Resolves when all are gone (a peer that does not answer is cut). */
+  /** Closes all sockets for good, also those opened later. Resolves when all are gone; a peer that does not answer is cut. */
   async closeAll(code: CloseCode, reason: string, overMs: number): Promise<void> {
     this.#leaving = { code, reason };
-    await leave([...this.#open], code, reason, overMs);
-    await untilGone(() => this.#open.size === 0);
+    await this.#leave([...this.#open.keys()], code, reason, overMs);
+    await this.#untilGone(() => this.#open.size === 0);
     this.terminateAll();
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#stopChecks?.();
+    this.#stopChecks = undefined;
   }
 
-  /** Closes the sockets that are open now; whoever comes back later is welcome. Resolves like `closeAll`. */
+  /** Closes the sockets that are open now; later ones are accepted. Resolves like `closeAll`. */
   async sendAway(code: CloseCode, reason: string, overMs: number): Promise<void> {
-    const leaving = [...this.#open];
-    await leave(leaving, code, reason, overMs);
-    await untilGone(() => !leaving.some((connection) => this.#open.has(connection)));
+    const leaving = [...this.#open.keys()];
+    await this.#leave(leaving, code, reason, overMs);
+    await this.#untilGone(() => !leaving.some((connection) => this.#open.has(connection)));
     for (const connection of leaving) if (this.#open.has(connection)) connection.terminate();
   }
 
-  /** Cuts every socket without a goodbye. */
+  /** Destroys every socket without a goodbye. */
   terminateAll(): void {
-    for (const connection of this.#open) connection.terminate();
+    for (const connection of this.#open.keys()) connection.terminate();
+  }
+
+  /** Checks every connection once. Called by the table's own timer. */
+  check(): void {
+    const now = this.#time.now();
+    for (const [connection, entry] of this.#open) {
+      if (entry.pingedAt !== null) this.#checkPong(connection, entry, now);
+      else if (now >= entry.nextPingAt) {
+        entry.pingedAt = now;
+        entry.nextPingAt = this.#nextPing(now);
+        connection.ping();
+      }
+      this.#checkAge(connection, entry, now);
+    }
   }
 
   #count(owner: string, by: 1 | -1): void {
@@ -89,74 +142,57 @@ export class ConnectionTable {
     else this.#perOwner.delete(owner);
   }
 
-  /** Looks after every connection once. Called by the table's own timer. */
-  look(): void {
-    const now = this.#clock();
-    for (const connection of this.#open) {
-      if (connection.pingedAtMs !== null) this.#lookForPong(connection, now);
-      else if (now >= connection.nextPingAtMs) {
-        connection.pingedAtMs = now;
-        connection.nextPingAtMs = this.#nextPing(now);
-        connection.ping();
-      }
-      this.#lookAtAge(connection, now);
-    }
+  /**
+   * Pings queue behind unread data, so a slow reader is left to the outbound's timeout. A pong is not seen while the gateway itself does
+   * not read from the socket.
+   */
+  #checkPong(connection: ClientConnection, entry: Entry, now: number): void {
+    if (!connection.reading || connection.outbound.progressed()) entry.pingedAt = now;
+    else if (now - (entry.pingedAt ?? now) >= this.#settings.heartbeatTimeoutMs) connection.terminate();
   }
 
-  /** A ping stands behind what its peer has not read yet: one that reads slowly is left to its outbound. */
-  #lookForPong(connection: Connection, now: number): void {
-    if (connection.outbound.progressed()) connection.pingedAtMs = now;
-    else if (now - (connection.pingedAtMs ?? now) >= this.#settings.heartbeatTimeoutMs) connection.terminate();
-  }
-
-  #lookAtAge(connection: Connection, now: number): void {
+  #checkAge(connection: ClientConnection, entry: Entry, now: number): void {
     const { maxConnectionAgeMs } = this.#settings;
-    if (maxConnectionAgeMs !== null && now - connection.openedAtMs >= maxConnectionAgeMs) {
+    if (maxConnectionAgeMs !== null && now - entry.openedAt >= maxConnectionAgeMs) {
       connection.close(CLOSE_CODES.serviceRestart, 'connection too old; connect again');
       return;
     }
-    const { expiresAtMs } = connection.principal;
-    if (expiresAtMs === null) return;
-    if (now >= expiresAtMs)
-      connection.close(CLOSE_CODES.serviceRestart, 'credential expired; connect again with a new one');
+    const { principal } = connection;
+    if (principal.expiresAtMs === null) return;
+    const leftMs = principal.expiresAtMs - this.#time.date();
+    if (leftMs <= 0) connection.close(CLOSE_CODES.serviceRestart, 'credential expired; connect again with a new one');
     else if (
-      !connection.expiryTold &&
-      expiresAtMs - now <= Math.min(EXPIRY_TOLD_MS, (expiresAtMs - connection.openedAtMs) / 2)
+      entry.announcedExpiryOf !== principal &&
+      leftMs <= Math.min(ANNOUNCE_EXPIRY_MS, (principal.expiresAtMs - entry.openedOn) / 2)
     ) {
-      connection.expiryTold = true;
-      connection.tell({ type: 'sluice:auth_expiring', expires_in_ms: expiresAtMs - now });
+      entry.announcedExpiryOf = principal;
+      connection.tell({ type: 'sluice:auth_expiring', expires_in_ms: leftMs });
     }
   }
 
   /** ±10 %, so that connections opened together are not pinged together. */
   #nextPing(now: number): number {
-    return now + this.#settings.heartbeatIntervalMs * (0.9 + Math.random() * 0.2);
+    return now + this.#settings.heartbeatIntervalMs * (0.9 + this.#time.random() * 0.2);
   }
-}
 
-const BATCHES = 20;
-/** What a reader has not taken by then, it resumes. */
-const LEAVE_WITHIN_MS = 500;
-/** Less than the drain waits for the sockets: a peer that has gone silent must not make it late. */
-const CUT_AFTER_MS = 900;
-
-/** In small batches spread over `overMs`, so that not all reconnect at once. */
-async function leave(
-  connections: readonly Connection[],
-  code: CloseCode,
-  reason: string,
-  overMs: number,
-): Promise<void> {
-  const batches = Math.max(1, Math.min(BATCHES, connections.length));
-  const size = Math.ceil(connections.length / batches);
-  for (let i = 0; i < connections.length; i += size) {
-    for (const connection of connections.slice(i, i + size)) void connection.leave(code, reason, LEAVE_WITHIN_MS);
-    if (i + size < connections.length) await new Promise((resolve) => setTimeout(resolve, overMs / batches));
+  /** In small batches spread over `overMs`, so that not all clients reconnect at once. */
+  async #leave(
+    connections: readonly ClientConnection[],
+    code: CloseCode,
+    reason: string,
+    overMs: number,
+  ): Promise<void> {
+    const batches = Math.max(1, Math.min(BATCHES, connections.length));
+    const size = Math.ceil(connections.length / batches);
+    for (let i = 0; i < connections.length; i += size) {
+      for (const connection of connections.slice(i, i + size)) void connection.leave(code, reason, LEAVE_WITHIN_MS);
+      if (i + size < connections.length) await sleep(this.#time, overMs / batches);
+    }
   }
-}
 
-/** Resolves when `gone`, or when patience ends. */
-async function untilGone(gone: () => boolean): Promise<void> {
-  const cutAt = Date.now() + CUT_AFTER_MS;
-  while (!gone() && Date.now() < cutAt) await new Promise((resolve) => setTimeout(resolve, 10));
+  /** Resolves when `gone` holds, or after `CUT_AFTER_MS`. */
+  async #untilGone(gone: () => boolean): Promise<void> {
+    const until = this.#time.now() + CUT_AFTER_MS;
+    while (!gone() && this.#time.now() < until) await sleep(this.#time, GONE_CHECK_MS);
+  }
 }

@@ -1,207 +1,260 @@
-/* What each client event does: one case an event, in the order of PROTOCOL.md §5. Everything refused is answered. */
+/*
+ * What each client event does: one case an event, in the order of PROTOCOL.md §5. Puts the rooms of a connection together. Everything
+ * refused is answered.
+ */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
-import { newId } from '../domain/ids.js';
-import { type ResponseStatus } from '../domain/response.js';
+import { type Principal } from '../domain/principal.js';
 import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/client-events.js';
+import { CLOSE_CODES } from '../protocol/close-codes.js';
 import { type ResumePoint } from '../protocol/resume-query.js';
 import { encodeSteerFailed } from '../protocol/server-events.js';
-import { type Viewer } from '../state/viewer.js';
-import { responseExpired } from '../turn/response-reader.js';
-import { type Connection } from './connection.js';
-import { CreateTask, ErrorTask, WaitTask } from './create-task.js';
-import { type FollowEnd } from './outbound.js';
+import { type ClientSocket } from './client-socket.js';
+import { ClientConnection, type Handshake } from './connection.js';
+import { type ConnectionParts } from './connection-parts.js';
+import { Cancels } from './cancels.js';
+import { FollowedResponses } from './following/followed-responses.js';
+import { remember } from './following/remember.js';
+import { WatchedConversations } from './following/watched-conversations.js';
+import { FrameIntake } from './frame-intake.js';
+import { CreateTask } from './lanes/create-task.js';
+import { Lanes } from './lanes/lanes.js';
+import { Refusals } from './refusals.js';
 
-/** A cancel waits this long for the terminal event: a lost owner's is 12 s away at most. */
-const CANCEL_WAIT_MS = 12_000;
+type Event<Type extends ClientEvent['type']> = Extract<ClientEvent, { type: Type }>;
 
-/** One text frame. */
-export function dispatch(connection: Connection, text: string): void {
-  let event: ClientEvent;
-  try {
-    event = parseClientEvent(text);
-  } catch (thrown) {
-    const { error, streamId, creates } = refusalOf(thrown);
-    if (creates) refuseCreate(connection, error, streamId);
-    else refuseInLane(connection, error, streamId);
-    return;
+/** The CPU time of reading a smaller frame does not matter beside its answer. */
+const MEASURED_CHARACTERS = 16_384;
+
+/** The frames of one connection. */
+export class FrameDispatch {
+  readonly connection: ClientConnection;
+  readonly #parts: ConnectionParts;
+  readonly #handshake: Handshake;
+  readonly #intake: FrameIntake;
+  readonly #lanes: Lanes;
+  readonly #refusals: Refusals;
+  // Made when a client first uses them: an idle connection costs little.
+  #followed: FollowedResponses | undefined;
+  #watched: WatchedConversations | undefined;
+  #cancels: Cancels | undefined;
+  #created: Set<string> | undefined;
+  #takesSnapshots: boolean;
+
+  constructor(socket: ClientSocket, handshake: Handshake, parts: ConnectionParts) {
+    const { settings, time, turns } = parts;
+    const { maxLanes, maxResponsesInFlight, maxOperationsInFlight } = settings;
+    this.#parts = parts;
+    this.#handshake = handshake;
+    this.#takesSnapshots = handshake.snapshots;
+    this.connection = new ClientConnection(socket, handshake.principal, parts, {
+      onFull: (full) => this.#intake.setFull(full),
+      onBehind: (following, events) => this.#following.moveOn(following, events),
+    });
+    const onTooMany = (): void => this.connection.close(CLOSE_CODES.policy, 'too many refused messages');
+    this.#intake = new FrameIntake({
+      handle: (text) => this.#handle(text),
+      setReading: (reading) => (this.connection.reading = reading),
+      maxOperations: maxOperationsInFlight,
+      time,
+    });
+    this.#lanes = new Lanes({
+      maxLanes,
+      maxResponsesInFlight,
+      cancel: (caller, responseId) => turns.cancel(caller, responseId),
+      onCrowded: onTooMany,
+    });
+    this.#refusals = new Refusals({
+      ...parts,
+      connectionId: this.connection.id,
+      lanes: this.#lanes,
+      send: (json) => this.connection.outbound.send(json),
+      onExhausted: onTooMany,
+    });
   }
-  if (event.type.startsWith('sluice:')) connection.snapshots = true;
-  switch (event.type) {
-    case 'response.create':
-      create(connection, event);
-      return;
-    case 'response.cancel':
-      answer(connection, event.streamId, cancel(connection, event));
-      return;
-    case 'response.steer':
-      connection.outbound.send(encodeSteerFailed(event.previousResponseId, event.input, event.streamId));
-      return;
-    case 'sluice:resume':
-      resume(connection, event);
-      return;
-    case 'sluice:subscribe':
-      answer(connection, event.streamId, connection.subscriptions.subscribe(event.conversation, event.streamId));
-      return;
-    case 'sluice:unsubscribe':
-      connection.subscriptions.unsubscribe(event.conversation);
-      return;
-    case 'sluice:auth':
-      answer(connection, undefined, authenticate(connection, event.token));
-      return;
-    case 'sluice:ping':
-      connection.tell({ type: 'sluice:pong', id: event.id });
-      return;
+
+  /** One text frame. Frames after a goodbye are ignored. */
+  receive(text: string): void {
+    if (this.connection.open) this.#intake.receive(text);
   }
-}
 
-function create(connection: Connection, event: Extract<ClientEvent, { type: 'response.create' }>): void {
-  const { request, streamId, idempotencyKey, traceparent } = event;
-  try {
-    const lane = connection.lane(streamId);
-    connection.admit();
-    lane.push(new CreateTask(connection, { request, streamId, idempotencyKey, traceparent }));
-  } catch (thrown) {
-    refuseCreate(connection, asSluiceError(thrown), streamId);
+  /** Resumes the responses that the upgrade named, as frames would. */
+  resumeAll(): void {
+    for (const point of this.#handshake.resume) this.#resume(point);
   }
-}
 
-async function cancel(connection: Connection, event: Extract<ClientEvent, { type: 'response.cancel' }>): Promise<void> {
-  const { responseId, streamId } = event;
-  if (responseId !== undefined) {
-    await cancelResponse(connection, responseId, undefined);
-    return;
+  /** The socket is gone. Turns run on, unless this connection asked otherwise. */
+  end(): void {
+    if (this.connection.ended) return;
+    this.#intake.close();
+    this.connection.end();
+    if (this.#handshake.cancelOnDisconnect) this.#lanes.cancelCreated(this.connection.principal);
+    this.#watched?.close();
+    this.#cancels?.close();
   }
-  for (const task of connection.knownLane(streamId)?.tasks ?? []) task.cancel();
-}
 
-async function cancelResponse(connection: Connection, responseId: string, streamId: string | undefined): Promise<void> {
-  const { turns, reader } = connection.parts;
-  const following = connection.outbound.followings.has(responseId);
-  await turns.cancel(connection.principal, responseId);
-  // A viewer is told by the terminal event itself.
-  if (following) return;
-  const response = await connection.waiting(() =>
-    reader.settled(connection.principal, responseId, AbortSignal.timeout(CANCEL_WAIT_MS)),
-  );
-  connection.tell({ type: 'sluice:cancelled', response_id: responseId, status: response.status, stream_id: streamId });
-}
-
-/**
- * Goes on with a response after the last event its client has seen: at once, whatever runs in the lane. It takes its place there
- * before anything is asked, so that what follows it in the lane, and its refusal too, comes in order.
- */
-export function resume(connection: Connection, point: ResumePoint): void {
-  const { responseId, streamId } = point;
-  try {
-    const lane = connection.lane(streamId);
-    const end = resumeToEnd(connection, point);
-    end.catch((thrown: unknown) => connection.countRefusal(asSluiceError(thrown)));
-    lane.push(new WaitTask(connection, { responseId, streamId }, end));
-  } catch (thrown) {
-    refuseInLane(connection, asSluiceError(thrown), streamId);
-  }
-}
-
-async function resumeToEnd(connection: Connection, point: ResumePoint): Promise<void> {
-  const { resumes_total: resumes } = connection.parts.metrics.of;
-  let resumed: Resumed;
-  try {
-    resumed = await connection.waiting(() => begin(connection, point));
-  } catch (thrown) {
-    resumes.inc({ mode: 'refused' });
-    throw thrown;
-  }
-  resumes.inc({ mode: resumed.mode });
-  if ((await resumed.end) === 'lost') throw responseExpired();
-}
-
-interface Resumed {
-  readonly mode: 'replay' | 'snapshot' | 'stored';
-  readonly end: FollowEnd | Promise<FollowEnd>;
-}
-
-/** Throws like `ResponseReader.open`. */
-async function begin(connection: Connection, point: ResumePoint): Promise<Resumed> {
-  const { responseId, startingAfter, streamId } = point;
-  connection.checkRoomToFollow();
-  let viewer: Viewer | undefined;
-  try {
-    viewer = await connection.view(responseId, startingAfter);
-  } catch (thrown) {
-    if (!(thrown instanceof SluiceError && thrown.code === 'response_expired' && connection.snapshots)) throw thrown;
-    await connection.sendSnapshot(responseId, streamId);
-    return { mode: 'stored', end: 'ended' };
-  }
-  if (viewer === undefined) return { mode: 'replay', end: 'ended' };
-  const long = connection.longReplay(viewer.last - startingAfter);
-  try {
-    if (long) {
-      const sequence = await connection.sendSnapshot(responseId, streamId);
-      if (sequence === 'ended') {
-        viewer.close();
-        return { mode: 'stored', end: 'ended' };
-      }
-      viewer.skipTo(sequence);
-    } else {
-      const status = await statusOf(connection, responseId, viewer);
-      const told = { response_id: responseId, starting_after: startingAfter, status, stream_id: streamId };
-      connection.tell({ type: 'sluice:resumed', ...told });
+  #handle(text: string): void {
+    const startedMs = text.length < MEASURED_CHARACTERS ? undefined : this.#parts.cpuMs();
+    let event: ClientEvent;
+    try {
+      event = parseClientEvent(text);
+    } catch (thrown) {
+      const cpuMs = startedMs === undefined ? 0 : this.#parts.cpuMs() - startedMs;
+      const { error, streamId, creates } = refusalOf(thrown);
+      if (creates) this.#refusals.refuseCreate(error, this.connection.principal, streamId, cpuMs);
+      else this.#refusals.refuse(error, streamId, cpuMs);
+      return;
     }
-  } catch (thrown) {
-    viewer.close();
-    throw thrown;
+    try {
+      this.#dispatch(event);
+    } catch (thrown) {
+      this.#refusals.refuse(asSluiceError(thrown), 'streamId' in event ? event.streamId : undefined);
+    }
   }
-  const following = connection.outbound.follow(responseId, viewer, streamId);
-  following.asked = true;
-  return { mode: long ? 'snapshot' : 'replay', end: following.end };
-}
 
-/** A running response is not folded from its log for this: past its first two events it can only be in progress. */
-async function statusOf(connection: Connection, responseId: string, viewer: Viewer): Promise<ResponseStatus> {
-  const { parts, principal } = connection;
-  if (viewer.last > 1 && (await parts.reader.status(principal, responseId)) === 'running') return 'in_progress';
-  return (await parts.reader.retrieve(principal, responseId)).status;
-}
-
-async function authenticate(connection: Connection, token: string): Promise<void> {
-  const principal = await connection.parts.authenticator.authenticate(token);
-  if (principal.owner !== connection.principal.owner) {
-    throw new SluiceError(
-      'invalid_api_key',
-      'unable to change the credential; it belongs to somebody else; open a new connection for them',
-    );
+  #dispatch(event: ClientEvent): void {
+    const { connection } = this;
+    if (event.type.startsWith('sluice:')) this.#takesSnapshots = true;
+    switch (event.type) {
+      case 'response.create':
+        this.#create(event);
+        return;
+      case 'response.cancel':
+        this.#cancel(event);
+        return;
+      case 'response.steer':
+        connection.outbound.send(encodeSteerFailed(event.previousResponseId, event.input, event.streamId));
+        return;
+      case 'sluice:resume':
+        this.#resume(event);
+        return;
+      case 'sluice:subscribe': {
+        const { conversation, streamId } = event;
+        const caller = this.#counted();
+        this.#intake.during(this.#answered(streamId, this.#watching.subscribe(caller, conversation, streamId)));
+        return;
+      }
+      case 'sluice:unsubscribe':
+        this.#intake.during(this.#answered(undefined, this.#watching.unsubscribe(event.conversation)));
+        return;
+      case 'sluice:auth':
+        this.#counted();
+        // Later frames act for the new principal, or for the old one if the token is refused: they wait until that is known.
+        this.#intake.alone(this.#answered(undefined, this.#authenticate(event.token)));
+        return;
+      case 'sluice:ping':
+        connection.tell({ type: 'sluice:pong', id: event.id });
+        return;
+    }
   }
-  connection.renewCredential(principal);
-  connection.tell({ type: 'sluice:authenticated' });
-}
 
-/** Answers with an error event where the asynchronous work of an event fails. */
-function answer(connection: Connection, streamId: string | undefined, work: Promise<void>): void {
-  work.catch((thrown: unknown) => refuseInLane(connection, asSluiceError(thrown), streamId));
-}
+  #create(event: Event<'response.create'>): void {
+    const { request, streamId, idempotencyKey, traceparent = this.#handshake.traceparent } = event;
+    const caller = this.connection.principal;
+    try {
+      const lane = this.#lanes.open(streamId);
+      this.#lanes.admit();
+      lane.push(
+        new CreateTask(
+          { caller, request, streamId, idempotencyKey, traceparent },
+          {
+            turns: this.#parts.turns,
+            refusals: this.#refusals,
+            time: this.#parts.time,
+            closed: () => this.connection.ended,
+            created: (responseId) => remember((this.#created ??= new Set()), responseId),
+            followToEnd: (...response) => this.#following.followToEnd(...response),
+            ended: () => this.#lanes.release(),
+          },
+        ),
+      );
+    } catch (thrown) {
+      this.#refusals.refuseCreate(asSluiceError(thrown), caller, streamId);
+    }
+  }
 
-function refuseInLane(connection: Connection, error: SluiceError, streamId: string | undefined): void {
-  connection.countRefusal(error);
-  refuseInOrder(connection, error, streamId);
-}
+  #cancel({ responseId, streamId }: Event<'response.cancel'>): void {
+    const caller = this.#counted();
+    if (responseId === undefined) {
+      this.#lanes.cancel(caller, streamId);
+      return;
+    }
+    this.#cancels ??= new Cancels({
+      ...this.#parts,
+      outbound: this.connection.outbound,
+      tell: (event) => this.connection.tell(event),
+      onRefused: (thrown) => this.#refusals.refuse(asSluiceError(thrown), undefined),
+    });
+    this.#intake.during(this.#answered(undefined, this.#cancels.cancel(caller, responseId)));
+  }
 
-/** A request for a turn that never became one, over a socket as over REST. */
-function refuseCreate(connection: Connection, error: SluiceError, streamId: string | undefined): void {
-  const startedAt = performance.now();
-  connection.countRefusal(error);
-  inOrder(connection, streamId, () => connection.refuseCreate(error, streamId, newId('req'), startedAt));
-}
+  #resume(point: ResumePoint): void {
+    try {
+      this.#intake.during(this.#following.resume(this.#counted(), point));
+    } catch (thrown) {
+      this.#refusals.refuse(asSluiceError(thrown), point.streamId);
+    }
+  }
 
-function refuseInOrder(connection: Connection, error: SluiceError, streamId: string | undefined): void {
-  inOrder(connection, streamId, () => connection.refuse(error, streamId));
-}
+  async #authenticate(token: string): Promise<void> {
+    const { connection } = this;
+    const principal = await this.#parts.authenticator.authenticate(token);
+    if (principal.owner !== connection.principal.owner) {
+      throw new SluiceError(
+        'invalid_api_key',
+        'unable to change the credential; it belongs to another owner; open a new connection for it',
+      );
+    }
+    connection.principal = principal;
+    connection.tell({ type: 'sluice:authenticated' });
+  }
 
-/** An error in a lane that runs stands after what runs there: the official client ends a lane's response with it. */
-function inOrder(connection: Connection, streamId: string | undefined, tell: () => void): void {
-  const lane = connection.knownLane(streamId);
-  if (lane === undefined || lane.tasks.length === 0) tell();
-  else lane.push(new ErrorTask(tell));
+  /** Counts an operation that is not a turn. @returns who it is done for @throws SluiceError `rate_limit_exceeded` */
+  #counted(): Principal {
+    const { principal } = this.connection;
+    this.#parts.operations.take(principal);
+    return principal;
+  }
+
+  /** Answers with an error where the work of an event fails. */
+  #answered(streamId: string | undefined, work: Promise<void>): Promise<void> {
+    return work.catch((thrown: unknown) => this.#refusals.refuse(asSluiceError(thrown), streamId));
+  }
+
+  get #following(): FollowedResponses {
+    this.#followed ??= new FollowedResponses({
+      ...this.#parts,
+      ...this.#shared(),
+      caller: () => this.connection.principal,
+      takesSnapshots: () => this.#takesSnapshots,
+    });
+    return this.#followed;
+  }
+
+  get #watching(): WatchedConversations {
+    this.#watched ??= new WatchedConversations({
+      ...this.#parts,
+      ...this.#shared(),
+      followed: this.#following,
+      maxWatched: this.#parts.settings.maxLanes,
+      created: (responseId) => this.#created?.has(responseId) ?? false,
+    });
+    return this.#watched;
+  }
+
+  #shared(): Pick<
+    ConstructorParameters<typeof FollowedResponses>[0],
+    'outbound' | 'lanes' | 'refusals' | 'tell' | 'closed'
+  > {
+    const { connection } = this;
+    return {
+      outbound: connection.outbound,
+      lanes: this.#lanes,
+      refusals: this.#refusals,
+      tell: (event) => connection.tell(event),
+      closed: () => connection.ended,
+    };
+  }
 }
 
 function refusalOf(thrown: unknown): Pick<ProtocolRefusal, 'error' | 'streamId' | 'creates'> {

@@ -1,107 +1,49 @@
 /*
  * What goes out on one socket: the events of the responses it follows, from their viewers' cursors, and events of its own. Nothing is
- * queued here: while the socket is full its cursors stand still, and after a while without progress it is given up.
+ * queued here: while the socket is full its cursors wait, and a socket without progress is reported as stuck.
  */
 
-import { type WebSocket } from 'ws';
-import { type LoggedEvent, withStreamId } from '../domain/event.js';
+import { withStreamId } from '../domain/event.js';
+import { type Time } from '../domain/time.js';
 import { type Viewer } from '../state/viewer.js';
-import { textFrame, writeFrames } from './raw-socket.js';
-
-export type FollowEnd = 'ended' | 'lost';
-
-/** One response as this connection follows it: a connection follows a response at most once. */
-export class Following {
-  readonly responseId: string;
-  viewer: Viewer;
-  /** Undefined: the default lane. */
-  streamId: string | undefined;
-  /** True while a snapshot is fetched: its events wait for it. */
-  paused = false;
-  /** True once the client has asked for this response itself; then no end of a subscription ends it. */
-  asked = false;
-  /** How large its events are, by the last that were sent: as many are taken at once as there is room for. */
-  eventBytes = 16_384;
-  /** `ended`: its terminal was sent, or the connection is gone. `lost`: its log went away. */
-  readonly end: Promise<FollowEnd>;
-  readonly #resolve: (end: FollowEnd) => void;
-
-  constructor(responseId: string, viewer: Viewer, streamId: string | undefined) {
-    this.responseId = responseId;
-    this.viewer = viewer;
-    this.streamId = streamId;
-    const { promise, resolve } = Promise.withResolvers<FollowEnd>();
-    this.end = promise;
-    this.#resolve = resolve;
-  }
-
-  finish(end: FollowEnd): void {
-    this.viewer.close();
-    this.#resolve(end);
-  }
-}
+import { type ClientSocket } from './client-socket.js';
+import { type FlushRound } from './flush-round.js';
+import { type FollowEnd, Following } from './following/following.js';
+import { textFrame } from './raw-socket.js';
 
 export interface OutboundOptions {
   readonly bufferBytes: number;
   readonly slowReaderTimeoutMs: number;
-  /** The socket has taken nothing for too long. */
+  readonly time: Time;
+  readonly round: FlushRound;
+  /** Called when the socket has taken nothing for `slowReaderTimeoutMs`. */
   readonly onStuck: () => void;
-  /** Says whether it takes care of a viewer that is this many events behind: then the following is paused, and what it does resumes it. */
+  /** Called with true when the socket holds `bufferBytes`, and with false when it has drained to half of them. */
+  readonly onFull: (full: boolean) => void;
+  /** Called when a viewer is this many events behind. Return true to take over: the following stays paused until the handler resumes it. */
   readonly onBehind: (following: Following, events: number) => boolean;
 }
 
 /** Most bytes handed to the socket at once, so that other connections get their turn. */
 const SLICE_BYTES = 256 * 1_024;
 const EVENTS_AT_ONCE = 64;
-
-const dirty = new Set<Outbound>();
-let flushing = false;
-let sharing = false;
-
-/** All connections that were woken in one tick are written in one. */
-function flushSoon(outbound: Outbound): void {
-  dirty.add(outbound);
-  if (flushing) return;
-  flushing = true;
-  setImmediate(() => {
-    flushing = false;
-    const woken = [...dirty];
-    dirty.clear();
-    sharing = true;
-    try {
-      for (const each of woken) each.flush();
-    } finally {
-      sharing = false;
-      shared.clear();
-    }
-  });
-}
-
-/** Frames of this tick: an event that many connections follow is framed once. */
-const shared = new Map<LoggedEvent, Buffer>();
-
-function sharedFrame(event: LoggedEvent): Buffer {
-  let frame = shared.get(event);
-  if (frame === undefined) {
-    frame = textFrame(event.json);
-    // Outside a common tick nothing is there to forget it.
-    if (sharing) shared.set(event, frame);
-  }
-  return frame;
-}
+/** How often a full socket is checked, in milliseconds. */
+const CHECK_EVERY_MS = 50;
 
 export class Outbound {
-  readonly #socket: WebSocket;
+  readonly #socket: ClientSocket;
   readonly #options: OutboundOptions;
   readonly #followings = new Map<string, Following>();
+  /** Callers of `whenRoom`, oldest first; made when there is one. */
+  #waiting: Set<() => void> | undefined;
   /** Set while the socket holds more than it may. */
-  #stuckTimer: NodeJS.Timeout | undefined;
-  /** What the socket held when it was last looked at, and what it was given since. */
+  #stopChecking: (() => void) | undefined;
+  /** Bytes the socket held at the last check, plus those sent since. */
   #buffered = 0;
-  #heldWhenAsked = 0;
+  #heldAtLastCall = 0;
   #closed = false;
 
-  constructor(socket: WebSocket, options: OutboundOptions) {
+  constructor(socket: ClientSocket, options: OutboundOptions) {
     this.#socket = socket;
     this.#options = options;
   }
@@ -110,33 +52,54 @@ export class Outbound {
     return this.#followings;
   }
 
-  /** Does the socket hold more than it may? Then its peer does not read, or not fast enough. */
+  /** Whether the socket holds more than it may: its peer does not read, or not fast enough. */
   get full(): boolean {
-    return this.#stuckTimer !== undefined;
+    return this.#stopChecking !== undefined;
   }
 
-  /** Has the peer read anything since this was asked last? While the socket is full that is not for the asker to judge: true. */
+  /** Whether the peer has read anything since the last call. Always true while the socket is full: the slow-reader timeout decides then. */
   progressed(): boolean {
     const held = this.#socket.bufferedAmount;
-    const progressed = this.full || held < this.#heldWhenAsked;
-    this.#heldWhenAsked = held;
+    const progressed = this.full || held < this.#heldAtLastCall;
+    this.#heldAtLastCall = held;
     return progressed;
   }
 
-  /** Are there events at hand that were not written yet? */
+  /** Whether events at hand have not been written yet. */
   get behind(): boolean {
     return [...this.#followings.values()].some(({ viewer }) => viewer.cursor < viewer.last);
   }
 
-  /** Sends an event of the connection's own, after what was already taken from viewers. */
+  /** Sends an event of the connection's own, after the events already taken from viewers. */
   send(json: string): void {
-    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (!this.#socket.open) return;
     this.#socket.send(json);
     this.#buffered += json.length;
     this.#watchBuffer();
   }
 
-  /** Follows a response from its viewer's cursor on. Where it is followed here already, that following takes the new cursor and lane. */
+  /** The same for a frame in pieces, whose bytes other sockets may share. */
+  sendFrame(pieces: readonly Buffer[]): void {
+    if (!this.#socket.open) return;
+    this.#socket.write(pieces);
+    for (const piece of pieces) this.#buffered += piece.length;
+    this.#watchBuffer();
+  }
+
+  /**
+   * Resolves when the socket is not full, or the connection is closed. One caller is let in each round, in order, and must send in the
+   * same tick: so large events of the connection's own exceed the bound by one write only.
+   */
+  whenRoom(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    this.#waiting ??= new Set();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.add(resolve);
+    this.wake();
+    return promise;
+  }
+
+  /** Follows a response from its viewer's cursor on. A response that is followed here already takes the new viewer and lane. */
   follow(responseId: string, viewer: Viewer, streamId: string | undefined): Following {
     let following = this.#followings.get(responseId);
     if (following === undefined) {
@@ -148,13 +111,13 @@ export class Outbound {
       following.streamId = streamId;
       following.paused = false;
     }
-    // The connection may have closed while the viewer was opened.
+    // The connection may have closed while the viewer was being opened.
     if (this.#closed) this.unfollow(following);
     else this.wake();
     return following;
   }
 
-  /** Stops following; nothing more of that response is sent. */
+  /** Stops following: nothing more of that response is sent. */
   unfollow(following: Following, end: FollowEnd = 'ended'): void {
     if (this.#followings.get(following.responseId) !== following) return;
     this.#followings.delete(following.responseId);
@@ -162,12 +125,13 @@ export class Outbound {
   }
 
   readonly wake = (): void => {
-    if (this.#stuckTimer === undefined) flushSoon(this);
+    if (this.#stopChecking === undefined) this.#options.round.add(this);
   };
 
   /** Writes what the socket has room for. */
   flush(): void {
-    if (this.#socket.readyState !== this.#socket.OPEN || this.#stuckTimer !== undefined) return;
+    if (!this.#socket.open || this.#stopChecking !== undefined) return;
+    if (this.#waiting !== undefined && this.#letIn(this.#waiting)) return;
     let room = Math.min(SLICE_BYTES, this.#options.bufferBytes - this.#socket.bufferedAmount);
     const frames: Buffer[] = [];
     for (const following of this.#followings.values()) {
@@ -176,24 +140,40 @@ export class Outbound {
       this.#toTheEnd(following);
       break;
     }
-    writeFrames(this.#socket, frames);
+    if (frames.length > 0) this.#socket.write(frames);
     this.#watchBuffer();
-    if (room <= 0 && this.#stuckTimer === undefined) flushSoon(this);
+    if (room <= 0) this.wake();
   }
 
   close(): void {
     this.#closed = true;
     this.#setFull(undefined);
-    dirty.delete(this);
+    this.#options.round.delete(this);
     for (const following of this.#followings.values()) following.finish('ended');
     this.#followings.clear();
+    for (const resolve of this.#waiting ?? []) resolve();
+    this.#waiting = undefined;
   }
 
-  /** Adds up to `room` bytes of frames, or one frame more; returns how many. */
+  /** Lets the first caller of `whenRoom` in. Its write comes after this call, so events wait for the next round. */
+  #letIn(waiting: Set<() => void>): boolean {
+    const first = waiting.values().next();
+    if (first.done === true) {
+      this.#waiting = undefined;
+      return false;
+    }
+    waiting.delete(first.value);
+    first.value();
+    this.#options.round.add(this);
+    return true;
+  }
+
+  /** Adds up to `room` bytes of frames, or one frame more. @returns the bytes added */
   #take(following: Following, room: number, frames: Buffer[]): number {
     let taken = 0;
     while (taken < room && !following.paused) {
       const { viewer, streamId } = following;
+      const { round } = this.#options;
       if (this.#options.onBehind(following, viewer.last - viewer.cursor)) {
         following.paused = true;
         return taken;
@@ -202,7 +182,7 @@ export class Outbound {
       const events = viewer.take(most);
       let largest = 0;
       for (const event of events) {
-        const frame = streamId === undefined ? sharedFrame(event) : textFrame(withStreamId(event.json, streamId));
+        const frame = streamId === undefined ? round.frameOf(event) : textFrame(withStreamId(event.json, streamId));
         frames.push(frame);
         taken += frame.length;
         largest = Math.max(largest, frame.length);
@@ -212,46 +192,45 @@ export class Outbound {
         this.unfollow(following, viewer.state);
         return taken;
       }
-      // Fewer than asked for says nothing: a page of the log may have ended there.
+      // A batch shorter than requested is no end: a page of the log may have ended there.
       if (events.length === 0) return taken;
     }
     return taken;
   }
 
-  /** Who filled the socket is served last the next time, so that a long replay does not keep the others waiting. */
+  /** Serves the response that filled the socket last in the next round, so that a long replay does not delay the others. */
   #toTheEnd(following: Following): void {
     if (this.#followings.get(following.responseId) !== following) return;
     this.#followings.delete(following.responseId);
     this.#followings.set(following.responseId, following);
   }
 
-  /** A full socket is looked at again when it may have drained; without progress for long enough it is given up. */
+  /** Checks a full socket until it has drained to half. Reports it as stuck after `slowReaderTimeoutMs` without progress. */
   #watchBuffer(): void {
-    if (this.#stuckTimer !== undefined || this.#socket.bufferedAmount < this.#options.bufferBytes) return;
+    const { bufferBytes, slowReaderTimeoutMs, onStuck, time } = this.#options;
+    if (this.#stopChecking !== undefined || this.#socket.bufferedAmount < bufferBytes) return;
     this.#buffered = this.#socket.bufferedAmount;
     let waitedMs = 0;
-    const look = (): void => {
+    const check = (): void => {
       const now = this.#socket.bufferedAmount;
-      if (now < this.#options.bufferBytes / 2) {
+      if (now < bufferBytes / 2) {
         this.#setFull(undefined);
         this.flush();
         return;
       }
-      waitedMs = now < this.#buffered ? 0 : waitedMs + LOOK_EVERY_MS;
+      waitedMs = now < this.#buffered ? 0 : waitedMs + CHECK_EVERY_MS;
       this.#buffered = now;
-      if (waitedMs >= this.#options.slowReaderTimeoutMs) this.#options.onStuck();
-      else this.#setFull(setTimeout(look, LOOK_EVERY_MS));
+      if (waitedMs >= slowReaderTimeoutMs) onStuck();
+      else this.#setFull(time.after(CHECK_EVERY_MS, check));
     };
-    this.#setFull(setTimeout(look, LOOK_EVERY_MS));
+    this.#setFull(time.after(CHECK_EVERY_MS, check));
   }
 
-  /** Nothing is read from a peer that does not read: its frames would be answered into a buffer that only grows. */
-  #setFull(timer: NodeJS.Timeout | undefined): void {
-    clearTimeout(this.#stuckTimer);
-    if (timer === undefined) this.#socket.resume();
-    else if (this.#stuckTimer === undefined) this.#socket.pause();
-    this.#stuckTimer = timer;
+  /** @param stopChecking cancels the next check; undefined: the socket has room */
+  #setFull(stopChecking: (() => void) | undefined): void {
+    const was = this.full;
+    this.#stopChecking?.();
+    this.#stopChecking = stopChecking;
+    if (was !== this.full) this.#options.onFull(this.full);
   }
 }
-
-const LOOK_EVERY_MS = 50;

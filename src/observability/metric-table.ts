@@ -104,8 +104,8 @@ export const METRICS = {
   snapshots_total: { kind: 'counter', help: 'Snapshots sent instead of events.' },
   resumes_total: {
     kind: 'counter',
-    help: 'Resumes by mode: replayed from the log, moved on by a snapshot, read from the stored response, or refused.',
-    labels: { mode: ['replay', 'snapshot', 'stored', 'refused'] },
+    help: 'Resumes by mode: replayed from the log, moved on by a snapshot, read from the stored response, replaced by a later resume of the same response, or refused.',
+    labels: { mode: ['replay', 'snapshot', 'stored', 'replaced', 'refused'] },
   },
   refusals_total: {
     kind: 'counter',

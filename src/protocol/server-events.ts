@@ -5,7 +5,7 @@
 
 import { type SluiceError } from '../domain/errors.js';
 import { type Item } from '../domain/item.js';
-import { type ResponseObject, type ResponseStatus } from '../domain/response.js';
+import { type ResponseStatus } from '../domain/response.js';
 import { retryHeaders, wireError } from './errors.js';
 
 interface InLane {
@@ -25,13 +25,6 @@ export type SluiceEvent =
       readonly response_id: string;
       readonly starting_after: number;
       readonly status: ResponseStatus;
-    } & InLane)
-  | ({
-      readonly type: 'sluice:snapshot';
-      readonly response_id: string;
-      /** Number of the last event that `response` contains. */
-      readonly sequence_number: number;
-      readonly response: ResponseObject;
     } & InLane)
   | ({ readonly type: 'sluice:cancelled'; readonly response_id: string; readonly status: ResponseStatus } & InLane)
   | ({
@@ -53,6 +46,18 @@ export type SluiceEvent =
 
 export function encodeSluiceEvent(event: SluiceEvent): string {
   return JSON.stringify(event);
+}
+
+/** `sluice:snapshot` around the JSON of its response, which many connections share. */
+export function encodeSnapshotAround(snapshot: {
+  readonly responseId: string;
+  readonly sequence: number;
+  readonly streamId: string | undefined;
+}): { readonly before: string; readonly after: string } {
+  const { responseId, sequence, streamId } = snapshot;
+  const head = JSON.stringify({ type: 'sluice:snapshot', response_id: responseId, sequence_number: sequence });
+  const lane = streamId === undefined ? '' : `,"stream_id":${JSON.stringify(streamId)}`;
+  return { before: `${head.slice(0, -1)},"response":`, after: `${lane}}` };
 }
 
 /** OpenAI's error event. What may be tried later says when, in the headers that an HTTP answer would have had. */

@@ -8,21 +8,24 @@ import { SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, type ResponseEvent, serialize, type TerminalEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
-import { isEnded, type ResponseObject, type StoredResponse } from '../domain/response.js';
+import { isEnded, type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type LogHead } from '../state/event-log.js';
 import { type FollowHub } from '../state/follow.js';
 import { batches, type Viewer } from '../state/viewer.js';
+import { SnapshotCache } from './snapshot-cache.js';
 
 const PAGE = 500;
 const TERMINAL_WITHIN_MS = 2_000;
 
 export interface Snapshot {
-  readonly response: ResponseObject;
-  /** The last event contained in `response`; for an ended one the event before its terminal. */
+  readonly owner: string;
+  /** The response as JSON in UTF-8. Shared by all viewers that receive it: do not write to it. */
+  readonly json: Buffer;
+  /** The last event that the response contains; for an ended one the event before its terminal. */
   readonly sequence: number;
-  /** The terminal event, where the log is gone and the stored response tells the end. */
+  /** The terminal event, where the log is gone and the response comes from the store. */
   readonly terminal: LoggedEvent | null;
 }
 
@@ -43,6 +46,7 @@ export class ResponseReader {
   readonly #terminalWithinMs: number;
   readonly #onFollowed: OnFollowed | undefined;
   readonly #time: Time;
+  readonly #snapshots: SnapshotCache<Snapshot>;
 
   constructor(log: EventLog, hub: FollowHub, responses: ResponseStore, options: ResponseReaderOptions = {}) {
     this.#log = log;
@@ -51,13 +55,14 @@ export class ResponseReader {
     this.#terminalWithinMs = options.terminalWithinMs ?? TERMINAL_WITHIN_MS;
     this.#onFollowed = options.onFollowed;
     this.#time = options.time ?? systemTime;
+    this.#snapshots = new SnapshotCache({ time: this.#time });
   }
 
   /** The response as it stands. @throws `response_not_found` */
   async retrieve(caller: Principal, responseId: string): Promise<ResponseObject> {
     const stored = await this.#stored(caller, responseId);
     if (stored !== undefined) return stored.response;
-    const folded = await this.#fold(caller, responseId, Number.MAX_SAFE_INTEGER);
+    const folded = await this.#fold(responseId, (owner) => reaches(caller, owner));
     if (folded === undefined) throw responseNotFound();
     return folded.response;
   }
@@ -115,14 +120,28 @@ export class ResponseReader {
     return this.retrieve(caller, responseId);
   }
 
-  /** The part of a response that was told already, and where to go on. @throws `response_not_found` */
-  async snapshot(caller: Principal, responseId: string): Promise<Snapshot> {
-    const folded = await this.#fold(caller, responseId, Number.MAX_SAFE_INTEGER, true);
-    if (folded !== undefined) return { ...folded, terminal: null };
-    const stored = await this.#stored(caller, responseId);
-    if (stored === undefined) throw responseNotFound();
-    const { response, terminalSequence } = stored;
-    return { response, sequence: terminalSequence - 1, terminal: serialize(terminalOf(response), terminalSequence) };
+  /**
+   * The part of a response that its log holds, for a viewer that is far behind. Viewers that ask within a second share it.
+   * @param atLeast number of an event that it must contain; −1: any snapshot will do
+   * @throws SluiceError `response_not_found`
+   */
+  async snapshot(caller: Principal, responseId: string, atLeast = -1): Promise<Snapshot> {
+    const snapshot = await this.#snapshots.get(responseId, atLeast, () => this.#readSnapshot(responseId));
+    if (snapshot === undefined || !reaches(caller, snapshot.owner)) throw responseNotFound();
+    return snapshot;
+  }
+
+  async #readSnapshot(responseId: string): Promise<Snapshot | undefined> {
+    const folded = await this.#fold(responseId, () => true, true);
+    if (folded !== undefined) {
+      const { owner, response, sequence } = folded;
+      return { owner, json: Buffer.from(JSON.stringify(response)), sequence, terminal: null };
+    }
+    const stored = await this.#responses.get(responseId);
+    if (stored === undefined) return undefined;
+    const { owner, response, terminalSequence } = stored;
+    const terminal = serialize(terminalOf(response), terminalSequence);
+    return { owner, json: Buffer.from(JSON.stringify(response)), sequence: terminalSequence - 1, terminal };
   }
 
   /** What the response was asked. @throws `response_not_found` */
@@ -152,6 +171,7 @@ export class ResponseReader {
     }
     await this.#responses.delete(responseId);
     await this.#log.delete(responseId);
+    this.#snapshots.forget(responseId);
   }
 
   /** Is there a running or ended response of this caller by that id? @throws `response_not_found` */
@@ -160,6 +180,21 @@ export class ResponseReader {
     if (page !== undefined && reaches(caller, page.head.owner)) return page.ended ? 'ended' : 'running';
     if ((await this.#stored(caller, responseId)) === undefined) throw responseNotFound();
     return 'ended';
+  }
+
+  /** The status of a response, at the cost of its newest event. @throws SluiceError `response_not_found` */
+  async currentStatus(caller: Principal, responseId: string): Promise<ResponseStatus> {
+    const page = await this.#log.read(responseId, -1, 0);
+    if (page !== undefined && reaches(caller, page.head.owner)) {
+      // Past its first two events a running response can only be in progress.
+      if (!page.ended && page.last > 1) return 'in_progress';
+      const newest = (await this.#log.read(responseId, page.last - 1, 1))?.events[0];
+      if (newest?.type === 'response.completed') return 'completed';
+      if (newest?.type === 'response.failed') return 'failed';
+      const event = newest === undefined ? undefined : parseLogged(newest);
+      if (event !== undefined && 'response' in event) return event.response.status;
+    }
+    return (await this.retrieve(caller, responseId)).status;
   }
 
   /** Number of the newest event of a response whose log exists; undefined: it has none (yet, or any more), or is not this caller's. */
@@ -183,29 +218,34 @@ export class ResponseReader {
     return page !== undefined && reaches(caller, page.head.owner) && page.ended && page.last <= after;
   }
 
-  /** Folds the log into a response; `beforeTerminal`: without its terminal event. */
+  /**
+   * Folds a log into its response, a page in each round of the event loop.
+   * @param reachable whether the caller may see what this owner has
+   * @param beforeTerminal leaves the terminal event out
+   */
   async #fold(
-    caller: Principal,
     responseId: string,
-    until: number,
+    reachable: (owner: string) => boolean,
     beforeTerminal = false,
-  ): Promise<{ response: ResponseObject; sequence: number } | undefined> {
+  ): Promise<{ owner: string; response: ResponseObject; sequence: number } | undefined> {
     let accumulator: ResponseAccumulator | undefined;
     let sequence = -1;
     for (;;) {
       const page = await this.#log.read(responseId, sequence, PAGE);
-      if (page === undefined || !reaches(caller, page.head.owner)) return undefined;
+      if (page === undefined || !reachable(page.head.owner)) return undefined;
       for (const logged of page.events) {
-        if (logged.sequence > until || (beforeTerminal && isTerminal(logged.type))) break;
+        if (beforeTerminal && isTerminal(logged.type)) break;
         const event = parseLogged(logged);
         if ('response' in event) accumulator ??= new ResponseAccumulator(event.response);
         accumulator?.apply(event);
         sequence = logged.sequence;
       }
-      const last = page.events.at(-1)?.sequence ?? page.last;
-      if (last >= page.last || last >= until) break;
+      if ((page.events.at(-1)?.sequence ?? page.last) >= page.last) {
+        const { owner } = page.head;
+        return accumulator === undefined ? undefined : { owner, response: accumulator.response(), sequence };
+      }
+      await new Promise<void>((resolve) => this.#time.soon(resolve));
     }
-    return accumulator === undefined ? undefined : { response: accumulator.response(), sequence };
   }
 }
 

@@ -1,6 +1,6 @@
 /* Resuming on a socket: replay, snapshot, stored, refused; by frame and by URL. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   Bench,
   deltasOf,
@@ -28,9 +28,9 @@ afterAll(() => bench.close());
 const V1 = { protocols: ['sluice.v1'] } as const;
 
 /** An ended response and its events, as its asker saw them. */
-async function ended(fields: object = {}): Promise<{ id: string; frames: Frame[] }> {
-  bench.says('Hello', ' wor', 'ld');
-  const client = await bench.connect();
+async function ended(on = bench, fields: object = {}): Promise<{ id: string; frames: Frame[] }> {
+  on.says('Hello', ' wor', 'ld');
+  const client = await on.connect();
   const frames = await client.run({ input: 'Hi', ...fields });
   return { id: terminalOf(frames).id, frames };
 }
@@ -238,51 +238,6 @@ describe('snapshots', () => {
     expect(isTerminalFrame(terminal as Frame)).toBe(true);
     expect(terminal?.['sequence_number']).toBe(Number(snapshot?.['sequence_number']) + 1);
   });
-
-  it('tell a stored response whose events are gone [RES-3, EV-11]', async () => {
-    const { id, frames } = await ended();
-    const now = Date.now();
-    jest.spyOn(Date, 'now').mockReturnValue(now + 10 * 60_000 + 1_000);
-    const client = await bench.connect(V1);
-    client.send({ type: 'sluice:resume', response_id: id, starting_after: 2, stream_id: 'a' });
-    const [snapshot, terminal] = await client.turn();
-    expect(snapshot).toMatchObject({
-      type: 'sluice:snapshot',
-      sequence_number: frames.length - 2,
-      stream_id: 'a',
-      response: { id, status: 'completed', output_text: 'Hello world' },
-    });
-    expect(terminal).toEqual({ ...frames.at(-1), stream_id: 'a' });
-
-    const plain = await bench.connect({ query: `resume=${id}:2` });
-    const answers = [await plain.next()];
-    expect(answers[0]).toMatchObject({ type: 'error', status: 410, error: { code: 'response_expired' } });
-    expect(typesOf(await plain.settle())).toEqual(['sluice:pong']);
-  });
-
-  it('events are kept for ten minutes, of unstored responses for one [EV-11, REQ-21]', async () => {
-    const stored = await ended();
-    const unstored = await ended({ store: false });
-    const now = Date.now();
-    const client = await bench.connect();
-    const statuses = async (): Promise<(string | number)[]> => {
-      const found = [];
-      for (const { id } of [stored, unstored]) {
-        const stream = await bench.fetch(`/v1/responses/${id}?stream=true`);
-        await stream.text();
-        found.push(stream.status, (await bench.api(`/v1/responses/${id}`)).status);
-      }
-      return found;
-    };
-    expect(await statuses()).toEqual([200, 200, 200, 200]);
-    jest.spyOn(Date, 'now').mockReturnValue(now + 59_000);
-    expect(await statuses()).toEqual([200, 200, 200, 200]);
-    jest.spyOn(Date, 'now').mockReturnValue(now + 62_000);
-    expect(await statuses()).toEqual([200, 200, 404, 404]);
-    jest.spyOn(Date, 'now').mockReturnValue(now + 601_000 + 1_000);
-    expect(await statuses()).toEqual([410, 200, 404, 404]);
-    await client.close();
-  });
 });
 
 describe('?resume= on the URL', () => {
@@ -316,5 +271,61 @@ describe('?resume= on the URL', () => {
     for (const _ of upTo(16)) expect((await client.next()).type).toBe('error');
     const refusal = await RawClient.refused(bench.gateway.socketUrl, { query: `resume=${list(17)}` });
     expect(refusal.status).toBe(400);
+  });
+});
+
+describe('after a while', () => {
+  let later: Bench;
+  // A gateway of its own for each: its clock never goes back.
+  beforeEach(async () => {
+    later = await Bench.start();
+  });
+  afterEach(async () => {
+    await later.close();
+  });
+
+  it('a snapshot tells a stored response whose events are gone [RES-3, EV-11]', async () => {
+    const { id, frames } = await ended(later);
+    const now = performance.now();
+    jest.spyOn(performance, 'now').mockReturnValue(now + 10 * 60_000 + 1_000);
+    const client = await later.connect(V1);
+    client.send({ type: 'sluice:resume', response_id: id, starting_after: 2, stream_id: 'a' });
+    const [snapshot, terminal] = await client.turn();
+    expect(snapshot).toMatchObject({
+      type: 'sluice:snapshot',
+      sequence_number: frames.length - 2,
+      stream_id: 'a',
+      response: { id, status: 'completed', output_text: 'Hello world' },
+    });
+    expect(terminal).toEqual({ ...frames.at(-1), stream_id: 'a' });
+
+    const plain = await later.connect({ query: `resume=${id}:2` });
+    const answers = [await plain.next()];
+    expect(answers[0]).toMatchObject({ type: 'error', status: 410, error: { code: 'response_expired' } });
+    expect(typesOf(await plain.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('events are kept for ten minutes, of unstored responses for one [EV-11, REQ-21]', async () => {
+    const stored = await ended(later);
+    const unstored = await ended(later, { store: false });
+    const now = performance.now();
+    const client = await later.connect();
+    const statuses = async (): Promise<(string | number)[]> => {
+      const found = [];
+      for (const { id } of [stored, unstored]) {
+        const stream = await later.fetch(`/v1/responses/${id}?stream=true`);
+        await stream.text();
+        found.push(stream.status, (await later.api(`/v1/responses/${id}`)).status);
+      }
+      return found;
+    };
+    expect(await statuses()).toEqual([200, 200, 200, 200]);
+    jest.spyOn(performance, 'now').mockReturnValue(now + 59_000);
+    expect(await statuses()).toEqual([200, 200, 200, 200]);
+    jest.spyOn(performance, 'now').mockReturnValue(now + 62_000);
+    expect(await statuses()).toEqual([200, 200, 404, 404]);
+    jest.spyOn(performance, 'now').mockReturnValue(now + 601_000 + 1_000);
+    expect(await statuses()).toEqual([410, 200, 404, 404]);
+    await client.close();
   });
 });

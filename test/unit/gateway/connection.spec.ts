@@ -1,6 +1,7 @@
 /* One socket and what it follows: snapshots, lanes, cancels, and what is left behind when it closes at a bad moment. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { type ResponseObject } from '../../../src/domain/response.js';
 import { HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, requestOf } from '../turn/turn-bench.js';
 import { GatewayBench, Talker, tell, until } from './gateway-bench.js';
@@ -23,8 +24,11 @@ describe('a snapshot', () => {
 
   it('moves a reader on that is far behind, and the terminal follows once', async () => {
     const id = await longResponse();
-    const { connection, socket } = bench.connect({ snapshots: true });
-    await connection.followToEnd(id, -1, undefined);
+    const client = bench.connect({ snapshots: true });
+    const { socket } = client;
+    await (
+      await bench.follow(client, id)
+    ).end;
     expect(socket.types).toEqual(['sluice:snapshot', 'response.completed']);
     const [snapshot, terminal] = socket.frames;
     expect(Number(terminal?.['sequence_number'])).toBe(Number(snapshot?.['sequence_number']) + 1);
@@ -35,7 +39,8 @@ describe('a snapshot', () => {
     bench = new GatewayBench({ provider: new Talker(300, false) });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await until(async () => (await bench.types(responseId)).length >= 304);
-    const { response, sequence } = await bench.reader.snapshot(ALICE, responseId);
+    const { json, sequence } = await bench.reader.snapshot(ALICE, responseId);
+    const response = JSON.parse(json.toString()) as ResponseObject;
     const told = (await bench.events(responseId)).slice(0, sequence + 1);
     const deltas = told.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : []));
     expect(response.output_text).toBe(deltas.join(''));
@@ -44,31 +49,35 @@ describe('a snapshot', () => {
 
   it('is not sent to a client that does not know it', async () => {
     const id = await longResponse();
-    const { connection, socket } = bench.connect();
-    await connection.followToEnd(id, -1, undefined);
+    const client = bench.connect();
+    const { socket } = client;
+    await (
+      await bench.follow(client, id)
+    ).end;
     expect(socket.types).not.toContain('sluice:snapshot');
     expect(socket.sequences()).toEqual(socket.frames.map((_, i) => i));
   });
 
   it('of a response whose log is gone tells the end, once', async () => {
     const id = await longResponse();
-    const { connection, socket } = bench.connect({ snapshots: true });
-    const viewer = await connection.view(id, -1);
-    if (viewer === undefined) throw new Error('no viewer');
+    const client = bench.connect({ snapshots: true });
+    const { socket } = client;
+    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
     await bench.plain.log.delete(id);
-    await connection.outbound.follow(id, viewer, undefined).end;
+    await client.connection.outbound.follow(id, viewer, undefined).end;
     expect(socket.types.filter((type) => TERMINAL.test(type)).length).toBeLessThanOrEqual(1);
     expect(bench.hub.size).toBe(0);
   });
 
   it('that is told while a resume asks for it ends with one terminal where the log goes away', async () => {
     const id = await longResponse();
-    const { connection, socket } = bench.connect({ snapshots: true });
+    const client = bench.connect({ snapshots: true });
+    const { socket } = client;
     const read = bench.plain.log.read.bind(bench.plain.log);
     let reads = 0;
     // The log goes away between the viewer's opening and the snapshot's reading.
     bench.plain.log.read = (...args) => (reads++ < 1 ? read(...args) : Promise.resolve(undefined));
-    tell(connection, { type: 'sluice:resume', response_id: id });
+    tell(client, { type: 'sluice:resume', response_id: id });
     await until(() => socket.types.some((type) => TERMINAL.test(type) || type === 'error'));
     await new Promise(setImmediate);
     expect(socket.types.filter((type) => TERMINAL.test(type))).toHaveLength(1);
@@ -76,32 +85,31 @@ describe('a snapshot', () => {
 
   it('is asked for again where the store is away for a moment', async () => {
     const id = await longResponse();
-    const { connection, socket } = bench.connect({ snapshots: true });
-    const viewer = await connection.view(id, -1);
-    if (viewer === undefined) throw new Error('no viewer');
+    const client = bench.connect({ snapshots: true });
+    const { socket } = client;
+    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
     const read = bench.plain.log.read.bind(bench.plain.log);
     let failing = 1;
     bench.plain.log.read = (...args) => (failing-- > 0 ? Promise.reject(away()) : read(...args));
-    expect(await connection.outbound.follow(id, viewer, undefined).end).toBe('ended');
+    expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('ended');
     expect(socket.types).toEqual(['sluice:snapshot', 'response.completed']);
   });
 
   it('of a response that is gone for good is not asked for over and over', async () => {
     const id = await longResponse();
-    const { connection } = bench.connect({ snapshots: true });
-    const viewer = await connection.view(id, -1);
-    if (viewer === undefined) throw new Error('no viewer');
+    const client = bench.connect({ snapshots: true });
+    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
     bench.plain.log.read = () => Promise.resolve(undefined);
     await bench.plain.responses.delete(id);
-    expect(await connection.outbound.follow(id, viewer, undefined).end).toBe('lost');
+    expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('lost');
   });
 
   it('comes too late where the client has resumed elsewhere meanwhile', async () => {
     const id = await longResponse();
-    const { connection, socket } = bench.connect({ snapshots: true });
-    const viewer = await connection.view(id, -1);
-    const later = await connection.view(id, 400);
-    if (viewer === undefined || later === undefined) throw new Error('no viewer');
+    const client = bench.connect({ snapshots: true });
+    const { socket } = client;
+    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
+    const later = await bench.reader.open(ALICE, id, 400, client.connection.outbound.wake);
     const read = bench.plain.log.read.bind(bench.plain.log);
     const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
@@ -110,9 +118,9 @@ describe('a snapshot', () => {
       await gate.promise;
       return read(...args);
     };
-    const following = connection.outbound.follow(id, viewer, undefined);
+    const following = client.connection.outbound.follow(id, viewer, undefined);
     await reached.promise;
-    connection.outbound.follow(id, later, 'right');
+    client.connection.outbound.follow(id, later, 'right');
     gate.resolve();
     expect(await following.end).toBe('ended');
     await new Promise(setImmediate);
@@ -126,7 +134,8 @@ describe('a connection that closes at a bad moment', () => {
     bench = new GatewayBench({ provider: new Talker(400, false) });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await until(async () => (await bench.types(responseId)).length >= 404);
-    const { connection, socket } = bench.connect({ snapshots: true });
+    const client = bench.connect({ snapshots: true });
+    const { socket } = client;
     const read = bench.plain.log.read.bind(bench.plain.log);
     const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
@@ -138,20 +147,21 @@ describe('a connection that closes at a bad moment', () => {
       }
       return read(...args);
     };
-    tell(connection, { type: 'sluice:resume', response_id: responseId });
+    tell(client, { type: 'sluice:resume', response_id: responseId });
     await reached.promise;
     socket.terminate();
     gate.resolve();
     await until(() => bench.hub.size === 0);
-    expect(connection.outbound.followings.size).toBe(0);
+    expect(client.connection.outbound.followings.size).toBe(0);
   });
 
   it('does not start what waited in its lanes, and lets what runs go on', async () => {
     const provider = new ScriptedProvider([[say('a'), HANG], [say('b')]]);
     bench = new GatewayBench({ provider });
-    const { connection, socket } = bench.connect();
-    tell(connection, create('first'));
-    tell(connection, create('second'));
+    const client = bench.connect();
+    const { socket } = client;
+    tell(client, create('first'));
+    tell(client, create('second'));
     await until(() => socket.types.includes('response.output_text.delta'));
     socket.terminate();
     await new Promise(setImmediate);
@@ -161,8 +171,9 @@ describe('a connection that closes at a bad moment', () => {
 
   it('cancels what it asked for where it said so', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const { connection, socket } = bench.connect({ cancelOnDisconnect: true });
-    tell(connection, create('first'));
+    const client = bench.connect({ cancelOnDisconnect: true });
+    const { socket } = client;
+    tell(client, create('first'));
     await until(() => socket.types.includes('response.output_text.delta'));
     socket.terminate();
     await bench.turns.whenIdle();
@@ -173,47 +184,51 @@ describe('a connection that closes at a bad moment', () => {
 describe('lanes', () => {
   it('count what runs and waits, and an error stands after the turn before it', async () => {
     bench = new GatewayBench({ answers: [[say('a')]] });
-    const { connection, socket } = bench.connect();
-    for (const text of ['first', 'second', 'third']) tell(connection, create(text));
+    const client = bench.connect();
+    const { socket } = client;
+    for (const text of ['first', 'second', 'third']) tell(client, create(text));
     await until(() => socket.types.includes('error'));
     expect(socket.types.filter((type) => TERMINAL.test(type) || type === 'error')).toEqual([
       'response.completed',
       'response.completed',
       'error',
     ]);
-    tell(connection, create('fourth'));
+    tell(client, create('fourth'));
     await until(() => socket.types.filter((type) => TERMINAL.test(type)).length === 3);
   });
 
   it('run at the same time, each with its name', async () => {
     bench = new GatewayBench({ answers: [[say('a')]] });
-    const { connection, socket } = bench.connect();
-    tell(connection, create('first', { stream_id: 'left' }));
-    tell(connection, create('second', { stream_id: 'right' }));
+    const client = bench.connect();
+    const { socket } = client;
+    tell(client, create('first', { stream_id: 'left' }));
+    tell(client, create('second', { stream_id: 'right' }));
     await until(() => socket.types.filter((type) => TERMINAL.test(type)).length === 2);
-    tell(connection, create('third', { stream_id: 'middle' }));
+    tell(client, create('third', { stream_id: 'middle' }));
     const error = socket.frames.at(-1);
     expect(error).toMatchObject({ type: 'error', stream_id: 'middle', error: { code: 'too_many_lanes' } });
   });
 
   it('are cancelled by name: what runs and what waits', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const { connection, socket } = bench.connect();
-    tell(connection, create('first', { stream_id: 'left' }));
-    tell(connection, create('second', { stream_id: 'left' }));
+    const client = bench.connect();
+    const { socket } = client;
+    tell(client, create('first', { stream_id: 'left' }));
+    tell(client, create('second', { stream_id: 'left' }));
     await until(() => socket.types.includes('response.output_text.delta'));
-    tell(connection, { type: 'response.cancel', stream_id: 'left' });
+    tell(client, { type: 'response.cancel', stream_id: 'left' });
     await until(() => socket.types.filter((type) => TERMINAL.test(type)).length === 2);
     expect(socket.types.filter((type) => TERMINAL.test(type))).toEqual(['response.incomplete', 'response.incomplete']);
   });
 
   it('stop reading from a client that floods and does not read', async () => {
     bench = new GatewayBench();
-    const { connection, socket } = bench.connect();
+    const client = bench.connect();
+    const { socket } = client;
     socket.reads = false;
-    for (let sent = 0; sent < 10_000 && !socket.isPaused; sent++) tell(connection, { type: 'sluice:ping', id: sent });
+    for (let sent = 0; sent < 10_000 && !socket.isPaused; sent++) tell(client, { type: 'sluice:ping', id: sent });
     expect(socket.isPaused).toBe(true);
-    connection.close(1012, 'draining');
+    client.connection.close(1012, 'draining');
     expect(socket.isPaused).toBe(false);
   });
 });
@@ -223,13 +238,14 @@ describe('a subscription', () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const conversation = await bench.conversation();
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    const { connection, socket } = bench.connect();
-    tell(connection, { type: 'sluice:subscribe', conversation });
+    const client = bench.connect();
+    const { socket } = client;
+    tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => socket.types.includes('response.output_text.delta'));
-    tell(connection, { type: 'sluice:resume', response_id: responseId, starting_after: 0, stream_id: 'mine' });
+    tell(client, { type: 'sluice:resume', response_id: responseId, starting_after: 0, stream_id: 'mine' });
     await until(() => socket.types.includes('sluice:resumed'));
     await new Promise(setImmediate);
-    tell(connection, { type: 'sluice:unsubscribe', conversation });
+    tell(client, { type: 'sluice:unsubscribe', conversation });
     await bench.turns.cancel(ALICE, responseId);
     await until(() => socket.types.some((type) => TERMINAL.test(type)));
     expect(socket.frames.at(-1)?.['stream_id']).toBe('mine');
@@ -238,8 +254,9 @@ describe('a subscription', () => {
   it('tells a turn though its log could not be read when it was announced [SUB-1]', async () => {
     bench = new GatewayBench();
     const conversation = await bench.conversation();
-    const { connection, socket } = bench.connect();
-    tell(connection, { type: 'sluice:subscribe', conversation });
+    const client = bench.connect();
+    const { socket } = client;
+    tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => socket.types.includes('sluice:subscribed'));
     const read = bench.plain.log.read.bind(bench.plain.log);
     let failed = 0;
@@ -254,13 +271,15 @@ describe('a subscription', () => {
   it('looks after a gap at what runs, again for as long as the store is away [SUB-1]', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const conversation = await bench.conversation();
-    const { connection, socket } = bench.connect();
+    const client = bench.connect();
+    const { socket } = client;
     let onGap = (): void => undefined;
-    bench.parts.claim.watch = async (_id, _onResponse, gap) => {
+    const { claim } = bench.parts;
+    claim.watch = async (_id: string, _onResponse: unknown, gap: () => void) => {
       onGap = gap;
       return () => undefined;
     };
-    tell(connection, { type: 'sluice:subscribe', conversation });
+    tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => socket.types.includes('sluice:subscribed'));
     await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     const members = bench.plain.claim.members.bind(bench.plain.claim);

@@ -1,13 +1,12 @@
-/* A WebSocket that keeps what it was sent, and is as full as a test says. */
+/* A client's socket that keeps what it was sent, and is as full as a test says. */
 
 import { EventEmitter } from 'node:events';
-import { type WebSocket } from 'ws';
+import { type ClientSocket } from '../../../src/gateway/client-socket.js';
 
 type Frame = Readonly<Record<string, unknown>>;
 
-export class FakeSocket extends EventEmitter {
-  readonly OPEN = 1;
-  readyState = 1;
+export class FakeSocket extends EventEmitter implements ClientSocket {
+  open = true;
   /** Bytes that the peer has not read; with `reads` false it grows with every frame. */
   bufferedAmount = 0;
   reads = true;
@@ -16,20 +15,6 @@ export class FakeSocket extends EventEmitter {
   terminated = false;
   closed: { readonly code: number; readonly reason: string } | undefined;
   readonly frames: Frame[] = [];
-  /** What `ws` keeps there: batches of frames are written to it. */
-  readonly _socket = {
-    cork: (): void => undefined,
-    uncork: (): void => undefined,
-    write: (bytes: Buffer): void => {
-      for (let rest = bytes; rest.length > 0;) rest = this.#take(rest);
-    },
-  };
-
-  /** The same, as who needs a WebSocket takes it: it does what is asked of it here. */
-  get asWebSocket(): WebSocket {
-    return this as unknown as WebSocket;
-  }
-
   /** Types of response events and Sluice's own, in order. */
   get types(): string[] {
     return this.frames.map((frame) => String(frame['type']));
@@ -58,23 +43,27 @@ export class FakeSocket extends EventEmitter {
   }
 
   close(code: number, reason: string): void {
-    this.readyState = 2;
+    this.open = false;
     this.closed = { code, reason };
   }
 
   terminate(): void {
     this.terminated = true;
-    this.readyState = 3;
+    this.open = false;
     this.emit('close', 1006);
   }
 
+  write(bytes: readonly Buffer[]): void {
+    for (let rest = Buffer.concat(bytes); rest.length > 0;) rest = this.#take(rest);
+  }
+
   /** One unmasked text frame off the front (RFC 6455, 5.2). */
-  #take(bytes: Buffer): Buffer {
+  #take(bytes: Buffer): Buffer<ArrayBuffer> {
     const short = bytes.readUInt8(1);
     const head = short === 127 ? 10 : short === 126 ? 4 : 2;
     const length = short === 127 ? Number(bytes.readBigUInt64BE(2)) : short === 126 ? bytes.readUInt16BE(2) : short;
     this.#keep(bytes.toString('utf8', head, head + length), head + length);
-    return bytes.subarray(head + length);
+    return Buffer.from(bytes.subarray(head + length));
   }
 
   #keep(text: string, bytes: number): void {

@@ -3,8 +3,12 @@
 import { Authenticator } from '../../../src/auth/authenticator.js';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type Principal } from '../../../src/domain/principal.js';
-import { Connection, type ConnectionParts, type Handshake } from '../../../src/gateway/connection.js';
-import { dispatch } from '../../../src/gateway/dispatch.js';
+import { systemTime } from '../../../src/domain/time.js';
+import { type ClientConnection, type Handshake } from '../../../src/gateway/connection.js';
+import { type ConnectionParts } from '../../../src/gateway/connection-parts.js';
+import { FrameDispatch } from '../../../src/gateway/dispatch.js';
+import { FlushRound } from '../../../src/gateway/flush-round.js';
+import { type Following } from '../../../src/gateway/following/following.js';
 import { type SocketSettings } from '../../../src/gateway/settings.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { Conversations } from '../../../src/turn/conversations.js';
@@ -16,6 +20,7 @@ export const SETTINGS: SocketSettings = {
   heartbeatTimeoutMs: 10_000,
   maxMessageBytes: 1_048_576,
   maxResponsesInFlight: 2,
+  maxOperationsInFlight: 8,
   maxLanes: 2,
   outboundBufferBytes: 65_536,
   slowReaderTimeoutMs: 200,
@@ -32,19 +37,27 @@ class TokenAuthenticator extends Authenticator {
   }
 }
 
+/** Everything of one connection that a test looks at. */
+export interface Connected {
+  readonly frames: FrameDispatch;
+  readonly connection: ClientConnection;
+  readonly socket: FakeSocket;
+}
+
 export class GatewayBench extends TurnBench {
-  readonly parts: ConnectionParts;
-  readonly #open: Connection[] = [];
+  readonly parts: { -readonly [Name in keyof ConnectionParts]: ConnectionParts[Name] };
+  readonly #open: FrameDispatch[] = [];
 
   constructor(options: BenchOptions & { readonly settings?: Partial<SocketSettings> } = {}) {
     super(options);
     const { turns, reader, report, metrics, log, plain } = this;
+    const time = options.time ?? systemTime;
     this.parts = {
       turns,
       reader,
       report,
       metrics,
-      log,
+      logger: log,
       authenticator: new TokenAuthenticator(),
       conversations: new Conversations({
         store: plain.conversations,
@@ -54,24 +67,34 @@ export class GatewayBench extends TurnBench {
         maxItemBytes: 1_000_000,
       }),
       claim: plain.claim,
+      operations: { take: () => undefined },
       settings: { ...SETTINGS, ...options.settings },
+      time,
+      round: new FlushRound(time),
+      cpuMs: () => 0,
     };
   }
 
-  connect(handshake: Partial<Handshake> = {}): { connection: Connection; socket: FakeSocket } {
+  connect(handshake: Partial<Handshake> = {}): Connected {
     const socket = new FakeSocket();
-    const connection = new Connection(
-      socket.asWebSocket,
+    const frames = new FrameDispatch(
+      socket,
       { principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false, ...handshake },
       this.parts,
     );
-    socket.on('close', () => connection.ended());
-    this.#open.push(connection);
-    return { connection, socket };
+    socket.on('close', () => frames.end());
+    this.#open.push(frames);
+    return { frames, connection: frames.connection, socket };
+  }
+
+  /** Follows a response on a connection from its start, as one that it created. */
+  async follow({ connection }: Connected, responseId: string, after = -1, streamId?: string): Promise<Following> {
+    const viewer = await this.reader.open(ALICE, responseId, after, connection.outbound.wake);
+    return connection.outbound.follow(responseId, viewer, streamId);
   }
 
   override async close(): Promise<void> {
-    for (const connection of this.#open) connection.ended();
+    for (const frames of this.#open) frames.end();
     await this.turns.abortAll(new SluiceError('replica_lost', 'unable to go on; the test is over'));
     await super.close();
   }
@@ -102,9 +125,9 @@ export class Talker extends Provider {
   }
 }
 
-/** Says something as a client would. */
-export function tell(connection: Connection, event: Readonly<Record<string, unknown>>): void {
-  dispatch(connection, JSON.stringify(event));
+/** Sends a frame as a client would. */
+export function tell({ frames }: Pick<Connected, 'frames'>, event: Readonly<Record<string, unknown>>): void {
+  frames.receive(JSON.stringify(event));
 }
 
 /** Waits, a tick at a time, until something is so. */

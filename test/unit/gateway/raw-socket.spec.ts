@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket, WebSocketServer } from 'ws';
-import { textFrame, writeFrames } from '../../../src/gateway/raw-socket.js';
+import { frameAround, RawSocket, textFrame } from '../../../src/gateway/raw-socket.js';
 
 // On both sides of every length at which a frame's head grows, in one and in several bytes a character.
 const TEXTS = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000].flatMap((length) => [
@@ -46,13 +46,20 @@ describe('text frames', () => {
   }
 
   it('arrive as they were, many at once', async () => {
-    expect(await received(TEXTS.length, () => writeFrames(served, TEXTS.map(textFrame)))).toEqual(TEXTS);
+    expect(await received(TEXTS.length, () => new RawSocket(served).write(TEXTS.map(textFrame)))).toEqual(TEXTS);
+  });
+
+  it('arrive whole from pieces around bytes that are not copied', async () => {
+    const sent = TEXTS.map((text) => [...frameAround('{"é":"', Buffer.from(text), '"}')]);
+    expect(await received(TEXTS.length, () => new RawSocket(served).write(sent.flat()))).toEqual(
+      TEXTS.map((text) => `{"é":"${text}"}`),
+    );
   });
 
   it('arrive alone, and none of nothing', async () => {
-    expect(await received(1, () => writeFrames(served, [textFrame('alone')]))).toEqual(['alone']);
+    expect(await received(1, () => new RawSocket(served).write([textFrame('alone')]))).toEqual(['alone']);
     const after = received(1, () => {
-      writeFrames(served, []);
+      new RawSocket(served).write([]);
       served.send('after');
     });
     expect(await after).toEqual(['after']);
@@ -61,7 +68,7 @@ describe('text frames', () => {
   it('keep their place between frames that ws sends', async () => {
     const texts = await received(3, () => {
       served.send('first');
-      writeFrames(served, [textFrame('second')]);
+      new RawSocket(served).write([textFrame('second')]);
       served.send('third');
     });
     expect(texts).toEqual(['first', 'second', 'third']);

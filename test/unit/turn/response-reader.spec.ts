@@ -107,7 +107,8 @@ describe('settled', () => {
 describe('snapshot', () => {
   it('of an ended response stands before its terminal, which it does not tell', async () => {
     const id = await bench.play(requestOf('Hi'));
-    const { response, sequence, terminal } = await bench.reader.snapshot(ALICE, id);
+    const { json, sequence, terminal } = await bench.reader.snapshot(ALICE, id);
+    const response: unknown = JSON.parse(json.toString());
     const { length } = await bench.events(id);
     expect(sequence).toBe(length - 2);
     expect(response).toMatchObject({ status: 'in_progress', output_text: 'One' });

@@ -1,0 +1,60 @@
+/*
+ * The connections woken in one round of the event loop, written together: an event that many of them follow is framed once. One for all
+ * connections of a gateway.
+ */
+
+import { type LoggedEvent } from '../domain/event.js';
+import { type Time } from '../domain/time.js';
+import { textFrame } from './raw-socket.js';
+
+interface Flushable {
+  flush(): void;
+}
+
+export class FlushRound {
+  readonly #time: Time;
+  readonly #woken = new Set<Flushable>();
+  readonly #frames = new Map<LoggedEvent, Buffer>();
+  #scheduled = false;
+  #flushing = false;
+
+  constructor(time: Time) {
+    this.#time = time;
+  }
+
+  /** Flushes `connection` in the next round. */
+  add(connection: Flushable): void {
+    this.#woken.add(connection);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#time.soon(() => this.#flush());
+  }
+
+  delete(connection: Flushable): void {
+    this.#woken.delete(connection);
+  }
+
+  /** The event as a text frame of the default lane. */
+  frameOf(event: LoggedEvent): Buffer {
+    let frame = this.#frames.get(event);
+    if (frame === undefined) {
+      frame = textFrame(event.json);
+      // Cache only during a shared flush; otherwise nothing clears the cache.
+      if (this.#flushing) this.#frames.set(event, frame);
+    }
+    return frame;
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    const woken = [...this.#woken];
+    this.#woken.clear();
+    this.#flushing = true;
+    try {
+      for (const connection of woken) connection.flush();
+    } finally {
+      this.#flushing = false;
+      this.#frames.clear();
+    }
+  }
+}

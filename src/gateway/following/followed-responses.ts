@@ -1,0 +1,271 @@
+/*
+ * The responses that one connection follows: those it created, those it resumed, and those of the conversations it watches. Decides by the
+ * order of frames which cursor and lane a response has here, answers resumes, and bounds how many there are.
+ */
+
+import { asSluiceError, SluiceError } from '../../domain/errors.js';
+import { type Principal } from '../../domain/principal.js';
+import { type Time } from '../../domain/time.js';
+import { type Metrics } from '../../observability/metrics.js';
+import { type ResumePoint } from '../../protocol/resume-query.js';
+import { type SluiceEvent } from '../../protocol/server-events.js';
+import { type Viewer } from '../../state/viewer.js';
+import { patiently } from '../../turn/patience.js';
+import { type ResponseReader, responseExpired } from '../../turn/response-reader.js';
+import { InOrder } from '../in-order.js';
+import { type Lanes } from '../lanes/lanes.js';
+import { type Outbound } from '../outbound.js';
+import { type Refusals } from '../refusals.js';
+import { type Following } from './following.js';
+import { ResumePlace } from './resume-place.js';
+import { Resumes } from './resumes.js';
+import { LONG_REPLAY_EVENTS, SnapshotSender, staleLimit } from './snapshot-sender.js';
+
+export interface FollowedResponsesOptions {
+  readonly outbound: Outbound;
+  readonly reader: ResponseReader;
+  readonly lanes: Lanes;
+  readonly refusals: Refusals;
+  readonly metrics: Metrics;
+  readonly time: Time;
+  readonly tell: (event: SluiceEvent) => void;
+  /** Who the connection acts for now. */
+  readonly caller: () => Principal;
+  /** Whether the client knows snapshots. */
+  readonly takesSnapshots: () => boolean;
+  readonly closed: () => boolean;
+}
+
+/** A response as a subscription follows it. */
+export interface WatchedResponse {
+  readonly streamId: string;
+  /** Whether the subscription is still in effect. */
+  readonly wanted: () => boolean;
+  /** Sends `sluice:turn`. */
+  readonly announce: () => void;
+  /** Called in the same step in which the response is followed. */
+  readonly begun: (following: Following) => void;
+}
+
+/** One resume among the others of its response. */
+interface ResumeTurn {
+  readonly resumes: Resumes;
+  readonly place: ResumePlace;
+  /** Whether it is the newest, and the socket is open. */
+  readonly wanted: () => boolean;
+}
+
+type ResumeMode = 'replay' | 'snapshot' | 'stored' | 'replaced';
+
+/** Responses that a connection may follow. Creating is not refused by it: that has a bound of its own. */
+const FOLLOWED_MAX = 64;
+
+export class FollowedResponses {
+  readonly #options: FollowedResponsesOptions;
+  readonly #snapshots: SnapshotSender;
+  readonly #inOrder = new InOrder();
+  readonly #resumes = new Map<string, Resumes>();
+
+  constructor(options: FollowedResponsesOptions) {
+    const { outbound, reader, time, metrics } = options;
+    this.#options = options;
+    this.#snapshots = new SnapshotSender({
+      outbound,
+      reader,
+      inOrder: this.#inOrder,
+      time,
+      onSent: () => metrics.of.snapshots_total.inc(),
+    });
+  }
+
+  /**
+   * Follows a response from after event `startingAfter`, at once, whatever runs in the lane. It takes its place in the lane now, so that
+   * what is created there afterwards, and its refusal, come in order. Of several resumes of one response the latest frame decides the
+   * cursor and the lane; each is answered. @returns a promise that resolves when it was answered
+   * @throws SluiceError `too_many_lanes`, `too_many_responses`
+   */
+  resume(caller: Principal, point: ResumePoint): Promise<void> {
+    const { responseId, streamId } = point;
+    const { lanes, closed } = this.#options;
+    // Opens the lane first: a refused resume leaves nothing behind.
+    lanes.open(streamId);
+    const resumes = this.#resumesOf(responseId);
+    const { place, isNewest } = resumes.begin(streamId);
+    const wanted = (): boolean => isNewest() && !closed();
+    return this.#answer(responseId, resumes, place, () => this.#begin(caller, point, { resumes, place, wanted }));
+  }
+
+  /** Follows a response that this connection created. Resolves when its end was sent. @throws SluiceError `response_expired` */
+  async followToEnd(caller: Principal, responseId: string, streamId: string | undefined): Promise<void> {
+    const { outbound, closed, time } = this.#options;
+    let viewer: Viewer | undefined;
+    try {
+      // The turn runs whether or not its log can be read now: wait for the store rather than lose the answer.
+      viewer = await patiently(() => this.view(caller, responseId, -1), { wanted: () => !closed(), time });
+    } catch (thrown) {
+      // An idempotency key may lead to a response whose events are gone.
+      if (!this.#toldByStore(thrown)) throw thrown;
+      await this.#snapshots.send({ caller, responseId, streamId, atLeast: -1, wanted: () => !closed() });
+      return;
+    }
+    if (viewer === undefined) return;
+    const following = outbound.follow(responseId, viewer, streamId);
+    // After a resume the error belongs to the lane of the resume.
+    if ((await following.end) === 'lost' && !following.resumed) throw responseExpired();
+  }
+
+  /**
+   * Follows a response of a watched conversation, unless it is followed here already: then only announces it. Waits for resumes of the
+   * response that came before. @param viewer at the response's start; closed if it is not needed
+   * @returns what is followed now, or undefined if nothing was begun
+   */
+  watch(viewer: Viewer, { streamId, wanted, announce, begun }: WatchedResponse): Promise<Following | undefined> {
+    const { outbound } = this.#options;
+    const { responseId } = viewer.head;
+    return this.#inOrder.run(responseId, async () => {
+      await outbound.whenRoom();
+      const known = outbound.followings.has(responseId);
+      if (wanted()) announce();
+      if (!wanted() || known) {
+        viewer.close();
+        return undefined;
+      }
+      const following = outbound.follow(responseId, viewer, streamId);
+      begun(following);
+      return following;
+    });
+  }
+
+  /** @throws SluiceError `too_many_responses` */
+  checkRoom(): void {
+    const ids = new Set([...this.#options.outbound.followings.keys(), ...this.#resumes.keys()]);
+    if (ids.size < FOLLOWED_MAX) return;
+    throw new SluiceError(
+      'too_many_responses',
+      `unable to follow another response; this connection has ${FOLLOWED_MAX} already; wait for one to end`,
+      { retryAfterMs: 1_000 },
+    );
+  }
+
+  /** @returns a viewer for this connection, or undefined if it closed meanwhile. Throws like `ResponseReader.open`. */
+  async view(caller: Principal, responseId: string, after: number): Promise<Viewer | undefined> {
+    const { reader, outbound, closed } = this.#options;
+    const viewer = await reader.open(caller, responseId, after, outbound.wake);
+    if (!closed()) return viewer;
+    viewer.close();
+    return undefined;
+  }
+
+  /** Moves a viewer that is this many events behind on by a snapshot. @returns false if the client does not know snapshots */
+  moveOn(following: Following, events: number): boolean {
+    if (!this.#isLong(events)) return false;
+    this.#snapshots.moveOn(this.#options.caller(), following);
+    return true;
+  }
+
+  async #answer(
+    responseId: string,
+    resumes: Resumes,
+    place: ResumePlace,
+    begin: () => Promise<ResumeMode>,
+  ): Promise<void> {
+    const { metrics, refusals } = this.#options;
+    try {
+      const mode = await this.#inOrder.run(responseId, begin);
+      metrics.of.resumes_total.inc({ mode });
+    } catch (thrown) {
+      metrics.of.resumes_total.inc({ mode: 'refused' });
+      const error = asSluiceError(thrown);
+      refusals.count(error);
+      place.refuse(error);
+    } finally {
+      resumes.settle(place);
+    }
+  }
+
+  /** Throws like `ResponseReader.open`. */
+  async #begin(caller: Principal, point: ResumePoint, { resumes, place, wanted }: ResumeTurn): Promise<ResumeMode> {
+    const { responseId, startingAfter, streamId } = point;
+    const { outbound } = this.#options;
+    let viewer: Viewer | undefined;
+    try {
+      viewer = await this.view(caller, responseId, startingAfter);
+    } catch (thrown) {
+      if (!this.#toldByStore(thrown)) throw thrown;
+      const outcome = await this.#snapshots.send({ caller, responseId, streamId, atLeast: -1, wanted });
+      if (outcome !== 'unwanted') return 'stored';
+      await this.#tellResumed(caller, point);
+      return 'replaced';
+    }
+    if (viewer === undefined) return 'replaced';
+    try {
+      let mode: ResumeMode = 'replay';
+      if (wanted() && this.#isLong(viewer.last - startingAfter)) {
+        const atLeast = staleLimit(viewer.last);
+        const outcome = await this.#snapshots.send({ caller, responseId, streamId, atLeast, wanted });
+        if (outcome === 'ended') {
+          viewer.close();
+          return 'stored';
+        }
+        if (outcome !== 'unwanted') {
+          viewer.skipTo(outcome);
+          mode = 'snapshot';
+        }
+      }
+      if (mode === 'replay') await this.#tellResumed(caller, point);
+      if (!wanted()) {
+        // A later resume takes over at once: send nothing that it would send again.
+        viewer.close();
+        return 'replaced';
+      }
+      resumes.hold(place, outbound.follow(responseId, viewer, streamId));
+      return mode;
+    } catch (thrown) {
+      viewer.close();
+      throw thrown;
+    }
+  }
+
+  async #tellResumed(caller: Principal, { responseId, startingAfter, streamId }: ResumePoint): Promise<void> {
+    const { reader, tell } = this.#options;
+    const status = await reader.currentStatus(caller, responseId);
+    tell({
+      type: 'sluice:resumed',
+      response_id: responseId,
+      starting_after: startingAfter,
+      status,
+      stream_id: streamId,
+    });
+  }
+
+  /** @throws SluiceError `too_many_responses` */
+  #resumesOf(responseId: string): Resumes {
+    let resumes = this.#resumes.get(responseId);
+    if (resumes === undefined) {
+      if (!this.#options.outbound.followings.has(responseId)) this.checkRoom();
+      resumes = new Resumes(
+        (streamId) => this.#placeIn(responseId, streamId),
+        () => this.#resumes.delete(responseId),
+      );
+      this.#resumes.set(responseId, resumes);
+    }
+    return resumes;
+  }
+
+  #placeIn(responseId: string, streamId: string | undefined): ResumePlace {
+    const { lanes, refusals } = this.#options;
+    return new ResumePlace(responseId, lanes.open(streamId), {
+      send: (error) => refusals.send(error, streamId),
+      later: (send) => lanes.later(send),
+    });
+  }
+
+  #isLong(events: number): boolean {
+    return this.#options.takesSnapshots() && events > LONG_REPLAY_EVENTS;
+  }
+
+  /** Whether a snapshot of the stored response answers instead: its events are gone, and the client knows snapshots. */
+  #toldByStore(thrown: unknown): boolean {
+    return thrown instanceof SluiceError && thrown.code === 'response_expired' && this.#options.takesSnapshots();
+  }
+}

@@ -1,0 +1,36 @@
+/* One response as a connection follows it: its viewer, the lane of its events, and its end. */
+
+import { type Viewer } from '../../state/viewer.js';
+
+/** `ended`: the terminal was sent, or the connection is gone. `lost`: the log went away. */
+export type FollowEnd = 'ended' | 'lost';
+
+/** A connection follows a response at most once: a later resume changes the viewer and the lane of the same object. */
+export class Following {
+  readonly responseId: string;
+  viewer: Viewer;
+  /** Undefined: the default lane. */
+  streamId: string | undefined;
+  /** Whether its events wait for a snapshot that is being read. */
+  paused = false;
+  /** Whether the client has resumed this response by name; then the end of a subscription does not end it. */
+  resumed = false;
+  /** Size of its events in bytes, judged by the last ones sent: sets how many are taken at once. */
+  eventBytes = 16_384;
+  readonly end: Promise<FollowEnd>;
+  readonly #resolve: (end: FollowEnd) => void;
+
+  constructor(responseId: string, viewer: Viewer, streamId: string | undefined) {
+    this.responseId = responseId;
+    this.viewer = viewer;
+    this.streamId = streamId;
+    const { promise, resolve } = Promise.withResolvers<FollowEnd>();
+    this.end = promise;
+    this.#resolve = resolve;
+  }
+
+  finish(end: FollowEnd): void {
+    this.viewer.close();
+    this.#resolve(end);
+  }
+}

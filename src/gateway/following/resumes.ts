@@ -1,0 +1,71 @@
+/* The resumes of one response on a connection: which of them is the newest, and the places that they have in lanes. */
+
+import { responseExpired } from '../../turn/response-reader.js';
+import { type Following } from './following.js';
+import { type ResumePlace } from './resume-place.js';
+
+export class Resumes {
+  readonly #places = new Map<string | undefined, ResumePlace>();
+  readonly #placeIn: (streamId: string | undefined) => ResumePlace;
+  readonly #onIdle: () => void;
+  #newest = 0;
+  #pending = 0;
+  /** The place in whose lane the response is followed, and as what. */
+  #holder: ResumePlace | undefined;
+  #following: Following | undefined;
+
+  /**
+   * @param placeIn makes a place at the end of a lane
+   * @param onIdle called when no resume is unanswered and none has led to a following that lasts
+   */
+  constructor(placeIn: (streamId: string | undefined) => ResumePlace, onIdle: () => void) {
+    this.#placeIn = placeIn;
+    this.#onIdle = onIdle;
+  }
+
+  /** A resume has arrived. @returns its place, and whether it is the newest */
+  begin(streamId: string | undefined): { readonly place: ResumePlace; readonly isNewest: () => boolean } {
+    let place = this.#places.get(streamId);
+    if (place === undefined || place.over) {
+      place = this.#placeIn(streamId);
+      this.#places.set(streamId, place);
+    }
+    place.begin();
+    this.#pending += 1;
+    this.#newest += 1;
+    const number = this.#newest;
+    return { place, isNewest: () => this.#newest === number };
+  }
+
+  /** A resume was answered. */
+  settle(place: ResumePlace): void {
+    this.#pending -= 1;
+    place.settle();
+    this.#forgetPlaces();
+  }
+
+  /** The response is followed in this place's lane now: the place lasts until the response has ended, and one in another lane ends. */
+  hold(place: ResumePlace, following: Following): void {
+    const before = this.#holder;
+    this.#holder = place;
+    place.holds = true;
+    if (before !== undefined && before !== place) before.holds = false;
+    following.resumed = true;
+    if (this.#following === following) return;
+    this.#following = following;
+    void following.end.then((end) => {
+      // A resume may have begun to follow the response again in the same tick.
+      if (this.#following !== following) return;
+      if (end === 'lost') this.#holder?.refuse(responseExpired());
+      if (this.#holder !== undefined) this.#holder.holds = false;
+      this.#holder = undefined;
+      this.#following = undefined;
+      this.#forgetPlaces();
+    });
+  }
+
+  #forgetPlaces(): void {
+    for (const [streamId, place] of this.#places) if (place.over) this.#places.delete(streamId);
+    if (this.#pending === 0 && this.#holder === undefined) this.#onIdle();
+  }
+}

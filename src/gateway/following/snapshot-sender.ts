@@ -1,0 +1,108 @@
+/*
+ * Snapshots on one connection: in place of a long replay, and to move on a viewer that has fallen far behind. One at a time, read only
+ * while the socket has room, so that a client that does not read costs one snapshot at most.
+ */
+
+import { asSluiceError } from '../../domain/errors.js';
+import { type Principal } from '../../domain/principal.js';
+import { type Time } from '../../domain/time.js';
+import { withStreamId } from '../../domain/event.js';
+import { encodeSnapshotAround } from '../../protocol/server-events.js';
+import { type ResponseReader } from '../../turn/response-reader.js';
+import { type InOrder } from '../in-order.js';
+import { type Outbound } from '../outbound.js';
+import { frameAround } from '../raw-socket.js';
+import { type Following } from './following.js';
+
+export interface SnapshotSenderOptions {
+  readonly outbound: Outbound;
+  readonly reader: Pick<ResponseReader, 'snapshot'>;
+  readonly inOrder: InOrder;
+  readonly time: Time;
+  /** Called for each snapshot sent. */
+  readonly onSent: () => void;
+}
+
+/** What a snapshot is for. */
+export interface SnapshotRequest {
+  readonly caller: Principal;
+  readonly responseId: string;
+  readonly streamId: string | undefined;
+  /** Number of an event that it must contain; −1: any snapshot will do. */
+  readonly atLeast: number;
+  /** Whether it is still needed: it may have to wait for room. */
+  readonly wanted: () => boolean;
+}
+
+/**
+ * A number: the last event that the snapshot contains. `ended`: the events are gone, and the terminal was sent too. `unwanted`: nothing
+ * was sent.
+ */
+export type SnapshotOutcome = number | 'ended' | 'unwanted';
+
+/** A longer replay is replaced by a snapshot. */
+export const LONG_REPLAY_EVENTS = 256;
+/** A snapshot that is kept for other viewers may be this many events old. */
+const STALE_EVENTS = LONG_REPLAY_EVENTS / 2;
+const RETRY_MS = 250;
+/** No response has this id. */
+const QUEUE = '';
+
+export class SnapshotSender {
+  readonly #options: SnapshotSenderOptions;
+
+  constructor(options: SnapshotSenderOptions) {
+    this.#options = options;
+  }
+
+  /** Sends a snapshot when the ones before it were sent and the socket has room. Throws like `ResponseReader.snapshot`. */
+  send(request: SnapshotRequest): Promise<SnapshotOutcome> {
+    return this.#options.inOrder.run(QUEUE, () => this.#send(request));
+  }
+
+  /** Moves a viewer that is far behind on, and resumes it. */
+  moveOn(caller: Principal, following: Following): void {
+    const { outbound, time } = this.#options;
+    const { responseId, streamId, viewer } = following;
+    // The client may have resumed the response elsewhere meanwhile, or stopped following it.
+    const wanted = (): boolean => following.viewer === viewer && outbound.followings.get(responseId) === following;
+    const resume = (): void => {
+      if (!wanted()) return;
+      following.paused = false;
+      outbound.wake();
+    };
+    this.send({ caller, responseId, streamId, atLeast: staleLimit(viewer.last), wanted }).then(
+      (outcome) => {
+        if (typeof outcome === 'number') viewer.skipTo(outcome);
+        else if (outcome === 'ended' && wanted()) outbound.unfollow(following);
+        resume();
+      },
+      (thrown: unknown) => {
+        if (asSluiceError(thrown).code === 'state_unavailable') time.after(RETRY_MS, resume);
+        else if (wanted()) outbound.unfollow(following, 'lost');
+      },
+    );
+  }
+
+  async #send({ caller, responseId, streamId, atLeast, wanted }: SnapshotRequest): Promise<SnapshotOutcome> {
+    const { outbound, reader, onSent } = this.#options;
+    await outbound.whenRoom();
+    if (!wanted()) return 'unwanted';
+    const { json, sequence, terminal } = await reader.snapshot(caller, responseId, atLeast);
+    // Events may have filled the socket during the read.
+    await outbound.whenRoom();
+    if (!wanted()) return 'unwanted';
+    const { before, after } = encodeSnapshotAround({ responseId, sequence, streamId });
+    outbound.sendFrame(frameAround(before, json, after));
+    onSent();
+    if (terminal === null) return sequence;
+    await outbound.whenRoom();
+    outbound.send(streamId === undefined ? terminal.json : withStreamId(terminal.json, streamId));
+    return 'ended';
+  }
+}
+
+/** The oldest event that a snapshot may end with, for a viewer whose response has come as far as `last`. */
+export function staleLimit(last: number): number {
+  return last - STALE_EVENTS;
+}

@@ -1,0 +1,232 @@
+/*
+ * The conversations that one connection watches, so that other devices of the same user see questions and answers live. Subscribes and
+ * unsubscribes of one conversation take effect, and are answered, in the order of their frames.
+ */
+
+import { asSluiceError, SluiceError } from '../../domain/errors.js';
+import { type Principal } from '../../domain/principal.js';
+import { type Time } from '../../domain/time.js';
+import { type SluiceEvent } from '../../protocol/server-events.js';
+import { type ConversationClaim } from '../../state/conversation-claim.js';
+import { type Conversations } from '../../turn/conversations.js';
+import { patiently } from '../../turn/patience.js';
+import { type ResponseReader, responseExpired } from '../../turn/response-reader.js';
+import { InOrder } from '../in-order.js';
+import { type Lanes } from '../lanes/lanes.js';
+import { type Outbound } from '../outbound.js';
+import { type Refusals } from '../refusals.js';
+import { type FollowedResponses } from './followed-responses.js';
+import { type Following } from './following.js';
+import { remember } from './remember.js';
+
+export interface WatchedConversationsOptions {
+  readonly conversations: Pick<Conversations, 'get'>;
+  readonly claim: Pick<ConversationClaim, 'members' | 'watch'>;
+  readonly reader: Pick<ResponseReader, 'lastSequence'>;
+  readonly outbound: Outbound;
+  readonly lanes: Lanes;
+  readonly followed: FollowedResponses;
+  readonly refusals: Refusals;
+  readonly time: Time;
+  /** Conversations that may be watched at once. */
+  readonly maxWatched: number;
+  readonly tell: (event: SluiceEvent) => void;
+  readonly closed: () => boolean;
+  /** Whether this connection created the response: its lane has the events already. */
+  readonly created: (responseId: string) => boolean;
+}
+
+interface Running {
+  readonly response_id: string;
+  readonly sequence_number: number;
+}
+
+/** One subscription, from the moment it was answered. */
+interface Watched {
+  readonly caller: Principal;
+  readonly conversation: string;
+  readonly streamId: string;
+  readonly following: Set<Following>;
+  /** Responses announced here; the claim may report one more than once. */
+  readonly announced: Set<string>;
+  readonly unwatch: () => void;
+  /** Whether the members are being read again after a gap. */
+  catchingUp: boolean;
+  /** Whether there was a gap since that began. */
+  gap: boolean;
+}
+
+export class WatchedConversations {
+  readonly #options: WatchedConversationsOptions;
+  readonly #watched = new Map<string, Watched>();
+  readonly #inOrder = new InOrder();
+
+  constructor(options: WatchedConversationsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Watches a conversation from now on, in place of an earlier subscription to it. One that fails leaves the earlier one as it was.
+   * @throws SluiceError `conversation_not_found`, `too_many_lanes`, `state_unavailable`
+   */
+  subscribe(caller: Principal, conversation: string, streamId: string): Promise<void> {
+    return this.#inOrder.run(conversation, () => this.#subscribe(caller, conversation, streamId));
+  }
+
+  /** Ends the subscription that the frames before this one made. */
+  unsubscribe(conversation: string): Promise<void> {
+    return this.#inOrder.run(conversation, async () => {
+      this.#end(conversation);
+      this.#options.tell({ type: 'sluice:unsubscribed', conversation });
+    });
+  }
+
+  /** Ends all subscriptions: the connection is gone. */
+  close(): void {
+    for (const conversation of [...this.#watched.keys()]) this.#end(conversation);
+  }
+
+  async #subscribe(caller: Principal, conversation: string, streamId: string): Promise<void> {
+    const { conversations, claim, lanes, tell, closed } = this.#options;
+    await conversations.get(caller, conversation);
+    lanes.open(streamId);
+    this.#checkRoom(conversation);
+    // Responses announced before the answer is sent; afterwards they are followed at once.
+    const early: string[] = [];
+    let onResponse = (responseId: string): void => void early.push(responseId);
+    let onGap = (): void => undefined;
+    const unwatch = await claim.watch(
+      conversation,
+      (responseId) => onResponse(responseId),
+      () => onGap(),
+    );
+    let running: readonly Running[];
+    try {
+      running = await this.#running(caller, conversation);
+    } catch (thrown) {
+      unwatch();
+      throw thrown;
+    }
+    if (closed()) {
+      unwatch();
+      return;
+    }
+    try {
+      // Subscribes to other conversations may have been answered meanwhile.
+      this.#checkRoom(conversation);
+    } catch (thrown) {
+      unwatch();
+      throw thrown;
+    }
+    this.#end(conversation);
+    const watched: Watched = {
+      caller,
+      conversation,
+      streamId,
+      unwatch,
+      following: new Set(),
+      announced: new Set(),
+      catchingUp: false,
+      gap: false,
+    };
+    this.#watched.set(conversation, watched);
+    tell({ type: 'sluice:subscribed', conversation, running, stream_id: streamId });
+    onResponse = (responseId) => this.#follow(watched, responseId);
+    onGap = () => void this.#catchUp(watched);
+    for (const responseId of [...running.map(({ response_id }) => response_id), ...early]) onResponse(responseId);
+  }
+
+  #checkRoom(conversation: string): void {
+    const { maxWatched } = this.#options;
+    if (this.#watched.size < maxWatched || this.#watched.has(conversation)) return;
+    throw new SluiceError(
+      'too_many_lanes',
+      `unable to watch another conversation; a connection watches at most ${maxWatched}; unsubscribe from one`,
+      { param: 'conversation' },
+    );
+  }
+
+  #isOver(watched: Watched): boolean {
+    return this.#watched.get(watched.conversation) !== watched || this.#options.closed();
+  }
+
+  /** What runs or waits in the conversation now, and how far each has come. A member whose log is not there yet will be announced. */
+  async #running(caller: Principal, conversation: string): Promise<readonly Running[]> {
+    const { claim, reader } = this.#options;
+    const members = await claim.members(conversation);
+    const running = await Promise.all(
+      members.map(async (responseId) => {
+        const last = await reader.lastSequence(caller, responseId);
+        return last === undefined ? [] : [{ response_id: responseId, sequence_number: last }];
+      }),
+    );
+    return running.flat();
+  }
+
+  /** Follows what runs and was not announced: the store may have lost announcements. Gaps meanwhile cause one more reading. */
+  async #catchUp(watched: Watched): Promise<void> {
+    watched.gap = true;
+    if (watched.catchingUp) return;
+    watched.catchingUp = true;
+    const { caller, conversation } = watched;
+    const read = (): Promise<readonly Running[]> => this.#running(caller, conversation);
+    const wanted = (): boolean => !this.#isOver(watched);
+    try {
+      while (watched.gap && wanted()) {
+        watched.gap = false;
+        const running = await patiently(read, { wanted, time: this.#options.time });
+        for (const { response_id: responseId } of running) this.#follow(watched, responseId);
+      }
+    } catch {
+      // The store was away for longer than patience lasts; the next gap, or a new subscription, reads again.
+    } finally {
+      watched.catchingUp = false;
+    }
+  }
+
+  #follow(watched: Watched, responseId: string): void {
+    const { announced, streamId } = watched;
+    if (this.#isOver(watched) || announced.has(responseId) || this.#options.created(responseId)) return;
+    remember(announced, responseId);
+    this.#announceAndFollow(watched, responseId).catch((thrown: unknown) => {
+      if (this.#isOver(watched)) return;
+      const error = asSluiceError(thrown);
+      // The response was announced a moment ago: its log is gone.
+      this.#options.refusals.send(error.code === 'response_not_found' ? responseExpired() : error, streamId);
+    });
+  }
+
+  async #announceAndFollow(watched: Watched, responseId: string): Promise<void> {
+    const { caller, conversation, streamId } = watched;
+    const { followed, outbound, tell, time } = this.#options;
+    if (!outbound.followings.has(responseId)) followed.checkRoom();
+    const wanted = (): boolean => !this.#isOver(watched);
+    const viewer = await patiently(() => followed.view(caller, responseId, -1), { wanted, time });
+    if (viewer === undefined) return;
+    const following = await followed.watch(viewer, {
+      streamId,
+      wanted,
+      announce: () => {
+        const input = viewer.head.input.map(({ item }) => item);
+        tell({ type: 'sluice:turn', conversation, response_id: responseId, input, stream_id: streamId });
+      },
+      begun: (begun) => watched.following.add(begun),
+    });
+    if (following === undefined) return;
+    const end = await following.end;
+    watched.following.delete(following);
+    // After a resume the error belongs to the lane of the resume.
+    if (end === 'lost' && !following.resumed) throw responseExpired();
+  }
+
+  #end(conversation: string): void {
+    const watched = this.#watched.get(conversation);
+    if (watched === undefined) return;
+    this.#watched.delete(conversation);
+    watched.unwatch();
+    for (const following of watched.following) {
+      // A response that the client resumed by name stays in the lane of the resume.
+      if (!following.resumed) this.#options.outbound.unfollow(following);
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/* `response.create` in its lane: the response is created when its turn has come, and followed to its end. */
+
+import { asSluiceError } from '../../domain/errors.js';
+import { newId } from '../../domain/ids.js';
+import { type Principal } from '../../domain/principal.js';
+import { type ResponseRequest } from '../../domain/request.js';
+import { type Time } from '../../domain/time.js';
+import { requestFingerprint } from '../../protocol/idempotency-key.js';
+import { type TurnService } from '../../turn/turn.service.js';
+import { type Refusals } from '../refusals.js';
+import { type ConnectionTask } from './lanes.js';
+
+export interface Creation {
+  /** Who the connection acted for when the frame arrived. */
+  readonly caller: Principal;
+  readonly request: ResponseRequest;
+  readonly streamId: string | undefined;
+  readonly idempotencyKey: string | undefined;
+  readonly traceparent: string | undefined;
+}
+
+/** What a task needs of the connection that it belongs to. */
+export interface CreateParts {
+  readonly turns: Pick<TurnService, 'create'>;
+  readonly refusals: Refusals;
+  readonly time: Time;
+  /** Whether the socket is gone. */
+  closed(): boolean;
+  /** Called with the response's id before anyone else can know it. */
+  created(responseId: string): void;
+  /** Follows the response in its lane. Resolves when its end was sent. */
+  followToEnd(caller: Principal, responseId: string, streamId: string | undefined): Promise<void>;
+  /** Called when the task has ended. */
+  ended(): void;
+}
+
+export class CreateTask implements ConnectionTask {
+  readonly creates = true;
+  readonly #parts: CreateParts;
+  readonly #creation: Creation;
+  readonly #aborted = new AbortController();
+  #responseId: string | undefined;
+
+  constructor(creation: Creation, parts: CreateParts) {
+    this.#parts = parts;
+    this.#creation = creation;
+  }
+
+  get responseId(): string | undefined {
+    return this.#responseId;
+  }
+
+  /** Reaches a turn that is being created. One that has begun is cancelled by its id: with an idempotency key it may not be this task's own. */
+  abort(): void {
+    this.#aborted.abort();
+  }
+
+  async run(): Promise<void> {
+    const { closed, followToEnd, refusals, ended } = this.#parts;
+    const { caller, streamId } = this.#creation;
+    try {
+      // Skip tasks still queued when the socket closed.
+      if (closed()) return;
+      this.#responseId = await this.#create();
+      if (this.#responseId !== undefined) await followToEnd(caller, this.#responseId, streamId);
+    } catch (thrown) {
+      refusals.send(asSluiceError(thrown), streamId);
+    } finally {
+      ended();
+    }
+  }
+
+  /** @returns the response's id, or undefined if it was refused and the client has the error */
+  async #create(): Promise<string | undefined> {
+    const { turns, refusals, created, time } = this.#parts;
+    const { caller, request, streamId, idempotencyKey, traceparent } = this.#creation;
+    const origin = {
+      endpoint: 'ws',
+      method: 'WS',
+      path: '/v1/responses',
+      requestId: newId('req', time),
+      delivery: 'stream',
+      traceparent,
+    } as const;
+    const startedAt = time.now();
+    const idempotency =
+      idempotencyKey === undefined
+        ? {}
+        : { idempotency: { key: idempotencyKey, fingerprint: requestFingerprint(request) } };
+    try {
+      const options = { signal: this.#aborted.signal, onResponse: created, ...idempotency };
+      return (await turns.create(caller, request, origin, options)).responseId;
+    } catch (thrown) {
+      const error = asSluiceError(thrown);
+      refusals.count(error);
+      refusals.sendCreate(error, { caller, streamId, requestId: origin.requestId, startedAt });
+      return undefined;
+    }
+  }
+}

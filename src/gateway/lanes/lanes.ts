@@ -1,0 +1,148 @@
+/*
+ * The lanes of one connection and their limits: how many there are, how many created responses run or wait in them, and what a cancel of a
+ * lane reaches. Knows what lanes hold by `ConnectionTask` only.
+ */
+
+import { SluiceError } from '../../domain/errors.js';
+import { type Principal } from '../../domain/principal.js';
+import { Lane, type LaneTask } from './lane.js';
+
+/** A task as a cancel sees it. */
+export interface ConnectionTask extends LaneTask {
+  /** The response that the task is about; undefined where there is none, or none yet. */
+  readonly responseId: string | undefined;
+  /** Whether this connection created the response, or will. */
+  readonly creates: boolean;
+  /** Ends a task that has no response yet. */
+  abort(): void;
+}
+
+export interface LanesOptions {
+  readonly maxLanes: number;
+  readonly maxResponsesInFlight: number;
+  /** Called when more than `WAITING_MAX` events wait in lanes: only a client that causes errors without reading its answers does that. */
+  readonly onCrowded: () => void;
+  /** Requests the cancel of a response. */
+  readonly cancel: (caller: Principal, responseId: string) => Promise<unknown>;
+}
+
+/** Events that wait in lanes for the tasks before them. */
+const WAITING_MAX = 256;
+
+export class Lanes {
+  readonly #options: LanesOptions;
+  readonly #default = new Lane<ConnectionTask>();
+  #named: Map<string, Lane<ConnectionTask>> | undefined;
+  /** Responses whose cancel was requested here: a client that repeats it causes no further call. Made when there is one. */
+  #cancelling: Set<string> | undefined;
+  #inFlight = 0;
+  #waiting = 0;
+
+  constructor(options: LanesOptions) {
+    this.#options = options;
+  }
+
+  /** The lane of that name, opened if needed. @throws SluiceError `too_many_lanes` */
+  open(streamId: string | undefined): Lane<ConnectionTask> {
+    if (streamId === undefined) return this.#default;
+    this.#named ??= new Map();
+    let lane = this.#named.get(streamId);
+    if (lane === undefined) {
+      const { maxLanes } = this.#options;
+      if (this.#named.size >= maxLanes) throw tooManyLanes(maxLanes);
+      lane = new Lane();
+      this.#named.set(streamId, lane);
+    }
+    return lane;
+  }
+
+  /** The lane of that name, or undefined if it is not open. */
+  find(streamId: string | undefined): Lane<ConnectionTask> | undefined {
+    return streamId === undefined ? this.#default : this.#named?.get(streamId);
+  }
+
+  /** Counts a response to be created, until `release`. @throws SluiceError `too_many_responses` */
+  admit(): void {
+    const { maxResponsesInFlight } = this.#options;
+    if (this.#inFlight >= maxResponsesInFlight) {
+      throw new SluiceError(
+        'too_many_responses',
+        `unable to start another response; ${maxResponsesInFlight} of this connection run or wait already; wait for one to end`,
+        { retryAfterMs: 1_000 },
+      );
+    }
+    this.#inFlight += 1;
+  }
+
+  release(): void {
+    this.#inFlight -= 1;
+  }
+
+  /** Sends an event when what runs and waits in the lane has ended, or now: the official client ends a lane's response with an error. */
+  inOrder(streamId: string | undefined, send: () => void): void {
+    const lane = this.find(streamId);
+    if (lane === undefined || lane.size === 0) send();
+    else lane.push(new SendTask(this.later(send)));
+  }
+
+  /** Counts an event that waits in a lane, until the returned function sends it. */
+  later(send: () => void): () => void {
+    this.#waiting += 1;
+    if (this.#waiting > WAITING_MAX) this.#options.onCrowded();
+    return () => {
+      this.#waiting -= 1;
+      send();
+    };
+  }
+
+  /** Cancels what runs and waits in a lane: one call for each response. */
+  cancel(caller: Principal, streamId: string | undefined): void {
+    for (const task of this.find(streamId)?.tasks ?? []) this.#cancel(caller, task);
+  }
+
+  /** Cancels the responses that this connection created, not those that it only resumed. */
+  cancelCreated(caller: Principal): void {
+    for (const lane of [this.#default, ...(this.#named?.values() ?? [])]) {
+      for (const task of lane.tasks) if (task.creates) this.#cancel(caller, task);
+    }
+  }
+
+  #cancel(caller: Principal, task: ConnectionTask): void {
+    task.abort();
+    const { responseId } = task;
+    if (responseId === undefined || this.#cancelling?.has(responseId) === true) return;
+    this.#cancelling ??= new Set();
+    const cancelling = this.#cancelling;
+    cancelling.add(responseId);
+    // Viewers see the cancel by the terminal event. Forgotten afterwards: a repeated request may be the retry of one that failed.
+    const forget = (): void => void cancelling.delete(responseId);
+    this.#options.cancel(caller, responseId).then(forget, forget);
+  }
+}
+
+/** An event that is sent when its place in the lane has come. */
+class SendTask implements ConnectionTask {
+  readonly responseId = undefined;
+  readonly creates = false;
+  readonly #send: () => void;
+
+  constructor(send: () => void) {
+    this.#send = send;
+  }
+
+  async run(): Promise<void> {
+    this.#send();
+  }
+
+  abort(): void {
+    return;
+  }
+}
+
+function tooManyLanes(maxLanes: number): SluiceError {
+  return new SluiceError(
+    'too_many_lanes',
+    `unable to open another lane; a connection has at most ${maxLanes}, and a lane counts until the socket closes; use one of them`,
+    { param: 'stream_id' },
+  );
+}

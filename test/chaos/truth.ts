@@ -5,8 +5,12 @@
 
 import { type WireEvent } from '../../client/src/api.js';
 import { spoken } from '../official/official.js';
+import { allowed } from '../support/machine.js';
 
 export type ViewerKind = 'own' | 'own resumed' | 'own subscribed' | 'official' | 'sse' | 'sse late';
+
+/** From when on a machine is busy, by what it allows for one millisecond (test/support/machine.ts). */
+const BUSY = 2;
 
 /** What a question may be refused with while all goes wrong. */
 const PLAIN = new Set(['state_unavailable', 'draining', 'overloaded', 'conversation_busy']);
@@ -46,6 +50,15 @@ export class Truth {
   /** Responses that have begun and not ended, as far as anybody has seen. */
   get running(): string[] {
     return [...this.#told].filter(([, { ended, deltas }]) => !ended && deltas !== undefined).map(([id]) => id);
+  }
+
+  /**
+   * Refusals of other codes than these. A machine that is too busy for its replicas makes them say so, which is right: `overloaded` and
+   * `state_unavailable` count only where it is not.
+   */
+  refusalsBut(...codes: string[]): string[] {
+    const ofAMachine = allowed(1) > BUSY ? ['overloaded', 'state_unavailable'] : [];
+    return [...this.refusals.keys()].filter((code) => ![...codes, ...ofAMachine].includes(code));
   }
 
   refused(code: string): void {

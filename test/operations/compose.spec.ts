@@ -98,8 +98,11 @@ describe('the load balancer', () => {
     const file = join(folder, 'live.cfg');
     writeFileSync(file, text);
     haproxy = spawn('haproxy', ['-db', '-f', file], { stdio: 'ignore' });
+    let problem: Error | undefined;
+    haproxy.once('error', (error) => (problem = error));
     while ((await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined))?.status !== 200)
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (problem === undefined) await new Promise((resolve) => setTimeout(resolve, 100));
+      else throw problem;
   });
   afterAll(async () => {
     haproxy?.kill('SIGKILL');

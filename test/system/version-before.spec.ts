@@ -147,8 +147,12 @@ describe('what version 1.0.0 left in Redis', () => {
   });
 
   it('limits go on from where they were', async () => {
-    const { headers } = await ask(replica, '/v1/responses', { input: 'Hello' });
-    // Nine turns of 1.0.0 and a few of here; a bucket of its own would have had one.
+    // The bucket fills while this machine works, so 1.0.0 takes again until it is empty.
+    const takes = before.commands.filter(({ script }) => script === 'take');
+    for (let i = 0; i < 5; i++) await before.play(redis.admin, takes);
+    const { status, headers } = await ask(replica, '/v1/responses', { input: 'Hello' });
+    // A bucket of its own would have had one turn taken.
+    expect([200, 429]).toContain(status);
     expect(Number(headers.get('x-ratelimit-remaining-requests'))).toBeLessThan(30 - 9);
   });
 

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, onFreePorts, PortTaken } from './free-port.js';
+import { patient } from './patient-provider.js';
 
 /** Sections of its file. */
 type Config = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -44,7 +45,7 @@ export class GatewayProcess {
     const directory = mkdtempSync(join(tmpdir(), 'sluice-process-'));
     const [port, opsPort] = [await freePort(), await freePort()];
     const path = join(directory, 'config.json');
-    const whole = { ...config, app: { ...config['app'], port }, monitoring: { metrics: { port: opsPort } } };
+    const whole = { ...patient(config), app: { ...config['app'], port }, monitoring: { metrics: { port: opsPort } } };
     writeFileSync(path, JSON.stringify(whole));
     const { PATH = '' } = process.env;
     const child = spawn(process.execPath, ['dist/main.js'], {

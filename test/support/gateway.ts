@@ -10,6 +10,7 @@ import { secretsIn } from '../../src/config/secret.js';
 import { SluiceError } from '../../src/domain/errors.js';
 import { createGateway, type Gateway } from '../../src/gateway-app.js';
 import { createPino } from '../../src/observability/logger.js';
+import { patient } from './patient-provider.js';
 
 export interface GatewayOptions {
   /** Sections of the configuration file; ports are free ones unless given. */
@@ -41,7 +42,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const lines: string[] = [];
   const start = async (port: number): Promise<Gateway> => {
     const path = join(directory, 'config.json');
-    writeFileSync(path, JSON.stringify(options.config ?? {}));
+    writeFileSync(path, JSON.stringify(patient(options.config ?? {})));
     const { config } = loadConfig({ path, env: { ...options.env } });
     const destination = new Writable({
       write(chunk: Buffer, _encoding, done) {

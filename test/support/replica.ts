@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { freePort, onFreePorts, PortTaken } from './free-port.js';
 import { PORT_TAKEN } from './gateway-process.js';
+import { patient } from './patient-provider.js';
 
 /** A suite that dies must not leave replicas behind. */
 const running = new Set<ChildProcess>();
@@ -53,7 +54,7 @@ export class Replica {
     [this.port, this.opsPort] = ports;
     const monitoring = config['monitoring'] ?? {};
     const file = {
-      ...config,
+      ...patient(config),
       app: { shutdown_timeout: '20s', ...config['app'], port: this.port },
       monitoring: { logging: { level: 'warn' }, ...monitoring, metrics: { port: this.opsPort } },
     };

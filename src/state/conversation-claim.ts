@@ -3,6 +3,14 @@
  * same queue says which responses run in a conversation now, and tells whoever watches it of new ones.
  */
 
+import { LOG_TIMES } from './event-log.js';
+
+/**
+ * For how long after it asked to join a member can be sure of its place, in milliseconds: other replicas put out a head without a log when a whole lease
+ * has passed.
+ */
+export const SURE_OF_PLACE_MS = LOG_TIMES.leaseMs / 2;
+
 export abstract class ConversationClaim {
   /**
    * Joins the queue of a conversation. `first: true`: the claim is held at once. @throws SluiceError `conversation_busy` when `maxWaiting` others
@@ -10,6 +18,13 @@ export abstract class ConversationClaim {
    * that never began, or has ended without leaving, does not hold the others up for long.
    */
   abstract join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ readonly first: boolean }>;
+
+  /**
+   * Gives up the place in the queue, if it is still there, and joins again at the end, in one step. For a member that was slow to begin its log: other
+   * replicas may have put it out of the queue, or be about to. A replica that looked at the old place cannot put out the new one.
+   * @throws SluiceError `conversation_busy` (it is in the queue no more), `state_unavailable`
+   */
+  abstract rejoin(conversationId: string, responseId: string, maxWaiting: number): Promise<{ readonly first: boolean }>;
 
   /** Resolves when `responseId` is at the head and holds the claim. Rejects with the signal's reason when it aborts. */
   abstract wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void>;

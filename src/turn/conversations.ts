@@ -10,12 +10,13 @@ import { newId } from '../domain/ids.js';
 import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { type ConversationClaim } from '../state/conversation-claim.js';
+import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './admission.js';
 import { mayInstruct, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
+import { patiently } from './patience.js';
 
 export interface ConversationParts {
   readonly store: ConversationStore;
@@ -125,15 +126,31 @@ export class Conversations {
     this.#check(caller, items);
     const stored = items.map(written);
     const writer = newId('req', this.#time);
-    await this.#claim.join(id, writer, 0).catch((error: unknown) => {
-      throw error instanceof SluiceError && error.code === 'conversation_busy' ? busy() : error;
-    });
     try {
+      await this.#takeClaim(id, writer);
       if (!(await this.#store.appendItems(id, stored, writer))) throw conversationNotFound();
+      return stored;
     } finally {
-      await this.#claim.leave(id, writer);
+      // What was added was added, whether or not the claim can be released: a writer that does not leave is put out of the queue after a while.
+      await this.#claim.leave(id, writer).catch(() => {
+        void patiently(() => this.#claim.leave(id, writer), { time: this.#time }).catch(() => undefined);
+      });
     }
-    return stored;
+  }
+
+  async #takeClaim(id: string, writer: string): Promise<void> {
+    try {
+      let askedAt = this.#time.now();
+      await this.#claim.join(id, writer, 0);
+      // A writer has no log. If this process stood still since it asked, a turn may have put the writer out of the queue and run; items added now
+      // would come between what that turn read and what it says. The writer adds only after a join that was answered in time.
+      while (this.#time.now() - askedAt > SURE_OF_PLACE_MS) {
+        askedAt = this.#time.now();
+        await this.#claim.rejoin(id, writer, 0);
+      }
+    } catch (error) {
+      throw error instanceof SluiceError && error.code === 'conversation_busy' ? busy() : error;
+    }
   }
 
   /** @throws SluiceError `conversation_not_found`, `item_not_found` */

@@ -13,7 +13,7 @@ import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { type ConversationClaim } from '../state/conversation-claim.js';
+import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type EventLog, type Reservation, type TurnLease } from '../state/event-log.js';
 import { type Tracing } from '../observability/tracing.js';
 import { untilLeft } from '../provider/handed-stream.js';
@@ -231,12 +231,13 @@ export class TurnService {
     reserved: Reservation | undefined,
   ): Promise<{ turn: Turn; waits: boolean }> {
     const { log, claim, clock, report, once } = this.#parts;
+    const { maxWaiting } = this.#options;
     const conversationId = response.conversation?.id ?? null;
     const input = plan.request.input.map((item) => ({ item, responseId: response.id, withheld: false }));
     const stop = new AbortController();
     try {
-      const waits =
-        conversationId !== null && !(await claim.join(conversationId, response.id, this.#options.maxWaiting)).first;
+      const askedAt = this.#time.now();
+      let waits = conversationId !== null && !(await claim.join(conversationId, response.id, maxWaiting)).first;
       const head = {
         responseId: response.id,
         owner: plan.caller.owner,
@@ -249,6 +250,11 @@ export class TurnService {
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
       if (waits) opening.push({ type: 'response.queued', response: first });
       const fence = await log.begin(head, opening.map(serialize));
+      // Until its log began, other replicas could put this turn out of the queue as dead. If this process or the store stood still, one may have done
+      // so and run its own turn, or be about to. A turn that is late takes a new place, which only its end can take from it, and waits there.
+      if (conversationId !== null && this.#time.now() - askedAt > SURE_OF_PLACE_MS) {
+        waits = !(await this.#rejoin(conversationId, response.id)).first;
+      }
       if (!(await once.confirm(plan.caller, response.id, idempotency))) {
         await log.delete(response.id).catch(() => undefined);
         throw new TooLate();
@@ -265,6 +271,9 @@ export class TurnService {
         onAppend: trace.appending(report.appended),
         time: this.#time,
       });
+      if (waits && opening.length === 1) {
+        journal.emit({ type: 'response.queued', response: { ...response, status: 'queued' } });
+      }
       const turn: Turn = {
         responseId: response.id,
         plan,
@@ -284,6 +293,17 @@ export class TurnService {
     } catch (error) {
       // Also where joining failed: its reply may have been lost.
       if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Takes a new place in the queue for a turn whose log has begun; the log is removed where there is no room. */
+  async #rejoin(conversationId: string, responseId: string): Promise<{ readonly first: boolean }> {
+    const { claim, log } = this.#parts;
+    try {
+      return await claim.rejoin(conversationId, responseId, this.#options.maxWaiting);
+    } catch (error) {
+      await log.delete(responseId).catch(() => undefined);
       throw error;
     }
   }

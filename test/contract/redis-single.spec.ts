@@ -1,9 +1,17 @@
 /* The contracts over one Redis server, each test as two replicas see it. */
 
-import { afterAll, beforeAll } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { RedisKeys } from '../../src/state/redis/keys.js';
+import {
+  RedisConversationClaim,
+  type RedisConversationClaimOptions,
+} from '../../src/state/redis/redis-conversation-claim.js';
+import { type Script, Scripts } from '../../src/state/redis/scripts.js';
 import { RedisServer } from '../support/redis.js';
 import { openRedisStore } from './redis-store.js';
 import { type OpenStore } from './suites/contract-store.js';
+import { headOf } from './suites/log-fixtures.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
@@ -18,6 +26,44 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 const open: OpenStore = () => openRedisStore({ url: server.url });
+
+describe('a head without a log that joins again while another replica puts it out', () => {
+  it('keeps its new place', async () => {
+    const store = await openRedisStore({ url: server.url });
+    const raw = new Redis(server.url);
+    try {
+      const { state } = store;
+      await state.claim.join('conv_1', 'resp_late', 0);
+      await store.pass(store.times.leaseMs + 30);
+      let begun = false;
+      const commands = {
+        run: (script: Script, keys: string[], args: string[]) => raw.eval(script.text, keys.length, ...keys, ...args),
+        // The other replica has looked at the head and is about to ask whether it has a log.
+        call: async (command: string, ...args: string[]) => {
+          const reply = await raw.call(command, ...args);
+          if (begun) return reply;
+          begun = true;
+          await state.log.create(headOf({ responseId: 'resp_late' }));
+          expect(await state.claim.rejoin('conv_1', 'resp_late', 0)).toEqual({ first: true });
+          return reply;
+        },
+      };
+      const other = new RedisConversationClaim({
+        commands,
+        keys: new RedisKeys(store.keyPrefix),
+        scripts: new Scripts({ times: store.times, ttlMs: store.ttlMs, sharded: false }),
+        leaseMs: store.times.leaseMs,
+        pollMs: 1_000,
+        // Joining needs neither messages nor announcements, and two commands of Redis.
+      } as unknown as RedisConversationClaimOptions);
+      await expect(other.join('conv_1', 'resp_next', 0)).rejects.toMatchObject({ code: 'conversation_busy' });
+      expect(await state.claim.members('conv_1')).toEqual(['resp_late']);
+    } finally {
+      raw.disconnect();
+      await store.close();
+    }
+  });
+});
 
 describeEventLog('Redis', open);
 describeTurnLease('Redis', open);

@@ -41,6 +41,11 @@ export class MemoryConversationClaim extends ConversationClaim {
     return { first: queue.length === 1 };
   }
 
+  override async rejoin(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
+    void this.leave(conversationId, responseId);
+    return this.join(conversationId, responseId, maxWaiting);
+  }
+
   override async wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void> {
     const mine = this.#queueOf(conversationId).find((member) => member.responseId === responseId);
     if (mine === undefined)
@@ -96,6 +101,11 @@ export class MemoryConversationClaim extends ConversationClaim {
       watchers.delete(watcher);
       if (watchers.size === 0 && this.#watchers.get(conversationId) === watchers) this.#watchers.delete(conversationId);
     };
+  }
+
+  /** Puts out dead heads that hold up nobody: without a waiting turn their conversation would keep its queue for ever. */
+  sweep(): void {
+    for (const conversationId of this.#queues.keys()) this.#dropStale(conversationId);
   }
 
   #queueOf(conversationId: string): Member[] {

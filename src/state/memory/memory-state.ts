@@ -46,6 +46,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     conversations.sweep();
     responses.sweep();
     keys.sweep();
+    claim.sweep();
   });
   return {
     log: new MemoryEventLog(table),

@@ -33,6 +33,8 @@ interface Look {
   readonly head: string;
   /** How long the head has been in the queue. */
   readonly headAgeMs: number;
+  /** Names the head's stay in the queue: a head that joined again has another one. */
+  readonly headScore: string;
 }
 
 export class RedisConversationClaim extends ConversationClaim {
@@ -52,6 +54,13 @@ export class RedisConversationClaim extends ConversationClaim {
       if (dropped > maxWaiting + 1 || !(await this.#dropStale(conversationId, look)))
         throw conversationBusy(maxWaiting);
     }
+  }
+
+  override async rejoin(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
+    const { commands, keys, scripts } = this.#options;
+    const args = [responseId, maxWaiting, QUEUE_TTL_MS, keys.turns(conversationId)];
+    const place = Number(await commands.run(scripts.get('claim-rejoin'), [keys.queue(conversationId)], args));
+    return place >= 0 ? { first: place === 0 } : this.join(conversationId, responseId, maxWaiting);
   }
 
   override async wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void> {
@@ -117,21 +126,25 @@ export class RedisConversationClaim extends ConversationClaim {
     const { commands, keys, scripts } = this.#options;
     const args = [responseId, QUEUE_TTL_MS];
     const reply = await commands.run(scripts.get('claim-look'), [keys.queue(conversationId)], args);
-    // claim-look.lua: place, head, age.
-    const [place, head, age] = reply as readonly [number, string | undefined, number | undefined];
-    return { place, head: head ?? '', headAgeMs: age ?? 0 };
+    // claim-look.lua: place, head, age, score.
+    const [place, head = '', headAgeMs = 0, headScore = ''] = reply as readonly [number, string?, number?, string?];
+    return { place, head, headAgeMs, headScore };
   }
 
   /** Puts out a head whose turn has ended, or that has had no log for a whole lease. True: there is another head now, or none. */
-  async #dropStale(conversationId: string, { head, headAgeMs }: Look): Promise<boolean> {
-    const { commands, keys, leaseMs } = this.#options;
+  async #dropStale(conversationId: string, { head, headAgeMs, headScore }: Look): Promise<boolean> {
+    const { commands, keys, leaseMs, scripts } = this.#options;
     if (head === '') return true;
     const [fence, ended] = (await commands.call('HMGET', keys.turn(head).meta, 'fence', 'ended')) as readonly (
       string | null
     )[];
     const stale = ended === '1' || (fence === null && headAgeMs > leaseMs);
-    if (stale) await this.leave(conversationId, head);
-    return stale;
+    if (!stale) return false;
+    // The head may begin its log and join again between the look and this command; leaving would put out a turn that runs. The score limits
+    // this command to the stay that was looked at.
+    const args = [head, keys.turns(conversationId), headScore];
+    await commands.run(scripts.get('claim-leave'), [keys.queue(conversationId)], args);
+    return true;
   }
 }
 

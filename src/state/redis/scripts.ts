@@ -12,6 +12,7 @@ export type ScriptName =
   | 'claim-join'
   | 'claim-leave'
   | 'claim-look'
+  | 'claim-rejoin'
   | 'conversation-append'
   | 'conversation-create'
   | 'conversation-drop-item'

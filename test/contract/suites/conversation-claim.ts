@@ -102,6 +102,59 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       await store.other.claim.wait(conversation, waiting.id, NEVER);
     });
 
+    it('puts a head without a log out after a lease, and not before', async () => {
+      await store.state.claim.join(conversation, 'req_dead', 0);
+      await store.pass(store.times.leaseMs / 2);
+      await expect(store.other.claim.join(conversation, 'resp_early', 0)).rejects.toMatchObject({
+        code: 'conversation_busy',
+      });
+      await store.pass(store.times.leaseMs / 2 + 30);
+      expect((await join(store.other, 0)).first).toBe(true);
+    });
+
+    it('puts out a head whose turn has ended without leaving, while others wait for it', async () => {
+      const holder = await join();
+      const waiting = await join(store.other);
+      const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
+      await store.state.log.append(holder.id, 1, [terminal(0)]);
+      await store.pass(1_100);
+      await waits;
+      expect(await store.state.claim.members(conversation)).toEqual([waiting.id]);
+    });
+
+    it('gives a member that was put out a new place at the end, and the head to the next', async () => {
+      await store.state.claim.join(conversation, 'resp_late', 8);
+      await store.pass(store.times.leaseMs + 30);
+      const next = await join(store.other, 0);
+      const last = await join(store.other);
+      expect(next.first).toBe(true);
+      expect(await store.state.claim.rejoin(conversation, 'resp_late', 8)).toEqual({ first: false });
+      expect(await store.state.claim.members(conversation)).toEqual([next.id, last.id, 'resp_late']);
+      await expect(store.state.claim.rejoin(conversation, 'resp_late', 1)).rejects.toMatchObject({
+        code: 'conversation_busy',
+      });
+      expect(await store.state.claim.members(conversation)).toEqual([next.id, last.id]);
+    });
+
+    it('moves a head that joins again behind those that wait, and wakes the next', async () => {
+      const holder = await join();
+      const waiting = await join(store.other);
+      const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
+      expect(await store.state.claim.rejoin(conversation, holder.id, 8)).toEqual({ first: false });
+      await waits;
+      expect(await store.state.claim.members(conversation)).toEqual([waiting.id, holder.id]);
+    });
+
+    it('counts the age of a member from its last join', async () => {
+      await store.state.claim.join(conversation, 'req_a', 0);
+      await store.pass(store.times.leaseMs * 0.7);
+      expect(await store.state.claim.rejoin(conversation, 'req_a', 0)).toEqual({ first: true });
+      await store.pass(store.times.leaseMs * 0.7);
+      await expect(store.other.claim.join(conversation, 'resp_b', 0)).rejects.toMatchObject({
+        code: 'conversation_busy',
+      });
+    });
+
     it('stops waiting when the signal aborts, with its reason; leaving then lets the next one through', async () => {
       const holder = await join();
       const cancelled = await join(store.other);

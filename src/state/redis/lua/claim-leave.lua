@@ -1,6 +1,6 @@
--- Leaves a conversation's queue; a new head is told. KEYS: queue. ARGV: response, channel.
+-- Leaves a conversation's queue; a new head is told. KEYS: queue. ARGV: response, channel, its score (none: whatever it is).
 local place = redis.call('ZRANK', KEYS[1], ARGV[1])
-if not place then
+if not place or (ARGV[3] and redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[3]) then
   return 0
 end
 redis.call('ZREM', KEYS[1], ARGV[1])

@@ -1,0 +1,24 @@
+-- Gives up a place in a conversation's queue and joins again at its end. KEYS: queue. ARGV: response, how many may wait, time to live, channel.
+-- Returns the new place, 0 for the head; -1 if as many wait as may.
+local place = redis.call('ZRANK', KEYS[1], ARGV[1])
+if place then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  local head = place == 0 and redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+  if head then
+    redis.call(PUBLISH, ARGV[4], 'h' .. head)
+  end
+end
+local size = redis.call('ZCARD', KEYS[1])
+if size > tonumber(ARGV[2]) then
+  return -1
+end
+-- See claim-join.lua.
+local time = redis.call('TIME')
+local score = time[1] * 1000000 + time[2]
+local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if newest[2] and tonumber(newest[2]) >= score then
+  score = tonumber(newest[2]) + 1
+end
+redis.call('ZADD', KEYS[1], string.format('%.0f', score), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return size

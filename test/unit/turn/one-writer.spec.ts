@@ -1,0 +1,132 @@
+/* One writer per conversation, also if a replica stands still between its place in the queue and its log, or its items. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Conversations } from '../../../src/turn/conversations.js';
+import { HandTime } from '../../support/hand-time.js';
+import { HANG, say, type ScriptedProvider } from '../../support/scripted-provider.js';
+import { ALICE, away, ORIGIN, requestOf, TurnBench, userItem } from './turn-bench.js';
+
+const PAST_LEASE_MS = 8_500;
+
+let time: HandTime;
+let slow: TurnBench;
+let quick: TurnBench;
+beforeEach(() => {
+  time = new HandTime();
+  slow = new TurnBench({ time, answers: [[say('second')]] });
+  quick = new TurnBench({ time, beside: slow, answers: [[say('first'), HANG]] });
+});
+afterEach(async () => {
+  await Promise.all([slow.turns.abortAll(away()), quick.turns.abortAll(away())]);
+  await quick.close();
+});
+
+const requestsOf = (bench: TurnBench) => (bench.provider as ScriptedProvider).requests;
+
+/** Resolves when `holds` does, a round of the event loop at a time. */
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise(setImmediate);
+}
+
+describe('a turn whose replica stood still between its place in the queue and its log', () => {
+  it('waits for the turn that took its place, and starts from what that turn said [CONV-10]', async () => {
+    const conversation = await slow.conversation();
+    const stands = slow.faults.hold('begin');
+    const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
+    await stands.reached;
+    time.pass(PAST_LEASE_MS);
+    const { responseId: running } = await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    // It looks at the head of the queue and finds that it never began.
+    time.pass(1_000);
+    await until(async () => (await quick.types(running)).includes('output_text.delta'));
+    stands.open();
+    const { responseId: late } = await creating;
+    await until(async () => (await slow.types(late)).includes('queued'));
+    expect(await slow.types(late)).toEqual(['created', 'queued']);
+    expect(requestsOf(slow)).toEqual([]);
+    expect(await slow.plain.claim.members(conversation)).toEqual([running, late]);
+    await quick.turns.cancel(ALICE, running);
+    await quick.turns.whenIdle();
+    await slow.turns.whenIdle();
+    expect((await slow.types(late)).at(-1)).toBe('completed');
+    expect(requestsOf(slow)[0]?.items).toHaveLength(3);
+    expect(await slow.texts(conversation)).toEqual(['Hi', 'first', 'Late', 'second']);
+  });
+
+  it('is refused, and leaves nothing behind, if no more turns may wait [CONV-10]', async () => {
+    const strict = new TurnBench({ time, beside: slow, maxWaiting: 0 });
+    const conversation = await slow.conversation();
+    const stands = strict.faults.hold('begin');
+    const ids: string[] = [];
+    const options = { onResponse: (id: string) => ids.push(id) };
+    const creating = strict.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN, options);
+    await stands.reached;
+    time.pass(PAST_LEASE_MS);
+    const { responseId: running } = await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    stands.open();
+    await expect(creating).rejects.toMatchObject({ code: 'conversation_busy' });
+    expect(await slow.plain.log.read(ids[0] ?? '', -1, 1)).toBeUndefined();
+    expect(await slow.plain.claim.members(conversation)).toEqual([running]);
+  });
+
+  it('runs at once if nobody took its place', async () => {
+    const conversation = await slow.conversation();
+    const stands = slow.faults.hold('begin');
+    const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
+    await stands.reached;
+    time.pass(PAST_LEASE_MS);
+    stands.open();
+    const { responseId } = await creating;
+    await slow.turns.whenIdle();
+    expect(await slow.types(responseId)).not.toContain('queued');
+    expect((await slow.types(responseId)).at(-1)).toBe('completed');
+  });
+});
+
+describe('items that are added', () => {
+  const conversationsOf = (claim = slow.state.claim) =>
+    new Conversations({
+      store: slow.plain.conversations,
+      claim,
+      log: slow.plain.log,
+      allowInstructions: null,
+      maxItemBytes: 1_000_000,
+      time,
+    });
+
+  it('are refused if a turn took the place of their writer while its replica stood still [CONV-14]', async () => {
+    const conversation = await slow.conversation();
+    const joined = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const { claim } = slow.plain;
+    const join = claim.join.bind(claim);
+    const adding = (() => {
+      claim.join = async (...args) => {
+        const place = await join(...args);
+        joined.resolve();
+        await goOn.promise;
+        return place;
+      };
+      return conversationsOf().addItems(ALICE, conversation, [userItem('Note')]);
+    })();
+    await joined.promise;
+    claim.join = join;
+    time.pass(PAST_LEASE_MS);
+    await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    goOn.resolve();
+    await expect(adding).rejects.toMatchObject({ code: 'conversation_busy' });
+    expect(await slow.texts(conversation)).toEqual([]);
+  });
+
+  it('are added if only the claim could not be released, which is tried again [CONV-14]', async () => {
+    const conversation = await slow.conversation();
+    slow.faults.fail('leave', 2);
+    const added = await conversationsOf().addItems(ALICE, conversation, [userItem('Note')]);
+    expect(added).toHaveLength(1);
+    expect(await slow.texts(conversation)).toEqual(['Note']);
+    await until(async () => {
+      time.pass(50);
+      return (await slow.plain.claim.members(conversation)).length === 0;
+    });
+  });
+});

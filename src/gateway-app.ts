@@ -71,7 +71,7 @@ export async function createGateway(
       refuse: (socket, thrown) => refuseUpgrade(socket, thrown, metrics),
     }),
   );
-  // Memory has one owner: a lease that ran out while this process slept was not lost.
-  if (config.state.type === 'redis') parts.sweep.start(SWEEP_EVERY_MS);
+  // Also with state in memory: a turn that broke is ended by the sweep.
+  parts.sweep.start(SWEEP_EVERY_MS);
   return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, log };
 }

@@ -116,7 +116,7 @@ export abstract class TurnLease {
    */
   abstract adoptExpired(limit: number): Promise<readonly { readonly responseId: string; readonly fence: Fence }[]>;
 
-  /** Ends a lease early so that others need not wait for it to run out (a drain that gives up). */
+  /** Ends a lease early, so that the next sweep takes the turn over at once: a turn that broke, or that a drain gave up. */
   abstract release(responseId: string, fence: Fence): Promise<void>;
 }
 

@@ -12,7 +12,7 @@ import { every, systemTime, type Time } from '../domain/time.js';
 import { type Log, type LogFields } from '../observability/log.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
-import { type EventLog, type Fence, type LogHead, type TurnLease } from '../state/event-log.js';
+import { type EventLog, type Fence, LOG_TIMES, type LogHead, type TurnLease } from '../state/event-log.js';
 import { keepingOf, NOTHING, type TurnMemory } from './memory.js';
 import { parseLogged, terminalOf } from './response-reader.js';
 import { type TurnLimits } from './limits.js';
@@ -51,7 +51,13 @@ export class OrphanSweep {
 
   /** Sweeps every `everyMs`, one sweep at a time. */
   start(everyMs: number): void {
+    let lastAt = this.#time.now();
     this.#stopSweeping ??= every(this.#time, everyMs, () => {
+      // If this process stood still, leases of its own turns may have run out, and this timer may come before those that renew them. With state in
+      // memory a sweep would end turns that run here. They get one round to renew.
+      const stoodStill = this.#time.now() - lastAt > everyMs + LOG_TIMES.renewEveryMs;
+      lastAt = this.#time.now();
+      if (stoodStill) return;
       this.#sweeping ??= this.sweep()
         .catch((error: unknown) => this.#failed(error, {}))
         .finally(() => (this.#sweeping = undefined));

@@ -123,9 +123,12 @@ export class TurnReport {
     this.#count(response.model, response.usage, response.sluice.cost_usd);
   }
 
-  /** A bug of ours kept the turn from ending properly. */
-  broken(turn: Turn, error: SluiceError): void {
-    const durationMs = this.#finish(turn, 'error', error.code);
+  /**
+   * A bug kept the turn from ending here.
+   * @param gone whether its log is gone. Otherwise the replica that ends the turn counts it.
+   */
+  broken(turn: Turn, error: SluiceError, gone: boolean): void {
+    const durationMs = this.#finish(turn, gone ? 'error' : 'told elsewhere', error.code);
     turn.trace.ended(turn, undefined, error);
     this.#log.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }

@@ -12,7 +12,7 @@ import { type ResponseEvent, serialize } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type ResponseObject, ZERO_USAGE } from '../domain/response.js';
-import { systemTime, type Time } from '../domain/time.js';
+import { sleep, systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type EventLog, type Reservation, type TurnLease } from '../state/event-log.js';
 import { type Tracing } from '../observability/tracing.js';
@@ -76,6 +76,9 @@ export interface CreatedTurn {
   /** What is left to the caller; empty where it has no limits, or the turn ran before. */
   readonly limits: ToldLimits;
 }
+
+/** How long turns that are ended by a drain may take to write their ends, in milliseconds: less than the drain waits. */
+const END_WITHIN_MS = 1_500;
 
 export class TurnService {
   readonly #parts: TurnParts;
@@ -169,11 +172,15 @@ export class TurnService {
     }
   }
 
-  /** Ends every turn as failed with `error` and resolves when each has its terminal event: the end of a drain's patience. */
+  /**
+   * Ends every turn as failed with `error`, at the end of a drain's grace. Resolves when each turn has its terminal event, or its lease was given up
+   * because it could not end in time: another replica ends it then.
+   */
   async abortAll(error: SluiceError): Promise<void> {
     this.#ending = new TurnStopped({ end: 'failed', error });
     for (const { turn } of this.#running.values()) turn.stop.abort(this.#ending);
-    await this.whenIdle();
+    await Promise.race([this.whenIdle(), sleep(this.#time, END_WITHIN_MS)]);
+    await Promise.all([...this.#running.values()].map(({ turn }) => this.#handOver(turn)));
   }
 
   #refuseWhileDraining(): void {
@@ -312,24 +319,49 @@ export class TurnService {
     const { settlement, report, clock } = this.#parts;
     const stopKeeping = keepLease(this.#parts.lease, turn, this.#time);
     clock.turns += 1;
-    const end = await this.#answer(turn, waits)
-      .catch((thrown: unknown) => outcomeOf(thrown, turn.stop.signal))
-      // Before the terminal: whoever sees that may ask again.
-      .finally(() => {
-        permit.leave();
-        leaveRoom();
-      })
-      .then((outcome) => (outcome === 'lost' ? outcome : settlement.settle(turn, outcome, () => this.#yield(turn))))
-      .catch((bug: unknown) => asSluiceError(bug));
-    clock.turns -= 1;
-    stopKeeping();
-    const gone = end === 'lost' && (await this.#isGone(turn));
-    // The replica that ends this turn settles what was reserved. Settling it here too would give it back twice.
-    if (!turn.journal.ended && !gone) permit.handOver();
-    if (end === 'lost') report.lost(turn, turn.journal.lost, gone);
-    else if (end instanceof SluiceError) report.broken(turn, end);
-    else report.ended(turn, end);
-    await Promise.all([permit.settle(turn.facts).catch(() => undefined), this.#leave(turn)]);
+    let end: TurnOutcome | 'lost' | SluiceError;
+    try {
+      const outcome = await this.#outcome(turn, waits);
+      // Before the terminal: a caller that sees it may ask again at once.
+      permit.leave();
+      leaveRoom();
+      end = outcome === 'lost' ? 'lost' : await settlement.settle(turn, outcome, () => this.#yield(turn));
+    } catch (bug) {
+      end = asSluiceError(bug);
+    } finally {
+      clock.turns -= 1;
+      stopKeeping();
+    }
+    const gone = !turn.journal.ended && (await this.#isGone(turn));
+    if (!turn.journal.ended && !gone) {
+      // The replica that ends this turn settles what was reserved. Settling it here too would give it back twice.
+      permit.handOver();
+      await this.#handOver(turn);
+    }
+    try {
+      if (end === 'lost') report.lost(turn, turn.journal.lost, gone);
+      else if (end instanceof SluiceError) report.broken(turn, end, gone);
+      else report.ended(turn, end);
+    } finally {
+      await Promise.all([permit.settle(turn.facts).catch(() => undefined), this.#leave(turn)]);
+    }
+  }
+
+  async #outcome(turn: Turn, waits: boolean): Promise<TurnOutcome | 'lost'> {
+    try {
+      return await this.#answer(turn, waits);
+    } catch (thrown) {
+      return outcomeOf(thrown, turn.stop.signal);
+    }
+  }
+
+  /**
+   * Stops writing to a log that has no terminal, and gives its lease up, so that the next sweep ends the turn (this replica's or another's). Without
+   * effect if another replica owns the turn already.
+   */
+  async #handOver({ responseId, fence, journal }: Turn): Promise<void> {
+    journal.leaseLost();
+    await this.#parts.lease.release(responseId, fence).catch(() => undefined);
   }
 
   /** Lets the next turn of the conversation begin before the terminal is told: whoever sees that may ask again at once. */

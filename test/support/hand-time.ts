@@ -57,6 +57,11 @@ export class HandTime implements Time {
     this.#move(until - this.#nowMs);
   }
 
+  /** Lets `ms` milliseconds go by in which no timer runs, as for a process that was stopped: `pass` runs what fell due. */
+  stall(ms: number): void {
+    this.#move(ms);
+  }
+
   /** Sets the wall clock forward by `ms`, or back; nothing else notices. */
   jump(ms: number): void {
     this.#dateMs += ms;

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { serialize } from '../../../src/domain/event.js';
 import { systemTime } from '../../../src/domain/time.js';
 import { newResponse } from '../../../src/turn/turn.js';
+import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, POLICY, requestOf, TurnBench, userItem } from './turn-bench.js';
 
@@ -251,6 +252,21 @@ describe('OrphanSweep', () => {
     expect(await other.texts(conversation)).toEqual(['Before', 'Hi', 'Half an']);
     expect(await other.plain.responses.get(id)).toBeUndefined();
     expect((await other.types(id)).at(-1)).toBe('failed');
+  });
+
+  it('gives turns a round to renew their leases after this process stood still', async () => {
+    const time = new HandTime();
+    const alone = new TurnBench({ time, answers: [[say('Half an'), HANG]] });
+    const { responseId } = await alone.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    alone.sweep.start(1_000);
+    time.stall(20_000);
+    time.pass(0);
+    await new Promise(setImmediate);
+    time.pass(5_000);
+    await alone.sweep.stop();
+    expect((await alone.types(responseId)).at(-1)).not.toBe('failed');
+    await alone.turns.abortAll(away());
+    await alone.close();
   });
 
   it('does not start a second sweep while one runs, and stop waits for it', async () => {

@@ -1,9 +1,12 @@
 /* A turn while its state store fails, holds still or belongs to somebody else: one terminal event, told truly, and no claim left behind. */
 
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type ResponseObject } from '../../../src/domain/response.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
+import { Journal } from '../../../src/turn/journal.js';
+import { Settlement } from '../../../src/turn/settlement.js';
+import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, requestOf, TurnBench, USAGE } from './turn-bench.js';
 
@@ -16,6 +19,8 @@ const TOLD = [
   'output_text.delta',
 ];
 const CLOSED = ['output_text.done', 'content_part.done', 'output_item.done'];
+
+const emitAsBefore = Journal.prototype.emit;
 
 let bench: TurnBench;
 beforeEach(() => {
@@ -240,6 +245,35 @@ describe('a turn whose provider makes trouble when it is left', () => {
   });
 });
 
+describe('a turn that breaks while it is settled', () => {
+  it('gets its one terminal event from the next sweep, is counted once, and leaves its conversation [EV-8]', async () => {
+    const settle = jest.spyOn(Settlement.prototype, 'settle').mockRejectedValueOnce(new Error('bug'));
+    const conversation = await bench.conversation();
+    const id = await bench.play(requestOf('Hi', { conversation }));
+    settle.mockRestore();
+    expect(bench.log.lines.at(-1)).toMatchObject({ level: 'error', fields: { error: 'server_error' } });
+    expect(await bench.metric('turns_in_flight')).toBe(0);
+    expect(await bench.sweep.sweep()).toBe(1);
+    expect(await bench.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
+    expect(await bench.texts(conversation)).toEqual(['Hi', 'Hello there']);
+    expect(await members(conversation)).toEqual([]);
+    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+    await bench.play(requestOf('Again', { conversation }));
+  });
+
+  it('gets the end that is stored if it breaks after the commit [EV-13]', async () => {
+    const emit = jest.spyOn(Journal.prototype, 'emit').mockImplementation(function (this: Journal, event) {
+      if (event.type === 'response.completed') throw new Error('bug');
+      return emitAsBefore.call(this, event);
+    });
+    const id = await bench.play(requestOf('Hi'));
+    emit.mockRestore();
+    expect((await bench.types(id)).at(-1)).not.toBe('completed');
+    await bench.sweep.sweep();
+    expect((await bench.types(id)).at(-1)).toBe('completed');
+  });
+});
+
 describe('a turn whose end another replica has stored first', () => {
   it('reports that end to its viewers, in the metrics and in the log [EV-13]', async () => {
     const conversation = await bench.conversation();
@@ -405,6 +439,26 @@ describe('a drain', () => {
     gate.open();
     await expect(created).rejects.toMatchObject({ code: 'draining' });
     expect(await members(conversation)).toEqual([]);
+  });
+
+  it('gives up the lease of a turn that does not end in time: another replica ends it at once', async () => {
+    const time = new HandTime();
+    const own = new TurnBench({ time, answers: [[say('Hi'), HANG]] });
+    const other = new TurnBench({ time, beside: own });
+    const gate = own.faults.hold('put');
+    const { responseId } = await own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const ended = own.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));
+    await gate.reached;
+    expect(await other.sweep.sweep()).toBe(0);
+    time.pass(1_500);
+    await ended;
+    expect(await other.sweep.sweep()).toBe(1);
+    gate.open();
+    await own.turns.whenIdle();
+    expect((await own.types(responseId)).filter((type) => /completed|incomplete|failed/u.test(type))).toEqual([
+      'failed',
+    ]);
+    await other.close();
   });
 
   it('ends what is created while everything is ended', async () => {

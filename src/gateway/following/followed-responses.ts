@@ -117,7 +117,7 @@ export class FollowedResponses {
   /**
    * Follows a response of a watched conversation, unless it is followed here already: then only announces it. Waits for resumes of the
    * response that came before. @param viewer at the response's start; closed if it is not needed
-   * @returns what is followed now, or undefined if nothing was begun
+   * @returns what is followed now, or undefined if nothing was begun @throws SluiceError `too_many_responses`
    */
   watch(viewer: Viewer, { streamId, wanted, announce, begun }: WatchedResponse): Promise<Following | undefined> {
     const { outbound } = this.#options;
@@ -125,10 +125,17 @@ export class FollowedResponses {
     return this.#inOrder.run(responseId, async () => {
       await outbound.whenRoom();
       const known = outbound.followings.has(responseId);
-      if (wanted()) announce();
-      if (!wanted() || known) {
+      try {
+        // Others may have begun to be followed while this viewer was being opened.
+        if (!known) this.checkRoom();
+        if (wanted()) announce();
+        if (!wanted() || known) {
+          viewer.close();
+          return undefined;
+        }
+      } catch (thrown) {
         viewer.close();
-        return undefined;
+        throw thrown;
       }
       const following = outbound.follow(responseId, viewer, streamId);
       begun(following);

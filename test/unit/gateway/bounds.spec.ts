@@ -1,0 +1,195 @@
+/* What one connection may cost: frames in progress, refusals, snapshots and bytes held for a client that does not read. */
+
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { HANG, say } from '../../support/scripted-provider.js';
+import { ALICE, ORIGIN, requestOf } from '../turn/turn-bench.js';
+import { type Connected, GatewayBench, SETTINGS, Talker, tell, until } from './gateway-bench.js';
+
+let bench: GatewayBench;
+afterEach(() => bench.close());
+
+const round = (): Promise<void> => new Promise(setImmediate);
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const errors = ({ socket }: Connected): unknown[] =>
+  socket.frames.flatMap((frame) => ('error' in frame ? [(frame['error'] as { code: string }).code] : []));
+
+describe('frames in progress', () => {
+  it('are bounded: nothing more is read until one is answered, and each is answered in the end [WS-18]', async () => {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 64 } });
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const client = bench.connect();
+    const opened = Promise.withResolvers<void>();
+    const { open } = bench.reader;
+    let opening = 0;
+    bench.reader.open = async (...args) => {
+      opening += 1;
+      await opened.promise;
+      return open.apply(bench.reader, args);
+    };
+    for (const i of upTo(50)) tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: `l${i}` });
+    tell(client, { type: 'sluice:ping', id: 'last' });
+    for (const _ of upTo(5)) await round();
+    expect(client.connection.reading).toBe(false);
+    // Resumes of one response are served one after the other.
+    expect(opening).toBe(1);
+    expect(client.socket.types).toEqual([]);
+    opened.resolve();
+    await until(() => client.socket.types.filter((type) => type === 'sluice:resumed').length === 50);
+    await until(() => client.connection.reading);
+    expect(client.socket.types).toContain('sluice:pong');
+  });
+
+  it('take turns with other connections: a share in each round [WS-18]', async () => {
+    bench = new GatewayBench();
+    const client = bench.connect();
+    for (const id of upTo(500)) tell(client, { type: 'sluice:ping', id });
+    expect(client.socket.frames.length).toBe(64);
+    expect(client.connection.reading).toBe(false);
+    await until(() => client.socket.frames.length === 500);
+    expect(client.socket.frames.map((frame) => frame['id'])).toEqual(upTo(500));
+    await until(() => client.connection.reading);
+  });
+
+  it('wait while the socket is full, so that answers are not buffered without bound [WS-14]', async () => {
+    bench = new GatewayBench({ settings: { slowReaderTimeoutMs: 60_000 } });
+    const client = bench.connect();
+    client.socket.reads = false;
+    for (const id of upTo(20_000)) tell(client, { type: 'sluice:ping', id: `${id}`.padEnd(100) });
+    await until(() => client.connection.outbound.full);
+    for (const _ of upTo(20)) await round();
+    expect(client.socket.bufferedAmount).toBeLessThan(SETTINGS.outboundBufferBytes + 1_000);
+    client.socket.reads = true;
+    client.socket.bufferedAmount = 0;
+    await until(() => client.socket.frames.length === 20_000);
+  });
+
+  it('are refused by the limit on operations, each with an answer [LIMIT-1]', async () => {
+    bench = new GatewayBench();
+    bench.parts.operations = {
+      take: () => {
+        throw new SluiceError('rate_limit_exceeded', 'unable to serve this operation; limit; later');
+      },
+    };
+    const client = bench.connect();
+    const frames = [
+      { type: 'sluice:resume', response_id: 'resp_a', stream_id: 'x' },
+      { type: 'sluice:subscribe', conversation: 'conv_a', stream_id: 'x' },
+      { type: 'response.cancel', response_id: 'resp_a' },
+      { type: 'response.cancel', stream_id: 'x' },
+      { type: 'sluice:auth', token: 'alice' },
+    ];
+    for (const frame of frames) tell(client, frame);
+    expect(errors(client)).toEqual(frames.map(() => 'rate_limit_exceeded'));
+    expect(client.socket.closed).toBeUndefined();
+  });
+
+  it('are dropped with the connection, and what was in progress leaves nothing behind', async () => {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const client = bench.connect();
+    for (const _ of upTo(100)) tell(client, { type: 'sluice:resume', response_id: responseId });
+    client.socket.terminate();
+    await until(() => bench.hub.size === 0);
+    expect(client.connection.outbound.followings.size).toBe(0);
+  });
+});
+
+describe('refusals', () => {
+  it('of large frames weigh what they cost: the connection is closed after less than a second of CPU [WS-8]', async () => {
+    bench = new GatewayBench();
+    let cpuMs = 0;
+    bench.parts.cpuMs = () => (cpuMs += 50);
+    const client = bench.connect();
+    let sent = 0;
+    for (; sent < 70 && client.socket.open; sent++) {
+      client.frames.receive(`{"${'x'.repeat(20_000)}":1}`);
+      await round();
+    }
+    expect(client.socket.closed?.code).toBe(1008);
+    expect(sent * 50).toBeLessThan(1_000);
+  });
+
+  it('for the limit of the caller do not close a client that retries, only a flood [WS-8]', () => {
+    bench = new GatewayBench();
+    bench.parts.operations = {
+      take: () => {
+        throw new SluiceError('rate_limit_exceeded', 'unable to serve this operation; limit; later');
+      },
+    };
+    const client = bench.connect();
+    const resume = JSON.stringify({ type: 'sluice:resume', response_id: 'resp_a' });
+    for (const _ of upTo(60)) client.frames.receive(resume);
+    expect(client.socket.closed).toBeUndefined();
+  });
+
+  it('that wait behind a response in their lane are bounded [LANE-3, WS-8]', async () => {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
+    const client = bench.connect();
+    tell(client, { type: 'response.create', input: 'Hi', stream_id: 'x' });
+    await until(() => client.socket.types.includes('response.output_text.delta'));
+    bench.parts.operations.take = () => {
+      throw new SluiceError('rate_limit_exceeded', 'unable to serve this operation; limit; later');
+    };
+    for (let sent = 0; sent < 1_000 && client.socket.open; sent++) {
+      tell(client, { type: 'sluice:resume', response_id: 'resp_a', stream_id: 'x' });
+      if (sent % 50 === 0) await round();
+    }
+    await until(() => client.socket.closed !== undefined);
+    expect(client.socket.closed?.code).toBe(1008);
+  });
+});
+
+describe('snapshots', () => {
+  const DELTAS = 400;
+
+  async function longResponse(): Promise<{ id: string; bytes: number }> {
+    bench = new GatewayBench({ provider: new Talker(DELTAS, false), settings: { slowReaderTimeoutMs: 60_000 } });
+    const { responseId: id } = await bench.turns.create(ALICE, requestOf('x'.repeat(100)), ORIGIN);
+    await until(async () => (await bench.types(id)).length >= DELTAS + 4);
+    return { id, bytes: (await bench.reader.snapshot(ALICE, id)).json.length };
+  }
+
+  it('to eight clients that never read cost the bound of each and one snapshot, and stop [WS-14]', async () => {
+    const { id, bytes } = await longResponse();
+    const { outboundBufferBytes } = SETTINGS;
+    const clients = upTo(8).map(() => bench.connect({ snapshots: true }));
+    for (const { socket } of clients) socket.reads = false;
+    const enough = Math.ceil((outboundBufferBytes / bytes) * 3);
+    for (let sent = 0; sent < enough; sent++) {
+      for (const client of clients) tell(client, { type: 'sluice:resume', response_id: id });
+      for (const _ of upTo(6)) await round();
+    }
+    await until(() => clients.every(({ connection }) => connection.outbound.full));
+    for (const _ of upTo(50)) await round();
+    for (const { socket, connection } of clients) {
+      expect(socket.bufferedAmount).toBeLessThan(outboundBufferBytes + bytes + 1_000);
+      expect(connection.reading).toBe(false);
+    }
+  });
+
+  it('of viewers that ask together are read once [RES-2]', async () => {
+    const { id } = await longResponse();
+    let reads = 0;
+    const { read } = bench.plain.log;
+    bench.plain.log.read = (...args) => {
+      // The pages of a fold, not the looks at a log's end.
+      if (args[2] === 500 && args[1] === -1) reads += 1;
+      return read.apply(bench.plain.log, args);
+    };
+    const clients = upTo(8).map(() => bench.connect({ snapshots: true }));
+    for (const client of clients) tell(client, { type: 'sluice:resume', response_id: id });
+    await until(() => clients.every(({ socket }) => socket.types.includes('sluice:snapshot')));
+    expect(reads).toBeLessThanOrEqual(1);
+  });
+
+  it('of resumes that a later one replaced are not sent [RES-6]', async () => {
+    const { id } = await longResponse();
+    const client = bench.connect({ snapshots: true });
+    for (const _ of upTo(20)) tell(client, { type: 'sluice:resume', response_id: id });
+    await until(() => client.socket.types.includes('sluice:snapshot'));
+    await round();
+    expect(client.socket.types.filter((type) => type === 'sluice:resumed')).toHaveLength(19);
+    expect(client.socket.types.filter((type) => type === 'sluice:snapshot')).toHaveLength(1);
+  });
+});

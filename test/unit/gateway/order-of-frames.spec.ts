@@ -1,0 +1,319 @@
+/* The order of frames decides, however fast each is served: resumes, subscriptions, credentials. */
+
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { SluiceError } from '../../../src/domain/errors.js';
+import { type Principal } from '../../../src/domain/principal.js';
+import { HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
+import { ALICE, away, ORIGIN, requestOf } from '../turn/turn-bench.js';
+import { type Connected, GatewayBench, Talker, tell, until } from './gateway-bench.js';
+
+let bench: GatewayBench;
+afterEach(() => bench.close());
+
+const TERMINAL = /^response\.(completed|incomplete|failed)$/u;
+const round = (): Promise<void> => new Promise(setImmediate);
+
+/** A gate before the `number`th call of an asynchronous method, counted from 1. */
+function hold<Name extends string>(
+  target: Record<Name, (...args: never[]) => Promise<unknown>>,
+  name: Name,
+  number = 1,
+): { readonly reached: Promise<void>; open(fails?: Error): void } {
+  const call = target[name].bind(target) as (...args: unknown[]) => Promise<unknown>;
+  const reached = Promise.withResolvers<void>();
+  const opened = Promise.withResolvers<Error | undefined>();
+  let calls = 0;
+  target[name] = async (...args: unknown[]) => {
+    calls += 1;
+    if (calls === number) {
+      reached.resolve();
+      const fails = await opened.promise;
+      if (fails !== undefined) throw fails;
+    }
+    return call(...args);
+  };
+  return { reached: reached.promise, open: (fails) => opened.resolve(fails) };
+}
+
+/** What `hold` takes: the methods of a part, by name. */
+function methods<Name extends string>(part: object): Record<Name, (...args: never[]) => Promise<unknown>> {
+  // The names that tests give are those of asynchronous methods.
+  return part as Record<Name, (...args: never[]) => Promise<unknown>>;
+}
+
+const ofType = ({ socket }: Connected, type: string): Readonly<Record<string, unknown>>[] =>
+  socket.frames.filter((frame) => frame['type'] === type);
+
+describe('resumes of one response', () => {
+  async function running(): Promise<string> {
+    bench = new GatewayBench({ answers: [[say('Hello'), HANG]], settings: { maxLanes: 8 } });
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await until(async () => (await bench.types(responseId)).includes('output_text.delta'));
+    return responseId;
+  }
+
+  it('leave the cursor and lane of the later frame when the earlier one is served more slowly [RES-6, WS-3]', async () => {
+    const responseId = await running();
+    const client = bench.connect();
+    const slow = hold(methods<'open'>(bench.reader), 'open');
+    tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'early' });
+    tell(client, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'late' });
+    await slow.reached;
+    for (let i = 0; i < 5; i++) await round();
+    slow.open();
+    await until(() => ofType(client, 'sluice:resumed').length === 2);
+    await bench.turns.cancel(ALICE, responseId);
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(ofType(client, 'sluice:resumed').map((frame) => frame['stream_id'])).toEqual(['early', 'late']);
+    const events = client.socket.frames.filter((frame) => 'sequence_number' in frame);
+    expect(new Set(events.map((frame) => frame['stream_id']))).toEqual(new Set(['late']));
+    expect(events[0]?.['sequence_number']).toBe(2);
+  });
+
+  it('keep the earlier cursor when the later frame is refused [RES-5, RES-6]', async () => {
+    const responseId = await running();
+    const client = bench.connect();
+    tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'early' });
+    await until(() => client.socket.types.includes('response.output_text.delta'));
+    tell(client, { type: 'sluice:resume', response_id: responseId, starting_after: 99, stream_id: 'late' });
+    await until(() => client.socket.types.includes('error'));
+    await bench.turns.cancel(ALICE, responseId);
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(ofType(client, 'error')[0]).toMatchObject({ stream_id: 'late', error: { code: 'invalid_cursor' } });
+    expect(client.socket.frames.at(-1)).toMatchObject({ stream_id: 'early' });
+  });
+
+  it('hold one place in a lane together, and a cancel of the lane is one call [CAN-1, RES-8]', async () => {
+    const responseId = await running();
+    const client = bench.connect();
+    const frames = { ...client };
+    for (let i = 0; i < 200; i++) {
+      tell(frames, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'lane' });
+      if (i % 20 === 0) await round();
+    }
+    await until(() => ofType(client, 'sluice:resumed').length === 200);
+    const { cancel } = bench.turns;
+    let calls = 0;
+    bench.turns.cancel = (...args) => {
+      calls += 1;
+      return cancel.apply(bench.turns, args);
+    };
+    tell(client, { type: 'response.cancel', stream_id: 'lane' });
+    tell(client, { type: 'response.cancel', stream_id: 'lane' });
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(calls).toBe(1);
+    tell(client, { type: 'response.create', input: 'next', stream_id: 'lane' });
+    await until(() => client.socket.types.includes('response.created'));
+  });
+
+  it('free the first lane when a later one moves the response to another [RES-6, RES-8]', async () => {
+    const responseId = await running();
+    const client = bench.connect();
+    tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'left' });
+    tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'right' });
+    tell(client, { type: 'response.create', input: 'next', stream_id: 'left' });
+    await until(() => ofType(client, 'response.created').some((frame) => frame['stream_id'] === 'left'));
+    expect(client.socket.types.some((type) => TERMINAL.test(type))).toBe(false);
+  });
+});
+
+describe('subscribes and unsubscribes of one conversation', () => {
+  it('leave nothing watched when the last frame unsubscribes [SUB-3, WS-3]', async () => {
+    bench = new GatewayBench();
+    const conversation = await bench.conversation();
+    const client = bench.connect();
+    const slow = hold(methods<'watch'>(bench.parts.claim), 'watch');
+    tell(client, { type: 'sluice:subscribe', conversation });
+    tell(client, { type: 'sluice:unsubscribe', conversation });
+    await slow.reached;
+    slow.open();
+    await until(() => client.socket.types.includes('sluice:unsubscribed'));
+    await bench.play(requestOf('Hi', { conversation }));
+    await round();
+    expect(client.socket.types).toEqual(['sluice:subscribed', 'sluice:unsubscribed']);
+  });
+
+  it('are all answered, each in its place [SUB-1, WS-3]', async () => {
+    bench = new GatewayBench({ settings: { maxLanes: 4 } });
+    const conversation = await bench.conversation();
+    const client = bench.connect();
+    const names = ['a', 'b', 'c'];
+    for (const stream_id of names) tell(client, { type: 'sluice:subscribe', conversation, stream_id });
+    tell(client, { type: 'sluice:unsubscribe', conversation });
+    tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'd' });
+    await until(() => client.socket.frames.length === 5);
+    expect(client.socket.frames.map((frame) => frame['stream_id'] ?? frame['type'])).toEqual([
+      ...names,
+      'sluice:unsubscribed',
+      'd',
+    ]);
+    await bench.play(requestOf('Hi', { conversation }));
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['d']);
+  });
+
+  it('leave the newer subscription in effect when an older one fails late [SUB-3]', async () => {
+    bench = new GatewayBench({ settings: { maxLanes: 4 } });
+    const conversation = await bench.conversation();
+    const client = bench.connect();
+    const slow = hold(methods<'get'>(bench.parts.conversations), 'get');
+    tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'old' });
+    tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'new' });
+    await slow.reached;
+    for (let i = 0; i < 5; i++) await round();
+    slow.open(away());
+    await until(() => client.socket.types.includes('sluice:subscribed'));
+    expect(client.socket.frames[0]).toMatchObject({ type: 'error', stream_id: 'old' });
+    await bench.play(requestOf('Hi', { conversation }));
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['new']);
+  });
+
+  it('leave the older subscription in effect when a newer one fails [SUB-3]', async () => {
+    bench = new GatewayBench({ settings: { maxLanes: 4 } });
+    const conversation = await bench.conversation();
+    const client = bench.connect();
+    tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'old' });
+    await until(() => client.socket.types.includes('sluice:subscribed'));
+    const { members } = bench.plain.claim;
+    bench.plain.claim.members = () => Promise.reject(away());
+    tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'new' });
+    await until(() => client.socket.types.includes('error'));
+    bench.plain.claim.members = members;
+    await bench.play(requestOf('Hi', { conversation }));
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['old']);
+  });
+});
+
+describe('a subscription beside resumes', () => {
+  async function watchedAndRunning(): Promise<{ conversation: string; responseId: string }> {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 8 } });
+    const conversation = await bench.conversation();
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    return { conversation, responseId };
+  }
+
+  it('announces a response that was resumed before it, whose events stay in the lane of the resume [SUB-1]', async () => {
+    const { conversation, responseId } = await watchedAndRunning();
+    const client = bench.connect();
+    const slow = hold(methods<'open'>(bench.reader), 'open');
+    tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'mine' });
+    tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'watch' });
+    await slow.reached;
+    await until(() => client.socket.types.includes('sluice:subscribed'));
+    for (let i = 0; i < 5; i++) await round();
+    slow.open();
+    await until(() => client.socket.types.includes('sluice:turn'));
+    await bench.turns.cancel(ALICE, responseId);
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(ofType(client, 'sluice:turn')).toMatchObject([{ response_id: responseId, stream_id: 'watch' }]);
+    const events = client.socket.frames.filter((frame) => 'sequence_number' in frame);
+    expect(events.map((frame) => frame['sequence_number'])).toEqual(events.map((_, i) => i));
+    expect(new Set(events.map((frame) => frame['stream_id']))).toEqual(new Set(['mine']));
+  });
+
+  it('follows the response itself when the resume before it was refused [SUB-1]', async () => {
+    const { conversation, responseId } = await watchedAndRunning();
+    const client = bench.connect();
+    tell(client, { type: 'sluice:resume', response_id: responseId, starting_after: 99, stream_id: 'mine' });
+    tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'watch' });
+    await until(() => client.socket.types.includes('response.output_text.delta'));
+    expect(client.socket.frames.at(-1)?.['stream_id']).toBe('watch');
+  });
+
+  it('follows no more responses than a connection may, and says so [RES-6, SUB-1]', async () => {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 80 }, maxWaiting: 80 });
+    const conversation = await bench.conversation();
+    for (let i = 0; i < 66; i++) await bench.turns.create(ALICE, requestOf(`Hi ${i}`, { conversation }), ORIGIN);
+    const client = bench.connect();
+    tell(client, { type: 'sluice:subscribe', conversation });
+    await until(() => ofType(client, 'error').length === 2 && ofType(client, 'sluice:turn').length === 64);
+    expect(client.connection.outbound.followings.size).toBe(64);
+    expect(ofType(client, 'error')[0]).toMatchObject({ error: { code: 'too_many_responses' } });
+  });
+});
+
+describe('a new credential', () => {
+  const NEW: Principal = { ...ALICE, credential: 'key-2' };
+
+  function connect(provider = new ScriptedProvider([[say('a')]])): Connected {
+    bench = new GatewayBench({ provider });
+    return bench.connect();
+  }
+
+  it('counts for the frame behind it, however long it takes to be checked [WS-16, WS-3]', async () => {
+    const client = connect();
+    const callers: string[] = [];
+    const { create } = bench.turns;
+    bench.turns.create = (caller, ...rest) => {
+      callers.push(caller.credential);
+      return create.call(bench.turns, caller, ...rest);
+    };
+    const checked = Promise.withResolvers<Principal>();
+    bench.parts.authenticator.authenticate = () => checked.promise;
+    tell(client, { type: 'response.create', input: 'before' });
+    tell(client, { type: 'sluice:auth', token: 'new' });
+    tell(client, { type: 'response.create', input: 'after', stream_id: 'b' });
+    tell(client, { type: 'sluice:ping', id: 1 });
+    expect(client.connection.reading).toBe(false);
+    expect(client.socket.types).not.toContain('sluice:pong');
+    checked.resolve(NEW);
+    await until(() => client.socket.types.filter((type) => TERMINAL.test(type)).length === 2);
+    expect(callers).toEqual(['key-1', 'key-2']);
+    expect(client.connection.reading).toBe(true);
+    expect(client.socket.types.indexOf('sluice:authenticated')).toBeLessThan(
+      client.socket.types.indexOf('sluice:pong'),
+    );
+  });
+
+  it.each([
+    ['is refused', () => Promise.reject(new SluiceError('invalid_api_key', 'unable to authenticate; wrong key'))],
+    ['belongs to another owner', () => Promise.resolve({ ...NEW, owner: 'acme/bob', user: 'bob' })],
+  ])('that %s leaves the old one for the frame behind it [WS-16]', async (_what, authenticate) => {
+    const client = connect();
+    const callers: string[] = [];
+    const { create } = bench.turns;
+    bench.turns.create = (caller, ...rest) => {
+      callers.push(caller.credential);
+      return create.call(bench.turns, caller, ...rest);
+    };
+    bench.parts.authenticator.authenticate = authenticate;
+    tell(client, { type: 'sluice:auth', token: 'new' });
+    tell(client, { type: 'response.create', input: 'after' });
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(client.socket.types[0]).toBe('error');
+    expect(callers).toEqual(['key-1']);
+  });
+});
+
+describe('a socket that cancels on disconnect', () => {
+  it('cancels what it created, not what it resumed [WS-13]', async () => {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
+    const { responseId: other } = await bench.turns.create(ALICE, requestOf('of another device'), ORIGIN);
+    const client = bench.connect({ cancelOnDisconnect: true });
+    tell(client, { type: 'sluice:resume', response_id: other, stream_id: 'r' });
+    tell(client, { type: 'response.create', input: 'mine' });
+    await until(() => ofType(client, 'response.output_text.delta').length === 2);
+    client.socket.terminate();
+    await until(() => bench.turns.count === 1);
+    await round();
+    expect(await bench.reader.status(ALICE, other)).toBe('running');
+  });
+});
+
+describe('a create with the key of a response whose events are gone', () => {
+  it('is answered by its snapshot and terminal where the client knows snapshots [IDEM-1, RES-3]', async () => {
+    bench = new GatewayBench({ provider: new Talker(3, true) });
+    const create = { type: 'response.create', input: 'Hi', 'sluice:idempotency_key': 'key' };
+    const first = bench.connect();
+    tell(first, create);
+    await until(() => first.socket.types.some((type) => TERMINAL.test(type)));
+    const { id } = first.socket.frames.at(-1)?.['response'] as { id: string };
+    await bench.plain.log.delete(id);
+    const second = bench.connect({ snapshots: true });
+    tell(second, create);
+    await until(() => second.socket.types.some((type) => TERMINAL.test(type) || type === 'error'));
+    expect(second.socket.types).toEqual(['sluice:snapshot', 'response.completed']);
+  });
+});

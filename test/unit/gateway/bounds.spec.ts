@@ -15,7 +15,7 @@ const errors = ({ socket }: Connected): unknown[] =>
   socket.frames.flatMap((frame) => ('error' in frame ? [(frame['error'] as { code: string }).code] : []));
 
 describe('frames in progress', () => {
-  it('are bounded: nothing more is read until one is answered, and each is answered in the end [WS-18]', async () => {
+  it('are bounded: nothing more is read until one is answered, and each is answered in the end [WS-18, WS-3]', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 64 } });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     const client = bench.connect();
@@ -64,7 +64,7 @@ describe('frames in progress', () => {
     await until(() => client.socket.frames.length === 20_000);
   });
 
-  it('are refused by the limit on operations, each with an answer [LIMIT-1]', async () => {
+  it('are refused by the limit on operations, each with an answer [LIMIT-7]', async () => {
     bench = new GatewayBench();
     bench.parts.operations = {
       take: () => {

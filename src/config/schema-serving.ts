@@ -84,7 +84,7 @@ export const state = section('Where conversations, event logs and ended response
   pool_size: key(
     count(2, 1_000),
     10,
-    'Most connections of one replica to each Redis server. Commands are pipelined, so few carry everything: one listens, one carries logs and leases, and from 3 on one carries everything else; more are never opened.',
+    'Most connections of one replica to each Redis server. Commands are pipelined, so few carry everything: one listens, one carries logs and leases, and from 3 on one carries everything else; more are never opened. One more, which is not counted, carries only the heartbeat.',
   ),
   key_prefix: optionalKey(
     text,

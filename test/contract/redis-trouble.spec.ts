@@ -257,6 +257,33 @@ describe('Redis in trouble', () => {
     expect((await store.other.log.read(id, -1, 10))?.events).toEqual([...deltas(0, 2), terminal(3)]);
   });
 
+  it.each(['sluice-store', 'sluice-log'])('is not away where only the connection %s says nothing', async (name) => {
+    expect(proxy.stall(name)).toBe(2);
+    // The command waits on the dead connection until that is dropped, and is answered on the next one.
+    await eventually(() =>
+      (name === 'sluice-log' ? store.state.log.read('resp_1', -1, 1) : store.state.conversations.get('conv_1')).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await store.state.ping();
+    expect(store.state.isUp).toBe(true);
+    expect(told.words.filter((word) => word.startsWith('down'))).toEqual([]);
+  });
+
+  it('loses the reply to a removal: the removal is done once, and reported as done', async () => {
+    const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
+    const { conversations } = store.state;
+    await conversations.create(conversation, headOf().input);
+    proxy.loseReply('sluice-store', 'LREM');
+    expect(await conversations.deleteItem('conv_1', 'msg_1')).toBe(true);
+    expect(await conversations.recentItems('conv_1', 5)).toEqual([]);
+    proxy.loseReply('sluice-store', '\r\nDEL\r\n');
+    expect(await conversations.delete('conv_1')).toBe(true);
+    expect(await conversations.get('conv_1')).toBeUndefined();
+    expect(proxy.lostReplies).toBe(2);
+  });
+
   it('is emptied (FLUSHALL): the turn is shut out, its viewers are told, no number comes again', async () => {
     const conversation = newId('conv');
     const { id, fence } = await created();
@@ -713,7 +740,7 @@ describe('a start', () => {
     expect(told.words.join()).toContain('allkeys-lru');
     await first.claim.join('conv_1', 'resp_1', 0);
     expect(await second.claim.members('conv_1')).toEqual([]);
-    expect(((await server.admin.client('LIST')) as string).match(/name=sluice/g)).toHaveLength(5);
+    expect(((await server.admin.client('LIST')) as string).match(/name=sluice/g)).toHaveLength(7);
     await first.close();
     await second.close();
     await server.close();

@@ -11,10 +11,15 @@ interface Link {
   readonly far: Socket;
   /** The first words of the one who connected. */
   said: string;
+  /** What the far end says next is lost, and the connection with it. */
+  loses: boolean;
 }
 
 export class StallableProxy {
   readonly #links = new Set<Link>();
+  #losing: { readonly words: string; readonly command: string } | undefined;
+  /** Connections closed in place of a reply, see `loseReply`. */
+  lostReplies = 0;
   #refuses = false;
   readonly #server = createServer((near) => {
     if (this.#refuses) {
@@ -22,13 +27,25 @@ export class StallableProxy {
       return;
     }
     const far = connect(this.targetPort, '127.0.0.1');
-    const link: Link = { near, far, said: '' };
+    const link: Link = { near, far, said: '', loses: false };
     this.#links.add(link);
     near.on('data', (data) => {
       if (link.said.length < 4_096) link.said += data.toString('latin1');
+      const { words, command } = this.#losing ?? {};
+      if (words !== undefined && command !== undefined && link.said.includes(words)) {
+        link.loses ||= data.toString('latin1').toLowerCase().includes(command.toLowerCase());
+        if (link.loses) this.#losing = undefined;
+      }
       far.write(data);
     });
-    far.on('data', (data) => near.write(data));
+    far.on('data', (data) => {
+      if (!link.loses) {
+        near.write(data);
+        return;
+      }
+      this.lostReplies += 1;
+      near.destroy();
+    });
     for (const [socket, other] of [
       [near, far],
       [far, near],
@@ -63,6 +80,11 @@ export class StallableProxy {
       far.removeAllListeners('data').resume();
     }
     return links.length;
+  }
+
+  /** The next `command` over a connection that said `words` is passed on; its reply is not: the connection closes instead. */
+  loseReply(words: string, command: string): void {
+    this.#losing = { words, command };
   }
 
   /** Drops every connection and takes no new one. */

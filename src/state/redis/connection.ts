@@ -84,9 +84,9 @@ export class RedisConnector {
       disconnectTimeout: 500,
       enableOfflineQueue: false,
       autoResubscribe: false,
-      // What was sent and not answered is sent again on the next connection: every command here may be done twice.
-      autoResendUnfulfilledCommands: true,
-      maxRetriesPerRequest: null,
+      // What was sent and not answered fails at once when the connection closes. RedisCommands alone sends it again.
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
       retryStrategy: (times) => Math.min(25 * 2 ** Math.min(times, 6), 1_000) * (0.75 + Math.random() / 2),
       reconnectOnError: onceASecond((error) => error.message.startsWith('READONLY')),
       disableClientInfo: true,

@@ -1,8 +1,10 @@
 /*
- * The heartbeat: once a second every server is asked for a sign of life, and the one that has the list of replicas for a write. Tells whether
- * Redis is up, how many replicas there are, and since when without a break each server has been reached.
+ * The heartbeat: once a second every server is asked for a sign of life, and the one that has the list of replicas for a write. Reports whether
+ * Redis is up, how many replicas there are, and since when without a break each server has been reached. It has a connection of its own: a
+ * large reply on another one must not look like an outage. The others are only watched, so that one that is open and dead is made anew.
  */
 
+import { type Redis } from 'ioredis';
 import { type RedisConnector } from './connection.js';
 import { slotOf } from './keys.js';
 import { type RedisHooks, type RedisTiming } from './options.js';
@@ -13,8 +15,10 @@ import { type Subscriptions } from './subscriptions.js';
 
 export interface HeartbeatOptions {
   readonly connector: RedisConnector;
-  /** Every connection that carries commands; the first writes the sign of life. */
-  readonly lanes: readonly [RedisCommands, ...RedisCommands[]];
+  /** Carries the heartbeat and nothing else. */
+  readonly health: RedisCommands;
+  /** Every connection that carries commands. */
+  readonly lanes: readonly RedisCommands[];
   readonly subscriptions: Subscriptions;
   readonly script: Script;
   readonly replicasKey: string;
@@ -38,6 +42,7 @@ const SIGN_OFF_MS = 250;
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   readonly #reached = new Map<string, Reach>();
+  readonly #watched = new Set<Redis>();
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #state: 'up' | 'down' | undefined;
@@ -83,22 +88,20 @@ export class Heartbeat {
     this.#closed = true;
     clearTimeout(this.#timer);
     if (!this.isUp) return;
-    const [lane] = this.#options.lanes;
-    const { replicasKey, replicaId } = this.#options;
-    const told = lane.call('ZREM', replicasKey, replicaId).catch(() => undefined);
+    const { health, replicasKey, replicaId } = this.#options;
+    const told = health.call('ZREM', replicasKey, replicaId).catch(() => undefined);
     let timer: NodeJS.Timeout | undefined;
     await Promise.race([told, new Promise((resolve) => (timer = setTimeout(resolve, SIGN_OFF_MS)))]);
     clearTimeout(timer);
   }
 
   async #beat(): Promise<void> {
-    const { lanes, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
-    const [writer, ...others] = lanes;
+    const { health, lanes, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
+    for (const lane of lanes) for (const server of serversOf(lane)) void this.#watch(server);
     try {
-      // All at once: a lane that does not answer is found out even where the write already failed.
-      const pings = [writer, ...others].map((lane) => this.#pingAll(lane));
-      const write = writer.run(script, [replicasKey], [replicaId, timing.heartbeatMs * BEATS_COUNTED]);
-      const [replicas] = await allOf([write, subscriptions.probe(), ...pings]);
+      // Both at once: a server that does not answer is found out even where the write already failed.
+      const write = health.run(script, [replicasKey], [replicaId, timing.heartbeatMs * BEATS_COUNTED]);
+      const [replicas] = await allOf([write, subscriptions.probe(), this.#pingAll(health)]);
       this.replicas = Math.max(1, Number(replicas));
       this.#turn('up', null);
     } catch (thrown) {
@@ -108,27 +111,43 @@ export class Heartbeat {
     }
   }
 
-  /** Asks every server that a lane reaches; a lane whose server does not answer is connected anew. */
-  async #pingAll(lane: RedisCommands): Promise<void> {
-    const { client } = lane;
-    const servers = 'nodes' in client ? client.nodes('master') : [client];
-    const failures = await Promise.all(
-      servers.map(async (server) => {
-        try {
-          await server.ping();
-          const { host, port } = server.options;
-          this.#note('nodes' in client ? `${host}:${port}` : ONE_SERVER);
-          return undefined;
-        } catch (error) {
-          // It is open and says nothing: a new connection may reach what this one does not.
-          if (server.status === 'ready') server.disconnect(true);
-          return error;
-        }
-      }),
-    );
-    const failure = failures.find((error) => error !== undefined);
-    if (failure !== undefined) throw stateUnavailable(failure);
+  /** Asks every server; a connection whose server does not answer is made anew. */
+  async #pingAll(health: RedisCommands): Promise<void> {
+    const servers = serversOf(health);
     if (servers.length === 0) throw stateUnavailable(new Error('CLUSTERDOWN no node is known'));
+    const pings = servers.map(async (server) => {
+      try {
+        if ('nodes' in health.client) await server.ping();
+        // Sent again where the connection closes under it: that alone is no outage.
+        else await health.call('PING');
+        const { host, port } = server.options;
+        this.#note('nodes' in health.client ? `${host}:${port}` : ONE_SERVER);
+      } catch (error) {
+        // It is open and says nothing: a new connection may reach what this one does not.
+        if (server.status === 'ready') server.disconnect(true);
+        throw error;
+      }
+    });
+    await allOf(pings);
+  }
+
+  /**
+   * Drops a connection that is open and dead. A ping waits behind every reply that was asked for before it, so a late one says nothing as long
+   * as bytes arrive: what is cut then is a large reply, and everything that waits behind it.
+   */
+  async #watch(server: Redis): Promise<void> {
+    if (this.#watched.has(server) || server.status !== 'ready') return;
+    this.#watched.add(server);
+    const { stream } = server;
+    const before = stream.bytesRead;
+    try {
+      await server.ping();
+    } catch {
+      const isSame = server.status === 'ready' && server.stream === stream;
+      if (isSame && stream.bytesRead === before) server.disconnect(true);
+    } finally {
+      this.#watched.delete(server);
+    }
   }
 
   #note(server: string): void {
@@ -144,7 +163,7 @@ export class Heartbeat {
   }
 
   #serverOf(key: string): string {
-    const { client } = this.#options.lanes[0];
+    const { client } = this.#options.health;
     return 'slots' in client ? (client.slots[slotOf(key)]?.[0] ?? ONE_SERVER) : ONE_SERVER;
   }
 
@@ -153,6 +172,10 @@ export class Heartbeat {
     this.#state = state;
     this.#options.hooks.onState?.(state, reason);
   }
+}
+
+function serversOf({ client }: RedisCommands): readonly Redis[] {
+  return 'nodes' in client ? client.nodes('master') : [client];
 }
 
 /** Waits for all, then throws what the first of them threw. */

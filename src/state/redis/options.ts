@@ -25,7 +25,8 @@ export interface RedisConnectionOptions {
   readonly db?: number;
   /**
    * Most connections of this replica to each Redis server, at least 2. Commands are pipelined, so a few connections carry everything: one
-   * that listens, one for logs and leases, and from 3 on one for everything else, so that a large read never delays an append.
+   * that listens, one for logs and leases, and from 3 on one for everything else, so that a large read never delays an append. One more, which is
+   * not counted, carries the heartbeat.
    */
   readonly poolSize?: number;
 }

@@ -1,8 +1,15 @@
 /*
- * Sends commands and scripts over one connection. A command waits a bounded time for the connection, is sent again once where it was
- * closed under it, and fails as `state_unavailable`, whatever Redis says. Knows no key and no script by name.
+ * Sends commands and scripts over one connection, and is the only place where a command is sent again. A command waits a bounded time for the
+ * connection. Where that closes before the reply, the command is sent on the next one, until `commandTimeoutMs` have passed; a timeout or an
+ * error of Redis is not retried here. ioredis resends nothing; in a Cluster it moves a command to the node that serves its slot, and nothing is
+ * sent again here. What outlasts this fails as `state_unavailable`, and a turn repeats the whole step (`turn/patience.ts`). Knows no key and no
+ * script by name.
+ *
+ * So every command may be done twice when its reply is lost, and must be safe then: appends, commits, claims, ends and keys carry what they are
+ * recognized by; removals say what was there before them; SET, HSET and PEXPIRE repeat. A repeated `take` counts its cost twice at most.
  */
 
+import { systemTime } from '../../domain/time.js';
 import { type RedisClient, type RedisConnector } from './connection.js';
 import { type RedisCounts, type RedisHooks, type RedisTiming } from './options.js';
 import { isClosed, isNoScript, meaningOf, stateUnavailable } from './redis-errors.js';
@@ -58,22 +65,22 @@ export class RedisCommands {
 
   async #send(command: string, ...args: readonly Argument[]): Promise<unknown> {
     const { client } = this;
-    await this.#ready('now');
-    this.#options.counts.commands += 1;
-    try {
-      return await client.call(command, ...args);
-    } catch (error) {
-      // The connection was going down under it. All commands here may be done twice.
-      if (!isClosed(error) || this.#closed) throw error;
-      await this.#ready('nodes' in client ? 'now' : 'next');
-      this.#options.counts.commands += 1;
-      return client.call(command, ...args);
+    const { timing, counts } = this.#options;
+    const giveUpAt = systemTime.now() + timing.commandTimeoutMs;
+    for (let which: 'now' | 'next' = 'now'; ; which = 'next') {
+      await this.#ready(which);
+      counts.commands += 1;
+      try {
+        return await client.call(command, ...args);
+      } catch (error) {
+        if (!isClosed(error) || this.#closed || 'nodes' in client || systemTime.now() > giveUpAt) throw error;
+      }
     }
   }
 
   /**
    * Waits for the connection; all that wait share one listener. `next`: for another one than there seems to be, which has ended and the
-   * client has not noticed yet. (A Cluster looks after its connections itself.)
+   * client has not noticed yet.
    */
   async #ready(which: 'now' | 'next'): Promise<void> {
     if (which === 'now' && this.client.status === 'ready') return;

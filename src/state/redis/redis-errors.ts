@@ -48,5 +48,8 @@ export function isNoScript(error: unknown): boolean {
 
 /** The connection went away before the command was written, or before its reply came. */
 export function isClosed(error: unknown): boolean {
-  return error instanceof Error && /isn't writeable|isn't ready|Connection is closed/.test(error.message);
+  return (
+    error instanceof Error &&
+    /isn't writeable|isn't ready|Connection is closed|max retries per request/.test(error.message)
+  );
 }

@@ -59,11 +59,13 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     new RedisCommands({ connector, client: connector.commands(name), timing, counts, hooks });
   const forLogs = lane('sluice-log');
   const forStores = poolSize >= 3 ? lane('sluice-store') : forLogs;
+  const health = lane('sluice-health');
   const { client } = forLogs;
   const cluster = 'slots' in client ? client : undefined;
   const subscriptions = new Subscriptions({ connector, cluster, timing, counts, hooks });
   const heartbeat = new Heartbeat({
     connector,
+    health,
     lanes: forStores === forLogs ? [forLogs] : [forLogs, forStores],
     subscriptions,
     script: scripts.get('heartbeat'),
@@ -80,9 +82,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     subscriptions.close();
     forLogs.close();
     forStores.close();
+    health.close();
   };
   try {
-    await firstBeat([forLogs, forStores], heartbeat, connector, timing.startTimeoutMs);
+    await firstBeat([health, forLogs, forStores], heartbeat, connector, timing.startTimeoutMs);
     await lookAtServer(forLogs, hooks);
   } catch (error) {
     await close();

@@ -4,11 +4,11 @@
 
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { type LoggedEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseObject } from '../domain/response.js';
 import { parseResponseRequest } from '../protocol/requests.js';
-import { FROM_THE_START } from '../protocol/cursor.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller, CallerGuard } from './caller.guard.js';
@@ -43,7 +43,7 @@ export class ResponsesController {
     const origin = originOf(request, '/v1/responses', delivery);
     const created = this.turns.create(caller, parsed.request, origin, idempotency === undefined ? {} : { idempotency });
     const { responseId } = await tellingLimits(reply, created);
-    if (parsed.stream) return this.#stream(caller, responseId, FROM_THE_START, reply);
+    if (parsed.stream) return this.#stream(this.reader.repeat(caller, responseId, goneSignal(reply)), reply);
     if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
     const gone = goneSignal(reply);
     const response = await this.reader.settled(caller, responseId, gone);
@@ -60,7 +60,7 @@ export class ResponsesController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const { stream, after } = readRetrieveQuery(query, [request.headers['last-event-id']].flat()[0]);
-    if (stream) return this.#stream(caller, id, after, reply);
+    if (stream) return this.#stream(this.reader.events(caller, id, after, goneSignal(reply)), reply);
     this.#send(reply, await this.reader.retrieve(caller, id));
   }
 
@@ -98,8 +98,7 @@ export class ResponsesController {
   }
 
   /** @throws SluiceError as long as nothing was sent; what fails later is said in the stream. */
-  async #stream(caller: Principal, responseId: string, after: number, reply: FastifyReply): Promise<void> {
-    const events = this.reader.events(caller, responseId, after, goneSignal(reply));
+  async #stream(events: AsyncIterable<readonly LoggedEvent[]>, reply: FastifyReply): Promise<void> {
     await streamTexts(reply, eventTexts(events), this.times.firstEventMs, this.times.sse);
   }
 }

@@ -102,6 +102,26 @@ export class ResponseReader {
     if (!terminalSeen && !signal.aborted && !(await this.#endsAt(caller, responseId, after))) throw responseExpired();
   }
 
+  /**
+   * Events from the start, for a request that may have been sent before. If the events are gone and the response is stored, only how it began and
+   * its terminal. Throws like `events`.
+   */
+  async *repeat(caller: Principal, responseId: string, signal: AbortSignal): AsyncGenerator<readonly LoggedEvent[]> {
+    let begun = false;
+    try {
+      for await (const events of this.events(caller, responseId, -1, signal)) {
+        begun = true;
+        yield events;
+      }
+    } catch (error) {
+      const expired = error instanceof SluiceError && error.code === 'response_expired';
+      const stored = expired && !begun ? await this.#stored(caller, responseId) : undefined;
+      if (stored === undefined) throw error;
+      const created = serialize({ type: 'response.created', response: asBegun(stored.response) }, 0);
+      yield [created, serialize(terminalOf(stored.response), stored.terminalSequence)];
+    }
+  }
+
   /** The ended response; after `waitMs` the response as it stands. */
   async settled(caller: Principal, responseId: string, signal: AbortSignal, waitMs?: number): Promise<ResponseObject> {
     const timeout = new AbortController();
@@ -247,6 +267,24 @@ export class ResponseReader {
       await new Promise<void>((resolve) => this.#time.soon(resolve));
     }
   }
+}
+
+/** An ended response as it was when it began. */
+function asBegun(response: ResponseObject): ResponseObject {
+  const nothingYet = {
+    completed_at: null,
+    error: null,
+    incomplete_details: null,
+    usage: null,
+    output: [],
+    output_text: '',
+  };
+  return {
+    ...response,
+    ...nothingYet,
+    status: 'in_progress',
+    sluice: { ...response.sluice, kept: null, findings: [] },
+  };
 }
 
 /** A logged event's own words again. The log holds only what `serialize` wrote, so its shape is known. */

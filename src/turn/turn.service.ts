@@ -135,6 +135,10 @@ export class TurnService {
     const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
     options.onResponse?.(known ?? response.id);
     if (known !== null) {
+      await this.#refuseIfGone(caller, known).catch((error: unknown) => {
+        trace.refused(error);
+        throw error;
+      });
       trace.joined();
       leaveRoom();
       return this.#joined(caller, known, options.signal);
@@ -185,6 +189,15 @@ export class TurnService {
 
   #refuseWhileDraining(): void {
     if (this.#parts.drain.draining) throw draining();
+  }
+
+  /** A key stands for its response for as long as the key is kept: a response that is gone is not made, and paid, a second time. */
+  async #refuseIfGone(caller: Principal, responseId: string): Promise<void> {
+    try {
+      await this.#parts.reader.status(caller, responseId);
+    } catch (error) {
+      throw error instanceof SluiceError && error.code === 'response_not_found' ? repeatedResponseGone() : error;
+    }
   }
 
   /** The same request started this response before; who cancels this one means that one. */
@@ -495,5 +508,12 @@ function draining(): SluiceError {
     {
       retryAfterMs: 1_000,
     },
+  );
+}
+
+function repeatedResponseGone(): SluiceError {
+  return new SluiceError(
+    'response_expired',
+    'unable to repeat this response; it was deleted, not stored, or has expired; send the request with a new key',
   );
 }

@@ -332,6 +332,19 @@ describe('sent twice', () => {
     expect(other.headers.get('retry-after')).toBeNull();
   });
 
+  it('refuses a request that is sent again after its response was deleted, and asks the provider once [IDEM-5]', async () => {
+    bench.says('Once');
+    const before = bench.provider.requests.length;
+    const { body } = await keyed({ input: 'Hi' }, 'k-deleted');
+    await bench.api(`/v1/responses/${String(body['id'])}`, { method: 'DELETE' });
+    for (const stream of [false, true]) {
+      const again = await keyed({ input: 'Hi', stream }, 'k-deleted');
+      expect(again).toMatchObject({ status: 410, body: { error: { code: 'response_expired' } } });
+      expect(again.headers.get('x-should-retry')).toBe('false');
+    }
+    expect(bench.provider.requests.length - before).toBe(1);
+  });
+
   it('a bad key is refused, a refused request frees its key [IDEM-3]', async () => {
     expect((await keyed({ input: 'Hi' }, 'a b')).status).toBe(400);
     expect((await keyed({ input: 'Hi' }, 'k'.repeat(256))).status).toBe(400);

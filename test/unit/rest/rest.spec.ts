@@ -71,10 +71,13 @@ const turns: Pick<TurnService, 'create' | 'cancel'> = {
     return id === 'resp_ended' ? 'ended' : 'asked';
   },
 };
-const reader: Pick<ResponseReader, 'retrieve' | 'events' | 'settled' | 'inputItems' | 'remove'> = {
+const reader: Pick<ResponseReader, 'retrieve' | 'events' | 'repeat' | 'settled' | 'inputItems' | 'remove'> = {
   retrieve: async (_caller, id) => {
     if (id === 'resp_none') throw notFound();
     return response(id === 'resp_ended' ? 'completed' : 'in_progress');
+  },
+  repeat(caller, id, signal) {
+    return this.events(caller, id, -1, signal);
   },
   async *events(_caller, _id, after) {
     script.after = after;

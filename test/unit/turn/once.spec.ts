@@ -1,10 +1,15 @@
 /* Idempotency where the first of two equal requests stands still or dies on the way: its key must not stand for nothing, and never for two turns. */
 
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type ResponseEvent } from '../../../src/domain/event.js';
+import { LOG_TIMES } from '../../../src/state/event-log.js';
+import { KEY_TTL_MS } from '../../../src/state/idempotency-store.js';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
 import { Once } from '../../../src/turn/once.js';
 import { type ScriptedProvider, say } from '../../support/scripted-provider.js';
-import { ALICE, away, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+import { HandTime } from '../../support/hand-time.js';
+import { parseLogged } from '../../../src/turn/response-reader.js';
+import { ALICE, away, BOB, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
 
 const USE = { key: 'k', fingerprint: 'f' };
 
@@ -96,5 +101,62 @@ describe('a replica that stood still between its claim of a key and its log', ()
     expect(response.status).toBe('completed');
     expect(await slow.texts(conversation)).toEqual(['Hi', response.output_text]);
     await slow.play(requestOf('Again'));
+  });
+});
+
+describe('a request that is sent again with its key', () => {
+  let time: HandTime;
+  let bench: TurnBench;
+  beforeEach(() => {
+    time = new HandTime();
+    bench = new TurnBench({ time });
+  });
+  afterEach(() => bench.close());
+
+  const send = (fields: Parameters<typeof requestOf>[1] = {}) =>
+    bench.turns.create(ALICE, requestOf('Hi', fields), ORIGIN, { idempotency: USE });
+  const asked = () => (bench.provider as ScriptedProvider).requests.length;
+  const GONE = { code: 'response_expired', status: 410, retryable: false };
+
+  it('is refused, and runs no second turn, after its response was deleted [IDEM-5]', async () => {
+    const { responseId } = await send();
+    await bench.turns.whenIdle();
+    await bench.reader.remove(ALICE, responseId);
+    await expect(send()).rejects.toMatchObject(GONE);
+    // Also when the key is older than the time after which an unconfirmed one is taken over.
+    time.pass(11_000);
+    await expect(send()).rejects.toMatchObject(GONE);
+    expect(asked()).toBe(1);
+    expect(bench.turns.count).toBe(0);
+  });
+
+  it('is refused when the events of an unstored response are gone, until the key is forgotten [IDEM-5]', async () => {
+    const { responseId } = await send({ store: false });
+    await bench.turns.whenIdle();
+    time.pass(LOG_TIMES.endedUnstoredMs - 1_000);
+    expect((await send({ store: false })).responseId).toBe(responseId);
+    time.pass(2_000);
+    await expect(send({ store: false })).rejects.toMatchObject(GONE);
+    expect(asked()).toBe(1);
+    time.pass(KEY_TTL_MS);
+    await send({ store: false });
+    await bench.turns.whenIdle();
+    expect(asked()).toBe(2);
+  });
+
+  it('streams how a stored response began and how it ended when its events are gone [IDEM-5]', async () => {
+    const { responseId } = await send();
+    await bench.turns.whenIdle();
+    const before = await bench.events(responseId);
+    time.pass(LOG_TIMES.endedMs + 1_000);
+    expect((await send()).responseId).toBe(responseId);
+    const signal = new AbortController().signal;
+    const events: ResponseEvent[] = [];
+    for await (const batch of bench.reader.repeat(ALICE, responseId, signal)) events.push(...batch.map(parseLogged));
+    expect(events).toEqual([expect.objectContaining({ type: 'response.created' }), before.at(-1)]);
+    expect(events[0]).toMatchObject({ sequence_number: 0, response: { status: 'in_progress', output: [] } });
+    await expect(bench.reader.repeat(BOB, responseId, signal).next()).rejects.toMatchObject({
+      code: 'response_not_found',
+    });
   });
 });

@@ -60,7 +60,7 @@ export const limits = section('How much callers may use.', {
     'Turns that one replica runs at once, waiting ones included; further ones are refused with 503 `overloaded` and `Retry-After`.',
   ),
   turn_bytes: optionalKey(
-    size('64KiB', '1024GiB'),
+    size('64KiB', '65536MiB'),
     'a twelfth of the heap limit',
     'Bytes of input (instructions, tools, items) of those turns, each counted with 16 KiB more. Over it, new turns are refused in the same way.',
   ),

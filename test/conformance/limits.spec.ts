@@ -88,4 +88,15 @@ describe('turns of a replica', () => {
     expect((await bench.post({ input: 'Hi' })).status).toBe(200);
     expect(await ready()).toEqual({ status: 'ready' });
   });
+
+  it('refuses turns whose input is larger than what is left of limits.turn_bytes [LIMIT-8]', async () => {
+    bench = await Bench.start({ config: { limits: { turn_bytes: '128KiB' } } });
+    const held = heldAnswer('Half', ' and half');
+    bench.provider.answerWith(held.answer);
+    expect((await bench.post({ input: 'x'.repeat(80_000), background: true })).status).toBe(200);
+    const refused = await bench.post({ input: 'x'.repeat(80_000) });
+    expect(refused).toMatchObject({ status: 503, body: { error: { code: 'overloaded' } } });
+    expect((await bench.post({ input: 'Hi', background: true })).status).toBe(200);
+    held.finish();
+  });
 });

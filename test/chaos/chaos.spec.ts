@@ -33,7 +33,7 @@ beforeAll(async () => {
     },
   });
 });
-afterAll(() => cluster.close(), 30_000);
+afterAll(() => cluster.close());
 
 async function call<T>(method: string, path: string, body?: object): Promise<T> {
   const init =

@@ -18,7 +18,7 @@ beforeAll(async () => {
     config: { state: { outage_after: '6s' }, middleware: { template: { enabled: false } } },
   });
 });
-afterAll(() => cluster.close(), 30_000);
+afterAll(() => cluster.close());
 afterEach(() => {
   // Whatever happened to Redis: no replica ended by itself or let a failure go unheard.
   for (const { ends, lines } of cluster.replicas) {

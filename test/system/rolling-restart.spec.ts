@@ -16,7 +16,7 @@ let cluster: LocalCluster;
 beforeAll(async () => {
   cluster = await LocalCluster.start({ config: { app: { shutdown_timeout: '10s' } } });
 });
-afterAll(() => cluster.close(), 30_000);
+afterAll(() => cluster.close());
 
 function replica(i: number): Replica {
   const one = cluster.replicas[i];

@@ -1,6 +1,7 @@
 /*
  * `npm run check`: everything about the sources that a program can judge without running them. Two steps at a time; one line
- * for a step that is fine, its whole output for one that is not. `--report FILE` also writes the count there.
+ * for a step that is fine, its whole output for one that is not. `--report FILE` also writes the count there; `--one-by-one` runs a step at a
+ * time, beside something else.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +10,7 @@ import process from 'node:process';
 import { NODE, ownEnv, prepare, ROOT } from './lib/prepare.mjs';
 import { endWithChildren, run, seconds } from './lib/run.mjs';
 
-const AT_ONCE = 2;
+const AT_ONCE = process.argv.includes('--one-by-one') ? 1 : 2;
 /** A bound against a hang: no step takes a fifth of it on a quiet machine. */
 const STEP_LIMIT_MS = 8 * 60_000;
 

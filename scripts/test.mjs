@@ -1,5 +1,5 @@
 /*
- * `npm test`: installs what is needed, builds, checks, runs every suite, and sums it up in its last line. `npm test -- unit`
+ * `npm test`: installs what is needed, builds, checks, runs every suite beside that, and sums it up in its last line. `npm test -- unit`
  * runs one suite, `npm test -- unit test/unit/auth` a part of it. With CI=true nothing may be missing or skipped.
  */
 
@@ -38,11 +38,12 @@ function parseArguments(words) {
   return { check: isChosen('check'), suites: SUITES.filter(isChosen), rest };
 }
 
-async function runCheck() {
+/** @param beside whether suites run at the same time: much of theirs is waiting, and the check is not */
+async function runCheck(beside) {
   console.log('\n== check');
   const report = join(reports, 'check.json');
   rmSync(report, { force: true });
-  const args = ['scripts/check.mjs', '--report', report];
+  const args = ['scripts/check.mjs', '--report', report, ...(beside ? ['--one-by-one'] : [])];
   const ended = await run(NODE, args, { cwd: ROOT, env: ownEnv(), stallMs: STALL_MS, show: true });
   const tally = { name: 'check', passed: 0, failed: 1, failures: [], ...readReport(report), notes: [], ms: ended.ms };
   return withProblems(tally, problemsOf(ended, tally.failed));
@@ -138,9 +139,11 @@ async function main() {
   if (!(await prepare())) return (console.log(lastLine({ passed: 0, failed: 1 })), 1);
   mkdirSync(reports, { recursive: true });
 
-  const tallies = [];
-  if (check) tallies.push(await runCheck());
-  if (suites.length > 0) tallies.push(...(await runSuites(suites, rest)));
+  const ran = await Promise.all([
+    check ? runCheck(suites.length > 0) : [],
+    suites.length > 0 ? runSuites(suites, rest) : [],
+  ]);
+  const tallies = ran.flat();
   printTallies(tallies);
   // The suites share workers: the times of their files come to more than the time that passed.
   console.log(`${'together'.padEnd(12)} ${seconds(Date.now() - startedAt)}`);

@@ -26,6 +26,7 @@ describe('a file that is right', () => {
       max_message_bytes: 1_048_576,
       max_responses_in_flight: 16,
       max_lanes: 32,
+      max_operations_in_flight: 32,
       outbound_buffer_bytes: 1_048_576,
       slow_reader_timeout: 15_000,
       max_connection_age: null,

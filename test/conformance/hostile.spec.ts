@@ -2,6 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Bench, errorIn, responseIn, terminalOf, typesOf, upTo } from '../support/bench.js';
+import { textAnswer } from '../support/fake-openai-server.js';
 import { type Frame, frameOf, OPCODES } from '../support/raw-client.js';
 
 let bench: Bench;
@@ -117,16 +118,48 @@ describe('floods', () => {
   const flood = (client: Awaited<ReturnType<Bench['connect']>>, times: number, frame: (i: number) => object): void =>
     void client.wire.write(Buffer.concat(upTo(times).map((i) => frameOf(OPCODES.text, JSON.stringify(frame(i))))));
 
-  it('of subscriptions to one conversation leave one, which works [SUB-1]', async () => {
-    bench.says('Hello');
-    const conversation = await bench.conversation();
-    const [watcher, asker] = [await bench.connect(), await bench.connect()];
-    flood(watcher, 10_000, () => ({ type: 'sluice:subscribe', conversation }));
-    await watcher.settle();
+  it('of subscribes to one conversation are all answered, and leave one subscription [SUB-1, SUB-3, WS-18]', async () => {
+    // Operations count for each caller: a gateway of its own.
+    const free = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 1_000_000 } } } });
+    free.says('Hello');
+    const conversation = await free.conversation();
+    const [watcher, asker] = [await free.connect(), await free.connect()];
+    flood(watcher, 5_000, () => ({ type: 'sluice:subscribe', conversation }));
+    let answers = 0;
+    await watcher.take(({ type }) => type === 'sluice:subscribed' && ++answers === 5_000);
     await asker.run({ input: 'Hi', conversation });
     const heard = await watcher.turn();
     expect(typesOf(heard).filter((type) => type === 'sluice:turn')).toHaveLength(1);
     expect(terminalOf(heard).output_text).toBe('Hello');
+    await free.close();
+  });
+
+  it('of subscribes and unsubscribes leave what the last frame says [SUB-3, WS-3]', async () => {
+    bench.says('Hello');
+    const conversation = await bench.conversation();
+    const [watcher, asker] = [await bench.connect(), await bench.connect()];
+    flood(watcher, 100, (i) => ({ type: i % 2 === 0 ? 'sluice:subscribe' : 'sluice:unsubscribe', conversation }));
+    let ended = 0;
+    await watcher.take(({ type }) => type === 'sluice:unsubscribed' && ++ended === 50);
+    await asker.run({ input: 'Hi', conversation });
+    expect(typesOf(await watcher.settle())).toEqual(['sluice:pong']);
+  });
+
+  it('of resumes of a running response end that connection, while another one is served [RES-6, LIMIT-7, WS-8]', async () => {
+    const limited = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 1_000 } } } });
+    limited.provider.answerWith((request) =>
+      request.body.messages.at(-1)?.['content'] === 'hold' ? { steps: [{ hang: true }] } : textAnswer(['Hello']),
+    );
+    const [client, other] = [await limited.connect(), await limited.connect()];
+    client.create({ input: 'hold' });
+    const { id } = responseIn(await client.until('response.created'));
+    flood(client, 50_000, () => ({ type: 'sluice:resume', response_id: id }));
+    expect(terminalOf(await other.run({ input: 'Hi' })).output_text).toBe('Hello');
+    expect((await client.closed).code).toBe(1008);
+    const served = ['replay', 'replaced'].map((mode) => limited.gateway.metric(`sluice_resumes_total{mode="${mode}"}`));
+    expect((await Promise.all(served)).reduce((sum, count) => sum + count)).toBeLessThan(2_000);
+    expect((await limited.api(`/v1/responses/${id}`)).status).not.toBe(404);
+    await limited.close();
   });
 
   it('of requests start as many turns as a connection may have, and end it [WS-7, WS-8]', async () => {

@@ -14,6 +14,7 @@ import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, LOG_TIMES, type LogHead, type TurnLease } from '../state/event-log.js';
 import { keepingOf, NOTHING, type TurnMemory } from './memory.js';
+import { patiently } from './patience.js';
 import { parseLogged, terminalOf } from './response-reader.js';
 import { type TurnLimits } from './limits.js';
 import { estimateLostUsage } from './lost-usage.js';
@@ -128,7 +129,12 @@ export class OrphanSweep {
       return true;
     }
     const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
-    if ((await log.append(responseId, fence, ending)).outcome !== 'appended') return false;
+    // If the reply is lost, the log may have ended: then no other sweep takes it over, and only this one can count the end.
+    const { outcome } = await patiently(() => log.append(responseId, fence, ending), {
+      giveUpMs: LOG_TIMES.leaseMs,
+      time: this.#time,
+    });
+    if (outcome !== 'appended') return false;
     await this.#ended(head, terminal.response);
     return true;
   }

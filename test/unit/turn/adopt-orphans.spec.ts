@@ -34,6 +34,15 @@ async function start(fields: Parameters<typeof requestOf>[1] = {}): Promise<stri
 const CLOSED = ['output_text.done', 'content_part.done', 'output_item.done'];
 
 describe('OrphanSweep', () => {
+  it('counts the end of a turn once when the reply to its terminal was lost', async () => {
+    const id = await start();
+    now += LEASE_MS;
+    other.faults.fail('append', 1, away, true);
+    expect(await other.sweep.sweep()).toBe(1);
+    expect((await other.types(id)).at(-1)).toBe('failed');
+    expect(await other.metric('orphans_ended_total')).toBe(1);
+  });
+
   it('leaves a turn alone whose lease has not run out', async () => {
     const id = await start();
     now += LEASE_MS - 1;

@@ -14,6 +14,7 @@ const project = (name, testMatch) => ({
 export default {
   projects: [
     project('unit', ['unit/**/*.spec.ts']),
+    project('simulation', ['simulation/**/*.spec.ts']),
     project('contract', ['contract/**/*.spec.ts']),
     project('conformance', ['conformance/**/*.spec.ts']),
     project('official', ['official/**/*.spec.ts']),

@@ -1,15 +1,34 @@
 /*
- * `npm run soak`: the chaos suite, wide and long: 200 viewers, until 250,000 events were delivered (`npm run soak -- 1000000`: so many).
- * CHAOS_SEED repeats an order of faults.
+ * `npm run soak`: what takes long. First a million schedules of the simulation, with seeds that no run had before (`npm run soak -- simulation
+ * 5000`: so many). Then the chaos suite, wide and long: 200 viewers, until 250,000 events were delivered (`npm run soak -- chaos 1000000`: so many).
+ * SIMULATION_FIRST and CHAOS_SEED repeat a run.
  */
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import process from 'node:process';
 import { NODE, ownEnv, prepare, ROOT } from './lib/prepare.mjs';
 
+const SOAKS = {
+  simulation: (count = '1000000') => ({
+    SIMULATION_FIRST: String(Math.floor(Date.now() / 1_000)),
+    SIMULATION_SCHEDULES: count,
+  }),
+  chaos: (count = '250000') => ({ CHAOS_VIEWERS: '200', CHAOS_EVENTS: count }),
+};
+
+async function soak(name, count) {
+  const env = { ...SOAKS[name](count), ...ownEnv() };
+  const jest = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
+  const child = spawn(NODE, [...jest, '--selectProjects', name], { cwd: ROOT, env, stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  const [code, signal] = await once(child, 'exit');
+  return code ?? (signal === 'SIGINT' ? 130 : 143);
+}
+
 if (!(await prepare())) process.exit(1);
-const env = { CHAOS_VIEWERS: '200', CHAOS_EVENTS: process.argv[2] ?? '250000', ...ownEnv() };
-const jest = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
-const child = spawn(NODE, [...jest, '--selectProjects', 'chaos'], { cwd: ROOT, env, stdio: 'inherit' });
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
-child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
+const [chosen, count] = process.argv.slice(2);
+for (const name of chosen === undefined ? Object.keys(SOAKS) : [chosen]) {
+  const code = await soak(name, count);
+  if (code !== 0) process.exit(code);
+}

@@ -1,6 +1,7 @@
 /*
  * `npm test`: installs what is needed, builds, checks, runs every suite beside that, and sums it up in its last line. `npm test -- unit`
- * runs one suite, `npm test -- unit test/unit/auth` a part of it. With CI=true nothing may be missing or skipped.
+ * runs one suite, `npm test -- unit test/unit/auth` a part of it. `npm test -- simulation --seed 7` runs one schedule of the simulation and prints
+ * it. With CI=true nothing may be missing or skipped.
  */
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -14,7 +15,10 @@ import { lastLine, Progress, sum } from './lib/tally.mjs';
 import { ensureTools } from './lib/tools.mjs';
 
 /** Each is a project of jest.config.mjs and a folder of test/. Their files share the workers of one run. */
-const SUITES = ['unit', 'contract', 'conformance', 'official', 'providers', 'browser', 'operations', 'system', 'chaos'];
+const SUITES = [
+  ...['unit', 'simulation', 'contract', 'conformance', 'official', 'providers', 'browser', 'operations', 'system'],
+  'chaos',
+];
 /** Much of the time is spent waiting for processes, leases and browsers, so there is one worker more than there are cores. */
 const WORKERS = Math.min(8, availableParallelism() + 1);
 /**
@@ -31,6 +35,8 @@ const inCi = process.env.CI === 'true';
 const reports = join(ROOT, '.cache/test');
 
 function parseArguments(words) {
+  const seedAt = words.indexOf('--seed');
+  if (seedAt >= 0) process.env.SIMULATION_SEED = words.splice(seedAt, 2)[1];
   const names = new Set(['check', ...SUITES]);
   const chosen = words.filter((word) => names.has(word));
   const isChosen = (name) => chosen.length === 0 || chosen.includes(name);

@@ -5,7 +5,16 @@
 
 import { statSync } from 'node:fs';
 
-const LONG_FILES_FIRST = ['chaos', 'system', 'operations', 'browser', 'contract', 'conformance', 'official'];
+const LONG_FILES_FIRST = [
+  'chaos',
+  'simulation',
+  'system',
+  'operations',
+  'browser',
+  'contract',
+  'conformance',
+  'official',
+];
 
 export default class LongestFirst {
   sort(tests) {

@@ -1,0 +1,36 @@
+/* The simulation finds what it was built to find: with a mistake put back, some seed breaks the promise that the mistake breaks. */
+
+import { describe, expect, it } from '@jest/globals';
+import { AllOrNothingMemory, lastEndWins } from './mutations.js';
+import { runSchedule, type ScheduleOptions } from './schedule.js';
+
+const MINUTE_MS = 60_000;
+
+/** The first violation that matches, within `seeds` schedules. */
+async function found(options: ScheduleOptions, pattern: RegExp, seeds: number): Promise<string | undefined> {
+  for (let seed = 1; seed <= seeds; seed++) {
+    const { violations } = await runSchedule(seed, options);
+    const violation = violations.find((line) => pattern.test(line));
+    if (violation !== undefined) return violation;
+  }
+  return undefined;
+}
+
+describe('the simulation', () => {
+  it(
+    'finds a store in which the last end of a response wins',
+    async () => {
+      expect(await found({ mutate: lastEndWins }, /is stored as .* and was reported as/, 3_000)).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+
+  it(
+    'finds a turn that says it kept nothing where its conversation holds its items',
+    async () => {
+      const memory: ScheduleOptions['memory'] = (...parts) => new AllOrNothingMemory(...parts);
+      expect(await found({ memory }, /says that it kept nothing/, 5_000)).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+});

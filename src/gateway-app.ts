@@ -16,10 +16,15 @@ import { type Log } from './observability/log.js';
 import { PinoLog } from './observability/logger.js';
 import { metricPrefix, Metrics } from './observability/metrics.js';
 import { nestLog } from './observability/nest-log.js';
+import { BodyRoom } from './rest/body-room.js';
+import { senderOf } from './rest/caller.js';
 import { corsOptions } from './rest/cors.js';
 import { ErrorFilter } from './rest/error.filter.js';
+import { HttpConnections } from './rest/http-connections.js';
 import { httpServerOptions, prepareHttp } from './rest/http-server.js';
+import { RefusalBudget } from './rest/refusal-budget.js';
 import { servePlayground } from './rest/playground.js';
+import { bodyBytesOf, gateRequests, type RequestGateParts } from './rest/request-gate.js';
 import { RouteTable } from './rest/route-table.js';
 
 /** How often the leases of lost replicas are looked for. */
@@ -51,27 +56,64 @@ export async function createGateway(
   const log = new PinoLog(logger);
   const parts = await compose(config, log, metrics);
   const module = await AppModule.forRoot({ ...parts, config, logger, log, metrics });
-  const adapter = new FastifyAdapter(httpServerOptions(config.http.max_body_bytes));
+  const adapter = new FastifyAdapter(
+    httpServerOptions({ maxBodyBytes: config.http.max_body_bytes, requestTimeoutMs: config.http.request_timeout }),
+  );
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
+  const gate = requestGate(config, parts, routes, metrics);
+  gateRequests(adapter.getInstance(), gate);
   servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     bodyParser: false,
     bufferLogs: true,
     abortOnError: false,
   });
-  app.useGlobalFilters(new ErrorFilter({ log, routes, refused: (request) => parts.report.refused(request) }));
+  app.useGlobalFilters(
+    new ErrorFilter({
+      log,
+      routes,
+      refused: (request) => parts.report.refused(request),
+      refusedOther: ({ code }) => metrics.of.refusals_total.inc({ code }),
+      mistake: (request) => gate.refusals.count(senderOf(request), bodyBytesOf(request, config.http.max_body_bytes)),
+    }),
+  );
   app.enableCors(corsOptions(parts.origins));
   app.useLogger(nestLog(app.get(Logger)));
   const { authenticator, origins, drain, table, outage } = parts;
+  const checkConnection = gate.connections.check.bind(gate.connections);
+  const upgrade = { authenticator, origins, drain, table, outage, checkConnection };
   app.useWebSocketAdapter(
     new SocketAdapter(app, {
       maxMessageBytes: config.websocket.max_message_bytes,
-      accept: (request, path) => acceptUpgrade(request, path, { authenticator, origins, drain, table, outage }),
+      accept: (request, path) => acceptUpgrade(request, path, upgrade),
       refuse: (socket, thrown) => refuseUpgrade(socket, thrown, metrics),
     }),
   );
   // Also with state in memory: a turn that broke is ended by the sweep.
   parts.sweep.start(SWEEP_EVERY_MS);
   return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, log };
+}
+
+function requestGate(
+  { http, limits }: AppConfig,
+  { authenticator, origins }: GatewayParts,
+  routes: RouteTable,
+  { of }: Metrics,
+): RequestGateParts {
+  return {
+    authenticator,
+    origins,
+    routes,
+    refusals: new RefusalBudget({ perMinute: limits.refusals_per_minute }),
+    bodies: new BodyRoom({
+      maxBytes: http.max_receiving_bytes,
+      onChange: (bytes) => of.http_receiving_bytes.set(bytes),
+    }),
+    connections: new HttpConnections({
+      max: limits.connections,
+      onChange: (connections) => of.http_connections.set(connections),
+    }),
+    maxBodyBytes: http.max_body_bytes,
+  };
 }

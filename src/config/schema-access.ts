@@ -64,7 +64,16 @@ export const limits = section('How much callers may use.', {
     'a twelfth of the heap limit',
     'Bytes of input (instructions, tools, items) of those turns, each counted with 16 KiB more. Over it, new turns are refused in the same way.',
   ),
-  connections: optionalKey(count(1), 'no limit', 'Open sockets of one replica; further ones are refused with 503.'),
+  refusals_per_minute: key(
+    count(1),
+    600,
+    'Requests over REST that one caller at one address (or an address without a valid credential) may have refused for its own mistakes. A bucket of this size that refills evenly; a body counts once more for each 64 KiB. When it is empty, the answer is 429 before a body is read. Each replica counts its own.',
+  ),
+  connections: key(
+    count(1),
+    20_000,
+    'Open connections of one replica: sockets, SSE streams, requests and idle HTTP connections. Over it, idle ones are closed, then new ones refused with 503.',
+  ),
   connections_per_user: optionalKey(count(1), 'no limit', 'Open sockets of one user on one replica.'),
 });
 

@@ -177,6 +177,16 @@ export const websocket = section('Limits of one WebSocket connection.', {
 
 export const http = section('Limits of REST and server-sent events.', {
   max_body_bytes: key(size('1KiB', '64MiB'), '1MiB', 'Largest request body; a larger one is refused with 413.'),
+  max_receiving_bytes: key(
+    size('64KiB', '1024MiB'),
+    '64MiB',
+    'Bytes of request bodies that one replica receives at once; further bodies are refused with 503, and with 429 where one caller at one address holds a quarter of it.',
+  ),
+  request_timeout: key(
+    duration('1s', '10m'),
+    '30s',
+    'How long a client may take to send a request, its body included; then it is refused with 408. Its head may take 10 s of it.',
+  ),
   sse_keep_alive: key(
     duration('1s', '10m'),
     '15s',

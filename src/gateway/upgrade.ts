@@ -20,6 +20,8 @@ export interface UpgradeParts {
   readonly drain: DrainState;
   readonly table: ConnectionTable;
   readonly outage: Outage;
+  /** @throws SluiceError `overloaded` if the connection is one too many */
+  readonly checkConnection: (socket: IncomingMessage['socket']) => void;
 }
 
 /** @throws SluiceError with the HTTP status that refuses the upgrade */
@@ -42,6 +44,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
       },
     );
   }
+  parts.checkConnection(request.socket);
   parts.origins.check(request.headers.origin, request.headers.host);
   const principal = await parts.authenticator.authenticate(credentialFromHeaders(request.headers), 'chat');
   const full = parts.table.fullFor(principal);

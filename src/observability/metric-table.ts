@@ -97,6 +97,11 @@ export const METRICS = {
     begins: { guardrail: ['banned_words', 'max_length'] },
   },
   connections: { kind: 'gauge', help: 'Open WebSocket connections.' },
+  http_connections: {
+    kind: 'gauge',
+    help: 'Open connections of the main listener: sockets, SSE streams, requests and idle HTTP connections.',
+  },
+  http_receiving_bytes: { kind: 'gauge', help: 'Bytes of request bodies that are being received, as announced.' },
   viewers: { kind: 'gauge', help: 'Readers that follow a response now: sockets’ cursors and SSE streams.' },
   turns_in_flight: { kind: 'gauge', help: 'Turns that run now.' },
   turns_waiting: { kind: 'gauge', help: 'Turns that wait for their conversation or lane.' },

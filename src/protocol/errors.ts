@@ -22,6 +22,14 @@ export function errorBody(error: SluiceError): { readonly error: WireError } {
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 const LONGEST_WAIT_OF_CLIENTS_MS = 60_000;
 
+/** The headers of an HTTP answer that is an error. */
+export function errorHeaders(error: SluiceError): Record<string, string> {
+  return { ...retryHeaders(error), ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}) };
+}
+
+/** What every answer of the API says: it is this caller's alone, and it is what its content type says. */
+export const PRIVATE_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
+
 /**
  * `x-should-retry: false` for what must not be sent again (the official client retries 409 and 5xx by itself), and
  * `retry-after` (whole seconds, rounded up) with `retry-after-ms` for what may be, later.

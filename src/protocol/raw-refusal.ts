@@ -3,7 +3,7 @@
 import { STATUS_CODES } from 'node:http';
 import { type SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
-import { errorBody, retryHeaders } from './errors.js';
+import { errorBody, errorHeaders, PRIVATE_HEADERS } from './errors.js';
 
 /** The whole answer; the connection is to be closed after it. @param more further headers, by their names */
 export function rawRefusal(error: SluiceError, more: Readonly<Record<string, string>> = {}): string {
@@ -13,7 +13,8 @@ export function rawRefusal(error: SluiceError, more: Readonly<Record<string, str
     'content-length': Buffer.byteLength(body),
     connection: 'close',
     'x-request-id': newId('req'),
-    ...retryHeaders(error),
+    ...PRIVATE_HEADERS,
+    ...errorHeaders(error),
     ...more,
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);

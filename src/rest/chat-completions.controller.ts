@@ -3,7 +3,7 @@
  * back for its answer, so a client that goes away cancels it, unless its idempotency key lets it come back.
  */
 
-import { Body, Controller, Post, Req, Res, UseGuards } from '@nestjs/common';
+import { Body, Controller, Post, Req, Res } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
@@ -14,7 +14,7 @@ import { FROM_THE_START } from '../protocol/cursor.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
 import { parseLogged, ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
-import { Caller, CallerGuard } from './caller.guard.js';
+import { Caller } from './caller.js';
 import { goneSignal, streamTexts } from './streamed-answer.js';
 import { tellingLimits } from './limit-headers.js';
 import { RestTimes } from './rest-times.js';
@@ -25,7 +25,6 @@ const ROUTE = '/v1/chat/completions';
 const DONE = 'data: [DONE]\n\n';
 
 @Controller('v1/chat/completions')
-@UseGuards(CallerGuard)
 export class ChatCompletionsController {
   constructor(
     private readonly turns: TurnService,

@@ -11,7 +11,7 @@ import {
   parseItemsCreate,
 } from '../protocol/conversation-requests.js';
 import { Conversations } from '../turn/conversations.js';
-import { Caller, CallerGuard } from './caller.guard.js';
+import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readHistoryQuery, readListQuery, refuseQuery } from './queries.js';
@@ -38,7 +38,7 @@ type ItemBody = Item & {
 };
 
 @Controller('v1/conversations')
-@UseGuards(CallerGuard, OperationGuard)
+@UseGuards(OperationGuard)
 export class ConversationsController {
   constructor(private readonly conversations: Conversations) {}
 

@@ -3,13 +3,14 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 
-import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { asSluiceError, type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type Log } from '../observability/log.js';
-import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { errorBody, errorHeaders } from '../protocol/errors.js';
 import { type RefusedTurn } from '../turn/report.js';
-import { callerOf } from './caller.guard.js';
+import { callerOf } from './caller.js';
 import { asksForTurn } from './operation.guard.js';
-import { type RouteTable } from './route-table.js';
+import { bodyTooLarge } from './request-gate.js';
+import { noRoute, type RouteTable } from './route-table.js';
 import { hasTurn } from './turn-request.js';
 
 export interface ErrorFilterParts {
@@ -17,7 +18,19 @@ export interface ErrorFilterParts {
   readonly routes: RouteTable;
   /** Told of each refused request for a turn, to count and log it as turns are. */
   readonly refused: (request: RefusedTurn) => void;
+  /** Called for each other refused request. */
+  readonly refusedOther: (error: SluiceError) => void;
+  /** Called for each request that its sender should not have sent, to count it against them. */
+  readonly mistake: (request: FastifyRequest) => void;
 }
+
+/** Refusals that say nothing about the sender: its request was right, the moment was not. */
+const NO_MISTAKE: ReadonlySet<ErrorCode> = new Set([
+  'rate_limit_exceeded',
+  'too_many_responses',
+  'conversation_busy',
+  'response_still_running',
+]);
 
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -41,7 +54,7 @@ export class ErrorFilter implements ExceptionFilter {
     const allow = error.code === 'method_not_allowed' ? { allow: this.#methodsAt(request).join(', ') } : {};
     void reply
       .code(error.status)
-      .headers({ ...retryHeaders(error), ...allow })
+      .headers({ ...errorHeaders(error), ...allow })
       .send(errorBody(error));
   }
 
@@ -52,12 +65,9 @@ export class ErrorFilter implements ExceptionFilter {
     const status = statusOf(thrown);
     switch (status) {
       case 404:
-        return this.#methodsAt(request).length > 0 ? methodNotAllowed() : notFound();
+        return noRoute(this.#parts.routes, request.url);
       case 413:
-        return new SluiceError(
-          'payload_too_large',
-          'unable to read the request; its body is larger than `http.max_body_bytes` allows; send less',
-        );
+        return bodyTooLarge();
       case 415:
         return new SluiceError(
           'unsupported_media_type',
@@ -77,6 +87,8 @@ export class ErrorFilter implements ExceptionFilter {
   #report(error: SluiceError, request: FastifyRequest, reply: FastifyReply): void {
     const endpoint = request.routeOptions.url ?? 'unknown';
     const { id: requestId, method } = request;
+    if (error.status < 500 && !NO_MISTAKE.has(error.code)) this.#parts.mistake(request);
+    if (!asksForTurn(request)) this.#parts.refusedOther(error);
     if (asksForTurn(request) && !hasTurn(request)) {
       const durationMs = Math.round(reply.elapsedTime);
       this.#parts.refused({ requestId, method, endpoint, caller: callerOf(request), durationMs, error });
@@ -96,15 +108,4 @@ function statusOf(thrown: unknown): number | undefined {
 
 function cutShort(): SluiceError {
   return new SluiceError('invalid_request', 'unable to read the request; its body did not come to its end');
-}
-
-function notFound(): SluiceError {
-  return new SluiceError('not_found', 'unable to serve this URL; there is nothing by that path; see PROTOCOL.md');
-}
-
-function methodNotAllowed(): SluiceError {
-  return new SluiceError(
-    'method_not_allowed',
-    'unable to serve this method here; the Allow header names those that are',
-  );
 }

@@ -9,19 +9,27 @@ import { type Socket } from 'node:net';
 
 import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
-import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { errorBody, errorHeaders, PRIVATE_HEADERS } from '../protocol/errors.js';
 import { rawRefusal } from '../protocol/raw-refusal.js';
 import { readJson } from '../protocol/read-json.js';
 import { type RouteTable } from './route-table.js';
 
-/** How long a client may take to send its request. */
-const REQUEST_TIMEOUT_MS = 60_000;
+export interface HttpServerSettings {
+  /** A larger body is refused with 413. */
+  readonly maxBodyBytes: number;
+  /** How long a client may take to send a request, its body included. */
+  readonly requestTimeoutMs: number;
+}
 
-/** `maxBodyBytes`: a larger body is refused with 413. */
-export function httpServerOptions(maxBodyBytes: number): FastifyHttpOptions<Server> {
+/** How long a client may take to send the head of a request. */
+const HEAD_TIMEOUT_MS = 10_000;
+/** How often Node looks for requests that take too long. */
+const LOOK_EVERY_MS = 1_000;
+
+export function httpServerOptions({ maxBodyBytes, requestTimeoutMs }: HttpServerSettings): FastifyHttpOptions<Server> {
   return {
     bodyLimit: maxBodyBytes,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: requestTimeoutMs,
     // Ids are ours: a client's x-request-id could name another's request.
     requestIdHeader: false,
     genReqId: () => newId('req'),
@@ -36,13 +44,15 @@ export function httpServerOptions(maxBodyBytes: number): FastifyHttpOptions<Serv
       shouldUpgradeCallback: ({ method, headers }) => method === 'GET' && WEBSOCKET.test(headers.upgrade ?? ''),
       // Node's own answer would have no body.
       requireHostHeader: false,
+      headersTimeout: Math.min(HEAD_TIMEOUT_MS, requestTimeoutMs),
+      connectionsCheckingInterval: LOOK_EVERY_MS,
     },
     clientErrorHandler: refuseBytes,
     frameworkErrors: (_error: unknown, request: FastifyRequest, reply: FastifyReply) => {
       const error = new SluiceError('invalid_request', 'unable to read the request; its URL is malformed');
       void reply
         .code(error.status)
-        .headers({ ...retryHeaders(error), 'x-request-id': request.id })
+        .headers({ ...errorHeaders(error), ...PRIVATE_HEADERS, 'x-request-id': request.id })
         .send(errorBody(error));
     },
   };
@@ -73,17 +83,19 @@ export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void
     for (const one of [method].flat()) routes.add(one, url);
   });
   instance.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id);
+    void reply.headers({ 'x-request-id': request.id, ...PRIVATE_HEADERS });
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       const error = new SluiceError('invalid_request', 'unable to read the request; it has no Host header');
       void reply
         .code(error.status)
-        .headers({ ...retryHeaders(error), connection: 'close' })
+        .headers({ ...errorHeaders(error), connection: 'close' })
         .send(errorBody(error));
       return;
     }
     done();
   });
+  // Node would ask for the body before the credential was looked at; the request gate asks when it is wanted.
+  instance.server.on('checkContinue', (request, response) => instance.server.emit('request', request, response));
   // Node would answer an expectation that it does not know by itself, without a body.
   instance.server.on('checkExpectation', (request, response) => instance.server.emit('request', request, response));
   instance.removeAllContentTypeParsers();

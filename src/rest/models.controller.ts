@@ -3,7 +3,6 @@
 import { Controller, Get, Param, UseGuards } from '@nestjs/common';
 
 import { SluiceError } from '../domain/errors.js';
-import { CallerGuard } from './caller.guard.js';
 import { OperationGuard } from './operation.guard.js';
 
 interface ModelBody {
@@ -24,7 +23,7 @@ export class ModelList {
 }
 
 @Controller('v1/models')
-@UseGuards(CallerGuard, OperationGuard)
+@UseGuards(OperationGuard)
 export class ModelsController {
   constructor(private readonly list: ModelList) {}
 

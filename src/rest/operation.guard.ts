@@ -1,10 +1,10 @@
-/* Counts every request that does not ask for a turn in its caller's limit on operations. Runs after CallerGuard, before the route. */
+/* Counts every request that does not ask for a turn in its caller's limit on operations. Runs after the request gate, before the route. */
 
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { type FastifyRequest } from 'fastify';
 
 import { OperationLimits } from '../turn/operation-limits.js';
-import { callerOf } from './caller.guard.js';
+import { callerOf } from './caller.js';
 
 const TURN_ROUTES: ReadonlySet<string> = new Set(['/v1/responses', '/v1/chat/completions']);
 /** A body costs one more operation for each of these, so that writing large items is not cheaper than writing small ones. */

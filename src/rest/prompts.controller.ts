@@ -2,7 +2,6 @@
 
 import { Controller, Get, UseGuards } from '@nestjs/common';
 
-import { CallerGuard } from './caller.guard.js';
 import { OperationGuard } from './operation.guard.js';
 import { type ListBody, listBody } from './list-body.js';
 
@@ -48,7 +47,7 @@ export class PromptList {
 }
 
 @Controller('v1/prompts')
-@UseGuards(CallerGuard, OperationGuard)
+@UseGuards(OperationGuard)
 export class PromptsController {
   constructor(private readonly list: PromptList) {}
 

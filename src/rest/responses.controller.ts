@@ -11,7 +11,7 @@ import { type ResponseObject } from '../domain/response.js';
 import { parseResponseRequest } from '../protocol/requests.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
-import { Caller, CallerGuard } from './caller.guard.js';
+import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';
 import { goneSignal, streamTexts } from './streamed-answer.js';
 import { tellingLimits } from './limit-headers.js';
@@ -22,7 +22,7 @@ import { eventTexts } from './sse.js';
 import { idempotencyOf, originOf } from './turn-request.js';
 
 @Controller('v1/responses')
-@UseGuards(CallerGuard, OperationGuard)
+@UseGuards(OperationGuard)
 export class ResponsesController {
   constructor(
     private readonly turns: TurnService,

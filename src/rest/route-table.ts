@@ -1,5 +1,7 @@
 /* Which methods each path answers to, so that a wrong method on a known path is told from an unknown path. */
 
+import { SluiceError } from '../domain/errors.js';
+
 export class RouteTable {
   readonly #methods = new Map<string, Set<string>>();
 
@@ -17,6 +19,16 @@ export class RouteTable {
     }
     return [...found].sort();
   }
+}
+
+/** The refusal of a path that has no route for this method. @param url with or without its query */
+export function noRoute(routes: RouteTable, url: string): SluiceError {
+  const [path = ''] = url.split('?', 1);
+  if (routes.methodsAt(path).length === 0) {
+    return new SluiceError('not_found', 'unable to serve this URL; no such path; see PROTOCOL.md');
+  }
+  const why = 'unable to serve this method here; the Allow header names those that are';
+  return new SluiceError('method_not_allowed', why);
 }
 
 function matches(route: readonly string[], path: readonly string[]): boolean {

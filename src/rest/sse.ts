@@ -13,7 +13,7 @@ import { errorBody } from '../protocol/errors.js';
 export interface SseOptions {
   /** A comment line is written after so much silence, so that proxies keep the connection. */
   readonly keepAliveMs: number;
-  /** A reader that takes nothing for so long is cut off. */
+  /** A reader that takes nothing for so long is cut off. One that takes something, however slowly, is not. */
   readonly stallMs: number;
   /** How long a cut-off reader still has for the error, before its connection is destroyed. */
   readonly lingerMs: number;
@@ -155,14 +155,16 @@ class SseWriter {
   #drained(): Promise<'ok' | 'gone' | 'stalled'> {
     return new Promise((resolve) => {
       const settle = (outcome: 'ok' | 'gone' | 'stalled') => () => {
-        clearTimeout(timer);
-        this.#raw.off('drain', drained).off('close', closed);
+        this.#raw.setTimeout(0);
+        this.#raw.off('drain', drained).off('close', closed).off('timeout', stalled);
         resolve(outcome);
       };
       const drained = settle('ok');
       const closed = settle('gone');
-      const timer = setTimeout(settle('stalled'), this.#options.stallMs);
-      this.#raw.once('drain', drained).once('close', closed);
+      const stalled = settle('stalled');
+      this.#raw.once('drain', drained).once('close', closed).once('timeout', stalled);
+      // Node's own timeout of a socket starts again whenever the peer has taken a part of what is being written.
+      this.#raw.setTimeout(this.#options.stallMs);
     });
   }
 }

@@ -156,8 +156,12 @@ describe('bytes that are no HTTP [ERR-5]', () => {
   });
 
   it('that do not come to an end in time are one, too', async () => {
-    const { http, ...options } = httpServerOptions(1_024);
-    const server = fastify({ ...options, requestTimeout: 100, http: { ...http, connectionsCheckingInterval: 20 } });
+    const { http, ...options } = httpServerOptions({ maxBodyBytes: 1_024, requestTimeoutMs: 1_000 });
+    const server = fastify({
+      ...options,
+      requestTimeout: 100,
+      http: { ...http, headersTimeout: 100, connectionsCheckingInterval: 20 },
+    });
     await server.listen({ host: '127.0.0.1', port: 0 });
     const { port } = server.server.address() as AddressInfo;
     const answer = await exchange(port, `POST /v1/responses HTTP/1.1\r\n${HOST}\r\nContent-Le`);

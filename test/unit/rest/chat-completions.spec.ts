@@ -16,9 +16,11 @@ import { ChatCompletionsController } from '../../../src/rest/chat-completions.co
 import { ErrorFilter } from '../../../src/rest/error.filter.js';
 import { httpServerOptions, prepareHttp } from '../../../src/rest/http-server.js';
 import { RestTimes } from '../../../src/rest/rest-times.js';
+import { gateRequests } from '../../../src/rest/request-gate.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { type CreateOptions, TurnService } from '../../../src/turn/turn.service.js';
+import { testGate } from '../../support/test-gate.js';
 
 // Only what the chunks are made of is looked at here.
 const response = (fields: Partial<ResponseObject> = {}): ResponseObject =>
@@ -71,13 +73,15 @@ const log: Log = {
   child: () => log,
 };
 
+const ORIGINS = new OriginPolicy({ allowedOrigins: [], loopbackOnly: true });
+
 @Module({
   controllers: [ChatCompletionsController],
   providers: [
     { provide: TurnService, useValue: turns },
     { provide: ResponseReader, useValue: reader },
     { provide: Authenticator, useValue: new AnonymousAuthenticator() },
-    { provide: OriginPolicy, useValue: new OriginPolicy({ allowedOrigins: [], loopbackOnly: true }) },
+    { provide: OriginPolicy, useValue: ORIGINS },
     { provide: RestTimes, useValue: new RestTimes({ firstChunkMs: 20 }) },
   ],
 })
@@ -87,11 +91,20 @@ let app: NestFastifyApplication;
 let url: string;
 const refused: unknown[] = [];
 beforeAll(async () => {
-  const adapter = new FastifyAdapter(httpServerOptions(1_048_576));
+  const adapter = new FastifyAdapter(httpServerOptions({ maxBodyBytes: 1_048_576, requestTimeoutMs: 30_000 }));
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
+  gateRequests(adapter.getInstance(), testGate(new AnonymousAuthenticator(), routes, ORIGINS));
   app = await NestFactory.create<NestFastifyApplication>(TestModule, adapter, { bodyParser: false, logger: false });
-  app.useGlobalFilters(new ErrorFilter({ log, routes, refused: (request) => refused.push(request) }));
+  app.useGlobalFilters(
+    new ErrorFilter({
+      log,
+      routes,
+      refused: (request) => refused.push(request),
+      refusedOther: () => undefined,
+      mistake: () => undefined,
+    }),
+  );
   await app.listen(0, '127.0.0.1');
   url = `${await app.getUrl()}/v1/chat/completions`;
 });

@@ -22,6 +22,7 @@ import { httpServerOptions, prepareHttp } from '../../../src/rest/http-server.js
 import { ModelList, ModelsController } from '../../../src/rest/models.controller.js';
 import { ResponsesController } from '../../../src/rest/responses.controller.js';
 import { RestTimes } from '../../../src/rest/rest-times.js';
+import { gateRequests } from '../../../src/rest/request-gate.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { LimitRefusal, type ToldLimits } from '../../../src/turn/limits.js';
@@ -29,9 +30,11 @@ import { OperationLimits } from '../../../src/turn/operation-limits.js';
 import { type RefusedTurn } from '../../../src/turn/report.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { TurnService } from '../../../src/turn/turn.service.js';
+import { testGate } from '../../support/test-gate.js';
 
 const KEY = 'sk-test';
 const PAGE = 'https://page.example';
+const ORIGINS = new OriginPolicy({ allowedOrigins: [PAGE], loopbackOnly: true });
 const caller: Principal = {
   owner: 't',
   tenant: 't',
@@ -135,7 +138,7 @@ const log: Log = {
     { provide: ResponseReader, useValue: reader },
     { provide: Conversations, useValue: conversations },
     { provide: Authenticator, useValue: authenticator },
-    { provide: OriginPolicy, useValue: new OriginPolicy({ allowedOrigins: [PAGE], loopbackOnly: true }) },
+    { provide: OriginPolicy, useValue: ORIGINS },
     { provide: OperationLimits, useValue: new OperationLimits({ perMinute: 10_000 }) },
     { provide: ModelList, useValue: new ModelList(['m1', 'org/m2', 'm1'], 5) },
     { provide: RestTimes, useValue: new RestTimes({ firstEventMs: 20 }) },
@@ -148,12 +151,21 @@ let base: string;
 let client: OpenAI;
 
 beforeAll(async () => {
-  const adapter = new FastifyAdapter(httpServerOptions(1_048_576));
+  const adapter = new FastifyAdapter(httpServerOptions({ maxBodyBytes: 1_048_576, requestTimeoutMs: 30_000 }));
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
+  gateRequests(adapter.getInstance(), testGate(authenticator, routes, ORIGINS));
   app = await NestFactory.create<NestFastifyApplication>(TestModule, adapter, { bodyParser: false, logger: false });
   app.enableCors(corsOptions(app.get(OriginPolicy)));
-  app.useGlobalFilters(new ErrorFilter({ log, routes, refused: (request) => refused.push(request) }));
+  app.useGlobalFilters(
+    new ErrorFilter({
+      log,
+      routes,
+      refused: (request) => refused.push(request),
+      refusedOther: () => undefined,
+      mistake: () => undefined,
+    }),
+  );
   await app.listen(0, '127.0.0.1');
   base = await app.getUrl();
   client = new OpenAI({ apiKey: KEY, baseURL: `${base}/v1`, maxRetries: 0 });

@@ -168,3 +168,16 @@ describe('an event stream', () => {
     await expect(end).resolves.toBe('ended');
   });
 });
+
+it('goes on for a reader that reads slowly, though one write takes it longer than the limit [SSE-4]', async () => {
+  const { url, end } = await serve([[delta(0, 'x'.repeat(32_000_000)), completed(1)]], { ...PATIENT, stallMs: 1_000 });
+  const message = await open(url);
+  const startedAt = performance.now();
+  let bytes = 0;
+  for await (const chunk of message) {
+    bytes += (chunk as Buffer).length;
+    if (performance.now() - startedAt < 3_000) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  expect(await end).toBe('ended');
+  expect(bytes).toBeGreaterThan(32_000_000);
+});

@@ -1,0 +1,101 @@
+/*
+ * What is decided from the head of a request, before a byte of its body is read: connection, route, origin, credential, the sender's refusals,
+ * encoding and room. A refused body is not stored. Its sender has a moment to take the answer, then its connection is closed.
+ */
+
+import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+
+import { type Authenticator } from '../auth/authenticator.js';
+import { credentialFromHeaders } from '../auth/credentials.js';
+import { type OriginPolicy } from '../auth/origin.js';
+import { SluiceError } from '../domain/errors.js';
+import { systemTime } from '../domain/time.js';
+import { type BodyRoom } from './body-room.js';
+import { senderOf, setCaller } from './caller.js';
+import { type HttpConnections } from './http-connections.js';
+import { type RefusalBudget } from './refusal-budget.js';
+import { noRoute, type RouteTable } from './route-table.js';
+
+export interface RequestGateParts {
+  readonly authenticator: Authenticator;
+  readonly origins: OriginPolicy;
+  readonly routes: RouteTable;
+  readonly refusals: RefusalBudget;
+  readonly bodies: BodyRoom;
+  readonly connections: HttpConnections;
+  readonly maxBodyBytes: number;
+}
+
+/** How long the sender of a refused body may go on sending it. Closed at once, it could lose the answer to a reset. */
+const LINGER_MS = 1_000;
+
+/** Before the routes are registered. Every route under `/v1` needs a credential. */
+export function gateRequests(instance: FastifyInstance, parts: RequestGateParts): void {
+  parts.connections.watch(instance.server);
+  instance.addHook('onRequest', async (request, reply) => {
+    const bytes = bodyBytesOf(request, parts.maxBodyBytes);
+    if (bytes > 0) closeUnread(request, reply);
+    parts.connections.check(request.raw.socket);
+    if (request.is404) throw noRoute(parts.routes, request.url);
+    if (!isApi(request)) return;
+    parts.origins.check(request.headers.origin, request.headers.host);
+    await identify(request, parts);
+    parts.refusals.check(senderOf(request));
+    if (bytes > 0) receive(request, bytes, parts);
+    if (/^\s*100-continue\s*$/iu.test(request.headers.expect ?? '')) reply.raw.writeContinue();
+  });
+}
+
+function isApi({ routeOptions, method }: FastifyRequest): boolean {
+  return method !== 'OPTIONS' && (routeOptions.url ?? '').startsWith('/v1/');
+}
+
+/** @throws SluiceError 401 or 403, or 429 where this address was refused too often */
+async function identify(request: FastifyRequest, { authenticator, refusals }: RequestGateParts): Promise<void> {
+  try {
+    setCaller(request, await authenticator.authenticate(credentialFromHeaders(request.headers)));
+  } catch (refusal) {
+    refusals.check(senderOf(request));
+    throw refusal;
+  }
+}
+
+/** @throws SluiceError 413, 415, 429, 503 */
+function receive(request: FastifyRequest, bytes: number, { bodies, maxBodyBytes }: RequestGateParts): void {
+  const { 'content-encoding': encoding, 'content-length': length } = request.headers;
+  if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
+    throw new SluiceError(
+      'unsupported_media_type',
+      'unable to read the request; its content encoding is not served; send the body uncompressed',
+      { param: 'content-encoding' },
+    );
+  }
+  if (length !== undefined && bytes > maxBodyBytes) throw bodyTooLarge();
+  const release = bodies.reserve(senderOf(request), bytes);
+  request.raw.once('end', release).once('close', release);
+}
+
+export function bodyTooLarge(): SluiceError {
+  return new SluiceError(
+    'payload_too_large',
+    'unable to read the request; its body is larger than `http.max_body_bytes` allows; send less',
+  );
+}
+
+/** @returns 0 if there is no body; the most that it may have if it comes in chunks */
+export function bodyBytesOf({ headers }: FastifyRequest, maxBodyBytes: number): number {
+  if (headers['transfer-encoding'] !== undefined) return maxBodyBytes;
+  const length = Number(headers['content-length'] ?? 0);
+  return Number.isFinite(length) ? length : 0;
+}
+
+/** An answer that is complete before its request is, is a refusal: what still comes is discarded, for a moment. */
+function closeUnread({ raw }: FastifyRequest, reply: FastifyReply): void {
+  reply.raw.once('finish', () => {
+    if (raw.complete) return;
+    const cancel = systemTime.after(LINGER_MS, () => {
+      if (!raw.complete) raw.socket.destroy();
+    });
+    raw.socket.once('close', cancel);
+  });
+}

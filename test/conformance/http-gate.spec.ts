@@ -1,0 +1,110 @@
+/* What is decided from the head of a request: nobody's body is received before the caller is known, and what a sender may occupy is bounded. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { gzipSync } from 'node:zlib';
+import { Bench, ONE_TRY, upTo } from '../support/bench.js';
+import { exchange, RawHttp } from '../support/raw-http.js';
+
+const KEY = 'sk-test-5c1a7d20e9f3';
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.start({
+    config: {
+      provider: { type: 'openai', model: 'fake-model' },
+      auth: { mode: 'keys', keys: [{ id: 'a', tenant: 'a', key_env: 'KEY_A' }] },
+      middleware: ONE_TRY,
+      limits: { refusals_per_minute: 20 },
+      http: { max_receiving_bytes: '1MiB' },
+    },
+    env: { KEY_A: KEY },
+  });
+});
+const raws: RawHttp[] = [];
+afterEach(() => raws.splice(0).forEach((raw) => raw.socket.destroy()));
+afterAll(() => bench.close());
+
+const head = (length: number, ...more: string[]): string =>
+  [
+    'POST /v1/conversations HTTP/1.1',
+    'Host: x',
+    'Content-Type: application/json',
+    `Content-Length: ${length}`,
+    ...more,
+    '',
+    '',
+  ].join('\r\n');
+const bearer = `Authorization: Bearer ${KEY}`;
+const opened = async (): Promise<RawHttp> => {
+  const raw = await RawHttp.open(bench.gateway.port);
+  raws.push(raw);
+  return raw;
+};
+const receiving = (): Promise<number> => bench.gateway.metric('sluice_http_receiving_bytes');
+const until = async (done: () => boolean | Promise<boolean>): Promise<void> => {
+  while (!(await done())) await new Promise(setImmediate);
+};
+
+describe('a body', () => {
+  it('is not received without a credential, and its connection is closed [REST-22]', async () => {
+    const senders = await Promise.all(upTo(100).map(opened));
+    for (const raw of senders) raw.send(`${head(1_000_000)}{"metadata":`);
+    await until(() => senders.every(({ text }) => /^HTTP\/1\.1 (401|429) /u.test(text)));
+    expect(await receiving()).toBe(0);
+    await Promise.all(senders.map(({ closed }) => closed));
+  });
+
+  it('is asked for only when its sender may send it [REST-22]', async () => {
+    const stranger = await opened();
+    stranger.send(head(10, 'Expect: 100-continue'));
+    await until(() => stranger.text.includes('\r\n\r\n'));
+    expect(stranger.text).not.toContain('100 Continue');
+    const known = await opened();
+    known.send(head(2, bearer, 'Connection: close', 'Expect: 100-continue'));
+    await until(() => known.text.includes('100 Continue'));
+    known.send('{}');
+    await known.closed;
+    expect(known.text).toContain('"object":"conversation"');
+  });
+
+  it('of one sender may hold a quarter of the room, and gives it back [REST-23]', async () => {
+    const slow = await opened();
+    slow.send(`${head(200_000, bearer)}{`);
+    await until(async () => (await receiving()) === 200_000);
+    const answer = await exchange(bench.gateway.port, head(100_000, bearer));
+    expect([answer.status, answer.headers['retry-after']]).toEqual([429, '1']);
+    slow.socket.destroy();
+    await until(async () => (await receiving()) === 0);
+  });
+
+  it('that is compressed is refused with 415 [REST-2]', async () => {
+    const answer = await fetch(`${bench.gateway.url}/v1/conversations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-encoding': 'gzip', authorization: `Bearer ${KEY}` },
+      body: gzipSync('{}'),
+    });
+    expect(answer.status).toBe(415);
+    expect(await answer.json()).toMatchObject({ error: { code: 'unsupported_media_type', param: 'content-encoding' } });
+  });
+});
+
+it('answers are private, and a 401 names the scheme [REST-25]', async () => {
+  for (const answer of [
+    await bench.api('/v1/models', { key: KEY }),
+    await bench.api('/v1/models'),
+    await bench.api('/nowhere'),
+  ]) {
+    expect(answer.headers.get('cache-control')).toBe('no-store');
+    expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+    expect(answer.headers.get('www-authenticate')).toBe(answer.status === 401 ? 'Bearer' : null);
+  }
+});
+
+it('a sender whose requests are refused too often gets 429, also for a right one [REST-24]', async () => {
+  const wrong = () => bench.api('/v1/responses', { method: 'POST', key: KEY, body: { nonsense: 1 } });
+  const statuses: number[] = [];
+  while (!statuses.includes(429) && statuses.length < 100) statuses.push((await wrong()).status);
+  expect(new Set(statuses)).toEqual(new Set([400, 429]));
+  const refused = await bench.api('/v1/models', { key: KEY });
+  expect(refused).toMatchObject({ status: 429, body: { error: { code: 'rate_limit_exceeded' } } });
+  expect(refused.headers.get('retry-after')).not.toBeNull();
+});

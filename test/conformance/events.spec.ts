@@ -37,7 +37,7 @@ beforeAll(async () => {
       provider: {
         type: 'openai',
         model: 'gpt-4o',
-        config: { first_delta_timeout: '400ms', idle_timeout: '400ms', timeout: '2s' },
+        config: { first_delta_timeout: '1s', idle_timeout: '1s', timeout: '3s' },
       },
     },
   });

@@ -38,6 +38,8 @@ export interface RetrieveQuery {
   readonly stream: boolean;
   /** Number of the last event seen. */
   readonly after: number;
+  /** Whether an EventSource reconnects: it named its last event in a header. */
+  readonly reconnects: boolean;
 }
 
 /**
@@ -53,10 +55,11 @@ export function readRetrieveQuery(query: unknown, lastEventId: string | undefine
     });
   }
   if (stream && lastEventId !== undefined && lastEventId !== '') {
-    return { stream, after: parseCursor(lastEventId, 'Last-Event-ID') };
+    return { stream, after: parseCursor(lastEventId, 'Last-Event-ID'), reconnects: true };
   }
   const { starting_after: cursor } = fields;
-  return { stream, after: cursor === undefined ? FROM_THE_START : parseCursor(cursor, 'starting_after') };
+  const after = cursor === undefined ? FROM_THE_START : parseCursor(cursor, 'starting_after');
+  return { stream, after, reconnects: false };
 }
 
 export interface ListQuery {

@@ -59,8 +59,9 @@ export class ResponsesController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { stream, after } = readRetrieveQuery(query, [request.headers['last-event-id']].flat()[0]);
-    if (stream) return this.#stream(this.reader.events(caller, id, after, goneSignal(reply)), reply);
+    const { stream, after, reconnects } = readRetrieveQuery(query, [request.headers['last-event-id']].flat()[0]);
+    const whenNothing = reconnects ? 'no content' : 'empty stream';
+    if (stream) return this.#stream(this.reader.events(caller, id, after, goneSignal(reply)), reply, whenNothing);
     this.#send(reply, await this.reader.retrieve(caller, id));
   }
 
@@ -98,7 +99,11 @@ export class ResponsesController {
   }
 
   /** @throws SluiceError as long as nothing was sent; what fails later is said in the stream. */
-  async #stream(events: AsyncIterable<readonly LoggedEvent[]>, reply: FastifyReply): Promise<void> {
-    await streamTexts(reply, eventTexts(events), this.times.firstEventMs, this.times.sse);
+  async #stream(
+    events: AsyncIterable<readonly LoggedEvent[]>,
+    reply: FastifyReply,
+    whenNothing: 'empty stream' | 'no content' = 'empty stream',
+  ): Promise<void> {
+    await streamTexts(reply, eventTexts(events), this.times.firstEventMs, this.times.sse, whenNothing);
   }
 }

@@ -25,20 +25,25 @@ export async function streamTexts(
   texts: AsyncGenerator<SseText, void>,
   firstWithinMs: number,
   options: SseOptions,
+  whenNothing: 'empty stream' | 'no content' = 'empty stream',
 ): Promise<void> {
   const first = texts.next();
-  await within(first, firstWithinMs);
+  const step = await within(first, firstWithinMs);
+  if (whenNothing === 'no content' && step?.done !== true && step?.value.last === true && step.value.text === '') {
+    await texts.return();
+    return void reply.code(204).send();
+  }
   reply.hijack();
   // Fastify's header values are those of node:http; undefined ones were never set.
   const headers = reply.getHeaders() as OutgoingHttpHeaders;
   await writeTexts(reply.raw, headers, startingWith(first, texts), options);
 }
 
-/** Resolves when `work` did, or after `ms`. @throws what `work` throws until then */
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
+/** @returns what `work` resolves to, or undefined if that takes longer than `ms`. @throws what `work` throws until then */
+async function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
   const timer = new AbortController();
   try {
-    await Promise.race([work, delay(ms, undefined, { signal: timer.signal })]);
+    return await Promise.race([work, delay(ms, undefined, { signal: timer.signal })]);
   } finally {
     timer.abort();
   }

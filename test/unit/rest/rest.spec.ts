@@ -499,3 +499,11 @@ describe('CORS', () => {
     expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([403, null]);
   });
 });
+
+it('answers 204 to an EventSource that has seen the end, and an empty stream to starting_after [REST-12]', async () => {
+  script.events = [];
+  const path = '/v1/responses/resp_ended?stream=true';
+  expect((await call('GET', path, { 'last-event-id': '7' })).status).toBe(204);
+  const asked = await call('GET', `${path}&starting_after=7`);
+  expect([asked.status, await asked.text()]).toEqual([200, '']);
+});

@@ -14,6 +14,7 @@ import { type ItemQuery, type Page, type ResponseStore } from '../state/conversa
 import { type EventLog, type LogHead } from '../state/event-log.js';
 import { type FollowHub } from '../state/follow.js';
 import { batches, type Viewer } from '../state/viewer.js';
+import { invalidCursor, responseExpired, responseNotFound, stillRunning } from './response-errors.js';
 import { SnapshotCache } from './snapshot-cache.js';
 
 const PAGE = 500;
@@ -184,10 +185,7 @@ export class ResponseReader {
       await this.settled(caller, responseId, new AbortController().signal, this.#terminalWithinMs);
     }
     if ((await this.status(caller, responseId)) === 'running') {
-      throw new SluiceError(
-        'response_still_running',
-        'unable to delete a response that is still running; cancel it first',
-      );
+      throw stillRunning();
     }
     await this.#responses.delete(responseId);
     await this.#log.delete(responseId);
@@ -303,32 +301,4 @@ export function terminalOf(response: ResponseObject): TerminalEvent {
   if (response.status === 'completed') return { type: 'response.completed', response };
   if (response.status === 'failed') return { type: 'response.failed', response };
   return { type: 'response.incomplete', response };
-}
-
-function responseNotFound(): SluiceError {
-  return new SluiceError(
-    'response_not_found',
-    'unable to find this response; it does not exist, was not stored, or has expired',
-    {
-      param: 'response_id',
-    },
-  );
-}
-
-export function responseExpired(): SluiceError {
-  return new SluiceError(
-    'response_expired',
-    'unable to replay this response; its events are no longer kept; retrieve the response instead',
-    { param: 'response_id' },
-  );
-}
-
-function invalidCursor(after: number, last: number): SluiceError {
-  return new SluiceError(
-    'invalid_cursor',
-    `unable to go on after event ${after}; the response's last event is ${last}; ask from there`,
-    {
-      param: 'starting_after',
-    },
-  );
 }

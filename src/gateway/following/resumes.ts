@@ -1,6 +1,6 @@
 /* The resumes of one response on a connection: which of them is the newest, and the places that they have in lanes. */
 
-import { responseExpired } from '../../turn/response-reader.js';
+import { responseExpired } from '../../turn/response-errors.js';
 import { type Following } from './following.js';
 import { type ResumePlace } from './resume-place.js';
 

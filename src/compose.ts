@@ -4,7 +4,7 @@
  */
 
 import { getHeapStatistics } from 'node:v8';
-import { type AppConfig, type ProviderSettings } from './config/schema.js';
+import { type AppConfig } from './config/schema.js';
 import { AnonymousAuthenticator } from './auth/anonymous-authenticator.js';
 import { type Authenticator } from './auth/authenticator.js';
 import { KeysAuthenticator } from './auth/keys-authenticator.js';
@@ -16,13 +16,9 @@ import { Overload } from './lifecycle/overload.js';
 import { type Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
 import { NO_TRACING, type Tracing } from './observability/tracing.js';
-import { composeProvider, type ProviderLayers } from './provider/compose-provider.js';
-import { costUsd, priceListOf } from './provider/cost.js';
-import { DemoProvider } from './provider/demo/demo-provider.js';
 import { estimateUsage } from './provider/estimate-usage.js';
-import { OpenAiProvider } from './provider/openai/openai-provider.js';
-import { type Provider } from './provider/provider.js';
 import { FollowHub } from './state/follow.js';
+import { composeProviders } from './compose-providers.js';
 import { openState } from './open-state.js';
 import { type Outage } from './state/outage.js';
 import { type State } from './state/state.js';
@@ -44,7 +40,6 @@ import { type Accounting, Settlement } from './turn/settlement.js';
 import { roomWithin, TurnRoom } from './turn/turn-room.js';
 import { TurnService } from './turn/turn.service.js';
 import { GUARDRAIL_TYPES } from './validation/compile-guardrails.js';
-import { ZERO_USAGE } from './domain/response.js';
 import { type GuardrailSpec } from './validation/guardrail.js';
 
 export interface GatewayParts {
@@ -90,7 +85,8 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
   for (const prompt of prompts.all()) guards.compileFor(prompt);
 
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
-  const { provider, close } = makeProviders(config, { state, log, metrics, clock });
+  const gather = (read: () => void): void => clock.gather(read);
+  const providers = composeProviders(config, { state, log, metrics, gather });
   const memory = new TurnMemory(state.conversations, state.responses, {
     windowItems: config.middleware.state.max_messages,
     kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
@@ -101,16 +97,16 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     responses: state.responses,
     log: state.log,
   });
-  const priceLists = priceListsOf(config);
-  if (config.limits.per_user.cost_per_day_usd !== null) warnOfUnknownPrices(config, priceLists, log);
-  const firstProvider = providerName(config.provider, 0);
   const accounting: Accounting = {
     estimate: estimateUsage,
-    cost: (model, usage, provider) => costUsd(model, usage, priceLists.get(provider ?? firstProvider) ?? null),
+    cost: (model, usage, name) => {
+      providers.countUnpriced(model, usage, name);
+      return providers.cost(model, usage, name);
+    },
   };
   const settlement = new Settlement(memory, accounting);
   const limits = new TurnLimits(state.limiter, limitSettings(config), (model, usage) =>
-    accounting.cost(model, usage, null),
+    providers.cost(model, usage, null),
   );
   const tracing = await openTracing(config);
   const room: TurnRoom = new TurnRoom({ ...roomOptions(config), lagging: () => overload.lagging });
@@ -127,7 +123,8 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       once: new Once(state.keys),
       memory,
       guards,
-      provider,
+      provider: providers.provider,
+      gate: providers.gate,
       settlement,
       report,
       tracing,
@@ -181,7 +178,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     }),
     table,
     socketSettings,
-    closeProviders: close,
+    closeProviders: providers.close,
     tracing,
   };
 }
@@ -251,111 +248,6 @@ function limitSettings({ limits: { per_user: limits } }: AppConfig): LimitSettin
     concurrentTurns: limits.concurrent_turns,
     costPerDayUsd: limits.cost_per_day_usd,
   };
-}
-
-function makeProviders(
-  config: AppConfig,
-  {
-    state,
-    log,
-    metrics,
-    clock,
-  }: { readonly state: State; readonly log: Log; readonly metrics: Metrics; readonly clock: FlushClock },
-): { readonly provider: Provider; readonly close: () => Promise<void> } {
-  const closing: (() => Promise<void>)[] = [];
-  const layersOf = (settings: ProviderSettings, index: number): ProviderLayers => {
-    const name = providerName(settings, index);
-    const { step, call } = { step: config.middleware.provider, call: settings.config };
-    if (step.enabled) metrics.of.breaker_state.set({ provider: name }, BREAKER_VALUES.closed);
-    return {
-      name,
-      provider: makeProvider(settings, name, clock, closing),
-      ...(index === 0 ? {} : { model: settings.model }),
-      firstDeltaTimeoutMs: call.first_delta_timeout,
-      idleTimeoutMs: call.idle_timeout,
-      callTimeoutMs: call.timeout,
-      ...(step.enabled
-        ? {
-            ...(step.rate_limit === null ? {} : { budget: budgetOf(step.rate_limit, state, name) }),
-            retry: { maxAttempts: step.retry.max_attempts, backoff: step.retry.backoff },
-            breaker: { failures: step.breaker.failures, openForMs: step.breaker.open_for },
-          }
-        : {}),
-    };
-  };
-  const [first, ...others] = [config.provider, ...config.fallbacks].map(layersOf);
-  if (first === undefined) throw new Error('unable to compose a provider; there is none');
-  const provider = composeProvider([first, ...others], {
-    onRetry: () => metrics.of.provider_retries_total.inc(),
-    onError: (_name, code) => metrics.of.provider_errors_total.inc({ code }),
-    onBreakerChange: (name, breaker) => {
-      metrics.of.breaker_state.set({ provider: name }, BREAKER_VALUES[breaker]);
-      log.warn({ provider: name, breaker }, 'circuit breaker changed');
-    },
-  });
-  return { provider, close: async () => void (await Promise.all(closing.map((close) => close()))) };
-}
-
-const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
-
-/** Whose prices count for each provider, by the name it has in metrics; none where cost is not tracked. */
-function priceListsOf(config: AppConfig): ReadonlyMap<string, string | null> {
-  const { enabled, cost_tracking } = config.middleware.provider;
-  if (!enabled || !cost_tracking) return new Map();
-  return new Map(
-    [config.provider, ...config.fallbacks].map((settings, index) => [
-      providerName(settings, index),
-      settings.type === 'demo' ? null : priceListOf(settings.base_url),
-    ]),
-  );
-}
-
-/** A budget of money cannot bound a model whose price is unknown. */
-function warnOfUnknownPrices(
-  { provider, clients }: AppConfig,
-  priceLists: ReadonlyMap<string, string | null>,
-  log: Log,
-): void {
-  const list = priceLists.get(providerName(provider, 0)) ?? null;
-  for (const model of new Set([provider.model, ...clients.models])) {
-    if (costUsd(model, ZERO_USAGE, list) === null)
-      log.warn({ model }, 'price unknown, limits.per_user.cost_per_day_usd does not bound this model');
-  }
-}
-
-/** `openai`, and `openai-1` for the first fallback. */
-function providerName(settings: ProviderSettings, index: number): string {
-  return index === 0 ? settings.type : `${settings.type}-${index}`;
-}
-
-function makeProvider(
-  settings: ProviderSettings,
-  name: string,
-  clock: FlushClock,
-  closing: (() => Promise<void>)[],
-): Provider {
-  if (settings.type === 'demo') return new DemoProvider({ name });
-  const provider = new OpenAiProvider({
-    name,
-    baseUrl: settings.base_url,
-    gather: (read) => clock.gather(read),
-    ...(settings.api_key === null ? {} : { apiKey: settings.api_key.reveal() }),
-  });
-  closing.push(() => provider.close());
-  return provider;
-}
-
-function budgetOf(
-  limit: { readonly requests_per_minute: number; readonly burst: number },
-  state: State,
-  provider: string,
-): NonNullable<ProviderLayers['budget']> {
-  const bucket = {
-    key: `provider:${provider}`,
-    capacity: limit.burst,
-    refillPerSecond: limit.requests_per_minute / 60,
-  };
-  return { take: (cost) => state.limiter.take(bucket, cost) };
 }
 
 function socketSettingsOf(config: AppConfig): SocketSettings {

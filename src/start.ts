@@ -11,7 +11,8 @@ import { ProcessEnd } from './lifecycle/process-end.js';
 import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { createPino, PinoLog } from './observability/logger.js';
-import { keyIsRefused } from './provider/openai/key-check.js';
+import { Prices } from './provider/prices.js';
+import { PROVIDER_REGISTRY } from './provider/registry.js';
 
 /** How long a second signal waits for the end. */
 const HURRY_MS = 5_000;
@@ -32,7 +33,7 @@ export async function start(): Promise<void> {
       secrets: secretsIn(config),
     });
     const log = new PinoLog(logger);
-    for (const warning of warnings) log.warn({ config: path }, warning);
+    for (const warning of [...warnings, ...new Prices(config).warnings()]) log.warn({ config: path }, warning);
     const [gateway, refused] = await Promise.all([createGateway(config, logger), refusedKey(config)]);
     if (refused !== null) throw new ConfigError(path, [refused]);
     await gateway.app.listen({ host: config.app.host, port: config.app.port });
@@ -56,9 +57,8 @@ export async function start(): Promise<void> {
 
 /** The mistake to tell where the provider does not take the key; with fallbacks the gateway can serve without it. */
 async function refusedKey({ provider, fallbacks }: AppConfig): Promise<Mistake | null> {
-  const { type, api_key: key, api_key_env, api_key_file, base_url: baseUrl } = provider;
-  if (type === 'demo' || key === null || fallbacks.length > 0) return null;
-  if (!(await keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs: KEY_CHECK_MS }))) return null;
+  const { type, api_key_env, api_key_file, base_url: baseUrl } = provider;
+  if (fallbacks.length > 0 || !(await PROVIDER_REGISTRY[type].refusesKey(provider, KEY_CHECK_MS))) return null;
   const [name, place] =
     api_key_file === null
       ? ['api_key_env', `the variable ${api_key_env ?? 'OPENAI_API_KEY'}`]

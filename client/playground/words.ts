@@ -34,6 +34,7 @@ const FAILURES: Readonly<Record<string, string>> = {
   provider_unavailable: 'The model provider cannot be reached just now. Try again in a moment.',
   provider_stream_interrupted: 'The model provider broke off in the middle of the answer.',
   provider_refused: 'The model provider refused the request. The server’s log says why.',
+  content_policy_violation: 'The model provider’s policy refused the request.',
   context_length_exceeded: 'The conversation is too long for the model. Start a new one.',
   replica_lost: 'The server that wrote this answer went away.',
 };

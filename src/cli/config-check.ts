@@ -7,6 +7,8 @@ import { SluiceError } from '../domain/errors.js';
 import { loadPacks } from '../templating/load-packs.js';
 import { PackLoadError } from '../templating/pack-mistake.js';
 import { GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
+import { PROVIDER_TYPE_NAMES } from '../config/provider-types.js';
+import { Prices } from '../provider/prices.js';
 import { type CliContext } from './context.js';
 
 export async function checkConfig(
@@ -29,7 +31,7 @@ export async function checkConfig(
     }
     print(`${path}: ok`);
     for (const line of summary(config)) print(`  ${line}`);
-    for (const warning of warnings) print(`  note: ${warning}`);
+    for (const warning of [...warnings, ...new Prices(config).warnings()]) print(`  note: ${warning}`);
     return 0;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -61,7 +63,7 @@ function summary({ app, provider, state, auth, middleware, monitoring }: AppConf
     provider.type === 'demo' ? 'the built-in demo (no language model)' : `${provider.model} at ${provider.base_url}`;
   return [
     `${app.name} ${app.version}, ${app.environment}`,
-    `provider: ${answers}`,
+    `provider: ${answers} (types: ${PROVIDER_TYPE_NAMES.join(', ')})`,
     `state: ${state.type === 'redis' ? `Redis at ${state.url ?? ''}` : 'memory, lost when the process ends'}`,
     `auth: ${auth.mode}${auth.keys.length > 0 ? `, server keys: ${auth.keys.map((key) => key.id).join(', ')}` : ''}`,
     `prompts: ${middleware.template.source_path ?? 'none'}${off.length > 0 ? `; steps that are off: ${off.join(', ')}` : ''}`,

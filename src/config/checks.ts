@@ -13,7 +13,13 @@ function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(sections: Sections, written: Written): Mistake[] {
-  return [...hosts(sections), ...keys(sections), ...jwt(sections), ...others(sections, written)];
+  return [
+    ...hosts(sections),
+    ...keys(sections),
+    ...jwt(sections),
+    ...providers(sections),
+    ...others(sections, written),
+  ];
 }
 
 function hosts({ app, monitoring, auth }: Sections): Mistake[] {
@@ -42,6 +48,32 @@ function hosts({ app, monitoring, auth }: Sections): Mistake[] {
     });
   }
   return mistakes;
+}
+
+/** Fields that the gateway itself decides: a provider that ignored them would break every answer. */
+const OWN_FIELDS: ReadonlySet<string> = new Set(['model', 'messages', 'stream', 'n', 'tools', 'tool_choice']);
+const NEEDED_FIELDS: ReadonlySet<string> = new Set(['model', 'messages', 'stream']);
+
+function providers({ provider, fallbacks }: Sections): Mistake[] {
+  const all = [
+    ...(provider === undefined ? [] : [['provider', provider] as const]),
+    ...(fallbacks ?? []).map((fallback, i) => [`fallbacks[${i}]`, fallback] as const),
+  ];
+  return all.flatMap(([path, { body, drop, models }]) => [
+    ...fieldMistakes(path, body, drop),
+    ...Object.entries(models).flatMap(([model, own]) => fieldMistakes(`${path}.models.${model}`, own.body, own.drop)),
+  ]);
+}
+
+function fieldMistakes(path: string, body: Readonly<Record<string, unknown>>, drop: readonly string[]): Mistake[] {
+  return [
+    ...Object.keys(body)
+      .filter((name) => OWN_FIELDS.has(name))
+      .map((name) => ({ path: `${path}.body`, problem: `\`${name}\` is set for each turn; leave it out` })),
+    ...drop
+      .filter((name) => NEEDED_FIELDS.has(name))
+      .map((name) => ({ path: `${path}.drop`, problem: `\`${name}\` is needed by every request; leave it out` })),
+  ];
 }
 
 function keys({ auth }: Sections): Mistake[] {
@@ -177,7 +209,10 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
     [
       config.provider.type === 'demo',
       '`provider.type` is `demo`',
-      ['api_key_env', 'api_key_file', 'base_url'].map((name) => `provider.${name}`),
+      [
+        ...['api_key_env', 'api_key_file', 'base_url', 'headers', 'headers_env', 'headers_file', 'query', 'body'],
+        ...['drop', 'tokens_field', 'stream_options', 'tool_call_ids', 'send_reasoning', 'models', 'prices'],
+      ].map((name) => `provider.${name}`),
     ],
     [config.auth.mode === 'none', '`auth.mode` is `none`', ['auth.keys']],
     [config.auth.mode !== 'jwt', '`auth.mode` is not `jwt`', ['auth.jwt']],

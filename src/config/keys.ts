@@ -101,6 +101,33 @@ export function url(schemes: readonly string[]): Kind<string> {
   return { schema: z.string().trim().refine(fits), allowed: `a URL (${starts}) without a password in it` };
 }
 
+/** A table of texts; `of`: what each value is. */
+export function textMap(allowed: string, of: Kind<string> = text): Kind<Record<string, string>> {
+  return { schema: z.record(z.string().trim().min(1), z.preprocess(asText, of.schema)), allowed };
+}
+
+// YAML reads `2024-10-21` and `1` as what they look like.
+const asText = (value: unknown) =>
+  typeof value === 'number' || typeof value === 'boolean'
+    ? String(value)
+    : value instanceof Date
+      ? value.toISOString().slice(0, 10)
+      : value;
+
+/** Fields of a JSON object, any of them. */
+export const jsonObject: Kind<Record<string, unknown>> = {
+  schema: z.record(z.string(), z.json()),
+  allowed: 'a table of any fields',
+};
+
+/** A table of sections by names that the operator chooses. */
+export function sectionMap<S extends z.core.$ZodLooseShape>(
+  shape: S,
+  allowed: string,
+): Kind<Record<string, z.output<z.ZodObject<S, z.core.$strict>>>> {
+  return { schema: z.record(z.string().trim().min(1), z.strictObject(shape)), allowed };
+}
+
 export function list<T>(of: Kind<T>, what: string): Kind<T[]> {
   return { schema: z.array(of.schema), allowed: `a list of ${what}`, ...(of.names && { names: of.names }) };
 }
@@ -119,8 +146,16 @@ function meta(kind: Kind<unknown>, description: string, shownDefault: string | u
 }
 
 /** A key with a default, written as an operator would write it. */
-export function key<T>(kind: Kind<T>, byDefault: string | number | boolean | readonly string[], description: string) {
-  const shown = Array.isArray(byDefault) ? `[${byDefault.join(', ')}]` : String(byDefault);
+export function key<T>(
+  kind: Kind<T>,
+  byDefault: string | number | boolean | readonly string[] | Readonly<Record<string, never>>,
+  description: string,
+) {
+  const shown = Array.isArray(byDefault)
+    ? `[${byDefault.join(', ')}]`
+    : typeof byDefault === 'object'
+      ? '{}'
+      : String(byDefault);
   return kind.schema.prefault(byDefault).register(keyMeta, meta(kind, description, `\`${shown}\``));
 }
 

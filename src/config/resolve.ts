@@ -9,7 +9,8 @@ import { dirname, resolve as resolvePath } from 'node:path';
 import { type Mistake } from './config-error.js';
 import { type Env, fileErrorCode, fromEnv } from './read-yaml.js';
 import { type AppConfig, type FileConfig, type ProviderSettings, type ServerKeySettings } from './schema.js';
-import { type FileProvider } from './schema-turn.js';
+import { PROVIDER_TYPES } from './provider-types.js';
+import { type FileProvider } from './schema-provider.js';
 import { url } from './keys.js';
 import { Secret } from './secret.js';
 import { findTemplateSource, templateSourceCandidates } from './template-source.js';
@@ -104,8 +105,12 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
     );
   }
 
-  const { timeout, first_delta_timeout: first, idle_timeout: idle } = file.config;
-  for (const [name, value] of Object.entries({ first_delta_timeout: first, idle_timeout: idle })) {
+  const { timeout, first_delta_timeout: first, idle_timeout: idle, reasoning_timeout: reasoning } = file.config;
+  for (const [name, value] of Object.entries({
+    first_delta_timeout: first,
+    idle_timeout: idle,
+    reasoning_timeout: reasoning,
+  })) {
     if (value !== null && value > timeout) {
       notes.mistakes.push({
         path: `${path}.config.${name}`,
@@ -118,12 +123,45 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
   return {
     ...file,
     type,
-    model: (autoDemo ? null : file.model) ?? (type === 'demo' ? 'demo' : 'gpt-4o-mini'),
+    model: (autoDemo ? null : file.model) ?? PROVIDER_TYPES[type].model,
     base_url: baseUrl,
     api_key: apiKey,
-    config: { ...file.config, first_delta_timeout: first ?? byDefault, idle_timeout: idle ?? byDefault },
+    secret_headers: type === 'demo' ? {} : secretHeaders(file, path, context, notes),
+    config: {
+      ...file.config,
+      first_delta_timeout: first ?? byDefault,
+      idle_timeout: idle ?? byDefault,
+      reasoning_timeout: reasoning ?? timeout,
+    },
   };
 }
+
+/** Headers that hold secrets, each read like an API key. */
+function secretHeaders(
+  { headers, headers_env, headers_file }: FileProvider,
+  path: string,
+  context: ResolveContext,
+  notes: Notes,
+): Record<string, Secret> {
+  const secrets: Record<string, Secret> = {};
+  for (const name of Object.keys(headers)) {
+    if (!SECRET_HEADERS.test(name)) continue;
+    const problem = `\`${name}\` carries a secret; name its variable under \`headers_env\` or its file under \`headers_file\``;
+    notes.mistakes.push({ path: `${path}.headers`, problem });
+  }
+  for (const [name, env] of Object.entries(headers_env)) {
+    const secret = readSecret({ path: `${path}.headers`, name }, env, null, true, context, notes);
+    if (secret !== null) secrets[name] = secret;
+  }
+  for (const [name, file] of Object.entries(headers_file)) {
+    const secret = readSecret({ path: `${path}.headers`, name }, null, file, true, context, notes);
+    if (secret !== null) secrets[name] = secret;
+  }
+  return secrets;
+}
+
+/** Names under which secrets travel. */
+const SECRET_HEADERS = /^(?:proxy-)?authorization$|api-?key|token|secret|cookie/iu;
 
 /** A server that asks for no password needs no variable, so an unset one is only told. `whom`: who is asked without it then. */
 function resolvePassword(

@@ -1,11 +1,8 @@
-/* Keys of what a turn does: who answers, and the steps around the answer. */
+/* Keys of what a turn does: the steps around the answer. */
 
-import { type z } from 'zod';
 import {
   count,
   duration,
-  envName,
-  fileName,
   flag,
   key,
   list,
@@ -14,64 +11,22 @@ import {
   optionalKey,
   optionalSection,
   section,
-  sectionList,
   text,
-  url,
 } from './keys.js';
+import { breakerKeys, retryKeys } from './schema-provider.js';
 
-const API_KEY_DEFAULT = '`OPENAI_API_KEY`';
-
-const providerKeys = {
-  model: optionalKey(
-    text,
-    '`gpt-4o-mini` with `openai`, `demo` with `demo`',
-    'The model that answers. Not used where `auto` chose the demo provider.',
-  ),
-  api_key_env: optionalKey(
-    envName,
-    API_KEY_DEFAULT,
-    'Variable that holds the API key. Needed for OpenAI itself and wherever this key is written.',
-  ),
-  api_key_file: optionalKey(fileName, 'none', 'File that holds the API key, instead of `api_key_env`.'),
-  base_url: optionalKey(
-    url(['http', 'https']),
-    '`OPENAI_BASE_URL`, then OpenAI’s own',
-    'Base URL of an OpenAI-compatible API, with its `/v1`.',
-  ),
-  config: section('How a call is made.', {
-    max_tokens: optionalKey(count(1), 'the model’s own', 'Most tokens of one answer; a request may ask for fewer.'),
-    temperature: optionalKey(number(0, 2), 'the model’s own', 'Sampling temperature where a request names none.'),
-    timeout: key(duration('1s', '1h'), '60s', 'Bounds the whole call, from the first try to the last delta.'),
-    first_delta_timeout: optionalKey(
-      duration('100ms', '1h'),
-      '`20s`, or `timeout` if that is shorter',
-      'Longest wait for the first delta of one try.',
-    ),
-    idle_timeout: optionalKey(
-      duration('100ms', '1h'),
-      '`20s`, or `timeout` if that is shorter',
-      'Longest silence between two deltas.',
-    ),
-  }),
-};
-
-export const provider = section('Who answers.', {
-  type: key(
-    oneOf(['auto', 'openai', 'demo']),
-    'auto',
-    '`openai`: any OpenAI-compatible API. `demo`: the built-in one, which needs no key and is no language model. `auto`: `openai` where the API key’s variable (or file) is set, else `demo`.',
-  ),
-  ...providerKeys,
-});
-export type FileProvider = z.output<typeof provider>;
-
-export const fallbacks = sectionList(
-  'Providers tried in order when the one before fails, only before the first delta.',
-  {
-    type: key(oneOf(['openai', 'demo']), 'openai', 'As `provider.type`, without `auto`.'),
-    ...providerKeys,
-  },
-);
+/** Why a call to a provider failed before its first delta. */
+const FAILOVER_CAUSES = [
+  'rate_limit',
+  'error',
+  'unavailable',
+  'timeout',
+  'refused',
+  'context_length',
+  'content_policy',
+] as const;
+/** A refusal by policy is an answer: another provider must not be asked to say what the first refused. */
+const DEFAULT_FAILOVER_CAUSES = FAILOVER_CAUSES.filter((cause) => cause !== 'content_policy');
 
 export const middleware = section('The steps of a turn, each of which can be taken out.', {
   state: section('Conversation memory.', {
@@ -109,18 +64,30 @@ export const middleware = section('The steps of a turn, each of which can be tak
     rate_limit: optionalSection('no limit', 'What all replicas together send to the provider.', {
       requests_per_minute: key(count(1), 60, 'How fast the bucket refills.'),
       burst: key(count(1), 10, 'How many calls may go at once; the size of the bucket.'),
-    }),
-    retry: section('Tries before the first delta.', {
-      max_attempts: key(count(1, 10), 3, 'How often a call is tried; counts the first.'),
-      backoff: key(
-        oneOf(['exponential', 'constant']),
-        'exponential',
-        'How the wait between tries grows; the provider’s `Retry-After` goes first.',
+      max_wait: key(
+        duration('0ms', '1m'),
+        '1s',
+        'How long a new turn waits for its place in the bucket before it is refused with 429 and `Retry-After`.',
       ),
     }),
-    breaker: section('Stops calling a provider that fails.', {
-      failures: key(count(1, 1_000), 5, 'Failures in a row that open the breaker.'),
-      open_for: key(duration('1s', '1h'), '30s', 'How long it stays open before one call tries again.'),
+    retry: section('Tries before the first delta, of the last provider in line.', retryKeys),
+    breaker: section('Stops calling a provider that fails.', breakerKeys),
+    failover: section('When the next provider in line is asked.', {
+      on: key(
+        list(oneOf(FAILOVER_CAUSES), 'causes'),
+        DEFAULT_FAILOVER_CAUSES,
+        'Failures before the first delta that move a call on to the next provider.',
+      ),
+      after: key(
+        duration('100ms', '1h'),
+        '3s',
+        'Silence before the first delta after which the next provider is asked beside this one; the first to deliver wins.',
+      ),
+      hedge_ratio: key(
+        number(0, 1),
+        0.1,
+        'How many of all calls may be asked beside another, over time; ten may go at once. 0: none.',
+      ),
     }),
     cost_tracking: key(flag, true, 'Whether the cost of each turn is computed; unknown models have none.'),
   }),

@@ -4,7 +4,9 @@
  */
 
 import { z } from 'zod';
-import { type FileProvider, fallbacks, provider, middleware } from './schema-turn.js';
+import { type ProviderTypeName } from './provider-types.js';
+import { type FileProvider, fallbacks, provider } from './schema-provider.js';
+import { middleware } from './schema-turn.js';
 import { type Secret } from './secret.js';
 import { app, batch, conversations, http, state, websocket } from './schema-serving.js';
 import { auth, clients, limits } from './schema-access.js';
@@ -31,22 +33,28 @@ export const configSchema = z.strictObject({
 /** The file after parsing: the file's own names, durations in milliseconds, sizes in bytes, what was left out null or its default. */
 export type FileConfig = z.output<typeof configSchema>;
 
-type DeepReadonly<T> = T extends Secret | string | number | boolean | null | undefined
+type DeepReadonly<T> = unknown extends T
   ? T
-  : T extends readonly (infer Item)[]
-    ? readonly DeepReadonly<Item>[]
-    : { readonly [K in keyof T]: DeepReadonly<T[K]> };
+  : T extends Secret | string | number | boolean | null | undefined
+    ? T
+    : T extends readonly (infer Item)[]
+      ? readonly DeepReadonly<Item>[]
+      : { readonly [K in keyof T]: DeepReadonly<T[K]> };
 
 /** A provider as it will be called: `auto` decided, key read, timeouts filled in. */
-export type ProviderSettings = Omit<FileProvider, 'type' | 'model' | 'base_url' | 'config'> & {
-  type: 'openai' | 'demo';
+export type ProviderSettings = DeepReadonly<ResolvedProvider>;
+type ResolvedProvider = Omit<FileProvider, 'type' | 'model' | 'base_url' | 'config'> & {
+  type: ProviderTypeName;
   model: string;
   base_url: string;
   /** Null where none is needed: the demo provider, or a compatible server that asks for none. */
   api_key: Secret | null;
-  config: Omit<FileProvider['config'], 'first_delta_timeout' | 'idle_timeout'> & {
+  /** From `headers_env` and `headers_file`. */
+  secret_headers: Record<string, Secret>;
+  config: Omit<FileProvider['config'], 'first_delta_timeout' | 'idle_timeout' | 'reasoning_timeout'> & {
     first_delta_timeout: number;
     idle_timeout: number;
+    reasoning_timeout: number;
   };
 };
 

@@ -74,6 +74,8 @@ export const ERROR_CODES = {
   provider_error: { status: 502, type: 'server_error', retryable: true },
   /** The conversation does not fit the model: the caller can shorten it. */
   context_length_exceeded: BAD_REQUEST,
+  /** The provider's policy refused the request: the caller can change it. */
+  content_policy_violation: BAD_REQUEST,
   provider_refused: { status: 502, type: 'server_error', retryable: false },
   provider_unavailable: { status: 502, type: 'server_error', retryable: true },
   provider_stream_interrupted: { status: 502, type: 'server_error', retryable: true },

@@ -23,6 +23,12 @@ const PROVIDER_CODES = [
   'provider_stream_interrupted',
   'provider_timeout',
 ] as const satisfies readonly ErrorCode[];
+/** Of calls; a turn that fails so is refused, because its caller can mend it. */
+const CALL_CODES = [
+  ...PROVIDER_CODES,
+  'context_length_exceeded',
+  'content_policy_violation',
+] as const satisfies readonly ErrorCode[];
 export const FAILURE_CODES: readonly ErrorCode[] = [...PROVIDER_CODES, 'state_unavailable', 'replica_lost'];
 /** 1005, 1006: the other side said no code, or nothing at all. */
 const CLOSES = [...Object.values(CLOSE_CODES), 1005, 1006].map(String);
@@ -82,7 +88,17 @@ export const METRICS = {
     kind: 'counter',
     help: 'Failed provider calls by error code, each try counted.',
     labels: { code: 'bounded' },
-    begins: { code: PROVIDER_CODES },
+    begins: { code: CALL_CODES },
+  },
+  provider_failovers_total: {
+    kind: 'counter',
+    help: 'Calls for which the next provider was asked: after a failure, or beside a silent one.',
+    labels: { cause: ['failure', 'silence'] },
+  },
+  unpriced_calls_total: {
+    kind: 'counter',
+    help: 'Provider calls whose cost is not known, because their model has no price.',
+    labels: { model: 'bounded' },
   },
   provider_retries_total: { kind: 'counter', help: 'Provider calls that were tried again.' },
   breaker_state: {

@@ -121,6 +121,7 @@ function finishReason(response: ResponseObject): ChatFinishReason {
 const TOLD_AS_THEY_ARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'rate_limit_exceeded',
   'context_length_exceeded',
+  'content_policy_violation',
   'provider_timeout',
 ]);
 

@@ -1,24 +1,25 @@
 /*
- * One provider out of many layers. From the outside in, and why each stands where it stands:
+ * One provider out of many layers. From the outside in, and why each is where it is:
  *
- *   failover      asks the next only when all that is below has given up, retries and breaker included
+ *   failover      asks the next when all that is below has given up, or is silent for too long
  *   whole call    one time limit over all attempts and the waits between them
- *   breaker       counts calls, not attempts; while it is open nobody waits and nothing is retried
- *   retry         before the first delta only, and within the whole call's time
+ *   breaker       counts calls, not attempts; while it is open nothing waits and nothing is retried
+ *   retry         the last in line only, before the first delta, within the whole call's time: with another provider in line, waits are wasted
  *   rate limit    every attempt is a call that the provider sees, so every attempt takes one from the bucket
- *   observed      every attempt's failure, as metrics want it; not our own limit's refusals
- *   silence       first delta and idle limits, anew for each attempt
+ *   observed      every attempt's failure, as metrics count it; not our own limit's refusals
+ *   silence       first delta, idle and reasoning limits, anew for each attempt
  *   the provider
  */
 
 import { type ErrorCode } from '../domain/errors.js';
-import { FailoverProvider, type FailoverCandidate, type FailoverEvent } from './failover.js';
+import { CallGate, type GateCandidate } from './call-gate.js';
+import { FailoverProvider, type FailoverCandidate, type FailoverEvent, type FailoverOptions } from './failover.js';
 import { ObservedProvider } from './observed.js';
 import { type Provider } from './provider.js';
 import { BreakerProvider, type BreakerOptions, type BreakerState } from './resilience/breaker.js';
 import { type CallBudget, RateLimitedProvider } from './resilience/rate-limit.js';
 import { type RetryEvent, type RetryOptions, RetryingProvider } from './resilience/retry.js';
-import { TimeoutsProvider } from './timeouts.js';
+import { type TimeoutOptions, TimeoutsProvider } from './timeouts.js';
 
 export interface ProviderLayers {
   /** For metrics and logs: `openai`, `demo`. */
@@ -29,6 +30,7 @@ export interface ProviderLayers {
   readonly firstDeltaTimeoutMs?: number;
   readonly idleTimeoutMs?: number;
   readonly callTimeoutMs?: number;
+  readonly reasoningTimeoutMs?: number;
   /** Absent, like each of the following: no such layer. */
   readonly budget?: CallBudget;
   readonly retry?: Omit<RetryOptions, 'budgetMs'>;
@@ -43,32 +45,72 @@ export interface ProviderHooks {
   readonly onFailover?: (event: FailoverEvent) => void;
 }
 
-/** The first is asked first; the others in turn where it fails before its first delta. */
+export interface ComposeOptions extends Pick<FailoverOptions, 'movesOn' | 'hedgeAfterMs' | 'hedges' | 'onLost'> {
+  /** How long a new turn waits for a place in a bucket. Default 0. */
+  readonly maxWaitMs?: number;
+}
+
+export interface ComposedProvider {
+  readonly provider: Provider;
+  /** Asked before a turn exists. */
+  readonly gate: CallGate;
+}
+
+/** The first is asked first; the others in turn where it fails, or is silent, before its first delta. */
 export function composeProvider(
   providers: readonly [ProviderLayers, ...ProviderLayers[]],
   hooks: ProviderHooks = {},
-): Provider {
-  const candidates = providers.map((layers): FailoverCandidate => {
-    const { name, model } = layers;
-    return { name, provider: layered(layers, hooks), ...(model === undefined ? {} : { model }) };
-  });
-  return new FailoverProvider(candidates, hooks.onFailover);
+  { maxWaitMs = 0, ...options }: ComposeOptions = {},
+): ComposedProvider {
+  const lines = providers.map((layers, i) => layered(layers, hooks, i === providers.length - 1));
+  const { onFailover } = hooks;
+  const provider = new FailoverProvider(
+    lines.map(({ candidate }) => candidate),
+    { ...options, ...(onFailover === undefined ? {} : { onFailover }) },
+  );
+  return {
+    provider,
+    gate: new CallGate(
+      lines.map(({ gate }) => gate),
+      maxWaitMs,
+    ),
+  };
 }
 
-function layered(layers: ProviderLayers, hooks: ProviderHooks): Provider {
-  const { name, firstDeltaTimeoutMs, idleTimeoutMs, callTimeoutMs, budget, retry, breaker } = layers;
-  let provider: Provider = new TimeoutsProvider(layers.provider, {
-    ...(firstDeltaTimeoutMs === undefined ? {} : { firstDeltaTimeoutMs }),
-    ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
-  });
+function layered(
+  layers: ProviderLayers,
+  hooks: ProviderHooks,
+  last: boolean,
+): { readonly candidate: FailoverCandidate; readonly gate: GateCandidate } {
+  const { name, model, callTimeoutMs, budget, retry, breaker } = layers;
+  let provider: Provider = new TimeoutsProvider(layers.provider, silenceOf(layers));
   provider = new ObservedProvider(provider, (code) => hooks.onError?.(name, code));
-  if (budget !== undefined) provider = new RateLimitedProvider(provider, budget);
-  if (retry !== undefined && retry.maxAttempts > 1) {
+  if (budget !== undefined) provider = new RateLimitedProvider(provider, budget, name);
+  if (last && retry !== undefined && retry.maxAttempts > 1) {
     const bounded = { ...retry, ...(callTimeoutMs === undefined ? {} : { budgetMs: callTimeoutMs }) };
     provider = new RetryingProvider(provider, bounded, (event) => hooks.onRetry?.(name, event));
   }
+  let closedForMs: (() => number) | undefined;
   if (breaker !== undefined) {
-    provider = new BreakerProvider(provider, breaker, (state) => hooks.onBreakerChange?.(name, state));
+    const broken = new BreakerProvider(provider, breaker, (state) => hooks.onBreakerChange?.(name, state));
+    closedForMs = () => broken.closedForMs();
+    provider = broken;
   }
-  return callTimeoutMs === undefined ? provider : new TimeoutsProvider(provider, { callTimeoutMs });
+  if (callTimeoutMs !== undefined) provider = new TimeoutsProvider(provider, { callTimeoutMs });
+  return {
+    candidate: { name, provider, ...(model === undefined ? {} : { model }) },
+    gate: {
+      name,
+      ...(closedForMs === undefined ? {} : { closedForMs }),
+      ...(budget === undefined ? {} : { budget }),
+    },
+  };
+}
+
+function silenceOf({ firstDeltaTimeoutMs, idleTimeoutMs, reasoningTimeoutMs }: ProviderLayers): TimeoutOptions {
+  return {
+    ...(firstDeltaTimeoutMs === undefined ? {} : { firstDeltaTimeoutMs }),
+    ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
+    ...(reasoningTimeoutMs === undefined ? {} : { reasoningTimeoutMs }),
+  };
 }

@@ -30,3 +30,31 @@ export function costUsd(model: string, usage: Usage, priceList: string | null): 
     return null;
   }
 }
+
+/** US dollars for a million tokens, as an operator wrote them. */
+export interface OwnPrices {
+  readonly input: number;
+  /** Null: as `input`. */
+  readonly cached_input: number | null;
+  readonly cache_write: number | null;
+  readonly output: number;
+  /** Null: as `output`. */
+  readonly reasoning: number | null;
+}
+
+const TOKENS_PER_PRICE = 1_000_000;
+
+/** US dollars by an operator's own prices. Details that exceed the whole count as the whole. */
+export function listedPrice(usage: Usage, prices: OwnPrices): number {
+  const { input_tokens: input, output_tokens: output } = usage;
+  const cached = Math.min(usage.input_tokens_details.cached_tokens, input);
+  const written = Math.min(usage.input_tokens_details.cache_write_tokens, input - cached);
+  const reasoning = Math.min(usage.output_tokens_details.reasoning_tokens, output);
+  const sum =
+    (input - cached - written) * prices.input +
+    cached * (prices.cached_input ?? prices.input) +
+    written * (prices.cache_write ?? prices.input) +
+    (output - reasoning) * prices.output +
+    reasoning * (prices.reasoning ?? prices.output);
+  return sum / TOKENS_PER_PRICE;
+}

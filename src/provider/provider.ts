@@ -25,6 +25,8 @@ export interface ProviderRequest {
   readonly reasoningEffort: ReasoningEffort | null;
   /** A stable, opaque name of the end user for the provider's abuse checks (never an e-mail address); null: none. */
   readonly safetyIdentifier: string | null;
+  /** Whose bucket of calls the first call of this request was taken from, at admission. */
+  readonly paid?: string;
   /** W3C's trace context, to be sent along. */
   readonly traceparent?: string;
 }

@@ -12,6 +12,8 @@ export interface TimeoutOptions {
   readonly firstDeltaTimeoutMs?: number;
   /** Between two parts after that. */
   readonly idleTimeoutMs?: number;
+  /** From the first reasoning to the first text, refusal or function call. */
+  readonly reasoningTimeoutMs?: number;
   /** From the call to the end of the answer. */
   readonly callTimeoutMs?: number;
 }
@@ -45,6 +47,8 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   /** When the part that is waited for was asked for; undefined while nobody asks. */
   #askedMs: number | undefined;
   #spoken = false;
+  /** When the model began to think; undefined: it has not, or it thinks no more. */
+  #thinkingSinceMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(inner: Provider, request: ProviderRequest, signal: AbortSignal, options: TimeoutOptions) {
@@ -79,11 +83,19 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   readonly #onResult = (result: PartResult): void => {
     this.#askedMs = undefined;
     if (result.done) this.#end();
-    else if (!this.#spoken && isFirstWord(result.value)) {
-      this.#spoken = true;
-      this.#arm(performance.now());
-    }
+    else if (!this.#spoken || this.#thinkingSinceMs !== undefined) this.#onEarlyPart(result.value);
   };
+
+  /** Reasoning is life, with a limit of its own; what follows it is bounded by silence alone. */
+  #onEarlyPart(part: ProviderPart): void {
+    if (!isFirstWord(part)) return;
+    const first = !this.#spoken;
+    this.#spoken = true;
+    const thinks = part.type === 'reasoning';
+    if (!thinks) this.#thinkingSinceMs = undefined;
+    else if (first) this.#thinkingSinceMs = performance.now();
+    if (first || !thinks) this.#arm(performance.now());
+  }
 
   readonly #end = (): void => {
     this.#askedMs = undefined;
@@ -93,7 +105,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
 
   #arm(now: number): void {
     clearTimeout(this.#timer);
-    const dueMs = Math.min(this.#callDueMs(), this.#silenceDueMs(now).dueMs);
+    const dueMs = Math.min(this.#callDueMs(), this.#thinkingDueMs(), this.#silenceDueMs(now).dueMs);
     if (dueMs !== Infinity) this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.ceil(dueMs - now)));
   }
 
@@ -101,12 +113,17 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
     const now = performance.now();
     const silence = this.#silenceDueMs(now);
     if (now >= this.#callDueMs()) this.#timeOut('the whole call', this.#options.callTimeoutMs);
+    else if (now >= this.#thinkingDueMs()) this.#timeOut('reasoning', this.#options.reasoningTimeoutMs);
     else if (now >= silence.dueMs) this.#timeOut(silence.what, silence.limitMs);
     else this.#arm(now);
   };
 
   #callDueMs(): number {
     return this.#startedMs + (this.#options.callTimeoutMs ?? Infinity);
+  }
+
+  #thinkingDueMs(): number {
+    return (this.#thinkingSinceMs ?? Infinity) + (this.#options.reasoningTimeoutMs ?? Infinity);
   }
 
   #silenceDueMs(now: number): { readonly dueMs: number; readonly what: string; readonly limitMs: number | undefined } {

@@ -7,6 +7,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type Item, type StoredItem, unansweredOutput } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
+import { type CallPlace } from '../provider/call-gate.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { assembleSystem } from '../templating/assemble.js';
@@ -59,6 +60,8 @@ export interface TurnPlan {
   readonly maxOutputTokens: number | null;
   readonly temperature: number | null;
   readonly topP: number | null;
+  /** The turn's place at a provider, which it gives back if no provider is asked. */
+  readonly place?: CallPlace;
 }
 
 export interface AdmissionParts {

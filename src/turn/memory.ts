@@ -170,7 +170,7 @@ function worthKeeping(item: OutputItem): boolean {
 
 /** The plan and its context as the provider is asked. */
 export function providerRequest(plan: TurnPlan, items: readonly Item[]): ProviderRequest {
-  const { request, caller } = plan;
+  const { request, caller, place } = plan;
   return {
     model: plan.model,
     system: plan.system,
@@ -184,5 +184,6 @@ export function providerRequest(plan: TurnPlan, items: readonly Item[]): Provide
     textFormat: request.textFormat ?? { type: 'text' },
     reasoningEffort: request.reasoningEffort ?? null,
     safetyIdentifier: request.safetyIdentifier ?? caller.user,
+    ...(place === undefined || place.paid === null ? {} : { paid: place.paid }),
   };
 }

@@ -3,6 +3,7 @@
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseObject, type Usage } from '../domain/response.js';
+import { ProvidersPaused } from '../provider/call-gate.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type TurnOutcome } from './outcome.js';
@@ -19,9 +20,14 @@ export interface RefusedTurn {
   readonly error: SluiceError;
 }
 
+const PAUSED_LOG_EVERY_MS = 10_000;
+
 export class TurnReport {
   readonly #log: Log;
   readonly #metrics: Metrics;
+  #pausedLoggedAt = -Infinity;
+  /** Since the last line. */
+  #pausedRefusals = 0;
 
   constructor(log: Log, metrics: Metrics) {
     this.#log = log;
@@ -43,8 +49,9 @@ export class TurnReport {
   /** A request for a turn that never became one: a caller's own mistake, a limit, or a drain. */
   refused(request: RefusedTurn): void {
     const { caller, error, durationMs, ...origin } = request;
-    const status =
-      error.status >= 500 && error.code !== 'draining' && error.code !== 'overloaded' ? 'error' : 'refused';
+    const paused = error instanceof ProvidersPaused;
+    const expected = paused || error.code === 'draining' || error.code === 'overloaded';
+    const status = error.status >= 500 && !expected ? 'error' : 'refused';
     this.#metrics.of.requests_total.inc({ status });
     if (status === 'error') this.#metrics.of.failures_total.inc({ code: error.code });
     this.#metrics.of.refusals_total.inc({ code: error.code });
@@ -52,7 +59,18 @@ export class TurnReport {
     const user = caller === undefined ? null : nameOf(caller);
     const fields = { request_id: requestId, method, path, user_id: user, duration: durationMs, error: error.code };
     if (status === 'error') this.#log.error({ ...fields, err: error }, 'request failed');
+    else if (paused) this.#logPaused(fields);
     else this.#log.warn(fields, 'request failed');
+  }
+
+  /** One line for many: clients that try again at once would fill the log while a provider is paused. */
+  #logPaused(fields: Readonly<Record<string, unknown>>): void {
+    const now = performance.now();
+    this.#pausedRefusals += 1;
+    if (now - this.#pausedLoggedAt < PAUSED_LOG_EVERY_MS) return;
+    this.#log.warn({ ...fields, refusals: this.#pausedRefusals }, 'requests refused while the provider is paused');
+    this.#pausedLoggedAt = now;
+    this.#pausedRefusals = 0;
   }
 
   /** Somebody reads a response from after event `after` on, on whatever replica it runs. */

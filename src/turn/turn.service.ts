@@ -17,6 +17,7 @@ import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-
 import { type EventLog, type Reservation, type TurnLease } from '../state/event-log.js';
 import { type Tracing } from '../observability/tracing.js';
 import { untilLeft } from '../provider/handed-stream.js';
+import { type CallGate, type CallPlace } from '../provider/call-gate.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
 import { type Admission, type TurnPlan } from './admission.js';
 import { type FlushClock } from './batch.js';
@@ -50,6 +51,8 @@ export interface TurnParts {
   readonly memory: TurnMemory;
   readonly guards: TurnGuards;
   readonly provider: Provider;
+  /** Decides before a turn exists whether a provider can be asked. */
+  readonly gate: Pick<CallGate, 'enter'>;
   readonly settlement: Settlement;
   readonly report: TurnReport;
   readonly tracing: Tracing;
@@ -143,14 +146,17 @@ export class TurnService {
       leaveRoom();
       return this.#joined(caller, known, options.signal);
     }
+    let place: CallPlace | undefined;
     try {
+      place = await this.#parts.gate.enter();
       this.#refuseWhileDraining();
-      const starting = this.#start(plan, response, origin, trace, options, leaveRoom).finally(() =>
+      const starting = this.#start({ ...plan, place }, response, origin, trace, options, leaveRoom).finally(() =>
         this.#starting.delete(starting),
       );
       this.#starting.add(starting);
       return { responseId: response.id, limits: await starting };
     } catch (error) {
+      await place?.giveBack().catch(() => undefined);
       trace.refused(error);
       if (error instanceof TooLate) throw error;
       await this.#parts.once.release(caller, response.id, options.idempotency);
@@ -356,6 +362,7 @@ export class TurnService {
       else if (end instanceof SluiceError) report.broken(turn, end, gone);
       else report.ended(turn, end);
     } finally {
+      if (!turn.facts.providerCalled) await turn.plan.place?.giveBack().catch(() => undefined);
       await Promise.all([permit.settle(turn.facts).catch(() => undefined), this.#leave(turn)]);
     }
   }

@@ -6,6 +6,7 @@ import { ZERO_USAGE } from '../../src/domain/response.js';
 import { Log, type LogFields } from '../../src/observability/log.js';
 import { type Metrics } from '../../src/observability/metrics.js';
 import { NO_TRACING } from '../../src/observability/tracing.js';
+import { FREE_PLACE } from '../../src/provider/call-gate.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../../src/provider/provider.js';
 import { FollowHub } from '../../src/state/follow.js';
 import { type State } from '../../src/state/state.js';
@@ -101,6 +102,7 @@ export class Replica {
         memory,
         guards: new TurnGuards([]),
         provider: new SimulatedProvider(time, random, recorder),
+        gate: { enter: () => Promise.resolve(FREE_PLACE) },
         settlement: new Settlement(memory, accounting),
         report,
         tracing: NO_TRACING,

@@ -27,7 +27,7 @@ type RecordedStep =
   | { readonly cut: true }
   | { readonly hang: true };
 
-interface RecordedAnswer {
+export interface RecordedAnswer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** Bytes of each write; absent: one write for each step. */

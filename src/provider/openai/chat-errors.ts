@@ -122,7 +122,11 @@ function fromReport(report: Report): SluiceError {
   }
   if (status === 429 || /rate_?limit|too_many_requests|throttl|quota/iu.test(words)) return rateLimited(options);
   if (POLICY.test(words)) {
-    return refused("the provider's content policy refused the request; change the request", options);
+    return new SluiceError(
+      'content_policy_violation',
+      "unable to get an answer; the provider's content policy refused the request; change the request",
+      { cause },
+    );
   }
   switch (status) {
     case 401:

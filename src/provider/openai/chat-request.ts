@@ -1,5 +1,6 @@
 /* A provider request as the body of a chat completions call. Pure: knows no network and no answer. */
 
+import { createHash } from 'node:crypto';
 import {
   type ChatCompletionCreateParamsStreaming,
   type ChatCompletionMessageParam,
@@ -21,17 +22,53 @@ export function dialectOf(baseUrl: string | undefined): ChatDialect {
   return /(?:^|\.)openai\.(?:com|azure\.com)$/u.test(host) ? 'openai' : 'compatible';
 }
 
-export function chatRequest(request: ProviderRequest, dialect: ChatDialect): ChatCompletionCreateParamsStreaming {
-  const own = dialect === 'openai';
+/** How the requests for one model differ from what OpenAI documents. */
+export interface RequestShape {
+  readonly dialect: ChatDialect;
+  /** Fields that replace those of the same name. */
+  readonly body: Readonly<Record<string, unknown>>;
+  /** Fields that are never sent. */
+  readonly drop: readonly string[];
+  readonly tokensField: 'max_tokens' | 'max_completion_tokens';
+  readonly streamOptions: boolean;
+  /** Whether ids of tool calls are sent as nine letters and digits. */
+  readonly shortCallIds: boolean;
+  /** Whether the reasoning of earlier tool rounds is sent back. */
+  readonly sendReasoning: boolean;
+}
+
+/** The shape for a server of which nothing else is known. */
+export function usualShape(dialect: ChatDialect): RequestShape {
+  return {
+    dialect,
+    body: {},
+    drop: [],
+    tokensField: dialect === 'openai' ? 'max_completion_tokens' : 'max_tokens',
+    streamOptions: true,
+    shortCallIds: false,
+    sendReasoning: false,
+  };
+}
+
+export function chatRequest(request: ProviderRequest, shape: RequestShape): ChatCompletionCreateParamsStreaming {
+  const body = { ...documented(request, shape), ...shape.body };
+  if (shape.drop.length === 0) return body;
+  const kept = Object.entries(body).filter(([name]) => !shape.drop.includes(name));
+  // The cast: the configuration refuses to drop what every request needs.
+  return Object.fromEntries(kept) as unknown as ChatCompletionCreateParamsStreaming;
+}
+
+function documented(request: ProviderRequest, shape: RequestShape): ChatCompletionCreateParamsStreaming {
+  const own = shape.dialect === 'openai';
   const format = responseFormat(request.textFormat);
   return {
     model: request.model,
-    messages: chatMessages(request),
+    messages: chatMessages(request, shape),
     stream: true,
-    stream_options: { include_usage: true },
+    ...(shape.streamOptions ? { stream_options: { include_usage: true } } : {}),
     ...given('temperature', request.temperature),
     ...given('top_p', request.topP),
-    ...given(own ? 'max_completion_tokens' : 'max_tokens', request.maxOutputTokens),
+    ...given(shape.tokensField, request.maxOutputTokens),
     ...given('reasoning_effort', request.reasoningEffort),
     ...given(own ? 'safety_identifier' : 'user', request.safetyIdentifier),
     ...(format === undefined ? {} : { response_format: format }),
@@ -40,13 +77,21 @@ export function chatRequest(request: ProviderRequest, dialect: ChatDialect): Cha
 }
 
 /** System prompt and items as messages. `developer` becomes `system`: OpenAI takes them for one, others know only that. */
-export function chatMessages({ system, items }: ProviderRequest): ChatCompletionMessageParam[] {
+function chatMessages({ system, items }: ProviderRequest, shape: RequestShape): ChatCompletionMessageParam[] {
   const messages: ChatCompletionMessageParam[] = system === '' ? [] : [{ role: 'system', content: system }];
-  for (const item of items) add(item, messages);
+  for (const item of items) add(item, messages, shape.shortCallIds ? nineCharacters : asGiven);
   return messages;
 }
 
-function add(item: Item, messages: ChatCompletionMessageParam[]): void {
+const asGiven = (id: string): string => id;
+
+/** The same nine letters and digits for the same id, because a call and its output must name each other. */
+function nineCharacters(id: string): string {
+  if (/^[A-Za-z0-9]{9}$/u.test(id)) return id;
+  return createHash('sha256').update(id).digest('hex').slice(0, 9);
+}
+
+function add(item: Item, messages: ChatCompletionMessageParam[], idOf: (id: string) => string): void {
   switch (item.type) {
     case 'message': {
       const content = messageText(item, true);
@@ -58,7 +103,7 @@ function add(item: Item, messages: ChatCompletionMessageParam[]): void {
     }
     case 'function_call': {
       const call = {
-        id: item.call_id,
+        id: idOf(item.call_id),
         type: 'function' as const,
         // Servers refuse arguments that are no JSON.
         function: { name: item.name, arguments: item.arguments.trim() === '' ? '{}' : item.arguments },
@@ -70,7 +115,7 @@ function add(item: Item, messages: ChatCompletionMessageParam[]): void {
       return;
     }
     case 'function_call_output':
-      messages.push({ role: 'tool', tool_call_id: item.call_id, content: item.output });
+      messages.push({ role: 'tool', tool_call_id: idOf(item.call_id), content: item.output });
   }
 }
 

@@ -6,7 +6,7 @@
 import OpenAI from 'openai';
 import { Agent } from 'undici';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
-import { type ChatDialect, chatRequest, dialectOf } from './chat-request.js';
+import { chatRequest, dialectOf, type RequestShape, usualShape } from './chat-request.js';
 import { ChatStream } from './chat-stream.js';
 import { fromThrown, isToolUseFailure, unreadable } from './chat-errors.js';
 import { canDecode } from '../wire/content-coding.js';
@@ -20,8 +20,11 @@ export interface OpenAiProviderOptions {
   readonly baseUrl?: string;
   /** Absent: no Authorization header, for servers that want none. */
   readonly apiKey?: string;
-  /** Absent: by the host of `baseUrl`; see chat-request.ts. */
-  readonly dialect?: ChatDialect;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>>;
+  /** What requests for a model look like. Absent: by the host of `baseUrl`; see chat-request.ts. */
+  readonly shapeOf?: (model: string) => RequestShape;
   /** How long a connection may take to stand. Default 10 s. */
   readonly connectTimeoutMs?: number;
   /** Connections at a time; every running stream holds one, further streams wait. Absent: no bound. */
@@ -35,14 +38,15 @@ const NEVER_MS = 2_147_483_647;
 
 export class OpenAiProvider extends Provider {
   readonly #name: string;
-  readonly #dialect: ChatDialect;
+  readonly #shapeOf: (model: string) => RequestShape;
   readonly #agent: Agent;
   readonly #client: OpenAI;
 
   constructor(options: OpenAiProviderOptions = {}) {
     super();
     this.#name = options.name ?? 'openai';
-    this.#dialect = options.dialect ?? dialectOf(options.baseUrl);
+    const dialect = dialectOf(options.baseUrl);
+    this.#shapeOf = options.shapeOf ?? (() => usualShape(dialect));
     this.#agent = new Agent({
       connections: options.maxConnections ?? null,
       connect: pacedConnector(options.gather ?? ((read) => read()), options.connectTimeoutMs ?? 10_000),
@@ -56,10 +60,12 @@ export class OpenAiProvider extends Provider {
         // Compressed text would arrive in blocks.
         'Accept-Encoding': 'identity',
         ...(options.apiKey === undefined ? { Authorization: null } : {}),
+        ...options.headers,
       },
+      ...(options.query === undefined ? {} : { defaultQuery: { ...options.query } }),
       ...(options.baseUrl === undefined ? { baseURL: 'https://api.openai.com/v1' } : { baseURL: options.baseUrl }),
       // From OPENAI_ORG_ID and OPENAI_PROJECT_ID: nothing that other servers should read.
-      ...(this.#dialect === 'openai' ? {} : { organization: null, project: null }),
+      ...(dialect === 'openai' ? {} : { organization: null, project: null }),
       fetch: leanFetch(this.#agent),
       maxRetries: 0,
       timeout: NEVER_MS,
@@ -95,7 +101,7 @@ export class OpenAiProvider extends Provider {
   async #ask(request: ProviderRequest, signal: AbortSignal): Promise<Response> {
     const send = (): Promise<Response> =>
       this.#client.chat.completions
-        .create(chatRequest(request, this.#dialect), {
+        .create(chatRequest(request, this.#shapeOf(request.model)), {
           signal,
           ...(request.traceparent === undefined ? {} : { headers: { traceparent: request.traceparent } }),
         })

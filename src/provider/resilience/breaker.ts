@@ -9,6 +9,7 @@ import {
   isBrokenCircuitError,
 } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
+import { systemTime, type Time } from '../../domain/time.js';
 import { begin, type Begun, handedStream } from '../handed-stream.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { untilAborted } from './until-aborted.js';
@@ -31,6 +32,9 @@ const FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'server_error',
 ]);
 
+/** When to look again while a trial runs. */
+const TRIAL_MS = 1_000;
+
 /** Marks what cockatiel shall count; never leaves this file. */
 class Counted {
   constructor(readonly error: unknown) {}
@@ -40,18 +44,43 @@ export class BreakerProvider extends Provider {
   readonly #inner: Provider;
   readonly #openForMs: number;
   readonly #policy: CircuitBreakerPolicy;
+  readonly #time: Time;
   #openedAtMs = 0;
 
-  constructor(inner: Provider, options: BreakerOptions, onChange: (state: BreakerState) => void = () => undefined) {
+  constructor(
+    inner: Provider,
+    options: BreakerOptions,
+    onChange: (state: BreakerState) => void = () => undefined,
+    time: Time = systemTime,
+  ) {
     super();
+    this.#time = time;
     this.#inner = inner;
     this.#openForMs = options.openForMs;
     this.#policy = circuitBreaker(handleType(Counted), {
       halfOpenAfter: options.openForMs,
       breaker: new ConsecutiveBreaker(options.failures),
     });
-    this.#policy.onBreak(() => (this.#openedAtMs = Date.now()));
-    this.#policy.onStateChange((state) => onChange(nameOf(state)));
+    let last: BreakerState = 'closed';
+    const told = (state: BreakerState): void => {
+      if (state !== last) onChange(state);
+      last = state;
+    };
+    this.#policy.onBreak(() => {
+      this.#openedAtMs = this.#time.now();
+      // Without a call nothing else would say that the next one is let through.
+      this.#time.after(options.openForMs, () => {
+        if (this.closedForMs() === 0 && this.#policy.state === CircuitState.Open) told('half_open');
+      });
+    });
+    this.#policy.onStateChange((state) => told(nameOf(state)));
+  }
+
+  /** Milliseconds until a call is let through; 0: now. While one call tries the provider, others wait for its outcome. */
+  closedForMs(): number {
+    if (this.#policy.state === CircuitState.Closed) return 0;
+    if (this.#policy.state === CircuitState.HalfOpen) return TRIAL_MS;
+    return Math.max(0, this.#openedAtMs + this.#openForMs - this.#time.now());
   }
 
   get state(): BreakerState {
@@ -92,7 +121,7 @@ export class BreakerProvider extends Provider {
   }
 
   #refusal(): SluiceError {
-    const retryAfterMs = Math.max(1000, this.#openedAtMs + this.#openForMs - Date.now());
+    const retryAfterMs = Math.max(1000, this.#openedAtMs + this.#openForMs - this.#time.now());
     return new SluiceError(
       'provider_unavailable',
       'unable to ask the provider; it failed several times in a row and is left alone for a while; try again later',

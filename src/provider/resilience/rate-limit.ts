@@ -9,20 +9,29 @@ export interface CallBudget {
   take(cost: number): Promise<{ readonly allowed: boolean; readonly retryAfterMs: number }>;
 }
 
-/** Takes one from the bucket for every call; where there is none, throws `rate_limit_exceeded` with when there will be. */
+/**
+ * Takes one from the bucket for every call, except the first of a request that admission has paid for; where there is none, throws
+ * `rate_limit_exceeded` with when there will be.
+ */
 export class RateLimitedProvider extends Provider {
   readonly #inner: Provider;
   readonly #budget: CallBudget;
+  readonly #name: string;
+  /** Requests whose paid call was made. */
+  readonly #used = new WeakSet<ProviderRequest>();
 
-  constructor(inner: Provider, budget: CallBudget) {
+  constructor(inner: Provider, budget: CallBudget, name: string) {
     super();
+    this.#name = name;
     this.#inner = inner;
     this.#budget = budget;
   }
 
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return handedStream(async () => {
-      const { allowed, retryAfterMs } = await this.#budget.take(1);
+      const paid = request.paid === this.#name && !this.#used.has(request);
+      this.#used.add(request);
+      const { allowed, retryAfterMs } = paid ? PAID : await this.#budget.take(1);
       signal.throwIfAborted();
       if (!allowed) {
         throw new SluiceError(
@@ -35,3 +44,5 @@ export class RateLimitedProvider extends Provider {
     });
   }
 }
+
+const PAID = { allowed: true, retryAfterMs: 0 };

@@ -23,6 +23,7 @@ import { TurnGuards } from '../../../src/turn/guards.js';
 import { type LimitSettings, TurnLimits } from '../../../src/turn/limits.js';
 import { TurnMemory } from '../../../src/turn/memory.js';
 import { Once } from '../../../src/turn/once.js';
+import { type CallGate, FREE_PLACE } from '../../../src/provider/call-gate.js';
 import { TurnReport } from '../../../src/turn/report.js';
 import { parseLogged, ResponseReader } from '../../../src/turn/response-reader.js';
 import { type Accounting, Settlement } from '../../../src/turn/settlement.js';
@@ -153,6 +154,7 @@ export function away(): SluiceError {
 export interface BenchOptions {
   readonly answers?: readonly (readonly DemoStep[])[];
   readonly provider?: Provider;
+  readonly gate?: Pick<CallGate, 'enter'>;
   readonly policy?: Partial<AdmissionPolicy>;
   readonly guardrails?: readonly GuardrailSpec[];
   readonly maxWaiting?: number;
@@ -243,6 +245,7 @@ export class TurnBench {
         memory: this.memory,
         guards: new TurnGuards(options.guardrails ?? []),
         provider: this.provider,
+        gate: options.gate ?? { enter: () => Promise.resolve(FREE_PLACE) },
         settlement: new Settlement(this.memory, accounting),
         report: this.report,
         tracing: NO_TRACING,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Item, type MessageItem, type Role } from '../../../../src/domain/item.js';
-import { chatMessages, chatRequest, dialectOf } from '../../../../src/provider/openai/chat-request.js';
+import { chatRequest, dialectOf, usualShape } from '../../../../src/provider/openai/chat-request.js';
 import { providerRequest } from '../../../support/provider-request.js';
 
 const message = (role: Role, ...content: MessageItem['content']): Item => ({
@@ -27,12 +27,13 @@ const output = (n: number): Item => ({
   status: 'completed',
 });
 const toolCall = (n: number) => ({ id: `c${n}`, type: 'function', function: { name: `f${n}`, arguments: '{}' } });
-const messages = (...items: Item[]) => chatMessages(providerRequest('', { items }));
+const OWN = usualShape('openai');
+const messages = (...items: Item[]) => chatRequest(providerRequest('', { items }), OWN).messages;
 
 describe('chatRequest', () => {
   it('puts the system prompt first and maps every role', () => {
     const items = [said('developer', 'd'), said('system', 's'), said('user', 'u'), said('assistant', 'a')];
-    expect(chatMessages(providerRequest('', { system: 'prompt', items }))).toEqual([
+    expect(chatRequest(providerRequest('', { system: 'prompt', items }), OWN).messages).toEqual([
       { role: 'system', content: 'prompt' },
       { role: 'system', content: 'd' },
       { role: 'system', content: 's' },
@@ -63,7 +64,7 @@ describe('chatRequest', () => {
   });
 
   it('says nothing that was not asked for', () => {
-    expect(chatRequest(providerRequest('Hi', { toolChoice: 'none', parallelToolCalls: false }), 'openai')).toEqual({
+    expect(chatRequest(providerRequest('Hi', { toolChoice: 'none', parallelToolCalls: false }), OWN)).toEqual({
       model: 'gpt-4o',
       messages: [{ role: 'user', content: 'Hi' }],
       stream: true,
@@ -80,10 +81,10 @@ describe('chatRequest', () => {
       safetyIdentifier: 'u1',
     });
     const common = { temperature: 0, top_p: 0.5, reasoning_effort: 'low' };
-    const own = chatRequest(request, 'openai');
+    const own = chatRequest(request, OWN);
     expect(own).toMatchObject({ ...common, max_completion_tokens: 7, safety_identifier: 'u1' });
     expect(own).not.toHaveProperty('max_tokens');
-    const compatible = chatRequest(request, 'compatible');
+    const compatible = chatRequest(request, usualShape('compatible'));
     expect(compatible).toMatchObject({ ...common, max_tokens: 7, user: 'u1' });
     expect(compatible).not.toHaveProperty('max_completion_tokens');
     expect(compatible).not.toHaveProperty('safety_identifier');
@@ -105,7 +106,7 @@ describe('chatRequest', () => {
       parallelToolCalls: false,
       textFormat: { type: 'json_schema', name: 'n', schema, strict: true },
     });
-    const sent = chatRequest(request, 'openai');
+    const sent = chatRequest(request, OWN);
     expect(sent.tools).toEqual([
       { type: 'function', function: { name: 'f', description: 'd', parameters: { type: 'object' }, strict: true } },
       { type: 'function', function: { name: 'g' } },
@@ -113,7 +114,7 @@ describe('chatRequest', () => {
     expect(sent.tool_choice).toEqual({ type: 'function', function: { name: 'f' } });
     expect(sent.parallel_tool_calls).toBe(false);
     expect(sent.response_format).toEqual({ type: 'json_schema', json_schema: { name: 'n', schema, strict: true } });
-    const json = chatRequest({ ...request, textFormat: { type: 'json_object' }, toolChoice: 'required' }, 'openai');
+    const json = chatRequest({ ...request, textFormat: { type: 'json_object' }, toolChoice: 'required' }, OWN);
     expect(json.response_format).toEqual({ type: 'json_object' });
     expect(json.tool_choice).toBe('required');
   });

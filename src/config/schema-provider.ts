@@ -1,0 +1,146 @@
+/* Keys of who answers: each provider's address, key, what its requests hold, and how its calls are made. */
+
+import { type z } from 'zod';
+import {
+  count,
+  duration,
+  envName,
+  fileName,
+  flag,
+  jsonObject,
+  key,
+  list,
+  number,
+  oneOf,
+  optionalKey,
+  optionalSection,
+  section,
+  sectionList,
+  sectionMap,
+  text,
+  textMap,
+  url,
+} from './keys.js';
+import { PROVIDER_TYPE_NAMES } from './provider-types.js';
+
+const API_KEY_DEFAULT = '`OPENAI_API_KEY`';
+const BY_HOST = '`max_completion_tokens` for OpenAI’s and Azure’s hosts, else `max_tokens`';
+
+/** US dollars for a million tokens. */
+const prices = optionalSection('the public price list', 'Prices in US dollars for a million tokens.', {
+  input: key(number(0), 0, 'Input tokens.'),
+  cached_input: optionalKey(number(0), '`input`', 'Input tokens that the provider read from its cache.'),
+  cache_write: optionalKey(number(0), '`input`', 'Input tokens that the provider wrote to its cache.'),
+  output: key(number(0), 0, 'Output tokens.'),
+  reasoning: optionalKey(number(0), '`output`', 'Output tokens that were reasoning.'),
+});
+
+/** What a request to a provider holds; a model may differ from its provider in each of these. */
+const requestKeys = {
+  body: key(jsonObject, {}, 'Fields added to the body of every request; they replace fields of the same name.'),
+  drop: key(list(text, 'names of fields'), [], 'Fields never sent, such as `temperature` to a model that refuses it.'),
+  tokens_field: optionalKey(
+    oneOf(['max_tokens', 'max_completion_tokens']),
+    BY_HOST,
+    'Name of the field that bounds the tokens of an answer.',
+  ),
+  prices,
+};
+
+/** Retries and breaker of all providers, or of one. */
+export const retryKeys = {
+  max_attempts: key(count(1, 10), 3, 'How often a call is tried; counts the first.'),
+  backoff: key(
+    oneOf(['exponential', 'constant']),
+    'exponential',
+    'How the wait between tries grows; the provider’s `Retry-After` goes first.',
+  ),
+};
+export const breakerKeys = {
+  failures: key(count(1, 1_000), 5, 'Failures in a row that open the breaker.'),
+  open_for: key(duration('1s', '1h'), '5s', 'How long it stays open before one call tries again.'),
+};
+
+const providerKeys = {
+  model: optionalKey(
+    text,
+    '`gpt-4o-mini` with `openai`, `demo` with `demo`',
+    'The model that answers. Not used where `auto` chose the demo provider.',
+  ),
+  api_key_env: optionalKey(
+    envName,
+    API_KEY_DEFAULT,
+    'Variable that holds the API key. Needed for OpenAI itself and wherever this key is written.',
+  ),
+  api_key_file: optionalKey(fileName, 'none', 'File that holds the API key, instead of `api_key_env`.'),
+  base_url: optionalKey(
+    url(['http', 'https']),
+    '`OPENAI_BASE_URL`, then OpenAI’s own',
+    'Base URL of an OpenAI-compatible API, with its `/v1`.',
+  ),
+  headers: key(textMap('header names with their values'), {}, 'Headers of every request. Never a secret.'),
+  headers_env: key(
+    textMap('header names with names of environment variables', envName),
+    {},
+    'Headers whose values are secrets, read from environment variables: `api-key: AZURE_OPENAI_API_KEY`.',
+  ),
+  headers_file: key(textMap('header names with files'), {}, 'Headers whose values are secrets, read from files.'),
+  query: key(textMap('parameter names with their values'), {}, 'Query parameters of every request. Never a secret.'),
+  ...requestKeys,
+  stream_options: key(flag, true, 'Whether `stream_options` is sent, which asks for the usage of a streamed answer.'),
+  tool_call_ids: optionalKey(
+    oneOf(['as_given', 'nine_characters']),
+    '`nine_characters` for Mistral’s hosts, else `as_given`',
+    'How ids of tool calls are sent back: as they are, or as nine letters and digits, as Mistral wants them.',
+  ),
+  send_reasoning: optionalKey(
+    flag,
+    'true for DeepSeek’s, Moonshot’s and Google’s hosts, else false',
+    'Whether the reasoning of earlier tool rounds is sent back, as models that think between calls need it.',
+  ),
+  retry: optionalSection('`middleware.provider.retry`', 'Tries of this provider before the first delta.', retryKeys),
+  breaker: optionalSection('`middleware.provider.breaker`', 'Circuit breaker of this provider.', breakerKeys),
+  models: key(
+    sectionMap(requestKeys, 'model names with `body`, `drop`, `tokens_field` and `prices`'),
+    {},
+    'What differs for single models of this provider.',
+  ),
+  config: section('How a call is made.', {
+    max_tokens: optionalKey(count(1), 'the model’s own', 'Most tokens of one answer; a request may ask for fewer.'),
+    temperature: optionalKey(number(0, 2), 'the model’s own', 'Sampling temperature where a request names none.'),
+    timeout: key(duration('1s', '1h'), '60s', 'Bounds the whole call, from the first try to the last delta.'),
+    first_delta_timeout: optionalKey(
+      duration('100ms', '1h'),
+      '`20s`, or `timeout` if that is shorter',
+      'Longest wait for the first delta of one try.',
+    ),
+    idle_timeout: optionalKey(
+      duration('100ms', '1h'),
+      '`20s`, or `timeout` if that is shorter',
+      'Longest silence between two deltas.',
+    ),
+    reasoning_timeout: optionalKey(
+      duration('1s', '1h'),
+      '`timeout`',
+      'Longest time from the first reasoning to the first text or function call.',
+    ),
+  }),
+};
+
+export const provider = section('Who answers.', {
+  type: key(
+    oneOf(['auto', ...PROVIDER_TYPE_NAMES]),
+    'auto',
+    '`openai`: any OpenAI-compatible API. `demo`: the built-in one, which needs no key and is no language model. `auto`: `openai` where the API key’s variable (or file) is set, else `demo`.',
+  ),
+  ...providerKeys,
+});
+export type FileProvider = z.output<typeof provider>;
+
+export const fallbacks = sectionList(
+  'Providers tried in order when the one before fails, only before the first delta.',
+  {
+    type: key(oneOf(PROVIDER_TYPE_NAMES), 'openai', 'As `provider.type`, without `auto`.'),
+    ...providerKeys,
+  },
+);

@@ -1,0 +1,62 @@
+/* Servers of chat completions as an entry of the registry: settings of the file into options of the provider. */
+
+import { type ProviderSettings } from '../../config/schema.js';
+import { type Secret } from '../../config/secret.js';
+import { costUsd, listedPrice, priceListOf } from '../cost.js';
+import { type ProviderType } from '../provider-type.js';
+import { dialectOf, type RequestShape } from './chat-request.js';
+import { keyIsRefused } from './key-check.js';
+import { OpenAiProvider } from './openai-provider.js';
+
+export const openAiType: ProviderType = {
+  open: (settings, { name, gather }) => {
+    const provider = new OpenAiProvider({
+      name,
+      baseUrl: settings.base_url,
+      gather,
+      headers: headersOf(settings),
+      query: settings.query,
+      shapeOf: (model) => shapeOf(settings, model),
+      ...(settings.api_key === null ? {} : { apiKey: settings.api_key.reveal() }),
+    });
+    return { provider, close: () => provider.close() };
+  },
+  refusesKey: ({ api_key: key, base_url: baseUrl }, timeoutMs) =>
+    key === null ? Promise.resolve(false) : keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs }),
+  price: ({ base_url, prices, models }) => {
+    const list = priceListOf(base_url);
+    return (model, usage) => {
+      const own = models[model]?.prices ?? prices;
+      return own === null ? costUsd(model, usage, list) : listedPrice(usage, own);
+    };
+  },
+};
+
+function headersOf({ headers, secret_headers }: ProviderSettings): Record<string, string> {
+  const secrets = Object.entries<Secret>(secret_headers).map(([name, secret]) => [name, secret.reveal()] as const);
+  return { ...headers, ...Object.fromEntries(secrets) };
+}
+
+/** What requests for this model look like: the model's own settings, else the provider's, else what its host is known to want. */
+function shapeOf(settings: ProviderSettings, model: string): RequestShape {
+  const { base_url, body, drop, tokens_field, stream_options, tool_call_ids, send_reasoning, models } = settings;
+  const own = models[model];
+  const host = URL.parse(base_url)?.hostname ?? '';
+  const dialect = dialectOf(base_url);
+  return {
+    dialect,
+    body: { ...body, ...own?.body },
+    drop: [...drop, ...(own?.drop ?? [])],
+    tokensField: own?.tokens_field ?? tokens_field ?? (dialect === 'openai' ? 'max_completion_tokens' : 'max_tokens'),
+    streamOptions: stream_options,
+    shortCallIds: (tool_call_ids ?? (isHostOf(host, 'mistral.ai') ? 'nine_characters' : 'as_given')) !== 'as_given',
+    sendReasoning: send_reasoning ?? THINKS_BETWEEN_CALLS.some((domain) => isHostOf(host, domain)),
+  };
+}
+
+/** Providers that want the reasoning of earlier tool rounds sent back. */
+const THINKS_BETWEEN_CALLS = ['deepseek.com', 'moonshot.ai', 'moonshot.cn', 'googleapis.com'];
+
+function isHostOf(host: string, domain: string): boolean {
+  return host === domain || host.endsWith(`.${domain}`);
+}

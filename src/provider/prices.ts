@@ -1,0 +1,59 @@
+/* What calls to the configured providers cost, by each provider's own prices or its public list. */
+
+import { type AppConfig, type ProviderSettings } from '../config/schema.js';
+import { type Usage, ZERO_USAGE } from '../domain/response.js';
+import { type Price } from './provider-type.js';
+import { PROVIDER_REGISTRY } from './registry.js';
+
+/** `openai`, and `openai-1` for the first fallback. */
+export function providerName({ type }: Pick<ProviderSettings, 'type'>, index: number): string {
+  return index === 0 ? type : `${type}-${index}`;
+}
+
+export class Prices {
+  /** By the name of the provider; empty where cost is not tracked. Null: its calls cost nothing. */
+  readonly #prices: ReadonlyMap<string, Price | null>;
+  readonly #config: AppConfig;
+
+  constructor(config: AppConfig) {
+    const { enabled, cost_tracking } = config.middleware.provider;
+    const all = enabled && cost_tracking ? [config.provider, ...config.fallbacks] : [];
+    this.#config = config;
+    this.#prices = new Map(
+      all.map((settings, i) => [providerName(settings, i), PROVIDER_REGISTRY[settings.type].price(settings)]),
+    );
+  }
+
+  /** @param provider null: the first. @returns US dollars, or null if there is no known price or cost is not tracked */
+  cost(model: string, usage: Usage, provider: string | null): number | null {
+    return this.#priceOf(provider)?.(model, usage) ?? null;
+  }
+
+  /** Whether a call was used, its cost is tracked, and its model has no price. */
+  isUnpriced(model: string, usage: Usage, provider: string | null): boolean {
+    const price = this.#priceOf(provider);
+    return price !== null && usage.total_tokens > 0 && price(model, ZERO_USAGE) === null;
+  }
+
+  /** One line for each model without a price, for `config check` and the start. */
+  warnings(): string[] {
+    const { provider, fallbacks, clients, limits } = this.#config;
+    return [provider, ...fallbacks].flatMap((settings, i) => {
+      const price = this.#priceOf(providerName(settings, i));
+      if (price === null) return [];
+      const path = i === 0 ? 'provider' : `fallbacks[${i - 1}]`;
+      const bound =
+        limits.per_user.cost_per_day_usd === null ? '' : ' and `limits.per_user.cost_per_day_usd` is no bound';
+      return [...new Set([settings.model, ...(i === 0 ? clients.models : [])])]
+        .filter((model) => price(model, ZERO_USAGE) === null)
+        .map(
+          (model) =>
+            `${path}.prices: no price is known for the model \`${model}\`, so its cost is not counted${bound}; give \`prices\`, or set \`middleware.provider.cost_tracking: false\``,
+        );
+    });
+  }
+
+  #priceOf(provider: string | null): Price | null {
+    return this.#prices.get(provider ?? providerName(this.#config.provider, 0)) ?? null;
+  }
+}

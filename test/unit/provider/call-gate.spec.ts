@@ -1,0 +1,84 @@
+import { describe, expect, it } from '@jest/globals';
+import { CallGate } from '../../../src/provider/call-gate.js';
+import { RateLimitedProvider } from '../../../src/provider/resilience/rate-limit.js';
+import { collect, providerRequest, textOf } from '../../support/provider-request.js';
+import { say, ScriptedProvider } from '../../support/scripted-provider.js';
+
+/** A bucket with so many places; an empty one has the next after `retryAfterMs`. */
+function bucket(left: number, retryAfterMs = 30_000) {
+  const taken: number[] = [];
+  return {
+    taken,
+    take: (cost: number) => {
+      taken.push(cost);
+      const allowed = left >= cost;
+      if (allowed) left -= cost;
+      return Promise.resolve({ allowed, retryAfterMs: allowed ? 0 : retryAfterMs });
+    },
+  };
+}
+
+describe('CallGate', () => {
+  it('refuses with 503 and the shortest wait while every breaker is open', async () => {
+    const gate = new CallGate(
+      [
+        { name: 'a', closedForMs: () => 9_000 },
+        { name: 'b', closedForMs: () => 4_000 },
+      ],
+      0,
+    );
+    await expect(gate.enter()).rejects.toMatchObject({
+      code: 'provider_unavailable',
+      status: 503,
+      retryAfterMs: 4_000,
+    });
+  });
+
+  it('lets a turn in while one provider of several can be asked', async () => {
+    const gate = new CallGate(
+      [
+        { name: 'a', closedForMs: () => 9_000 },
+        { name: 'b', closedForMs: () => 0 },
+      ],
+      0,
+    );
+    expect((await gate.enter()).paid).toBeNull();
+  });
+
+  it('refuses with 429 and the wait when the bucket has no place within max_wait', async () => {
+    const gate = new CallGate([{ name: 'a', budget: bucket(0) }], 1_000);
+    await expect(gate.enter()).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+      status: 429,
+      retryAfterMs: 30_000,
+    });
+  });
+
+  it('waits for a place that comes within max_wait', async () => {
+    let tries = 0;
+    const budget = { take: () => Promise.resolve({ allowed: ++tries > 1, retryAfterMs: tries > 1 ? 0 : 5 }) };
+    expect((await new CallGate([{ name: 'a', budget }], 60_000).enter()).paid).toBe('a');
+  });
+
+  it('gives a place back once', async () => {
+    const budget = bucket(1);
+    const place = await new CallGate([{ name: 'a', budget }], 0).enter();
+    await place.giveBack();
+    await place.giveBack();
+    expect(budget.taken).toEqual([1, -1]);
+  });
+});
+
+describe('RateLimitedProvider', () => {
+  it('does not take again for the first call of a request that admission has paid for', async () => {
+    const budget = bucket(1);
+    const provider = new RateLimitedProvider(new ScriptedProvider([[say('a')]]), budget, 'a');
+    const never = new AbortController().signal;
+    const paid = providerRequest('Hi', { paid: 'a' });
+    expect(textOf((await collect(provider.stream(paid, never))).parts)).toBe('a');
+    expect(budget.taken).toEqual([]);
+    await collect(provider.stream(paid, never));
+    await collect(provider.stream(providerRequest('Hi', { paid: 'b' }), never));
+    expect(budget.taken).toEqual([1, 1]);
+  });
+});

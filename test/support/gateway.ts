@@ -61,6 +61,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       monitoring: { ...config.monitoring, metrics: { ...config.monitoring.metrics, port: 0 } },
     };
     const gateway = await createGateway(free, logger, { clientDirectory: CLIENT_DIRECTORY });
+    // This process is also the client and the provider, on a machine that may be busy: its lag says nothing of the gateway.
+    Object.defineProperty(gateway.parts.overload, 'lagging', { value: false });
     await gateway.app.listen({ host: '127.0.0.1', port });
     return gateway;
   };

@@ -67,11 +67,17 @@ export class WatchedConversations {
   }
 
   /**
-   * Watches a conversation from now on, in place of an earlier subscription to it. One that fails leaves the earlier one as it was.
-   * @throws SluiceError `conversation_not_found`, `too_many_lanes`, `state_unavailable`
+   * Watches a conversation from now on, in place of an earlier subscription to it. One that fails is refused and leaves the earlier one as it was.
    */
   subscribe(caller: Principal, conversation: string, streamId: string): Promise<void> {
-    return this.#inOrder.run(conversation, () => this.#subscribe(caller, conversation, streamId));
+    return this.#inOrder.run(conversation, async () => {
+      try {
+        await this.#subscribe(caller, conversation, streamId);
+      } catch (thrown) {
+        // The next frame of this conversation runs as soon as this work settles. Refused any later, this frame would be answered after that one.
+        this.#options.refusals.refuse(asSluiceError(thrown), streamId);
+      }
+    });
   }
 
   /** Ends the subscription that the frames before this one made. */

@@ -118,6 +118,14 @@ describe('resumes of one response', () => {
 });
 
 describe('subscribes and unsubscribes of one conversation', () => {
+  it('are answered in order when a subscribe is refused [WS-3]', async () => {
+    const client = bench.connect();
+    tell(client, { type: 'sluice:subscribe', conversation: 'conv_unknown' });
+    tell(client, { type: 'sluice:unsubscribe', conversation: 'conv_unknown' });
+    await until(() => client.socket.types.length === 2);
+    expect(client.socket.types).toEqual(['error', 'sluice:unsubscribed']);
+  });
+
   it('leave nothing watched when the last frame unsubscribes [SUB-3, WS-3]', async () => {
     bench = new GatewayBench();
     const conversation = await bench.conversation();

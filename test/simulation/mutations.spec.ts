@@ -1,7 +1,8 @@
 /* The simulation finds what it was built to find: with a mistake put back, some seed breaks the promise that the mistake breaks. */
 
-import { describe, expect, it } from '@jest/globals';
-import { AllOrNothingMemory, lastEndWins } from './mutations.js';
+import { describe, expect, it, jest } from '@jest/globals';
+import { InOrder } from '../../src/gateway/in-order.js';
+import { AllOrNothingMemory, joinsOnce, lastEndWins } from './mutations.js';
 import { runSchedule, type ScheduleOptions } from './schedule.js';
 
 const MINUTE_MS = 60_000;
@@ -21,6 +22,27 @@ describe('the simulation', () => {
     'finds a store in which the last end of a response wins',
     async () => {
       expect(await found({ mutate: lastEndWins }, /is stored as .* and was reported as/, 3_000)).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+
+  it(
+    'finds two turns that write to one conversation where each joins its queue once',
+    async () => {
+      expect(await found({ mutate: joinsOnce }, /in the same conversation|was not asked with/, 5_000)).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+
+  it(
+    'finds subscribes and unsubscribes of a socket that take effect out of order',
+    async () => {
+      const run = jest.spyOn(InOrder.prototype, 'run').mockImplementation((_, work) => work());
+      try {
+        expect(await found({}, /out of order|a socket that/, 1_000)).toBeDefined();
+      } finally {
+        run.mockRestore();
+      }
     },
     5 * MINUTE_MS,
   );

@@ -2,6 +2,7 @@
 
 import { type StoredResponse } from '../../src/domain/response.js';
 import { ResponseStore } from '../../src/state/conversation-store.js';
+import { type ConversationClaim } from '../../src/state/conversation-claim.js';
 import { type State } from '../../src/state/state.js';
 import { TurnMemory } from '../../src/turn/memory.js';
 
@@ -25,6 +26,25 @@ class OverwritingResponses extends ResponseStore {
 
 export function lastEndWins(state: State): State {
   return { ...state, responses: new OverwritingResponses() };
+}
+
+/** Joins a conversation once: what has happened to its place in the queue while its turn stood still, it does not see. */
+export function joinsOnce(state: State): State {
+  const first = new Map<string, { readonly first: boolean }>();
+  const claim = new Proxy(state.claim, {
+    get: (whole, name) => {
+      if (name === 'join')
+        return async (...args: Parameters<ConversationClaim['join']>) => {
+          const joined = await whole.join(...args);
+          first.set(args[1], joined);
+          return joined;
+        };
+      if (name === 'rejoin') return (_: string, responseId: string) => Promise.resolve(first.get(responseId));
+      const value: unknown = Reflect.get(whole, name, whole);
+      return typeof value === 'function' ? (value.bind(whole) as unknown) : value;
+    },
+  });
+  return { ...state, claim };
 }
 
 /** Reports items as not kept where the response cannot be stored, although the conversation holds them. */

@@ -35,6 +35,8 @@ export class Network {
   readonly #random: Random;
   readonly #host: Host;
   #weather: Weather;
+  /** Called once when a conversation was joined, with the joining done and its answer on the way. */
+  afterJoin: (() => void) | undefined;
   readonly #onHeal = new Set<() => void>();
   #cut = false;
   /** Stores that do not answer this replica, by name. */
@@ -213,7 +215,10 @@ export class Network {
     this.#scheduler.post(null, arriveMs, `${this.#host.name} -> ${label}${isLost ? ' LOST' : ''}`, () => {
       if (isLost || this.#cut || this.#away.has(store)) return;
       work().then(
-        (value) => answer(() => resolve(value)),
+        (value) => {
+          answer(() => resolve(value));
+          if (method === 'join') this.#joined();
+        },
         (error: unknown) => answer(() => reject(error as Error)),
       );
       if (!isRepeated) return;
@@ -252,6 +257,12 @@ export class Network {
       this.#onHeal.add(heal);
       return () => end(close);
     }) as Promise<() => void>;
+  }
+
+  #joined(): void {
+    const { afterJoin } = this;
+    this.afterJoin = undefined;
+    afterJoin?.();
   }
 
   #whenHealed(work: () => void): void {

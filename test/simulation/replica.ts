@@ -1,6 +1,9 @@
 /* One replica of the simulation: the real turn, claim, log, follow, reader and limits code over a simulated network. */
 
+import { AnonymousAuthenticator } from '../../src/auth/anonymous-authenticator.js';
 import { type Time } from '../../src/domain/time.js';
+import { type ConnectionParts } from '../../src/gateway/connection-parts.js';
+import { FlushRound } from '../../src/gateway/flush-round.js';
 import { SluiceError } from '../../src/domain/errors.js';
 import { ZERO_USAGE } from '../../src/domain/response.js';
 import { Log, type LogFields } from '../../src/observability/log.js';
@@ -25,6 +28,7 @@ import { ResponseReader } from '../../src/turn/response-reader.js';
 import { Settlement } from '../../src/turn/settlement.js';
 import { TurnRoom } from '../../src/turn/turn-room.js';
 import { TurnService } from '../../src/turn/turn.service.js';
+import { SETTINGS } from '../unit/gateway/gateway-bench.js';
 import { POLICY } from '../unit/turn/turn-bench.js';
 import { type Network } from './network.js';
 import { type Random } from './random.js';
@@ -56,6 +60,8 @@ export class Replica {
   readonly conversations: Conversations;
   readonly counts = new Counts();
   readonly hub: FollowHub;
+  /** What sockets of this replica use. */
+  readonly connections: ConnectionParts;
   readonly drain = new DrainState();
   readonly room = new TurnRoom({ turns: 1_000, bytes: 1_000_000_000, lagging: () => false });
 
@@ -119,6 +125,21 @@ export class Replica {
       maxItemBytes: POLICY.maxItemBytes,
       time,
     });
+    this.connections = {
+      turns: this.turns,
+      reader: this.reader,
+      conversations: this.conversations,
+      claim,
+      report,
+      authenticator: new AnonymousAuthenticator(),
+      operations: { take: () => undefined },
+      settings: SETTINGS,
+      metrics,
+      logger,
+      time,
+      round: new FlushRound(time),
+      cpuMs: () => 0,
+    };
     const sweep = new OrphanSweep({
       log,
       lease,

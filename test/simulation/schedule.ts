@@ -3,6 +3,7 @@
 import { ALICE, ORIGIN, requestOf } from '../unit/turn/turn-bench.js';
 import { Client, type Known } from './clients.js';
 import { checkPromises } from './promises.js';
+import { SocketClient } from './socket-client.js';
 import { World, type WorldOptions } from './world.js';
 
 export interface Outcome {
@@ -38,21 +39,28 @@ export async function runSchedule(seed: number, options: ScheduleOptions = {}): 
   for (let i = random.pick([1, 2, 2, 3]); i > 0; i--)
     world.doing(new Client(world, `c${i}`, conversations, known).act(1 + random.below(4)));
 
+  const sockets = Array.from({ length: random.below(3) }, () => new SocketClient(world, conversations[0] ?? ''));
+  for (const socket of sockets) world.doing(socket.act());
+
   await scheduler.run(() => world.busy === 0, STORM_MS);
   world.heal();
   if (!(await scheduler.run(() => atRest(world), scheduler.now + REST_MS))) recorder.violation(unrest(world));
   // What a replica had given up on may still arrive.
   await scheduler.run(() => false, scheduler.now + LATE_MS);
   if (!(await scheduler.run(() => atRest(world), scheduler.now + REST_MS))) recorder.violation(unrest(world));
-  await probe(world, conversations);
+  const probes = await probe(world, conversations);
   // What was done is counted when its reply has come.
+  await scheduler.run(() => false, scheduler.now + SETTLE_MS);
+  for (const socket of sockets) socket.check(probes.get(socket.conversation));
+  for (const socket of sockets) socket.close();
   await scheduler.run(() => false, scheduler.now + SETTLE_MS);
   await checkPromises(world, known);
   return { seed, violations: recorder.violations, steps: scheduler.steps, turns: recorder.responses.size };
 }
 
-/** Every conversation that is left takes one more turn, which ends. */
-async function probe(world: World, conversations: readonly string[]): Promise<void> {
+/** Every conversation that is left takes one more turn, which ends. @returns these turns, by conversation */
+async function probe(world: World, conversations: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const probes = new Map<string, string>();
   const { recorder, scheduler } = world;
   for (const conversation of conversations) {
     if (recorder.deletedConversations.has(conversation)) continue;
@@ -70,7 +78,9 @@ async function probe(world: World, conversations: readonly string[]): Promise<vo
     await scheduler.run(() => world.busy === 0 && atRest(world), scheduler.now + REST_MS);
     if (id === undefined || recorder.responses.get(id)?.endedAt === undefined)
       recorder.violation(`${conversation} takes no more turns`);
+    if (id !== undefined) probes.set(conversation, id);
   }
+  return probes;
 }
 
 function atRest({ busy, replicas, recorder }: World): boolean {

@@ -160,6 +160,19 @@ export class World {
   #plan(replica: Replica): void {
     const { random } = this;
     const { host, network } = replica;
+    // Long enough for its place in the queue to be taken away before its log begins.
+    if (random.chance(0.15)) {
+      network.afterJoin = () => {
+        this.#fault(
+          0,
+          `PAUSES ${host.name} after its join`,
+          () => (host.state = host.state === 'up' ? 'paused' : host.state),
+        );
+        this.#fault(random.between(8_000, 11_500), `RESUMES ${host.name}`, () => {
+          if (host.state === 'paused') host.state = 'up';
+        });
+      };
+    }
     for (let fault = random.below(4); fault > 0; fault--) {
       const atMs = random.between(0, random.pick([200, 3_000, 15_000]));
       const forMs = random.pick([random.between(5, 500), random.between(500, 5_000), random.between(7_000, 20_000)]);

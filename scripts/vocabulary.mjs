@@ -1,0 +1,47 @@
+/*
+ * Reports words of the deny list in comments, messages, test titles and documents, each with its replacement. Rules: CONTRIBUTING.md, "Writing".
+ * `node scripts/vocabulary.mjs [PATH …]` checks the files below the given paths; without a path every tracked text file.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import process from 'node:process';
+import { ROOT } from './lib/prepare.mjs';
+
+/** Expression and replacement. Actors are named: client, caller, replica, viewer, provider, operator. */
+const DENIED = [
+  [/\bwhoever\b/i, 'name the actor'],
+  [/\bsomebody(?: else)?\b/i, 'name the actor'],
+  [/\bnobody(?: else)?\b/i, '"no client", "no replica", "no other caller"'],
+  [/\banew\b/i, 'again'],
+  [/\b(?:is|are|was|were|be|been|being) told\b/i, 'receives, is sent, is notified'],
+  [/\btold\b/i, 'sent, reported, logged'],
+  [/\bstands? (?:in|there|for|under|at|on)\b/i, 'is stored in, is listed in, means'],
+  [/\bhears? of\b/i, 'receives, learns'],
+  [/\bgo(?:es)? on\b/i, 'continues, resumes'],
+  [/\b(?:lets?|letting) go\b/i, 'release, drop'],
+  [/\bpatiently\b/i, 'with retries'],
+  [/\bas it had not\b/i, 'state the condition'],
+  [/\bfor nobody\b/i, 'without a viewer'],
+];
+const EXTENSIONS = /\.(?:ts|tsx|mjs|md|yaml|sh|lua|css|html)$/;
+/** The deny list itself, and texts that customers and models read. */
+const EXCEPT = /^(?:scripts\/vocabulary\.mjs|packs\/|test\/fixtures\/|LICENSE)/;
+
+const paths = process.argv.slice(2);
+const tracked = execFileSync('git', ['ls-files', '-z', ...paths], { cwd: ROOT, encoding: 'utf8' }).split('\0');
+const files = tracked.filter((file) => EXTENSIONS.test(file) && !EXCEPT.test(file));
+
+let found = 0;
+for (const file of files) {
+  for (const [i, line] of readFileSync(`${ROOT}/${file}`, 'utf8').split('\n').entries()) {
+    for (const [word, replacement] of DENIED) {
+      const match = word.exec(line);
+      if (match === null) continue;
+      found += 1;
+      console.log(`${file}:${i + 1}: "${match[0]}" is on the deny list; use: ${replacement}`);
+    }
+  }
+}
+console.log(`vocabulary: ${files.length} files read, ${found} findings`);
+process.exitCode = found === 0 ? 0 : 1;

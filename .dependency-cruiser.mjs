@@ -49,6 +49,13 @@ export default {
       to: { path: '^src/(provider|templating|validation)/' },
     },
     {
+      name: 'state-contracts-import-no-store',
+      comment: 'the contracts of state and follow work with any store; memory and redis implement them',
+      severity: 'error',
+      from: { path: '^src/state/([^/]+$|follow/)' },
+      to: { path: '^src/state/(memory|redis)/' },
+    },
+    {
       name: 'domain-is-pure',
       comment: 'nouns and their rules: no framework, no I/O',
       severity: 'error',
@@ -56,7 +63,7 @@ export default {
       to: { pathNot: '^src/domain/' },
     },
     only('ws', 'gateway', 'one folder knows the socket library'),
-    only('ioredis', 'state/redis', 'one folder knows the Redis client'),
+    only('ioredis', 'state/redis/connection', 'one folder knows the Redis client'),
     only('openai', 'provider/openai', 'one folder knows the provider SDK'),
     only('@opentelemetry', 'observability', 'one folder knows the tracing library'),
     only('prom-client', 'observability', 'one table holds every metric'),

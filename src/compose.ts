@@ -17,7 +17,7 @@ import { type Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
 import { NO_TRACING, type Tracing } from './observability/tracing.js';
 import { estimateUsage } from './provider/estimate-usage.js';
-import { FollowHub } from './state/follow.js';
+import { FollowHub } from './state/follow/follow-hub.js';
 import { composeProviders } from './compose-providers.js';
 import { openState } from './open-state.js';
 import { type Outage } from './state/outage.js';

@@ -6,7 +6,7 @@ import { type Log } from './observability/log.js';
 import { type Metrics } from './observability/metrics.js';
 import { memoryState, type MemoryStateOptions } from './state/memory/memory-state.js';
 import { Outage } from './state/outage.js';
-import { type RedisHooks } from './state/redis/options.js';
+import { type RedisHooks } from './state/redis/redis-options.js';
 import { redisState } from './state/redis/redis-state.js';
 import { type State } from './state/state.js';
 

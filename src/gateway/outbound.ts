@@ -5,7 +5,7 @@
 
 import { withStreamId } from '../domain/event.js';
 import { type Time } from '../domain/time.js';
-import { type Viewer } from '../state/viewer.js';
+import { type Viewer } from '../state/follow/viewer.js';
 import { type ClientSocket } from './client-socket.js';
 import { type FlushRound } from './flush-round.js';
 import { type FollowEnd, Following } from './following/following.js';

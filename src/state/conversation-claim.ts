@@ -3,6 +3,7 @@
  * same queue says which responses run in a conversation now, and tells whoever watches it of new ones.
  */
 
+import { SluiceError } from '../domain/errors.js';
 import { LOG_TIMES } from './event-log.js';
 
 /**
@@ -48,4 +49,13 @@ export abstract class ConversationClaim {
     onResponse: (responseId: string) => void,
     onGap: () => void,
   ): Promise<() => void>;
+}
+
+export function conversationBusy(maxWaiting: number): SluiceError {
+  const why = maxWaiting === 0 ? 'another turn is running in it' : `${maxWaiting} turns already wait for it`;
+  return new SluiceError(
+    'conversation_busy',
+    `unable to start a turn in this conversation; ${why}; try again when it has ended`,
+    { retryAfterMs: 1_000, param: 'conversation' },
+  );
 }

@@ -12,8 +12,8 @@ import { isEnded, type ResponseObject, type ResponseStatus, type StoredResponse 
 import { systemTime, type Time } from '../domain/time.js';
 import { type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type LogHead } from '../state/event-log.js';
-import { type FollowHub } from '../state/follow.js';
-import { batches, type Viewer } from '../state/viewer.js';
+import { type FollowHub } from '../state/follow/follow-hub.js';
+import { batches, type Viewer } from '../state/follow/viewer.js';
 import { invalidCursor, responseExpired, responseNotFound, stillRunning } from './response-errors.js';
 import { SnapshotCache } from './snapshot-cache.js';
 

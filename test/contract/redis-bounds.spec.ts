@@ -3,8 +3,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type StoredItem } from '../../src/domain/item.js';
 import { type ResponseObject } from '../../src/domain/response.js';
-import { RedisKeys } from '../../src/state/redis/keys.js';
-import { type Unreadable } from '../../src/state/redis/options.js';
+import { RedisKeys } from '../../src/state/redis/redis-keys.js';
+import { type Unreadable } from '../../src/state/redis/redis-options.js';
 import { TurnMemory } from '../../src/turn/memory.js';
 import { RedisServer } from '../support/redis.js';
 import { openRedisStore, type RedisStore } from './redis-store.js';

@@ -1,9 +1,9 @@
 /* The contracts over a Cluster of three masters: every script in one slot, messages by shard. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { FollowHub } from '../../src/state/follow.js';
-import { type Viewer } from '../../src/state/viewer.js';
-import { RedisKeys, slotOf } from '../../src/state/redis/keys.js';
+import { FollowHub } from '../../src/state/follow/follow-hub.js';
+import { type Viewer } from '../../src/state/follow/viewer.js';
+import { RedisKeys, slotOf } from '../../src/state/redis/redis-keys.js';
 import { RedisClusterServers } from '../support/redis.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';

@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { openState } from '../../src/open-state.js';
 import { Metrics } from '../../src/observability/metrics.js';
-import { FollowHub } from '../../src/state/follow.js';
+import { FollowHub } from '../../src/state/follow/follow-hub.js';
 import { LinesLog } from '../support/lines-log.js';
 import { RedisSentinelServers } from '../support/redis.js';
 import { Workspace } from '../unit/config/workspace.js';

@@ -2,11 +2,11 @@
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { RedisKeys } from '../../src/state/redis/keys.js';
+import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import {
   RedisConversationClaim,
   type RedisConversationClaimOptions,
-} from '../../src/state/redis/redis-conversation-claim.js';
+} from '../../src/state/redis/conversation/redis-conversation-claim.js';
 import { type Script, Scripts } from '../../src/state/redis/scripts.js';
 import { RedisServer } from '../support/redis.js';
 import { openRedisStore } from './redis-store.js';

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../src/domain/errors.js';
 import { type LoggedEvent } from '../../src/domain/event.js';
 import { type AppendResult, type LogTimes } from '../../src/state/event-log.js';
-import { type RedisConnectionOptions, type RedisStateOptions } from '../../src/state/redis/options.js';
+import { type RedisConnectionOptions, type RedisStateOptions } from '../../src/state/redis/redis-options.js';
 import { redisState, type RedisState } from '../../src/state/redis/redis-state.js';
 import { type State } from '../../src/state/state.js';
 import { type ContractStore } from './suites/contract-store.js';

@@ -5,10 +5,10 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/domain/ids.js';
-import { FollowHub } from '../../src/state/follow.js';
-import { type Viewer } from '../../src/state/viewer.js';
-import { RedisKeys } from '../../src/state/redis/keys.js';
-import { type RedisHooks, type RedisStateOptions } from '../../src/state/redis/options.js';
+import { FollowHub } from '../../src/state/follow/follow-hub.js';
+import { type Viewer } from '../../src/state/follow/viewer.js';
+import { RedisKeys } from '../../src/state/redis/redis-keys.js';
+import { type RedisHooks, type RedisStateOptions } from '../../src/state/redis/redis-options.js';
 import { redisState } from '../../src/state/redis/redis-state.js';
 import { type State } from '../../src/state/state.js';
 import { RedisServer } from '../support/redis.js';

@@ -11,7 +11,7 @@ import { type Metrics } from '../../src/observability/metrics.js';
 import { NO_TRACING } from '../../src/observability/tracing.js';
 import { FREE_PLACE } from '../../src/provider/call-gate.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../../src/provider/provider.js';
-import { FollowHub } from '../../src/state/follow.js';
+import { FollowHub } from '../../src/state/follow/follow-hub.js';
 import { type State } from '../../src/state/state.js';
 import { PromptRegistry } from '../../src/templating/registry.js';
 import { Admission } from '../../src/turn/admission.js';

@@ -36,9 +36,11 @@ const CHANGES = {
         const verdict = trace.guardingInput`,
     ],
   ],
-  'state/redis/redis-event-log.js': [['JSON.stringify(head)', `JSON.stringify({ ...head, ${ADDED} })`]],
-  'state/redis/redis-response-store.js': [['JSON.stringify(stored)', `JSON.stringify({ ...stored, ${ADDED} })`]],
-  'state/redis/redis-conversation-store.js': [
+  'state/redis/log/redis-event-log.js': [['JSON.stringify(head)', `JSON.stringify({ ...head, ${ADDED} })`]],
+  'state/redis/conversation/redis-response-store.js': [
+    ['JSON.stringify(stored)', `JSON.stringify({ ...stored, ${ADDED} })`],
+  ],
+  'state/redis/conversation/redis-conversation-store.js': [
     [
       '...newestWithin(items, this.#options).map((item) => JSON.stringify(item))',
       '...newestWithin(items, this.#options).map((item) => JSON.stringify({ ...item, added_in: "1.1.0" }))',
@@ -48,7 +50,7 @@ const CHANGES = {
       '...items.map((item) => JSON.stringify({ ...item, added_in: "1.1.0" }))',
     ],
   ],
-  'state/redis/announcements.js': [
+  'state/redis/conversation/redis-conversation-announcements.js': [
     [
       "await commands.run(scripts.get('announce'), [keys.announced(conversationId)], args);",
       `const { subscriptions } = this.#options;

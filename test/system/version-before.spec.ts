@@ -5,7 +5,7 @@
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { bucketOf } from '../../src/state/redis/keys.js';
+import { bucketOf } from '../../src/state/redis/redis-keys.js';
 import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
 import { RecordedRedis, type RecordedTurn, splitAfter } from '../support/recorded-redis.js';
 import { RedisServer } from '../support/redis.js';

@@ -9,7 +9,7 @@ import { type Time } from '../../domain/time.js';
 import { type Metrics } from '../../observability/metrics.js';
 import { type ResumePoint } from '../../protocol/resume-query.js';
 import { type SluiceEvent } from '../../protocol/server-events.js';
-import { type Viewer } from '../../state/viewer.js';
+import { type Viewer } from '../../state/follow/viewer.js';
 import { patiently } from '../../turn/patience.js';
 import { responseExpired } from '../../turn/response-errors.js';
 import { type ResponseReader } from '../../turn/response-reader.js';

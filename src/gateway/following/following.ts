@@ -1,6 +1,6 @@
 /* One response as a connection follows it: its viewer, the lane of its events, and its end. */
 
-import { type Viewer } from '../../state/viewer.js';
+import { type Viewer } from '../../state/follow/viewer.js';
 
 /** `ended`: the terminal was sent, or the connection is gone. `lost`: the log went away. */
 export type FollowEnd = 'ended' | 'lost';

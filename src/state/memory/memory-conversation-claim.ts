@@ -5,9 +5,8 @@
 
 import { SluiceError } from '../../domain/errors.js';
 import { every } from '../../domain/time.js';
-import { conversationBusy } from '../conversation-busy.js';
-import { ConversationClaim } from '../conversation-claim.js';
-import { type MemoryLogTable } from './memory-event-log.js';
+import { ConversationClaim, conversationBusy } from '../conversation-claim.js';
+import { type MemoryLogTable } from './memory-log-table.js';
 
 interface Member {
   readonly responseId: string;

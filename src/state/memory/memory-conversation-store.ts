@@ -6,7 +6,6 @@
 import { type Conversation, type NewConversation } from '../../domain/conversation.js';
 import { derivedTitle, type DerivedTitle } from '../../domain/conversation-title.js';
 import { newestWithin, type StoredItem } from '../../domain/item.js';
-import { type StoredResponse } from '../../domain/response.js';
 import { systemTime, type Time } from '../../domain/time.js';
 import {
   COMMITS_KEPT,
@@ -15,10 +14,9 @@ import {
   MAX_BYTES,
   type Page,
   pageOf,
-  ResponseStore,
 } from '../conversation-store.js';
-import { LOG_TIMES } from '../event-log.js';
 import { MemoryBudget } from './memory-budget.js';
+import { packed } from './packed-value.js';
 import { SlidingMap } from './sliding-map.js';
 
 export interface MemoryStoreOptions {
@@ -189,60 +187,4 @@ function keptItem(stored: StoredItem): KeptItem {
 function storedItem({ bytes }: KeptItem): StoredItem {
   // Only `keptItem` writes them.
   return JSON.parse(bytes.toString()) as StoredItem;
-}
-
-/** A value as bytes of its own: a slice of Node's shared pool would keep the whole pool from being freed. */
-function packed(value: StoredItem | StoredResponse): Buffer {
-  const json = JSON.stringify(value);
-  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(json));
-  bytes.write(json);
-  return bytes;
-}
-
-export interface MemoryResponseStoreOptions extends Pick<MemoryStoreOptions, 'ttlMs' | 'time'> {
-  readonly deletedMs?: number;
-  readonly budget?: MemoryBudget;
-}
-
-export class MemoryResponseStore extends ResponseStore {
-  readonly #responses: SlidingMap<Buffer>;
-  /** Marks of deletions. */
-  readonly #deleted: SlidingMap<true>;
-
-  constructor({ ttlMs, time, deletedMs, budget }: MemoryResponseStoreOptions) {
-    super();
-    const common = { time: time ?? systemTime, budget: budget ?? new MemoryBudget(NO_BOUND) };
-    this.#responses = new SlidingMap({ ...common, ttlMs, kind: 'response' });
-    this.#deleted = new SlidingMap({ ...common, ttlMs: deletedMs ?? LOG_TIMES.deletedMs, kind: 'deletion' });
-  }
-
-  override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
-    const { id } = stored.response;
-    if (this.#deleted.get(id) === true) return undefined;
-    const bytes = packed(stored);
-    const earlier = this.#responses.get(id);
-    if (earlier === undefined) this.#responses.set(id, bytes, bytes.length);
-    // The same bytes are this caller's own, put before.
-    return earlier === undefined || earlier.equals(bytes) ? stored : unpacked(earlier);
-  }
-
-  override async get(id: string): Promise<StoredResponse | undefined> {
-    const bytes = this.#responses.get(id);
-    return bytes === undefined ? undefined : unpacked(bytes);
-  }
-
-  override async delete(id: string): Promise<boolean> {
-    this.#deleted.set(id, true, 0);
-    return this.#responses.delete(id);
-  }
-
-  sweep(): void {
-    this.#responses.sweep();
-    this.#deleted.sweep();
-  }
-}
-
-function unpacked(bytes: Buffer): StoredResponse {
-  // Only `put` writes them.
-  return JSON.parse(bytes.toString()) as StoredResponse;
 }

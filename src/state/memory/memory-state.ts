@@ -5,8 +5,11 @@ import { LOG_TIMES, type LogTimes } from '../event-log.js';
 import { type State } from '../state.js';
 import { type EvictedKind, MemoryBudget } from './memory-budget.js';
 import { MemoryConversationClaim } from './memory-conversation-claim.js';
-import { MemoryConversationStore, MemoryResponseStore, type MemoryStoreOptions } from './memory-conversation-store.js';
-import { MemoryEventLog, MemoryLogTable, MemoryTurnLease } from './memory-event-log.js';
+import { MemoryConversationStore, type MemoryStoreOptions } from './memory-conversation-store.js';
+import { MemoryResponseStore } from './memory-response-store.js';
+import { MemoryEventLog } from './memory-event-log.js';
+import { MemoryLogTable } from './memory-log-table.js';
+import { MemoryTurnLease } from './memory-turn-lease.js';
 import { MemoryIdempotencyStore } from './memory-idempotency-store.js';
 import { MemoryRateLimiter } from './memory-rate-limiter.js';
 

@@ -1,8 +1,8 @@
 /* Idempotency keys in Redis: one SET that says who was first. */
 
 import { IdempotencyStore, KEY_TTL_MS, type KeyClaim, type KeyUse } from '../idempotency-store.js';
-import { type RedisKeys } from './keys.js';
-import { type RedisCommands } from './redis-commands.js';
+import { type RedisKeys } from './redis-keys.js';
+import { type RedisCommands } from './connection/redis-commands.js';
 import { type Scripts } from './scripts.js';
 
 export interface RedisIdempotencyStoreOptions {

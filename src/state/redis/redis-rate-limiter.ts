@@ -6,10 +6,10 @@
 import { systemTime, type Time } from '../../domain/time.js';
 import { MemoryRateLimiter } from '../memory/memory-rate-limiter.js';
 import { type Bucket, type BucketState, bucketState, RateLimiter } from '../rate-limiter.js';
-import { type Heartbeat } from './heartbeat.js';
-import { type RedisKeys } from './keys.js';
-import { type RedisHooks } from './options.js';
-import { type RedisCommands } from './redis-commands.js';
+import { type Heartbeat } from './connection/heartbeat.js';
+import { type RedisKeys } from './redis-keys.js';
+import { type RedisHooks } from './redis-options.js';
+import { type RedisCommands } from './connection/redis-commands.js';
 import { type Scripts } from './scripts.js';
 
 export interface RedisRateLimiterOptions {

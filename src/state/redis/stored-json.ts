@@ -1,6 +1,6 @@
 /* JSON that Redis holds, parsed. What another program wrote there is left out and counted: it must not fail what stands beside it. */
 
-import { type RedisHooks, type Unreadable } from './options.js';
+import { type RedisHooks, type Unreadable } from './redis-options.js';
 
 /** Returns the object that `json` says, or undefined where it says none. Its further shape is the caller's to name: only Sluice writes there. */
 export function parsed<T>(json: string, what: Unreadable, hooks: RedisHooks): T | undefined {

@@ -6,9 +6,10 @@ import { systemTime } from '../../../src/domain/time.js';
 import { FlushRound } from '../../../src/gateway/flush-round.js';
 import { type Following } from '../../../src/gateway/following/following.js';
 import { Outbound } from '../../../src/gateway/outbound.js';
-import { FollowHub } from '../../../src/state/follow.js';
-import { type Viewer } from '../../../src/state/viewer.js';
-import { MemoryEventLog, MemoryLogTable } from '../../../src/state/memory/memory-event-log.js';
+import { FollowHub } from '../../../src/state/follow/follow-hub.js';
+import { type Viewer } from '../../../src/state/follow/viewer.js';
+import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
+import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';
 import { FakeSocket } from './fake-socket.js';
 
 const tick = (): Promise<void> => new Promise(setImmediate);

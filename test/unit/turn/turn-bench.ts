@@ -11,7 +11,7 @@ import { systemTime, type Time } from '../../../src/domain/time.js';
 import { LinesLog } from '../../support/lines-log.js';
 import { Metrics } from '../../../src/observability/metrics.js';
 import { type Provider } from '../../../src/provider/provider.js';
-import { FollowHub } from '../../../src/state/follow.js';
+import { FollowHub } from '../../../src/state/follow/follow-hub.js';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
 import { type State } from '../../../src/state/state.js';
 import { PromptRegistry } from '../../../src/templating/registry.js';

@@ -1,0 +1,61 @@
+/* Ended responses in memory, as bytes, and the marks of deleted ones. */
+
+import { type StoredResponse } from '../../domain/response.js';
+import { systemTime, type Time } from '../../domain/time.js';
+import { ResponseStore } from '../conversation-store.js';
+import { LOG_TIMES } from '../event-log.js';
+import { MemoryBudget } from './memory-budget.js';
+import { packed } from './packed-value.js';
+import { SlidingMap } from './sliding-map.js';
+
+const NO_BOUND = { maxBytes: Infinity };
+
+export interface MemoryResponseStoreOptions {
+  readonly ttlMs: number;
+  readonly time?: Time;
+  readonly deletedMs?: number;
+  readonly budget?: MemoryBudget;
+}
+
+export class MemoryResponseStore extends ResponseStore {
+  readonly #responses: SlidingMap<Buffer>;
+  /** Marks of deletions. */
+  readonly #deleted: SlidingMap<true>;
+
+  constructor({ ttlMs, time, deletedMs, budget }: MemoryResponseStoreOptions) {
+    super();
+    const common = { time: time ?? systemTime, budget: budget ?? new MemoryBudget(NO_BOUND) };
+    this.#responses = new SlidingMap({ ...common, ttlMs, kind: 'response' });
+    this.#deleted = new SlidingMap({ ...common, ttlMs: deletedMs ?? LOG_TIMES.deletedMs, kind: 'deletion' });
+  }
+
+  override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
+    const { id } = stored.response;
+    if (this.#deleted.get(id) === true) return undefined;
+    const bytes = packed(stored);
+    const earlier = this.#responses.get(id);
+    if (earlier === undefined) this.#responses.set(id, bytes, bytes.length);
+    // The same bytes are this caller's own, put before.
+    return earlier === undefined || earlier.equals(bytes) ? stored : unpacked(earlier);
+  }
+
+  override async get(id: string): Promise<StoredResponse | undefined> {
+    const bytes = this.#responses.get(id);
+    return bytes === undefined ? undefined : unpacked(bytes);
+  }
+
+  override async delete(id: string): Promise<boolean> {
+    this.#deleted.set(id, true, 0);
+    return this.#responses.delete(id);
+  }
+
+  sweep(): void {
+    this.#responses.sweep();
+    this.#deleted.sweep();
+  }
+}
+
+function unpacked(bytes: Buffer): StoredResponse {
+  // Only `put` writes them.
+  return JSON.parse(bytes.toString()) as StoredResponse;
+}

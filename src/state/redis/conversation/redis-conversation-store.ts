@@ -1,0 +1,204 @@
+/* Conversations and their items in Redis: each in one slot, bounded, alive as long as it is used; an index of each owner's beside them. */
+
+import { type Conversation, type NewConversation } from '../../../domain/conversation.js';
+import { derivedTitle } from '../../../domain/conversation-title.js';
+import { newestWithin, type StoredItem } from '../../../domain/item.js';
+import { COMMITS_KEPT, ConversationStore, type ItemQuery, type Page } from '../../conversation-store.js';
+import { type RedisKeys } from '../redis-keys.js';
+import { type RedisHooks } from '../redis-options.js';
+import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
+import { type ScriptName, type Scripts } from '../scripts.js';
+import { parsed, parsedAll } from '../stored-json.js';
+
+export interface RedisConversationStoreOptions {
+  readonly commands: RedisCommands;
+  readonly keys: RedisKeys;
+  readonly scripts: Scripts;
+  readonly ttlMs: number;
+  readonly maxItems: number;
+  readonly maxBytes: number;
+  readonly hooks: RedisHooks;
+  /** Most conversations that an owner can list; older ones are reached by their id only. */
+  readonly maxListed?: number;
+}
+
+/** What the conversation scripts return of a head: owner, created, updated, metadata, title. */
+type HeadFields = readonly [string | null, string, string, string, string | null];
+
+/** A conversation; undefined title: it is of a version that wrote none, or its item was removed. */
+interface Head extends NewConversation {
+  readonly title: string | undefined;
+}
+
+/** A title that was never written is looked for in the first items that are small. */
+const TITLE_ITEMS = 10;
+const TITLE_BYTES = 16 * 1024;
+
+export class RedisConversationStore extends ConversationStore {
+  readonly #options: RedisConversationStoreOptions;
+
+  constructor(options: RedisConversationStoreOptions) {
+    super();
+    this.#options = options;
+  }
+
+  override async create(conversation: NewConversation, items: readonly StoredItem[]): Promise<void> {
+    const { id, owner, createdAt, updatedAt, metadata } = conversation;
+    const title = derivedTitle(items);
+    await this.#run('conversation-create', id, [
+      ...[owner, createdAt, updatedAt, JSON.stringify(metadata), title?.text ?? '', title?.itemId ?? ''],
+      ...newestWithin(items, this.#options).map((item) => JSON.stringify(item)),
+    ]);
+    await this.#index(owner, id, updatedAt);
+  }
+
+  override async get(id: string): Promise<Conversation | undefined> {
+    const head = await this.#read(id, true);
+    if (head === undefined) return undefined;
+    const { commands, keys, ttlMs } = this.#options;
+    // The index lives as long as what it lists; no caller waits for that.
+    void commands.call('PEXPIRE', keys.owner(head.owner), ttlMs).catch(() => undefined);
+    return this.#titled(head);
+  }
+
+  override async updateMetadata(
+    id: string,
+    metadata: Readonly<Record<string, string>>,
+  ): Promise<Conversation | undefined> {
+    const reply = await this.#run('conversation-update', id, [JSON.stringify(metadata)]);
+    const head = this.#headOf(id, reply as HeadFields | null);
+    if (head === undefined) return undefined;
+    await this.#index(head.owner, id, head.updatedAt);
+    return this.#titled(head);
+  }
+
+  /** What was there is gone then, whether this DEL removed it or the same one before a lost reply did. */
+  override async delete(id: string): Promise<boolean> {
+    const { commands, keys } = this.#options;
+    const head = await this.#read(id, false);
+    await commands.call('DEL', ...keys.conversation(id));
+    if (head !== undefined) await commands.call('ZREM', keys.owner(head.owner), id);
+    return head !== undefined;
+  }
+
+  override async listByOwner(
+    owner: string,
+    query: { readonly limit: number; readonly after?: string },
+  ): Promise<Page<Conversation>> {
+    const { commands, keys } = this.#options;
+    const index = keys.owner(owner);
+    const rank = query.after === undefined ? null : await commands.call('ZREVRANK', index, query.after);
+    let from = rank === null ? 0 : Number(rank) + 1;
+    const found: Head[] = [];
+    // One more than asked for says whether there is more; what has expired is skipped and forgotten.
+    while (found.length <= query.limit) {
+      const wanted = query.limit + 1 - found.length;
+      const ids = (await commands.call('ZREVRANGE', index, from, from + wanted - 1)) as readonly string[];
+      if (ids.length === 0) break;
+      const heads = await Promise.all(ids.map((id) => this.#read(id, false)));
+      const gone = ids.filter((_, i) => heads[i] === undefined);
+      if (gone.length > 0) await commands.call('ZREM', index, ...gone);
+      found.push(...heads.filter((head) => head !== undefined));
+      from += ids.length - gone.length;
+    }
+    const data = await Promise.all(found.slice(0, query.limit).map((head) => this.#titled(head)));
+    return { data, hasMore: found.length > query.limit };
+  }
+
+  override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
+    const { maxItems, maxBytes } = this.#options;
+    const title = derivedTitle(items);
+    const reply = await this.#run('conversation-append', id, [
+      ...[commitId, maxItems, maxBytes, COMMITS_KEPT, title?.text ?? '', title?.itemId ?? ''],
+      ...items.map((item) => JSON.stringify(item)),
+    ]);
+    return this.#changed(id, reply);
+  }
+
+  override async recentItems(id: string, limit: number): Promise<readonly StoredItem[]> {
+    if (limit <= 0) return [];
+    return (await this.#page(id, { limit, order: 'desc' })).data.toReversed();
+  }
+
+  override async listItems(id: string, query: ItemQuery): Promise<Page<StoredItem>> {
+    return this.#page(id, query);
+  }
+
+  override async getItem(id: string, itemId: string): Promise<StoredItem | undefined> {
+    const json = await this.#find(id, itemId);
+    return json === null ? undefined : this.#parsedItem(json);
+  }
+
+  /** What was there is gone then, whether this removal did it or the same one before a lost reply. */
+  override async deleteItem(id: string, itemId: string): Promise<boolean> {
+    const json = await this.#find(id, itemId);
+    return json !== null && this.#changed(id, await this.#run('conversation-drop-item', id, [json, itemId]));
+  }
+
+  async #read(id: string, keepAlive: boolean): Promise<Head | undefined> {
+    return this.#headOf(id, (await this.#run('conversation-read', id, [keepAlive ? 1 : 0])) as HeadFields);
+  }
+
+  async #find(id: string, itemId: string): Promise<string | null> {
+    return (await this.#run('conversation-find', id, [itemId, writtenId(itemId)])) as string | null;
+  }
+
+  async #page(id: string, { limit, order, after = '' }: ItemQuery): Promise<Page<StoredItem>> {
+    const args = [order === 'asc' ? 1 : 0, limit, this.#options.maxBytes, after, writtenId(after)];
+    const [more, ...items] = (await this.#run('conversation-items', id, args)) as readonly string[];
+    return { data: parsedAll<StoredItem>(items, 'item', this.#options.hooks), hasMore: more === '1' };
+  }
+
+  async #titled({ title, ...head }: Head): Promise<Conversation> {
+    if (title !== undefined) return { ...head, title: title === '' ? null : title };
+    const first = (await this.#run('conversation-first', head.id, [TITLE_ITEMS, TITLE_BYTES])) as readonly string[];
+    for (const json of first) {
+      const item = this.#parsedItem(json);
+      const derived = item === undefined ? null : derivedTitle([item]);
+      if (derived === null) continue;
+      await this.#run('conversation-title', head.id, [derived.text, derived.itemId, json]);
+      return { ...head, title: derived.text };
+    }
+    return { ...head, title: null };
+  }
+
+  #parsedItem(json: string): StoredItem | undefined {
+    return parsed<StoredItem>(json, 'item', this.#options.hooks);
+  }
+
+  #headOf(id: string, fields: HeadFields | null): Head | undefined {
+    if (fields === null || fields[0] === null) return undefined;
+    const [owner, created, updated, metadata, title] = fields;
+    return {
+      id,
+      owner,
+      createdAt: Number(created),
+      updatedAt: Number(updated),
+      metadata: parsed<Record<string, string>>(metadata, 'metadata', this.#options.hooks) ?? {},
+      title: title ?? undefined,
+    };
+  }
+
+  /** Brings the owner's index up to a change, which a script reports as owner and time; null: the conversation is gone. */
+  async #changed(id: string, reply: unknown): Promise<boolean> {
+    if (reply === null) return false;
+    const [owner, updated] = reply as readonly [string, string];
+    await this.#index(owner, id, Number(updated));
+    return true;
+  }
+
+  async #index(owner: string, id: string, updatedAt: number): Promise<void> {
+    const { commands, keys, scripts, maxListed = 1_000 } = this.#options;
+    await commands.run(scripts.get('owner-index'), [keys.owner(owner)], [id, updatedAt, maxListed]);
+  }
+
+  #run(script: ScriptName, id: string, args: readonly Argument[]): Promise<unknown> {
+    const { commands, keys, scripts } = this.#options;
+    return commands.run(scripts.get(script), keys.conversation(id), args);
+  }
+}
+
+/** How an item's id stands in the JSON of the item. Text of a message cannot look like it: there its quotes are escaped. */
+function writtenId(itemId: string): string {
+  return `"id":${JSON.stringify(itemId)}`;
+}

@@ -1,0 +1,63 @@
+/*
+ * Ended responses in Redis: one string each, alive as long as it is read. The first end of a response is the one that is stored; a deleted response
+ * leaves a mark in its place for a while.
+ */
+
+import { type StoredResponse } from '../../../domain/response.js';
+import { ResponseStore } from '../../conversation-store.js';
+import { type RedisKeys } from '../redis-keys.js';
+import { type RedisHooks } from '../redis-options.js';
+import { type RedisCommands } from '../connection/redis-commands.js';
+import { parsed } from '../stored-json.js';
+
+export interface RedisResponseStoreOptions {
+  readonly commands: RedisCommands;
+  readonly keys: RedisKeys;
+  readonly ttlMs: number;
+  readonly deletedMs: number;
+  readonly hooks: RedisHooks;
+}
+
+export class RedisResponseStore extends ResponseStore {
+  readonly #options: RedisResponseStoreOptions;
+
+  constructor(options: RedisResponseStoreOptions) {
+    super();
+    this.#options = options;
+  }
+
+  override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
+    const { commands, keys, ttlMs } = this.#options;
+    const json = JSON.stringify(stored);
+    const earlier = await commands.call('SET', keys.response(stored.response.id), json, 'NX', 'GET', 'PX', ttlMs);
+    // The same text is this call's own: an earlier try was done, and its reply was lost.
+    return earlier === null || earlier === json ? stored : this.#read(earlier);
+  }
+
+  override async get(id: string): Promise<StoredResponse | undefined> {
+    const { commands, keys, ttlMs, deletedMs } = this.#options;
+    const json = await commands.call('GETEX', keys.response(id), 'PX', ttlMs);
+    if (json === null) return undefined;
+    const stored = this.#read(json);
+    // GETEX has given the mark of a deletion the life of a response.
+    if (stored === undefined) await commands.call('PEXPIRE', keys.response(id), deletedMs);
+    return stored;
+  }
+
+  override async delete(id: string): Promise<boolean> {
+    const { commands, keys, deletedMs } = this.#options;
+    const earlier = await commands.call('SET', keys.response(id), deletionOf(id), 'GET', 'PX', deletedMs);
+    return earlier !== null && this.#read(earlier) !== undefined;
+  }
+
+  /** @returns undefined if it is the mark of a deletion, or nothing that Sluice wrote */
+  #read(json: unknown): StoredResponse | undefined {
+    const stored = parsed<StoredResponse & { readonly deleted?: true }>(String(json), 'response', this.#options.hooks);
+    return stored?.deleted === true ? undefined : stored;
+  }
+}
+
+/** The mark of a deletion. Replicas of 1.0 read it as a response of an owner that no caller reaches: not found. */
+function deletionOf(id: string): string {
+  return JSON.stringify({ owner: '', response: { id }, input: [], context: [], terminalSequence: 0, deleted: true });
+}

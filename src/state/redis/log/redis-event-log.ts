@@ -1,0 +1,204 @@
+/*
+ * The event log in Redis: one fenced script a flush that appends, renews, publishes and returns the cancel flag; followers hear of it here or
+ * by pub/sub, and heal by reading. Remembers the newest events that this replica wrote, for the case that Redis forgets them.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { isTerminal, type LoggedEvent, type ResponseEventType } from '../../../domain/event.js';
+import { type AppendResult, EventLog, type Fence, type LogHead, type LogPage } from '../../event-log.js';
+import { type AppendQueue } from './append-queue.js';
+import { type RedisKeys } from '../redis-keys.js';
+import { type LocalFollowers } from './local-followers.js';
+import { type RedisHooks } from '../redis-options.js';
+import { type RedisCommands } from '../connection/redis-commands.js';
+import { type Scripts } from '../scripts.js';
+import { type Subscriptions } from '../connection/subscriptions.js';
+import { type WrittenTails } from './written-tails.js';
+
+export interface RedisEventLogOptions {
+  readonly commands: RedisCommands;
+  readonly appends: AppendQueue;
+  readonly subscriptions: Subscriptions;
+  readonly tails: WrittenTails;
+  readonly local: LocalFollowers;
+  readonly keys: RedisKeys;
+  readonly scripts: Scripts;
+  readonly hooks: RedisHooks;
+}
+
+/** What append.lua returns; below zero it names the event before which the log ends. */
+const FENCED = 0;
+const CANCEL_ASKED = 2;
+
+export class RedisEventLog extends EventLog {
+  readonly #options: RedisEventLogOptions;
+  /** Heads of followed logs, so that a look at a tail does not fetch what was asked again. */
+  readonly #heads = new Map<string, LogHead>();
+  readonly #followed = new Map<string, number>();
+
+  constructor(options: RedisEventLogOptions) {
+    super();
+    this.#options = options;
+  }
+
+  override create(head: LogHead): Promise<Fence> {
+    return this.begin(head, []);
+  }
+
+  override async begin(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
+    const { commands, keys, scripts, local, tails } = this.#options;
+    const { responseId } = head;
+    const { meta, log, leases } = keys.turn(responseId);
+    const created = await commands.run(
+      scripts.get('create'),
+      [meta, log, leases],
+      [responseId, JSON.stringify(head), head.store ? 1 : 0, randomUUID(), ...first.map(({ json }) => json)],
+    );
+    if (created !== 1) throw new Error(`unable to create the log of ${responseId}; it exists already`);
+    tails.add(responseId, first);
+    local.confirm(responseId);
+    return 1;
+  }
+
+  override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
+    const { appends, tails, local, hooks } = this.#options;
+    let result = await appends.append(responseId, fence, events);
+    if (result < 0) {
+      const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
+      if (lost !== undefined) {
+        // The same numbers with the same text: whoever has seen them already sees nothing new.
+        result = await appends.append(responseId, fence, [...lost, ...events]);
+        if (result > 0) hooks.onTailRepaired?.(lost.length);
+      }
+    }
+    if (result <= FENCED) {
+      tails.end(responseId);
+      local.lose(responseId);
+      return { outcome: 'fenced' };
+    }
+    if (isTerminal(events.at(-1)?.type ?? 'response.created')) {
+      tails.end(responseId);
+      local.deliver(responseId, events);
+      local.end(responseId);
+    } else {
+      tails.add(responseId, events);
+      local.confirm(responseId);
+      local.deliver(responseId, events);
+    }
+    return { outcome: 'appended', cancelRequested: result === CANCEL_ASKED };
+  }
+
+  override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
+    const { commands, keys, scripts, hooks } = this.#options;
+    const known = this.#heads.get(responseId);
+    const { meta, log } = keys.turn(responseId);
+    const page = await commands.run(scripts.get('read'), [meta, log], [after, limit, known === undefined ? 1 : 0]);
+    if (page === null) return undefined;
+    if (page === '') {
+      hooks.onUnreadable?.('log');
+      return undefined;
+    }
+    // read.lua: next number, ended, head, events.
+    const [next, ended, headJson, ...events] = page as readonly string[];
+    const head = known ?? (JSON.parse(headJson ?? '') as LogHead);
+    if (this.#followed.has(responseId)) this.#heads.set(responseId, head);
+    return {
+      head,
+      events: events.map((json, i) => logged(json, after + 1 + i)),
+      last: Number(next) - 1,
+      ended: ended === '1',
+    };
+  }
+
+  override async subscribe(
+    responseId: string,
+    onEvents: (events: readonly LoggedEvent[]) => void,
+    onGap: () => void,
+  ): Promise<() => void> {
+    const follower = new Follower(onEvents, onGap);
+    const onMove = (): void => void this.#moveOver(responseId, follower);
+    follower.leave = this.#options.local.add(responseId, { onEvents, onMove });
+    if (follower.leave === undefined) await this.#listen(responseId, follower);
+    this.#followed.set(responseId, (this.#followed.get(responseId) ?? 0) + 1);
+    return () => {
+      if (follower.ended) return;
+      follower.end();
+      const others = (this.#followed.get(responseId) ?? 1) - 1;
+      if (others > 0) this.#followed.set(responseId, others);
+      else {
+        this.#followed.delete(responseId);
+        this.#heads.delete(responseId);
+      }
+    };
+  }
+
+  override async requestCancel(responseId: string): Promise<boolean> {
+    const { commands, keys, scripts } = this.#options;
+    const { meta, cancels } = keys.turn(responseId);
+    return (await commands.run(scripts.get('cancel'), [meta], [responseId, cancels])) === 1;
+  }
+
+  override async delete(responseId: string): Promise<void> {
+    const { commands, keys, scripts, tails, local } = this.#options;
+    const { meta, log, leases, live } = keys.turn(responseId);
+    await commands.run(scripts.get('delete'), [meta, log, leases], [responseId, live]);
+    tails.end(responseId);
+    local.lose(responseId);
+  }
+
+  async #listen(responseId: string, follower: Follower): Promise<void> {
+    const { subscriptions, keys } = this.#options;
+    const onMessage = (message: string): void => {
+      const events = parseMessage(message);
+      if (events === undefined) follower.onGap();
+      else follower.onEvents(events);
+    };
+    const leave = await subscriptions.listen(keys.turn(responseId).live, { onMessage, onGap: follower.onGap });
+    if (follower.ended) leave();
+    else follower.leave = leave;
+  }
+
+  /** Listens to messages in the place of this replica's own appends, as soon as that is possible. */
+  async #moveOver(responseId: string, follower: Follower): Promise<void> {
+    try {
+      await this.#listen(responseId, follower);
+      if (!follower.ended) follower.onGap();
+    } catch {
+      // Tail checks bridge the time until Redis can be listened to.
+      const again = (): void => void (follower.ended ? undefined : this.#moveOver(responseId, follower));
+      setTimeout(again, MOVE_AGAIN_MS).unref();
+    }
+  }
+}
+
+const MOVE_AGAIN_MS = 500;
+
+class Follower {
+  leave: (() => void) | undefined;
+  ended = false;
+
+  constructor(
+    readonly onEvents: (events: readonly LoggedEvent[]) => void,
+    readonly onGap: () => void,
+  ) {}
+
+  end(): void {
+    this.ended = true;
+    this.leave?.();
+  }
+}
+
+/** `first\njson\njson…`; undefined: it says only that there is something to read. */
+function parseMessage(message: string): LoggedEvent[] | undefined {
+  const [first, ...events] = message.split('\n');
+  if (events.length === 0) return undefined;
+  const from = Number(first);
+  return events.map((json, i) => logged(json, from + i));
+}
+
+const TYPE_AT = '{"type":"'.length;
+
+/** An event from its own words, which `serialize` starts with its type. */
+function logged(json: string, sequence: number): LoggedEvent {
+  return { sequence, type: json.slice(TYPE_AT, json.indexOf('"', TYPE_AT)) as ResponseEventType, json };
+}

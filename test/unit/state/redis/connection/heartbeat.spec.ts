@@ -1,0 +1,123 @@
+/* Which connections a heartbeat takes for dead, and which commands are sent again, over connections that a test plays. */
+
+import { EventEmitter } from 'node:events';
+import { type Redis } from 'ioredis';
+import { describe, expect, it } from '@jest/globals';
+import { type RedisConnector } from '../../../../../src/state/redis/connection/redis-connector.js';
+import { Heartbeat } from '../../../../../src/state/redis/connection/heartbeat.js';
+import { REDIS_TIMING } from '../../../../../src/state/redis/redis-options.js';
+import { RedisCommands } from '../../../../../src/state/redis/connection/redis-commands.js';
+import { type Subscriptions } from '../../../../../src/state/redis/connection/subscriptions.js';
+
+type Reply = () => Promise<unknown>;
+
+const TIMED_OUT: Reply = () => Promise.reject(new Error('Command timed out'));
+const CLOSED: Reply = () => Promise.reject(new Error('Reached the max retries per request limit (which is 0).'));
+
+/** A connection that answers each command by the next of its replies, and by the last one for ever. */
+class FakeConnection extends EventEmitter {
+  status = 'ready';
+  readonly stream = { bytesRead: 0 };
+  readonly options = { host: 'h', port: 1 };
+  readonly sent: string[] = [];
+  dropped = 0;
+  readonly #replies: Reply[];
+
+  constructor(replies: readonly Reply[]) {
+    super();
+    this.#replies = [...replies];
+  }
+
+  call(command: string): Promise<unknown> {
+    this.sent.push(command);
+    const [next] = this.#replies;
+    if (this.#replies.length > 1) this.#replies.shift();
+    return next === undefined ? Promise.resolve(1) : next();
+  }
+
+  ping(): Promise<unknown> {
+    return this.call('PING');
+  }
+
+  disconnect(): void {
+    this.dropped += 1;
+  }
+}
+
+function commandsOver(connection: FakeConnection): RedisCommands {
+  return new RedisCommands({
+    // Both use no more than the fakes have.
+    connector: { lastError: undefined } as RedisConnector,
+    client: connection as unknown as Redis,
+    timing: REDIS_TIMING,
+    counts: { commands: 0, appends: 0, messages: 0 },
+    hooks: {},
+  });
+}
+
+async function beatOver(health: FakeConnection, lane: FakeConnection): Promise<string[]> {
+  const states: string[] = [];
+  const heartbeat = new Heartbeat({
+    connector: {} as RedisConnector,
+    health: commandsOver(health),
+    lanes: [commandsOver(lane)],
+    subscriptions: { probe: () => Promise.resolve() } as Subscriptions,
+    script: { text: '', sha: '' },
+    replicasKey: 'replicas',
+    replicaId: 'replica_a',
+    leaseMs: 8_000,
+    timing: REDIS_TIMING,
+    hooks: { onState: (state) => states.push(state) },
+  });
+  await heartbeat.beat().catch(() => undefined);
+  await new Promise((resolve) => setImmediate(resolve));
+  return states;
+}
+
+describe('heartbeat', () => {
+  it('leaves a connection alone on which a large reply is still coming, and calls Redis up', async () => {
+    const lane = new FakeConnection([
+      () => {
+        lane.stream.bytesRead += 1_000_000;
+        return TIMED_OUT();
+      },
+    ]);
+    expect(await beatOver(new FakeConnection([]), lane)).toEqual(['up']);
+    expect(lane.sent).toEqual(['PING']);
+    expect(lane.dropped).toBe(0);
+  });
+
+  it('drops a connection on which nothing comes, and still calls Redis up', async () => {
+    const lane = new FakeConnection([TIMED_OUT]);
+    expect(await beatOver(new FakeConnection([]), lane)).toEqual(['up']);
+    expect(lane.dropped).toBe(1);
+  });
+
+  it('calls Redis down, and drops its own connection, where that gets no answer', async () => {
+    const health = new FakeConnection([TIMED_OUT]);
+    expect(await beatOver(health, new FakeConnection([]))).toEqual(['down']);
+    expect(health.dropped).toBe(1);
+  });
+});
+
+describe('a command', () => {
+  it('is sent again on the next connection where its own closes before the reply', async () => {
+    const connection = new FakeConnection([CLOSED, CLOSED, () => Promise.resolve('done')]);
+    const done = commandsOver(connection).call('GET', 'a');
+    for (let i = 0; i < 2; i++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(connection.sent).toHaveLength(i + 1);
+      connection.emit('ready');
+    }
+    expect(await done).toBe('done');
+    expect(connection.sent).toHaveLength(3);
+  });
+
+  it('is not sent again after a timeout or an error of Redis', async () => {
+    for (const reply of [TIMED_OUT, () => Promise.reject(new Error('OOM command not allowed'))]) {
+      const connection = new FakeConnection([reply]);
+      await expect(commandsOver(connection).call('GET', 'a')).rejects.toMatchObject({ code: 'state_unavailable' });
+      expect(connection.sent).toHaveLength(1);
+    }
+  });
+});

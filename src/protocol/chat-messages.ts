@@ -155,14 +155,24 @@ function saysSomething(message: Message, context: z.core.$RefinementCtx): void {
   context.addIssue({ code: 'custom', path: ['content'], message: 'is missing', input: undefined });
 }
 
+/** A tool message follows the assistant's message with its call directly, other tool messages between them at most: OpenAI's own rule. */
 function toolsAnswerCalls(messages: readonly Message[], context: z.core.$RefinementCtx): void {
-  const called = new Set<string>();
+  let open = new Set<string>();
+  let known = new Set<string>();
   messages.forEach((message, index) => {
-    if (message.role === 'assistant') for (const { id } of message.tool_calls ?? []) called.add(id);
-    if (message.role !== 'tool' || called.has(message.tool_call_id)) return;
-    const path = [index, 'tool_call_id'];
-    const words = "answers no call of the messages before it; send the assistant's message with its tool_calls too";
-    const code = refusalParams('unknown_call_id');
-    context.addIssue({ code: 'custom', path, message: words, ...code, input: message });
+    // Instructions stand outside of the dialogue, wherever they are written.
+    if (message.role === 'system' || message.role === 'developer') return;
+    if (message.role !== 'tool') {
+      open = new Set(message.role === 'assistant' ? (message.tool_calls ?? []).map(({ id }) => id) : []);
+      known = new Set(open);
+      return;
+    }
+    const { tool_call_id: id } = message;
+    if (open.delete(id)) return;
+    const words = known.has(id)
+      ? 'has an answer already; send one tool message for each call'
+      : "answers no call of the assistant's message before it; send it directly behind the message with its tool_calls";
+    const code = refusalParams(known.has(id) ? 'invalid_value' : 'unknown_call_id');
+    context.addIssue({ code: 'custom', path: [index, 'tool_call_id'], message: words, ...code, input: message });
   });
 }

@@ -4,7 +4,8 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { type Item, type StoredItem, unansweredOutput } from '../domain/item.js';
+import { strayOutput } from '../domain/context.js';
+import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type CallPlace } from '../provider/call-gate.js';
@@ -14,7 +15,7 @@ import { assembleSystem } from '../templating/assemble.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
 import { renderPrompt } from '../templating/render.js';
-import { contextAfter } from './continuation.js';
+import { ALL, contextAfter } from './continuation.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
 
@@ -173,7 +174,7 @@ export class Admission {
   async #source(caller: Principal, request: ResponseRequest): Promise<ContextSource> {
     const { conversation, previousResponseId } = request;
     if (conversation === undefined && previousResponseId === undefined) {
-      refuseUnanswered([], request.input);
+      refuseStrayOutput([], request.input);
       return { kind: 'none' };
     }
     const param = conversation === undefined ? 'previous_response_id' : 'conversation';
@@ -185,9 +186,17 @@ export class Admission {
     if (conversation !== undefined) {
       const found = await this.#parts.conversations.get(conversation);
       if (found === undefined || !reaches(caller, found.owner)) throw conversationNotFound();
+      await this.#refuseRepeatedOutput(conversation, request.input);
       return { kind: 'conversation', id: conversation };
     }
     return this.#previous(caller, previousResponseId ?? '', request.input);
+  }
+
+  /** A call that has its output keeps it, whatever runs meanwhile. Whether an unknown call comes is known only when the turn's place has come. */
+  async #refuseRepeatedOutput(conversation: string, input: readonly Item[]): Promise<void> {
+    if (!input.some(({ type }) => type === 'function_call_output')) return;
+    const stray = strayOutput(await this.#parts.conversations.recentItems(conversation, ALL), input);
+    if (stray?.repeated === true) throw repeatedOutput(`input[${stray.index}].call_id`);
   }
 
   async #previous(caller: Principal, id: string, input: readonly Item[]): Promise<ContextSource> {
@@ -195,7 +204,7 @@ export class Admission {
     if (stored !== undefined && reaches(caller, stored.owner)) {
       const context = await contextAfter(stored, this.#parts.conversations);
       if (context === undefined) throw contextGone();
-      refuseUnanswered(context, input);
+      refuseStrayOutput(context, input);
       return { kind: 'previous', id, context };
     }
     const running = await this.#parts.log.read(id, -1, 0);
@@ -235,16 +244,26 @@ export function conversationNotFound(): SluiceError {
   );
 }
 
-function refuseUnanswered(context: readonly StoredItem[], input: readonly Item[]): void {
-  const unanswered = unansweredOutput(context, input);
-  if (unanswered !== undefined) throw unknownCall();
+/**
+ * Refuses a function call output that answers no open call: providers refuse it, and a conversation that kept it could not go on.
+ * @throws SluiceError `unknown_call_id`, or `invalid_value` where the call has an output already
+ */
+export function refuseStrayOutput(context: readonly StoredItem[], input: readonly Item[]): void {
+  const stray = strayOutput(context, input);
+  if (stray === undefined) return;
+  const param = `input[${stray.index}].call_id`;
+  if (stray.repeated) throw repeatedOutput(param);
+  throw new SluiceError(
+    'unknown_call_id',
+    'unable to use a function_call_output; no function call before it has its call_id; send the call too, or continue from its response',
+    { param },
+  );
 }
 
-/** A function call's output that answers no call of the context. */
-export function unknownCall(): SluiceError {
+function repeatedOutput(param: string): SluiceError {
   return new SluiceError(
-    'unknown_call_id',
-    'unable to use a function_call_output; no function call with its call_id stands in the context; send the call too, or continue from its response',
-    { param: 'input' },
+    'invalid_value',
+    'unable to use a function_call_output; its function call has an output already; send each output once',
+    { param },
   );
 }

@@ -5,7 +5,7 @@ import { type StoredResponse } from '../domain/response.js';
 import { type ConversationStore } from '../state/conversation-store.js';
 
 /** More items than any conversation keeps. */
-const ALL = 10_000;
+export const ALL = 10_000;
 
 /**
  * Returns everything up to and including a stored response. Of one that was made in a conversation that is what stands there now: items that

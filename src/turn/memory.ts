@@ -1,19 +1,18 @@
 /* What a turn remembers: the context it starts from, and what of it goes into the conversation when it ends. */
 
+import { contextFor, strayOutput } from '../domain/context.js';
 import {
-  contextFor,
   isKnownItem,
   type Item,
   type ItemBounds,
   newestWithin,
   type OutputItem,
   type StoredItem,
-  unansweredOutput,
 } from '../domain/item.js';
 import { type Kept, type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
-import { conversationNotFound, type TurnPlan, unknownCall } from './admission.js';
+import { conversationNotFound, refuseStrayOutput, type TurnPlan } from './admission.js';
 import { contextAfter } from './continuation.js';
 
 export interface MemoryOptions {
@@ -59,11 +58,14 @@ export class TurnMemory {
     this.#options = options;
   }
 
-  /** @throws SluiceError `unknown_call_id`, `conversation_not_found`, `state_unavailable` */
-  async contextOf(plan: TurnPlan): Promise<Context> {
+  /**
+   * @param input what the turn was asked, with what of it is withheld from the provider
+   * @throws SluiceError `unknown_call_id`, `invalid_value`, `conversation_not_found`, `state_unavailable`
+   */
+  async contextOf(plan: TurnPlan, input: readonly StoredItem[]): Promise<Context> {
     const history = await this.#history(plan);
-    if (unansweredOutput(history, plan.request.input) !== undefined) throw unknownCall();
-    return { history, items: contextFor(history, plan.request.input, this.#options.windowItems) };
+    refuseStrayOutput(history, plan.request.input);
+    return { history, items: contextFor(history, input, this.#options.windowItems) };
   }
 
   /**
@@ -125,7 +127,7 @@ export class TurnMemory {
     const enough =
       newest.length < windowItems ||
       (newest.every(({ withheld, item }) => !withheld && isKnownItem(item)) &&
-        unansweredOutput(newest, input) === undefined);
+        strayOutput(newest, input) === undefined);
     return enough ? newest : this.#conversations.recentItems(id, kept.maxItems);
   }
 

@@ -436,7 +436,7 @@ export class TurnService {
       return { end: 'completed' };
     }
 
-    facts.context = await patiently(() => memory.contextOf(plan), {
+    facts.context = await patiently(() => memory.contextOf(plan, turn.input), {
       wanted: () => !stop.signal.aborted,
       time: this.#time,
     });

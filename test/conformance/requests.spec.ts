@@ -138,7 +138,7 @@ describe('what is refused, on both edges alike', () => {
       { input: [{ type: 'function_call_output', call_id: 'c', output: 'x' }] },
       400,
       'unknown_call_id',
-      'input',
+      'input[0].call_id',
     ],
     ['REQ-17', { input: 'x', metadata: { k: 'v'.repeat(513) } }, 400, 'invalid_value', 'metadata.k'],
     [

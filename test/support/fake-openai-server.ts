@@ -70,7 +70,7 @@ export class FakeOpenAiServer {
         };
         const index = this.requests.push(request) - 1;
         for (const waiting of this.#waiting) if (waiting.index === index) waiting.resolve(request);
-        void play(this.#answer(request, index), response);
+        void play(brokenRule(body) ?? this.#answer(request, index), response);
       });
     });
   }
@@ -106,6 +106,25 @@ export class FakeOpenAiServer {
     this.#server.close();
     await once(this.#server, 'close');
   }
+}
+
+/** OpenAI's own rule: an assistant message with tool_calls is followed at once by a tool message for each, and no other follows any. */
+function brokenRule({ messages = [] }: Partial<FakeRequestBody>): FakeAnswer | undefined {
+  let open: string[] = [];
+  let kept = true;
+  for (const { role, tool_calls: calls, tool_call_id: id } of messages) {
+    if (role === 'tool') {
+      kept &&= open.includes(String(id));
+      open = open.filter((one) => one !== id);
+      continue;
+    }
+    kept &&= open.length === 0;
+    // Only this shape of calls is ever sent.
+    open = ((calls ?? []) as readonly { readonly id: string }[]).map((call) => call.id);
+  }
+  if (kept && open.length === 0) return undefined;
+  const message = "An assistant message with 'tool_calls' must be followed by tool messages";
+  return { status: 400, body: { error: { message, type: 'invalid_request_error', param: 'messages', code: null } } };
 }
 
 async function play(answer: FakeAnswer, response: ServerResponse): Promise<void> {
@@ -171,6 +190,16 @@ export function usageChunk(usage: object = FAKE_USAGE): { chunk: object } {
 }
 
 export const DONE: FakeStep = { raw: 'data: [DONE]\n\n' };
+
+/** A whole answer that calls functions, after the text that it says first. */
+export function callsAnswer(calls: readonly { readonly id: string; readonly name: string }[], text = ''): FakeAnswer {
+  const chunks = calls.map(({ id, name }, index) =>
+    deltaChunk({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: '{}' } }] }),
+  );
+  return {
+    steps: [...(text === '' ? [] : [textChunk(text)]), ...chunks, finishChunk('tool_calls'), usageChunk(), DONE],
+  };
+}
 
 /** A whole answer as OpenAI streams it: role, text, finish, usage, end marker. */
 export function textAnswer(texts: Iterable<string>, options: { readonly intervalMs?: number } = {}): FakeAnswer {

@@ -189,7 +189,7 @@ describe('where a turn continues from', () => {
       output: '1',
       status: 'completed',
     };
-    const refused = { code: 'unknown_call_id', param: 'input' };
+    const refused = { code: 'unknown_call_id', param: 'input[0].call_id' };
     await expect(admit({ input: [answer] })).rejects.toMatchObject(refused);
     const first = await bench.play(requestOf('Hi'));
     await expect(admit({ input: [answer], previousResponseId: first })).rejects.toMatchObject(refused);

@@ -1,0 +1,111 @@
+/*
+ * The items that a provider is sent of a history and a new input. Owns the pairing of function calls with their outputs:
+ * providers refuse a call without its output, an output without its call, and anything between the two.
+ */
+
+import { isKnownItem, type Item, type StoredItem } from './item.js';
+
+/** Which call each output answers, by their positions in one list. */
+interface Pairs {
+  readonly outputOf: ReadonlyMap<number, number>;
+  readonly callOf: ReadonlyMap<number, number>;
+}
+
+/** An output of the input that answers no open call. */
+export interface StrayOutput {
+  /** Its position in the input. */
+  readonly index: number;
+  /** Whether its call has an output already; false: no call before it has its `call_id`. */
+  readonly repeated: boolean;
+}
+
+/** Pairs each output with the newest open call before it that has its `call_id`. Some providers use a call id again in each turn. */
+function pairsOf(items: readonly Item[]): Pairs {
+  const open = new Map<string, number[]>();
+  const outputOf = new Map<number, number>();
+  const callOf = new Map<number, number>();
+  items.forEach((item, index) => {
+    if (item.type === 'function_call') {
+      const waiting = open.get(item.call_id);
+      if (waiting === undefined) open.set(item.call_id, [index]);
+      else waiting.push(index);
+    } else if (item.type === 'function_call_output') {
+      const call = open.get(item.call_id)?.pop();
+      if (call === undefined) return;
+      outputOf.set(call, index);
+      callOf.set(index, call);
+    }
+  });
+  return { outputOf, callOf };
+}
+
+/** The items of a history that a provider may be sent. */
+function sendable(history: readonly StoredItem[]): Item[] {
+  return history.filter(({ withheld, item }) => !withheld && isKnownItem(item)).map(({ item }) => item);
+}
+
+/**
+ * Returns what a provider is sent: all of `input` that is not withheld, and before it as much of `history` as `max` items leave room for. A call is
+ * never separated from its output: a call whose output is in `input` is always taken along, any other call or output whose partner is missing is left
+ * out. Each output follows the calls of its turn directly, wherever it was written. Withheld items never pass.
+ */
+export function contextFor(history: readonly StoredItem[], input: readonly StoredItem[], max: number): Item[] {
+  const past = sendable(history);
+  const all = [...past, ...sendable(input)];
+  const { outputOf, callOf } = pairsOf(all);
+  const firstRecent = past.length - Math.min(past.length, Math.max(0, max - (all.length - past.length)));
+  const isTaken = (index: number): boolean => index >= firstRecent || (outputOf.get(index) ?? -1) >= past.length;
+  const taken: number[] = [];
+  all.forEach((item, index) => {
+    if (!isTaken(index)) return;
+    const partner = item.type === 'function_call' ? outputOf.get(index) : callOf.get(index);
+    const needsPartner = item.type === 'function_call' || item.type === 'function_call_output';
+    if (!needsPartner || (partner !== undefined && isTaken(partner))) taken.push(index);
+  });
+  return arranged(all, taken, outputOf);
+}
+
+/**
+ * Puts the calls of one answer behind its texts, and their outputs directly behind the calls. An answer is a run of what the model wrote: it ends at
+ * the next message of anybody else, and at an output.
+ */
+function arranged(all: readonly Item[], taken: readonly number[], outputOf: ReadonlyMap<number, number>): Item[] {
+  const sent: Item[] = [];
+  let calls: number[] = [];
+  const push = (index: number | undefined): void => {
+    const item = index === undefined ? undefined : all[index];
+    if (item !== undefined) sent.push(item);
+  };
+  const endAnswer = (): void => {
+    calls.forEach(push);
+    for (const call of calls) push(outputOf.get(call));
+    calls = [];
+  };
+  for (const index of taken) {
+    const item = all[index];
+    if (item?.type === 'function_call') calls.push(index);
+    else {
+      if (item?.type === 'function_call_output' || (item?.type === 'message' && item.role !== 'assistant')) endAnswer();
+      if (item?.type !== 'function_call_output') push(index);
+    }
+  }
+  endAnswer();
+  return sent;
+}
+
+/** Returns the first function call output of `input` that answers no open call before it, or undefined if all do. */
+export function strayOutput(history: readonly StoredItem[], input: readonly Item[]): StrayOutput | undefined {
+  if (!input.some(isOutput)) return undefined;
+  const past = sendable(history);
+  const all = [...past, ...input];
+  const { callOf } = pairsOf(all);
+  const index = input.findIndex((item, i) => isOutput(item) && !callOf.has(past.length + i));
+  const item = input[index];
+  if (item?.type !== 'function_call_output') return undefined;
+  const before = all.slice(0, past.length + index);
+  return { index, repeated: before.some((one) => one.type === 'function_call' && one.call_id === item.call_id) };
+}
+
+function isOutput(item: Item): boolean {
+  return item.type === 'function_call_output';
+}

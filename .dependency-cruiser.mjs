@@ -7,6 +7,7 @@ const layers = [
   ['auth', 'turn'],
   ['gateway', 'rest'],
   ['lifecycle', 'cli'],
+  ['compose'],
 ];
 
 const upwards = layers.flatMap((line, i) =>

@@ -4,7 +4,7 @@ import { ConfigError, type Mistake } from './config/config-error.js';
 import { loadConfig } from './config/load.js';
 import { type AppConfig } from './config/schema.js';
 import { secretsIn } from './config/secret.js';
-import { createGateway, type Gateway } from './gateway-app.js';
+import { createGateway, type Gateway } from './compose/gateway-app.js';
 import { DRAIN_TIMES, longestDrainMs } from './lifecycle/drain.js';
 import { LogLevelSwitch } from './lifecycle/log-level-switch.js';
 import { ProcessEnd } from './lifecycle/process-end.js';

@@ -1,7 +1,7 @@
 /* What an operator is told of the state store, in log and metrics, while a real Redis comes, goes and comes back. */
 
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { openState } from '../../src/open-state.js';
+import { openState } from '../../src/compose/open-state.js';
 import { Metrics } from '../../src/observability/metrics.js';
 import { LinesLog } from '../support/lines-log.js';
 import { RedisServer } from '../support/redis.js';

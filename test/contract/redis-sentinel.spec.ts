@@ -1,7 +1,7 @@
 /* The contracts over a master that Sentinels know, and what a failover by them does to what runs. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { openState } from '../../src/open-state.js';
+import { openState } from '../../src/compose/open-state.js';
 import { Metrics } from '../../src/observability/metrics.js';
 import { FollowHub } from '../../src/state/follow/follow-hub.js';
 import { LinesLog } from '../support/lines-log.js';

@@ -8,7 +8,7 @@ import { Writable } from 'node:stream';
 import { loadConfig } from '../../src/config/load.js';
 import { secretsIn } from '../../src/config/secret.js';
 import { SluiceError } from '../../src/domain/errors.js';
-import { createGateway, type Gateway } from '../../src/gateway-app.js';
+import { createGateway, type Gateway } from '../../src/compose/gateway-app.js';
 import { createPino } from '../../src/observability/logger.js';
 import { patient } from './patient-provider.js';
 

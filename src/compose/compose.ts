@@ -1,46 +1,51 @@
 /*
- * Puts the gateway together from its configuration: every part is made here, once, and handed what it needs. Reads top to bottom
- * as the layers stand. Starts nothing.
+ * Builds the gateway from its configuration. Each part is constructed here, once, with its dependencies, in the
+ * order of the layers. Starts nothing.
  */
 
-import { getHeapStatistics } from 'node:v8';
-import { type AppConfig } from './config/schema.js';
-import { AnonymousAuthenticator } from './auth/anonymous-authenticator.js';
-import { type Authenticator } from './auth/authenticator.js';
-import { KeysAuthenticator } from './auth/keys-authenticator.js';
-import { OriginPolicy } from './auth/origin.js';
-import { CLOSE_CODES } from './protocol/close-codes.js';
-import { ConnectionTable } from './gateway/connection-table.js';
-import { type SocketSettings } from './gateway/settings.js';
-import { Overload } from './lifecycle/overload.js';
-import { type Log } from './observability/log.js';
-import { type Metrics } from './observability/metrics.js';
-import { NO_TRACING, type Tracing } from './observability/tracing.js';
-import { estimateUsage } from './provider/estimate-usage.js';
-import { FollowHub } from './state/follow/follow-hub.js';
-import { composeProviders } from './compose-providers.js';
+import { type AppConfig } from '../config/schema.js';
+import { AnonymousAuthenticator } from '../auth/anonymous-authenticator.js';
+import { type Authenticator } from '../auth/authenticator.js';
+import { KeysAuthenticator } from '../auth/keys-authenticator.js';
+import { OriginPolicy } from '../auth/origin.js';
+import { CLOSE_CODES } from '../protocol/close-codes.js';
+import { ConnectionTable } from '../gateway/connection-table.js';
+import { type SocketSettings } from '../gateway/settings.js';
+import { Overload } from '../lifecycle/overload.js';
+import { type Log } from '../observability/log.js';
+import { type Metrics } from '../observability/metrics.js';
+import { NO_TRACING, type Tracing } from '../observability/tracing.js';
+import { estimateUsage } from '../provider/estimate-usage.js';
+import { FollowHub } from '../state/follow/follow-hub.js';
+import { composeProviders } from './providers.js';
 import { openState } from './open-state.js';
-import { type Outage } from './state/outage.js';
-import { type State } from './state/state.js';
-import { loadPacks } from './templating/load-packs.js';
-import { PromptRegistry } from './templating/registry.js';
-import { Admission } from './turn/admission.js';
-import { OrphanSweep } from './turn/adopt-orphans.js';
-import { FlushClock } from './turn/batch.js';
-import { Conversations } from './turn/conversations.js';
-import { DrainState } from './turn/drain-state.js';
-import { TurnGuards } from './turn/guards.js';
-import { type LimitSettings, TurnLimits } from './turn/limits.js';
-import { OperationLimits } from './turn/operation-limits.js';
-import { TurnMemory } from './turn/memory.js';
-import { TurnReport } from './turn/report.js';
-import { Once } from './turn/once.js';
-import { ResponseReader } from './turn/response-reader.js';
-import { type Accounting, Settlement } from './turn/settlement.js';
-import { roomWithin, TurnRoom } from './turn/turn-room.js';
-import { TurnService } from './turn/turn.service.js';
-import { GUARDRAIL_TYPES } from './validation/compile-guardrails.js';
-import { type GuardrailSpec } from './validation/guardrail.js';
+import {
+  admissionPolicy,
+  limitSettings,
+  ownGuardrails,
+  roomOptions,
+  socketSettings as socketSettingsFrom,
+} from './settings.js';
+import { type Outage } from '../state/outage.js';
+import { type State } from '../state/state.js';
+import { loadPacks } from '../templating/load-packs.js';
+import { PromptRegistry } from '../templating/registry.js';
+import { Admission } from '../turn/admission.js';
+import { OrphanSweep } from '../turn/adopt-orphans.js';
+import { FlushClock } from '../turn/batch.js';
+import { Conversations } from '../turn/conversations.js';
+import { DrainState } from '../turn/drain-state.js';
+import { TurnGuards } from '../turn/guards.js';
+import { TurnLimits } from '../turn/limits.js';
+import { OperationLimits } from '../turn/operation-limits.js';
+import { TurnMemory } from '../turn/memory.js';
+import { TurnReport } from '../turn/report.js';
+import { Once } from '../turn/once.js';
+import { ResponseReader } from '../turn/response-reader.js';
+import { type Accounting, Settlement } from '../turn/settlement.js';
+import { TurnRoom } from '../turn/turn-room.js';
+import { TurnService } from '../turn/turn.service.js';
+import { GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
 
 export interface GatewayParts {
   readonly drain: DrainState;
@@ -145,9 +150,9 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     onEnded: (response) => report.adopted(response),
   });
 
-  const socketSettings = socketSettingsOf(config);
+  const socketSettings = socketSettingsFrom(config);
   const table = new ConnectionTable(socketSettings, metrics);
-  // Whoever waits on this replica waits for nothing; another one may reach the store.
+  // Send clients away: this replica cannot serve them, another may reach the store.
   outage.onLong(() => void table.sendAway(CLOSE_CODES.tryAgainLater, 'state store away', SPREAD_CLOSES_MS));
   return {
     drain,
@@ -186,17 +191,12 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
 /** The library is loaded only where it is asked for. */
 async function openTracing({ app, monitoring: { tracing } }: AppConfig): Promise<Tracing> {
   if (!tracing.enabled || tracing.endpoint === null) return NO_TRACING;
-  const { OtlpTracing } = await import('./observability/otlp-tracing.js');
+  const { OtlpTracing } = await import('../observability/otlp-tracing.js');
   return new OtlpTracing({ endpoint: tracing.endpoint, sampleRatio: tracing.sample_ratio, service: app });
 }
 
 /** A replica whose event loop lags by this much answers no client well. */
 const OVERLOAD = { maxLagMs: 500, averageOverMs: 3_000 } as const;
-
-function roomOptions({ limits }: AppConfig): { readonly turns: number; readonly bytes: number } {
-  const byDefault = roomWithin(getHeapStatistics().heap_size_limit);
-  return { turns: limits.turns ?? byDefault.turns, bytes: limits.turn_bytes ?? byDefault.bytes };
-}
 
 /** Over which the sockets are closed when the state store has been away for long. */
 const SPREAD_CLOSES_MS = 5_000;
@@ -216,53 +216,4 @@ async function loadPrompts(config: AppConfig, log: Log): Promise<PromptRegistry>
   for (const warning of prompts.warnings) log.warn({ source: source_path }, warning);
   if (defaultPrompt !== null) prompts.find(defaultPrompt);
   return prompts;
-}
-
-function ownGuardrails(config: AppConfig): GuardrailSpec[] {
-  const { enabled, banned_words, max_length } = config.middleware.validator;
-  return [
-    { type: 'banned_words', enabled: enabled && banned_words.length > 0, params: { words: banned_words } },
-    { type: 'max_length', enabled: enabled && max_length !== null, params: { max_characters: max_length } },
-  ];
-}
-
-function admissionPolicy(config: AppConfig): ConstructorParameters<typeof Admission>[0] {
-  const { model, config: call } = config.provider;
-  return {
-    model,
-    models: config.clients.models,
-    allow: config.clients.allow,
-    maxTokens: call.max_tokens,
-    temperature: call.temperature,
-    stateEnabled: config.middleware.state.enabled,
-    maxItemBytes: config.state.max_bytes,
-    templateEnabled: config.middleware.template.enabled,
-    defaultPrompt: config.middleware.template.default,
-  };
-}
-
-function limitSettings({ limits: { per_user: limits } }: AppConfig): LimitSettings {
-  return {
-    requestsPerMinute: limits.requests_per_minute,
-    tokensPerMinute: limits.tokens_per_minute,
-    concurrentTurns: limits.concurrent_turns,
-    costPerDayUsd: limits.cost_per_day_usd,
-  };
-}
-
-function socketSettingsOf(config: AppConfig): SocketSettings {
-  const { websocket, limits } = config;
-  return {
-    heartbeatIntervalMs: websocket.heartbeat_interval,
-    heartbeatTimeoutMs: websocket.heartbeat_timeout,
-    maxMessageBytes: websocket.max_message_bytes,
-    maxResponsesInFlight: websocket.max_responses_in_flight,
-    maxOperationsInFlight: websocket.max_operations_in_flight,
-    maxLanes: websocket.max_lanes,
-    outboundBufferBytes: websocket.outbound_buffer_bytes,
-    slowReaderTimeoutMs: websocket.slow_reader_timeout,
-    maxConnectionAgeMs: websocket.max_connection_age,
-    maxConnections: limits.connections,
-    maxConnectionsPerUser: limits.connections_per_user,
-  };
 }

@@ -1,14 +1,14 @@
 /* Opens the state that the configuration asks for, tells metrics and log how it fares, and says when it has been away for long. */
 
 import { getHeapStatistics } from 'node:v8';
-import { type AppConfig } from './config/schema.js';
-import { type Log } from './observability/log.js';
-import { type Metrics } from './observability/metrics.js';
-import { memoryState, type MemoryStateOptions } from './state/memory/memory-state.js';
-import { Outage } from './state/outage.js';
-import { type RedisHooks } from './state/redis/redis-options.js';
-import { redisState } from './state/redis/redis-state.js';
-import { type State } from './state/state.js';
+import { type AppConfig } from '../config/schema.js';
+import { type Log } from '../observability/log.js';
+import { type Metrics } from '../observability/metrics.js';
+import { memoryState, type MemoryStateOptions } from '../state/memory/memory-state.js';
+import { Outage } from '../state/outage.js';
+import { type RedisHooks } from '../state/redis/redis-options.js';
+import { redisState } from '../state/redis/redis-state.js';
+import { type State } from '../state/state.js';
 
 export interface OpenState {
   readonly state: State;

@@ -1,19 +1,19 @@
 /* Wires the providers of the configuration: each from the registry, in its layers, with its limits, prices and metrics. */
 
-import { type AppConfig, type ProviderSettings } from './config/schema.js';
-import { type ErrorCode, type SluiceError } from './domain/errors.js';
-import { type Usage } from './domain/response.js';
-import { type Log } from './observability/log.js';
-import { type Metrics } from './observability/metrics.js';
-import { type CallGate } from './provider/call-gate.js';
-import { composeProvider, type ProviderLayers } from './provider/compose-provider.js';
-import { estimateUsage } from './provider/estimate-usage.js';
-import { HedgeBudget } from './provider/hedge-budget.js';
-import { providerName, Prices } from './provider/prices.js';
-import { type Provider } from './provider/provider.js';
-import { PROVIDER_REGISTRY } from './provider/registry.js';
-import { type State } from './state/state.js';
-import { type Gather } from './provider/wire/paced-socket.js';
+import { type AppConfig, type ProviderSettings } from '../config/schema.js';
+import { type ErrorCode, type SluiceError } from '../domain/errors.js';
+import { type Usage } from '../domain/response.js';
+import { type Log } from '../observability/log.js';
+import { type Metrics } from '../observability/metrics.js';
+import { type CallGate } from '../provider/call-gate.js';
+import { composeProvider, type ProviderLayers } from '../provider/compose-provider.js';
+import { estimateUsage } from '../provider/estimate-usage.js';
+import { HedgeBudget } from '../provider/hedge-budget.js';
+import { providerName, Prices } from '../provider/prices.js';
+import { type Provider } from '../provider/provider.js';
+import { PROVIDER_REGISTRY } from '../provider/registry.js';
+import { type State } from '../state/state.js';
+import { type Gather } from '../provider/wire/paced-socket.js';
 
 export interface ComposedProviders {
   readonly provider: Provider;

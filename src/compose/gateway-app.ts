@@ -7,25 +7,25 @@ import { Logger } from 'nestjs-pino';
 import { type Logger as PinoLogger } from 'pino';
 import { AppModule } from './app.module.js';
 import { compose, type GatewayParts } from './compose.js';
-import { type AppConfig } from './config/schema.js';
-import { SocketAdapter } from './gateway/socket-adapter.js';
-import { acceptUpgrade, refuseUpgrade } from './gateway/upgrade.js';
-import { Drain } from './lifecycle/drain.js';
-import { OpsServer } from './lifecycle/ops-server.js';
-import { type Log } from './observability/log.js';
-import { PinoLog } from './observability/logger.js';
-import { metricPrefix, Metrics } from './observability/metrics.js';
-import { nestLog } from './observability/nest-log.js';
-import { BodyRoom } from './rest/body-room.js';
-import { senderOf } from './rest/caller.js';
-import { corsOptions } from './rest/cors.js';
-import { ErrorFilter } from './rest/error.filter.js';
-import { HttpConnections } from './rest/http-connections.js';
-import { httpServerOptions, prepareHttp } from './rest/http-server.js';
-import { RefusalBudget } from './rest/refusal-budget.js';
-import { servePlayground } from './rest/playground.js';
-import { bodyBytesOf, gateRequests, type RequestGateParts } from './rest/request-gate.js';
-import { RouteTable } from './rest/route-table.js';
+import { type AppConfig } from '../config/schema.js';
+import { SocketAdapter } from '../gateway/socket-adapter.js';
+import { acceptUpgrade, refuseUpgrade } from '../gateway/upgrade.js';
+import { Drain } from '../lifecycle/drain.js';
+import { OpsServer } from '../lifecycle/ops-server.js';
+import { type Log } from '../observability/log.js';
+import { PinoLog } from '../observability/logger.js';
+import { metricPrefix, Metrics } from '../observability/metrics.js';
+import { nestLog } from '../observability/nest-log.js';
+import { BodyRoom } from '../rest/body-room.js';
+import { senderOf } from '../rest/caller.js';
+import { corsOptions } from '../rest/cors.js';
+import { ErrorFilter } from '../rest/error.filter.js';
+import { HttpConnections } from '../rest/http-connections.js';
+import { httpServerOptions, prepareHttp } from '../rest/http-server.js';
+import { RefusalBudget } from '../rest/refusal-budget.js';
+import { servePlayground } from '../rest/playground.js';
+import { bodyBytesOf, gateRequests, type RequestGateParts } from '../rest/request-gate.js';
+import { RouteTable } from '../rest/route-table.js';
 
 /** How often the leases of lost replicas are looked for. */
 const SWEEP_EVERY_MS = 1_000;
@@ -45,7 +45,7 @@ export interface GatewayOptions {
 }
 
 /** Beside the compiled program. */
-const CLIENT_DIRECTORY = fileURLToPath(new URL('./client/', import.meta.url));
+const CLIENT_DIRECTORY = fileURLToPath(new URL('../client/', import.meta.url));
 
 export async function createGateway(
   config: AppConfig,

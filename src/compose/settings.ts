@@ -1,0 +1,63 @@
+/* Maps sections of the configuration file to the settings of the parts, with units in their names. */
+
+import { getHeapStatistics } from 'node:v8';
+import { type AppConfig } from '../config/schema.js';
+import { type SocketSettings } from '../gateway/settings.js';
+import { type AdmissionPolicy } from '../turn/admission.js';
+import { type LimitSettings } from '../turn/limits.js';
+import { roomWithin } from '../turn/turn-room.js';
+import { type GuardrailSpec } from '../validation/guardrail.js';
+
+export function roomOptions({ limits }: AppConfig): { readonly turns: number; readonly bytes: number } {
+  const byDefault = roomWithin(getHeapStatistics().heap_size_limit);
+  return { turns: limits.turns ?? byDefault.turns, bytes: limits.turn_bytes ?? byDefault.bytes };
+}
+
+export function ownGuardrails(config: AppConfig): GuardrailSpec[] {
+  const { enabled, banned_words, max_length } = config.middleware.validator;
+  return [
+    { type: 'banned_words', enabled: enabled && banned_words.length > 0, params: { words: banned_words } },
+    { type: 'max_length', enabled: enabled && max_length !== null, params: { max_characters: max_length } },
+  ];
+}
+
+export function admissionPolicy(config: AppConfig): AdmissionPolicy {
+  const { model, config: call } = config.provider;
+  return {
+    model,
+    models: config.clients.models,
+    allow: config.clients.allow,
+    maxTokens: call.max_tokens,
+    temperature: call.temperature,
+    stateEnabled: config.middleware.state.enabled,
+    maxItemBytes: config.state.max_bytes,
+    templateEnabled: config.middleware.template.enabled,
+    defaultPrompt: config.middleware.template.default,
+  };
+}
+
+export function limitSettings({ limits: { per_user: limits } }: AppConfig): LimitSettings {
+  return {
+    requestsPerMinute: limits.requests_per_minute,
+    tokensPerMinute: limits.tokens_per_minute,
+    concurrentTurns: limits.concurrent_turns,
+    costPerDayUsd: limits.cost_per_day_usd,
+  };
+}
+
+export function socketSettings(config: AppConfig): SocketSettings {
+  const { websocket, limits } = config;
+  return {
+    heartbeatIntervalMs: websocket.heartbeat_interval,
+    heartbeatTimeoutMs: websocket.heartbeat_timeout,
+    maxMessageBytes: websocket.max_message_bytes,
+    maxResponsesInFlight: websocket.max_responses_in_flight,
+    maxOperationsInFlight: websocket.max_operations_in_flight,
+    maxLanes: websocket.max_lanes,
+    outboundBufferBytes: websocket.outbound_buffer_bytes,
+    slowReaderTimeoutMs: websocket.slow_reader_timeout,
+    maxConnectionAgeMs: websocket.max_connection_age,
+    maxConnections: limits.connections,
+    maxConnectionsPerUser: limits.connections_per_user,
+  };
+}

@@ -23,7 +23,7 @@ const CHANGES = {
   'turn/turn.js': [["object: 'response',", `object: 'response', ${ADDED},`]],
   // A kind of event, and of output item before the answer: whatever comes then has another place.
   'turn/output-writer.js': [['#items = 0;', '#items = 1;']],
-  'turn/turn.service.js': [
+  'turn/answer.js': [
     [
       'const verdict = trace.guardingInput',
       `const { responseId } = turn;

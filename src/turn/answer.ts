@@ -1,0 +1,99 @@
+/*
+ * The answer of a turn: input guard, context, provider, output guard. What may be shown goes to the turn's writer, and the outcome is returned. Knows
+ * no queue, no commit and no terminal event.
+ */
+
+import { SluiceError } from '../domain/errors.js';
+import { ZERO_USAGE } from '../domain/response.js';
+import { untilLeft } from '../provider/handed-stream.js';
+import { type Provider, type ProviderPart } from '../provider/provider.js';
+import { type TurnGuards } from './guards.js';
+import { providerRequest, type TurnMemory } from './memory.js';
+import { finished, type TurnOutcome } from './outcome.js';
+import { patiently } from './patience.js';
+import { type Turn } from './turn.js';
+
+export interface AnswerParts {
+  readonly memory: Pick<TurnMemory, 'contextOf'>;
+  readonly guards: TurnGuards;
+  readonly provider: Provider;
+}
+
+/**
+ * Answers a turn whose place in its conversation has come.
+ * @returns how the turn ended
+ * @throws TurnStopped if the turn was stopped, SluiceError if the provider or the state store failed
+ */
+export async function answer(turn: Turn, { memory, guards, provider }: AnswerParts): Promise<TurnOutcome> {
+  const { plan, journal, writer, facts, stop, trace } = turn;
+
+  stop.signal.throwIfAborted();
+  journal.emit({
+    type: 'response.in_progress',
+    response: { ...journal.accumulator.response(), status: 'in_progress' },
+  });
+
+  // Judged in the same step as it begins: what stands in the log as begun has passed, or says by its refusal that it has not.
+  const verdict = trace.guardingInput(() => guards.checkInput(plan.prompt, plan.request.input));
+  facts.begun = true;
+  facts.findings.push(...verdict.notes);
+  if (verdict.deny !== undefined) {
+    facts.findings.push(verdict.deny.finding);
+    facts.inputRefused = true;
+    facts.usage = ZERO_USAGE;
+    writer.refusal(verdict.deny.message);
+    return { end: 'completed' };
+  }
+
+  facts.context = await patiently(() => memory.contextOf(plan, turn.input), {
+    wanted: () => !stop.signal.aborted,
+    time: turn.time,
+  });
+  const guard = guards.forOutput(plan.prompt, trace.guardingOutput);
+  facts.providerCalled = true;
+  const asked = providerRequest(plan, facts.context.items);
+  const parts = trace.calling(asked, (request) => provider.stream(request, stop.signal));
+  // How the provider takes being left changes nothing that was decided.
+  for await (const part of untilLeft(parts)) {
+    stop.signal.throwIfAborted();
+    const outcome = take(turn, guard, part);
+    if (outcome !== undefined) return outcome;
+  }
+  throw new SluiceError(
+    'provider_stream_interrupted',
+    'unable to finish the answer; the provider stopped without saying so',
+  );
+}
+
+/** One part of the provider's stream. An outcome ends the turn; leaving the loop aborts the provider's stream. */
+function take(turn: Turn, guard: ReturnType<TurnGuards['forOutput']>, part: ProviderPart): TurnOutcome | undefined {
+  const { writer, facts } = turn;
+  switch (part.type) {
+    case 'start':
+      facts.provider = part.provider;
+      facts.model = part.model;
+      return undefined;
+    case 'text':
+    case 'refusal':
+      facts.produced += part.text;
+      return guard.push(turn, part.type, part.text);
+    case 'reasoning':
+      facts.produced += part.text;
+      return undefined;
+    case 'function_call': {
+      const stopped = guard.flush(turn);
+      if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name);
+      return stopped;
+    }
+    case 'function_arguments':
+      facts.produced += part.delta;
+      writer.functionArguments(part.index, part.delta);
+      return undefined;
+    case 'usage':
+      facts.usage = part.usage;
+      facts.usageEstimated = part.estimated;
+      return undefined;
+    case 'finish':
+      return guard.flush(turn) ?? finished(part.reason);
+  }
+}

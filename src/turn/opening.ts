@@ -1,0 +1,162 @@
+/*
+ * The opening of a turn: its permit, its place in the conversation's queue, its log with the first events, and the confirmation of its idempotency key,
+ * in this order. A refusal on the way leaves nothing behind.
+ */
+
+import { type ResponseEvent, serialize } from '../domain/event.js';
+import { type ResponseObject } from '../domain/response.js';
+import { systemTime, type Time } from '../domain/time.js';
+import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
+import { type EventLog, type Reservation } from '../state/event-log.js';
+import { type TurnPlan } from './admission.js';
+import { type FlushClock } from './batch.js';
+import { Journal } from './journal.js';
+import { type TurnLimits, type TurnPermit } from './limits.js';
+import { type IdempotencyUse, type Once } from './once.js';
+import { CANCELLED, LOST } from './outcome.js';
+import { OutputWriter } from './output-writer.js';
+import { type TurnReport } from './report.js';
+import { type TurnTrace } from './turn-trace.js';
+import { newFacts, type Turn, type TurnOrigin } from './turn.js';
+
+export interface OpeningParts {
+  readonly limits: TurnLimits;
+  readonly claim: ConversationClaim;
+  readonly log: EventLog;
+  readonly once: Once;
+  readonly clock: FlushClock;
+  readonly report: TurnReport;
+}
+
+export interface OpeningOptions {
+  /** How many turns may wait for one conversation; 0: a busy conversation refuses. */
+  readonly maxWaiting: number;
+  readonly time?: Time;
+}
+
+/** A turn that is to be opened. */
+export interface TurnToOpen {
+  readonly plan: TurnPlan;
+  readonly response: ResponseObject;
+  readonly origin: TurnOrigin;
+  readonly trace: TurnTrace;
+  readonly idempotency: IdempotencyUse | undefined;
+}
+
+export interface OpenedTurn {
+  readonly turn: Turn;
+  readonly permit: TurnPermit;
+  /** Whether the turn has to wait for its conversation. */
+  readonly waits: boolean;
+}
+
+/** Another replica took over the idempotency key while this one was stalled. Its response wins; ours is discarded. */
+export class TooLate extends Error {}
+
+export class TurnOpening {
+  readonly #parts: OpeningParts;
+  readonly #options: OpeningOptions;
+  readonly #time: Time;
+
+  constructor(parts: OpeningParts, options: OpeningOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#time = options.time ?? systemTime;
+  }
+
+  /**
+   * Resolves when `response.created` is in the log.
+   * @throws SluiceError `rate_limit_exceeded`, `conversation_busy`, `state_unavailable`; TooLate
+   */
+  async open(request: TurnToOpen): Promise<OpenedTurn> {
+    const permit = await this.#parts.limits.take(request.plan);
+    try {
+      return { ...(await this.#begin(request, permit.reserved)), permit };
+    } catch (error) {
+      await permit.giveBack().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Takes the place in the queue before the log begins: a refusal comes before there is a response. */
+  async #begin(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
+    const { plan, response, origin, trace, idempotency } = request;
+    const { log, claim, clock, report, once } = this.#parts;
+    const { maxWaiting } = this.#options;
+    const time = this.#time;
+    const conversationId = response.conversation?.id ?? null;
+    const input = plan.request.input.map((item) => ({ item, responseId: response.id, withheld: false }));
+    const stop = new AbortController();
+    try {
+      const askedAt = time.now();
+      let waits = conversationId !== null && !(await claim.join(conversationId, response.id, maxWaiting)).first;
+      const head = {
+        responseId: response.id,
+        owner: plan.caller.owner,
+        conversationId,
+        store: plan.request.store,
+        input,
+        ...(reserved === undefined ? {} : { reserved }),
+      };
+      const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
+      const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
+      if (waits) opening.push({ type: 'response.queued', response: first });
+      const fence = await log.begin(head, opening.map(serialize));
+      // Until its log began, other replicas could put this turn out of the queue as dead. If this process or the store stood still, one may have done
+      // so and run its own turn, or be about to. A turn that is late takes a new place, which only its end can take from it, and waits there.
+      if (conversationId !== null && time.now() - askedAt > SURE_OF_PLACE_MS) {
+        waits = !(await this.#rejoin(conversationId, response.id)).first;
+      }
+      if (!(await once.confirm(plan.caller, response.id, idempotency))) {
+        await log.delete(response.id).catch(() => undefined);
+        throw new TooLate();
+      }
+      const journal = new Journal({
+        log,
+        clock,
+        responseId: response.id,
+        fence,
+        response,
+        opening,
+        onCancel: () => stop.abort(CANCELLED),
+        onLost: () => stop.abort(LOST),
+        onAppend: trace.appending(report.appended),
+        time: time,
+      });
+      if (waits && opening.length === 1) {
+        journal.emit({ type: 'response.queued', response: { ...response, status: 'queued' } });
+      }
+      const turn: Turn = {
+        responseId: response.id,
+        plan,
+        origin,
+        stop,
+        fence,
+        journal,
+        writer: new OutputWriter(journal, time),
+        input,
+        facts: newFacts(plan.model),
+        trace,
+        time: time,
+        startedAt: time.now(),
+      };
+      report.started(turn);
+      return { turn, waits };
+    } catch (error) {
+      // Also where joining failed: its reply may have been lost.
+      if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Takes a new place in the queue for a turn whose log has begun; the log is removed where there is no room. */
+  async #rejoin(conversationId: string, responseId: string): Promise<{ readonly first: boolean }> {
+    const { claim, log } = this.#parts;
+    try {
+      return await claim.rejoin(conversationId, responseId, this.#options.maxWaiting);
+    } catch (error) {
+      await log.delete(responseId).catch(() => undefined);
+      throw error;
+    }
+  }
+}

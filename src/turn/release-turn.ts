@@ -1,0 +1,50 @@
+/* What a turn gives back when it ends or breaks: its place in the conversation, its lease. */
+
+import { type ConversationClaim } from '../state/conversation-claim.js';
+import { type EventLog, type TurnLease } from '../state/event-log.js';
+import { patiently } from './patience.js';
+import { type Turn } from './turn.js';
+
+/** Lets the next turn of the conversation begin. Called before the terminal event: a caller that sees it may ask again at once. */
+export async function releasePlace({ plan: { source }, responseId }: Turn, claim: ConversationClaim): Promise<void> {
+  if (source.kind === 'conversation') await claim.leave(source.id, responseId).catch(() => undefined);
+}
+
+/**
+ * Releases the place of a turn that ended, if `releasePlace` did not run or failed. A turn whose log is still open is ended by another replica or by the
+ * sweep, which releases the place after its commit.
+ */
+export async function leaveConversation(
+  turn: Turn,
+  { claim, log }: { readonly claim: ConversationClaim; readonly log: EventLog },
+): Promise<void> {
+  const { source } = turn.plan;
+  if (source.kind !== 'conversation') return;
+  if (!turn.journal.ended && (await isLogOpen(turn, log))) return;
+  await patiently(() => claim.leave(source.id, turn.responseId), { time: turn.time }).catch(() => undefined);
+}
+
+/**
+ * Stops writing to a log that has no terminal, and gives its lease up, so that the next sweep ends the turn (this replica's or another's). Without
+ * effect if another replica owns the turn already.
+ */
+export async function handOver({ responseId, fence, journal }: Turn, lease: TurnLease): Promise<void> {
+  journal.leaseLost();
+  await lease.release(responseId, fence).catch(() => undefined);
+}
+
+/** Whether the log of a turn is gone, so that no replica will report its end. */
+export function isLogGone({ responseId }: Turn, log: EventLog): Promise<boolean> {
+  return log.read(responseId, -1, 0).then(
+    (page) => page === undefined,
+    () => false,
+  );
+}
+
+/** Whether the log of a turn has no end yet. Counts a log that cannot be read as open. */
+function isLogOpen({ responseId }: Turn, log: EventLog): Promise<boolean> {
+  return log.read(responseId, -1, 0).then(
+    (page) => page !== undefined && !page.ended,
+    () => true,
+  );
+}

@@ -87,7 +87,7 @@ export class ErrorFilter implements ExceptionFilter {
   #report(error: SluiceError, request: FastifyRequest, reply: FastifyReply): void {
     const endpoint = request.routeOptions.url ?? 'unknown';
     const { id: requestId, method } = request;
-    if (error.status < 500 && !NO_MISTAKE.has(error.code)) this.#parts.mistake(request);
+    if (isMistake(error, request)) this.#parts.mistake(request);
     if (!asksForTurn(request)) this.#parts.refusedOther(error);
     if (asksForTurn(request) && !hasTurn(request)) {
       const durationMs = Math.round(reply.elapsedTime);
@@ -96,6 +96,16 @@ export class ErrorFilter implements ExceptionFilter {
       this.#parts.log.error({ request_id: requestId, method, path: endpoint, err: error }, 'request failed');
     }
   }
+}
+
+/**
+ * Whether a refusal counts against its sender. An operation on something that does not exist (404) or is no longer stored (410) does not: a
+ * client may poll an id that is not there yet, and the limit on operations counts it already.
+ */
+function isMistake({ status, code }: SluiceError, request: FastifyRequest): boolean {
+  if (status >= 500 || NO_MISTAKE.has(code)) return false;
+  const looksUp = callerOf(request) !== undefined && !asksForTurn(request);
+  return !(looksUp && (status === 404 || status === 410));
 }
 
 /** The HTTP status that Nest or Fastify gave a refusal of theirs; undefined: it is none. */

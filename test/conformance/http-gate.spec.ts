@@ -99,6 +99,14 @@ it('answers are private, and a 401 names the scheme [REST-25]', async () => {
   }
 });
 
+it('does not count requests for what does not exist as refusals of their sender [REST-24]', async () => {
+  const paths = upTo(60).map(
+    (i) => `/v1/${['responses/resp_', 'conversations/conv_'][i % 2]}${String(i).padStart(32, '0')}`,
+  );
+  for (const path of paths) expect([path, (await bench.api(path, { key: KEY })).status]).toEqual([path, 404]);
+  expect((await bench.api('/v1/models', { key: KEY })).status).toBe(200);
+});
+
 it('a sender whose requests are refused too often gets 429, also for a right one [REST-24]', async () => {
   const wrong = () => bench.api('/v1/responses', { method: 'POST', key: KEY, body: { nonsense: 1 } });
   const statuses: number[] = [];

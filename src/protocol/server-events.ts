@@ -1,12 +1,13 @@
 /*
- * What a server says on a socket beside a response's own events (those come from the log as they are). Every event is one
- * line of JSON text. The official client passes the `sluice:` ones through and loses nothing by it.
+ * Server events on a socket beside a response's own events, which come from the log as bytes. Every event is one JSON text.
+ * The official client passes `sluice:` events to its listeners and ignores them otherwise.
  */
 
 import { type SluiceError } from '../domain/errors.js';
+import { type ResponseEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
-import { type ResponseStatus } from '../domain/response.js';
-import { retryHeaders, wireError } from './errors.js';
+import { type ResponseObject, type ResponseStatus } from '../domain/response.js';
+import { retryHeaders, type WireError, wireError } from './errors.js';
 
 interface InLane {
   /** The lane of the frame that this answers; undefined: the default lane. */
@@ -44,6 +45,40 @@ export type SluiceEvent =
   | { readonly type: 'sluice:draining'; readonly reconnect_after_ms: number }
   | { readonly type: 'sluice:pong'; readonly id: string | number | null };
 
+interface SnapshotEvent extends InLane {
+  readonly type: 'sluice:snapshot';
+  readonly response_id: string;
+  /** Number of the last event that `response` contains. */
+  readonly sequence_number: number;
+  readonly response: ResponseObject;
+}
+
+interface ErrorEvent extends InLane {
+  readonly type: 'error';
+  /** The HTTP status that the same refusal has over REST. */
+  readonly status: number;
+  readonly error: WireError & { readonly headers?: Readonly<Record<string, string>> };
+}
+
+interface SteerFailedEvent extends InLane {
+  readonly type: 'response.steer.failed';
+  readonly sequence_number: 0;
+  readonly steer: { readonly previous_response_id: string; readonly input: unknown };
+  readonly error: {
+    readonly type: 'invalid_request_error';
+    readonly code: 'steering_not_supported';
+    readonly message: string;
+  };
+}
+
+/** Every event that a socket can carry to a client. PROTOCOL.md documents each; a test compares the two. */
+export type ServerEvent =
+  | (ResponseEvent & { readonly sequence_number: number } & InLane)
+  | SluiceEvent
+  | SnapshotEvent
+  | ErrorEvent
+  | SteerFailedEvent;
+
 export function encodeSluiceEvent(event: SluiceEvent): string {
   return JSON.stringify(event);
 }
@@ -55,12 +90,16 @@ export function encodeSnapshotAround(snapshot: {
   readonly streamId: string | undefined;
 }): { readonly before: string; readonly after: string } {
   const { responseId, sequence, streamId } = snapshot;
-  const head = JSON.stringify({ type: 'sluice:snapshot', response_id: responseId, sequence_number: sequence });
+  const head = JSON.stringify({
+    type: 'sluice:snapshot',
+    response_id: responseId,
+    sequence_number: sequence,
+  } satisfies Omit<SnapshotEvent, 'response' | 'stream_id'>);
   const lane = streamId === undefined ? '' : `,"stream_id":${JSON.stringify(streamId)}`;
   return { before: `${head.slice(0, -1)},"response":`, after: `${lane}}` };
 }
 
-/** OpenAI's error event. What may be tried later says when, in the headers that an HTTP answer would have had. */
+/** OpenAI's error event. Where a retry makes sense, it carries the headers that an HTTP answer would have. */
 export function encodeError(error: SluiceError, streamId?: string): string {
   const headers = error.retryable ? retryHeaders(error) : {};
   return JSON.stringify({
@@ -68,14 +107,14 @@ export function encodeError(error: SluiceError, streamId?: string): string {
     status: error.status,
     stream_id: streamId,
     error: { ...wireError(error), ...(Object.keys(headers).length === 0 ? {} : { headers }) },
-  });
+  } satisfies ErrorEvent);
 }
 
 /** The answer to every `response.steer`: its input comes back, so that the client can send it as a turn of its own. */
 export function encodeSteerFailed(previousResponseId: string, input: unknown, streamId?: string): string {
   return JSON.stringify({
     type: 'response.steer.failed',
-    // It belongs to no response's log, so it has no place in one's order.
+    // Not part of any response's log; the official types require a number.
     sequence_number: 0,
     stream_id: streamId,
     steer: { previous_response_id: previousResponseId, input },
@@ -85,5 +124,5 @@ export function encodeSteerFailed(previousResponseId: string, input: unknown, st
       message:
         'unable to steer a running response; Sluice does not serve it; cancel it, or send the input as the next turn',
     },
-  });
+  } satisfies SteerFailedEvent);
 }

@@ -4,7 +4,7 @@ import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from '../config/schema.js';
 import { type SocketSettings } from '../gateway/settings.js';
 import { type AdmissionPolicy } from '../turn/admission.js';
-import { type LimitSettings } from '../turn/limits.js';
+import { type LimitSettings } from '../turn/turn-limits.js';
 import { roomWithin } from '../turn/turn-room.js';
 import { type GuardrailSpec } from '../validation/guardrail.js';
 

@@ -8,7 +8,7 @@ import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type Conversations } from '../turn/conversations.js';
 import { type OperationLimits } from '../turn/operation-limits.js';
 import { type ResponseReader } from '../turn/response-reader.js';
-import { type TurnReport } from '../turn/report.js';
+import { type TurnReport } from '../turn/turn-report.js';
 import { type TurnService } from '../turn/turn.service.js';
 import { type FlushRound } from './flush-round.js';
 import { type SocketSettings } from './settings.js';

@@ -6,7 +6,7 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { asSluiceError, type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type Log } from '../observability/log.js';
 import { errorBody, errorHeaders } from '../protocol/errors.js';
-import { type RefusedTurn } from '../turn/report.js';
+import { type RefusedTurn } from '../turn/turn-report.js';
 import { callerOf } from './caller.js';
 import { asksForTurn } from './operation.guard.js';
 import { bodyTooLarge } from './request-gate.js';

@@ -4,7 +4,7 @@ import { type FastifyReply } from 'fastify';
 
 import { type CreatedTurn } from '../turn/turn.service.js';
 import { noteTurn } from './turn-request.js';
-import { LimitRefusal, type LimitState, type ToldLimits } from '../turn/limits.js';
+import { LimitRefusal, type LimitState, type ToldLimits } from '../turn/turn-limits.js';
 
 const KINDS = ['requests', 'tokens'] as const;
 

@@ -3,7 +3,7 @@
 import { type FastifyRequest } from 'fastify';
 import { type ResponseRequest } from '../domain/request.js';
 import { requestFingerprint } from '../protocol/idempotency-key.js';
-import { type IdempotencyUse } from '../turn/once.js';
+import { type IdempotencyUse } from '../turn/idempotency.js';
 import { type TurnOrigin } from '../turn/turn.js';
 import { readIdempotencyKey } from './queries.js';
 

@@ -7,10 +7,10 @@ import { SluiceError } from '../domain/errors.js';
 import { ZERO_USAGE } from '../domain/response.js';
 import { untilLeft } from '../provider/handed-stream.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
-import { type TurnGuards } from './guards.js';
-import { providerRequest, type TurnMemory } from './memory.js';
+import { type TurnGuards } from './turn-guards.js';
+import { providerRequest, type TurnMemory } from './turn-context.js';
 import { finished, type TurnOutcome } from './outcome.js';
-import { patiently } from './patience.js';
+import { patiently } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
 
 export interface AnswerParts {

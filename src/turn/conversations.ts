@@ -16,7 +16,7 @@ import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './admission.js';
 import { mayInstruct, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
-import { patiently } from './patience.js';
+import { patiently } from './retry-while-unavailable.js';
 
 export interface ConversationParts {
   readonly store: ConversationStore;

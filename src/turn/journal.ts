@@ -10,8 +10,8 @@ import { isTerminal, type LoggedEvent, type ResponseEvent, serialize } from '../
 import { type ResponseObject } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type EventLog, type Fence } from '../state/event-log.js';
-import { type FlushClock } from './batch.js';
-import { patiently } from './patience.js';
+import { type FlushClock } from './flush-clock.js';
+import { patiently } from './retry-while-unavailable.js';
 
 export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 

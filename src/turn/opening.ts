@@ -9,13 +9,13 @@ import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type EventLog, type Reservation } from '../state/event-log.js';
 import { type TurnPlan } from './admission.js';
-import { type FlushClock } from './batch.js';
+import { type FlushClock } from './flush-clock.js';
 import { Journal } from './journal.js';
-import { type TurnLimits, type TurnPermit } from './limits.js';
-import { type IdempotencyUse, type Once } from './once.js';
+import { type TurnLimits, type TurnPermit } from './turn-limits.js';
+import { type IdempotencyUse, type Once } from './idempotency.js';
 import { CANCELLED, LOST } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
-import { type TurnReport } from './report.js';
+import { type TurnReport } from './turn-report.js';
 import { type TurnTrace } from './turn-trace.js';
 import { newFacts, type Turn, type TurnOrigin } from './turn.js';
 

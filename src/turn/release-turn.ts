@@ -2,7 +2,7 @@
 
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../state/event-log.js';
-import { patiently } from './patience.js';
+import { patiently } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
 
 /** Lets the next turn of the conversation begin. Called before the terminal event: a caller that sees it may ask again at once. */

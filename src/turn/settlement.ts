@@ -7,9 +7,9 @@ import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/response.js';
 import { type CountedRequest } from '../provider/estimate-usage.js';
-import { type Keeping, keepingNothing, keepingOf, NOTHING, providerRequest, type TurnMemory } from './memory.js';
+import { type Keeping, keepingNothing, keepingOf, NOTHING, providerRequest, type TurnMemory } from './turn-context.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
-import { patiently } from './patience.js';
+import { patiently } from './retry-while-unavailable.js';
 import { terminalOf } from './response-reader.js';
 import { sluiceFacts, type Turn } from './turn.js';
 

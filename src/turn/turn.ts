@@ -8,7 +8,7 @@ import { type Time } from '../domain/time.js';
 import { type Fence } from '../state/event-log.js';
 import { type TurnPlan } from './admission.js';
 import { type Journal } from './journal.js';
-import { type Context } from './memory.js';
+import { type Context } from './turn-context.js';
 import { type OutputWriter } from './output-writer.js';
 import { type TurnTrace } from './turn-trace.js';
 

@@ -5,7 +5,7 @@ import { type StoredItem } from '../../src/domain/item.js';
 import { type ResponseObject } from '../../src/domain/response.js';
 import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import { type Unreadable } from '../../src/state/redis/redis-options.js';
-import { TurnMemory } from '../../src/turn/memory.js';
+import { TurnMemory } from '../../src/turn/turn-context.js';
 import { RedisServer } from '../support/redis.js';
 import { openRedisStore, type RedisStore } from './redis-store.js';
 

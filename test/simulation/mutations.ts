@@ -4,7 +4,7 @@ import { type StoredResponse } from '../../src/domain/response.js';
 import { ResponseStore } from '../../src/state/conversation-store.js';
 import { type ConversationClaim } from '../../src/state/conversation-claim.js';
 import { type State } from '../../src/state/state.js';
-import { TurnMemory } from '../../src/turn/memory.js';
+import { TurnMemory } from '../../src/turn/turn-context.js';
 
 /** Stores every end over the one before it, and a deleted response again. */
 class OverwritingResponses extends ResponseStore {

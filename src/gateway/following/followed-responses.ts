@@ -10,7 +10,7 @@ import { type Metrics } from '../../observability/metrics.js';
 import { type ResumePoint } from '../../protocol/resume-query.js';
 import { type SluiceEvent } from '../../protocol/server-events.js';
 import { type Viewer } from '../../state/follow/viewer.js';
-import { patiently } from '../../turn/patience.js';
+import { patiently } from '../../turn/retry-while-unavailable.js';
 import { responseExpired } from '../../turn/response-errors.js';
 import { type ResponseReader } from '../../turn/response-reader.js';
 import { InOrder } from '../in-order.js';

@@ -9,7 +9,7 @@ import { type Time } from '../../domain/time.js';
 import { type SluiceEvent } from '../../protocol/server-events.js';
 import { type ConversationClaim } from '../../state/conversation-claim.js';
 import { type Conversations } from '../../turn/conversations.js';
-import { patiently } from '../../turn/patience.js';
+import { patiently } from '../../turn/retry-while-unavailable.js';
 import { responseExpired } from '../../turn/response-errors.js';
 import { type ResponseReader } from '../../turn/response-reader.js';
 import { InOrder } from '../in-order.js';

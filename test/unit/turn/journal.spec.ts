@@ -6,9 +6,9 @@ import { contentPart } from '../../../src/domain/accumulator.js';
 import { type SluiceError } from '../../../src/domain/errors.js';
 import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';
-import { FlushClock } from '../../../src/turn/batch.js';
+import { FlushClock } from '../../../src/turn/flush-clock.js';
 import { type DeltaEvent, Journal, type JournalOptions } from '../../../src/turn/journal.js';
-import { patiently } from '../../../src/turn/patience.js';
+import { patiently } from '../../../src/turn/retry-while-unavailable.js';
 import { responseOf } from '../domain/responses.js';
 import { away, Faults } from './turn-bench.js';
 

@@ -2,7 +2,7 @@
  * Sends commands and scripts over one connection, and is the only place where a command is sent again. A command waits a bounded time for the
  * connection. Where that closes before the reply, the command is sent on the next one, until `commandTimeoutMs` have passed; a timeout or an
  * error of Redis is not retried here. ioredis resends nothing; in a Cluster it moves a command to the node that serves its slot, and nothing is
- * sent again here. What outlasts this fails as `state_unavailable`, and a turn repeats the whole step (`turn/patience.ts`). Knows no key and no
+ * sent again here. What outlasts this fails as `state_unavailable`, and a turn repeats the whole step (`turn/retry-while-unavailable.ts`). Knows no key and no
  * script by name.
  *
  * So every command may be done twice when its reply is lost, and must be safe then: appends, commits, claims, ends and keys carry what they are

@@ -2,7 +2,7 @@
 
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { FlushClock } from '../../../src/turn/batch.js';
+import { FlushClock } from '../../../src/turn/flush-clock.js';
 
 describe('FlushClock', () => {
   it('lets nothing wait while few turns run', async () => {

@@ -9,7 +9,7 @@ import { userMessage } from '../../../src/protocol/input-items.js';
 import { type Provider } from '../../../src/provider/provider.js';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { LimitRefusal, type LimitSettings, TurnLimits, type TurnPermit } from '../../../src/turn/limits.js';
+import { LimitRefusal, type LimitSettings, TurnLimits, type TurnPermit } from '../../../src/turn/turn-limits.js';
 import { ALICE, away, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
 
 const NONE: LimitSettings = {

@@ -13,10 +13,10 @@ import { type Log, type LogFields } from '../observability/log.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, LOG_TIMES, type LogHead, type TurnLease } from '../state/event-log.js';
-import { keepingOf, NOTHING, type TurnMemory } from './memory.js';
-import { patiently } from './patience.js';
+import { keepingOf, NOTHING, type TurnMemory } from './turn-context.js';
+import { patiently } from './retry-while-unavailable.js';
 import { parseLogged, terminalOf } from './response-reader.js';
-import { type TurnLimits } from './limits.js';
+import { type TurnLimits } from './turn-limits.js';
 import { estimateLostUsage } from './lost-usage.js';
 import { type Accounting, terminalEvent } from './settlement.js';
 

@@ -4,7 +4,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { sleep, systemTime, type Time } from '../domain/time.js';
 import { type IdempotencyStore, type KeyUse } from '../state/idempotency-store.js';
-import { patiently } from './patience.js';
+import { patiently } from './retry-while-unavailable.js';
 
 /** A key of the caller's, and the digest of the body it stands for. */
 export interface IdempotencyUse {

@@ -5,7 +5,7 @@ import { type ResponseEvent } from '../../../src/domain/event.js';
 import { LOG_TIMES } from '../../../src/state/event-log.js';
 import { KEY_TTL_MS } from '../../../src/state/idempotency-store.js';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
-import { Once } from '../../../src/turn/once.js';
+import { Once } from '../../../src/turn/idempotency.js';
 import { type ScriptedProvider, say } from '../../support/scripted-provider.js';
 import { HandTime } from '../../support/hand-time.js';
 import { parseLogged } from '../../../src/turn/response-reader.js';

@@ -29,6 +29,9 @@ export interface ConversationParts {
   readonly time?: Time;
 }
 
+/** How long adding items is tried while the store does not answer, in milliseconds. */
+const APPEND_WITHIN_MS = 2_000;
+
 export class Conversations {
   readonly #store: ConversationStore;
   readonly #claim: ConversationClaim;
@@ -128,7 +131,13 @@ export class Conversations {
     const writer = newId('req', this.#time);
     try {
       await this.#takeClaim(id, writer);
-      if (!(await this.#store.appendItems(id, stored, writer))) throw conversationNotFound();
+      // An append without an answer may still arrive after the claim is left, in the midst of another turn. Once a repeated one was answered it
+      // adds nothing any more. The tries end well before the writer can be put out of the queue.
+      const added = await patiently(() => this.#store.appendItems(id, stored, writer), {
+        giveUpMs: APPEND_WITHIN_MS,
+        time: this.#time,
+      });
+      if (!added) throw conversationNotFound();
       return stored;
     } finally {
       // What was added was added, whether or not the claim can be released: a writer that does not leave is put out of the queue after a while.

@@ -86,7 +86,7 @@ describe('a turn whose replica stood still between its place in the queue and it
 describe('items that are added', () => {
   const conversationsOf = (claim = slow.state.claim) =>
     new Conversations({
-      store: slow.plain.conversations,
+      store: slow.state.conversations,
       claim,
       log: slow.plain.log,
       allowInstructions: null,
@@ -116,6 +116,25 @@ describe('items that are added', () => {
     goOn.resolve();
     await expect(adding).rejects.toMatchObject({ code: 'conversation_busy' });
     expect(await slow.texts(conversation)).toEqual([]);
+  });
+
+  it('are added once if the reply was lost, before the claim is left', async () => {
+    const conversation = await slow.conversation();
+    slow.faults.fail('appendItems', 1, away, true);
+    let settled = false;
+    const adding = conversationsOf()
+      .addItems(ALICE, conversation, [userItem('Note')])
+      .finally(() => (settled = true));
+    void adding.catch(() => undefined);
+    await until(() => {
+      time.pass(50);
+      return settled;
+    });
+    const added = await adding;
+    expect(added).toHaveLength(1);
+    expect(await slow.texts(conversation)).toEqual(['Note']);
+    const { calls } = slow.faults;
+    expect(calls.lastIndexOf('appendItems')).toBeLessThan(calls.indexOf('leave'));
   });
 
   it('are added if only the claim could not be released, which is tried again [CONV-14]', async () => {

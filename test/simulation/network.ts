@@ -27,8 +27,11 @@ type Work = () => Promise<unknown>;
 
 const TIMEOUT_MS = 1_000;
 const LATE_MS = 12_000;
-/** Requests that the store recognizes when they are sent again, or that are never sent again. */
-const SENT_ONCE = new Set(['begin', 'create', 'take', 'charge', 'adoptExpired']);
+/**
+ * Requests that the store recognizes when they are sent again, or that are never sent again. `rejoin` is neither: a repeat that arrives after its
+ * answer would take the place away again.
+ */
+const SENT_ONCE = new Set(['begin', 'rejoin', 'create', 'take', 'charge', 'adoptExpired']);
 
 export class Network {
   readonly #scheduler: Scheduler;

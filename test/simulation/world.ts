@@ -34,8 +34,8 @@ export class World {
   /** No fault of any kind: counters and budgets are exact. */
   readonly calm: boolean;
   crashed = false;
-  /** A store was out of reach for longer than a turn waits for it. */
-  storesWereAway = false;
+  /** Stores that were out of reach for longer than a turn waits for them. */
+  readonly awayForLong = new Set<string>();
   /** What clients have begun and not ended. */
   busy = 0;
   #healed = false;
@@ -193,7 +193,7 @@ export class World {
           const store = random.pick(['responses', 'conversations', 'claim', 'keys']);
           const long = random.chance(0.3) ? 45_000 : forMs;
           this.#fault(atMs, `LOSES ${store} of ${host.name}`, () => {
-            this.storesWereAway ||= long > 25_000;
+            if (long > 25_000) this.awayForLong.add(store);
             network.lose(store);
           });
           this.#fault(atMs + long, `REGAINS ${store} of ${host.name}`, () => network.regain(store));

@@ -30,6 +30,11 @@ export const clients = section('What a request may say.', {
     instructions: optionalKey(flag, TRUSTED_ONLY, 'May set `instructions`.'),
     model: optionalKey(flag, TRUSTED_ONLY, 'May choose a `model` of the list.'),
     tools: optionalKey(flag, TRUSTED_ONLY, 'May bring `tools`.'),
+    reasoning: optionalKey(
+      flag,
+      TRUSTED_ONLY,
+      'Sees what the model thinks. It is kept and sent back to the provider where that needs it, shown or not.',
+    ),
     sampling: key(flag, true, 'May set `temperature`, `top_p` and `max_output_tokens`.'),
   }),
 });

@@ -4,18 +4,18 @@
  */
 
 import { type ResponseEvent } from './event.js';
-import { type ContentPart, type ItemStatus, type OutputItem } from './item.js';
+import { type ContentPart, type FunctionCallItem, type ItemStatus, type OutputItem, type OutputPart } from './item.js';
 import { outputTextOf, type ResponseObject } from './response.js';
 
 interface OpenPart {
-  type: 'output_text' | 'refusal';
+  type: 'output_text' | 'refusal' | 'reasoning_text';
   text: string;
   open: boolean;
   /** The part as it came, where only a later version knows its kind. */
-  foreign?: ContentPart;
+  foreign?: OutputPart;
 }
 type Slot =
-  | { kind: 'message'; id: string; status: ItemStatus; open: boolean; parts: OpenPart[] }
+  | { kind: 'message' | 'reasoning'; id: string; status: ItemStatus; open: boolean; parts: OpenPart[] }
   | {
       kind: 'function_call';
       id: string;
@@ -24,9 +24,13 @@ type Slot =
       args: string;
       status: ItemStatus;
       open: boolean;
+      extra: FunctionCallItem['extra_content'];
     }
   /** An item as it came, where only a later version knows its kind. */
   | { kind: 'foreign'; id: string; status: ItemStatus; open: boolean; item: OutputItem };
+
+/** An item that has parts. */
+type PartsSlot = Extract<Slot, { parts: OpenPart[] }>;
 
 export class ResponseAccumulator {
   #base: ResponseObject;
@@ -41,6 +45,7 @@ export class ResponseAccumulator {
     switch (event.type) {
       case 'response.output_text.delta':
       case 'response.refusal.delta':
+      case 'response.reasoning_text.delta':
         this.#part(event.output_index, event.content_index).text += event.delta;
         return;
       case 'response.function_call_arguments.delta':
@@ -77,6 +82,7 @@ export class ResponseAccumulator {
       }
       case 'response.output_text.done':
       case 'response.refusal.done':
+      case 'response.reasoning_text.done':
       case 'response.function_call_arguments.done':
         return;
     }
@@ -116,9 +122,10 @@ export class ResponseAccumulator {
     return slot;
   }
 
-  #message(index: number): Extract<Slot, { kind: 'message' }> {
+  #message(index: number): PartsSlot {
     const slot = this.#slot(index);
-    if (slot.kind !== 'message') throw new Error(`unable to fold an event; output item ${index} is no message`);
+    if (slot.kind !== 'message' && slot.kind !== 'reasoning')
+      throw new Error(`unable to fold an event; output item ${index} is no message`);
     return slot;
   }
 
@@ -137,18 +144,25 @@ export class ResponseAccumulator {
 }
 
 /** A content part of `type` with `text`, in wire shape. */
-export function contentPart(type: 'output_text' | 'refusal', text: string): ContentPart {
+export function contentPart(type: OpenPart['type'], text: string): OutputPart {
+  if (type === 'reasoning_text') return { type, text };
   return type === 'refusal' ? { type, refusal: text } : { type, text, annotations: [], logprobs: [] };
 }
 
-function openPart(part: ContentPart): OpenPart {
+function openPart(part: OutputPart): OpenPart {
   if (part.type === 'refusal') return { type: 'refusal', text: part.refusal, open: true };
-  if (part.type === 'output_text') return { type: 'output_text', text: part.text, open: true };
+  if (part.type === 'output_text' || part.type === 'reasoning_text')
+    return { type: part.type, text: part.text, open: true };
   return { type: 'output_text', text: '', open: true, foreign: part };
 }
 
-function partOf({ type, text, foreign }: OpenPart): ContentPart {
+function partOf({ type, text, foreign }: OpenPart): OutputPart {
   return foreign ?? contentPart(type, text);
+}
+
+/** The cast: the parts of a message are parts of messages. */
+function messagePart(part: OpenPart): ContentPart {
+  return partOf(part) as ContentPart;
 }
 
 function slotOf(item: OutputItem): Slot {
@@ -157,9 +171,11 @@ function slotOf(item: OutputItem): Slot {
     case 'message':
       return { kind: 'message', id: item.id, status: item.status, open, parts: item.content.map(openPart) };
     case 'function_call': {
-      const { id, call_id: callId, name, arguments: args, status } = item;
-      return { kind: 'function_call', id, callId, name, args, status, open };
+      const { id, call_id: callId, name, arguments: args, status, extra_content: extra } = item;
+      return { kind: 'function_call', id, callId, name, args, status, open, extra };
     }
+    case 'reasoning':
+      return { kind: 'reasoning', id: item.id, status: item.status, open, parts: item.content.map(openPart) };
   }
   return foreignSlot(item);
 }
@@ -173,9 +189,21 @@ function itemOf(slot: Slot): OutputItem {
   const { id, status } = slot;
   switch (slot.kind) {
     case 'message':
-      return { type: 'message', id, role: 'assistant', status, content: slot.parts.map(partOf) };
+      return { type: 'message', id, role: 'assistant', status, content: slot.parts.map(messagePart) };
     case 'function_call':
-      return { type: 'function_call', id, call_id: slot.callId, name: slot.name, arguments: slot.args, status };
+      return {
+        type: 'function_call',
+        id,
+        call_id: slot.callId,
+        name: slot.name,
+        arguments: slot.args,
+        status,
+        ...(slot.extra === undefined ? {} : { extra_content: slot.extra }),
+      };
+    case 'reasoning': {
+      const content = slot.parts.map(({ text }) => ({ type: 'reasoning_text', text }) as const);
+      return { type: 'reasoning', id, summary: [], content, status };
+    }
     case 'foreign':
       return { ...slot.item, status };
   }
@@ -191,7 +219,7 @@ function closeSlot(slot: Slot, outputIndex: number, status: ItemStatus): Respons
   return slot.kind === 'foreign' ? [itemDone] : [...closeParts(slot, outputIndex), itemDone];
 }
 
-function closeParts(slot: Extract<Slot, { kind: 'message' }>, outputIndex: number): ResponseEvent[] {
+function closeParts(slot: PartsSlot, outputIndex: number): ResponseEvent[] {
   return slot.parts.flatMap((part, contentIndex) =>
     part.open ? closePart(part, { item_id: slot.id, output_index: outputIndex, content_index: contentIndex }) : [],
   );
@@ -203,6 +231,8 @@ function closePart(
 ): ResponseEvent[] {
   const partDone: ResponseEvent = { type: 'response.content_part.done', ...at, part: partOf(part) };
   if (part.foreign !== undefined) return [partDone];
+  if (part.type === 'reasoning_text')
+    return [{ type: 'response.reasoning_text.done', ...at, text: part.text }, partDone];
   return [
     part.type === 'refusal'
       ? { type: 'response.refusal.done', ...at, refusal: part.text }

@@ -62,7 +62,16 @@ export function contextFor(history: readonly StoredItem[], input: readonly Store
     const needsPartner = item.type === 'function_call' || item.type === 'function_call_output';
     if (!needsPartner || (partner !== undefined && isTaken(partner))) taken.push(index);
   });
-  return arranged(all, taken, outputOf);
+  const sent = arranged(all, taken, outputOf);
+  const hidden = new Map(history.flatMap(({ item, reasoning }) => (reasoning ? [[item, reasoning] as const] : [])));
+  return hidden.size === 0 ? sent : sent.flatMap((item) => withHidden(item, hidden.get(item)));
+}
+
+/** An item with the hidden reasoning that led to it. */
+function withHidden(item: Item, reasoning: string | undefined): Item[] {
+  if (reasoning === undefined) return [item];
+  const content = [{ type: 'reasoning_text', text: reasoning }] as const;
+  return [{ type: 'reasoning', id: `rs_${item.id}`, summary: [], content, status: 'completed' }, item];
 }
 
 /**

@@ -3,7 +3,7 @@
  * One log event is one wire event; a viewer is sent these characters.
  */
 
-import { type ContentPart, type OutputItem } from './item.js';
+import { type OutputItem, type OutputPart } from './item.js';
 import { type ResponseObject } from './response.js';
 
 interface InPart {
@@ -22,7 +22,7 @@ export type ResponseEvent =
   | { readonly type: 'response.queued'; readonly response: ResponseObject }
   | { readonly type: 'response.in_progress'; readonly response: ResponseObject }
   | { readonly type: 'response.output_item.added'; readonly output_index: number; readonly item: OutputItem }
-  | ({ readonly type: 'response.content_part.added'; readonly part: ContentPart } & InPart)
+  | ({ readonly type: 'response.content_part.added'; readonly part: OutputPart } & InPart)
   | ({
       readonly type: 'response.output_text.delta';
       readonly delta: string;
@@ -33,9 +33,11 @@ export type ResponseEvent =
       readonly text: string;
       readonly logprobs: readonly never[];
     } & InPart)
+  | ({ readonly type: 'response.reasoning_text.delta'; readonly delta: string } & InPart)
+  | ({ readonly type: 'response.reasoning_text.done'; readonly text: string } & InPart)
   | ({ readonly type: 'response.refusal.delta'; readonly delta: string } & InPart)
   | ({ readonly type: 'response.refusal.done'; readonly refusal: string } & InPart)
-  | ({ readonly type: 'response.content_part.done'; readonly part: ContentPart } & InPart)
+  | ({ readonly type: 'response.content_part.done'; readonly part: OutputPart } & InPart)
   | ({ readonly type: 'response.function_call_arguments.delta'; readonly delta: string } & InItem)
   | ({
       readonly type: 'response.function_call_arguments.done';

@@ -2,7 +2,7 @@
 
 import { systemTime, type Time } from './time.js';
 
-export type IdPrefix = 'resp' | 'conv' | 'msg' | 'fc' | 'fco' | 'req' | 'conn' | 'chatcmpl' | 'replica';
+export type IdPrefix = 'resp' | 'conv' | 'msg' | 'fc' | 'fco' | 'rs' | 'req' | 'conn' | 'chatcmpl' | 'replica';
 
 /**
  * Returns a fresh id such as `resp_3f…` (32 lower-case hex digits). An id cannot be guessed, but it never is the only guard of a resource: owners

@@ -17,7 +17,14 @@ interface RefusalPart {
   readonly type: 'refusal';
   readonly refusal: string;
 }
+interface ReasoningTextPart {
+  readonly type: 'reasoning_text';
+  readonly text: string;
+}
+/** A part of a message. */
 export type ContentPart = InputTextPart | OutputTextPart | RefusalPart;
+/** A part of an item that a turn produces. */
+export type OutputPart = ContentPart | ReasoningTextPart;
 
 export interface MessageItem {
   readonly type: 'message';
@@ -34,6 +41,8 @@ export interface FunctionCallItem {
   /** JSON text, exactly as the model wrote it. */
   readonly arguments: string;
   readonly status: ItemStatus;
+  /** What the provider wants back with the call, such as Gemini's thought signature; opaque. */
+  readonly extra_content?: Readonly<Record<string, unknown>>;
 }
 export interface FunctionCallOutputItem {
   readonly type: 'function_call_output';
@@ -43,9 +52,18 @@ export interface FunctionCallOutputItem {
   readonly status: ItemStatus;
 }
 
-export type Item = MessageItem | FunctionCallItem | FunctionCallOutputItem;
+/** What a model thought before it answered or called. */
+export interface ReasoningItem {
+  readonly type: 'reasoning';
+  readonly id: string;
+  readonly summary: readonly never[];
+  readonly content: readonly ReasoningTextPart[];
+  readonly status: ItemStatus;
+}
+
+export type Item = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem;
 /** What a turn can produce. */
-export type OutputItem = MessageItem | FunctionCallItem;
+export type OutputItem = MessageItem | FunctionCallItem | ReasoningItem;
 
 /** An item as a conversation keeps it. */
 export interface StoredItem {
@@ -54,6 +72,8 @@ export interface StoredItem {
   readonly responseId: string | null;
   /** True for input that a guardrail refused and for its refusal: shown to people, never sent to a provider. */
   readonly withheld: boolean;
+  /** Of a function call: hidden reasoning that led to it. Sent back to providers that want it, never shown. */
+  readonly reasoning?: string;
 }
 
 /** Bytes that an item takes where it is stored: what `state.max_bytes` counts. */
@@ -78,6 +98,11 @@ export function newestWithin(items: readonly StoredItem[], { maxItems, maxBytes 
   return items.slice(from);
 }
 
+/** All text of a reasoning item. */
+export function reasoningText({ content }: ReasoningItem): string {
+  return content.map(({ text }) => text).join('');
+}
+
 /** All text of a message, parts joined; refusals count as text only where asked for. */
 export function messageText(item: MessageItem, withRefusals = false): string {
   let text = '';
@@ -89,7 +114,12 @@ export function messageText(item: MessageItem, withRefusals = false): string {
   return text;
 }
 
-const KINDS: ReadonlySet<string> = new Set<Item['type']>(['message', 'function_call', 'function_call_output']);
+const KINDS: ReadonlySet<string> = new Set<Item['type']>([
+  'message',
+  'function_call',
+  'function_call_output',
+  'reasoning',
+]);
 
 /**
  * False for an item of a kind that only a later version knows: while one rolls out, both write to the same conversations. Such an item is

@@ -5,7 +5,7 @@
 
 import { ERROR_CODES, type ErrorCode, type ErrorType, SluiceError } from '../domain/errors.js';
 import { type ResponseEvent } from '../domain/event.js';
-import { type OutputItem } from '../domain/item.js';
+import { type OutputItem, reasoningText } from '../domain/item.js';
 import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../domain/response.js';
 
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
@@ -24,6 +24,7 @@ interface ChatFacts extends SluiceFacts {
 }
 
 interface ToolCall {
+  readonly extra_content?: Readonly<Record<string, unknown>>;
   readonly id: string;
   readonly type: 'function';
   readonly function: { readonly name: string; readonly arguments: string };
@@ -40,6 +41,8 @@ export interface ChatCompletion {
       readonly role: 'assistant';
       readonly content: string | null;
       readonly refusal: string | null;
+      /** What the model thought; absent where it is not shown. */
+      readonly reasoning_content?: string;
       readonly tool_calls?: readonly ToolCall[];
     };
     readonly logprobs: null;
@@ -53,8 +56,10 @@ interface ChatDelta {
   readonly role?: 'assistant';
   readonly content?: string;
   readonly refusal?: string | null;
+  readonly reasoning_content?: string;
   readonly tool_calls?: readonly {
     readonly index: number;
+    readonly extra_content?: Readonly<Record<string, unknown>>;
     readonly id?: string;
     readonly type?: 'function';
     readonly function: { readonly name?: string; readonly arguments: string };
@@ -82,6 +87,7 @@ export interface ChatChunk {
 export function chatCompletion(response: ResponseObject): ChatCompletion {
   const { output, created_at: created, model, usage } = response;
   const calls = output.flatMap(toolCallOf);
+  const reasoning = output.map((item) => (item.type === 'reasoning' ? reasoningText(item) : '')).join('');
   return {
     id: chatId(response.id),
     object: 'chat.completion',
@@ -94,6 +100,7 @@ export function chatCompletion(response: ResponseObject): ChatCompletion {
           role: 'assistant',
           content: textOf(output, 'output_text'),
           refusal: textOf(output, 'refusal'),
+          ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
           ...(calls.length === 0 ? {} : { tool_calls: calls }),
         },
         logprobs: null,
@@ -169,12 +176,17 @@ export class ChatChunks {
         return this.#said({ content: event.delta });
       case 'response.refusal.delta':
         return this.#said({ refusal: event.delta });
+      case 'response.reasoning_text.delta':
+        return this.#said({ reasoning_content: event.delta });
       case 'response.output_item.added': {
         if (event.item.type !== 'function_call') return [];
-        const { call_id: id, name } = event.item;
+        const { call_id: id, name, extra_content: extra } = event.item;
+        const opaque = extra === undefined ? {} : { extra_content: extra };
         const index = this.#calls.size;
         this.#calls.set(event.output_index, index);
-        return this.#said({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' } }] });
+        return this.#said({
+          tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' }, ...opaque }],
+        });
       }
       case 'response.function_call_arguments.delta': {
         const index = this.#calls.get(event.output_index) ?? 0;
@@ -188,6 +200,7 @@ export class ChatChunks {
         throw new FailedTurn(event.response);
       case 'response.output_text.done':
       case 'response.refusal.done':
+      case 'response.reasoning_text.done':
       case 'response.function_call_arguments.done':
       case 'response.content_part.added':
       case 'response.content_part.done':
@@ -247,7 +260,9 @@ function textOf(output: readonly OutputItem[], kind: 'output_text' | 'refusal'):
 
 function toolCallOf(item: OutputItem): ToolCall[] {
   if (item.type !== 'function_call') return [];
-  return [{ id: item.call_id, type: 'function', function: { name: item.name, arguments: item.arguments } }];
+  const { call_id: id, name, arguments: args, extra_content: extra } = item;
+  const opaque = extra === undefined ? {} : { extra_content: extra };
+  return [{ id, type: 'function', function: { name, arguments: args }, ...opaque }];
 }
 
 function chatUsage(usage: Usage): ChatUsage {

@@ -6,10 +6,16 @@
 import { z } from 'zod';
 
 import { newId } from '../domain/ids.js';
-import { type ContentPart, type FunctionCallItem, type Item, type MessageItem } from '../domain/item.js';
+import {
+  type ContentPart,
+  type FunctionCallItem,
+  type Item,
+  type MessageItem,
+  type ReasoningItem,
+} from '../domain/item.js';
 import { refusalParams } from './refusal.js';
 import { MOST_PARTS } from './input-items.js';
-import { ANY_LIST, inert, isObject, listOf, servedFields, servedType } from './schema-tools.js';
+import { ANY_LIST, inert, isObject, listOf, recordOf, servedFields, servedType } from './schema-tools.js';
 import { MOST_TOOLS } from './shared-fields.js';
 
 /** Message kinds and parts that OpenAI knows and Sluice does not serve, with the reason. */
@@ -58,6 +64,8 @@ const TOOL_CALL = z.preprocess(
     }),
     /** The official stream helper leaves it in the calls that it has put together. */
     index: z.int().optional(),
+    /** What the provider wants back with the call. */
+    extra_content: recordOf(16, z.string().max(64), z.unknown()).optional(),
   }),
 );
 
@@ -70,6 +78,8 @@ const ASSISTANT = z.strictObject({
   audio: inert(z.never(), 'Sluice serves text'),
   function_call: inert(z.never(), 'it is the older form; send tool_calls'),
   annotations: ANY_LIST.optional(),
+  /** As answers carry it. */
+  reasoning_content: z.string().nullable().optional(),
   /** The official client's own, in answers that it has parsed. */
   parsed: z.unknown().optional(),
 });
@@ -136,16 +146,34 @@ function answerOf(message: AssistantMessage): Item[] {
   );
   if (refusal !== undefined) parts.push({ type: 'refusal', refusal });
   const said = parts.filter((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
-  return [...(said.length === 0 ? [] : [messageItem('assistant', said)]), ...calls.map(callItem)];
+  return [
+    ...thoughtOf(message),
+    ...(said.length === 0 ? [] : [messageItem('assistant', said)]),
+    ...calls.map(callItem),
+  ];
+}
+
+function thoughtOf({ reasoning_content: text }: AssistantMessage): ReasoningItem[] {
+  if (text === undefined || text === null || text === '') return [];
+  const content = [{ type: 'reasoning_text', text }] as const;
+  return [{ type: 'reasoning', id: newId('rs'), summary: [], content, status: 'completed' }];
 }
 
 function messageItem(role: 'user' | 'assistant', content: readonly ContentPart[]): MessageItem {
   return { type: 'message', id: newId('msg'), role, status: 'completed', content };
 }
 
-function callItem({ id, function: called }: z.output<typeof TOOL_CALL>): FunctionCallItem {
+function callItem({ id, function: called, extra_content }: z.output<typeof TOOL_CALL>): FunctionCallItem {
   const { name, arguments: args } = called;
-  return { type: 'function_call', id: newId('fc'), call_id: id, name, arguments: args, status: 'completed' };
+  return {
+    type: 'function_call',
+    id: newId('fc'),
+    call_id: id,
+    name,
+    arguments: args,
+    status: 'completed',
+    ...(extra_content === undefined ? {} : { extra_content }),
+  };
 }
 
 function saysSomething(message: Message, context: z.core.$RefinementCtx): void {

@@ -8,7 +8,7 @@ import { z } from 'zod';
 
 import { newId } from '../domain/ids.js';
 import { type ContentPart, type Item, type ItemStatus } from '../domain/item.js';
-import { ANY_LIST, inert, isObject, listOf, servedType } from './schema-tools.js';
+import { ANY_LIST, inert, isObject, listOf, recordOf, servedType } from './schema-tools.js';
 
 const TEXT_ONLY = 'Sluice serves text; send input_text';
 const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';
@@ -19,7 +19,6 @@ const NOT_SERVED: Readonly<Record<string, string>> = {
   input_file: TEXT_ONLY,
   input_audio: TEXT_ONLY,
   item_reference: 'Sluice does not look items up by id; send the item, or name its conversation',
-  reasoning: 'Sluice keeps no reasoning items; leave the item out',
   compaction: 'Sluice does not compact conversations; leave the item out',
   compaction_trigger: 'Sluice does not compact conversations; leave the item out',
   ...Object.fromEntries(
@@ -96,6 +95,7 @@ const FUNCTION_CALL = z.strictObject({
   arguments: z.string(),
   ...callExtras,
   async: inert(z.literal(false), 'function calls are answered in order'),
+  extra_content: recordOf(16, z.string().max(64), z.unknown()).optional(),
   parsed_arguments: z.unknown().optional(),
 });
 const FUNCTION_CALL_OUTPUT = z.strictObject({
@@ -109,6 +109,21 @@ const FUNCTION_CALL_OUTPUT = z.strictObject({
   name: z.string().max(128).optional(),
 });
 
+/** As a response carries it; what only OpenAI can read in it says nothing here. */
+const REASONING = z.strictObject({
+  type: z.literal('reasoning'),
+  id: ID,
+  summary: ANY_LIST.optional(),
+  content: listOf(z.strictObject({ type: z.literal('reasoning_text'), text: z.string() }), MOST_PARTS)
+    .nullable()
+    .optional(),
+  encrypted_content: z.string().nullable().optional(),
+  status: STATUS,
+  created_by: z.unknown().optional(),
+  sluice,
+});
+
+type ItemInput = z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT | typeof REASONING>;
 type MessageInput = z.output<typeof MESSAGE>;
 type PartInput = Exclude<MessageInput['content'], string>[number];
 
@@ -122,7 +137,7 @@ function asTyped(value: unknown, context: z.core.$RefinementCtx): unknown {
 
 const ITEM = z.preprocess(
   asTyped,
-  z.discriminatedUnion('type', [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT]).superRefine(roleFitsParts),
+  z.discriminatedUnion('type', [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT, REASONING]).superRefine(roleFitsParts),
 );
 
 /** More items than any history of `max_messages` needs; a bound on the work that one request can cause. */
@@ -147,10 +162,7 @@ export function userMessage(text: string): Item {
   };
 }
 
-function roleFitsParts(
-  item: z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT>,
-  context: z.core.$RefinementCtx,
-): void {
+function roleFitsParts(item: ItemInput, context: z.core.$RefinementCtx): void {
   if (item.type !== 'message' || typeof item.content === 'string' || item.role === 'assistant') return;
   item.content.forEach((part, index) => {
     if (part.type === 'input_text') return;
@@ -159,7 +171,7 @@ function roleFitsParts(
   });
 }
 
-function itemOf(item: z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT>): Item {
+function itemOf(item: ItemInput): Item {
   const status = statusOf(item.status);
   switch (item.type) {
     case 'message':
@@ -172,7 +184,10 @@ function itemOf(item: z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FU
         name: item.name,
         arguments: item.arguments,
         status,
+        ...(item.extra_content === undefined ? {} : { extra_content: item.extra_content }),
       };
+    case 'reasoning':
+      return { type: 'reasoning', id: newId('rs'), summary: [], content: item.content ?? [], status };
     case 'function_call_output': {
       const output = typeof item.output === 'string' ? item.output : item.output.map((part) => part.text).join('');
       return { type: 'function_call_output', id: newId('fco'), call_id: item.call_id, output, status };

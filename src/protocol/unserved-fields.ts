@@ -70,11 +70,11 @@ export const UNSERVED_FIELDS = {
 export const UNSERVED_TEXT_FIELDS = {
   verbosity: inert(z.literal('medium'), 'how long to answer is said in words, by prompt or instructions'),
 };
-const noSummary = inert(nothing, 'reasoning is not shown');
+const noSummary = inert(nothing, 'providers give reasoning, not summaries of it');
 export const UNSERVED_REASONING_FIELDS = {
   summary: noSummary,
   generate_summary: noSummary,
-  context: inert(z.literal('auto'), 'no reasoning is kept between turns'),
+  context: inert(z.literal('auto'), 'what is sent back is up to the provider'),
   mode: inert(z.literal('standard'), 'there is one mode'),
 };
 export const UNSERVED_TOOL_FIELDS = {

@@ -3,7 +3,7 @@
  * Always marked as estimated by whoever uses it.
  */
 
-import { type Item, messageText } from '../domain/item.js';
+import { type Item, messageText, reasoningText } from '../domain/item.js';
 import { type Usage } from '../domain/response.js';
 import { type ProviderRequest } from './provider.js';
 import { TokenCounter } from './token-counter.js';
@@ -21,16 +21,18 @@ const counter = new TokenCounter();
 export type CountedRequest = Pick<ProviderRequest, 'system' | 'items' | 'tools'>;
 
 /** The usage of a call that was sent `request` and gave `producedText` (text, refusals and arguments) so far. */
-export async function estimateUsage(request: CountedRequest, producedText: string): Promise<Usage> {
+export async function estimateUsage(request: CountedRequest, producedText: string, reasonedText = ''): Promise<Usage> {
   const texts = [request.system, ...request.items.map(textOf)].filter((text) => text !== '');
   if (request.tools.length > 0) texts.push(JSON.stringify(request.tools));
-  const [asked, outputTokens] = await estimateTokens([texts.join('\n'), producedText]);
+  const [asked, outputTokens] = await estimateTokens([texts.join('\n'), reasonedText + producedText]);
+  const length = reasonedText.length + producedText.length;
+  const reasoningTokens = length === 0 ? 0 : Math.round((outputTokens * reasonedText.length) / length);
   const inputTokens = asked + texts.length * TOKENS_PER_MESSAGE;
   return {
     input_tokens: inputTokens,
     input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
     output_tokens: outputTokens,
-    output_tokens_details: { reasoning_tokens: 0 },
+    output_tokens_details: { reasoning_tokens: reasoningTokens },
     total_tokens: inputTokens + outputTokens,
   };
 }
@@ -45,5 +47,6 @@ async function estimateTokens(texts: readonly [string, string]): Promise<[number
 
 function textOf(item: Item): string {
   if (item.type === 'message') return messageText(item, true);
+  if (item.type === 'reasoning') return reasoningText(item);
   return item.type === 'function_call' ? `${item.name} ${item.arguments}` : item.output;
 }

@@ -33,13 +33,19 @@ export interface ProviderRequest {
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
-/** What a provider yields, before any guardrail saw it. `index` counts function calls of one response from 0. */
+/** What a provider yields, before any guardrail saw it. `extra` is opaque and goes back to the provider with the call. `index` counts function calls of one response from 0. */
 export type ProviderPart =
   | { readonly type: 'start'; readonly provider: string; readonly model: string }
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'reasoning'; readonly text: string }
   | { readonly type: 'refusal'; readonly text: string }
-  | { readonly type: 'function_call'; readonly index: number; readonly callId: string; readonly name: string }
+  | {
+      readonly type: 'function_call';
+      readonly index: number;
+      readonly callId: string;
+      readonly name: string;
+      readonly extra?: Readonly<Record<string, unknown>>;
+    }
   | { readonly type: 'function_arguments'; readonly index: number; readonly delta: string }
   | { readonly type: 'usage'; readonly usage: Usage; readonly estimated: boolean }
   | { readonly type: 'finish'; readonly reason: FinishReason };

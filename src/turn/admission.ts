@@ -30,6 +30,8 @@ export interface AdmissionPolicy {
     readonly model: boolean | null;
     readonly tools: boolean | null;
     readonly sampling: boolean;
+    /** Whether reasoning is shown. */
+    readonly reasoning: boolean | null;
   };
   /** Ceiling and default of an answer's tokens; null: the model's own. */
   readonly maxTokens: number | null;
@@ -61,6 +63,8 @@ export interface TurnPlan {
   readonly maxOutputTokens: number | null;
   readonly temperature: number | null;
   readonly topP: number | null;
+  /** Whether the response shows what the model thinks. */
+  readonly showReasoning: boolean;
   /** The turn's place at a provider, which it gives back if no provider is asked. */
   readonly place?: CallPlace;
 }
@@ -109,6 +113,7 @@ export class Admission {
       maxOutputTokens: this.#maxOutputTokens(request, prompt),
       temperature: request.temperature ?? prompt?.parameters.temperature ?? this.#policy.temperature,
       topP: request.topP ?? prompt?.parameters.topP ?? null,
+      showReasoning: this.#policy.allow.reasoning ?? caller.trusted,
     };
   }
 

@@ -78,11 +78,11 @@ function take(turn: Turn, guard: ReturnType<TurnGuards['forOutput']>, part: Prov
       facts.produced += part.text;
       return guard.push(turn, part.type, part.text);
     case 'reasoning':
-      facts.produced += part.text;
-      return undefined;
+      facts.reasoned += part.text;
+      return turn.plan.showReasoning ? guard.push(turn, 'reasoning', part.text) : undefined;
     case 'function_call': {
       const stopped = guard.flush(turn);
-      if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name);
+      if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name, part.extra);
       return stopped;
     }
     case 'function_arguments':

@@ -1,6 +1,6 @@
 /* How large the input of a turn is: cheap enough to compute for every request, before anything is stored. */
 
-import { type Item, messageText } from '../domain/item.js';
+import { type Item, messageText, reasoningText } from '../domain/item.js';
 import { type ResponseRequest } from '../domain/request.js';
 
 /** Bytes of text that a request brings: instructions, tools and items. */
@@ -13,5 +13,6 @@ export function requestBytes({ instructions, tools, input }: ResponseRequest): n
 /** Bytes of text in an item. */
 export function itemBytes(item: Item): number {
   if (item.type === 'message') return Buffer.byteLength(messageText(item, true));
+  if (item.type === 'reasoning') return Buffer.byteLength(reasoningText(item));
   return Buffer.byteLength(item.type === 'function_call' ? item.name + item.arguments : item.output);
 }

@@ -1,7 +1,7 @@
 /* Items that are too large for any conversation are refused before a turn starts or anything is stored. */
 
 import { SluiceError } from '../domain/errors.js';
-import { type Item, messageText, storedBytes } from '../domain/item.js';
+import { type Item, messageText, reasoningText, storedBytes } from '../domain/item.js';
 
 /** Most bytes that one character takes in JSON (`\\u0000`). */
 const BYTES_PER_CHARACTER = 6;
@@ -25,5 +25,6 @@ export function refuseLargeItems(items: readonly Item[], maxBytes: number, param
 
 function charactersOf(item: Item): number {
   if (item.type === 'message') return messageText(item, true).length;
+  if (item.type === 'reasoning') return reasoningText(item).length;
   return item.type === 'function_call' ? item.name.length + item.arguments.length : item.output.length;
 }

@@ -1,6 +1,6 @@
 /* What the turn of a lost replica used, estimated from its log: the provider's own count was lost with the replica. */
 
-import { isKnownItem, messageText } from '../domain/item.js';
+import { isKnownItem, messageText, reasoningText } from '../domain/item.js';
 import { type OutputItem } from '../domain/item.js';
 import { type ResponseObject, type Usage } from '../domain/response.js';
 import { type LogHead } from '../state/event-log.js';
@@ -27,5 +27,6 @@ export async function estimateLostUsage(
 }
 
 function textOf(item: OutputItem): string {
+  if (item.type === 'reasoning') return reasoningText(item);
   return item.type === 'message' ? messageText(item, true) : item.arguments;
 }

@@ -3,7 +3,7 @@
 import { newId } from '../domain/ids.js';
 import { contentPart } from '../domain/accumulator.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { type ItemStatus } from '../domain/item.js';
+import { type FunctionCallItem, type ItemStatus } from '../domain/item.js';
 import { type Journal } from './journal.js';
 
 const NO_LOGPROBS: readonly never[] = [];
@@ -22,6 +22,7 @@ export class OutputWriter {
   readonly #time: Time;
   #items = 0;
   #text: OpenText | undefined;
+  #reasoning: { readonly item_id: string; readonly output_index: number; readonly content_index: number } | undefined;
   /** The provider's call index → our item. */
   readonly #calls = new Map<number, { readonly item_id: string; readonly output_index: number }>();
 
@@ -54,7 +55,15 @@ export class OutputWriter {
     this.#journal.delta({ type: 'response.refusal.delta', ...at, delta });
   }
 
-  functionCall(index: number, callId: string, name: string): void {
+  /** What the model thinks, as an item of its own before what it then says. */
+  reasoning(delta: string): void {
+    if (delta === '') return;
+    const at = (this.#reasoning ??= this.#openReasoning());
+    this.#journal.delta({ type: 'response.reasoning_text.delta', ...at, delta });
+  }
+
+  functionCall(index: number, callId: string, name: string, extra?: FunctionCallItem['extra_content']): void {
+    this.#closeReasoning();
     this.#closeMessage();
     const item_id = newId('fc', this.#time);
     const output_index = this.#items++;
@@ -62,7 +71,15 @@ export class OutputWriter {
     this.#journal.emit({
       type: 'response.output_item.added',
       output_index,
-      item: { type: 'function_call', id: item_id, call_id: callId, name, arguments: '', status: 'in_progress' },
+      item: {
+        type: 'function_call',
+        id: item_id,
+        call_id: callId,
+        name,
+        arguments: '',
+        status: 'in_progress',
+        ...(extra === undefined ? {} : { extra_content: extra }),
+      },
     });
   }
 
@@ -76,11 +93,13 @@ export class OutputWriter {
   close(status: ItemStatus): void {
     for (const event of this.#journal.accumulator.closing(status)) this.#journal.emit(event);
     this.#text = undefined;
+    this.#reasoning = undefined;
   }
 
   #openText(kind: TextKind): OpenText {
     const current = this.#text;
     if (current?.kind === kind) return current;
+    this.#closeReasoning();
     const opened = current === undefined ? this.#openMessage(kind) : this.#nextPart(current, kind);
     this.#text = opened;
     const { kind: _, ...at } = opened;
@@ -102,6 +121,27 @@ export class OutputWriter {
   #nextPart(current: OpenText, kind: TextKind): OpenText {
     for (const event of this.#journal.accumulator.closingParts(current.output_index)) this.#journal.emit(event);
     return { ...current, kind, content_index: current.content_index + 1 };
+  }
+
+  #openReasoning(): { item_id: string; output_index: number; content_index: number } {
+    this.#closeMessage();
+    const item_id = newId('rs');
+    const output_index = this.#items++;
+    this.#journal.emit({
+      type: 'response.output_item.added',
+      output_index,
+      item: { type: 'reasoning', id: item_id, summary: [], content: [], status: 'in_progress' },
+    });
+    const at = { item_id, output_index, content_index: 0 };
+    this.#journal.emit({ type: 'response.content_part.added', ...at, part: contentPart('reasoning_text', '') });
+    return at;
+  }
+
+  #closeReasoning(): void {
+    if (this.#reasoning === undefined) return;
+    const closing = this.#journal.accumulator.closingItem(this.#reasoning.output_index, 'completed');
+    for (const event of closing) this.#journal.emit(event);
+    this.#reasoning = undefined;
   }
 
   /** Calls stay open: the arguments of several may come in turns. */

@@ -15,7 +15,7 @@ import { sluiceFacts, type Turn } from './turn.js';
 
 export interface Accounting {
   /** What a call must have used where the provider did not say. */
-  readonly estimate: (request: CountedRequest, produced: string) => Promise<Usage>;
+  readonly estimate: (request: CountedRequest, produced: string, reasoned?: string) => Promise<Usage>;
   /** US dollars; null: no known price. Without a provider, the prices of the first one count. */
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
 }
@@ -41,7 +41,9 @@ export class Settlement {
     if (journal.lost !== undefined) return 'lost';
 
     const response = { ...journal.accumulator.response(), id: turn.responseId };
-    const keeping = facts.begun ? keepingOf(response, turn.input, facts.inputRefused) : NOTHING;
+    const keeping = facts.begun
+      ? keepingOf(response, turn.input, facts.inputRefused, turn.plan.showReasoning ? '' : facts.reasoned)
+      : NOTHING;
     const end = await this.#commit(turn, outcome, response, keeping);
     if (journal.lost === undefined) await committed();
     journal.emit(end.terminal);
@@ -88,6 +90,7 @@ export class Settlement {
       facts.usage = await this.#accounting.estimate(
         providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input),
         facts.produced,
+        facts.reasoned,
       );
       facts.usageEstimated = true;
     }

@@ -144,19 +144,27 @@ export function keepingNothing(response: ResponseObject): ResponseObject {
 }
 
 /**
- * What is kept of a turn that ended with this output. Refused input is kept for people only. Of an unfinished answer its text is
+ * What is kept of a turn that ended with this output; `hidden` is reasoning that was not shown. Refused input is kept for people only. Of an unfinished answer its text is
  * kept, its unfinished function calls are not: a call without arguments that parse would make the next turn fail.
  */
 export function keepingOf(
   response: Pick<ResponseObject, 'id' | 'store' | 'conversation' | 'output'>,
   input: readonly StoredItem[],
   inputRefused: boolean,
+  hidden = '',
 ): Keeping {
   const output = response.output.filter(worthKeeping);
   const withheld = inputRefused;
+  // A provider that thinks between calls wants its reasoning with the first call of the round.
+  const thought = hidden === '' ? undefined : output.find(({ type }) => type === 'function_call');
   const items: StoredItem[] = [
     ...input.map((stored) => ({ ...stored, withheld })),
-    ...output.map((item) => ({ item, responseId: response.id, withheld })),
+    ...output.map((item) => ({
+      item,
+      responseId: response.id,
+      withheld,
+      ...(item === thought ? { reasoning: hidden } : {}),
+    })),
   ];
   if (!response.store && response.conversation === null) return { kept: 'nothing', items };
   if (inputRefused) return { kept: 'display_only', items };

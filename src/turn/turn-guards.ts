@@ -3,7 +3,7 @@
  * stop ends the turn with the rule's own message.
  */
 
-import { type Item, messageText } from '../domain/item.js';
+import { type Item, messageText, reasoningText } from '../domain/item.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
 import { type CompiledGuardrail, type GuardrailSpec } from '../validation/guardrail.js';
@@ -13,7 +13,7 @@ import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
 
 type GuardedPrompt = Pick<RenderedPrompt, 'pack' | 'name' | 'version' | 'guardrails'>;
-type TextKind = 'text' | 'refusal';
+type TextKind = 'text' | 'refusal' | 'reasoning';
 
 export class TurnGuards {
   readonly #own: readonly GuardrailSpec[];
@@ -67,8 +67,13 @@ export class GuardedOutput {
       if (stopped !== undefined) return stopped;
       this.#kind = kind;
     }
-    this.#guard ??= this.#wrap(createOutputGuard(this.#guardrails));
+    this.#guard ??= this.#wrap(createOutputGuard(this.#guardrailsFor(kind)));
     return this.#write(turn, this.#guard.push(text));
+  }
+
+  /** How long an answer may be says nothing about how long a model may think. */
+  #guardrailsFor(kind: TextKind): readonly CompiledGuardrail[] {
+    return kind === 'reasoning' ? this.#guardrails.filter(({ type }) => type !== 'max_length') : this.#guardrails;
   }
 
   /** No more text of this kind: what was held back is decided. */
@@ -83,6 +88,7 @@ export class GuardedOutput {
     if (step.release !== '') {
       facts.firstDeltaMs ??= turn.time.now() - turn.startedAt;
       if (this.#kind === 'text') writer.text(step.release);
+      else if (this.#kind === 'reasoning') writer.reasoning(step.release);
       else writer.refusal(step.release);
     }
     if (step.notes !== undefined) facts.findings.push(...step.notes);
@@ -96,5 +102,6 @@ export class GuardedOutput {
 
 function textsOf(item: Item): string[] {
   if (item.type === 'message') return [messageText(item, true)];
+  if (item.type === 'reasoning') return [reasoningText(item)];
   return item.type === 'function_call_output' ? [item.output] : [item.arguments];
 }

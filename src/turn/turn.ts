@@ -58,6 +58,8 @@ export interface TurnFacts {
   providerCalled: boolean;
   /** All that the provider wrote, released or not; counted where the provider gives no usage. */
   produced: string;
+  /** All that the provider's model thought, shown or not. */
+  reasoned: string;
   firstDeltaMs: number | null;
   kept: Kept | null;
   /** Why the response could not be stored; null: it was, or was not to be. */
@@ -78,6 +80,7 @@ export function newFacts(model: string): TurnFacts {
     inputRefused: false,
     providerCalled: false,
     produced: '',
+    reasoned: '',
     firstDeltaMs: null,
     kept: null,
     unstored: null,

@@ -32,7 +32,7 @@ function gatewayFor({ config = {}, fallback }: Recording): Promise<TestGateway> 
       provider: { retry: { max_attempts: 1 }, breaker: { failures: 1000 } },
       ...own('middleware'),
     },
-    clients: { models: ['recorded'], allow: { tools: true }, ...own('clients') },
+    clients: { models: ['recorded'], allow: { tools: true, reasoning: true }, ...own('clients') },
   };
   const key = JSON.stringify(whole);
   const gateway = gateways.get(key) ?? startGateway({ config: whole });

@@ -15,6 +15,8 @@ export interface CallPiece {
   readonly id: string;
   readonly name: string;
   readonly arguments: string;
+  /** What the provider wants back with the call. */
+  readonly extra: Fields | undefined;
 }
 
 /** What one chunk says. Empty text, no calls and no finish reason where it says nothing of the kind. */
@@ -153,6 +155,7 @@ function pieceOf(call: Fields): CallPiece {
     id: textOf(call['id']),
     name: textOf(name),
     arguments: args === undefined || args === null ? '' : typeof args === 'string' ? args : JSON.stringify(args),
+    extra: isFields(call['extra_content']) ? call['extra_content'] : undefined,
   };
 }
 

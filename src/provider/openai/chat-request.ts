@@ -5,7 +5,7 @@ import {
   type ChatCompletionCreateParamsStreaming,
   type ChatCompletionMessageParam,
 } from 'openai/resources/chat/completions';
-import { type Item, messageText } from '../../domain/item.js';
+import { type Item, messageText, type ReasoningItem, reasoningText } from '../../domain/item.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
 import { type ProviderRequest } from '../provider.js';
 
@@ -79,7 +79,16 @@ function documented(request: ProviderRequest, shape: RequestShape): ChatCompleti
 /** System prompt and items as messages. `developer` becomes `system`: OpenAI takes them for one, others know only that. */
 function chatMessages({ system, items }: ProviderRequest, shape: RequestShape): ChatCompletionMessageParam[] {
   const messages: ChatCompletionMessageParam[] = system === '' ? [] : [{ role: 'system', content: system }];
-  for (const item of items) add(item, messages, shape.shortCallIds ? nineCharacters : asGiven);
+  let reasoning = '';
+  for (const item of items) {
+    if (item.type === 'reasoning') reasoning += shape.sendReasoning ? reasoningText(item) : '';
+    else {
+      add(item, messages, shape.shortCallIds ? nineCharacters : asGiven);
+      if (reasoning !== '' && item.type === 'function_call') thinkBefore(messages, reasoning);
+      // Text may come before the calls of one answer. Reasoning that led to text alone is not wanted again: DeepSeek refuses it.
+      if (item.type !== 'message' || item.role !== 'assistant') reasoning = '';
+    }
+  }
   return messages;
 }
 
@@ -91,7 +100,17 @@ function nineCharacters(id: string): string {
   return createHash('sha256').update(id).digest('hex').slice(0, 9);
 }
 
-function add(item: Item, messages: ChatCompletionMessageParam[], idOf: (id: string) => string): void {
+/** Puts the reasoning of a tool round into the assistant message that has its calls. */
+function thinkBefore(messages: ChatCompletionMessageParam[], reasoning: string): void {
+  const last = messages.at(-1);
+  if (last?.role === 'assistant') Object.assign(last, { reasoning_content: reasoning });
+}
+
+function add(
+  item: Exclude<Item, ReasoningItem>,
+  messages: ChatCompletionMessageParam[],
+  idOf: (id: string) => string,
+): void {
   switch (item.type) {
     case 'message': {
       const content = messageText(item, true);
@@ -107,6 +126,7 @@ function add(item: Item, messages: ChatCompletionMessageParam[], idOf: (id: stri
         type: 'function' as const,
         // Servers refuse arguments that are no JSON.
         function: { name: item.name, arguments: item.arguments.trim() === '' ? '{}' : item.arguments },
+        ...(item.extra_content === undefined ? {} : { extra_content: item.extra_content }),
       };
       // Calls belong to the assistant message they came with: the API wants their outputs right after it.
       const last = messages.at(-1);

@@ -179,7 +179,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
       this.#queue.end();
     };
     if (usage !== undefined) return close({ type: 'usage', usage, estimated: false });
-    estimateUsage(this.request, this.#chunks.produced).then(
+    estimateUsage(this.request, this.#chunks.produced, this.#chunks.reasoning).then(
       (estimate) => close({ type: 'usage', usage: estimate, estimated: true }),
       (error: unknown) => this.#queue.fail(fromThrown(error)),
     );

@@ -79,7 +79,7 @@ export class ToolCalls {
     return call;
   }
 
-  #add(call: Call, { id, name, arguments: text }: CallPiece, parts: ProviderPart[]): void {
+  #add(call: Call, { id, name, arguments: text, extra }: CallPiece, parts: ProviderPart[]): void {
     if (call.id === '' && id !== '' && !this.#byId.has(id)) {
       call.id = id;
       this.#byId.set(id, call);
@@ -95,7 +95,8 @@ export class ToolCalls {
     if (call.id === '') {
       call.id = `call_${call.index}_${globalThis.crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
     }
-    parts.push({ type: 'function_call', index: call.index, callId: call.id, name });
+    const opaque = extra === undefined ? {} : { extra };
+    parts.push({ type: 'function_call', index: call.index, callId: call.id, name, ...opaque });
     if (call.arguments !== '') parts.push({ type: 'function_arguments', index: call.index, delta: call.arguments });
   }
 }

@@ -83,6 +83,7 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
       instructions: null,
       model: null,
       tools: false,
+      reasoning: null,
       sampling: true,
     });
   });

@@ -26,6 +26,8 @@ const SERVER_TYPES: Record<ServerEvent['type'], true> = {
   'response.output_text.done': true,
   'response.refusal.delta': true,
   'response.refusal.done': true,
+  'response.reasoning_text.delta': true,
+  'response.reasoning_text.done': true,
   'response.function_call_arguments.delta': true,
   'response.function_call_arguments.done': true,
   'response.completed': true,

@@ -30,6 +30,7 @@ function answering(text: string, steps: readonly DemoStep[], guardrails: readonl
     maxOutputTokens: null,
     temperature: null,
     topP: null,
+    showReasoning: false,
   } as const;
   const response = newResponse(plan, systemTime);
   const shown: string[] = [];

@@ -305,6 +305,7 @@ describe('OrphanSweep', () => {
       maxOutputTokens: null,
       temperature: null,
       topP: null,
+      showReasoning: true,
     } as const;
     const response = newResponse(plan, systemTime);
     const head = { responseId: response.id, owner: ALICE.owner, conversationId: null, store: true, input: [] };

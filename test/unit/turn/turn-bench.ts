@@ -62,7 +62,7 @@ const NO_LIMITS: LimitSettings = {
 export const POLICY: AdmissionPolicy = {
   model: 'model-a',
   models: [],
-  allow: { instructions: null, model: null, tools: null, sampling: true },
+  allow: { instructions: null, model: null, tools: null, sampling: true, reasoning: null },
   maxTokens: null,
   temperature: null,
   stateEnabled: true,

@@ -38,6 +38,7 @@ function brief(event: ResponseEvent): string {
   const type = event.type.replace('response.', '');
   if ('delta' in event) return `${type} ${event.delta}`;
   if (event.type === 'response.output_text.done') return `${type} ${event.text}`;
+  if (event.type === 'response.reasoning_text.done') return `${type} ${event.text}`;
   if (event.type === 'response.refusal.done') return `${type} ${event.refusal}`;
   if (event.type === 'response.function_call_arguments.done') return `${type} ${event.arguments}`;
   if ('item' in event) return `${type} ${event.item.type} ${event.item.status}`;

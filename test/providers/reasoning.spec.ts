@@ -1,0 +1,127 @@
+/* Reasoning through a tool loop: who sees it, what is kept, and what goes back to the provider. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import {
+  deltaChunk,
+  DONE,
+  FakeOpenAiServer,
+  type FakeStep,
+  finishChunk,
+  textChunk,
+} from '../support/fake-openai-server.js';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+
+let provider: FakeOpenAiServer;
+let gateway: TestGateway;
+beforeEach(async () => {
+  provider = await FakeOpenAiServer.start();
+});
+afterEach(async () => {
+  await gateway.close();
+  await provider.close();
+});
+
+const thinks = (text: string): FakeStep => deltaChunk({ reasoning_content: text });
+const SIGNATURE = { google: { thought_signature: 'c2ln' } };
+const calls = (more: object = {}): FakeStep =>
+  deltaChunk({ tool_calls: [{ index: 0, id: 'c1', ...more, function: { name: 'f', arguments: '{}' } }] });
+const TOOL = { type: 'function', name: 'f', parameters: { type: 'object', properties: {} } };
+
+async function start(reasoning: boolean, sections: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  gateway = await startGateway({
+    config: {
+      provider: { type: 'openai', model: 'm', base_url: provider.baseUrl, send_reasoning: true },
+      clients: { allow: { reasoning } },
+      ...sections,
+    },
+  });
+}
+
+async function post(path: string, body: object): Promise<Answer> {
+  const answer = await fetch(`${gateway.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  return (await answer.json()) as Answer;
+}
+
+/** As far as these tests look at answers. */
+interface Answer {
+  readonly id: string;
+  readonly status: string;
+  readonly output: readonly { readonly type: string; readonly content?: readonly { readonly text: string }[] }[];
+  readonly data: readonly { readonly type: string }[];
+  readonly choices: readonly {
+    readonly message: { readonly reasoning_content?: string; readonly tool_calls: object[] };
+  }[];
+  readonly usage: object;
+}
+
+const RESULT = { type: 'function_call_output', call_id: 'c1', output: 'done' };
+const sentBack = (): readonly object[] => provider.requests.at(-1)?.body.messages ?? [];
+
+describe('reasoning', () => {
+  it('is an item before the call, and goes back with the call in the next round [REAS-1] [REAS-3]', async () => {
+    await start(true);
+    provider.answerWith({ steps: [thinks('I need f.'), calls(), finishChunk('tool_calls'), DONE] });
+    const first = await post('/v1/responses', { input: 'Hi', tools: [TOOL] });
+    expect(first.output.map(({ type }) => type)).toEqual(['reasoning', 'function_call']);
+    provider.answerWith({ steps: [textChunk('Done'), finishChunk(), DONE] });
+    await post('/v1/responses', { input: [RESULT], previous_response_id: first.id, tools: [TOOL] });
+    expect(sentBack()[1]).toMatchObject({
+      role: 'assistant',
+      reasoning_content: 'I need f.',
+      tool_calls: [{ id: 'c1' }],
+    });
+  });
+
+  it('is hidden where clients.allow.reasoning is false, and goes back all the same [REAS-2] [REAS-3]', async () => {
+    await start(false);
+    const { id: conversation } = await post('/v1/conversations', {});
+    provider.answerWith({ steps: [thinks('I need f.'), calls(), finishChunk('tool_calls'), DONE] });
+    const first = await post('/v1/responses', { input: 'Hi', tools: [TOOL], conversation });
+    expect(first.output.map(({ type }) => type)).toEqual(['function_call']);
+    provider.answerWith({ steps: [textChunk('Done'), finishChunk(), DONE] });
+    await post('/v1/responses', { input: [RESULT], conversation, tools: [TOOL] });
+    expect(sentBack()[1]).toMatchObject({ reasoning_content: 'I need f.' });
+    const items = await fetch(`${gateway.url}/v1/conversations/${conversation}/items`);
+    expect(await items.text()).not.toContain('I need f.');
+  });
+
+  it('that led to text is not sent back [REAS-3]', async () => {
+    await start(true);
+    provider.answerWith({ steps: [thinks('Hm.'), textChunk('Hello'), finishChunk(), DONE] });
+    const { id } = await post('/v1/responses', { input: 'Hi' });
+    await post('/v1/responses', { input: 'More', previous_response_id: id });
+    expect(JSON.stringify(sentBack())).not.toContain('Hm.');
+  });
+
+  it('is read by guardrails, and how long it is does not count against max_length [REAS-4]', async () => {
+    await start(true, { middleware: { validator: { banned_words: ['secret'], max_length: 20 } } });
+    provider.answerWith({ steps: [thinks('This is a secret plan'), textChunk('Hello'), finishChunk(), DONE] });
+    const stopped = await post('/v1/responses', { input: 'Hi' });
+    expect(stopped).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'content_filter' } });
+    expect(JSON.stringify(stopped.output)).not.toContain('secret');
+    provider.answerWith({ steps: [thinks('x'.repeat(100)), textChunk('Hello'), finishChunk(), DONE] });
+    expect(await post('/v1/responses', { input: 'Hi' })).toMatchObject({ status: 'completed', output_text: 'Hello' });
+  });
+
+  it('and the opaque data of a call go both ways through chat completions [REAS-1] [REAS-3]', async () => {
+    await start(true);
+    provider.answerWith({
+      steps: [thinks('I need f.'), calls({ extra_content: SIGNATURE }), finishChunk('tool_calls'), DONE],
+    });
+    const user = { role: 'user', content: 'Hi' };
+    const tools = [{ type: 'function', function: { name: 'f', parameters: TOOL.parameters } }];
+    const first = await post('/v1/chat/completions', { model: 'm', messages: [user], tools });
+    const message = first.choices[0]?.message;
+    expect(message).toMatchObject({ reasoning_content: 'I need f.', tool_calls: [{ extra_content: SIGNATURE }] });
+    const result = { role: 'tool', tool_call_id: 'c1', content: 'done' };
+    await post('/v1/chat/completions', { model: 'm', messages: [user, { ...message }, result], tools });
+    expect(sentBack()[1]).toMatchObject({
+      reasoning_content: 'I need f.',
+      tool_calls: [{ id: 'c1', extra_content: SIGNATURE }],
+    });
+  });
+});

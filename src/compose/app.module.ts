@@ -10,6 +10,7 @@ import { ChatGateway } from '../gateway/chat.gateway.js';
 import { ConnectionParts } from '../gateway/connection-parts.js';
 import { ConnectionTable } from '../gateway/connection-table.js';
 import { FlushRound } from '../gateway/flush-round.js';
+import { FrameRounds } from '../gateway/frame-rounds.js';
 import { Drain, DRAIN_TIMES } from '../lifecycle/drain.js';
 import { OpsServer } from '../lifecycle/ops-server.js';
 import { Overload } from '../lifecycle/overload.js';
@@ -129,6 +130,7 @@ function connectionParts(parts: AppParts): ConnectionParts {
     logger: log,
     time: systemTime,
     round: new FlushRound(systemTime),
+    rounds: new FrameRounds(systemTime),
     cpuMs: threadCpuMs,
   };
 }

@@ -35,9 +35,9 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
     answerPings(socket);
     socket.on('pong', () => this.#table.ponged(connection));
     socket.on('message', (data: RawData, isBinary: boolean) => {
-      if (isBinary) connection.close(CLOSE_CODES.binary, 'only text frames are understood');
+      if (isBinary && connection.open) connection.close(CLOSE_CODES.binary, 'only text frames are understood');
       // Text frames come as one Buffer (the default binaryType), and ws has checked that they are UTF-8.
-      else frames.receive((data as Buffer).toString('utf8'));
+      else frames.receive(data as Buffer);
     });
     socket.on('close', (code: number) => {
       frames.end();

@@ -11,6 +11,7 @@ import { type ResponseReader } from '../turn/response-reader.js';
 import { type TurnReport } from '../turn/turn-report.js';
 import { type TurnService } from '../turn/turn.service.js';
 import { type FlushRound } from './flush-round.js';
+import { type FrameRounds } from './frame-rounds.js';
 import { type SocketSettings } from './settings.js';
 
 export abstract class ConnectionParts {
@@ -27,6 +28,8 @@ export abstract class ConnectionParts {
   abstract readonly time: Time;
   /** Shared by all connections. */
   abstract readonly round: FlushRound;
+  /** Shared by all connections. */
+  abstract readonly rounds: FrameRounds;
   /** CPU time of this thread so far, in milliseconds. A simulation returns a constant. */
   abstract readonly cpuMs: () => number;
 }

@@ -37,6 +37,8 @@ export type OutboundEvents = Pick<OutboundOptions, 'onFull' | 'onBehind'>;
 
 const CHECK_EVERY_MS = 10;
 const TERMINATE_AFTER_MS = 5_000;
+/** Pause after each read that brings frames behind a goodbye. A read takes at most 64 KiB: about 3 MB a second. */
+const DROP_PAUSE_MS = 20;
 
 export class ClientConnection {
   readonly id: string;
@@ -46,6 +48,8 @@ export class ClientConnection {
   readonly #options: ConnectionOptions;
   #reading = true;
   #ended = false;
+  /** Whether reading pauses for `DROP_PAUSE_MS`. */
+  #dropping = false;
 
   constructor(socket: ClientSocket, principal: Principal, options: ConnectionOptions, events: OutboundEvents) {
     const { settings, time, round } = options;
@@ -110,6 +114,20 @@ export class ClientConnection {
     this.#socket.close(code, reason);
     // close() queues behind unsent data: a peer that does not read must not keep the socket.
     this.#options.time.after(TERMINATE_AFTER_MS, () => this.#socket.terminate());
+  }
+
+  /**
+   * A frame arrived after the goodbye. The peer's answer to it may be behind megabytes of such frames. Parsing them as fast as they arrive
+   * would take all of the event loop until the socket ends, so reading pauses after each read.
+   */
+  drop(): void {
+    if (this.#dropping || this.#ended) return;
+    this.#dropping = true;
+    this.#socket.pause();
+    this.#options.time.after(DROP_PAUSE_MS, () => {
+      this.#dropping = false;
+      if (!this.#ended) this.#socket.resume();
+    });
   }
 
   /** Closes when the events at hand were handed to the socket, at the latest after `withinMs`: a goodbye must not overtake the end of an answer. */

@@ -42,7 +42,7 @@ export class FrameDispatch {
   #takesSnapshots: boolean;
 
   constructor(socket: ClientSocket, handshake: Handshake, parts: ConnectionParts) {
-    const { settings, time, turns } = parts;
+    const { settings, turns, rounds } = parts;
     const { maxLanes, maxResponsesInFlight, maxOperationsInFlight } = settings;
     this.#parts = parts;
     this.#handshake = handshake;
@@ -56,7 +56,7 @@ export class FrameDispatch {
       handle: (text) => this.#handle(text),
       setReading: (reading) => (this.connection.reading = reading),
       maxOperations: maxOperationsInFlight,
-      time,
+      rounds,
     });
     this.#lanes = new Lanes({
       maxLanes,
@@ -73,9 +73,10 @@ export class FrameDispatch {
     });
   }
 
-  /** One text frame. Frames after a goodbye are ignored. */
-  receive(text: string): void {
-    if (this.connection.open) this.#intake.receive(text);
+  /** One text frame. Frames after a goodbye are dropped. */
+  receive(data: Buffer | string): void {
+    if (this.connection.open) this.#intake.receive(data.toString());
+    else this.connection.drop();
   }
 
   /** Resumes the responses that the upgrade named, as frames would. */
@@ -154,6 +155,7 @@ export class FrameDispatch {
     try {
       const lane = this.#lanes.open(streamId);
       this.#lanes.admit();
+      const frame = this.#following.nextFrame();
       lane.push(
         new CreateTask(
           { caller, request, streamId, idempotencyKey, traceparent },
@@ -163,7 +165,7 @@ export class FrameDispatch {
             time: this.#parts.time,
             closed: () => this.connection.ended,
             created: (responseId) => remember((this.#created ??= new Set()), responseId),
-            followToEnd: (...response) => this.#following.followToEnd(...response),
+            followToEnd: (...response) => this.#following.followToEnd(...response, frame),
             ended: () => this.#lanes.release(),
           },
         ),

@@ -3,7 +3,7 @@
  * socket is full, or a frame must be finished before the next, arrived frames wait and nothing more is read from the socket.
  */
 
-import { type Time } from '../domain/time.js';
+import { type FrameRounds } from './frame-rounds.js';
 
 export interface FrameIntakeOptions {
   /** Handles one frame. Never throws. */
@@ -12,12 +12,12 @@ export interface FrameIntakeOptions {
   readonly setReading: (reading: boolean) => void;
   /** Operations that may be in progress at once. */
   readonly maxOperations: number;
-  readonly time: Time;
+  /** Shared by all connections. */
+  readonly rounds: FrameRounds;
 }
 
-/** Frames and characters handled in one round of the event loop, so that other connections get their turn. */
-const FRAMES_AT_ONCE = 64;
-const CHARACTERS_AT_ONCE = 65_536;
+/** Frames of one connection handled in one round of the event loop, so that other connections get their turn. */
+const FRAMES_AT_ONCE = 16;
 
 export class FrameIntake {
   readonly #options: FrameIntakeOptions;
@@ -28,9 +28,9 @@ export class FrameIntake {
   /** Operations that must end before the next frame is handled. */
   #exclusive = 0;
   #full = false;
+  /** Frames handled in round `#round`. */
   #frames = 0;
-  #characters = 0;
-  #roundScheduled = false;
+  #round = 0;
   #reading = true;
   #closed = false;
 
@@ -44,10 +44,11 @@ export class FrameIntake {
     if (this.#next < this.#waiting.length || !this.#mayHandle()) {
       this.#waiting.push(text);
       this.#setReading(false);
+      if (!this.#blocked) this.#options.rounds.wait(this);
       return;
     }
     this.#handle(text);
-    this.#setReading(this.#mayHandle());
+    this.#setReading(!this.#blocked);
   }
 
   /** Counts an operation until `work` settles. */
@@ -55,7 +56,7 @@ export class FrameIntake {
     this.#operations += 1;
     const done = (): void => {
       this.#operations -= 1;
-      this.#drain();
+      this.#unblocked();
     };
     work.then(done, done);
   }
@@ -65,7 +66,7 @@ export class FrameIntake {
     this.#exclusive += 1;
     const done = (): void => {
       this.#exclusive -= 1;
-      this.#drain();
+      this.#unblocked();
     };
     work.then(done, done);
   }
@@ -74,7 +75,7 @@ export class FrameIntake {
   setFull(full: boolean): void {
     this.#full = full;
     if (full) this.#setReading(false);
-    else this.#drain();
+    else this.#unblocked();
   }
 
   /** Drops the frames that wait. */
@@ -82,38 +83,11 @@ export class FrameIntake {
     this.#closed = true;
     this.#waiting = [];
     this.#next = 0;
+    this.#options.rounds.delete(this);
   }
 
-  #mayHandle(): boolean {
-    return (
-      !this.#full &&
-      this.#exclusive === 0 &&
-      this.#operations < this.#options.maxOperations &&
-      this.#frames < FRAMES_AT_ONCE &&
-      this.#characters < CHARACTERS_AT_ONCE
-    );
-  }
-
-  #handle(text: string): void {
-    this.#frames += 1;
-    this.#characters += text.length;
-    this.#scheduleRound();
-    this.#options.handle(text);
-  }
-
-  /** Renews the share of one round. */
-  #scheduleRound(): void {
-    if (this.#roundScheduled) return;
-    this.#roundScheduled = true;
-    this.#options.time.soon(() => {
-      this.#roundScheduled = false;
-      this.#frames = 0;
-      this.#characters = 0;
-      this.#drain();
-    });
-  }
-
-  #drain(): void {
+  /** Handles waiting frames: this connection's share of a round. Called by `FrameRounds`. */
+  drain(): void {
     while (!this.#closed && this.#mayHandle()) {
       const text = this.#waiting[this.#next];
       if (text === undefined) break;
@@ -123,8 +97,37 @@ export class FrameIntake {
     if (this.#next >= this.#waiting.length) {
       this.#waiting = [];
       this.#next = 0;
+      this.#setReading(!this.#blocked);
+    } else if (!this.#blocked) {
+      this.#options.rounds.wait(this);
     }
-    this.#setReading(this.#waiting.length === 0 && this.#mayHandle());
+  }
+
+  /** Whether no frame may be handled until an operation settles or the socket drains. */
+  get #blocked(): boolean {
+    return this.#full || this.#exclusive > 0 || this.#operations >= this.#options.maxOperations;
+  }
+
+  #mayHandle(): boolean {
+    const { rounds } = this.#options;
+    if (this.#round !== rounds.number) {
+      this.#round = rounds.number;
+      this.#frames = 0;
+    }
+    return !this.#blocked && this.#frames < FRAMES_AT_ONCE && rounds.open;
+  }
+
+  #handle(text: string): void {
+    const { rounds, handle } = this.#options;
+    this.#frames += 1;
+    rounds.count(text.length);
+    handle(text);
+  }
+
+  #unblocked(): void {
+    if (this.#blocked || this.#closed) return;
+    if (this.#next < this.#waiting.length) this.#options.rounds.wait(this);
+    else this.#setReading(true);
   }
 
   #setReading(reading: boolean): void {

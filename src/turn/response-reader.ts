@@ -123,13 +123,15 @@ export class ResponseReader {
     }
   }
 
-  /** The ended response; after `waitMs` the response as it stands. */
+  /** The ended response; after `waitMs` milliseconds the response as it is then. Reads no events but the newest ones. */
   async settled(caller: Principal, responseId: string, signal: AbortSignal, waitMs?: number): Promise<ResponseObject> {
     const timeout = new AbortController();
     const stop = waitMs === undefined ? undefined : this.#time.after(waitMs, () => timeout.abort());
     try {
       const bounded = stop === undefined ? signal : AbortSignal.any([signal, timeout.signal]);
-      for await (const events of this.events(caller, responseId, -1, bounded)) {
+      const last = (await this.lastSequence(caller, responseId)) ?? -1;
+      // From the newest event on, so that a response that has ended meanwhile still shows its terminal event.
+      for await (const events of this.events(caller, responseId, Math.max(-1, last - 1), bounded)) {
         const newest = events.at(-1);
         if (newest !== undefined && isTerminal(newest.type)) return responseIn(newest);
       }

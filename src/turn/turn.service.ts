@@ -47,7 +47,7 @@ export interface CreateOptions {
   /** Told the response's id before anybody else can hear of it. */
   readonly onResponse?: (responseId: string) => void;
   readonly idempotency?: IdempotencyUse;
-  /** Aborting it cancels the turn, even before it starts. */
+  /** Aborting it cancels the turn that this call starts, even before it starts. A turn that the call only joins runs on. */
   readonly signal?: AbortSignal;
 }
 
@@ -55,6 +55,8 @@ export interface CreatedTurn {
   readonly responseId: string;
   /** What is left to the caller; empty where it has no limits, or the turn ran before. */
   readonly limits: ToldLimits;
+  /** Whether an earlier request with the same idempotency key started the turn. */
+  readonly joined: boolean;
 }
 
 /** How long turns that are ended by a drain may take to write their ends, in milliseconds: less than the drain waits. */
@@ -121,7 +123,7 @@ export class TurnService {
       });
       trace.joined();
       leaveRoom();
-      return this.#joined(caller, known, options.signal);
+      return { responseId: known, limits: {}, joined: true };
     }
     let place: CallPlace | undefined;
     try {
@@ -131,7 +133,7 @@ export class TurnService {
       const toOpen = { plan: { ...plan, place }, response, origin, trace, idempotency };
       const starting = this.#start(toOpen, signal, leaveRoom).finally(() => this.#starting.delete(starting));
       this.#starting.add(starting);
-      return { responseId: response.id, limits: await starting };
+      return { responseId: response.id, limits: await starting, joined: false };
     } catch (error) {
       await place?.giveBack().catch(() => undefined);
       trace.refused(error);
@@ -181,12 +183,6 @@ export class TurnService {
     } catch (error) {
       throw error instanceof SluiceError && error.code === 'response_not_found' ? repeatedResponseGone() : error;
     }
-  }
-
-  /** The same request started this response before; who cancels this one means that one. */
-  #joined(caller: Principal, responseId: string, signal: AbortSignal | undefined): CreatedTurn {
-    onAbort(signal, () => void this.cancel(caller, responseId).catch(() => undefined));
-    return { responseId, limits: {} };
   }
 
   /** Resolves when `response.created` stands in the log, to what the caller may still use. */

@@ -4,6 +4,7 @@ import { AnonymousAuthenticator } from '../../src/auth/anonymous-authenticator.j
 import { type Time } from '../../src/domain/time.js';
 import { type ConnectionParts } from '../../src/gateway/connection-parts.js';
 import { FlushRound } from '../../src/gateway/flush-round.js';
+import { FrameRounds } from '../../src/gateway/frame-rounds.js';
 import { SluiceError } from '../../src/domain/errors.js';
 import { ZERO_USAGE } from '../../src/domain/response.js';
 import { Log, type LogFields } from '../../src/observability/log.js';
@@ -138,6 +139,7 @@ export class Replica {
       logger,
       time,
       round: new FlushRound(time),
+      rounds: new FrameRounds(time),
       cpuMs: () => 0,
     };
     const sweep = new OrphanSweep({

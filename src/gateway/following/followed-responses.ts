@@ -17,9 +17,9 @@ import { InOrder } from '../in-order.js';
 import { type Lanes } from '../lanes/lanes.js';
 import { type Outbound } from '../outbound.js';
 import { type Refusals } from '../refusals.js';
-import { type Following } from './following.js';
+import { type Following, type WatchedResponse } from './following.js';
 import { ResumePlace } from './resume-place.js';
-import { Resumes } from './resumes.js';
+import { Resumes, type ResumeTurn } from './resumes.js';
 import { LONG_REPLAY_EVENTS, SnapshotSender, staleLimit } from './snapshot-sender.js';
 
 export interface FollowedResponsesOptions {
@@ -37,25 +37,6 @@ export interface FollowedResponsesOptions {
   readonly closed: () => boolean;
 }
 
-/** A response as a subscription follows it. */
-export interface WatchedResponse {
-  readonly streamId: string;
-  /** Whether the subscription is still in effect. */
-  readonly wanted: () => boolean;
-  /** Sends `sluice:turn`. */
-  readonly announce: () => void;
-  /** Called in the same step in which the response is followed. */
-  readonly begun: (following: Following) => void;
-}
-
-/** One resume among the others of its response. */
-interface ResumeTurn {
-  readonly resumes: Resumes;
-  readonly place: ResumePlace;
-  /** Whether it is the newest, and the socket is open. */
-  readonly wanted: () => boolean;
-}
-
 type ResumeMode = 'replay' | 'snapshot' | 'stored' | 'replaced';
 
 /** Responses that a connection may follow. Creating is not refused by it: that has a bound of its own. */
@@ -66,6 +47,7 @@ export class FollowedResponses {
   readonly #snapshots: SnapshotSender;
   readonly #inOrder = new InOrder();
   readonly #resumes = new Map<string, Resumes>();
+  #frames = 0;
 
   constructor(options: FollowedResponsesOptions) {
     const { outbound, reader, time, metrics } = options;
@@ -77,6 +59,12 @@ export class FollowedResponses {
       time,
       onSent: () => metrics.of.snapshots_total.inc(),
     });
+  }
+
+  /** The number of a frame that resumes or creates: the higher one decides about a response that both are about. */
+  nextFrame(): number {
+    this.#frames += 1;
+    return this.#frames;
   }
 
   /**
@@ -92,12 +80,19 @@ export class FollowedResponses {
     lanes.open(streamId);
     const resumes = this.#resumesOf(responseId);
     const { place, isNewest } = resumes.begin(streamId);
-    const wanted = (): boolean => isNewest() && !closed();
-    return this.#answer(responseId, resumes, place, () => this.#begin(caller, point, { resumes, place, wanted }));
+    const frame = this.nextFrame();
+    const wanted = (): boolean => isNewest() && !this.#decidedAfter(frame, responseId) && !closed();
+    return this.#answer(responseId, resumes, place, () =>
+      this.#begin(caller, point, { resumes, place, frame, wanted }),
+    );
   }
 
-  /** Follows a response that this connection created. Resolves when its end was sent. @throws SluiceError `response_expired` */
-  async followToEnd(caller: Principal, responseId: string, streamId: string | undefined): Promise<void> {
+  /**
+   * Follows a response that this connection created, or joined by an idempotency key.
+   * @param frame number of the frame that created it: a later resume keeps the cursor and lane that it has chosen
+   * @returns a promise that resolves when its end was sent @throws SluiceError `response_expired`
+   */
+  async followToEnd(caller: Principal, responseId: string, streamId: string | undefined, frame: number): Promise<void> {
     const { outbound, closed, time } = this.#options;
     let viewer: Viewer | undefined;
     try {
@@ -110,7 +105,11 @@ export class FollowedResponses {
       return;
     }
     if (viewer === undefined) return;
-    const following = outbound.follow(responseId, viewer, streamId);
+    // A resume behind a slow create may be served first. Following from the create then would send its events again, in the wrong lane.
+    const later = this.#decidedAfter(frame, responseId);
+    if (later !== undefined) viewer.close();
+    const following = later ?? outbound.follow(responseId, viewer, streamId);
+    if (later === undefined) following.frame = frame;
     // After a resume the error belongs to the lane of the resume.
     if ((await following.end) === 'lost' && !following.resumed) throw responseExpired();
   }
@@ -192,7 +191,11 @@ export class FollowedResponses {
   }
 
   /** Throws like `ResponseReader.open`. */
-  async #begin(caller: Principal, point: ResumePoint, { resumes, place, wanted }: ResumeTurn): Promise<ResumeMode> {
+  async #begin(
+    caller: Principal,
+    point: ResumePoint,
+    { resumes, place, frame, wanted }: ResumeTurn,
+  ): Promise<ResumeMode> {
     const { responseId, startingAfter, streamId } = point;
     const { outbound } = this.#options;
     let viewer: Viewer | undefined;
@@ -222,11 +225,13 @@ export class FollowedResponses {
       }
       if (mode === 'replay') await this.#tellResumed(caller, point);
       if (!wanted()) {
-        // A later resume takes over at once: send nothing that it would send again.
+        // A later frame takes over at once: send nothing that it would send again.
         viewer.close();
         return 'replaced';
       }
-      resumes.hold(place, outbound.follow(responseId, viewer, streamId));
+      const following = outbound.follow(responseId, viewer, streamId);
+      following.frame = frame;
+      resumes.hold(place, following);
       return mode;
     } catch (thrown) {
       viewer.close();
@@ -266,6 +271,12 @@ export class FollowedResponses {
       send: (error) => refusals.send(error, streamId),
       later: (send) => lanes.later(send),
     });
+  }
+
+  /** What is followed, if a frame after number `frame` decided that. */
+  #decidedAfter(frame: number, responseId: string): Following | undefined {
+    const following = this.#options.outbound.followings.get(responseId);
+    return following !== undefined && following.frame > frame ? following : undefined;
   }
 
   #isLong(events: number): boolean {

@@ -13,6 +13,8 @@ export class Following {
   streamId: string | undefined;
   /** Whether its events wait for a snapshot that is being read. */
   paused = false;
+  /** Number of the frame that decided the cursor and the lane (`FollowedResponses.nextFrame`); 0 for a subscription. */
+  frame = 0;
   /** Whether the client has resumed this response by name; then the end of a subscription does not end it. */
   resumed = false;
   /** Size of its events in bytes, judged by the last ones sent: sets how many are taken at once. */
@@ -33,4 +35,15 @@ export class Following {
     this.viewer.close();
     this.#resolve(end);
   }
+}
+
+/** A response as a subscription follows it. */
+export interface WatchedResponse {
+  readonly streamId: string;
+  /** Whether the subscription is still in effect. */
+  readonly wanted: () => boolean;
+  /** Sends `sluice:turn`. */
+  readonly announce: () => void;
+  /** Called in the same step in which the response is followed. */
+  readonly begun: (following: Following) => void;
 }

@@ -71,7 +71,11 @@ export class ResumePlace implements ConnectionTask {
     await this.#left.promise;
   }
 
-  abort(): void {
+  cancel(): void {
+    return;
+  }
+
+  abandon(): void {
     return;
   }
 

@@ -4,6 +4,15 @@ import { responseExpired } from '../../turn/response-errors.js';
 import { type Following } from './following.js';
 import { type ResumePlace } from './resume-place.js';
 
+/** One resume among the others of its response. */
+export interface ResumeTurn {
+  readonly resumes: Resumes;
+  readonly place: ResumePlace;
+  readonly frame: number;
+  /** Whether no later frame decided where the response is followed, and the socket is open. */
+  readonly wanted: () => boolean;
+}
+
 export class Resumes {
   readonly #places = new Map<string | undefined, ResumePlace>();
   readonly #placeIn: (streamId: string | undefined) => ResumePlace;

@@ -21,25 +21,26 @@ export interface Creation {
 
 /** What a task needs of the connection that it belongs to. */
 export interface CreateParts {
-  readonly turns: Pick<TurnService, 'create'>;
+  readonly turns: Pick<TurnService, 'create' | 'cancel'>;
   readonly refusals: Refusals;
   readonly time: Time;
   /** Whether the socket is gone. */
   closed(): boolean;
   /** Called with the response's id before anyone else can know it. */
   created(responseId: string): void;
-  /** Follows the response in its lane. Resolves when its end was sent. */
+  /** Follows the response in its lane, in the place of the frame that created it. Resolves when its end was sent. */
   followToEnd(caller: Principal, responseId: string, streamId: string | undefined): Promise<void>;
   /** Called when the task has ended. */
   ended(): void;
 }
 
 export class CreateTask implements ConnectionTask {
-  readonly creates = true;
   readonly #parts: CreateParts;
   readonly #creation: Creation;
   readonly #aborted = new AbortController();
   #responseId: string | undefined;
+  #joined = false;
+  #cancelled = false;
 
   constructor(creation: Creation, parts: CreateParts) {
     this.#parts = parts;
@@ -50,8 +51,16 @@ export class CreateTask implements ConnectionTask {
     return this.#responseId;
   }
 
-  /** Reaches a turn that is being created. One that has begun is cancelled by its id: with an idempotency key it may not be this task's own. */
-  abort(): void {
+  get creates(): boolean {
+    return !this.#joined;
+  }
+
+  cancel(): void {
+    this.#cancelled = true;
+    this.#aborted.abort();
+  }
+
+  abandon(): void {
     this.#aborted.abort();
   }
 
@@ -89,7 +98,11 @@ export class CreateTask implements ConnectionTask {
         : { idempotency: { key: idempotencyKey, fingerprint: requestFingerprint(request) } };
     try {
       const options = { signal: this.#aborted.signal, onResponse: created, ...idempotency };
-      return (await turns.create(caller, request, origin, options)).responseId;
+      const { responseId, joined } = await turns.create(caller, request, origin, options);
+      this.#joined = joined;
+      // The signal does not reach a response that was joined, and no cancel could name it before.
+      if (joined && this.#cancelled) turns.cancel(caller, responseId).catch(() => undefined);
+      return responseId;
     } catch (thrown) {
       const error = asSluiceError(thrown);
       refusals.count(error);

@@ -11,10 +11,12 @@ import { Lane, type LaneTask } from './lane.js';
 export interface ConnectionTask extends LaneTask {
   /** The response that the task is about; undefined where there is none, or none yet. */
   readonly responseId: string | undefined;
-  /** Whether this connection created the response, or will. */
+  /** Whether this connection created the response, or will. False if a create joined a response by its idempotency key. */
   readonly creates: boolean;
-  /** Ends a task that has no response yet. */
-  abort(): void;
+  /** Cancels what the task is about, where its response is not known yet. */
+  cancel(): void;
+  /** Cancels a response that this task is creating. One that it turns out to join runs on. */
+  abandon(): void;
 }
 
 export interface LanesOptions {
@@ -97,19 +99,24 @@ export class Lanes {
 
   /** Cancels what runs and waits in a lane: one call for each response. */
   cancel(caller: Principal, streamId: string | undefined): void {
-    for (const task of this.find(streamId)?.tasks ?? []) this.#cancel(caller, task);
-  }
-
-  /** Cancels the responses that this connection created, not those that it only resumed. */
-  cancelCreated(caller: Principal): void {
-    for (const lane of [this.#default, ...(this.#named?.values() ?? [])]) {
-      for (const task of lane.tasks) if (task.creates) this.#cancel(caller, task);
+    for (const task of this.find(streamId)?.tasks ?? []) {
+      task.cancel();
+      this.#request(caller, task.responseId);
     }
   }
 
-  #cancel(caller: Principal, task: ConnectionTask): void {
-    task.abort();
-    const { responseId } = task;
+  /** Cancels the responses that this connection created, not those that it resumed or joined. */
+  cancelCreated(caller: Principal): void {
+    for (const lane of [this.#default, ...(this.#named?.values() ?? [])]) {
+      for (const task of lane.tasks) {
+        if (!task.creates) continue;
+        task.abandon();
+        this.#request(caller, task.responseId);
+      }
+    }
+  }
+
+  #request(caller: Principal, responseId: string | undefined): void {
     if (responseId === undefined || this.#cancelling?.has(responseId) === true) return;
     this.#cancelling ??= new Set();
     const cancelling = this.#cancelling;
@@ -134,7 +141,11 @@ class SendTask implements ConnectionTask {
     this.#send();
   }
 
-  abort(): void {
+  cancel(): void {
+    return;
+  }
+
+  abandon(): void {
     return;
   }
 }

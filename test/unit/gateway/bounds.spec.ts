@@ -2,6 +2,8 @@
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
+import { CLOSE_CODES } from '../../../src/protocol/close-codes.js';
+import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, ORIGIN, requestOf } from '../turn/turn-bench.js';
 import { type Connected, GatewayBench, SETTINGS, Talker, tell, until } from './gateway-bench.js';
@@ -40,15 +42,47 @@ describe('frames in progress', () => {
     expect(client.socket.types).toContain('sluice:pong');
   });
 
-  it('take turns with other connections: a share in each round [WS-18]', async () => {
+  it("handles a share of a connection's frames in each round of the event loop [WS-18]", async () => {
     bench = new GatewayBench();
     const client = bench.connect();
     for (const id of upTo(500)) tell(client, { type: 'sluice:ping', id });
-    expect(client.socket.frames.length).toBe(64);
+    expect(client.socket.frames.length).toBe(16);
     expect(client.connection.reading).toBe(false);
     await until(() => client.socket.frames.length === 500);
     expect(client.socket.frames.map((frame) => frame['id'])).toEqual(upTo(500));
     await until(() => client.connection.reading);
+  });
+
+  it('bounds the frames of a round over all connections, and serves the connections in turn [WS-18]', async () => {
+    bench = new GatewayBench();
+    const clients = upTo(20).map(() => bench.connect());
+    for (const client of clients) for (const id of upTo(40)) tell(client, { type: 'sluice:ping', id });
+    const answered = (): number[] => clients.map(({ socket }) => socket.frames.length);
+    const total = (): number => answered().reduce((sum, count) => sum + count, 0);
+    for (let rounds = 1; total() < 800; rounds++) {
+      const before = total();
+      await round();
+      expect(total() - before).toBeGreaterThan(0);
+      expect(total() - before).toBeLessThanOrEqual(32);
+      // Two connections take their share in each round, so each of the 20 has had one by then.
+      if (rounds === 11) expect(Math.min(...answered())).toBeGreaterThanOrEqual(16);
+    }
+    expect(answered()).toEqual(clients.map(() => 40));
+  });
+
+  it('reads slowly after a goodbye, so that the rest of a flood leaves the event loop to others [WS-8]', () => {
+    const time = new HandTime();
+    bench = new GatewayBench({ time });
+    const client = bench.connect();
+    client.connection.close(CLOSE_CODES.policy, 'too many refused messages');
+    const reads = upTo(10).map(() => {
+      for (const id of upTo(600)) tell(client, { type: 'sluice:ping', id });
+      const paused = client.socket.isPaused;
+      time.pass(20);
+      return paused && !client.socket.isPaused;
+    });
+    expect(reads).toEqual(upTo(10).map(() => true));
+    expect(client.socket.frames).toEqual([]);
   });
 
   it('wait while the socket is full, so that answers are not buffered without bound [WS-14]', async () => {

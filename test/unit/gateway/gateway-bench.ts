@@ -8,6 +8,7 @@ import { type ClientConnection, type Handshake } from '../../../src/gateway/conn
 import { type ConnectionParts } from '../../../src/gateway/connection-parts.js';
 import { FrameDispatch } from '../../../src/gateway/dispatch.js';
 import { FlushRound } from '../../../src/gateway/flush-round.js';
+import { FrameRounds } from '../../../src/gateway/frame-rounds.js';
 import { type Following } from '../../../src/gateway/following/following.js';
 import { type SocketSettings } from '../../../src/gateway/settings.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
@@ -71,6 +72,7 @@ export class GatewayBench extends TurnBench {
       settings: { ...SETTINGS, ...options.settings },
       time,
       round: new FlushRound(time),
+      rounds: new FrameRounds(time),
       cpuMs: () => 0,
     };
   }

@@ -310,6 +310,118 @@ describe('a socket that cancels on disconnect', () => {
   });
 });
 
+describe('a create that joins a response by its idempotency key', () => {
+  const CREATE = { type: 'response.create', input: 'Hi', 'sluice:idempotency_key': 'key' };
+
+  async function joinable(): Promise<{ first: Connected; responseId: string }> {
+    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 8 } });
+    const first = bench.connect();
+    tell(first, CREATE);
+    await until(() => first.socket.types.includes('response.output_text.delta'));
+    const { id: responseId } = ofType(first, 'response.created')[0]?.['response'] as { id: string };
+    return { first, responseId };
+  }
+
+  it('leaves the response running when its socket closes with on_disconnect=cancel [WS-13]', async () => {
+    const { responseId } = await joinable();
+    const second = bench.connect({ cancelOnDisconnect: true });
+    tell(second, CREATE);
+    await until(() => second.socket.types.includes('response.output_text.delta'));
+    second.socket.terminate();
+    for (let i = 0; i < 20; i++) await round();
+    expect(bench.turns.count).toBe(1);
+    expect(await bench.reader.currentStatus(ALICE, responseId)).toBe('in_progress');
+  });
+
+  it('leaves the response running when its socket closes before the response is known [WS-13]', async () => {
+    await joinable();
+    const second = bench.connect({ cancelOnDisconnect: true });
+    const slow = hold(methods<'claim'>(bench.plain.keys), 'claim');
+    tell(second, CREATE);
+    await slow.reached;
+    second.socket.terminate();
+    slow.open();
+    for (let i = 0; i < 20; i++) await round();
+    expect(bench.turns.count).toBe(1);
+  });
+
+  it('cancels the response when the client cancels its lane before the response is known [CAN-1]', async () => {
+    await joinable();
+    const second = bench.connect();
+    const slow = hold(methods<'claim'>(bench.plain.keys), 'claim');
+    tell(second, { ...CREATE, stream_id: 'lane' });
+    await slow.reached;
+    tell(second, { type: 'response.cancel', stream_id: 'lane' });
+    slow.open();
+    await until(() => second.socket.types.some((type) => TERMINAL.test(type)));
+    expect(bench.turns.count).toBe(0);
+  });
+
+  it('leaves cursor and lane to a resume sent after it and served before it [RES-6, WS-3]', async () => {
+    const { responseId } = await joinable();
+    const second = bench.connect();
+    const slow = hold(methods<'claim'>(bench.plain.keys), 'claim');
+    tell(second, { ...CREATE, stream_id: 'create' });
+    tell(second, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'resume' });
+    await slow.reached;
+    await until(() => second.socket.types.includes('response.output_text.delta'));
+    slow.open();
+    for (let i = 0; i < 20; i++) await round();
+    tell(second, { type: 'response.create', input: 'next', stream_id: 'create' });
+    await bench.turns.cancel(ALICE, responseId);
+    await until(() => ofType(second, 'response.created').length === 1);
+    const events = second.socket.frames.filter(
+      (frame) => frame['stream_id'] === 'resume' && 'sequence_number' in frame,
+    );
+    expect(events.map((frame) => frame['sequence_number'])).toEqual(events.map((_, i) => i + 2));
+    expect(events.at(-1)?.['type']).toBe('response.incomplete');
+    expect(ofType(second, 'response.created')[0]).toMatchObject({ stream_id: 'create' });
+  });
+
+  it('takes cursor and lane when it was sent after a resume that is served more slowly [RES-6, WS-3]', async () => {
+    const { responseId } = await joinable();
+    const second = bench.connect();
+    const slow = hold(methods<'open'>(bench.reader), 'open');
+    tell(second, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'resume' });
+    tell(second, { ...CREATE, stream_id: 'create' });
+    await slow.reached;
+    await until(() => second.socket.types.includes('response.output_text.delta'));
+    slow.open();
+    await until(() => second.socket.types.includes('sluice:resumed'));
+    for (let i = 0; i < 20; i++) await round();
+    await bench.turns.cancel(ALICE, responseId);
+    await until(() => second.socket.types.some((type) => TERMINAL.test(type)));
+    const events = second.socket.frames.filter((frame) => 'sequence_number' in frame);
+    expect(events.map((frame) => frame['sequence_number'])).toEqual(events.map((_, i) => i));
+    expect(new Set(events.map((frame) => frame['stream_id']))).toEqual(new Set(['create']));
+  });
+});
+
+describe('a cancel by response id', () => {
+  it('waits for the end of a response that is not followed without reading its events [CAN-3]', async () => {
+    bench = new GatewayBench({ provider: new Talker(600, false) });
+    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await until(async () => ((await bench.reader.lastSequence(ALICE, responseId)) ?? 0) > 600);
+    const last = (await bench.reader.lastSequence(ALICE, responseId)) ?? 0;
+    const { read } = bench.plain.log;
+    let oldest = Infinity;
+    bench.plain.log.read = (id, after, limit) => {
+      if (limit !== 0) oldest = Math.min(oldest, after);
+      return read.call(bench.plain.log, id, after, limit);
+    };
+    const { open } = bench.hub;
+    bench.hub.open = (id, after, wake) => {
+      oldest = Math.min(oldest, after);
+      return open.call(bench.hub, id, after, wake);
+    };
+    const client = bench.connect();
+    tell(client, { type: 'response.cancel', response_id: responseId });
+    await until(() => client.socket.types.includes('sluice:cancelled'));
+    expect(ofType(client, 'sluice:cancelled')[0]).toMatchObject({ status: 'cancelled' });
+    expect(oldest).toBeGreaterThan(last - 10);
+  });
+});
+
 describe('a create with the key of a response whose events are gone', () => {
   it('is answered by its snapshot and terminal where the client knows snapshots [IDEM-1, RES-3]', async () => {
     bench = new GatewayBench({ provider: new Talker(3, true) });

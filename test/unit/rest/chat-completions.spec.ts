@@ -55,7 +55,7 @@ let ended: unknown;
 const turns: Pick<TurnService, 'create'> = {
   create: async (_caller, _request, _origin, options) => {
     asked = options;
-    return { responseId: 'resp_1', limits: {} };
+    return { responseId: 'resp_1', limits: {}, joined: false };
   },
 };
 const reader: Pick<ResponseReader, 'events' | 'settled'> = {

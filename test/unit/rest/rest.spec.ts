@@ -67,7 +67,7 @@ const turns: Pick<TurnService, 'create' | 'cancel'> = {
   create: async (_caller, request, _origin, options) => {
     if (script.refusal !== undefined) throw script.refusal;
     script.created.push({ request, options });
-    return { responseId: 'resp_1', limits: script.limits };
+    return { responseId: 'resp_1', limits: script.limits, joined: false };
   },
   cancel: async (_caller, id) => {
     if (id === 'resp_none') throw notFound();

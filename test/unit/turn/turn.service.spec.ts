@@ -442,13 +442,15 @@ describe('an idempotency key', () => {
     await expect(other).rejects.toMatchObject({ code: 'idempotency_key_reused' });
   });
 
-  it('cancels the one response, whoever of the two asks', async () => {
+  it('leaves the turn running when the signal of a request that joined it is aborted', async () => {
     bench = new TurnBench({ answers: [[HANG]] });
     const first = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
-    const asked = new AbortController();
-    const second = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, { ...use, signal: asked.signal });
-    expect(second.responseId).toBe(first.responseId);
-    asked.abort();
+    const left = new AbortController();
+    const second = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, { ...use, signal: left.signal });
+    expect(second).toMatchObject({ responseId: first.responseId, joined: true });
+    left.abort();
+    expect(bench.turns.count).toBe(1);
+    await bench.turns.cancel(ALICE, second.responseId);
     await bench.turns.whenIdle();
     expect((await bench.reader.retrieve(ALICE, first.responseId)).status).toBe('cancelled');
   });

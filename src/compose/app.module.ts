@@ -24,6 +24,7 @@ import { OriginPolicy } from '../auth/origin.js';
 import { ChatCompletionsController } from '../rest/chat-completions.controller.js';
 import { ConversationsController } from '../rest/conversations.controller.js';
 import { ModelList, ModelsController } from '../rest/models.controller.js';
+import { type OpenAnswers } from '../rest/open-answers.js';
 import { PromptList, PromptsController } from '../rest/prompts.controller.js';
 import { ResponsesController } from '../rest/responses.controller.js';
 import { RestTimes } from '../rest/rest-times.js';
@@ -39,6 +40,7 @@ export interface AppParts extends GatewayParts {
   readonly logger: Logger;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly answers: OpenAnswers;
 }
 
 @Module({})
@@ -62,7 +64,7 @@ export class AppModule {
         { provide: Conversations, useValue: parts.conversations },
         { provide: Authenticator, useValue: parts.authenticator },
         { provide: OriginPolicy, useValue: parts.origins },
-        { provide: RestTimes, useValue: restTimes(config) },
+        { provide: RestTimes, useValue: restTimes(parts) },
         {
           provide: ModelList,
           useValue: new ModelList([config.provider.model, ...config.clients.models], Math.floor(Date.now() / 1_000)),
@@ -93,7 +95,7 @@ export class AppModule {
           provide: Drain,
           inject: [Log],
           useFactory: (log: Log) =>
-            new Drain(parts.drain, parts.turns, parts.table, { close: () => closeAll(parts) }, log, {
+            new Drain(parts.drain, parts.turns, parts.table, parts.answers, { close: () => closeAll(parts) }, log, {
               ...DRAIN_TIMES,
               sharedState: config.state.type === 'redis',
               graceMs: config.app.shutdown_timeout,
@@ -104,9 +106,9 @@ export class AppModule {
   }
 }
 
-function restTimes(config: AppConfig): RestTimes {
+function restTimes({ config, answers }: AppParts): RestTimes {
   const { sse } = new RestTimes();
-  return new RestTimes({ sse: { ...sse, keepAliveMs: config.http.sse_keep_alive } });
+  return new RestTimes({ sse: { ...sse, keepAliveMs: config.http.sse_keep_alive, interruption: answers } });
 }
 
 function promptList({ prompts, config }: AppParts): PromptList {

@@ -22,6 +22,7 @@ import { corsOptions } from '../rest/cors.js';
 import { ErrorFilter } from '../rest/error.filter.js';
 import { HttpConnections } from '../rest/http-connections.js';
 import { httpServerOptions, prepareHttp } from '../rest/http-server.js';
+import { OpenAnswers } from '../rest/open-answers.js';
 import { RefusalBudget } from '../rest/refusal-budget.js';
 import { servePlayground } from '../rest/playground.js';
 import { bodyBytesOf, gateRequests, type RequestGateParts } from '../rest/request-gate.js';
@@ -55,13 +56,14 @@ export async function createGateway(
   const metrics = new Metrics({ prefix: metricPrefix(config.app.name), version: config.app.version });
   const log = new PinoLog(logger);
   const parts = await compose(config, log, metrics);
-  const module = await AppModule.forRoot({ ...parts, config, logger, log, metrics });
+  const answers = new OpenAnswers();
+  const module = await AppModule.forRoot({ ...parts, answers, config, logger, log, metrics });
   const adapter = new FastifyAdapter(
     httpServerOptions({ maxBodyBytes: config.http.max_body_bytes, requestTimeoutMs: config.http.request_timeout }),
   );
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
-  const gate = requestGate(config, parts, routes, metrics);
+  const gate = requestGate(config, { ...parts, answers }, routes, metrics);
   gateRequests(adapter.getInstance(), gate);
   servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
@@ -97,7 +99,7 @@ export async function createGateway(
 
 function requestGate(
   { http, limits }: AppConfig,
-  { authenticator, origins }: GatewayParts,
+  { authenticator, origins, answers }: GatewayParts & { readonly answers: OpenAnswers },
   routes: RouteTable,
   { of }: Metrics,
 ): RequestGateParts {
@@ -114,6 +116,7 @@ function requestGate(
       max: limits.connections,
       onChange: (connections) => of.http_connections.set(connections),
     }),
+    answers,
     maxBodyBytes: http.max_body_bytes,
   };
 }

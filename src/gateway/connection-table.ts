@@ -32,6 +32,7 @@ const LEAVE_WITHIN_MS = 500;
 /** Less than the drain waits for the sockets: a silent peer must not make the drain late. */
 const CUT_AFTER_MS = 900;
 const GONE_CHECK_MS = 10;
+const DELIVERED_CHECK_MS = 20;
 
 export class ConnectionTable {
   readonly #settings: SocketSettings;
@@ -97,6 +98,11 @@ export class ConnectionTable {
   announceDraining(reconnectAfterMs: number): void {
     for (const connection of this.#open.keys())
       connection.tell({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
+  }
+
+  /** Resolves when every socket has handed what was due to the network, or is gone. */
+  async whenDelivered(): Promise<void> {
+    while ([...this.#open.keys()].some(({ outbound }) => outbound.pending)) await sleep(this.#time, DELIVERED_CHECK_MS);
   }
 
   /** Closes all sockets for good, also those opened later. Resolves when all are gone; a peer that does not answer is cut. */

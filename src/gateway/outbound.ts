@@ -70,6 +70,11 @@ export class Outbound {
     return [...this.#followings.values()].some(({ viewer }) => viewer.cursor < viewer.last);
   }
 
+  /** Whether events at hand or written bytes have not been handed to the network yet. */
+  get pending(): boolean {
+    return this.#socket.open && (this.behind || this.#socket.bufferedAmount > 0);
+  }
+
   /** Sends an event of the connection's own, after the events already taken from viewers. */
   send(json: string): void {
     if (!this.#socket.open) return;

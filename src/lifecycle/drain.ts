@@ -5,6 +5,7 @@
 
 import { type BeforeApplicationShutdown } from '@nestjs/common';
 import { SluiceError } from '../domain/errors.js';
+import { systemTime, type Time } from '../domain/time.js';
 import { type Log } from '../observability/log.js';
 import { type DrainState } from '../turn/drain-state.js';
 import { type After, systemAfter, within } from './within.js';
@@ -22,8 +23,20 @@ export interface SocketCloser {
   readonly size: number;
   /** `sluice:draining` to every socket. */
   announceDraining(reconnectAfterMs: number): void;
+  /** Resolves when every socket has delivered what was due. */
+  whenDelivered(): Promise<void>;
   /** Closes every socket after what it still has to deliver, spread over `overMs` so that not all reconnect at once. */
   closeAll(code: number, reason: string, overMs: number): Promise<void>;
+}
+
+/** Answers over HTTP that are being sent: streams and others. */
+export interface OpenAnswers {
+  /** Open answers now. */
+  readonly size: number;
+  /** Resolves when no answer is open. */
+  whenClosed(): Promise<void>;
+  /** Ends every stream with an error that says `reason`. */
+  interrupt(reason: SluiceError): void;
 }
 
 export interface Closable {
@@ -43,6 +56,12 @@ export interface DrainOptions {
   readonly reconnectAfterMs: number;
   /** The longest time over which the sockets are closed; few sockets take less. The official client gives up after about 12 s. */
   readonly closeSocketsOverMs: number;
+  /** With shared state: how long readers over HTTP may go on after the last turn, within the grace. The rest they read elsewhere. */
+  readonly readSharedMs: number;
+  /** The same where the grace is over: the terminals were written a moment ago. */
+  readonly readAtLeastMs: number;
+  /** How long a stream has to deliver its error. */
+  readonly lingerMs: number;
   /** How long the last socket may take, and how long the connections to provider, collector and store. */
   readonly closeWithinMs: number;
 }
@@ -52,6 +71,9 @@ export const DRAIN_TIMES = {
   abortWithinMs: 2_000,
   reconnectAfterMs: 1_000,
   closeSocketsOverMs: 10_000,
+  readSharedMs: 5_000,
+  readAtLeastMs: 1_000,
+  lingerMs: 1_000,
   closeWithinMs: 1_000,
 } as const satisfies Omit<DrainOptions, 'graceMs' | 'sharedState'>;
 
@@ -60,7 +82,9 @@ const PER_SOCKET_MS = 10;
 
 /** The longest a drain with these times takes, in milliseconds. */
 export function longestDrainMs(options: DrainOptions): number {
-  return options.graceMs + options.abortWithinMs + options.closeSocketsOverMs + 2 * options.closeWithinMs;
+  const { graceMs, abortWithinMs, closeSocketsOverMs, readAtLeastMs, lingerMs, closeWithinMs } = options;
+  const leaving = Math.max(closeSocketsOverMs + closeWithinMs, readAtLeastMs + lingerMs);
+  return graceMs + abortWithinMs + leaving + closeWithinMs;
 }
 
 const SERVICE_RESTART = 1012;
@@ -81,10 +105,12 @@ export class Drain implements BeforeApplicationShutdown {
     private readonly state: DrainState,
     private readonly turns: RunningTurns,
     private readonly sockets: SocketCloser,
+    private readonly answers: OpenAnswers,
     private readonly connections: Closable,
     private readonly log: Pick<Log, 'info' | 'warn' | 'error'>,
     private readonly options: DrainOptions,
     private readonly after: After = systemAfter,
+    private readonly time: Pick<Time, 'now'> = systemTime,
   ) {}
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -103,14 +129,21 @@ export class Drain implements BeforeApplicationShutdown {
   }
 
   async #drain(): Promise<DrainOutcome> {
-    const { graceMs, sharedState, closeWithinMs } = this.options;
+    const { graceMs, sharedState, readSharedMs, closeWithinMs } = this.options;
     this.state.begin();
     this.log.info({ turns_in_flight: this.turns.count, grace_ms: graceMs }, 'shutting down server...');
 
-    const steps = [() => this.#endTurns(), () => this.#closeSockets()];
-    // Side by side where the state is shared: the grace counts from the signal, not from the last socket.
-    if (sharedState) await Promise.all(steps.map((step) => step()));
-    else for (const step of steps) await step();
+    const graceUntil = this.time.now() + graceMs;
+    const leaveOverHttp = (readMs: number): Promise<void> =>
+      this.#endAnswers(Math.min(readMs, graceUntil - this.time.now()));
+    if (sharedState) {
+      // Side by side: the grace counts from the signal, not from the last socket.
+      await Promise.all([this.#endTurns().then(() => leaveOverHttp(readSharedMs)), this.#closeSockets()]);
+    } else {
+      await this.#endTurns();
+      await this.#deliver(graceUntil - this.time.now());
+      await Promise.all([leaveOverHttp(graceMs), this.#closeSockets()]);
+    }
     await this.#step('close connections', closeWithinMs, () => this.connections.close());
     return this.#outcome;
   }
@@ -122,6 +155,30 @@ export class Drain implements BeforeApplicationShutdown {
     this.#outcome = 'cut short';
     this.log.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
     await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
+  }
+
+  /** With state in memory nothing can be read elsewhere: sockets and answers have the rest of the grace. */
+  async #deliver(leftMs: number): Promise<void> {
+    if (leftMs <= 0 || this.#hurry.signal.aborted) return;
+    const delivered = async (): Promise<void> => {
+      await Promise.all([this.sockets.whenDelivered(), this.answers.whenClosed()]);
+    };
+    await this.#step('deliver answers', leftMs, delivered, this.#hurry.signal);
+  }
+
+  /** Ends the streams that are open after `readMs`, and those that begin later. */
+  async #endAnswers(readMs: number): Promise<void> {
+    const { readAtLeastMs, lingerMs } = this.options;
+    const closed = (): Promise<void> => this.answers.whenClosed();
+    if (this.answers.size > 0) {
+      const mayWait = readMs > readAtLeastMs && !this.#hurry.signal.aborted;
+      const done = mayWait
+        ? await this.#step('finish answers', readMs, closed, this.#hurry.signal)
+        : await this.#step('finish answers', readAtLeastMs, closed);
+      if (!done) this.log.warn({ answers: this.answers.size }, 'open answers interrupted');
+    }
+    this.answers.interrupt(goingElsewhere());
+    if (this.answers.size > 0) await this.#step('end answers', lingerMs, closed);
   }
 
   async #closeSockets(): Promise<void> {
@@ -148,6 +205,14 @@ export class Drain implements BeforeApplicationShutdown {
     }
     return false;
   }
+}
+
+function goingElsewhere(): SluiceError {
+  return new SluiceError(
+    'draining',
+    'unable to finish this answer; this server is shutting down; read the response again, a stream with starting_after',
+    { retryAfterMs: 1_000 },
+  );
 }
 
 function goingAway(): SluiceError {

@@ -8,6 +8,7 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
+import { isEnded } from '../domain/response.js';
 import { chatCompletion, ChatChunks, FailedTurn } from '../protocol/chat-events.js';
 import { inChatWords, parseChatRequest } from '../protocol/chat-requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
@@ -15,7 +16,7 @@ import { errorBody, retryHeaders } from '../protocol/errors.js';
 import { parseLogged, ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
-import { goneSignal, streamTexts } from './streamed-answer.js';
+import { checkInterruption, goneSignal, readingSignal, streamTexts } from './streamed-answer.js';
 import { tellingLimits } from './limit-headers.js';
 import { RestTimes } from './rest-times.js';
 import { type SseText } from './sse.js';
@@ -49,17 +50,19 @@ export class ChatCompletionsController {
       throw inChatWords(asSluiceError(thrown));
     });
     try {
-      if (chat.stream) await this.#stream(caller, responseId, new ChatChunks(chat.includeUsage), gone, reply);
-      else await this.#answer(caller, responseId, gone, reply);
+      const reading = readingSignal(reply, this.times.sse.interruption);
+      if (chat.stream) await this.#stream(caller, responseId, new ChatChunks(chat.includeUsage), reading, reply);
+      else await this.#answer(caller, responseId, reading, reply);
     } catch (thrown) {
       // The turn tells its own failure to operators; this is the client's answer only.
       fail(reply, answerGone(asSluiceError(thrown)));
     }
   }
 
-  async #answer(caller: Principal, responseId: string, gone: AbortSignal, reply: FastifyReply): Promise<void> {
-    const response = await this.reader.settled(caller, responseId, gone);
-    if (gone.aborted) return void reply.hijack();
+  async #answer(caller: Principal, responseId: string, reading: AbortSignal, reply: FastifyReply): Promise<void> {
+    const response = await this.reader.settled(caller, responseId, reading);
+    if (reply.raw.destroyed) return void reply.hijack();
+    checkInterruption(isEnded(response.status), this.times.sse.interruption?.reason);
     if (response.status === 'failed') throw new FailedTurn(response);
     void reply.code(200).send(chatCompletion(response));
   }
@@ -69,10 +72,10 @@ export class ChatCompletionsController {
     caller: Principal,
     responseId: string,
     chunks: ChatChunks,
-    gone: AbortSignal,
+    reading: AbortSignal,
     reply: FastifyReply,
   ): Promise<void> {
-    const texts = chunkTexts(this.reader.events(caller, responseId, FROM_THE_START, gone), chunks);
+    const texts = chunkTexts(this.reader.events(caller, responseId, FROM_THE_START, reading), chunks);
     await streamTexts(reply, texts, this.times.firstChunkMs, this.times.sse);
   }
 }

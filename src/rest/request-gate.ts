@@ -14,6 +14,7 @@ import { type BodyRoom } from './body-room.js';
 import { senderOf, setCaller } from './caller.js';
 import { type HttpConnections } from './http-connections.js';
 import { type RefusalBudget } from './refusal-budget.js';
+import { type OpenAnswers } from './open-answers.js';
 import { noRoute, type RouteTable } from './route-table.js';
 
 export interface RequestGateParts {
@@ -23,6 +24,7 @@ export interface RequestGateParts {
   readonly refusals: RefusalBudget;
   readonly bodies: BodyRoom;
   readonly connections: HttpConnections;
+  readonly answers: OpenAnswers;
   readonly maxBodyBytes: number;
 }
 
@@ -33,6 +35,7 @@ const LINGER_MS = 1_000;
 export function gateRequests(instance: FastifyInstance, parts: RequestGateParts): void {
   parts.connections.watch(instance.server);
   instance.addHook('onRequest', async (request, reply) => {
+    parts.answers.watch(reply.raw);
     const bytes = bodyBytesOf(request, parts.maxBodyBytes);
     if (bytes > 0) closeUnread(request, reply);
     parts.connections.check(request.raw.socket);

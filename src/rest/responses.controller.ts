@@ -7,13 +7,13 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type LoggedEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
-import { type ResponseObject } from '../domain/response.js';
+import { isEnded, type ResponseObject } from '../domain/response.js';
 import { parseResponseRequest } from '../protocol/requests.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';
-import { goneSignal, streamTexts } from './streamed-answer.js';
+import { checkInterruption, readingSignal, streamTexts } from './streamed-answer.js';
 import { tellingLimits } from './limit-headers.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readListQuery, readRetrieveQuery } from './queries.js';
@@ -43,12 +43,13 @@ export class ResponsesController {
     const origin = originOf(request, '/v1/responses', delivery);
     const created = this.turns.create(caller, parsed.request, origin, idempotency === undefined ? {} : { idempotency });
     const { responseId } = await tellingLimits(reply, created);
-    if (parsed.stream) return this.#stream(this.reader.repeat(caller, responseId, goneSignal(reply)), reply);
+    const reading = this.#readingSignal(reply);
+    if (parsed.stream) return this.#stream(this.reader.repeat(caller, responseId, reading), reply);
     if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
-    const gone = goneSignal(reply);
-    const response = await this.reader.settled(caller, responseId, gone);
-    if (gone.aborted) reply.hijack();
-    else this.#send(reply, response);
+    const response = await this.reader.settled(caller, responseId, reading);
+    if (reply.raw.destroyed) return void reply.hijack();
+    checkInterruption(isEnded(response.status), this.times.sse.interruption?.reason);
+    this.#send(reply, response);
   }
 
   @Get(':id')
@@ -61,7 +62,8 @@ export class ResponsesController {
   ): Promise<void> {
     const { stream, after, reconnects } = readRetrieveQuery(query, [request.headers['last-event-id']].flat()[0]);
     const whenNothing = reconnects ? 'no content' : 'empty stream';
-    if (stream) return this.#stream(this.reader.events(caller, id, after, goneSignal(reply)), reply, whenNothing);
+    if (stream)
+      return this.#stream(this.reader.events(caller, id, after, this.#readingSignal(reply)), reply, whenNothing);
     this.#send(reply, await this.reader.retrieve(caller, id));
   }
 
@@ -73,7 +75,7 @@ export class ResponsesController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ResponseObject> {
     if ((await this.turns.cancel(caller, id)) === 'ended') return this.reader.retrieve(caller, id);
-    return this.reader.settled(caller, id, goneSignal(reply), this.times.cancelWaitMs);
+    return this.reader.settled(caller, id, this.#readingSignal(reply), this.times.cancelWaitMs);
   }
 
   @Delete(':id')
@@ -92,6 +94,10 @@ export class ResponsesController {
     @Query() query: unknown,
   ): Promise<ListBody<Item>> {
     return listBody(await this.reader.inputItems(caller, id, readListQuery(query)));
+  }
+
+  #readingSignal(reply: FastifyReply): AbortSignal {
+    return readingSignal(reply, this.times.sse.interruption);
   }
 
   #send(reply: FastifyReply, response: ResponseObject): void {

@@ -9,6 +9,7 @@ import { type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { errorBody } from '../protocol/errors.js';
+import { type Interruption } from './open-answers.js';
 
 export interface SseOptions {
   /** A comment line is written after so much silence, so that proxies keep the connection. */
@@ -17,6 +18,8 @@ export interface SseOptions {
   readonly stallMs: number;
   /** How long a cut-off reader still has for the error, before its connection is destroyed. */
   readonly lingerMs: number;
+  /** Ends the stream from outside, with an error. */
+  readonly interruption?: Interruption;
 }
 
 /** `ended`: with a terminal event. `interrupted`: with an error. `gone`: the reader left. `stalled`: it was cut off. */
@@ -49,11 +52,15 @@ export async function writeTexts(
   try {
     for await (const { text, last } of texts) {
       const written = await writer.write(text);
-      if (written === 'stalled') return writer.cut();
+      if (written === 'stalled') return writer.cut(readTooSlowly());
       if (written === 'gone') return 'gone';
       if (last) return writer.end();
+      if (options.interruption?.reason !== undefined) break;
     }
-    return writer.fail(endedEarly());
+    const reason = options.interruption?.reason;
+    if (reason === undefined) return writer.fail(endedEarly());
+    writer.cut(reason);
+    return 'interrupted';
   } catch (thrown) {
     return writer.fail(asSluiceError(thrown));
   } finally {
@@ -140,9 +147,9 @@ class SseWriter {
     return 'interrupted';
   }
 
-  /** The error is queued behind what was not read; then the connection goes, read or not. */
-  cut(): SseEnd {
-    this.fail(readTooSlowly());
+  /** The error is queued behind what was not read; after `lingerMs` the connection is destroyed, read or not. */
+  cut(error: SluiceError): SseEnd {
+    if (this.fail(error) === 'gone') return 'gone';
     const timer = setTimeout(() => this.#raw.destroy(), this.#options.lingerMs);
     this.#raw.once('close', () => clearTimeout(timer));
     return 'stalled';
@@ -152,16 +159,21 @@ class SseWriter {
     clearInterval(this.#keepAlive);
   }
 
+  /** `ok` also where the stream is to end: its end is queued behind what was not read. */
   #drained(): Promise<'ok' | 'gone' | 'stalled'> {
+    if (this.#options.interruption?.reason !== undefined) return Promise.resolve('ok');
     return new Promise((resolve) => {
+      let forget = (): void => undefined;
       const settle = (outcome: 'ok' | 'gone' | 'stalled') => () => {
         this.#raw.setTimeout(0);
+        forget();
         this.#raw.off('drain', drained).off('close', closed).off('timeout', stalled);
         resolve(outcome);
       };
       const drained = settle('ok');
       const closed = settle('gone');
       const stalled = settle('stalled');
+      forget = this.#options.interruption?.onInterrupt(drained) ?? forget;
       this.#raw.once('drain', drained).once('close', closed).once('timeout', stalled);
       // Node's own timeout of a socket starts again whenever the peer has taken a part of what is being written.
       this.#raw.setTimeout(this.#options.stallMs);

@@ -6,6 +6,8 @@
 import { type FastifyReply } from 'fastify';
 import { type OutgoingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type SluiceError } from '../domain/errors.js';
+import { type Interruption } from './open-answers.js';
 import { type SseOptions, type SseText, writeTexts } from './sse.js';
 
 /** Aborts when the client's connection is closed, or the answer is complete. */
@@ -14,6 +16,24 @@ export function goneSignal(reply: FastifyReply): AbortSignal {
   if (reply.raw.destroyed) gone.abort();
   reply.raw.once('close', () => gone.abort());
   return gone.signal;
+}
+
+/** Aborts like `goneSignal`, and when streams are to end: reading is over, the turn is not. */
+export function readingSignal(reply: FastifyReply, interruption: Interruption | undefined): AbortSignal {
+  const over = new AbortController();
+  const stop = (): void => over.abort();
+  if (reply.raw.destroyed || interruption?.reason !== undefined) stop();
+  const forget = interruption?.onInterrupt(stop);
+  reply.raw.once('close', () => {
+    forget?.();
+    stop();
+  });
+  return over.signal;
+}
+
+/** @throws SluiceError why answers are to end, if they are and the response is not complete */
+export function checkInterruption(complete: boolean, reason: SluiceError | undefined): void {
+  if (!complete && reason !== undefined) throw reason;
 }
 
 /**

@@ -141,7 +141,7 @@ describe('a drain', () => {
   });
 
   it('a socket that does not read cannot hold it up [DRAIN-5]', async () => {
-    bench = await Bench.start();
+    bench = await Bench.start({ config: { app: { shutdown_timeout: '1s' } } });
     bench.says('x'.repeat(8 * 1_048_576));
     const client = await bench.connect();
     client.create({ input: 'x' });

@@ -9,12 +9,22 @@ const OPTIONS: DrainOptions = {
   abortWithinMs: 2_000,
   reconnectAfterMs: 1_000,
   closeSocketsOverMs: 500,
+  readSharedMs: 5_000,
+  readAtLeastMs: 1_000,
+  lingerMs: 1_000,
   closeWithinMs: 1_000,
 };
 
 /** A drain over fakes. Every bound it asks for is kept in `waits`, to be let run out by hand. */
 function rig(
-  options: { turns?: number; turnsHang?: boolean; failing?: string; hanging?: string; sharedState?: boolean } = {},
+  options: {
+    turns?: number;
+    turnsHang?: boolean;
+    readers?: number;
+    failing?: string;
+    hanging?: string;
+    sharedState?: boolean;
+  } = {},
 ) {
   const steps: string[] = [];
   const waits: { ms: number; over: boolean; end: () => void }[] = [];
@@ -25,6 +35,9 @@ function rig(
       signal.addEventListener('abort', () => ((wait.over = true), reject(new Error('called off'))));
     });
   const idle = Promise.withResolvers<void>();
+  const delivered = Promise.withResolvers<void>();
+  const read = Promise.withResolvers<void>();
+  const clock = { ms: 0 };
   const state = new DrainState();
   state.onBegin(() => steps.push('refuse turns'));
   const step = (name: string) => {
@@ -41,7 +54,13 @@ function rig(
   const sockets = {
     size: 1_000,
     announceDraining: (ms: number) => void steps.push(`announce ${ms}`),
+    whenDelivered: () => (steps.push('deliver'), options.readers ? delivered.promise : Promise.resolve()),
     closeAll: (code: number, _reason: string, overMs: number) => step(`close ${code} over ${overMs}`),
+  };
+  const answers = {
+    size: options.readers ?? 0,
+    whenClosed: () => (answers.size > 0 ? read.promise : Promise.resolve()),
+    interrupt: ({ code }: Error & { code: string }) => void steps.push(`interrupt ${code}`),
   };
   const lines: string[] = [];
   const write = (_fields: object, message: string) => void lines.push(message);
@@ -50,12 +69,18 @@ function rig(
     state,
     turns,
     sockets,
+    answers,
     { close: () => step('close connections') },
     log,
     { ...OPTIONS, sharedState: options.sharedState ?? false },
     after,
+    { now: () => clock.ms },
   );
-  return { drain, state, steps, lines, waits, finishTurns: () => idle.resolve() };
+  const finishReading = (): void => {
+    answers.size = 0;
+    read.resolve();
+  };
+  return { drain, state, steps, lines, waits, clock, delivered, finishReading, finishTurns: () => idle.resolve() };
 }
 
 const nextWait = async (waits: { ms: number; over: boolean; end: () => void }[]) => {
@@ -74,6 +99,8 @@ describe('a drain', () => {
     expect(steps).toEqual([
       'refuse turns',
       'wait for turns',
+      'deliver',
+      'interrupt draining',
       'announce 1000',
       'close 1012 over 500',
       'close connections',
@@ -102,11 +129,19 @@ describe('a drain', () => {
   });
 
   it('ends what is left with a truthful terminal when the grace is over, then closes', async () => {
-    const { drain, steps, waits } = rig({ turns: 2 });
+    const { drain, steps, waits, clock } = rig({ turns: 2 });
     const running = drain.run();
-    (await nextWait(waits)).end();
+    const grace = await nextWait(waits);
+    clock.ms = 30_000;
+    grace.end();
     expect(await running).toBe('cut short');
-    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 500', 'close connections']);
+    expect(steps.slice(2)).toEqual([
+      'abort replica_lost',
+      'interrupt draining',
+      'announce 1000',
+      'close 1012 over 500',
+      'close connections',
+    ]);
   });
 
   it('gives up on terminals that cannot be written, and still closes', async () => {
@@ -126,7 +161,55 @@ describe('a drain', () => {
     await nextWait(waits);
     drain.hurry();
     expect(await running).toBe('cut short');
-    expect(steps.slice(2)).toEqual(['abort replica_lost', 'announce 1000', 'close 1012 over 0', 'close connections']);
+    expect(steps.slice(2)).toEqual([
+      'abort replica_lost',
+      'interrupt draining',
+      'announce 1000',
+      'close 1012 over 0',
+      'close connections',
+    ]);
+  });
+
+  it('waits for slow readers for the rest of the grace when the state is in memory [DRAIN-6]', async () => {
+    const { drain, steps, waits, clock, delivered, finishReading } = rig({ turns: 0, readers: 1 });
+    clock.ms = 10_000;
+    const running = drain.run();
+    while (!steps.includes('deliver')) await new Promise(setImmediate);
+    expect((await nextWait(waits)).ms).toBe(30_000);
+    delivered.resolve();
+    finishReading();
+    expect(await running).toBe('finished');
+    expect(steps.slice(3)).toEqual(['interrupt draining', 'announce 1000', 'close 1012 over 500', 'close connections']);
+  });
+
+  it('interrupts readers that are not done at the end of the grace, with state in memory [DRAIN-6]', async () => {
+    const { drain, steps, waits, clock, lines } = rig({ readers: 1 });
+    const running = drain.run();
+    const deliver = await nextWait(waits);
+    clock.ms = 30_000;
+    deliver.end();
+    for (const ms of [1_000, 1_000]) {
+      while (!waits.some((wait) => !wait.over && wait.ms === ms)) await new Promise(setImmediate);
+      const wait = await nextWait(waits);
+      expect(wait.ms).toBe(ms);
+      wait.end();
+    }
+    expect(await running).toBe('finished');
+    expect(steps).toContain('interrupt draining');
+    expect(lines).toContain('open answers interrupted');
+  });
+
+  it('interrupts readers 5 s after the last turn when other replicas can serve them [DRAIN-6]', async () => {
+    const { drain, steps, waits, lines } = rig({ readers: 1, sharedState: true });
+    const running = drain.run();
+    while (!waits.some((wait) => !wait.over && wait.ms === 5_000)) await new Promise(setImmediate);
+    expect(steps).not.toContain('interrupt draining');
+    waits.find((wait) => wait.ms === 5_000)?.end();
+    while (!waits.some((wait) => !wait.over && wait.ms === 1_000)) await new Promise(setImmediate);
+    expect(steps).toContain('interrupt draining');
+    waits.find((wait) => !wait.over && wait.ms === 1_000)?.end();
+    expect(await running).toBe('finished');
+    expect(lines).toContain('open answers interrupted');
   });
 
   it('goes on after a step that fails, and says so', async () => {
@@ -158,7 +241,7 @@ describe('a drain', () => {
   });
 
   it('knows its longest time', () => {
-    expect(longestDrainMs(OPTIONS)).toBe(34_500);
+    expect(longestDrainMs(OPTIONS)).toBe(35_000);
   });
 });
 

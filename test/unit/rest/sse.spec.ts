@@ -5,6 +5,7 @@ import { type AddressInfo } from 'node:net';
 
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type LoggedEvent } from '../../../src/domain/event.js';
+import { OpenAnswers } from '../../../src/rest/open-answers.js';
 import { eventTexts, type SseEnd, type SseOptions, writeTexts } from '../../../src/rest/sse.js';
 
 const PATIENT: SseOptions = { keepAliveMs: 60_000, stallMs: 60_000, lingerMs: 10 };
@@ -158,6 +159,38 @@ describe('an event stream', () => {
     const raw = await response;
     if (!raw.destroyed) await once(raw, 'close');
     await expect(textOf(message)).rejects.toThrow();
+  });
+
+  it('ends with the error of an interruption while its source is silent', async () => {
+    const answers = new OpenAnswers();
+    const over = Promise.withResolvers<void>();
+    answers.onInterrupt(() => over.resolve());
+    async function* silent(): AsyncGenerator<readonly LoggedEvent[]> {
+      yield [delta(0)];
+      await over.promise;
+    }
+    const { url, end } = await serve(silent(), { ...PATIENT, interruption: answers });
+    const message = await open(url);
+    answers.interrupt(new SluiceError('draining', 'unable to x; y'));
+    expect(await textOf(message)).toContain('data: {"error":{"message":"unable to x; y"');
+    await expect(end).resolves.toBe('interrupted');
+  });
+
+  it('ends at an interruption while its reader reads nothing', async () => {
+    const answers = new OpenAnswers();
+    async function* endless(): AsyncGenerator<readonly LoggedEvent[]> {
+      for (let i = 0; ; i++) yield [delta(i, 'x'.repeat(100_000))];
+    }
+    const { url, end, response } = await serve(endless(), { ...PATIENT, interruption: answers });
+    const message = await open(url);
+    message.pause();
+    const raw = await response;
+    answers.watch(raw);
+    while (!raw.writableNeedDrain) await new Promise(setImmediate);
+    answers.interrupt(new SluiceError('draining', 'unable to x; y'));
+    await expect(end).resolves.toBe('interrupted');
+    await answers.whenClosed();
+    expect(answers.size).toBe(0);
   });
 
   it('writes a long replay in pieces, each once and in order', async () => {

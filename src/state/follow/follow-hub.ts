@@ -1,10 +1,11 @@
 /*
- * Follow: past events, then live ones, each once and in order, over whatever EventLog there is. One subscription and one ring a
- * response on this replica, shared by its viewers; a viewer is a cursor, never a queue. Knows nothing of sockets.
+ * Follow: a viewer receives the past events of a response, then its live events, each once and in order, from any EventLog. All
+ * viewers of a response on this replica share one subscription and one ring of its newest events. Knows no sockets.
  *
- * Subscribe first, then read, then live; what was seen is dropped by its number, a gap is read from the log, and a silent response
- * is looked at once a second, since a lost last message announces itself by nothing. A log that lost its tail is waited for: its writer writes
- * it again, the same. Where it says something else instead, its viewers have seen what is no longer so, and are lost.
+ * The hub subscribes first, reads the past second, and merges live events last. An event that was seen already is dropped by its
+ * number. A gap is filled by reading the log. Silent responses are polled once a second: losing the last message leaves no gap
+ * to detect. If the log has lost its tail, viewers wait until its writer has written the same events again. If the log now holds
+ * different events under the same numbers, its viewers saw events that no longer exist; they are marked lost.
  */
 
 import { every, systemTime, type Time } from '../../domain/time.js';
@@ -14,11 +15,11 @@ import { type Viewer } from './viewer.js';
 
 export interface FollowOptions {
   readonly log: EventLog;
-  /** Events kept at hand for each followed response. */
+  /** Newest events held in the ring of each followed response. */
   readonly ringEvents?: number;
-  /** Events read from the log at once for a viewer that is behind the ring. */
+  /** Events read from the log in one page, for a viewer that is behind the ring. */
   readonly pageEvents?: number;
-  /** Longest silence, in milliseconds, after which the log's end is looked at. */
+  /** Silence, in milliseconds, after which the tail of a log is polled. */
   readonly tailCheckMs?: number;
   readonly time?: Time;
   readonly hooks?: FollowHooks;
@@ -43,14 +44,16 @@ export class FollowHub {
     this.#hooks = options.hooks ?? {};
   }
 
-  /** Responses that are followed here now. */
+  /** Number of responses that are followed on this replica. */
   get size(): number {
     return this.#followed.size;
   }
 
   /**
-   * Opens a viewer whose first event is number `after` + 1. `wake` is called, synchronously and perhaps more often than needed,
-   * when `take` may have something or `state` has changed. Undefined: there is no such log (any more).
+   * Opens a viewer whose first event is number `after` + 1.
+   * @param wake called synchronously, perhaps more often than needed, when `take` may return events or `state` has changed
+   * @returns the viewer, or undefined if the log does not exist
+   * @throws SluiceError `state_unavailable`
    */
   async open(responseId: string, after: number, wake: () => void): Promise<Viewer | undefined> {
     const response = this.#usable(responseId) ?? this.#start(responseId, after);
@@ -58,7 +61,8 @@ export class FollowHub {
     try {
       if (!(await response.ready)) return undefined;
       if (after > response.last) await response.catchUp();
-      // That may have been a read which was under way before the event was there.
+      // Concurrent callers share one read. The first catchUp may have joined a read that started before the event was appended;
+      // a viewer opened then would be at a number that the ring does not know. A second catchUp starts after the append.
       if (after > response.last && !response.lost) await response.catchUp();
       if (response.lost) return undefined;
       return response.view(after, wake);
@@ -68,23 +72,23 @@ export class FollowHub {
     }
   }
 
-  /** Looks at the end of every response that has been silent for the tail check's time. Called by the hub's own timer. */
+  /** Reads the tail of every response that has been silent for `tailCheckMs`. Called by the hub's own timer. */
   async tailCheck(): Promise<void> {
     const silentSince = this.#time.now() - this.#tailCheckMs * 0.9;
     const silent = [...this.#followed.values()].filter(
-      (response) => !response.ended && response.heardAt <= silentSince,
+      (response) => !response.ended && response.receivedAt <= silentSince,
     );
     await Promise.all(silent.map((response) => response.checkTail()));
   }
 
-  /** Ends all subscriptions; viewers get nothing more. */
+  /** Ends all subscriptions. Viewers receive nothing more. */
   close(): void {
     this.#stopChecking?.();
     for (const response of this.#followed.values()) response.stop();
     this.#followed.clear();
   }
 
-  /** One that is lost to its viewers says nothing of what a new one would find. */
+  /** Returns the followed response, or undefined if it is lost: a new viewer re-reads the log. */
   #usable(responseId: string): FollowedResponse | undefined {
     const response = this.#followed.get(responseId);
     if (response?.lost !== true) return response;

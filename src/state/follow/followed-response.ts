@@ -5,13 +5,13 @@ import { type Time } from '../../domain/time.js';
 import { type EventLog, type LogHead, type LogPage } from '../event-log.js';
 import { type Viewed, Viewer } from './viewer.js';
 
-/** What an operator wants counted. */
+/** Events that are counted as metrics. */
 export interface FollowHooks {
-  /** Live events came with a hole in their numbers; the log filled it. */
+  /** A gap in the numbers of live events was filled from the log. */
   readonly gapHealed?: () => void;
-  /** The tail check found events that no message had announced. */
+  /** The tail check found events that no message had delivered. */
   readonly tailFound?: () => void;
-  /** A viewer came (1) or left (−1). */
+  /** A viewer was opened (1) or closed (−1). */
   readonly viewers?: (by: 1 | -1) => void;
 }
 
@@ -22,38 +22,43 @@ export interface FollowedResponseOptions {
   readonly pageEvents: number;
   readonly time: Time;
   readonly hooks: FollowHooks;
+  /** Called when the last viewer has closed. */
   readonly unused: () => void;
 }
 
-/** One followed response on this replica. */
 export class FollowedResponse implements Viewed {
   readonly responseId: string;
-  /** Resolves when past and live have met; false: there is no such log. */
+  /** Resolves when past and live events are merged; to false if the log does not exist. */
   readonly ready: Promise<boolean>;
   readonly #options: FollowedResponseOptions;
   readonly #viewers = new Set<Viewer>();
-  /** Contiguous; its first event is number `#ringFirst`. */
+  /** Contiguous events; the first has number `#ringFirst`. */
   #ring: LoggedEvent[] = [];
   #ringFirst = 0;
   #head: LogHead | undefined;
-  /** Live events that came while a read was under way. */
+  /** Live events that arrived during a read; undefined while no read is running. */
   #early: LoggedEvent[] | undefined = [];
   #healing: Promise<void> | undefined;
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
+  /** Number of the newest known event. */
   last = -1;
+  /** Whether the newest known event is the terminal one. */
   ended = false;
+  /** Whether the log is gone, or holds other events than viewers saw. */
   lost = false;
-  heardAt: number;
-  /** Viewers that are being opened. */
+  /** When the last live events arrived, by `Time.now()`. */
+  receivedAt: number;
+  /** Number of viewers that are being opened. */
   opening = 0;
 
   constructor(options: FollowedResponseOptions, after: number) {
     this.#options = options;
     this.responseId = options.responseId;
-    this.heardAt = options.time.now();
+    this.receivedAt = options.time.now();
     this.ready = this.#open(after);
-    // Whoever opens awaits `ready`; the second opener may come too late to be the first to see its rejection.
+    // Openers await `ready` and see its error. If it rejects before any of them awaits it, the process would end with an
+    // unhandled rejection; this handler prevents that.
     this.ready.catch(() => undefined);
   }
 
@@ -65,6 +70,7 @@ export class FollowedResponse implements Viewed {
     return this.opening > 0 || this.#viewers.size > 0;
   }
 
+  /** Adds a viewer. Call after `ready` has resolved to true. */
   view(after: number, wake: () => void): Viewer {
     if (this.#head === undefined) throw new Error(`unable to view ${this.responseId}; its log was not read`);
     const viewer = new Viewer(this, this.#head, after, wake);
@@ -79,31 +85,33 @@ export class FollowedResponse implements Viewed {
     this.#options.unused();
   }
 
+  /** Ends the subscription. */
   stop(): void {
     this.#stopped = true;
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
   }
 
-  /** Events after `after` from the ring; undefined: the ring no longer reaches back. */
+  /** Returns up to `limit` events after `after`, or undefined if the ring starts later. */
   fromRing(after: number, limit: number): readonly LoggedEvent[] | undefined {
     const start = after + 1 - this.#ringFirst;
     if (start < 0) return undefined;
     return start === 0 && this.#ring.length <= limit ? this.#ring.slice() : this.#ring.slice(start, start + limit);
   }
 
-  /** A page of past events straight from the log; undefined: the log is gone. */
+  /** Reads a page of past events. @returns undefined if the log is gone. @throws SluiceError `state_unavailable` */
   fromLog(after: number): Promise<LogPage | undefined> {
     return this.#options.log.read(this.responseId, after, this.#options.pageEvents);
   }
 
+  /** Reads the tail of the log, in case the last message was lost. */
   async checkTail(): Promise<void> {
     const before = this.last;
     await this.catchUp().catch(() => undefined);
     if (this.last > before) this.#options.hooks.tailFound?.();
   }
 
-  /** Reads on from the log until its end is known here. Concurrent callers share one read. */
+  /** Reads the log from `last` to its end. Concurrent callers share one read. @throws SluiceError `state_unavailable` */
   async catchUp(): Promise<void> {
     this.#healing ??= this.#heal();
     await this.#healing;
@@ -130,7 +138,7 @@ export class FollowedResponse implements Viewed {
       this.ended = page.ended;
       this.#ring = reachesEnd ? [...page.events] : [];
       this.#ringFirst = this.last + 1 - this.#ring.length;
-      this.#release();
+      this.#mergeEarly();
       return true;
     } catch (error) {
       this.lost = true;
@@ -139,7 +147,7 @@ export class FollowedResponse implements Viewed {
   }
 
   #onEvents(events: readonly LoggedEvent[]): void {
-    this.heardAt = this.#options.time.now();
+    this.receivedAt = this.#options.time.now();
     if (this.#early !== undefined) {
       this.#early.push(...events);
       return;
@@ -148,11 +156,11 @@ export class FollowedResponse implements Viewed {
     else this.#healGap(events);
   }
 
-  /** Adds what is new; false: a number is missing before one of them. */
+  /** Adds the new events to the ring. @returns false if a number is missing before one of them */
   #take(events: readonly LoggedEvent[]): boolean {
     for (const event of events) {
       if (event.sequence <= this.last) {
-        if (!this.ended && this.#saysOther(event)) this.lost = true;
+        if (!this.ended && this.#differsFromRing(event)) this.lost = true;
         continue;
       }
       if (this.lost) return true;
@@ -169,17 +177,17 @@ export class FollowedResponse implements Viewed {
     return true;
   }
 
-  /** Was another event told under this number? Then its log lost its tail, and somebody else has gone on from there. */
-  #saysOther({ sequence, json }: LoggedEvent): boolean {
-    const told = this.#ring[sequence - this.#ringFirst];
-    return told !== undefined && told.json !== json;
+  /** Whether viewers saw another event under this number. Then the log lost its tail, and another replica wrote a new one. */
+  #differsFromRing({ sequence, json }: LoggedEvent): boolean {
+    const seen = this.#ring[sequence - this.#ringFirst];
+    return seen !== undefined && seen.json !== json;
   }
 
   #healGap(events: readonly LoggedEvent[]): void {
     this.#early = [...events];
     this.catchUp().then(
       () => this.#options.hooks.gapHealed?.(),
-      // It waits for the next tail check.
+      // The store is unavailable: the next tail check reads again.
       () => undefined,
     );
   }
@@ -189,7 +197,7 @@ export class FollowedResponse implements Viewed {
     this.#early ??= [];
     try {
       for (;;) {
-        // With the newest event that was told, which must stand there as it was.
+        // Read the newest seen event again, if there is one: `#take` compares it and detects a log with another tail.
         const seen = this.#ring.length > 0 ? 1 : 0;
         const page = await log.read(this.responseId, this.last - seen, pageEvents + seen);
         if (page === undefined || (page.ended && page.last < this.last)) {
@@ -200,14 +208,15 @@ export class FollowedResponse implements Viewed {
         if (this.last >= page.last || page.events.length === 0 || this.lost) break;
       }
     } finally {
-      // In one step, so that a gap seen next starts a read of its own.
+      // Live events that arrive between two steps here would join this finished read, and their gap would never be read. Both
+      // fields change in one synchronous step, so the next gap starts a new read.
       this.#healing = undefined;
-      this.#release();
+      this.#mergeEarly();
     }
   }
 
-  /** Lets the early events in and wakes the viewers. A gap that is still there waits for the next tail check. */
-  #release(): void {
+  /** Adds the events that arrived during a read and wakes the viewers. A gap that remains is read by the next tail check. */
+  #mergeEarly(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
     early.sort((a, b) => a.sequence - b.sequence);

@@ -1,32 +1,32 @@
 /*
- * One reader of a response: a cursor, never a queue. Takes what is at hand of a followed response, and goes back to its log for what is not.
- * Knows neither who reads nor how the response is followed (follow.ts).
+ * A viewer: one reader of a response, a cursor and never a queue. Takes events from the ring of a followed response, and reads
+ * the log for events that the ring no longer holds. Knows neither its reader nor how the response is followed (follow-hub.ts).
  */
 
 import { type LoggedEvent } from '../../domain/event.js';
 import { type Time } from '../../domain/time.js';
 import { type LogHead, type LogPage } from '../event-log.js';
 
-/** How a viewer that can get no more events learns of it. */
+/** Whether a viewer may receive more events: `ended` and `lost` viewers receive none. */
 export type ViewerState = 'following' | 'ended' | 'lost';
 
-/** What a viewer needs of the response that it reads. */
+/** The response that a viewer reads, as far as the viewer needs it. */
 export interface Viewed {
-  /** Number of the newest event known here. */
+  /** Number of the newest known event. */
   readonly last: number;
-  /** The newest event is the terminal one. */
+  /** Whether the newest known event is the terminal one. */
   readonly ended: boolean;
-  /** There will be no more events, and no end. */
+  /** Whether neither more events nor a terminal event will arrive. */
   readonly lost: boolean;
   readonly time: Time;
-  /** Up to `limit` events after `after` that are at hand; undefined: they no longer reach back that far. */
+  /** Returns up to `limit` events after `after`, or undefined if the ring starts later. */
   fromRing(after: number, limit: number): readonly LoggedEvent[] | undefined;
-  /** A page of past events from the log; undefined: the log is gone. @throws SluiceError `state_unavailable` */
+  /** Reads a page of past events. @returns undefined if the log is gone. @throws SluiceError `state_unavailable` */
   fromLog(after: number): Promise<LogPage | undefined>;
   leave(viewer: Viewer): void;
 }
 
-/** One reader of a response: a cursor over the events at hand, or over the log where they no longer reach back. */
+/** A cursor over the ring of a followed response, or over its log where the ring starts later. */
 export class Viewer {
   readonly head: LogHead;
   readonly wake: () => void;
@@ -37,7 +37,7 @@ export class Viewer {
   #lost = false;
   #closed = false;
 
-  /** Made by FollowHub only. */
+  /** Called by FollowedResponse only. */
   constructor(viewed: Viewed, head: LogHead, after: number, wake: () => void) {
     this.#viewed = viewed;
     this.head = head;
@@ -50,18 +50,21 @@ export class Viewer {
     return this.#cursor;
   }
 
-  /** Number of the newest event known here. */
+  /** Number of the newest known event. */
   get last(): number {
     return this.#viewed.last;
   }
 
-  /** `ended`: the terminal event was taken. `lost`: the log went away before that. */
+  /** `ended`: the terminal event was taken. `lost`: the log was lost before that. */
   get state(): ViewerState {
     if (this.#viewed.ended && this.#cursor >= this.#viewed.last) return 'ended';
     return this.#lost || this.#viewed.lost ? 'lost' : 'following';
   }
 
-  /** Up to `limit` events after the cursor that are at hand, and moves the cursor past them. Empty: none now; `wake` will be called. */
+  /**
+   * Returns up to `limit` events after the cursor and moves the cursor past them. Never waits: if it returns none, `wake` is
+   * called when there may be some.
+   */
   take(limit: number): readonly LoggedEvent[] {
     if (this.#closed || this.#lost || this.#cursor >= this.#viewed.last) return [];
     let events = this.#fromPage(limit) ?? this.#viewed.fromRing(this.#cursor, limit);
@@ -74,7 +77,7 @@ export class Viewer {
     return events;
   }
 
-  /** Moves the cursor forward over events that a snapshot has told. */
+  /** Moves the cursor forward to `sequence`, over events that a snapshot has covered. */
   skipTo(sequence: number): void {
     if (sequence > this.#cursor) this.#cursor = sequence;
   }
@@ -103,12 +106,12 @@ export class Viewer {
         const lostItsTail = page !== undefined && page.last <= after && !page.ended;
         if (lostItsTail) return this.#loadLater();
         this.#loading = false;
-        // A log that is gone, or no longer reaches back to the cursor, has nothing to tell it.
+        // The log is gone, or starts after the cursor: this viewer cannot continue.
         if (page?.events[0]?.sequence === after + 1) this.#page = page.events;
         else this.#lost = true;
         if (!this.#closed) this.wake();
       },
-      // The store is away for now; whoever waits too long is told by the edge.
+      // The store is unavailable. Read again later; the gateway closes connections if the outage is long.
       () => this.#loadLater(),
     );
   }
@@ -121,9 +124,13 @@ export class Viewer {
   }
 }
 
+/** Pause before a failed read of the log is repeated, in milliseconds. */
 const LOAD_AGAIN_MS = 250;
 
-/** The same as a stream of batches, each non-empty: ends after the terminal event, or when `signal` aborts or the log is lost (look at `viewer.state`). */
+/**
+ * Reads a response as a stream of non-empty batches. Ends after the terminal event, when `signal` aborts, or when the log is
+ * lost: check `viewer.state`.
+ */
 export async function* batches(
   open: (wake: () => void) => Promise<Viewer>,
   signal: AbortSignal,

@@ -1,8 +1,8 @@
-/* Bytes that a part of the state in memory takes, bounded: what was used least recently goes first. Knows nothing of what it counts. */
+/* A bound on the bytes of one part of the state in memory: the least recently used entries are evicted. Knows nothing of the entries' content. */
 
 export interface MemoryBudgetOptions {
   readonly maxBytes: number;
-  /** Called for each entry that is dropped before its time. */
+  /** Called for each entry that is evicted before it expired. */
   readonly onEvicted?: ((kind: EvictedKind) => void) | undefined;
 }
 
@@ -10,13 +10,13 @@ export type EvictedKind = 'conversation' | 'response' | 'deletion' | 'idempotenc
 
 export interface Budgeted {
   readonly kind: EvictedKind;
-  /** Drops it. */
+  /** Removes the entry from its store. */
   readonly evict: () => void;
-  /** Whether a running turn needs it: then it stays. */
+  /** Whether a running turn needs the entry. Pinned entries are not evicted. */
   readonly isPinned: () => boolean;
 }
 
-/** What a map's entry, its key and the objects around the bytes take beside them. */
+/** Bytes that a map entry, its key and the objects around the content take. */
 const ENTRY_BYTES = 400;
 
 export class MemoryBudget {
@@ -29,11 +29,12 @@ export class MemoryBudget {
     this.#options = options;
   }
 
+  /** Bytes of all entries. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Counts `bytes` for `name`, in place of what was counted for it, and makes room for them. `name` itself stays, whatever its size. */
+  /** Sets the bytes of `name` and evicts other entries until all fit. `name` itself stays, whatever its size. */
   set(name: string, bytes: number, of: Budgeted): void {
     this.delete(name);
     this.#entries.set(name, { of, bytes: bytes + ENTRY_BYTES });
@@ -41,7 +42,7 @@ export class MemoryBudget {
     this.#makeRoom(name);
   }
 
-  /** `name` was used. */
+  /** Marks `name` as most recently used. */
   touch(name: string): void {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
@@ -55,7 +56,8 @@ export class MemoryBudget {
   }
 
   #makeRoom(newest: string): void {
-    // What is pinned is in use: it moves to the end, so that the next one does not look at it again. Each is looked at once at most.
+    // A pinned entry is in use: it moves to the end, so that the next call does not check it first. Each entry is checked once
+    // at most, so a budget full of pinned entries ends the loop.
     for (let left = this.#entries.size; left > 0 && this.#bytes > this.#options.maxBytes; left -= 1) {
       const [name, entry] = this.#entries.entries().next().value ?? [];
       if (name === undefined || entry === undefined) return;

@@ -1,6 +1,6 @@
 /*
- * The queue of writers of each conversation, in memory, by the same rules as in Redis: a waiting turn, or one that is refused, puts out a head
- * that never began or that has ended without leaving.
+ * The claim queue of each conversation, in memory, by the same rules as in Redis: a turn that waits or would be refused evicts
+ * a stale head, one that never created its log or whose turn ended without leaving.
  */
 
 import { SluiceError } from '../../domain/errors.js';
@@ -10,13 +10,13 @@ import { type MemoryLogTable } from './memory-log-table.js';
 
 interface Member {
   readonly responseId: string;
-  /** By `Time.now()`. */
+  /** When it joined, by `Time.now()`. */
   readonly joinedAt: number;
-  /** Set while it waits: called when it has come to the head, or was put out of the queue. */
+  /** Set while the turn waits: called when it has become the head or was evicted. */
   onMove?: () => void;
 }
 
-/** How often a waiting turn looks for a dead head. */
+/** How often a waiting turn checks for a stale head, in milliseconds. */
 const POLL_MS = 1_000;
 
 export class MemoryConversationClaim extends ConversationClaim {
@@ -32,7 +32,7 @@ export class MemoryConversationClaim extends ConversationClaim {
   override async join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
     const index = this.#indexOf(conversationId, responseId);
     if (index >= 0) return { first: index === 0 };
-    if (this.#queueOf(conversationId).length > maxWaiting) this.#dropStale(conversationId);
+    if (this.#queueOf(conversationId).length > maxWaiting) this.#evictStaleHeads(conversationId);
     const queue = this.#queueOf(conversationId);
     if (queue.length > maxWaiting) throw conversationBusy(maxWaiting);
     queue.push({ responseId, joinedAt: this.#logs.time.now() });
@@ -50,13 +50,13 @@ export class MemoryConversationClaim extends ConversationClaim {
     if (mine === undefined)
       throw new Error(`unable to wait for ${conversationId}; ${responseId} never joined its queue`);
     signal.throwIfAborted();
-    this.#dropStale(conversationId);
+    this.#evictStaleHeads(conversationId);
     if (this.#indexOf(conversationId, responseId) === 0) return;
     const moved = Promise.withResolvers<void>();
     mine.onMove = () => moved.resolve();
     const onAbort = (): void => moved.reject(signal.reason as Error);
     signal.addEventListener('abort', onAbort, { once: true });
-    const stopLooking = every(this.#logs.time, POLL_MS, () => this.#dropStale(conversationId));
+    const stopLooking = every(this.#logs.time, POLL_MS, () => this.#evictStaleHeads(conversationId));
     try {
       await moved.promise;
     } finally {
@@ -64,7 +64,7 @@ export class MemoryConversationClaim extends ConversationClaim {
       signal.removeEventListener('abort', onAbort);
       delete mine.onMove;
     }
-    if (this.#indexOf(conversationId, responseId) !== 0) throw putOut();
+    if (this.#indexOf(conversationId, responseId) !== 0) throw removedFromQueue();
   }
 
   override async leave(conversationId: string, responseId: string): Promise<void> {
@@ -79,7 +79,7 @@ export class MemoryConversationClaim extends ConversationClaim {
 
   /** Whether a turn runs or waits in a conversation. */
   isBusy(conversationId: string): boolean {
-    this.#dropStale(conversationId);
+    this.#evictStaleHeads(conversationId);
     return this.#queues.has(conversationId);
   }
 
@@ -102,9 +102,9 @@ export class MemoryConversationClaim extends ConversationClaim {
     };
   }
 
-  /** Puts out dead heads that hold up nobody: without a waiting turn their conversation would keep its queue for ever. */
+  /** Evicts stale heads of queues without a waiting turn, which would otherwise be stored for ever. */
   sweep(): void {
-    for (const conversationId of this.#queues.keys()) this.#dropStale(conversationId);
+    for (const conversationId of this.#queues.keys()) this.#evictStaleHeads(conversationId);
   }
 
   #queueOf(conversationId: string): Member[] {
@@ -115,8 +115,8 @@ export class MemoryConversationClaim extends ConversationClaim {
     return this.#queueOf(conversationId).findIndex((member) => member.responseId === responseId);
   }
 
-  /** Puts out every head in a row whose turn has ended, or that has had no log for a whole lease. */
-  #dropStale(conversationId: string): void {
+  /** Evicts heads, one after the other, whose turn has ended or that have had no log for a whole lease. */
+  #evictStaleHeads(conversationId: string): void {
     const { time, times } = this.#logs;
     for (;;) {
       const [head] = this.#queueOf(conversationId);
@@ -129,7 +129,7 @@ export class MemoryConversationClaim extends ConversationClaim {
   }
 }
 
-function putOut(): SluiceError {
+function removedFromQueue(): SluiceError {
   return new SluiceError(
     'state_unavailable',
     'unable to wait for this conversation; its queue no longer holds this turn; send the request again',

@@ -1,6 +1,6 @@
 /*
- * Conversations, their items and ended responses in memory, with the same bounds and sliding time to live as in Redis. Items and responses are
- * kept as bytes: they are counted exactly, and are nothing that a garbage collector walks over.
+ * Conversations and their items in memory, with the same bounds and sliding time to live as in Redis. Items are stored as bytes:
+ * their size is known exactly, and the garbage collector does not traverse them.
  */
 
 import { type Conversation, type NewConversation } from '../../domain/conversation.js';
@@ -21,7 +21,7 @@ import { SlidingMap } from './sliding-map.js';
 
 export interface MemoryStoreOptions {
   readonly ttlMs: number;
-  /** Most items kept of one conversation. */
+  /** Most items stored of one conversation. */
   readonly maxItems: number;
   /** Most bytes of one conversation's items. */
   readonly maxBytes?: number;
@@ -134,13 +134,13 @@ export class MemoryConversationStore extends ConversationStore {
     const index = dialogue?.items.findIndex((kept) => kept.id === itemId) ?? -1;
     if (dialogue === undefined || index < 0) return false;
     dialogue.items = dialogue.items.toSpliced(index, 1);
-    // A title must not show what was removed.
+    // A title must not show text of a deleted item.
     if (dialogue.title?.itemId === itemId) dialogue.title = derivedTitle(dialogue.items.map(storedItem));
     this.#changed(dialogue);
     return true;
   }
 
-  /** Drops what has outlived its time. */
+  /** Drops expired conversations. */
   sweep(): void {
     this.#dialogues.sweep();
   }
@@ -171,7 +171,7 @@ function titled({ conversation, title }: Dialogue): Conversation {
   return { ...conversation, title: title?.text ?? null };
 }
 
-/** What a buffer, an id and the object around them take beside the bytes. */
+/** Bytes that a buffer, an id and the object around them take beside the content. */
 const ITEM_BYTES = 250;
 
 function bytesOf(items: readonly KeptItem[]): number {
@@ -185,6 +185,6 @@ function keptItem(stored: StoredItem): KeptItem {
 }
 
 function storedItem({ bytes }: KeptItem): StoredItem {
-  // Only `keptItem` writes them.
+  // The cast is safe: only `keptItem` writes these bytes.
   return JSON.parse(bytes.toString()) as StoredItem;
 }

@@ -1,5 +1,5 @@
 /*
- * The event log in this process's memory: the store of a single replica, and the reference that Redis is held against.
+ * The event log in this process's memory: the store of a single replica, and the reference for the store in Redis.
  * Appends, publishes and renews in one synchronous step, as the Redis script does.
  */
 

@@ -45,14 +45,14 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
     this.#budget.set(id, 2 * (id.length + fingerprint.length + responseId.length), {
       kind: 'idempotency_key',
       evict: () => void this.#entries.delete(id),
-      // One that has not begun is freed by its turn, or begins.
+      // An unconfirmed key is needed by a turn that is being created: that turn confirms or releases it.
       isPinned: () => !entry.begun || this.#isRunning(responseId),
     });
     return { outcome: 'fresh' };
   }
 
   override async confirm(use: KeyUse): Promise<boolean> {
-    // Where the key was forgotten nobody else holds it.
+    // If the key has expired, no other use holds it: claim it again.
     const claim = await this.claim(use);
     const known = this.#entries.get(idOf(use));
     if (claim.outcome !== 'fresh' || known === undefined) return false;
@@ -65,6 +65,7 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
     if (known?.responseId === use.responseId && !known.begun) this.#drop(idOf(use));
   }
 
+  /** Drops expired keys. */
   sweep(): void {
     const now = this.#time.now();
     for (const [id, entry] of this.#entries) if (entry.expiresAt <= now) this.#drop(id);
@@ -76,7 +77,7 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
   }
 }
 
-/** An owner's name has no line break, so no two pairs share an id. */
+/** The name of an entry. An owner has no line break, so two pairs never share a name. */
 function idOf(use: KeyUse): string {
   return `${use.owner}\n${use.key}`;
 }

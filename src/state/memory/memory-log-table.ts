@@ -1,4 +1,4 @@
-/* The logs of this process, with their leases: what the event log and the turn leases in memory share. */
+/* The logs of this process and their leases, shared by the event log and the turn lease in memory. */
 
 import { type LoggedEvent } from '../../domain/event.js';
 import { systemTime, type Time } from '../../domain/time.js';
@@ -13,25 +13,25 @@ export interface Follower {
 
 export interface MemoryLog {
   readonly head: LogHead;
-  /** Packed once it has ended. */
+  /** Packed when the log has ended. */
   events: LoggedEvent[] | PackedEvents;
   readonly followers: Set<Follower>;
   readonly cancelWatchers: Set<() => void>;
   fence: Fence;
-  /** 0: nobody holds it. */
+  /** When the lease expires, by `Time.now()`; 0 if no replica holds it. */
   leaseUntil: number;
   cancelRequested: boolean;
   expiresAt: number;
 }
 
-/** Holds what both contracts share. `sweep()` is called by its owner now and then; nothing here starts a timer. */
+/** The table of logs by response id. Starts no timer: its owner calls `sweep()`. */
 export class MemoryLogTable {
   readonly entries = new Map<string, MemoryLog>();
   readonly time: Time;
   readonly times: LogTimes;
   readonly #ended: MemoryBudget;
 
-  /** @param ended what ended logs may take: beyond it they go before their time, and viewers get the stored response */
+  /** @param ended bound on ended logs: one that is evicted early is lost to viewers, which then read the stored response */
   constructor(
     time: Time = systemTime,
     times: LogTimes = LOG_TIMES,
@@ -42,6 +42,7 @@ export class MemoryLogTable {
     this.#ended = ended;
   }
 
+  /** Returns the log of a response, or undefined if there is none or it has expired. */
   live(responseId: string): MemoryLog | undefined {
     const entry = this.entries.get(responseId);
     if (entry === undefined || entry.expiresAt > this.time.now()) return entry;
@@ -49,7 +50,7 @@ export class MemoryLogTable {
     return undefined;
   }
 
-  /** Whether the turn of a log is over; undefined if there is no such log. */
+  /** Returns whether the turn of a log runs or has ended, or undefined if there is no log. */
   stateOf(responseId: string): 'running' | 'ended' | undefined {
     const entry = this.live(responseId);
     return entry === undefined ? undefined : hasEnded(entry) ? 'ended' : 'running';
@@ -60,12 +61,12 @@ export class MemoryLogTable {
     this.#ended.delete(responseId);
   }
 
-  /** An ended log was read: others go first. */
+  /** Marks an ended log as most recently used. */
   used(responseId: string): void {
     this.#ended.touch(responseId);
   }
 
-  /** A log that has ended: packs it, and makes room for it. */
+  /** Packs the events of an ended log, and evicts older ended logs until it fits. */
   pack(entry: MemoryLog, events: readonly LoggedEvent[]): void {
     const packed = new PackedEvents(events);
     entry.events = packed;
@@ -74,7 +75,7 @@ export class MemoryLogTable {
     this.#ended.set(responseId, packed.byteLength, { kind: 'log', evict, isPinned: () => false });
   }
 
-  /** Drops the logs whose retention is over. */
+  /** Drops expired logs. */
   sweep(): void {
     for (const responseId of this.entries.keys()) this.live(responseId);
   }

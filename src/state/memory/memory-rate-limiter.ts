@@ -1,6 +1,6 @@
 /*
- * Token buckets in this process: what state.type memory has in the place of Redis. Exact, not approximate: a bucket is a level and
- * the time it was true. Forgets buckets that are full again, so that callers who come once cost nothing for ever.
+ * Token buckets in this process's memory. A bucket is a level and the time at which it was computed, so it is exact. Full buckets
+ * are dropped, so that callers that send one request take no memory afterwards.
  */
 
 import { systemTime, type Time } from '../../domain/time.js';
@@ -9,11 +9,11 @@ import { type Bucket, type BucketState, bucketState, RateLimiter } from '../rate
 interface Level {
   tokens: number;
   atMs: number;
-  /** When it is full again; from then on it need not be remembered. */
+  /** When the bucket is full again, by `Time.now()`; from then on it need not be stored. */
   fullAtMs: number;
 }
 
-/** Full buckets are looked for after this many takes. */
+/** Full buckets are dropped once every this many calls. */
 const SWEEP_EVERY = 1024;
 
 export class MemoryRateLimiter extends RateLimiter {
@@ -26,7 +26,7 @@ export class MemoryRateLimiter extends RateLimiter {
     this.#time = time;
   }
 
-  /** How many buckets are remembered. */
+  /** Number of buckets that are not full. */
   get size(): number {
     return this.#levels.size;
   }
@@ -39,16 +39,16 @@ export class MemoryRateLimiter extends RateLimiter {
     return Promise.resolve(this.#change(bucket, amount, true));
   }
 
-  /** `always`: also where the bucket holds less than `cost`. */
+  /** @param always whether to take `cost` even if the bucket holds less */
   #change(bucket: Bucket, cost: number, always: boolean): BucketState {
     const now = this.#time.now();
     if (++this.#takes % SWEEP_EVERY === 0) this.#sweep(now);
     const { capacity, refillPerSecond } = bucket;
     const level = this.#levels.get(bucket.key);
-    // Time must not run back, and a bucket whose capacity was made smaller holds no more than that.
+    // Guard against time running backwards, and cap the level if the configured capacity became smaller.
     const passedMs = level === undefined ? 0 : Math.max(0, now - level.atMs);
     const before = Math.min(capacity, (level?.tokens ?? capacity) + (passedMs * refillPerSecond) / 1000);
-    // Counting in fractions, a token that is due must not be missed by a rounding.
+    // Allow for floating-point error, so that a token that is due is not refused.
     const allowed = always || cost <= 0 || before + 1e-9 >= cost;
     const after = before - cost;
     const tokens = allowed ? Math.min(capacity, always ? after : Math.max(after, Math.min(before, 0))) : before;

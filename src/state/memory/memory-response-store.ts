@@ -1,4 +1,4 @@
-/* Ended responses in memory, as bytes, and the marks of deleted ones. */
+/* Ended responses in memory, as bytes, and the marks of deleted responses. */
 
 import { type StoredResponse } from '../../domain/response.js';
 import { systemTime, type Time } from '../../domain/time.js';
@@ -19,7 +19,7 @@ export interface MemoryResponseStoreOptions {
 
 export class MemoryResponseStore extends ResponseStore {
   readonly #responses: SlidingMap<Buffer>;
-  /** Marks of deletions. */
+  /** Marks of deleted responses. */
   readonly #deleted: SlidingMap<true>;
 
   constructor({ ttlMs, time, deletedMs, budget }: MemoryResponseStoreOptions) {
@@ -35,7 +35,7 @@ export class MemoryResponseStore extends ResponseStore {
     const bytes = packed(stored);
     const earlier = this.#responses.get(id);
     if (earlier === undefined) this.#responses.set(id, bytes, bytes.length);
-    // The same bytes are this caller's own, put before.
+    // The same bytes: an earlier try of this call stored them.
     return earlier === undefined || earlier.equals(bytes) ? stored : unpacked(earlier);
   }
 
@@ -49,6 +49,7 @@ export class MemoryResponseStore extends ResponseStore {
     return this.#responses.delete(id);
   }
 
+  /** Drops expired responses and marks. */
   sweep(): void {
     this.#responses.sweep();
     this.#deleted.sweep();
@@ -56,6 +57,6 @@ export class MemoryResponseStore extends ResponseStore {
 }
 
 function unpacked(bytes: Buffer): StoredResponse {
-  // Only `put` writes them.
+  // The cast is safe: only `put` writes these bytes.
   return JSON.parse(bytes.toString()) as StoredResponse;
 }

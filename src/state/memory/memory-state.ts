@@ -1,4 +1,4 @@
-/* The state of a single replica: all in this process, gone when it ends. */
+/* The state of a single replica, in this process's memory. It is lost when the process ends. */
 
 import { every, systemTime } from '../../domain/time.js';
 import { LOG_TIMES, type LogTimes } from '../event-log.js';
@@ -13,19 +13,19 @@ import { MemoryTurnLease } from './memory-turn-lease.js';
 import { MemoryIdempotencyStore } from './memory-idempotency-store.js';
 import { MemoryRateLimiter } from './memory-rate-limiter.js';
 
-/** How often what has outlived its time is dropped. */
+/** How often expired entries are dropped, in milliseconds. */
 const SWEEP_EVERY_MS = 30_000;
 
 export interface MemoryStateOptions extends MemoryStoreOptions {
   readonly times?: LogTimes;
-  /** Most bytes of everything that is kept here beside what runs. */
+  /** Most bytes of all stored entries; running turns are not counted. */
   readonly memoryMaxBytes?: number;
-  /** Called for each thing that is dropped before its time, since there was no room. */
+  /** Called for each entry that is evicted before it expired, because the budget was full. */
   readonly onEvicted?: (kind: EvictedKind) => void;
 }
 
 export interface MemoryState extends State {
-  /** Bytes that are kept, as `memoryMaxBytes` counts them. */
+  /** Returns the bytes of all stored entries, as `memoryMaxBytes` counts them. */
   readonly keptBytes: () => number;
 }
 
@@ -35,7 +35,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
   const time = options.time ?? systemTime;
   const times = options.times ?? LOG_TIMES;
   const { memoryMaxBytes = MEMORY_MAX_BYTES, onEvicted } = options;
-  // Parts of their own: a client that fills one of them leaves the others to everybody else.
+  // Separate budgets: a client that fills one of them cannot evict entries of the others.
   const budgetOf = (share: number) => new MemoryBudget({ maxBytes: memoryMaxBytes * share, onEvicted });
   const [budget, ofLogs, ofKeys] = [budgetOf(1 / 2), budgetOf(3 / 8), budgetOf(1 / 8)];
   const table = new MemoryLogTable(time, times, ofLogs);

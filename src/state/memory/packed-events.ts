@@ -1,19 +1,19 @@
 /*
- * The events of an ended response as bytes: nothing is added to them any more, and thousands of strings that stay for ten minutes are
- * what a garbage collector would walk over again and again.
+ * The events of an ended response as bytes. No event is added any more, and the garbage collector would otherwise traverse
+ * thousands of strings again and again for ten minutes.
  */
 
 import { type LoggedEvent, type ResponseEventType } from '../../domain/event.js';
 
-/** Every event's text begins so: `serialize` writes the type first. */
+/** Where the type starts in the JSON of an event: `serialize` writes the type first. */
 const TYPE_AT = '{"type":"'.length;
 
 export class PackedEvents {
   readonly #bytes: Buffer;
-  /** Where each event ends. */
+  /** End offset of each event. */
   readonly #ends: Uint32Array;
 
-  /** @param events all of a log's, contiguous from number 0 */
+  /** @param events all events of a log, contiguous from number 0 */
   constructor(events: readonly LoggedEvent[]) {
     this.#bytes = Buffer.from(events.map(({ json }) => json).join(''));
     this.#ends = new Uint32Array(events.length);
@@ -32,12 +32,12 @@ export class PackedEvents {
     return this.#bytes.length;
   }
 
-  /** As an array's `slice`, for numbers from 0. */
+  /** Returns events `from` to `to` − 1, like `Array.slice` with non-negative arguments. */
   slice(from: number, to: number): LoggedEvent[] {
     const events: LoggedEvent[] = [];
     for (let sequence = from; sequence < Math.min(to, this.length); sequence++) {
       const json = this.#bytes.toString('utf8', sequence === 0 ? 0 : this.#ends[sequence - 1], this.#ends[sequence]);
-      // Written by `serialize`, whose types these are.
+      // The cast is safe: `serialize` wrote the type.
       const type = json.slice(TYPE_AT, json.indexOf('"', TYPE_AT)) as ResponseEventType;
       events.push({ sequence, type, json });
     }

@@ -1,4 +1,4 @@
-/* A map whose entries leave a while after they were last used, and earlier where its budget has no room for them. */
+/* A map whose entries expire a fixed time after their last use, or are evicted earlier if their budget is full. */
 
 import { type Time } from '../../domain/time.js';
 import { type EvictedKind, type MemoryBudget } from './memory-budget.js';
@@ -8,7 +8,7 @@ export interface SlidingMapOptions {
   readonly time: Time;
   readonly budget: MemoryBudget;
   readonly kind: EvictedKind;
-  /** Whether a running turn needs the entry of this key. */
+  /** Whether a running turn needs the entry of this key; default: no. */
   readonly isPinned?: (key: string) => boolean;
 }
 
@@ -20,6 +20,7 @@ export class SlidingMap<V> {
     this.#options = options;
   }
 
+  /** Returns the value and extends its life, or undefined if it does not exist or has expired. */
   get(key: string): V | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
@@ -33,7 +34,7 @@ export class SlidingMap<V> {
     return entry.value;
   }
 
-  /** `bytes`: what the budget counts for it. */
+  /** @param bytes size of the value, as the budget counts it */
   set(key: string, value: V, bytes: number): void {
     const { time, ttlMs, budget, kind, isPinned } = this.#options;
     this.#entries.set(key, { value, expiresAt: time.now() + ttlMs });
@@ -44,19 +45,20 @@ export class SlidingMap<V> {
     });
   }
 
+  /** @returns whether the entry existed */
   delete(key: string): boolean {
     const there = this.get(key) !== undefined;
     this.#drop(key);
     return there;
   }
 
-  /** Live values, without sliding them. */
+  /** Iterates over the values that have not expired, without extending their life. */
   *values(): Generator<V> {
     const now = this.#options.time.now();
     for (const entry of this.#entries.values()) if (entry.expiresAt > now) yield entry.value;
   }
 
-  /** Drops what has outlived its time. */
+  /** Drops expired entries. */
   sweep(): void {
     const now = this.#options.time.now();
     for (const [key, entry] of this.#entries) if (entry.expiresAt <= now) this.#drop(key);

@@ -1,48 +1,60 @@
 /*
- * One turn at a time writes to a conversation: a first-in-first-out queue of response ids, bounded, shared by all replicas. The
- * same queue says which responses run in a conversation now, and tells whoever watches it of new ones.
+ * The claim on a conversation: a bounded first-in-first-out queue of response ids, shared by all replicas. The head of the
+ * queue holds the claim, and only its turn writes to the conversation. The queue also lists the responses that run or wait.
  */
 
 import { SluiceError } from '../domain/errors.js';
 import { LOG_TIMES } from './event-log.js';
 
 /**
- * For how long after it asked to join a member can be sure of its place, in milliseconds: other replicas put out a head without a log when a whole lease
- * has passed.
+ * How long a turn can rely on its place after it requested to join, in milliseconds. Other replicas evict a head that has had
+ * no log for a whole lease.
  */
 export const SURE_OF_PLACE_MS = LOG_TIMES.leaseMs / 2;
 
 export abstract class ConversationClaim {
   /**
-   * Joins the queue of a conversation. `first: true`: the claim is held at once. @throws SluiceError `conversation_busy` when `maxWaiting` others
-   * already wait (0: refuse rather than wait). Joining again changes nothing, so that a retry after a lost reply is safe. A head
-   * that never began, or has ended without leaving, does not hold the others up for long.
+   * Joins the queue of a conversation. Joining twice changes nothing, so a retry after a lost reply is safe. A head that never
+   * created its log, or whose turn ended without leaving, is evicted.
+   * @param maxWaiting most turns that may wait behind the head; 0 refuses instead of waiting
+   * @returns `first: true` if the response holds the claim
+   * @throws SluiceError `conversation_busy` if `maxWaiting` turns already wait
    */
   abstract join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ readonly first: boolean }>;
 
   /**
-   * Gives up the place in the queue, if it is still there, and joins again at the end, in one step. For a member that was slow to begin its log: other
-   * replicas may have put it out of the queue, or be about to. A replica that looked at the old place cannot put out the new one.
-   * @throws SluiceError `conversation_busy` (it is in the queue no more), `state_unavailable`
+   * Leaves the queue, if the response is still in it, and joins again at the end, in one step. For a turn that was slow to create
+   * its log: another replica may have evicted it, or may have decided to. Such a decision applies to the old place only and
+   * cannot evict the new one.
+   * @throws SluiceError `conversation_busy` if the queue is full; the response is then no longer in it
+   * @throws SluiceError `state_unavailable`
    */
   abstract rejoin(conversationId: string, responseId: string, maxWaiting: number): Promise<{ readonly first: boolean }>;
 
-  /** Resolves when `responseId` is at the head and holds the claim. Rejects with the signal's reason when it aborts. */
+  /**
+   * Resolves when `responseId` is the head and holds the claim. Rejects with the signal's reason when the signal aborts.
+   * @throws SluiceError `state_unavailable` if the response was removed from the queue meanwhile
+   */
   abstract wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void>;
 
-  /** Leaves the queue, held or waiting; the next one gets the claim. Idempotent. */
+  /** Leaves the queue, as the head or from a waiting place. The next response becomes the head. Idempotent. */
   abstract leave(conversationId: string, responseId: string): Promise<void>;
 
-  /** Tells the watchers of a member that its log exists and can be followed. Idempotent. @throws SluiceError `state_unavailable` */
+  /**
+   * Announces to the watchers of a conversation that the log of a response exists and can be followed. Idempotent.
+   * @throws SluiceError `state_unavailable`
+   */
   abstract announce(conversationId: string, responseId: string): Promise<void>;
 
-  /** Responses that run or wait in the conversation, in order. A member whose log does not exist yet will be announced. */
+  /** Returns the responses that run or wait in the conversation, in order. One whose log does not exist yet is announced later. */
   abstract members(conversationId: string): Promise<readonly string[]>;
 
   /**
-   * Calls `onResponse` for every response announced from now on, also where the message was lost on its way (then a little later); perhaps
-   * more than once. `onGap`: the store was away and may have lost what was announced, too; look at `members` again. Resolves, when the
-   * watch stands, to what ends it. @throws SluiceError `state_unavailable`
+   * Calls `onResponse` for every response announced from now on, perhaps more than once. If the message is lost, the call comes
+   * later, from the stored list of announcements.
+   * @param onGap called after the store was unavailable, when stored announcements may be lost too: read `members` again
+   * @returns a function that ends the watch, once the watch is established
+   * @throws SluiceError `state_unavailable`
    */
   abstract watch(
     conversationId: string,
@@ -51,6 +63,7 @@ export abstract class ConversationClaim {
   ): Promise<() => void>;
 }
 
+/** The refusal of a conversation whose queue is full. */
 export function conversationBusy(maxWaiting: number): SluiceError {
   const why = maxWaiting === 0 ? 'another turn is running in it' : `${maxWaiting} turns already wait for it`;
   return new SluiceError(

@@ -1,32 +1,41 @@
-/* Which response an idempotency key stands for, so that what is sent twice runs once, on whatever replica. */
+/* Idempotency keys and the response that each names, so that a request that is sent twice runs once, on any replica. */
 
 export interface KeyUse {
   readonly owner: string;
   readonly key: string;
-  /** Digest of the request's body; the same key with another one is a mistake of the caller's. */
+  /** Digest of the request's body. The same key with another digest is a mistake of the caller. */
   readonly fingerprint: string;
   /** The response that this use would start. */
   readonly responseId: string;
 }
 
 export type KeyClaim =
-  /** The key is this use's, from its first claim on for KEY_TTL_MS; asking again is safe after a lost reply. */
+  /** This use holds the key, for KEY_TTL_MS after its first claim. Claiming again after a lost reply gives the same outcome. */
   | { readonly outcome: 'fresh' }
-  /** The same request came before, `ageMs` ago. `begun`: its response was confirmed, and the key stands for that for ever. */
+  /**
+   * The same request claimed the key `ageMs` milliseconds ago, for `responseId`. `begun`: that response was confirmed, so the
+   * key can no longer be released.
+   */
   | { readonly outcome: 'same'; readonly responseId: string; readonly ageMs: number; readonly begun: boolean }
+  /** Another request claimed the key. */
   | { readonly outcome: 'different' };
 
-/** How long a key is remembered (protocol.md §2). */
+/** How long a key is stored, in milliseconds (PROTOCOL.md, IDEM rules). */
 export const KEY_TTL_MS = 24 * 60 * 60_000;
 
 export abstract class IdempotencyStore {
-  /** Atomic: of two equal uses at once, one is fresh. @throws SluiceError `state_unavailable` */
+  /** Claims the key, atomically: of two equal uses at the same time, one is fresh. @throws SluiceError `state_unavailable` */
   abstract claim(use: KeyUse): Promise<KeyClaim>;
   /**
-   * The log of this use's response stands: from now on nobody can free the key. False: it is no longer this use's, and what it has begun must
-   * not go on. Compares and sets in one step; asking again is safe after a lost reply. @throws SluiceError `state_unavailable`
+   * Confirms that the log of this use's response exists. From then on the key cannot be released. Compares and sets in one step;
+   * safe to repeat after a lost reply.
+   * @returns false if another use holds the key: the response must not run
+   * @throws SluiceError `state_unavailable`
    */
   abstract confirm(use: KeyUse): Promise<boolean>;
-  /** Frees the key again where it stands for the response of this use and that is not confirmed: it was refused, or left behind by who held it. */
+  /**
+   * Releases the key if it names the response of this use and that response is not confirmed: the request was refused, or its
+   * holder abandoned it.
+   */
   abstract release(use: KeyUse): Promise<void>;
 }

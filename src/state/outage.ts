@@ -1,4 +1,4 @@
-/* How long the state store has been away. A short outage is waited out; a long one is told to those who wait. */
+/* Tracks an outage of the state store. A short outage is waited out; when it becomes long, the listeners are notified. */
 
 import { systemTime, type Time } from '../domain/time.js';
 
@@ -9,13 +9,13 @@ export class Outage {
   #stopWaiting: (() => void) | undefined;
   #long = false;
 
-  /** `longMs`: from when on an outage is long, in milliseconds. */
+  /** @param longMs duration in milliseconds after which an outage is long */
   constructor(longMs: number, time: Time = systemTime) {
     this.#longMs = longMs;
     this.#time = time;
   }
 
-  /** True while the store has been away for long. */
+  /** Whether the store has been unavailable for longer than `longMs`. */
   get long(): boolean {
     return this.#long;
   }
@@ -25,6 +25,7 @@ export class Outage {
     this.#listeners.add(listener);
   }
 
+  /** Starts an outage; no effect if one has started already. */
   begin(): void {
     this.#stopWaiting ??= this.#time.after(this.#longMs, () => {
       this.#long = true;

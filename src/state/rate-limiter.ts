@@ -1,4 +1,4 @@
-/* A token bucket shared by all replicas. */
+/* The contract of token buckets that all replicas share. */
 
 export interface Bucket {
   /** Names the bucket; never contains a secret. */
@@ -9,38 +9,45 @@ export interface Bucket {
 
 export interface BucketState {
   readonly allowed: boolean;
-  /** What is left after this call, rounded down; 0 for a bucket below zero. */
+  /** Tokens left after this call, rounded down; 0 for a bucket below zero. */
   readonly remaining: number;
-  /** When `cost` would fit, in milliseconds from now; 0 when it was allowed. */
+  /** Milliseconds until `cost` would fit; 0 if it was allowed; Infinity if it never fits. */
   readonly retryAfterMs: number;
-  /** When the bucket is full again, in milliseconds from now. */
+  /** Milliseconds until the bucket is full again. */
   readonly resetMs: number;
 }
 
 export abstract class RateLimiter {
-  /** Takes `cost` (0 or more; 0 only looks) from the bucket if it is there, else takes nothing. */
+  /**
+   * Takes `cost` tokens if the bucket holds them, otherwise none.
+   * @param cost 0 or more; 0 reads the bucket and changes nothing
+   */
   abstract take(bucket: Bucket, cost: number): Promise<BucketState>;
 
   /**
-   * Takes `amount` whether or not it is there: the bucket may go below zero, and admits nothing until it has refilled. A negative
-   * amount gives back, up to the capacity.
+   * Takes `amount` tokens even if the bucket holds fewer. A bucket below zero admits nothing until it has refilled. A negative
+   * amount returns tokens, up to the capacity.
    */
   abstract charge(bucket: Bucket, amount: number): Promise<BucketState>;
 }
 
-/** What is told of a bucket that holds `tokens` after a call of `cost`. */
+/**
+ * Returns the state to report for a bucket after a call.
+ * @param cost tokens that the call requested
+ * @param tokens tokens in the bucket after the call; may be negative
+ */
 export function bucketState(bucket: Bucket, cost: number, allowed: boolean, tokens: number): BucketState {
   const { capacity, refillPerSecond } = bucket;
   return {
     allowed,
-    // Counting in fractions, a token that is there must not be missed by a rounding.
+    // Allow for floating-point error, so that a whole token is not rounded down.
     remaining: Math.max(0, Math.floor(tokens + 1e-9)),
     retryAfterMs: allowed ? 0 : cost > capacity ? Infinity : waitMs(cost - tokens, refillPerSecond),
     resetMs: waitMs(capacity - tokens, refillPerSecond),
   };
 }
 
-/** Until so many tokens have flowed in, in whole milliseconds; Infinity: never. */
+/** Returns the whole milliseconds until `tokens` have been refilled; Infinity if they never are. */
 function waitMs(tokens: number, refillPerSecond: number): number {
   return tokens <= 0 ? 0 : Math.ceil(Number(((tokens * 1000) / refillPerSecond).toFixed(6)));
 }

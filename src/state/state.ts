@@ -1,4 +1,4 @@
-/* Everything that is kept, as one set: memory and Redis each make one, and nobody else knows which it is. */
+/* All stores of one gateway as one set. Memory and Redis each provide one; other code does not know which it uses. */
 
 import { type ConversationClaim } from './conversation-claim.js';
 import { type ConversationStore, type ResponseStore } from './conversation-store.js';
@@ -14,7 +14,7 @@ export interface State {
   readonly responses: ResponseStore;
   readonly limiter: RateLimiter;
   readonly keys: IdempotencyStore;
-  /** Resolves when the store answers. @throws SluiceError `state_unavailable` */
+  /** Resolves if the store answers. @throws SluiceError `state_unavailable` */
   ping(): Promise<void>;
   close(): Promise<void>;
 }

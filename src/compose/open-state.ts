@@ -1,4 +1,4 @@
-/* Opens the state that the configuration asks for, tells metrics and log how it fares, and says when it has been away for long. */
+/* Opens the state that the configuration names, reports its health to metrics and log, and tracks its outages. */
 
 import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from '../config/schema.js';
@@ -17,7 +17,7 @@ export interface OpenState {
 
 const SAMPLE_EVERY_MS = 1_000;
 
-/** @throws SluiceError `state_unavailable`: Redis does not answer, or not to us */
+/** @throws SluiceError `state_unavailable` if Redis does not answer or rejects the credentials */
 export async function openState(config: AppConfig, log: Log, metrics: Metrics): Promise<OpenState> {
   const outage = new Outage(config.state.outage_after);
   const { ttl, max_messages, max_bytes } = config.state;
@@ -61,7 +61,7 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
 
 const MEMORY_MOST_BYTES = 512 * 1024 * 1024;
 
-/** The other half is left to what runs. */
+/** The default of `state.memory_max_bytes`: half of the heap limit, at most 512 MiB. The other half is left to running turns. */
 function halfOfTheHeap(): number {
   return Math.min(getHeapStatistics().heap_size_limit / 2, MEMORY_MOST_BYTES);
 }
@@ -80,7 +80,7 @@ function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
   let found = false;
   return {
     onState: (now, reason) => {
-      // What was never there is not away: a start that does not find it says so by itself.
+      // The first report is no change: if Redis does not answer at the start, `openState` throws.
       const first = !found;
       found ||= now === 'up';
       if (first) return;
@@ -96,7 +96,7 @@ function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
     onError: (reason) => metrics.of.state_errors_total.inc({ reason }),
     onTailRepaired: (events) => {
       metrics.of.tail_repairs_total.inc();
-      log.warn({ events }, 'wrote again what the state store had lost');
+      log.warn({ events }, 'rewrote events lost by the state store');
     },
     onUnreadable: (what) => {
       metrics.of.state_unreadable_total.inc({ what });
@@ -105,13 +105,13 @@ function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
     onSubscriberReset: () => metrics.of.subscriber_resets_total.inc(),
     onLimiterLocal: (local, replicas) => {
       metrics.of.limiter_local.set(local ? 1 : 0);
-      log.warn({ local, replicas }, local ? 'limits go on with this replica’s share' : 'limits are shared again');
+      log.warn({ local, replicas }, local ? 'rate limits degraded to a per-replica share' : 'rate limits shared again');
     },
     onNotice: (notice) => log.warn({}, notice),
   };
 }
 
-/** `host:port`, as the configuration has checked it. */
+/** Splits `host:port`; the configuration has checked the form. */
 function addressOf(node: string): { host: string; port: number } {
   const at = node.lastIndexOf(':');
   return { host: node.slice(0, at), port: Number(node.slice(at + 1)) };

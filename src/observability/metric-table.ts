@@ -182,8 +182,8 @@ export const METRICS = {
   },
   state_unreadable_total: {
     kind: 'counter',
-    help: 'Things in the state store that were not as Sluice writes them and were left out: a log with a hole, an item, response or metadata that do not parse.',
-    labels: { what: ['log', 'item', 'response', 'metadata'] },
+    help: 'Unreadable entries in the state store that were skipped: a log that lacks an event, or another entry that does not parse.',
+    labels: { what: ['log', 'item', 'response', 'metadata', 'idempotency_key'] },
   },
   subscriber_resets_total: { kind: 'counter', help: 'Times the connection that hears of new events was made anew.' },
   limiter_local: {

@@ -8,6 +8,7 @@ import { type Unreadable } from '../../src/state/redis/redis-options.js';
 import { TurnMemory } from '../../src/turn/turn-context.js';
 import { RedisServer } from '../support/redis.js';
 import { openRedisStore, type RedisStore } from './redis-store.js';
+import { headOf } from './suites/log-fixtures.js';
 
 const MAX_BYTES = 1024 * 1024;
 const OWNER = 'tenant/ann';
@@ -163,5 +164,36 @@ describe('what Sluice did not write', () => {
     await server.admin.set(keys.response('resp_1'), 'no JSON');
     expect(await store.state.responses.get('resp_1')).toBeUndefined();
     expect(unreadable).toEqual(['metadata', 'response']);
+  });
+
+  it('replaces an idempotency key whose value does not parse, and counts it', async () => {
+    const use = { owner: OWNER, key: 'key_1', fingerprint: 'f', responseId: 'resp_1' };
+    const broken = ['no JSON', 'null', '{}', '[1,2]', '["resp_0"]'];
+    for (const value of broken) {
+      await server.admin.set(keys.once(use.owner, use.key), value);
+      expect(await store.state.keys.claim(use)).toEqual({ outcome: 'fresh' });
+      expect(await store.state.keys.claim({ ...use, responseId: 'resp_2' })).toMatchObject({ responseId: 'resp_1' });
+    }
+    expect(unreadable).toEqual(broken.map(() => 'idempotency_key'));
+  });
+
+  it('reads on past a page of entries that do not parse, so that no page is empty while more items follow', async () => {
+    const id = await created('conv_1', [message('msg_1', 'one')]);
+    await server.admin.rpush(itemsKey(id), ...Array.from({ length: 7 }, () => 'no JSON'));
+    const { conversations } = store.state;
+    await conversations.appendItems(id, [message('msg_2', 'two')], 'resp_1');
+    const page = (after: string, order: 'asc' | 'desc') => conversations.listItems(id, { limit: 2, order, after });
+    expect(await page('msg_1', 'asc')).toMatchObject({ data: [{ item: { id: 'msg_2' } }], hasMore: false });
+    expect(await page('msg_2', 'desc')).toMatchObject({ data: [{ item: { id: 'msg_1' } }], hasMore: false });
+    await conversations.deleteItem(id, 'msg_2');
+    expect(await page('msg_1', 'asc')).toEqual({ data: [], hasMore: false });
+  });
+
+  it('counts a log whose head does not parse, and reads it as unknown', async () => {
+    const head = headOf();
+    await store.state.log.create(head);
+    await server.admin.hset(keys.turn(head.responseId).meta, 'head', '{');
+    expect(await store.other.log.read(head.responseId, -1, 10)).toBeUndefined();
+    expect(unreadable).toEqual(['log']);
   });
 });

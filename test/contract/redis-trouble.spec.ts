@@ -284,6 +284,33 @@ describe('Redis in trouble', () => {
     expect(proxy.lostReplies).toBe(2);
   });
 
+  it('counts a take and a charge once if the connection closes before the reply', async () => {
+    const bucket = { key: 'b', capacity: 10, refillPerSecond: 0.001 };
+    const { limiter } = store.state;
+    await limiter.take(bucket, 1);
+    proxy.loseReply('sluice-store', 'rate:b');
+    expect(await limiter.take(bucket, 2)).toMatchObject({ allowed: true, remaining: 7 });
+    proxy.loseReply('sluice-store', 'rate:b');
+    expect(await limiter.charge(bucket, 3)).toMatchObject({ remaining: 4 });
+    proxy.loseReply('sluice-store', 'rate:b');
+    expect(await limiter.charge(bucket, -1)).toMatchObject({ remaining: 5 });
+    expect(await store.other.limiter.take(bucket, 0)).toMatchObject({ remaining: 5 });
+    expect(proxy.lostReplies).toBe(3);
+  });
+
+  it('counts a refund that fills the bucket once if the connection closes before the reply', async () => {
+    const bucket = { key: 'b', capacity: 10, refillPerSecond: 0.001 };
+    const { limiter } = store.state;
+    await limiter.charge(bucket, 2);
+    proxy.loseReply('sluice-store', 'rate:b');
+    const refund = limiter.charge(bucket, -2);
+    // Another replica takes from the full bucket before the refund is sent again.
+    await eventually(() => proxy.lostReplies === 1);
+    await store.other.limiter.take(bucket, 4);
+    await refund;
+    expect(await limiter.take(bucket, 0)).toMatchObject({ remaining: 6 });
+  });
+
   it('is emptied (FLUSHALL): the turn is shut out, its viewers are told, no number comes again', async () => {
     const conversation = newId('conv');
     const { id, fence } = await created();

@@ -1,14 +1,17 @@
-/* Idempotency keys in Redis: one SET that says who was first. */
+/* Idempotency keys in Redis: one SET NX per claim decides which use was first. */
 
 import { IdempotencyStore, KEY_TTL_MS, type KeyClaim, type KeyUse } from '../idempotency-store.js';
 import { type RedisKeys } from './redis-keys.js';
+import { type RedisHooks } from './redis-options.js';
 import { type RedisCommands } from './connection/redis-commands.js';
 import { type Scripts } from './scripts.js';
+import { parseStored } from './stored-json.js';
 
 export interface RedisIdempotencyStoreOptions {
   readonly commands: RedisCommands;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
+  readonly hooks: RedisHooks;
 }
 
 export class RedisIdempotencyStore extends IdempotencyStore {
@@ -20,15 +23,21 @@ export class RedisIdempotencyStore extends IdempotencyStore {
   }
 
   override async claim(use: KeyUse): Promise<KeyClaim> {
-    const { commands, keys } = this.#options;
+    const { commands, keys, scripts, hooks } = this.#options;
     const key = keys.once(use.owner, use.key);
     const held = await commands.call('SET', key, valueOf(use, false), 'NX', 'GET', 'PX', KEY_TTL_MS);
     if (held === null) return { outcome: 'fresh' };
-    // Only `valueOf` writes it.
-    const [responseId, fingerprint, begun] = JSON.parse(String(held)) as [string, string, 1?];
+    const value = parseStored(String(held), 'idempotency_key', hooks, isValue);
+    if (value === undefined) {
+      // Another use may replace the unreadable value between the read and this command. Deleting by key alone would release the
+      // key of that use; the script deletes only the value that was read. One of the uses is fresh then.
+      await commands.run(scripts.get('once-release'), [key], [String(held)]);
+      return this.claim(use);
+    }
+    const [responseId, fingerprint, begun] = value;
     if (fingerprint !== use.fingerprint) return { outcome: 'different' };
     if (responseId === use.responseId) return { outcome: 'fresh' };
-    // −2 where it has run out since: then it is as old as it gets.
+    // PTTL is −2 if the key expired meanwhile; count it as fully aged.
     const leftMs = Number(await commands.call('PTTL', key));
     return { outcome: 'same', responseId, ageMs: KEY_TTL_MS - Math.max(leftMs, 0), begun: begun === 1 };
   }
@@ -43,6 +52,13 @@ export class RedisIdempotencyStore extends IdempotencyStore {
     const { commands, keys, scripts } = this.#options;
     await commands.run(scripts.get('once-release'), [keys.once(use.owner, use.key)], [valueOf(use, false)]);
   }
+}
+
+/** What a key holds: response, fingerprint, and 1 if the response is confirmed. */
+type Value = readonly [responseId: string, fingerprint: string, begun?: 1];
+
+function isValue(value: unknown): value is Value {
+  return Array.isArray(value) && typeof value[0] === 'string' && typeof value[1] === 'string';
 }
 
 function valueOf({ responseId, fingerprint }: KeyUse, begun: boolean): string {

@@ -14,7 +14,7 @@
  * | {<conversation>}:announced | list | the last 64 responses that watchers were told of   | 10 min after the last one          |
  * | owner:<digest>           | zset   | an owner's newest 1,000 conversations              | state.ttl after the last use       |
  * | response:<response>      | string | an ended response, or that it was deleted          | state.ttl, sliding; 1 h            |
- * | rate:<bucket>            | hash   | level of a token bucket                            | until it would be full again       |
+ * | rate:<bucket>            | hash   | level of a token bucket, its newest calls          | until it is full, at least 10 s    |
  * | once:<digest>            | string | the response that an idempotency key stands for    | 24 h                               |
  * | replicas                 | zset   | replicas by their last heartbeat                   | a minute after the last heartbeat  |
  *

@@ -69,8 +69,8 @@ export const REDIS_TIMING: RedisTiming = {
   claimPollMs: 1_000,
 };
 
-/** A log with a hole in its numbers; an item, a response or metadata that do not parse. */
-export type Unreadable = 'log' | 'item' | 'response' | 'metadata';
+/** What was unreadable: a log whose head does not parse or that lacks an event; any other entry that does not parse. */
+export type Unreadable = 'log' | 'item' | 'response' | 'metadata' | 'idempotency_key';
 
 /** For metrics and log lines. Called synchronously; must not throw. */
 export interface RedisHooks {

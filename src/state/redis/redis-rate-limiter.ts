@@ -28,6 +28,9 @@ export class RedisRateLimiter extends RateLimiter {
   readonly #time: Time;
   /** Keeps its levels when buckets are shared again: a store that comes and goes must not hand out a full share each time. */
   readonly #local: MemoryRateLimiter;
+  /** Differs from that of every other limiter that shares the buckets. */
+  readonly #name: string;
+  #calls = 0;
   /** Not before then, on the monotonic clock, is Redis asked again. Undefined while buckets are shared. */
   #localUntil: number | undefined;
 
@@ -36,6 +39,7 @@ export class RedisRateLimiter extends RateLimiter {
     this.#options = options;
     this.#time = options.time ?? systemTime;
     this.#local = new MemoryRateLimiter(this.#time);
+    this.#name = this.#time.unique().slice(0, 12);
   }
 
   override take(bucket: Bucket, cost: number): Promise<BucketState> {
@@ -51,7 +55,9 @@ export class RedisRateLimiter extends RateLimiter {
     if (this.#staysLocal()) return this.#changeShare(bucket, cost, always);
     try {
       const { key, capacity, refillPerSecond } = bucket;
-      const args = [capacity, refillPerSecond, cost, always ? 1 : 0];
+      // Sent again with the same nonce after a lost reply, so that take.lua counts the call once.
+      const nonce = `${this.#name}.${(++this.#calls).toString(36)}`;
+      const args = [capacity, refillPerSecond, cost, always ? 1 : 0, nonce];
       const reply = await commands.run(scripts.get('take'), [keys.rate(key)], args);
       this.#goShared();
       // take.lua: 1 where it was allowed, the level.

@@ -114,7 +114,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       hooks,
       settleMs: timing.heartbeatMs * LIMITER_SETTLES_BEATS,
     }),
-    keys: new RedisIdempotencyStore(stores),
+    keys: new RedisIdempotencyStore({ ...stores, hooks }),
     counts,
     get isUp() {
       return heartbeat.isUp;

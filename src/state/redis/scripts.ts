@@ -46,8 +46,12 @@ export interface ScriptConstants {
   readonly sharded: boolean;
 }
 
-/** Nothing larger goes into a message; whoever hears of it reads the log. */
+/** Most bytes of events in one message. A message about more is empty, and the followers read the log. */
 const MESSAGE_BYTES_MAX = 64 * 1024;
+/** How long a token bucket lists the calls that changed it, in milliseconds: longer than RedisCommands sends a command again. */
+const REPEAT_MS = 10_000;
+/** Most bytes of that list for one bucket: about 250 calls. */
+const RECENT_BYTES_MAX = 4_096;
 
 export class Scripts {
   readonly #constants: string;
@@ -63,6 +67,8 @@ export class Scripts {
       ENDED_UNSTORED_MS: times.endedUnstoredMs,
       TTL_MS: ttlMs,
       MESSAGE_BYTES_MAX,
+      REPEAT_MS,
+      RECENT_BYTES_MAX,
       PUBLISH: sharded ? 'SPUBLISH' : 'PUBLISH',
     };
     this.#constants = Object.entries(constants)

@@ -1,23 +1,28 @@
-/* JSON that Redis holds, parsed. What another program wrote there is left out and counted: it must not fail what stands beside it. */
+/* Parses JSON that Redis holds. An entry that another program wrote is skipped and counted: it must not fail the entries beside it. */
 
 import { type RedisHooks, type Unreadable } from './redis-options.js';
 
-/** Returns the object that `json` says, or undefined where it says none. Its further shape is the caller's to name: only Sluice writes there. */
-export function parsed<T>(json: string, what: Unreadable, hooks: RedisHooks): T | undefined {
+/**
+ * Parses one entry and reports it if it is unreadable.
+ * @param isReadable checks as much of the shape as the caller relies on; the rest is trusted, since Sluice wrote it
+ * @returns undefined if the entry is unreadable
+ */
+export function parseStored<T>(
+  json: string,
+  what: Unreadable,
+  hooks: RedisHooks,
+  isReadable: (value: unknown) => value is T,
+): T | undefined {
   try {
     const value: unknown = JSON.parse(json);
-    if (isObject(value) && (what !== 'item' || ('item' in value && isObject(value.item)))) return value as T;
+    if (isReadable(value)) return value;
   } catch {
-    // No JSON: as an object of another shape.
+    // Not JSON: reported like an entry of another shape.
   }
   hooks.onUnreadable?.(what);
   return undefined;
 }
 
-export function parsedAll<T>(all: readonly string[], what: Unreadable, hooks: RedisHooks): T[] {
-  return all.map((json) => parsed<T>(json, what, hooks)).filter((value) => value !== undefined);
-}
-
-function isObject(value: unknown): value is object {
+export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

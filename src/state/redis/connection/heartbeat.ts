@@ -1,7 +1,8 @@
 /*
- * The heartbeat: once a second every server is asked for a sign of life, and the one that has the list of replicas for a write. Reports whether
- * Redis is up, how many replicas there are, and since when without a break each server has been reached. It has a connection of its own: a
- * large reply on another one must not look like an outage. The others are only watched, so that one that is open and dead is made anew.
+ * The heartbeat: pings every server once a second, and writes to the server that holds the list of replicas. Reports whether Redis
+ * is up, how many replicas share it, and since when each server has answered without a break. It uses a connection of its own,
+ * so that a large reply on another connection does not look like an outage. The other connections are pinged only to replace
+ * one that is open but dead.
  */
 
 import { type Redis } from 'ioredis';
@@ -28,15 +29,16 @@ export interface HeartbeatOptions {
   readonly hooks: RedisHooks;
 }
 
+/** An unbroken series of answered pings, by `performance.now()`. */
 interface Reach {
   sinceMs: number;
   lastMs: number;
 }
 
 const ONE_SERVER = '';
-/** Replicas that have been silent for so many heartbeats are not counted. */
+/** A replica that has sent no heartbeat for this many intervals is not counted. */
 const BEATS_COUNTED = 10;
-/** How long an end waits for Redis. */
+/** How long `close` waits for Redis, in milliseconds. */
 const SIGN_OFF_MS = 250;
 
 export class Heartbeat {
@@ -47,13 +49,14 @@ export class Heartbeat {
   #beating: Promise<void> | undefined;
   #state: 'up' | 'down' | undefined;
   #closed = false;
-  /** Replicas that share this Redis, this one included. */
+  /** Number of replicas that share this Redis, this one included. */
   replicas = 1;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
   }
 
+  /** Whether the last heartbeat succeeded. */
   get isUp(): boolean {
     return this.#state === 'up';
   }
@@ -68,30 +71,33 @@ export class Heartbeat {
     }, this.#options.timing.heartbeatMs).unref();
   }
 
-  /** Resolves when Redis answers and takes writes. Whoever asks while one is under way shares it. */
+  /**
+   * Sends a heartbeat; concurrent callers share one. Resolves if Redis answers and accepts writes.
+   * @throws SluiceError `state_unavailable`
+   */
   beat(): Promise<void> {
     this.#beating ??= this.#beat().finally(() => (this.#beating = undefined));
     return this.#beating;
   }
 
   /**
-   * Since when, on the clock of `performance.now()`, the server of a key has been reached without a break that could have let a living
-   * replica's lease run out. Infinity: it is not reached.
+   * Returns since when the server of a key has answered, by `performance.now()`, without a break long enough for a running
+   * replica's lease to expire. Infinity if it does not answer now.
    */
   reachedSince(key: string): number {
     const reach = this.#reached.get(this.#serverOf(key));
     return reach === undefined || this.#broken(reach) ? Infinity : reach.sinceMs;
   }
 
-  /** Tells the others that they need not count this replica any more, where Redis takes that at once: else it forgets by itself. */
+  /** Removes this replica from the list of replicas if Redis answers within 250 ms; otherwise its entry expires. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
     if (!this.isUp) return;
     const { health, replicasKey, replicaId } = this.#options;
-    const told = health.call('ZREM', replicasKey, replicaId).catch(() => undefined);
+    const removed = health.call('ZREM', replicasKey, replicaId).catch(() => undefined);
     let timer: NodeJS.Timeout | undefined;
-    await Promise.race([told, new Promise((resolve) => (timer = setTimeout(resolve, SIGN_OFF_MS)))]);
+    await Promise.race([removed, new Promise((resolve) => (timer = setTimeout(resolve, SIGN_OFF_MS)))]);
     clearTimeout(timer);
   }
 
@@ -99,31 +105,31 @@ export class Heartbeat {
     const { health, lanes, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
     for (const lane of lanes) for (const server of serversOf(lane)) void this.#watch(server);
     try {
-      // Both at once: a server that does not answer is found out even where the write already failed.
+      // All three run at the same time: a server that does not answer is detected even if the write fails first.
       const write = health.run(script, [replicasKey], [replicaId, timing.heartbeatMs * BEATS_COUNTED]);
       const [replicas] = await allOf([write, subscriptions.probe(), this.#pingAll(health)]);
       this.replicas = Math.max(1, Number(replicas));
-      this.#turn('up', null);
+      this.#report('up', null);
     } catch (thrown) {
       const error = stateUnavailable(thrown);
-      this.#turn('down', meaningOf(error.cause).reason);
+      this.#report('down', meaningOf(error.cause).reason);
       throw error;
     }
   }
 
-  /** Asks every server; a connection whose server does not answer is made anew. */
+  /** Pings every server, and replaces the connection to a server that does not answer. */
   async #pingAll(health: RedisCommands): Promise<void> {
     const servers = serversOf(health);
     if (servers.length === 0) throw stateUnavailable(new Error('CLUSTERDOWN no node is known'));
     const pings = servers.map(async (server) => {
       try {
         if ('nodes' in health.client) await server.ping();
-        // Sent again where the connection closes under it: that alone is no outage.
+        // Through RedisCommands, which sends the ping again if the connection closes: a closed connection alone is no outage.
         else await health.call('PING');
         const { host, port } = server.options;
         this.#note('nodes' in health.client ? `${host}:${port}` : ONE_SERVER);
       } catch (error) {
-        // It is open and says nothing: a new connection may reach what this one does not.
+        // The connection is open but dead: a new one may reach the server.
         if (server.status === 'ready') server.disconnect(true);
         throw error;
       }
@@ -132,8 +138,9 @@ export class Heartbeat {
   }
 
   /**
-   * Drops a connection that is open and dead. A ping waits behind every reply that was asked for before it, so a late one says nothing as long
-   * as bytes arrive: what is cut then is a large reply, and everything that waits behind it.
+   * Replaces a connection that is open but dead. A ping waits behind all earlier replies, so a slow large reply delays it past its
+   * timeout. Dropping the connection then would cut that reply and all commands behind it. So it is dropped only if no bytes
+   * arrived during the ping.
    */
   async #watch(server: Redis): Promise<void> {
     if (this.#watched.has(server) || server.status !== 'ready') return;
@@ -157,7 +164,10 @@ export class Heartbeat {
     else reach.lastMs = now;
   }
 
-  /** A lease lasts 8 s and is renewed every 2 s, so a shorter break than this lets none of them run out. */
+  /**
+   * Whether the series has ended. A lease lasts 8 s and is renewed every 2 s, so no lease expires during a break of less than
+   * 40 % of the lease.
+   */
   #broken(reach: Reach): boolean {
     return performance.now() - reach.lastMs > this.#options.leaseMs * 0.4;
   }
@@ -167,7 +177,7 @@ export class Heartbeat {
     return 'slots' in client ? (client.slots[slotOf(key)]?.[0] ?? ONE_SERVER) : ONE_SERVER;
   }
 
-  #turn(state: 'up' | 'down', reason: string | null): void {
+  #report(state: 'up' | 'down', reason: string | null): void {
     if (this.#state === state || this.#closed) return;
     this.#state = state;
     this.#options.hooks.onState?.(state, reason);
@@ -178,7 +188,7 @@ function serversOf({ client }: RedisCommands): readonly Redis[] {
   return 'nodes' in client ? client.nodes('master') : [client];
 }
 
-/** Waits for all, then throws what the first of them threw. */
+/** Waits for all promises, then throws the error of the first that rejected, if any. */
 async function allOf(work: readonly Promise<unknown>[]): Promise<unknown[]> {
   const results = await Promise.allSettled(work);
   return results.map((result) => {

@@ -1,12 +1,15 @@
 /*
- * Sends commands and scripts over one connection, and is the only place where a command is sent again. A command waits a bounded time for the
- * connection. Where that closes before the reply, the command is sent on the next one, until `commandTimeoutMs` have passed; a timeout or an
- * error of Redis is not retried here. ioredis resends nothing; in a Cluster it moves a command to the node that serves its slot, and nothing is
- * sent again here. What outlasts this fails as `state_unavailable`, and a turn repeats the whole step (`turn/retry-while-unavailable.ts`). Knows no key and no
- * script by name.
+ * Sends commands and scripts over one connection. This is the only place that sends a command again.
  *
- * So every command may be done twice when its reply is lost, and must be safe then: appends, commits, claims, ends and keys carry what they are
- * recognized by; removals say what was there before them; SET, HSET and PEXPIRE repeat. A repeated `take` counts its cost twice at most.
+ * A command waits up to `readyWaitMs` for the connection. If the connection closes before the reply, the command is sent on the
+ * next connection, until `commandTimeoutMs` have passed. A timeout and an error reply of Redis are not retried here. ioredis
+ * resends nothing on a single server; in a Cluster it moves a command to the node that serves the slot, and this file resends
+ * nothing. A command that still fails throws `state_unavailable`, and a turn repeats the whole step. Knows no key and no script
+ * by name.
+ *
+ * A command whose reply was lost may run twice, so every command must be safe to repeat. Appends, commits, claims, ends, keys and
+ * takes carry a number, id or nonce by which the script recognizes the repeat. Removals report what existed before them. SET,
+ * HSET and PEXPIRE have the same effect twice.
  */
 
 import { systemTime } from '../../../domain/time.js';
@@ -36,7 +39,10 @@ export class RedisCommands {
     this.client = options.client;
   }
 
-  /** Runs a script by its digest; Redis is given its text where it has forgotten it (SCRIPT FLUSH, another server). */
+  /**
+   * Runs a script by its digest, or by its text if Redis does not know the digest (SCRIPT FLUSH, another server).
+   * @throws SluiceError `state_unavailable`
+   */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
     try {
       return await this.#send('evalsha', script.sha, keys.length, ...keys, ...args);
@@ -50,6 +56,7 @@ export class RedisCommands {
     }
   }
 
+  /** Sends one command. @throws SluiceError `state_unavailable` */
   async call(command: string, ...args: readonly Argument[]): Promise<unknown> {
     try {
       return await this.#send(command, ...args);
@@ -79,8 +86,8 @@ export class RedisCommands {
   }
 
   /**
-   * Waits for the connection; all that wait share one listener. `next`: for another one than there seems to be, which has ended and the
-   * client has not noticed yet.
+   * Waits for the connection. All waiting commands share one listener.
+   * @param which `next` waits for the next connection: the current one has closed, although `status` may still say `ready`
    */
   async #ready(which: 'now' | 'next'): Promise<void> {
     if (which === 'now' && this.client.status === 'ready') return;

@@ -1,6 +1,6 @@
 /*
- * How connections to Redis are made: one server, a Cluster, or a master that Sentinels know. The only file that knows ioredis' options.
- * Nothing is queued here while a connection is away, and no error goes unheard.
+ * Opens connections to Redis: to one server, a Cluster, or a master that Sentinels name. The only file that sets ioredis'
+ * options. Commands are not queued while a connection is closed, and every error has a listener.
  */
 
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
@@ -8,13 +8,13 @@ import { type RedisAddress, type RedisConnectionOptions, type RedisTiming } from
 
 export type RedisClient = Redis | Cluster;
 
-/** Replies keep the shapes that they always had, so that option stays away. */
+/** `replyMapping` would change the shape of replies, so it cannot be set. */
 type CommonOptions = Omit<RedisOptions, 'replyMapping' | 'sentinels' | 'name'>;
 
-/** Makes the connections of one state. */
+/** Opens all connections of one state. */
 export class RedisConnector {
   readonly mode: 'single' | 'cluster' | 'sentinel';
-  /** What a connection last failed with: why commands wait. */
+  /** The last error of a connection, until a connection is ready again: why commands wait. */
   lastError: unknown;
   readonly #options: RedisConnectionOptions;
   readonly #url: URL;
@@ -27,27 +27,30 @@ export class RedisConnector {
     this.mode = options.mode ?? 'single';
   }
 
-  /** A connection for commands. `name` is what CLIENT LIST shows. */
+  /**
+   * Opens a connection for commands.
+   * @param name connection name in CLIENT LIST
+   */
   commands(name: string): RedisClient {
-    return this.mode === 'cluster' ? this.#heard(this.#cluster(name)) : this.#server(name);
+    return this.mode === 'cluster' ? this.#withErrorListener(this.#cluster(name)) : this.#server(name);
   }
 
-  /** A connection that listens: to the one server, or to one node of the Cluster. */
+  /** Opens a connection for subscriptions: to the one server, or to one node of the Cluster. */
   subscriber(node?: RedisAddress): Redis {
     return node === undefined
       ? this.#server('sluice-subscriber')
-      : this.#heard(new Redis({ ...this.#common('sluice-subscriber'), ...node }));
+      : this.#withErrorListener(new Redis({ ...this.#common('sluice-subscriber'), ...node }));
   }
 
   #server(name: string): Redis {
     const { nodes = [], sentinelMaster, sentinelPassword, db } = this.#options;
     const common = { ...this.#common(name), db: db ?? this.#dbOfUrl() };
-    if (this.mode !== 'sentinel') return this.#heard(new Redis({ ...common, ...this.#address() }));
-    return this.#heard(
+    if (this.mode !== 'sentinel') return this.#withErrorListener(new Redis({ ...common, ...this.#address() }));
+    return this.#withErrorListener(
       new Redis({
         ...common,
         sentinels: [this.#address(), ...nodes],
-        // A Sentinel that says nothing must not keep the others from being asked.
+        // Without a limit, a Sentinel that does not answer would keep the client from trying the others.
         sentinelCommandTimeout: this.#timing.commandTimeoutMs,
         ...(this.#url.protocol === 'rediss:' ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
         sentinelRetryStrategy: (times) => Math.min(times * 50, 1_000),
@@ -80,11 +83,11 @@ export class RedisConnector {
       connectTimeout: this.#timing.commandTimeoutMs,
       commandTimeout: this.#timing.commandTimeoutMs,
       keepAlive: 10_000,
-      // How long a connection that is given up may stay half closed.
+      // How long a closed connection may stay half closed.
       disconnectTimeout: 500,
       enableOfflineQueue: false,
       autoResubscribe: false,
-      // What was sent and not answered fails at once when the connection closes. RedisCommands alone sends it again.
+      // Commands without a reply fail at once when the connection closes. Only RedisCommands sends them again.
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       retryStrategy: (times) => Math.min(25 * 2 ** Math.min(times, 6), 1_000) * (0.75 + Math.random() / 2),
@@ -101,19 +104,22 @@ export class RedisConnector {
     return Number(/^\/(\d+)$/.exec(this.#url.pathname)?.[1] ?? 0);
   }
 
-  /** An emitter's error that nobody hears ends the process. */
-  #heard<Client extends RedisClient>(client: Client): Client {
-    const hear = (error: unknown): void => {
+  /** Listens to the errors of a connection: an `error` event without a listener ends the process. */
+  #withErrorListener<Client extends RedisClient>(client: Client): Client {
+    const onError = (error: unknown): void => {
       this.lastError = error;
     };
-    client.on('error', hear);
-    client.on('node error', hear);
+    client.on('error', onError);
+    client.on('node error', onError);
     client.on('ready', () => (this.lastError = undefined));
     return client;
   }
 }
 
-/** A server that became a replica is left, in the hope that the name now leads to its master; not more often than that. */
+/**
+ * Limits reconnects after a READONLY error to one a second. A server that became a replica is left, since its name may lead to
+ * the new master by then.
+ */
 function onceASecond(test: (error: Error) => boolean): (error: Error) => boolean {
   let lastAt = -Infinity;
   return (error) => {

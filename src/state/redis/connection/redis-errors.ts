@@ -1,9 +1,11 @@
-/* What Redis and its connection fail with, in one closed list of reasons, and as the error that the rest of Sluice knows. */
+/* Maps errors of Redis and its connections to a closed list of reasons, and to `state_unavailable`. */
 
 import { SluiceError } from '../../../domain/errors.js';
 
 interface Meaning {
+  /** Short code for metrics and log lines. */
   readonly reason: string;
+  /** The cause in the error message. */
   readonly why: string;
 }
 
@@ -27,12 +29,13 @@ const MEANINGS: readonly (readonly [RegExp, Meaning])[] = [
 const UNREACHABLE: Meaning = { reason: 'unreachable', why: 'it cannot be reached' };
 const FAILED: Meaning = { reason: 'failed', why: 'it failed' };
 
+/** Returns the reason of an error; `unreachable` if it is no reply of Redis. */
 export function meaningOf(error: unknown): Meaning {
   const { name, message } = error instanceof Error ? error : { name: '', message: String(error) };
   return MEANINGS.find(([pattern]) => pattern.test(message))?.[1] ?? (name === 'ReplyError' ? FAILED : UNREACHABLE);
 }
 
-/** Retryable: whoever asked may ask again. The cause reaches the log only. */
+/** Returns a retryable `state_unavailable`. The cause reaches the log, not the client. */
 export function stateUnavailable(cause: unknown): SluiceError {
   if (cause instanceof SluiceError) return cause;
   const { why } = meaningOf(cause);
@@ -42,11 +45,12 @@ export function stateUnavailable(cause: unknown): SluiceError {
   });
 }
 
+/** Whether Redis does not know a script by its digest. */
 export function isNoScript(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }
 
-/** The connection went away before the command was written, or before its reply came. */
+/** Whether the connection closed before the command was written or before its reply arrived. */
 export function isClosed(error: unknown): boolean {
   return (
     error instanceof Error &&

@@ -1,6 +1,6 @@
 /*
- * One connection that listens to channels of one server. It subscribes again when it was away and says for which channels that was; a probe
- * finds a connection that is open and dead. Knows nothing of what the channels carry.
+ * One connection that is subscribed to channels of one server. After a reconnect it subscribes again and reports the channels
+ * whose messages may be lost. A probe detects a connection that is open but dead. Knows nothing of the messages' content.
  */
 
 import { type Redis } from 'ioredis';
@@ -8,13 +8,13 @@ import { isClosed } from './redis-errors.js';
 
 export interface SubscriberEvents {
   readonly onMessage: (channel: string, payload: string) => void;
-  /** Messages of these channels may have been missed; they are heard again now. */
+  /** Messages of these channels may have been lost; the connection is subscribed to them again. */
   readonly onGap: (channels: readonly string[]) => void;
-  /** The server no longer serves some of the channels (a Cluster's slots moved). */
+  /** The server no longer serves some of the channels, because slots of the Cluster moved. */
   readonly onMoved: () => void;
 }
 
-/** Channels named in one command; a Cluster takes one at a time, since each may have its own slot. */
+/** Most channels in one SUBSCRIBE. In a Cluster each command names one channel, since each may be in another slot. */
 const CHANNELS_AT_ONCE = 256;
 
 export class Subscriber {
@@ -23,9 +23,10 @@ export class Subscriber {
   readonly #events: SubscriberEvents;
   readonly #channels = new Set<string>();
   #wasReady = false;
-  #standing = false;
-  /** Settled when the channels of the connection that is being made stand, or there will be none any more. */
-  #next = nextTime();
+  /** Whether the connection is open and takes subscriptions. */
+  #subscribed = false;
+  /** Resolves when the next connection is subscribed to all channels; rejects when there will be no further connection. */
+  #next = handledPromise();
 
   constructor(client: Redis, sharded: boolean, events: SubscriberEvents) {
     this.#client = client;
@@ -34,43 +35,47 @@ export class Subscriber {
     client.on(sharded ? 'smessage' : 'message', events.onMessage);
     client.on('moved', () => events.onMoved());
     client.on('ready', () => void this.#restore());
-    client.on('close', () => (this.#standing = false));
+    client.on('close', () => (this.#subscribed = false));
     client.on('end', () => this.#next.reject(new Error('Connection is closed.')));
   }
 
+  /** The channels that are subscribed to, or will be after the next reconnect. */
   get channels(): ReadonlySet<string> {
     return this.#channels;
   }
 
-  /** Resolves when the channel is heard; where the connection is away, when it is back. Rejects where the server refuses it. */
+  /**
+   * Subscribes to a channel. Resolves when the subscription is established, after a reconnect if need be.
+   * @throws Error the reply of Redis, if it refuses the channel
+   */
   async add(channel: string): Promise<void> {
     this.#channels.add(channel);
-    // A connection that is being made takes it along.
-    if (!this.#standing) return this.#next.promise;
+    // A connection that is being opened subscribes to all channels of the set, this one included.
+    if (!this.#subscribed) return this.#next.promise;
     const next = this.#next.promise;
     try {
       await this.#subscribe([channel]);
     } catch (error) {
-      // The connection closed before the reply: the next one subscribes to every channel that is still wanted.
+      // The connection closed before the reply. The next connection subscribes to every channel that is still in the set.
       if (!isClosed(error)) throw error;
       await next;
     }
   }
 
   remove(channel: string): void {
-    if (!this.#channels.delete(channel) || !this.#standing) return;
+    if (!this.#channels.delete(channel) || !this.#subscribed) return;
     const done = this.#sharded ? this.#client.sunsubscribe(channel) : this.#client.unsubscribe(channel);
     done.catch(() => undefined);
   }
 
-  /** Subscribes anew to everything, because something was lost on the way. */
+  /** Subscribes to all channels again, because some subscriptions may be lost. */
   async restore(): Promise<void> {
-    if (this.#standing) await this.#restore();
+    if (this.#subscribed) await this.#restore();
   }
 
-  /** Asks the server for a sign of life, and drops the connection where none comes. */
+  /** Pings the server, and replaces the connection if there is no reply. */
   async probe(): Promise<void> {
-    if (!this.#standing) return;
+    if (!this.#subscribed) return;
     try {
       await this.#client.ping();
     } catch {
@@ -85,19 +90,21 @@ export class Subscriber {
   async #restore(): Promise<void> {
     const again = this.#wasReady;
     this.#wasReady = true;
-    // What is added from here on is subscribed to by whoever adds it.
-    this.#standing = true;
+    // `add` can run between here and the end of this function. It sees the flag and subscribes to its channel itself, so no
+    // channel is missed, although the list below is already fixed.
+    this.#subscribed = true;
     const { resolve } = this.#next;
-    this.#next = nextTime();
+    this.#next = handledPromise();
     const channels = [...this.#channels];
     try {
       for (let i = 0; i < channels.length; i += CHANNELS_AT_ONCE) {
-        // A channel may be removed while an earlier part is under way. Subscribing to it now, after its UNSUBSCRIBE, would leave the
-        // connection listening to it for good. Asked in the tick in which the command is sent, so the order on the wire is that of the calls.
+        // A channel can be removed while an earlier chunk awaits its reply. Subscribing to it now, after its UNSUBSCRIBE, would
+        // keep the subscription for ever. The set is read in the tick in which the command is sent, so the order on the wire is
+        // the order of the calls.
         await this.#subscribe(channels.slice(i, i + CHANNELS_AT_ONCE).filter((channel) => this.#channels.has(channel)));
       }
     } catch {
-      // Half a set of channels would look like a whole one.
+      // Some channels failed. Continuing would look like a complete subscription and lose messages, so the connection is replaced.
       if (this.#client.status === 'ready') this.#client.disconnect(true);
       this.#next.promise.then(resolve, resolve);
       return;
@@ -113,9 +120,9 @@ export class Subscriber {
   }
 }
 
-function nextTime(): PromiseWithResolvers<void> {
+/** A promise that may reject without a caller that awaits it; that would end the process as an unhandled rejection. */
+function handledPromise(): PromiseWithResolvers<void> {
   const next = Promise.withResolvers<void>();
-  // There may be nobody who waits.
   next.promise.catch(() => undefined);
   return next;
 }

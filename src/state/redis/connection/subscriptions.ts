@@ -1,6 +1,6 @@
 /*
- * Who listens to which channel: one subscription a channel however many listeners, on the one server or, in a Cluster, on whichever node
- * serves the channel's slot now.
+ * The listeners of each Redis channel: one subscription for each channel, shared by its listeners, on the one server or, in a
+ * Cluster, on the node that serves the channel's slot.
  */
 
 import { type Cluster } from 'ioredis';
@@ -12,13 +12,13 @@ import { Subscriber, type SubscriberEvents } from './subscriber.js';
 
 export interface ChannelListener {
   readonly onMessage: (payload: string) => void;
-  /** Messages may have been missed. */
+  /** Messages may have been lost. */
   readonly onGap: () => void;
 }
 
 export interface SubscriptionsOptions {
   readonly connector: RedisConnector;
-  /** The Cluster whose slots say where a channel is; none: there is one server. */
+  /** The Cluster whose slots assign channels to nodes; undefined for a single server. */
   readonly cluster: Cluster | undefined;
   readonly timing: RedisTiming;
   readonly counts: RedisCounts;
@@ -29,8 +29,8 @@ interface Channel {
   readonly name: string;
   readonly listeners: Set<ChannelListener>;
   subscriber: Subscriber;
-  /** Resolves when it is heard. */
-  standing: Promise<void>;
+  /** Resolves when the subscription is established. */
+  subscribed: Promise<void>;
 }
 
 const ONE_SERVER = '';
@@ -38,7 +38,7 @@ const ONE_SERVER = '';
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #channels = new Map<string, Channel>();
-  /** By node, as the Cluster's slots name it. */
+  /** By node (`host:port`, as the Cluster's slots name it). */
   readonly #subscribers = new Map<string, Subscriber>();
   #closed = false;
 
@@ -47,21 +47,22 @@ export class Subscriptions {
     if (options.cluster === undefined) this.#subscriberOf(ONE_SERVER);
   }
 
-  /** The command that publishes to these channels. */
+  /** The command that publishes to the channels. */
   get publishCommand(): 'PUBLISH' | 'SPUBLISH' {
     return this.#options.cluster === undefined ? 'PUBLISH' : 'SPUBLISH';
   }
 
   /**
-   * Calls `listener` from now on; resolves to what ends it.
-   * @throws SluiceError `state_unavailable` where the channel cannot be heard within the time a command may take
+   * Calls `listener` for the messages of a channel from now on.
+   * @returns a function that removes the listener, once the subscription is established
+   * @throws SluiceError `state_unavailable` if the subscription is not established within `commandTimeoutMs`
    */
   async listen(name: string, listener: ChannelListener): Promise<() => void> {
     const channel = this.#channels.get(name) ?? this.#open(name);
     channel.listeners.add(listener);
     const end = (): void => this.#leave(channel, listener);
     try {
-      await within(channel.standing, this.#options.timing.commandTimeoutMs);
+      await withDeadline(channel.subscribed, this.#options.timing.commandTimeoutMs);
     } catch (error) {
       end();
       throw stateUnavailable(this.#options.connector.lastError ?? error);
@@ -69,9 +70,9 @@ export class Subscriptions {
     return end;
   }
 
-  /** Called with every heartbeat: finds dead connections and channels whose slot has moved. */
+  /** Replaces dead connections and moves channels whose slot has moved. Called with every heartbeat. */
   async probe(): Promise<void> {
-    this.#follow();
+    this.#moveChannels();
     await Promise.all([...this.#subscribers.values()].map((subscriber) => subscriber.probe()));
   }
 
@@ -84,7 +85,7 @@ export class Subscriptions {
 
   #open(name: string): Channel {
     const subscriber = this.#subscriberOf(this.#nodeOf(name));
-    const channel: Channel = { name, listeners: new Set(), subscriber, standing: this.#add(subscriber, name) };
+    const channel: Channel = { name, listeners: new Set(), subscriber, subscribed: this.#add(subscriber, name) };
     this.#channels.set(name, channel);
     return channel;
   }
@@ -99,10 +100,10 @@ export class Subscriptions {
 
   #add(subscriber: Subscriber, name: string): Promise<void> {
     this.#options.counts.commands += 1;
-    const standing = subscriber.add(name);
-    // Whoever listens awaits it; nobody may be left to see it fail.
-    standing.catch(() => undefined);
-    return standing;
+    const subscribed = subscriber.add(name);
+    // Callers await this promise; the catch only avoids an unhandled rejection when they are gone.
+    subscribed.catch(() => undefined);
+    return subscribed;
   }
 
   #nodeOf(name: string): string {
@@ -124,9 +125,9 @@ export class Subscriptions {
       },
       onGap: (names) => {
         hooks.onSubscriberReset?.();
-        this.#tellGap(names);
+        this.#reportGap(names);
       },
-      onMoved: () => this.#moved(),
+      onMoved: () => this.#onMoved(),
     };
     const at = node.lastIndexOf(':');
     const address = { host: node.slice(0, at), port: Number(node.slice(at + 1)) };
@@ -136,16 +137,16 @@ export class Subscriptions {
     return subscriber;
   }
 
-  /** A node has told that it no longer serves a channel. Which one is not said, so all are subscribed to again. */
-  #moved(): void {
+  /** A node no longer serves one of its channels. It does not say which, so every subscriber subscribes to all its channels again. */
+  #onMoved(): void {
     this.#options.cluster?.refreshSlotsCache(() => {
-      this.#follow();
+      this.#moveChannels();
       for (const subscriber of this.#subscribers.values()) void subscriber.restore();
     });
   }
 
-  /** Moves channels to the nodes that serve them now, and lets go of nodes that serve none. */
-  #follow(): void {
+  /** Moves channels to the nodes that serve them now, and closes the connections to nodes that serve none. */
+  #moveChannels(): void {
     const { cluster } = this.#options;
     if (cluster === undefined || this.#closed) return;
     const moved: string[] = [];
@@ -155,10 +156,10 @@ export class Subscriptions {
       if (now === channel.subscriber) continue;
       channel.subscriber.remove(channel.name);
       channel.subscriber = now;
-      channel.standing = this.#add(now, channel.name);
+      channel.subscribed = this.#add(now, channel.name);
       moved.push(channel.name);
-      channel.standing.then(
-        () => this.#tellGap([channel.name]),
+      channel.subscribed.then(
+        () => this.#reportGap([channel.name]),
         () => undefined,
       );
     }
@@ -170,12 +171,13 @@ export class Subscriptions {
     }
   }
 
-  #tellGap(names: readonly string[]): void {
+  #reportGap(names: readonly string[]): void {
     for (const name of names) for (const listener of this.#channels.get(name)?.listeners ?? []) listener.onGap();
   }
 }
 
-async function within(work: Promise<void>, ms: number): Promise<void> {
+/** @throws Error if `work` takes longer than `ms` milliseconds */
+async function withDeadline(work: Promise<void>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('Command timed out')), ms);

@@ -8,7 +8,7 @@ import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
 import { type ScriptName, type Scripts } from '../scripts.js';
-import { parsed, parsedAll } from '../stored-json.js';
+import { isObject, parseStored } from '../stored-json.js';
 
 export interface RedisConversationStoreOptions {
   readonly commands: RedisCommands;
@@ -144,9 +144,16 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   async #page(id: string, { limit, order, after = '' }: ItemQuery): Promise<Page<StoredItem>> {
-    const args = [order === 'asc' ? 1 : 0, limit, this.#options.maxBytes, after, writtenId(after)];
-    const [more, ...items] = (await this.#run('conversation-items', id, args)) as readonly string[];
-    return { data: parsedAll<StoredItem>(items, 'item', this.#options.hooks), hasMore: more === '1' };
+    const query = [order === 'asc' ? 1 : 0, limit, this.#options.maxBytes, after, writtenId(after)];
+    for (let place = 0, previous = ''; ;) {
+      // conversation-items.lua: whether more items follow, the place after the page, items.
+      const reply = await this.#run('conversation-items', id, [...query, place, previous]);
+      const [more, next, ...items] = reply as readonly [string, number, ...string[]];
+      const data = items.map((json) => this.#parsedItem(json)).filter((item) => item !== undefined);
+      // A page of entries that do not parse is skipped: a client takes an empty page for the end of the list.
+      if (data.length > 0 || items.length === 0 || more !== '1') return { data, hasMore: more === '1' };
+      [place, previous] = [next, items.at(-1) ?? ''];
+    }
   }
 
   async #titled({ title, ...head }: Head): Promise<Conversation> {
@@ -163,7 +170,7 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   #parsedItem(json: string): StoredItem | undefined {
-    return parsed<StoredItem>(json, 'item', this.#options.hooks);
+    return parseStored(json, 'item', this.#options.hooks, isItem);
   }
 
   #headOf(id: string, fields: HeadFields | null): Head | undefined {
@@ -174,7 +181,7 @@ export class RedisConversationStore extends ConversationStore {
       owner,
       createdAt: Number(created),
       updatedAt: Number(updated),
-      metadata: parsed<Record<string, string>>(metadata, 'metadata', this.#options.hooks) ?? {},
+      metadata: parseStored(metadata, 'metadata', this.#options.hooks, isMetadata) ?? {},
       title: title ?? undefined,
     };
   }
@@ -201,4 +208,12 @@ export class RedisConversationStore extends ConversationStore {
 /** How an item's id stands in the JSON of the item. Text of a message cannot look like it: there its quotes are escaped. */
 function writtenId(itemId: string): string {
   return `"id":${JSON.stringify(itemId)}`;
+}
+
+function isItem(value: unknown): value is StoredItem {
+  return isObject(value) && 'item' in value && isObject(value.item);
+}
+
+function isMetadata(value: unknown): value is Readonly<Record<string, string>> {
+  return isObject(value);
 }

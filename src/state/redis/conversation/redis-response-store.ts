@@ -8,7 +8,7 @@ import { ResponseStore } from '../../conversation-store.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
-import { parsed } from '../stored-json.js';
+import { isObject, parseStored } from '../stored-json.js';
 
 export interface RedisResponseStoreOptions {
   readonly commands: RedisCommands;
@@ -52,9 +52,13 @@ export class RedisResponseStore extends ResponseStore {
 
   /** @returns undefined if it is the mark of a deletion, or nothing that Sluice wrote */
   #read(json: unknown): StoredResponse | undefined {
-    const stored = parsed<StoredResponse & { readonly deleted?: true }>(String(json), 'response', this.#options.hooks);
+    const stored = parseStored(String(json), 'response', this.#options.hooks, isStored);
     return stored?.deleted === true ? undefined : stored;
   }
+}
+
+function isStored(value: unknown): value is StoredResponse & { readonly deleted?: true } {
+  return isObject(value);
 }
 
 /** The mark of a deletion. Replicas of 1.0 read it as a response of an owner that no caller reaches: not found. */

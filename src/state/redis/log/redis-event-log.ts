@@ -13,6 +13,7 @@ import { type RedisHooks } from '../redis-options.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
 import { type Subscriptions } from '../connection/subscriptions.js';
+import { isObject, parseStored } from '../stored-json.js';
 import { type WrittenTails } from './written-tails.js';
 
 export interface RedisEventLogOptions {
@@ -100,7 +101,8 @@ export class RedisEventLog extends EventLog {
     }
     // read.lua: next number, ended, head, events.
     const [next, ended, headJson, ...events] = page as readonly string[];
-    const head = known ?? (JSON.parse(headJson ?? '') as LogHead);
+    const head = known ?? parseStored(headJson ?? '', 'log', hooks, isHead);
+    if (head === undefined) return undefined;
     if (this.#followed.has(responseId)) this.#heads.set(responseId, head);
     return {
       head,
@@ -169,6 +171,10 @@ export class RedisEventLog extends EventLog {
       setTimeout(again, MOVE_AGAIN_MS).unref();
     }
   }
+}
+
+function isHead(value: unknown): value is LogHead {
+  return isObject(value);
 }
 
 const MOVE_AGAIN_MS = 500;

@@ -1,6 +1,7 @@
--- A page of a conversation's items, kept alive by the reading. KEYS: head, items, commits.
--- ARGV: '1' for the oldest first, most items, most bytes, id of the item to start after ('' and unknown ones: from the beginning), how that
--- id is written in an item. Returns '1' where there are more, then items...: at least one, whatever its size.
+-- Reads a page of a conversation's items and extends the conversation's life. KEYS: head, items, commits.
+-- ARGV: '1' for the oldest first, most items, most bytes, id of the item to start after ('' and unknown ids start at the beginning), that id as
+-- it is written in an item, place to continue at (0 for a first page), the entry before that place.
+-- Returns '1' if more items follow, the place after the page, then items...: at least one, whatever its size.
 for i = 1, 3 do
   redis.call('PEXPIRE', KEYS[i], TTL_MS)
 end
@@ -16,8 +17,13 @@ local function each(from, take)
     end
   end
 end
-local start = 0
-if ARGV[4] ~= '' then
+-- The list may have lost its oldest entries since the previous page. Continuing at the same place would skip items, so the entry before it
+-- must be the one that the previous page ended with; otherwise the page starts over.
+local start = tonumber(ARGV[6])
+if start > 0 and redis.call('LINDEX', KEYS[2], ARGV[1] == '1' and start - 1 or -start) ~= ARGV[7] then
+  start = 0
+end
+if start == 0 and ARGV[4] ~= '' then
   each(0, function(item, place)
     if string.find(item, ARGV[5], 1, true) then
       local read, stored = pcall(cjson.decode, item)
@@ -28,13 +34,14 @@ if ARGV[4] ~= '' then
     end
   end)
 end
-local page, bytes = { '' }, 0
+local page, bytes = { '', 0 }, 0
 each(start, function(item)
   bytes = bytes + #item
-  if #page > tonumber(ARGV[2]) or (#page > 1 and bytes > tonumber(ARGV[3])) then
+  if #page - 2 >= tonumber(ARGV[2]) or (#page > 2 and bytes > tonumber(ARGV[3])) then
     page[1] = '1'
     return true
   end
   page[#page + 1] = item
 end)
+page[2] = start + #page - 2
 return page

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { launchChromium } from '../support/chromium.js';
 import { FakeOpenAiServer } from '../support/fake-openai-server.js';
+import { RedisServer } from '../support/redis.js';
 import { freePort } from '../support/free-port.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { readersEnv, runCode, type Snippet, snippetsOf, withPorts } from '../support/snippets.js';
@@ -89,6 +90,7 @@ async function inConsole(url: string, { code }: Snippet): Promise<string> {
 describe('to production', () => {
   it('each step works as written, and SIGTERM ends it with 0', async () => {
     const provider = await FakeOpenAiServer.start();
+    const redis = await RedisServer.start();
     const directory = mkdtempSync(join(tmpdir(), 'sluice-readme-'));
     const ports = await freePorts();
     const steps = production.map(({ code, words }) =>
@@ -100,7 +102,9 @@ describe('to production', () => {
     const env = readersEnv({ OPENAI_API_KEY: 'sk-upstream', OPENAI_BASE_URL: provider.baseUrl });
     const { code, output } = await runCode(
       'bash',
-      script.replaceAll('my-bot.yaml', join(directory, 'my-bot.yaml')),
+      script
+        .replaceAll('my-bot.yaml', join(directory, 'my-bot.yaml'))
+        .replaceAll('127.0.0.1:6379', `127.0.0.1:${redis.port}`),
       env,
     );
     for (const part of production.flatMap(({ says }) => says)) expect(output).toContain(part);
@@ -108,7 +112,9 @@ describe('to production', () => {
     expect(output).toMatch(/ended with 0\n$/);
     expect(code).toBe(0);
     expect(provider.requests.map(({ path }) => path)).toContain('/v1/chat/completions');
+    expect(await redis.admin.keys('my-bot:*')).not.toEqual([]);
     await provider.close();
+    await redis.close();
     rmSync(directory, { recursive: true });
   });
 });

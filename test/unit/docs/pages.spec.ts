@@ -5,7 +5,15 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { NOT_YET_BUILT } from '../../../src/config/not-yet-built.js';
 
-const pages = globSync(['*.md', 'docs/**/*.md', 'packs/*.md', 'k8s/**/*.md', 'bench/*.md', 'client/*.md']).toSorted();
+const pages = globSync([
+  '*.md',
+  'docs/**/*.md',
+  'packs/*.md',
+  'k8s/**/*.md',
+  'bench/*.md',
+  'client/*.md',
+  'test/**/*.md',
+]).toSorted();
 const textOf = (page: string) => readFileSync(page, 'utf8').replace(/^```[^]*?^```/gm, '');
 
 /** As GitHub makes the names of headings. */
@@ -53,6 +61,34 @@ describe('README.md', () => {
       .flatMap((row) => [...(row.split('|')[2] ?? '').matchAll(/`([\w.[\]]+)/g)].map(([, key]) => key));
     const unbuilt = NOT_YET_BUILT.map(({ path }) => path.replace(/^limits\.per_user\..*/, 'limits.per_user'));
     expect(new Set(told)).toEqual(new Set(unbuilt));
+  });
+});
+
+describe('the map of the sources', () => {
+  const folders = globSync('src/*', { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+
+  it('has a row of ARCHITECTURE.md for every folder of src, and for no other', () => {
+    const rows = [...textOf('docs/ARCHITECTURE.md').matchAll(/^\| `([a-z]+)` \|/gm)].map(([, name]) => name);
+    expect(rows.toSorted()).toEqual(folders.toSorted());
+  });
+
+  it('says in CONTRIBUTING.md which tests every folder of src has', () => {
+    const rows = [...textOf('CONTRIBUTING.md').matchAll(/^\| `src\/([a-z]+)` \|/gm)].map(([, name]) => name);
+    expect(rows.toSorted()).toEqual(folders.toSorted());
+  });
+
+  it('has a row of ARCHITECTURE.md for every suite', () => {
+    const rows = [...textOf('docs/ARCHITECTURE.md').matchAll(/^\| `test\/([a-z]+)` \|/gm)].map(([, name]) => name);
+    const suites = globSync('test/*/**/*.spec.ts').map((file) => file.split('/')[1]);
+    expect(rows.toSorted()).toEqual([...new Set(suites)].toSorted());
+  });
+
+  it('names every helper of test/support in its README', () => {
+    const readme = textOf('test/support/README.md');
+    const helpers = globSync('test/support/*.{ts,mjs}').map((file) => file.slice('test/support/'.length));
+    expect(helpers.filter((file) => !readme.includes(file))).toEqual([]);
   });
 });
 

@@ -23,6 +23,10 @@ answerQuestions({
     const { rss, heapUsed, external } = process.memoryUsage();
     return { rss, heap: heapUsed + external };
   },
+  held: () => {
+    const { rss, heapUsed, external } = process.memoryUsage();
+    return { rss, heap: heapUsed + external };
+  },
   profile: async ({ file }) => {
     if (file === null) {
       session = new Session();

@@ -19,10 +19,32 @@ export interface LoadPlan {
   readonly deltas: number;
 }
 
+/** What the hostile client does (neighbour.ts). */
+export interface AnnoyancePlan {
+  /** A socket of the gateway. */
+  readonly url: string;
+  /** Frames of each kind. */
+  readonly perSecond: number;
+  readonly seconds: number;
+}
+
+/** Counts by kind of hostile frame. */
+export interface Annoyance {
+  readonly sent: Record<string, number>;
+  readonly answered: Record<string, number>;
+  /** By kind and close code. */
+  readonly closed: Record<string, number>;
+  /** Not sent, because the gateway did not read. */
+  readonly heldBack: Record<string, number>;
+}
+
 export interface Questions {
   /** Of every Node process (probe.ts). */
   readonly cpu: { readonly ask: 'cpu' };
+  /** After garbage collection. */
   readonly memory: { readonly ask: 'memory' };
+  /** Without. */
+  readonly held: { readonly ask: 'held' };
   readonly profile: { readonly ask: 'profile'; readonly file: string | null };
   /** Of the provider. */
   readonly pace: { readonly ask: 'pace'; readonly perSecond: number };
@@ -37,6 +59,9 @@ export interface Questions {
     readonly deltas: number;
   };
   readonly reset: { readonly ask: 'reset' };
+  /** Of the hostile client. */
+  readonly annoy: { readonly ask: 'annoy'; readonly plan: AnnoyancePlan };
+  readonly annoyance: { readonly ask: 'annoyance' };
   readonly tally: { readonly ask: 'tally' };
   readonly stop: { readonly ask: 'stop' };
 }
@@ -44,6 +69,7 @@ export interface Questions {
 export interface Answers {
   readonly cpu: { readonly micros: number };
   readonly memory: { readonly rss: number; readonly heap: number };
+  readonly held: { readonly rss: number; readonly heap: number };
   readonly profile: null;
   readonly pace: null;
   readonly provided: { readonly sent: number; readonly late: number; readonly active: number };
@@ -51,6 +77,8 @@ export interface Answers {
   readonly idle: null;
   readonly fanout: null;
   readonly reset: null;
+  readonly annoy: null;
+  readonly annoyance: Annoyance;
   readonly tally: TallyReport;
   readonly stop: null;
 }

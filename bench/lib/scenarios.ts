@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from './ipc.js';
+import { noisyNeighbour } from './noisy-neighbour.js';
 import { type Stage, type Window } from './stage.js';
 import { percentile } from './stats.js';
 import { type RunningSystem, type System } from './systems.js';
@@ -217,4 +218,5 @@ export const SCENARIOS: readonly Scenario[] = [
   idle,
   viewers,
   fanout,
+  noisyNeighbour,
 ];

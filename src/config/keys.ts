@@ -97,7 +97,7 @@ export function url(schemes: readonly string[]): Kind<string> {
       parsed.password === ''
     );
   };
-  const starts = schemes.map((scheme) => `\`${scheme}://…\``).join(' or ');
+  const starts = schemes.map((scheme) => `\`${scheme}://...\``).join(' or ');
   return { schema: z.string().trim().refine(fits), allowed: `a URL (${starts}) without a password in it` };
 }
 

@@ -65,5 +65,5 @@ function found(value: unknown, shape: string): string {
   if (Array.isArray(value)) return 'a list';
   if (isTree(value)) return 'a section';
   const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
-  return shown.length > FOUND_MAX_CHARACTERS ? `${shown.slice(0, FOUND_MAX_CHARACTERS)}…` : shown;
+  return shown.length > FOUND_MAX_CHARACTERS ? `${shown.slice(0, FOUND_MAX_CHARACTERS)}...` : shown;
 }

@@ -13,7 +13,7 @@ export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
   {
     path: 'auth.mode',
     when: (config) => config.auth.mode === 'jwt',
-    sentence: '`jwt` is not built yet; users’ tokens are refused, only server keys get in',
+    sentence: "`jwt` is not built yet; users' tokens are refused, only server keys get in",
   },
   {
     path: 'auth.keys[].class',

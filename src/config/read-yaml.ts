@@ -77,7 +77,7 @@ function syntaxMistakes(errors: readonly YAMLParseError[], source: string, lineC
       };
     }
     const quote = (source.split('\n')[line - 1] ?? '').includes('${')
-      ? '; inside `{ }` and `[ ]`, put `${…}` in quotes'
+      ? '; inside `{ }` and `[ ]`, put `${...}` in quotes'
       : '';
     return { path: '', problem: `not valid YAML (column ${col}): ${error.message}${quote}`, line };
   });
@@ -104,7 +104,7 @@ function expand(text: string, path: Path, env: Env, mistakes: Mistake[]): string
         mistakes.push({
           path: showPath(path),
           problem:
-            'a `${` without a variable’s name and `}`; write `${NAME}`, `${NAME:-default}`, or `$${` for the characters',
+            "a `${` without a variable's name and `}`; write `${NAME}`, `${NAME:-default}`, or `$${` for the characters",
         });
         return all;
       }

@@ -207,7 +207,7 @@ function resolveTracing(
   endpoint.port = '4318';
   endpoint.pathname = '/v1/traces';
   notes.warnings.push(
-    `monitoring.tracing.endpoint: a Jaeger collector URL; traces go to the same host’s OTLP/HTTP endpoint ${endpoint.href}; write that instead`,
+    `monitoring.tracing.endpoint: a Jaeger collector URL; traces go to the same host's OTLP/HTTP endpoint ${endpoint.href}; write that instead`,
   );
   return { ...tracing, endpoint: endpoint.href };
 }

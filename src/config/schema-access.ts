@@ -25,7 +25,7 @@ import {
 const TRUSTED_ONLY = 'true with `auth.mode: none` and for server keys, else false';
 
 export const clients = section('What a request may say.', {
-  models: key(list(text, 'model names'), [], 'Models a request may ask for; the provider’s own is always among them.'),
+  models: key(list(text, 'model names'), [], "Models a request may ask for; the provider's own is always among them."),
   allow: section('Which parameters a request may set. Written here, an answer holds for every caller.', {
     instructions: optionalKey(flag, TRUSTED_ONLY, 'May set `instructions`.'),
     model: optionalKey(flag, TRUSTED_ONLY, 'May choose a `model` of the list.'),
@@ -86,13 +86,13 @@ export const auth = section('Who is asking.', {
   mode: key(
     oneOf(['none', 'keys', 'jwt']),
     'none',
-    '`none`: everything belongs to one anonymous user. `keys`: server keys. `jwt`: users’ tokens, with server keys beside them.',
+    "`none`: everything belongs to one anonymous user. `keys`: server keys. `jwt`: users' tokens, with server keys beside them.",
   ),
   allow_anonymous: key(flag, false, 'Allows `mode: none` on an address that others can reach.'),
   allowed_origins: key(
     list(pattern(/^(\*|https?:\/\/[^/\s]+)$/, 'an origin'), 'origins such as `https://app.example.com`'),
     [],
-    'Browser origins that may connect; an empty list means the gateway’s own only.',
+    "Browser origins that may connect; an empty list means the gateway's own only.",
   ),
   keys: sectionList('Server keys. A server key acts for its whole tenant.', {
     id: requiredKey(
@@ -115,9 +115,9 @@ export const auth = section('Who is asking.', {
     class: optionalKey(text, 'none', 'Class of the key, for limits by class.'),
     expires: optionalKey(moment, 'never', 'After this moment the key no longer counts.'),
   }),
-  jwt: optionalSection('none; needed with `mode: jwt`', 'How users’ tokens are verified.', {
+  jwt: optionalSection('none; needed with `mode: jwt`', "How users' tokens are verified.", {
     jwks_url: optionalKey(url(['http', 'https']), 'one of the two is needed', 'Where the issuer publishes its keys.'),
-    public_key_file: optionalKey(fileName, 'one of the two is needed', 'The issuer’s public key (PEM).'),
+    public_key_file: optionalKey(fileName, 'one of the two is needed', "The issuer's public key (PEM)."),
     issuer: requiredKey(text, 'The `iss` a token must carry.'),
     audience: requiredKey(text, 'The `aud` a token must carry.'),
     algorithms: key(

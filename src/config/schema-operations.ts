@@ -23,7 +23,7 @@ export const monitoring = section('What operators see.', {
     endpoint: optionalKey(
       url(['http', 'https']),
       'none; needed when enabled',
-      'OTLP/HTTP endpoint. An old Jaeger collector URL (`…:14268/api/traces`) is taken as the same host’s OTLP/HTTP endpoint.',
+      "OTLP/HTTP endpoint. An old Jaeger collector URL (`...:14268/api/traces`) is taken as the same host's OTLP/HTTP endpoint.",
     ),
     sample_ratio: key(
       number(0, 1),

@@ -24,7 +24,7 @@ import {
 import { PROVIDER_TYPE_NAMES } from './provider-types.js';
 
 const API_KEY_DEFAULT = '`OPENAI_API_KEY`';
-const BY_HOST = '`max_completion_tokens` for OpenAI’s and Azure’s hosts, else `max_tokens`';
+const BY_HOST = "`max_completion_tokens` for OpenAI's and Azure's hosts, else `max_tokens`";
 
 /** US dollars for a million tokens. */
 const prices = optionalSection('the public price list', 'Prices in US dollars for a million tokens.', {
@@ -53,7 +53,7 @@ export const retryKeys = {
   backoff: key(
     oneOf(['exponential', 'constant']),
     'exponential',
-    'How the wait between tries grows; the provider’s `Retry-After` goes first.',
+    "How the wait between tries grows; the provider's `Retry-After` goes first.",
   ),
 };
 export const breakerKeys = {
@@ -75,7 +75,7 @@ const providerKeys = {
   api_key_file: optionalKey(fileName, 'none', 'File that holds the API key, instead of `api_key_env`.'),
   base_url: optionalKey(
     url(['http', 'https']),
-    '`OPENAI_BASE_URL`, then OpenAI’s own',
+    "`OPENAI_BASE_URL`, then OpenAI's own",
     'Base URL of an OpenAI-compatible API, with its `/v1`.',
   ),
   headers: key(textMap('header names with their values'), {}, 'Headers of every request. Never a secret.'),
@@ -90,12 +90,12 @@ const providerKeys = {
   stream_options: key(flag, true, 'Whether `stream_options` is sent, which asks for the usage of a streamed answer.'),
   tool_call_ids: optionalKey(
     oneOf(['as_given', 'nine_characters']),
-    '`nine_characters` for Mistral’s hosts, else `as_given`',
+    "`nine_characters` for Mistral's hosts, else `as_given`",
     'How ids of tool calls are sent back: as they are, or as nine letters and digits, as Mistral wants them.',
   ),
   send_reasoning: optionalKey(
     flag,
-    'true for DeepSeek’s, Moonshot’s and Google’s hosts, else false',
+    "true for DeepSeek's, Moonshot's and Google's hosts, else false",
     'Whether the reasoning of earlier tool rounds is sent back, as models that think between calls need it.',
   ),
   retry: optionalSection('`middleware.provider.retry`', 'Tries of this provider before the first delta.', retryKeys),
@@ -106,8 +106,8 @@ const providerKeys = {
     'What differs for single models of this provider.',
   ),
   config: section('How a call is made.', {
-    max_tokens: optionalKey(count(1), 'the model’s own', 'Most tokens of one answer; a request may ask for fewer.'),
-    temperature: optionalKey(number(0, 2), 'the model’s own', 'Sampling temperature where a request names none.'),
+    max_tokens: optionalKey(count(1), "the model's own", 'Most tokens of one answer; a request may ask for fewer.'),
+    temperature: optionalKey(number(0, 2), "the model's own", 'Sampling temperature where a request names none.'),
     timeout: key(duration('1s', '1h'), '60s', 'Bounds the whole call, from the first try to the last delta.'),
     first_delta_timeout: optionalKey(
       duration('100ms', '1h'),
@@ -131,7 +131,7 @@ export const provider = section('Who answers.', {
   type: key(
     oneOf(['auto', ...PROVIDER_TYPE_NAMES]),
     'auto',
-    '`openai`: any OpenAI-compatible API. `demo`: the built-in one, which needs no key and is no language model. `auto`: `openai` where the API key’s variable (or file) is set, else `demo`.',
+    "`openai`: any OpenAI-compatible API. `demo`: the built-in one, which needs no key and is no language model. `auto`: `openai` where the API key's variable (or file) is set, else `demo`.",
   ),
   ...providerKeys,
 });

@@ -75,9 +75,9 @@ export const state = section('Where conversations, event logs and ended response
   sentinel_password_file: optionalKey(
     fileName,
     'no password',
-    'File that holds the Sentinels’ password, instead of `sentinel_password_env`.',
+    "File that holds the Sentinels' password, instead of `sentinel_password_env`.",
   ),
-  username: optionalKey(text, 'Redis’ default user', 'Redis user.'),
+  username: optionalKey(text, "Redis' default user", 'Redis user.'),
   password_env: optionalKey(envName, 'no password', 'Variable that holds the Redis password.'),
   password_file: optionalKey(fileName, 'no password', 'File that holds the Redis password, instead of `password_env`.'),
   db: key(count(0, 1_000), 0, 'Number of the Redis database.'),
@@ -100,7 +100,7 @@ export const state = section('Where conversations, event logs and ended response
   max_bytes: key(
     size('64KiB', '512MiB'),
     '8MiB',
-    'Most bytes of a conversation’s items together, as JSON, and of the context kept with a response for `previous_response_id`; the oldest items go first. A single item that is larger is refused with 400.',
+    "Most bytes of a conversation's items together, as JSON, and of the context kept with a response for `previous_response_id`; the oldest items go first. A single item that is larger is refused with 400.",
   ),
   memory_max_bytes: optionalKey(
     size('1MiB', '1048576MiB'),
@@ -136,7 +136,7 @@ export const batch = section('How deltas are gathered into events.', {
 });
 
 export const websocket = section('Limits of one WebSocket connection.', {
-  heartbeat_interval: key(duration('1s', '10m'), '20s', 'Time between two pings of the server (±10 %).'),
+  heartbeat_interval: key(duration('1s', '10m'), '20s', 'Time between two pings of the server (+/-10 %).'),
   heartbeat_timeout: key(
     duration('1s', '10m'),
     '10s',

@@ -47,11 +47,11 @@ export const middleware = section('The steps of a turn, each of which can be tak
     default: optionalKey(
       text,
       'the only prompt of the packs, if there is one',
-      'The prompt of a request that names none: `pack/prompt`, or the prompt’s name where unambiguous.',
+      "The prompt of a request that names none: `pack/prompt`, or the prompt's name where unambiguous.",
     ),
   }),
-  validator: section('Guardrails on the input and output of every turn, beside the pack’s own.', {
-    enabled: key(flag, true, 'False leaves the pack’s own guardrails only.'),
+  validator: section("Guardrails on the input and output of every turn, beside the pack's own.", {
+    enabled: key(flag, true, "False leaves the pack's own guardrails only."),
     banned_words: key(list(text, 'words'), [], 'Words that no input and no output may contain; whole words, any case.'),
     max_length: optionalKey(
       count(1),

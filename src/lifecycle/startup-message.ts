@@ -58,7 +58,7 @@ function providerLines(provider: StartupFacts['provider']): string[] {
   if (provider.type === 'openai') return [`${provider.model} at ${hostOf(provider.baseUrl)}`];
   return [
     'the built-in demo: scripted answers, no language model',
-    'for a real one: OPENAI_API_KEY=… npm start   (another server: OPENAI_BASE_URL=… beside it)',
+    'for a real one: OPENAI_API_KEY=... npm start   (another server: OPENAI_BASE_URL=... beside it)',
   ];
 }
 

@@ -52,7 +52,7 @@ interface MetricRow {
 export const METRICS = {
   requests_total: {
     kind: 'counter',
-    help: 'Turns by outcome, counted by the replica that told their end (a lost replica’s by the one that took them over). A caller’s own mistakes are refused, never error.',
+    help: "Turns by outcome, counted by the replica that told their end (a lost replica's by the one that took them over). A caller's own mistakes are refused, never error.",
     labels: { status: ['success', 'error', 'refused', 'cancelled'] },
   },
   failures_total: {
@@ -118,7 +118,7 @@ export const METRICS = {
     help: 'Open connections of the main listener: sockets, SSE streams, requests and idle HTTP connections.',
   },
   http_receiving_bytes: { kind: 'gauge', help: 'Bytes of request bodies that are being received, as announced.' },
-  viewers: { kind: 'gauge', help: 'Readers that follow a response now: sockets’ cursors and SSE streams.' },
+  viewers: { kind: 'gauge', help: "Readers that follow a response now: sockets' cursors and SSE streams." },
   turns_in_flight: { kind: 'gauge', help: 'Turns that run now.' },
   turns_waiting: { kind: 'gauge', help: 'Turns that wait for their conversation or lane.' },
   slow_readers_total: { kind: 'counter', help: 'Connections closed because they did not read.' },

@@ -13,5 +13,5 @@ export function didYouMean(name: string, known: Iterable<string>): string | unde
 
 /** In quotes, cut so that it cannot flood a message. */
 export function quoted(name: string): string {
-  return JSON.stringify(name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name);
+  return JSON.stringify(name.length > SHOWN ? `${name.slice(0, SHOWN)}...` : name);
 }

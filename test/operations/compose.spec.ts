@@ -167,7 +167,7 @@ describe('monitoring', () => {
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'config', path], { encoding: 'utf8' });
     expect(stdout + stderr).not.toContain('FAILED');
     expect(status).toBe(0);
-    const example = parse(readFileSync('monitoring/prometheus.yml', 'utf8')) as Scraping;
+    const example = parse(readFileSync('monitoring/prometheus.yaml', 'utf8')) as Scraping;
     const plain = ({ rule_files, alerting, scrape_configs: [{ job_name, metrics_path }] }: Scraping) => ({
       ...{ rule_files, alerting, job_name, metrics_path },
     });
@@ -182,7 +182,7 @@ describe('monitoring', () => {
       ['./monitoring/alerts.yaml', '/etc/prometheus/alerts.yaml', 'ro'],
     ]);
     // The file that amtool has checked.
-    expect(mountsOf(service('alertmanager'))[0]?.[0]).toBe('./monitoring/alertmanager.yml');
+    expect(mountsOf(service('alertmanager'))[0]?.[0]).toBe('./monitoring/alertmanager.yaml');
   });
 });
 

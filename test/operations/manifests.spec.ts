@@ -194,7 +194,7 @@ describe('support-bot in production', () => {
   it('leaves time to see a drain that hangs, before it is killed: two scrapes past what DrainStuck allows', () => {
     const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
     const scrapeSeconds = Number.parseInt(
-      /^ {2}scrape_interval: (\d+)s$/m.exec(readFileSync('monitoring/prometheus.yml', 'utf8'))?.[1] ?? '',
+      /^ {2}scrape_interval: (\d+)s$/m.exec(readFileSync('monitoring/prometheus.yaml', 'utf8'))?.[1] ?? '',
       10,
     );
     const seenFor =

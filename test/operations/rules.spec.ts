@@ -21,9 +21,9 @@ function ran(command: string, ...args: string[]): { status: number | null; outpu
 
 it.each([
   ['promtool', 'check', 'rules', 'monitoring/alerts.yaml'],
-  ['promtool', 'check', 'config', 'monitoring/prometheus.yml'],
+  ['promtool', 'check', 'config', 'monitoring/prometheus.yaml'],
   ['promtool', 'test', 'rules', TESTS],
-  ['amtool', 'check-config', 'monitoring/alertmanager.yml'],
+  ['amtool', 'check-config', 'monitoring/alertmanager.yaml'],
 ])('%s %s %s %s', (command, ...args) => {
   const { status, output } = ran(command, ...args);
   expect(output).not.toContain('FAILED');
@@ -52,12 +52,12 @@ it.each([
   ['critical', 'on-call'],
   ['warning', 'daytime'],
 ])('%s goes to %s', (severity, receiver) => {
-  const args = ['config', 'routes', 'test', '--config.file=monitoring/alertmanager.yml', `severity=${severity}`];
+  const args = ['config', 'routes', 'test', '--config.file=monitoring/alertmanager.yaml', `severity=${severity}`];
   expect(spawnSync('amtool', args, { encoding: 'utf8' }).stdout.trim()).toBe(receiver);
 });
 
 it('asks Prometheus’ example for the job and the label that rules and dashboard lean on', () => {
-  const example = parse(readFileSync('monitoring/prometheus.yml', 'utf8')) as {
+  const example = parse(readFileSync('monitoring/prometheus.yaml', 'utf8')) as {
     readonly scrape_configs: readonly { readonly job_name: string; readonly relabel_configs: readonly object[] }[];
   };
   expect(example.scrape_configs[0]).toMatchObject({

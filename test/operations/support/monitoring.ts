@@ -60,7 +60,7 @@ export class Monitoring {
     mkdirSync(join(folder, 'tsdb'));
     writeFileSync(join(folder, 'alerts.yaml'), stringify(rules));
     // The shipped examples, which promtool and amtool have checked.
-    const prometheus = parse(readFileSync('monitoring/prometheus.yml', 'utf8')) as Record<string, unknown> & {
+    const prometheus = parse(readFileSync('monitoring/prometheus.yaml', 'utf8')) as Record<string, unknown> & {
       scrape_configs: [Record<string, unknown>];
     };
     delete prometheus.scrape_configs[0]['dns_sd_configs'];
@@ -70,7 +70,7 @@ export class Monitoring {
       alertmanagers: [{ static_configs: [{ targets: [`127.0.0.1:${alertmanagerPort}`] }] }],
     };
     writeFileSync(join(folder, 'prometheus.yml'), stringify(prometheus));
-    const alertmanager = readFileSync('monitoring/alertmanager.yml', 'utf8')
+    const alertmanager = readFileSync('monitoring/alertmanager.yaml', 'utf8')
       .replaceAll(/http:\/\/\w+\.example\.com/g, `http://127.0.0.1:${webhookPort}`)
       .replace(/group_wait: \w+/, 'group_wait: 0s')
       .replace(/group_interval: \w+/, 'group_interval: 1s');

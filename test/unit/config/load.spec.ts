@@ -142,7 +142,7 @@ fallbacks: 3
       'config/test.yaml:3: the key `name` is written twice in one section (column 3); keep one',
     ]);
     expect(at.mistakes('app:\n  name: "a\n')[0]).toMatch(/^config\/test\.yaml:\d+: not valid YAML \(column \d+\)/);
-    expect(at.mistakes('app: { port: ${P} }')[0]).toContain('put `${…}` in quotes');
+    expect(at.mistakes('app: { port: ${P} }')[0]).toContain('put `${...}` in quotes');
     expect(at.mistakes('- a')).toEqual([
       'config/test.yaml: the file must hold sections such as `app:` and `provider:`',
     ]);

@@ -101,3 +101,10 @@ describe('decisions', () => {
     expect(list).toContain(`(${file.slice('docs/decisions/'.length)})`);
   });
 });
+
+describe('file names', () => {
+  it('end YAML files with .yaml', () => {
+    const found = globSync(['*.yml', '.github/**/*.yml', '{config,k8s,monitoring,packs,scripts,test}/**/*.yml']);
+    expect(found).toEqual([]);
+  });
+});

@@ -94,19 +94,25 @@ describe('a conversation', () => {
   });
 
   it('is gone after its time to live, which every read and write slides [CONV-9]', async () => {
-    const conversation = await bench.conversation();
-    bench.says('Hello');
-    const day = 24 * 3_600_000;
-    const now = systemTime.now();
-    const at = (ms: number): void => void jest.spyOn(systemTime, 'now').mockReturnValue(now + ms);
-    at(day - 60_000);
-    expect((await bench.post({ input: 'Hi', conversation })).status).toBe(200);
-    at(2 * day - 120_000);
-    expect((await bench.post({ input: 'Hi', conversation })).status).toBe(200);
-    at(3 * day);
-    expect((await bench.post({ input: 'Hi', conversation })).body['error']).toMatchObject({
-      code: 'conversation_not_found',
-    });
+    // Limits of the shared gateway would keep dates that lie days ahead once the clock is restored.
+    const own = await Bench.start();
+    try {
+      const conversation = await own.conversation();
+      own.says('Hello');
+      const day = 24 * 3_600_000;
+      const now = systemTime.now();
+      const at = (ms: number): void => void jest.spyOn(systemTime, 'now').mockReturnValue(now + ms);
+      at(day - 60_000);
+      expect((await own.post({ input: 'Hi', conversation })).status).toBe(200);
+      at(2 * day - 120_000);
+      expect((await own.post({ input: 'Hi', conversation })).status).toBe(200);
+      at(3 * day);
+      expect((await own.post({ input: 'Hi', conversation })).body['error']).toMatchObject({
+        code: 'conversation_not_found',
+      });
+    } finally {
+      await own.close();
+    }
   });
 
   it('takes an item of store: false, and keeps no response [REQ-22, KEEP-5]', async () => {

@@ -131,11 +131,3 @@ describe('tokens a minute', () => {
     expect(Number(told(refusal.headers, 'tokens')[1])).toBeLessThan(50);
   });
 });
-
-describe('cost a day', () => {
-  it('logs a warning at the start for each model whose price is unknown', async () => {
-    const gateway = await limited({ cost_per_day_usd: 1 }, { clients: { models: ['demo-2'] } });
-    expect(gateway.lines.filter((line) => line.includes('price unknown'))).toHaveLength(2);
-    expect((await limited({})).lines.filter((line) => line.includes('price unknown'))).toEqual([]);
-  });
-});

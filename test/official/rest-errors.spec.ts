@@ -116,7 +116,7 @@ const REFUSED: [string, Call, unknown, string, string | null][] = [
     create({ input: [{ type: 'function_call_output', call_id: 'call_none', output: '' }] }),
     BadRequestError,
     'unknown_call_id',
-    'input',
+    'input[0].call_id',
   ],
   [
     'an unknown response',

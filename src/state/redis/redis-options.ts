@@ -1,4 +1,4 @@
-/* What a state in Redis is opened with, and what it tells the one who operates it. */
+/* The options of a state in Redis, and the hooks by which it reports to metrics and log. */
 
 import { type LogTimes } from '../event-log.js';
 
@@ -8,56 +8,57 @@ export interface RedisAddress {
 }
 
 export interface RedisConnectionOptions {
-  /** `redis://host:port` or `rediss://…` for TLS: the server, or one node of the Cluster, or one Sentinel. */
+  /** `redis://host:port`, or `rediss://…` for TLS: the server, one node of the Cluster, or one Sentinel. */
   readonly url: string;
-  /** What the address is of. */
+  /** What `url` addresses; default `single`. */
   readonly mode?: 'single' | 'cluster' | 'sentinel';
   /** Further nodes of the Cluster, or further Sentinels. */
   readonly nodes?: readonly RedisAddress[];
-  /** The name that the Sentinels know the master by. */
+  /** The name of the master in the Sentinels' configuration. */
   readonly sentinelMaster?: string;
-  /** What the Sentinels themselves ask for. */
+  /** Password of the Sentinels. */
   readonly sentinelPassword?: string;
-  /** Used where the URL names none. */
+  /** Used if the URL names no user. */
   readonly username?: string;
+  /** Used if the URL names no password. */
   readonly password?: string;
-  /** Not with a Cluster, which has only 0. */
+  /** Number of the database. A Cluster has only 0. */
   readonly db?: number;
   /**
-   * Most connections of this replica to each Redis server, at least 2. Commands are pipelined, so a few connections carry everything: one
-   * that listens, one for logs and leases, and from 3 on one for everything else, so that a large read never delays an append. One more, which is
-   * not counted, carries the heartbeat.
+   * Most connections of this replica to each Redis server, at least 2. Commands are pipelined, so few connections are enough: one
+   * for subscriptions, one for logs and leases, and from 3 on one for all other commands, so that a large read never delays an
+   * append. One more connection, which is not counted, carries the heartbeat.
    */
   readonly poolSize?: number;
 }
 
 export interface RedisStateOptions extends RedisConnectionOptions {
-  /** Before every key and channel, so that several deployments may share a Redis. */
+  /** Prefix of every key and channel, so that several deployments can share a Redis. */
   readonly keyPrefix?: string;
   /** Time to live of conversations and responses, in milliseconds. */
   readonly ttlMs: number;
-  /** Most items kept of one conversation. */
+  /** Most items stored of one conversation. */
   readonly maxItems: number;
   /** Most bytes of one conversation's items. */
   readonly maxBytes?: number;
   readonly times?: LogTimes;
   readonly timing?: Partial<RedisTiming>;
-  /** Names this replica among the others. */
+  /** Name of this replica in the list of replicas; default: a random one. */
   readonly replicaId?: string;
   readonly hooks?: RedisHooks;
 }
 
 /** Times of the connection, in milliseconds. */
 export interface RedisTiming {
-  /** Between two heartbeats: each asks every server whether it takes writes, and every subscriber whether it lives. */
+  /** Interval of heartbeats. Each pings every server and every subscriber connection, and writes to one server. */
   readonly heartbeatMs: number;
-  /** A command that has no reply by then has failed; whether it was done is unknown. */
+  /** A command without a reply for this long fails; whether Redis executed it is unknown. */
   readonly commandTimeoutMs: number;
   /** How long a command waits for a connection before it fails. */
   readonly readyWaitMs: number;
   /** How long a start waits for Redis. */
   readonly startTimeoutMs: number;
-  /** How often a turn that waits for its conversation looks for itself. */
+  /** How often a waiting turn polls the queue of its conversation. */
   readonly claimPollMs: number;
 }
 
@@ -72,30 +73,30 @@ export const REDIS_TIMING: RedisTiming = {
 /** What was unreadable: a log whose head does not parse or that lacks an event; any other entry that does not parse. */
 export type Unreadable = 'log' | 'item' | 'response' | 'metadata' | 'idempotency_key';
 
-/** For metrics and log lines. Called synchronously; must not throw. */
+/** Called synchronously, for metrics and log lines. Must not throw. */
 export interface RedisHooks {
-  /** Whether Redis answers and takes writes; `reason` is a short code: `timeout`, `readonly`, `out_of_memory`, … */
+  /** Redis started or stopped answering and accepting writes. `reason` is a short code: `timeout`, `readonly`, `out_of_memory`, … */
   readonly onState?: (state: 'up' | 'down', reason: string | null) => void;
-  /** A command failed, after whatever was tried again. */
+  /** A command failed, after all retries. */
   readonly onError?: (reason: string) => void;
-  /** A log had lost its newest events, and this replica, which had written them, wrote them again. */
+  /** A log had lost its newest events, and this replica, their writer, appended them again. */
   readonly onTailRepaired?: (events: number) => void;
-  /** What Redis holds is not what Sluice writes: it was changed by another program, or damaged. */
+  /** An entry is not as Sluice writes it: another program changed it, or it is damaged. */
   readonly onUnreadable?: (what: Unreadable) => void;
-  /** A subscriber connection was made anew; its channels may have missed messages, and were told so. */
+  /** A subscriber connection was replaced. Messages may be lost; the listeners of its channels are notified. */
   readonly onSubscriberReset?: () => void;
-  /** The rate limiter goes on with this replica's share (`replicas`: among how many), or is shared again. */
+  /** The rate limiter uses this replica's share of each limit (of `replicas`), or uses the shared limits again. */
   readonly onLimiterLocal?: (local: boolean, replicas: number) => void;
-  /** Something that the operator should change. */
+  /** A setting of Redis that the operator should change. */
   readonly onNotice?: (notice: string) => void;
 }
 
-/** Grows for ever; whoever wants rates compares two looks. */
+/** Counters since the start. */
 export interface RedisCounts {
   /** Commands sent, subscriptions included. */
   commands: number;
-  /** Appends that they carried. */
+  /** Appends carried by these commands. */
   appends: number;
-  /** Messages heard. */
+  /** Messages received. */
   messages: number;
 }

@@ -1,7 +1,4 @@
-/*
- * The state that all replicas share: opens the connections, puts the stores together over them, and starts the heartbeat. Resolves when Redis
- * answers and takes writes.
- */
+/* The state that all replicas share, in Redis: opens the connections, creates the stores on them, and starts the heartbeat. */
 
 import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../domain/errors.js';
@@ -28,20 +25,20 @@ import { Scripts } from './scripts.js';
 import { Subscriptions } from './connection/subscriptions.js';
 import { WrittenTails } from './log/written-tails.js';
 
-/** Heartbeats for which Redis must have been up before limits are shared again: a store that comes and goes leaves them local. */
+/** Number of successful heartbeats after which limits are shared again, so that an unstable Redis does not switch them to and fro. */
 const LIMITER_SETTLES_BEATS = 5;
 
 export interface RedisState extends State {
   readonly counts: Readonly<RedisCounts>;
-  /** What the last heartbeat found. */
+  /** Whether the last heartbeat succeeded. */
   readonly isUp: boolean;
 }
 
 const NEEDED_VERSION = 7;
 
 /**
- * Opens the state in Redis.
- * @throws SluiceError `state_unavailable`: no answer within `startTimeoutMs`, wrong credentials, too old a version
+ * Opens the state in Redis. Resolves when Redis answers and accepts writes.
+ * @throws SluiceError `state_unavailable` if there is no answer within `startTimeoutMs`, the credentials are wrong, or the version is too old
  */
 export async function redisState(options: RedisStateOptions): Promise<RedisState> {
   const timing = { ...REDIS_TIMING, ...options.timing };
@@ -86,7 +83,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   };
   try {
     await firstBeat([health, forLogs, forStores], heartbeat, connector, timing.startTimeoutMs);
-    await lookAtServer(forLogs, hooks);
+    await checkServer(forLogs, hooks);
   } catch (error) {
     await close();
     throw error;
@@ -124,32 +121,32 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   };
 }
 
-/** Tries until Redis answers, except where trying again cannot help. */
+/** Sends heartbeats until one succeeds. Errors that a retry cannot change, and the end of `timeoutMs`, are thrown. */
 async function firstBeat(
   lanes: readonly RedisCommands[],
   heartbeat: Heartbeat,
   connector: RedisConnector,
-  patienceMs: number,
+  timeoutMs: number,
 ): Promise<void> {
   const startedAt = performance.now();
   for (;;) {
     try {
-      // A heartbeat does not wait for a connection that is still being made.
+      // A heartbeat fails at once while a connection is being opened; PING waits for it.
       await Promise.all(lanes.map((lane) => lane.call('PING')));
       await heartbeat.beat();
       return;
     } catch (error) {
       const { reason } = meaningOf(connector.lastError ?? (error instanceof Error ? error.cause : error));
       const hopeless = reason === 'auth' || reason === 'wrong_mode';
-      if (hopeless || performance.now() - startedAt > patienceMs) throw error;
+      if (hopeless || performance.now() - startedAt > timeoutMs) throw error;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
 }
 
-/** Refuses a Redis that is too old and tells of settings that lose what is kept there. */
-async function lookAtServer(commands: RedisCommands, hooks: RedisHooks): Promise<void> {
-  // Not every user may ask; then nothing is known, and nothing is wrong with that.
+/** Refuses a Redis that is too old, and reports settings under which Redis drops keys. */
+async function checkServer(commands: RedisCommands, hooks: RedisHooks): Promise<void> {
+  // A user without the permission for INFO is accepted: then neither is checked.
   const info = String(await commands.call('INFO').catch(() => ''));
   const version = /^redis_version:(\d+)/m.exec(info)?.[1];
   if (version !== undefined && Number(version) < NEEDED_VERSION) {

@@ -1,4 +1,4 @@
-/* The Lua scripts, read from the files beside, with their constants written before them so that no call repeats them. */
+/* The Lua scripts, read from lua/, with their constants written before them so that calls need not send them. */
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -40,9 +40,9 @@ export interface Script {
 
 export interface ScriptConstants {
   readonly times: LogTimes;
-  /** Time to live of conversations. */
+  /** Time to live of conversations, in milliseconds. */
   readonly ttlMs: number;
-  /** Cluster: messages stay in the slot of their channel. */
+  /** Whether messages are published in the slot of their channel (Cluster). */
   readonly sharded: boolean;
 }
 
@@ -60,7 +60,7 @@ export class Scripts {
   constructor({ times, ttlMs, sharded }: ScriptConstants) {
     const constants = {
       LEASE_MS: times.leaseMs,
-      // A lease with this much gone of it is renewed; earlier a renewal would cost more than it gives.
+      // An append renews the lease only after this much of it has passed, which saves four commands on most appends.
       RENEW_AFTER_MS: Math.floor(times.leaseMs / 16),
       RUNNING_MS: times.runningMs,
       ENDED_MS: times.endedMs,

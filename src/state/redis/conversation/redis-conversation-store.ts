@@ -1,4 +1,4 @@
-/* Conversations and their items in Redis: each in one slot, bounded, alive as long as it is used; an index of each owner's beside them. */
+/* Conversations and their items in Redis: each in one slot, bounded, its life extended by every use. Each owner has an index of conversations. */
 
 import { type Conversation, type NewConversation } from '../../../domain/conversation.js';
 import { derivedTitle } from '../../../domain/conversation-title.js';
@@ -18,19 +18,19 @@ export interface RedisConversationStoreOptions {
   readonly maxItems: number;
   readonly maxBytes: number;
   readonly hooks: RedisHooks;
-  /** Most conversations that an owner can list; older ones are reached by their id only. */
+  /** Most conversations that an owner can list; older ones can only be read by id. */
   readonly maxListed?: number;
 }
 
-/** What the conversation scripts return of a head: owner, created, updated, metadata, title. */
+/** A head as the conversation scripts return it: owner, created, updated, metadata, title. */
 type HeadFields = readonly [string | null, string, string, string, string | null];
 
-/** A conversation; undefined title: it is of a version that wrote none, or its item was removed. */
+/** A conversation. The title is undefined if an older version wrote none, or its item was deleted. */
 interface Head extends NewConversation {
   readonly title: string | undefined;
 }
 
-/** A title that was never written is looked for in the first items that are small. */
+/** A title that was never written is derived from the first items, within these bounds. */
 const TITLE_ITEMS = 10;
 const TITLE_BYTES = 16 * 1024;
 
@@ -56,7 +56,7 @@ export class RedisConversationStore extends ConversationStore {
     const head = await this.#read(id, true);
     if (head === undefined) return undefined;
     const { commands, keys, ttlMs } = this.#options;
-    // The index lives as long as what it lists; no caller waits for that.
+    // Extend the life of the index like that of the conversation. No caller waits for it.
     void commands.call('PEXPIRE', keys.owner(head.owner), ttlMs).catch(() => undefined);
     return this.#titled(head);
   }
@@ -72,7 +72,7 @@ export class RedisConversationStore extends ConversationStore {
     return this.#titled(head);
   }
 
-  /** What was there is gone then, whether this DEL removed it or the same one before a lost reply did. */
+  /** The result is what was read before the DEL, so it is right even if the DEL ran twice after a lost reply. */
   override async delete(id: string): Promise<boolean> {
     const { commands, keys } = this.#options;
     const head = await this.#read(id, false);
@@ -90,7 +90,7 @@ export class RedisConversationStore extends ConversationStore {
     const rank = query.after === undefined ? null : await commands.call('ZREVRANK', index, query.after);
     let from = rank === null ? 0 : Number(rank) + 1;
     const found: Head[] = [];
-    // One more than asked for says whether there is more; what has expired is skipped and forgotten.
+    // Read one more than requested to see whether more follow. Expired conversations are skipped and removed from the index.
     while (found.length <= query.limit) {
       const wanted = query.limit + 1 - found.length;
       const ids = (await commands.call('ZREVRANGE', index, from, from + wanted - 1)) as readonly string[];
@@ -129,7 +129,7 @@ export class RedisConversationStore extends ConversationStore {
     return json === null ? undefined : this.#parsedItem(json);
   }
 
-  /** What was there is gone then, whether this removal did it or the same one before a lost reply. */
+  /** The result is what was found before the removal, so it is right even if the removal ran twice after a lost reply. */
   override async deleteItem(id: string, itemId: string): Promise<boolean> {
     const json = await this.#find(id, itemId);
     return json !== null && this.#changed(id, await this.#run('conversation-drop-item', id, [json, itemId]));
@@ -186,7 +186,11 @@ export class RedisConversationStore extends ConversationStore {
     };
   }
 
-  /** Brings the owner's index up to a change, which a script reports as owner and time; null: the conversation is gone. */
+  /**
+   * Updates the owner's index after a change.
+   * @param reply owner and time of the change, or null if the conversation is gone
+   * @returns whether the conversation exists
+   */
   async #changed(id: string, reply: unknown): Promise<boolean> {
     if (reply === null) return false;
     const [owner, updated] = reply as readonly [string, string];
@@ -205,7 +209,7 @@ export class RedisConversationStore extends ConversationStore {
   }
 }
 
-/** How an item's id stands in the JSON of the item. Text of a message cannot look like it: there its quotes are escaped. */
+/** Returns an item's id as it is written in the JSON of the item. Message text cannot contain it, since quotes are escaped there. */
 function writtenId(itemId: string): string {
   return `"id":${JSON.stringify(itemId)}`;
 }

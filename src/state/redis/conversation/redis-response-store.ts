@@ -1,6 +1,6 @@
 /*
- * Ended responses in Redis: one string each, alive as long as it is read. The first end of a response is the one that is stored; a deleted response
- * leaves a mark in its place for a while.
+ * Ended responses in Redis: one string for each, whose life every read extends. The first end of a response is stored. A deleted
+ * response is replaced by a mark that expires.
  */
 
 import { type StoredResponse } from '../../../domain/response.js';
@@ -30,7 +30,7 @@ export class RedisResponseStore extends ResponseStore {
     const { commands, keys, ttlMs } = this.#options;
     const json = JSON.stringify(stored);
     const earlier = await commands.call('SET', keys.response(stored.response.id), json, 'NX', 'GET', 'PX', ttlMs);
-    // The same text is this call's own: an earlier try was done, and its reply was lost.
+    // The same text: an earlier try of this call stored it, and its reply was lost.
     return earlier === null || earlier === json ? stored : this.#read(earlier);
   }
 
@@ -39,7 +39,7 @@ export class RedisResponseStore extends ResponseStore {
     const json = await commands.call('GETEX', keys.response(id), 'PX', ttlMs);
     if (json === null) return undefined;
     const stored = this.#read(json);
-    // GETEX has given the mark of a deletion the life of a response.
+    // GETEX extended the life of a deletion mark to that of a response: set it back.
     if (stored === undefined) await commands.call('PEXPIRE', keys.response(id), deletedMs);
     return stored;
   }
@@ -50,7 +50,7 @@ export class RedisResponseStore extends ResponseStore {
     return earlier !== null && this.#read(earlier) !== undefined;
   }
 
-  /** @returns undefined if it is the mark of a deletion, or nothing that Sluice wrote */
+  /** @returns undefined if the entry is the mark of a deletion or unreadable */
   #read(json: unknown): StoredResponse | undefined {
     const stored = parseStored(String(json), 'response', this.#options.hooks, isStored);
     return stored?.deleted === true ? undefined : stored;
@@ -61,7 +61,7 @@ function isStored(value: unknown): value is StoredResponse & { readonly deleted?
   return isObject(value);
 }
 
-/** The mark of a deletion. Replicas of 1.0 read it as a response of an owner that no caller reaches: not found. */
+/** Returns the mark of a deletion. Replicas of 1.0 read it as a response of an owner that no caller has: not found. */
 function deletionOf(id: string): string {
   return JSON.stringify({ owner: '', response: { id }, input: [], context: [], terminalSequence: 0, deleted: true });
 }

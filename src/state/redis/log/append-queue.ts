@@ -1,6 +1,6 @@
 /*
- * Sends appends: all that are asked for in one turn of the event loop go in as few commands as the slots allow, since a command costs more
- * than what is in it. Each is still atomic by itself and has its own answer. Knows no fence from another.
+ * Batches appends: all appends of one round of the event loop are sent in as few commands as the slots allow, because the cost of
+ * a command exceeds that of its content. Each append stays atomic and has its own result.
  */
 
 import { type LoggedEvent, isTerminal } from '../../../domain/event.js';
@@ -26,7 +26,7 @@ export interface AppendQueueOptions {
   readonly counts: RedisCounts;
 }
 
-/** A command is closed when it holds so many appends or characters, so that no script runs for long. */
+/** Most appends and characters in one command, so that no script blocks Redis for long. */
 const APPENDS_MAX = 64;
 const CHARACTERS_MAX = 256 * 1024;
 
@@ -38,7 +38,7 @@ export class AppendQueue {
     this.#options = options;
   }
 
-  /** What append.lua says of it. */
+  /** @returns the result of append.lua. @throws SluiceError `state_unavailable` */
   append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ responseId, fence, events, resolve, reject });
@@ -90,7 +90,7 @@ export class AppendQueue {
       for (const { json } of events) args.push(json);
     }
     try {
-      // append.lua gives one number for each append, in their order.
+      // append.lua returns one number for each append, in order.
       const results = (await commands.run(script, names, args)) as readonly number[];
       part.forEach(({ resolve }, i) => resolve(results[i] ?? 0));
     } catch (error) {

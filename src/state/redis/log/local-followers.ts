@@ -1,19 +1,19 @@
 /*
- * Followers of responses that this very replica writes. They are given each append when Redis has confirmed it, without the way through a
- * message: nobody else can write to the log meanwhile, that is what the lease is for. When the right to write is gone or in doubt, they
- * are moved over to messages. Knows no Redis.
+ * Followers of responses that this replica writes. They receive each append when Redis has confirmed it, without a message. That
+ * is safe while this replica holds the lease, since no other replica can write to the log. If the lease is lost or in doubt, the
+ * followers are moved to messages. Knows no Redis.
  */
 
 import { type LoggedEvent } from '../../../domain/event.js';
 
 export interface LocalFollower {
   readonly onEvents: (events: readonly LoggedEvent[]) => void;
-  /** This replica is no longer sure to be the writer: listen to messages from now on, and look at what was missed. */
+  /** This replica may no longer be the writer: subscribe to messages, then read what was missed. */
   readonly onMove: () => void;
 }
 
 interface OwnTurn {
-  /** When Redis last said that this replica holds the lease, by `performance.now()`. */
+  /** When Redis last confirmed that this replica holds the lease, by `performance.now()`. */
   confirmedAtMs: number;
   readonly followers: Set<LocalFollower>;
 }
@@ -23,20 +23,20 @@ export class LocalFollowers {
   readonly #sureForMs: number;
   readonly #timer: NodeJS.Timeout;
 
-  /** `leaseMs`: how long a lease lasts; well before its end, without a renewal, the followers are moved. */
+  /** @param leaseMs duration of a lease in milliseconds; followers are moved when 60 % of it have passed without a renewal */
   constructor(leaseMs: number) {
     this.#sureForMs = leaseMs * 0.6;
     this.#timer = setInterval(() => this.#moveDoubtful(), leaseMs / 8).unref();
   }
 
-  /** Redis has confirmed that this replica holds the lease now. */
+  /** Notes that Redis has confirmed the lease of this replica. */
   confirm(responseId: string): void {
     const turn = this.#turns.get(responseId);
     if (turn === undefined) this.#turns.set(responseId, { confirmedAtMs: performance.now(), followers: new Set() });
     else turn.confirmedAtMs = performance.now();
   }
 
-  /** Adds a follower; undefined where this replica is not sure to be the writer. */
+  /** @returns a function that removes the follower, or undefined if this replica may not be the writer */
   add(responseId: string, follower: LocalFollower): (() => void) | undefined {
     const turn = this.#turns.get(responseId);
     if (turn === undefined || this.#isDoubtful(turn)) return undefined;
@@ -44,17 +44,17 @@ export class LocalFollowers {
     return () => void turn.followers.delete(follower);
   }
 
-  /** Tells the followers of events that the log holds. */
+  /** Delivers events that the log holds to the followers. */
   deliver(responseId: string, events: readonly LoggedEvent[]): void {
     for (const { onEvents } of this.#turns.get(responseId)?.followers ?? []) onEvents(events);
   }
 
-  /** The terminal event was delivered: there is nothing more to hear. */
+  /** Drops the followers after the terminal event. */
   end(responseId: string): void {
     this.#turns.delete(responseId);
   }
 
-  /** The right to write is gone. */
+  /** Moves the followers to messages: the lease is lost. */
   lose(responseId: string): void {
     const turn = this.#turns.get(responseId);
     this.#turns.delete(responseId);

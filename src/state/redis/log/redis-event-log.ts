@@ -1,6 +1,7 @@
 /*
- * The event log in Redis: one fenced script a flush that appends, renews, publishes and returns the cancel flag; followers hear of it here or
- * by pub/sub, and heal by reading. Remembers the newest events that this replica wrote, for the case that Redis forgets them.
+ * The event log in Redis. One fenced script for each flush appends, renews the lease, publishes and returns the cancel flag.
+ * Followers on the writing replica receive events directly, others by pub/sub, and both fill gaps by reading. Each replica
+ * remembers the newest events that it wrote, in case Redis loses them.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -27,14 +28,15 @@ export interface RedisEventLogOptions {
   readonly hooks: RedisHooks;
 }
 
-/** What append.lua returns; below zero it names the event before which the log ends. */
+/** Results of append.lua. A result −(n+1) says that the log ends before event n. */
 const FENCED = 0;
-const CANCEL_ASKED = 2;
+const CANCEL_REQUESTED = 2;
 
 export class RedisEventLog extends EventLog {
   readonly #options: RedisEventLogOptions;
-  /** Heads of followed logs, so that a look at a tail does not fetch what was asked again. */
+  /** Heads of followed logs, so that a tail check does not transfer the request again. */
   readonly #heads = new Map<string, LogHead>();
+  /** Number of followers by response. */
   readonly #followed = new Map<string, number>();
 
   constructor(options: RedisEventLogOptions) {
@@ -67,7 +69,7 @@ export class RedisEventLog extends EventLog {
     if (result < 0) {
       const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
       if (lost !== undefined) {
-        // The same numbers with the same text: whoever has seen them already sees nothing new.
+        // The same numbers with the same text: viewers that saw the lost events drop them by their numbers.
         result = await appends.append(responseId, fence, [...lost, ...events]);
         if (result > 0) hooks.onTailRepaired?.(lost.length);
       }
@@ -86,7 +88,7 @@ export class RedisEventLog extends EventLog {
       local.confirm(responseId);
       local.deliver(responseId, events);
     }
-    return { outcome: 'appended', cancelRequested: result === CANCEL_ASKED };
+    return { outcome: 'appended', cancelRequested: result === CANCEL_REQUESTED };
   }
 
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
@@ -118,7 +120,7 @@ export class RedisEventLog extends EventLog {
     onGap: () => void,
   ): Promise<() => void> {
     const follower = new Follower(onEvents, onGap);
-    const onMove = (): void => void this.#moveOver(responseId, follower);
+    const onMove = (): void => void this.#moveToMessages(responseId, follower);
     follower.leave = this.#options.local.add(responseId, { onEvents, onMove });
     if (follower.leave === undefined) await this.#listen(responseId, follower);
     this.#followed.set(responseId, (this.#followed.get(responseId) ?? 0) + 1);
@@ -160,14 +162,14 @@ export class RedisEventLog extends EventLog {
     else follower.leave = leave;
   }
 
-  /** Listens to messages in the place of this replica's own appends, as soon as that is possible. */
-  async #moveOver(responseId: string, follower: Follower): Promise<void> {
+  /** Subscribes a follower to messages, because this replica may no longer be the writer. Retries until that succeeds. */
+  async #moveToMessages(responseId: string, follower: Follower): Promise<void> {
     try {
       await this.#listen(responseId, follower);
       if (!follower.ended) follower.onGap();
     } catch {
-      // Tail checks bridge the time until Redis can be listened to.
-      const again = (): void => void (follower.ended ? undefined : this.#moveOver(responseId, follower));
+      // Until the subscription succeeds, tail checks deliver the events.
+      const again = (): void => void (follower.ended ? undefined : this.#moveToMessages(responseId, follower));
       setTimeout(again, MOVE_AGAIN_MS).unref();
     }
   }
@@ -194,7 +196,7 @@ class Follower {
   }
 }
 
-/** `first\njson\njson…`; undefined: it says only that there is something to read. */
+/** Parses `first\njson\njson…`. @returns undefined for a message without events: the follower reads the log */
 function parseMessage(message: string): LoggedEvent[] | undefined {
   const [first, ...events] = message.split('\n');
   if (events.length === 0) return undefined;
@@ -204,7 +206,7 @@ function parseMessage(message: string): LoggedEvent[] | undefined {
 
 const TYPE_AT = '{"type":"'.length;
 
-/** An event from its own words, which `serialize` starts with its type. */
+/** Returns an event from its JSON; `serialize` writes the type first. */
 function logged(json: string, sequence: number): LoggedEvent {
   return { sequence, type: json.slice(TYPE_AT, json.indexOf('"', TYPE_AT)) as ResponseEventType, json };
 }

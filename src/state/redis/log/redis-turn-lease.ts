@@ -1,6 +1,6 @@
 /*
- * Leases in Redis, by Redis' own time. Orphans are found in sixteen indexes; a sweeper that did not reach a server waits one lease after it
- * does again, since the owners of what has run out there may be alive and coming back.
+ * Leases in Redis, by the clock of Redis. Expired leases are found in sixteen indexes. After a server was unreachable, this replica
+ * waits one lease before it adopts turns there: their owners may have been cut off too, and renew their leases first.
  */
 
 import { type Fence, TurnLease } from '../../event-log.js';
@@ -25,7 +25,7 @@ export interface RedisTurnLeaseOptions {
 export class RedisTurnLease extends TurnLease {
   readonly #options: RedisTurnLeaseOptions;
   readonly #watchers = new Map<string, Set<() => void>>();
-  /** One channel a bucket, listened to from the first watch on: a subscription a turn would cost more. */
+  /** The subscription to the cancels of each bucket, from the first watch on. One for each turn would cost more commands. */
   readonly #channels = new Map<string, Promise<unknown>>();
 
   constructor(options: RedisTurnLeaseOptions) {
@@ -48,7 +48,7 @@ export class RedisTurnLease extends TurnLease {
     const watcher = (): void => onCancel();
     watchers.add(watcher);
     this.#watchers.set(responseId, watchers);
-    // Where the channel cannot be heard, the turn still learns of a cancel by its next append or renewal.
+    // If the subscription fails, the turn sees a cancel in the result of its next append or renewal.
     await this.#listen(this.#options.keys.turn(responseId).cancels).catch(() => undefined);
     return () => {
       watchers.delete(watcher);
@@ -65,7 +65,7 @@ export class RedisTurnLease extends TurnLease {
     const adopted: { responseId: string; fence: Fence }[] = [];
     for (const index of indexes) {
       if (adopted.length >= limit) break;
-      // A server that is away keeps its orphans; it must not keep those of the others.
+      // An unreachable server must not keep this replica from adopting the turns on other servers.
       adopted.push(...(await this.#adopt([index], limit - adopted.length).catch(() => [])));
     }
     return adopted;
@@ -94,25 +94,25 @@ export class RedisTurnLease extends TurnLease {
   }
 
   async #listen(channel: string): Promise<void> {
-    let standing = this.#channels.get(channel);
-    if (standing === undefined) {
-      standing = this.#options.subscriptions.listen(channel, {
+    let subscribed = this.#channels.get(channel);
+    if (subscribed === undefined) {
+      subscribed = this.#options.subscriptions.listen(channel, {
         onMessage: (responseId) => this.#call(responseId),
-        onGap: () => void this.#askAll(channel).catch(() => undefined),
+        onGap: () => void this.#readCancels(channel).catch(() => undefined),
       });
-      this.#channels.set(channel, standing);
-      // Asked for anew by the next watch.
-      standing.catch(() => this.#channels.delete(channel));
+      this.#channels.set(channel, subscribed);
+      // The next watch subscribes again.
+      subscribed.catch(() => this.#channels.delete(channel));
     }
-    await standing;
+    await subscribed;
   }
 
   #call(responseId: string): void {
     for (const watcher of this.#watchers.get(responseId) ?? []) watcher();
   }
 
-  /** Asks after a gap, whether a cancel was told meanwhile. */
-  async #askAll(channel: string): Promise<void> {
+  /** Reads the cancel flags of all watched responses of a bucket, because messages may be lost. */
+  async #readCancels(channel: string): Promise<void> {
     const { keys, commands } = this.#options;
     const watched = [...this.#watchers.keys()].filter((responseId) => keys.turn(responseId).cancels === channel);
     await Promise.all(

@@ -1,13 +1,14 @@
 /*
- * The newest events that this replica has written to each running response, within bounds. Where Redis loses its newest writes (a failover to
- * a replica that was behind), they are written again with the same numbers and the same text. Pure: knows no Redis.
+ * The newest events that this replica has written to each running response, within bounds. If Redis loses its newest writes (a
+ * failover to a Redis replica that was behind), the log appends them again with the same numbers and text. Knows no Redis.
  */
 
 import { type LoggedEvent } from '../../../domain/event.js';
 
 export interface WrittenTailsOptions {
-  /** Most events and characters remembered of one response. */
+  /** Most events stored of one response. */
   readonly maxEvents?: number;
+  /** Most characters stored of one response. */
   readonly maxCharacters?: number;
 }
 
@@ -17,39 +18,41 @@ interface Tail {
   usedAtMs: number;
 }
 
-/** A response without an append for so long has been left by its turn, or loses only what it would hardly need. */
+/** A tail is dropped after this long without an append: its turn ended elsewhere, or Redis has long replicated the events. */
 const IDLE_MS = 60_000;
-const LOOK_EVERY = 256;
+/** Idle tails are dropped once for every this many new responses. */
+const SWEEP_EVERY = 256;
 
 export class WrittenTails {
   readonly #tails = new Map<string, Tail>();
   readonly #maxEvents: number;
   readonly #maxCharacters: number;
-  #begun = 0;
+  #started = 0;
 
   constructor({ maxEvents = 128, maxCharacters = 64 * 1024 }: WrittenTailsOptions = {}) {
     this.#maxEvents = maxEvents;
     this.#maxCharacters = maxCharacters;
   }
 
-  /** Responses that are remembered. */
+  /** Number of responses with a stored tail. */
   get size(): number {
     return this.#tails.size;
   }
 
+  /** Drops the tail of a response. */
   end(responseId: string): void {
     this.#tails.delete(responseId);
   }
 
-  /** Remembers what the log has confirmed. */
+  /** Adds events that the log has confirmed. */
   add(responseId: string, events: readonly LoggedEvent[]): void {
-    const tail = this.#tails.get(responseId) ?? this.#begin(responseId);
+    const tail = this.#tails.get(responseId) ?? this.#start(responseId);
     tail.usedAtMs = performance.now();
     for (const event of events) {
       tail.events.push(event);
       tail.characters += event.json.length;
     }
-    // In large steps, so that a long answer does not move the whole list for each event.
+    // Trim in large steps: trimming for each event would move the whole list each time.
     if (tail.events.length <= this.#maxEvents * 1.5 && tail.characters <= this.#maxCharacters * 1.5) return;
     let dropped = 0;
     while (tail.events.length - dropped > this.#maxEvents || tail.characters > this.#maxCharacters) {
@@ -59,7 +62,7 @@ export class WrittenTails {
     tail.events.splice(0, dropped);
   }
 
-  /** Events `from` to `to` − 1; undefined where they are not all remembered. */
+  /** Returns events `from` to `to` − 1, or undefined if one of them is not stored. */
   between(responseId: string, from: number, to: number): readonly LoggedEvent[] | undefined {
     const events = this.#tails.get(responseId)?.events ?? [];
     const first = events[0]?.sequence;
@@ -68,9 +71,9 @@ export class WrittenTails {
     return found.length === to - from ? found : undefined;
   }
 
-  #begin(responseId: string): Tail {
+  #start(responseId: string): Tail {
     const now = performance.now();
-    if (++this.#begun % LOOK_EVERY === 0) {
+    if (++this.#started % SWEEP_EVERY === 0) {
       for (const [id, { usedAtMs }] of this.#tails) if (now - usedAtMs > IDLE_MS) this.#tails.delete(id);
     }
     const tail = { events: [], characters: 0, usedAtMs: now };

@@ -124,6 +124,7 @@ function connectionParts(parts: AppParts): ConnectionParts {
     reader,
     conversations,
     claim: parts.state.claim,
+    announcements: parts.state.announcements,
     report,
     authenticator,
     operations,

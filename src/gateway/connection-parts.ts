@@ -4,6 +4,7 @@ import { type Authenticator } from '../auth/authenticator.js';
 import { type Time } from '../domain/time.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
+import { type ConversationAnnouncements } from '../state/conversation-announcements.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type Conversations } from '../turn/conversations.js';
 import { type OperationLimits } from '../turn/operation-limits.js';
@@ -18,7 +19,8 @@ export abstract class ConnectionParts {
   abstract readonly turns: Pick<TurnService, 'create' | 'cancel'>;
   abstract readonly reader: ResponseReader;
   abstract readonly conversations: Pick<Conversations, 'get'>;
-  abstract readonly claim: Pick<ConversationClaim, 'members' | 'watch'>;
+  abstract readonly claim: Pick<ConversationClaim, 'members'>;
+  abstract readonly announcements: Pick<ConversationAnnouncements, 'watch'>;
   abstract readonly report: Pick<TurnReport, 'refused'>;
   abstract readonly authenticator: Authenticator;
   abstract readonly operations: Pick<OperationLimits, 'take'>;

@@ -40,27 +40,8 @@ export abstract class ConversationClaim {
   /** Leaves the queue, as the head or from a waiting place. The next response becomes the head. Idempotent. */
   abstract leave(conversationId: string, responseId: string): Promise<void>;
 
-  /**
-   * Announces to the watchers of a conversation that the log of a response exists and can be followed. Idempotent.
-   * @throws SluiceError `state_unavailable`
-   */
-  abstract announce(conversationId: string, responseId: string): Promise<void>;
-
   /** Returns the responses that run or wait in the conversation, in order. One whose log does not exist yet is announced later. */
   abstract members(conversationId: string): Promise<readonly string[]>;
-
-  /**
-   * Calls `onResponse` for every response announced from now on, perhaps more than once. If the message is lost, the call comes
-   * later, from the stored list of announcements.
-   * @param onGap called after the store was unavailable, when stored announcements may be lost too: read `members` again
-   * @returns a function that ends the watch, once the watch is established
-   * @throws SluiceError `state_unavailable`
-   */
-  abstract watch(
-    conversationId: string,
-    onResponse: (responseId: string) => void,
-    onGap: () => void,
-  ): Promise<() => void>;
 }
 
 /** The refusal of a conversation whose queue is full. */

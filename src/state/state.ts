@@ -1,5 +1,6 @@
 /* All stores of one gateway as one set. Memory and Redis each provide one; other code does not know which it uses. */
 
+import { type ConversationAnnouncements } from './conversation-announcements.js';
 import { type ConversationClaim } from './conversation-claim.js';
 import { type ConversationStore, type ResponseStore } from './conversation-store.js';
 import { type EventLog, type TurnLease } from './event-log.js';
@@ -10,6 +11,7 @@ export interface State {
   readonly log: EventLog;
   readonly lease: TurnLease;
   readonly claim: ConversationClaim;
+  readonly announcements: ConversationAnnouncements;
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
   readonly limiter: RateLimiter;

@@ -10,6 +10,7 @@ import { type OutputItem } from '../domain/item.js';
 import { type ResponseObject } from '../domain/response.js';
 import { every, systemTime, type Time } from '../domain/time.js';
 import { type Log, type LogFields } from '../observability/log.js';
+import { type ConversationAnnouncements } from '../state/conversation-announcements.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, LOG_TIMES, type LogHead, type TurnLease } from '../state/event-log.js';
@@ -24,6 +25,7 @@ export interface OrphanParts {
   readonly log: EventLog;
   readonly lease: TurnLease;
   readonly claim: ConversationClaim;
+  readonly announcements: Pick<ConversationAnnouncements, 'announce'>;
   readonly responses: ResponseStore;
   readonly memory: TurnMemory;
   readonly logger: Log;
@@ -88,14 +90,14 @@ export class OrphanSweep {
   }
 
   async #end(responseId: string, fence: Fence): Promise<void> {
-    const { log, claim, logger } = this.#parts;
+    const { log, claim, announcements, logger } = this.#parts;
     const told = await this.#readAll(responseId);
     if (told === undefined) return;
     const { conversationId } = told.head;
     if (told.events.length === 0) await log.delete(responseId);
     else {
       // It may have been lost before it told anybody of its turn.
-      if (conversationId !== null) await claim.announce(conversationId, responseId);
+      if (conversationId !== null) await announcements.announce(conversationId, responseId);
       if (!(await this.#tellEnd(responseId, fence, told))) return;
     }
     if (told.broken) await log.delete(responseId);

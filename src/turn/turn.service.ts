@@ -11,6 +11,7 @@ import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { sleep, systemTime, type Time } from '../domain/time.js';
+import { type ConversationAnnouncements } from '../state/conversation-announcements.js';
 import { type TurnLease } from '../state/event-log.js';
 import { type Tracing } from '../observability/tracing.js';
 import { type CallGate, type CallPlace } from '../provider/call-gate.js';
@@ -35,6 +36,7 @@ export interface TurnParts extends OpeningParts, AnswerParts {
   readonly admission: Admission;
   readonly room: TurnRoom;
   readonly lease: TurnLease;
+  readonly announcements: Pick<ConversationAnnouncements, 'announce'>;
   readonly reader: ResponseReader;
   /** Decides before a turn exists whether a provider can be asked. */
   readonly gate: Pick<CallGate, 'enter'>;
@@ -201,7 +203,7 @@ export class TurnService {
   /** Tells whoever watches its conversation of the turn, which runs whether or not that can be done just now. */
   async #announce({ plan: { source }, responseId }: Turn): Promise<void> {
     if (source.kind !== 'conversation') return;
-    await patiently(() => this.#parts.claim.announce(source.id, responseId), {
+    await patiently(() => this.#parts.announcements.announce(source.id, responseId), {
       wanted: () => this.#ending === undefined,
       time: this.#time,
     }).catch(() => undefined);

@@ -168,7 +168,7 @@ describe('Redis in trouble', () => {
     await store.state.claim.join(conversation, holder.id, 4);
     await store.other.claim.join(conversation, waiting.id, 4);
     let gaps = 0;
-    const stop = await store.other.claim.watch(
+    const stop = await store.other.announcements.watch(
       conversation,
       () => undefined,
       () => (gaps += 1),
@@ -189,20 +189,20 @@ describe('Redis in trouble', () => {
 
   it('loses an announcement on its way: the watcher is told of it when it can hear again, once, and of nothing older', async () => {
     const conversation = newId('conv');
-    await store.state.claim.announce(conversation, 'resp_before');
+    await store.state.announcements.announce(conversation, 'resp_before');
     const heard: string[] = [];
-    const stop = await store.other.claim.watch(
+    const stop = await store.other.announcements.watch(
       conversation,
       (id) => heard.push(id),
       () => undefined,
     );
     // Neither runs nor waits there any more when the watcher can ask.
     expect(proxy.stall('sluice-subscriber')).toBe(2);
-    await store.state.claim.announce(conversation, 'resp_missed');
-    await store.state.claim.announce(conversation, 'resp_missed');
+    await store.state.announcements.announce(conversation, 'resp_missed');
+    await store.state.announcements.announce(conversation, 'resp_missed');
     await eventually(() => heard.length > 0);
     expect(heard).toEqual(['resp_missed']);
-    await store.state.claim.announce(conversation, 'resp_heard');
+    await store.state.announcements.announce(conversation, 'resp_heard');
     await eventually(() => heard.length > 1);
     expect(heard).toEqual(['resp_missed', 'resp_heard']);
     stop();
@@ -211,14 +211,14 @@ describe('Redis in trouble', () => {
   it('is out of reach while turns are announced: the watcher asks until it is told what it missed', async () => {
     const conversation = newId('conv');
     const heard: string[] = [];
-    const stop = await store.other.claim.watch(
+    const stop = await store.other.announcements.watch(
       conversation,
       (id) => heard.push(id),
       () => undefined,
     );
     const elsewhere = await openRedisStore({ url: server.url }, { keyPrefix: store.keyPrefix });
     proxy.cut();
-    for (let i = 0; i < 70; i++) await elsewhere.state.claim.announce(conversation, `resp_${i}`);
+    for (let i = 0; i < 70; i++) await elsewhere.state.announcements.announce(conversation, `resp_${i}`);
     await pause(timing.readyWaitMs * 2);
     expect(heard).toEqual([]);
     proxy.mend();
@@ -682,7 +682,7 @@ describe('Redis in trouble', () => {
     const { id, fence } = await created({ conversationId: 'conv_1' });
     await store.state.log.append(id, fence, deltas(0, 2));
     await store.state.claim.join('conv_1', id, 2);
-    await store.state.claim.announce('conv_1', id);
+    await store.state.announcements.announce('conv_1', id);
     const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
     await store.state.conversations.create(conversation, headOf().input);
     await store.state.conversations.appendItems('conv_1', headOf().input, 'resp_1');

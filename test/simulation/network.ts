@@ -5,6 +5,7 @@
 
 import { SluiceError } from '../../src/domain/errors.js';
 import { type LoggedEvent } from '../../src/domain/event.js';
+import { type ConversationAnnouncements } from '../../src/state/conversation-announcements.js';
 import { type ConversationClaim } from '../../src/state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../../src/state/event-log.js';
 import { type State } from '../../src/state/state.js';
@@ -84,6 +85,7 @@ export class Network {
       log: this.#log(state.log),
       lease: this.#lease(state.lease),
       claim: this.#claim(state.claim),
+      announcements: this.#announcements(state.announcements),
       conversations: this.#store('conversations', state.conversations),
       responses: this.#store('responses', state.responses),
       limiter: this.#store('limiter', state.limiter),
@@ -121,8 +123,9 @@ export class Network {
     });
   }
 
-  #claim(claim: ConversationClaim): ConversationClaim {
-    return this.#store('claim', claim, {
+  /** Announcements are lost with the claim: both use the keys of the conversation. */
+  #announcements(announcements: ConversationAnnouncements): ConversationAnnouncements {
+    return this.#store('claim', announcements, {
       watch: (
         conversationId: string,
         onResponse: (responseId: string) => void,
@@ -130,12 +133,17 @@ export class Network {
       ): Promise<() => void> =>
         // What is lost on its way is found in the list of announcements: it comes late, not never.
         this.#listen(`watch ${conversationId}`, onGap, (deliver) =>
-          claim.watch(
+          announcements.watch(
             conversationId,
             (responseId) => deliver(0, () => onResponse(responseId)),
             () => deliver(0, onGap),
           ),
         ),
+    });
+  }
+
+  #claim(claim: ConversationClaim): ConversationClaim {
+    return this.#store('claim', claim, {
       wait: (conversationId: string, responseId: string, signal: AbortSignal) =>
         this.#wait(claim, conversationId, responseId, signal),
     });

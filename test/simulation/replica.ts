@@ -69,7 +69,7 @@ export class Replica {
   constructor(options: ReplicaOptions) {
     const { host, time, network, random, recorder, memory: makeMemory = plainMemory } = options;
     const state = network.reach(options.state);
-    const { log, lease, claim, conversations, responses, keys, limiter } = state;
+    const { log, lease, claim, announcements, conversations, responses, keys, limiter } = state;
     this.host = host;
     this.network = network;
     this.time = time;
@@ -104,6 +104,7 @@ export class Replica {
         log,
         lease,
         claim,
+        announcements,
         reader: this.reader,
         once: new Once(keys, undefined, time),
         memory,
@@ -131,6 +132,7 @@ export class Replica {
       reader: this.reader,
       conversations: this.conversations,
       claim,
+      announcements,
       report,
       authenticator: new AnonymousAuthenticator(),
       operations: { take: () => undefined },
@@ -146,6 +148,7 @@ export class Replica {
       log,
       lease,
       claim,
+      announcements,
       responses,
       memory,
       logger,

@@ -7,6 +7,7 @@ import { asSluiceError, SluiceError } from '../../domain/errors.js';
 import { type Principal } from '../../domain/principal.js';
 import { type Time } from '../../domain/time.js';
 import { type SluiceEvent } from '../../protocol/server-events.js';
+import { type ConversationAnnouncements } from '../../state/conversation-announcements.js';
 import { type ConversationClaim } from '../../state/conversation-claim.js';
 import { type Conversations } from '../../turn/conversations.js';
 import { patiently } from '../../turn/retry-while-unavailable.js';
@@ -22,7 +23,8 @@ import { remember } from './remember.js';
 
 export interface WatchedConversationsOptions {
   readonly conversations: Pick<Conversations, 'get'>;
-  readonly claim: Pick<ConversationClaim, 'members' | 'watch'>;
+  readonly claim: Pick<ConversationClaim, 'members'>;
+  readonly announcements: Pick<ConversationAnnouncements, 'watch'>;
   readonly reader: Pick<ResponseReader, 'lastSequence'>;
   readonly outbound: Outbound;
   readonly lanes: Lanes;
@@ -48,7 +50,7 @@ interface Watched {
   readonly conversation: string;
   readonly streamId: string;
   readonly following: Set<Following>;
-  /** Responses announced here; the claim may report one more than once. */
+  /** Responses announced here: one may be announced more than once. */
   readonly announced: Set<string>;
   readonly unwatch: () => void;
   /** Whether the members are being read again after a gap. */
@@ -94,7 +96,7 @@ export class WatchedConversations {
   }
 
   async #subscribe(caller: Principal, conversation: string, streamId: string): Promise<void> {
-    const { conversations, claim, lanes, tell, closed } = this.#options;
+    const { conversations, announcements, lanes, tell, closed } = this.#options;
     await conversations.get(caller, conversation);
     lanes.open(streamId);
     this.#checkRoom(conversation);
@@ -102,7 +104,7 @@ export class WatchedConversations {
     const early: string[] = [];
     let onResponse = (responseId: string): void => void early.push(responseId);
     let onGap = (): void => undefined;
-    const unwatch = await claim.watch(
+    const unwatch = await announcements.watch(
       conversation,
       (responseId) => onResponse(responseId),
       () => onGap(),

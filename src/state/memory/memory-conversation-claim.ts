@@ -22,7 +22,6 @@ const POLL_MS = 1_000;
 export class MemoryConversationClaim extends ConversationClaim {
   readonly #logs: MemoryLogTable;
   readonly #queues = new Map<string, Member[]>();
-  readonly #watchers = new Map<string, Set<(responseId: string) => void>>();
 
   constructor(logs: MemoryLogTable) {
     super();
@@ -83,23 +82,8 @@ export class MemoryConversationClaim extends ConversationClaim {
     return this.#queues.has(conversationId);
   }
 
-  override async announce(conversationId: string, responseId: string): Promise<void> {
-    for (const onResponse of this.#watchers.get(conversationId) ?? []) onResponse(responseId);
-  }
-
   override async members(conversationId: string): Promise<readonly string[]> {
     return this.#queueOf(conversationId).map((member) => member.responseId);
-  }
-
-  override async watch(conversationId: string, onResponse: (responseId: string) => void): Promise<() => void> {
-    const watchers = this.#watchers.get(conversationId) ?? new Set();
-    const watcher = (responseId: string): void => onResponse(responseId);
-    watchers.add(watcher);
-    this.#watchers.set(conversationId, watchers);
-    return () => {
-      watchers.delete(watcher);
-      if (watchers.size === 0 && this.#watchers.get(conversationId) === watchers) this.#watchers.delete(conversationId);
-    };
   }
 
   /** Evicts stale heads of queues without a waiting turn, which would otherwise be stored for ever. */

@@ -4,6 +4,7 @@ import { every, systemTime } from '../../domain/time.js';
 import { LOG_TIMES, type LogTimes } from '../event-log.js';
 import { type State } from '../state.js';
 import { type EvictedKind, MemoryBudget } from './memory-budget.js';
+import { MemoryConversationAnnouncements } from './memory-conversation-announcements.js';
 import { MemoryConversationClaim } from './memory-conversation-claim.js';
 import { MemoryConversationStore, type MemoryStoreOptions } from './memory-conversation-store.js';
 import { MemoryResponseStore } from './memory-response-store.js';
@@ -55,6 +56,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     log: new MemoryEventLog(table),
     lease: new MemoryTurnLease(table),
     claim,
+    announcements: new MemoryConversationAnnouncements(),
     conversations,
     responses,
     keys,

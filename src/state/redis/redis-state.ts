@@ -5,7 +5,7 @@ import { SluiceError } from '../../domain/errors.js';
 import { MAX_BYTES } from '../conversation-store.js';
 import { LOG_TIMES } from '../event-log.js';
 import { type State } from '../state.js';
-import { Announcements } from './conversation/redis-conversation-announcements.js';
+import { RedisConversationAnnouncements } from './conversation/redis-conversation-announcements.js';
 import { AppendQueue } from './log/append-queue.js';
 import { RedisConnector } from './connection/redis-connector.js';
 import { Heartbeat } from './connection/heartbeat.js';
@@ -99,10 +99,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     claim: new RedisConversationClaim({
       ...stores,
       subscriptions,
-      announcements: new Announcements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
       leaseMs,
       pollMs: timing.claimPollMs,
     }),
+    announcements: new RedisConversationAnnouncements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
     conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems, maxBytes, hooks }),
     responses: new RedisResponseStore({ ...stores, hooks, ttlMs, deletedMs: times.deletedMs }),
     limiter: new RedisRateLimiter({

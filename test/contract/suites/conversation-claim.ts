@@ -210,25 +210,25 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
     it('tells every watcher of an announced response, on any replica, until it stops', async () => {
       const here: string[] = [];
       const there: string[] = [];
-      const stopHere = await store.state.claim.watch(
+      const stopHere = await store.state.announcements.watch(
         conversation,
         (id) => here.push(id),
         () => undefined,
       );
-      const stopThere = await store.other.claim.watch(
+      const stopThere = await store.other.announcements.watch(
         conversation,
         (id) => there.push(id),
         () => undefined,
       );
       const { id } = await join();
-      await store.state.claim.announce(conversation, id);
+      await store.state.announcements.announce(conversation, id);
       await eventually(() => here.length > 0 && there.length > 0);
       expect(here).toContain(id);
       expect(there).toContain(id);
       stopHere();
       stopHere();
       here.length = 0;
-      await store.other.claim.announce(conversation, 'resp_next');
+      await store.other.announcements.announce(conversation, 'resp_next');
       await eventually(() => there.includes('resp_next'));
       expect(here).toEqual([]);
       stopThere();
@@ -236,13 +236,13 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
 
     it('does not tell of other conversations', async () => {
       const heard: string[] = [];
-      const stop = await store.other.claim.watch(
+      const stop = await store.other.announcements.watch(
         conversation,
         (id) => heard.push(id),
         () => undefined,
       );
-      await store.state.claim.announce(newId('conv'), 'resp_elsewhere');
-      await store.state.claim.announce(conversation, 'resp_here');
+      await store.state.announcements.announce(newId('conv'), 'resp_elsewhere');
+      await store.state.announcements.announce(conversation, 'resp_here');
       await eventually(() => heard.length > 0);
       expect(heard).toEqual(['resp_here']);
       stop();

@@ -274,8 +274,8 @@ describe('a subscription', () => {
     const client = bench.connect();
     const { socket } = client;
     let onGap = (): void => undefined;
-    const { claim } = bench.parts;
-    claim.watch = async (_id: string, _onResponse: unknown, gap: () => void) => {
+    const { announcements } = bench.parts;
+    announcements.watch = async (_id: string, _onResponse: unknown, gap: () => void) => {
       onGap = gap;
       return () => undefined;
     };

@@ -68,6 +68,7 @@ export class GatewayBench extends TurnBench {
         maxItemBytes: 1_000_000,
       }),
       claim: plain.claim,
+      announcements: plain.announcements,
       operations: { take: () => undefined },
       settings: { ...SETTINGS, ...options.settings },
       time,

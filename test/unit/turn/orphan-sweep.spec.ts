@@ -83,7 +83,7 @@ describe('OrphanSweep', () => {
   it('tells who watches the conversation of a turn that its lost replica never came to announce', async () => {
     const conversation = await lost.conversation();
     const heard: string[] = [];
-    await other.plain.claim.watch(
+    await other.plain.announcements.watch(
       conversation,
       (id) => heard.push(id),
       () => undefined,

@@ -205,11 +205,12 @@ export class TurnBench {
       log: faults.wrap(plain.log),
       lease: faults.wrap(plain.lease),
       claim: faults.wrap(plain.claim),
+      announcements: faults.wrap(plain.announcements),
       conversations: faults.wrap(plain.conversations),
       responses: faults.wrap(plain.responses),
       keys: faults.wrap(plain.keys),
     };
-    const { log, lease, claim, conversations, responses, keys } = this.state;
+    const { log, lease, claim, announcements, conversations, responses, keys } = this.state;
     this.hub = new FollowHub({ log: plain.log, time });
     this.reader = new ResponseReader(plain.log, this.hub, plain.responses, { time });
     this.memory = new TurnMemory(conversations, responses, {
@@ -240,6 +241,7 @@ export class TurnBench {
         log,
         lease,
         claim,
+        announcements,
         reader: new ResponseReader(log, this.hub, responses, { time }),
         once: new Once(keys, options.leftBehindMs, time),
         memory: this.memory,
@@ -258,6 +260,7 @@ export class TurnBench {
       log,
       lease,
       claim,
+      announcements,
       responses,
       memory: this.memory,
       logger: this.log,

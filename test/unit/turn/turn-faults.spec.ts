@@ -34,7 +34,7 @@ describe('create while the store is away', () => {
   it('does not refuse a turn because nobody can be told of it, and tells it when that can be done', async () => {
     const conversation = await bench.conversation();
     const heard: string[] = [];
-    await bench.plain.claim.watch(
+    await bench.plain.announcements.watch(
       conversation,
       (id) => heard.push(id),
       () => undefined,

@@ -1,125 +1,127 @@
 /*
- * Announcements of new responses to whoever watches a conversation: told by a message, and kept for a while, so that who could not hear for a
- * moment asks what was told meanwhile. Knows nothing of the queue of writers that shares the channel.
+ * Announcements of new responses in Redis: each is published, and stored in a list for a while, so that a watcher reads there what
+ * it may have missed. Shares the channel of the claim queue, and knows nothing of that queue.
  */
 
-import { type RedisKeys } from '../redis-keys.js';
+import { ConversationAnnouncements } from '../../conversation-announcements.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
-import { type Scripts } from '../scripts.js';
 import { type Subscriptions } from '../connection/subscriptions.js';
+import { type RedisKeys } from '../redis-keys.js';
+import { type Scripts } from '../scripts.js';
 
-export interface AnnouncementsOptions {
+export interface RedisConversationAnnouncementsOptions {
   readonly commands: RedisCommands;
   readonly subscriptions: Subscriptions;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
-  /** How long to wait before Redis is asked again where it does not answer, in milliseconds. */
+  /** Pause before a failed read of the stored list is repeated, in milliseconds. */
   readonly retryMs: number;
 }
 
-/** Most announcements kept of one conversation: turns run one at a time, so that is more than any gap has. */
-const KEPT = 64;
+/** Most announcements stored of one conversation. Turns run one at a time, so a gap misses fewer. */
+const STORED_MAX = 64;
 /** First letter of the message, which announce.lua writes. */
 const ANNOUNCED = 'a';
 
-export class Announcements {
-  readonly #options: AnnouncementsOptions;
+export class RedisConversationAnnouncements extends ConversationAnnouncements {
+  readonly #options: RedisConversationAnnouncementsOptions;
 
-  constructor(options: AnnouncementsOptions) {
+  constructor(options: RedisConversationAnnouncementsOptions) {
+    super();
     this.#options = options;
   }
 
-  /** @throws SluiceError `state_unavailable` */
-  async announce(conversationId: string, responseId: string): Promise<void> {
+  override async announce(conversationId: string, responseId: string): Promise<void> {
     const { commands, keys, scripts } = this.#options;
-    const args = [responseId, keys.turns(conversationId), KEPT];
+    const args = [responseId, keys.turns(conversationId), STORED_MAX];
     await commands.run(scripts.get('announce'), [keys.announced(conversationId)], args);
   }
 
-  /** As `ConversationClaim.watch`. @throws SluiceError `state_unavailable` */
-  async watch(
+  override async watch(
     conversationId: string,
     onResponse: (responseId: string) => void,
     onGap: () => void,
   ): Promise<() => void> {
     const { subscriptions, keys } = this.#options;
-    // Read before it listens: whatever is announced later is not in it.
-    const catchUp = new CatchUp({
-      kept: () => this.#kept(conversationId),
-      before: await this.#kept(conversationId),
+    // A response can be announced between this read and the subscription. Reading after the subscription would count it as known and
+    // never report it. The list is read first, so that response is not in it and the next catch-up reports it.
+    const before = await this.#stored(conversationId);
+    const missed = new MissedAnnouncements({
+      stored: () => this.#stored(conversationId),
+      before,
       onResponse,
       retryMs: this.#options.retryMs,
     });
-    const leave = await subscriptions.listen(keys.turns(conversationId), {
+    const stopListening = await subscriptions.listen(keys.turns(conversationId), {
       onMessage: (message) => {
         if (message.startsWith(ANNOUNCED)) onResponse(message.slice(ANNOUNCED.length));
       },
       onGap: () => {
-        catchUp.look();
+        missed.read();
         onGap();
       },
     });
     return () => {
-      catchUp.end();
-      leave();
+      missed.close();
+      stopListening();
     };
   }
 
-  async #kept(conversationId: string): Promise<readonly string[]> {
+  async #stored(conversationId: string): Promise<readonly string[]> {
     const { commands, keys } = this.#options;
     return (await commands.call('LRANGE', keys.announced(conversationId), 0, -1)) as readonly string[];
   }
 }
 
-interface CatchUpOptions {
-  readonly kept: () => Promise<readonly string[]>;
-  /** What was announced before the watch. */
+interface MissedAnnouncementsOptions {
+  readonly stored: () => Promise<readonly string[]>;
+  /** Announcements stored before the watch. */
   readonly before: readonly string[];
   readonly onResponse: (responseId: string) => void;
   readonly retryMs: number;
 }
 
-/** Tells what was announced since the last look, one look at a time, and again for as long as Redis does not answer. */
-class CatchUp {
-  readonly #options: CatchUpOptions;
+/** Reports the announcements stored since the last read. Reads once at a time, and again until Redis answers. */
+class MissedAnnouncements {
+  readonly #options: MissedAnnouncementsOptions;
   #known: ReadonlySet<string>;
-  #looking = false;
+  #reading = false;
   #again = false;
-  #over = false;
+  #closed = false;
 
-  constructor(options: CatchUpOptions) {
+  constructor(options: MissedAnnouncementsOptions) {
     this.#options = options;
     this.#known = new Set(options.before);
   }
 
-  look(): void {
+  read(): void {
     this.#again = true;
-    if (!this.#looking) void this.#look();
+    if (!this.#reading) void this.#read();
   }
 
-  end(): void {
-    this.#over = true;
+  close(): void {
+    this.#closed = true;
   }
 
-  async #look(): Promise<void> {
-    const { kept, retryMs } = this.#options;
-    this.#looking = true;
-    while (this.#again && !this.#over) {
+  async #read(): Promise<void> {
+    const { stored, retryMs } = this.#options;
+    this.#reading = true;
+    while (this.#again && !this.#closed) {
       this.#again = false;
       try {
-        const announced = await kept();
+        const announced = await stored();
         const missed = announced.filter((responseId) => !this.#known.has(responseId));
         this.#known = new Set(announced);
-        for (const responseId of missed) this.#tell(responseId);
+        for (const responseId of missed) this.#report(responseId);
       } catch {
         this.#again = true;
         await new Promise<void>((resolve) => setTimeout(resolve, retryMs).unref());
       }
     }
-    this.#looking = false;
+    this.#reading = false;
   }
 
-  #tell(responseId: string): void {
-    if (!this.#over) this.#options.onResponse(responseId);
+  #report(responseId: string): void {
+    if (!this.#closed) this.#options.onResponse(responseId);
   }
 }

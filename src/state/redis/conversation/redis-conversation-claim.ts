@@ -1,10 +1,9 @@
 /*
- * The queue of writers of each conversation in Redis. Who waits is woken by a message and looks for itself once a second; a head that never
- * began or has ended without leaving is put out by whoever it holds up.
+ * The claim queue of each conversation in Redis. A waiting turn is woken by a message and polls the queue once a second. A turn that
+ * waits or would be refused evicts a stale head: one that never created its log, or whose turn ended without leaving.
  */
 
 import { ConversationClaim, conversationBusy } from '../../conversation-claim.js';
-import { type Announcements } from './redis-conversation-announcements.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { stateUnavailable } from '../connection/redis-errors.js';
@@ -14,25 +13,25 @@ import { type Subscriptions } from '../connection/subscriptions.js';
 export interface RedisConversationClaimOptions {
   readonly commands: RedisCommands;
   readonly subscriptions: Subscriptions;
-  readonly announcements: Announcements;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
-  /** How long a head may be without a log. */
+  /** How long a head may have no log before it is stale, in milliseconds. */
   readonly leaseMs: number;
+  /** How often a waiting turn reads the queue, in milliseconds. */
   readonly pollMs: number;
 }
 
 const QUEUE_TTL_MS = 24 * 60 * 60_000;
-/** First letter of the message that the head has changed. */
+/** First letter of the message that names the new head. */
 const HEAD = 'h';
 
-interface Look {
-  /** −1: not in the queue. */
+interface QueueState {
+  /** Place in the queue, 0 for the head; −1 if it is not in the queue. */
   readonly place: number;
   readonly head: string;
-  /** How long the head has been in the queue. */
+  /** How long the head has been in the queue, in milliseconds. */
   readonly headAgeMs: number;
-  /** Names the head's stay in the queue: a head that joined again has another one. */
+  /** Identifies this stay of the head in the queue: a head that joins again has another score. */
   readonly headScore: string;
 }
 
@@ -45,12 +44,12 @@ export class RedisConversationClaim extends ConversationClaim {
   }
 
   override async join(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
-    for (let dropped = 0; ; dropped += 1) {
+    for (let evicted = 0; ; evicted += 1) {
       const place = await this.#join(conversationId, responseId, maxWaiting);
       if (place >= 0) return { first: place === 0 };
-      // Nobody may be waiting who would find a dead head, so a refusal looks first; dead heads may stand behind each other.
-      const look = await this.#look(conversationId, responseId);
-      if (dropped > maxWaiting + 1 || !(await this.#dropStale(conversationId, look)))
+      // Before refusing, evict stale heads: without waiting turns no other turn would. There may be several in a row.
+      const queue = await this.#readQueue(conversationId, responseId);
+      if (evicted > maxWaiting + 1 || !(await this.#evictStaleHead(conversationId, queue)))
         throw conversationBusy(maxWaiting);
     }
   }
@@ -65,29 +64,29 @@ export class RedisConversationClaim extends ConversationClaim {
   override async wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void> {
     const { subscriptions, keys } = this.#options;
     signal.throwIfAborted();
-    const bell = new Bell(signal);
+    const wakeUp = new WakeUp(signal);
     const listening = subscriptions
       .listen(keys.turns(conversationId), {
         onMessage: (message) => {
-          if (message === HEAD + responseId) bell.ring();
+          if (message === HEAD + responseId) wakeUp.set();
         },
-        onGap: () => bell.ring(),
+        onGap: () => wakeUp.set(),
       })
-      // Without messages the poll still brings everyone their turn.
+      // Without messages the poll still notices when the turn is the head.
       .catch(() => () => undefined);
     try {
-      await Promise.race([listening, bell.aborted]);
+      await Promise.race([listening, wakeUp.aborted]);
       for (let known = false; ; known = true) {
-        const look = await this.#look(conversationId, responseId).catch(() => undefined);
+        const queue = await this.#readQueue(conversationId, responseId).catch(() => undefined);
         signal.throwIfAborted();
-        if (look?.place === 0) return;
-        if (look?.place === -1)
+        if (queue?.place === 0) return;
+        if (queue?.place === -1)
           throw known ? stateUnavailable(new Error('its queue is gone')) : neverJoined(conversationId, responseId);
-        if (look !== undefined && (await this.#dropStale(conversationId, look).catch(() => false))) continue;
-        await bell.heard(this.#options.pollMs);
+        if (queue !== undefined && (await this.#evictStaleHead(conversationId, queue).catch(() => false))) continue;
+        await wakeUp.wait(this.#options.pollMs);
       }
     } finally {
-      bell.close();
+      wakeUp.close();
       void listening.then((end) => end());
     }
   }
@@ -98,21 +97,9 @@ export class RedisConversationClaim extends ConversationClaim {
     await commands.run(scripts.get('claim-leave'), [keys.queue(conversationId)], args);
   }
 
-  override async announce(conversationId: string, responseId: string): Promise<void> {
-    await this.#options.announcements.announce(conversationId, responseId);
-  }
-
   override async members(conversationId: string): Promise<readonly string[]> {
     const { commands, keys } = this.#options;
     return (await commands.call('ZRANGE', keys.queue(conversationId), 0, -1)) as readonly string[];
-  }
-
-  override async watch(
-    conversationId: string,
-    onResponse: (responseId: string) => void,
-    onGap: () => void,
-  ): Promise<() => void> {
-    return this.#options.announcements.watch(conversationId, onResponse, onGap);
   }
 
   async #join(conversationId: string, responseId: string, maxWaiting: number): Promise<number> {
@@ -121,7 +108,7 @@ export class RedisConversationClaim extends ConversationClaim {
     return Number(await commands.run(scripts.get('claim-join'), [keys.queue(conversationId)], args));
   }
 
-  async #look(conversationId: string, responseId: string): Promise<Look> {
+  async #readQueue(conversationId: string, responseId: string): Promise<QueueState> {
     const { commands, keys, scripts } = this.#options;
     const args = [responseId, QUEUE_TTL_MS];
     const reply = await commands.run(scripts.get('claim-look'), [keys.queue(conversationId)], args);
@@ -130,8 +117,11 @@ export class RedisConversationClaim extends ConversationClaim {
     return { place, head, headAgeMs, headScore };
   }
 
-  /** Puts out a head whose turn has ended, or that has had no log for a whole lease. True: there is another head now, or none. */
-  async #dropStale(conversationId: string, { head, headAgeMs, headScore }: Look): Promise<boolean> {
+  /**
+   * Evicts a head whose turn has ended, or that has had no log for a whole lease.
+   * @returns whether the queue has another head now, or none
+   */
+  async #evictStaleHead(conversationId: string, { head, headAgeMs, headScore }: QueueState): Promise<boolean> {
     const { commands, keys, leaseMs, scripts } = this.#options;
     if (head === '') return true;
     const [fence, ended] = (await commands.call('HMGET', keys.turn(head).meta, 'fence', 'ended')) as readonly (
@@ -139,8 +129,8 @@ export class RedisConversationClaim extends ConversationClaim {
     )[];
     const stale = ended === '1' || (fence === null && headAgeMs > leaseMs);
     if (!stale) return false;
-    // The head may begin its log and join again between the look and this command; leaving would put out a turn that runs. The score limits
-    // this command to the stay that was looked at.
+    // The head can create its log and join again between the read of the queue and this command. Removing it by id alone would evict
+    // a running turn. The command names the score, so it removes only the stay that was read.
     const args = [head, keys.turns(conversationId), headScore];
     await commands.run(scripts.get('claim-leave'), [keys.queue(conversationId)], args);
     return true;
@@ -151,13 +141,13 @@ function neverJoined(conversationId: string, responseId: string): Error {
   return new Error(`unable to wait for ${conversationId}; ${responseId} never joined its queue`);
 }
 
-/** Rung by messages, by time and by an abort; a ring while nobody listens is heard by the next who does. */
-class Bell {
+/** Wake-up signal, set by a message, a timeout or an abort. A signal without a waiter is kept for the next one. */
+class WakeUp {
   /** Rejects with the signal's reason. */
   readonly aborted: Promise<never>;
   readonly #signal: AbortSignal;
   readonly #onAbort: () => void;
-  #rung = false;
+  #isSet = false;
   #wake: (() => void) | undefined;
 
   constructor(signal: AbortSignal) {
@@ -169,26 +159,26 @@ class Bell {
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  ring(): void {
-    this.#rung = true;
+  set(): void {
+    this.#isSet = true;
     this.#wake?.();
   }
 
-  /** Resolves when it is rung or `ms` have passed; rejects when the signal aborts. */
-  async heard(ms: number): Promise<void> {
-    if (!this.#rung) {
+  /** Resolves when the signal is set or `ms` milliseconds have passed. Rejects with the abort's reason. */
+  async wait(ms: number): Promise<void> {
+    if (!this.#isSet) {
       let timer: NodeJS.Timeout | undefined;
-      const rung = new Promise<void>((resolve) => {
+      const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
         timer = setTimeout(resolve, ms);
       });
       try {
-        await Promise.race([rung, this.aborted]);
+        await Promise.race([woken, this.aborted]);
       } finally {
         clearTimeout(timer);
       }
     }
-    this.#rung = false;
+    this.#isSet = false;
   }
 
   close(): void {

@@ -13,7 +13,8 @@ import { chatCompletion, ChatChunks, FailedTurn } from '../protocol/chat-events.
 import { inChatWords, parseChatRequest } from '../protocol/chat-requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
 import { errorBody, retryHeaders } from '../protocol/errors.js';
-import { parseLogged, ResponseReader } from '../turn/response-reader.js';
+import { parseLogged } from '../turn/logged-response.js';
+import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
 import { checkInterruption, goneSignal, readingSignal, streamTexts } from './streamed-answer.js';

@@ -16,7 +16,7 @@ import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, LOG_TIMES, type LogHead, type TurnLease } from '../state/event-log.js';
 import { keepingOf, NOTHING, type TurnMemory } from './turn-context.js';
 import { patiently } from './retry-while-unavailable.js';
-import { parseLogged, terminalOf } from './response-reader.js';
+import { parseLogged, terminalOf } from './logged-response.js';
 import { type TurnLimits } from './turn-limits.js';
 import { estimateLostUsage } from './lost-usage.js';
 import { type Accounting, terminalEvent } from './settlement.js';

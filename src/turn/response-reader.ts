@@ -1,34 +1,24 @@
 /*
- * Everything one may read of responses: as they stand, their events from any number on, a snapshot of the part already told.
- * Owners are compared here, once: what is somebody else's answers exactly like what does not exist.
+ * Everything that callers may read of responses: the response now, its events from any number on, a snapshot. Deletes ended ones. Owners are
+ * compared here, once: a response of another owner is answered exactly like one that does not exist.
  */
 
-import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
-import { isTerminal, type LoggedEvent, type ResponseEvent, serialize, type TerminalEvent } from '../domain/event.js';
+import { isTerminal, type LoggedEvent, serialize } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
-import { isEnded, type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
+import { type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type LogHead } from '../state/event-log.js';
 import { type FollowHub } from '../state/follow/follow-hub.js';
 import { batches, type Viewer } from '../state/follow/viewer.js';
-import { invalidCursor, responseExpired, responseNotFound, stillRunning } from './response-errors.js';
-import { SnapshotCache } from './snapshot-cache.js';
+import { asBegun, foldLog, parseLogged, responseIn, terminalOf } from './logged-response.js';
+import { invalidCursor, responseExpired, responseNotFound } from './response-errors.js';
+import { removeResponse } from './response-removal.js';
+import { ResponseSnapshots, type Snapshot } from './response-snapshots.js';
 
-const PAGE = 500;
 const TERMINAL_WITHIN_MS = 2_000;
-
-export interface Snapshot {
-  readonly owner: string;
-  /** The response as JSON in UTF-8. Shared by all viewers that receive it: do not write to it. */
-  readonly json: Buffer;
-  /** The last event that the response contains; for an ended one the event before its terminal. */
-  readonly sequence: number;
-  /** The terminal event, where the log is gone and the response comes from the store. */
-  readonly terminal: LoggedEvent | null;
-}
 
 type OnFollowed = (responseId: string, after: number, caller: Principal) => void;
 
@@ -47,7 +37,7 @@ export class ResponseReader {
   readonly #terminalWithinMs: number;
   readonly #onFollowed: OnFollowed | undefined;
   readonly #time: Time;
-  readonly #snapshots: SnapshotCache<Snapshot>;
+  readonly #snapshots: ResponseSnapshots;
 
   constructor(log: EventLog, hub: FollowHub, responses: ResponseStore, options: ResponseReaderOptions = {}) {
     this.#log = log;
@@ -56,14 +46,17 @@ export class ResponseReader {
     this.#terminalWithinMs = options.terminalWithinMs ?? TERMINAL_WITHIN_MS;
     this.#onFollowed = options.onFollowed;
     this.#time = options.time ?? systemTime;
-    this.#snapshots = new SnapshotCache({ time: this.#time });
+    this.#snapshots = new ResponseSnapshots(log, responses, this.#time);
   }
 
   /** The response as it stands. @throws `response_not_found` */
   async retrieve(caller: Principal, responseId: string): Promise<ResponseObject> {
     const stored = await this.#stored(caller, responseId);
     if (stored !== undefined) return stored.response;
-    const folded = await this.#fold(responseId, (owner) => reaches(caller, owner));
+    const folded = await foldLog(this.#log, responseId, {
+      time: this.#time,
+      reachable: (owner) => reaches(caller, owner),
+    });
     if (folded === undefined) throw responseNotFound();
     return folded.response;
   }
@@ -143,28 +136,20 @@ export class ResponseReader {
     return this.retrieve(caller, responseId);
   }
 
-  /**
-   * The part of a response that its log holds, for a viewer that is far behind. Viewers that ask within a second share it.
-   * @param atLeast number of an event that it must contain; −1: any snapshot will do
-   * @throws SluiceError `response_not_found`
-   */
-  async snapshot(caller: Principal, responseId: string, atLeast = -1): Promise<Snapshot> {
-    const snapshot = await this.#snapshots.get(responseId, atLeast, () => this.#readSnapshot(responseId));
-    if (snapshot === undefined || !reaches(caller, snapshot.owner)) throw responseNotFound();
-    return snapshot;
+  /** A snapshot for a viewer that is far behind. Parameters and errors as of `ResponseSnapshots.get`. */
+  snapshot(caller: Principal, responseId: string, atLeast = -1): Promise<Snapshot> {
+    return this.#snapshots.get(caller, responseId, atLeast);
   }
 
-  async #readSnapshot(responseId: string): Promise<Snapshot | undefined> {
-    const folded = await this.#fold(responseId, () => true, true);
-    if (folded !== undefined) {
-      const { owner, response, sequence } = folded;
-      return { owner, json: Buffer.from(JSON.stringify(response)), sequence, terminal: null };
-    }
-    const stored = await this.#responses.get(responseId);
-    if (stored === undefined) return undefined;
-    const { owner, response, terminalSequence } = stored;
-    const terminal = serialize(terminalOf(response), terminalSequence);
-    return { owner, json: Buffer.from(JSON.stringify(response)), sequence: terminalSequence - 1, terminal };
+  /** Removes an ended response and its log. @throws SluiceError `response_not_found`, `response_still_running` */
+  remove(caller: Principal, responseId: string): Promise<void> {
+    return removeResponse(caller, responseId, {
+      reader: this,
+      log: this.#log,
+      responses: this.#responses,
+      snapshots: this.#snapshots,
+      terminalWithinMs: this.#terminalWithinMs,
+    });
   }
 
   /** What the response was asked. @throws `response_not_found` */
@@ -175,23 +160,6 @@ export class ResponseReader {
     if (query.order === 'desc') items.reverse();
     const start = query.after === undefined ? 0 : items.findIndex((item) => item.id === query.after) + 1;
     return { data: items.slice(start, start + query.limit), hasMore: items.length > start + query.limit };
-  }
-
-  /**
-   * Removes a response that has ended, and its log. One that is kept and whose terminal is just being told is waited for: nobody who
-   * watches it goes without. @throws `response_not_found`, `response_still_running`
-   */
-  async remove(caller: Principal, responseId: string): Promise<void> {
-    const kept = isEnded((await this.retrieve(caller, responseId)).status);
-    if (kept && (await this.status(caller, responseId)) === 'running') {
-      await this.settled(caller, responseId, new AbortController().signal, this.#terminalWithinMs);
-    }
-    if ((await this.status(caller, responseId)) === 'running') {
-      throw stillRunning();
-    }
-    await this.#responses.delete(responseId);
-    await this.#log.delete(responseId);
-    this.#snapshots.forget(responseId);
   }
 
   /** Is there a running or ended response of this caller by that id? @throws `response_not_found` */
@@ -237,70 +205,4 @@ export class ResponseReader {
     const page = await this.#log.read(responseId, after, 1);
     return page !== undefined && reaches(caller, page.head.owner) && page.ended && page.last <= after;
   }
-
-  /**
-   * Folds a log into its response, a page in each round of the event loop.
-   * @param reachable whether the caller may see what this owner has
-   * @param beforeTerminal leaves the terminal event out
-   */
-  async #fold(
-    responseId: string,
-    reachable: (owner: string) => boolean,
-    beforeTerminal = false,
-  ): Promise<{ owner: string; response: ResponseObject; sequence: number } | undefined> {
-    let accumulator: ResponseAccumulator | undefined;
-    let sequence = -1;
-    for (;;) {
-      const page = await this.#log.read(responseId, sequence, PAGE);
-      if (page === undefined || !reachable(page.head.owner)) return undefined;
-      for (const logged of page.events) {
-        if (beforeTerminal && isTerminal(logged.type)) break;
-        const event = parseLogged(logged);
-        if ('response' in event) accumulator ??= new ResponseAccumulator(event.response);
-        accumulator?.apply(event);
-        sequence = logged.sequence;
-      }
-      if ((page.events.at(-1)?.sequence ?? page.last) >= page.last) {
-        const { owner } = page.head;
-        return accumulator === undefined ? undefined : { owner, response: accumulator.response(), sequence };
-      }
-      await new Promise<void>((resolve) => this.#time.soon(resolve));
-    }
-  }
-}
-
-/** An ended response as it was when it began. */
-function asBegun(response: ResponseObject): ResponseObject {
-  const nothingYet = {
-    completed_at: null,
-    error: null,
-    incomplete_details: null,
-    usage: null,
-    output: [],
-    output_text: '',
-  };
-  return {
-    ...response,
-    ...nothingYet,
-    status: 'in_progress',
-    sluice: { ...response.sluice, kept: null, findings: [] },
-  };
-}
-
-/** A logged event's own words again. The log holds only what `serialize` wrote, so its shape is known. */
-export function parseLogged(logged: LoggedEvent): ResponseEvent {
-  return JSON.parse(logged.json) as ResponseEvent;
-}
-
-function responseIn(logged: LoggedEvent): ResponseObject {
-  const event = parseLogged(logged);
-  if (!('response' in event)) throw new Error(`unable to read a response from ${logged.type}`);
-  return event.response;
-}
-
-/** The terminal event that an ended response was told by. */
-export function terminalOf(response: ResponseObject): TerminalEvent {
-  if (response.status === 'completed') return { type: 'response.completed', response };
-  if (response.status === 'failed') return { type: 'response.failed', response };
-  return { type: 'response.incomplete', response };
 }

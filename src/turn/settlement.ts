@@ -10,7 +10,7 @@ import { type CountedRequest } from '../provider/estimate-usage.js';
 import { type Keeping, keepingNothing, keepingOf, NOTHING, providerRequest, type TurnMemory } from './turn-context.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
 import { patiently } from './retry-while-unavailable.js';
-import { terminalOf } from './response-reader.js';
+import { terminalOf } from './logged-response.js';
 import { sluiceFacts, type Turn } from './turn.js';
 
 export interface Accounting {

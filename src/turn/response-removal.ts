@@ -1,0 +1,38 @@
+/* Deletes ended responses. A response whose end is stored and whose terminal event is still being written is deleted after it, so that
+ * its viewers see the end. */
+
+import { type Principal } from '../domain/principal.js';
+import { isEnded } from '../domain/response.js';
+import { type ResponseStore } from '../state/conversation-store.js';
+import { type EventLog } from '../state/event-log.js';
+import { stillRunning } from './response-errors.js';
+import { type ResponseReader } from './response-reader.js';
+import { type ResponseSnapshots } from './response-snapshots.js';
+
+export interface ResponseRemovalParts {
+  readonly reader: Pick<ResponseReader, 'retrieve' | 'status' | 'settled'>;
+  readonly log: Pick<EventLog, 'delete'>;
+  readonly responses: Pick<ResponseStore, 'delete'>;
+  readonly snapshots: Pick<ResponseSnapshots, 'forget'>;
+  /** How long a delete waits for the terminal event of a response whose end is stored, in milliseconds. */
+  readonly terminalWithinMs: number;
+}
+
+/**
+ * Removes an ended response and its log.
+ * @throws SluiceError `response_not_found`, `response_still_running`
+ */
+export async function removeResponse(
+  caller: Principal,
+  responseId: string,
+  { reader, log, responses, snapshots, terminalWithinMs }: ResponseRemovalParts,
+): Promise<void> {
+  const kept = isEnded((await reader.retrieve(caller, responseId)).status);
+  if (kept && (await reader.status(caller, responseId)) === 'running') {
+    await reader.settled(caller, responseId, new AbortController().signal, terminalWithinMs);
+  }
+  if ((await reader.status(caller, responseId)) === 'running') throw stillRunning();
+  await responses.delete(responseId);
+  await log.delete(responseId);
+  snapshots.forget(responseId);
+}

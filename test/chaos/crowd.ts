@@ -3,7 +3,7 @@
 import { seeded } from '../official/official.js';
 import { pause } from './faults.js';
 import { OfficialViewer } from './official-viewer.js';
-import { OwnViewer, type Question } from './own-viewer.js';
+import { OwnViewer, type Question, type Shown } from './own-viewer.js';
 import { SseViewer } from './sse-viewer.js';
 import { Truth, type View } from './truth.js';
 
@@ -14,15 +14,18 @@ export interface CrowdOptions {
   readonly seed: number;
   /** False: nobody cancels. */
   readonly cancels?: boolean;
+  /** Whether some devices subscribe and unsubscribe again and again. */
+  readonly subscribes?: boolean;
   readonly mostDeltas?: number;
 }
 
 const LANES = ['a', 'b', 'c'];
+const SWITCHING_DEVICES = 3;
 
 export class Crowd {
   readonly truth = new Truth();
-  /** By conversation: the responses that a device which shows it was told of. */
-  readonly told = new Map<string, ReadonlySet<string>>();
+  /** The subscriptions that last until the end: each must have shown every response of its conversation. */
+  readonly shown: Shown[] = [];
   readonly #random: () => number;
   readonly #closing: { close(): void }[] = [];
   readonly #officials: OfficialViewer[] = [];
@@ -40,10 +43,14 @@ export class Crowd {
   async run(viewers: number): Promise<void> {
     for (const conversation of this.options.conversations) {
       const device = this.#keep(new OwnViewer(this.truth, this.options.url));
-      this.told.set(conversation, device.subscribe(conversation));
+      this.shown.push(device.subscribe(conversation));
     }
     const work: Promise<void>[] = [];
     for (let i = 0; i < viewers; i++) work.push(this.#viewer(i));
+    if (this.options.subscribes === true) {
+      for (let i = 0; i < SWITCHING_DEVICES; i++)
+        work.push(this.#switch(this.#keep(new OwnViewer(this.truth, this.options.url))));
+    }
     if (this.options.cancels !== false) work.push(this.#cancelSome());
     await Promise.all(work);
   }
@@ -106,6 +113,25 @@ export class Crowd {
     const id = this.#oneOf(this.truth.running);
     if (id === undefined) return undefined;
     return viewer.watch(id, Math.floor(this.#random() * this.truth.of(id).events.length) - 1);
+  }
+
+  /**
+   * Switches between conversations: subscribes, and unsubscribes after a moment, often before the subscribe was answered. At the end it
+   * subscribes to all of them, and each must show everything.
+   */
+  async #switch(device: OwnViewer): Promise<void> {
+    while (!this.#over) {
+      const conversation = this.#oneOf(this.options.conversations);
+      if (conversation === undefined) return;
+      const shown = device.subscribe(conversation);
+      await pause(this.#random() < 0.3 ? 0 : this.#random() * 1_500);
+      shown.close();
+      // Half of the time the next subscribe follows in the same tick.
+      if (this.#random() < 0.5) await pause(this.#random() * 300);
+    }
+    const last = this.options.conversations.map((conversation) => device.subscribe(conversation));
+    this.shown.push(...last);
+    await Promise.all(last.map(({ caughtUp }) => caughtUp));
   }
 
   /** Now and then a turn is cancelled over REST, by whatever replica that reaches. */

@@ -11,6 +11,8 @@ const FAULTS = [
   'replica killed',
   'replica paused beyond its lease',
   'replica restarted',
+  'replica stopped between claim and log',
+  'wall clock set forward or back',
   'subscribers cut off by Redis',
   'commands cut off by Redis',
   'scripts flushed',
@@ -18,10 +20,14 @@ const FAULTS = [
   'Redis killed and started again',
   'connections cut',
 ] as const;
+export const FAULT_KINDS = FAULTS.length;
 export type Fault = (typeof FAULTS)[number];
 
 /** A lease lasts 8 s. */
 const BEYOND_LEASE_MS = 9_500;
+/** Turns in conversations come to every replica more often than this. */
+const TURN_WITHIN_MS = 10_000;
+const CLOCK_JUMP_MS = 3_600_000;
 
 export class Faults {
   readonly counts = new Map<Fault, number>();
@@ -61,13 +67,18 @@ export class Faults {
   }
 
   #do(fault: Fault): void {
-    this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
-    const repair = this.#act(fault).catch((error: unknown) => void this.violations.push(`${fault}: ${String(error)}`));
+    const repair = this.#act(fault).then(
+      (happened) => {
+        if (happened !== false) this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
+      },
+      (error: unknown) => void this.violations.push(`${fault}: ${String(error)}`),
+    );
     this.#repairs.add(repair);
     void repair.finally(() => this.#repairs.delete(repair));
   }
 
-  async #act(fault: Fault): Promise<void> {
+  /** @returns false if the fault could not be caused now */
+  async #act(fault: Fault): Promise<unknown> {
     const { redis, proxy } = this.cluster;
     switch (fault) {
       case 'replica killed':
@@ -90,6 +101,15 @@ export class Faults {
           this.say(`${replica.name} has left with ${code} after ${Math.round(performance.now() - since)} ms`);
           await replica.start();
         });
+      case 'replica stopped between claim and log':
+        return this.#withReplica(fault, async (replica) => {
+          if (!(await replica.stopBeforeLog(TURN_WITHIN_MS))) return false;
+          await pause(BEYOND_LEASE_MS + this.random() * 2_000);
+          replica.resume();
+          return true;
+        });
+      case 'wall clock set forward or back':
+        return this.#jumpClock(fault);
       case 'subscribers cut off by Redis':
         this.say(fault);
         return void (await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
@@ -115,20 +135,33 @@ export class Faults {
         const cut = proxy.cut(() => this.random() < 0.4);
         this.cut += cut;
         this.say(`${fault}: ${cut}`);
+        return true;
       }
     }
   }
 
-  async #withReplica(fault: Fault, act: (replica: Replica) => Promise<void>): Promise<void> {
+  /** An hour forward or back, and after some seconds to the machine's time again: two jumps. */
+  async #jumpClock(fault: Fault): Promise<void> {
+    const { replicas } = this.cluster;
+    const replica = replicas[Math.floor(this.random() * replicas.length)];
+    const ms = this.random() < 0.5 ? CLOCK_JUMP_MS : -CLOCK_JUMP_MS;
+    this.say(`${fault}: ${replica?.name} by ${ms} ms`);
+    replica?.shiftClock(ms);
+    await pause(2_000 + this.random() * 3_000);
+    replica?.shiftClock(0);
+  }
+
+  async #withReplica(fault: Fault, act: (replica: Replica) => Promise<boolean | void>): Promise<boolean> {
     const up = this.cluster.replicas.filter((replica) => !this.#out.has(replica));
     const replica = up[Math.floor(this.random() * up.length)];
-    if (replica === undefined) return;
+    if (replica === undefined) return false;
     this.#out.add(replica);
     this.say(`${fault}: ${replica.name}`);
     await this.counters.end(replica);
-    await act(replica);
+    const happened = await act(replica);
     this.#out.delete(replica);
-    this.say(`${replica.name} is back`);
+    this.say(happened === false ? `${fault} did not happen to ${replica.name}` : `${replica.name} is back`);
+    return happened !== false;
   }
 
   async #withRedis(fault: Fault, act: () => Promise<void>): Promise<void> {

@@ -2,7 +2,13 @@
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type ClientOptions, type Sluice, type SluiceErrorShape, type SluiceResponse } from '../../client/src/api.js';
+import {
+  type ClientOptions,
+  type Sluice,
+  type SluiceErrorShape,
+  type SluiceResponse,
+  type WireEvent,
+} from '../../client/src/api.js';
 import { type Truth, View } from './truth.js';
 
 // The built client has the types of its sources.
@@ -14,6 +20,16 @@ export interface Question {
   readonly deltas: number;
   readonly intervalMs: number;
   readonly conversation?: string | undefined;
+}
+
+/** What a subscription has shown of its conversation, as turns or, if they ended while the device was away, as items. */
+export interface Shown {
+  readonly conversation: string;
+  /** Ids of responses. */
+  readonly responses: ReadonlySet<string>;
+  /** Resolves when the items that the conversation held were shown. */
+  readonly caughtUp: Promise<void>;
+  close(): void;
 }
 
 export function inputOf({ deltas, intervalMs }: Question): string {
@@ -34,7 +50,9 @@ export class OwnViewer {
       connectTimeoutMs: 3_000,
       ping: { busyAfterMs: 1_500, idleAfterMs: 5_000, timeoutMs: 2_000 },
     });
+    const watched = new WatchedOnSocket(truth);
     this.#client.on('frame', ({ direction, data }) => {
+      if (direction === 'in') watched.take(data);
       if (direction === 'out' || data.type !== 'sluice:snapshot') return;
       for (const view of this.#views.values()) {
         // The client itself passes over a snapshot that says nothing new.
@@ -61,25 +79,29 @@ export class OwnViewer {
     return view;
   }
 
-  /** As a device that shows a conversation; the responses that it was told of, whether as turns or, where it was away, as items. */
-  subscribe(conversation: string): ReadonlySet<string> {
-    const told = new Set<string>();
+  /** Shows a conversation, as another device of the user does, until the returned function is called. */
+  subscribe(conversation: string): Shown {
+    const shown = new Set<string>();
+    const caughtUp = Promise.withResolvers<void>();
     const subscription = this.#client.subscribe(conversation);
     subscription.on('event', (event) => {
-      if (event.type === 'item') told.add(event.item.sluice.response_id ?? '');
-      else if (event.type === 'turn') {
-        const view = new View(this.truth, 'own subscribed', { after: -1 });
+      if (event.type === 'caught_up') caughtUp.resolve();
+      else if (event.type === 'item') shown.add(event.item.sluice.response_id ?? '');
+      else {
         const { id } = event.response;
         if (id === null) return;
+        shown.add(id);
+        // A response of an earlier subscription is followed already.
+        if (this.#views.has(event.response)) return;
+        const view = new View(this.truth, 'own subscribed', { after: -1 });
         view.id = id;
-        told.add(id);
         this.#follow(view, event.response);
       }
     });
     subscription.on('end', (error) => {
       if (error !== null) this.truth.violations.push(`subscription of ${conversation} ended: ${error.code}`);
     });
-    return told;
+    return { conversation, responses: shown, caughtUp: caughtUp.promise, close: () => subscription.close() };
   }
 
   close(): void {
@@ -91,14 +113,33 @@ export class OwnViewer {
     response.on('event', (event) => view.hear(event));
     response.on('end', ({ response: ended, error }) => {
       this.#views.delete(response);
-      if (error !== null) tellError(view, error);
+      if (error !== null) reportError(view, error);
       else if (view.asked.after === undefined && response.text !== ended?.output_text)
         this.truth.violations.push(`own ${view.id}: shows another text than the end says`);
     });
   }
 }
 
-function tellError(view: View, { kind, code }: SluiceErrorShape): void {
+/** Whether announcements arrive only between the answers to a subscribe and to an unsubscribe, on each socket. */
+class WatchedOnSocket {
+  readonly #truth: Truth;
+  readonly #conversations = new Set<unknown>();
+
+  constructor(truth: Truth) {
+    this.#truth = truth;
+  }
+
+  take(event: WireEvent): void {
+    const { type, conversation } = event as WireEvent & { readonly conversation?: unknown };
+    if (type === 'sluice:hello') this.#conversations.clear();
+    else if (type === 'sluice:subscribed') this.#conversations.add(conversation);
+    else if (type === 'sluice:unsubscribed') this.#conversations.delete(conversation);
+    else if (type === 'sluice:turn' && !this.#conversations.has(conversation))
+      this.#truth.violations.push(`a turn of ${String(conversation)} was announced after the unsubscribe`);
+  }
+}
+
+function reportError(view: View, { kind, code }: SluiceErrorShape): void {
   if (kind === 'refused') view.refuse(code);
   else view.lose(code);
 }

@@ -4,7 +4,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -190,6 +190,30 @@ export class Replica {
 
   resume(): void {
     this.#process?.kill('SIGCONT');
+  }
+
+  /** Sets its wall clock this many milliseconds off the machine's. Needs test/chaos/trouble.mjs. */
+  shiftClock(ms: number): void {
+    writeFileSync(join(this.#folder, 'clock-shift'), String(ms));
+  }
+
+  /**
+   * Lets it stop its own clock in the next turn, between joining a conversation's queue and writing the log. Needs test/chaos/trouble.mjs.
+   * @returns whether it has stopped; false if no such turn came within `withinMs`
+   */
+  async stopBeforeLog(withinMs: number): Promise<boolean> {
+    const file = join(this.#folder, 'stop-before-log');
+    writeFileSync(file, '');
+    for (const until = performance.now() + withinMs; performance.now() < until; await pause(20)) {
+      if (!existsSync(file)) return true;
+    }
+    try {
+      rmSync(file);
+      return false;
+    } catch {
+      // It has taken the file, and stopped, at the last moment.
+      return true;
+    }
   }
 
   /** Ends it at once, as a crash does. */

@@ -8,7 +8,7 @@ import { memoryState } from '../../../src/state/memory/memory-state.js';
 import { Once } from '../../../src/turn/idempotency.js';
 import { type ScriptedProvider, say } from '../../support/scripted-provider.js';
 import { HandTime } from '../../support/hand-time.js';
-import { parseLogged } from '../../../src/turn/response-reader.js';
+import { parseLogged } from '../../../src/turn/logged-response.js';
 import { ALICE, away, BOB, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
 
 const USE = { key: 'k', fingerprint: 'f' };

@@ -2,15 +2,21 @@
  * its viewers see the end. */
 
 import { type Principal } from '../domain/principal.js';
-import { isEnded } from '../domain/response.js';
+import { isEnded, type ResponseObject } from '../domain/response.js';
 import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { stillRunning } from './response-errors.js';
-import { type ResponseReader } from './response-reader.js';
 import { type ResponseSnapshots } from './response-snapshots.js';
 
+/** What a deletion reads. Implemented by ResponseReader. */
+interface RemovalReader {
+  retrieve(caller: Principal, responseId: string): Promise<ResponseObject>;
+  status(caller: Principal, responseId: string): Promise<'running' | 'ended'>;
+  settled(caller: Principal, responseId: string, signal: AbortSignal, waitMs: number): Promise<ResponseObject>;
+}
+
 export interface ResponseRemovalParts {
-  readonly reader: Pick<ResponseReader, 'retrieve' | 'status' | 'settled'>;
+  readonly reader: RemovalReader;
   readonly log: Pick<EventLog, 'delete'>;
   readonly responses: Pick<ResponseStore, 'delete'>;
   readonly snapshots: Pick<ResponseSnapshots, 'forget'>;

@@ -11,7 +11,6 @@ import { ProcessEnd } from './lifecycle/process-end.js';
 import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { createPino, PinoLog } from './observability/logger.js';
-import { Prices } from './provider/prices.js';
 import { PROVIDER_REGISTRY } from './provider/registry.js';
 
 /** How long a second signal waits for the end. */
@@ -33,7 +32,7 @@ export async function start(): Promise<void> {
       secrets: secretsIn(config),
     });
     const log = new PinoLog(logger);
-    for (const warning of [...warnings, ...new Prices(config).warnings()]) log.warn({ config: path }, warning);
+    for (const warning of warnings) log.warn({ config: path }, warning);
     const [gateway, refused] = await Promise.all([createGateway(config, logger), refusedKey(config)]);
     if (refused !== null) throw new ConfigError(path, [refused]);
     await gateway.app.listen({ host: config.app.host, port: config.app.port });

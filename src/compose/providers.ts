@@ -50,6 +50,7 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
   if (first === undefined) throw new Error('unable to compose a provider; there is none');
 
   const prices = new Prices(config);
+  for (const warning of prices.warnings()) log.warn({}, warning);
   const cost: ComposedProviders['cost'] = (model, usage, name) => prices.cost(model, usage, name);
   const causes = new Set<string>(step.failover.on);
   const hooks = {

@@ -131,3 +131,21 @@ describe('tokens a minute', () => {
     expect(Number(told(refusal.headers, 'tokens')[1])).toBeLessThan(50);
   });
 });
+
+describe('cost a day', () => {
+  it('logs a warning at the start for each model whose price is unknown', async () => {
+    const unpriced = (cost_tracking: boolean) =>
+      limited(
+        { cost_per_day_usd: 1 },
+        {
+          provider: { type: 'openai', model: 'own', base_url: 'http://127.0.0.1:9/v1' },
+          clients: { models: ['own-2'] },
+          middleware: { provider: { cost_tracking } },
+        },
+      );
+    const warnings = async (tracked: boolean) =>
+      (await unpriced(tracked)).lines.filter((line) => line.includes('no price is known'));
+    expect(await warnings(true)).toHaveLength(2);
+    expect(await warnings(false)).toEqual([]);
+  });
+});

@@ -119,22 +119,30 @@ function addPart(part: unknown, to: { text: string; reasoning: string; refusal: 
   if (type === 'thinking' || type === 'reasoning' || type === 'reasoning_text') {
     to.reasoning += nestedText(fields['thinking'] ?? fields['reasoning'] ?? text);
   } else if (type === 'refusal' && typeof refusal === 'string') to.refusal += refusal;
-  else if ((type === 'text' || type === 'output_text' || type === undefined) && typeof text === 'string')
-    to.text += text;
+  else if ((type === 'text' || type === 'output_text' || type === undefined) && isTextOrNull(text))
+    to.text += text ?? '';
   // Mistral's citations say nothing of their own.
   else if (type !== 'reference' && type !== 'tool_reference') throw malformed('content of an unknown shape');
+}
+
+function isTextOrNull(value: unknown): value is string | null {
+  return typeof value === 'string' || value === null;
 }
 
 /** Text, or the text parts of a list, joined. */
 function nestedText(value: unknown): string {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return '';
-  return value.map((part: unknown) => textOf(typeof part === 'string' ? part : fieldOf(part, 'text'))).join('');
+  return value
+    .map((part: unknown) =>
+      textOf(typeof part === 'string' ? part : (fieldOf(part, 'text') ?? fieldOf(part, 'summary'))),
+    )
+    .join('');
 }
 
 /** Several servers send the same reasoning under two names: one of them counts. */
 function reasoningOf(said: Fields): string {
-  for (const name of ['reasoning_content', 'reasoning', 'thinking']) {
+  for (const name of ['reasoning_content', 'reasoning', 'thinking', 'reasoning_details']) {
     const text = nestedText(said[name]);
     if (text !== '') return text;
   }

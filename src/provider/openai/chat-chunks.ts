@@ -131,7 +131,7 @@ export class ChatChunks {
   }
 
   #named(name: string, data: string, parts: ProviderPart[]): void {
-    if (/error/iu.test(name)) throw fromErrorObject(errorIn(data));
+    if (/error|exception|fail/iu.test(name)) throw fromErrorObject(errorIn(data));
     if (!SIGN_OF_LIFE.test(name)) this.push(data, parts);
   }
 

@@ -102,7 +102,7 @@ interface Report {
 
 /** How servers say that a conversation is too long, where no code does. */
 const TOO_LONG =
-  /context[ _](?:length|window|size)|context_length|maximum (?:context|prompt|input)|(?:prompt|input|request) is too long|too many (?:input |prompt )?tokens|exceeds? the (?:available context|model's maximum|maximum number of tokens)|reduce the length/iu;
+  /context[ _](?:length|window|size|limit)|`inputs` tokens|context_length|maximum (?:context|prompt|input)|(?:prompt|input|request) is too long|too many (?:input |prompt )?tokens|exceeds? the (?:available context|model's maximum|maximum number of tokens)|reduce the length/iu;
 const USED_UP =
   /insufficient_quota|quota_exceeded|exceeded_current_quota|billing|insufficient_(?:balance|credits?|funds)|credits?_exhausted/iu;
 const POLICY = /content_policy|content_filter|responsible_ai|moderation|content_blocked|data_inspection/iu;
@@ -185,7 +185,7 @@ function fromWords(words: string, options: ErrorOptions): SluiceError {
 function isTooLong({ status, type, code, message }: Report): boolean {
   if (/context_length_exceeded|exceed_context|context_window|model_max_prompt/iu.test(`${type} ${code}`)) return true;
   // Only where the request is at fault: a provider that speaks of limits may mean its rate limit.
-  return (status === 0 || status === 400 || status === 413 || status === 422) && TOO_LONG.test(message);
+  return [0, 400, 413, 422, 500].includes(status) && TOO_LONG.test(message);
 }
 
 function failed(code: ErrorCode, why: string, options: ErrorOptions): SluiceError {

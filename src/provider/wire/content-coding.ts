@@ -37,34 +37,90 @@ const CODINGS: Readonly<Record<string, Coding>> = {
   },
   zstd: { stream: () => createZstdDecompress(), whole: (bytes) => zstdDecompressSync(bytes) },
 };
-const PLAIN: ReadonlySet<string> = new Set(['', 'identity', 'none']);
+/** What servers write for a body that is not compressed. */
+const PLAIN: ReadonlySet<string> = new Set([
+  '',
+  'identity',
+  'none',
+  'utf-8',
+  'utf8',
+  'binary',
+  'chunked',
+  'aws-chunked',
+]);
+const GZIP_MAGIC = [0x1f, 0x8b] as const;
+
+/** The codings that compress, of a header that may list several. */
+function codingsOf(encoding: string): string[] {
+  const names = encoding.split(',').map((name) => name.trim().toLowerCase());
+  return names.filter((name) => !PLAIN.has(name));
+}
 
 /** Whether a body with this `Content-Encoding` can be read. */
 export function canDecode(encoding: string): boolean {
-  const name = encoding.trim().toLowerCase();
-  return PLAIN.has(name) || Object.hasOwn(CODINGS, name);
+  const names = codingsOf(encoding);
+  return names.length <= 1 && names.every((name) => Object.hasOwn(CODINGS, name));
+}
+
+/** The coding of a body: gzip is known by its first bytes, whatever the header says. */
+function codingOf(encoding: string, first: Buffer): Coding | undefined {
+  const [name = ''] = codingsOf(encoding);
+  const isGzip = first[0] === GZIP_MAGIC[0] && (first.length < 2 || first[1] === GZIP_MAGIC[1]);
+  const named = CODINGS[name];
+  return named === GZIP || named === undefined ? (isGzip ? GZIP : undefined) : named;
 }
 
 /** A reader of the encoded bytes that gives the decoded ones to `reader`. */
 export function decoding(reader: BodyReader, encoding: string): BodyReader {
-  const coding = CODINGS[encoding.trim().toLowerCase()];
-  if (coding === undefined) return reader;
-  const decoder = coding.stream();
-  decoder.on('data', (chunk: Buffer) => reader.onChunk(chunk));
-  decoder.once('end', () => reader.onEnd());
-  decoder.once('error', (error) => reader.onError(error));
-  return {
+  return new DecodingReader(reader, encoding);
+}
+
+/** Decides by the first bytes; what is not compressed is handed on as it is. */
+class DecodingReader implements BodyReader {
+  readonly #reader: BodyReader;
+  readonly #encoding: string;
+  #decoder: Transform | undefined;
+  #plain = false;
+
+  constructor(reader: BodyReader, encoding: string) {
+    this.#reader = reader;
+    this.#encoding = encoding;
+  }
+
+  onChunk(chunk: Buffer): void {
+    if (this.#plain) return this.#reader.onChunk(chunk);
+    this.#decoder ??= this.#decoderFor(chunk);
+    if (this.#decoder === undefined) {
+      this.#plain = true;
+      return this.#reader.onChunk(chunk);
+    }
     // A copy: the socket's buffer is used again before the decoder has read it.
-    onChunk: (chunk) => void decoder.write(Buffer.from(chunk)),
-    onEnd: () => decoder.end(),
-    onError: (error) => decoder.destroy(error),
-  };
+    this.#decoder.write(Buffer.from(chunk));
+  }
+
+  onEnd(): void {
+    if (this.#decoder === undefined) this.#reader.onEnd();
+    else this.#decoder.end();
+  }
+
+  onError(error: Error): void {
+    if (this.#decoder === undefined) this.#reader.onError(error);
+    else this.#decoder.destroy(error);
+  }
+
+  #decoderFor(first: Buffer): Transform | undefined {
+    const decoder = codingOf(this.#encoding, first)?.stream();
+    decoder?.on('data', (chunk: Buffer) => this.#reader.onChunk(chunk));
+    decoder?.once('end', () => this.#reader.onEnd());
+    decoder?.once('error', (error) => this.#reader.onError(error));
+    return decoder;
+  }
 }
 
 /** The decoded body; empty if it cannot be decoded. */
 export function decodeWhole(bytes: Buffer, encoding: string): Buffer {
   try {
-    return CODINGS[encoding.trim().toLowerCase()]?.whole(bytes) ?? bytes;
+    return codingOf(encoding, bytes)?.whole(bytes) ?? bytes;
   } catch {
     return Buffer.alloc(0);
   }

@@ -1,4 +1,4 @@
-/* Writes docs/configuration.md from the schema (after a build); `--check` says whether the page is up to date and writes nothing. */
+/* Writes docs/configuration.md from the schema (after a build); `--check` reports whether the page is up to date and writes nothing. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { configSchema } from '../dist/config/schema.js';
@@ -11,25 +11,25 @@ const INTRO = `# Configuration
 <!-- Written by scripts/config-reference.mjs from src/config/schema*.ts: change the schema, then run it after a build. -->
 
 One YAML file holds the whole configuration. \`CONFIG_PATH\` names it; without, it is \`config/default.yaml\`, which needs no key and no other
-service. The file is validated as a whole at start: every mistake is told at once, and the process ends with code 78 before it listens.
+service. The file is validated as a whole at start: all mistakes are reported together, and the process ends with code 78 before it listens.
 \`npx sluice config check FILE\` does the same without starting anything.
 
-- **Variables**: \`\${VAR}\` and \`\${VAR:-default}\` are expanded in values (\`$\${\` stands for a plain \`\${\`; inside \`{ }\` and \`[ ]\` put them in quotes).
-- **Secrets** never stand in the file: a key that ends in \`_env\` names an environment variable, one that ends in \`_file\` a mounted file.
+- **Variables**: \`\${VAR}\` and \`\${VAR:-default}\` are expanded in values (\`$\${\` means a plain \`\${\`; inside \`{ }\` and \`[ ]\` put them in quotes).
+- **Secrets** are never in the file: a key that ends in \`_env\` names an environment variable, one that ends in \`_file\` a mounted file.
 - **Durations** read \`250ms\`, \`30s\`, \`5m\`, \`24h\`, \`7d\`, or a number of milliseconds. **Sizes** read \`64KiB\`, \`1MiB\`, or a number of bytes.
 - A missing section or an empty value means the defaults below. An unknown key is a mistake.
-- What the file may say although it is not built yet is told once at start.
+- Settings that have no effect yet are logged once at start.
 
 ## Environment variables
 
 | variable | meaning |
 |---|---|
 | \`CONFIG_PATH\` | The configuration file. |
-| \`OPENAI_API_KEY\` | The API key, unless \`provider.api_key_env\` names another variable. With \`provider.type: auto\` it decides who answers. |
+| \`OPENAI_API_KEY\` | The API key, unless \`provider.api_key_env\` names another variable. With \`provider.type: auto\` it selects the provider. |
 | \`OPENAI_BASE_URL\` | The base URL of a provider whose \`base_url\` is not given. |
 | \`PORT\`, \`METRICS_PORT\`, \`OPENAI_MODEL\` | Read by \`config/default.yaml\` only. |`;
 
-/** The introduction tells how durations and sizes are written. */
+/** The introduction explains durations and sizes, so rows leave that out. */
 const short = (allowed) => allowed.replace(/ \(`(250ms|64KiB)`[^)]*\)/, '');
 
 function page() {

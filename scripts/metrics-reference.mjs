@@ -1,4 +1,4 @@
-/* Writes docs/metrics.md from the one table of metrics (after a build); `--check` says whether the page is up to date and writes nothing. */
+/* Writes docs/metrics.md from the one table of metrics (after a build); `--check` reports whether the page is up to date and writes nothing. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
@@ -12,11 +12,11 @@ const INTRO = `# Metrics
 
 \`GET /metrics\` on the operations port (9090), in Prometheus' text format. Every name below starts with the deployment's own:
 \`app.name\` with underscores for hyphens, so \`support-bot\` has \`support_bot_requests_total\`. The runtime's metrics (CPU, memory, event-loop
-lag, garbage collection) stand beside them under the same prefix, as [prom-client](https://github.com/siimon/prom-client) names them:
+lag, garbage collection) have the same prefix, and the names of [prom-client](https://github.com/siimon/prom-client):
 \`support_bot_nodejs_eventloop_lag_seconds\`, \`support_bot_process_cpu_seconds_total\`, …
 
-No label ever holds what a user typed, a user's name or an id. A label without a list of values has few by nature (models, codes); past
-${LABEL_VALUES_MAX} of them the rest counts as \`other\`.
+No label holds message text, a user's name or an id. A label without a list of values has few values (models, codes); above
+${LABEL_VALUES_MAX} the rest counts as \`other\`.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|`;

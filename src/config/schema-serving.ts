@@ -41,7 +41,7 @@ export const app = section('The process and its main listener.', {
   shutdown_timeout: key(
     duration('0s', '1h'),
     '30s',
-    'How long running turns may go on after SIGTERM before they are ended.',
+    'How long running turns may continue after SIGTERM before they are aborted.',
   ),
 });
 
@@ -110,7 +110,7 @@ export const state = section('Where conversations, event logs and ended response
   outage_after: key(
     duration('1s', '10m'),
     '30s',
-    'When Redis has been away for so long, sockets are closed with 1013 and upgrades refused until it is back. Before, running turns buffer and go on.',
+    'After this time without Redis, sockets are closed with 1013 and upgrades refused until it is back. Until then running turns buffer and continue.',
   ),
 });
 

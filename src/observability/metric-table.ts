@@ -52,7 +52,7 @@ interface MetricRow {
 export const METRICS = {
   requests_total: {
     kind: 'counter',
-    help: "Turns by outcome, counted by the replica that told their end (a lost replica's by the one that took them over). A caller's own mistakes are refused, never error.",
+    help: "Turns by outcome, counted by the replica that ended them. A caller's own mistakes are refused, never error.",
     labels: { status: ['success', 'error', 'refused', 'cancelled'] },
   },
   failures_total: {
@@ -130,7 +130,7 @@ export const METRICS = {
   },
   refusals_total: {
     kind: 'counter',
-    help: 'Errors told to clients before there was a response, by code.',
+    help: 'Errors sent to clients before there was a response, by code.',
     labels: { code: 'bounded' },
     begins: { code: Object.keys(ERROR_CODES) },
   },
@@ -185,7 +185,7 @@ export const METRICS = {
     help: 'Unreadable entries in the state store that were skipped: a log that lacks an event, or another entry that does not parse.',
     labels: { what: ['log', 'item', 'response', 'metadata', 'idempotency_key'] },
   },
-  subscriber_resets_total: { kind: 'counter', help: 'Times the connection that hears of new events was made anew.' },
+  subscriber_resets_total: { kind: 'counter', help: 'Times the connection that receives new events was replaced.' },
   limiter_local: {
     kind: 'gauge',
     help: '1 while limits are counted by this replica alone, because the state store is away.',

@@ -32,8 +32,10 @@ export class WordScan {
   private base = 0;
 
   // Words that have begun and could still be whole, the earliest first. No two are in one state: each began at another depth.
+  // Counted by `begun`, not by their length: an array that is shortened and filled again allocates each time.
   private readonly starts: number[] = [];
   private readonly states: number[] = [];
+  private begun = 0;
   /** Marks on the last base character, in the order they came: the next base settles them. Empty while no word has begun. */
   private marks: number[] = [];
   /** A whole word's start, while an earlier one could still become whole. */
@@ -44,7 +46,8 @@ export class WordScan {
   /** How many code units can no longer be part of a banned word. Once `found`, where it begins. */
   get safe(): number {
     if (this.found !== NOT_FOUND) return this.found;
-    return this.starts[0] ?? (this.highSurrogate === 0 ? this.seen : this.seen - 1);
+    if (this.begun > 0) return this.starts[0] ?? 0;
+    return this.highSurrogate === 0 ? this.seen : this.seen - 1;
   }
 
   push(text: string): void {
@@ -56,7 +59,7 @@ export class WordScan {
       if (unit < latin.length && this.highSurrogate === 0) {
         const entry = latin[unit] ?? INVISIBLE;
         // Most text: no word has begun and none begins here.
-        if (entry >= 0 && (entry & (BEGINS | MARK)) === 0 && this.starts.length === 0) {
+        if (entry >= 0 && (entry & (BEGINS | MARK)) === 0 && this.begun === 0) {
           this.before = entry;
           this.base = entry >> SYMBOL_SHIFT;
         } else {
@@ -73,9 +76,9 @@ export class WordScan {
   end(): void {
     if (this.found !== NOT_FOUND) return;
     this.flushSurrogate(this.seen);
-    if (this.starts.length > 0) this.settleMarks();
+    if (this.begun > 0) this.settleMarks();
     this.concludeWords();
-    this.starts.length = 0;
+    this.begun = 0;
     this.found = this.candidate;
   }
 
@@ -114,7 +117,7 @@ export class WordScan {
       return;
     }
     const mark = (entry & MARK) !== 0;
-    if (this.starts.length > 0) {
+    if (this.begun > 0) {
       // White space of any length is one space.
       if (symbol === SPACE_SYMBOL && this.base === SPACE_SYMBOL && this.marks.length === 0) return;
       this.settleMarks();
@@ -124,21 +127,30 @@ export class WordScan {
     if (boundary) this.concludeWords();
     this.advance(symbol);
     if (boundary && (entry & BEGINS) !== 0 && this.candidate === NOT_FOUND) {
-      this.starts.push(at);
-      this.states.push(this.automaton.next(ROOT, symbol));
+      this.starts[this.begun] = at;
+      this.states[this.begun] = this.automaton.next(ROOT, symbol);
+      this.begun++;
     }
     // A mark belongs to its base, also in what may follow it.
     if (!mark) this.before = entry;
     this.base = symbol;
-    if (this.candidate !== NOT_FOUND && this.starts.length === 0) this.found = this.candidate;
+    if (this.candidate !== NOT_FOUND && this.begun === 0) this.found = this.candidate;
   }
 
   private takeMark(symbol: number): void {
-    if (this.starts.length === 0) return;
+    if (this.begun === 0) return;
     if (symbol === DOT_SYMBOL && this.base !== 0 && this.base === this.automaton.letterI) return;
     this.marks.push(symbol);
-    this.keep((state) => (this.automaton.mayTakeMarks(state, this.marks) ? state : DEAD));
-    if (this.candidate !== NOT_FOUND && this.starts.length === 0) this.found = this.candidate;
+    let kept = 0;
+    for (let i = 0; i < this.begun; i++) {
+      const state = this.states[i] ?? ROOT;
+      if (!this.automaton.mayTakeMarks(state, this.marks)) continue;
+      this.states[kept] = state;
+      this.starts[kept] = this.starts[i] ?? 0;
+      kept++;
+    }
+    this.cutTo(kept);
+    if (this.candidate !== NOT_FOUND && this.begun === 0) this.found = this.candidate;
   }
 
   private settleMarks(): void {
@@ -150,29 +162,29 @@ export class WordScan {
 
   /** A word ends here: the earliest whole one is the candidate, and what began with it or after it no longer matters. */
   private concludeWords(): void {
-    const whole = this.states.findIndex((state) => this.automaton.isWord(state));
-    if (whole === -1) return;
+    let whole = 0;
+    // A plain loop: this runs at every boundary of a word that has begun, and a callback would double the cost of a hostile text.
+    while (whole < this.begun && !this.automaton.isWord(this.states[whole] ?? ROOT)) whole++;
+    if (whole === this.begun) return;
     this.candidate = this.starts[whole] ?? NOT_FOUND;
-    this.starts.length = whole;
-    this.states.length = whole;
+    this.begun = whole;
   }
 
   private advance(symbol: number): void {
-    if (this.starts.length > 0) this.keep((state) => this.automaton.next(state, symbol));
-  }
-
-  /** Moves every begun word to its next state; those that come to nothing are dropped. */
-  private keep(nextOf: (state: number) => number): void {
+    const { states, starts, automaton } = this;
     let kept = 0;
-    for (let i = 0; i < this.states.length; i++) {
-      const state = nextOf(this.states[i] ?? ROOT);
+    for (let i = 0; i < this.begun; i++) {
+      const state = automaton.next(states[i] ?? ROOT, symbol);
       if (state === DEAD) continue;
-      this.states[kept] = state;
-      this.starts[kept] = this.starts[i] ?? 0;
+      states[kept] = state;
+      starts[kept] = starts[i] ?? 0;
       kept++;
     }
-    this.states.length = kept;
-    this.starts.length = kept;
-    if (kept === 0) this.marks = [];
+    this.cutTo(kept);
+  }
+
+  private cutTo(kept: number): void {
+    this.begun = kept;
+    if (kept === 0 && this.marks.length > 0) this.marks = [];
   }
 }

@@ -100,10 +100,12 @@ export class ErrorFilter implements ExceptionFilter {
 
 /**
  * Whether a refusal counts against its sender. An operation on something that does not exist (404) or is no longer stored (410) does not: a
- * client may poll an id that is not there yet, and the limit on operations counts it already.
+ * client may poll an id that is not there yet, and the limit on operations counts it already. Nor does a body that was cut off: its
+ * sender may have lost its network.
  */
 function isMistake({ status, code }: SluiceError, request: FastifyRequest): boolean {
   if (status >= 500 || NO_MISTAKE.has(code)) return false;
+  if (request.raw.destroyed && !request.raw.complete) return false;
   const looksUp = callerOf(request) !== undefined && !asksForTurn(request);
   return !(looksUp && (status === 404 || status === 410));
 }

@@ -99,6 +99,6 @@ function closeUnread({ raw }: FastifyRequest, reply: FastifyReply): void {
     const cancel = systemTime.after(LINGER_MS, () => {
       if (!raw.complete) raw.socket.destroy();
     });
-    raw.socket.once('close', cancel);
+    raw.once('close', cancel);
   });
 }

@@ -145,6 +145,18 @@ describe('floods', () => {
     expect(typesOf(await watcher.settle())).toEqual(['sluice:pong']);
   });
 
+  it('of the largest frames of unknown keys end that connection early, while another one is served [WS-8, REQ-24]', async () => {
+    bench.says('Hello');
+    const [client, other] = [await bench.connect(), await bench.connect()];
+    const frame = `{"type":"response.create",${upTo(70_000)
+      .map((i) => `"key${i}":1`)
+      .join(',')}}`.slice(0, 960_000);
+    for (let sent = 0; sent < 70; sent++) client.socket.send(frame);
+    expect(terminalOf(await other.run({ input: 'Hi' })).output_text).toBe('Hello');
+    expect((await client.closed).code).toBe(1008);
+    expect(client.frames.filter(({ type }) => type === 'error').length).toBeLessThanOrEqual(61);
+  });
+
   it('of resumes of a running response end that connection, while another one is served [RES-6, LIMIT-7, WS-8]', async () => {
     const limited = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 1_000 } } } });
     limited.provider.answerWith((request) =>

@@ -59,7 +59,11 @@ export async function createGateway(
   const answers = new OpenAnswers();
   const module = await AppModule.forRoot({ ...parts, answers, config, logger, log, metrics });
   const adapter = new FastifyAdapter(
-    httpServerOptions({ maxBodyBytes: config.http.max_body_bytes, requestTimeoutMs: config.http.request_timeout }),
+    httpServerOptions({
+      maxBodyBytes: config.http.max_body_bytes,
+      requestTimeoutMs: config.http.request_timeout,
+      trustedProxies: config.http.trusted_proxies,
+    }),
   );
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);

@@ -3,6 +3,7 @@
  * The same words make the mistakes that operators read and the reference page. Knows no key by name.
  */
 
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { formatDuration, formatSize, parseDuration, parseSize } from './units.js';
 
@@ -44,6 +45,19 @@ export const port: Kind<number> = {
   schema: z.preprocess(asNumber, z.int().min(0).max(65_535)),
   allowed: 'a port from 0 to 65535 (0: any free one)',
 };
+
+/** An IP address, or a range of them in CIDR notation. */
+export const addressRange: Kind<string> = {
+  schema: z.string().trim().refine(isAddressRange),
+  allowed: 'an IP address or a CIDR range',
+};
+
+function isAddressRange(value: string): boolean {
+  const [address = '', prefix, ...more] = value.split('/');
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/u.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}
 
 export function pattern(shape: RegExp, allowed: string): Kind<string> {
   return { schema: z.string().regex(shape), allowed };

@@ -1,6 +1,7 @@
 /* Keys of how the gateway serves: the process, its sockets and requests, and where conversations are kept. */
 
 import {
+  addressRange,
   count,
   duration,
   envName,
@@ -175,7 +176,12 @@ export const websocket = section('Limits of one WebSocket connection.', {
   ),
 });
 
-export const http = section('Limits of REST and server-sent events.', {
+export const http = section('REST and server-sent events: limits, and proxies in front.', {
+  trusted_proxies: key(
+    list(addressRange, 'addresses and CIDR ranges such as `10.0.0.0/8`'),
+    [],
+    'Proxies whose `X-Forwarded-For` names the client. Limits on refused requests and on bodies count by that address then; without this, by the address of the connection.',
+  ),
   max_body_bytes: key(size('1KiB', '64MiB'), '1MiB', 'Largest request body; a larger one is refused with 413.'),
   max_receiving_bytes: key(
     size('64KiB', '1024MiB'),

@@ -19,6 +19,8 @@ export interface HttpServerSettings {
   readonly maxBodyBytes: number;
   /** How long a client may take to send a request, its body included. */
   readonly requestTimeoutMs: number;
+  /** Addresses and CIDR ranges whose `X-Forwarded-For` names the client. */
+  readonly trustedProxies: readonly string[];
 }
 
 /** How long a client may take to send the head of a request. */
@@ -26,9 +28,14 @@ const HEAD_TIMEOUT_MS = 10_000;
 /** How often Node looks for requests that take too long. */
 const LOOK_EVERY_MS = 1_000;
 
-export function httpServerOptions({ maxBodyBytes, requestTimeoutMs }: HttpServerSettings): FastifyHttpOptions<Server> {
+export function httpServerOptions({
+  maxBodyBytes,
+  requestTimeoutMs,
+  trustedProxies,
+}: HttpServerSettings): FastifyHttpOptions<Server> {
   return {
     bodyLimit: maxBodyBytes,
+    ...(trustedProxies.length > 0 && { trustProxy: [...trustedProxies] }),
     requestTimeout: requestTimeoutMs,
     // Ids are ours: a client's x-request-id could name another's request.
     requestIdHeader: false,

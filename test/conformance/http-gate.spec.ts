@@ -1,22 +1,31 @@
 /* What is decided from the head of a request: nobody's body is received before the caller is known, and what a sender may occupy is bounded. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
+import { type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { Bench, ONE_TRY, upTo } from '../support/bench.js';
 import { exchange, RawHttp } from '../support/raw-http.js';
 
 const KEY = 'sk-test-5c1a7d20e9f3';
+const OTHER_KEY = 'sk-test-9b2f4408c1aa';
 let bench: Bench;
 beforeAll(async () => {
   bench = await Bench.start({
     config: {
       provider: { type: 'openai', model: 'fake-model' },
-      auth: { mode: 'keys', keys: [{ id: 'a', tenant: 'a', key_env: 'KEY_A' }] },
+      auth: {
+        mode: 'keys',
+        keys: [
+          { id: 'a', tenant: 'a', key_env: 'KEY_A' },
+          { id: 'b', tenant: 'b', key_env: 'KEY_B' },
+        ],
+      },
       middleware: ONE_TRY,
       limits: { refusals_per_minute: 20 },
-      http: { max_receiving_bytes: '1MiB' },
+      http: { max_receiving_bytes: '1MiB', trusted_proxies: ['127.0.0.0/8'] },
     },
-    env: { KEY_A: KEY },
+    env: { KEY_A: KEY, KEY_B: OTHER_KEY },
   });
 });
 const raws: RawHttp[] = [];
@@ -76,6 +85,20 @@ describe('a body', () => {
     await until(async () => (await receiving()) === 0);
   });
 
+  it('is refused with 503 when the room of the replica is taken by others [REST-23]', async () => {
+    const slow = await opened();
+    slow.send(`${head(1_000_000, bearer)}{`);
+    await until(async () => (await receiving()) === 1_000_000);
+    const other = `Authorization: Bearer ${OTHER_KEY}`;
+    const answer = await exchange(bench.gateway.port, head(100_000, other));
+    expect([answer.status, answer.headers['retry-after']]).toEqual([503, '1']);
+    expect(JSON.parse(answer.body)).toMatchObject({ error: { code: 'overloaded' } });
+    slow.socket.destroy();
+    await until(async () => (await receiving()) === 0);
+    const again = await exchange(bench.gateway.port, `${head(2, other, 'Connection: close')}{}`);
+    expect(again.status).toBe(200);
+  });
+
   it('that is compressed is refused with 415 [REST-2]', async () => {
     const answer = await fetch(`${bench.gateway.url}/v1/conversations`, {
       method: 'POST',
@@ -115,4 +138,47 @@ it('a sender whose requests are refused too often gets 429, also for a right one
   const refused = await bench.api('/v1/models', { key: KEY });
   expect(refused).toMatchObject({ status: 429, body: { error: { code: 'rate_limit_exceeded' } } });
   expect(refused.headers.get('retry-after')).not.toBeNull();
+});
+
+it('leaves no listeners on a connection whose bodies are refused [REST-22]', async () => {
+  const opening = once(bench.gateway.gateway.app.getHttpServer(), 'connection');
+  const raw = await opened();
+  const [mine] = (await opening) as [Socket];
+  const wanted = (answers: number) => until(() => raw.text.split('HTTP/1.1 ').length === answers + 1);
+  raw.send(`${head(2)}{}`);
+  await wanted(1);
+  const listeners = mine.listenerCount('close');
+  for (const i of upTo(5)) {
+    raw.send(`${head(2)}{}`);
+    await wanted(i + 2);
+  }
+  await until(() => mine.listenerCount('close') <= listeners);
+});
+
+it('counts refusals by the address that a trusted proxy names, and by no other [REST-24]', async () => {
+  const wrong = (client: string) =>
+    bench.api('/v1/responses', { method: 'POST', body: {}, headers: { 'x-forwarded-for': client } });
+  const statuses: number[] = [];
+  while (!statuses.includes(429) && statuses.length < 100) statuses.push((await wrong('198.51.100.7')).status);
+  expect(new Set(statuses)).toEqual(new Set([401, 429]));
+  // A client cannot choose its bucket: only what the proxy added counts.
+  expect((await wrong('203.0.113.9, 198.51.100.7')).status).toBe(429);
+  expect((await wrong('198.51.100.8')).status).toBe(401);
+});
+
+it('counts refusals by the address of the connection when no proxy is trusted [REST-24]', async () => {
+  const direct = await Bench.start({
+    config: {
+      auth: { mode: 'keys', keys: [{ id: 'a', tenant: 'a', key_env: 'KEY_A' }] },
+      limits: { refusals_per_minute: 5 },
+    },
+    env: { KEY_A: KEY },
+  });
+  const statuses: number[] = [];
+  while (!statuses.includes(429) && statuses.length < 100) {
+    const headers = { 'x-forwarded-for': `198.51.100.${statuses.length}` };
+    statuses.push((await direct.api('/v1/models', { headers })).status);
+  }
+  expect(statuses.at(-1)).toBe(429);
+  await direct.close();
 });

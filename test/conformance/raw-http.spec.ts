@@ -156,7 +156,11 @@ describe('bytes that are no HTTP [ERR-5]', () => {
   });
 
   it('that do not come to an end in time are one, too', async () => {
-    const { http, ...options } = httpServerOptions({ maxBodyBytes: 1_024, requestTimeoutMs: 1_000 });
+    const { http, ...options } = httpServerOptions({
+      maxBodyBytes: 1_024,
+      trustedProxies: [],
+      requestTimeoutMs: 1_000,
+    });
     const server = fastify({
       ...options,
       requestTimeout: 100,

@@ -91,7 +91,9 @@ let app: NestFastifyApplication;
 let url: string;
 const refused: unknown[] = [];
 beforeAll(async () => {
-  const adapter = new FastifyAdapter(httpServerOptions({ maxBodyBytes: 1_048_576, requestTimeoutMs: 30_000 }));
+  const adapter = new FastifyAdapter(
+    httpServerOptions({ maxBodyBytes: 1_048_576, trustedProxies: [], requestTimeoutMs: 30_000 }),
+  );
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
   gateRequests(adapter.getInstance(), testGate(new AnonymousAuthenticator(), routes, ORIGINS));

@@ -151,7 +151,9 @@ let base: string;
 let client: OpenAI;
 
 beforeAll(async () => {
-  const adapter = new FastifyAdapter(httpServerOptions({ maxBodyBytes: 1_048_576, requestTimeoutMs: 30_000 }));
+  const adapter = new FastifyAdapter(
+    httpServerOptions({ maxBodyBytes: 1_048_576, trustedProxies: [], requestTimeoutMs: 30_000 }),
+  );
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
   gateRequests(adapter.getInstance(), testGate(authenticator, routes, ORIGINS));

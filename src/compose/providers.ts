@@ -7,7 +7,6 @@ import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type CallGate } from '../provider/call-gate.js';
 import { composeProvider, type ProviderLayers } from '../provider/compose-provider.js';
-import { estimateUsage } from '../provider/estimate-usage.js';
 import { HedgeBudget } from '../provider/hedge-budget.js';
 import { providerName, Prices } from '../provider/prices.js';
 import { type Provider } from '../provider/provider.js';
@@ -69,14 +68,6 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
     movesOn: (error) => causes.has(causeOf(error)),
     maxWaitMs: step.rate_limit?.max_wait ?? 0,
     ...(step.enabled ? { hedgeAfterMs: step.failover.after, hedges: new HedgeBudget(step.failover.hedge_ratio) } : {}),
-    onLost: (name, request) => {
-      // What the loser wrote is not known: its input at least was read.
-      const count = async (): Promise<void> => {
-        const spent = cost(request.model, await estimateUsage(request, ''), name);
-        if (spent !== null) metrics.of.llm_cost_usd.inc({ model: request.model }, spent);
-      };
-      count().catch(() => undefined);
-    },
   });
   const close = async (): Promise<void> => void (await Promise.all(opened.map((one) => one.close())));
   const countUnpriced: ComposedProviders['countUnpriced'] = (model, usage, name) => {

@@ -45,7 +45,7 @@ export interface ProviderHooks {
   readonly onFailover?: (event: FailoverEvent) => void;
 }
 
-export interface ComposeOptions extends Pick<FailoverOptions, 'movesOn' | 'hedgeAfterMs' | 'hedges' | 'onLost'> {
+export interface ComposeOptions extends Pick<FailoverOptions, 'movesOn' | 'hedgeAfterMs' | 'hedges'> {
   /** How long a new turn waits for a place in a bucket. Default 0. */
   readonly maxWaitMs?: number;
 }

@@ -30,8 +30,6 @@ export interface FailoverOptions {
   readonly hedgeAfterMs?: number;
   readonly hedges?: HedgeBudget;
   readonly onFailover?: (event: FailoverEvent) => void;
-  /** A call that was asked beside another, or had another beside it, lost: it may have cost something. */
-  readonly onLost?: (name: string, request: ProviderRequest) => void;
   readonly time?: Time;
 }
 
@@ -127,15 +125,17 @@ class Race {
       // Two began in the same moment; the other was taken.
       forget();
       void Promise.resolve(begun.rest.return?.()).catch(() => undefined);
-      this.options.onLost?.(entrant.candidate.name, entrant.request);
       return;
     }
     this.#end();
-    for (const { candidate, request, abort } of this.#running) {
-      abort.abort(new Error('another provider answered first'));
-      this.options.onLost?.(candidate.name, request);
-    }
-    this.#outcome.resolve({ ...begun, onEnd: forget, onReturn: forget });
+    const lost = [...this.#running].map(({ candidate, request }) => ({
+      provider: candidate.name,
+      model: request.model,
+    }));
+    for (const { abort } of this.#running) abort.abort(new Error('another provider answered first'));
+    const parts =
+      lost.length === 0 ? begun.parts : begun.parts.map((part) => (part.type === 'start' ? { ...part, lost } : part));
+    this.#outcome.resolve({ ...begun, parts, onEnd: forget, onReturn: forget });
   }
 
   #lost(entrant: Entrant, error: unknown): void {

@@ -31,11 +31,23 @@ export interface ProviderRequest {
   readonly traceparent?: string;
 }
 
+/** A call that another one overtook. */
+export interface LostCall {
+  readonly provider: string;
+  readonly model: string;
+}
+
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
 /** What a provider yields, before any guardrail saw it. `extra` is opaque and goes back to the provider with the call. `index` counts function calls of one response from 0. */
 export type ProviderPart =
-  | { readonly type: 'start'; readonly provider: string; readonly model: string }
+  | {
+      readonly type: 'start';
+      readonly provider: string;
+      readonly model: string;
+      /** Calls that were made beside the one that answers, and aborted: their input was read. */
+      readonly lost?: readonly LostCall[];
+    }
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'reasoning'; readonly text: string }
   | { readonly type: 'refusal'; readonly text: string }

@@ -72,6 +72,7 @@ function take(turn: Turn, guard: ReturnType<TurnGuards['forOutput']>, part: Prov
     case 'start':
       facts.provider = part.provider;
       facts.model = part.model;
+      facts.lost = part.lost ?? [];
       return undefined;
     case 'text':
     case 'refusal':

@@ -86,16 +86,18 @@ export class Settlement {
   /** A turn ends also where its cost cannot be told. */
   async #account(turn: Turn): Promise<void> {
     const { facts } = turn;
+    const asked = providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input);
     if (facts.usage === null && facts.provider !== null) {
-      facts.usage = await this.#accounting.estimate(
-        providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input),
-        facts.produced,
-        facts.reasoned,
-      );
+      facts.usage = await this.#accounting.estimate(asked, facts.produced, facts.reasoned);
       facts.usageEstimated = true;
     }
     if (facts.usage !== null && facts.providerCalled) {
       facts.costUsd = this.#accounting.cost(facts.model, facts.usage, facts.provider);
+    }
+    for (const { provider, model } of facts.lost) {
+      // What an overtaken call wrote is not known. Its input was read, and a budget must bind it.
+      const cost = this.#accounting.cost(model, await this.#accounting.estimate(asked, ''), provider);
+      if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
     }
   }
 }

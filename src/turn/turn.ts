@@ -5,6 +5,7 @@ import { newId } from '../domain/ids.js';
 import { type StoredItem } from '../domain/item.js';
 import { type Finding, type Kept, type ResponseObject, type SluiceFacts, type Usage } from '../domain/response.js';
 import { type Time } from '../domain/time.js';
+import { type LostCall } from '../provider/provider.js';
 import { type Fence } from '../state/event-log.js';
 import { type TurnPlan } from './admission.js';
 import { type Journal } from './journal.js';
@@ -51,6 +52,8 @@ export interface TurnFacts {
   model: string;
   usage: Usage | null;
   usageEstimated: boolean;
+  /** Calls that the one that answered overtook. */
+  lost: readonly LostCall[];
   costUsd: number | null;
   readonly findings: Finding[];
   /** A guardrail refused the input: it is shown, never sent. */
@@ -75,6 +78,7 @@ export function newFacts(model: string): TurnFacts {
     model,
     usage: null,
     usageEstimated: false,
+    lost: [],
     costUsd: null,
     findings: [],
     inputRefused: false,

@@ -14,6 +14,7 @@ const text = (content: string): { readonly data: unknown } => ({
   data: { choices: [{ index: 0, delta: { content }, finish_reason: null }] },
 });
 const end = { data: { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] } };
+const usage = { data: { choices: [], usage: { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 } } };
 const done = { data: '[DONE]' };
 const status = (code: number, headers: Readonly<Record<string, string>> = {}): RecordedAnswer => ({
   status: code,
@@ -85,6 +86,27 @@ describe('failover with default settings', () => {
     });
   }
 
+  it('counts the input of an overtaken call in the cost of the turn', async () => {
+    provider.play('overtaken', {
+      title: 'overtaken',
+      seen: '',
+      answers: [{ body: [{ hang: true }] }],
+      fallback: [{ body: [text('Hello'), end, usage, done] }],
+      expect: { outcome: 'completed' },
+    });
+    const openai = { type: 'openai', model: 'recorded', prices: { input: 1_000_000, output: 0 } };
+    const gateway = await startGateway({
+      config: {
+        provider: { ...openai, base_url: provider.baseUrl },
+        fallbacks: [{ ...openai, base_url: provider.fallbackUrl }],
+        middleware: { provider: { failover: { after: '100ms' } } },
+      },
+    });
+    const { sluice } = await ask(gateway, 'overtaken').finally(() => gateway.close());
+    // Three dollars are the answer's own input.
+    expect(sluice.cost_usd).toBeGreaterThan(3);
+  });
+
   it('passes at least 12 of the 16 faults and fails none', () => {
     expect(FAULTS).toHaveLength(16);
     expect(FAULTS.filter(({ score }) => score === 'pass').length).toBeGreaterThanOrEqual(12);
@@ -94,6 +116,7 @@ describe('failover with default settings', () => {
 interface Said {
   readonly status: string;
   readonly output_text: string;
+  readonly sluice: { readonly cost_usd: number | null };
   readonly late: boolean;
 }
 

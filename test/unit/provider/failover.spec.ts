@@ -48,7 +48,6 @@ class Watched extends Provider {
 function race(first: Provider, second: Provider, hedges = new HedgeBudget(0.1)) {
   const time = new HandTime();
   const events: FailoverEvent[] = [];
-  const lost: string[] = [];
   const provider = new FailoverProvider(
     [
       { name: 'a', provider: first },
@@ -58,25 +57,25 @@ function race(first: Provider, second: Provider, hedges = new HedgeBudget(0.1)) 
       hedgeAfterMs: 3_000,
       hedges,
       onFailover: (event) => events.push(event),
-      onLost: (name) => lost.push(name),
       movesOn: ({ code }) => code !== 'content_policy_violation',
       time,
     },
   );
-  return { provider, time, events, lost };
+  return { provider, time, events };
 }
 
 describe('FailoverProvider', () => {
   it('asks the next provider beside a silent one, takes the first to deliver, and aborts the loser', async () => {
     const silent = new Watched(new ScriptedProvider([[HANG]]));
-    const { provider, time, events, lost } = race(silent, new ScriptedProvider([[say('b')]]));
+    const { provider, time, events } = race(silent, new ScriptedProvider([[say('b')]]));
     const answer = collect(provider.stream(request, never));
     const signal = await silent.asked.promise;
     time.fire();
-    expect(textOf((await answer).parts)).toBe('b');
+    const { parts } = await answer;
+    expect(textOf(parts)).toBe('b');
+    expect(parts[0]).toMatchObject({ type: 'start', lost: [{ provider: 'a', model: request.model }] });
     expect(signal.aborted).toBe(true);
     expect(events).toEqual([{ from: 'a', to: 'b', code: null }]);
-    expect(lost).toEqual(['a']);
     expect(time.armed).toBe(0);
   });
 
@@ -90,7 +89,7 @@ describe('FailoverProvider', () => {
       }
     })();
     const beside = new Watched(new ScriptedProvider([[HANG]]));
-    const { provider, time, lost } = race(slow, beside);
+    const { provider, time } = race(slow, beside);
     const answer = collect(provider.stream(request, never));
     await new Promise(setImmediate);
     time.fire();
@@ -98,7 +97,6 @@ describe('FailoverProvider', () => {
     gate.resolve();
     expect(textOf((await answer).parts)).toBe('a');
     expect(signal.aborted).toBe(true);
-    expect(lost).toEqual(['b']);
   });
 
   it('asks nobody beside a silent provider when the budget of hedges is used up', async () => {

@@ -97,7 +97,7 @@ class HandedStream implements AsyncIterator<ProviderPart, undefined> {
 const DONE: Promise<PartResult> = Promise.resolve({ value: undefined, done: true });
 
 /** The same parts for a reader that leaves when it knows enough: what the provider makes of that, an error or silence, is not heard. */
-export function untilLeft(parts: AsyncIterable<ProviderPart>): AsyncIterable<ProviderPart> {
+export function ignoreCloseErrors(parts: AsyncIterable<ProviderPart>): AsyncIterable<ProviderPart> {
   return {
     [Symbol.asyncIterator]: () => {
       const inner = parts[Symbol.asyncIterator]();

@@ -5,12 +5,12 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { ZERO_USAGE } from '../domain/response.js';
-import { untilLeft } from '../provider/handed-stream.js';
+import { ignoreCloseErrors } from '../provider/handed-stream.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
 import { type TurnGuards } from './turn-guards.js';
 import { providerRequest, type TurnMemory } from './turn-context.js';
 import { finished, type TurnOutcome } from './outcome.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
 
 export interface AnswerParts {
@@ -45,7 +45,7 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
     return { end: 'completed' };
   }
 
-  facts.context = await patiently(() => memory.contextOf(plan, turn.input), {
+  facts.context = await retryWhileUnavailable(() => memory.contextOf(plan, turn.input), {
     wanted: () => !stop.signal.aborted,
     time: turn.time,
   });
@@ -54,7 +54,7 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
   const asked = providerRequest(plan, facts.context.items);
   const parts = trace.calling(asked, (request) => provider.stream(request, stop.signal));
   // How the provider takes being left changes nothing that was decided.
-  for await (const part of untilLeft(parts)) {
+  for await (const part of ignoreCloseErrors(parts)) {
     stop.signal.throwIfAborted();
     const outcome = take(turn, guard, part);
     if (outcome !== undefined) return outcome;

@@ -16,7 +16,7 @@ import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './admission.js';
 import { mayInstruct, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
 export interface ConversationParts {
   readonly store: ConversationStore;
@@ -133,7 +133,7 @@ export class Conversations {
       await this.#takeClaim(id, writer);
       // An append without an answer may still arrive after the claim is left, in the midst of another turn. Once a repeated one was answered it
       // adds nothing any more. The tries end well before the writer can be put out of the queue.
-      const added = await patiently(() => this.#store.appendItems(id, stored, writer), {
+      const added = await retryWhileUnavailable(() => this.#store.appendItems(id, stored, writer), {
         giveUpMs: APPEND_WITHIN_MS,
         time: this.#time,
       });
@@ -142,7 +142,7 @@ export class Conversations {
     } finally {
       // What was added was added, whether or not the claim can be released: a writer that does not leave is put out of the queue after a while.
       await this.#claim.leave(id, writer).catch(() => {
-        void patiently(() => this.#claim.leave(id, writer), { time: this.#time }).catch(() => undefined);
+        void retryWhileUnavailable(() => this.#claim.leave(id, writer), { time: this.#time }).catch(() => undefined);
       });
     }
   }

@@ -4,7 +4,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { sleep, systemTime, type Time } from '../domain/time.js';
 import { type IdempotencyStore, type KeyUse } from '../state/idempotency-store.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
 /** A key of the caller's, and the digest of the body it stands for. */
 export interface IdempotencyUse {
@@ -53,7 +53,7 @@ export class Once {
    */
   async confirm(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<boolean> {
     if (use === undefined) return true;
-    return patiently(() => this.#keys.confirm(keyUse(caller, responseId, use)), { time: this.#time });
+    return retryWhileUnavailable(() => this.#keys.confirm(keyUse(caller, responseId, use)), { time: this.#time });
   }
 
   /** Frees the key where its response was refused. */

@@ -11,7 +11,7 @@ import { type ResponseObject } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type EventLog, type Fence } from '../state/event-log.js';
 import { type FlushClock } from './flush-clock.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
 export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 
@@ -158,7 +158,7 @@ export class Journal {
     this.#ending = events.some(({ type }) => isTerminal(type));
     try {
       // Appends are idempotent by number, so the same events are simply sent again while the log is away.
-      const result = await patiently(() => log.append(responseId, fence, events), {
+      const result = await retryWhileUnavailable(() => log.append(responseId, fence, events), {
         giveUpMs,
         wanted: () => this.#lost === undefined,
         time: this.#time,

@@ -15,7 +15,7 @@ import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, LOG_TIMES, type LogHead, type TurnLease } from '../state/event-log.js';
 import { keepingOf, NOTHING, type TurnMemory } from './turn-context.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { parseLogged, terminalOf } from './logged-response.js';
 import { type TurnLimits } from './turn-limits.js';
 import { estimateLostUsage } from './lost-usage.js';
@@ -132,7 +132,7 @@ export class OrphanSweep {
     }
     const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
     // If the reply is lost, the log may have ended: then no other sweep takes it over, and only this one can count the end.
-    const { outcome } = await patiently(() => log.append(responseId, fence, ending), {
+    const { outcome } = await retryWhileUnavailable(() => log.append(responseId, fence, ending), {
       giveUpMs: LOG_TIMES.leaseMs,
       time: this.#time,
     });

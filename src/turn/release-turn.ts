@@ -2,7 +2,7 @@
 
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../state/event-log.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
 
 /** Lets the next turn of the conversation begin. Called before the terminal event: a caller that sees it may ask again at once. */
@@ -21,7 +21,9 @@ export async function leaveConversation(
   const { source } = turn.plan;
   if (source.kind !== 'conversation') return;
   if (!turn.journal.ended && (await isLogOpen(turn, log))) return;
-  await patiently(() => claim.leave(source.id, turn.responseId), { time: turn.time }).catch(() => undefined);
+  await retryWhileUnavailable(() => claim.leave(source.id, turn.responseId), { time: turn.time }).catch(
+    () => undefined,
+  );
 }
 
 /**

@@ -1,12 +1,12 @@
-/* Patience with a state store that is away for a while: what may be repeated is asked again, until it answers or patience ends. */
+/* Repeats a state store operation while the store is unavailable, with growing delays, until it succeeds or the time is up. */
 
 import { SluiceError } from '../domain/errors.js';
 import { sleep, systemTime, type Time } from '../domain/time.js';
 
-export interface Patience {
-  /** How long it is tried, in milliseconds. */
+export interface RetryOptions {
+  /** Milliseconds after the first attempt from which on a failure is final. Default: 30 000. */
   readonly giveUpMs?: number;
-  /** False: nobody needs the answer any more, the next failure is the last. */
+  /** Whether the result is still needed. If it is not, the next failure is final. */
   readonly wanted?: () => boolean;
   readonly time?: Time;
 }
@@ -15,9 +15,13 @@ const GIVE_UP_MS = 30_000;
 const RETRY_FIRST_MS = 25;
 const RETRY_MOST_MS = 1_000;
 
-/** Does `work`, and again while it fails with `state_unavailable`: it must be safe to repeat after a lost reply. @throws what failed last */
-export async function patiently<T>(work: () => Promise<T>, patience: Patience = {}): Promise<T> {
-  const { giveUpMs = GIVE_UP_MS, wanted = () => true, time = systemTime } = patience;
+/**
+ * Runs `work`, and runs it again while it fails with `state_unavailable`.
+ * @param work must be safe to repeat after a lost reply
+ * @throws the last failure
+ */
+export async function retryWhileUnavailable<T>(work: () => Promise<T>, options: RetryOptions = {}): Promise<T> {
+  const { giveUpMs = GIVE_UP_MS, wanted = () => true, time = systemTime } = options;
   const startedAt = time.now();
   for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MOST_MS)) {
     try {

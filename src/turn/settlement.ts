@@ -9,7 +9,7 @@ import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/
 import { type CountedRequest } from '../provider/estimate-usage.js';
 import { type Keeping, keepingNothing, keepingOf, NOTHING, providerRequest, type TurnMemory } from './turn-context.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { terminalOf } from './logged-response.js';
 import { sluiceFacts, type Turn } from './turn.js';
 
@@ -57,8 +57,10 @@ export class Settlement {
    */
   async #commit(turn: Turn, outcome: TurnOutcome, response: ResponseObject, keeping: Keeping): Promise<End> {
     const { journal, facts } = turn;
-    const patience = { wanted: () => journal.lost === undefined, time: turn.time };
-    const kept = await patiently(() => this.#memory.keepItems(response, keeping), patience).catch(asSluiceError);
+    const options = { wanted: () => journal.lost === undefined, time: turn.time };
+    const kept = await retryWhileUnavailable(() => this.#memory.keepItems(response, keeping), options).catch(
+      asSluiceError,
+    );
     facts.kept = kept === true ? keeping.kept : 'nothing';
     const end = kept instanceof SluiceError ? ({ end: 'failed', error: kept } as const) : outcome;
     const terminal = terminalFor(turn, end);
@@ -72,8 +74,8 @@ export class Settlement {
         terminalSequence: journal.nextSequence,
         history: kept === false ? [] : (facts.context?.history ?? null),
       };
-      const own = await patiently(() => this.#memory.endOf(ended), patience);
-      const stored = await patiently(() => this.#memory.storeEnd(own), patience);
+      const own = await retryWhileUnavailable(() => this.#memory.endOf(ended), options);
+      const stored = await retryWhileUnavailable(() => this.#memory.storeEnd(own), options);
       return stored === own.response ? { outcome: end, terminal } : reportStored(turn, stored);
     } catch (thrown) {
       facts.unstored = asSluiceError(thrown);

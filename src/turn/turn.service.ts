@@ -24,7 +24,7 @@ import { type ToldLimits, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse } from './idempotency.js';
 import { type OpeningOptions, type OpeningParts, TooLate, TurnOpening, type TurnToOpen } from './opening.js';
 import { CANCELLED, outcomeOf, type TurnOutcome, TurnStopped } from './outcome.js';
-import { patiently } from './retry-while-unavailable.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type ResponseReader } from './response-reader.js';
 import { handOver, isLogGone, leaveConversation, releasePlace } from './release-turn.js';
 import { type Settlement } from './settlement.js';
@@ -203,7 +203,7 @@ export class TurnService {
   /** Tells whoever watches its conversation of the turn, which runs whether or not that can be done just now. */
   async #announce({ plan: { source }, responseId }: Turn): Promise<void> {
     if (source.kind !== 'conversation') return;
-    await patiently(() => this.#parts.announcements.announce(source.id, responseId), {
+    await retryWhileUnavailable(() => this.#parts.announcements.announce(source.id, responseId), {
       wanted: () => this.#ending === undefined,
       time: this.#time,
     }).catch(() => undefined);

@@ -10,7 +10,7 @@ import { type Metrics } from '../../observability/metrics.js';
 import { type ResumePoint } from '../../protocol/resume-query.js';
 import { type SluiceEvent } from '../../protocol/server-events.js';
 import { type Viewer } from '../../state/follow/viewer.js';
-import { patiently } from '../../turn/retry-while-unavailable.js';
+import { retryWhileUnavailable } from '../../turn/retry-while-unavailable.js';
 import { responseExpired } from '../../turn/response-errors.js';
 import { type ResponseReader } from '../../turn/response-reader.js';
 import { InOrder } from '../in-order.js';
@@ -97,7 +97,7 @@ export class FollowedResponses {
     let viewer: Viewer | undefined;
     try {
       // The turn runs whether or not its log can be read now: wait for the store rather than lose the answer.
-      viewer = await patiently(() => this.view(caller, responseId, -1), { wanted: () => !closed(), time });
+      viewer = await retryWhileUnavailable(() => this.view(caller, responseId, -1), { wanted: () => !closed(), time });
     } catch (thrown) {
       // An idempotency key may lead to a response whose events are gone.
       if (!this.#toldByStore(thrown)) throw thrown;

@@ -10,7 +10,7 @@ import { type SluiceEvent } from '../../protocol/server-events.js';
 import { type ConversationAnnouncements } from '../../state/conversation-announcements.js';
 import { type ConversationClaim } from '../../state/conversation-claim.js';
 import { type Conversations } from '../../turn/conversations.js';
-import { patiently } from '../../turn/retry-while-unavailable.js';
+import { retryWhileUnavailable } from '../../turn/retry-while-unavailable.js';
 import { responseExpired } from '../../turn/response-errors.js';
 import { type ResponseReader } from '../../turn/response-reader.js';
 import { InOrder } from '../in-order.js';
@@ -183,7 +183,7 @@ export class WatchedConversations {
     try {
       while (watched.gap && wanted()) {
         watched.gap = false;
-        const running = await patiently(read, { wanted, time: this.#options.time });
+        const running = await retryWhileUnavailable(read, { wanted, time: this.#options.time });
         for (const { response_id: responseId } of running) this.#follow(watched, responseId);
       }
     } catch {
@@ -210,7 +210,7 @@ export class WatchedConversations {
     const { followed, outbound, tell, time } = this.#options;
     if (!outbound.followings.has(responseId)) followed.checkRoom();
     const wanted = (): boolean => !this.#isOver(watched);
-    const viewer = await patiently(() => followed.view(caller, responseId, -1), { wanted, time });
+    const viewer = await retryWhileUnavailable(() => followed.view(caller, responseId, -1), { wanted, time });
     if (viewer === undefined) return;
     const following = await followed.watch(viewer, {
       streamId,

@@ -8,7 +8,7 @@ import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';
 import { FlushClock } from '../../../src/turn/flush-clock.js';
 import { type DeltaEvent, Journal, type JournalOptions } from '../../../src/turn/journal.js';
-import { patiently } from '../../../src/turn/retry-while-unavailable.js';
+import { retryWhileUnavailable } from '../../../src/turn/retry-while-unavailable.js';
 import { responseOf } from '../domain/responses.js';
 import { away, Faults } from './turn-bench.js';
 
@@ -305,21 +305,23 @@ describe('FlushClock', () => {
   });
 });
 
-describe('patiently', () => {
+describe('retryWhileUnavailable', () => {
   it('asks again while the store is away, and at once gives up what else went wrong', async () => {
     let asked = 0;
-    expect(await patiently(() => (++asked < 3 ? Promise.reject(away()) : Promise.resolve('done')))).toBe('done');
+    expect(await retryWhileUnavailable(() => (++asked < 3 ? Promise.reject(away()) : Promise.resolve('done')))).toBe(
+      'done',
+    );
     expect(asked).toBe(3);
     asked = 0;
-    const broken = patiently(() => Promise.reject(new Error(`broken ${++asked}`)));
+    const broken = retryWhileUnavailable(() => Promise.reject(new Error(`broken ${++asked}`)));
     await expect(broken).rejects.toThrow('broken 1');
   });
 
   it('gives up when nobody wants the answer, or after its time', async () => {
-    await expect(patiently(() => Promise.reject(away()), { wanted: () => false })).rejects.toMatchObject({
+    await expect(retryWhileUnavailable(() => Promise.reject(away()), { wanted: () => false })).rejects.toMatchObject({
       code: 'state_unavailable',
     });
-    await expect(patiently(() => Promise.reject(away()), { giveUpMs: 0 })).rejects.toMatchObject({
+    await expect(retryWhileUnavailable(() => Promise.reject(away()), { giveUpMs: 0 })).rejects.toMatchObject({
       code: 'state_unavailable',
     });
   });

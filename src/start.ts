@@ -26,18 +26,18 @@ export async function start(): Promise<void> {
     const loaded = loadConfig(process.env['CONFIG_PATH'] === undefined ? {} : { path: process.env['CONFIG_PATH'] });
     const { config, path, warnings } = loaded;
     listeners = listenersOf(config, path);
-    const logger = createPino({
+    const pino = createPino({
       logging: config.monitoring.logging,
       base: { app: config.app.name, environment: config.app.environment },
       secrets: secretsIn(config),
     });
-    const log = new PinoLog(logger);
-    for (const warning of warnings) log.warn({ config: path }, warning);
-    const [gateway, refused] = await Promise.all([createGateway(config, logger), refusedKey(config)]);
+    const logger = new PinoLog(pino);
+    for (const warning of warnings) logger.warn({ config: path }, warning);
+    const [gateway, refused] = await Promise.all([createGateway(config, pino), refusedKey(config)]);
     if (refused !== null) throw new ConfigError(path, [refused]);
     await gateway.app.listen({ host: config.app.host, port: config.app.port });
     installEnd(gateway, config);
-    new LogLevelSwitch(logger, log).install();
+    new LogLevelSwitch(pino, logger).install();
     announceStart(
       {
         app: { host: config.app.host, port: config.app.port },
@@ -47,7 +47,7 @@ export async function start(): Promise<void> {
         state: config.state.type,
         configPath: path,
       },
-      { stdout: process.stdout, logFormat: config.monitoring.logging.format, log },
+      { stdout: process.stdout, logFormat: config.monitoring.logging.format, logger },
     );
   } catch (thrown) {
     fail(thrown, listeners);
@@ -66,13 +66,13 @@ async function refusedKey({ provider, fallbacks }: AppConfig): Promise<Mistake |
   return { path: `provider.${name}`, problem };
 }
 
-function installEnd({ app, drain, log }: Gateway, config: AppConfig): void {
+function installEnd({ app, drain, logger }: Gateway, config: AppConfig): void {
   const longest = longestDrainMs({
     ...DRAIN_TIMES,
     sharedState: config.state.type === 'redis',
     graceMs: config.app.shutdown_timeout,
   });
-  new ProcessEnd(app, drain, log, { closeWithinMs: longest + CLOSE_MARGIN_MS, hurryWithinMs: HURRY_MS }).install();
+  new ProcessEnd(app, drain, logger, { closeWithinMs: longest + CLOSE_MARGIN_MS, hurryWithinMs: HURRY_MS }).install();
 }
 
 function listenersOf(config: AppConfig, configPath: string): Listeners {

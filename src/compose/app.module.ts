@@ -37,8 +37,8 @@ const STATE_PING_TIMEOUT_MS = 1_000;
 
 export interface AppParts extends GatewayParts {
   readonly config: AppConfig;
-  readonly logger: Logger;
-  readonly log: Log;
+  readonly pino: Logger;
+  readonly logger: Log;
   readonly metrics: Metrics;
   readonly answers: OpenAnswers;
 }
@@ -46,10 +46,13 @@ export interface AppParts extends GatewayParts {
 @Module({})
 export class AppModule {
   static async forRoot(parts: AppParts): Promise<DynamicModule> {
-    const { config, logger, metrics } = parts;
+    const { config, pino, metrics } = parts;
     return {
       module: AppModule,
-      imports: [await ObservabilityModule.forRoot({ logger, metrics }), TerminusModule.forRoot({ logger: false })],
+      imports: [
+        await ObservabilityModule.forRoot({ logger: pino, metrics }),
+        TerminusModule.forRoot({ logger: false }),
+      ],
       controllers: [
         ResponsesController,
         ConversationsController,
@@ -94,8 +97,8 @@ export class AppModule {
         {
           provide: Drain,
           inject: [Log],
-          useFactory: (log: Log) =>
-            new Drain(parts.drain, parts.turns, parts.table, parts.answers, { close: () => closeAll(parts) }, log, {
+          useFactory: (logger: Log) =>
+            new Drain(parts.drain, parts.turns, parts.table, parts.answers, { close: () => closeAll(parts) }, logger, {
               ...DRAIN_TIMES,
               sharedState: config.state.type === 'redis',
               graceMs: config.app.shutdown_timeout,
@@ -118,7 +121,7 @@ function promptList({ prompts, config }: AppParts): PromptList {
 }
 
 function connectionParts(parts: AppParts): ConnectionParts {
-  const { turns, reader, conversations, report, authenticator, operations, socketSettings, metrics, log } = parts;
+  const { turns, reader, conversations, report, authenticator, operations, socketSettings, metrics, logger } = parts;
   return {
     turns,
     reader,
@@ -130,7 +133,7 @@ function connectionParts(parts: AppParts): ConnectionParts {
     operations,
     settings: socketSettings,
     metrics,
-    logger: log,
+    logger,
     time: systemTime,
     round: new FlushRound(systemTime),
     rounds: new FrameRounds(systemTime),

@@ -40,7 +40,7 @@ import { TurnLimits } from '../turn/turn-limits.js';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { TurnMemory } from '../turn/turn-context.js';
 import { TurnReport } from '../turn/turn-report.js';
-import { Once } from '../turn/idempotency.js';
+import { Idempotency } from '../turn/idempotency.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { type Accounting, Settlement } from '../turn/settlement.js';
 import { TurnRoom } from '../turn/turn-room.js';
@@ -70,10 +70,10 @@ export interface GatewayParts {
 }
 
 /** @throws PackLoadError, GuardrailMistake, SluiceError (the default prompt is not loaded) */
-export async function compose(config: AppConfig, log: Log, metrics: Metrics): Promise<GatewayParts> {
+export async function compose(config: AppConfig, logger: Log, metrics: Metrics): Promise<GatewayParts> {
   const drain = new DrainState();
   tellDrain(drain, metrics);
-  const { state, outage } = await openState(config, log, metrics);
+  const { state, outage } = await openState(config, logger, metrics);
   const hub = new FollowHub({
     log: state.log,
     hooks: {
@@ -82,16 +82,16 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       viewers: (by) => metrics.of.viewers.inc(by),
     },
   });
-  const report = new TurnReport(log, metrics);
+  const report = new TurnReport(logger, metrics);
   const reader = new ResponseReader(state.log, hub, state.responses, { onFollowed: report.followed });
 
-  const prompts = await loadPrompts(config, log);
+  const prompts = await loadPrompts(config, logger);
   const guards = new TurnGuards(ownGuardrails(config));
   for (const prompt of prompts.all()) guards.compileFor(prompt);
 
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
   const gather = (read: () => void): void => clock.gather(read);
-  const providers = composeProviders(config, { state, log, metrics, gather });
+  const providers = composeProviders(config, { state, logger, metrics, gather });
   const memory = new TurnMemory(state.conversations, state.responses, {
     windowItems: config.middleware.state.max_messages,
     kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
@@ -100,7 +100,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     prompts,
     conversations: state.conversations,
     responses: state.responses,
-    log: state.log,
+    events: state.log,
   });
   const accounting: Accounting = {
     estimate: estimateUsage,
@@ -121,12 +121,12 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
       admission,
       room,
       limits,
-      log: state.log,
+      events: state.log,
       lease: state.lease,
       claim: state.claim,
       announcements: state.announcements,
       reader,
-      once: new Once(state.keys),
+      idempotency: new Idempotency(state.keys),
       memory,
       guards,
       provider: providers.provider,
@@ -140,13 +140,13 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     { maxWaiting: config.conversations.busy === 'reject' ? 0 : config.conversations.max_waiting },
   );
   const sweep = new OrphanSweep({
-    log: state.log,
+    events: state.log,
     lease: state.lease,
     claim: state.claim,
     announcements: state.announcements,
     responses: state.responses,
     memory,
-    logger: log,
+    logger,
     accounting,
     limits,
     onEnded: (response) => report.adopted(response),
@@ -166,7 +166,7 @@ export async function compose(config: AppConfig, log: Log, metrics: Metrics): Pr
     conversations: new Conversations({
       store: state.conversations,
       claim: state.claim,
-      log: state.log,
+      events: state.log,
       allowInstructions: config.clients.allow.instructions,
       maxItemBytes: config.state.max_bytes,
     }),
@@ -211,11 +211,11 @@ function tellDrain(drain: DrainState, metrics: Metrics): void {
   });
 }
 
-async function loadPrompts(config: AppConfig, log: Log): Promise<PromptRegistry> {
+async function loadPrompts(config: AppConfig, logger: Log): Promise<PromptRegistry> {
   const { enabled, source_path, default: defaultPrompt } = config.middleware.template;
   if (!enabled || source_path === null) return new PromptRegistry([]);
   const prompts = await loadPacks(source_path, { knownGuardrails: new Set(GUARDRAIL_TYPES) });
-  for (const warning of prompts.warnings) log.warn({ source: source_path }, warning);
+  for (const warning of prompts.warnings) logger.warn({ source: source_path }, warning);
   if (defaultPrompt !== null) prompts.find(defaultPrompt);
   return prompts;
 }

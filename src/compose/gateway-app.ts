@@ -37,7 +37,7 @@ export interface Gateway {
   readonly drain: Drain;
   readonly ops: OpsServer;
   readonly metrics: Metrics;
-  readonly log: Log;
+  readonly logger: Log;
 }
 
 export interface GatewayOptions {
@@ -50,14 +50,14 @@ const CLIENT_DIRECTORY = fileURLToPath(new URL('../client/', import.meta.url));
 
 export async function createGateway(
   config: AppConfig,
-  logger: PinoLogger,
+  pino: PinoLogger,
   options: GatewayOptions = {},
 ): Promise<Gateway> {
   const metrics = new Metrics({ prefix: metricPrefix(config.app.name), version: config.app.version });
-  const log = new PinoLog(logger);
-  const parts = await compose(config, log, metrics);
+  const logger = new PinoLog(pino);
+  const parts = await compose(config, logger, metrics);
   const answers = new OpenAnswers();
-  const module = await AppModule.forRoot({ ...parts, answers, config, logger, log, metrics });
+  const module = await AppModule.forRoot({ ...parts, answers, config, pino, logger, metrics });
   const adapter = new FastifyAdapter(
     httpServerOptions({
       maxBodyBytes: config.http.max_body_bytes,
@@ -77,7 +77,7 @@ export async function createGateway(
   });
   app.useGlobalFilters(
     new ErrorFilter({
-      log,
+      logger,
       routes,
       refused: (request) => parts.report.refused(request),
       refusedOther: ({ code }) => metrics.of.refusals_total.inc({ code }),
@@ -98,7 +98,7 @@ export async function createGateway(
   );
   // Also with state in memory: a turn that broke is ended by the sweep.
   parts.sweep.start(SWEEP_EVERY_MS);
-  return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, log };
+  return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, logger };
 }
 
 function requestGate(

@@ -18,7 +18,7 @@ export interface OpenState {
 const SAMPLE_EVERY_MS = 1_000;
 
 /** @throws SluiceError `state_unavailable` if Redis does not answer or rejects the credentials */
-export async function openState(config: AppConfig, log: Log, metrics: Metrics): Promise<OpenState> {
+export async function openState(config: AppConfig, logger: Log, metrics: Metrics): Promise<OpenState> {
   const outage = new Outage(config.state.outage_after);
   const { ttl, max_messages, max_bytes } = config.state;
   const limits = { ttlMs: ttl, maxItems: max_messages, maxBytes: max_bytes };
@@ -40,7 +40,7 @@ export async function openState(config: AppConfig, log: Log, metrics: Metrics): 
     db,
     poolSize: pool_size,
     keyPrefix: key_prefix ?? `${config.app.name}:`,
-    hooks: redisHooks(outage, log, metrics),
+    hooks: redisHooks(outage, logger, metrics),
     ...(sentinel_master === null ? {} : { sentinelMaster: sentinel_master }),
     ...(sentinel_password === null ? {} : { sentinelPassword: sentinel_password.reveal() }),
     ...(username === null ? {} : { username }),
@@ -76,7 +76,7 @@ function openMemory(options: MemoryStateOptions, metrics: Metrics): State {
   return { ...state, close };
 }
 
-function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
+function redisHooks(outage: Outage, logger: Log, metrics: Metrics): RedisHooks {
   let found = false;
   return {
     onState: (now, reason) => {
@@ -87,27 +87,30 @@ function redisHooks(outage: Outage, log: Log, metrics: Metrics): RedisHooks {
       metrics.of.state_up.set(now === 'up' ? 1 : 0);
       if (now === 'up') {
         outage.end();
-        log.info({}, 'state store is back');
+        logger.info({}, 'state store is back');
       } else {
         outage.begin();
-        log.error({ reason }, 'state store is away');
+        logger.error({ reason }, 'state store is away');
       }
     },
     onError: (reason) => metrics.of.state_errors_total.inc({ reason }),
     onTailRepaired: (events) => {
       metrics.of.tail_repairs_total.inc();
-      log.warn({ events }, 'rewrote events lost by the state store');
+      logger.warn({ events }, 'rewrote events lost by the state store');
     },
     onUnreadable: (what) => {
       metrics.of.state_unreadable_total.inc({ what });
-      log.error({ what }, 'unreadable entry in the state store skipped');
+      logger.error({ what }, 'unreadable entry in the state store skipped');
     },
     onSubscriberReset: () => metrics.of.subscriber_resets_total.inc(),
     onLimiterLocal: (local, replicas) => {
       metrics.of.limiter_local.set(local ? 1 : 0);
-      log.warn({ local, replicas }, local ? 'rate limits degraded to a per-replica share' : 'rate limits shared again');
+      logger.warn(
+        { local, replicas },
+        local ? 'rate limits degraded to a per-replica share' : 'rate limits shared again',
+      );
     },
-    onNotice: (notice) => log.warn({}, notice),
+    onNotice: (notice) => logger.warn({}, notice),
   };
 }
 

@@ -26,7 +26,7 @@ export interface ComposedProviders {
 
 interface Surroundings {
   readonly state: State;
-  readonly log: Log;
+  readonly logger: Log;
   readonly metrics: Metrics;
   readonly gather: Gather;
 }
@@ -34,7 +34,7 @@ interface Surroundings {
 const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
 
 export function composeProviders(config: AppConfig, around: Surroundings): ComposedProviders {
-  const { log, metrics } = around;
+  const { logger, metrics } = around;
   const { step, all } = { step: config.middleware.provider, all: [config.provider, ...config.fallbacks] };
   const opened = all.map((settings, i) => {
     const name = providerName(settings, i);
@@ -49,7 +49,7 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
   if (first === undefined) throw new Error('unable to compose a provider; there is none');
 
   const prices = new Prices(config);
-  for (const warning of prices.warnings()) log.warn({}, warning);
+  for (const warning of prices.warnings()) logger.warn({}, warning);
   const cost: ComposedProviders['cost'] = (model, usage, name) => prices.cost(model, usage, name);
   const causes = new Set<string>(step.failover.on);
   const hooks = {
@@ -57,11 +57,11 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
     onError: (_name: string, code: ErrorCode) => metrics.of.provider_errors_total.inc({ code }),
     onBreakerChange: (name: string, breaker: keyof typeof BREAKER_VALUES) => {
       metrics.of.breaker_state.set({ provider: name }, BREAKER_VALUES[breaker]);
-      log.warn({ provider: name, breaker }, 'circuit breaker changed');
+      logger.warn({ provider: name, breaker }, 'circuit breaker changed');
     },
     onFailover: ({ from, to, code }: { from: string; to: string; code: ErrorCode | null }) => {
       metrics.of.provider_failovers_total.inc({ cause: code === null ? 'silence' : 'failure' });
-      log.debug({ from, to, code }, 'next provider asked');
+      logger.debug({ from, to, code }, 'next provider asked');
     },
   };
   const { provider, gate } = composeProvider([first, ...others], hooks, {

@@ -107,7 +107,7 @@ export class Drain implements BeforeApplicationShutdown {
     private readonly sockets: SocketCloser,
     private readonly answers: OpenAnswers,
     private readonly connections: Closable,
-    private readonly log: Pick<Log, 'info' | 'warn' | 'error'>,
+    private readonly logger: Pick<Log, 'info' | 'warn' | 'error'>,
     private readonly options: DrainOptions,
     private readonly after: After = systemAfter,
     private readonly time: Pick<Time, 'now'> = systemTime,
@@ -131,7 +131,7 @@ export class Drain implements BeforeApplicationShutdown {
   async #drain(): Promise<DrainOutcome> {
     const { graceMs, sharedState, readSharedMs, closeWithinMs } = this.options;
     this.state.begin();
-    this.log.info({ turns_in_flight: this.turns.count, grace_ms: graceMs }, 'shutting down server...');
+    this.logger.info({ turns_in_flight: this.turns.count, grace_ms: graceMs }, 'shutting down server...');
 
     const graceUntil = this.time.now() + graceMs;
     const leaveOverHttp = (readMs: number): Promise<void> =>
@@ -153,7 +153,7 @@ export class Drain implements BeforeApplicationShutdown {
     const idle = await this.#step('finish turns', graceMs, () => this.turns.whenIdle(), this.#hurry.signal);
     if (idle) return;
     this.#outcome = 'cut short';
-    this.log.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
+    this.logger.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
     await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
   }
 
@@ -175,7 +175,7 @@ export class Drain implements BeforeApplicationShutdown {
       const done = mayWait
         ? await this.#step('finish answers', readMs, closed, this.#hurry.signal)
         : await this.#step('finish answers', readAtLeastMs, closed);
-      if (!done) this.log.warn({ answers: this.answers.size }, 'open answers interrupted');
+      if (!done) this.logger.warn({ answers: this.answers.size }, 'open answers interrupted');
     }
     this.answers.interrupt(goingElsewhere());
     if (this.answers.size > 0) await this.#step('end answers', lingerMs, closed);
@@ -198,10 +198,10 @@ export class Drain implements BeforeApplicationShutdown {
   async #step(name: string, ms: number, work: () => Promise<void>, hurry?: AbortSignal): Promise<boolean> {
     try {
       if (await within(work(), ms, this.after, hurry)) return true;
-      if (hurry === undefined) this.log.warn({ step: name, limit_ms: ms }, 'a step of the shutdown took too long');
+      if (hurry === undefined) this.logger.warn({ step: name, limit_ms: ms }, 'a step of the shutdown took too long');
     } catch (thrown) {
       this.#outcome = 'cut short';
-      this.log.error({ step: name, err: thrown }, 'a step of the shutdown failed');
+      this.logger.error({ step: name, err: thrown }, 'a step of the shutdown failed');
     }
     return false;
   }

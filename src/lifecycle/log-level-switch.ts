@@ -9,12 +9,12 @@ export interface LevelHolder {
 
 export class LogLevelSwitch {
   readonly #holder: LevelHolder;
-  readonly #log: Log;
+  readonly #logger: Log;
   readonly #configured: string;
 
-  constructor(holder: LevelHolder, log: Log) {
+  constructor(holder: LevelHolder, logger: Log) {
     this.#holder = holder;
-    this.#log = log;
+    this.#logger = logger;
     this.#configured = holder.level;
   }
 
@@ -26,7 +26,7 @@ export class LogLevelSwitch {
     const level = this.#holder.level === this.#configured ? 'debug' : this.#configured;
     // Told while debug lines are written: at the configured level nobody might hear it.
     if (level === 'debug') this.#holder.level = level;
-    this.#log.warn({ level_now: level }, 'log level changed');
+    this.#logger.warn({ level_now: level }, 'log level changed');
     this.#holder.level = level;
   };
 }

@@ -35,7 +35,7 @@ export class ProcessEnd {
   constructor(
     private readonly app: ClosableApp,
     private readonly drain: Pick<Drain, 'run' | 'hurry'>,
-    private readonly log: Pick<Log, 'info' | 'warn' | 'error'>,
+    private readonly logger: Pick<Log, 'info' | 'warn' | 'error'>,
     private readonly options: ProcessEndOptions,
     private readonly proc: EndableProcess = process,
     private readonly after: After = systemAfter,
@@ -57,7 +57,7 @@ export class ProcessEnd {
     }
     const code = 128 + constants.signals[signal];
     if (this.#signals > 2) return this.proc.exit(code);
-    this.log.warn({ signal }, 'second signal, ending at once');
+    this.logger.warn({ signal }, 'second signal, ending at once');
     this.drain.hurry();
     await this.#close(signal, this.options.hurryWithinMs);
     this.#exit(code);
@@ -68,12 +68,12 @@ export class ProcessEnd {
     try {
       const closed = await within(this.app.close(signal), ms, this.after);
       if (!closed) {
-        this.log.error({ limit_ms: ms }, 'shutdown took too long');
+        this.logger.error({ limit_ms: ms }, 'shutdown took too long');
         return 1;
       }
       return (await this.drain.run()) === 'finished' ? 0 : 1;
     } catch (thrown) {
-      this.log.error({ err: thrown }, 'shutdown failed');
+      this.logger.error({ err: thrown }, 'shutdown failed');
       return 1;
     }
   }
@@ -82,7 +82,7 @@ export class ProcessEnd {
   #exit(code: number): void {
     if (this.#exited) return;
     this.#exited = true;
-    this.log.info({ code }, 'server exited');
+    this.logger.info({ code }, 'server exited');
     this.proc.exit(code);
   }
 }

@@ -16,16 +16,16 @@ export interface StartupOutput {
   readonly stdout: { readonly isTTY?: boolean; write(text: string): unknown };
   /** The log's format: beside JSON lines, plain ones would break whoever reads the stream. */
   readonly logFormat: 'json' | 'pretty';
-  readonly log: Pick<Log, 'info'>;
+  readonly logger: Pick<Log, 'info'>;
 }
 
 /** Plain lines for a person (a terminal, or a pretty log), one log line for a machine. */
-export function announceStart(facts: StartupFacts, { stdout, logFormat, log }: StartupOutput): void {
+export function announceStart(facts: StartupFacts, { stdout, logFormat, logger }: StartupOutput): void {
   if (stdout.isTTY === true || logFormat === 'pretty') {
     stdout.write(`\n${startupLines(facts).join('\n')}\n\n`);
     return;
   }
-  log.info(
+  logger.info(
     {
       playground: urlOf(facts.app),
       ops: urlOf(facts.ops),

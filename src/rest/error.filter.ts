@@ -14,7 +14,7 @@ import { noRoute, type RouteTable } from './route-table.js';
 import { hasTurn } from './turn-request.js';
 
 export interface ErrorFilterParts {
-  readonly log: Log;
+  readonly logger: Log;
   readonly routes: RouteTable;
   /** Told of each refused request for a turn, to count and log it as turns are. */
   readonly refused: (request: RefusedTurn) => void;
@@ -93,7 +93,7 @@ export class ErrorFilter implements ExceptionFilter {
       const durationMs = Math.round(reply.elapsedTime);
       this.#parts.refused({ requestId, method, endpoint, caller: callerOf(request), durationMs, error });
     } else if (error.status >= 500) {
-      this.#parts.log.error({ request_id: requestId, method, path: endpoint, err: error }, 'request failed');
+      this.#parts.logger.error({ request_id: requestId, method, path: endpoint, err: error }, 'request failed');
     }
   }
 }

@@ -4,7 +4,7 @@ import { type FastifyReply } from 'fastify';
 
 import { type CreatedTurn } from '../turn/turn.service.js';
 import { noteTurn } from './turn-request.js';
-import { LimitRefusal, type LimitState, type ToldLimits } from '../turn/turn-limits.js';
+import { LimitRefusal, type LimitState, type LimitStates } from '../turn/turn-limits.js';
 
 const KINDS = ['requests', 'tokens'] as const;
 
@@ -21,15 +21,15 @@ export async function tellingLimits(reply: FastifyReply, created: Promise<Create
     void reply.headers(limitHeaders(turn.limits));
     return turn;
   } catch (thrown) {
-    if (thrown instanceof LimitRefusal) void reply.headers(limitHeaders(thrown.told));
+    if (thrown instanceof LimitRefusal) void reply.headers(limitHeaders(thrown.limits));
     throw thrown;
   }
 }
 
-function limitHeaders(told: ToldLimits): Record<string, string> {
+function limitHeaders(limits: LimitStates): Record<string, string> {
   return Object.fromEntries(
     KINDS.flatMap((kind) => {
-      const state: LimitState | undefined = told[kind];
+      const state: LimitState | undefined = limits[kind];
       if (state === undefined) return [];
       return [
         [`x-ratelimit-limit-${kind}`, String(state.limit)],

@@ -73,7 +73,7 @@ export interface AdmissionParts {
   readonly prompts: PromptRegistry;
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
-  readonly log: EventLog;
+  readonly events: EventLog;
 }
 
 /** Renders the prompt; whoever looks on may time it. */
@@ -212,7 +212,7 @@ export class Admission {
       refuseStrayOutput(context, input);
       return { kind: 'previous', id, context };
     }
-    const running = await this.#parts.log.read(id, -1, 0);
+    const running = await this.#parts.events.read(id, -1, 0);
     if (running !== undefined && !running.ended && reaches(caller, running.head.owner)) {
       throw new SluiceError(
         'response_still_running',

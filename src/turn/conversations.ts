@@ -21,7 +21,7 @@ import { retryWhileUnavailable } from './retry-while-unavailable.js';
 export interface ConversationParts {
   readonly store: ConversationStore;
   readonly claim: ConversationClaim;
-  readonly log: Pick<EventLog, 'requestCancel'>;
+  readonly events: Pick<EventLog, 'requestCancel'>;
   /** `clients.allow.instructions`; null: trusted callers may write system and developer messages. */
   readonly allowInstructions: boolean | null;
   /** Most bytes of one item (`state.max_bytes`). */
@@ -35,15 +35,15 @@ const APPEND_WITHIN_MS = 2_000;
 export class Conversations {
   readonly #store: ConversationStore;
   readonly #claim: ConversationClaim;
-  readonly #log: ConversationParts['log'];
+  readonly #events: ConversationParts['events'];
   readonly #allowInstructions: boolean | null;
   readonly #maxItemBytes: number;
   readonly #time: Time;
 
-  constructor({ store, claim, log, allowInstructions, maxItemBytes, time = systemTime }: ConversationParts) {
+  constructor({ store, claim, events, allowInstructions, maxItemBytes, time = systemTime }: ConversationParts) {
     this.#store = store;
     this.#claim = claim;
-    this.#log = log;
+    this.#events = events;
     this.#allowInstructions = allowInstructions;
     this.#maxItemBytes = maxItemBytes;
     this.#time = time;
@@ -110,7 +110,7 @@ export class Conversations {
   async remove(caller: Principal, id: string): Promise<void> {
     await this.get(caller, id);
     if (!(await this.#store.delete(id))) throw conversationNotFound();
-    for (const responseId of await this.#claim.members(id)) await this.#log.requestCancel(responseId);
+    for (const responseId of await this.#claim.members(id)) await this.#events.requestCancel(responseId);
   }
 
   /** @throws SluiceError `conversation_not_found`, `invalid_cursor` */

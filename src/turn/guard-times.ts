@@ -23,7 +23,7 @@ export class GuardTimes {
   }
 
   /** As one span, from the first check to now; nothing where it was never asked. */
-  tell(parent: Span): void {
+  record(parent: Span): void {
     if (this.#checks === 0) return;
     const attributes = { 'sluice.guard.checks': this.#checks, 'sluice.guard.busy_ms': this.#busyMs };
     parent.child('guard output', { attributes, startedAtMs: this.#firstAtMs }).end();

@@ -17,7 +17,7 @@ const LEFT_BEHIND_MS = 10_000;
 const LOOK_FIRST_MS = 25;
 const LOOK_MOST_MS = 200;
 
-export class Once {
+export class Idempotency {
   readonly #keys: IdempotencyStore;
   readonly #leftBehindMs: number;
   readonly #time: Time;

@@ -16,7 +16,7 @@ import { retryWhileUnavailable } from './retry-while-unavailable.js';
 export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 
 export interface JournalOptions {
-  readonly log: EventLog;
+  readonly events: EventLog;
   readonly clock: FlushClock;
   readonly responseId: string;
   readonly fence: Fence;
@@ -52,7 +52,7 @@ export class Journal {
   #ending = false;
   #ended = false;
   #lost: SluiceError | undefined;
-  #cancelTold = false;
+  #cancelReported = false;
   /** When the log last confirmed an append, by `Time.now()`. */
   appendedAt: number;
 
@@ -153,12 +153,12 @@ export class Journal {
   }
 
   async #append(events: readonly LoggedEvent[]): Promise<void> {
-    const { log, responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
+    const { responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
     const startedAt = this.#time.now();
     this.#ending = events.some(({ type }) => isTerminal(type));
     try {
       // Appends are idempotent by number, so the same events are simply sent again while the log is away.
-      const result = await retryWhileUnavailable(() => log.append(responseId, fence, events), {
+      const result = await retryWhileUnavailable(() => this.#options.events.append(responseId, fence, events), {
         giveUpMs,
         wanted: () => this.#lost === undefined,
         time: this.#time,
@@ -171,7 +171,7 @@ export class Journal {
       }
       this.appendedAt = this.#time.now();
       this.#ended = this.#ending;
-      if (result.cancelRequested) this.cancelAsked();
+      if (result.cancelRequested) this.cancelRequested();
     } catch (error) {
       const why = 'unable to go on with this turn; its log cannot be written';
       this.#lose(new SluiceError('state_unavailable', why, { cause: error }));
@@ -181,9 +181,9 @@ export class Journal {
   }
 
   /** A cancel was asked, by the log's word or by a signal. */
-  cancelAsked(): void {
-    if (this.#cancelTold) return;
-    this.#cancelTold = true;
+  cancelRequested(): void {
+    if (this.#cancelReported) return;
+    this.#cancelReported = true;
     this.#options.onCancel();
   }
 

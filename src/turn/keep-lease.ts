@@ -11,7 +11,7 @@ export function keepLease(
   time: Time,
 ): () => void {
   // Nobody waits for the watch: until it stands, appends and renewals tell of a cancel.
-  const watching = lease.watchCancel(responseId, () => journal.cancelAsked()).catch(() => () => undefined);
+  const watching = lease.watchCancel(responseId, () => journal.cancelRequested()).catch(() => () => undefined);
   let renewing = false;
   const renew = async (): Promise<void> => {
     if (renewing || time.now() - journal.appendedAt < LOG_TIMES.renewEveryMs) return;
@@ -19,7 +19,7 @@ export function keepLease(
     try {
       const { held, cancelRequested } = await lease.renew(responseId, fence);
       if (!held) journal.leaseLost();
-      else if (cancelRequested) journal.cancelAsked();
+      else if (cancelRequested) journal.cancelRequested();
     } finally {
       renewing = false;
     }

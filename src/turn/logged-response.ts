@@ -30,14 +30,14 @@ export interface FoldOptions {
  * @returns undefined if there is no log, or the caller may not see it
  */
 export async function foldLog(
-  log: Pick<EventLog, 'read'>,
+  events: Pick<EventLog, 'read'>,
   responseId: string,
   { time, reachable, beforeTerminal = false }: FoldOptions,
 ): Promise<FoldedResponse | undefined> {
   let accumulator: ResponseAccumulator | undefined;
   let sequence = -1;
   for (;;) {
-    const page = await log.read(responseId, sequence, PAGE);
+    const page = await events.read(responseId, sequence, PAGE);
     if (page === undefined || !reachable(page.head.owner)) return undefined;
     for (const logged of page.events) {
       if (beforeTerminal && isTerminal(logged.type)) break;

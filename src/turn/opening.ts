@@ -12,7 +12,7 @@ import { type TurnPlan } from './admission.js';
 import { type FlushClock } from './flush-clock.js';
 import { Journal } from './journal.js';
 import { type TurnLimits, type TurnPermit } from './turn-limits.js';
-import { type IdempotencyUse, type Once } from './idempotency.js';
+import { type IdempotencyUse, type Idempotency } from './idempotency.js';
 import { CANCELLED, LOST } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
 import { type TurnReport } from './turn-report.js';
@@ -22,8 +22,8 @@ import { newFacts, type Turn, type TurnOrigin } from './turn.js';
 export interface OpeningParts {
   readonly limits: TurnLimits;
   readonly claim: ConversationClaim;
-  readonly log: EventLog;
-  readonly once: Once;
+  readonly events: EventLog;
+  readonly idempotency: Idempotency;
   readonly clock: FlushClock;
   readonly report: TurnReport;
 }
@@ -51,7 +51,7 @@ export interface OpenedTurn {
 }
 
 /** Another replica took over the idempotency key while this one was stalled. Its response wins; ours is discarded. */
-export class TooLate extends Error {}
+export class IdempotencyKeyTakenOver extends Error {}
 
 export class TurnOpening {
   readonly #parts: OpeningParts;
@@ -66,12 +66,12 @@ export class TurnOpening {
 
   /**
    * Resolves when `response.created` is in the log.
-   * @throws SluiceError `rate_limit_exceeded`, `conversation_busy`, `state_unavailable`; TooLate
+   * @throws SluiceError `rate_limit_exceeded`, `conversation_busy`, `state_unavailable`; IdempotencyKeyTakenOver
    */
   async open(request: TurnToOpen): Promise<OpenedTurn> {
     const permit = await this.#parts.limits.take(request.plan);
     try {
-      return { ...(await this.#begin(request, permit.reserved)), permit };
+      return { ...(await this.#openLog(request, permit.reserved)), permit };
     } catch (error) {
       await permit.giveBack().catch(() => undefined);
       throw error;
@@ -79,9 +79,9 @@ export class TurnOpening {
   }
 
   /** Takes the place in the queue before the log begins: a refusal comes before there is a response. */
-  async #begin(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
+  async #openLog(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
     const { plan, response, origin, trace, idempotency } = request;
-    const { log, claim, clock, report, once } = this.#parts;
+    const { events, claim, clock, report } = this.#parts;
     const { maxWaiting } = this.#options;
     const time = this.#time;
     const conversationId = response.conversation?.id ?? null;
@@ -101,18 +101,18 @@ export class TurnOpening {
       const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
       if (waits) opening.push({ type: 'response.queued', response: first });
-      const fence = await log.begin(head, opening.map(serialize));
+      const fence = await events.begin(head, opening.map(serialize));
       // Until its log began, other replicas could put this turn out of the queue as dead. If this process or the store stood still, one may have done
       // so and run its own turn, or be about to. A turn that is late takes a new place, which only its end can take from it, and waits there.
       if (conversationId !== null && time.now() - askedAt > SURE_OF_PLACE_MS) {
         waits = !(await this.#rejoin(conversationId, response.id)).first;
       }
-      if (!(await once.confirm(plan.caller, response.id, idempotency))) {
-        await log.delete(response.id).catch(() => undefined);
-        throw new TooLate();
+      if (!(await this.#parts.idempotency.confirm(plan.caller, response.id, idempotency))) {
+        await events.delete(response.id).catch(() => undefined);
+        throw new IdempotencyKeyTakenOver();
       }
       const journal = new Journal({
-        log,
+        events,
         clock,
         responseId: response.id,
         fence,
@@ -151,11 +151,11 @@ export class TurnOpening {
 
   /** Takes a new place in the queue for a turn whose log has begun; the log is removed where there is no room. */
   async #rejoin(conversationId: string, responseId: string): Promise<{ readonly first: boolean }> {
-    const { claim, log } = this.#parts;
+    const { claim, events } = this.#parts;
     try {
       return await claim.rejoin(conversationId, responseId, this.#options.maxWaiting);
     } catch (error) {
-      await log.delete(responseId).catch(() => undefined);
+      await events.delete(responseId).catch(() => undefined);
       throw error;
     }
   }

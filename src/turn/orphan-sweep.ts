@@ -22,7 +22,7 @@ import { estimateLostUsage } from './lost-usage.js';
 import { type Accounting, terminalEvent } from './settlement.js';
 
 export interface OrphanParts {
-  readonly log: EventLog;
+  readonly events: EventLog;
   readonly lease: TurnLease;
   readonly claim: ConversationClaim;
   readonly announcements: Pick<ConversationAnnouncements, 'announce'>;
@@ -90,19 +90,19 @@ export class OrphanSweep {
   }
 
   async #end(responseId: string, fence: Fence): Promise<void> {
-    const { log, claim, announcements, logger } = this.#parts;
-    const told = await this.#readAll(responseId);
-    if (told === undefined) return;
-    const { conversationId } = told.head;
-    if (told.events.length === 0) await log.delete(responseId);
+    const { events, claim, announcements, logger } = this.#parts;
+    const recorded = await this.#readAll(responseId);
+    if (recorded === undefined) return;
+    const { conversationId } = recorded.head;
+    if (recorded.events.length === 0) await events.delete(responseId);
     else {
       // It may have been lost before it told anybody of its turn.
       if (conversationId !== null) await announcements.announce(conversationId, responseId);
-      if (!(await this.#tellEnd(responseId, fence, told))) return;
+      if (!(await this.#appendEnd(responseId, fence, recorded))) return;
     }
-    if (told.broken) await log.delete(responseId);
+    if (recorded.broken) await events.delete(responseId);
     if (conversationId !== null) await claim.leave(conversationId, responseId);
-    if (told.events.length === 0) return;
+    if (recorded.events.length === 0) return;
     logger.warn({ response_id: responseId, conversation_id: conversationId }, 'ended the turn of a lost replica');
   }
 
@@ -110,8 +110,8 @@ export class OrphanSweep {
    * Returns false where yet another replica has taken the turn over, and will end it. The end of a broken log is only stored: after a hole there
    * is no number for it.
    */
-  async #tellEnd(responseId: string, fence: Fence, { head, events, broken }: Told): Promise<boolean> {
-    const { log, responses } = this.#parts;
+  async #appendEnd(responseId: string, fence: Fence, { head, events, broken }: RecordedTurn): Promise<boolean> {
+    const { responses } = this.#parts;
     const [first] = events;
     if (first === undefined || !('response' in first)) {
       throw new Error(`unable to end ${responseId}; its log does not begin with a response`);
@@ -132,7 +132,7 @@ export class OrphanSweep {
     }
     const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
     // If the reply is lost, the log may have ended: then no other sweep takes it over, and only this one can count the end.
-    const { outcome } = await retryWhileUnavailable(() => log.append(responseId, fence, ending), {
+    const { outcome } = await retryWhileUnavailable(() => this.#parts.events.append(responseId, fence, ending), {
       giveUpMs: LOG_TIMES.leaseMs,
       time: this.#time,
     });
@@ -191,30 +191,29 @@ export class OrphanSweep {
   }
 
   /** Reads one event at a time up to the missing one. Returns undefined where the log is gone. */
-  async #beforeTheHole(responseId: string, events: ResponseEvent[]): Promise<Told | undefined> {
-    const { log } = this.#parts;
-    const page = await log.read(responseId, -1, 0);
+  async #readUpToGap(responseId: string, events: ResponseEvent[]): Promise<RecordedTurn | undefined> {
+    const page = await this.#parts.events.read(responseId, -1, 0);
     if (page === undefined) return undefined;
     for (;;) {
-      const next = await log.read(responseId, events.length - 1, 1);
+      const next = await this.#parts.events.read(responseId, events.length - 1, 1);
       if (next === undefined || next.events.length === 0) return { head: page.head, events, broken: true };
       events.push(...next.events.map(parseLogged));
     }
   }
 
-  async #readAll(responseId: string): Promise<Told | undefined> {
+  async #readAll(responseId: string): Promise<RecordedTurn | undefined> {
     const events: ResponseEvent[] = [];
     for (;;) {
-      const page = await this.#parts.log.read(responseId, events.length - 1, 500);
-      if (page === undefined) return this.#beforeTheHole(responseId, events);
+      const page = await this.#parts.events.read(responseId, events.length - 1, 500);
+      if (page === undefined) return this.#readUpToGap(responseId, events);
       events.push(...page.events.map(parseLogged));
       if (page.events.length === 0 || events.length > page.last) return { head: page.head, events, broken: false };
     }
   }
 }
 
-/** What a lost replica had told. */
-interface Told {
+/** What the log of a lost replica holds. */
+interface RecordedTurn {
   readonly head: LogHead;
   readonly events: readonly ResponseEvent[];
   /** Whether the log has a hole after `events`. Such a log is read no further, takes no end, and is removed. */

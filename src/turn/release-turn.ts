@@ -16,11 +16,11 @@ export async function releasePlace({ plan: { source }, responseId }: Turn, claim
  */
 export async function leaveConversation(
   turn: Turn,
-  { claim, log }: { readonly claim: ConversationClaim; readonly log: EventLog },
+  { claim, events }: { readonly claim: ConversationClaim; readonly events: EventLog },
 ): Promise<void> {
   const { source } = turn.plan;
   if (source.kind !== 'conversation') return;
-  if (!turn.journal.ended && (await isLogOpen(turn, log))) return;
+  if (!turn.journal.ended && (await isLogOpen(turn, events))) return;
   await retryWhileUnavailable(() => claim.leave(source.id, turn.responseId), { time: turn.time }).catch(
     () => undefined,
   );
@@ -36,16 +36,16 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
 }
 
 /** Whether the log of a turn is gone, so that no replica will report its end. */
-export function isLogGone({ responseId }: Turn, log: EventLog): Promise<boolean> {
-  return log.read(responseId, -1, 0).then(
+export function isLogGone({ responseId }: Turn, events: EventLog): Promise<boolean> {
+  return events.read(responseId, -1, 0).then(
     (page) => page === undefined,
     () => false,
   );
 }
 
 /** Whether the log of a turn has no end yet. Counts a log that cannot be read as open. */
-function isLogOpen({ responseId }: Turn, log: EventLog): Promise<boolean> {
-  return log.read(responseId, -1, 0).then(
+function isLogOpen({ responseId }: Turn, events: EventLog): Promise<boolean> {
+  return events.read(responseId, -1, 0).then(
     (page) => page !== undefined && !page.ended,
     () => true,
   );

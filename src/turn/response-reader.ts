@@ -31,7 +31,7 @@ export interface ResponseReaderOptions {
 }
 
 export class ResponseReader {
-  readonly #log: EventLog;
+  readonly #events: EventLog;
   readonly #hub: FollowHub;
   readonly #responses: ResponseStore;
   readonly #terminalWithinMs: number;
@@ -39,21 +39,21 @@ export class ResponseReader {
   readonly #time: Time;
   readonly #snapshots: ResponseSnapshots;
 
-  constructor(log: EventLog, hub: FollowHub, responses: ResponseStore, options: ResponseReaderOptions = {}) {
-    this.#log = log;
+  constructor(events: EventLog, hub: FollowHub, responses: ResponseStore, options: ResponseReaderOptions = {}) {
+    this.#events = events;
     this.#hub = hub;
     this.#responses = responses;
     this.#terminalWithinMs = options.terminalWithinMs ?? TERMINAL_WITHIN_MS;
     this.#onFollowed = options.onFollowed;
     this.#time = options.time ?? systemTime;
-    this.#snapshots = new ResponseSnapshots(log, responses, this.#time);
+    this.#snapshots = new ResponseSnapshots(events, responses, this.#time);
   }
 
   /** The response as it stands. @throws `response_not_found` */
   async retrieve(caller: Principal, responseId: string): Promise<ResponseObject> {
     const stored = await this.#stored(caller, responseId);
     if (stored !== undefined) return stored.response;
-    const folded = await foldLog(this.#log, responseId, {
+    const folded = await foldLog(this.#events, responseId, {
       time: this.#time,
       reachable: (owner) => reaches(caller, owner),
     });
@@ -145,7 +145,7 @@ export class ResponseReader {
   remove(caller: Principal, responseId: string): Promise<void> {
     return removeResponse(caller, responseId, {
       reader: this,
-      log: this.#log,
+      events: this.#events,
       responses: this.#responses,
       snapshots: this.#snapshots,
       terminalWithinMs: this.#terminalWithinMs,
@@ -164,7 +164,7 @@ export class ResponseReader {
 
   /** Is there a running or ended response of this caller by that id? @throws `response_not_found` */
   async status(caller: Principal, responseId: string): Promise<'running' | 'ended'> {
-    const page = await this.#log.read(responseId, -1, 0);
+    const page = await this.#events.read(responseId, -1, 0);
     if (page !== undefined && reaches(caller, page.head.owner)) return page.ended ? 'ended' : 'running';
     if ((await this.#stored(caller, responseId)) === undefined) throw responseNotFound();
     return 'ended';
@@ -172,11 +172,11 @@ export class ResponseReader {
 
   /** The status of a response, at the cost of its newest event. @throws SluiceError `response_not_found` */
   async currentStatus(caller: Principal, responseId: string): Promise<ResponseStatus> {
-    const page = await this.#log.read(responseId, -1, 0);
+    const page = await this.#events.read(responseId, -1, 0);
     if (page !== undefined && reaches(caller, page.head.owner)) {
       // Past its first two events a running response can only be in progress.
       if (!page.ended && page.last > 1) return 'in_progress';
-      const newest = (await this.#log.read(responseId, page.last - 1, 1))?.events[0];
+      const newest = (await this.#events.read(responseId, page.last - 1, 1))?.events[0];
       if (newest?.type === 'response.completed') return 'completed';
       if (newest?.type === 'response.failed') return 'failed';
       const event = newest === undefined ? undefined : parseLogged(newest);
@@ -187,12 +187,12 @@ export class ResponseReader {
 
   /** Number of the newest event of a response whose log exists; undefined: it has none (yet, or any more), or is not this caller's. */
   async lastSequence(caller: Principal, responseId: string): Promise<number | undefined> {
-    const page = await this.#log.read(responseId, -1, 0);
+    const page = await this.#events.read(responseId, -1, 0);
     return page !== undefined && reaches(caller, page.head.owner) ? page.last : undefined;
   }
 
   async #head(caller: Principal, responseId: string): Promise<LogHead | undefined> {
-    const page = await this.#log.read(responseId, -1, 0);
+    const page = await this.#events.read(responseId, -1, 0);
     return page !== undefined && reaches(caller, page.head.owner) ? page.head : undefined;
   }
 
@@ -202,7 +202,7 @@ export class ResponseReader {
   }
 
   async #endsAt(caller: Principal, responseId: string, after: number): Promise<boolean> {
-    const page = await this.#log.read(responseId, after, 1);
+    const page = await this.#events.read(responseId, after, 1);
     return page !== undefined && reaches(caller, page.head.owner) && page.ended && page.last <= after;
   }
 }

@@ -17,7 +17,7 @@ interface RemovalReader {
 
 export interface ResponseRemovalParts {
   readonly reader: RemovalReader;
-  readonly log: Pick<EventLog, 'delete'>;
+  readonly events: Pick<EventLog, 'delete'>;
   readonly responses: Pick<ResponseStore, 'delete'>;
   readonly snapshots: Pick<ResponseSnapshots, 'forget'>;
   /** How long a delete waits for the terminal event of a response whose end is stored, in milliseconds. */
@@ -31,7 +31,7 @@ export interface ResponseRemovalParts {
 export async function removeResponse(
   caller: Principal,
   responseId: string,
-  { reader, log, responses, snapshots, terminalWithinMs }: ResponseRemovalParts,
+  { reader, events, responses, snapshots, terminalWithinMs }: ResponseRemovalParts,
 ): Promise<void> {
   const kept = isEnded((await reader.retrieve(caller, responseId)).status);
   if (kept && (await reader.status(caller, responseId)) === 'running') {
@@ -39,6 +39,6 @@ export async function removeResponse(
   }
   if ((await reader.status(caller, responseId)) === 'running') throw stillRunning();
   await responses.delete(responseId);
-  await log.delete(responseId);
+  await events.delete(responseId);
   snapshots.forget(responseId);
 }

@@ -20,13 +20,13 @@ export interface Snapshot {
 }
 
 export class ResponseSnapshots {
-  readonly #log: Pick<EventLog, 'read'>;
+  readonly #events: Pick<EventLog, 'read'>;
   readonly #responses: Pick<ResponseStore, 'get'>;
   readonly #time: Time;
   readonly #cache: SnapshotCache<Snapshot>;
 
-  constructor(log: Pick<EventLog, 'read'>, responses: Pick<ResponseStore, 'get'>, time: Time) {
-    this.#log = log;
+  constructor(events: Pick<EventLog, 'read'>, responses: Pick<ResponseStore, 'get'>, time: Time) {
+    this.#events = events;
     this.#responses = responses;
     this.#time = time;
     this.#cache = new SnapshotCache({ time });
@@ -50,7 +50,7 @@ export class ResponseSnapshots {
 
   async #read(responseId: string): Promise<Snapshot | undefined> {
     const options = { time: this.#time, reachable: () => true, beforeTerminal: true };
-    const folded = await foldLog(this.#log, responseId, options);
+    const folded = await foldLog(this.#events, responseId, options);
     if (folded !== undefined) {
       const { owner, response, sequence } = folded;
       return { owner, json: Buffer.from(JSON.stringify(response)), sequence, terminal: null };

@@ -30,8 +30,8 @@ export interface LimitState {
   readonly resetMs: number;
 }
 
-/** What a caller is told of its limits; absent where there is none. */
-export interface ToldLimits {
+/** State of the limits that apply to a caller. A limit that is not configured is absent. */
+export interface LimitStates {
   readonly requests?: LimitState;
   readonly tokens?: LimitState;
 }
@@ -41,17 +41,17 @@ export type Spent = Pick<TurnFacts, 'usage' | 'costUsd' | 'provider'>;
 
 /** A refusal that tells the limits, like the answers that were let in. */
 export class LimitRefusal extends SluiceError {
-  readonly told: ToldLimits;
+  readonly limits: LimitStates;
 
-  constructor(why: string, told: ToldLimits, retryAfterMs: number) {
+  constructor(why: string, limits: LimitStates, retryAfterMs: number) {
     super('rate_limit_exceeded', `unable to start a turn; ${why}`, { retryAfterMs });
-    this.told = told;
+    this.limits = limits;
   }
 }
 
 /** The right of one turn to run. Each method may be called again without effect. */
 export interface TurnPermit {
-  readonly told: ToldLimits;
+  readonly limits: LimitStates;
   /** What was reserved: stored with the turn, so that another replica can settle it. Undefined where nothing was. */
   readonly reserved: Reservation | undefined;
   /** It asks for nothing more: another may take its place. */
@@ -69,7 +69,7 @@ const DAY_S = 86_400;
 const MICROS_PER_USD = 1_000_000;
 const CONCURRENCY_RETRY_MS = 1_000;
 
-type Told = { -readonly [Kind in keyof ToldLimits]: ToldLimits[Kind] };
+type MutableLimitStates = { -readonly [Kind in keyof LimitStates]: LimitStates[Kind] };
 
 export class TurnLimits {
   readonly #settings: LimitSettings;
@@ -92,18 +92,18 @@ export class TurnLimits {
   /** @throws LimitRefusal; whatever was taken until then is given back */
   async take(plan: PlannedUse): Promise<TurnPermit> {
     const caller = callerKey(plan.caller);
-    const told: Told = {};
+    const limits: MutableLimitStates = {};
     const undo: (() => Promise<unknown>)[] = [];
     const leave = this.#enter(caller);
     try {
-      undo.push(await this.#takeRequest(caller, told));
-      const tokens = await this.#takeTokens(caller, plan, told);
-      undo.push(async () => this.#tellTokens(told, await this.#tokens?.settle(caller, tokens, 0)));
-      const costMicros = await this.#takeCost(caller, plan, told);
+      undo.push(await this.#takeRequest(caller, limits));
+      const tokens = await this.#takeTokens(caller, plan, limits);
+      undo.push(async () => this.#recordTokens(limits, await this.#tokens?.settle(caller, tokens, 0)));
+      const costMicros = await this.#takeCost(caller, plan, limits);
       const held = { caller, tokens, inputTokens: expectedUse(plan).usage.input_tokens, costMicros };
       undo.push(async () => this.#micros?.settle(caller, costMicros, 0));
       const reserved = this.#tokens === null && this.#micros === null ? undefined : held;
-      return permit(told, reserved, leave, undo, (spent) => this.settle(held, spent));
+      return permit(limits, reserved, leave, undo, (spent) => this.settle(held, spent));
     } catch (refusal) {
       leave();
       // The refusal tells what is left after this. What cannot be given back now refills by itself.
@@ -145,43 +145,43 @@ export class TurnLimits {
     };
   }
 
-  async #takeRequest(caller: string, told: Told): Promise<() => Promise<unknown>> {
+  async #takeRequest(caller: string, limits: MutableLimitStates): Promise<() => Promise<unknown>> {
     const limit = this.#settings.requestsPerMinute;
     if (limit === null) return () => Promise.resolve();
     const bucket = { key: `limit:requests:${caller}`, capacity: limit, refillPerSecond: limit / MINUTE_S };
     const state = await this.#limiter.take(bucket, 1);
-    told.requests = stateOf(limit, state);
-    if (!state.allowed) throw usedUp(`${limit} requests a minute`, told, state);
-    return async () => (told.requests = stateOf(limit, await this.#limiter.charge(bucket, -1)));
+    limits.requests = stateOf(limit, state);
+    if (!state.allowed) throw usedUp(`${limit} requests a minute`, limits, state);
+    return async () => (limits.requests = stateOf(limit, await this.#limiter.charge(bucket, -1)));
   }
 
   /** Resolves to the number of tokens reserved. */
-  async #takeTokens(caller: string, plan: PlannedUse, told: Told): Promise<number> {
+  async #takeTokens(caller: string, plan: PlannedUse, limits: MutableLimitStates): Promise<number> {
     const limit = this.#tokens;
     if (limit === null) return 0;
     const { state, reserved } = await limit.reserve(caller, expectedUse(plan).tokens);
-    this.#tellTokens(told, state);
-    if (!state.allowed) throw usedUp(`${limit.capacity} tokens a minute`, told, state);
+    this.#recordTokens(limits, state);
+    if (!state.allowed) throw usedUp(`${limit.capacity} tokens a minute`, limits, state);
     return reserved;
   }
 
-  #tellTokens(told: Told, state: BucketState | undefined): void {
-    if (this.#tokens !== null && state !== undefined) told.tokens = stateOf(this.#tokens.capacity, state);
+  #recordTokens(limits: MutableLimitStates, state: BucketState | undefined): void {
+    if (this.#tokens !== null && state !== undefined) limits.tokens = stateOf(this.#tokens.capacity, state);
   }
 
   /** Resolves to what was reserved, in millionths of a US dollar: at least one, so that a budget that is used up admits nothing. */
-  async #takeCost(caller: string, plan: PlannedUse, told: Told): Promise<number> {
+  async #takeCost(caller: string, plan: PlannedUse, limits: MutableLimitStates): Promise<number> {
     const limit = this.#micros;
     if (limit === null) return 0;
     const expected = this.#cost(plan.model, expectedUse(plan).usage) ?? 0;
     const { state, reserved } = await limit.reserve(caller, Math.max(1, Math.ceil(expected * MICROS_PER_USD)));
-    if (!state.allowed) throw usedUp(`${this.#settings.costPerDayUsd ?? 0} US dollars a day`, told, state);
+    if (!state.allowed) throw usedUp(`${this.#settings.costPerDayUsd ?? 0} US dollars a day`, limits, state);
     return reserved;
   }
 }
 
 function permit(
-  told: ToldLimits,
+  limits: LimitStates,
   reserved: Reservation | undefined,
   leave: () => void,
   undo: readonly (() => Promise<unknown>)[],
@@ -195,7 +195,7 @@ function permit(
     await work();
   };
   return {
-    told,
+    limits,
     reserved,
     leave,
     settle: (spent) => end(() => settling(spent)),
@@ -208,7 +208,7 @@ function stateOf(limit: number, { remaining, resetMs }: BucketState): LimitState
   return { limit, remaining, resetMs };
 }
 
-function usedUp(limit: string, told: ToldLimits, { retryAfterMs }: BucketState): LimitRefusal {
+function usedUp(limit: string, limits: LimitStates, { retryAfterMs }: BucketState): LimitRefusal {
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1_000));
-  return new LimitRefusal(`the limit of ${limit} is used up; try again in ${seconds} s`, told, retryAfterMs);
+  return new LimitRefusal(`the limit of ${limit} is used up; try again in ${seconds} s`, limits, retryAfterMs);
 }

@@ -23,14 +23,14 @@ export interface RefusedTurn {
 const PAUSED_LOG_EVERY_MS = 10_000;
 
 export class TurnReport {
-  readonly #log: Log;
+  readonly #logger: Log;
   readonly #metrics: Metrics;
   #pausedLoggedAt = -Infinity;
   /** Since the last line. */
   #pausedRefusals = 0;
 
-  constructor(log: Log, metrics: Metrics) {
-    this.#log = log;
+  constructor(logger: Log, metrics: Metrics) {
+    this.#logger = logger;
     this.#metrics = metrics;
   }
 
@@ -43,7 +43,7 @@ export class TurnReport {
   started(turn: Turn): void {
     this.#metrics.of.turns_in_flight.inc();
     const { method, path } = turn.origin;
-    this.#log.info({ ...idsOf(turn), method, path }, 'request received');
+    this.#logger.info({ ...idsOf(turn), method, path }, 'request received');
   }
 
   /** A request for a turn that never became one: a caller's own mistake, a limit, or a drain. */
@@ -58,9 +58,9 @@ export class TurnReport {
     const { endpoint: path, method, requestId } = origin;
     const user = caller === undefined ? null : nameOf(caller);
     const fields = { request_id: requestId, method, path, user_id: user, duration: durationMs, error: error.code };
-    if (status === 'error') this.#log.error({ ...fields, err: error }, 'request failed');
+    if (status === 'error') this.#logger.error({ ...fields, err: error }, 'request failed');
     else if (paused) this.#logPaused(fields);
-    else this.#log.warn(fields, 'request failed');
+    else this.#logger.warn(fields, 'request failed');
   }
 
   /** One line for many: clients that try again at once would fill the log while a provider is paused. */
@@ -68,18 +68,21 @@ export class TurnReport {
     const now = performance.now();
     this.#pausedRefusals += 1;
     if (now - this.#pausedLoggedAt < PAUSED_LOG_EVERY_MS) return;
-    this.#log.warn({ ...fields, refusals: this.#pausedRefusals }, 'requests refused while the provider is paused');
+    this.#logger.warn({ ...fields, refusals: this.#pausedRefusals }, 'requests refused while the provider is paused');
     this.#pausedLoggedAt = now;
     this.#pausedRefusals = 0;
   }
 
   /** Somebody reads a response from after event `after` on, on whatever replica it runs. */
   readonly followed = (responseId: string, after: number, caller: Principal): void => {
-    this.#log.debug({ response_id: responseId, user_id: nameOf(caller), starting_after: after }, 'response followed');
+    this.#logger.debug(
+      { response_id: responseId, user_id: nameOf(caller), starting_after: after },
+      'response followed',
+    );
   };
 
-  cancelAsked(responseId: string, caller: Principal): void {
-    this.#log.debug({ response_id: responseId, user_id: nameOf(caller) }, 'cancel asked');
+  cancelRequested(responseId: string, caller: Principal): void {
+    this.#logger.debug({ response_id: responseId, user_id: nameOf(caller) }, 'cancel asked');
   }
 
   waiting(waits: 1 | -1): void {
@@ -109,13 +112,13 @@ export class TurnReport {
       outcome: outcome.end === 'incomplete' ? outcome.reason : outcome.end,
     };
     if (facts.unstored !== null) {
-      this.#log.error({ ...idsOf(turn), error: facts.unstored.code, err: facts.unstored }, 'response not stored');
+      this.#logger.error({ ...idsOf(turn), error: facts.unstored.code, err: facts.unstored }, 'response not stored');
     }
-    if (outcome.end !== 'failed') this.#log.info(fields, 'request completed');
+    if (outcome.end !== 'failed') this.#logger.info(fields, 'request completed');
     else {
       const failed = { ...fields, error: outcome.error.code, err: outcome.error };
-      if (ownMistake(outcome.error)) this.#log.warn(failed, 'request failed');
-      else this.#log.error(failed, 'request failed');
+      if (ownMistake(outcome.error)) this.#logger.warn(failed, 'request failed');
+      else this.#logger.error(failed, 'request failed');
     }
   }
 
@@ -126,9 +129,9 @@ export class TurnReport {
   lost(turn: Turn, why: SluiceError | undefined, gone: boolean): void {
     this.#metrics.of.fenced_writes_total.inc();
     const code = why?.code ?? 'replica_lost';
-    const durationMs = this.#finish(turn, gone ? 'error' : 'told elsewhere', code);
+    const durationMs = this.#finish(turn, gone ? 'error' : 'reported elsewhere', code);
     turn.trace.ended(turn, undefined, why);
-    this.#log.error({ ...idsOf(turn), duration: durationMs, error: code, err: why }, 'request failed');
+    this.#logger.error({ ...idsOf(turn), duration: durationMs, error: code, err: why }, 'request failed');
   }
 
   /** This replica told the end of a lost one's turn: the lost one counted nothing of it. */
@@ -146,9 +149,9 @@ export class TurnReport {
    * @param gone whether its log is gone. Otherwise the replica that ends the turn counts it.
    */
   broken(turn: Turn, error: SluiceError, gone: boolean): void {
-    const durationMs = this.#finish(turn, gone ? 'error' : 'told elsewhere', error.code);
+    const durationMs = this.#finish(turn, gone ? 'error' : 'reported elsewhere', error.code);
     turn.trace.ended(turn, undefined, error);
-    this.#log.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
+    this.#logger.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }
 
   /** What a turn used. */
@@ -162,11 +165,11 @@ export class TurnReport {
   }
 
   /** `code`: of its error, where it had one. */
-  #finish(turn: Turn, status: Status | 'told elsewhere', code: ErrorCode | null): number {
+  #finish(turn: Turn, status: Status | 'reported elsewhere', code: ErrorCode | null): number {
     const durationMs = Math.round(turn.time.now() - turn.startedAt);
     const { endpoint, delivery } = turn.origin;
     this.#metrics.of.turns_in_flight.dec();
-    if (status !== 'told elsewhere') this.#metrics.of.requests_total.inc({ status });
+    if (status !== 'reported elsewhere') this.#metrics.of.requests_total.inc({ status });
     if (status === 'error' && code !== null) this.#metrics.of.failures_total.inc({ code });
     this.#metrics.of.request_duration_seconds.observe({ endpoint, delivery }, durationMs / 1_000);
     return durationMs;

@@ -98,12 +98,12 @@ export class TurnTrace {
   }
 
   /** Each append as a span of its own, from when it began. */
-  appending(tell: Appended): Appended {
-    if (this.#span === NO_SPAN) return tell;
+  appending(report: Appended): Appended {
+    if (this.#span === NO_SPAN) return report;
     return (durationMs, deltas) => {
       const attributes = { 'sluice.deltas': deltas };
       this.#span.child('append', { attributes, startedAtMs: this.#time.date() - durationMs }).end();
-      tell(durationMs, deltas);
+      report(durationMs, deltas);
     };
   }
 
@@ -139,7 +139,7 @@ export class TurnTrace {
       throw thrown;
     } finally {
       span.end();
-      this.#guarded?.tell(this.#span);
+      this.#guarded?.record(this.#span);
     }
   }
 

@@ -20,9 +20,15 @@ import { answer, type AnswerParts } from './answer.js';
 import { type DrainState } from './drain-state.js';
 import { requestBytes } from './input-size.js';
 import { keepLease } from './keep-lease.js';
-import { type ToldLimits, type TurnPermit } from './turn-limits.js';
+import { type LimitStates, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse } from './idempotency.js';
-import { type OpeningOptions, type OpeningParts, TooLate, TurnOpening, type TurnToOpen } from './opening.js';
+import {
+  type OpeningOptions,
+  type OpeningParts,
+  IdempotencyKeyTakenOver,
+  TurnOpening,
+  type TurnToOpen,
+} from './opening.js';
 import { CANCELLED, outcomeOf, type TurnOutcome, TurnStopped } from './outcome.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type ResponseReader } from './response-reader.js';
@@ -56,7 +62,7 @@ export interface CreateOptions {
 export interface CreatedTurn {
   readonly responseId: string;
   /** What is left to the caller; empty where it has no limits, or the turn ran before. */
-  readonly limits: ToldLimits;
+  readonly limits: LimitStates;
   /** Whether an earlier request with the same idempotency key started the turn. */
   readonly joined: boolean;
 }
@@ -101,7 +107,7 @@ export class TurnService {
     } catch (error) {
       leaveRoom();
       // Another request with the same key began its turn meanwhile.
-      if (error instanceof TooLate) return this.create(caller, request, origin, options);
+      if (error instanceof IdempotencyKeyTakenOver) return this.create(caller, request, origin, options);
       throw error;
     }
   }
@@ -116,7 +122,7 @@ export class TurnService {
     const trace = TurnTrace.begin(this.#parts.tracing, origin, this.#time);
     const plan = await trace.admitting((rendering) => this.#parts.admission.admit(caller, request, rendering));
     const response = newResponse(plan, this.#time);
-    const known = await this.#parts.once.claim(caller, response.id, options.idempotency);
+    const known = await this.#parts.idempotency.claim(caller, response.id, options.idempotency);
     options.onResponse?.(known ?? response.id);
     if (known !== null) {
       await this.#refuseIfGone(caller, known).catch((error: unknown) => {
@@ -139,8 +145,8 @@ export class TurnService {
     } catch (error) {
       await place?.giveBack().catch(() => undefined);
       trace.refused(error);
-      if (error instanceof TooLate) throw error;
-      await this.#parts.once.release(caller, response.id, options.idempotency);
+      if (error instanceof IdempotencyKeyTakenOver) throw error;
+      await this.#parts.idempotency.release(caller, response.id, options.idempotency);
       throw error;
     }
   }
@@ -149,11 +155,11 @@ export class TurnService {
    * Asks that a turn be cancelled, wherever it runs; durable and idempotent. `ended`: there is nothing left to cancel.
    * @throws SluiceError `response_not_found`
    */
-  async cancel(caller: Principal, responseId: string): Promise<'asked' | 'ended'> {
-    const { reader, log, report } = this.#parts;
+  async cancel(caller: Principal, responseId: string): Promise<'requested' | 'ended'> {
+    const { reader, events, report } = this.#parts;
     if ((await reader.status(caller, responseId)) === 'ended') return 'ended';
-    report.cancelAsked(responseId, caller);
-    return (await log.requestCancel(responseId)) ? 'asked' : 'ended';
+    report.cancelRequested(responseId, caller);
+    return (await events.requestCancel(responseId)) ? 'requested' : 'ended';
   }
 
   /** Resolves when no turn runs here or is being created. */
@@ -188,7 +194,7 @@ export class TurnService {
   }
 
   /** Resolves when `response.created` stands in the log, to what the caller may still use. */
-  async #start(toOpen: TurnToOpen, signal: AbortSignal | undefined, leaveRoom: () => void): Promise<ToldLimits> {
+  async #start(toOpen: TurnToOpen, signal: AbortSignal | undefined, leaveRoom: () => void): Promise<LimitStates> {
     const { turn, waits, permit } = await this.#opening.open(toOpen);
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
     onAbort(signal, () => turn.stop.abort(CANCELLED));
@@ -197,7 +203,7 @@ export class TurnService {
       .then(() => announced)
       .finally(() => this.#running.delete(turn.responseId));
     this.#running.set(turn.responseId, { turn, done });
-    return permit.told;
+    return permit.limits;
   }
 
   /** Tells whoever watches its conversation of the turn, which runs whether or not that can be done just now. */
@@ -210,7 +216,7 @@ export class TurnService {
   }
 
   async #run(turn: Turn, waits: boolean, permit: TurnPermit, leaveRoom: () => void): Promise<void> {
-    const { settlement, report, clock, claim, log, lease } = this.#parts;
+    const { settlement, report, clock, claim, events, lease } = this.#parts;
     const stopKeeping = keepLease(lease, turn, this.#time);
     clock.turns += 1;
     let end: TurnOutcome | 'lost' | SluiceError;
@@ -226,7 +232,7 @@ export class TurnService {
       clock.turns -= 1;
       stopKeeping();
     }
-    const gone = !turn.journal.ended && (await isLogGone(turn, log));
+    const gone = !turn.journal.ended && (await isLogGone(turn, events));
     if (!turn.journal.ended && !gone) {
       // The replica that ends this turn settles what was reserved. Settling it here too would give it back twice.
       permit.handOver();

@@ -23,7 +23,7 @@ import { DrainState } from '../../src/turn/drain-state.js';
 import { TurnGuards } from '../../src/turn/turn-guards.js';
 import { TurnLimits } from '../../src/turn/turn-limits.js';
 import { TurnMemory } from '../../src/turn/turn-context.js';
-import { Once } from '../../src/turn/idempotency.js';
+import { Idempotency } from '../../src/turn/idempotency.js';
 import { TurnReport } from '../../src/turn/turn-report.js';
 import { ResponseReader } from '../../src/turn/response-reader.js';
 import { Settlement } from '../../src/turn/settlement.js';
@@ -88,7 +88,7 @@ export class Replica {
     });
     const report = new TurnReport(logger, metrics);
     this.reader = new ResponseReader(log, this.hub, responses, { time });
-    const admission = new Admission(POLICY, { prompts: new PromptRegistry([]), conversations, responses, log });
+    const admission = new Admission(POLICY, { prompts: new PromptRegistry([]), conversations, responses, events: log });
     const usage = { ...ZERO_USAGE, output_tokens: OUTPUT_TOKENS, total_tokens: OUTPUT_TOKENS };
     const accounting = { estimate: () => Promise.resolve(usage), cost: () => COST_USD };
     const limits = new TurnLimits(
@@ -101,12 +101,12 @@ export class Replica {
         admission,
         room: this.room,
         limits,
-        log,
+        events: log,
         lease,
         claim,
         announcements,
         reader: this.reader,
-        once: new Once(keys, undefined, time),
+        idempotency: new Idempotency(keys, undefined, time),
         memory,
         guards: new TurnGuards([]),
         provider: new SimulatedProvider(time, random, recorder),
@@ -122,7 +122,7 @@ export class Replica {
     this.conversations = new Conversations({
       store: conversations,
       claim,
-      log,
+      events: log,
       allowInstructions: null,
       maxItemBytes: POLICY.maxItemBytes,
       time,
@@ -145,7 +145,7 @@ export class Replica {
       cpuMs: () => 0,
     };
     const sweep = new OrphanSweep({
-      log,
+      events: log,
       lease,
       claim,
       announcements,

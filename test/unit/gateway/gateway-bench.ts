@@ -63,7 +63,7 @@ export class GatewayBench extends TurnBench {
       conversations: new Conversations({
         store: plain.conversations,
         claim: plain.claim,
-        log: plain.log,
+        events: plain.log,
         allowInstructions: null,
         maxItemBytes: 1_000_000,
       }),

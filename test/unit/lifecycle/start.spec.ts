@@ -143,7 +143,7 @@ describe('the startup message', () => {
     announceStart(facts, {
       stdout: { isTTY, write: (text: string) => written.push(text) },
       logFormat,
-      log: { info: (_fields, message) => void logged.push(message) },
+      logger: { info: (_fields, message) => void logged.push(message) },
     });
     return { plain: written.length > 0, logged };
   };

@@ -100,7 +100,7 @@ beforeAll(async () => {
   app = await NestFactory.create<NestFastifyApplication>(TestModule, adapter, { bodyParser: false, logger: false });
   app.useGlobalFilters(
     new ErrorFilter({
-      log,
+      logger: log,
       routes,
       refused: (request) => refused.push(request),
       refusedOther: () => undefined,

@@ -25,7 +25,7 @@ import { RestTimes } from '../../../src/rest/rest-times.js';
 import { gateRequests } from '../../../src/rest/request-gate.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { Conversations } from '../../../src/turn/conversations.js';
-import { LimitRefusal, type ToldLimits } from '../../../src/turn/turn-limits.js';
+import { LimitRefusal, type LimitStates } from '../../../src/turn/turn-limits.js';
 import { OperationLimits } from '../../../src/turn/operation-limits.js';
 import { type RefusedTurn } from '../../../src/turn/turn-report.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
@@ -54,7 +54,7 @@ const notFound = (): SluiceError => new SluiceError('response_not_found', 'unabl
 const script = {
   created: [] as { request: ResponseRequest; options: unknown }[],
   refusal: undefined as unknown,
-  limits: {} as ToldLimits,
+  limits: {} as LimitStates,
   events: [] as readonly (readonly LoggedEvent[])[],
   eventsError: undefined as unknown,
   after: undefined as number | undefined,
@@ -71,7 +71,7 @@ const turns: Pick<TurnService, 'create' | 'cancel'> = {
   },
   cancel: async (_caller, id) => {
     if (id === 'resp_none') throw notFound();
-    return id === 'resp_ended' ? 'ended' : 'asked';
+    return id === 'resp_ended' ? 'ended' : 'requested';
   },
 };
 const reader: Pick<ResponseReader, 'retrieve' | 'events' | 'repeat' | 'settled' | 'inputItems' | 'remove'> = {
@@ -161,7 +161,7 @@ beforeAll(async () => {
   app.enableCors(corsOptions(app.get(OriginPolicy)));
   app.useGlobalFilters(
     new ErrorFilter({
-      log,
+      logger: log,
       routes,
       refused: (request) => refused.push(request),
       refusedOther: () => undefined,
@@ -300,8 +300,8 @@ describe('POST /v1/responses', () => {
   });
 
   it('tells the limits, also where one is used up', async () => {
-    const told = { limit: 60, remaining: 59, resetMs: 1_000 };
-    script.limits = { requests: told, tokens: { limit: 9_000, remaining: 0, resetMs: 360_000 } };
+    const requests = { limit: 60, remaining: 59, resetMs: 1_000 };
+    script.limits = { requests, tokens: { limit: 9_000, remaining: 0, resetMs: 360_000 } };
     script.events = [events];
     for (const body of ['{"input":"x"}', '{"input":"x","stream":true}', '{"input":"x","background":true}']) {
       const answer = await post(body, { origin: PAGE });
@@ -309,7 +309,7 @@ describe('POST /v1/responses', () => {
       expect(limitHeadersOf(answer)).toEqual(['60', '59', '1s', '9000', '0', '6m0s']);
       expect(answer.headers.get('access-control-expose-headers')).toContain('x-ratelimit-remaining-tokens');
     }
-    script.refusal = new LimitRefusal('x', { requests: { ...told, remaining: 0 } }, 2_500);
+    script.refusal = new LimitRefusal('x', { requests: { ...requests, remaining: 0 } }, 2_500);
     const refusal = await post('{"input":"x"}');
     expect([refusal.status, refusal.headers.get('retry-after')]).toEqual([429, '3']);
     expect(limitHeadersOf(refusal)).toEqual(['60', '0', '1s', null, null, null]);

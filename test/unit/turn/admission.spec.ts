@@ -28,7 +28,10 @@ function admit(
   caller: Principal = ALICE,
 ): Promise<TurnPlan> {
   const { conversations, responses, log } = bench.plain;
-  const admission = new Admission({ ...POLICY, ...policy }, { prompts: PROMPTS, conversations, responses, log });
+  const admission = new Admission(
+    { ...POLICY, ...policy },
+    { prompts: PROMPTS, conversations, responses, events: log },
+  );
   return admission.admit(caller, requestOf('Hi', request));
 }
 

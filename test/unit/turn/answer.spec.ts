@@ -42,7 +42,7 @@ function answering(text: string, steps: readonly DemoStep[], guardrails: readonl
     // A journal only appends.
   } as unknown as EventLog;
   const journal = new Journal({
-    log,
+    events: log,
     clock: new FlushClock({ maxWindowMs: 0 }),
     responseId: response.id,
     fence: 1,

@@ -5,7 +5,7 @@ import { type ResponseEvent } from '../../../src/domain/event.js';
 import { LOG_TIMES } from '../../../src/state/event-log.js';
 import { KEY_TTL_MS } from '../../../src/state/idempotency-store.js';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
-import { Once } from '../../../src/turn/idempotency.js';
+import { Idempotency } from '../../../src/turn/idempotency.js';
 import { type ScriptedProvider, say } from '../../support/scripted-provider.js';
 import { HandTime } from '../../support/hand-time.js';
 import { parseLogged } from '../../../src/turn/logged-response.js';
@@ -13,58 +13,58 @@ import { ALICE, away, BOB, ORIGIN, requestOf, TurnBench } from './turn-bench.js'
 
 const USE = { key: 'k', fingerprint: 'f' };
 
-function onceOver(leftBehindMs: number) {
+function idempotencyWith(leftBehindMs: number) {
   const { keys } = memoryState({ ttlMs: 60_000, maxItems: 10 });
-  return { once: new Once(keys, leftBehindMs), keys };
+  return { idempotency: new Idempotency(keys, leftBehindMs), keys };
 }
 
 describe('a key whose first holder', () => {
   it('is on the way, is waited for [IDEM-4]', async () => {
-    const { once } = onceOver(10_000);
-    expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
-    const second = once.claim(ALICE, 'resp_b', USE);
-    expect(await once.confirm(ALICE, 'resp_a', USE)).toBe(true);
+    const { idempotency } = idempotencyWith(10_000);
+    expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
+    const second = idempotency.claim(ALICE, 'resp_b', USE);
+    expect(await idempotency.confirm(ALICE, 'resp_a', USE)).toBe(true);
     expect(await second).toBe('resp_a');
   });
 
   it('was refused, is taken by who waited', async () => {
-    const { once } = onceOver(10_000);
-    expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
-    const second = once.claim(ALICE, 'resp_b', USE);
-    await once.release(ALICE, 'resp_a', USE);
+    const { idempotency } = idempotencyWith(10_000);
+    expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
+    const second = idempotency.claim(ALICE, 'resp_b', USE);
+    await idempotency.release(ALICE, 'resp_a', USE);
     expect(await second).toBeNull();
   });
 
   it('died before its response began, is taken over by one of those that ask again; the others follow that one [IDEM-4]', async () => {
-    const { once } = onceOver(30);
-    expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
+    const { idempotency } = idempotencyWith(30);
+    expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
     const told = await Promise.all(
       ['resp_b', 'resp_c', 'resp_d'].map(async (id) => {
-        const known = await once.claim(ALICE, id, USE);
-        if (known === null) expect(await once.confirm(ALICE, id, USE)).toBe(true);
+        const known = await idempotency.claim(ALICE, id, USE);
+        if (known === null) expect(await idempotency.confirm(ALICE, id, USE)).toBe(true);
         return known ?? id;
       }),
     );
     expect(new Set(told).size).toBe(1);
     expect(['resp_b', 'resp_c', 'resp_d']).toContain(told[0]);
-    expect(await once.confirm(ALICE, 'resp_a', USE)).toBe(false);
+    expect(await idempotency.confirm(ALICE, 'resp_a', USE)).toBe(false);
   });
 
   it('has begun, stands for its response, however long ago and whether or not that is still kept', async () => {
-    const { once } = onceOver(-1);
-    expect(await once.claim(ALICE, 'resp_a', USE)).toBeNull();
-    await once.confirm(ALICE, 'resp_a', USE);
-    await once.release(ALICE, 'resp_a', USE);
-    expect(await once.claim(ALICE, 'resp_b', USE)).toBe('resp_a');
+    const { idempotency } = idempotencyWith(-1);
+    expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
+    await idempotency.confirm(ALICE, 'resp_a', USE);
+    await idempotency.release(ALICE, 'resp_a', USE);
+    expect(await idempotency.claim(ALICE, 'resp_b', USE)).toBe('resp_a');
   });
 
   it('cannot reach the store when it confirms, asks again', async () => {
-    const { once, keys } = onceOver(10_000);
-    await once.claim(ALICE, 'resp_a', USE);
+    const { idempotency, keys } = idempotencyWith(10_000);
+    await idempotency.claim(ALICE, 'resp_a', USE);
     const confirm = keys.confirm.bind(keys);
     let failed = 0;
     keys.confirm = (use) => (failed++ < 2 ? Promise.reject(away()) : confirm(use));
-    expect(await once.confirm(ALICE, 'resp_a', USE)).toBe(true);
+    expect(await idempotency.confirm(ALICE, 'resp_a', USE)).toBe(true);
   });
 });
 

@@ -42,7 +42,7 @@ beforeEach(async () => {
 
 function journalOf(options: Partial<JournalOptions> = {}): Journal {
   const journal = new Journal({
-    log: faults.wrap(log),
+    events: faults.wrap(log),
     clock,
     responseId: ID,
     fence: 1,
@@ -187,7 +187,7 @@ describe('Journal', () => {
     const created: ResponseEvent = { type: 'response.created', response: responseOf() };
     await log.append(ID, 1, [serialize(created, 0)]);
     const journal = new Journal({
-      log,
+      events: log,
       clock,
       responseId: ID,
       fence: 1,
@@ -242,7 +242,7 @@ describe('Journal', () => {
     await log.requestCancel(ID);
     journal.delta(delta('a'));
     await journal.flushed();
-    journal.cancelAsked();
+    journal.cancelRequested();
     expect(told).toEqual(['cancel']);
   });
 

@@ -88,7 +88,7 @@ describe('items that are added', () => {
     new Conversations({
       store: slow.state.conversations,
       claim,
-      log: slow.plain.log,
+      events: slow.plain.log,
       allowInstructions: null,
       maxItemBytes: 1_000_000,
       time,

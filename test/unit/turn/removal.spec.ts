@@ -23,7 +23,7 @@ const conversations = (): Conversations =>
   new Conversations({
     store: bench.plain.conversations,
     claim: bench.plain.claim,
-    log: bench.plain.log,
+    events: bench.plain.log,
     allowInstructions: null,
     maxItemBytes: 1_000_000,
   });

@@ -22,7 +22,7 @@ import { DrainState } from '../../../src/turn/drain-state.js';
 import { TurnGuards } from '../../../src/turn/turn-guards.js';
 import { type LimitSettings, TurnLimits } from '../../../src/turn/turn-limits.js';
 import { TurnMemory } from '../../../src/turn/turn-context.js';
-import { Once } from '../../../src/turn/idempotency.js';
+import { Idempotency } from '../../../src/turn/idempotency.js';
 import { type CallGate, FREE_PLACE } from '../../../src/provider/call-gate.js';
 import { TurnReport } from '../../../src/turn/turn-report.js';
 import { parseLogged } from '../../../src/turn/logged-response.js';
@@ -226,7 +226,7 @@ export class TurnBench {
         prompts: new PromptRegistry([]),
         conversations,
         responses,
-        log,
+        events: log,
       },
     );
     this.room = new TurnRoom({ turns: 1_000, bytes: 1e9, lagging: () => false, ...options.room });
@@ -239,12 +239,12 @@ export class TurnBench {
         admission,
         room: this.room,
         limits,
-        log,
+        events: log,
         lease,
         claim,
         announcements,
         reader: new ResponseReader(log, this.hub, responses, { time }),
-        once: new Once(keys, options.leftBehindMs, time),
+        idempotency: new Idempotency(keys, options.leftBehindMs, time),
         memory: this.memory,
         guards: new TurnGuards(options.guardrails ?? []),
         provider: this.provider,
@@ -258,7 +258,7 @@ export class TurnBench {
       { maxWaiting: options.maxWaiting ?? 8, time },
     );
     this.sweep = new OrphanSweep({
-      log,
+      events: log,
       lease,
       claim,
       announcements,

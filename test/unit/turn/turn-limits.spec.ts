@@ -61,9 +61,9 @@ const used = (tokens: number, costUsd: number | null = null) => {
 };
 
 describe('without limits', () => {
-  it('everybody is let in and told nothing', async () => {
+  it('admits every caller and reports no limits', async () => {
     const permit = await take(limits({}));
-    expect(permit.told).toEqual({});
+    expect(permit.limits).toEqual({});
     await permit.settle(used(5));
     expect(limiter.size).toBe(0);
   });
@@ -72,12 +72,12 @@ describe('without limits', () => {
 describe('requests a minute', () => {
   it('are taken one by one and come back with time', async () => {
     const two = limits({ requestsPerMinute: 2 });
-    expect((await take(two)).told.requests).toEqual({ limit: 2, remaining: 1, resetMs: 30_000 });
-    expect((await take(two)).told.requests).toEqual({ limit: 2, remaining: 0, resetMs: 60_000 });
+    expect((await take(two)).limits.requests).toEqual({ limit: 2, remaining: 1, resetMs: 30_000 });
+    expect((await take(two)).limits.requests).toEqual({ limit: 2, remaining: 0, resetMs: 60_000 });
     const refusal = await refusalOf(take(two));
     expect(refusal).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs: 30_000, retryable: true });
     expect(refusal.message).toMatch(/2 requests a minute.*30 s/u);
-    expect(refusal.told.requests).toEqual({ limit: 2, remaining: 0, resetMs: 60_000 });
+    expect(refusal.limits.requests).toEqual({ limit: 2, remaining: 0, resetMs: 60_000 });
     now += 30_000;
     await take(two);
   });
@@ -126,11 +126,11 @@ describe('tokens a minute', () => {
   it('are reserved as expected and settled as used', async () => {
     const thousand = limits({ tokensPerMinute: 1_000 });
     const permit = await take(thousand, ANN, 400);
-    const expected = 1_000 - (permit.told.tokens?.remaining ?? NaN);
+    const expected = 1_000 - (permit.limits.tokens?.remaining ?? NaN);
     expect(expected).toBeGreaterThan(400);
     expect(expected).toBeLessThan(450);
     await permit.settle(used(100));
-    expect((await take(thousand, ANN, 400)).told.tokens?.remaining).toBe(1_000 - 100 - expected);
+    expect((await take(thousand, ANN, 400)).limits.tokens?.remaining).toBe(1_000 - 100 - expected);
   });
 
   it('of a turn that asked nobody are given back, of one that was not counted they stay', async () => {
@@ -138,17 +138,17 @@ describe('tokens a minute', () => {
     const first = await take(thousand, ANN, 400);
     await first.settle({ usage: null, costUsd: null, provider: null });
     const second = await take(thousand, ANN, 400);
-    expect(second.told).toEqual(first.told);
+    expect(second.limits).toEqual(first.limits);
     await second.settle({ usage: null, costUsd: null, provider: 'openai' });
-    expect((await take(thousand, ANN, 0)).told.tokens?.remaining).toBeLessThan(600);
+    expect((await take(thousand, ANN, 0)).limits.tokens?.remaining).toBeLessThan(600);
   });
 
   it('used beyond what was left are paid before the next turn', async () => {
     const thousand = limits({ tokensPerMinute: 1_000 });
     await (await take(thousand)).settle(used(1_600));
     // 600 are owed and some 10 expected: 61 % of a minute.
-    const { retryAfterMs, told } = await refusalOf(take(thousand));
-    expect(told.tokens?.remaining).toBe(0);
+    const { retryAfterMs, limits: state } = await refusalOf(take(thousand));
+    expect(state.tokens?.remaining).toBe(0);
     expect(retryAfterMs).toBeGreaterThan(36_000);
     expect(retryAfterMs).toBeLessThan(38_000);
     now += retryAfterMs ?? 0;
@@ -160,7 +160,7 @@ describe('tokens a minute', () => {
   it('let a turn in that expects more than all of them, when all are there', async () => {
     const few = limits({ tokensPerMinute: 100 });
     const permit = await take(few, ANN, 5_000);
-    expect(permit.told.tokens?.remaining).toBe(0);
+    expect(permit.limits.tokens?.remaining).toBe(0);
     await permit.settle(used(40));
     const refusal = await refusalOf(take(few, ANN, 5_000));
     expect(refusal.retryAfterMs).toBe(24_000);
@@ -170,9 +170,9 @@ describe('tokens a minute', () => {
     const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
     await take(both, ANN, 5_000);
     // The refused turn has used no request, and its headers say so.
-    expect((await refusalOf(take(both, ANN, 5_000))).told.requests?.remaining).toBe(1);
+    expect((await refusalOf(take(both, ANN, 5_000))).limits.requests?.remaining).toBe(1);
     now += 60_000;
-    expect((await take(both, ANN, 5_000)).told.requests?.remaining).toBe(1);
+    expect((await take(both, ANN, 5_000)).limits.requests?.remaining).toBe(1);
   });
 
   it('refused say so also where the request cannot be given back', async () => {

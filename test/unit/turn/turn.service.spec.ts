@@ -232,7 +232,7 @@ describe('a cancel', () => {
     bench = new TurnBench({ answers: [[say('Half'), HANG]] });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
-    expect(await bench.turns.cancel(ALICE, responseId)).toBe('asked');
+    expect(await bench.turns.cancel(ALICE, responseId)).toBe('requested');
     await bench.turns.whenIdle();
     expect((await briefs(responseId)).slice(-4)).toEqual([...messageEnd('Half', 'incomplete'), 'incomplete cancelled']);
     await cancelled(responseId);

@@ -153,9 +153,9 @@ async function* eventsOf(answer: Response, heard: () => void): AsyncGenerator<Wi
     text = blocks.pop() ?? '';
     for (const block of blocks) {
       const data = /^data: (.*)/m.exec(block)?.[1];
-      // The gateway sends JSON; an error without a type says that the stream broke.
+      // The gateway sends JSON; an `error` event says that the stream broke.
       const event = data === undefined ? null : (JSON.parse(data) as WireEvent);
-      if (event !== null && event.type === undefined) return;
+      if (event?.type === 'error') return;
       if (event !== null) yield event;
     }
   }

@@ -77,7 +77,7 @@ export const ERROR_CODES = {
   /** The provider's policy refused the request: the caller can change it. */
   content_policy_violation: BAD_REQUEST,
   provider_refused: { status: 502, type: 'server_error', retryable: false },
-  provider_unavailable: { status: 502, type: 'server_error', retryable: true },
+  provider_unavailable: { status: 503, type: 'server_error', retryable: true },
   provider_stream_interrupted: { status: 502, type: 'server_error', retryable: true },
   provider_timeout: { status: 504, type: 'server_error', retryable: true },
   replica_lost: { status: 502, type: 'server_error', retryable: true },

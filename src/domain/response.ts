@@ -66,7 +66,7 @@ export interface ResponseObject {
   readonly completed_at: number | null;
   readonly status: ResponseStatus;
   readonly background: boolean;
-  readonly error: { readonly code: string; readonly message: string } | null;
+  readonly error: { readonly type?: string; readonly code: string; readonly message: string } | null;
   readonly incomplete_details: { readonly reason: IncompleteReason } | null;
   readonly instructions: string | null;
   readonly max_output_tokens: number | null;

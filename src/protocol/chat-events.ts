@@ -3,10 +3,10 @@
  * The one choice there is has all text of the response; Sluice's own facts stand under `sluice`.
  */
 
-import { ERROR_CODES, type ErrorCode, type ErrorType, SluiceError } from '../domain/errors.js';
 import { type ResponseEvent } from '../domain/event.js';
 import { type OutputItem, reasoningText } from '../domain/item.js';
 import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../domain/response.js';
+import { FailedTurn } from './failed-turn.js';
 
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
@@ -122,34 +122,6 @@ function finishReason(response: ResponseObject): ChatFinishReason {
     return 'content_filter';
   if (reason !== undefined) return 'length';
   return response.output.some((item) => item.type === 'function_call') ? 'tool_calls' : 'stop';
-}
-
-/** Failures that keep their own status, because a client acts on them: it waits, or shortens the conversation. */
-const TOLD_AS_THEY_ARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'rate_limit_exceeded',
-  'context_length_exceeded',
-  'content_policy_violation',
-  'provider_timeout',
-]);
-
-/** What a failed turn is over HTTP: the status of its code where a client can act on it, else 502. */
-export class FailedTurn extends SluiceError {
-  override readonly status: number;
-  override readonly type: ErrorType;
-
-  constructor(failed: ResponseObject) {
-    const { code = 'server_error', message = 'unable to answer; the turn failed' } = failed.error ?? {};
-    const { retryable, after_ms } = failed.sluice.retry ?? {};
-    // Own property of the table, so it is one of its names.
-    const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'server_error';
-    super(known, message, {
-      ...(retryable === undefined ? {} : { retryable }),
-      ...(after_ms === undefined || after_ms === null ? {} : { retryAfterMs: after_ms }),
-    });
-    const told = TOLD_AS_THEY_ARE.has(known);
-    this.status = told ? ERROR_CODES[known].status : 502;
-    this.type = told ? ERROR_CODES[known].type : 'server_error';
-  }
 }
 
 /** Makes the chunks of one response from its events, which come in order, each once. */

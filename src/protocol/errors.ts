@@ -1,6 +1,7 @@
 /* Errors on the wire: OpenAI's body, and the headers that tell a client whether and when to try again. */
 
 import { type SluiceError } from '../domain/errors.js';
+import { FailedTurn } from './failed-turn.js';
 
 /** The inside of every error, in HTTP bodies, SSE and socket events. */
 export interface WireError {
@@ -8,10 +9,13 @@ export interface WireError {
   readonly type: string;
   readonly code: string;
   readonly param: string | null;
+  /** Of a turn that ran and failed: its response. */
+  readonly response_id?: string;
 }
 
 export function wireError(error: SluiceError): WireError {
-  return { message: error.message, type: error.type, code: error.code, param: error.param };
+  const { message, type, code, param } = error;
+  return { message, type, code, param, ...(error instanceof FailedTurn ? { response_id: error.responseId } : {}) };
 }
 
 export function errorBody(error: SluiceError): { readonly error: WireError } {
@@ -31,17 +35,18 @@ export function errorHeaders(error: SluiceError): Record<string, string> {
 export const PRIVATE_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 
 /**
- * `x-should-retry: false` for what must not be sent again (the official client retries 409 and 5xx by itself), and
- * `retry-after` (whole seconds, rounded up) with `retry-after-ms` for what may be, later.
- * A wait of more than a minute has both, because the official client ignores such a wait and sends the request again at once.
+ * `x-should-retry: false` for what must not be sent again by itself: a mistake, and every turn that ran, which would run and be paid twice (the
+ * official clients repeat 409, 429 and 5xx). `true` where nothing ran. `retry-after` (whole seconds, rounded up) and `retry-after-ms` say when.
+ * A wait of more than a minute has `false`, because the official client ignores such a wait and sends the request again at once.
  */
 export function retryHeaders(error: SluiceError): Record<string, string> {
   if (!error.retryable) return { 'x-should-retry': 'false' };
-  const later = error.status === 409 || error.status === 429 || error.status === 503;
+  const ran = error instanceof FailedTurn;
+  const later = !ran && (error.status === 409 || error.status === 429 || error.status === 503);
   const afterMs = error.retryAfterMs ?? (later ? DEFAULT_RETRY_AFTER_MS : null);
-  if (afterMs === null) return {};
+  if (afterMs === null) return ran ? { 'x-should-retry': 'false' } : {};
   return {
-    ...(afterMs > LONGEST_WAIT_OF_CLIENTS_MS ? { 'x-should-retry': 'false' } : {}),
+    'x-should-retry': String(!ran && afterMs <= LONGEST_WAIT_OF_CLIENTS_MS),
     'retry-after': String(Math.max(1, Math.ceil(afterMs / 1_000))),
     'retry-after-ms': String(Math.max(1, Math.ceil(afterMs))),
   };

@@ -3,28 +3,27 @@
  * back for its answer, so a client that goes away cancels it, unless its idempotency key lets it come back.
  */
 
-import { Body, Controller, Post, Req, Res } from '@nestjs/common';
-import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { Body, Controller, Post, Res } from '@nestjs/common';
+import { type FastifyReply } from 'fastify';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
 import { isEnded } from '../domain/response.js';
-import { chatCompletion, ChatChunks, FailedTurn } from '../protocol/chat-events.js';
+import { chatCompletion, ChatChunks } from '../protocol/chat-events.js';
 import { inChatWords, parseChatRequest } from '../protocol/chat-requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
-import { errorBody, retryHeaders } from '../protocol/errors.js';
+import { errorBody } from '../protocol/errors.js';
+import { FailedTurn } from '../protocol/failed-turn.js';
 import { parseLogged } from '../turn/logged-response.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
-import { checkInterruption, goneSignal, readingSignal, streamTexts } from './streamed-answer.js';
-import { tellingLimits } from './limit-headers.js';
+import { answerFailure, createTurn } from './create-turn.js';
+import { checkInterruption, readingSignal, streamTexts } from './streamed-answer.js';
 import { RestTimes } from './rest-times.js';
-import { type SseText } from './sse.js';
-import { idempotencyOf, originOf } from './turn-request.js';
+import { DONE, type SseText } from './sse.js';
 
 const ROUTE = '/v1/chat/completions';
-const DONE = 'data: [DONE]\n\n';
 
 @Controller('v1/chat/completions')
 export class ChatCompletionsController {
@@ -35,19 +34,10 @@ export class ChatCompletionsController {
   ) {}
 
   @Post()
-  async create(
-    @Caller() caller: Principal,
-    @Body() body: unknown,
-    @Req() request: FastifyRequest,
-    @Res() reply: FastifyReply,
-  ): Promise<void> {
+  async create(@Caller() caller: Principal, @Body() body: unknown, @Res() reply: FastifyReply): Promise<void> {
     const chat = parseChatRequest(body);
-    const idempotency = idempotencyOf(request, chat.request);
-    const gone = goneSignal(reply);
-    const options = idempotency === undefined ? { signal: gone } : { idempotency };
-    const origin = originOf(request, ROUTE, chat.stream ? 'stream' : 'json');
-    const created = this.turns.create(caller, chat.request, origin, options);
-    const { responseId } = await tellingLimits(reply, created).catch((thrown: unknown) => {
+    const turn = { route: ROUTE, asked: chat.request, delivery: chat.stream ? 'stream' : 'json' } as const;
+    const responseId = await createTurn(this.turns, caller, turn, reply).catch((thrown: unknown) => {
       throw inChatWords(asSluiceError(thrown));
     });
     try {
@@ -55,8 +45,7 @@ export class ChatCompletionsController {
       if (chat.stream) await this.#stream(caller, responseId, new ChatChunks(chat.includeUsage), reading, reply);
       else await this.#answer(caller, responseId, reading, reply);
     } catch (thrown) {
-      // The turn tells its own failure to operators; this is the client's answer only.
-      fail(reply, answerGone(asSluiceError(thrown)));
+      answerFailure(reply, answerGone(asSluiceError(thrown)));
     }
   }
 
@@ -77,7 +66,7 @@ export class ChatCompletionsController {
     reply: FastifyReply,
   ): Promise<void> {
     const texts = chunkTexts(this.reader.events(caller, responseId, FROM_THE_START, reading), chunks);
-    await streamTexts(reply, texts, this.times.firstChunkMs, this.times.sse);
+    await streamTexts(reply, { texts, errorText }, this.times.firstChunkMs, this.times.sse);
   }
 }
 
@@ -109,7 +98,7 @@ function answerGone(error: SluiceError): SluiceError {
   return new SluiceError('response_expired', `unable to give this answer again; ${why}`);
 }
 
-function fail(reply: FastifyReply, error: SluiceError): void {
-  if (reply.raw.destroyed) return void reply.hijack();
-  void reply.code(error.status).headers(retryHeaders(error)).send(errorBody(error));
+/** Chat completions have no events: an error is a chunk of its own kind, without an end marker. */
+function errorText(error: SluiceError): string {
+  return `data: ${JSON.stringify(errorBody(error))}\n\n`;
 }

@@ -74,6 +74,26 @@ export function readListQuery(query: unknown): ListQuery {
   return { limit: Number(limit ?? 20), order: order ?? 'desc', ...(after === undefined ? {} : { after }) };
 }
 
+/** Other parameters of a create pass: some clients of other servers always send theirs. */
+const CREATE = z.object({ on_disconnect: z.enum(['cancel', 'continue']).optional() });
+
+/**
+ * What becomes of a turn whose client goes away; undefined: the client did not say.
+ * @param background whether the client waits for nothing anyway
+ * @throws SluiceError 400
+ */
+export function readOnDisconnect(query: unknown, background: boolean): 'cancel' | 'continue' | undefined {
+  const { on_disconnect: wish } = read(CREATE, query);
+  if (wish === 'cancel' && background) {
+    throw new SluiceError(
+      'invalid_value',
+      'unable to read the query; a background response outlives its client; leave on_disconnect out',
+      { param: 'on_disconnect' },
+    );
+  }
+  return wish;
+}
+
 /** Paging of a list that has one order. @throws SluiceError 400 */
 export function readHistoryQuery(query: unknown): Omit<ListQuery, 'order'> {
   const { limit, after } = read(HISTORY, query);

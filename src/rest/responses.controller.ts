@@ -1,5 +1,6 @@
 /*
- * REST over responses: asks for turns and reads what they wrote. A client that goes away ends its reading, never the turn.
+ * REST over responses: asks for turns and reads what they wrote. A client that goes away ends its reading, and the turn only where it
+ * asked for that or nobody could come back for the answer.
  */
 
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
@@ -8,18 +9,18 @@ import { type LoggedEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { isEnded, type ResponseObject } from '../domain/response.js';
+import { FailedTurn } from '../protocol/failed-turn.js';
 import { parseResponseRequest } from '../protocol/requests.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
+import { answerFailure, createTurn } from './create-turn.js';
 import { OperationGuard } from './operation.guard.js';
 import { checkInterruption, readingSignal, streamTexts } from './streamed-answer.js';
-import { tellingLimits } from './limit-headers.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readListQuery, readRetrieveQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
-import { eventTexts } from './sse.js';
-import { idempotencyOf, originOf } from './turn-request.js';
+import { eventBody } from './sse.js';
 
 @Controller('v1/responses')
 @UseGuards(OperationGuard)
@@ -31,25 +32,20 @@ export class ResponsesController {
   ) {}
 
   @Post()
-  async create(
-    @Caller() caller: Principal,
-    @Body() body: unknown,
-    @Req() request: FastifyRequest,
-    @Res() reply: FastifyReply,
-  ): Promise<void> {
+  async create(@Caller() caller: Principal, @Body() body: unknown, @Res() reply: FastifyReply): Promise<void> {
     const parsed = parseResponseRequest(body, 'rest');
-    const idempotency = idempotencyOf(request, parsed.request);
-    const delivery = parsed.stream ? 'stream' : parsed.request.background ? 'background' : 'json';
-    const origin = originOf(request, '/v1/responses', delivery);
-    const created = this.turns.create(caller, parsed.request, origin, idempotency === undefined ? {} : { idempotency });
-    const { responseId } = await tellingLimits(reply, created);
+    const { stream, request: asked } = parsed;
+    const delivery = stream ? 'stream' : asked.background ? 'background' : 'json';
+    const turn = { route: '/v1/responses', asked, delivery } as const;
+    const responseId = await createTurn(this.turns, caller, turn, reply);
     const reading = this.#readingSignal(reply);
-    if (parsed.stream) return this.#stream(this.reader.repeat(caller, responseId, reading), reply);
-    if (parsed.request.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
+    if (stream) return this.#stream(this.reader.repeat(caller, responseId, reading), reply);
+    if (asked.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
     const response = await this.reader.settled(caller, responseId, reading);
     if (reply.raw.destroyed) return void reply.hijack();
     checkInterruption(isEnded(response.status), this.times.sse.interruption?.reason);
-    this.#send(reply, response);
+    if (response.status === 'failed') answerFailure(reply, new FailedTurn(response));
+    else this.#send(reply, response);
   }
 
   @Get(':id')
@@ -110,6 +106,6 @@ export class ResponsesController {
     reply: FastifyReply,
     whenNothing: 'empty stream' | 'no content' = 'empty stream',
   ): Promise<void> {
-    await streamTexts(reply, eventTexts(events), this.times.firstEventMs, this.times.sse, whenNothing);
+    await streamTexts(reply, eventBody(events), this.times.firstEventMs, this.times.sse, whenNothing);
   }
 }

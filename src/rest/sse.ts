@@ -1,6 +1,6 @@
 /*
  * Writes server-sent events: a response's events as the log's own bytes, or any text made of them, one write a batch, never faster
- * than the reader reads. A stream ends in what its maker calls the last text or in `data: {"error": …}`, never cleanly without one,
+ * than the reader reads. A stream ends in what its maker calls the last text or in an error, never cleanly without one,
  * since the official client takes a clean end for success. Knows nothing of turns.
  */
 
@@ -8,7 +8,7 @@ import { type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
-import { errorBody } from '../protocol/errors.js';
+import { wireError } from '../protocol/errors.js';
 import { type Interruption } from './open-answers.js';
 
 export interface SseOptions {
@@ -40,14 +40,24 @@ export interface SseText {
   readonly last: boolean;
 }
 
+/** What a stream says, and how it says that it breaks off. */
+export interface SseBody {
+  readonly texts: AsyncGenerator<SseText, void>;
+  /** The error as the stream's last lines. */
+  errorText(error: SluiceError): string;
+}
+
+/** What follows the terminal of a stream: OpenAI's end marker. */
+export const DONE = 'data: [DONE]\n\n';
+
 /** Sends the head, then every text, then the end. Never rejects; stops reading `texts` when the reader is gone. */
 export async function writeTexts(
   raw: ServerResponse,
   headers: OutgoingHttpHeaders,
-  texts: AsyncIterable<SseText>,
+  { texts, errorText }: { readonly texts: AsyncIterable<SseText>; readonly errorText: SseBody['errorText'] },
   options: SseOptions,
 ): Promise<SseEnd> {
-  const writer = new SseWriter(raw, options);
+  const writer = new SseWriter(raw, options, errorText);
   writer.open({ ...headers, ...SSE_HEADERS });
   try {
     for await (const { text, last } of texts) {
@@ -73,26 +83,34 @@ function sseText(event: LoggedEvent): string {
   return `event: ${event.type}\nid: ${event.sequence}\ndata: ${event.json}\n\n`;
 }
 
-/** A response's events. Where there is no event at all its reader had the terminal event before, and the stream ends at once. */
-export async function* eventTexts(batches: AsyncIterable<readonly LoggedEvent[]>): AsyncGenerator<SseText, void> {
-  let told = false;
-  for await (const batch of batches) {
-    told = true;
-    let text = '';
-    for (const event of batch) {
-      text += sseText(event);
-      const last = isTerminal(event.type);
-      if (!last && text.length < WRITE_CHARS) continue;
-      yield { text, last };
-      text = '';
+/**
+ * A response's events, OpenAI's end marker behind the terminal. Where there is no event at all its reader had the terminal event before, and the
+ * stream ends at once. An error is an `error` event with the number of the first event that is missing.
+ */
+export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>): SseBody {
+  let next = 0;
+  async function* texts(): AsyncGenerator<SseText, void> {
+    let told = false;
+    for await (const batch of batches) {
+      told = true;
+      let text = '';
+      for (const event of batch) {
+        text += sseText(event);
+        next = event.sequence + 1;
+        const last = isTerminal(event.type);
+        if (!last && text.length < WRITE_CHARS) continue;
+        yield { text: last ? text + DONE : text, last };
+        text = '';
+      }
+      if (text !== '') yield { text, last: false };
     }
-    if (text !== '') yield { text, last: false };
+    if (!told) yield { text: '', last: true };
   }
-  if (!told) yield { text: '', last: true };
-}
-
-function errorText(error: SluiceError): string {
-  return `data: ${JSON.stringify(errorBody(error))}\n\n`;
+  const errorText = (error: SluiceError): string => {
+    const event = { type: 'error', sequence_number: next, error: wireError(error) };
+    return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
+  };
+  return { texts: texts(), errorText };
 }
 
 function endedEarly(): SluiceError {
@@ -112,11 +130,13 @@ function readTooSlowly(): SluiceError {
 class SseWriter {
   readonly #raw: ServerResponse;
   readonly #options: SseOptions;
+  readonly #errorText: SseBody['errorText'];
   #keepAlive: NodeJS.Timeout | undefined;
 
-  constructor(raw: ServerResponse, options: SseOptions) {
+  constructor(raw: ServerResponse, options: SseOptions, errorText: SseBody['errorText']) {
     this.#raw = raw;
     this.#options = options;
+    this.#errorText = errorText;
   }
 
   open(headers: OutgoingHttpHeaders): void {
@@ -143,7 +163,7 @@ class SseWriter {
 
   fail(error: SluiceError): SseEnd {
     if (this.#raw.destroyed) return 'gone';
-    this.#raw.end(errorText(error));
+    this.#raw.end(this.#errorText(error));
     return 'interrupted';
   }
 

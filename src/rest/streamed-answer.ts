@@ -8,7 +8,7 @@ import { type OutgoingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type SluiceError } from '../domain/errors.js';
 import { type Interruption } from './open-answers.js';
-import { type SseOptions, type SseText, writeTexts } from './sse.js';
+import { type SseBody, type SseOptions, writeTexts } from './sse.js';
 
 /** Aborts when the client's connection is closed, or the answer is complete. */
 export function goneSignal(reply: FastifyReply): AbortSignal {
@@ -42,7 +42,7 @@ export function checkInterruption(complete: boolean, reason: SluiceError | undef
  */
 export async function streamTexts(
   reply: FastifyReply,
-  texts: AsyncGenerator<SseText, void>,
+  { texts, errorText }: SseBody,
   firstWithinMs: number,
   options: SseOptions,
   whenNothing: 'empty stream' | 'no content' = 'empty stream',
@@ -56,7 +56,7 @@ export async function streamTexts(
   reply.hijack();
   // Fastify's header values are those of node:http; undefined ones were never set.
   const headers = reply.getHeaders() as OutgoingHttpHeaders;
-  await writeTexts(reply.raw, headers, startingWith(first, texts), options);
+  await writeTexts(reply.raw, headers, { texts: startingWith(first, texts), errorText }, options);
 }
 
 /** @returns what `work` resolves to, or undefined if that takes longer than `ms`. @throws what `work` throws until then */

@@ -164,6 +164,6 @@ function retryOf({ retryable, retryAfterMs }: SluiceError): NonNullable<Response
   return { retryable, after_ms: retryAfterMs };
 }
 
-function errorOf(error: SluiceError): { code: string; message: string } {
-  return { code: error.code, message: error.message };
+function errorOf(error: SluiceError): NonNullable<ResponseObject['error']> {
+  return { type: error.type, code: error.code, message: error.message };
 }

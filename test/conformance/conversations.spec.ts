@@ -237,7 +237,7 @@ describe('the window', () => {
     const conversation = await narrow.conversation();
     const output = { type: 'function_call_output', call_id: 'call_9', output: 'x' };
     const failed = await narrow.post({ input: [output], conversation });
-    expect(failed).toMatchObject({ status: 200, body: { status: 'failed', error: { code: 'unknown_call_id' } } });
+    expect(failed).toMatchObject({ status: 400, body: { error: { code: 'unknown_call_id' } } });
     narrow.says('Still here');
     expect((await narrow.post({ input: 'Hi', conversation })).body['status']).toBe('completed');
     expect(sent()).not.toContain('tool');
@@ -293,7 +293,7 @@ describe('two turns that want one conversation', () => {
       body: { error: { code: 'conversation_busy', param: 'conversation' } },
     });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-    expect(refused.headers.get('x-should-retry')).toBeNull();
+    expect(refused.headers.get('x-should-retry')).toBe('true');
     held.finish();
     for (const id of turns) await (await bench.fetch(`/v1/responses/${String(id)}?stream=true`)).text();
     expect((await bench.post({ input: 'x', conversation })).status).toBe(200);
@@ -386,7 +386,8 @@ describe('a turn that did not go well', () => {
       deltaChunk({ tool_calls: [{ index, id, type: 'function', function: { name: 'f', arguments: args } }] });
     bench.provider.answerWith({ steps: [call(0, 'call_a', '{}'), call(1, 'call_b', '{"half'), { cut: true }] });
     const failed = await bench.post({ input: 'Call', conversation, tools: TOOLS });
-    const output = failed.body['output'] as { status: string }[];
+    const { response_id: id } = failed.body['error'] as { response_id: string };
+    const output = (await bench.api(`/v1/responses/${id}`)).body['output'] as { status: string }[];
     const kept = await bench.gateway.gateway.parts.state.conversations.recentItems(conversation, 10);
     expect(kept.map(({ item }) => item.type)).toEqual([
       'message',
@@ -399,7 +400,9 @@ describe('a turn that did not go well', () => {
     const conversation = await bench.conversation();
     bench.provider.answerWith({ status: 503 });
     const failed = await bench.post({ input: 'Are you there?', conversation });
-    expect(failed.body).toMatchObject({ status: 'failed', sluice: { kept: 'input' } });
+    expect(failed).toMatchObject({ status: 503, body: { error: { response_id: expect.stringMatching(/^resp_/u) } } });
+    const { response_id: id } = failed.body['error'] as { response_id: string };
+    expect((await bench.api(`/v1/responses/${id}`)).body).toMatchObject({ sluice: { kept: 'input' } });
     bench.says('Now I am');
     await bench.post({ input: 'Hello?', conversation });
     expect(promptOf(lastAsked())).toEqual(['user: Are you there?', 'user: Hello?']);

@@ -28,7 +28,7 @@ it.each(rows.map(([, code]) => code as ErrorCode))(
 
     const headers = retryHeaders(error);
     const later = retryable && [409, 429, 503].includes(status);
-    expect(headers['x-should-retry']).toBe(retryable ? undefined : 'false');
+    expect(headers['x-should-retry']).toBe(later ? 'true' : retryable ? undefined : 'false');
     expect(headers['retry-after'] !== undefined && headers['retry-after-ms'] !== undefined).toBe(later);
     expect(told?.['headers']).toEqual(later ? headers : undefined);
   },

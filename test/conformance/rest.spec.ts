@@ -45,16 +45,31 @@ const streamed = async (path: string, headers: Record<string, string> = {}): Pro
   (await bench.fetch(path, { headers })).text();
 
 describe('POST /v1/responses', () => {
-  it('answers with the ended response, also where it failed [REST-6, REST-1]', async () => {
+  it('answers with the ended response [REST-6, REST-1]', async () => {
     bench.says('Hello');
     const done = await bench.post({ input: 'Hi' });
     expect(done.status).toBe(200);
     expect(done.body).toMatchObject({ object: 'response', status: 'completed', output_text: 'Hello' });
     expect(done.headers.get('x-request-id')).toMatch(/^req_[0-9a-f]{32}$/u);
-    bench.provider.answerWith({ status: 500 });
-    const failed = await bench.post({ input: 'Hi' });
-    expect(failed).toMatchObject({ status: 200, body: { status: 'failed', error: { code: 'server_error' } } });
-    expect(failed.headers.get('x-request-id')).not.toBe(done.headers.get('x-request-id'));
+  });
+
+  it('answers with an HTTP error that names the response if its turn failed [REST-6, ERR-3]', async () => {
+    for (const [upstream, headers, status, code, type] of [
+      [500, {}, 502, 'server_error', 'server_error'],
+      [503, {}, 503, 'provider_unavailable', 'server_error'],
+      [401, {}, 502, 'provider_refused', 'server_error'],
+      [408, {}, 504, 'provider_timeout', 'server_error'],
+      [429, { 'retry-after': '7' }, 429, 'rate_limit_exceeded', 'rate_limit_error'],
+    ] as const) {
+      bench.provider.answerWith({ status: upstream, headers });
+      const failed = await bench.post({ input: 'Hi' });
+      expect(failed).toMatchObject({ status, body: { error: { code, type, response_id: expect.any(String) } } });
+      expect(failed.headers.get('x-should-retry')).toBe('false');
+      expect(failed.headers.get('retry-after')).toBe(upstream === 429 ? '7' : null);
+      const { response_id: id } = failed.body['error'] as { response_id: string };
+      const kept = await bench.api(`/v1/responses/${id}`);
+      expect(kept).toMatchObject({ status: 200, body: { id, status: 'failed', error: { code, type } } });
+    }
   });
 
   it('streams: type, number and event, and ends with the terminal [REST-7, SSE-1, SSE-2]', async () => {
@@ -62,7 +77,9 @@ describe('POST /v1/responses', () => {
     const answer = await bench.fetch('/v1/responses', { method: 'POST', body: { input: 'Hi', stream: true } });
     expect(answer.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
     expect(answer.headers.get('x-request-id')).toMatch(/^req_/u);
-    const messages = sseMessages(await answer.text());
+    const text = await answer.text();
+    expect(text.endsWith('\n\ndata: [DONE]\n\n')).toBe(true);
+    const messages = sseMessages(text);
     expect(messages.map(({ id }) => id)).toEqual(messages.map((_, i) => String(i)));
     expect(messages.map(({ event }) => event)).toEqual(messages.map(({ data }) => data['type']));
     expect(messages.every(({ event }) => event?.startsWith('response.'))).toBe(true);
@@ -119,6 +136,58 @@ describe('POST /v1/responses', () => {
       status: 'completed',
       output_text: 'Half and half',
     });
+  });
+});
+
+describe('a client of POST that goes away', () => {
+  interface Left {
+    readonly query?: string;
+    readonly fields?: object;
+    readonly headers?: Record<string, string>;
+  }
+  /** Leaves in the middle of an answer. Returns the response's id and the provider's request. */
+  const leaves = async ({ query = '', fields = {}, headers = {} }: Left, finish: boolean): Promise<string> => {
+    const held = heldAnswer('Half', ' and half');
+    bench.provider.answerWith(held.answer);
+    const leave = new AbortController();
+    const body = { input: 'Hi', stream: true, ...fields };
+    const answer = await bench.fetch(`/v1/responses${query}`, { method: 'POST', body, headers }, leave.signal);
+    const first = new TextDecoder().decode((await answer.body?.getReader().read())?.value);
+    const { id } = sseMessages(first)[0]?.data['response'] as { id: string };
+    leave.abort();
+    if (finish) held.finish();
+    await bench.gateway.gateway.parts.turns.whenIdle();
+    held.finish();
+    return String((await bench.api(`/v1/responses/${id}`)).body['status']);
+  };
+
+  it('cancels its turn if it asked for that [REST-22]', async () => {
+    const query = '?on_disconnect=cancel';
+    expect(await leaves({ query }, false)).toBe('cancelled');
+    expect(await leaves({ query, headers: { 'idempotency-key': 'left-1' } }, false)).toBe('cancelled');
+  });
+
+  it('cancels a turn for whose answer nobody could come back [REST-22]', async () => {
+    const fields = { store: false };
+    expect(await leaves({ fields }, false)).toBe('cancelled');
+    expect(await leaves({ fields, query: '?on_disconnect=continue' }, true)).toBe('completed');
+    expect(await leaves({ fields, headers: { 'idempotency-key': 'left-2' } }, true)).toBe('completed');
+    const conversation = await bench.conversation();
+    expect(await leaves({ fields: { ...fields, conversation } }, true)).toBe('completed');
+  });
+
+  it('is refused a wish that makes no sense [REST-22, REST-5]', async () => {
+    const path = '/v1/responses?on_disconnect=';
+    for (const [wish, body] of [
+      ['perhaps', { input: 'x' }],
+      ['cancel', { input: 'x', background: true }],
+    ] as const) {
+      const refused = await bench.api(`${path}${wish}`, { method: 'POST', body });
+      expect(refused).toMatchObject({
+        status: 400,
+        body: { error: { code: 'invalid_value', param: 'on_disconnect' } },
+      });
+    }
   });
 });
 
@@ -194,7 +263,7 @@ describe('streams', () => {
         .replaceAll(': keep-alive\n\n', '')
         .trim()
         .split('\n\n')
-        .every((block) => block.startsWith('event: ')),
+        .every((block) => block.startsWith('event: ') || block === 'data: [DONE]'),
     ).toBe(true);
     expect(sseMessages(text).at(-1)?.event).toBe('response.completed');
   });
@@ -208,8 +277,10 @@ describe('streams', () => {
     finish();
     for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) text += part.value;
     const last = sseMessages(text).at(-1);
-    expect(last?.event).toBeUndefined();
+    expect(last?.event).toBe('error');
     expect(last?.data).toMatchObject({
+      type: 'error',
+      sequence_number: expect.any(Number),
       error: { code: expect.any(String), message: expect.stringMatching(/^unable to /u) },
     });
   });

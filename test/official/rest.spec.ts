@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type OpenAI from 'openai';
 import { type TestGateway, startGateway } from '../support/gateway.js';
-import { collect, counting, deltaText, numbers, officialClient, spoken } from './official.js';
+import { collect, counting, countRequests, deltaText, numbers, officialClient, spoken } from './official.js';
 
 let gateway: TestGateway;
 let client: OpenAI;
@@ -99,10 +99,16 @@ describe('responses.create', () => {
     });
   });
 
-  it('answers 200 for a turn that failed, with what was said', async () => {
-    const response = await client.responses.create({
-      input: 'demo: error=server_error after=2 text=numbers interval=0ms',
-    });
+  it('throws for a turn that failed, repeats it never, and names the response with what was said [REST-6, ERR-3]', async () => {
+    const patient = officialClient(gateway.url, { maxRetries: 3 });
+    const requests = countRequests(gateway);
+    const input = 'demo: error=server_error after=2 text=numbers interval=0ms';
+    const failure: unknown = await patient.responses.create({ input }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ status: 502, code: 'server_error', type: 'server_error' });
+    expect(requests).toEqual(['POST /v1/responses']);
+    // The body of the error, as the official client keeps it.
+    const { response_id: id } = (failure as { error: { response_id: string } }).error;
+    const response = await client.responses.retrieve(id);
     expect(response).toMatchObject({ status: 'failed', error: { code: 'server_error' }, output_text: spoken(2) });
     expect(response.output).toEqual([expect.objectContaining({ type: 'message', status: 'incomplete' })]);
   });

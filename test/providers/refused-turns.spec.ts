@@ -36,8 +36,9 @@ describe('a turn for which no provider can be asked', () => {
   it('is refused with 503 while the breaker is open, calls nobody, stores nothing and logs one line [LIMIT-10] [END-12]', async () => {
     await start({ retry: { max_attempts: 1 }, breaker: { failures: 1, open_for: '1h' } });
     provider.answerWith({ status: 500 });
-    const failed = (await (await create()).json()) as { status: string; sluice: object };
-    expect(failed).toMatchObject({ status: 'failed', sluice: { retry: { retryable: true, after_ms: null } } });
+    const failed = await create();
+    expect(failed.status).toBe(502);
+    expect(await failed.json()).toMatchObject({ error: { code: 'server_error', response_id: expect.any(String) } });
     const refusals = await Promise.all([create(), create(), post('/v1/chat/completions', CHAT)]);
     for (const refusal of refusals) {
       expect(refusal.status).toBe(503);

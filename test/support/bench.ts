@@ -169,7 +169,7 @@ export const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) =>
 export function sseMessages(text: string): SseMessage[] {
   return text
     .split('\n\n')
-    .filter((block) => block.includes('data:'))
+    .filter((block) => block.includes('data:') && block !== 'data: [DONE]')
     .map((block) => {
       const field = (name: string): string | undefined =>
         block

@@ -31,7 +31,7 @@ export const CHANNELS: Readonly<Record<string, Channel>> = {
   'Responses over SSE': async ({ url }, input, fields = {}) => {
     const answer = await post(`${url}/v1/responses`, { input, stream: true, store: false, ...fields });
     if (!answer.ok) return refused(answer);
-    return factsOfEvents(sseData(await answer.text()).map((data) => JSON.parse(data) as WireEvent));
+    return factsOfEvents(eventsIn(sseData(await answer.text())));
   },
   'Responses over a socket': async ({ socketUrl }, input, fields = {}) => {
     const socket = await TestSocket.open(socketUrl);
@@ -70,6 +70,11 @@ function post(url: string, body: object): Promise<Response> {
 
 function sseData(text: string): string[] {
   return text.split('\n').flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));
+}
+
+/** Events in the data of a stream, without its end marker. */
+function eventsIn(data: readonly string[]): WireEvent[] {
+  return data.filter((one) => one !== '[DONE]').map((one) => JSON.parse(one) as WireEvent);
 }
 
 async function refused(answer: Response): Promise<TurnFacts> {

@@ -76,7 +76,9 @@ describe('the browser client behind a wall for WebSockets', () => {
     const second = await next();
     expect([second.method, second.url]).toEqual(['GET', '/v1/responses/resp_1?stream=true&starting_after=1']);
     stream(second, script.delta('lo '));
-    second.answer.end('data: {"error":{"code":"state_unavailable","message":"broke"}}\n\n');
+    second.answer.end(
+      'event: error\ndata: {"type":"error","sequence_number":2,"error":{"code":"state_unavailable","message":"broke"}}\n\n',
+    );
     const third = await next();
     expect(third.url).toMatch(/starting_after=2$/);
     stream(third, script.delta('world'), script.end());

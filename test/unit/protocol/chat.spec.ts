@@ -10,13 +10,9 @@ import {
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type ResponseEvent } from '../../../src/domain/event.js';
 import { type ResponseObject, ZERO_USAGE } from '../../../src/domain/response.js';
-import {
-  type ChatChunk,
-  ChatChunks,
-  type ChatCompletion,
-  chatCompletion,
-  FailedTurn,
-} from '../../../src/protocol/chat-events.js';
+import { type ChatChunk, ChatChunks, type ChatCompletion, chatCompletion } from '../../../src/protocol/chat-events.js';
+import { errorBody, retryHeaders } from '../../../src/protocol/errors.js';
+import { FailedTurn } from '../../../src/protocol/failed-turn.js';
 import { CHAT_FIELDS, inChatWords, parseChatRequest } from '../../../src/protocol/chat-requests.js';
 
 type Plain<T> = T extends readonly (infer Each)[]
@@ -286,13 +282,25 @@ describe('answers', () => {
     expect([id, usage, choices[0]?.message.content]).toEqual(['chatcmpl_1', undefined, null]);
   });
 
-  it('keeps the status of a failure that a client can act on, and gives 502 for every other [CHAT-3]', () => {
+  it('give a failed turn the HTTP status of its code, and 502 for an error of the provider [CHAT-3, REST-6]', () => {
     const failed = (code: string) => new FailedTurn(response({ error: { code, message: 'unable to x; y' } }));
     expect(failed('context_length_exceeded')).toMatchObject({ status: 400, retryable: false });
     expect(failed('provider_timeout')).toMatchObject({ status: 504, code: 'provider_timeout', type: 'server_error' });
-    expect(failed('rate_limit_exceeded')).toMatchObject({ status: 429, code: 'rate_limit_exceeded', retryable: true });
-    expect(failed('provider_refused')).toMatchObject({ status: 502, retryable: false });
+    expect(failed('rate_limit_exceeded')).toMatchObject({ status: 429, type: 'rate_limit_error' });
+    expect(failed('provider_unavailable')).toMatchObject({ status: 503 });
+    expect(failed('provider_refused')).toMatchObject({ status: 502 });
+    expect(failed('server_error')).toMatchObject({ status: 502 });
     expect(failed('toString')).toMatchObject({ status: 502, code: 'server_error' });
+  });
+
+  it('tell clients not to repeat a turn that ran, and when it may be asked again [ERR-3]', () => {
+    const retry = { retryable: true, after_ms: 7_000 };
+    const limited = response({ error: { code: 'rate_limit_exceeded', message: 'unable to x; y' } });
+    const failed = new FailedTurn({ ...limited, sluice: { ...limited.sluice, retry } });
+    expect(retryHeaders(failed)).toEqual({ 'x-should-retry': 'false', 'retry-after': '7', 'retry-after-ms': '7000' });
+    const unknown = new FailedTurn({ ...limited, error: { code: 'provider_unavailable', message: 'unable to x; y' } });
+    expect(retryHeaders(unknown)).toEqual({ 'x-should-retry': 'false' });
+    expect(errorBody(failed)).toMatchObject({ error: { code: 'rate_limit_exceeded', response_id: limited.id } });
   });
 });
 

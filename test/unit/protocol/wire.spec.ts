@@ -24,10 +24,15 @@ describe('an error on the wire', () => {
     expect(headers('idempotency_key_reused', '')).toEqual({ 'x-should-retry': 'false' });
     expect(headers('invalid_value', '')).toEqual({ 'x-should-retry': 'false' });
     expect(headers('rate_limit_exceeded', '', { retryAfterMs: 1_200 })).toEqual({
+      'x-should-retry': 'true',
       'retry-after': '2',
       'retry-after-ms': '1200',
     });
-    expect(headers('draining', '')).toEqual({ 'retry-after': '1', 'retry-after-ms': '1000' });
+    expect(headers('draining', '')).toEqual({
+      'x-should-retry': 'true',
+      'retry-after': '1',
+      'retry-after-ms': '1000',
+    });
     expect(headers('conversation_busy', '')).toHaveProperty('retry-after');
     expect(headers('server_error', '')).toEqual({});
   });

@@ -134,7 +134,7 @@ describe('POST /v1/chat/completions', () => {
     const said = await answer.text();
     expect(said).toContain('"content":"Hi"');
     expect(said.indexOf('"content":"Hi"')).toBeLessThan(said.indexOf('data: {"error"'));
-    expect(said).toMatch(/"code":"provider_timeout","param":null\}\}\n\n$/u);
+    expect(said).toMatch(/"code":"provider_timeout","param":null,"response_id":"resp_[^"]+"\}\}\n\n$/u);
   });
 
   it('a turn that fails before its first word is an HTTP status, and counted by itself only [CHAT-3]', async () => {

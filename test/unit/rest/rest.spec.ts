@@ -93,7 +93,7 @@ const reader: Pick<ResponseReader, 'retrieve' | 'events' | 'repeat' | 'settled' 
     script.settledStarted.resolve(signal);
     await script.hold;
     if (script.settledError !== undefined) throw script.settledError;
-    return response(waitMs === undefined ? 'failed' : 'cancelled');
+    return response(waitMs === undefined ? 'completed' : 'cancelled');
   },
   inputItems: async (_caller, _id, { limit, order, after }) => ({
     data: [{ type: 'message', id: `${limit}-${order}-${after ?? ''}`, role: 'user', status: 'completed', content: [] }],
@@ -208,9 +208,9 @@ const events = [
 ];
 
 describe('POST /v1/responses', () => {
-  it('answers with the response when its turn has ended, 200 also for a failed one', async () => {
+  it('answers with the response when its turn has ended', async () => {
     const { data, response: answer } = await client.responses.create({ input: 'hi' }).withResponse();
-    expect([answer.status, data.status]).toEqual([200, 'failed']);
+    expect([answer.status, data.status]).toEqual([200, 'completed']);
     expect(answer.headers.get('x-request-id')).toMatch(/^req_/u);
     expect(script.created[0]?.request.input).toMatchObject([{ role: 'user' }]);
   });
@@ -377,7 +377,7 @@ describe('GET /v1/responses/{id}', () => {
     expect(answer.headers.get('x-request-id')).toMatch(/^req_/u);
     script.eventsError = new SluiceError('response_expired', 'unable to x; y');
     held.resolve();
-    expect(await answer.text()).toContain('data: {"error":');
+    expect(await answer.text()).toContain('event: error\ndata: {"type":"error"');
   });
 
   it.each([

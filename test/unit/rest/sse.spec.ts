@@ -6,7 +6,7 @@ import { type AddressInfo } from 'node:net';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type LoggedEvent } from '../../../src/domain/event.js';
 import { OpenAnswers } from '../../../src/rest/open-answers.js';
-import { eventTexts, type SseEnd, type SseOptions, writeTexts } from '../../../src/rest/sse.js';
+import { eventBody, type SseEnd, type SseOptions, writeTexts } from '../../../src/rest/sse.js';
 
 const PATIENT: SseOptions = { keepAliveMs: 60_000, stallMs: 60_000, lingerMs: 10 };
 
@@ -45,7 +45,7 @@ async function serve(
     async function* iterate(): AsyncGenerator<readonly LoggedEvent[]> {
       yield* batches;
     }
-    end.resolve(writeTexts(raw, { 'x-request-id': 'req_1' }, eventTexts(iterate()), options));
+    end.resolve(writeTexts(raw, { 'x-request-id': 'req_1' }, eventBody(iterate()), options));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -81,7 +81,7 @@ describe('an event stream', () => {
     expect(await textOf(message)).toBe(
       [delta(0, 'é\n"'), delta(1), completed(2)]
         .map((event) => `event: ${event.type}\nid: ${event.sequence}\ndata: ${event.json}\n\n`)
-        .join(''),
+        .join('') + 'data: [DONE]\n\n',
     );
     await expect(end).resolves.toBe('ended');
   });
@@ -89,7 +89,9 @@ describe('an event stream', () => {
   it('that ends without a terminal event says so, and never ends cleanly', async () => {
     const { url, end } = await serve([[delta(0)]]);
     const events = (await read(url)).trimEnd().split('\n\n');
-    expect(JSON.parse(events.at(-1)?.replace('data: ', '') ?? '')).toMatchObject({
+    expect(JSON.parse(events.at(-1)?.replace('event: error\ndata: ', '') ?? '')).toMatchObject({
+      type: 'error',
+      sequence_number: 1,
       error: { code: 'state_unavailable', type: 'server_error', param: null },
     });
     await expect(end).resolves.toBe('interrupted');
@@ -111,7 +113,9 @@ describe('an event stream', () => {
     server?.close();
     const unknown = await serve(broken(new Error('secret detail')));
     const text = await read(unknown.url);
-    expect(text).toContain('data: {"error":{"message":"unable to serve this request;');
+    expect(text).toContain(
+      'event: error\ndata: {"type":"error","sequence_number":1,"error":{"message":"unable to serve this request;',
+    );
     expect(text).not.toContain('secret');
   });
 
@@ -172,7 +176,7 @@ describe('an event stream', () => {
     const { url, end } = await serve(silent(), { ...PATIENT, interruption: answers });
     const message = await open(url);
     answers.interrupt(new SluiceError('draining', 'unable to x; y'));
-    expect(await textOf(message)).toContain('data: {"error":{"message":"unable to x; y"');
+    expect(await textOf(message)).toContain('"error":{"message":"unable to x; y"');
     await expect(end).resolves.toBe('interrupted');
   });
 

@@ -1,0 +1,50 @@
+/*
+ * What both routes that create a turn do: read the key and the wish of their client, create the turn, and answer with its failure.
+ */
+
+import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { type SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { errorBody, errorHeaders } from '../protocol/errors.js';
+import { type TurnOrigin } from '../turn/turn.js';
+import { type TurnService } from '../turn/turn.service.js';
+import { tellingLimits } from './limit-headers.js';
+import { readOnDisconnect } from './queries.js';
+import { goneSignal } from './streamed-answer.js';
+import { idempotencyOf, originOf } from './turn-request.js';
+
+export interface AskedTurn {
+  readonly route: string;
+  readonly asked: ResponseRequest;
+  readonly delivery: TurnOrigin['delivery'];
+}
+
+/**
+ * Creates a turn. A client that goes away cancels it where the client asked for that, and where nobody could come back for the answer: it is stored
+ * nowhere and has no idempotency key.
+ * @returns the response's id
+ * @throws SluiceError what is refused before there is a response
+ */
+export async function createTurn(
+  turns: TurnService,
+  caller: Principal,
+  { route, asked, delivery }: AskedTurn,
+  reply: FastifyReply,
+): Promise<string> {
+  const { request }: { readonly request: FastifyRequest } = reply;
+  const idempotency = idempotencyOf(request, asked);
+  const lost = !asked.store && asked.conversation === undefined && idempotency === undefined;
+  const cancels = readOnDisconnect(request.query, asked.background) ?? (lost ? 'cancel' : 'continue');
+  const created = turns.create(caller, asked, originOf(request, route, delivery), {
+    ...(cancels === 'cancel' ? { signal: goneSignal(reply) } : {}),
+    ...(idempotency === undefined ? {} : { idempotency }),
+  });
+  return (await tellingLimits(reply, created)).responseId;
+}
+
+/** Answers with the failure of a turn. The turn reports it to operators by itself. */
+export function answerFailure(reply: FastifyReply, error: SluiceError): void {
+  if (reply.raw.destroyed) return void reply.hijack();
+  void reply.code(error.status).headers(errorHeaders(error)).send(errorBody(error));
+}

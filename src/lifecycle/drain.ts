@@ -45,18 +45,18 @@ export interface Closable {
 
 export interface DrainOptions {
   /**
-   * True: other replicas can serve what runs here, so the sockets go first and the turns go on without them. False: they are only
-   * to be had here, so the sockets stay until the turns have ended.
+   * True: other replicas can serve what runs here, so the sockets close first and the turns continue without them. False: only this
+   * replica has them, so the sockets stay until the turns have ended.
    */
   readonly sharedState: boolean;
-  /** `app.shutdown_timeout`: how long running turns may go on. */
+  /** `app.shutdown_timeout`: how long running turns may continue. */
   readonly graceMs: number;
   /** How long the turns that are cut short have for their terminal events. */
   readonly abortWithinMs: number;
   readonly reconnectAfterMs: number;
   /** The longest time over which the sockets are closed; few sockets take less. The official client gives up after about 12 s. */
   readonly closeSocketsOverMs: number;
-  /** With shared state: how long readers over HTTP may go on after the last turn, within the grace. The rest they read elsewhere. */
+  /** With shared state: how long readers over HTTP may continue after the last turn, within the grace. The rest they read elsewhere. */
   readonly readSharedMs: number;
   /** The same where the grace is over: the terminals were written a moment ago. */
   readonly readAtLeastMs: number;
@@ -123,7 +123,7 @@ export class Drain implements BeforeApplicationShutdown {
     return this.#running;
   }
 
-  /** Somebody is in a hurry: what still runs is ended now. */
+  /** Ends now what still runs. */
   hurry(): void {
     this.#hurry.abort();
   }
@@ -191,9 +191,9 @@ export class Drain implements BeforeApplicationShutdown {
   }
 
   /**
-   * True when the step was done in time. One that fails makes the outcome worse. One that is late is told, and no more than that: a peer, a
-   * store or a collector that does not answer its goodbye cuts no turn short. (What it means that one which `hurry` may call off is not done,
-   * its caller knows.)
+   * Runs one step within its bound. A step that fails makes the outcome worse. A late step is only logged: a peer, a store or a collector
+   * that does not answer its goodbye aborts no turn. If `hurry` cancelled the step, the caller decides what that means.
+   * @returns whether the step was done in time
    */
   async #step(name: string, ms: number, work: () => Promise<void>, hurry?: AbortSignal): Promise<boolean> {
     try {

@@ -152,6 +152,15 @@ fallbacks: 3
     expect(at.mistakes('app: { max_lanes: 3 }')[0]).toContain('there is `websocket.max_lanes`');
   });
 
+  it.each(['10.0.0.0/33', '10.0.0', 'proxy.example.com', '::1/129', '10.0.0.1/8/8', '10.0.0.1/'])(
+    'names a trusted proxy that is no address or range: %s',
+    (value) => expect(at.mistakes(`http: { trusted_proxies: ["${value}"] }`)).toHaveLength(1),
+  );
+
+  it('takes addresses and CIDR ranges of both versions as trusted proxies', () => {
+    expect(at.mistakes('http: { trusted_proxies: ["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"] }')).toEqual([]);
+  });
+
   it('a missing file is one', () => {
     expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(ConfigError);
     expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(/there is no such file/);

@@ -1,5 +1,5 @@
 /*
- * What a screen reader hears of a streamed answer: each paragraph once it is complete, then how it ended. Word by word would drown
+ * What a screen reader announces of a streamed answer: each paragraph once it is complete, then how it ended. Word by word would drown
  * everything else; all at the end would leave its reader waiting.
  */
 

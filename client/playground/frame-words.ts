@@ -1,4 +1,4 @@
-/* What each frame of the protocol means, in one or two sentences for somebody who sees it for the first time. Pure. */
+/* What each frame of the protocol means, in one or two sentences, for a reader who sees it for the first time. Pure. */
 
 import { type WireEvent } from '../src/api.js';
 
@@ -33,22 +33,22 @@ const MEANINGS: Readonly<Record<string, string>> = {
     'Is anybody there? Pages can’t see a WebSocket’s own pings, so the client asks like this when it has heard nothing for a while.',
   'sluice:pong': 'Yes. The network is alive.',
   'sluice:resume':
-    'Go on with a response after the last event seen (starting_after). Sent after a reconnect, a reload, or to follow what another device asked; any replica can serve it.',
+    'Resume a response after the last event seen (starting_after). Sent after a reconnect, a reload, or to follow what another device asked; any replica can serve it.',
   'sluice:resumed':
     'The events after that number follow: first those in the log, then live ones, each once and in order.',
   'sluice:snapshot': 'Many events were missed, so here is their result at once. What comes after it follows as usual.',
   'sluice:cancelled': 'The answer that you asked to stop has ended.',
-  'sluice:subscribe': 'Tell me every turn of this conversation, whoever asks and on whatever device.',
+  'sluice:subscribe': "Announce every turn of this conversation, from any of the user's devices.",
   'sluice:subscribed':
     'Watching. `running` names what is being answered right now, so that loading the history and following live leave no gap.',
-  'sluice:turn': 'Somebody asked something in a conversation that you watch: another tab, another device.',
-  'sluice:unsubscribe': 'Stop telling me about this conversation.',
+  'sluice:turn': 'A turn began in a conversation that you watch, in another tab or on another device.',
+  'sluice:unsubscribe': 'Stop announcing turns of this conversation.',
   'sluice:unsubscribed': 'Done.',
   'sluice:auth': 'A fresh credential for this connection, before the present one runs out.',
   'sluice:authenticated': 'The fresh credential counts from now on.',
   'sluice:auth_expiring': 'The credential of this connection runs out soon; send a new one by sluice:auth.',
   'sluice:draining':
-    'This replica is going away. Answers that run go on; reconnect within this time, and any other replica resumes them.',
+    'This replica shuts down. Running answers continue; reconnect within this time, and any other replica resumes them.',
 };
 
 export function meaningOf(type: string): string {

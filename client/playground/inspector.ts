@@ -170,7 +170,7 @@ export class Inspector {
   #togglePause(): void {
     this.#paused = !this.#paused;
     this.#pause.ariaPressed = String(this.#paused);
-    this.#pause.textContent = this.#paused ? 'Go on' : 'Pause';
+    this.#pause.textContent = this.#paused ? 'Resume' : 'Pause';
     for (const entry of this.#held.splice(0)) this.#add(entry);
     this.#tell();
   }

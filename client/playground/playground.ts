@@ -38,7 +38,7 @@ let waiting = new Set<TurnView>();
 const owner: RoomOwner = {
   changed: () => history.refresh(),
   gone: (asked) => {
-    // The server was restarted with its state in memory, or somebody deleted it: what is shown stays, and it goes on in a new one.
+    // The server was restarted with its state in memory, or another page deleted it: what is shown stays, and new questions go to a new conversation.
     if (room !== null) {
       room = null;
       history.current = null;

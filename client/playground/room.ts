@@ -1,5 +1,5 @@
 /*
- * The open conversation: what it holds and what goes on in it, drawn as it comes. Questions asked here, in another tab or on another
+ * The open conversation: what it holds and its turns, drawn as they arrive. Questions asked here, in another tab or on another
  * device take the same way: the subscription tells them all.
  */
 
@@ -37,7 +37,7 @@ export class Room {
   readonly #live = new Map<SluiceResponse, TurnView>();
   #past: { readonly view: TurnView; readonly responseId: string | null }[] = [];
   #numbered = false;
-  /** What this page asks just now: its turn is told at once. */
+  /** A question that this page is sending: its turn is shown at once. */
   #asking: { readonly question: PendingQuestion; readonly shown: TurnView } | null = null;
   #open = true;
 
@@ -69,7 +69,7 @@ export class Room {
     for (const response of this.#live.keys()) response.cancel();
   }
 
-  /** Nothing more is drawn; answers go on without being looked at. */
+  /** Stops drawing. Running answers continue without a viewer. */
   close(): void {
     this.#open = false;
     this.#subscription.close();

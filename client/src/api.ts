@@ -73,12 +73,12 @@ export interface Sluice {
   readonly transport: Transport;
   /** Connects. `send` and `resume` do so by themselves. Resolves when the connection is open, rejects when it is refused for good. */
   connect(): Promise<void>;
-  /** Asks for a response. Never throws: offline it waits, and what goes wrong is told by the response. */
+  /** Requests a response. Never throws: offline it waits, and the response reports what fails. */
   send(input: Input, options?: SendOptions): SluiceResponse;
-  /** Goes on with a response where a cursor ends: after a reload, on another page, on another device. One that is followed already is returned. */
+  /** Resumes a response from a cursor: after a reload, on another page, on another device. Returns the response if it is followed already. */
   resume(cursor: Cursor): SluiceResponse;
   /**
-   * A conversation as it was and as it goes on: what it holds, then every turn of it, whoever asks and on whatever device, without a gap
+   * A conversation and its future: what it holds, then every turn from any device, without a gap
    * and nothing twice. One that is subscribed to already is returned.
    */
   subscribe(conversation: string): Subscription;
@@ -87,7 +87,7 @@ export interface Sluice {
   request<T>(method: string, path: string, body?: unknown): Promise<T>;
   /** Calls `handler` on every such event; returns the function that ends that. */
   on<K extends keyof ClientEvents>(event: K, handler: (value: ClientEvents[K]) => void): () => void;
-  /** Ends the connection. Responses that run go on at the gateway and can be resumed by their cursor. */
+  /** Ends the connection. Running responses continue at the gateway and can be resumed by their cursor. */
   close(): void;
 }
 
@@ -95,7 +95,7 @@ export interface Sluice {
 export type ResponseStatus =
   'waiting' | 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled' | 'refused' | 'lost';
 
-/** Where a viewer stands in a response. Plain data: keep it as JSON and hand it to `resume`. */
+/** The position of a viewer in a response. Plain data: keep it as JSON and pass it to `resume`. */
 export interface Cursor {
   readonly id: string;
   /** Sequence number of the last event seen; −1 or absent: none. */

@@ -31,7 +31,7 @@ export class Chat {
 
   readonly snapshot = (): ChatState => this.#state;
 
-  /** Follows the conversation as long as somebody looks. */
+  /** Follows the conversation as long as a component listens. */
   readonly subscribe = (changed: () => void): (() => void) => {
     this.#changed.add(changed);
     this.#follow();
@@ -77,7 +77,7 @@ export class Chat {
   #follow(): void {
     const { conversation } = this.#state;
     if (conversation === null || this.#subscription !== null) return;
-    // What it held is told again.
+    // The gateway sends again what it held.
     this.#live.clear();
     this.#set({ messages: [], busy: false, error: null });
     const subscription = this.#client.subscribe(conversation);

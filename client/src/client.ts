@@ -1,4 +1,4 @@
-/* What `/client.js` exports. The story is told in sluice-client.ts, the types in api.ts. */
+/* What `/client.js` exports. The mechanism is in sluice-client.ts, the types are in api.ts. */
 
 import { type ClientOptions, type Sluice } from './api.js';
 import { browserEnvironment } from './environment.js';

@@ -10,7 +10,7 @@ import { call, tokenOf } from './http.js';
 import { SseSocket } from './sse-socket.js';
 
 export interface ConnectionOwner {
-  /** A fresh socket is open: nothing of an earlier one goes on by itself. */
+  /** A fresh socket is open. Nothing of an earlier socket continues by itself. */
   opened(): void;
   received(event: WireEvent): void;
   sent(event: WireEvent): void;
@@ -79,7 +79,7 @@ export class Connection {
   send(frame: WireEvent): boolean {
     if (this.state !== 'open' || this.#socket === null) return false;
     this.#socket.send(JSON.stringify(frame));
-    // A credential is nobody's to look at.
+    // Listeners must not see the credential.
     this.#owner.sent('token' in frame ? { ...frame, token: '…' } : frame);
     return true;
   }

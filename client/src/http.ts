@@ -61,7 +61,7 @@ export interface Call {
   readonly signal?: AbortSignal;
 }
 
-/** One call. @throws SluiceError: `network` where nobody answered, else what the gateway said */
+/** One call. @throws SluiceError: `network` if there was no answer, else the error of the gateway */
 export async function call(
   environment: Environment,
   base: string,

@@ -16,7 +16,7 @@ export interface UseSluice extends ChatState {
   readonly client: Sluice;
   /** How the connection stands. */
   readonly state: ConnectionState;
-  /** Asks; offline it waits. What goes wrong is told by the message. */
+  /** Sends a question; offline it waits. The message reports what fails. */
   readonly send: (text: string, options?: SendOptions) => void;
   /** Stops every answer that runs in this conversation. */
   readonly cancel: () => void;
@@ -45,12 +45,12 @@ export function useSluice(options: UseSluiceOptions = {}): UseSluice {
   useEffect(() => () => own?.close(), [own]);
 
   const chat = useMemo(() => new Chat(client, conversation), [client, conversation]);
-  const told = useSyncExternalStore(chat.subscribe, chat.snapshot, chat.snapshot);
+  const snapshot = useSyncExternalStore(chat.subscribe, chat.snapshot, chat.snapshot);
   const onState = useCallback((changed: () => void) => client.on('state', changed), [client]);
   const state = useSyncExternalStore(
     onState,
     () => client.state,
     () => client.state,
   );
-  return { ...told, client, state, send: chat.send, cancel: chat.cancel };
+  return { ...snapshot, client, state, send: chat.send, cancel: chat.cancel };
 }

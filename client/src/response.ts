@@ -56,7 +56,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
       this.#reject = reject;
     });
     this.accepted = new Promise((resolve) => (this.#accept = resolve));
-    // Whoever only iterates learns of the failure there; the page's console needs no second report.
+    // A caller that only iterates receives the failure there; the page's console needs no second report.
     this.final.catch(() => undefined);
   }
 
@@ -80,7 +80,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
     for (;;) {
       if (replaced !== this.#replaced) {
         replaced = this.#replaced;
-        // What was yielded can't be taken back; it goes on behind the new text.
+        // Yielded text cannot be taken back; iteration continues after the new text.
         if (shown > 0) shown = this.#replacedEnd;
       }
       const text = this.text.slice(shown);

@@ -1,6 +1,6 @@
 /*
- * The client: responses over one connection. It gives each running response a lane of its own, resumes all of them on every
- * fresh socket, and keeps what is sent while there is none. READ THIS FIRST; connection.ts and response.ts are its two halves.
+ * The client: responses over one connection. Gives each running response a lane of its own, resumes all of them on every fresh socket, and
+ * keeps what is sent while there is none. Read this first; connection.ts and response.ts are its two halves.
  */
 
 import {
@@ -25,26 +25,12 @@ import { type Environment } from './environment.js';
 import { SluiceError } from './errors.js';
 import { baseUrl, call, errorFrom, jsonOf, tokenOf } from './http.js';
 import { LiveResponse } from './response.js';
+import { free, LANES, randomKey, type Run } from './run.js';
 import { LiveSubscription } from './subscription.js';
 
-/** A gateway runs 16 responses a connection, so more lanes would only be refused. Over HTTP a browser opens 6 connections; two stay free. */
-const LANES = { websocket: 16, sse: 4 };
-/** Answers to a resume that say: not now, but later. */
+/** HTTP statuses of a refused resume that is sent again later. */
 const LATER = new Set([429, 503]);
 const AGAIN_MS = 1_000;
-
-/** A response that has not ended, and how it stands on the present socket. */
-interface Run {
-  readonly response: LiveResponse;
-  /** What creates it; null where it was only resumed. */
-  readonly create: WireEvent | null;
-  /** Its lane on this socket; null: nothing was sent on this socket yet. */
-  lane: string | null;
-  /** A resume is under way: events that come before its answer may leave a gap. */
-  resuming: boolean;
-  /** Resumes since the last event that was taken. */
-  gaps: number;
-}
 
 export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   readonly conversations: Conversations = conversationsOver(this);
@@ -52,7 +38,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   readonly #base: string;
   readonly #environment: Environment;
   readonly #connection: Connection;
-  /** In the order in which they were asked for. */
+  /** In the order in which they were requested. */
   readonly #runs = new Set<Run>();
   readonly #subscriptions = new Map<unknown, LiveSubscription>();
   #maxMessageBytes = 1024 * 1024;
@@ -199,14 +185,14 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   #unsubscribe({ conversation, turns }: LiveSubscription): void {
     this.#subscriptions.delete(conversation);
     this.#connection.send({ type: 'sluice:unsubscribe', conversation });
-    // What is still looked at goes on without the subscription.
+    // Responses with a viewer continue without the subscription.
     for (const run of this.#runs)
       if (run.lane !== null && run.create === null && turns.has(run.response)) this.#resume(run);
   }
 
-  /** News of a conversation that is followed. */
+  /** An event of a followed conversation. */
   #subscription(subscription: LiveSubscription, event: WireEvent): void {
-    // The gateway's own words.
+    // The protocol sends it with every event that is handled here as a turn.
     const id = event.response_id as string;
     if (event.type === 'sluice:subscribed') void subscription.subscribed();
     else if (event.type === 'sluice:turn') void subscription.turn(id, event['input'] as readonly ConversationItem[]);
@@ -308,13 +294,4 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
 
 function closedHere(): SluiceError {
   return new SluiceError('closed', 'closed', 'The client was closed.');
-}
-
-function free(prefix: string, taken: ReadonlySet<string>): string {
-  for (let i = 0; ; i++) if (!taken.has(prefix + i)) return prefix + i;
-}
-
-/** Works on plain http too, where `crypto.randomUUID` is missing. */
-function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -62,7 +62,7 @@ export class SseSocket implements Socket {
         void this.#ask('GET', '/v1/models', () => this.#tell({ type: 'sluice:pong', id: fields['id'] }));
         break;
       case 'sluice:subscribe': {
-        // Its items are looked through anew each time this comes.
+        // Each of these events makes the subscription read the items again.
         const look = (): void => this.#tell({ ...frame, type: 'sluice:subscribed' });
         clearInterval(this.#polls.get(fields['conversation']));
         this.#polls.set(fields['conversation'], setInterval(look, POLL_MS));

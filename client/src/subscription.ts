@@ -1,5 +1,5 @@
 /*
- * One conversation as it was and as it goes on: what it holds, then its turns, nothing missed and nothing twice. The gateway watches
+ * One conversation: what it holds, then its turns, without a gap or a repetition. The gateway watches
  * before the items are loaded; an item of a turn that is followed live is left out. Knows no socket.
  */
 
@@ -29,9 +29,9 @@ export interface SubscriptionOwner {
 
 export class LiveSubscription extends Emitter<SubscriptionEvents> implements Subscription {
   readonly #owner: SubscriptionOwner;
-  readonly #told: ConversationEvent[] = [];
+  readonly #emitted: ConversationEvent[] = [];
   readonly #items = new Set<string>();
-  /** Responses whose items were told. */
+  /** Responses whose items were emitted. */
   readonly #past = new Set<string>();
   readonly #turns = new Set<LiveResponse>();
   /** Turns announced while items are loaded. */
@@ -58,7 +58,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
 
   async *[Symbol.asyncIterator](): AsyncGenerator<ConversationEvent, void> {
     for (let i = 0; ;) {
-      const event = this.#told[i];
+      const event = this.#emitted[i];
       if (event !== undefined) {
         i++;
         yield event;
@@ -79,7 +79,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     this.emit('end', error);
   }
 
-  /** The gateway announces what comes from now on; what came before stands in the items, or is announced. */
+  /** The gateway announces turns from now on. Earlier ones are in the items, or are announced too. */
   async subscribed(): Promise<void> {
     this.#again = true;
     if (this.#loading) return;
@@ -122,7 +122,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     if (this.#turns.has(response)) return;
     this.#turns.add(response);
     // An item is such a record.
-    this.#tell({ type: 'turn', response, input: input as readonly Readonly<Record<string, unknown>>[] });
+    this.#send({ type: 'turn', response, input: input as readonly Readonly<Record<string, unknown>>[] });
   }
 
   async #load(): Promise<void> {
@@ -133,7 +133,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
       this.#last = page.last_id ?? this.#last;
       if (!page.has_more) break;
     }
-    if (!this.#caughtUp) this.#tell({ type: 'caught_up' });
+    if (!this.#caughtUp) this.#send({ type: 'caught_up' });
     this.#caughtUp = true;
   }
 
@@ -145,7 +145,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
       this.#past.add(id);
     }
     this.#items.add(item.id);
-    this.#tell({ type: 'item', item });
+    this.#send({ type: 'item', item });
   }
 
   async #isLive(id: string): Promise<boolean> {
@@ -154,9 +154,9 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     return [...this.#turns].some((response) => response.id === id);
   }
 
-  #tell(event: ConversationEvent): void {
+  #send(event: ConversationEvent): void {
     if (this.#ended) return;
-    this.#told.push(event);
+    this.#emitted.push(event);
     this.emit('event', event);
   }
 }

@@ -70,7 +70,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
 export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics): void {
   const error = asSluiceError(thrown);
   metrics.of.refusals_total.inc({ code: error.code });
-  // After an upgrade nobody else ends a socket whose other side keeps its half open.
+  // After an upgrade no other code ends a socket whose peer keeps its half open.
   socket.once('finish', () => socket.destroy());
   socket.end(rawRefusal(error, error.status === 401 ? { 'www-authenticate': 'Bearer' } : VERSION));
 }

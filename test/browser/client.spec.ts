@@ -13,7 +13,7 @@ import { wallBefore } from '../support/wall.js';
 interface World {
   client: Sluice;
   responses: SluiceResponse[];
-  told: string[];
+  shown: string[];
   states: string[];
 }
 
@@ -63,7 +63,7 @@ async function start(url: string, target = page): Promise<void> {
     const { createClient } = (await import(path)) as { createClient: typeof makeClient };
     const world = globalThis as unknown as World;
     const client = createClient({ reconnect: { firstDelayMs: 50, maxDelayMs: 300 }, ping: { timeoutMs: 1_000 } });
-    Object.assign(world, { client, responses: [], told: [], states: [] });
+    Object.assign(world, { client, responses: [], shown: [], states: [] });
     client.on('state', ({ state }) => world.states.push(state));
   });
 }
@@ -148,7 +148,7 @@ describe('the browser client in Chromium', () => {
     expect(after - before).toBe(1);
   });
 
-  it('goes on after the page was frozen, and after it was left and found again', async () => {
+  it('resumes after the page was frozen, and after it was left and opened again', async () => {
     await start(gateway.url);
     await send('demo: deltas=200 interval=5ms text=numbers');
     await hasSaid('0 1 2');
@@ -176,7 +176,7 @@ describe('the browser client in Chromium', () => {
     ]);
   });
 
-  it('says plainly that an answer is lost where the server was restarted with its state in memory, and goes on', async () => {
+  it('reports an answer as lost after a restart of a server with state in memory, and sends the next', async () => {
     const own = await startGateway();
     try {
       await start(own.url);
@@ -214,18 +214,18 @@ describe('the browser client in Chromium', () => {
       expect(wall.stopped).toBeGreaterThanOrEqual(2);
 
       const conversation = await page.evaluate(async () => {
-        const { client, told } = globalThis as unknown as World;
+        const { client, shown } = globalThis as unknown as World;
         const { id } = await client.conversations.create();
         client.subscribe(id).on('event', (event) => {
-          if (event.type === 'item') told.push(String(event.item.content?.[0]?.text));
+          if (event.type === 'item') shown.push(String(event.item.content?.[0]?.text));
         });
         return id;
       });
       const asked = { input: 'demo: deltas=4 text=numbers', conversation };
       const headers = { 'content-type': 'application/json' };
       await fetch(`${gateway.url}/v1/responses`, { method: 'POST', headers, body: JSON.stringify(asked) });
-      await page.waitForFunction(() => (globalThis as unknown as World).told.length === 2);
-      expect(await page.evaluate(() => (globalThis as unknown as World).told)).toEqual([asked.input, numbers(4)]);
+      await page.waitForFunction(() => (globalThis as unknown as World).shown.length === 2);
+      expect(await page.evaluate(() => (globalThis as unknown as World).shown)).toEqual([asked.input, numbers(4)]);
     } finally {
       await context.close();
       await wall.close();
@@ -261,7 +261,7 @@ describe('the browser client in Chromium', () => {
     const proxy = await CuttableProxy.start(own.port);
     const other = await context.newPage();
     const shows = (lines: number) =>
-      page.waitForFunction((wanted) => (globalThis as unknown as World).told.length >= wanted, lines);
+      page.waitForFunction((wanted) => (globalThis as unknown as World).shown.length >= wanted, lines);
     try {
       await start(own.url, other);
       const conversation = await other.evaluate(async () => {
@@ -274,16 +274,16 @@ describe('the browser client in Chromium', () => {
       });
       await start(proxy.url);
       await page.evaluate((id) => {
-        const { client, responses, told } = globalThis as unknown as World;
+        const { client, responses, shown } = globalThis as unknown as World;
         client.subscribe(id).on('event', (event) => {
-          if (event.type === 'caught_up') told.push('caught up');
-          else if (event.type === 'item') told.push(`item ${String(event.item.content?.[0]?.text)}`);
+          if (event.type === 'caught_up') shown.push('caught up');
+          else if (event.type === 'item') shown.push(`item ${String(event.item.content?.[0]?.text)}`);
           else {
             responses.push(event.response);
             const content = event.input[0]?.['content'] as readonly { text: string }[];
-            const at = told.push(`turn ${content[0]?.text ?? ''} runs`) - 1;
+            const at = shown.push(`turn ${content[0]?.text ?? ''} runs`) - 1;
             void event.response.final.then(({ output_text: text }) => {
-              if (event.response.text === text) told[at] = `turn ${content[0]?.text ?? ''}: ${text}`;
+              if (event.response.text === text) shown[at] = `turn ${content[0]?.text ?? ''}: ${text}`;
             });
           }
         });
@@ -303,8 +303,8 @@ describe('the browser client in Chromium', () => {
       queued.resolve(undefined);
       await shows(6);
       late.resolve(undefined);
-      await page.waitForFunction(() => (globalThis as unknown as World).told.every((line) => !line.endsWith('runs')));
-      expect(await page.evaluate(() => (globalThis as unknown as World).told)).toEqual([
+      await page.waitForFunction(() => (globalThis as unknown as World).shown.every((line) => !line.endsWith('runs')));
+      expect(await page.evaluate(() => (globalThis as unknown as World).shown)).toEqual([
         'item short',
         'item 0 1',
         'caught up',

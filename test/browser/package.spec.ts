@@ -104,11 +104,11 @@ describe('the package of the client', () => {
   it('imports in Node, without a page', () => {
     const script =
       "const { createClient } = await import('sluice-client'); console.log(createClient({ url: 'http://127.0.0.1:1' }).state)";
-    const told = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+    const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
       cwd: directory,
       encoding: 'utf8',
     });
-    expect(told.trim()).toBe('idle');
+    expect(printed.trim()).toBe('idle');
   });
 
   it('streams into React under StrictMode, stops, and shows a conversation again from its history', async () => {
@@ -138,7 +138,7 @@ describe('the package of the client', () => {
     expect(await page.locator('p').allTextContents()).toEqual(['demo: deltas=60 interval=2ms text=numbers', numbers]);
     await page.getByRole('button', { name: 'Ask for long' }).click();
     await page.locator('.assistant').nth(1).getByText('0 1 2').waitFor();
-    // Left and opened again in the middle of an answer: it is there, after what was said before, and goes on.
+    // Left and opened again in the middle of an answer: it is there, after the earlier messages, and continues.
     await page.getByRole('button', { name: 'Open again' }).click();
     await page.locator('.assistant').nth(1).getByText(' 60 61 62').waitFor();
     const [, , question] = await page.locator('p').allTextContents();

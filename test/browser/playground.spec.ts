@@ -134,7 +134,7 @@ describe('the playground', () => {
     expect(await answer().textContent()).toBe(numbers(3));
   });
 
-  it('goes on in the middle of an answer after a reload', async () => {
+  it('resumes in the middle of an answer after a reload', async () => {
     await open(gateway.url);
     await ask('demo: deltas=150 interval=10ms text=numbers');
     await answer().getByText('0 1 2').waitFor();
@@ -178,7 +178,7 @@ describe('the playground', () => {
     }
   });
 
-  it('keeps the text, says that the rest is lost, and goes on after a restart of the server', async () => {
+  it('keeps the text, reports the rest as lost, and sends the next after a restart of the server', async () => {
     await open(gateway.url);
     await ask('demo: deltas=10000 interval=10ms text=numbers');
     await answer().getByText('0 1 2').waitFor();
@@ -319,7 +319,7 @@ describe('the playground', () => {
     expect(await turns().last().locator('.question').textContent()).toBe('<img src=x onerror="window.hurt=1">');
   });
 
-  it('shows the frames with what they mean, filters them, and waits when told to', async () => {
+  it('shows the frames with what they mean, filters them, and pauses on request', async () => {
     await open(gateway.url);
     await page.getByRole('button', { name: 'Inspector' }).click();
     const inspector = page.getByRole('complementary', { name: 'Protocol inspector' });
@@ -343,7 +343,7 @@ describe('the playground', () => {
     await ended();
     expect(await rows.count()).toBe(before);
     await inspector.getByText(/waiting/).waitFor();
-    await inspector.getByRole('button', { name: 'Go on' }).click();
+    await inspector.getByRole('button', { name: 'Resume', exact: true }).click();
     expect(await rows.count()).toBeGreaterThan(before);
   });
 

@@ -1,6 +1,6 @@
 /*
  * Chaos: three replicas behind a load balancer, a real Redis, viewers of every kind, and everything that can go wrong at once. Every viewer
- * sees every event once and in order, or is told plainly that it can't; nobody is left hanging.
+ * sees every event once and in order, or receives an error that says it cannot; no viewer is left hanging.
  *
  * CHAOS_SEED repeats an order of faults; CHAOS_EVENTS and CHAOS_VIEWERS make it longer and wider (`npm run soak`).
  */
@@ -13,7 +13,7 @@ import { Crowd } from './crowd.js';
 import { FAULT_KINDS, Faults, pause } from './faults.js';
 
 const SEED = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 1e9));
-/** Faults go on until so many events were delivered, and for this long at least. */
+/** Faults continue until so many events were delivered, and for this long at least. */
 const EVENTS = Number(process.env['CHAOS_EVENTS'] ?? 5_000);
 const VIEWERS = Number(process.env['CHAOS_VIEWERS'] ?? 60);
 const LEAST_MS = 30_000;
@@ -70,7 +70,7 @@ async function conversationMistakes({ truth, shown }: Crowd, conversation: strin
   items.forEach(({ role, content, sluice: { response_id: id } }, i) => {
     const before = items[i - 1];
     const first = before?.sluice.response_id !== id;
-    if (first && seen.has(id)) mistakes.push(`${conversation}: ${id} stands there twice or torn apart`);
+    if (first && seen.has(id)) mistakes.push(`${conversation}: ${id} is in it twice or torn apart`);
     seen.add(id);
     if (first !== (role === 'user')) mistakes.push(`${conversation}: ${id} has a ${role} item out of place`);
     if (role !== 'assistant') return;
@@ -105,7 +105,7 @@ function replicaMistakes(replica: Replica): string[] {
 }
 
 it(
-  `loses nothing, doubles nothing, leaves nobody hanging (CHAOS_SEED=${SEED})`,
+  `loses nothing, doubles nothing, leaves no viewer hanging (CHAOS_SEED=${SEED})`,
   async () => {
     const startedAt = performance.now();
     const seconds = (): string => `${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s`;
@@ -153,7 +153,7 @@ it(
       ...said,
       `faults: ${list(faults.counts)}; connections cut: ${faults.cut}; exit codes of restarts: ${faults.exitCodes.join(' ')}`,
       `delivered ${truth.delivered} events of ${truth.responses.size} responses to ${truth.views.length} views`,
-      `ends: ${list(Object.entries(truth.ends()))}; refusals: ${list(truth.refusals)}; official clients made anew: ${crowd.gaveUp}`,
+      `ends: ${list(Object.entries(truth.ends()))}; refusals: ${list(truth.refusals)}; official clients replaced: ${crowd.gaveUp}`,
       `resumes: ${faults.counters.byLabel('resumes_total')}; snapshots ${of('snapshots_total')}; gaps healed ${of('gaps_healed_total')}; tail finds ${of('tail_finds_total')}`,
       `orphans ended ${of('orphans_ended_total')}; fenced ${of('fenced_writes_total')}; tail repairs ${of('tail_repairs_total')}; subscriber resets ${of('subscriber_resets_total')}`,
       `closes: ${faults.counters.byLabel('websocket_closes_total')}; state errors: ${faults.counters.byLabel('state_errors_total')}`,

@@ -1,4 +1,4 @@
-/* Viewers of every kind that ask and watch, again and again, until they are told to stop; one seed chooses for all of them. */
+/* Viewers of every kind that ask and watch again and again until `stop`. One seed chooses for all of them. */
 
 import { seeded } from '../official/official.js';
 import { pause } from './faults.js';
@@ -12,7 +12,7 @@ export interface CrowdOptions {
   /** In which some of the questions are asked, in line with others. */
   readonly conversations: readonly string[];
   readonly seed: number;
-  /** False: nobody cancels. */
+  /** Whether some turns are cancelled. Default: true. */
   readonly cancels?: boolean;
   /** Whether some devices subscribe and unsubscribe again and again. */
   readonly subscribes?: boolean;
@@ -102,13 +102,13 @@ export class Crowd {
     const inLine = this.options.conversations.length > 0 && this.#random() < 0.3;
     const conversation = inLine ? this.#oneOf(this.options.conversations) : undefined;
     if (inLine) return { deltas: 10 + Math.floor(this.#random() * 40), intervalMs: 5, conversation };
-    // Long ones are told to latecomers by a snapshot.
+    // Viewers that come late to a long one receive a snapshot.
     if (this.options.mostDeltas === undefined && this.#random() < 0.1) return { deltas: 4_000, intervalMs: 2 };
     const deltas = 20 + Math.floor(this.#random() * ((this.options.mostDeltas ?? 320) - 20));
     return { deltas, intervalMs: 5 + Math.floor(this.#random() * 25) };
   }
 
-  /** Somebody else's answer, from anywhere up to where it is. */
+  /** The answer of another viewer, from anywhere up to its newest event. */
   #watch(viewer: OwnViewer | SseViewer): View | undefined {
     const id = this.#oneOf(this.truth.running);
     if (id === undefined) return undefined;

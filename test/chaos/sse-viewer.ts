@@ -1,4 +1,4 @@
-/* A viewer over HTTP: asks or watches by SSE, and after every break goes on with `starting_after`. */
+/* A viewer over HTTP: asks or watches by SSE, and resumes with `starting_after` after every break. */
 
 import { randomUUID } from 'node:crypto';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
@@ -53,7 +53,7 @@ export class SseViewer {
       try {
         await this.#read(view, view.id === undefined ? await create(signal) : await this.#goOn(view, signal), silence);
       } catch {
-        // The connection broke, or nobody answered.
+        // The connection broke, or there was no answer.
       } finally {
         silence.end();
       }

@@ -1,5 +1,5 @@
 /*
- * What every viewer saw of every response, held against the one truth: each number has one event, whoever sees it and whenever; the text is
+ * What every viewer saw of every response, held against the one truth: each number has one event, for every viewer and at any time; the text is
  * the one that the provider was asked to say. Knows no socket.
  */
 
@@ -16,10 +16,10 @@ const BUSY = 2;
 const PLAIN = new Set(['state_unavailable', 'draining', 'overloaded', 'conversation_busy']);
 
 /** One response as far as anybody has seen it. */
-interface Told {
+interface SeenResponse {
   /** Of each number: the event, without the lane that is each connection's own. */
   readonly events: (string | undefined)[];
-  /** What was asked of the provider; unknown until its asker hears of it. */
+  /** Deltas requested of the provider; unknown until the viewer that asked receives the response. */
   deltas: number | undefined;
   conversation: string | undefined;
   cancelAsked: boolean;
@@ -30,26 +30,26 @@ export class Truth {
   /** What must never happen, each with its response. Empty: all is well. */
   readonly violations: string[] = [];
   readonly views: View[] = [];
-  /** Errors that were told in place of an answer, by code. */
+  /** Errors received in place of an answer, by code. */
   readonly refusals = new Map<string, number>();
   delivered = 0;
-  readonly #told = new Map<string, Told>();
+  readonly #seen = new Map<string, SeenResponse>();
 
-  of(responseId: string): Told {
-    const known = this.#told.get(responseId);
+  of(responseId: string): SeenResponse {
+    const known = this.#seen.get(responseId);
     if (known !== undefined) return known;
-    const told = { events: [], deltas: undefined, conversation: undefined, cancelAsked: false, ended: false };
-    this.#told.set(responseId, told);
-    return told;
+    const seen = { events: [], deltas: undefined, conversation: undefined, cancelAsked: false, ended: false };
+    this.#seen.set(responseId, seen);
+    return seen;
   }
 
-  get responses(): ReadonlyMap<string, Told> {
-    return this.#told;
+  get responses(): ReadonlyMap<string, SeenResponse> {
+    return this.#seen;
   }
 
   /** Responses that have begun and not ended, as far as anybody has seen. */
   get running(): string[] {
-    return [...this.#told].filter(([, { ended, deltas }]) => !ended && deltas !== undefined).map(([id]) => id);
+    return [...this.#seen].filter(([, { ended, deltas }]) => !ended && deltas !== undefined).map(([id]) => id);
   }
 
   /**
@@ -121,7 +121,7 @@ export class View {
     if (/^response\.(?:completed|incomplete|failed)$/u.test(event.type)) this.#finish(event);
   }
 
-  /** An error in place of an answer, told plainly. */
+  /** An error in place of an answer. */
   refuse(code: string): void {
     if (this.over) return;
     if (!PLAIN.has(code)) this.#wrong(`refused as ${code}`);
@@ -141,12 +141,12 @@ export class View {
   #begin(id: string): void {
     if (this.id !== undefined && this.id !== id) this.#wrong(`became ${id}`);
     this.id = id;
-    const told = this.truth.of(id);
+    const seen = this.truth.of(id);
     const { deltas, conversation } = this.asked;
     if (deltas !== undefined) {
-      if (told.deltas !== undefined && told.deltas !== deltas) this.#wrong(`asked for ${deltas} deltas, gets another`);
-      told.deltas = deltas;
-      told.conversation = conversation;
+      if (seen.deltas !== undefined && seen.deltas !== deltas) this.#wrong(`asked for ${deltas} deltas, gets another`);
+      seen.deltas = deltas;
+      seen.conversation = conversation;
     }
   }
 
@@ -161,17 +161,17 @@ export class View {
   }
 
   #finish(event: WireEvent): void {
-    const told = this.truth.of(this.id ?? '');
-    told.ended = true;
+    const seen = this.truth.of(this.id ?? '');
+    seen.ended = true;
     const { output_text: text = '', error, incomplete_details: details } = event.response ?? {};
     this.end = error?.code ?? details?.reason ?? 'completed';
-    const said = told.deltas === undefined ? undefined : spoken(told.deltas);
+    const said = seen.deltas === undefined ? undefined : spoken(seen.deltas);
     if (this.#fromStart && this.text !== text)
       this.#wrong(`saw "${this.text.slice(-40)}", the end says "${text.slice(-40)}"`);
     if (said !== undefined && this.end === 'completed' && text !== said)
       this.#wrong(`is not whole: "${text.slice(-40)}"`);
     if (said !== undefined && !said.startsWith(text)) this.#wrong(`says "${text.slice(-40)}", which is no beginning`);
-    const allowed = ['completed', 'replica_lost', ...(told.cancelAsked ? ['cancelled'] : [])];
+    const allowed = ['completed', 'replica_lost', ...(seen.cancelAsked ? ['cancelled'] : [])];
     if (!allowed.includes(this.end)) this.#wrong(`ended as ${this.end}: ${JSON.stringify(error)}`);
     this.#tellDone();
   }

@@ -152,7 +152,7 @@ describe('the connection of the browser client', () => {
     expect((await response.final).output_text).toBe('Hello');
   });
 
-  it('hands in a fresh credential before the present one runs out, and shows it to nobody', async () => {
+  it('hands in a fresh credential before the present one runs out, and hides it from listeners', async () => {
     let asked = 0;
     bench.connect({ token: () => `ek_${++asked}` });
     const frames: unknown[] = [];

@@ -45,7 +45,7 @@ describe('responses of the browser client', () => {
     expect(response).toMatchObject({ refusal: 'Not here.', text: 'Hel', status: 'incomplete' });
   });
 
-  it('rejects what the gateway refuses, with its reason, and goes on with the next', async () => {
+  it('rejects what the gateway refuses, with its reason, and sends the next', async () => {
     const refused = bench.client.send('Hi', { model: 'nope' });
     const socket = await bench.gateway.socket();
     const { stream_id } = await socket.next();
@@ -169,7 +169,7 @@ describe('responses of the browser client', () => {
     expect(response.text).toBe('Hello');
   });
 
-  it('goes on from a cursor of another page', async () => {
+  it('resumes from a cursor of another page', async () => {
     const { response, script } = await bench.running('Hel');
     const cursor: unknown = JSON.parse(JSON.stringify(response.cursor));
     bench.client.close();
@@ -226,15 +226,15 @@ describe('responses of the browser client', () => {
     socket.send(script.created());
     while (accepted?.id === null) await new Promise(setImmediate);
     const unanswered = bench.client.send('And?', { conversation: 'conv_1' });
-    const told: unknown[] = [];
+    const emitted: unknown[] = [];
     const subscription = bench.client.subscribe('conv_1');
-    subscription.on('event', (event) => told.push(event.type === 'turn' ? event.response : event.type));
+    subscription.on('event', (event) => emitted.push(event.type === 'turn' ? event.response : event.type));
     const asked = new Script('resp_2', (await socket.next())['stream_id']);
     const { stream_id } = await socket.next();
     socket.send({ type: 'sluice:subscribed', conversation: 'conv_1', running: [], stream_id }, asked.created());
-    while (told.length < 3) await new Promise(setImmediate);
-    expect(told).toEqual([unanswered, 'caught_up', accepted]);
-    expect(told).not.toContain(elsewhere);
+    while (emitted.length < 3) await new Promise(setImmediate);
+    expect(emitted).toEqual([unanswered, 'caught_up', accepted]);
+    expect(emitted).not.toContain(elsewhere);
   });
 
   it('refuses here what the gateway would not take, without harm to what runs', async () => {

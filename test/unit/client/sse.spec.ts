@@ -65,7 +65,7 @@ describe('the browser client behind a wall for WebSockets', () => {
     expect(response.text).toBe('Hello');
   });
 
-  it('goes on by GET after the last event it saw, where a stream breaks off or ends without its terminal', async () => {
+  it('resumes by GET after the last event seen when a stream breaks off or ends without its terminal', async () => {
     const response = bench.client.send('Hi');
     const script = new Script('resp_1', null);
     const first = await next();
@@ -111,15 +111,15 @@ describe('the browser client behind a wall for WebSockets', () => {
     expect((await response.final).status).toBe('cancelled');
   });
 
-  it('reads a conversation that it follows anew now and then', async () => {
+  it('reads a followed conversation again at intervals', async () => {
     const subscription = bench.client.subscribe('conv_1');
-    const told: string[] = [];
-    subscription.on('event', (event) => told.push(event.type));
+    const emitted: string[] = [];
+    subscription.on('event', (event) => emitted.push(event.type));
     const ask = await next();
     expect(ask.url).toBe('/v1/conversations/conv_1/items?limit=100&order=asc');
     ask.answer.end('{"data":[],"last_id":null,"has_more":false}');
     expect((await next()).method).toBe('GET');
-    expect(told).toEqual(['caught_up']);
+    expect(emitted).toEqual(['caught_up']);
     subscription.close();
   });
 

@@ -1,4 +1,4 @@
-/* A followed conversation: what it holds, then what goes on in it, nothing missed and nothing twice, however both overlap. */
+/* A followed conversation: what it holds, then its turns, without a gap or a repetition, however both overlap. */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type ConversationEvent, type ConversationItem, type List } from '../../../client/src/api.js';
@@ -25,7 +25,7 @@ describe('a subscription', () => {
   let answer: (what: List<ConversationItem> | SluiceError) => Promise<void>;
   let asked: (string | undefined)[];
   let followed: string[];
-  let told: string[];
+  let emitted: string[];
   let subscription: LiveSubscription;
 
   beforeEach(() => {
@@ -33,7 +33,7 @@ describe('a subscription', () => {
     let arrived: () => void = () => undefined;
     asked = [];
     followed = [];
-    told = [];
+    emitted = [];
     subscription = new LiveSubscription('conv_1', 'watch0', {
       items: (after) => {
         asked.push(after);
@@ -48,7 +48,7 @@ describe('a subscription', () => {
       },
       closed: () => undefined,
     });
-    subscription.on('event', (event) => told.push(nameOf(event)));
+    subscription.on('event', (event) => emitted.push(nameOf(event)));
     answer = async (what) => {
       while (waiting.length === 0) await new Promise<void>((resolve) => (arrived = resolve));
       waiting.shift()?.(what);
@@ -64,7 +64,7 @@ describe('a subscription', () => {
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')], true));
     await answer(page([item('note')]));
     expect(asked).toEqual([undefined, 'a1']);
-    expect(told).toEqual(['q1', 'a1', 'note', 'caught_up', 'turn resp_2']);
+    expect(emitted).toEqual(['q1', 'a1', 'note', 'caught_up', 'turn resp_2']);
     expect(followed).toEqual(['resp_2']);
   });
 
@@ -72,21 +72,21 @@ describe('a subscription', () => {
     void subscription.subscribed();
     void subscription.turn('resp_1', [item('q1', 'resp_1')]);
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
-    expect(told).toEqual(['q1', 'a1', 'caught_up']);
+    expect(emitted).toEqual(['q1', 'a1', 'caught_up']);
     expect(followed).toEqual([]);
   });
 
-  it('leaves the items of a turn that it told live out, when it loads again after a reconnect', async () => {
+  it('omits the items of a turn that was shown live when it loads again after a reconnect', async () => {
     void subscription.subscribed();
     await answer(page([item('q1', 'resp_1')]));
     void subscription.turn('resp_2', [item('q2', 'resp_2')]);
     void subscription.subscribed();
     await answer(page([item('q2', 'resp_2'), item('a2', 'resp_2'), item('q3', 'resp_3')]));
     expect(asked).toEqual([undefined, 'q1']);
-    expect(told).toEqual(['q1', 'caught_up', 'turn resp_2', 'q3']);
+    expect(emitted).toEqual(['q1', 'caught_up', 'turn resp_2', 'q3']);
   });
 
-  it('knows a question of its own again, whose answer it was never told about', async () => {
+  it('recognizes its own question if the answer was never announced', async () => {
     void subscription.subscribed();
     await answer(page([]));
     const own = new LiveResponse({ idempotencyKey: 'k' }, () => undefined);
@@ -94,7 +94,7 @@ describe('a subscription', () => {
     subscription.own(own, 'Hi');
     void subscription.subscribed();
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
-    expect(told).toEqual(['caught_up', 'turn null']);
+    expect(emitted).toEqual(['caught_up', 'turn null']);
     // Only now the gateway's answer to the create comes in.
     own.take({
       type: 'response.created',
@@ -102,7 +102,7 @@ describe('a subscription', () => {
       response: { id: 'resp_1', output: [], output_text: '' } as never,
     });
     await new Promise((resolve) => setImmediate(resolve));
-    expect(told).toHaveLength(2);
+    expect(emitted).toHaveLength(2);
   });
 
   it('does not tell its own question again where the gateway announces it before it confirms it', async () => {
@@ -119,7 +119,7 @@ describe('a subscription', () => {
     });
     await announced;
     expect(followed).toEqual([]);
-    expect(told).toEqual(['caught_up', 'turn null']);
+    expect(emitted).toEqual(['caught_up', 'turn null']);
   });
 
   it('tells an answer of its own that ran before, after what the conversation held', async () => {
@@ -127,7 +127,7 @@ describe('a subscription', () => {
     subscription.own(own, 'Hi');
     void subscription.subscribed();
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
-    expect(told).toEqual(['q1', 'a1', 'caught_up', 'turn resp_2']);
+    expect(emitted).toEqual(['q1', 'a1', 'caught_up', 'turn resp_2']);
     expect(followed).toEqual(['resp_2']);
   });
 
@@ -136,7 +136,7 @@ describe('a subscription', () => {
     subscription.own(own, 'Hi');
     void subscription.subscribed();
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
-    expect(told).toEqual(['q1', 'a1', 'caught_up']);
+    expect(emitted).toEqual(['q1', 'a1', 'caught_up']);
   });
 
   it('starts over where its place is gone, and tells nothing twice', async () => {
@@ -146,7 +146,7 @@ describe('a subscription', () => {
     await answer(new SluiceError('refused', 'invalid_cursor', 'gone', { status: 400 }));
     await answer(page([item('q2'), item('q3')]));
     expect(asked).toEqual([undefined, 'q2', undefined]);
-    expect(told).toEqual(['q1', 'q2', 'caught_up', 'q3']);
+    expect(emitted).toEqual(['q1', 'q2', 'caught_up', 'q3']);
   });
 
   it('waits for the next socket where the network is away, and ends where the conversation is', async () => {

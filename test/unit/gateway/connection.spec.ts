@@ -41,8 +41,8 @@ describe('a snapshot', () => {
     await until(async () => (await bench.types(responseId)).length >= 304);
     const { json, sequence } = await bench.reader.snapshot(ALICE, responseId);
     const response = JSON.parse(json.toString()) as ResponseObject;
-    const told = (await bench.events(responseId)).slice(0, sequence + 1);
-    const deltas = told.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : []));
+    const earlier = (await bench.events(responseId)).slice(0, sequence + 1);
+    const deltas = earlier.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : []));
     expect(response.output_text).toBe(deltas.join(''));
     expect(response.status).toBe('in_progress');
   });
@@ -69,7 +69,7 @@ describe('a snapshot', () => {
     expect(bench.hub.size).toBe(0);
   });
 
-  it('that is told while a resume asks for it ends with one terminal where the log goes away', async () => {
+  it('ends with one terminal when a resume requests it while its log goes away', async () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
@@ -155,7 +155,7 @@ describe('a connection that closes at a bad moment', () => {
     expect(client.connection.outbound.followings.size).toBe(0);
   });
 
-  it('does not start what waited in its lanes, and lets what runs go on', async () => {
+  it('drops the tasks that wait in its lanes and leaves running turns alone', async () => {
     const provider = new ScriptedProvider([[say('a'), HANG], [say('b')]]);
     bench = new GatewayBench({ provider });
     const client = bench.connect();

@@ -98,7 +98,7 @@ export class GatewayBench extends TurnBench {
 
   override async close(): Promise<void> {
     for (const frames of this.#open) frames.end();
-    await this.turns.abortAll(new SluiceError('replica_lost', 'unable to go on; the test is over'));
+    await this.turns.abortAll(new SluiceError('replica_lost', 'unable to continue; the test is over'));
     await super.close();
   }
 }
@@ -136,7 +136,7 @@ export function tell({ frames }: Pick<Connected, 'frames'>, event: Readonly<Reco
 /** Waits, a tick at a time, until something is so. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   for (const deadline = Date.now() + 60_000; !(await holds());) {
-    if (Date.now() > deadline) throw new Error(`unable to go on; this never came: ${holds.toString()}`);
+    if (Date.now() > deadline) throw new Error(`unable to continue; this never became true: ${holds.toString()}`);
     await new Promise(setImmediate);
   }
 }

@@ -3,13 +3,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { Lane, type LaneTask } from '../../../src/gateway/lanes/lane.js';
 
-function task(name: string, told: string[]): LaneTask & { end: () => void } {
+function task(name: string, log: string[]): LaneTask & { end: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return {
     run: async () => {
-      told.push(`${name} begins`);
+      log.push(`${name} begins`);
       await promise;
-      told.push(`${name} ends`);
+      log.push(`${name} ends`);
     },
     end: resolve,
   };
@@ -17,27 +17,27 @@ function task(name: string, told: string[]): LaneTask & { end: () => void } {
 
 describe('Lane', () => {
   it('begins the first at once and the next when the one before it has ended', async () => {
-    const told: string[] = [];
+    const log: string[] = [];
     const lane = new Lane();
-    const [a, b, c] = [task('a', told), task('b', told), task('c', told)];
+    const [a, b, c] = [task('a', log), task('b', log), task('c', log)];
     lane.push(a);
     lane.push(b);
-    expect(told).toEqual(['a begins']);
+    expect(log).toEqual(['a begins']);
     expect([...lane.tasks]).toEqual([a, b]);
     b.end();
     a.end();
     await new Promise(setImmediate);
-    expect(told).toEqual(['a begins', 'a ends', 'b begins', 'b ends']);
+    expect(log).toEqual(['a begins', 'a ends', 'b begins', 'b ends']);
     expect(lane.size).toBe(0);
     lane.push(c);
-    expect(told.at(-1)).toBe('c begins');
+    expect(log.at(-1)).toBe('c begins');
     c.end();
   });
 
   it('takes a task that a task pushes', async () => {
-    const told: string[] = [];
+    const log: string[] = [];
     const lane = new Lane();
-    const later = task('later', told);
+    const later = task('later', log);
     later.end();
     lane.push({
       run: async () => {
@@ -46,6 +46,6 @@ describe('Lane', () => {
       },
     });
     await new Promise(setImmediate);
-    expect(told).toEqual(['later begins', 'later ends']);
+    expect(log).toEqual(['later begins', 'later ends']);
   });
 });

@@ -130,7 +130,7 @@ describe('subscribes and unsubscribes of one conversation', () => {
     bench = new GatewayBench();
     const conversation = await bench.conversation();
     const client = bench.connect();
-    const slow = hold(methods<'watch'>(bench.parts.claim), 'watch');
+    const slow = hold(methods<'watch'>(bench.parts.announcements), 'watch');
     tell(client, { type: 'sluice:subscribe', conversation });
     tell(client, { type: 'sluice:unsubscribe', conversation });
     await slow.reached;

@@ -53,7 +53,7 @@ function delta(responseId: string, text: string): ResponseEvent {
   };
 }
 
-// Only the type matters here: nobody looks into the response of this terminal.
+// Only the type matters here: no test reads the response of this terminal.
 const terminal = { type: 'response.completed', response: {} } as unknown as ResponseEvent;
 
 /** A log of `events` deltas, ended or not. */
@@ -64,9 +64,9 @@ async function logOf(
 ): Promise<void> {
   await log.create({ responseId, owner: 'a', conversationId: null, store: true, input: [] });
   const text = 'x'.repeat(options.bytes ?? 1);
-  const told = Array.from({ length: events }, (_, i) => serialize(delta(responseId, text), i));
-  if (options.ended === true) told.push(serialize(terminal, events));
-  await log.append(responseId, 1, told);
+  const logged = Array.from({ length: events }, (_, i) => serialize(delta(responseId, text), i));
+  if (options.ended === true) logged.push(serialize(terminal, events));
+  await log.append(responseId, 1, logged);
 }
 
 async function follow(responseId: string, after = -1, streamId?: string): Promise<Following> {
@@ -91,7 +91,7 @@ describe('Outbound', () => {
     expect(hub.size).toBe(0);
   });
 
-  it('goes on with what came live while a page was read', async () => {
+  it('continues with events that arrived while a page was read', async () => {
     await logOf('resp_a', 33);
     const following = await follow('resp_a');
     await log.append('resp_a', 1, [serialize(delta('resp_a', 'x'), 33)]);
@@ -108,7 +108,7 @@ describe('Outbound', () => {
     expect(socket.frames.map((frame) => frame['stream_id'])).toEqual(['left', 'left', 'left', 'left']);
   });
 
-  it('writes no more than fits, lets its cursors stand still, and goes on where they stood', async () => {
+  it('writes no more than fits, and resumes from the paused cursors', async () => {
     socket.reads = false;
     await logOf('resp_a', 200, { bytes: 1_000, ended: true });
     const following = await follow('resp_a');
@@ -174,14 +174,14 @@ describe('Outbound', () => {
     socket.reads = false;
     await follow('resp_a');
     const short = await follow('resp_b');
-    let told = false;
-    void short.end.then(() => (told = true));
-    for (let rounds = 0; rounds < 8 && !told; rounds++) {
-      while (socket.bufferedAmount < 60_000 && !told) await tick();
+    let ended = false;
+    void short.end.then(() => (ended = true));
+    for (let rounds = 0; rounds < 8 && !ended; rounds++) {
+      while (socket.bufferedAmount < 60_000 && !ended) await tick();
       socket.bufferedAmount = 0;
       await new Promise((resolve) => setTimeout(resolve, 60));
     }
-    expect(told).toBe(true);
+    expect(ended).toBe(true);
   });
 
   it('follows a response once: a later following takes the place of the cursor', async () => {
@@ -196,7 +196,7 @@ describe('Outbound', () => {
     expect(hub.size).toBe(0);
   });
 
-  it('goes on at once where a cursor takes the place of a paused one', async () => {
+  it('resumes at once when a cursor replaces a paused one', async () => {
     await logOf('resp_a', 4, { ended: true });
     behind.mockReturnValueOnce(true);
     const following = await follow('resp_a');

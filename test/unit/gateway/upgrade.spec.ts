@@ -58,7 +58,7 @@ const connections = (): Promise<number> =>
   );
 
 describe('an upgrade', () => {
-  it('that is refused is answered with the error’s status and body, and its socket is let go', async () => {
+  it('answers a refused upgrade with the error’s status and body, and destroys the socket', async () => {
     accept = () => Promise.reject(new SluiceError('overloaded', 'unable to open; full', { retryAfterMs: 5_000 }));
     const { text } = upgrade(VALID);
     await until(() => text().includes('\r\n\r\n{'));

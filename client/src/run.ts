@@ -1,0 +1,30 @@
+/* A response on its way to its end, the lanes of a socket, and keys for what is sent. */
+
+import { type WireEvent } from './api.js';
+import { type LiveResponse } from './response.js';
+
+/** Lanes used at once. A gateway runs 16 responses a connection. Over HTTP a browser opens 6 connections, and two stay free. */
+export const LANES = { websocket: 16, sse: 4 };
+
+/** A response that has not ended, and its state on the present socket. */
+export interface Run {
+  readonly response: LiveResponse;
+  /** The event that creates it; null if it was only resumed. */
+  readonly create: WireEvent | null;
+  /** Its lane on this socket; null: nothing was sent on this socket yet. */
+  lane: string | null;
+  /** Whether a resume is under way: events that arrive before its answer may leave a gap. */
+  resuming: boolean;
+  /** Resumes since the last event that was taken. */
+  gaps: number;
+}
+
+/** The first free name with this prefix. */
+export function free(prefix: string, taken: ReadonlySet<string>): string {
+  for (let i = 0; ; i++) if (!taken.has(prefix + i)) return prefix + i;
+}
+
+/** A random idempotency key. Works on plain http too, where `crypto.randomUUID` is missing. */
+export function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

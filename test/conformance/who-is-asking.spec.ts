@@ -3,7 +3,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Bench, errorIn, heldAnswer, ONE_TRY, responseIn, terminalOf, typesOf } from '../support/bench.js';
-import { RawClient } from '../support/raw-client.js';
+import { frameOf, OPCODES, RawClient } from '../support/raw-client.js';
 
 const ANN = 'sk-ann-00000000000000000000000000000001';
 const BOB = 'sk-bob-00000000000000000000000000000002';
@@ -178,6 +178,27 @@ describe('a credential on an open socket', () => {
     expect((await bench.api(`/v1/responses/${id}`, { key: ANN })).status).toBe(200);
     expect((await bench.api(`/v1/responses/${id}`, { key: BOB })).status).toBe(404);
   });
+
+  it.each([
+    [ANN_TOO, 'ann2'],
+    [BOB, 'ann'],
+  ])(
+    'decides for a create that arrives in the same packet behind it [WS-16, WS-3]: case %#',
+    async (token, credential) => {
+      const client = await bench.connect(as(ANN));
+      const create = jest.spyOn(bench.gateway.gateway.parts.turns, 'create');
+      bench.says('Hello');
+      const frames = [
+        { type: 'sluice:auth', token },
+        { type: 'response.create', input: 'Hi' },
+      ].map((frame) => frameOf(OPCODES.text, JSON.stringify(frame)));
+      // In one write, so that the create arrives while the credential is being checked.
+      client.wire.write(Buffer.concat(frames));
+      expect((await client.next()).type).toBe(token === BOB ? 'error' : 'sluice:authenticated');
+      expect(terminalOf(await client.turn()).output_text).toBe('Hello');
+      expect(create.mock.calls.map(([caller]) => caller.credential)).toEqual([credential]);
+    },
+  );
 
   it('that ends soon is announced, one that has ended closes with 1012 [WS-15]', async () => {
     const client = await bench.connect(as(BRIEF));

@@ -1,0 +1,85 @@
+/* Eight sockets of one client that never read, against a gateway in a process of its own: what they cost in memory. */
+
+import { readFileSync } from 'node:fs';
+import { afterEach, expect, it } from '@jest/globals';
+import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
+import { type Frame, RawClient } from '../support/raw-client.js';
+import { Replica } from '../support/replica.js';
+
+const MIB = 1_048_576;
+const CLIENTS = 8;
+/** Resumes of each client. Every one is answered by a snapshot while the socket has room. */
+const RESUMES = 60;
+const OUTBOUND_BYTES = MIB;
+const PIECE = 'x'.repeat(4 * 1_024);
+/** Enough events for a snapshot in place of a replay. */
+const PIECES = 400;
+/** Most bytes handed to a socket at once. */
+const SLICE_BYTES = 256 * 1_024;
+/** What a collector may leave for later, whatever is held. */
+const SLACK_BYTES = 64 * MIB;
+
+let provider: FakeOpenAiServer;
+let gateway: Replica;
+afterEach(async () => {
+  await gateway.close();
+  await provider.close();
+});
+
+function rssOf({ pid }: Replica): number {
+  const kb = /^VmRSS:\s+(\d+) kB$/mu.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(kb) * 1_024;
+}
+
+it('bounds the memory that eight sockets cost which request snapshots and never read [WS-14]', async () => {
+  const answer = textAnswer(
+    Array.from({ length: PIECES }, () => PIECE),
+    { intervalMs: 1 },
+  );
+  provider = await FakeOpenAiServer.start({
+    steps: 'steps' in answer ? [...answer.steps].slice(0, -3).concat([{ hang: true }]) : [],
+  });
+  gateway = await Replica.start(
+    'gateway',
+    {
+      provider: { type: 'openai', model: 'gpt-4o-mini', base_url: provider.baseUrl },
+      middleware: { template: { enabled: false } },
+      websocket: { outbound_buffer_bytes: OUTBOUND_BYTES, slow_reader_timeout: '2s' },
+      limits: { per_user: { operations_per_minute: 1_000_000 } },
+      batch: { max_window: '0ms' },
+    },
+    { ...process.env, OPENAI_API_KEY: 'test' },
+  );
+  const reader = await RawClient.open(gateway.socketUrl, { query: 'snapshots=1' });
+  reader.send({ type: 'response.create', input: 'Hi' });
+  const isDelta = (frame: Frame): boolean => frame.type === 'response.output_text.delta';
+  let text = 0;
+  const seen = await reader.take(
+    (frame) => isDelta(frame) && (text += String(frame['delta']).length) === PIECES * PIECE.length,
+  );
+  const { id } = seen.find(({ type }) => type === 'response.created')?.['response'] as { readonly id: string };
+  expect(seen.length).toBeGreaterThan(256);
+
+  // The first snapshot warms up what is allocated once.
+  reader.send({ type: 'sluice:resume', response_id: id });
+  await reader.until('sluice:snapshot');
+  const before = rssOf(gateway);
+  const clients = await Promise.all(
+    Array.from({ length: CLIENTS }, () => RawClient.open(gateway.socketUrl, { query: 'snapshots=1' })),
+  );
+  for (const client of clients) {
+    await client.until('sluice:hello');
+    client.socket.pause();
+    for (let i = 0; i < RESUMES; i++) client.send({ type: 'sluice:resume', response_id: id });
+  }
+  let most = 0;
+  // Each is closed once it has taken nothing for the slow-reader timeout, so its buffers are as full as they get before that.
+  while ((await gateway.metric('slow_readers_total')) < CLIENTS) most = Math.max(most, rssOf(gateway));
+
+  const snapshotBytes = PIECES * PIECE.length;
+  const held = CLIENTS * (OUTBOUND_BYTES + snapshotBytes + SLICE_BYTES);
+  expect(most - before).toBeLessThan(2 * held + SLACK_BYTES);
+  // The rest of the frames were never handled: the bound of the process, not the kernel's, stopped the snapshots.
+  expect(await gateway.metric('snapshots_total')).toBeLessThan((CLIENTS * RESUMES) / 2);
+  for (const client of [reader, ...clients]) client.socket.terminate();
+});

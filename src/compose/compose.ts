@@ -75,7 +75,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   tellDrain(drain, metrics);
   const { state, outage } = await openState(config, logger, metrics);
   const hub = new FollowHub({
-    log: state.log,
+    events: state.events,
     hooks: {
       gapHealed: () => metrics.of.gaps_healed_total.inc(),
       tailFound: () => metrics.of.tail_finds_total.inc(),
@@ -83,7 +83,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     },
   });
   const report = new TurnReport(logger, metrics);
-  const reader = new ResponseReader(state.log, hub, state.responses, { onFollowed: report.followed });
+  const reader = new ResponseReader(state.events, hub, state.responses, { onFollowed: report.followed });
 
   const prompts = await loadPrompts(config, logger);
   const guards = new TurnGuards(ownGuardrails(config));
@@ -100,7 +100,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     prompts,
     conversations: state.conversations,
     responses: state.responses,
-    events: state.log,
+    events: state.events,
   });
   const accounting: Accounting = {
     estimate: estimateUsage,
@@ -121,7 +121,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       admission,
       room,
       limits,
-      events: state.log,
+      events: state.events,
       lease: state.lease,
       claim: state.claim,
       announcements: state.announcements,
@@ -140,7 +140,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     { maxWaiting: config.conversations.busy === 'reject' ? 0 : config.conversations.max_waiting },
   );
   const sweep = new OrphanSweep({
-    events: state.log,
+    events: state.events,
     lease: state.lease,
     claim: state.claim,
     announcements: state.announcements,
@@ -166,7 +166,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     conversations: new Conversations({
       store: state.conversations,
       claim: state.claim,
-      events: state.log,
+      events: state.events,
       allowInstructions: config.clients.allow.instructions,
       maxItemBytes: config.state.max_bytes,
     }),

@@ -89,7 +89,7 @@ function redisHooks(outage: Outage, logger: Log, metrics: Metrics): RedisHooks {
         outage.end();
         logger.info({}, 'state store is back');
       } else {
-        outage.begin();
+        outage.start();
         logger.error({ reason }, 'state store is away');
       }
     },

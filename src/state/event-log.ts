@@ -58,7 +58,7 @@ export abstract class EventLog {
    * steps here are enough for a store that is lost with its process.
    * @throws SluiceError `state_unavailable`
    */
-  async begin(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
+  async createWith(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
     const fence = await this.create(head);
     await this.append(head.responseId, fence, first);
     return fence;

@@ -26,7 +26,7 @@ export class Outage {
   }
 
   /** Starts an outage; no effect if one has started already. */
-  begin(): void {
+  start(): void {
     this.#stopWaiting ??= this.#time.after(this.#longMs, () => {
       this.#long = true;
       for (const listener of this.#listeners) listener();

@@ -8,7 +8,7 @@ import { type IdempotencyStore } from './idempotency-store.js';
 import { type RateLimiter } from './rate-limiter.js';
 
 export interface State {
-  readonly log: EventLog;
+  readonly events: EventLog;
   readonly lease: TurnLease;
   readonly claim: ConversationClaim;
   readonly announcements: ConversationAnnouncements;

@@ -101,7 +101,7 @@ export class TurnOpening {
       const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
       if (waits) opening.push({ type: 'response.queued', response: first });
-      const fence = await events.begin(head, opening.map(serialize));
+      const fence = await events.createWith(head, opening.map(serialize));
       // Until its log began, other replicas could put this turn out of the queue as dead. If this process or the store stood still, one may have done
       // so and run its own turn, or be about to. A turn that is late takes a new place, which only its end can take from it, and waits there.
       if (conversationId !== null && time.now() - askedAt > SURE_OF_PLACE_MS) {

@@ -240,7 +240,7 @@ describe('GET /v1/responses/{id}', () => {
     bench.says('Hello');
     const { body } = await bench.post({ input: 'Hi' });
     const at = `/v1/responses/${String(body['id'])}`;
-    await bench.gateway.gateway.parts.state.log.delete(String(body['id']));
+    await bench.gateway.gateway.parts.state.events.delete(String(body['id']));
     expect(await bench.api(`${at}?stream=true`)).toMatchObject({
       status: 410,
       body: { error: { code: 'response_expired' } },
@@ -273,7 +273,7 @@ describe('streams', () => {
     const answer = await bench.fetch(`/v1/responses/${id}?stream=true`);
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
     let text = (await reader?.read())?.value ?? '';
-    await bench.gateway.gateway.parts.state.log.delete(id);
+    await bench.gateway.gateway.parts.state.events.delete(id);
     finish();
     for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) text += part.value;
     const last = sseMessages(text).at(-1);

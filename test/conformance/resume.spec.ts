@@ -177,7 +177,7 @@ describe('sluice:resume', () => {
     const { id } = responseIn(await asker.until('response.created'));
     const viewer = await bench.connect({ query: `resume=${id}:-1` });
     await viewer.until('response.output_text.delta');
-    await bench.gateway.gateway.parts.state.log.delete(id);
+    await bench.gateway.gateway.parts.state.events.delete(id);
     held.finish();
     expect(await viewer.until('error')).toMatchObject({ status: 410, error: { code: 'response_expired' } });
   });

@@ -481,7 +481,7 @@ describe('with a short heartbeat and a short life', () => {
       expect(ms).toBe(30_000);
       return real(handler, 1);
     });
-    outage.begin();
+    outage.start();
     expect((await client.closed).code).toBe(1013);
     const refusal = await RawClient.refused(short.gateway.socketUrl);
     expect(refusal).toMatchObject({ status: 503, body: { error: { code: 'state_unavailable' } } });

@@ -299,7 +299,7 @@ describe('what is somebody else’s answers exactly like what does not exist', (
       held.finish();
       await (await bench.fetch(`/v1/responses/${id}?stream=true`, { key: ANN })).text();
     }
-    if (state === 'expired') await bench.gateway.gateway.parts.state.log.delete(id);
+    if (state === 'expired') await bench.gateway.gateway.parts.state.events.delete(id);
     const at = (suffix: string) => (asked: string) => `/v1/responses/${asked}${suffix}`;
     for (const [method, suffix] of [
       ['GET', ''],

@@ -25,19 +25,19 @@ it('does not count a refused append as a fenced write, because one turn may be r
   const { config } = at.load(JSON.stringify({ state: { type: 'redis', url: server.url } }));
   const { state } = await openState(config, new LinesLog(), metrics);
   const head = headOf();
-  const fence = await state.log.create(head);
-  expect(await state.log.append(head.responseId, fence + 1, deltas(0, 0))).toEqual({ outcome: 'fenced' });
+  const fence = await state.events.create(head);
+  expect(await state.events.append(head.responseId, fence + 1, deltas(0, 0))).toEqual({ outcome: 'fenced' });
   expect(await state.lease.renew(head.responseId, fence + 1)).toMatchObject({ held: false });
   expect(await metrics.render()).toContain('\ntest_fenced_writes_total 0\n');
   await state.close();
 });
 
 it('logs nothing if Redis answers at the start, then one line for each outage and one for each end of it', async () => {
-  const log = new LinesLog();
+  const logger = new LinesLog();
   const metrics = new Metrics({ prefix: 'test_', version: '0' });
   const { config } = at.load(JSON.stringify({ state: { type: 'redis', url: server.url } }));
-  const { state } = await openState(config, log, metrics);
-  const logged = () => log.lines.map(({ level, message }) => `${level}: ${message}`);
+  const { state } = await openState(config, logger, metrics);
+  const logged = () => logger.lines.map(({ level, message }) => `${level}: ${message}`);
   const rendered = async (name: string) =>
     (await metrics.render()).split('\n').filter((line) => line.startsWith(`test_${name}`));
   await state.ping();

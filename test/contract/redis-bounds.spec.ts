@@ -191,9 +191,9 @@ describe('what Sluice did not write', () => {
 
   it('counts a log whose head does not parse, and reads it as unknown', async () => {
     const head = headOf();
-    await store.state.log.create(head);
+    await store.state.events.create(head);
     await server.admin.hset(keys.turn(head.responseId).meta, 'head', '{');
-    expect(await store.other.log.read(head.responseId, -1, 10)).toBeUndefined();
+    expect(await store.other.events.read(head.responseId, -1, 10)).toBeUndefined();
     expect(unreadable).toEqual(['log']);
   });
 });

@@ -57,7 +57,7 @@ describe('a Redis Cluster', () => {
   });
 
   it('answers an ill-formed conversation id like an unknown one', async () => {
-    const { conversations, claim, log, responses } = store.state;
+    const { conversations, claim, events, responses } = store.state;
     for (const id of ['conv_a}b', 'conv_{x}', '}', '{}', '']) {
       expect(await conversations.get(id)).toBeUndefined();
       expect(await conversations.updateMetadata(id, {})).toBeUndefined();
@@ -65,7 +65,7 @@ describe('a Redis Cluster', () => {
       expect(await conversations.deleteItem(id, 'msg_1')).toBe(false);
       expect(await conversations.delete(id)).toBe(false);
       expect(await claim.members(id)).toEqual([]);
-      expect(await log.read(id, -1, 1)).toBeUndefined();
+      expect(await events.read(id, -1, 1)).toBeUndefined();
       expect(await responses.get(id)).toBeUndefined();
     }
   });
@@ -77,11 +77,11 @@ describe('a Redis Cluster', () => {
   });
 
   it('loses nothing when its connections are killed and a node stands still for a while', async () => {
-    const hub = new FollowHub({ log: store.other.log, tailCheckMs: 100 });
+    const hub = new FollowHub({ events: store.other.events, tailCheckMs: 100 });
     const turns = await Promise.all(
       Array.from({ length: 12 }, async () => {
         const head = headOf();
-        const fence = await store.state.log.create(head);
+        const fence = await store.state.events.create(head);
         const numbers: number[] = [];
         const opened: { viewer?: Viewer } = {};
         const drain = (): void => void numbers.push(...numbersOf(opened.viewer?.take(500) ?? []));
@@ -125,15 +125,15 @@ describe('a Redis Cluster', () => {
   it('loses nothing to followers when a slot moves to another node', async () => {
     const keys = new RedisKeys(store.keyPrefix);
     const head = headOf();
-    const fence = await store.state.log.create(head);
+    const fence = await store.state.events.create(head);
     const heard = new Set<number>();
     let gaps = 0;
-    const stop = await store.other.log.subscribe(
+    const stop = await store.other.events.subscribe(
       head.responseId,
       (events) => events.forEach(({ sequence }) => heard.add(sequence)),
       () => (gaps += 1),
     );
-    await store.state.log.append(head.responseId, fence, deltas(0, 0));
+    await store.state.events.append(head.responseId, fence, deltas(0, 0));
     await eventually(() => heard.has(0));
 
     const slot = slotOf(keys.turn(head.responseId).meta);
@@ -150,12 +150,12 @@ describe('a Redis Cluster', () => {
     for (const node of [to, from]) await node.admin.cluster('SETSLOT', slot, 'NODE', toId);
 
     for (let i = 1; i <= 20; i++) {
-      expect((await store.state.log.append(head.responseId, fence, deltas(i, i))).outcome).toBe('appended');
+      expect((await store.state.events.append(head.responseId, fence, deltas(i, i))).outcome).toBe('appended');
     }
     await eventually(() => gaps > 0);
-    await store.state.log.append(head.responseId, fence, deltas(21, 21));
+    await store.state.events.append(head.responseId, fence, deltas(21, 21));
     await eventually(() => heard.has(21));
-    expect(await store.other.log.read(head.responseId, -1, 100)).toMatchObject({ last: 21 });
+    expect(await store.other.events.read(head.responseId, -1, 100)).toMatchObject({ last: 21 });
     stop();
   });
 });

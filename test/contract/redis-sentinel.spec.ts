@@ -51,7 +51,7 @@ describe('Redis Sentinel', () => {
     store = await openRedisStore(connectionTo(servers), {
       times: { ...SHORT_TIMES, leaseMs: 20_000, runningMs: 60_000 },
     });
-    hub = new FollowHub({ log: store.other.log, tailCheckMs: 100 });
+    hub = new FollowHub({ events: store.other.events, tailCheckMs: 100 });
   });
   afterEach(async () => {
     hub.close();
@@ -63,7 +63,7 @@ describe('Redis Sentinel', () => {
     'promotes the replica when the master has to %s: writers and followers go on there',
     async (what) => {
       const head = headOf();
-      const fence = await store.state.log.create(head);
+      const fence = await store.state.events.create(head);
       const numbers: number[] = [];
       const viewer = await hub.open(head.responseId, -1, () => numbers.push(...numbersOf(viewer?.take(500) ?? [])));
       let next = 0;
@@ -114,8 +114,8 @@ describe('Redis Sentinel that asks for a password', () => {
   it('leads to the master with the right one', async () => {
     const { state } = await stateOf({ SENTINELS: 'planted-pass' });
     const head = headOf();
-    await state.log.create(head);
-    expect(await state.log.read(head.responseId, -1, 1)).toMatchObject({ head });
+    await state.events.create(head);
+    expect(await state.events.read(head.responseId, -1, 1)).toMatchObject({ head });
     await state.close();
   });
 

@@ -43,7 +43,7 @@ describe('a head without a log that joins again while another replica puts it ou
           const reply = await raw.call(command, ...args);
           if (begun) return reply;
           begun = true;
-          await state.log.create(headOf({ responseId: 'resp_late' }));
+          await state.events.create(headOf({ responseId: 'resp_late' }));
           expect(await state.claim.rejoin('conv_1', 'resp_late', 0)).toEqual({ first: true });
           return reply;
         },

@@ -69,7 +69,7 @@ export async function appendInspite(
 ): Promise<AppendResult> {
   for (;;) {
     try {
-      return await state.log.append(responseId, fence, events);
+      return await state.events.append(responseId, fence, events);
     } catch (error) {
       if (!(error instanceof SluiceError && error.code === 'state_unavailable' && error.retryable)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 10));

@@ -37,7 +37,7 @@ class Told {
 }
 
 async function follow(state: State, id: string, after = -1) {
-  const hub = new FollowHub({ log: state.log, tailCheckMs: 50 });
+  const hub = new FollowHub({ events: state.events, tailCheckMs: 50 });
   const numbers: number[] = [];
   const texts: string[] = [];
   const opened: { viewer?: Viewer } = {};
@@ -82,16 +82,16 @@ describe('Redis in trouble', () => {
 
   const created = async (fields = {}) => {
     const head = headOf(fields);
-    return { id: head.responseId, fence: await store.state.log.create(head) };
+    return { id: head.responseId, fence: await store.state.events.create(head) };
   };
 
   it('forgets its scripts: they are brought again', async () => {
     const { id, fence } = await created();
-    await store.state.log.append(id, fence, [delta(0)]);
+    await store.state.events.append(id, fence, [delta(0)]);
     await server.admin.script('FLUSH');
-    expect(await store.state.log.append(id, fence, [delta(1)])).toMatchObject({ outcome: 'appended' });
+    expect(await store.state.events.append(id, fence, [delta(1)])).toMatchObject({ outcome: 'appended' });
     await server.admin.script('FLUSH');
-    expect((await store.other.log.read(id, -1, 10))?.events).toEqual(deltas(0, 1));
+    expect((await store.other.events.read(id, -1, 10))?.events).toEqual(deltas(0, 1));
     expect(told.words.filter((word) => word.startsWith('error'))).toEqual([]);
   });
 
@@ -101,12 +101,12 @@ describe('Redis in trouble', () => {
     const looking = (async () => {
       const lasts = new Set<number | undefined>();
       while (beginning) {
-        const pages = await Promise.all(heads.map(({ responseId }) => store.other.log.read(responseId, -1, 0)));
+        const pages = await Promise.all(heads.map(({ responseId }) => store.other.events.read(responseId, -1, 0)));
         for (const page of pages) lasts.add(page?.last);
       }
       return lasts;
     })();
-    for (const head of heads) await store.state.log.begin(head, deltas(0, 1));
+    for (const head of heads) await store.state.events.createWith(head, deltas(0, 1));
     beginning = false;
     expect([...(await looking)]).not.toContain(-1);
   });
@@ -151,7 +151,7 @@ describe('Redis in trouble', () => {
     })();
     const sent: Promise<unknown>[] = [];
     while (killing) {
-      sent.push(store.state.log.read(id, -1, 1), store.state.conversations.get('conv_1'));
+      sent.push(store.state.events.read(id, -1, 1), store.state.conversations.get('conv_1'));
       // So many that each kill meets some, and no more than a busy machine works off.
       await pause(1);
     }
@@ -232,18 +232,18 @@ describe('Redis in trouble', () => {
   it('finds a subscriber connection that is open and dead', async () => {
     const { id, fence } = await created();
     const { numbers, close } = await follow(store.other, id);
-    await store.state.log.append(id, fence, [delta(0)]);
+    await store.state.events.append(id, fence, [delta(0)]);
     await eventually(() => numbers.length === 1);
     expect(proxy.stall('sluice-subscriber')).toBe(2);
     // One reset a replica.
     await eventually(() => told.words.filter((word) => word === 'subscriber reset').length === 2);
     let live: number[] = [];
-    const stop = await store.other.log.subscribe(
+    const stop = await store.other.events.subscribe(
       id,
       (events) => (live = numbersOf(events)),
       () => undefined,
     );
-    await store.state.log.append(id, fence, [delta(1)]);
+    await store.state.events.append(id, fence, [delta(1)]);
     await eventually(() => live.length === 1 && numbers.length === 2);
     stop();
     close();
@@ -254,14 +254,14 @@ describe('Redis in trouble', () => {
     expect(proxy.stall('sluice-log')).toBe(2);
     await appendInspite(store.state, id, fence, deltas(0, 2));
     await appendInspite(store.state, id, fence, [terminal(3)]);
-    expect((await store.other.log.read(id, -1, 10))?.events).toEqual([...deltas(0, 2), terminal(3)]);
+    expect((await store.other.events.read(id, -1, 10))?.events).toEqual([...deltas(0, 2), terminal(3)]);
   });
 
   it.each(['sluice-store', 'sluice-log'])('is not away where only the connection %s says nothing', async (name) => {
     expect(proxy.stall(name)).toBe(2);
     // The command waits on the dead connection until that is dropped, and is answered on the next one.
     await eventually(() =>
-      (name === 'sluice-log' ? store.state.log.read('resp_1', -1, 1) : store.state.conversations.get('conv_1')).then(
+      (name === 'sluice-log' ? store.state.events.read('resp_1', -1, 1) : store.state.conversations.get('conv_1')).then(
         () => true,
         () => false,
       ),
@@ -319,10 +319,10 @@ describe('Redis in trouble', () => {
     await store.state.claim.join(conversation, waiting.id, 4);
     const waits = store.state.claim.wait(conversation, waiting.id, NEVER).catch((error: unknown) => error);
     const { numbers, viewer, close } = await follow(store.other, id);
-    await store.state.log.append(id, fence, deltas(0, 4));
+    await store.state.events.append(id, fence, deltas(0, 4));
     await eventually(() => numbers.length === 5);
     await server.admin.flushall();
-    expect(await store.state.log.append(id, fence, [delta(5)])).toEqual({ outcome: 'fenced' });
+    expect(await store.state.events.append(id, fence, [delta(5)])).toEqual({ outcome: 'fenced' });
     expect(await store.state.lease.renew(id, fence)).toEqual({ held: false, cancelRequested: false });
     await eventually(() => viewer.state === 'lost');
     expect(numbers).toEqual(upTo(4));
@@ -331,7 +331,7 @@ describe('Redis in trouble', () => {
     // What comes after works as on the first day.
     const next = await created();
     expect(await store.state.claim.join(conversation, next.id, 0)).toEqual({ first: true });
-    expect((await store.state.log.append(next.id, 1, [delta(0)])).outcome).toBe('appended');
+    expect((await store.state.events.append(next.id, 1, [delta(0)])).outcome).toBe('appended');
     close();
   });
 
@@ -366,9 +366,9 @@ describe('Redis in trouble', () => {
     it('that was behind: the writer writes the lost events again, with the same numbers and the same text', async () => {
       const { id, fence } = await created();
       const { numbers, texts, viewer, close } = await follow(store.other, id);
-      await store.state.log.append(id, fence, deltas(0, 9));
+      await store.state.events.append(id, fence, deltas(0, 9));
       await failOver(async () => {
-        await store.state.log.append(id, fence, deltas(10, 14));
+        await store.state.events.append(id, fence, deltas(10, 14));
         await eventually(() => numbers.length === 15);
       });
       // Its viewer has looked at the log by now, and waits for the writer.
@@ -378,7 +378,7 @@ describe('Redis in trouble', () => {
       await appendInspite(store.state, id, fence, [terminal(17)]);
       expect(told.words).toContain('repaired 5');
       const all = [...deltas(0, 16), terminal(17)];
-      expect((await store.other.log.read(id, -1, 100))?.events).toEqual(all);
+      expect((await store.other.events.read(id, -1, 100))?.events).toEqual(all);
       await eventually(() => viewer.state !== 'following');
       expect([viewer.state, texts]).toEqual(['ended', all.map(({ json }) => json)]);
       close();
@@ -387,9 +387,9 @@ describe('Redis in trouble', () => {
     it('that was behind, and the writer is gone too: who ends the turn goes on from there, and viewers are told', async () => {
       const { id, fence } = await created();
       const { numbers, viewer, close } = await follow(store.other, id);
-      await store.state.log.append(id, fence, deltas(0, 9));
+      await store.state.events.append(id, fence, deltas(0, 9));
       await failOver(async () => {
-        await store.state.log.append(id, fence, deltas(10, 14));
+        await store.state.events.append(id, fence, deltas(10, 14));
         await eventually(() => numbers.length === 15);
       });
       const adopted = await adopt(id);
@@ -405,14 +405,14 @@ describe('Redis in trouble', () => {
 
     it('that lost more than the writer remembers: it is shut out, without a hole and without a number twice', async () => {
       const { id, fence } = await created();
-      await store.state.log.append(id, fence, deltas(0, 1));
+      await store.state.events.append(id, fence, deltas(0, 1));
       const { numbers, viewer, close } = await follow(store.other, id);
       await failOver(async () => {
-        for (let i = 2; i < 400; i += 2) await store.state.log.append(id, fence, deltas(i, i + 1));
+        for (let i = 2; i < 400; i += 2) await store.state.events.append(id, fence, deltas(i, i + 1));
         await eventually(() => numbers.length === 400);
       });
       expect(await appendInspite(store.state, id, fence, deltas(400, 400))).toEqual({ outcome: 'fenced' });
-      expect((await store.other.log.read(id, -1, 500))?.events).toEqual(deltas(0, 1));
+      expect((await store.other.events.read(id, -1, 500))?.events).toEqual(deltas(0, 1));
       await appendInspite(store.other, id, await adopt(id), [terminal(2)]);
       await eventually(() => viewer.state === 'lost');
       expect(numbers).toEqual(upTo(399));
@@ -423,35 +423,35 @@ describe('Redis in trouble', () => {
       let turn = { id: '', fence: 0 };
       await failOver(async () => {
         turn = await created();
-        await store.state.log.append(turn.id, turn.fence, deltas(0, 3));
+        await store.state.events.append(turn.id, turn.fence, deltas(0, 3));
       });
       expect(await appendInspite(store.state, turn.id, turn.fence, [delta(4)])).toEqual({ outcome: 'fenced' });
-      expect(await store.other.log.read(turn.id, -1, 10)).toBeUndefined();
+      expect(await store.other.events.read(turn.id, -1, 10)).toBeUndefined();
     });
   });
 
   it('is full (maxmemory, noeviction): refuses, says so, and goes on when there is room again', async () => {
     const { id, fence } = await created();
-    await store.state.log.append(id, fence, deltas(0, 2));
+    await store.state.events.append(id, fence, deltas(0, 2));
     await server.admin.config('SET', 'maxmemory', '1');
-    const refused = await store.state.log.append(id, fence, deltas(3, 4)).catch((error: unknown) => error);
+    const refused = await store.state.events.append(id, fence, deltas(3, 4)).catch((error: unknown) => error);
     expect(refused).toMatchObject({ code: 'state_unavailable', retryable: true, status: 503 });
     expect(String(refused)).toContain('out of memory');
     await expect(store.state.ping()).rejects.toMatchObject({ code: 'state_unavailable' });
-    expect((await store.other.log.read(id, -1, 10))?.events).toEqual(deltas(0, 2));
+    expect((await store.other.events.read(id, -1, 10))?.events).toEqual(deltas(0, 2));
     await eventually(() => !store.state.isUp && !store.other.isUp);
     expect(told.words).toContain('error: out_of_memory');
     expect(told.words).toContain('down: out_of_memory');
     await server.admin.config('SET', 'maxmemory', '0');
-    expect((await store.state.log.append(id, fence, deltas(3, 4))).outcome).toBe('appended');
+    expect((await store.state.events.append(id, fence, deltas(3, 4))).outcome).toBe('appended');
     await eventually(() => store.state.isUp);
-    expect((await store.other.log.read(id, -1, 10))?.events).toEqual(deltas(0, 4));
+    expect((await store.other.events.read(id, -1, 10))?.events).toEqual(deltas(0, 4));
   });
 
   it('becomes a read-only replica: refuses, says so, and goes on when it is a master again', async () => {
     const { id, fence } = await created();
     await server.admin.replicaof('127.0.0.1', 1);
-    const refused = await store.state.log.append(id, fence, deltas(0, 1)).catch((error: unknown) => error);
+    const refused = await store.state.events.append(id, fence, deltas(0, 1)).catch((error: unknown) => error);
     expect(refused).toMatchObject({ code: 'state_unavailable' });
     expect(String(refused)).toContain('read-only replica');
     await eventually(() => told.words.includes('down: readonly'));
@@ -464,19 +464,21 @@ describe('Redis in trouble', () => {
     const { id } = await created();
     await server.admin.config('SET', 'replica-serve-stale-data', 'no');
     await server.admin.replicaof('127.0.0.1', 1);
-    const refused = await store.state.log.read(id, -1, 1).catch((error: unknown) => error);
+    const refused = await store.state.events.read(id, -1, 1).catch((error: unknown) => error);
     expect(String(refused)).toContain('lost its master');
     await server.admin.replicaof('NO', 'ONE');
-    await eventually(async () => (await store.state.log.read(id, -1, 1).catch(() => undefined)) !== undefined);
+    await eventually(async () => (await store.state.events.read(id, -1, 1).catch(() => undefined)) !== undefined);
   });
 
   it('stands still for a while (SIGSTOP): commands end in time, nothing is lost, no living turn is taken for an orphan', async () => {
     const { id, fence } = await created();
     const { numbers, viewer, close } = await follow(store.other, id);
-    await store.state.log.append(id, fence, deltas(0, 2));
+    await store.state.events.append(id, fence, deltas(0, 2));
     server.pause();
     const startedAt = performance.now();
-    await expect(store.state.log.append(id, fence, deltas(3, 4))).rejects.toMatchObject({ code: 'state_unavailable' });
+    await expect(store.state.events.append(id, fence, deltas(3, 4))).rejects.toMatchObject({
+      code: 'state_unavailable',
+    });
     expect(performance.now() - startedAt).toBeLessThan(allowed(1_500));
     await eventually(() => !store.state.isUp && !store.other.isUp);
     await expect(store.other.conversations.get('conv_1')).rejects.toMatchObject({ code: 'state_unavailable' });
@@ -507,9 +509,9 @@ describe('Redis in trouble', () => {
     proxy.cut();
     const startedAt = performance.now();
     const results = await Promise.allSettled([
-      store.state.log.append(id, fence, [delta(0)]),
-      store.state.log.read(id, -1, 1),
-      store.state.log.requestCancel(id),
+      store.state.events.append(id, fence, [delta(0)]),
+      store.state.events.read(id, -1, 1),
+      store.state.events.requestCancel(id),
       store.state.lease.renew(id, fence),
       store.state.claim.join('conv_1', id, 1),
       store.state.conversations.get('conv_1'),
@@ -521,7 +523,7 @@ describe('Redis in trouble', () => {
     for (const result of results) {
       expect(result).toMatchObject({ status: 'rejected', reason: { code: 'state_unavailable' } });
     }
-    const subscribing = store.other.log.subscribe(
+    const subscribing = store.other.events.subscribe(
       orphan.id,
       () => undefined,
       () => undefined,
@@ -543,7 +545,7 @@ describe('Redis in trouble', () => {
     store = await openStore({ timing: { ...timing, commandTimeoutMs: 3_000 } });
     const { id } = await created();
     server.pause();
-    const asked = store.state.log.read(id, -1, 1).catch((error: unknown) => error);
+    const asked = store.state.events.read(id, -1, 1).catch((error: unknown) => error);
     const startedAt = performance.now();
     await Promise.all([store.state.close(), store.other.close()]);
     expect(performance.now() - startedAt).toBeLessThan(allowed(1_500));
@@ -577,7 +579,7 @@ describe('Redis in trouble', () => {
     await server.admin.config('SET', 'appendfsync', 'always');
     const { id, fence } = await created();
     const { numbers, viewer, close } = await follow(store.other, id);
-    await store.state.log.append(id, fence, deltas(0, 3));
+    await store.state.events.append(id, fence, deltas(0, 3));
     await server.kill();
     await server.start(['--appendonly', 'yes']);
     expect((await appendInspite(store.state, id, fence, deltas(4, 5))).outcome).toBe('appended');
@@ -590,7 +592,7 @@ describe('Redis in trouble', () => {
   it('is started again with nothing kept: turns are shut out, their viewers told', async () => {
     const { id, fence } = await created();
     const { numbers, viewer, close } = await follow(store.other, id);
-    await store.state.log.append(id, fence, deltas(0, 3));
+    await store.state.events.append(id, fence, deltas(0, 3));
     await eventually(() => numbers.length === 4);
     await server.kill();
     await server.start();
@@ -602,18 +604,18 @@ describe('Redis in trouble', () => {
 
   it('gives a turn to another replica: viewers on the former owner follow on, without waiting for a tail check', async () => {
     const { id, fence } = await created();
-    const hub = new FollowHub({ log: store.state.log, tailCheckMs: 3_600_000 });
+    const hub = new FollowHub({ events: store.state.events, tailCheckMs: 3_600_000 });
     const numbers: number[] = [];
     const opened: { viewer?: Viewer } = {};
     const viewer = await hub.open(id, -1, () => numbers.push(...numbersOf(opened.viewer?.take(100) ?? [])));
     if (viewer === undefined) throw new Error('no such log');
     opened.viewer = viewer;
-    await store.state.log.append(id, fence, deltas(0, 2));
+    await store.state.events.append(id, fence, deltas(0, 2));
     // The former owner hears nothing of its loss: it neither appends nor renews.
     let adopted: Awaited<ReturnType<State['lease']['adoptExpired']>> = [];
     await eventually(async () => (adopted = await store.other.lease.adoptExpired(1)).length > 0);
-    for (let i = 3; i < 6; i++) await store.other.log.append(id, adopted[0]?.fence ?? 0, deltas(i, i));
-    await store.other.log.append(id, adopted[0]?.fence ?? 0, [terminal(6)]);
+    for (let i = 3; i < 6; i++) await store.other.events.append(id, adopted[0]?.fence ?? 0, deltas(i, i));
+    await store.other.events.append(id, adopted[0]?.fence ?? 0, [terminal(6)]);
     await eventually(() => viewer.state === 'ended');
     expect(numbers).toEqual(upTo(6));
     hub.close();
@@ -635,7 +637,7 @@ describe('Redis in trouble', () => {
       const conversation = newId('conv');
       const dead = await created();
       await store.state.claim.join(conversation, dead.id, 0);
-      await store.state.log.append(dead.id, dead.fence, [terminal(0)]);
+      await store.state.events.append(dead.id, dead.fence, [terminal(0)]);
       const { id } = await created();
       expect(await store.other.claim.join(conversation, id, 0)).toEqual({ first: true });
     });
@@ -659,28 +661,28 @@ describe('Redis in trouble', () => {
 
   it('never gives another number to the events after a missing one', async () => {
     const { id, fence } = await created();
-    await store.state.log.append(id, fence, deltas(0, 9));
+    await store.state.events.append(id, fence, deltas(0, 9));
     await server.admin.xdel(new RedisKeys(store.keyPrefix).turn(id).log, '0-6');
-    expect((await store.other.log.read(id, -1, 5))?.events).toEqual(deltas(0, 4));
-    expect((await store.other.log.read(id, 5, 10))?.events).toEqual(deltas(6, 9));
-    expect(await store.other.log.read(id, 9, 10)).toMatchObject({ events: [], last: 9 });
+    expect((await store.other.events.read(id, -1, 5))?.events).toEqual(deltas(0, 4));
+    expect((await store.other.events.read(id, 5, 10))?.events).toEqual(deltas(6, 9));
+    expect(await store.other.events.read(id, 9, 10)).toMatchObject({ events: [], last: 9 });
     for (const [after, limit] of [
       [-1, 10],
       [4, 1],
       [4, 10],
       [3, 2],
     ] as const) {
-      expect([after, limit, await store.other.log.read(id, after, limit)]).toEqual([after, limit, undefined]);
+      expect([after, limit, await store.other.events.read(id, after, limit)]).toEqual([after, limit, undefined]);
     }
-    expect(await store.other.log.read(id, -1, 0)).toMatchObject({ last: 9, ended: false });
+    expect(await store.other.events.read(id, -1, 0)).toMatchObject({ last: 9, ended: false });
     expect(told.words.filter((word) => word === 'unreadable log')).toHaveLength(4);
     await server.admin.xdel(new RedisKeys(store.keyPrefix).turn(id).log, '0-10');
-    expect(await store.other.log.read(id, 7, 10)).toBeUndefined();
+    expect(await store.other.events.read(id, 7, 10)).toBeUndefined();
   });
 
   it('holds no more keys than its table says, each with a time to live', async () => {
     const { id, fence } = await created({ conversationId: 'conv_1' });
-    await store.state.log.append(id, fence, deltas(0, 2));
+    await store.state.events.append(id, fence, deltas(0, 2));
     await store.state.claim.join('conv_1', id, 2);
     await store.state.announcements.announce('conv_1', id);
     const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };

@@ -136,7 +136,7 @@ describe('a log that goes away in mid-stream', () => {
     const stream = await direct.responses.create({ input: 'demo: hang after=3 interval=0ms', stream: true });
     const events: StreamEvent[] = [];
     const broken = read(stream, events);
-    const { log } = gateway.gateway.parts.state;
+    const { events: log } = gateway.gateway.parts.state;
     while (events.length < 5) await new Promise((resolve) => setImmediate(resolve));
     await log.delete(idOf(events));
     const error = await broken;

@@ -32,7 +32,7 @@ const LATE_MS = 12_000;
  * Requests that the store recognizes when they are sent again, or that are never sent again. `rejoin` is neither: a repeat that arrives after its
  * answer would take the place away again.
  */
-const SENT_ONCE = new Set(['begin', 'rejoin', 'create', 'take', 'charge', 'adoptExpired']);
+const SENT_ONCE = new Set(['createWith', 'rejoin', 'create', 'take', 'charge', 'adoptExpired']);
 
 export class Network {
   readonly #scheduler: Scheduler;
@@ -82,7 +82,7 @@ export class Network {
   /** The store as this replica reaches it. */
   reach(state: State): State {
     return {
-      log: this.#log(state.log),
+      events: this.#log(state.events),
       lease: this.#lease(state.lease),
       claim: this.#claim(state.claim),
       announcements: this.#announcements(state.announcements),

@@ -34,7 +34,7 @@ async function checkResponse(world: World, known: Known, id: string, response: K
   const stored = await store.responses.get(id);
   if (known.deleted.has(id)) {
     if (stored !== undefined) recorder.violation(`${id} was deleted and is stored`);
-    if ((await store.log.read(id, -1, 1)) !== undefined) recorder.violation(`${id} was deleted and has a log`);
+    if ((await store.events.read(id, -1, 1)) !== undefined) recorder.violation(`${id} was deleted and has a log`);
   } else if (stored === undefined) {
     if (told.store && !response.deleted && !world.awayForLong.has('responses'))
       recorder.violation(`${id} is not stored`);

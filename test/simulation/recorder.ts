@@ -55,7 +55,7 @@ export class Recorder {
   observe(state: State): State {
     return {
       ...state,
-      log: this.#log(state.log),
+      events: this.#log(state.events),
       claim: observed(state.claim, {
         leave: (_result, _conversationId, responseId) => {
           const response = this.responses.get(String(responseId));
@@ -96,8 +96,8 @@ export class Recorder {
 
   #log(log: EventLog): EventLog {
     return observed(log, {
-      begin: (_fence, head, first) => {
-        // The arguments are those of `begin`.
+      createWith: (_fence, head, first) => {
+        // The arguments are those of `createWith`.
         const known = { head: head as LogHead, events: [], deleted: false };
         this.responses.set(known.head.responseId, known);
         this.#appended(known, first as readonly LoggedEvent[]);

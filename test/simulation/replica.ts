@@ -69,14 +69,14 @@ export class Replica {
   constructor(options: ReplicaOptions) {
     const { host, time, network, random, recorder, memory: makeMemory = plainMemory } = options;
     const state = network.reach(options.state);
-    const { log, lease, claim, announcements, conversations, responses, keys, limiter } = state;
+    const { events: log, lease, claim, announcements, conversations, responses, keys, limiter } = state;
     this.host = host;
     this.network = network;
     this.time = time;
     const metrics = this.counts.metrics();
     const logger = new ErrorsOnly(recorder, host.name);
     this.hub = new FollowHub({
-      log,
+      events: log,
       time,
       ringEvents: 4,
       pageEvents: 3,

@@ -14,7 +14,7 @@ import { FollowedResponse, type FollowHooks } from './followed-response.js';
 import { type Viewer } from './viewer.js';
 
 export interface FollowOptions {
-  readonly log: EventLog;
+  readonly events: EventLog;
   /** Newest events held in the ring of each followed response. */
   readonly ringEvents?: number;
   /** Events read from the log in one page, for a viewer that is behind the ring. */
@@ -26,7 +26,7 @@ export interface FollowOptions {
 }
 
 export class FollowHub {
-  readonly #log: EventLog;
+  readonly #events: EventLog;
   readonly #ringEvents: number;
   readonly #pageEvents: number;
   readonly #tailCheckMs: number;
@@ -36,7 +36,7 @@ export class FollowHub {
   #stopChecking: (() => void) | undefined;
 
   constructor(options: FollowOptions) {
-    this.#log = options.log;
+    this.#events = options.events;
     this.#ringEvents = options.ringEvents ?? 512;
     this.#pageEvents = options.pageEvents ?? 256;
     this.#tailCheckMs = options.tailCheckMs ?? 1_000;
@@ -99,7 +99,7 @@ export class FollowHub {
   #start(responseId: string, after: number): FollowedResponse {
     const response = new FollowedResponse(
       {
-        log: this.#log,
+        events: this.#events,
         responseId,
         ringEvents: this.#ringEvents,
         pageEvents: this.#pageEvents,

@@ -16,7 +16,7 @@ export interface FollowHooks {
 }
 
 export interface FollowedResponseOptions {
-  readonly log: EventLog;
+  readonly events: EventLog;
   readonly responseId: string;
   readonly ringEvents: number;
   readonly pageEvents: number;
@@ -101,7 +101,7 @@ export class FollowedResponse implements Viewed {
 
   /** Reads a page of past events. @returns undefined if the log is gone. @throws SluiceError `state_unavailable` */
   fromLog(after: number): Promise<LogPage | undefined> {
-    return this.#options.log.read(this.responseId, after, this.#options.pageEvents);
+    return this.#options.events.read(this.responseId, after, this.#options.pageEvents);
   }
 
   /** Reads the tail of the log, in case the last message was lost. */
@@ -118,16 +118,16 @@ export class FollowedResponse implements Viewed {
   }
 
   async #open(after: number): Promise<boolean> {
-    const { log, responseId, ringEvents } = this.#options;
+    const { events, responseId, ringEvents } = this.#options;
     try {
-      const unsubscribe = await log.subscribe(
+      const unsubscribe = await events.subscribe(
         responseId,
         (events) => this.#onEvents(events),
         () => void this.ready.then(() => this.catchUp()).catch(() => undefined),
       );
       if (this.#stopped) unsubscribe();
       else this.#unsubscribe = unsubscribe;
-      const page = await log.read(responseId, after, ringEvents);
+      const page = await events.read(responseId, after, ringEvents);
       if (page === undefined) {
         this.lost = true;
         return false;
@@ -193,13 +193,13 @@ export class FollowedResponse implements Viewed {
   }
 
   async #heal(): Promise<void> {
-    const { log, pageEvents } = this.#options;
+    const { events, pageEvents } = this.#options;
     this.#early ??= [];
     try {
       for (;;) {
         // Read the newest seen event again, if there is one: `#take` compares it and detects a log with another tail.
         const seen = this.#ring.length > 0 ? 1 : 0;
-        const page = await log.read(this.responseId, this.last - seen, pageEvents + seen);
+        const page = await events.read(this.responseId, this.last - seen, pageEvents + seen);
         if (page === undefined || (page.ended && page.last < this.last)) {
           this.lost = !this.ended;
           break;

@@ -53,7 +53,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     claim.sweep();
   });
   return {
-    log: new MemoryEventLog(table),
+    events: new MemoryEventLog(table),
     lease: new MemoryTurnLease(table),
     claim,
     announcements: new MemoryConversationAnnouncements(),

@@ -94,7 +94,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const logs = { commands: forLogs, subscriptions, local, keys, scripts };
   const stores = { commands: forStores, keys, scripts };
   return {
-    log: new RedisEventLog({ ...logs, appends, tails: new WrittenTails(), hooks }),
+    events: new RedisEventLog({ ...logs, appends, tails: new WrittenTails(), hooks }),
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
     claim: new RedisConversationClaim({
       ...stores,

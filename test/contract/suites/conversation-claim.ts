@@ -21,7 +21,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
     const join = async (state = store.state, maxWaiting = 8) => {
       const head = headOf({ conversationId: conversation });
       const { first } = await state.claim.join(conversation, head.responseId, maxWaiting);
-      await state.log.create(head);
+      await state.events.create(head);
       return { id: head.responseId, first };
     };
 
@@ -116,7 +116,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       const holder = await join();
       const waiting = await join(store.other);
       const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
-      await store.state.log.append(holder.id, 1, [terminal(0)]);
+      await store.state.events.append(holder.id, 1, [terminal(0)]);
       await store.pass(1_100);
       await waits;
       expect(await store.state.claim.members(conversation)).toEqual([waiting.id]);
@@ -196,7 +196,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       const holder = await join();
       const waiting = await join(store.other);
       const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
-      await store.state.log.append(holder.id, 1, [terminal(0)]);
+      await store.state.events.append(holder.id, 1, [terminal(0)]);
       await store.pass(1_100);
       await waits;
       expect(await store.state.claim.members(conversation)).toEqual([waiting.id]);

@@ -15,31 +15,31 @@ export function describeEventLog(name: string, open: OpenStore): void {
 
     const created = async (fields = {}) => {
       const head = headOf(fields);
-      return { head, id: head.responseId, fence: await store.state.log.create(head) };
+      return { head, id: head.responseId, fence: await store.state.events.create(head) };
     };
-    const readAll = async (id: string) => (await store.other.log.read(id, -1, 1_000))?.events;
+    const readAll = async (id: string) => (await store.other.events.read(id, -1, 1_000))?.events;
 
     it('creates an empty log with fence 1, and refuses to create it twice', async () => {
       const { head, id, fence } = await created();
       expect(fence).toBe(1);
-      expect(await store.other.log.read(id, -1, 10)).toEqual({ head, events: [], last: -1, ended: false });
-      await expect(store.state.log.create(head)).rejects.toThrow('exists already');
+      expect(await store.other.events.read(id, -1, 10)).toEqual({ head, events: [], last: -1, ended: false });
+      await expect(store.state.events.create(head)).rejects.toThrow('exists already');
     });
 
     it('begins a log with its first events, and goes on after them', async () => {
       const head = headOf();
       const { responseId: id } = head;
-      const fence = await store.state.log.begin(head, deltas(0, 1));
+      const fence = await store.state.events.createWith(head, deltas(0, 1));
       expect(fence).toBe(1);
-      expect(await store.other.log.read(id, -1, 10)).toEqual({ head, events: deltas(0, 1), last: 1, ended: false });
-      await expect(store.other.log.begin(head, deltas(0, 1))).rejects.toThrow('exists already');
+      expect(await store.other.events.read(id, -1, 10)).toEqual({ head, events: deltas(0, 1), last: 1, ended: false });
+      await expect(store.other.events.createWith(head, deltas(0, 1))).rejects.toThrow('exists already');
       const numbers: number[] = [];
-      const stop = await store.other.log.subscribe(
+      const stop = await store.other.events.subscribe(
         id,
         (events) => numbers.push(...numbersOf(events)),
         () => undefined,
       );
-      expect((await store.state.log.append(id, fence, [delta(2), terminal(3)])).outcome).toBe('appended');
+      expect((await store.state.events.append(id, fence, [delta(2), terminal(3)])).outcome).toBe('appended');
       await eventually(() => numbers.length === 2);
       expect(numbers).toEqual([2, 3]);
       expect(await readAll(id)).toEqual([...deltas(0, 2), terminal(3)]);
@@ -49,22 +49,27 @@ export function describeEventLog(name: string, open: OpenStore): void {
     it('gives back exactly the events that were appended, in pages', async () => {
       const { head, id, fence } = await created({ conversationId: 'conv_1', store: false });
       const events = [delta(0, 'Grüße, 世界 🎉 "quoted"\\\n\u2028'), ...deltas(1, 9), terminal(10)];
-      expect(await store.state.log.append(id, fence, events.slice(0, 1))).toEqual({
+      expect(await store.state.events.append(id, fence, events.slice(0, 1))).toEqual({
         outcome: 'appended',
         cancelRequested: false,
       });
-      await store.state.log.append(id, fence, events.slice(1));
+      await store.state.events.append(id, fence, events.slice(1));
       expect(await readAll(id)).toEqual(events);
-      expect(await store.other.log.read(id, 3, 2)).toEqual({ head, events: events.slice(4, 6), last: 10, ended: true });
-      expect(await store.other.log.read(id, 10, 5)).toEqual({ head, events: [], last: 10, ended: true });
-      expect(await store.other.log.read(id, 99, 5)).toMatchObject({ events: [], last: 10 });
-      expect(await store.other.log.read(id, -1, 0)).toMatchObject({ events: [], last: 10 });
+      expect(await store.other.events.read(id, 3, 2)).toEqual({
+        head,
+        events: events.slice(4, 6),
+        last: 10,
+        ended: true,
+      });
+      expect(await store.other.events.read(id, 10, 5)).toEqual({ head, events: [], last: 10, ended: true });
+      expect(await store.other.events.read(id, 99, 5)).toMatchObject({ events: [], last: 10 });
+      expect(await store.other.events.read(id, -1, 0)).toMatchObject({ events: [], last: 10 });
     });
 
     it('keeps an event of any size', async () => {
       const { id, fence } = await created();
       const large = delta(0, 'x'.repeat(300_000));
-      await store.state.log.append(id, fence, [large]);
+      await store.state.events.append(id, fence, [large]);
       expect(await readAll(id)).toEqual([large]);
     });
 
@@ -72,7 +77,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       const turns = await Promise.all(Array.from({ length: 40 }, () => created()));
       await Promise.all(
         turns.map(async ({ id, fence }) => {
-          for (let i = 0; i < 5; i++) await store.state.log.append(id, fence, deltas(i * 2, i * 2 + 1));
+          for (let i = 0; i < 5; i++) await store.state.events.append(id, fence, deltas(i * 2, i * 2 + 1));
         }),
       );
       for (const { id } of turns) expect(numbersOf((await readAll(id)) ?? [])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -80,56 +85,56 @@ export function describeEventLog(name: string, open: OpenStore): void {
 
     it('passes over what it holds already, so that a retry adds nothing', async () => {
       const { id, fence } = await created();
-      await store.state.log.append(id, fence, deltas(0, 2));
-      const again = await store.state.log.append(id, fence, deltas(0, 2));
+      await store.state.events.append(id, fence, deltas(0, 2));
+      const again = await store.state.events.append(id, fence, deltas(0, 2));
       expect(again.outcome).toBe('appended');
-      const overlapping = await store.state.log.append(id, fence, deltas(1, 4));
+      const overlapping = await store.state.events.append(id, fence, deltas(1, 4));
       expect(overlapping.outcome).toBe('appended');
       expect(numbersOf((await readAll(id)) ?? [])).toEqual([0, 1, 2, 3, 4]);
     });
 
     it('takes a repeated terminal as done, and nothing after it', async () => {
       const { id, fence } = await created();
-      await store.state.log.append(id, fence, [delta(0), terminal(1)]);
-      expect((await store.state.log.append(id, fence, [terminal(1)])).outcome).toBe('appended');
-      expect((await store.state.log.append(id, fence, [delta(2)])).outcome).toBe('fenced');
-      expect(await store.state.log.read(id, -1, 10)).toMatchObject({ last: 1, ended: true });
+      await store.state.events.append(id, fence, [delta(0), terminal(1)]);
+      expect((await store.state.events.append(id, fence, [terminal(1)])).outcome).toBe('appended');
+      expect((await store.state.events.append(id, fence, [delta(2)])).outcome).toBe('fenced');
+      expect(await store.state.events.read(id, -1, 10)).toMatchObject({ last: 1, ended: true });
     });
 
     it('never makes a hole', async () => {
       const { id, fence } = await created();
-      await store.state.log.append(id, fence, deltas(0, 1));
-      expect((await store.state.log.append(id, fence, [delta(3)])).outcome).toBe('fenced');
+      await store.state.events.append(id, fence, deltas(0, 1));
+      expect((await store.state.events.append(id, fence, [delta(3)])).outcome).toBe('fenced');
       expect(numbersOf((await readAll(id)) ?? [])).toEqual([0, 1]);
     });
 
     it('shuts out who has another fence, and who has no log', async () => {
       const { id, fence } = await created();
-      expect((await store.state.log.append(id, fence + 1, [delta(0)])).outcome).toBe('fenced');
-      expect((await store.state.log.append('resp_unknown', 1, [delta(0)])).outcome).toBe('fenced');
+      expect((await store.state.events.append(id, fence + 1, [delta(0)])).outcome).toBe('fenced');
+      expect((await store.state.events.append('resp_unknown', 1, [delta(0)])).outcome).toBe('fenced');
       expect(await readAll(id)).toEqual([]);
     });
 
     it('tells followers on every replica of each append, once the log holds it', async () => {
       const { id, fence } = await created();
       const heard: LoggedEvent[] = [];
-      let readAtFirst: ReturnType<typeof store.other.log.read> | undefined;
-      const stop = await store.other.log.subscribe(
+      let readAtFirst: ReturnType<typeof store.other.events.read> | undefined;
+      const stop = await store.other.events.subscribe(
         id,
         (events) => {
           heard.push(...events);
-          readAtFirst ??= store.other.log.read(id, -1, 10);
+          readAtFirst ??= store.other.events.read(id, -1, 10);
         },
         () => undefined,
       );
       const here: LoggedEvent[] = [];
-      const stopHere = await store.state.log.subscribe(
+      const stopHere = await store.state.events.subscribe(
         id,
         (events) => here.push(...events),
         () => undefined,
       );
-      await store.state.log.append(id, fence, [delta(0)]);
-      await store.state.log.append(id, fence, [delta(1, 'two\nlines'), terminal(2)]);
+      await store.state.events.append(id, fence, [delta(0)]);
+      await store.state.events.append(id, fence, [delta(1, 'two\nlines'), terminal(2)]);
       await eventually(() => heard.length === 3 && here.length === 3);
       expect(heard).toEqual([delta(0), delta(1, 'two\nlines'), terminal(2)]);
       expect(here).toEqual(heard);
@@ -142,19 +147,19 @@ export function describeEventLog(name: string, open: OpenStore): void {
       const { id, fence } = await created();
       const left: number[] = [];
       const stayed: number[] = [];
-      const stop = await store.other.log.subscribe(
+      const stop = await store.other.events.subscribe(
         id,
         (events) => left.push(...numbersOf(events)),
         () => undefined,
       );
-      const stopLast = await store.other.log.subscribe(
+      const stopLast = await store.other.events.subscribe(
         id,
         (events) => stayed.push(...numbersOf(events)),
         () => undefined,
       );
       stop();
       stop();
-      await store.state.log.append(id, fence, [delta(0)]);
+      await store.state.events.append(id, fence, [delta(0)]);
       await eventually(() => stayed.length === 1);
       expect(left).toEqual([]);
       stopLast();
@@ -164,14 +169,14 @@ export function describeEventLog(name: string, open: OpenStore): void {
       const { id, fence } = await created();
       const heard: number[] = [];
       let gaps = 0;
-      const stop = await store.other.log.subscribe(
+      const stop = await store.other.events.subscribe(
         id,
         (events) => heard.push(...numbersOf(events)),
         () => (gaps += 1),
       );
-      await store.state.log.append(id, fence, [delta(0, 'é'.repeat(100_000))]);
+      await store.state.events.append(id, fence, [delta(0, 'é'.repeat(100_000))]);
       await eventually(() => heard.length + gaps > 0);
-      await store.state.log.append(id, fence, [delta(1)]);
+      await store.state.events.append(id, fence, [delta(1)]);
       await eventually(() => heard.includes(1));
       stop();
     });
@@ -180,11 +185,11 @@ export function describeEventLog(name: string, open: OpenStore): void {
       const { id, fence } = await created();
       let called = 0;
       const stop = await store.state.lease.watchCancel(id, () => (called += 1));
-      expect(await store.other.log.requestCancel(id)).toBe(true);
-      expect(await store.other.log.requestCancel(id)).toBe(true);
+      expect(await store.other.events.requestCancel(id)).toBe(true);
+      expect(await store.other.events.requestCancel(id)).toBe(true);
       await eventually(() => called > 0);
       stop();
-      expect(await store.state.log.append(id, fence, [delta(0)])).toEqual({
+      expect(await store.state.events.append(id, fence, [delta(0)])).toEqual({
         outcome: 'appended',
         cancelRequested: true,
       });
@@ -198,8 +203,8 @@ export function describeEventLog(name: string, open: OpenStore): void {
       const stopFirst = await store.state.lease.watchCancel(first.id, () => called.push('first'));
       const stopSecond = await store.state.lease.watchCancel(second.id, () => called.push('second'));
       stopFirst();
-      await store.other.log.requestCancel(first.id);
-      await store.other.log.requestCancel(second.id);
+      await store.other.events.requestCancel(first.id);
+      await store.other.events.requestCancel(second.id);
       await eventually(() => called.length > 0);
       expect(called).toEqual(['second']);
       stopSecond();
@@ -207,37 +212,37 @@ export function describeEventLog(name: string, open: OpenStore): void {
 
     it('cancels nothing that is unknown or has ended', async () => {
       const { id, fence } = await created();
-      await store.state.log.append(id, fence, [terminal(0)]);
-      expect(await store.other.log.requestCancel(id)).toBe(false);
-      expect(await store.other.log.requestCancel('resp_unknown')).toBe(false);
+      await store.state.events.append(id, fence, [terminal(0)]);
+      expect(await store.other.events.requestCancel(id)).toBe(false);
+      expect(await store.other.events.requestCancel('resp_unknown')).toBe(false);
     });
 
     it('deletes, and lets followers know that there is something to look at', async () => {
       const { id, fence } = await created();
       let gaps = 0;
-      const stop = await store.other.log.subscribe(
+      const stop = await store.other.events.subscribe(
         id,
         () => undefined,
         () => (gaps += 1),
       );
-      await store.state.log.delete(id);
+      await store.state.events.delete(id);
       await eventually(() => gaps > 0);
-      expect(await store.other.log.read(id, -1, 10)).toBeUndefined();
-      expect((await store.state.log.append(id, fence, [delta(0)])).outcome).toBe('fenced');
+      expect(await store.other.events.read(id, -1, 10)).toBeUndefined();
+      expect((await store.state.events.append(id, fence, [delta(0)])).outcome).toBe('fenced');
       expect(await store.state.lease.renew(id, fence)).toEqual({ held: false, cancelRequested: false });
-      await store.state.log.delete(id);
+      await store.state.events.delete(id);
       stop();
     });
 
     it('keeps an ended log for its time, a shorter one where it was not to be stored', async () => {
       const kept = await created();
       const unstored = await created({ store: false });
-      for (const { id, fence } of [kept, unstored]) await store.state.log.append(id, fence, [terminal(0)]);
+      for (const { id, fence } of [kept, unstored]) await store.state.events.append(id, fence, [terminal(0)]);
       await store.pass(store.times.endedUnstoredMs + 20);
-      expect(await store.state.log.read(unstored.id, -1, 1)).toBeUndefined();
-      expect(await store.state.log.read(kept.id, -1, 1)).toMatchObject({ last: 0 });
+      expect(await store.state.events.read(unstored.id, -1, 1)).toBeUndefined();
+      expect(await store.state.events.read(kept.id, -1, 1)).toMatchObject({ last: 0 });
       await store.pass(store.times.endedMs - store.times.endedUnstoredMs);
-      expect(await store.state.log.read(kept.id, -1, 1)).toBeUndefined();
+      expect(await store.state.events.read(kept.id, -1, 1)).toBeUndefined();
     });
 
     it('keeps a running log as long as it is written or renewed', async () => {
@@ -245,12 +250,12 @@ export function describeEventLog(name: string, open: OpenStore): void {
       const idle = await created();
       const step = store.times.runningMs * 0.7;
       await store.pass(step);
-      await store.state.log.append(id, fence, [delta(0)]);
+      await store.state.events.append(id, fence, [delta(0)]);
       await store.pass(step);
       await store.state.lease.renew(id, fence);
       await store.pass(step);
-      expect(await store.state.log.read(id, -1, 1)).toMatchObject({ last: 0 });
-      expect(await store.state.log.read(idle.id, -1, 1)).toBeUndefined();
+      expect(await store.state.events.read(id, -1, 1)).toMatchObject({ last: 0 });
+      expect(await store.state.events.read(idle.id, -1, 1)).toBeUndefined();
     });
   });
 }

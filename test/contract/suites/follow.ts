@@ -43,7 +43,7 @@ class Reader {
 export function describeFollow(name: string, open: OpenStore): void {
   describe(`follow: ${name}`, () => {
     let store: ContractStore;
-    let log: LossyLog;
+    let events: LossyLog;
     let id: string;
     let fence: number;
     let healed: number;
@@ -52,10 +52,10 @@ export function describeFollow(name: string, open: OpenStore): void {
 
     beforeEach(async () => {
       store = await open();
-      log = new LossyLog(store.other.log);
+      events = new LossyLog(store.other.events);
       const head = headOf();
       id = head.responseId;
-      fence = await store.state.log.create(head);
+      fence = await store.state.events.create(head);
       healed = tailFound = 0;
     });
     afterEach(async () => {
@@ -66,12 +66,12 @@ export function describeFollow(name: string, open: OpenStore): void {
     const hubOf = (options: Partial<FollowOptions> = {}): FollowHub => {
       const hooks = { gapHealed: () => (healed += 1), tailFound: () => (tailFound += 1) };
       // The hub's own timer is out of the way unless a test wants it.
-      const hub = new FollowHub({ log, tailCheckMs: 3_600_000, hooks, ...options });
+      const hub = new FollowHub({ events, tailCheckMs: 3_600_000, hooks, ...options });
       hubs.push(hub);
       return hub;
     };
-    const append = (from: number, to: number) => store.state.log.append(id, fence, deltas(from, to));
-    const end = (sequence: number) => store.state.log.append(id, fence, [terminal(sequence)]);
+    const append = (from: number, to: number) => store.state.events.append(id, fence, deltas(from, to));
+    const end = (sequence: number) => store.state.events.append(id, fence, [terminal(sequence)]);
 
     it('gives past and live events once and in order, from any cursor, over one subscription', async () => {
       await append(0, 9);
@@ -86,11 +86,11 @@ export function describeFollow(name: string, open: OpenStore): void {
         upTo(20).slice(5),
         upTo(20).slice(10),
       ]);
-      expect(log.subscriptions).toBe(1);
+      expect(events.subscriptions).toBe(1);
       expect(hub.size).toBe(1);
       for (const { viewer } of readers) viewer.close();
       expect(hub.size).toBe(0);
-      expect(log.subscriptions).toBe(0);
+      expect(events.subscriptions).toBe(0);
     });
 
     it('loses and repeats nothing to a viewer that opens while events are being written', async () => {
@@ -113,7 +113,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       const reader = await Reader.open(hubOf(), id, -1);
       await append(0, 0);
       await eventually(() => reader.numbers.length === 1);
-      log.onWay = (events) => (events.some(({ sequence }) => sequence === 1) ? [] : [events]);
+      events.onWay = (events) => (events.some(({ sequence }) => sequence === 1) ? [] : [events]);
       await append(1, 2);
       await append(3, 3);
       await eventually(() => reader.numbers.length === 4);
@@ -126,7 +126,7 @@ export function describeFollow(name: string, open: OpenStore): void {
     it('bears messages that come twice or in another order', async () => {
       const reader = await Reader.open(hubOf(), id, -1);
       let kept: Parameters<LossyLog['onWay']>[0] | undefined;
-      log.onWay = (events) => {
+      events.onWay = (events) => {
         // Each pair of messages is turned round, and each comes twice.
         if (kept === undefined) {
           kept = events;
@@ -150,9 +150,9 @@ export function describeFollow(name: string, open: OpenStore): void {
       const reader = await Reader.open(hub, id, -1);
       await append(0, 0);
       await eventually(() => reader.numbers.length === 1);
-      log.onWay = () => [];
+      events.onWay = () => [];
       await end(1);
-      await eventually(() => log.messages >= 2);
+      await eventually(() => events.messages >= 2);
       await hub.tailCheck();
       expect(reader.viewer.state).toBe('following');
       now += 3_600_000;
@@ -164,7 +164,7 @@ export function describeFollow(name: string, open: OpenStore): void {
 
     it('looks at the tail by itself, and only of what has been silent', async () => {
       const reader = await Reader.open(hubOf({ tailCheckMs: 40 }), id, -1);
-      log.onWay = () => [];
+      events.onWay = () => [];
       await append(0, 2);
       await end(3);
       await eventually(() => reader.viewer.state === 'ended');
@@ -173,10 +173,10 @@ export function describeFollow(name: string, open: OpenStore): void {
 
     it('reads on after a gap that no later message would show', async () => {
       const reader = await Reader.open(hubOf(), id, -1);
-      log.onWay = () => [];
+      events.onWay = () => [];
       await append(0, 3);
-      await eventually(() => log.messages === 1);
-      log.gap();
+      await eventually(() => events.messages === 1);
+      events.gap();
       await eventually(() => reader.numbers.length === 4);
       expect(reader.numbers).toEqual(upTo(3));
     });
@@ -217,7 +217,7 @@ export function describeFollow(name: string, open: OpenStore): void {
     it('takes a cursor that is ahead of this replica, not of the log', async () => {
       const hub = hubOf();
       await Reader.open(hub, id, -1);
-      log.onWay = () => [];
+      events.onWay = () => [];
       await append(0, 5);
       const reader = await Reader.open(hub, id, 4);
       expect(reader.numbers).toEqual([5]);
@@ -227,7 +227,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       const hub = hubOf();
       expect(await hub.open('resp_unknown', -1, () => undefined)).toBeUndefined();
       expect(hub.size).toBe(0);
-      expect(log.subscriptions).toBe(0);
+      expect(events.subscriptions).toBe(0);
     });
 
     it('replays an ended log, and says at once that there is nothing more', async () => {
@@ -245,7 +245,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       const reader = await Reader.open(hub, id, -1);
       await append(0, 0);
       await eventually(() => reader.numbers.length === 1);
-      await store.state.log.delete(id);
+      await store.state.events.delete(id);
       await eventually(() => reader.viewer.state === 'lost');
       expect(reader.numbers).toEqual([0]);
     });
@@ -259,18 +259,18 @@ export function describeFollow(name: string, open: OpenStore): void {
         return { hub, reader };
       };
       const look = async () => {
-        const { reads } = log;
-        log.gap();
-        await eventually(() => log.reads > reads);
+        const { reads } = events;
+        events.gap();
+        await eventually(() => events.reads > reads);
         await new Promise((resolve) => setTimeout(resolve, 10));
       };
 
       it('waits for its writer, which writes it again', async () => {
         const { reader } = await open();
-        log.onRead = (page) => page && { ...page, events: [], last: 2 };
+        events.onRead = (page) => page && { ...page, events: [], last: 2 };
         await look();
         expect(reader.viewer.state).toBe('following');
-        log.onRead = (page) => page;
+        events.onRead = (page) => page;
         await append(3, 8);
         await end(9);
         await eventually(() => reader.viewer.state === 'ended');
@@ -279,7 +279,7 @@ export function describeFollow(name: string, open: OpenStore): void {
 
       it('is lost where it has ended before what it has seen', async () => {
         const { reader } = await open();
-        log.onRead = (page) => page && { ...page, events: [], last: 2, ended: true };
+        events.onRead = (page) => page && { ...page, events: [], last: 2, ended: true };
         await look();
         expect(reader.viewer.state).toBe('lost');
         expect(reader.numbers).toEqual(upTo(5));
@@ -290,16 +290,16 @@ export function describeFollow(name: string, open: OpenStore): void {
         const changed = (events: readonly LoggedEvent[]) =>
           events.map((event) => (event.sequence === 5 ? delta(5, 'other') : event));
         if (how === 'a message') {
-          log.onWay = (events) => [[delta(5, 'other'), ...events]];
+          events.onWay = (events) => [[delta(5, 'other'), ...events]];
           await append(6, 6);
         } else {
-          log.onRead = (page) => page && { ...page, events: changed(page.events) };
+          events.onRead = (page) => page && { ...page, events: changed(page.events) };
           await look();
         }
         await eventually(() => reader.viewer.state === 'lost');
         expect(reader.numbers).toEqual(upTo(5));
         // Who comes now sees what there is, from whatever number on.
-        log.onWay = (events) => [events];
+        events.onWay = (events) => [events];
         const fresh = await Reader.open(hub, id, 1);
         await end(how === 'a message' ? 7 : 6);
         await eventually(() => fresh.viewer.state === 'ended');
@@ -307,17 +307,17 @@ export function describeFollow(name: string, open: OpenStore): void {
         expect(reader.viewer.state).toBe('lost');
         reader.viewer.close();
         fresh.viewer.close();
-        expect([hub.size, log.subscriptions]).toEqual([0, 0]);
+        expect([hub.size, events.subscriptions]).toEqual([0, 0]);
       });
     });
 
     it('goes on where a read failed for a while', async () => {
       const reader = await Reader.open(hubOf({ tailCheckMs: 30 }), id, -1);
-      log.readFails = new SluiceError('state_unavailable', 'unable to read; it is away; try again');
-      log.onWay = () => [];
+      events.readFails = new SluiceError('state_unavailable', 'unable to read; it is away; try again');
+      events.onWay = () => [];
       await append(0, 3);
-      await eventually(() => log.reads > 3);
-      log.readFails = undefined;
+      await eventually(() => events.reads > 3);
+      events.readFails = undefined;
       await end(4);
       await eventually(() => reader.viewer.state === 'ended');
       expect(reader.numbers).toEqual(upTo(4));
@@ -325,9 +325,9 @@ export function describeFollow(name: string, open: OpenStore): void {
 
     it('fails to open where the store is away, and opens when it is back', async () => {
       const hub = hubOf();
-      log.readFails = new SluiceError('state_unavailable', 'unable to read; it is away; try again');
+      events.readFails = new SluiceError('state_unavailable', 'unable to read; it is away; try again');
       await expect(hub.open(id, -1, () => undefined)).rejects.toMatchObject({ code: 'state_unavailable' });
-      log.readFails = undefined;
+      events.readFails = undefined;
       await append(0, 0);
       expect((await Reader.open(hub, id, -1)).numbers).toEqual([0]);
     });

@@ -15,7 +15,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
 
     const created = async () => {
       const head = headOf();
-      return { id: head.responseId, fence: await store.state.log.create(head) };
+      return { id: head.responseId, fence: await store.state.events.create(head) };
     };
     /** What `state` is given until that are so many: a sweeper that was held up looks again later. */
     const adopt = async (state: State, count: number) => {
@@ -33,7 +33,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       const byRenewal = await created();
       for (let i = 0; i < 3; i++) {
         await store.pass(store.times.leaseMs * 0.6);
-        await store.state.log.append(byAppend.id, byAppend.fence, [delta(i)]);
+        await store.state.events.append(byAppend.id, byAppend.fence, [delta(i)]);
         expect(await store.state.lease.renew(byRenewal.id, byRenewal.fence)).toEqual({
           held: true,
           cancelRequested: false,
@@ -44,14 +44,14 @@ export function describeTurnLease(name: string, open: OpenStore): void {
 
     it('is taken over when it has run out: the new owner writes, the former is shut out', async () => {
       const { id, fence } = await created();
-      await store.state.log.append(id, fence, [delta(0)]);
+      await store.state.events.append(id, fence, [delta(0)]);
       await runOut();
       const adopted = await adopt(store.other, 1);
       expect(adopted).toEqual([{ responseId: id, fence: fence + 1 }]);
-      expect((await store.state.log.append(id, fence, [delta(1, 'late')])).outcome).toBe('fenced');
+      expect((await store.state.events.append(id, fence, [delta(1, 'late')])).outcome).toBe('fenced');
       expect(await store.state.lease.renew(id, fence)).toMatchObject({ held: false });
-      expect((await store.other.log.append(id, fence + 1, [delta(1), terminal(2)])).outcome).toBe('appended');
-      expect((await store.state.log.read(id, -1, 10))?.events).toEqual([delta(0), delta(1), terminal(2)]);
+      expect((await store.other.events.append(id, fence + 1, [delta(1), terminal(2)])).outcome).toBe('appended');
+      expect((await store.state.events.read(id, -1, 10))?.events).toEqual([delta(0), delta(1), terminal(2)]);
       expect(await store.state.lease.adoptExpired(10)).toEqual([]);
     });
 
@@ -93,8 +93,8 @@ export function describeTurnLease(name: string, open: OpenStore): void {
     it('ends with the terminal event: what has ended or was deleted is nobody’s orphan', async () => {
       const ended = await created();
       const deleted = await created();
-      await store.state.log.append(ended.id, ended.fence, [terminal(0)]);
-      await store.state.log.delete(deleted.id);
+      await store.state.events.append(ended.id, ended.fence, [terminal(0)]);
+      await store.state.events.delete(deleted.id);
       await runOut();
       expect(await store.other.lease.adoptExpired(10)).toEqual([]);
       expect(await store.state.lease.renew(ended.id, ended.fence)).toMatchObject({ held: false });
@@ -112,7 +112,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
 
     it('keeps a cancel that was asked of the former owner', async () => {
       const { id, fence } = await created();
-      await store.other.log.requestCancel(id);
+      await store.other.events.requestCancel(id);
       await runOut();
       await adopt(store.other, 1);
       expect(await store.other.lease.renew(id, fence + 1)).toEqual({ held: true, cancelRequested: true });

@@ -205,11 +205,11 @@ describe('snapshots', () => {
   it('of viewers that ask together are read once [RES-2]', async () => {
     const { id } = await longResponse();
     let reads = 0;
-    const { read } = bench.plain.log;
-    bench.plain.log.read = (...args) => {
+    const { read } = bench.plain.events;
+    bench.plain.events.read = (...args) => {
       // The pages of a fold, not the looks at a log's end.
       if (args[2] === 500 && args[1] === -1) reads += 1;
-      return read.apply(bench.plain.log, args);
+      return read.apply(bench.plain.events, args);
     };
     const clients = upTo(8).map(() => bench.connect({ snapshots: true }));
     for (const client of clients) tell(client, { type: 'sluice:resume', response_id: id });

@@ -63,7 +63,7 @@ describe('a snapshot', () => {
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
     const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
-    await bench.plain.log.delete(id);
+    await bench.plain.events.delete(id);
     await client.connection.outbound.follow(id, viewer, undefined).end;
     expect(socket.types.filter((type) => TERMINAL.test(type)).length).toBeLessThanOrEqual(1);
     expect(bench.hub.size).toBe(0);
@@ -73,10 +73,10 @@ describe('a snapshot', () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
-    const read = bench.plain.log.read.bind(bench.plain.log);
+    const read = bench.plain.events.read.bind(bench.plain.events);
     let reads = 0;
     // The log goes away between the viewer's opening and the snapshot's reading.
-    bench.plain.log.read = (...args) => (reads++ < 1 ? read(...args) : Promise.resolve(undefined));
+    bench.plain.events.read = (...args) => (reads++ < 1 ? read(...args) : Promise.resolve(undefined));
     tell(client, { type: 'sluice:resume', response_id: id });
     await until(() => socket.types.some((type) => TERMINAL.test(type) || type === 'error'));
     await new Promise(setImmediate);
@@ -88,9 +88,9 @@ describe('a snapshot', () => {
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
     const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
-    const read = bench.plain.log.read.bind(bench.plain.log);
+    const read = bench.plain.events.read.bind(bench.plain.events);
     let failing = 1;
-    bench.plain.log.read = (...args) => (failing-- > 0 ? Promise.reject(away()) : read(...args));
+    bench.plain.events.read = (...args) => (failing-- > 0 ? Promise.reject(away()) : read(...args));
     expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('ended');
     expect(socket.types).toEqual(['sluice:snapshot', 'response.completed']);
   });
@@ -99,7 +99,7 @@ describe('a snapshot', () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
-    bench.plain.log.read = () => Promise.resolve(undefined);
+    bench.plain.events.read = () => Promise.resolve(undefined);
     await bench.plain.responses.delete(id);
     expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('lost');
   });
@@ -110,10 +110,10 @@ describe('a snapshot', () => {
     const { socket } = client;
     const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
     const later = await bench.reader.open(ALICE, id, 400, client.connection.outbound.wake);
-    const read = bench.plain.log.read.bind(bench.plain.log);
+    const read = bench.plain.events.read.bind(bench.plain.events);
     const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
-    bench.plain.log.read = async (...args) => {
+    bench.plain.events.read = async (...args) => {
       reached.resolve();
       await gate.promise;
       return read(...args);
@@ -136,11 +136,11 @@ describe('a connection that closes at a bad moment', () => {
     await until(async () => (await bench.types(responseId)).length >= 404);
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
-    const read = bench.plain.log.read.bind(bench.plain.log);
+    const read = bench.plain.events.read.bind(bench.plain.events);
     const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
     let reads = 0;
-    bench.plain.log.read = async (...args) => {
+    bench.plain.events.read = async (...args) => {
       if (reads++ >= 2) {
         reached.resolve();
         await gate.promise;
@@ -258,9 +258,9 @@ describe('a subscription', () => {
     const { socket } = client;
     tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => socket.types.includes('sluice:subscribed'));
-    const read = bench.plain.log.read.bind(bench.plain.log);
+    const read = bench.plain.events.read.bind(bench.plain.events);
     let failed = 0;
-    bench.plain.log.read = (...args) => (failed++ < 2 ? Promise.reject(away()) : read(...args));
+    bench.plain.events.read = (...args) => (failed++ < 2 ? Promise.reject(away()) : read(...args));
     await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await until(() => socket.types.some((type) => TERMINAL.test(type)));
     expect(socket.types.slice(1, 3)).toEqual(['sluice:turn', 'response.created']);

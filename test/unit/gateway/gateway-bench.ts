@@ -63,7 +63,7 @@ export class GatewayBench extends TurnBench {
       conversations: new Conversations({
         store: plain.conversations,
         claim: plain.claim,
-        events: plain.log,
+        events: plain.events,
         allowInstructions: null,
         maxItemBytes: 1_000_000,
       }),

@@ -403,11 +403,11 @@ describe('a cancel by response id', () => {
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await until(async () => ((await bench.reader.lastSequence(ALICE, responseId)) ?? 0) > 600);
     const last = (await bench.reader.lastSequence(ALICE, responseId)) ?? 0;
-    const { read } = bench.plain.log;
+    const { read } = bench.plain.events;
     let oldest = Infinity;
-    bench.plain.log.read = (id, after, limit) => {
+    bench.plain.events.read = (id, after, limit) => {
       if (limit !== 0) oldest = Math.min(oldest, after);
-      return read.call(bench.plain.log, id, after, limit);
+      return read.call(bench.plain.events, id, after, limit);
     };
     const { open } = bench.hub;
     bench.hub.open = (id, after, wake) => {
@@ -430,7 +430,7 @@ describe('a create with the key of a response whose events are gone', () => {
     tell(first, create);
     await until(() => first.socket.types.some((type) => TERMINAL.test(type)));
     const { id } = first.socket.frames.at(-1)?.['response'] as { id: string };
-    await bench.plain.log.delete(id);
+    await bench.plain.events.delete(id);
     const second = bench.connect({ snapshots: true });
     tell(second, create);
     await until(() => second.socket.types.some((type) => TERMINAL.test(type) || type === 'error'));

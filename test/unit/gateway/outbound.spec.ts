@@ -23,7 +23,7 @@ let outbound: Outbound;
 
 beforeEach(() => {
   log = new MemoryEventLog(new MemoryLogTable());
-  hub = new FollowHub({ log, ringEvents: 8, pageEvents: 5 });
+  hub = new FollowHub({ events: log, ringEvents: 8, pageEvents: 5 });
   socket = new FakeSocket();
   stuck = jest.fn<() => void>();
   behind = jest.fn<(following: Following, events: number) => boolean>(() => false);

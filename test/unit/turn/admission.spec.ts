@@ -27,7 +27,7 @@ function admit(
   policy: Partial<AdmissionPolicy> = {},
   caller: Principal = ALICE,
 ): Promise<TurnPlan> {
-  const { conversations, responses, log } = bench.plain;
+  const { conversations, responses, events: log } = bench.plain;
   const admission = new Admission(
     { ...POLICY, ...policy },
     { prompts: PROMPTS, conversations, responses, events: log },

@@ -81,7 +81,7 @@ describe('a replica that stood still between its claim of a key and its log', ()
     quick = new TurnBench({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
     const conversation = await slow.conversation();
     const request = requestOf('Hi', { conversation });
-    const stands = slow.faults.hold('begin');
+    const stands = slow.faults.hold('createWith');
     const ids: string[] = [];
     const late = slow.turns.create(ALICE, request, ORIGIN, { idempotency: USE, onResponse: (id) => ids.push(id) });
     await stands.reached;
@@ -94,7 +94,7 @@ describe('a replica that stood still between its claim of a key and its log', ()
     const response = await slow.reader.settled(ALICE, responseId, new AbortController().signal);
     await Promise.all([slow.turns.whenIdle(), quick.turns.whenIdle()]);
     // Nothing is left of the one that was too late: no log, no place in line, no call, no permit.
-    expect(await slow.plain.log.read(ids[0] ?? '', -1, 1)).toBeUndefined();
+    expect(await slow.plain.events.read(ids[0] ?? '', -1, 1)).toBeUndefined();
     expect(await slow.plain.claim.members(conversation)).toEqual([]);
     expect((slow.provider as ScriptedProvider).requests).toEqual([]);
     expect(slow.turns.count).toBe(0);

@@ -31,7 +31,7 @@ async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
 describe('a turn whose replica stood still between its place in the queue and its log', () => {
   it('waits for the turn that took its place, and starts from what that turn said [CONV-10]', async () => {
     const conversation = await slow.conversation();
-    const stands = slow.faults.hold('begin');
+    const stands = slow.faults.hold('createWith');
     const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
     await stands.reached;
     time.pass(PAST_LEASE_MS);
@@ -56,7 +56,7 @@ describe('a turn whose replica stood still between its place in the queue and it
   it('is refused, and leaves nothing behind, if no more turns may wait [CONV-10]', async () => {
     const strict = new TurnBench({ time, beside: slow, maxWaiting: 0 });
     const conversation = await slow.conversation();
-    const stands = strict.faults.hold('begin');
+    const stands = strict.faults.hold('createWith');
     const ids: string[] = [];
     const options = { onResponse: (id: string) => ids.push(id) };
     const creating = strict.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN, options);
@@ -65,13 +65,13 @@ describe('a turn whose replica stood still between its place in the queue and it
     const { responseId: running } = await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     stands.open();
     await expect(creating).rejects.toMatchObject({ code: 'conversation_busy' });
-    expect(await slow.plain.log.read(ids[0] ?? '', -1, 1)).toBeUndefined();
+    expect(await slow.plain.events.read(ids[0] ?? '', -1, 1)).toBeUndefined();
     expect(await slow.plain.claim.members(conversation)).toEqual([running]);
   });
 
   it('runs at once if nobody took its place', async () => {
     const conversation = await slow.conversation();
-    const stands = slow.faults.hold('begin');
+    const stands = slow.faults.hold('createWith');
     const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
     await stands.reached;
     time.pass(PAST_LEASE_MS);
@@ -88,7 +88,7 @@ describe('items that are added', () => {
     new Conversations({
       store: slow.state.conversations,
       claim,
-      events: slow.plain.log,
+      events: slow.plain.events,
       allowInstructions: null,
       maxItemBytes: 1_000_000,
       time,

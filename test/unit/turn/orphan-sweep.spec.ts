@@ -19,7 +19,7 @@ beforeEach(() => {
   other = new TurnBench({ beside: lost });
 });
 afterEach(async () => {
-  lost.plain.log.append = () => Promise.resolve({ outcome: 'fenced' });
+  lost.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
   await lost.turns.abortAll(away());
   await other.close();
 });
@@ -107,14 +107,14 @@ describe('OrphanSweep', () => {
 
   it('repeats the end of a turn that was committed and not told', async () => {
     const done = new TurnBench({ beside: lost });
-    const original = lost.plain.log.append.bind(lost.plain.log);
-    lost.plain.log.append = (id, fence, events) =>
+    const original = lost.plain.events.append.bind(lost.plain.events);
+    lost.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed')
         ? Promise.reject(new Error('killed'))
         : original(id, fence, events);
     const conversation = await lost.conversation();
     const id = await done.play(requestOf('Hi', { conversation }));
-    lost.plain.log.append = original;
+    lost.plain.events.append = original;
     now += LEASE_MS;
     await other.sweep.sweep();
     expect((await other.types(id)).at(-1)).toBe('completed');
@@ -214,10 +214,10 @@ describe('OrphanSweep', () => {
     const conversation = await lost.conversation();
     await lost.plain.claim.join(conversation, 'resp_dead', 8);
     const head = { responseId: 'resp_dead', owner: ALICE.owner, conversationId: conversation, store: true, input: [] };
-    await lost.plain.log.create(head);
+    await lost.plain.events.create(head);
     now += LEASE_MS;
     await other.sweep.sweep();
-    expect(await other.plain.log.read('resp_dead', -1, 1)).toBeUndefined();
+    expect(await other.plain.events.read('resp_dead', -1, 1)).toBeUndefined();
     expect(await other.plain.claim.members(conversation)).toEqual([]);
   });
 
@@ -309,8 +309,8 @@ describe('OrphanSweep', () => {
     } as const;
     const response = newResponse(plan, systemTime);
     const head = { responseId: response.id, owner: ALICE.owner, conversationId: null, store: true, input: [] };
-    const fence = await lost.plain.log.create(head);
-    await lost.plain.log.append(response.id, fence, [serialize({ type: 'response.created', response }, 0)]);
+    const fence = await lost.plain.events.create(head);
+    await lost.plain.events.append(response.id, fence, [serialize({ type: 'response.created', response }, 0)]);
     now += LEASE_MS;
     await other.sweep.sweep();
     expect(await other.types(response.id)).toEqual(['created', 'failed']);
@@ -321,7 +321,7 @@ describe('OrphanSweep', () => {
     const conversation = await lost.conversation();
     const id = await start({ conversation });
     now += LEASE_MS;
-    const { log } = other.plain;
+    const { events: log } = other.plain;
     const read = log.read.bind(log);
     const first = (await read(id, -1, 100))?.events.findIndex(({ type }) => type === 'response.output_text.delta') ?? 0;
     // As a store reads that has lost the first delta.

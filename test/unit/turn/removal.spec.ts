@@ -23,7 +23,7 @@ const conversations = (): Conversations =>
   new Conversations({
     store: bench.plain.conversations,
     claim: bench.plain.claim,
-    events: bench.plain.log,
+    events: bench.plain.events,
     allowInstructions: null,
     maxItemBytes: 1_000_000,
   });
@@ -47,14 +47,14 @@ describe('a response deleted between its commit and its terminal', () => {
     await removing;
     await bench.turns.whenIdle();
     expect((await viewer).status).toBe('completed');
-    expect(await bench.plain.log.read(id, -1, 1)).toBeUndefined();
+    expect(await bench.plain.events.read(id, -1, 1)).toBeUndefined();
     expect(await bench.plain.responses.get(id)).toBeUndefined();
     expect(await bench.metric('requests_total{status="success"}')).toBe(1);
   });
 
   it('runs still where its end does not come', async () => {
     const { id, tellEnd } = await committed();
-    const impatient = new ResponseReader(bench.plain.log, bench.hub, bench.plain.responses, { terminalWithinMs: 5 });
+    const impatient = new ResponseReader(bench.plain.events, bench.hub, bench.plain.responses, { terminalWithinMs: 5 });
     await expect(impatient.remove(ALICE, id)).rejects.toMatchObject({ code: 'response_still_running' });
     tellEnd();
     await bench.turns.whenIdle();

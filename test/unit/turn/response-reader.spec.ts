@@ -83,7 +83,7 @@ describe('events', () => {
     const reading = read(id);
     while (bench.hub.size === 0) await new Promise(setImmediate);
     await new Promise(setImmediate);
-    await bench.plain.log.delete(id);
+    await bench.plain.events.delete(id);
     await expect(reading).rejects.toMatchObject({ code: 'response_expired' });
     await bench.turns.abortAll(away());
   });

@@ -203,7 +203,7 @@ export class TurnBench {
     const time = options.time ?? systemTime;
     this.state = {
       ...plain,
-      log: faults.wrap(plain.log),
+      events: faults.wrap(plain.events),
       lease: faults.wrap(plain.lease),
       claim: faults.wrap(plain.claim),
       announcements: faults.wrap(plain.announcements),
@@ -211,9 +211,9 @@ export class TurnBench {
       responses: faults.wrap(plain.responses),
       keys: faults.wrap(plain.keys),
     };
-    const { log, lease, claim, announcements, conversations, responses, keys } = this.state;
-    this.hub = new FollowHub({ log: plain.log, time });
-    this.reader = new ResponseReader(plain.log, this.hub, plain.responses, { time });
+    const { events: log, lease, claim, announcements, conversations, responses, keys } = this.state;
+    this.hub = new FollowHub({ events: plain.events, time });
+    this.reader = new ResponseReader(plain.events, this.hub, plain.responses, { time });
     this.memory = new TurnMemory(conversations, responses, {
       windowItems: options.windowItems ?? 50,
       kept: { maxItems: 100, maxBytes: options.maxBytes ?? 1_000_000 },
@@ -289,7 +289,7 @@ export class TurnBench {
   }
 
   async events(responseId: string): Promise<ResponseEvent[]> {
-    const page = await this.plain.log.read(responseId, -1, 100_000);
+    const page = await this.plain.events.read(responseId, -1, 100_000);
     const events = page?.events ?? [];
     for (const [i, event] of events.entries()) {
       if (event.sequence !== i) throw new Error(`event ${event.sequence} stands where ${i} should`);

@@ -63,7 +63,7 @@ describe('create while the store is away', () => {
 
   it('leaves the line of its conversation where the log could not be opened', async () => {
     const conversation = await bench.conversation();
-    bench.faults.fail('begin', 1);
+    bench.faults.fail('createWith', 1);
     await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
@@ -82,7 +82,7 @@ describe('create while the store is away', () => {
 
   it('says why it was refused, not that leaving the line failed too', async () => {
     const conversation = await bench.conversation();
-    bench.faults.fail('begin', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
+    bench.faults.fail('createWith', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
     bench.faults.fail('leave', 1);
     await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
       code: 'overloaded',
@@ -90,7 +90,7 @@ describe('create while the store is away', () => {
   });
 
   it('refuses where response.created could not be written, and gives the idempotency key back', async () => {
-    bench.faults.fail('begin', 1);
+    bench.faults.fail('createWith', 1);
     const use = { idempotency: { key: 'k', fingerprint: 'f' } };
     await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use)).rejects.toMatchObject({
       code: 'state_unavailable',
@@ -308,7 +308,7 @@ describe('a turn whose end another replica has stored first', () => {
     const { responseId: id } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     await bench.plain.responses.delete(id);
-    await bench.plain.log.delete(id);
+    await bench.plain.events.delete(id);
     gate.open();
     await bench.turns.whenIdle();
     expect(await bench.plain.responses.get(id)).toBeUndefined();
@@ -330,9 +330,9 @@ describe('a turn that another replica has taken over', () => {
     const conversation = await bench.conversation();
     // The last append before the commit is refused: the answer was whole, but it is not this replica's to keep.
     bench.faults.fail('append', 0);
-    const original = bench.plain.log.append.bind(bench.plain.log);
+    const original = bench.plain.events.append.bind(bench.plain.events);
     let appends = 0;
-    bench.plain.log.append = (id, fence, events) =>
+    bench.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.output_item.done')
         ? Promise.resolve({ outcome: 'fenced' })
         : (appends++, original(id, fence, events));
@@ -351,17 +351,17 @@ describe('a turn that another replica has taken over', () => {
   it('is counted as one turn that was fenced; one that ended by itself is not', async () => {
     await bench.play(requestOf('Hi'));
     expect(await bench.metric('fenced_writes_total')).toBe(0);
-    bench.plain.log.append = () => Promise.resolve({ outcome: 'fenced' });
+    bench.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
     bench.plain.lease.renew = () => Promise.resolve({ held: false, cancelRequested: false });
     // The log is begun by an append of its own.
-    bench.plain.log.begin = (head) => bench.plain.log.create(head);
+    bench.plain.events.createWith = (head) => bench.plain.events.create(head);
     await bench.play(requestOf('Hi'));
     expect(await bench.metric('fenced_writes_total')).toBe(1);
   });
 
   it('does not say that it told an end which it could not write', async () => {
-    const original = bench.plain.log.append.bind(bench.plain.log);
-    bench.plain.log.append = (id, fence, events) =>
+    const original = bench.plain.events.append.bind(bench.plain.events);
+    bench.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed')
         ? Promise.resolve({ outcome: 'fenced' })
         : original(id, fence, events);
@@ -372,8 +372,8 @@ describe('a turn that another replica has taken over', () => {
 
   it('leaves the conversation to whoever ends it, unless its items were committed', async () => {
     const conversation = await bench.conversation();
-    const original = bench.plain.log.append.bind(bench.plain.log);
-    bench.plain.log.append = (id, fence, events) =>
+    const original = bench.plain.events.append.bind(bench.plain.events);
+    bench.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.output_item.done')
         ? Promise.resolve({ outcome: 'fenced' })
         : original(id, fence, events);
@@ -387,7 +387,7 @@ describe('a turn that another replica has taken over', () => {
     const created = bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await gate.reached;
     const [id] = await members(conversation);
-    await bench.plain.log.delete(id ?? '');
+    await bench.plain.events.delete(id ?? '');
     gate.open();
     await created;
     await bench.turns.whenIdle();
@@ -404,8 +404,8 @@ describe('a turn that another replica has taken over', () => {
 
   it('says in the log why it could not go on', async () => {
     const why = new Error('the disk is full');
-    const original = bench.plain.log.append.bind(bench.plain.log);
-    bench.plain.log.append = (id, fence, events) =>
+    const original = bench.plain.events.append.bind(bench.plain.events);
+    bench.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed') ? Promise.reject(why) : original(id, fence, events);
     await bench.play(requestOf('Hi'));
     const line = bench.log.lines.at(-1);
@@ -416,7 +416,7 @@ describe('a turn that another replica has taken over', () => {
 
 describe('a drain', () => {
   it('waits for turns that are being created', async () => {
-    const gate = bench.faults.hold('begin');
+    const gate = bench.faults.hold('createWith');
     const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     bench.drain.begin();
@@ -463,7 +463,7 @@ describe('a drain', () => {
 
   it('ends what is created while everything is ended', async () => {
     const own = new TurnBench({ answers: [[HANG]] });
-    const gate = own.faults.hold('begin');
+    const gate = own.faults.hold('createWith');
     const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     const ended = own.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));

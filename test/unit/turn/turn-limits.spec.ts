@@ -256,7 +256,7 @@ describe('a turn', () => {
 
   it('gives everything back where its log could not be opened, and lets its key be used again [LIMIT-6]', async () => {
     benchWith({ requestsPerMinute: 1, concurrentTurns: 1, tokensPerMinute: 2_000 });
-    bench.faults.fail('begin', 1);
+    bench.faults.fail('createWith', 1);
     const options = { idempotency: { key: 'k', fingerprint: 'f' } };
     await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).rejects.toMatchObject({
       code: 'state_unavailable',

@@ -103,7 +103,7 @@ describe('a turn in a full replica', () => {
     await expect(bench.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
     await bench.turns.cancel(ALICE, responseId);
     await bench.turns.whenIdle();
-    bench.faults.fail('begin', 1);
+    bench.faults.fail('createWith', 1);
     await expect(bench.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({
       code: 'state_unavailable',
     });

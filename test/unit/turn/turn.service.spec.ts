@@ -256,7 +256,7 @@ describe('a cancel', () => {
 
   it('while the log is being opened is not lost', async () => {
     bench = new TurnBench({ answers: [[HANG]] });
-    const gate = bench.faults.hold('begin');
+    const gate = bench.faults.hold('createWith');
     const asked = new AbortController();
     const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, { signal: asked.signal });
     await gate.reached;
@@ -274,7 +274,7 @@ describe('a cancel', () => {
     const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     const [id] = [...(await heads())];
-    await bench.plain.log.requestCancel(id ?? '');
+    await bench.plain.events.requestCancel(id ?? '');
     gate.open();
     const { responseId } = await created;
     await bench.turns.whenIdle();

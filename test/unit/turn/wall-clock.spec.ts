@@ -51,7 +51,7 @@ describe.each([
   it('keeps the log of a running turn and lets the turn end as it would have', async () => {
     const id = await running();
     time.jump(jumpMs);
-    bench.plain.log.requestCancel(id).catch(() => undefined);
+    bench.plain.events.requestCancel(id).catch(() => undefined);
     await pass(3);
     await bench.turns.whenIdle();
     expect((await bench.types(id)).at(-1)).toBe('incomplete');

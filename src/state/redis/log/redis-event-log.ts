@@ -45,10 +45,10 @@ export class RedisEventLog extends EventLog {
   }
 
   override create(head: LogHead): Promise<Fence> {
-    return this.begin(head, []);
+    return this.createWith(head, []);
   }
 
-  override async begin(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
+  override async createWith(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
     const { commands, keys, scripts, local, tails } = this.#options;
     const { responseId } = head;
     const { meta, log, leases } = keys.turn(responseId);

@@ -23,12 +23,12 @@ class TrickyLog extends MemoryEventLog {
 }
 
 let table: MemoryLogTable;
-let log: TrickyLog;
+let events: TrickyLog;
 let hub: FollowHub;
 beforeEach(() => {
   table = new MemoryLogTable();
-  log = new TrickyLog(table);
-  hub = new FollowHub({ log, ringEvents: 4, pageEvents: 3 });
+  events = new TrickyLog(table);
+  hub = new FollowHub({ events, ringEvents: 4, pageEvents: 3 });
 });
 afterEach(() => hub.close());
 
@@ -41,10 +41,10 @@ const delta = (sequence: number): LoggedEvent =>
 const terminal = (sequence: number): LoggedEvent =>
   serialize({ type: 'response.completed', response: {} } as unknown as ResponseEvent, sequence);
 
-async function logOf(events: number, ended = true): Promise<void> {
-  await log.create({ responseId: ID, owner: 'a', conversationId: null, store: true, input: [] });
-  const told = Array.from({ length: events }, (_, i) => (ended && i === events - 1 ? terminal(i) : delta(i)));
-  await log.append(ID, 1, told);
+async function logOf(count: number, ended = true): Promise<void> {
+  await events.create({ responseId: ID, owner: 'a', conversationId: null, store: true, input: [] });
+  const written = Array.from({ length: count }, (_, i) => (ended && i === count - 1 ? terminal(i) : delta(i)));
+  await events.append(ID, 1, written);
 }
 
 async function open(after = -1, wake: () => void = () => undefined): Promise<Viewer> {
@@ -73,21 +73,21 @@ describe('a viewer', () => {
   it('is lost, and asks no further, where the log no longer reaches back to its cursor', async () => {
     await logOf(20);
     const viewer = await open(-1);
-    log.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: page.events.slice(2) });
+    events.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: page.events.slice(2) });
     expect(viewer.take(64)).toEqual([]);
     while (viewer.state === 'following') await new Promise(setImmediate);
     expect(viewer.state).toBe('lost');
-    const { reads } = log;
+    const { reads } = events;
     expect(viewer.take(64)).toEqual([]);
     await new Promise(setImmediate);
-    expect(log.reads).toBe(reads);
+    expect(events.reads).toBe(reads);
     viewer.close();
   });
 
   it('is lost where the log has nothing of what it says it has', async () => {
     await logOf(20);
     const viewer = await open(-1);
-    log.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: [] });
+    events.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: [] });
     viewer.take(64);
     while (viewer.state === 'following') await new Promise(setImmediate);
     viewer.close();
@@ -96,7 +96,7 @@ describe('a viewer', () => {
   it('asks again where the log was away, and goes on', async () => {
     await logOf(20);
     let failures = 1;
-    log.trick = (page, after) =>
+    events.trick = (page, after) =>
       after === 5 && failures-- > 0
         ? Promise.reject(new SluiceError('state_unavailable', 'away'))
         : Promise.resolve(page);
@@ -111,7 +111,7 @@ describe('a viewer', () => {
     await new Promise(setImmediate);
     expect(viewer.take(64).map(({ sequence }) => sequence)).toEqual([18, 19]);
     viewer.skipTo(22);
-    for (const sequence of [20, 21, 22, 23]) await log.append(ID, 1, [delta(sequence)]);
+    for (const sequence of [20, 21, 22, 23]) await events.append(ID, 1, [delta(sequence)]);
     expect(viewer.take(64).map(({ sequence }) => sequence)).toEqual([23]);
     viewer.skipTo(3);
     expect(viewer.cursor).toBe(23);
@@ -136,14 +136,14 @@ describe('opening', () => {
     const first = await open(-1);
     const gate = Promise.withResolvers<void>();
     // A check of the tail has read before event 3 was there, and its answer is late; nobody told of event 3.
-    log.trick = async (page) => {
+    events.trick = async (page) => {
       await gate.promise;
       return page;
     };
     const checking = hub.open(ID, 5, () => undefined);
     await new Promise(setImmediate);
-    log.trick = undefined;
-    await silently(() => log.append(ID, 1, [delta(3)]));
+    events.trick = undefined;
+    await silently(() => events.append(ID, 1, [delta(3)]));
     const second = open(3);
     gate.resolve();
     expect((await second).last).toBeGreaterThanOrEqual(3);
@@ -154,10 +154,10 @@ describe('opening', () => {
 
   it('fails as the store does, and is tried anew by the next', async () => {
     await logOf(3);
-    log.trick = () => Promise.reject(new SluiceError('state_unavailable', 'away'));
+    events.trick = () => Promise.reject(new SluiceError('state_unavailable', 'away'));
     await expect(hub.open(ID, -1, () => undefined)).rejects.toMatchObject({ code: 'state_unavailable' });
     expect(hub.size).toBe(0);
-    log.trick = undefined;
+    events.trick = undefined;
     expect(await readAll()).toEqual(upTo(3));
   });
 

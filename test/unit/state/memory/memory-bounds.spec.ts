@@ -91,14 +91,14 @@ describe('state in memory', () => {
     const evicted = open(8 * MIB);
     await state.keys.claim(use('beginning', 'resp_beginning'));
     const running = headOf();
-    await state.log.begin(running, []);
+    await state.events.createWith(running, []);
     await state.keys.claim(use('running', running.responseId));
     await state.keys.confirm(use('running', running.responseId));
     const ended = headOf();
-    const fence = await state.log.begin(ended, []);
+    const fence = await state.events.createWith(ended, []);
     await state.keys.claim(use('ended', ended.responseId));
     await state.keys.confirm(use('ended', ended.responseId));
-    await state.log.append(ended.responseId, fence, [terminal(0)]);
+    await state.events.append(ended.responseId, fence, [terminal(0)]);
     for (let i = 0; i < 5_000; i++) {
       await state.keys.claim(use(`key ${i}`, `resp_${i}`));
       await state.keys.confirm(use(`key ${i}`, `resp_${i}`));
@@ -116,15 +116,15 @@ describe('state in memory', () => {
   it('never drops the log of a running turn', async () => {
     const evicted = open(MIB);
     const running = headOf();
-    const fence = await state.log.begin(running, []);
+    const fence = await state.events.createWith(running, []);
     for (let i = 0; i < 200; i++) {
       const head = headOf();
-      const own = await state.log.begin(head, []);
+      const own = await state.events.createWith(head, []);
       const { json, ...rest } = terminal(0);
-      await state.log.append(head.responseId, own, [{ ...rest, json: json.padEnd(20_000) }]);
+      await state.events.append(head.responseId, own, [{ ...rest, json: json.padEnd(20_000) }]);
     }
     expect(new Set(evicted)).toEqual(new Set(['log']));
     expect(state.keptBytes()).toBeLessThanOrEqual(MIB * (3 / 8));
-    expect(await state.log.append(running.responseId, fence, [terminal(0)])).toMatchObject({ outcome: 'appended' });
+    expect(await state.events.append(running.responseId, fence, [terminal(0)])).toMatchObject({ outcome: 'appended' });
   });
 });

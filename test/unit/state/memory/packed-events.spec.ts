@@ -43,20 +43,20 @@ describe('MemoryLogTable', () => {
   const head = (responseId: string) => ({ responseId, owner: 'a', conversationId: null, store: true, input: [] });
 
   it('drops the oldest ended logs beyond its bound, and none that runs', async () => {
-    const log = new MemoryEventLog(
+    const events = new MemoryEventLog(
       new MemoryLogTable({ ...systemTime, now: () => 0 }, LOG_TIMES, new MemoryBudget({ maxBytes: 3_500 })),
     );
-    await log.create(head('running'));
-    await log.append('running', 1, [delta(0, 'x'.repeat(5_000))]);
+    await events.create(head('running'));
+    await events.append('running', 1, [delta(0, 'x'.repeat(5_000))]);
     for (const id of ['a', 'b', 'c']) {
-      await log.create(head(id));
-      await log.append(id, 1, [done(0, 'y'.repeat(1_000))]);
+      await events.create(head(id));
+      await events.append(id, 1, [done(0, 'y'.repeat(1_000))]);
     }
-    const kept = await Promise.all(['running', 'a', 'b', 'c'].map((id) => log.read(id, -1, 10)));
+    const kept = await Promise.all(['running', 'a', 'b', 'c'].map((id) => events.read(id, -1, 10)));
     expect(kept.map((page) => page?.events.length)).toEqual([1, undefined, 1, 1]);
-    await log.delete('b');
-    await log.create(head('d'));
-    await log.append('d', 1, [done(0, 'z'.repeat(1_000))]);
-    expect((await log.read('c', -1, 10))?.ended).toBe(true);
+    await events.delete('b');
+    await events.create(head('d'));
+    await events.append('d', 1, [done(0, 'z'.repeat(1_000))]);
+    expect((await events.read('c', -1, 10))?.ended).toBe(true);
   });
 });

@@ -7,7 +7,7 @@
  *   retry         the last in line only, before the first delta, within the whole call's time: with another provider in line, waits are wasted
  *   rate limit    every attempt is a call that the provider sees, so every attempt takes one from the bucket
  *   observed      every attempt's failure, as metrics count it; not our own limit's refusals
- *   silence       first delta, idle and reasoning limits, anew for each attempt
+ *   silence       first delta, idle and reasoning limits, again for each attempt
  *   the provider
  */
 

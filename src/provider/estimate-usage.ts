@@ -1,6 +1,6 @@
 /*
  * What a call may have cost where the provider did not say: after a cancel, a cut, or from servers that count nothing.
- * Always marked as estimated by whoever uses it.
+ * Callers always mark it as estimated.
  */
 
 import { type Item, messageText, reasoningText } from '../domain/item.js';

@@ -18,7 +18,7 @@ export interface Begun {
   readonly onReturn?: () => void;
 }
 
-/** Does a part mean that the model has begun to speak? What comes before says only that somebody listens. */
+/** Whether a part shows that the model has begun to answer. Parts before it show only that the provider accepted the call. */
 export function isFirstWord(part: ProviderPart): boolean {
   return part.type !== 'start' && part.type !== 'usage';
 }
@@ -83,11 +83,11 @@ class HandedStream implements AsyncIterator<ProviderPart, undefined> {
   }
 
   readonly #onResult = (result: PartResult): void => {
-    if (result.done) this.#tell(undefined);
+    if (result.done) this.#end(undefined);
   };
-  readonly #onThrown = (error: unknown): void => this.#tell({ error });
+  readonly #onThrown = (error: unknown): void => this.#end({ error });
 
-  #tell(thrown: { readonly error: unknown } | undefined): void {
+  #end(thrown: { readonly error: unknown } | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#begun?.onEnd?.(thrown);
@@ -96,7 +96,7 @@ class HandedStream implements AsyncIterator<ProviderPart, undefined> {
 
 const DONE: Promise<PartResult> = Promise.resolve({ value: undefined, done: true });
 
-/** The same parts for a reader that leaves when it knows enough: what the provider makes of that, an error or silence, is not heard. */
+/** The same parts for a reader that leaves early. Errors of the provider after that are ignored. */
 export function ignoreCloseErrors(parts: AsyncIterable<ProviderPart>): AsyncIterable<ProviderPart> {
   return {
     [Symbol.asyncIterator]: () => {

@@ -1,4 +1,4 @@
-/* Tells of every failed call to a provider, for metrics. Changes nothing. */
+/* Reports every failed call to a provider, for metrics. Changes nothing. */
 
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { begin, handedStream } from './handed-stream.js';
@@ -15,17 +15,17 @@ export class ObservedProvider extends Provider {
   }
 
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    const tell = (error: unknown): void => {
+    const report = (error: unknown): void => {
       const code = error instanceof SluiceError ? error.code : 'server_error';
-      // A cancel is nobody's failure; the one abort that is comes from the time limit of the whole call.
+      // Cancels are not failures; an abort by the time limit of the whole call is.
       if (!signal.aborted || code === 'provider_timeout') this.#onError(code);
     };
     return handedStream(async () => {
       try {
         const begun = await begin(this.#inner.stream(request, signal));
-        return { ...begun, onEnd: (thrown) => thrown !== undefined && tell(thrown.error) };
+        return { ...begun, onEnd: (thrown) => thrown !== undefined && report(thrown.error) };
       } catch (error) {
-        tell(error);
+        report(error);
         throw error;
       }
     });

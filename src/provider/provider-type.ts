@@ -5,14 +5,14 @@ import { type Usage } from '../domain/response.js';
 import { type Provider } from './provider.js';
 import { type Gather } from './wire/paced-socket.js';
 
-export interface ProviderContext {
+interface ProviderContext {
   /** As metrics, logs and `response.sluice.provider` name it. */
   readonly name: string;
   /** When a stream that has begun to speak is read again. */
   readonly gather: Gather;
 }
 
-export interface OpenProvider {
+interface OpenProvider {
   readonly provider: Provider;
   /** Closes its connections; streams that still run are cut. */
   readonly close: () => Promise<void>;

@@ -1,4 +1,4 @@
-/* The provider contract: what a turn may ask of whoever serves the model. Knows no wire format and no SDK. */
+/* The provider contract: what a turn may ask of the server of a model. Knows no wire format and no SDK. */
 
 import { type Item } from '../domain/item.js';
 import {
@@ -63,7 +63,7 @@ export type ProviderPart =
   | { readonly type: 'finish'; readonly reason: FinishReason };
 
 /**
- * Streams one answer. The stream yields `start` once somebody answers, ends right after its one `finish`, or throws: a SluiceError with a
+ * Streams one answer. The stream yields `start` once the provider answers, ends right after its one `finish`, or throws: a SluiceError with a
  * `provider_*`, `rate_limit_exceeded` or `server_error` code. When `signal` aborts it throws the signal's reason and has
  * closed its socket. `usage` comes at most once, before or after other parts, and before `finish`.
  */

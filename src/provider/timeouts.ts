@@ -1,6 +1,6 @@
 /*
  * How long a provider may be silent. Each of three times is a wrapper's option; what is over it ends the inner stream, which closes
- * its socket, and throws `provider_timeout` naming the time. Time in which nobody asks for a part is the reader's, not the provider's.
+ * its socket, and throws `provider_timeout` naming the time. Time between a part and the next pull belongs to the reader and does not count.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -34,8 +34,8 @@ export class TimeoutsProvider extends Provider {
 }
 
 /**
- * One timer for the whole stream: a delta only notes the time; when the timer fires it looks whether somebody waits for too
- * long, and if not, sleeps until the earliest moment at which that could be so.
+ * One timer for the whole stream: a delta only notes the time; when the timer fires it checks whether a limit has passed, and
+ * if not, sleeps until the earliest moment at which one could.
  */
 class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   readonly #abort = new AbortController();
@@ -44,7 +44,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   readonly #rest: AsyncIterator<ProviderPart>;
   readonly #onOuterAbort = (): void => this.#abort.abort(this.#signal.reason);
   #startedMs = 0;
-  /** When the part that is waited for was asked for; undefined while nobody asks. */
+  /** When the part that is waited for was asked for; undefined between pulls. */
   #askedMs: number | undefined;
   #spoken = false;
   /** When the model began to think; undefined: it has not, or it thinks no more. */

@@ -1,6 +1,6 @@
 /*
- * The thread that counts tokens: its tables are 40 MB and take a fifth of a second to load, which nobody who streams should wait for and no
- * garbage collector of theirs should walk over. Is given texts, answers with their counts.
+ * The thread that counts tokens: its tables are 40 MB and take a fifth of a second to load, which no stream should wait for and the
+ * main thread's garbage collector should not scan. Receives texts, answers with their counts.
  */
 
 import { countTokens } from 'gpt-tokenizer';

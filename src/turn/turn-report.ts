@@ -3,6 +3,7 @@
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseObject, type Usage } from '../domain/response.js';
+import { systemTime, type Time } from '../domain/time.js';
 import { ProvidersPaused } from '../provider/call-gate.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
@@ -25,13 +26,15 @@ const PAUSED_LOG_EVERY_MS = 10_000;
 export class TurnReport {
   readonly #logger: Log;
   readonly #metrics: Metrics;
+  readonly #time: Time;
   #pausedLoggedAt = -Infinity;
   /** Since the last line. */
   #pausedRefusals = 0;
 
-  constructor(logger: Log, metrics: Metrics) {
+  constructor(logger: Log, metrics: Metrics, time: Time = systemTime) {
     this.#logger = logger;
     this.#metrics = metrics;
+    this.#time = time;
   }
 
   /** After each append, with its duration and the number of deltas in it. */
@@ -65,7 +68,7 @@ export class TurnReport {
 
   /** One line for many: clients that try again at once would fill the log while a provider is paused. */
   #logPaused(fields: Readonly<Record<string, unknown>>): void {
-    const now = performance.now();
+    const now = this.#time.now();
     this.#pausedRefusals += 1;
     if (now - this.#pausedLoggedAt < PAUSED_LOG_EVERY_MS) return;
     this.#logger.warn({ ...fields, refusals: this.#pausedRefusals }, 'requests refused while the provider is paused');

@@ -33,7 +33,7 @@ function post(path: string, body: object): Promise<Response> {
 const create = (): Promise<Response> => post('/v1/responses', { input: 'Hi' });
 
 describe('a turn for which no provider can be asked', () => {
-  it('is refused with 503 while the breaker is open, calls nobody, stores nothing and logs one line [LIMIT-10] [END-12]', async () => {
+  it('is refused with 503 while the breaker is open, calls no provider, stores nothing and logs one line [LIMIT-10] [END-12]', async () => {
     await start({ retry: { max_attempts: 1 }, breaker: { failures: 1, open_for: '1h' } });
     provider.answerWith({ status: 500 });
     const failed = await create();

@@ -1,6 +1,6 @@
 /*
  * What the demo provider answers where no script says otherwise: a few fixed replies, chosen by words. It never pretends to be
- * a model and never repeats what it was told; of the request it tells the shape only.
+ * a model and never repeats the input; it reports the shape of the request only.
  */
 
 import { type FunctionCallOutputItem, messageText } from '../../domain/item.js';

@@ -37,7 +37,7 @@ export class Pace {
     this.#due = performance.now();
   }
 
-  /** Lets go of the signal and the timer. */
+  /** Releases the signal and the timer. */
   end(): void {
     this.signal.removeEventListener('abort', this.#onAbort);
     clearTimeout(this.#timer);

@@ -1,6 +1,6 @@
 /*
  * One running answer: bytes in, parts out. Opens with the first pull, reads no further ahead than a bounded queue, and closes the
- * provider's socket as soon as nobody wants the rest.
+ * provider's socket as soon as the reader leaves.
  */
 
 import { estimateUsage } from '../estimate-usage.js';

@@ -2,7 +2,7 @@
 
 import { type FinishReason } from '../provider.js';
 
-/** `interrupted`: the server cut the answer off. `failed`: it reports a failure of its own. `unknown`: nobody knows the name. */
+/** `interrupted`: the server cut the answer off. `failed`: it reports a failure of its own. `unknown`: the name is in no list. */
 export type ChatFinish = FinishReason | 'interrupted' | 'failed' | 'unknown';
 
 const NAMES: Readonly<Record<ChatFinish, readonly string[]>> = {
@@ -37,7 +37,7 @@ const BY_NAME: ReadonlyMap<string, ChatFinish> = new Map(
 /** What servers write on a chunk that is not the last. */
 const NO_REASON: ReadonlySet<string> = new Set(['', 'null', 'none', 'undefined']);
 
-/** @returns undefined if `reason` says that the answer goes on */
+/** @returns undefined if `reason` says that more of the answer follows */
 export function readFinish(reason: string | null): ChatFinish | undefined {
   if (reason === null) return undefined;
   const name = reason

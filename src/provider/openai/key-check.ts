@@ -1,4 +1,4 @@
-/* Asks a provider once, at start, whether it takes the gateway's key, so that a wrong one is told to who gave it and not to the first user. */
+/* Asks a provider once, at start, whether it accepts the gateway's key, so that the operator learns of a wrong key before the first user does. */
 
 export interface KeyCheckOptions {
   /** Up to and including `/v1`. */

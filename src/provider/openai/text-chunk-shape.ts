@@ -64,7 +64,7 @@ export class TextChunkShape {
   }
 }
 
-/** In JSON such text stands for itself: it can be exchanged for another without changing anything around it. */
+/** Whether JSON writes this text without escapes, so that it can be replaced without changing anything around it. */
 function isPlain(text: string, from: number, to: number): boolean {
   if (from > to) return false;
   for (let i = from; i < to; i++) {

@@ -17,7 +17,7 @@ import { untilAborted } from './until-aborted.js';
 export interface BreakerOptions {
   /** So many failed calls in a row open it. */
   readonly failures: number;
-  /** For so long nobody is let through; then one call is, and its first delta closes it again. */
+  /** For how long all calls are refused. Then one call is let through, and its first delta closes the breaker. */
   readonly openForMs: number;
 }
 
@@ -62,7 +62,7 @@ export class BreakerProvider extends Provider {
       breaker: new ConsecutiveBreaker(options.failures),
     });
     let last: BreakerState = 'closed';
-    const told = (state: BreakerState): void => {
+    const report = (state: BreakerState): void => {
       if (state !== last) onChange(state);
       last = state;
     };
@@ -70,10 +70,10 @@ export class BreakerProvider extends Provider {
       this.#openedAtMs = this.#time.now();
       // Without a call nothing else would say that the next one is let through.
       this.#time.after(options.openForMs, () => {
-        if (this.closedForMs() === 0 && this.#policy.state === CircuitState.Open) told('half_open');
+        if (this.closedForMs() === 0 && this.#policy.state === CircuitState.Open) report('half_open');
       });
     });
-    this.#policy.onStateChange((state) => told(nameOf(state)));
+    this.#policy.onStateChange((state) => report(nameOf(state)));
   }
 
   /** Milliseconds until a call is let through; 0: now. While one call tries the provider, others wait for its outcome. */

@@ -1,4 +1,4 @@
-/* Bounds what is sent to a provider. Whose bucket it is, and who shares it, is for whoever hands it in. */
+/* Bounds what is sent to a provider. The caller decides whose bucket it is and which replicas share it. */
 
 import { SluiceError } from '../../domain/errors.js';
 import { handedStream } from '../handed-stream.js';

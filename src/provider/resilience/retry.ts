@@ -46,7 +46,7 @@ export class RetryingProvider extends Provider {
         if (signal.aborted || !(error instanceof SluiceError) || !error.retryable) return false;
         return performance.now() + (error.retryAfterMs ?? this.#options.initialDelayMs) < deadlineMs;
       });
-      // Unreferenced: a wait that nobody waits for any more must not keep the process.
+      // Unreferenced: an abandoned wait must not keep the process alive.
       const policy = retry(worthIt, {
         maxAttempts: Math.max(0, this.#options.maxAttempts - 1),
         backoff: new DelegateBackoff<IRetryBackoffContext<unknown>, JitterState>((context, state) =>

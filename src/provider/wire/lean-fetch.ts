@@ -122,7 +122,7 @@ function fetchOnce(dispatcher: Dispatcher): (url: URL, init: RequestInit) => Pro
       let head: { readonly status: number; readonly headers: Headers } | undefined;
       const errorBody: Buffer[] = [];
       let errorBytes = 0;
-      // Before the connection stands there is no controller: the caller is not kept waiting for it, the request is dropped then.
+      // Until the connection is established there is no controller. The caller does not wait for it: the request is dropped once it is.
       const onAbort = (): void => {
         const reason = asError(signal?.reason);
         controller?.abort(reason);

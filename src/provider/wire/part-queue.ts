@@ -1,5 +1,5 @@
 /*
- * Parts between who pushes them, many at once, and who pulls them one by one. Texts that come together are handed over as one. Knows
+ * A queue of parts: the stream pushes many at once, the reader pulls one by one. Texts that arrive together are handed over as one. Knows
  * no network.
  */
 

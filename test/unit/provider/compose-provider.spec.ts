@@ -11,14 +11,14 @@ const never = new AbortController().signal;
 const request = providerRequest('Hi');
 
 function recorder() {
-  const told: string[] = [];
+  const reported: string[] = [];
   const hooks: ProviderHooks = {
-    onRetry: (provider, { attempt, code }) => told.push(`${provider} retry ${attempt} ${code}`),
-    onBreakerChange: (provider, state) => told.push(`${provider} ${state}`),
-    onError: (provider, code) => told.push(`${provider} error ${code}`),
-    onFailover: ({ from, to, code }) => told.push(`${from} to ${to} ${code}`),
+    onRetry: (provider, { attempt, code }) => reported.push(`${provider} retry ${attempt} ${code}`),
+    onBreakerChange: (provider, state) => reported.push(`${provider} ${state}`),
+    onError: (provider, code) => reported.push(`${provider} error ${code}`),
+    onFailover: ({ from, to, code }) => reported.push(`${from} to ${to} ${code}`),
   };
-  return { told, hooks };
+  return { reported, hooks };
 }
 
 function layers(name: string, provider: Provider, more: Partial<ProviderLayers> = {}): ProviderLayers {
@@ -38,19 +38,19 @@ const composed = (...args: Parameters<typeof composeProvider>) => composeProvide
 
 describe('composeProvider', () => {
   it('asks the next provider at once, with the model of the fallback, and reports each step', async () => {
-    const { told, hooks } = recorder();
+    const { reported, hooks } = recorder();
     const main = new ScriptedProvider([[fail('server_error')]]);
     const spare = new ScriptedProvider([[say('from the spare')]], 'spare');
     const provider = composed([layers('main', main), layers('spare', spare, { model: 'other' })], hooks);
     const { parts } = await collect(provider.stream(request, never));
     expect(parts[0]).toEqual({ type: 'start', provider: 'spare', model: 'other' });
     expect(textOf(parts)).toBe('from the spare');
-    expect(told).toEqual(['main error server_error', 'main to spare server_error']);
+    expect(reported).toEqual(['main error server_error', 'main to spare server_error']);
     await collect(provider.stream(request, never));
-    expect(told).toContain('main open');
+    expect(reported).toContain('main open');
     await collect(provider.stream(request, never));
     expect(main.requests).toHaveLength(2);
-    expect(told.at(-1)).toBe('main to spare provider_unavailable');
+    expect(reported.at(-1)).toBe('main to spare provider_unavailable');
   });
 
   it('does not fail over after the first delta, or after a cancel', async () => {
@@ -60,13 +60,13 @@ describe('composeProvider', () => {
     expect(textOf(parts)).toBe('a');
     expect(error).toMatchObject({ code: 'server_error' });
 
-    const { told, hooks } = recorder();
+    const { reported, hooks } = recorder();
     const abort = new AbortController();
     const reason = new Error('enough');
     setTimeout(() => abort.abort(reason), 10);
     const hung = composed([layers('a', new ScriptedProvider([[HANG]])), layers('b', spare)], hooks);
     expect((await collect(hung.stream(request, abort.signal))).error).toBe(reason);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     expect(spare.requests).toHaveLength(0);
   });
 
@@ -90,7 +90,7 @@ describe('composeProvider', () => {
   });
 
   it('takes from the bucket for every attempt, waits for it, and does not blame the provider', async () => {
-    const { told, hooks } = recorder();
+    const { reported, hooks } = recorder();
     const answers = [
       { allowed: true, retryAfterMs: 0 },
       { allowed: false, retryAfterMs: 15 },
@@ -106,12 +106,16 @@ describe('composeProvider', () => {
     const provider = composed([layers('main', main, { budget, retry })], hooks);
     expect(finishOf((await collect(provider.stream(request, never))).parts)).toBe('stop');
     expect(taken).toEqual([1, 1, 1]);
-    expect(told).toEqual(['main error server_error', 'main retry 1 server_error', 'main retry 2 rate_limit_exceeded']);
+    expect(reported).toEqual([
+      'main error server_error',
+      'main retry 1 server_error',
+      'main retry 2 rate_limit_exceeded',
+    ]);
     for (let i = 0; i < 4; i++) {
       const { error } = await collect(provider.stream(request, never));
       expect(error).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs: 60_000 });
     }
-    expect(told).not.toContain('main open');
+    expect(reported).not.toContain('main open');
   });
 
   it('adds nothing where nothing is asked for', async () => {

@@ -99,7 +99,7 @@ describe('FailoverProvider', () => {
     expect(signal.aborted).toBe(true);
   });
 
-  it('asks nobody beside a silent provider when the budget of hedges is used up', async () => {
+  it('asks no other provider beside a silent one when the budget of hedges is used up', async () => {
     const silent = new Watched(new ScriptedProvider([[HANG]]));
     const second = new ScriptedProvider([[say('b')]]);
     const { provider, time } = race(silent, second, new HedgeBudget(0));

@@ -2,7 +2,7 @@
 # The image of a gateway. Pin the base for production by digest: --build-arg NODE_IMAGE=node:26.10.0-bookworm-slim@sha256:…
 ARG NODE_IMAGE=node:26.10.0-bookworm-slim
 
-# Everything that builds: compiler, bundler, tests' tools. None of it reaches the image.
+# The build stage: compiler, bundler, test tools. None of it is in the image.
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -33,7 +33,7 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./
-# Packs stand outside config/, which a ConfigMap's mount hides.
+# Packs are outside config/, which a ConfigMap's mount hides.
 COPY packs packs
 COPY config config
 ENV NODE_ENV=production \

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Blue and green: a second Deployment and Service beside the first, tried there, then the public Service's selector is patched to its version.
-# Who is connected to the old colour stays until it drains; with state in Redis either colour serves any conversation.
+# Clients of the old colour stay connected until it drains; with state in Redis either colour serves any conversation.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
 
 usage() {
   say "usage: blue-green.sh [--dry-run] COMMAND
-  up VERSION   start VERSION as deployment and service ${APP}-v2, and wait until it is ready; nobody is sent there
-  switch       ask ${APP}-v2 for a turn, then send new connections to it; back to the old colour where it fails
+  up VERSION   start VERSION as deployment and service ${APP}-v2, and wait until it is ready; no client is sent there
+  switch       ask ${APP}-v2 for a turn, then send new connections to it; back to the old colour if it fails
   back         send new connections to the old colour again
   finish       make the new version the only one: ${APP} takes it, then ${APP}-v2 is drained and removed
   abort        back, then ${APP}-v2 is drained and removed
@@ -34,7 +34,7 @@ send_to() {
   change patch "service/$APP" --type=merge -p "$(printf '{"spec":{"selector":{"app":"%s","version":"%s"}}}' "$APP" "$1")"
 }
 
-# Every version again: the next rolling update needs a selector that it does not leave.
+# Selects every version again: a rolling update would leave a selector for one version.
 send_to_all() {
   change patch "service/$APP" --type=merge -p '{"spec":{"selector":{"version":null}}}'
 }
@@ -43,7 +43,7 @@ remove_green() {
   remove_drained "deployment/$green" "service/$green"
 }
 
-# The Deployment of the new colour: the old one's, with another name, instance and version. Names stand in JSON that kubectl wrote.
+# The Deployment of the new colour: the old one's, with another name, instance and version. It is made from kubectl's JSON.
 green_manifest() {
   ask get "deployment/$APP" -o json | node "$here/lib/second-colour.mjs" "$APP" "$green" "$1"
 }
@@ -57,7 +57,7 @@ case $command in
       printf '%s\n' "$manifest"
       exit 0
     fi
-    # Before the new pods are there: the public Service would send to them by its label alone.
+    # Before the new pods exist, because the public Service would select them by its label alone.
     send_to "$(version_of "$APP")"
     undo() {
       say "$1; removing $green"

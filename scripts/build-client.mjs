@@ -1,6 +1,6 @@
 /*
  * Builds dist/client/: the browser client (one file, with its types) and the playground page, which uses that same file.
- * Fails where the client has grown over its limit.
+ * Fails if the client is larger than its limit.
  */
 
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ const source = join(root, 'client/src');
 const playground = join(root, 'client/playground');
 const out = join(root, 'dist/client');
 
-/** What the hook's declarations take from the client's. */
+/** Names that the hook's declarations import from the client's. */
 const FROM_CLIENT = `import {
   type ClientOptions,
   type ConnectionState,
@@ -34,19 +34,19 @@ const common = {
   target: 'es2022',
   minify: true,
   legalComments: 'none',
-  // An import of types only leaves nothing behind: bundlers of other people's pages would warn of it.
+  // Drop imports of types only: the bundlers of users would warn about them.
   tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: false } },
   logLevel: 'warning',
 };
 
-/** The page and the hook load `client.js` by its address, as a newcomer's page would, so that there is one of it. */
+/** The page and the hook load `client.js` by its URL, so that there is one copy of it. */
 const clientStaysOutside = {
   name: 'client-stays-outside',
   setup: (esbuild) =>
     esbuild.onResolve({ filter: /(\/src|^\.)\/client\.js$/ }, () => ({ path: './client.js', external: true })),
 };
 
-/** The declarations of an entry as one file: these modules in order, without the lines that tie them together; `head` ties to other packages. */
+/** Returns the declarations of an entry as one file: these modules in order, without their imports; `head` has the imports of other packages. */
 function declarations(names, head = '') {
   const texts = new Map();
   const program = ts.createProgram(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A canary by Istio: a second Deployment takes a share of the clients, and everybody who asks for it, until it is promoted or taken away.
-# Shares are of new connections: who is connected stays until that pod drains; with state in Redis either version serves any conversation.
+# A canary by Istio: a second Deployment gets a share of the clients, and all that request it, until it is promoted or removed.
+# The share is of new connections: clients stay connected until their pod drains; with state in Redis either version serves any conversation.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
@@ -33,12 +33,12 @@ esac
 here=$(dirname "${BASH_SOURCE[0]}")
 canary=$APP-canary
 
-# This share of new connections goes to the canary; 0: none, and nobody can ask for it.
+# Sends this share of new connections to the canary. 0: none, also not to clients that request it.
 share() {
   change patch "virtualservice/$APP" --type=merge -p "$(node "$here/lib/canary-routes.mjs" "$APP" "$1")"
 }
 
-# First the routes, then the pods: nobody is sent to one that leaves.
+# First the routes, then the pods, so that no client is sent to a pod that drains.
 take_away() {
   share 0 && remove_drained "deployment/$canary"
 }
@@ -60,7 +60,7 @@ case $command in
       take_away || say "unable to take it away; run: scripts/canary.sh abort"
       exit 1
     }
-    # Of a canary that is there already: the new version is tried before it gets anybody.
+    # If a canary is already running, test the new version before it gets clients.
     share 0 || fail "the routes were not taken; nothing was changed"
     if $DRY_RUN; then
       say "would apply:"

@@ -1,10 +1,10 @@
 /*
- * From measured costs to a number of replicas and Redis shards: plain arithmetic, every input an option. What was measured stands in
- * docs/operations/measured.json, taken from what `npm run bench` writes; the rest is assumed, and says so.
+ * From measured costs to a number of replicas and Redis shards: plain arithmetic, every input an option. Measured inputs are in
+ * docs/operations/measured.json, taken from the output of `npm run bench`; the others are assumed and marked so.
  *
  *   node scripts/capacity.mjs --sockets 1000000
  *   node scripts/capacity.mjs --from bench/results/cpu-100-….json --from bench/results/idle-….json      with these measurements
- *   node scripts/capacity.mjs --from … --write        keeps them, and writes the examples of docs/operations/capacity.md anew
+ *   node scripts/capacity.mjs --from … --write        keeps them, and renews the examples of docs/operations/capacity.md
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const MEASURED = new URL('../docs/operations/measured.json', import.meta.url);
 const PAGE = new URL('../docs/operations/capacity.md', import.meta.url);
 const USAGE = 64;
 
-/** `[standard, meaning]`; without a standard it is measured. */
+/** `[standard, meaning]`; without a standard value it is measured. */
 const INPUTS = {
   sockets: [1_000_000, 'open sockets'],
   streaming: [0.02, 'share of them that a response is streamed to at any moment'],
@@ -52,7 +52,7 @@ export function capacity(given) {
   return { streams, deltas, cores, byCpu, memoryMb, byMemory, replicas, socketsPerReplica, redisCores, shards };
 }
 
-/** What a file of the bench says, as inputs with where they come from. With state in Redis where that was measured. */
+/** The inputs in a result file of the benchmark, with their source. Takes the rows with state in Redis if they were measured. */
 export function measuredIn({ scenario, at, hardware, systems }) {
   const system = systems.find(({ name }) => name === 'sluice-redis') ?? systems.find(({ name }) => name === 'sluice');
   if (system === undefined) throw new Error(`${scenario} was not measured for Sluice`);
@@ -75,8 +75,8 @@ function read(file) {
   return JSON.parse(readFileSync(file, 'utf8'));
 }
 
-/** The arithmetic of these words of a command line, as it is printed. */
-function told(values, measured) {
+/** Renders the arithmetic for these options, as it is printed. */
+function rendered(values, measured) {
   const sources = {};
   const given = {};
   for (const [name, [standard]] of Object.entries(INPUTS)) {
@@ -108,18 +108,18 @@ function optionsOf(args) {
   return parseArgs({ args, options }).values;
 }
 
-/** The page with what each of its commands says under it. */
+/** Returns the page with the output of each command below it. */
 export function withExamples(page, measured) {
   return page.replaceAll(
     /(```bash\nnode scripts\/capacity\.mjs(.*)\n```\n\n```text\n)[^]*?(```)/g,
-    (_all, before, words, after) => `${before}${told(optionsOf(words.trim().split(/\s+/)), measured)}\n${after}`,
+    (_all, before, words, after) => `${before}${rendered(optionsOf(words.trim().split(/\s+/)), measured)}\n${after}`,
   );
 }
 
 function main() {
   const values = optionsOf(process.argv.slice(2));
   const measured = Object.assign(read(MEASURED), ...values.from.map((file) => measuredIn(read(file))));
-  console.log(told(values, measured));
+  console.log(rendered(values, measured));
   if (!values.write) return;
   writeFileSync(MEASURED, `${JSON.stringify(measured, null, 2)}\n`);
   writeFileSync(PAGE, withExamples(readFileSync(PAGE, 'utf8'), measured));

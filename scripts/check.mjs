@@ -1,7 +1,7 @@
 /*
- * `npm run check`: everything about the sources that a program can judge without running them. Two steps at a time; one line
- * for a step that is fine, its whole output for one that is not. `--report FILE` also writes the count there; `--one-by-one` runs a step at a
- * time, beside something else.
+ * `npm run check`: all static checks of the sources. Two steps at a time. Prints one line for a step
+ * that passes, and the whole output of one that fails. `--report FILE` also writes the count there;
+ * `--one-by-one` runs one step at a time, beside other work.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const AT_ONCE = process.argv.includes('--one-by-one') ? 1 : 2;
 /** A bound against a hang: no step takes a fifth of it on a quiet machine. */
 const STEP_LIMIT_MS = 8 * 60_000;
 
-/** The longest first, so that the end is not spent waiting for one. */
+/** The longest first, so that the run does not end waiting for one step. */
 const STEPS = [
   program('lint', 'eslint', ['--max-warnings', '0', '.']),
   program('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
@@ -35,7 +35,7 @@ function program(name, command, args) {
   return { name, work: () => run(command, args, { cwd: ROOT, env: ownEnv(), limitMs: STEP_LIMIT_MS }) };
 }
 
-/** A step of a script that may not be there yet. */
+/** A step that runs a script, or undefined if the script does not exist. */
 function script(name, file, args) {
   return existsSync(join(ROOT, file)) ? program(name, NODE, [file, ...args]) : undefined;
 }

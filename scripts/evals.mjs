@@ -1,9 +1,9 @@
 /*
- * Asks the cases of a prompt pack (packs/support.evals.yaml) of a gateway and says which of them hold.
+ * Runs the cases of a prompt pack (packs/support.evals.yaml) on a gateway and reports which of them pass.
  *
- *   node scripts/evals.mjs --demo         what needs no model, of a gateway of its own as config/production.yaml has it, with the demo provider
- *   node scripts/evals.mjs --url URL      all, of a gateway with a real model, which costs a few cents; the key to show in SLUICE_API_KEY
- *   options: --cases FILE, --only WORDS (in a case's name), --times N (each, since a model says it differently every time)
+ *   node scripts/evals.mjs --demo         the cases that need no model, on a gateway with config/production.yaml and the demo provider
+ *   node scripts/evals.mjs --url URL      all cases, on a gateway with a real model, which costs a few cents; its key in SLUICE_API_KEY
+ *   options: --cases FILE, --only WORDS (in a case's name), --times N (of each, since a model answers differently every time)
  */
 
 import { spawn } from 'node:child_process';
@@ -30,7 +30,7 @@ async function freePort() {
   return port;
 }
 
-/** As in production, but for what would need a key, a Redis or a collector. */
+/** The production configuration without the parts that need a key, a Redis or a collector. */
 async function demoGateway() {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-evals-'));
   const [port, opsPort] = [await freePort(), await freePort()];
@@ -66,7 +66,7 @@ async function demoGateway() {
   return { url: `http://127.0.0.1:${port}`, stop };
 }
 
-/** What a case's prompt is by the pack itself; undefined where it cannot be rendered. */
+/** Returns a case's prompt as the pack renders it, or undefined if it cannot be rendered. */
 async function rendered(packFile, { prompt }) {
   const { loadPacks } = await import('../dist/templating/load-packs.js');
   const { renderPrompt } = await import('../dist/templating/render.js');
@@ -93,7 +93,7 @@ class Gateway {
     return (await fetch(`${this.url}/v1/responses`, init)).json();
   }
 
-  /** Everything wrong with one run of a case. */
+  /** Returns all mistakes of one run of a case. */
   async run(one, packFile) {
     const tools = one.tools?.map((tool) => ({ type: 'function', strict: false, ...tool }));
     const wrong = [];
@@ -121,7 +121,7 @@ class Gateway {
   }
 }
 
-/** A gateway may run another version of the pack than the one that lies here. */
+/** A gateway may run another version of the pack than the one in this repository. */
 function anotherPrompt(here, there) {
   if (
     here === undefined ||
@@ -134,7 +134,7 @@ function anotherPrompt(here, there) {
 
 const callsOf = (response) => (response?.output ?? []).filter(({ type }) => type === 'function_call');
 
-/** A response, or an error body, as the checks look at it. */
+/** Maps a response, or an error body, to the shape that the checks read. */
 function seenOf(body) {
   const parts = (body.output ?? []).flatMap(({ content = [] }) => content);
   return {

@@ -1,9 +1,10 @@
 /*
- * The image of the Dockerfile where no container engine is: follows its stages into a folder, step by step, and runs the result as the
- * user it names, on files that this user cannot write. Not an engine: the base image is this machine with the project's own Node, paths
- * of the image are paths below the folder, and RUN steps are not shut in. An instruction that it does not know is a failure.
+ * Builds the image of the Dockerfile without a container engine: follows its stages into a folder, step by step, and
+ * runs the result as the image's user, on files that this user cannot write. It is no engine: the base image is the
+ * host with the project's own Node, paths of the image are paths below the folder, and RUN steps are not isolated.
+ * An unknown instruction is a failure.
  *
- *   node scripts/image-without-engine.mjs build FOLDER [--reuse-install]   (what is installed here stands for a whole `npm ci`)
+ *   node scripts/image-without-engine.mjs build FOLDER [--reuse-install]   (uses the installed packages instead of `npm ci`)
  *   node scripts/image-without-engine.mjs run FOLDER [-e NAME=VALUE]... [healthcheck]
  */
 
@@ -15,7 +16,7 @@ import { NODE, ROOT } from './lib/prepare.mjs';
 
 const USAGE = 64;
 
-/** Instructions as `{ keyword, flags, text }`; comments and line continuations are gone. */
+/** Returns instructions as `{ keyword, flags, text }`, without comments and line continuations. */
 function instructionsOf(dockerfile) {
   const lines = dockerfile.split('\n').filter((line) => !/^\s*#/.test(line));
   return lines
@@ -40,7 +41,7 @@ const expand = (text, vars) =>
 const unquote = (text) => text.replace(/^"(.*)"$/, '$1');
 const pairs = (text) => [...text.matchAll(/([\w.-]+)=("[^"]*"|\S+)/g)].map(([, name, value]) => [name, unquote(value)]);
 
-/** What .dockerignore keeps out of the context; its patterns here name things at the top. */
+/** Names that .dockerignore excludes from the context; its patterns name entries at the top. */
 function ignored(context) {
   const patterns = readFileSync(join(context, '.dockerignore'), 'utf8').split('\n').filter(Boolean);
   const tests = patterns.map((pattern) => new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`));
@@ -51,7 +52,7 @@ function build(folder, reuseInstall, context = ROOT) {
   const base = join(folder, 'base');
   mkdirSync(base, { recursive: true });
   chmodSync(folder, 0o755);
-  // Where every user can run it.
+  // A place from which every user can run it.
   cpSync(spawnSync(NODE, ['-p', 'process.execPath'], { encoding: 'utf8' }).stdout.trim(), join(base, 'node'));
   const without = ignored(context);
   const args = {};
@@ -140,14 +141,14 @@ function build(folder, reuseInstall, context = ROOT) {
   writeFileSync(join(folder, 'image.json'), JSON.stringify({ ...stage, base }, null, 2));
 }
 
-/** Root's files are nobody else's to write; anybody else's own ones are made so. */
+/** Other users cannot write root's files; for files of another owner this removes write permission. */
 function readOnly(path) {
   for (const entry of readdirSync(path, { recursive: true, withFileTypes: true })) {
     if (!entry.isSymbolicLink()) chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o555 : 0o444);
   }
 }
 
-/** Hands this process over: signals in, exit code out. */
+/** Runs a program in place of this process: passes signals in and the exit code out. */
 function start(folder, given, what) {
   const image = JSON.parse(readFileSync(join(folder, 'image.json'), 'utf8'));
   const below = (value) => value.replace(/^\/app(?=\/|$)/, join(image.root, 'app'));

@@ -1,4 +1,4 @@
-/* The licences of what is shipped: every production dependency must have one of those that ask for nothing but to be named. */
+/* The licences of what is shipped: every production dependency must have a licence that requires attribution only. */
 
 import { existsSync, readFileSync } from 'node:fs';
 

@@ -1,6 +1,6 @@
 /*
- * `npm run cluster`: three replicas, Redis and a load balancer on this machine, without Docker. Needs `redis-server`; all else is the
- * project's own. `npm run cluster -- --replicas 5 --port 8080`.
+ * `npm run cluster`: three replicas, Redis and a load balancer on this machine, without Docker. Needs `redis-server`; everything else
+ * is part of the project. `npm run cluster -- --replicas 5 --port 8080`.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -12,7 +12,7 @@ if (spawnSync('redis-server', ['--version']).status !== 0) {
   console.error('unable to start the cluster; there is no redis-server here; install Redis 7 or newer');
   process.exit(1);
 }
-// `--no-build` runs dist/ as it stands.
+// `--no-build` runs dist/ without a build.
 if (!process.argv.includes('--no-build') && !(await prepare())) process.exit(1);
 
 const { build } = await import('esbuild');
@@ -30,6 +30,6 @@ await build({
 
 const args = process.argv.slice(2).filter((arg) => arg !== '--no-build');
 const child = spawn(NODE, [main, ...args], { cwd: ROOT, env: ownEnv(), stdio: 'inherit' });
-// A Ctrl-C reaches the child by the terminal too; it takes only the first.
+// The terminal sends Ctrl-C to the child, too; the child ignores all but the first.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill('SIGTERM'));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));

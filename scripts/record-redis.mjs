@@ -1,6 +1,6 @@
 /*
- * Records what this build writes to Redis, for the builds after it: every command of a known run of turns, the scripts, and what clients were
- * told. test/system/version-before.spec.ts holds each later build to it. For a release, before its tag; never to make that test pass.
+ * Records what this build writes to Redis, for the builds after it: every command of a known run of turns, the scripts, and what clients
+ * received. test/system/version-before.spec.ts compares each later build with it. For a release, before its tag; never to make that test pass.
  *
  *   node scripts/record-redis.mjs [FOLDER]   writes test/fixtures/redis-VERSION/, or there
  */
@@ -20,12 +20,12 @@ import { requestsIn } from './lib/resp.mjs';
 
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 const FOLDER = process.argv[2] ?? join(ROOT, `test/fixtures/redis-${version}`);
-/** What belongs to a connection or to a replica, not to what is kept. */
+/** Commands of a connection or a replica, which store nothing. */
 const PASSING = new Set(['HELLO', 'AUTH', 'CLIENT', 'INFO', 'PING', 'SELECT', 'COMMAND', 'SUBSCRIBE', 'UNSUBSCRIBE']);
 const PASSING_SCRIPTS = new Set(['heartbeat', 'adopt']);
 
 class Recording {
-  /** In the order in which Redis got them: `at` is the step of the run, a script stands by its name. */
+  /** In the order in which Redis received them: `at` is the step of the run; a script is given by its name. */
   commands = [];
   /** Texts by name. */
   scripts = {};
@@ -41,7 +41,7 @@ class Recording {
       const sha = createHash('sha1').update(first).digest('hex');
       this.#names.set(sha, this.#nameOf(first));
       this.scripts[this.#names.get(sha)] = first;
-      // It was tried by its digest before, in vain.
+      // The client tried it by its digest before.
       const vain = this.commands.findLastIndex(({ sha: tried, args: with_ }) => tried === sha && same(with_, rest));
       this.commands.splice(vain, 1);
       this.commands.push({ at: this.step, sha, args: rest });
@@ -95,7 +95,7 @@ function reachable(port) {
     .finally(() => socket.destroy());
 }
 
-/** Stands between the gateway and Redis and hears every command. */
+/** A proxy between the gateway and Redis that records every command. */
 function tap(redisPort, onCommand) {
   return createServer((near) => {
     const far = connect(redisPort, '127.0.0.1');
@@ -130,22 +130,22 @@ async function record(folder, started) {
       .then(({ ok }) => ok)
       .catch(() => false);
   while (!(await ready())) await sleep(50);
-  const told = await recordedRun(`http://127.0.0.1:${port}`, recording);
-  // As a crash: it leaves a turn that runs and one that waits.
+  const received = await recordedRun(`http://127.0.0.1:${port}`, recording);
+  // A crash leaves one turn that runs and one that waits.
   gateway.kill('SIGKILL');
   await once(gateway, 'exit');
   server.close();
-  return { told: { version, ...told }, recording };
+  return { received: { version, ...received }, recording };
 }
 
-function write({ told, recording }) {
+function write({ received, recording }) {
   mkdirSync(FOLDER, { recursive: true });
   const lines = (all) => `${all.map((one) => JSON.stringify(one)).join('\n')}\n`;
   writeFileSync(join(FOLDER, 'commands.ndjson'), lines(recording.named()));
   writeFileSync(join(FOLDER, 'scripts.ndjson'), lines(Object.entries(recording.scripts).toSorted()));
-  writeFileSync(join(FOLDER, 'told.json'), `${JSON.stringify(told)}\n`);
+  writeFileSync(join(FOLDER, 'received.json'), `${JSON.stringify(received)}\n`);
   console.log(
-    `${recording.named().length} commands, ${Object.keys(recording.scripts).length} scripts, ${Object.keys(told.turns).length} turns: ${FOLDER}`,
+    `${recording.named().length} commands, ${Object.keys(recording.scripts).length} scripts, ${Object.keys(received.turns).length} turns: ${FOLDER}`,
   );
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Goes back to a version that ran before: one command, which waits until it serves. Open sockets are drained, clients resume by themselves.
+# Rolls back to an earlier version and waits until it serves. Open sockets are drained, clients resume by themselves.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
@@ -23,8 +23,8 @@ version=$1
 now=$(image_of "$APP")
 [[ -n $now ]] || fail "there is no deployment/$APP"
 not_pinned "$version"
-# A revision that the cluster still knows brings back everything that belonged to it, not the image alone.
-# (By the instance: a second colour or a canary has revisions of its own.)
+# A revision that the cluster still has restores all of its pod template, not only the image.
+# (Filtered by instance: a second colour or a canary has its own revisions.)
 revision=$(ask get replicasets -l "instance=$APP,version=$version" \
   -o 'jsonpath={range .items[*]}{.metadata.annotations.deployment\.kubernetes\.io/revision}{"\n"}{end}' | sort -n | tail -n 1)
 if [[ -n $revision ]]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rolls out a version, replica by replica, waits, asks it for a turn, and goes back to the version before where anything fails.
+# Rolls out a version, replica by replica, waits, tests it with a turn, and rolls back if a step fails.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"

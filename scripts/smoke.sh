@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Asks a deployment what an operator wants to know: is it healthy, is it ready, does a real turn get a real answer. The turn costs a few tokens.
+# Checks a deployment: health, readiness, and one real turn. The turn costs a few tokens.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
@@ -29,7 +29,7 @@ work=$(mktemp -d)
 end() {
   if [[ -n $forward ]]; then
     kill "$forward" 2>/dev/null || true
-    # Gone when this script is, so that whoever comes next finds the ports free.
+    # Ends with this script, so that the ports are free afterwards.
     wait "$forward" 2>/dev/null || true
   fi
   rm -rf "$work"
@@ -37,10 +37,10 @@ end() {
 trap end EXIT
 
 if [[ -z ${SMOKE_URL:-} ]]; then
-  # There before it is looked at: the background shell may be late to make it.
+  # Created before it is read: the background shell may create it late.
   : >"$work/forward"
   # Port 0: kubectl takes two free ones and names them.
-  # Not by the function: what is ended later must be kubectl itself, not a shell around it.
+  # Not through the function: the process that is ended later must be kubectl itself, not a shell around it.
   kubectl ${NAMESPACE:+--namespace "$NAMESPACE"} port-forward "deployment/$APP" :8080 :9090 >"$work/forward" 2>"$work/forward-errors" &
   forward=$!
   for _ in $(seq 100); do
@@ -66,7 +66,7 @@ probe() {
 probe /health
 probe /ready
 
-# By a file, not an argument: what stands in arguments is seen by everybody on this machine.
+# In a file, not an argument: every user of the machine can read arguments.
 [[ -z $SMOKE_KEY ]] || printf 'header = "Authorization: Bearer %s"\n' "$SMOKE_KEY" >"$work/curl"
 touch "$work/curl"
 status=$(curl --silent --max-time 60 --config "$work/curl" --output "$work/answer" --write-out '%{http_code}' \

@@ -1,6 +1,7 @@
 /*
- * `npm run soak`: what takes long. First a million schedules of the simulation, with seeds that no run had before (`npm run soak -- simulation
- * 5000`: so many). Then the chaos suite, wide and long: 200 viewers, until 250,000 events were delivered (`npm run soak -- chaos 1000000`: so many).
+ * `npm run soak`: long runs. First a million schedules of the simulation, with new seeds (`npm run soak -- simulation
+ * 5000` for another number). Then the chaos suite with 200 viewers, until 250,000 events were delivered
+ * (`npm run soak -- chaos 1000000` for another number).
  * SIMULATION_FIRST and CHAOS_SEED repeat a run.
  */
 

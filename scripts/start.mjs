@@ -1,6 +1,6 @@
 /*
- * `npm start`: from a fresh checkout to a running gateway. Installs and builds where needed, then runs the app under the
- * project's own Node. Whatever is to be said of ports, keys and configuration, the app says.
+ * `npm start`: from a fresh checkout to a running gateway. Installs and builds if needed, then runs the app under the
+ * project's own Node. The app prints everything about ports, keys and configuration.
  */
 
 import { spawn } from 'node:child_process';
@@ -11,7 +11,7 @@ import { clearInterval, setInterval } from 'node:timers';
 import { NODE, prepare, ROOT } from './lib/prepare.mjs';
 import { endWithChildren } from './lib/run.mjs';
 
-// A Ctrl-C arrives twice here, from the terminal and from npm; to the app a second signal means hurry.
+// A Ctrl-C arrives twice here, from the terminal and from npm; the app aborts its turns on a second signal.
 const SAME_SIGNAL_MS = 500;
 const PARENT_CHECK_MS = 500;
 
@@ -37,7 +37,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
-// npm ends without a word to its scripts where its shell takes the signal, or where it is killed: then this was the signal.
+// npm may end without passing the signal on, or may be killed: treat the loss of the parent as the signal.
 if (process.env.npm_lifecycle_event === 'start') {
   const parent = process.ppid;
   const watch = setInterval(() => {

@@ -1,7 +1,7 @@
 /*
- * `npm test`: installs what is needed, builds, checks, runs every suite beside that, and sums it up in its last line. `npm test -- unit`
+ * `npm test`: installs what is needed, builds, checks, runs every suite beside that, and prints the sum in its last line. `npm test -- unit`
  * runs one suite, `npm test -- unit test/unit/auth` a part of it. `npm test -- simulation --seed 7` runs one schedule of the simulation and prints
- * it. With CI=true nothing may be missing or skipped.
+ * it. With CI=true a missing tool or a skipped test is a failure.
  */
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { endWithChildren, run, seconds } from './lib/run.mjs';
 import { lastLine, Progress, sum } from './lib/tally.mjs';
 import { ensureTools } from './lib/tools.mjs';
 
-/** Each is a project of jest.config.mjs and a folder of test/. Their files share the workers of one run. */
+/** Each suite is a project of jest.config.mjs and a folder of test/. All files share the workers of one run. */
 const SUITES = [
   ...['unit', 'simulation', 'contract', 'conformance', 'official', 'providers', 'browser', 'operations', 'system'],
   'chaos',
@@ -22,11 +22,11 @@ const SUITES = [
 /** Much of the time is spent waiting for processes, leases and browsers, so there is one worker more than there are cores. */
 const WORKERS = Math.min(8, availableParallelism() + 1);
 /**
- * A run is ended when no test and no step has ended for so long. A single test has a limit of its own (jest.config.mjs), so this only ends
- * what cannot be timed: an endless loop, or a worker that died without a word. There is no limit for the whole: a slow machine may take its time.
+ * A run is aborted if no test and no step has ended for this long. A single test has its own limit (jest.config.mjs), so
+ * this only catches an endless loop, or a worker that died silently. The whole run has no limit, for slow machines.
  */
 const STALL_MS = 10 * 60_000;
-/** What jest says when tests are over and something keeps the process alive, and how long it may then go on. */
+/** Jest prints this when tests are over and an open handle keeps the process alive; after the time below it is killed. */
 const HANGING = 'Jest did not exit one second after the test run has completed';
 const LEAVE_WITHIN_MS = 60_000;
 const SLOWEST = 12;
@@ -44,7 +44,7 @@ function parseArguments(words) {
   return { check: isChosen('check'), suites: SUITES.filter(isChosen), rest };
 }
 
-/** @param beside whether suites run at the same time: much of theirs is waiting, and the check is not */
+/** @param beside whether suites run at the same time; they mostly wait, while the check uses the CPU */
 async function runCheck(beside) {
   console.log('\n== check');
   const report = join(reports, 'check.json');
@@ -109,7 +109,7 @@ function jestArguments(suites, rest) {
   ];
 }
 
-/** What went wrong with a run itself, beside the failures that were counted. */
+/** Returns failures of the run itself, beside the counted failures. */
 function problemsOf({ timedOut, code }, failed) {
   if (timedOut) return [`nothing ended for ${seconds(STALL_MS)}: a test or something left open hangs`];
   return code !== 0 && failed === 0 ? [`the runner ended with ${code}`] : [];

@@ -1,6 +1,6 @@
 /*
- * The alert rules, rendered from a configuration's thresholds and names. Ratios and rates only: an absolute count says nothing of how
- * bad it is. Every rule says what it means, what it hurts, and where the runbook's entry stands.
+ * The alert rules, rendered from a configuration's thresholds and names. Ratios and rates only: an absolute count says nothing about
+ * severity. Every rule has its meaning, its impact, and a link to the runbook's entry.
  */
 
 import type { AppConfig } from '../../src/config/schema.ts';
@@ -17,7 +17,7 @@ export interface RuleFile {
   readonly groups: readonly { readonly name: string; readonly rules: readonly Rule[] }[];
 }
 
-/** How far back rates look and how long a condition must last. Only tests shorten them. */
+/** The windows of rates and the time that a condition must last. Only tests shorten them. */
 export interface Windows {
   readonly rate: string;
   readonly pending: string;
@@ -35,12 +35,12 @@ const WINDOWS: Windows = {
   burn: { fast: ['1h', '5m'], slow: ['6h', '30m'] },
 };
 
-/** The share of turns that may fail in 30 days: what the burn-rate alerts count against. */
+/** The share of turns that may fail in 30 days: the budget of the burn-rate alerts. */
 const ERROR_BUDGET = 0.01;
-/** Shares at which it is gone in two days, and in five. */
+/** Shares at which the budget is used up in two days, and in five. */
 const BURN = { fast: Number((14.4 * ERROR_BUDGET).toFixed(4)), slow: Number((6 * ERROR_BUDGET).toFixed(4)) } as const;
 
-/** No drain takes longer; a pod's own grace leaves room to see one that does (k8s/base/deployment.yaml). */
+/** No drain takes longer; a pod's own grace is longer, so that a drain that hangs is seen (k8s/base/deployment.yaml). */
 export function drainLimitSeconds({ app }: AppConfig): number {
   return (app.shutdown_timeout + 20_000) / 1_000;
 }
@@ -126,7 +126,7 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
           rule(
             'DrainStuck',
             'warning',
-            // Seen for a while: what is killed for it is gone before anybody could be told.
+            // The maximum over a window: the replica is killed before an alert on its current value could fire.
             `max(max_over_time(${m('draining_seconds')}[${rate}])) > ${drainLimitSeconds(config)}`,
             windows.availability,
             'A replica has been leaving for too long',

@@ -1,4 +1,4 @@
-/* The dashboard, built with Grafana's own builder. What an operator asks first stands first; every query is a rate, a ratio or a quantile of rates. */
+/* The dashboard, built with Grafana's own builder. The panels that an operator needs first come first; every query is a rate, a ratio or a quantile of rates. */
 
 import {
   DashboardBuilder,
@@ -21,7 +21,7 @@ interface Panel {
 }
 
 const RATE = '[$__rate_interval]';
-/** Chosen at the top of the dashboard, since another Grafana calls its Prometheus something else. */
+/** Chosen at the top of the dashboard, since the name of the Prometheus data source differs between Grafanas. */
 const DATASOURCE = { type: 'prometheus', uid: '${datasource}' } as const;
 /** Chosen at the top of the dashboard; `.*` by default. */
 const SELECTED = 'instance=~"$replica"';
@@ -124,7 +124,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'Refusals',
-          description: 'Errors told before there was a response, by code.',
+          description: 'Errors sent before there was a response, by code.',
           unit: 'reqps',
           queries: [['{{code}}', by('code', 'refusals_total')]],
         },
@@ -289,7 +289,7 @@ export function dashboard({ app }: AppConfig): Dashboard {
   return builder.build();
 }
 
-/** Every query of the dashboard with its panel, for tests that ask a real Prometheus. */
+/** Every query of the dashboard with its panel, for tests with a real Prometheus. */
 export function queriesOf(board: Dashboard): { readonly panel: string; readonly expr: string }[] {
   return (board.panels ?? []).flatMap((panel) => {
     const targets = 'targets' in panel ? (panel.targets ?? []) : [];

@@ -1,6 +1,6 @@
 /*
- * `npm run render`: writes monitoring/alerts.yaml, monitoring/dashboard.json and k8s/deployment.yaml from what they are made of. With
- * `--check` writes nothing and fails where one is out of date. An operator who deploys another assistant changes `app.name` and renders again.
+ * `npm run render`: writes monitoring/alerts.yaml, monitoring/dashboard.json and k8s/deployment.yaml from their sources. With
+ * `--check` it writes nothing and fails if one is out of date. An operator who deploys another assistant changes `app.name` and renders again.
  */
 
 import { execFileSync } from 'node:child_process';

@@ -1,6 +1,6 @@
 /*
- * One at a time in a checkout: whoever comes while another works waits, also where that one was killed and left its lock behind.
- * Understood by Node 18 and newer, without any package.
+ * Runs one process at a time in a checkout. A process that starts while another one works waits, and takes over the
+ * lock of one that was killed. Runs under Node 18 and newer, without packages.
  */
 
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -9,20 +9,20 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const LOOK_EVERY_MS = 200;
-/** No work takes longer: a process that has the number of one that died must not be waited for. */
+/** No work takes longer. A lock older than this is stale, even if its process id is in use again. */
 const STALE_AFTER_MS = 20 * 60_000;
 /** A lock is written in two steps, creation and number. */
 const UNSIGNED_AFTER_MS = 5_000;
 
-/** Does `work` while it alone holds the file `lock`. `onWait` is told once, with the number of the process that is waited for. */
+/** Runs `work` while holding the file `lock`. Calls `onWait` once, with the id of the process that holds the lock. */
 export async function alone(lock, work, onWait = () => undefined) {
   mkdirSync(dirname(lock), { recursive: true });
-  for (let told = false; !taken(lock);) {
+  for (let reported = false; !taken(lock);) {
     const holder = holderOf(lock);
     if (holder.stale) remove(lock, holder.text);
     else {
-      if (!told) onWait(Number(holder.text));
-      told = true;
+      if (!reported) onWait(Number(holder.text));
+      reported = true;
       await sleep(LOOK_EVERY_MS);
     }
   }
@@ -53,7 +53,7 @@ function holderOf(lock) {
     const gone = text === '' ? ageMs > UNSIGNED_AFTER_MS : !isAlive(Number(text));
     return { text, stale: gone || ageMs > STALE_AFTER_MS };
   } catch {
-    // It was given back just now.
+    // Its holder has just released it.
     return { text: '', stale: false };
   }
 }
@@ -67,14 +67,17 @@ function isAlive(pid) {
   }
 }
 
-/** Removes the lock that was looked at. One that somebody else has taken meanwhile is put back. */
+/**
+ * Removes the stale lock that was read. Another process may replace that lock between the read and the removal, and would
+ * lose its own; so the removed file is compared, and put back if it is not the stale one.
+ */
 function remove(lock, text) {
   const aside = `${lock}.${process.pid}`;
   try {
     renameSync(lock, aside);
     if (readFileSync(aside, 'utf8') !== text) linkSync(aside, lock);
   } catch {
-    // Another has removed it, or has taken it again.
+    // Another process has removed it, or has taken it again.
   }
   rmSync(aside, { force: true });
 }

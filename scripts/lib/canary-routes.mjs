@@ -1,6 +1,6 @@
 /*
- * The routes of a VirtualService for a canary that gets a share of the clients, as a merge patch: hosts and gateways stay what they are. Without
- * a share there is no canary. What stands in k8s/components/istio and k8s/components/istio-canary is the same, with 10.
+ * The routes of a VirtualService for a canary that gets a share of the clients, as a merge patch: hosts and gateways are unchanged.
+ * Without a share there is no canary. k8s/components/istio and k8s/components/istio-canary hold the same routes, with 10.
  *   node canary-routes.mjs support-bot 10
  */
 
@@ -9,7 +9,7 @@ import process from 'node:process';
 const [app, percent = '0'] = process.argv.slice(2);
 const share = Number(percent);
 const to = (subset, weight) => ({ destination: { host: app, subset }, ...(weight === undefined ? {} : { weight }) });
-/** Sockets and streams last as long as they last. */
+/** No time limit for sockets and streams. */
 const route = (name, ...routes) => ({ name, timeout: '0s', route: routes });
 const http =
   share === 0

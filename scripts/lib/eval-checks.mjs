@@ -1,6 +1,6 @@
 /*
- * The checks of scripts/evals.mjs: reads a file of cases, and says what is wrong with what was seen. Plain on purpose: words, calls and outcomes,
- * the same every time. Knows no network.
+ * The checks of scripts/evals.mjs: reads a file of cases, and compares answers with them. Deliberately simple and
+ * deterministic: words, calls and outcomes. Knows no network.
  */
 
 import { readFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ const EXPECT_KEYS = new Set([
   'renders',
 ]);
 
-/** @throws where a case is none, or has a key that nothing looks at */
+/** @throws if a case is malformed, or has an unknown key */
 export function readCases(file) {
   const { pack, cases } = parse(readFileSync(file, 'utf8'));
   const names = new Set();
@@ -45,14 +45,14 @@ function mistakeIn(one, names) {
   return undefined;
 }
 
-/** What a customer sends, one after the other. `output` answers the calls of the response before. */
+/** Messages of a customer, in order. `output` answers the calls of the previous response. */
 export function stepsOf({ input }) {
   return (Array.isArray(input) ? input : [input]).map((step) =>
     typeof step.repeat === 'string' ? step.repeat.repeat(step.times) : step,
   );
 }
 
-/** `/words?/i` is an expression; anything else is looked for as it stands, in any case. Apostrophes are all one. */
+/** `/words?/i` is an expression; other text is searched literally, ignoring case. All apostrophes are equal. */
 export function found(pattern, given) {
   const text = given.replaceAll('’', "'");
   const expression = /^\/(.*)\/([a-z]*)$/s.exec(pattern);
@@ -62,7 +62,7 @@ export function found(pattern, given) {
 }
 
 /**
- * What is wrong; empty: nothing. `seen`: `{ status, error, findings, text, system, askedModel }`, as far as they are known.
+ * Returns the mistakes, or an empty list. `seen`: `{ status, error, findings, text, system, askedModel }`, as far as they are known.
  */
 export function judge(expect, seen) {
   const wrong = [];
@@ -94,7 +94,7 @@ export function judge(expect, seen) {
   return wrong;
 }
 
-/** What is wrong with the calls of an answer that should call a function. */
+/** Returns the mistakes in the calls of an answer that should call a function. */
 export function judgeCalls(wanted, calls) {
   const call = calls.find(({ name }) => name === wanted.name);
   if (call === undefined) return [`does not call ${wanted.name}`];

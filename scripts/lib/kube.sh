@@ -1,4 +1,4 @@
-# What the rollout scripts share: how they speak, a dry run, and the undoing of what was done when a step fails. Sourced, never run.
+# Shared by the rollout scripts: output, dry runs, and the rollback of earlier steps when one fails. Sourced, never run.
 # shellcheck shell=bash
 
 DRY_RUN=false
@@ -10,16 +10,16 @@ readonly EXIT_USAGE=64
 say() { printf '%s\n' "$*" >&2; }
 
 fail() {
-  say "unable to go on; $*"
+  say "unable to continue; $*"
   exit 1
 }
 
-# Every call to the cluster that only asks.
+# Every call that reads from the cluster.
 ask() {
   kubectl ${NAMESPACE:+--namespace "$NAMESPACE"} "$@"
 }
 
-# Every call to the cluster that changes something; a dry run only tells it.
+# Every call that changes the cluster; a dry run only prints it.
 change() {
   if $DRY_RUN; then
     say "would run: kubectl ${NAMESPACE:+--namespace $NAMESPACE }$*"
@@ -41,7 +41,7 @@ check_version() {
   }
 }
 
-# Empty where there is no such Deployment.
+# Empty if there is no such Deployment.
 image_of() {
   ask get "deployment/$1" --ignore-not-found -o 'jsonpath={.spec.template.spec.containers[0].image}'
 }
@@ -50,7 +50,7 @@ version_of() {
   ask get "deployment/$1" --ignore-not-found -o 'jsonpath={.spec.template.metadata.labels.version}'
 }
 
-# A rolling update leaves a version behind; where the public Service sends to one version only (blue and green), it would send to nobody.
+# A rolling update replaces the version. If the public Service selects one version only (blue and green), it would select no pod.
 not_pinned() {
   local pinned
   pinned=$(ask get "service/$APP" -o 'jsonpath={.spec.selector.version}')
@@ -58,7 +58,7 @@ not_pinned() {
 first: scripts/blue-green.sh back (to the old colour at once), finish, or abort"
 }
 
-# Its pods are told to end: they drain, and their clients resume on the others. Ends when the last has gone.
+# Deletes pods: they drain, and their clients resume on the others. Returns when the last pod is gone.
 remove_drained() {
   change delete "$@" --ignore-not-found --cascade=foreground --wait=true "--timeout=$WAIT"
 }

@@ -1,6 +1,6 @@
 /*
- * The order in which jest hands spec files to its workers: the suites with long files first, inside a suite the longest text. So no long file
- * begins last while the other workers have nothing left to do.
+ * The order in which jest gives spec files to its workers: suites with long files first, inside a suite the longest text.
+ * So no long file starts last, while the other workers are idle.
  */
 
 import { statSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /*
- * From a fresh checkout to something that runs: dependencies as the lock file says, and a build of the sources as they are.
- * Does nothing where nothing has changed. Runs under any Node from 18 on, without packages.
+ * Prepares a fresh checkout: installs the dependencies of the lock file, and builds the sources. Does nothing if nothing
+ * has changed. Runs under any Node from 18 on, without packages.
  */
 
 import { createHash } from 'node:crypto';
@@ -13,7 +13,7 @@ import { run, seconds } from './run.mjs';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BIN = join(ROOT, 'node_modules/.bin');
-/** The project's own Node, brought by its dependencies. */
+/** The project's own Node, which is one of its dependencies. */
 export const NODE = join(BIN, 'node');
 
 const BUILT_FROM = [
@@ -40,8 +40,8 @@ function foreignPath() {
 }
 
 /**
- * Whether what npm noted down of its last install in `root` is what the lock file asks for. Optional packages may be absent: they are
- * other platforms'.
+ * Whether npm's record of its last install in `root` matches the lock file. Optional packages may be absent: they belong to
+ * other platforms.
  */
 export function installIsCurrent(root = ROOT) {
   const wanted = packagesOf(join(root, 'package-lock.json'));
@@ -63,7 +63,7 @@ function packagesOf(lockFile) {
   }
 }
 
-/** A digest of everything that a build reads. */
+/** Returns a digest of all inputs of a build. */
 export function sourcesDigest(root = ROOT, paths = BUILT_FROM) {
   const hash = createHash('sha256');
   const add = (path) => {
@@ -80,8 +80,8 @@ export function sourcesDigest(root = ROOT, paths = BUILT_FROM) {
 }
 
 /**
- * Installs and builds where needed, one line each; one process of a checkout at a time.
- * @returns {Promise<boolean>} false: it failed, and why has been printed.
+ * Installs and builds if needed, one line each; one process of a checkout at a time.
+ * @returns {Promise<boolean>} false if it failed, with the cause printed
  */
 export function prepare() {
   return alone(join(ROOT, '.cache/preparing'), prepareAlone, (pid) =>
@@ -98,7 +98,7 @@ async function prepareAlone() {
   const { code } = await run(NODE, ['--version']);
   if (code !== 0) {
     process.stderr.write(
-      `unable to go on; the Node of this project does not run on ${process.platform}-${process.arch}; use Linux (glibc) or macOS\n`,
+      `unable to continue; the Node of this project does not run on ${process.platform}-${process.arch}; use Linux (glibc) or macOS\n`,
     );
     return false;
   }
@@ -118,6 +118,6 @@ async function phase(what, command, args, env, limitMs) {
   const why = timedOut
     ? `it took longer than ${seconds(limitMs)}`
     : `"${command} ${args.join(' ')}" ended with ${code}`;
-  process.stderr.write(`${output}\nunable to go on; ${what} failed: ${why}; its output stands above\n`);
+  process.stderr.write(`${output}\nunable to continue; ${what} failed: ${why}; see its output above\n`);
   return false;
 }

@@ -1,6 +1,6 @@
 /*
- * The run that record-redis.mjs records: turns of every kind, each a step of its own, and what their clients were told. Ends with one turn that
- * runs and one that waits for it.
+ * The run that record-redis.mjs records: turns of every kind, each a separate step, and what their clients
+ * received. Ends with one turn that runs and one that waits for it.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,7 @@ export async function recordedRun(url, recording) {
     const init = body === undefined ? {} : { body: JSON.stringify(body), headers: HEADERS };
     return (await fetch(url + path, { method, ...init })).json();
   };
-  /** `until`: does not wait for more. */
+  /** `until`: stops reading after this event. */
   const turn = async (name, request, { until = () => false, headers = {} } = {}) => {
     recording.step = name;
     const init = {
@@ -42,7 +42,7 @@ export async function recordedRun(url, recording) {
   await turn('continued', { previous_response_id: id, input: 'demo: deltas=2 interval=0ms text=numbers' });
   const cancelled = turn('cancelled', { input: 'demo: hang after=2' });
   const cancelledId = await recording.opened('cancelled');
-  // A turn that says nothing keeps its lease; and a replica that is long enough there looks for those of the lost.
+  // A silent turn keeps its lease, and a replica that has run long enough sweeps for orphans.
   for (const script of ['renew', 'adopt']) while (!(script in recording.scripts)) await sleep(100);
   await json(`/v1/responses/${cancelledId}/cancel`, {});
   await cancelled;
@@ -68,7 +68,7 @@ export async function recordedRun(url, recording) {
   return { turns, conversation: kept, other };
 }
 
-/** A stream's events, up to one that is enough. */
+/** Returns a stream's events, up to the one of type `until`. */
 async function eventsOf(answer, until) {
   const events = [];
   const decoder = new TextDecoder();

@@ -1,8 +1,8 @@
-/* What clients send to Redis, read off the wire: arrays of bulk strings, as every client sends them. Knows no reply. */
+/* Parses the commands that clients send to Redis: arrays of bulk strings. Does not parse replies. */
 
 const CRLF = Buffer.from('\r\n');
 
-/** @returns {(bytes: Buffer) => void} what is fed with a connection's bytes; calls `onCommand` with each command's words */
+/** @returns {(bytes: Buffer) => void} a function for a connection's bytes, which calls `onCommand` with the words of each command */
 export function requestsIn(onCommand) {
   let pending = Buffer.alloc(0);
   return (bytes) => {
@@ -16,7 +16,7 @@ export function requestsIn(onCommand) {
   };
 }
 
-/** The command that the bytes begin with; undefined: it has not all come yet. */
+/** Returns the command at the start of the bytes, or undefined if it is incomplete. */
 function commandAt(bytes) {
   const count = lineAt(bytes, 0, '*');
   if (count === undefined) return undefined;

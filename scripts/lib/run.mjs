@@ -1,6 +1,6 @@
 /*
- * Runs a program in a process group of its own, so that it can be ended with everything it started. Understood by Node 18
- * and newer, without any package: it also runs before the project's own Node is there.
+ * Runs a program in a process group of its own, so that it can be ended with everything it started. Runs under Node 18
+ * and newer, without packages, because it also runs before the project's own Node is installed.
  */
 
 import { spawn } from 'node:child_process';
@@ -8,7 +8,7 @@ import process from 'node:process';
 import { clearTimeout, setTimeout } from 'node:timers';
 
 const KILL_AFTER_MS = 5_000;
-/** A program that ended may have left others that hold its output open. */
+/** A program that has ended may leave children that keep its output open. */
 const LATE_OUTPUT_MS = 5_000;
 const groups = new Set();
 
@@ -24,7 +24,7 @@ process.on('exit', () => groups.forEach((pid) => signalGroup(pid, 'SIGKILL')));
 
 const ENDS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 
-/** Where a person or a CI ends this script, everything it started ends too. Returns what takes that back. */
+/** Ends every started program when this script is ended. @returns a function that undoes this */
 export function endWithChildren() {
   const listeners = Object.entries(ENDS).map(([signal, code]) => [signal, () => process.exit(code)]);
   for (const [signal, listener] of listeners) process.on(signal, listener);
@@ -75,7 +75,7 @@ export function run(command, args, options = {}) {
     const done = (code) => {
       timers.forEach(clearTimeout);
       if (child.pid !== undefined) {
-        // Whoever stayed behind would hold the output open, and a port with it.
+        // Children that outlive the program would keep its output and its ports open.
         signalGroup(child.pid, 'SIGKILL');
         groups.delete(child.pid);
       }
@@ -97,7 +97,7 @@ export function run(command, args, options = {}) {
   });
 }
 
-/** `94 s`, or `3.1 s` for what is short. */
+/** `94 s`, or `3.1 s` for short times. */
 export function seconds(ms) {
   return `${ms < 10_000 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`;
 }

@@ -1,4 +1,4 @@
-/* Counting: what the messages of a run of jest come to, suite by suite, and the one line that sums it all up. */
+/* Counts the messages of a jest run, suite by suite, and renders the last line of a test run. */
 
 /** Collects the messages of scripts/lib/progress-reporter.mjs. */
 export class Progress {
@@ -14,8 +14,8 @@ export class Progress {
   }
 
   /**
-   * What the files under test/SUITE come to. A file that does not load, or that started and did not end, is a failure; so is, where `strict`
-   * (in CI), a test that was skipped.
+   * Counts the files under test/SUITE. A file that does not load, or that started and did not end, is a failure. With
+   * `strict` (in CI) a skipped test is a failure, too.
    */
   tally(suite, { strict }) {
     const isOfSuite = (file) => file.startsWith(`test/${suite}/`);

@@ -1,4 +1,4 @@
-/* What `npm run cluster` runs: the small deployment that the tests use, told on the console, until somebody ends it. */
+/* `npm run cluster`: the small deployment of the tests, reported on the console, until a signal ends it. */
 
 import { parseArgs } from 'node:util';
 import { LocalCluster } from '../../test/support/local-cluster.js';
@@ -8,7 +8,7 @@ const { values } = parseArgs({
   options: { replicas: { type: 'string', default: '3' }, port: { type: 'string', default: '8080' } },
 });
 
-/** A killed one is looked for this often. */
+/** How often to look for killed replicas. */
 const LOOK_EVERY_MS = 250;
 
 const cluster = await LocalCluster.start({
@@ -35,7 +35,7 @@ const watching = setInterval(() => cluster.replicas.forEach(look), LOOK_EVERY_MS
 const waiting = new Set<Replica>();
 const RESTART_AFTER_MS = 15_000;
 
-/** Tells of a replica that is gone, and brings it back: what an orchestrator would do. */
+/** Reports a replica that is gone, and restarts it, as an orchestrator would. */
 function look(replica: Replica): void {
   if (replica.pid !== undefined || waiting.has(replica) || ending) return;
   waiting.add(replica);
@@ -60,7 +60,7 @@ function end(): void {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
-// Where whoever started this is killed, nothing of it may stay behind.
+// If the parent is killed, end all processes of the cluster.
 const parent = process.ppid;
 setInterval(() => {
   if (process.ppid !== parent) end();

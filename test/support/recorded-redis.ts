@@ -58,7 +58,7 @@ export class RecordedRedis {
         .split('\n')
         .map((line) => JSON.parse(line) as unknown);
     // scripts/record-redis.mjs writes these files.
-    this.told = JSON.parse(read('told.json')) as Told;
+    this.told = JSON.parse(read('received.json')) as Told;
     this.commands = lines('commands.ndjson') as RecordedCommand[];
     this.#scripts = new Map(lines('scripts.ndjson') as [string, string][]);
   }

@@ -211,7 +211,7 @@ export class FrameDispatch {
     connection.tell({ type: 'sluice:authenticated' });
   }
 
-  /** Counts an operation that is not a turn. @returns who it is done for @throws SluiceError `rate_limit_exceeded` */
+  /** Counts an operation that is not a turn. @returns the caller @throws SluiceError `rate_limit_exceeded` */
   #counted(): Principal {
     const { principal } = this.connection;
     this.#parts.operations.take(principal);

@@ -1,5 +1,5 @@
 /*
- * What goes out on one socket: the events of the responses it follows, from their viewers' cursors, and events of its own. Nothing is
+ * What is sent on one socket: the events of the responses it follows, from their viewers' cursors, and events of its own. Nothing is
  * queued here: while the socket is full its cursors wait, and a socket without progress is reported as stuck.
  */
 

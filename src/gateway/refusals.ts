@@ -42,7 +42,7 @@ const CPU_MS_PER_FRAME = 10;
 /** The weight of a frame that was refused for no fault of its own: only what it costs to read and answer, about 20 microseconds. */
 const NOT_ITS_OWN_WEIGHT = 0.002;
 
-/** Codes below 500 that say nothing of the frame itself. */
+/** Codes below 500 whose cause is not the frame itself. */
 const NOT_ITS_OWN: ReadonlySet<ErrorCode> = new Set([
   'rate_limit_exceeded',
   'conversation_busy',

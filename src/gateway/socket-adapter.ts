@@ -23,7 +23,7 @@ export interface UpgradeGate {
   refuse(socket: Duplex, thrown: unknown): void;
 }
 
-// Nest's own bound for servers and clients asks for `on(event: string, callback: Function)`, which ws' exact types are not: hence its default, any.
+// Nest's type bound for servers and clients requires `on(event: string, callback: Function)`, which the exact types of ws do not satisfy. Hence the default, any.
 export class SocketAdapter extends AbstractWsAdapter {
   readonly #gate: UpgradeGate;
 
@@ -59,7 +59,7 @@ export class SocketAdapter extends AbstractWsAdapter {
           },
           (thrown: unknown) => this.#gate.refuse(socket, thrown),
         )
-        // A fault of ours: this socket goes, the others stay.
+        // An unexpected error destroys this socket only.
         .catch(() => socket.destroy());
     });
     return server;

@@ -75,7 +75,7 @@ export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics)
   socket.end(rawRefusal(error, error.status === 401 ? { 'www-authenticate': 'Bearer' } : VERSION));
 }
 
-/** What every refusal may say (RFC 6455, 4.4): a client of another version learns of ours. */
+/** A header of every refusal (RFC 6455, 4.4): a client of another version learns which one is supported. */
 const VERSION = { 'sec-websocket-version': '13' };
 
 /** A handshake that is none. @param why the library's own words, which quote nothing */

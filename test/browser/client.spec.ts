@@ -40,7 +40,7 @@ beforeEach(async () => {
 });
 afterEach(() => context.close());
 
-it('the page and the client are served to everybody, and once more only where they have changed [REST-21]', async () => {
+it('serves page and client without a credential, and again only if they have changed [REST-21]', async () => {
   for (const [path, type] of [
     ['/', 'text/html'],
     ['/client.js', 'text/javascript'],
@@ -124,7 +124,7 @@ describe('the browser client in Chromium', () => {
     }
   });
 
-  it('is exact on a slow network too', async () => {
+  it('follows exactly on a slow network', async () => {
     await start(gateway.url);
     await devtools.send('Network.enable');
     const slow = { offline: false, latency: 120, downloadThroughput: 12_000, uploadThroughput: 12_000 };

@@ -118,7 +118,7 @@ describe('the playground', () => {
     expect(await page.getByRole('note', { name: 'Who answers' }).textContent()).toMatch(/demo.*no language model/);
   });
 
-  it('is used by keyboard alone: Enter sends, Escape stops, the text so far stays', async () => {
+  it('works by keyboard alone: Enter sends, Escape stops, the text so far stays', async () => {
     await open(gateway.url);
     await page.keyboard.type('demo: deltas=20000 interval=10ms text=numbers');
     await page.keyboard.press('Enter');
@@ -192,7 +192,7 @@ describe('the playground', () => {
     expect(await answer(0).textContent()).toMatch(/^0 1 2/);
   });
 
-  it('says in words why an answer failed, and keeps its text', async () => {
+  it('explains why an answer failed, and keeps its text', async () => {
     await open(gateway.url);
     await ask('demo: error=provider_timeout after=3 text=numbers');
     await log().getByText('The model provider took too long. What had been written stays.').waitFor();
@@ -258,7 +258,7 @@ describe('the playground', () => {
     await page.getByText('Connected', { exact: true }).waitFor();
   });
 
-  it('asks with the prompt and the variables that were chosen', async () => {
+  it('sends the chosen prompt and variables', async () => {
     await open(gateway.url);
     const setup = page.locator('#setup');
     await setup.locator('summary').click();
@@ -363,7 +363,7 @@ describe('the playground', () => {
     expect(await turns().nth(1).locator('.question').textContent()).toBe('demo: deltas=5 text=numbers');
   });
 
-  it('tells a screen reader each paragraph once, when it is complete, and the end', async () => {
+  it('announces each paragraph once, when it is complete, and the end', async () => {
     await open(gateway.url);
     await ask('Give me a long answer');
     const said = page.locator('#announcement p');
@@ -393,7 +393,7 @@ describe('the playground', () => {
     },
   );
 
-  it('says where WebSockets are blocked that it is connected by HTTP, and answers', async () => {
+  it('reports the connection by HTTP when WebSockets are blocked, and answers', async () => {
     const wall = await wallBefore(gateway.port);
     try {
       await page.goto(wall.url);

@@ -30,7 +30,7 @@ export interface FollowedResponsesOptions {
   readonly metrics: Metrics;
   readonly time: Time;
   readonly tell: (event: SluiceEvent) => void;
-  /** Who the connection acts for now. */
+  /** The principal that the connection acts for now. */
   readonly caller: () => Principal;
   /** Whether the client knows snapshots. */
   readonly takesSnapshots: () => boolean;

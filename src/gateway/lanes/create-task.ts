@@ -11,7 +11,7 @@ import { type Refusals } from '../refusals.js';
 import { type ConnectionTask } from './lanes.js';
 
 export interface Creation {
-  /** Who the connection acted for when the frame arrived. */
+  /** The principal of the connection when the frame arrived. */
   readonly caller: Principal;
   readonly request: ResponseRequest;
   readonly streamId: string | undefined;

@@ -15,7 +15,7 @@ export interface ConnectionTask extends LaneTask {
   readonly creates: boolean;
   /** Cancels what the task is about, where its response is not known yet. */
   cancel(): void;
-  /** Cancels a response that this task is creating. One that it turns out to join runs on. */
+  /** Cancels a response that this task is creating. A response that it joins by an idempotency key runs on. */
   abandon(): void;
 }
 
@@ -121,7 +121,7 @@ export class Lanes {
     this.#cancelling ??= new Set();
     const cancelling = this.#cancelling;
     cancelling.add(responseId);
-    // Viewers see the cancel by the terminal event. Forgotten afterwards: a repeated request may be the retry of one that failed.
+    // Viewers see the cancel by the terminal event. Forgotten afterwards, so that a client can retry a cancel that failed.
     const forget = (): void => void cancelling.delete(responseId);
     this.#options.cancel(caller, responseId).then(forget, forget);
   }

@@ -62,7 +62,7 @@ describe('the connection of the browser client', () => {
     expect(response.cursor).toEqual({ id: 'resp_1', after: 1, text: 'Hel' });
   });
 
-  it('says `offline` where the browser knows it, and connects at once when the network is back', async () => {
+  it('reports `offline` when the browser is offline, and connects at once when the network is back', async () => {
     bench.connect({ reconnect: { firstDelayMs: 60_000, maxDelayMs: 60_000 } });
     const { socket } = await bench.running();
     bench.online = false;
@@ -86,7 +86,7 @@ describe('the connection of the browser client', () => {
     expect(response.status).toBe('in_progress');
   });
 
-  it('takes nothing from a socket that it has given up', async () => {
+  it('ignores frames of a socket that it has given up', async () => {
     const sockets: { say: (event: object) => void; end: () => void }[] = [];
     let news: (what: PageNews) => void = () => undefined;
     let opened: () => void = () => undefined;

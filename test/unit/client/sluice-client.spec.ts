@@ -37,7 +37,7 @@ describe('responses of the browser client', () => {
     expect(response.text).toBe('Hel');
   });
 
-  it('tells the words of a refusal', async () => {
+  it('passes on the message of a refusal', async () => {
     const { response, socket, script } = await bench.running();
     const output = [{ type: 'message', content: [{ type: 'refusal', refusal: 'Not here.' }] }];
     socket.send(script.end('incomplete', { output, incomplete_details: { reason: 'content_filter' } }));
@@ -107,7 +107,7 @@ describe('responses of the browser client', () => {
     expect(socket.waiting).toBe(0);
   });
 
-  it('gives a response up as lost, in bounded time, where resumes do not heal a gap', async () => {
+  it('reports a response as lost after a few resumes that do not close a gap', async () => {
     const { response, socket, script } = await bench.running('a');
     script.delta('b');
     const late = script.delta('c');
@@ -152,7 +152,7 @@ describe('responses of the browser client', () => {
     },
   );
 
-  it('asks again where a resume is not possible just now', async () => {
+  it('resumes again when a resume is refused for now', async () => {
     const { response, socket, script } = await bench.running('Hel');
     socket.socket.terminate();
     const second = await bench.gateway.socket();
@@ -216,7 +216,7 @@ describe('responses of the browser client', () => {
     expect(bench.client.resume({ id: 'resp_1' })).toBe(response);
   });
 
-  it('tells a subscription of what it asked there before, accepted or not: the gateway does not', async () => {
+  it('adds its own earlier questions to a subscription, accepted or not', async () => {
     bench.gateway.rest = (_request, response) =>
       response.setHeader('content-type', 'application/json').end('{"data":[],"last_id":null,"has_more":false}');
     const [accepted, elsewhere] = ['conv_1', 'conv_2'].map((conversation) => bench.client.send('Hi', { conversation }));
@@ -302,7 +302,7 @@ describe('responses of the browser client', () => {
     await expect(unsent.final).rejects.toMatchObject({ code: 'cancelled' });
   });
 
-  it('asks for a cancel on the next socket where the present one was cut', async () => {
+  it('requests a cancel on the next socket when the present one was cut', async () => {
     const { response, socket } = await bench.running();
     socket.socket.terminate();
     await until(bench.client, ({ state }) => state === 'reconnecting');

@@ -58,7 +58,7 @@ describe('a subscription', () => {
   const nameOf = (event: ConversationEvent): string =>
     event.type === 'item' ? event.item.id : event.type === 'turn' ? `turn ${event.response.id}` : event.type;
 
-  it('tells every page of items, then turns that were announced meanwhile', async () => {
+  it('emits every page of items, then the turns announced meanwhile', async () => {
     void subscription.subscribed();
     void subscription.turn('resp_2', [item('q2')]);
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')], true));
@@ -68,7 +68,7 @@ describe('a subscription', () => {
     expect(followed).toEqual(['resp_2']);
   });
 
-  it('tells a turn that ended before the items were read by its items only', async () => {
+  it('emits only the items of a turn that ended before they were read', async () => {
     void subscription.subscribed();
     void subscription.turn('resp_1', [item('q1', 'resp_1')]);
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
@@ -122,7 +122,7 @@ describe('a subscription', () => {
     expect(emitted).toEqual(['caught_up', 'turn null']);
   });
 
-  it('tells an answer of its own that ran before, after what the conversation held', async () => {
+  it('emits its own running answer after the items of the conversation', async () => {
     const own = new LiveResponse({ cursor: { id: 'resp_2' } }, () => undefined);
     subscription.own(own, 'Hi');
     void subscription.subscribed();
@@ -131,7 +131,7 @@ describe('a subscription', () => {
     expect(followed).toEqual(['resp_2']);
   });
 
-  it('tells it by its items only where it ended meanwhile', async () => {
+  it('emits only the items of its own answer if it ended meanwhile', async () => {
     const own = new LiveResponse({ cursor: { id: 'resp_1' } }, () => undefined);
     subscription.own(own, 'Hi');
     void subscription.subscribed();

@@ -56,7 +56,7 @@ describe('the end of an answer', () => {
     expect(endNote({ ...answered, ...change })?.words).toMatch(words);
   });
 
-  it('says that a lost answer is lost, and that its text stays', () => {
+  it('reports a lost answer as lost, and keeps its text', () => {
     const gone = new SluiceError('lost', 'response_not_found', 'm');
     expect(errorNote(gone, true).words).toMatch(/lost.*What had arrived stays/);
     expect(errorNote(gone, false).words).not.toMatch(/stays/);
@@ -71,7 +71,7 @@ describe('the end of an answer', () => {
 });
 
 describe('the line of numbers', () => {
-  it('has tokens, cost and the time to the first words', () => {
+  it('shows tokens, cost and the time to the first words', () => {
     expect(numbersLine(answered, 240)).toBe('12 tokens in, 3 out · $0.00031 · first words after 240 ms');
     expect(numbersLine(answered, 1240)).toMatch(/after 1\.2 s$/);
     expect(numbersLine(answered, 240, 3_100)).toMatch(/after 240 ms · 3\.1 s in all$/);
@@ -83,12 +83,12 @@ describe('the line of numbers', () => {
   });
 });
 
-it('says plainly that the demo is no language model', () => {
+it('states that the demo is no language model', () => {
   expect(modelWords({ ...answered, sluice: { ...answered.sluice, provider: 'demo' } })).toMatch(/no language model/);
   expect(modelWords(answered)).toBe('Answered by gpt-4o (openai).');
 });
 
-it('tells each state of the connection', () => {
+it('names each state of the connection', () => {
   const words = (
     state: Parameters<typeof connectionWords>[0]['state'],
     error: SluiceError | null = null,
@@ -105,7 +105,7 @@ it('tells each state of the connection', () => {
   expect(connectionWords({ state: 'open', error: null, retryInMs: null }, 'sse')).toMatch(/by HTTP/);
 });
 
-it('says how long ago something was, and what a function was asked', () => {
+it('formats the age of an item and the arguments of a function call', () => {
   const now = Date.UTC(2026, 0, 2, 12);
   expect(agoWords(now - 20_000, now)).toBe('just now');
   expect(agoWords(now - 5 * 60_000, now)).toBe('5 min. ago');

@@ -17,7 +17,7 @@ const errors = ({ socket }: Connected): unknown[] =>
   socket.frames.flatMap((frame) => ('error' in frame ? [(frame['error'] as { code: string }).code] : []));
 
 describe('frames in progress', () => {
-  it('are bounded: nothing more is read until one is answered, and each is answered in the end [WS-18, WS-3]', async () => {
+  it('stops reading while the most frames allowed are in progress, and answers each in the end [WS-18, WS-3]', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 64 } });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     const client = bench.connect();
@@ -85,7 +85,7 @@ describe('frames in progress', () => {
     expect(client.socket.frames).toEqual([]);
   });
 
-  it('wait while the socket is full, so that answers are not buffered without bound [WS-14]', async () => {
+  it('handles no frame while the socket is full, so that answers are not buffered without bound [WS-14]', async () => {
     bench = new GatewayBench({ settings: { slowReaderTimeoutMs: 60_000 } });
     const client = bench.connect();
     client.socket.reads = false;
@@ -98,7 +98,7 @@ describe('frames in progress', () => {
     await until(() => client.socket.frames.length === 20_000);
   });
 
-  it('are refused by the limit on operations, each with an answer [LIMIT-7]', async () => {
+  it('answers each frame that the limit on operations refuses [LIMIT-7]', async () => {
     bench = new GatewayBench();
     bench.parts.operations = {
       take: () => {
@@ -118,7 +118,7 @@ describe('frames in progress', () => {
     expect(client.socket.closed).toBeUndefined();
   });
 
-  it('are dropped with the connection, and what was in progress leaves nothing behind', async () => {
+  it('drops waiting frames with the connection, and frees what was in progress', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     const client = bench.connect();
@@ -130,7 +130,7 @@ describe('frames in progress', () => {
 });
 
 describe('refusals', () => {
-  it('of large frames weigh what they cost: the connection is closed after less than a second of CPU [WS-8]', async () => {
+  it('closes the connection after refused large frames cost less than a second of CPU [WS-8]', async () => {
     bench = new GatewayBench();
     let cpuMs = 0;
     bench.parts.cpuMs = () => (cpuMs += 50);
@@ -144,7 +144,7 @@ describe('refusals', () => {
     expect(sent * 50).toBeLessThan(1_000);
   });
 
-  it('for the limit of the caller do not close a client that retries, only a flood [WS-8]', () => {
+  it('keeps a client connected that retries after the limit of its caller refused it [WS-8]', () => {
     bench = new GatewayBench();
     bench.parts.operations = {
       take: () => {
@@ -157,7 +157,7 @@ describe('refusals', () => {
     expect(client.socket.closed).toBeUndefined();
   });
 
-  it('that wait behind a response in their lane are bounded [LANE-3, WS-8]', async () => {
+  it('closes the connection when too many errors wait behind a response in their lane [LANE-3, WS-8]', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const client = bench.connect();
     tell(client, { type: 'response.create', input: 'Hi', stream_id: 'x' });
@@ -184,7 +184,7 @@ describe('snapshots', () => {
     return { id, bytes: (await bench.reader.snapshot(ALICE, id)).json.length };
   }
 
-  it('to eight clients that never read cost the bound of each and one snapshot, and stop [WS-14]', async () => {
+  it('holds one snapshot beyond the bound for each of eight clients that never read [WS-14]', async () => {
     const { id, bytes } = await longResponse();
     const { outboundBufferBytes } = SETTINGS;
     const clients = upTo(8).map(() => bench.connect({ snapshots: true }));
@@ -202,7 +202,7 @@ describe('snapshots', () => {
     }
   });
 
-  it('of viewers that ask together are read once [RES-2]', async () => {
+  it('reads one snapshot for viewers that request it together [RES-2]', async () => {
     const { id } = await longResponse();
     let reads = 0;
     const { read } = bench.plain.events;
@@ -217,7 +217,7 @@ describe('snapshots', () => {
     expect(reads).toBeLessThanOrEqual(1);
   });
 
-  it('of resumes that a later one replaced are not sent [RES-6]', async () => {
+  it('sends no snapshot for a resume that a later one replaced [RES-6]', async () => {
     const { id } = await longResponse();
     const client = bench.connect({ snapshots: true });
     for (const _ of upTo(20)) tell(client, { type: 'sluice:resume', response_id: id });

@@ -69,7 +69,7 @@ describe('the heartbeat', () => {
     expect(socket.terminated).toBe(true);
   });
 
-  it('waits for the answer of one that reads slowly: the ping stands behind what it has not read', () => {
+  it('waits for the pong of a slow reader: the ping queues behind unread data', () => {
     const { socket } = open();
     socket.bufferedAmount = 60_000;
     time.pass(20_000);
@@ -84,7 +84,7 @@ describe('the heartbeat', () => {
     expect(socket.terminated).toBe(true);
   });
 
-  it('leaves a full socket to its outbound, which says why it closes', () => {
+  it('leaves a full socket to the slow-reader timeout of its outbound', () => {
     const { connection, socket } = open();
     time.pass(22_001);
     socket.reads = false;
@@ -100,7 +100,7 @@ describe('age and credentials', () => {
     table = tableOf({ heartbeatIntervalMs: 10_000_000 });
   });
 
-  it('closes what is too old with 1012', () => {
+  it('closes a connection over its maximum age with 1012', () => {
     table = tableOf({ maxConnectionAgeMs: 60_000, heartbeatIntervalMs: 10_000_000 });
     const { socket } = open();
     time.pass(59_000);
@@ -109,7 +109,7 @@ describe('age and credentials', () => {
     expect(socket.closed?.code).toBe(1012);
   });
 
-  it('tells a credential’s end a minute before, once, and closes at it', () => {
+  it('announces the end of a credential once, a minute before, and closes at it', () => {
     const { socket, connection } = open({ principal: { ...ALICE, expiresAtMs: time.date() + 600_000 } });
     time.pass(539_000);
     expect(socket.frames).toEqual([]);
@@ -122,7 +122,7 @@ describe('age and credentials', () => {
     expect(socket.closed?.code).toBe(1012);
   });
 
-  it('tells the end of a short life at its half', () => {
+  it('announces the end of a short-lived credential at half of its life', () => {
     const { socket } = open({ principal: { ...ALICE, expiresAtMs: time.date() + 20_000 } });
     time.pass(9_000);
     expect(socket.frames).toEqual([]);
@@ -148,7 +148,7 @@ describe('room', () => {
 });
 
 describe('the goodbye', () => {
-  it('says 1012 to every socket, and cuts the ones that do not answer', async () => {
+  it('closes every socket with 1012, and cuts those that do not answer', async () => {
     const sockets = Array.from({ length: 30 }, () => open().socket);
     const answering = sockets.slice(1);
     for (const socket of answering) {
@@ -177,7 +177,7 @@ describe('the goodbye', () => {
     expect(table.size).toBe(0);
   });
 
-  it('is said to a socket, too, that was just being opened', async () => {
+  it('closes a socket that is opened during the goodbye', async () => {
     void table.closeAll(1012, 'draining', 0);
     const { socket } = open();
     await until(() => socket.closed !== undefined);

@@ -22,7 +22,7 @@ describe('a snapshot', () => {
     return bench.play(requestOf('Hi'));
   }
 
-  it('moves a reader on that is far behind, and the terminal follows once', async () => {
+  it('moves a viewer that is far behind on, and sends the terminal once', async () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
@@ -35,7 +35,7 @@ describe('a snapshot', () => {
     expect(bench.hub.size).toBe(0);
   });
 
-  it('has exactly the text of the deltas up to its number', async () => {
+  it('holds exactly the text of the deltas up to the number of the snapshot', async () => {
     bench = new GatewayBench({ provider: new Talker(300, false) });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await until(async () => (await bench.types(responseId)).length >= 304);
@@ -47,7 +47,7 @@ describe('a snapshot', () => {
     expect(response.status).toBe('in_progress');
   });
 
-  it('is not sent to a client that does not know it', async () => {
+  it('sends no snapshot to a client that does not know snapshots', async () => {
     const id = await longResponse();
     const client = bench.connect();
     const { socket } = client;
@@ -58,7 +58,7 @@ describe('a snapshot', () => {
     expect(socket.sequences()).toEqual(socket.frames.map((_, i) => i));
   });
 
-  it('of a response whose log is gone tells the end, once', async () => {
+  it('sends snapshot and terminal once for a response whose log is gone', async () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
@@ -83,7 +83,7 @@ describe('a snapshot', () => {
     expect(socket.types.filter((type) => TERMINAL.test(type))).toHaveLength(1);
   });
 
-  it('is asked for again where the store is away for a moment', async () => {
+  it('reads a snapshot again after the store was away for a moment', async () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
@@ -95,7 +95,7 @@ describe('a snapshot', () => {
     expect(socket.types).toEqual(['sluice:snapshot', 'response.completed']);
   });
 
-  it('of a response that is gone for good is not asked for over and over', async () => {
+  it('does not read the snapshot of a deleted response again and again', async () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
@@ -104,7 +104,7 @@ describe('a snapshot', () => {
     expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('lost');
   });
 
-  it('comes too late where the client has resumed elsewhere meanwhile', async () => {
+  it('drops a snapshot if the client has resumed the response meanwhile', async () => {
     const id = await longResponse();
     const client = bench.connect({ snapshots: true });
     const { socket } = client;
@@ -130,7 +130,7 @@ describe('a snapshot', () => {
 });
 
 describe('a connection that closes at a bad moment', () => {
-  it('keeps no viewer of a resume that was under way', async () => {
+  it('keeps no viewer of a resume that was under way when the socket closed', async () => {
     bench = new GatewayBench({ provider: new Talker(400, false) });
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await until(async () => (await bench.types(responseId)).length >= 404);
@@ -169,7 +169,7 @@ describe('a connection that closes at a bad moment', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  it('cancels what it asked for where it said so', async () => {
+  it('cancels the turns of a connection that closes with on_disconnect=cancel', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const client = bench.connect({ cancelOnDisconnect: true });
     const { socket } = client;
@@ -182,7 +182,7 @@ describe('a connection that closes at a bad moment', () => {
 });
 
 describe('lanes', () => {
-  it('count what runs and waits, and an error stands after the turn before it', async () => {
+  it('counts running and waiting creates, and sends an error after the turn before it', async () => {
     bench = new GatewayBench({ answers: [[say('a')]] });
     const client = bench.connect();
     const { socket } = client;
@@ -197,7 +197,7 @@ describe('lanes', () => {
     await until(() => socket.types.filter((type) => TERMINAL.test(type)).length === 3);
   });
 
-  it('run at the same time, each with its name', async () => {
+  it('runs lanes at the same time, each with its stream_id', async () => {
     bench = new GatewayBench({ answers: [[say('a')]] });
     const client = bench.connect();
     const { socket } = client;
@@ -209,7 +209,7 @@ describe('lanes', () => {
     expect(error).toMatchObject({ type: 'error', stream_id: 'middle', error: { code: 'too_many_lanes' } });
   });
 
-  it('are cancelled by name: what runs and what waits', async () => {
+  it('cancels the running and the waiting turns of a lane', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const client = bench.connect();
     const { socket } = client;
@@ -221,7 +221,7 @@ describe('lanes', () => {
     expect(socket.types.filter((type) => TERMINAL.test(type))).toEqual(['response.incomplete', 'response.incomplete']);
   });
 
-  it('stop reading from a client that floods and does not read', async () => {
+  it('stops reading from a client that floods and does not read', async () => {
     bench = new GatewayBench();
     const client = bench.connect();
     const { socket } = client;
@@ -234,7 +234,7 @@ describe('lanes', () => {
 });
 
 describe('a subscription', () => {
-  it('that ends leaves alone what was resumed into a lane since', async () => {
+  it('keeps a response that was resumed into a lane when its subscription ends', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const conversation = await bench.conversation();
     const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
@@ -251,7 +251,7 @@ describe('a subscription', () => {
     expect(socket.frames.at(-1)?.['stream_id']).toBe('mine');
   });
 
-  it('tells a turn though its log could not be read when it was announced [SUB-1]', async () => {
+  it('announces a turn whose log could not be read at first [SUB-1]', async () => {
     bench = new GatewayBench();
     const conversation = await bench.conversation();
     const client = bench.connect();
@@ -268,7 +268,7 @@ describe('a subscription', () => {
     expect(failed).toBeGreaterThan(2);
   });
 
-  it('looks after a gap at what runs, again for as long as the store is away [SUB-1]', async () => {
+  it('reads the running turns after a gap, with retries while the store is away [SUB-1]', async () => {
     bench = new GatewayBench({ answers: [[say('a'), HANG]] });
     const conversation = await bench.conversation();
     const client = bench.connect();

@@ -34,7 +34,7 @@ describe('Lane', () => {
     c.end();
   });
 
-  it('takes a task that a task pushes', async () => {
+  it('runs a task that another task pushes', async () => {
     const log: string[] = [];
     const lane = new Lane();
     const later = task('later', log);

@@ -52,7 +52,7 @@ describe('resumes of one response', () => {
     return responseId;
   }
 
-  it('leave the cursor and lane of the later frame when the earlier one is served more slowly [RES-6, WS-3]', async () => {
+  it('leaves cursor and lane to the later resume when the earlier one is served more slowly [RES-6, WS-3]', async () => {
     const responseId = await running();
     const client = bench.connect();
     const slow = hold(methods<'open'>(bench.reader), 'open');
@@ -70,7 +70,7 @@ describe('resumes of one response', () => {
     expect(events[0]?.['sequence_number']).toBe(2);
   });
 
-  it('keep the earlier cursor when the later frame is refused [RES-5, RES-6]', async () => {
+  it('keeps the cursor of the earlier resume when the later one is refused [RES-5, RES-6]', async () => {
     const responseId = await running();
     const client = bench.connect();
     tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'early' });
@@ -83,7 +83,7 @@ describe('resumes of one response', () => {
     expect(client.socket.frames.at(-1)).toMatchObject({ stream_id: 'early' });
   });
 
-  it('hold one place in a lane together, and a cancel of the lane is one call [CAN-1, RES-8]', async () => {
+  it('holds one place in a lane for repeated resumes, and cancels them with one call [CAN-1, RES-8]', async () => {
     const responseId = await running();
     const client = bench.connect();
     const frames = { ...client };
@@ -106,7 +106,7 @@ describe('resumes of one response', () => {
     await until(() => client.socket.types.includes('response.created'));
   });
 
-  it('free the first lane when a later one moves the response to another [RES-6, RES-8]', async () => {
+  it('frees the first lane when a later resume moves the response to another [RES-6, RES-8]', async () => {
     const responseId = await running();
     const client = bench.connect();
     tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'left' });
@@ -118,7 +118,7 @@ describe('resumes of one response', () => {
 });
 
 describe('subscribes and unsubscribes of one conversation', () => {
-  it('are answered in order when a subscribe is refused [WS-3]', async () => {
+  it('answers subscribes and unsubscribes in order when one is refused [WS-3]', async () => {
     const client = bench.connect();
     tell(client, { type: 'sluice:subscribe', conversation: 'conv_unknown' });
     tell(client, { type: 'sluice:unsubscribe', conversation: 'conv_unknown' });
@@ -126,7 +126,7 @@ describe('subscribes and unsubscribes of one conversation', () => {
     expect(client.socket.types).toEqual(['error', 'sluice:unsubscribed']);
   });
 
-  it('leave nothing watched when the last frame unsubscribes [SUB-3, WS-3]', async () => {
+  it('watches nothing when the last frame unsubscribes [SUB-3, WS-3]', async () => {
     bench = new GatewayBench();
     const conversation = await bench.conversation();
     const client = bench.connect();
@@ -141,7 +141,7 @@ describe('subscribes and unsubscribes of one conversation', () => {
     expect(client.socket.types).toEqual(['sluice:subscribed', 'sluice:unsubscribed']);
   });
 
-  it('are all answered, each in its place [SUB-1, WS-3]', async () => {
+  it('answers every subscribe and unsubscribe in its place [SUB-1, WS-3]', async () => {
     bench = new GatewayBench({ settings: { maxLanes: 4 } });
     const conversation = await bench.conversation();
     const client = bench.connect();
@@ -160,7 +160,7 @@ describe('subscribes and unsubscribes of one conversation', () => {
     expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['d']);
   });
 
-  it('leave the newer subscription in effect when an older one fails late [SUB-3]', async () => {
+  it('keeps the newer subscription when an older one fails late [SUB-3]', async () => {
     bench = new GatewayBench({ settings: { maxLanes: 4 } });
     const conversation = await bench.conversation();
     const client = bench.connect();
@@ -177,7 +177,7 @@ describe('subscribes and unsubscribes of one conversation', () => {
     expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['new']);
   });
 
-  it('leave the older subscription in effect when a newer one fails [SUB-3]', async () => {
+  it('keeps the older subscription when a newer one fails [SUB-3]', async () => {
     bench = new GatewayBench({ settings: { maxLanes: 4 } });
     const conversation = await bench.conversation();
     const client = bench.connect();
@@ -250,7 +250,7 @@ describe('a new credential', () => {
     return bench.connect();
   }
 
-  it('counts for the frame behind it, however long it takes to be checked [WS-16, WS-3]', async () => {
+  it('uses a new credential for the frame behind it, however long the check takes [WS-16, WS-3]', async () => {
     const client = connect();
     const callers: string[] = [];
     const { create } = bench.turns;
@@ -423,7 +423,7 @@ describe('a cancel by response id', () => {
 });
 
 describe('a create with the key of a response whose events are gone', () => {
-  it('is answered by its snapshot and terminal where the client knows snapshots [IDEM-1, RES-3]', async () => {
+  it('answers a create with the key of a response without events by snapshot and terminal [IDEM-1, RES-3]', async () => {
     bench = new GatewayBench({ provider: new Talker(3, true) });
     const create = { type: 'response.create', input: 'Hi', 'sluice:idempotency_key': 'key' };
     const first = bench.connect();

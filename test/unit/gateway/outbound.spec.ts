@@ -82,7 +82,7 @@ async function viewer(responseId: string, after = -1): Promise<Viewer> {
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 describe('Outbound', () => {
-  it('tells a response that is longer than ring and page to its end', async () => {
+  it('sends a response that is longer than ring and page to its end', async () => {
     await logOf('resp_a', 33, { ended: true });
     const following = await follow('resp_a');
     expect(await following.end).toBe('ended');
@@ -124,7 +124,7 @@ describe('Outbound', () => {
     expect(stuck).not.toHaveBeenCalled();
   });
 
-  it('gives up a reader that takes nothing, not one that is slow', async () => {
+  it('reports a reader that takes nothing as stuck, not one that is slow', async () => {
     socket.reads = false;
     await logOf('resp_a', 200, { bytes: 1_000, ended: true });
     await follow('resp_a');
@@ -138,7 +138,7 @@ describe('Outbound', () => {
     expect(stuck).toHaveBeenCalledTimes(1);
   });
 
-  it('does not take its own events for progress of the reader', async () => {
+  it('does not count its own events as progress of the reader', async () => {
     socket.reads = false;
     outbound.send(JSON.stringify({ type: 'x', text: 'x'.repeat(64_000) }));
     const sending = setInterval(() => {
@@ -161,7 +161,7 @@ describe('Outbound', () => {
     expect(outbound.full).toBe(false);
   });
 
-  it('is no longer full when it closes', async () => {
+  it('reports the socket as not full when it closes', async () => {
     socket.reads = false;
     outbound.send(JSON.stringify({ type: 'x', text: 'x'.repeat(64_000) }));
     outbound.close();
@@ -216,7 +216,7 @@ describe('Outbound', () => {
     expect(hub.size).toBe(0);
   });
 
-  it('says that a log went away', async () => {
+  it('reports a response as lost when its log is gone', async () => {
     await logOf('resp_a', 4);
     const following = await follow('resp_a');
     await tick();

@@ -45,18 +45,18 @@ describe('text frames', () => {
     return texts;
   }
 
-  it('arrive as they were, many at once', async () => {
+  it('delivers many text frames at once unchanged', async () => {
     expect(await received(TEXTS.length, () => new RawSocket(served).write(TEXTS.map(textFrame)))).toEqual(TEXTS);
   });
 
-  it('arrive whole from pieces around bytes that are not copied', async () => {
+  it('delivers a frame whole that was written in pieces', async () => {
     const sent = TEXTS.map((text) => [...frameAround('{"é":"', Buffer.from(text), '"}')]);
     expect(await received(TEXTS.length, () => new RawSocket(served).write(sent.flat()))).toEqual(
       TEXTS.map((text) => `{"é":"${text}"}`),
     );
   });
 
-  it('arrive alone, and none of nothing', async () => {
+  it('delivers a single frame, and none for no bytes', async () => {
     expect(await received(1, () => new RawSocket(served).write([textFrame('alone')]))).toEqual(['alone']);
     const after = received(1, () => {
       new RawSocket(served).write([]);
@@ -65,7 +65,7 @@ describe('text frames', () => {
     expect(await after).toEqual(['after']);
   });
 
-  it('keep their place between frames that ws sends', async () => {
+  it('keeps text frames in order with the frames that ws sends', async () => {
     const texts = await received(3, () => {
       served.send('first');
       new RawSocket(served).write([textFrame('second')]);

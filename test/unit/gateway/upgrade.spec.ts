@@ -69,7 +69,7 @@ describe('an upgrade', () => {
     await until(async () => (await connections()) === 0);
   });
 
-  it('says to a missing credential how to show one, and nothing of what went wrong inside', async () => {
+  it('explains how to present a credential, without internal details', async () => {
     accept = () => Promise.reject(new SluiceError('missing_api_key', 'unable to tell who is asking; no key'));
     const refused = upgrade(VALID);
     await until(() => refused.text().includes('\r\n\r\n{'));
@@ -81,13 +81,13 @@ describe('an upgrade', () => {
     expect(broken.text()).not.toContain('secret');
   });
 
-  it('that is no valid handshake is refused too', async () => {
+  it('refuses a malformed handshake', async () => {
     const { text } = upgrade();
     await until(() => text().startsWith('HTTP/1.1 4'));
     await until(async () => (await connections()) === 0);
   });
 
-  it('whose client left meanwhile opens nothing', async () => {
+  it('opens no connection if the client left during the upgrade', async () => {
     const gate = Promise.withResolvers<Handshake>();
     const asked = Promise.withResolvers<void>();
     let opened = 0;
@@ -105,7 +105,7 @@ describe('an upgrade', () => {
     expect(opened).toBe(0);
   });
 
-  it('that opens into a fault of ours takes nothing else down', async () => {
+  it('keeps other connections when opening one throws', async () => {
     const opened = Promise.withResolvers<void>();
     onConnection = () => {
       opened.resolve();

@@ -105,13 +105,16 @@ export function reasoningText({ content }: ReasoningItem): string {
 
 /** All text of a message, parts joined; refusals count as text only where asked for. */
 export function messageText(item: MessageItem, withRefusals = false): string {
-  let text = '';
+  const texts: string[] = [];
   for (const part of item.content) {
-    if (part.type === 'refusal') text += withRefusals ? part.refusal : '';
+    if (part.type === 'refusal') {
+      if (withRefusals) texts.push(part.refusal);
+    }
     // A part of a kind that only a later version knows may have none.
-    else if (typeof part.text === 'string') text += part.text;
+    else if (typeof part.text === 'string') texts.push(part.text);
   }
-  return text;
+  // What the model wrote goes on in its next part. Parts of anybody else were written apart.
+  return texts.join(item.role === 'assistant' ? '' : '\n');
 }
 
 const KINDS: ReadonlySet<string> = new Set<Item['type']>([

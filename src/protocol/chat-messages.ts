@@ -35,7 +35,7 @@ const REFUSAL_PART = z.strictObject({ type: z.literal('refusal'), refusal: z.str
 const TEXT = z.union([
   z.string(),
   listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART])), MOST_PARTS).transform((parts) =>
-    parts.map((part) => part.text).join(''),
+    parts.map((part) => part.text).join('\n'),
   ),
 ]);
 const ASSISTANT_CONTENT = z.union([

@@ -189,7 +189,7 @@ function itemOf(item: ItemInput): Item {
     case 'reasoning':
       return { type: 'reasoning', id: newId('rs'), summary: [], content: item.content ?? [], status };
     case 'function_call_output': {
-      const output = typeof item.output === 'string' ? item.output : item.output.map((part) => part.text).join('');
+      const output = typeof item.output === 'string' ? item.output : item.output.map((part) => part.text).join('\n');
       return { type: 'function_call_output', id: newId('fco'), call_id: item.call_id, output, status };
     }
   }

@@ -16,10 +16,12 @@ import { type IdempotencyUse, type Idempotency } from './idempotency.js';
 import { CANCELLED, LOST } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
 import { type TurnReport } from './turn-report.js';
+import { type TurnGuards } from './turn-guards.js';
 import { type TurnTrace } from './turn-trace.js';
 import { newFacts, type Turn, type TurnOrigin } from './turn.js';
 
 export interface OpeningParts {
+  readonly guards: TurnGuards;
   readonly limits: TurnLimits;
   readonly claim: ConversationClaim;
   readonly events: EventLog;
@@ -85,7 +87,12 @@ export class TurnOpening {
     const { maxWaiting } = this.#options;
     const time = this.#time;
     const conversationId = response.conversation?.id ?? null;
-    const input = plan.request.input.map((item) => ({ item, responseId: response.id, withheld: false }));
+    const history = this.#parts.guards.judgeHistory(plan.prompt, plan.request.input);
+    const input = plan.request.input.map((item) => ({
+      item,
+      responseId: response.id,
+      withheld: history.withheld.has(item),
+    }));
     const stop = new AbortController();
     try {
       const askedAt = time.now();
@@ -135,7 +142,7 @@ export class TurnOpening {
         journal,
         writer: new OutputWriter(journal, time),
         input,
-        facts: newFacts(plan.model),
+        facts: { ...newFacts(plan.model), findings: [...history.findings] },
         trace,
         time: time,
         startedAt: time.now(),

@@ -158,7 +158,7 @@ export function keepingOf(
   // A provider that thinks between calls wants its reasoning with the first call of the round.
   const thought = hidden === '' ? undefined : output.find(({ type }) => type === 'function_call');
   const items: StoredItem[] = [
-    ...input.map((stored) => ({ ...stored, withheld })),
+    ...input.map((stored) => ({ ...stored, withheld: withheld || stored.withheld })),
     ...output.map((item) => ({
       item,
       responseId: response.id,

@@ -4,6 +4,7 @@
  */
 
 import { type Item, messageText, reasoningText } from '../domain/item.js';
+import { type Finding } from '../domain/response.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
 import { type CompiledGuardrail, type GuardrailSpec } from '../validation/guardrail.js';
@@ -14,6 +15,12 @@ import { type Turn } from './turn.js';
 
 type GuardedPrompt = Pick<RenderedPrompt, 'pack' | 'name' | 'version' | 'guardrails'>;
 type TextKind = 'text' | 'refusal' | 'reasoning';
+
+/** What of a history is kept from the provider, and why. */
+export interface JudgedHistory {
+  readonly withheld: ReadonlySet<Item>;
+  readonly findings: readonly Finding[];
+}
 
 export class TurnGuards {
   readonly #own: readonly GuardrailSpec[];
@@ -30,7 +37,25 @@ export class TurnGuards {
   }
 
   checkInput(prompt: RenderedPrompt | null, input: readonly Item[]): InputCheck {
-    return createInputGuard(this.#of(prompt)).check(input.flatMap(textsOf));
+    const asked = input.slice(firstNew(input));
+    return createInputGuard(this.#of(prompt)).check(asked.flatMap(textsOf), asked.filter(isOfUser).flatMap(textsOf));
+  }
+
+  /**
+   * Judges the history that a client carries in its input: each item alone, by what it says, not by its length. An item that does not pass was refused
+   * before, or never went through here. It must not reach the provider, and must not end every later turn of its client either.
+   */
+  judgeHistory(prompt: RenderedPrompt | null, input: readonly Item[]): JudgedHistory {
+    const guard = createInputGuard(this.#of(prompt));
+    const withheld = new Set<Item>();
+    const findings: Finding[] = [];
+    for (const item of input.slice(0, firstNew(input))) {
+      const { deny } = guard.check(textsOf(item), []);
+      if (deny === undefined) continue;
+      withheld.add(item);
+      findings.push({ ...deny.finding, decision: 'note' });
+    }
+    return { withheld, findings };
   }
 
   forOutput(prompt: RenderedPrompt | null, wrap?: WrapGuard): GuardedOutput {
@@ -98,6 +123,18 @@ export class GuardedOutput {
     writer.refusal(step.stop.message);
     return { end: 'incomplete', reason: 'content_filter' };
   }
+}
+
+/** Where the new part of an input begins: behind the last item that the model wrote. */
+function firstNew(input: readonly Item[]): number {
+  const last = input.findLastIndex((item) =>
+    item.type === 'message' ? item.role === 'assistant' : item.type === 'function_call',
+  );
+  return last + 1;
+}
+
+function isOfUser(item: Item): boolean {
+  return item.type === 'message' && item.role === 'user';
 }
 
 function textsOf(item: Item): string[] {

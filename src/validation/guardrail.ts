@@ -32,6 +32,8 @@ export type Verdict =
 /** A guardrail that is ready to use. Immutable, so all turns share it. */
 export interface CompiledGuardrail {
   readonly type: string;
+  /** Whether it judges how long a text is: then only new messages of the user are judged. */
+  readonly measures?: boolean;
   /** Judges the texts that a turn was given, one a message; words never span two of them. */
   checkInput(texts: readonly string[]): Verdict;
   /** A fresh run over one turn's output. Called for every turn: cheap. */

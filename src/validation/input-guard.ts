@@ -10,16 +10,20 @@ export interface InputCheck {
 }
 
 export interface InputGuard {
-  /** @param texts the new input's texts, one a message. The first guardrail that denies decides. */
-  check(texts: readonly string[]): InputCheck;
+  /**
+   * The first guardrail that denies decides.
+   * @param texts the texts to judge, one a message
+   * @param measured those of them whose length counts
+   */
+  check(texts: readonly string[], measured?: readonly string[]): InputCheck;
 }
 
 export function createInputGuard(guardrails: readonly CompiledGuardrail[]): InputGuard {
   return {
-    check(texts) {
+    check(texts, measured = texts) {
       const notes: Finding[] = [];
       for (const guardrail of guardrails) {
-        const verdict = guardrail.checkInput(texts);
+        const verdict = guardrail.checkInput(guardrail.measures === true ? measured : texts);
         if (verdict.decision === 'allow') continue;
         const { decision, reason } = verdict;
         const finding: Finding = { guardrail: guardrail.type, stage: 'input', decision, reason };

@@ -242,16 +242,14 @@ describe('refusals', () => {
     expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe('content_filter');
   });
 
-  it('come again where the refused message is sent again [CHAT-11]', async () => {
+  it('do not come again if the refused message is in the history [CHAT-11]', async () => {
     const messages: Messages = [
       ...ask('a forbidden word'),
       { role: 'assistant', refusal: 'No.', name: 'support' },
       ...ask(FIVE),
     ];
     const { choices } = await client.chat.completions.create({ model: 'demo', messages });
-    expect(choices[0]?.finish_reason).toBe('content_filter');
-    const rest = await client.chat.completions.create({ model: 'demo', messages: messages.slice(1) });
-    expect(rest.choices[0]?.finish_reason).toBe('stop');
+    expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: spoken(5) } });
   });
 
   it("of the model's own are whole answers [CHAT-7]", async () => {

@@ -10,7 +10,7 @@ const TYPE = 'max_length';
 const REASON = 'too_long';
 const LIMIT_NAMES = ['max_length', 'max', 'max_characters'] as const;
 
-/** `params.max_length` (or `max`, or `max_characters`): the most code points of a turn's new input, all messages together, and of its output. */
+/** `params.max_length` (or `max`, or `max_characters`): the most code points of each new message of the user, and of the output. */
 export function compileMaxLength(
   given: Readonly<Record<string, unknown>>,
   message: string | undefined,
@@ -23,6 +23,7 @@ export function compileMaxLength(
 
 class MaxLength implements CompiledGuardrail {
   readonly type = TYPE;
+  readonly measures = true;
   private readonly onInput: Denial;
   private readonly onOutput: Denial;
 
@@ -39,12 +40,10 @@ class MaxLength implements CompiledGuardrail {
   }
 
   checkInput(texts: readonly string[]): Verdict {
-    let left = this.limit;
     for (const text of texts) {
-      const run = new MaxLengthRun(left, this.onInput);
+      const run = new MaxLengthRun(this.limit, this.onInput);
       run.push(text);
       if (run.stop !== undefined) return { decision: 'deny', ...this.onInput };
-      left = run.left;
     }
     return { decision: 'allow' };
   }

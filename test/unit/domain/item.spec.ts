@@ -21,8 +21,8 @@ describe('messageText', () => {
         { type: 'output_text', text: 'c', annotations: [], logprobs: [] },
       ],
     };
-    expect(messageText(item)).toBe('ac');
-    expect(messageText(item, true)).toBe('abc');
+    expect(messageText(item)).toBe('a\nc');
+    expect(messageText(item, true)).toBe('a\nb\nc');
   });
 });
 

@@ -303,7 +303,7 @@ describe('input items', () => {
         type: 'function_call_output',
         id: expect.stringMatching(/^fco_[0-9a-f]{32}$/),
         call_id: 'c',
-        output: 'ab',
+        output: 'a\nb',
         status: 'completed',
       },
     ]);

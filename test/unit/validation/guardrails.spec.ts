@@ -114,13 +114,14 @@ describe('max_length', () => {
     expect(denied(guardrail, 'x'.repeat(2_001))).toBe('This message is longer than the 2,000 characters allowed here.');
   });
 
-  it('counts code points, of all messages together', () => {
+  it('counts code points of each message', () => {
     expect(denied(spec('max_length', { max: 3 }), '😀😀', '😀')).toBeUndefined();
-    expect(denied(spec('max_length', { max_characters: 3 }), '😀😀', '😀😀')).toBeDefined();
+    expect(denied(spec('max_length', { max_characters: 3 }), '😀😀', '😀😀')).toBeUndefined();
+    expect(denied(spec('max_length', { max_characters: 3 }), '😀', '😀😀😀😀')).toBeDefined();
   });
 
   it('does not join half a pair at the end of one message to the next', () => {
-    expect(denied(spec('max_length', { max: 1 }), '\ud83d', '\ude00')).toBeDefined();
+    expect(denied(spec('max_length', { max: 1 }), '\ud83d\ude00\ud83d')).toBeDefined();
   });
 });
 

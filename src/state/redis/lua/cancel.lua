@@ -1,4 +1,4 @@
--- Asks for a cancel: durable, then told. KEYS: meta. ARGV: response, channel. Returns 0 where there is nothing to cancel.
+-- Requests a cancel: stores it, then publishes it. KEYS: meta. ARGV: response, channel. Returns 0 if there is no running turn.
 local known = redis.call('HMGET', KEYS[1], 'fence', 'ended')
 if not known[1] or known[2] then
   return 0

@@ -1,5 +1,5 @@
--- Gives up a place in a conversation's queue and joins again at its end. KEYS: queue. ARGV: response, how many may wait, time to live, channel.
--- Returns the new place, 0 for the head; -1 if as many wait as may.
+-- Gives up a place in a conversation's queue and joins again at its end. KEYS: queue. ARGV: response, most waiting, time to live, channel.
+-- Returns the new place, 0 for the head; -1 if the queue is full.
 local place = redis.call('ZRANK', KEYS[1], ARGV[1])
 if place then
   redis.call('ZREM', KEYS[1], ARGV[1])

@@ -1,7 +1,7 @@
 -- Appends the items of a commit, once, and drops the oldest beyond the bounds; the newest item always stays.
 -- KEYS: head, items, commits.
--- ARGV: commit, most items, most bytes, most commits, title and the item that it is of ('' where there is none), items...
--- Returns nothing where the conversation is gone, else its owner and when it changed.
+-- ARGV: commit, most items, most bytes, most commits, title and the item that it is of ('' if there is none), items...
+-- Returns nothing if the conversation is gone, else its owner and the time of its change.
 -- `bytes` of the head is the size of all items as long as `bytes_of` names the length of the list and the newest commit. A replica of a
 -- version that does not count changes one of these, and then all are counted again.
 local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title')
@@ -31,7 +31,7 @@ if not redis.call('LPOS', KEYS[3], ARGV[1]) then
   redis.call('LTRIM', KEYS[3], -tonumber(ARGV[4]), -1)
   local count = { 'bytes', string.format('%.0f', bytes), 'bytes_of', length .. ' ' .. ARGV[1] }
   redis.call('HSET', KEYS[1], 'updated', redis.call('TIME')[1], unpack(count))
-  -- '' says that there is none yet. A conversation of a version that wrote no titles has none of the two: it is read.
+  -- '' means that there is no title yet. A conversation of a version that wrote no titles lacks the field: its items are read.
   if known[4] == '' and ARGV[5] ~= '' then
     redis.call('HSET', KEYS[1], 'title', ARGV[5], 'title_item', ARGV[6])
   end

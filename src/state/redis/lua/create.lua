@@ -1,6 +1,6 @@
--- Creates a log with its first lease and its first events, of which nobody can have heard yet.
--- KEYS: meta, log, leases. ARGV: response, head, '1' where it is to be stored, nonce of the call, events from number 0 on...
--- Returns 1; 0 where another call has created it.
+-- Creates a log with its first lease and its first events. No follower can exist yet, so nothing is published.
+-- KEYS: meta, log, leases. ARGV: response, head, '1' if the response is stored, nonce of the call, events from number 0 on...
+-- Returns 1, or 0 if another call has created it.
 local time = redis.call('TIME')
 local lease = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + LEASE_MS)
 if redis.call('EXISTS', KEYS[1]) == 1 then

@@ -1,5 +1,5 @@
--- Marks an idempotency key's response as begun, for the use that holds it only; a key that was forgotten nobody else holds.
--- KEYS: the key. ARGV: what it holds before, what it holds then, time to live. Returns 1 where it stands for this use.
+-- Confirms the response of an idempotency key, if this use holds the key. If the key has expired, no other use holds it, and it is set.
+-- KEYS: the key. ARGV: value before, value after, time to live. Returns 1 if this use holds the key.
 local held = redis.call('GET', KEYS[1])
 if held == ARGV[2] then
   return 1

@@ -1,4 +1,4 @@
--- Frees an idempotency key that stands for a response which is not confirmed. KEYS: the key. ARGV: what it holds then.
+-- Deletes an idempotency key if it holds this value. KEYS: the key. ARGV: the value.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   return redis.call('DEL', KEYS[1])
 end

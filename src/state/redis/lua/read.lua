@@ -1,6 +1,5 @@
--- A page of a log. KEYS: meta, log. ARGV: number to start after, limit, '1' where the head is wanted.
--- Returns nothing where there is no log, else: next number, '1' where it has ended, head, events... A page in which an event is missing is
--- returned as '': its events have lost their numbers.
+-- A page of a log. KEYS: meta, log. ARGV: number to start after, limit, '1' to return the head.
+-- Returns nothing if there is no log, else: next number, '1' if it has ended, head, events... Returns '' if an event of the page is missing.
 local known = redis.call('HMGET', KEYS[1], 'next', 'ended')
 if not known[1] then
   return false

@@ -1,4 +1,4 @@
-/* What conversations, responses and lists cost in a real Redis, in bytes; and what stands there that this build did not write. */
+/* What conversations, responses and lists cost in a real Redis, in bytes; and entries that Sluice did not write. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type StoredItem } from '../../src/domain/item.js';
@@ -143,7 +143,7 @@ describe('turns of one conversation', () => {
 });
 
 describe('what Sluice did not write', () => {
-  it('is left out of a conversation, which goes on', async () => {
+  it('skips and counts an item that does not parse, and keeps the conversation usable', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     const broken = ['no JSON', 'null', '5', '[]', '{"item":null}', '{"item":"x"}'];
     await server.admin.rpush(itemsKey(id), ...broken);
@@ -157,7 +157,7 @@ describe('what Sluice did not write', () => {
     expect(await conversations.deleteItem(id, 'msg_2')).toBe(true);
   });
 
-  it('hides neither a conversation whose metadata it is, nor anything beside a response', async () => {
+  it('reads a conversation whose metadata does not parse, and a response that does not parse as not found', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     await server.admin.hset(headKey(id), 'metadata', '{');
     expect(await store.state.conversations.get(id)).toMatchObject({ id, metadata: {}, title: 'one' });

@@ -60,7 +60,7 @@ describe('Redis Sentinel', () => {
   });
 
   it.each(['hand over', 'die'] as const)(
-    'promotes the replica when the master has to %s: writers and followers go on there',
+    'lets writers and followers continue on the promoted replica when the master has to %s',
     async (what) => {
       const head = headOf();
       const fence = await store.state.events.create(head);

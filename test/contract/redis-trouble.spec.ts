@@ -1,6 +1,6 @@
 /*
- * What may happen to a Redis and to the way there: each a case with a clear answer, nothing lost in silence, no number twice with other text.
- * A rejection that nobody handles fails the test that runs: jest sees to that.
+ * Faults of a Redis and of the connections to it: nothing is lost without an error, and no number appears twice with different text.
+ * An unhandled rejection fails the running test.
  */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -22,17 +22,17 @@ const NEVER = new AbortController().signal;
 const upTo = (last: number): number[] => Array.from({ length: last + 1 }, (_, i) => i);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Everything that hooks tell, in order. */
-class Told {
-  readonly words: string[] = [];
+/** The calls of all hooks, in order. */
+class HookCalls {
+  readonly calls: string[] = [];
   readonly hooks: RedisHooks = {
-    onState: (state, reason) => this.words.push(reason === null ? state : `${state}: ${reason}`),
-    onError: (reason) => this.words.push(`error: ${reason}`),
-    onTailRepaired: (events) => this.words.push(`repaired ${events}`),
-    onUnreadable: (what) => this.words.push(`unreadable ${what}`),
-    onSubscriberReset: () => this.words.push('subscriber reset'),
-    onLimiterLocal: (local, replicas) => this.words.push(local ? `limiter local of ${replicas}` : 'limiter shared'),
-    onNotice: (notice) => this.words.push(notice),
+    onState: (state, reason) => this.calls.push(reason === null ? state : `${state}: ${reason}`),
+    onError: (reason) => this.calls.push(`error: ${reason}`),
+    onTailRepaired: (events) => this.calls.push(`repaired ${events}`),
+    onUnreadable: (what) => this.calls.push(`unreadable ${what}`),
+    onSubscriberReset: () => this.calls.push('subscriber reset'),
+    onLimiterLocal: (local, replicas) => this.calls.push(local ? `limiter local of ${replicas}` : 'limiter shared'),
+    onNotice: (notice) => this.calls.push(notice),
   };
 }
 
@@ -59,15 +59,15 @@ describe('Redis in trouble', () => {
   let server: RedisServer;
   let proxy: StallableProxy;
   let store: RedisStore;
-  let told: Told;
+  let hookCalls: HookCalls;
   const timing = { heartbeatMs: 40, commandTimeoutMs: 250, readyWaitMs: 150, claimPollMs: 60 };
 
   // Leases are short, and logs outlive every trouble here.
   const times = { ...SHORT_TIMES, runningMs: 60_000, endedMs: 60_000 };
   const openStore = (options: Partial<RedisStateOptions> = {}) => {
-    told = new Told();
+    hookCalls = new HookCalls();
     const connection = { url: `redis://127.0.0.1:${proxy.port}` };
-    return openRedisStore(connection, { hooks: told.hooks, timing, times, ...options });
+    return openRedisStore(connection, { hooks: hookCalls.hooks, timing, times, ...options });
   };
   beforeEach(async () => {
     server = await RedisServer.start();
@@ -85,17 +85,17 @@ describe('Redis in trouble', () => {
     return { id: head.responseId, fence: await store.state.events.create(head) };
   };
 
-  it('forgets its scripts: they are brought again', async () => {
+  it('runs scripts again after SCRIPT FLUSH, without an error', async () => {
     const { id, fence } = await created();
     await store.state.events.append(id, fence, [delta(0)]);
     await server.admin.script('FLUSH');
     expect(await store.state.events.append(id, fence, [delta(1)])).toMatchObject({ outcome: 'appended' });
     await server.admin.script('FLUSH');
     expect((await store.other.events.read(id, -1, 10))?.events).toEqual(deltas(0, 1));
-    expect(told.words.filter((word) => word.startsWith('error'))).toEqual([]);
+    expect(hookCalls.calls.filter((word) => word.startsWith('error'))).toEqual([]);
   });
 
-  it('is looked at from elsewhere while logs are begun: none is ever found without its first events', async () => {
+  it('never shows another replica a log without its first events while logs are created', async () => {
     const heads = Array.from({ length: 100 }, () => headOf());
     let beginning = true;
     const looking = (async () => {
@@ -111,7 +111,7 @@ describe('Redis in trouble', () => {
     expect([...(await looking)]).not.toContain(-1);
   });
 
-  it('kills connections of every kind while many write and follow: nothing is lost or told twice', async () => {
+  it('loses and repeats no event while connections of every kind are killed', async () => {
     const turns = await Promise.all(Array.from({ length: 8 }, () => created()));
     const viewers = await Promise.all(turns.map(({ id }) => follow(store.other, id)));
     let killing = true;
@@ -133,11 +133,11 @@ describe('Redis in trouble', () => {
     await kills;
     await eventually(() => viewers.every(({ viewer }) => viewer.state === 'ended'));
     for (const { numbers } of viewers) expect(numbers).toEqual(upTo(150));
-    expect(told.words).toContain('subscriber reset');
+    expect(hookCalls.calls).toContain('subscriber reset');
     for (const { close } of viewers) close();
   });
 
-  it('kills command connections while commands are sent: each waits for the next connection, none fails', async () => {
+  it('fails no command while command connections are killed: each waits for the next connection', async () => {
     await store.close();
     store = await openStore({ timing: { ...timing, commandTimeoutMs: 10_000, readyWaitMs: 5_000 } });
     const { id } = await created();
@@ -161,7 +161,7 @@ describe('Redis in trouble', () => {
     expect(results.length).toBeGreaterThan(200);
   });
 
-  it('tells watchers and waiters that messages may have been missed', async () => {
+  it('notifies watchers and waiting turns after messages may have been lost', async () => {
     const conversation = newId('conv');
     const holder = await created();
     const waiting = await created();
@@ -176,7 +176,7 @@ describe('Redis in trouble', () => {
     let cancelled = 0;
     const unwatch = await store.state.lease.watchCancel(holder.id, () => (cancelled += 1));
     const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
-    // Leaves and asks for a cancel while nobody can hear it.
+    // Leaves and requests a cancel while no subscriber is connected.
     const keys = new RedisKeys(store.keyPrefix);
     await server.admin.hset(keys.turn(holder.id).meta, 'cancel', '1');
     await server.admin.zrem(keys.queue(conversation), holder.id);
@@ -187,7 +187,7 @@ describe('Redis in trouble', () => {
     unwatch();
   });
 
-  it('loses an announcement on its way: the watcher is told of it when it can hear again, once, and of nothing older', async () => {
+  it('reports a lost announcement once after the watcher reconnects, and no older one', async () => {
     const conversation = newId('conv');
     await store.state.announcements.announce(conversation, 'resp_before');
     const heard: string[] = [];
@@ -208,7 +208,7 @@ describe('Redis in trouble', () => {
     stop();
   });
 
-  it('is out of reach while turns are announced: the watcher asks until it is told what it missed', async () => {
+  it('reads announcements again until Redis answers, if it was unreachable while turns were announced', async () => {
     const conversation = newId('conv');
     const heard: string[] = [];
     const stop = await store.other.announcements.watch(
@@ -229,14 +229,14 @@ describe('Redis in trouble', () => {
     await elsewhere.close();
   });
 
-  it('finds a subscriber connection that is open and dead', async () => {
+  it('replaces a subscriber connection that is open but dead', async () => {
     const { id, fence } = await created();
     const { numbers, close } = await follow(store.other, id);
     await store.state.events.append(id, fence, [delta(0)]);
     await eventually(() => numbers.length === 1);
     expect(proxy.stall('sluice-subscriber')).toBe(2);
     // One reset a replica.
-    await eventually(() => told.words.filter((word) => word === 'subscriber reset').length === 2);
+    await eventually(() => hookCalls.calls.filter((word) => word === 'subscriber reset').length === 2);
     let live: number[] = [];
     const stop = await store.other.events.subscribe(
       id,
@@ -249,7 +249,7 @@ describe('Redis in trouble', () => {
     close();
   });
 
-  it('finds a command connection that is open and dead, and goes on over a new one', async () => {
+  it('replaces a command connection that is open but dead, and continues on a new one', async () => {
     const { id, fence } = await created();
     expect(proxy.stall('sluice-log')).toBe(2);
     await appendInspite(store.state, id, fence, deltas(0, 2));
@@ -257,21 +257,27 @@ describe('Redis in trouble', () => {
     expect((await store.other.events.read(id, -1, 10))?.events).toEqual([...deltas(0, 2), terminal(3)]);
   });
 
-  it.each(['sluice-store', 'sluice-log'])('is not away where only the connection %s says nothing', async (name) => {
-    expect(proxy.stall(name)).toBe(2);
-    // The command waits on the dead connection until that is dropped, and is answered on the next one.
-    await eventually(() =>
-      (name === 'sluice-log' ? store.state.events.read('resp_1', -1, 1) : store.state.conversations.get('conv_1')).then(
-        () => true,
-        () => false,
-      ),
-    );
-    await store.state.ping();
-    expect(store.state.isUp).toBe(true);
-    expect(told.words.filter((word) => word.startsWith('down'))).toEqual([]);
-  });
+  it.each(['sluice-store', 'sluice-log'])(
+    'reports no outage if only the connection %s does not answer',
+    async (name) => {
+      expect(proxy.stall(name)).toBe(2);
+      // The command waits on the dead connection until that is dropped, and is answered on the next one.
+      await eventually(() =>
+        (name === 'sluice-log'
+          ? store.state.events.read('resp_1', -1, 1)
+          : store.state.conversations.get('conv_1')
+        ).then(
+          () => true,
+          () => false,
+        ),
+      );
+      await store.state.ping();
+      expect(store.state.isUp).toBe(true);
+      expect(hookCalls.calls.filter((word) => word.startsWith('down'))).toEqual([]);
+    },
+  );
 
-  it('loses the reply to a removal: the removal is done once, and reported as done', async () => {
+  it('reports a removal as done if its reply is lost', async () => {
     const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
     const { conversations } = store.state;
     await conversations.create(conversation, headOf().input);
@@ -311,7 +317,7 @@ describe('Redis in trouble', () => {
     expect(await limiter.take(bucket, 0)).toMatchObject({ remaining: 6 });
   });
 
-  it('is emptied (FLUSHALL): the turn is shut out, its viewers are told, no number comes again', async () => {
+  it('fences the turn and marks its viewers lost after FLUSHALL, and repeats no number', async () => {
     const conversation = newId('conv');
     const { id, fence } = await created();
     const waiting = await created();
@@ -363,7 +369,7 @@ describe('Redis in trouble', () => {
       return adopted.find(({ responseId }) => responseId === id)?.fence ?? 0;
     };
 
-    it('that was behind: the writer writes the lost events again, with the same numbers and the same text', async () => {
+    it('rewrites the lost events with the same numbers and text if the replica was behind', async () => {
       const { id, fence } = await created();
       const { numbers, texts, viewer, close } = await follow(store.other, id);
       await store.state.events.append(id, fence, deltas(0, 9));
@@ -376,7 +382,7 @@ describe('Redis in trouble', () => {
       expect(viewer.state).toBe('following');
       await appendInspite(store.state, id, fence, deltas(15, 16));
       await appendInspite(store.state, id, fence, [terminal(17)]);
-      expect(told.words).toContain('repaired 5');
+      expect(hookCalls.calls).toContain('repaired 5');
       const all = [...deltas(0, 16), terminal(17)];
       expect((await store.other.events.read(id, -1, 100))?.events).toEqual(all);
       await eventually(() => viewer.state !== 'following');
@@ -384,7 +390,7 @@ describe('Redis in trouble', () => {
       close();
     });
 
-    it('that was behind, and the writer is gone too: who ends the turn goes on from there, and viewers are told', async () => {
+    it('ends the turn after the surviving events if the writer is gone too, and marks viewers that saw more as lost', async () => {
       const { id, fence } = await created();
       const { numbers, viewer, close } = await follow(store.other, id);
       await store.state.events.append(id, fence, deltas(0, 9));
@@ -403,7 +409,7 @@ describe('Redis in trouble', () => {
       close();
     });
 
-    it('that lost more than the writer remembers: it is shut out, without a hole and without a number twice', async () => {
+    it('fences the writer if the replica lost more than the writer remembers, without a hole or a repeated number', async () => {
       const { id, fence } = await created();
       await store.state.events.append(id, fence, deltas(0, 1));
       const { numbers, viewer, close } = await follow(store.other, id);
@@ -419,7 +425,7 @@ describe('Redis in trouble', () => {
       close();
     });
 
-    it('that never heard of the turn: it is shut out', async () => {
+    it('fences the writer if the replica never received the turn', async () => {
       let turn = { id: '', fence: 0 };
       await failOver(async () => {
         turn = await created();
@@ -430,7 +436,7 @@ describe('Redis in trouble', () => {
     });
   });
 
-  it('is full (maxmemory, noeviction): refuses, says so, and goes on when there is room again', async () => {
+  it('reports a full Redis (maxmemory, noeviction), and continues when there is room again', async () => {
     const { id, fence } = await created();
     await store.state.events.append(id, fence, deltas(0, 2));
     await server.admin.config('SET', 'maxmemory', '1');
@@ -440,21 +446,21 @@ describe('Redis in trouble', () => {
     await expect(store.state.ping()).rejects.toMatchObject({ code: 'state_unavailable' });
     expect((await store.other.events.read(id, -1, 10))?.events).toEqual(deltas(0, 2));
     await eventually(() => !store.state.isUp && !store.other.isUp);
-    expect(told.words).toContain('error: out_of_memory');
-    expect(told.words).toContain('down: out_of_memory');
+    expect(hookCalls.calls).toContain('error: out_of_memory');
+    expect(hookCalls.calls).toContain('down: out_of_memory');
     await server.admin.config('SET', 'maxmemory', '0');
     expect((await store.state.events.append(id, fence, deltas(3, 4))).outcome).toBe('appended');
     await eventually(() => store.state.isUp);
     expect((await store.other.events.read(id, -1, 10))?.events).toEqual(deltas(0, 4));
   });
 
-  it('becomes a read-only replica: refuses, says so, and goes on when it is a master again', async () => {
+  it('reports a Redis that became a read-only replica, and continues when it is a master again', async () => {
     const { id, fence } = await created();
     await server.admin.replicaof('127.0.0.1', 1);
     const refused = await store.state.events.append(id, fence, deltas(0, 1)).catch((error: unknown) => error);
     expect(refused).toMatchObject({ code: 'state_unavailable' });
     expect(String(refused)).toContain('read-only replica');
-    await eventually(() => told.words.includes('down: readonly'));
+    await eventually(() => hookCalls.calls.includes('down: readonly'));
     await server.admin.replicaof('NO', 'ONE');
     expect((await appendInspite(store.state, id, fence, deltas(0, 1))).outcome).toBe('appended');
     await eventually(() => store.state.isUp);
@@ -470,7 +476,7 @@ describe('Redis in trouble', () => {
     await eventually(async () => (await store.state.events.read(id, -1, 1).catch(() => undefined)) !== undefined);
   });
 
-  it('stands still for a while (SIGSTOP): commands end in time, nothing is lost, no living turn is taken for an orphan', async () => {
+  it('fails commands in time, loses nothing and adopts no running turn while Redis is stopped (SIGSTOP)', async () => {
     const { id, fence } = await created();
     const { numbers, viewer, close } = await follow(store.other, id);
     await store.state.events.append(id, fence, deltas(0, 2));
@@ -498,12 +504,12 @@ describe('Redis in trouble', () => {
     expect((await appendInspite(store.state, id, fence, [terminal(5)])).outcome).toBe('appended');
     await eventually(() => viewer.state === 'ended');
     expect(numbers).toEqual(upTo(5));
-    expect(told.words).toContain('down: timeout');
+    expect(hookCalls.calls).toContain('down: timeout');
     await eventually(() => store.state.isUp && store.other.isUp);
     close();
   });
 
-  it('is away: commands fail within a bound, cancels and orphans wait, and all is well when it is back', async () => {
+  it('fails commands in time during an outage, and handles cancels and orphans after it', async () => {
     const { id, fence } = await created();
     const orphan = await created();
     proxy.cut();
@@ -532,7 +538,7 @@ describe('Redis in trouble', () => {
     expect(await store.state.lease.adoptExpired(10).catch(() => [])).toEqual([]);
     proxy.mend();
     expect((await appendInspite(store.state, id, fence, [delta(0)])).outcome).toBe('appended');
-    // Whoever sweeps first after a whole lease in reach ends it.
+    // The first replica that sweeps after a whole lease without a break adopts it.
     await eventually(async () => {
       await store.state.lease.renew(id, fence).catch(() => undefined);
       const adopted = await store.other.lease.adoptExpired(10).catch(() => []);
@@ -540,7 +546,7 @@ describe('Redis in trouble', () => {
     });
   });
 
-  it('does not answer at the end of a replica, which does not wait for it', async () => {
+  it('closes a replica without waiting for a Redis that does not answer', async () => {
     await store.close();
     store = await openStore({ timing: { ...timing, commandTimeoutMs: 3_000 } });
     const { id } = await created();
@@ -553,7 +559,7 @@ describe('Redis in trouble', () => {
     server.resume();
   });
 
-  it('is away for the rate limiter: each replica goes on with its share and says so', async () => {
+  it('limits by the share of each replica while Redis does not answer, and reports it', async () => {
     const bucket = { key: 'user:ann', capacity: 10, refillPerSecond: 0.001 };
     await eventually(async () => {
       await Promise.all([store.state.ping(), store.other.ping()]);
@@ -563,17 +569,17 @@ describe('Redis in trouble', () => {
     const takes = [];
     for (let i = 0; i < 8; i++) takes.push(await store.state.limiter.take(bucket, 1));
     expect(takes.filter(({ allowed }) => allowed)).toHaveLength(5);
-    expect(told.words).toContain('limiter local of 2');
+    expect(hookCalls.calls).toContain('limiter local of 2');
     proxy.mend();
     await eventually(() => store.state.isUp);
     await eventually(async () => {
       await store.state.limiter.take(bucket, 0);
-      return told.words.includes('limiter shared');
+      return hookCalls.calls.includes('limiter shared');
     });
     expect(await store.state.limiter.take(bucket, 1)).toMatchObject({ allowed: true, remaining: 9 });
   });
 
-  it('is started again with what it had kept: turns go on', async () => {
+  it('continues turns after a restart of Redis with its data', async () => {
     await server.admin.config('SET', 'appendonly', 'yes');
     await eventually(async () => (await server.admin.info('persistence')).includes('aof_rewrite_in_progress:0'));
     await server.admin.config('SET', 'appendfsync', 'always');
@@ -589,7 +595,7 @@ describe('Redis in trouble', () => {
     close();
   });
 
-  it('is started again with nothing kept: turns are shut out, their viewers told', async () => {
+  it('fences turns and marks their viewers lost after a restart of Redis without its data', async () => {
     const { id, fence } = await created();
     const { numbers, viewer, close } = await follow(store.other, id);
     await store.state.events.append(id, fence, deltas(0, 3));
@@ -602,7 +608,7 @@ describe('Redis in trouble', () => {
     close();
   });
 
-  it('gives a turn to another replica: viewers on the former owner follow on, without waiting for a tail check', async () => {
+  it('delivers events to viewers on the former owner of an adopted turn without waiting for a tail check', async () => {
     const { id, fence } = await created();
     const hub = new FollowHub({ events: store.state.events, tailCheckMs: 3_600_000 });
     const numbers: number[] = [];
@@ -621,8 +627,8 @@ describe('Redis in trouble', () => {
     hub.close();
   });
 
-  describe('has a dead head in a queue', () => {
-    it('that never began: it is put out after one lease', async () => {
+  describe('the head of a queue', () => {
+    it('is evicted after one lease if it never created its log', async () => {
       const conversation = newId('conv');
       await store.state.claim.join(conversation, newId('resp'), 4);
       const { id } = await created();
@@ -633,7 +639,7 @@ describe('Redis in trouble', () => {
       expect(await store.state.claim.members(conversation)).toEqual([id]);
     });
 
-    it('that ended without leaving: the next goes on, also where nobody may wait', async () => {
+    it('is evicted if its turn ended without leaving, even if no turn may wait', async () => {
       const conversation = newId('conv');
       const dead = await created();
       await store.state.claim.join(conversation, dead.id, 0);
@@ -642,7 +648,7 @@ describe('Redis in trouble', () => {
       expect(await store.other.claim.join(conversation, id, 0)).toEqual({ first: true });
     });
 
-    it('that runs: it is left alone', async () => {
+    it('is not evicted while its turn runs', async () => {
       const conversation = newId('conv');
       const running = await created();
       await store.state.claim.join(conversation, running.id, 0);
@@ -659,7 +665,7 @@ describe('Redis in trouble', () => {
     });
   });
 
-  it('never gives another number to the events after a missing one', async () => {
+  it('never renumbers the events after a missing one', async () => {
     const { id, fence } = await created();
     await store.state.events.append(id, fence, deltas(0, 9));
     await server.admin.xdel(new RedisKeys(store.keyPrefix).turn(id).log, '0-6');
@@ -675,7 +681,7 @@ describe('Redis in trouble', () => {
       expect([after, limit, await store.other.events.read(id, after, limit)]).toEqual([after, limit, undefined]);
     }
     expect(await store.other.events.read(id, -1, 0)).toMatchObject({ last: 9, ended: false });
-    expect(told.words.filter((word) => word === 'unreadable log')).toHaveLength(4);
+    expect(hookCalls.calls.filter((word) => word === 'unreadable log')).toHaveLength(4);
     await server.admin.xdel(new RedisKeys(store.keyPrefix).turn(id).log, '0-10');
     expect(await store.other.events.read(id, 7, 10)).toBeUndefined();
   });
@@ -690,7 +696,7 @@ describe('Redis in trouble', () => {
     await store.state.conversations.appendItems('conv_1', headOf().input, 'resp_1');
     await store.state.limiter.take({ key: 'b', capacity: 5, refillPerSecond: 1 }, 1);
     await store.state.keys.claim({ owner: 'o', key: 'k', fingerprint: 'f', responseId: id });
-    // A response is kept whole; what stands in it is not the store's business.
+    // The store does not read the content of a response.
     await store.state.responses.put({ owner: 'o', response: { id } } as Parameters<State['responses']['put']>[0]);
     const names = await server.admin.keys('*');
     const kinds = names.map((name) =>
@@ -743,14 +749,14 @@ describe('a start', () => {
     await server.close();
   });
 
-  it('gives up after its time where nobody answers', async () => {
+  it('fails after startTimeoutMs if no server answers', async () => {
     const server = await RedisServer.start();
     const { url } = server;
     await server.close();
     await expect(redisState({ url, ...options })).rejects.toMatchObject({ code: 'state_unavailable' });
   });
 
-  it('waits for a Redis that comes a little later', async () => {
+  it('waits for a Redis that starts later', async () => {
     const server = await RedisServer.start();
     await server.kill();
     const opening = redisState({ url: server.url, ...options, timing: { ...options.timing, startTimeoutMs: 10_000 } });
@@ -763,10 +769,10 @@ describe('a start', () => {
 
   it('warns of a Redis that may drop keys, and keeps two databases apart', async () => {
     const server = await RedisServer.start({ settings: ['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'] });
-    const told = new Told();
-    const first = await redisState({ url: server.url, db: 1, hooks: told.hooks, ...options });
+    const hookCalls = new HookCalls();
+    const first = await redisState({ url: server.url, db: 1, hooks: hookCalls.hooks, ...options });
     const second = await redisState({ url: server.url, db: 2, poolSize: 2, ...options });
-    expect(told.words.join()).toContain('allkeys-lru');
+    expect(hookCalls.calls.join()).toContain('allkeys-lru');
     await first.claim.join('conv_1', 'resp_1', 0);
     expect(await second.claim.members('conv_1')).toEqual([]);
     expect(((await server.admin.client('LIST')) as string).match(/name=sluice/g)).toHaveLength(7);

@@ -1,4 +1,4 @@
-/* The contract of ConversationClaim: first in, first out, bounded, and heard of by whoever watches. */
+/* The contract of ConversationClaim: first in, first out, bounded; and of ConversationAnnouncements. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../../src/domain/ids.js';
@@ -72,7 +72,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       expect((await join(store.state, 1)).first).toBe(false);
     });
 
-    it('refuses at once where nobody may wait', async () => {
+    it('refuses at once if no turn may wait', async () => {
       await join(store.state, 0);
       await expect(store.other.claim.join(conversation, newId('resp'), 0)).rejects.toMatchObject({
         code: 'conversation_busy',
@@ -207,7 +207,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       expect(await store.state.claim.join(newId('conv'), newId('resp'), 0)).toEqual({ first: true });
     });
 
-    it('tells every watcher of an announced response, on any replica, until it stops', async () => {
+    it('reports an announced response to every watcher, on any replica, until the watch ends', async () => {
       const here: string[] = [];
       const there: string[] = [];
       const stopHere = await store.state.announcements.watch(
@@ -234,7 +234,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       stopThere();
     });
 
-    it('does not tell of other conversations', async () => {
+    it('reports no response of another conversation', async () => {
       const heard: string[] = [];
       const stop = await store.other.announcements.watch(
         conversation,

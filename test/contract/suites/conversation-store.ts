@@ -235,7 +235,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       await store.state.conversations.delete(ids[0] ?? '');
       expect((await pageIds({ limit: 10 })).ids).toEqual([ids[4], ids[1], ids[2], ids[3]]);
       expect((await list({ limit: 1 })).data[0]).toMatchObject({ owner: 'tenant/ann', metadata: {} });
-      expect(await store.other.conversations.listByOwner('tenant/nobody', { limit: 5 })).toEqual({
+      expect(await store.other.conversations.listByOwner('tenant/unknown', { limit: 5 })).toEqual({
         data: [],
         hasMore: false,
       });
@@ -269,7 +269,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
 
     const storedOf = (id: string, text = 'said “é”'): StoredResponse => ({
       owner: 'tenant/ann',
-      // Kept and given back whole; what stands in it is not the store's business.
+      // The store does not read the content of a response.
       response: { id, object: 'response', output_text: text } as ResponseObject,
       input: [item('msg_1')],
       context: items(1, 3),

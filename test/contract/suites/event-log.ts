@@ -26,7 +26,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       await expect(store.state.events.create(head)).rejects.toThrow('exists already');
     });
 
-    it('begins a log with its first events, and goes on after them', async () => {
+    it('creates a log with its first events, and appends after them', async () => {
       const head = headOf();
       const { responseId: id } = head;
       const fence = await store.state.events.createWith(head, deltas(0, 1));
@@ -83,7 +83,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       for (const { id } of turns) expect(numbersOf((await readAll(id)) ?? [])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     });
 
-    it('passes over what it holds already, so that a retry adds nothing', async () => {
+    it('skips events that it holds already, so that a retry adds nothing', async () => {
       const { id, fence } = await created();
       await store.state.events.append(id, fence, deltas(0, 2));
       const again = await store.state.events.append(id, fence, deltas(0, 2));
@@ -108,14 +108,14 @@ export function describeEventLog(name: string, open: OpenStore): void {
       expect(numbersOf((await readAll(id)) ?? [])).toEqual([0, 1]);
     });
 
-    it('shuts out who has another fence, and who has no log', async () => {
+    it('fences an append with another fence or without a log', async () => {
       const { id, fence } = await created();
       expect((await store.state.events.append(id, fence + 1, [delta(0)])).outcome).toBe('fenced');
       expect((await store.state.events.append('resp_unknown', 1, [delta(0)])).outcome).toBe('fenced');
       expect(await readAll(id)).toEqual([]);
     });
 
-    it('tells followers on every replica of each append, once the log holds it', async () => {
+    it('delivers each append to followers on every replica once the log holds it', async () => {
       const { id, fence } = await created();
       const heard: LoggedEvent[] = [];
       let readAtFirst: ReturnType<typeof store.other.events.read> | undefined;
@@ -143,7 +143,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       stopHere();
     });
 
-    it('tells nobody who has left, and goes on telling the others', async () => {
+    it('delivers nothing to a follower that has left, and continues to deliver to the others', async () => {
       const { id, fence } = await created();
       const left: number[] = [];
       const stayed: number[] = [];
@@ -165,7 +165,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       stopLast();
     });
 
-    it('makes a large append known too, if only as a gap to be read', async () => {
+    it('reports a large append as events or as a gap', async () => {
       const { id, fence } = await created();
       const heard: number[] = [];
       let gaps = 0;
@@ -181,7 +181,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       stop();
     });
 
-    it('keeps a cancel until the owner asks, and hears of it at once where it watches', async () => {
+    it('stores a cancel until the next append, and signals it at once to a watching owner', async () => {
       const { id, fence } = await created();
       let called = 0;
       const stop = await store.state.lease.watchCancel(id, () => (called += 1));

@@ -1,4 +1,4 @@
-/* FollowHub over whatever log: each viewer gets every event once and in order, or is told plainly that it cannot. */
+/* FollowHub over any log: each viewer receives every event once and in order, or is marked lost. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
@@ -223,7 +223,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual([5]);
     });
 
-    it('knows no viewer for a log that does not exist', async () => {
+    it('opens no viewer for a log that does not exist', async () => {
       const hub = hubOf();
       expect(await hub.open('resp_unknown', -1, () => undefined)).toBeUndefined();
       expect(hub.size).toBe(0);
@@ -240,7 +240,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect([whole.viewer.state, atEnd.viewer.state]).toEqual(['ended', 'ended']);
     });
 
-    it('tells a viewer that its log was deleted', async () => {
+    it('marks a viewer as lost when its log is deleted', async () => {
       const hub = hubOf();
       const reader = await Reader.open(hub, id, -1);
       await append(0, 0);
@@ -311,7 +311,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       });
     });
 
-    it('goes on where a read failed for a while', async () => {
+    it('continues after reads failed for a while', async () => {
       const reader = await Reader.open(hubOf({ tailCheckMs: 30 }), id, -1);
       events.readFails = new SluiceError('state_unavailable', 'unable to read; it is away; try again');
       events.onWay = () => [];
@@ -323,7 +323,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual(upTo(4));
     });
 
-    it('fails to open where the store is away, and opens when it is back', async () => {
+    it('fails to open while the store is unavailable, and opens afterwards', async () => {
       const hub = hubOf();
       events.readFails = new SluiceError('state_unavailable', 'unable to read; it is away; try again');
       await expect(hub.open(id, -1, () => undefined)).rejects.toMatchObject({ code: 'state_unavailable' });

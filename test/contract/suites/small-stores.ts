@@ -140,7 +140,7 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       expect(await store.state.keys.claim(use('resp_a'))).toEqual({ outcome: 'fresh' });
     });
 
-    it('is freed by its holder only', async () => {
+    it('releases a key for its holder only', async () => {
       await store.state.keys.claim(use('resp_a'));
       await store.other.keys.release(use('resp_b'));
       expect(await store.other.keys.claim(use('resp_b'))).toMatchObject({ outcome: 'same' });
@@ -149,7 +149,7 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       expect(await store.other.keys.claim(use('resp_b'))).toEqual({ outcome: 'fresh' });
     });
 
-    it('stands for a response that was confirmed, and is not freed any more', async () => {
+    it('keeps a key whose response was confirmed', async () => {
       await store.state.keys.claim(use('resp_a'));
       expect(await store.state.keys.confirm(use('resp_a'))).toBe(true);
       expect(await store.state.keys.confirm(use('resp_a'))).toBe(true);
@@ -160,7 +160,7 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       expect(await store.other.keys.claim(use('resp_b', { fingerprint: 'other' }))).toEqual({ outcome: 'different' });
     });
 
-    it('is not confirmed by who lost it meanwhile', async () => {
+    it('does not confirm a use that has lost the key', async () => {
       await store.state.keys.claim(use('resp_a'));
       await store.other.keys.release(use('resp_a'));
       await store.other.keys.claim(use('resp_b'));

@@ -90,7 +90,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       expect(await adopt(store.state, 1)).toEqual([{ responseId: id, fence: fence + 2 }]);
     });
 
-    it('ends with the terminal event: what has ended or was deleted is nobody’s orphan', async () => {
+    it('adopts no turn that has ended or was deleted', async () => {
       const ended = await created();
       const deleted = await created();
       await store.state.events.append(ended.id, ended.fence, [terminal(0)]);

@@ -93,7 +93,7 @@ describe('a viewer', () => {
     viewer.close();
   });
 
-  it('asks again where the log was away, and goes on', async () => {
+  it('reads again after the log was unavailable, and continues', async () => {
     await logOf(20);
     let failures = 1;
     events.trick = (page, after) =>
@@ -103,7 +103,7 @@ describe('a viewer', () => {
     expect(await readAll()).toEqual(upTo(20));
   });
 
-  it('moves over what a snapshot told, past the ring and past what is known here', async () => {
+  it('skips the events of a snapshot, past the ring and past the newest known event', async () => {
     await logOf(20, false);
     const viewer = await open(-1);
     viewer.skipTo(17);
@@ -135,7 +135,7 @@ describe('opening', () => {
     await logOf(3, false);
     const first = await open(-1);
     const gate = Promise.withResolvers<void>();
-    // A check of the tail has read before event 3 was there, and its answer is late; nobody told of event 3.
+    // A check of the tail has read before event 3 was there, and its answer is late; no message delivered event 3.
     events.trick = async (page) => {
       await gate.promise;
       return page;
@@ -152,7 +152,7 @@ describe('opening', () => {
     first.close();
   });
 
-  it('fails as the store does, and is tried anew by the next', async () => {
+  it('fails with the error of the store, and succeeds for the next viewer', async () => {
     await logOf(3);
     events.trick = () => Promise.reject(new SluiceError('state_unavailable', 'away'));
     await expect(hub.open(ID, -1, () => undefined)).rejects.toMatchObject({ code: 'state_unavailable' });
@@ -167,11 +167,11 @@ describe('opening', () => {
   });
 });
 
-/** Appends without telling the followers, as a lost message does. */
+/** Appends without delivering to the followers, as if the message was lost. */
 async function silently(append: () => Promise<unknown>): Promise<void> {
   const followers = table.entries.get(ID)?.followers ?? new Set();
-  const told = [...followers];
+  const written = [...followers];
   followers.clear();
   await append();
-  for (const follower of told) followers.add(follower);
+  for (const follower of written) followers.add(follower);
 }

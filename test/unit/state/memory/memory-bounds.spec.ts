@@ -24,7 +24,7 @@ const message = (id: string, text: string): StoredItem => ({
 });
 
 async function put(id: string, bytes: number): Promise<void> {
-  // Kept and given back whole; what stands in it is not the store's business.
+  // The store does not read the content of a response.
   const response = { id, output_text: 'x'.repeat(bytes) } as ResponseObject;
   await state.responses.put({ owner: 'ann', response, input: [], context: [], terminalSequence: 1 });
 }

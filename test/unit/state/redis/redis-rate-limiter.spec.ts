@@ -13,12 +13,12 @@ let time: HandTime;
 let heartbeat: { isUp: boolean; replicas: number };
 let fails: boolean;
 let asked: number;
-let told: boolean[];
+let reported: boolean[];
 let limiter: RedisRateLimiter;
 beforeEach(() => {
   time = new HandTime();
   heartbeat = { isUp: true, replicas: 4 };
-  [fails, asked, told] = [false, 0, []];
+  [fails, asked, reported] = [false, 0, []];
   limiter = new RedisRateLimiter({
     commands: {
       run: () => {
@@ -29,7 +29,7 @@ beforeEach(() => {
     keys: new RedisKeys('t:'),
     scripts: new Scripts({ times: LOG_TIMES, ttlMs: 1_000, sharded: false }),
     heartbeat,
-    hooks: { onLimiterLocal: (local) => told.push(local) },
+    hooks: { onLimiterLocal: (local) => reported.push(local) },
     settleMs: SETTLE_MS,
     time,
   });
@@ -86,10 +86,10 @@ describe('RedisRateLimiter without Redis', () => {
     const before = asked;
     time.pass(SETTLE_MS - 1);
     await limiter.take(bucket(8), 1);
-    expect([asked - before, told]).toEqual([0, [true]]);
+    expect([asked - before, reported]).toEqual([0, [true]]);
     time.pass(1);
     expect(await limiter.take(bucket(8), 1)).toMatchObject({ remaining: 7 });
-    expect(told).toEqual([true, false]);
+    expect(reported).toEqual([true, false]);
   });
 
   it('stays local while single commands fail or the heartbeat misses now and then', async () => {
@@ -103,7 +103,7 @@ describe('RedisRateLimiter without Redis', () => {
       heartbeat.isUp = true;
       if (i % 2 === 0) time.pass(1);
     }
-    expect(told.filter((local) => local).length).toBeLessThanOrEqual(2);
+    expect(reported.filter((local) => local).length).toBeLessThanOrEqual(2);
   });
 
   it('hands out one share, not one for each time that Redis goes away', async () => {
@@ -117,6 +117,6 @@ describe('RedisRateLimiter without Redis', () => {
     }
     // The share is 10.
     expect(admitted).toBe(10);
-    expect(told).toHaveLength(10);
+    expect(reported).toHaveLength(10);
   });
 });

@@ -36,7 +36,7 @@ beforeAll(async () => {
   redis = await RedisServer.start({ settings: ['--requirepass', SECRETS.redisPassword] });
   const file = {
     app: { name: 'support-bot' },
-    provider: { type: 'openai', model: 'gpt-4o', base_url: provider.baseUrl },
+    provider: { type: 'openai', model: 'gpt-4o', base_url: provider.baseUrl, prices: { input: 2.5, output: 10 } },
     state: { type: 'redis', url: `redis://127.0.0.1:${redis.port}`, password_env: 'REDIS_PASSWORD' },
     auth: { mode: 'keys', keys: [{ id: 'k', key_env: 'SLUICE_API_KEY', scopes: ['chat', 'admin'] }] },
     middleware: { provider: { retry: { max_attempts: 1 } } },
@@ -76,7 +76,7 @@ function shapesOfAll(): [string, string[]][] {
   });
 }
 
-it('a start where all is well tells of nothing that is not', () => {
+it('logs no warnings on a healthy start', () => {
   const told = replica.lines.map((line) => JSON.parse(line) as { readonly level: string; readonly msg: string });
   expect(told.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
   expect(told.map(({ msg }) => msg)).toContain('server started');

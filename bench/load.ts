@@ -1,4 +1,7 @@
-/* The load generator: many clients in a process of its own, whose CPU is nobody's. Does what the conductor asks and counts what arrives. */
+/*
+ * The load generator: many clients in a separate process, whose CPU is not measured. Runs the conductor's commands and
+ * counts what arrives.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { machineMs } from './lib/clock.js';

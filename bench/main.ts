@@ -69,7 +69,7 @@ async function main(): Promise<void> {
       warmUpSeconds: positive('warm-up', values['warm-up']),
       profile: values.profile ? join(RESULTS, scenario.name) : null,
       onSample: (round, system, sample) =>
-        process.stdout.write(`  ${round + 1} ${system.name}: ${told(scenario, sample)}\n`),
+        process.stdout.write(`  ${round + 1} ${system.name}: ${rendered(scenario, sample)}\n`),
     });
     report(scenario, result, values.write);
   }
@@ -97,7 +97,7 @@ function withSection(page: string, name: string, text: string): string {
   return `${page.slice(0, from + start.length)}\n\n${text}\n\n${page.slice(to)}`;
 }
 
-function told({ metrics }: Scenario, sample: Sample): string {
+function rendered({ metrics }: Scenario, sample: Sample): string {
   const shown = [...metrics, { name: 'lateShare', title: 'provider late', digits: 3 }];
   return shown
     .flatMap(({ name, title, digits }) =>

@@ -1,6 +1,6 @@
 /*
  * Loaded into every measured process before its own code (`--import`), alike for all: answers how much CPU it has used and how much
- * memory it holds, and records a CPU profile when asked. Costs nothing while nobody asks.
+ * memory it holds, and records a CPU profile when asked. Costs nothing while no request arrives.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -45,5 +45,5 @@ answerQuestions({
 });
 // The channel must not keep a process alive that has ended its work.
 process.channel?.unref();
-// Whoever asks is gone, and with them the reason to run.
+// The parent is gone, so this process ends.
 process.on('disconnect', () => process.exit(0));

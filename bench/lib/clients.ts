@@ -13,7 +13,7 @@ interface ResponseEvents {
 export interface Client {
   /** Asks for a response of so many deltas. One at a time. */
   create(deltas: number, events: ResponseEvents): void;
-  /** Watches a response that somebody else asked for, from its start. */
+  /** Follows a response that another client created, from its start. */
   watch(responseId: string, events: ResponseEvents): void;
   close(): void;
 }

@@ -13,7 +13,7 @@ export interface Target {
 export interface LoadPlan {
   /** Connections are spread over these in turn. */
   readonly targets: readonly Target[];
-  /** Streams at a time, each on its own connection; a stream that ends begins anew. */
+  /** Streams at a time, each on its own connection; a stream that ends starts again. */
   readonly streams: number;
   /** Provider deltas of one response. */
   readonly deltas: number;

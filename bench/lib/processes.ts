@@ -54,7 +54,7 @@ export async function startRedis(port: number): Promise<ChildProcess | undefined
 
 function keep(child: ChildProcess): ChildProcess {
   children.add(child);
-  // What its end means is said by whoever asks it next.
+  // The next request to it reports what its exit means.
   child.on('error', () => undefined);
   child.once('exit', () => children.delete(child));
   return child;
@@ -73,7 +73,7 @@ export async function listening(child: ChildProcess, port: number): Promise<void
     if (taken) return;
   }
   throw new Error(
-    `unable to go on; a process of the bench did not listen (its exit code: ${child.exitCode ?? 'none'})`,
+    `unable to continue; a process of the bench did not listen (its exit code: ${child.exitCode ?? 'none'})`,
   );
 }
 

@@ -22,7 +22,7 @@ export interface Scenario {
   readonly name: string;
   readonly title: string;
   readonly metrics: readonly Metric[];
-  /** Started anew for every round: what memory it holds at the start must not depend on the rounds before. */
+  /** Restarted for every round, so that its memory at the start does not depend on earlier rounds. */
   readonly freshProcess: boolean;
   suits(system: System): boolean;
   run(stage: Stage, system: System, running: RunningSystem, options: RunOptions): Promise<Sample>;

@@ -95,7 +95,7 @@ export class Stage {
     for (const giveUpAt = Date.now() + QUIET_WITHIN_MS; Date.now() < giveUpAt; await sleep(50)) {
       if ((await ask(this.upstream, { ask: 'provided' })).active === 0) return;
     }
-    throw new Error('unable to go on; a system still reads from the provider although all its clients are gone');
+    throw new Error('unable to continue; a system still reads from the provider although all its clients are gone');
   }
 }
 

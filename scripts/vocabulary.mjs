@@ -1,6 +1,7 @@
 /*
- * Reports words of the deny list in comments, messages, test titles and documents, each with its replacement. Rules: CONTRIBUTING.md, "Writing".
- * `node scripts/vocabulary.mjs [PATH …]` checks the files below the given paths; without a path every tracked text file.
+ * Reports words of the deny list in comments, messages, test titles and documents, each with its replacement. Rules:
+ * CONTRIBUTING.md, "Writing". `node scripts/vocabulary.mjs [PATH ...]` checks the files below the given paths; without a
+ * path every tracked text file.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -22,7 +23,12 @@ const DENIED = [
   [/\b(?:lets?|letting) go\b/i, 'release, drop'],
   [/\bpatiently\b/i, 'with retries'],
   [/\bas it had not\b/i, 'state the condition'],
-  [/\bfor nobody\b/i, 'without a viewer'],
+  [/\bforesaw\b/i, 'unexpected'],
+  [/\bleft alone\b/i, 'is paused, is ignored'],
+  [/\bpass(?:es|ed)? over\b/i, 'ignores, skips'],
+  [/\bin vain\b/i, 'without success'],
+  [/\bwithout a word\b/i, 'silently'],
+  [/\bbefall/i, 'happen to'],
 ];
 const EXTENSIONS = /\.(?:ts|tsx|mjs|md|yaml|sh|lua|css|html)$/;
 /** The deny list itself, and texts that customers and models read. */

@@ -29,7 +29,7 @@ export async function openClient({ dialect, url }: Target): Promise<Client> {
   }
 }
 
-/** What an event of a response may look like here; everything else in it is passed over. */
+/** The fields of an event that are read here; others are ignored. */
 interface Event {
   readonly type: string;
   readonly delta?: string;

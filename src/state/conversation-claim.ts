@@ -26,10 +26,17 @@ export abstract class ConversationClaim {
    * Leaves the queue, if the response is still in it, and joins again at the end, in one step. For a turn that was slow to create
    * its log: another replica may have evicted it, or may have decided to. Such a decision applies to the old place only and
    * cannot evict the new one.
+   * @param call unique to the call. A repeat of the call, which may arrive long after its answer, changes no place that the
+   *   response holds: moving a running turn to the end would let a second turn run
    * @throws SluiceError `conversation_busy` if the queue is full; the response is then no longer in it
    * @throws SluiceError `state_unavailable`
    */
-  abstract rejoin(conversationId: string, responseId: string, maxWaiting: number): Promise<{ readonly first: boolean }>;
+  abstract rejoin(
+    conversationId: string,
+    responseId: string,
+    maxWaiting: number,
+    call: string,
+  ): Promise<{ readonly first: boolean }>;
 
   /**
    * Resolves when `responseId` is the head and holds the claim. Rejects with the signal's reason when the signal aborts.

@@ -1,6 +1,7 @@
 /* The contracts of stored conversations, their items and ended responses. They check no access: callers compare owners. */
 
 import { type Conversation, type NewConversation } from '../domain/conversation.js';
+import { SluiceError } from '../domain/errors.js';
 import { type StoredItem } from '../domain/item.js';
 import { type StoredResponse } from '../domain/response.js';
 
@@ -55,8 +56,11 @@ export abstract class ConversationStore {
 
   /**
    * Appends items. Idempotent by `commitId` (the response's id), so that a commit that is retried, or repeated by the replica
-   * that adopted the turn, adds nothing twice.
+   * that adopted the turn, adds nothing twice. Fenced by the claim: while another response is the head of the conversation's
+   * queue, nothing is added, so that an append which arrives late cannot come between what the head reads and what it writes.
+   * @param commitId the response, or other writer, as it joined the queue
    * @returns false if the conversation no longer exists
+   * @throws SluiceError `conversation_busy` if another response holds the claim
    */
   abstract appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean>;
   /** Returns the newest `limit` items within the bounds, oldest first. */
@@ -78,9 +82,24 @@ export abstract class ResponseStore {
   abstract put(stored: StoredResponse): Promise<StoredResponse | undefined>;
   abstract get(id: string): Promise<StoredResponse | undefined>;
   /**
+   * Whether an end of the response was stored, or the response was deleted within `deletedMs`. Tells a response that ended and was
+   * deleted from one that the store has lost.
+   * @throws SluiceError `state_unavailable`
+   */
+  abstract hasEnded(id: string): Promise<boolean>;
+  /**
    * Deletes a response and stores a mark of the deletion for `deletedMs`, so that a replica that was cut off cannot store the
    * response again.
    * @returns whether the response was stored
    */
   abstract delete(id: string): Promise<boolean>;
+}
+
+/** The refusal of an append whose writer no longer holds the claim. */
+export function anotherWriter(): SluiceError {
+  return new SluiceError(
+    'conversation_busy',
+    'unable to add items to this conversation; another turn writes to it; send the request again',
+    { retryAfterMs: 1_000, param: 'conversation' },
+  );
 }

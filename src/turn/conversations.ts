@@ -136,6 +136,8 @@ export class Conversations {
       const added = await retryWhileUnavailable(() => this.#store.appendItems(id, stored, writer), {
         giveUpMs: APPEND_WITHIN_MS,
         time: this.#time,
+      }).catch((error: unknown) => {
+        throw asBusy(error);
       });
       if (!added) throw conversationNotFound();
       return stored;
@@ -155,10 +157,10 @@ export class Conversations {
       // would come between what that turn read and what it says. The writer adds only after a join that was answered in time.
       while (this.#time.now() - askedAt > SURE_OF_PLACE_MS) {
         askedAt = this.#time.now();
-        await this.#claim.rejoin(id, writer, 0);
+        await this.#claim.rejoin(id, writer, 0, this.#time.unique());
       }
     } catch (error) {
-      throw error instanceof SluiceError && error.code === 'conversation_busy' ? busy() : error;
+      throw asBusy(error);
     }
   }
 
@@ -209,4 +211,9 @@ function busy(): SluiceError {
     'unable to add items to this conversation; a turn is running in it; try again when it has ended',
     { retryAfterMs: 1_000, param: 'conversation' },
   );
+}
+
+/** What a client that adds items is answered if another writer holds the claim. */
+function asBusy(error: unknown): unknown {
+  return error instanceof SluiceError && error.code === 'conversation_busy' ? busy() : error;
 }

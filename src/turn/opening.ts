@@ -160,7 +160,7 @@ export class TurnOpening {
   async #rejoin(conversationId: string, responseId: string): Promise<{ readonly first: boolean }> {
     const { claim, events } = this.#parts;
     try {
-      return await claim.rejoin(conversationId, responseId, this.#options.maxWaiting);
+      return await claim.rejoin(conversationId, responseId, this.#options.maxWaiting, this.#time.unique());
     } catch (error) {
       await events.delete(responseId).catch(() => undefined);
       throw error;

@@ -2,6 +2,7 @@
 
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../state/event-log.js';
+import { type ResponseReader } from './response-reader.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
 
@@ -35,12 +36,20 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
   await lease.release(responseId, fence).catch(() => undefined);
 }
 
-/** Whether the log of a turn is gone, so that no replica will report its end. */
-export function isLogGone({ responseId }: Turn, events: EventLog): Promise<boolean> {
-  return events.read(responseId, -1, 0).then(
-    (page) => page === undefined,
-    () => false,
-  );
+/**
+ * Whether no other replica has reported the end of a turn or will: its log is gone, and no end is stored. Another replica may take the turn over and
+ * report its end, and a client may delete the response, before the turn's own replica wakes. Then the log is gone as well, and counting the turn here
+ * would count it twice. The end or the mark of the deletion tells the two apart.
+ */
+export async function isUnreported(
+  { responseId }: Turn,
+  { events, reader }: { readonly events: EventLog; readonly reader: Pick<ResponseReader, 'hasEnded'> },
+): Promise<boolean> {
+  try {
+    return (await events.read(responseId, -1, 0)) === undefined && !(await reader.hasEnded(responseId));
+  } catch {
+    return false;
+  }
 }
 
 /** Whether the log of a turn has no end yet. Counts a log that cannot be read as open. */

@@ -170,6 +170,11 @@ export class ResponseReader {
     return 'ended';
   }
 
+  /** Whether an end of the response was stored, also if a client has deleted it since. @throws SluiceError `state_unavailable` */
+  async hasEnded(responseId: string): Promise<boolean> {
+    return this.#responses.hasEnded(responseId);
+  }
+
   /** The status of a response, at the cost of its newest event. @throws SluiceError `response_not_found` */
   async currentStatus(caller: Principal, responseId: string): Promise<ResponseStatus> {
     const page = await this.#events.read(responseId, -1, 0);

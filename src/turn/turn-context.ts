@@ -1,6 +1,7 @@
 /* What a turn remembers: the context it starts from, and what of it goes into the conversation when it ends. */
 
 import { contextFor, strayOutput } from '../domain/context.js';
+import { SluiceError } from '../domain/errors.js';
 import {
   isKnownItem,
   type Item,
@@ -71,7 +72,7 @@ export class TurnMemory {
   /**
    * Appends the items of an ended turn to its conversation. Idempotent by the response's id.
    * @returns false if the conversation was deleted meanwhile: nothing of the turn is kept then
-   * @throws SluiceError `state_unavailable`
+   * @throws SluiceError `state_unavailable`; `conversation_busy` if another turn has become the writer
    */
   async keepItems({ conversation, id }: ResponseObject, { items }: Keeping): Promise<boolean> {
     return conversation === null || this.#conversations.appendItems(conversation.id, items, id);
@@ -108,8 +109,16 @@ export class TurnMemory {
    */
   async commit(ended: EndedTurn): Promise<ResponseObject> {
     const { response, left } = ended;
-    if (await this.keepItems(response, left)) return this.storeEnd(await this.endOf(ended));
+    if (await this.#keepUnlessTaken(response, left)) return this.storeEnd(await this.endOf(ended));
     return this.storeEnd(await this.endOf({ ...ended, response: keepingNothing(response) }));
+  }
+
+  /** A turn whose place another turn has taken keeps nothing. */
+  async #keepUnlessTaken(response: ResponseObject, left: Keeping): Promise<boolean> {
+    return this.keepItems(response, left).catch((error: unknown) => {
+      if (error instanceof SluiceError && error.code === 'conversation_busy') return false;
+      throw error;
+    });
   }
 
   async #history(plan: TurnPlan): Promise<readonly StoredItem[]> {

@@ -32,7 +32,7 @@ import {
 import { CANCELLED, outcomeOf, type TurnOutcome, TurnStopped } from './outcome.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type ResponseReader } from './response-reader.js';
-import { handOver, isLogGone, leaveConversation, releasePlace } from './release-turn.js';
+import { handOver, isUnreported, leaveConversation, releasePlace } from './release-turn.js';
 import { type Settlement } from './settlement.js';
 import { newResponse, type Turn, type TurnOrigin } from './turn.js';
 import { type TurnRoom } from './turn-room.js';
@@ -216,7 +216,7 @@ export class TurnService {
   }
 
   async #run(turn: Turn, waits: boolean, permit: TurnPermit, leaveRoom: () => void): Promise<void> {
-    const { settlement, report, clock, claim, events, lease } = this.#parts;
+    const { settlement, report, clock, claim, lease } = this.#parts;
     const stopKeeping = keepLease(lease, turn, this.#time);
     clock.turns += 1;
     let end: TurnOutcome | 'lost' | SluiceError;
@@ -232,7 +232,7 @@ export class TurnService {
       clock.turns -= 1;
       stopKeeping();
     }
-    const gone = !turn.journal.ended && (await isLogGone(turn, events));
+    const gone = !turn.journal.ended && (await isUnreported(turn, this.#parts));
     if (!turn.journal.ended && !gone) {
       // The replica that ends this turn settles what was reserved. Settling it here too would give it back twice.
       permit.handOver();

@@ -44,7 +44,7 @@ describe('a head without a log that joins again while another replica puts it ou
           if (begun) return reply;
           begun = true;
           await state.events.create(headOf({ responseId: 'resp_late' }));
-          expect(await state.claim.rejoin('conv_1', 'resp_late', 0)).toEqual({ first: true });
+          expect(await state.claim.rejoin('conv_1', 'resp_late', 0, 'call_1')).toEqual({ first: true });
           return reply;
         },
       };

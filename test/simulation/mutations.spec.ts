@@ -2,7 +2,14 @@
 
 import { describe, expect, it, jest } from '@jest/globals';
 import { InOrder } from '../../src/gateway/in-order.js';
-import { AllOrNothingMemory, joinsOnce, lastEndWins } from './mutations.js';
+import {
+  AllOrNothingMemory,
+  appendsUnfenced,
+  forgetsDeletions,
+  joinsOnce,
+  lastEndWins,
+  rejoinsAgain,
+} from './mutations.js';
 import { runSchedule, type ScheduleOptions } from './schedule.js';
 
 const MINUTE_MS = 60_000;
@@ -52,6 +59,33 @@ describe('the simulation', () => {
     async () => {
       const memory: ScheduleOptions['memory'] = (...parts) => new AllOrNothingMemory(...parts);
       expect(await found({ memory }, /says that it kept nothing/, 5_000)).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+
+  it(
+    'finds two turns that write to one conversation where a late repeat moves the head of its queue',
+    async () => {
+      const violation = await found({ mutate: rejoinsAgain }, /in the same conversation|was not asked with/, 20_000);
+      expect(violation).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+
+  it(
+    'finds items that arrive late, in the midst of the turn of another writer',
+    async () => {
+      const violation = await found({ mutate: appendsUnfenced }, /was not asked with/, 20_000);
+      expect(violation).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+
+  it(
+    'finds a turn that two replicas count because its response was deleted',
+    async () => {
+      const violation = await found({ mutate: forgetsDeletions }, /turns ended and \d+ were counted/, 20_000);
+      expect(violation).toBeDefined();
     },
     5 * MINUTE_MS,
   );

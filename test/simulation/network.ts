@@ -28,11 +28,8 @@ type Work = () => Promise<unknown>;
 
 const TIMEOUT_MS = 1_000;
 const LATE_MS = 12_000;
-/**
- * Requests that the store recognizes when they are sent again, or that are never sent again. `rejoin` is neither: a repeat that arrives after its
- * answer would take the place away again.
- */
-const SENT_ONCE = new Set(['createWith', 'rejoin', 'create', 'take', 'charge', 'adoptExpired']);
+/** Requests that the store recognizes when they are sent again, or that are never sent again. */
+const SENT_ONCE = new Set(['createWith', 'create', 'take', 'charge', 'adoptExpired']);
 
 export class Network {
   readonly #scheduler: Scheduler;
@@ -45,6 +42,8 @@ export class Network {
   #cut = false;
   /** Stores that do not answer this replica, by name. */
   readonly #away = new Set<string>();
+  /** Stores whose requests arrive late, by name. */
+  readonly #stalled = new Set<string>();
 
   constructor(scheduler: Scheduler, random: Random, host: Host, weather: Weather) {
     this.#scheduler = scheduler;
@@ -72,10 +71,20 @@ export class Network {
     this.#away.delete(store);
   }
 
+  /** Requests to one store arrive long after the replica has given up on them: they wait in a connection that stands still. */
+  stall(store: string): void {
+    this.#stalled.add(store);
+  }
+
+  unstall(store: string): void {
+    this.#stalled.delete(store);
+  }
+
   /** Ends every fault. */
   clearUp(weather: Weather): void {
     this.#weather = weather;
     this.#away.clear();
+    this.#stalled.clear();
     this.heal();
   }
 
@@ -210,7 +219,7 @@ export class Network {
     const { lostRequest, lostReply, repeat, late } = this.#weather;
     const label = `${store}.${method} ${about}`;
     const isLost = this.#random.chance(lostRequest);
-    const isLate = !isLost && this.#random.chance(late);
+    const isLate = !isLost && (this.#random.chance(late) || this.#stalled.has(store));
     const isUnanswered = this.#random.chance(lostReply);
     const isRepeated = this.#random.chance(repeat) && !SENT_ONCE.has(method);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();

@@ -1,5 +1,6 @@
 /* Everything of one schedule: the replicas over one store, the faults that befall them, and the way clients reach them. */
 
+import { type Time } from '../../src/domain/time.js';
 import { memoryState } from '../../src/state/memory/memory-state.js';
 import { type State } from '../../src/state/state.js';
 import { Network, type Weather } from './network.js';
@@ -15,7 +16,7 @@ export interface WorldOptions {
   readonly seed: number;
   readonly onEvent?: (line: string) => void;
   /** Puts a mistake into the store, to show that it is found. */
-  readonly mutate?: (state: State) => State;
+  readonly mutate?: (state: State, time: Time) => State;
   /** Puts a mistake into what a turn leaves behind. */
   readonly memory?: MakeMemory;
 }
@@ -47,7 +48,7 @@ export class World {
     this.recorder = new Recorder(this.scheduler);
     this.calm = this.random.chance(0.2);
     const time = this.scheduler.timeOf(new Host('store'));
-    this.store = this.recorder.observe(mutate(memoryState({ ttlMs: TTL_MS, maxItems: 500, time })));
+    this.store = this.recorder.observe(mutate(memoryState({ ttlMs: TTL_MS, maxItems: 500, time }), time));
     const weather = this.calm ? CALM : this.#weather();
     this.replicas = Array.from({ length: this.random.pick([2, 2, 3]) }, (_, i) => {
       const host = new Host(`r${i}`);
@@ -176,7 +177,7 @@ export class World {
     for (let fault = random.below(4); fault > 0; fault--) {
       const atMs = random.between(0, random.pick([200, 3_000, 15_000]));
       const forMs = random.pick([random.between(5, 500), random.between(500, 5_000), random.between(7_000, 20_000)]);
-      switch (random.pick(['pause', 'pause', 'cut', 'cut', 'away', 'clock', 'crash'])) {
+      switch (random.pick(['pause', 'pause', 'cut', 'cut', 'away', 'stall', 'clock', 'crash'])) {
         case 'pause':
           this.#fault(atMs, `PAUSES ${host.name}`, () => {
             if (host.state === 'up') host.state = 'paused';
@@ -197,6 +198,12 @@ export class World {
             network.lose(store);
           });
           this.#fault(atMs + long, `REGAINS ${store} of ${host.name}`, () => network.regain(store));
+          break;
+        }
+        case 'stall': {
+          const store = random.pick(['conversations', 'conversations', 'claim', 'responses']);
+          this.#fault(atMs, `STALLS ${store} of ${host.name}`, () => network.stall(store));
+          this.#fault(atMs + forMs, `MOVES ${store} of ${host.name}`, () => network.unstall(store));
           break;
         }
         case 'clock': {

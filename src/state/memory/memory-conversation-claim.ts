@@ -22,6 +22,8 @@ const POLL_MS = 1_000;
 export class MemoryConversationClaim extends ConversationClaim {
   readonly #logs: MemoryLogTable;
   readonly #queues = new Map<string, Member[]>();
+  /** Calls of `rejoin`, with the time of each by `Time.now()`. */
+  readonly #rejoins = new Map<string, number>();
 
   constructor(logs: MemoryLogTable) {
     super();
@@ -39,8 +41,14 @@ export class MemoryConversationClaim extends ConversationClaim {
     return { first: queue.length === 1 };
   }
 
-  override async rejoin(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
-    void this.leave(conversationId, responseId);
+  override async rejoin(
+    conversationId: string,
+    responseId: string,
+    maxWaiting: number,
+    call: string,
+  ): Promise<{ first: boolean }> {
+    if (!this.#rejoins.has(call)) void this.leave(conversationId, responseId);
+    this.#rejoins.set(call, this.#logs.time.now());
     return this.join(conversationId, responseId, maxWaiting);
   }
 
@@ -86,8 +94,15 @@ export class MemoryConversationClaim extends ConversationClaim {
     return this.#queueOf(conversationId).map((member) => member.responseId);
   }
 
-  /** Evicts stale heads of queues without a waiting turn, which would otherwise be stored for ever. */
+  /** Returns the response that may write to a conversation, or undefined if no response is in its queue. */
+  writerOf(conversationId: string): string | undefined {
+    return this.#queueOf(conversationId)[0]?.responseId;
+  }
+
+  /** Evicts stale heads of queues without a waiting turn, and calls, which would otherwise be stored for ever. */
   sweep(): void {
+    const { time, times } = this.#logs;
+    for (const [call, at] of this.#rejoins) if (time.now() - at > times.runningMs) this.#rejoins.delete(call);
     for (const conversationId of this.#queues.keys()) this.#evictStaleHeads(conversationId);
   }
 

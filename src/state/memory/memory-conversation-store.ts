@@ -8,6 +8,7 @@ import { derivedTitle, type DerivedTitle } from '../../domain/conversation-title
 import { newestWithin, type StoredItem } from '../../domain/item.js';
 import { systemTime, type Time } from '../../domain/time.js';
 import {
+  anotherWriter,
   COMMITS_KEPT,
   ConversationStore,
   type ItemQuery,
@@ -45,6 +46,8 @@ export interface MemoryConversationStoreOptions extends MemoryStoreOptions {
   readonly budget?: MemoryBudget;
   /** Whether a turn runs in a conversation. */
   readonly isBusy?: (conversationId: string) => boolean;
+  /** Returns the response that may write to a conversation. */
+  readonly writerOf?: (conversationId: string) => string | undefined;
 }
 
 const NO_BOUND = { maxBytes: Infinity };
@@ -53,9 +56,11 @@ export class MemoryConversationStore extends ConversationStore {
   readonly #dialogues: SlidingMap<Dialogue>;
   readonly #bounds: { readonly maxItems: number; readonly maxBytes: number };
   readonly #time: Time;
+  readonly #writerOf: (conversationId: string) => string | undefined;
 
-  constructor({ ttlMs, maxItems, maxBytes, time, budget, isBusy }: MemoryConversationStoreOptions) {
+  constructor({ ttlMs, maxItems, maxBytes, time, budget, isBusy, writerOf }: MemoryConversationStoreOptions) {
     super();
+    this.#writerOf = writerOf ?? (() => undefined);
     this.#time = time ?? systemTime;
     this.#dialogues = new SlidingMap({
       ttlMs,
@@ -105,6 +110,8 @@ export class MemoryConversationStore extends ConversationStore {
     const dialogue = this.#dialogues.get(id);
     if (dialogue === undefined) return false;
     if (dialogue.commits.includes(commitId)) return true;
+    const writer = items.length === 0 ? commitId : (this.#writerOf(id) ?? commitId);
+    if (writer !== commitId) throw anotherWriter();
     dialogue.commits.push(commitId);
     if (dialogue.commits.length > COMMITS_KEPT) dialogue.commits.shift();
     dialogue.items = this.#within([...dialogue.items, ...items.map(keptItem)]);

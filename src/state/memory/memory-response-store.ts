@@ -44,6 +44,10 @@ export class MemoryResponseStore extends ResponseStore {
     return bytes === undefined ? undefined : unpacked(bytes);
   }
 
+  override async hasEnded(id: string): Promise<boolean> {
+    return this.#deleted.get(id) === true || this.#responses.get(id) !== undefined;
+  }
+
   override async delete(id: string): Promise<boolean> {
     this.#deleted.set(id, true, 0);
     return this.#responses.delete(id);

@@ -42,7 +42,12 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
   const table = new MemoryLogTable(time, times, ofLogs);
   const claim = new MemoryConversationClaim(table);
   const isBusy = (conversationId: string): boolean => claim.isBusy(conversationId);
-  const conversations = new MemoryConversationStore({ ...options, budget, isBusy });
+  const conversations = new MemoryConversationStore({
+    ...options,
+    budget,
+    isBusy,
+    writerOf: (conversationId) => claim.writerOf(conversationId),
+  });
   const responses = new MemoryResponseStore({ ...options, deletedMs: times.deletedMs, budget });
   const keys = new MemoryIdempotencyStore(time, ofKeys, (id) => table.stateOf(id) === 'running');
   const stopSweeping = every(time, SWEEP_EVERY_MS, () => {

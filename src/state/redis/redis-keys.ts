@@ -11,6 +11,7 @@
  * | {<conversation>}:items   | list   | its newest items (state.max_messages, max_bytes)   | as its head                        |
  * | {<conversation>}:commits | list   | the last 64 commits                                | as its head                        |
  * | {<conversation>}:queue   | zset   | responses that run or wait, in order               | 24 h after the last join or poll   |
+ * | {<conversation>}:rejoin:<call> | string | that a call has moved its response    | 15 min                             |
  * | {<conversation>}:announced | list | the last 64 announced responses                    | 10 min after the last one          |
  * | owner:<digest>           | zset   | an owner's newest 1,000 conversations              | state.ttl after the last use       |
  * | response:<response>      | string | an ended response, or that it was deleted          | state.ttl, sliding; 1 h            |
@@ -87,6 +88,8 @@ export class RedisKeys {
     `${this.#prefix}{${inKey(id)}}:commits`,
   ];
   readonly queue = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:queue`;
+  readonly rejoin = (conversationId: string, call: string): string =>
+    `${this.#prefix}{${inKey(conversationId)}}:rejoin:${inKey(call)}`;
   readonly announced = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:announced`;
   readonly turns = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:turns`;
 

@@ -128,9 +128,9 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       const next = await join(store.other, 0);
       const last = await join(store.other);
       expect(next.first).toBe(true);
-      expect(await store.state.claim.rejoin(conversation, 'resp_late', 8)).toEqual({ first: false });
+      expect(await store.state.claim.rejoin(conversation, 'resp_late', 8, 'call_1')).toEqual({ first: false });
       expect(await store.state.claim.members(conversation)).toEqual([next.id, last.id, 'resp_late']);
-      await expect(store.state.claim.rejoin(conversation, 'resp_late', 1)).rejects.toMatchObject({
+      await expect(store.state.claim.rejoin(conversation, 'resp_late', 1, 'call_2')).rejects.toMatchObject({
         code: 'conversation_busy',
       });
       expect(await store.state.claim.members(conversation)).toEqual([next.id, last.id]);
@@ -140,15 +140,24 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       const holder = await join();
       const waiting = await join(store.other);
       const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
-      expect(await store.state.claim.rejoin(conversation, holder.id, 8)).toEqual({ first: false });
+      expect(await store.state.claim.rejoin(conversation, holder.id, 8, 'call_3')).toEqual({ first: false });
       await waits;
       expect(await store.state.claim.members(conversation)).toEqual([waiting.id, holder.id]);
+    });
+
+    it('keeps the place of a member if a call of rejoin arrives again after its answer', async () => {
+      const call = newId('req');
+      await store.state.claim.join(conversation, 'resp_late', 8);
+      expect(await store.state.claim.rejoin(conversation, 'resp_late', 8, call)).toEqual({ first: true });
+      const waiting = await join(store.other);
+      expect(await store.other.claim.rejoin(conversation, 'resp_late', 8, call)).toEqual({ first: true });
+      expect(await store.state.claim.members(conversation)).toEqual(['resp_late', waiting.id]);
     });
 
     it('counts the age of a member from its last join', async () => {
       await store.state.claim.join(conversation, 'req_a', 0);
       await store.pass(store.times.leaseMs * 0.7);
-      expect(await store.state.claim.rejoin(conversation, 'req_a', 0)).toEqual({ first: true });
+      expect(await store.state.claim.rejoin(conversation, 'req_a', 0, 'call_4')).toEqual({ first: true });
       await store.pass(store.times.leaseMs * 0.7);
       await expect(store.other.claim.join(conversation, 'resp_b', 0)).rejects.toMatchObject({
         code: 'conversation_busy',

@@ -71,6 +71,22 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect((await store.state.conversations.listByOwner(owner, { limit: 10 })).data).toEqual([]);
     });
 
+    it('adds no items of a writer while another one is the head of the queue [CONV-10]', async () => {
+      const { id } = await created({}, items(1, 1));
+      const { claim, conversations } = store.state;
+      await claim.join(id, 'resp_1', 8);
+      await claim.join(id, 'resp_2', 8);
+      await expect(conversations.appendItems(id, items(2, 2), 'resp_2')).rejects.toMatchObject({
+        code: 'conversation_busy',
+      });
+      expect(await conversations.appendItems(id, [], 'resp_2')).toBe(true);
+      expect(await conversations.appendItems(id, items(3, 3), 'resp_1')).toBe(true);
+      await claim.leave(id, 'resp_1');
+      // A repeat of what was added is answered, whoever is the head.
+      expect(await store.other.conversations.appendItems(id, items(3, 3), 'resp_1')).toBe(true);
+      expect(idsOf(await conversations.recentItems(id, 10))).toEqual(['msg_1', 'msg_3']);
+    });
+
     it('adds the items of a commit once, however often it is asked to', async () => {
       const { id } = await created({}, items(1, 1));
       const commit = () => store.state.conversations.appendItems(id, items(2, 3), 'resp_1');
@@ -303,6 +319,16 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       const own = storedOf('resp_1');
       await store.state.responses.put(own);
       expect(await store.state.responses.put(own)).toBe(own);
+    });
+
+    it('tells a response that has ended, or was deleted, from one that it does not know', async () => {
+      const { responses } = store.state;
+      await responses.put(storedOf('resp_1'));
+      await responses.put(storedOf('resp_2'));
+      await store.other.responses.delete('resp_2');
+      await store.other.responses.delete('resp_unstored');
+      const known = ['resp_1', 'resp_2', 'resp_unstored', 'resp_3'].map((id) => responses.hasEnded(id));
+      expect(await Promise.all(known)).toEqual([true, true, true, false]);
     });
 
     it('does not store a response again after it was deleted, for a while', async () => {

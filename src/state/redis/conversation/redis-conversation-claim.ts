@@ -54,10 +54,16 @@ export class RedisConversationClaim extends ConversationClaim {
     }
   }
 
-  override async rejoin(conversationId: string, responseId: string, maxWaiting: number): Promise<{ first: boolean }> {
+  override async rejoin(
+    conversationId: string,
+    responseId: string,
+    maxWaiting: number,
+    call: string,
+  ): Promise<{ first: boolean }> {
     const { commands, keys, scripts } = this.#options;
     const args = [responseId, maxWaiting, QUEUE_TTL_MS, keys.turns(conversationId)];
-    const place = Number(await commands.run(scripts.get('claim-rejoin'), [keys.queue(conversationId)], args));
+    const names = [keys.queue(conversationId), keys.rejoin(conversationId, call)];
+    const place = Number(await commands.run(scripts.get('claim-rejoin'), names, args));
     return place >= 0 ? { first: place === 0 } : this.join(conversationId, responseId, maxWaiting);
   }
 

@@ -3,7 +3,7 @@
 import { type Conversation, type NewConversation } from '../../../domain/conversation.js';
 import { derivedTitle } from '../../../domain/conversation-title.js';
 import { newestWithin, type StoredItem } from '../../../domain/item.js';
-import { COMMITS_KEPT, ConversationStore, type ItemQuery, type Page } from '../../conversation-store.js';
+import { anotherWriter, COMMITS_KEPT, ConversationStore, type ItemQuery, type Page } from '../../conversation-store.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
@@ -106,12 +106,14 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
-    const { maxItems, maxBytes } = this.#options;
+    const { commands, keys, scripts, maxItems, maxBytes } = this.#options;
     const title = derivedTitle(items);
-    const reply = await this.#run('conversation-append', id, [
+    const names = [...keys.conversation(id), keys.queue(id)];
+    const reply = await commands.run(scripts.get('conversation-append'), names, [
       ...[commitId, maxItems, maxBytes, COMMITS_KEPT, title?.text ?? '', title?.itemId ?? ''],
       ...items.map((item) => JSON.stringify(item)),
     ]);
+    if (reply === 0) throw anotherWriter();
     return this.#changed(id, reply);
   }
 

@@ -44,6 +44,12 @@ export class RedisResponseStore extends ResponseStore {
     return stored;
   }
 
+  /** The mark of a deletion is stored under the key of its response. */
+  override async hasEnded(id: string): Promise<boolean> {
+    const { commands, keys } = this.#options;
+    return (await commands.call('EXISTS', keys.response(id))) === 1;
+  }
+
   override async delete(id: string): Promise<boolean> {
     const { commands, keys, deletedMs } = this.#options;
     const earlier = await commands.call('SET', keys.response(id), deletionOf(id), 'GET', 'PX', deletedMs);

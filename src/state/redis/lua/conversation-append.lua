@@ -1,7 +1,9 @@
 -- Appends the items of a commit, once, and drops the oldest beyond the bounds; the newest item always stays.
--- KEYS: head, items, commits.
+-- KEYS: head, items, commits, queue.
 -- ARGV: commit, most items, most bytes, most commits, title and the item that it is of ('' if there is none), items...
--- Returns nothing if the conversation is gone, else its owner and the time of its change.
+-- Returns nothing if the conversation is gone, 0 if another response is the head of the queue, else its owner and the time of its change.
+-- A writer that gave up leaves the queue, and its append may still arrive: within another turn it must add nothing. An empty queue fences nobody:
+-- a store that lost its newest writes may have lost the place of a turn that runs.
 -- `bytes` of the head is the size of all items as long as `bytes_of` names the length of the list and the newest commit. A replica of a
 -- version that does not count changes one of these, and then all are counted again.
 local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title')
@@ -9,6 +11,9 @@ if not known[1] then
   return false
 end
 if not redis.call('LPOS', KEYS[3], ARGV[1]) then
+  if #ARGV > 6 and (redis.call('ZRANGE', KEYS[4], 0, 0)[1] or ARGV[1]) ~= ARGV[1] then
+    return 0
+  end
   local length = redis.call('LLEN', KEYS[2])
   local bytes = tonumber(known[2])
   if not bytes or known[3] ~= length .. ' ' .. (redis.call('LINDEX', KEYS[3], -1) or '') then

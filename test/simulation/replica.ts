@@ -86,7 +86,7 @@ export class Replica {
       windowItems: 500,
       kept: { maxItems: 500, maxBytes: 10_000_000 },
     });
-    const report = new TurnReport(logger, metrics);
+    const report = new TurnReport(logger, metrics, time);
     this.reader = new ResponseReader(log, this.hub, responses, { time });
     const admission = new Admission(POLICY, { prompts: new PromptRegistry([]), conversations, responses, events: log });
     const usage = { ...ZERO_USAGE, output_tokens: OUTPUT_TOKENS, total_tokens: OUTPUT_TOKENS };

@@ -177,17 +177,19 @@ export class FollowedResponses {
     begin: () => Promise<ResumeMode>,
   ): Promise<void> {
     const { metrics, refusals } = this.#options;
-    try {
-      const mode = await this.#inOrder.run(responseId, begin);
-      metrics.of.resumes_total.inc({ mode });
-    } catch (thrown) {
-      metrics.of.resumes_total.inc({ mode: 'refused' });
-      const error = asSluiceError(thrown);
-      refusals.count(error);
-      place.refuse(error);
-    } finally {
-      resumes.settle(place);
-    }
+    // A later resume or watch of the response begins when this work settles. A refusal that is sent afterwards could come after its
+    // answer. The refusal is part of the work, so it always comes first.
+    await this.#inOrder.run(responseId, async () => {
+      try {
+        metrics.of.resumes_total.inc({ mode: await begin() });
+      } catch (thrown) {
+        metrics.of.resumes_total.inc({ mode: 'refused' });
+        const error = asSluiceError(thrown);
+        refusals.count(error);
+        place.refuse(error);
+      }
+    });
+    resumes.settle(place);
   }
 
   /** Throws like `ResponseReader.open`. */

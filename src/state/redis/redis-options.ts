@@ -1,5 +1,6 @@
 /* The options of a state in Redis, and the hooks by which it reports to metrics and log. */
 
+import { type Time } from '../../domain/time.js';
 import { type LogTimes } from '../event-log.js';
 
 export interface RedisAddress {
@@ -46,6 +47,7 @@ export interface RedisStateOptions extends RedisConnectionOptions {
   /** Name of this replica in the list of replicas; default: a random one. */
   readonly replicaId?: string;
   readonly hooks?: RedisHooks;
+  readonly time?: Time;
 }
 
 /** Times of the connection, in milliseconds. */

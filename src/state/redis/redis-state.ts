@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../domain/errors.js';
+import { systemTime } from '../../domain/time.js';
 import { MAX_BYTES } from '../conversation-store.js';
 import { LOG_TIMES } from '../event-log.js';
 import { type State } from '../state.js';
@@ -45,7 +46,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const times = options.times ?? LOG_TIMES;
   const hooks = options.hooks ?? {};
   const counts = { commands: 0, appends: 0, messages: 0 };
-  const { ttlMs, maxItems, maxBytes = MAX_BYTES, poolSize = 3 } = options;
+  const { ttlMs, maxItems, maxBytes = MAX_BYTES, poolSize = 3, time = systemTime } = options;
   const { leaseMs } = times;
 
   const connector = new RedisConnector(options, timing);
@@ -53,7 +54,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const keys = new RedisKeys(options.keyPrefix ?? 'sluice:');
   const scripts = new Scripts({ times, ttlMs, sharded });
   const lane = (name: string): RedisCommands =>
-    new RedisCommands({ connector, client: connector.commands(name), timing, counts, hooks });
+    new RedisCommands({ connector, client: connector.commands(name), timing, counts, hooks, time });
   const forLogs = lane('sluice-log');
   const forStores = poolSize >= 3 ? lane('sluice-store') : forLogs;
   const health = lane('sluice-health');
@@ -71,8 +72,9 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     leaseMs,
     timing,
     hooks,
+    time,
   });
-  const local = new LocalFollowers(leaseMs);
+  const local = new LocalFollowers(leaseMs, time);
   const close = async (): Promise<void> => {
     await heartbeat.close();
     local.close();
@@ -91,10 +93,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   heartbeat.start();
 
   const appends = new AppendQueue({ commands: forLogs, keys, script: scripts.get('append'), sharded, counts });
-  const logs = { commands: forLogs, subscriptions, local, keys, scripts };
-  const stores = { commands: forStores, keys, scripts };
+  const logs = { commands: forLogs, subscriptions, local, keys, scripts, time };
+  const stores = { commands: forStores, keys, scripts, time };
   return {
-    events: new RedisEventLog({ ...logs, appends, tails: new WrittenTails(), hooks }),
+    events: new RedisEventLog({ ...logs, appends, tails: new WrittenTails({ time }), hooks }),
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
     claim: new RedisConversationClaim({
       ...stores,

@@ -6,6 +6,7 @@
  */
 
 import { type Redis } from 'ioredis';
+import { systemTime, type Time } from '../../../domain/time.js';
 import { type RedisConnector } from './redis-connector.js';
 import { slotOf } from '../redis-keys.js';
 import { type RedisHooks, type RedisTiming } from '../redis-options.js';
@@ -27,9 +28,10 @@ export interface HeartbeatOptions {
   readonly leaseMs: number;
   readonly timing: RedisTiming;
   readonly hooks: RedisHooks;
+  readonly time?: Time;
 }
 
-/** An unbroken series of answered pings, by `performance.now()`. */
+/** An unbroken series of answered pings, by `Time.now()`. */
 interface Reach {
   sinceMs: number;
   lastMs: number;
@@ -43,9 +45,10 @@ const SIGN_OFF_MS = 250;
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
+  readonly #time: Time;
   readonly #reached = new Map<string, Reach>();
   readonly #watched = new Set<Redis>();
-  #timer: NodeJS.Timeout | undefined;
+  #stopBeating = (): void => undefined;
   #beating: Promise<void> | undefined;
   #state: 'up' | 'down' | undefined;
   #closed = false;
@@ -54,6 +57,7 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
+    this.#time = options.time ?? systemTime;
   }
 
   /** Whether the last heartbeat succeeded. */
@@ -62,13 +66,13 @@ export class Heartbeat {
   }
 
   start(): void {
-    this.#timer = setTimeout(() => {
+    this.#stopBeating = this.#time.after(this.#options.timing.heartbeatMs, () => {
       void this.beat()
         .catch(() => undefined)
         .finally(() => {
           if (!this.#closed) this.start();
         });
-    }, this.#options.timing.heartbeatMs).unref();
+    });
   }
 
   /**
@@ -81,7 +85,7 @@ export class Heartbeat {
   }
 
   /**
-   * Returns since when the server of a key has answered, by `performance.now()`, without a break long enough for a running
+   * Returns since when the server of a key has answered, by `Time.now()`, without a break long enough for a running
    * replica's lease to expire. Infinity if it does not answer now.
    */
   reachedSince(key: string): number {
@@ -92,7 +96,7 @@ export class Heartbeat {
   /** Removes this replica from the list of replicas if Redis answers within 250 ms; otherwise its entry expires. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#stopBeating();
     if (!this.isUp) return;
     const { health, replicasKey, replicaId } = this.#options;
     const removed = health.call('ZREM', replicasKey, replicaId).catch(() => undefined);
@@ -158,7 +162,7 @@ export class Heartbeat {
   }
 
   #note(server: string): void {
-    const now = performance.now();
+    const now = this.#time.now();
     const reach = this.#reached.get(server);
     if (reach === undefined || this.#broken(reach)) this.#reached.set(server, { sinceMs: now, lastMs: now });
     else reach.lastMs = now;
@@ -169,7 +173,7 @@ export class Heartbeat {
    * 40 % of the lease.
    */
   #broken(reach: Reach): boolean {
-    return performance.now() - reach.lastMs > this.#options.leaseMs * 0.4;
+    return this.#time.now() - reach.lastMs > this.#options.leaseMs * 0.4;
   }
 
   #serverOf(key: string): string {

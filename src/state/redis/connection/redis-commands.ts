@@ -12,7 +12,7 @@
  * HSET and PEXPIRE have the same effect twice.
  */
 
-import { systemTime } from '../../../domain/time.js';
+import { systemTime, type Time } from '../../../domain/time.js';
 import { type RedisClient, type RedisConnector } from './redis-connector.js';
 import { type RedisCounts, type RedisHooks, type RedisTiming } from '../redis-options.js';
 import { isClosed, isNoScript, meaningOf, stateUnavailable } from './redis-errors.js';
@@ -26,16 +26,19 @@ export interface RedisCommandsOptions {
   readonly timing: RedisTiming;
   readonly counts: RedisCounts;
   readonly hooks: RedisHooks;
+  readonly time?: Time;
 }
 
 export class RedisCommands {
   readonly client: RedisClient;
   readonly #options: RedisCommandsOptions;
+  readonly #time: Time;
   #waiting: Promise<void> | undefined;
   #closed = false;
 
   constructor(options: RedisCommandsOptions) {
     this.#options = options;
+    this.#time = options.time ?? systemTime;
     this.client = options.client;
   }
 
@@ -73,14 +76,14 @@ export class RedisCommands {
   async #send(command: string, ...args: readonly Argument[]): Promise<unknown> {
     const { client } = this;
     const { timing, counts } = this.#options;
-    const giveUpAt = systemTime.now() + timing.commandTimeoutMs;
+    const giveUpAt = this.#time.now() + timing.commandTimeoutMs;
     for (let which: 'now' | 'next' = 'now'; ; which = 'next') {
       await this.#ready(which);
       counts.commands += 1;
       try {
         return await client.call(command, ...args);
       } catch (error) {
-        if (!isClosed(error) || this.#closed || 'nodes' in client || systemTime.now() > giveUpAt) throw error;
+        if (!isClosed(error) || this.#closed || 'nodes' in client || this.#time.now() > giveUpAt) throw error;
       }
     }
   }

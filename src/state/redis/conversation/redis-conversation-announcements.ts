@@ -3,6 +3,7 @@
  * it may have missed. Shares the channel of the claim queue, and knows nothing of that queue.
  */
 
+import { sleep, systemTime, type Time } from '../../../domain/time.js';
 import { ConversationAnnouncements } from '../../conversation-announcements.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { type Subscriptions } from '../connection/subscriptions.js';
@@ -16,6 +17,7 @@ export interface RedisConversationAnnouncementsOptions {
   readonly scripts: Scripts;
   /** Pause before a failed read of the stored list is repeated, in milliseconds. */
   readonly retryMs: number;
+  readonly time?: Time;
 }
 
 /** Most announcements stored of one conversation. Turns run one at a time, so a gap misses fewer. */
@@ -51,6 +53,7 @@ export class RedisConversationAnnouncements extends ConversationAnnouncements {
       before,
       onResponse,
       retryMs: this.#options.retryMs,
+      time: this.#options.time ?? systemTime,
     });
     const stopListening = await subscriptions.listen(keys.turns(conversationId), {
       onMessage: (message) => {
@@ -79,6 +82,7 @@ interface MissedAnnouncementsOptions {
   readonly before: readonly string[];
   readonly onResponse: (responseId: string) => void;
   readonly retryMs: number;
+  readonly time: Time;
 }
 
 /** Reports the announcements stored since the last read. Reads once at a time, and again until Redis answers. */
@@ -104,7 +108,7 @@ class MissedAnnouncements {
   }
 
   async #read(): Promise<void> {
-    const { stored, retryMs } = this.#options;
+    const { stored, retryMs, time } = this.#options;
     this.#reading = true;
     while (this.#again && !this.#closed) {
       this.#again = false;
@@ -115,7 +119,7 @@ class MissedAnnouncements {
         for (const responseId of missed) this.#report(responseId);
       } catch {
         this.#again = true;
-        await new Promise<void>((resolve) => setTimeout(resolve, retryMs).unref());
+        await sleep(time, retryMs);
       }
     }
     this.#reading = false;

@@ -3,6 +3,7 @@
  * waits or would be refused evicts a stale head: one that never created its log, or whose turn ended without leaving.
  */
 
+import { systemTime, type Time } from '../../../domain/time.js';
 import { ConversationClaim, conversationBusy } from '../../conversation-claim.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
@@ -19,6 +20,7 @@ export interface RedisConversationClaimOptions {
   readonly leaseMs: number;
   /** How often a waiting turn reads the queue, in milliseconds. */
   readonly pollMs: number;
+  readonly time?: Time;
 }
 
 const QUEUE_TTL_MS = 24 * 60 * 60_000;
@@ -68,9 +70,9 @@ export class RedisConversationClaim extends ConversationClaim {
   }
 
   override async wait(conversationId: string, responseId: string, signal: AbortSignal): Promise<void> {
-    const { subscriptions, keys } = this.#options;
+    const { subscriptions, keys, time = systemTime } = this.#options;
     signal.throwIfAborted();
-    const wakeUp = new WakeUp(signal);
+    const wakeUp = new WakeUp(signal, time);
     const listening = subscriptions
       .listen(keys.turns(conversationId), {
         onMessage: (message) => {
@@ -152,11 +154,13 @@ class WakeUp {
   /** Rejects with the signal's reason. */
   readonly aborted: Promise<never>;
   readonly #signal: AbortSignal;
+  readonly #time: Time;
   readonly #onAbort: () => void;
   #isSet = false;
   #wake: (() => void) | undefined;
 
-  constructor(signal: AbortSignal) {
+  constructor(signal: AbortSignal, time: Time) {
+    this.#time = time;
     this.#signal = signal;
     const { promise, reject } = Promise.withResolvers<never>();
     this.aborted = promise;
@@ -173,15 +177,15 @@ class WakeUp {
   /** Resolves when the signal is set or `ms` milliseconds have passed. Rejects with the abort's reason. */
   async wait(ms: number): Promise<void> {
     if (!this.#isSet) {
-      let timer: NodeJS.Timeout | undefined;
+      let cancel = (): void => undefined;
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
-        timer = setTimeout(resolve, ms);
+        cancel = this.#time.after(ms, resolve);
       });
       try {
         await Promise.race([woken, this.aborted]);
       } finally {
-        clearTimeout(timer);
+        cancel();
       }
     }
     this.#isSet = false;

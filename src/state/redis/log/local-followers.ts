@@ -5,6 +5,7 @@
  */
 
 import { type LoggedEvent } from '../../../domain/event.js';
+import { every, systemTime, type Time } from '../../../domain/time.js';
 
 export interface LocalFollower {
   readonly onEvents: (events: readonly LoggedEvent[]) => void;
@@ -13,7 +14,7 @@ export interface LocalFollower {
 }
 
 interface OwnTurn {
-  /** When Redis last confirmed that this replica holds the lease, by `performance.now()`. */
+  /** When Redis last confirmed that this replica holds the lease, by `Time.now()`. */
   confirmedAtMs: number;
   readonly followers: Set<LocalFollower>;
 }
@@ -21,19 +22,21 @@ interface OwnTurn {
 export class LocalFollowers {
   readonly #turns = new Map<string, OwnTurn>();
   readonly #sureForMs: number;
-  readonly #timer: NodeJS.Timeout;
+  readonly #time: Time;
+  readonly #stopChecking: () => void;
 
   /** @param leaseMs duration of a lease in milliseconds; followers are moved when 60 % of it have passed without a renewal */
-  constructor(leaseMs: number) {
+  constructor(leaseMs: number, time: Time = systemTime) {
+    this.#time = time;
     this.#sureForMs = leaseMs * 0.6;
-    this.#timer = setInterval(() => this.#moveDoubtful(), leaseMs / 8).unref();
+    this.#stopChecking = every(time, leaseMs / 8, () => this.#moveDoubtful());
   }
 
   /** Notes that Redis has confirmed the lease of this replica. */
   confirm(responseId: string): void {
     const turn = this.#turns.get(responseId);
-    if (turn === undefined) this.#turns.set(responseId, { confirmedAtMs: performance.now(), followers: new Set() });
-    else turn.confirmedAtMs = performance.now();
+    if (turn === undefined) this.#turns.set(responseId, { confirmedAtMs: this.#time.now(), followers: new Set() });
+    else turn.confirmedAtMs = this.#time.now();
   }
 
   /** @returns a function that removes the follower, or undefined if this replica may not be the writer */
@@ -62,7 +65,7 @@ export class LocalFollowers {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#stopChecking();
     this.#turns.clear();
   }
 
@@ -71,6 +74,6 @@ export class LocalFollowers {
   }
 
   #isDoubtful(turn: OwnTurn): boolean {
-    return performance.now() - turn.confirmedAtMs > this.#sureForMs;
+    return this.#time.now() - turn.confirmedAtMs > this.#sureForMs;
   }
 }

@@ -4,6 +4,7 @@
  * remembers the newest events that it wrote, in case Redis loses them.
  */
 
+import { systemTime, type Time } from '../../../domain/time.js';
 import { randomUUID } from 'node:crypto';
 import { isTerminal, type LoggedEvent, type ResponseEventType } from '../../../domain/event.js';
 import { type AppendResult, EventLog, type Fence, type LogHead, type LogPage } from '../../event-log.js';
@@ -26,6 +27,7 @@ export interface RedisEventLogOptions {
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
   readonly hooks: RedisHooks;
+  readonly time?: Time;
 }
 
 /** Results of append.lua. A result −(n+1) says that the log ends before event n. */
@@ -170,7 +172,7 @@ export class RedisEventLog extends EventLog {
     } catch {
       // Until the subscription succeeds, tail checks deliver the events.
       const again = (): void => void (follower.ended ? undefined : this.#moveToMessages(responseId, follower));
-      setTimeout(again, MOVE_AGAIN_MS).unref();
+      (this.#options.time ?? systemTime).after(MOVE_AGAIN_MS, again);
     }
   }
 }

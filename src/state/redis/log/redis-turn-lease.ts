@@ -3,6 +3,7 @@
  * waits one lease before it adopts turns there: their owners may have been cut off too, and renew their leases first.
  */
 
+import { systemTime, type Time } from '../../../domain/time.js';
 import { type Fence, TurnLease } from '../../event-log.js';
 import { type Heartbeat } from '../connection/heartbeat.js';
 import { BUCKETS, type RedisKeys } from '../redis-keys.js';
@@ -20,6 +21,7 @@ export interface RedisTurnLeaseOptions {
   readonly scripts: Scripts;
   readonly sharded: boolean;
   readonly leaseMs: number;
+  readonly time?: Time;
 }
 
 export class RedisTurnLease extends TurnLease {
@@ -89,8 +91,8 @@ export class RedisTurnLease extends TurnLease {
   }
 
   #mayAdoptFrom(index: string): boolean {
-    const { heartbeat, leaseMs } = this.#options;
-    return performance.now() - heartbeat.reachedSince(index) >= leaseMs;
+    const { heartbeat, leaseMs, time = systemTime } = this.#options;
+    return time.now() - heartbeat.reachedSince(index) >= leaseMs;
   }
 
   async #listen(channel: string): Promise<void> {

@@ -4,12 +4,14 @@
  */
 
 import { type LoggedEvent } from '../../../domain/event.js';
+import { systemTime, type Time } from '../../../domain/time.js';
 
 export interface WrittenTailsOptions {
   /** Most events stored of one response. */
   readonly maxEvents?: number;
   /** Most characters stored of one response. */
   readonly maxCharacters?: number;
+  readonly time?: Time;
 }
 
 interface Tail {
@@ -27,9 +29,11 @@ export class WrittenTails {
   readonly #tails = new Map<string, Tail>();
   readonly #maxEvents: number;
   readonly #maxCharacters: number;
+  readonly #time: Time;
   #started = 0;
 
-  constructor({ maxEvents = 128, maxCharacters = 64 * 1024 }: WrittenTailsOptions = {}) {
+  constructor({ maxEvents = 128, maxCharacters = 64 * 1024, time = systemTime }: WrittenTailsOptions = {}) {
+    this.#time = time;
     this.#maxEvents = maxEvents;
     this.#maxCharacters = maxCharacters;
   }
@@ -47,7 +51,7 @@ export class WrittenTails {
   /** Adds events that the log has confirmed. */
   add(responseId: string, events: readonly LoggedEvent[]): void {
     const tail = this.#tails.get(responseId) ?? this.#start(responseId);
-    tail.usedAtMs = performance.now();
+    tail.usedAtMs = this.#time.now();
     for (const event of events) {
       tail.events.push(event);
       tail.characters += event.json.length;
@@ -72,7 +76,7 @@ export class WrittenTails {
   }
 
   #start(responseId: string): Tail {
-    const now = performance.now();
+    const now = this.#time.now();
     if (++this.#started % SWEEP_EVERY === 0) {
       for (const [id, { usedAtMs }] of this.#tails) if (now - usedAtMs > IDLE_MS) this.#tails.delete(id);
     }

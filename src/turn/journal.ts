@@ -71,6 +71,11 @@ export class Journal {
     return this.#next;
   }
 
+  /** Whether an append of the terminal event was begun. If its reply is lost, the log may have ended by it. */
+  get ending(): boolean {
+    return this.#ending;
+  }
+
   /** Does the terminal event stand in the log? */
   get ended(): boolean {
     return this.#ended;

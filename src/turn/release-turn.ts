@@ -37,16 +37,17 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
 }
 
 /**
- * Whether no other replica has reported the end of a turn or will: its log is gone, and no end is stored. Another replica may take the turn over and
- * report its end, and a client may delete the response, before the turn's own replica wakes. Then the log is gone as well, and counting the turn here
- * would count it twice. The end or the mark of the deletion tells the two apart.
+ * Whether no other replica has reported the end of a turn or will: its log is gone. Another replica may take the turn over and report its end, and a
+ * client may delete the response, before the turn's own replica wakes. Then the log is gone as well, and counting the turn here would count it twice.
+ * The stored end or the mark of the deletion tells the two apart, unless this replica had begun to append the terminal event itself.
  */
 export async function isUnreported(
-  { responseId }: Turn,
+  { responseId, journal }: Turn,
   { events, reader }: { readonly events: EventLog; readonly reader: Pick<ResponseReader, 'hasEnded'> },
 ): Promise<boolean> {
   try {
-    return (await events.read(responseId, -1, 0)) === undefined && !(await reader.hasEnded(responseId));
+    if ((await events.read(responseId, -1, 0)) !== undefined) return false;
+    return journal.ending || !(await reader.hasEnded(responseId));
   } catch {
     return false;
   }

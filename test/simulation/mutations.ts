@@ -70,11 +70,6 @@ export function appendsUnfenced(state: State, time: Time): State {
   return { ...state, conversations: new MemoryConversationStore({ ttlMs: 24 * 60 * 60_000, maxItems: 500, time }) };
 }
 
-/** Does not tell a response that was deleted from one that the store has lost. */
-export function forgetsDeletions(state: State): State {
-  return { ...state, responses: replaced(state.responses, { hasEnded: () => Promise.resolve(false) }) };
-}
-
 function replaced<T extends object>(target: T, by: Readonly<Record<string, unknown>>): T {
   return new Proxy(target, {
     get: (whole, name) => {

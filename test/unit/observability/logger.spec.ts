@@ -65,7 +65,7 @@ describe('errors', () => {
     expect(last()['err']).toMatchObject({
       type: 'SluiceError',
       code: 'provider_unavailable',
-      status: 502,
+      status: 503,
       message: 'unable to reach the provider; refused; try again',
       stack: expect.stringContaining('logger.spec'),
       cause: { code: 'ECONNREFUSED', message: 'connect ECONNREFUSED 10.0.0.1:443' },

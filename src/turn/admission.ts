@@ -1,6 +1,7 @@
 /*
- * Admission: everything that is decided before there is a response. Whatever is refused here is an HTTP status or an error event,
- * costs nothing and leaves no trace. What it lets in is a plan that a turn can follow without asking again.
+ * Admission: every decision before a response exists. A refusal here becomes an HTTP status or an
+ * error event, costs nothing and stores nothing. An admitted request becomes a plan that contains
+ * all that the turn needs.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -20,33 +21,33 @@ import { mayInstruct, refuseInstructingItems, refuseParameter } from './instruct
 import { refuseLargeItems } from './item-size.js';
 
 export interface AdmissionPolicy {
-  /** The provider's own model; always allowed. */
+  /** The model of the provider's configuration. Always allowed. */
   readonly model: string;
-  /** Further models a request may ask for. */
+  /** Further models that a request may name. */
   readonly models: readonly string[];
-  /** What a request may set; null: trusted callers may. */
+  /** Which parameters a request may set. Null: only requests of trusted callers. */
   readonly allow: {
     readonly instructions: boolean | null;
     readonly model: boolean | null;
     readonly tools: boolean | null;
     readonly sampling: boolean;
-    /** Whether reasoning is shown. */
+    /** Whether the response shows the model's reasoning. */
     readonly reasoning: boolean | null;
   };
-  /** Ceiling and default of an answer's tokens; null: the model's own. */
+  /** Maximum and default number of output tokens. Null: the model's own. */
   readonly maxTokens: number | null;
   readonly temperature: number | null;
-  /** False: `conversation` and `previous_response_id` are refused. */
+  /** Whether `conversation` and `previous_response_id` are accepted. */
   readonly stateEnabled: boolean;
-  /** Most bytes of an item that is to be kept (`state.max_bytes`). */
+  /** Maximum size of a stored item, in bytes (`state.max_bytes`). */
   readonly maxItemBytes: number;
-  /** False: no system prompt. */
+  /** Whether requests get a system prompt from a prompt pack. */
   readonly templateEnabled: boolean;
-  /** The prompt of a request that names none; null: none. */
+  /** Prompt of a request that names none. Null: no prompt. */
   readonly defaultPrompt: string | null;
 }
 
-/** Where a turn's context comes from. */
+/** Source of a turn's context. */
 export type ContextSource =
   | { readonly kind: 'none' }
   | { readonly kind: 'conversation'; readonly id: string }
@@ -56,16 +57,16 @@ export interface TurnPlan {
   readonly caller: Principal;
   readonly request: ResponseRequest;
   readonly source: ContextSource;
-  /** Null: no system prompt from a pack. */
+  /** The prompt from a pack, or null. */
   readonly prompt: RenderedPrompt | null;
   readonly system: string;
   readonly model: string;
   readonly maxOutputTokens: number | null;
   readonly temperature: number | null;
   readonly topP: number | null;
-  /** Whether the response shows what the model thinks. */
+  /** Whether the response shows the model's reasoning. */
   readonly showReasoning: boolean;
-  /** The turn's place at a provider, which it gives back if no provider is asked. */
+  /** The turn's place at a provider. Given back if the turn calls no provider. */
   readonly place?: CallPlace;
 }
 
@@ -76,7 +77,7 @@ export interface AdmissionParts {
   readonly events: EventLog;
 }
 
-/** Renders the prompt; whoever looks on may time it. */
+/** Runs the rendering of the prompt, for example inside a trace span. */
 export type Rendering = (render: () => RenderedPrompt | null) => RenderedPrompt | null;
 export const PLAIN: Rendering = (render) => render();
 
@@ -89,7 +90,11 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** `rendering` does the rendering of the prompt. @throws SluiceError with the parameter at fault */
+  /**
+   * Checks a request and plans its turn.
+   * @param rendering runs the rendering of the prompt
+   * @throws SluiceError with the parameter at fault
+   */
   async admit(caller: Principal, request: ResponseRequest, rendering: Rendering = PLAIN): Promise<TurnPlan> {
     if (!caller.scopes.has('chat')) {
       throw new SluiceError(
@@ -138,7 +143,7 @@ export class Admission {
     if (!models.includes(request.model)) {
       throw new SluiceError(
         'model_not_found',
-        'unable to use this model; the configuration does not list it; ask GET /v1/models for those it does',
+        'unable to use this model; the configuration does not list it; choose one from GET /v1/models',
         { param: 'model' },
       );
     }
@@ -152,7 +157,7 @@ export class Admission {
     if (asked !== undefined && ceiling !== null && asked > ceiling) {
       throw new SluiceError(
         'invalid_value',
-        `unable to allow ${asked} output tokens; the configuration's ceiling is ${ceiling}; ask for no more than that`,
+        `unable to allow ${asked} output tokens; the configured maximum is ${ceiling}; request at most that many`,
         { param: 'max_output_tokens' },
       );
     }
@@ -166,7 +171,7 @@ export class Admission {
     if (request.prompt !== undefined && !templateEnabled) {
       throw new SluiceError(
         'prompt_not_found',
-        'unable to use a prompt; the template step is turned off by the configuration',
+        'unable to use a prompt; the configuration turns prompts off; leave `prompt` out',
         {
           param: 'prompt',
         },
@@ -184,9 +189,13 @@ export class Admission {
     }
     const param = conversation === undefined ? 'previous_response_id' : 'conversation';
     if (!this.#policy.stateEnabled) {
-      throw new SluiceError('parameter_not_allowed', `unable to continue; the configuration keeps no conversations`, {
-        param,
-      });
+      throw new SluiceError(
+        'parameter_not_allowed',
+        'unable to continue; the configuration turns stored state off; send the whole context as input',
+        {
+          param,
+        },
+      );
     }
     if (conversation !== undefined) {
       const found = await this.#parts.conversations.get(conversation);
@@ -197,7 +206,11 @@ export class Admission {
     return this.#previous(caller, previousResponseId ?? '', request.input);
   }
 
-  /** A call that has its output keeps it, whatever runs meanwhile. Whether an unknown call comes is known only when the turn's place has come. */
+  /**
+   * Refuses a second output of a call. Other turns cannot change that a call has its output, so the
+   * check holds. An output without a call is checked later, when the turn reaches the head of the
+   * queue: a turn before it may still add the call.
+   */
   async #refuseRepeatedOutput(conversation: string, input: readonly Item[]): Promise<void> {
     if (!input.some(({ type }) => type === 'function_call_output')) return;
     const stray = strayOutput(await this.#parts.conversations.recentItems(conversation, ALL), input);
@@ -216,7 +229,7 @@ export class Admission {
     if (running !== undefined && !running.ended && reaches(caller, running.head.owner)) {
       throw new SluiceError(
         'response_still_running',
-        'unable to continue from a response that is still running; wait for its end',
+        'unable to continue from this response; it is still running; wait for its end',
         {
           param: 'previous_response_id',
         },
@@ -224,7 +237,7 @@ export class Admission {
     }
     throw new SluiceError(
       'previous_response_not_found',
-      'unable to continue; the previous response does not exist, was not stored, or has expired; start anew or use a conversation',
+      'unable to continue; the previous response does not exist, was not stored, or has expired; send the whole context or use a conversation',
       { param: 'previous_response_id' },
     );
   }
@@ -233,16 +246,19 @@ export class Admission {
 function contextGone(): SluiceError {
   return new SluiceError(
     'previous_response_not_found',
-    'unable to continue; the conversation of the previous response no longer holds its items; continue in the conversation or start anew',
+    'unable to continue; the conversation no longer holds the items of the previous response; continue in the conversation',
     { param: 'previous_response_id' },
   );
 }
 
-/** The one answer for a conversation that is not there and for one that is somebody else's. */
+/**
+ * The error for a conversation that does not exist and for one of another owner: a caller cannot
+ * tell them apart.
+ */
 export function conversationNotFound(): SluiceError {
   return new SluiceError(
     'conversation_not_found',
-    'unable to find this conversation; it does not exist or has expired',
+    'unable to find this conversation; it does not exist or has expired; create a conversation; create a conversation',
     {
       param: 'conversation',
     },
@@ -250,8 +266,9 @@ export function conversationNotFound(): SluiceError {
 }
 
 /**
- * Refuses a function call output that answers no open call: providers refuse it, and a conversation that kept it could not go on.
- * @throws SluiceError `unknown_call_id`, or `invalid_value` where the call has an output already
+ * Refuses a function call output without an open call. Providers refuse such input, so a
+ * conversation that stored it could not continue.
+ * @throws SluiceError `unknown_call_id`, or `invalid_value` if the call has an output already
  */
 export function refuseStrayOutput(context: readonly StoredItem[], input: readonly Item[]): void {
   const stray = strayOutput(context, input);
@@ -260,7 +277,7 @@ export function refuseStrayOutput(context: readonly StoredItem[], input: readonl
   if (stray.repeated) throw repeatedOutput(param);
   throw new SluiceError(
     'unknown_call_id',
-    'unable to use a function_call_output; no function call before it has its call_id; send the call too, or continue from its response',
+    'unable to use a function_call_output; no earlier function call has its call_id; send the call too',
     { param },
   );
 }

@@ -1,6 +1,7 @@
 /*
- * The answer of a turn: input guard, context, provider, output guard. What may be shown goes to the turn's writer, and the outcome is returned. Knows
- * no queue, no commit and no terminal event.
+ * Produces the answer of a turn: input guard, context, provider, output guard. Writes text that
+ * passed the guards to the turn's writer and returns the outcome. Knows no queue, no commit and no
+ * terminal event.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -20,9 +21,10 @@ export interface AnswerParts {
 }
 
 /**
- * Answers a turn whose place in its conversation has come.
- * @returns how the turn ended
- * @throws TurnStopped if the turn was stopped, SluiceError if the provider or the state store failed
+ * Answers a turn that is at the head of its conversation's queue.
+ * @returns the outcome of the turn
+ * @throws TurnStopped if the turn was stopped, SluiceError if the provider or the state store
+ * failed
  */
 export async function answer(turn: Turn, { memory, guards, provider }: AnswerParts): Promise<TurnOutcome> {
   const { plan, journal, writer, facts, stop, trace } = turn;
@@ -33,7 +35,8 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
     response: { ...journal.accumulator.response(), status: 'in_progress' },
   });
 
-  // Judged in the same step as it begins: what stands in the log as begun has passed, or says by its refusal that it has not.
+  // Run the input guard in the same tick as `response.in_progress`, so a turn logged as begun has
+  // either passed it or carries its refusal.
   const verdict = trace.guardingInput(() => guards.checkInput(plan.prompt, plan.request.input));
   facts.begun = true;
   facts.findings.push(...verdict.notes);
@@ -53,7 +56,7 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
   facts.providerCalled = true;
   const asked = providerRequest(plan, facts.context.items);
   const parts = trace.calling(asked, (request) => provider.stream(request, stop.signal));
-  // How the provider takes being left changes nothing that was decided.
+  // Errors while abandoning the provider stream must not change the outcome.
   for await (const part of ignoreCloseErrors(parts)) {
     stop.signal.throwIfAborted();
     const outcome = take(turn, guard, part);
@@ -61,11 +64,15 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
   }
   throw new SluiceError(
     'provider_stream_interrupted',
-    'unable to finish the answer; the provider stopped without saying so',
+    'unable to finish the answer; the provider stream ended without a finish reason; try again',
   );
 }
 
-/** One part of the provider's stream. An outcome ends the turn; leaving the loop aborts the provider's stream. */
+/**
+ * Takes one part of the provider's stream.
+ * @returns the outcome that ends the turn, or undefined; leaving the caller's loop aborts the
+ * stream
+ */
 function take(turn: Turn, guard: ReturnType<TurnGuards['forOutput']>, part: ProviderPart): TurnOutcome | undefined {
   const { writer, facts } = turn;
   switch (part.type) {

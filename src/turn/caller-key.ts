@@ -1,4 +1,4 @@
-/* The name that limits count a caller by: a user, or a server key that acts for no user. */
+/* The key under which limits count a caller: its user, or its server key if it acts for no user. */
 
 import { type Principal } from '../domain/principal.js';
 

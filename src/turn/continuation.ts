@@ -1,16 +1,21 @@
-/* What a turn continues from that names an earlier response. Says nothing of who may: admission compares owners. */
+/*
+ * The context of a turn that continues from an earlier response. Compares no owners: admission has
+ * done that.
+ */
 
 import { type StoredItem } from '../domain/item.js';
 import { type StoredResponse } from '../domain/response.js';
 import { type ConversationStore } from '../state/conversation-store.js';
 
-/** More items than any conversation keeps. */
+/** Number of items to read for "all of them": more than any conversation keeps. */
 export const ALL = 10_000;
 
 /**
- * Returns everything up to and including a stored response. Of one that was made in a conversation that is what stands there now: items that
- * were removed or trimmed meanwhile are left out. Undefined where none of the response's own items is there any more: without them nothing says
- * where it stood, and an answer that continues from somewhere else would be wrong.
+ * Reads all items up to and including a stored response. The items of a response in a conversation
+ * are read from the conversation, so items that were removed or trimmed meanwhile are missing.
+ * @returns the items, or undefined if the conversation holds none of the response's own items: its
+ * position is unknown then, and continuing
+ *   from another position would give a wrong answer
  * @throws SluiceError `state_unavailable`
  */
 export async function contextAfter(

@@ -1,6 +1,7 @@
 /*
- * The conversations of a caller and what stands in them: made, read and changed by their owners only; somebody else's answers like
- * one that does not exist. Turns write through their own memory; who adds items here takes the same claim as they do.
+ * Creates, reads, changes and deletes the conversations of a caller and their items. A conversation
+ * of another owner is reported as not found. Turns write their items themselves. Adding items here
+ * takes the same claim as a turn takes.
  */
 
 import { derivedTitle } from '../domain/conversation-title.js';
@@ -22,14 +23,17 @@ export interface ConversationParts {
   readonly store: ConversationStore;
   readonly claim: ConversationClaim;
   readonly events: Pick<EventLog, 'requestCancel'>;
-  /** `clients.allow.instructions`; null: trusted callers may write system and developer messages. */
+  /**
+   * `clients.allow.instructions`. Null: only trusted callers may write system and developer
+   * messages.
+   */
   readonly allowInstructions: boolean | null;
-  /** Most bytes of one item (`state.max_bytes`). */
+  /** Maximum size of an item, in bytes (`state.max_bytes`). */
   readonly maxItemBytes: number;
   readonly time?: Time;
 }
 
-/** How long adding items is tried while the store does not answer, in milliseconds. */
+/** How long adding items is retried while the store is unavailable, in milliseconds. */
 const APPEND_WITHIN_MS = 2_000;
 
 export class Conversations {
@@ -85,7 +89,10 @@ export class Conversations {
     return named(await this.get(caller, id));
   }
 
-  /** The caller's own, newest change first. @throws SluiceError `invalid_cursor` */
+  /**
+   * Lists the caller's conversations, most recently changed first.
+   * @throws SluiceError `invalid_cursor`
+   */
   async list(
     caller: Principal,
     query: { readonly limit: number; readonly after?: string },
@@ -104,7 +111,8 @@ export class Conversations {
   }
 
   /**
-   * Removes it with its items and cancels what runs or waits in it: nobody could find the answers there. The ended responses stay.
+   * Deletes a conversation with its items, and cancels the turns that run or wait in it. Its ended
+   * responses stay.
    * @throws SluiceError `conversation_not_found`
    */
   async remove(caller: Principal, id: string): Promise<void> {
@@ -121,8 +129,9 @@ export class Conversations {
   }
 
   /**
-   * Adds items at the end, between turns only: a turn that runs has read the conversation already and would be answered by text that
-   * it never saw. @throws SluiceError `conversation_not_found`, `conversation_busy`
+   * Appends items while no turn runs. A running turn has read the conversation already: its answer
+   * would follow items that it never saw.
+   * @throws SluiceError `conversation_not_found`, `conversation_busy`
    */
   async addItems(caller: Principal, id: string, items: readonly Item[]): Promise<readonly StoredItem[]> {
     await this.get(caller, id);
@@ -131,8 +140,10 @@ export class Conversations {
     const writer = newId('req', this.#time);
     try {
       await this.#takeClaim(id, writer);
-      // An append without an answer may still arrive after the claim is left, in the midst of another turn. Once a repeated one was answered it
-      // adds nothing any more. The tries end well before the writer can be put out of the queue.
+      // An append whose reply is lost may still arrive at the store after the claim is released,
+      // and add its items in the middle of another turn. Repeating it prevents that: after one
+      // successful append, a late copy adds nothing. The retries end well before another replica
+      // may evict this writer from the queue.
       const added = await retryWhileUnavailable(() => this.#store.appendItems(id, stored, writer), {
         giveUpMs: APPEND_WITHIN_MS,
         time: this.#time,
@@ -142,7 +153,8 @@ export class Conversations {
       if (!added) throw conversationNotFound();
       return stored;
     } finally {
-      // What was added was added, whether or not the claim can be released: a writer that does not leave is put out of the queue after a while.
+      // The items are stored even if the claim cannot be released now. Other replicas evict a
+      // writer that does not leave.
       await this.#claim.leave(id, writer).catch(() => {
         void retryWhileUnavailable(() => this.#claim.leave(id, writer), { time: this.#time }).catch(() => undefined);
       });
@@ -153,8 +165,9 @@ export class Conversations {
     try {
       let askedAt = this.#time.now();
       await this.#claim.join(id, writer, 0);
-      // A writer has no log. If this process stood still since it asked, a turn may have put the writer out of the queue and run; items added now
-      // would come between what that turn read and what it says. The writer adds only after a join that was answered in time.
+      // A writer has no log, so other replicas evict it as dead if this process stalls after
+      // joining. A turn may then read the conversation, and items added now would come between its
+      // input and its answer. Rejoin until the reply comes in time: then the place is certain.
       while (this.#time.now() - askedAt > SURE_OF_PLACE_MS) {
         askedAt = this.#time.now();
         await this.#claim.rejoin(id, writer, 0, this.#time.unique());
@@ -172,7 +185,11 @@ export class Conversations {
     return stored;
   }
 
-  /** Also while a turn runs: it has read the item already, later ones will not. @throws like `getItem` */
+  /**
+   * Removes an item, also while a turn runs. That turn has read the item already; later turns will
+   * not.
+   * @throws like `getItem`
+   */
   async removeItem(caller: Principal, id: string, itemId: string): Promise<Conversation> {
     await this.get(caller, id);
     if (!(await this.#store.deleteItem(id, itemId))) throw itemNotFound();
@@ -180,7 +197,7 @@ export class Conversations {
   }
 }
 
-/** The conversation under its own title where its client gave it one. */
+/** Returns the conversation with the title from its metadata, if there is one. */
 function named(conversation: Conversation): Conversation {
   const own = conversation.metadata['title'];
   return own === undefined || own.trim() === '' ? conversation : { ...conversation, title: own };
@@ -191,16 +208,19 @@ function written(item: Item): StoredItem {
 }
 
 function itemNotFound(): SluiceError {
-  return new SluiceError('item_not_found', 'unable to find this item; it does not stand in the conversation', {
+  return new SluiceError('item_not_found', 'unable to find this item; it is not in this conversation', {
     param: 'item_id',
   });
 }
 
-/** Starting anew without a word would show everything twice. */
+/**
+ * The error for an unknown cursor. Listing from the start instead would show the caller all entries
+ * twice.
+ */
 function lostPlace(): SluiceError {
   return new SluiceError(
     'invalid_cursor',
-    'unable to go on with this list; what `after` names is not in it (any more); list from its start',
+    'unable to continue this list; the entry named by `after` is not in it; list from the start',
     { param: 'after' },
   );
 }
@@ -208,7 +228,7 @@ function lostPlace(): SluiceError {
 function busy(): SluiceError {
   return new SluiceError(
     'conversation_busy',
-    'unable to add items to this conversation; a turn is running in it; try again when it has ended',
+    'unable to add items; a turn is running in this conversation; try again when it has ended',
     { retryAfterMs: 1_000, param: 'conversation' },
   );
 }

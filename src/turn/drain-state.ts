@@ -1,4 +1,7 @@
-/* Whether this replica is leaving: the one bit that admission, the edges and readiness share. Knows nothing of signals. */
+/*
+ * Whether this replica is draining: one flag, shared by admission, the gateway and readiness. Knows
+ * nothing of signals.
+ */
 
 export class DrainState {
   #draining = false;
@@ -8,7 +11,9 @@ export class DrainState {
     return this.#draining;
   }
 
-  /** From here on no turn is taken. There is no way back; a second call does nothing. */
+  /**
+   * Starts the drain: no turn is admitted any more. Cannot be undone. Later calls have no effect.
+   */
   begin(): void {
     if (this.#draining) return;
     this.#draining = true;
@@ -16,7 +21,10 @@ export class DrainState {
     this.#listeners.clear();
   }
 
-  /** Calls `listener` once, when draining begins (at once where it already has). Returns what takes it back. */
+  /**
+   * Calls `listener` once when the drain begins, or at once if it has begun.
+   * @returns a function that removes the listener
+   */
   onBegin(listener: () => void): () => void {
     if (this.#draining) {
       listener();

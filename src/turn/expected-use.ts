@@ -1,4 +1,7 @@
-/* What a turn is expected to use, from what is known at admission: rough, and cheap enough for every request. Settled when it has ended. */
+/*
+ * Estimates what a turn will use, from what admission knows. Rough, and cheap enough for every
+ * request. The limits count the real usage at the end.
+ */
 
 import { isKnownItem } from '../domain/item.js';
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
@@ -8,18 +11,21 @@ import { itemBytes } from './input-size.js';
 export type PlannedUse = Pick<TurnPlan, 'caller' | 'system' | 'request' | 'source' | 'model' | 'maxOutputTokens'>;
 
 export interface ExpectedUse {
-  /** For the limit on tokens: an answer of usual length. */
+  /** Tokens for the token limit: an answer of usual length. */
   readonly tokens: number;
-  /** For the budget of money: the longest answer that the request allows, so that turns in flight cannot overrun the budget together. */
+  /**
+   * Usage for the cost budget: the longest answer that the request allows, so that concurrent turns
+   * cannot exceed the budget together.
+   */
   readonly usage: Usage;
 }
 
-/** Where nothing says how long an answer will be. */
+/** Expected output of a request without a maximum. */
 const EXPECTED_OUTPUT_TOKENS = 1_000;
 const BYTES_PER_TOKEN = 4;
 const TOKENS_PER_MESSAGE = 4;
 
-/** The items of a conversation are not known yet, and count nothing here. */
+/** Estimates a turn. The items of its conversation are not read yet and count nothing. */
 export function expectedUse({ system, request, source, maxOutputTokens }: PlannedUse): ExpectedUse {
   const past = source.kind === 'previous' ? source.context.map((stored) => stored.item) : [];
   let bytes = Buffer.byteLength(system) + (request.tools === undefined ? 0 : JSON.stringify(request.tools).length);

@@ -1,6 +1,7 @@
 /*
- * When waiting deltas are written. One clock for all turns of a replica: with few turns every delta goes at once, with many they
- * wait for a common tick, so that one wake-up writes for all. Knows nothing of logs or sockets.
+ * Decides when deltas are written. All turns of a replica share one clock. With few turns each
+ * delta is written at once. With many turns deltas wait for a common tick, so that one wake-up
+ * writes for all turns. Knows nothing of logs or sockets.
  */
 
 import { systemTime, type Time } from '../domain/time.js';
@@ -11,22 +12,22 @@ export interface FlushClockOptions {
   readonly time?: Time;
 }
 
-/** Up to this many running turns a delta does not wait. */
+/** Up to this many running turns deltas do not wait. */
 const IDLE_TURNS = 4;
 
-/** So many streams are read and written at a time. */
+/** Number of streams that are read and written before the event loop runs other work. */
 const SLICE_STREAMS = 16;
 
 export class FlushClock {
   readonly #maxWindowMs: number;
   readonly #time: Time;
   #gathered: (() => void)[] = [];
-  /** Those of `gathered` that the running tick has not come to yet. */
+  /** Entries of `gathered` that the running tick has not read yet. */
   #reading: (() => void)[] = [];
   #due: (() => void)[] = [];
   #ticking = false;
   #tickedAt = 0;
-  /** Turns that stream now. */
+  /** Number of running turns. */
   turns = 0;
 
   constructor(options: FlushClockOptions) {
@@ -34,7 +35,10 @@ export class FlushClock {
     this.#time = options.time ?? systemTime;
   }
 
-  /** How long a delta waits now at most: one millisecond a running turn, up to the greatest window. */
+  /**
+   * Longest time that a delta waits now, in milliseconds: one for each running turn, up to the
+   * maximum window.
+   */
   get windowMs(): number {
     return this.turns <= IDLE_TURNS ? 0 : Math.min(this.#maxWindowMs, this.turns);
   }
@@ -46,8 +50,9 @@ export class FlushClock {
   }
 
   /**
-   * The same for text that has not been read yet: `read` is called at the next tick, just before what is scheduled until then and by the
-   * turns that it wakes, so that text waits once, and is read, checked and joined a tick, not a delta. At once where nothing waits now.
+   * Calls `read` once at the next tick, before the flushes that are scheduled until then and by the
+   * turns that it wakes. Text thus waits once, and is read, checked and joined once a tick instead
+   * of once a delta. Calls `read` at once if deltas do not wait now.
    */
   gather(read: () => void): void {
     if (this.windowMs === 0) {
@@ -62,7 +67,7 @@ export class FlushClock {
     if (this.#ticking) return;
     this.#ticking = true;
     const windowMs = this.windowMs;
-    // From tick to tick, not from the end of one's work: that, too, is time in which deltas wait.
+    // Measure from tick to tick: deltas also wait while a tick does its work.
     const sinceTickMs = this.#time.now() - this.#tickedAt;
     if (windowMs === 0) this.#time.soon(this.#tick);
     else this.#time.after(Math.max(1, sinceTickMs < windowMs ? windowMs - sinceTickMs : windowMs), this.#tick);
@@ -75,14 +80,15 @@ export class FlushClock {
     this.#slice();
   };
 
-  /** A part of a tick's work: between two of them the event loop sees to whatever else has come. */
+  /** Does a part of a tick's work. Between two parts the event loop handles other input. */
   #slice(): void {
     const slice = this.#reading.splice(0, SLICE_STREAMS);
     if (slice.length === 0) {
       this.#flush();
       return;
     }
-    // After the turns that this wakes have gone on: what this round of the event loop reads is handed to them at its end.
+    // Turns that these reads wake run at the end of this round of the event loop. Two rounds later
+    // their deltas are scheduled, so one flush writes them all.
     this.#time.soon(() => this.#time.soon(this.#flush));
     for (const read of slice) read();
   }

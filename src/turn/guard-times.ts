@@ -1,4 +1,7 @@
-/* How often the output guard of a turn was asked and how long that took in all: its span lasts as long as the stream, its work does not. */
+/*
+ * Counts the checks of a turn's output guard and measures their total time: the guard's span lasts
+ * as long as the stream, its work does not.
+ */
 
 import { type Time } from '../domain/time.js';
 import { type Span } from '../observability/tracing.js';
@@ -22,7 +25,7 @@ export class GuardTimes {
     };
   }
 
-  /** As one span, from the first check to now; nothing where it was never asked. */
+  /** Records one span from the first check to now, or none if there was no check. */
   record(parent: Span): void {
     if (this.#checks === 0) return;
     const attributes = { 'sluice.guard.checks': this.#checks, 'sluice.guard.busy_ms': this.#busyMs };

@@ -1,4 +1,7 @@
-/* Idempotency: what is sent twice with one key runs once, and both senders follow the same response. */
+/*
+ * Idempotency keys: a request that is sent twice with one key runs once, and both callers receive
+ * the same response.
+ */
 
 import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
@@ -6,13 +9,16 @@ import { sleep, systemTime, type Time } from '../domain/time.js';
 import { type IdempotencyStore, type KeyUse } from '../state/idempotency-store.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
-/** A key of the caller's, and the digest of the body it stands for. */
+/** An idempotency key of the caller, and the digest of the request body that it was sent with. */
 export interface IdempotencyUse {
   readonly key: string;
   readonly fingerprint: string;
 }
 
-/** From when on a key whose response has not begun counts as left behind: whoever held it has died on the way, or is shut out when it wakes. */
+/**
+ * Milliseconds after which a key without a begun response counts as abandoned. Its holder has died,
+ * or its `confirm` fails when it resumes.
+ */
 const LEFT_BEHIND_MS = 10_000;
 const LOOK_FIRST_MS = 25;
 const LOOK_MOST_MS = 200;
@@ -29,9 +35,11 @@ export class Idempotency {
   }
 
   /**
-   * Null: nothing stands in the way, `responseId` may be started, and must be confirmed before it does anything. Else the response that the
-   * same request has started; one that is just being started is waited for.
-   * @throws SluiceError `idempotency_key_reused`: the key stands for another body; `state_unavailable`
+   * Takes the key for `responseId`. Waits while another request with the key is being started.
+   * @returns null if the response may be started (call `confirm` before it does anything), else the
+   * id of the response that the same request has started
+   * @throws SluiceError `idempotency_key_reused` if the key was used with another body;
+   * `state_unavailable`
    */
   async claim(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<string | null> {
     if (use === undefined) return null;
@@ -41,14 +49,18 @@ export class Idempotency {
       if (claim.outcome === 'fresh') return null;
       if (claim.outcome === 'different') throw reused();
       if (claim.begun) return claim.responseId;
-      // Only from whom it was left by: of two that find it so, one begins anew.
+      // Several callers may find the same abandoned key. Releasing a key that one of them has
+      // already taken again would run the request twice. Compare-and-delete on the abandoned
+      // holder, so that only one caller starts over.
       if (claim.ageMs > this.#leftBehindMs) await this.#keys.release({ ...own, responseId: claim.responseId });
       else await sleep(this.#time, delayMs);
     }
   }
 
   /**
-   * The response's log stands. False: it took so long that somebody else has begun another one, and this one must not go on.
+   * Marks the key's response as begun, after its log was created.
+   * @returns false if another replica has taken the key over meanwhile: this response must be
+   * discarded
    * @throws SluiceError `state_unavailable`
    */
   async confirm(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<boolean> {
@@ -56,7 +68,7 @@ export class Idempotency {
     return retryWhileUnavailable(() => this.#keys.confirm(keyUse(caller, responseId, use)), { time: this.#time });
   }
 
-  /** Frees the key where its response was refused. */
+  /** Releases the key of a response that was refused. */
   async release(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<void> {
     if (use !== undefined) await this.#keys.release(keyUse(caller, responseId, use)).catch(() => undefined);
   }
@@ -69,6 +81,6 @@ function keyUse({ owner }: Principal, responseId: string, { key, fingerprint }: 
 function reused(): SluiceError {
   return new SluiceError(
     'idempotency_key_reused',
-    'unable to use this idempotency key; it stands for a request with another body; use a new key for a new request',
+    'unable to use this idempotency key; it was used with another body; use a new key',
   );
 }

@@ -1,16 +1,18 @@
-/* How large the input of a turn is: cheap enough to compute for every request, before anything is stored. */
+/*
+ * The size of a turn's input. Cheap enough to compute for every request, before anything is stored.
+ */
 
 import { type Item, messageText, reasoningText } from '../domain/item.js';
 import { type ResponseRequest } from '../domain/request.js';
 
-/** Bytes of text that a request brings: instructions, tools and items. */
+/** Returns the bytes of text in a request: instructions, tools and items. */
 export function requestBytes({ instructions, tools, input }: ResponseRequest): number {
   let bytes = Buffer.byteLength(instructions ?? '') + (tools === undefined ? 0 : JSON.stringify(tools).length);
   for (const item of input) bytes += itemBytes(item);
   return bytes;
 }
 
-/** Bytes of text in an item. */
+/** Returns the bytes of text in an item. */
 export function itemBytes(item: Item): number {
   if (item.type === 'message') return Buffer.byteLength(messageText(item, true));
   if (item.type === 'reasoning') return Buffer.byteLength(reasoningText(item));

@@ -1,17 +1,20 @@
-/* Items that are too large for any conversation are refused before a turn starts or anything is stored. */
+/*
+ * Refuses items that are too large for any conversation, before a turn starts or anything is
+ * stored.
+ */
 
 import { SluiceError } from '../domain/errors.js';
 import { type Item, messageText, reasoningText, storedBytes } from '../domain/item.js';
 
-/** Most bytes that one character takes in JSON (`\\u0000`). */
+/** Maximum bytes of one character in JSON (`\\u0000`). */
 const BYTES_PER_CHARACTER = 6;
-/** More than everything in a stored item beside its text, part by part. */
+/** Upper bound of the bytes in a stored item beside its text. */
 const BYTES_AROUND_TEXT = 64 * 1024;
 
 /** @throws SluiceError `invalid_value`: an item is larger than `maxBytes` (`state.max_bytes`) */
 export function refuseLargeItems(items: readonly Item[], maxBytes: number, param: string): void {
   items.forEach((item, i) => {
-    // Almost every item is far below the bound, and need not be serialized to know that.
+    // Almost every item is far below the limit. Serialize only those that may exceed it.
     if (charactersOf(item) * BYTES_PER_CHARACTER + BYTES_AROUND_TEXT <= maxBytes) return;
     const bytes = storedBytes({ item, responseId: null, withheld: false });
     if (bytes <= maxBytes) return;

@@ -1,7 +1,8 @@
 /*
- * The journal of one turn: takes events as they happen, joins deltas, numbers what is left and appends it, one append at a time and
- * the rest collected meanwhile. Sequence numbers are given here, after joining, so that every viewer and every replay sees the same
- * events. The only writer of its log; knows nothing of who reads.
+ * The journal of one turn: takes events, joins deltas, numbers the events and appends them to the
+ * log. One append runs at a time, and events that arrive meanwhile go into the next one. Sequence
+ * numbers are assigned after joining, so every viewer and every replay sees the same events. The
+ * journal is the only writer of its log and knows no readers.
  */
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
@@ -21,15 +22,22 @@ export interface JournalOptions {
   readonly responseId: string;
   readonly fence: Fence;
   readonly response: ResponseObject;
-  /** The first events of the response, which stand in the log already. */
+  /** The first events of the response, which are in the log already. */
   readonly opening?: readonly ResponseEvent[];
-  /** Somebody asked for a cancel; called at most once. */
+  /** Called at most once, when a cancel is requested. */
   readonly onCancel: () => void;
-  /** This replica no longer owns the turn, or could not write for `giveUpMs`: nothing more will be written. Called at most once. */
+  /**
+   * Called at most once, when another replica owns the turn or the log could not be written for
+   * `giveUpMs`. Nothing is written after it.
+   */
   readonly onLost: (error: SluiceError) => void;
-  /** Called after each append with its duration, retries included, and the number of deltas in it. */
+  /**
+   * Called after each append with its duration, retries included, and the number of deltas in it.
+   */
   readonly onAppend?: (durationMs: number, deltas: number) => void;
-  /** How long an unreachable log is tried again, in milliseconds. */
+  /**
+   * How long an append is retried while the store is unavailable, in milliseconds. Default: 30 000.
+   */
   readonly giveUpMs?: number;
   readonly time?: Time;
 }
@@ -45,7 +53,7 @@ export class Journal {
   #next = 0;
   #writing = false;
   #appending: Promise<void> | undefined;
-  /** How many events were taken in, and how many of those stand in the log. */
+  /** Number of events taken, and how many of them are in the log. */
   #taken = 0;
   #standing = 0;
   /** Whether the terminal event is being appended. */
@@ -53,7 +61,7 @@ export class Journal {
   #ended = false;
   #lost: SluiceError | undefined;
   #cancelReported = false;
-  /** When the log last confirmed an append, by `Time.now()`. */
+  /** Time of the last confirmed append, from `Time.now()`. */
   appendedAt: number;
 
   constructor(options: JournalOptions) {
@@ -66,27 +74,30 @@ export class Journal {
     this.#next = this.#taken = this.#standing = opening.length;
   }
 
-  /** Number that the next event will get, once everything before it is flushed. */
+  /** Sequence number of the next event, once all events before it are flushed. */
   get nextSequence(): number {
     return this.#next;
   }
 
-  /** Whether an append of the terminal event was begun. If its reply is lost, the log may have ended by it. */
+  /**
+   * Whether an append of the terminal event was begun. If its reply is lost, the log may have ended
+   * by it.
+   */
   get ending(): boolean {
     return this.#ending;
   }
 
-  /** Does the terminal event stand in the log? */
+  /** Whether the terminal event is in the log. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Why nothing more will be written, where that is so. */
+  /** Why the journal stopped writing, or undefined if it writes. */
   get lost(): SluiceError | undefined {
     return this.#lost;
   }
 
-  /** Writes an event at once, together with whatever waits before it. */
+  /** Writes an event at once, together with the events that wait before it. */
   emit(event: ResponseEvent): void {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
@@ -95,7 +106,10 @@ export class Journal {
     this.#soon();
   }
 
-  /** Writes text; it may wait for the clock's next tick to be joined with what follows. The first of a turn never waits. */
+  /**
+   * Writes a delta. It may wait for the next tick of the clock and is joined with those that
+   * follow. The first delta of a turn does not wait.
+   */
   delta(event: DeltaEvent): void {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
@@ -115,7 +129,7 @@ export class Journal {
     }
   }
 
-  /** Resolves when everything emitted so far stands in the log, or the journal is lost. What is emitted meanwhile is not waited for. */
+  /** Resolves when all events emitted before this call are in the log, or the journal is lost. */
   async flushed(): Promise<void> {
     const upTo = this.#taken;
     this.#write();
@@ -127,7 +141,10 @@ export class Journal {
     this.#write();
   };
 
-  /** At the end of this microtask, so that what is emitted together is appended together. */
+  /**
+   * Writes at the end of this microtask, so that events that are emitted together are appended
+   * together.
+   */
   #soon(): void {
     if (this.#atOnce) return;
     this.#atOnce = true;
@@ -141,7 +158,10 @@ export class Journal {
     if (!this.#writing) void this.#drain();
   }
 
-  /** Appends until nothing waits: what came during an append goes with the next. Never rejects. */
+  /**
+   * Appends until no event waits. Events that arrive during an append go into the next one. Never
+   * rejects.
+   */
   async #drain(): Promise<void> {
     this.#writing = true;
     while (this.#pending.length > 0 && this.#lost === undefined) {
@@ -162,30 +182,28 @@ export class Journal {
     const startedAt = this.#time.now();
     this.#ending = events.some(({ type }) => isTerminal(type));
     try {
-      // Appends are idempotent by number, so the same events are simply sent again while the log is away.
+      // Appends are idempotent by sequence number, so the same events can be sent again.
       const result = await retryWhileUnavailable(() => this.#options.events.append(responseId, fence, events), {
         giveUpMs,
         wanted: () => this.#lost === undefined,
         time: this.#time,
       });
       if (result.outcome === 'fenced') {
-        this.#lose(
-          new SluiceError('replica_lost', 'unable to go on with this turn; another replica has taken it over'),
-        );
+        this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
         return;
       }
       this.appendedAt = this.#time.now();
       this.#ended = this.#ending;
       if (result.cancelRequested) this.cancelRequested();
     } catch (error) {
-      const why = 'unable to go on with this turn; its log cannot be written';
+      const why = 'unable to continue this turn; its log cannot be written; try again';
       this.#lose(new SluiceError('state_unavailable', why, { cause: error }));
       return;
     }
     onAppend?.(this.#time.now() - startedAt, events.filter((event) => event.type.endsWith('.delta')).length);
   }
 
-  /** A cancel was asked, by the log's word or by a signal. */
+  /** Reports a cancel request, from the log or from a signal. Later calls have no effect. */
   cancelRequested(): void {
     if (this.#cancelReported) return;
     this.#cancelReported = true;
@@ -193,15 +211,22 @@ export class Journal {
   }
 
   /**
-   * The right to write is gone. Ignored while the terminal event is being appended: the reply of an append that ended the log may be lost, and
-   * a renewal then finds the lease ended. Taking that for a loss would leave an ended turn uncounted. The append itself says whether it was fenced.
+   * Stops writing because this replica no longer holds the lease. Ignored while the terminal event
+   * is being appended: that append ends the lease, and if its reply is lost a renewal finds the
+   * lease gone. Treating this as a loss would leave an ended turn uncounted. The repeated append
+   * reports whether the journal was fenced.
    */
   leaseLost(): void {
     if (this.#ending) return;
-    this.#lose(new SluiceError('replica_lost', 'unable to go on with this turn; its lease is no longer held here'));
+    this.#lose(
+      new SluiceError(
+        'replica_lost',
+        'unable to continue this turn; another replica may hold its lease; resume the response',
+      ),
+    );
   }
 
-  /** A lease that ended with the terminal event is no loss. */
+  /** Stops writing. Without effect after the terminal event, which ends the lease. */
   #lose(error: SluiceError): void {
     if (this.#lost !== undefined || this.#ended) return;
     this.#lost = error;

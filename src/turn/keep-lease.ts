@@ -1,16 +1,23 @@
-/* Keeps a turn's lease while the turn is silent, and hears of cancels that are asked anywhere. Knows nothing of what the turn does. */
+/*
+ * Renews the lease of a turn while the turn writes nothing, and watches for cancel requests from
+ * any replica. Knows nothing of what the turn does.
+ */
 
 import { every, type Time } from '../domain/time.js';
 import { LOG_TIMES, type TurnLease } from '../state/event-log.js';
 import { type Turn } from './turn.js';
 
-/** Renews until the function that it returns is called. */
+/**
+ * Renews the lease regularly.
+ * @returns a function that stops renewing
+ */
 export function keepLease(
   lease: TurnLease,
   { responseId, fence, journal }: Pick<Turn, 'responseId' | 'fence' | 'journal'>,
   time: Time,
 ): () => void {
-  // Nobody waits for the watch: until it stands, appends and renewals tell of a cancel.
+  // Do not wait for the watch. Until it is set up, and if it fails, appends and renewals report a
+  // cancel.
   const watching = lease.watchCancel(responseId, () => journal.cancelRequested()).catch(() => () => undefined);
   let renewing = false;
   const renew = async (): Promise<void> => {

@@ -1,4 +1,7 @@
-/* What the events of a log say about their response. Reads events of any version that `serialize` has written; knows no caller and no store. */
+/*
+ * What the events of a log say about their response. Reads events of any version that `serialize`
+ * has written; knows no caller and no store.
+ */
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
 import { isTerminal, type LoggedEvent, type ResponseEvent, type TerminalEvent } from '../domain/event.js';

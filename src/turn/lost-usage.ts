@@ -1,4 +1,7 @@
-/* What the turn of a lost replica used, estimated from its log: the provider's own count was lost with the replica. */
+/*
+ * Estimates the usage of a lost replica's turn from its log. The provider's own count was lost with
+ * the replica.
+ */
 
 import { isKnownItem, messageText, reasoningText } from '../domain/item.js';
 import { type OutputItem } from '../domain/item.js';
@@ -11,7 +14,10 @@ export interface LostUsage {
   readonly costUsd: number | null;
 }
 
-/** @param response the response as far as the log tells it */
+/**
+ * Estimates the usage and cost of a lost turn, from the head of its log and the response as the log
+ * describes it.
+ */
 export async function estimateLostUsage(
   { input, reserved }: LogHead,
   { model, instructions, tools, output }: ResponseObject,
@@ -20,7 +26,7 @@ export async function estimateLostUsage(
   const items = input.map(({ item }) => item).filter(isKnownItem);
   const asked = { system: instructions ?? '', items, tools };
   const estimated = await accounting.estimate(asked, output.map(textOf).join('\n'));
-  // The log holds neither the rendered prompt nor earlier responses; the reservation has counted them.
+  // The log holds neither the rendered prompt nor earlier responses. The reservation includes them.
   const inputTokens = Math.max(estimated.input_tokens, reserved?.inputTokens ?? 0);
   const usage = { ...estimated, input_tokens: inputTokens, total_tokens: inputTokens + estimated.output_tokens };
   return { usage, costUsd: accounting.cost(model, usage, null) };

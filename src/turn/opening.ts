@@ -1,6 +1,7 @@
 /*
- * The opening of a turn: its permit, its place in the conversation's queue, its log with the first events, and the confirmation of its idempotency key,
- * in this order. A refusal on the way leaves nothing behind.
+ * Opens a turn: takes its permit and its place in the conversation's queue, creates its log with
+ * the first events, and confirms its idempotency key, in this order. A refusal releases all that
+ * was taken.
  */
 
 import { type ResponseEvent, serialize } from '../domain/event.js';
@@ -31,12 +32,12 @@ export interface OpeningParts {
 }
 
 export interface OpeningOptions {
-  /** How many turns may wait for one conversation; 0: a busy conversation refuses. */
+  /** How many turns may wait for one conversation. 0: a busy conversation refuses further turns. */
   readonly maxWaiting: number;
   readonly time?: Time;
 }
 
-/** A turn that is to be opened. */
+/** A turn before it is opened. */
 export interface TurnToOpen {
   readonly plan: TurnPlan;
   readonly response: ResponseObject;
@@ -52,7 +53,10 @@ export interface OpenedTurn {
   readonly waits: boolean;
 }
 
-/** Another replica took over the idempotency key while this one was stalled. Its response wins; ours is discarded. */
+/**
+ * Another replica took over the idempotency key while this one was stalled. Its response wins; ours
+ * is discarded.
+ */
 export class IdempotencyKeyTakenOver extends Error {}
 
 export class TurnOpening {
@@ -68,7 +72,8 @@ export class TurnOpening {
 
   /**
    * Resolves when `response.created` is in the log.
-   * @throws SluiceError `rate_limit_exceeded`, `conversation_busy`, `state_unavailable`; IdempotencyKeyTakenOver
+   * @throws SluiceError `rate_limit_exceeded`, `conversation_busy`, `state_unavailable`;
+   * IdempotencyKeyTakenOver
    */
   async open(request: TurnToOpen): Promise<OpenedTurn> {
     const permit = await this.#parts.limits.take(request.plan);
@@ -80,7 +85,7 @@ export class TurnOpening {
     }
   }
 
-  /** Takes the place in the queue before the log begins: a refusal comes before there is a response. */
+  /** Joins the queue before creating the log, so that a refusal comes before a response exists. */
   async #openLog(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
     const { plan, response, origin, trace, idempotency } = request;
     const { events, claim, clock, report } = this.#parts;
@@ -109,8 +114,10 @@ export class TurnOpening {
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
       if (waits) opening.push({ type: 'response.queued', response: first });
       const fence = await events.createWith(head, opening.map(serialize));
-      // Until its log began, other replicas could put this turn out of the queue as dead. If this process or the store stood still, one may have done
-      // so and run its own turn, or be about to. A turn that is late takes a new place, which only its end can take from it, and waits there.
+      // Until its log exists, other replicas may evict this turn from the queue as dead. If this
+      // process or the store stalled, another turn may be running by now, and both would write to
+      // the conversation. A late turn therefore joins again: with a log it cannot be evicted before
+      // its end.
       if (conversationId !== null && time.now() - askedAt > SURE_OF_PLACE_MS) {
         waits = !(await this.#rejoin(conversationId, response.id)).first;
       }
@@ -150,13 +157,13 @@ export class TurnOpening {
       report.started(turn);
       return { turn, waits };
     } catch (error) {
-      // Also where joining failed: its reply may have been lost.
+      // Leave even if joining failed: only its reply may have been lost.
       if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
       throw error;
     }
   }
 
-  /** Takes a new place in the queue for a turn whose log has begun; the log is removed where there is no room. */
+  /** Joins the queue again for a turn that has a log. Deletes the log if the queue is full. */
   async #rejoin(conversationId: string, responseId: string): Promise<{ readonly first: boolean }> {
     const { claim, events } = this.#parts;
     try {

@@ -1,6 +1,7 @@
 /*
- * The limit on operations that are not turns: reads, lists, changes of conversations, cancels, subscribes, resumes. One bucket per caller in
- * this process. It protects the replica, so it is synchronous: no store is asked, and the order in which frames are handled does not change.
+ * Limits operations that are not turns: reads, lists, changes of conversations, cancels,
+ * subscribes, resumes. Each process has one bucket per caller. The limit protects the replica, so
+ * it is synchronous: it reads no store and keeps the order of frames.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -9,7 +10,7 @@ import { systemTime, type Time } from '../domain/time.js';
 import { callerKey } from './caller-key.js';
 
 export interface OperationLimitsOptions {
-  /** Size of the bucket, and what flows into it within a minute. At least 1. */
+  /** Operations in a full bucket, and operations that are refilled in a minute. At least 1. */
   readonly perMinute: number;
   /** Called for each refused operation. */
   readonly onRefused?: () => void;
@@ -25,8 +26,8 @@ export class OperationLimits {
   readonly #time: Time;
   readonly #msPerOperation: number;
   /**
-   * When the bucket of each caller is full again, on the monotonic clock. Ordered by last use, so the first entry is the one whose loss
-   * matters least. A caller without an entry has a full bucket.
+   * When the bucket of each caller is full again, on the monotonic clock. Ordered by last use, so
+   * the first entry is the best one to drop. A caller without an entry has a full bucket.
    */
   readonly #fullAt = new Map<string, number>();
 

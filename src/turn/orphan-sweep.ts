@@ -1,6 +1,7 @@
 /*
- * Ends the turns of replicas that went away: takes over leases that have run out, closes what the lost replica left open, keeps the
- * partial text, and appends the one terminal event that is missing. Any replica may do it; the lease gives each to one of them.
+ * Ends the turns of lost replicas: takes over expired leases, closes the items that the lost
+ * replica left open, keeps the partial text, and appends the missing terminal event. Any replica
+ * may do this, and the lease assigns each turn to one of them.
  */
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
@@ -30,15 +31,18 @@ export interface OrphanParts {
   readonly memory: TurnMemory;
   readonly logger: Log;
   readonly time?: Time;
-  /** A lost replica's turn has its terminal event, with this response. */
+  /** Called when the turn of a lost replica has its terminal event, with the ended response. */
   readonly onEnded?: (response: ResponseObject) => void;
-  /** Estimates what the turn of a lost replica used. */
+  /** Estimates the usage of a lost replica's turn. */
   readonly accounting: Accounting;
-  /** Counts what it used in the place of what it had reserved. */
+  /** Replaces what the turn reserved by what it used. */
   readonly limits: Pick<TurnLimits, 'settle'>;
 }
 
-/** Most responses taken over at once, so that one replica does not take all of a lost one's load. */
+/**
+ * Maximum number of turns taken over in one sweep, so that one replica does not take the whole load
+ * of a lost one.
+ */
 const AT_ONCE = 16;
 
 export class OrphanSweep {
@@ -56,8 +60,9 @@ export class OrphanSweep {
   start(everyMs: number): void {
     let lastAt = this.#time.now();
     this.#stopSweeping ??= every(this.#time, everyMs, () => {
-      // If this process stood still, leases of its own turns may have run out, and this timer may come before those that renew them. With state in
-      // memory a sweep would end turns that run here. They get one round to renew.
+      // After a stall of this process the leases of its own turns may have expired, and this timer
+      // may run before the timers that renew them. With state in memory a sweep would then end
+      // turns that run here. Skip one sweep, so that they can renew first.
       const stoodStill = this.#time.now() - lastAt > everyMs + LOG_TIMES.renewEveryMs;
       lastAt = this.#time.now();
       if (stoodStill) return;
@@ -72,7 +77,10 @@ export class OrphanSweep {
     await this.#sweeping;
   }
 
-  /** Ends what is lost now; resolves to how many turns were taken over. One that cannot be ended does not keep the others. */
+  /**
+   * Ends the turns whose leases have expired. A failure to end one does not affect the others.
+   * @returns how many turns were taken over
+   */
   async sweep(): Promise<number> {
     const adopted = await this.#parts.lease.adoptExpired(AT_ONCE);
     await Promise.all(
@@ -83,7 +91,10 @@ export class OrphanSweep {
     return adopted.length;
   }
 
-  /** What could not be ended is taken over again when its new lease has run out. A store that is away tells of itself. */
+  /**
+   * Logs a failure. The turn is taken over again when its new lease expires. An unavailable store
+   * is logged elsewhere.
+   */
   #failed(error: unknown, ids: LogFields): void {
     if (error instanceof SluiceError && error.code === 'state_unavailable') return;
     this.#parts.logger.error({ ...ids, err: error }, 'unable to end the turn of a lost replica');
@@ -96,7 +107,7 @@ export class OrphanSweep {
     const { conversationId } = recorded.head;
     if (recorded.events.length === 0) await events.delete(responseId);
     else {
-      // It may have been lost before it told anybody of its turn.
+      // The replica may have been lost before it announced the turn.
       if (conversationId !== null) await announcements.announce(conversationId, responseId);
       if (!(await this.#appendEnd(responseId, fence, recorded))) return;
     }
@@ -107,8 +118,9 @@ export class OrphanSweep {
   }
 
   /**
-   * Returns false where yet another replica has taken the turn over, and will end it. The end of a broken log is only stored: after a hole there
-   * is no number for it.
+   * Commits and appends the end of a turn. The end of a broken log is only stored: after a gap the
+   * sequence number of the terminal event is unknown.
+   * @returns false if another replica has taken the turn over meanwhile and will end it
    */
   async #appendEnd(responseId: string, fence: Fence, { head, events, broken }: RecordedTurn): Promise<boolean> {
     const { responses } = this.#parts;
@@ -120,7 +132,7 @@ export class OrphanSweep {
     for (const event of events) accumulator.apply(event);
     const closing = accumulator.closing('incomplete');
     for (const event of closing) accumulator.apply(event);
-    // A stored response means that the lost replica had committed everything but the terminal event.
+    // If the response is stored, the lost replica had committed all but the terminal event.
     const stored = await responses.get(responseId);
     const terminal =
       stored === undefined
@@ -131,7 +143,9 @@ export class OrphanSweep {
       return true;
     }
     const ending = [...closing, terminal].map((event, i) => serialize(event, events.length + i));
-    // If the reply is lost, the log may have ended: then no other sweep takes it over, and only this one can count the end.
+    // If the reply is lost, the log may have ended nevertheless. No other sweep takes it over then,
+    // and its end would never be counted. Retry until the store replies: the append is idempotent,
+    // so this sweep learns whether it ended the log.
     const { outcome } = await retryWhileUnavailable(() => this.#parts.events.append(responseId, fence, ending), {
       giveUpMs: LOG_TIMES.leaseMs,
       time: this.#time,
@@ -141,19 +155,24 @@ export class OrphanSweep {
     return true;
   }
 
-  /** Called once per response: by the one replica whose end the log took. */
+  /**
+   * Reports and settles an ended turn. Runs once per response, on the replica that ended the log.
+   */
   async #ended({ reserved }: LogHead, response: ResponseObject): Promise<void> {
     const { onEnded, limits } = this.#parts;
     onEnded?.(response);
     const { usage, sluice } = response;
-    // A limit that is not settled counts as reserved until it has refilled.
+    // If settling fails, the reservation counts until the bucket has refilled.
     if (reserved !== undefined)
       await limits
         .settle(reserved, { usage, costUsd: sluice.cost_usd, provider: sluice.provider })
         .catch(() => undefined);
   }
 
-  /** A turn that had begun, and whose input was not refused, has called its provider: what that used is estimated. */
+  /**
+   * Adds the estimated usage to the response of a turn that has called its provider: it had begun,
+   * and its input was not refused.
+   */
   async #countLoss(head: LogHead, response: ResponseObject, begun: boolean): Promise<ResponseObject> {
     if (!begun || wasRefused(response.output)) return response;
     const { usage, costUsd } = await estimateLostUsage(head, response, this.#parts.accounting);
@@ -171,7 +190,7 @@ export class OrphanSweep {
     const counted = await this.#countLoss(head, response, begun);
     const lost = new SluiceError(
       'replica_lost',
-      'unable to finish the answer; the replica that ran it is gone; what it had written is kept; ask again',
+      'unable to finish the answer; the replica that ran it is gone; send the request again',
     );
     const terminal = terminalEvent(
       { ...counted, sluice: { ...counted.sluice, kept: left.kept } },
@@ -186,11 +205,12 @@ export class OrphanSweep {
       terminalSequence,
       history: null,
     });
-    // Another replica, or the lost one that came back, may have stored an end first: that end counts.
+    // Another replica, or the lost one after it resumed, may have stored an end first. The first
+    // stored end counts.
     return committed === terminal.response ? terminal : terminalOf(committed);
   }
 
-  /** Reads one event at a time up to the missing one. Returns undefined where the log is gone. */
+  /** Reads one event at a time up to the gap. @returns undefined if the log is gone */
   async #readUpToGap(responseId: string, events: ResponseEvent[]): Promise<RecordedTurn | undefined> {
     const page = await this.#parts.events.read(responseId, -1, 0);
     if (page === undefined) return undefined;
@@ -216,13 +236,17 @@ export class OrphanSweep {
 interface RecordedTurn {
   readonly head: LogHead;
   readonly events: readonly ResponseEvent[];
-  /** Whether the log has a hole after `events`. Such a log is read no further, takes no end, and is removed. */
+  /**
+   * Whether the log has a gap after `events`. Such a log is not read further, gets no terminal
+   * event, and is deleted.
+   */
   readonly broken: boolean;
 }
 
 /**
- * Does an answer begin with a refusal? Then a guardrail may have refused the input, and it must not reach a provider again. (Where the
- * model itself refused, keeping it from the next turn costs little.)
+ * Whether an answer begins with a refusal. A guardrail may have refused the input then, so the
+ * input must not reach a provider again. If the model itself refused, withholding the input costs
+ * little.
  */
 function wasRefused([first]: readonly OutputItem[]): boolean {
   return first?.type === 'message' && first.content[0]?.type === 'refusal';

@@ -1,4 +1,4 @@
-/* How a turn can end: three outcomes, as a value. And why it can be stopped from outside. */
+/* The outcomes of a turn, and the reasons for which a turn is stopped from outside. */
 
 import { asSluiceError, ERROR_CODES, type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type IncompleteReason, type ResponseObject } from '../domain/response.js';
@@ -9,7 +9,10 @@ export type TurnOutcome =
   | { readonly end: 'incomplete'; readonly reason: IncompleteReason }
   | { readonly end: 'failed'; readonly error: SluiceError };
 
-/** The reason of a turn's abort signal. `lost`: another replica owns it now, or its log cannot be written; nothing may be said any more. */
+/**
+ * Reason of a turn's abort signal. `lost`: another replica owns the turn, or its log cannot be
+ * written. The turn must write nothing more.
+ */
 export class TurnStopped extends Error {
   readonly outcome: TurnOutcome | 'lost';
 
@@ -23,7 +26,7 @@ export class TurnStopped extends Error {
 export const CANCELLED = new TurnStopped({ end: 'incomplete', reason: 'cancelled' });
 export const LOST = new TurnStopped('lost');
 
-/** How a turn ends whose provider finished so. */
+/** Returns the outcome of a turn for the finish reason of its provider. */
 export function finished(reason: FinishReason): TurnOutcome {
   switch (reason) {
     case 'stop':
@@ -36,7 +39,7 @@ export function finished(reason: FinishReason): TurnOutcome {
   }
 }
 
-/** The outcome that an ended response reports. */
+/** Returns the outcome of an ended response. */
 export function outcomeOfResponse({ status, error, incomplete_details: details }: ResponseObject): TurnOutcome {
   if (status === 'completed') return { end: 'completed' };
   if (status !== 'failed') return { end: 'incomplete', reason: details?.reason ?? 'cancelled' };
@@ -44,12 +47,12 @@ export function outcomeOfResponse({ status, error, incomplete_details: details }
   return { end: 'failed', error: new SluiceError(isErrorCode(code) ? code : 'server_error', message) };
 }
 
-/** A newer replica may store a code that this one does not know. */
+/** Whether this version knows the code. A newer replica may have stored others. */
 function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERROR_CODES, code);
 }
 
-/** How a turn ends that threw: as whoever stopped it said, else as failed. */
+/** Returns the outcome of a turn that threw: the one in its abort signal, else failed. */
 export function outcomeOf(thrown: unknown, signal: AbortSignal): TurnOutcome | 'lost' {
   if (signal.aborted && signal.reason instanceof TurnStopped) return signal.reason.outcome;
   return { end: 'failed', error: asSluiceError(thrown) };

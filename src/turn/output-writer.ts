@@ -1,4 +1,7 @@
-/* Turns what may be shown into the events that show it: opens items and parts when their first text comes, and closes them in order. */
+/*
+ * Writes the text of an answer as events: opens items and parts at their first text, and closes
+ * them in order.
+ */
 
 import { newId } from '../domain/ids.js';
 import { contentPart } from '../domain/accumulator.js';
@@ -23,7 +26,7 @@ export class OutputWriter {
   #items = 0;
   #text: OpenText | undefined;
   #reasoning: { readonly item_id: string; readonly output_index: number; readonly content_index: number } | undefined;
-  /** The provider's call index → our item. */
+  /** Items by the provider's index of the call. */
   readonly #calls = new Map<number, { readonly item_id: string; readonly output_index: number }>();
 
   constructor(journal: Journal, time: Time = systemTime) {
@@ -31,7 +34,7 @@ export class OutputWriter {
     this.#time = time;
   }
 
-  /** True once something a person can see was written. */
+  /** Whether any output was written. */
   get wrote(): boolean {
     return this.#items > 0;
   }
@@ -55,7 +58,7 @@ export class OutputWriter {
     this.#journal.delta({ type: 'response.refusal.delta', ...at, delta });
   }
 
-  /** What the model thinks, as an item of its own before what it then says. */
+  /** Writes reasoning, as an item before the message that follows it. */
   reasoning(delta: string): void {
     if (delta === '') return;
     const at = (this.#reasoning ??= this.#openReasoning());
@@ -89,7 +92,7 @@ export class OutputWriter {
     this.#journal.delta({ type: 'response.function_call_arguments.delta', ...at, delta });
   }
 
-  /** Closes everything that is open, with the status it ended in. */
+  /** Closes all open items with the given status. */
   close(status: ItemStatus): void {
     for (const event of this.#journal.accumulator.closing(status)) this.#journal.emit(event);
     this.#text = undefined;
@@ -144,7 +147,10 @@ export class OutputWriter {
     this.#reasoning = undefined;
   }
 
-  /** Calls stay open: the arguments of several may come in turns. */
+  /**
+   * Closes the open message. Function calls stay open: the arguments of several calls may
+   * alternate.
+   */
   #closeMessage(): void {
     if (this.#text === undefined) return;
     const closing = this.#journal.accumulator.closingItem(this.#text.output_index, 'completed');

@@ -1,4 +1,7 @@
-/* What a turn gives back when it ends or breaks: its place in the conversation, its lease. */
+/*
+ * Releases the resources of a turn that ends or breaks: its place in the conversation and its
+ * lease.
+ */
 
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../state/event-log.js';
@@ -6,14 +9,17 @@ import { type ResponseReader } from './response-reader.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
 
-/** Lets the next turn of the conversation begin. Called before the terminal event: a caller that sees it may ask again at once. */
+/**
+ * Releases the turn's place in its conversation. Called before the terminal event: a caller that
+ * receives it may send the next request at once.
+ */
 export async function releasePlace({ plan: { source }, responseId }: Turn, claim: ConversationClaim): Promise<void> {
   if (source.kind === 'conversation') await claim.leave(source.id, responseId).catch(() => undefined);
 }
 
 /**
- * Releases the place of a turn that ended, if `releasePlace` did not run or failed. A turn whose log is still open is ended by another replica or by the
- * sweep, which releases the place after its commit.
+ * Releases the place of an ended turn, if `releasePlace` did not run or failed. If the log is still
+ * open, the replica that ends the turn releases the place after its commit.
  */
 export async function leaveConversation(
   turn: Turn,
@@ -28,8 +34,8 @@ export async function leaveConversation(
 }
 
 /**
- * Stops writing to a log that has no terminal, and gives its lease up, so that the next sweep ends the turn (this replica's or another's). Without
- * effect if another replica owns the turn already.
+ * Stops writing to a log without a terminal event and releases its lease, so that the next sweep of
+ * any replica ends the turn. Has no effect if another replica owns the turn already.
  */
 export async function handOver({ responseId, fence, journal }: Turn, lease: TurnLease): Promise<void> {
   journal.leaseLost();
@@ -37,9 +43,11 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
 }
 
 /**
- * Whether no other replica has reported the end of a turn or will: its log is gone. Another replica may take the turn over and report its end, and a
- * client may delete the response, before the turn's own replica wakes. Then the log is gone as well, and counting the turn here would count it twice.
- * The stored end or the mark of the deletion tells the two apart, unless this replica had begun to append the terminal event itself.
+ * Whether no other replica has reported the end of a turn or will: its log is gone. Another replica
+ * may take the turn over and report its end, and a client may delete the response, before the
+ * turn's own replica wakes. Then the log is gone as well, and counting the turn here would count it
+ * twice. The stored end or the mark of the deletion tells the two apart, unless this replica had
+ * begun to append the terminal event itself.
  */
 export async function isUnreported(
   { responseId, journal }: Turn,

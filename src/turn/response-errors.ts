@@ -1,11 +1,11 @@
-/* Why a response cannot be read, in the words that clients get. */
+/* The errors of reading and deleting responses. */
 
 import { SluiceError } from '../domain/errors.js';
 
 export function responseNotFound(): SluiceError {
   return new SluiceError(
     'response_not_found',
-    'unable to find this response; it does not exist, was not stored, or has expired',
+    'unable to find this response; it does not exist, was not stored, or has expired; create a response',
     {
       param: 'response_id',
     },
@@ -15,7 +15,7 @@ export function responseNotFound(): SluiceError {
 export function responseExpired(): SluiceError {
   return new SluiceError(
     'response_expired',
-    'unable to replay this response; its events are no longer kept; retrieve the response instead',
+    'unable to replay this response; its events have expired; retrieve the response instead',
     { param: 'response_id' },
   );
 }
@@ -23,7 +23,7 @@ export function responseExpired(): SluiceError {
 export function invalidCursor(after: number, last: number): SluiceError {
   return new SluiceError(
     'invalid_cursor',
-    `unable to go on after event ${after}; the response's last event is ${last}; ask from there`,
+    `unable to resume after event ${after}; the last event is ${last}; resume from there`,
     {
       param: 'starting_after',
     },
@@ -33,6 +33,6 @@ export function invalidCursor(after: number, last: number): SluiceError {
 export function stillRunning(): SluiceError {
   return new SluiceError(
     'response_still_running',
-    'unable to delete a response that is still running; cancel it first',
+    'unable to delete this response; it is still running; cancel it first',
   );
 }

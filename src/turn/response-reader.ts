@@ -1,6 +1,7 @@
 /*
- * Everything that callers may read of responses: the response now, its events from any number on, a snapshot. Deletes ended ones. Owners are
- * compared here, once: a response of another owner is answered exactly like one that does not exist.
+ * Reads responses: their current state, their events from any sequence number, and snapshots.
+ * Deletes ended responses. Owners are compared here and nowhere else: a response of another owner
+ * is reported as not found.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -23,9 +24,11 @@ const TERMINAL_WITHIN_MS = 2_000;
 type OnFollowed = (responseId: string, after: number, caller: Principal) => void;
 
 export interface ResponseReaderOptions {
-  /** How long a delete waits for the terminal of a response that is kept already, in milliseconds. */
+  /**
+   * How long a delete waits for the terminal of a response that is kept already, in milliseconds.
+   */
   readonly terminalWithinMs?: number;
-  /** Told of each reading that begins: for the log. */
+  /** Called for each reading that begins, for the log. */
   readonly onFollowed?: OnFollowed;
   readonly time?: Time;
 }
@@ -49,7 +52,7 @@ export class ResponseReader {
     this.#snapshots = new ResponseSnapshots(events, responses, this.#time);
   }
 
-  /** The response as it stands. @throws `response_not_found` */
+  /** Returns the response in its current state. @throws SluiceError `response_not_found` */
   async retrieve(caller: Principal, responseId: string): Promise<ResponseObject> {
     const stored = await this.#stored(caller, responseId);
     if (stored !== undefined) return stored.response;
@@ -62,8 +65,9 @@ export class ResponseReader {
   }
 
   /**
-   * A viewer from event `after` + 1 on.
-   * @throws `response_not_found`, `response_expired` (its log is gone, the stored response is not), `invalid_cursor`
+   * Opens a viewer from event `after` + 1 on.
+   * @throws SluiceError `response_not_found`, `response_expired` (the log is gone, the response is
+   * stored), `invalid_cursor`
    */
   async open(caller: Principal, responseId: string, after: number, wake: () => void): Promise<Viewer> {
     const viewer = await this.#hub.open(responseId, after, wake);
@@ -81,7 +85,10 @@ export class ResponseReader {
     return viewer;
   }
 
-  /** Past events, then live ones, in batches, up to the terminal. Throws like `open`, and `response_expired` where the log goes away. */
+  /**
+   * Yields past events, then live ones, in batches, up to the terminal event. Throws like `open`,
+   * and `response_expired` if the log is deleted.
+   */
   async *events(
     caller: Principal,
     responseId: string,
@@ -97,8 +104,9 @@ export class ResponseReader {
   }
 
   /**
-   * Events from the start, for a request that may have been sent before. If the events are gone and the response is stored, only how it began and
-   * its terminal. Throws like `events`.
+   * Yields the events from the start, for a request that may have been sent before. If the events
+   * are gone and the response is stored, yields only `response.created` and the terminal event.
+   * Throws like `events`.
    */
   async *repeat(caller: Principal, responseId: string, signal: AbortSignal): AsyncGenerator<readonly LoggedEvent[]> {
     let begun = false;
@@ -116,14 +124,19 @@ export class ResponseReader {
     }
   }
 
-  /** The ended response; after `waitMs` milliseconds the response as it is then. Reads no events but the newest ones. */
+  /**
+   * Waits for the end of a response, reading only its newest events.
+   * @param waitMs milliseconds after which the wait ends
+   * @returns the ended response, or its state when the wait ended
+   */
   async settled(caller: Principal, responseId: string, signal: AbortSignal, waitMs?: number): Promise<ResponseObject> {
     const timeout = new AbortController();
     const stop = waitMs === undefined ? undefined : this.#time.after(waitMs, () => timeout.abort());
     try {
       const bounded = stop === undefined ? signal : AbortSignal.any([signal, timeout.signal]);
       const last = (await this.lastSequence(caller, responseId)) ?? -1;
-      // From the newest event on, so that a response that has ended meanwhile still shows its terminal event.
+      // From the newest event on, so that a response that has ended meanwhile still shows its
+      // terminal event.
       for await (const events of this.events(caller, responseId, Math.max(-1, last - 1), bounded)) {
         const newest = events.at(-1);
         if (newest !== undefined && isTerminal(newest.type)) return responseIn(newest);
@@ -136,12 +149,18 @@ export class ResponseReader {
     return this.retrieve(caller, responseId);
   }
 
-  /** A snapshot for a viewer that is far behind. Parameters and errors as of `ResponseSnapshots.get`. */
+  /**
+   * A snapshot for a viewer that is far behind. Parameters and errors as of
+   * `ResponseSnapshots.get`.
+   */
   snapshot(caller: Principal, responseId: string, atLeast = -1): Promise<Snapshot> {
     return this.#snapshots.get(caller, responseId, atLeast);
   }
 
-  /** Removes an ended response and its log. @throws SluiceError `response_not_found`, `response_still_running` */
+  /**
+   * Removes an ended response and its log.
+   * @throws SluiceError `response_not_found`, `response_still_running`
+   */
   remove(caller: Principal, responseId: string): Promise<void> {
     return removeResponse(caller, responseId, {
       reader: this,
@@ -152,7 +171,7 @@ export class ResponseReader {
     });
   }
 
-  /** What the response was asked. @throws `response_not_found` */
+  /** Lists the input items of a response. @throws SluiceError `response_not_found` */
   async inputItems(caller: Principal, responseId: string, query: ItemQuery): Promise<Page<Item>> {
     const input = (await this.#stored(caller, responseId))?.input ?? (await this.#head(caller, responseId))?.input;
     if (input === undefined) throw responseNotFound();
@@ -162,7 +181,10 @@ export class ResponseReader {
     return { data: items.slice(start, start + query.limit), hasMore: items.length > start + query.limit };
   }
 
-  /** Is there a running or ended response of this caller by that id? @throws `response_not_found` */
+  /**
+   * Returns whether a response of this caller is running or ended.
+   * @throws SluiceError `response_not_found`
+   */
   async status(caller: Principal, responseId: string): Promise<'running' | 'ended'> {
     const page = await this.#events.read(responseId, -1, 0);
     if (page !== undefined && reaches(caller, page.head.owner)) return page.ended ? 'ended' : 'running';
@@ -170,12 +192,18 @@ export class ResponseReader {
     return 'ended';
   }
 
-  /** Whether an end of the response was stored, also if a client has deleted it since. @throws SluiceError `state_unavailable` */
+  /**
+   * Whether an end of the response was stored, also if a client has deleted it since.
+   * @throws SluiceError `state_unavailable`
+   */
   async hasEnded(responseId: string): Promise<boolean> {
     return this.#responses.hasEnded(responseId);
   }
 
-  /** The status of a response, at the cost of its newest event. @throws SluiceError `response_not_found` */
+  /**
+   * Returns the status of a response, reading only its newest event.
+   * @throws SluiceError `response_not_found`
+   */
   async currentStatus(caller: Principal, responseId: string): Promise<ResponseStatus> {
     const page = await this.#events.read(responseId, -1, 0);
     if (page !== undefined && reaches(caller, page.head.owner)) {
@@ -190,7 +218,10 @@ export class ResponseReader {
     return (await this.retrieve(caller, responseId)).status;
   }
 
-  /** Number of the newest event of a response whose log exists; undefined: it has none (yet, or any more), or is not this caller's. */
+  /**
+   * Returns the sequence number of the newest event. Undefined if there is no log, or the response
+   * is not this caller's.
+   */
   async lastSequence(caller: Principal, responseId: string): Promise<number | undefined> {
     const page = await this.#events.read(responseId, -1, 0);
     return page !== undefined && reaches(caller, page.head.owner) ? page.last : undefined;

@@ -1,5 +1,7 @@
-/* Deletes ended responses. A response whose end is stored and whose terminal event is still being written is deleted after it, so that
- * its viewers see the end. */
+/*
+ * Deletes ended responses. A response whose end is stored and whose terminal event is still being
+ * written is deleted after it, so that its viewers see the end.
+ */
 
 import { type Principal } from '../domain/principal.js';
 import { isEnded, type ResponseObject } from '../domain/response.js';
@@ -20,7 +22,10 @@ export interface ResponseRemovalParts {
   readonly events: Pick<EventLog, 'delete'>;
   readonly responses: Pick<ResponseStore, 'delete'>;
   readonly snapshots: Pick<ResponseSnapshots, 'forget'>;
-  /** How long a delete waits for the terminal event of a response whose end is stored, in milliseconds. */
+  /**
+   * How long a delete waits for the terminal event of a response whose end is stored, in
+   * milliseconds.
+   */
   readonly terminalWithinMs: number;
 }
 

@@ -1,4 +1,7 @@
-/* Snapshots of responses: the part that a log holds, or the stored response where the log is gone. Viewers share what is read. */
+/*
+ * Snapshots of responses: the part that a log holds, or the stored response where the log is gone.
+ * Viewers share what is read.
+ */
 
 import { type LoggedEvent, serialize } from '../domain/event.js';
 import { type Principal, reaches } from '../domain/principal.js';

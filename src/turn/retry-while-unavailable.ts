@@ -1,4 +1,7 @@
-/* Repeats a state store operation while the store is unavailable, with growing delays, until it succeeds or the time is up. */
+/*
+ * Repeats a state store operation while the store is unavailable, with growing delays, until it
+ * succeeds or the time is up.
+ */
 
 import { SluiceError } from '../domain/errors.js';
 import { sleep, systemTime, type Time } from '../domain/time.js';

@@ -1,6 +1,7 @@
 /*
- * How a turn ends: usage and cost are settled, whatever is open is closed, the items are committed, and then, last of all and exactly
- * once, the terminal event is appended. Whoever sees the terminal finds the items.
+ * Ends a turn: computes usage and cost, closes open items, commits the items, and appends the
+ * terminal event last and exactly once. A viewer that receives the terminal event finds the items
+ * stored.
  */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
@@ -14,9 +15,12 @@ import { terminalOf } from './logged-response.js';
 import { sluiceFacts, type Turn } from './turn.js';
 
 export interface Accounting {
-  /** What a call must have used where the provider did not say. */
+  /** Estimates the usage of a call for which the provider reported none. */
   readonly estimate: (request: CountedRequest, produced: string, reasoned?: string) => Promise<Usage>;
-  /** US dollars; null: no known price. Without a provider, the prices of the first one count. */
+  /**
+   * Returns the cost in US dollars, or null if the price is unknown. Without a provider name, the
+   * prices of the first provider apply.
+   */
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
 }
 
@@ -30,8 +34,11 @@ export class Settlement {
   }
 
   /**
-   * Ends `turn`; resolves with the outcome that was told, when its terminal event stands in the log. `lost`: the log is another's
-   * or out of reach; nothing is kept then but by whoever ends it. `committed` is called when nothing more will be written but the terminal.
+   * Ends `turn`, and resolves when its terminal event is in the log.
+   * @param committed called when only the terminal event is left to write
+   * @returns the outcome that was reported, or `lost` if another replica owns the log or it cannot
+   * be written: the replica that ends the turn
+   *   stores its items then
    */
   async settle(turn: Turn, outcome: TurnOutcome, committed: () => Promise<void>): Promise<TurnOutcome | 'lost'> {
     const { journal, writer, facts } = turn;
@@ -52,8 +59,9 @@ export class Settlement {
   }
 
   /**
-   * Stores what the turn leaves behind: the items of its conversation, then its response. The outcome changes in two cases only: the items could not
-   * be kept, or another replica has stored an end already. Then that end is the one to report.
+   * Stores the items of the turn in its conversation, then its response. The outcome changes in two
+   * cases only: the items could not be stored, or another replica has stored an end already. That
+   * end is reported then.
    */
   async #commit(turn: Turn, outcome: TurnOutcome, response: ResponseObject, keeping: Keeping): Promise<End> {
     const { journal, facts } = turn;
@@ -85,7 +93,7 @@ export class Settlement {
     }
   }
 
-  /** A turn ends also where its cost cannot be told. */
+  /** Computes usage and cost. A turn also ends if this fails. */
   async #account(turn: Turn): Promise<void> {
     const { facts } = turn;
     const asked = providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input);
@@ -109,14 +117,17 @@ interface End {
   readonly terminal: TerminalEvent;
 }
 
-/** Takes the end that another replica has stored for this turn: viewers, metrics and the log get to know that one only. */
+/**
+ * Takes over the end that another replica has stored for this turn, so that viewers, metrics and
+ * the log report only that end.
+ */
 function reportStored({ facts }: Turn, response: ResponseObject): End {
   const { sluice } = response;
   facts.kept = sluice.kept;
   facts.model = response.model;
   facts.provider = sluice.provider;
   facts.inputRefused = sluice.kept === 'display_only';
-  // The other replica may not know what the call used; this one made the call.
+  // This replica made the call, so it knows the usage if the other one does not.
   facts.usage = response.usage ?? facts.usage;
   facts.costUsd = sluice.cost_usd ?? facts.costUsd;
   return { outcome: outcomeOfResponse(response), terminal: terminalOf(response) };
@@ -133,7 +144,7 @@ function terminalFor(turn: Turn, outcome: TurnOutcome): TerminalEvent {
   return terminalEvent(response, outcome, turn.time.date());
 }
 
-/** The one terminal event of a response that ended so. */
+/** Builds the terminal event of a response for its outcome. */
 export function terminalEvent(response: ResponseObject, outcome: TurnOutcome, nowMs: number): TerminalEvent {
   const seconds = Math.floor(nowMs / 1_000);
   switch (outcome.end) {
@@ -159,7 +170,7 @@ export function terminalEvent(response: ResponseObject, outcome: TurnOutcome, no
   }
 }
 
-/** Over HTTP a failed turn says so in headers, long after its error is gone. */
+/** Keeps in the response when to retry, so that a later HTTP answer can send it in headers. */
 function retryOf({ retryable, retryAfterMs }: SluiceError): NonNullable<ResponseObject['sluice']['retry']> {
   return { retryable, after_ms: retryAfterMs };
 }

@@ -1,12 +1,15 @@
 /*
- * Snapshots of responses, kept for a moment and bounded in bytes: viewers that fall behind a response together share one reading of its log,
- * and one copy of its bytes.
+ * Caches snapshots of responses for a short time and within a bound of bytes. Viewers that fall
+ * behind the same response share one reading of its log and one copy of its bytes.
  */
 
 import { type Time } from '../domain/time.js';
 
 export interface CachedSnapshot {
-  /** The last event it contains. A snapshot with `terminal` contains all of them. */
+  /**
+   * Sequence number of the last event that the snapshot contains. With `terminal` it contains all
+   * events.
+   */
   readonly sequence: number;
   readonly terminal: object | null;
   readonly json: Buffer;
@@ -23,7 +26,7 @@ const KEEP_MS = 1_000;
 
 interface Entry<Snapshot> {
   readonly reading: Promise<Snapshot | undefined>;
-  /** 0 while it is being read. */
+  /** Size in bytes. 0 while the snapshot is being read. */
   bytes: number;
 }
 
@@ -31,7 +34,7 @@ export class SnapshotCache<Snapshot extends CachedSnapshot> {
   readonly #time: Time;
   readonly #maxBytes: number;
   readonly #keepMs: number;
-  /** By response, the oldest first. */
+  /** Entries by response id, oldest first. */
   readonly #entries = new Map<string, Entry<Snapshot>>();
   #bytes = 0;
 
@@ -47,8 +50,9 @@ export class SnapshotCache<Snapshot extends CachedSnapshot> {
   }
 
   /**
-   * A snapshot that contains event `atLeast`, kept or read now. A reading that began before that event existed may lack it; then it is read once more.
-   * @returns what `read` resolves to; undefined where there is no such response
+   * Returns a cached snapshot that contains event `atLeast`, or reads one. A reading that began
+   * before that event existed may lack it, and is repeated.
+   * @returns what `read` resolves to; undefined if there is no such response
    */
   async get(
     responseId: string,

@@ -1,6 +1,7 @@
 /*
- * A budget of which a turn reserves what it is expected to use, and settles what it did use. A turn that used more than is left takes the
- * bucket below zero: the caller's next turn waits until that has refilled, whichever replica it comes to.
+ * A budget from which a turn reserves its expected use, and against which it settles its real use.
+ * A turn that used more than is left takes the bucket below zero. The caller's next turn is refused
+ * on every replica until the bucket has refilled.
  */
 
 import { type Bucket, type BucketState, type RateLimiter } from '../state/rate-limiter.js';
@@ -11,7 +12,7 @@ export class SpendingLimit {
   readonly #name: string;
   readonly #refillPerSecond: number;
 
-  /** `capacity` units flow in every `perSeconds`. */
+  /** @param capacity units in a full bucket, refilled within `perSeconds` seconds */
   constructor(limiter: RateLimiter, name: string, capacity: number, perSeconds: number) {
     this.#limiter = limiter;
     this.#name = name;
@@ -19,7 +20,10 @@ export class SpendingLimit {
     this.#refillPerSecond = capacity / perSeconds;
   }
 
-  /** Takes `amount`, or nothing. A turn that expects more than the whole budget needs all of it: it would never fit otherwise. */
+  /**
+   * Takes `amount` units, or none. A turn that expects more than the whole budget takes all of it,
+   * since it would never fit otherwise.
+   */
   async reserve(who: string, amount: number): Promise<{ readonly state: BucketState; readonly reserved: number }> {
     if (this.capacity < 1) return { state: NOTHING_EVER, reserved: 0 };
     const reserved = Math.min(this.capacity, amount);
@@ -27,8 +31,8 @@ export class SpendingLimit {
   }
 
   /**
-   * Counts `used` in the place of what was reserved.
-   * @returns the bucket after that, or undefined where nothing changed
+   * Replaces the reserved units by the used ones.
+   * @returns the bucket after that, or undefined if nothing changed
    */
   async settle(who: string, reserved: number, used: number): Promise<BucketState | undefined> {
     if (used === reserved || this.capacity < 1) return undefined;
@@ -41,5 +45,5 @@ export class SpendingLimit {
   }
 }
 
-/** A budget of nothing never has anything. */
+/** State of a budget with a capacity of 0. */
 const NOTHING_EVER: BucketState = { allowed: false, remaining: 0, retryAfterMs: 86_400_000, resetMs: 86_400_000 };

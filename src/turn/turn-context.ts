@@ -1,4 +1,4 @@
-/* What a turn remembers: the context it starts from, and what of it goes into the conversation when it ends. */
+/* The context of a turn, and the items that it stores in its conversation at its end. */
 
 import { contextFor, strayOutput } from '../domain/context.js';
 import { SluiceError } from '../domain/errors.js';
@@ -17,25 +17,25 @@ import { conversationNotFound, refuseStrayOutput, type TurnPlan } from './admiss
 import { contextAfter } from './continuation.js';
 
 export interface MemoryOptions {
-  /** Most items sent to the provider. */
+  /** Maximum number of items sent to the provider. */
   readonly windowItems: number;
-  /** What is kept of a conversation, and as the context of a stored response. */
+  /** Bounds of a conversation, and of the context of a stored response. */
   readonly kept: ItemBounds;
 }
 
 export interface Context {
   readonly history: readonly StoredItem[];
-  /** What the provider is sent, oldest first. */
+  /** Items sent to the provider, oldest first. */
   readonly items: readonly Item[];
 }
 
-/** What a turn leaves behind. */
+/** The items that a turn stores. */
 export interface Keeping {
   readonly kept: Kept;
   readonly items: readonly StoredItem[];
 }
 
-/** Of a turn that ended before it began. */
+/** For a turn that ended before it began. */
 export const NOTHING: Keeping = { kept: 'nothing', items: [] };
 
 export interface EndedTurn {
@@ -44,7 +44,7 @@ export interface EndedTurn {
   readonly input: readonly StoredItem[];
   readonly left: Keeping;
   readonly terminalSequence: number;
-  /** What it started from, where that is at hand; null: it is read again. */
+  /** The items before the turn. Null: they are read again. */
   readonly history: readonly StoredItem[] | null;
 }
 
@@ -60,8 +60,10 @@ export class TurnMemory {
   }
 
   /**
-   * @param input what the turn was asked, with what of it is withheld from the provider
-   * @throws SluiceError `unknown_call_id`, `invalid_value`, `conversation_not_found`, `state_unavailable`
+   * Reads the context of a turn.
+   * @param input the items of the request
+   * @throws SluiceError `unknown_call_id`, `invalid_value`, `conversation_not_found`,
+   * `state_unavailable`
    */
   async contextOf(plan: TurnPlan, input: readonly StoredItem[]): Promise<Context> {
     const history = await this.#history(plan);
@@ -71,16 +73,17 @@ export class TurnMemory {
 
   /**
    * Appends the items of an ended turn to its conversation. Idempotent by the response's id.
-   * @returns false if the conversation was deleted meanwhile: nothing of the turn is kept then
-   * @throws SluiceError `state_unavailable`; `conversation_busy` if another turn has become the writer
+   * @returns false if the conversation was deleted meanwhile: no item is stored then
+   * @throws SluiceError `state_unavailable`; `conversation_busy` if another turn has become the
+   * writer
    */
   async keepItems({ conversation, id }: ResponseObject, { items }: Keeping): Promise<boolean> {
     return conversation === null || this.#conversations.appendItems(conversation.id, items, id);
   }
 
   /**
-   * The response of an ended turn as the store keeps it. The context of a turn in a conversation is what stands there: it is not copied, so it goes
-   * with the conversation.
+   * Builds the stored form of an ended response. For a turn in a conversation the context is not
+   * copied, so deleting the conversation deletes it.
    * @throws SluiceError `state_unavailable`
    */
   async endOf(ended: EndedTurn): Promise<StoredResponse> {
@@ -92,8 +95,9 @@ export class TurnMemory {
   }
 
   /**
-   * Stores the end of a response, if the response is to be stored. The first end wins; a deleted response is not stored again.
-   * @returns the response that counts: this one or the one that was stored before
+   * Stores the end of a response, if the request has `store`. The first end wins. A deleted
+   * response is not stored again.
+   * @returns the stored response: this one, or the one that was stored before
    * @throws SluiceError `state_unavailable`
    */
   async storeEnd(end: StoredResponse): Promise<ResponseObject> {
@@ -102,9 +106,9 @@ export class TurnMemory {
   }
 
   /**
-   * Writes what a turn leaves behind: the conversation's items, then the response. Idempotent by the response's id, so that a replica that
-   * finishes the turn of a lost one can repeat it.
-   * @returns the response that counts, see `storeEnd`
+   * Stores the items of a turn in its conversation, then its response. Idempotent by the response's
+   * id, so that a replica that ends the turn of a lost one can repeat it.
+   * @returns the stored response, see `storeEnd`
    * @throws SluiceError `state_unavailable`
    */
   async commit(ended: EndedTurn): Promise<ResponseObject> {
@@ -129,7 +133,10 @@ export class TurnMemory {
     return this.#recent(source.id, plan.request.input);
   }
 
-  /** Reads what can be sent, and all that is kept only where that is not enough: items that are never sent, or a call further back. */
+  /**
+   * Reads the newest items. Reads all items only if the newest contain some that are never sent, or
+   * lack the call of an output in the input.
+   */
   async #recent(id: string, input: readonly Item[]): Promise<readonly StoredItem[]> {
     const { windowItems, kept } = this.#options;
     const newest = await this.#conversations.recentItems(id, windowItems);
@@ -140,21 +147,23 @@ export class TurnMemory {
     return enough ? newest : this.#conversations.recentItems(id, kept.maxItems);
   }
 
-  /** The context that a response started from, read again at its end. */
+  /** Reads the context of a response again, at its end. */
   async #before({ previous_response_id: id }: ResponseObject): Promise<readonly StoredItem[]> {
     const previous = id === null ? undefined : await this.#responses.get(id);
     return previous === undefined ? [] : ((await contextAfter(previous, this.#conversations)) ?? []);
   }
 }
 
-/** The response, saying that nothing of its turn is kept. */
+/** Returns the response with `kept` set to `nothing`. */
 export function keepingNothing(response: ResponseObject): ResponseObject {
   return { ...response, sluice: { ...response.sluice, kept: 'nothing' } };
 }
 
 /**
- * What is kept of a turn that ended with this output; `hidden` is reasoning that was not shown. Refused input is kept for people only. Of an unfinished answer its text is
- * kept, its unfinished function calls are not: a call without arguments that parse would make the next turn fail.
+ * Returns the items to store for a turn that ended with this output. Refused input is stored for
+ * display only. An unfinished answer keeps its text but not its unfinished function calls:
+ * arguments that do not parse would make the next turn fail.
+ * @param hidden reasoning that was not shown
  */
 export function keepingOf(
   response: Pick<ResponseObject, 'id' | 'store' | 'conversation' | 'output'>,
@@ -164,7 +173,8 @@ export function keepingOf(
 ): Keeping {
   const output = response.output.filter(worthKeeping);
   const withheld = inputRefused;
-  // A provider that thinks between calls wants its reasoning with the first call of the round.
+  // A provider that reasons between calls needs its reasoning back with the first call of the
+  // round.
   const thought = hidden === '' ? undefined : output.find(({ type }) => type === 'function_call');
   const items: StoredItem[] = [
     ...input.map((stored) => ({ ...stored, withheld: withheld || stored.withheld })),
@@ -187,7 +197,7 @@ function worthKeeping(item: OutputItem): boolean {
   return item.content.some((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
 }
 
-/** The plan and its context as the provider is asked. */
+/** Builds the provider's request from the plan and its context. */
 export function providerRequest(plan: TurnPlan, items: readonly Item[]): ProviderRequest {
   const { request, caller, place } = plan;
   return {

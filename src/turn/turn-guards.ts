@@ -1,6 +1,6 @@
 /*
- * The guardrails of a turn: the configuration's and its prompt's, compiled once a prompt. What they release is written, what they
- * stop ends the turn with the rule's own message.
+ * The guardrails of a turn: those of the configuration and those of its prompt, compiled once per
+ * prompt. Released text is written. A stop ends the turn with the message of the guardrail.
  */
 
 import { type Item, messageText, reasoningText } from '../domain/item.js';
@@ -26,12 +26,16 @@ export class TurnGuards {
   readonly #own: readonly GuardrailSpec[];
   readonly #compiled = new Map<string, readonly CompiledGuardrail[]>();
 
-  /** @param own the configuration's guardrails, applied to every turn */
+  /** @param own the guardrails of the configuration, applied to every turn */
   constructor(own: readonly GuardrailSpec[]) {
     this.#own = own;
   }
 
-  /** Compiles a prompt's guardrails before its first turn, so that a mistake shows at start. @throws GuardrailMistake */
+  /**
+   * Compiles the guardrails of a prompt before its first turn, so that a mistake is reported at
+   * start.
+   * @throws GuardrailMistake
+   */
   compileFor(prompt: GuardedPrompt): void {
     this.#of(prompt);
   }
@@ -42,8 +46,9 @@ export class TurnGuards {
   }
 
   /**
-   * Judges the history that a client carries in its input: each item alone, by what it says, not by its length. An item that does not pass was refused
-   * before, or never went through here. It must not reach the provider, and must not end every later turn of its client either.
+   * Judges the history that a client carries in its input: each item alone, by what it says, not by
+   * its length. An item that does not pass was refused before, or never went through here. It must
+   * not reach the provider, and must not end every later turn of its client either.
    */
   judgeHistory(prompt: RenderedPrompt | null, input: readonly Item[]): JudgedHistory {
     const guard = createInputGuard(this.#of(prompt));
@@ -62,7 +67,11 @@ export class TurnGuards {
     return new GuardedOutput(this.#of(prompt), wrap);
   }
 
-  /** Compiled at a prompt's first turn; prompts never change while the process runs. @throws GuardrailMistake */
+  /**
+   * Returns the guardrails of a prompt, compiled at first use. Prompts do not change while the
+   * process runs.
+   * @throws GuardrailMistake
+   */
   #of(prompt: GuardedPrompt | null): readonly CompiledGuardrail[] {
     const key = prompt === null ? '' : `${prompt.pack}/${prompt.name}@${prompt.version}`;
     const known = this.#compiled.get(key);
@@ -73,7 +82,10 @@ export class TurnGuards {
   }
 }
 
-/** The output guard of one turn. A message's text is judged as a whole; a refusal or a next message begins anew. */
+/**
+ * The output guard of one turn. The text of a message is checked as a whole. A refusal or the next
+ * message gets a new guard.
+ */
 export class GuardedOutput {
   readonly #guardrails: readonly CompiledGuardrail[];
   readonly #wrap: WrapGuard;
@@ -85,7 +97,10 @@ export class GuardedOutput {
     this.#wrap = wrap;
   }
 
-  /** Takes the provider's next text, writes what is safe; an outcome means that a guardrail ended the turn. */
+  /**
+   * Takes the provider's next text and writes what the guardrails release.
+   * @returns an outcome if a guardrail ended the turn
+   */
   push(turn: Turn, kind: TextKind, text: string): TurnOutcome | undefined {
     if (kind !== this.#kind) {
       const stopped = this.flush(turn);
@@ -96,12 +111,15 @@ export class GuardedOutput {
     return this.#write(turn, this.#guard.push(text));
   }
 
-  /** How long an answer may be says nothing about how long a model may think. */
+  /**
+   * Returns the guardrails for this kind of text. The maximum length of an answer does not apply to
+   * reasoning.
+   */
   #guardrailsFor(kind: TextKind): readonly CompiledGuardrail[] {
     return kind === 'reasoning' ? this.#guardrails.filter(({ type }) => type !== 'max_length') : this.#guardrails;
   }
 
-  /** No more text of this kind: what was held back is decided. */
+  /** Ends the text of this kind, and decides on the text that was held back. */
   flush(turn: Turn): TurnOutcome | undefined {
     const guard = this.#guard;
     this.#guard = undefined;

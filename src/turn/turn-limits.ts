@@ -1,6 +1,7 @@
 /*
- * What one caller may use: turns and tokens a minute, turns at once, money a day. Reserved before a turn starts, settled when it has
- * ended and what it used is known. Requests, tokens and money are counted over all replicas, turns at once by each replica for itself.
+ * The limits of one caller: requests and tokens per minute, concurrent turns, cost per day. A turn
+ * reserves before it starts and settles at its end, when its usage is known. Requests, tokens and
+ * cost are counted over all replicas, concurrent turns by each replica for itself.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -15,18 +16,18 @@ import { type TurnFacts } from './turn.js';
 export interface LimitSettings {
   readonly requestsPerMinute: number | null;
   readonly tokensPerMinute: number | null;
-  /** Waiting ones included. */
+  /** Including turns that wait for their conversation. */
   readonly concurrentTurns: number | null;
   readonly costPerDayUsd: number | null;
 }
 
-/** US dollars for `usage` of `model`; null: no known price. */
+/** Returns the cost of `usage` in US dollars, or null if the price of the model is unknown. */
 export type CostEstimate = (model: string, usage: Usage) => number | null;
 
 export interface LimitState {
   readonly limit: number;
   readonly remaining: number;
-  /** When all of it is there again, in milliseconds from now. */
+  /** Milliseconds from now until the limit is full again. */
   readonly resetMs: number;
 }
 
@@ -36,10 +37,10 @@ export interface LimitStates {
   readonly tokens?: LimitState;
 }
 
-/** What a turn has used, as its facts tell it. */
+/** What a turn has used. */
 export type Spent = Pick<TurnFacts, 'usage' | 'costUsd' | 'provider'>;
 
-/** A refusal that tells the limits, like the answers that were let in. */
+/** A refusal that carries the state of the limits, as the answers of admitted turns do. */
 export class LimitRefusal extends SluiceError {
   readonly limits: LimitStates;
 
@@ -49,18 +50,21 @@ export class LimitRefusal extends SluiceError {
   }
 }
 
-/** The right of one turn to run. Each method may be called again without effect. */
+/** The permit of one turn to run. Repeated calls of a method have no effect. */
 export interface TurnPermit {
   readonly limits: LimitStates;
-  /** What was reserved: stored with the turn, so that another replica can settle it. Undefined where nothing was. */
+  /**
+   * The reservation, stored with the turn so that another replica can settle it. Undefined if
+   * nothing was reserved.
+   */
   readonly reserved: Reservation | undefined;
-  /** It asks for nothing more: another may take its place. */
+  /** Releases the place among the caller's concurrent turns. */
   leave(): void;
-  /** Leaves, and counts what was used in the place of what was expected. */
+  /** Leaves, and replaces the reservation by what was used. */
   settle(spent: Spent): Promise<void>;
-  /** Leaves, and settles nothing: the replica that ends the turn does. */
+  /** Leaves without settling: the replica that ends the turn settles. */
   handOver(): void;
-  /** It never began: nothing was used. */
+  /** Leaves, and gives the reservation back: the turn never began. */
   giveBack(): Promise<void>;
 }
 
@@ -79,7 +83,7 @@ export class TurnLimits {
   readonly #micros: SpendingLimit | null;
   readonly #running = new Map<string, number>();
 
-  /** `cost` estimates what a turn will cost, before it begins. */
+  /** @param cost estimates the cost of a turn before it begins */
   constructor(limiter: RateLimiter, settings: LimitSettings, cost: CostEstimate) {
     const { tokensPerMinute: tokens, costPerDayUsd: usd } = settings;
     this.#settings = settings;
@@ -89,7 +93,7 @@ export class TurnLimits {
     this.#micros = usd === null ? null : new SpendingLimit(limiter, 'cost', Math.round(usd * MICROS_PER_USD), DAY_S);
   }
 
-  /** @throws LimitRefusal; whatever was taken until then is given back */
+  /** Takes the permit of a turn. @throws LimitRefusal; what was taken until then is given back */
   async take(plan: PlannedUse): Promise<TurnPermit> {
     const caller = callerKey(plan.caller);
     const limits: MutableLimitStates = {};
@@ -106,15 +110,17 @@ export class TurnLimits {
       return permit(limits, reserved, leave, undo, (spent) => this.settle(held, spent));
     } catch (refusal) {
       leave();
-      // The refusal tells what is left after this. What cannot be given back now refills by itself.
+      // Give back before throwing, so that the refusal reports what is left. What cannot be given
+      // back now refills by itself.
       await Promise.allSettled(undo.map((one) => one()));
       throw refusal;
     }
   }
 
   /**
-   * Counts what a turn used in the place of what was reserved for it, on whatever replica. A turn that reached no provider used nothing;
-   * where a provider was reached and its usage is unknown, the reservation counts.
+   * Replaces the reservation of a turn by what it used. The reservation may come from another
+   * replica. A turn that reached no provider used nothing. If a provider was reached and its usage
+   * is unknown, the reservation counts.
    */
   async settle({ caller, tokens, costMicros }: Reservation, { usage, costUsd, provider }: Spent): Promise<void> {
     const uncounted = usage === null && provider !== null;
@@ -125,13 +131,13 @@ export class TurnLimits {
     ]);
   }
 
-  /** Takes a place among the caller's running turns. */
+  /** Takes a place among the caller's concurrent turns. */
   #enter(caller: string): () => void {
     const most = this.#settings.concurrentTurns;
     if (most === null) return () => undefined;
     const running = this.#running.get(caller) ?? 0;
     if (running >= most) {
-      const why = `${most} of this caller run already, which is its limit; send it when one has ended`;
+      const why = `${most} turns of this caller are running, which is the limit; try again when one has ended`;
       throw new LimitRefusal(why, {}, CONCURRENCY_RETRY_MS);
     }
     this.#running.set(caller, running + 1);
@@ -155,7 +161,7 @@ export class TurnLimits {
     return async () => (limits.requests = stateOf(limit, await this.#limiter.charge(bucket, -1)));
   }
 
-  /** Resolves to the number of tokens reserved. */
+  /** @returns the number of reserved tokens */
   async #takeTokens(caller: string, plan: PlannedUse, limits: MutableLimitStates): Promise<number> {
     const limit = this.#tokens;
     if (limit === null) return 0;
@@ -169,7 +175,10 @@ export class TurnLimits {
     if (this.#tokens !== null && state !== undefined) limits.tokens = stateOf(this.#tokens.capacity, state);
   }
 
-  /** Resolves to what was reserved, in millionths of a US dollar: at least one, so that a budget that is used up admits nothing. */
+  /**
+   * @returns the reserved amount in millionths of a US dollar, at least 1, so that a used-up budget
+   * admits no turn
+   */
   async #takeCost(caller: string, plan: PlannedUse, limits: MutableLimitStates): Promise<number> {
     const limit = this.#micros;
     if (limit === null) return 0;

@@ -1,4 +1,7 @@
-/* What operators hear of turns: the log lines they know, and the metrics. Ids, counts and durations only; never a word of anybody's text. */
+/*
+ * Reports turns to operators, as log lines and metrics. Contains ids, counts and durations only,
+ * never message text.
+ */
 
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
@@ -15,7 +18,7 @@ export interface RefusedTurn {
   readonly method: string;
   /** The route's template, or `ws`. */
   readonly endpoint: string;
-  /** Undefined: refused before the caller was known. */
+  /** The caller, or undefined if the request was refused before authentication. */
   readonly caller: Principal | undefined;
   readonly durationMs: number;
   readonly error: SluiceError;
@@ -28,7 +31,7 @@ export class TurnReport {
   readonly #metrics: Metrics;
   readonly #time: Time;
   #pausedLoggedAt = -Infinity;
-  /** Since the last line. */
+  /** Refusals since the last log line. */
   #pausedRefusals = 0;
 
   constructor(logger: Log, metrics: Metrics, time: Time = systemTime) {
@@ -37,7 +40,7 @@ export class TurnReport {
     this.#time = time;
   }
 
-  /** After each append, with its duration and the number of deltas in it. */
+  /** Counts an append, with its duration in milliseconds and the number of deltas in it. */
   readonly appended = (durationMs: number, deltas: number): void => {
     this.#metrics.of.append_duration_seconds.observe(durationMs / 1_000);
     if (deltas > 0) this.#metrics.of.response_deltas_total.inc(deltas);
@@ -49,7 +52,9 @@ export class TurnReport {
     this.#logger.info({ ...idsOf(turn), method, path }, 'request received');
   }
 
-  /** A request for a turn that never became one: a caller's own mistake, a limit, or a drain. */
+  /**
+   * Reports a request that was refused before its turn began, for example by a limit or a drain.
+   */
   refused(request: RefusedTurn): void {
     const { caller, error, durationMs, ...origin } = request;
     const paused = error instanceof ProvidersPaused;
@@ -66,7 +71,10 @@ export class TurnReport {
     else this.#logger.warn(fields, 'request failed');
   }
 
-  /** One line for many: clients that try again at once would fill the log while a provider is paused. */
+  /**
+   * Logs one line for many refusals: clients that retry at once would fill the log while a provider
+   * is paused.
+   */
   #logPaused(fields: Readonly<Record<string, unknown>>): void {
     const now = this.#time.now();
     this.#pausedRefusals += 1;
@@ -76,16 +84,19 @@ export class TurnReport {
     this.#pausedRefusals = 0;
   }
 
-  /** Somebody reads a response from after event `after` on, on whatever replica it runs. */
+  /**
+   * Logs that a caller opened a response for reading after event `after`. The response may run on
+   * another replica.
+   */
   readonly followed = (responseId: string, after: number, caller: Principal): void => {
     this.#logger.debug(
       { response_id: responseId, user_id: nameOf(caller), starting_after: after },
-      'response followed',
+      'response opened for reading',
     );
   };
 
   cancelRequested(responseId: string, caller: Principal): void {
-    this.#logger.debug({ response_id: responseId, user_id: nameOf(caller) }, 'cancel asked');
+    this.#logger.debug({ response_id: responseId, user_id: nameOf(caller) }, 'cancel requested');
   }
 
   waiting(waits: 1 | -1): void {
@@ -93,7 +104,7 @@ export class TurnReport {
     else this.#metrics.of.turns_waiting.dec();
   }
 
-  /** The turn has its terminal event. */
+  /** Reports a turn whose terminal event is in the log. */
   ended(turn: Turn, outcome: TurnOutcome): void {
     const { facts } = turn;
     const status = statusOf(turn, outcome);
@@ -126,8 +137,9 @@ export class TurnReport {
   }
 
   /**
-   * The turn belongs to another replica now, or its log is out of reach: whoever tells its end counts it.
-   * @param gone its log is no more, so nobody will
+   * Reports a turn that this replica has lost: another one owns it, or its log cannot be written.
+   * The replica that ends the turn counts it.
+   * @param gone whether the log is gone, so that no replica will end the turn
    */
   lost(turn: Turn, why: SluiceError | undefined, gone: boolean): void {
     this.#metrics.of.fenced_writes_total.inc();
@@ -137,7 +149,10 @@ export class TurnReport {
     this.#logger.error({ ...idsOf(turn), duration: durationMs, error: code, err: why }, 'request failed');
   }
 
-  /** This replica told the end of a lost one's turn: the lost one counted nothing of it. */
+  /**
+   * Counts the turn of a lost replica that this replica ended. The lost replica has counted nothing
+   * of it.
+   */
   adopted(response: ResponseObject): void {
     const { of } = this.#metrics;
     of.orphans_ended_total.inc();
@@ -148,8 +163,8 @@ export class TurnReport {
   }
 
   /**
-   * A bug kept the turn from ending here.
-   * @param gone whether its log is gone. Otherwise the replica that ends the turn counts it.
+   * Reports a turn that could not be ended because of a bug.
+   * @param gone whether the log is gone. Otherwise the replica that ends the turn counts it.
    */
   broken(turn: Turn, error: SluiceError, gone: boolean): void {
     const durationMs = this.#finish(turn, gone ? 'error' : 'reported elsewhere', error.code);
@@ -157,7 +172,7 @@ export class TurnReport {
     this.#logger.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }
 
-  /** What a turn used. */
+  /** Counts the usage of a turn. */
   #count(model: string, usage: Usage | null, costUsd: number | null): void {
     const { tokens_total: tokens, llm_cost_usd: cost } = this.#metrics.of;
     if (usage !== null) {
@@ -167,7 +182,7 @@ export class TurnReport {
     if (costUsd !== null) cost.inc({ model }, countable(costUsd));
   }
 
-  /** `code`: of its error, where it had one. */
+  /** Counts the end of a turn. @param code code of its error, if there is one */
   #finish(turn: Turn, status: Status | 'reported elsewhere', code: ErrorCode | null): number {
     const durationMs = Math.round(turn.time.now() - turn.startedAt);
     const { endpoint, delivery } = turn.origin;
@@ -192,24 +207,29 @@ function statusOf(turn: Turn, outcome: TurnOutcome): Status {
   }
 }
 
-/** The same of a turn of which only its response is left. */
+/** Returns the status of a turn from its response alone. */
 function statusOfResponse({ status, sluice }: ResponseObject): Status {
   if (status === 'failed') return 'error';
   if (status === 'cancelled') return 'cancelled';
   return sluice.kept === 'display_only' ? 'refused' : 'success';
 }
 
-/** The caller's: what the provider did of the same kind has codes of its own, but for its rate limit. */
+/**
+ * Whether the caller caused the error. Errors of the provider have codes with a status of 500 or
+ * more, except for its rate limit.
+ */
 function ownMistake(error: SluiceError): boolean {
   return error.status < 500 && error.code !== 'rate_limit_exceeded';
 }
 
-/** A provider may count as it likes; a counter takes no less than nothing. */
+/**
+ * Makes a provider's count safe for a counter, which accepts no negative and no infinite amounts.
+ */
 function countable(amount: number): number {
   return amount > 0 && amount < Infinity ? amount : 0;
 }
 
-/** A user, or the server key that acts for whoever it likes. */
+/** Returns the user, or the name of the server key if it acts for no user. */
 function nameOf({ user, credential }: Principal): string {
   return user ?? credential;
 }

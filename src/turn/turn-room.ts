@@ -1,13 +1,14 @@
 /*
- * The room of one replica for turns: bounded in number and in bytes of input, and closed while the event loop lags. A turn enters before
- * anything is read or stored for it, and leaves when it writes nothing more.
+ * The capacity of one replica for turns: bounded in number and in bytes of input, and closed while
+ * the event loop lags. A turn enters before anything is read or stored for it, and leaves when it
+ * writes nothing more.
  */
 
 import { SluiceError } from '../domain/errors.js';
 import { systemTime, type Time } from '../domain/time.js';
 
 export interface TurnRoomOptions {
-  /** Turns at once, waiting ones included. */
+  /** Maximum number of concurrent turns, including those that wait for their conversation. */
   readonly turns: number;
   /** Bytes of input of those turns, each turn counted with `TURN_BYTES` more. */
   readonly bytes: number;
@@ -16,18 +17,22 @@ export interface TurnRoomOptions {
   readonly time?: Time;
 }
 
-/** What a turn without input holds besides it: its log, journal, provider stream and viewers cost six times as much in the heap. */
+/**
+ * Bytes counted for a turn besides its input. Its log, journal, provider stream and viewers take
+ * about six times as much heap; `HEAP_SHARE` allows for that.
+ */
 const TURN_BYTES = 16_384;
 /**
- * Share of the heap that input may take. A turn keeps several copies of its input while it runs (parsed, stored, sent), and without input
- * about 90 KB: a heap filled to this share by either is used by half.
+ * Share of the heap that input may take. A turn keeps several copies of its input while it runs
+ * (parsed, stored, sent), and without input about 90 KB: a heap filled to this share by either is
+ * used by half.
  */
 const HEAP_SHARE = 1 / 12;
 const RETRY_AFTER_MS = 1_000;
-/** Refused clients are told different times, so that they do not come back all at once. */
+/** Spread of the retry times sent to refused clients, so that they do not return at once. */
 const RETRY_SPREAD_MS = 2_000;
 
-/** Bounds that fit into a heap of `heapBytes`. */
+/** Returns bounds that fit into a heap of `heapBytes` bytes. */
 export function roomWithin(heapBytes: number): { readonly turns: number; readonly bytes: number } {
   const bytes = Math.floor(heapBytes * HEAP_SHARE);
   return { turns: Math.max(1, Math.floor(bytes / TURN_BYTES)), bytes };
@@ -44,12 +49,12 @@ export class TurnRoom {
     this.#time = options.time ?? systemTime;
   }
 
-  /** Turns inside. */
+  /** Number of turns inside. */
   get turns(): number {
     return this.#turns;
   }
 
-  /** Bytes that the turns inside count. */
+  /** Bytes counted for the turns inside. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -88,7 +93,7 @@ export class TurnRoom {
   #overloaded(why: string): SluiceError {
     return new SluiceError(
       'overloaded',
-      `unable to start a turn; this replica is overloaded: ${why}; try again later`,
+      `unable to start a turn; this replica is overloaded, ${why}; try again later`,
       {
         retryAfterMs: Math.round(RETRY_AFTER_MS + this.#time.random() * RETRY_SPREAD_MS),
       },

@@ -1,6 +1,7 @@
 /*
- * The trace of one turn: a span for the whole, and one each for admission and its prompt, the guards, the provider's call and every append.
- * Names, ids and counts only, never a word of anybody's text. While tracing is off it hands through what it is given.
+ * The trace of one turn: one span for the whole turn, and one each for admission, its prompt, the
+ * guards, the provider's call and every append. Contains names, ids and counts only, never message
+ * text. While tracing is off it passes its arguments through.
  */
 
 import { asSluiceError, type SluiceError } from '../domain/errors.js';
@@ -14,7 +15,7 @@ import { PLAIN, type Rendering, type TurnPlan } from './admission.js';
 import { GuardTimes } from './guard-times.js';
 import { type TurnOutcome } from './outcome.js';
 
-/** What a trace tells of the request that began it. */
+/** The attributes of a request that go into its trace. */
 interface TracedRequest {
   readonly endpoint: string;
   readonly delivery: string;
@@ -22,7 +23,7 @@ interface TracedRequest {
   readonly traceparent?: string | undefined;
 }
 
-/** What it tells of the turn that ended. */
+/** The facts of an ended turn that go into its trace. */
 interface TracedTurn {
   readonly plan: TurnPlan;
   readonly responseId: string;
@@ -52,12 +53,12 @@ export class TurnTrace {
     return new TurnTrace(tracing.begin('turn', traceparent, { kind: 'server', attributes }), time);
   }
 
-  /** Null while tracing is off. */
+  /** The trace's id, or null while tracing is off. */
   get traceId(): string | null {
     return this.#span.traceId;
   }
 
-  /** The request is judged and its prompt rendered; a refusal ends the trace. */
+  /** Traces admission and the rendering of its prompt. A refusal ends the trace. */
   async admitting(admit: (rendering: Rendering) => Promise<TurnPlan>): Promise<TurnPlan> {
     if (this.#span === NO_SPAN) return admit(PLAIN);
     const span = this.#span.child('admit');
@@ -72,32 +73,32 @@ export class TurnTrace {
     }
   }
 
-  /** There is no turn. */
+  /** Ends the trace of a request that was refused. */
   refused(thrown: unknown): void {
     if (this.#span === NO_SPAN) return;
     this.#span.failed(asSluiceError(thrown).code);
     this.#span.end();
   }
 
-  /** The same request had started its turn before. */
+  /** Ends the trace of a repeated request, whose turn runs already. */
   joined(): void {
     this.#span.set({ 'sluice.outcome': 'joined' });
     this.#span.end();
   }
 
-  /** The input guard's verdict. */
+  /** Traces the input guard. */
   guardingInput<T>(check: () => T): T {
     return this.#span === NO_SPAN ? check() : stepOf(this.#span, 'guard input', check);
   }
 
-  /** For the output guard: its checks are timed, since they happen all along a stream. */
+  /** Wraps the output guard to time its checks, which are spread over the whole stream. */
   get guardingOutput(): WrapGuard {
     if (this.#span === NO_SPAN) return UNWRAPPED;
     const times = (this.#guarded ??= new GuardTimes(this.#time));
     return (guard) => times.timing(guard);
   }
 
-  /** Each append as a span of its own, from when it began. */
+  /** Wraps a listener of appends to record each append as a span. */
   appending(report: Appended): Appended {
     if (this.#span === NO_SPAN) return report;
     return (durationMs, deltas) => {
@@ -107,7 +108,10 @@ export class TurnTrace {
     };
   }
 
-  /** The provider's call, which gets the trace's context with it; at its end the output guard has seen all there is. */
+  /**
+   * Traces the provider's call and passes the trace context to it. Records the output guard's span
+   * at the end of the call.
+   */
   calling(
     request: ProviderRequest,
     call: (request: ProviderRequest) => AsyncIterable<ProviderPart>,
@@ -143,7 +147,7 @@ export class TurnTrace {
     }
   }
 
-  /** However it ended; `undefined`: somebody else tells its end. */
+  /** Ends the trace of a turn. @param outcome undefined if another replica reports the end */
   ended({ plan, responseId, facts }: TracedTurn, outcome: TurnOutcome | undefined, error?: SluiceError): void {
     if (this.#span === NO_SPAN) return;
     const code = error?.code ?? (outcome?.end === 'failed' ? outcome.error.code : undefined);
@@ -178,7 +182,7 @@ function attributesOf(part: ProviderPart): Readonly<Record<string, string | numb
 
 const NOTHING = {};
 
-/** A step that takes no time to wait for. */
+/** Runs a synchronous step inside a span. */
 function stepOf<T>(parent: Span, name: string, work: () => T, attributes?: (result: T) => SpanAttributes): T {
   const span = parent.child(name);
   try {

@@ -1,10 +1,10 @@
 /*
  * ONE TURN, START TO END. Read this first.
  *
- * create():  admission → idempotency key → opening.ts (permit, place in the queue, log with `response.created`) → the turn runs by itself
- * #run():    wait for the conversation → answer.ts (input guard, context, provider, output guard) → settlement.ts (commit, one terminal event)
+ * create(): admission → idempotency key → opening.ts (permit, place in the queue, log) → #run()
+ * #run(): wait for the conversation → answer.ts (guards, context, provider) → settlement.ts
  *
- * A turn writes events to its response's log. It does not know sockets, viewers, or whether there are any.
+ * A turn writes events to its response's log. It knows neither sockets nor viewers.
  */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
@@ -52,22 +52,22 @@ export interface TurnParts extends OpeningParts, AnswerParts {
 }
 
 export interface CreateOptions {
-  /** Told the response's id before anybody else can hear of it. */
+  /** Called with the response's id before any event of the response is visible. */
   readonly onResponse?: (responseId: string) => void;
   readonly idempotency?: IdempotencyUse;
-  /** Aborting it cancels the turn that this call starts, even before it starts. A turn that the call only joins runs on. */
+  /** Aborting it cancels the turn that this call starts, but not a turn that the call joins. */
   readonly signal?: AbortSignal;
 }
 
 export interface CreatedTurn {
   readonly responseId: string;
-  /** What is left to the caller; empty where it has no limits, or the turn ran before. */
+  /** State of the caller's limits. Empty if there are none, or if the request joined a turn. */
   readonly limits: LimitStates;
   /** Whether an earlier request with the same idempotency key started the turn. */
   readonly joined: boolean;
 }
 
-/** How long turns that are ended by a drain may take to write their ends, in milliseconds: less than the drain waits. */
+/** Milliseconds for turns to write their ends in a drain. Less than the drain waits. */
 const END_WITHIN_MS = 1_500;
 
 export class TurnService {
@@ -76,7 +76,7 @@ export class TurnService {
   readonly #time: Time;
   readonly #starting = new Set<Promise<unknown>>();
   readonly #running = new Map<string, { readonly turn: Turn; readonly done: Promise<void> }>();
-  /** Set when every turn is to end, those that are just being created too. */
+  /** Set when all turns must end, including those that are being created. */
   #ending: TurnStopped | undefined;
 
   constructor(parts: TurnParts, options: OpeningOptions) {
@@ -85,14 +85,14 @@ export class TurnService {
     this.#time = options.time ?? systemTime;
   }
 
-  /** Turns that this replica runs now, waiting ones included. */
+  /** Number of turns that this replica runs, including those that wait for their conversation. */
   get count(): number {
     return this.#running.size;
   }
 
   /**
-   * Admits a request and starts its turn; resolves when `response.created` stands in the log.
-   * @throws SluiceError whatever is refused before there is a response
+   * Admits a request and starts its turn. Resolves when `response.created` is in the log.
+   * @throws SluiceError if the request is refused before a response exists
    */
   async create(
     caller: Principal,
@@ -106,7 +106,7 @@ export class TurnService {
       return await this.#create(caller, request, origin, options, leaveRoom);
     } catch (error) {
       leaveRoom();
-      // Another request with the same key began its turn meanwhile.
+      // Another request with the same key has started its turn meanwhile: join that turn.
       if (error instanceof IdempotencyKeyTakenOver) return this.create(caller, request, origin, options);
       throw error;
     }
@@ -152,7 +152,8 @@ export class TurnService {
   }
 
   /**
-   * Asks that a turn be cancelled, wherever it runs; durable and idempotent. `ended`: there is nothing left to cancel.
+   * Requests that a turn be cancelled, on any replica. The request is durable and idempotent.
+   * @returns `ended` if there is nothing left to cancel
    * @throws SluiceError `response_not_found`
    */
   async cancel(caller: Principal, responseId: string): Promise<'requested' | 'ended'> {
@@ -170,8 +171,9 @@ export class TurnService {
   }
 
   /**
-   * Ends every turn as failed with `error`, at the end of a drain's grace. Resolves when each turn has its terminal event, or its lease was given up
-   * because it could not end in time: another replica ends it then.
+   * Ends every turn as failed with `error`, at the end of a drain's grace. Resolves when each turn
+   * has its terminal event, or has released its lease because it could not end in time. Another
+   * replica ends it then.
    */
   async abortAll(error: SluiceError): Promise<void> {
     this.#ending = new TurnStopped({ end: 'failed', error });
@@ -184,7 +186,7 @@ export class TurnService {
     if (this.#parts.drain.draining) throw draining();
   }
 
-  /** A key stands for its response for as long as the key is kept: a response that is gone is not made, and paid, a second time. */
+  /** Refuses a repeated request whose response is gone. Running it again would charge twice. */
   async #refuseIfGone(caller: Principal, responseId: string): Promise<void> {
     try {
       await this.#parts.reader.status(caller, responseId);
@@ -193,7 +195,7 @@ export class TurnService {
     }
   }
 
-  /** Resolves when `response.created` stands in the log, to what the caller may still use. */
+  /** Resolves when `response.created` is in the log. @returns the state of the caller's limits */
   async #start(toOpen: TurnToOpen, signal: AbortSignal | undefined, leaveRoom: () => void): Promise<LimitStates> {
     const { turn, waits, permit } = await this.#opening.open(toOpen);
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
@@ -206,7 +208,7 @@ export class TurnService {
     return permit.limits;
   }
 
-  /** Tells whoever watches its conversation of the turn, which runs whether or not that can be done just now. */
+  /** Announces the turn to the watchers of its conversation. The turn runs even if this fails. */
   async #announce({ plan: { source }, responseId }: Turn): Promise<void> {
     if (source.kind !== 'conversation') return;
     await retryWhileUnavailable(() => this.#parts.announcements.announce(source.id, responseId), {
@@ -222,7 +224,8 @@ export class TurnService {
     let end: TurnOutcome | 'lost' | SluiceError;
     try {
       const outcome = await this.#outcome(turn, waits);
-      // Before the terminal: a caller that sees it may ask again at once.
+      // Leave before the terminal event: a caller that receives it may send the next request at
+      // once.
       permit.leave();
       leaveRoom();
       end = outcome === 'lost' ? 'lost' : await settlement.settle(turn, outcome, () => releasePlace(turn, claim));
@@ -234,7 +237,8 @@ export class TurnService {
     }
     const gone = !turn.journal.ended && (await isUnreported(turn, this.#parts));
     if (!turn.journal.ended && !gone) {
-      // The replica that ends this turn settles what was reserved. Settling it here too would give it back twice.
+      // The replica that ends this turn settles what was reserved. Settling it here too would give
+      // it back twice.
       permit.handOver();
       await handOver(turn, lease);
     }
@@ -277,7 +281,7 @@ function onAbort(signal: AbortSignal | undefined, listener: () => void): void {
 function draining(): SluiceError {
   return new SluiceError(
     'draining',
-    'unable to start a turn; this replica is shutting down; connect again and send it there',
+    'unable to start a turn; this replica is shutting down; reconnect and send it again',
     {
       retryAfterMs: 1_000,
     },

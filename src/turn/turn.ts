@@ -1,4 +1,4 @@
-/* One turn while it runs: its plan, its response, its journal, and the facts it gathers on the way. */
+/* One running turn: its plan, its response, its journal, and the facts that it collects. */
 
 import { type SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
@@ -13,16 +13,16 @@ import { type Context } from './turn-context.js';
 import { type OutputWriter } from './output-writer.js';
 import { type TurnTrace } from './turn-trace.js';
 
-/** Where a turn came from, for logs and metrics. */
+/** Origin of a turn, for logs and metrics. */
 export interface TurnOrigin {
   /** The route's template, or `ws`. */
   readonly endpoint: string;
   readonly method: string;
   readonly path: string;
   readonly requestId: string;
-  /** W3C's header value, where the caller's request belongs to a trace. */
+  /** Value of the W3C `traceparent` header, if the request belongs to a trace. */
   readonly traceparent?: string | undefined;
-  /** How the caller waits: for text as it comes, for the whole answer, or not at all. */
+  /** How the caller receives the answer: as it is generated, as a whole, or later. */
   readonly delivery: 'stream' | 'json' | 'background';
 }
 
@@ -35,18 +35,24 @@ export interface Turn {
   readonly fence: Fence;
   readonly journal: Journal;
   readonly writer: OutputWriter;
-  /** What is kept of the request, with ids. */
+  /** The items of the request, in stored form. */
   readonly input: readonly StoredItem[];
   readonly facts: TurnFacts;
   readonly trace: TurnTrace;
   readonly time: Time;
-  /** From `time.now()`. */
+  /** Start of the turn, from `time.now()`. */
   readonly startedAt: number;
 }
 
-/** What is learned while the turn runs; `sluice` and `usage` of the terminal are made from it. */
+/**
+ * Facts collected while the turn runs. `sluice` and `usage` of the terminal event are made from
+ * them.
+ */
 export interface TurnFacts {
-  /** Its place in the conversation came and its input was judged. What ends before that leaves nothing behind. */
+  /**
+   * Whether the turn reached the head of its queue and its input was checked. A turn that ends
+   * before stores no items.
+   */
   begun: boolean;
   provider: string | null;
   model: string;
@@ -56,18 +62,20 @@ export interface TurnFacts {
   lost: readonly LostCall[];
   costUsd: number | null;
   readonly findings: Finding[];
-  /** A guardrail refused the input: it is shown, never sent. */
+  /**
+   * Whether a guardrail refused the input. Refused input is displayed and never sent to a provider.
+   */
   inputRefused: boolean;
   providerCalled: boolean;
-  /** All that the provider wrote, released or not; counted where the provider gives no usage. */
+  /** All text from the provider, released or not. Counted if the provider reports no usage. */
   produced: string;
-  /** All that the provider's model thought, shown or not. */
+  /** All reasoning from the provider, shown or not. */
   reasoned: string;
   firstDeltaMs: number | null;
   kept: Kept | null;
-  /** Why the response could not be stored; null: it was, or was not to be. */
+  /** Why the response could not be stored. Null: it was stored, or `store` is false. */
   unstored: SluiceError | null;
-  /** What the turn started from; null until it was read. */
+  /** The context of the turn. Null until it is read. */
   context: Context | null;
 }
 
@@ -92,7 +100,7 @@ export function newFacts(model: string): TurnFacts {
   };
 }
 
-/** The response as it stands before anything happened. */
+/** Builds the response of a turn that has not begun. */
 export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>): ResponseObject {
   const { request, source } = plan;
   return {

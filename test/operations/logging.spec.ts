@@ -227,10 +227,17 @@ describe('one search over two replicas', () => {
           .map(({ msg, starting_after: after }) =>
             after === undefined ? msg : `${String(msg)} after ${String(after)}`,
           );
-      expect(told(first, cancelled)).toEqual(['request received', 'response followed after -1', 'request completed']);
-      expect(told(second, cancelled)).toEqual(['response followed after -1', 'cancel asked']);
-      expect(told(first, orphaned)).toEqual(['request received', 'response followed after -1']);
-      expect(told(second, orphaned)).toEqual(['response followed after -1', 'ended the turn of a lost replica']);
+      expect(told(first, cancelled)).toEqual([
+        'request received',
+        'response opened for reading after -1',
+        'request completed',
+      ]);
+      expect(told(second, cancelled)).toEqual(['response opened for reading after -1', 'cancel requested']);
+      expect(told(first, orphaned)).toEqual(['request received', 'response opened for reading after -1']);
+      expect(told(second, orphaned)).toEqual([
+        'response opened for reading after -1',
+        'ended the turn of a lost replica',
+      ]);
       const sockets = second.lines.filter((line) => line.includes('"socket '));
       expect(sockets.map((line) => (JSON.parse(line) as { readonly msg: string }).msg)).toEqual([
         'socket opened',

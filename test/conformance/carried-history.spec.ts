@@ -1,24 +1,24 @@
 /* Histories that clients carry themselves, before guardrails: only what is new decides, and a refused message ends nothing for good. */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench, promptOf } from '../support/bench.js';
+import { GatewayHarness, promptOf } from '../support/gateway-harness.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
   const validator = { enabled: true, banned_words: ['forbidden'], max_length: 40 };
-  bench = await Bench.start({
+  harness = await GatewayHarness.start({
     config: {
       middleware: { validator, provider: { retry: { max_attempts: 1 }, breaker: { failures: 1_000 } } },
     },
   });
-  bench.says('Fine');
+  harness.says('Fine');
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 const user = (content: string): object => ({ role: 'user', content });
 const said = (content: string): object => ({ role: 'assistant', content });
 const asked = (): string[] => {
-  const request = bench.provider.requests.at(-1);
+  const request = harness.provider.requests.at(-1);
   return request === undefined ? [] : promptOf(request);
 };
 const LONG = 'word '.repeat(20);
@@ -27,13 +27,13 @@ describe('the length of a history', () => {
   it('is not measured: each new message of the user is [GUARD-3]', async () => {
     const history = [user('a'.repeat(30)), said(LONG), user('b'.repeat(30)), said(LONG), user('c'.repeat(30))];
     const input = [{ role: 'system', content: LONG }, { role: 'developer', content: LONG }, ...history];
-    expect((await bench.post({ input })).body).toMatchObject({ output_text: 'Fine' });
+    expect((await harness.post({ input })).body).toMatchObject({ output_text: 'Fine' });
     const two = [user('d'.repeat(30)), user('e'.repeat(30))];
-    expect((await bench.post({ input: two })).body).toMatchObject({ output_text: 'Fine' });
+    expect((await harness.post({ input: two })).body).toMatchObject({ output_text: 'Fine' });
     const messages = [{ role: 'system', content: LONG }, ...history];
-    const chat = await bench.api('/v1/chat/completions', { method: 'POST', body: { messages } });
+    const chat = await harness.api('/v1/chat/completions', { method: 'POST', body: { messages } });
     expect(chat.body).toMatchObject({ choices: [{ message: { content: 'Fine' } }] });
-    const refused = await bench.post({ input: [...history.slice(0, 4), user('f'.repeat(41))] });
+    const refused = await harness.post({ input: [...history.slice(0, 4), user('f'.repeat(41))] });
     expect(refused.body).toMatchObject({ sluice: { findings: [{ reason: 'too_long', decision: 'deny' }] } });
   });
 });
@@ -42,15 +42,15 @@ describe('a refused message in a history', () => {
   const history = [user('a forbidden thing'), said('That word is not allowed.'), user('Hello?')];
 
   it('is withheld from the provider, and the new message is answered [GUARD-4, CHAT-11]', async () => {
-    const { body } = await bench.post({ input: history });
+    const { body } = await harness.post({ input: history });
     expect(body).toMatchObject({
       output_text: 'Fine',
       sluice: { findings: [{ reason: 'banned_word', decision: 'note', stage: 'input' }] },
     });
     expect(asked()).toEqual(['assistant: That word is not allowed.', 'user: Hello?']);
-    await bench.post({ input: 'And now?', previous_response_id: body['id'] });
+    await harness.post({ input: 'And now?', previous_response_id: body['id'] });
     expect(asked().join()).not.toContain('forbidden');
-    const chat = await bench.api('/v1/chat/completions', { method: 'POST', body: { messages: history } });
+    const chat = await harness.api('/v1/chat/completions', { method: 'POST', body: { messages: history } });
     expect(chat.body).toMatchObject({ choices: [{ message: { content: 'Fine' }, finish_reason: 'stop' }] });
     expect(asked().join()).not.toContain('forbidden');
   });
@@ -58,21 +58,21 @@ describe('a refused message in a history', () => {
   it('takes the call or the output that belongs to it along [GUARD-4]', async () => {
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
     const output = { type: 'function_call_output', call_id: 'c1', output: 'forbidden' };
-    await bench.post({ input: [user('Look'), call, output, said('Hm'), user('Go on')] });
+    await harness.post({ input: [user('Look'), call, output, said('Hm'), user('Go on')] });
     expect(asked()).toEqual(['user: Look', 'assistant: Hm', 'user: Go on']);
   });
 
   it('is refused where it is new, behind whatever history [GUARD-4]', async () => {
-    const { body } = await bench.post({ input: [user('Hi'), said('Hello'), user('a forbidden thing')] });
+    const { body } = await harness.post({ input: [user('Hi'), said('Hello'), user('a forbidden thing')] });
     expect(body).toMatchObject({ output_text: '', sluice: { kept: 'display_only' } });
   });
 });
 
 it('keeps the parts of one message apart [REQ-26]', async () => {
   const parts = (type: string): object[] => ['one', 'two'].map((text) => ({ type, text }));
-  await bench.post({ input: [{ role: 'user', content: parts('input_text') }] });
+  await harness.post({ input: [{ role: 'user', content: parts('input_text') }] });
   expect(asked()).toEqual(['user: one\ntwo']);
   const body = { messages: [{ role: 'user', content: parts('text') }] };
-  await bench.api('/v1/chat/completions', { method: 'POST', body });
+  await harness.api('/v1/chat/completions', { method: 'POST', body });
   expect(asked()).toEqual(['user: one\ntwo']);
 });

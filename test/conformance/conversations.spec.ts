@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { systemTime } from '../../src/domain/time.js';
 import {
-  Bench,
+  GatewayHarness,
   errorIn,
   heldAnswer,
   ONE_TRY,
@@ -12,7 +12,7 @@ import {
   terminalOf,
   typesOf,
   upTo,
-} from '../support/bench.js';
+} from '../support/gateway-harness.js';
 import {
   deltaChunk,
   DONE,
@@ -24,18 +24,18 @@ import {
 } from '../support/fake-openai-server.js';
 import { isTerminalFrame } from '../support/raw-client.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start();
+  harness = await GatewayHarness.start();
 });
 afterEach(async () => {
   jest.restoreAllMocks();
-  await bench.hangUp();
+  await harness.hangUp();
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 const lastAsked = (): FakeRequest => {
-  const request = bench.provider.requests.at(-1);
+  const request = harness.provider.requests.at(-1);
   if (request === undefined) throw new Error('the provider was not asked');
   return request;
 };
@@ -51,12 +51,12 @@ const callAnswer = (callId: string, args = '{}') => ({
 
 describe('a conversation', () => {
   it('gives each turn what was said before [CONV-1, CONV-5, KEEP-1]', async () => {
-    const conversation = await bench.conversation();
-    bench.says('Four.');
-    const first = await bench.post({ input: 'Two and two?', conversation });
+    const conversation = await harness.conversation();
+    harness.says('Four.');
+    const first = await harness.post({ input: 'Two and two?', conversation });
     expect(first.body).toMatchObject({ conversation: { id: conversation }, sluice: { kept: 'all' } });
-    bench.says('Quite.');
-    const client = await bench.connect();
+    harness.says('Quite.');
+    const client = await harness.connect();
     await client.run({ input: 'Sure?', conversation: { id: conversation } });
     expect(promptOf(lastAsked())).toEqual(['user: Two and two?', 'assistant: Four.', 'user: Sure?']);
   });
@@ -66,26 +66,26 @@ describe('a conversation', () => {
       { role: 'user', content: 'My name is Ann.' },
       { role: 'assistant', content: 'Hello Ann.' },
     ];
-    const { status, body } = await bench.api('/v1/conversations', {
+    const { status, body } = await harness.api('/v1/conversations', {
       method: 'POST',
       body: { items, metadata: { a: 'b' } },
     });
     expect({ status, body }).toMatchObject({ status: 200, body: { object: 'conversation', metadata: { a: 'b' } } });
     expect(body['created_at']).toBeGreaterThan(1_700_000_000);
-    await bench.post({ input: 'Who am I?', conversation: body['id'] });
+    await harness.post({ input: 'Who am I?', conversation: body['id'] });
     expect(promptOf(lastAsked())).toEqual(['user: My name is Ann.', 'assistant: Hello Ann.', 'user: Who am I?']);
     const many = { items: upTo(21).map(() => items[0]) };
-    expect((await bench.api('/v1/conversations', { method: 'POST', body: many })).status).toBe(400);
+    expect((await harness.api('/v1/conversations', { method: 'POST', body: many })).status).toBe(400);
   });
 
   it('holds the items before the terminal is told [CONV-11]', async () => {
-    const conversation = await bench.conversation();
-    bench.says('One');
-    const client = await bench.connect();
+    const conversation = await harness.conversation();
+    harness.says('One');
+    const client = await harness.connect();
     const watched = new Promise<unknown>((resolve) => {
       client.socket.on('message', (data: Buffer) => {
         if (data.toString().startsWith('{"type":"response.completed"')) {
-          resolve(bench.gateway.gateway.parts.state.conversations.recentItems(conversation, 10));
+          resolve(harness.gateway.gateway.parts.state.conversations.recentItems(conversation, 10));
         }
       });
     });
@@ -95,7 +95,7 @@ describe('a conversation', () => {
 
   it('is gone after its time to live, which every read and write slides [CONV-9]', async () => {
     // Limits of the shared gateway would keep dates that lie days ahead once the clock is restored.
-    const own = await Bench.start();
+    const own = await GatewayHarness.start();
     try {
       const conversation = await own.conversation();
       own.says('Hello');
@@ -116,66 +116,66 @@ describe('a conversation', () => {
   });
 
   it('takes an item of store: false, and keeps no response [REQ-22, KEEP-5]', async () => {
-    const conversation = await bench.conversation();
-    bench.says('Noted.');
-    const { body } = await bench.post({ input: 'Remember me', conversation, store: false });
+    const conversation = await harness.conversation();
+    harness.says('Noted.');
+    const { body } = await harness.post({ input: 'Remember me', conversation, store: false });
     expect(body).toMatchObject({ store: false, sluice: { kept: 'all' } });
-    await bench.post({ input: 'Go on', conversation });
+    await harness.post({ input: 'Go on', conversation });
     expect(promptOf(lastAsked())[0]).toBe('user: Remember me');
-    const chained = await bench.post({ input: 'x', previous_response_id: body['id'] });
+    const chained = await harness.post({ input: 'x', previous_response_id: body['id'] });
     expect(chained.body['error']).toMatchObject({ code: 'previous_response_not_found' });
-    const alone = await bench.post({ input: 'Hi', store: false });
+    const alone = await harness.post({ input: 'Hi', store: false });
     expect(alone.body).toMatchObject({ sluice: { kept: 'nothing' } });
   });
 });
 
 describe('previous_response_id', () => {
   it('continues a chain, and forks [CONV-6]', async () => {
-    bench.says('one');
-    const a = await bench.post({ input: 'first' });
-    bench.says('two');
-    const b = await bench.post({ input: 'second', previous_response_id: a.body['id'] });
+    harness.says('one');
+    const a = await harness.post({ input: 'first' });
+    harness.says('two');
+    const b = await harness.post({ input: 'second', previous_response_id: a.body['id'] });
     expect(b.body['previous_response_id']).toBe(a.body['id']);
-    await bench.post({ input: 'third', previous_response_id: b.body['id'] });
+    await harness.post({ input: 'third', previous_response_id: b.body['id'] });
     const chain = ['user: first', 'assistant: one', 'user: second', 'assistant: two', 'user: third'];
     expect(promptOf(lastAsked())).toEqual(chain);
-    await bench.post({ input: 'another second', previous_response_id: a.body['id'] });
+    await harness.post({ input: 'another second', previous_response_id: a.body['id'] });
     expect(promptOf(lastAsked())).toEqual(['user: first', 'assistant: one', 'user: another second']);
   });
 
   it('forks run at the same time [CONV-6]', async () => {
-    bench.says('root');
-    const { body } = await bench.post({ input: 'first' });
-    const before = bench.provider.requests.length;
+    harness.says('root');
+    const { body } = await harness.post({ input: 'first' });
+    const before = harness.provider.requests.length;
     const held = heldAnswer('held');
-    bench.provider.answerWith(held.answer);
-    const forks = upTo(3).map((i) => bench.post({ input: `fork ${i}`, previous_response_id: body['id'] }));
-    await bench.provider.request(before + 2);
+    harness.provider.answerWith(held.answer);
+    const forks = upTo(3).map((i) => harness.post({ input: `fork ${i}`, previous_response_id: body['id'] }));
+    await harness.provider.request(before + 2);
     held.finish();
     for (const fork of await Promise.all(forks)) expect(fork.body['status']).toBe('completed');
   });
 
   it('the chain outlives its earlier responses [CONV-6]', async () => {
-    bench.says('one');
-    const a = await bench.post({ input: 'first' });
-    const b = await bench.post({ input: 'second', previous_response_id: a.body['id'] });
-    await bench.api(`/v1/responses/${String(a.body['id'])}`, { method: 'DELETE' });
-    await bench.post({ input: 'third', previous_response_id: b.body['id'] });
+    harness.says('one');
+    const a = await harness.post({ input: 'first' });
+    const b = await harness.post({ input: 'second', previous_response_id: a.body['id'] });
+    await harness.api(`/v1/responses/${String(a.body['id'])}`, { method: 'DELETE' });
+    await harness.post({ input: 'third', previous_response_id: b.body['id'] });
     expect(promptOf(lastAsked())).toHaveLength(5);
   });
 
   it('of a running, an unstored and an unknown response is refused [CONV-7]', async () => {
     const held = heldAnswer('Half');
-    bench.provider.answerWith(held.answer);
-    const { body } = await bench.post({ input: 'Hi', background: true });
-    const running = await bench.post({ input: 'x', previous_response_id: body['id'] });
+    harness.provider.answerWith(held.answer);
+    const { body } = await harness.post({ input: 'Hi', background: true });
+    const running = await harness.post({ input: 'x', previous_response_id: body['id'] });
     expect(running).toMatchObject({ status: 409, body: { error: { code: 'response_still_running' } } });
     expect(running.headers.get('x-should-retry')).toBe('false');
     held.finish();
-    bench.says('Unstored');
-    const unstored = await bench.post({ input: 'Hi', store: false });
+    harness.says('Unstored');
+    const unstored = await harness.post({ input: 'Hi', store: false });
     for (const id of [unstored.body['id'], 'resp_unknown']) {
-      expect(await bench.post({ input: 'x', previous_response_id: id })).toMatchObject({
+      expect(await harness.post({ input: 'x', previous_response_id: id })).toMatchObject({
         status: 400,
         body: { error: { code: 'previous_response_not_found', param: 'previous_response_id' } },
       });
@@ -184,9 +184,9 @@ describe('previous_response_id', () => {
 });
 
 describe('the window', () => {
-  let narrow: Bench;
+  let narrow: GatewayHarness;
   beforeAll(async () => {
-    narrow = await Bench.start({
+    narrow = await GatewayHarness.start({
       config: { state: { max_messages: 6 }, middleware: { ...ONE_TRY, state: { max_messages: 4 } } },
     });
   });
@@ -246,18 +246,18 @@ describe('the window', () => {
 
 describe('two turns that want one conversation', () => {
   it('wait for each other, first in, first out [CONV-10, EV-2]', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const held = heldAnswer('zero');
-    const before = bench.provider.requests.length;
-    bench.provider.answerWith((_request, index) =>
+    const before = harness.provider.requests.length;
+    harness.provider.answerWith((_request, index) =>
       index === before ? held.answer : textAnswer([`${index - before}`]),
     );
-    const client = await bench.connect();
+    const client = await harness.connect();
     for (const i of upTo(4)) {
       client.create({ input: `q${i}`, conversation, stream_id: `lane-${i}` });
       await client.until('response.created');
     }
-    expect(bench.provider.requests.length - before).toBe(1);
+    expect(harness.provider.requests.length - before).toBe(1);
     held.finish();
     const frames = [];
     while (frames.filter(isTerminalFrame).length < 4) frames.push(await client.next());
@@ -282,12 +282,13 @@ describe('two turns that want one conversation', () => {
   });
 
   it('no more than eight wait [CONV-10, ERR-3]', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const held = heldAnswer('held');
-    bench.provider.answerWith(held.answer);
+    harness.provider.answerWith(held.answer);
     const turns = [];
-    for (const _ of upTo(9)) turns.push((await bench.post({ input: 'x', conversation, background: true })).body['id']);
-    const refused = await bench.post({ input: 'x', conversation });
+    for (const _ of upTo(9))
+      turns.push((await harness.post({ input: 'x', conversation, background: true })).body['id']);
+    const refused = await harness.post({ input: 'x', conversation });
     expect(refused).toMatchObject({
       status: 409,
       body: { error: { code: 'conversation_busy', param: 'conversation' } },
@@ -295,12 +296,12 @@ describe('two turns that want one conversation', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(refused.headers.get('x-should-retry')).toBe('true');
     held.finish();
-    for (const id of turns) await (await bench.fetch(`/v1/responses/${String(id)}?stream=true`)).text();
-    expect((await bench.post({ input: 'x', conversation })).status).toBe(200);
+    for (const id of turns) await (await harness.fetch(`/v1/responses/${String(id)}?stream=true`)).text();
+    expect((await harness.post({ input: 'x', conversation })).status).toBe(200);
   });
 
   it('with busy: reject whoever sees the terminal may ask again at once [CONV-10]', async () => {
-    const rejecting = await Bench.start({ config: { conversations: { busy: 'reject' } } });
+    const rejecting = await GatewayHarness.start({ config: { conversations: { busy: 'reject' } } });
     try {
       const conversation = await rejecting.conversation();
       for (let i = 0; i < 20; i++) {
@@ -314,7 +315,7 @@ describe('two turns that want one conversation', () => {
   });
 
   it('with busy: reject the second is refused at once, as an error in its lane [CONV-10]', async () => {
-    const rejecting = await Bench.start({ config: { conversations: { busy: 'reject' } } });
+    const rejecting = await GatewayHarness.start({ config: { conversations: { busy: 'reject' } } });
     try {
       const conversation = await rejecting.conversation();
       const held = heldAnswer('held');
@@ -335,11 +336,11 @@ describe('two turns that want one conversation', () => {
   });
 
   it('one that is cancelled while it waits leaves nothing behind, and the next one its place [CAN-5, KEEP-5]', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const held = heldAnswer('first');
-    const before = bench.provider.requests.length;
-    bench.provider.answerWith((_request, index) => (index === before ? held.answer : textAnswer(['next'])));
-    const client = await bench.connect();
+    const before = harness.provider.requests.length;
+    harness.provider.answerWith((_request, index) => (index === before ? held.answer : textAnswer(['next'])));
+    const client = await harness.connect();
     const ids = [];
     for (const name of ['a', 'b', 'c']) {
       client.create({ input: `from ${name}`, conversation, stream_id: name });
@@ -354,7 +355,7 @@ describe('two turns that want one conversation', () => {
       usage: null,
       sluice: { kept: 'nothing' },
     });
-    expect(bench.provider.requests.length - before).toBe(1);
+    expect(harness.provider.requests.length - before).toBe(1);
     held.finish();
     await client.turn();
     await client.turn();
@@ -365,30 +366,30 @@ describe('two turns that want one conversation', () => {
 describe('a turn that did not go well', () => {
   it('leaves its input and what was shown of its answer [KEEP-2]', async () => {
     for (const end of ['cancel', 'failure'] as const) {
-      const conversation = await bench.conversation();
+      const conversation = await harness.conversation();
       const step = end === 'cancel' ? ({ hang: true } as const) : ({ cut: true } as const);
-      bench.provider.answerWith({ steps: [textChunk('Half an answer'), step] });
-      const client = await bench.connect();
+      harness.provider.answerWith({ steps: [textChunk('Half an answer'), step] });
+      const client = await harness.connect();
       client.create({ input: 'Tell me', conversation });
       const created = await client.until('response.created');
       await client.until('response.output_text.delta');
       if (end === 'cancel') client.send({ type: 'response.cancel', response_id: responseIn(created).id });
       expect(terminalOf(await client.turn()).sluice.kept).toBe('partial');
-      bench.says('The rest');
+      harness.says('The rest');
       await client.run({ input: 'Go on', conversation });
       expect(promptOf(lastAsked())).toEqual(['user: Tell me', 'assistant: Half an answer', 'user: Go on']);
     }
   });
 
   it('finished function calls are kept with the partial text, unfinished ones are not [KEEP-2]', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const call = (index: number, id: string, args: string) =>
       deltaChunk({ tool_calls: [{ index, id, type: 'function', function: { name: 'f', arguments: args } }] });
-    bench.provider.answerWith({ steps: [call(0, 'call_a', '{}'), call(1, 'call_b', '{"half'), { cut: true }] });
-    const failed = await bench.post({ input: 'Call', conversation, tools: TOOLS });
+    harness.provider.answerWith({ steps: [call(0, 'call_a', '{}'), call(1, 'call_b', '{"half'), { cut: true }] });
+    const failed = await harness.post({ input: 'Call', conversation, tools: TOOLS });
     const { response_id: id } = failed.body['error'] as { response_id: string };
-    const output = (await bench.api(`/v1/responses/${id}`)).body['output'] as { status: string }[];
-    const kept = await bench.gateway.gateway.parts.state.conversations.recentItems(conversation, 10);
+    const output = (await harness.api(`/v1/responses/${id}`)).body['output'] as { status: string }[];
+    const kept = await harness.gateway.gateway.parts.state.conversations.recentItems(conversation, 10);
     expect(kept.map(({ item }) => item.type)).toEqual([
       'message',
       ...output.filter(({ status }) => status === 'completed').map(() => 'function_call'),
@@ -397,19 +398,19 @@ describe('a turn that did not go well', () => {
   });
 
   it('that said nothing leaves its input [KEEP-3]', async () => {
-    const conversation = await bench.conversation();
-    bench.provider.answerWith({ status: 503 });
-    const failed = await bench.post({ input: 'Are you there?', conversation });
+    const conversation = await harness.conversation();
+    harness.provider.answerWith({ status: 503 });
+    const failed = await harness.post({ input: 'Are you there?', conversation });
     expect(failed).toMatchObject({ status: 503, body: { error: { response_id: expect.stringMatching(/^resp_/u) } } });
     const { response_id: id } = failed.body['error'] as { response_id: string };
-    expect((await bench.api(`/v1/responses/${id}`)).body).toMatchObject({ sluice: { kept: 'input' } });
-    bench.says('Now I am');
-    await bench.post({ input: 'Hello?', conversation });
+    expect((await harness.api(`/v1/responses/${id}`)).body).toMatchObject({ sluice: { kept: 'input' } });
+    harness.says('Now I am');
+    await harness.post({ input: 'Hello?', conversation });
     expect(promptOf(lastAsked())).toEqual(['user: Are you there?', 'user: Hello?']);
   });
 
   it('a refused input is there for people, in order, and never for a provider [KEEP-4]', async () => {
-    const guarded = await Bench.start({
+    const guarded = await GatewayHarness.start({
       config: { middleware: { ...ONE_TRY, validator: { banned_words: ['pirate'] } } },
     });
     try {
@@ -436,15 +437,15 @@ describe('a turn that did not go well', () => {
   });
 
   it('a conversation that went away meanwhile fails the turn, which says so [EV-8]', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const held = heldAnswer('first');
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     client.create({ input: 'one', conversation, stream_id: 'a' });
     await client.until('response.output_text.delta');
     client.create({ input: 'two', conversation, stream_id: 'b' });
     await client.until('response.queued');
-    await bench.gateway.gateway.parts.state.conversations.delete(conversation);
+    await harness.gateway.gateway.parts.state.conversations.delete(conversation);
     held.finish();
     const ends = [terminalOf(await client.turn()), terminalOf(await client.turn())];
     expect(ends[0]).toMatchObject({ status: 'completed', output_text: 'first' });

@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import {
-  Bench,
+  GatewayHarness,
   deltasOf,
   errorIn,
   framesOf,
@@ -16,7 +16,7 @@ import {
   typesOf,
   UPSTREAM_KEY,
   upTo,
-} from '../support/bench.js';
+} from '../support/gateway-harness.js';
 import {
   deltaChunk,
   DONE,
@@ -30,9 +30,9 @@ import {
 import { type Frame } from '../support/raw-client.js';
 import { allowed } from '../support/machine.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start({
+  harness = await GatewayHarness.start({
     config: {
       provider: {
         type: 'openai',
@@ -42,8 +42,8 @@ beforeAll(async () => {
     },
   });
 });
-afterEach(() => bench.hangUp());
-afterAll(() => bench.close());
+afterEach(() => harness.hangUp());
+afterAll(() => harness.close());
 
 const TEXT_TURN = [
   'response.created',
@@ -64,8 +64,8 @@ function orderOf(frames: readonly Frame[]): string[] {
 
 describe('the order of events', () => {
   it('of a text answer [WS-2, EV-1, EV-2, EV-3, EV-7, END-1]', async () => {
-    bench.says('Hello', ' wor', 'ld');
-    const client = await bench.connect();
+    harness.says('Hello', ' wor', 'ld');
+    const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
 
     expect(orderOf(frames)).toEqual(TEXT_TURN);
@@ -83,17 +83,17 @@ describe('the order of events', () => {
   });
 
   it('nothing comes after the terminal [EV-2, EV-8]', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     await client.run({ input: 'Hi' });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
   it('of a refusal by the model [EV-4]', async () => {
-    bench.provider.answerWith({
+    harness.provider.answerWith({
       steps: [deltaChunk({ refusal: 'I can' }), deltaChunk({ refusal: ' not.' }), finishChunk(), usageChunk(), DONE],
     });
-    const client = await bench.connect();
+    const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
     expect(orderOf(frames).slice(2, -1)).toEqual([
       'response.output_item.added',
@@ -109,7 +109,7 @@ describe('the order of events', () => {
 
   it('of a function call after text [EV-5, REQ-15]', async () => {
     const call = (fields: object): { chunk: object } => deltaChunk({ tool_calls: [{ index: 0, ...fields }] });
-    bench.provider.answerWith({
+    harness.provider.answerWith({
       steps: [
         textChunk('Let me look.'),
         call({ id: 'call_1', type: 'function', function: { name: 'get_weather', arguments: '' } }),
@@ -121,7 +121,7 @@ describe('the order of events', () => {
       ],
     });
     const tool = { type: 'function', name: 'get_weather', parameters: { type: 'object' } };
-    const client = await bench.connect();
+    const client = await harness.connect();
     const frames = await client.run({ input: 'Weather?', tools: [tool], tool_choice: 'auto' });
     expect(orderOf(frames).slice(2)).toEqual([
       'response.output_item.added',
@@ -143,26 +143,26 @@ describe('the order of events', () => {
       arguments: '{"city":"Paris"}',
       status: 'completed',
     });
-    expect(bench.provider.requests.at(-1)?.body['tools']).toMatchObject([
+    expect(harness.provider.requests.at(-1)?.body['tools']).toMatchObject([
       { type: 'function', function: { name: 'get_weather' } },
     ]);
   });
 
   it('is the same for every viewer and every replay [EV-1, REST-7]', async () => {
     const held = heldAnswer('Hello', ' world');
-    bench.provider.answerWith(held.answer);
-    const asker = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const asker = await harness.connect();
     asker.create({ input: 'Hi' });
     const created = await asker.until('response.created');
     const { id } = responseIn(created);
-    const viewer = await bench.connect();
+    const viewer = await harness.connect();
     viewer.send({ type: 'sluice:resume', response_id: id });
     await viewer.until('sluice:resumed');
     held.finish();
 
     const seen = [created, ...(await asker.turn())];
     expect(await viewer.turn()).toEqual(seen);
-    const replay = await (await bench.fetch(`/v1/responses/${id}?stream=true`)).text();
+    const replay = await (await harness.fetch(`/v1/responses/${id}?stream=true`)).text();
     expect(framesOf(sseMessages(replay))).toEqual(seen);
     const raw = seen.map((frame) => JSON.stringify(frame));
     expect(replay.match(/^data: .*$/gmu)).toEqual(raw.map((json) => `data: ${json}`));
@@ -171,8 +171,8 @@ describe('the order of events', () => {
 
 describe('how a turn ends', () => {
   it('cut by max_output_tokens [END-2]', async () => {
-    bench.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('length'), usageChunk(), DONE] });
-    const client = await bench.connect();
+    harness.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('length'), usageChunk(), DONE] });
+    const client = await harness.connect();
     const response = terminalOf(await client.run({ input: 'Hi', max_output_tokens: 16 }));
     expect(response).toMatchObject({
       status: 'incomplete',
@@ -183,8 +183,8 @@ describe('how a turn ends', () => {
   });
 
   it("stopped by the provider's filter [END-8]", async () => {
-    bench.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('content_filter'), usageChunk(), DONE] });
-    const client = await bench.connect();
+    harness.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('content_filter'), usageChunk(), DONE] });
+    const client = await harness.connect();
     const response = terminalOf(await client.run({ input: 'Hi' }));
     expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'content_filter' } });
     expect(response.output).toMatchObject([{ content: [{ type: 'output_text' }] }]);
@@ -192,9 +192,9 @@ describe('how a turn ends', () => {
   });
 
   it('cancelled: closed, partial text kept, the provider hung up on, usage estimated [END-5, END-11, EV-6, EV-10]', async () => {
-    const before = bench.provider.requests.length;
-    bench.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
-    const client = await bench.connect();
+    const before = harness.provider.requests.length;
+    harness.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
+    const client = await harness.connect();
     client.create({ input: 'Tell me everything.' });
     const head = await client.take(({ type }) => type === 'response.output_text.delta');
     const cancelledAt = performance.now();
@@ -213,7 +213,7 @@ describe('how a turn ends', () => {
     });
     expect(response.usage?.input_tokens).toBeGreaterThan(0);
     expect(response.usage?.output_tokens).toBeGreaterThan(0);
-    const upstream = await (await bench.provider.request(before)).closed;
+    const upstream = await (await harness.provider.request(before)).closed;
     expect(upstream.complete).toBe(false);
     expect(upstream.atMs - cancelledAt).toBeLessThan(allowed(1_000));
   });
@@ -242,8 +242,8 @@ describe('how a turn ends', () => {
     ['garbage', { steps: [textChunk('Half'), { raw: 'data: {"choices": [\n\n' }] }, 'provider_error', 'Half'],
   ];
   it.each(failures)('failed by %s [END-6, END-9, EV-6, EV-8]', async (_what, answer, code, text) => {
-    bench.provider.answerWith(answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(answer);
+    const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
     const response = terminalOf(frames);
     expect(frames.at(-1)?.type).toBe('response.failed');
@@ -258,7 +258,7 @@ describe('how a turn ends', () => {
   });
 
   it('failed by a provider that cannot be reached [END-6]', async () => {
-    const gone = await Bench.start();
+    const gone = await GatewayHarness.start();
     await gone.provider.close();
     const client = await gone.connect();
     const frames = await client.run({ input: 'Hi' });
@@ -268,21 +268,21 @@ describe('how a turn ends', () => {
   });
 
   it('by the limit of the whole call, although the provider never stops talking [EV-8, END-6]', async () => {
-    bench.provider.answerWith(
+    harness.provider.answerWith(
       textAnswer(
         Array.from({ length: 200 }, () => 'more '),
         { intervalMs: 50 },
       ),
     );
-    const client = await bench.connect();
+    const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
     expect(terminalOf(frames)).toMatchObject({ status: 'failed', error: { code: 'provider_timeout' } });
     expect(terminalOf(frames).output_text.length).toBeGreaterThan(20);
   });
 
   it('an unfinished function call is closed, and not kept [EV-6, KEEP-2]', async () => {
-    const conversation = await bench.conversation();
-    bench.provider.answerWith({
+    const conversation = await harness.conversation();
+    harness.provider.answerWith({
       steps: [
         textChunk('Let me look.'),
         deltaChunk({
@@ -291,7 +291,7 @@ describe('how a turn ends', () => {
         { cut: true },
       ],
     });
-    const client = await bench.connect();
+    const client = await harness.connect();
     const tools = [{ type: 'function', name: 'f', parameters: { type: 'object' } }];
     const frames = await client.run({ input: 'Hi', conversation, tools });
     expect(orderOf(frames).slice(-3)).toEqual([
@@ -305,9 +305,9 @@ describe('how a turn ends', () => {
     ]);
     expect(terminalOf(frames).sluice.kept).toBe('partial');
 
-    bench.says('Yes.');
+    harness.says('Yes.');
     await client.run({ input: 'Still there?', conversation, tools });
-    const sent = bench.provider.requests.at(-1)?.body.messages ?? [];
+    const sent = harness.provider.requests.at(-1)?.body.messages ?? [];
     expect(sent.map((message) => message['role'])).toEqual(['user', 'assistant', 'user']);
     expect(JSON.stringify(sent)).not.toContain('tool_calls');
   });
@@ -315,8 +315,8 @@ describe('how a turn ends', () => {
 
 describe('what a terminal tells', () => {
   it('usage, cost, provider and prompt; metadata unchanged [EV-7, EV-9, EV-10, REQ-17]', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     const metadata = { order: '4711', ünï: 'cødé' };
     const response = terminalOf(await client.run({ input: 'Hi', metadata }));
     expect(response.usage).toEqual({
@@ -337,18 +337,18 @@ describe('what a terminal tells', () => {
   });
 
   it('a model without a price has no cost, never a guess [EV-9]', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     expect(terminalOf(await client.run({ input: 'Hi' })).sluice.cost_usd).toBeNull();
   });
 
   it('usage is estimated where the provider gave none, and null where it never answered [EV-10]', async () => {
-    const client = await bench.connect();
-    bench.provider.answerWith({ steps: [textChunk('Hello there, friend'), finishChunk(), DONE] });
+    const client = await harness.connect();
+    harness.provider.answerWith({ steps: [textChunk('Hello there, friend'), finishChunk(), DONE] });
     const counted = terminalOf(await client.run({ input: 'Hi' }));
     expect(counted.sluice.usage_estimated).toBe(true);
     expect(counted.usage?.output_tokens).toBeGreaterThan(0);
-    bench.provider.answerWith({ status: 503 });
+    harness.provider.answerWith({ status: 503 });
     expect(terminalOf(await client.run({ input: 'Hi' }))).toMatchObject({
       usage: null,
       sluice: { usage_estimated: false, cost_usd: null },
@@ -358,7 +358,7 @@ describe('what a terminal tells', () => {
 
 describe('retries', () => {
   it('refuses turns while the breaker is open, without calling the provider [END-6]', async () => {
-    const breaking = await Bench.start({
+    const breaking = await GatewayHarness.start({
       config: {
         middleware: { provider: { retry: { max_attempts: 1 }, breaker: { failures: 2, open_for: '1m' } } },
       },
@@ -378,7 +378,7 @@ describe('retries', () => {
   });
 
   it('refuses turns past the own rate limit towards the provider, without calling it [END-6]', async () => {
-    const limited = await Bench.start({
+    const limited = await GatewayHarness.start({
       config: { middleware: { provider: { ...ONE_TRY.provider, rate_limit: { requests_per_minute: 1, burst: 2 } } } },
     });
     try {
@@ -393,25 +393,25 @@ describe('retries', () => {
   });
 
   it('happen before the first delta only [END-10]', async () => {
-    const retrying = await Bench.start({
+    const retrying = await GatewayHarness.start({
       config: {
-        provider: { type: 'openai', model: 'fake-model', base_url: bench.provider.baseUrl },
+        provider: { type: 'openai', model: 'fake-model', base_url: harness.provider.baseUrl },
         middleware: { provider: { retry: { max_attempts: 3, backoff: 'constant' } } },
       },
     });
     try {
       const client = await retrying.connect();
-      const before = bench.provider.requests.length;
-      bench.provider.answerWith((_request, index) =>
+      const before = harness.provider.requests.length;
+      harness.provider.answerWith((_request, index) =>
         index < before + 2 ? { status: 503, headers: { 'retry-after-ms': '1' } } : textAnswer(['Third time lucky']),
       );
       expect(terminalOf(await client.run({ input: 'Hi' })).output_text).toBe('Third time lucky');
-      expect(bench.provider.requests.length - before).toBe(3);
+      expect(harness.provider.requests.length - before).toBe(3);
 
-      const asked = bench.provider.requests.length;
-      bench.provider.answerWith({ steps: [textChunk('Half'), { cut: true }] });
+      const asked = harness.provider.requests.length;
+      harness.provider.answerWith({ steps: [textChunk('Half'), { cut: true }] });
       expect(terminalOf(await client.run({ input: 'Hi' })).status).toBe('failed');
-      expect(bench.provider.requests.length - asked).toBe(1);
+      expect(harness.provider.requests.length - asked).toBe(1);
     } finally {
       await retrying.close();
     }
@@ -419,11 +419,11 @@ describe('retries', () => {
 });
 
 describe('guardrails', () => {
-  let guarded: Bench;
+  let guarded: GatewayHarness;
   beforeAll(async () => {
-    guarded = await Bench.start({
+    guarded = await GatewayHarness.start({
       config: {
-        provider: { type: 'openai', model: 'fake-model', base_url: bench.provider.baseUrl },
+        provider: { type: 'openai', model: 'fake-model', base_url: harness.provider.baseUrl },
         middleware: { validator: { banned_words: ['pirate'], max_length: 60 } },
       },
     });
@@ -432,7 +432,7 @@ describe('guardrails', () => {
   afterAll(() => guarded.close());
 
   it('refused input never reaches the provider, and is answered by the rule [END-4, KEEP-4, GUARD-3]', async () => {
-    const before = bench.provider.requests.length;
+    const before = harness.provider.requests.length;
     const conversation = await guarded.conversation();
     const client = await guarded.connect();
     const frames = await client.run({ input: 'Teach me to be a PIRATE!', conversation });
@@ -444,20 +444,20 @@ describe('guardrails', () => {
       kept: 'display_only',
       findings: [{ guardrail: 'banned_words', stage: 'input', decision: 'deny' }],
     });
-    expect(bench.provider.requests.length).toBe(before);
+    expect(harness.provider.requests.length).toBe(before);
 
-    bench.says('Hello');
+    harness.says('Hello');
     const next = terminalOf(await client.run({ input: 'Hi', conversation }));
-    expect(promptOf(await bench.provider.request(before))).toEqual(['user: Hi']);
+    expect(promptOf(await harness.provider.request(before))).toEqual(['user: Hi']);
     const chained = terminalOf(await client.run({ input: 'Hi again', previous_response_id: refused.id }));
     expect(chained.status).toBe('completed');
-    expect(promptOf(await bench.provider.request(before + 1))).toEqual(['user: Hi again']);
+    expect(promptOf(await harness.provider.request(before + 1))).toEqual(['user: Hi again']);
     expect(next.sluice.kept).toBe('all');
   });
 
   it('what a client sends is checked, calls and their outputs too; arguments that the model writes are not [GUARD-2]', async () => {
     const client = await guarded.connect();
-    const before = bench.provider.requests.length;
+    const before = harness.provider.requests.length;
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
     const output = { type: 'function_call_output', call_id: 'c1', output: 'ok' };
     for (const input of [
@@ -467,10 +467,10 @@ describe('guardrails', () => {
     ]) {
       expect(terminalOf(await client.run({ input })).sluice.kept).toBe('display_only');
     }
-    expect(bench.provider.requests.length).toBe(before);
+    expect(harness.provider.requests.length).toBe(before);
 
     const written = { name: 'f', arguments: '{"word":"pirate"}' };
-    bench.provider.answerWith({
+    harness.provider.answerWith({
       steps: [
         deltaChunk({ tool_calls: [{ index: 0, id: 'c1', type: 'function', function: written }] }),
         finishChunk('tool_calls'),
@@ -490,7 +490,7 @@ describe('guardrails', () => {
       ['Ask a p', 'ir', 'at', 'e about it'],
       [...'Ask a pirate about it'],
     ]) {
-      bench.says(...cut);
+      harness.says(...cut);
       const frames = await client.run({ input: 'Hi' });
       const response = terminalOf(frames);
       expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'content_filter' } });
@@ -507,17 +507,17 @@ describe('guardrails', () => {
   });
 
   it('a word that only looked like a banned one is released [GUARD-1]', async () => {
-    bench.says('The pirat', 'i', 'ng of films');
+    harness.says('The pirat', 'i', 'ng of films');
     const client = await guarded.connect();
     expect(terminalOf(await client.run({ input: 'Hi' })).output_text).toBe('The pirating of films');
   });
 
   it('max_length refuses longer input and ends longer output, in code points [GUARD-3, END-3, END-4]', async () => {
     const client = await guarded.connect();
-    const before = bench.provider.requests.length;
+    const before = harness.provider.requests.length;
     expect(terminalOf(await client.run({ input: '😀'.repeat(61) })).sluice.kept).toBe('display_only');
-    expect(bench.provider.requests.length).toBe(before);
-    bench.says('😀'.repeat(40), '😀'.repeat(40));
+    expect(harness.provider.requests.length).toBe(before);
+    harness.says('😀'.repeat(40), '😀'.repeat(40));
     const response = terminalOf(await client.run({ input: '😀'.repeat(60) }));
     expect(response.incomplete_details?.reason).toBe('content_filter');
     expect(response.output_text).toBe('😀'.repeat(60));
@@ -533,7 +533,7 @@ describe('guardrails', () => {
 });
 
 it('an error frame is no event of a response [ERR-1]', async () => {
-  const client = await bench.connect();
+  const client = await harness.connect();
   const [frame] = await client.run({ input: 7 });
   expect(frame).toMatchObject({ type: 'error', status: 400 });
   expect(frame).not.toHaveProperty('sequence_number');

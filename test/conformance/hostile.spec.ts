@@ -1,16 +1,16 @@
 /* What a hostile client sends on a socket: it is refused like anybody's mistake, costs little, and nobody else notices. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench, errorIn, responseIn, terminalOf, typesOf, upTo } from '../support/bench.js';
+import { GatewayHarness, errorIn, responseIn, terminalOf, typesOf, upTo } from '../support/gateway-harness.js';
 import { textAnswer } from '../support/fake-openai-server.js';
 import { type Frame, frameOf, OPCODES } from '../support/raw-client.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start();
+  harness = await GatewayHarness.start();
 });
-afterEach(() => bench.hangUp());
-afterAll(() => bench.close());
+afterEach(() => harness.hangUp());
+afterAll(() => harness.close());
 
 /** Names that JavaScript's own objects have. */
 const OWN_NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'];
@@ -52,7 +52,7 @@ describe('frames', () => {
   it.each(NONSENSE.map((frame) => [frame.length > 70 ? `${frame.slice(0, 70)}…` : frame, frame] as const))(
     'are refused once each, as the client’s mistake: %j [WS-4, ERR-2]',
     async (_shown, frame) => {
-      const client = await bench.connect();
+      const client = await harness.connect();
       client.send(frame);
       const answer = await client.until('error');
       expect(answer).toMatchObject({ error: { type: expect.any(String), message: expect.any(String) } });
@@ -68,8 +68,8 @@ describe('frames', () => {
   });
 
   it('may name a lane as JavaScript names its own [LANE-1]', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     for (const stream_id of OWN_NAMES) {
       const frames = await client.run({ input: 'Hi', stream_id });
       expect(new Set(frames.map((frame) => frame['stream_id']))).toEqual(new Set([stream_id]));
@@ -78,8 +78,8 @@ describe('frames', () => {
   });
 
   it('may hold half a character, as a careless cut leaves it', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     expect(terminalOf(await client.run({ input: '\ud800' })).status).toBe('completed');
   });
 });
@@ -87,11 +87,11 @@ describe('frames', () => {
 describe('pieces of frames', () => {
   it('that never become one cost their connection only, and are forgotten with it', async () => {
     const half = frameOf(OPCODES.text, 'x'.repeat(500_000), { size: 1_000_000n });
-    for (const _ of upTo(20)) (await bench.connect()).wire.write(half);
-    const other = await bench.connect();
+    for (const _ of upTo(20)) (await harness.connect()).wire.write(half);
+    const other = await harness.connect();
     await other.settle();
-    await bench.hangUp();
-    while ((await bench.gateway.metric('sluice_connections')) > 0) await new Promise(setImmediate);
+    await harness.hangUp();
+    while ((await harness.gateway.metric('sluice_connections')) > 0) await new Promise(setImmediate);
   });
 
   it.each([
@@ -99,7 +99,7 @@ describe('pieces of frames', () => {
     ['small ones without end', frameOf(OPCODES.more, 'x', { final: false }), 200_000],
     ['large ones without end', frameOf(OPCODES.more, 'x'.repeat(60_000), { final: false }), 100],
   ])('%s close the socket [WS-6]', async (_what, piece, times) => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.wire.write(frameOf(OPCODES.text, 'x', { final: false }));
     client.wire.write(Buffer.concat(upTo(times).map(() => piece)));
     // `ws` bounds the number of pieces (1008) as the size of them all (1009).
@@ -107,7 +107,7 @@ describe('pieces of frames', () => {
   });
 
   it('that say a size nobody could hold close it at once [WS-6]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.wire.write(frameOf(OPCODES.text, 'x', { size: 2n ** 52n }));
     expect((await client.closed).code).toBe(1009);
   });
@@ -115,12 +115,16 @@ describe('pieces of frames', () => {
 
 describe('floods', () => {
   /** All of them in one write, as no careful client would send them. */
-  const flood = (client: Awaited<ReturnType<Bench['connect']>>, times: number, frame: (i: number) => object): void =>
+  const flood = (
+    client: Awaited<ReturnType<GatewayHarness['connect']>>,
+    times: number,
+    frame: (i: number) => object,
+  ): void =>
     void client.wire.write(Buffer.concat(upTo(times).map((i) => frameOf(OPCODES.text, JSON.stringify(frame(i))))));
 
   it('of subscribes to one conversation are all answered, and leave one subscription [SUB-1, SUB-3, WS-18]', async () => {
     // Operations count for each caller: a gateway of its own.
-    const free = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 1_000_000 } } } });
+    const free = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 1_000_000 } } } });
     free.says('Hello');
     const conversation = await free.conversation();
     const [watcher, asker] = [await free.connect(), await free.connect()];
@@ -135,9 +139,9 @@ describe('floods', () => {
   });
 
   it('of subscribes and unsubscribes leave what the last frame says [SUB-3, WS-3]', async () => {
-    bench.says('Hello');
-    const conversation = await bench.conversation();
-    const [watcher, asker] = [await bench.connect(), await bench.connect()];
+    harness.says('Hello');
+    const conversation = await harness.conversation();
+    const [watcher, asker] = [await harness.connect(), await harness.connect()];
     flood(watcher, 100, (i) => ({ type: i % 2 === 0 ? 'sluice:subscribe' : 'sluice:unsubscribe', conversation }));
     let ended = 0;
     await watcher.take(({ type }) => type === 'sluice:unsubscribed' && ++ended === 50);
@@ -146,8 +150,8 @@ describe('floods', () => {
   });
 
   it('of the largest frames of unknown keys end that connection early, while another one is served [WS-8, REQ-24]', async () => {
-    bench.says('Hello');
-    const [client, other] = [await bench.connect(), await bench.connect()];
+    harness.says('Hello');
+    const [client, other] = [await harness.connect(), await harness.connect()];
     const frame = `{"type":"response.create",${upTo(70_000)
       .map((i) => `"key${i}":1`)
       .join(',')}}`.slice(0, 960_000);
@@ -158,7 +162,7 @@ describe('floods', () => {
   });
 
   it('of resumes of a running response end that connection, while another one is served [RES-6, LIMIT-7, WS-8]', async () => {
-    const limited = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 1_000 } } } });
+    const limited = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 1_000 } } } });
     limited.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'hold' ? { steps: [{ hang: true }] } : textAnswer(['Hello']),
     );
@@ -175,20 +179,20 @@ describe('floods', () => {
   });
 
   it('of requests start as many turns as a connection may have, and end it [WS-7, WS-8]', async () => {
-    bench.provider.answerWith({ steps: [{ hang: true }] });
-    const asked = bench.provider.requests.length;
-    const client = await bench.connect({ query: 'on_disconnect=cancel' });
+    harness.provider.answerWith({ steps: [{ hang: true }] });
+    const asked = harness.provider.requests.length;
+    const client = await harness.connect({ query: 'on_disconnect=cancel' });
     flood(client, 5_000, (i) => ({ type: 'response.create', input: 'Hi', stream_id: `lane${i % 32}` }));
     expect((await client.closed).code).toBe(1008);
     const created = client.frames.filter(({ type }) => type === 'response.created');
     expect(created.length).toBeLessThanOrEqual(16);
-    expect(bench.provider.requests.length - asked).toBeLessThanOrEqual(16);
-    while ((await bench.gateway.metric('sluice_turns_in_flight')) > 0) await new Promise(setImmediate);
+    expect(harness.provider.requests.length - asked).toBeLessThanOrEqual(16);
+    while ((await harness.gateway.metric('sluice_turns_in_flight')) > 0) await new Promise(setImmediate);
   });
 
   it('of cancels of a running turn end it once, and leave the connection as it was [CAN-2]', async () => {
-    bench.provider.answerWith({ steps: [{ hang: true }] });
-    const client = await bench.connect();
+    harness.provider.answerWith({ steps: [{ hang: true }] });
+    const client = await harness.connect();
     client.create({ input: 'Hi' });
     const { id } = responseIn(await client.until('response.created'));
     flood(client, 50, () => ({ type: 'response.cancel', response_id: id }));
@@ -199,8 +203,8 @@ describe('floods', () => {
 });
 
 it('nothing of it was an error of ours, and whoever comes next is served', async () => {
-  bench.says('Hello');
-  expect(terminalOf(await (await bench.connect()).run({ input: 'Hi' })).output_text).toBe('Hello');
-  expect(bench.gateway.lines.filter((line) => /"level":"(error|fatal)"/u.test(line))).toEqual([]);
-  expect(await bench.gateway.metric('sluice_requests_total{status="error"}')).toBe(0);
+  harness.says('Hello');
+  expect(terminalOf(await (await harness.connect()).run({ input: 'Hi' })).output_text).toBe('Hello');
+  expect(harness.gateway.lines.filter((line) => /"level":"(error|fatal)"/u.test(line))).toEqual([]);
+  expect(await harness.gateway.metric('sluice_requests_total{status="error"}')).toBe(0);
 });

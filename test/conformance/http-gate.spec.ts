@@ -4,14 +4,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { once } from 'node:events';
 import { type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { Bench, ONE_TRY, upTo } from '../support/bench.js';
+import { GatewayHarness, ONE_TRY, upTo } from '../support/gateway-harness.js';
 import { exchange, RawHttp } from '../support/raw-http.js';
 
 const KEY = 'sk-test-5c1a7d20e9f3';
 const OTHER_KEY = 'sk-test-9b2f4408c1aa';
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start({
+  harness = await GatewayHarness.start({
     config: {
       provider: { type: 'openai', model: 'fake-model' },
       auth: {
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 const raws: RawHttp[] = [];
 afterEach(() => raws.splice(0).forEach((raw) => raw.socket.destroy()));
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 const head = (length: number, ...more: string[]): string =>
   [
@@ -44,11 +44,11 @@ const head = (length: number, ...more: string[]): string =>
   ].join('\r\n');
 const bearer = `Authorization: Bearer ${KEY}`;
 const opened = async (): Promise<RawHttp> => {
-  const raw = await RawHttp.open(bench.gateway.port);
+  const raw = await RawHttp.open(harness.gateway.port);
   raws.push(raw);
   return raw;
 };
-const receiving = (): Promise<number> => bench.gateway.metric('sluice_http_receiving_bytes');
+const receiving = (): Promise<number> => harness.gateway.metric('sluice_http_receiving_bytes');
 const until = async (done: () => boolean | Promise<boolean>): Promise<void> => {
   while (!(await done())) await new Promise(setImmediate);
 };
@@ -79,7 +79,7 @@ describe('a body', () => {
     const slow = await opened();
     slow.send(`${head(200_000, bearer)}{`);
     await until(async () => (await receiving()) === 200_000);
-    const answer = await exchange(bench.gateway.port, head(100_000, bearer));
+    const answer = await exchange(harness.gateway.port, head(100_000, bearer));
     expect([answer.status, answer.headers['retry-after']]).toEqual([429, '1']);
     slow.socket.destroy();
     await until(async () => (await receiving()) === 0);
@@ -90,17 +90,17 @@ describe('a body', () => {
     slow.send(`${head(1_000_000, bearer)}{`);
     await until(async () => (await receiving()) === 1_000_000);
     const other = `Authorization: Bearer ${OTHER_KEY}`;
-    const answer = await exchange(bench.gateway.port, head(100_000, other));
+    const answer = await exchange(harness.gateway.port, head(100_000, other));
     expect([answer.status, answer.headers['retry-after']]).toEqual([503, '1']);
     expect(JSON.parse(answer.body)).toMatchObject({ error: { code: 'overloaded' } });
     slow.socket.destroy();
     await until(async () => (await receiving()) === 0);
-    const again = await exchange(bench.gateway.port, `${head(2, other, 'Connection: close')}{}`);
+    const again = await exchange(harness.gateway.port, `${head(2, other, 'Connection: close')}{}`);
     expect(again.status).toBe(200);
   });
 
   it('that is compressed is refused with 415 [REST-2]', async () => {
-    const answer = await fetch(`${bench.gateway.url}/v1/conversations`, {
+    const answer = await fetch(`${harness.gateway.url}/v1/conversations`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip', authorization: `Bearer ${KEY}` },
       body: gzipSync('{}'),
@@ -112,9 +112,9 @@ describe('a body', () => {
 
 it('answers are private, and a 401 names the scheme [REST-25]', async () => {
   for (const answer of [
-    await bench.api('/v1/models', { key: KEY }),
-    await bench.api('/v1/models'),
-    await bench.api('/nowhere'),
+    await harness.api('/v1/models', { key: KEY }),
+    await harness.api('/v1/models'),
+    await harness.api('/nowhere'),
   ]) {
     expect(answer.headers.get('cache-control')).toBe('no-store');
     expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
@@ -126,22 +126,22 @@ it('does not count requests for what does not exist as refusals of their sender 
   const paths = upTo(60).map(
     (i) => `/v1/${['responses/resp_', 'conversations/conv_'][i % 2]}${String(i).padStart(32, '0')}`,
   );
-  for (const path of paths) expect([path, (await bench.api(path, { key: KEY })).status]).toEqual([path, 404]);
-  expect((await bench.api('/v1/models', { key: KEY })).status).toBe(200);
+  for (const path of paths) expect([path, (await harness.api(path, { key: KEY })).status]).toEqual([path, 404]);
+  expect((await harness.api('/v1/models', { key: KEY })).status).toBe(200);
 });
 
 it('a sender whose requests are refused too often gets 429, also for a right one [REST-24]', async () => {
-  const wrong = () => bench.api('/v1/responses', { method: 'POST', key: KEY, body: { nonsense: 1 } });
+  const wrong = () => harness.api('/v1/responses', { method: 'POST', key: KEY, body: { nonsense: 1 } });
   const statuses: number[] = [];
   while (!statuses.includes(429) && statuses.length < 100) statuses.push((await wrong()).status);
   expect(new Set(statuses)).toEqual(new Set([400, 429]));
-  const refused = await bench.api('/v1/models', { key: KEY });
+  const refused = await harness.api('/v1/models', { key: KEY });
   expect(refused).toMatchObject({ status: 429, body: { error: { code: 'rate_limit_exceeded' } } });
   expect(refused.headers.get('retry-after')).not.toBeNull();
 });
 
 it('leaves no listeners on a connection whose bodies are refused [REST-22]', async () => {
-  const opening = once(bench.gateway.gateway.app.getHttpServer(), 'connection');
+  const opening = once(harness.gateway.gateway.app.getHttpServer(), 'connection');
   const raw = await opened();
   const [mine] = (await opening) as [Socket];
   const wanted = (answers: number) => until(() => raw.text.split('HTTP/1.1 ').length === answers + 1);
@@ -157,7 +157,7 @@ it('leaves no listeners on a connection whose bodies are refused [REST-22]', asy
 
 it('counts refusals by the address that a trusted proxy names, and by no other [REST-24]', async () => {
   const wrong = (client: string) =>
-    bench.api('/v1/responses', { method: 'POST', body: {}, headers: { 'x-forwarded-for': client } });
+    harness.api('/v1/responses', { method: 'POST', body: {}, headers: { 'x-forwarded-for': client } });
   const statuses: number[] = [];
   while (!statuses.includes(429) && statuses.length < 100) statuses.push((await wrong('198.51.100.7')).status);
   expect(new Set(statuses)).toEqual(new Set([401, 429]));
@@ -167,7 +167,7 @@ it('counts refusals by the address that a trusted proxy names, and by no other [
 });
 
 it('counts refusals by the address of the connection when no proxy is trusted [REST-24]', async () => {
-  const direct = await Bench.start({
+  const direct = await GatewayHarness.start({
     config: {
       auth: { mode: 'keys', keys: [{ id: 'a', tenant: 'a', key_env: 'KEY_A' }] },
       limits: { refusals_per_minute: 5 },

@@ -1,15 +1,15 @@
 /* What one request of the largest legal size costs a running gateway, by every way in: CPU of the process, and its heap. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench, terminalOf } from '../support/bench.js';
+import { GatewayHarness, terminalOf } from '../support/gateway-harness.js';
 import { cpuBudgetMs } from '../support/cost.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start();
+  harness = await GatewayHarness.start();
 });
-afterEach(() => bench.hangUp());
-afterAll(() => bench.close());
+afterEach(() => harness.hangUp());
+afterAll(() => harness.close());
 
 const ONES = `[${Array.from({ length: 500_000 }, () => '1').join(',')}]`;
 const FEWER = `[${Array.from({ length: 31_000 }, () => '1').join(',')}]`;
@@ -52,13 +52,15 @@ describe('a request of half a million parts [REQ-24]', () => {
   it.each(BODIES)('is refused for the CPU of its length: %s by POST', async (_what, path, body) => {
     for (const list of [ONES, FEWER]) {
       let status = 0;
-      expectCheap(await costOf(async () => ({ status } = await bench.api(path, { method: 'POST', body: body(list) }))));
+      expectCheap(
+        await costOf(async () => ({ status } = await harness.api(path, { method: 'POST', body: body(list) }))),
+      );
       expect(status).toBe(400);
     }
   });
 
   it.each(BODIES.slice(0, 3))('is refused for the CPU of its length: %s in a frame', async (_what, _path, body) => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     for (const list of [ONES, FEWER]) {
       expectCheap(
         await costOf(async () => {
@@ -70,13 +72,13 @@ describe('a request of half a million parts [REQ-24]', () => {
   });
 
   it('leaves the gateway as it was', async () => {
-    bench.says('Hello');
-    expect(terminalOf(await (await bench.connect()).run({ input: 'Hi' })).output_text).toBe('Hello');
+    harness.says('Hello');
+    expect(terminalOf(await (await harness.connect()).run({ input: 'Hi' })).output_text).toBe('Hello');
   });
 });
 
 it('frames of unknown keys are refused before their keys are listed [REQ-24]', async () => {
-  const client = await bench.connect();
+  const client = await harness.connect();
   expectCheap(
     await costOf(async () => {
       client.send(`{"type":"response.create",${KEYS}}`);

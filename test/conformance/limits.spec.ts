@@ -1,34 +1,34 @@
 /* Limits at the edges, as clients meet them. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { Bench, heldAnswer } from '../support/bench.js';
+import { GatewayHarness, heldAnswer } from '../support/gateway-harness.js';
 
-let bench: Bench;
-afterEach(() => bench.close());
+let harness: GatewayHarness;
+afterEach(() => harness.close());
 
 describe('operations a minute', () => {
   it('refuses every operation over REST once the bucket is empty, and admits turns still [LIMIT-7]', async () => {
-    bench = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 5 } } } });
-    bench.says('Hello');
-    const turn = await bench.post({ input: 'Hi' });
+    harness = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 5 } } } });
+    harness.says('Hello');
+    const turn = await harness.post({ input: 'Hi' });
     const id = String(turn.body['id']);
-    const conversation = await bench.api('/v1/conversations', { method: 'POST', body: {} });
+    const conversation = await harness.api('/v1/conversations', { method: 'POST', body: {} });
     const at = `/v1/conversations/${String(conversation.body['id'])}`;
     const reads = [at, `${at}/items`, '/v1/conversations', `/v1/responses/${id}`];
-    for (const path of reads) expect(await bench.api(path)).toMatchObject({ status: 200 });
+    for (const path of reads) expect(await harness.api(path)).toMatchObject({ status: 200 });
 
     const refused = [
-      await bench.api('/v1/conversations', { method: 'POST', body: {} }),
-      await bench.api(at, { method: 'POST', body: { metadata: {} } }),
-      await bench.api(`${at}/items`, { method: 'POST', body: { items: [] } }),
-      await bench.api(at, { method: 'DELETE' }),
-      ...(await Promise.all(reads.map((path) => bench.api(path)))),
-      await bench.api(`/v1/responses/${id}?stream=true`),
-      await bench.api(`/v1/responses/${id}/input_items`),
-      await bench.api(`/v1/responses/${id}/cancel`, { method: 'POST' }),
-      await bench.api(`/v1/responses/${id}`, { method: 'DELETE' }),
-      await bench.api('/v1/models'),
-      await bench.api('/v1/prompts'),
+      await harness.api('/v1/conversations', { method: 'POST', body: {} }),
+      await harness.api(at, { method: 'POST', body: { metadata: {} } }),
+      await harness.api(`${at}/items`, { method: 'POST', body: { items: [] } }),
+      await harness.api(at, { method: 'DELETE' }),
+      ...(await Promise.all(reads.map((path) => harness.api(path)))),
+      await harness.api(`/v1/responses/${id}?stream=true`),
+      await harness.api(`/v1/responses/${id}/input_items`),
+      await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' }),
+      await harness.api(`/v1/responses/${id}`, { method: 'DELETE' }),
+      await harness.api('/v1/models'),
+      await harness.api('/v1/prompts'),
     ];
     for (const { status, body, headers } of refused) {
       expect(status).toBe(429);
@@ -36,35 +36,35 @@ describe('operations a minute', () => {
       expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(12);
       expect(Number(headers.get('retry-after-ms'))).toBeGreaterThan(0);
     }
-    expect(await bench.gateway.metric('sluice_operations_refused_total')).toBe(refused.length);
-    expect((await bench.post({ input: 'Hi' })).status).toBe(200);
+    expect(await harness.gateway.metric('sluice_operations_refused_total')).toBe(refused.length);
+    expect((await harness.post({ input: 'Hi' })).status).toBe(200);
   });
 
   it('counts one more operation for each 64 KiB of a body [LIMIT-7]', async () => {
-    bench = await Bench.start({ config: { limits: { per_user: { operations_per_minute: 3 } } } });
+    harness = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 3 } } } });
     const content = 'x'.repeat(2 * 65_536);
     const body = { items: [{ role: 'user', content }] };
-    expect(await bench.api('/v1/conversations', { method: 'POST', body })).toMatchObject({ status: 200 });
-    expect(await bench.api('/v1/conversations')).toMatchObject({ status: 429 });
+    expect(await harness.api('/v1/conversations', { method: 'POST', body })).toMatchObject({ status: 200 });
+    expect(await harness.api('/v1/conversations')).toMatchObject({ status: 429 });
   });
 });
 
 describe('turns of a replica', () => {
   it('refuses turns over REST, chat completions and sockets above the number, and /ready agrees [LIMIT-8, OPS-2]', async () => {
-    bench = await Bench.start({ config: { limits: { turns: 1 } } });
+    harness = await GatewayHarness.start({ config: { limits: { turns: 1 } } });
     const held = heldAnswer('Half', ' and half');
-    bench.provider.answerWith(held.answer);
-    const ready = async (): Promise<unknown> => (await fetch(`${bench.gateway.opsUrl}/ready`)).json();
+    harness.provider.answerWith(held.answer);
+    const ready = async (): Promise<unknown> => (await fetch(`${harness.gateway.opsUrl}/ready`)).json();
     expect(await ready()).toEqual({ status: 'ready' });
-    const socket = await bench.connect();
-    const running = await bench.post({ input: 'Hi', background: true });
+    const socket = await harness.connect();
+    const running = await harness.post({ input: 'Hi', background: true });
     expect(running.status).toBe(200);
 
     const refused = [
-      await bench.post({ input: 'Hi' }),
-      await bench.post({ input: 'Hi', background: true }),
-      await bench.post({ input: 'Hi', stream: true }),
-      await bench.api('/v1/chat/completions', {
+      await harness.post({ input: 'Hi' }),
+      await harness.post({ input: 'Hi', background: true }),
+      await harness.post({ input: 'Hi', stream: true }),
+      await harness.api('/v1/chat/completions', {
         method: 'POST',
         body: { model: 'test', messages: [{ role: 'user', content: 'Hi' }] },
       }),
@@ -78,25 +78,25 @@ describe('turns of a replica', () => {
     socket.send({ type: 'response.create', input: 'Hi' });
     expect(await socket.until('error')).toMatchObject({ error: { code: 'overloaded' } });
     expect(await ready()).toMatchObject({ status: 'not ready', reason: 'overloaded' });
-    expect(await bench.gateway.metric('sluice_refusals_total{code="overloaded"}')).toBe(5);
+    expect(await harness.gateway.metric('sluice_refusals_total{code="overloaded"}')).toBe(5);
 
     held.finish();
     socket.send({ type: 'sluice:resume', response_id: running.body['id'], starting_after: -1 });
     await socket.until('response.completed');
     // The place is free before the terminal is sent.
-    bench.says('Hello');
-    expect((await bench.post({ input: 'Hi' })).status).toBe(200);
+    harness.says('Hello');
+    expect((await harness.post({ input: 'Hi' })).status).toBe(200);
     expect(await ready()).toEqual({ status: 'ready' });
   });
 
   it('refuses turns whose input is larger than what is left of limits.turn_bytes [LIMIT-8]', async () => {
-    bench = await Bench.start({ config: { limits: { turn_bytes: '128KiB' } } });
+    harness = await GatewayHarness.start({ config: { limits: { turn_bytes: '128KiB' } } });
     const held = heldAnswer('Half', ' and half');
-    bench.provider.answerWith(held.answer);
-    expect((await bench.post({ input: 'x'.repeat(80_000), background: true })).status).toBe(200);
-    const refused = await bench.post({ input: 'x'.repeat(80_000) });
+    harness.provider.answerWith(held.answer);
+    expect((await harness.post({ input: 'x'.repeat(80_000), background: true })).status).toBe(200);
+    const refused = await harness.post({ input: 'x'.repeat(80_000) });
     expect(refused).toMatchObject({ status: 503, body: { error: { code: 'overloaded' } } });
-    expect((await bench.post({ input: 'Hi', background: true })).status).toBe(200);
+    expect((await harness.post({ input: 'Hi', background: true })).status).toBe(200);
     held.finish();
   });
 });

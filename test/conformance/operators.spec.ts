@@ -3,14 +3,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { METRICS } from '../../src/observability/metric-table.js';
 import {
-  Bench,
+  GatewayHarness,
   FAKE_TURN_TOKENS,
   heldAnswer,
   ONE_TRY,
   responseIn,
   terminalOf,
   UPSTREAM_KEY,
-} from '../support/bench.js';
+} from '../support/gateway-harness.js';
 import { textChunk } from '../support/fake-openai-server.js';
 
 const SECRET_INPUT = 'PLANTED-INPUT-7c1f';
@@ -19,9 +19,9 @@ const SECRET_ARGUMENT = 'PLANTED-VARIABLE-0d2e';
 const SERVER_KEY = 'sk-server-4b8d0f6a2c9e1753';
 const WRONG_KEY = 'sk-wrong-9f8e7d6c5b4a3210';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start({
+  harness = await GatewayHarness.start({
     config: {
       app: { name: 'support-bot', version: '9.8.7' },
       auth: { mode: 'keys', keys: [{ id: 'ann', key_env: 'KEY_ANN', tenant: 'a', scopes: ['chat'] }] },
@@ -32,15 +32,15 @@ beforeAll(async () => {
     env: { KEY_ANN: SERVER_KEY },
   });
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 const ops = async (path: string): Promise<{ status: number; text: string; type: string | null }> => {
-  const answer = await fetch(`${bench.gateway.opsUrl}${path}`);
+  const answer = await fetch(`${harness.gateway.opsUrl}${path}`);
   return { status: answer.status, text: await answer.text(), type: answer.headers.get('content-type') };
 };
 const logged = (): Record<string, unknown>[] =>
   // Every line is one JSON object; a test that finds another one fails here.
-  bench.gateway.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  harness.gateway.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 /** What is told of a response; who read it stands there too, for those who look closer (debug). */
 const turnLines = (responseId: string | undefined): Record<string, unknown>[] =>
   logged().filter((line) => line['response_id'] === responseId && line['level'] !== 'debug');
@@ -52,7 +52,7 @@ describe('the probes', () => {
   });
 
   it('not ready while the state store does not answer; the reason says so [OPS-2]', async () => {
-    const { state } = bench.gateway.gateway.parts;
+    const { state } = harness.gateway.gateway.parts;
     const ping = state.ping.bind(state);
     state.ping = () => Promise.reject(new Error('down'));
     try {
@@ -67,15 +67,15 @@ describe('the probes', () => {
   });
 
   it('a provider that is away is no reason [OPS-2]', async () => {
-    const asked = bench.provider.requests.length;
-    bench.provider.answerWith({ status: 503 });
-    await bench.post({ input: 'x' }, SERVER_KEY);
+    const asked = harness.provider.requests.length;
+    harness.provider.answerWith({ status: 503 });
+    await harness.post({ input: 'x' }, SERVER_KEY);
     expect((await ops('/ready')).status).toBe(200);
-    expect(bench.provider.requests.length).toBe(asked + 1);
+    expect(harness.provider.requests.length).toBe(asked + 1);
   });
 
   it('nothing of them is on the clients’ port, and nothing else on theirs [OPS-1]', async () => {
-    for (const path of ['/health', '/ready', '/metrics']) expect((await bench.api(path)).status).toBe(404);
+    for (const path of ['/health', '/ready', '/metrics']) expect((await harness.api(path)).status).toBe(404);
     expect((await ops('/v1/models')).status).toBe(404);
   });
 });
@@ -94,40 +94,40 @@ describe('after a known load', () => {
 
   beforeAll(async () => {
     before = await series();
-    ids.conversation = await bench.conversation(SERVER_KEY);
+    ids.conversation = await harness.conversation(SERVER_KEY);
     const auth = { headers: { authorization: `Bearer ${SERVER_KEY}` } };
-    const client = await bench.connect(auth);
+    const client = await harness.connect(auth);
     const done = async (fields: object): Promise<void> => {
       ids.responses.push(terminalOf(await client.run(fields)).id);
     };
     // Three that succeed, one of them over REST.
-    bench.says(`${SECRET_OUTPUT} one`);
+    harness.says(`${SECRET_OUTPUT} one`);
     await done({ input: SECRET_INPUT, conversation: ids.conversation });
     await done({ input: SECRET_INPUT, instructions: SECRET_ARGUMENT, metadata: { m: SECRET_ARGUMENT } });
-    ids.responses.push(String((await bench.post({ input: SECRET_INPUT }, SERVER_KEY)).body['id']));
+    ids.responses.push(String((await harness.post({ input: SECRET_INPUT }, SERVER_KEY)).body['id']));
     // Two that fail, one cancelled, one refused by a guardrail.
-    bench.provider.answerWith({ status: 500, body: { error: { message: SECRET_OUTPUT } } });
+    harness.provider.answerWith({ status: 500, body: { error: { message: SECRET_OUTPUT } } });
     await done({ input: SECRET_INPUT });
-    bench.provider.answerWith({ steps: [textChunk(SECRET_OUTPUT), { cut: true }] });
+    harness.provider.answerWith({ steps: [textChunk(SECRET_OUTPUT), { cut: true }] });
     await done({ input: SECRET_INPUT });
-    bench.provider.answerWith({ steps: [textChunk(SECRET_OUTPUT), { hang: true }] });
+    harness.provider.answerWith({ steps: [textChunk(SECRET_OUTPUT), { hang: true }] });
     client.create({ input: SECRET_INPUT, stream_id: 'c' });
     await client.until('response.output_text.delta');
     client.send({ type: 'response.cancel', stream_id: 'c' });
     ids.responses.push(terminalOf(await client.turn()).id);
     await done({ input: `pirate ${SECRET_INPUT}` });
     // What a caller got wrong: over REST and on the socket.
-    await bench.post({ input: SECRET_INPUT, temperature: SECRET_ARGUMENT }, SERVER_KEY);
-    await bench.post({ input: SECRET_INPUT, conversation: 'conv_unknown' }, SERVER_KEY);
-    await bench.post({ input: SECRET_INPUT }, WRONG_KEY);
+    await harness.post({ input: SECRET_INPUT, temperature: SECRET_ARGUMENT }, SERVER_KEY);
+    await harness.post({ input: SECRET_INPUT, conversation: 'conv_unknown' }, SERVER_KEY);
+    await harness.post({ input: SECRET_INPUT }, WRONG_KEY);
     await client.run({ input: SECRET_INPUT, model: 'nobody' });
     await client.run({ input: SECRET_INPUT, temperature: SECRET_ARGUMENT });
     client.send(`nonsense ${SECRET_INPUT}`);
     await client.until('error');
     // A viewer that comes back.
-    const viewer = await bench.connect({ ...auth, query: `resume=${ids.responses[0]}:2` });
+    const viewer = await harness.connect({ ...auth, query: `resume=${ids.responses[0]}:2` });
     await viewer.turn();
-    await bench.hangUp();
+    await harness.hangUp();
     while ((await series()).get('support_bot_connections') !== 0)
       await new Promise((resolve) => setTimeout(resolve, 5));
   });
@@ -225,7 +225,7 @@ describe('after a known load', () => {
   });
 
   it('no line holds a word of a message, or a secret, at any level [OPS-4, ERR-2]', () => {
-    const all = bench.gateway.lines.join('\n');
+    const all = harness.gateway.lines.join('\n');
     expect(all.length).toBeGreaterThan(1_000);
     for (const secret of [
       SECRET_INPUT,
@@ -250,16 +250,16 @@ describe('after a known load', () => {
 
 it('gauges go up while something runs, and down again [OPS-3]', async () => {
   const held = heldAnswer('Half');
-  bench.provider.answerWith(held.answer);
-  const client = await bench.connect({ headers: { authorization: `Bearer ${SERVER_KEY}` } });
+  harness.provider.answerWith(held.answer);
+  const client = await harness.connect({ headers: { authorization: `Bearer ${SERVER_KEY}` } });
   client.create({ input: 'x' });
   expect(responseIn(await client.until('response.created')).status).toBe('in_progress');
   await client.until('response.output_text.delta');
-  expect(await bench.gateway.metric('support_bot_turns_in_flight')).toBe(1);
-  expect(await bench.gateway.metric('support_bot_connections')).toBe(1);
-  expect(await bench.gateway.metric('support_bot_viewers')).toBe(1);
+  expect(await harness.gateway.metric('support_bot_turns_in_flight')).toBe(1);
+  expect(await harness.gateway.metric('support_bot_connections')).toBe(1);
+  expect(await harness.gateway.metric('support_bot_viewers')).toBe(1);
   held.finish();
   await client.turn();
-  expect(await bench.gateway.metric('support_bot_turns_in_flight')).toBe(0);
-  expect(await bench.gateway.metric('support_bot_viewers')).toBe(0);
+  expect(await harness.gateway.metric('support_bot_turns_in_flight')).toBe(0);
+  expect(await harness.gateway.metric('support_bot_viewers')).toBe(0);
 });

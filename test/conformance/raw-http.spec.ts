@@ -5,17 +5,17 @@ import { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { fastify } from 'fastify';
 import { httpServerOptions } from '../../src/rest/http-server.js';
-import { Bench, heldAnswer } from '../support/bench.js';
+import { GatewayHarness, heldAnswer } from '../support/gateway-harness.js';
 import { exchange, type RawAnswer, RawHttp } from '../support/raw-http.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start();
+  harness = await GatewayHarness.start();
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 const send = (lines: readonly string[], body = ''): Promise<RawAnswer> =>
-  exchange(bench.gateway.port, `${lines.join('\r\n')}\r\n\r\n${body}`);
+  exchange(harness.gateway.port, `${lines.join('\r\n')}\r\n\r\n${body}`);
 
 const errorOf = ({ body }: RawAnswer): Record<string, unknown> =>
   // Every refusal has this shape; a test that gets another one fails here.
@@ -40,7 +40,7 @@ describe('an upgrade to something else [UP-7]', () => {
   );
 
   it('keeps the body of its request', async () => {
-    bench.says('Hello');
+    harness.says('Hello');
     const body = JSON.stringify({ input: 'Hi' });
     const head = ['POST /v1/responses HTTP/1.1', 'Host: x', 'Content-Type: application/json'];
     const answer = await send([...head, `Content-Length: ${body.length}`, ...H2C], body);
@@ -55,7 +55,7 @@ describe('an upgrade to something else [UP-7]', () => {
   });
 
   it('from curl gets its answer', async () => {
-    const url = `${bench.gateway.url}/v1/models`;
+    const url = `${harness.gateway.url}/v1/models`;
     const said = await new Promise<string>((resolve, reject) => {
       execFile('curl', ['-sS', '--http2', '-o', '/dev/null', '-w', '%{http_code}', url], (error, stdout) =>
         error === null ? resolve(stdout) : reject(error),
@@ -146,7 +146,7 @@ describe('bytes that are no HTTP [ERR-5]', () => {
       'invalid_request',
     ],
   ])('are refused in the shape of every other error, and the connection goes: %s', async (_, bytes, status, code) => {
-    const answer = await exchange(bench.gateway.port, bytes);
+    const answer = await exchange(harness.gateway.port, bytes);
     expect([answer.status, errorOf(answer)['code']]).toEqual([status, code]);
     expect(answer.headers).toMatchObject({
       'content-type': expect.stringMatching(/^application\/json/u),
@@ -175,9 +175,9 @@ describe('bytes that are no HTTP [ERR-5]', () => {
 
   it('are never told of in the middle of another answer', async () => {
     const held = heldAnswer('Half');
-    bench.provider.answerWith(held.answer);
+    harness.provider.answerWith(held.answer);
     const body = JSON.stringify({ input: 'Hi', stream: true });
-    const raw = await RawHttp.open(bench.gateway.port);
+    const raw = await RawHttp.open(harness.gateway.port);
     const head = ['POST /v1/responses HTTP/1.1', HOST, 'Content-Type: application/json'];
     raw.send([...head, `Content-Length: ${body.length}`, '', body].join('\r\n'));
     while (!raw.text.includes('Half')) await new Promise(setImmediate);
@@ -189,9 +189,9 @@ describe('bytes that are no HTTP [ERR-5]', () => {
 });
 
 it('a body that its sender never ends is the sender’s mistake, not ours [OPS-3]', async () => {
-  const refused = (): Promise<number> => bench.gateway.metric('sluice_requests_total{status="refused"}');
+  const refused = (): Promise<number> => harness.gateway.metric('sluice_requests_total{status="refused"}');
   const before = await refused();
-  const raw = await RawHttp.open(bench.gateway.port);
+  const raw = await RawHttp.open(harness.gateway.port);
   const head = ['POST /v1/responses HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Content-Length: 100'];
   raw.send([...head, 'Expect: 100-continue', '', '{"input":'].join('\r\n'));
   // Its head was read: a reset before that would be of no request at all.
@@ -201,7 +201,7 @@ it('a body that its sender never ends is the sender’s mistake, not ours [OPS-3
 });
 
 it('none of it is an error of ours', async () => {
-  const bad = bench.gateway.lines.filter((line) => /"level":"?(error|fatal|50|60)/u.test(line));
+  const bad = harness.gateway.lines.filter((line) => /"level":"?(error|fatal|50|60)/u.test(line));
   expect(bad).toEqual([]);
-  expect(await bench.gateway.metric('sluice_requests_total{status="error"}')).toBe(0);
+  expect(await harness.gateway.metric('sluice_requests_total{status="error"}')).toBe(0);
 });

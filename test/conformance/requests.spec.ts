@@ -4,7 +4,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench, errorIn, ONE_TRY, promptOf, responseIn, terminalOf, upTo } from '../support/bench.js';
+import {
+  GatewayHarness,
+  errorIn,
+  ONE_TRY,
+  promptOf,
+  responseIn,
+  terminalOf,
+  upTo,
+} from '../support/gateway-harness.js';
 import { type FakeRequest } from '../support/fake-openai-server.js';
 import { packFile, promptFile } from '../unit/templating/packs.js';
 
@@ -25,9 +33,9 @@ const PACK = packFile({
 const directory = mkdtempSync(join(tmpdir(), 'sluice-packs-'));
 writeFileSync(join(directory, 'shop.pack.json'), JSON.stringify(PACK));
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start({
+  harness = await GatewayHarness.start({
     config: {
       provider: { type: 'openai', model: 'fake-model', config: { max_tokens: 100 } },
       clients: { models: ['other-model'] },
@@ -35,34 +43,34 @@ beforeAll(async () => {
     },
   });
 });
-afterEach(() => bench.hangUp());
+afterEach(() => harness.hangUp());
 afterAll(async () => {
-  await bench.close();
+  await harness.close();
   rmSync(directory, { recursive: true });
 });
 
 /** The same request on both edges. */
-async function refusedOnBoth(fields: object, on = bench): Promise<Record<string, unknown>> {
-  const asked = bench.provider.requests.length;
+async function refusedOnBoth(fields: object, on = harness): Promise<Record<string, unknown>> {
+  const asked = harness.provider.requests.length;
   const rest = await on.post(fields);
   const client = await on.connect();
   const [frame] = await client.run(fields);
   expect(frame).toMatchObject({ type: 'error', status: rest.status });
   const { headers: _headers, ...socketError } = errorIn(frame);
   expect(rest.body['error']).toEqual(socketError);
-  expect(bench.provider.requests.length).toBe(asked);
+  expect(harness.provider.requests.length).toBe(asked);
   return { status: rest.status, ...socketError };
 }
 
 /** Accepted on both edges; what the provider was asked by the socket's. */
 async function acceptedOnBoth(fields: object): Promise<FakeRequest> {
-  bench.says('Fine');
-  const rest = await bench.post(fields);
+  harness.says('Fine');
+  const rest = await harness.post(fields);
   expect(rest.body).toMatchObject({ status: 'completed' });
-  const client = await bench.connect();
+  const client = await harness.connect();
   const frames = await client.run(fields);
   expect(frames.at(-1)?.type).toBe('response.completed');
-  const [first, second] = bench.provider.requests.slice(-2);
+  const [first, second] = harness.provider.requests.slice(-2);
   expect(second?.body).toEqual(first?.body);
   if (second === undefined) throw new Error('the provider was not asked');
   return second;
@@ -239,7 +247,7 @@ describe('what is refused, on both edges alike', () => {
   });
 
   it('background and stream belong to one edge each [REQ-19, REQ-20]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     for (const [fields, param] of [
       [{ background: true }, 'background'],
       [{ stream: false }, 'stream'],
@@ -247,17 +255,17 @@ describe('what is refused, on both edges alike', () => {
       const [frame] = await client.run({ input: 'x', ...fields });
       expect(errorIn(frame)).toMatchObject({ code: 'unsupported_parameter', param });
     }
-    const rest = await bench.post({ input: 'x', stream_id: 'a' });
+    const rest = await harness.post({ input: 'x', stream_id: 'a' });
     expect(rest.body['error']).toMatchObject({ code: 'unsupported_parameter', param: 'stream_id' });
-    const unstored = await bench.post({ input: 'x', background: true, store: false });
+    const unstored = await harness.post({ input: 'x', background: true, store: false });
     expect(unstored).toMatchObject({ status: 400, body: { error: { param: 'background' } } });
   });
 });
 
 describe('what is accepted', () => {
   it('a string, messages, and items of a former response as they came [REQ-1, REQ-2]', async () => {
-    bench.says('Former answer');
-    const client = await bench.connect();
+    harness.says('Former answer');
+    const client = await harness.connect();
     const former = terminalOf(await client.run({ input: 'Former question' }));
     const items = [
       { role: 'user', content: 'Former question' },
@@ -277,7 +285,7 @@ describe('what is accepted', () => {
       'user: Part one, part two',
     ]);
     const response = terminalOf(await client.run({ input: items }));
-    const { body } = await bench.api(`/v1/responses/${response.id}/input_items?order=asc`);
+    const { body } = await harness.api(`/v1/responses/${response.id}/input_items?order=asc`);
     const ids = (body['data'] as { id: string }[]).map(({ id }) => id);
     expect(new Set(ids).size).toBe(4);
     expect(ids).not.toContain('msg_mine');
@@ -331,7 +339,7 @@ describe('what is accepted', () => {
       'system: You greet {{times}} {{who}} 3 times.\n\nSpeak like {{who}}.',
       'user: Hello {{who}}',
     ]);
-    const client = await bench.connect();
+    const client = await harness.connect();
     const { sluice, prompt } = terminalOf(
       await client.run({ input: 'x', prompt: { id: 'greet', variables: { who: 'A' } } }),
     );
@@ -344,7 +352,7 @@ describe('what is accepted', () => {
     const asked = await acceptedOnBoth({ input: 'x', model: 'other-model', temperature: 0.5, top_p: 0.9 });
     expect(asked.body).toMatchObject({ model: 'other-model', temperature: 0.5, top_p: 0.9 });
     const tokens = async (fields: object): Promise<number | null> => {
-      const client = await bench.connect();
+      const client = await harness.connect();
       return terminalOf(await client.run({ input: 'x', ...fields })).max_output_tokens;
     };
     expect(await tokens({})).toBe(100);
@@ -380,15 +388,15 @@ describe('what is accepted', () => {
     const metadata = Object.fromEntries(upTo(16).map((i) => [String(i).padEnd(64, 'k'), 'v'.repeat(512)]));
     const tools = upTo(128).map((i) => ({ type: 'function', name: `f${i}`, parameters: nested(63) }));
     await acceptedOnBoth({ input: upTo(1_000).map(() => user('x')), metadata, tools });
-    const client = await bench.connect();
+    const client = await harness.connect();
     expect(responseIn((await client.run({ input: 'x', metadata })).at(-1)).metadata).toEqual(metadata);
   });
 });
 
 describe('what the configuration does not allow', () => {
-  let closed: Bench;
+  let closed: GatewayHarness;
   beforeAll(async () => {
-    closed = await Bench.start({
+    closed = await GatewayHarness.start({
       config: {
         clients: {
           models: ['other-model'],

@@ -3,24 +3,32 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench, framesOf, heldAnswer, numbersOf, sseMessages, terminalOf, upTo } from '../support/bench.js';
+import {
+  GatewayHarness,
+  framesOf,
+  heldAnswer,
+  numbersOf,
+  sseMessages,
+  terminalOf,
+  upTo,
+} from '../support/gateway-harness.js';
 import { textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { allowed } from '../support/machine.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start({ config: { http: { sse_keep_alive: '1s', max_body_bytes: '64KiB' } } });
+  harness = await GatewayHarness.start({ config: { http: { sse_keep_alive: '1s', max_body_bytes: '64KiB' } } });
 });
 afterEach(async () => {
-  await bench.hangUp();
+  await harness.hangUp();
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 /** A response that is running and has said `Half`. */
 async function running(): Promise<{ id: string; finish: () => void }> {
   const held = heldAnswer('Half', ' and half');
-  bench.provider.answerWith(held.answer);
-  const { status, body } = await bench.post({ input: 'Hi', background: true });
+  harness.provider.answerWith(held.answer);
+  const { status, body } = await harness.post({ input: 'Hi', background: true });
   expect(status).toBe(200);
   const id = String(body['id']);
   await read(`/v1/responses/${id}?stream=true`, 'response.output_text.delta');
@@ -30,7 +38,7 @@ async function running(): Promise<{ id: string; finish: () => void }> {
 /** Reads a stream until it contains `part`, then leaves. */
 async function read(path: string, part: string): Promise<void> {
   const leave = new AbortController();
-  const answer = await bench.fetch(path, {}, leave.signal);
+  const answer = await harness.fetch(path, {}, leave.signal);
   const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
   while (!text.includes(part)) {
@@ -42,12 +50,12 @@ async function read(path: string, part: string): Promise<void> {
 }
 
 const streamed = async (path: string, headers: Record<string, string> = {}): Promise<string> =>
-  (await bench.fetch(path, { headers })).text();
+  (await harness.fetch(path, { headers })).text();
 
 describe('POST /v1/responses', () => {
   it('answers with the ended response [REST-6, REST-1]', async () => {
-    bench.says('Hello');
-    const done = await bench.post({ input: 'Hi' });
+    harness.says('Hello');
+    const done = await harness.post({ input: 'Hi' });
     expect(done.status).toBe(200);
     expect(done.body).toMatchObject({ object: 'response', status: 'completed', output_text: 'Hello' });
     expect(done.headers.get('x-request-id')).toMatch(/^req_[0-9a-f]{32}$/u);
@@ -61,20 +69,20 @@ describe('POST /v1/responses', () => {
       [408, {}, 504, 'provider_timeout', 'server_error'],
       [429, { 'retry-after': '7' }, 429, 'rate_limit_exceeded', 'rate_limit_error'],
     ] as const) {
-      bench.provider.answerWith({ status: upstream, headers });
-      const failed = await bench.post({ input: 'Hi' });
+      harness.provider.answerWith({ status: upstream, headers });
+      const failed = await harness.post({ input: 'Hi' });
       expect(failed).toMatchObject({ status, body: { error: { code, type, response_id: expect.any(String) } } });
       expect(failed.headers.get('x-should-retry')).toBe('false');
       expect(failed.headers.get('retry-after')).toBe(upstream === 429 ? '7' : null);
       const { response_id: id } = failed.body['error'] as { response_id: string };
-      const kept = await bench.api(`/v1/responses/${id}`);
+      const kept = await harness.api(`/v1/responses/${id}`);
       expect(kept).toMatchObject({ status: 200, body: { id, status: 'failed', error: { code, type } } });
     }
   });
 
   it('streams: type, number and event, and ends with the terminal [REST-7, SSE-1, SSE-2]', async () => {
-    bench.says('Hello', ' world');
-    const answer = await bench.fetch('/v1/responses', { method: 'POST', body: { input: 'Hi', stream: true } });
+    harness.says('Hello', ' world');
+    const answer = await harness.fetch('/v1/responses', { method: 'POST', body: { input: 'Hi', stream: true } });
     expect(answer.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
     expect(answer.headers.get('x-request-id')).toMatch(/^req_/u);
     const text = await answer.text();
@@ -87,15 +95,15 @@ describe('POST /v1/responses', () => {
   });
 
   it('a failed turn’s stream ends with its terminal, too [SSE-2]', async () => {
-    bench.provider.answerWith({ steps: [textChunk('Half'), { cut: true }] });
-    const answer = await bench.fetch('/v1/responses', { method: 'POST', body: { input: 'Hi', stream: true } });
+    harness.provider.answerWith({ steps: [textChunk('Half'), { cut: true }] });
+    const answer = await harness.fetch('/v1/responses', { method: 'POST', body: { input: 'Hi', stream: true } });
     const messages = sseMessages(await answer.text());
     expect(messages.at(-1)?.event).toBe('response.failed');
   });
 
   it('in the background answers at once, and goes on by itself [REST-8]', async () => {
     const { id, finish } = await running();
-    const early = (await bench.api(`/v1/responses/${id}`)).body;
+    const early = (await harness.api(`/v1/responses/${id}`)).body;
     expect(early).toMatchObject({ status: 'in_progress', background: true, output_text: 'Half' });
     finish();
     const text = await streamed(`/v1/responses/${id}?stream=true`);
@@ -104,24 +112,24 @@ describe('POST /v1/responses', () => {
       output_text: 'Half and half',
     });
     const queued = heldAnswer('');
-    bench.provider.answerWith(queued.answer);
-    const { body } = await bench.post({ input: 'Hi', background: true });
+    harness.provider.answerWith(queued.answer);
+    const { body } = await harness.post({ input: 'Hi', background: true });
     expect(['queued', 'in_progress']).toContain(body['status']);
     queued.finish();
   });
 
   it('in the background and streamed [REST-8]', async () => {
-    bench.says('Hello');
+    harness.says('Hello');
     const body = { input: 'Hi', background: true, stream: true };
-    const text = await (await bench.fetch('/v1/responses', { method: 'POST', body })).text();
+    const text = await (await harness.fetch('/v1/responses', { method: 'POST', body })).text();
     expect(sseMessages(text).at(-1)?.event).toBe('response.completed');
   });
 
   it('a reader that leaves does not end the turn [REST-9]', async () => {
     const held = heldAnswer('Half', ' and half');
-    bench.provider.answerWith(held.answer);
+    harness.provider.answerWith(held.answer);
     const leave = new AbortController();
-    const answer = await bench.fetch(
+    const answer = await harness.fetch(
       '/v1/responses',
       { method: 'POST', body: { input: 'Hi', stream: true } },
       leave.signal,
@@ -148,17 +156,17 @@ describe('a client of POST that goes away', () => {
   /** Leaves in the middle of an answer. Returns the response's id and the provider's request. */
   const leaves = async ({ query = '', fields = {}, headers = {} }: Left, finish: boolean): Promise<string> => {
     const held = heldAnswer('Half', ' and half');
-    bench.provider.answerWith(held.answer);
+    harness.provider.answerWith(held.answer);
     const leave = new AbortController();
     const body = { input: 'Hi', stream: true, ...fields };
-    const answer = await bench.fetch(`/v1/responses${query}`, { method: 'POST', body, headers }, leave.signal);
+    const answer = await harness.fetch(`/v1/responses${query}`, { method: 'POST', body, headers }, leave.signal);
     const first = new TextDecoder().decode((await answer.body?.getReader().read())?.value);
     const { id } = sseMessages(first)[0]?.data['response'] as { id: string };
     leave.abort();
     if (finish) held.finish();
-    await bench.gateway.gateway.parts.turns.whenIdle();
+    await harness.gateway.gateway.parts.turns.whenIdle();
     held.finish();
-    return String((await bench.api(`/v1/responses/${id}`)).body['status']);
+    return String((await harness.api(`/v1/responses/${id}`)).body['status']);
   };
 
   it('cancels its turn if it asked for that [REST-22]', async () => {
@@ -172,7 +180,7 @@ describe('a client of POST that goes away', () => {
     expect(await leaves({ fields }, false)).toBe('cancelled');
     expect(await leaves({ fields, query: '?on_disconnect=continue' }, true)).toBe('completed');
     expect(await leaves({ fields, headers: { 'idempotency-key': 'left-2' } }, true)).toBe('completed');
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     expect(await leaves({ fields: { ...fields, conversation } }, true)).toBe('completed');
   });
 
@@ -182,7 +190,7 @@ describe('a client of POST that goes away', () => {
       ['perhaps', { input: 'x' }],
       ['cancel', { input: 'x', background: true }],
     ] as const) {
-      const refused = await bench.api(`${path}${wish}`, { method: 'POST', body });
+      const refused = await harness.api(`${path}${wish}`, { method: 'POST', body });
       expect(refused).toMatchObject({
         status: 400,
         body: { error: { code: 'invalid_value', param: 'on_disconnect' } },
@@ -194,11 +202,11 @@ describe('a client of POST that goes away', () => {
 describe('GET /v1/responses/{id}', () => {
   it('tells the response as it stands [REST-10]', async () => {
     const { id, finish } = await running();
-    const { body } = await bench.api(`/v1/responses/${id}`);
+    const { body } = await harness.api(`/v1/responses/${id}`);
     expect(body).toMatchObject({ id, status: 'in_progress', output: [{ status: 'in_progress' }], usage: null });
     finish();
     await streamed(`/v1/responses/${id}?stream=true`);
-    expect((await bench.api(`/v1/responses/${id}`)).body).toMatchObject({ status: 'completed' });
+    expect((await harness.api(`/v1/responses/${id}`)).body).toMatchObject({ status: 'completed' });
   });
 
   it('streams from any number on, and live; Last-Event-ID goes first [REST-11, REST-12]', async () => {
@@ -220,8 +228,8 @@ describe('GET /v1/responses/{id}', () => {
   });
 
   it('refuses what makes no sense [REST-5, REST-11, REST-14, SSE-3]', async () => {
-    bench.says('Hello');
-    const { body } = await bench.post({ input: 'Hi' });
+    harness.says('Hello');
+    const { body } = await harness.post({ input: 'Hi' });
     const at = `/v1/responses/${String(body['id'])}`;
     for (const [query, code, param] of [
       ['?starting_after=1', 'invalid_value', 'starting_after'],
@@ -230,29 +238,29 @@ describe('GET /v1/responses/{id}', () => {
       ['?streem=true', 'unknown_parameter', 'streem'],
       ['?stream=true&starting_after=99', 'invalid_cursor', 'starting_after'],
     ]) {
-      const refused = await bench.api(`${at}${query}`);
+      const refused = await harness.api(`${at}${query}`);
       expect(refused).toMatchObject({ status: 400, body: { error: { code, param } } });
       expect(refused.headers.get('x-should-retry')).toBe('false');
     }
   });
 
   it('refuses a stream with 410 when only the response is still stored [REST-13]', async () => {
-    bench.says('Hello');
-    const { body } = await bench.post({ input: 'Hi' });
+    harness.says('Hello');
+    const { body } = await harness.post({ input: 'Hi' });
     const at = `/v1/responses/${String(body['id'])}`;
-    await bench.gateway.gateway.parts.state.events.delete(String(body['id']));
-    expect(await bench.api(`${at}?stream=true`)).toMatchObject({
+    await harness.gateway.gateway.parts.state.events.delete(String(body['id']));
+    expect(await harness.api(`${at}?stream=true`)).toMatchObject({
       status: 410,
       body: { error: { code: 'response_expired' } },
     });
-    expect((await bench.api(at)).body['output_text']).toBe('Hello');
+    expect((await harness.api(at)).body['output_text']).toBe('Hello');
   });
 });
 
 describe('streams', () => {
   it('a silent one is kept alive by comments [SSE-1]', async () => {
     const { id, finish } = await running();
-    const answer = await bench.fetch(`/v1/responses/${id}?stream=true`);
+    const answer = await harness.fetch(`/v1/responses/${id}?stream=true`);
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
     let text = '';
     while (!text.includes(': keep-alive\n\n')) text += (await reader?.read())?.value ?? '';
@@ -270,10 +278,10 @@ describe('streams', () => {
 
   it('one that is interrupted ends in an error, never cleanly [SSE-2]', async () => {
     const { id, finish } = await running();
-    const answer = await bench.fetch(`/v1/responses/${id}?stream=true`);
+    const answer = await harness.fetch(`/v1/responses/${id}?stream=true`);
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
     let text = (await reader?.read())?.value ?? '';
-    await bench.gateway.gateway.parts.state.events.delete(id);
+    await harness.gateway.gateway.parts.state.events.delete(id);
     finish();
     for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) text += part.value;
     const last = sseMessages(text).at(-1);
@@ -287,25 +295,25 @@ describe('streams', () => {
 
   it('a reader that does not read costs no memory of the gateway’s and leaves the turn alone [SSE-4]', async () => {
     const piece = 'x'.repeat(16 * 1_024);
-    bench.provider.answerWith(textAnswer(upTo(600).map(() => piece)));
-    const { status, body } = await bench.post({ input: 'Hi', background: true });
+    harness.provider.answerWith(textAnswer(upTo(600).map(() => piece)));
+    const { status, body } = await harness.post({ input: 'Hi', background: true });
     expect(status).toBe(200);
     const id = String(body['id']);
     let most = 0;
-    const server = bench.gateway.gateway.app.getHttpServer();
+    const server = harness.gateway.gateway.app.getHttpServer();
     const watched = once(server, 'connection');
-    const raw = connect(bench.gateway.port, '127.0.0.1');
+    const raw = connect(harness.gateway.port, '127.0.0.1');
     raw.pause();
     raw.write(`GET /v1/responses/${id}?stream=true HTTP/1.1\r\nhost: x\r\n\r\n`);
     // The server's own end of this connection.
     const [mine] = (await watched) as [{ writableLength: number }];
     const sampler = setInterval(() => (most = Math.max(most, mine.writableLength)), 1);
-    while (!['completed', 'failed'].includes(String((await bench.api(`/v1/responses/${id}`)).body['status']))) {
+    while (!['completed', 'failed'].includes(String((await harness.api(`/v1/responses/${id}`)).body['status']))) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     clearInterval(sampler);
     raw.destroy();
-    expect((await bench.api(`/v1/responses/${id}`)).body['status']).toBe('completed');
+    expect((await harness.api(`/v1/responses/${id}`)).body['status']).toBe('completed');
     expect(most).toBeLessThan(1_048_576);
   });
 });
@@ -314,45 +322,45 @@ describe('cancel, delete, input items', () => {
   it('a cancel answers with the cancelled response, again and again [REST-15, REST-16]', async () => {
     const { id } = await running();
     const startedAt = performance.now();
-    const cancelled = await bench.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
+    const cancelled = await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
     expect(performance.now() - startedAt).toBeLessThan(allowed(2_000));
     expect(cancelled).toMatchObject({
       status: 200,
       body: { id, status: 'cancelled', output_text: 'Half', incomplete_details: { reason: 'cancelled' } },
     });
-    expect((await bench.api(`/v1/responses/${id}/cancel`, { method: 'POST' })).body).toEqual(cancelled.body);
+    expect((await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' })).body).toEqual(cancelled.body);
   });
 
   it('an ended response is not changed by a cancel [REST-16]', async () => {
-    bench.says('Hello');
-    const { body } = await bench.post({ input: 'Hi' });
-    const cancelled = await bench.api(`/v1/responses/${String(body['id'])}/cancel`, { method: 'POST' });
+    harness.says('Hello');
+    const { body } = await harness.post({ input: 'Hi' });
+    const cancelled = await harness.api(`/v1/responses/${String(body['id'])}/cancel`, { method: 'POST' });
     expect(cancelled).toMatchObject({ status: 200, body });
   });
 
   it('a delete removes response and events, not of a running one [REST-17]', async () => {
     const { id, finish } = await running();
-    expect(await bench.api(`/v1/responses/${id}`, { method: 'DELETE' })).toMatchObject({
+    expect(await harness.api(`/v1/responses/${id}`, { method: 'DELETE' })).toMatchObject({
       status: 409,
       body: { error: { code: 'response_still_running' } },
     });
     finish();
     await streamed(`/v1/responses/${id}?stream=true`);
-    const deleted = await bench.api(`/v1/responses/${id}`, { method: 'DELETE' });
+    const deleted = await harness.api(`/v1/responses/${id}`, { method: 'DELETE' });
     expect(deleted).toMatchObject({ status: 200, body: { id, object: 'response', deleted: true } });
     for (const path of ['', '?stream=true', '/input_items']) {
-      expect((await bench.api(`/v1/responses/${id}${path}`)).status).toBe(404);
+      expect((await harness.api(`/v1/responses/${id}${path}`)).status).toBe(404);
     }
-    expect((await bench.api(`/v1/responses/${id}`, { method: 'DELETE' })).status).toBe(404);
+    expect((await harness.api(`/v1/responses/${id}`, { method: 'DELETE' })).status).toBe(404);
   });
 
   it('the conversation keeps the items of a deleted response [REST-17]', async () => {
-    const conversation = await bench.conversation();
-    bench.says('Four.');
-    const { body } = await bench.post({ input: 'Two and two?', conversation });
-    await bench.api(`/v1/responses/${String(body['id'])}`, { method: 'DELETE' });
-    await bench.post({ input: 'Sure?', conversation });
-    expect(bench.provider.requests.at(-1)?.body.messages).toMatchObject([
+    const conversation = await harness.conversation();
+    harness.says('Four.');
+    const { body } = await harness.post({ input: 'Two and two?', conversation });
+    await harness.api(`/v1/responses/${String(body['id'])}`, { method: 'DELETE' });
+    await harness.post({ input: 'Sure?', conversation });
+    expect(harness.provider.requests.at(-1)?.body.messages).toMatchObject([
       { content: 'Two and two?' },
       { content: 'Four.' },
       { content: 'Sure?' },
@@ -360,12 +368,12 @@ describe('cancel, delete, input items', () => {
   });
 
   it('input items are paged, newest first [REST-18]', async () => {
-    bench.says('Hello');
+    harness.says('Hello');
     const input = upTo(25).map((i) => ({ role: 'user', content: `${i}` }));
-    const { body } = await bench.post({ input });
+    const { body } = await harness.post({ input });
     const at = `/v1/responses/${String(body['id'])}/input_items`;
     const page = async (query: string): Promise<{ texts: unknown[]; body: Record<string, unknown> }> => {
-      const answer = await bench.api(`${at}${query}`);
+      const answer = await harness.api(`${at}${query}`);
       expect(answer.status).toBe(200);
       // The list's own shape, which the expectations below hold.
       const data = answer.body['data'] as { id: string; content: { text: string }[] }[];
@@ -380,37 +388,37 @@ describe('cancel, delete, input items', () => {
     expect(second.body['has_more']).toBe(false);
     expect((await page('?order=asc&limit=3')).texts).toEqual([0, 1, 2]);
     for (const query of ['?limit=0', '?limit=101', '?order=up', '?page=2']) {
-      expect((await bench.api(`${at}${query}`)).status).toBe(400);
+      expect((await harness.api(`${at}${query}`)).status).toBe(400);
     }
   });
 });
 
 describe('sent twice', () => {
-  const keyed = (body: object, key: string): ReturnType<Bench['api']> =>
-    bench.api('/v1/responses', { method: 'POST', body, headers: { 'idempotency-key': key } });
+  const keyed = (body: object, key: string): ReturnType<GatewayHarness['api']> =>
+    harness.api('/v1/responses', { method: 'POST', body, headers: { 'idempotency-key': key } });
 
   it('one key, one response: at the same time, later, and over a socket [IDEM-1, IDEM-2]', async () => {
     const held = heldAnswer('Once');
-    const before = bench.provider.requests.length;
-    bench.provider.answerWith(held.answer);
+    const before = harness.provider.requests.length;
+    harness.provider.answerWith(held.answer);
     const both = [
       keyed({ input: 'Hi', metadata: { a: '1', b: '2' } }, 'k1'),
       keyed({ metadata: { b: '2', a: '1' }, input: 'Hi' }, 'k1'),
     ];
-    await bench.provider.request(before);
+    await harness.provider.request(before);
     held.finish();
     const [first, second] = await Promise.all(both);
     expect(first?.body['output_text']).toBe('Once');
     expect(second?.body).toEqual(first?.body);
-    const client = await bench.connect();
+    const client = await harness.connect();
     const frames = await client.run({ input: 'Hi', metadata: { a: '1', b: '2' }, 'sluice:idempotency_key': 'k1' });
     expect(terminalOf(frames).id).toBe(first?.body['id']);
     expect(numbersOf(frames)).toEqual(upTo(frames.length));
-    expect(bench.provider.requests.length - before).toBe(1);
+    expect(harness.provider.requests.length - before).toBe(1);
   });
 
   it('one key, another request: 409, not to be retried [IDEM-2, ERR-3]', async () => {
-    bench.says('Once');
+    harness.says('Once');
     await keyed({ input: 'Hi' }, 'k2');
     const other = await keyed({ input: 'Hi!' }, 'k2');
     expect(other).toMatchObject({ status: 409, body: { error: { code: 'idempotency_key_reused' } } });
@@ -419,38 +427,38 @@ describe('sent twice', () => {
   });
 
   it('refuses a request that is sent again after its response was deleted, and asks the provider once [IDEM-5]', async () => {
-    bench.says('Once');
-    const before = bench.provider.requests.length;
+    harness.says('Once');
+    const before = harness.provider.requests.length;
     const { body } = await keyed({ input: 'Hi' }, 'k-deleted');
-    await bench.api(`/v1/responses/${String(body['id'])}`, { method: 'DELETE' });
+    await harness.api(`/v1/responses/${String(body['id'])}`, { method: 'DELETE' });
     for (const stream of [false, true]) {
       const again = await keyed({ input: 'Hi', stream }, 'k-deleted');
       expect(again).toMatchObject({ status: 410, body: { error: { code: 'response_expired' } } });
       expect(again.headers.get('x-should-retry')).toBe('false');
     }
-    expect(bench.provider.requests.length - before).toBe(1);
+    expect(harness.provider.requests.length - before).toBe(1);
   });
 
   it('a bad key is refused, a refused request frees its key [IDEM-3]', async () => {
     expect((await keyed({ input: 'Hi' }, 'a b')).status).toBe(400);
     expect((await keyed({ input: 'Hi' }, 'k'.repeat(256))).status).toBe(400);
     expect((await keyed({ input: 'Hi', model: 'nobody' }, 'k3')).status).toBe(404);
-    bench.says('Now');
+    harness.says('Now');
     expect((await keyed({ input: 'Hi' }, 'k3')).body['output_text']).toBe('Now');
   });
 });
 
 describe('what is refused before any route', () => {
   it('no JSON, no object, not UTF-8, another type [REST-2, ERR-1]', async () => {
-    const send = (body: string, type = 'application/json'): ReturnType<Bench['api']> =>
-      bench.api('/v1/responses', { method: 'POST', body, headers: { 'content-type': type } });
+    const send = (body: string, type = 'application/json'): ReturnType<GatewayHarness['api']> =>
+      harness.api('/v1/responses', { method: 'POST', body, headers: { 'content-type': type } });
     expect(await send('{"input":')).toMatchObject({ status: 400, body: { error: { code: 'invalid_json' } } });
     expect(await send('[]')).toMatchObject({ status: 400, body: { error: { code: 'invalid_request' } } });
     expect(await send('input=x', 'text/plain')).toMatchObject({
       status: 415,
       body: { error: { code: 'unsupported_media_type' } },
     });
-    const raw = await fetch(`${bench.gateway.url}/v1/responses`, {
+    const raw = await fetch(`${harness.gateway.url}/v1/responses`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: Buffer.from([0x22, 0xff, 0x22]),
@@ -459,28 +467,28 @@ describe('what is refused before any route', () => {
   });
 
   it('a body over the limit [REST-3]', async () => {
-    const large = await bench.post({ input: 'x'.repeat(64 * 1_024) });
+    const large = await harness.post({ input: 'x'.repeat(64 * 1_024) });
     expect(large).toMatchObject({ status: 413, body: { error: { code: 'payload_too_large' } } });
     expect(String((large.body['error'] as { message: string }).message)).not.toContain('1 MiB');
   });
 
   it('unknown paths and methods, with a request id [REST-4, REST-1]', async () => {
-    const unknown = await bench.api('/v1/nothing');
+    const unknown = await harness.api('/v1/nothing');
     expect(unknown).toMatchObject({
       status: 404,
       body: { error: { code: 'not_found', type: 'not_found_error', param: null } },
     });
     expect(unknown.headers.get('x-request-id')).toMatch(/^req_/u);
-    const method = await bench.api('/v1/responses', { method: 'PUT' });
+    const method = await harness.api('/v1/responses', { method: 'PUT' });
     expect(method).toMatchObject({ status: 405, body: { error: { code: 'method_not_allowed' } } });
     expect(method.headers.get('allow')).toBe('POST');
   });
 
   it('every error has its code’s status, and says whether to try again [ERR-1, ERR-2, ERR-3]', async () => {
     for (const answer of [
-      await bench.api('/v1/nothing'),
-      await bench.post({}),
-      await bench.api('/v1/responses/resp_1'),
+      await harness.api('/v1/nothing'),
+      await harness.post({}),
+      await harness.api('/v1/responses/resp_1'),
     ]) {
       const { error } = answer.body as { error: Record<string, unknown> };
       expect(Object.keys(error).sort()).toEqual(['code', 'message', 'param', 'type']);
@@ -492,10 +500,10 @@ describe('what is refused before any route', () => {
 
 describe('models', () => {
   it('the provider’s own, and 404 for another [REST-19]', async () => {
-    const { body } = await bench.api('/v1/models');
+    const { body } = await harness.api('/v1/models');
     expect(body).toMatchObject({ object: 'list', data: [{ id: 'fake-model', object: 'model' }] });
-    expect((await bench.api('/v1/models/fake-model')).body).toMatchObject({ id: 'fake-model' });
-    expect(await bench.api('/v1/models/nobody')).toMatchObject({
+    expect((await harness.api('/v1/models/fake-model')).body).toMatchObject({ id: 'fake-model' });
+    expect(await harness.api('/v1/models/nobody')).toMatchObject({
       status: 404,
       body: { error: { code: 'model_not_found' } },
     });

@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
-  Bench,
+  GatewayHarness,
   deltasOf,
   errorIn,
   heldAnswer,
@@ -11,24 +11,24 @@ import {
   terminalOf,
   typesOf,
   upTo,
-} from '../support/bench.js';
+} from '../support/gateway-harness.js';
 import { type FakeAnswer, textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { type Frame, isTerminalFrame, RawClient } from '../support/raw-client.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start();
+  harness = await GatewayHarness.start();
 });
 afterEach(async () => {
   jest.restoreAllMocks();
-  await bench.hangUp();
+  await harness.hangUp();
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 const V1 = { protocols: ['sluice.v1'] } as const;
 
 /** An ended response and its events, as its asker saw them. */
-async function ended(on = bench, fields: object = {}): Promise<{ id: string; frames: Frame[] }> {
+async function ended(on = harness, fields: object = {}): Promise<{ id: string; frames: Frame[] }> {
   on.says('Hello', ' wor', 'ld');
   const client = await on.connect();
   const frames = await client.run({ input: 'Hi', ...fields });
@@ -47,8 +47,8 @@ async function longRunning(deltas: number): Promise<{ id: string; finish: () => 
   const answer: FakeAnswer = {
     steps: [...steps.slice(0, -3), { until: gate.promise }, textChunk('end'), ...steps.slice(-3)],
   };
-  bench.provider.answerWith(answer);
-  const client = await bench.connect();
+  harness.provider.answerWith(answer);
+  const client = await harness.connect();
   client.create({ input: 'Hi' });
   const created = await client.until('response.created');
   await client.take((frame) => String(frame['delta'] ?? '').includes(`${deltas - 1} `));
@@ -58,7 +58,7 @@ async function longRunning(deltas: number): Promise<{ id: string; finish: () => 
 describe('sluice:resume', () => {
   it('replays an ended response from any number on [RES-1]', async () => {
     const { id, frames } = await ended();
-    const client = await bench.connect();
+    const client = await harness.connect();
     for (const after of [-1, 0, 3, frames.length - 2]) {
       client.send({ type: 'sluice:resume', response_id: id, starting_after: after });
       expect(await client.next()).toEqual({
@@ -74,7 +74,7 @@ describe('sluice:resume', () => {
 
   it('after the terminal itself: told that there is no more [RES-1]', async () => {
     const { id, frames } = await ended();
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: id, starting_after: frames.length - 1 });
     expect((await client.next()).type).toBe('sluice:resumed');
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
@@ -82,15 +82,15 @@ describe('sluice:resume', () => {
 
   it('goes on live in the middle, each event once, in the lane it names [RES-1, EV-1]', async () => {
     const held = heldAnswer('Hello', ' world');
-    bench.provider.answerWith(held.answer);
-    const lost = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const lost = await harness.connect();
     lost.create({ input: 'Hi' });
     const seen = await lost.take(({ type }) => type === 'response.output_text.delta');
     lost.socket.terminate();
     await lost.closed;
     const id = responseIn(seen[0]).id;
 
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: id, starting_after: seen.length - 3, stream_id: 'r' });
     expect(await client.next()).toMatchObject({ type: 'sluice:resumed', status: 'in_progress', stream_id: 'r' });
     held.finish();
@@ -104,8 +104,8 @@ describe('sluice:resume', () => {
 
   it('many times on one connection: the newest resume counts [RES-6]', async () => {
     const held = heldAnswer('Hello', ' world');
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     client.create({ input: 'Hi', stream_id: 'a' });
     const seen = await client.take(({ type }) => type === 'response.output_text.delta');
     client.send({ type: 'sluice:resume', response_id: responseIn(seen[0]).id, starting_after: 1, stream_id: 'b' });
@@ -120,17 +120,17 @@ describe('sluice:resume', () => {
 
   it('what is created in the lane afterwards comes after it [RES-8]', async () => {
     const held = heldAnswer('first');
-    bench.provider.answerWith(held.answer);
-    const asker = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const asker = await harness.connect();
     asker.create({ input: 'Hi' });
     const { id } = responseIn(await asker.until('response.created'));
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: id, stream_id: 'a' });
     client.create({ input: 'next', stream_id: 'a' });
     await client.until('response.output_text.delta');
     held.finish();
     const first = await client.turn();
-    bench.says('second');
+    harness.says('second');
     const second = await client.turn();
     expect(terminalOf(first).id).toBe(id);
     expect(second[0]?.type).toBe('response.created');
@@ -139,7 +139,7 @@ describe('sluice:resume', () => {
 
   it('refuses a number past the newest event, with nothing partial [RES-5]', async () => {
     const { id, frames } = await ended();
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: id, starting_after: frames.length, stream_id: 'a' });
     expect(await client.next()).toMatchObject({
       type: 'error',
@@ -151,7 +151,7 @@ describe('sluice:resume', () => {
   });
 
   it('refuses what does not exist [RES-5]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: 'resp_unknown' });
     expect(await client.next()).toMatchObject({ type: 'error', status: 404, error: { code: 'response_not_found' } });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
@@ -159,8 +159,8 @@ describe('sluice:resume', () => {
 
   it('a refusal keeps the lane’s order, too [LANE-3, RES-8]', async () => {
     const held = heldAnswer('first');
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     client.create({ input: 'Hi', stream_id: 'a' });
     client.send({ type: 'sluice:resume', response_id: 'resp_unknown', stream_id: 'a' });
     await client.until('response.output_text.delta');
@@ -171,13 +171,13 @@ describe('sluice:resume', () => {
 
   it('a log that goes away in the middle is told plainly [RES-5]', async () => {
     const held = heldAnswer('Hello', ' world');
-    bench.provider.answerWith(held.answer);
-    const asker = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const asker = await harness.connect();
     asker.create({ input: 'Hi' });
     const { id } = responseIn(await asker.until('response.created'));
-    const viewer = await bench.connect({ query: `resume=${id}:-1` });
+    const viewer = await harness.connect({ query: `resume=${id}:-1` });
     await viewer.until('response.output_text.delta');
-    await bench.gateway.gateway.parts.state.events.delete(id);
+    await harness.gateway.gateway.parts.state.events.delete(id);
     held.finish();
     expect(await viewer.until('error')).toMatchObject({ status: 410, error: { code: 'response_expired' } });
   });
@@ -188,7 +188,7 @@ describe('snapshots', () => {
 
   it('stand for a long replay, and the rest follows them without a gap [RES-2]', async () => {
     const { id, finish } = await longRunning(EVENTS);
-    const client = await bench.connect(V1);
+    const client = await harness.connect(V1);
     client.send({ type: 'sluice:resume', response_id: id });
     const snapshot = await client.next();
     expect(snapshot).toMatchObject({ type: 'sluice:snapshot', response_id: id });
@@ -204,7 +204,7 @@ describe('snapshots', () => {
 
   it('are not sent where few events are missing [RES-2]', async () => {
     const { id, finish } = await longRunning(EVENTS);
-    const client = await bench.connect(V1);
+    const client = await harness.connect(V1);
     client.send({ type: 'sluice:resume', response_id: id, starting_after: EVENTS - 50 });
     expect((await client.next()).type).toBe('sluice:resumed');
     finish();
@@ -214,7 +214,7 @@ describe('snapshots', () => {
   it('go only to connections that opted in; others get every event [RES-4]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     finish();
-    const plain = await bench.connect({ query: `resume=${id}:-1` });
+    const plain = await harness.connect({ query: `resume=${id}:-1` });
     expect((await plain.next()).type).toBe('sluice:resumed');
     const all = await plain.turn();
     expect(numbersOf(all)).toEqual(upTo(all.length));
@@ -222,7 +222,7 @@ describe('snapshots', () => {
 
     for (const options of [V1, { query: '' }]) {
       const query = `resume=${id}:-1${'query' in options ? '&snapshots=1' : ''}`;
-      const opted = await bench.connect({ ...options, query });
+      const opted = await harness.connect({ ...options, query });
       expect((await opted.next()).type).toBe('sluice:snapshot');
     }
   });
@@ -230,8 +230,8 @@ describe('snapshots', () => {
   it('of an ended response have the number before its terminal, which follows [RES-3]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     finish();
-    await bench.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
-    const client = await bench.connect(V1);
+    await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
+    const client = await harness.connect(V1);
     client.send({ type: 'sluice:resume', response_id: id });
     const [snapshot, terminal] = await client.turn();
     expect(snapshot).toMatchObject({ type: 'sluice:snapshot' });
@@ -244,7 +244,7 @@ describe('?resume= on the URL', () => {
   it('replays several responses into their lanes, after hello, in a later tick than the opening [RES-7]', async () => {
     const one = await ended();
     const two = await ended();
-    const client = new RawClient(bench.gateway.socketUrl, {
+    const client = new RawClient(harness.gateway.socketUrl, {
       query: `resume=${one.id}:3,${two.id}:-1:b,resp_unknown:0:c`,
     });
     let openedWith = -1;
@@ -267,18 +267,18 @@ describe('?resume= on the URL', () => {
       upTo(n)
         .map((i) => `resp_${i}:0`)
         .join(',');
-    const client = await bench.connect({ query: `resume=${list(16)}` });
+    const client = await harness.connect({ query: `resume=${list(16)}` });
     for (const _ of upTo(16)) expect((await client.next()).type).toBe('error');
-    const refusal = await RawClient.refused(bench.gateway.socketUrl, { query: `resume=${list(17)}` });
+    const refusal = await RawClient.refused(harness.gateway.socketUrl, { query: `resume=${list(17)}` });
     expect(refusal.status).toBe(400);
   });
 });
 
 describe('after a while', () => {
-  let later: Bench;
+  let later: GatewayHarness;
   // A gateway of its own for each: its clock never goes back.
   beforeEach(async () => {
-    later = await Bench.start();
+    later = await GatewayHarness.start();
   });
   afterEach(async () => {
     await later.close();

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import {
-  Bench,
+  GatewayHarness,
   errorIn,
   framesOf,
   heldAnswer,
@@ -10,45 +10,48 @@ import {
   sseMessages,
   terminalOf,
   typesOf,
-} from '../support/bench.js';
+} from '../support/gateway-harness.js';
 import { textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { RawClient } from '../support/raw-client.js';
 import { allowed } from '../support/machine.js';
 
-let bench: Bench;
-afterEach(() => bench.close());
+let harness: GatewayHarness;
+afterEach(() => harness.close());
 
 const ready = async (): Promise<{ status: number; body: unknown }> => {
-  const answer = await fetch(`${bench.gateway.opsUrl}/ready`);
+  const answer = await fetch(`${harness.gateway.opsUrl}/ready`);
   return { status: answer.status, body: await answer.json() };
 };
 
 describe('a drain', () => {
   it('takes nothing new, and says so everywhere [DRAIN-1, UP-4, OPS-1, OPS-2, ERR-3]', async () => {
-    bench = await Bench.start();
+    harness = await GatewayHarness.start();
     const held = heldAnswer('Half', ' and half');
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     client.create({ input: 'running', stream_id: 'a' });
     const { id } = responseIn(await client.until('response.created'));
     await client.until('response.output_text.delta');
-    const drained = bench.gateway.gateway.drain.run();
+    const drained = harness.gateway.gateway.drain.run();
 
     expect(await ready()).toMatchObject({ status: 503, body: { status: 'not ready', reason: 'draining' } });
-    expect((await fetch(`${bench.gateway.opsUrl}/health`)).status).toBe(200);
-    const refused = await bench.post({ input: 'new' });
+    expect((await fetch(`${harness.gateway.opsUrl}/health`)).status).toBe(200);
+    const refused = await harness.post({ input: 'new' });
     expect(refused).toMatchObject({ status: 503, body: { error: { code: 'draining' } } });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(refused.headers.get('x-should-retry')).toBe('true');
     const [error] = await client.run({ input: 'new', stream_id: 'b' });
     expect(error).toMatchObject({ type: 'error', status: 503, stream_id: 'b' });
     expect(errorIn(error)).toMatchObject({ code: 'draining', headers: { 'retry-after': '1' } });
-    const upgrade = await RawClient.refused(bench.gateway.socketUrl);
+    const upgrade = await RawClient.refused(harness.gateway.socketUrl);
     expect(upgrade).toMatchObject({ status: 503, body: { error: { code: 'draining' } } });
     expect(upgrade.headers['retry-after']).toBe('1');
 
     // What there is can be read, and resumed, until the end.
-    expect((await bench.api(`/v1/responses/${id}`)).body).toMatchObject({ status: 'in_progress', output_text: 'Half' });
+    expect((await harness.api(`/v1/responses/${id}`)).body).toMatchObject({
+      status: 'in_progress',
+      output_text: 'Half',
+    });
     client.send({ type: 'sluice:resume', response_id: id, stream_id: 'r' });
     await client.until('sluice:resumed');
     held.finish();
@@ -57,21 +60,21 @@ describe('a drain', () => {
   });
 
   it('lets running and waiting turns finish; every viewer gets all of it, then goodbye [DRAIN-2, DRAIN-3]', async () => {
-    bench = await Bench.start();
-    const conversation = await bench.conversation();
+    harness = await GatewayHarness.start();
+    const conversation = await harness.conversation();
     const held = heldAnswer('Hello', ' world');
-    bench.provider.answerWith((_request, index) => (index < 3 ? held.answer : textAnswer(['from the queue'])));
-    const client = await bench.connect();
+    harness.provider.answerWith((_request, index) => (index < 3 ? held.answer : textAnswer(['from the queue'])));
+    const client = await harness.connect();
     client.create({ input: 'on the socket', conversation, stream_id: 'a' });
     await client.until('response.output_text.delta');
     client.create({ input: 'waits for the conversation', conversation, stream_id: 'b' });
     await client.until('response.queued');
-    const idle = await bench.connect();
-    const json = bench.post({ input: 'as JSON' });
-    const stream = bench.fetch('/v1/responses', { method: 'POST', body: { input: 'as a stream', stream: true } });
-    await bench.provider.request(2);
+    const idle = await harness.connect();
+    const json = harness.post({ input: 'as JSON' });
+    const stream = harness.fetch('/v1/responses', { method: 'POST', body: { input: 'as a stream', stream: true } });
+    await harness.provider.request(2);
 
-    const drained = bench.gateway.gateway.drain.run();
+    const drained = harness.gateway.gateway.drain.run();
     // Their sockets stay open meanwhile: with state in memory nobody else could tell them the rest.
     expect(typesOf(await idle.settle())).toEqual(['sluice:pong']);
     held.finish();
@@ -91,21 +94,21 @@ describe('a drain', () => {
   });
 
   it('a terminal that is written as the last thing still arrives, on every kind of viewer [DRAIN-2]', async () => {
-    bench = await Bench.start();
+    harness = await GatewayHarness.start();
     const held = heldAnswer('Hello');
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     client.create({ input: 'x' });
     const { id } = responseIn(await client.until('response.created'));
     const viewers = [];
     for (let i = 0; i < 5; i++) {
-      const viewer = await bench.connect({ query: `resume=${id}:-1` });
+      const viewer = await harness.connect({ query: `resume=${id}:-1` });
       await viewer.until('response.output_text.delta');
       viewers.push(viewer);
     }
-    const stream = (await bench.fetch(`/v1/responses/${id}?stream=true`)).text();
+    const stream = (await harness.fetch(`/v1/responses/${id}?stream=true`)).text();
     held.finish();
-    const drained = bench.gateway.gateway.drain.run();
+    const drained = harness.gateway.gateway.drain.run();
     for (const viewer of [client, ...viewers]) {
       expect(terminalOf(await viewer.turn()).status).toBe('completed');
       expect((await viewer.closed).code).toBe(1012);
@@ -115,13 +118,13 @@ describe('a drain', () => {
   });
 
   it('ends what is not finished in time, and keeps its text [DRAIN-4, EV-6]', async () => {
-    bench = await Bench.start({ config: { app: { shutdown_timeout: '300ms' } } });
-    bench.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
-    const client = await bench.connect();
+    harness = await GatewayHarness.start({ config: { app: { shutdown_timeout: '300ms' } } });
+    harness.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
+    const client = await harness.connect();
     client.create({ input: 'x' });
     await client.until('response.output_text.delta');
-    const upstream = await bench.provider.request(0);
-    const drained = bench.gateway.gateway.drain.run();
+    const upstream = await harness.provider.request(0);
+    const drained = harness.gateway.gateway.drain.run();
     const frames = (await client.turn()).filter(({ type }) => type.startsWith('response.'));
     expect(typesOf(frames)).toEqual([
       'response.output_text.done',
@@ -141,30 +144,30 @@ describe('a drain', () => {
   });
 
   it('a socket that does not read cannot hold it up [DRAIN-5]', async () => {
-    bench = await Bench.start({ config: { app: { shutdown_timeout: '1s' } } });
-    bench.says('x'.repeat(8 * 1_048_576));
-    const client = await bench.connect();
+    harness = await GatewayHarness.start({ config: { app: { shutdown_timeout: '1s' } } });
+    harness.says('x'.repeat(8 * 1_048_576));
+    const client = await harness.connect();
     client.create({ input: 'x' });
     await client.until('response.created');
     client.socket.pause();
-    while ((await bench.gateway.metric('sluice_turns_in_flight')) > 0)
+    while ((await harness.gateway.metric('sluice_turns_in_flight')) > 0)
       await new Promise((resolve) => setTimeout(resolve, 20));
     const startedAt = performance.now();
-    await bench.gateway.gateway.drain.run();
+    await harness.gateway.gateway.drain.run();
     expect(performance.now() - startedAt).toBeLessThan(allowed(8_000));
     client.socket.terminate();
   });
 });
 
 it('a turn whose replica died is ended by another, in bounded time, its text kept [END-7, EV-8, EV-6]', async () => {
-  bench = await Bench.start();
-  bench.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
-  const client = await bench.connect();
+  harness = await GatewayHarness.start();
+  harness.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
+  const client = await harness.connect();
   client.create({ input: 'x' });
   const { id } = responseIn(await client.until('response.created'));
   await client.until('response.output_text.delta');
   // What a death looks like to the log: nobody renews its lease, and it runs out.
-  const { state, sweep } = bench.gateway.gateway.parts;
+  const { state, sweep } = harness.gateway.gateway.parts;
   state.lease.renew = () => Promise.reject(new Error('this replica is dead'));
   // The other replica: one that shares the state sweeps; with memory of its own nobody else could have died.
   sweep.start(1_000);

@@ -3,7 +3,15 @@
 import { once } from 'node:events';
 import { type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench, deltasOf, heldAnswer, numbersOf, responseIn, terminalOf, upTo } from '../support/bench.js';
+import {
+  GatewayHarness,
+  deltasOf,
+  heldAnswer,
+  numbersOf,
+  responseIn,
+  terminalOf,
+  upTo,
+} from '../support/gateway-harness.js';
 import { type FakeAnswer, textAnswer } from '../support/fake-openai-server.js';
 import { frameOf, isTerminalFrame, OPCODES } from '../support/raw-client.js';
 import { allowed } from '../support/machine.js';
@@ -15,26 +23,26 @@ const PIECE = 'x'.repeat(16 * 1_024);
 /** More than the kernel's buffers of both ends hold. */
 const PIECES = 500;
 
-let bench: Bench;
+let harness: GatewayHarness;
 const sockets = new Set<Socket>();
 /** Most bytes that waited in any of the gateway's sockets. */
 let most = 0;
 let sampler: NodeJS.Timeout;
 
 beforeAll(async () => {
-  bench = await Bench.start({
+  harness = await GatewayHarness.start({
     config: { websocket: { outbound_buffer_bytes: BUFFER, slow_reader_timeout: '1s' } },
   });
-  const server = bench.gateway.gateway.app.getHttpServer();
+  const server = harness.gateway.gateway.app.getHttpServer();
   server.on('connection', (socket: Socket) => sockets.add(socket));
   sampler = setInterval(() => {
     for (const socket of sockets) most = Math.max(most, socket.writableLength);
   }, 1);
 });
-afterEach(() => bench.hangUp());
+afterEach(() => harness.hangUp());
 afterAll(async () => {
   clearInterval(sampler);
-  await bench.close();
+  await harness.close();
 });
 
 /** Between two looks at what will come. */
@@ -49,19 +57,19 @@ const flood = (): FakeAnswer => {
 describe('a slow reader', () => {
   it('costs a bounded buffer, is closed with 1013, and nobody else feels it [WS-14]', async () => {
     most = 0;
-    bench.provider.answerWith((request) =>
+    harness.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'flood' ? flood() : textAnswer(['quick']),
     );
-    const slow = await bench.connect();
+    const slow = await harness.connect();
     slow.create({ input: 'flood' });
     const { id } = responseIn(await slow.until('response.created'));
     slow.socket.pause();
 
-    const other = await bench.connect();
+    const other = await harness.connect();
     const slowedAt = performance.now();
     const metric = 'sluice_slow_readers_total';
     let turns = 0;
-    while ((await bench.gateway.metric(metric)) === 0) {
+    while ((await harness.gateway.metric(metric)) === 0) {
       const startedAt = performance.now();
       expect(terminalOf(await other.run({ input: 'Hi' })).output_text).toBe('quick');
       expect(performance.now() - startedAt).toBeLessThan(allowed(1_000));
@@ -78,7 +86,7 @@ describe('a slow reader', () => {
     expect(numbersOf(slow.frames.slice(1))).toEqual(upTo(slow.frames.length - 1));
     expect(deltas.length).toBeGreaterThan(0);
 
-    const back = await bench.connect();
+    const back = await harness.connect();
     back.send({ type: 'sluice:resume', response_id: id, starting_after: slow.frames.length - 2 });
     expect((await back.next()).type).not.toBe('error');
     back.send({ type: 'response.cancel', response_id: id });
@@ -86,19 +94,19 @@ describe('a slow reader', () => {
   });
 
   it('that asks for a long replay costs no more [WS-14]', async () => {
-    bench.provider.answerWith(flood());
-    const asker = await bench.connect();
+    harness.provider.answerWith(flood());
+    const asker = await harness.connect();
     asker.create({ input: 'flood' });
     const { id } = responseIn(await asker.until('response.created'));
     let told = 0;
     await asker.take((frame) => (told += String(frame['delta'] ?? '').length) === PIECE.length * PIECES);
 
     most = 0;
-    const slow = await bench.connect({ query: `resume=${id}:-1` });
+    const slow = await harness.connect({ query: `resume=${id}:-1` });
     slow.socket.pause();
     while (most < BUFFER / 2) await pause();
-    const closed = await bench.gateway.metric('sluice_slow_readers_total');
-    while ((await bench.gateway.metric('sluice_slow_readers_total')) === closed) await pause();
+    const closed = await harness.gateway.metric('sluice_slow_readers_total');
+    while ((await harness.gateway.metric('sluice_slow_readers_total')) === closed) await pause();
     expect(most).toBeLessThan(BUFFER + ONE_WRITE);
     slow.socket.terminate();
     asker.send({ type: 'response.cancel', response_id: id });
@@ -106,7 +114,7 @@ describe('a slow reader', () => {
   });
 
   it('that pings all the time is answered its newest ping, and costs no more [WS-11, WS-14]', async () => {
-    const slow = await bench.connect();
+    const slow = await harness.connect();
     slow.socket.pause();
     most = 0;
     // As many bytes of answers as the kernel's buffers of both ends do not hold by far.
@@ -127,13 +135,13 @@ describe('a slow reader', () => {
     most = 0;
     const held = heldAnswer('');
     const pieces = upTo(PIECES).map(() => PIECE);
-    bench.provider.answerWith(() => {
+    harness.provider.answerWith(() => {
       const all = textAnswer(pieces);
       return 'steps' in all && 'steps' in held.answer
         ? { steps: [...all.steps].slice(0, -3).concat([...held.answer.steps]) }
         : held.answer;
     });
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.create({ input: 'flood' });
     await client.until('response.created');
     client.socket.pause();

@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
-  Bench,
+  GatewayHarness,
   deltasOf,
   errorIn,
   heldAnswer,
@@ -11,16 +11,16 @@ import {
   terminalOf,
   typesOf,
   upTo,
-} from '../support/bench.js';
+} from '../support/gateway-harness.js';
 import { textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { type Frame, frameOf, isTerminalFrame, OPCODES, RawClient } from '../support/raw-client.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start({ config: { websocket: { max_message_bytes: '1MiB' } } });
+  harness = await GatewayHarness.start({ config: { websocket: { max_message_bytes: '1MiB' } } });
 });
-afterEach(() => bench.hangUp());
-afterAll(() => bench.close());
+afterEach(() => harness.hangUp());
+afterAll(() => harness.close());
 
 const inLane = (frames: readonly Frame[], lane: string | undefined): Frame[] =>
   frames.filter((frame) => frame['stream_id'] === lane);
@@ -28,7 +28,7 @@ const idIn = (frame: Frame): string => responseIn(frame).id;
 
 describe('opening and small talk', () => {
   it('hello comes first [WS-1]', async () => {
-    const client = await RawClient.open(bench.gateway.socketUrl);
+    const client = await RawClient.open(harness.gateway.socketUrl);
     const hello = await client.next();
     expect(hello).toEqual({
       type: 'sluice:hello',
@@ -41,7 +41,7 @@ describe('opening and small talk', () => {
   });
 
   it('a ping is ponged with its id [WS-10]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     for (const id of ['a', 7, undefined]) {
       client.send({ type: 'sluice:ping', ...(id === undefined ? {} : { id }) });
       expect(await client.next()).toEqual({ type: 'sluice:pong', id: id ?? null });
@@ -49,7 +49,7 @@ describe('opening and small talk', () => {
   });
 
   it('steering is refused, and its input comes back [WS-9]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     const input = [{ type: 'message', role: 'user', content: 'left!' }];
     client.send({ type: 'response.steer', previous_response_id: 'resp_1', input, stream_id: 'a' });
     expect(await client.next()).toMatchObject({
@@ -110,7 +110,7 @@ describe('refused frames', () => {
   it.each(refused)(
     '%s is answered, and the socket stays open [WS-4, WS-5, LANE-1]',
     async (_what, frame, code, param) => {
-      const client = await bench.connect();
+      const client = await harness.connect();
       client.send(frame);
       const error = await client.next();
       expect(error).toMatchObject({ type: 'error', status: 400 });
@@ -121,13 +121,13 @@ describe('refused frames', () => {
   );
 
   it('an unknown type is told the nearest one [WS-5]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'response.creat' });
     expect(String(errorIn(await client.next())['message'])).toContain("'response.create'");
   });
 
   it('frames are answered in the order in which they came [WS-3]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     const sent = upTo(40);
     for (const i of sent) client.send(i % 2 === 0 ? { type: 'sluice:ping', id: i } : `no JSON ${i}`);
     const frames = [];
@@ -139,13 +139,13 @@ describe('refused frames', () => {
   });
 
   it('a frame of just under the limit is read, whatever is in it [WS-6]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send('x'.repeat(1_048_576));
     expect(errorIn(await client.next())['code']).toBe('invalid_json');
   });
 
   it('nothing but refused frames closes with 1008 [WS-8]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     for (const _ of upTo(60)) client.send('nonsense');
     const answers = await client.settle();
     expect(answers.filter(({ type }) => type === 'error')).toHaveLength(60);
@@ -159,7 +159,7 @@ describe('refused frames', () => {
     ['responses to continue', { type: 'response.create', input: 'Hi', previous_response_id: 'resp_none' }],
     ['conversations', { type: 'sluice:subscribe', conversation: 'conv_none' }],
   ])('so does guessing at %s [WS-8]', async (_what, frame) => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     let sent = 0;
     for (; sent < 100 && client.socket.readyState === client.socket.OPEN; sent++) {
       client.send(frame);
@@ -170,8 +170,8 @@ describe('refused frames', () => {
   });
 
   it('answers each of many resumes of one response, and replays it for the last alone [WS-3, RES-6]', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
     const { id } = terminalOf(frames);
     const resumes = upTo(500).map((i) => ({
@@ -198,38 +198,38 @@ describe('refused frames', () => {
 
 describe('frames that close the socket', () => {
   it('binary: 1003 [WS-6]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.socket.send(Buffer.from('{"type":"sluice:ping"}'));
     expect((await client.closed).code).toBe(1003);
   });
 
   it('text that is not UTF-8: 1007 [WS-6]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.socket.send(Buffer.from([0x22, 0xff, 0xfe, 0x22]), { binary: false });
     expect((await client.closed).code).toBe(1007);
   });
 
   it('over 1 MiB: 1009 [WS-6]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send('x'.repeat(1_048_577));
     expect((await client.closed).code).toBe(1009);
   });
 
   it('what is sent after a frame that closes is not looked at [WS-6]', async () => {
-    const before = bench.provider.requests.length;
-    const client = await bench.connect();
+    const before = harness.provider.requests.length;
+    const client = await harness.connect();
     client.socket.send(Buffer.from('binary'));
     client.create({ input: 'Hi' });
     await client.closed;
-    const other = await bench.connect();
+    const other = await harness.connect();
     await other.run({ input: 'the next one' });
-    const asked = bench.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
+    const asked = harness.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
     expect(asked).toEqual(['the next one']);
     expect(typesOf(client.frames)).toEqual(['sluice:hello']);
   });
 
   it('a client that says goodbye is answered with 1000 and costs nobody else anything [WS-12]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.socket.close(1000);
     expect((await client.closed).code).toBe(1000);
   });
@@ -238,11 +238,11 @@ describe('frames that close the socket', () => {
 describe('lanes', () => {
   it('inside a lane turns run in order, lanes run at the same time [LANE-1, WS-2]', async () => {
     const held = heldAnswer('first', ' done');
-    const before = bench.provider.requests.length;
-    bench.provider.answerWith((request) =>
+    const before = harness.provider.requests.length;
+    harness.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'hold' ? held.answer : textAnswer(['quick']),
     );
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.create({ input: 'hold', stream_id: 'a' });
     client.create({ input: 'behind', stream_id: 'a' });
     client.create({ input: 'beside', stream_id: 'b' });
@@ -254,7 +254,7 @@ describe('lanes', () => {
       new Set(['b', undefined]),
     );
     expect(inLane(early, 'a').filter(({ type }) => type === 'response.created')).toHaveLength(1);
-    expect(bench.provider.requests.length - before).toBe(3);
+    expect(harness.provider.requests.length - before).toBe(3);
 
     held.finish();
     const late = await client.take(isTerminalFrame);
@@ -269,8 +269,8 @@ describe('lanes', () => {
   });
 
   it('every event of a turn carries its lane, none of the default lane carries one [WS-2]', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     const named = await client.run({ input: 'Hi', stream_id: 'A_z.0-9' });
     expect(named.every((frame) => frame['stream_id'] === 'A_z.0-9')).toBe(true);
     const unnamed = await client.run({ input: 'Hi' });
@@ -279,8 +279,8 @@ describe('lanes', () => {
 
   it('an error stands where its frame stands: after the turns before it [LANE-3]', async () => {
     const held = heldAnswer('first');
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     client.create({ input: 'hold', stream_id: 'a' });
     client.create({ input: 7, stream_id: 'a' });
     client.create({ input: 'x', model: 'nobody-knows-it', stream_id: 'a' });
@@ -294,8 +294,8 @@ describe('lanes', () => {
   });
 
   it('a 33rd named lane is refused, used ones still serve [LANE-2]', async () => {
-    bench.says('Hello');
-    const client = await bench.connect();
+    harness.says('Hello');
+    const client = await harness.connect();
     for (const i of upTo(32)) await client.run({ input: 'Hi', stream_id: `lane-${i}` });
     const [error] = await client.run({ input: 'Hi', stream_id: 'one-more' });
     expect(error).toMatchObject({ type: 'error', status: 400, stream_id: 'one-more' });
@@ -306,8 +306,8 @@ describe('lanes', () => {
 
   it('a 17th response in flight is refused, waiting ones counted [WS-7]', async () => {
     const held = heldAnswer('held');
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     for (const i of upTo(16)) client.create({ input: 'hold', stream_id: `lane-${i % 4}` });
     client.create({ input: 'one more', stream_id: 'other' });
     const frames = await client.turn();
@@ -321,8 +321,8 @@ describe('lanes', () => {
 
 describe('response.cancel', () => {
   async function running(first = 'Half'): Promise<{ client: RawClient; id: string }> {
-    bench.provider.answerWith({ steps: [textChunk(first), { hang: true }] });
-    const client = await bench.connect();
+    harness.provider.answerWith({ steps: [textChunk(first), { hang: true }] });
+    const client = await harness.connect();
     client.create({ input: 'Tell me', stream_id: 'a' });
     const frames = await client.take(({ type }) => type === 'response.output_text.delta');
     const [created] = frames;
@@ -339,7 +339,7 @@ describe('response.cancel', () => {
 
   it('from another connection: the asker is told, the viewer sees the terminal [CAN-1, CAN-3, CAN-4]', async () => {
     const { client, id } = await running();
-    const asker = await bench.connect();
+    const asker = await harness.connect();
     asker.send({ type: 'response.cancel', response_id: id });
     expect(await asker.next()).toEqual({ type: 'sluice:cancelled', response_id: id, status: 'cancelled' });
     expect(terminalOf(await client.turn()).status).toBe('cancelled');
@@ -354,40 +354,40 @@ describe('response.cancel', () => {
     client.send({ type: 'response.cancel', response_id: id });
     expect(await client.until('sluice:cancelled')).toMatchObject({ response_id: id, status: 'cancelled' });
 
-    bench.says('Done');
+    harness.says('Done');
     const ended = terminalOf(await client.run({ input: 'Hi' }));
     client.send({ type: 'response.cancel', response_id: ended.id });
     expect(await client.next()).toMatchObject({ type: 'sluice:cancelled', status: 'completed' });
-    expect((await bench.api(`/v1/responses/${ended.id}`)).body).toMatchObject({ status: 'completed' });
+    expect((await harness.api(`/v1/responses/${ended.id}`)).body).toMatchObject({ status: 'completed' });
   });
 
   it('of what nobody knows is an error [CAN-4]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'response.cancel', response_id: 'resp_unknown' });
     expect(errorIn(await client.next())).toMatchObject({ code: 'response_not_found' });
   });
 
   it('of an empty or unknown lane changes nothing [CAN-2]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     client.send({ type: 'response.cancel', stream_id: 'nobody' });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
   it('of what waits in its lane: it never reaches the provider [CAN-5]', async () => {
     const { client } = await running();
-    const before = bench.provider.requests.length;
+    const before = harness.provider.requests.length;
     client.create({ input: 'behind', stream_id: 'a' });
     client.send({ type: 'response.cancel', stream_id: 'a' });
     expect(terminalOf(await client.turn()).output_text).toBe('Half');
     const waiting = await client.turn();
     expect(waiting[0]?.type).toBe('response.created');
     expect(terminalOf(waiting)).toMatchObject({ status: 'cancelled', output: [], usage: null });
-    expect(bench.provider.requests.length).toBe(before);
+    expect(harness.provider.requests.length).toBe(before);
   });
 
   it('of what was resumed into a lane [CAN-1]', async () => {
     const { client, id } = await running();
-    const viewer = await bench.connect();
+    const viewer = await harness.connect();
     viewer.send({ type: 'sluice:resume', response_id: id, stream_id: 'r' });
     await viewer.until('response.output_text.delta');
     viewer.send({ type: 'response.cancel', stream_id: 'r' });
@@ -399,32 +399,32 @@ describe('response.cancel', () => {
 describe('a socket that goes away', () => {
   it('leaves its turn running; what waited in its lane is not started [WS-12]', async () => {
     const held = heldAnswer('Hello', ' world');
-    const before = bench.provider.requests.length;
-    bench.provider.answerWith(held.answer);
-    const client = await bench.connect();
+    const before = harness.provider.requests.length;
+    harness.provider.answerWith(held.answer);
+    const client = await harness.connect();
     client.create({ input: 'goes on' });
     client.create({ input: 'never starts' });
     const { id } = responseIn(await client.until('response.created'));
-    await bench.provider.request(before);
+    await harness.provider.request(before);
     await client.close();
     held.finish();
 
-    const viewer = await bench.connect();
+    const viewer = await harness.connect();
     viewer.send({ type: 'sluice:resume', response_id: id });
     expect(terminalOf(await viewer.turn()).output_text).toBe('Hello world');
     await viewer.run({ input: 'afterwards' });
-    const asked = bench.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
+    const asked = harness.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
     expect(asked).toEqual(['goes on', 'afterwards']);
   });
 
   it('cancels its turns where it asked for that [WS-13]', async () => {
-    const before = bench.provider.requests.length;
-    bench.provider.answerWith({ steps: [textChunk('Half'), { hang: true }] });
-    const client = await bench.connect({ query: 'on_disconnect=cancel' });
+    const before = harness.provider.requests.length;
+    harness.provider.answerWith({ steps: [textChunk('Half'), { hang: true }] });
+    const client = await harness.connect({ query: 'on_disconnect=cancel' });
     client.create({ input: 'goes with me' });
     const { id } = responseIn(await client.until('response.created'));
-    const upstream = await bench.provider.request(before);
-    const viewer = await bench.connect();
+    const upstream = await harness.provider.request(before);
+    const viewer = await harness.connect();
     viewer.send({ type: 'sluice:resume', response_id: id });
     await viewer.until('response.output_text.delta');
     client.socket.terminate();
@@ -434,9 +434,9 @@ describe('a socket that goes away', () => {
 });
 
 describe('with a short heartbeat and a short life', () => {
-  let short: Bench;
+  let short: GatewayHarness;
   beforeAll(async () => {
-    short = await Bench.start({
+    short = await GatewayHarness.start({
       config: { websocket: { heartbeat_interval: '1s', heartbeat_timeout: '1s', max_connection_age: '2m' } },
     });
   });

@@ -1,15 +1,15 @@
 /* Loops of function tools as clients really send them, before a provider that keeps OpenAI's rule on tool messages. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench } from '../support/bench.js';
+import { GatewayHarness } from '../support/gateway-harness.js';
 import { callsAnswer, deltaChunk, DONE, finishChunk, textChunk } from '../support/fake-openai-server.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start();
+  harness = await GatewayHarness.start();
 });
-afterEach(() => bench.hangUp());
-afterAll(() => bench.close());
+afterEach(() => harness.hangUp());
+afterAll(() => harness.close());
 
 const TOOLS = ['weather', 'time'].map((name) => ({ type: 'function', name, parameters: { type: 'object' } }));
 const user = (content: string): object => ({ role: 'user', content });
@@ -18,7 +18,7 @@ const call = (call_id: string): object => ({ type: 'function_call', call_id, nam
 
 /** The messages of the newest request, a word each. */
 function sent(): string[] {
-  const { messages = [] } = bench.provider.requests.at(-1)?.body ?? {};
+  const { messages = [] } = harness.provider.requests.at(-1)?.body ?? {};
   return messages.map(({ role, content, tool_calls: calls, tool_call_id: id }) => {
     // Only this shape of calls is ever sent.
     const names = ((calls ?? []) as readonly { readonly id: string }[]).map((one) => `>${one.id}`);
@@ -31,18 +31,18 @@ function sent(): string[] {
   });
 }
 const ask = async (body: object): Promise<Record<string, unknown>> => {
-  const { body: response, status } = await bench.post({ tools: TOOLS, ...body });
+  const { body: response, status } = await harness.post({ tools: TOOLS, ...body });
   return { http: status, ...response };
 };
 
 describe('a function call and its output', () => {
   it('come together though the user wrote on before the output came [CONV-8]', async () => {
-    const conversation = await bench.conversation();
-    bench.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
+    const conversation = await harness.conversation();
+    harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     await ask({ conversation, input: 'Weather?' });
-    bench.says('Hold on');
+    harness.says('Hold on');
     await ask({ conversation, input: 'Are you there?' });
-    bench.says('It is sunny');
+    harness.says('It is sunny');
     expect(await ask({ conversation, input: [output('c1')] })).toMatchObject({ status: 'completed' });
     expect(sent()).toEqual([
       'user Weather?',
@@ -55,26 +55,26 @@ describe('a function call and its output', () => {
   });
 
   it('come together in one request with the user’s next message first [CONV-8]', async () => {
-    const conversation = await bench.conversation();
-    bench.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
+    const conversation = await harness.conversation();
+    harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     await ask({ conversation, input: 'Weather?' });
-    bench.says('It is sunny');
+    harness.says('It is sunny');
     expect(await ask({ conversation, input: [user('And?'), output('c1')] })).toMatchObject({ status: 'completed' });
     expect(sent()).toEqual(['user Weather?', 'assistant >c1', 'tool sunny <c1', 'user And?']);
   });
 
   it('come together where two calls are answered in two requests [CONV-8]', async () => {
-    const conversation = await bench.conversation();
-    bench.provider.answerWith(
+    const conversation = await harness.conversation();
+    harness.provider.answerWith(
       callsAnswer([
         { id: 'c1', name: 'weather' },
         { id: 'c2', name: 'time' },
       ]),
     );
     await ask({ conversation, input: 'Weather and time?' });
-    bench.says('Sunny');
+    harness.says('Sunny');
     expect(await ask({ conversation, input: [output('c1')] })).toMatchObject({ status: 'completed' });
-    bench.says('Noon');
+    harness.says('Noon');
     expect(await ask({ conversation, input: [output('c2', 'noon')] })).toMatchObject({ status: 'completed' });
     expect(sent()).toEqual([
       'user Weather and time?',
@@ -87,18 +87,18 @@ describe('a function call and its output', () => {
   });
 
   it('come together where the provider wrote text after the call [CONV-8]', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const calling = { index: 0, id: 'c1', type: 'function', function: { name: 'weather', arguments: '{}' } };
     const steps = [deltaChunk({ tool_calls: [calling] }), textChunk('One moment'), finishChunk('tool_calls'), DONE];
-    bench.provider.answerWith({ steps });
+    harness.provider.answerWith({ steps });
     await ask({ conversation, input: 'Weather?' });
-    bench.says('It is sunny');
+    harness.says('It is sunny');
     expect(await ask({ conversation, input: [output('c1')] })).toMatchObject({ status: 'completed' });
     expect(sent()).toEqual(['user Weather?', 'assistant One moment >c1', 'tool sunny <c1']);
   });
 
   it('come together in a history that the client carries [CONV-8]', async () => {
-    bench.says('It is sunny');
+    harness.says('It is sunny');
     const between = [
       { role: 'assistant', content: 'One moment' },
       { role: 'user', content: 'Well?' },
@@ -112,8 +112,8 @@ describe('a function call and its output', () => {
 
 describe('an output that its call has already', () => {
   it('is refused, and the conversation goes on [REQ-25]', async () => {
-    const conversation = await bench.conversation();
-    bench.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
+    const conversation = await harness.conversation();
+    harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     const { id } = await ask({ conversation, input: 'Weather?' });
     const twice = { error: { code: 'invalid_value', param: 'input[1].call_id' } };
     expect(await ask({ conversation, input: [output('c1'), output('c1')] })).toMatchObject({ http: 400, ...twice });
@@ -122,7 +122,7 @@ describe('an output that its call has already', () => {
       http: 400,
       error: { code: 'invalid_value', param: 'input[2].call_id' },
     });
-    bench.says('It is sunny');
+    harness.says('It is sunny');
     expect(await ask({ conversation, input: [output('c1')] })).toMatchObject({ status: 'completed' });
     expect(await ask({ conversation, input: [output('c1')] })).toMatchObject({
       http: 400,
@@ -142,7 +142,7 @@ describe('an output that its call has already', () => {
       [[user('?'), calls('c1'), user('well?'), tool('c1')], 'messages[3].tool_call_id', 'unknown_call_id'],
       [[user('?'), tool('c1'), calls('c1')], 'messages[1].tool_call_id', 'unknown_call_id'],
     ] as const) {
-      const refused = await bench.api('/v1/chat/completions', { method: 'POST', body: { messages } });
+      const refused = await harness.api('/v1/chat/completions', { method: 'POST', body: { messages } });
       expect(refused).toMatchObject({ status: 400, body: { error: { code, param } } });
     }
   });

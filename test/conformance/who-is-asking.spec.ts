@@ -2,7 +2,15 @@
 
 import { type IncomingMessage, request } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { Bench, errorIn, heldAnswer, ONE_TRY, responseIn, terminalOf, typesOf } from '../support/bench.js';
+import {
+  GatewayHarness,
+  errorIn,
+  heldAnswer,
+  ONE_TRY,
+  responseIn,
+  terminalOf,
+  typesOf,
+} from '../support/gateway-harness.js';
 import { frameOf, OPCODES, RawClient } from '../support/raw-client.js';
 
 const ANN = 'sk-ann-00000000000000000000000000000001';
@@ -21,11 +29,11 @@ const key = (id: string, tenant: string, more: object = {}): object => ({
   ...more,
 });
 
-let bench: Bench;
+let harness: GatewayHarness;
 /** When the brief key expires. */
 const briefUntil = Date.now() + 3_600_000;
 beforeAll(async () => {
-  bench = await Bench.start({
+  harness = await GatewayHarness.start({
     config: {
       auth: {
         mode: 'keys',
@@ -47,14 +55,14 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   jest.restoreAllMocks();
-  await bench.hangUp();
-  while (bench.gateway.gateway.parts.table.size > 0) await new Promise((resolve) => setImmediate(resolve));
+  await harness.hangUp();
+  while (harness.gateway.gateway.parts.table.size > 0) await new Promise((resolve) => setImmediate(resolve));
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
 const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` });
 const as = (token: string) => ({ headers: bearer(token) });
-const refused = (options: Parameters<typeof RawClient.refused>[1], url = bench.gateway.socketUrl) =>
+const refused = (options: Parameters<typeof RawClient.refused>[1], url = harness.gateway.socketUrl) =>
   RawClient.refused(url, options);
 
 describe('the upgrade', () => {
@@ -77,9 +85,9 @@ describe('the upgrade', () => {
   });
 
   it('from a browser: by subprotocol, which is never echoed [UP-6]', async () => {
-    const ours = await bench.connect({ protocols: ['sluice.v1', `sluice.bearer.${ANN}`] });
+    const ours = await harness.connect({ protocols: ['sluice.v1', `sluice.bearer.${ANN}`] });
     expect(ours.socket.protocol).toBe('sluice.v1');
-    const theirs = new RawClient(bench.gateway.socketUrl, {
+    const theirs = new RawClient(harness.gateway.socketUrl, {
       protocols: ['sluice.v1', `openai-insecure-api-key.${ANN}`],
     });
     expect((await theirs.next()).type).toBe('sluice:hello');
@@ -98,7 +106,7 @@ describe('the upgrade', () => {
   });
 
   it('an origin that is not allowed: 403, before any credential is looked at [UP-2, AUTH-3]', async () => {
-    const open = await bench.connect({ headers: { ...bearer(ANN), origin: PAGE } });
+    const open = await harness.connect({ headers: { ...bearer(ANN), origin: PAGE } });
     expect(open.socket.readyState).toBe(open.socket.OPEN);
     for (const origin of ['https://evil.example', `${PAGE}.evil.example`, 'null', 'http://app.example.com']) {
       for (const headers of [{ ...bearer(ANN), origin }, { origin }]) {
@@ -111,7 +119,7 @@ describe('the upgrade', () => {
   });
 
   it('another path, and a malformed ?resume= [UP-3, UP-5]', async () => {
-    const elsewhere = await refused(as(ANN), bench.gateway.socketUrl.replace('responses', 'realtime'));
+    const elsewhere = await refused(as(ANN), harness.gateway.socketUrl.replace('responses', 'realtime'));
     expect(elsewhere).toMatchObject({ status: 404, body: { error: { code: 'not_found' } } });
     for (const query of ['resume=resp_1', 'resume=resp_1:x', 'resume=resp_1:1:a%20b', 'resume=resp_1:1,resp_1:2']) {
       expect(await refused({ ...as(ANN), query })).toMatchObject({ status: 400, body: { error: { param: 'resume' } } });
@@ -124,10 +132,10 @@ describe('the upgrade', () => {
   });
 
   it('is refused to a user that has as many sockets as they may, and when the replica is full [UP-4]', async () => {
-    for (const token of [ANN, ANN, ANN, BOB, BOB]) await bench.connect(as(token));
+    for (const token of [ANN, ANN, ANN, BOB, BOB]) await harness.connect(as(token));
     const user = await refused(as(ANN));
     expect(user).toMatchObject({ status: 429, body: { error: { code: 'rate_limit_exceeded' } } });
-    await bench.connect(as(BOB));
+    await harness.connect(as(BOB));
     const replica = await refused(as(BOB));
     expect(replica).toMatchObject({ status: 503, body: { error: { code: 'overloaded' } } });
     for (const { headers } of [user, replica]) {
@@ -139,7 +147,7 @@ describe('the upgrade', () => {
   function upgradeHeaders(headers: Record<string, string>, path = '/v1/responses'): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const asked = request({
-        port: bench.gateway.port,
+        port: harness.gateway.port,
         host: '127.0.0.1',
         path,
         headers: {
@@ -166,17 +174,17 @@ describe('the upgrade', () => {
 
 describe('a credential on an open socket', () => {
   it('may be replaced by one of the same owner, by nobody else’s [WS-16]', async () => {
-    const client = await bench.connect(as(ANN));
+    const client = await harness.connect(as(ANN));
     client.send({ type: 'sluice:auth', token: ANN_TOO });
     expect(await client.next()).toEqual({ type: 'sluice:authenticated' });
     for (const token of [BOB, 'sk-nobody', EXPIRED]) {
       client.send({ type: 'sluice:auth', token });
       expect(await client.next()).toMatchObject({ type: 'error', status: 401, error: { code: 'invalid_api_key' } });
     }
-    bench.says('Still Ann');
+    harness.says('Still Ann');
     const { id } = terminalOf(await client.run({ input: 'Hi' }));
-    expect((await bench.api(`/v1/responses/${id}`, { key: ANN })).status).toBe(200);
-    expect((await bench.api(`/v1/responses/${id}`, { key: BOB })).status).toBe(404);
+    expect((await harness.api(`/v1/responses/${id}`, { key: ANN })).status).toBe(200);
+    expect((await harness.api(`/v1/responses/${id}`, { key: BOB })).status).toBe(404);
   });
 
   it.each([
@@ -185,9 +193,9 @@ describe('a credential on an open socket', () => {
   ])(
     'decides for a create that arrives in the same packet behind it [WS-16, WS-3]: case %#',
     async (token, credential) => {
-      const client = await bench.connect(as(ANN));
-      const create = jest.spyOn(bench.gateway.gateway.parts.turns, 'create');
-      bench.says('Hello');
+      const client = await harness.connect(as(ANN));
+      const create = jest.spyOn(harness.gateway.gateway.parts.turns, 'create');
+      harness.says('Hello');
       const frames = [
         { type: 'sluice:auth', token },
         { type: 'response.create', input: 'Hi' },
@@ -201,7 +209,7 @@ describe('a credential on an open socket', () => {
   );
 
   it('that ends soon is announced, one that has ended closes with 1012 [WS-15]', async () => {
-    const client = await bench.connect(as(BRIEF));
+    const client = await harness.connect(as(BRIEF));
     const openedAt = Date.now();
     jest.spyOn(Date, 'now').mockReturnValue(briefUntil - 30_000);
     expect(await client.until('sluice:auth_expiring')).toMatchObject({ expires_in_ms: 30_000 });
@@ -211,11 +219,11 @@ describe('a credential on an open socket', () => {
   });
 
   it('that was renewed in time does not close [WS-15, WS-16]', async () => {
-    const client = await bench.connect(as(BRIEF));
+    const client = await harness.connect(as(BRIEF));
     client.send({ type: 'sluice:auth', token: ANN });
     await client.until('sluice:authenticated');
     jest.spyOn(Date, 'now').mockReturnValue(briefUntil + 1);
-    bench.gateway.gateway.parts.table.check();
+    harness.gateway.gateway.parts.table.check();
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 });
@@ -224,13 +232,13 @@ describe('REST', () => {
   it('needs a credential on every route [AUTH-1]', async () => {
     for (const [method, path] of ROUTES) {
       const at = path.replace(':id', 'resp_1');
-      const none = await bench.api(at, { method, ...(method === 'POST' ? { body: {} } : {}) });
+      const none = await harness.api(at, { method, ...(method === 'POST' ? { body: {} } : {}) });
       expect([path, none.status, (none.body['error'] as { code: string }).code]).toEqual([
         path,
         401,
         'missing_api_key',
       ]);
-      const wrong = await bench.api(at, { method, key: 'sk-nobody', ...(method === 'POST' ? { body: {} } : {}) });
+      const wrong = await harness.api(at, { method, key: 'sk-nobody', ...(method === 'POST' ? { body: {} } : {}) });
       expect([path, wrong.status, (wrong.body['error'] as { code: string }).code]).toEqual([
         path,
         401,
@@ -242,7 +250,7 @@ describe('REST', () => {
 
   it('pages of an allowed origin get CORS headers, others are refused and get none [AUTH-3, AUTH-4]', async () => {
     const preflight = (origin: string) =>
-      bench.fetch('/v1/responses', {
+      harness.fetch('/v1/responses', {
         method: 'OPTIONS',
         headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
       });
@@ -250,10 +258,10 @@ describe('REST', () => {
     expect(allowed.headers.get('access-control-allow-origin')).toBe(PAGE);
     expect((await preflight('https://evil.example')).headers.get('access-control-allow-origin')).toBeNull();
 
-    const mine = await bench.api('/v1/models', { key: ANN, headers: { origin: PAGE } });
+    const mine = await harness.api('/v1/models', { key: ANN, headers: { origin: PAGE } });
     expect(mine.status).toBe(200);
     expect(mine.headers.get('access-control-allow-origin')).toBe(PAGE);
-    const evil = await bench.api('/v1/models', { key: ANN, headers: { origin: 'https://evil.example' } });
+    const evil = await harness.api('/v1/models', { key: ANN, headers: { origin: 'https://evil.example' } });
     expect(evil).toMatchObject({ status: 403, body: { error: { code: 'origin_not_allowed' } } });
     expect(evil.headers.get('access-control-allow-origin')).toBeNull();
   });
@@ -275,7 +283,7 @@ describe('what is somebody else’s answers exactly like what does not exist', (
   async function sameForBob(method: string, path: (id: string) => string, id: string, body?: (id: string) => object) {
     const answers = [];
     for (const asked of [id, `${id.slice(0, -4)}0000`]) {
-      const answer = await bench.api(path(asked), {
+      const answer = await harness.api(path(asked), {
         method,
         key: BOB,
         ...(body === undefined ? {} : { body: body(asked) }),
@@ -288,8 +296,8 @@ describe('what is somebody else’s answers exactly like what does not exist', (
 
   it.each(['running', 'ended', 'expired'] as const)('a response that is %s, on every route [AUTH-2]', async (state) => {
     const held = heldAnswer('Ann’s secret');
-    bench.provider.answerWith(held.answer);
-    const { body } = await bench.api('/v1/responses', {
+    harness.provider.answerWith(held.answer);
+    const { body } = await harness.api('/v1/responses', {
       method: 'POST',
       key: ANN,
       body: { input: 'Hi', background: true },
@@ -297,9 +305,9 @@ describe('what is somebody else’s answers exactly like what does not exist', (
     const id = String(body['id']);
     if (state !== 'running') {
       held.finish();
-      await (await bench.fetch(`/v1/responses/${id}?stream=true`, { key: ANN })).text();
+      await (await harness.fetch(`/v1/responses/${id}?stream=true`, { key: ANN })).text();
     }
-    if (state === 'expired') await bench.gateway.gateway.parts.state.events.delete(id);
+    if (state === 'expired') await harness.gateway.gateway.parts.state.events.delete(id);
     const at = (suffix: string) => (asked: string) => `/v1/responses/${asked}${suffix}`;
     for (const [method, suffix] of [
       ['GET', ''],
@@ -314,29 +322,29 @@ describe('what is somebody else’s answers exactly like what does not exist', (
     const chain = (asked: string): object => ({ input: 'Go on', previous_response_id: asked });
     expect(await sameForBob('POST', () => '/v1/responses', id, chain)).toBe(400);
     held.finish();
-    const mine = await bench.api(`/v1/responses/${id}`, { key: ANN_TOO });
+    const mine = await harness.api(`/v1/responses/${id}`, { key: ANN_TOO });
     expect(mine.status).toBe(200);
     expect(mine.body['status']).not.toBe('cancelled');
   });
 
   it('a conversation, in a request [AUTH-2]', async () => {
-    const id = await bench.conversation(ANN);
+    const id = await harness.conversation(ANN);
     const inIt = (asked: string): object => ({ input: 'Hi', conversation: asked });
     expect(await sameForBob('POST', () => '/v1/responses', id, inIt)).toBe(404);
-    bench.says('Hello');
-    expect((await bench.post({ input: 'Hi', conversation: id }, ANN_TOO)).status).toBe(200);
+    harness.says('Hello');
+    expect((await harness.post({ input: 'Hi', conversation: id }, ANN_TOO)).status).toBe(200);
   });
 
   it('on every event of a socket, and in ?resume= [AUTH-2, CAN-4, RES-5, SUB-4]', async () => {
     const held = heldAnswer('Ann’s secret');
-    bench.provider.answerWith(held.answer);
-    const conversation = await bench.conversation(ANN);
-    const ann = await bench.connect(as(ANN));
+    harness.provider.answerWith(held.answer);
+    const conversation = await harness.conversation(ANN);
+    const ann = await harness.connect(as(ANN));
     ann.create({ input: 'Hi', conversation });
     const { id } = responseIn(await ann.until('response.created'));
     await ann.until('response.output_text.delta');
 
-    const bob = await bench.connect(as(BOB));
+    const bob = await harness.connect(as(BOB));
     const answersTo = async (frame: (id: string) => object, of: string): Promise<unknown> => {
       const answers = [];
       for (const asked of [of, `${of.slice(0, -4)}0000`]) {
@@ -373,7 +381,7 @@ describe('what is somebody else’s answers exactly like what does not exist', (
       'conversation_not_found',
     );
     expect(typesOf(await bob.settle())).toEqual(['sluice:pong']);
-    const byUrl = await bench.connect({ ...as(BOB), query: `resume=${id}:0` });
+    const byUrl = await harness.connect({ ...as(BOB), query: `resume=${id}:0` });
     expect(errorIn(await byUrl.next())['code']).toBe('response_not_found');
 
     held.finish();
@@ -382,9 +390,9 @@ describe('what is somebody else’s answers exactly like what does not exist', (
   });
 
   it('an idempotency key is one caller’s own [AUTH-2, IDEM-1]', async () => {
-    bench.says('One');
+    harness.says('One');
     const send = (token: string) =>
-      bench.api('/v1/responses', {
+      harness.api('/v1/responses', {
         method: 'POST',
         key: token,
         body: { input: 'Hi' },

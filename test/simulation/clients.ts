@@ -2,7 +2,7 @@
 
 import { SluiceError } from '../../src/domain/errors.js';
 import { type Item } from '../../src/domain/item.js';
-import { ALICE, ORIGIN, requestOf, userItem } from '../unit/turn/turn-bench.js';
+import { ALICE, ORIGIN, requestOf, userItem } from '../unit/turn/turn-harness.js';
 import { type Random } from './random.js';
 import { WatchingClient } from './viewer.js';
 import { Gone, type World } from './world.js';

@@ -1,6 +1,6 @@
 /* One schedule from one seed: what clients do, what goes wrong, and whether every promise was kept. */
 
-import { ALICE, ORIGIN, requestOf } from '../unit/turn/turn-bench.js';
+import { ALICE, ORIGIN, requestOf } from '../unit/turn/turn-harness.js';
 import { Client, type Known } from './clients.js';
 import { checkPromises } from './promises.js';
 import { SocketClient } from './socket-client.js';

@@ -4,7 +4,7 @@
  */
 
 import { FrameDispatch } from '../../src/gateway/dispatch.js';
-import { ALICE } from '../unit/turn/turn-bench.js';
+import { ALICE } from '../unit/turn/turn-harness.js';
 import { FakeSocket } from '../unit/gateway/fake-socket.js';
 import { type Replica } from './replica.js';
 import { type World } from './world.js';

@@ -3,7 +3,7 @@
 import { SluiceError } from '../../src/domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';
 import { type Viewer } from '../../src/state/follow/viewer.js';
-import { ALICE } from '../unit/turn/turn-bench.js';
+import { ALICE } from '../unit/turn/turn-harness.js';
 import { type Replica } from './replica.js';
 import { Gone, type World } from './world.js';
 

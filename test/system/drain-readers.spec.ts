@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
-import { responseIn, sseMessages, terminalOf, upTo } from '../support/bench.js';
+import { responseIn, sseMessages, terminalOf, upTo } from '../support/gateway-harness.js';
 import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
 import { GatewayProcess } from '../support/gateway-process.js';
 import { RawClient } from '../support/raw-client.js';

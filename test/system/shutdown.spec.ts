@@ -1,7 +1,7 @@
 /* Signals and exit codes of a real process. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { deltasOf, responseIn, terminalOf, typesOf } from '../support/bench.js';
+import { deltasOf, responseIn, terminalOf, typesOf } from '../support/gateway-harness.js';
 import { GatewayProcess } from '../support/gateway-process.js';
 import { isTerminalFrame, RawClient } from '../support/raw-client.js';
 import { allowed } from '../support/machine.js';

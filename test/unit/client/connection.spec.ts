@@ -3,59 +3,59 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Connection } from '../../../client/src/connection.js';
 import { browserEnvironment, type PageNews, type SocketEvent } from '../../../client/src/environment.js';
-import { ClientBench, until } from '../../support/client-bench.js';
+import { ClientHarness, until } from '../../support/client-harness.js';
 import { type FakeSocket, Script } from '../../support/fake-gateway.js';
 
 describe('the connection of the browser client', () => {
-  let bench: ClientBench;
+  let harness: ClientHarness;
 
   beforeEach(async () => {
-    bench = await ClientBench.start();
+    harness = await ClientHarness.start();
   });
-  afterEach(() => bench.close());
+  afterEach(() => harness.close());
 
   it('shows its credential as a subprotocol, from a function before each connection', async () => {
     let asked = 0;
-    bench.connect({ token: () => Promise.resolve(`ek_${++asked}`) });
-    await bench.client.connect();
-    const socket = await bench.gateway.socket();
+    harness.connect({ token: () => Promise.resolve(`ek_${++asked}`) });
+    await harness.client.connect();
+    const socket = await harness.gateway.socket();
     expect(socket.protocols).toEqual(['sluice.v1', 'sluice.bearer.ek_1']);
     socket.socket.terminate();
-    expect((await bench.gateway.socket()).protocols).toEqual(['sluice.v1', 'sluice.bearer.ek_2']);
+    expect((await harness.gateway.socket()).protocols).toEqual(['sluice.v1', 'sluice.bearer.ek_2']);
   });
 
   it.each([401, 403])('stops when it is refused with %d, with the reason of the gateway', async (status) => {
-    bench.gateway.refuse = { status, body: { error: { code: 'invalid_api_key', message: 'unable to let you in' } } };
-    const waiting = bench.client.send('Hi');
-    await expect(bench.client.connect()).rejects.toMatchObject({
+    harness.gateway.refuse = { status, body: { error: { code: 'invalid_api_key', message: 'unable to let you in' } } };
+    const waiting = harness.client.send('Hi');
+    await expect(harness.client.connect()).rejects.toMatchObject({
       status,
       code: 'invalid_api_key',
       message: 'unable to let you in',
     });
     await expect(waiting.final).rejects.toMatchObject({ kind: 'refused', status });
-    expect(bench.client.state).toBe('closed');
-    bench.gateway.refuse = null;
-    const { upgrades } = bench.gateway;
-    await bench.client.connect();
-    expect(bench.gateway.upgrades).toBe(upgrades + 1);
+    expect(harness.client.state).toBe('closed');
+    harness.gateway.refuse = null;
+    const { upgrades } = harness.gateway;
+    await harness.client.connect();
+    expect(harness.gateway.upgrades).toBe(upgrades + 1);
   });
 
   it('waits as long as Retry-After says', async () => {
-    bench.gateway.refuse = {
+    harness.gateway.refuse = {
       status: 503,
       headers: { 'retry-after': '7' },
       body: { error: { code: 'overloaded', message: 'full' } },
     };
-    const refused = until(bench.client, ({ error }) => error?.code === 'overloaded');
-    void bench.client.connect().catch(() => undefined);
+    const refused = until(harness.client, ({ error }) => error?.code === 'overloaded');
+    void harness.client.connect().catch(() => undefined);
     const { retryInMs, state } = await refused;
     expect(state).toBe('reconnecting');
     expect(retryInMs).toBeGreaterThanOrEqual(7_000);
   });
 
   it('stops after 1008 and tells so', async () => {
-    const { response, socket } = await bench.running();
-    const closed = until(bench.client, ({ state }) => state === 'closed');
+    const { response, socket } = await harness.running();
+    const closed = until(harness.client, ({ state }) => state === 'closed');
     socket.socket.close(1008, 'key revoked');
     expect((await closed).error).toMatchObject({ code: 'closed_1008' });
     await expect(response.final).rejects.toMatchObject({ kind: 'lost' });
@@ -63,25 +63,25 @@ describe('the connection of the browser client', () => {
   });
 
   it('reports `offline` when the browser is offline, and connects at once when the network is back', async () => {
-    bench.connect({ reconnect: { firstDelayMs: 60_000, maxDelayMs: 60_000 } });
-    const { socket } = await bench.running();
-    bench.online = false;
-    const offline = until(bench.client, ({ state }) => state === 'offline');
+    harness.connect({ reconnect: { firstDelayMs: 60_000, maxDelayMs: 60_000 } });
+    const { socket } = await harness.running();
+    harness.online = false;
+    const offline = until(harness.client, ({ state }) => state === 'offline');
     socket.socket.terminate();
     expect((await offline).retryInMs).toBe(30_000);
-    bench.online = true;
-    bench.news('wake');
-    expect(await (await bench.gateway.socket()).next()).toMatchObject({ type: 'sluice:resume' });
+    harness.online = true;
+    harness.news('wake');
+    expect(await (await harness.gateway.socket()).next()).toMatchObject({ type: 'sluice:resume' });
   });
 
   it('finds a dead network by a ping without an answer, sooner while an answer runs', async () => {
-    bench.connect({ ping: { busyAfterMs: 10, idleAfterMs: 60_000, timeoutMs: 20 } });
-    const response = bench.client.send('Hi');
-    const first: FakeSocket = await bench.gateway.socket();
+    harness.connect({ ping: { busyAfterMs: 10, idleAfterMs: 60_000, timeoutMs: 20 } });
+    const response = harness.client.send('Hi');
+    const first: FakeSocket = await harness.gateway.socket();
     first.answerPings = false;
     const script = new Script('resp_1', (await first.next())['stream_id']);
     first.send(script.created());
-    const second = await bench.gateway.socket();
+    const second = await harness.gateway.socket();
     expect(await second.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 0 });
     expect(response.status).toBe('in_progress');
   });
@@ -140,13 +140,13 @@ describe('the connection of the browser client', () => {
   });
 
   it('closes for a page that is frozen or left, and resumes when it is back', async () => {
-    const { response, socket, script } = await bench.running();
+    const { response, socket, script } = await harness.running();
     const closed = new Promise((resolve) => socket.socket.once('close', resolve));
-    bench.news('sleep');
+    harness.news('sleep');
     await closed;
-    expect(bench.client.state).toBe('reconnecting');
-    bench.news('wake');
-    const second = await bench.gateway.socket();
+    expect(harness.client.state).toBe('reconnecting');
+    harness.news('wake');
+    const second = await harness.gateway.socket();
     expect(await second.next()).toMatchObject({ type: 'sluice:resume', starting_after: 1 });
     second.send(script.delta('lo'), script.end());
     expect((await response.final).output_text).toBe('Hello');
@@ -154,54 +154,54 @@ describe('the connection of the browser client', () => {
 
   it('hands in a fresh credential before the present one runs out, and hides it from listeners', async () => {
     let asked = 0;
-    bench.connect({ token: () => `ek_${++asked}` });
+    harness.connect({ token: () => `ek_${++asked}` });
     const frames: unknown[] = [];
-    bench.client.on('frame', ({ data }) => frames.push(data));
-    await bench.client.connect();
-    const socket = await bench.gateway.socket();
+    harness.client.on('frame', ({ data }) => frames.push(data));
+    await harness.client.connect();
+    const socket = await harness.gateway.socket();
     socket.send({ type: 'sluice:auth_expiring', expires_in_ms: 60_000 });
     expect(await socket.next()).toEqual({ type: 'sluice:auth', token: 'ek_2' });
     expect(JSON.stringify(frames)).not.toContain('ek_2');
   });
 
   it('keeps new sends for the next socket while the gateway drains, and stays with what runs', async () => {
-    const { response, socket, script } = await bench.running();
+    const { response, socket, script } = await harness.running();
     socket.send({ type: 'sluice:draining', reconnect_after_ms: 5 });
     await new Promise<void>((resolve) => {
-      const forget = bench.client.on('frame', ({ data }) => {
+      const forget = harness.client.on('frame', ({ data }) => {
         if (data.type !== 'sluice:draining') return;
         forget();
         resolve();
       });
     });
-    bench.client.send('later');
+    harness.client.send('later');
     socket.send(script.delta('lo'), script.end());
     await response.final;
     expect(socket.waiting).toBe(0);
-    expect(await (await bench.gateway.socket()).next()).toMatchObject({ input: 'later' });
+    expect(await (await harness.gateway.socket()).next()).toMatchObject({ input: 'later' });
   });
 
   it('sends again on the next socket what a draining gateway refused', async () => {
-    bench.client.send('Hi');
-    const socket = await bench.gateway.socket();
+    harness.client.send('Hi');
+    const socket = await harness.gateway.socket();
     const { stream_id } = await socket.next();
     socket.send({ type: 'error', status: 503, stream_id, error: { code: 'draining', message: 'going' } });
     socket.socket.close(1012);
-    expect(await (await bench.gateway.socket()).next()).toMatchObject({ input: 'Hi' });
+    expect(await (await harness.gateway.socket()).next()).toMatchObject({ input: 'Hi' });
   });
 
   it('creates a conversation with its credential, and rejects with the reason of the gateway', async () => {
-    bench.connect({ token: 'sk-1' });
+    harness.connect({ token: 'sk-1' });
     let asked: unknown;
-    bench.gateway.rest = (request, response) => {
+    harness.gateway.rest = (request, response) => {
       asked = [request.method, request.url, request.headers.authorization];
       response.writeHead(200, { 'content-type': 'application/json' }).end('{"id":"conv_1"}');
     };
-    expect((await bench.client.conversations.create()).id).toBe('conv_1');
+    expect((await harness.client.conversations.create()).id).toBe('conv_1');
     expect(asked).toEqual(['POST', '/v1/conversations', 'Bearer sk-1']);
-    bench.gateway.rest = (_request, response) =>
+    harness.gateway.rest = (_request, response) =>
       response.writeHead(429, { 'retry-after-ms': '250' }).end('{"error":{"code":"rate_limit_exceeded"}}');
-    await expect(bench.client.conversations.create()).rejects.toMatchObject({
+    await expect(harness.client.conversations.create()).rejects.toMatchObject({
       code: 'rate_limit_exceeded',
       retryAfterMs: 250,
     });

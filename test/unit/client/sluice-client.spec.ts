@@ -4,21 +4,21 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseObject } from '../../../client/src/api.js';
 import { SluiceError } from '../../../client/src/errors.js';
 import { type ResponseObject as DomainResponse } from '../../../src/domain/response.js';
-import { ClientBench, textOf, until } from '../../support/client-bench.js';
+import { ClientHarness, textOf, until } from '../../support/client-harness.js';
 import { Script } from '../../support/fake-gateway.js';
 
 describe('responses of the browser client', () => {
-  let bench: ClientBench;
+  let harness: ClientHarness;
 
   beforeEach(async () => {
-    bench = await ClientBench.start();
+    harness = await ClientHarness.start();
   });
-  afterEach(() => bench.close());
+  afterEach(() => harness.close());
 
   it('streams an answer: deltas in order, id, text, status and the response it ended as', async () => {
-    const response = bench.client.send('Hello', { conversation: 'conv_1' });
+    const response = harness.client.send('Hello', { conversation: 'conv_1' });
     const loop = textOf(response);
-    const socket = await bench.gateway.socket();
+    const socket = await harness.gateway.socket();
     const frame = await socket.next();
     expect(frame).toMatchObject({ type: 'response.create', input: 'Hello', conversation: 'conv_1' });
     expect(frame['sluice:idempotency_key']).toBe(response.idempotencyKey);
@@ -31,14 +31,14 @@ describe('responses of the browser client', () => {
   });
 
   it('resolves `final` for every terminal status, a failed one too', async () => {
-    const { response, socket, script } = await bench.running();
+    const { response, socket, script } = await harness.running();
     socket.send(script.end('failed', { error: { code: 'provider_timeout', message: 'too slow' } }));
     expect(await response.final).toMatchObject({ status: 'failed', error: { code: 'provider_timeout' } });
     expect(response.text).toBe('Hel');
   });
 
   it('passes on the message of a refusal', async () => {
-    const { response, socket, script } = await bench.running();
+    const { response, socket, script } = await harness.running();
     const output = [{ type: 'message', content: [{ type: 'refusal', refusal: 'Not here.' }] }];
     socket.send(script.end('incomplete', { output, incomplete_details: { reason: 'content_filter' } }));
     await response.final;
@@ -46,8 +46,8 @@ describe('responses of the browser client', () => {
   });
 
   it('rejects what the gateway refuses, with its reason, and sends the next', async () => {
-    const refused = bench.client.send('Hi', { model: 'nope' });
-    const socket = await bench.gateway.socket();
+    const refused = harness.client.send('Hi', { model: 'nope' });
+    const socket = await harness.gateway.socket();
     const { stream_id } = await socket.next();
     socket.send({
       type: 'error',
@@ -63,14 +63,14 @@ describe('responses of the browser client', () => {
     });
     await expect(textOf(refused)).rejects.toBeInstanceOf(SluiceError);
     expect(refused.status).toBe('refused');
-    bench.client.send('again');
+    harness.client.send('again');
     expect(await socket.next()).toMatchObject({ input: 'again', stream_id });
   });
 
   it('resumes after the last event it saw when the socket is cut, without losing or doubling text', async () => {
-    const { response, socket, script } = await bench.running('Hel');
+    const { response, socket, script } = await harness.running('Hel');
     socket.socket.terminate();
-    const second = await bench.gateway.socket();
+    const second = await harness.gateway.socket();
     const resume = await second.next();
     expect(resume).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 1 });
     second.send({
@@ -86,7 +86,7 @@ describe('responses of the browser client', () => {
   });
 
   it('drops events it has seen', async () => {
-    const { response, socket, script } = await bench.running('a');
+    const { response, socket, script } = await harness.running('a');
     const deltas: string[] = [];
     response.on('delta', (delta) => deltas.push(delta));
     const b = script.delta('b');
@@ -96,7 +96,7 @@ describe('responses of the browser client', () => {
   });
 
   it('heals a gap by a resume from the last event it took', async () => {
-    const { response, socket, script } = await bench.running('a');
+    const { response, socket, script } = await harness.running('a');
     const missing = script.delta('b');
     const late = script.delta('c');
     socket.send(late);
@@ -108,7 +108,7 @@ describe('responses of the browser client', () => {
   });
 
   it('reports a response as lost after a few resumes that do not close a gap', async () => {
-    const { response, socket, script } = await bench.running('a');
+    const { response, socket, script } = await harness.running('a');
     script.delta('b');
     const late = script.delta('c');
     socket.send(late);
@@ -121,11 +121,11 @@ describe('responses of the browser client', () => {
   });
 
   it('takes only the new end of the text from a snapshot', async () => {
-    const { response, socket, script } = await bench.running('Hel');
+    const { response, socket, script } = await harness.running('Hel');
     const deltas: string[] = [];
     response.on('delta', (delta) => deltas.push(delta));
     socket.socket.terminate();
-    const second = await bench.gateway.socket();
+    const second = await harness.gateway.socket();
     await second.next();
     const { sequence_number } = script.delta('lo wor');
     second.send({
@@ -142,9 +142,9 @@ describe('responses of the browser client', () => {
   it.each(['response_not_found', 'response_expired'])(
     'says that an answer is lost after %s, and keeps its text',
     async (code) => {
-      const { response, socket } = await bench.running('Hel');
+      const { response, socket } = await harness.running('Hel');
       socket.socket.terminate();
-      const second = await bench.gateway.socket();
+      const second = await harness.gateway.socket();
       const { stream_id } = await second.next();
       second.send({ type: 'error', status: 404, stream_id, error: { code, message: 'gone', param: null } });
       await expect(response.final).rejects.toMatchObject({ kind: 'lost', code });
@@ -153,9 +153,9 @@ describe('responses of the browser client', () => {
   );
 
   it('resumes again when a resume is refused for now', async () => {
-    const { response, socket, script } = await bench.running('Hel');
+    const { response, socket, script } = await harness.running('Hel');
     socket.socket.terminate();
-    const second = await bench.gateway.socket();
+    const second = await harness.gateway.socket();
     const { stream_id } = await second.next();
     second.send({
       type: 'error',
@@ -170,14 +170,14 @@ describe('responses of the browser client', () => {
   });
 
   it('resumes from a cursor of another page', async () => {
-    const { response, script } = await bench.running('Hel');
+    const { response, script } = await harness.running('Hel');
     const cursor: unknown = JSON.parse(JSON.stringify(response.cursor));
-    bench.client.close();
+    harness.client.close();
     await expect(response.final).rejects.toMatchObject({ kind: 'closed' });
-    bench.connect();
+    harness.connect();
     // The cursor as it was, through JSON.
-    const again = bench.client.resume(cursor as NonNullable<typeof response.cursor>);
-    const socket = await bench.gateway.socket();
+    const again = harness.client.resume(cursor as NonNullable<typeof response.cursor>);
+    const socket = await harness.gateway.socket();
     expect(await socket.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 1 });
     socket.send(script.delta('lo'), script.end());
     await again.final;
@@ -185,11 +185,11 @@ describe('responses of the browser client', () => {
   });
 
   it('shows the text of the response where a cursor came without it', async () => {
-    const again = bench.client.resume({ id: 'resp_1', after: 1 });
+    const again = harness.client.resume({ id: 'resp_1', after: 1 });
     const replaced: string[] = [];
     again.on('replace', (text) => replaced.push(text));
     const early = again[Symbol.asyncIterator]();
-    const socket = await bench.gateway.socket();
+    const socket = await harness.gateway.socket();
     const script = new Script('resp_1', (await socket.next())['stream_id']);
     script.created();
     script.delta('Hel');
@@ -204,30 +204,32 @@ describe('responses of the browser client', () => {
   });
 
   it('shows no text twice where a cursor starts before the first event', async () => {
-    const again = bench.client.resume({ id: 'resp_1', after: -1, text: 'Hel' });
-    const socket = await bench.gateway.socket();
+    const again = harness.client.resume({ id: 'resp_1', after: -1, text: 'Hel' });
+    const socket = await harness.gateway.socket();
     const script = new Script('resp_1', (await socket.next())['stream_id']);
     socket.send(script.created(), script.delta('Hel'), script.end());
     expect(await textOf(again)).toBe('Hel');
   });
 
   it('follows a response once, however often it is resumed', async () => {
-    const { response } = await bench.running();
-    expect(bench.client.resume({ id: 'resp_1' })).toBe(response);
+    const { response } = await harness.running();
+    expect(harness.client.resume({ id: 'resp_1' })).toBe(response);
   });
 
   it('adds its own earlier questions to a subscription, accepted or not', async () => {
-    bench.gateway.rest = (_request, response) =>
+    harness.gateway.rest = (_request, response) =>
       response.setHeader('content-type', 'application/json').end('{"data":[],"last_id":null,"has_more":false}');
-    const [accepted, elsewhere] = ['conv_1', 'conv_2'].map((conversation) => bench.client.send('Hi', { conversation }));
-    const socket = await bench.gateway.socket();
+    const [accepted, elsewhere] = ['conv_1', 'conv_2'].map((conversation) =>
+      harness.client.send('Hi', { conversation }),
+    );
+    const socket = await harness.gateway.socket();
     const script = new Script('resp_1', (await socket.next())['stream_id']);
     await socket.next();
     socket.send(script.created());
     while (accepted?.id === null) await new Promise(setImmediate);
-    const unanswered = bench.client.send('And?', { conversation: 'conv_1' });
+    const unanswered = harness.client.send('And?', { conversation: 'conv_1' });
     const emitted: unknown[] = [];
-    const subscription = bench.client.subscribe('conv_1');
+    const subscription = harness.client.subscribe('conv_1');
     subscription.on('event', (event) => emitted.push(event.type === 'turn' ? event.response : event.type));
     const asked = new Script('resp_2', (await socket.next())['stream_id']);
     const { stream_id } = await socket.next();
@@ -238,18 +240,18 @@ describe('responses of the browser client', () => {
   });
 
   it('refuses here what the gateway would not take, without harm to what runs', async () => {
-    await bench.client.connect();
-    const big = bench.client.send('x'.repeat(1024 * 1024));
+    await harness.client.connect();
+    const big = harness.client.send('x'.repeat(1024 * 1024));
     await expect(big.final).rejects.toMatchObject({ kind: 'refused', code: 'payload_too_large' });
-    expect(bench.client.state).toBe('open');
+    expect(harness.client.state).toBe('open');
   });
 
   it('keeps what is sent without a connection and sends it in order, each with its own key', async () => {
-    bench.gateway.refuse = { status: 503 };
-    const keys = ['one', 'two'].map((input) => bench.client.send(input).idempotencyKey);
-    await until(bench.client, ({ state, error }) => state === 'reconnecting' && error?.status === 503);
-    bench.gateway.refuse = null;
-    const socket = await bench.gateway.socket();
+    harness.gateway.refuse = { status: 503 };
+    const keys = ['one', 'two'].map((input) => harness.client.send(input).idempotencyKey);
+    await until(harness.client, ({ state, error }) => state === 'reconnecting' && error?.status === 503);
+    harness.gateway.refuse = null;
+    const socket = await harness.gateway.socket();
     const frames = [await socket.next(), await socket.next()];
     expect(frames.map((frame) => [frame['input'], frame['sluice:idempotency_key']])).toEqual([
       ['one', keys[0]],
@@ -260,18 +262,18 @@ describe('responses of the browser client', () => {
   });
 
   it('sends again, by the same key, what was not confirmed before the socket was cut', async () => {
-    const response = bench.client.send('Hi');
-    const socket = await bench.gateway.socket();
+    const response = harness.client.send('Hi');
+    const socket = await harness.gateway.socket();
     const first = await socket.next();
     socket.socket.terminate();
-    const second = await bench.gateway.socket();
+    const second = await harness.gateway.socket();
     expect((await second.next())['sluice:idempotency_key']).toBe(first['sluice:idempotency_key']);
     expect(response.status).toBe('waiting');
   });
 
   it('runs at most sixteen responses at once and uses a small set of lanes again', async () => {
-    const responses = Array.from({ length: 18 }, (_, i) => bench.client.send(String(i)));
-    const socket = await bench.gateway.socket();
+    const responses = Array.from({ length: 18 }, (_, i) => harness.client.send(String(i)));
+    const socket = await harness.gateway.socket();
     const lanes = new Set<unknown>();
     for (let i = 0; i < 16; i++) {
       const frame = await socket.next();
@@ -286,28 +288,28 @@ describe('responses of the browser client', () => {
   });
 
   it('cancels by response id, by lane before there is one, and here where nothing was sent', async () => {
-    const { response, socket, script } = await bench.running();
+    const { response, socket, script } = await harness.running();
     response.cancel();
     expect(await socket.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
     socket.send(script.end('cancelled'));
     expect((await response.final).status).toBe('cancelled');
-    const unconfirmed = bench.client.send('Hi');
+    const unconfirmed = harness.client.send('Hi');
     const { stream_id } = await socket.next();
     unconfirmed.cancel();
     expect(await socket.next()).toEqual({ type: 'response.cancel', stream_id });
-    bench.client.close();
-    bench.gateway.refuse = { status: 503 };
-    const unsent = bench.connect().send('Hi');
+    harness.client.close();
+    harness.gateway.refuse = { status: 503 };
+    const unsent = harness.connect().send('Hi');
     unsent.cancel();
     await expect(unsent.final).rejects.toMatchObject({ code: 'cancelled' });
   });
 
   it('requests a cancel on the next socket when the present one was cut', async () => {
-    const { response, socket } = await bench.running();
+    const { response, socket } = await harness.running();
     socket.socket.terminate();
-    await until(bench.client, ({ state }) => state === 'reconnecting');
+    await until(harness.client, ({ state }) => state === 'reconnecting');
     response.cancel();
-    const second = await bench.gateway.socket();
+    const second = await harness.gateway.socket();
     expect((await second.next()).type).toBe('sluice:resume');
     expect(await second.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
   });

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { ClientBench, until } from '../../support/client-bench.js';
+import { ClientHarness, until } from '../../support/client-harness.js';
 import { type Frame, Script } from '../../support/fake-gateway.js';
 
 interface Ask {
@@ -15,16 +15,16 @@ interface Ask {
 }
 
 describe('the browser client behind a wall for WebSockets', () => {
-  let bench: ClientBench;
+  let harness: ClientHarness;
   let asks: Ask[];
   let arrived: () => void;
 
   beforeEach(async () => {
-    bench = await ClientBench.start();
-    bench.gateway.blockSockets = true;
+    harness = await ClientHarness.start();
+    harness.gateway.blockSockets = true;
     asks = [];
     arrived = () => undefined;
-    bench.gateway.rest = (request, answer) => {
+    harness.gateway.rest = (request, answer) => {
       void (async () => {
         let text = '';
         for await (const chunk of request) text += String(chunk);
@@ -35,7 +35,7 @@ describe('the browser client behind a wall for WebSockets', () => {
       })();
     };
   });
-  afterEach(() => bench.close());
+  afterEach(() => harness.close());
 
   async function next(): Promise<Ask> {
     for (;;) {
@@ -51,11 +51,11 @@ describe('the browser client behind a wall for WebSockets', () => {
   }
 
   it('streams by POST after two refused upgrades, with its key and its credential', async () => {
-    bench.connect({ token: 'sk-1' });
-    const response = bench.client.send('Hi', { conversation: 'conv_1' });
+    harness.connect({ token: 'sk-1' });
+    const response = harness.client.send('Hi', { conversation: 'conv_1' });
     const ask = await next();
-    expect(bench.gateway.upgrades).toBe(2);
-    expect(bench.client.transport).toBe('sse');
+    expect(harness.gateway.upgrades).toBe(2);
+    expect(harness.client.transport).toBe('sse');
     expect(ask).toMatchObject({ method: 'POST', url: '/v1/responses' });
     expect(ask.body).toEqual({ input: 'Hi', conversation: 'conv_1', stream: true });
     expect(ask.headers).toMatchObject({ authorization: 'Bearer sk-1', 'idempotency-key': response.idempotencyKey });
@@ -66,7 +66,7 @@ describe('the browser client behind a wall for WebSockets', () => {
   });
 
   it('resumes by GET after the last event seen when a stream breaks off or ends without its terminal', async () => {
-    const response = bench.client.send('Hi');
+    const response = harness.client.send('Hi');
     const script = new Script('resp_1', null);
     const first = await next();
     const heard = new Promise((resolve) => response.on('delta', resolve));
@@ -87,7 +87,7 @@ describe('the browser client behind a wall for WebSockets', () => {
   });
 
   it('sends again by the same key what got no answer, and tells a refusal with its reason', async () => {
-    const response = bench.client.send('Hi');
+    const response = harness.client.send('Hi');
     const first = await next();
     first.answer.destroy();
     const second = await next();
@@ -99,7 +99,7 @@ describe('the browser client behind a wall for WebSockets', () => {
   });
 
   it('cancels by POST, also before there is an id', async () => {
-    const response = bench.client.send('Hi');
+    const response = harness.client.send('Hi');
     const ask = await next();
     response.cancel();
     const script = new Script('resp_1', null);
@@ -112,7 +112,7 @@ describe('the browser client behind a wall for WebSockets', () => {
   });
 
   it('reads a followed conversation again at intervals', async () => {
-    const subscription = bench.client.subscribe('conv_1');
+    const subscription = harness.client.subscribe('conv_1');
     const emitted: string[] = [];
     subscription.on('event', (event) => emitted.push(event.type));
     const ask = await next();
@@ -124,24 +124,24 @@ describe('the browser client behind a wall for WebSockets', () => {
   });
 
   it('tries a WebSocket again when the network changed', async () => {
-    await bench.client.connect();
-    expect(bench.client.transport).toBe('sse');
-    bench.gateway.blockSockets = false;
-    const open = until(bench.client, ({ state }) => state === 'open');
-    bench.news('wake');
-    await Promise.all([open, bench.gateway.socket()]);
-    expect(bench.client.transport).toBe('websocket');
+    await harness.client.connect();
+    expect(harness.client.transport).toBe('sse');
+    harness.gateway.blockSockets = false;
+    const open = until(harness.client, ({ state }) => state === 'open');
+    harness.news('wake');
+    await Promise.all([open, harness.gateway.socket()]);
+    expect(harness.client.transport).toBe('websocket');
   });
 
   it('never gives WebSockets up where one was open, and not while the gateway does not answer', async () => {
-    bench.gateway.blockSockets = false;
-    await bench.client.connect();
-    const { socket } = await bench.gateway.socket();
-    bench.gateway.blockSockets = true;
+    harness.gateway.blockSockets = false;
+    await harness.client.connect();
+    const { socket } = await harness.gateway.socket();
+    harness.gateway.blockSockets = true;
     let refusals = 0;
-    const often = until(bench.client, ({ error }) => error?.code === 'websocket_blocked' && ++refusals === 4);
+    const often = until(harness.client, ({ error }) => error?.code === 'websocket_blocked' && ++refusals === 4);
     socket.terminate();
     await Promise.all([often, once(socket, 'close')]);
-    expect(bench.client.transport).toBe('websocket');
+    expect(harness.client.transport).toBe('websocket');
   });
 });

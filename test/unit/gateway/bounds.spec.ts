@@ -5,11 +5,11 @@ import { SluiceError } from '../../../src/domain/errors.js';
 import { CLOSE_CODES } from '../../../src/protocol/close-codes.js';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, ORIGIN, requestOf } from '../turn/turn-bench.js';
-import { type Connected, GatewayBench, SETTINGS, Talker, tell, until } from './gateway-bench.js';
+import { ALICE, ORIGIN, requestOf } from '../turn/turn-harness.js';
+import { type Connected, ConnectionHarness, SETTINGS, Talker, tell, until } from './connection-harness.js';
 
-let bench: GatewayBench;
-afterEach(() => bench.close());
+let harness: ConnectionHarness;
+afterEach(() => harness.close());
 
 const round = (): Promise<void> => new Promise(setImmediate);
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -18,16 +18,16 @@ const errors = ({ socket }: Connected): unknown[] =>
 
 describe('frames in progress', () => {
   it('stops reading while the most frames allowed are in progress, and answers each in the end [WS-18, WS-3]', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 64 } });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]], settings: { maxLanes: 64 } });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const client = harness.connect();
     const opened = Promise.withResolvers<void>();
-    const { open } = bench.reader;
+    const { open } = harness.reader;
     let opening = 0;
-    bench.reader.open = async (...args) => {
+    harness.reader.open = async (...args) => {
       opening += 1;
       await opened.promise;
-      return open.apply(bench.reader, args);
+      return open.apply(harness.reader, args);
     };
     for (const i of upTo(50)) tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: `l${i}` });
     tell(client, { type: 'sluice:ping', id: 'last' });
@@ -43,8 +43,8 @@ describe('frames in progress', () => {
   });
 
   it("handles a share of a connection's frames in each round of the event loop [WS-18]", async () => {
-    bench = new GatewayBench();
-    const client = bench.connect();
+    harness = new ConnectionHarness();
+    const client = harness.connect();
     for (const id of upTo(500)) tell(client, { type: 'sluice:ping', id });
     expect(client.socket.frames.length).toBe(16);
     expect(client.connection.reading).toBe(false);
@@ -54,8 +54,8 @@ describe('frames in progress', () => {
   });
 
   it('bounds the frames of a round over all connections, and serves the connections in turn [WS-18]', async () => {
-    bench = new GatewayBench();
-    const clients = upTo(20).map(() => bench.connect());
+    harness = new ConnectionHarness();
+    const clients = upTo(20).map(() => harness.connect());
     for (const client of clients) for (const id of upTo(40)) tell(client, { type: 'sluice:ping', id });
     const answered = (): number[] => clients.map(({ socket }) => socket.frames.length);
     const total = (): number => answered().reduce((sum, count) => sum + count, 0);
@@ -72,8 +72,8 @@ describe('frames in progress', () => {
 
   it('reads slowly after a goodbye, so that the rest of a flood leaves the event loop to others [WS-8]', () => {
     const time = new HandTime();
-    bench = new GatewayBench({ time });
-    const client = bench.connect();
+    harness = new ConnectionHarness({ time });
+    const client = harness.connect();
     client.connection.close(CLOSE_CODES.policy, 'too many refused messages');
     const reads = upTo(10).map(() => {
       for (const id of upTo(600)) tell(client, { type: 'sluice:ping', id });
@@ -86,8 +86,8 @@ describe('frames in progress', () => {
   });
 
   it('handles no frame while the socket is full, so that answers are not buffered without bound [WS-14]', async () => {
-    bench = new GatewayBench({ settings: { slowReaderTimeoutMs: 60_000 } });
-    const client = bench.connect();
+    harness = new ConnectionHarness({ settings: { slowReaderTimeoutMs: 60_000 } });
+    const client = harness.connect();
     client.socket.reads = false;
     for (const id of upTo(20_000)) tell(client, { type: 'sluice:ping', id: `${id}`.padEnd(100) });
     await until(() => client.connection.outbound.full);
@@ -99,13 +99,13 @@ describe('frames in progress', () => {
   });
 
   it('answers each frame that the limit on operations refuses [LIMIT-7]', async () => {
-    bench = new GatewayBench();
-    bench.parts.operations = {
+    harness = new ConnectionHarness();
+    harness.parts.operations = {
       take: () => {
         throw new SluiceError('rate_limit_exceeded', 'unable to serve this operation; limit; later');
       },
     };
-    const client = bench.connect();
+    const client = harness.connect();
     const frames = [
       { type: 'sluice:resume', response_id: 'resp_a', stream_id: 'x' },
       { type: 'sluice:subscribe', conversation: 'conv_a', stream_id: 'x' },
@@ -119,22 +119,22 @@ describe('frames in progress', () => {
   });
 
   it('drops waiting frames with the connection, and frees what was in progress', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const client = harness.connect();
     for (const _ of upTo(100)) tell(client, { type: 'sluice:resume', response_id: responseId });
     client.socket.terminate();
-    await until(() => bench.hub.size === 0);
+    await until(() => harness.hub.size === 0);
     expect(client.connection.outbound.followings.size).toBe(0);
   });
 });
 
 describe('refusals', () => {
   it('closes the connection after refused large frames cost less than a second of CPU [WS-8]', async () => {
-    bench = new GatewayBench();
+    harness = new ConnectionHarness();
     let cpuMs = 0;
-    bench.parts.cpuMs = () => (cpuMs += 50);
-    const client = bench.connect();
+    harness.parts.cpuMs = () => (cpuMs += 50);
+    const client = harness.connect();
     let sent = 0;
     for (; sent < 70 && client.socket.open; sent++) {
       client.frames.receive(`{"${'x'.repeat(20_000)}":1}`);
@@ -145,24 +145,24 @@ describe('refusals', () => {
   });
 
   it('keeps a client connected that retries after the limit of its caller refused it [WS-8]', () => {
-    bench = new GatewayBench();
-    bench.parts.operations = {
+    harness = new ConnectionHarness();
+    harness.parts.operations = {
       take: () => {
         throw new SluiceError('rate_limit_exceeded', 'unable to serve this operation; limit; later');
       },
     };
-    const client = bench.connect();
+    const client = harness.connect();
     const resume = JSON.stringify({ type: 'sluice:resume', response_id: 'resp_a' });
     for (const _ of upTo(60)) client.frames.receive(resume);
     expect(client.socket.closed).toBeUndefined();
   });
 
   it('closes the connection when too many errors wait behind a response in their lane [LANE-3, WS-8]', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const client = harness.connect();
     tell(client, { type: 'response.create', input: 'Hi', stream_id: 'x' });
     await until(() => client.socket.types.includes('response.output_text.delta'));
-    bench.parts.operations.take = () => {
+    harness.parts.operations.take = () => {
       throw new SluiceError('rate_limit_exceeded', 'unable to serve this operation; limit; later');
     };
     for (let sent = 0; sent < 1_000 && client.socket.open; sent++) {
@@ -178,16 +178,16 @@ describe('snapshots', () => {
   const DELTAS = 400;
 
   async function longResponse(): Promise<{ id: string; bytes: number }> {
-    bench = new GatewayBench({ provider: new Talker(DELTAS, false), settings: { slowReaderTimeoutMs: 60_000 } });
-    const { responseId: id } = await bench.turns.create(ALICE, requestOf('x'.repeat(100)), ORIGIN);
-    await until(async () => (await bench.types(id)).length >= DELTAS + 4);
-    return { id, bytes: (await bench.reader.snapshot(ALICE, id)).json.length };
+    harness = new ConnectionHarness({ provider: new Talker(DELTAS, false), settings: { slowReaderTimeoutMs: 60_000 } });
+    const { responseId: id } = await harness.turns.create(ALICE, requestOf('x'.repeat(100)), ORIGIN);
+    await until(async () => (await harness.types(id)).length >= DELTAS + 4);
+    return { id, bytes: (await harness.reader.snapshot(ALICE, id)).json.length };
   }
 
   it('holds one snapshot beyond the bound for each of eight clients that never read [WS-14]', async () => {
     const { id, bytes } = await longResponse();
     const { outboundBufferBytes } = SETTINGS;
-    const clients = upTo(8).map(() => bench.connect({ snapshots: true }));
+    const clients = upTo(8).map(() => harness.connect({ snapshots: true }));
     for (const { socket } of clients) socket.reads = false;
     const enough = Math.ceil((outboundBufferBytes / bytes) * 3);
     for (let sent = 0; sent < enough; sent++) {
@@ -205,13 +205,13 @@ describe('snapshots', () => {
   it('reads one snapshot for viewers that request it together [RES-2]', async () => {
     const { id } = await longResponse();
     let reads = 0;
-    const { read } = bench.plain.events;
-    bench.plain.events.read = (...args) => {
+    const { read } = harness.plain.events;
+    harness.plain.events.read = (...args) => {
       // The pages of a fold, not the looks at a log's end.
       if (args[2] === 500 && args[1] === -1) reads += 1;
-      return read.apply(bench.plain.events, args);
+      return read.apply(harness.plain.events, args);
     };
-    const clients = upTo(8).map(() => bench.connect({ snapshots: true }));
+    const clients = upTo(8).map(() => harness.connect({ snapshots: true }));
     for (const client of clients) tell(client, { type: 'sluice:resume', response_id: id });
     await until(() => clients.every(({ socket }) => socket.types.includes('sluice:snapshot')));
     expect(reads).toBeLessThanOrEqual(1);
@@ -219,7 +219,7 @@ describe('snapshots', () => {
 
   it('sends no snapshot for a resume that a later one replaced [RES-6]', async () => {
     const { id } = await longResponse();
-    const client = bench.connect({ snapshots: true });
+    const client = harness.connect({ snapshots: true });
     for (const _ of upTo(20)) tell(client, { type: 'sluice:resume', response_id: id });
     await until(() => client.socket.types.includes('sluice:snapshot'));
     await round();

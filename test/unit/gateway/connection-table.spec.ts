@@ -5,33 +5,33 @@ import { type ClientConnection, type Handshake } from '../../../src/gateway/conn
 import { ConnectionTable } from '../../../src/gateway/connection-table.js';
 import { type SocketSettings } from '../../../src/gateway/settings.js';
 import { HandTime } from '../../support/hand-time.js';
-import { ALICE, BOB } from '../turn/turn-bench.js';
+import { ALICE, BOB } from '../turn/turn-harness.js';
 import { type FakeSocket } from './fake-socket.js';
-import { GatewayBench, SETTINGS, until } from './gateway-bench.js';
+import { ConnectionHarness, SETTINGS, until } from './connection-harness.js';
 
-let bench: GatewayBench;
+let harness: ConnectionHarness;
 let time: HandTime;
 let table: ConnectionTable;
 
 function tableOf(settings: Partial<SocketSettings> = {}): ConnectionTable {
-  return new ConnectionTable({ ...SETTINGS, ...settings }, bench.metrics, time);
+  return new ConnectionTable({ ...SETTINGS, ...settings }, harness.metrics, time);
 }
 
 function open(handshake: Partial<Handshake> = {}): { connection: ClientConnection; socket: FakeSocket } {
-  const opened = bench.connect(handshake);
+  const opened = harness.connect(handshake);
   table.add(opened.connection);
   opened.socket.on('close', (code: number) => table.remove(opened.connection, code));
   return opened;
 }
 
 beforeEach(() => {
-  bench = new GatewayBench();
+  harness = new ConnectionHarness();
   time = new HandTime();
   table = tableOf();
 });
 afterEach(async () => {
   table.terminateAll();
-  await bench.close();
+  await harness.close();
 });
 
 describe('the heartbeat', () => {

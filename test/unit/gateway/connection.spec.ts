@@ -3,11 +3,11 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type ResponseObject } from '../../../src/domain/response.js';
 import { HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
-import { ALICE, away, ORIGIN, requestOf } from '../turn/turn-bench.js';
-import { GatewayBench, Talker, tell, until } from './gateway-bench.js';
+import { ALICE, away, ORIGIN, requestOf } from '../turn/turn-harness.js';
+import { ConnectionHarness, Talker, tell, until } from './connection-harness.js';
 
-let bench: GatewayBench;
-afterEach(() => bench.close());
+let harness: ConnectionHarness;
+afterEach(() => harness.close());
 
 const create = (text: string, fields = {}): Record<string, unknown> => ({
   type: 'response.create',
@@ -18,30 +18,30 @@ const TERMINAL = /^response\.(completed|incomplete|failed)$/u;
 
 describe('a snapshot', () => {
   async function longResponse(): Promise<string> {
-    bench = new GatewayBench({ provider: new Talker(400, true) });
-    return bench.play(requestOf('Hi'));
+    harness = new ConnectionHarness({ provider: new Talker(400, true) });
+    return harness.play(requestOf('Hi'));
   }
 
   it('moves a viewer that is far behind on, and sends the terminal once', async () => {
     const id = await longResponse();
-    const client = bench.connect({ snapshots: true });
+    const client = harness.connect({ snapshots: true });
     const { socket } = client;
     await (
-      await bench.follow(client, id)
+      await harness.follow(client, id)
     ).end;
     expect(socket.types).toEqual(['sluice:snapshot', 'response.completed']);
     const [snapshot, terminal] = socket.frames;
     expect(Number(terminal?.['sequence_number'])).toBe(Number(snapshot?.['sequence_number']) + 1);
-    expect(bench.hub.size).toBe(0);
+    expect(harness.hub.size).toBe(0);
   });
 
   it('holds exactly the text of the deltas up to the number of the snapshot', async () => {
-    bench = new GatewayBench({ provider: new Talker(300, false) });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    await until(async () => (await bench.types(responseId)).length >= 304);
-    const { json, sequence } = await bench.reader.snapshot(ALICE, responseId);
+    harness = new ConnectionHarness({ provider: new Talker(300, false) });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await until(async () => (await harness.types(responseId)).length >= 304);
+    const { json, sequence } = await harness.reader.snapshot(ALICE, responseId);
     const response = JSON.parse(json.toString()) as ResponseObject;
-    const earlier = (await bench.events(responseId)).slice(0, sequence + 1);
+    const earlier = (await harness.events(responseId)).slice(0, sequence + 1);
     const deltas = earlier.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : []));
     expect(response.output_text).toBe(deltas.join(''));
     expect(response.status).toBe('in_progress');
@@ -49,10 +49,10 @@ describe('a snapshot', () => {
 
   it('sends no snapshot to a client that does not know snapshots', async () => {
     const id = await longResponse();
-    const client = bench.connect();
+    const client = harness.connect();
     const { socket } = client;
     await (
-      await bench.follow(client, id)
+      await harness.follow(client, id)
     ).end;
     expect(socket.types).not.toContain('sluice:snapshot');
     expect(socket.sequences()).toEqual(socket.frames.map((_, i) => i));
@@ -60,23 +60,23 @@ describe('a snapshot', () => {
 
   it('sends snapshot and terminal once for a response whose log is gone', async () => {
     const id = await longResponse();
-    const client = bench.connect({ snapshots: true });
+    const client = harness.connect({ snapshots: true });
     const { socket } = client;
-    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
-    await bench.plain.events.delete(id);
+    const viewer = await harness.reader.open(ALICE, id, -1, client.connection.outbound.wake);
+    await harness.plain.events.delete(id);
     await client.connection.outbound.follow(id, viewer, undefined).end;
     expect(socket.types.filter((type) => TERMINAL.test(type)).length).toBeLessThanOrEqual(1);
-    expect(bench.hub.size).toBe(0);
+    expect(harness.hub.size).toBe(0);
   });
 
   it('ends with one terminal when a resume requests it while its log goes away', async () => {
     const id = await longResponse();
-    const client = bench.connect({ snapshots: true });
+    const client = harness.connect({ snapshots: true });
     const { socket } = client;
-    const read = bench.plain.events.read.bind(bench.plain.events);
+    const read = harness.plain.events.read.bind(harness.plain.events);
     let reads = 0;
     // The log goes away between the viewer's opening and the snapshot's reading.
-    bench.plain.events.read = (...args) => (reads++ < 1 ? read(...args) : Promise.resolve(undefined));
+    harness.plain.events.read = (...args) => (reads++ < 1 ? read(...args) : Promise.resolve(undefined));
     tell(client, { type: 'sluice:resume', response_id: id });
     await until(() => socket.types.some((type) => TERMINAL.test(type) || type === 'error'));
     await new Promise(setImmediate);
@@ -85,35 +85,35 @@ describe('a snapshot', () => {
 
   it('reads a snapshot again after the store was away for a moment', async () => {
     const id = await longResponse();
-    const client = bench.connect({ snapshots: true });
+    const client = harness.connect({ snapshots: true });
     const { socket } = client;
-    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
-    const read = bench.plain.events.read.bind(bench.plain.events);
+    const viewer = await harness.reader.open(ALICE, id, -1, client.connection.outbound.wake);
+    const read = harness.plain.events.read.bind(harness.plain.events);
     let failing = 1;
-    bench.plain.events.read = (...args) => (failing-- > 0 ? Promise.reject(away()) : read(...args));
+    harness.plain.events.read = (...args) => (failing-- > 0 ? Promise.reject(away()) : read(...args));
     expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('ended');
     expect(socket.types).toEqual(['sluice:snapshot', 'response.completed']);
   });
 
   it('does not read the snapshot of a deleted response again and again', async () => {
     const id = await longResponse();
-    const client = bench.connect({ snapshots: true });
-    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
-    bench.plain.events.read = () => Promise.resolve(undefined);
-    await bench.plain.responses.delete(id);
+    const client = harness.connect({ snapshots: true });
+    const viewer = await harness.reader.open(ALICE, id, -1, client.connection.outbound.wake);
+    harness.plain.events.read = () => Promise.resolve(undefined);
+    await harness.plain.responses.delete(id);
     expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('lost');
   });
 
   it('drops a snapshot if the client has resumed the response meanwhile', async () => {
     const id = await longResponse();
-    const client = bench.connect({ snapshots: true });
+    const client = harness.connect({ snapshots: true });
     const { socket } = client;
-    const viewer = await bench.reader.open(ALICE, id, -1, client.connection.outbound.wake);
-    const later = await bench.reader.open(ALICE, id, 400, client.connection.outbound.wake);
-    const read = bench.plain.events.read.bind(bench.plain.events);
+    const viewer = await harness.reader.open(ALICE, id, -1, client.connection.outbound.wake);
+    const later = await harness.reader.open(ALICE, id, 400, client.connection.outbound.wake);
+    const read = harness.plain.events.read.bind(harness.plain.events);
     const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
-    bench.plain.events.read = async (...args) => {
+    harness.plain.events.read = async (...args) => {
       reached.resolve();
       await gate.promise;
       return read(...args);
@@ -131,16 +131,16 @@ describe('a snapshot', () => {
 
 describe('a connection that closes at a bad moment', () => {
   it('keeps no viewer of a resume that was under way when the socket closed', async () => {
-    bench = new GatewayBench({ provider: new Talker(400, false) });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    await until(async () => (await bench.types(responseId)).length >= 404);
-    const client = bench.connect({ snapshots: true });
+    harness = new ConnectionHarness({ provider: new Talker(400, false) });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await until(async () => (await harness.types(responseId)).length >= 404);
+    const client = harness.connect({ snapshots: true });
     const { socket } = client;
-    const read = bench.plain.events.read.bind(bench.plain.events);
+    const read = harness.plain.events.read.bind(harness.plain.events);
     const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
     let reads = 0;
-    bench.plain.events.read = async (...args) => {
+    harness.plain.events.read = async (...args) => {
       if (reads++ >= 2) {
         reached.resolve();
         await gate.promise;
@@ -151,40 +151,40 @@ describe('a connection that closes at a bad moment', () => {
     await reached.promise;
     socket.terminate();
     gate.resolve();
-    await until(() => bench.hub.size === 0);
+    await until(() => harness.hub.size === 0);
     expect(client.connection.outbound.followings.size).toBe(0);
   });
 
   it('drops the tasks that wait in its lanes and leaves running turns alone', async () => {
     const provider = new ScriptedProvider([[say('a'), HANG], [say('b')]]);
-    bench = new GatewayBench({ provider });
-    const client = bench.connect();
+    harness = new ConnectionHarness({ provider });
+    const client = harness.connect();
     const { socket } = client;
     tell(client, create('first'));
     tell(client, create('second'));
     await until(() => socket.types.includes('response.output_text.delta'));
     socket.terminate();
     await new Promise(setImmediate);
-    expect(bench.turns.count).toBe(1);
+    expect(harness.turns.count).toBe(1);
     expect(provider.requests).toHaveLength(1);
   });
 
   it('cancels the turns of a connection that closes with on_disconnect=cancel', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const client = bench.connect({ cancelOnDisconnect: true });
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const client = harness.connect({ cancelOnDisconnect: true });
     const { socket } = client;
     tell(client, create('first'));
     await until(() => socket.types.includes('response.output_text.delta'));
     socket.terminate();
-    await bench.turns.whenIdle();
-    expect(await bench.metric('requests_total{status="cancelled"}')).toBe(1);
+    await harness.turns.whenIdle();
+    expect(await harness.metric('requests_total{status="cancelled"}')).toBe(1);
   });
 });
 
 describe('lanes', () => {
   it('counts running and waiting creates, and sends an error after the turn before it', async () => {
-    bench = new GatewayBench({ answers: [[say('a')]] });
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a')]] });
+    const client = harness.connect();
     const { socket } = client;
     for (const text of ['first', 'second', 'third']) tell(client, create(text));
     await until(() => socket.types.includes('error'));
@@ -198,8 +198,8 @@ describe('lanes', () => {
   });
 
   it('runs lanes at the same time, each with its stream_id', async () => {
-    bench = new GatewayBench({ answers: [[say('a')]] });
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a')]] });
+    const client = harness.connect();
     const { socket } = client;
     tell(client, create('first', { stream_id: 'left' }));
     tell(client, create('second', { stream_id: 'right' }));
@@ -210,8 +210,8 @@ describe('lanes', () => {
   });
 
   it('cancels the running and the waiting turns of a lane', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const client = harness.connect();
     const { socket } = client;
     tell(client, create('first', { stream_id: 'left' }));
     tell(client, create('second', { stream_id: 'left' }));
@@ -222,8 +222,8 @@ describe('lanes', () => {
   });
 
   it('stops reading from a client that floods and does not read', async () => {
-    bench = new GatewayBench();
-    const client = bench.connect();
+    harness = new ConnectionHarness();
+    const client = harness.connect();
     const { socket } = client;
     socket.reads = false;
     for (let sent = 0; sent < 10_000 && !socket.isPaused; sent++) tell(client, { type: 'sluice:ping', id: sent });
@@ -235,10 +235,10 @@ describe('lanes', () => {
 
 describe('a subscription', () => {
   it('keeps a response that was resumed into a lane when its subscription ends', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const conversation = await bench.conversation();
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const conversation = await harness.conversation();
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const client = harness.connect();
     const { socket } = client;
     tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => socket.types.includes('response.output_text.delta'));
@@ -246,22 +246,22 @@ describe('a subscription', () => {
     await until(() => socket.types.includes('sluice:resumed'));
     await new Promise(setImmediate);
     tell(client, { type: 'sluice:unsubscribe', conversation });
-    await bench.turns.cancel(ALICE, responseId);
+    await harness.turns.cancel(ALICE, responseId);
     await until(() => socket.types.some((type) => TERMINAL.test(type)));
     expect(socket.frames.at(-1)?.['stream_id']).toBe('mine');
   });
 
   it('announces a turn whose log could not be read at first [SUB-1]', async () => {
-    bench = new GatewayBench();
-    const conversation = await bench.conversation();
-    const client = bench.connect();
+    harness = new ConnectionHarness();
+    const conversation = await harness.conversation();
+    const client = harness.connect();
     const { socket } = client;
     tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => socket.types.includes('sluice:subscribed'));
-    const read = bench.plain.events.read.bind(bench.plain.events);
+    const read = harness.plain.events.read.bind(harness.plain.events);
     let failed = 0;
-    bench.plain.events.read = (...args) => (failed++ < 2 ? Promise.reject(away()) : read(...args));
-    await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    harness.plain.events.read = (...args) => (failed++ < 2 ? Promise.reject(away()) : read(...args));
+    await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await until(() => socket.types.some((type) => TERMINAL.test(type)));
     expect(socket.types.slice(1, 3)).toEqual(['sluice:turn', 'response.created']);
     expect(socket.types).not.toContain('error');
@@ -269,22 +269,22 @@ describe('a subscription', () => {
   });
 
   it('reads the running turns after a gap, with retries while the store is away [SUB-1]', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const conversation = await bench.conversation();
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const conversation = await harness.conversation();
+    const client = harness.connect();
     const { socket } = client;
     let onGap = (): void => undefined;
-    const { announcements } = bench.parts;
+    const { announcements } = harness.parts;
     announcements.watch = async (_id: string, _onResponse: unknown, gap: () => void) => {
       onGap = gap;
       return () => undefined;
     };
     tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => socket.types.includes('sluice:subscribed'));
-    await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    const members = bench.plain.claim.members.bind(bench.plain.claim);
+    await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const members = harness.plain.claim.members.bind(harness.plain.claim);
     let failed = 0;
-    bench.plain.claim.members = (...args) => (failed++ < 2 ? Promise.reject(away()) : members(...args));
+    harness.plain.claim.members = (...args) => (failed++ < 2 ? Promise.reject(away()) : members(...args));
     expect(socket.types).not.toContain('sluice:turn');
     onGap();
     onGap();

@@ -4,11 +4,11 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type Principal } from '../../../src/domain/principal.js';
 import { HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
-import { ALICE, away, ORIGIN, requestOf } from '../turn/turn-bench.js';
-import { type Connected, GatewayBench, Talker, tell, until } from './gateway-bench.js';
+import { ALICE, away, ORIGIN, requestOf } from '../turn/turn-harness.js';
+import { type Connected, ConnectionHarness, Talker, tell, until } from './connection-harness.js';
 
-let bench: GatewayBench;
-afterEach(() => bench.close());
+let harness: ConnectionHarness;
+afterEach(() => harness.close());
 
 const TERMINAL = /^response\.(completed|incomplete|failed)$/u;
 const round = (): Promise<void> => new Promise(setImmediate);
@@ -46,23 +46,23 @@ const ofType = ({ socket }: Connected, type: string): Readonly<Record<string, un
 
 describe('resumes of one response', () => {
   async function running(): Promise<string> {
-    bench = new GatewayBench({ answers: [[say('Hello'), HANG]], settings: { maxLanes: 8 } });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    await until(async () => (await bench.types(responseId)).includes('output_text.delta'));
+    harness = new ConnectionHarness({ answers: [[say('Hello'), HANG]], settings: { maxLanes: 8 } });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await until(async () => (await harness.types(responseId)).includes('output_text.delta'));
     return responseId;
   }
 
   it('leaves cursor and lane to the later resume when the earlier one is served more slowly [RES-6, WS-3]', async () => {
     const responseId = await running();
-    const client = bench.connect();
-    const slow = hold(methods<'open'>(bench.reader), 'open');
+    const client = harness.connect();
+    const slow = hold(methods<'open'>(harness.reader), 'open');
     tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'early' });
     tell(client, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'late' });
     await slow.reached;
     for (let i = 0; i < 5; i++) await round();
     slow.open();
     await until(() => ofType(client, 'sluice:resumed').length === 2);
-    await bench.turns.cancel(ALICE, responseId);
+    await harness.turns.cancel(ALICE, responseId);
     await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
     expect(ofType(client, 'sluice:resumed').map((frame) => frame['stream_id'])).toEqual(['early', 'late']);
     const events = client.socket.frames.filter((frame) => 'sequence_number' in frame);
@@ -72,12 +72,12 @@ describe('resumes of one response', () => {
 
   it('keeps the cursor of the earlier resume when the later one is refused [RES-5, RES-6]', async () => {
     const responseId = await running();
-    const client = bench.connect();
+    const client = harness.connect();
     tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'early' });
     await until(() => client.socket.types.includes('response.output_text.delta'));
     tell(client, { type: 'sluice:resume', response_id: responseId, starting_after: 99, stream_id: 'late' });
     await until(() => client.socket.types.includes('error'));
-    await bench.turns.cancel(ALICE, responseId);
+    await harness.turns.cancel(ALICE, responseId);
     await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
     expect(ofType(client, 'error')[0]).toMatchObject({ stream_id: 'late', error: { code: 'invalid_cursor' } });
     expect(client.socket.frames.at(-1)).toMatchObject({ stream_id: 'early' });
@@ -85,18 +85,18 @@ describe('resumes of one response', () => {
 
   it('holds one place in a lane for repeated resumes, and cancels them with one call [CAN-1, RES-8]', async () => {
     const responseId = await running();
-    const client = bench.connect();
+    const client = harness.connect();
     const frames = { ...client };
     for (let i = 0; i < 200; i++) {
       tell(frames, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'lane' });
       if (i % 20 === 0) await round();
     }
     await until(() => ofType(client, 'sluice:resumed').length === 200);
-    const { cancel } = bench.turns;
+    const { cancel } = harness.turns;
     let calls = 0;
-    bench.turns.cancel = (...args) => {
+    harness.turns.cancel = (...args) => {
       calls += 1;
-      return cancel.apply(bench.turns, args);
+      return cancel.apply(harness.turns, args);
     };
     tell(client, { type: 'response.cancel', stream_id: 'lane' });
     tell(client, { type: 'response.cancel', stream_id: 'lane' });
@@ -108,7 +108,7 @@ describe('resumes of one response', () => {
 
   it('frees the first lane when a later resume moves the response to another [RES-6, RES-8]', async () => {
     const responseId = await running();
-    const client = bench.connect();
+    const client = harness.connect();
     tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'left' });
     tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'right' });
     tell(client, { type: 'response.create', input: 'next', stream_id: 'left' });
@@ -119,7 +119,7 @@ describe('resumes of one response', () => {
 
 describe('subscribes and unsubscribes of one conversation', () => {
   it('answers subscribes and unsubscribes in order when one is refused [WS-3]', async () => {
-    const client = bench.connect();
+    const client = harness.connect();
     tell(client, { type: 'sluice:subscribe', conversation: 'conv_unknown' });
     tell(client, { type: 'sluice:unsubscribe', conversation: 'conv_unknown' });
     await until(() => client.socket.types.length === 2);
@@ -127,24 +127,24 @@ describe('subscribes and unsubscribes of one conversation', () => {
   });
 
   it('watches nothing when the last frame unsubscribes [SUB-3, WS-3]', async () => {
-    bench = new GatewayBench();
-    const conversation = await bench.conversation();
-    const client = bench.connect();
-    const slow = hold(methods<'watch'>(bench.parts.announcements), 'watch');
+    harness = new ConnectionHarness();
+    const conversation = await harness.conversation();
+    const client = harness.connect();
+    const slow = hold(methods<'watch'>(harness.parts.announcements), 'watch');
     tell(client, { type: 'sluice:subscribe', conversation });
     tell(client, { type: 'sluice:unsubscribe', conversation });
     await slow.reached;
     slow.open();
     await until(() => client.socket.types.includes('sluice:unsubscribed'));
-    await bench.play(requestOf('Hi', { conversation }));
+    await harness.play(requestOf('Hi', { conversation }));
     await round();
     expect(client.socket.types).toEqual(['sluice:subscribed', 'sluice:unsubscribed']);
   });
 
   it('answers every subscribe and unsubscribe in its place [SUB-1, WS-3]', async () => {
-    bench = new GatewayBench({ settings: { maxLanes: 4 } });
-    const conversation = await bench.conversation();
-    const client = bench.connect();
+    harness = new ConnectionHarness({ settings: { maxLanes: 4 } });
+    const conversation = await harness.conversation();
+    const client = harness.connect();
     const names = ['a', 'b', 'c'];
     for (const stream_id of names) tell(client, { type: 'sluice:subscribe', conversation, stream_id });
     tell(client, { type: 'sluice:unsubscribe', conversation });
@@ -155,16 +155,16 @@ describe('subscribes and unsubscribes of one conversation', () => {
       'sluice:unsubscribed',
       'd',
     ]);
-    await bench.play(requestOf('Hi', { conversation }));
+    await harness.play(requestOf('Hi', { conversation }));
     await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
     expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['d']);
   });
 
   it('keeps the newer subscription when an older one fails late [SUB-3]', async () => {
-    bench = new GatewayBench({ settings: { maxLanes: 4 } });
-    const conversation = await bench.conversation();
-    const client = bench.connect();
-    const slow = hold(methods<'get'>(bench.parts.conversations), 'get');
+    harness = new ConnectionHarness({ settings: { maxLanes: 4 } });
+    const conversation = await harness.conversation();
+    const client = harness.connect();
+    const slow = hold(methods<'get'>(harness.parts.conversations), 'get');
     tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'old' });
     tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'new' });
     await slow.reached;
@@ -172,23 +172,23 @@ describe('subscribes and unsubscribes of one conversation', () => {
     slow.open(away());
     await until(() => client.socket.types.includes('sluice:subscribed'));
     expect(client.socket.frames[0]).toMatchObject({ type: 'error', stream_id: 'old' });
-    await bench.play(requestOf('Hi', { conversation }));
+    await harness.play(requestOf('Hi', { conversation }));
     await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
     expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['new']);
   });
 
   it('keeps the older subscription when a newer one fails [SUB-3]', async () => {
-    bench = new GatewayBench({ settings: { maxLanes: 4 } });
-    const conversation = await bench.conversation();
-    const client = bench.connect();
+    harness = new ConnectionHarness({ settings: { maxLanes: 4 } });
+    const conversation = await harness.conversation();
+    const client = harness.connect();
     tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'old' });
     await until(() => client.socket.types.includes('sluice:subscribed'));
-    const { members } = bench.plain.claim;
-    bench.plain.claim.members = () => Promise.reject(away());
+    const { members } = harness.plain.claim;
+    harness.plain.claim.members = () => Promise.reject(away());
     tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'new' });
     await until(() => client.socket.types.includes('error'));
-    bench.plain.claim.members = members;
-    await bench.play(requestOf('Hi', { conversation }));
+    harness.plain.claim.members = members;
+    await harness.play(requestOf('Hi', { conversation }));
     await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
     expect(ofType(client, 'sluice:turn').map((frame) => frame['stream_id'])).toEqual(['old']);
   });
@@ -196,16 +196,16 @@ describe('subscribes and unsubscribes of one conversation', () => {
 
 describe('a subscription beside resumes', () => {
   async function watchedAndRunning(): Promise<{ conversation: string; responseId: string }> {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 8 } });
-    const conversation = await bench.conversation();
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]], settings: { maxLanes: 8 } });
+    const conversation = await harness.conversation();
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     return { conversation, responseId };
   }
 
   it('announces a response that was resumed before it, whose events stay in the lane of the resume [SUB-1]', async () => {
     const { conversation, responseId } = await watchedAndRunning();
-    const client = bench.connect();
-    const slow = hold(methods<'open'>(bench.reader), 'open');
+    const client = harness.connect();
+    const slow = hold(methods<'open'>(harness.reader), 'open');
     tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'mine' });
     tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'watch' });
     await slow.reached;
@@ -213,7 +213,7 @@ describe('a subscription beside resumes', () => {
     for (let i = 0; i < 5; i++) await round();
     slow.open();
     await until(() => client.socket.types.includes('sluice:turn'));
-    await bench.turns.cancel(ALICE, responseId);
+    await harness.turns.cancel(ALICE, responseId);
     await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
     expect(ofType(client, 'sluice:turn')).toMatchObject([{ response_id: responseId, stream_id: 'watch' }]);
     const events = client.socket.frames.filter((frame) => 'sequence_number' in frame);
@@ -223,7 +223,7 @@ describe('a subscription beside resumes', () => {
 
   it('follows the response itself when the resume before it was refused [SUB-1]', async () => {
     const { conversation, responseId } = await watchedAndRunning();
-    const client = bench.connect();
+    const client = harness.connect();
     tell(client, { type: 'sluice:resume', response_id: responseId, starting_after: 99, stream_id: 'mine' });
     tell(client, { type: 'sluice:subscribe', conversation, stream_id: 'watch' });
     await until(() => client.socket.types.includes('response.output_text.delta'));
@@ -231,10 +231,10 @@ describe('a subscription beside resumes', () => {
   });
 
   it('follows no more responses than a connection may, and says so [RES-6, SUB-1]', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 80 }, maxWaiting: 80 });
-    const conversation = await bench.conversation();
-    for (let i = 0; i < 66; i++) await bench.turns.create(ALICE, requestOf(`Hi ${i}`, { conversation }), ORIGIN);
-    const client = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]], settings: { maxLanes: 80 }, maxWaiting: 80 });
+    const conversation = await harness.conversation();
+    for (let i = 0; i < 66; i++) await harness.turns.create(ALICE, requestOf(`Hi ${i}`, { conversation }), ORIGIN);
+    const client = harness.connect();
     tell(client, { type: 'sluice:subscribe', conversation });
     await until(() => ofType(client, 'error').length === 2 && ofType(client, 'sluice:turn').length === 64);
     expect(client.connection.outbound.followings.size).toBe(64);
@@ -246,20 +246,20 @@ describe('a new credential', () => {
   const NEW: Principal = { ...ALICE, credential: 'key-2' };
 
   function connect(provider = new ScriptedProvider([[say('a')]])): Connected {
-    bench = new GatewayBench({ provider });
-    return bench.connect();
+    harness = new ConnectionHarness({ provider });
+    return harness.connect();
   }
 
   it('uses a new credential for the frame behind it, however long the check takes [WS-16, WS-3]', async () => {
     const client = connect();
     const callers: string[] = [];
-    const { create } = bench.turns;
-    bench.turns.create = (caller, ...rest) => {
+    const { create } = harness.turns;
+    harness.turns.create = (caller, ...rest) => {
       callers.push(caller.credential);
-      return create.call(bench.turns, caller, ...rest);
+      return create.call(harness.turns, caller, ...rest);
     };
     const checked = Promise.withResolvers<Principal>();
-    bench.parts.authenticator.authenticate = () => checked.promise;
+    harness.parts.authenticator.authenticate = () => checked.promise;
     tell(client, { type: 'response.create', input: 'before' });
     tell(client, { type: 'sluice:auth', token: 'new' });
     tell(client, { type: 'response.create', input: 'after', stream_id: 'b' });
@@ -281,12 +281,12 @@ describe('a new credential', () => {
   ])('that %s leaves the old one for the frame behind it [WS-16]', async (_what, authenticate) => {
     const client = connect();
     const callers: string[] = [];
-    const { create } = bench.turns;
-    bench.turns.create = (caller, ...rest) => {
+    const { create } = harness.turns;
+    harness.turns.create = (caller, ...rest) => {
       callers.push(caller.credential);
-      return create.call(bench.turns, caller, ...rest);
+      return create.call(harness.turns, caller, ...rest);
     };
-    bench.parts.authenticator.authenticate = authenticate;
+    harness.parts.authenticator.authenticate = authenticate;
     tell(client, { type: 'sluice:auth', token: 'new' });
     tell(client, { type: 'response.create', input: 'after' });
     await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
@@ -297,16 +297,16 @@ describe('a new credential', () => {
 
 describe('a socket that cancels on disconnect', () => {
   it('cancels what it created, not what it resumed [WS-13]', async () => {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]] });
-    const { responseId: other } = await bench.turns.create(ALICE, requestOf('of another device'), ORIGIN);
-    const client = bench.connect({ cancelOnDisconnect: true });
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const { responseId: other } = await harness.turns.create(ALICE, requestOf('of another device'), ORIGIN);
+    const client = harness.connect({ cancelOnDisconnect: true });
     tell(client, { type: 'sluice:resume', response_id: other, stream_id: 'r' });
     tell(client, { type: 'response.create', input: 'mine' });
     await until(() => ofType(client, 'response.output_text.delta').length === 2);
     client.socket.terminate();
-    await until(() => bench.turns.count === 1);
+    await until(() => harness.turns.count === 1);
     await round();
-    expect(await bench.reader.status(ALICE, other)).toBe('running');
+    expect(await harness.reader.status(ALICE, other)).toBe('running');
   });
 });
 
@@ -314,8 +314,8 @@ describe('a create that joins a response by its idempotency key', () => {
   const CREATE = { type: 'response.create', input: 'Hi', 'sluice:idempotency_key': 'key' };
 
   async function joinable(): Promise<{ first: Connected; responseId: string }> {
-    bench = new GatewayBench({ answers: [[say('a'), HANG]], settings: { maxLanes: 8 } });
-    const first = bench.connect();
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]], settings: { maxLanes: 8 } });
+    const first = harness.connect();
     tell(first, CREATE);
     await until(() => first.socket.types.includes('response.output_text.delta'));
     const { id: responseId } = ofType(first, 'response.created')[0]?.['response'] as { id: string };
@@ -324,43 +324,43 @@ describe('a create that joins a response by its idempotency key', () => {
 
   it('leaves the response running when its socket closes with on_disconnect=cancel [WS-13]', async () => {
     const { responseId } = await joinable();
-    const second = bench.connect({ cancelOnDisconnect: true });
+    const second = harness.connect({ cancelOnDisconnect: true });
     tell(second, CREATE);
     await until(() => second.socket.types.includes('response.output_text.delta'));
     second.socket.terminate();
     for (let i = 0; i < 20; i++) await round();
-    expect(bench.turns.count).toBe(1);
-    expect(await bench.reader.currentStatus(ALICE, responseId)).toBe('in_progress');
+    expect(harness.turns.count).toBe(1);
+    expect(await harness.reader.currentStatus(ALICE, responseId)).toBe('in_progress');
   });
 
   it('leaves the response running when its socket closes before the response is known [WS-13]', async () => {
     await joinable();
-    const second = bench.connect({ cancelOnDisconnect: true });
-    const slow = hold(methods<'claim'>(bench.plain.keys), 'claim');
+    const second = harness.connect({ cancelOnDisconnect: true });
+    const slow = hold(methods<'claim'>(harness.plain.keys), 'claim');
     tell(second, CREATE);
     await slow.reached;
     second.socket.terminate();
     slow.open();
     for (let i = 0; i < 20; i++) await round();
-    expect(bench.turns.count).toBe(1);
+    expect(harness.turns.count).toBe(1);
   });
 
   it('cancels the response when the client cancels its lane before the response is known [CAN-1]', async () => {
     await joinable();
-    const second = bench.connect();
-    const slow = hold(methods<'claim'>(bench.plain.keys), 'claim');
+    const second = harness.connect();
+    const slow = hold(methods<'claim'>(harness.plain.keys), 'claim');
     tell(second, { ...CREATE, stream_id: 'lane' });
     await slow.reached;
     tell(second, { type: 'response.cancel', stream_id: 'lane' });
     slow.open();
     await until(() => second.socket.types.some((type) => TERMINAL.test(type)));
-    expect(bench.turns.count).toBe(0);
+    expect(harness.turns.count).toBe(0);
   });
 
   it('leaves cursor and lane to a resume sent after it and served before it [RES-6, WS-3]', async () => {
     const { responseId } = await joinable();
-    const second = bench.connect();
-    const slow = hold(methods<'claim'>(bench.plain.keys), 'claim');
+    const second = harness.connect();
+    const slow = hold(methods<'claim'>(harness.plain.keys), 'claim');
     tell(second, { ...CREATE, stream_id: 'create' });
     tell(second, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'resume' });
     await slow.reached;
@@ -368,7 +368,7 @@ describe('a create that joins a response by its idempotency key', () => {
     slow.open();
     for (let i = 0; i < 20; i++) await round();
     tell(second, { type: 'response.create', input: 'next', stream_id: 'create' });
-    await bench.turns.cancel(ALICE, responseId);
+    await harness.turns.cancel(ALICE, responseId);
     await until(() => ofType(second, 'response.created').length === 1);
     const events = second.socket.frames.filter(
       (frame) => frame['stream_id'] === 'resume' && 'sequence_number' in frame,
@@ -380,8 +380,8 @@ describe('a create that joins a response by its idempotency key', () => {
 
   it('takes cursor and lane when it was sent after a resume that is served more slowly [RES-6, WS-3]', async () => {
     const { responseId } = await joinable();
-    const second = bench.connect();
-    const slow = hold(methods<'open'>(bench.reader), 'open');
+    const second = harness.connect();
+    const slow = hold(methods<'open'>(harness.reader), 'open');
     tell(second, { type: 'sluice:resume', response_id: responseId, starting_after: 1, stream_id: 'resume' });
     tell(second, { ...CREATE, stream_id: 'create' });
     await slow.reached;
@@ -389,7 +389,7 @@ describe('a create that joins a response by its idempotency key', () => {
     slow.open();
     await until(() => second.socket.types.includes('sluice:resumed'));
     for (let i = 0; i < 20; i++) await round();
-    await bench.turns.cancel(ALICE, responseId);
+    await harness.turns.cancel(ALICE, responseId);
     await until(() => second.socket.types.some((type) => TERMINAL.test(type)));
     const events = second.socket.frames.filter((frame) => 'sequence_number' in frame);
     expect(events.map((frame) => frame['sequence_number'])).toEqual(events.map((_, i) => i));
@@ -399,22 +399,22 @@ describe('a create that joins a response by its idempotency key', () => {
 
 describe('a cancel by response id', () => {
   it('waits for the end of a response that is not followed without reading its events [CAN-3]', async () => {
-    bench = new GatewayBench({ provider: new Talker(600, false) });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    await until(async () => ((await bench.reader.lastSequence(ALICE, responseId)) ?? 0) > 600);
-    const last = (await bench.reader.lastSequence(ALICE, responseId)) ?? 0;
-    const { read } = bench.plain.events;
+    harness = new ConnectionHarness({ provider: new Talker(600, false) });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await until(async () => ((await harness.reader.lastSequence(ALICE, responseId)) ?? 0) > 600);
+    const last = (await harness.reader.lastSequence(ALICE, responseId)) ?? 0;
+    const { read } = harness.plain.events;
     let oldest = Infinity;
-    bench.plain.events.read = (id, after, limit) => {
+    harness.plain.events.read = (id, after, limit) => {
       if (limit !== 0) oldest = Math.min(oldest, after);
-      return read.call(bench.plain.events, id, after, limit);
+      return read.call(harness.plain.events, id, after, limit);
     };
-    const { open } = bench.hub;
-    bench.hub.open = (id, after, wake) => {
+    const { open } = harness.hub;
+    harness.hub.open = (id, after, wake) => {
       oldest = Math.min(oldest, after);
-      return open.call(bench.hub, id, after, wake);
+      return open.call(harness.hub, id, after, wake);
     };
-    const client = bench.connect();
+    const client = harness.connect();
     tell(client, { type: 'response.cancel', response_id: responseId });
     await until(() => client.socket.types.includes('sluice:cancelled'));
     expect(ofType(client, 'sluice:cancelled')[0]).toMatchObject({ status: 'cancelled' });
@@ -424,14 +424,14 @@ describe('a cancel by response id', () => {
 
 describe('a create with the key of a response whose events are gone', () => {
   it('answers a create with the key of a response without events by snapshot and terminal [IDEM-1, RES-3]', async () => {
-    bench = new GatewayBench({ provider: new Talker(3, true) });
+    harness = new ConnectionHarness({ provider: new Talker(3, true) });
     const create = { type: 'response.create', input: 'Hi', 'sluice:idempotency_key': 'key' };
-    const first = bench.connect();
+    const first = harness.connect();
     tell(first, create);
     await until(() => first.socket.types.some((type) => TERMINAL.test(type)));
     const { id } = first.socket.frames.at(-1)?.['response'] as { id: string };
-    await bench.plain.events.delete(id);
-    const second = bench.connect({ snapshots: true });
+    await harness.plain.events.delete(id);
+    const second = harness.connect({ snapshots: true });
     tell(second, create);
     await until(() => second.socket.types.some((type) => TERMINAL.test(type) || type === 'error'));
     expect(second.socket.types).toEqual(['sluice:snapshot', 'response.completed']);

@@ -9,8 +9,8 @@ import { type Handshake } from '../../../src/gateway/connection.js';
 import { SocketAdapter } from '../../../src/gateway/socket-adapter.js';
 import { refuseUpgrade } from '../../../src/gateway/upgrade.js';
 import { Metrics } from '../../../src/observability/metrics.js';
-import { ALICE } from '../turn/turn-bench.js';
-import { until } from './gateway-bench.js';
+import { ALICE } from '../turn/turn-harness.js';
+import { until } from './connection-harness.js';
 
 let http: Server;
 let accept: (request: IncomingMessage) => Promise<Handshake>;

@@ -9,17 +9,17 @@ import { PromptRegistry } from '../../../src/templating/registry.js';
 import { compilePack } from '../../../src/templating/compile-pack.js';
 import { packFile, promptFile } from '../templating/packs.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, BOB, ORIGIN, POLICY, requestOf, TurnBench } from './turn-bench.js';
+import { ALICE, BOB, ORIGIN, POLICY, requestOf, TurnHarness } from './turn-harness.js';
 
 const USER: Principal = { ...ALICE, trusted: false };
 const TENANT: Principal = { ...ALICE, owner: 'acme', user: null };
 
-let bench: TurnBench;
+let harness: TurnHarness;
 beforeEach(() => {
-  bench = new TurnBench({ answers: [[say('One')], [HANG]] });
+  harness = new TurnHarness({ answers: [[say('One')], [HANG]] });
 });
 afterEach(async () => {
-  await bench.close();
+  await harness.close();
 });
 
 function admit(
@@ -27,7 +27,7 @@ function admit(
   policy: Partial<AdmissionPolicy> = {},
   caller: Principal = ALICE,
 ): Promise<TurnPlan> {
-  const { conversations, responses, events: log } = bench.plain;
+  const { conversations, responses, events: log } = harness.plain;
   const admission = new Admission(
     { ...POLICY, ...policy },
     { prompts: PROMPTS, conversations, responses, events: log },
@@ -145,13 +145,13 @@ describe('prompts', () => {
 
 describe('where a turn continues from', () => {
   it('a conversation of the caller’s own, or of its tenant', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     expect((await admit({ conversation })).source).toEqual({ kind: 'conversation', id: conversation });
     expect((await admit({ conversation }, {}, TENANT)).source.kind).toBe('conversation');
   });
 
   it('somebody else’s answers exactly like none', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const foreign = await admit({ conversation }, {}, BOB).catch((error: unknown) => error);
     const unknown = await admit({ conversation: 'conv_none' }, {}, BOB).catch((error: unknown) => error);
     expect(foreign).toMatchObject({ code: 'conversation_not_found' });
@@ -162,16 +162,16 @@ describe('where a turn continues from', () => {
   });
 
   it('a stored response, not one that runs, is foreign, unknown or unstored', async () => {
-    const first = await bench.play(requestOf('Hi'));
+    const first = await harness.play(requestOf('Hi'));
     expect((await admit({ previousResponseId: first })).source).toMatchObject({ kind: 'previous', id: first });
     const gone = { code: 'previous_response_not_found', param: 'previous_response_id' };
     await expect(admit({ previousResponseId: first }, {}, BOB)).rejects.toMatchObject(gone);
     await expect(admit({ previousResponseId: 'resp_none' })).rejects.toMatchObject(gone);
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await expect(admit({ previousResponseId: responseId })).rejects.toMatchObject({ code: 'response_still_running' });
     await expect(admit({ previousResponseId: responseId }, {}, BOB)).rejects.toMatchObject(gone);
-    await bench.turns.cancel(ALICE, responseId);
-    await bench.turns.whenIdle();
+    await harness.turns.cancel(ALICE, responseId);
+    await harness.turns.whenIdle();
   });
 
   it('nothing, where the configuration keeps no conversations', async () => {
@@ -194,7 +194,7 @@ describe('where a turn continues from', () => {
     };
     const refused = { code: 'unknown_call_id', param: 'input[0].call_id' };
     await expect(admit({ input: [answer] })).rejects.toMatchObject(refused);
-    const first = await bench.play(requestOf('Hi'));
+    const first = await harness.play(requestOf('Hi'));
     await expect(admit({ input: [answer], previousResponseId: first })).rejects.toMatchObject(refused);
   });
 });

@@ -15,7 +15,7 @@ import { newFacts, newResponse, type Turn } from '../../../src/turn/turn.js';
 import { TurnTrace } from '../../../src/turn/turn-trace.js';
 import { type GuardrailSpec } from '../../../src/validation/guardrail.js';
 import { fail, HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
-import { ALICE, ORIGIN, requestOf } from './turn-bench.js';
+import { ALICE, ORIGIN, requestOf } from './turn-harness.js';
 
 const BANNED: GuardrailSpec = { type: 'banned_words', enabled: true, params: { words: ['pirate'] } };
 

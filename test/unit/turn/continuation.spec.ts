@@ -4,17 +4,17 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Item, storedBytes } from '../../../src/domain/item.js';
 import { type ProviderRequest } from '../../../src/provider/provider.js';
 import { say, ScriptedProvider } from '../../support/scripted-provider.js';
-import { ALICE, ORIGIN, requestOf, TurnBench, userItem } from './turn-bench.js';
+import { ALICE, ORIGIN, requestOf, TurnHarness, userItem } from './turn-harness.js';
 
 const GONE = { code: 'previous_response_not_found', param: 'previous_response_id' };
 
 let provider: ScriptedProvider;
-let bench: TurnBench;
+let harness: TurnHarness;
 beforeEach(() => {
   provider = new ScriptedProvider([[say('A1')], [say('A2')], [say('A3')], [say('A4')]]);
-  bench = new TurnBench({ provider });
+  harness = new TurnHarness({ provider });
 });
-afterEach(() => bench.close());
+afterEach(() => harness.close());
 
 /** Texts that the provider was sent last. */
 function sent(): string[] {
@@ -25,57 +25,57 @@ function sent(): string[] {
 }
 
 const bytesOf = async (responseId: string): Promise<number> =>
-  JSON.stringify(await bench.plain.responses.get(responseId)).length;
+  JSON.stringify(await harness.plain.responses.get(responseId)).length;
 
 describe('a response that was made in a conversation', () => {
   it('is stored without a copy of the conversation', async () => {
-    const conversation = await bench.conversation([userItem('x'.repeat(50_000))]);
-    const first = await bench.play(requestOf('Q1', { conversation }));
-    const second = await bench.play(requestOf('Q2', { conversation }));
-    expect(await bench.plain.responses.get(second)).toMatchObject({ context: [], contextIn: conversation });
+    const conversation = await harness.conversation([userItem('x'.repeat(50_000))]);
+    const first = await harness.play(requestOf('Q1', { conversation }));
+    const second = await harness.play(requestOf('Q2', { conversation }));
+    expect(await harness.plain.responses.get(second)).toMatchObject({ context: [], contextIn: conversation });
     expect(await bytesOf(first)).toBeLessThan(5_000);
     expect(await bytesOf(second)).toBe(await bytesOf(first));
   });
 
   it('is continued from with the conversation up to it, and not beyond [CONV-6]', async () => {
-    const conversation = await bench.conversation([userItem('Q0')]);
-    const first = await bench.play(requestOf('Q1', { conversation }));
-    await bench.play(requestOf('Q2', { conversation }));
-    const fork = await bench.play(requestOf('other', { previousResponseId: first }));
+    const conversation = await harness.conversation([userItem('Q0')]);
+    const first = await harness.play(requestOf('Q1', { conversation }));
+    await harness.play(requestOf('Q2', { conversation }));
+    const fork = await harness.play(requestOf('other', { previousResponseId: first }));
     expect(sent()).toEqual(['Q0', 'Q1', 'A1', 'other']);
     // The fork is a chain of its own: what happens to the conversation does not reach it any more.
-    await bench.plain.conversations.delete(conversation);
-    await bench.play(requestOf('more', { previousResponseId: fork }));
+    await harness.plain.conversations.delete(conversation);
+    await harness.play(requestOf('more', { previousResponseId: fork }));
     expect(sent()).toEqual(['Q0', 'Q1', 'A1', 'other', 'A3', 'more']);
   });
 
   it('is continued from without items that were removed meanwhile [CONV-6]', async () => {
-    const conversation = await bench.conversation([userItem('Q0')]);
-    const first = await bench.play(requestOf('Q1', { conversation }));
-    await bench.plain.conversations.deleteItem(conversation, 'msg_Q0');
-    await bench.play(requestOf('more', { previousResponseId: first }));
+    const conversation = await harness.conversation([userItem('Q0')]);
+    const first = await harness.play(requestOf('Q1', { conversation }));
+    await harness.plain.conversations.deleteItem(conversation, 'msg_Q0');
+    await harness.play(requestOf('more', { previousResponseId: first }));
     expect(sent()).toEqual(['Q1', 'A1', 'more']);
   });
 
   it('is not continued from where its conversation no longer holds its items [CONV-7]', async () => {
-    const conversation = await bench.conversation([userItem('Q0')]);
-    const first = await bench.play(requestOf('Q1', { conversation }));
-    await bench.play(requestOf('Q2', { conversation }));
-    const { data } = await bench.plain.conversations.listItems(conversation, { limit: 9, order: 'asc' });
+    const conversation = await harness.conversation([userItem('Q0')]);
+    const first = await harness.play(requestOf('Q1', { conversation }));
+    await harness.play(requestOf('Q2', { conversation }));
+    const { data } = await harness.plain.conversations.listItems(conversation, { limit: 9, order: 'asc' });
     for (const { item, responseId } of data) {
-      if (responseId === first) await bench.plain.conversations.deleteItem(conversation, item.id);
+      if (responseId === first) await harness.plain.conversations.deleteItem(conversation, item.id);
     }
-    const again = () => bench.turns.create(ALICE, requestOf('more', { previousResponseId: first }), ORIGIN);
+    const again = () => harness.turns.create(ALICE, requestOf('more', { previousResponseId: first }), ORIGIN);
     await expect(again()).rejects.toMatchObject(GONE);
-    await bench.plain.conversations.delete(conversation);
+    await harness.plain.conversations.delete(conversation);
     await expect(again()).rejects.toMatchObject(GONE);
-    expect((await bench.reader.retrieve(ALICE, first)).output_text).toBe('A1');
+    expect((await harness.reader.retrieve(ALICE, first)).output_text).toBe('A1');
   });
 
   it('takes a call’s output by its id as by its conversation', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const call = new ScriptedProvider([[{ type: 'call', name: 'look', arguments: '{}' }], [say('Seen')]]);
-    const beside = new TurnBench({ provider: call, beside: bench });
+    const beside = new TurnHarness({ provider: call, beside: harness });
     const first = await beside.play(requestOf('look', { conversation }));
     const [called] = (await beside.reader.retrieve(ALICE, first)).output;
     if (called?.type !== 'function_call') throw new Error('no call was made');
@@ -97,15 +97,15 @@ describe('a response that was made in a conversation', () => {
 
 describe('a response that was stored with its context', () => {
   it('is continued from as before, also where it was made in a conversation', async () => {
-    const conversation = await bench.conversation();
-    const first = await bench.play(requestOf('Q1', { conversation }));
-    const stored = await bench.plain.responses.get(first);
+    const conversation = await harness.conversation();
+    const first = await harness.play(requestOf('Q1', { conversation }));
+    const stored = await harness.plain.responses.get(first);
     if (stored === undefined) throw new Error('it was stored');
     const { contextIn: _none, ...before } = stored;
     const id = 'resp_before';
     const context = [{ item: userItem('as it was'), responseId: null, withheld: false }];
-    await bench.plain.responses.put({ ...before, response: { ...stored.response, id }, context });
-    await bench.play(requestOf('more', { previousResponseId: id }));
+    await harness.plain.responses.put({ ...before, response: { ...stored.response, id }, context });
+    await harness.play(requestOf('more', { previousResponseId: id }));
     expect(sent()).toEqual(['as it was', 'more']);
   });
 });
@@ -115,13 +115,13 @@ const long = (text: string): Item =>
 
 describe('a chain', () => {
   it('is bounded in bytes: the oldest items go first [CONV-9]', async () => {
-    bench = new TurnBench({ provider, maxBytes: 10_000 });
+    harness = new TurnHarness({ provider, maxBytes: 10_000 });
     let previousResponseId: string | undefined;
     const sizes: number[] = [];
     for (const letter of ['a', 'b', 'c', 'd']) {
       const fields = previousResponseId === undefined ? {} : { previousResponseId };
-      previousResponseId = await bench.play(requestOf('', { input: [long(letter.repeat(4_000))], ...fields }));
-      const { context } = (await bench.plain.responses.get(previousResponseId)) ?? { context: [] };
+      previousResponseId = await harness.play(requestOf('', { input: [long(letter.repeat(4_000))], ...fields }));
+      const { context } = (await harness.plain.responses.get(previousResponseId)) ?? { context: [] };
       sizes.push(context.map(storedBytes).reduce((a, b) => a + b, 0));
     }
     expect(Math.max(...sizes)).toBeLessThanOrEqual(10_000);
@@ -132,15 +132,15 @@ describe('a chain', () => {
 
 describe('an item that is larger than a conversation may be', () => {
   it('is refused before anything is stored [CONV-9]', async () => {
-    bench = new TurnBench({ provider, maxBytes: 70_000 });
-    const conversation = await bench.conversation();
+    harness = new TurnHarness({ provider, maxBytes: 70_000 });
+    const conversation = await harness.conversation();
     const input: Item[] = [userItem('small'), userItem('x'.repeat(70_000))];
     for (const fields of [{ conversation }, {}, { store: false, conversation }]) {
-      const asked = bench.turns.create(ALICE, requestOf('', { input, ...fields }), ORIGIN);
+      const asked = harness.turns.create(ALICE, requestOf('', { input, ...fields }), ORIGIN);
       await expect(asked).rejects.toMatchObject({ code: 'invalid_value', param: 'input[1]' });
     }
-    expect(await bench.texts(conversation)).toEqual([]);
-    await bench.play(requestOf('', { input, store: false }));
+    expect(await harness.texts(conversation)).toEqual([]);
+    await harness.play(requestOf('', { input, store: false }));
     expect(sent()).toHaveLength(2);
   });
 });

@@ -9,7 +9,7 @@ import { Idempotency } from '../../../src/turn/idempotency.js';
 import { type ScriptedProvider, say } from '../../support/scripted-provider.js';
 import { HandTime } from '../../support/hand-time.js';
 import { parseLogged } from '../../../src/turn/logged-response.js';
-import { ALICE, away, BOB, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+import { ALICE, away, BOB, ORIGIN, requestOf, TurnHarness } from './turn-harness.js';
 
 const USE = { key: 'k', fingerprint: 'f' };
 
@@ -69,16 +69,16 @@ describe('a key whose first holder', () => {
 });
 
 describe('a replica that stood still between its claim of a key and its log', () => {
-  let slow: TurnBench;
-  let quick: TurnBench;
+  let slow: TurnHarness;
+  let quick: TurnHarness;
   afterEach(async () => {
     await slow.close();
     await quick.close();
   });
 
   it('finds its key taken over: its turn never runs, and its client is given the other one', async () => {
-    slow = new TurnBench({ limits: { concurrentTurns: 1 } });
-    quick = new TurnBench({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
+    slow = new TurnHarness({ limits: { concurrentTurns: 1 } });
+    quick = new TurnHarness({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
     const conversation = await slow.conversation();
     const request = requestOf('Hi', { conversation });
     const stands = slow.faults.hold('createWith');
@@ -106,33 +106,33 @@ describe('a replica that stood still between its claim of a key and its log', ()
 
 describe('a request that is sent again with its key', () => {
   let time: HandTime;
-  let bench: TurnBench;
+  let harness: TurnHarness;
   beforeEach(() => {
     time = new HandTime();
-    bench = new TurnBench({ time });
+    harness = new TurnHarness({ time });
   });
-  afterEach(() => bench.close());
+  afterEach(() => harness.close());
 
   const send = (fields: Parameters<typeof requestOf>[1] = {}) =>
-    bench.turns.create(ALICE, requestOf('Hi', fields), ORIGIN, { idempotency: USE });
-  const asked = () => (bench.provider as ScriptedProvider).requests.length;
+    harness.turns.create(ALICE, requestOf('Hi', fields), ORIGIN, { idempotency: USE });
+  const asked = () => (harness.provider as ScriptedProvider).requests.length;
   const GONE = { code: 'response_expired', status: 410, retryable: false };
 
   it('is refused, and runs no second turn, after its response was deleted [IDEM-5]', async () => {
     const { responseId } = await send();
-    await bench.turns.whenIdle();
-    await bench.reader.remove(ALICE, responseId);
+    await harness.turns.whenIdle();
+    await harness.reader.remove(ALICE, responseId);
     await expect(send()).rejects.toMatchObject(GONE);
     // Also when the key is older than the time after which an unconfirmed one is taken over.
     time.pass(11_000);
     await expect(send()).rejects.toMatchObject(GONE);
     expect(asked()).toBe(1);
-    expect(bench.turns.count).toBe(0);
+    expect(harness.turns.count).toBe(0);
   });
 
   it('is refused when the events of an unstored response are gone, until the key is forgotten [IDEM-5]', async () => {
     const { responseId } = await send({ store: false });
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     time.pass(LOG_TIMES.endedUnstoredMs - 1_000);
     expect((await send({ store: false })).responseId).toBe(responseId);
     time.pass(2_000);
@@ -140,22 +140,22 @@ describe('a request that is sent again with its key', () => {
     expect(asked()).toBe(1);
     time.pass(KEY_TTL_MS);
     await send({ store: false });
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     expect(asked()).toBe(2);
   });
 
   it('streams how a stored response began and how it ended when its events are gone [IDEM-5]', async () => {
     const { responseId } = await send();
-    await bench.turns.whenIdle();
-    const before = await bench.events(responseId);
+    await harness.turns.whenIdle();
+    const before = await harness.events(responseId);
     time.pass(LOG_TIMES.endedMs + 1_000);
     expect((await send()).responseId).toBe(responseId);
     const signal = new AbortController().signal;
     const events: ResponseEvent[] = [];
-    for await (const batch of bench.reader.repeat(ALICE, responseId, signal)) events.push(...batch.map(parseLogged));
+    for await (const batch of harness.reader.repeat(ALICE, responseId, signal)) events.push(...batch.map(parseLogged));
     expect(events).toEqual([expect.objectContaining({ type: 'response.created' }), before.at(-1)]);
     expect(events[0]).toMatchObject({ sequence_number: 0, response: { status: 'in_progress', output: [] } });
-    await expect(bench.reader.repeat(BOB, responseId, signal).next()).rejects.toMatchObject({
+    await expect(harness.reader.repeat(BOB, responseId, signal).next()).rejects.toMatchObject({
       code: 'response_not_found',
     });
   });

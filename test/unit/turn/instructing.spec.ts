@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Item } from '../../../src/domain/item.js';
 import { mayInstruct, refuseInstructingItems } from '../../../src/turn/instructing.js';
-import { ALICE, userItem } from './turn-bench.js';
+import { ALICE, userItem } from './turn-harness.js';
 
 const system: Item = {
   type: 'message',

@@ -10,7 +10,7 @@ import { FlushClock } from '../../../src/turn/flush-clock.js';
 import { type DeltaEvent, Journal, type JournalOptions } from '../../../src/turn/journal.js';
 import { retryWhileUnavailable } from '../../../src/turn/retry-while-unavailable.js';
 import { responseOf } from '../domain/responses.js';
-import { away, Faults } from './turn-bench.js';
+import { away, Faults } from './turn-harness.js';
 
 /** A clock whose tick comes when the test says. */
 class HandClock extends FlushClock {

@@ -4,24 +4,24 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say, type ScriptedProvider } from '../../support/scripted-provider.js';
-import { ALICE, away, ORIGIN, requestOf, TurnBench, userItem } from './turn-bench.js';
+import { ALICE, away, ORIGIN, requestOf, TurnHarness, userItem } from './turn-harness.js';
 
 const PAST_LEASE_MS = 8_500;
 
 let time: HandTime;
-let slow: TurnBench;
-let quick: TurnBench;
+let slow: TurnHarness;
+let quick: TurnHarness;
 beforeEach(() => {
   time = new HandTime();
-  slow = new TurnBench({ time, answers: [[say('second')]] });
-  quick = new TurnBench({ time, beside: slow, answers: [[say('first'), HANG]] });
+  slow = new TurnHarness({ time, answers: [[say('second')]] });
+  quick = new TurnHarness({ time, beside: slow, answers: [[say('first'), HANG]] });
 });
 afterEach(async () => {
   await Promise.all([slow.turns.abortAll(away()), quick.turns.abortAll(away())]);
   await quick.close();
 });
 
-const requestsOf = (bench: TurnBench) => (bench.provider as ScriptedProvider).requests;
+const requestsOf = (harness: TurnHarness) => (harness.provider as ScriptedProvider).requests;
 
 /** Resolves when `holds` does, a round of the event loop at a time. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
@@ -54,7 +54,7 @@ describe('a turn whose replica stood still between its place in the queue and it
   });
 
   it('is refused, and leaves nothing behind, if no more turns may wait [CONV-10]', async () => {
-    const strict = new TurnBench({ time, beside: slow, maxWaiting: 0 });
+    const strict = new TurnHarness({ time, beside: slow, maxWaiting: 0 });
     const conversation = await slow.conversation();
     const stands = strict.faults.hold('createWith');
     const ids: string[] = [];

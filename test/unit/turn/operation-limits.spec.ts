@@ -5,7 +5,7 @@ import { SluiceError } from '../../../src/domain/errors.js';
 import { type Principal } from '../../../src/domain/principal.js';
 import { systemTime } from '../../../src/domain/time.js';
 import { OperationLimits } from '../../../src/turn/operation-limits.js';
-import { ALICE, BOB } from './turn-bench.js';
+import { ALICE, BOB } from './turn-harness.js';
 
 let now: number;
 let refusals: number;

@@ -6,17 +6,17 @@ import { systemTime } from '../../../src/domain/time.js';
 import { newResponse } from '../../../src/turn/turn.js';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, away, ORIGIN, POLICY, requestOf, TurnBench, userItem } from './turn-bench.js';
+import { ALICE, away, ORIGIN, POLICY, requestOf, TurnHarness, userItem } from './turn-harness.js';
 
 const LEASE_MS = 8_000;
 
 let now: number;
-let lost: TurnBench;
-let other: TurnBench;
+let lost: TurnHarness;
+let other: TurnHarness;
 beforeEach(() => {
   now = 1_000_000;
-  lost = new TurnBench({ answers: [[say('Half an'), HANG]], time: { ...systemTime, now: () => now } });
-  other = new TurnBench({ beside: lost });
+  lost = new TurnHarness({ answers: [[say('Half an'), HANG]], time: { ...systemTime, now: () => now } });
+  other = new TurnHarness({ beside: lost });
 });
 afterEach(async () => {
   lost.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
@@ -106,7 +106,7 @@ describe('OrphanSweep', () => {
   });
 
   it('repeats the end of a turn that was committed and not told', async () => {
-    const done = new TurnBench({ beside: lost });
+    const done = new TurnHarness({ beside: lost });
     const original = lost.plain.events.append.bind(lost.plain.events);
     lost.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed')
@@ -126,7 +126,7 @@ describe('OrphanSweep', () => {
   });
 
   it('is not overwritten by the former owner that stores its end later [EV-13]', async () => {
-    const late = new TurnBench({ beside: lost });
+    const late = new TurnHarness({ beside: lost });
     const gate = late.faults.hold('put');
     const { responseId: id } = await late.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
@@ -139,7 +139,7 @@ describe('OrphanSweep', () => {
   });
 
   it('repeats the end that the former owner stores between the look and the commit [EV-13]', async () => {
-    const late = new TurnBench({ beside: lost });
+    const late = new TurnHarness({ beside: lost });
     const held = late.faults.hold('put');
     const { responseId: id } = await late.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await held.reached;
@@ -171,7 +171,7 @@ describe('OrphanSweep', () => {
   });
 
   it('keeps refused input for people only', async () => {
-    const guarded = new TurnBench({
+    const guarded = new TurnHarness({
       beside: lost,
       guardrails: [{ type: 'banned_words', enabled: true, params: { words: ['pirate'] } }],
     });
@@ -244,7 +244,7 @@ describe('OrphanSweep', () => {
     const sweeping = other.sweep.sweep();
     await gate.reached;
     now += LEASE_MS;
-    const third = new TurnBench({ beside: lost });
+    const third = new TurnHarness({ beside: lost });
     await third.plain.lease.adoptExpired(1);
     gate.open();
     await sweeping;
@@ -265,7 +265,7 @@ describe('OrphanSweep', () => {
 
   it('gives turns a round to renew their leases after this process stood still', async () => {
     const time = new HandTime();
-    const alone = new TurnBench({ time, answers: [[say('Half an'), HANG]] });
+    const alone = new TurnHarness({ time, answers: [[say('Half an'), HANG]] });
     const { responseId } = await alone.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     alone.sweep.start(1_000);
     time.stall(20_000);

@@ -6,33 +6,33 @@ import { systemTime } from '../../../src/domain/time.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, ORIGIN, requestOf, TurnBench, userItem } from './turn-bench.js';
+import { ALICE, ORIGIN, requestOf, TurnHarness, userItem } from './turn-harness.js';
 
 const LEASE_MS = 8_000;
 const never = new AbortController().signal;
 
 let now: number;
-let bench: TurnBench;
+let harness: TurnHarness;
 beforeEach(() => {
   now = 1_000_000;
-  bench = new TurnBench({ time: { ...systemTime, now: () => now } });
+  harness = new TurnHarness({ time: { ...systemTime, now: () => now } });
 });
-afterEach(() => bench.close());
+afterEach(() => harness.close());
 
 const conversations = (): Conversations =>
   new Conversations({
-    store: bench.plain.conversations,
-    claim: bench.plain.claim,
-    events: bench.plain.events,
+    store: harness.plain.conversations,
+    claim: harness.plain.claim,
+    events: harness.plain.events,
     allowInstructions: null,
     maxItemBytes: 1_000_000,
   });
 
 /** A turn that has committed and not told its terminal yet. */
 async function committed(): Promise<{ id: string; conversation: string; tellEnd: () => void }> {
-  const conversation = await bench.conversation();
-  const gate = bench.faults.hold('leave');
-  const { responseId: id } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+  const conversation = await harness.conversation();
+  const gate = harness.faults.hold('leave');
+  const { responseId: id } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
   await gate.reached;
   return { id, conversation, tellEnd: gate.open };
 }
@@ -40,32 +40,34 @@ async function committed(): Promise<{ id: string; conversation: string; tellEnd:
 describe('a response deleted between its commit and its terminal', () => {
   it('is deleted when its viewers were told the end, and stays deleted', async () => {
     const { id, tellEnd } = await committed();
-    expect((await bench.reader.retrieve(ALICE, id)).status).toBe('completed');
-    const viewer = bench.reader.settled(ALICE, id, never);
-    const removing = bench.reader.remove(ALICE, id);
+    expect((await harness.reader.retrieve(ALICE, id)).status).toBe('completed');
+    const viewer = harness.reader.settled(ALICE, id, never);
+    const removing = harness.reader.remove(ALICE, id);
     tellEnd();
     await removing;
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     expect((await viewer).status).toBe('completed');
-    expect(await bench.plain.events.read(id, -1, 1)).toBeUndefined();
-    expect(await bench.plain.responses.get(id)).toBeUndefined();
-    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
+    expect(await harness.plain.events.read(id, -1, 1)).toBeUndefined();
+    expect(await harness.plain.responses.get(id)).toBeUndefined();
+    expect(await harness.metric('requests_total{status="success"}')).toBe(1);
   });
 
   it('runs still where its end does not come', async () => {
     const { id, tellEnd } = await committed();
-    const impatient = new ResponseReader(bench.plain.events, bench.hub, bench.plain.responses, { terminalWithinMs: 5 });
+    const impatient = new ResponseReader(harness.plain.events, harness.hub, harness.plain.responses, {
+      terminalWithinMs: 5,
+    });
     await expect(impatient.remove(ALICE, id)).rejects.toMatchObject({ code: 'response_still_running' });
     tellEnd();
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     await impatient.remove(ALICE, id);
-    await expect(bench.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
+    await expect(harness.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 
   it('is plainly gone for a viewer that had not read to its end', async () => {
-    const id = await bench.play(requestOf('Hi'));
-    const viewer = await bench.reader.open(ALICE, id, -1, () => undefined);
-    await bench.reader.remove(ALICE, id);
+    const id = await harness.play(requestOf('Hi'));
+    const viewer = await harness.reader.open(ALICE, id, -1, () => undefined);
+    await harness.reader.remove(ALICE, id);
     // What it has at hand it may still be told; then an end, one way or the other.
     let ended = false;
     while (viewer.state === 'following') {
@@ -79,10 +81,10 @@ describe('a response deleted between its commit and its terminal', () => {
 
 describe('a conversation deleted while a turn runs in it', () => {
   async function deletedMidway(store: boolean, beforehand: () => void = () => undefined): Promise<string> {
-    bench = new TurnBench({ answers: [[say('Half'), HANG]], time: { ...systemTime, now: () => now } });
-    const conversation = await bench.conversation([userItem('Before')]);
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation, store }), ORIGIN);
-    while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+    harness = new TurnHarness({ answers: [[say('Half'), HANG]], time: { ...systemTime, now: () => now } });
+    const conversation = await harness.conversation([userItem('Before')]);
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation, store }), ORIGIN);
+    while (!(await harness.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
     beforehand();
     await conversations().remove(ALICE, conversation);
     return responseId;
@@ -90,26 +92,26 @@ describe('a conversation deleted while a turn runs in it', () => {
 
   it.each([true, false])('keeps nothing, says so, and ends (store: %s)', async (store) => {
     const id = await deletedMidway(store);
-    await bench.turns.whenIdle();
-    const response = await bench.reader.retrieve(ALICE, id);
+    await harness.turns.whenIdle();
+    const response = await harness.reader.retrieve(ALICE, id);
     expect(response).toMatchObject({ status: 'cancelled', output_text: 'Half', sluice: { kept: 'nothing' } });
-    expect((await bench.events(id)).at(-1)).toMatchObject({ response: { sluice: { kept: 'nothing' } } });
-    const stored = await bench.plain.responses.get(id);
+    expect((await harness.events(id)).at(-1)).toMatchObject({ response: { sluice: { kept: 'nothing' } } });
+    const stored = await harness.plain.responses.get(id);
     expect(stored?.response.sluice.kept).toBe(store ? 'nothing' : undefined);
     // What the turn had read of the conversation is deleted with it: the response has no copy.
     expect(stored?.context).toEqual(store ? [] : undefined);
-    expect(await bench.plain.conversations.get(response.conversation?.id ?? '')).toBeUndefined();
+    expect(await harness.plain.conversations.get(response.conversation?.id ?? '')).toBeUndefined();
   });
 
   it('keeps nothing where another replica has to end it', async () => {
     const gone = (): Error => new Error('this replica is gone');
-    const id = await deletedMidway(true, () => bench.faults.fail('append', Infinity, gone));
+    const id = await deletedMidway(true, () => harness.faults.fail('append', Infinity, gone));
     now += LEASE_MS;
-    const other = new TurnBench({ beside: bench });
+    const other = new TurnHarness({ beside: harness });
     await other.sweep.sweep();
     expect((await other.reader.retrieve(ALICE, id)).sluice.kept).toBe('nothing');
     expect((await other.events(id)).at(-1)).toMatchObject({ response: { sluice: { kept: 'nothing' } } });
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
   });
 });
 
@@ -117,9 +119,9 @@ it('a conversation deleted between commit and terminal stays deleted, and the en
   const { id, conversation, tellEnd } = await committed();
   await conversations().remove(ALICE, conversation);
   tellEnd();
-  await bench.turns.whenIdle();
-  expect((await bench.types(id)).at(-1)).toBe('completed');
-  expect((await bench.reader.retrieve(ALICE, id)).sluice.kept).toBe('all');
-  expect(await bench.plain.conversations.get(conversation)).toBeUndefined();
-  expect(await bench.texts(conversation)).toEqual([]);
+  await harness.turns.whenIdle();
+  expect((await harness.types(id)).at(-1)).toBe('completed');
+  expect((await harness.reader.retrieve(ALICE, id)).sluice.kept).toBe('all');
+  expect(await harness.plain.conversations.get(conversation)).toBeUndefined();
+  expect(await harness.texts(conversation)).toEqual([]);
 });

@@ -4,37 +4,37 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type LoggedEvent } from '../../../src/domain/event.js';
 import { systemTime } from '../../../src/domain/time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, away, BOB, ORIGIN, requestOf, TurnBench, userItem } from './turn-bench.js';
+import { ALICE, away, BOB, ORIGIN, requestOf, TurnHarness, userItem } from './turn-harness.js';
 
 let now: number;
-let bench: TurnBench;
+let harness: TurnHarness;
 beforeEach(() => {
   now = 1_000_000;
-  bench = new TurnBench({ answers: [[say('One')], [say('Two'), HANG]], time: { ...systemTime, now: () => now } });
+  harness = new TurnHarness({ answers: [[say('One')], [say('Two'), HANG]], time: { ...systemTime, now: () => now } });
 });
 afterEach(async () => {
-  await bench.close();
+  await harness.close();
 });
 
 const never = new AbortController().signal;
 
 async function read(id: string, after = -1, caller = ALICE): Promise<LoggedEvent[]> {
   const events: LoggedEvent[] = [];
-  for await (const batch of bench.reader.events(caller, id, after, never)) events.push(...batch);
+  for await (const batch of harness.reader.events(caller, id, after, never)) events.push(...batch);
   return events;
 }
 
 /** A turn that said something and runs on. */
 async function running(): Promise<string> {
-  await bench.play(requestOf('first'));
-  const { responseId } = await bench.turns.create(ALICE, requestOf('second'), ORIGIN);
-  while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+  await harness.play(requestOf('first'));
+  const { responseId } = await harness.turns.create(ALICE, requestOf('second'), ORIGIN);
+  while (!(await harness.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
   return responseId;
 }
 
 async function cancel(id: string): Promise<void> {
-  await bench.turns.cancel(ALICE, id);
-  await bench.turns.whenIdle();
+  await harness.turns.cancel(ALICE, id);
+  await harness.turns.whenIdle();
 }
 
 const PAST_RETENTION_MS = 11 * 60_000;
@@ -42,22 +42,22 @@ const PAST_RETENTION_MS = 11 * 60_000;
 describe('retrieve', () => {
   it('tells a running response as it stands, an ended one as it ended', async () => {
     const id = await running();
-    expect(await bench.reader.retrieve(ALICE, id)).toMatchObject({ status: 'in_progress', output_text: 'Two' });
+    expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({ status: 'in_progress', output_text: 'Two' });
     await cancel(id);
-    expect(await bench.reader.retrieve(ALICE, id)).toMatchObject({ status: 'cancelled', output_text: 'Two' });
+    expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({ status: 'cancelled', output_text: 'Two' });
   });
 
   it('tells one that was not to be stored as long as its events are kept', async () => {
-    const id = await bench.play(requestOf('Hi', { store: false }));
-    expect((await bench.reader.retrieve(ALICE, id)).status).toBe('completed');
+    const id = await harness.play(requestOf('Hi', { store: false }));
+    expect((await harness.reader.retrieve(ALICE, id)).status).toBe('completed');
     now += 60_001;
-    await expect(bench.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
+    await expect(harness.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 });
 
 describe('events', () => {
   it('go on after any number, to the terminal', async () => {
-    const id = await bench.play(requestOf('Hi'));
+    const id = await harness.play(requestOf('Hi'));
     const all = await read(id);
     expect(all.map(({ sequence }) => sequence)).toEqual(all.map((_, i) => i));
     for (const after of [0, 3, all.length - 2]) expect(await read(id, after)).toEqual(all.slice(after + 1));
@@ -65,14 +65,14 @@ describe('events', () => {
   });
 
   it('refuse a number past the end', async () => {
-    const id = await bench.play(requestOf('Hi'));
-    const { length } = await bench.events(id);
+    const id = await harness.play(requestOf('Hi'));
+    const { length } = await harness.events(id);
     await expect(read(id, length)).rejects.toMatchObject({ code: 'invalid_cursor', param: 'starting_after' });
-    expect(bench.hub.size).toBe(0);
+    expect(harness.hub.size).toBe(0);
   });
 
   it('that are no longer kept are expired for their owner, and not there for anybody else', async () => {
-    const id = await bench.play(requestOf('Hi'));
+    const id = await harness.play(requestOf('Hi'));
     now += PAST_RETENTION_MS;
     await expect(read(id)).rejects.toMatchObject({ code: 'response_expired' });
     await expect(read(id, -1, BOB)).rejects.toMatchObject({ code: 'response_not_found' });
@@ -81,45 +81,45 @@ describe('events', () => {
   it('say so where the log goes away while they are read', async () => {
     const id = await running();
     const reading = read(id);
-    while (bench.hub.size === 0) await new Promise(setImmediate);
+    while (harness.hub.size === 0) await new Promise(setImmediate);
     await new Promise(setImmediate);
-    await bench.plain.events.delete(id);
+    await harness.plain.events.delete(id);
     await expect(reading).rejects.toMatchObject({ code: 'response_expired' });
-    await bench.turns.abortAll(away());
+    await harness.turns.abortAll(away());
   });
 });
 
 describe('settled', () => {
   it('waits for the end, or tells what stands after its time', async () => {
     const id = await running();
-    expect(await bench.reader.settled(ALICE, id, never, 1)).toMatchObject({
+    expect(await harness.reader.settled(ALICE, id, never, 1)).toMatchObject({
       status: 'in_progress',
       output_text: 'Two',
     });
-    const settled = bench.reader.settled(ALICE, id, never);
+    const settled = harness.reader.settled(ALICE, id, never);
     await cancel(id);
     expect((await settled).status).toBe('cancelled');
     now += PAST_RETENTION_MS;
-    expect((await bench.reader.settled(ALICE, id, never)).status).toBe('cancelled');
+    expect((await harness.reader.settled(ALICE, id, never)).status).toBe('cancelled');
   });
 });
 
 describe('snapshot', () => {
   it('of an ended response stands before its terminal, which it does not tell', async () => {
-    const id = await bench.play(requestOf('Hi'));
-    const { json, sequence, terminal } = await bench.reader.snapshot(ALICE, id);
+    const id = await harness.play(requestOf('Hi'));
+    const { json, sequence, terminal } = await harness.reader.snapshot(ALICE, id);
     const response: unknown = JSON.parse(json.toString());
-    const { length } = await bench.events(id);
+    const { length } = await harness.events(id);
     expect(sequence).toBe(length - 2);
     expect(response).toMatchObject({ status: 'in_progress', output_text: 'One' });
     expect(terminal).toBeNull();
   });
 
   it('of one whose events are gone tells the stored end, with the number that it had', async () => {
-    const id = await bench.play(requestOf('Hi'));
-    const last = (await bench.events(id)).length - 1;
+    const id = await harness.play(requestOf('Hi'));
+    const last = (await harness.events(id)).length - 1;
     now += PAST_RETENTION_MS;
-    const { sequence, terminal } = await bench.reader.snapshot(ALICE, id);
+    const { sequence, terminal } = await harness.reader.snapshot(ALICE, id);
     expect(sequence).toBe(last - 1);
     expect(terminal).toMatchObject({ sequence: last, type: 'response.completed' });
     expect(JSON.parse(terminal?.json ?? '')).toMatchObject({
@@ -133,14 +133,14 @@ describe('what is somebody else’s', () => {
   it('answers like what does not exist, however it is asked for', async () => {
     const id = await running();
     const ways: ((id: string) => Promise<unknown>)[] = [
-      (each) => bench.reader.retrieve(BOB, each),
-      (each) => bench.reader.open(BOB, each, -1, () => undefined),
-      (each) => bench.reader.snapshot(BOB, each),
-      (each) => bench.reader.settled(BOB, each, never),
-      (each) => bench.reader.inputItems(BOB, each, { limit: 1, order: 'asc' }),
-      (each) => bench.reader.status(BOB, each),
-      (each) => bench.reader.remove(BOB, each),
-      (each) => bench.turns.cancel(BOB, each),
+      (each) => harness.reader.retrieve(BOB, each),
+      (each) => harness.reader.open(BOB, each, -1, () => undefined),
+      (each) => harness.reader.snapshot(BOB, each),
+      (each) => harness.reader.settled(BOB, each, never),
+      (each) => harness.reader.inputItems(BOB, each, { limit: 1, order: 'asc' }),
+      (each) => harness.reader.status(BOB, each),
+      (each) => harness.reader.remove(BOB, each),
+      (each) => harness.turns.cancel(BOB, each),
     ];
     for (const way of ways) {
       const [foreign, unknown] = await Promise.all(
@@ -154,7 +154,7 @@ describe('what is somebody else’s', () => {
       expect(foreign).toMatchObject({ code: 'response_not_found' });
       expect(foreign).toEqual(unknown);
     }
-    expect(bench.hub.size).toBe(0);
+    expect(harness.hub.size).toBe(0);
     await cancel(id);
   });
 });
@@ -162,10 +162,10 @@ describe('what is somebody else’s', () => {
 describe('remove', () => {
   it('takes an ended response and its events away, not a running one', async () => {
     const id = await running();
-    await expect(bench.reader.remove(ALICE, id)).rejects.toMatchObject({ code: 'response_still_running' });
+    await expect(harness.reader.remove(ALICE, id)).rejects.toMatchObject({ code: 'response_still_running' });
     await cancel(id);
-    await bench.reader.remove(ALICE, id);
-    await expect(bench.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
+    await harness.reader.remove(ALICE, id);
+    await expect(harness.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
     await expect(read(id)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 });
@@ -173,14 +173,14 @@ describe('remove', () => {
 describe('input items', () => {
   it('are listed in both orders and by pages, running or ended', async () => {
     const input = ['a', 'b', 'c'].map(userItem);
-    const id = await bench.play(requestOf('', { input }));
-    const list = async (query: Parameters<typeof bench.reader.inputItems>[2]): Promise<string[]> =>
-      (await bench.reader.inputItems(ALICE, id, query)).data.map((item) => item.id);
+    const id = await harness.play(requestOf('', { input }));
+    const list = async (query: Parameters<typeof harness.reader.inputItems>[2]): Promise<string[]> =>
+      (await harness.reader.inputItems(ALICE, id, query)).data.map((item) => item.id);
     expect(await list({ limit: 2, order: 'asc' })).toEqual(['msg_a', 'msg_b']);
     expect(await list({ limit: 2, order: 'asc', after: 'msg_b' })).toEqual(['msg_c']);
     expect(await list({ limit: 2, order: 'desc' })).toEqual(['msg_c', 'msg_b']);
-    const { responseId } = await bench.turns.create(ALICE, requestOf('second'), ORIGIN);
-    expect((await bench.reader.inputItems(ALICE, responseId, { limit: 2, order: 'asc' })).data).toHaveLength(1);
+    const { responseId } = await harness.turns.create(ALICE, requestOf('second'), ORIGIN);
+    expect((await harness.reader.inputItems(ALICE, responseId, { limit: 2, order: 'asc' })).data).toHaveLength(1);
     await cancel(responseId);
   });
 });

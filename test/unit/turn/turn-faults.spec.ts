@@ -8,7 +8,7 @@ import { Journal } from '../../../src/turn/journal.js';
 import { Settlement } from '../../../src/turn/settlement.js';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, away, ORIGIN, requestOf, TurnBench, USAGE } from './turn-bench.js';
+import { ALICE, away, ORIGIN, requestOf, TurnHarness, USAGE } from './turn-harness.js';
 
 const TOLD = [
   'created',
@@ -22,33 +22,33 @@ const CLOSED = ['output_text.done', 'content_part.done', 'output_item.done'];
 
 const emitAsBefore = Journal.prototype.emit;
 
-let bench: TurnBench;
+let harness: TurnHarness;
 beforeEach(() => {
-  bench = new TurnBench();
+  harness = new TurnHarness();
 });
-afterEach(() => bench.close());
+afterEach(() => harness.close());
 
-const members = (conversation: string): Promise<readonly string[]> => bench.plain.claim.members(conversation);
+const members = (conversation: string): Promise<readonly string[]> => harness.plain.claim.members(conversation);
 
 describe('create while the store is away', () => {
   it('does not refuse a turn because nobody can be told of it, and tells it when that can be done', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     const heard: string[] = [];
-    await bench.plain.announcements.watch(
+    await harness.plain.announcements.watch(
       conversation,
       (id) => heard.push(id),
       () => undefined,
     );
-    bench.faults.fail('announce', 2);
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    harness.faults.fail('announce', 2);
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     expect(heard).toEqual([]);
-    await bench.turns.whenIdle();
-    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+    await harness.turns.whenIdle();
+    expect((await harness.types(responseId)).at(-1)).toBe('completed');
     expect(heard).toEqual([responseId]);
   });
 
   it('resolves with response.created, however busily the turn goes on writing', async () => {
-    const own = new TurnBench({ answers: [[say('a'), say('b'), HANG]] });
+    const own = new TurnHarness({ answers: [[say('a'), say('b'), HANG]] });
     const gate = own.faults.hold('append');
     const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
@@ -62,128 +62,130 @@ describe('create while the store is away', () => {
   });
 
   it('leaves the line of its conversation where the log could not be opened', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('createWith', 1);
-    await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
+    const conversation = await harness.conversation();
+    harness.faults.fail('createWith', 1);
+    await expect(harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
     expect(await members(conversation)).toEqual([]);
-    expect(bench.turns.count).toBe(0);
+    expect(harness.turns.count).toBe(0);
   });
 
   it('leaves the line where the reply to its joining was lost', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('join', 1, away, true);
-    await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
+    const conversation = await harness.conversation();
+    harness.faults.fail('join', 1, away, true);
+    await expect(harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
     expect(await members(conversation)).toEqual([]);
   });
 
   it('says why it was refused, not that leaving the line failed too', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('createWith', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
-    bench.faults.fail('leave', 1);
-    await expect(bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
+    const conversation = await harness.conversation();
+    harness.faults.fail('createWith', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
+    harness.faults.fail('leave', 1);
+    await expect(harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
       code: 'overloaded',
     });
   });
 
   it('refuses where response.created could not be written, and gives the idempotency key back', async () => {
-    bench.faults.fail('createWith', 1);
+    harness.faults.fail('createWith', 1);
     const use = { idempotency: { key: 'k', fingerprint: 'f' } };
-    await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use)).rejects.toMatchObject({
+    await expect(harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, use)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
-    await bench.turns.whenIdle();
-    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
+    await harness.turns.whenIdle();
+    expect((await harness.types(responseId)).at(-1)).toBe('completed');
   });
 });
 
 describe('a turn while the store is away', () => {
   it('goes on when the log comes back', async () => {
-    bench.faults.fail('append', 3);
-    const id = await bench.play(requestOf('Hi'));
-    expect((await bench.types(id)).at(-1)).toBe('completed');
+    harness.faults.fail('append', 3);
+    const id = await harness.play(requestOf('Hi'));
+    expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
   it('sends nothing twice where only the reply was lost', async () => {
-    bench.faults.fail('append', 2, away, true);
-    const id = await bench.play(requestOf('Hi'));
-    expect((await bench.types(id)).filter((type) => type === 'created')).toHaveLength(1);
-    expect((await bench.types(id)).at(-1)).toBe('completed');
+    harness.faults.fail('append', 2, away, true);
+    const id = await harness.play(requestOf('Hi'));
+    expect((await harness.types(id)).filter((type) => type === 'created')).toHaveLength(1);
+    expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
   it('commits when the conversation store comes back', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('appendItems', 2);
-    bench.faults.fail('put', 2, away, true);
-    const id = await bench.play(requestOf('Hi', { conversation }));
-    expect((await bench.types(id)).at(-1)).toBe('completed');
-    expect(await bench.texts(conversation)).toEqual(['Hi', 'Hello there']);
+    const conversation = await harness.conversation();
+    harness.faults.fail('appendItems', 2);
+    harness.faults.fail('put', 2, away, true);
+    const id = await harness.play(requestOf('Hi', { conversation }));
+    expect((await harness.types(id)).at(-1)).toBe('completed');
+    expect(await harness.texts(conversation)).toEqual(['Hi', 'Hello there']);
   });
 
   it('reads its context when the store comes back', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('recentItems', 2);
-    const id = await bench.play(requestOf('Hi', { conversation }));
-    expect((await bench.types(id)).at(-1)).toBe('completed');
+    const conversation = await harness.conversation();
+    harness.faults.fail('recentItems', 2);
+    const id = await harness.play(requestOf('Hi', { conversation }));
+    expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
   it('leaves its conversation when the store comes back', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('leave', 2);
-    await bench.play(requestOf('Hi', { conversation }));
+    const conversation = await harness.conversation();
+    harness.faults.fail('leave', 2);
+    await harness.play(requestOf('Hi', { conversation }));
     expect(await members(conversation)).toEqual([]);
   });
 
   it('runs without a watch for cancels', async () => {
-    bench.faults.hold('watchCancel');
-    const id = await bench.play(requestOf('Hi'));
-    expect((await bench.types(id)).at(-1)).toBe('completed');
+    harness.faults.hold('watchCancel');
+    const id = await harness.play(requestOf('Hi'));
+    expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
   it('fails, and says that nothing was kept, where the items cannot be committed', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('appendItems', Infinity, () => new Error('corrupt'));
-    const id = await bench.play(requestOf('Hi', { conversation }));
-    expect(await bench.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
-    const response = await bench.reader.retrieve(ALICE, id);
+    const conversation = await harness.conversation();
+    harness.faults.fail('appendItems', Infinity, () => new Error('corrupt'));
+    const id = await harness.play(requestOf('Hi', { conversation }));
+    expect(await harness.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
+    const response = await harness.reader.retrieve(ALICE, id);
     expect(response.sluice.kept).toBe('nothing');
     expect(response.output_text).toBe('Hello there');
   });
 
   it('keeps its outcome and says what the conversation holds if only the response cannot be stored [KEEP-6]', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('put', Infinity, () => new Error('too large'));
-    const id = await bench.play(requestOf('Hi', { conversation }));
-    expect(await bench.types(id)).toEqual([...TOLD, ...CLOSED, 'completed']);
-    expect((await bench.reader.retrieve(ALICE, id)).sluice.kept).toBe('all');
-    expect(await bench.texts(conversation)).toEqual(['Hi', 'Hello there']);
-    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
-    expect(bench.log.lines).toContainEqual(expect.objectContaining({ level: 'error', message: 'response not stored' }));
+    const conversation = await harness.conversation();
+    harness.faults.fail('put', Infinity, () => new Error('too large'));
+    const id = await harness.play(requestOf('Hi', { conversation }));
+    expect(await harness.types(id)).toEqual([...TOLD, ...CLOSED, 'completed']);
+    expect((await harness.reader.retrieve(ALICE, id)).sluice.kept).toBe('all');
+    expect(await harness.texts(conversation)).toEqual(['Hi', 'Hello there']);
+    expect(await harness.metric('requests_total{status="success"}')).toBe(1);
+    expect(harness.log.lines).toContainEqual(
+      expect.objectContaining({ level: 'error', message: 'response not stored' }),
+    );
   });
 
   it('keeps its outcome and says that nothing is kept if a response without a conversation cannot be stored [KEEP-6]', async () => {
-    bench.faults.fail('put', Infinity, () => new Error('too large'));
-    const id = await bench.play(requestOf('Hi'));
-    expect(await bench.reader.retrieve(ALICE, id)).toMatchObject({
+    harness.faults.fail('put', Infinity, () => new Error('too large'));
+    const id = await harness.play(requestOf('Hi'));
+    expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({
       status: 'completed',
       sluice: { kept: 'nothing' },
     });
   });
 
   it('stores the failed end if its items cannot be committed [KEEP-6]', async () => {
-    const conversation = await bench.conversation();
-    bench.faults.fail('appendItems', Infinity, () => new Error('corrupt'));
-    const id = await bench.play(requestOf('Hi', { conversation }));
-    const stored = await bench.plain.responses.get(id);
+    const conversation = await harness.conversation();
+    harness.faults.fail('appendItems', Infinity, () => new Error('corrupt'));
+    const id = await harness.play(requestOf('Hi', { conversation }));
+    const stored = await harness.plain.responses.get(id);
     expect(stored).toMatchObject({ response: { status: 'failed', sluice: { kept: 'nothing' } }, context: [] });
   });
 
   it('ends though its usage cannot be estimated or priced', async () => {
-    const own = new TurnBench({
+    const own = new TurnHarness({
       answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
       accounting: {
         estimate: () => Promise.reject(new Error('no tokenizer')),
@@ -199,7 +201,7 @@ describe('a turn while the store is away', () => {
   });
 
   it('counts itself out once, whatever a metric thinks of its numbers', async () => {
-    const own = new TurnBench({
+    const own = new TurnHarness({
       answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
       accounting: { estimate: () => Promise.resolve({ ...USAGE, input_tokens: -1 }) },
     });
@@ -238,7 +240,7 @@ describe('a turn whose provider makes trouble when it is left', () => {
     ],
     ['silence', () => new Promise<never>(() => undefined)],
   ])('ends as it was decided: %s', async (_, leave) => {
-    const own = new TurnBench({ provider: new Clinging(leave) });
+    const own = new TurnHarness({ provider: new Clinging(leave) });
     const id = await own.play(requestOf('Hi'));
     expect((await own.types(id)).at(-1)).toBe('completed');
     await own.close();
@@ -248,17 +250,17 @@ describe('a turn whose provider makes trouble when it is left', () => {
 describe('a turn that breaks while it is settled', () => {
   it('gets its one terminal event from the next sweep, is counted once, and leaves its conversation [EV-8]', async () => {
     const settle = jest.spyOn(Settlement.prototype, 'settle').mockRejectedValueOnce(new Error('bug'));
-    const conversation = await bench.conversation();
-    const id = await bench.play(requestOf('Hi', { conversation }));
+    const conversation = await harness.conversation();
+    const id = await harness.play(requestOf('Hi', { conversation }));
     settle.mockRestore();
-    expect(bench.log.lines.at(-1)).toMatchObject({ level: 'error', fields: { error: 'server_error' } });
-    expect(await bench.metric('turns_in_flight')).toBe(0);
-    expect(await bench.sweep.sweep()).toBe(1);
-    expect(await bench.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
-    expect(await bench.texts(conversation)).toEqual(['Hi', 'Hello there']);
+    expect(harness.log.lines.at(-1)).toMatchObject({ level: 'error', fields: { error: 'server_error' } });
+    expect(await harness.metric('turns_in_flight')).toBe(0);
+    expect(await harness.sweep.sweep()).toBe(1);
+    expect(await harness.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
+    expect(await harness.texts(conversation)).toEqual(['Hi', 'Hello there']);
     expect(await members(conversation)).toEqual([]);
-    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
-    await bench.play(requestOf('Again', { conversation }));
+    expect(await harness.metric('requests_total{status="error"}')).toBe(1);
+    await harness.play(requestOf('Again', { conversation }));
   });
 
   it('gets the end that is stored if it breaks after the commit [EV-13]', async () => {
@@ -266,28 +268,28 @@ describe('a turn that breaks while it is settled', () => {
       if (event.type === 'response.completed') throw new Error('bug');
       return emitAsBefore.call(this, event);
     });
-    const id = await bench.play(requestOf('Hi'));
+    const id = await harness.play(requestOf('Hi'));
     emit.mockRestore();
-    expect((await bench.types(id)).at(-1)).not.toBe('completed');
-    await bench.sweep.sweep();
-    expect((await bench.types(id)).at(-1)).toBe('completed');
+    expect((await harness.types(id)).at(-1)).not.toBe('completed');
+    await harness.sweep.sweep();
+    expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 });
 
 describe('a turn whose end another replica has stored first', () => {
   it('reports that end to its viewers, in the metrics and in the log [EV-13]', async () => {
-    const conversation = await bench.conversation();
-    const gate = bench.faults.hold('put');
-    const { responseId: id } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const conversation = await harness.conversation();
+    const gate = harness.faults.hold('put');
+    const { responseId: id } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await gate.reached;
-    const running = await bench.reader.retrieve(ALICE, id);
+    const running = await harness.reader.retrieve(ALICE, id);
     const first: ResponseObject = {
       ...running,
       status: 'failed',
       error: { code: 'replica_lost', message: 'the first end' },
       sluice: { ...running.sluice, kept: 'all' },
     };
-    await bench.plain.responses.put({
+    await harness.plain.responses.put({
       owner: ALICE.owner,
       response: first,
       input: [],
@@ -295,120 +297,120 @@ describe('a turn whose end another replica has stored first', () => {
       terminalSequence: 9,
     });
     gate.open();
-    await bench.turns.whenIdle();
-    expect((await bench.events(id)).at(-1)).toMatchObject({ type: 'response.failed', response: first });
-    expect(await bench.reader.retrieve(ALICE, id)).toEqual(first);
-    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
-    expect(await bench.metric('requests_total{status="success"}')).toBe(0);
-    expect(bench.log.lines.at(-1)).toMatchObject({ message: 'request failed', fields: { error: 'replica_lost' } });
+    await harness.turns.whenIdle();
+    expect((await harness.events(id)).at(-1)).toMatchObject({ type: 'response.failed', response: first });
+    expect(await harness.reader.retrieve(ALICE, id)).toEqual(first);
+    expect(await harness.metric('requests_total{status="error"}')).toBe(1);
+    expect(await harness.metric('requests_total{status="success"}')).toBe(0);
+    expect(harness.log.lines.at(-1)).toMatchObject({ message: 'request failed', fields: { error: 'replica_lost' } });
   });
 
   it('stays deleted if it was ended and deleted while this replica was away [EV-13]', async () => {
-    const gate = bench.faults.hold('put');
-    const { responseId: id } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const gate = harness.faults.hold('put');
+    const { responseId: id } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
-    await bench.plain.responses.delete(id);
-    await bench.plain.events.delete(id);
+    await harness.plain.responses.delete(id);
+    await harness.plain.events.delete(id);
     gate.open();
-    await bench.turns.whenIdle();
-    expect(await bench.plain.responses.get(id)).toBeUndefined();
-    await expect(bench.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
+    await harness.turns.whenIdle();
+    expect(await harness.plain.responses.get(id)).toBeUndefined();
+    await expect(harness.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 });
 
 describe('a turn that another replica has taken over', () => {
   async function takenOver(conversation?: string): Promise<string> {
-    const gate = bench.faults.hold('put');
+    const gate = harness.faults.hold('put');
     const request = requestOf('Hi', conversation === undefined ? {} : { conversation });
-    const { responseId } = await bench.turns.create(ALICE, request, ORIGIN);
+    const { responseId } = await harness.turns.create(ALICE, request, ORIGIN);
     await gate.reached;
     gate.open();
     return responseId;
   }
 
   it('commits nothing once it is fenced', async () => {
-    const conversation = await bench.conversation();
+    const conversation = await harness.conversation();
     // The last append before the commit is refused: the answer was whole, but it is not this replica's to keep.
-    bench.faults.fail('append', 0);
-    const original = bench.plain.events.append.bind(bench.plain.events);
+    harness.faults.fail('append', 0);
+    const original = harness.plain.events.append.bind(harness.plain.events);
     let appends = 0;
-    bench.plain.events.append = (id, fence, events) =>
+    harness.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.output_item.done')
         ? Promise.resolve({ outcome: 'fenced' })
         : (appends++, original(id, fence, events));
-    const id = await bench.play(requestOf('Hi', { conversation }));
+    const id = await harness.play(requestOf('Hi', { conversation }));
     expect(appends).toBeGreaterThan(0);
-    expect(bench.faults.calls).not.toContain('appendItems');
-    expect(bench.faults.calls).not.toContain('put');
-    expect((await bench.types(id)).at(-1)).toBe('output_text.delta');
+    expect(harness.faults.calls).not.toContain('appendItems');
+    expect(harness.faults.calls).not.toContain('put');
+    expect((await harness.types(id)).at(-1)).toBe('output_text.delta');
     // Whoever tells its end counts it.
-    expect(await bench.metric('requests_total{status="success"}')).toBe(0);
-    expect(await bench.metric('requests_total{status="error"}')).toBe(0);
-    expect(await bench.metric('fenced_writes_total')).toBe(1);
-    expect(await bench.metric('turns_in_flight')).toBe(0);
+    expect(await harness.metric('requests_total{status="success"}')).toBe(0);
+    expect(await harness.metric('requests_total{status="error"}')).toBe(0);
+    expect(await harness.metric('fenced_writes_total')).toBe(1);
+    expect(await harness.metric('turns_in_flight')).toBe(0);
   });
 
   it('is counted as one turn that was fenced; one that ended by itself is not', async () => {
-    await bench.play(requestOf('Hi'));
-    expect(await bench.metric('fenced_writes_total')).toBe(0);
-    bench.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
-    bench.plain.lease.renew = () => Promise.resolve({ held: false, cancelRequested: false });
+    await harness.play(requestOf('Hi'));
+    expect(await harness.metric('fenced_writes_total')).toBe(0);
+    harness.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
+    harness.plain.lease.renew = () => Promise.resolve({ held: false, cancelRequested: false });
     // The log is begun by an append of its own.
-    bench.plain.events.createWith = (head) => bench.plain.events.create(head);
-    await bench.play(requestOf('Hi'));
-    expect(await bench.metric('fenced_writes_total')).toBe(1);
+    harness.plain.events.createWith = (head) => harness.plain.events.create(head);
+    await harness.play(requestOf('Hi'));
+    expect(await harness.metric('fenced_writes_total')).toBe(1);
   });
 
   it('does not say that it told an end which it could not write', async () => {
-    const original = bench.plain.events.append.bind(bench.plain.events);
-    bench.plain.events.append = (id, fence, events) =>
+    const original = harness.plain.events.append.bind(harness.plain.events);
+    harness.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed')
         ? Promise.resolve({ outcome: 'fenced' })
         : original(id, fence, events);
-    await bench.play(requestOf('Hi'));
-    expect(await bench.metric('requests_total{status="success"}')).toBe(0);
-    expect(bench.log.lines.at(-1)).toMatchObject({ level: 'error', message: 'request failed' });
+    await harness.play(requestOf('Hi'));
+    expect(await harness.metric('requests_total{status="success"}')).toBe(0);
+    expect(harness.log.lines.at(-1)).toMatchObject({ level: 'error', message: 'request failed' });
   });
 
   it('leaves the conversation to whoever ends it, unless its items were committed', async () => {
-    const conversation = await bench.conversation();
-    const original = bench.plain.events.append.bind(bench.plain.events);
-    bench.plain.events.append = (id, fence, events) =>
+    const conversation = await harness.conversation();
+    const original = harness.plain.events.append.bind(harness.plain.events);
+    harness.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.output_item.done')
         ? Promise.resolve({ outcome: 'fenced' })
         : original(id, fence, events);
-    const id = await bench.play(requestOf('Hi', { conversation }));
+    const id = await harness.play(requestOf('Hi', { conversation }));
     expect(await members(conversation)).toEqual([id]);
   });
 
   it('leaves it itself where its log is gone, since nobody will end it', async () => {
-    const conversation = await bench.conversation();
-    const gate = bench.faults.hold('append');
-    const created = bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const conversation = await harness.conversation();
+    const gate = harness.faults.hold('append');
+    const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await gate.reached;
     const [id] = await members(conversation);
-    await bench.plain.events.delete(id ?? '');
+    await harness.plain.events.delete(id ?? '');
     gate.open();
     await created;
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     expect(await members(conversation)).toEqual([]);
-    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
+    expect(await harness.metric('requests_total{status="error"}')).toBe(1);
   });
 
   it('does not take the end of its own lease for a loss', async () => {
     const id = await takenOver();
-    await bench.turns.whenIdle();
-    expect((await bench.types(id)).at(-1)).toBe('completed');
-    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
+    await harness.turns.whenIdle();
+    expect((await harness.types(id)).at(-1)).toBe('completed');
+    expect(await harness.metric('requests_total{status="success"}')).toBe(1);
   });
 
   it('says in the log why it could not go on', async () => {
     const why = new Error('the disk is full');
-    const original = bench.plain.events.append.bind(bench.plain.events);
-    bench.plain.events.append = (id, fence, events) =>
+    const original = harness.plain.events.append.bind(harness.plain.events);
+    harness.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed') ? Promise.reject(why) : original(id, fence, events);
-    await bench.play(requestOf('Hi'));
-    const line = bench.log.lines.at(-1);
+    await harness.play(requestOf('Hi'));
+    const line = harness.log.lines.at(-1);
     expect(line).toMatchObject({ message: 'request failed', fields: { error: 'state_unavailable' } });
     expect((line?.fields['err'] as Error).cause).toBe(why);
   });
@@ -416,26 +418,26 @@ describe('a turn that another replica has taken over', () => {
 
 describe('a drain', () => {
   it('waits for turns that are being created', async () => {
-    const gate = bench.faults.hold('createWith');
-    const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const gate = harness.faults.hold('createWith');
+    const created = harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
-    bench.drain.begin();
+    harness.drain.begin();
     let idle = false;
-    const whenIdle = bench.turns.whenIdle().then(() => (idle = true));
+    const whenIdle = harness.turns.whenIdle().then(() => (idle = true));
     await new Promise((resolve) => setImmediate(resolve));
     expect(idle).toBe(false);
     gate.open();
     const { responseId } = await created;
     await whenIdle;
-    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+    expect((await harness.types(responseId)).at(-1)).toBe('completed');
   });
 
   it('refuses what was admitted before it began and has no response yet', async () => {
-    const conversation = await bench.conversation();
-    const gate = bench.faults.hold('get');
-    const created = bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const conversation = await harness.conversation();
+    const gate = harness.faults.hold('get');
+    const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await gate.reached;
-    bench.drain.begin();
+    harness.drain.begin();
     gate.open();
     await expect(created).rejects.toMatchObject({ code: 'draining' });
     expect(await members(conversation)).toEqual([]);
@@ -443,8 +445,8 @@ describe('a drain', () => {
 
   it('gives up the lease of a turn that does not end in time: another replica ends it at once', async () => {
     const time = new HandTime();
-    const own = new TurnBench({ time, answers: [[say('Hi'), HANG]] });
-    const other = new TurnBench({ time, beside: own });
+    const own = new TurnHarness({ time, answers: [[say('Hi'), HANG]] });
+    const other = new TurnHarness({ time, beside: own });
     const gate = own.faults.hold('put');
     const { responseId } = await own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     const ended = own.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));
@@ -462,7 +464,7 @@ describe('a drain', () => {
   });
 
   it('ends what is created while everything is ended', async () => {
-    const own = new TurnBench({ answers: [[HANG]] });
+    const own = new TurnHarness({ answers: [[HANG]] });
     const gate = own.faults.hold('createWith');
     const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;

@@ -10,7 +10,7 @@ import { type Provider } from '../../../src/provider/provider.js';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { LimitRefusal, type LimitSettings, TurnLimits, type TurnPermit } from '../../../src/turn/turn-limits.js';
-import { ALICE, away, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+import { ALICE, away, type HarnessOptions, ORIGIN, requestOf, TurnHarness } from './turn-harness.js';
 
 const NONE: LimitSettings = {
   requestsPerMinute: null,
@@ -236,48 +236,48 @@ describe('cost a day', () => {
 });
 
 describe('a turn', () => {
-  let bench: TurnBench;
-  afterEach(() => bench.close());
-  const benchWith = (limits: Partial<LimitSettings>, options: BenchOptions = {}): void => {
-    bench = new TurnBench({ limits, ...options });
+  let harness: TurnHarness;
+  afterEach(() => harness.close());
+  const harnessWith = (limits: Partial<LimitSettings>, options: HarnessOptions = {}): void => {
+    harness = new TurnHarness({ limits, ...options });
   };
   const refused = (request = requestOf('Hi')): Promise<void> =>
-    expect(bench.turns.create(ALICE, request, ORIGIN)).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+    expect(harness.turns.create(ALICE, request, ORIGIN)).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
 
   it('that cost more than the budget of a day ends, and no other begins [LIMIT-5]', async () => {
-    benchWith(
+    harnessWith(
       { costPerDayUsd: 0.4 },
       { accounting: { cost: (_model, _usage, provider) => (provider === null ? 0.1 : 0.5) } },
     );
-    const id = await bench.play(requestOf('Hi'));
-    expect((await bench.types(id)).at(-1)).toBe('completed');
+    const id = await harness.play(requestOf('Hi'));
+    expect((await harness.types(id)).at(-1)).toBe('completed');
     await refused();
   });
 
   it('gives everything back where its log could not be opened, and lets its key be used again [LIMIT-6]', async () => {
-    benchWith({ requestsPerMinute: 1, concurrentTurns: 1, tokensPerMinute: 2_000 });
-    bench.faults.fail('createWith', 1);
+    harnessWith({ requestsPerMinute: 1, concurrentTurns: 1, tokensPerMinute: 2_000 });
+    harness.faults.fail('createWith', 1);
     const options = { idempotency: { key: 'k', fingerprint: 'f' } };
-    await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).rejects.toMatchObject({
+    await expect(harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
-    const { limits } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options);
+    const { limits } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, options);
     expect(limits.requests).toMatchObject({ limit: 1, remaining: 0 });
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     await refused();
     // Known already: it is the same turn, and counts nothing.
-    expect(await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).toMatchObject({ limits: {} });
+    expect(await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).toMatchObject({ limits: {} });
   });
 
   it('that waits for its conversation counts as running [LIMIT-4]', async () => {
-    benchWith({ concurrentTurns: 2 }, { answers: [[say('a'), HANG], [say('b')]] });
-    const conversation = await bench.conversation();
-    const first = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    const second = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    harnessWith({ concurrentTurns: 2 }, { answers: [[say('a'), HANG], [say('b')]] });
+    const conversation = await harness.conversation();
+    const first = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const second = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await refused();
-    for (const { responseId } of [first, second]) await bench.turns.cancel(ALICE, responseId);
-    await bench.turns.whenIdle();
-    await bench.play(requestOf('Hi'));
+    for (const { responseId } of [first, second]) await harness.turns.cancel(ALICE, responseId);
+    await harness.turns.whenIdle();
+    await harness.play(requestOf('Hi'));
   });
 
   it('that reached no provider costs nothing [LIMIT-5]', async () => {
@@ -287,27 +287,28 @@ describe('a turn', () => {
         throw new SluiceError('provider_unavailable', 'unable to reach the provider; nothing listens there');
       },
     };
-    benchWith({ costPerDayUsd: 0.5, tokensPerMinute: 1_050 }, { provider: unreachable });
-    for (let i = 0; i < 3; i++) expect((await bench.types(await bench.play(requestOf('Hi')))).at(-1)).toBe('failed');
+    harnessWith({ costPerDayUsd: 0.5, tokensPerMinute: 1_050 }, { provider: unreachable });
+    for (let i = 0; i < 3; i++)
+      expect((await harness.types(await harness.play(requestOf('Hi')))).at(-1)).toBe('failed');
   });
 
   it('of a lost replica is settled by the replica that ends it, once [LIMIT-9]', async () => {
     const time = { ...systemTime, now: () => now };
-    const options: BenchOptions = {
+    const options: HarnessOptions = {
       limits: { costPerDayUsd: 1, tokensPerMinute: 3_000 },
       accounting: { cost: (_model, { output_tokens }) => output_tokens / 2_000 },
     };
-    bench = new TurnBench({ ...options, answers: [[say('Half an'), HANG]], time });
-    const other = new TurnBench({ ...options, beside: bench });
+    harness = new TurnHarness({ ...options, answers: [[say('Half an'), HANG]], time });
+    const other = new TurnHarness({ ...options, beside: harness });
     // Half a dollar is reserved for each: there is no room for a third.
     const ids = [];
-    for (let i = 0; i < 2; i++) ids.push((await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN)).responseId);
+    for (let i = 0; i < 2; i++) ids.push((await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN)).responseId);
     await refused();
     for (const id of ids)
-      while (!(await bench.types(id)).includes('output_text.delta')) await new Promise(setImmediate);
+      while (!(await harness.types(id)).includes('output_text.delta')) await new Promise(setImmediate);
     now += 8_000;
     expect(await other.sweep.sweep()).toBe(2);
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     const response = await other.reader.retrieve(ALICE, ids[0] ?? '');
     expect(response).toMatchObject({
       status: 'failed',
@@ -316,7 +317,7 @@ describe('a turn', () => {
     });
     expect(await other.metric('llm_cost_usd{model="model-a"}')).toBeCloseTo(2 * 0.001);
     // Two turns of 2 tokens cost 1,000 millionths each, and 8 s of a day have refilled: nothing was settled twice, or not at all.
-    const state = await bench.plain.limiter.take(
+    const state = await harness.plain.limiter.take(
       { key: 'limit:cost:user:acme/alice', capacity: 1_000_000, refillPerSecond: 0 },
       0,
     );

@@ -3,18 +3,18 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { fail, say } from '../../support/scripted-provider.js';
-import { ALICE, requestOf, TurnBench } from './turn-bench.js';
+import { ALICE, requestOf, TurnHarness } from './turn-harness.js';
 
-let bench: TurnBench;
-afterEach(() => bench.close());
+let harness: TurnHarness;
+afterEach(() => harness.close());
 
 describe('TurnReport', () => {
   it('says that a request came and how it ended, with all its ids', async () => {
-    bench = new TurnBench({ answers: [[say('secret answer')]] });
-    const conversation = await bench.conversation();
-    const id = await bench.play(requestOf('secret question', { conversation }));
+    harness = new TurnHarness({ answers: [[say('secret answer')]] });
+    const conversation = await harness.conversation();
+    const id = await harness.play(requestOf('secret question', { conversation }));
     const ids = { request_id: 'req_1', response_id: id, conversation_id: conversation, user_id: 'alice' };
-    expect(bench.log.lines).toMatchObject([
+    expect(harness.log.lines).toMatchObject([
       { level: 'info', message: 'request received', fields: { ...ids, method: 'WS', path: '/v1/responses' } },
       {
         level: 'info',
@@ -22,31 +22,31 @@ describe('TurnReport', () => {
         fields: { ...ids, duration: expect.any(Number), output_tokens: 1, cost: 0.5, outcome: 'completed' },
       },
     ]);
-    expect(JSON.stringify(bench.log.lines)).not.toContain('secret');
-    expect(await bench.metric('requests_total{status="success"}')).toBe(1);
-    expect(await bench.metric('tokens_total{direction="output",model="model-a"}')).toBe(1);
-    expect(await bench.metric('llm_cost_usd{model="model-a"}')).toBe(0.5);
-    expect(await bench.metric('time_to_first_delta_seconds_count{delivery="stream"}')).toBe(1);
-    expect(await bench.metric('turns_in_flight')).toBe(0);
+    expect(JSON.stringify(harness.log.lines)).not.toContain('secret');
+    expect(await harness.metric('requests_total{status="success"}')).toBe(1);
+    expect(await harness.metric('tokens_total{direction="output",model="model-a"}')).toBe(1);
+    expect(await harness.metric('llm_cost_usd{model="model-a"}')).toBe(0.5);
+    expect(await harness.metric('time_to_first_delta_seconds_count{delivery="stream"}')).toBe(1);
+    expect(await harness.metric('turns_in_flight')).toBe(0);
   });
 
   it('says why a turn failed', async () => {
-    bench = new TurnBench({ answers: [[fail('provider_unavailable')]] });
-    await bench.play(requestOf('Hi'));
-    expect(bench.log.lines.at(-1)).toMatchObject({
+    harness = new TurnHarness({ answers: [[fail('provider_unavailable')]] });
+    await harness.play(requestOf('Hi'));
+    expect(harness.log.lines.at(-1)).toMatchObject({
       level: 'error',
       message: 'request failed',
       fields: { error: 'provider_unavailable', outcome: 'failed', err: { code: 'provider_unavailable' } },
     });
-    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
-    expect(await bench.metric('failures_total{code="provider_unavailable"}')).toBe(1);
+    expect(await harness.metric('requests_total{status="error"}')).toBe(1);
+    expect(await harness.metric('failures_total{code="provider_unavailable"}')).toBe(1);
   });
 
   it('counts a provider’s own limit as an error, a caller’s mistake as refused', async () => {
-    bench = new TurnBench({ answers: [[fail('rate_limit_exceeded')]] });
-    await bench.play(requestOf('Hi'));
-    expect(await bench.metric('requests_total{status="error"}')).toBe(1);
-    bench.report.refused({
+    harness = new TurnHarness({ answers: [[fail('rate_limit_exceeded')]] });
+    await harness.play(requestOf('Hi'));
+    expect(await harness.metric('requests_total{status="error"}')).toBe(1);
+    harness.report.refused({
       requestId: 'req_2',
       method: 'POST',
       endpoint: '/v1/responses',
@@ -54,11 +54,11 @@ describe('TurnReport', () => {
       durationMs: 1,
       error: new SluiceError('invalid_value', 'unable to do it; no'),
     });
-    expect(await bench.metric('requests_total{status="refused"}')).toBe(1);
-    expect(await bench.metric('refusals_total{code="invalid_value"}')).toBe(1);
-    expect(await bench.metric('failures_total{code="rate_limit_exceeded"}')).toBe(1);
-    expect(await bench.metric('failures_total{code="invalid_value"}')).toBe(0);
-    expect(bench.log.lines.at(-1)).toMatchObject({ level: 'warn', message: 'request failed' });
+    expect(await harness.metric('requests_total{status="refused"}')).toBe(1);
+    expect(await harness.metric('refusals_total{code="invalid_value"}')).toBe(1);
+    expect(await harness.metric('failures_total{code="rate_limit_exceeded"}')).toBe(1);
+    expect(await harness.metric('failures_total{code="invalid_value"}')).toBe(0);
+    expect(harness.log.lines.at(-1)).toMatchObject({ level: 'warn', message: 'request failed' });
   });
 
   it.each([
@@ -67,8 +67,8 @@ describe('TurnReport', () => {
     ['server_error', 'error'],
     ['state_unavailable', 'error'],
   ] as const)('counts %s before there is a response as %s', async (code, status) => {
-    bench = new TurnBench();
-    bench.report.refused({
+    harness = new TurnHarness();
+    harness.report.refused({
       requestId: 'req_2',
       method: 'WS',
       endpoint: 'ws',
@@ -76,8 +76,8 @@ describe('TurnReport', () => {
       durationMs: 1,
       error: new SluiceError(code, 'unable to do it; no'),
     });
-    expect(await bench.metric(`requests_total{status="${status}"}`)).toBe(1);
-    expect(await bench.metric(`failures_total{code="${code}"}`)).toBe(status === 'error' ? 1 : 0);
-    expect(bench.log.lines.at(-1)?.fields).toMatchObject({ user_id: null, error: code });
+    expect(await harness.metric(`requests_total{status="${status}"}`)).toBe(1);
+    expect(await harness.metric(`failures_total{code="${code}"}`)).toBe(status === 'error' ? 1 : 0);
+    expect(harness.log.lines.at(-1)?.fields).toMatchObject({ user_id: null, error: code });
   });
 });

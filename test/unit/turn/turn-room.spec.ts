@@ -5,7 +5,7 @@ import { SluiceError } from '../../../src/domain/errors.js';
 import { roomWithin, TurnRoom, type TurnRoomOptions } from '../../../src/turn/turn-room.js';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, type BenchOptions, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+import { ALICE, type HarnessOptions, ORIGIN, requestOf, TurnHarness } from './turn-harness.js';
 
 const MIB = 1_048_576;
 const roomOf = (options: Partial<TurnRoomOptions>): TurnRoom =>
@@ -66,51 +66,51 @@ describe('TurnRoom', () => {
 });
 
 describe('a turn in a full replica', () => {
-  let bench: TurnBench;
-  afterEach(() => bench.close());
-  const benchWith = (room: Partial<TurnRoomOptions>, options: BenchOptions = {}): void => {
-    bench = new TurnBench({ room, answers: [[say('a'), HANG], [say('b')]], ...options });
+  let harness: TurnHarness;
+  afterEach(() => harness.close());
+  const harnessWith = (room: Partial<TurnRoomOptions>, options: HarnessOptions = {}): void => {
+    harness = new TurnHarness({ room, answers: [[say('a'), HANG], [say('b')]], ...options });
   };
 
   it('is refused before anything is read or stored for it, and its key may be used again [LIMIT-8]', async () => {
-    benchWith({ turns: 1 });
-    const running = await bench.turns.create(ALICE, requestOf('Hi', { background: true }), ORIGIN);
-    const calls = bench.faults.calls.length;
+    harnessWith({ turns: 1 });
+    const running = await harness.turns.create(ALICE, requestOf('Hi', { background: true }), ORIGIN);
+    const calls = harness.faults.calls.length;
     const options = { idempotency: { key: 'k', fingerprint: 'f' } };
-    await expect(bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).rejects.toMatchObject({
+    await expect(harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).rejects.toMatchObject({
       code: 'overloaded',
     });
-    expect(bench.faults.calls.slice(calls).filter((name) => name !== 'renew')).toEqual([]);
-    await bench.turns.cancel(ALICE, running.responseId);
-    await bench.turns.whenIdle();
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, options);
-    await bench.turns.whenIdle();
-    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+    expect(harness.faults.calls.slice(calls).filter((name) => name !== 'renew')).toEqual([]);
+    await harness.turns.cancel(ALICE, running.responseId);
+    await harness.turns.whenIdle();
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, options);
+    await harness.turns.whenIdle();
+    expect((await harness.types(responseId)).at(-1)).toBe('completed');
   });
 
   it('counts a turn that waits for its conversation [LIMIT-8]', async () => {
-    benchWith({ turns: 2 });
-    const conversation = await bench.conversation();
-    for (const text of ['Hi', 'Ho']) await bench.turns.create(ALICE, requestOf(text, { conversation }), ORIGIN);
-    await expect(bench.turns.create(ALICE, requestOf('Hey'), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
-    await bench.turns.abortAll(new SluiceError('replica_lost', 'unable to go on; the test is over'));
+    harnessWith({ turns: 2 });
+    const conversation = await harness.conversation();
+    for (const text of ['Hi', 'Ho']) await harness.turns.create(ALICE, requestOf(text, { conversation }), ORIGIN);
+    await expect(harness.turns.create(ALICE, requestOf('Hey'), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
+    await harness.turns.abortAll(new SluiceError('replica_lost', 'unable to go on; the test is over'));
   });
 
   it('takes its input into account, and gives all room back however it ends', async () => {
-    benchWith({ bytes: 200_000 });
+    harnessWith({ bytes: 200_000 });
     const large = 'x'.repeat(100_000);
-    const { responseId } = await bench.turns.create(ALICE, requestOf(large), ORIGIN);
-    await expect(bench.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
-    await bench.turns.cancel(ALICE, responseId);
-    await bench.turns.whenIdle();
-    bench.faults.fail('createWith', 1);
-    await expect(bench.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({
+    const { responseId } = await harness.turns.create(ALICE, requestOf(large), ORIGIN);
+    await expect(harness.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
+    await harness.turns.cancel(ALICE, responseId);
+    await harness.turns.whenIdle();
+    harness.faults.fail('createWith', 1);
+    await expect(harness.turns.create(ALICE, requestOf(large), ORIGIN)).rejects.toMatchObject({
       code: 'state_unavailable',
     });
     const joined = { idempotency: { key: 'k', fingerprint: 'f' } };
-    await bench.turns.create(ALICE, requestOf(large), ORIGIN, joined);
-    await bench.turns.whenIdle();
-    await bench.turns.create(ALICE, requestOf(large), ORIGIN, joined);
-    expect(bench.room.bytes).toBe(0);
+    await harness.turns.create(ALICE, requestOf(large), ORIGIN, joined);
+    await harness.turns.whenIdle();
+    await harness.turns.create(ALICE, requestOf(large), ORIGIN, joined);
+    expect(harness.room.bytes).toBe(0);
   });
 });

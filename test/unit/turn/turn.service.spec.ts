@@ -8,14 +8,14 @@ import { type ResponseRequest } from '../../../src/domain/request.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
 import { fail, HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
-import { ALICE, BOB, type BenchOptions, ORIGIN, requestOf, TurnBench, USAGE } from './turn-bench.js';
+import { ALICE, BOB, type HarnessOptions, ORIGIN, requestOf, TurnHarness, USAGE } from './turn-harness.js';
 
-let bench: TurnBench;
-afterEach(() => bench.close());
+let harness: TurnHarness;
+afterEach(() => harness.close());
 
-function play(request: ResponseRequest, options: BenchOptions): Promise<string> {
-  bench = new TurnBench(options);
-  return bench.play(request);
+function play(request: ResponseRequest, options: HarnessOptions): Promise<string> {
+  harness = new TurnHarness(options);
+  return harness.play(request);
 }
 
 /** Hands out parts as they are, as a provider that scripts cannot say. */
@@ -46,7 +46,7 @@ function brief(event: ResponseEvent): string {
   return `${type} ${event.response.status}`;
 }
 
-const briefs = async (id: string): Promise<string[]> => (await bench.events(id)).map(brief);
+const briefs = async (id: string): Promise<string[]> => (await harness.events(id)).map(brief);
 
 const BEGUN = ['created in_progress', 'in_progress in_progress'];
 const MESSAGE = ['output_item.added message in_progress', 'content_part.added output_text'];
@@ -76,7 +76,7 @@ describe('how a turn goes', () => {
       ...messageEnd('Hello there', 'completed'),
       'completed completed',
     ]);
-    expect(await bench.reader.retrieve(ALICE, id)).toMatchObject({
+    expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({
       status: 'completed',
       output_text: 'Hello there',
       usage: { output_tokens: 2 },
@@ -88,7 +88,7 @@ describe('how a turn goes', () => {
   it('says nothing where the provider says nothing', async () => {
     const id = await play(requestOf('Hi'), { answers: [[]] });
     expect(await briefs(id)).toEqual([...BEGUN, 'completed completed']);
-    expect((await bench.reader.retrieve(ALICE, id)).sluice.kept).toBe('input');
+    expect((await harness.reader.retrieve(ALICE, id)).sluice.kept).toBe('input');
   });
 
   it('is queued first where it is asked for in the background', async () => {
@@ -106,7 +106,7 @@ describe('how a turn goes', () => {
       'completed completed',
     ]);
     expect(provider.requests).toEqual([]);
-    expect(await bench.reader.retrieve(ALICE, id)).toMatchObject({
+    expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({
       usage: { total_tokens: 0 },
       output_text: '',
       sluice: {
@@ -116,8 +116,8 @@ describe('how a turn goes', () => {
         findings: [{ stage: 'input', decision: 'deny' }],
       },
     });
-    expect(await bench.metric('requests_total{status="refused"}')).toBe(1);
-    expect(await bench.metric('tokens_total{direction="input",model="model-a"}')).toBe(0);
+    expect(await harness.metric('requests_total{status="refused"}')).toBe(1);
+    expect(await harness.metric('tokens_total{direction="input",model="model-a"}')).toBe(0);
   });
 
   it('ends where an output guardrail denies: what was safe stays, the rule says why', async () => {
@@ -127,7 +127,7 @@ describe('how a turn goes', () => {
     });
     const events = await briefs(id);
     expect(events.slice(-6)).toEqual([...refusal('Not that.', 'incomplete'), 'incomplete incomplete']);
-    const response = await bench.reader.retrieve(ALICE, id);
+    const response = await harness.reader.retrieve(ALICE, id);
     expect(response.incomplete_details).toEqual({ reason: 'content_filter' });
     expect('I am a '.startsWith(response.output_text)).toBe(true);
     expect(response.output).toHaveLength(1);
@@ -137,7 +137,7 @@ describe('how a turn goes', () => {
 
   it('releases what it held back when the answer ends', async () => {
     const id = await play(requestOf('Hi'), { answers: [[say('I am a pira')]], guardrails: [BANNED] });
-    expect((await bench.reader.retrieve(ALICE, id)).output_text).toBe('I am a pira');
+    expect((await harness.reader.retrieve(ALICE, id)).output_text).toBe('I am a pira');
   });
 
   it('calls a function', async () => {
@@ -168,7 +168,7 @@ describe('how a turn goes', () => {
       { type: 'finish', reason: 'tool_calls' },
     ];
     const id = await play(requestOf('Hi'), { provider: new PartsProvider(parts) });
-    const events = await bench.events(id);
+    const events = await harness.events(id);
     const done = events.filter((event) => event.type === 'response.function_call_arguments.done');
     expect(done.map((event) => event.arguments)).toEqual(['{"x":1}', '{}']);
     for (const event of events) {
@@ -189,13 +189,13 @@ describe('how a turn goes', () => {
   it('ends at its limit of tokens', async () => {
     const id = await play(requestOf('Hi', { maxOutputTokens: 1 }), { answers: [[say('one '), say('two')]] });
     expect((await briefs(id)).slice(-4)).toEqual([...messageEnd('one ', 'incomplete'), 'incomplete incomplete']);
-    expect((await bench.reader.retrieve(ALICE, id)).incomplete_details).toEqual({ reason: 'max_output_tokens' });
+    expect((await harness.reader.retrieve(ALICE, id)).incomplete_details).toEqual({ reason: 'max_output_tokens' });
   });
 
   it('fails as its provider does, with what was said until then', async () => {
     const id = await play(requestOf('Hi'), { answers: [[say('Half'), fail('provider_timeout')]] });
     expect((await briefs(id)).slice(-4)).toEqual([...messageEnd('Half', 'incomplete'), 'failed failed']);
-    expect(await bench.reader.retrieve(ALICE, id)).toMatchObject({
+    expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({
       error: { code: 'provider_timeout' },
       output_text: 'Half',
       usage: USAGE,
@@ -205,17 +205,17 @@ describe('how a turn goes', () => {
 
   it('fails where the provider ends without an end, and where it breaks in a way nobody foresaw', async () => {
     const id = await play(requestOf('Hi'), { provider: new PartsProvider([START, { type: 'text', text: 'Half' }]) });
-    expect((await bench.reader.retrieve(ALICE, id)).error).toMatchObject({ code: 'provider_stream_interrupted' });
-    await bench.close();
-    bench = new TurnBench({
+    expect((await harness.reader.retrieve(ALICE, id)).error).toMatchObject({ code: 'provider_stream_interrupted' });
+    await harness.close();
+    harness = new TurnHarness({
       provider: {
         stream: () => {
           throw new TypeError('secret words');
         },
       },
     });
-    const second = await bench.play(requestOf('Hi'));
-    const response = await bench.reader.retrieve(ALICE, second);
+    const second = await harness.play(requestOf('Hi'));
+    const response = await harness.reader.retrieve(ALICE, second);
     expect(response.error?.code).toBe('server_error');
     expect(JSON.stringify(response)).not.toContain('secret words');
     expect(response.usage).toBeNull();
@@ -224,103 +224,103 @@ describe('how a turn goes', () => {
 
 describe('a cancel', () => {
   const cancelled = async (id: string): Promise<void> => {
-    const response = await bench.reader.retrieve(ALICE, id);
+    const response = await harness.reader.retrieve(ALICE, id);
     expect(response).toMatchObject({ status: 'cancelled', incomplete_details: { reason: 'cancelled' } });
   };
 
   it('ends a turn that streams, and its provider', async () => {
-    bench = new TurnBench({ answers: [[say('Half'), HANG]] });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
-    expect(await bench.turns.cancel(ALICE, responseId)).toBe('requested');
-    await bench.turns.whenIdle();
+    harness = new TurnHarness({ answers: [[say('Half'), HANG]] });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    while (!(await harness.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+    expect(await harness.turns.cancel(ALICE, responseId)).toBe('requested');
+    await harness.turns.whenIdle();
     expect((await briefs(responseId)).slice(-4)).toEqual([...messageEnd('Half', 'incomplete'), 'incomplete cancelled']);
     await cancelled(responseId);
-    expect(await bench.turns.cancel(ALICE, responseId)).toBe('ended');
-    expect(await bench.metric('requests_total{status="cancelled"}')).toBe(1);
-    expect((await bench.reader.retrieve(ALICE, responseId)).sluice.kept).toBe('partial');
+    expect(await harness.turns.cancel(ALICE, responseId)).toBe('ended');
+    expect(await harness.metric('requests_total{status="cancelled"}')).toBe(1);
+    expect((await harness.reader.retrieve(ALICE, responseId)).sluice.kept).toBe('partial');
   });
 
   it('before the start leaves nothing behind and never calls the provider', async () => {
     const provider = new ScriptedProvider([[say('no')]]);
-    bench = new TurnBench({ provider });
-    const conversation = await bench.conversation();
+    harness = new TurnHarness({ provider });
+    const conversation = await harness.conversation();
     const signal = AbortSignal.abort();
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN, { signal });
-    await bench.turns.whenIdle();
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN, { signal });
+    await harness.turns.whenIdle();
     expect(await briefs(responseId)).toEqual(['created in_progress', 'incomplete cancelled']);
     expect(provider.requests).toEqual([]);
-    expect((await bench.reader.retrieve(ALICE, responseId)).sluice.kept).toBe('nothing');
-    expect(await bench.texts(conversation)).toEqual([]);
+    expect((await harness.reader.retrieve(ALICE, responseId)).sluice.kept).toBe('nothing');
+    expect(await harness.texts(conversation)).toEqual([]);
   });
 
   it('while the log is being opened is not lost', async () => {
-    bench = new TurnBench({ answers: [[HANG]] });
-    const gate = bench.faults.hold('createWith');
+    harness = new TurnHarness({ answers: [[HANG]] });
+    const gate = harness.faults.hold('createWith');
     const asked = new AbortController();
-    const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, { signal: asked.signal });
+    const created = harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, { signal: asked.signal });
     await gate.reached;
     asked.abort();
     gate.open();
     const { responseId } = await created;
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     await cancelled(responseId);
   });
 
   it('that the log tells of with an append ends the turn too', async () => {
-    bench = new TurnBench({ answers: [[say('a'), HANG]] });
-    bench.faults.fail('watchCancel');
-    const gate = bench.faults.hold('append');
-    const created = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    harness = new TurnHarness({ answers: [[say('a'), HANG]] });
+    harness.faults.fail('watchCancel');
+    const gate = harness.faults.hold('append');
+    const created = harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     const [id] = [...(await heads())];
-    await bench.plain.events.requestCancel(id ?? '');
+    await harness.plain.events.requestCancel(id ?? '');
     gate.open();
     const { responseId } = await created;
-    await bench.turns.whenIdle();
+    await harness.turns.whenIdle();
     await cancelled(responseId);
 
     async function heads(): Promise<string[]> {
       const ids: string[] = [];
-      for (const line of bench.log.lines) ids.push(String(line.fields['response_id']));
+      for (const line of harness.log.lines) ids.push(String(line.fields['response_id']));
       return Promise.resolve(ids);
     }
   });
 
   it('is for its owner only', async () => {
-    bench = new TurnBench({ answers: [[HANG]] });
-    const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-    await expect(bench.turns.cancel(BOB, responseId)).rejects.toMatchObject({ code: 'response_not_found' });
-    await expect(bench.turns.cancel(ALICE, 'resp_none')).rejects.toMatchObject({ code: 'response_not_found' });
-    await bench.turns.cancel(ALICE, responseId);
-    await bench.turns.whenIdle();
+    harness = new TurnHarness({ answers: [[HANG]] });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await expect(harness.turns.cancel(BOB, responseId)).rejects.toMatchObject({ code: 'response_not_found' });
+    await expect(harness.turns.cancel(ALICE, 'resp_none')).rejects.toMatchObject({ code: 'response_not_found' });
+    await harness.turns.cancel(ALICE, responseId);
+    await harness.turns.whenIdle();
   });
 });
 
 describe('a conversation', () => {
   it('remembers input and output, and gives them to the next turn', async () => {
     const provider = new ScriptedProvider([[say('One')], [say('Two')]]);
-    bench = new TurnBench({ provider });
-    const conversation = await bench.conversation();
-    await bench.play(requestOf('first', { conversation }));
-    await bench.play(requestOf('second', { conversation }));
-    expect(await bench.texts(conversation)).toEqual(['first', 'One', 'second', 'Two']);
+    harness = new TurnHarness({ provider });
+    const conversation = await harness.conversation();
+    await harness.play(requestOf('first', { conversation }));
+    await harness.play(requestOf('second', { conversation }));
+    expect(await harness.texts(conversation)).toEqual(['first', 'One', 'second', 'Two']);
     expect(provider.requests[1]?.items).toHaveLength(3);
   });
 
   it('has one writer at a time, in order of asking', async () => {
-    bench = new TurnBench({ answers: [[say('One'), HANG], [say('Two')], [say('Three')]] });
-    const conversation = await bench.conversation();
+    harness = new TurnHarness({ answers: [[say('One'), HANG], [say('Two')], [say('Three')]] });
+    const conversation = await harness.conversation();
     const ids: string[] = [];
     for (const text of ['first', 'second', 'third']) {
-      ids.push((await bench.turns.create(ALICE, requestOf(text, { conversation }), ORIGIN)).responseId);
+      ids.push((await harness.turns.create(ALICE, requestOf(text, { conversation }), ORIGIN)).responseId);
     }
-    expect(await bench.types(ids[1] ?? '')).toEqual(['created', 'queued']);
-    expect(await bench.metric('turns_waiting')).toBe(2);
-    await bench.turns.cancel(ALICE, ids[0] ?? '');
-    await bench.turns.whenIdle();
-    expect(await bench.texts(conversation)).toEqual(['first', 'One', 'second', 'Two', 'third', 'Three']);
-    expect(await bench.metric('turns_waiting')).toBe(0);
+    expect(await harness.types(ids[1] ?? '')).toEqual(['created', 'queued']);
+    expect(await harness.metric('turns_waiting')).toBe(2);
+    await harness.turns.cancel(ALICE, ids[0] ?? '');
+    await harness.turns.whenIdle();
+    expect(await harness.texts(conversation)).toEqual(['first', 'One', 'second', 'Two', 'third', 'Three']);
+    expect(await harness.metric('turns_waiting')).toBe(0);
     expect((await briefs(ids[1] ?? '')).slice(0, 3)).toEqual([
       'created queued',
       'queued queued',
@@ -329,72 +329,72 @@ describe('a conversation', () => {
   });
 
   it('does not hear of a turn that was cancelled while it waited', async () => {
-    bench = new TurnBench({ answers: [[say('One'), HANG], [say('Three')]] });
-    const conversation = await bench.conversation();
-    const first = await bench.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
-    const second = await bench.turns.create(ALICE, requestOf('second', { conversation }), ORIGIN);
-    await bench.turns.cancel(ALICE, second.responseId);
-    while ((await bench.types(second.responseId)).at(-1) !== 'incomplete') await new Promise(setImmediate);
+    harness = new TurnHarness({ answers: [[say('One'), HANG], [say('Three')]] });
+    const conversation = await harness.conversation();
+    const first = await harness.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
+    const second = await harness.turns.create(ALICE, requestOf('second', { conversation }), ORIGIN);
+    await harness.turns.cancel(ALICE, second.responseId);
+    while ((await harness.types(second.responseId)).at(-1) !== 'incomplete') await new Promise(setImmediate);
     expect(await briefs(second.responseId)).toEqual(['created queued', 'queued queued', 'incomplete cancelled']);
-    expect((await bench.reader.retrieve(ALICE, second.responseId)).sluice.kept).toBe('nothing');
-    const third = await bench.turns.create(ALICE, requestOf('third', { conversation }), ORIGIN);
-    await bench.turns.cancel(ALICE, first.responseId);
-    await bench.turns.whenIdle();
-    expect((await bench.types(third.responseId)).at(-1)).toBe('completed');
-    expect(await bench.texts(conversation)).toEqual(['first', 'One', 'third', 'Three']);
-    expect(await bench.metric('turns_waiting')).toBe(0);
+    expect((await harness.reader.retrieve(ALICE, second.responseId)).sluice.kept).toBe('nothing');
+    const third = await harness.turns.create(ALICE, requestOf('third', { conversation }), ORIGIN);
+    await harness.turns.cancel(ALICE, first.responseId);
+    await harness.turns.whenIdle();
+    expect((await harness.types(third.responseId)).at(-1)).toBe('completed');
+    expect(await harness.texts(conversation)).toEqual(['first', 'One', 'third', 'Three']);
+    expect(await harness.metric('turns_waiting')).toBe(0);
   });
 
   it('never sends a provider what a guardrail refused, or what was cancelled before one could judge it', async () => {
     const provider = new ScriptedProvider([[say('fine')]]);
-    bench = new TurnBench({ provider, guardrails: [BANNED] });
-    const conversation = await bench.conversation();
-    await bench.play(requestOf('a pirate', { conversation }));
+    harness = new TurnHarness({ provider, guardrails: [BANNED] });
+    const conversation = await harness.conversation();
+    await harness.play(requestOf('a pirate', { conversation }));
     const signal = AbortSignal.abort();
-    await bench.turns.create(ALICE, requestOf('the pirate', { conversation }), ORIGIN, { signal });
-    await bench.turns.whenIdle();
+    await harness.turns.create(ALICE, requestOf('the pirate', { conversation }), ORIGIN, { signal });
+    await harness.turns.whenIdle();
     // Judged though its context could not be read: a failed turn's input is history for the next.
-    bench.faults.fail('recentItems', 1, () => new Error('corrupt'));
-    await bench.play(requestOf('my pirate', { conversation }));
-    bench.faults.heal('recentItems');
-    await bench.play(requestOf('fine', { conversation }));
+    harness.faults.fail('recentItems', 1, () => new Error('corrupt'));
+    await harness.play(requestOf('my pirate', { conversation }));
+    harness.faults.heal('recentItems');
+    await harness.play(requestOf('fine', { conversation }));
     expect(JSON.stringify(provider.requests)).not.toContain('pirate');
-    expect(await bench.texts(conversation)).toContain('[a pirate]');
+    expect(await harness.texts(conversation)).toContain('[a pirate]');
   });
 
   it('refuses one turn too many', async () => {
-    bench = new TurnBench({ answers: [[HANG]], maxWaiting: 0 });
-    const conversation = await bench.conversation();
-    const { responseId } = await bench.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
-    const refused = bench.turns.create(ALICE, requestOf('second', { conversation }), ORIGIN);
+    harness = new TurnHarness({ answers: [[HANG]], maxWaiting: 0 });
+    const conversation = await harness.conversation();
+    const { responseId } = await harness.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
+    const refused = harness.turns.create(ALICE, requestOf('second', { conversation }), ORIGIN);
     await expect(refused).rejects.toMatchObject({ code: 'conversation_busy', retryAfterMs: expect.any(Number) });
-    expect(await bench.plain.claim.members(conversation)).toEqual([responseId]);
-    await bench.turns.cancel(ALICE, responseId);
-    await bench.turns.whenIdle();
+    expect(await harness.plain.claim.members(conversation)).toEqual([responseId]);
+    await harness.turns.cancel(ALICE, responseId);
+    await harness.turns.whenIdle();
   });
 
   it('that went away while a turn waited for it fails that turn, as the caller’s own doing', async () => {
-    bench = new TurnBench({ answers: [[HANG]] });
-    const conversation = await bench.conversation();
-    const first = await bench.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
-    const second = await bench.turns.create(ALICE, requestOf('second', { conversation }), ORIGIN);
-    await bench.plain.conversations.delete(conversation);
-    await bench.turns.cancel(ALICE, first.responseId);
-    await bench.turns.whenIdle();
-    expect((await bench.reader.retrieve(ALICE, second.responseId)).error?.code).toBe('conversation_not_found');
-    expect(await bench.metric('requests_total{status="refused"}')).toBe(1);
-    expect(await bench.metric('requests_total{status="error"}')).toBe(0);
+    harness = new TurnHarness({ answers: [[HANG]] });
+    const conversation = await harness.conversation();
+    const first = await harness.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
+    const second = await harness.turns.create(ALICE, requestOf('second', { conversation }), ORIGIN);
+    await harness.plain.conversations.delete(conversation);
+    await harness.turns.cancel(ALICE, first.responseId);
+    await harness.turns.whenIdle();
+    expect((await harness.reader.retrieve(ALICE, second.responseId)).error?.code).toBe('conversation_not_found');
+    expect(await harness.metric('requests_total{status="refused"}')).toBe(1);
+    expect(await harness.metric('requests_total{status="error"}')).toBe(0);
   });
 });
 
 describe('a chain', () => {
   it('continues from a response, and forks share nothing', async () => {
     const provider = new ScriptedProvider([[say('One')], [say('Two')], [say('Other')]]);
-    bench = new TurnBench({ provider });
-    const first = await bench.play(requestOf('first'));
+    harness = new TurnHarness({ provider });
+    const first = await harness.play(requestOf('first'));
     await Promise.all([
-      bench.play(requestOf('second', { previousResponseId: first })),
-      bench.play(requestOf('fork', { previousResponseId: first })),
+      harness.play(requestOf('second', { previousResponseId: first })),
+      harness.play(requestOf('fork', { previousResponseId: first })),
     ]);
     expect(provider.requests.slice(1).map(({ items }) => items.length)).toEqual([3, 3]);
     expect(JSON.stringify(provider.requests[2])).not.toContain('second');
@@ -403,9 +403,9 @@ describe('a chain', () => {
   it('takes a function call’s output with its call', async () => {
     const call: DemoStep = { type: 'call', name: 'get_weather', arguments: '{}' };
     const provider = new ScriptedProvider([[call], [say('Sunny')]]);
-    bench = new TurnBench({ provider });
-    const first = await bench.play(requestOf('weather?'));
-    const { output } = await bench.reader.retrieve(ALICE, first);
+    harness = new TurnHarness({ provider });
+    const first = await harness.play(requestOf('weather?'));
+    const { output } = await harness.reader.retrieve(ALICE, first);
     const called = output[0];
     if (called?.type !== 'function_call') throw new Error('no call was made');
     const answer: FunctionCallOutputItem = {
@@ -415,7 +415,7 @@ describe('a chain', () => {
       output: 'sun',
       status: 'completed',
     };
-    await bench.play(requestOf('', { previousResponseId: first, input: [answer] }));
+    await harness.play(requestOf('', { previousResponseId: first, input: [answer] }));
     expect(provider.requests[1]?.items.map(({ type }) => type)).toEqual([
       'message',
       'function_call',
@@ -429,61 +429,61 @@ describe('an idempotency key', () => {
 
   it('runs what is sent twice once', async () => {
     const provider = new ScriptedProvider([[say('One')]]);
-    bench = new TurnBench({ provider });
+    harness = new TurnHarness({ provider });
     const [a, b] = await Promise.all([
-      bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use),
-      bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use),
+      harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, use),
+      harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, use),
     ]);
-    await bench.turns.whenIdle();
-    const c = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
+    await harness.turns.whenIdle();
+    const c = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
     expect(new Set([a.responseId, b.responseId, c.responseId]).size).toBe(1);
     expect(provider.requests).toHaveLength(1);
-    const other = bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, { idempotency: { key: 'k', fingerprint: 'g' } });
+    const other = harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, { idempotency: { key: 'k', fingerprint: 'g' } });
     await expect(other).rejects.toMatchObject({ code: 'idempotency_key_reused' });
   });
 
   it('leaves the turn running when the signal of a request that joined it is aborted', async () => {
-    bench = new TurnBench({ answers: [[HANG]] });
-    const first = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
+    harness = new TurnHarness({ answers: [[HANG]] });
+    const first = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, use);
     const left = new AbortController();
-    const second = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN, { ...use, signal: left.signal });
+    const second = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, { ...use, signal: left.signal });
     expect(second).toMatchObject({ responseId: first.responseId, joined: true });
     left.abort();
-    expect(bench.turns.count).toBe(1);
-    await bench.turns.cancel(ALICE, second.responseId);
-    await bench.turns.whenIdle();
-    expect((await bench.reader.retrieve(ALICE, first.responseId)).status).toBe('cancelled');
+    expect(harness.turns.count).toBe(1);
+    await harness.turns.cancel(ALICE, second.responseId);
+    await harness.turns.whenIdle();
+    expect((await harness.reader.retrieve(ALICE, first.responseId)).status).toBe('cancelled');
   });
 
   it('is free again where the request was refused', async () => {
-    bench = new TurnBench({ answers: [[HANG], [say('Now')]], maxWaiting: 0 });
-    const conversation = await bench.conversation();
-    const first = await bench.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);
-    const refused = bench.turns.create(ALICE, requestOf('b', { conversation }), ORIGIN, use);
+    harness = new TurnHarness({ answers: [[HANG], [say('Now')]], maxWaiting: 0 });
+    const conversation = await harness.conversation();
+    const first = await harness.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);
+    const refused = harness.turns.create(ALICE, requestOf('b', { conversation }), ORIGIN, use);
     await expect(refused).rejects.toMatchObject({ code: 'conversation_busy' });
-    await bench.turns.cancel(ALICE, first.responseId);
-    await bench.turns.whenIdle();
-    const { responseId } = await bench.turns.create(ALICE, requestOf('b', { conversation }), ORIGIN, use);
-    await bench.turns.whenIdle();
-    expect((await bench.types(responseId)).at(-1)).toBe('completed');
+    await harness.turns.cancel(ALICE, first.responseId);
+    await harness.turns.whenIdle();
+    const { responseId } = await harness.turns.create(ALICE, requestOf('b', { conversation }), ORIGIN, use);
+    await harness.turns.whenIdle();
+    expect((await harness.types(responseId)).at(-1)).toBe('completed');
   });
 });
 
 describe('the end of a replica', () => {
   it('refuses new turns and ends what runs, each with its terminal', async () => {
-    bench = new TurnBench({ answers: [[say('Half'), HANG]] });
-    const conversation = await bench.conversation();
-    const first = await bench.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);
-    const second = await bench.turns.create(ALICE, requestOf('b', { conversation }), ORIGIN);
-    expect(bench.turns.count).toBe(2);
-    bench.drain.begin();
-    await expect(bench.turns.create(ALICE, requestOf('c'), ORIGIN)).rejects.toMatchObject({ code: 'draining' });
-    await bench.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));
+    harness = new TurnHarness({ answers: [[say('Half'), HANG]] });
+    const conversation = await harness.conversation();
+    const first = await harness.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);
+    const second = await harness.turns.create(ALICE, requestOf('b', { conversation }), ORIGIN);
+    expect(harness.turns.count).toBe(2);
+    harness.drain.begin();
+    await expect(harness.turns.create(ALICE, requestOf('c'), ORIGIN)).rejects.toMatchObject({ code: 'draining' });
+    await harness.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));
     for (const { responseId } of [first, second]) {
-      expect((await bench.reader.retrieve(ALICE, responseId)).error?.code).toBe('replica_lost');
+      expect((await harness.reader.retrieve(ALICE, responseId)).error?.code).toBe('replica_lost');
     }
-    expect(bench.turns.count).toBe(0);
-    expect(await bench.plain.claim.members(conversation)).toEqual([]);
-    expect(await bench.metric('turns_in_flight')).toBe(0);
+    expect(harness.turns.count).toBe(0);
+    expect(await harness.plain.claim.members(conversation)).toEqual([]);
+    expect(await harness.metric('turns_in_flight')).toBe(0);
   });
 });

@@ -3,17 +3,17 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
-import { ALICE, ORIGIN, requestOf, TurnBench } from './turn-bench.js';
+import { ALICE, ORIGIN, requestOf, TurnHarness } from './turn-harness.js';
 
 const HOUR_MS = 60 * 60_000;
 
 let time: HandTime;
-let bench: TurnBench;
+let harness: TurnHarness;
 beforeEach(() => {
   time = new HandTime();
-  bench = new TurnBench({ time, answers: [[say('Half'), HANG]] });
+  harness = new TurnHarness({ time, answers: [[say('Half'), HANG]] });
 });
-afterEach(() => bench.close());
+afterEach(() => harness.close());
 
 /** Lets time pass in steps of a second, with everything that follows from each. */
 async function pass(seconds: number): Promise<void> {
@@ -24,8 +24,8 @@ async function pass(seconds: number): Promise<void> {
 }
 
 async function running(): Promise<string> {
-  const { responseId } = await bench.turns.create(ALICE, requestOf('Hi'), ORIGIN);
-  while (!(await bench.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+  const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+  while (!(await harness.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
   return responseId;
 }
 
@@ -35,7 +35,7 @@ describe.each([
 ])('when the wall clock is set %s by an hour', (_, jumpMs) => {
   it('keeps the lease of a silent turn, so that no other replica ends it', async () => {
     await running();
-    const { lease } = bench.plain;
+    const { lease } = harness.plain;
     const renew = lease.renew.bind(lease);
     let renewed = 0;
     lease.renew = (...args) => {
@@ -51,19 +51,19 @@ describe.each([
   it('keeps the log of a running turn and lets the turn end as it would have', async () => {
     const id = await running();
     time.jump(jumpMs);
-    bench.plain.events.requestCancel(id).catch(() => undefined);
+    harness.plain.events.requestCancel(id).catch(() => undefined);
     await pass(3);
-    await bench.turns.whenIdle();
-    expect((await bench.types(id)).at(-1)).toBe('incomplete');
-    expect((await bench.reader.retrieve(ALICE, id)).status).toBe('cancelled');
+    await harness.turns.whenIdle();
+    expect((await harness.types(id)).at(-1)).toBe('incomplete');
+    expect((await harness.reader.retrieve(ALICE, id)).status).toBe('cancelled');
   });
 
   it('remembers an idempotency key for as long as before', async () => {
     const use = { owner: 'o', key: 'k', fingerprint: 'f', responseId: 'resp_1' };
-    await bench.plain.keys.claim(use);
+    await harness.plain.keys.claim(use);
     time.jump(jumpMs * 48);
     await pass(1);
-    expect(await bench.plain.keys.claim({ ...use, responseId: 'resp_2' })).toMatchObject({
+    expect(await harness.plain.keys.claim({ ...use, responseId: 'resp_2' })).toMatchObject({
       outcome: 'same',
       responseId: 'resp_1',
       ageMs: 1_000,
@@ -72,11 +72,11 @@ describe.each([
 
   it('refills a rate limit at the pace of passed time', async () => {
     const bucket = { key: 'b', capacity: 1, refillPerSecond: 0.1 };
-    await bench.plain.limiter.take(bucket, 1);
+    await harness.plain.limiter.take(bucket, 1);
     time.jump(jumpMs);
     await pass(9);
-    expect(await bench.plain.limiter.take(bucket, 1)).toMatchObject({ allowed: false, retryAfterMs: 1_000 });
+    expect(await harness.plain.limiter.take(bucket, 1)).toMatchObject({ allowed: false, retryAfterMs: 1_000 });
     await pass(1);
-    expect(await bench.plain.limiter.take(bucket, 1)).toMatchObject({ allowed: true });
+    expect(await harness.plain.limiter.take(bucket, 1)).toMatchObject({ allowed: true });
   });
 });

@@ -31,7 +31,7 @@ export interface SseMessage {
   readonly data: Record<string, unknown>;
 }
 
-export class Bench {
+export class GatewayHarness {
   readonly #clients: RawClient[] = [];
 
   private constructor(
@@ -40,7 +40,7 @@ export class Bench {
   ) {}
 
   /** `config` goes over a provider that is tried once, at the scripted server, and never given up. */
-  static async start(options: GatewayOptions = {}): Promise<Bench> {
+  static async start(options: GatewayOptions = {}): Promise<GatewayHarness> {
     const provider = await FakeOpenAiServer.start();
     const { config = {}, env = {} } = options;
     const gateway = await startGateway({
@@ -51,7 +51,7 @@ export class Bench {
       },
       env: { OPENAI_API_KEY: UPSTREAM_KEY, OPENAI_BASE_URL: provider.baseUrl, ...env },
     });
-    return new Bench(gateway, provider);
+    return new GatewayHarness(gateway, provider);
   }
 
   /** An open socket, its hello taken. */

@@ -31,7 +31,7 @@ export interface Running {
   readonly script: Script;
 }
 
-export class ClientBench {
+export class ClientHarness {
   client: SluiceClient;
   online = true;
   /** Tells the client that network or tab changed. */
@@ -50,8 +50,8 @@ export class ClientBench {
     this.client = this.connect();
   }
 
-  static async start(): Promise<ClientBench> {
-    return new ClientBench(await FakeGateway.start());
+  static async start(): Promise<ClientHarness> {
+    return new ClientHarness(await FakeGateway.start());
   }
 
   /** A new client, quick to reconnect unless told otherwise. */

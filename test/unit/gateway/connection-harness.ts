@@ -13,7 +13,7 @@ import { type Following } from '../../../src/gateway/following/following.js';
 import { type SocketSettings } from '../../../src/gateway/settings.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { Conversations } from '../../../src/turn/conversations.js';
-import { ALICE, type BenchOptions, TurnBench } from '../turn/turn-bench.js';
+import { ALICE, type HarnessOptions, TurnHarness } from '../turn/turn-harness.js';
 import { FakeSocket } from './fake-socket.js';
 
 export const SETTINGS: SocketSettings = {
@@ -45,11 +45,11 @@ export interface Connected {
   readonly socket: FakeSocket;
 }
 
-export class GatewayBench extends TurnBench {
+export class ConnectionHarness extends TurnHarness {
   readonly parts: { -readonly [Name in keyof ConnectionParts]: ConnectionParts[Name] };
   readonly #open: FrameDispatch[] = [];
 
-  constructor(options: BenchOptions & { readonly settings?: Partial<SocketSettings> } = {}) {
+  constructor(options: HarnessOptions & { readonly settings?: Partial<SocketSettings> } = {}) {
     super(options);
     const { turns, reader, report, metrics, log, plain } = this;
     const time = options.time ?? systemTime;

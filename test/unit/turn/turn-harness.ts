@@ -152,7 +152,7 @@ export function away(): SluiceError {
   return new SluiceError('state_unavailable', 'unable to reach the store; it is away; try again');
 }
 
-export interface BenchOptions {
+export interface HarnessOptions {
   readonly answers?: readonly (readonly DemoStep[])[];
   readonly provider?: Provider;
   readonly gate?: Pick<CallGate, 'enter'>;
@@ -160,8 +160,8 @@ export interface BenchOptions {
   readonly guardrails?: readonly GuardrailSpec[];
   readonly maxWaiting?: number;
   readonly accounting?: Partial<Accounting>;
-  /** Another bench whose state this one shares, as a second replica. */
-  readonly beside?: TurnBench;
+  /** Another harness whose state this one shares, as a second replica. */
+  readonly beside?: TurnHarness;
   /** Time of the state and of this replica. */
   readonly time?: Time;
   readonly windowItems?: number;
@@ -174,7 +174,7 @@ export interface BenchOptions {
 
 export const USAGE: Usage = { ...ZERO_USAGE, input_tokens: 3, output_tokens: 2, total_tokens: 5 };
 
-export class TurnBench {
+export class TurnHarness {
   readonly faults = new Faults();
   readonly state: State;
   readonly room: TurnRoom;
@@ -190,7 +190,7 @@ export class TurnBench {
   readonly provider: Provider;
   readonly plain: State;
 
-  constructor(options: BenchOptions = {}) {
+  constructor(options: HarnessOptions = {}) {
     this.plain =
       options.beside?.plain ??
       memoryState({

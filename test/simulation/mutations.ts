@@ -2,9 +2,7 @@
 
 import { type StoredResponse } from '../../src/domain/response.js';
 import { ResponseStore } from '../../src/state/conversation-store.js';
-import { type Time } from '../../src/domain/time.js';
 import { type ConversationClaim } from '../../src/state/conversation-claim.js';
-import { MemoryConversationStore } from '../../src/state/memory/memory-conversation-store.js';
 import { type State } from '../../src/state/state.js';
 import { TurnMemory } from '../../src/turn/turn-context.js';
 
@@ -53,21 +51,9 @@ export function joinsOnce(state: State): State {
   return { ...state, claim };
 }
 
-/** Takes each repeat of `rejoin` for a call of its own, so that one which arrives late moves a head that runs. */
-export function rejoinsAgain(state: State): State {
-  let calls = 0;
-  return {
-    ...state,
-    claim: replaced(state.claim, {
-      rejoin: (id: string, responseId: string, maxWaiting: number) =>
-        state.claim.rejoin(id, responseId, maxWaiting, `call ${++calls}`),
-    }),
-  };
-}
-
-/** Appends items whoever holds the claim. */
-export function appendsUnfenced(state: State, time: Time): State {
-  return { ...state, conversations: new MemoryConversationStore({ ttlMs: 24 * 60 * 60_000, maxItems: 500, time }) };
+/** Does not tell a response that was deleted from one that the store has lost. */
+export function forgetsDeletions(state: State): State {
+  return { ...state, responses: replaced(state.responses, { hasEnded: () => Promise.resolve(false) }) };
 }
 
 function replaced<T extends object>(target: T, by: Readonly<Record<string, unknown>>): T {

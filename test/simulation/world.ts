@@ -1,6 +1,5 @@
 /* Everything of one schedule: the replicas over one store, the faults that befall them, and the way clients reach them. */
 
-import { type Time } from '../../src/domain/time.js';
 import { memoryState } from '../../src/state/memory/memory-state.js';
 import { type State } from '../../src/state/state.js';
 import { Network, type Weather } from './network.js';
@@ -16,7 +15,7 @@ export interface WorldOptions {
   readonly seed: number;
   readonly onEvent?: (line: string) => void;
   /** Puts a mistake into the store, to show that it is found. */
-  readonly mutate?: (state: State, time: Time) => State;
+  readonly mutate?: (state: State) => State;
   /** Puts a mistake into what a turn leaves behind. */
   readonly memory?: MakeMemory;
 }
@@ -48,7 +47,7 @@ export class World {
     this.recorder = new Recorder(this.scheduler);
     this.calm = this.random.chance(0.2);
     const time = this.scheduler.timeOf(new Host('store'));
-    this.store = this.recorder.observe(mutate(memoryState({ ttlMs: TTL_MS, maxItems: 500, time }), time));
+    this.store = this.recorder.observe(mutate(memoryState({ ttlMs: TTL_MS, maxItems: 500, time })));
     const weather = this.calm ? CALM : this.#weather();
     this.replicas = Array.from({ length: this.random.pick([2, 2, 3]) }, (_, i) => {
       const host = new Host(`r${i}`);

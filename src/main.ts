@@ -1,4 +1,7 @@
-/* The start: refuses a Node that is too old before anything else is loaded, since what is loaded needs the newer one. */
+/*
+ * The entry point: refuses a Node that is too old before loading modules that such a Node cannot
+ * parse.
+ */
 
 import { nodeTooOld } from './lifecycle/node-version.js';
 

@@ -1,4 +1,4 @@
-/* From a configuration file to a gateway that listens, or to one clear line and an exit code. */
+/* Starts the gateway from its configuration file, or ends with one line and an exit code. */
 
 import { ConfigError, type Mistake } from './config/config-error.js';
 import { loadConfig } from './config/load.js';
@@ -13,11 +13,11 @@ import { announceStart } from './lifecycle/startup-message.js';
 import { createPino, PinoLog } from './observability/logger.js';
 import { PROVIDER_REGISTRY } from './provider/registry.js';
 
-/** How long a second signal waits for the end. */
+/** Time limit of the shutdown after a second signal, in milliseconds. */
 const HURRY_MS = 5_000;
-/** What Nest's own hooks may take beside the drain. */
+/** Time for Nest's own hooks besides the drain, in milliseconds. */
 const CLOSE_MARGIN_MS = 2_000;
-/** How long the start waits for the provider's word on the key. */
+/** Time limit of the check of the provider key at start, in milliseconds. */
 const KEY_CHECK_MS = 3_000;
 
 export async function start(): Promise<void> {
@@ -54,7 +54,10 @@ export async function start(): Promise<void> {
   }
 }
 
-/** The mistake to tell where the provider does not take the key; with fallbacks the gateway can serve without it. */
+/**
+ * Returns the mistake to report if the provider refuses the key, or null. With fallbacks the
+ * gateway can serve without this provider.
+ */
 async function refusedKey({ provider, fallbacks }: AppConfig): Promise<Mistake | null> {
   const { type, api_key_env, api_key_file, base_url: baseUrl } = provider;
   if (fallbacks.length > 0 || !(await PROVIDER_REGISTRY[type].refusesKey(provider, KEY_CHECK_MS))) return null;

@@ -1,4 +1,7 @@
-/* auth.mode none: everybody is one and the same anonymous user, whatever credential is shown. */
+/*
+ * The authenticator of `auth.mode: none`: every caller is the same anonymous user, with any
+ * credential or none.
+ */
 
 import { type Principal, type Scope } from '../domain/principal.js';
 import { Authenticator } from './authenticator.js';

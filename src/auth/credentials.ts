@@ -1,6 +1,7 @@
 /*
- * Where a credential stands in a request: the Authorization header, or, from a browser's WebSocket, which can set no
- * header, the offered subprotocols. Never a URL: URLs end up in logs and histories.
+ * Reads the credential of a request: from the Authorization header, or from the offered
+ * subprotocols, since WebSockets of browsers cannot set headers. Never from a URL: URLs end up in
+ * logs and histories.
  */
 
 import { type IncomingHttpHeaders } from 'node:http';
@@ -8,7 +9,10 @@ import { type IncomingHttpHeaders } from 'node:http';
 const SUBPROTOCOL = 'sluice.v1';
 const BEARER_SUBPROTOCOLS = ['sluice.bearer.', 'openai-insecure-api-key.'] as const;
 
-/** The credential as it was sent, not decoded; undefined: none. The header goes before the subprotocols. */
+/**
+ * Returns the credential as it was sent, or undefined. The header takes precedence over the
+ * subprotocols.
+ */
 export function credentialFromHeaders(headers: IncomingHttpHeaders): string | undefined {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
   if (bearer !== undefined) return bearer;
@@ -21,7 +25,9 @@ export function credentialFromHeaders(headers: IncomingHttpHeaders): string | un
   return undefined;
 }
 
-/** The subprotocol to answer with, from the `Sec-WebSocket-Protocol` header: ours or none, so that no credential is echoed. */
+/**
+ * Returns the subprotocol to answer with: Sluice's own or none, so that no credential is echoed.
+ */
 export function selectSubprotocol(offered: string | undefined): typeof SUBPROTOCOL | undefined {
   return subprotocols(offered).includes(SUBPROTOCOL) ? SUBPROTOCOL : undefined;
 }

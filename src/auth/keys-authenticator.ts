@@ -1,6 +1,6 @@
 /*
- * Server keys: bearer tokens that act for a whole tenant. Holds their SHA-256 only; how long a look takes says nothing of
- * which key was shown or how much of it was right.
+ * Server keys: bearer tokens that act for a whole tenant. Holds only their SHA-256. The time of a
+ * check depends neither on the key nor on how much of it is correct.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -20,7 +20,7 @@ export class KeysAuthenticator extends Authenticator {
   readonly #keys: readonly KnownKey[];
   readonly #now: () => number;
 
-  /** `now`: Unix milliseconds. */
+  /** @param now returns Unix milliseconds */
   constructor(keys: readonly ServerKey[], now: () => number = Date.now) {
     super();
     this.#keys = keys.map((key) => ({ digest: Buffer.from(key.key_sha256, 'hex'), principal: principalOf(key) }));
@@ -28,7 +28,7 @@ export class KeysAuthenticator extends Authenticator {
   }
 
   override authenticate(credential: string | undefined, needed: Scope = 'chat'): Promise<Principal> {
-    // Thrown inside, so that a refusal is always a rejection and never a synchronous throw.
+    // Throw inside the promise, so that a refusal is always a rejection.
     return new Promise((resolve) => resolve(this.#authenticate(credential, needed)));
   }
 
@@ -36,24 +36,24 @@ export class KeysAuthenticator extends Authenticator {
     if (credential === undefined) {
       throw new SluiceError(
         'missing_api_key',
-        'unable to tell who is asking; no API key was sent; send it as "Authorization: Bearer <key>"',
+        'unable to authenticate; no API key was sent; send it as "Authorization: Bearer <key>"',
       );
     }
     const principal = this.#find(credential);
     if (principal === undefined) {
-      throw new SluiceError(
-        'invalid_api_key',
-        'unable to tell who is asking; the API key is not known here; check the key',
-      );
+      throw new SluiceError('invalid_api_key', 'unable to authenticate; unknown API key; check the key');
     }
     if (principal.expiresAtMs !== null && principal.expiresAtMs <= this.#now()) {
-      throw new SluiceError('invalid_api_key', 'unable to accept this API key; it has expired; ask for a new one');
+      throw new SluiceError('invalid_api_key', 'unable to authenticate; the API key has expired; use a new key');
     }
     requireScope(principal, needed);
     return principal;
   }
 
-  /** Looks at every key, also after a match: digests have one length, so each comparison takes the same time. */
+  /**
+   * Compares with every key, also after a match. All digests have the same length, so each
+   * comparison takes the same time.
+   */
   #find(credential: string): Principal | undefined {
     const shown = createHash('sha256').update(credential, 'utf8').digest();
     let found: Principal | undefined;

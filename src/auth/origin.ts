@@ -1,16 +1,20 @@
 /*
- * Which web pages may talk to the gateway. Only browsers send Origin, and they cannot forge it; a request without one comes
- * from a program, which its credential alone decides about.
+ * Decides which web pages may use the gateway. Only browsers send Origin, and pages cannot forge
+ * it. A request without Origin comes from a program, and only its credential counts.
  */
 
 import { SluiceError } from '../domain/errors.js';
 
 export interface OriginOptions {
-  /** Exact origins (`https://app.example.com`), or `*` for any web page. Empty: only pages that this gateway serves itself. */
+  /**
+   * Exact origins (`https://app.example.com`), or `*` for any web page. Empty: only pages that this
+   * gateway serves itself.
+   */
   readonly allowedOrigins: readonly string[];
   /**
-   * True while the gateway listens on a loopback address: then "served by itself" also means under a loopback name, so that a foreign
-   * page whose own name was pointed at 127.0.0.1 (DNS rebinding) is still foreign.
+   * Whether the gateway listens on a loopback address. Its own pages then have a loopback name, so
+   * that a foreign page whose name resolves to
+   * 127.0.0.1 (DNS rebinding) is refused.
    */
   readonly loopbackOnly: boolean;
 }
@@ -26,7 +30,10 @@ export class OriginPolicy {
     this.#loopbackOnly = options.loopbackOnly;
   }
 
-  /** `origin` and `host` as the headers say. The opaque origin `null` (sandboxed frames, files) is never allowed. */
+  /**
+   * Whether a page may use the gateway, by the headers `Origin` and `Host`. The opaque origin
+   * `null` (sandboxed frames, files) is never allowed.
+   */
   allows(origin: string | undefined, host: string | undefined): boolean {
     if (origin === undefined) return true;
     const page = parseOrigin(origin);
@@ -40,11 +47,14 @@ export class OriginPolicy {
     if (this.allows(origin, host)) return;
     throw new SluiceError(
       'origin_not_allowed',
-      'unable to serve this web page; its origin is not allowed here; add it to `auth.allowed_origins`',
+      'unable to serve this web page; its origin is not allowed; add it to `auth.allowed_origins`',
     );
   }
 
-  /** Behind a proxy that ends TLS the page's scheme is not ours, so host and port decide; the page's scheme says the default port. */
+  /**
+   * Compares host and port only: behind a proxy that ends TLS the page's scheme differs. The page's
+   * scheme gives the default port.
+   */
   #isOwn(page: URL, host: string | undefined): boolean {
     if (host === undefined) return false;
     if (this.#loopbackOnly && !isLoopback(page.hostname)) return false;

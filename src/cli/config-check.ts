@@ -1,4 +1,7 @@
-/* `sluice config check`: says what a file means here, or every mistake in it. Starts nothing. */
+/*
+ * `sluice config check`: prints the meaning of a configuration file, or all its mistakes. Starts
+ * nothing.
+ */
 
 import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
 import { loadConfig } from '../config/load.js';
@@ -42,7 +45,7 @@ export async function checkConfig(
   }
 }
 
-/** The packs are loaded at start, so what is wrong with them keeps the gateway from starting too. */
+/** Checks the packs too: the gateway loads them at start, so their mistakes prevent a start. */
 async function mistakesInPacks({ middleware }: AppConfig): Promise<readonly string[]> {
   const { source_path: source, default: prompt } = middleware.template;
   if (source === null) return [];

@@ -1,4 +1,4 @@
-/* What a command may touch, instead of the process itself. */
+/* The parts of the process that commands use. */
 
 import { type Env } from '../config/read-yaml.js';
 

@@ -1,4 +1,7 @@
-/* `sluice keys`: makes and hashes server keys. A hash tells nothing of a key, so it may stand in a file. */
+/*
+ * `sluice keys`: creates and hashes server keys. A hash does not reveal its key, so it may be kept
+ * in a file.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { sha256Hex } from '../config/resolve.js';

@@ -1,4 +1,7 @@
-/* The command line, without a process: which command is meant, and its exit code (0 good, 78 a wrong configuration, 64 a wrong command). */
+/*
+ * Parses the command line and runs the command. Exit codes: 0 success, 64 a wrong command, 78 a
+ * wrong configuration.
+ */
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -57,7 +60,7 @@ function misused(why: string, { complain }: CliContext): number {
   return EXIT_USAGE;
 }
 
-/** Of the package that this file belongs to: src/cli and dist/cli are equally deep. */
+/** Reads the version of this package. src/cli and dist/cli are equally deep. */
 function packageVersion(): string {
   const content: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   return typeof content === 'object' && content !== null && 'version' in content ? String(content.version) : 'unknown';

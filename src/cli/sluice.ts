@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/* The `sluice` program: hands the process to the commands and takes their exit code. */
+/* The `sluice` program: runs a command with the process and exits with its code. */
 
 import { runCli } from './run-cli.js';
 

@@ -1,4 +1,7 @@
-/* Nest's part: hands the composed gateway to the classes that Nest makes and calls. The parts themselves are made in compose.ts. */
+/*
+ * The Nest module: provides the parts of the gateway, which compose.ts builds, to the classes that
+ * Nest constructs and calls.
+ */
 
 import { type DynamicModule, Module } from '@nestjs/common';
 import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
@@ -75,7 +78,7 @@ export class AppModule {
         { provide: PromptList, useValue: promptList(parts) },
         { provide: ConnectionTable, useValue: parts.table },
         { provide: ConnectionParts, useValue: connectionParts(parts) },
-        // A class, not a factory: Nest finds gateways by the decorator on the class.
+        // Provide the class, not a factory: Nest finds gateways by the decorator on the class.
         ChatGateway,
         { provide: Overload, useFactory: () => parts.overload },
         {
@@ -146,10 +149,15 @@ function threadCpuMs(): number {
   return (user + system) / 1_000;
 }
 
-/** How long an end waits for a sweep: what that leaves undone another replica takes over. */
+/**
+ * How long a shutdown waits for a sweep, in milliseconds. Another replica takes over what the sweep
+ * leaves.
+ */
 const SWEEP_STOP_MS = 250;
 
-/** Side by side: one that does not answer must not keep the others from their goodbye. */
+/**
+ * Closes all connections concurrently, so that one that does not answer does not delay the others.
+ */
 async function closeAll({ sweep, closeProviders, tracing, hub, state }: GatewayParts): Promise<void> {
   const closeState = async (): Promise<void> => {
     await within(sweep.stop(), SWEEP_STOP_MS, systemAfter);

@@ -1,6 +1,6 @@
 /*
- * Builds the gateway from its configuration. Each part is constructed here, once, with its dependencies, in the
- * order of the layers. Starts nothing.
+ * Builds the gateway from its configuration. Each part is constructed here, once, with its
+ * dependencies, in the order of the layers. Starts nothing.
  */
 
 import { type AppConfig } from '../config/schema.js';
@@ -64,7 +64,7 @@ export interface GatewayParts {
   readonly origins: OriginPolicy;
   readonly table: ConnectionTable;
   readonly socketSettings: SocketSettings;
-  /** Closes what keeps connections to providers. */
+  /** Closes the connections to providers. */
   readonly closeProviders: () => Promise<void>;
   readonly tracing: Tracing;
 }
@@ -72,7 +72,7 @@ export interface GatewayParts {
 /** @throws PackLoadError, GuardrailMistake, SluiceError (the default prompt is not loaded) */
 export async function compose(config: AppConfig, logger: Log, metrics: Metrics): Promise<GatewayParts> {
   const drain = new DrainState();
-  tellDrain(drain, metrics);
+  countDrainSeconds(drain, metrics);
   const { state, outage } = await openState(config, logger, metrics);
   const hub = new FollowHub({
     events: state.events,
@@ -190,24 +190,24 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   };
 }
 
-/** The library is loaded only where it is asked for. */
+/** Opens tracing. Loads the library only if tracing is enabled. */
 async function openTracing({ app, monitoring: { tracing } }: AppConfig): Promise<Tracing> {
   if (!tracing.enabled || tracing.endpoint === null) return NO_TRACING;
   const { OtlpTracing } = await import('../observability/otlp-tracing.js');
   return new OtlpTracing({ endpoint: tracing.endpoint, sampleRatio: tracing.sample_ratio, service: app });
 }
 
-/** A replica whose event loop lags by this much answers no client well. */
+/** Lag of the event loop from which on the replica refuses turns. */
 const OVERLOAD = { maxLagMs: 500, averageOverMs: 3_000 } as const;
 
-/** Over which the sockets are closed when the state store has been away for long. */
+/** Milliseconds over which the sockets are closed after a long outage of the state store. */
 const SPREAD_CLOSES_MS = 5_000;
 
-function tellDrain(drain: DrainState, metrics: Metrics): void {
+function countDrainSeconds(drain: DrainState, metrics: Metrics): void {
   drain.onBegin(() => {
     const since = performance.now();
-    const tell = (): void => metrics.of.draining_seconds.set((performance.now() - since) / 1_000);
-    setInterval(tell, 1_000).unref();
+    const sample = (): void => metrics.of.draining_seconds.set((performance.now() - since) / 1_000);
+    setInterval(sample, 1_000).unref();
   });
 }
 

@@ -1,4 +1,7 @@
-/* The application: Nest on Fastify with Sluice's own socket adapter. Made here for main and for tests alike; starts listening only when told. */
+/*
+ * The application: Nest on Fastify with Sluice's own socket adapter. Used by main and by tests,
+ * which call `listen` themselves.
+ */
 
 import { fileURLToPath } from 'node:url';
 import { NestFactory } from '@nestjs/core';
@@ -28,7 +31,7 @@ import { servePlayground } from '../rest/playground.js';
 import { bodyBytesOf, gateRequests, type RequestGateParts } from '../rest/request-gate.js';
 import { RouteTable } from '../rest/route-table.js';
 
-/** How often the leases of lost replicas are looked for. */
+/** How often expired leases are looked for, in milliseconds. */
 const SWEEP_EVERY_MS = 1_000;
 
 export interface Gateway {
@@ -41,11 +44,11 @@ export interface Gateway {
 }
 
 export interface GatewayOptions {
-  /** Where the built playground and browser client lie. */
+  /** Folder of the built playground and browser client. */
   readonly clientDirectory?: string;
 }
 
-/** Beside the compiled program. */
+/** The folder beside the compiled program. */
 const CLIENT_DIRECTORY = fileURLToPath(new URL('../client/', import.meta.url));
 
 export async function createGateway(
@@ -96,7 +99,7 @@ export async function createGateway(
       refuse: (socket, thrown) => refuseUpgrade(socket, thrown, metrics),
     }),
   );
-  // Also with state in memory: a turn that broke is ended by the sweep.
+  // Sweep also with state in memory: the sweep ends turns that broke.
   parts.sweep.start(SWEEP_EVERY_MS);
   return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, logger };
 }

@@ -1,4 +1,7 @@
-/* Opens the state that the configuration names, reports its health to metrics and log, and tracks its outages. */
+/*
+ * Opens the state that the configuration names, reports its health to metrics and log, and tracks
+ * its outages.
+ */
 
 import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from '../config/schema.js';
@@ -61,7 +64,10 @@ export async function openState(config: AppConfig, logger: Log, metrics: Metrics
 
 const MEMORY_MOST_BYTES = 512 * 1024 * 1024;
 
-/** The default of `state.memory_max_bytes`: half of the heap limit, at most 512 MiB. The other half is left to running turns. */
+/**
+ * The default of `state.memory_max_bytes`: half of the heap limit, at most 512 MiB. The other half
+ * is left to running turns.
+ */
 function halfOfTheHeap(): number {
   return Math.min(getHeapStatistics().heap_size_limit / 2, MEMORY_MOST_BYTES);
 }

@@ -1,4 +1,7 @@
-/* Wires the providers of the configuration: each from the registry, in its layers, with its limits, prices and metrics. */
+/*
+ * Wires the providers of the configuration: each from the registry, in its layers, with its limits,
+ * prices and metrics.
+ */
 
 import { type AppConfig, type ProviderSettings } from '../config/schema.js';
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
@@ -17,7 +20,10 @@ import { type Gather } from '../provider/wire/paced-socket.js';
 export interface ComposedProviders {
   readonly provider: Provider;
   readonly gate: CallGate;
-  /** US dollars; null: no known price, or cost is not tracked. Without a provider, the prices of the first one count. */
+  /**
+   * Returns the cost in US dollars, or null if the price is unknown or cost is not tracked. Without
+   * a provider name, the first provider's prices apply.
+   */
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
   /** Counts a call whose model has no price. */
   readonly countUnpriced: (model: string, usage: Usage, provider: string | null) => void;
@@ -61,7 +67,7 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
     },
     onFailover: ({ from, to, code }: { from: string; to: string; code: ErrorCode | null }) => {
       metrics.of.provider_failovers_total.inc({ cause: code === null ? 'silence' : 'failure' });
-      logger.debug({ from, to, code }, 'next provider asked');
+      logger.debug({ from, to, code }, 'next provider called');
     },
   };
   const { provider, gate } = composeProvider([first, ...others], hooks, {
@@ -118,7 +124,7 @@ function budgetOf(
   return { take: (cost) => state.limiter.take(bucket, cost) };
 }
 
-/** The name that `failover.on` has for a failure. */
+/** Returns the name of a failure in `failover.on`. */
 function causeOf({ code }: SluiceError): string {
   switch (code) {
     case 'rate_limit_exceeded':

@@ -1,4 +1,6 @@
-/* Maps sections of the configuration file to the settings of the parts, with units in their names. */
+/*
+ * Maps sections of the configuration file to the settings of the parts, with units in their names.
+ */
 
 import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from '../config/schema.js';

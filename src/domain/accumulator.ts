@@ -1,6 +1,7 @@
 /*
- * Folds events into the response they tell of. The journal of a running turn, a snapshot for a late viewer and the sweep
- * that ends a lost replica's turn all use this one fold, so a terminal's output is its deltas, joined, by construction.
+ * Folds events into their response. The journal of a running turn, snapshots for late viewers and
+ * the sweep of lost turns share this fold, so the output in a terminal event always equals the
+ * joined deltas.
  */
 
 import { type ResponseEvent } from './event.js';
@@ -11,7 +12,7 @@ interface OpenPart {
   type: 'output_text' | 'refusal' | 'reasoning_text';
   text: string;
   open: boolean;
-  /** The part as it came, where only a later version knows its kind. */
+  /** The original part, if its kind is unknown to this version. */
   foreign?: OutputPart;
 }
 type Slot =
@@ -26,10 +27,10 @@ type Slot =
       open: boolean;
       extra: FunctionCallItem['extra_content'];
     }
-  /** An item as it came, where only a later version knows its kind. */
+  /** The original item, if its kind is unknown to this version. */
   | { kind: 'foreign'; id: string; status: ItemStatus; open: boolean; item: OutputItem };
 
-/** An item that has parts. */
+/** An item with parts. */
 type PartsSlot = Extract<Slot, { parts: OpenPart[] }>;
 
 export class ResponseAccumulator {
@@ -40,7 +41,7 @@ export class ResponseAccumulator {
     this.#base = base;
   }
 
-  /** Takes in the next event; events must come in order, each once. */
+  /** Applies the next event. Events must come in order, each once. */
   apply(event: ResponseEvent): void {
     switch (event.type) {
       case 'response.output_text.delta':
@@ -88,30 +89,37 @@ export class ResponseAccumulator {
     }
   }
 
-  /** The output so far, items still open included. */
+  /** Returns the output so far, including open items. */
   output(): OutputItem[] {
     return this.#slots.map(itemOf);
   }
 
-  /** The response so far: what GET answers while the turn runs, and what a snapshot carries. */
+  /** Returns the response so far, for GET requests during the turn and for snapshots. */
   response(): ResponseObject {
     const output = this.output();
     return { ...this.#base, output, output_text: outputTextOf(output) };
   }
 
-  /** The events that close the open parts of one message and leave the message open. Applies nothing. */
+  /**
+   * Returns the events that close the open parts of a message but not the message. Applies nothing.
+   */
   closingParts(outputIndex: number): ResponseEvent[] {
     const slot = this.#message(outputIndex);
     return closeParts(slot, outputIndex);
   }
 
-  /** The events that close one item and its open parts; none where it is closed. Applies nothing. */
+  /**
+   * Returns the events that close an item and its open parts, or none if it is closed. Applies
+   * nothing.
+   */
   closingItem(outputIndex: number, status: ItemStatus): ResponseEvent[] {
     const slot = this.#slot(outputIndex);
     return slot.open ? closeSlot(slot, outputIndex, status) : [];
   }
 
-  /** The events that close whatever is open, items with `status`, in the order OpenAI gives them. Applies nothing. */
+  /**
+   * Returns the events that close all open items with `status`, in OpenAI's order. Applies nothing.
+   */
   closing(status: ItemStatus): ResponseEvent[] {
     return this.#slots.flatMap((slot, outputIndex) => (slot.open ? closeSlot(slot, outputIndex, status) : []));
   }
@@ -143,7 +151,7 @@ export class ResponseAccumulator {
   }
 }
 
-/** A content part of `type` with `text`, in wire shape. */
+/** Builds a content part in wire shape. */
 export function contentPart(type: OpenPart['type'], text: string): OutputPart {
   if (type === 'reasoning_text') return { type, text };
   return type === 'refusal' ? { type, refusal: text } : { type, text, annotations: [], logprobs: [] };

@@ -1,17 +1,18 @@
 /*
- * The items that a provider is sent of a history and a new input. Owns the pairing of function calls with their outputs:
- * providers refuse a call without its output, an output without its call, and anything between the two.
+ * Selects the items of a history and a new input that are sent to a provider. Pairs function calls
+ * with their outputs: providers refuse a call without its output, an output without its call, and
+ * items between the two.
  */
 
 import { isKnownItem, type Item, type StoredItem } from './item.js';
 
-/** Which call each output answers, by their positions in one list. */
+/** The call that each output answers, by positions in one list. */
 interface Pairs {
   readonly outputOf: ReadonlyMap<number, number>;
   readonly callOf: ReadonlyMap<number, number>;
 }
 
-/** An output of the input that answers no open call. */
+/** A function call output that answers no open call. */
 export interface StrayOutput {
   /** Its position in the input. */
   readonly index: number;
@@ -19,7 +20,10 @@ export interface StrayOutput {
   readonly repeated: boolean;
 }
 
-/** Pairs each output with the newest open call before it that has its `call_id`. Some providers use a call id again in each turn. */
+/**
+ * Pairs each output with the newest open call before it that has its `call_id`. Some providers use
+ * a call id again in each turn.
+ */
 function pairsOf(items: readonly Item[]): Pairs {
   const open = new Map<string, number[]>();
   const outputOf = new Map<number, number>();
@@ -39,15 +43,16 @@ function pairsOf(items: readonly Item[]): Pairs {
   return { outputOf, callOf };
 }
 
-/** The items of a history that a provider may be sent. */
+/** Returns the items of a history that may be sent to a provider. */
 function sendable(history: readonly StoredItem[]): Item[] {
   return history.filter(({ withheld, item }) => !withheld && isKnownItem(item)).map(({ item }) => item);
 }
 
 /**
- * Returns what a provider is sent: all of `input` that is not withheld, and before it as much of `history` as `max` items leave room for. A call is
- * never separated from its output: a call whose output is in `input` is always taken along, any other call or output whose partner is missing is left
- * out. Each output follows the calls of its turn directly, wherever it was written. Withheld items never pass.
+ * Returns the items to send: all of `input`, preceded by the newest items of `history`, up to `max`
+ * items. Withheld items are never sent. A call is never separated from its output: a call whose
+ * output is in `input` is always included, and any other call or output without its partner is left
+ * out. Each output directly follows the calls of its turn.
  */
 export function contextFor(history: readonly StoredItem[], input: readonly StoredItem[], max: number): Item[] {
   const past = sendable(history);
@@ -75,8 +80,9 @@ function withHidden(item: Item, reasoning: string | undefined): Item[] {
 }
 
 /**
- * Puts the calls of one answer behind its texts, and their outputs directly behind the calls. An answer is a run of what the model wrote: it ends at
- * the next message of anybody else, and at an output.
+ * Moves the calls of an answer behind its texts, and their outputs directly behind the calls. An
+ * answer is a run of items of the model. It ends at the next message with another role, and at an
+ * output.
  */
 function arranged(all: readonly Item[], taken: readonly number[], outputOf: ReadonlyMap<number, number>): Item[] {
   const sent: Item[] = [];
@@ -102,7 +108,10 @@ function arranged(all: readonly Item[], taken: readonly number[], outputOf: Read
   return sent;
 }
 
-/** Returns the first function call output of `input` that answers no open call before it, or undefined if all do. */
+/**
+ * Returns the first function call output of `input` that answers no open call before it, or
+ * undefined if all do.
+ */
 export function strayOutput(history: readonly StoredItem[], input: readonly Item[]): StrayOutput | undefined {
   if (!input.some(isOutput)) return undefined;
   const past = sendable(history);

@@ -1,4 +1,6 @@
-/* What a history calls a conversation that its client gave no title: how the first question in it begins. Pure. */
+/*
+ * Derives the title of a conversation without one from the beginning of its first question. Pure.
+ */
 
 import { messageText, type StoredItem } from './item.js';
 
@@ -8,16 +10,22 @@ export interface DerivedTitle {
   readonly itemId: string;
 }
 
-/** Most characters (as people count them) of a derived title. */
+/** Maximum number of characters (grapheme clusters) of a derived title. */
 const LONGEST = 60;
-/** A title is cut at a word where one ends not too far before the limit, else in the middle of one. */
+/**
+ * How far before the limit a word must end for the title to be cut there. Otherwise the title is
+ * cut inside a word.
+ */
 const SHORTEST = 30;
-/** What is looked at of a message: more than any title needs. */
+/** Number of characters of a message that are read: more than any title needs. */
 const LOOKED_AT = 1_000;
 
 const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
-/** Returns the beginning of the first user message that was not withheld, on one line, or null where there is none. */
+/**
+ * Returns the beginning of the first user message that was not withheld, on one line, or null if
+ * there is none.
+ */
 export function derivedTitle(items: readonly StoredItem[]): DerivedTitle | null {
   for (const { item, withheld } of items) {
     if (withheld || item.type !== 'message' || item.role !== 'user') continue;

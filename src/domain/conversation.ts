@@ -1,4 +1,7 @@
-/* The conversation: the durable dialogue. It outlives sockets and replicas; its items are kept beside it. */
+/*
+ * The conversation: the durable dialogue. It outlives sockets and replicas. Its items are stored
+ * separately.
+ */
 
 export interface Conversation {
   readonly id: string;
@@ -8,7 +11,9 @@ export interface Conversation {
   /** Unix seconds of the last change to it or its items. */
   readonly updatedAt: number;
   readonly metadata: Readonly<Record<string, string>>;
-  /** How its first question begins, written down with that question; null: none was asked yet. */
+  /**
+   * The beginning of its first question, stored with that question. Null before the first question.
+   */
   readonly title: string | null;
 }
 

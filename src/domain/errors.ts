@@ -1,6 +1,6 @@
 /*
- * Every error that Sluice tells anybody about: one class, a closed list of codes. What a code means on the wire
- * (HTTP status, OpenAI's error type) and whether a client may try again stand here, once.
+ * All errors that Sluice reports: one class, a closed list of codes. This file defines for each
+ * code the HTTP status, OpenAI's error type and whether a client may retry.
  */
 
 export type ErrorType =
@@ -15,7 +15,7 @@ export type ErrorType =
 interface Meaning {
   readonly status: number;
   readonly type: ErrorType;
-  /** May the same request be tried again, unchanged, and succeed? */
+  /** Whether the same request may succeed when it is retried unchanged. */
   readonly retryable: boolean;
 }
 
@@ -25,7 +25,7 @@ const LIMITED = { status: 429, type: 'rate_limit_error', retryable: true } as co
 const AWAY = { status: 503, type: 'server_error', retryable: true } as const;
 
 export const ERROR_CODES = {
-  // The request is wrong: nothing to try again.
+  // Invalid requests. Not retryable.
   invalid_json: BAD_REQUEST,
   invalid_request: BAD_REQUEST,
   invalid_value: BAD_REQUEST,
@@ -50,12 +50,12 @@ export const ERROR_CODES = {
   request_timeout: { status: 408, type: 'invalid_request_error', retryable: true },
   unsupported_media_type: { status: 415, type: 'invalid_request_error', retryable: false },
   method_not_allowed: { status: 405, type: 'invalid_request_error', retryable: false },
-  // Who is asking.
+  // Authentication.
   missing_api_key: { status: 401, type: 'authentication_error', retryable: false },
   invalid_api_key: { status: 401, type: 'authentication_error', retryable: false },
   insufficient_scope: { status: 403, type: 'permission_error', retryable: false },
   origin_not_allowed: { status: 403, type: 'permission_error', retryable: false },
-  // It does not exist, or is not yours: the same answer.
+  // Resources that do not exist or belong to another owner.
   not_found: NOT_FOUND,
   model_not_found: NOT_FOUND,
   prompt_not_found: NOT_FOUND,
@@ -63,14 +63,14 @@ export const ERROR_CODES = {
   item_not_found: NOT_FOUND,
   response_not_found: NOT_FOUND,
   response_expired: { status: 410, type: 'not_found_error', retryable: false },
-  // Not now.
+  // Temporary refusals.
   conversation_busy: { status: 409, type: 'conflict_error', retryable: true },
   idempotency_key_reused: { status: 409, type: 'conflict_error', retryable: false },
   rate_limit_exceeded: LIMITED,
   draining: AWAY,
   overloaded: AWAY,
   state_unavailable: AWAY,
-  // Something behind us, or we ourselves.
+  // Failures of the provider, the state store, or the gateway.
   provider_error: { status: 502, type: 'server_error', retryable: true },
   /** The conversation does not fit the model: the caller can shorten it. */
   context_length_exceeded: BAD_REQUEST,
@@ -89,17 +89,16 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 export interface ErrorOptions {
   /** The request field at fault, as a path: `input[2].content`, `prompt.variables.name`. */
   readonly param?: string;
-  /** When it is worth trying again, in milliseconds from now. */
+  /** When to retry, in milliseconds from now. */
   readonly retryAfterMs?: number;
   readonly cause?: unknown;
-  /** Overrides the code's own answer where the case is known better. */
+  /** Overrides whether the code is retryable. */
   readonly retryable?: boolean;
 }
 
 /**
- * What went wrong, in words for the one who asked: "unable to <do what>; <why>; <what to do>".
- * The message reaches clients, so it never carries a secret, message text, or what a provider said of us;
- * that is `cause`, which reaches the log only.
+ * An error for clients. Message: "unable to <verb>; <cause>; <remedy>". It contains no secret, no
+ * message text and no message of a provider: those go into `cause`, which is only logged.
  */
 export class SluiceError extends Error {
   readonly code: ErrorCode;
@@ -122,19 +121,21 @@ export class SluiceError extends Error {
   }
 }
 
-/** Any thrown thing as a SluiceError; what we did not foresee is `server_error`, its cause kept for the log. */
+/**
+ * Converts a thrown value to a SluiceError. An unexpected one becomes `server_error` and is kept as
+ * the cause for the log.
+ */
 export function asSluiceError(thrown: unknown): SluiceError {
   if (thrown instanceof SluiceError) return thrown;
-  return new SluiceError(
-    'server_error',
-    'unable to serve this request; something failed inside the gateway; try again',
-    {
-      cause: thrown,
-    },
-  );
+  return new SluiceError('server_error', 'unable to serve this request; unexpected error in the gateway; try again', {
+    cause: thrown,
+  });
 }
 
-/** A cause in our own words: status, codes, ids. Only the log sees it, and it may keep the message whole. */
+/**
+ * A cause with a message of Sluice's own: status, codes, ids. It is only logged, with its full
+ * message.
+ */
 export class LogOnlyCause extends Error {
   override readonly name = 'LogOnlyCause';
 }

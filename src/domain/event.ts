@@ -1,6 +1,6 @@
 /*
- * Events: the immutable facts of a response's log, in the wire's own shape, serialized exactly once.
- * One log event is one wire event; a viewer is sent these characters.
+ * Events: the immutable facts of a response's log, in wire shape, serialized exactly once.
+ * One log event is one wire event: viewers receive the same bytes.
  */
 
 import { type OutputItem, type OutputPart } from './item.js';
@@ -16,7 +16,9 @@ interface InItem {
   readonly output_index: number;
 }
 
-/** An event before it has its number. The order of a response's events is told in PROTOCOL.md §4. */
+/**
+ * An event without its sequence number. PROTOCOL.md §4 defines the order of a response's events.
+ */
 export type ResponseEvent =
   | { readonly type: 'response.created'; readonly response: ResponseObject }
   | { readonly type: 'response.queued'; readonly response: ResponseObject }
@@ -55,7 +57,7 @@ export type TerminalEventType = 'response.completed' | 'response.incomplete' | '
 type TextDelta = Extract<ResponseEvent, { readonly type: 'response.output_text.delta' }>;
 export type TerminalEvent = Extract<ResponseEvent, { readonly type: TerminalEventType }>;
 
-/** An event as the log holds it: its number and its bytes (JSON text, `sequence_number` inside). */
+/** An event in the log: its sequence number and its JSON text, which contains `sequence_number`. */
 export interface LoggedEvent {
   readonly sequence: number;
   readonly type: ResponseEventType;
@@ -66,7 +68,7 @@ export function isTerminal(type: ResponseEventType | undefined): type is Termina
   return type === 'response.completed' || type === 'response.incomplete' || type === 'response.failed';
 }
 
-/** Gives an event its number and its bytes. `sequence` counts from 0 without a hole. */
+/** Serializes an event with its sequence number. @param sequence counts from 0 without gaps */
 export function serialize(event: ResponseEvent, sequence: number): LoggedEvent {
   const { type } = event;
   if (type === 'response.output_text.delta') return { sequence, type, json: textDeltaJson(event, sequence) };
@@ -74,13 +76,15 @@ export function serialize(event: ResponseEvent, sequence: number): LoggedEvent {
   return { sequence, type, json: JSON.stringify({ type, sequence_number: sequence, ...fields }) };
 }
 
-/** The bytes that JSON.stringify gives, at a quarter of its time: nearly all events are these. */
+/**
+ * Returns the same text as JSON.stringify in a quarter of its time. Nearly all events are deltas.
+ */
 function textDeltaJson(event: TextDelta, sequence: number): string {
   const { item_id, output_index, content_index, delta } = event;
   return `{"type":"response.output_text.delta","sequence_number":${sequence},"item_id":${JSON.stringify(item_id)},"output_index":${output_index},"content_index":${content_index},"delta":${JSON.stringify(delta)},"logprobs":[]}`;
 }
 
-/** The event's bytes with a lane's `stream_id` in it, without parsing them again. */
+/** Adds a lane's `stream_id` to the text of an event, without parsing it. */
 export function withStreamId(json: string, streamId: string): string {
   return `${json.slice(0, -1)},"stream_id":${JSON.stringify(streamId)}}`;
 }

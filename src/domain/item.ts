@@ -1,4 +1,7 @@
-/* Items: the entries of a conversation, in the wire's own shape (OpenAI Responses items). Knows nothing of who stores or sends them. */
+/*
+ * Items: the entries of a conversation, in wire shape (OpenAI Responses items). Knows neither
+ * stores nor connections.
+ */
 
 export type Role = 'user' | 'assistant' | 'system' | 'developer';
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
@@ -41,7 +44,7 @@ export interface FunctionCallItem {
   /** JSON text, exactly as the model wrote it. */
   readonly arguments: string;
   readonly status: ItemStatus;
-  /** What the provider wants back with the call, such as Gemini's thought signature; opaque. */
+  /** Opaque data that the provider needs back with the call, such as Gemini's thought signature. */
   readonly extra_content?: Readonly<Record<string, unknown>>;
 }
 export interface FunctionCallOutputItem {
@@ -52,7 +55,7 @@ export interface FunctionCallOutputItem {
   readonly status: ItemStatus;
 }
 
-/** What a model thought before it answered or called. */
+/** The reasoning of a model before an answer or a call. */
 export interface ReasoningItem {
   readonly type: 'reasoning';
   readonly id: string;
@@ -62,21 +65,26 @@ export interface ReasoningItem {
 }
 
 export type Item = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem;
-/** What a turn can produce. */
+/** An item that a turn can produce. */
 export type OutputItem = MessageItem | FunctionCallItem | ReasoningItem;
 
-/** An item as a conversation keeps it. */
+/** A stored item of a conversation. */
 export interface StoredItem {
   readonly item: Item;
-  /** The response that brought it, or null where a client wrote it through the API. */
+  /** Id of the response that added the item, or null if a client added it through the API. */
   readonly responseId: string | null;
-  /** True for input that a guardrail refused and for its refusal: shown to people, never sent to a provider. */
+  /**
+   * Whether the item is displayed but never sent to a provider: input that a guardrail refused, and
+   * the refusal.
+   */
   readonly withheld: boolean;
-  /** Of a function call: hidden reasoning that led to it. Sent back to providers that want it, never shown. */
+  /**
+   * Hidden reasoning that led to a function call. Sent back to providers that need it, never shown.
+   */
   readonly reasoning?: string;
 }
 
-/** Bytes that an item takes where it is stored: what `state.max_bytes` counts. */
+/** Returns the stored size of an item in bytes, as `state.max_bytes` counts it. */
 export function storedBytes(stored: StoredItem): number {
   return Buffer.byteLength(JSON.stringify(stored));
 }
@@ -86,7 +94,7 @@ export interface ItemBounds {
   readonly maxBytes: number;
 }
 
-/** Returns the newest of `items` that are within both bounds; the newest one whatever its size. */
+/** Returns the newest of `items` within both bounds, and the newest one regardless of its size. */
 export function newestWithin(items: readonly StoredItem[], { maxItems, maxBytes }: ItemBounds): readonly StoredItem[] {
   let bytes = 0;
   let from = items.length;
@@ -98,22 +106,22 @@ export function newestWithin(items: readonly StoredItem[], { maxItems, maxBytes 
   return items.slice(from);
 }
 
-/** All text of a reasoning item. */
+/** Returns the text of a reasoning item. */
 export function reasoningText({ content }: ReasoningItem): string {
   return content.map(({ text }) => text).join('');
 }
 
-/** All text of a message, parts joined; refusals count as text only where asked for. */
+/** Returns the joined text of a message, with refusals only if requested. */
 export function messageText(item: MessageItem, withRefusals = false): string {
   const texts: string[] = [];
   for (const part of item.content) {
     if (part.type === 'refusal') {
       if (withRefusals) texts.push(part.refusal);
     }
-    // A part of a kind that only a later version knows may have none.
+    // A part whose kind is unknown to this version may have no text.
     else if (typeof part.text === 'string') texts.push(part.text);
   }
-  // What the model wrote goes on in its next part. Parts of anybody else were written apart.
+  // The text of the model continues in its next part. Parts of other roles are separate texts.
   return texts.join(item.role === 'assistant' ? '' : '\n');
 }
 
@@ -125,8 +133,9 @@ const KINDS: ReadonlySet<string> = new Set<Item['type']>([
 ]);
 
 /**
- * False for an item of a kind that only a later version knows: while one rolls out, both write to the same conversations. Such an item is
- * kept and shown, and never sent to a provider from here.
+ * Whether this version knows the kind of an item. During a rollout a later version may add other
+ * kinds to the same conversations. Such an item is kept and displayed, and this version never sends
+ * it to a provider.
  */
 export function isKnownItem(item: Pick<Item, 'type'>): boolean {
   return KINDS.has(item.type);

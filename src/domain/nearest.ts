@@ -1,11 +1,13 @@
-/* Which known name did somebody mean who mistyped one? */
+/* Finds the known name that is closest to a mistyped one. */
 
-/** Characters of a name that are looked at. */
+/** Number of characters of a name that are compared. */
 const LOOKED_AT = 64;
-/** From so many characters on a name is recognized inside another one. */
+/** Minimum length of a name that is recognized inside another one. */
 const TELLING = 4;
 
-/** Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`. */
+/**
+ * Returns the number of edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`.
+ */
 function distance(a: string, b: string): number {
   const rows: number[][] = Array.from({ length: a.length + 1 }, (_, i) => [i]);
   for (let j = 0; j <= b.length; j++) rows[0]![j] = j;
@@ -21,7 +23,7 @@ function distance(a: string, b: string): number {
   return rows[a.length]![b.length]!;
 }
 
-/** The known name closest to `name`, or undefined where none is close enough to be meant. */
+/** Returns the known name closest to `name`, or undefined if none is close enough. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   const wanted = plain(name.slice(0, LOOKED_AT));
   let found: string | undefined;

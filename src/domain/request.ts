@@ -1,20 +1,20 @@
 /*
- * What a caller asked for, after the edge has parsed it and before anything was decided: the closed shape that both
- * REST and the socket hand to a turn. Absent means absent: null and missing are one.
+ * A parsed request, before admission: the closed shape in which both REST and the socket pass it to
+ * a turn. A field that is null on the wire is absent here.
  */
 
 import { type Item } from './item.js';
 import { type FunctionTool, type ReasoningEffort, type TextFormat, type ToolChoice } from './response.js';
 
 interface PromptChoice {
-  /** `pack/prompt`, or the prompt's name where that is unambiguous. */
+  /** `pack/prompt`, or the prompt's name if it is unambiguous. */
   readonly id: string;
   readonly version?: string;
   readonly variables?: Readonly<Record<string, string | number | boolean>>;
 }
 
 export interface ResponseRequest {
-  /** Items in the order given, with ids; a plain string has become one user message. */
+  /** Items in the given order, with ids. A plain string becomes one user message. */
   readonly input: readonly Item[];
   readonly conversation?: string;
   readonly previousResponseId?: string;

@@ -34,7 +34,7 @@ export type TextFormat =
     };
 export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max';
 
-/** What one guardrail said of one text. Names the rule, never the text. */
+/** A finding of a guardrail. Names the rule, never the text. */
 export interface Finding {
   readonly guardrail: string;
   readonly stage: 'input' | 'output';
@@ -43,18 +43,21 @@ export interface Finding {
   readonly reason: string;
 }
 
-/** What went into the conversation (or the response's chain) of a turn. */
+/** Which items of a turn are stored in its conversation (or in the response's chain). */
 export type Kept = 'all' | 'partial' | 'input' | 'display_only' | 'nothing';
 
 export interface SluiceFacts {
   readonly prompt: { readonly pack: string; readonly name: string; readonly version: string } | null;
   readonly provider: string | null;
   readonly findings: readonly Finding[];
-  /** US dollars; null where the model has no known price or nothing was counted. */
+  /** Cost in US dollars. Null if the price is unknown or nothing was counted. */
   readonly cost_usd: number | null;
   readonly usage_estimated: boolean;
   readonly kept: Kept | null;
-  /** Of a failed response only: whether the same request may be sent again, and after how many milliseconds. */
+  /**
+   * For a failed response: whether the same request may be retried, and after how many
+   * milliseconds.
+   */
   readonly retry?: { readonly retryable: boolean; readonly after_ms: number | null };
 }
 
@@ -72,7 +75,7 @@ export interface ResponseObject {
   readonly max_output_tokens: number | null;
   readonly model: string;
   readonly output: readonly OutputItem[];
-  /** Always present here: the SDK adds its own, raw clients need it too. */
+  /** The joined text. The SDK computes its own; clients without an SDK need this field. */
   readonly output_text: string;
   readonly parallel_tool_calls: boolean;
   readonly previous_response_id: string | null;
@@ -98,20 +101,21 @@ export interface ResponseObject {
   readonly sluice: SluiceFacts;
 }
 
-/** A response as the store keeps it: the object, what it was asked, and the context a next turn would continue from. */
+/** A stored response: the object, its input, and the context from which a next turn continues. */
 export interface StoredResponse {
   readonly owner: string;
   readonly response: ResponseObject;
   readonly input: readonly StoredItem[];
   /**
-   * All a turn that names this response as `previous_response_id` starts from: earlier context, this input, this output,
-   * bounded by `state.max_messages` and `state.max_bytes`. A snapshot, so that forks share nothing and an earlier response may expire alone.
-   * Empty where `contextIn` names a conversation.
+   * The context of a turn that names this response as `previous_response_id`: earlier context, this
+   * input, this output, bounded by `state.max_messages` and `state.max_bytes`. It is a copy, so
+   * that forks share nothing and an earlier response may expire alone. Empty if `contextIn` names a
+   * conversation.
    */
   readonly context: readonly StoredItem[];
   /**
-   * The conversation whose items, up to those of this response, are its context: a turn in a conversation stores no copy of what stands there
-   * already. Undefined: `context` holds it.
+   * The conversation whose items, up to those of this response, are its context. A turn in a
+   * conversation stores no copy of those items. Undefined: `context` holds the items.
    */
   readonly contextIn?: string;
   /** Sequence number of its terminal event. */
@@ -130,7 +134,7 @@ export function isEnded(status: ResponseStatus): boolean {
   return status !== 'queued' && status !== 'in_progress';
 }
 
-/** The text a person sees: all output_text parts, joined. Equals the deltas, joined. */
+/** Returns the visible text: all output_text parts, joined. Equals the joined deltas. */
 export function outputTextOf(output: readonly OutputItem[]): string {
   let text = '';
   for (const item of output) {

@@ -1,23 +1,33 @@
 /*
- * Time and randomness as every part sees them. A simulation hands in its own, so that a whole schedule repeats from one seed; the running
- * gateway uses `systemTime`. No other file of a simulated part reads a clock, starts a timer or draws a random number.
+ * Time and randomness as every part sees them. A simulation hands in its own, so that a whole
+ * schedule repeats from one seed; the running gateway uses `systemTime`. No other file of a
+ * simulated part reads a clock, starts a timer or draws a random number.
  */
 
 export interface Time {
   /**
-   * Monotonic milliseconds since an arbitrary start. Use for durations, ages, deadlines and expiry inside this process: a wall clock that is
-   * set back or forward does not change it.
+   * Monotonic milliseconds since an arbitrary start. Use for durations, ages, deadlines and expiry
+   * inside this process: a wall clock that is set back or forward does not change it.
    */
   now(): number;
-  /** Unix time in milliseconds. Use only for dates that clients, operators or other processes read: it may jump. */
+  /**
+   * Unix time in milliseconds. Use only for dates that clients, operators or other processes read:
+   * it may jump.
+   */
   date(): number;
-  /** Calls `work` once, `ms` milliseconds from now. Does not keep the process alive. Returns a function that cancels the call. */
+  /**
+   * Calls `work` once, `ms` milliseconds from now. Does not keep the process alive. Returns a
+   * function that cancels the call.
+   */
   after(ms: number, work: () => void): () => void;
   /** Calls `work` in a later round of the event loop, after pending I/O. */
   soon(work: () => void): void;
   /** A number from 0 (inclusive) to 1 (exclusive). Not for secrets or ids. */
   random(): number;
-  /** 32 lower-case hex digits that never come twice and cannot be guessed: the random part of an id (`newId`). */
+  /**
+   * 32 lower-case hex digits that never come twice and cannot be guessed: the random part of an id
+   * (`newId`).
+   */
   unique(): string;
 }
 
@@ -47,7 +57,9 @@ export function every(time: Time, ms: number, work: () => void): () => void {
   return () => cancel();
 }
 
-/** Resolves after `ms` milliseconds. Rejects with the signal's reason when `signal` aborts first. */
+/**
+ * Resolves after `ms` milliseconds. Rejects with the signal's reason when `signal` aborts first.
+ */
 export function sleep(time: Time, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) {

@@ -1,6 +1,7 @@
 /*
- * The graceful end, in order: stop taking, let running turns finish, tell the sockets, close what leads to others. Everything is
- * bounded, and nothing that fails on the way stops the rest. Knows nothing of signals and exit codes (process-end.ts).
+ * The graceful shutdown, in order: refuse new turns, let running turns finish, notify the sockets,
+ * close outgoing connections. Each step has a time limit, and a step that fails does not stop the
+ * others. Knows nothing of signals and exit codes (process-end.ts).
  */
 
 import { type BeforeApplicationShutdown } from '@nestjs/common';
@@ -14,18 +15,21 @@ export interface RunningTurns {
   readonly count: number;
   /** Resolves when no turn runs. */
   whenIdle(): Promise<void>;
-  /** Ends every running turn with a terminal event that says `reason`. */
+  /** Ends every running turn with a terminal event that carries `reason`. */
   abortAll(reason: SluiceError): Promise<void>;
 }
 
 export interface SocketCloser {
   /** Open sockets now. */
   readonly size: number;
-  /** `sluice:draining` to every socket. */
+  /** Sends `sluice:draining` to every socket. */
   announceDraining(reconnectAfterMs: number): void;
-  /** Resolves when every socket has delivered what was due. */
+  /** Resolves when every socket has delivered its due events. */
   whenDelivered(): Promise<void>;
-  /** Closes every socket after what it still has to deliver, spread over `overMs` so that not all reconnect at once. */
+  /**
+   * Closes every socket after its due events, spread over `overMs` milliseconds so that clients do
+   * not reconnect all at once.
+   */
   closeAll(code: number, reason: string, overMs: number): Promise<void>;
 }
 
@@ -35,7 +39,7 @@ export interface OpenAnswers {
   readonly size: number;
   /** Resolves when no answer is open. */
   whenClosed(): Promise<void>;
-  /** Ends every stream with an error that says `reason`. */
+  /** Ends every stream with an error that carries `reason`. */
   interrupt(reason: SluiceError): void;
 }
 
@@ -45,28 +49,41 @@ export interface Closable {
 
 export interface DrainOptions {
   /**
-   * True: other replicas can serve what runs here, so the sockets close first and the turns continue without them. False: only this
-   * replica has them, so the sockets stay until the turns have ended.
+   * True: other replicas can serve what runs here, so the sockets close first and the turns
+   * continue without them. False: only this replica has them, so the sockets stay until the turns
+   * have ended.
    */
   readonly sharedState: boolean;
   /** `app.shutdown_timeout`: how long running turns may continue. */
   readonly graceMs: number;
-  /** How long the turns that are cut short have for their terminal events. */
+  /** How long aborted turns may take to write their terminal events. */
   readonly abortWithinMs: number;
   readonly reconnectAfterMs: number;
-  /** The longest time over which the sockets are closed; few sockets take less. The official client gives up after about 12 s. */
+  /**
+   * Longest time over which the sockets are closed. Few sockets take less. The official client
+   * gives up after about 12 s.
+   */
   readonly closeSocketsOverMs: number;
-  /** With shared state: how long readers over HTTP may continue after the last turn, within the grace. The rest they read elsewhere. */
+  /**
+   * With shared state: how long readers over HTTP may continue after the last turn, within the
+   * grace. The rest they read elsewhere.
+   */
   readonly readSharedMs: number;
-  /** The same where the grace is over: the terminals were written a moment ago. */
+  /**
+   * How long HTTP readers may continue after the grace: the terminal events were written just
+   * before.
+   */
   readonly readAtLeastMs: number;
   /** How long a stream has to deliver its error. */
   readonly lingerMs: number;
-  /** How long the last socket may take, and how long the connections to provider, collector and store. */
+  /**
+   * How long the last socket may take, and how long the connections to provider, collector and
+   * store may take.
+   */
   readonly closeWithinMs: number;
 }
 
-/** The times of a drain beside its grace: what comes after the grace is over within 15 seconds. */
+/** The times of a drain besides its grace. All steps after the grace end within 15 seconds. */
 export const DRAIN_TIMES = {
   abortWithinMs: 2_000,
   reconnectAfterMs: 1_000,
@@ -77,10 +94,10 @@ export const DRAIN_TIMES = {
   closeWithinMs: 1_000,
 } as const satisfies Omit<DrainOptions, 'graceMs' | 'sharedState'>;
 
-/** A socket more or less a drain is this much longer or shorter, up to the limit: 1,000 sockets take the 10 s. */
+/** Close spread per open socket, up to `closeSocketsOverMs`: 1,000 sockets reach the 10 s. */
 const PER_SOCKET_MS = 10;
 
-/** The longest a drain with these times takes, in milliseconds. */
+/** Returns the longest duration of a drain with these times, in milliseconds. */
 export function longestDrainMs(options: DrainOptions): number {
   const { graceMs, abortWithinMs, closeSocketsOverMs, readAtLeastMs, lingerMs, closeWithinMs } = options;
   const leaving = Math.max(closeSocketsOverMs + closeWithinMs, readAtLeastMs + lingerMs);
@@ -89,12 +106,15 @@ export function longestDrainMs(options: DrainOptions): number {
 
 const SERVICE_RESTART = 1012;
 
-/** `finished`: every turn ended by itself. `cut short`: some were ended, or a step failed. */
+/**
+ * `finished`: every turn ended by itself. `cut short`: some turns were aborted, or a step failed.
+ */
 export type DrainOutcome = 'finished' | 'cut short';
 
 /**
- * Runs in Nest's `beforeApplicationShutdown`: the adapters are still open then (later, clients see 1006), and Nest awaits it.
- * Hooks of one level run side by side, so this is the only one that closes anything.
+ * Runs in Nest's `beforeApplicationShutdown`, which Nest awaits. The adapters are still open then;
+ * later, clients would see 1006. Nest runs hooks of one level concurrently, so this is the only
+ * hook that closes anything.
  */
 export class Drain implements BeforeApplicationShutdown {
   #outcome: DrainOutcome = 'finished';
@@ -117,7 +137,7 @@ export class Drain implements BeforeApplicationShutdown {
     await this.run();
   }
 
-  /** Drains once; later calls wait for the same drain. Never rejects. */
+  /** Drains once. Later calls wait for the same drain. Never rejects. */
   run(): Promise<DrainOutcome> {
     this.#running ??= this.#drain();
     return this.#running;
@@ -137,7 +157,7 @@ export class Drain implements BeforeApplicationShutdown {
     const leaveOverHttp = (readMs: number): Promise<void> =>
       this.#endAnswers(Math.min(readMs, graceUntil - this.time.now()));
     if (sharedState) {
-      // Side by side: the grace counts from the signal, not from the last socket.
+      // Run both steps concurrently: the grace counts from the signal, not from the last socket.
       await Promise.all([this.#endTurns().then(() => leaveOverHttp(readSharedMs)), this.#closeSockets()]);
     } else {
       await this.#endTurns();
@@ -153,11 +173,14 @@ export class Drain implements BeforeApplicationShutdown {
     const idle = await this.#step('finish turns', graceMs, () => this.turns.whenIdle(), this.#hurry.signal);
     if (idle) return;
     this.#outcome = 'cut short';
-    this.logger.warn({ turns_in_flight: this.turns.count }, 'turns cut short');
+    this.logger.warn({ turns_in_flight: this.turns.count }, 'aborted running turns');
     await this.#step('end turns', abortWithinMs, () => this.turns.abortAll(goingAway()));
   }
 
-  /** With state in memory nothing can be read elsewhere: sockets and answers have the rest of the grace. */
+  /**
+   * Waits for sockets and answers for the rest of the grace: with state in memory no other replica
+   * can serve them.
+   */
   async #deliver(leftMs: number): Promise<void> {
     if (leftMs <= 0 || this.#hurry.signal.aborted) return;
     const delivered = async (): Promise<void> => {
@@ -166,7 +189,7 @@ export class Drain implements BeforeApplicationShutdown {
     await this.#step('deliver answers', leftMs, delivered, this.#hurry.signal);
   }
 
-  /** Ends the streams that are open after `readMs`, and those that begin later. */
+  /** Ends the streams that are still open after the reading time, and those that begin later. */
   async #endAnswers(readMs: number): Promise<void> {
     const { readAtLeastMs, lingerMs } = this.options;
     const closed = (): Promise<void> => this.answers.whenClosed();
@@ -175,7 +198,7 @@ export class Drain implements BeforeApplicationShutdown {
       const done = mayWait
         ? await this.#step('finish answers', readMs, closed, this.#hurry.signal)
         : await this.#step('finish answers', readAtLeastMs, closed);
-      if (!done) this.logger.warn({ answers: this.answers.size }, 'open answers interrupted');
+      if (!done) this.logger.warn({ answers: this.answers.size }, 'interrupted open answers');
     }
     this.answers.interrupt(goingElsewhere());
     if (this.answers.size > 0) await this.#step('end answers', lingerMs, closed);
@@ -191,17 +214,18 @@ export class Drain implements BeforeApplicationShutdown {
   }
 
   /**
-   * Runs one step within its bound. A step that fails makes the outcome worse. A late step is only logged: a peer, a store or a collector
-   * that does not answer its goodbye aborts no turn. If `hurry` cancelled the step, the caller decides what that means.
+   * Runs one step within its bound. A step that fails makes the outcome worse. A late step is only
+   * logged: a peer, a store or a collector that does not answer its goodbye aborts no turn. If
+   * `hurry` cancelled the step, the caller decides what that means.
    * @returns whether the step was done in time
    */
   async #step(name: string, ms: number, work: () => Promise<void>, hurry?: AbortSignal): Promise<boolean> {
     try {
       if (await within(work(), ms, this.after, hurry)) return true;
-      if (hurry === undefined) this.logger.warn({ step: name, limit_ms: ms }, 'a step of the shutdown took too long');
+      if (hurry === undefined) this.logger.warn({ step: name, limit_ms: ms }, 'shutdown step timed out');
     } catch (thrown) {
       this.#outcome = 'cut short';
-      this.logger.error({ step: name, err: thrown }, 'a step of the shutdown failed');
+      this.logger.error({ step: name, err: thrown }, 'shutdown step failed');
     }
     return false;
   }
@@ -210,7 +234,7 @@ export class Drain implements BeforeApplicationShutdown {
 function goingElsewhere(): SluiceError {
   return new SluiceError(
     'draining',
-    'unable to finish this answer; this server is shutting down; read the response again, a stream with starting_after',
+    'unable to finish this answer; this server is shutting down; read the response again or resume with starting_after',
     { retryAfterMs: 1_000 },
   );
 }
@@ -218,6 +242,6 @@ function goingElsewhere(): SluiceError {
 function goingAway(): SluiceError {
   return new SluiceError(
     'replica_lost',
-    'unable to finish this response; the server that wrote it had to end; send the request again',
+    'unable to finish this response; the server is shutting down; send the request again',
   );
 }

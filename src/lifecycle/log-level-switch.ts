@@ -1,8 +1,11 @@
-/* SIGUSR2: debug lines from now on, and at the next one the configured level again. For whoever may send a signal, without a restart. */
+/*
+ * Switches the log level on SIGUSR2 without a restart: to debug, and at the next signal back to the
+ * configured level.
+ */
 
 import { type Log } from '../observability/log.js';
 
-/** As much of pino as is turned. */
+/** The part of pino that is switched. */
 export interface LevelHolder {
   level: string;
 }
@@ -24,7 +27,7 @@ export class LogLevelSwitch {
 
   readonly turn = (): void => {
     const level = this.#holder.level === this.#configured ? 'debug' : this.#configured;
-    // Told while debug lines are written: at the configured level nobody might hear it.
+    // Log while the level is debug: the configured level may suppress the line.
     if (level === 'debug') this.#holder.level = level;
     this.#logger.warn({ level_now: level }, 'log level changed');
     this.#holder.level = level;

@@ -1,12 +1,15 @@
-/* Is this Node new enough? Imports nothing, so that main.ts can ask before it loads what an old Node cannot even parse. */
+/*
+ * Checks the version of Node. Imports nothing, so that main.ts can check before it loads code that
+ * an old Node cannot parse.
+ */
 
 /** The same as `engines.node` of package.json. */
 export const OLDEST_NODE = '24.9.0';
 
-/** What to exit with where it is not: sysexits' EX_UNAVAILABLE, something needed is not there. */
+/** Exit code for a Node that is too old: EX_UNAVAILABLE of sysexits.h. */
 export const EXIT_UNAVAILABLE = 69;
 
-/** The line to print where `version` (`process.versions.node`) is too old; null where it will do. */
+/** Returns the line to print if `version` (`process.versions.node`) is too old, or null. */
 export function nodeTooOld(version: string, oldest: string = OLDEST_NODE): string | null {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const [oldestMajor = 0, oldestMinor = 0] = oldest.split('.').map(Number);

@@ -1,6 +1,7 @@
 /*
- * The operators' listener: liveness, readiness, metrics, on a port of its own that clients never reach. It stays open to
- * the very end of a drain, so that the probes see it. Knows nothing of turns or sockets.
+ * The operations listener: liveness, readiness and metrics, on a port of its own that clients never
+ * reach. It stays open until the end of a drain, so that the probes see the drain. Knows nothing of
+ * turns or sockets.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -8,7 +9,7 @@ import { type AddressInfo } from 'node:net';
 import { type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { type Readiness } from './readiness.js';
 
-/** What prom-client's registry offers, without the library. */
+/** The part of prom-client's registry that is used here. */
 export interface MetricsExposition {
   readonly contentType: string;
   metrics(): Promise<string>;
@@ -16,7 +17,7 @@ export interface MetricsExposition {
 
 export interface OpsServerOptions {
   readonly host: string;
-  /** 0: any free port. */
+  /** Port to listen on. 0: any free port. */
   readonly port: number;
   readonly metricsPath: string;
 }
@@ -36,7 +37,7 @@ const json = (status: number, body: object): Answer => ({
 export class OpsServer implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #server: Server;
 
-  /** `metrics` null: there is no metrics page; the probes stay. */
+  /** @param metrics null: no metrics page, only the probes */
   constructor(
     private readonly readiness: Pick<Readiness, 'report'>,
     private readonly metrics: MetricsExposition | null,
@@ -45,7 +46,10 @@ export class OpsServer implements OnApplicationBootstrap, OnApplicationShutdown 
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
-  /** @throws the listen error as Node gives it (`EADDRINUSE`, …), which start-failure.ts puts into words. */
+  /**
+   * Starts listening.
+   * @throws Node's listen error (`EADDRINUSE`, …), which start-failure.ts describes
+   */
   async onApplicationBootstrap(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
@@ -64,9 +68,9 @@ export class OpsServer implements OnApplicationBootstrap, OnApplicationShutdown 
     });
   }
 
-  /** The port listened on; meaningful after start. */
+  /** The port of the listener, after start. */
   get port(): number {
-    // A listening TCP server's address is never a pipe's name.
+    // The address of a listening TCP server is never a string.
     return (this.#server.address() as AddressInfo).port;
   }
 

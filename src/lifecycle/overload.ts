@@ -1,10 +1,10 @@
-/* Whether this replica has more work than it can do at a fair pace: its event loop lags, or its room for turns is full. */
+/* Detects overload of this replica: its event loop lags, or its room for turns is full. */
 
 import { type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { every, systemTime, type Time } from '../domain/time.js';
 import { type OverloadProbe } from './readiness.js';
 
-/** What the replica runs now. */
+/** The load of the replica. */
 export interface TurnLoad {
   readonly turns: number;
   readonly bytes: number;
@@ -12,14 +12,22 @@ export interface TurnLoad {
 }
 
 export interface OverloadOptions {
-  /** Lag of the event loop, averaged over time, from which on the replica counts as overloaded. */
+  /**
+   * Average lag of the event loop, in milliseconds, from which on the replica counts as overloaded.
+   */
   readonly maxLagMs: number;
-  /** Time constant of the average: so old a lag counts for a third. At least three times `LONGEST_MS`. */
+  /**
+   * Time constant of the average, in milliseconds: a lag of that age counts for a third. At least
+   * three times `LONGEST_MS`.
+   */
   readonly averageOverMs: number;
 }
 
 const TICK_MS = 20;
-/** A tick counts for at most this much time: one pause of any length (a full collection, a stopped process) is no overload. */
+/**
+ * Upper bound of the time that one tick counts for: a single pause of any length (garbage
+ * collection, a stopped process) is no overload.
+ */
 const LONGEST_MS = 1_000;
 
 export class Overload implements OverloadProbe, OnApplicationBootstrap, OnApplicationShutdown {
@@ -32,7 +40,10 @@ export class Overload implements OverloadProbe, OnApplicationBootstrap, OnApplic
     private readonly time: Time = systemTime,
   ) {}
 
-  /** Measures how late a short timer fires. Each tick weighs as much as the time since the tick before it. */
+  /**
+   * Measures how late a short timer fires. Each tick weighs as much as the time since the tick
+   * before it.
+   */
   onApplicationBootstrap(): void {
     let dueAt = this.time.now() + TICK_MS;
     this.#stop = every(this.time, TICK_MS, () => {

@@ -1,9 +1,11 @@
 /*
- * Signals and exit codes. The first SIGTERM or SIGINT closes the app gracefully: 0 when every turn ended by itself, 1 when
- * some were cut short. A second one hurries: what runs is ended at once, and the code says the signal (130, 143).
+ * Handles signals and sets the exit code. The first SIGTERM or SIGINT closes the app gracefully:
+ * code 0 if every turn ended by itself, 1 if some were aborted. A second signal aborts running
+ * turns at once, and the exit code names the signal (130, 143).
  *
- * Nest's enableShutdownHooks is not used: it ignores a second signal, has no deadline, and ends with 0 (or by the signal)
- * whatever happened. The hooks themselves are Nest's: app.close() runs them all, in its order.
+ * Nest's enableShutdownHooks is not used: it ignores a second signal, has no deadline, and ends
+ * with 0 (or by the signal) in every case. The hooks themselves are Nest's: app.close() runs them
+ * all, in Nest's order.
  */
 
 import { constants } from 'node:os';
@@ -12,9 +14,9 @@ import { type Drain } from './drain.js';
 import { type After, systemAfter, within } from './within.js';
 
 export interface ProcessEndOptions {
-  /** From the first signal: a close that takes longer is given up. */
+  /** Time limit of the close after the first signal, in milliseconds. */
   readonly closeWithinMs: number;
-  /** The same from the second signal. */
+  /** Time limit of the close after the second signal, in milliseconds. */
   readonly hurryWithinMs: number;
 }
 
@@ -51,24 +53,24 @@ export class ProcessEnd {
     this.#signals += 1;
     if (this.#signals === 1) {
       const code = await this.#close(signal, this.options.closeWithinMs);
-      // A hurried end is told by the signal that hurried it.
+      // After a second signal the exit code names that signal.
       if (this.#signals === 1) this.#exit(code);
       return;
     }
     const code = 128 + constants.signals[signal];
     if (this.#signals > 2) return this.proc.exit(code);
-    this.logger.warn({ signal }, 'second signal, ending at once');
+    this.logger.warn({ signal }, 'second signal received, ending at once');
     this.drain.hurry();
     await this.#close(signal, this.options.hurryWithinMs);
     this.#exit(code);
   }
 
-  /** Closing twice is waiting for the same close: Nest keeps one. */
+  /** Closes the app. A second call waits for the same close, which Nest keeps. */
   async #close(signal: string, ms: number): Promise<number> {
     try {
       const closed = await within(this.app.close(signal), ms, this.after);
       if (!closed) {
-        this.logger.error({ limit_ms: ms }, 'shutdown took too long');
+        this.logger.error({ limit_ms: ms }, 'shutdown timed out');
         return 1;
       }
       return (await this.drain.run()) === 'finished' ? 0 : 1;
@@ -78,7 +80,7 @@ export class ProcessEnd {
     }
   }
 
-  /** The log writes synchronously, so its last line is out before the end. */
+  /** Logs and exits. The log writes synchronously, so the last line is written before the exit. */
   #exit(code: number): void {
     if (this.#exited) return;
     this.#exited = true;

@@ -1,6 +1,7 @@
 /*
- * May this replica be given work? Asks Terminus, with three indicators of our own: draining, the state store, overload.
- * The provider is never asked: its outage is no reason to send chats to another replica that has the same one.
+ * Reports whether this replica may receive work, by Terminus and three indicators: draining, state
+ * store, overload. The provider is no indicator: other replicas use the same one, so its outage is
+ * no reason to send chats to them.
  */
 
 import { ServiceUnavailableException } from '@nestjs/common';
@@ -8,14 +9,14 @@ import { type HealthCheckService, type HealthIndicatorService } from '@nestjs/te
 import { type DrainState } from '../turn/drain-state.js';
 
 export interface StateProbe {
-  /** Resolves when the state store answers; rejects, or stays silent, when it does not. */
+  /** Resolves when the state store answers. Rejects or never settles if it does not. */
   ping(): Promise<void>;
 }
 
 export interface OverloadProbe {
-  /** True while more work would only make everybody wait. */
+  /** Whether more work would delay all callers. */
   readonly overloaded: boolean;
-  /** The figures behind it, for the one who looks. */
+  /** Returns the figures behind `overloaded`, for operators. */
   figures(): Readonly<Record<string, number>>;
 }
 
@@ -30,11 +31,11 @@ export type ReadinessReport =
     };
 
 export interface ReadinessOptions {
-  /** A state store that has not answered by then counts as gone. */
+  /** Milliseconds after which a silent state store counts as unavailable. */
   readonly statePingTimeoutMs: number;
 }
 
-/** In this order: the first one that is down is the reason given. */
+/** Indicators in order of precedence: the first one that is down is the reported reason. */
 const REASONS = [
   ['draining', 'draining'],
   ['state', 'state store unavailable'],
@@ -68,7 +69,10 @@ export class Readiness {
     }
   }
 
-  /** What a driver says of its failure may name users and passwords; its code does not. */
+  /**
+   * Pings the state store. Reports only the code of a failure: the message of a driver may contain
+   * credentials.
+   */
   async #pingState(): Promise<void> {
     try {
       await this.state.ping();
@@ -93,6 +97,6 @@ function notReady(thrown: ServiceUnavailableException): ReadinessReport {
     error?: Record<string, unknown>;
   };
   const reason = REASONS.find(([indicator]) => indicator in error)?.[1];
-  // Nothing is down, yet Terminus refuses: it has seen the shutdown hook.
+  // No indicator is down, so Terminus refuses because it has seen the shutdown hook.
   return { status: 'not ready', reason: reason ?? 'draining', details };
 }

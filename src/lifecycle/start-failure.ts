@@ -1,6 +1,7 @@
 /*
- * A start that failed, in words: what, why, what to do, and an exit code that says which kind (sysexits.h):
- * 69 something needed is not available (a port, a newer Node, a service), 70 a bug, 77 not permitted, 78 the configuration.
+ * Describes a failed start: what failed, why, what to do, and an exit code of sysexits.h: 69
+ * something is unavailable (a port, a newer Node, a service), 70 a bug, 77 not permitted, 78 the
+ * configuration.
  */
 
 import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
@@ -12,18 +13,20 @@ import { EXIT_UNAVAILABLE } from './node-version.js';
 
 const EXIT = { unavailable: EXIT_UNAVAILABLE, software: 70, noPermission: 77, config: EXIT_CONFIG } as const;
 
-/** Takes its ports from the variables PORT and METRICS_PORT. */
+/** The configuration that takes its ports from the variables PORT and METRICS_PORT. */
 const SHIPPED_FILE = 'config/default.yaml';
 
 export interface StartFailure {
-  /** For stderr, one after the other. */
+  /** Lines for stderr. */
   readonly lines: readonly string[];
   readonly exitCode: number;
-  /** True where only the stack helps: nobody foresaw this. */
+  /** Whether the failure is a bug, so that the stack is needed. */
   readonly isBug: boolean;
 }
 
-/** Where the listeners were to stand, to name the key that moves them; unknown before the configuration is read. */
+/**
+ * Addresses of the listeners, to name the key to change. Unknown before the configuration is read.
+ */
 export interface Listeners {
   readonly configPath: string;
   readonly app: { readonly host: string; readonly port: number };
@@ -35,7 +38,7 @@ export function startFailure(thrown: unknown, listeners?: Listeners): StartFailu
   if (thrown instanceof PackLoadError || thrown instanceof GuardrailMistake)
     return failure(EXIT.config, thrown.message.split('\n'));
   if (thrown instanceof SluiceError) {
-    // Before anybody has asked for a prompt, only the configured default can be missing.
+    // At start only the configured default prompt can be missing.
     if (thrown.code === 'prompt_not_found')
       return failure(EXIT.config, [`${thrown.message} (\`middleware.template.default\`)`]);
     const hint =
@@ -44,7 +47,7 @@ export function startFailure(thrown: unknown, listeners?: Listeners): StartFailu
   }
   if (isListenError(thrown)) return listenFailure(thrown, listeners);
   return {
-    lines: ['unable to start; something failed that nobody foresaw; the stack below says where'],
+    lines: ['unable to start; unexpected error; report the stack below'],
     exitCode: EXIT.software,
     isBug: true,
   };
@@ -90,7 +93,10 @@ function listenFailure(error: ListenError, listeners: Listeners | undefined): St
   }
 }
 
-/** A listen error carries its port, a failed look-up only the name: whichever matches says which listener it was. */
+/**
+ * Finds the listener that failed. A listen error carries its port, a failed look-up only the host
+ * name.
+ */
 function where(error: ListenError & { readonly hostname?: string }, listeners: Listeners | undefined) {
   if (listeners === undefined)
     return { host: undefined, change: (key: string) => `change the ${key}`, anotherPort: 'change the port' };

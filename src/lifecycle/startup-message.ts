@@ -1,11 +1,11 @@
-/* What a person wants to know once the gateway runs: where to go, who answers, where things are kept. */
+/* The message after a start: addresses, provider, and where state is kept. */
 
 import { type Log } from '../observability/log.js';
 
 export interface StartupFacts {
   readonly app: { readonly host: string; readonly port: number };
   readonly ops: { readonly host: string; readonly port: number };
-  /** Null: there is no metrics page. */
+  /** Path of the metrics page, or null if there is none. */
   readonly metricsPath: string | null;
   readonly provider: { readonly type: 'openai' | 'demo'; readonly model: string; readonly baseUrl: string };
   readonly state: 'memory' | 'redis';
@@ -14,12 +14,14 @@ export interface StartupFacts {
 
 export interface StartupOutput {
   readonly stdout: { readonly isTTY?: boolean; write(text: string): unknown };
-  /** The log's format: beside JSON lines, plain ones would break whoever reads the stream. */
+  /**
+   * Format of the log. Plain lines between JSON lines would break programs that parse the stream.
+   */
   readonly logFormat: 'json' | 'pretty';
   readonly logger: Pick<Log, 'info'>;
 }
 
-/** Plain lines for a person (a terminal, or a pretty log), one log line for a machine. */
+/** Prints plain lines on a terminal or with a pretty log, and logs one line otherwise. */
 export function announceStart(facts: StartupFacts, { stdout, logFormat, logger }: StartupOutput): void {
   if (stdout.isTTY === true || logFormat === 'pretty') {
     stdout.write(`\n${startupLines(facts).join('\n')}\n\n`);
@@ -62,12 +64,12 @@ function providerLines(provider: StartupFacts['provider']): string[] {
   ];
 }
 
-/** The host alone: a base URL may carry credentials. */
+/** Returns the host alone: a base URL may carry credentials. */
 function hostOf(baseUrl: string): string {
   return URL.parse(baseUrl)?.host ?? 'an unnamed server';
 }
 
-/** An address that a browser on this machine can open: "every address" is reached as localhost. */
+/** Returns a URL that a browser on this machine can open: a wildcard address becomes localhost. */
 function urlOf({ host, port }: { readonly host: string; readonly port: number }): string {
   if (host === '0.0.0.0' || host === '::') return `http://localhost:${port}`;
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;

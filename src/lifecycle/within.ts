@@ -1,4 +1,4 @@
-/* Waiting with a bound, over a clock that tests can move. */
+/* Waits with a time limit, on a clock that tests can move. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -9,12 +9,16 @@ export const systemAfter: After = async (ms, signal) => {
   await sleep(ms, undefined, { signal });
 };
 
-/** True when `work` resolved within `ms`; false when time ran out or `hurry` aborted first. What `work` rejects with is thrown. */
+/**
+ * Waits for `work` for at most `ms` milliseconds.
+ * @returns false if the time ran out or `hurry` aborted first
+ * @throws what `work` rejects with
+ */
 export async function within(work: Promise<void>, ms: number, after: After, hurry?: AbortSignal): Promise<boolean> {
   const settled = new AbortController();
   const bound = hurry === undefined ? settled.signal : AbortSignal.any([settled.signal, hurry]);
   try {
-    // A bound that is called off was called off by `hurry`, or by `work`, which has won by then.
+    // The timer is cancelled either by `hurry` or by `work`, which has won the race by then.
     return await Promise.race([
       work.then(() => true),
       after(ms, bound)

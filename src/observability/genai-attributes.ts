@@ -1,4 +1,7 @@
-/* OpenTelemetry's names for calls to language models. They are still moving, so they stand here and nowhere else. */
+/*
+ * OpenTelemetry's attribute names for calls to language models. The names still change, so only
+ * this file contains them.
+ */
 
 export const GENAI = {
   operation: 'gen_ai.operation.name',

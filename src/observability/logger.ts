@@ -1,4 +1,7 @@
-/* The log of the process: pino, set up from the configuration, behind the small interface that all other code sees. */
+/*
+ * The log of the process: pino, configured from the file, behind the interface that all other code
+ * uses.
+ */
 
 import pino from 'pino';
 import { prettyFactory } from 'pino-pretty';
@@ -11,15 +14,18 @@ import { Log, type LogFields } from './log.js';
 
 export interface LoggerSettings {
   readonly logging: AppConfig['monitoring']['logging'];
-  /** Stand in every line: name, version, environment, replica. */
+  /** Fields of every line: name, version, environment, replica. */
   readonly base?: LogFields;
-  /** Secrets whose characters must not appear in any line, whoever wrote it. */
+  /** Secrets that must not appear in any line, also not in lines of libraries. */
   readonly secrets?: readonly Secret[];
-  /** Where lines go instead of stdout or stderr. */
+  /** Destination of lines instead of stdout or stderr. */
   readonly destination?: pino.DestinationStream;
 }
 
-/** pino's options: levels by name, ISO times, errors reduced to what may be told, every line scrubbed before it is written. */
+/**
+ * Builds pino's options: levels by name, ISO times, errors without foreign messages, secrets
+ * removed from every line.
+ */
 function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pino.LoggerOptions {
   return {
     level: logging.level,
@@ -34,12 +40,12 @@ function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pi
     },
     hooks: {
       streamWrite: lineScrubber(secrets),
-      // Without a message pino would take the error's own, past the serializer.
+      // Without a message pino would use the error's own and bypass the serializer.
       logMethod(args, method) {
         const [first, message] = args as readonly unknown[];
         const thrown = isNativeError(first) ? first : hasError(first) ? first.err : undefined;
         if (thrown === undefined || message !== undefined) method.apply(this, args);
-        else method.apply(this, [isNativeError(first) ? { err: first } : first, 'something failed']);
+        else method.apply(this, [isNativeError(first) ? { err: first } : first, 'unexpected error']);
       },
     },
   };
@@ -51,7 +57,7 @@ const STACKS = ['err.stack', 'err.cause.stack', 'err.cause.cause.stack'] as cons
 export function createPino(settings: LoggerSettings): pino.Logger {
   const { format, output } = settings.logging;
   const descriptor = output === 'stdout' ? 1 : 2;
-  // Written at once: the last lines before an exit are those that are needed.
+  // Write synchronously, so that no line before an exit is lost.
   const target = settings.destination ?? pino.destination({ dest: descriptor, sync: true });
   if (format === 'json') return pino(loggerOptions(settings), target);
   const own = Object.keys(settings.base ?? {});
@@ -61,12 +67,14 @@ export function createPino(settings: LoggerSettings): pino.Logger {
     singleLine: true,
   };
   const whole = prettyFactory({ ...pretty, ignore: own.join(',') });
-  // A person needs no stack of an error that was foreseen; one line says it all.
+  // The pretty format omits the stacks of expected errors.
   const brief = prettyFactory({ ...pretty, ignore: [...own, ...STACKS].join(','), errorLikeObjectKeys: [] });
   return pino(loggerOptions(settings), { write: (line) => target.write((FORESEEN.test(line) ? brief : whole)(line)) });
 }
 
-/** Whole requests, responses and headers stay out of the log; an id under such a name may stand. */
+/**
+ * Keeps whole requests, responses and headers out of the log. An id under such a name is logged.
+ */
 function hideObject(value: unknown): unknown {
   return typeof value === 'object' ? '[object, not logged]' : value;
 }
@@ -75,7 +83,7 @@ function hasError(value: unknown): value is { readonly err: Error } {
   return typeof value === 'object' && value !== null && 'err' in value && isNativeError(value.err);
 }
 
-/** The log that code outside this folder takes. */
+/** The log interface on top of pino. */
 export class PinoLog extends Log {
   readonly #pino: pino.Logger;
 

@@ -1,11 +1,14 @@
-/* The metrics of one process: instruments made from the table, and their rendering. Knows prom-client; nobody else needs to. */
+/*
+ * The metrics of one process: creates the instruments of the table and renders them. No other code
+ * knows prom-client.
+ */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { LABEL_VALUES_MAX, METRICS, type MetricName } from './metric-table.js';
 
 type Table = typeof METRICS;
 type LabelValue<V> = V extends readonly (infer Value)[] ? Value : string | number;
-/** Without labels: nothing to give. With labels: all of them, each a listed value or few by nature. */
+/** Arguments of an instrument: none without labels, otherwise all labels. */
 type LabelsOf<Row> = Row extends { readonly labels: infer L }
   ? { readonly [K in keyof L]: LabelValue<L[K]> }
   : undefined;
@@ -21,7 +24,7 @@ interface Gauging<Labels> extends Counting<Labels> {
   set(...args: Arguments<Labels, [value: number]>): void;
 }
 interface Observing<Labels> {
-  /** Seconds. */
+  /** Records a duration in seconds. */
   observe(...args: Arguments<Labels, [value: number]>): void;
 }
 type InstrumentOf<Row> = Row extends { readonly kind: 'counter' }
@@ -31,7 +34,7 @@ type InstrumentOf<Row> = Row extends { readonly kind: 'counter' }
     : Observing<LabelsOf<Row>>;
 type Instruments = { readonly [Name in MetricName]: InstrumentOf<Table[Name]> };
 
-/** `support-bot` → `support_bot_`: what every metric of that deployment starts with. */
+/** Returns the prefix of all metrics of a deployment: `support-bot` → `support_bot_`. */
 export function metricPrefix(appName: string): string {
   return `${appName.replaceAll('-', '_')}_`;
 }
@@ -39,7 +42,7 @@ export function metricPrefix(appName: string): string {
 export interface MetricsOptions {
   readonly prefix: string;
   readonly version: string;
-  /** Where instruments are registered; default: a registry of their own. */
+  /** Registry of the instruments. Default: a new one. */
   readonly registry?: Registry;
 }
 
@@ -55,7 +58,7 @@ export class Metrics {
     const made = Object.entries(METRICS).map(
       ([name, row]) => [name, instrument(prefix + name, row, registry)] as const,
     );
-    // The entries are made from the table that the type is made from.
+    // The cast: entries and type come from the same table.
     this.of = Object.fromEntries(made) as unknown as Instruments;
     this.of.build_info.set({ version }, 1);
   }
@@ -64,7 +67,7 @@ export class Metrics {
     return this.registry.contentType;
   }
 
-  /** Prometheus' text format. */
+  /** Renders the metrics in Prometheus' text format. */
   render(): Promise<string> {
     return this.registry.metrics();
   }
@@ -73,7 +76,9 @@ export class Metrics {
 type Row = Table[MetricName];
 type Labels = Record<string, string | number>;
 
-/** What all three kinds of prom-client have in common here; the public types say which methods and labels each has. */
+/**
+ * Common interface of the three kinds of instruments. The public types restrict methods and labels.
+ */
 interface AnyInstrument {
   inc?(labels: Labels, by?: number): void;
   dec?(labels: Labels, by?: number): void;
@@ -92,7 +97,7 @@ function instrument(name: string, row: Row, registry: Registry): unknown {
         : new Histogram({ ...common, buckets: [...row.buckets] });
   if (common.labelNames.length === 0) return made;
 
-  // A series that exists from the start lets rate() see the first increase.
+  // Create the series at start, so that rate() shows the first increase.
   const begins = 'begins' in row ? row.begins : {};
   const first = row.kind === 'counter' ? combinationsOf({ ...labels, ...begins }) : [];
   for (const combination of first) (made as Counter).inc(combination, 0);
@@ -107,7 +112,7 @@ function instrument(name: string, row: Row, registry: Registry): unknown {
   };
 }
 
-/** Every combination of listed values; none where a label is open. */
+/** Returns every combination of listed values, or none if a label is open. */
 function combinationsOf(labels: Readonly<Record<string, readonly string[] | 'bounded'>>): Labels[] {
   return Object.entries(labels).reduce<Labels[]>(
     (all, [name, values]) =>
@@ -116,7 +121,7 @@ function combinationsOf(labels: Readonly<Record<string, readonly string[] | 'bou
   );
 }
 
-/** Keeps the number of series small whatever is given: an unlisted value, or one too many, counts as `other`. */
+/** Bounds the number of series: an unlisted value, or one beyond the limit, counts as `other`. */
 function labelBounds(labels: Readonly<Record<string, readonly string[] | 'bounded'>>): (given: Labels) => Labels {
   const seen = new Map(Object.keys(labels).map((name) => [name, new Set<string>()]));
   return (given) => {

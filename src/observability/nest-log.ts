@@ -1,4 +1,7 @@
-/* Nest's own lines, one level down: what it wires while it starts is for who debugs it, not for who runs it. Its warnings and errors stay. */
+/*
+ * Lowers Nest's own info lines to debug: they concern its wiring at start. Warnings and errors keep
+ * their level.
+ */
 
 import { type LoggerService } from '@nestjs/common';
 

@@ -1,4 +1,7 @@
-/* Hands the log and the metrics to Nest: nestjs-pino for Nest's own lines, nestjs-prometheus for the registry. Serves no route itself. */
+/*
+ * Provides the log and the metrics to Nest: nestjs-pino for Nest's own lines, nestjs-prometheus for
+ * the registry. Serves no route.
+ */
 
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
 import { LoggerModule } from 'nestjs-pino';
@@ -7,7 +10,10 @@ import { Log } from './log.js';
 import { PinoLog } from './logger.js';
 import { Metrics } from './metrics.js';
 
-/** The module insists on a controller; this one has no route, so that /metrics is on the operations listener only. */
+/**
+ * The module requires a controller. This one has no route, so that only the operations listener
+ * serves /metrics.
+ */
 @Controller()
 class NoRoutesController {}
 
@@ -18,9 +24,13 @@ export interface ObservabilityParts {
 
 @Module({})
 export class ObservabilityModule {
-  /** Global: `Log` and `Metrics` can be injected everywhere, and `app.get(Logger)` of nestjs-pino is Nest's own log. */
+  /**
+   * Creates the global module: `Log` and `Metrics` can be injected everywhere, and
+   * `app.get(Logger)` of nestjs-pino is Nest's log.
+   */
   static async forRoot({ logger, metrics }: ObservabilityParts): Promise<DynamicModule> {
-    // A CommonJS package that requires Nest's ES modules: loaded once those have run, since a loader may refuse it in the middle of them.
+    // This CommonJS package requires Nest's ES modules. Load it after they have run: a loader may
+    // refuse it while they are being evaluated.
     const { PrometheusModule } = await import('@willsoto/nestjs-prometheus');
     return {
       module: ObservabilityModule,
@@ -30,7 +40,7 @@ export class ObservabilityModule {
           controller: NoRoutesController,
           defaultMetrics: { enabled: true, config: { register: metrics.registry, prefix: metrics.prefix } },
         }),
-        // Request lines are written by whoever knows the turn, so no middleware on any route.
+        // TurnReport logs requests, so no route needs the logging middleware.
         LoggerModule.forRoot({ pinoHttp: { logger }, forRoutes: [] }),
       ],
       providers: [

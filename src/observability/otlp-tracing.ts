@@ -1,4 +1,7 @@
-/* Tracing over OTLP/HTTP with OpenTelemetry's SDK. Loaded only where tracing is on; nothing here is registered globally. */
+/*
+ * Tracing over OTLP/HTTP with OpenTelemetry's SDK. Loaded only if tracing is on. Registers nothing
+ * globally.
+ */
 
 import { hostname } from 'node:os';
 import {
@@ -26,7 +29,10 @@ import { type Span, type SpanAttributes, type SpanOptions, Tracing } from './tra
 export interface OtlpTracingOptions {
   /** An OTLP/HTTP endpoint; without a path: `/v1/traces`. */
   readonly endpoint: string;
-  /** Share of the traces that begin here and are recorded; a caller's own decision counts for the others. */
+  /**
+   * Share of traces that begin here and are recorded, from 0 to 1. For other traces the caller's
+   * decision applies.
+   */
   readonly sampleRatio: number;
   readonly service: { readonly name: string; readonly version: string; readonly environment: string };
 }
@@ -63,7 +69,7 @@ export class OtlpTracing extends Tracing {
   }
 
   override async close(): Promise<void> {
-    // A collector that is away must not hold up an end.
+    // An unavailable collector must not delay the shutdown.
     await this.#provider.shutdown().catch(() => undefined);
   }
 }
@@ -110,7 +116,7 @@ class OtlpSpan implements Span {
   }
 }
 
-/** What is not known is left out. */
+/** Returns the attributes without unknown values. */
 function known(attributes: SpanAttributes): Attributes {
   return Object.fromEntries(
     Object.entries(attributes).flatMap(([name, value]) =>

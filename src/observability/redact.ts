@@ -1,11 +1,14 @@
-/* What may stand in a log line: own errors in full, foreign ones without what they quote, nothing that looks like a secret. */
+/*
+ * Decides what a log line may contain: own errors in full, foreign errors without their messages,
+ * nothing that looks like a secret.
+ */
 
 import { isNativeError } from 'node:util/types';
 import { ConfigError } from '../config/config-error.js';
 import { REDACTED, type Secret, scrub } from '../config/secret.js';
 import { LogOnlyCause, SluiceError } from '../domain/errors.js';
 
-/** Fields that are never written, wherever code puts them on the first two levels of a line. */
+/** Fields that are removed from the first two levels of a line. */
 const NEVER = [
   'authorization',
   'cookie',
@@ -27,7 +30,7 @@ export const REDACTED_PATHS: readonly string[] = NEVER.flatMap((name) => {
 export const HIDDEN_FIELDS: readonly string[] = ['headers', 'body', 'req', 'res', 'request', 'response'];
 
 const CAUSES_MAX = 4;
-// Shorter ones could be part of ordinary words, and blanking them would tell what they are.
+// Shorter secrets could be part of ordinary words, and removing them there would reveal them.
 const SECRET_MIN_CHARACTERS = 6;
 
 interface LoggedError {
@@ -40,14 +43,15 @@ interface LoggedError {
 }
 
 /**
- * An error for the log. Own errors keep type, code, message and stack. Foreign errors may quote what they were given (a provider
- * its request, a parser its input), so of them only type, code, status and where they were thrown are kept.
+ * Returns the loggable form of an error. Own errors keep type, code, message and stack. Foreign
+ * errors may quote their input (a provider its request, a parser its text), so only their type,
+ * code, status and place are kept.
  */
 export function loggedError(thrown: unknown, depth = 0): LoggedError {
-  if (!isNativeError(thrown)) return { type: typeof thrown, message: 'something that is no error was thrown' };
+  if (!isNativeError(thrown)) return { type: typeof thrown, message: 'a value that is not an error was thrown' };
   const { code, status } = thrown as { code?: unknown; status?: unknown };
   const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  const message = mayTell(thrown) ? scrub(thrown.message) : '(message of a foreign error, not kept)';
+  const message = mayTell(thrown) ? scrub(thrown.message) : '(message of a foreign error, not logged)';
   return {
     type: thrown.name,
     message,
@@ -60,21 +64,29 @@ export function loggedError(thrown: unknown, depth = 0): LoggedError {
   };
 }
 
-// The language's and the platform's own errors that name properties and operations, not content (a SyntaxError quotes what it parsed).
+// The language's and the platform's own errors that name properties and operations, not content (a
+// SyntaxError quotes what it parsed).
 const PLAIN = new Set(['TypeError', 'RangeError', 'ReferenceError', 'AbortError', 'TimeoutError']);
 
-/** Own errors by contract; Node's (ECONNREFUSED, EADDRINUSE …) name addresses and files only. */
+/**
+ * Whether the message of an error may be logged: that of own errors, and of Node's (ECONNREFUSED,
+ * …), which name only addresses and files.
+ */
 function mayTell(error: Error): boolean {
   if (error instanceof SluiceError || error instanceof ConfigError || error instanceof LogOnlyCause) return true;
   return PLAIN.has(error.name) || ('syscall' in error && 'errno' in error);
 }
 
-/** Takes the very characters of known secrets, and whatever is shaped like one, out of a finished line. */
+/**
+ * Returns a function that removes known secrets, and text that looks like a secret, from a finished
+ * line.
+ */
 export function lineScrubber(secrets: readonly Secret[]): (line: string) => string {
   const known = secrets
     .map((secret) => secret.reveal())
     .filter((value) => value.length >= SECRET_MIN_CHARACTERS)
-    // A line is JSON, so the characters stand in it as JSON writes them; the longest first, since one may contain another.
+    // A line is JSON, so compare the secrets as JSON writes them. Longest first, since one secret
+    // may contain another.
     .flatMap((value) => [
       JSON.stringify(value).slice(1, -1),
       encodeURIComponent(value),

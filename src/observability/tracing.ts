@@ -1,34 +1,38 @@
 /*
- * What may be asked of tracing by code that knows no tracing library. A span holds ids, names, counts and durations, never message text.
- * While tracing is off everything here is one object that does nothing; the library is not even loaded.
+ * The interface of tracing, without a tracing library. A span holds ids, names, counts and
+ * durations, never message text. While tracing is off, spans are one object that does nothing, and
+ * the library is not loaded.
  */
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean | readonly string[] | null | undefined>>;
 
 export interface SpanOptions {
-  /** `server`: work for a caller; `client`: a call to another service. */
+  /** `server`: work for a caller. `client`: a call to another service. */
   readonly kind?: 'server' | 'client';
   readonly attributes?: SpanAttributes;
-  /** Unix milliseconds; default: now. */
+  /** Start in Unix milliseconds. Default: now. */
   readonly startedAtMs?: number;
 }
 
 export interface Span {
-  /** Null while tracing is off. */
+  /** The trace's id, or null while tracing is off. */
   readonly traceId: string | null;
-  /** W3C's header value, to be handed on; null while tracing is off. */
+  /** Value of the W3C `traceparent` header for further calls, or null while tracing is off. */
   readonly traceparent: string | null;
   child(name: string, options?: SpanOptions): Span;
   set(attributes: SpanAttributes): void;
-  /** `code`: an error's code; its words stay in the log. */
+  /** Marks the span as failed. @param code code of the error; its message is only logged */
   failed(code: string): void;
   end(): void;
 }
 
 export abstract class Tracing {
-  /** The first span here of a trace that began elsewhere, where `traceparent` says so; what is no such header begins a new one. */
+  /**
+   * Begins a span, in the trace that `traceparent` names, or in a new trace if it is missing or
+   * malformed.
+   */
   abstract begin(name: string, traceparent: string | undefined, options?: SpanOptions): Span;
-  /** Sends what has not been sent. */
+  /** Sends the spans that have not been sent. */
   abstract close(): Promise<void>;
 }
 

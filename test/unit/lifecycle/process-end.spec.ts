@@ -60,7 +60,7 @@ describe('the end of the process', () => {
     expect(bounds.map((bound) => bound.ms)).toEqual([40_000]);
     bounds[0]?.end();
     expect(await exit).toBe(1);
-    expect(lines).toEqual(['shutdown took too long', 'server exited']);
+    expect(lines).toEqual(['shutdown timed out', 'server exited']);
   });
 
   it.each([
@@ -75,7 +75,7 @@ describe('the end of the process', () => {
     expect(await exit).toBe(code);
     await new Promise(setImmediate);
     expect(exits).toEqual([code]);
-    expect(lines).toEqual(['second signal, ending at once', 'server exited']);
+    expect(lines).toEqual(['second signal received, ending at once', 'server exited']);
   });
 
   it('a hurried end is bounded', async () => {

@@ -33,6 +33,8 @@ export interface MessageItem {
   readonly type: 'message';
   readonly id: string;
   readonly role: Role;
+  /** The participant, where a client of chat completions tells several users apart. */
+  readonly name?: string;
   readonly status: ItemStatus;
   readonly content: readonly ContentPart[];
 }

@@ -13,6 +13,16 @@ interface PromptChoice {
   readonly variables?: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** How an answer is sampled, beside temperature and top_p. Passed on to providers whose protocol has the field. */
+export interface Sampling {
+  readonly frequencyPenalty?: number;
+  readonly presencePenalty?: number;
+  readonly seed?: number;
+  readonly stop?: readonly string[];
+  readonly logitBias?: Readonly<Record<string, number>>;
+  readonly verbosity?: 'low' | 'high';
+}
+
 export interface ResponseRequest {
   /** Items in the given order, with ids. A plain string becomes one user message. */
   readonly input: readonly Item[];
@@ -23,6 +33,7 @@ export interface ResponseRequest {
   readonly model?: string;
   readonly temperature?: number;
   readonly topP?: number;
+  readonly sampling?: Sampling;
   readonly maxOutputTokens?: number;
   readonly tools?: readonly FunctionTool[];
   readonly toolChoice?: ToolChoice;

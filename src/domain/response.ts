@@ -89,13 +89,20 @@ export interface ResponseObject {
   readonly service_tier: string;
   readonly store: boolean;
   readonly temperature: number | null;
-  readonly text: { readonly format: TextFormat };
+  readonly text: { readonly format: TextFormat; readonly verbosity?: 'low' | 'high' };
   readonly tool_choice: ToolChoice;
   readonly tools: readonly FunctionTool[];
   readonly top_p: number | null;
+  readonly presence_penalty?: number;
+  readonly frequency_penalty?: number;
+  readonly top_logprobs?: 0;
+  readonly max_tool_calls?: null;
+  readonly prompt_cache_key?: null;
+  readonly access_programs?: null;
   readonly truncation: 'disabled';
   readonly usage: Usage | null;
-  readonly user: string | null;
+  /** Absent where the caller named no user. */
+  readonly user?: string;
   readonly safety_identifier: string | null;
   readonly metadata: Readonly<Record<string, string>>;
   readonly sluice: SluiceFacts;

@@ -31,6 +31,14 @@ const TEXT_PART = z.strictObject({
   text: z.string(),
   prompt_cache_breakpoint: inert(z.unknown(), 'it is a hint for a cache'),
 });
+/** A text part of an answer, with what agents leave in it when they send it back; the text says it all. */
+const ANSWER_PART = TEXT_PART.extend({
+  annotations: z.unknown().optional(),
+  logprobs: z.unknown().optional(),
+  parsed: z.unknown().optional(),
+  refusal: z.unknown().optional(),
+  role: z.unknown().optional(),
+});
 const REFUSAL_PART = z.strictObject({ type: z.literal('refusal'), refusal: z.string() });
 const TEXT = z.union([
   z.string(),
@@ -40,7 +48,7 @@ const TEXT = z.union([
 ]);
 const ASSISTANT_CONTENT = z.union([
   z.string(),
-  listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART, REFUSAL_PART])), MOST_PARTS),
+  listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [ANSWER_PART, REFUSAL_PART])), MOST_PARTS),
 ]);
 
 const ONE_OF_SEVERAL = inert(z.never(), 'providers are not told the names of participants; say them in the text');
@@ -87,7 +95,7 @@ const ASSISTANT = z.strictObject({
 const ROLES = z.discriminatedUnion('role', [
   z.strictObject({ role: z.literal('system'), content: TEXT, name: ONE_OF_SEVERAL }),
   z.strictObject({ role: z.literal('developer'), content: TEXT, name: ONE_OF_SEVERAL }),
-  z.strictObject({ role: z.literal('user'), content: TEXT, name: ONE_OF_SEVERAL }),
+  z.strictObject({ role: z.literal('user'), content: TEXT, name: NAME_OF_ONE }),
   ASSISTANT,
   z.strictObject({ role: z.literal('tool'), content: TEXT, tool_call_id: CALL_ID, name: NAME_OF_ONE }),
 ]);
@@ -124,7 +132,10 @@ export function chatInputOf(messages: readonly Message[]): ChatInput {
         instructions.push(message.content);
         break;
       case 'user':
-        items.push(messageItem('user', [{ type: 'input_text', text: message.content }]));
+        items.push({
+          ...messageItem('user', [{ type: 'input_text', text: message.content }]),
+          ...(message.name === undefined ? {} : { name: message.name }),
+        });
         break;
       case 'assistant':
         items.push(...answerOf(message));

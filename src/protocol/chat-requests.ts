@@ -21,8 +21,17 @@ import {
   listOf,
   NAME,
   present,
+  recordOf,
 } from './schema-tools.js';
-import { MOST_TOOLS, REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
+import {
+  MOST_TOOLS,
+  REASONING_EFFORT,
+  SHARED_FIELDS,
+  samplingOf,
+  sharedOf,
+  toolChoiceMistake,
+  VERBOSITY,
+} from './shared-fields.js';
 
 export interface ParsedChat {
   readonly request: ResponseRequest;
@@ -80,6 +89,9 @@ const RESPONSE_FORMAT = closedUnion('type', [
   }),
 ]);
 
+/** OpenAI's bound. */
+const MOST_STOPS = 4;
+const MOST_BIASED = 1_024;
 const TOKENS = z.int().min(1).optional();
 
 const FIELDS = {
@@ -94,9 +106,13 @@ const FIELDS = {
   reasoning_effort: REASONING_EFFORT.optional(),
   stream_options: closed({
     include_usage: z.boolean().optional(),
-    // Streams are not padded, so only "do not pad" is understood.
-    include_obfuscation: z.literal(false).optional(),
+    // A wish against eavesdroppers who measure lengths; streams are not padded here.
+    include_obfuscation: z.boolean().optional(),
   }).optional(),
+  seed: z.int().optional(),
+  stop: z.union([z.string(), listOf(z.string(), MOST_STOPS)]).optional(),
+  logit_bias: recordOf(MOST_BIASED, z.string(), z.number().min(-100).max(100)).optional(),
+  verbosity: VERBOSITY.optional(),
   ...UNSERVED_CHAT_FIELDS,
 };
 export const CHAT_REQUEST = closed(FIELDS);
@@ -145,6 +161,7 @@ function requestOf(fields: Fields): ResponseRequest {
     ...sharedOf(fields),
     ...present({
       instructions: instructions === '' ? undefined : instructions,
+      sampling: samplingOf(fields),
       maxOutputTokens: fields.max_completion_tokens ?? fields.max_tokens,
       tools: fields.tools?.map(toolOf),
       toolChoice: fields.tool_choice satisfies ToolChoice | undefined,

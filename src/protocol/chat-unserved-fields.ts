@@ -5,11 +5,10 @@
 
 import { z } from 'zod';
 
-import { closed, EMPTY_LIST, inert, listOf } from './schema-tools.js';
-import { MOST_NAMES, UNSERVED_FIELDS, UNSERVED_TEXT_FIELDS } from './unserved-fields.js';
+import { EMPTY_LIST, inert, listOf } from './schema-tools.js';
+import { MOST_NAMES, UNSERVED_FIELDS } from './unserved-fields.js';
 
 const nothing = z.never();
-const zero = z.literal(0);
 const textOnly = 'Sluice serves text only';
 const legacy = 'it is the older form; send tools and tool_choice';
 
@@ -18,28 +17,19 @@ const { moderation, prompt_cache_key, prompt_cache_options, prompt_cache_retenti
 
 export const UNSERVED_CHAT_FIELDS = {
   audio: inert(nothing, textOnly),
-  frequency_penalty: inert(zero, 'the answer is sampled by temperature and top_p alone'),
   function_call: inert(nothing, legacy),
   functions: inert(EMPTY_LIST, legacy),
-  logit_bias: inert(closed({}), 'the answer is sampled by temperature and top_p alone'),
   logprobs: inert(z.literal(false), 'log probabilities are not given'),
   modalities: inert(listOf(z.literal('text'), MOST_NAMES, 1), textOnly),
   moderation,
   n: inert(z.literal(1), 'a turn has one answer; ask again for another one'),
   // It makes an answer that is known in advance faster, and changes none.
   prediction: inert(z.looseObject({ type: z.literal('content') }), 'it must be of type content'),
-  presence_penalty: inert(zero, 'the answer is sampled by temperature and top_p alone'),
   prompt_cache_key,
   prompt_cache_options,
   prompt_cache_retention,
-  seed: inert(nothing, 'an answer cannot be promised to come out the same again'),
   service_tier,
-  stop: inert(
-    EMPTY_LIST,
-    'what stops an answer are max_completion_tokens and guardrails; cut the text where you want it',
-  ),
   store: inert(z.literal(false), 'chat completions are stateless; POST /v1/responses keeps what it answers'),
   top_logprobs,
-  verbosity: UNSERVED_TEXT_FIELDS.verbosity,
   web_search_options: inert(nothing, 'Sluice has no built-in tools'),
 };

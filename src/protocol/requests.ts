@@ -22,13 +22,17 @@ import {
   NAME,
   present,
 } from './schema-tools.js';
-import { ID, MOST_TOOLS, REASONING_EFFORT, SHARED_FIELDS, sharedOf, toolChoiceMistake } from './shared-fields.js';
 import {
-  UNSERVED_FIELDS,
-  UNSERVED_REASONING_FIELDS,
-  UNSERVED_TEXT_FIELDS,
-  UNSERVED_TOOL_FIELDS,
-} from './unserved-fields.js';
+  ID,
+  MOST_TOOLS,
+  REASONING_EFFORT,
+  samplingOf,
+  SHARED_FIELDS,
+  sharedOf,
+  toolChoiceMistake,
+  VERBOSITY,
+} from './shared-fields.js';
+import { UNSERVED_FIELDS, UNSERVED_REASONING_FIELDS, UNSERVED_TOOL_FIELDS } from './unserved-fields.js';
 
 /** Where a request came in: a few fields mean something at one edge only. */
 export type Edge = 'rest' | 'socket';
@@ -89,7 +93,7 @@ const FIELDS = {
   max_output_tokens: z.int().min(1).optional(),
   tools: TOOLS.optional(),
   tool_choice: TOOL_CHOICE.optional(),
-  text: closed({ format: TEXT_FORMAT.optional(), ...UNSERVED_TEXT_FIELDS }).optional(),
+  text: closed({ format: TEXT_FORMAT.optional(), verbosity: VERBOSITY.optional() }).optional(),
   reasoning: closed({
     effort: REASONING_EFFORT.optional(),
     ...UNSERVED_REASONING_FIELDS,
@@ -176,6 +180,7 @@ function requestOf(fields: Fields): ResponseRequest {
       conversation: fields.conversation,
       previousResponseId: fields.previous_response_id,
       instructions: fields.instructions,
+      sampling: samplingOf({ ...fields, verbosity: fields.text?.verbosity }),
       maxOutputTokens: fields.max_output_tokens,
       tools: fields.tools?.map(toolOf),
       toolChoice: fields.tool_choice satisfies ToolChoice | undefined,

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 
+import { type Sampling } from '../domain/request.js';
 import { type ToolChoice } from '../domain/response.js';
 import { closed, METADATA, present, recordOf, servedType } from './schema-tools.js';
 
@@ -28,18 +29,46 @@ const PROMPT = closed({
   variables: recordOf(256, z.string(), VARIABLE).optional(),
 });
 
+export const VERBOSITY = z.enum(['low', 'medium', 'high']);
+const PENALTY = z.number().min(-2).max(2).optional();
+
 /** What a chat completions request says in the same words. */
 export const SHARED_FIELDS = {
   prompt: PROMPT.optional(),
   model: ID.optional(),
   temperature: z.number().min(0).max(2).optional(),
   top_p: z.number().min(0).max(1).optional(),
+  frequency_penalty: PENALTY,
+  presence_penalty: PENALTY,
   parallel_tool_calls: z.boolean().optional(),
   metadata: METADATA.optional(),
   stream: z.boolean().optional(),
   user: z.string().max(256).optional(),
   safety_identifier: z.string().max(128).optional(),
 };
+
+/** How the answer is sampled; undefined where the request says nothing that changes anything. */
+export function samplingOf(fields: {
+  readonly frequency_penalty?: number | undefined;
+  readonly presence_penalty?: number | undefined;
+  readonly seed?: number | undefined;
+  readonly stop?: string | readonly string[] | undefined;
+  readonly logit_bias?: Readonly<Record<string, number>> | undefined;
+  readonly verbosity?: z.output<typeof VERBOSITY> | undefined;
+}): Sampling | undefined {
+  const stop = [fields.stop ?? []].flat();
+  const bias = fields.logit_bias;
+  const sampling = present({
+    frequencyPenalty: fields.frequency_penalty === 0 ? undefined : fields.frequency_penalty,
+    presencePenalty: fields.presence_penalty === 0 ? undefined : fields.presence_penalty,
+    seed: fields.seed,
+    stop: stop.length === 0 ? undefined : stop,
+    logitBias: bias === undefined || Object.keys(bias).length === 0 ? undefined : bias,
+    // What models do by themselves; servers without the field need not see it.
+    verbosity: fields.verbosity === 'medium' ? undefined : fields.verbosity,
+  });
+  return Object.keys(sampling).length === 0 ? undefined : sampling;
+}
 
 /** The fields of SHARED_FIELDS in domain shape. */
 export function sharedOf(fields: z.output<z.ZodObject<typeof SHARED_FIELDS>>) {

@@ -45,35 +45,27 @@ export const UNSERVED_FIELDS = {
     z.strictObject({ mode: z.enum(['implicit', 'explicit']).optional(), ttl: z.enum(['30m', '12h']).optional() }),
     'only mode and ttl are understood; caches are neither prewarmed nor diagnosed',
   ),
-  // '24h' permits, and need not be used; 'in_memory' forbids, which only the provider could promise.
-  prompt_cache_retention: inert(
-    z.literal('24h'),
-    "how long the provider's cache keeps a prompt can't be promised here",
-  ),
+  // A wish, as its default is: how long a cache keeps a prompt is up to the provider.
+  prompt_cache_retention: inert(z.enum(['24h', 'in_memory', 'in-memory']), "it must be '24h' or 'in_memory'"),
   // A wish: `service_tier` of the response says what was used, with OpenAI as here.
   service_tier: inert(
     z.enum(['auto', 'default', 'flex', 'scale', 'priority', 'fast', 'ultrafast']),
     "it must be one of OpenAI's tiers",
   ),
   stream_options: inert(
-    z.strictObject({ include_obfuscation: z.literal(false).optional() }),
-    'streams are not padded; only include_obfuscation: false is understood',
+    z.strictObject({ include_obfuscation: z.boolean().optional() }),
+    'only include_obfuscation is understood',
   ),
   top_logprobs: inert(z.literal(0), 'log probabilities are not given'),
-  truncation: inert(
-    z.literal('disabled'),
-    'input is never cut silently; conversations are windowed by state.max_messages',
-  ),
+  truncation: inert(z.enum(['auto', 'disabled']), "it must be 'auto' or 'disabled'"),
 };
 
-/** Inside `text`, `reasoning` and a function tool. */
-export const UNSERVED_TEXT_FIELDS = {
-  verbosity: inert(z.literal('medium'), 'how long to answer is said in words, by prompt or instructions'),
-};
-const noSummary = inert(nothing, 'providers give reasoning, not summaries of it');
+/** A wish: a response carries its reasoning as the provider gives it. */
+const summaryWish = inert(z.enum(['auto', 'concise', 'detailed']), "it must be 'auto', 'concise' or 'detailed'");
+/** Inside `reasoning` and a function tool. */
 export const UNSERVED_REASONING_FIELDS = {
-  summary: noSummary,
-  generate_summary: noSummary,
+  summary: summaryWish,
+  generate_summary: summaryWish,
   context: inert(z.literal('auto'), 'what is sent back is up to the provider'),
   mode: inert(z.literal('standard'), 'there is one mode'),
 };

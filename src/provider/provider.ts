@@ -1,6 +1,7 @@
 /* The provider contract: what a turn may ask of the server of a model. Knows no wire format and no SDK. */
 
 import { type Item } from '../domain/item.js';
+import { type Sampling } from '../domain/request.js';
 import {
   type FunctionTool,
   type ReasoningEffort,
@@ -17,6 +18,8 @@ export interface ProviderRequest {
   readonly items: readonly Item[];
   readonly temperature: number | null;
   readonly topP: number | null;
+  /** Absent: as the provider does by itself. */
+  readonly sampling?: Sampling;
   readonly maxOutputTokens: number | null;
   readonly tools: readonly FunctionTool[];
   readonly toolChoice: ToolChoice;

@@ -19,8 +19,8 @@ const RETRIEVE = z.strictObject({
   ...INCLUDE,
   stream: z.enum(['true', 'false']).optional(),
   starting_after: z.string().optional(),
-  // Streams are not padded, so only "do not pad" is understood.
-  include_obfuscation: z.literal('false').optional(),
+  // A wish; streams are not padded here.
+  include_obfuscation: z.enum(['true', 'false']).optional(),
 });
 const PAGING = {
   limit: z

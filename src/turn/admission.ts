@@ -47,6 +47,16 @@ export interface AdmissionPolicy {
   readonly defaultPrompt: string | null;
 }
 
+/** What a request calls them. */
+const SAMPLING_FIELDS = [
+  ['frequencyPenalty', 'frequency_penalty'],
+  ['presencePenalty', 'presence_penalty'],
+  ['seed', 'seed'],
+  ['stop', 'stop'],
+  ['logitBias', 'logit_bias'],
+  ['verbosity', 'verbosity'],
+] as const;
+
 /** Source of a turn's context. */
 export type ContextSource =
   | { readonly kind: 'none' }
@@ -133,6 +143,9 @@ export class Admission {
     if (allow.sampling) return;
     if (request.temperature !== undefined) refuseParameter('temperature');
     if (request.topP !== undefined) refuseParameter('top_p');
+    for (const [name, param] of SAMPLING_FIELDS) {
+      if (request.sampling?.[name] !== undefined) refuseParameter(param);
+    }
     if (request.maxOutputTokens !== undefined) refuseParameter('max_output_tokens');
     if (request.reasoningEffort !== undefined) refuseParameter('reasoning.effort');
   }

@@ -212,6 +212,7 @@ export function providerRequest(plan: TurnPlan, items: readonly Item[]): Provide
     parallelToolCalls: request.parallelToolCalls ?? true,
     textFormat: request.textFormat ?? { type: 'text' },
     reasoningEffort: request.reasoningEffort ?? null,
+    ...(request.sampling === undefined ? {} : { sampling: request.sampling }),
     safetyIdentifier: request.safetyIdentifier ?? caller.user,
     ...(place === undefined || place.paid === null ? {} : { paid: place.paid }),
   };

@@ -103,6 +103,7 @@ export function newFacts(model: string): TurnFacts {
 /** Builds the response of a turn that has not begun. */
 export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>): ResponseObject {
   const { request, source } = plan;
+  const { sampling } = request;
   return {
     id: newId('resp', time),
     object: 'response',
@@ -131,14 +132,24 @@ export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>)
     reasoning: { effort: request.reasoningEffort ?? null, summary: null },
     service_tier: 'default',
     store: request.store,
-    temperature: plan.temperature,
-    text: { format: request.textFormat ?? { type: 'text' } },
+    // Sampled as the provider does by itself: OpenAI's defaults say so.
+    temperature: plan.temperature ?? 1,
+    text: {
+      format: request.textFormat ?? { type: 'text' },
+      ...(sampling?.verbosity === undefined ? {} : { verbosity: sampling.verbosity }),
+    },
     tool_choice: request.toolChoice ?? 'auto',
-    tools: request.tools ?? [],
-    top_p: plan.topP,
+    tools: (request.tools ?? []).map((tool) => ({ ...tool, description: tool.description ?? null })),
+    top_p: plan.topP ?? 1,
+    presence_penalty: sampling?.presencePenalty ?? 0,
+    frequency_penalty: sampling?.frequencyPenalty ?? 0,
+    top_logprobs: 0,
+    max_tool_calls: null,
+    prompt_cache_key: null,
+    access_programs: null,
     truncation: 'disabled',
     usage: null,
-    user: request.user ?? null,
+    ...(request.user === undefined ? {} : { user: request.user }),
     safety_identifier: request.safetyIdentifier ?? null,
     metadata: request.metadata ?? {},
     sluice: sluiceFacts(plan, newFacts(plan.model)),

@@ -106,7 +106,7 @@ describe('what is refused, on both edges alike', () => {
     ['REQ-5', { input: 'x', temprature: 1 }, 400, 'unknown_parameter', 'temprature'],
     ['REQ-5', { input: 'x', reasoning: { efort: 'low' } }, 400, 'unknown_parameter', 'reasoning.efort'],
     ['REQ-5', { input: 'x', __proto__x: 1 }, 400, 'unknown_parameter', '__proto__x'],
-    ['REQ-6', { input: 'x', truncation: 'auto' }, 400, 'unsupported_parameter', 'truncation'],
+    ['REQ-6', { input: 'x', truncation: 'middle' }, 400, 'unsupported_parameter', 'truncation'],
     ['REQ-6', { input: 'x', include: ['message.output_text.logprobs'] }, 400, 'unsupported_parameter', 'include'],
     ['REQ-6', { input: 'x', top_logprobs: 3 }, 400, 'unsupported_parameter', 'top_logprobs'],
     ['REQ-6', { input: 'x', tools: [{ type: 'web_search' }] }, 400, 'unsupported_parameter', 'tools[0].type'],

@@ -439,7 +439,6 @@ describe('requests', () => {
       'messages[0].tool_call_id',
     ],
     ['stream options alone', { messages: ask('x'), stream_options: { include_usage: true } }, 'stream_options'],
-    ['a named user', { messages: [{ role: 'user', content: 'x', name: 'Ann' }] }, 'messages[0].name'],
     ['an unknown field', { messages: ask('x'), temprature: 1 }, 'temprature'],
   ])('%s: refused with the field at fault [CHAT-5, CHAT-12]', async (_what, body, param) => {
     const answer = await post(body);

@@ -6,6 +6,7 @@ import {
   type ChatCompletionMessageParam,
 } from 'openai/resources/chat/completions';
 import { type Item, messageText, type ReasoningItem, reasoningText } from '../../domain/item.js';
+import { type Sampling } from '../../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
 import { type ProviderRequest } from '../provider.js';
 
@@ -68,11 +69,24 @@ function documented(request: ProviderRequest, shape: RequestShape): ChatCompleti
     ...(shape.streamOptions ? { stream_options: { include_usage: true } } : {}),
     ...given('temperature', request.temperature),
     ...given('top_p', request.topP),
+    ...samplingFields(request.sampling),
     ...given(shape.tokensField, request.maxOutputTokens),
     ...given('reasoning_effort', request.reasoningEffort),
     ...given(own ? 'safety_identifier' : 'user', request.safetyIdentifier),
     ...(format === undefined ? {} : { response_format: format }),
     ...tools(request),
+  };
+}
+
+function samplingFields(sampling: Sampling = {}): Partial<ChatCompletionCreateParamsStreaming> {
+  const { frequencyPenalty, presencePenalty, seed, stop, logitBias, verbosity } = sampling;
+  return {
+    ...given('frequency_penalty', frequencyPenalty ?? null),
+    ...given('presence_penalty', presencePenalty ?? null),
+    ...given('seed', seed ?? null),
+    ...(stop === undefined ? {} : { stop: [...stop] }),
+    ...(logitBias === undefined ? {} : { logit_bias: { ...logitBias } }),
+    ...given('verbosity', verbosity ?? null),
   };
 }
 
@@ -114,7 +128,7 @@ function add(
   switch (item.type) {
     case 'message': {
       const content = messageText(item, true);
-      if (item.role === 'user') messages.push({ role: 'user', content });
+      if (item.role === 'user') messages.push({ role: 'user', content, ...given('name', item.name ?? null) });
       else if (item.role !== 'assistant') messages.push({ role: 'system', content });
       // An answer that was cut before its first character says nothing, and some servers refuse it.
       else if (content !== '') messages.push({ role: 'assistant', content });

@@ -31,7 +31,6 @@ export function responseOf(fields: Partial<ResponseObject> = {}): ResponseObject
     top_p: null,
     truncation: 'disabled',
     usage: null,
-    user: null,
     safety_identifier: null,
     metadata: {},
     sluice: { prompt: null, provider: null, findings: [], cost_usd: null, usage_estimated: false, kept: null },

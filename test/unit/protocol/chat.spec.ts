@@ -98,21 +98,16 @@ describe('fields', () => {
 
   it.each<[object, string, string?]>([
     [{ n: 2 }, 'n'],
-    [{ stop: '.' }, 'stop'],
     [{ store: true }, 'store'],
-    [{ seed: 7 }, 'seed'],
     [{ logprobs: true }, 'logprobs'],
-    [{ logit_bias: { 5: 1 } }, 'logit_bias'],
-    [{ presence_penalty: 1 }, 'presence_penalty'],
     [{ modalities: ['text', 'audio'] }, 'modalities'],
     [{ functions: [{ name: 'f' }] }, 'functions'],
     [{ function_call: 'auto' }, 'function_call'],
     [{ web_search_options: {} }, 'web_search_options'],
-    [{ verbosity: 'low' }, 'verbosity'],
     [{ tools: [{ type: 'custom', custom: { name: 'x' } }] }, 'tools[0].type'],
     [{ tool_choice: { type: 'allowed_tools' } }, 'tool_choice.type'],
     [
-      { stream: true, stream_options: { include_obfuscation: true } },
+      { stream: true, stream_options: { include_obfuscation: 'yes' } },
       'stream_options.include_obfuscation',
       'invalid_value',
     ],
@@ -215,7 +210,6 @@ describe('messages', () => {
   it.each<[unknown, string, string]>([
     [{ role: 'function', name: 'f', content: 'x' }, 'messages[0].role', 'unsupported_parameter'],
     [{ role: 'user', content: [{ type: 'input_audio' }] }, 'messages[0].content[0].type', 'unsupported_content'],
-    [{ role: 'user', content: 'x', name: 'Ann' }, 'messages[0].name', 'unsupported_parameter'],
     [{ role: 'user' }, 'messages[0].content', 'missing_required_parameter'],
     [{ role: 'assistant' }, 'messages[0].content', 'missing_required_parameter'],
     [{ role: 'tool', content: 'x', tool_call_id: 'c' }, 'messages[0].tool_call_id', 'unknown_call_id'],

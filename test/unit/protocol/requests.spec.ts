@@ -122,14 +122,13 @@ describe('a request', () => {
   });
 
   it.each<[object, string, string]>([
-    [{ truncation: 'auto' }, 'unsupported_parameter', 'truncation'],
+    [{ truncation: 'middle' }, 'unsupported_parameter', 'truncation'],
     [{ include: ['message.output_text.logprobs'] }, 'unsupported_parameter', 'include'],
     [{ top_logprobs: 3 }, 'unsupported_parameter', 'top_logprobs'],
     [{ moderation: { model: 'm' } }, 'unsupported_parameter', 'moderation'],
-    [{ prompt_cache_retention: 'in_memory' }, 'unsupported_parameter', 'prompt_cache_retention'],
-    [{ stream_options: { include_obfuscation: true } }, 'unsupported_parameter', 'stream_options'],
-    [{ text: { verbosity: 'low' } }, 'unsupported_parameter', 'text.verbosity'],
-    [{ reasoning: { summary: 'auto' } }, 'unsupported_parameter', 'reasoning.summary'],
+    [{ prompt_cache_retention: '1h' }, 'unsupported_parameter', 'prompt_cache_retention'],
+    [{ stream_options: { include_obfuscation: 'yes' } }, 'unsupported_parameter', 'stream_options'],
+    [{ reasoning: { summary: 'long' } }, 'unsupported_parameter', 'reasoning.summary'],
     [{ tools: [{ type: 'web_search' }] }, 'unsupported_parameter', 'tools[0].type'],
     [{ tool_choice: { type: 'allowed_tools', mode: 'auto', tools: [] } }, 'unsupported_parameter', 'tool_choice.type'],
     [{ stream_id: 'lane' }, 'unsupported_parameter', 'stream_id'],

@@ -18,6 +18,7 @@ import { type PromptRegistry } from '../templating/registry.js';
 import { renderPrompt } from '../templating/render.js';
 import { ALL, contextAfter } from './continuation.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
+import { refuseStrayOutput, repeatedOutput } from './stray-output.js';
 import { refuseLargeItems } from './item-size.js';
 
 export interface AdmissionPolicy {
@@ -271,34 +272,9 @@ function contextGone(): SluiceError {
 export function conversationNotFound(): SluiceError {
   return new SluiceError(
     'conversation_not_found',
-    'unable to find this conversation; it does not exist or has expired; create a conversation; create a conversation',
+    'unable to find this conversation; it does not exist or has expired; create a conversation',
     {
       param: 'conversation',
     },
-  );
-}
-
-/**
- * Refuses a function call output without an open call. Providers refuse such input, so a
- * conversation that stored it could not continue.
- * @throws SluiceError `unknown_call_id`, or `invalid_value` if the call has an output already
- */
-export function refuseStrayOutput(context: readonly StoredItem[], input: readonly Item[]): void {
-  const stray = strayOutput(context, input);
-  if (stray === undefined) return;
-  const param = `input[${stray.index}].call_id`;
-  if (stray.repeated) throw repeatedOutput(param);
-  throw new SluiceError(
-    'unknown_call_id',
-    'unable to use a function_call_output; no earlier function call has its call_id; send the call too',
-    { param },
-  );
-}
-
-function repeatedOutput(param: string): SluiceError {
-  return new SluiceError(
-    'invalid_value',
-    'unable to use a function_call_output; its function call has an output already; send each output once',
-    { param },
   );
 }

@@ -13,7 +13,8 @@ import {
 import { type Kept, type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
-import { conversationNotFound, refuseStrayOutput, type TurnPlan } from './admission.js';
+import { conversationNotFound, type TurnPlan } from './admission.js';
+import { refuseStrayOutput } from './stray-output.js';
 import { contextAfter } from './continuation.js';
 
 export interface MemoryOptions {

@@ -1,18 +1,21 @@
 /* What frameworks send by default, and the fields that every response has: OpenAI's and Open Responses' object. */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Bench, responseIn } from '../support/bench.js';
+import { GatewayHarness, responseIn } from '../support/gateway-harness.js';
 
-let bench: Bench;
+let harness: GatewayHarness;
 beforeAll(async () => {
-  bench = await Bench.start();
-  bench.says('Fine');
+  harness = await GatewayHarness.start();
+  harness.says('Fine');
 });
-afterAll(() => bench.close());
+afterAll(() => harness.close());
 
-const asked = (): Record<string, unknown> => bench.provider.requests.at(-1)?.body ?? {};
+const asked = (): Record<string, unknown> => harness.provider.requests.at(-1)?.body ?? {};
 const chat = (body: object): Promise<{ status: number }> =>
-  bench.api('/v1/chat/completions', { method: 'POST', body: { messages: [{ role: 'user', content: 'Hi' }], ...body } });
+  harness.api('/v1/chat/completions', {
+    method: 'POST',
+    body: { messages: [{ role: 'user', content: 'Hi' }], ...body },
+  });
 
 describe('fields of sampling', () => {
   it('reach the provider from a chat completions request [CHAT-14]', async () => {
@@ -24,7 +27,7 @@ describe('fields of sampling', () => {
   });
 
   it('reach the provider from a request for a response, and are left out at their defaults [REQ-27]', async () => {
-    const { body } = await bench.post({
+    const { body } = await harness.post({
       input: 'Hi',
       text: { verbosity: 'low' },
       frequency_penalty: 1,
@@ -32,7 +35,7 @@ describe('fields of sampling', () => {
     });
     expect(asked()).toMatchObject({ verbosity: 'low', frequency_penalty: 1, presence_penalty: 0.5 });
     expect(body).toMatchObject({ text: { verbosity: 'low' }, frequency_penalty: 1, presence_penalty: 0.5 });
-    await bench.post({ input: 'Hi', text: { verbosity: 'medium' }, frequency_penalty: 0, presence_penalty: 0 });
+    await harness.post({ input: 'Hi', text: { verbosity: 'medium' }, frequency_penalty: 0, presence_penalty: 0 });
     for (const name of ['verbosity', 'frequency_penalty', 'presence_penalty']) expect(asked()).not.toHaveProperty(name);
   });
 });
@@ -50,7 +53,7 @@ describe('fields that change nothing', () => {
       ],
     },
   ])('are accepted: %j [REQ-6]', async (fields) => {
-    expect((await bench.post({ input: 'Hi', ...fields })).status).toBe(200);
+    expect((await harness.post({ input: 'Hi', ...fields })).status).toBe(200);
   });
 
   it('are accepted in the text parts of an answer that comes back [CHAT-14]', async () => {
@@ -93,10 +96,10 @@ const typeOf = (value: unknown): string => (value === null ? 'null' : Array.isAr
 
 describe('a response object', () => {
   it('has every field of the public schema, in each event that carries one [EV-14]', async () => {
-    const client = await bench.connect();
+    const client = await harness.connect();
     const tools = [{ type: 'function', name: 'f', parameters: { type: 'object' } }];
     for (const upstream of ['answer', 'failure'] as const) {
-      if (upstream === 'failure') bench.provider.answerWith({ status: 500 });
+      if (upstream === 'failure') harness.provider.answerWith({ status: 500 });
       const frames = (await client.run({ input: 'Hi', tools })).filter((frame) => 'response' in frame);
       expect(frames.length).toBeGreaterThanOrEqual(3);
       for (const frame of frames) {

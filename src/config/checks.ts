@@ -1,11 +1,14 @@
-/* Rules that join several keys. Each runs where its sections could be read, so that one mistake does not hide another. */
+/*
+ * Checks across several keys. Each runs if its sections could be read, so that one mistake does not
+ * hide another.
+ */
 
 import { type Mistake } from './config-error.js';
 import { type FileConfig } from './schema.js';
 
-/** The sections that could be read; the others have mistakes of their own. */
+/** The sections that could be read. The others have mistakes of their own. */
 export type Sections = Partial<FileConfig>;
-/** Does this key stand in the file? */
+/** Whether the file contains this key. */
 export type Written = (path: string) => boolean;
 
 function isLoopback(host: string): boolean {
@@ -50,7 +53,7 @@ function hosts({ app, monitoring, auth }: Sections): Mistake[] {
   return mistakes;
 }
 
-/** Fields that the gateway itself decides: a provider that ignored them would break every answer. */
+/** Fields that the gateway sets itself. Changing them would break every answer. */
 const OWN_FIELDS: ReadonlySet<string> = new Set(['model', 'messages', 'stream', 'n', 'tools', 'tool_choice']);
 const NEEDED_FIELDS: ReadonlySet<string> = new Set(['model', 'messages', 'stream']);
 
@@ -83,7 +86,7 @@ function keys({ auth }: Sections): Mistake[] {
     mistakes.push({
       path: 'auth.keys',
       problem:
-        '`auth.mode` is `keys` and there is none, so nobody could connect; add a key (`sluice keys new` makes one)',
+        '`auth.mode` is `keys` and there is none, so no client could connect; add a key (`sluice keys new` makes one)',
     });
   }
   const ids = new Set<string>();
@@ -178,7 +181,7 @@ function others({ state, middleware, monitoring, websocket }: Sections, written:
   return mistakes;
 }
 
-/** Keys that stand in the file and can do nothing, because another key turns them off. */
+/** Keys that are in the file and have no effect, because another key turns them off. */
 export function withoutEffect(config: FileConfig, written: Written): string[] {
   const rules: readonly (readonly [off: boolean, why: string, paths: readonly string[]])[] = [
     [
@@ -234,14 +237,14 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
       ['monitoring.tracing.endpoint', 'monitoring.tracing.sample_ratio'],
     ],
   ];
-  const told = rules.flatMap(([off, why, paths]) =>
+  const unused = rules.flatMap(([off, why, paths]) =>
     off ? paths.filter(written).map((path) => `${path}: has no effect, because ${why}`) : [],
   );
   const { max_messages: sent } = config.middleware.state;
   if (sent !== null && sent > config.state.max_messages) {
-    told.push(
+    unused.push(
       `middleware.state.max_messages: more than \`state.max_messages\` (${config.state.max_messages}) keeps, so no more than that are sent`,
     );
   }
-  return told;
+  return unused;
 }

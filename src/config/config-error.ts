@@ -1,4 +1,4 @@
-/* How mistakes in a configuration are told: all of them at once, each on one line with what to do. */
+/* Reports the mistakes in a configuration: all at once, each on one line with a remedy. */
 
 import { scrub } from './secret.js';
 
@@ -6,9 +6,9 @@ import { scrub } from './secret.js';
 export const EXIT_CONFIG = 78;
 
 export interface Mistake {
-  /** Dotted path of the key, as an operator would look for it: `auth.keys[0].id`; empty: the file itself. */
+  /** Dotted path of the key, such as `auth.keys[0].id`. Empty for the file itself. */
   readonly path: string;
-  /** What is wrong, in words, without the path and without secrets. */
+  /** Description of the mistake, without the path and without secrets. */
   readonly problem: string;
   readonly line?: number;
 }

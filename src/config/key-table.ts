@@ -1,4 +1,7 @@
-/* Every key of the schema as a flat table, read off the schema itself: for mistakes and for the reference page. */
+/*
+ * Every key of the schema as a flat table, read off the schema itself: for mistakes and for the
+ * reference page.
+ */
 
 import { z } from 'zod';
 import { type KeyMeta, keyMeta } from './keys.js';
@@ -9,7 +12,10 @@ export interface KeyRow extends KeyMeta {
   readonly isSection: boolean;
 }
 
-/** The object inside defaults and nullables, and whether it is a list of such. Undefined: a plain value. */
+/**
+ * The object inside defaults and nullables, and whether it is a list of such. Undefined: a plain
+ * value.
+ */
 function sectionOf(schema: unknown): { shape: z.core.$ZodLooseShape; isList: boolean } | undefined {
   if (schema instanceof z.ZodPrefault || schema instanceof z.ZodDefault || schema instanceof z.ZodNullable)
     return sectionOf(schema.unwrap());

@@ -1,6 +1,7 @@
 /*
- * The pieces that the schema is written with: kinds of values, and keys that carry their own documentation.
- * The same words make the mistakes that operators read and the reference page. Knows no key by name.
+ * The pieces that the schema is written with: kinds of values, and keys that carry their own
+ * documentation. The same words make the mistakes that operators read and the reference page. Knows
+ * no key by name.
  */
 
 import { isIP } from 'node:net';
@@ -190,7 +191,8 @@ const SECTION = 'a section with keys';
 
 /** A section: every key known, all of it optional. */
 export function section<S extends z.core.$ZodLooseShape>(description: string, shape: S) {
-  // Each key of a section has a default of its own, which the types cannot see here: the empty section is valid input.
+  // Each key of a section has a default of its own, which the types cannot see here: the empty
+  // section is valid input.
   return z
     .strictObject(shape)
     .prefault({} as never)

@@ -1,6 +1,7 @@
 /*
- * From a file and the environment to one frozen configuration, or every mistake at once. The order: read, expand, parse section by section,
- * check across sections, resolve secrets and defaults. Reads files and nothing else; prints nothing, ends no process.
+ * Loads one frozen configuration from a file and the environment, or reports all mistakes at once.
+ * The order: read, expand, parse section by section, check across sections, resolve secrets and
+ * defaults. Reads files and nothing else; prints nothing, ends no process.
  */
 
 import { readFileSync } from 'node:fs';
@@ -30,7 +31,7 @@ export interface LoadedConfig {
   readonly config: AppConfig;
   /** The file, as it was named. */
   readonly path: string;
-  /** Each to be told once at start. */
+  /** Warnings to log once at start. */
   readonly warnings: readonly string[];
 }
 
@@ -58,7 +59,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const { sections, mistakes } = parseSections(yaml.tree);
   const early = [
     ...yaml.mistakes,
-    ...mistakes.filter((mistake) => !yaml.mistakes.some((told) => told.path === mistake.path)),
+    ...mistakes.filter((mistake) => !yaml.mistakes.some((known) => known.path === mistake.path)),
     ...crossCheck(sections, written),
   ];
   const parsed = isComplete(sections) ? sections : undefined;

@@ -1,4 +1,7 @@
-/* From zod's issues to mistakes that an operator can act on: what was found, what is allowed, what was probably meant. */
+/*
+ * Converts zod's issues to mistakes for operators: what was found, what is allowed, what was
+ * probably meant.
+ */
 
 import { type z } from 'zod';
 import { nearest } from '../domain/nearest.js';
@@ -13,11 +16,11 @@ export function toMistakes(issues: readonly z.core.$ZodIssue[], input: unknown, 
   for (const issue of issues) {
     // zod's paths may hold symbols; a YAML file has none.
     const path = issue.path as Path;
-    const told =
+    const found =
       issue.code === 'unrecognized_keys'
         ? issue.keys.map((name) => unknownKey([...path, name], rows))
         : [wrongValue(path, input, rows)];
-    for (const mistake of told) if (!byPath.has(mistake.path)) byPath.set(mistake.path, mistake);
+    for (const mistake of found) if (!byPath.has(mistake.path)) byPath.set(mistake.path, mistake);
   }
   return [...byPath.values()];
 }
@@ -59,7 +62,10 @@ function wrongValue(path: Path, input: unknown, rows: readonly KeyRow[]): Mistak
   };
 }
 
-/** A value as it may be printed. What was written where a secret's name belongs may be the secret, so it is not shown. */
+/**
+ * A value as it may be printed. What was written where a secret's name belongs may be the secret,
+ * so it is not shown.
+ */
 function found(value: unknown, shape: string): string {
   if (/_(env|file|sha256)$/.test(shape)) return 'something else (not shown)';
   if (Array.isArray(value)) return 'a list';

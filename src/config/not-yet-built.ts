@@ -1,10 +1,13 @@
-/* What a file may say although it is not built yet: one row each, told once at start. A row goes when the thing is built. */
+/*
+ * Keys that a file may contain although their feature is not built yet. Each is reported once at
+ * start. A row is removed when its feature is built.
+ */
 
 import { type AppConfig } from './schema.js';
 
 export interface NotYetBuilt {
   readonly path: string;
-  /** `written(path)`: the key stands in the file, whatever its value. */
+  /** `written(path)`: whether the file contains the key, with any value. */
   readonly when: (config: AppConfig, written: (path: string) => boolean) => boolean;
   readonly sentence: string;
 }

@@ -1,4 +1,7 @@
-/* Which types of provider there are, and what each assumes where the file says nothing. src/provider/registry.ts has an entry for each. */
+/*
+ * Which types of provider there are, and what each assumes where the file says nothing.
+ * src/provider/registry.ts has an entry for each.
+ */
 
 interface TypeDefaults {
   readonly model: string;

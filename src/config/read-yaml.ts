@@ -1,4 +1,7 @@
-/* From the text of a YAML file to a plain tree: syntax mistakes with line and column, variables expanded, empty values left out. */
+/*
+ * From the text of a YAML file to a plain tree: syntax mistakes with line and column, variables
+ * expanded, empty values left out.
+ */
 
 import { LineCounter, type YAMLParseError, isNode, parseDocument } from 'yaml';
 import { type Mistake } from './config-error.js';
@@ -57,9 +60,9 @@ export function readYaml(source: string, env: Env): ReadYaml {
       mistakes: [{ path: '', problem: 'the file must hold sections such as `app:` and `provider:`' }],
       lineOf,
     };
-  const told: Mistake[] = [];
-  const tree = expandAll(content, [], env, told);
-  return { tree: isTree(tree) ? tree : {}, mistakes: told, lineOf };
+  const unexpanded: Mistake[] = [];
+  const tree = expandAll(content, [], env, unexpanded);
+  return { tree: isTree(tree) ? tree : {}, mistakes: unexpanded, lineOf };
 }
 
 /** Every doubled key, and the first thing that is no YAML: what follows that is mostly its echo. */
@@ -93,7 +96,10 @@ function expandAll(value: unknown, path: Path, env: Env, mistakes: Mistake[]): u
   return Object.fromEntries(expanded);
 }
 
-/** `${VAR}` and `${VAR:-default}`; `$${` stands for a plain `${`. A value that became empty counts as left out. */
+/**
+ * Expands `${VAR}` and `${VAR:-default}`. `$${` means a plain `${`. A value that becomes empty
+ * counts as missing.
+ */
 function expand(text: string, path: Path, env: Env, mistakes: Mistake[]): string | null {
   if (!text.includes('${')) return text;
   const expanded = text.replace(

@@ -1,6 +1,7 @@
 /*
- * What the file alone does not say: keys and passwords from variables and mounted files, `auto`, OPENAI_BASE_URL, defaults that
- * follow another key, where packs lie. Collects mistakes; never throws, never prints.
+ * What the file alone does not say: keys and passwords from variables and mounted files, `auto`,
+ * OPENAI_BASE_URL, defaults that follow another key, where packs lie. Collects mistakes; never
+ * throws, never prints.
  */
 
 import { createHash } from 'node:crypto';
@@ -23,7 +24,10 @@ export interface ResolveContext {
   readonly env: Env;
   readonly cwd: string;
   readonly configPath: string;
-  /** `warning`: the file is looked at away from where it will run, so that a secret missing here is only noted. */
+  /**
+   * `warning`: the file is looked at away from where it will run, so that a secret missing here is
+   * only noted.
+   */
   readonly missingSecrets: 'mistake' | 'warning';
 }
 
@@ -32,7 +36,10 @@ export interface Notes {
   readonly warnings: string[];
 }
 
-/** A secret by its `_env` or `_file` key; null where neither is given or, with `needed` false, where the variable is unset. */
+/**
+ * Reads a secret by its `_env` or `_file` key. Null if neither is given, or if `needed` is false
+ * and the variable is unset.
+ */
 function readSecret(
   at: { path: string; name: string },
   env: string | null,
@@ -163,7 +170,10 @@ function secretHeaders(
 /** Names under which secrets travel. */
 const SECRET_HEADERS = /^(?:proxy-)?authorization$|api-?key|token|secret|cookie/iu;
 
-/** A server that asks for no password needs no variable, so an unset one is only told. `whom`: who is asked without it then. */
+/**
+ * Reads a password. A server may need none, so an unset variable is only a warning.
+ * @param whom the server, for the warning
+ */
 function resolvePassword(
   { name, whom }: { readonly name: 'password' | 'sentinel_password'; readonly whom: string },
   state: FileConfig['state'],
@@ -212,7 +222,10 @@ function resolveTracing(
   return { ...tracing, endpoint: endpoint.href };
 }
 
-/** The configuration of a running gateway. Where `notes.mistakes` is not empty afterwards, the result must not be used. */
+/**
+ * The configuration of a running gateway. Where `notes.mistakes` is not empty afterwards, the
+ * result must not be used.
+ */
 export function resolveConfig(file: FileConfig, context: ResolveContext, notes: Notes): AppConfig {
   const { template } = file.middleware;
   let sourcePath: string | null = null;

@@ -24,41 +24,52 @@ import {
 
 const TRUSTED_ONLY = 'true with `auth.mode: none` and for server keys, else false';
 
-export const clients = section('What a request may say.', {
-  models: key(list(text, 'model names'), [], "Models a request may ask for; the provider's own is always among them."),
-  allow: section('Which parameters a request may set. Written here, an answer holds for every caller.', {
-    instructions: optionalKey(flag, TRUSTED_ONLY, 'May set `instructions`.'),
-    model: optionalKey(flag, TRUSTED_ONLY, 'May choose a `model` of the list.'),
-    tools: optionalKey(flag, TRUSTED_ONLY, 'May bring `tools`.'),
+export const clients = section('Parameters that requests may use.', {
+  models: key(
+    list(text, 'model names'),
+    [],
+    "Models that a request may name. The provider's own model is always allowed.",
+  ),
+  allow: section('Which parameters a request may set. A value here applies to every caller.', {
+    instructions: optionalKey(flag, TRUSTED_ONLY, 'Whether requests may set `instructions`.'),
+    model: optionalKey(flag, TRUSTED_ONLY, 'Whether requests may choose a `model` of the list.'),
+    tools: optionalKey(flag, TRUSTED_ONLY, 'Whether requests may contain `tools`.'),
     reasoning: optionalKey(
       flag,
       TRUSTED_ONLY,
-      'Sees what the model thinks. It is kept and sent back to the provider where that needs it, shown or not.',
+      'Whether responses show the reasoning of the model. Reasoning is stored and sent back to providers that need it, even if it is not shown.',
     ),
-    sampling: key(flag, true, 'May set `temperature`, `top_p` and `max_output_tokens`.'),
+    sampling: key(flag, true, 'Whether requests may set `temperature`, `top_p` and `max_output_tokens`.'),
   }),
 });
 
-export const limits = section('How much callers may use.', {
-  per_user: section('Of one user (or server key without one). What is over is refused with 429 and `Retry-After`.', {
-    requests_per_minute: optionalKey(count(1), 'no limit', 'Turns a minute, over all replicas.'),
-    tokens_per_minute: optionalKey(
-      count(1),
-      'no limit',
-      'Input and output tokens a minute, over all replicas. Expected before a turn, settled after it.',
-    ),
-    operations_per_minute: key(
-      count(1),
-      6_000,
-      'Operations a minute that are not turns: reads, lists, changes of conversations, cancels, subscribes and resumes. A bucket of this size that refills evenly. Each replica counts its own.',
-    ),
-    concurrent_turns: optionalKey(count(1), 'no limit', 'Turns that run or wait at once. Each replica counts its own.'),
-    cost_per_day_usd: optionalKey(
-      number(0),
-      'no limit',
-      'US dollars a day, over all replicas: a budget that refills evenly over 24 hours. The expected cost is reserved before a turn and settled after it. Models without a known price cost nothing.',
-    ),
-  }),
+export const limits = section('Limits of callers and of one replica.', {
+  per_user: section(
+    'Limits of one user, or of a server key without a user. Requests above a limit are refused with 429 and `Retry-After`.',
+    {
+      requests_per_minute: optionalKey(count(1), 'no limit', 'Turns per minute, over all replicas.'),
+      tokens_per_minute: optionalKey(
+        count(1),
+        'no limit',
+        'Input and output tokens per minute, over all replicas. The expected use is reserved before a turn and replaced by the real use after it.',
+      ),
+      operations_per_minute: key(
+        count(1),
+        6_000,
+        'Operations a minute that are not turns: reads, lists, changes of conversations, cancels, subscribes and resumes. A bucket of this size that refills evenly. Each replica counts its own.',
+      ),
+      concurrent_turns: optionalKey(
+        count(1),
+        'no limit',
+        'Concurrent turns, running and waiting. Each replica counts its own.',
+      ),
+      cost_per_day_usd: optionalKey(
+        number(0),
+        'no limit',
+        'US dollars a day, over all replicas: a budget that refills evenly over 24 hours. The expected cost is reserved before a turn and settled after it. Models without a known price cost nothing.',
+      ),
+    },
+  ),
   turns: optionalKey(
     count(1),
     'one for each 192 KiB of the heap limit',
@@ -82,7 +93,7 @@ export const limits = section('How much callers may use.', {
   connections_per_user: optionalKey(count(1), 'no limit', 'Open sockets of one user on one replica.'),
 });
 
-export const auth = section('Who is asking.', {
+export const auth = section('Authentication of callers.', {
   mode: key(
     oneOf(['none', 'keys', 'jwt']),
     'none',
@@ -113,7 +124,7 @@ export const auth = section('Who is asking.', {
     ),
     scopes: key(list(oneOf(['chat', 'admin']), 'scopes: `chat`, `admin`'), ['chat'], 'What the key may do.'),
     class: optionalKey(text, 'none', 'Class of the key, for limits by class.'),
-    expires: optionalKey(moment, 'never', 'After this moment the key no longer counts.'),
+    expires: optionalKey(moment, 'never', 'Expiry of the key.'),
   }),
   jwt: optionalSection('none; needed with `mode: jwt`', "How users' tokens are verified.", {
     jwks_url: optionalKey(url(['http', 'https']), 'one of the two is needed', 'Where the issuer publishes its keys.'),

@@ -2,7 +2,7 @@
 
 import { duration, flag, key, number, oneOf, optionalKey, pattern, port, section, text, url } from './keys.js';
 
-export const monitoring = section('What operators see.', {
+export const monitoring = section('Metrics, logs and traces.', {
   metrics: section('The operations listener.', {
     enabled: key(flag, true, 'False removes `/metrics` only; `/health` and `/ready` stay.'),
     host: key(text, '127.0.0.1', 'Address of the operations listener, under the same rule as `app.host`.'),
@@ -13,10 +13,10 @@ export const monitoring = section('What operators see.', {
     level: key(
       oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
       'info',
-      'The least level that is written.',
+      'Lowest level that is written.',
     ),
     format: key(oneOf(['json', 'pretty']), 'json', '`json`: one object a line. `pretty`: for people.'),
-    output: key(oneOf(['stdout', 'stderr']), 'stdout', 'Where lines go.'),
+    output: key(oneOf(['stdout', 'stderr']), 'stdout', 'Destination of log lines.'),
   }),
   tracing: section('OpenTelemetry traces.', {
     enabled: key(flag, false, 'Whether spans are exported.'),
@@ -28,7 +28,7 @@ export const monitoring = section('What operators see.', {
     sample_ratio: key(
       number(0, 1),
       1,
-      'Share of the traces that begin here and are recorded. A caller who sends a `traceparent` has decided for its own.',
+      'Share of the traces that begin here and are recorded. For a request with a `traceparent` the decision of the caller applies.',
     ),
   }),
 });

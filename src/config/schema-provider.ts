@@ -1,4 +1,7 @@
-/* Keys of who answers: each provider's address, key, what its requests hold, and how its calls are made. */
+/*
+ * Keys of who answers: each provider's address, key, what its requests hold, and how its calls are
+ * made.
+ */
 
 import { type z } from 'zod';
 import {
@@ -49,7 +52,7 @@ const requestKeys = {
 
 /** Retries and breaker of all providers, or of one. */
 export const retryKeys = {
-  max_attempts: key(count(1, 10), 3, 'How often a call is tried; counts the first.'),
+  max_attempts: key(count(1, 10), 3, 'Maximum number of attempts of a call, including the first.'),
   backoff: key(
     oneOf(['exponential', 'constant']),
     'exponential',
@@ -57,15 +60,15 @@ export const retryKeys = {
   ),
 };
 export const breakerKeys = {
-  failures: key(count(1, 1_000), 5, 'Failures in a row that open the breaker.'),
-  open_for: key(duration('1s', '1h'), '5s', 'How long it stays open before one call tries again.'),
+  failures: key(count(1, 1_000), 5, 'Consecutive failures that open the breaker.'),
+  open_for: key(duration('1s', '1h'), '5s', 'How long the breaker stays open before one call is tried.'),
 };
 
 const providerKeys = {
   model: optionalKey(
     text,
     '`gpt-4o-mini` with `openai`, `demo` with `demo`',
-    'The model that answers. Not used where `auto` chose the demo provider.',
+    'Model that answers. Not used if `auto` chose the demo provider.',
   ),
   api_key_env: optionalKey(
     envName,
@@ -103,7 +106,7 @@ const providerKeys = {
   models: key(
     sectionMap(requestKeys, 'model names with `body`, `drop`, `tokens_field` and `prices`'),
     {},
-    'What differs for single models of this provider.',
+    'Settings of single models of this provider.',
   ),
   config: section('How a call is made.', {
     max_tokens: optionalKey(count(1), "the model's own", 'Most tokens of one answer; a request may ask for fewer.'),
@@ -127,7 +130,7 @@ const providerKeys = {
   }),
 };
 
-export const provider = section('Who answers.', {
+export const provider = section('The provider of answers.', {
   type: key(
     oneOf(['auto', ...PROVIDER_TYPE_NAMES]),
     'auto',

@@ -1,4 +1,7 @@
-/* Keys of how the gateway serves: the process, its sockets and requests, and where conversations are kept. */
+/*
+ * Keys of how the gateway serves: the process, its sockets and requests, and where conversations
+ * are kept.
+ */
 
 import {
   addressRange,
@@ -31,7 +34,7 @@ export const app = section('The process and its main listener.', {
   environment: key(
     pattern(/^[a-z][a-z0-9-]*$/, 'lower-case letters, digits and `-`'),
     'development',
-    'Which environment this is, in every log line.',
+    'Name of the environment, in every log line.',
   ),
   host: key(
     text,
@@ -115,7 +118,7 @@ export const state = section('Where conversations, event logs and ended response
   ),
 });
 
-export const conversations = section('What happens when two turns want one conversation.', {
+export const conversations = section('Concurrent turns of one conversation.', {
   busy: key(
     oneOf(['queue', 'reject']),
     'queue',
@@ -128,7 +131,7 @@ export const conversations = section('What happens when two turns want one conve
   ),
 });
 
-export const batch = section('How deltas are gathered into events.', {
+export const batch = section('How deltas are joined into events.', {
   max_window: key(
     duration('0ms', '1s'),
     '40ms',

@@ -25,7 +25,10 @@ const FAILOVER_CAUSES = [
   'context_length',
   'content_policy',
 ] as const;
-/** A refusal by policy is an answer: another provider must not be asked to say what the first refused. */
+/**
+ * A refusal by policy is an answer: another provider must not be asked to say what the first
+ * refused.
+ */
 const DEFAULT_FAILOVER_CAUSES = FAILOVER_CAUSES.filter((cause) => cause !== 'content_policy');
 
 export const middleware = section('The steps of a turn, each of which can be taken out.', {
@@ -59,9 +62,9 @@ export const middleware = section('The steps of a turn, each of which can be tak
       'Longest input and output, in characters (code points). Longer input is refused, output is ended there.',
     ),
   }),
-  provider: section('What protects and counts provider calls.', {
+  provider: section('Limits, retries, breaker and cost of provider calls.', {
     enabled: key(flag, true, 'False drops limit, retry, breaker and cost, never the provider.'),
-    rate_limit: optionalSection('no limit', 'What all replicas together send to the provider.', {
+    rate_limit: optionalSection('no limit', 'Limit of the calls that all replicas together send to the provider.', {
       requests_per_minute: key(count(1), 60, 'How fast the bucket refills.'),
       burst: key(count(1), 10, 'How many calls may go at once; the size of the bucket.'),
       max_wait: key(
@@ -71,8 +74,8 @@ export const middleware = section('The steps of a turn, each of which can be tak
       ),
     }),
     retry: section('Tries before the first delta, of the last provider in line.', retryKeys),
-    breaker: section('Stops calling a provider that fails.', breakerKeys),
-    failover: section('When the next provider in line is asked.', {
+    breaker: section('Circuit breaker: stops calling a provider that fails.', breakerKeys),
+    failover: section('When the next provider in line is called.', {
       on: key(
         list(oneOf(FAILOVER_CAUSES), 'causes'),
         DEFAULT_FAILOVER_CAUSES,
@@ -81,12 +84,12 @@ export const middleware = section('The steps of a turn, each of which can be tak
       after: key(
         duration('100ms', '1h'),
         '3s',
-        'Silence before the first delta after which the next provider is asked beside this one; the first to deliver wins.',
+        'Silence before the first delta after which the next provider is called in parallel. The first delta wins.',
       ),
       hedge_ratio: key(
         number(0, 1),
         0.1,
-        'How many of all calls may be asked beside another, over time; ten may go at once. 0: none.',
+        'Share of calls that may be sent to a second provider in parallel, over time, with bursts of ten. 0: none.',
       ),
     }),
     cost_tracking: key(flag, true, 'Whether the cost of each turn is computed; unknown models have none.'),

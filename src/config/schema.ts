@@ -1,6 +1,6 @@
 /*
- * Every section of the configuration file, put together, and the type that the rest of the program sees.
- * What each key means stands with the key (schema-*.ts); how a file becomes this stands in load.ts.
+ * Every section of the configuration file, put together, and the type that the rest of the program
+ * sees. schema-*.ts describes each key, and load.ts reads a file into this type.
  */
 
 import { z } from 'zod';
@@ -30,7 +30,10 @@ export const configSchema = z.strictObject({
   alerts,
 });
 
-/** The file after parsing: the file's own names, durations in milliseconds, sizes in bytes, what was left out null or its default. */
+/**
+ * The file after parsing: the file's own names, durations in milliseconds, sizes in bytes, what was
+ * left out null or its default.
+ */
 export type FileConfig = z.output<typeof configSchema>;
 
 type DeepReadonly<T> = unknown extends T
@@ -58,14 +61,18 @@ type ResolvedProvider = Omit<FileProvider, 'type' | 'model' | 'base_url' | 'conf
   };
 };
 
-/** A server key. The key itself is not kept, only its SHA-256 (64 lower-case hex digits). `expires`: Unix milliseconds. */
+/**
+ * A server key. The key itself is not kept, only its SHA-256 (64 lower-case hex digits). `expires`:
+ * Unix milliseconds.
+ */
 export type ServerKeySettings = Omit<FileConfig['auth']['keys'][number], 'key_env' | 'key_file' | 'key_sha256'> & {
   key_sha256: string;
 };
 
 /**
- * The configuration of a running gateway, frozen: the file's own names (snake_case), every duration in milliseconds, every size in bytes,
- * secrets wrapped. `null` means "none" or "not limited", as the key's description says.
+ * The configuration of a running gateway, frozen: the file's own names (snake_case), every duration
+ * in milliseconds, every size in bytes, secrets wrapped. `null` means "none" or "not limited", as
+ * the key's description says.
  */
 export type AppConfig = DeepReadonly<
   Omit<FileConfig, 'provider' | 'fallbacks' | 'state' | 'auth' | 'middleware'> & {

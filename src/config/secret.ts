@@ -1,13 +1,16 @@
 /*
- * What must never be printed: a wrapper that hides its value from every printer, and the shapes of secrets in foreign text.
- * Nothing here knows where a secret comes from.
+ * What must never be printed: a wrapper that hides its value from every printer, and the shapes of
+ * secrets in foreign text. Nothing here knows where a secret comes from.
  */
 
 import { inspect } from 'node:util';
 
 export const REDACTED = '[redacted]';
 
-/** A value that only `reveal()` gives away: string conversion, JSON and console all show `[redacted]`. */
+/**
+ * A value that only `reveal()` gives away: string conversion, JSON and console all show
+ * `[redacted]`.
+ */
 export class Secret {
   readonly #value: string;
 
@@ -42,14 +45,20 @@ const SHAPES: readonly (readonly [RegExp, string])[] = [
   [/((?:api[-_]?key|access[-_]?token|token|password|secret)(?:=|%3D))[^\s&"'\\]+/gi, `$1${REDACTED}`],
 ];
 
-/** `text` with everything that looks like a credential taken out: keys, bearer tokens, JWTs, credentials in URLs. */
+/**
+ * `text` with everything that looks like a credential taken out: keys, bearer tokens, JWTs,
+ * credentials in URLs.
+ */
 export function scrub(text: string): string {
   let clean = text;
   for (const [shape, replacement] of SHAPES) clean = clean.replace(shape, replacement);
   return clean;
 }
 
-/** Every Secret inside a configuration, for those who must keep its very characters out of their output. */
+/**
+ * Every Secret inside a configuration, for those who must keep its very characters out of their
+ * output.
+ */
 export function secretsIn(value: unknown): Secret[] {
   if (value instanceof Secret) return [value];
   if (typeof value !== 'object' || value === null) return [];

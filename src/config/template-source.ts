@@ -11,7 +11,10 @@ export interface SourceSearch {
   readonly cwd: string;
 }
 
-/** Every place that is looked at, in order: beside the file, in the working directory, in its `packs/`; as written, then with `.json`. */
+/**
+ * Every place that is looked at, in order: beside the file, in the working directory, in its
+ * `packs/`; as written, then with `.json`.
+ */
 export function templateSourceCandidates(source: string, { configDir, cwd }: SourceSearch): string[] {
   const folders = isAbsolute(source) ? [''] : [resolve(cwd, configDir), cwd, join(cwd, 'packs')];
   const names = source.endsWith(PACK_SUFFIX) ? [source] : [source, source + PACK_SUFFIX];

@@ -1,4 +1,7 @@
-/* Durations and sizes as operators write them (`250ms`, `30s`, `1MiB`) and as code takes them (milliseconds, bytes). */
+/*
+ * Durations and sizes as operators write them (`250ms`, `30s`, `1MiB`) and as code takes them
+ * (milliseconds, bytes).
+ */
 
 const MS_PER_UNIT = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const BYTES_PER_UNIT = { B: 1, KiB: 1_024, MiB: 1_048_576, KB: 1_000, MB: 1_000_000 } as const;
@@ -6,7 +9,9 @@ const BYTES_PER_UNIT = { B: 1, KiB: 1_024, MiB: 1_048_576, KB: 1_000, MB: 1_000_
 type DurationUnit = keyof typeof MS_PER_UNIT;
 type SizeUnit = keyof typeof BYTES_PER_UNIT;
 
-/** `250ms`, `30s`, `1.5m`, `24h`, `2d`, or a bare number of milliseconds. Undefined: not a duration. */
+/**
+ * `250ms`, `30s`, `1.5m`, `24h`, `2d`, or a bare number of milliseconds. Undefined: not a duration.
+ */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim());
   if (!match) return undefined;

@@ -1,6 +1,6 @@
 /*
- * One pack file's content, checked as a whole and compiled into prompts. Pure; never stops at the first mistake. Files are
- * load-packs' business.
+ * One pack file's content, checked as a whole and compiled into prompts. Pure; never stops at the
+ * first mistake. Files are load-packs' business.
  */
 
 import { type z } from 'zod';
@@ -52,7 +52,7 @@ class Findings {
   warning(path: Path, what: string): void {
     this.warnings.push({ file: this.file, path: pathText(path), what });
   }
-  /** Each `key` that `object` has is told to change nothing. */
+  /** Warns about each `key` that `object` has and that has no effect. */
   withoutEffect(path: Path, object: Json, keys: readonly string[]): void {
     for (const key of keys) {
       if (object[key] !== undefined) this.warning([...path, key], 'is read and has no effect in this gateway');
@@ -171,7 +171,9 @@ function compilePrompt(key: string, raw: unknown, context: Context): Omit<Prompt
   };
 }
 
-/** Works on the raw entry: a mistake in one of the other keys must not hide those of the template. */
+/**
+ * Works on the raw entry: a mistake in one of the other keys must not hide those of the template.
+ */
 function compileTemplate(path: Path, raw: Json, { found, fragments }: Context): Template {
   if (typeof raw['system_template'] !== 'string') return [];
   const at = [...path, 'system_template'];

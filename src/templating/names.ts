@@ -1,4 +1,7 @@
-/* Names that people wrote, made fit for a message: cut, in quotes, with the known one that was likely meant. */
+/*
+ * Names that people wrote, made fit for a message: cut, in quotes, with the known one that was
+ * likely meant.
+ */
 
 import { nearest } from '../domain/nearest.js';
 

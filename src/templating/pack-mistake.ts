@@ -1,4 +1,7 @@
-/* Mistakes in pack files, collected and told at once: file, path, what is wrong, what is allowed. Read by operators at start. */
+/*
+ * Mistakes in pack files, collected and reported at once: file, path, what is wrong, what is
+ * allowed. For operators at start.
+ */
 
 export interface PackMistake {
   readonly file: string;

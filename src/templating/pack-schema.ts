@@ -1,6 +1,7 @@
 /*
- * The pack file: the public PromptPack format (promptpack.org, specification 1.1 to 1.9), as far as a gateway needs it. Shapes only:
- * what names what inside a pack is compile-pack's business. Keys of the format that have no effect here are listed, not hidden.
+ * The pack file: the public PromptPack format (promptpack.org, specification 1.1 to 1.9), as far as
+ * a gateway needs it. Shapes only: what names what inside a pack is compile-pack's business. Keys
+ * of the format that have no effect here are listed, not hidden.
  */
 
 import { z } from 'zod';
@@ -99,7 +100,9 @@ export const PromptSchema = prompt;
 export type PromptFile = z.infer<typeof prompt>;
 export type VariableFile = z.infer<typeof variable>;
 
-/** Keys that the format knows and that change nothing here, where their author may expect them to. */
+/**
+ * Keys that the format knows and that change nothing here, where their author may expect them to.
+ */
 export const WITHOUT_EFFECT = {
   prompt: ['tools', 'tool_policy', 'pipeline', 'model_overrides', 'media', 'evals', 'provider'],
   variable: ['binding'],

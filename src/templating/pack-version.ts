@@ -1,4 +1,7 @@
-/* Versions of packs: Semantic Versioning 2.0.0, with an optional `v`. Build metadata takes no part in the order (§10). */
+/*
+ * Versions of packs: Semantic Versioning 2.0.0, with an optional `v`. Build metadata takes no part
+ * in the order (§10).
+ */
 
 const IDENTIFIER = '(?:0|[1-9]\\d*|\\d*[a-zA-Z-][0-9a-zA-Z-]*)';
 export const VERSION = new RegExp(

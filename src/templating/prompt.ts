@@ -1,12 +1,15 @@
 /*
- * The nouns of templating: a prompt as it was loaded and as it was rendered. Plain data; knows no file, no guardrail's code,
- * no turn.
+ * The nouns of templating: a prompt as it was loaded and as it was rendered. Plain data; knows no
+ * file, no guardrail's code, no turn.
  */
 
 import { type Template } from './template.js';
 import { type Variable } from './variable.js';
 
-/** A guardrail as a pack asks for it; what a type means and which `params` it takes is validation's business. */
+/**
+ * A guardrail as a pack asks for it; what a type means and which `params` it takes is validation's
+ * business.
+ */
 interface GuardrailSpec {
   readonly type: string;
   readonly enabled: boolean;
@@ -23,7 +26,9 @@ export interface PromptParameters {
   readonly maxTokens?: number;
 }
 
-/** One entry of a pack, checked and compiled: rendering it can only fail by the values it is given. */
+/**
+ * One entry of a pack, checked and compiled: rendering it can only fail by the values it is given.
+ */
 export interface Prompt {
   readonly pack: string;
   /** The key in the pack: what a request names. */

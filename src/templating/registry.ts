@@ -1,6 +1,6 @@
 /*
- * All loaded prompts, and the one rule by which a request chooses among them. Nothing in it changes after loading. Knows no file
- * and renders nothing.
+ * All loaded prompts, and the one rule by which a request chooses among them. Nothing in it changes
+ * after loading. Knows no file and renders nothing.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -40,9 +40,11 @@ export class PromptRegistry {
   }
 
   /**
-   * `id`: `pack/prompt`, or the prompt's name where only one pack has it. `version`: the pack's; without it the highest release that has
-   * the prompt (a pre-release only where there is nothing else).
-   * @throws SluiceError `prompt_not_found` (param `prompt.id` or `prompt.version`), `invalid_value` (param `prompt.id`, ambiguous)
+   * `id`: `pack/prompt`, or the prompt's name where only one pack has it. `version`: the pack's;
+   * without it the highest release that has the prompt (a pre-release only where there is nothing
+   * else).
+   * @throws SluiceError `prompt_not_found` (param `prompt.id` or `prompt.version`), `invalid_value`
+   * (param `prompt.id`, ambiguous)
    */
   find(id: string, version?: string): Prompt {
     const slash = id.indexOf('/');

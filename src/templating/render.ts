@@ -1,6 +1,7 @@
 /*
- * Rendering: a prompt and the values of a request become the system text. Pure, one pass: what a value contains is never read
- * as a template. Errors name the variable and the rule, never the value.
+ * Rendering: a prompt and the values of a request become the system text. Pure, one pass: what a
+ * value contains is never read as a template. Errors name the variable and the rule, never the
+ * value.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -11,8 +12,10 @@ import { checkValue, type Variable } from './variable.js';
 type GivenVariables = Readonly<Record<string, unknown>>;
 
 /**
- * Renders `prompt`. A variable that is not given (or null) takes its default; an optional one without a default renders as nothing.
- * @throws SluiceError `unknown_variable`, `missing_variable`, `invalid_variable`, each with `param: prompt.variables.NAME`
+ * Renders `prompt`. A variable that is not given (or null) takes its default; an optional one
+ * without a default renders as nothing.
+ * @throws SluiceError `unknown_variable`, `missing_variable`, `invalid_variable`, each with `param:
+ * prompt.variables.NAME`
  */
 export function renderPrompt(prompt: Prompt, given: GivenVariables = {}): RenderedPrompt {
   refuseUnknown(prompt, given);
@@ -49,7 +52,10 @@ function textOf(prompt: Prompt, variable: Variable, given: GivenVariables): stri
   return checkedText(prompt, variable, value);
 }
 
-/** Defaults never change, and checking one against a pattern takes as long as all else in a render: once is enough. */
+/**
+ * Defaults never change, and checking one against a pattern takes as long as all else in a render:
+ * once is enough.
+ */
 const defaultTexts = new WeakMap<Variable, string>();
 
 function defaultTextOf(prompt: Prompt, variable: Variable): string {

@@ -1,8 +1,9 @@
 /*
- * A template, parsed once at load: literal text and named holes. Rendering joins the pieces, so a value can never be
- * read as a template again. Knows nothing of types, values or files.
+ * A template, parsed once at load: literal text and named holes. Rendering joins the pieces, so a
+ * value can never be read as a template again. Knows nothing of types, values or files.
  *
- * Syntax: `{{name}}` (spaces inside allowed); `{{"{{"}}` or `{{'{{'}}` stands for two literal braces; a lone `}}` is text.
+ * Syntax: `{{name}}` (spaces inside allowed); `{{"{{"}}` or `{{'{{'}}` means two literal braces; a
+ * lone `}}` is text.
  */
 
 type Segment = string | { readonly name: string };
@@ -41,7 +42,10 @@ export function parseTemplate(source: string): { readonly template: Template; re
   return { template, problems };
 }
 
-/** The template with every hole that names a fragment replaced by that fragment's pieces, once, at load. */
+/**
+ * The template with every hole that names a fragment replaced by that fragment's pieces, once, at
+ * load.
+ */
 export function expandFragments(template: Template, fragments: ReadonlyMap<string, Template>): Template {
   return template.flatMap((segment) =>
     typeof segment === 'string' ? [segment] : (fragments.get(segment.name) ?? [segment]),

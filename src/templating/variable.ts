@@ -1,6 +1,7 @@
 /*
- * A declared variable and the one check that a value has to pass, the same for defaults at load and for what a request
- * gives. Problems are told in words that never contain the value. Knows nothing of templates or requests.
+ * A declared variable and the one check that a value has to pass, the same for defaults at load and
+ * for what a request gives. Descriptions of problems never contain the value. Knows nothing of
+ * templates or requests.
  */
 
 import { matchWithin } from './pattern.js';
@@ -40,8 +41,9 @@ type Checked = { readonly ok: true; readonly text: string } | { readonly ok: fal
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 /**
- * The text that `given` puts into a prompt, or why it may not. A string that reads exactly as a JSON number or as `true` or
- * `false` counts as one, since OpenAI's own client only sends strings; nothing else is converted. Arrays and objects become JSON.
+ * The text that `given` puts into a prompt, or why it may not. A string that reads exactly as a
+ * JSON number or as `true` or `false` counts as one, since OpenAI's own client only sends strings;
+ * nothing else is converted. Arrays and objects become JSON.
  */
 export function checkValue(variable: Variable, given: unknown): Checked {
   const value = read(variable.type, given);

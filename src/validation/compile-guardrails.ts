@@ -1,4 +1,7 @@
-/* From guardrails as they are asked for to guardrails that are ready. The one list of the types there are. Caches nothing: callers keep the result. */
+/*
+ * Compiles guardrails from their settings. Holds the list of types. Caches nothing: callers keep
+ * the result.
+ */
 
 import { type CompiledGuardrail, type GuardrailSpec } from './guardrail.js';
 import { compileBannedWords } from './guardrails/banned-words.js';
@@ -18,8 +21,9 @@ const COMPILERS: ReadonlyMap<string, Compile> = new Map([
 export const GUARDRAIL_TYPES: readonly string[] = [...COMPILERS.keys()];
 
 /**
- * The enabled guardrails in the order given, which is also their precedence where two object at the same place. A disabled
- * one is not looked at; one that has nothing to guard (no words) is left out.
+ * The enabled guardrails in the order given, which is also their precedence where two object at the
+ * same place. A disabled one is not looked at; one that has nothing to guard (no words) is left
+ * out.
  * @throws GuardrailMistake for an unknown type or params that cannot be used.
  */
 export function compileGuardrails(specs: readonly GuardrailSpec[]): CompiledGuardrail[] {

@@ -1,10 +1,13 @@
-/* Asks all guardrails about a turn's input before anybody else sees it. */
+/* Checks a turn's input with all guardrails before it is used. */
 
 import { type Finding } from '../domain/response.js';
 import { type CompiledGuardrail } from './guardrail.js';
 
 export interface InputCheck {
-  /** Set when the input is refused: the turn ends with this message and the provider is never called. */
+  /**
+   * Set when the input is refused: the turn ends with this message and the provider is never
+   * called.
+   */
   readonly deny?: { readonly finding: Finding; readonly message: string };
   readonly notes: readonly Finding[];
 }

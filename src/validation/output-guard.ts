@@ -1,6 +1,7 @@
 /*
- * Stands between the provider's text and everybody who sees it. Releases what every guardrail holds safe for good and nothing
- * more; what has been released is never taken back. Where the text was cut changes neither the verdict nor the released text.
+ * The output guard: stands between the provider's text and all viewers. Releases only text that
+ * every guardrail has declared safe, and never takes released text back. Where the text is cut into
+ * deltas changes neither the verdict nor the released text.
  */
 
 import { type Finding } from '../domain/response.js';
@@ -21,7 +22,7 @@ export interface OutputGuard {
   end(): GuardStep;
 }
 
-/** Puts around a guard what hands everything on; where nobody looks, nothing. */
+/** Wraps a guard, for example to time its checks. */
 export type WrapGuard = (guard: OutputGuard) => OutputGuard;
 
 export function createOutputGuard(guardrails: readonly CompiledGuardrail[]): OutputGuard {
@@ -85,8 +86,9 @@ class HoldingGuard implements OutputGuard {
   }
 
   /**
-   * The guardrail that stops the output at `position`, the least that any holds safe; −1: none yet. The first in order wins,
-   * so one that has stopped here waits for those before it that may still stop here too.
+   * The guardrail that stops the output at `position`, the least that any holds safe; −1: none yet.
+   * The first in order wins, so one that has stopped here waits for those before it that may still
+   * stop here too.
    */
   private decide(position: number): number {
     for (let i = 0; i < this.runs.length; i++) {

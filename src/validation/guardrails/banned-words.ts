@@ -1,6 +1,7 @@
 /*
- * The guardrail `banned_words`: no text may hold one of these words or phrases. Whole words, any case, however they are
- * written; in scripts without spaces anywhere. Owns its params and messages; the reading is word-scan's.
+ * The guardrail `banned_words`: no text may hold one of these words or phrases. Whole words, any
+ * case, however they are written; in scripts without spaces anywhere. Owns its params and messages;
+ * the reading is word-scan's.
  */
 
 import { type CompiledGuardrail, type Denial, type OutputRun, type Stop, type Verdict } from '../guardrail.js';
@@ -15,7 +16,10 @@ const INPUT_MESSAGE = 'This message contains a word that is not allowed here.';
 const OUTPUT_MESSAGE = 'The answer ends here because it contained a word that is not allowed.';
 const LONGEST_WORD = 200;
 
-/** `params.words`: the words and phrases; white space in a phrase stands for any white space. Without words: nothing to guard. */
+/**
+ * `params.words`: the words and phrases; white space in a phrase matches any white space. Without
+ * words: nothing to guard.
+ */
 export function compileBannedWords(
   given: Readonly<Record<string, unknown>>,
   message: string | undefined,

@@ -1,11 +1,15 @@
 /*
- * How text is read before words are looked for: compatibility decomposition, case folded, invisible characters left out, so
- * that ways to write one word become one sequence of symbols. Works a code point at a time, because deltas cut text anywhere.
+ * How text is read before words are looked for: compatibility decomposition, case folded, invisible
+ * characters left out, so that ways to write one word become one sequence of symbols. Works a code
+ * point at a time, because deltas cut text anywhere.
  */
 
 export interface FoldedSymbol {
   readonly codePoint: number;
-  /** Two of these side by side are inside one word. False for scripts without spaces, where every character may begin or end a word. */
+  /**
+   * Two of these side by side are inside one word. False for scripts without spaces, where every
+   * character may begin or end a word.
+   */
   readonly joins: boolean;
   /** Belongs to the character before it (any combining mark), so no word ends between the two. */
   readonly mark: boolean;
@@ -17,24 +21,32 @@ export const SPACE = 0x20;
 export const DOT_ABOVE = 0x307;
 export const LETTER_I = 0x69;
 
-/** Default ignorables: soft hyphen, zero-width characters, variation selectors, … and the Arabic tatweel, which only stretches. */
+/**
+ * Default ignorables: soft hyphen, zero-width characters, variation selectors, … and the Arabic
+ * tatweel, which only stretches.
+ */
 const INVISIBLE = /^[\p{Default_Ignorable_Code_Point}\u0640]$/u;
 const WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]$/u;
 const WHITE_SPACE = /^\p{White_Space}$/u;
 const MARK = /^\p{M}$/u;
 const UNSPACED = /^[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}]$/u;
 
-/** Look-alikes that people type for one another: apostrophes, and the dashes that NFKD keeps apart. */
+/**
+ * Look-alikes that people type for one another: apostrophes, and the dashes that NFKD keeps apart.
+ */
 const SAME_AS = new Map<string, string>([
   ...[...'\u2018\u2019\u201b\u02bc\u00b4\u0060'].map((quote) => [quote, "'"] as const),
   ...[...'\u2010\u2011\u2012\u2013\u2014\u2015\u2212'].map((dash) => [dash, '-'] as const),
 ]);
 
-/** What one code point is read as; nothing at all where it is invisible. A lone surrogate is read as itself. */
+/**
+ * What one code point is read as; nothing at all where it is invisible. A lone surrogate is read as
+ * itself.
+ */
 export function foldCodePoint(codePoint: number): readonly FoldedSymbol[] {
   const character = String.fromCodePoint(codePoint);
   if (INVISIBLE.test(character)) return [];
-  // A symbol that merely stands for letters (™, ², ㎏) is read as them, yet a word beside it ends there.
+  // A compatibility symbol (™, ², ㎏) is read as its letters, but a word beside it ends there.
   const inWord = WORD.test(character);
   const symbols: FoldedSymbol[] = [];
   for (const decomposed of SAME_AS.get(character.normalize('NFD')) ?? foldCharacter(character)) {
@@ -50,7 +62,10 @@ export function foldCodePoint(codePoint: number): readonly FoldedSymbol[] {
   return symbols;
 }
 
-/** A whole word as the symbols that a text must show to contain it: marks in canonical order, white space in single spaces. */
+/**
+ * A whole word as the symbols that a text must show to contain it: marks in canonical order, white
+ * space in single spaces.
+ */
 export function foldWord(word: string): FoldedSymbol[] {
   const symbols: FoldedSymbol[] = [];
   let marks: FoldedSymbol[] = [];
@@ -92,7 +107,10 @@ export function inCanonicalOrder<T>(marks: readonly T[], codePointOf: (mark: T) 
   return sorted;
 }
 
-/** A run of marks in canonical order. The letter before them keeps the first from being read as part of something else. */
+/**
+ * A run of marks in canonical order. The letter before them keeps the first from being read as part
+ * of something else.
+ */
 export function canonical(marks: string): string {
   return `x${marks}`.normalize('NFD').slice(1);
 }
@@ -105,13 +123,19 @@ function foldCharacter(character: string): string {
   }
 }
 
-/** By way of upper case, which unites what lower case keeps apart (ſ and s, ς and σ, ß and ss, ı and i). */
+/**
+ * By way of upper case, which unites what lower case keeps apart (ſ and s, ς and σ, ß and ss, ı and
+ * i).
+ */
 function foldCase(character: string): string {
   // The iota below stays a mark: as the letter ι it would no longer sort among its neighbours.
   return character === '\u0345' ? character : character.toUpperCase().toLowerCase();
 }
 
-/** JavaScript tells no combining class, but only marks above class 0 change places: with U+0323 (220) or U+0334 (1). */
+/**
+ * JavaScript tells no combining class, but only marks above class 0 change places: with U+0323
+ * (220) or U+0334 (1).
+ */
 function reorders(character: string): boolean {
   const last = `\u0323${character}`;
   const first = `${character}\u0334`;

@@ -1,6 +1,6 @@
 /*
- * The guardrail `max_length`: input over the limit is refused, output is ended at it. Counts code points, so that a limit
- * means the same in every script and no surrogate pair is split.
+ * The guardrail `max_length`: input over the limit is refused, output is ended at it. Counts code
+ * points, so that a limit means the same in every script and no surrogate pair is split.
  */
 
 import { type CompiledGuardrail, type Denial, type OutputRun, type Stop, type Verdict } from '../guardrail.js';
@@ -10,7 +10,10 @@ const TYPE = 'max_length';
 const REASON = 'too_long';
 const LIMIT_NAMES = ['max_length', 'max', 'max_characters'] as const;
 
-/** `params.max_length` (or `max`, or `max_characters`): the most code points of each new message of the user, and of the output. */
+/**
+ * `params.max_length` (or `max`, or `max_characters`): the most code points of each new message of
+ * the user, and of the output.
+ */
 export function compileMaxLength(
   given: Readonly<Record<string, unknown>>,
   message: string | undefined,

@@ -1,4 +1,7 @@
-/* Reads a guardrail's params and collects every mistake in them, so that an operator corrects a file once. Knows no guardrail. */
+/*
+ * Reads a guardrail's params and collects every mistake in them, so that an operator corrects a
+ * file once. Knows no guardrail.
+ */
 
 export interface ParamMistake {
   /** `words[3]`; empty for the params as a whole. */

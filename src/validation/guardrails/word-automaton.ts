@@ -1,13 +1,14 @@
 /*
- * Banned words as flat arrays: a trie of folded symbols, and a table from code points to what they are read as. Built once
- * for a list of words and shared; the table fills itself as new characters turn up. Says nothing of word boundaries.
+ * Banned words as flat arrays: a trie of folded symbols, and a table from code points to what they
+ * are read as. Built once for a list of words and shared; the table fills itself as new characters
+ * turn up. Says nothing of word boundaries.
  */
 
 import { DOT_ABOVE, type FoldedSymbol, LETTER_I, SPACE, canonical, foldCodePoint, inCanonicalOrder } from './fold.js';
 
 /*
- * An entry says how to read one code point: a symbol's number and flags, or that it is invisible, or (from −3 down) which
- * series of entries it stands for.
+ * An entry says how to read one code point: a symbol's number and flags, or that it is invisible,
+ * or (from −3 down) which series of entries it refers to.
  */
 export const JOINS = 1;
 export const MARK = 2;
@@ -19,7 +20,9 @@ export const INVISIBLE = -1;
 const NOT_YET_READ = -2;
 const FIRST_SERIES = -3;
 
-/** Symbols that mean something even where no word has them. 0 stands for every symbol that is in no word. */
+/**
+ * Symbols that mean something even where no word has them. 0 means any symbol that is in no word.
+ */
 export const SPACE_SYMBOL = 1;
 export const DOT_SYMBOL = 2;
 const FIRST_FREE_SYMBOL = 3;
@@ -46,7 +49,7 @@ export class WordAutomaton {
   private readonly reordering = new Set<number>();
   private readonly begins: Uint8Array;
 
-  // The edges of state s stand at firstEdge[s] up to firstEdge[s + 1], sorted by symbol.
+  // The edges of state s are at firstEdge[s] up to firstEdge[s + 1], sorted by symbol.
   private readonly firstEdge: Int32Array;
   private readonly edgeSymbol: Int32Array;
   private readonly edgeTarget: Int32Array;
@@ -75,7 +78,7 @@ export class WordAutomaton {
     this.pages[0] = this.latin;
   }
 
-  /** How to read a code point. Below `FIRST_SERIES` it stands for several: see `seriesOf`. */
+  /** How to read a code point. Below `FIRST_SERIES` it refers to several: see `seriesOf`. */
   entryOf(codePoint: number): number {
     const number = codePoint >> PAGE_BITS;
     const page = (this.pages[number] ??= new Int32Array(PAGE_SIZE).fill(NOT_YET_READ));
@@ -84,7 +87,7 @@ export class WordAutomaton {
     return entry === NOT_YET_READ ? (page[at] = this.read(codePoint)) : entry;
   }
 
-  /** The entries that a negative entry stands for. */
+  /** Returns the entries that a negative entry refers to. */
   seriesOf(entry: number): Int32Array {
     return this.series[FIRST_SERIES - entry] ?? new Int32Array();
   }
@@ -112,7 +115,10 @@ export class WordAutomaton {
     return inCanonicalOrder(marks, (symbol) => this.codePoints[symbol] ?? 0);
   }
 
-  /** Could `marks`, in the order they came in and with others still to come, lead from `state` to the rest of some word? */
+  /**
+   * Could `marks`, in the order they came in and with others still to come, lead from `state` to
+   * the rest of some word?
+   */
   mayTakeMarks(state: number, marks: readonly number[]): boolean {
     return this.leadsOn(state, '', this.text(marks));
   }

@@ -1,6 +1,7 @@
 /*
- * Looks for banned words in text that comes in pieces. What it holds back is exact: from the first character that could
- * still turn out to begin a banned word, and nothing before it. Positions count code units of all text pushed so far.
+ * Looks for banned words in text that comes in pieces. What it holds back is exact: from the first
+ * character that could still turn out to begin a banned word, and nothing before it. Positions
+ * count code units of all text pushed so far.
  */
 
 import {
@@ -24,19 +25,26 @@ export class WordScan {
   found = NOT_FOUND;
 
   private seen = 0;
-  /** The first half of a surrogate pair whose second half has not come; 0: none. It is not looked at before. */
+  /**
+   * The first half of a surrogate pair whose second half has not come; 0: none. It is not looked at
+   * before.
+   */
   private highSurrogate = 0;
   /** JOINS if the character before this one joins the one after it into a word. */
   private before = 0;
   /** The last symbol that was no reordering mark. */
   private base = 0;
 
-  // Words that have begun and could still be whole, the earliest first. No two are in one state: each began at another depth.
-  // Counted by `begun`, not by their length: an array that is shortened and filled again allocates each time.
+  // Words that have begun and could still be whole, the earliest first. No two are in one state:
+  // each began at another depth. Counted by `begun`, not by their length: an array that is
+  // shortened and filled again allocates each time.
   private readonly starts: number[] = [];
   private readonly states: number[] = [];
   private begun = 0;
-  /** Marks on the last base character, in the order they came: the next base settles them. Empty while no word has begun. */
+  /**
+   * Marks on the last base character, in the order they came: the next base settles them. Empty
+   * while no word has begun.
+   */
   private marks: number[] = [];
   /** A whole word's start, while an earlier one could still become whole. */
   private candidate = NOT_FOUND;
@@ -160,10 +168,14 @@ export class WordScan {
     for (const mark of sorted) this.advance(mark);
   }
 
-  /** A word ends here: the earliest whole one is the candidate, and what began with it or after it no longer matters. */
+  /**
+   * A word ends here: the earliest whole one is the candidate, and what began with it or after it
+   * no longer matters.
+   */
   private concludeWords(): void {
     let whole = 0;
-    // A plain loop: this runs at every boundary of a word that has begun, and a callback would double the cost of a hostile text.
+    // A plain loop: this runs at every boundary of a word that has begun, and a callback would
+    // double the cost of a hostile text.
     while (whole < this.begun && !this.automaton.isWord(this.states[whole] ?? ROOT)) whole++;
     if (whole === this.begun) return;
     this.candidate = this.starts[whole] ?? NOT_FOUND;

@@ -36,8 +36,8 @@ import { type Random } from './random.js';
 import { type Recorder } from './recorder.js';
 import { type Host } from './scheduler.js';
 
-export const SWEEP_EVERY_MS = 2_000;
-export const OUTPUT_TOKENS = 7;
+const SWEEP_EVERY_MS = 2_000;
+const OUTPUT_TOKENS = 7;
 export const COST_USD = 0.25;
 
 export interface ReplicaOptions {
@@ -214,7 +214,7 @@ class SimulatedProvider extends Provider {
 }
 
 /** Sums of what a replica counted, by the metric's name and its labels. */
-export class Counts {
+class Counts {
   readonly sums = new Map<string, number>();
 
   add(name: string, by: number): void {

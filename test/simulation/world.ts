@@ -20,7 +20,7 @@ export interface WorldOptions {
   readonly memory?: MakeMemory;
 }
 
-export const CALM: Weather = { lostRequest: 0, lostReply: 0, repeat: 0, late: 0, lostMessage: 0, delayMs: 5 };
+const CALM: Weather = { lostRequest: 0, lostReply: 0, repeat: 0, late: 0, lostMessage: 0, delayMs: 5 };
 const CLIENT_PATIENCE_MS = 25_000;
 const TTL_MS = 24 * 60 * 60_000;
 

@@ -50,7 +50,7 @@ export function* largestRequests(schema: z.ZodType, wrap: Wrap = (inner) => inne
 }
 
 /** `schema` itself and all that is inside it. */
-export function* placesOf(place: Place): Generator<Place, void> {
+function* placesOf(place: Place): Generator<Place, void> {
   yield place;
   for (const inner of insideOf(place)) yield* placesOf(inner);
 }

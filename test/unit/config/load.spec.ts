@@ -78,7 +78,7 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
     ).toBe(3);
   });
 
-  it('what clients may set is left to who they are unless the file says it', () => {
+  it('leaves the rights of clients to their credentials unless the file sets them', () => {
     expect(at.load('clients: { allow: { tools: false } }').config.clients.allow).toEqual({
       instructions: null,
       model: null,
@@ -129,7 +129,7 @@ fallbacks: 3
     ]);
   });
 
-  it('of several sections and across them are told together', () => {
+  it('reports mistakes of several sections and across sections together', () => {
     const lines = at.mistakes('app: { host: 0.0.0.0 }\nstate: { type: redis }\nbatch: { max_window: 1h }');
     expect(lines).toHaveLength(3);
     expect(lines[0]).toContain('app.host: others can reach 0.0.0.0');
@@ -137,7 +137,7 @@ fallbacks: 3
     expect(lines[2]).toContain('batch.max_window');
   });
 
-  it('of YAML itself have line and column', () => {
+  it('reports YAML syntax errors with line and column', () => {
     expect(at.mistakes('app:\n  name: a\n  name: b\n')).toEqual([
       'config/test.yaml:3: the key `name` is written twice in one section (column 3); keep one',
     ]);
@@ -285,13 +285,13 @@ describe('secrets', () => {
     expect(at.mistakes('provider: { type: openai, api_key_file: empty, api_key_env: A }').join()).toMatch(/keep one/);
   });
 
-  it('where a file is only looked at, what is missing is noted', () => {
+  it('reports missing secrets as warnings when a file is only checked', () => {
     const { warnings } = at.load('provider: { type: openai }', {}, { missingSecrets: 'warning' });
     expect(warnings).toEqual(['provider.api_key_env: the variable OPENAI_API_KEY is not set; set it to the secret']);
   });
 });
 
-describe('who answers', () => {
+describe('the provider of answers', () => {
   it('auto is openai where the key’s variable is set, else the demo', () => {
     expect(at.load('provider: { model: m }').config.provider).toMatchObject({ type: 'demo', model: 'demo' });
     expect(at.load('provider: { model: m }', { OPENAI_API_KEY: 'k' }).config.provider).toMatchObject({

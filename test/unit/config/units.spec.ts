@@ -16,7 +16,7 @@ describe('durations', () => {
     expect(parseDuration(text)).toBeUndefined(),
   );
 
-  it('what is formatted reads back as the same', () => {
+  it('parses every formatted value back to the same value', () => {
     fc.assert(
       fc.property(fc.nat(1_000_000_000), (ms) => parseDuration(formatDuration(ms)) === ms),
       { seed: 1 },

@@ -46,7 +46,7 @@ describe('a start that failed', () => {
     expect(failure.lines).toEqual([expect.stringMatching(line)]);
   });
 
-  it.each([80, 9090])('of the shipped configuration, port %d taken is told with a start that works', (port) => {
+  it.each([80, 9090])('names a start that works when port %d of the shipped configuration is taken', (port) => {
     const shipped = { ...LISTENERS, configPath: 'config/default.yaml' };
     const { lines } = startFailure(listenError('EADDRINUSE', { port }), shipped);
     expect(lines).toEqual([expect.stringMatching(/start on others: PORT=81 METRICS_PORT=9091 npm start$/)]);

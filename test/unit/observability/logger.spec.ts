@@ -51,7 +51,7 @@ describe('lines', () => {
 });
 
 describe('errors', () => {
-  it('of our own keep code, message, status and stack, and their cause', () => {
+  it('keeps code, message, status, stack and cause of own errors', () => {
     const { log, last } = capture();
     const cause = Object.assign(new Error('connect ECONNREFUSED 10.0.0.1:443'), {
       code: 'ECONNREFUSED',
@@ -79,7 +79,7 @@ describe('errors', () => {
     expect(last()['err']).toMatchObject({ cause: { message: cause.message } });
   });
 
-  it('that were foreseen are one line for people; of a bug they see the stack', () => {
+  it('prints expected errors on one line in the pretty format, and bugs with their stack', () => {
     const { log, lines } = capture('pretty');
     const cause = new LogOnlyCause('the provider answered HTTP 401');
     log.error({ err: new SluiceError('provider_refused', 'unable to get an answer', { cause }) }, 'request failed');
@@ -89,7 +89,7 @@ describe('errors', () => {
     expect(lines.at(-1)).toMatch(/\n +at .*logger\.spec/);
   });
 
-  it('of others keep type, code and place, never their message or what hangs on them', () => {
+  it('keeps only type, code and place of foreign errors', () => {
     const { log, logger, text, last } = capture();
     class APIError extends Error {
       override readonly name = 'APIError';

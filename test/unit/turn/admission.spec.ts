@@ -150,7 +150,7 @@ describe('where a turn continues from', () => {
     expect((await admit({ conversation }, {}, TENANT)).source.kind).toBe('conversation');
   });
 
-  it('somebody else’s answers exactly like none', async () => {
+  it('reports a conversation of another owner as not found', async () => {
     const conversation = await harness.conversation();
     const foreign = await admit({ conversation }, {}, BOB).catch((error: unknown) => error);
     const unknown = await admit({ conversation: 'conv_none' }, {}, BOB).catch((error: unknown) => error);

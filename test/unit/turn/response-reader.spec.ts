@@ -71,7 +71,7 @@ describe('events', () => {
     expect(harness.hub.size).toBe(0);
   });
 
-  it('that are no longer kept are expired for their owner, and not there for anybody else', async () => {
+  it('reports deleted events as expired to the owner, and as not found to other callers', async () => {
     const id = await harness.play(requestOf('Hi'));
     now += PAST_RETENTION_MS;
     await expect(read(id)).rejects.toMatchObject({ code: 'response_expired' });
@@ -105,7 +105,7 @@ describe('settled', () => {
 });
 
 describe('snapshot', () => {
-  it('of an ended response stands before its terminal, which it does not tell', async () => {
+  it('ends a snapshot of an ended response before its terminal event', async () => {
     const id = await harness.play(requestOf('Hi'));
     const { json, sequence, terminal } = await harness.reader.snapshot(ALICE, id);
     const response: unknown = JSON.parse(json.toString());
@@ -115,7 +115,7 @@ describe('snapshot', () => {
     expect(terminal).toBeNull();
   });
 
-  it('of one whose events are gone tells the stored end, with the number that it had', async () => {
+  it('returns the stored end with its sequence number when the events are gone', async () => {
     const id = await harness.play(requestOf('Hi'));
     const last = (await harness.events(id)).length - 1;
     now += PAST_RETENTION_MS;
@@ -129,7 +129,7 @@ describe('snapshot', () => {
   });
 });
 
-describe('what is somebody else’s', () => {
+describe('a response of another owner', () => {
   it('answers like what does not exist, however it is asked for', async () => {
     const id = await running();
     const ways: ((id: string) => Promise<unknown>)[] = [

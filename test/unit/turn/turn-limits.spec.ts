@@ -89,7 +89,7 @@ describe('requests a minute', () => {
     for (const other of [userOf('bob'), userOf(null, 'key-1'), userOf(null, 'key-2')]) await take(another, other);
   });
 
-  it('that never began are given back, once', async () => {
+  it('gives back the request of a turn that never began, once', async () => {
     const one = limits({ requestsPerMinute: 1 });
     const permit = await take(one);
     await permit.giveBack();
@@ -113,7 +113,7 @@ describe('turns at once', () => {
     await take(two);
   });
 
-  it('that another limit refuses leave theirs at once', async () => {
+  it('releases the concurrency place at once when another limit refuses the turn', async () => {
     const one = limits({ concurrentTurns: 1, requestsPerMinute: 1 });
     (await take(one)).leave();
     expect((await refusalOf(take(one))).message).toContain('requests a minute');
@@ -133,7 +133,7 @@ describe('tokens a minute', () => {
     expect((await take(thousand, ANN, 400)).limits.tokens?.remaining).toBe(1_000 - 100 - expected);
   });
 
-  it('of a turn that asked nobody are given back, of one that was not counted they stay', async () => {
+  it('refunds tokens if the provider was never called, keeps them if usage is unknown', async () => {
     const thousand = limits({ tokensPerMinute: 1_000 });
     const first = await take(thousand, ANN, 400);
     await first.settle({ usage: null, costUsd: null, provider: null });
@@ -244,7 +244,7 @@ describe('a turn', () => {
   const refused = (request = requestOf('Hi')): Promise<void> =>
     expect(harness.turns.create(ALICE, request, ORIGIN)).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
 
-  it('that cost more than the budget of a day ends, and no other begins [LIMIT-5]', async () => {
+  it('ends a turn that costs more than the daily budget and refuses the next [LIMIT-5]', async () => {
     harnessWith(
       { costPerDayUsd: 0.4 },
       { accounting: { cost: (_model, _usage, provider) => (provider === null ? 0.1 : 0.5) } },
@@ -269,7 +269,7 @@ describe('a turn', () => {
     expect(await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).toMatchObject({ limits: {} });
   });
 
-  it('that waits for its conversation counts as running [LIMIT-4]', async () => {
+  it('counts a turn that waits for its conversation as running [LIMIT-4]', async () => {
     harnessWith({ concurrentTurns: 2 }, { answers: [[say('a'), HANG], [say('b')]] });
     const conversation = await harness.conversation();
     const first = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
@@ -280,7 +280,7 @@ describe('a turn', () => {
     await harness.play(requestOf('Hi'));
   });
 
-  it('that reached no provider costs nothing [LIMIT-5]', async () => {
+  it('charges nothing for a turn that reached no provider [LIMIT-5]', async () => {
     const unreachable: Provider = {
       // eslint-disable-next-line require-yield
       async *stream() {
@@ -292,7 +292,7 @@ describe('a turn', () => {
       expect((await harness.types(await harness.play(requestOf('Hi')))).at(-1)).toBe('failed');
   });
 
-  it('of a lost replica is settled by the replica that ends it, once [LIMIT-9]', async () => {
+  it('settles the turn of a lost replica once, on the replica that ends it [LIMIT-9]', async () => {
     const time = { ...systemTime, now: () => now };
     const options: HarnessOptions = {
       limits: { costPerDayUsd: 1, tokensPerMinute: 3_000 },

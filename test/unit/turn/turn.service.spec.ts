@@ -267,7 +267,7 @@ describe('a cancel', () => {
     await cancelled(responseId);
   });
 
-  it('that the log tells of with an append ends the turn too', async () => {
+  it('ends the turn when an append reports a cancel request', async () => {
     harness = new TurnHarness({ answers: [[say('a'), HANG]] });
     harness.faults.fail('watchCancel');
     const gate = harness.faults.hold('append');
@@ -373,7 +373,7 @@ describe('a conversation', () => {
     await harness.turns.whenIdle();
   });
 
-  it('that went away while a turn waited for it fails that turn, as the caller’s own doing', async () => {
+  it('fails a waiting turn when its conversation is deleted, without counting an error', async () => {
     harness = new TurnHarness({ answers: [[HANG]] });
     const conversation = await harness.conversation();
     const first = await harness.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);

@@ -6,6 +6,7 @@
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { begin, type Begun, handedStream } from './handed-stream.js';
+import { Overtaken } from './overtaken.js';
 import { type HedgeBudget } from './hedge-budget.js';
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
@@ -57,6 +58,8 @@ interface Entrant {
   readonly candidate: FailoverCandidate;
   readonly request: ProviderRequest;
   readonly abort: AbortController;
+  /** Whether it was silent for so long that the next was asked beside it. */
+  silent: boolean;
 }
 
 /** One call over all candidates, up to its first delta. */
@@ -90,13 +93,13 @@ class Race {
     if (candidate === undefined) return;
     const { name: _, provider, model } = candidate;
     const request = model === undefined ? this.request : { ...this.request, model };
-    const entrant: Entrant = { candidate, request, abort: new AbortController() };
+    const entrant: Entrant = { candidate, request, abort: new AbortController(), silent: false };
     const onAbort = (): void => entrant.abort.abort(this.signal.reason);
     if (this.signal.aborted) onAbort();
     else this.signal.addEventListener('abort', onAbort, { once: true });
     const forget = (): void => this.signal.removeEventListener('abort', onAbort);
     this.#running.add(entrant);
-    this.#arm(candidate);
+    this.#arm(entrant);
     begin(provider.stream(request, entrant.abort.signal)).then(
       (begun) => this.#won(entrant, begun, forget),
       (error: unknown) => {
@@ -107,14 +110,15 @@ class Race {
   }
 
   /** While this candidate is silent, the next may be asked beside it. */
-  #arm({ name }: FailoverCandidate): void {
+  #arm(entrant: Entrant): void {
     this.#cancelTimer();
     const { hedgeAfterMs, hedges, onFailover } = this.options;
     const next = this.candidates[this.#next];
     if (hedgeAfterMs === undefined || next === undefined) return;
     this.#cancelTimer = this.#time.after(hedgeAfterMs, () => {
       if (this.#over || this.signal.aborted || hedges?.take() === false) return;
-      onFailover?.({ from: name, to: next.name, code: null });
+      entrant.silent = true;
+      onFailover?.({ from: entrant.candidate.name, to: next.name, code: null });
       this.#ask();
     });
   }
@@ -132,7 +136,7 @@ class Race {
       provider: candidate.name,
       model: request.model,
     }));
-    for (const { abort } of this.#running) abort.abort(new Error('another provider answered first'));
+    for (const { abort, silent } of this.#running) abort.abort(new Overtaken(silent));
     const parts =
       lost.length === 0 ? begun.parts : begun.parts.map((part) => (part.type === 'start' ? { ...part, lost } : part));
     this.#outcome.resolve({ ...begun, parts, onEnd: forget, onReturn: forget });

@@ -37,20 +37,29 @@ export class Prices {
 
   /** One line for each model without a price, for `config check` and the start. */
   warnings(): string[] {
-    const { provider, fallbacks, clients, limits } = this.#config;
+    const { provider, fallbacks, clients } = this.#config;
+    const unbound = this.#needsPrice();
     return [provider, ...fallbacks].flatMap((settings, i) => {
       const price = this.#priceOf(providerName(settings, i));
       if (price === null) return [];
       const path = i === 0 ? 'provider' : `fallbacks[${i - 1}]`;
-      const bound =
-        limits.per_user.cost_per_day_usd === null ? '' : ' and `limits.per_user.cost_per_day_usd` is no bound';
       return [...new Set([settings.model, ...(i === 0 ? clients.models : [])])]
         .filter((model) => price(model, ZERO_USAGE) === null)
         .map(
           (model) =>
-            `${path}.prices: no price is known for the model \`${model}\`, so its cost is not counted${bound}; give \`prices\`, or set \`middleware.provider.cost_tracking: false\``,
+            `${path}.prices: no price is known for the model \`${model}\`, so its cost is not counted${unbound}; give \`prices\`, or set \`middleware.provider.cost_tracking: false\``,
         );
     });
+  }
+
+  /** What a missing price makes ineffective, as the end of a clause. */
+  #needsPrice(): string {
+    const { limits, monitoring } = this.#config;
+    const effects = [
+      ...(limits.per_user.cost_per_day_usd === null ? [] : ['`limits.per_user.cost_per_day_usd` is no bound']),
+      ...(monitoring.metrics.enabled ? ['the alert of `alerts.cost_per_hour_threshold` does not include it'] : []),
+    ];
+    return effects.map((effect) => `, ${effect}`).join('');
   }
 
   #priceOf(provider: string | null): Price | null {

@@ -11,13 +11,17 @@ import {
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
 import { systemTime, type Time } from '../../domain/time.js';
 import { begin, type Begun, handedStream } from '../handed-stream.js';
+import { Overtaken } from '../overtaken.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { untilAborted } from './until-aborted.js';
 
 export interface BreakerOptions {
   /** So many failed calls in a row open it. */
   readonly failures: number;
-  /** For how long all calls are refused. Then one call is let through, and its first delta closes the breaker. */
+  /**
+   * For how long all calls are refused. Then one call is let through, and its first delta closes the breaker. A call that is silent for as long
+   * again counts as failed, and closes the breaker if it delivers later.
+   */
   readonly openForMs: number;
 }
 
@@ -35,6 +39,9 @@ const FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** When to look again while a trial runs. */
 const TRIAL_MS = 1_000;
 
+/** What a trial fails with for the breaker alone: the call itself runs on. */
+const SILENT = new Error('the trial is silent');
+
 /** Marks what cockatiel shall count; never leaves this file. */
 class Counted {
   constructor(readonly error: unknown) {}
@@ -46,6 +53,8 @@ export class BreakerProvider extends Provider {
   readonly #policy: CircuitBreakerPolicy;
   readonly #time: Time;
   #openedAtMs = 0;
+  /** Whether a trial delivered after it had counted as failed. */
+  #deliveredLate = false;
 
   constructor(
     inner: Provider,
@@ -57,8 +66,15 @@ export class BreakerProvider extends Provider {
     this.#time = time;
     this.#inner = inner;
     this.#openForMs = options.openForMs;
+    const deliveredLate = (): boolean => this.#deliveredLate;
+    const pause = {
+      get duration() {
+        return deliveredLate() ? 0 : options.openForMs;
+      },
+      next: () => pause,
+    };
     this.#policy = circuitBreaker(handleType(Counted), {
-      halfOpenAfter: options.openForMs,
+      halfOpenAfter: pause,
       breaker: new ConsecutiveBreaker(options.failures),
     });
     let last: BreakerState = 'closed';
@@ -99,25 +115,61 @@ export class BreakerProvider extends Provider {
       const execution = this.#policy.execute(async () => {
         const ended = Promise.withResolvers<void>();
         try {
-          const answer = await begin(this.#inner.stream(request, signal));
-          begun.resolve({
-            ...answer,
-            onEnd: (thrown) => (thrown === undefined ? ended.resolve() : ended.reject(thrown.error)),
-            onReturn: ended.resolve,
-          });
+          const opening = begin(this.#inner.stream(request, signal)).then((answer) =>
+            begun.resolve({
+              ...answer,
+              onEnd: (thrown) => (thrown === undefined ? ended.resolve() : ended.reject(thrown.error)),
+              onReturn: ended.resolve,
+            }),
+          );
+          await (trial ? this.#unlessSilent(opening, begun.reject) : opening);
           if (trial) ended.promise.catch(() => undefined);
           else await ended.promise;
         } catch (error) {
           // Cockatiel would take a cancelled trial for a success: nothing was learnt, so it stays open.
-          throw counts(error, signal) || (trial && signal.aborted) ? new Counted(error) : error;
+          throw error === SILENT || counts(error, signal) || (trial && signal.aborted) ? new Counted(error) : error;
         }
       });
       execution.catch((thrown: unknown) => {
+        if (thrown instanceof Counted && thrown.error === SILENT) return;
         if (isBrokenCircuitError(thrown)) begun.reject(this.#refusal());
         else begun.reject(thrown instanceof Counted ? thrown.error : thrown);
       });
       return untilAborted(begun.promise, signal);
     });
+  }
+
+  /**
+   * Resolves with the first delta of a trial. Rejects with `SILENT` when the trial is silent for `openForMs`.
+   * @param onLateFailure called with a failure after that
+   */
+  #unlessSilent(opening: Promise<void>, onLateFailure: (error: unknown) => void): Promise<void> {
+    const outcome = Promise.withResolvers<void>();
+    let late = false;
+    const cancel = this.#time.after(this.#openForMs, () => {
+      late = true;
+      outcome.reject(SILENT);
+    });
+    opening.then(
+      () => {
+        cancel();
+        if (late) this.#closeLate();
+        else outcome.resolve();
+      },
+      (error: unknown) => {
+        cancel();
+        if (late) onLateFailure(error);
+        else outcome.reject(error as Error);
+      },
+    );
+    return outcome.promise;
+  }
+
+  /** The provider is slow and well. Closes the breaker by a trial that needs no call, unless another trial runs: that one decides. */
+  #closeLate(): void {
+    if (this.#policy.state !== CircuitState.Open) return;
+    this.#deliveredLate = true;
+    void this.#policy.execute(() => undefined).finally(() => (this.#deliveredLate = false));
   }
 
   #refusal(): SluiceError {
@@ -131,8 +183,10 @@ export class BreakerProvider extends Provider {
 }
 
 function counts(error: unknown, signal: AbortSignal): boolean {
+  const { reason } = signal as { readonly reason: unknown };
+  if (reason instanceof Overtaken) return reason.silent;
   if (!(error instanceof SluiceError)) return false;
-  // Of what ends a call from outside, only our own time limit speaks of the provider.
+  // Of all aborts, only our own call timeout and an overtaken silence count as failures of the provider.
   return signal.aborted ? error.code === 'provider_timeout' : FAILURES.has(error.code);
 }
 

@@ -48,6 +48,19 @@ describe('docs/providers.md', () => {
   });
 
   it.each([
+    ['', ['alerts.cost_per_hour_threshold'], ['limits.per_user.cost_per_day_usd']],
+    ['limits: { per_user: { cost_per_day_usd: 1 } }', ['alerts.cost_per_hour_threshold', 'cost_per_day_usd'], []],
+    ['monitoring: { metrics: { enabled: false } }', [], ['cost_per_hour_threshold']],
+  ])('names what a model without a price makes ineffective with `%s`', async (section, named, absent) => {
+    const { lines } = await check(
+      `provider: { type: openai, model: own, base_url: "http://127.0.0.1:1/v1" }\n${section}\n`,
+    );
+    const warning = lines.find((line) => line.includes('no price is known'));
+    for (const key of named) expect(warning).toContain(key);
+    for (const key of absent) expect(warning).not.toContain(key);
+  });
+
+  it.each([
     ['headers: { api-key: sk-1 }', 'headers_env'],
     ['body: { messages: [] }', 'is set for each turn'],
     ['drop: [stream]', 'is needed by every request'],

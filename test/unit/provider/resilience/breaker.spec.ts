@@ -1,8 +1,11 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { SluiceError } from '../../../../src/domain/errors.js';
 import { BreakerProvider, type BreakerState } from '../../../../src/provider/resilience/breaker.js';
 import { type DemoStep } from '../../../../src/provider/demo/demo-script.js';
 import { collect, finishOf, providerRequest } from '../../../support/provider-request.js';
+import { Overtaken } from '../../../../src/provider/overtaken.js';
+import { Provider, type ProviderPart } from '../../../../src/provider/provider.js';
+import { HandTime } from '../../../support/hand-time.js';
 import { fail, HANG, say, ScriptedProvider } from '../../../support/scripted-provider.js';
 
 const never = new AbortController().signal;
@@ -118,5 +121,86 @@ describe('BreakerProvider', () => {
     for await (const part of provider.stream(request, never)) if (part.type === 'text') break;
     await ask();
     expect(provider.state).toBe('closed');
+  });
+
+  it.each([
+    [true, 'open'],
+    [false, 'closed'],
+  ] as const)('is after an abort by a faster provider, when silent is %s, %s', async (silent, state) => {
+    const { ask, provider } = breaker([[HANG]], 1);
+    const abort = new AbortController();
+    const asked = ask(abort.signal);
+    abort.abort(new Overtaken(silent));
+    expect((await asked).error).toBeInstanceOf(Overtaken);
+    expect(provider.state).toBe(state);
+  });
+});
+
+/** Fails once. After that, each call answers when its gate opens. */
+class Gated extends Provider {
+  readonly gates: PromiseWithResolvers<void>[] = [];
+  #failed = false;
+
+  override async *stream(): AsyncGenerator<ProviderPart> {
+    if (!this.#failed) {
+      this.#failed = true;
+      throw new SluiceError('server_error', 'unable to answer; broken; wait');
+    }
+    const gate = Promise.withResolvers<void>();
+    this.gates.push(gate);
+    await gate.promise;
+    yield { type: 'text', text: 'a' };
+    yield { type: 'finish', reason: 'stop' };
+  }
+}
+
+describe('a trial of BreakerProvider that is silent', () => {
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+  afterEach(() => void jest.restoreAllMocks());
+
+  async function withSilentTrial() {
+    const inner = new Gated();
+    const time = new HandTime();
+    // Cockatiel reads the wall clock.
+    jest.spyOn(Date, 'now').mockImplementation(() => time.date());
+    const provider = new BreakerProvider(inner, { failures: 1, openForMs: 1_000 }, undefined, time);
+    const ask = () => collect(provider.stream(request, never));
+    await ask();
+    await settled();
+    time.pass(1_000);
+    const trial = ask();
+    await settled();
+    expect(provider.state).toBe('half_open');
+    expect((await ask()).error).toMatchObject({ code: 'provider_unavailable' });
+    time.pass(1_000);
+    await settled();
+    expect(provider.state).toBe('open');
+    return { inner, provider, ask, trial, time };
+  }
+
+  it('lets another call try after open_for, whose first delta closes the breaker', async () => {
+    const { inner, provider, ask, time } = await withSilentTrial();
+    time.pass(1_000);
+    const second = ask();
+    await settled();
+    inner.gates[1]?.resolve();
+    expect(finishOf((await second).parts)).toBe('stop');
+    expect(provider.state).toBe('closed');
+  });
+
+  it('keeps its answer and closes the breaker when its first delta comes later', async () => {
+    const { inner, provider, trial } = await withSilentTrial();
+    inner.gates[0]?.resolve();
+    expect(finishOf((await trial).parts)).toBe('stop');
+    await settled();
+    expect(provider.state).toBe('closed');
+  });
+
+  it('hands its failure on when it fails later, and leaves the breaker open', async () => {
+    const { inner, provider, trial } = await withSilentTrial();
+    inner.gates[0]?.reject(new SluiceError('provider_timeout', 'unable to answer; too slow; wait'));
+    expect((await trial).error).toMatchObject({ code: 'provider_timeout' });
+    expect(provider.state).toBe('open');
   });
 });

@@ -165,7 +165,7 @@ describe('the order of events', () => {
     const replay = await (await harness.fetch(`/v1/responses/${id}?stream=true`)).text();
     expect(framesOf(sseMessages(replay))).toEqual(seen);
     const raw = seen.map((frame) => JSON.stringify(frame));
-    expect(replay.match(/^data: .*$/gmu)).toEqual(raw.map((json) => `data: ${json}`));
+    expect(replay.match(/^data: .*$/gmu)).toEqual([...raw.map((json) => `data: ${json}`), 'data: [DONE]']);
   });
 });
 

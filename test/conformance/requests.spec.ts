@@ -282,7 +282,7 @@ describe('what is accepted', () => {
       'user: Former question',
       'assistant: Former answer',
       expect.stringMatching(/^(?:developer|system): Hint$/u),
-      'user: Part one, part two',
+      'user: Part one, \npart two',
     ]);
     const response = terminalOf(await client.run({ input: items }));
     const { body } = await harness.api(`/v1/responses/${response.id}/input_items?order=asc`);

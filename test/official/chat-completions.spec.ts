@@ -384,7 +384,7 @@ describe('requests', () => {
         content: expect.stringMatching(/\S+[^]*\n\nBe brief\.\n\nIn English\.$/u),
       });
       expect(rest).toEqual([
-        { role: 'user', content: 'What is the weather?' },
+        { role: 'user', content: 'What is \nthe weather?' },
         {
           role: 'assistant',
           content: 'I look.',
@@ -428,7 +428,6 @@ describe('requests', () => {
     ['no messages', {}, 'messages'],
     ['an empty list', { messages: [] }, 'messages'],
     ['a second answer', { messages: ask('x'), n: 2 }, 'n'],
-    ['stop sequences', { messages: ask('x'), stop: ['.'] }, 'stop'],
     ['legacy functions', { messages: ask('x'), functions: [{ name: 'f' }] }, 'functions'],
     ['to be stored', { messages: ask('x'), store: true }, 'store'],
     ['an image', { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages[0].content[0].type'],

@@ -1,5 +1,5 @@
 /*
- * The checks of scripts/evals.mjs: reads a file of cases, and compares answers with them. Deliberately simple and
+ * The checks of scripts/development/evals.mjs: reads a file of cases, and compares answers with them. Deliberately simple and
  * deterministic: words, calls and outcomes. Knows no network.
  */
 

@@ -55,7 +55,7 @@ not_pinned() {
   local pinned
   pinned=$(ask get "service/$APP" -o 'jsonpath={.spec.selector.version}')
   [[ -z $pinned || $pinned == "$1" ]] || fail "service/$APP sends to $pinned only (blue and green); \
-first: scripts/blue-green.sh back (to the old colour at once), finish, or abort"
+first: scripts/deployment/blue-green.sh back (to the old colour at once), finish, or abort"
 }
 
 # Deletes pods: they drain, and their clients resume on the others. Returns when the last pod is gone.

@@ -19,7 +19,7 @@ export const NODE = join(BIN, 'node');
 const BUILT_FROM = [
   'src',
   'client',
-  'scripts/build-client.mjs',
+  'scripts/development/build-client.mjs',
   'tsconfig.json',
   'tsconfig.build.json',
   'nest-cli.json',

@@ -7,8 +7,8 @@
 
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { seeded } from '../official/official.js';
-import { LocalCluster } from '../support/local-cluster.js';
-import { type Replica } from '../support/replica.js';
+import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
+import { type Replica } from '../../scripts/development/cluster/replica.js';
 import { Crowd } from './crowd.js';
 import { FAULT_KINDS, Faults, pause } from './faults.js';
 

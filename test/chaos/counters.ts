@@ -1,6 +1,6 @@
 /* Sums the counters of replicas over their lives: what a replica had counted is asked of it before it goes. */
 
-import { type Replica } from '../support/replica.js';
+import { type Replica } from '../../scripts/development/cluster/replica.js';
 
 export class Counters {
   readonly #sums = new Map<string, number>();

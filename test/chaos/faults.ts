@@ -3,8 +3,8 @@
  * Always leaves one replica that can serve. Knows nothing of who watches.
  */
 
-import { type LocalCluster } from '../support/local-cluster.js';
-import { type Replica } from '../support/replica.js';
+import { type LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
+import { type Replica } from '../../scripts/development/cluster/replica.js';
 import { Counters } from './counters.js';
 
 const FAULTS = [

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { openState } from '../../src/compose/open-state.js';
 import { Metrics } from '../../src/observability/metrics.js';
 import { LinesLog } from '../support/lines-log.js';
-import { RedisServer } from '../support/redis.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { Workspace } from '../unit/config/workspace.js';
 import { eventually } from './suites/contract-store.js';
 import { deltas, headOf } from './suites/log-fixtures.js';

@@ -6,7 +6,7 @@ import { type ResponseObject } from '../../src/domain/response.js';
 import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import { type Unreadable } from '../../src/state/redis/redis-options.js';
 import { TurnMemory } from '../../src/turn/turn-context.js';
-import { RedisServer } from '../support/redis.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { openRedisStore, type RedisStore } from './redis-store.js';
 import { headOf } from './suites/log-fixtures.js';
 

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { FollowHub } from '../../src/state/follow/follow-hub.js';
 import { type Viewer } from '../../src/state/follow/viewer.js';
 import { RedisKeys, slotOf } from '../../src/state/redis/redis-keys.js';
-import { RedisClusterServers } from '../support/redis.js';
+import { RedisClusterServers } from '../../scripts/development/cluster/redis.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';

@@ -5,7 +5,7 @@ import { openState } from '../../src/compose/open-state.js';
 import { Metrics } from '../../src/observability/metrics.js';
 import { FollowHub } from '../../src/state/follow/follow-hub.js';
 import { LinesLog } from '../support/lines-log.js';
-import { RedisSentinelServers } from '../support/redis.js';
+import { RedisSentinelServers } from '../../scripts/development/cluster/redis.js';
 import { Workspace } from '../unit/config/workspace.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';

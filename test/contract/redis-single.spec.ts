@@ -8,7 +8,7 @@ import {
   type RedisConversationClaimOptions,
 } from '../../src/state/redis/conversation/redis-conversation-claim.js';
 import { type Script, Scripts } from '../../src/state/redis/scripts.js';
-import { RedisServer } from '../support/redis.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { openRedisStore } from './redis-store.js';
 import { type OpenStore } from './suites/contract-store.js';
 import { headOf } from './suites/log-fixtures.js';

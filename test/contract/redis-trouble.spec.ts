@@ -11,7 +11,7 @@ import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import { type RedisHooks, type RedisStateOptions } from '../../src/state/redis/redis-options.js';
 import { redisState } from '../../src/state/redis/redis-state.js';
 import { type State } from '../../src/state/state.js';
-import { RedisServer } from '../support/redis.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { StallableProxy } from '../support/stallable-proxy.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually } from './suites/contract-store.js';

@@ -9,7 +9,7 @@ import { type Hardware } from '../../bench/lib/hardware.js';
 import { type ScenarioResult } from '../../bench/lib/run.js';
 import { SCENARIOS } from '../../bench/lib/scenarios.js';
 // @ts-expect-error plain JavaScript that runs without a build has no types
-import { capacity, measuredIn, withExamples } from '../../scripts/capacity.mjs';
+import { capacity, measuredIn, withExamples } from '../../scripts/deployment/capacity.mjs';
 
 function ran(command: string, args: readonly string[]): { status: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
@@ -91,7 +91,7 @@ describe('capacity', () => {
       'kb-per-socket': { value: 4.08, from: 'measured, idle, state in memory; 2026-11-23, A CPU, 4 cores' },
     });
     expect(measuredIn(result('viewers', 'sluice-redis', { heapKb: 95.8 }))).toHaveProperty('kb-per-stream.value', 95.8);
-    const { output } = ran('node', ['scripts/capacity.mjs', '--from', fileOf(cpu), '--sockets', '1000']);
+    const { output } = ran('node', ['scripts/deployment/capacity.mjs', '--from', fileOf(cpu), '--sockets', '1000']);
     expect(output).toMatch(/^ +80 {2}CPU of a replica .* \(measured, cpu-100; 2026-11-23, A CPU, 4 cores\)$/m);
     // The names are those of the bench.
     const metrics = new Set(SCENARIOS.flatMap((scenario) => scenario.metrics.map(({ name }) => name)));
@@ -108,7 +108,7 @@ describe('capacity', () => {
     ['a bench without Sluice', ['--from', fileOf(result('cpu-1', 'ai-sdk', { cpuPerDelta: 1 }))]],
     ['a scenario that says nothing of this', ['--from', fileOf(result('fanout', 'sluice', { cpuPerDelivery: 9 }))]],
   ])('refuses %s', (_what, args) => {
-    expect(ran('node', ['scripts/capacity.mjs', ...args])).toMatchObject({
+    expect(ran('node', ['scripts/deployment/capacity.mjs', ...args])).toMatchObject({
       status: 64,
       output: expect.stringContaining('unable to reckon'),
     });

@@ -11,8 +11,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
 import { DRAIN_TIMES, longestDrainMs } from '../../src/lifecycle/drain.js';
-import { freePort } from '../support/free-port.js';
-import { LocalCluster } from '../support/local-cluster.js';
+import { freePort } from '../../scripts/development/cluster/free-port.js';
+import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
 
 interface Service {

@@ -4,11 +4,12 @@
  * a cluster answers is tested nowhere.
  */
 
+import { globSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { startGateway, type TestGateway } from '../support/gateway.js';
-import { RedisServer } from '../support/redis.js';
-import { Replica } from '../support/replica.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { Replica } from '../../scripts/development/cluster/replica.js';
 import { snippetsOf } from '../support/snippets.js';
 import { FakeKubectl } from './support/fake-kubectl.js';
 
@@ -67,8 +68,7 @@ afterEach(() => kubectl.close());
 
 it('there are commands for whatever operators do', () => {
   const all = blocks.map(({ code }) => code).join('\n');
-  for (const script of ['rollout', 'rollback', 'blue-green', 'canary', 'smoke'])
-    expect(all).toContain(`scripts/${script}.sh`);
+  for (const script of globSync(['scripts/*.sh', 'scripts/deployment/*.sh'])) expect(all).toContain(script);
 });
 
 it.each(blocks.map((block) => [block.place, block] as const))('%s', async (_place, block) => {

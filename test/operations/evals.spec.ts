@@ -43,7 +43,9 @@ const listOf = (answers: Answer | readonly Answer[]) => (Array.isArray(answers) 
 
 function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   return new Promise<{ status: number | null; output: string }>((done) => {
-    const child = spawn('node', ['scripts/evals.mjs', ...args], { env: { PATH: process.env['PATH'] ?? '', ...env } });
+    const child = spawn('node', ['scripts/development/evals.mjs', ...args], {
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
     child.on('close', (status) => done({ status, output }));

@@ -11,11 +11,11 @@ import { delimiter, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { validate } from 'dockerfile-utils';
 import { FakeOpenAiServer } from '../support/fake-openai-server.js';
-import { freePort } from '../support/free-port.js';
+import { freePort } from '../../scripts/development/cluster/free-port.js';
 import { snippetsOf } from '../support/snippets.js';
 
 const dockerfile = readFileSync('Dockerfile', 'utf8');
-const SCRIPT = 'scripts/image-without-engine.mjs';
+const SCRIPT = 'scripts/development/image-without-engine.mjs';
 const DOCKER = 'test/operations/support/fake-docker.mjs';
 
 /** Built once; whoever runs the documents' commands in it comes last, since they write into its configuration. */

@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { FakeOpenAiServer } from '../support/fake-openai-server.js';
-import { RedisServer } from '../support/redis.js';
-import { Replica } from '../support/replica.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { Replica } from '../../scripts/development/cluster/replica.js';
 import { TestSocket } from '../support/socket.js';
 
 /** Each as it would stand there, and none like another. */

@@ -14,7 +14,7 @@ import { loadConfig } from '../../src/config/load.js';
 import { METRICS } from '../../src/observability/metric-table.js';
 import { drainLimitSeconds } from '../../monitoring/render/alerts.js';
 import { DRAIN_TIMES, longestDrainMs } from '../../src/lifecycle/drain.js';
-import { freePort } from '../support/free-port.js';
+import { freePort } from '../../scripts/development/cluster/free-port.js';
 import { mistakeIn, unknownFields } from './support/kubernetes-types.js';
 import {
   at,

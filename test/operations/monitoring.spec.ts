@@ -15,8 +15,8 @@ import {
   usageChunk,
   DONE,
 } from '../support/fake-openai-server.js';
-import { RedisServer } from '../support/redis.js';
-import { Replica } from '../support/replica.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { Replica } from '../../scripts/development/cluster/replica.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
 import { Monitoring } from './support/monitoring.js';
 import { operands, queriesIn } from './support/queries.js';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 // @ts-expect-error plain JavaScript that runs without a build has no types
-import { isAllowed } from '../../scripts/licences.mjs';
+import { isAllowed } from '../../scripts/release/licences.mjs';
 import { FakeKubectl } from './support/fake-kubectl.js';
 
 function ran(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Ran {
@@ -19,7 +19,7 @@ interface Ran {
   readonly output: string;
 }
 
-describe('scripts/release-check', () => {
+describe('scripts/release/release-check', () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
   const cases = {
     well: { version, npm: ['found 0 vulnerabilities', 0], env: {} },
@@ -42,7 +42,7 @@ describe('scripts/release-check', () => {
       chmodSync(join(folder, 'npm'), 0o755);
       const { PATH = '', HOME = '' } = process.env;
       kubectl.env = { HOME, BEHIND_KUBECTL: [folder, PATH].join(delimiter), ...env };
-      return { ...(await kubectl.run('scripts/release-check', ['--quick', asked])), changes: kubectl.changes };
+      return { ...(await kubectl.run('scripts/release/release-check', ['--quick', asked])), changes: kubectl.changes };
     } finally {
       kubectl.close();
       rmSync(folder, { recursive: true });
@@ -72,7 +72,7 @@ describe('scripts/release-check', () => {
       expect(output).toMatch(new RegExp(`^ok .*${what}`, 'm'));
     expect(status).toBe(0);
     expect(output).toMatch(/^ +gpt-4o: \$\d+\.\d\d;/m);
-    expect(output).toContain('node scripts/evals.mjs --url');
+    expect(output).toContain('node scripts/development/evals.mjs --url');
     for (const part of ['Before', 'During', 'After']) expect(output).toMatch(new RegExp(`^${part}`, 'm'));
     for (const hour of ['10 minutes', '1 hour', '4 hours', '24 hours']) expect(output).toContain(`[ ]    ${hour}`);
     expect(changes).toEqual([]);
@@ -99,17 +99,20 @@ describe('scripts/release-check', () => {
   });
 
   it.each([[[]], [['latest']], [['--fast', '1.0.0']]])('%j is told how it is used', (args) => {
-    expect(ran('scripts/release-check', args)).toMatchObject({ status: 64, output: expect.stringContaining('usage:') });
+    expect(ran('scripts/release/release-check', args)).toMatchObject({
+      status: 64,
+      output: expect.stringContaining('usage:'),
+    });
   });
 
   it('nothing that shellcheck complains of', () => {
-    expect(ran('shellcheck', ['scripts/release-check']).output).toBe('');
+    expect(ran('shellcheck', ['scripts/release/release-check']).output).toBe('');
   });
 });
 
 describe('licences', () => {
   it('of everything that is shipped are on the list', () => {
-    expect(ran('node', ['scripts/licences.mjs'])).toMatchObject({
+    expect(ran('node', ['scripts/release/licences.mjs'])).toMatchObject({
       status: 0,
       output: expect.stringMatching(/^\d\d+ packages/),
     });

@@ -11,7 +11,7 @@ import { FakeKubectl } from './support/fake-kubectl.js';
 import { mistakeIn } from './support/kubernetes-types.js';
 import { at, type Manifest, one, renderWith } from './support/manifests.js';
 
-const SCRIPTS = globSync('scripts/*.sh').toSorted();
+const SCRIPTS = globSync(['scripts/*.sh', 'scripts/deployment/*.sh']).toSorted();
 const KEY = 'sk-sluice-a-key-of-the-secret';
 
 let gateway: TestGateway;
@@ -36,7 +36,8 @@ const cluster = (more: Readonly<Record<string, string>> = {}) => ({
   FAKE_UNDO_TO: '0.9.0',
   ...more,
 });
-const run = (script: string, ...args: string[]) => kubectl.run(`scripts/${script}.sh`, args);
+const pathOf = (script: string) => SCRIPTS.find((file) => file.endsWith(`/${script}.sh`)) ?? '';
+const run = (script: string, ...args: string[]) => kubectl.run(pathOf(script), args);
 
 it.each([...SCRIPTS, ...globSync('scripts/lib/*.sh')])('%s: nothing that shellcheck complains of', (file) => {
   expect(spawnSync('shellcheck', ['-x', file], { encoding: 'utf8' }).stdout).toBe('');

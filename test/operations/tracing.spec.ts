@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { NO_SPAN, NO_TRACING } from '../../src/observability/tracing.js';
 import { DONE, FakeOpenAiServer, FAKE_USAGE, finishChunk, textChunk } from '../support/fake-openai-server.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
-import { Replica } from '../support/replica.js';
+import { Replica } from '../../scripts/development/cluster/replica.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';

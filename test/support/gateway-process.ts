@@ -5,14 +5,11 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, onFreePorts, PortTaken } from './free-port.js';
-import { patient } from './patient-provider.js';
+import { freePort, onFreePorts, PORT_TAKEN, PortTaken } from '../../scripts/development/cluster/free-port.js';
+import { patient } from '../../scripts/development/cluster/patient-provider.js';
 
 /** Sections of its file. */
 type Config = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-
-/** What the gateway says where a port is not free. */
-export const PORT_TAKEN = 'is taken by another program';
 
 export class GatewayProcess {
   /** All that it wrote, stdout and stderr. */

@@ -10,7 +10,7 @@ import { secretsIn } from '../../src/config/secret.js';
 import { SluiceError } from '../../src/domain/errors.js';
 import { createGateway, type Gateway } from '../../src/compose/gateway-app.js';
 import { createPino } from '../../src/observability/logger.js';
-import { patient } from './patient-provider.js';
+import { patient } from '../../scripts/development/cluster/patient-provider.js';
 
 export interface GatewayOptions {
   /** Sections of the configuration file; ports are free ones unless given. */

@@ -1,5 +1,5 @@
 /*
- * What an earlier version wrote to Redis, word for word (scripts/record-redis.mjs), played to a real Redis again: in the place of a replica of that
+ * What an earlier version wrote to Redis, word for word (scripts/release/record-redis.mjs), played to a real Redis again: in the place of a replica of that
  * version, of which a fresh clone has no build. Knows nothing of the sources that run today.
  */
 
@@ -49,7 +49,7 @@ export class RecordedRedis {
   readonly commands: readonly RecordedCommand[];
   readonly #scripts: ReadonlyMap<string, string>;
 
-  /** @param folder where scripts/record-redis.mjs has written */
+  /** @param folder where scripts/release/record-redis.mjs has written */
   constructor(folder: string) {
     const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
     const lines = (name: string): unknown[] =>
@@ -57,7 +57,7 @@ export class RecordedRedis {
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line) as unknown);
-    // scripts/record-redis.mjs writes these files.
+    // scripts/release/record-redis.mjs writes these files.
     this.told = JSON.parse(read('received.json')) as Told;
     this.commands = lines('commands.ndjson') as RecordedCommand[];
     this.#scripts = new Map(lines('scripts.ndjson') as [string, string][]);

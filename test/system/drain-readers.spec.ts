@@ -7,7 +7,7 @@ import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
 import { GatewayProcess } from '../support/gateway-process.js';
 import { RawClient } from '../support/raw-client.js';
 import { RawHttp } from '../support/raw-http.js';
-import { RedisServer } from '../support/redis.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -19,7 +19,7 @@ afterAll(() => void child?.kill('SIGTERM'));
 
 async function start(): Promise<Started> {
   const node = resolve('node_modules/.bin/node');
-  child = spawn(node, ['scripts/local-cluster.mjs', '--no-build', '--port', '0'], {
+  child = spawn(node, ['scripts/development/local-cluster.mjs', '--no-build', '--port', '0'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const replicas: { name: string; pid: number }[] = [];

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, expect, it } from '@jest/globals';
 import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
 import { type Frame, RawClient } from '../support/raw-client.js';
-import { Replica } from '../support/replica.js';
+import { Replica } from '../../scripts/development/cluster/replica.js';
 
 const MIB = 1_048_576;
 const CLIENTS = 8;

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { launchChromium } from '../support/chromium.js';
 import { FakeOpenAiServer } from '../support/fake-openai-server.js';
-import { RedisServer } from '../support/redis.js';
-import { freePort } from '../support/free-port.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { freePort } from '../../scripts/development/cluster/free-port.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { readersEnv, runCode, type Snippet, snippetsOf, withPorts } from '../support/snippets.js';
 

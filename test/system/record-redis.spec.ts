@@ -16,7 +16,7 @@ const WRITING = [
 it('records turns of every kind, with every script that writes, and what clients were told', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-recorded-'));
   try {
-    execFileSync('node', ['scripts/record-redis.mjs', folder], { encoding: 'utf8' });
+    execFileSync('node', ['scripts/release/record-redis.mjs', folder], { encoding: 'utf8' });
     const recorded = new RecordedRedis(folder);
     const ends = Object.entries(recorded.told.turns).map(([name, { events }]) => [name, events.at(-1)?.type]);
     expect(Object.fromEntries(ends)).toEqual({

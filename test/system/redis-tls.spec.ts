@@ -5,9 +5,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, onFreePorts } from '../support/free-port.js';
+import { freePort, onFreePorts } from '../../scripts/development/cluster/free-port.js';
 import { GatewayProcess } from '../support/gateway-process.js';
-import { RedisServer } from '../support/redis.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-tls-'));
 const at = (name: string): string => join(directory, name);

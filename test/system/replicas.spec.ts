@@ -12,8 +12,8 @@ import {
   textAnswer,
   textChunk,
 } from '../support/fake-openai-server.js';
-import { LocalCluster } from '../support/local-cluster.js';
-import { type Replica } from '../support/replica.js';
+import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
+import { type Replica } from '../../scripts/development/cluster/replica.js';
 import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 import { allowed } from '../support/machine.js';
 

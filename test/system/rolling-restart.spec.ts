@@ -7,8 +7,8 @@ import { inputOf } from '../chaos/own-viewer.js';
 import { SseViewer } from '../chaos/sse-viewer.js';
 import { Truth } from '../chaos/truth.js';
 import { spoken } from '../official/official.js';
-import { LocalCluster } from '../support/local-cluster.js';
-import { type Replica } from '../support/replica.js';
+import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
+import { type Replica } from '../../scripts/development/cluster/replica.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
 import { allowed } from '../support/machine.js';
 

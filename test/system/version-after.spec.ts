@@ -10,8 +10,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Crowd } from '../chaos/crowd.js';
 import { pause } from '../chaos/faults.js';
 import { FakeOpenAiServer, textAnswer, textChunk } from '../support/fake-openai-server.js';
-import { LocalCluster } from '../support/local-cluster.js';
-import { type Replica } from '../support/replica.js';
+import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
+import { type Replica } from '../../scripts/development/cluster/replica.js';
 import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 
 const NEXT = { NODE_OPTIONS: `--import ${resolve('test/support/next-version.mjs')}`, VERSION: '1.1.0' };

@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { bucketOf } from '../../src/state/redis/redis-keys.js';
 import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
 import { RecordedRedis, type RecordedTurn, splitAfter } from '../support/recorded-redis.js';
-import { RedisServer } from '../support/redis.js';
-import { Replica } from '../support/replica.js';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { Replica } from '../../scripts/development/cluster/replica.js';
 import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 
 const before = new RecordedRedis('test/fixtures/redis-1.0.0');

@@ -1,6 +1,6 @@
 /*
  * A docker for tests, where no engine is: takes the command lines of the documents, refuses what docker does not know of them, and runs the image
- * that scripts/image-without-engine.mjs has built. A published port and a network are emulated in the configuration that the image reads: its
+ * that scripts/development/image-without-engine.mjs has built. A published port and a network are emulated in the configuration that the image reads: its
  * ports and its Redis become the test's own. FAKE_DOCKER: a folder; FAKE_IMAGE: the built image; FAKE_PORTS: `{"8080": 41234, …, "6379": …}`.
  */
 
@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 
 const { FAKE_DOCKER: folder, FAKE_IMAGE: image, FAKE_PORTS } = process.env;
 const ports = JSON.parse(FAKE_PORTS);
-const script = resolve(import.meta.dirname, '../../../scripts/image-without-engine.mjs');
+const script = resolve(import.meta.dirname, '../../../scripts/development/image-without-engine.mjs');
 const RUN = {
   detach: { type: 'boolean', short: 'd' },
   name: { type: 'string' },

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { type RuleFile } from '../../../monitoring/render/alerts.js';
-import { freePort } from '../../support/free-port.js';
+import { freePort } from '../../../scripts/development/cluster/free-port.js';
 
 /** A suite that dies must not leave servers behind. */
 const running = new Set<ChildProcess>();

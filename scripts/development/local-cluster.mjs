@@ -6,7 +6,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';
-import { NODE, ownEnv, prepare, ROOT } from './lib/prepare.mjs';
+import { NODE, ownEnv, prepare, ROOT } from '../lib/prepare.mjs';
 
 if (spawnSync('redis-server', ['--version']).status !== 0) {
   console.error('unable to start the cluster; there is no redis-server here; install Redis 7 or newer');
@@ -18,7 +18,7 @@ if (!process.argv.includes('--no-build') && !(await prepare())) process.exit(1);
 const { build } = await import('esbuild');
 const main = join(ROOT, '.cache/cluster/main.mjs');
 await build({
-  entryPoints: [join(import.meta.dirname, 'local-cluster/main.ts')],
+  entryPoints: [join(import.meta.dirname, 'cluster/main.ts')],
   outfile: main,
   bundle: true,
   packages: 'external',

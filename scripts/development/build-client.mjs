@@ -10,7 +10,7 @@ import { build } from 'esbuild';
 import ts from 'typescript';
 
 const LIMIT_BYTES = 7 * 1024;
-const root = join(import.meta.dirname, '..');
+const root = join(import.meta.dirname, '../..');
 const source = join(root, 'client/src');
 const playground = join(root, 'client/playground');
 const out = join(root, 'dist/client');

@@ -5,9 +5,9 @@
  */
 
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
-import { ERROR_CODES } from '../dist/domain/errors.js';
+import { ERROR_CODES } from '../../dist/domain/errors.js';
 
-const ROOT = new URL('../', import.meta.url);
+const ROOT = new URL('../../', import.meta.url);
 const PAGE = new URL('PROTOCOL.md', ROOT);
 const RULE = /^- \*\*([A-Z]{2,5}-\d+)\*\* \S/;
 const CITATION = /\[([A-Z]{2,5}-\d+(?:,? [A-Z]{2,5}-\d+)*)\]/g;
@@ -62,7 +62,7 @@ function main(flag) {
   }
   if (flag !== '--write' && current !== page) {
     mistakes.push(
-      'the error codes in PROTOCOL.md are not those of src/domain/errors.ts; run: node scripts/rules.mjs --write',
+      'the error codes in PROTOCOL.md are not those of src/domain/errors.ts; run: node scripts/docs/rules.mjs --write',
     );
   }
   const cited = new Set(citations.map(({ id }) => id));

@@ -2,7 +2,7 @@
  * Records what this build writes to Redis, for the builds after it: every command of a known run of turns, the scripts, and what clients
  * received. test/system/version-before.spec.ts compares each later build with it. For a release, before its tag; never to make that test pass.
  *
- *   node scripts/record-redis.mjs [FOLDER]   writes test/fixtures/redis-VERSION/, or there
+ *   node scripts/release/record-redis.mjs [FOLDER]   writes test/fixtures/redis-VERSION/, or there
  */
 
 import { spawn } from 'node:child_process';
@@ -14,9 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NODE, prepare, ROOT } from './lib/prepare.mjs';
-import { recordedRun } from './lib/recorded-run.mjs';
-import { requestsIn } from './lib/resp.mjs';
+import { NODE, prepare, ROOT } from '../lib/prepare.mjs';
+import { recordedRun } from '../lib/recorded-run.mjs';
+import { requestsIn } from '../lib/resp.mjs';
 
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 const FOLDER = process.argv[2] ?? join(ROOT, `test/fixtures/redis-${version}`);

@@ -2,7 +2,7 @@
 # Rolls out a version, replica by replica, waits, tests it with a turn, and rolls back if a step fails.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
   say "usage: rollout.sh [--dry-run] [--no-smoke] VERSION
@@ -46,7 +46,7 @@ say "$APP: $before -> $image"
 set_version "$image" || back "the change was refused"
 settled "$APP" || back "$image did not become ready within $WAIT"
 if $smoke; then
-  if $DRY_RUN; then say "would run: scripts/smoke.sh"
+  if $DRY_RUN; then say "would run: scripts/deployment/smoke.sh"
   else "$(dirname "${BASH_SOURCE[0]}")/smoke.sh" || back "$image does not answer as it should"
   fi
 fi

@@ -8,8 +8,8 @@ import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { clearInterval, setInterval } from 'node:timers';
-import { NODE, prepare, ROOT } from './lib/prepare.mjs';
-import { endWithChildren } from './lib/run.mjs';
+import { NODE, prepare, ROOT } from '../lib/prepare.mjs';
+import { endWithChildren } from '../lib/run.mjs';
 
 // A Ctrl-C arrives twice here, from the terminal and from npm; the app aborts its turns on a second signal.
 const SAME_SIGNAL_MS = 500;

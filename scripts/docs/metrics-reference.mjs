@@ -2,13 +2,13 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
-import { LABEL_VALUES_MAX, METRICS } from '../dist/observability/metric-table.js';
+import { LABEL_VALUES_MAX, METRICS } from '../../dist/observability/metric-table.js';
 
-const PAGE = new URL('../docs/metrics.md', import.meta.url);
+const PAGE = new URL('../../docs/metrics.md', import.meta.url);
 
 const INTRO = `# Metrics
 
-<!-- Written by scripts/metrics-reference.mjs from src/observability/metric-table.ts: change the table, then run it after a build. -->
+<!-- Written by scripts/docs/metrics-reference.mjs from src/observability/metric-table.ts: change the table, then run it after a build. -->
 
 \`GET /metrics\` on the operations port (9090), in Prometheus' text format. Every name below starts with the deployment's own:
 \`app.name\` with underscores for hyphens, so \`support-bot\` has \`support_bot_requests_total\`. The runtime's metrics (CPU, memory, event-loop
@@ -42,6 +42,6 @@ const wanted = page();
 if (!process.argv.includes('--check')) {
   writeFileSync(PAGE, wanted);
 } else if (readFileSync(PAGE, 'utf8') !== wanted) {
-  console.error('docs/metrics.md is out of date; run: npm run build && node scripts/metrics-reference.mjs');
+  console.error('docs/metrics.md is out of date; run: npm run build && node scripts/docs/metrics-reference.mjs');
   process.exitCode = 1;
 }

@@ -1,8 +1,8 @@
 /*
  * Runs the cases of a prompt pack (packs/support.evals.yaml) on a gateway and reports which of them pass.
  *
- *   node scripts/evals.mjs --demo         the cases that need no model, on a gateway with config/production.yaml and the demo provider
- *   node scripts/evals.mjs --url URL      all cases, on a gateway with a real model, which costs a few cents; its key in SLUICE_API_KEY
+ *   node scripts/development/evals.mjs --demo         the cases that need no model, on a gateway with config/production.yaml and the demo provider
+ *   node scripts/development/evals.mjs --url URL      all cases, on a gateway with a real model, which costs a few cents; its key in SLUICE_API_KEY
  *   options: --cases FILE, --only WORDS (in a case's name), --times N (of each, since a model answers differently every time)
  */
 
@@ -16,9 +16,9 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parse, stringify } from 'yaml';
-import { judge, judgeCalls, readCases, stepsOf } from './lib/eval-checks.mjs';
+import { judge, judgeCalls, readCases, stepsOf } from '../lib/eval-checks.mjs';
 
-const ROOT = join(import.meta.dirname, '..');
+const ROOT = join(import.meta.dirname, '../..');
 const USAGE = 64;
 const ANSWER_WITHIN_MS = 120_000;
 
@@ -68,8 +68,8 @@ async function demoGateway() {
 
 /** Returns a case's prompt as the pack renders it, or undefined if it cannot be rendered. */
 async function rendered(packFile, { prompt }) {
-  const { loadPacks } = await import('../dist/templating/load-packs.js');
-  const { renderPrompt } = await import('../dist/templating/render.js');
+  const { loadPacks } = await import('../../dist/templating/load-packs.js');
+  const { renderPrompt } = await import('../../dist/templating/render.js');
   try {
     return renderPrompt((await loadPacks(packFile)).find(prompt.id), prompt.variables ?? {});
   } catch {
@@ -197,7 +197,7 @@ try {
   process.exitCode = await main();
 } catch (error) {
   console.error(
-    `unable to evaluate; ${error.message}\nusage: node scripts/evals.mjs --demo | --url URL [--cases FILE] [--only WORDS] [--times N]`,
+    `unable to evaluate; ${error.message}\nusage: node scripts/development/evals.mjs --demo | --url URL [--cases FILE] [--only WORDS] [--times N]`,
   );
   process.exitCode = USAGE;
 }

@@ -7,8 +7,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { NODE, ownEnv, prepare, ROOT } from './lib/prepare.mjs';
-import { endWithChildren, run, seconds } from './lib/run.mjs';
+import { NODE, ownEnv, prepare, ROOT } from '../lib/prepare.mjs';
+import { endWithChildren, run, seconds } from '../lib/run.mjs';
 
 const AT_ONCE = process.argv.includes('--one-by-one') ? 1 : 2;
 /** A bound against a hang: no step takes a fifth of it on a quiet machine. */
@@ -24,11 +24,11 @@ const STEPS = [
   program('layers', 'depcruise', ['--config', '.dependency-cruiser.mjs', 'src', 'client']),
   program('lock file complete', 'npm', ['ci', '--dry-run', '--include=dev', '--loglevel=error']),
   { name: 'lock file free of addresses', work: addressesInLockFile },
-  script('configuration reference up to date', 'scripts/config-reference.mjs', ['--check']),
-  script('metrics reference up to date', 'scripts/metrics-reference.mjs', ['--check']),
-  script('licences of what is shipped', 'scripts/licences.mjs', []),
+  script('configuration reference up to date', 'scripts/docs/config-reference.mjs', ['--check']),
+  script('metrics reference up to date', 'scripts/docs/metrics-reference.mjs', ['--check']),
+  script('licences of what is shipped', 'scripts/release/licences.mjs', []),
   script('alerts, dashboard and deployment up to date', 'monitoring/render/main.ts', ['--check']),
-  script('every rule of PROTOCOL.md has a test', 'scripts/rules.mjs', []),
+  script('every rule of PROTOCOL.md has a test', 'scripts/docs/rules.mjs', []),
 ].filter((step) => step !== undefined);
 
 function program(name, command, args) {

@@ -1,14 +1,14 @@
 /* Writes docs/configuration.md from the schema (after a build); `--check` reports whether the page is up to date and writes nothing. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { configSchema } from '../dist/config/schema.js';
-import { keyTable } from '../dist/config/key-table.js';
+import { configSchema } from '../../dist/config/schema.js';
+import { keyTable } from '../../dist/config/key-table.js';
 
-const PAGE = new URL('../docs/configuration.md', import.meta.url);
+const PAGE = new URL('../../docs/configuration.md', import.meta.url);
 
 const INTRO = `# Configuration
 
-<!-- Written by scripts/config-reference.mjs from src/config/schema*.ts: change the schema, then run it after a build. -->
+<!-- Written by scripts/docs/config-reference.mjs from src/config/schema*.ts: change the schema, then run it after a build. -->
 
 One YAML file holds the whole configuration. \`CONFIG_PATH\` names it; without, it is \`config/default.yaml\`, which needs no key and no other
 service. The file is validated as a whole at start: all mistakes are reported together, and the process ends with code 78 before it listens.
@@ -58,6 +58,6 @@ const wanted = page();
 if (!process.argv.includes('--check')) {
   writeFileSync(PAGE, wanted);
 } else if (readFileSync(PAGE, 'utf8') !== wanted) {
-  console.error('docs/configuration.md is out of date; run: npm run build && node scripts/config-reference.mjs');
+  console.error('docs/configuration.md is out of date; run: npm run build && node scripts/docs/config-reference.mjs');
   process.exitCode = 1;
 }

@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import process from 'node:process';
-import { NODE, ownEnv, prepare, ROOT } from './lib/prepare.mjs';
+import { NODE, ownEnv, prepare, ROOT } from '../lib/prepare.mjs';
 
 const SOAKS = {
   simulation: (count = '1000000') => ({

@@ -3,7 +3,7 @@
 # The share is of new connections: clients stay connected until their pod drains; with state in Redis either version serves any conversation.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
   say "usage: canary.sh [--dry-run] COMMAND
@@ -35,7 +35,7 @@ canary=$APP-canary
 
 # Sends this share of new connections to the canary. 0: none, also not to clients that request it.
 share() {
-  change patch "virtualservice/$APP" --type=merge -p "$(node "$here/lib/canary-routes.mjs" "$APP" "$1")"
+  change patch "virtualservice/$APP" --type=merge -p "$(node "$here/../lib/canary-routes.mjs" "$APP" "$1")"
 }
 
 # First the routes, then the pods, so that no client is sent to a pod that drains.
@@ -44,7 +44,7 @@ take_away() {
 }
 
 smoke() {
-  if $DRY_RUN; then say "would run: APP=$canary scripts/smoke.sh"
+  if $DRY_RUN; then say "would run: APP=$canary scripts/deployment/smoke.sh"
   else APP=$canary "$here/smoke.sh"
   fi
 }
@@ -54,10 +54,10 @@ case $command in
     check_version "$2"
     ask get "virtualservice/$APP" "destinationrule/$APP" -o name >/dev/null || fail "there is nothing to set a share of; add k8s/components/istio to the overlay"
     not_pinned ''
-    manifest=$(ask get "deployment/$APP" -o json | node "$here/lib/second-colour.mjs" "$APP" "$canary" "$2" "$percent")
+    manifest=$(ask get "deployment/$APP" -o json | node "$here/../lib/second-colour.mjs" "$APP" "$canary" "$2" "$percent")
     undo() {
       say "$1; taking the canary away"
-      take_away || say "unable to take it away; run: scripts/canary.sh abort"
+      take_away || say "unable to take it away; run: scripts/deployment/canary.sh abort"
       exit 1
     }
     # If a canary is already running, test the new version before it gets clients.
@@ -72,15 +72,15 @@ case $command in
     smoke || undo "$canary does not answer as it should"
     share "$percent" || undo "the routes were not taken"
     smoke || undo "$canary fails once it is used"
-    say "$percent % of new connections, and who asks for it, go to $2; watch its errors and latency, then: scripts/canary.sh promote, or abort"
+    say "$percent % of new connections, and who asks for it, go to $2; watch its errors and latency, then: scripts/deployment/canary.sh promote, or abort"
     ;;
   promote)
     new=$(version_of "$canary")
-    [[ -n $new ]] || fail "there is no deployment/$canary; start it with: scripts/canary.sh start VERSION"
+    [[ -n $new ]] || fail "there is no deployment/$canary; start it with: scripts/deployment/canary.sh start VERSION"
     flag=()
     if $DRY_RUN; then flag=(--dry-run); fi
     "$here/rollout.sh" ${flag[@]+"${flag[@]}"} "$new" || fail "$APP did not take $new; the canary keeps its share"
-    take_away || fail "$APP runs $new, but the canary is still there; run: scripts/canary.sh abort"
+    take_away || fail "$APP runs $new, but the canary is still there; run: scripts/deployment/canary.sh abort"
     say "$APP runs $new, alone"
     ;;
   abort)

@@ -1,4 +1,4 @@
-/* A free port of loopback that stays free: below the range from which the system takes the ports of outgoing connections. */
+/* Finds free loopback ports below the range from which the system takes the ports of outgoing connections. */
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -7,12 +7,15 @@ const LOWEST = 20_000;
 const HIGHEST = 32_000;
 const given = new Set<number>();
 
-/** A port was free, and then another program took it: tests of other processes look for free ones at the same time. */
+/** Part of the gateway's error message when a port is in use. */
+export const PORT_TAKEN = 'is taken by another program';
+
+/** Another program took a port after it was found free: other processes may search for free ports at the same time. */
 export class PortTaken extends Error {}
 
 const TRIES = 5;
 
-/** Does `start`, which asks for its ports itself, again with other ports where it fails with `PortTaken`. */
+/** Runs `start`, which finds its own ports, and retries it up to five times if it fails with `PortTaken`. */
 export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -23,7 +26,7 @@ export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
   }
 }
 
-/** For servers that are stopped and started again on the same port while many clients connect. */
+/** @returns a port that a server can keep across restarts while many clients connect */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));

@@ -1,13 +1,13 @@
 /*
  * Reports words of the deny list in comments, messages, test titles and documents, each with its replacement. Rules:
- * CONTRIBUTING.md, "Writing". `node scripts/vocabulary.mjs [PATH ...]` checks the files below the given paths; without a
+ * CONTRIBUTING.md, "Writing". `node scripts/docs/vocabulary.mjs [PATH ...]` checks the files below the given paths; without a
  * path every tracked text file.
  */
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { ROOT } from './lib/prepare.mjs';
+import { ROOT } from '../lib/prepare.mjs';
 
 /** Expression and replacement. Actors are named: client, caller, replica, viewer, provider, operator. */
 const DENIED = [
@@ -32,7 +32,7 @@ const DENIED = [
 ];
 const EXTENSIONS = /\.(?:ts|tsx|mjs|md|yaml|sh|lua|css|html)$/;
 /** The deny list itself, and texts that customers and models read. */
-const EXCEPT = /^(?:scripts\/vocabulary\.mjs|packs\/|test\/fixtures\/|LICENSE)/;
+const EXCEPT = /^(?:scripts\/docs\/vocabulary\.mjs|packs\/|test\/fixtures\/|LICENSE)/;
 
 const paths = process.argv.slice(2);
 const tracked = execFileSync('git', ['ls-files', '-z', ...paths], { cwd: ROOT, encoding: 'utf8' }).split('\0');

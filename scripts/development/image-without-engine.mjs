@@ -4,15 +4,15 @@
  * host with the project's own Node, paths of the image are paths below the folder, and RUN steps are not isolated.
  * An unknown instruction is a failure.
  *
- *   node scripts/image-without-engine.mjs build FOLDER [--reuse-install]   (uses the installed packages instead of `npm ci`)
- *   node scripts/image-without-engine.mjs run FOLDER [-e NAME=VALUE]... [healthcheck]
+ *   node scripts/development/image-without-engine.mjs build FOLDER [--reuse-install]   (uses the installed packages instead of `npm ci`)
+ *   node scripts/development/image-without-engine.mjs run FOLDER [-e NAME=VALUE]... [healthcheck]
  */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, join, resolve } from 'node:path';
 import process from 'node:process';
-import { NODE, ROOT } from './lib/prepare.mjs';
+import { NODE, ROOT } from '../lib/prepare.mjs';
 
 const USAGE = 64;
 

@@ -1,8 +1,8 @@
 /* `npm run cluster`: the small deployment of the tests, reported on the console, until a signal ends it. */
 
 import { parseArgs } from 'node:util';
-import { LocalCluster } from '../../test/support/local-cluster.js';
-import { type Replica } from '../../test/support/replica.js';
+import { LocalCluster } from './local-cluster.js';
+import { type Replica } from './replica.js';
 
 const { values } = parseArgs({
   options: { replicas: { type: 'string', default: '3' }, port: { type: 'string', default: '8080' } },

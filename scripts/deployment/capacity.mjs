@@ -2,17 +2,17 @@
  * From measured costs to a number of replicas and Redis shards: plain arithmetic, every input an option. Measured inputs are in
  * docs/operations/measured.json, taken from the output of `npm run bench`; the others are assumed and marked so.
  *
- *   node scripts/capacity.mjs --sockets 1000000
- *   node scripts/capacity.mjs --from bench/results/cpu-100-….json --from bench/results/idle-….json      with these measurements
- *   node scripts/capacity.mjs --from … --write        keeps them, and renews the examples of docs/operations/capacity.md
+ *   node scripts/deployment/capacity.mjs --sockets 1000000
+ *   node scripts/deployment/capacity.mjs --from bench/results/cpu-100-….json --from bench/results/idle-….json      with these measurements
+ *   node scripts/deployment/capacity.mjs --from … --write        keeps them, and renews the examples of docs/operations/capacity.md
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const MEASURED = new URL('../docs/operations/measured.json', import.meta.url);
-const PAGE = new URL('../docs/operations/capacity.md', import.meta.url);
+const MEASURED = new URL('../../docs/operations/measured.json', import.meta.url);
+const PAGE = new URL('../../docs/operations/capacity.md', import.meta.url);
 const USAGE = 64;
 
 /** `[standard, meaning]`; without a standard value it is measured. */
@@ -111,7 +111,7 @@ function optionsOf(args) {
 /** Returns the page with the output of each command below it. */
 export function withExamples(page, measured) {
   return page.replaceAll(
-    /(```bash\nnode scripts\/capacity\.mjs(.*)\n```\n\n```text\n)[^]*?(```)/g,
+    /(```bash\nnode scripts\/deployment\/capacity\.mjs(.*)\n```\n\n```text\n)[^]*?(```)/g,
     (_all, before, words, after) => `${before}${rendered(optionsOf(words.trim().split(/\s+/)), measured)}\n${after}`,
   );
 }

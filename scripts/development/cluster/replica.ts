@@ -8,8 +8,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { freePort, onFreePorts, PortTaken } from './free-port.js';
-import { PORT_TAKEN } from './gateway-process.js';
+import { freePort, onFreePorts, PORT_TAKEN, PortTaken } from './free-port.js';
 import { patient } from './patient-provider.js';
 
 /** A suite that dies must not leave replicas behind. */

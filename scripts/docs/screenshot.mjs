@@ -11,7 +11,7 @@ import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 
-const root = join(import.meta.dirname, '..');
+const root = join(import.meta.dirname, '../..');
 const at = process.argv.indexOf('--all');
 const directory = at > 0 ? process.argv[at + 1] : join(root, 'docs/images');
 const SHOTS = [

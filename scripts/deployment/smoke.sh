@@ -2,7 +2,7 @@
 # Checks a deployment: health, readiness, and one real turn. The turn costs a few tokens.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
   say "usage: smoke.sh [--dry-run]

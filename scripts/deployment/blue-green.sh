@@ -3,7 +3,7 @@
 # Clients of the old colour stay connected until it drains; with state in Redis either colour serves any conversation.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
   say "usage: blue-green.sh [--dry-run] COMMAND
@@ -45,7 +45,7 @@ remove_green() {
 
 # The Deployment of the new colour: the old one's, with another name, instance and version. It is made from kubectl's JSON.
 green_manifest() {
-  ask get "deployment/$APP" -o json | node "$here/lib/second-colour.mjs" "$APP" "$green" "$1"
+  ask get "deployment/$APP" -o json | node "$here/../lib/second-colour.mjs" "$APP" "$green" "$1"
 }
 
 case $command in
@@ -61,25 +61,25 @@ case $command in
     send_to "$(version_of "$APP")"
     undo() {
       say "$1; removing $green"
-      { remove_green && send_to_all; } || say "unable to remove $green; run: scripts/blue-green.sh abort"
+      { remove_green && send_to_all; } || say "unable to remove $green; run: scripts/deployment/blue-green.sh abort"
       exit 1
     }
     printf '%s\n' "$manifest" | ask apply -f - || undo "the new colour was refused"
     settled "$green" || undo "$green did not become ready within $WAIT"
-    say "$green runs $2; try it there, then: scripts/blue-green.sh switch"
+    say "$green runs $2; try it there, then: scripts/deployment/blue-green.sh switch"
     ;;
   switch)
     old=$(version_of "$APP")
     new=$(version_of "$green")
-    [[ -n $new ]] || fail "there is no deployment/$green; start it with: scripts/blue-green.sh up VERSION"
+    [[ -n $new ]] || fail "there is no deployment/$green; start it with: scripts/deployment/blue-green.sh up VERSION"
     settled "$green" || fail "$green is not ready; nothing was changed"
-    if $DRY_RUN; then say "would run: APP=$green scripts/smoke.sh"
+    if $DRY_RUN; then say "would run: APP=$green scripts/deployment/smoke.sh"
     else APP=$green "$here/smoke.sh" || fail "$green does not answer as it should; nothing was changed"
     fi
     send_to "$new"
     if ! $DRY_RUN && ! APP=$green "$here/smoke.sh"; then
       say "$green fails under load; going back to $old"
-      send_to "$old" || say "unable to go back; run: scripts/blue-green.sh back"
+      send_to "$old" || say "unable to go back; run: scripts/deployment/blue-green.sh back"
       exit 1
     fi
     say "new connections go to $new; those to $old stay until it drains"

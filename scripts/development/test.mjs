@@ -9,10 +9,10 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout } from 'node:timers';
-import { NODE, ownEnv, prepare, ROOT } from './lib/prepare.mjs';
-import { endWithChildren, run, seconds } from './lib/run.mjs';
-import { lastLine, Progress, sum } from './lib/tally.mjs';
-import { ensureTools } from './lib/tools.mjs';
+import { NODE, ownEnv, prepare, ROOT } from '../lib/prepare.mjs';
+import { endWithChildren, run, seconds } from '../lib/run.mjs';
+import { lastLine, Progress, sum } from '../lib/tally.mjs';
+import { ensureTools } from '../lib/tools.mjs';
 
 /** Each suite is a project of jest.config.mjs and a folder of test/. All files share the workers of one run. */
 const SUITES = [
@@ -49,7 +49,7 @@ async function runCheck(beside) {
   console.log('\n== check');
   const report = join(reports, 'check.json');
   rmSync(report, { force: true });
-  const args = ['scripts/check.mjs', '--report', report, ...(beside ? ['--one-by-one'] : [])];
+  const args = ['scripts/development/check.mjs', '--report', report, ...(beside ? ['--one-by-one'] : [])];
   const ended = await run(NODE, args, { cwd: ROOT, env: ownEnv(), stallMs: STALL_MS, show: true });
   const tally = { name: 'check', passed: 0, failed: 1, failures: [], ...readReport(report), notes: [], ms: ended.ms };
   return withProblems(tally, problemsOf(ended, tally.failed));

@@ -1,4 +1,4 @@
-/* Admission: what each policy lets in and what it refuses, with the parameter at fault. */
+/* Admission: what each policy admits and refuses, and which parameter a refusal names. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Item } from '../../../src/domain/item.js';
@@ -58,40 +58,43 @@ describe('what a caller may set', () => {
     ['instructions', { instructions: 'Be rude.' }, 'instructions'],
     ['tools', { tools: [tool] }, 'tools'],
     ['model', { model: 'model-b' }, 'model'],
-  ])('%s: a trusted caller unless the file says otherwise, another only if it does', async (param, request, key) => {
-    const models = ['model-b'];
-    const allow = (value: boolean | null): Partial<AdmissionPolicy> => ({
-      models,
-      allow: { ...POLICY.allow, [key]: value },
-    });
-    await expect(admit(request, allow(null))).resolves.toBeDefined();
-    await expect(admit(request, allow(true), USER)).resolves.toBeDefined();
-    const refused = { code: 'parameter_not_allowed', param };
-    await expect(admit(request, allow(null), USER)).rejects.toMatchObject(refused);
-    await expect(admit(request, allow(false))).rejects.toMatchObject(refused);
-  });
+  ])(
+    'lets a trusted caller set %s unless the file forbids it, another caller only if the file allows it',
+    async (param, request, key) => {
+      const models = ['model-b'];
+      const allow = (value: boolean | null): Partial<AdmissionPolicy> => ({
+        models,
+        allow: { ...POLICY.allow, [key]: value },
+      });
+      await expect(admit(request, allow(null))).resolves.toBeDefined();
+      await expect(admit(request, allow(true), USER)).resolves.toBeDefined();
+      const refused = { code: 'parameter_not_allowed', param };
+      await expect(admit(request, allow(null), USER)).rejects.toMatchObject(refused);
+      await expect(admit(request, allow(false))).rejects.toMatchObject(refused);
+    },
+  );
 
   it.each<[string, Partial<ResponseRequest>]>([
     ['temperature', { temperature: 1 }],
     ['top_p', { topP: 1 }],
     ['max_output_tokens', { maxOutputTokens: 10 }],
     ['reasoning.effort', { reasoningEffort: 'low' }],
-  ])('%s: where sampling is allowed', async (param, request) => {
+  ])('lets a caller set %s where sampling is allowed', async (param, request) => {
     await expect(admit(request)).resolves.toBeDefined();
     const allow = { ...POLICY.allow, sampling: false };
     await expect(admit(request, { allow })).rejects.toMatchObject({ code: 'parameter_not_allowed', param });
   });
 
-  it('no tools is nothing to allow', async () => {
+  it('accepts a request without tools where tools are not allowed', async () => {
     await expect(admit({ tools: [] }, {}, USER)).resolves.toBeDefined();
   });
 
-  it('the configured model always, an unlisted one never', async () => {
+  it('admits the configured model always and an unlisted model never', async () => {
     expect((await admit({ model: 'model-a' }, {}, USER)).model).toBe('model-a');
     await expect(admit({ model: 'model-z' })).rejects.toMatchObject({ code: 'model_not_found', param: 'model' });
   });
 
-  it('nothing without the scope for it', async () => {
+  it('refuses a caller without the scope for the request', async () => {
     const refused = admit({}, {}, { ...ALICE, scopes: new Set(['admin']) });
     await expect(refused).rejects.toMatchObject({ code: 'insufficient_scope' });
   });
@@ -100,7 +103,7 @@ describe('what a caller may set', () => {
 describe('tokens and temperature', () => {
   const prompt = { id: 'polite', variables: { who: 'all' } };
 
-  it('the request’s, else the prompt’s, else the configuration’s', async () => {
+  it('takes a value from the request, else from the prompt, else from the configuration', async () => {
     const policy = { maxTokens: 500, temperature: 0.9 };
     expect(await admit({}, policy)).toMatchObject({ maxOutputTokens: 500, temperature: 0.9, topP: null });
     expect(await admit({ prompt }, policy)).toMatchObject({ maxOutputTokens: 300, temperature: 0.2 });
@@ -111,7 +114,7 @@ describe('tokens and temperature', () => {
     });
   });
 
-  it('no request goes over the ceiling, and a prompt is held to it', async () => {
+  it('refuses a request over the ceiling, and caps a prompt at the ceiling', async () => {
     await expect(admit({ maxOutputTokens: 501 }, { maxTokens: 500 })).rejects.toMatchObject({
       code: 'invalid_value',
       param: 'max_output_tokens',
@@ -124,18 +127,18 @@ describe('tokens and temperature', () => {
 describe('prompts', () => {
   const prompt = { id: 'support/polite', variables: { who: 'everyone' } };
 
-  it('come before the request’s own instructions, never in their place', async () => {
+  it('puts the prompt before the instructions of the request and never replaces it', async () => {
     const { system } = await admit({ prompt, instructions: 'Answer in French.' });
     expect(system.indexOf('Be polite to everyone.')).toBe(0);
     expect(system).toContain('Answer in French.');
   });
 
-  it('default to the configuration’s', async () => {
+  it('uses the prompt of the configuration by default', async () => {
     await expect(admit({}, { defaultPrompt: 'polite' })).rejects.toMatchObject({ code: 'missing_variable' });
     expect((await admit({}, { defaultPrompt: null })).prompt).toBeNull();
   });
 
-  it('are refused where the step is turned off or the prompt is unknown', async () => {
+  it('refuses a prompt where the step is turned off or the prompt is unknown', async () => {
     const off = { templateEnabled: false, defaultPrompt: 'polite' };
     await expect(admit({ prompt }, off)).rejects.toMatchObject({ code: 'prompt_not_found', param: 'prompt' });
     expect((await admit({}, off)).system).toBe('');
@@ -143,8 +146,8 @@ describe('prompts', () => {
   });
 });
 
-describe('where a turn continues from', () => {
-  it('a conversation of the caller’s own, or of its tenant', async () => {
+describe('the state that a turn continues from', () => {
+  it('continues a conversation of the caller or of its tenant', async () => {
     const conversation = await harness.conversation();
     expect((await admit({ conversation })).source).toEqual({ kind: 'conversation', id: conversation });
     expect((await admit({ conversation }, {}, TENANT)).source.kind).toBe('conversation');
@@ -161,7 +164,7 @@ describe('where a turn continues from', () => {
     });
   });
 
-  it('a stored response, not one that runs, is foreign, unknown or unstored', async () => {
+  it('refuses a stored response that runs, belongs to another owner, is unknown or was not stored', async () => {
     const first = await harness.play(requestOf('Hi'));
     expect((await admit({ previousResponseId: first })).source).toMatchObject({ kind: 'previous', id: first });
     const gone = { code: 'previous_response_not_found', param: 'previous_response_id' };
@@ -174,7 +177,7 @@ describe('where a turn continues from', () => {
     await harness.turns.whenIdle();
   });
 
-  it('nothing, where the configuration keeps no conversations', async () => {
+  it('refuses to continue where the configuration keeps no conversations', async () => {
     const policy = { stateEnabled: false };
     await expect(admit({ conversation: 'conv_1' }, policy)).rejects.toMatchObject({ param: 'conversation' });
     await expect(admit({ previousResponseId: 'resp_1' }, policy)).rejects.toMatchObject({
@@ -184,7 +187,7 @@ describe('where a turn continues from', () => {
     await expect(admit({}, policy)).resolves.toMatchObject({ source: { kind: 'none' } });
   });
 
-  it('no function call’s output without its call', async () => {
+  it('refuses the output of a function call without its call', async () => {
     const answer: Item = {
       type: 'function_call_output',
       id: 'fco_1',

@@ -1,4 +1,4 @@
-/* The answer of a turn over a scripted provider, without a state store: what is shown, what is returned, and what the facts say. */
+/* The answer of a turn over a scripted provider, without a state store: events, outcome and facts. */
 
 import { describe, expect, it } from '@jest/globals';
 import { NO_TRACING } from '../../../src/observability/tracing.js';
@@ -39,7 +39,7 @@ function answering(text: string, steps: readonly DemoStep[], guardrails: readonl
       shown.push(...events.map(({ type }) => type.replace('response.', '')));
       return { outcome: 'appended', cancelRequested: false };
     },
-    // A journal only appends.
+    // The journal has only `append` to offer here.
   } as unknown as EventLog;
   const journal = new Journal({
     events: log,
@@ -71,7 +71,7 @@ function answering(text: string, steps: readonly DemoStep[], guardrails: readonl
 }
 
 describe('answer', () => {
-  it('writes what the provider says and returns how the provider finished', async () => {
+  it('writes the text of the provider and returns its finish reason', async () => {
     const { outcome, turn, text, shown } = answering('Hi', [say('Hello'), say(' there')]);
     expect(await outcome).toEqual({ end: 'completed' });
     await turn.journal.flushed();
@@ -85,7 +85,7 @@ describe('answer', () => {
     });
   });
 
-  it('refuses input that a guardrail denies, and does not call the provider', async () => {
+  it('refuses input that a guardrail denies and does not call the provider', async () => {
     const { outcome, turn, provider } = answering('a pirate', [say('Hello')], [BANNED]);
     expect(await outcome).toEqual({ end: 'completed' });
     expect(turn.facts).toMatchObject({ begun: true, inputRefused: true, providerCalled: false });
@@ -98,12 +98,12 @@ describe('answer', () => {
     expect(text()).not.toContain('pirate');
   });
 
-  it('throws what the provider throws', async () => {
+  it('throws the error of the provider', async () => {
     const { outcome } = answering('Hi', [fail('provider_error')]);
     await expect(outcome).rejects.toMatchObject({ code: 'provider_error' });
   });
 
-  it('throws the reason of a turn that was stopped', async () => {
+  it('throws the reason of the abort when the turn was stopped', async () => {
     const { outcome, turn } = answering('Hi', [HANG]);
     turn.stop.abort(CANCELLED);
     await expect(outcome).rejects.toBe(CANCELLED);

@@ -1,4 +1,4 @@
-/* What `previous_response_id` continues from, and what a stored response holds of that: nothing twice, and nothing without a bound. */
+/* What `previous_response_id` continues from, and which part of it a stored response holds: no duplicates, bounded size. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Item, storedBytes } from '../../../src/domain/item.js';
@@ -16,9 +16,9 @@ beforeEach(() => {
 });
 afterEach(() => harness.close());
 
-/** Texts that the provider was sent last. */
+/** Texts of the last request to the provider. */
 function sent(): string[] {
-  const { items } = provider.requests.at(-1) as ProviderRequest; // a turn was asked
+  const { items } = provider.requests.at(-1) as ProviderRequest; // the provider was called
   return items.map((item) =>
     item.type === 'message' ? item.content.map((part) => ('text' in part ? part.text : '')).join() : item.type,
   );
@@ -28,7 +28,7 @@ const bytesOf = async (responseId: string): Promise<number> =>
   JSON.stringify(await harness.plain.responses.get(responseId)).length;
 
 describe('a response that was made in a conversation', () => {
-  it('is stored without a copy of the conversation', async () => {
+  it('stores a response of a conversation without a copy of the conversation', async () => {
     const conversation = await harness.conversation([userItem('x'.repeat(50_000))]);
     const first = await harness.play(requestOf('Q1', { conversation }));
     const second = await harness.play(requestOf('Q2', { conversation }));
@@ -37,19 +37,19 @@ describe('a response that was made in a conversation', () => {
     expect(await bytesOf(second)).toBe(await bytesOf(first));
   });
 
-  it('is continued from with the conversation up to it, and not beyond [CONV-6]', async () => {
+  it('continues a response from its conversation up to that response and not beyond [CONV-6]', async () => {
     const conversation = await harness.conversation([userItem('Q0')]);
     const first = await harness.play(requestOf('Q1', { conversation }));
     await harness.play(requestOf('Q2', { conversation }));
     const fork = await harness.play(requestOf('other', { previousResponseId: first }));
     expect(sent()).toEqual(['Q0', 'Q1', 'A1', 'other']);
-    // The fork is a chain of its own: what happens to the conversation does not reach it any more.
+    // The fork is a chain of its own: later changes of the conversation do not reach it.
     await harness.plain.conversations.delete(conversation);
     await harness.play(requestOf('more', { previousResponseId: fork }));
     expect(sent()).toEqual(['Q0', 'Q1', 'A1', 'other', 'A3', 'more']);
   });
 
-  it('is continued from without items that were removed meanwhile [CONV-6]', async () => {
+  it('continues a response without items that were removed after it [CONV-6]', async () => {
     const conversation = await harness.conversation([userItem('Q0')]);
     const first = await harness.play(requestOf('Q1', { conversation }));
     await harness.plain.conversations.deleteItem(conversation, 'msg_Q0');
@@ -57,7 +57,7 @@ describe('a response that was made in a conversation', () => {
     expect(sent()).toEqual(['Q1', 'A1', 'more']);
   });
 
-  it('is not continued from where its conversation no longer holds its items [CONV-7]', async () => {
+  it('refuses to continue a response whose items are no longer in its conversation [CONV-7]', async () => {
     const conversation = await harness.conversation([userItem('Q0')]);
     const first = await harness.play(requestOf('Q1', { conversation }));
     await harness.play(requestOf('Q2', { conversation }));
@@ -72,7 +72,7 @@ describe('a response that was made in a conversation', () => {
     expect((await harness.reader.retrieve(ALICE, first)).output_text).toBe('A1');
   });
 
-  it('takes a call’s output by its id as by its conversation', async () => {
+  it('takes the output of a call by the response id as by the conversation', async () => {
     const conversation = await harness.conversation();
     const call = new ScriptedProvider([[{ type: 'call', name: 'look', arguments: '{}' }], [say('Seen')]]);
     const beside = new TurnHarness({ provider: call, beside: harness });
@@ -96,7 +96,7 @@ describe('a response that was made in a conversation', () => {
 });
 
 describe('a response that was stored with its context', () => {
-  it('is continued from as before, also where it was made in a conversation', async () => {
+  it('continues a response that was stored with its context, also where it was made in a conversation', async () => {
     const conversation = await harness.conversation();
     const first = await harness.play(requestOf('Q1', { conversation }));
     const stored = await harness.plain.responses.get(first);
@@ -114,7 +114,7 @@ const long = (text: string): Item =>
   ({ ...userItem(text.slice(0, 2)), content: [{ type: 'input_text', text }] }) as Item; // a message with another text
 
 describe('a chain', () => {
-  it('is bounded in bytes: the oldest items go first [CONV-9]', async () => {
+  it('drops the oldest items of a chain above its bound in bytes [CONV-9]', async () => {
     harness = new TurnHarness({ provider, maxBytes: 10_000 });
     let previousResponseId: string | undefined;
     const sizes: number[] = [];
@@ -131,7 +131,7 @@ describe('a chain', () => {
 });
 
 describe('an item that is larger than a conversation may be', () => {
-  it('is refused before anything is stored [CONV-9]', async () => {
+  it('refuses an item above the size bound of a conversation before anything is stored [CONV-9]', async () => {
     harness = new TurnHarness({ provider, maxBytes: 70_000 });
     const conversation = await harness.conversation();
     const input: Item[] = [userItem('small'), userItem('x'.repeat(70_000))];

@@ -1,11 +1,11 @@
-/* The one clock by which deltas wait: nobody while few turns run, and nobody longer than its window. */
+/* The shared clock of waiting deltas: no wait while few turns run, and never longer than its window. */
 
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { FlushClock } from '../../../src/turn/flush-clock.js';
 
 describe('FlushClock', () => {
-  it('lets nothing wait while few turns run', async () => {
+  it('does not delay deltas while few turns run', async () => {
     const clock = new FlushClock({ maxWindowMs: 40 });
     const done: string[] = [];
     clock.gather(() => done.push('text'));
@@ -29,14 +29,14 @@ describe('FlushClock', () => {
       jest.useRealTimers();
     });
 
-    it('opens a window as long as there are turns, and no longer than the greatest', () => {
+    it('opens a window proportional to the number of turns, up to the maximum', () => {
       clock.turns = 10;
       expect(clock.windowMs).toBe(10);
       clock.turns = 1_000;
       expect(clock.windowMs).toBe(40);
     });
 
-    it('flushes all that waits at one tick', () => {
+    it('flushes all waiting deltas in one tick', () => {
       clock.schedule(() => done.push('a'));
       jest.advanceTimersByTime(30);
       clock.schedule(() => done.push('b'));
@@ -46,7 +46,7 @@ describe('FlushClock', () => {
       expect(done).toEqual(['a', 'b']);
     });
 
-    it('writes what a delivered text leads to with the same tick', () => {
+    it('writes the events that delivered text causes in the same tick', () => {
       clock.gather(() => {
         done.push('delivered');
         clock.schedule(() => done.push('written'));
@@ -56,7 +56,7 @@ describe('FlushClock', () => {
       expect(done).toEqual(['delivered', 'waited', 'written']);
     });
 
-    it('reads and writes some streams after the others, in one tick', () => {
+    it('reads and writes several streams one after the other in one tick', () => {
       for (let i = 0; i < 40; i++) {
         clock.gather(() => {
           done.push('read');
@@ -71,7 +71,7 @@ describe('FlushClock', () => {
       expect(runs).toEqual([16, 16, 16, 16, 8, 8]);
     });
 
-    it('ticks again for text that came during a tick', () => {
+    it('ticks again for text that arrived during a tick', () => {
       clock.gather(() => clock.gather(() => done.push('later')));
       jest.advanceTimersByTime(41);
       expect(done).toEqual([]);
@@ -79,7 +79,7 @@ describe('FlushClock', () => {
       expect(done).toEqual(['later']);
     });
 
-    it('counts the next window from tick to tick', () => {
+    it('counts the next window from the start of the last tick', () => {
       clock.schedule(() => done.push('first'));
       jest.advanceTimersByTime(40);
       jest.advanceTimersByTime(15);

@@ -1,4 +1,4 @@
-/* Idempotency where the first of two equal requests stands still or dies on the way: its key must not stand for nothing, and never for two turns. */
+/* Idempotency when the first of two equal requests stalls or dies: its key must lead to exactly one turn. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseEvent } from '../../../src/domain/event.js';
@@ -18,8 +18,8 @@ function idempotencyWith(leftBehindMs: number) {
   return { idempotency: new Idempotency(keys, leftBehindMs), keys };
 }
 
-describe('a key whose first holder', () => {
-  it('is on the way, is waited for [IDEM-4]', async () => {
+describe('an idempotency key', () => {
+  it('makes equal requests wait while the first one is being created [IDEM-4]', async () => {
     const { idempotency } = idempotencyWith(10_000);
     expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
     const second = idempotency.claim(ALICE, 'resp_b', USE);
@@ -27,7 +27,7 @@ describe('a key whose first holder', () => {
     expect(await second).toBe('resp_a');
   });
 
-  it('was refused, is taken by who waited', async () => {
+  it('passes to a waiting request when the first one was refused', async () => {
     const { idempotency } = idempotencyWith(10_000);
     expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
     const second = idempotency.claim(ALICE, 'resp_b', USE);
@@ -35,22 +35,22 @@ describe('a key whose first holder', () => {
     expect(await second).toBeNull();
   });
 
-  it('died before its response began, is taken over by one of those that ask again; the others follow that one [IDEM-4]', async () => {
+  it('is taken over by one of several retries when its holder died before its response began; the others follow that response [IDEM-4]', async () => {
     const { idempotency } = idempotencyWith(30);
     expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
-    const told = await Promise.all(
+    const responseIds = await Promise.all(
       ['resp_b', 'resp_c', 'resp_d'].map(async (id) => {
         const known = await idempotency.claim(ALICE, id, USE);
         if (known === null) expect(await idempotency.confirm(ALICE, id, USE)).toBe(true);
         return known ?? id;
       }),
     );
-    expect(new Set(told).size).toBe(1);
-    expect(['resp_b', 'resp_c', 'resp_d']).toContain(told[0]);
+    expect(new Set(responseIds).size).toBe(1);
+    expect(['resp_b', 'resp_c', 'resp_d']).toContain(responseIds[0]);
     expect(await idempotency.confirm(ALICE, 'resp_a', USE)).toBe(false);
   });
 
-  it('has begun, stands for its response, however long ago and whether or not that is still kept', async () => {
+  it('keeps leading to its response once confirmed, at any age and also if the response is gone', async () => {
     const { idempotency } = idempotencyWith(-1);
     expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
     await idempotency.confirm(ALICE, 'resp_a', USE);
@@ -58,7 +58,7 @@ describe('a key whose first holder', () => {
     expect(await idempotency.claim(ALICE, 'resp_b', USE)).toBe('resp_a');
   });
 
-  it('cannot reach the store when it confirms, asks again', async () => {
+  it('repeats the confirmation when the store was unavailable', async () => {
     const { idempotency, keys } = idempotencyWith(10_000);
     await idempotency.claim(ALICE, 'resp_a', USE);
     const confirm = keys.confirm.bind(keys);
@@ -68,7 +68,7 @@ describe('a key whose first holder', () => {
   });
 });
 
-describe('a replica that stood still between its claim of a key and its log', () => {
+describe('a replica that stalled between its claim of a key and its log', () => {
   let slow: TurnHarness;
   let quick: TurnHarness;
   afterEach(async () => {
@@ -76,7 +76,7 @@ describe('a replica that stood still between its claim of a key and its log', ()
     await quick.close();
   });
 
-  it('finds its key taken over: its turn never runs, and its client is given the other one', async () => {
+  it('discards its turn when the key was taken over and returns the response of the other replica', async () => {
     slow = new TurnHarness({ limits: { concurrentTurns: 1 } });
     quick = new TurnHarness({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
     const conversation = await slow.conversation();
@@ -93,7 +93,7 @@ describe('a replica that stood still between its claim of a key and its log', ()
     expect(ids[1]).toBe(responseId);
     const response = await slow.reader.settled(ALICE, responseId, new AbortController().signal);
     await Promise.all([slow.turns.whenIdle(), quick.turns.whenIdle()]);
-    // Nothing is left of the one that was too late: no log, no place in line, no call, no permit.
+    // The late turn leaves nothing: no log, no place in the queue, no provider call, no permit.
     expect(await slow.plain.events.read(ids[0] ?? '', -1, 1)).toBeUndefined();
     expect(await slow.plain.claim.members(conversation)).toEqual([]);
     expect((slow.provider as ScriptedProvider).requests).toEqual([]);
@@ -104,7 +104,7 @@ describe('a replica that stood still between its claim of a key and its log', ()
   });
 });
 
-describe('a request that is sent again with its key', () => {
+describe('a request that is repeated with its key', () => {
   let time: HandTime;
   let harness: TurnHarness;
   beforeEach(() => {
@@ -118,19 +118,19 @@ describe('a request that is sent again with its key', () => {
   const asked = () => (harness.provider as ScriptedProvider).requests.length;
   const GONE = { code: 'response_expired', status: 410, retryable: false };
 
-  it('is refused, and runs no second turn, after its response was deleted [IDEM-5]', async () => {
+  it('is refused without a second turn after its response was deleted [IDEM-5]', async () => {
     const { responseId } = await send();
     await harness.turns.whenIdle();
     await harness.reader.remove(ALICE, responseId);
     await expect(send()).rejects.toMatchObject(GONE);
-    // Also when the key is older than the time after which an unconfirmed one is taken over.
+    // Also when the key is older than the time after which an unconfirmed key is taken over.
     time.pass(11_000);
     await expect(send()).rejects.toMatchObject(GONE);
     expect(asked()).toBe(1);
     expect(harness.turns.count).toBe(0);
   });
 
-  it('is refused when the events of an unstored response are gone, until the key is forgotten [IDEM-5]', async () => {
+  it('is refused when the events of an unstored response are gone, until the key expires [IDEM-5]', async () => {
     const { responseId } = await send({ store: false });
     await harness.turns.whenIdle();
     time.pass(LOG_TIMES.endedUnstoredMs - 1_000);
@@ -144,7 +144,7 @@ describe('a request that is sent again with its key', () => {
     expect(asked()).toBe(2);
   });
 
-  it('streams how a stored response began and how it ended when its events are gone [IDEM-5]', async () => {
+  it('streams the beginning and the end of a stored response when its events are gone [IDEM-5]', async () => {
     const { responseId } = await send();
     await harness.turns.whenIdle();
     const before = await harness.events(responseId);

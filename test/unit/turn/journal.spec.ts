@@ -1,4 +1,4 @@
-/* The journal: what is joined, how it is numbered, one append at a time, and what becomes of it while its log is away. */
+/* The journal: which events are joined, how they are numbered, one append at a time, and retries while its log is unavailable. */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseEvent, serialize } from '../../../src/domain/event.js';
@@ -12,7 +12,7 @@ import { retryWhileUnavailable } from '../../../src/turn/retry-while-unavailable
 import { responseOf } from '../domain/responses.js';
 import { away, Faults } from './turn-harness.js';
 
-/** A clock whose tick comes when the test says. */
+/** A clock that ticks when the test calls it. */
 class HandClock extends FlushClock {
   #due: (() => void)[] = [];
   constructor() {
@@ -30,13 +30,13 @@ const ID = 'resp_1';
 let log: MemoryEventLog;
 let faults: Faults;
 let clock: HandClock;
-let told: string[];
+let notices: string[];
 
 beforeEach(async () => {
   log = new MemoryEventLog(new MemoryLogTable());
   faults = new Faults();
   clock = new HandClock();
-  told = [];
+  notices = [];
   await log.create({ responseId: ID, owner: 'a', conversationId: null, store: true, input: [] });
 });
 
@@ -47,8 +47,8 @@ function journalOf(options: Partial<JournalOptions> = {}): Journal {
     responseId: ID,
     fence: 1,
     response: responseOf(),
-    onCancel: () => told.push('cancel'),
-    onLost: (error: SluiceError) => told.push(`lost: ${error.code}`),
+    onCancel: () => notices.push('cancel'),
+    onLost: (error: SluiceError) => notices.push(`lost: ${error.code}`),
     ...options,
   });
   journal.emit({ type: 'response.created', response: responseOf() });
@@ -80,14 +80,14 @@ async function written(): Promise<string[]> {
 const HEAD = ['created', 'output_item.added', 'content_part.added'];
 
 describe('Journal', () => {
-  it('writes what is emitted together with one append', async () => {
+  it('writes events that are emitted together with one append', async () => {
     journalOf();
     await tick();
     expect(appends()).toBe(1);
     expect(await written()).toEqual(HEAD);
   });
 
-  it('writes the first delta at once, and joins the others until the clock’s tick', async () => {
+  it('writes the first delta at once and joins later ones until the tick of the clock', async () => {
     const journal = journalOf();
     journal.delta(delta('a'));
     await tick();
@@ -101,7 +101,7 @@ describe('Journal', () => {
     expect(journal.accumulator.response().output_text).toBe('abcd');
   });
 
-  it('lets no delta wait behind an event, and joins none over one', async () => {
+  it('flushes waiting deltas before another event and joins none across it', async () => {
     const journal = journalOf();
     journal.delta(delta('a'));
     await tick();
@@ -114,7 +114,7 @@ describe('Journal', () => {
     expect(appends()).toBe(2);
   });
 
-  it('does not join deltas of different parts and kinds', async () => {
+  it('keeps deltas of different parts and kinds apart', async () => {
     const journal = journalOf();
     journal.emit({ type: 'response.content_part.added', ...AT, content_index: 1, part: contentPart('refusal', '') });
     journal.delta(delta('a'));
@@ -125,7 +125,7 @@ describe('Journal', () => {
     expect((await written()).slice(4)).toEqual(['a', 'r', 'b']);
   });
 
-  it('has one append under way, and collects what comes meanwhile', async () => {
+  it('has one append in flight and collects later events meanwhile', async () => {
     const journal = journalOf();
     await tick();
     const gate = faults.hold('append');
@@ -140,7 +140,7 @@ describe('Journal', () => {
     expect(await written()).toEqual([...HEAD, 'a', 'bc']);
   });
 
-  it('is flushed when what was emitted until then stands, whatever comes after', async () => {
+  it('resolves a flush once the events emitted before it are written, whatever follows', async () => {
     const journal = journalOf();
     const first = faults.hold('append');
     const flushed = journal.flushed();
@@ -157,20 +157,20 @@ describe('Journal', () => {
     expect(journal.nextSequence).toBe(4);
   });
 
-  it('sends the same numbers again while the log is away, also where only the reply was lost', async () => {
+  it('sends the same numbers again while the log is unavailable, also if only the reply was lost', async () => {
     const journal = journalOf();
     await journal.flushed();
     faults.fail('append', 2, away, true);
     journal.delta(delta('a'));
     await journal.flushed();
     expect(await written()).toEqual([...HEAD, 'a']);
-    expect(told).toEqual([]);
+    expect(notices).toEqual([]);
   });
 
-  it('is lost where another owns the log, and writes and tells nothing more', async () => {
+  it('reports the loss when another replica owns the log, and writes and reports nothing more', async () => {
     const journal = journalOf({ fence: 7 });
     await journal.flushed();
-    expect(told).toEqual(['lost: replica_lost']);
+    expect(notices).toEqual(['lost: replica_lost']);
     expect(journal.lost?.code).toBe('replica_lost');
     journal.delta(delta('a'));
     journal.emit(end());
@@ -180,10 +180,10 @@ describe('Journal', () => {
     expect(appends()).toBe(1);
     expect(await written()).toEqual([]);
     journal.leaseLost();
-    expect(told).toHaveLength(1);
+    expect(notices).toHaveLength(1);
   });
 
-  it('goes on after the events that its log was begun with', async () => {
+  it('continues after the events that its log was created with', async () => {
     const created: ResponseEvent = { type: 'response.created', response: responseOf() };
     await log.append(ID, 1, [serialize(created, 0)]);
     const journal = new Journal({
@@ -204,15 +204,15 @@ describe('Journal', () => {
     expect(journal.ended).toBe(true);
   });
 
-  it('gives up after a while, and says why', async () => {
+  it('gives up after its time limit and reports the cause', async () => {
     faults.fail('append');
     const journal = journalOf({ giveUpMs: 0 });
     await journal.flushed();
-    expect(told).toEqual(['lost: state_unavailable']);
+    expect(notices).toEqual(['lost: state_unavailable']);
     expect(await written()).toEqual([]);
   });
 
-  it('stops trying when its lease is lost meanwhile', async () => {
+  it('stops retrying when its lease is lost meanwhile', async () => {
     faults.fail('append');
     const journal = journalOf();
     await tick();
@@ -221,10 +221,10 @@ describe('Journal', () => {
     const tried = appends();
     await new Promise((resolve) => setTimeout(resolve, 120));
     expect(appends()).toBeLessThanOrEqual(tried + 1);
-    expect(told).toEqual(['lost: replica_lost']);
+    expect(notices).toEqual(['lost: replica_lost']);
   });
 
-  it('holds a long outage’s deltas as one, and writes them in order when it is over', async () => {
+  it('holds the deltas of a long outage as one and writes them in order afterwards', async () => {
     const journal = journalOf();
     await journal.flushed();
     faults.fail('append', 3);
@@ -236,14 +236,14 @@ describe('Journal', () => {
     expect(all.length).toBeLessThan(8);
   });
 
-  it('tells of a cancel once, whoever tells it', async () => {
+  it('reports a cancel once, whether the append or the watch delivers it', async () => {
     const journal = journalOf();
     await journal.flushed();
     await log.requestCancel(ID);
     journal.delta(delta('a'));
     await journal.flushed();
     journal.cancelRequested();
-    expect(told).toEqual(['cancel']);
+    expect(notices).toEqual(['cancel']);
   });
 
   it('ends when the reply to its terminal was lost and a renewal finds the lease ended', async () => {
@@ -261,10 +261,10 @@ describe('Journal', () => {
     await journal.flushed();
     expect(journal.ended).toBe(true);
     expect(journal.lost).toBeUndefined();
-    expect(told).toEqual([]);
+    expect(notices).toEqual([]);
   });
 
-  it('has ended with its terminal, and does not take the lease’s end for a loss', async () => {
+  it('ends with its terminal and does not treat the end of the lease as a loss', async () => {
     const journal = journalOf();
     journal.emit(end());
     expect(journal.ended).toBe(false);
@@ -272,12 +272,12 @@ describe('Journal', () => {
     expect(journal.ended).toBe(true);
     journal.leaseLost();
     expect(journal.lost).toBeUndefined();
-    expect(told).toEqual([]);
+    expect(notices).toEqual([]);
   });
 });
 
 describe('FlushClock', () => {
-  it('does not wait while few turns run, and longer the more there are, up to its window', () => {
+  it('does not wait while few turns run, and waits longer with more turns, up to its window', () => {
     const own = new FlushClock({ maxWindowMs: 40 });
     const windows = [0, 4, 5, 30, 500].map((turns) => {
       own.turns = turns;
@@ -289,7 +289,7 @@ describe('FlushClock', () => {
     expect(off.windowMs).toBe(0);
   });
 
-  it('calls all that wait in one tick, each once', async () => {
+  it('calls all waiting callbacks in one tick, each once', async () => {
     const own = new FlushClock({ maxWindowMs: 0 });
     const calls: string[] = [];
     own.schedule(() => {
@@ -306,7 +306,7 @@ describe('FlushClock', () => {
 });
 
 describe('retryWhileUnavailable', () => {
-  it('asks again while the store is away, and at once gives up what else went wrong', async () => {
+  it('retries while the store is unavailable and throws any other error at once', async () => {
     let asked = 0;
     expect(await retryWhileUnavailable(() => (++asked < 3 ? Promise.reject(away()) : Promise.resolve('done')))).toBe(
       'done',
@@ -317,7 +317,7 @@ describe('retryWhileUnavailable', () => {
     await expect(broken).rejects.toThrow('broken 1');
   });
 
-  it('gives up when nobody wants the answer, or after its time', async () => {
+  it('gives up when the caller aborts, or after its time limit', async () => {
     await expect(retryWhileUnavailable(() => Promise.reject(away()), { wanted: () => false })).rejects.toMatchObject({
       code: 'state_unavailable',
     });

@@ -18,7 +18,7 @@ import { largestRequests } from '../../support/largest-requests.js';
 
 let gateway: TestGateway;
 beforeAll(async () => {
-  // The shipped files are objects of sections.
+  // The shipped files are objects with one key per section.
   const shipped = parse(readFileSync('config/default.yaml', 'utf8')) as Record<string, Record<string, unknown>>;
   gateway = await startGateway({
     config: {
@@ -54,7 +54,7 @@ async function costOfTurn(request: ResponseRequest, key: string): Promise<number
   const before = threadCpuMs();
   try {
     const idempotency = { key, fingerprint: requestFingerprint(request) };
-    // The answer is short: its deltas are no part of what the request costs.
+    // The answer is short: its deltas are not part of the cost of the request.
     const brief = { ...request, maxOutputTokens: 1 };
     const { responseId } = await turns.create(caller, brief, origin, { idempotency });
     await reader.settled(caller, responseId, new AbortController().signal);

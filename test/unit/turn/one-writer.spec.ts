@@ -1,4 +1,4 @@
-/* One writer per conversation, also if a replica stands still between its place in the queue and its log, or its items. */
+/* One writer per conversation, also if a replica stalls between its place in the queue and its log, or its items. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Conversations } from '../../../src/turn/conversations.js';
@@ -23,20 +23,20 @@ afterEach(async () => {
 
 const requestsOf = (harness: TurnHarness) => (harness.provider as ScriptedProvider).requests;
 
-/** Resolves when `holds` does, a round of the event loop at a time. */
+/** Resolves when `holds` returns true; checks it once per round of the event loop. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise(setImmediate);
 }
 
-describe('a turn whose replica stood still between its place in the queue and its log', () => {
-  it('waits for the turn that took its place, and starts from what that turn said [CONV-10]', async () => {
+describe('a turn whose replica stalled between its place in the queue and its log', () => {
+  it('waits for the turn that took its place and starts from the items of that turn [CONV-10]', async () => {
     const conversation = await slow.conversation();
     const stands = slow.faults.hold('createWith');
     const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
     await stands.reached;
     time.pass(PAST_LEASE_MS);
     const { responseId: running } = await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    // It looks at the head of the queue and finds that it never began.
+    // The other turn looks at the head of the queue and finds that it never began.
     time.pass(1_000);
     await until(async () => (await quick.types(running)).includes('output_text.delta'));
     stands.open();
@@ -53,7 +53,7 @@ describe('a turn whose replica stood still between its place in the queue and it
     expect(await slow.texts(conversation)).toEqual(['Hi', 'first', 'Late', 'second']);
   });
 
-  it('is refused, and leaves nothing behind, if no more turns may wait [CONV-10]', async () => {
+  it('is refused and leaves nothing behind if no more turns may wait [CONV-10]', async () => {
     const strict = new TurnHarness({ time, beside: slow, maxWaiting: 0 });
     const conversation = await slow.conversation();
     const stands = strict.faults.hold('createWith');
@@ -69,7 +69,7 @@ describe('a turn whose replica stood still between its place in the queue and it
     expect(await slow.plain.claim.members(conversation)).toEqual([running]);
   });
 
-  it('runs at once if nobody took its place', async () => {
+  it('runs at once if no other turn took its place', async () => {
     const conversation = await slow.conversation();
     const stands = slow.faults.hold('createWith');
     const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
@@ -94,17 +94,17 @@ describe('items that are added', () => {
       time,
     });
 
-  it('are refused if a turn took the place of their writer while its replica stood still [CONV-14]', async () => {
+  it('are refused if a turn took the place of their writer while its replica was stalled [CONV-14]', async () => {
     const conversation = await slow.conversation();
     const joined = Promise.withResolvers<void>();
-    const goOn = Promise.withResolvers<void>();
+    const proceed = Promise.withResolvers<void>();
     const { claim } = slow.plain;
     const join = claim.join.bind(claim);
     const adding = (() => {
       claim.join = async (...args) => {
         const place = await join(...args);
         joined.resolve();
-        await goOn.promise;
+        await proceed.promise;
         return place;
       };
       return conversationsOf().addItems(ALICE, conversation, [userItem('Note')]);
@@ -113,12 +113,12 @@ describe('items that are added', () => {
     claim.join = join;
     time.pass(PAST_LEASE_MS);
     await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    goOn.resolve();
+    proceed.resolve();
     await expect(adding).rejects.toMatchObject({ code: 'conversation_busy' });
     expect(await slow.texts(conversation)).toEqual([]);
   });
 
-  it('are added once if the reply was lost, before the claim is left', async () => {
+  it('are added once if the reply was lost, before the claim is released', async () => {
     const conversation = await slow.conversation();
     slow.faults.fail('appendItems', 1, away, true);
     let settled = false;
@@ -137,7 +137,7 @@ describe('items that are added', () => {
     expect(calls.lastIndexOf('appendItems')).toBeLessThan(calls.indexOf('leave'));
   });
 
-  it('are added if only the claim could not be released, which is tried again [CONV-14]', async () => {
+  it('are added if only the claim could not be released, and the release is retried [CONV-14]', async () => {
     const conversation = await slow.conversation();
     slow.faults.fail('leave', 2);
     const added = await conversationsOf().addItems(ALICE, conversation, [userItem('Note')]);

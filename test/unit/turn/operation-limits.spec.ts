@@ -1,4 +1,4 @@
-/* The limit on operations, on a clock of the test's own. */
+/* The limit on operations, on a clock of the test. */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';

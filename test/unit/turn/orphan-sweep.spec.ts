@@ -1,4 +1,4 @@
-/* Two replicas over one state and a clock that moves: the turns of a lost one get their end from the other, and its conversations go on. */
+/* Two replicas over one state and a manual clock: turns of a lost replica are ended by the other one, and its conversations continue. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { serialize } from '../../../src/domain/event.js';
@@ -43,14 +43,14 @@ describe('OrphanSweep', () => {
     expect(await other.metric('orphans_ended_total')).toBe(1);
   });
 
-  it('leaves a turn alone whose lease has not run out', async () => {
+  it('ignores a turn whose lease has not expired', async () => {
     const id = await start();
     now += LEASE_MS - 1;
     expect(await other.sweep.sweep()).toBe(0);
     expect((await other.types(id)).at(-1)).toBe('output_text.delta');
   });
 
-  it('closes what was open, tells the end, keeps the partial text, and lets the conversation go on', async () => {
+  it('closes open parts, reports the end, keeps the partial text and unblocks the conversation', async () => {
     const conversation = await lost.conversation();
     const id = await start({ conversation });
     now += LEASE_MS;
@@ -70,7 +70,7 @@ describe('OrphanSweep', () => {
     expect(await other.metric('orphans_ended_total')).toBe(1);
   });
 
-  it('counts each turn once, by its outcome, where its end was told [OPS-3]', async () => {
+  it('counts each turn once, by its outcome, on the replica that reported its end [OPS-3]', async () => {
     await start();
     now += LEASE_MS;
     await other.sweep.sweep();
@@ -80,23 +80,23 @@ describe('OrphanSweep', () => {
     expect(await lost.metric('fenced_writes_total')).toBe(1);
   });
 
-  it('tells who watches the conversation of a turn that its lost replica never came to announce', async () => {
+  it('announces a turn to watchers of its conversation when its lost replica did not', async () => {
     const conversation = await lost.conversation();
-    const heard: string[] = [];
+    const announced: string[] = [];
     await other.plain.announcements.watch(
       conversation,
-      (id) => heard.push(id),
+      (id) => announced.push(id),
       () => undefined,
     );
     lost.faults.fail('announce');
     const id = await start({ conversation });
-    expect(heard).toEqual([]);
+    expect(announced).toEqual([]);
     now += LEASE_MS;
     await other.sweep.sweep();
-    expect(heard).toEqual([id]);
+    expect(announced).toEqual([id]);
   });
 
-  it('shuts the former owner out', async () => {
+  it('fences the former owner', async () => {
     const id = await start();
     now += LEASE_MS;
     await other.sweep.sweep();
@@ -105,7 +105,7 @@ describe('OrphanSweep', () => {
     expect(await lost.metric('turns_in_flight')).toBe(0);
   });
 
-  it('repeats the end of a turn that was committed and not told', async () => {
+  it('repeats the terminal of a turn that was committed but not reported', async () => {
     const done = new TurnHarness({ beside: lost });
     const original = lost.plain.events.append.bind(lost.plain.events);
     lost.plain.events.append = (id, fence, events) =>
@@ -125,7 +125,7 @@ describe('OrphanSweep', () => {
     expect(await other.plain.claim.members(conversation)).toEqual([]);
   });
 
-  it('is not overwritten by the former owner that stores its end later [EV-13]', async () => {
+  it('keeps the stored end when the former owner stores its own later [EV-13]', async () => {
     const late = new TurnHarness({ beside: lost });
     const gate = late.faults.hold('put');
     const { responseId: id } = await late.turns.create(ALICE, requestOf('Hi'), ORIGIN);
@@ -157,7 +157,7 @@ describe('OrphanSweep', () => {
     expect(await late.metric('requests_total{status="success"}')).toBe(0);
   });
 
-  it('keeps nothing of a turn that still waited for its conversation', async () => {
+  it('stores nothing of a turn that was still waiting for its conversation', async () => {
     const conversation = await lost.conversation();
     const first = await start({ conversation });
     const { responseId: second } = await lost.turns.create(ALICE, requestOf('Again', { conversation }), ORIGIN);
@@ -170,7 +170,7 @@ describe('OrphanSweep', () => {
     expect(await other.plain.claim.members(conversation)).toEqual([]);
   });
 
-  it('keeps refused input for people only', async () => {
+  it('stores refused input for people only', async () => {
     const guarded = new TurnHarness({
       beside: lost,
       guardrails: [{ type: 'banned_words', enabled: true, params: { words: ['pirate'] } }],
@@ -190,7 +190,7 @@ describe('OrphanSweep', () => {
     await guarded.turns.whenIdle();
   });
 
-  it('ends a turn whose replica was lost before it wrote another word: who follows it already is told', async () => {
+  it('reports the end to an existing follower when the replica was lost before its next event', async () => {
     const conversation = await lost.conversation();
     const gate = lost.faults.hold('append');
     const { responseId: id } = await lost.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
@@ -210,7 +210,7 @@ describe('OrphanSweep', () => {
     expect(await other.plain.claim.members(conversation)).toEqual([]);
   });
 
-  it('lets the conversation of a log without any event go on', async () => {
+  it('unblocks the conversation of a log without events', async () => {
     const conversation = await lost.conversation();
     await lost.plain.claim.join(conversation, 'resp_dead', 8);
     const head = { responseId: 'resp_dead', owner: ALICE.owner, conversationId: conversation, store: true, input: [] };
@@ -221,7 +221,7 @@ describe('OrphanSweep', () => {
     expect(await other.plain.claim.members(conversation)).toEqual([]);
   });
 
-  it('ends the others though one cannot be ended', async () => {
+  it('ends the other turns when one cannot be ended', async () => {
     const ids = [await start(), await start(), await start()];
     now += LEASE_MS;
     other.faults.fail('put', 1, () => new Error('corrupt'));
@@ -229,14 +229,14 @@ describe('OrphanSweep', () => {
     const ends = await Promise.all(ids.map(async (id) => (await other.types(id)).at(-1)));
     expect(ends.filter((type) => type === 'failed')).toHaveLength(2);
     expect(other.log.lines).toContainEqual(expect.objectContaining({ level: 'error' }));
-    // Its lease runs out again, and whoever comes by then tries again.
+    // Its lease expires again, and the next sweep retries it.
     now += LEASE_MS;
     await other.sweep.sweep();
     const again = await Promise.all(ids.map(async (id) => (await other.types(id)).at(-1)));
     expect(again).toEqual(['failed', 'failed', 'failed']);
   });
 
-  it('says nothing and leaves nothing where another has taken over meanwhile', async () => {
+  it('reports and stores nothing when another replica has taken over meanwhile', async () => {
     const conversation = await lost.conversation();
     const id = await start({ conversation });
     now += LEASE_MS;
@@ -253,7 +253,7 @@ describe('OrphanSweep', () => {
     expect(other.log.lines).toEqual([]);
   });
 
-  it('commits to a conversation without a stored response where it was not to be stored', async () => {
+  it('commits to the conversation without a stored response when store was false', async () => {
     const conversation = await lost.conversation([userItem('Before')]);
     const id = await start({ conversation, store: false });
     now += LEASE_MS;
@@ -263,7 +263,7 @@ describe('OrphanSweep', () => {
     expect((await other.types(id)).at(-1)).toBe('failed');
   });
 
-  it('gives turns a round to renew their leases after this process stood still', async () => {
+  it('gives turns one round to renew their leases after this process was stalled', async () => {
     const time = new HandTime();
     const alone = new TurnHarness({ time, answers: [[say('Half an'), HANG]] });
     const { responseId } = await alone.turns.create(ALICE, requestOf('Hi'), ORIGIN);
@@ -278,7 +278,7 @@ describe('OrphanSweep', () => {
     await alone.close();
   });
 
-  it('does not start a second sweep while one runs, and stop waits for it', async () => {
+  it('starts no second sweep while one runs, and waits for it on stop', async () => {
     await start();
     now += LEASE_MS;
     const gate = other.faults.hold('adoptExpired');
@@ -294,7 +294,7 @@ describe('OrphanSweep', () => {
     await stopping;
   });
 
-  it('numbers a terminal that it repeats after what stands there', async () => {
+  it('numbers a repeated terminal after the events in the log', async () => {
     const plan = {
       caller: ALICE,
       request: requestOf('Hi'),
@@ -317,14 +317,14 @@ describe('OrphanSweep', () => {
     expect((await other.plain.responses.get(response.id))?.terminalSequence).toBe(1);
   });
 
-  it('stores the end of a lost turn whose log has a hole, removes the log, and lets the conversation go on', async () => {
+  it('stores the end of a lost turn whose log has a hole, removes the log and unblocks the conversation', async () => {
     const conversation = await lost.conversation();
     const id = await start({ conversation });
     now += LEASE_MS;
     const { events: log } = other.plain;
     const read = log.read.bind(log);
     const first = (await read(id, -1, 100))?.events.findIndex(({ type }) => type === 'response.output_text.delta') ?? 0;
-    // As a store reads that has lost the first delta.
+    // Reads the log as a store that lost the first delta.
     log.read = (responseId, after, limit) =>
       after < first && after + limit >= first ? Promise.resolve(undefined) : read(responseId, after, limit);
     expect(await other.sweep.sweep()).toBe(1);

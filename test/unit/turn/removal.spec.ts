@@ -1,4 +1,4 @@
-/* What is deleted while a turn ends stays deleted, its viewers get an end, and the end says truly what was kept. */
+/* What is deleted while a turn ends stays deleted, viewers receive an end, and the end reports correctly what was kept. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { isTerminal } from '../../../src/domain/event.js';
@@ -28,7 +28,7 @@ const conversations = (): Conversations =>
     maxItemBytes: 1_000_000,
   });
 
-/** A turn that has committed and not told its terminal yet. */
+/** A turn that has committed and has not written its terminal yet. */
 async function committed(): Promise<{ id: string; conversation: string; tellEnd: () => void }> {
   const conversation = await harness.conversation();
   const gate = harness.faults.hold('leave');
@@ -38,7 +38,7 @@ async function committed(): Promise<{ id: string; conversation: string; tellEnd:
 }
 
 describe('a response deleted between its commit and its terminal', () => {
-  it('is deleted when its viewers were told the end, and stays deleted', async () => {
+  it('is deleted once its viewers received the end, and stays deleted', async () => {
     const { id, tellEnd } = await committed();
     expect((await harness.reader.retrieve(ALICE, id)).status).toBe('completed');
     const viewer = harness.reader.settled(ALICE, id, never);
@@ -52,7 +52,7 @@ describe('a response deleted between its commit and its terminal', () => {
     expect(await harness.metric('requests_total{status="success"}')).toBe(1);
   });
 
-  it('runs still where its end does not come', async () => {
+  it('still runs while its end is not written', async () => {
     const { id, tellEnd } = await committed();
     const impatient = new ResponseReader(harness.plain.events, harness.hub, harness.plain.responses, {
       terminalWithinMs: 5,
@@ -64,11 +64,11 @@ describe('a response deleted between its commit and its terminal', () => {
     await expect(harness.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 
-  it('is plainly gone for a viewer that had not read to its end', async () => {
+  it('is reported as not found to a viewer that had not read to its end', async () => {
     const id = await harness.play(requestOf('Hi'));
     const viewer = await harness.reader.open(ALICE, id, -1, () => undefined);
     await harness.reader.remove(ALICE, id);
-    // What it has at hand it may still be told; then an end, one way or the other.
+    // Events that are already buffered may still be sent. Then the stream ends either way.
     let ended = false;
     while (viewer.state === 'following') {
       ended ||= viewer.take(64).some(({ type }) => isTerminal(type));
@@ -90,7 +90,7 @@ describe('a conversation deleted while a turn runs in it', () => {
     return responseId;
   }
 
-  it.each([true, false])('keeps nothing, says so, and ends (store: %s)', async (store) => {
+  it.each([true, false])('keeps nothing of the turn, reports that, and ends it (store: %s)', async (store) => {
     const id = await deletedMidway(store);
     await harness.turns.whenIdle();
     const response = await harness.reader.retrieve(ALICE, id);
@@ -98,12 +98,12 @@ describe('a conversation deleted while a turn runs in it', () => {
     expect((await harness.events(id)).at(-1)).toMatchObject({ response: { sluice: { kept: 'nothing' } } });
     const stored = await harness.plain.responses.get(id);
     expect(stored?.response.sluice.kept).toBe(store ? 'nothing' : undefined);
-    // What the turn had read of the conversation is deleted with it: the response has no copy.
+    // The context that the turn had read is deleted too: the response has no copy.
     expect(stored?.context).toEqual(store ? [] : undefined);
     expect(await harness.plain.conversations.get(response.conversation?.id ?? '')).toBeUndefined();
   });
 
-  it('keeps nothing where another replica has to end it', async () => {
+  it('keeps nothing of a turn that another replica ends', async () => {
     const gone = (): Error => new Error('this replica is gone');
     const id = await deletedMidway(true, () => harness.faults.fail('append', Infinity, gone));
     now += LEASE_MS;
@@ -115,7 +115,7 @@ describe('a conversation deleted while a turn runs in it', () => {
   });
 });
 
-it('a conversation deleted between commit and terminal stays deleted, and the end says what was true', async () => {
+it('stays deleted between commit and terminal, and the end reports what was true at the commit', async () => {
   const { id, conversation, tellEnd } = await committed();
   await conversations().remove(ALICE, conversation);
   tellEnd();

@@ -1,4 +1,4 @@
-/* Everything one may read of a response: as it stands, its events from anywhere, its end; and what is somebody else's, like nothing. */
+/* Everything that can be read of a response: its state, its events from any number, its end. Responses of other owners are not found. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type LoggedEvent } from '../../../src/domain/event.js';
@@ -24,7 +24,7 @@ async function read(id: string, after = -1, caller = ALICE): Promise<LoggedEvent
   return events;
 }
 
-/** A turn that said something and runs on. */
+/** A turn that wrote some text and still runs. */
 async function running(): Promise<string> {
   await harness.play(requestOf('first'));
   const { responseId } = await harness.turns.create(ALICE, requestOf('second'), ORIGIN);
@@ -40,14 +40,14 @@ async function cancel(id: string): Promise<void> {
 const PAST_RETENTION_MS = 11 * 60_000;
 
 describe('retrieve', () => {
-  it('tells a running response as it stands, an ended one as it ended', async () => {
+  it('returns a running response in its current state and an ended one with its end', async () => {
     const id = await running();
     expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({ status: 'in_progress', output_text: 'Two' });
     await cancel(id);
     expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({ status: 'cancelled', output_text: 'Two' });
   });
 
-  it('tells one that was not to be stored as long as its events are kept', async () => {
+  it('returns an unstored response while its events are kept', async () => {
     const id = await harness.play(requestOf('Hi', { store: false }));
     expect((await harness.reader.retrieve(ALICE, id)).status).toBe('completed');
     now += 60_001;
@@ -56,7 +56,7 @@ describe('retrieve', () => {
 });
 
 describe('events', () => {
-  it('go on after any number, to the terminal', async () => {
+  it('continues after any number up to the terminal', async () => {
     const id = await harness.play(requestOf('Hi'));
     const all = await read(id);
     expect(all.map(({ sequence }) => sequence)).toEqual(all.map((_, i) => i));
@@ -64,7 +64,7 @@ describe('events', () => {
     expect(await read(id, all.length - 1)).toEqual([]);
   });
 
-  it('refuse a number past the end', async () => {
+  it('refuses a number past the end', async () => {
     const id = await harness.play(requestOf('Hi'));
     const { length } = await harness.events(id);
     await expect(read(id, length)).rejects.toMatchObject({ code: 'invalid_cursor', param: 'starting_after' });
@@ -78,7 +78,7 @@ describe('events', () => {
     await expect(read(id, -1, BOB)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 
-  it('say so where the log goes away while they are read', async () => {
+  it('reports when the log is lost while it is read', async () => {
     const id = await running();
     const reading = read(id);
     while (harness.hub.size === 0) await new Promise(setImmediate);
@@ -90,7 +90,7 @@ describe('events', () => {
 });
 
 describe('settled', () => {
-  it('waits for the end, or tells what stands after its time', async () => {
+  it('waits for the end, or returns the current state after its time limit', async () => {
     const id = await running();
     expect(await harness.reader.settled(ALICE, id, never, 1)).toMatchObject({
       status: 'in_progress',
@@ -130,7 +130,7 @@ describe('snapshot', () => {
 });
 
 describe('a response of another owner', () => {
-  it('answers like what does not exist, however it is asked for', async () => {
+  it('is reported as not found for every operation', async () => {
     const id = await running();
     const ways: ((id: string) => Promise<unknown>)[] = [
       (each) => harness.reader.retrieve(BOB, each),
@@ -160,7 +160,7 @@ describe('a response of another owner', () => {
 });
 
 describe('remove', () => {
-  it('takes an ended response and its events away, not a running one', async () => {
+  it('deletes an ended response and its events but not a running one', async () => {
     const id = await running();
     await expect(harness.reader.remove(ALICE, id)).rejects.toMatchObject({ code: 'response_still_running' });
     await cancel(id);
@@ -171,7 +171,7 @@ describe('remove', () => {
 });
 
 describe('input items', () => {
-  it('are listed in both orders and by pages, running or ended', async () => {
+  it('lists input items in both orders and in pages, running or ended', async () => {
     const input = ['a', 'b', 'c'].map(userItem);
     const id = await harness.play(requestOf('', { input }));
     const list = async (query: Parameters<typeof harness.reader.inputItems>[2]): Promise<string[]> =>

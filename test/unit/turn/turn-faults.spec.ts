@@ -1,4 +1,4 @@
-/* A turn while its state store fails, holds still or belongs to somebody else: one terminal event, told truly, and no claim left behind. */
+/* A turn while its state store fails, stalls or has another owner: one correct terminal event, and no claim left behind. */
 
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
@@ -10,7 +10,7 @@ import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, requestOf, TurnHarness, USAGE } from './turn-harness.js';
 
-const TOLD = [
+const STREAMED = [
   'created',
   'in_progress',
   'output_item.added',
@@ -31,37 +31,37 @@ afterEach(() => harness.close());
 const members = (conversation: string): Promise<readonly string[]> => harness.plain.claim.members(conversation);
 
 describe('create while the store is away', () => {
-  it('does not refuse a turn because nobody can be told of it, and tells it when that can be done', async () => {
+  it('admits a turn that cannot be announced yet, and announces it when the store is back', async () => {
     const conversation = await harness.conversation();
-    const heard: string[] = [];
+    const announced: string[] = [];
     await harness.plain.announcements.watch(
       conversation,
-      (id) => heard.push(id),
+      (id) => announced.push(id),
       () => undefined,
     );
     harness.faults.fail('announce', 2);
     const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    expect(heard).toEqual([]);
+    expect(announced).toEqual([]);
     await harness.turns.whenIdle();
     expect((await harness.types(responseId)).at(-1)).toBe('completed');
-    expect(heard).toEqual([responseId]);
+    expect(announced).toEqual([responseId]);
   });
 
-  it('resolves with response.created, however busily the turn goes on writing', async () => {
+  it('resolves with response.created while the turn continues to write', async () => {
     const own = new TurnHarness({ answers: [[say('a'), say('b'), HANG]] });
     const gate = own.faults.hold('append');
     const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
     gate.open();
     const second = own.faults.hold('append');
-    // The second append is under way and stays so: what was asked for stands in the log already.
+    // The second append is in flight and stays there: the first events are in the log already.
     await created;
     second.open();
     await own.turns.abortAll(away());
     await own.close();
   });
 
-  it('leaves the line of its conversation where the log could not be opened', async () => {
+  it('leaves the queue of its conversation when the log could not be opened', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('createWith', 1);
     await expect(harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
@@ -71,7 +71,7 @@ describe('create while the store is away', () => {
     expect(harness.turns.count).toBe(0);
   });
 
-  it('leaves the line where the reply to its joining was lost', async () => {
+  it('leaves the queue when the reply to its join was lost', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('join', 1, away, true);
     await expect(harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN)).rejects.toMatchObject({
@@ -80,7 +80,7 @@ describe('create while the store is away', () => {
     expect(await members(conversation)).toEqual([]);
   });
 
-  it('says why it was refused, not that leaving the line failed too', async () => {
+  it('reports the cause of the refusal, not the failure to leave the queue', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('createWith', 1, () => new SluiceError('overloaded', 'unable to open the log; no room'));
     harness.faults.fail('leave', 1);
@@ -89,7 +89,7 @@ describe('create while the store is away', () => {
     });
   });
 
-  it('refuses where response.created could not be written, and gives the idempotency key back', async () => {
+  it('refuses the turn and releases the idempotency key when response.created could not be written', async () => {
     harness.faults.fail('createWith', 1);
     const use = { idempotency: { key: 'k', fingerprint: 'f' } };
     await expect(harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, use)).rejects.toMatchObject({
@@ -102,20 +102,20 @@ describe('create while the store is away', () => {
 });
 
 describe('a turn while the store is away', () => {
-  it('goes on when the log comes back', async () => {
+  it('continues when the log is back', async () => {
     harness.faults.fail('append', 3);
     const id = await harness.play(requestOf('Hi'));
     expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
-  it('sends nothing twice where only the reply was lost', async () => {
+  it('sends nothing twice when only the reply was lost', async () => {
     harness.faults.fail('append', 2, away, true);
     const id = await harness.play(requestOf('Hi'));
     expect((await harness.types(id)).filter((type) => type === 'created')).toHaveLength(1);
     expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
-  it('commits when the conversation store comes back', async () => {
+  it('commits when the conversation store is back', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('appendItems', 2);
     harness.faults.fail('put', 2, away, true);
@@ -124,41 +124,41 @@ describe('a turn while the store is away', () => {
     expect(await harness.texts(conversation)).toEqual(['Hi', 'Hello there']);
   });
 
-  it('reads its context when the store comes back', async () => {
+  it('reads its context when the store is back', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('recentItems', 2);
     const id = await harness.play(requestOf('Hi', { conversation }));
     expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
-  it('leaves its conversation when the store comes back', async () => {
+  it('leaves its conversation when the store is back', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('leave', 2);
     await harness.play(requestOf('Hi', { conversation }));
     expect(await members(conversation)).toEqual([]);
   });
 
-  it('runs without a watch for cancels', async () => {
+  it('runs when cancels cannot be watched', async () => {
     harness.faults.hold('watchCancel');
     const id = await harness.play(requestOf('Hi'));
     expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
-  it('fails, and says that nothing was kept, where the items cannot be committed', async () => {
+  it('fails and reports that nothing was kept when the items cannot be committed', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('appendItems', Infinity, () => new Error('corrupt'));
     const id = await harness.play(requestOf('Hi', { conversation }));
-    expect(await harness.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
+    expect(await harness.types(id)).toEqual([...STREAMED, ...CLOSED, 'failed']);
     const response = await harness.reader.retrieve(ALICE, id);
     expect(response.sluice.kept).toBe('nothing');
     expect(response.output_text).toBe('Hello there');
   });
 
-  it('keeps its outcome and says what the conversation holds if only the response cannot be stored [KEEP-6]', async () => {
+  it('keeps its outcome and reports what the conversation holds if only the response cannot be stored [KEEP-6]', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('put', Infinity, () => new Error('too large'));
     const id = await harness.play(requestOf('Hi', { conversation }));
-    expect(await harness.types(id)).toEqual([...TOLD, ...CLOSED, 'completed']);
+    expect(await harness.types(id)).toEqual([...STREAMED, ...CLOSED, 'completed']);
     expect((await harness.reader.retrieve(ALICE, id)).sluice.kept).toBe('all');
     expect(await harness.texts(conversation)).toEqual(['Hi', 'Hello there']);
     expect(await harness.metric('requests_total{status="success"}')).toBe(1);
@@ -167,7 +167,7 @@ describe('a turn while the store is away', () => {
     );
   });
 
-  it('keeps its outcome and says that nothing is kept if a response without a conversation cannot be stored [KEEP-6]', async () => {
+  it('keeps its outcome and reports that nothing is kept if a response without a conversation cannot be stored [KEEP-6]', async () => {
     harness.faults.fail('put', Infinity, () => new Error('too large'));
     const id = await harness.play(requestOf('Hi'));
     expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({
@@ -184,7 +184,7 @@ describe('a turn while the store is away', () => {
     expect(stored).toMatchObject({ response: { status: 'failed', sluice: { kept: 'nothing' } }, context: [] });
   });
 
-  it('ends though its usage cannot be estimated or priced', async () => {
+  it('ends when its usage cannot be estimated or priced', async () => {
     const own = new TurnHarness({
       answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
       accounting: {
@@ -200,7 +200,7 @@ describe('a turn while the store is away', () => {
     await own.close();
   });
 
-  it('counts itself out once, whatever a metric thinks of its numbers', async () => {
+  it('releases its place once when a metric throws', async () => {
     const own = new TurnHarness({
       answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
       accounting: { estimate: () => Promise.resolve({ ...USAGE, input_tokens: -1 }) },
@@ -211,8 +211,8 @@ describe('a turn while the store is away', () => {
   });
 });
 
-describe('a turn whose provider makes trouble when it is left', () => {
-  /** Says everything, then takes being left as `leave` does. */
+describe('a turn whose provider fails while it is abandoned', () => {
+  /** Plays all parts, then reacts to the abort as `leave` does. */
   class Clinging extends Provider {
     constructor(readonly leave: () => Promise<never>) {
       super();
@@ -239,7 +239,7 @@ describe('a turn whose provider makes trouble when it is left', () => {
       },
     ],
     ['silence', () => new Promise<never>(() => undefined)],
-  ])('ends as it was decided: %s', async (_, leave) => {
+  ])('ends with the decided outcome: %s', async (_, leave) => {
     const own = new TurnHarness({ provider: new Clinging(leave) });
     const id = await own.play(requestOf('Hi'));
     expect((await own.types(id)).at(-1)).toBe('completed');
@@ -247,8 +247,8 @@ describe('a turn whose provider makes trouble when it is left', () => {
   });
 });
 
-describe('a turn that breaks while it is settled', () => {
-  it('gets its one terminal event from the next sweep, is counted once, and leaves its conversation [EV-8]', async () => {
+describe('a turn that fails while it is settled', () => {
+  it('receives its one terminal event from the next sweep, is counted once and leaves its conversation [EV-8]', async () => {
     const settle = jest.spyOn(Settlement.prototype, 'settle').mockRejectedValueOnce(new Error('bug'));
     const conversation = await harness.conversation();
     const id = await harness.play(requestOf('Hi', { conversation }));
@@ -256,14 +256,14 @@ describe('a turn that breaks while it is settled', () => {
     expect(harness.log.lines.at(-1)).toMatchObject({ level: 'error', fields: { error: 'server_error' } });
     expect(await harness.metric('turns_in_flight')).toBe(0);
     expect(await harness.sweep.sweep()).toBe(1);
-    expect(await harness.types(id)).toEqual([...TOLD, ...CLOSED, 'failed']);
+    expect(await harness.types(id)).toEqual([...STREAMED, ...CLOSED, 'failed']);
     expect(await harness.texts(conversation)).toEqual(['Hi', 'Hello there']);
     expect(await members(conversation)).toEqual([]);
     expect(await harness.metric('requests_total{status="error"}')).toBe(1);
     await harness.play(requestOf('Again', { conversation }));
   });
 
-  it('gets the end that is stored if it breaks after the commit [EV-13]', async () => {
+  it('receives the stored end if it fails after the commit [EV-13]', async () => {
     const emit = jest.spyOn(Journal.prototype, 'emit').mockImplementation(function (this: Journal, event) {
       if (event.type === 'response.completed') throw new Error('bug');
       return emitAsBefore.call(this, event);
@@ -276,7 +276,7 @@ describe('a turn that breaks while it is settled', () => {
   });
 });
 
-describe('a turn whose end another replica has stored first', () => {
+describe('a turn whose end another replica stored first', () => {
   it('reports that end to its viewers, in the metrics and in the log [EV-13]', async () => {
     const conversation = await harness.conversation();
     const gate = harness.faults.hold('put');
@@ -305,7 +305,7 @@ describe('a turn whose end another replica has stored first', () => {
     expect(harness.log.lines.at(-1)).toMatchObject({ message: 'request failed', fields: { error: 'replica_lost' } });
   });
 
-  it('stays deleted if it was ended and deleted while this replica was away [EV-13]', async () => {
+  it('stays deleted if it was ended and deleted while this replica was stalled [EV-13]', async () => {
     const gate = harness.faults.hold('put');
     const { responseId: id } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
@@ -330,7 +330,7 @@ describe('a turn that another replica has taken over', () => {
 
   it('commits nothing once it is fenced', async () => {
     const conversation = await harness.conversation();
-    // The last append before the commit is refused: the answer was whole, but it is not this replica's to keep.
+    // The last append before the commit is refused: the answer is complete, but this replica no longer owns it.
     harness.faults.fail('append', 0);
     const original = harness.plain.events.append.bind(harness.plain.events);
     let appends = 0;
@@ -343,25 +343,25 @@ describe('a turn that another replica has taken over', () => {
     expect(harness.faults.calls).not.toContain('appendItems');
     expect(harness.faults.calls).not.toContain('put');
     expect((await harness.types(id)).at(-1)).toBe('output_text.delta');
-    // Whoever tells its end counts it.
+    // The replica that reports the end counts the turn.
     expect(await harness.metric('requests_total{status="success"}')).toBe(0);
     expect(await harness.metric('requests_total{status="error"}')).toBe(0);
     expect(await harness.metric('fenced_writes_total')).toBe(1);
     expect(await harness.metric('turns_in_flight')).toBe(0);
   });
 
-  it('is counted as one turn that was fenced; one that ended by itself is not', async () => {
+  it('is counted once as fenced, while a turn that ended normally is not', async () => {
     await harness.play(requestOf('Hi'));
     expect(await harness.metric('fenced_writes_total')).toBe(0);
     harness.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
     harness.plain.lease.renew = () => Promise.resolve({ held: false, cancelRequested: false });
-    // The log is begun by an append of its own.
+    // The log is created by an append of its own.
     harness.plain.events.createWith = (head) => harness.plain.events.create(head);
     await harness.play(requestOf('Hi'));
     expect(await harness.metric('fenced_writes_total')).toBe(1);
   });
 
-  it('does not say that it told an end which it could not write', async () => {
+  it('does not log an end that it could not write', async () => {
     const original = harness.plain.events.append.bind(harness.plain.events);
     harness.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed')
@@ -372,7 +372,7 @@ describe('a turn that another replica has taken over', () => {
     expect(harness.log.lines.at(-1)).toMatchObject({ level: 'error', message: 'request failed' });
   });
 
-  it('leaves the conversation to whoever ends it, unless its items were committed', async () => {
+  it('leaves the conversation to the replica that ends the turn, unless its items were committed', async () => {
     const conversation = await harness.conversation();
     const original = harness.plain.events.append.bind(harness.plain.events);
     harness.plain.events.append = (id, fence, events) =>
@@ -383,7 +383,7 @@ describe('a turn that another replica has taken over', () => {
     expect(await members(conversation)).toEqual([id]);
   });
 
-  it('leaves it itself where its log is gone, since nobody will end it', async () => {
+  it('leaves the conversation itself when its log is gone, because no other replica will end the turn', async () => {
     const conversation = await harness.conversation();
     const gate = harness.faults.hold('append');
     const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
@@ -397,14 +397,14 @@ describe('a turn that another replica has taken over', () => {
     expect(await harness.metric('requests_total{status="error"}')).toBe(1);
   });
 
-  it('does not take the end of its own lease for a loss', async () => {
+  it('does not treat the end of its own lease as a loss', async () => {
     const id = await takenOver();
     await harness.turns.whenIdle();
     expect((await harness.types(id)).at(-1)).toBe('completed');
     expect(await harness.metric('requests_total{status="success"}')).toBe(1);
   });
 
-  it('says in the log why it could not go on', async () => {
+  it('logs why it could not continue', async () => {
     const why = new Error('the disk is full');
     const original = harness.plain.events.append.bind(harness.plain.events);
     harness.plain.events.append = (id, fence, events) =>
@@ -432,7 +432,7 @@ describe('a drain', () => {
     expect((await harness.types(responseId)).at(-1)).toBe('completed');
   });
 
-  it('refuses what was admitted before it began and has no response yet', async () => {
+  it('refuses a request that was admitted before the drain and has no response yet', async () => {
     const conversation = await harness.conversation();
     const gate = harness.faults.hold('get');
     const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
@@ -443,7 +443,7 @@ describe('a drain', () => {
     expect(await members(conversation)).toEqual([]);
   });
 
-  it('gives up the lease of a turn that does not end in time: another replica ends it at once', async () => {
+  it('gives up the lease of a turn that does not end in time, so that another replica ends it at once', async () => {
     const time = new HandTime();
     const own = new TurnHarness({ time, answers: [[say('Hi'), HANG]] });
     const other = new TurnHarness({ time, beside: own });
@@ -463,7 +463,7 @@ describe('a drain', () => {
     await other.close();
   });
 
-  it('ends what is created while everything is ended', async () => {
+  it('ends turns that are created while all turns are ended', async () => {
     const own = new TurnHarness({ answers: [[HANG]] });
     const gate = own.faults.hold('createWith');
     const created = own.turns.create(ALICE, requestOf('Hi'), ORIGIN);

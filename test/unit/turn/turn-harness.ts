@@ -1,4 +1,4 @@
-/* One replica's turns over a state in memory that can be made to fail or to hold still, with a provider that plays a script. */
+/* One replica's turns over a state in memory that can fail or stall on request, with a scripted provider. */
 
 import { NO_TRACING } from '../../../src/observability/tracing.js';
 import { type ResponseEvent } from '../../../src/domain/event.js';
@@ -86,14 +86,14 @@ export function requestOf(text: string, fields: Partial<ResponseRequest> = {}): 
   return { input: [userItem(text)], store: true, background: false, ...fields };
 }
 
-/** A promise and its ends, for what a test lets go on. */
+/** A gate that a test opens. */
 export interface Gate {
-  /** Resolves when somebody stands at the gate. */
+  /** Resolves when a caller reaches the gate. */
   readonly reached: Promise<void>;
   open(): void;
 }
 
-/** Makes calls of a contract's methods reject, or wait, by the method's name. */
+/** Makes calls of a contract's methods reject or wait, by the method's name. */
 export class Faults {
   readonly #failing = new Map<string, { times: number; error: () => Error; after: boolean }>();
   readonly #gates = new Map<string, { reached: () => void; opened: Promise<void> }>();
@@ -138,7 +138,7 @@ export class Faults {
           const fails = failing !== undefined && failing.times > 0;
           if (fails) failing.times -= 1;
           if (fails && !failing.after) throw failing.error();
-          // The proxy stands for its target, whose methods take what they are given.
+          // The proxy has the type of its target and forwards arguments unchanged.
           const result = (await Reflect.apply(value as (...all: unknown[]) => unknown, whole, args)) as unknown;
           if (fails) throw failing.error();
           return result;
@@ -168,7 +168,7 @@ export interface HarnessOptions {
   readonly maxBytes?: number;
   readonly limits?: Partial<LimitSettings>;
   readonly room?: Partial<TurnRoomOptions>;
-  /** When a key counts as left behind by who held it. */
+  /** Time after which a key counts as abandoned by its holder. */
   readonly leftBehindMs?: number;
 }
 
@@ -281,7 +281,7 @@ export class TurnHarness {
     return id;
   }
 
-  /** Creates a turn and waits until none runs here. */
+  /** Creates a turn and waits until no turn runs on this replica. */
   async play(request: ResponseRequest, caller = ALICE): Promise<string> {
     const { responseId } = await this.turns.create(caller, request, ORIGIN);
     await this.turns.whenIdle();

@@ -1,4 +1,4 @@
-/* What a caller may use, counted by the memory limiter on a clock of the test's own. */
+/* The limits of a caller, counted by the memory limiter on a clock of the test. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Principal } from '../../../src/domain/principal.js';
@@ -70,7 +70,7 @@ describe('without limits', () => {
 });
 
 describe('requests a minute', () => {
-  it('are taken one by one and come back with time', async () => {
+  it('takes requests one by one and refills them over time', async () => {
     const two = limits({ requestsPerMinute: 2 });
     expect((await take(two)).limits.requests).toEqual({ limit: 2, remaining: 1, resetMs: 30_000 });
     expect((await take(two)).limits.requests).toEqual({ limit: 2, remaining: 0, resetMs: 60_000 });
@@ -82,14 +82,14 @@ describe('requests a minute', () => {
     await take(two);
   });
 
-  it('count for one user, or one server key, over all replicas', async () => {
+  it('counts a user, or a server key, over all replicas', async () => {
     const [one, another] = [limits({ requestsPerMinute: 1 }), limits({ requestsPerMinute: 1 })];
     await take(one);
     await refusalOf(take(another));
     for (const other of [userOf('bob'), userOf(null, 'key-1'), userOf(null, 'key-2')]) await take(another, other);
   });
 
-  it('gives back the request of a turn that never began, once', async () => {
+  it('refunds the request of a turn that never began, once', async () => {
     const one = limits({ requestsPerMinute: 1 });
     const permit = await take(one);
     await permit.giveBack();
@@ -99,8 +99,8 @@ describe('requests a minute', () => {
   });
 });
 
-describe('turns at once', () => {
-  it('leave their place when they have ended, once each', async () => {
+describe('concurrent turns', () => {
+  it('releases the concurrency place of an ended turn once', async () => {
     const two = limits({ concurrentTurns: 2 });
     const [first] = [await take(two), await take(two)];
     expect(await refusalOf(take(two))).toMatchObject({ retryAfterMs: 1_000 });
@@ -123,7 +123,7 @@ describe('turns at once', () => {
 });
 
 describe('tokens a minute', () => {
-  it('are reserved as expected and settled as used', async () => {
+  it('reserves the expected tokens and settles the used ones', async () => {
     const thousand = limits({ tokensPerMinute: 1_000 });
     const permit = await take(thousand, ANN, 400);
     const expected = 1_000 - (permit.limits.tokens?.remaining ?? NaN);
@@ -143,7 +143,7 @@ describe('tokens a minute', () => {
     expect((await take(thousand, ANN, 0)).limits.tokens?.remaining).toBeLessThan(600);
   });
 
-  it('used beyond what was left are paid before the next turn', async () => {
+  it('makes the next turn wait until overused tokens have refilled', async () => {
     const thousand = limits({ tokensPerMinute: 1_000 });
     await (await take(thousand)).settle(used(1_600));
     // 600 are owed and some 10 expected: 61 % of a minute.
@@ -157,7 +157,7 @@ describe('tokens a minute', () => {
     await take(thousand);
   });
 
-  it('let a turn in that expects more than all of them, when all are there', async () => {
+  it('admits a turn that expects more than the whole bucket when the bucket is full', async () => {
     const few = limits({ tokensPerMinute: 100 });
     const permit = await take(few, ANN, 5_000);
     expect(permit.limits.tokens?.remaining).toBe(0);
@@ -166,7 +166,7 @@ describe('tokens a minute', () => {
     expect(refusal.retryAfterMs).toBe(24_000);
   });
 
-  it('refused give back the request', async () => {
+  it('refunds the request when the token limit refuses the turn', async () => {
     const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
     await take(both, ANN, 5_000);
     // The refused turn has used no request, and its headers say so.
@@ -175,7 +175,7 @@ describe('tokens a minute', () => {
     expect((await take(both, ANN, 5_000)).limits.requests?.remaining).toBe(1);
   });
 
-  it('refused say so also where the request cannot be given back', async () => {
+  it('reports the token refusal when the request cannot be refunded', async () => {
     const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
     await take(both, ANN, 5_000);
     limiter.charge = () => Promise.reject(away());
@@ -184,13 +184,13 @@ describe('tokens a minute', () => {
 });
 
 describe('cost a day', () => {
-  it('stops a caller when it is used up, and refills evenly', async () => {
+  it('refuses a caller that used its budget up, and refills evenly', async () => {
     const dollar = limits({ costPerDayUsd: 1 });
     await (await take(dollar)).settle(used(1, 0.75));
     await (await take(dollar)).settle(used(1, 0.5));
     const { retryAfterMs, message } = await refusalOf(take(dollar));
     expect(message).toContain('1 US dollars a day');
-    // A quarter of a dollar is owed: a quarter of a day.
+    // A quarter of a dollar is owed, which refills in a quarter of a day.
     expect(retryAfterMs).toBeGreaterThan(21_600_000 - 1_000);
     expect(retryAfterMs).toBeLessThan(21_600_000 + 1_000);
     now += retryAfterMs ?? 0;
@@ -207,7 +207,7 @@ describe('cost a day', () => {
     const results = await Promise.allSettled(taking);
     const admitted = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     expect(admitted).toHaveLength(10);
-    // What was reserved and not used comes back.
+    // The unused part of the reservation is refunded.
     for (const permit of admitted) await permit.settle(used(1, 0.1));
     const again = await Promise.allSettled(taking.map(() => take(limits({ costPerDayUsd: 10 }), ANN, 1_000)));
     expect(again.filter(({ status }) => status === 'fulfilled')).toHaveLength(9);
@@ -216,19 +216,19 @@ describe('cost a day', () => {
   it('makes the next turn wait at every replica until what was overspent has refilled [LIMIT-5]', async () => {
     await (await take(limits({ costPerDayUsd: 1 }))).settle(used(1, 3));
     const { retryAfterMs } = await refusalOf(take(limits({ costPerDayUsd: 1 })));
-    // Two dollars are owed: two days.
+    // Two dollars are owed, which refill in two days.
     expect(retryAfterMs).toBeGreaterThan(2 * 86_400_000);
     expect(retryAfterMs).toBeLessThan(2 * 86_400_000 + 1_000);
   });
 
-  it('costs nothing where no provider was reached, and the reservation where its usage is unknown [LIMIT-5]', async () => {
+  it('charges nothing when no provider was reached, and the reservation when usage is unknown [LIMIT-5]', async () => {
     const dollar = limits({ costPerDayUsd: 1 });
     await (await take(dollar, ANN, 1_000)).settle({ usage: null, costUsd: null, provider: null });
     await (await take(dollar, ANN, 1_000)).settle({ usage: null, costUsd: null, provider: 'openai' });
     await refusalOf(take(dollar, ANN, 1_000));
   });
 
-  it('counts nothing where the price is not known, and lets nobody in where it is 0', async () => {
+  it('charges nothing when the price is unknown, and admits no caller at a budget of 0', async () => {
     const cent = limits({ costPerDayUsd: 0.01 });
     for (let i = 0; i < 3; i++) await (await take(cent)).settle(used(1_000, null));
     expect(await refusalOf(take(limits({ costPerDayUsd: 0 })))).toMatchObject({ retryAfterMs: 86_400_000 });
@@ -254,7 +254,7 @@ describe('a turn', () => {
     await refused();
   });
 
-  it('gives everything back where its log could not be opened, and lets its key be used again [LIMIT-6]', async () => {
+  it('refunds everything when its log could not be opened, and releases its key [LIMIT-6]', async () => {
     harnessWith({ requestsPerMinute: 1, concurrentTurns: 1, tokensPerMinute: 2_000 });
     harness.faults.fail('createWith', 1);
     const options = { idempotency: { key: 'k', fingerprint: 'f' } };
@@ -265,7 +265,7 @@ describe('a turn', () => {
     expect(limits.requests).toMatchObject({ limit: 1, remaining: 0 });
     await harness.turns.whenIdle();
     await refused();
-    // Known already: it is the same turn, and counts nothing.
+    // The key is known: it is the same turn and counts nothing.
     expect(await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, options)).toMatchObject({ limits: {} });
   });
 
@@ -316,7 +316,7 @@ describe('a turn', () => {
       sluice: { usage_estimated: true },
     });
     expect(await other.metric('llm_cost_usd{model="model-a"}')).toBeCloseTo(2 * 0.001);
-    // Two turns of 2 tokens cost 1,000 millionths each, and 8 s of a day have refilled: nothing was settled twice, or not at all.
+    // Two turns of 2 tokens cost 1,000 millionths each, and 8 s of a day have refilled: each was settled exactly once.
     const state = await harness.plain.limiter.take(
       { key: 'limit:cost:user:acme/alice', capacity: 1_000_000, refillPerSecond: 0 },
       0,

@@ -1,4 +1,4 @@
-/* What operators hear of a turn: the lines they know with ids, durations and counts, and never a word of anybody's text. */
+/* The log lines and metrics of a turn: ids, durations and counts, and never message text. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
@@ -9,7 +9,7 @@ let harness: TurnHarness;
 afterEach(() => harness.close());
 
 describe('TurnReport', () => {
-  it('says that a request came and how it ended, with all its ids', async () => {
+  it('logs the request and its end with all ids', async () => {
     harness = new TurnHarness({ answers: [[say('secret answer')]] });
     const conversation = await harness.conversation();
     const id = await harness.play(requestOf('secret question', { conversation }));
@@ -30,7 +30,7 @@ describe('TurnReport', () => {
     expect(await harness.metric('turns_in_flight')).toBe(0);
   });
 
-  it('says why a turn failed', async () => {
+  it('logs the cause of a failed turn', async () => {
     harness = new TurnHarness({ answers: [[fail('provider_unavailable')]] });
     await harness.play(requestOf('Hi'));
     expect(harness.log.lines.at(-1)).toMatchObject({
@@ -42,7 +42,7 @@ describe('TurnReport', () => {
     expect(await harness.metric('failures_total{code="provider_unavailable"}')).toBe(1);
   });
 
-  it('counts a provider’s own limit as an error, a caller’s mistake as refused', async () => {
+  it('counts the limit of a provider as an error and the mistake of a caller as refused', async () => {
     harness = new TurnHarness({ answers: [[fail('rate_limit_exceeded')]] });
     await harness.play(requestOf('Hi'));
     expect(await harness.metric('requests_total{status="error"}')).toBe(1);

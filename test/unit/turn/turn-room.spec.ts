@@ -1,4 +1,4 @@
-/* The room of a replica for turns: by itself, and as a turn meets it. */
+/* The room of a replica for turns: alone, and in the course of a turn. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
@@ -13,7 +13,7 @@ const roomOf = (options: Partial<TurnRoomOptions>): TurnRoom =>
 const OVERLOADED = { code: 'overloaded', status: 503, retryable: true, retryAfterMs: 2_000 };
 
 describe('TurnRoom', () => {
-  it('refuses the turn above the number, and admits one when another has left, once [LIMIT-8]', () => {
+  it('refuses a turn above the maximum, and admits one for each turn that left [LIMIT-8]', () => {
     const room = roomOf({ turns: 2 });
     const leave = room.enter(0);
     room.enter(0);
@@ -26,7 +26,7 @@ describe('TurnRoom', () => {
     expect(() => room.enter(0)).toThrow(expect.objectContaining(OVERLOADED));
   });
 
-  it('refuses the turn whose input does not fit, and still admits smaller ones [LIMIT-8]', () => {
+  it('refuses a turn whose input does not fit and still admits smaller ones [LIMIT-8]', () => {
     const room = roomOf({});
     room.enter(MIB / 2);
     expect(() => room.enter(MIB / 2)).toThrow(expect.objectContaining(OVERLOADED));
@@ -58,7 +58,7 @@ describe('TurnRoom', () => {
     room.enter(0);
   });
 
-  it('fits the shipped heap: fewer turns and bytes than made a replica abort', () => {
+  it('fits the shipped heap with fewer turns and bytes than made a replica abort', () => {
     const { turns, bytes } = roomWithin(352 * MIB);
     expect(turns).toBe(1_877);
     expect(Math.floor(bytes / (200_000 + 16_384))).toBe(142);
@@ -72,7 +72,7 @@ describe('a turn in a full replica', () => {
     harness = new TurnHarness({ room, answers: [[say('a'), HANG], [say('b')]], ...options });
   };
 
-  it('is refused before anything is read or stored for it, and its key may be used again [LIMIT-8]', async () => {
+  it('is refused before anything is read or stored for it, and its key stays usable [LIMIT-8]', async () => {
     harnessWith({ turns: 1 });
     const running = await harness.turns.create(ALICE, requestOf('Hi', { background: true }), ORIGIN);
     const calls = harness.faults.calls.length;
@@ -93,10 +93,10 @@ describe('a turn in a full replica', () => {
     const conversation = await harness.conversation();
     for (const text of ['Hi', 'Ho']) await harness.turns.create(ALICE, requestOf(text, { conversation }), ORIGIN);
     await expect(harness.turns.create(ALICE, requestOf('Hey'), ORIGIN)).rejects.toMatchObject({ code: 'overloaded' });
-    await harness.turns.abortAll(new SluiceError('replica_lost', 'unable to go on; the test is over'));
+    await harness.turns.abortAll(new SluiceError('replica_lost', 'unable to continue; the test is over'));
   });
 
-  it('takes its input into account, and gives all room back however it ends', async () => {
+  it('counts its input and releases all room at any end', async () => {
     harnessWith({ bytes: 200_000 });
     const large = 'x'.repeat(100_000);
     const { responseId } = await harness.turns.create(ALICE, requestOf(large), ORIGIN);

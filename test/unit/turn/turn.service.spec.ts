@@ -1,4 +1,4 @@
-/* One turn from its request to its terminal event: the whole list of events for every way it can go. */
+/* One turn from its request to its terminal event: the whole list of events for every outcome. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
@@ -18,7 +18,7 @@ function play(request: ResponseRequest, options: HarnessOptions): Promise<string
   return harness.play(request);
 }
 
-/** Hands out parts as they are, as a provider that scripts cannot say. */
+/** Yields parts unchanged, including ones that a scripted provider cannot produce. */
 class PartsProvider extends Provider {
   readonly #parts: readonly ProviderPart[];
   constructor(parts: readonly ProviderPart[]) {
@@ -33,7 +33,7 @@ class PartsProvider extends Provider {
 
 const START: ProviderPart = { type: 'start', provider: 'parts', model: 'model-a' };
 
-/** An event in a few words: what a reader of the list needs to see. */
+/** An event in a few words, for readable expectations. */
 function brief(event: ResponseEvent): string {
   const type = event.type.replace('response.', '');
   if ('delta' in event) return `${type} ${event.delta}`;
@@ -65,8 +65,8 @@ const refusal = (text: string, status: string): string[] => [
 
 const BANNED = { type: 'banned_words', enabled: true, params: { words: ['pirate'] }, message: 'Not that.' };
 
-describe('how a turn goes', () => {
-  it('answers', async () => {
+describe('the events of a turn', () => {
+  it('streams an answer', async () => {
     const id = await play(requestOf('Hi'), { answers: [[say('Hello'), say(' there')]] });
     expect(await briefs(id)).toEqual([
       ...BEGUN,
@@ -85,18 +85,18 @@ describe('how a turn goes', () => {
     });
   });
 
-  it('says nothing where the provider says nothing', async () => {
+  it('completes without text when the provider sends none', async () => {
     const id = await play(requestOf('Hi'), { answers: [[]] });
     expect(await briefs(id)).toEqual([...BEGUN, 'completed completed']);
     expect((await harness.reader.retrieve(ALICE, id)).sluice.kept).toBe('input');
   });
 
-  it('is queued first where it is asked for in the background', async () => {
+  it('is queued first when the request is in the background', async () => {
     const id = await play(requestOf('Hi', { background: true }), {});
     expect((await briefs(id)).slice(0, 2)).toEqual(['created queued', 'in_progress in_progress']);
   });
 
-  it('refuses what an input guardrail denies, and never calls the provider', async () => {
+  it('refuses input that a guardrail denies and never calls the provider', async () => {
     const provider = new ScriptedProvider([[say('no')]]);
     const id = await play(requestOf('a pirate'), { provider, guardrails: [BANNED] });
     expect(await briefs(id)).toEqual([
@@ -120,7 +120,7 @@ describe('how a turn goes', () => {
     expect(await harness.metric('tokens_total{direction="input",model="model-a"}')).toBe(0);
   });
 
-  it('ends where an output guardrail denies: what was safe stays, the rule says why', async () => {
+  it('ends where an output guardrail denies, keeps the safe text and reports the rule', async () => {
     const id = await play(requestOf('Hi'), {
       answers: [[say('I am a '), say('pir'), say('ate '), say('and more')]],
       guardrails: [BANNED],
@@ -135,12 +135,12 @@ describe('how a turn goes', () => {
     expect(response.sluice.kept).toBe('partial');
   });
 
-  it('releases what it held back when the answer ends', async () => {
+  it('releases held text when the answer ends', async () => {
     const id = await play(requestOf('Hi'), { answers: [[say('I am a pira')]], guardrails: [BANNED] });
     expect((await harness.reader.retrieve(ALICE, id)).output_text).toBe('I am a pira');
   });
 
-  it('calls a function', async () => {
+  it('streams a function call', async () => {
     const call: DemoStep = { type: 'call', name: 'get_weather', arguments: '{"a":1}' };
     const id = await play(requestOf('Hi'), { answers: [[say('Let me see.'), call]] });
     expect(await briefs(id)).toEqual([
@@ -156,7 +156,7 @@ describe('how a turn goes', () => {
     ]);
   });
 
-  it('keeps calls apart whose arguments come in turns, with text between them', async () => {
+  it('keeps function calls apart whose arguments interleave, with text between them', async () => {
     const parts: ProviderPart[] = [
       START,
       { type: 'function_call', index: 0, callId: 'call_0', name: 'a' },
@@ -181,18 +181,18 @@ describe('how a turn goes', () => {
     }
   });
 
-  it('passes on what the model itself refuses', async () => {
+  it('forwards a refusal of the model', async () => {
     const id = await play(requestOf('Hi'), { answers: [[{ type: 'refusal', text: 'I will not.' }]] });
     expect((await briefs(id)).slice(3)).toEqual([...refusal('I will not.', 'completed'), 'completed completed']);
   });
 
-  it('ends at its limit of tokens', async () => {
+  it('ends as incomplete at its token limit', async () => {
     const id = await play(requestOf('Hi', { maxOutputTokens: 1 }), { answers: [[say('one '), say('two')]] });
     expect((await briefs(id)).slice(-4)).toEqual([...messageEnd('one ', 'incomplete'), 'incomplete incomplete']);
     expect((await harness.reader.retrieve(ALICE, id)).incomplete_details).toEqual({ reason: 'max_output_tokens' });
   });
 
-  it('fails as its provider does, with what was said until then', async () => {
+  it('fails with the error of the provider and keeps the text until then', async () => {
     const id = await play(requestOf('Hi'), { answers: [[say('Half'), fail('provider_timeout')]] });
     expect((await briefs(id)).slice(-4)).toEqual([...messageEnd('Half', 'incomplete'), 'failed failed']);
     expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({
@@ -203,7 +203,7 @@ describe('how a turn goes', () => {
     });
   });
 
-  it('fails where the provider ends without an end, and where it breaks in a way nobody foresaw', async () => {
+  it('fails when the provider stream ends without a finish or throws an unexpected error', async () => {
     const id = await play(requestOf('Hi'), { provider: new PartsProvider([START, { type: 'text', text: 'Half' }]) });
     expect((await harness.reader.retrieve(ALICE, id)).error).toMatchObject({ code: 'provider_stream_interrupted' });
     await harness.close();
@@ -228,7 +228,7 @@ describe('a cancel', () => {
     expect(response).toMatchObject({ status: 'cancelled', incomplete_details: { reason: 'cancelled' } });
   };
 
-  it('ends a turn that streams, and its provider', async () => {
+  it('ends a streaming turn and its provider call', async () => {
     harness = new TurnHarness({ answers: [[say('Half'), HANG]] });
     const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     while (!(await harness.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
@@ -241,7 +241,7 @@ describe('a cancel', () => {
     expect((await harness.reader.retrieve(ALICE, responseId)).sluice.kept).toBe('partial');
   });
 
-  it('before the start leaves nothing behind and never calls the provider', async () => {
+  it('leaves nothing behind before the start and never calls the provider', async () => {
     const provider = new ScriptedProvider([[say('no')]]);
     harness = new TurnHarness({ provider });
     const conversation = await harness.conversation();
@@ -254,7 +254,7 @@ describe('a cancel', () => {
     expect(await harness.texts(conversation)).toEqual([]);
   });
 
-  it('while the log is being opened is not lost', async () => {
+  it('is kept while the log is being opened', async () => {
     harness = new TurnHarness({ answers: [[HANG]] });
     const gate = harness.faults.hold('createWith');
     const asked = new AbortController();
@@ -287,7 +287,7 @@ describe('a cancel', () => {
     }
   });
 
-  it('is for its owner only', async () => {
+  it('is accepted from the owner only', async () => {
     harness = new TurnHarness({ answers: [[HANG]] });
     const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await expect(harness.turns.cancel(BOB, responseId)).rejects.toMatchObject({ code: 'response_not_found' });
@@ -298,7 +298,7 @@ describe('a cancel', () => {
 });
 
 describe('a conversation', () => {
-  it('remembers input and output, and gives them to the next turn', async () => {
+  it('keeps input and output and sends them with the next turn', async () => {
     const provider = new ScriptedProvider([[say('One')], [say('Two')]]);
     harness = new TurnHarness({ provider });
     const conversation = await harness.conversation();
@@ -308,7 +308,7 @@ describe('a conversation', () => {
     expect(provider.requests[1]?.items).toHaveLength(3);
   });
 
-  it('has one writer at a time, in order of asking', async () => {
+  it('has one writer at a time, in order of arrival', async () => {
     harness = new TurnHarness({ answers: [[say('One'), HANG], [say('Two')], [say('Three')]] });
     const conversation = await harness.conversation();
     const ids: string[] = [];
@@ -328,7 +328,7 @@ describe('a conversation', () => {
     ]);
   });
 
-  it('does not hear of a turn that was cancelled while it waited', async () => {
+  it('keeps nothing of a turn that was cancelled while it waited', async () => {
     harness = new TurnHarness({ answers: [[say('One'), HANG], [say('Three')]] });
     const conversation = await harness.conversation();
     const first = await harness.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
@@ -345,7 +345,7 @@ describe('a conversation', () => {
     expect(await harness.metric('turns_waiting')).toBe(0);
   });
 
-  it('never sends a provider what a guardrail refused, or what was cancelled before one could judge it', async () => {
+  it('never sends a provider refused input, or input that was cancelled before a guardrail judged it', async () => {
     const provider = new ScriptedProvider([[say('fine')]]);
     harness = new TurnHarness({ provider, guardrails: [BANNED] });
     const conversation = await harness.conversation();
@@ -353,7 +353,7 @@ describe('a conversation', () => {
     const signal = AbortSignal.abort();
     await harness.turns.create(ALICE, requestOf('the pirate', { conversation }), ORIGIN, { signal });
     await harness.turns.whenIdle();
-    // Judged though its context could not be read: a failed turn's input is history for the next.
+    // The input was judged although its context could not be read: a failed turn's input is history for the next.
     harness.faults.fail('recentItems', 1, () => new Error('corrupt'));
     await harness.play(requestOf('my pirate', { conversation }));
     harness.faults.heal('recentItems');
@@ -362,7 +362,7 @@ describe('a conversation', () => {
     expect(await harness.texts(conversation)).toContain('[a pirate]');
   });
 
-  it('refuses one turn too many', async () => {
+  it('refuses a turn above its queue limit', async () => {
     harness = new TurnHarness({ answers: [[HANG]], maxWaiting: 0 });
     const conversation = await harness.conversation();
     const { responseId } = await harness.turns.create(ALICE, requestOf('first', { conversation }), ORIGIN);
@@ -400,7 +400,7 @@ describe('a chain', () => {
     expect(JSON.stringify(provider.requests[2])).not.toContain('second');
   });
 
-  it('takes a function call’s output with its call', async () => {
+  it('accepts the output of a function call with its call', async () => {
     const call: DemoStep = { type: 'call', name: 'get_weather', arguments: '{}' };
     const provider = new ScriptedProvider([[call], [say('Sunny')]]);
     harness = new TurnHarness({ provider });
@@ -427,7 +427,7 @@ describe('a chain', () => {
 describe('an idempotency key', () => {
   const use = { idempotency: { key: 'k', fingerprint: 'f' } };
 
-  it('runs what is sent twice once', async () => {
+  it('runs a repeated request once', async () => {
     const provider = new ScriptedProvider([[say('One')]]);
     harness = new TurnHarness({ provider });
     const [a, b] = await Promise.all([
@@ -455,7 +455,7 @@ describe('an idempotency key', () => {
     expect((await harness.reader.retrieve(ALICE, first.responseId)).status).toBe('cancelled');
   });
 
-  it('is free again where the request was refused', async () => {
+  it('is released when the request was refused', async () => {
     harness = new TurnHarness({ answers: [[HANG], [say('Now')]], maxWaiting: 0 });
     const conversation = await harness.conversation();
     const first = await harness.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);
@@ -469,8 +469,8 @@ describe('an idempotency key', () => {
   });
 });
 
-describe('the end of a replica', () => {
-  it('refuses new turns and ends what runs, each with its terminal', async () => {
+describe('the shutdown of a replica', () => {
+  it('refuses new turns and ends running ones, each with its terminal', async () => {
     harness = new TurnHarness({ answers: [[say('Half'), HANG]] });
     const conversation = await harness.conversation();
     const first = await harness.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);

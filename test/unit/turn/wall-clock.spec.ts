@@ -1,4 +1,4 @@
-/* A wall clock that is set back or forward changes dates only: leases, logs, keys and limits last as long as they did. */
+/* A wall clock that is set back or forward changes dates only: leases, logs, keys and limits keep their durations. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { HandTime } from '../../support/hand-time.js';
@@ -15,7 +15,7 @@ beforeEach(() => {
 });
 afterEach(() => harness.close());
 
-/** Lets time pass in steps of a second, with everything that follows from each. */
+/** Advances time in steps of a second and runs everything that each step causes. */
 async function pass(seconds: number): Promise<void> {
   for (let i = 0; i < seconds; i++) {
     time.pass(1_000);
@@ -48,7 +48,7 @@ describe.each([
     expect(await lease.adoptExpired(10)).toEqual([]);
   });
 
-  it('keeps the log of a running turn and lets the turn end as it would have', async () => {
+  it('keeps the log of a running turn and lets the turn end normally', async () => {
     const id = await running();
     time.jump(jumpMs);
     harness.plain.events.requestCancel(id).catch(() => undefined);
@@ -58,7 +58,7 @@ describe.each([
     expect((await harness.reader.retrieve(ALICE, id)).status).toBe('cancelled');
   });
 
-  it('remembers an idempotency key for as long as before', async () => {
+  it('keeps an idempotency key for the same duration', async () => {
     const use = { owner: 'o', key: 'k', fingerprint: 'f', responseId: 'resp_1' };
     await harness.plain.keys.claim(use);
     time.jump(jumpMs * 48);

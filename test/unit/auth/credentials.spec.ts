@@ -16,7 +16,7 @@ describe('credentialFromHeaders', () => {
     ['a token with dots, as a JWT has', upgrade('sluice.bearer.a.b-c_d.e'), 'a.b-c_d.e'],
     ['a token that looks encoded, unchanged', upgrade('sluice.bearer.a%20b'), 'a%20b'],
     ['the header before the subprotocol', upgrade('sluice.bearer.two', { authorization: 'Bearer one' }), 'one'],
-  ])('reads %s', (_what, headers, credential) => {
+  ])('reads a credential from %s', (_what, headers, credential) => {
     expect(credentialFromHeaders(headers)).toBe(credential);
   });
 
@@ -27,13 +27,13 @@ describe('credentialFromHeaders', () => {
     ['two words', { authorization: 'Bearer one two' }],
     ['an empty subprotocol token', upgrade('sluice.v1, sluice.bearer.')],
     ['a subprotocol without an upgrade', { 'sec-websocket-protocol': 'sluice.bearer.sk-1' }],
-  ])('finds none in %s', (_what, headers) => {
+  ])('finds no credential in %s', (_what, headers) => {
     expect(credentialFromHeaders(headers)).toBeUndefined();
   });
 });
 
 describe('selectSubprotocol', () => {
-  it('answers with ours, wherever it stands', () => {
+  it('answers with the subprotocol of Sluice at any position of the list', () => {
     expect(selectSubprotocol('sluice.bearer.sk-1, sluice.v1')).toBe('sluice.v1');
   });
 

@@ -30,7 +30,7 @@ const authenticator = new KeysAuthenticator(
 );
 
 describe('server keys', () => {
-  it('tells the principal of a key: its tenant owns, no user, trusted', async () => {
+  it('returns the principal of a key: its tenant as owner, no user, trusted', async () => {
     expect(await authenticator.authenticate('sk-second')).toEqual({
       owner: 'globex',
       tenant: 'globex',
@@ -49,7 +49,7 @@ describe('server keys', () => {
     expect(found.map((principal) => principal.credential)).toEqual(['first', 'second', 'young']);
   });
 
-  it('carries the moment a key ends, for sockets that outlive it', async () => {
+  it('returns the time when a key expires, for sockets that outlive it', async () => {
     expect((await authenticator.authenticate('sk-young')).expiresAtMs).toBe(NOW + 1);
   });
 
@@ -66,23 +66,23 @@ describe('server keys', () => {
     await expect(authenticator.authenticate(credential)).rejects.toMatchObject({ code });
   });
 
-  it('asks for the scope that the route needs', async () => {
+  it('requires the scope of the route', async () => {
     await expect(authenticator.authenticate('sk-first', 'admin')).rejects.toMatchObject({ code: 'insufficient_scope' });
     expect((await authenticator.authenticate('sk-ops', 'admin')).credential).toBe('ops');
   });
 
-  it('never repeats the credential in what it says', async () => {
+  it('never repeats the credential in an error', async () => {
     const refusal = await authenticator.authenticate('sk-planted-secret').catch((error: unknown) => error);
     expect(JSON.stringify(refusal, Object.getOwnPropertyNames(refusal))).not.toContain('planted');
   });
 
-  it('accepts nothing without keys', async () => {
+  it('refuses every key when none is configured', async () => {
     await expect(new KeysAuthenticator([]).authenticate('sk-first')).rejects.toMatchObject({ code: 'invalid_api_key' });
   });
 });
 
 describe('auth.mode none', () => {
-  it('gives everybody the same trusted principal, whatever is shown', async () => {
+  it('returns the same trusted principal for every request, with any credential', async () => {
     const anonymous = new AnonymousAuthenticator();
     const principal = await anonymous.authenticate();
     expect(principal).toMatchObject({ owner: 'anonymous', tenant: 'anonymous', user: null, trusted: true });

@@ -3,7 +3,7 @@ import { OriginPolicy } from '../../../src/auth/origin.js';
 
 const policy = (allowedOrigins: string[], loopbackOnly = false) => new OriginPolicy({ allowedOrigins, loopbackOnly });
 
-describe('an empty list: pages of the gateway itself', () => {
+describe('an empty list allows pages of the gateway itself', () => {
   it.each([
     ['no origin at all', undefined, 'chat.example.com', true],
     ['the same host and port', 'http://localhost:8080', 'localhost:8080', true],
@@ -36,7 +36,7 @@ describe('a gateway on a loopback address', () => {
     expect(policy([], true).allows(origin, host)).toBe(allowed);
   });
 
-  it('still obeys a list', () => {
+  it('obeys a list of origins on a loopback address too', () => {
     expect(policy(['https://app.example.com'], true).allows('https://app.example.com', 'localhost:8080')).toBe(true);
   });
 });
@@ -56,12 +56,12 @@ describe('a list', () => {
     expect(listed.allows(origin, 'gateway.example.com')).toBe(allowed);
   });
 
-  it('"*" allows any web page, but no opaque origin', () => {
+  it('allows any web page with "*", but no opaque origin', () => {
     expect(policy(['*']).allows('https://anything.example', 'x')).toBe(true);
     expect(policy(['*']).allows('null', 'x')).toBe(false);
   });
 
-  it('refuses in words, with the code of the protocol', () => {
+  it('refuses with a message and the code of the protocol', () => {
     expect(() => listed.check('https://evil.example', 'x')).toThrow(
       expect.objectContaining({ code: 'origin_not_allowed', status: 403 }),
     );

@@ -30,7 +30,7 @@ async function run(argv: string[], options: { env?: Record<string, string>; inpu
 }
 
 describe('sluice config check', () => {
-  it('says what a good file means here', async () => {
+  it('describes what a valid file results in', async () => {
     const { code, out, err } = await run(['config', 'check', 'good.yaml'], { env: { OPENAI_API_KEY: 'planted-key' } });
     expect([code, err]).toEqual([0, '']);
     expect(out).toContain('good.yaml: ok');
@@ -40,7 +40,7 @@ describe('sluice config check', () => {
     expect(out).not.toContain('planted-key');
   });
 
-  it('tells every mistake and ends with 78', async () => {
+  it('reports every mistake and exits with 78', async () => {
     const { code, out, err } = await run(['config', 'check', 'bad.yaml']);
     expect([code, out]).toEqual([78, '']);
     expect(err).toMatch(
@@ -48,7 +48,7 @@ describe('sluice config check', () => {
     );
   });
 
-  it('looks into the packs that the file names', async () => {
+  it('checks the packs that the file names', async () => {
     at.write('packed.yaml', 'middleware: { template: { source: shop.pack } }');
     at.write('shop.pack.json', '{"id": "shop"}');
     expect(await run(['config', 'check', 'packed.yaml'])).toMatchObject({
@@ -71,7 +71,7 @@ describe('sluice config check', () => {
     });
   });
 
-  it('only notes a secret that is not set here, unless --strict', async () => {
+  it('notes an unset secret and fails only with --strict', async () => {
     expect(await run(['config', 'check', 'good.yaml'])).toMatchObject({
       code: 0,
       out: expect.stringContaining('OPENAI_API_KEY is not set'),
@@ -82,7 +82,7 @@ describe('sluice config check', () => {
     });
   });
 
-  it('without a file takes CONFIG_PATH', async () => {
+  it('takes CONFIG_PATH without a file', async () => {
     expect((await run(['config', 'check'], { env: { CONFIG_PATH: 'bad.yaml' } })).code).toBe(78);
     expect((await run(['config', 'check'])).err).toContain('config/default.yaml: there is no such file');
   });
@@ -91,12 +91,12 @@ describe('sluice config check', () => {
 describe('sluice keys', () => {
   const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
-  it('hash prints the SHA-256 of what it reads, without the line end', async () => {
+  it('prints the SHA-256 of its input without the line end (hash)', async () => {
     expect(await run(['keys', 'hash'], { input: 'my-key\n' })).toEqual({ code: 0, out: sha256('my-key'), err: '' });
     expect((await run(['keys', 'hash'])).code).toBe(66);
   });
 
-  it('new makes another key each time, and shows the hash that accepts it', async () => {
+  it('prints a new key each time, and the hash that accepts it (new)', async () => {
     const [a, b] = [await run(['keys', 'new']), await run(['keys', 'new'])];
     expect(a.out).toMatch(/^sk-sluice-[\w-]{43}$/);
     expect(a.out).not.toBe(b.out);
@@ -106,7 +106,7 @@ describe('sluice keys', () => {
 });
 
 describe('sluice', () => {
-  it('shows help and version', async () => {
+  it('prints help and version', async () => {
     expect(await run(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('config check') });
     expect(await run(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
   });
@@ -118,7 +118,7 @@ describe('sluice', () => {
     [['--nope']],
     [['config', 'check', 'a', 'b']],
     [['keys', 'new', '--strict']],
-  ])('%j is misused: 64', async (argv) => {
+  ])('exits with 64 when misused as %j', async (argv) => {
     expect((await run(argv)).code).toBe(64);
   });
 });

@@ -11,8 +11,8 @@ beforeAll(() => {
 });
 afterAll(() => at.remove());
 
-describe('a file that is right', () => {
-  it('an empty file gives safe defaults: loopback, no auth, memory, the demo provider, no prompt', () => {
+describe('a valid file', () => {
+  it('gives safe defaults for an empty file: loopback, no auth, memory, the demo provider, no prompt', () => {
     const { config, warnings } = at.load('');
     expect(config.app).toMatchObject({ host: '127.0.0.1', port: 8080, shutdown_timeout: 30_000 });
     expect(config.monitoring.metrics).toEqual({ enabled: true, host: '127.0.0.1', port: 9090, path: '/metrics' });
@@ -36,11 +36,11 @@ describe('a file that is right', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('empty sections and empty values are the same as missing ones', () => {
+  it('treats empty sections and empty values as missing', () => {
     expect(at.load('app:\n  name:\nstate:\n').config).toEqual(at.load('').config);
   });
 
-  it('durations become milliseconds, sizes bytes, dates moments', () => {
+  it('turns durations into milliseconds, sizes into bytes and dates into moments', () => {
     const { config } = at.load(`
 app: { shutdown_timeout: 1.5m }
 batch: { max_window: 25 }
@@ -57,20 +57,20 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
     });
   });
 
-  it('is frozen to the bottom', () => {
+  it('freezes the configuration at every depth', () => {
     const { config } = at.load('middleware: { validator: { banned_words: [a] } }');
     expect(() => (config.middleware.validator.banned_words as string[]).push('b')).toThrow(TypeError);
     expect(() => ((config.app as { port: number }).port = 1)).toThrow(TypeError);
   });
 
-  it('CONFIG_PATH names the file, config/default.yaml is the default', () => {
+  it('reads the file that CONFIG_PATH names, else config/default.yaml', () => {
     at.write('config/default.yaml', 'app: { name: by-default }');
     at.write('other.yaml', 'app: { name: by-path }');
     expect(loadConfig({ env: {}, cwd: at.cwd }).config.app.name).toBe('by-default');
     expect(loadConfig({ env: { CONFIG_PATH: 'other.yaml' }, cwd: at.cwd }).config.app.name).toBe('by-path');
   });
 
-  it('middleware.state.max_messages follows state.max_messages unless it is given', () => {
+  it('takes middleware.state.max_messages from state.max_messages unless it is set', () => {
     expect(at.load('state: { max_messages: 7 }').config.middleware.state.max_messages).toBe(7);
     expect(
       at.load('state: { max_messages: 7 }\nmiddleware: { state: { max_messages: 3 } }').config.middleware.state
@@ -90,24 +90,24 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
 });
 
 describe('variables in values', () => {
-  it('are expanded, read by the kind of their key, and may have defaults', () => {
+  it('expands variables, reads the value by the type of its key, and takes defaults', () => {
     const { config } = at.load('app: { port: "${P}", name: "${N:-bot}", version: "$${x}-${V:-}1" }', { P: '81' });
     expect(config.app).toMatchObject({ port: 81, name: 'bot', version: '${x}-1' });
   });
 
-  it('an unset one without a default is a mistake that names it; an empty one counts as unset', () => {
+  it('reports an unset variable without a default by name, and treats an empty one as unset', () => {
     expect(at.mistakes('app:\n  name: ${NOPE}', { NOPE: '' })).toEqual([
       'config/test.yaml:2: app.name: the variable NOPE is not set; set it, or write `${NOPE:-default}`',
     ]);
   });
 
-  it('a value is not expanded again', () => {
+  it('does not expand an expanded value again', () => {
     expect(at.load('app: { version: "${A}" }', { A: '${B}', B: 'x' }).config.app.version).toBe('${B}');
   });
 });
 
 describe('mistakes', () => {
-  it('are told all at once, each with line, path, what was found and what is allowed', () => {
+  it('reports all mistakes at once, each with line, path, value and what is allowed', () => {
     const lines = at.mistakes(`app:
   prot: 8080
   port: eighty
@@ -148,7 +148,7 @@ fallbacks: 3
     ]);
   });
 
-  it('a key of another section is pointed to', () => {
+  it('points to the section of a key that is in the wrong section', () => {
     expect(at.mistakes('app: { max_lanes: 3 }')[0]).toContain('there is `websocket.max_lanes`');
   });
 
@@ -161,7 +161,7 @@ fallbacks: 3
     expect(at.mistakes('http: { trusted_proxies: ["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"] }')).toEqual([]);
   });
 
-  it('a missing file is one', () => {
+  it('reports a missing file as a mistake', () => {
     expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(ConfigError);
     expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(/there is no such file/);
   });
@@ -200,7 +200,7 @@ fallbacks: 3
     expect(at.mistakes(yaml).join('\n')).toContain(expected);
   });
 
-  it('a secret written where its variable’s name belongs is not repeated', () => {
+  it('does not repeat a secret that was written instead of the name of its variable', () => {
     const text = at
       .mistakes('provider: { api_key_env: my-own-secret-123, base_url: "https://u:pw12345@x/v1" }')
       .join('\n');
@@ -210,8 +210,8 @@ fallbacks: 3
   });
 });
 
-describe('who may be reached', () => {
-  it('without auth any other host is refused unless that is meant', () => {
+describe('who can reach the gateway', () => {
+  it('refuses a host that is not loopback without auth unless the file allows it', () => {
     expect(at.mistakes('app: { host: 10.0.0.1 }')).toHaveLength(1);
     expect(at.mistakes('app: { host: 10.0.0.1 }\nauth: { allow_anonymous: true }')).toEqual([]);
     expect(at.mistakes('app: { host: localhost }')).toEqual([]);
@@ -222,7 +222,7 @@ describe('who may be reached', () => {
 });
 
 describe('secrets', () => {
-  it('come from variables and files, and no printer shows them', () => {
+  it('reads secrets from variables and files, and no printer shows them', () => {
     at.write('config/redis-password', 'pw-from-file\n');
     const { config } = at.load(
       'provider: { type: openai, api_key_env: K }\nstate: { type: redis, url: "redis://r", password_file: redis-password }',
@@ -241,7 +241,7 @@ describe('secrets', () => {
     expect(printed).toContain('[redacted]');
   });
 
-  it('the Sentinels’ password is another one than Redis’', () => {
+  it('keeps the password of the Sentinels apart from that of Redis', () => {
     const state =
       'state: { type: redis, url: "redis://r", mode: sentinel, sentinel_master: main, sentinel_password_env: S }';
     const { config, warnings } = at.load(state, { S: 'pw-of-sentinels' });
@@ -260,13 +260,13 @@ describe('secrets', () => {
     );
   });
 
-  it('a server key is kept as its SHA-256 only', () => {
+  it('keeps a server key as its SHA-256 only', () => {
     const { config } = at.load('auth: { mode: keys, keys: [{ id: a, key_env: K }] }', { K: 'abc' });
     expect(config.auth.keys[0]?.key_sha256).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
     expect(config.auth.keys[0]).not.toHaveProperty('key_env');
   });
 
-  it('an unset variable is a mistake only where it is needed', () => {
+  it('reports an unset variable only where its secret is needed', () => {
     expect(at.mistakes('provider: { type: openai }')).toEqual([
       'config/test.yaml:1: provider.api_key_env: the variable OPENAI_API_KEY is not set; set it to the secret',
     ]);
@@ -276,7 +276,7 @@ describe('secrets', () => {
     expect(at.mistakes('state: { type: redis, url: "redis://redis:6379", password_env: REDIS_PASSWORD }')).toEqual([]);
   });
 
-  it('an unreadable or empty file is a mistake that names it', () => {
+  it('reports an unreadable or empty secret file by name', () => {
     at.write('config/empty', ' \n');
     expect(at.mistakes('provider: { type: openai, api_key_file: gone }').join()).toMatch(
       /provider\.api_key_file: the file .*gone cannot be read \(ENOENT\)/,
@@ -291,8 +291,8 @@ describe('secrets', () => {
   });
 });
 
-describe('the provider of answers', () => {
-  it('auto is openai where the key’s variable is set, else the demo', () => {
+describe('the provider type', () => {
+  it('resolves auto to openai when the variable of the key is set, else to the demo', () => {
     expect(at.load('provider: { model: m }').config.provider).toMatchObject({ type: 'demo', model: 'demo' });
     expect(at.load('provider: { model: m }', { OPENAI_API_KEY: 'k' }).config.provider).toMatchObject({
       type: 'openai',
@@ -305,7 +305,7 @@ describe('the provider of answers', () => {
     expect(at.load('provider: { api_key_env: MINE }', { OPENAI_API_KEY: 'k' }).config.provider.type).toBe('demo');
   });
 
-  it('base_url: the file, then OPENAI_BASE_URL, then OpenAI', () => {
+  it('takes base_url from the file, then from OPENAI_BASE_URL, then from OpenAI', () => {
     const env = { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://proxy/v1/' };
     expect(at.load('provider: { base_url: "http://mine/v1" }', env).config.provider.base_url).toBe('http://mine/v1');
     expect(at.load('', env).config.provider.base_url).toBe('http://proxy/v1');
@@ -316,7 +316,7 @@ describe('the provider of answers', () => {
     );
   });
 
-  it('stream timeouts stay within the whole call', () => {
+  it('keeps stream timeouts within the timeout of the whole call', () => {
     expect(at.load('provider: { type: demo, config: { timeout: 8s } }').config.provider.config).toMatchObject({
       first_delta_timeout: 8_000,
       idle_timeout: 8_000,
@@ -325,7 +325,7 @@ describe('the provider of answers', () => {
 });
 
 describe('packs', () => {
-  it('are found beside the file, then in the working directory, then in packs/, with or without .json', () => {
+  it('finds packs beside the file, then in the working directory, then in packs/, with or without .json', () => {
     const found = () =>
       at.load('middleware: { template: { source: support.pack } }').config.middleware.template.source_path;
     expect(found()).toBe(`${at.cwd}/packs/support.pack.json`);
@@ -337,7 +337,7 @@ describe('packs', () => {
 });
 
 describe('warnings', () => {
-  it('an old Jaeger collector URL becomes the same host’s OTLP endpoint', () => {
+  it('turns an old Jaeger collector URL into the OTLP endpoint of the same host', () => {
     const { config, warnings } = at.load(
       'monitoring: { tracing: { enabled: true, endpoint: "http://jaeger:14268/api/traces" } }',
     );
@@ -345,7 +345,7 @@ describe('warnings', () => {
     expect(warnings.join('\n')).toContain('a Jaeger collector URL');
   });
 
-  it('a key that can do nothing says why', () => {
+  it('warns of a key without effect and says why', () => {
     expect(at.load('state: { url: "redis://r" }\nconversations: { busy: reject, max_waiting: 2 }').warnings).toEqual([
       'state.url: has no effect, because `state.type` is `memory`',
       'conversations.max_waiting: has no effect, because `conversations.busy` is `reject`',
@@ -360,7 +360,7 @@ describe('warnings', () => {
   it.each([
     ['auth.mode', 'auth: { mode: jwt, jwt: { issuer: a, audience: b, jwks_url: "https://x/y" } }'],
     ['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }'],
-  ])('what is not built yet is named exactly once: %s', (path, yaml) => {
+  ])('warns exactly once of what is not built yet: %s', (path, yaml) => {
     const { warnings } = at.load(yaml);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toMatch(new RegExp(`^${path.replaceAll('.', '\\.')}: .*not built`));

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Secret, scrub, secretsIn } from '../../../src/config/secret.js';
 
 describe('a secret', () => {
-  it('shows itself to nobody but who asks for it', () => {
+  it('shows its value only through reveal', () => {
     const secret = new Secret('hunter2');
     expect(`${secret} ${JSON.stringify({ secret })} ${inspect(secret)} ${Object.values(secret).join()}`).not.toContain(
       'hunter2',
@@ -11,7 +11,7 @@ describe('a secret', () => {
     expect(secret.reveal()).toBe('hunter2');
   });
 
-  it('is found wherever it stands', () => {
+  it('is found at any place of a text', () => {
     const [a, b] = [new Secret('a'), new Secret('b')];
     expect(secretsIn({ x: [{ a }], b, c: null, d: 'text' })).toEqual([a, b]);
   });
@@ -34,7 +34,7 @@ describe('scrubbing', () => {
     expect(scrub(text)).toContain('[redacted]');
   });
 
-  it('leaves ordinary text and keeps JSON whole', () => {
+  it('leaves ordinary text unchanged and keeps JSON valid', () => {
     const text = 'request completed in 12 ms; GET /v1/responses/resp_0a1b; task-list; the bearer of news';
     expect(scrub(text).replace('bearer [redacted]', 'bearer of news')).toContain('resp_0a1b; task-list');
     expect(

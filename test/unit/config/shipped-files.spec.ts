@@ -1,4 +1,4 @@
-/* The files under config/ as they are shipped, and the reference page against the schema. */
+/* The shipped files under config/, and the reference page compared with the schema. */
 
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -21,7 +21,7 @@ const load = (name: string, env: Record<string, string>) =>
   loadConfig({ path: `config/${name}.yaml`, env, cwd: at.cwd });
 
 describe('config/default.yaml', () => {
-  it('starts without any key or service, silently', () => {
+  it('starts without any key or service and without a warning', () => {
     const { config, warnings } = load('default', {});
     expect(warnings).toEqual([]);
     expect(config.app).toMatchObject({ name: 'support-bot', version: '1.0.0', host: '127.0.0.1', port: 8080 });
@@ -29,14 +29,14 @@ describe('config/default.yaml', () => {
     expect(config.middleware.template).toMatchObject({ enabled: true, default: 'support' });
   });
 
-  it('talks to the real provider with OPENAI_API_KEY and OPENAI_BASE_URL', () => {
+  it('uses the real provider with OPENAI_API_KEY and OPENAI_BASE_URL', () => {
     const { config } = load('default', { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://proxy/v1' });
     expect(config.provider).toMatchObject({ type: 'openai', base_url: 'http://proxy/v1' });
   });
 });
 
 describe('config/development.yaml', () => {
-  it('starts with the demo provider, whatever keys lie around', () => {
+  it('starts with the demo provider, whatever keys are set in the environment', () => {
     const { config, warnings } = load('development', SECRETS);
     expect(warnings).toEqual([]);
     expect(config.provider.type).toBe('demo');
@@ -44,7 +44,7 @@ describe('config/development.yaml', () => {
 });
 
 describe('config/production.yaml', () => {
-  it('says what the deployment is known for', () => {
+  it('sets the values that the deployment documents', () => {
     const { config } = load('production', SECRETS);
     expect(config.app).toMatchObject({
       name: 'support-bot',
@@ -92,16 +92,16 @@ describe('config/production.yaml', () => {
     expect(config.auth).toMatchObject({ mode: 'keys', keys: [{ id: 'support-bot', scopes: ['chat', 'admin'] }] });
   });
 
-  it('without its secrets every one is named', () => {
+  it('names every missing secret', () => {
     expect(() => load('production', {})).toThrow(/OPENAI_API_KEY is not set[^]*SLUICE_API_KEY is not set/);
   });
 });
 
-it('config/staging.yaml is valid', () => {
+it('is valid: config/staging.yaml', () => {
   expect(load('staging', SECRETS).config.app.environment).toBe('staging');
 });
 
-it('config/compose.yaml is valid without any variable, and shares its state', () => {
+it('is valid without any variable and shares its state: config/compose.yaml', () => {
   expect(load('compose', {}).config).toMatchObject({ provider: { type: 'demo' }, state: { type: 'redis' } });
 });
 
@@ -109,7 +109,7 @@ describe('the reference', () => {
   const rows = keyTable(configSchema);
   const page = readFileSync('docs/configuration.md', 'utf8');
 
-  it('describes every key, with its unit or values', () => {
+  it('describes every key with its unit or values', () => {
     expect(rows.length).toBeGreaterThan(100);
     for (const row of rows) {
       expect([row.path, row.description.length > 8 || row.path]).toEqual([row.path, true]);
@@ -118,7 +118,7 @@ describe('the reference', () => {
     }
   });
 
-  it('knows which names a section has', () => {
+  it('lists the names of a section', () => {
     expect(namesUnder(rows, 'batch')).toEqual(['max_window']);
     expect(namesUnder(rows, 'auth.keys[]')).toContain('key_sha256');
     expect(namesUnder(rows, '')).toEqual(Object.keys(configSchema.shape));

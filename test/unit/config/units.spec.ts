@@ -10,9 +10,9 @@ describe('durations', () => {
     ['24h', 86_400_000],
     ['1.5s', 1_500],
     ['7', 7],
-  ])('%s is %d ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
+  ])('parses %s as %d ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
 
-  it.each(['', 's', '-1s', '1 s', '1sec', '1e3', '∞'])('%j is none', (text) =>
+  it.each(['', 's', '-1s', '1 s', '1sec', '1e3', '∞'])('refuses %j as a duration', (text) =>
     expect(parseDuration(text)).toBeUndefined(),
   );
 
@@ -34,6 +34,6 @@ describe('sizes', () => {
     ['64KiB', 65_536],
     ['1KB', 1_000],
     ['12', 12],
-  ])('%s is %d bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
-  it('no other unit', () => expect(parseSize('1GB')).toBeUndefined());
+  ])('parses %s as %d bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
+  it('knows no other unit', () => expect(parseSize('1GB')).toBeUndefined());
 });

@@ -1,4 +1,4 @@
-/* A folder of its own for each test that loads configuration files. */
+/* A separate folder for each test that loads configuration files. */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ export class Workspace {
     return loadConfig({ path: 'config/test.yaml', env, cwd: this.cwd, ...options });
   }
 
-  /** The lines of the mistakes that loading ends in; empty where it succeeds. */
+  /** The mistakes that loading reports, one a line; empty if it succeeds. */
   mistakes(yaml: string, env: Record<string, string> = {}): readonly string[] {
     try {
       this.load(yaml, env);

@@ -1,4 +1,4 @@
-/* Folding: whatever prefix of a response's events was seen, what stands there is their text, and closing it gives an order that OpenAI's clients know. */
+/* Folding: any prefix of a response's events gives their text, and closing it gives an order that OpenAI's clients accept. */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -21,7 +21,7 @@ const pieces = fc.array(
   { maxLength: 6 },
 );
 
-/** A turn's events for these pieces: text and refusal one after the other are parts of one message, a call is an item of its own. */
+/** Events of a turn for these pieces: consecutive text and refusal are parts of one message, a call is an item of its own. */
 function eventsOf(given: readonly Piece[]): ResponseEvent[] {
   const events: ResponseEvent[] = [
     { type: 'response.created', response: responseOf() },
@@ -79,7 +79,7 @@ function foldOf(events: readonly ResponseEvent[]): ResponseAccumulator {
   return fold;
 }
 
-/** Every part and item that is opened is closed once, in the reverse of its opening, and nothing is said after its close. */
+/** Checks that each part and item is closed once, in the reverse order of opening, with no event after its close. */
 function checkOrder(events: readonly ResponseEvent[]): void {
   const items = new Map<number, 'open' | 'closed'>();
   const parts = new Map<string, 'open' | 'closed'>();
@@ -113,7 +113,7 @@ function checkOrder(events: readonly ResponseEvent[]): void {
 }
 
 describe('ResponseAccumulator', () => {
-  it('holds, after any prefix, the text of its deltas; closing it keeps that text and leaves nothing open', () => {
+  it('holds the text of its deltas after any prefix; closing it keeps that text and leaves nothing open', () => {
     fc.assert(
       fc.property(pieces, fc.nat(), (given, cut) => {
         const whole = eventsOf(given);
@@ -131,7 +131,7 @@ describe('ResponseAccumulator', () => {
     );
   });
 
-  it('is the same whether it folds events or folds on from what they were parsed back to', () => {
+  it('is the same whether it folds events or continues from parsed ones', () => {
     fc.assert(
       fc.property(pieces, (given) => {
         const events = eventsOf(given);
@@ -142,7 +142,7 @@ describe('ResponseAccumulator', () => {
     );
   });
 
-  it('tells each done event with the deltas joined', () => {
+  it('returns each done event with the deltas joined', () => {
     fc.assert(
       fc.property(pieces, (given) => {
         const said = new Map<string, string>();
@@ -163,12 +163,12 @@ describe('ResponseAccumulator', () => {
     );
   });
 
-  it('takes status and facts from the newest event that has a response', () => {
+  it('takes status and facts from the newest event with a response', () => {
     const fold = foldOf(eventsOf([{ kind: 'text', deltas: ['a'] }]));
     expect(fold.response()).toMatchObject({ status: 'completed', output_text: 'a' });
   });
 
-  it('refuses events of items and parts that were never added: a log is never guessed at', () => {
+  it('refuses events of items and parts that were never added', () => {
     const at = { item_id: 'm', output_index: 0, content_index: 0 };
     const fold = new ResponseAccumulator(responseOf());
     expect(() => fold.apply({ type: 'response.output_text.delta', ...at, delta: 'a', logprobs: [] })).toThrow(
@@ -188,13 +188,13 @@ describe('ResponseAccumulator', () => {
   });
 });
 
-describe('what only a later version knows', () => {
-  // As they stand in a log that it wrote.
+describe('events of a later version', () => {
+  // As a later version writes them to a log.
   const known = (event: object) => event as ResponseEvent;
   const message = { type: 'message', id: 'msg_1', role: 'assistant', status: 'in_progress', content: [] };
   const picture = { type: 'output_image', image: 'p' };
 
-  it('is passed over as an event, kept as an item and as a part, and closed with the rest', () => {
+  it('ignores an unknown event, keeps unknown items and parts, and closes them with the rest', () => {
     const fold = new ResponseAccumulator(responseOf());
     const note = { type: 'note', id: 'note_1', status: 'in_progress', text: null };
     for (const event of [
@@ -224,7 +224,7 @@ describe('what only a later version knows', () => {
     expect(fold.output()).toMatchObject([{ ...note, status: 'incomplete' }, { status: 'incomplete' }]);
   });
 
-  it('is what its done events say last', () => {
+  it('takes the content of the last done event', () => {
     const fold = new ResponseAccumulator(responseOf());
     for (const event of [
       { type: 'response.output_item.added', output_index: 0, item: { ...message, content: [picture] } },

@@ -1,4 +1,4 @@
-/* What a provider is sent of a history and a new input. */
+/* What a provider is sent for a history and a new input. */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -38,7 +38,7 @@ const sent = (history: readonly Item[], input: readonly Item[] = [], max = 100):
     .map((id) => id.replace('msg_', ''))
     .join(' ');
 
-/** Items in any order: what clients and providers of every kind may leave behind. */
+/** Items in any order, as clients and providers of every kind may leave them. */
 const anyItem = fc.oneof(
   fc.nat({ max: 99 }).map((n) => message(`u${n}`)),
   fc.nat({ max: 99 }).map((n) => said(`a${n}`)),
@@ -47,7 +47,7 @@ const anyItem = fc.oneof(
 );
 const history = fc.array(fc.tuple(anyItem, fc.boolean()), { maxLength: 20 });
 
-/** Whether a provider that keeps OpenAI's rule takes these: after calls come exactly their outputs. */
+/** Whether a provider that enforces OpenAI's rule accepts these: calls are followed by exactly their outputs. */
 function keepsTheRule(items: readonly Item[]): boolean {
   const open: string[] = [];
   for (const [i, item] of items.entries()) {
@@ -64,7 +64,7 @@ function keepsTheRule(items: readonly Item[]): boolean {
 }
 
 describe('contextFor', () => {
-  it('sends each call with its output directly behind the calls of its answer, whatever was kept [CONV-8]', () => {
+  it('sends each call with its output directly behind the calls of its answer, for any history [CONV-8]', () => {
     fc.assert(
       fc.property(history, fc.array(anyItem, { maxLength: 4 }), fc.nat({ max: 12 }), (past, input, max) => {
         const items = contextFor(
@@ -82,7 +82,7 @@ describe('contextFor', () => {
     );
   });
 
-  it('puts an output behind its call if the user wrote on before it came [CONV-8]', () => {
+  it('puts an output behind its call if the user wrote a message in between [CONV-8]', () => {
     expect(sent([message('q'), call('1'), message('meanwhile'), said('yes')], [output('1')])).toBe(
       'q fc_1 fco_1 meanwhile yes',
     );
@@ -95,23 +95,23 @@ describe('contextFor', () => {
     );
   });
 
-  it('keeps the steps of a loop of tools apart', () => {
+  it('keeps the steps of a tool loop apart', () => {
     expect(sent([message('q'), call('1'), output('1'), call('2')], [output('2')])).toBe('q fc_1 fco_1 fc_2 fco_2');
   });
 
-  it('sends a call of two that are answered in two requests once its own output came', () => {
+  it('sends each of two calls that are answered in two requests once its own output arrived', () => {
     expect(sent([message('q'), call('1'), call('2')], [output('1')])).toBe('q fc_1 fco_1');
     expect(sent([message('q'), call('1'), call('2'), output('1'), said('x')], [output('2')])).toBe(
       'q fc_1 fc_2 fco_1 fco_2 x',
     );
   });
 
-  it('tells calls apart whose provider uses an id again', () => {
+  it('keeps calls apart when the provider uses an id again', () => {
     const history = [message('q'), call('0'), output('0'), said('x'), message('r'), call('0')];
     expect(sent(history, [output('0')])).toBe('q fc_0 fco_0 x r fc_0 fco_0');
   });
 
-  it('leaves out an output that came twice, or without a call', () => {
+  it('omits an output that is repeated or has no call', () => {
     expect(sent([message('q'), call('1'), output('1'), output('1'), output('2')], [message('on')])).toBe(
       'q fc_1 fco_1 on',
     );
@@ -121,18 +121,18 @@ describe('contextFor', () => {
     expect(sent([message('old')], [message('a'), message('b')], 1)).toBe('a b');
   });
 
-  it('takes a call along that the input answers, from before the window', () => {
+  it('includes the call of an output in the input, also from before the window', () => {
     expect(sent([call('1'), message('a'), message('b'), message('c')], [output('1')], 2)).toBe('fc_1 fco_1 c');
   });
 
-  it('leaves out what a later version wrote, which takes nobody’s place', () => {
+  it('omits items of a later version without counting them in the window', () => {
     const note = { type: 'note', id: 'note_1', status: 'completed' } as unknown as Item;
     expect(sent([message('a'), note, note], [message('b')], 2)).toBe('a b');
   });
 });
 
 describe('strayOutput', () => {
-  it('finds an output without a call before it, in history or input', () => {
+  it('finds an output without an earlier call, in history or input', () => {
     expect(strayOutput(kept([call('1')]), [output('1')])).toBeUndefined();
     expect(strayOutput([], [call('1'), output('1')])).toBeUndefined();
     expect(strayOutput(kept([call('1')]), [output('2')])).toEqual({ index: 0, repeated: false });
@@ -147,7 +147,7 @@ describe('strayOutput', () => {
     });
   });
 
-  it('takes another output for a call whose first one was withheld', () => {
+  it('accepts another output for a call whose first output was withheld', () => {
     expect(strayOutput([stored(call('1')), stored(output('1'), true)], [output('1')])).toBeUndefined();
   });
 });

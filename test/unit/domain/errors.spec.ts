@@ -1,4 +1,4 @@
-/* The closed list of errors: what each code means, and that nothing unforeseen says more than it may. */
+/* The closed list of errors: what each code means, and that an unexpected error exposes nothing. */
 
 import { describe, expect, it } from '@jest/globals';
 import { asSluiceError, ERROR_CODES, type ErrorCode, SluiceError } from '../../../src/domain/errors.js';
@@ -9,7 +9,7 @@ describe('ERROR_CODES', () => {
   // The table's keys are the codes.
   const codes = Object.keys(ERROR_CODES) as ErrorCode[];
 
-  it.each(codes)('%s has a status and type that agree', (code) => {
+  it.each(codes)('gives %s a status and type that agree', (code) => {
     const { status, type, retryable } = new SluiceError(code, 'unable to do it; for a test');
     const types: Record<string, readonly number[]> = {
       invalid_request_error: [400, 404, 405, 408, 413, 415, 431],
@@ -21,20 +21,20 @@ describe('ERROR_CODES', () => {
       server_error: [500, 502, 503, 504],
     };
     expect(types[type]).toContain(status);
-    // What is the caller's own mistake is never worth sending again as it is; that it came too slowly was perhaps the network's.
+    // A client error is never worth repeating unchanged; a late body may have been the network's fault.
     if ((status < 409 && status !== 408) || status === 410) expect(retryable).toBe(false);
     if (status === 429 || status === 503) expect(retryable).toBe(true);
   });
 });
 
 describe('asSluiceError', () => {
-  it('keeps what was foreseen', () => {
+  it('returns a SluiceError unchanged', () => {
     const error = new SluiceError('overloaded', 'unable to; full', { retryAfterMs: 5, param: 'x', retryable: false });
     expect(asSluiceError(error)).toBe(error);
     expect(error).toMatchObject({ retryAfterMs: 5, param: 'x', retryable: false, status: 503 });
   });
 
-  it('tells nobody but the log what was not', () => {
+  it('exposes an unexpected error to the log only', () => {
     for (const thrown of [new TypeError('secret words'), 'secret words', undefined]) {
       const error = asSluiceError(thrown);
       expect(error.code).toBe('server_error');
@@ -55,7 +55,7 @@ describe('reaches', () => {
     expiresAtMs: null,
   });
 
-  it('a user reaches their own, a server key all of its tenant, nobody another tenant', () => {
+  it('lets a user reach their own, a server key all of its tenant, and no caller another tenant', () => {
     expect(reaches(principal('acme/alice', 'alice'), 'acme/alice')).toBe(true);
     expect(reaches(principal('acme/alice', 'alice'), 'acme/bob')).toBe(false);
     expect(reaches(principal('acme/alice', 'alice'), 'acme')).toBe(false);
@@ -66,7 +66,7 @@ describe('reaches', () => {
 });
 
 describe('newId', () => {
-  it('tells its kind and is never the same', () => {
+  it('names its kind and is unique', () => {
     const ids = Array.from({ length: 100 }, () => newId('resp'));
     expect(new Set(ids).size).toBe(100);
     for (const id of ids) expect(id).toMatch(/^resp_[0-9a-f]{32}$/u);

@@ -1,4 +1,4 @@
-/* An event's bytes: written once, the same as JSON would write them, a lane's name put in without reading them again. */
+/* The bytes of an event: serialized once, equal to JSON.stringify, with the stream_id inserted without parsing. */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -14,18 +14,18 @@ const delta = (text: string): ResponseEvent => ({
   logprobs: [],
 });
 
-// Lone surrogates too: a provider may cut a character in two.
+// Includes lone surrogates: a provider may cut a character in two.
 const anyText = fc.oneof(fc.string({ unit: 'binary' }), fc.string(), fc.constant('\ud83d'), fc.constant('\u2028"\\\n'));
 
 describe('serialize', () => {
-  it('puts the number into every kind of event', () => {
+  it('inserts the sequence number into every kind of event', () => {
     const event: ResponseEvent = { type: 'response.created', response: responseOf() };
     expect(JSON.parse(serialize(event, 4).json)).toEqual({ ...event, sequence_number: 4 });
   });
 });
 
 describe('withStreamId', () => {
-  it('adds the lane and changes nothing else, whatever text and name', () => {
+  it('adds the stream_id and changes nothing else, for any text and name', () => {
     fc.assert(
       fc.property(anyText, anyText, (text, lane) => {
         const { json } = serialize(delta(text), 1);
@@ -37,7 +37,7 @@ describe('withStreamId', () => {
 });
 
 describe('isTerminal', () => {
-  it('knows the three ends', () => {
+  it('recognizes the three terminal events', () => {
     expect((['response.completed', 'response.incomplete', 'response.failed'] as const).every(isTerminal)).toBe(true);
     expect(isTerminal('response.output_item.done')).toBe(false);
   });

@@ -1,4 +1,4 @@
-/* Texts of messages. What a provider is sent of them: context.spec.ts. */
+/* Texts of messages. What a provider is sent of them is in context.spec.ts. */
 
 import { describe, expect, it } from '@jest/globals';
 import { type MessageItem, messageText } from '../../../src/domain/item.js';
@@ -12,7 +12,7 @@ const message = (text: string): MessageItem => ({
 });
 
 describe('messageText', () => {
-  it('joins parts, refusals only where asked for', () => {
+  it('joins parts, and refusals only on request', () => {
     const item: MessageItem = {
       ...message('a'),
       content: [
@@ -26,8 +26,8 @@ describe('messageText', () => {
   });
 });
 
-describe('what only a later version knows', () => {
-  // As it wrote it.
+describe('a part of a later version', () => {
+  // As a later version writes it.
   const withPicture = {
     ...message('see'),
     content: [{ type: 'input_image', image_url: 'x' }, ...message('see').content],

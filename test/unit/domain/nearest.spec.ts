@@ -7,13 +7,13 @@ describe('the nearest name', () => {
     ['api-key-env', 'api_key_env'],
     ['tempratur', 'temperature'],
     ['maxMessages', 'max_messages'],
-  ])('%s means %s', (name, meant) =>
+  ])('finds the name for %s: %s', (name, meant) =>
     expect(nearest(name, ['port', 'host', 'api_key_env', 'temperature', 'max_messages'])).toBe(meant),
   );
-  it('may stand inside what was written, or around it, unless it is too short to tell', () => {
+  it('finds a name inside the given text or around it, unless it is too short', () => {
     expect(nearest('max_messages_kept', ['port', 'max_messages'])).toBe('max_messages');
     expect(nearest('messages', ['n', 'max_messages'])).toBe('max_messages');
     expect(nearest('functions', ['n', 'on'])).toBeUndefined();
   });
-  it('is none where nothing is near', () => expect(nearest('zzzz', ['port', 'host'])).toBeUndefined());
+  it('returns undefined if no name is near', () => expect(nearest('zzzz', ['port', 'host'])).toBeUndefined());
 });

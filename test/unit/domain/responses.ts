@@ -1,4 +1,4 @@
-/* A response for tests that look at something else. */
+/* A response for tests that check something else. */
 
 import { type ResponseObject } from '../../../src/domain/response.js';
 

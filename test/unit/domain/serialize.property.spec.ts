@@ -1,4 +1,4 @@
-/* What is written by hand for speed must be, to the byte, what JSON.stringify writes. */
+/* The hand-written serialization must equal JSON.stringify byte by byte. */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -36,7 +36,7 @@ describe('serialize', () => {
     );
   });
 
-  it('gives every other event its type and number first', () => {
+  it('writes type and number first for every other event', () => {
     const { json } = serialize(
       { type: 'response.refusal.delta', item_id: 'm', output_index: 0, content_index: 1, delta: 'no' },
       7,

@@ -15,7 +15,7 @@ const OPTIONS: DrainOptions = {
   closeWithinMs: 1_000,
 };
 
-/** A drain over fakes. Every bound it asks for is kept in `waits`, to be let run out by hand. */
+/** A drain over fakes. `waits` holds every timeout it starts, so that a test can let them expire. */
 function rig(
   options: {
     turns?: number;
@@ -92,7 +92,7 @@ const nextWait = async (waits: { ms: number; over: boolean; end: () => void }[])
 };
 
 describe('a drain', () => {
-  it('without running turns: refuse, tell, close, done', async () => {
+  it('refuses, notifies, closes and finishes without running turns', async () => {
     const { drain, state, steps, lines } = rig();
     expect(await drain.run()).toBe('finished');
     expect(state.draining).toBe(true);
@@ -118,7 +118,7 @@ describe('a drain', () => {
     expect(steps.at(-2)).toBe('close 1012 over 500');
   });
 
-  it('lets the sockets go first where other replicas can serve them, and the turns go on without', async () => {
+  it('closes the sockets first where other replicas can serve them, and lets the turns continue', async () => {
     const { drain, steps, finishTurns } = rig({ turns: 2, sharedState: true });
     const running = drain.run();
     while (!steps.includes('close 1012 over 500')) await new Promise(setImmediate);
@@ -128,7 +128,7 @@ describe('a drain', () => {
     expect(steps.at(-1)).toBe('close connections');
   });
 
-  it('ends what is left with a truthful terminal when the grace is over, then closes', async () => {
+  it('ends the remaining turns with a terminal after the grace period, then closes', async () => {
     const { drain, steps, waits, clock } = rig({ turns: 2 });
     const running = drain.run();
     const grace = await nextWait(waits);
@@ -144,7 +144,7 @@ describe('a drain', () => {
     ]);
   });
 
-  it('gives up on terminals that cannot be written, and still closes', async () => {
+  it('closes although terminals cannot be written', async () => {
     const { drain, steps, waits } = rig({ turns: 2, turnsHang: true });
     const running = drain.run();
     (await nextWait(waits)).end();
@@ -155,7 +155,7 @@ describe('a drain', () => {
     expect(steps.at(-1)).toBe('close connections');
   });
 
-  it('in a hurry waits for nothing and spreads nothing', async () => {
+  it('skips all waits and spreads nothing when hurried', async () => {
     const { drain, steps, waits } = rig({ turns: 2 });
     const running = drain.run();
     await nextWait(waits);
@@ -170,7 +170,7 @@ describe('a drain', () => {
     ]);
   });
 
-  it('waits for slow readers for the rest of the grace when the state is in memory [DRAIN-6]', async () => {
+  it('waits for slow readers for the rest of the grace period when the state is in memory [DRAIN-6]', async () => {
     const { drain, steps, waits, clock, delivered, finishReading } = rig({ turns: 0, readers: 1 });
     clock.ms = 10_000;
     const running = drain.run();
@@ -182,7 +182,7 @@ describe('a drain', () => {
     expect(steps.slice(3)).toEqual(['interrupt draining', 'announce 1000', 'close 1012 over 500', 'close connections']);
   });
 
-  it('interrupts readers that are not done at the end of the grace, with state in memory [DRAIN-6]', async () => {
+  it('interrupts unfinished readers at the end of the grace period, with state in memory [DRAIN-6]', async () => {
     const { drain, steps, waits, clock, lines } = rig({ readers: 1 });
     const running = drain.run();
     const deliver = await nextWait(waits);
@@ -212,7 +212,7 @@ describe('a drain', () => {
     expect(lines).toContain('interrupted open answers');
   });
 
-  it('goes on after a step that fails, and says so', async () => {
+  it('continues after a step that fails, and logs the failure', async () => {
     const { drain, steps, lines } = rig({ failing: 'close 1012 over 500' });
     expect(await drain.run()).toBe('cut short');
     expect(steps.at(-1)).toBe('close connections');
@@ -234,26 +234,26 @@ describe('a drain', () => {
     },
   );
 
-  it('runs once, however often it is asked for', async () => {
+  it('runs once, however often it is called', async () => {
     const { drain, steps } = rig();
     await Promise.all([drain.run(), drain.beforeApplicationShutdown()]);
     expect(steps.filter((step) => step === 'close connections')).toHaveLength(1);
   });
 
-  it('knows its longest time', () => {
+  it('returns its longest possible time', () => {
     expect(longestDrainMs(OPTIONS)).toBe(35_000);
   });
 });
 
 describe('the drain state', () => {
-  it('tells each listener once, also one that comes late, and none that left', () => {
+  it('notifies each listener once, also a late one, and none that was removed', () => {
     const state = new DrainState();
-    const told: string[] = [];
-    state.onBegin(() => told.push('early'));
-    state.onBegin(() => told.push('left'))();
+    const notified: string[] = [];
+    state.onBegin(() => notified.push('early'));
+    state.onBegin(() => notified.push('left'))();
     state.begin();
     state.begin();
-    state.onBegin(() => told.push('late'));
-    expect(told).toEqual(['early', 'late']);
+    state.onBegin(() => notified.push('late'));
+    expect(notified).toEqual(['early', 'late']);
   });
 });

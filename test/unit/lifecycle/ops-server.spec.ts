@@ -55,7 +55,7 @@ async function start(setup: Setup = {}): Promise<(path: string, method?: string)
 }
 
 describe('GET /health', () => {
-  it('says healthy as long as the process answers, also while it drains without a state store', async () => {
+  it('returns healthy as long as the process answers, also while it drains without a state store', async () => {
     const drain = new DrainState();
     drain.begin();
     const get = await start({ drain, state: { ping: () => Promise.reject(new Error('gone')) } });
@@ -66,13 +66,13 @@ describe('GET /health', () => {
 });
 
 describe('GET /ready', () => {
-  it('says ready', async () => {
+  it('returns ready', async () => {
     const answer = await (await start())('/ready');
     expect(answer.status).toBe(200);
     expect(await answer.json()).toEqual({ status: 'ready' });
   });
 
-  it("says not ready while it drains, with Terminus' details beside it", async () => {
+  it('returns not ready while it drains, with the details of Terminus', async () => {
     const drain = new DrainState();
     const get = await start({ drain, overloaded: true });
     drain.begin();
@@ -89,7 +89,7 @@ describe('GET /ready', () => {
     });
   });
 
-  it('says so when the state store refuses, without repeating what the driver said', async () => {
+  it('returns not ready when the state store refuses, without the text of the driver', async () => {
     const refused = Object.assign(new Error('connect to redis://user:hunter2@redis failed'), { code: 'ECONNREFUSED' });
     const answer = await (await start({ state: { ping: () => Promise.reject(refused) } }))('/ready');
     expect(answer.status).toBe(503);
@@ -101,12 +101,12 @@ describe('GET /ready', () => {
     expect(body).not.toContain('hunter2');
   });
 
-  it('says so when the state store does not answer at all', async () => {
+  it('returns not ready when the state store does not answer', async () => {
     const answer = await (await start({ state: { ping: () => new Promise(() => undefined) } }))('/ready');
     expect(await answer.json()).toMatchObject({ status: 'not ready', reason: 'state store unavailable' });
   });
 
-  it('says so when there is too much to do', async () => {
+  it('returns not ready when the replica is overloaded', async () => {
     const answer = await (await start({ overloaded: true }))('/ready');
     expect(answer.status).toBe(503);
     expect(await answer.json()).toMatchObject({ status: 'not ready', reason: 'overloaded' });
@@ -114,7 +114,7 @@ describe('GET /ready', () => {
 });
 
 describe('GET /metrics', () => {
-  it('gives the exposition, at the path of the configuration', async () => {
+  it('returns the exposition at the configured path', async () => {
     const get = await start({ metricsPath: '/internal/metrics' });
     const answer = await get('/internal/metrics?from=prometheus');
     expect(answer.headers.get('content-type')).toBe(EXPOSITION.contentType);
@@ -122,14 +122,14 @@ describe('GET /metrics', () => {
     expect((await get('/metrics')).status).toBe(404);
   });
 
-  it('is gone when metrics are off; the probes stay', async () => {
+  it('is 404 when metrics are off, while the probes remain', async () => {
     const get = await start({ metrics: null });
     expect((await get('/metrics')).status).toBe(404);
     expect((await get('/health')).status).toBe(200);
     expect((await get('/ready')).status).toBe(200);
   });
 
-  it('answers 500 when it cannot be rendered, and lives on', async () => {
+  it('answers 500 when rendering fails, and continues to serve', async () => {
     const get = await start({ metrics: { ...EXPOSITION, metrics: () => Promise.reject(new Error('broken')) } });
     expect((await get('/metrics')).status).toBe(500);
     expect((await get('/health')).status).toBe(200);
@@ -137,11 +137,11 @@ describe('GET /metrics', () => {
 });
 
 describe('anything else', () => {
-  it.each(['/', '/readyz', '/health/', '/v1/responses'])('%s is 404', async (path) => {
+  it.each(['/', '/readyz', '/health/', '/v1/responses'])('answers 404 for %s', async (path) => {
     expect((await (await start())(path)).status).toBe(404);
   });
 
-  it('only reads', async () => {
+  it('refuses methods that write', async () => {
     expect((await (await start())('/health', 'POST')).status).toBe(404);
   });
 

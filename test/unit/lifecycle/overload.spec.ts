@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type Time, systemTime } from '../../../src/domain/time.js';
 import { Overload, type TurnLoad } from '../../../src/lifecycle/overload.js';
 
-/** A clock that stands still until a test moves it; timers that became due meanwhile fire late, as after a blocked event loop. */
+/** A clock that a test moves. Timers that became due meanwhile fire late, as after a blocked event loop. */
 class ManualTime implements Time {
   #now = 0;
   #timers: { readonly at: number; readonly work: () => void }[] = [];
@@ -19,7 +19,7 @@ class ManualTime implements Time {
     return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
   }
 
-  /** The event loop does not turn for so long; then it runs what became due. */
+  /** Blocks the event loop for `ms`, then runs the timers that became due. */
   block(ms: number): void {
     this.#now += ms;
     const due = this.#timers.filter(({ at }) => at <= this.#now);
@@ -27,7 +27,7 @@ class ManualTime implements Time {
     for (const { work } of due) work();
   }
 
-  /** The event loop turns every millisecond. */
+  /** Lets the event loop turn every millisecond. */
   turn(ms: number): void {
     for (let i = 0; i < ms; i++) this.block(1);
   }

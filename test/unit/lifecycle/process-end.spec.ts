@@ -30,7 +30,7 @@ function rig(options: { outcome?: DrainOutcome; closeFails?: boolean } = {}) {
 }
 
 describe('the end of the process', () => {
-  it.each(['SIGTERM', 'SIGINT'])('%s closes the app and exits 0 when every turn ended by itself', async (name) => {
+  it.each(['SIGTERM', 'SIGINT'])('closes the app on %s and exits 0 when every turn ended by itself', async (name) => {
     const { signal, closes, closing, exit, lines } = rig();
     signal(name);
     closing.resolve();
@@ -39,7 +39,7 @@ describe('the end of the process', () => {
     expect(lines).toEqual(['server exited']);
   });
 
-  it('exits 1 when turns were cut short', async () => {
+  it('exits 1 when turns were aborted', async () => {
     const { signal, closing, exit } = rig({ outcome: 'cut short' });
     signal('SIGTERM');
     closing.resolve();
@@ -66,7 +66,7 @@ describe('the end of the process', () => {
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
-  ])('a second signal hurries, and %s is told by the code %d', async (name, code) => {
+  ])('hurries on a second signal, and exits with its code: %s, %d', async (name, code) => {
     const { signal, closing, exit, exits, hurried, lines } = rig();
     signal('SIGTERM');
     signal(name);
@@ -78,7 +78,7 @@ describe('the end of the process', () => {
     expect(lines).toEqual(['second signal received, ending at once', 'server exited']);
   });
 
-  it('a hurried end is bounded', async () => {
+  it('bounds a hurried end', async () => {
     const { signal, exit, bounds } = rig();
     signal('SIGTERM');
     signal('SIGTERM');
@@ -86,7 +86,7 @@ describe('the end of the process', () => {
     expect(await exit).toBe(143);
   });
 
-  it('a third signal waits for nothing', async () => {
+  it('exits at once on a third signal', async () => {
     const { signal, exit } = rig();
     signal('SIGTERM');
     signal('SIGTERM');

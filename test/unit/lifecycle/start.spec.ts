@@ -17,7 +17,7 @@ const listenError = (code: string, more: object) =>
   Object.assign(new Error(`listen ${code}`), { code, syscall: 'listen', ...more });
 
 describe('a start that failed', () => {
-  it('tells every mistake of the configuration, and exits with 78', () => {
+  it('reports every mistake of the configuration and exits with 78', () => {
     const error = new ConfigError('config/x.yaml', [
       { path: 'app.port', problem: 'found "abc"', line: 3 },
       { path: 'state.type', problem: 'found "disk"', line: 7 },
@@ -40,19 +40,19 @@ describe('a start that failed', () => {
       78,
       /no address gateway\.invalid.*`app\.host`/,
     ],
-  ])('%s %j exits with %d and names the key', (code, more, exitCode, line) => {
+  ])('reports %s %j, exits with %d and names the key', (code, more, exitCode, line) => {
     const failure = startFailure(listenError(code, more), LISTENERS);
     expect(failure.exitCode).toBe(exitCode);
     expect(failure.lines).toEqual([expect.stringMatching(line)]);
   });
 
-  it.each([80, 9090])('names a start that works when port %d of the shipped configuration is taken', (port) => {
+  it.each([80, 9090])('names a working start command when port %d of the shipped configuration is taken', (port) => {
     const shipped = { ...LISTENERS, configPath: 'config/default.yaml' };
     const { lines } = startFailure(listenError('EADDRINUSE', { port }), shipped);
     expect(lines).toEqual([expect.stringMatching(/start on others: PORT=81 METRICS_PORT=9091 npm start$/)]);
   });
 
-  it('names the keys of a default prompt that is not loaded, and of a state store that is away', () => {
+  it('names the keys of a default prompt that is not loaded, and of an unavailable state store', () => {
     expect(startFailure(new SluiceError('prompt_not_found', 'unable to find the prompt x'))).toMatchObject({
       exitCode: 78,
       lines: ['unable to find the prompt x (`middleware.template.default`)'],
@@ -63,7 +63,7 @@ describe('a start that failed', () => {
     });
   });
 
-  it('tells mistakes in packs and guardrails like those of the configuration', () => {
+  it('reports mistakes in packs and guardrails like those of the configuration', () => {
     const packs = new PackLoadError('packs', [{ file: 'a.pack.json', path: 'prompts', what: 'is missing' }]);
     expect(startFailure(packs)).toMatchObject({
       exitCode: 78,
@@ -74,7 +74,7 @@ describe('a start that failed', () => {
     expect(startFailure(guardrail)).toMatchObject({ exitCode: 78, isBug: false });
   });
 
-  it('says of anything else that it is a bug, and exits with 70', () => {
+  it('reports any other error as a bug and exits with 70', () => {
     expect(startFailure(new Error('sk-secret-in-a-message'))).toMatchObject({ exitCode: 70, isBug: true });
   });
 });
@@ -90,8 +90,8 @@ describe('the version of Node', () => {
     expect(nodeTooOld(version) !== null).toBe(tooOld);
   });
 
-  it('is the one that package.json asks for', () => {
-    // JSON.parse gives anything; the test fails if it is not this.
+  it('requires the version of package.json', () => {
+    // JSON.parse returns any; the test fails if the shape differs.
     const { engines } = JSON.parse(readFileSync('package.json', 'utf8')) as { engines: { node: string } };
     expect(`>=${OLDEST_NODE.replace(/\.0$/, '')}`).toBe(engines.node);
   });
@@ -107,7 +107,7 @@ describe('the startup message', () => {
     configPath: 'config/default.yaml',
   };
 
-  it('says where the playground is, who answers and how to change that, where state lives, where the probes are', () => {
+  it('names the playground, the provider and how to change it, the place of the state, and the probes', () => {
     const text = startupLines(facts).join('\n');
     for (const part of [
       'http://127.0.0.1:8080/',
@@ -122,7 +122,7 @@ describe('the startup message', () => {
     }
   });
 
-  it('names a real provider by model and host, never by what a URL may hide', () => {
+  it('names a real provider by model and host, without secrets in its URL', () => {
     const provider = { type: 'openai', model: 'gpt-4o', baseUrl: 'https://user:hunter2@llm.example.com/v1' } as const;
     const text = startupLines({ ...facts, provider, metricsPath: null }).join('\n');
     expect(text).toContain('gpt-4o at llm.example.com');
@@ -148,7 +148,7 @@ describe('the startup message', () => {
     return { plain: written.length > 0, logged };
   };
 
-  it('writes plain lines for people and one log line among JSON', () => {
+  it('writes plain lines to a terminal and one log line among JSON', () => {
     expect(announce(true, 'json')).toEqual({ plain: true, logged: [] });
     expect(announce(false, 'pretty')).toEqual({ plain: true, logged: [] });
     expect(announce(false, 'json')).toEqual({ plain: false, logged: ['server started'] });

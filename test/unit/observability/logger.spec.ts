@@ -23,7 +23,7 @@ function capture(format: 'json' | 'pretty' = 'json', level: 'info' | 'debug' = '
 }
 
 describe('lines', () => {
-  it('carry level by name, time, base fields, the child’s fields and their own', () => {
+  it("writes level by name, time, base fields, the child's fields and the fields of the line", () => {
     const { log, last } = capture();
     log.child({ request_id: 'req_1' }).info({ duration_ms: 5 }, 'request completed');
     expect(last()).toMatchObject({
@@ -36,14 +36,14 @@ describe('lines', () => {
     expect(String(last()['time'])).toMatch(/^\d{4}-\d\d-\d\dT/);
   });
 
-  it('below the level are not written', () => {
+  it('writes no lines below the level', () => {
     const { log, lines } = capture('json', 'info');
     log.debug({}, 'no');
     log.warn({}, 'yes');
     expect(lines).toHaveLength(1);
   });
 
-  it('are readable by people when that is asked for', () => {
+  it('writes readable lines in the pretty format', () => {
     const { log, text } = capture('pretty');
     log.error({ response_id: 'resp_1' }, 'request failed');
     expect(text()).toMatch(/ERROR.*: request failed \{"response_id":"resp_1"\}\n$/);
@@ -72,7 +72,7 @@ describe('errors', () => {
     });
   });
 
-  it('keep what we ourselves say of a cause', () => {
+  it('keeps the message of a cause that is a SluiceError', () => {
     const { log, last } = capture();
     const cause = new LogOnlyCause('the provider answered HTTP 401 (type -, code invalid_api_key)');
     log.error({ err: new SluiceError('provider_refused', 'unable to get an answer', { cause }) }, 'request failed');

@@ -4,7 +4,7 @@ import { Metrics, metricPrefix } from '../../../src/observability/metrics.js';
 import { ERROR_CODES } from '../../../src/domain/errors.js';
 import { GUARDRAIL_TYPES } from '../../../src/validation/compile-guardrails.js';
 
-/** Of these a caller is told to come again; nothing has failed. */
+/** Codes that ask the client to retry; nothing has failed. */
 const NOT_OURS = ['draining', 'overloaded'];
 
 const make = () => new Metrics({ prefix: metricPrefix('support-bot'), version: '1.0.0' });
@@ -12,7 +12,7 @@ const linesOf = async (metrics: Metrics, name: string) =>
   (await metrics.render()).split('\n').filter((line) => line.startsWith(`support_bot_${name}`));
 
 describe('metrics', () => {
-  it('have the prefix of the deployment and the names that operators know', async () => {
+  it('have the prefix of the deployment and the documented names', async () => {
     const text = await make().render();
     for (const name of [
       'requests_total',
@@ -50,13 +50,13 @@ describe('metrics', () => {
     expect(text).toContain('support_bot_build_info{version="1.0.0"} 1');
   });
 
-  it('series of listed labels exist from the start, so that the first error is an increase', async () => {
+  it('exports series of listed labels from the start, so that the first error is an increase', async () => {
     expect(await linesOf(make(), 'requests_total')).toEqual(
       ['success', 'error', 'refused', 'cancelled'].map((status) => `support_bot_requests_total{status="${status}"} 0`),
     );
   });
 
-  it('and so does what is known of open ones', async () => {
+  it('exports series of known values of open labels from the start', async () => {
     const metrics = make();
     const failing = Object.entries(ERROR_CODES).filter(
       ([code, { status }]) => status >= 500 && !NOT_OURS.includes(code),
@@ -67,17 +67,17 @@ describe('metrics', () => {
     expect(new Set(METRICS.guardrail_findings_total.begins.guardrail)).toEqual(new Set(GUARDRAIL_TYPES));
     expect(await linesOf(metrics, 'guardrail_findings_total')).toHaveLength(GUARDRAIL_TYPES.length * 2 * 2);
     expect(await linesOf(metrics, 'refusals_total')).toHaveLength(Object.keys(ERROR_CODES).length);
-    // Whatever else comes is counted too.
+    // Other values are counted too.
     metrics.of.websocket_closes_total.inc({ code: 4000 });
     expect(await linesOf(metrics, 'websocket_closes_total')).toContain(
       'support_bot_websocket_closes_total{code="4000"} 1',
     );
   });
 
-  it('the number of series is bounded whatever is given', async () => {
+  it('bounds the number of series for any label values', async () => {
     const metrics = make();
     for (let i = 0; i < LABEL_VALUES_MAX * 3; i++) metrics.of.llm_cost_usd.inc({ model: `model-${i}` }, 1);
-    // A caller that is wrong about the type.
+    // A caller that ignores the type.
     metrics.of.requests_total.inc({ status: 'invented' as 'error' });
     const models = await linesOf(metrics, 'llm_cost_usd');
     expect(models).toHaveLength(LABEL_VALUES_MAX + 1);
@@ -85,13 +85,13 @@ describe('metrics', () => {
     expect(await linesOf(metrics, 'requests_total')).toHaveLength(5);
   });
 
-  it('two of them in one process do not meet', async () => {
+  it('keeps two instances in one process apart', async () => {
     const [a, b] = [make(), make()];
     a.of.connections.inc();
     expect(await linesOf(b, 'connections')).toEqual(['support_bot_connections 0']);
   });
 
-  it('every metric has a help text, and buckets reach as far as streams last', () => {
+  it('gives every metric a help text, and buckets that cover long streams', () => {
     for (const row of Object.values(METRICS)) expect(row.help.length).toBeGreaterThan(10);
     expect(METRICS.time_to_first_delta_seconds.buckets[0]).toBe(0.05);
     expect(METRICS.time_to_first_delta_seconds.buckets.at(-1)).toBe(30);

@@ -47,20 +47,20 @@ describe('the module', () => {
   });
   afterAll(() => app.close());
 
-  it('gives Log and Metrics to every module', () => {
+  it('provides Log and Metrics to every module', () => {
     const user = app.get(UsesBoth);
     user.log.info({ request_id: 'req_1' }, 'request received');
     expect(user.metrics).toBe(metrics);
     expect(lines.at(-1)).toContain('"request_id":"req_1"');
   });
 
-  it('writes Nest’s own lines through the same log, scrubbed', () => {
+  it('writes the lines of Nest through the same log, scrubbed', () => {
     new Logger('Somewhere').error('redis://u:hunter2@r failed');
     expect(lines.at(-1)).toContain('[redacted]@r failed');
     expect(lines.at(-1)).toContain('"context":"Somewhere"');
   });
 
-  it('keeps what Nest tells of its own wiring for the level debug', () => {
+  it('writes the wiring lines of Nest at level debug', () => {
     const before = lines.length;
     new Logger('Somewhere').log('Mapped {/hello, GET} route');
     expect(lines.slice(before)).toEqual([]);
@@ -69,14 +69,14 @@ describe('the module', () => {
     expect(lines.slice(before)).toEqual([expect.stringContaining('something is odd')]);
   });
 
-  it('serves no /metrics on the application’s port, and writes no request lines of its own', async () => {
+  it('serves no /metrics on the application port and writes no request lines of its own', async () => {
     expect((await app.inject('/metrics')).statusCode).toBe(404);
     const before = lines.length;
     expect((await app.inject('/hello')).body).toBe('hello');
     expect(lines.slice(before)).toEqual([]);
   });
 
-  it('collects the runtime’s metrics under the same prefix', async () => {
+  it('exports the metrics of the runtime under the same prefix', async () => {
     const text = await metrics.render();
     expect(text).toContain('support_bot_nodejs_eventloop_lag_seconds');
     expect(text).toContain('support_bot_process_cpu_seconds_total');

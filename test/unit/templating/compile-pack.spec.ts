@@ -15,7 +15,7 @@ const withVariable = (variable: object): object =>
   withPrompt({ template: '{{v}}', variables: [{ name: 'v', type: 'string', required: false, ...variable }] });
 
 describe('compilePack', () => {
-  it('takes the smallest pack of the format', () => {
+  it('compiles the smallest pack of the format', () => {
     expect(compilePack('t.pack.json', packFile())).toMatchObject({
       pack: { id: 'shop', version: '1.0.0' },
       mistakes: [],
@@ -31,7 +31,7 @@ describe('compilePack', () => {
     expect(mistakesOf(raw)).toEqual(['t.pack.json: must be a JSON object: a prompt pack']);
   });
 
-  it('tells every mistake at once, each with its path', () => {
+  it('reports every mistake at once, each with its path', () => {
     const found = mistakesOf({
       ...packFile({ id: 'Shop!', version: '1', template_engine: { version: 'v1', syntax: '${variable}' } }),
       name: undefined,
@@ -55,11 +55,11 @@ describe('compilePack', () => {
     }
   });
 
-  it('wants at least one prompt', () => {
+  it('requires at least one prompt', () => {
     expect(mistakesOf(packFile({ prompts: {} }))).toEqual(['t.pack.json: prompts: must hold at least one prompt']);
   });
 
-  it('names the nearest known key where one inside a known object is mistyped', () => {
+  it('names the nearest known key for a mistyped one inside a known object', () => {
     expect(mistakesOf(withPrompt({ more: { sytem_template: 'x' } }))).toEqual([
       expect.stringMatching(
         /prompts\.greet\.sytem_template: is no key of the format, did you mean system_template\?; allowed: id, name/,
@@ -72,7 +72,7 @@ describe('compilePack', () => {
     ]);
   });
 
-  it('lets unknown keys at the top pass with a warning, and says which known ones have no effect', () => {
+  it('ignores unknown top-level keys with a warning, and lists known keys without effect', () => {
     const raw = packFile({
       fragmens: {},
       workflow: {},
@@ -88,7 +88,7 @@ describe('compilePack', () => {
     ]);
   });
 
-  it('refuses a template that names what is not declared', () => {
+  it('refuses a template that names an undeclared variable', () => {
     const raw = withPrompt({ template: '{{nam}}', variables: [{ name: 'name', type: 'string', required: true }] });
     expect(mistakesOf(raw)).toEqual([
       't.pack.json: prompts.greet.system_template: names the variable "nam", which is not declared, did you mean name?; allowed: name',
@@ -143,7 +143,7 @@ describe('compilePack', () => {
     ]);
   });
 
-  it('refuses a guardrail type that nobody serves, only where the known ones are told', () => {
+  it('refuses an unknown guardrail type only where the known types are given', () => {
     const raw = withPrompt({ more: { validators: [{ type: 'max_length' }, { type: 'sentiment' }] } });
     expect(mistakesOf(raw)).toEqual([]);
     expect(mistakesOf(raw, new Set(['max_length', 'banned_words']))).toEqual([
@@ -151,12 +151,12 @@ describe('compilePack', () => {
     ]);
   });
 
-  it('warns that a guardrail refuses whatever fail_on_violation says', () => {
+  it('warns that a guardrail refuses regardless of fail_on_violation', () => {
     expect(warningsOf(withPrompt({ more: { validators: [{ type: 'x', fail_on_violation: false }] } }))).toHaveLength(1);
     expect(warningsOf(withPrompt({ more: { validators: [{ type: 'x', fail_on_violation: true }] } }))).toEqual([]);
   });
 
-  it('expands fragments at load: a value that names one stays text', () => {
+  it('expands fragments at load, while a value that names a fragment stays text', () => {
     const prompt = compiled(
       { template: '{{sign}} {{v}}', variables: [{ name: 'v', type: 'string', required: true }] },
       { fragments: { sign: 'Yours, {{v}}' } },
@@ -164,7 +164,7 @@ describe('compilePack', () => {
     expect(renderPrompt(prompt, { v: '{{sign}}' }).system).toBe('Yours, {{sign}} {{sign}}');
   });
 
-  it('refuses fragments that name fragments, share a name with a variable, or need one that is not declared', () => {
+  it('refuses fragments that name fragments, share a name with a variable, or need an undeclared one', () => {
     const fragments = { a: '{{b}}', b: 'text', v: 'text', c: '{{missing}}' };
     const variables = [{ name: 'v', type: 'string', required: true }];
     const found = mistakesOf({

@@ -37,12 +37,12 @@ describe('loadPacks', () => {
     expect(registry.warnings).toEqual(['b.pack.json: surprise: has no effect in this gateway']);
   });
 
-  it('loads one file whatever its name, with a byte order mark or without', async () => {
+  it('loads one file with any name, with or without a byte order mark', async () => {
     await put('one.pack', `\uFEFF${JSON.stringify(packFile())}`);
     expect((await loadPacks(join(folder, 'one.pack'))).list()).toHaveLength(1);
   });
 
-  it('tells the mistakes of all files in one error', async () => {
+  it('reports the mistakes of all files in one error', async () => {
     await put('a.pack.json', '{ "id": ');
     await put('b.pack.json', packFile({ id: 'B', prompts: { greet: promptFile('greet', { template: '{{x}}' }) } }));
     await put('c.pack.json', packFile());
@@ -57,7 +57,7 @@ describe('loadPacks', () => {
     expect(error.message).toContain('shop 1.0.0 is already loaded from c.pack.json');
   });
 
-  it('says that a folder holds no pack, and that a file is not there', async () => {
+  it('reports a folder without packs and a missing file', async () => {
     expect((await errorOf(loadPacks(folder))).message).toContain('holds no pack; allowed: files named *.pack.json');
     expect((await errorOf(loadPacks(join(folder, 'none')))).message).toContain('cannot be read (ENOENT)');
   });
@@ -66,7 +66,7 @@ describe('loadPacks', () => {
 describe('the shipped support pack', () => {
   const known = { knownGuardrails: new Set(['banned_words', 'max_length']) };
 
-  it('loads without a warning and works with no variable given', async () => {
+  it('loads without a warning and renders without variables', async () => {
     const registry = await loadPacks('packs/support.pack.json', known);
     expect(registry.warnings).toEqual([]);
     expect(registry.list().map(({ name }) => name)).toEqual(['returns', 'support']);
@@ -81,7 +81,7 @@ describe('the shipped support pack', () => {
     }
   });
 
-  it('speaks for the company that is given', async () => {
+  it('names the company of the variable', async () => {
     const support = (await loadPacks('packs', known)).find('support');
     const { system } = renderPrompt(support, { company_name: 'Northwind', tone: 'formal' });
     expect(system).toContain('customer-support assistant of Northwind.');

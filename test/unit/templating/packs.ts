@@ -1,4 +1,4 @@
-/* What the templating tests share: a small valid pack to bend, and prompts compiled from one. */
+/* Shared by the templating tests: a small valid pack to modify, and prompts compiled from one. */
 
 import { compilePack } from '../../../src/templating/compile-pack.js';
 import { type Prompt } from '../../../src/templating/prompt.js';
@@ -24,7 +24,7 @@ export function packFile(more: Readonly<Record<string, unknown>> = {}): Record<s
   };
 }
 
-/** The prompt `greet` of a pack, compiled; throws what compiling found wrong. */
+/** Compiles the prompt `greet` of a pack. Throws the mistakes that compiling finds. */
 export function compiled(draft: PromptDraft, more: Readonly<Record<string, unknown>> = {}): Prompt {
   const { pack, mistakes } = compilePack(
     't.pack.json',

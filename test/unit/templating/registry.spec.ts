@@ -26,7 +26,7 @@ describe('PromptRegistry.find', () => {
     ['old', undefined, '1.9.0'],
     ['fresh', undefined, '2.0.0-beta.1'],
     ['loans', undefined, '1.0.0'],
-  ])('%s in version %s is %s', (id, version, expected) => {
+  ])('resolves %s in version %s to %s', (id, version, expected) => {
     expect(registry.find(id, version).version).toBe(expected);
   });
 
@@ -62,7 +62,7 @@ describe('PromptRegistry.find', () => {
 });
 
 describe('PromptRegistry.list', () => {
-  it('shows every prompt, highest version first, without its text', () => {
+  it('lists every prompt, highest version first, without its text', () => {
     const shown = registry.list().map(({ pack, name, version }) => `${pack}/${name}@${version}`);
     expect(shown).toEqual([
       'bank/loans@1.0.0',

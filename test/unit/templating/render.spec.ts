@@ -8,7 +8,7 @@ const text = (name: string, more: object = {}): object => ({ name, type: 'string
 const optional = (name: string, type: string, more: object = {}): object => ({ name, type, required: false, ...more });
 
 describe('renderPrompt', () => {
-  it('fills holes with values, defaults and, for an optional variable without either, nothing', () => {
+  it('fills holes with values and defaults, and with nothing for an optional variable without either', () => {
     const prompt = compiled({
       template: '{{ who }}|{{count}}|{{loud}}|{{list}}|{{shape}}|{{gone}}|{{who}}',
       variables: [
@@ -24,12 +24,12 @@ describe('renderPrompt', () => {
     expect(renderPrompt(prompt, { who: 'Ada', count: 0, loud: true }).system).toMatch(/^Ada\|0\|true\|/);
   });
 
-  it('takes null as absent', () => {
+  it('treats null as absent', () => {
     const prompt = compiled({ template: '{{a}}', variables: [optional('a', 'string', { default: 'x' })] });
     expect(renderPrompt(prompt, { a: null }).system).toBe('x');
   });
 
-  it('carries what the prompt is and what guards it', () => {
+  it('returns the id of the prompt and its guardrails', () => {
     const guard = { type: 'max_length', params: { max_characters: 9 }, message: 'Too long.' };
     const prompt = compiled({ more: { validators: [guard], parameters: { temperature: 0.2, max_tokens: 50 } } });
     expect(renderPrompt(prompt)).toEqual({
@@ -42,7 +42,7 @@ describe('renderPrompt', () => {
     });
   });
 
-  it('is one pass: whatever the values are, each stands verbatim in its place', () => {
+  it('renders in one pass: each value appears verbatim in its place', () => {
     const prompt = compiled({
       template: 'A{{a}}B{{b}}C{{a}}',
       variables: [text('a', { validation: { max_length: 5000 } }), text('b', { validation: { max_length: 5000 } })],
@@ -59,7 +59,7 @@ describe('renderPrompt', () => {
     );
   });
 
-  it('refuses a variable that the prompt does not have, with its nearest name', () => {
+  it('refuses an undeclared variable with the nearest declared name', () => {
     const prompt = compiled({ template: '{{tone}}', variables: [text('tone')] });
     expect(thrownBy(() => renderPrompt(prompt, { tone: 'x', tonne: 'SECRET' }))).toMatchObject({
       code: 'unknown_variable',
@@ -68,9 +68,9 @@ describe('renderPrompt', () => {
     });
   });
 
-  it.each(['__proto__', 'constructor', 'toString'])('does not take %s for a variable', (name) => {
+  it.each(['__proto__', 'constructor', 'toString'])('refuses %s as a variable', (name) => {
     const prompt = compiled({ template: 'x' });
-    const given = JSON.parse(`{"${name}": "x"}`) as Record<string, unknown>; // JSON.parse makes __proto__ an own key, as a request would
+    const given = JSON.parse(`{"${name}": "x"}`) as Record<string, unknown>; // JSON.parse makes __proto__ an own key, as in a request
     expect(thrownBy(() => renderPrompt(prompt, given))).toMatchObject({ code: 'unknown_variable' });
   });
 
@@ -97,7 +97,7 @@ describe('renderPrompt', () => {
     expect(String(error)).not.toContain('SECRET');
   });
 
-  it('cuts a foreign name that would flood the message', () => {
+  it('truncates a long unknown name in the message', () => {
     const error = thrownBy(() => renderPrompt(compiled({}), { ['n'.repeat(10_000)]: 'x' }));
     expect(String(error).length).toBeLessThan(250);
     expect(error).toMatchObject({ param: `prompt.variables.${'n'.repeat(64)}` });
@@ -105,7 +105,7 @@ describe('renderPrompt', () => {
 });
 
 describe('assembleSystem', () => {
-  it('puts instructions after the prompt, never in its place, and renders nothing in them', () => {
+  it('puts instructions after the prompt, never instead of it, and renders nothing in them', () => {
     expect(assembleSystem('You are A.', 'Be {{brief}}.')).toBe('You are A.\n\nBe {{brief}}.');
     expect(assembleSystem('You are A.', '  ')).toBe('You are A.');
     expect(assembleSystem('You are A.')).toBe('You are A.');
@@ -113,7 +113,7 @@ describe('assembleSystem', () => {
     expect(assembleSystem('')).toBe('');
   });
 
-  it('keeps the whole prompt at the front whatever the instructions are', () => {
+  it('keeps the whole prompt first for any instructions', () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), (system, added) => assembleSystem(system, added).startsWith(system)),
       { seed: 4 },

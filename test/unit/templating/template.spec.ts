@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expandFragments, namesIn, parseTemplate } from '../../../src/templating/template.js';
 
 describe('parseTemplate', () => {
-  it('splits text and holes, with spaces inside the braces allowed', () => {
+  it('splits text and holes, and allows spaces inside the braces', () => {
     expect(parseTemplate('a {{x}}{{ y_1 }} b').template).toEqual(['a ', { name: 'x' }, { name: 'y_1' }, ' b']);
   });
 
@@ -14,7 +14,7 @@ describe('parseTemplate', () => {
   });
 
   it.each(['{{}}', '{{1x}}', '{{#if x}}', '{{{x}}}', '{{x|upper}}', '{{a b}}', 'a {{x'])(
-    'refuses %s and says how to write it',
+    'refuses %s with the correct form',
     (source) => {
       const { problems } = parseTemplate(source);
       expect(problems).toHaveLength(1);
@@ -22,7 +22,7 @@ describe('parseTemplate', () => {
     },
   );
 
-  it('leaves every text without two opening braces as it is', () => {
+  it('leaves every text without two opening braces unchanged', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('{{')),
@@ -32,7 +32,7 @@ describe('parseTemplate', () => {
     );
   });
 
-  it('never throws and always ends', () => {
+  it('never throws and always terminates', () => {
     const source = fc
       .array(fc.constantFrom('{{', '}}', '{', '}', '"{{"', 'x', ' ', '\n'))
       .map((parts) => parts.join(''));

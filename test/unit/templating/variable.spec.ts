@@ -1,4 +1,4 @@
-/* A variable's value is checked against what its pack declares, in bounded time. */
+/* A variable's value is checked against the rules of its pack, in bounded time. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -35,7 +35,7 @@ describe('checkValue', () => {
     ['object', { a: 1 }, 'text: {"a":1}'],
     ['object', [1], 'must be an object'],
     ['object', null, 'must be an object'],
-  ])('a %s given %j: %s', (type, value, result) => {
+  ])('checks a %s given %j: %s', (type, value, result) => {
     expect(check(type, value)).toBe(result);
   });
 
@@ -53,7 +53,7 @@ describe('checkValue', () => {
     ['array', [1], { oneOf: [[1]] }, 'text: [1]'],
     ['string', 'a1', { pattern: /^[a-z]+$/u }, 'must match the pattern ^[a-z]+$'],
     ['string', 'é', { pattern: /^\p{L}$/u }, 'text: é'],
-  ])('a %s given %j under %j: %s', (type, value, rules, result) => {
+  ])('checks a %s given %j under %j: %s', (type, value, rules, result) => {
     expect(check(type, value, rules)).toBe(result);
   });
 
@@ -70,16 +70,16 @@ describe('matchWithin', () => {
     expect(matchWithin(compilePattern('^b'), 'abc')).toBe(false);
   });
 
-  it('gives up on a pattern that backtracks without end, and works again afterwards', () => {
+  it('aborts a pattern that backtracks without end, and works again afterwards', () => {
     const started = performance.now();
     expect(matchWithin(compilePattern('^(a+)+$'), `${'a'.repeat(60)}!`)).toBe('undecided');
-    // Undisturbed this match takes centuries; the bound is generous for a busy machine.
+    // Without the abort this match takes centuries. The bound is generous for a busy machine.
     expect(performance.now() - started).toBeLessThan(PATTERN_TIMEOUT_MS * 100);
     expect(matchWithin(compilePattern('^a+$'), 'aaa')).toBe(true);
     expect(check('string', `${'a'.repeat(60)}!`, { pattern: compilePattern('^(a+)+$') })).toMatch(/^takes too long/);
   });
 
-  it('does not blame a pattern for time in which the process did not run', async () => {
+  it('does not count time in which the process did not run', async () => {
     const { outputFiles } = await build({
       stdin: {
         contents: `
@@ -101,7 +101,7 @@ describe('matchWithin', () => {
     child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
     const ended = once(child, 'close');
     while (!said.includes('begun')) await once(child.stdout, 'data');
-    // What a busy machine does to it, and more plainly: it stands still for longer than a match may take.
+    // Simulates a busy machine: the process stalls for longer than a match may take.
     for (let i = 0; i < 10; i++) {
       child.kill('SIGSTOP');
       await setTimeout(PATTERN_TIMEOUT_MS * 2);

@@ -1,4 +1,4 @@
-/* That ways to write one text are read as one: over all of Unicode's characters below U+3100 and those for compatibility. */
+/* Equivalent spellings fold to one text: all Unicode characters below U+3100 and the compatibility characters. */
 
 import { describe, expect, it } from '@jest/globals';
 import { foldWord } from '../../../src/validation/guardrails/fold.js';
@@ -14,7 +14,7 @@ function* characters(): Generator<string> {
   for (const [first, end] of blocks) for (let c = first; c < end; c++) yield String.fromCodePoint(c);
 }
 
-/** Those that are read differently, as hexadecimal code points. */
+/** Characters that fold differently, as hexadecimal code points. */
 function differing(write: (character: string) => string): string[] {
   const found: string[] = [];
   for (const character of characters()) {
@@ -25,16 +25,16 @@ function differing(write: (character: string) => string): string[] {
 }
 
 describe('folding', () => {
-  it('reads canonically equal texts alike', () => {
+  it('folds canonically equivalent texts alike', () => {
     expect(differing((character) => character.normalize('NFC'))).toEqual([]);
     expect(differing((character) => character.normalize('NFD'))).toEqual([]);
   });
 
-  it('reads compatible texts alike, but the spacing acute as the apostrophe it is typed for', () => {
+  it('folds compatible texts alike, except the spacing acute, which folds to an apostrophe', () => {
     expect(differing((character) => character.normalize('NFKD'))).toEqual(['b4', '1ffd']);
   });
 
-  it('reads any case alike, but for the Greek iota below, which stays a mark', () => {
+  it('folds any case alike, except the Greek iota below, which stays a mark', () => {
     expect(differing((character) => character.toLowerCase())).toEqual([]);
     const unlike = differing((character) => character.toUpperCase());
     expect(

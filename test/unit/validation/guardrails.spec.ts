@@ -1,4 +1,4 @@
-/* What each guardrail catches and what it lets pass, by example. */
+/* Examples of what each guardrail denies and allows. */
 
 import { describe, expect, it } from '@jest/globals';
 import { GUARDRAIL_TYPES, compileGuardrails } from '../../../src/validation/compile-guardrails.js';
@@ -102,7 +102,7 @@ describe('banned_words', () => {
     expect(guard.check([`x w${'zz'} y`]).deny).toBeUndefined();
   });
 
-  it('guards nothing without words', () => {
+  it('denies nothing without words', () => {
     expect(compileGuardrails([spec('banned_words', { words: [] })])).toEqual([]);
   });
 });
@@ -126,17 +126,17 @@ describe('max_length', () => {
 });
 
 describe('compileGuardrails', () => {
-  it('knows its types', () => {
+  it('lists its types', () => {
     expect(GUARDRAIL_TYPES).toEqual(['banned_words', 'max_length']);
   });
 
-  it('leaves out what is disabled', () => {
+  it('omits disabled guardrails', () => {
     expect(compileGuardrails([{ ...banned('x'), enabled: false }, spec('unheard_of', {}, { enabled: false })])).toEqual(
       [],
     );
   });
 
-  it('shows the message it is given', () => {
+  it('returns the configured message', () => {
     expect(denied({ ...banned('hack'), message: 'Please be kind.' }, 'hack')).toBe('Please be kind.');
   });
 
@@ -188,7 +188,7 @@ describe('compileGuardrails', () => {
     expect(() => compileGuardrails([spec(type, params)])).toThrow(message);
   });
 
-  it('tells all mistakes of a guardrail at once', () => {
+  it('reports all mistakes of a guardrail at once', () => {
     expect(() => compileGuardrails([spec('banned_words', { words: [1, ''], case: true })])).toThrow(
       'unable to use the guardrail banned_words; params.case is not known; known: words; params.words[0] must be text; quote it; params.words[1] holds nothing that can be seen; write a word or a phrase',
     );
@@ -196,14 +196,14 @@ describe('compileGuardrails', () => {
 });
 
 describe('input guard', () => {
-  it('lets the first guardrail that denies decide', () => {
+  it('reports the first guardrail that denies', () => {
     const { deny } = createInputGuard(compileGuardrails([spec('max_length', { max: 3 }), banned('hack')])).check([
       'hack',
     ]);
     expect(deny?.finding).toEqual({ guardrail: 'max_length', stage: 'input', decision: 'deny', reason: 'too_long' });
   });
 
-  it('keeps notes beside the verdict', () => {
+  it('reports notes beside the verdict', () => {
     const [words] = compileGuardrails([banned('hack')]);
     if (words === undefined) throw new Error('not compiled');
     const noting = {

@@ -1,6 +1,6 @@
 /*
- * What guardrails must say, worked out the slow and simple way: whole text, a hand-written table of characters, naive search.
- * Shares nothing with src/validation, so that the two can only agree by both being right.
+ * What guardrails must report, computed the slow and simple way: whole text, a hand-written character table, naive search.
+ * Shares no code with src/validation, so that the two agree only if both are right.
  */
 
 interface Reading {
@@ -11,7 +11,7 @@ const letter = (reads: string): Reading => ({ reads, joins: true });
 const free = (reads: string): Reading => ({ reads, joins: false });
 const nothing = free('');
 
-/** Every character the random texts are made of, and how it must be read. */
+/** Every character of the random texts and what it folds to. */
 const CHARACTERS: Readonly<Record<string, Reading>> = {
   a: letter('a'),
   b: letter('b'),
@@ -117,7 +117,7 @@ function symbolsOf(text: string): Sign[] {
   return ordered.filter((symbol, i) => !(symbol.text === ' ' && ordered[i - 1]?.text === ' '));
 }
 
-/** What a word must be read as to match: symbols, trimmed. */
+/** What a word folds to for matching: symbols, trimmed. */
 function readWord(word: string): string[] {
   const symbols = symbolsOf(word.trim()).map((symbol) => symbol.text);
   if (symbols[0] === ' ') symbols.shift();
@@ -131,7 +131,7 @@ export function isUsable(word: string): boolean {
   return first !== undefined && !(first in MARKS) && word.isWellFormed();
 }
 
-/** Is there an edge of a word between symbol `i - 1` and symbol `i`? */
+/** Whether a word boundary lies between symbol `i - 1` and symbol `i`. */
 function isBoundary(symbols: readonly Sign[], i: number): boolean {
   const after = symbols[i];
   if (after === undefined) return true;
@@ -140,7 +140,7 @@ function isBoundary(symbols: readonly Sign[], i: number): boolean {
   return !(before?.joins === true && after.joins);
 }
 
-/** Where the first banned word begins, in code units; −1: nowhere. */
+/** Where the first banned word begins, in code units, or -1. */
 export function firstBannedWord(text: string, words: readonly string[]): number {
   const symbols = symbolsOf(text);
   const read = words.map(readWord);
@@ -152,7 +152,7 @@ export function firstBannedWord(text: string, words: readonly string[]): number 
   return begins?.at ?? -1;
 }
 
-/** Where the text goes over `limit` code points; −1: nowhere. */
+/** Where the text exceeds `limit` code points, or -1. */
 export function overLength(text: string, limit: number): number {
   const fits = [...text].slice(0, limit).join('').length;
   return fits < text.length ? fits : -1;
@@ -167,7 +167,7 @@ export interface Outcome {
   readonly released: string;
 }
 
-/** The outcome for a whole text; where both rules break at one place, the banned word counts. */
+/** The outcome for a whole text. If both rules break at one place, the banned word counts. */
 export function outcomeOf(text: string, { words, limit }: Rules): Outcome {
   const banned = firstBannedWord(text, words);
   const long = overLength(text, limit);
@@ -177,7 +177,7 @@ export function outcomeOf(text: string, { words, limit }: Rules): Outcome {
   return { reason: 'too_long', released: text.slice(0, long) };
 }
 
-/** How much of `text` stays safe whatever follows: every way to go on that could complete a word is tried. */
+/** How much of `text` stays safe for any continuation: tries every continuation that could complete a word. */
 export function safeLength(text: string, rules: Rules): number {
   const last = text.charCodeAt(text.length - 1);
   const whole = last >= 0xd800 && last <= 0xdbff ? text.slice(0, -1) : text;
@@ -185,12 +185,12 @@ export function safeLength(text: string, rules: Rules): number {
   for (const more of ['', ...rules.words.flatMap(continuationsOf)]) {
     safe = Math.min(safe, outcomeOf(whole + more, rules).released.length);
   }
-  // Half a pair over the limit is over it, whatever its other half.
+  // Half a pair over the limit is over it, for any other half.
   const { reason, released } = outcomeOf(text, { words: [], limit: rules.limit });
   return reason === null ? safe : Math.min(safe, released.length);
 }
 
-/** Every rest of a word, each also without some of the marks it begins with: those may stand in the text already. */
+/** Every rest of a word, each also without some of its leading marks, which may be in the text already. */
 function continuationsOf(word: string): string[] {
   const read = readWord(word);
   return read.flatMap((_, k) => {

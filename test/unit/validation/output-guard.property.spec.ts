@@ -1,4 +1,4 @@
-/* The promise of the output guard, for any text, any words and every way to cut the text. */
+/* The guarantee of the output guard, for any text, any words and every way to cut the text. */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -27,7 +27,7 @@ function guardrailsOf({ words, limit }: Rules): CompiledGuardrail[] {
   ]);
 }
 
-/** Runs a text in these pieces through a guard, checking on the way that nothing released is ever taken back. */
+/** Runs a text in these pieces through a guard and checks that released text is never taken back. */
 function run(guardrails: readonly CompiledGuardrail[], pieces: readonly string[], expected: Outcome): Outcome {
   const guard = createOutputGuard(guardrails);
   let released = '';
@@ -36,7 +36,7 @@ function run(guardrails: readonly CompiledGuardrail[], pieces: readonly string[]
     released += step.release;
     if (!expected.released.startsWith(released)) return { reason: null, released: `taken back: ${released}` };
     if (step.stop !== undefined) {
-      return { reason: step.stop.finding.reason as Outcome['reason'], released }; // compared with the oracle's by the caller
+      return { reason: step.stop.finding.reason as Outcome['reason'], released }; // the caller compares it with the oracle's
     }
   }
   return { reason: null, released };
@@ -48,7 +48,7 @@ function cut(text: string, at: readonly number[]): string[] {
 }
 
 const character = fc.constantFrom(...ALPHABET);
-// Few letters and few words, so that near misses and real matches are the rule.
+// Few letters and few words, so that near misses and real matches are frequent.
 const word = fc
   .oneof(
     fc.array(fc.constantFrom('a', 'b', 's', 'k', ' ', 'i'), { minLength: 2, maxLength: 5 }),
@@ -88,7 +88,7 @@ const cases = fc.array(word, { minLength: 1, maxLength: 3 }).chain((words) => {
 });
 
 describe('output guard, for any text and any cut', () => {
-  it('says what the oracle says of the whole text, wherever the text is cut in two places', () => {
+  it('agrees with the oracle on the whole text for every cut in two places', () => {
     fc.assert(
       fc.property(cases, ({ text, ...rules }) => {
         const expected = outcomeOf(text, rules);
@@ -104,7 +104,7 @@ describe('output guard, for any text and any cut', () => {
     );
   });
 
-  it('says the same for a code unit at a time and for many random cuts', () => {
+  it('agrees with the oracle one code unit at a time and for many random cuts', () => {
     const withCuts = fc.tuple(cases, fc.array(fc.array(fc.nat(), { maxLength: 12 }), { minLength: 4, maxLength: 4 }));
     fc.assert(
       fc.property(withCuts, ([{ text, ...rules }, cuts]) => {
@@ -117,7 +117,7 @@ describe('output guard, for any text and any cut', () => {
     );
   });
 
-  it('holds nothing that no continuation could make part of a match', () => {
+  it('holds no text that no continuation could complete to a match', () => {
     fc.assert(
       fc.property(cases, ({ text, ...rules }) => {
         const guard = createOutputGuard(guardrailsOf(rules));
@@ -133,7 +133,7 @@ describe('output guard, for any text and any cut', () => {
     );
   });
 
-  it('has the input guard refuse exactly the texts that break a rule', () => {
+  it('makes the input guard refuse exactly the texts that break a rule', () => {
     fc.assert(
       fc.property(cases, ({ text, words, limit }) => {
         const { deny } = createInputGuard(guardrailsOf({ words, limit })).check([text]);
@@ -145,7 +145,7 @@ describe('output guard, for any text and any cut', () => {
     );
   });
 
-  it('draws cases that matter: matches of both kinds, and texts that pass', () => {
+  it('generates matches of both kinds and texts that pass', () => {
     const seen = new Map<string | null, number>();
     for (const { text, ...rules } of fc.sample(cases, { seed: 20_260_801, numRuns: 150 })) {
       const { reason } = outcomeOf(text, rules);

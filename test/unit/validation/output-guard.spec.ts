@@ -8,27 +8,27 @@ import { type OutputGuard, createOutputGuard } from '../../../src/validation/out
 const words = (...list: string[]) => ({ type: 'banned_words', enabled: true, params: { words: list } });
 const length = (max: number) => ({ type: 'max_length', enabled: true, params: { max } });
 
-/** What each piece releases, then what the end does; a stop shows as `[reason]`. */
+/** What each piece releases, then the end. A stop appears as `[reason]`. */
 function steps(guard: OutputGuard, ...pieces: string[]): string[] {
-  const told: string[] = [];
+  const released: string[] = [];
   for (const piece of [...pieces, null]) {
     const step = piece === null ? guard.end() : guard.push(piece);
-    told.push(step.release + (step.stop === undefined ? '' : `[${step.stop.finding.reason}]`));
+    released.push(step.release + (step.stop === undefined ? '' : `[${step.stop.finding.reason}]`));
   }
-  return told;
+  return released;
 }
 const guardOf = (...specs: Parameters<typeof compileGuardrails>[0]) => createOutputGuard(compileGuardrails(specs));
 
 describe('output guard', () => {
-  it('releases everything at once without guardrails, half a pair too', () => {
+  it('releases everything at once without guardrails, also half a pair', () => {
     expect(steps(guardOf(), 'hack', ' me', '\ud83d')).toEqual(['hack', ' me', '\ud83d', '']);
   });
 
-  it('holds a word until it is known not to be banned', () => {
+  it('holds a word until it cannot be banned any more', () => {
     expect(steps(guardOf(words('hack')), 'a ha', 'ck', 'ing')).toEqual(['a ', '', 'hacking', '']);
   });
 
-  it('shows no letter of a banned word', () => {
+  it('releases no letter of a banned word', () => {
     expect(steps(guardOf(words('hack')), 'do not ha', 'ck', ' it', ' more')).toEqual([
       'do not ',
       '',
@@ -38,7 +38,7 @@ describe('output guard', () => {
     ]);
   });
 
-  it('decides at the end what the end decides', () => {
+  it('decides at the end for text that ends within a word', () => {
     expect(steps(guardOf(words('hack')), 'a hack')).toEqual(['a ', '[banned_word]']);
     expect(steps(guardOf(words('hack tool')), 'a hack')).toEqual(['a ', 'hack']);
   });
@@ -47,7 +47,7 @@ describe('output guard', () => {
     expect(steps(guardOf(words('hack')), 'lifeh', 'ack')).toEqual(['lifeh', 'ack', '']);
   });
 
-  it('holds from where a phrase may have begun, whatever the white space', () => {
+  it('holds from where a phrase may have begun, with any white space', () => {
     expect(steps(guardOf(words('new york')), 'in new', '  \n ', 'y', 'ork.')).toEqual([
       'in ',
       '',
@@ -58,18 +58,18 @@ describe('output guard', () => {
     expect(steps(guardOf(words('new york')), 'in new', '  \n ', 'z')).toEqual(['in ', '', 'new  \n z', '']);
   });
 
-  it('stops at the earlier of two words though the later one is whole first', () => {
+  it('stops at the earlier of two words although the later one is complete first', () => {
     expect(steps(guardOf(words('a b c', 'b')), 'x a b ', 'c.')).toEqual(['x ', '[banned_word]', '']);
     expect(steps(guardOf(words('a b c', 'b')), 'x a b ', 'd')).toEqual(['x ', 'a [banned_word]', '']);
   });
 
-  it('stops at the later of two words once the earlier one cannot become whole', () => {
+  it('stops at the later of two words once the earlier one cannot be completed', () => {
     expect(steps(guardOf(words('a b c', 'b')), 'x a b')).toEqual(['x ', 'a [banned_word]']);
     expect(steps(guardOf(words('a b c', 'b')), 'x a b ', '\u0301')).toEqual(['x ', 'a [banned_word]', '']);
     expect(steps(guardOf(words('a b c', 'b')), 'x a b ', '\u0903')).toEqual(['x ', 'a [banned_word]', '']);
   });
 
-  it('waits for marks that would make it another letter', () => {
+  it('waits for marks that would change the letter', () => {
     expect(steps(guardOf(words('cafe')), 'cafe', '\u0301')).toEqual(['', 'cafe\u0301', '']);
     expect(steps(guardOf(words('café')), 'cafe', '\u0301', '!')).toEqual(['', '', '[banned_word]', '']);
   });
@@ -86,7 +86,7 @@ describe('output guard', () => {
     expect(steps(guardOf(length(2)), '😀\ud83d', '\ude00😀')).toEqual(['😀', '😀[too_long]', '']);
   });
 
-  it('lets the earlier place decide: a banned word that begins before the limit and ends behind it', () => {
+  it('stops at a banned word that begins before the limit and ends behind it', () => {
     expect(steps(guardOf(length(4), words('hack')), 'a ha', 'c', 'k', '.')).toEqual([
       'a ',
       '',
@@ -97,13 +97,13 @@ describe('output guard', () => {
     expect(steps(guardOf(length(4), words('hack')), 'a ha', 'c', 'e')).toEqual(['a ', '', 'ha[too_long]', '']);
   });
 
-  it('gives the same place to the first in order', () => {
+  it('prefers the first guardrail in order at the same place', () => {
     expect(steps(guardOf(length(2), words('hack')), 'a hack.')).toEqual(['a [too_long]', '']);
     expect(steps(guardOf(words('hack'), length(2)), 'a hack.')).toEqual(['a [banned_word]', '']);
     expect(steps(guardOf(words('hack'), length(2)), 'a h', 'ack', '.')).toEqual(['a ', '', '[banned_word]', '']);
   });
 
-  it('says which guardrail stopped it, why, and what to tell the user', () => {
+  it('returns the guardrail that stopped it, the reason and the message for the user', () => {
     const guard = createOutputGuard(compileGuardrails([{ ...words('hack'), message: 'Not here.' }]));
     expect(guard.push('hack!')).toEqual({
       release: '',
@@ -123,7 +123,7 @@ describe('output guard', () => {
     expect(first.push('t').release).toBe('hat');
   });
 
-  it('tells notes once, with the last step, up to where the text ended', () => {
+  it('reports notes once, with the last step, up to the end of the text', () => {
     const noting: CompiledGuardrail = {
       type: 'mood',
       checkInput: () => ({ decision: 'allow' }),

@@ -8,7 +8,7 @@ import { AnonymousAuthenticator } from '../auth/anonymous-authenticator.js';
 import { type Authenticator } from '../auth/authenticator.js';
 import { KeysAuthenticator } from '../auth/keys-authenticator.js';
 import { OriginPolicy } from '../auth/origin.js';
-import { CLOSE_CODES } from '../protocol/close-codes.js';
+import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { ConnectionTable } from '../gateway/connection-table.js';
 import { type SocketSettings } from '../gateway/settings.js';
 import { Overload } from '../lifecycle/overload.js';

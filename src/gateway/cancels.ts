@@ -2,7 +2,7 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
-import { type SluiceEvent } from '../protocol/server-events.js';
+import { type SluiceEvent } from '../protocol/socket/server-events.js';
 import { type ResponseReader } from '../turn/response-reader.js';
 import { type TurnService } from '../turn/turn.service.js';
 import { type Outbound } from './outbound.js';

@@ -2,7 +2,7 @@
 
 import { type OnGatewayConnection, WebSocketGateway } from '@nestjs/websockets';
 import { type RawData, type WebSocket } from 'ws';
-import { CLOSE_CODES } from '../protocol/close-codes.js';
+import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { type Handshake } from './connection.js';
 import { ConnectionParts } from './connection-parts.js';
 import { ConnectionTable } from './connection-table.js';

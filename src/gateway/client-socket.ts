@@ -1,6 +1,6 @@
 /* What a connection uses of a WebSocket. The gateway wraps `ws` (raw-socket.ts); tests and simulations hand in their own. */
 
-import { type CloseCode } from '../protocol/close-codes.js';
+import { type CloseCode } from '../protocol/socket/close-codes.js';
 
 export interface ClientSocket {
   /** Whether frames may still be sent: false once either side has begun to close. */

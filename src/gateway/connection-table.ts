@@ -6,7 +6,7 @@
 import { type Principal } from '../domain/principal.js';
 import { every, sleep, systemTime, type Time } from '../domain/time.js';
 import { type Metrics } from '../observability/metrics.js';
-import { CLOSE_CODES, type CloseCode } from '../protocol/close-codes.js';
+import { CLOSE_CODES, type CloseCode } from '../protocol/socket/close-codes.js';
 import { type ClientConnection } from './connection.js';
 import { type SocketSettings } from './settings.js';
 

@@ -5,10 +5,10 @@
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
-import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/client-events.js';
-import { CLOSE_CODES } from '../protocol/close-codes.js';
-import { type ResumePoint } from '../protocol/resume-query.js';
-import { encodeSteerFailed } from '../protocol/server-events.js';
+import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/socket/client-events.js';
+import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
+import { type ResumePoint } from '../protocol/socket/resume-query.js';
+import { encodeSteerFailed } from '../protocol/socket/server-events.js';
 import { type ClientSocket } from './client-socket.js';
 import { ClientConnection, type Handshake } from './connection.js';
 import { type ConnectionParts } from './connection-parts.js';

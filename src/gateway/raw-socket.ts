@@ -5,7 +5,7 @@
 
 import { type Socket } from 'node:net';
 import { type WebSocket } from 'ws';
-import { type CloseCode } from '../protocol/close-codes.js';
+import { type CloseCode } from '../protocol/socket/close-codes.js';
 import { type ClientSocket } from './client-socket.js';
 
 const FINAL_TEXT = 0x81;

@@ -9,7 +9,7 @@ import { type Principal } from '../domain/principal.js';
 import { type Time } from '../domain/time.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
-import { encodeError } from '../protocol/server-events.js';
+import { encodeError } from '../protocol/socket/server-events.js';
 import { type TurnReport } from '../turn/turn-report.js';
 import { type Lanes } from './lanes/lanes.js';
 

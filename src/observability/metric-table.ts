@@ -5,7 +5,7 @@
  */
 
 import { ERROR_CODES, type ErrorCode } from '../domain/errors.js';
-import { CLOSE_CODES } from '../protocol/close-codes.js';
+import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 
 /**
  * Buckets for streams, from a fast small model to a slow reasoning one. 5 s, the default alert

@@ -9,7 +9,7 @@ import {
   parseConversationCreate,
   parseConversationUpdate,
   parseItemsCreate,
-} from '../protocol/conversation-requests.js';
+} from '../protocol/responses/conversation-requests.js';
 import { Conversations } from '../turn/conversations.js';
 import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';

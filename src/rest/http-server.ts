@@ -10,7 +10,7 @@ import { type Socket } from 'node:net';
 import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { errorBody, errorHeaders, PRIVATE_HEADERS } from '../protocol/errors.js';
-import { rawRefusal } from '../protocol/raw-refusal.js';
+import { rawRefusal } from '../protocol/socket/raw-refusal.js';
 import { readJson } from '../protocol/read-json.js';
 import { type RouteTable } from './route-table.js';
 

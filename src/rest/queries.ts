@@ -7,7 +7,7 @@ import { FROM_THE_START, parseCursor } from '../protocol/cursor.js';
 import { IDEMPOTENCY_KEY } from '../protocol/idempotency-key.js';
 import { refusalOf } from '../protocol/refusal.js';
 import { inert } from '../protocol/schema-tools.js';
-import { ALL_THERE_IS, NOTHING_TO_INCLUDE } from '../protocol/unserved-fields.js';
+import { ALL_THERE_IS, NOTHING_TO_INCLUDE } from '../protocol/responses/unserved-fields.js';
 
 /** `include` as the official client writes it, and bare: accepted where it asks for nothing that is left out. */
 const include = inert(

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from '@jest/globals';
 import { ERROR_CODES, type ErrorCode, SluiceError } from '../../src/domain/errors.js';
 import { errorBody, retryHeaders } from '../../src/protocol/errors.js';
-import { encodeError } from '../../src/protocol/server-events.js';
+import { encodeError } from '../../src/protocol/socket/server-events.js';
 
 const rows = [...readFileSync('PROTOCOL.md', 'utf8').matchAll(/^\| `(\w+)` \| (\d{3}) \| `(\w+)` \| (yes|no) \|$/gmu)];
 

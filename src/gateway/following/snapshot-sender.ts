@@ -7,7 +7,7 @@ import { asSluiceError } from '../../domain/errors.js';
 import { type Principal } from '../../domain/principal.js';
 import { type Time } from '../../domain/time.js';
 import { withStreamId } from '../../domain/event.js';
-import { encodeSnapshotAround } from '../../protocol/server-events.js';
+import { encodeSnapshotAround } from '../../protocol/socket/server-events.js';
 import { type ResponseReader } from '../../turn/response-reader.js';
 import { type InOrder } from '../in-order.js';
 import { type Outbound } from '../outbound.js';

@@ -6,7 +6,7 @@
 import { asSluiceError, SluiceError } from '../../domain/errors.js';
 import { type Principal } from '../../domain/principal.js';
 import { type Time } from '../../domain/time.js';
-import { type SluiceEvent } from '../../protocol/server-events.js';
+import { type SluiceEvent } from '../../protocol/socket/server-events.js';
 import { type ConversationAnnouncements } from '../../state/conversation-announcements.js';
 import { type ConversationClaim } from '../../state/conversation-claim.js';
 import { type Conversations } from '../../turn/conversations.js';

@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
-import { EVENT_TYPES, parseClientEvent } from '../../../src/protocol/client-events.js';
-import { type ServerEvent } from '../../../src/protocol/server-events.js';
+import { EVENT_TYPES, parseClientEvent } from '../../../src/protocol/socket/client-events.js';
+import { type ServerEvent } from '../../../src/protocol/socket/server-events.js';
 
 const PAGE = readFileSync('PROTOCOL.md', 'utf8');
 const FILE = resolve('test/unit/docs/protocol-page.ts');
@@ -54,10 +54,10 @@ const SERVER_EVENTS = Object.keys(SERVER_TYPES);
  * field alone would not be found).
  */
 const COMPARISON = `
-import type { ENVELOPE, EVENT_SCHEMAS } from '../../../src/protocol/client-events.js';
-import type { RESPONSE_REQUEST } from '../../../src/protocol/requests.js';
-import type { ServerEvent as CodeServerEvent } from '../../../src/protocol/server-events.js';
-import type { UNSERVED_FIELDS } from '../../../src/protocol/unserved-fields.js';
+import type { ENVELOPE, EVENT_SCHEMAS } from '../../../src/protocol/socket/client-events.js';
+import type { RESPONSE_REQUEST } from '../../../src/protocol/responses/requests.js';
+import type { ServerEvent as CodeServerEvent } from '../../../src/protocol/socket/server-events.js';
+import type { UNSERVED_FIELDS } from '../../../src/protocol/responses/unserved-fields.js';
 import type { z } from 'zod';
 
 type Plain<T> = T extends readonly (infer Each)[]

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
-import { CLOSE_CODES } from '../../../src/protocol/close-codes.js';
+import { CLOSE_CODES } from '../../../src/protocol/socket/close-codes.js';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, ORIGIN, requestOf } from '../turn/turn-harness.js';

@@ -10,10 +10,15 @@ import {
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type ResponseEvent } from '../../../src/domain/event.js';
 import { type ResponseObject, ZERO_USAGE } from '../../../src/domain/response.js';
-import { type ChatChunk, ChatChunks, type ChatCompletion, chatCompletion } from '../../../src/protocol/chat-events.js';
+import {
+  type ChatChunk,
+  ChatChunks,
+  type ChatCompletion,
+  chatCompletion,
+} from '../../../src/protocol/chat/chat-events.js';
 import { errorBody, retryHeaders } from '../../../src/protocol/errors.js';
 import { FailedTurn } from '../../../src/protocol/failed-turn.js';
-import { CHAT_FIELDS, inChatWords, parseChatRequest } from '../../../src/protocol/chat-requests.js';
+import { CHAT_FIELDS, inChatWords, parseChatRequest } from '../../../src/protocol/chat/chat-requests.js';
 
 type Plain<T> = T extends readonly (infer Each)[]
   ? Plain<Each>[]

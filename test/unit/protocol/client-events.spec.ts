@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../../../src/protocol/client-events.js';
+import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../../../src/protocol/socket/client-events.js';
 
 const parse = (event: unknown): ClientEvent => parseClientEvent(JSON.stringify(event));
 

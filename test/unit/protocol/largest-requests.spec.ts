@@ -8,14 +8,14 @@ import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { SluiceError } from '../../../src/domain/errors.js';
-import { CHAT_REQUEST, parseChatRequest } from '../../../src/protocol/chat-requests.js';
+import { CHAT_REQUEST, parseChatRequest } from '../../../src/protocol/chat/chat-requests.js';
 import {
   ENVELOPE,
   EVENT_SCHEMAS,
   EVENT_TYPES,
   parseClientEvent,
   ProtocolRefusal,
-} from '../../../src/protocol/client-events.js';
+} from '../../../src/protocol/socket/client-events.js';
 import {
   CONVERSATION_CREATE,
   CONVERSATION_UPDATE,
@@ -23,10 +23,10 @@ import {
   parseConversationCreate,
   parseConversationUpdate,
   parseItemsCreate,
-} from '../../../src/protocol/conversation-requests.js';
+} from '../../../src/protocol/responses/conversation-requests.js';
 import { requestFingerprint } from '../../../src/protocol/idempotency-key.js';
 import { MOST_LEVELS, MOST_VALUES, readJson } from '../../../src/protocol/read-json.js';
-import { parseResponseRequest, RESPONSE_REQUEST } from '../../../src/protocol/requests.js';
+import { parseResponseRequest, RESPONSE_REQUEST } from '../../../src/protocol/responses/requests.js';
 import { closed, listOf } from '../../../src/protocol/schema-tools.js';
 import { ChatCompletionsController } from '../../../src/rest/chat-completions.controller.js';
 import { ConversationsController } from '../../../src/rest/conversations.controller.js';

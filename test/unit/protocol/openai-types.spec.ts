@@ -16,7 +16,7 @@ import {
 import { type ResponseEvent } from '../../../src/domain/event.js';
 import { type InputTextPart, type Item, type MessageItem, type OutputItem } from '../../../src/domain/item.js';
 import { type ResponseObject } from '../../../src/domain/response.js';
-import { REQUEST_FIELDS } from '../../../src/protocol/requests.js';
+import { REQUEST_FIELDS } from '../../../src/protocol/responses/requests.js';
 
 /**
  * A type of ours as it stands in a response: lists are readonly with us and not with the client, and one `MessageItem` serves

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { type SluiceError } from '../../../src/domain/errors.js';
 import { type Item } from '../../../src/domain/item.js';
-import { type Edge, parseResponseRequest } from '../../../src/protocol/requests.js';
+import { type Edge, parseResponseRequest } from '../../../src/protocol/responses/requests.js';
 
 const parse = (body: unknown, edge: Edge = 'rest') => parseResponseRequest(body, edge);
 

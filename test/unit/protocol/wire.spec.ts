@@ -1,14 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { SluiceError } from '../../../src/domain/errors.js';
-import { CLOSE_CODES } from '../../../src/protocol/close-codes.js';
-import { parseConversationCreate } from '../../../src/protocol/conversation-requests.js';
+import { CLOSE_CODES } from '../../../src/protocol/socket/close-codes.js';
+import { parseConversationCreate } from '../../../src/protocol/responses/conversation-requests.js';
 import { parseCursor } from '../../../src/protocol/cursor.js';
 import { errorBody, retryHeaders } from '../../../src/protocol/errors.js';
 import { requestFingerprint } from '../../../src/protocol/idempotency-key.js';
-import { parseResponseRequest } from '../../../src/protocol/requests.js';
-import { parseResumeQuery } from '../../../src/protocol/resume-query.js';
-import { encodeError, encodeSluiceEvent, encodeSteerFailed } from '../../../src/protocol/server-events.js';
+import { parseResponseRequest } from '../../../src/protocol/responses/requests.js';
+import { parseResumeQuery } from '../../../src/protocol/socket/resume-query.js';
+import { encodeError, encodeSluiceEvent, encodeSteerFailed } from '../../../src/protocol/socket/server-events.js';
 
 describe('an error on the wire', () => {
   it("has OpenAI's body, without its cause", () => {

@@ -10,7 +10,7 @@ import { SluiceError } from '../../../src/domain/errors.js';
 import { type ResponseRequest } from '../../../src/domain/request.js';
 import { requestFingerprint } from '../../../src/protocol/idempotency-key.js';
 import { readJson } from '../../../src/protocol/read-json.js';
-import { parseResponseRequest, RESPONSE_REQUEST } from '../../../src/protocol/requests.js';
+import { parseResponseRequest, RESPONSE_REQUEST } from '../../../src/protocol/responses/requests.js';
 import { AnonymousAuthenticator } from '../../../src/auth/anonymous-authenticator.js';
 import { cpuBudgetMs } from '../../support/cost.js';
 import { startGateway, type TestGateway } from '../../support/gateway.js';

@@ -5,7 +5,7 @@ import { type Principal } from '../../../src/domain/principal.js';
 import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
 import { systemTime } from '../../../src/domain/time.js';
 import { MemoryRateLimiter } from '../../../src/state/memory/memory-rate-limiter.js';
-import { userMessage } from '../../../src/protocol/input-items.js';
+import { userMessage } from '../../../src/protocol/responses/input-items.js';
 import { type Provider } from '../../../src/provider/provider.js';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { HANG, say } from '../../support/scripted-provider.js';

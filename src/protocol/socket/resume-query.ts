@@ -3,8 +3,8 @@
  * but cannot send a frame of ours.
  */
 
-import { SluiceError } from '../domain/errors.js';
-import { parseCursor } from './cursor.js';
+import { SluiceError } from '../../domain/errors.js';
+import { parseCursor } from '../cursor.js';
 import { isLaneName } from './lane-name.js';
 
 export interface ResumePoint {

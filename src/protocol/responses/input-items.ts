@@ -6,9 +6,9 @@
 
 import { z } from 'zod';
 
-import { newId } from '../domain/ids.js';
-import { type ContentPart, type Item, type ItemStatus } from '../domain/item.js';
-import { ANY_LIST, inert, isObject, listOf, recordOf, servedType } from './schema-tools.js';
+import { newId } from '../../domain/ids.js';
+import { type ContentPart, type Item, type ItemStatus } from '../../domain/item.js';
+import { ANY_LIST, inert, isObject, listOf, recordOf, servedType } from '../schema-tools.js';
 
 const TEXT_ONLY = 'Sluice serves text; send input_text';
 const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';

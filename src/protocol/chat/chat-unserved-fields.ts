@@ -5,8 +5,8 @@
 
 import { z } from 'zod';
 
-import { EMPTY_LIST, inert, listOf } from './schema-tools.js';
-import { MOST_NAMES, UNSERVED_FIELDS } from './unserved-fields.js';
+import { EMPTY_LIST, inert, listOf } from '../schema-tools.js';
+import { MOST_NAMES, UNSERVED_FIELDS } from '../responses/unserved-fields.js';
 
 const nothing = z.never();
 const textOnly = 'Sluice serves text only';

@@ -1,9 +1,9 @@
 /* A refusal as bytes of HTTP, for a connection that no framework answers: before a request was read, or after an upgrade was asked for. */
 
 import { STATUS_CODES } from 'node:http';
-import { type SluiceError } from '../domain/errors.js';
-import { newId } from '../domain/ids.js';
-import { errorBody, errorHeaders, PRIVATE_HEADERS } from './errors.js';
+import { type SluiceError } from '../../domain/errors.js';
+import { newId } from '../../domain/ids.js';
+import { errorBody, errorHeaders, PRIVATE_HEADERS } from '../errors.js';
 
 /** The whole answer; the connection is to be closed after it. @param more further headers, by their names */
 export function rawRefusal(error: SluiceError, more: Readonly<Record<string, string>> = {}): string {

@@ -5,12 +5,12 @@
 
 import { z } from 'zod';
 
-import { SluiceError } from '../domain/errors.js';
-import { type ResponseRequest } from '../domain/request.js';
-import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
+import { SluiceError } from '../../domain/errors.js';
+import { type ResponseRequest } from '../../domain/request.js';
+import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
 import { chatInputOf, MESSAGES } from './chat-messages.js';
 import { UNSERVED_CHAT_FIELDS } from './chat-unserved-fields.js';
-import { refusalOf } from './refusal.js';
+import { refusalOf } from '../refusal.js';
 import {
   checkFields,
   closed,
@@ -22,7 +22,7 @@ import {
   NAME,
   present,
   recordOf,
-} from './schema-tools.js';
+} from '../schema-tools.js';
 import {
   MOST_TOOLS,
   REASONING_EFFORT,
@@ -31,7 +31,7 @@ import {
   sharedOf,
   toolChoiceMistake,
   VERBOSITY,
-} from './shared-fields.js';
+} from '../shared-fields.js';
 
 export interface ParsedChat {
   readonly request: ResponseRequest;

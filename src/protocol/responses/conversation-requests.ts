@@ -2,11 +2,11 @@
 
 import { z } from 'zod';
 
-import { SluiceError } from '../domain/errors.js';
-import { type Item } from '../domain/item.js';
+import { SluiceError } from '../../domain/errors.js';
+import { type Item } from '../../domain/item.js';
 import { itemsOf } from './input-items.js';
-import { refusalOf } from './refusal.js';
-import { closed, closedWithNulls, isObject, METADATA } from './schema-tools.js';
+import { refusalOf } from '../refusal.js';
+import { closed, closedWithNulls, isObject, METADATA } from '../schema-tools.js';
 
 /** OpenAI's bound of items in one request. */
 const MOST_ITEMS_AT_ONCE = 20;

@@ -3,10 +3,10 @@
  * The one choice there is has all text of the response; Sluice's own facts stand under `sluice`.
  */
 
-import { type ResponseEvent } from '../domain/event.js';
-import { type OutputItem, reasoningText } from '../domain/item.js';
-import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../domain/response.js';
-import { FailedTurn } from './failed-turn.js';
+import { type ResponseEvent } from '../../domain/event.js';
+import { type OutputItem, reasoningText } from '../../domain/item.js';
+import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../../domain/response.js';
+import { FailedTurn } from '../failed-turn.js';
 
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 

@@ -5,18 +5,18 @@
 
 import { z } from 'zod';
 
-import { newId } from '../domain/ids.js';
+import { newId } from '../../domain/ids.js';
 import {
   type ContentPart,
   type FunctionCallItem,
   type Item,
   type MessageItem,
   type ReasoningItem,
-} from '../domain/item.js';
-import { refusalParams } from './refusal.js';
-import { MOST_PARTS } from './input-items.js';
-import { ANY_LIST, inert, isObject, listOf, recordOf, servedFields, servedType } from './schema-tools.js';
-import { MOST_TOOLS } from './shared-fields.js';
+} from '../../domain/item.js';
+import { refusalParams } from '../refusal.js';
+import { MOST_PARTS } from '../responses/input-items.js';
+import { ANY_LIST, inert, isObject, listOf, recordOf, servedFields, servedType } from '../schema-tools.js';
+import { MOST_TOOLS } from '../shared-fields.js';
 
 /** Message kinds and parts that OpenAI knows and Sluice does not serve, with the reason. */
 const PARTS_NOT_SERVED: ReadonlySet<unknown> = new Set(['image_url', 'input_audio', 'file']);

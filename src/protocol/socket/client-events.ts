@@ -5,17 +5,17 @@
 
 import { z } from 'zod';
 
-import { type ErrorCode, SluiceError } from '../domain/errors.js';
-import { nearest } from '../domain/nearest.js';
-import { type ResponseRequest } from '../domain/request.js';
-import { CURSOR, FROM_THE_START } from './cursor.js';
-import { IDEMPOTENCY_KEY } from './idempotency-key.js';
+import { type ErrorCode, SluiceError } from '../../domain/errors.js';
+import { nearest } from '../../domain/nearest.js';
+import { type ResponseRequest } from '../../domain/request.js';
+import { CURSOR, FROM_THE_START } from '../cursor.js';
+import { IDEMPOTENCY_KEY } from '../idempotency-key.js';
 import { isLaneName, LANE_NAME } from './lane-name.js';
-import { shortName } from './short-name.js';
-import { refusalOf } from './refusal.js';
-import { parseResponseRequest, REQUEST_FIELDS } from './requests.js';
-import { readJson } from './read-json.js';
-import { checkFields, isObject, present, withoutNulls } from './schema-tools.js';
+import { shortName } from '../short-name.js';
+import { refusalOf } from '../refusal.js';
+import { parseResponseRequest, REQUEST_FIELDS } from '../responses/requests.js';
+import { readJson } from '../read-json.js';
+import { checkFields, isObject, present, withoutNulls } from '../schema-tools.js';
 
 export type ClientEvent =
   | {

@@ -3,11 +3,11 @@
  * The official client passes `sluice:` events to its listeners and ignores them otherwise.
  */
 
-import { type SluiceError } from '../domain/errors.js';
-import { type ResponseEvent } from '../domain/event.js';
-import { type Item } from '../domain/item.js';
-import { type ResponseObject, type ResponseStatus } from '../domain/response.js';
-import { retryHeaders, type WireError, wireError } from './errors.js';
+import { type SluiceError } from '../../domain/errors.js';
+import { type ResponseEvent } from '../../domain/event.js';
+import { type Item } from '../../domain/item.js';
+import { type ResponseObject, type ResponseStatus } from '../../domain/response.js';
+import { retryHeaders, type WireError, wireError } from '../errors.js';
 
 interface InLane {
   /** The lane of the frame that this answers; undefined: the default lane. */

@@ -6,11 +6,11 @@
 
 import { z } from 'zod';
 
-import { SluiceError } from '../domain/errors.js';
-import { type ResponseRequest } from '../domain/request.js';
-import { type FunctionTool, type TextFormat, type ToolChoice } from '../domain/response.js';
+import { SluiceError } from '../../domain/errors.js';
+import { type ResponseRequest } from '../../domain/request.js';
+import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
 import { ITEMS, userMessage } from './input-items.js';
-import { refusalOf } from './refusal.js';
+import { refusalOf } from '../refusal.js';
 import {
   checkFields,
   closed,
@@ -21,7 +21,7 @@ import {
   listOf,
   NAME,
   present,
-} from './schema-tools.js';
+} from '../schema-tools.js';
 import {
   ID,
   MOST_TOOLS,
@@ -31,7 +31,7 @@ import {
   sharedOf,
   toolChoiceMistake,
   VERBOSITY,
-} from './shared-fields.js';
+} from '../shared-fields.js';
 import { UNSERVED_FIELDS, UNSERVED_REASONING_FIELDS, UNSERVED_TOOL_FIELDS } from './unserved-fields.js';
 
 /** Where a request came in: a few fields mean something at one edge only. */

@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 
-import { EMPTY_LIST, inert, listOf } from './schema-tools.js';
+import { EMPTY_LIST, inert, listOf } from '../schema-tools.js';
 
 const nothing = z.never();
 /** Why an `include` that asks for more is refused. */

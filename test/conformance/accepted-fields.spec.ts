@@ -69,7 +69,7 @@ describe('fields that change nothing', () => {
     const messages = [
       { role: 'user', content: 'Hi' },
       { role: 'assistant', content: [part], reasoning_content: 'Hm' },
-      { role: 'user', content: 'Go on' },
+      { role: 'user', content: 'Continue' },
     ];
     expect((await chat({ messages })).status).toBe(200);
   });

@@ -58,8 +58,8 @@ describe('a refused message in a history', () => {
   it('takes the call or the output that belongs to it along [GUARD-4]', async () => {
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
     const output = { type: 'function_call_output', call_id: 'c1', output: 'forbidden' };
-    await harness.post({ input: [user('Look'), call, output, said('Hm'), user('Go on')] });
-    expect(asked()).toEqual(['user: Look', 'assistant: Hm', 'user: Go on']);
+    await harness.post({ input: [user('Look'), call, output, said('Hm'), user('Continue')] });
+    expect(asked()).toEqual(['user: Look', 'assistant: Hm', 'user: Continue']);
   });
 
   it('is refused where it is new, behind whatever history [GUARD-4]', async () => {

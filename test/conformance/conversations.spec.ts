@@ -78,7 +78,7 @@ describe('a conversation', () => {
     expect((await harness.api('/v1/conversations', { method: 'POST', body: many })).status).toBe(400);
   });
 
-  it('holds the items before the terminal is told [CONV-11]', async () => {
+  it('stores the items of a turn before it sends the terminal event [CONV-11]', async () => {
     const conversation = await harness.conversation();
     harness.says('One');
     const client = await harness.connect();
@@ -120,7 +120,7 @@ describe('a conversation', () => {
     harness.says('Noted.');
     const { body } = await harness.post({ input: 'Remember me', conversation, store: false });
     expect(body).toMatchObject({ store: false, sluice: { kept: 'all' } });
-    await harness.post({ input: 'Go on', conversation });
+    await harness.post({ input: 'Continue', conversation });
     expect(promptOf(lastAsked())[0]).toBe('user: Remember me');
     const chained = await harness.post({ input: 'x', previous_response_id: body['id'] });
     expect(chained.body['error']).toMatchObject({ code: 'previous_response_not_found' });
@@ -233,7 +233,7 @@ describe('the window', () => {
     expect(sent()).toEqual(['user', 'user']);
   });
 
-  it('an output without its call fails the turn, and the conversation goes on [REQ-16]', async () => {
+  it('fails a turn whose function output has no call, and keeps the conversation usable [REQ-16]', async () => {
     const conversation = await narrow.conversation();
     const output = { type: 'function_call_output', call_id: 'call_9', output: 'x' };
     const failed = await narrow.post({ input: [output], conversation });
@@ -300,7 +300,7 @@ describe('two turns that want one conversation', () => {
     expect((await harness.post({ input: 'x', conversation })).status).toBe(200);
   });
 
-  it('with busy: reject whoever sees the terminal may ask again at once [CONV-10]', async () => {
+  it('accepts the next turn with busy: reject as soon as a client has the terminal event [CONV-10]', async () => {
     const rejecting = await GatewayHarness.start({ config: { conversations: { busy: 'reject' } } });
     try {
       const conversation = await rejecting.conversation();
@@ -376,8 +376,8 @@ describe('a turn that did not go well', () => {
       if (end === 'cancel') client.send({ type: 'response.cancel', response_id: responseIn(created).id });
       expect(terminalOf(await client.turn()).sluice.kept).toBe('partial');
       harness.says('The rest');
-      await client.run({ input: 'Go on', conversation });
-      expect(promptOf(lastAsked())).toEqual(['user: Tell me', 'assistant: Half an answer', 'user: Go on']);
+      await client.run({ input: 'Continue', conversation });
+      expect(promptOf(lastAsked())).toEqual(['user: Tell me', 'assistant: Half an answer', 'user: Continue']);
     }
   });
 

@@ -1,4 +1,4 @@
-/* The codes of errors, as PROTOCOL.md lists them, as the code has them, and as they are told. */
+/* Compares the error codes in PROTOCOL.md with those in the code and those that clients receive. */
 
 import { readFileSync } from 'node:fs';
 import { expect, it } from '@jest/globals';
@@ -17,19 +17,19 @@ it('PROTOCOL.md lists every code with its status, type and whether it is worth t
 });
 
 it.each(rows.map(([, code]) => code as ErrorCode))(
-  '%s is told alike over HTTP and on a socket [ERR-1, ERR-3, ERR-4]',
+  'sends %s alike over HTTP and on a socket [ERR-1, ERR-3, ERR-4]',
   (code) => {
     const error = new SluiceError(code, 'unable to do it; because; do this');
     const { status, type, retryable } = ERROR_CODES[code];
     expect(errorBody(error)).toEqual({ error: { message: error.message, type, code, param: null } });
-    const { error: told, ...frame } = JSON.parse(encodeError(error, 'a')) as Record<string, Record<string, unknown>>;
+    const { error: sent, ...frame } = JSON.parse(encodeError(error, 'a')) as Record<string, Record<string, unknown>>;
     expect(frame).toEqual({ type: 'error', status, stream_id: 'a' });
-    expect(told).toMatchObject(errorBody(error).error);
+    expect(sent).toMatchObject(errorBody(error).error);
 
     const headers = retryHeaders(error);
     const later = retryable && [409, 429, 503].includes(status);
     expect(headers['x-should-retry']).toBe(later ? 'true' : retryable ? undefined : 'false');
     expect(headers['retry-after'] !== undefined && headers['retry-after-ms'] !== undefined).toBe(later);
-    expect(told?.['headers']).toEqual(later ? headers : undefined);
+    expect(sent?.['headers']).toEqual(later ? headers : undefined);
   },
 );

@@ -1,4 +1,4 @@
-/* What a hostile client sends on a socket: it is refused like anybody's mistake, costs little, and nobody else notices. */
+/* Frames of a hostile client: the gateway refuses them like any other mistake, at little cost and without effect on other clients. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness, errorIn, responseIn, terminalOf, typesOf, upTo } from '../support/gateway-harness.js';
@@ -106,7 +106,7 @@ describe('pieces of frames', () => {
     expect([1008, 1009]).toContain((await client.closed).code);
   });
 
-  it('that say a size nobody could hold close it at once [WS-6]', async () => {
+  it('close the socket at once if they announce an excessive size [WS-6]', async () => {
     const client = await harness.connect();
     client.wire.write(frameOf(OPCODES.text, 'x', { size: 2n ** 52n }));
     expect((await client.closed).code).toBe(1009);
@@ -196,13 +196,13 @@ describe('floods', () => {
     client.create({ input: 'Hi' });
     const { id } = responseIn(await client.until('response.created'));
     flood(client, 50, () => ({ type: 'response.cancel', response_id: id }));
-    const told = await client.take((frame: Frame) => frame.type === 'response.incomplete');
-    expect(errorIn(told.find(({ type }) => type === 'error'))).toEqual({});
+    const received = await client.take((frame: Frame) => frame.type === 'response.incomplete');
+    expect(errorIn(received.find(({ type }) => type === 'error'))).toEqual({});
     await client.settle();
   });
 });
 
-it('nothing of it was an error of ours, and whoever comes next is served', async () => {
+it('logs no internal error for hostile frames, and serves the next client', async () => {
   harness.says('Hello');
   expect(terminalOf(await (await harness.connect()).run({ input: 'Hi' })).output_text).toBe('Hello');
   expect(harness.gateway.lines.filter((line) => /"level":"(error|fatal)"/u.test(line))).toEqual([]);

@@ -1,4 +1,4 @@
-/* What is decided from the head of a request: nobody's body is received before the caller is known, and what a sender may occupy is bounded. */
+/* Decisions from the head of a request: the gateway identifies the caller before it receives a body, and bounds what a sender may occupy. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/* What operators see: probes, metrics after a known load, and log lines without a word of anybody's text. */
+/* What operators see: probes, metrics after a known load, and log lines without message text. */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { METRICS } from '../../src/observability/metric-table.js';
@@ -41,7 +41,7 @@ const ops = async (path: string): Promise<{ status: number; text: string; type: 
 const logged = (): Record<string, unknown>[] =>
   // Every line is one JSON object; a test that finds another one fails here.
   harness.gateway.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-/** What is told of a response; who read it stands there too, for those who look closer (debug). */
+/** The log lines of a response. At debug level they include its readers. */
 const turnLines = (responseId: string | undefined): Record<string, unknown>[] =>
   logged().filter((line) => line['response_id'] === responseId && line['level'] !== 'debug');
 
@@ -120,7 +120,7 @@ describe('after a known load', () => {
     await harness.post({ input: SECRET_INPUT, temperature: SECRET_ARGUMENT }, SERVER_KEY);
     await harness.post({ input: SECRET_INPUT, conversation: 'conv_unknown' }, SERVER_KEY);
     await harness.post({ input: SECRET_INPUT }, WRONG_KEY);
-    await client.run({ input: SECRET_INPUT, model: 'nobody' });
+    await client.run({ input: SECRET_INPUT, model: 'unknown' });
     await client.run({ input: SECRET_INPUT, temperature: SECRET_ARGUMENT });
     client.send(`nonsense ${SECRET_INPUT}`);
     await client.until('error');
@@ -187,7 +187,7 @@ describe('after a known load', () => {
     expect(counted('response_deltas_total')).toBeGreaterThanOrEqual(5);
   });
 
-  it('a turn is told when it comes and when it ends, with its ids, tokens and cost [OPS-5]', () => {
+  it('logs the start and the end of a turn with its ids, tokens and cost [OPS-5]', () => {
     const [first] = ids.responses;
     const lines = turnLines(first);
     expect(lines.map((line) => line['msg'])).toEqual(['request received', 'request completed']);

@@ -36,7 +36,7 @@ describe('GET /v1/prompts', () => {
     expect(text).not.toContain('How you work');
   });
 
-  it('answers nobody without a credential [AUTH-1, REST-20]', async () => {
+  it('refuses requests without a credential [AUTH-1, REST-20]', async () => {
     expect((await list()).status).toBe(401);
   });
 });

@@ -65,7 +65,7 @@ describe('an upgrade to something else [UP-7]', () => {
   });
 });
 
-it('an expectation that nobody knows is passed over [UP-7]', async () => {
+it('ignores an unknown Expect header [UP-7]', async () => {
   const answer = await send(['GET /v1/models HTTP/1.1', 'Host: x', 'Expect: magic', 'Connection: close']);
   expect(answer.status).toBe(200);
 });
@@ -173,7 +173,7 @@ describe('bytes that are no HTTP [ERR-5]', () => {
     expect([answer.status, errorOf(answer)['code']]).toEqual([408, 'request_timeout']);
   });
 
-  it('are never told of in the middle of another answer', async () => {
+  it('never sends an error in the middle of another answer', async () => {
     const held = heldAnswer('Half');
     harness.provider.answerWith(held.answer);
     const body = JSON.stringify({ input: 'Hi', stream: true });

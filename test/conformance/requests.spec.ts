@@ -126,7 +126,7 @@ describe('what is refused, on both edges alike', () => {
       'invalid_value',
       'previous_response_id',
     ],
-    ['REQ-9', { input: 'x', prompt: { id: 'nobody' } }, 404, 'prompt_not_found', 'prompt.id'],
+    ['REQ-9', { input: 'x', prompt: { id: 'unknown' } }, 404, 'prompt_not_found', 'prompt.id'],
     ['REQ-9', { input: 'x', prompt: { id: 'plain', version: '9.9.9' } }, 404, 'prompt_not_found', 'prompt.version'],
     [
       'REQ-10',
@@ -162,7 +162,7 @@ describe('what is refused, on both edges alike', () => {
       'invalid_value',
       'metadata',
     ],
-    // A name like no other in JavaScript: dropped without a word it would not come back unchanged.
+    // `__proto__` is special in JavaScript: code that drops it silently would not return it unchanged.
     ['REQ-17', { input: 'x', metadata: JSON.parse('{"__proto__":"v"}') as object }, 400, 'invalid_value', 'metadata'],
     [
       'REQ-10',
@@ -224,7 +224,7 @@ describe('what is refused, on both edges alike', () => {
     });
   }
 
-  // The check of rules reads names as they stand in the source.
+  // The check of rules reads titles from the source text.
   it('each of the above is one error with a path and a reason [REQ-3, REQ-5, REQ-6, REQ-7, REQ-8, REQ-9, REQ-10, REQ-14, REQ-15, REQ-16, REQ-17, REQ-18]', async () => {
     for (const [, fields] of table.slice(0, 3)) {
       const { message } = await refusedOnBoth(fields);

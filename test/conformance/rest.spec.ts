@@ -101,7 +101,7 @@ describe('POST /v1/responses', () => {
     expect(messages.at(-1)?.event).toBe('response.failed');
   });
 
-  it('in the background answers at once, and goes on by itself [REST-8]', async () => {
+  it('answers a background request at once and continues its turn [REST-8]', async () => {
     const { id, finish } = await running();
     const early = (await harness.api(`/v1/responses/${id}`)).body;
     expect(early).toMatchObject({ status: 'in_progress', background: true, output_text: 'Half' });
@@ -175,7 +175,7 @@ describe('a client of POST that goes away', () => {
     expect(await leaves({ query, headers: { 'idempotency-key': 'left-1' } }, false)).toBe('cancelled');
   });
 
-  it('cancels a turn for whose answer nobody could come back [REST-22]', async () => {
+  it('cancels a turn on disconnect if no client could retrieve its answer [REST-22]', async () => {
     const fields = { store: false };
     expect(await leaves({ fields }, false)).toBe('cancelled');
     expect(await leaves({ fields, query: '?on_disconnect=continue' }, true)).toBe('completed');
@@ -442,7 +442,7 @@ describe('sent twice', () => {
   it('a bad key is refused, a refused request frees its key [IDEM-3]', async () => {
     expect((await keyed({ input: 'Hi' }, 'a b')).status).toBe(400);
     expect((await keyed({ input: 'Hi' }, 'k'.repeat(256))).status).toBe(400);
-    expect((await keyed({ input: 'Hi', model: 'nobody' }, 'k3')).status).toBe(404);
+    expect((await keyed({ input: 'Hi', model: 'unknown' }, 'k3')).status).toBe(404);
     harness.says('Now');
     expect((await keyed({ input: 'Hi' }, 'k3')).body['output_text']).toBe('Now');
   });
@@ -503,7 +503,7 @@ describe('models', () => {
     const { body } = await harness.api('/v1/models');
     expect(body).toMatchObject({ object: 'list', data: [{ id: 'fake-model', object: 'model' }] });
     expect((await harness.api('/v1/models/fake-model')).body).toMatchObject({ id: 'fake-model' });
-    expect(await harness.api('/v1/models/nobody')).toMatchObject({
+    expect(await harness.api('/v1/models/unknown')).toMatchObject({
       status: 404,
       body: { error: { code: 'model_not_found' } },
     });

@@ -72,7 +72,7 @@ describe('sluice:resume', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('after the terminal itself: told that there is no more [RES-1]', async () => {
+  it('reports that there are no more events if it starts after the terminal event [RES-1]', async () => {
     const { id, frames } = await ended();
     const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: id, starting_after: frames.length - 1 });
@@ -80,7 +80,7 @@ describe('sluice:resume', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('goes on live in the middle, each event once, in the lane it names [RES-1, EV-1]', async () => {
+  it('continues live from the middle, each event once, in the lane that it names [RES-1, EV-1]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
     const lost = await harness.connect();
@@ -169,7 +169,7 @@ describe('sluice:resume', () => {
     expect(await client.next()).toMatchObject({ type: 'error', stream_id: 'a' });
   });
 
-  it('a log that goes away in the middle is told plainly [RES-5]', async () => {
+  it('reports a log that disappears during the replay [RES-5]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
     const asker = await harness.connect();
@@ -186,7 +186,7 @@ describe('sluice:resume', () => {
 describe('snapshots', () => {
   const EVENTS = 400;
 
-  it('stand for a long replay, and the rest follows them without a gap [RES-2]', async () => {
+  it('replace a long replay, and the remaining events follow without a gap [RES-2]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     const client = await harness.connect(V1);
     client.send({ type: 'sluice:resume', response_id: id });
@@ -194,12 +194,12 @@ describe('snapshots', () => {
     expect(snapshot).toMatchObject({ type: 'sluice:snapshot', response_id: id });
     const upToHere = Number(snapshot['sequence_number']);
     expect(upToHere).toBeGreaterThan(256);
-    const told = responseIn(snapshot);
-    expect(told).toMatchObject({ status: 'in_progress', output: [{ status: 'in_progress' }] });
+    const shown = responseIn(snapshot);
+    expect(shown).toMatchObject({ status: 'in_progress', output: [{ status: 'in_progress' }] });
     finish();
     const rest = await client.turn();
     expect(numbersOf(rest)).toEqual(rest.map((_, i) => upToHere + 1 + i));
-    expect(told.output_text + deltasOf(rest)).toBe(terminalOf(rest).output_text);
+    expect(shown.output_text + deltasOf(rest)).toBe(terminalOf(rest).output_text);
   });
 
   it('are not sent where few events are missing [RES-2]', async () => {

@@ -75,7 +75,7 @@ describe('a drain', () => {
     await harness.provider.request(2);
 
     const drained = harness.gateway.gateway.drain.run();
-    // Their sockets stay open meanwhile: with state in memory nobody else could tell them the rest.
+    // Their sockets stay open meanwhile: with state in memory no other replica could send them the rest.
     expect(typesOf(await idle.settle())).toEqual(['sluice:pong']);
     held.finish();
 
@@ -166,10 +166,10 @@ it('a turn whose replica died is ended by another, in bounded time, its text kep
   client.create({ input: 'x' });
   const { id } = responseIn(await client.until('response.created'));
   await client.until('response.output_text.delta');
-  // What a death looks like to the log: nobody renews its lease, and it runs out.
+  // What a crash looks like in the log: no replica renews its lease, and the lease expires.
   const { state, sweep } = harness.gateway.gateway.parts;
   state.lease.renew = () => Promise.reject(new Error('this replica is dead'));
-  // The other replica: one that shares the state sweeps; with memory of its own nobody else could have died.
+  // A replica sweeps only if it shares its state: with state in memory no other replica can have crashed.
   sweep.start(1_000);
   const startedAt = Date.now();
   const frames = await client.turn();

@@ -55,7 +55,7 @@ const flood = (): FakeAnswer => {
 };
 
 describe('a slow reader', () => {
-  it('costs a bounded buffer, is closed with 1013, and nobody else feels it [WS-14]', async () => {
+  it('closes a slow reader with 1013 after a bounded buffer, without effect on other clients [WS-14]', async () => {
     most = 0;
     harness.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'flood' ? flood() : textAnswer(['quick']),
@@ -98,8 +98,8 @@ describe('a slow reader', () => {
     const asker = await harness.connect();
     asker.create({ input: 'flood' });
     const { id } = responseIn(await asker.until('response.created'));
-    let told = 0;
-    await asker.take((frame) => (told += String(frame['delta'] ?? '').length) === PIECE.length * PIECES);
+    let received = 0;
+    await asker.take((frame) => (received += String(frame['delta'] ?? '').length) === PIECE.length * PIECES);
 
     most = 0;
     const slow = await harness.connect({ query: `resume=${id}:-1` });
@@ -148,8 +148,8 @@ describe('a slow reader', () => {
     // Until the gateway's own buffer is full, and its cursor waits.
     while (most < BUFFER) await pause();
     client.socket.resume();
-    let told = 0;
-    await client.take((frame) => (told += String(frame['delta'] ?? '').length) === PIECE.length * pieces.length);
+    let received = 0;
+    await client.take((frame) => (received += String(frame['delta'] ?? '').length) === PIECE.length * pieces.length);
     const mostBeforeEnd = most;
 
     held.finish();

@@ -120,7 +120,7 @@ describe('refused frames', () => {
     },
   );
 
-  it('an unknown type is told the nearest one [WS-5]', async () => {
+  it('names the nearest type in the error for an unknown one [WS-5]', async () => {
     const client = await harness.connect();
     client.send({ type: 'response.creat' });
     expect(String(errorIn(await client.next())['message'])).toContain("'response.create'");
@@ -228,7 +228,7 @@ describe('frames that close the socket', () => {
     expect(typesOf(client.frames)).toEqual(['sluice:hello']);
   });
 
-  it('a client that says goodbye is answered with 1000 and costs nobody else anything [WS-12]', async () => {
+  it('answers the close frame of a client with 1000, without effect on other clients [WS-12]', async () => {
     const client = await harness.connect();
     client.socket.close(1000);
     expect((await client.closed).code).toBe(1000);
@@ -283,7 +283,7 @@ describe('lanes', () => {
     const client = await harness.connect();
     client.create({ input: 'hold', stream_id: 'a' });
     client.create({ input: 7, stream_id: 'a' });
-    client.create({ input: 'x', model: 'nobody-knows-it', stream_id: 'a' });
+    client.create({ input: 'x', model: 'unknown-model', stream_id: 'a' });
     client.create({ input: 8, stream_id: 'b' });
     const early = await client.take(({ type }) => type === 'error');
     expect(early.at(-1)?.['stream_id']).toBe('b');
@@ -337,7 +337,7 @@ describe('response.cancel', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('from another connection: the asker is told, the viewer sees the terminal [CAN-1, CAN-3, CAN-4]', async () => {
+  it('cancels from another connection: the requester gets an answer, the viewer the terminal event [CAN-1, CAN-3, CAN-4]', async () => {
     const { client, id } = await running();
     const asker = await harness.connect();
     asker.send({ type: 'response.cancel', response_id: id });
@@ -361,7 +361,7 @@ describe('response.cancel', () => {
     expect((await harness.api(`/v1/responses/${ended.id}`)).body).toMatchObject({ status: 'completed' });
   });
 
-  it('of what nobody knows is an error [CAN-4]', async () => {
+  it('refuses to cancel an unknown response [CAN-4]', async () => {
     const client = await harness.connect();
     client.send({ type: 'response.cancel', response_id: 'resp_unknown' });
     expect(errorIn(await client.next())).toMatchObject({ code: 'response_not_found' });
@@ -369,7 +369,7 @@ describe('response.cancel', () => {
 
   it('of an empty or unknown lane changes nothing [CAN-2]', async () => {
     const client = await harness.connect();
-    client.send({ type: 'response.cancel', stream_id: 'nobody' });
+    client.send({ type: 'response.cancel', stream_id: 'unknown' });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
@@ -402,7 +402,7 @@ describe('a socket that goes away', () => {
     const before = harness.provider.requests.length;
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
-    client.create({ input: 'goes on' });
+    client.create({ input: 'continues' });
     client.create({ input: 'never starts' });
     const { id } = responseIn(await client.until('response.created'));
     await harness.provider.request(before);
@@ -414,7 +414,7 @@ describe('a socket that goes away', () => {
     expect(terminalOf(await viewer.turn()).output_text).toBe('Hello world');
     await viewer.run({ input: 'afterwards' });
     const asked = harness.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
-    expect(asked).toEqual(['goes on', 'afterwards']);
+    expect(asked).toEqual(['continues', 'afterwards']);
   });
 
   it('cancels its turns where it asked for that [WS-13]', async () => {
@@ -476,7 +476,7 @@ describe('with a short heartbeat and a short life', () => {
     const client = await short.connect();
     const { outage } = short.gateway.gateway.parts;
     const real = globalThis.setTimeout;
-    // Half a minute, told short.
+    // Half a minute, shortened.
     jest.spyOn(globalThis, 'setTimeout').mockImplementationOnce((handler, ms) => {
       expect(ms).toBe(30_000);
       return real(handler, 1);

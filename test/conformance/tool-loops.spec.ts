@@ -111,7 +111,7 @@ describe('a function call and its output', () => {
 });
 
 describe('an output that its call has already', () => {
-  it('is refused, and the conversation goes on [REQ-25]', async () => {
+  it('refuses the request, and keeps the conversation usable [REQ-25]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     const { id } = await ask({ conversation, input: 'Weather?' });

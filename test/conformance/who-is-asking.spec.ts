@@ -69,7 +69,7 @@ describe('the upgrade', () => {
   it('needs a credential that is known, valid, and may chat [UP-1, UP-5, AUTH-1]', async () => {
     for (const [headers, status, code] of [
       [{}, 401, 'missing_api_key'],
-      [bearer('sk-nobody'), 401, 'invalid_api_key'],
+      [bearer('sk-unknown'), 401, 'invalid_api_key'],
       [bearer(EXPIRED), 401, 'invalid_api_key'],
       [{ authorization: `Basic ${ANN}` }, 401, 'missing_api_key'],
       [bearer(ADMIN), 403, 'insufficient_scope'],
@@ -95,7 +95,7 @@ describe('the upgrade', () => {
     const raw = await upgradeHeaders({ 'sec-websocket-protocol': `openai-insecure-api-key.${ANN}` });
     expect(raw.statusCode).toBe(101);
     expect(JSON.stringify(raw.headers)).not.toContain(ANN);
-    const refusal = await refused({ protocols: ['sluice.v1', 'sluice.bearer.sk-nobody'] });
+    const refusal = await refused({ protocols: ['sluice.v1', 'sluice.bearer.sk-unknown'] });
     expect(refusal.status).toBe(401);
   });
 
@@ -173,11 +173,11 @@ describe('the upgrade', () => {
 });
 
 describe('a credential on an open socket', () => {
-  it('may be replaced by one of the same owner, by nobody else’s [WS-16]', async () => {
+  it('accepts a new credential only of the same owner [WS-16]', async () => {
     const client = await harness.connect(as(ANN));
     client.send({ type: 'sluice:auth', token: ANN_TOO });
     expect(await client.next()).toEqual({ type: 'sluice:authenticated' });
-    for (const token of [BOB, 'sk-nobody', EXPIRED]) {
+    for (const token of [BOB, 'sk-unknown', EXPIRED]) {
       client.send({ type: 'sluice:auth', token });
       expect(await client.next()).toMatchObject({ type: 'error', status: 401, error: { code: 'invalid_api_key' } });
     }
@@ -238,7 +238,7 @@ describe('REST', () => {
         401,
         'missing_api_key',
       ]);
-      const wrong = await harness.api(at, { method, key: 'sk-nobody', ...(method === 'POST' ? { body: {} } : {}) });
+      const wrong = await harness.api(at, { method, key: 'sk-unknown', ...(method === 'POST' ? { body: {} } : {}) });
       expect([path, wrong.status, (wrong.body['error'] as { code: string }).code]).toEqual([
         path,
         401,
@@ -278,8 +278,8 @@ const ROUTES = [
   ['POST', '/v1/conversations'],
 ] as const;
 
-describe('what is somebody else’s answers exactly like what does not exist', () => {
-  /** The same request for Bob, once with Ann's id and once with one that nobody has: both answers without their ids. */
+describe('resources of another owner answer exactly like resources that do not exist', () => {
+  /** Sends Bob's request with Ann's id and with an unknown id. @returns both answers without the ids */
   async function sameForBob(method: string, path: (id: string) => string, id: string, body?: (id: string) => object) {
     const answers = [];
     for (const asked of [id, `${id.slice(0, -4)}0000`]) {
@@ -319,7 +319,7 @@ describe('what is somebody else’s answers exactly like what does not exist', (
     ] as const) {
       expect([suffix, await sameForBob(method, at(suffix), id)]).toEqual([suffix, 404]);
     }
-    const chain = (asked: string): object => ({ input: 'Go on', previous_response_id: asked });
+    const chain = (asked: string): object => ({ input: 'Continue', previous_response_id: asked });
     expect(await sameForBob('POST', () => '/v1/responses', id, chain)).toBe(400);
     held.finish();
     const mine = await harness.api(`/v1/responses/${id}`, { key: ANN_TOO });

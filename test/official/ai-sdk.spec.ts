@@ -104,7 +104,7 @@ describe('the AI SDK [CHAT-10]', () => {
     expect(await cancelled()).toBe(before + 1);
   });
 
-  it('hears of failures before and inside a stream [CHAT-3]', async () => {
+  it('receives failures before and inside a stream [CHAT-3]', async () => {
     const prompt = 'demo: error=provider_refused';
     const thrown: unknown = await generateText({ model, prompt, maxRetries: 0 }).catch((error: unknown) => error);
     expect(thrown).toBeInstanceOf(APICallError);
@@ -123,7 +123,7 @@ describe('the AI SDK [CHAT-10]', () => {
     expect(JSON.stringify(errors[0]) + String(errors[0])).toContain('unable to');
   });
 
-  it('goes on for three turns, with a loop of tools and a refused message in its history [GUARD-4, CHAT-11]', async () => {
+  it('runs three turns with a tool loop and a refused message in the history [GUARD-4, CHAT-11]', async () => {
     const messages: ModelMessage[] = [{ role: 'user', content: CALL }];
     const first = await generateText({ model, messages, tools: weather([]), stopWhen: stepCountIs(3) });
     messages.push(...first.response.messages, { role: 'user', content: 'a forbidden word' });

@@ -301,7 +301,7 @@ describe('a client that goes away', () => {
     }
   };
 
-  it('cancels its turn: nobody can come back for the answer [CHAT-8]', async () => {
+  it('cancels its turn on disconnect, since no client can retrieve the answer [CHAT-8]', async () => {
     const before = await cancelled();
     const stream = await client.chat.completions.create({
       model: 'demo',

@@ -81,7 +81,7 @@ describe('conversations', () => {
     });
   });
 
-  it("somebody else's answers everywhere like one that does not exist [CONV-2]", async () => {
+  it('answers for the conversation of another owner as for one that does not exist [CONV-2]', async () => {
     const { id } = await client.conversations.create({ items: [user('secret')] });
     const [item] = (await client.conversations.items.list(id)).data;
     const nowhere = `conv_${'0'.repeat(32)}`;
@@ -138,7 +138,7 @@ describe('items', () => {
     }
   });
 
-  it('a page after an item that is gone is refused, not started anew [CONV-12]', async () => {
+  it('refuses a page after a deleted item instead of starting over [CONV-12]', async () => {
     const { id } = await client.conversations.create({ items: [user('a'), user('b')] });
     const [newest] = (await client.conversations.items.list(id, { limit: 1 })).data;
     await client.conversations.items.delete(newest?.id ?? '', { conversation_id: id });
@@ -229,7 +229,7 @@ describe('while a turn runs', () => {
     const { headers } = (await refused.catch((thrown: unknown) => thrown)) as { headers: Headers };
     expect(headers.get('retry-after')).toBe('1');
     await client.responses.cancel(running);
-    // The official client tries a 409 again by itself, after the time that it was told.
+    // The official client retries a 409 by itself, after the time in Retry-After.
     const patient = client.withOptions({ maxRetries: 2 });
     await patient.conversations.items.create(id, { items: [user('afterwards')] });
     const newest = (await client.conversations.items.list(id)).data[0];

@@ -62,7 +62,7 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     expect([text, tokens]).toEqual([spoken(5), 5]);
   });
 
-  it('binds tools, and goes on from their results [CHAT-6]', async () => {
+  it('binds tools, and continues from their results [CHAT-6]', async () => {
     const model = chat().bindTools([weather]);
     const asked = new HumanMessage('demo: tool=get_weather args={"city":"Paris"}');
     const called = await model.invoke([asked]);
@@ -108,7 +108,7 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     expect(await cancelled()).toBe(before + 1);
   });
 
-  it('hears of failures before and inside a stream [CHAT-3]', async () => {
+  it('receives failures before and inside a stream [CHAT-3]', async () => {
     await expect(chat().invoke('demo: error=provider_refused')).rejects.toMatchObject({ status: 502 });
     const reading = (async () => {
       for await (const chunk of await chat().stream('demo: error=provider_error after=2 text=numbers')) {
@@ -118,7 +118,7 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     await expect(reading).rejects.toMatchObject({ code: 'provider_error' });
   });
 
-  it('goes on for three turns over the Responses API, with a tool and a refused message [GUARD-4, CONV-8]', async () => {
+  it('runs three turns over the Responses API with a tool and a refused message [GUARD-4, CONV-8]', async () => {
     const model = chat({ useResponsesApi: true }).bindTools([weather]);
     const asked = new HumanMessage('demo: tool=get_weather args={"city":"Paris"}');
     const called = await model.invoke([asked]);
@@ -127,11 +127,11 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     // The cast: a tool that is given a call answers with a message.
     const result = (await weather.invoke({ ...call, type: 'tool_call' })) as ToolMessage;
     const history = [asked, called, result];
-    const told = await model.invoke(history);
-    expect(told.text).not.toBe('');
+    const answered = await model.invoke(history);
+    expect(answered.text).not.toBe('');
     const bad = new HumanMessage('a forbidden word');
-    const refused = await model.invoke([...history, told, bad]);
-    const last = await model.invoke([...history, told, bad, refused, new HumanMessage(FIVE)]);
+    const refused = await model.invoke([...history, answered, bad]);
+    const last = await model.invoke([...history, answered, bad, refused, new HumanMessage(FIVE)]);
     expect(last.text).toBe(spoken(5));
   });
 

@@ -18,7 +18,7 @@ async function limited(per_user: object, config: object = {}): Promise<TestGatew
   open.push(gateway);
   return gateway;
 }
-const told = (headers: Headers, kind: string): (string | null)[] =>
+const limitHeaders = (headers: Headers, kind: string): (string | null)[] =>
   ['limit', 'remaining', 'reset'].map((what) => headers.get(`x-ratelimit-${what}-${kind}`));
 const refusalOf = (asked: Promise<unknown>): Promise<InstanceType<typeof OpenAI.RateLimitError>> =>
   asked.then(
@@ -30,28 +30,28 @@ const refusalOf = (asked: Promise<unknown>): Promise<InstanceType<typeof OpenAI.
   );
 
 describe('requests a minute', () => {
-  it('are told in headers and refused with the time to wait [LIMIT-1, LIMIT-2, LIMIT-3]', async () => {
+  it('are sent in headers, and a refusal names the time to wait [LIMIT-1, LIMIT-2, LIMIT-3]', async () => {
     const { url, gateway } = await limited({ requests_per_minute: 3 });
     const client = officialClient(url);
     const first = await client.responses.create({ input: QUICK }).withResponse();
-    expect(told(first.response.headers, 'requests')).toEqual(['3', '2', '20s']);
-    expect(told(first.response.headers, 'tokens')).toEqual([null, null, null]);
+    expect(limitHeaders(first.response.headers, 'requests')).toEqual(['3', '2', '20s']);
+    expect(limitHeaders(first.response.headers, 'tokens')).toEqual([null, null, null]);
     const stream = await client.chat.completions
       .create({ model: 'demo', messages: [{ role: 'user', content: QUICK }], stream: true })
       .withResponse();
-    expect(told(stream.response.headers, 'requests').slice(0, 2)).toEqual(['3', '1']);
+    expect(limitHeaders(stream.response.headers, 'requests').slice(0, 2)).toEqual(['3', '1']);
     for await (const chunk of stream.data) expect(chunk).toBeDefined();
     await client.responses.create({ input: QUICK });
 
     const refusal = await refusalOf(client.responses.create({ input: QUICK }));
     expect(refusal).toMatchObject({ status: 429, code: 'rate_limit_exceeded', type: 'rate_limit_error' });
-    expect(told(refusal.headers, 'requests').slice(0, 2)).toEqual(['3', '0']);
+    expect(limitHeaders(refusal.headers, 'requests').slice(0, 2)).toEqual(['3', '0']);
     const seconds = Number(refusal.headers.get('retry-after'));
     expect(seconds).toBeGreaterThan(0);
     expect(seconds).toBeLessThanOrEqual(20);
     expect(Number(refusal.headers.get('retry-after-ms'))).toBeLessThanOrEqual(seconds * 1_000);
     const reading = await client.models.list().withResponse();
-    expect(told(reading.response.headers, 'requests')).toEqual([null, null, null]);
+    expect(limitHeaders(reading.response.headers, 'requests')).toEqual([null, null, null]);
     expect(gateway.parts.turns.count).toBe(0);
   });
 
@@ -85,7 +85,7 @@ describe('requests a minute', () => {
 });
 
 describe('turns at once', () => {
-  it('are refused past the limit, and free before the terminal is told [LIMIT-4]', async () => {
+  it('refuses turns past the limit, and frees a place before the terminal event is sent [LIMIT-4]', async () => {
     const { url } = await limited({ concurrent_turns: 1 });
     const client = officialClient(url);
     const running = await client.responses.create({ input: 'demo: hang after=1', background: true });
@@ -122,13 +122,13 @@ describe('tokens a minute', () => {
   it('are settled as used, beyond what was expected too [LIMIT-2, LIMIT-3]', async () => {
     const client = await spending({ tokens_per_minute: 4_000 }, 4_000);
     const first = await client.responses.create({ input: 'Hello', max_output_tokens: 50 }).withResponse();
-    const [limit, remaining] = told(first.response.headers, 'tokens');
+    const [limit, remaining] = limitHeaders(first.response.headers, 'tokens');
     expect(limit).toBe('4000');
     expect(Number(remaining)).toBeGreaterThan(3_900);
     expect(first.data.usage?.total_tokens).toBe(4_000);
     const refusal = await refusalOf(client.responses.create({ input: 'Hello', max_output_tokens: 50 }));
     expect(refusal.message).toContain('4000 tokens a minute');
-    expect(Number(told(refusal.headers, 'tokens')[1])).toBeLessThan(50);
+    expect(Number(limitHeaders(refusal.headers, 'tokens')[1])).toBeLessThan(50);
   });
 });
 

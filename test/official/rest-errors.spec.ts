@@ -188,7 +188,7 @@ describe('a refusal', () => {
     expect(error).toMatchObject({ status: 403, code: 'insufficient_scope' });
   });
 
-  it('of what is somebody else’s is that of what does not exist', async () => {
+  it('answers for a response of another owner as for one that does not exist', async () => {
     const other = officialClient(gateway.url, { apiKey: 'sk-of-another' });
     const own = await client.responses.create({ input: 'demo: deltas=1 interval=0ms' });
     const conversation = await client.conversations.create();
@@ -218,7 +218,7 @@ describe('the client’s own retries', () => {
     await client.responses.cancel(running.id);
   });
 
-  it('leave a key alone that stands for another body, and get the same response for the same one', async () => {
+  it('keep a key that belongs to another body, and get the same response for the same body', async () => {
     const headers = { 'Idempotency-Key': 'one' };
     const first = await client.responses.create({ input: 'demo: deltas=2 interval=0ms' }, { headers });
     const again = await client.responses.create({ input: 'demo: deltas=2 interval=0ms' }, { headers });

@@ -1,4 +1,4 @@
-/* A reader that goes away, or whose network is cut, loses nothing: the turn goes on, and the rest is read from where it stood. */
+/* A reader that disconnects, or whose network is cut, loses nothing: the turn continues, and the reader resumes from its last event. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type OpenAI from 'openai';
@@ -84,7 +84,7 @@ describe('a reader that leaves in the middle', () => {
 
 describe('a network that is cut', () => {
   const random = seeded(7);
-  // An answer of 40 deltas is about 12 kB, 1 kB of it until its id is told: all of it is hit, events, gaps and the end.
+  // An answer of 40 deltas is about 12 kB, 1 kB of it until its id is sent: the cuts hit all of it, events, gaps and the end.
   const cuts = Array.from({ length: 30 }, () => 1_200 + Math.floor(random() * 10_800));
 
   it.each(cuts)('after %i bytes loses nothing and doubles nothing', async (bytes) => {

@@ -74,7 +74,7 @@ describe('responses.create', () => {
     expect(response).toMatchObject({ id: started.id, status: 'completed', output_text: spoken(5), background: true });
   });
 
-  it('streams a background response, which goes on without its reader', async () => {
+  it('streams a background response, which continues without its reader', async () => {
     let id = '';
     let last = -1;
     for await (const event of await client.responses.create({ input: FIVE, background: true, stream: true })) {
@@ -210,7 +210,7 @@ describe('responses.retrieve', () => {
     });
   });
 
-  it('goes on after every event that there is', async () => {
+  it('resumes after each event of the response', async () => {
     const { id } = await client.responses.create({ input: FIVE });
     const all = await collect(await client.responses.retrieve(id, { stream: true }));
     for (const after of numbers(all)) {

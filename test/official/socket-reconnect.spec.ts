@@ -68,7 +68,7 @@ class Asked {
   }
 }
 
-/** A program on the official client that goes on after every cut: resumes what it has heard of, asks again what it has not. */
+/** A program on the official client that survives every cut: resumes known responses, and repeats requests without one. */
 class Program {
   readonly asked: Asked[] = [];
   readonly ws: ResponsesWS;
@@ -212,7 +212,7 @@ describe('the client’s own session', () => {
 });
 
 describe('a restart', () => {
-  it('that drains lets the turn end, says so, and the client goes on elsewhere', async () => {
+  it('that drains completes the turn and announces it, and the client continues on another replica', async () => {
     const leaving = await startGateway();
     proxy.targetPort = leaving.port;
     const program = new Program(client);
@@ -239,7 +239,7 @@ describe('a restart', () => {
     expectWhole(next, 3);
   });
 
-  it('that loses the memory is told as an error in the lane, and the socket serves on', async () => {
+  it('that loses its state sends an error in the lane, and keeps serving the socket', async () => {
     const falling = await startGateway();
     try {
       const program = new Program(officialClient(falling.url), 4_000);

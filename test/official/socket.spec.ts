@@ -78,7 +78,7 @@ describe('ResponsesWS', () => {
     expect(deltas.join('')).toBe(spoken(5));
   });
 
-  it('is told of a broken frame by an error event, and stays open', async () => {
+  it('gets an error event for a broken frame, and stays open', async () => {
     const errors: unknown[] = [];
     ws.on('error', ({ error }) => errors.push(error));
     const lane = session.lane('a');
@@ -94,7 +94,7 @@ describe('ResponsesWS', () => {
     ]);
   });
 
-  it('is told why it may not come in', async () => {
+  it('gets the reason for a refused upgrade', async () => {
     const guarded = await startGateway({
       config: { auth: { mode: 'keys', keys: [{ id: 'a', key_env: 'KEY' }] } },
       env: { KEY: 'sk-right' },
@@ -160,7 +160,7 @@ describe('a lane', () => {
     expect(await lane.finalResponse()).toMatchObject({ status, ...more });
   });
 
-  it('is first in, first out, and goes on after an error in its place', async () => {
+  it('runs first in, first out, and continues after an error in its place', async () => {
     const lane = session.lane('a');
     lane.create({ input: 'demo: deltas=10 interval=5ms text=numbers' });
     lane.create({ input: 'x', model: 'gpt-none' });
@@ -194,7 +194,7 @@ describe('a lane', () => {
     }
   });
 
-  it.each(['response_id', 'stream_id'] as const)('is cancelled by %s, its text kept, and goes on', async (by) => {
+  it.each(['response_id', 'stream_id'] as const)('is cancelled by %s, keeps its text, and stays usable', async (by) => {
     const lane = session.lane('a');
     lane.create({ input: 'demo: hang after=3 interval=0ms text=numbers' });
     const events: ResponsesWebSocketEvent[] = [];

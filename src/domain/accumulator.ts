@@ -6,6 +6,7 @@
 
 import { type ResponseEvent } from './event.js';
 import { type ContentPart, type FunctionCallItem, type ItemStatus, type OutputItem, type OutputPart } from './item.js';
+import { closeSummary, openSummary, type OpenSummary, summaryPart } from './reasoning-summary.js';
 import { outputTextOf, type ResponseObject } from './response.js';
 
 interface OpenPart {
@@ -16,7 +17,8 @@ interface OpenPart {
   foreign?: OutputPart;
 }
 type Slot =
-  | { kind: 'message' | 'reasoning'; id: string; status: ItemStatus; open: boolean; parts: OpenPart[] }
+  | { kind: 'reasoning'; id: string; status: ItemStatus; open: boolean; parts: OpenPart[]; summary: OpenSummary[] }
+  | { kind: 'message'; id: string; status: ItemStatus; open: boolean; parts: OpenPart[] }
   | {
       kind: 'function_call';
       id: string;
@@ -48,6 +50,15 @@ export class ResponseAccumulator {
       case 'response.refusal.delta':
       case 'response.reasoning_text.delta':
         this.#part(event.output_index, event.content_index).text += event.delta;
+        return;
+      case 'response.reasoning_summary_part.added':
+        this.#summaries(event.output_index)[event.summary_index] = openSummary(event.part);
+        return;
+      case 'response.reasoning_summary_text.delta':
+        this.#summary(event.output_index, event.summary_index).text += event.delta;
+        return;
+      case 'response.reasoning_summary_part.done':
+        this.#summary(event.output_index, event.summary_index).open = false;
         return;
       case 'response.function_call_arguments.delta':
         this.#call(event.output_index).args += event.delta;
@@ -84,6 +95,7 @@ export class ResponseAccumulator {
       case 'response.output_text.done':
       case 'response.refusal.done':
       case 'response.reasoning_text.done':
+      case 'response.reasoning_summary_text.done':
       case 'response.function_call_arguments.done':
         return;
     }
@@ -144,6 +156,18 @@ export class ResponseAccumulator {
     return slot;
   }
 
+  #summaries(index: number): OpenSummary[] {
+    const slot = this.#slot(index);
+    if (slot.kind === 'reasoning') return slot.summary;
+    throw new Error(`unable to fold an event; output item ${index} is no reasoning`);
+  }
+
+  #summary(outputIndex: number, summaryIndex: number): OpenSummary {
+    const part = this.#summaries(outputIndex)[summaryIndex];
+    if (part === undefined) throw new Error(`unable to fold an event; summary part ${summaryIndex} was never added`);
+    return part;
+  }
+
   #part(outputIndex: number, contentIndex: number): OpenPart {
     const part = this.#message(outputIndex).parts[contentIndex];
     if (part === undefined) throw new Error(`unable to fold an event; content part ${contentIndex} was never added`);
@@ -182,8 +206,10 @@ function slotOf(item: OutputItem): Slot {
       const { id, call_id: callId, name, arguments: args, status, extra_content: extra } = item;
       return { kind: 'function_call', id, callId, name, args, status, open, extra };
     }
-    case 'reasoning':
-      return { kind: 'reasoning', id: item.id, status: item.status, open, parts: item.content.map(openPart) };
+    case 'reasoning': {
+      const { id, status, content, summary } = item;
+      return { kind: 'reasoning', id, status, open, parts: content.map(openPart), summary: summary.map(openSummary) };
+    }
   }
   return foreignSlot(item);
 }
@@ -210,7 +236,7 @@ function itemOf(slot: Slot): OutputItem {
       };
     case 'reasoning': {
       const content = slot.parts.map(({ text }) => ({ type: 'reasoning_text', text }) as const);
-      return { type: 'reasoning', id, summary: [], content, status };
+      return { type: 'reasoning', id, summary: slot.summary.map(summaryPart), content, status };
     }
     case 'foreign':
       return { ...slot.item, status };
@@ -224,7 +250,9 @@ function closeSlot(slot: Slot, outputIndex: number, status: ItemStatus): Respons
   if (slot.kind === 'function_call') {
     return [{ type: 'response.function_call_arguments.done', ...at, name: slot.name, arguments: slot.args }, itemDone];
   }
-  return slot.kind === 'foreign' ? [itemDone] : [...closeParts(slot, outputIndex), itemDone];
+  if (slot.kind === 'foreign') return [itemDone];
+  const summary = slot.kind === 'reasoning' ? closeSummary(slot.summary, at) : [];
+  return [...summary, ...closeParts(slot, outputIndex), itemDone];
 }
 
 function closeParts(slot: PartsSlot, outputIndex: number): ResponseEvent[] {

@@ -3,13 +3,18 @@
  * One log event is one wire event: viewers receive the same bytes.
  */
 
-import { type OutputItem, type OutputPart } from './item.js';
+import { type OutputItem, type OutputPart, type SummaryTextPart } from './item.js';
 import { type ResponseObject } from './response.js';
 
 interface InPart {
   readonly item_id: string;
   readonly output_index: number;
   readonly content_index: number;
+}
+interface InSummary {
+  readonly item_id: string;
+  readonly output_index: number;
+  readonly summary_index: number;
 }
 interface InItem {
   readonly item_id: string;
@@ -37,6 +42,10 @@ export type ResponseEvent =
     } & InPart)
   | ({ readonly type: 'response.reasoning_text.delta'; readonly delta: string } & InPart)
   | ({ readonly type: 'response.reasoning_text.done'; readonly text: string } & InPart)
+  | ({ readonly type: 'response.reasoning_summary_part.added'; readonly part: SummaryTextPart } & InSummary)
+  | ({ readonly type: 'response.reasoning_summary_text.delta'; readonly delta: string } & InSummary)
+  | ({ readonly type: 'response.reasoning_summary_text.done'; readonly text: string } & InSummary)
+  | ({ readonly type: 'response.reasoning_summary_part.done'; readonly part: SummaryTextPart } & InSummary)
   | ({ readonly type: 'response.refusal.delta'; readonly delta: string } & InPart)
   | ({ readonly type: 'response.refusal.done'; readonly refusal: string } & InPart)
   | ({ readonly type: 'response.content_part.done'; readonly part: OutputPart } & InPart)

@@ -24,6 +24,11 @@ interface ReasoningTextPart {
   readonly type: 'reasoning_text';
   readonly text: string;
 }
+/** The provider's summary of what a model thought. */
+export interface SummaryTextPart {
+  readonly type: 'summary_text';
+  readonly text: string;
+}
 /** A part of a message. */
 export type ContentPart = InputTextPart | OutputTextPart | RefusalPart;
 /** A part of an item that a turn produces. */
@@ -61,7 +66,8 @@ export interface FunctionCallOutputItem {
 export interface ReasoningItem {
   readonly type: 'reasoning';
   readonly id: string;
-  readonly summary: readonly never[];
+  /** What the provider summarized instead of showing it in `content`. */
+  readonly summary: readonly SummaryTextPart[];
   readonly content: readonly ReasoningTextPart[];
   readonly status: ItemStatus;
 }
@@ -108,9 +114,14 @@ export function newestWithin(items: readonly StoredItem[], { maxItems, maxBytes 
   return items.slice(from);
 }
 
-/** Returns the text of a reasoning item. */
+/** Returns the reasoning itself, without summaries: what a provider may want back. */
 export function reasoningText({ content }: ReasoningItem): string {
   return content.map(({ text }) => text).join('');
+}
+
+/** Returns all text of a reasoning item: the reasoning, or the provider's summary of it. */
+export function thoughtText(item: ReasoningItem): string {
+  return item.summary.map(({ text }) => text).join('') + reasoningText(item);
 }
 
 /** Returns the joined text of a message, with refusals only if requested. */

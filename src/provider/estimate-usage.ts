@@ -3,7 +3,7 @@
  * Callers always mark it as estimated.
  */
 
-import { type Item, messageText, reasoningText } from '../domain/item.js';
+import { type Item, messageText, thoughtText } from '../domain/item.js';
 import { type Usage } from '../domain/response.js';
 import { type ProviderRequest } from './provider.js';
 import { TokenCounter } from './token-counter.js';
@@ -47,6 +47,6 @@ async function estimateTokens(texts: readonly [string, string]): Promise<[number
 
 function textOf(item: Item): string {
   if (item.type === 'message') return messageText(item, true);
-  if (item.type === 'reasoning') return reasoningText(item);
+  if (item.type === 'reasoning') return thoughtText(item);
   return item.type === 'function_call' ? `${item.name} ${item.arguments}` : item.output;
 }

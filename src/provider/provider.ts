@@ -53,6 +53,8 @@ export type ProviderPart =
     }
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'reasoning'; readonly text: string }
+  /** What the provider sends in place of reasoning that it does not show. */
+  | { readonly type: 'reasoning_summary'; readonly text: string }
   | { readonly type: 'refusal'; readonly text: string }
   | {
       readonly type: 'function_call';

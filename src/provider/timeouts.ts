@@ -91,7 +91,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
     if (!isFirstWord(part)) return;
     const first = !this.#spoken;
     this.#spoken = true;
-    const thinks = part.type === 'reasoning';
+    const thinks = part.type === 'reasoning' || part.type === 'reasoning_summary';
     if (!thinks) this.#thinkingSinceMs = undefined;
     else if (first) this.#thinkingSinceMs = performance.now();
     if (first || !thinks) this.#arm(performance.now());

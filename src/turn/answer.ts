@@ -88,6 +88,9 @@ function take(turn: Turn, guard: ReturnType<TurnGuards['forOutput']>, part: Prov
     case 'reasoning':
       facts.reasoned += part.text;
       return turn.plan.showReasoning ? guard.push(turn, 'reasoning', part.text) : undefined;
+    case 'reasoning_summary':
+      facts.summarized += part.text;
+      return turn.plan.showReasoning ? guard.push(turn, part.type, part.text) : undefined;
     case 'function_call': {
       const stopped = guard.flush(turn);
       if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name, part.extra);

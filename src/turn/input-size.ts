@@ -2,7 +2,7 @@
  * The size of a turn's input. Cheap enough to compute for every request, before anything is stored.
  */
 
-import { type Item, messageText, reasoningText } from '../domain/item.js';
+import { type Item, messageText, thoughtText } from '../domain/item.js';
 import { type ResponseRequest } from '../domain/request.js';
 
 /** Returns the bytes of text in a request: instructions, tools and items. */
@@ -15,6 +15,6 @@ export function requestBytes({ instructions, tools, input }: ResponseRequest): n
 /** Returns the bytes of text in an item. */
 export function itemBytes(item: Item): number {
   if (item.type === 'message') return Buffer.byteLength(messageText(item, true));
-  if (item.type === 'reasoning') return Buffer.byteLength(reasoningText(item));
+  if (item.type === 'reasoning') return Buffer.byteLength(thoughtText(item));
   return Buffer.byteLength(item.type === 'function_call' ? item.name + item.arguments : item.output);
 }

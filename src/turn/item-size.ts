@@ -4,7 +4,7 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { type Item, messageText, reasoningText, storedBytes } from '../domain/item.js';
+import { type Item, messageText, thoughtText, storedBytes } from '../domain/item.js';
 
 /** Maximum bytes of one character in JSON (`\\u0000`). */
 const BYTES_PER_CHARACTER = 6;
@@ -28,6 +28,6 @@ export function refuseLargeItems(items: readonly Item[], maxBytes: number, param
 
 function charactersOf(item: Item): number {
   if (item.type === 'message') return messageText(item, true).length;
-  if (item.type === 'reasoning') return reasoningText(item).length;
+  if (item.type === 'reasoning') return thoughtText(item).length;
   return item.type === 'function_call' ? item.name.length + item.arguments.length : item.output.length;
 }

@@ -3,7 +3,7 @@
  * the replica.
  */
 
-import { isKnownItem, messageText, reasoningText } from '../domain/item.js';
+import { isKnownItem, messageText, thoughtText } from '../domain/item.js';
 import { type OutputItem } from '../domain/item.js';
 import { type ResponseObject, type Usage } from '../domain/response.js';
 import { type LogHead } from '../state/event-log.js';
@@ -33,6 +33,6 @@ export async function estimateLostUsage(
 }
 
 function textOf(item: OutputItem): string {
-  if (item.type === 'reasoning') return reasoningText(item);
+  if (item.type === 'reasoning') return thoughtText(item);
   return item.type === 'message' ? messageText(item, true) : item.arguments;
 }

@@ -20,12 +20,25 @@ interface OpenText {
   readonly content_index: number;
 }
 
+interface OpenReasoning {
+  readonly item_id: string;
+  readonly output_index: number;
+  readonly content_index: number;
+}
+
+interface OpenSummary {
+  readonly item_id: string;
+  readonly output_index: number;
+  readonly summary_index: number;
+}
+
 export class OutputWriter {
   readonly #journal: Journal;
   readonly #time: Time;
   #items = 0;
   #text: OpenText | undefined;
-  #reasoning: { readonly item_id: string; readonly output_index: number; readonly content_index: number } | undefined;
+  #reasoning: OpenReasoning | undefined;
+  #summary: OpenSummary | undefined;
   /** Items by the provider's index of the call. */
   readonly #calls = new Map<number, { readonly item_id: string; readonly output_index: number }>();
 
@@ -65,6 +78,13 @@ export class OutputWriter {
     this.#journal.delta({ type: 'response.reasoning_text.delta', ...at, delta });
   }
 
+  /** What the provider summarizes of the model's reasoning, in an item of its own. */
+  reasoningSummary(delta: string): void {
+    if (delta === '') return;
+    const at = (this.#summary ??= this.#openSummary());
+    this.#journal.delta({ type: 'response.reasoning_summary_text.delta', ...at, delta });
+  }
+
   functionCall(index: number, callId: string, name: string, extra?: FunctionCallItem['extra_content']): void {
     this.#closeReasoning();
     this.#closeMessage();
@@ -97,6 +117,7 @@ export class OutputWriter {
     for (const event of this.#journal.accumulator.closing(status)) this.#journal.emit(event);
     this.#text = undefined;
     this.#reasoning = undefined;
+    this.#summary = undefined;
   }
 
   #openText(kind: TextKind): OpenText {
@@ -126,25 +147,40 @@ export class OutputWriter {
     return { ...current, kind, content_index: current.content_index + 1 };
   }
 
-  #openReasoning(): { item_id: string; output_index: number; content_index: number } {
+  #openReasoning(): OpenReasoning {
+    const at = { ...this.#openReasoningItem(), content_index: 0 };
+    this.#journal.emit({ type: 'response.content_part.added', ...at, part: contentPart('reasoning_text', '') });
+    return at;
+  }
+
+  #openSummary(): OpenSummary {
+    const at = { ...this.#openReasoningItem(), summary_index: 0 };
+    const part = { type: 'summary_text', text: '' } as const;
+    this.#journal.emit({ type: 'response.reasoning_summary_part.added', ...at, part });
+    return at;
+  }
+
+  /** An item holds reasoning or a summary, never both: guardrails judge each as a whole. */
+  #openReasoningItem(): { readonly item_id: string; readonly output_index: number } {
+    this.#closeReasoning();
     this.#closeMessage();
-    const item_id = newId('rs');
+    const item_id = newId('rs', this.#time);
     const output_index = this.#items++;
     this.#journal.emit({
       type: 'response.output_item.added',
       output_index,
       item: { type: 'reasoning', id: item_id, summary: [], content: [], status: 'in_progress' },
     });
-    const at = { item_id, output_index, content_index: 0 };
-    this.#journal.emit({ type: 'response.content_part.added', ...at, part: contentPart('reasoning_text', '') });
-    return at;
+    return { item_id, output_index };
   }
 
   #closeReasoning(): void {
-    if (this.#reasoning === undefined) return;
-    const closing = this.#journal.accumulator.closingItem(this.#reasoning.output_index, 'completed');
+    const open = this.#reasoning ?? this.#summary;
+    if (open === undefined) return;
+    const closing = this.#journal.accumulator.closingItem(open.output_index, 'completed');
     for (const event of closing) this.#journal.emit(event);
     this.#reasoning = undefined;
+    this.#summary = undefined;
   }
 
   /**

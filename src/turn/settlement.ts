@@ -98,7 +98,7 @@ export class Settlement {
     const { facts } = turn;
     const asked = providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input);
     if (facts.usage === null && facts.provider !== null) {
-      facts.usage = await this.#accounting.estimate(asked, facts.produced, facts.reasoned);
+      facts.usage = await this.#accounting.estimate(asked, facts.produced, facts.reasoned + facts.summarized);
       facts.usageEstimated = true;
     }
     if (facts.usage !== null && facts.providerCalled) {

@@ -3,7 +3,7 @@
  * prompt. Released text is written. A stop ends the turn with the message of the guardrail.
  */
 
-import { type Item, messageText, reasoningText } from '../domain/item.js';
+import { type Item, messageText, thoughtText } from '../domain/item.js';
 import { type Finding } from '../domain/response.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
@@ -14,7 +14,7 @@ import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
 
 type GuardedPrompt = Pick<RenderedPrompt, 'pack' | 'name' | 'version' | 'guardrails'>;
-type TextKind = 'text' | 'refusal' | 'reasoning';
+type TextKind = 'text' | 'refusal' | 'reasoning' | 'reasoning_summary';
 
 /** What of a history is kept from the provider, and why. */
 export interface JudgedHistory {
@@ -116,7 +116,7 @@ export class GuardedOutput {
    * reasoning.
    */
   #guardrailsFor(kind: TextKind): readonly CompiledGuardrail[] {
-    return kind === 'reasoning' ? this.#guardrails.filter(({ type }) => type !== 'max_length') : this.#guardrails;
+    return isThought(kind) ? this.#guardrails.filter(({ type }) => type !== 'max_length') : this.#guardrails;
   }
 
   /** Ends the text of this kind, and decides on the text that was held back. */
@@ -132,6 +132,7 @@ export class GuardedOutput {
       facts.firstDeltaMs ??= turn.time.now() - turn.startedAt;
       if (this.#kind === 'text') writer.text(step.release);
       else if (this.#kind === 'reasoning') writer.reasoning(step.release);
+      else if (this.#kind === 'reasoning_summary') writer.reasoningSummary(step.release);
       else writer.refusal(step.release);
     }
     if (step.notes !== undefined) facts.findings.push(...step.notes);
@@ -141,6 +142,10 @@ export class GuardedOutput {
     writer.refusal(step.stop.message);
     return { end: 'incomplete', reason: 'content_filter' };
   }
+}
+
+function isThought(kind: TextKind): boolean {
+  return kind === 'reasoning' || kind === 'reasoning_summary';
 }
 
 /** Where the new part of an input begins: behind the last item that the model wrote. */
@@ -157,6 +162,6 @@ function isOfUser(item: Item): boolean {
 
 function textsOf(item: Item): string[] {
   if (item.type === 'message') return [messageText(item, true)];
-  if (item.type === 'reasoning') return [reasoningText(item)];
+  if (item.type === 'reasoning') return [thoughtText(item)];
   return item.type === 'function_call_output' ? [item.output] : [item.arguments];
 }

@@ -173,6 +173,7 @@ function attributesOf(part: ProviderPart): Readonly<Record<string, string | numb
       return { [GENAI.finishReasons]: [part.reason] };
     case 'text':
     case 'reasoning':
+    case 'reasoning_summary':
     case 'refusal':
     case 'function_call':
     case 'function_arguments':

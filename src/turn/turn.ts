@@ -71,6 +71,8 @@ export interface TurnFacts {
   produced: string;
   /** All reasoning from the provider, shown or not. */
   reasoned: string;
+  /** Summaries of reasoning. Never sent back to a provider. */
+  summarized: string;
   firstDeltaMs: number | null;
   kept: Kept | null;
   /** Why the response could not be stored. Null: it was stored, or `store` is false. */
@@ -93,6 +95,7 @@ export function newFacts(model: string): TurnFacts {
     providerCalled: false,
     produced: '',
     reasoned: '',
+    summarized: '',
     firstDeltaMs: null,
     kept: null,
     unstored: null,

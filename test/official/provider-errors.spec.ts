@@ -59,6 +59,25 @@ describe('the official client', () => {
     expect(provider.requests.at(-1)?.body.messages.at(-1)).toMatchObject({ role: 'tool', tool_call_id: id });
   });
 
+  it('streams a summary of reasoning as summary events [REAS-1]', async () => {
+    const details = [{ type: 'reasoning.summary', summary: 'Hm.', index: 0 }];
+    provider.answerWith({
+      steps: [deltaChunk({ reasoning: 'Hm.', reasoning_details: details }), textChunk('4'), finishChunk(), DONE],
+    });
+    const stream = officialClient(gateway.url).responses.stream({ input: 'What is 2 + 2?' });
+    const seen: string[] = [];
+    for await (const event of stream) {
+      if (event.type.startsWith('response.reasoning')) seen.push(event.type.replace('response.reasoning_', ''));
+    }
+    expect(seen).toEqual(['summary_part.added', 'summary_text.delta', 'summary_text.done', 'summary_part.done']);
+    const { output } = await stream.finalResponse();
+    expect(output[0]).toMatchObject({
+      type: 'reasoning',
+      summary: [{ type: 'summary_text', text: 'Hm.' }],
+      content: [],
+    });
+  });
+
   it('streams reasoning as its own events [REAS-1]', async () => {
     provider.answerWith({ steps: [deltaChunk({ reasoning_content: 'Hm.' }), textChunk('4'), finishChunk(), DONE] });
     const types: string[] = [];

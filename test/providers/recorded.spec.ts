@@ -58,10 +58,12 @@ for (const { file, recordings } of loadRecordings()) {
 }
 
 function expectFacts(facts: TurnFacts, expected: Expectation): void {
-  const { outcome, reason, code, text, reasoning, calls, usage, http } = expected;
+  const { outcome, reason, code, text, reasoning, summary, calls, usage, http } = expected;
   expect({ outcome: facts.outcome, reason: facts.reason, code: facts.code }).toEqual({ outcome, reason, code });
   if (text !== undefined && facts.text !== undefined) expect(facts.text).toBe(text);
-  if (reasoning !== undefined && facts.reasoning !== undefined) expect(facts.reasoning).toBe(reasoning);
+  const thought = facts.summary === undefined ? (summary ?? '') + (reasoning ?? '') : reasoning;
+  if (reasoning !== undefined && facts.reasoning !== undefined) expect(facts.reasoning).toBe(thought);
+  if (summary !== undefined && facts.summary !== undefined) expect(facts.summary).toBe(summary);
   if (calls !== undefined && facts.calls !== undefined) {
     expect(facts.calls).toEqual(calls.map((call) => ({ id: call.id ?? expect.stringMatching(/./u), ...call })));
   }

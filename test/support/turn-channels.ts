@@ -13,6 +13,8 @@ export interface TurnFacts {
   /** Undefined where the channel cannot carry it: a failed chat completion that is not streamed. */
   readonly text: string | undefined;
   readonly reasoning: string | undefined;
+  /** Undefined where the channel does not tell a summary from reasoning. */
+  readonly summary: string | undefined;
   readonly calls: readonly { readonly name: string; readonly arguments: string; readonly id: string }[] | undefined;
   readonly usage: readonly [number, number] | undefined;
   readonly estimated: boolean | undefined;
@@ -92,6 +94,7 @@ const NOTHING_KNOWN = {
   code: undefined,
   text: undefined,
   reasoning: undefined,
+  summary: undefined,
   calls: undefined,
   usage: undefined,
   estimated: undefined,
@@ -103,6 +106,7 @@ interface WireItem {
   readonly arguments: string;
   readonly call_id: string;
   readonly content?: readonly { readonly type: string; readonly text: string }[];
+  readonly summary?: readonly { readonly type: string; readonly text: string }[];
 }
 interface WireResponse {
   readonly status: string;
@@ -132,6 +136,7 @@ function factsOfResponse(response: WireResponse): TurnFacts {
       .filter(({ type }) => type === 'reasoning')
       .flatMap(({ content = [] }) => content.map(({ text }) => text))
       .join(''),
+    summary: output.flatMap(({ summary = [] }) => summary.map(({ text }) => text)).join(''),
     calls: output
       .filter(({ type }) => type === 'function_call')
       .map(({ name, arguments: args, call_id: id }) => ({ name, arguments: args, id })),
@@ -154,6 +159,8 @@ function factsOfEvents(events: readonly WireEvent[]): TurnFacts {
     throw new Error('the text of the terminal is not its deltas joined');
   if (facts.reasoning !== joined('response.reasoning_text.delta'))
     throw new Error('the reasoning of the terminal is not its deltas joined');
+  if (facts.summary !== joined('response.reasoning_summary_text.delta'))
+    throw new Error('the summary of the terminal is not its deltas joined');
   return facts;
 }
 
@@ -197,6 +204,7 @@ function factsOfCompletion({ choices, usage, sluice }: WireCompletion): TurnFact
     code: undefined,
     text: message.content ?? '',
     reasoning: message.reasoning_content ?? '',
+    summary: undefined,
     calls: (message.tool_calls ?? []).map((call) => ({
       name: call.function.name ?? '',
       arguments: call.function.arguments ?? '',

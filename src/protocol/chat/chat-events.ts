@@ -4,7 +4,7 @@
  */
 
 import { type ResponseEvent } from '../../domain/event.js';
-import { type OutputItem, reasoningText } from '../../domain/item.js';
+import { type OutputItem, thoughtText } from '../../domain/item.js';
 import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../../domain/response.js';
 import { FailedTurn } from '../failed-turn.js';
 
@@ -87,7 +87,7 @@ export interface ChatChunk {
 export function chatCompletion(response: ResponseObject): ChatCompletion {
   const { output, created_at: created, model, usage } = response;
   const calls = output.flatMap(toolCallOf);
-  const reasoning = output.map((item) => (item.type === 'reasoning' ? reasoningText(item) : '')).join('');
+  const reasoning = output.map((item) => (item.type === 'reasoning' ? thoughtText(item) : '')).join('');
   return {
     id: chatId(response.id),
     object: 'chat.completion',
@@ -149,6 +149,7 @@ export class ChatChunks {
       case 'response.refusal.delta':
         return this.#said({ refusal: event.delta });
       case 'response.reasoning_text.delta':
+      case 'response.reasoning_summary_text.delta':
         return this.#said({ reasoning_content: event.delta });
       case 'response.output_item.added': {
         if (event.item.type !== 'function_call') return [];
@@ -173,6 +174,9 @@ export class ChatChunks {
       case 'response.output_text.done':
       case 'response.refusal.done':
       case 'response.reasoning_text.done':
+      case 'response.reasoning_summary_part.added':
+      case 'response.reasoning_summary_text.done':
+      case 'response.reasoning_summary_part.done':
       case 'response.function_call_arguments.done':
       case 'response.content_part.added':
       case 'response.content_part.done':

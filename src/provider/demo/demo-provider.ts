@@ -4,7 +4,7 @@
  */
 
 import { SluiceError } from '../../domain/errors.js';
-import { type Item, messageText, reasoningText } from '../../domain/item.js';
+import { type Item, messageText, thoughtText } from '../../domain/item.js';
 import { type Usage } from '../../domain/response.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { replyTo } from './demo-replies.js';
@@ -117,6 +117,6 @@ function countUsage(request: ProviderRequest, outputTokens: number): Usage {
 
 function textOf(item: Item): string {
   if (item.type === 'message') return messageText(item, true);
-  if (item.type === 'reasoning') return reasoningText(item);
+  if (item.type === 'reasoning') return thoughtText(item);
   return item.type === 'function_call' ? item.arguments : item.output;
 }

@@ -26,6 +26,8 @@ export interface ChunkContent {
   /** Undefined where the chunk has no choice. */
   readonly choiceIndex: number | undefined;
   readonly reasoning: string;
+  /** A summary that the server sends in place of the reasoning. */
+  readonly summary: string;
   readonly text: string;
   /** `text` is the whole message so far, or may be. */
   readonly isMessage: boolean;
@@ -58,11 +60,13 @@ function read(chunk: Fields, choices: readonly unknown[]): ChunkContent {
   const message = isFields(choice?.['message']) ? choice['message'] : undefined;
   const said = delta ?? message ?? {};
   const content = readContent(said['content']);
+  const summary = detailsOf(said, 'reasoning.summary', 'summary');
   const legacy = typeof choice?.['text'] === 'string' && content.text === '' ? choice['text'] : '';
   return {
     error: errorOf(chunk, choice, choices.length > 0),
     choiceIndex: choice === undefined ? undefined : (numberOf(choice['index']) ?? 0),
-    reasoning: content.reasoning + reasoningOf(said),
+    reasoning: content.reasoning + (summary === '' ? reasoningOf(said) : detailsOf(said, 'reasoning.text', 'text')),
+    summary,
     text: content.text + legacy,
     isMessage: delta === undefined && message !== undefined,
     refusal: content.refusal + textOf(said['refusal']),
@@ -138,6 +142,13 @@ function nestedText(value: unknown): string {
       textOf(typeof part === 'string' ? part : (fieldOf(part, 'text') ?? fieldOf(part, 'summary'))),
     )
     .join('');
+}
+
+/** Text of one kind of OpenRouter's details. A server that sends a summary repeats it as `reasoning`. */
+function detailsOf(said: Fields, type: string, name: string): string {
+  const details = said['reasoning_details'];
+  if (!Array.isArray(details)) return '';
+  return details.map((part: unknown) => (fieldOf(part, 'type') === type ? textOf(fieldOf(part, name)) : '')).join('');
 }
 
 /** Several servers send the same reasoning under two names: one of them counts. */

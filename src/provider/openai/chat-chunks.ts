@@ -152,6 +152,10 @@ export class ChatChunks {
       this.#reasoning += chunk.reasoning;
       parts.push({ type: 'reasoning', text: chunk.reasoning });
     }
+    if (chunk.summary !== '') {
+      this.#reasoning += chunk.summary;
+      parts.push({ type: 'reasoning_summary', text: chunk.summary });
+    }
     this.#say(chunk.isMessage ? this.#newText(chunk.text) : chunk.text, parts);
     if (chunk.refusal !== '') {
       this.#others += chunk.refusal;
@@ -185,7 +189,7 @@ export class ChatChunks {
    * second answer. @throws SluiceError if what was read may be two answers mixed
    */
   #isOurs(chunk: ChunkContent, index: number): boolean {
-    const hasOutput = chunk.text !== '' || chunk.reasoning !== '' || chunk.calls.length > 0;
+    const hasOutput = chunk.text !== '' || chunk.reasoning !== '' || chunk.summary !== '' || chunk.calls.length > 0;
     if (index === this.#choice) {
       this.#choiceRepeated ||= hasOutput && this.producedLength > 0;
       return true;

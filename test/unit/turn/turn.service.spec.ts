@@ -43,6 +43,7 @@ function brief(event: ResponseEvent): string {
   if (event.type === 'response.function_call_arguments.done') return `${type} ${event.arguments}`;
   if ('item' in event) return `${type} ${event.item.type} ${event.item.status}`;
   if ('part' in event) return `${type} ${event.part.type}`;
+  if (event.type === 'response.reasoning_summary_text.done') return `${type} ${event.text}`;
   return `${type} ${event.response.status}`;
 }
 

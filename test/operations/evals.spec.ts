@@ -181,7 +181,7 @@ it.each([
   [['--demo', '--times', 'often']],
   [['--fast']],
   [['--demo', '--cases', 'none.yaml']],
-])('%j is told how it is used', async (args) => {
+])('prints the usage for %j', async (args) => {
   expect(await run(args)).toMatchObject({ status: 64, output: expect.stringContaining('usage:') });
 });
 

@@ -203,7 +203,7 @@ describe('the documents’ commands', () => {
   });
 });
 
-it.each([[[]], [['build']], [['run']], [['push', 'x']]])('%j is told how it is used', (args) => {
+it.each([[[]], [['build']], [['run']], [['push', 'x']]])('prints the usage for %j', (args) => {
   const { status, stderr } = spawnSync('node', [SCRIPT, ...args], { encoding: 'utf8' });
   expect(status).toBe(64);
   expect(stderr).toContain('usage:');

@@ -325,7 +325,7 @@ describe('the dashboard shows what the load did', () => {
   });
 });
 
-describe('somebody hears of it', () => {
+describe('notification of an operator', () => {
   it('when Redis is away, and when it is back', async () => {
     await redis.kill();
     await monitoring.called('StateStoreAway', 'on-call', 'firing');

@@ -98,7 +98,7 @@ describe('scripts/release/release-check', () => {
     expect(output).not.toContain('did not answer');
   });
 
-  it.each([[[]], [['latest']], [['--fast', '1.0.0']]])('%j is told how it is used', (args) => {
+  it.each([[[]], [['latest']], [['--fast', '1.0.0']]])('prints the usage for %j', (args) => {
     expect(ran('scripts/release/release-check', args)).toMatchObject({
       status: 64,
       output: expect.stringContaining('usage:'),

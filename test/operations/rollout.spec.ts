@@ -1,5 +1,5 @@
 /*
- * The rollout scripts against a kubectl that records and fails where it is told, and a real gateway where they ask for a turn. What a real
+ * The rollout scripts against a kubectl that records and fails on request, and a real gateway where they ask for a turn. What a real
  * cluster does with those calls is tested nowhere.
  */
 
@@ -62,7 +62,7 @@ it.each([
   ['canary', 'start', '1.1.0', 'half'],
   ['canary', 'promote', '1.1.0'],
   ['smoke', 'everything'],
-])('%s %s %s %s: told how it is used, and nothing is touched', async (script, ...args) => {
+])('prints the usage for %s %s %s %s, and changes nothing', async (script, ...args) => {
   expect(await run(script ?? '', ...args)).toMatchObject({
     status: 64,
     output: expect.stringMatching(/usage|version/),
@@ -102,7 +102,7 @@ describe('smoke', () => {
 
   it.each([
     ['the key is wrong', { FAKE_SECRET: 'sk-sluice-another-one' }, 'answered 401'],
-    ['nobody listens', { FAKE_OPS_PORT: '1' }, '/health answered 000'],
+    ['the port is closed', { FAKE_OPS_PORT: '1' }, '/health answered 000'],
     ['there is no way in', { FAKE_FAIL: 'port-forward' }, 'port-forward ended'],
     ['the Secret has no key', { FAKE_SECRET: '' }, 'has no sluice-api-key'],
   ])('fails where %s', async (_what, more, says) => {
@@ -148,7 +148,7 @@ describe('rollout', () => {
     expect(output).toContain('unable to go back; run: scripts/rollback.sh 1.0.0');
   });
 
-  it('leaves alone a Service that sends to another version only: nobody would be there for it', async () => {
+  it('keeps a Service that selects another version only, since its pods would not match', async () => {
     kubectl.write('pinned', '1.0.0');
     for (const [script, version] of [
       ['rollout', '1.1.0'],
@@ -181,8 +181,8 @@ describe('rollback', () => {
 
   it.each([
     ['it does not become ready', 'rollout status', 'did not become ready'],
-    ['the cluster does not answer', 'get deployment', 'told to fail'],
-    ['the cluster refuses it', 'patch', 'told to fail'],
+    ['the cluster does not answer', 'get deployment', 'asked to fail'],
+    ['the cluster refuses it', 'patch', 'asked to fail'],
   ])('fails where %s', async (_what, fail, says) => {
     kubectl.env = cluster({ FAKE_FAIL: fail });
     const { status, output } = await run('rollback', '0.9.0');
@@ -233,7 +233,7 @@ describe('blue-green', () => {
   it.each(['apply', 'rollout status deployment/support-bot-v2'])('up: cleans up where %s fails', async (fail) => {
     kubectl.env = cluster({ FAKE_FAIL: fail });
     expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 1 });
-    // And lets go of the version, which the next rolling update leaves.
+    // The Service no longer selects a version, since the next rolling update replaces that version.
     expect(kubectl.changes.slice(-2)).toEqual([REMOVED, ALL]);
   });
 
@@ -336,7 +336,7 @@ describe('canary', () => {
     ['it does not become ready', { FAKE_FAIL: 'rollout status' }],
     ['it does not answer', { FAKE_SECRET: 'sk-sluice-another-one' }],
     ['it fails once it is used', { FAKE_FAIL: 'port-forward', FAKE_FAIL_FROM: '2' }],
-  ])('start: sends nobody there any more and takes it away, drained, where %s', async (_what, more) => {
+  ])('start: stops sending clients to the canary, drains and removes it if %s', async (_what, more) => {
     kubectl.env = cluster(more);
     expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 1 });
     expect(kubectl.changes.slice(-2)).toEqual([shares(0), REMOVED]);
@@ -354,7 +354,7 @@ describe('canary', () => {
     expect(kubectl.applied).toBe('');
   });
 
-  it('promote: the first Deployment takes the version, then nobody is sent to the canary, which is drained and goes', async () => {
+  it('promote: updates the first Deployment, then stops sending clients to the canary, drains and removes it', async () => {
     kubectl.write('green', '1.1.0');
     expect(await run('canary', 'promote')).toMatchObject({ status: 0 });
     expect(kubectl.version).toBe('1.1.0');
@@ -377,7 +377,7 @@ describe('canary', () => {
     expect(kubectl.changes).toEqual([]);
   });
 
-  it('abort: sends nobody there, then drains and removes it', async () => {
+  it('abort: stops sending clients to the canary, then drains and removes it', async () => {
     kubectl.write('green', '1.1.0');
     expect(await run('canary', 'abort')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([shares(0), REMOVED]);
@@ -389,7 +389,7 @@ describe('canary', () => {
     expect(kubectl.changes.join()).not.toContain('delete');
   });
 
-  it('sets the routes that stand in the manifests', () => {
+  it('sets the routes of the manifests', () => {
     const routes = (percent: number) =>
       JSON.parse(
         execFileSync('node', ['scripts/lib/canary-routes.mjs', 'support-bot', `${percent}`], UTF8),

@@ -67,7 +67,7 @@ it('asks Prometheus’ example for the job and the label that rules and dashboar
   });
 });
 
-it('there is one for whatever somebody must hear of', () => {
+it('covers every condition that an operator must be notified of', () => {
   expect(Object.fromEntries(alerts.map(({ alert, for: pending }) => [alert, pending]))).toEqual({
     HighErrorRate: '5m',
     HighLatency: '5m',

@@ -1,4 +1,4 @@
-/* Traces, by an OTLP receiver that is this test: one trace for a turn, from the caller's through the provider's, without a word of anybody's text. */
+/* Traces, by an OTLP receiver that is this test: one trace for a turn, from the caller's through the provider's, without message text. */
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -146,7 +146,7 @@ async function ended(): Promise<void> {
 }
 
 describe('with tracing on', () => {
-  it('[TRACE-1] tells a turn as one trace that begins at the caller and goes on at the provider', async () => {
+  it('records a turn as one trace from the caller to the provider [TRACE-1]', async () => {
     const { lines } = await start({ enabled: true, endpoint: receiver.url });
     const answer = (await (await ask({ input: SECRET_WORDS }, { traceparent: PARENT })).json()) as {
       readonly id: string;
@@ -194,9 +194,9 @@ describe('with tracing on', () => {
       expect(receiver.bodies.join()).not.toContain(word);
     for (const part of ['support-bot', '1.2.3', 'deployment.environment.name'])
       expect(receiver.bodies[0]).toContain(part);
-    const told = lines.map((line) => JSON.parse(line) as { readonly msg: string; readonly trace_id?: string });
+    const logged = lines.map((line) => JSON.parse(line) as { readonly msg: string; readonly trace_id?: string });
     for (const msg of ['request received', 'request completed'])
-      expect(told.find((line) => line.msg === msg)?.trace_id).toBe(TRACE);
+      expect(logged.find((line) => line.msg === msg)?.trace_id).toBe(TRACE);
   });
 
   it('[TRACE-1] takes a context on a socket: of one create before that of the upgrade', async () => {
@@ -234,7 +234,7 @@ describe('with tracing on', () => {
   it('asks no output guard where the input was refused, and says which prompt could not be rendered', async () => {
     await start({ enabled: true, endpoint: receiver.url });
     await ask({ input: 'please hack it' });
-    await ask({ input: 'Hi', prompt: { id: 'support', variables: { nobody: 'knows' } } });
+    await ask({ input: 'Hi', prompt: { id: 'support', variables: { unused: 'value' } } });
     await ended();
     expect(receiver.spans.filter(({ name }) => name === 'guard output')).toEqual([]);
     const failed = receiver.spans.filter(({ attributes }) => attributes['error.type'] === 'unknown_variable');
@@ -275,7 +275,7 @@ describe('with tracing on', () => {
 });
 
 describe('with tracing off', () => {
-  it('sends nothing, to nobody', async () => {
+  it('sends no spans', async () => {
     const { lines } = await start({ enabled: false });
     await ask({ input: 'Hi' }, { traceparent: PARENT });
     await ended();

@@ -54,7 +54,7 @@ export class ClientHarness {
     return new ClientHarness(await FakeGateway.start());
   }
 
-  /** A new client, quick to reconnect unless told otherwise. */
+  /** A new client, quick to reconnect by default. */
   connect(options: ClientOptions = {}): SluiceClient {
     const quick = { url: this.gateway.url, reconnect: { firstDelayMs: 4, maxDelayMs: 8 } };
     return (this.client = new SluiceClient({ ...quick, ...options }, this.#environment));

@@ -1,4 +1,4 @@
-/* A network that a test can cut: passes TCP on to a port until it is told to drop everything. Knows no protocol. */
+/* A network that a test can cut: forwards TCP to a port until the test drops everything. Knows no protocol. */
 
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';

@@ -11,7 +11,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 /** A frame as a test reads it: the fields it asks for are the fields it sent or expects. */
 export type Frame = Record<string, unknown> & { type: string };
 
-/** One accepted socket. `next` takes the frames in order, waiting for those still to come; pings are answered, not told. */
+/** One accepted socket. `next` takes the frames in order, waiting for those still to come; pings are answered, but not returned. */
 export class FakeSocket {
   answerPings = true;
   readonly #frames: Frame[] = [];

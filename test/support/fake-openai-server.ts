@@ -14,7 +14,7 @@ export type FakeStep =
   /** Sent as it is, in a write of its own: half lines, comments, half characters. */
   | { readonly raw: string | Uint8Array }
   | { readonly waitMs: number }
-  /** Goes on when the promise resolves. */
+  /** Continues when the promise resolves. */
   | { readonly until: Promise<unknown> }
   /** Resets the connection. */
   | { readonly cut: true }

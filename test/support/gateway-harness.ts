@@ -1,4 +1,4 @@
-/* What conformance tests stand on: the real gateway before a scripted OpenAI-compatible provider, raw sockets and plain HTTP. */
+/* Sets up the conformance tests: the real gateway before a scripted OpenAI-compatible provider, raw sockets and plain HTTP. */
 
 import { type ResponseObject } from '../../src/domain/response.js';
 import { type FakeAnswer, FakeOpenAiServer, type FakeRequest, type FakeStep } from './fake-openai-server.js';

@@ -75,7 +75,7 @@ export class GatewayProcess {
     this.#child.kill(signal);
   }
 
-  /** What the probe answers; undefined: nobody listens any more. */
+  /** What the probe answers; undefined: the port is closed. */
   async probe(path: '/health' | '/ready'): Promise<{ status: number; body: unknown } | undefined> {
     try {
       const answer = await fetch(`http://127.0.0.1:${this.opsPort}${path}`);

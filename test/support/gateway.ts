@@ -31,7 +31,7 @@ export interface TestGateway {
   /** One metric's value by its full series, such as `sluice_requests_total{status="success"}`; 0 where there is none. */
   metric(series: string): Promise<number>;
   close(): Promise<void>;
-  /** Cuts every socket, so that nobody hears a goodbye, and starts another gateway on the same port with memory anew: what a crash looks like. */
+  /** Simulates a crash: cuts every socket without a close frame, and starts another gateway with empty state on the same port. */
   restart(): Promise<void>;
 }
 
@@ -92,7 +92,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       // Who comes back before there is another gateway is sent away.
       gateway.parts.drain.begin();
       gateway.parts.table.terminateAll();
-      const gone = new SluiceError('replica_lost', 'unable to go on; the test ended this gateway');
+      const gone = new SluiceError('replica_lost', 'unable to continue; the test ended this gateway');
       await gateway.parts.turns.abortAll(gone);
       await gateway.app.close();
       gateway = await start(port);

@@ -1,4 +1,4 @@
-/* A log that keeps its lines, for tests that look at what an operator is told. */
+/* A log that keeps its lines, for tests of what an operator reads. */
 
 import { Log, type LogFields } from '../../src/observability/log.js';
 

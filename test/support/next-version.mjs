@@ -14,7 +14,7 @@ import { isMainThread } from 'node:worker_threads';
 const ADDED = "added_in: '1.1.0'";
 const NOTE = "{ type: 'note', id: 'note_' + responseId, status: 'completed', text: null, added: { deep: [1] } }";
 
-/** By file of the build: what stands there, and what stands there in the next version. */
+/** By file of the build: the current text, and that of the next version. */
 const CHANGES = {
   'domain/event.js': [
     ['sequence_number: sequence, ...fields })', `sequence_number: sequence, ...fields, ${ADDED} })`],

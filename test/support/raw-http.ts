@@ -39,7 +39,7 @@ export class RawHttp {
     if (!this.socket.destroyed) this.socket.write(bytes);
   }
 
-  /** What stands on the wire when the server has closed the connection. */
+  /** All bytes that were received when the server has closed the connection. */
   async answer(): Promise<RawAnswer> {
     await this.closed;
     const [head = '', ...rest] = this.#text.split('\r\n\r\n');

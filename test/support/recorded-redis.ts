@@ -31,8 +31,8 @@ export interface RecordedTurn {
   readonly response?: Readonly<Record<string, unknown>>;
 }
 
-/** What clients of that version were told. */
-interface Told {
+/** What clients of that version received. */
+interface Received {
   readonly version: string;
   readonly turns: Readonly<Record<string, RecordedTurn>>;
   readonly conversation: {
@@ -45,7 +45,7 @@ interface Told {
 }
 
 export class RecordedRedis {
-  readonly told: Told;
+  readonly received: Received;
   readonly commands: readonly RecordedCommand[];
   readonly #scripts: ReadonlyMap<string, string>;
 
@@ -58,13 +58,13 @@ export class RecordedRedis {
         .split('\n')
         .map((line) => JSON.parse(line) as unknown);
     // scripts/release/record-redis.mjs writes these files.
-    this.told = JSON.parse(read('received.json')) as Told;
+    this.received = JSON.parse(read('received.json')) as Received;
     this.commands = lines('commands.ndjson') as RecordedCommand[];
     this.#scripts = new Map(lines('scripts.ndjson') as [string, string][]);
   }
 
   turn(name: string): RecordedTurn {
-    const turn = this.told.turns[name];
+    const turn = this.received.turns[name];
     if (turn === undefined) throw new Error(`no turn ${name} was recorded`);
     return turn;
   }

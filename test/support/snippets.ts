@@ -1,5 +1,5 @@
 /*
- * Code from the documents, as a reader would run it: every fenced block that stands under a comment `<!-- run … -->`. Only the addresses are
+ * Code from the documents, as a reader would run it: every fenced block below a comment `<!-- run … -->`. Only the addresses are
  * changed, from the documents' ports to those of a test. Knows nothing of what a block is about.
  */
 
@@ -60,7 +60,7 @@ export interface Ran {
 
 const SCRATCH = resolve('.cache/snippets');
 
-/** The environment of a reader who stands in the project, with its programs in reach. */
+/** The environment of a reader in the project's folder, with its programs in PATH. */
 export function readersEnv(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const { PATH = '', HOME, TMPDIR } = process.env;
   const env: NodeJS.ProcessEnv = { PATH: `${resolve('node_modules/.bin')}${delimiter}${PATH}`, ...more };

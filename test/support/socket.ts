@@ -47,7 +47,7 @@ export class TestSocket {
     this.ws.send(typeof event === 'string' ? event : JSON.stringify(event));
   }
 
-  /** The next frame, from where the last wait ended, that fits; frames before it are passed over. @throws when the socket closes first */
+  /** The next frame, from where the last wait ended, that matches `test`; skips earlier frames. @throws when the socket closes first */
   async next(fits: ((frame: Frame) => boolean) | string): Promise<Frame> {
     const test = typeof fits === 'string' ? (frame: Frame) => frame.type === fits : fits;
     for (;;) {

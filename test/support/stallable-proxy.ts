@@ -72,7 +72,7 @@ export class StallableProxy {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Nothing more passes over connections that said `words`; they stay open. Returns how many there are. */
+  /** Stalls connections that sent `words`; they stay open. @returns their number */
   stall(words: string): number {
     const links = [...this.#links].filter(({ said }) => said.includes(words));
     for (const { near, far } of links) {

@@ -70,7 +70,7 @@ describe('docs/clients.md', () => {
       await tab.addInitScript(keepAllThatIsShown);
       await tab.goto(siteUrl());
       if (block.language === 'jsx') await tab.getByRole('button', { name: 'Ask' }).click();
-      // Not all stand there at the same time: an answer makes room for the next one.
+      // Not all are shown at the same time: an answer makes room for the next one.
       for (const part of block.says)
         await tab
           .waitForFunction((text) => (globalThis as unknown as Shown).shown.includes(text), part, {
@@ -122,7 +122,7 @@ async function bundled(code: string): Promise<string> {
 
 type Frame = Readonly<Record<string, unknown>> & { readonly type: string };
 
-/** Plays a transcript: sends its `>` lines, and holds each `<` line against the next frame; `…` passes over deltas. */
+/** Plays a transcript: sends its `>` lines, and holds each `<` line against the next frame; `…` skips deltas. */
 async function follow(transcript: string, url: string): Promise<void> {
   const frames: Frame[] = [];
   let heard = (): void => undefined;

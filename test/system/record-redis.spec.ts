@@ -13,12 +13,12 @@ const WRITING = [
   ...['conversation-create', 'conversation-append', 'conversation-update', 'conversation-drop-item'],
 ];
 
-it('records turns of every kind, with every script that writes, and what clients were told', () => {
+it('records turns of every kind, with every script that writes, and what clients received', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-recorded-'));
   try {
     execFileSync('node', ['scripts/release/record-redis.mjs', folder], { encoding: 'utf8' });
     const recorded = new RecordedRedis(folder);
-    const ends = Object.entries(recorded.told.turns).map(([name, { events }]) => [name, events.at(-1)?.type]);
+    const ends = Object.entries(recorded.received.turns).map(([name, { events }]) => [name, events.at(-1)?.type]);
     expect(Object.fromEntries(ends)).toEqual({
       ...{ tool: 'response.completed', 'tool-output': 'response.completed', said: 'response.completed' },
       ...{ refused: 'response.completed', alone: 'response.completed', continued: 'response.completed' },

@@ -1,4 +1,4 @@
-/* Redis in trouble under a whole system: what is short is waited out and exact, what is long is told, and no trouble ends a replica. */
+/* Redis failures under a whole system: short ones are waited out without loss, long ones are reported, and none ends a replica. */
 
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -89,7 +89,7 @@ describe('a short outage', () => {
 });
 
 describe('a long outage', () => {
-  it('is told: 1013, unready, upgrades refused, alive all the while; and it is over by itself', async () => {
+  it('is reported by 1013, an unready probe and refused upgrades while the replica stays alive, and recovers by itself', async () => {
     const sockets = await Promise.all(cluster.replicas.map(({ socketUrl }) => TestSocket.open(socketUrl)));
     cluster.redis.pause();
     const since = performance.now();
@@ -139,7 +139,7 @@ describe('a Redis that', () => {
     }
   }
 
-  it('forgets everything in mid-answer: nobody is told another text, nobody waits for ever', async () => {
+  it('forgets everything during an answer: no client receives a different text or waits for ever', async () => {
     const truth = new Truth();
     const viewers = [0, 1].map((i) => new SseViewer(truth, replicaAt(i).url));
     const views = viewers.map((viewer) => viewer.ask({ deltas: 150, intervalMs: 20 }));
@@ -147,7 +147,7 @@ describe('a Redis that', () => {
     await cluster.redis.admin.flushall();
     await Promise.race([Promise.all(views.map(({ done }) => done)), pause(150_000)]);
     for (const viewer of viewers) viewer.close();
-    // Told plainly, or whole where the replica that runs it could write it again; numbers and text are true either way.
+    // Either an error, or complete if its replica could write it again; numbers and text are true either way.
     for (const { end } of views) expect(['completed', 'lost', 'refused', 'replica_lost']).toContain(end);
     expect(truth.violations.filter((what) => !what.includes('lost: '))).toEqual([]);
     await worksAgain();
@@ -167,7 +167,7 @@ describe('a Redis that', () => {
     expect(Math.min(...resets)).toBeGreaterThan(0);
   });
 
-  it('has no memory left refuses new turns plainly, and those that run go on when it has', async () => {
+  it('has no memory left makes new turns fail with an error, and running ones continue once it has memory', async () => {
     const truth = await underTraffic(async () => {
       await cluster.redis.admin.config('SET', 'maxmemory', '1');
       await pause(500);
@@ -185,7 +185,7 @@ describe('a Redis that', () => {
     await allReady();
   });
 
-  it('became a read-only replica refuses writes plainly, and running turns go on when it is a master again', async () => {
+  it('became a read-only replica makes new turns fail with an error, and running ones continue once it is a master', async () => {
     const truth = await underTraffic(async () => {
       // Of a master that is not there: one with nothing in it would make it forget all.
       await cluster.redis.admin.replicaof('127.0.0.1', 1);

@@ -179,7 +179,7 @@ describe('a cancel', () => {
 });
 
 describe('a conversation', () => {
-  it('is watched across replicas: each turn is announced and told once, whoever asks and wherever', async () => {
+  it('is watched across replicas: each turn is announced and sent once, whichever client and replica starts it', async () => {
     const conversation = await newConversation();
     const watcher = await TestSocket.open(replica(2).socketUrl);
     watcher.send({ type: 'sluice:subscribe', conversation });
@@ -220,7 +220,7 @@ describe('one idempotency key', () => {
 });
 
 describe('a replica that is lost', () => {
-  it('by death: its turns end once as replica_lost within 12 s with what was said, and the conversation goes on', async () => {
+  it('by death: its turns end once as replica_lost within 12 s with their partial text, and the conversation stays usable', async () => {
     const conversation = await newConversation();
     const { id, socket } = await ask(replica(0), `hang ${randomUUID()}`, { conversation });
     await socket.next((frame) => frame['delta'] === 'two ' || frame['delta'] === 'one two ');
@@ -260,14 +260,14 @@ describe('a replica that is lost', () => {
     replica(1).pause();
     const end = await endOf(viewer);
     expect(end).toMatchObject({ status: 'failed', error: { code: 'replica_lost' } });
-    const told = viewer.frames.length;
+    const seen = viewer.frames.length;
     const [call] = callsFor(question);
     replica(1).resume();
     const since = performance.now();
     expect(await call?.closed).toMatchObject({ complete: false });
     expect(performance.now() - since).toBeLessThan(allowed(3_000));
     expect(await retrieve(replica(0), id)).toEqual(end);
-    expect(viewer.frames).toHaveLength(told);
+    expect(viewer.frames).toHaveLength(seen);
     // Who was its viewer on the paused replica sees the same end.
     expect(await endOf(socket)).toEqual(end);
     // One turn, though appends and renewals of it were refused.

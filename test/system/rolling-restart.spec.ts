@@ -87,7 +87,7 @@ describe('a rolling restart under live traffic', () => {
 });
 
 describe('a replica that leaves', () => {
-  it('says so in order: unready, upgrades refused, draining, 1012; its turns go on and are read elsewhere; exit 0', async () => {
+  it('says so in order: unready, upgrades refused, draining, 1012; its turns continue and are read elsewhere; exit 0', async () => {
     const leaving = replica(0);
     const asked = await Promise.all(Array.from({ length: 8 }, () => ask(leaving, 150, 20)));
     const exit = leaving.stop();
@@ -161,7 +161,7 @@ describe('a replica that leaves', () => {
     } finally {
       cluster.redis.resume();
     }
-    // Nobody could be told then; another replica does it when the lease has run out.
+    // No client could be notified then; another replica ends the turn when the lease has expired.
     expect((await readFrom(replica(1), id, 2_000)).end).toBe('replica_lost');
     await leaving.start();
   });

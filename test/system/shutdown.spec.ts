@@ -78,7 +78,7 @@ describe('SIGTERM', () => {
     expect(performance.now() - secondAt).toBeLessThan(allowed(6_000));
   });
 
-  it('with nobody there: gone soon, with 0 [DRAIN-5]', async () => {
+  it('exits soon with 0 if no client is connected [DRAIN-5]', async () => {
     gateway = await GatewayProcess.start();
     const startedAt = performance.now();
     gateway.signal('SIGTERM');

@@ -155,7 +155,7 @@ describe('one replica of each', () => {
     socket.close();
   });
 
-  it.each(BOTH)('%s begins an answer, %s goes on with it in the middle, and back', async (_a, _b, from, to) => {
+  it.each(BOTH)('%s begins an answer, %s resumes it in the middle, and back', async (_a, _b, from, to) => {
     const { socket, id } = await ask(at(from), `slow ${randomUUID()}`);
     await socket.next('response.output_text.delta');
     socket.close();
@@ -237,7 +237,7 @@ describe('one replica of each', () => {
   });
 
   it.each(BOTH)(
-    '%s dies, %s ends its turn with what was said, and the conversation goes on',
+    '%s crashes, %s ends its turn with the partial text, and the conversation stays usable',
     async (_a, _b, lost, left) => {
       const conversation = await newConversation();
       const { socket, id } = await ask(at(lost), 'hang', { conversation });

@@ -13,7 +13,7 @@ import { Replica } from '../../scripts/development/cluster/replica.js';
 import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 
 const before = new RecordedRedis('test/fixtures/redis-1.0.0');
-const { told } = before;
+const { received } = before;
 
 let provider: FakeOpenAiServer;
 beforeAll(async () => {
@@ -72,7 +72,7 @@ function sentToTheProvider(): readonly Readonly<Record<string, unknown>>[] {
 }
 
 describe('what version 1.0.0 left in Redis', () => {
-  const ended = Object.entries(told.turns).filter(([, { response }]) => response !== undefined);
+  const ended = Object.entries(received.turns).filter(([, { response }]) => response !== undefined);
   let redis: RedisServer;
   let replica: Replica;
   beforeAll(async () => {
@@ -89,7 +89,7 @@ describe('what version 1.0.0 left in Redis', () => {
     expect(ended.map(([, { response }]) => response?.['status'])).toEqual(
       expect.arrayContaining(['completed', 'cancelled']),
     );
-    expect(Object.keys(told.turns)).toHaveLength(9);
+    expect(Object.keys(received.turns)).toHaveLength(9);
   });
 
   it.each(ended)('%s: is retrieved as it was', async (_name, { id, response }) => {
@@ -102,18 +102,18 @@ describe('what version 1.0.0 left in Redis', () => {
   });
 
   it('conversations and their items are as they were, in their owner’s list', async () => {
-    const { id, head, items } = told.conversation;
+    const { id, head, items } = received.conversation;
     const found = await ask<Record<string, unknown>>(replica, `/v1/conversations/${id}`);
     expect(found.body).toMatchObject({ id, metadata: head['metadata'], created_at: head['created_at'] });
     const listed = await ask<{ data: unknown[] }>(replica, `/v1/conversations/${id}/items?order=asc&limit=100`);
     expect(listed.body.data).toEqual(items);
     const all = await ask<{ data: { id: string }[] }>(replica, '/v1/conversations');
-    expect(all.body.data.map((one) => one.id)).toEqual(expect.arrayContaining([id, told.other]));
+    expect(all.body.data.map((one) => one.id)).toEqual(expect.arrayContaining([id, received.other]));
   });
 
-  it('a conversation goes on with all that was said, and without what was withheld', async () => {
+  it('continues a conversation with all its items, without withheld text', async () => {
     const answered = await ask<ResponseBody>(replica, '/v1/responses', {
-      conversation: told.conversation.id,
+      conversation: received.conversation.id,
       input: 'And then?',
     });
     expect(answered.body).toMatchObject({ status: 'completed', output_text: 'an answer of this build' });
@@ -132,13 +132,13 @@ describe('what version 1.0.0 left in Redis', () => {
     expect(JSON.stringify(sent)).not.toContain('hack');
   });
 
-  it('a chain of responses goes on', async () => {
+  it('continues a chain of responses', async () => {
     const { id } = before.turn('continued');
     await ask(replica, '/v1/responses', { previous_response_id: id, input: 'And then?' });
     expect(sentToTheProvider().map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant', 'user']);
   });
 
-  it('an idempotency key stands for the same response, and for no other body', async () => {
+  it('returns the same response for an idempotency key, and refuses another body', async () => {
     const { id, request, headers } = before.turn('said');
     const again = await ask<ResponseBody>(replica, '/v1/responses', { ...request, stream: false }, headers);
     expect([again.status, again.body.id ?? again.body]).toEqual([200, id]);
@@ -146,7 +146,7 @@ describe('what version 1.0.0 left in Redis', () => {
     expect(other.body.error.code).toBe('idempotency_key_reused');
   });
 
-  it('limits go on from where they were', async () => {
+  it('continues limits from their counts', async () => {
     // The bucket fills while this machine works, so 1.0.0 takes again until it is empty.
     const takes = before.commands.filter(({ script }) => script === 'take');
     for (let i = 0; i < 5; i++) await before.play(redis.admin, takes);
@@ -163,7 +163,7 @@ describe('what version 1.0.0 left in Redis', () => {
       response: { status: 'failed', error: { code: 'replica_lost' }, output_text: 'lorem ipsum dolor' },
     });
     expect(await end(before.turn('waiting'))).toMatchObject({ response: { error: { code: 'replica_lost' } } });
-    const next = await ask<ResponseBody>(replica, '/v1/responses', { conversation: told.other, input: 'And now?' });
+    const next = await ask<ResponseBody>(replica, '/v1/responses', { conversation: received.other, input: 'And now?' });
     expect(next.body.status).toBe('completed');
     expect(sentToTheProvider().map(({ content }) => content)).toEqual([
       'demo: hang after=3',
@@ -188,7 +188,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
 
   it('is followed live, announced to who watches, and waited for in its conversation', async () => {
     const { id, events } = before.turn('said');
-    const conversation = told.conversation.id;
+    const conversation = received.conversation.id;
     const watcher = await TestSocket.open(replica.socketUrl);
     watcher.send({ type: 'sluice:subscribe', conversation });
     await watcher.next('sluice:subscribed');
@@ -207,7 +207,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     await before.play(redis.admin, rest);
     for (const socket of [watcher, viewer]) {
       await socket.next(isTerminalFrame);
-      // The watcher has a lane of its own, where it also hears of the turn that waits.
+      // The watcher has its own lane, which also announces the queued turn.
       const ofThisTurn = ({ type, response }: Frame) =>
         type.startsWith('response.') && (response === undefined || (response as ResponseBody).id === id);
       const seen = socket.frames.filter(ofThisTurn).slice(0, events.length);
@@ -220,7 +220,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     for (const socket of [watcher, viewer, waiting]) socket.close();
   });
 
-  it('is told of a cancel, durably and at once, by the names and words that it listens for', async () => {
+  it('receives a cancel, durably and at once, under the names and words that it reads', async () => {
     const { id, events } = before.turn('cancelled');
     const commands = before.of('cancelled');
     const at = commands.findIndex(({ script }) => script === 'cancel');
@@ -292,7 +292,7 @@ describe('version 1.0.0, reading what this build writes', () => {
       store: true,
       input: [stored],
     });
-    const known = new Set(Object.values(told.turns).flatMap(({ events: seen }) => seen.map(({ type }) => type)));
+    const known = new Set(Object.values(received.turns).flatMap(({ events: seen }) => seen.map(({ type }) => type)));
     for (const [i, json] of events.entries()) {
       const { type, sequence_number: sequence } = JSON.parse(json) as { type: string; sequence_number: number };
       expect(json.startsWith(`{"type":"${type}","sequence_number":${i},`)).toBe(true);
@@ -318,7 +318,7 @@ describe('version 1.0.0, reading what this build writes', () => {
     await ask(replica, '/v1/responses', { conversation: body.id, input: 'Hello' });
     const [, headKey = '', itemsKey = '', commitsKey = ''] =
       before.commands.find(({ script }) => script === 'conversation-create')?.args ?? [];
-    const keys = [headKey, itemsKey, commitsKey].map((key) => key.replace(told.conversation.id, body.id));
+    const keys = [headKey, itemsKey, commitsKey].map((key) => key.replace(received.conversation.id, body.id));
     const [owner, created, updated, metadata] = (await before.run(
       redis.admin,
       'conversation-read',
@@ -333,7 +333,7 @@ describe('version 1.0.0, reading what this build writes', () => {
       { item: { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Hello' }] }, withheld: false },
       { item: { role: 'assistant', content: [{ type: 'output_text', text: 'an answer of this build' }] } },
     ]);
-    const queue = headKey.replace(told.conversation.id, body.id).replace(':head', ':queue');
+    const queue = headKey.replace(received.conversation.id, body.id).replace(':head', ':queue');
     expect(await before.run(redis.admin, 'claim-look', [queue], ['resp_x', 1_000])).toEqual([-1]);
     const { id } = await ask<ResponseBody>(replica, '/v1/responses', {
       conversation: body.id,
@@ -347,7 +347,7 @@ describe('version 1.0.0, reading what this build writes', () => {
     await ask(replica, `/v1/responses/${id}/cancel`, {});
   });
 
-  it('hears of events as it reads them, and of what an idempotency key stands for', async () => {
+  it('receives events in its format, and the response of an idempotency key', async () => {
     const messages: string[] = [];
     const ear = redis.admin.duplicate();
     ear.on('pmessage', (_pattern, _channel, message) => messages.push(message));
@@ -355,7 +355,7 @@ describe('version 1.0.0, reading what this build writes', () => {
     const headers = { 'idempotency-key': 'asked-of-this-build' };
     const { body } = await ask<ResponseBody>(replica, '/v1/responses', { input: 'Hello' }, headers);
     ear.disconnect();
-    // The first event stands in the log from its creation: nobody can have listened.
+    // The log holds the first event from its creation: no reader can have subscribed before.
     let next = 1;
     for (const message of messages) {
       const [first, ...events] = message.split('\n');

@@ -1,4 +1,4 @@
-/* A whole small deployment on loopback: Redis that keeps what it was told, replicas, and a load balancer before them. */
+/* A small deployment on loopback: a durable Redis, replicas, and a load balancer in front of them. */
 
 import { RedisServer } from './redis.js';
 import { Replica, type ReplicaConfig } from './replica.js';

@@ -247,8 +247,8 @@ export class RedisSentinelServers {
 
   /** The server that the Sentinels call the master now. */
   async current(): Promise<RedisServer> {
-    const told = await this.sentinels[0]?.admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', this.name);
-    return String(told).endsWith(`,${this.replica.port}`) ? this.replica : this.master;
+    const address = await this.sentinels[0]?.admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', this.name);
+    return String(address).endsWith(`,${this.replica.port}`) ? this.replica : this.master;
   }
 
   async close(): Promise<void> {

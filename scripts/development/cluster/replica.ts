@@ -27,7 +27,7 @@ export type ReplicaConfig = Readonly<Record<string, Readonly<Record<string, unkn
 export interface ReplicaEnd {
   /** 128 + n where a signal ended it, as a shell tells it. */
   readonly code: number;
-  /** Somebody asked for it. */
+  /** Whether the test or the operator requested the end. */
   readonly expected: boolean;
 }
 
@@ -104,7 +104,7 @@ export class Replica {
 
   /** Starts it, again after an end; resolves when it is ready. @throws where it ends instead */
   async start(): Promise<void> {
-    // What has served before has its ports for good: whoever looks for a free one may hold it for a moment.
+    // A restart keeps its ports, so it waits: a search for a free port in another process may hold one for a moment.
     const mayTryUntil = this.#served ? performance.now() + PORT_BACK_WITHIN_MS : 0;
     for (;;) {
       try {

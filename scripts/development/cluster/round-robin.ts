@@ -1,6 +1,6 @@
 /*
  * A load balancer as one would put before the replicas, without any stickiness: each new connection goes to the next replica that says it is
- * ready; one that refuses is passed over. Passes bytes on and knows no protocol.
+ * ready; skips one that refuses. Copies bytes and knows no protocol.
  */
 
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/* A kubectl for tests: records what it is asked, answers as a cluster with one Deployment would, fails where it is told. Not a cluster. */
+/* A kubectl for tests: records its calls, answers as a cluster with one Deployment would, and fails on request. Not a cluster. */
 
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ args="$*"
 printf '%s\\n' "$args" >>"$FAKE_KUBECTL/calls"
 if [[ -n \${FAKE_FAIL:-} && $args =~ $FAKE_FAIL ]]; then
   n=$(grep -cE "$FAKE_FAIL" "$FAKE_KUBECTL/calls")
-  if [[ $n -ge \${FAKE_FAIL_FROM:-1} && $n -le \${FAKE_FAIL_TO:-999} ]]; then echo "error: told to fail" >&2; exit 1; fi
+  if [[ $n -ge \${FAKE_FAIL_FROM:-1} && $n -le \${FAKE_FAIL_TO:-999} ]]; then echo "error: asked to fail" >&2; exit 1; fi
 fi
 version_file="$FAKE_KUBECTL/version"
 case $args in

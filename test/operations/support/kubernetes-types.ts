@@ -19,7 +19,7 @@ function modelOf({ apiVersion, kind }: Manifest): string {
   return `${PACKAGES[group] ?? 'kubernetes-models/'}${apiVersion}/${kind}`;
 }
 
-/** The first mistake of a manifest; undefined: it has none. @throws where nobody has a model of its kind */
+/** The first mistake of a manifest; undefined: it has none. @throws if no model of its kind is installed */
 export async function mistakeIn(manifest: Manifest): Promise<string | undefined> {
   // The module of a kind exports the class of that name.
   const module = (await import(modelOf(manifest))) as Readonly<

@@ -14,7 +14,7 @@ export interface Manifest {
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
   };
-  // What stands in a manifest is anything; a test that asks for a path fails where it is not there.
+  // A manifest may hold any value; a test that reads a missing path fails.
   readonly spec?: Json;
   readonly data?: Readonly<Record<string, string>>;
 }
@@ -65,7 +65,7 @@ export function one(manifests: readonly Manifest[], kind: string, name: string):
   return first;
 }
 
-/** What stands at `spec.template.spec.containers.0.image`. */
+/** The value at `spec.template.spec.containers.0.image`. */
 export function at(value: unknown, path: string): unknown {
   return path.split('.').reduce<unknown>((inner, key) => {
     if (typeof inner !== 'object' || inner === null) return undefined;

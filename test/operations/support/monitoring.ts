@@ -31,7 +31,7 @@ export interface Call {
 }
 
 export class Monitoring {
-  /** What Alertmanager told its receivers. */
+  /** The notifications that Alertmanager sent to its receivers. */
   readonly calls: Call[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-monitoring-'));
   readonly #processes: ChildProcess[] = [];
@@ -129,7 +129,7 @@ export class Monitoring {
     }
   }
 
-  /** Resolves when a receiver was told of that alert. */
+  /** Resolves when a receiver got a notification of that alert. */
   async called(alert: string, receiver: string, status: string): Promise<void> {
     const fits = (call: Call) =>
       call.receiver === receiver &&

@@ -1,8 +1,8 @@
-/* Queries in PromQL as they stand in documents and rules, and their parts that must give data also while nothing is wrong. */
+/* The PromQL queries of documents and rules, and their parts that must give data also while nothing is wrong. */
 
 import { readFileSync } from 'node:fs';
 
-/** Fenced blocks in PromQL, and what stands in backquotes and names a metric of the deployment. */
+/** Fenced blocks in PromQL, and text in backquotes that names a metric of the deployment. */
 export function queriesIn(page: string): [string, string][] {
   const text = readFileSync(page, 'utf8');
   const blocks = [...text.matchAll(/^```promql\n([^]*?)^```/gm)].map(([, block = '']) => block.trim());

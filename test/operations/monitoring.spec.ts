@@ -139,7 +139,13 @@ function post(replica: Replica, body: object): Promise<Response> {
 }
 
 async function json(replica: Replica, input: string): Promise<void> {
-  told.push((await (await post(replica, { input })).json()) as Told);
+  const answer = (await (await post(replica, { input })).json()) as Told | { readonly error: { response_id: string } };
+  if ('id' in answer) told.push(answer);
+  else {
+    // A failed turn is an HTTP error that names its response.
+    const failed = await fetch(`${replica.url}/v1/responses/${answer.error.response_id}`);
+    told.push((await failed.json()) as Told);
+  }
 }
 
 async function stream(replica: Replica, input: string): Promise<void> {
@@ -152,8 +158,8 @@ async function stream(replica: Replica, input: string): Promise<void> {
     if (!before && text.includes('.delta'))
       longestFirstTextSeconds = Math.max(longestFirstTextSeconds, (performance.now() - startedAt) / 1_000);
   }
-  const last = text.trim().split('data: ').at(-1) ?? '';
-  told.push((JSON.parse(last) as { readonly response: Told }).response);
+  const terminal = [...text.matchAll(/^data: (\{.*)$/gm)].at(-1)?.[1] ?? '';
+  told.push((JSON.parse(terminal) as { readonly response: Told }).response);
 }
 
 /** One that ends and is looked at again, and one that is cancelled. */

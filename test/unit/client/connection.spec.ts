@@ -1,4 +1,4 @@
-/* The browser client's connection, over real sockets to a scripted gateway: it comes back by itself, and stops only where it must. */
+/* The browser client's connection, over real sockets to a scripted gateway: it reconnects by itself and stops only where it must. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Connection } from '../../../client/src/connection.js';
@@ -14,7 +14,7 @@ describe('the connection of the browser client', () => {
   });
   afterEach(() => harness.close());
 
-  it('shows its credential as a subprotocol, from a function before each connection', async () => {
+  it('sends its credential as a subprotocol, from a function before each connection', async () => {
     let asked = 0;
     harness.connect({ token: () => Promise.resolve(`ek_${++asked}`) });
     await harness.client.connect();
@@ -40,7 +40,7 @@ describe('the connection of the browser client', () => {
     expect(harness.gateway.upgrades).toBe(upgrades + 1);
   });
 
-  it('waits as long as Retry-After says', async () => {
+  it('waits for the time in Retry-After', async () => {
     harness.gateway.refuse = {
       status: 503,
       headers: { 'retry-after': '7' },
@@ -53,7 +53,7 @@ describe('the connection of the browser client', () => {
     expect(retryInMs).toBeGreaterThanOrEqual(7_000);
   });
 
-  it('stops after 1008 and tells so', async () => {
+  it('stops after 1008 and reports it', async () => {
     const { response, socket } = await harness.running();
     const closed = until(harness.client, ({ state }) => state === 'closed');
     socket.socket.close(1008, 'key revoked');
@@ -74,7 +74,7 @@ describe('the connection of the browser client', () => {
     expect(await (await harness.gateway.socket()).next()).toMatchObject({ type: 'sluice:resume' });
   });
 
-  it('finds a dead network by a ping without an answer, sooner while an answer runs', async () => {
+  it('detects a dead network by an unanswered ping, sooner while an answer runs', async () => {
     harness.connect({ ping: { busyAfterMs: 10, idleAfterMs: 60_000, timeoutMs: 20 } });
     const response = harness.client.send('Hi');
     const first: FakeSocket = await harness.gateway.socket();
@@ -86,11 +86,11 @@ describe('the connection of the browser client', () => {
     expect(response.status).toBe('in_progress');
   });
 
-  it('ignores frames of a socket that it has given up', async () => {
+  it('ignores frames of a socket that it has replaced', async () => {
     const sockets: { say: (event: object) => void; end: () => void }[] = [];
     let news: (what: PageNews) => void = () => undefined;
     let opened: () => void = () => undefined;
-    const heard: string[] = [];
+    const received: string[] = [];
     const states: string[] = [];
     const connection = new Connection(
       {},
@@ -103,7 +103,7 @@ describe('the connection of the browser client', () => {
             say: (event) => listeners.get('message')?.({ data: JSON.stringify(event) }),
             end: () => listeners.get('close')?.({ code: 1008 }),
           });
-          // What a browser does too: events that are under way still come after close().
+          // A browser does this too: events in flight still arrive after close().
           setImmediate(() => opened());
           return { send: () => undefined, close: () => undefined, addEventListener: (t, f) => listeners.set(t, f) };
         },
@@ -114,7 +114,7 @@ describe('the connection of the browser client', () => {
       },
       {
         opened: () => undefined,
-        received: ({ type }) => heard.push(type),
+        received: ({ type }) => received.push(type),
         sent: () => undefined,
         changed: ({ state }) => states.push(state),
         busy: () => false,
@@ -134,12 +134,12 @@ describe('the connection of the browser client', () => {
     sockets[1]?.say({ type: 'second hello' });
     sockets[0]?.say({ type: 'stale' });
     sockets[0]?.end();
-    expect(heard).toEqual(['first hello', 'second hello']);
+    expect(received).toEqual(['first hello', 'second hello']);
     expect(states.at(-1)).toBe('open');
     connection.close();
   });
 
-  it('closes for a page that is frozen or left, and resumes when it is back', async () => {
+  it('closes on a page that is frozen or left, and resumes when the page is back', async () => {
     const { response, socket, script } = await harness.running();
     const closed = new Promise((resolve) => socket.socket.once('close', resolve));
     harness.news('sleep');
@@ -152,7 +152,7 @@ describe('the connection of the browser client', () => {
     expect((await response.final).output_text).toBe('Hello');
   });
 
-  it('hands in a fresh credential before the present one runs out, and hides it from listeners', async () => {
+  it('sends a fresh credential before the present one expires, and hides the exchange from listeners', async () => {
     let asked = 0;
     harness.connect({ token: () => `ek_${++asked}` });
     const frames: unknown[] = [];
@@ -164,7 +164,7 @@ describe('the connection of the browser client', () => {
     expect(JSON.stringify(frames)).not.toContain('ek_2');
   });
 
-  it('keeps new sends for the next socket while the gateway drains, and stays with what runs', async () => {
+  it('keeps new requests for the next socket while the gateway drains, and keeps running ones on the old', async () => {
     const { response, socket, script } = await harness.running();
     socket.send({ type: 'sluice:draining', reconnect_after_ms: 5 });
     await new Promise<void>((resolve) => {

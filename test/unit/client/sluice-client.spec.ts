@@ -1,4 +1,4 @@
-/* The browser client's promise about responses, over real sockets to a scripted gateway: each event once and in order, or a plain end. */
+/* The browser client's guarantee for responses, over real sockets to a scripted gateway: each event once and in order, or a clear end. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseObject } from '../../../client/src/api.js';
@@ -15,7 +15,7 @@ describe('responses of the browser client', () => {
   });
   afterEach(() => harness.close());
 
-  it('streams an answer: deltas in order, id, text, status and the response it ended as', async () => {
+  it('streams an answer: deltas in order, id, text, status and the final response', async () => {
     const response = harness.client.send('Hello', { conversation: 'conv_1' });
     const loop = textOf(response);
     const socket = await harness.gateway.socket();
@@ -30,14 +30,14 @@ describe('responses of the browser client', () => {
     expect(await textOf(response)).toBe('Good morning');
   });
 
-  it('resolves `final` for every terminal status, a failed one too', async () => {
+  it('resolves `final` for every terminal status, also for a failed one', async () => {
     const { response, socket, script } = await harness.running();
     socket.send(script.end('failed', { error: { code: 'provider_timeout', message: 'too slow' } }));
     expect(await response.final).toMatchObject({ status: 'failed', error: { code: 'provider_timeout' } });
     expect(response.text).toBe('Hel');
   });
 
-  it('passes on the message of a refusal', async () => {
+  it('forwards the message of a refusal', async () => {
     const { response, socket, script } = await harness.running();
     const output = [{ type: 'message', content: [{ type: 'refusal', refusal: 'Not here.' }] }];
     socket.send(script.end('incomplete', { output, incomplete_details: { reason: 'content_filter' } }));
@@ -45,7 +45,7 @@ describe('responses of the browser client', () => {
     expect(response).toMatchObject({ refusal: 'Not here.', text: 'Hel', status: 'incomplete' });
   });
 
-  it('rejects what the gateway refuses, with its reason, and sends the next', async () => {
+  it('rejects a request that the gateway refuses, with its reason, and sends the next one', async () => {
     const refused = harness.client.send('Hi', { model: 'nope' });
     const socket = await harness.gateway.socket();
     const { stream_id } = await socket.next();
@@ -67,7 +67,7 @@ describe('responses of the browser client', () => {
     expect(await socket.next()).toMatchObject({ input: 'again', stream_id });
   });
 
-  it('resumes after the last event it saw when the socket is cut, without losing or doubling text', async () => {
+  it('resumes after its last event when the socket is cut, without losing or repeating text', async () => {
     const { response, socket, script } = await harness.running('Hel');
     socket.socket.terminate();
     const second = await harness.gateway.socket();
@@ -85,7 +85,7 @@ describe('responses of the browser client', () => {
     expect(response.text).toBe('Hello');
   });
 
-  it('drops events it has seen', async () => {
+  it('drops repeated events', async () => {
     const { response, socket, script } = await harness.running('a');
     const deltas: string[] = [];
     response.on('delta', (delta) => deltas.push(delta));
@@ -95,7 +95,7 @@ describe('responses of the browser client', () => {
     expect(deltas).toEqual(['b']);
   });
 
-  it('heals a gap by a resume from the last event it took', async () => {
+  it('closes a gap by a resume from the last event it accepted', async () => {
     const { response, socket, script } = await harness.running('a');
     const missing = script.delta('b');
     const late = script.delta('c');
@@ -152,7 +152,7 @@ describe('responses of the browser client', () => {
     },
   );
 
-  it('resumes again when a resume is refused for now', async () => {
+  it('resumes again when a resume is temporarily refused', async () => {
     const { response, socket, script } = await harness.running('Hel');
     socket.socket.terminate();
     const second = await harness.gateway.socket();
@@ -175,7 +175,7 @@ describe('responses of the browser client', () => {
     harness.client.close();
     await expect(response.final).rejects.toMatchObject({ kind: 'closed' });
     harness.connect();
-    // The cursor as it was, through JSON.
+    // A cursor that went through JSON.
     const again = harness.client.resume(cursor as NonNullable<typeof response.cursor>);
     const socket = await harness.gateway.socket();
     expect(await socket.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 1 });
@@ -184,7 +184,7 @@ describe('responses of the browser client', () => {
     expect(again.text).toBe('Hello');
   });
 
-  it('shows the text of the response where a cursor came without it', async () => {
+  it('shows the text of the response for a cursor without text', async () => {
     const again = harness.client.resume({ id: 'resp_1', after: 1 });
     const replaced: string[] = [];
     again.on('replace', (text) => replaced.push(text));
@@ -203,7 +203,7 @@ describe('responses of the browser client', () => {
     expect(await textOf(again)).toBe('Hello');
   });
 
-  it('shows no text twice where a cursor starts before the first event', async () => {
+  it('shows no text twice for a cursor before the first event', async () => {
     const again = harness.client.resume({ id: 'resp_1', after: -1, text: 'Hel' });
     const socket = await harness.gateway.socket();
     const script = new Script('resp_1', (await socket.next())['stream_id']);
@@ -211,7 +211,7 @@ describe('responses of the browser client', () => {
     expect(await textOf(again)).toBe('Hel');
   });
 
-  it('follows a response once, however often it is resumed', async () => {
+  it('follows a response once for any number of resumes', async () => {
     const { response } = await harness.running();
     expect(harness.client.resume({ id: 'resp_1' })).toBe(response);
   });
@@ -239,14 +239,14 @@ describe('responses of the browser client', () => {
     expect(emitted).not.toContain(elsewhere);
   });
 
-  it('refuses here what the gateway would not take, without harm to what runs', async () => {
+  it('refuses an invalid request locally and leaves running ones unharmed', async () => {
     await harness.client.connect();
     const big = harness.client.send('x'.repeat(1024 * 1024));
     await expect(big.final).rejects.toMatchObject({ kind: 'refused', code: 'payload_too_large' });
     expect(harness.client.state).toBe('open');
   });
 
-  it('keeps what is sent without a connection and sends it in order, each with its own key', async () => {
+  it('keeps requests that are sent offline and sends them in order, each with its own key', async () => {
     harness.gateway.refuse = { status: 503 };
     const keys = ['one', 'two'].map((input) => harness.client.send(input).idempotencyKey);
     await until(harness.client, ({ state, error }) => state === 'reconnecting' && error?.status === 503);
@@ -261,7 +261,7 @@ describe('responses of the browser client', () => {
     expect(new Set(keys).size).toBe(2);
   });
 
-  it('sends again, by the same key, what was not confirmed before the socket was cut', async () => {
+  it('repeats an unconfirmed request with the same key after the socket was cut', async () => {
     const response = harness.client.send('Hi');
     const socket = await harness.gateway.socket();
     const first = await socket.next();
@@ -271,7 +271,7 @@ describe('responses of the browser client', () => {
     expect(response.status).toBe('waiting');
   });
 
-  it('runs at most sixteen responses at once and uses a small set of lanes again', async () => {
+  it('runs at most sixteen responses at once and reuses a small set of lanes', async () => {
     const responses = Array.from({ length: 18 }, (_, i) => harness.client.send(String(i)));
     const socket = await harness.gateway.socket();
     const lanes = new Set<unknown>();
@@ -287,7 +287,7 @@ describe('responses of the browser client', () => {
     expect(await socket.next()).toMatchObject({ input: '16', stream_id: script.lane });
   });
 
-  it('cancels by response id, by lane before there is one, and here where nothing was sent', async () => {
+  it('cancels by response id, by lane before there is an id, and locally when nothing was sent', async () => {
     const { response, socket, script } = await harness.running();
     response.cancel();
     expect(await socket.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
@@ -314,8 +314,8 @@ describe('responses of the browser client', () => {
     expect(await second.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
   });
 
-  it('reads the response object as the gateway writes it', () => {
-    // A check by the compiler: the client's view of the wire must fit the gateway's own.
+  it('types the response object as the gateway writes it', () => {
+    // A compile-time check: the client's types of the wire must fit the gateway's.
     const view: (response: DomainResponse) => ResponseObject = (response) => response;
     expect(view).toBeDefined();
   });

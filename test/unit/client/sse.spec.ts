@@ -1,4 +1,4 @@
-/* The browser client where no WebSocket can be opened: the same promises over POST, SSE and GET, found out by itself. */
+/* The browser client where no WebSocket can be opened: the same guarantees over POST, SSE and GET, selected automatically. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ interface Ask {
   readonly answer: ServerResponse;
 }
 
-describe('the browser client behind a wall for WebSockets', () => {
+describe('the browser client behind a proxy that blocks WebSockets', () => {
   let harness: ClientHarness;
   let asks: Ask[];
   let arrived: () => void;
@@ -65,13 +65,13 @@ describe('the browser client behind a wall for WebSockets', () => {
     expect(response.text).toBe('Hello');
   });
 
-  it('resumes by GET after the last event seen when a stream breaks off or ends without its terminal', async () => {
+  it('resumes by GET after its last event when a stream breaks off or ends without its terminal', async () => {
     const response = harness.client.send('Hi');
     const script = new Script('resp_1', null);
     const first = await next();
-    const heard = new Promise((resolve) => response.on('delta', resolve));
+    const firstDelta = new Promise((resolve) => response.on('delta', resolve));
     stream(first, script.created(), script.delta('Hel'));
-    await heard;
+    await firstDelta;
     first.answer.destroy();
     const second = await next();
     expect([second.method, second.url]).toEqual(['GET', '/v1/responses/resp_1?stream=true&starting_after=1']);
@@ -86,7 +86,7 @@ describe('the browser client behind a wall for WebSockets', () => {
     expect(response.text).toBe('Hello world');
   });
 
-  it('sends again by the same key what got no answer, and tells a refusal with its reason', async () => {
+  it('repeats an unanswered request with the same key, and reports a refusal with its reason', async () => {
     const response = harness.client.send('Hi');
     const first = await next();
     first.answer.destroy();
@@ -133,7 +133,7 @@ describe('the browser client behind a wall for WebSockets', () => {
     expect(harness.client.transport).toBe('websocket');
   });
 
-  it('never gives WebSockets up where one was open, and not while the gateway does not answer', async () => {
+  it('keeps using WebSockets after one was open, and while the gateway does not answer', async () => {
     harness.gateway.blockSockets = false;
     await harness.client.connect();
     const { socket } = await harness.gateway.socket();

@@ -1,4 +1,4 @@
-/* A followed conversation: what it holds, then its turns, without a gap or a repetition, however both overlap. */
+/* A followed conversation: its items, then its turns, without a gap or a repetition, however both overlap. */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type ConversationEvent, type ConversationItem, type List } from '../../../client/src/api.js';
@@ -95,7 +95,7 @@ describe('a subscription', () => {
     void subscription.subscribed();
     await answer(page([item('q1', 'resp_1'), item('a1', 'resp_1')]));
     expect(emitted).toEqual(['caught_up', 'turn null']);
-    // Only now the gateway's answer to the create comes in.
+    // The gateway answers the create only now.
     own.take({
       type: 'response.created',
       sequence_number: 0,
@@ -105,7 +105,7 @@ describe('a subscription', () => {
     expect(emitted).toHaveLength(2);
   });
 
-  it('does not tell its own question again where the gateway announces it before it confirms it', async () => {
+  it('does not repeat its own question when the gateway announces the turn before it confirms it', async () => {
     void subscription.subscribed();
     await answer(page([]));
     const own = new LiveResponse({ idempotencyKey: 'k' }, () => undefined);
@@ -139,7 +139,7 @@ describe('a subscription', () => {
     expect(emitted).toEqual(['q1', 'a1', 'caught_up']);
   });
 
-  it('starts over where its place is gone, and tells nothing twice', async () => {
+  it('starts over when its cursor is gone, and emits nothing twice', async () => {
     void subscription.subscribed();
     await answer(page([item('q1'), item('q2')]));
     void subscription.subscribed();
@@ -149,7 +149,7 @@ describe('a subscription', () => {
     expect(emitted).toEqual(['q1', 'q2', 'caught_up', 'q3']);
   });
 
-  it('waits for the next socket where the network is away, and ends where the conversation is', async () => {
+  it('waits for the next socket while the network is down, and ends when the conversation is deleted', async () => {
     const ends: unknown[] = [];
     subscription.on('end', (error) => ends.push(error?.code));
     void subscription.subscribed();
@@ -162,7 +162,7 @@ describe('a subscription', () => {
     await expect(loop.next()).rejects.toMatchObject({ code: 'conversation_not_found' });
   });
 
-  it('yields everything from the start to a loop that comes late, and ends it with close', async () => {
+  it('yields everything from the start to a late loop, and ends it with close', async () => {
     void subscription.subscribed();
     await answer(page([item('q1')]));
     const seen: string[] = [];

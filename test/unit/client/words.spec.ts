@@ -1,4 +1,4 @@
-/* What the playground says: every end and every error in words that a person can act on. */
+/* The texts of the playground: each end and each error in words that a person can act on. */
 
 import { describe, expect, it } from '@jest/globals';
 import {
@@ -33,7 +33,7 @@ const denied = (stage: string) => ({
 });
 
 describe('the end of an answer', () => {
-  it('needs no words where all is well', () => {
+  it('shows no text for a normal end', () => {
     expect(endNote(answered)).toBeNull();
   });
 
@@ -52,7 +52,7 @@ describe('the end of an answer', () => {
       { status: 'failed', output_text: '', error: { code: 'new', message: 'unable to x' } },
       /^unable to x$/,
     ],
-  ])('%s', (_name, change, words) => {
+  ])('explains %s', (_name, change, words) => {
     expect(endNote({ ...answered, ...change })?.words).toMatch(words);
   });
 
@@ -62,7 +62,7 @@ describe('the end of an answer', () => {
     expect(errorNote(gone, false).words).not.toMatch(/stays/);
   });
 
-  it('passes on what the gateway says of a refused request', () => {
+  it("forwards the gateway's message for a refused request", () => {
     expect(errorNote(new SluiceError('refused', 'invalid_value', 'unable to y'), false)).toEqual({
       kind: 'bad',
       words: 'unable to y',
@@ -77,7 +77,7 @@ describe('the line of numbers', () => {
     expect(numbersLine(answered, 240, 3_100)).toMatch(/after 240 ms · 3\.1 s in all$/);
   });
 
-  it('never guesses a price, and says where tokens are estimated', () => {
+  it('omits an unknown price, and marks estimated tokens', () => {
     const sluice = { ...answered.sluice, cost_usd: null, usage_estimated: true };
     expect(numbersLine({ ...answered, sluice }, null)).toBe('about 12 tokens in, 3 out · no price known');
   });

@@ -1,4 +1,4 @@
-/* The documents name what is there: every relative link leads to a file and a heading, every path of the sources exists. */
+/* The documents name existing things: each relative link leads to a file and a heading, each source path exists. */
 
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -16,7 +16,7 @@ const pages = globSync([
 ]).toSorted();
 const textOf = (page: string) => readFileSync(page, 'utf8').replace(/^```[^]*?^```/gm, '');
 
-/** As GitHub makes the names of headings. */
+/** The anchor that GitHub makes of a heading. */
 function anchorsOf(page: string): Set<string> {
   const headings = textOf(page).matchAll(/^#+ (.+)$/gm);
   return new Set([...headings].map(([, title = '']) => anchor(title)));
@@ -48,19 +48,19 @@ function missingPaths(page: string): string[] {
 }
 
 describe.each(pages)('%s', (page) => {
-  it('links to what is there', () => expect(brokenLinks(page)).toEqual([]));
-  it('names sources that are there', () => expect(missingPaths(page)).toEqual([]));
+  it('links to existing files and headings', () => expect(brokenLinks(page)).toEqual([]));
+  it('names existing sources', () => expect(missingPaths(page)).toEqual([]));
 });
 
 describe('README.md', () => {
-  it('calls unbuilt what the configuration calls unbuilt, and nothing else', () => {
+  it('lists as not built exactly what the configuration lists', () => {
     const table =
       /^\| there \| not yet[^\n]*\n\|---\|---\|\n((?:\|.*\n)+)/m.exec(readFileSync('README.md', 'utf8'))?.[1] ?? '';
-    const told = table
+    const listed = table
       .split('\n')
       .flatMap((row) => [...(row.split('|')[2] ?? '').matchAll(/`([\w.[\]]+)/g)].map(([, key]) => key));
     const unbuilt = NOT_YET_BUILT.map(({ path }) => path.replace(/^limits\.per_user\..*/, 'limits.per_user'));
-    expect(new Set(told)).toEqual(new Set(unbuilt));
+    expect(new Set(listed)).toEqual(new Set(unbuilt));
   });
 });
 
@@ -69,23 +69,23 @@ describe('the map of the sources', () => {
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name);
 
-  it('has a row of ARCHITECTURE.md for every folder of src, and for no other', () => {
+  it('lists every folder of src in ARCHITECTURE.md, and no other', () => {
     const rows = [...textOf('docs/ARCHITECTURE.md').matchAll(/^\| `([a-z]+)` \|/gm)].map(([, name]) => name);
     expect(rows.toSorted()).toEqual(folders.toSorted());
   });
 
-  it('says in CONTRIBUTING.md which tests every folder of src has', () => {
+  it('lists the tests of every folder of src in CONTRIBUTING.md', () => {
     const rows = [...textOf('CONTRIBUTING.md').matchAll(/^\| `src\/([a-z]+)` \|/gm)].map(([, name]) => name);
     expect(rows.toSorted()).toEqual(folders.toSorted());
   });
 
-  it('has a row of ARCHITECTURE.md for every suite', () => {
+  it('lists every suite in ARCHITECTURE.md', () => {
     const rows = [...textOf('docs/ARCHITECTURE.md').matchAll(/^\| `test\/([a-z]+)` \|/gm)].map(([, name]) => name);
     const suites = globSync('test/*/**/*.spec.ts').map((file) => file.split('/')[1]);
     expect(rows.toSorted()).toEqual([...new Set(suites)].toSorted());
   });
 
-  it('names every helper of test/support in its README', () => {
+  it('lists every helper of test/support in its README', () => {
     const readme = textOf('test/support/README.md');
     const helpers = globSync('test/support/*.{ts,mjs}').map((file) => file.slice('test/support/'.length));
     expect(helpers.filter((file) => !readme.includes(file))).toEqual([]);
@@ -96,14 +96,14 @@ describe('decisions', () => {
   const records = globSync('docs/decisions/[0-9]*.md');
   const list = readFileSync('docs/decisions/README.md', 'utf8');
 
-  it.each(records)('%s is short and listed', (file) => {
+  it.each(records)('keeps %s short and listed', (file) => {
     expect(readFileSync(file, 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(15);
     expect(list).toContain(`(${file.slice('docs/decisions/'.length)})`);
   });
 });
 
 describe('file names', () => {
-  it('end YAML files with .yaml', () => {
+  it('uses .yaml for YAML files', () => {
     const found = globSync(['*.yml', '.github/**/*.yml', '{config,k8s,monitoring,packs,scripts,test}/**/*.yml']);
     expect(found).toEqual([]);
   });

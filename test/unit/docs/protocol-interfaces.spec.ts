@@ -172,11 +172,11 @@ function compile(page: string): string[] {
 }
 
 describe('PROTOCOL.md', () => {
-  it('documents every event as the code defines it, with examples that fit', () => {
+  it('documents every event as the code defines it, with valid examples', () => {
     expect(compile(PAGE)).toEqual([]);
   });
 
-  it('shows an example frame of every event, and only of those', () => {
+  it('shows an example frame of every event, and of no others', () => {
     expect(new Set(exampleLines(PAGE).map(typeOf))).toEqual(new Set([...EVENT_TYPES, ...SERVER_EVENTS]));
   });
 

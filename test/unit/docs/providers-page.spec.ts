@@ -65,7 +65,7 @@ describe('docs/providers.md', () => {
     ['body: { messages: [] }', 'is set for each turn'],
     ['drop: [stream]', 'is needed by every request'],
     ['headers_env: { x-key: NOT_SET }', 'NOT_SET'],
-  ])('is refused with a remedy when a provider has %s', async (key, remedy) => {
+  ])('refuses a provider with %s and names the remedy', async (key, remedy) => {
     const { code, lines } = await check(`provider:\n  type: openai\n  base_url: http://127.0.0.1:1/v1\n  ${key}\n`);
     expect(code).toBe(78);
     expect(lines.join('\n')).toContain(remedy);

@@ -1,4 +1,4 @@
-/* PROTOCOL.md tells every REST route that there is: one that no rule names is one that no client may rely on. */
+/* PROTOCOL.md documents every REST route: clients may not rely on a route that no rule names. */
 
 import { globSync, readFileSync } from 'node:fs';
 import { RequestMethod } from '@nestjs/common';
@@ -41,13 +41,13 @@ const rules = readFileSync('PROTOCOL.md', 'utf8')
   .filter((line) => /^- \*\*[A-Z]+-\d+\*\* /u.test(line));
 
 describe('PROTOCOL.md', () => {
-  it('looks at all routes', () => {
+  it('finds all routes', () => {
     expect(CONTROLLERS).toHaveLength(globSync('src/rest/*.controller.ts').length);
     expect(routes).toContainEqual(['DELETE', '/v1/conversations/{id}/items/{item}']);
   });
 
   it.each(routes)('has a rule for %s %s', (method, path) => {
-    // Told beside the rule of the list: `…/items/{item}`.
+    // Documented beside the rule of the list: `…/items/{item}`.
     const tail = /\/items\/.*/u.exec(path)?.[0] ?? path;
     const named = rules.some(
       (rule) =>

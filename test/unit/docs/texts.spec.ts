@@ -72,12 +72,12 @@ const known = new Set(
 );
 
 describe('string literals of the sources', () => {
-  it('are ASCII', () => {
+  it('contain ASCII only', () => {
     const files = SOURCES.filter((file) => !SHOWN_TO_PEOPLE.includes(file));
     expect(files.flatMap((file) => nonAsciiLiterals(file))).toEqual([]);
   });
 
-  it('would be found with a curly apostrophe', () => {
+  it('reports a curly apostrophe', () => {
     expect(nonAsciiLiterals('a.ts', "log.warn({}, `limits of this replica’s ${share}`);\nconst a = '±';")).toHaveLength(
       2,
     );
@@ -89,14 +89,14 @@ describe('comments', () => {
     (path) => !path.includes('node_modules'),
   );
 
-  it('name files that exist', () => {
+  it('name existing files only', () => {
     const found = files.flatMap((file) =>
       missingFiles(file, commentsOf(readFileSync(file, 'utf8'))).map((name) => `${file}: ${name}`),
     );
     expect(found).toEqual([]);
   });
 
-  it('would be found with a file that does not exist', () => {
+  it('reports a file that does not exist', () => {
     expect(missingFiles('src/a.ts', ['/* See stack.md, turn.service.ts and turn/no-such.ts. */'])).toEqual([
       'stack.md',
       'turn/no-such.ts',

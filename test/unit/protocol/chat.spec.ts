@@ -1,4 +1,4 @@
-/* Chat completions on the wire: every field is decided, messages become what they say, and what we send fits the client's types. */
+/* Chat completions on the wire: each field is handled, messages become items, and what Sluice sends fits the client's types. */
 
 import { describe, expect, it } from '@jest/globals';
 import {
@@ -28,13 +28,13 @@ type Plain<T> = T extends readonly (infer Each)[]
 type Assignable<From extends To, To> = [From, To];
 
 export type CompletionsAreOpenAis = Assignable<Plain<Omit<ChatCompletion, 'sluice'>>, WireCompletion>;
-/** OpenAI's own type leaves out that `usage` is null in all chunks but the last. */
+/** OpenAI's own type omits that `usage` is null in all chunks but the last. */
 export type ChunksAreOpenAis = Assignable<
   Plain<Omit<ChatChunk, 'sluice' | 'usage'>> & { usage?: NonNullable<ChatChunk['usage']> },
   WireChunk
 >;
 
-/** Every field that the client can send; the compiler finds one that a new version of it adds. */
+/** Every field that the client can send. The compiler reports a field that a new version adds. */
 const THEIRS: Readonly<Record<keyof ChatCompletionCreateParams, true>> = {
   audio: true,
   frequency_penalty: true,
@@ -88,7 +88,7 @@ const refusalOf = (body: unknown): SluiceError => {
 };
 
 describe('fields', () => {
-  it("are the official client's, and `prompt`", () => {
+  it("cover the official client's fields and `prompt`", () => {
     expect([...CHAT_FIELDS].sort()).toEqual([...Object.keys(THEIRS), 'prompt'].sort());
   });
 
@@ -96,7 +96,7 @@ describe('fields', () => {
     { n: 1, stop: [], store: false, seed: null, logprobs: false, top_logprobs: 0, logit_bias: {}, functions: [] },
     { frequency_penalty: 0, presence_penalty: 0, modalities: ['text'], verbosity: 'medium', service_tier: 'auto' },
     { prediction: { type: 'content', content: 'x' }, prompt_cache_key: 'k', audio: null, web_search_options: null },
-  ])('change nothing at these values: %j', (fields) => {
+  ])('accepts without effect: %j', (fields) => {
     const { request } = parse(fields);
     expect(Object.keys(request).sort()).toEqual(['background', 'input', 'store']);
   });
@@ -135,13 +135,13 @@ describe('fields', () => {
       'invalid_value',
     ],
     [{ tempreature: 1 }, 'tempreature', 'unknown_parameter'],
-  ])('%j is refused with its name and the reason', (fields, param, code = 'unsupported_parameter') => {
+  ])('refuses %j with its name and the reason', (fields, param, code = 'unsupported_parameter') => {
     const { message, ...refusal } = refusalOf({ messages: [HI], ...fields });
     expect(refusal).toMatchObject({ status: 400, code, param });
     expect(message).toMatch(/^unable to create a chat completion; /u);
   });
 
-  it('become those of a request that is not kept', () => {
+  it('become those of a request that is not stored', () => {
     const schema = { type: 'object' };
     const { request, stream, includeUsage } = parse({
       model: 'm',
@@ -184,7 +184,7 @@ describe('fields', () => {
 });
 
 describe('messages', () => {
-  it('become items, those of the system instructions', () => {
+  it('become items, and those of the system become instructions', () => {
     const { request } = parseChatRequest({
       messages: [
         { role: 'system', content: 'One.' },
@@ -224,11 +224,11 @@ describe('messages', () => {
       'messages[0].tool_calls[0].type',
       'unsupported_parameter',
     ],
-  ])('%j is refused', (message, param, code) => {
+  ])('refuses %j', (message, param, code) => {
     expect(refusalOf({ messages: [message] })).toMatchObject({ param, code });
   });
 
-  it("a turn's refusal is told in their words", () => {
+  it('translates a refusal into the words of chat completions', () => {
     const refusal = (param: string): SluiceError =>
       inChatWords(new SluiceError('parameter_not_allowed', `unable to accept ${param}; no`, { param }));
     expect(refusal('instructions')).toMatchObject({
@@ -240,7 +240,7 @@ describe('messages', () => {
   });
 });
 
-// Only what the shapes are made of; the rest of a response says nothing here.
+// Only the fields that shapes are made of; the rest of the response does not matter here.
 const response = (fields: Partial<ResponseObject> = {}): ResponseObject =>
   ({
     id: 'resp_1',
@@ -265,7 +265,7 @@ const call = (index: number): ResponseObject['output'][number] => ({
 });
 
 describe('answers', () => {
-  it('end for the reason that the response did', () => {
+  it('end with the finish reason of the response', () => {
     const deny = { guardrail: 'g', stage: 'input', decision: 'deny', reason: 'r' } as const;
     const sluice = { ...response().sluice, findings: [deny] };
     expect(finish({})).toBe('stop');
@@ -276,7 +276,7 @@ describe('answers', () => {
     expect(finish({ sluice })).toBe('content_filter');
   });
 
-  it('have the same number as their response, and no usage where nothing was counted', () => {
+  it('have the id of their response, and no usage if nothing was counted', () => {
     const { id, usage, choices } = chatCompletion(response({ usage: null }));
     expect([id, usage, choices[0]?.message.content]).toEqual(['chatcmpl_1', undefined, null]);
   });
@@ -292,7 +292,7 @@ describe('answers', () => {
     expect(failed('toString')).toMatchObject({ status: 502, code: 'server_error' });
   });
 
-  it('tell clients not to repeat a turn that ran, and when it may be asked again [ERR-3]', () => {
+  it('tell clients not to repeat a turn that ran, and when to retry [ERR-3]', () => {
     const retry = { retryable: true, after_ms: 7_000 };
     const limited = response({ error: { code: 'rate_limit_exceeded', message: 'unable to x; y' } });
     const failed = new FailedTurn({ ...limited, sluice: { ...limited.sluice, retry } });
@@ -321,7 +321,7 @@ describe('chunks', () => {
     delta,
   });
 
-  it('count calls from 0, whatever stands before them in the output', () => {
+  it('count calls from 0 at any place in the output', () => {
     const deltas = chunksOf([created, added(1), args(1, '{}'), added(4), args(4, '[]'), args(1, '!')]).map(
       (chunk) => chunk.choices[0]?.delta,
     );
@@ -335,7 +335,7 @@ describe('chunks', () => {
     ]);
   });
 
-  it('of an answer without a word begin and end it', () => {
+  it('begin and end an answer without text', () => {
     const chunks = chunksOf([created, { type: 'response.completed', response: response() }], true);
     expect(chunks).toMatchObject([
       { usage: null, choices: [{ delta: { role: 'assistant' }, finish_reason: null }] },
@@ -344,7 +344,7 @@ describe('chunks', () => {
     ]);
   });
 
-  it('of a failed turn are its error', () => {
+  it('carry the error of a failed turn', () => {
     const chunks = new ChatChunks(false);
     chunks.take(created);
     const failed = response({ status: 'failed', error: { code: 'provider_error', message: 'unable to x; y' } });

@@ -15,7 +15,7 @@ function refusal(text: string): ProtocolRefusal {
 }
 
 describe('a client event', () => {
-  it('response.create carries the request beside its type, a lane and an idempotency key', () => {
+  it('carries the request of response.create beside its type, a lane and an idempotency key', () => {
     const event = parse({
       type: 'response.create',
       stream: true,
@@ -74,7 +74,7 @@ describe('a client event', () => {
       { type: 'sluice:ping', id: 7 },
     ],
     [{ type: 'sluice:ping' }, { type: 'sluice:ping', id: null }],
-  ])('%j is understood', (frame, event) => {
+  ])('is parsed: %j', (frame, event) => {
     expect(parse(frame)).toEqual(event);
   });
 
@@ -100,24 +100,24 @@ describe('a client event', () => {
     ['{"type":"sluice:resume","response_id":"a","after":4}', 'unknown_parameter', 'after'],
     ['{"type":"sluice:auth"}', 'missing_required_parameter', 'token'],
     ['{"type":"sluice:ping","id":{}}', 'invalid_value', 'id'],
-  ])('%s is refused', (text, code, param) => {
+  ])('is refused: %s', (text, code, param) => {
     const { error } = refusal(text);
     expect([error.code, error.param, error.status]).toEqual([code, param, 400]);
   });
 
-  it('that is refused tells the lane it named, where that is a lane at all', () => {
+  it('names the lane of a refused event if it is a valid lane', () => {
     expect(refusal('{"type":"response.create","stream_id":"a","temperature":9,"input":"x"}').streamId).toBe('a');
     expect(refusal('{"type":"nonsense","stream_id":"a"}').streamId).toBe('a');
     expect(refusal('{"type":"nonsense","stream_id":"a b"}').streamId).toBeUndefined();
     expect(refusal('{"type":"nonsense","stream_id":"a"').streamId).toBeUndefined();
   });
 
-  it('of an unknown type is told the nearest known one', () => {
+  it('names the nearest known type for an unknown one', () => {
     expect(refusal('{"type":"sluice:resum"}').error.message).toContain("did you mean 'sluice:resume'?");
     expect(refusal('{"type":"zzzzzzzzzzzzzzzz"}').error.message).toContain('known types are response.create');
   });
 
-  it('survives nesting that no parser of ours should recurse into', () => {
+  it('survives deep nesting without recursion', () => {
     const deep = `{"type":"response.create","input":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
     expect(refusal(deep).error.status).toBe(400);
     const deepUnknown = `{"type":"response.create","input":"x","zzz":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;

@@ -68,7 +68,7 @@ const postRoutes = [ResponsesController, ChatCompletionsController, Conversation
     .map((method) => `${Reflect.getMetadata(PATH_METADATA, controller)} ${Reflect.getMetadata(PATH_METADATA, method)}`),
 );
 
-/** Reads a text, refused or not; anything but a refusal of ours fails the test. */
+/** Parses a text, valid or refused. Any error but a SluiceError fails the test. */
 function tried(read: (text: string) => unknown, text: string): void {
   try {
     read(text);
@@ -78,7 +78,7 @@ function tried(read: (text: string) => unknown, text: string): void {
   }
 }
 
-/** What costs too much: name, milliseconds, MiB. */
+/** Entries over the limit: name, milliseconds, MiB. */
 function tooDear(
   requests: Iterable<{ readonly name: string; readonly text: string }>,
   read: (text: string) => unknown,
@@ -97,7 +97,7 @@ function tooDear(
 }
 
 describe('the largest legal requests', () => {
-  it('are known for every route with a body and for every event', () => {
+  it('cover every route with a body and every event', () => {
     expect(Object.keys(ROUTES).sort()).toEqual(postRoutes.sort());
     expect(Object.keys(EVENTS).sort()).toEqual([...EVENT_TYPES].sort());
   });
@@ -124,7 +124,7 @@ describe('the largest legal requests', () => {
     ['keys', `{"type":"response.create",${Array.from({ length: 70_000 }, (_, i) => `"k${i}":1`).join(',')}}`],
     ['levels', `{"input":${'['.repeat(500_000)}${']'.repeat(500_000)}}`],
     ['maps', `{"input":[${'{},'.repeat(300_000)}{}]}`],
-  ])('are refused before they are parsed where they have too many %s [REQ-24]', (_what, text) => {
+  ])('are refused before parsing for too many %s [REQ-24]', (_what, text) => {
     const { cpuMs } = costOf(() => tried(body, text), cpuBudgetMs(20), 16);
     expect(cpuMs).toBeLessThan(cpuBudgetMs(20));
     expect(() => body(text)).toThrow(/unable to read the request; it (?:has more than|is nested more than)/u);
@@ -132,7 +132,7 @@ describe('the largest legal requests', () => {
 });
 
 describe('the count of a text', () => {
-  it('takes as many values and levels as it says, and not one more [REQ-24]', () => {
+  it('counts values and levels up to its limit exactly [REQ-24]', () => {
     const list = (values: number): string => `[${Array.from({ length: values - 1 }, () => 1).join(',')}]`;
     expect(body(list(MOST_VALUES - 1))).toHaveLength(MOST_VALUES - 2);
     expect(() => body(list(MOST_VALUES + 2))).toThrow('values');
@@ -140,12 +140,12 @@ describe('the count of a text', () => {
     expect(() => body('['.repeat(MOST_LEVELS + 1) + ']'.repeat(MOST_LEVELS + 1))).toThrow('levels');
   });
 
-  it('does not count what is inside strings [REQ-24]', () => {
+  it('does not count characters inside strings [REQ-24]', () => {
     const text = `{"a":"${'[{,'.repeat(60_000)}","b\\\\":"\\\\\\",[[","c":"\\\\"}`;
     expect(body(text)).toEqual(JSON.parse(text));
   });
 
-  it.each(['{"a":"', '"\\', '"\\\\\\', '{', '', '"'])('ends at the end of a broken text: %j', (text) => {
+  it.each(['{"a":"', '"\\', '"\\\\\\', '{', '', '"'])('stops at the end of a broken text: %j', (text) => {
     expect(() => body(text)).toThrow('unable to read the request; send JSON');
   });
 });
@@ -168,14 +168,14 @@ describe('a list of a schema', () => {
     expect(listOf(z.string(), 2, 1).safeParse([]).error?.issues).toMatchObject([{ code: 'too_small', minimum: 1 }]);
   });
 
-  it('of closed objects stops later steps at an unknown field', () => {
+  it('stops later steps at an unknown field of a closed object', () => {
     const schema = listOf(closed({ a: z.string() }), 2).transform((all) => all.map(({ a }) => a));
     expect(schema.safeParse([{ a: 'x', b: 1 }]).success).toBe(false);
     expect(schema.safeParse([{ a: 'x' }]).data).toEqual(['x']);
   });
 });
 
-it('the fillings are as large as a request may be, or as many values', () => {
+it('fills requests up to the maximum size or number of values', () => {
   for (const [kind, text] of Object.entries(FILLINGS)) {
     expect([kind, text.length > 60_000 && text.length < LARGEST_BYTES]).toEqual([kind, true]);
   }

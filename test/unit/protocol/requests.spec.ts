@@ -10,7 +10,7 @@ function refusal(body: unknown, edge: Edge = 'rest'): SluiceError {
   try {
     parse(body, edge);
   } catch (error) {
-    // parseResponseRequest throws nothing else; a wrong kind fails the expectations on its fields.
+    // parseResponseRequest throws nothing else; another type fails the expectations on its fields.
     return error as SluiceError;
   }
   throw new Error('the request was not refused');
@@ -19,7 +19,7 @@ function refusal(body: unknown, edge: Edge = 'rest'): SluiceError {
 const nested = (levels: number): unknown => JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`);
 
 describe('a request', () => {
-  it('with a plain string asks as the user, stored and in the foreground', () => {
+  it('treats a plain string as a user message, stored and in the foreground', () => {
     const { request, stream } = parse({ input: 'hello' });
     expect(request).toEqual({
       input: [
@@ -37,7 +37,7 @@ describe('a request', () => {
     expect(stream).toBe(false);
   });
 
-  it('takes every field that is served', () => {
+  it('accepts every supported field', () => {
     const { request, stream } = parse({
       input: 'x',
       conversation: { id: 'conv_1' },
@@ -87,7 +87,7 @@ describe('a request', () => {
     expect(stream).toBe(true);
   });
 
-  it('means the same with null as without the field', () => {
+  it('treats null like an absent field', () => {
     const names = [
       ...['conversation', 'previous_response_id', 'prompt', 'instructions', 'model', 'temperature', 'top_p', 'tools'],
       ...['max_output_tokens', 'tool_choice', 'parallel_tool_calls', 'text', 'reasoning', 'metadata', 'store', 'user'],
@@ -117,7 +117,7 @@ describe('a request', () => {
     { text: { verbosity: 'medium' } },
     { reasoning: { context: 'auto', mode: 'standard' } },
     { generate: true },
-  ])('accepts %j, which changes nothing', (field) => {
+  ])('accepts %j without effect', (field) => {
     expect(Object.keys(parse({ input: 'x', ...field }).request).sort()).toEqual(['background', 'input', 'store']);
   });
 
@@ -190,11 +190,11 @@ describe('a request', () => {
     expect(refusal({ input: 'x', temprature: 1 }).message).toContain("did you mean 'temperature'?");
   });
 
-  it.each([[[]], ['text'], [null], [undefined], [3]])('refuses a body that is no object: %j', (body) => {
+  it.each([[[]], ['text'], [null], [undefined], [3]])('refuses a body that is not an object: %j', (body) => {
     expect(refusal(body).code).toBe('invalid_request');
   });
 
-  it('needs input, unless it goes on from something', () => {
+  it('requires input unless it continues from a response or conversation', () => {
     expect(refusal({}).code).toBe('missing_required_parameter');
     expect(refusal({ input: '' }).code).toBe('invalid_value');
     expect(refusal({ input: '', conversation: 'conv_1' }).param).toBe('input');
@@ -203,14 +203,14 @@ describe('a request', () => {
     expect(parse({ input: [], conversation: 'conv_1' }).request.input).toEqual([]);
   });
 
-  it('on a socket always streams and never runs in the background', () => {
+  it('always streams on a socket and never runs in the background', () => {
     expect(parse({ input: 'x', stream: true, background: false }, 'socket').stream).toBe(true);
     expect(parse({ input: 'x' }, 'socket').stream).toBe(true);
     expect(refusal({ input: 'x', background: true }, 'socket').param).toBe('background');
     expect(refusal({ input: 'x', stream: false }, 'socket').param).toBe('stream');
   });
 
-  it('never repeats a value that was sent', () => {
+  it('never repeats a value of the request in an error', () => {
     const secret = 'hunter2-secret';
     const bodies = [
       { input: [{ type: secret }] },
@@ -223,7 +223,7 @@ describe('a request', () => {
     for (const body of bodies) expect(refusal(body).message).not.toContain(secret);
   });
 
-  it('cuts a name that would flood the message', () => {
+  it('truncates a long unknown name in the message', () => {
     const error = refusal({ input: 'x', ['k'.repeat(10_000)]: 1 });
     expect(error.message.length).toBeLessThan(300);
     expect(error.param?.length).toBeLessThan(100);
@@ -233,7 +233,7 @@ describe('a request', () => {
 describe('input items', () => {
   const items = (input: unknown): readonly Item[] => parse({ input }).request.input;
 
-  it('may be easy messages, of every role, with a string or with parts', () => {
+  it('accepts short messages of every role, with a string or with parts', () => {
     const [system, user, assistant] = items([
       { role: 'developer', content: 'd' },
       { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'u' }] },
@@ -247,7 +247,7 @@ describe('input items', () => {
     });
   });
 
-  it('may be taken from a former output as they are, and get ids of their own', () => {
+  it('accepts items of an earlier output unchanged and assigns ids to them', () => {
     const output = [
       {
         type: 'message',

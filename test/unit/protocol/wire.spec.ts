@@ -11,7 +11,7 @@ import { parseResumeQuery } from '../../../src/protocol/socket/resume-query.js';
 import { encodeError, encodeSluiceEvent, encodeSteerFailed } from '../../../src/protocol/socket/server-events.js';
 
 describe('an error on the wire', () => {
-  it("has OpenAI's body, without its cause", () => {
+  it("has OpenAI's body without the cause", () => {
     const error = new SluiceError('invalid_value', 'unable to x; y', { param: 'input[0]', cause: new Error('secret') });
     expect(errorBody(error)).toEqual({
       error: { message: 'unable to x; y', type: 'invalid_request_error', code: 'invalid_value', param: 'input[0]' },
@@ -19,7 +19,7 @@ describe('an error on the wire', () => {
     expect(JSON.stringify(errorBody(error))).not.toContain('secret');
   });
 
-  it('says whether and when to try again', () => {
+  it('states whether and when to retry', () => {
     const headers = (...of: ConstructorParameters<typeof SluiceError>) => retryHeaders(new SluiceError(...of));
     expect(headers('idempotency_key_reused', '')).toEqual({ 'x-should-retry': 'false' });
     expect(headers('invalid_value', '')).toEqual({ 'x-should-retry': 'false' });
@@ -51,7 +51,7 @@ describe('an error on the wire', () => {
 });
 
 describe('events of our own', () => {
-  it('are one line of JSON, whatever text they carry', () => {
+  it('are one line of JSON for any text', () => {
     const input = 'line\nbreak \u2028 "quote" \ud800';
     const text = encodeSteerFailed('resp_1', input, 'a');
     expect(text).not.toContain('\n');
@@ -67,7 +67,7 @@ describe('events of our own', () => {
 });
 
 describe('cursors', () => {
-  it('are whole numbers from -1', () => {
+  it('accept whole numbers from -1', () => {
     expect(parseCursor('-1', 'starting_after')).toBe(-1);
     expect(parseCursor('41', 'starting_after')).toBe(41);
     for (const text of ['', '-2', '1.5', 'x', '1e3', '9'.repeat(16), ' 1', '0x1']) {
@@ -77,7 +77,7 @@ describe('cursors', () => {
     }
   });
 
-  it('stand in the URL of a socket that resumes', () => {
+  it('are parsed from the URL of a socket that resumes', () => {
     expect(parseResumeQuery('resp_a:41,resp_b:-1:lane.x')).toEqual([
       { responseId: 'resp_a', startingAfter: 41 },
       { responseId: 'resp_b', startingAfter: -1, streamId: 'lane.x' },
@@ -109,7 +109,7 @@ describe('a new conversation', () => {
     });
   });
 
-  it('is refused with the field at fault', () => {
+  it('is refused with the name of the invalid field', () => {
     const many = Array.from({ length: 21 }, () => ({ role: 'user', content: 'x' }));
     expect(() => parseConversationCreate({ items: many })).toThrow(expect.objectContaining({ param: 'items' }));
     expect(() => parseConversationCreate({ item: [] })).toThrow(/did you mean 'items'/);
@@ -121,14 +121,14 @@ describe('a request that is sent again', () => {
   const of = (body: object, edge: 'rest' | 'socket' = 'rest') =>
     requestFingerprint(parseResponseRequest(body, edge).request);
 
-  it('is known by what it asks, not by how it was written or sent', () => {
+  it('is recognized by its meaning, not by its notation or transport', () => {
     const body = { input: 'x', metadata: { a: '1', b: '2' } };
     expect(of({ metadata: { b: '2', a: '1' }, input: 'x', model: null, stream: true })).toBe(of(body));
     expect(of({ ...body, stream_id: 'a' }, 'socket')).toBe(of(body));
     expect(of({ ...body, input: [{ role: 'user', content: 'x' }] })).toBe(of(body));
   });
 
-  it('is another one when it asks anything else', () => {
+  it('differs if its meaning differs', () => {
     const bodies = [
       { input: 'x' },
       { input: 'y' },
@@ -142,7 +142,7 @@ describe('a request that is sent again', () => {
 });
 
 describe('close codes', () => {
-  it('are ones that a server may send', () => {
+  it('are valid for a server to send', () => {
     for (const code of Object.values(CLOSE_CODES))
       expect([1000, 1001, 1003, 1007, 1008, 1009, 1011, 1012, 1013]).toContain(code);
   });

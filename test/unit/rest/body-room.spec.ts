@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { BodyRoom } from '../../../src/rest/body-room.js';
 
 describe('the room for bodies', () => {
-  it('takes a single body of any size, and a second one of the same sender within a quarter of the room [REST-23]', () => {
+  it('accepts one body of any size, and a second one of the same sender within a quarter of the room [REST-23]', () => {
     const room = new BodyRoom({ maxBytes: 1_000 });
     room.reserve('a', 5_000)();
     room.reserve('a', 100);

@@ -1,4 +1,4 @@
-/* The chat completions route over a real HTTP server, with a scripted turn behind it: what only its timing shows. */
+/* The chat completions route over a real HTTP server, with a scripted turn behind it: behaviour that depends on timing. */
 
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -22,7 +22,7 @@ import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { type CreateOptions, TurnService } from '../../../src/turn/turn.service.js';
 import { testGate } from '../../support/test-gate.js';
 
-// Only what the chunks are made of is looked at here.
+// Only the fields that chunks are made of matter here.
 const response = (fields: Partial<ResponseObject> = {}): ResponseObject =>
   ({
     id: 'resp_1',
@@ -121,7 +121,7 @@ const post = (more: object = {}, headers: Record<string, string> = {}, signal?: 
   });
 
 describe('POST /v1/chat/completions', () => {
-  it('sends the head while a turn is silent, and then its failure in the stream [CHAT-3]', async () => {
+  it('sends the headers while a turn is silent, and its later failure in the stream [CHAT-3]', async () => {
     const silence = Promise.withResolvers<void>();
     events = async function* () {
       yield [created];
@@ -137,7 +137,7 @@ describe('POST /v1/chat/completions', () => {
     expect(said).toMatch(/"code":"provider_timeout","param":null,"response_id":"resp_[^"]+"\}\}\n\n$/u);
   });
 
-  it('a turn that fails before its first word is an HTTP status, and counted by itself only [CHAT-3]', async () => {
+  it('answers with an HTTP status for a turn that fails before its first text, and counts the turn only once [CHAT-3]', async () => {
     events = async function* () {
       yield [created];
       yield [serialize({ type: 'response.failed', response: failed }, 1)];
@@ -147,7 +147,7 @@ describe('POST /v1/chat/completions', () => {
     expect(refused).toEqual([]);
   });
 
-  it('events that end too early are an error, never a clean end [CHAT-2]', async () => {
+  it('ends a stream without a terminal event with an error, never cleanly [CHAT-2]', async () => {
     events = async function* () {
       yield [created, text];
     };
@@ -156,7 +156,7 @@ describe('POST /v1/chat/completions', () => {
     expect(said).not.toContain('[DONE]');
   });
 
-  it('hands the turn a signal that its client is gone, unless it can come back [CHAT-8]', async () => {
+  it('aborts the turn when its client leaves, unless the client can resume [CHAT-8]', async () => {
     const gone = Promise.withResolvers<void>();
     events = async function* (signal) {
       yield [created, text];
@@ -177,7 +177,7 @@ describe('POST /v1/chat/completions', () => {
     expect(asked?.idempotency).toMatchObject({ key: 'k' });
   });
 
-  it('who sends a request again too late is told so [CHAT-8]', async () => {
+  it('refuses a repeated request whose events are gone [CHAT-8]', async () => {
     ended = new SluiceError('response_not_found', 'unable to x; y');
     const answer = await post({}, { 'idempotency-key': 'k' });
     expect(answer.status).toBe(410);

@@ -14,7 +14,7 @@ function refusal(check: () => void): SluiceError | undefined {
 }
 
 describe('the budget of refusals', () => {
-  it('refuses a sender that has used its bucket up, until a refusal has flowed back [REST-24]', () => {
+  it('refuses a sender that used its bucket up until one refusal has refilled [REST-24]', () => {
     const time = new HandTime();
     const budget = new RefusalBudget({ perMinute: 6, time });
     for (let i = 0; i < 6; i++) {
@@ -28,7 +28,7 @@ describe('the budget of refusals', () => {
     expect(refusal(() => budget.check('a'))).toBeUndefined();
   });
 
-  it('leaves other senders alone [REST-24]', () => {
+  it('does not affect other senders [REST-24]', () => {
     const budget = new RefusalBudget({ perMinute: 1, time: new HandTime() });
     budget.count('a', 0);
     expect(refusal(() => budget.check('a'))).toBeDefined();
@@ -44,7 +44,7 @@ describe('the budget of refusals', () => {
     expect(refusal(() => budget.check('a'))).toBeDefined();
   });
 
-  it('is full again after a minute, and does not depend on the wall clock', () => {
+  it('is full again after a minute, independent of the wall clock', () => {
     const time = new HandTime();
     const budget = new RefusalBudget({ perMinute: 2, time });
     for (let i = 0; i < 2; i++) budget.count('a', 0);
@@ -58,7 +58,7 @@ describe('the budget of refusals', () => {
     expect(refusal(() => budget.check('a'))).toBeDefined();
   });
 
-  it('remembers a bounded number of senders, those of the last refusals', () => {
+  it('keeps a bounded number of senders, those refused last', () => {
     const budget = new RefusalBudget({ perMinute: 1, time: new HandTime() });
     for (let i = 0; i <= 10_000; i++) budget.count(`s${i}`, 0);
     expect(refusal(() => budget.check('s0'))).toBeUndefined();

@@ -1,4 +1,4 @@
-/* The REST routes over a real HTTP server, with a scripted turn behind them; the official client where it has a say. */
+/* The REST routes over a real HTTP server with a scripted turn behind them, and with the official client where its behaviour matters. */
 
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -45,12 +45,12 @@ const caller: Principal = {
   expiresAtMs: null,
 };
 
-// Only what the routes hand through is looked at here, so a response needs no more than this.
+// Only what the routes forward matters here, so a response needs only these fields.
 const response = (status: string): ResponseObject =>
   ({ id: 'resp_1', object: 'response', status, output: [], output_text: '' }) as unknown as ResponseObject;
 const notFound = (): SluiceError => new SluiceError('response_not_found', 'unable to find it; no');
 
-/** What the turn behind the routes was asked and what it does. */
+/** The requests to the scripted turn, and its behaviour. */
 const script = {
   created: [] as { request: ResponseRequest; options: unknown }[],
   refusal: undefined as unknown,
@@ -228,7 +228,7 @@ describe('POST /v1/responses', () => {
     expect(script.after).toBe(-1);
   });
 
-  it('tells the official client of a stream that breaks', async () => {
+  it('reports a broken stream to the official client', async () => {
     script.events = [events.slice(0, 1)];
     script.eventsError = new SluiceError('state_unavailable', 'unable to x; y');
     const stream = await client.responses.create({ input: 'hi', stream: true });
@@ -238,7 +238,7 @@ describe('POST /v1/responses', () => {
     await expect(reading).rejects.toMatchObject({ code: 'state_unavailable' });
   });
 
-  it('hands the idempotency key on', async () => {
+  it('forwards the idempotency key', async () => {
     await client.responses.create({ input: 'hi' }, { headers: { 'idempotency-key': 'key-1' } });
     expect(script.created[0]?.options).toEqual({
       idempotency: { key: 'key-1', fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/u) },
@@ -249,7 +249,7 @@ describe('POST /v1/responses', () => {
     });
   });
 
-  it('stops waiting, and cancels nothing, when its client goes away', async () => {
+  it('stops waiting when its client leaves, and cancels nothing', async () => {
     const held = Promise.withResolvers<void>();
     script.hold = held.promise;
     const abort = new AbortController();
@@ -267,7 +267,7 @@ describe('POST /v1/responses', () => {
     held.resolve();
   });
 
-  it('counts a turn whose answer cannot be read once: by its turn, not as a refusal [OPS-3]', async () => {
+  it('counts a turn whose answer cannot be read once: as a turn, not as a refusal [OPS-3]', async () => {
     script.settledError = new SluiceError(
       'state_unavailable',
       'unable to read the answer; the store is away; try again',
@@ -281,7 +281,7 @@ describe('POST /v1/responses', () => {
     script.eventsError = undefined;
   });
 
-  it('tells what is refused, with whether to try again, and counts it', async () => {
+  it('reports a refusal with whether to retry, and counts it', async () => {
     script.refusal = new SluiceError('rate_limit_exceeded', 'unable to x; y', { retryAfterMs: 1_500 });
     const limited = await post('{"input":"x"}');
     expect([limited.status, limited.headers.get('retry-after'), limited.headers.get('retry-after-ms')]).toEqual([
@@ -299,7 +299,7 @@ describe('POST /v1/responses', () => {
     ]);
   });
 
-  it('tells the limits, also where one is used up', async () => {
+  it('sends the limits, also when one is used up', async () => {
     const requests = { limit: 60, remaining: 59, resetMs: 1_000 };
     script.limits = { requests, tokens: { limit: 9_000, remaining: 0, resetMs: 360_000 } };
     script.events = [events];
@@ -333,7 +333,7 @@ describe('POST /v1/responses', () => {
     expect(script.created).toEqual([]);
   });
 
-  it('tells a bug to the log, not to the client', async () => {
+  it('reports a bug to the log, not to the client', async () => {
     script.refusal = new Error('secret detail');
     const answer = await post('{"input":"x"}');
     expect(answer.status).toBe(500);
@@ -343,7 +343,7 @@ describe('POST /v1/responses', () => {
 });
 
 describe('GET /v1/responses/{id}', () => {
-  it('answers with the response as it stands', async () => {
+  it('answers with the current state of the response', async () => {
     expect((await client.responses.retrieve('resp_1')).status).toBe('in_progress');
     await expect(client.responses.retrieve('resp_none')).rejects.toMatchObject({
       status: 404,
@@ -351,7 +351,7 @@ describe('GET /v1/responses/{id}', () => {
     });
   });
 
-  it('replays and follows from where the client was', async () => {
+  it('replays and follows from the cursor of the client', async () => {
     script.events = [events];
     const seen: number[] = [];
     for await (const event of await client.responses.retrieve('resp_1', { stream: true, starting_after: 4 })) {
@@ -362,13 +362,13 @@ describe('GET /v1/responses/{id}', () => {
     expect(script.after).toBe(9);
   });
 
-  it('refuses by HTTP status what it knows before the first event', async () => {
+  it('refuses with an HTTP status before the first event', async () => {
     script.eventsError = new SluiceError('response_expired', 'unable to x; y');
     const expired = await call('GET', '/v1/responses/resp_1?stream=true');
     expect([expired.status, (await errorOf(expired))['code']]).toEqual([410, 'response_expired']);
   });
 
-  it('sends its head while the turn is silent, and its own failure in the stream', async () => {
+  it('sends its headers while the turn is silent, and its failure in the stream', async () => {
     const held = Promise.withResolvers<void>();
     script.hold = held.promise;
     script.eventsError = undefined;
@@ -392,13 +392,13 @@ describe('GET /v1/responses/{id}', () => {
 });
 
 describe('the other routes', () => {
-  it('cancel waits for the end, and returns an ended response unchanged', async () => {
+  it('waits for the end on cancel, and returns an ended response unchanged', async () => {
     expect((await client.responses.cancel('resp_1')).status).toBe('cancelled');
     expect((await client.responses.cancel('resp_ended')).status).toBe('completed');
     await expect(client.responses.cancel('resp_none')).rejects.toMatchObject({ status: 404 });
   });
 
-  it('delete says what it deleted, and refuses a running response', async () => {
+  it('confirms a deletion, and refuses to delete a running response', async () => {
     const deleted = await call('DELETE', '/v1/responses/resp_1');
     expect(await deleted.json()).toEqual({ id: 'resp_1', object: 'response', deleted: true });
     await expect(client.responses.delete('resp_1')).resolves.toBeDefined();
@@ -406,7 +406,7 @@ describe('the other routes', () => {
     expect([running.status, running.headers.get('x-should-retry')]).toEqual([409, 'false']);
   });
 
-  it('input items come in pages', async () => {
+  it('returns input items in pages', async () => {
     const { data } = await client.responses.inputItems.list('resp_1', { limit: 3, order: 'asc', after: 'msg_9' });
     expect(data[0]?.id).toBe('3-asc-msg_9');
     const page = (await (await call('GET', '/v1/responses/resp_1/input_items')).json()) as Record<string, unknown>;
@@ -416,7 +416,7 @@ describe('the other routes', () => {
     }
   });
 
-  it('models are those of the list', async () => {
+  it('lists the configured models', async () => {
     const ids: string[] = [];
     for await (const model of client.models.list()) ids.push(model.id);
     expect(ids).toEqual(['m1', 'org/m2']);
@@ -429,7 +429,7 @@ describe('the other routes', () => {
     await expect(client.models.retrieve('m3')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
   });
 
-  it('a conversation is created, with or without a body', async () => {
+  it('creates a conversation with or without a body', async () => {
     expect(
       await client.conversations.create({ metadata: { a: 'b' }, items: [{ role: 'user', content: 'x' }] }),
     ).toEqual({
@@ -442,7 +442,7 @@ describe('the other routes', () => {
     expect((await client.conversations.create()).id).toBe('conv_0');
   });
 
-  it('unknown paths are 404, known ones with another method 405', async () => {
+  it('answers 404 for unknown paths and 405 for another method of a known one', async () => {
     const unknown = await call('GET', '/v1/nothing');
     expect([unknown.status, (await errorOf(unknown))['code']]).toEqual([404, 'not_found']);
     const wrong = await call('PUT', '/v1/responses/resp_1');
@@ -451,7 +451,7 @@ describe('the other routes', () => {
     expect((await call('GET', '/v1/responses')).status).toBe(405);
   });
 
-  it('a malformed URL is 400 in the same shape', async () => {
+  it('answers 400 for a malformed URL in the same shape', async () => {
     const status = await new Promise<[number | undefined, string]>((resolve, reject) => {
       get(`${base}/v1/responses/%zz`, (message) => {
         let text = '';
@@ -463,7 +463,7 @@ describe('the other routes', () => {
     expect(JSON.parse(status[1])).toMatchObject({ error: { code: 'invalid_request' } });
   });
 
-  it('an official client sees an APIError with the request id', async () => {
+  it('gives an official client an APIError with the request id', async () => {
     const error: unknown = await client.responses.retrieve('resp_none').catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(APIError);
     expect(error).toMatchObject({ requestID: expect.stringMatching(/^req_/u), type: 'not_found_error' });
@@ -481,7 +481,7 @@ describe('CORS', () => {
       },
     });
 
-  it('lets the pages of the list in, streams included', async () => {
+  it('admits the pages of the list, also for streams', async () => {
     const answer = await preflight(PAGE);
     expect(answer.status).toBe(204);
     expect(answer.headers.get('access-control-allow-origin')).toBe(PAGE);
@@ -495,7 +495,7 @@ describe('CORS', () => {
     expect(refusal.headers.get('access-control-allow-origin')).toBe(PAGE);
   });
 
-  it('gives other pages nothing', async () => {
+  it('sends no CORS headers to other pages', async () => {
     expect((await preflight('https://evil.example')).headers.get('access-control-allow-origin')).toBeNull();
     const answer = await post('{"input":"x"}', { origin: 'https://evil.example' });
     expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([403, null]);

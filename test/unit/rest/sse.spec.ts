@@ -69,7 +69,7 @@ async function textOf(message: IncomingMessage): Promise<string> {
 const read = async (url: string): Promise<string> => textOf(await open(url));
 
 describe('an event stream', () => {
-  it('carries the logged bytes with their names and numbers, and ends after the terminal event', async () => {
+  it('carries the logged bytes with names and numbers, and ends after the terminal event', async () => {
     const { url, end } = await serve([[delta(0, 'é\n"')], [delta(1), completed(2)], [delta(3)]]);
     const message = await open(url);
     expect(message.headers).toMatchObject({
@@ -86,7 +86,7 @@ describe('an event stream', () => {
     await expect(end).resolves.toBe('ended');
   });
 
-  it('that ends without a terminal event says so, and never ends cleanly', async () => {
+  it('reports a missing terminal event, and never ends cleanly without one', async () => {
     const { url, end } = await serve([[delta(0)]]);
     const events = (await read(url)).trimEnd().split('\n\n');
     expect(JSON.parse(events.at(-1)?.replace('event: error\ndata: ', '') ?? '')).toMatchObject({
@@ -97,13 +97,13 @@ describe('an event stream', () => {
     await expect(end).resolves.toBe('interrupted');
   });
 
-  it('that has nothing left to tell ends at once, since its reader had the terminal event before', async () => {
+  it('ends at once without events when its reader already had the terminal event', async () => {
     const { url, end } = await serve([]);
     expect(await read(url)).toBe('');
     await expect(end).resolves.toBe('ended');
   });
 
-  it('that breaks in the middle says why, and keeps to itself what only the log may know', async () => {
+  it('reports a break in the middle without details that only the log may contain', async () => {
     async function* broken(error: Error): AsyncGenerator<readonly LoggedEvent[]> {
       yield [delta(0)];
       throw error;
@@ -119,7 +119,7 @@ describe('an event stream', () => {
     expect(text).not.toContain('secret');
   });
 
-  it('is kept alive by comments while nothing happens', async () => {
+  it('sends comments while nothing happens', async () => {
     const quiet = Promise.withResolvers<void>();
     async function* slow(): AsyncGenerator<readonly LoggedEvent[]> {
       await quiet.promise;
@@ -149,7 +149,7 @@ describe('an event stream', () => {
     expect(taken).toBeGreaterThan(0);
   });
 
-  it('takes no more events than the reader reads, and cuts off one that reads nothing', async () => {
+  it('takes no more events than the reader reads, and disconnects a reader that reads nothing', async () => {
     let taken = 0;
     async function* endless(): AsyncGenerator<readonly LoggedEvent[]> {
       for (;;) yield [delta(taken++, 'x'.repeat(100_000))];
@@ -158,7 +158,7 @@ describe('an event stream', () => {
     const message = await open(url);
     message.pause();
     await expect(end).resolves.toBe('stalled');
-    // What was taken sits in the kernel's buffers, a few megabytes at most, and in one write of ours.
+    // These bytes are in the kernel's buffers, a few megabytes at most, and in one pending write.
     expect(taken).toBeLessThan(300);
     const raw = await response;
     if (!raw.destroyed) await once(raw, 'close');
@@ -206,7 +206,7 @@ describe('an event stream', () => {
   });
 });
 
-it('goes on for a reader that reads slowly, though one write takes it longer than the limit [SSE-4]', async () => {
+it('continues for a slow reader although one write takes it longer than the limit [SSE-4]', async () => {
   const { url, end } = await serve([[delta(0, 'x'.repeat(32_000_000)), completed(1)]], { ...PATIENT, stallMs: 1_000 });
   const message = await open(url);
   const startedAt = performance.now();

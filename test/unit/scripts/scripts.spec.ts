@@ -27,7 +27,7 @@ function write(path: string, content: unknown): void {
   writeFileSync(join(root, path), typeof content === 'string' ? content : JSON.stringify(content));
 }
 
-describe('is the install current?', () => {
+describe('the check of the install', () => {
   const wanted = {
     '': { name: 'sluice' },
     'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' },
@@ -41,7 +41,7 @@ describe('is the install current?', () => {
     ['another version', { 'node_modules/a': { ...a, version: '1.0.1' } }, false],
     ['the same version with other bytes', { 'node_modules/a': { ...a, integrity: 'sha512-b' } }, false],
     ['nothing installed', undefined, false],
-  ])('%s', (_what, present, current) => {
+  ])('returns the expected answer: %s', (_what, present, current) => {
     write('package-lock.json', { packages: wanted });
     if (present !== undefined) write('node_modules/.package-lock.json', { packages: present });
     expect(installIsCurrent(root)).toBe(current);
@@ -67,7 +67,7 @@ describe('the digest of the sources', () => {
   });
 });
 
-/** False for a process that is gone, or dead and only not yet collected. */
+/** False for a process that is gone, or dead and not yet reaped. */
 function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -78,7 +78,7 @@ function isRunning(pid: number): boolean {
 }
 
 describe('preparing a checkout', () => {
-  /** Three processes that want to write into one file, alone. */
+  /** Three processes that want exclusive access to one file. */
   const program = (lock: string, log: string) => `
     import { appendFileSync } from 'node:fs';
     import { setTimeout } from 'node:timers/promises';
@@ -96,9 +96,9 @@ describe('preparing a checkout', () => {
     }>;
 
   it.each([
-    ['nobody was there before', () => undefined],
+    ['no process ran before', () => undefined],
     [
-      'the last one was killed',
+      'the last process was killed',
       (lock: string) => {
         const { pid } = spawnSync(process.execPath, ['-e', '']);
         write('.cache/preparing', String(pid));
@@ -114,7 +114,7 @@ describe('preparing a checkout', () => {
     expect(existsSync(lock)).toBe(false);
   });
 
-  it('tells whom it waits for, and goes on where that one is killed', async () => {
+  it('reports the process that it waits for, and continues when that process is killed', async () => {
     const [lock, log] = [join(root, '.cache/preparing'), join(root, 'log')];
     const held = spawn(process.execPath, [
       '--input-type=module',
@@ -122,30 +122,30 @@ describe('preparing a checkout', () => {
       `import { alone } from '${resolve('scripts/lib/alone.mjs')}'; await alone('${lock}', () => { console.log('held'); return new Promise(() => setInterval(() => {}, 1_000)); });`,
     ]);
     await once(held.stdout, 'data');
-    const told: number[] = [];
+    const blockers: number[] = [];
     const waiting = alone(
       lock,
       () => writeFileSync(log, 'done'),
       (pid: number) => {
-        told.push(pid);
+        blockers.push(pid);
         held.kill('SIGKILL');
       },
     );
     await waiting;
-    expect(told).toEqual([held.pid]);
+    expect(blockers).toEqual([held.pid]);
     expect(readFileSync(log, 'utf8')).toBe('done');
   });
 });
 
 describe('running a program', () => {
-  it('tells code and output', async () => {
+  it('returns code and output', async () => {
     const ended = await run(process.execPath, ['-e', 'console.log("out"); console.error("err"); process.exit(3)']);
     expect(ended).toMatchObject({ code: 3, timedOut: false });
     expect(ended.output).toContain('out');
     expect(ended.output).toContain('err');
   });
 
-  it('ends one that takes too long, with what it started', async () => {
+  it('ends a program that takes too long, with its children', async () => {
     const script = `const { spawn } = require('node:child_process');
       const inner = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
       console.log('inner ' + inner.pid);
@@ -154,11 +154,11 @@ describe('running a program', () => {
     expect(ended.timedOut).toBe(true);
     const inner = Number(/inner (\d+)/.exec(ended.output)?.[1]);
     expect(inner).toBeGreaterThan(0);
-    // A killed process stays visible until its parent's parent has taken note of it.
+    // A killed process remains visible until its parent has reaped it.
     while (isRunning(inner)) await new Promise(setImmediate);
   });
 
-  it('ends one that shows no progress for too long, and leaves one alone that takes long but shows some', async () => {
+  it('ends a program without progress, and not one that takes long with progress', async () => {
     const talks = `let left = 8; setInterval(() => (left-- > 0 ? console.log(left) : process.exit(0)), 500);`;
     const sends = `process.on('message', () => {}); ${talks.replace('console.log', 'process.send')}`;
     // Each takes longer than it may be silent.
@@ -166,7 +166,7 @@ describe('running a program', () => {
     const [talking, sending, silent] = await Promise.all([
       run(process.execPath, ['-e', talks], { stallMs }),
       run(process.execPath, ['-e', sends], { stallMs, onMessage: () => undefined }),
-      // What it writes is no progress where messages are expected.
+      // Its output is no progress where messages are expected.
       run(process.execPath, ['-e', 'setInterval(() => console.log("."), 100)'], {
         stallMs,
         onMessage: () => undefined,
@@ -177,7 +177,7 @@ describe('running a program', () => {
     expect(silent).toMatchObject({ timedOut: true });
   });
 
-  it('says so when there is no such program', async () => {
+  it('reports that there is no such program', async () => {
     expect(await run('no-such-program-here', [])).toMatchObject({ code: 127 });
   });
 });
@@ -246,7 +246,7 @@ describe('the count', () => {
     expect(progress.tally('unit', { strict: false }).failed).toBe(0);
   });
 
-  it('sums up in one line', () => {
+  it('summarizes in one line', () => {
     expect(
       lastLine(
         sum([

@@ -1,4 +1,4 @@
-/* Followers where the log plays tricks that no contract suite plays: it answers late, loses its head, or refuses for a while. */
+/* Followers over a log with faults that no contract suite has: late answers, a lost head, temporary refusals. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../../src/domain/errors.js';
@@ -37,7 +37,7 @@ const delta = (sequence: number): LoggedEvent =>
     { type: 'response.output_text.delta', item_id: 'm', output_index: 0, content_index: 0, delta: 'a', logprobs: [] },
     sequence,
   );
-// Only its type is looked at.
+// Only its type matters here.
 const terminal = (sequence: number): LoggedEvent =>
   serialize({ type: 'response.completed', response: {} } as unknown as ResponseEvent, sequence);
 
@@ -64,13 +64,13 @@ async function readAll(after = -1, signal = new AbortController().signal): Promi
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 describe('a viewer', () => {
-  it('reads what is longer than ring and page, and leaves nothing behind', async () => {
+  it('reads a log longer than ring and page, and leaves nothing behind', async () => {
     await logOf(20);
     expect(await readAll()).toEqual(upTo(20));
     expect(hub.size).toBe(0);
   });
 
-  it('is lost, and asks no further, where the log no longer reaches back to its cursor', async () => {
+  it('is lost and reads no more when the log no longer reaches back to its cursor', async () => {
     await logOf(20);
     const viewer = await open(-1);
     events.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: page.events.slice(2) });
@@ -84,7 +84,7 @@ describe('a viewer', () => {
     viewer.close();
   });
 
-  it('is lost where the log has nothing of what it says it has', async () => {
+  it('is lost when the log does not have the events before its cursor', async () => {
     await logOf(20);
     const viewer = await open(-1);
     events.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: [] });
@@ -131,11 +131,11 @@ describe('a viewer', () => {
 });
 
 describe('opening', () => {
-  it('finds an event that came while an older read was still under way', async () => {
+  it('finds an event that arrived while an older read was still in flight', async () => {
     await logOf(3, false);
     const first = await open(-1);
     const gate = Promise.withResolvers<void>();
-    // A check of the tail has read before event 3 was there, and its answer is late; no message delivered event 3.
+    // A check of the tail read before event 3 was there, and its answer is late; no message delivered event 3.
     events.trick = async (page) => {
       await gate.promise;
       return page;
@@ -161,7 +161,7 @@ describe('opening', () => {
     expect(await readAll()).toEqual(upTo(3));
   });
 
-  it('says that there is no such log', async () => {
+  it('reports a missing log', async () => {
     expect(await hub.open('resp_none', -1, () => undefined)).toBeUndefined();
     expect(hub.size).toBe(0);
   });

@@ -1,4 +1,4 @@
-/* State in memory is bounded in bytes: what was used least recently goes first, what a running turn needs stays. */
+/* State in memory is bounded in bytes: the least recently used goes first, and what a running turn needs stays. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type StoredItem } from '../../../../src/domain/item.js';
@@ -37,7 +37,7 @@ async function create(id: string, bytes = 0): Promise<void> {
 const use = (key: string, responseId: string) => ({ owner: 'ann', key, fingerprint: 'f', responseId });
 
 describe('state in memory', () => {
-  it('keeps as many responses as it may, not 8,100 of 20 KB', async () => {
+  it('keeps as many responses as its bound allows, not 8,100 of 20 KB', async () => {
     const evicted = open(16 * MIB);
     for (let i = 0; i < 8_100; i++) await put(`resp_${i}`, 20_000);
     expect(state.keptBytes()).toBeLessThanOrEqual(8 * MIB);
@@ -47,7 +47,7 @@ describe('state in memory', () => {
     expect((await state.responses.get('resp_8099'))?.response.output_text).toHaveLength(20_000);
   });
 
-  it('drops what was used least recently first', async () => {
+  it('drops the least recently used first', async () => {
     const evicted = open(2 * MIB);
     await create('conv_used', 300_000);
     await create('conv_idle', 300_000);
@@ -62,7 +62,7 @@ describe('state in memory', () => {
     expect(await state.responses.get('resp_used')).toBeUndefined();
   });
 
-  it('counts a conversation as it grows, and what was deleted no more', async () => {
+  it('counts a conversation as it grows, and stops counting what was deleted', async () => {
     open(2 * MIB);
     await create('conv_1');
     const empty = state.keptBytes();

@@ -10,7 +10,7 @@ function limiter() {
 const bucket = (capacity: number, refillPerSecond: number, key = 'k') => ({ key, capacity, refillPerSecond });
 
 describe('MemoryRateLimiter', () => {
-  it('gives a burst, then refuses and says when', async () => {
+  it('admits a burst, then refuses with the time to wait', async () => {
     const { clock, buckets } = limiter();
     const b = bucket(3, 1);
     expect(await buckets.take(b, 1)).toEqual({ allowed: true, remaining: 2, retryAfterMs: 0, resetMs: 1000 });
@@ -28,14 +28,14 @@ describe('MemoryRateLimiter', () => {
     expect(await buckets.take(bucket(1, 1, 'b'), 1)).toMatchObject({ allowed: true });
   });
 
-  it('takes nothing for what it refuses, and never more than there is', async () => {
+  it('takes nothing for a refused call, and never more than there is', async () => {
     const { buckets } = limiter();
     const b = bucket(10, 1);
     expect(await buckets.take(b, 11)).toEqual({ allowed: false, remaining: 10, retryAfterMs: Infinity, resetMs: 0 });
     expect(await buckets.take(b, 10)).toMatchObject({ allowed: true, remaining: 0 });
   });
 
-  it('takes back a negative cost, up to the capacity', async () => {
+  it('refunds a negative cost, up to the capacity', async () => {
     const { buckets } = limiter();
     const b = bucket(10, 1);
     await buckets.take(b, 10);
@@ -43,21 +43,21 @@ describe('MemoryRateLimiter', () => {
     expect(await buckets.charge(b, -40)).toMatchObject({ allowed: true, remaining: 10, resetMs: 0 });
   });
 
-  it('looks without taking at cost 0, and holds no more than a smaller capacity', async () => {
+  it('checks without taking at cost 0, and holds no more than a smaller capacity', async () => {
     const { buckets } = limiter();
     await buckets.take(bucket(100, 1), 50);
     expect(await buckets.take(bucket(20, 1), 0)).toMatchObject({ allowed: true, remaining: 20 });
     expect(await buckets.take(bucket(100, 1), 0)).toMatchObject({ remaining: 100 });
   });
 
-  it('does not refill when its clock goes back', async () => {
+  it('does not refill when its clock is set back', async () => {
     const { clock, buckets } = limiter();
     await buckets.take(bucket(1, 1), 1);
     clock.nowMs -= 10_000;
     expect(await buckets.take(bucket(1, 1), 1)).toMatchObject({ allowed: false });
   });
 
-  it('forgets buckets that are full again', async () => {
+  it('removes buckets that are full again', async () => {
     const { clock, buckets } = limiter();
     for (let i = 0; i < 1000; i++) await buckets.take(bucket(1, 1, `k${i}`), 1);
     expect(buckets.size).toBe(1000);
@@ -66,7 +66,7 @@ describe('MemoryRateLimiter', () => {
     expect(buckets.size).toBe(1);
   });
 
-  it('allows what it promised: after retryAfterMs the same cost fits, a millisecond earlier it does not', async () => {
+  it('admits the same cost after retryAfterMs, and refuses it a millisecond earlier', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 1000 }),
@@ -83,7 +83,7 @@ describe('MemoryRateLimiter', () => {
             clock.nowMs += afterMs;
             const { allowed, retryAfterMs } = await buckets.take(b, cost);
             if (allowed) taken += cost;
-            // Never more than a burst and what has flowed in since.
+            // Never more than a burst and the refill since.
             expect(taken).toBeLessThanOrEqual(capacity + ((clock.nowMs - start) / 1000) * b.refillPerSecond + 1e-6);
             if (allowed || retryAfterMs === Infinity) continue;
             clock.nowMs += retryAfterMs - 1;

@@ -1,4 +1,4 @@
-/* Ended logs in memory: the same events from fewer objects, and no more of them than there is room for. */
+/* Ended logs in memory: the same events in fewer objects, bounded in number. */
 
 import { describe, expect, it } from '@jest/globals';
 import { type LoggedEvent, serialize } from '../../../../src/domain/event.js';
@@ -28,7 +28,7 @@ const done = (sequence: number, text: string): LoggedEvent => ({
 });
 
 describe('PackedEvents', () => {
-  it('gives back every event as it was, whatever its characters', () => {
+  it('returns every event unchanged, with any characters', () => {
     const events = ['plain', 'Grüße 漢字 🎈', '"quoted"\n', '', '\ud800'].map((text, i) => delta(i, text));
     const packed = new PackedEvents(events);
     expect(packed.length).toBe(5);
@@ -42,7 +42,7 @@ describe('PackedEvents', () => {
 describe('MemoryLogTable', () => {
   const head = (responseId: string) => ({ responseId, owner: 'a', conversationId: null, store: true, input: [] });
 
-  it('drops the oldest ended logs beyond its bound, and none that runs', async () => {
+  it('drops the oldest ended logs above its bound, and no running one', async () => {
     const events = new MemoryEventLog(
       new MemoryLogTable({ ...systemTime, now: () => 0 }, LOG_TIMES, new MemoryBudget({ maxBytes: 3_500 })),
     );

@@ -1,4 +1,4 @@
-/* Keys are made of ids that clients choose: none may leave its slot, and none may carry a client's text. */
+/* Keys are made of ids that clients choose: none may leave its slot, and none may contain a client's text. */
 
 import { describe, expect, it } from '@jest/globals';
 import { RedisKeys, slotOf } from '../../../../src/state/redis/redis-keys.js';
@@ -22,7 +22,7 @@ describe('keys of an ill-formed id', () => {
     expect(new Set(HOSTILE.map((id) => keys.queue(id))).size).toBe(HOSTILE.length);
   });
 
-  it('are those of the id itself where it is well formed', () => {
+  it('contain a well-formed id unchanged', () => {
     expect(keys.queue('conv_0a')).toBe('sluice:{conv_0a}:queue');
     expect(keys.response('resp_0a')).toBe('sluice:response:resp_0a');
   });

@@ -1,4 +1,4 @@
-/* What the shared rate limiter does while Redis is away, on a clock of the test's own. The contract suites run it over a real Redis. */
+/* The shared rate limiter while Redis is away, on a clock of the test. The contract suites run it over a real Redis. */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { LOG_TIMES } from '../../../../src/state/event-log.js';
@@ -42,12 +42,12 @@ async function loseRedis(): Promise<void> {
 }
 
 describe('RedisRateLimiter without Redis', () => {
-  it('admits a call that is larger than the share of the replica, and pays for it over time', async () => {
+  it("admits a call above the replica's share, and refills the debt over time", async () => {
     await loseRedis();
     // The share of 100 is 25, refilled by a quarter of a token a second.
     expect(await limiter.take(bucket(100), 60)).toMatchObject({ allowed: true, remaining: 0 });
     const refused = await limiter.take(bucket(100), 60);
-    // 35 owed, and a full share of 25.
+    // 35 are owed, and a full share is 25.
     expect(refused).toMatchObject({ allowed: false, retryAfterMs: 240_000 });
     time.pass(239_999);
     expect(await limiter.take(bucket(100), 60)).toMatchObject({ allowed: false });
@@ -55,7 +55,7 @@ describe('RedisRateLimiter without Redis', () => {
     expect(await limiter.take(bucket(100), 60)).toMatchObject({ allowed: true });
   });
 
-  it('lets large calls pass beside small ones that leave room', async () => {
+  it('admits large calls beside small ones that leave room', async () => {
     await loseRedis();
     let [large, small] = [0, 0];
     for (let second = 0; second < 4_000; second++) {
@@ -64,11 +64,11 @@ describe('RedisRateLimiter without Redis', () => {
       if ((await limiter.take(bucket(100), 60)).allowed) large += 1;
     }
     expect(large).toBeGreaterThanOrEqual(7);
-    // The share, 1,000 tokens of refill, and what the last large call went below zero.
+    // The share, 1,000 tokens of refill, and the overdraft of the last large call.
     expect(large * 60 + small).toBeLessThanOrEqual(25 + 1_000 + 35);
   });
 
-  it('refuses for ever what is larger than the whole bucket', async () => {
+  it('refuses a call above the whole bucket for ever', async () => {
     await loseRedis();
     expect(await limiter.take(bucket(100), 101)).toMatchObject({ allowed: false, retryAfterMs: Infinity });
   });
@@ -92,7 +92,7 @@ describe('RedisRateLimiter without Redis', () => {
     expect(reported).toEqual([true, false]);
   });
 
-  it('stays local while single commands fail or the heartbeat misses now and then', async () => {
+  it('stays local while single commands fail or the heartbeat misses occasionally', async () => {
     for (let i = 0; i < 20; i++) {
       fails = true;
       await limiter.take(bucket(8), 0);
@@ -106,7 +106,7 @@ describe('RedisRateLimiter without Redis', () => {
     expect(reported.filter((local) => local).length).toBeLessThanOrEqual(2);
   });
 
-  it('hands out one share, not one for each time that Redis goes away', async () => {
+  it('grants one share in total, not one for each outage of Redis', async () => {
     let admitted = 0;
     for (let i = 0; i < 5; i++) {
       fails = true;

@@ -1,4 +1,4 @@
-/* Which connections a heartbeat takes for dead, and which commands are sent again, over connections that a test plays. */
+/* Which connections a heartbeat treats as dead, and which commands are repeated, over connections that a test scripts. */
 
 import { EventEmitter } from 'node:events';
 import { type Redis } from 'ioredis';
@@ -14,7 +14,7 @@ type Reply = () => Promise<unknown>;
 const TIMED_OUT: Reply = () => Promise.reject(new Error('Command timed out'));
 const CLOSED: Reply = () => Promise.reject(new Error('Reached the max retries per request limit (which is 0).'));
 
-/** A connection that answers each command by the next of its replies, and by the last one for ever. */
+/** A connection that answers each command with the next of its replies, and then with the last one for ever. */
 class FakeConnection extends EventEmitter {
   status = 'ready';
   readonly stream = { bytesRead: 0 };
@@ -46,7 +46,7 @@ class FakeConnection extends EventEmitter {
 
 function commandsOver(connection: FakeConnection): RedisCommands {
   return new RedisCommands({
-    // Both use no more than the fakes have.
+    // The code under test uses only what the fakes have.
     connector: { lastError: undefined } as RedisConnector,
     client: connection as unknown as Redis,
     timing: REDIS_TIMING,
@@ -75,7 +75,7 @@ async function beatOver(health: FakeConnection, lane: FakeConnection): Promise<s
 }
 
 describe('heartbeat', () => {
-  it('leaves a connection alone on which a large reply is still coming, and calls Redis up', async () => {
+  it('keeps a connection on which a large reply is still arriving, and reports Redis up', async () => {
     const lane = new FakeConnection([
       () => {
         lane.stream.bytesRead += 1_000_000;
@@ -87,13 +87,13 @@ describe('heartbeat', () => {
     expect(lane.dropped).toBe(0);
   });
 
-  it('drops a connection on which nothing comes, and still calls Redis up', async () => {
+  it('drops a connection without any data, and still reports Redis up', async () => {
     const lane = new FakeConnection([TIMED_OUT]);
     expect(await beatOver(new FakeConnection([]), lane)).toEqual(['up']);
     expect(lane.dropped).toBe(1);
   });
 
-  it('calls Redis down, and drops its own connection, where that gets no answer', async () => {
+  it('reports Redis down and drops its own connection when that gets no answer', async () => {
     const health = new FakeConnection([TIMED_OUT]);
     expect(await beatOver(health, new FakeConnection([]))).toEqual(['down']);
     expect(health.dropped).toBe(1);
@@ -101,7 +101,7 @@ describe('heartbeat', () => {
 });
 
 describe('a command', () => {
-  it('is sent again on the next connection where its own closes before the reply', async () => {
+  it('is repeated on the next connection when its own closes before the reply', async () => {
     const connection = new FakeConnection([CLOSED, CLOSED, () => Promise.resolve('done')]);
     const done = commandsOver(connection).call('GET', 'a');
     for (let i = 0; i < 2; i++) {
@@ -113,7 +113,7 @@ describe('a command', () => {
     expect(connection.sent).toHaveLength(3);
   });
 
-  it('is not sent again after a timeout or an error of Redis', async () => {
+  it('is not repeated after a timeout or an error of Redis', async () => {
     for (const reply of [TIMED_OUT, () => Promise.reject(new Error('OOM command not allowed'))]) {
       const connection = new FakeConnection([reply]);
       await expect(commandsOver(connection).call('GET', 'a')).rejects.toMatchObject({ code: 'state_unavailable' });

@@ -1,11 +1,11 @@
-/* What a subscriber connection listens to after any order of adding, removing and reconnecting, held against a server that a test plays. */
+/* What a subscriber connection listens to after any order of adding, removing and reconnecting, compared with a scripted server. */
 
 import { EventEmitter } from 'node:events';
 import { type Redis } from 'ioredis';
 import { describe, expect, it } from '@jest/globals';
 import { Subscriber } from '../../../../../src/state/redis/connection/subscriber.js';
 
-/** A connection whose replies come when the test says so. Its server does what arrives, in order, whether or not the reply comes. */
+/** A connection whose replies a test releases. Its server processes commands in order, with or without a reply. */
 class FakeClient extends EventEmitter {
   status = 'ready';
   readonly subscribed = new Set<string>();
@@ -21,7 +21,7 @@ class FakeClient extends EventEmitter {
     return this.#reply();
   }
 
-  /** Answers what is asked, and all that is asked because of the answers. */
+  /** Answers pending commands, and those that the answers cause. */
   async answer(): Promise<void> {
     for (let idle = 0; idle < 3; idle++) {
       if (this.#waiting.length > 0) idle = 0;
@@ -30,7 +30,7 @@ class FakeClient extends EventEmitter {
     }
   }
 
-  /** The connection closes: what has no reply fails, and the server forgets it. */
+  /** Closes the connection: pending commands fail, and the server forgets the connection. */
   close(): void {
     this.subscribed.clear();
     this.emit('close');
@@ -52,7 +52,7 @@ function connected(): { client: FakeClient; subscriber: Subscriber; gaps: string
     onGap: (names: readonly string[]) => gaps.push([...names]),
     onMoved: () => undefined,
   };
-  // The subscriber uses no more of a client than the fake has.
+  // The subscriber uses only what the fake has.
   const subscriber = new Subscriber(client as unknown as Redis, false, events);
   client.emit('ready');
   return { client, subscriber, gaps };
@@ -64,7 +64,7 @@ describe('subscriber', () => {
   it('does not listen to a channel that was removed while the channels were restored', async () => {
     const { client, subscriber } = connected();
     await client.answer();
-    // More than one command holds, so that the last one is sent in a later round.
+    // More than one command, so that the last one is sent in a later round.
     const adding = Promise.all(names(600).map((name) => subscriber.add(name)));
     await client.answer();
     await adding;

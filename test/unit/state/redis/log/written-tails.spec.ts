@@ -9,7 +9,7 @@ const events = (from: number, count: number, text?: string) =>
   Array.from({ length: count }, (_, i) => event(from + i, text));
 
 describe('WrittenTails', () => {
-  it('gives back what it holds, exactly, and nothing where some of it is missing', () => {
+  it('returns its events exactly, and nothing when some are missing', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 60 }),
@@ -32,14 +32,14 @@ describe('WrittenTails', () => {
     );
   });
 
-  it('holds few characters, however large the events are', () => {
+  it('holds few characters for events of any size', () => {
     const tails = new WrittenTails({ maxEvents: 100, maxCharacters: 1_000 });
     for (let i = 0; i < 50; i++) tails.add('resp', [event(i, 'x'.repeat(400))]);
     expect(tails.between('resp', 49, 50)).toEqual([event(49, 'x'.repeat(400))]);
     expect(tails.between('resp', 40, 50)).toBeUndefined();
   });
 
-  it('forgets a response that has ended, and knows none that it never saw', () => {
+  it('forgets a response that has ended, and knows no unseen one', () => {
     const tails = new WrittenTails();
     tails.add('resp', events(0, 3));
     expect(tails.size).toBe(1);

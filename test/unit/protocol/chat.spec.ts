@@ -218,7 +218,7 @@ describe('messages', () => {
     [{ role: 'user' }, 'messages[0].content', 'missing_required_parameter'],
     [{ role: 'assistant' }, 'messages[0].content', 'missing_required_parameter'],
     [{ role: 'tool', content: 'x', tool_call_id: 'c' }, 'messages[0].tool_call_id', 'unknown_call_id'],
-    [{ role: 'nobody', content: 'x' }, 'messages[0].role', 'invalid_value'],
+    [{ role: 'narrator', content: 'x' }, 'messages[0].role', 'invalid_value'],
     [
       { role: 'assistant', tool_calls: [{ type: 'custom', id: 'c' }] },
       'messages[0].tool_calls[0].type',

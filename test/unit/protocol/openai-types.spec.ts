@@ -19,7 +19,7 @@ import { type ResponseObject } from '../../../src/domain/response.js';
 import { REQUEST_FIELDS } from '../../../src/protocol/responses/requests.js';
 
 /**
- * A type of ours as it stands in a response: lists are readonly with us and not with the client, and one `MessageItem` serves
+ * A type of ours as it occurs in a response: lists are readonly with us and not with the client, and one `MessageItem` serves
  * all roles, where a response holds assistant messages made of output text and refusals.
  */
 type Plain<T> = T extends InputTextPart

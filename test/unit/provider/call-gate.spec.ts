@@ -4,7 +4,7 @@ import { RateLimitedProvider } from '../../../src/provider/resilience/rate-limit
 import { collect, providerRequest, textOf } from '../../support/provider-request.js';
 import { say, ScriptedProvider } from '../../support/scripted-provider.js';
 
-/** A bucket with so many places; an empty one has the next after `retryAfterMs`. */
+/** A bucket with so many places. An empty bucket has the next place after `retryAfterMs`. */
 function bucket(left: number, retryAfterMs = 30_000) {
   const taken: number[] = [];
   return {
@@ -34,7 +34,7 @@ describe('CallGate', () => {
     });
   });
 
-  it('lets a turn in while one provider of several can be asked', async () => {
+  it('admits a turn while one of several providers can be called', async () => {
     const gate = new CallGate(
       [
         { name: 'a', closedForMs: () => 9_000 },
@@ -54,13 +54,13 @@ describe('CallGate', () => {
     });
   });
 
-  it('waits for a place that comes within max_wait', async () => {
+  it('waits for a place that is free within max_wait', async () => {
     let tries = 0;
     const budget = { take: () => Promise.resolve({ allowed: ++tries > 1, retryAfterMs: tries > 1 ? 0 : 5 }) };
     expect((await new CallGate([{ name: 'a', budget }], 60_000).enter()).paid).toBe('a');
   });
 
-  it('gives a place back once', async () => {
+  it('returns a place once', async () => {
     const budget = bucket(1);
     const place = await new CallGate([{ name: 'a', budget }], 0).enter();
     await place.giveBack();

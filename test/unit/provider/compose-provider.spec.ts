@@ -37,7 +37,7 @@ function layers(name: string, provider: Provider, more: Partial<ProviderLayers> 
 const composed = (...args: Parameters<typeof composeProvider>) => composeProvider(...args).provider;
 
 describe('composeProvider', () => {
-  it('asks the next provider at once, with the model of the fallback, and reports each step', async () => {
+  it('calls the next provider at once, with the model of the fallback, and reports each step', async () => {
     const { reported, hooks } = recorder();
     const main = new ScriptedProvider([[fail('server_error')]]);
     const spare = new ScriptedProvider([[say('from the spare')]], 'spare');
@@ -70,7 +70,7 @@ describe('composeProvider', () => {
     expect(spare.requests).toHaveLength(0);
   });
 
-  it('where all fail, throws what may be tried again rather than what may not', async () => {
+  it('throws a retryable failure rather than a permanent one when all providers fail', async () => {
     const busy = new ScriptedProvider([[fail('rate_limit_exceeded', 60_000)]]);
     const wrong = new ScriptedProvider([[fail('provider_refused')]]);
     const { error } = await collect(composed([layers('a', busy), layers('b', wrong)]).stream(request, never));
@@ -89,7 +89,7 @@ describe('composeProvider', () => {
     expect(main.requests.length).toBeGreaterThan(1);
   });
 
-  it('takes from the bucket for every attempt, waits for it, and does not blame the provider', async () => {
+  it('takes from the bucket for every attempt, waits for it, and does not count that as a provider failure', async () => {
     const { reported, hooks } = recorder();
     const answers = [
       { allowed: true, retryAfterMs: 0 },
@@ -118,7 +118,7 @@ describe('composeProvider', () => {
     expect(reported).not.toContain('main open');
   });
 
-  it('adds nothing where nothing is asked for', async () => {
+  it('adds no layer without settings', async () => {
     const plain = await collect(new ScriptedProvider([[say('a')]]).stream(request, never));
     const bare = composed([{ name: 'x', provider: new ScriptedProvider([[say('a')]]) }]);
     expect(await collect(bare.stream(request, never))).toEqual(plain);

@@ -11,7 +11,7 @@ const usage = (input: number, output: number, cached = 0): Usage => ({
 });
 
 describe('costUsd', () => {
-  it('prices what has a price, cached input cheaper', () => {
+  it('prices known models, with cheaper cached input', () => {
     const full = costUsd('gpt-4o', usage(1_000_000, 0), 'openai') ?? 0;
     expect(full).toBeGreaterThan(0);
     expect(costUsd('gpt-4o', usage(1_000_000, 0, 1_000_000), 'openai')).toBeLessThan(full);
@@ -19,15 +19,15 @@ describe('costUsd', () => {
     expect(costUsd('gpt-4o', usage(0, 0), 'openai')).toBe(0);
   });
 
-  it('never guesses', () => {
+  it('returns null rather than a guess', () => {
     expect(costUsd('gpt-unheard-of', usage(1, 1), 'openai')).toBeNull();
-    expect(costUsd('gpt-4o', usage(1, 1), 'nobody')).toBeNull();
+    expect(costUsd('gpt-4o', usage(1, 1), 'unknown')).toBeNull();
     expect(costUsd('gpt-4o', usage(1, 1), null)).toBeNull();
     expect(costUsd('gpt-4o', usage(1, 1, 5), 'openai')).toBeNull();
     expect(costUsd('gpt-4o', usage(-1, 1), 'openai')).toBeNull();
   });
 
-  it('finds the price list of a base URL, and none for a server of one’s own', () => {
+  it('finds the price list of a base URL, and none for a self-hosted server', () => {
     expect(priceListOf(undefined)).toBe('openai');
     expect(priceListOf('https://api.openai.com/v1')).toBe('openai');
     expect(priceListOf('https://api.groq.com/openai/v1')).toBe('groq');

@@ -4,7 +4,7 @@ import { providerRequest } from '../../support/provider-request.js';
 import { allowed } from '../../support/machine.js';
 
 describe('estimateUsage', () => {
-  it('counts nothing produced as nothing, and the request by its words', async () => {
+  it('counts empty output as zero, and the request by its words', async () => {
     const usage = await estimateUsage(providerRequest('one two three', { system: 'four five' }), '');
     expect(usage.output_tokens).toBe(0);
     expect(usage.input_tokens).toBeGreaterThanOrEqual(5);
@@ -21,11 +21,11 @@ describe('estimateUsage', () => {
     expect(tokens).toBeLessThan(42_000);
   });
 
-  it('is quick with a text that has no spaces', async () => {
+  it('is fast for a text without spaces', async () => {
     await estimateUsage(providerRequest(''), 'warm');
     const startedAt = performance.now();
     const usage = await estimateUsage(providerRequest(''), '漢字'.repeat(500_000));
-    // Uncut, the tokenizer takes seconds for a thirtieth of this.
+    // Without pieces, the tokenizer takes seconds for a thirtieth of this.
     expect(performance.now() - startedAt).toBeLessThan(allowed(1000));
     expect(usage.output_tokens).toBeGreaterThan(500_000);
   });

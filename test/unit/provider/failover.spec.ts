@@ -33,7 +33,7 @@ class HandTime implements Time {
   }
 }
 
-/** Says when it is asked, and keeps its signal. */
+/** Reports that it was called, and keeps its signal. */
 class Watched extends Provider {
   readonly asked = Promise.withResolvers<AbortSignal>();
   constructor(readonly inner: Provider) {
@@ -65,7 +65,7 @@ function race(first: Provider, second: Provider, hedges = new HedgeBudget(0.1)) 
 }
 
 describe('FailoverProvider', () => {
-  it('asks the next provider beside a silent one, takes the first to deliver, and aborts the loser', async () => {
+  it('calls the next provider beside a silent one, takes the first to deliver, and aborts the loser', async () => {
     const silent = new Watched(new ScriptedProvider([[HANG]]));
     const { provider, time, events } = race(silent, new ScriptedProvider([[say('b')]]));
     const answer = collect(provider.stream(request, never));
@@ -79,7 +79,7 @@ describe('FailoverProvider', () => {
     expect(time.armed).toBe(0);
   });
 
-  it('keeps the first provider when it delivers before the one asked beside it', async () => {
+  it('keeps the first provider when it delivers before the one called beside it', async () => {
     const gate = Promise.withResolvers<void>();
     const slow = new (class extends Provider {
       override async *stream(): AsyncGenerator<ProviderPart> {
@@ -99,7 +99,7 @@ describe('FailoverProvider', () => {
     expect(signal.reason).toMatchObject({ silent: false });
   });
 
-  it('asks no other provider beside a silent one when the budget of hedges is used up', async () => {
+  it('calls no other provider beside a silent one when the budget of hedges is used up', async () => {
     const silent = new Watched(new ScriptedProvider([[HANG]]));
     const second = new ScriptedProvider([[say('b')]]);
     const { provider, time } = race(silent, second, new HedgeBudget(0));
@@ -125,7 +125,7 @@ describe('FailoverProvider', () => {
     expect((await answer).error).toMatchObject({ code: 'provider_timeout' });
   });
 
-  it('does not ask the next provider after a failure that does not move on', async () => {
+  it('does not call the next provider after a failure that must not move on', async () => {
     const second = new ScriptedProvider([[say('b')]]);
     const { provider } = race(new ScriptedProvider([[fail('content_policy_violation')]]), second);
     expect((await collect(provider.stream(request, never))).error).toMatchObject({ code: 'content_policy_violation' });

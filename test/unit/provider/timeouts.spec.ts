@@ -32,7 +32,7 @@ describe('TimeoutsProvider', () => {
     expect(textOf(parts)).toBe(text);
   });
 
-  it('lets a call within its times pass as it is', async () => {
+  it('passes a call within its times through unchanged', async () => {
     const limits = { firstDeltaTimeoutMs: 5000, idleTimeoutMs: 5000, callTimeoutMs: 5000 };
     const plain = await collect(new ScriptedProvider([[say('a'), say('b')]]).stream(request, never));
     expect(
@@ -40,7 +40,7 @@ describe('TimeoutsProvider', () => {
     ).toEqual(plain);
   });
 
-  it("does not count the reader's own time as the provider's silence", async () => {
+  it('does not count the time of the reader as silence of the provider', async () => {
     const provider = new TimeoutsProvider(new ScriptedProvider([[say('a'), say('b')]]), { idleTimeoutMs: 15 });
     let last = '';
     for await (const part of provider.stream(request, never)) {
@@ -59,7 +59,7 @@ describe('TimeoutsProvider', () => {
     expect(finishOf(parts)).toBe('stop');
   });
 
-  it('hands an abort through with its reason', async () => {
+  it('throws the reason of an abort', async () => {
     const provider = new TimeoutsProvider(new ScriptedProvider([[say('a'), HANG]]), { idleTimeoutMs: 5000 });
     const abort = new AbortController();
     const reason = new Error('enough');

@@ -1,18 +1,18 @@
-/* The thread that counts tokens: answers to who asked, and a new one after one has died. */
+/* The thread that counts tokens: answers go to the right caller, and a new thread replaces one that has died. */
 
 import { describe, expect, it } from '@jest/globals';
 import { TokenCounter } from '../../../src/provider/token-counter.js';
 
 describe('TokenCounter', () => {
-  it('answers each question with its own counts', async () => {
+  it('answers each request with its own counts', async () => {
     const counter = new TokenCounter();
     const answers = await Promise.all([counter.count(['Hello world', '']), counter.count(['one two three four'])]);
     expect(answers).toEqual([[2, 0], [4]]);
   });
 
-  it('tells who waits of a thread that died, and starts another for the next', async () => {
+  it('rejects waiting callers when the thread dies, and starts another for the next request', async () => {
     const counter = new TokenCounter();
-    // No text: the thread fails over it.
+    // Not a text: the thread fails on it.
     const broken = counter.count([undefined as unknown as string]);
     const beside = counter.count(['beside']);
     await expect(broken).rejects.toThrow();

@@ -11,7 +11,7 @@ const ask = (text: string, overrides: Partial<ProviderRequest> = {}) =>
   collect(provider.stream(providerRequest(text, overrides), never));
 
 describe('DemoProvider', () => {
-  it('says plainly what it is, tells of the request the shape only, and answers the same every time', async () => {
+  it('names itself, reports only the shape of the request, and answers the same every time', async () => {
     const first = await ask('xyzzy secret-4711', { system: 'You are secret-4712.' });
     const text = textOf(first.parts);
     expect(text).toContain('not a language model');
@@ -21,7 +21,7 @@ describe('DemoProvider', () => {
     expect(await ask('xyzzy secret-4711', { system: 'You are secret-4712.' })).toEqual(first);
   });
 
-  it('starts with who answers, ends with usage and one finish', async () => {
+  it('starts with its name, ends with usage and one finish', async () => {
     const { parts } = await ask('demo: deltas=4');
     expect(parts.map((part) => part.type)).toEqual(['start', 'text', 'text', 'text', 'text', 'usage', 'finish']);
     expect(parts[0]).toEqual({ type: 'start', provider: 'demo', model: 'gpt-4o' });
@@ -49,7 +49,7 @@ describe('DemoProvider', () => {
     ['demo: dance', 'do not know `dance`'],
     ['demo: error=nonsense', 'do not know `error=nonsense`'],
     ['demo: deltas=many', 'do not know `deltas=many`'],
-  ])('answers %j pleasantly', async (question, part) => {
+  ])('answers %j with a friendly text', async (question, part) => {
     expect(textOf((await ask(question)).parts)).toContain(part);
   });
 
@@ -60,14 +60,14 @@ describe('DemoProvider', () => {
     expect(finishOf((await ask('demo: filter')).parts)).toBe('content_filter');
   });
 
-  it('fails with the code that was asked for, after as many deltas', async () => {
+  it('fails with the requested code after the requested number of deltas', async () => {
     const { parts, error } = await ask('demo: error=rate_limit_exceeded after=3 retry_after=2s');
     expect(parts.map((part) => part.type)).toEqual(['start', 'text', 'text', 'text']);
     expect(error).toBeInstanceOf(SluiceError);
     expect(error).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs: 2000 });
   });
 
-  it('refuses as a model would', async () => {
+  it('refuses like a model', async () => {
     const { parts } = await ask('demo: refuse');
     expect(parts.filter((part) => part.type === 'refusal').length).toBeGreaterThan(1);
     expect(textOf(parts)).toBe('');
@@ -116,7 +116,7 @@ describe('DemoProvider', () => {
     expect(textOf(parts)).not.toContain('sunny');
   });
 
-  it('answers JSON where a format is asked for', async () => {
+  it('answers JSON if the request has a format', async () => {
     const format = {
       type: 'json_schema',
       name: 'x',
@@ -159,7 +159,7 @@ describe('DemoProvider', () => {
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(95);
   });
 
-  it('plays a script handed in, and sees the request', async () => {
+  it('plays a given script and passes the request to it', async () => {
     const steps: DemoStep[] = [
       { type: 'text', text: 'a' },
       { type: 'wait', ms: 1 },

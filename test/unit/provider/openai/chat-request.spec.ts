@@ -42,7 +42,7 @@ describe('chatRequest', () => {
     ]);
   });
 
-  it('sends refusals as what the assistant said, and leaves out an answer without a character', () => {
+  it('sends refusals as assistant text, and omits an empty answer', () => {
     expect(
       messages(message('assistant', { type: 'refusal', refusal: 'no' }), said('assistant', ''), said('user', '')),
     ).toEqual([
@@ -51,7 +51,7 @@ describe('chatRequest', () => {
     ]);
   });
 
-  it('gathers calls on the assistant message they came with', () => {
+  it('gathers calls on the assistant message that they belong to', () => {
     expect(
       messages(said('assistant', 'let me see'), call(1), call(2), output(1), output(2), call(3), output(3)),
     ).toEqual([
@@ -63,7 +63,7 @@ describe('chatRequest', () => {
     ]);
   });
 
-  it('says nothing that was not asked for', () => {
+  it('sends only fields that the request sets', () => {
     expect(chatRequest(providerRequest('Hi', { toolChoice: 'none', parallelToolCalls: false }), OWN)).toEqual({
       model: 'gpt-4o',
       messages: [{ role: 'user', content: 'Hi' }],
@@ -72,7 +72,7 @@ describe('chatRequest', () => {
     });
   });
 
-  it('maps sampling, limits and the user, by the names that the server knows', () => {
+  it('maps sampling, limits and the user to the names that the server knows', () => {
     const request = providerRequest('Hi', {
       temperature: 0,
       topP: 0.5,
@@ -119,7 +119,7 @@ describe('chatRequest', () => {
     expect(json.tool_choice).toBe('required');
   });
 
-  it('tells OpenAI hosts from others', () => {
+  it('distinguishes OpenAI hosts from others', () => {
     expect(dialectOf(undefined)).toBe('openai');
     expect(dialectOf('https://api.openai.com/v1')).toBe('openai');
     expect(dialectOf('https://x.openai.azure.com/openai/v1')).toBe('openai');

@@ -10,21 +10,21 @@ async function ask(answer: FakeAnswer, timeoutMs = 5_000): Promise<boolean> {
   return keyIsRefused({ baseUrl: fake.baseUrl, apiKey: 'the-key', timeoutMs });
 }
 
-describe('is the key refused?', () => {
+describe('the check of the key', () => {
   it.each([
     [401, true],
     [200, false],
     [403, false],
     [404, false],
     [500, false],
-  ])('HTTP %d: %s', async (status, refused) => {
+  ])('reads HTTP %d as: %s', async (status, refused) => {
     expect(await ask({ status, body: {} })).toBe(refused);
     expect(fake?.requests.map(({ path, headers }) => [path, headers.authorization])).toEqual([
       ['/v1/models', 'Bearer the-key'],
     ]);
   });
 
-  it('not where nobody answers, or nobody listens', async () => {
+  it('does not report a refused key if the server does not answer or there is no listener', async () => {
     expect(await ask({ steps: [{ hang: true }] }, 50)).toBe(false);
     const baseUrl = fake?.baseUrl ?? '';
     await fake?.close();
@@ -32,7 +32,7 @@ describe('is the key refused?', () => {
     expect(await keyIsRefused({ baseUrl, apiKey: 'the-key', timeoutMs: 5_000 })).toBe(false);
   });
 
-  it('is never asked of another address', async () => {
+  it('never sends the key to another address', async () => {
     const other = await FakeOpenAiServer.start({ status: 401, body: {} });
     expect(await ask({ status: 307, headers: { location: `${other.baseUrl}/models` }, body: {} })).toBe(false);
     expect(other.requests).toEqual([]);

@@ -43,7 +43,7 @@ describe('OpenAiProvider: the answer', () => {
     const { parts, error } = await ask();
     expect(error).toBeUndefined();
     expect(textOf(parts)).toBe('Hello world');
-    // Texts that come with one read are one part.
+    // Texts of one read are one part.
     expect(parts.filter(({ type }) => type !== 'text')).toEqual([
       { type: 'start', provider: 'openai', model: 'gpt-4o' },
       {
@@ -65,29 +65,29 @@ describe('OpenAiProvider: the answer', () => {
     expect(request?.body).toMatchObject({ stream: true, stream_options: { include_usage: true } });
   });
 
-  it('sends no Authorization header where there is no key', async () => {
+  it('sends no Authorization header without a key', async () => {
     const open = new OpenAiProvider({ baseUrl: server.baseUrl });
     expect((await collect(open.stream(providerRequest('Hi'), never))).error).toBeUndefined();
     expect(server.requests[0]?.headers.authorization).toBeUndefined();
     await open.close();
   });
 
-  it('uses connections again after whole answers', async () => {
+  it('reuses connections after complete answers', async () => {
     const ports = new Set<number | undefined>();
     for (let i = 0; i < 10; i++) {
       await ask();
       ports.add(server.requests[i]?.port);
-      // The end of the body comes after the end marker.
+      // The end of the body arrives after the end marker.
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     expect(ports.size).toBeLessThan(10);
   });
 
   it('runs many streams at the same time', async () => {
-    let go: () => void = () => undefined;
-    const all = new Promise<void>((resolve) => (go = resolve));
+    let release: () => void = () => undefined;
+    const all = new Promise<void>((resolve) => (release = resolve));
     server.answerWith((_request, index) => {
-      if (index === 39) go();
+      if (index === 39) release();
       return { steps: [{ until: all }, textChunk('x'), finishChunk(), DONE] };
     });
     const answers = await Promise.all(Array.from({ length: 40 }, () => ask()));
@@ -122,7 +122,7 @@ describe('OpenAiProvider: the answer', () => {
     expect(textOf(parts)).toBe('né 漢字 👩‍👩‍👧');
   });
 
-  it('takes content null, empty choices, missing choices and other choices for nothing', async () => {
+  it('ignores content null, empty choices, missing choices and other choices', async () => {
     const other = { chunk: { choices: [{ index: 1, delta: { content: 'other' }, finish_reason: 'length' }] } };
     const { parts } = await askSteps(
       deltaChunk({ content: null, tool_calls: null }),
@@ -137,7 +137,7 @@ describe('OpenAiProvider: the answer', () => {
     expect(textOf(parts)).toBe('a');
   });
 
-  it('passes refusals on', async () => {
+  it('forwards refusals', async () => {
     const { parts } = await askSteps(
       deltaChunk({ refusal: 'I can' }),
       deltaChunk({ refusal: ' not' }),
@@ -160,7 +160,7 @@ describe('OpenAiProvider: the answer', () => {
     expect(finishOf((await askSteps(textChunk('a'), finishChunk(given), usageChunk(), DONE)).parts)).toBe(expected);
   });
 
-  it('tells several tool calls apart by index, arguments in pieces', async () => {
+  it('keeps several tool calls apart by index, with arguments in pieces', async () => {
     const call = (fields: object) => deltaChunk({ tool_calls: [fields] });
     const { parts } = await askSteps(
       call({ index: 0, id: 'c_a', type: 'function', function: { name: 'a', arguments: '' } }),
@@ -181,7 +181,7 @@ describe('OpenAiProvider: the answer', () => {
     expect(finishOf(parts)).toBe('tool_calls');
   });
 
-  it('tells tool calls apart where a server leaves the index out, or gives all of them 0', async () => {
+  it('keeps tool calls apart when a server omits the index or sends 0 for all', async () => {
     const fn = (name: string, args: string) => ({ function: { name, arguments: args } });
     for (const index of [undefined, 0]) {
       const { parts } = await askSteps(
@@ -200,7 +200,7 @@ describe('OpenAiProvider: the answer', () => {
     }
   });
 
-  it('estimates usage where none came, and says so', async () => {
+  it('estimates missing usage and marks it', async () => {
     const { parts } = await askSteps(textChunk('Hello world, this is text.'), finishChunk(), DONE);
     const usage = parts.find((part) => part.type === 'usage');
     expect(usage?.estimated).toBe(true);
@@ -208,18 +208,18 @@ describe('OpenAiProvider: the answer', () => {
     expect(usage?.usage.input_tokens).toBeGreaterThan(1);
   });
 
-  it('is content with a finish reason and no end marker, and with an end marker and no finish reason', async () => {
+  it('accepts a finish reason without an end marker, and an end marker without a finish reason', async () => {
     expect(finishOf((await askSteps(textChunk('a'), finishChunk('length'))).parts)).toBe('length');
     expect(finishOf((await askSteps(textChunk('a'), DONE)).parts)).toBe('stop');
     expect(finishOf((await askSteps(textChunk('a'), finishChunk(), { cut: true })).parts)).toBe('stop');
   });
 
-  it('does not wait for the end of the body once finish and usage are there', async () => {
+  it('does not wait for the end of the body once finish and usage have arrived', async () => {
     const { parts } = await askSteps(textChunk('a'), finishChunk(), usageChunk(), { hang: true });
     expect(finishOf(parts)).toBe('stop');
   });
 
-  it('reads a long fast answer whole and in order while the reader is slow', async () => {
+  it('reads a long fast answer completely and in order while the reader is slow', async () => {
     const texts = Array.from({ length: 20_000 }, (_, i) => `${i} `);
     server.answerWith(textAnswer(texts));
     let seen = 0;
@@ -250,7 +250,7 @@ describe('OpenAiProvider: abort', () => {
     expect((closed?.atMs ?? Infinity) - abortedAt).toBeLessThan(allowed(250));
   });
 
-  it('throws the reason, whatever it is, while a pull waits', async () => {
+  it('throws any abort reason while a pull waits', async () => {
     server.answerWith({ steps: [textChunk('a'), { hang: true }] });
     const abort = new AbortController();
     const { error } = await collect(provider.stream(providerRequest('Hi'), abort.signal), (part) => {
@@ -260,7 +260,7 @@ describe('OpenAiProvider: abort', () => {
     expect((await server.requests[0]?.closed)?.complete).toBe(false);
   });
 
-  it('closes the socket of a request that was not answered yet', async () => {
+  it('closes the socket of an unanswered request', async () => {
     const silent = createServer();
     silent.listen(0, '127.0.0.1');
     await once(silent, 'listening');
@@ -281,7 +281,7 @@ describe('OpenAiProvider: abort', () => {
     silent.close();
   });
 
-  it('asks nobody when the signal has aborted before', async () => {
+  it('sends no request when the signal was aborted before', async () => {
     const reason = new Error('too late');
     const { parts, error } = await collect(provider.stream(providerRequest('Hi'), AbortSignal.abort(reason)));
     expect({ parts, error }).toEqual({ parts: [], error: reason });
@@ -299,10 +299,10 @@ describe('OpenAiProvider: a broken stream', () => {
   const failure = async (...steps: FakeStep[]) => {
     const { parts, error } = await askSteps(...steps);
     expect(error).toBeInstanceOf(SluiceError);
-    // What came before the break is delivered.
+    // Text before the break is delivered.
     expect(textOf(parts)).toBe('partial');
     expect(typesOf(parts)).not.toContain('finish');
-    // The cast: checked above.
+    // Checked above.
     return error as SluiceError;
   };
 
@@ -310,7 +310,7 @@ describe('OpenAiProvider: a broken stream', () => {
     ['ends with neither finish reason nor end marker', []],
     ['is reset', [{ cut: true }]],
     ['ends in the middle of a line', [{ raw: 'data: ' }]],
-  ])('that %s fails with provider_stream_interrupted', async (_name, steps) => {
+  ])('fails with provider_stream_interrupted: %s', async (_name, steps) => {
     expect(await failure(textChunk('partial'), ...steps)).toMatchObject({
       code: 'provider_stream_interrupted',
       retryable: true,
@@ -324,7 +324,7 @@ describe('OpenAiProvider: a broken stream', () => {
     [{ error: 'SECRET' }, 'provider_error'],
     [{ object: 'error', message: 'SECRET', code: 400 }, 'provider_refused'],
     [{ choices: [{ index: 0, delta: {}, finish_reason: 'error' }] }, 'provider_error'],
-  ])('with the error %j inside fails with %s, and quotes nothing of it', async (chunk, code) => {
+  ])('turns the error %j inside into %s, and quotes nothing of it', async (chunk, code) => {
     const error = await failure(
       textChunk('partial'),
       { raw: `data: ${JSON.stringify(chunk)}\n\n` },
@@ -336,7 +336,7 @@ describe('OpenAiProvider: a broken stream', () => {
   });
 
   it.each(['{"choices": [{', 'SECRET', '[]', 'null', '{"choices": 7}'])(
-    'with the data %j fails with provider_error',
+    'fails with provider_error for the data %j',
     async (data) => {
       const error = await failure(textChunk('partial'), { raw: `data: ${data}\n\n` }, finishChunk(), DONE);
       expect(error.code).toBe('provider_error');
@@ -344,12 +344,12 @@ describe('OpenAiProvider: a broken stream', () => {
     },
   );
 
-  it('closes the socket after an error inside', async () => {
+  it('closes the socket after an error inside the stream', async () => {
     await failure(textChunk('partial'), { raw: 'data: nonsense\n\n' }, { hang: true });
     expect((await server.requests[0]?.closed)?.complete).toBe(false);
   });
 
-  it('that is no event stream at all fails with provider_error', async () => {
+  it('fails with provider_error if the body is no event stream', async () => {
     server.answerWith({ status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html>' });
     expect((await ask()).error).toMatchObject({ code: 'provider_error', retryable: false });
   });
@@ -370,19 +370,22 @@ describe('OpenAiProvider: a refused request', () => {
     [502, 'provider_unavailable', true],
     [503, 'provider_unavailable', true],
     [504, 'provider_timeout', true],
-  ])('HTTP %i is %s, retryable %s, quotes nothing, and is not tried again here', async (status, code, retryable) => {
-    server.answerWith({
-      status,
-      body: { error: { message: 'SECRET sk-secret-key', type: 'x y SECRET', code: 'some_code' } },
-    });
-    const { parts, error } = await ask();
-    expect(parts).toEqual([]);
-    expect(error).toMatchObject({ code, retryable });
-    const { message, cause } = error as SluiceError;
-    expect(`${message} ${String(cause)} ${JSON.stringify(cause)}`).not.toMatch(/SECRET|sk-secret/u);
-    expect(String(cause)).toContain(`HTTP ${status}`);
-    expect(server.requests).toHaveLength(1);
-  });
+  ])(
+    'turns HTTP %i into %s, retryable %s, quotes nothing, and is not retried here',
+    async (status, code, retryable) => {
+      server.answerWith({
+        status,
+        body: { error: { message: 'SECRET sk-secret-key', type: 'x y SECRET', code: 'some_code' } },
+      });
+      const { parts, error } = await ask();
+      expect(parts).toEqual([]);
+      expect(error).toMatchObject({ code, retryable });
+      const { message, cause } = error as SluiceError;
+      expect(`${message} ${String(cause)} ${JSON.stringify(cause)}`).not.toMatch(/SECRET|sk-secret/u);
+      expect(String(cause)).toContain(`HTTP ${status}`);
+      expect(server.requests).toHaveLength(1);
+    },
+  );
 
   it("never looks like the client's own 401", async () => {
     server.answerWith({ status: 401 });
@@ -395,12 +398,12 @@ describe('OpenAiProvider: a refused request', () => {
     [{ 'retry-after': 'Thu, 01 Jan 1970 00:00:00 GMT' }, 0],
     [{ 'retry-after': 'soon' }, null],
     [{}, null],
-  ])('reads when to try again from %j', async (headers, retryAfterMs) => {
+  ])('reads when to retry from %j', async (headers, retryAfterMs) => {
     server.answerWith({ status: 429, headers });
     expect((await ask()).error).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs });
   });
 
-  it('knows what waiting does not mend', async () => {
+  it('recognizes errors that waiting does not fix', async () => {
     server.answerWith({ status: 429, body: { error: { code: 'insufficient_quota' } } });
     expect((await ask()).error).toMatchObject({ code: 'rate_limit_exceeded', retryable: false });
     server.answerWith({ status: 503, headers: { 'x-should-retry': 'false' } });
@@ -412,7 +415,7 @@ describe('OpenAiProvider: a refused request', () => {
     });
   });
 
-  it('a refused connection, an unknown host and a cut before the answer are provider_unavailable', async () => {
+  it('reports a refused connection, an unknown host and a cut before the answer as provider_unavailable', async () => {
     const closed = await FakeOpenAiServer.start();
     const gone = new OpenAiProvider({ baseUrl: closed.baseUrl });
     await closed.close();

@@ -27,7 +27,7 @@ function settingsOf(keys: object): ProviderSettings {
   return loadConfig({ path, env: { AZURE: 'the-secret' } }).config.provider;
 }
 
-/** The request that the server gets. */
+/** The request that the server receives. */
 async function sent(keys: object, request = providerRequest('Hi', { model: 'm' })) {
   const { provider, close } = openAiType.open(settingsOf(keys), { name: 'openai', gather: (read) => read() });
   await collect(provider.stream(request, new AbortController().signal));
@@ -71,7 +71,7 @@ describe('openAiType', () => {
     expect(path).toBe('/v1/chat/completions?api-version=2024-10-21');
   });
 
-  it('adds body fields, drops fields and leaves stream_options out', async () => {
+  it('adds body fields, drops fields and omits stream_options', async () => {
     const request = providerRequest('Hi', { model: 'm', temperature: 0.5, maxOutputTokens: 9 });
     const { body } = await sent(
       {
@@ -87,7 +87,7 @@ describe('openAiType', () => {
     expect(Object.keys(body)).not.toEqual(expect.arrayContaining(['stream_options']));
   });
 
-  it('lets a model differ from its provider', async () => {
+  it('lets a model override the settings of its provider', async () => {
     const keys = { body: { a: 1, b: 1 }, models: { other: { body: { b: 2 }, drop: ['a'] } } };
     expect((await sent(keys)).body).toMatchObject({ a: 1, b: 1 });
     const { body } = await sent(keys, providerRequest('Hi', { model: 'other' }));
@@ -95,20 +95,20 @@ describe('openAiType', () => {
     expect(body['a']).toBeUndefined();
   });
 
-  it('sends ids of nine characters, the same for a call and its output, where they are asked for', async () => {
+  it('sends ids of nine characters, the same for a call and its output, when configured', async () => {
     const { body } = await sent(
       { tool_call_ids: 'nine_characters' },
       providerRequest('', { model: 'm', items: ROUND }),
     );
     const [, call, output] = body.messages;
-    // The cast: the request of this test.
+    // The request of this test.
     const { tool_calls: calls } = call as { tool_calls: { id: string; function: object }[] };
     expect(calls[0]?.id).toMatch(/^[A-Za-z0-9]{9}$/u);
     expect(output?.['tool_call_id']).toBe(calls[0]?.id);
     expect(calls[0]?.function).toEqual({ name: 'f', arguments: '{}' });
   });
 
-  it('sends the reasoning of a tool round back only where that is asked for', async () => {
+  it('sends the reasoning of a tool round back only when configured', async () => {
     const request = providerRequest('', { model: 'm', items: ROUND });
     expect((await sent({ send_reasoning: true }, request)).body.messages[1]).toMatchObject({
       reasoning_content: 'I need f.',
@@ -116,7 +116,7 @@ describe('openAiType', () => {
     expect(JSON.stringify((await sent({}, request)).body)).not.toContain('I need f.');
   });
 
-  it("prices a call by the model's own prices, else the provider's", () => {
+  it("prices a call by the model's own prices, else by the provider's", () => {
     const price = openAiType.price(
       settingsOf({
         prices: { input: 1, cached_input: 0.5, output: 10, reasoning: 20 },

@@ -1,4 +1,4 @@
-/* The short way of reading a chunk must give what a parse gives, or nothing. */
+/* The fast path of reading a chunk must give what a parse gives, or nothing. */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -39,7 +39,7 @@ describe('TextChunkShape', () => {
       .map(({ content, model, finish, obfuscation }) =>
         chunk(content, { model, obfuscation }, { finish_reason: finish }),
       );
-    // Also texts that are cut from chunks, so that a text looks like what stands around it.
+    // Includes texts cut from chunks, so that a text looks like its surroundings.
     const likeAnother = fc
       .tuple(anyChunk, fc.nat(), fc.nat())
       .map(([text, a, b]) => chunk(text.slice(a % text.length, b % text.length)));
@@ -60,7 +60,7 @@ describe('TextChunkShape', () => {
     ['another model', chunk('b', { model: 'other' })],
     ['an end', chunk('b', {}, { finish_reason: 'stop' })],
     ['a count', chunk('b', { usage: { prompt_tokens: 1, completion_tokens: 1 } })],
-  ])('leaves to the parser what has %s', (_, data) => {
+  ])('leaves a chunk with %s to the parser', (_, data) => {
     expect(shapeOf(chunk('a')).textOf(data)).toBeUndefined();
   });
 

@@ -18,7 +18,7 @@ function breaker(answers: DemoStep[][], failures = 2, openForMs = 60_000) {
   const provider = new BreakerProvider(inner, { failures, openForMs }, (state) => states.push(state));
   const ask = async (signal = never) => {
     const collected = await collect(provider.stream(request, signal));
-    // The breaker hears of the end in the same turn of the event loop as the reader, a few microtasks later.
+    // The breaker learns of the end in the same turn of the event loop as the reader, a few microtasks later.
     await new Promise((resolve) => setImmediate(resolve));
     return collected;
   };
@@ -26,7 +26,7 @@ function breaker(answers: DemoStep[][], failures = 2, openForMs = 60_000) {
 }
 
 describe('BreakerProvider', () => {
-  it('opens after so many failures in a row, then refuses at once and says when', async () => {
+  it('opens after the configured number of failures in a row, then refuses at once with the time to wait', async () => {
     const { inner, states, ask, provider } = breaker([
       [fail('server_error')],
       [say('a')],
@@ -55,13 +55,13 @@ describe('BreakerProvider', () => {
   });
 
   it.each<DemoStep['type'] | string>(['provider_refused', 'rate_limit_exceeded'])('does not count %s', async (code) => {
-    // The cast: the table names error codes.
+    // The table names error codes.
     const { ask, provider } = breaker([[fail(code as 'provider_refused')]]);
     for (let i = 0; i < 5; i++) expect((await ask()).error).toMatchObject({ code });
     expect(provider.state).toBe('closed');
   });
 
-  it('does not count cancels, but does count our own time limit', async () => {
+  it('ignores cancels, and counts an abort by the call timeout', async () => {
     const { ask, provider } = breaker([[HANG]]);
     for (let i = 0; i < 5; i++) {
       const reason = new SluiceError('server_error', 'cancelled');
@@ -76,7 +76,7 @@ describe('BreakerProvider', () => {
     expect(provider.state).toBe('open');
   });
 
-  it('lets one call try after its time, which closes it at its first delta', async () => {
+  it('lets one trial call through after its time, and closes at its first delta', async () => {
     const { states, ask, provider, inner } = breaker(
       [[fail('server_error')], [fail('server_error')], [say('a'), HANG], [say('b')]],
       2,
@@ -96,7 +96,7 @@ describe('BreakerProvider', () => {
     expect(inner.requests).toHaveLength(4);
   });
 
-  it('refuses others while one tries, and stays open when that was cancelled or failed', async () => {
+  it('refuses other calls during a trial, and stays open when the trial was cancelled or failed', async () => {
     const { states, ask, provider, inner } = breaker([[fail('server_error')], [HANG], [fail('provider_error')]], 1, 30);
     await ask();
     await pause(40);
@@ -115,7 +115,7 @@ describe('BreakerProvider', () => {
     expect(inner.requests).toHaveLength(3);
   });
 
-  it('takes a reader that goes away for no failure', async () => {
+  it('does not count a reader that leaves as a failure', async () => {
     const { ask, provider } = breaker([[fail('server_error')], [say('a'), HANG], [fail('server_error')]]);
     await ask();
     for await (const part of provider.stream(request, never)) if (part.type === 'text') break;
@@ -154,7 +154,7 @@ class Gated extends Provider {
   }
 }
 
-describe('a trial of BreakerProvider that is silent', () => {
+describe('a silent trial of BreakerProvider', () => {
   const settled = () => new Promise((resolve) => setImmediate(resolve));
 
   afterEach(() => void jest.restoreAllMocks());
@@ -197,7 +197,7 @@ describe('a trial of BreakerProvider that is silent', () => {
     expect(provider.state).toBe('closed');
   });
 
-  it('hands its failure on when it fails later, and leaves the breaker open', async () => {
+  it('throws its failure when it fails later, and leaves the breaker open', async () => {
     const { inner, provider, trial } = await withSilentTrial();
     inner.gates[0]?.reject(new SluiceError('provider_timeout', 'unable to answer; too slow; wait'));
     expect((await trial).error).toMatchObject({ code: 'provider_timeout' });

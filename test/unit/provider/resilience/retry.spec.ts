@@ -20,7 +20,7 @@ async function attempt(inner: ScriptedProvider, options: Partial<RetryOptions> =
 }
 
 describe('RetryingProvider', () => {
-  it('tries again until an answer begins, and shows one start', async () => {
+  it('retries until an answer begins, and yields one start', async () => {
     const inner = new ScriptedProvider([[fail('provider_unavailable')], [fail('server_error')], [say('a'), say('b')]]);
     const { parts, error, retries } = await attempt(inner);
     expect(error).toBeUndefined();
@@ -45,7 +45,7 @@ describe('RetryingProvider', () => {
     expect(once.requests).toHaveLength(1);
   });
 
-  it('never tries again after the first delta', async () => {
+  it('never retries after the first delta', async () => {
     const inner = new ScriptedProvider([[say('a'), fail('provider_stream_interrupted')], [say('b')]]);
     const { parts, error } = await attempt(inner);
     expect(error).toMatchObject({ code: 'provider_stream_interrupted' });
@@ -53,13 +53,13 @@ describe('RetryingProvider', () => {
     expect(inner.requests).toHaveLength(1);
   });
 
-  it('does not try again what would fail again', async () => {
+  it('does not retry a permanent failure', async () => {
     const inner = new ScriptedProvider([[fail('provider_refused')], [say('b')]]);
     expect((await attempt(inner)).error).toMatchObject({ code: 'provider_refused' });
     expect(inner.requests).toHaveLength(1);
   });
 
-  it('waits as long as it was told to', async () => {
+  it('waits for the time that the provider requested', async () => {
     const inner = new ScriptedProvider([[fail('rate_limit_exceeded', 60)], [say('b')]]);
     const { parts, tookMs, retries } = await attempt(inner);
     expect(finishOf(parts)).toBe('stop');
@@ -67,7 +67,7 @@ describe('RetryingProvider', () => {
     expect(tookMs).toBeGreaterThanOrEqual(59);
   });
 
-  it('does not begin a wait that the budget does not hold', async () => {
+  it('does not begin a wait that exceeds the budget', async () => {
     const inner = new ScriptedProvider([[fail('rate_limit_exceeded', 5000)], [say('b')]]);
     const { error, tookMs } = await attempt(inner, { budgetMs: 1000 });
     expect(error).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs: 5000 });
@@ -89,7 +89,7 @@ describe('RetryingProvider', () => {
     expect(new Set(delays).size).toBeGreaterThan(1);
   });
 
-  it('wakes from its wait when the signal aborts, and asks nobody again', async () => {
+  it('ends its wait when the signal aborts, and does not call again', async () => {
     const abort = new AbortController();
     const reason = new Error('enough');
     const inner = new ScriptedProvider([[fail('server_error')], [say('b')]]);

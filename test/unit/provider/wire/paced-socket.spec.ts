@@ -1,4 +1,4 @@
-/* A stream that has begun to speak is read when its tick comes, all that came meanwhile at once; everything else is read as it comes. */
+/* A stream that has begun to deliver is read at its tick, all waiting bytes at once. Everything else is read as it arrives. */
 
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
@@ -27,7 +27,7 @@ beforeEach(async () => {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  // A TCP listener's address is always this.
+  // The address of a TCP listener is always this.
   const { port } = server.address() as AddressInfo;
   provider = new OpenAiProvider({
     baseUrl: `http://127.0.0.1:${port}/v1`,
@@ -41,7 +41,7 @@ afterEach(async () => {
   server.close();
 });
 
-/** Resolves when the kernel has it: on loopback the other end has it then, too. */
+/** Resolves when the kernel has the bytes. On loopback the other end has them then, too. */
 const send = async (answer: ServerResponse, ...chunks: { chunk: object }[]) => {
   const text = chunks.map(({ chunk }) => `data: ${JSON.stringify(chunk)}\n\n`).join('');
   await new Promise((sent) => answer.write(text, sent));
@@ -49,14 +49,14 @@ const send = async (answer: ServerResponse, ...chunks: { chunk: object }[]) => {
 const tick = () => {
   for (const read of waiting.splice(0)) read();
 };
-/** A few rounds of the event loop: whoever would read what has come has read it by then. */
+/** A few rounds of the event loop: any reader of available bytes has read them by then. */
 const turns = async () => {
   for (let i = 0; i < 10; i++) await immediate();
 };
 const somethingWaits = async () => {
   while (waiting.length === 0) await immediate();
 };
-/** Ticks until it is there. */
+/** Ticks until the condition holds. */
 async function ticking<T>(next: Promise<T>): Promise<T> {
   let over = false;
   const watched = next.finally(() => (over = true));
@@ -87,9 +87,9 @@ async function spoken(signal = new AbortController().signal) {
 }
 
 describe('PacedSocket', () => {
-  it('reads the first words at once, and what follows a tick at a time', async () => {
+  it('reads the first text at once, and later text at ticks', async () => {
     const { parts, answer } = await spoken();
-    // Who reads has asked for more before it knows that the answer speaks: once.
+    // The reader has requested more before it knows that the answer has begun, once.
     await send(answer, textChunk(' soon'));
     expect((await parts.next()).value).toEqual({ type: 'text', text: ' soon' });
     let next: ProviderPart | undefined;
@@ -113,12 +113,12 @@ describe('PacedSocket', () => {
     const next = () => ticking(parts.next());
     for (let part = await next(); !part.done; part = await next()) rest.push(part.value.type);
     expect(rest).toEqual(['usage', 'finish']);
-    // Of the connection's own bytes nothing waits: the next answer comes without a tick, over the same connection.
+    // None of the connection's own bytes wait: the next answer comes without a tick, over the same connection.
     await spoken();
     expect(sockets.size).toBe(1);
   });
 
-  it('closes the connection of a stream that waits and is no longer wanted', async () => {
+  it('closes the connection of a waiting stream that was aborted', async () => {
     const abort = new AbortController();
     const { parts, answer } = await spoken(abort.signal);
     const closed = once(answer, 'close');
@@ -129,7 +129,7 @@ describe('PacedSocket', () => {
     tick();
   });
 
-  it('tells of a connection that broke with the tick', async () => {
+  it('reports a broken connection with the tick', async () => {
     const { parts, answer } = await spoken();
     await send(answer, textChunk(' last'));
     answer.destroy();

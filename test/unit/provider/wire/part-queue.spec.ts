@@ -1,4 +1,4 @@
-/* Parts between who pushes and who pulls: nothing lost, nothing out of order, and texts that come together handed over as one. */
+/* Parts between producer and reader: nothing lost, nothing out of order, and texts that arrive together joined. */
 
 import { describe, expect, it } from '@jest/globals';
 import { type ProviderPart } from '../../../../src/provider/provider.js';
@@ -12,7 +12,7 @@ async function taken(queue: PartQueue): Promise<ProviderPart | undefined> {
 }
 
 describe('PartQueue', () => {
-  it('joins texts that nobody has taken, and counts them one by one', async () => {
+  it('joins waiting texts, and counts them one by one', async () => {
     const queue = new PartQueue();
     queue.push([text('a'), text('b')]);
     queue.push([text('c'), FINISH, text('d')]);
@@ -21,7 +21,7 @@ describe('PartQueue', () => {
     expect(queue.size).toBe(0);
   });
 
-  it('serves who waits with all that one read has brought', async () => {
+  it('gives a waiting reader everything that one read has brought', async () => {
     const queue = new PartQueue();
     const first = queue.next();
     queue.push([text('a')]);
@@ -34,7 +34,7 @@ describe('PartQueue', () => {
     expect(await taken(queue)).toEqual(FINISH);
   });
 
-  it('hands waiting text over before its end, and throws at once where it must', async () => {
+  it('yields waiting text before its end, and throws at once on request', async () => {
     const queue = new PartQueue();
     const next = queue.next();
     queue.push([text('b')]);
@@ -50,7 +50,7 @@ describe('PartQueue', () => {
     expect(await cut.next()).toEqual({ value: undefined, done: true });
   });
 
-  it('throws after what is queued, and only once', async () => {
+  it('throws after the queued parts, and only once', async () => {
     const queue = new PartQueue();
     queue.push([text('a')]);
     queue.fail(new Error('later'));
@@ -59,7 +59,7 @@ describe('PartQueue', () => {
     expect(await queue.next()).toEqual({ value: undefined, done: true });
   });
 
-  it('takes nothing after its end', async () => {
+  it('accepts nothing after its end', async () => {
     const queue = new PartQueue();
     queue.end();
     queue.push([text('a')]);

@@ -1,4 +1,4 @@
-/* The contracts over the state of a single replica. Its time is the test's. */
+/* The contracts over the state of a single replica, on a clock of the test. */
 
 import { LOG_TIMES } from '../../src/state/event-log.js';
 import { memoryState } from '../../src/state/memory/memory-state.js';

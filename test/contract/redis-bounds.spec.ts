@@ -1,4 +1,4 @@
-/* What conversations, responses and lists cost in a real Redis, in bytes; and entries that Sluice did not write. */
+/* What conversations, responses and lists cost in a real Redis, in bytes, and how Sluice treats foreign entries. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type StoredItem } from '../../src/domain/item.js';
@@ -41,7 +41,7 @@ async function created(id: string, items: readonly StoredItem[] = []): Promise<s
   return id;
 }
 
-/** Bytes that Redis sends while `work` is done. */
+/** Bytes that Redis sends while `work` runs. */
 async function sentDuring(work: () => Promise<unknown>): Promise<number> {
   const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await server.admin.info('stats'))?.[1]);
   const before = await sent();
@@ -55,7 +55,7 @@ const headKey = (id: string): string => keys.conversation(id)[0];
 describe('a list of conversations', () => {
   const texts = (id: string) => Array.from({ length: 5 }, (_, i) => message(`${id}_${i}`, `${i} `.repeat(20_000)));
 
-  it('reads no items', async () => {
+  it('is read without reading items', async () => {
     for (let i = 0; i < 20; i++) await created(`conv_${i}`, texts(`msg_${i}`));
     const list = () => store.state.conversations.listByOwner(OWNER, { limit: 100 });
     const sent = await sentDuring(async () => {
@@ -83,7 +83,7 @@ describe('a list of conversations', () => {
 });
 
 describe('the bytes of a conversation', () => {
-  it('are counted again where a replica of another version has appended without counting', async () => {
+  it('are counted again if a replica of another version has appended without counting', async () => {
     const id = await created('conv_1', [message('msg_1', 'a'.repeat(300_000))]);
     const [, items, commits] = keys.conversation(id);
     await server.admin.rpush(items, JSON.stringify(message('msg_2', 'b'.repeat(600_000))));
@@ -95,7 +95,7 @@ describe('the bytes of a conversation', () => {
     expect(Number(await server.admin.hget(headKey(id), 'bytes'))).toBe(lengths.reduce((a, b) => a + b));
   });
 
-  it('bound what is read of one that was made larger before there was a bound', async () => {
+  it('bound the read of a conversation that was larger before the bound existed', async () => {
     const id = await created('conv_1');
     for (let i = 0; i < 40; i++) {
       await server.admin.rpush(itemsKey(id), JSON.stringify(message(`msg_${i}`, 'x'.repeat(200_000))));
@@ -114,7 +114,7 @@ describe('the bytes of a conversation', () => {
 });
 
 describe('turns of one conversation', () => {
-  it('store no copy of it: each response takes what the first one took', async () => {
+  it('store no copy of it: each response adds as much as the first one', async () => {
     const id = await created('conv_1');
     const memory = new TurnMemory(store.state.conversations, store.state.responses, {
       windowItems: 100,
@@ -142,8 +142,8 @@ describe('turns of one conversation', () => {
   });
 });
 
-describe('what Sluice did not write', () => {
-  it('skips and counts an item that does not parse, and keeps the conversation usable', async () => {
+describe('foreign data in Redis', () => {
+  it('is skipped and counted as an item that does not parse, and the conversation stays usable', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     const broken = ['no JSON', 'null', '5', '[]', '{"item":null}', '{"item":"x"}'];
     await server.admin.rpush(itemsKey(id), ...broken);
@@ -157,7 +157,7 @@ describe('what Sluice did not write', () => {
     expect(await conversations.deleteItem(id, 'msg_2')).toBe(true);
   });
 
-  it('reads a conversation whose metadata does not parse, and a response that does not parse as not found', async () => {
+  it('is read as no metadata in a conversation, and as not found in place of a response', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     await server.admin.hset(headKey(id), 'metadata', '{');
     expect(await store.state.conversations.get(id)).toMatchObject({ id, metadata: {}, title: 'one' });
@@ -166,7 +166,7 @@ describe('what Sluice did not write', () => {
     expect(unreadable).toEqual(['metadata', 'response']);
   });
 
-  it('replaces an idempotency key whose value does not parse, and counts it', async () => {
+  it('is replaced as the value of an idempotency key, and counted', async () => {
     const use = { owner: OWNER, key: 'key_1', fingerprint: 'f', responseId: 'resp_1' };
     const broken = ['no JSON', 'null', '{}', '[1,2]', '["resp_0"]'];
     for (const value of broken) {
@@ -177,7 +177,7 @@ describe('what Sluice did not write', () => {
     expect(unreadable).toEqual(broken.map(() => 'idempotency_key'));
   });
 
-  it('reads on past a page of entries that do not parse, so that no page is empty while more items follow', async () => {
+  it('is skipped by the page, so that no page is empty while more items follow', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     await server.admin.rpush(itemsKey(id), ...Array.from({ length: 7 }, () => 'no JSON'));
     const { conversations } = store.state;
@@ -189,7 +189,7 @@ describe('what Sluice did not write', () => {
     expect(await page('msg_1', 'asc')).toEqual({ data: [], hasMore: false });
   });
 
-  it('counts a log whose head does not parse, and reads it as unknown', async () => {
+  it('is counted as the head of a log, and read as unknown', async () => {
     const head = headOf();
     await store.state.events.create(head);
     await server.admin.hset(keys.turn(head.responseId).meta, 'head', '{');

@@ -40,7 +40,7 @@ describe('a Redis Cluster', () => {
   });
   afterEach(() => store.close());
 
-  it('is asked for each slot where the Cluster itself would look', async () => {
+  it('computes the slot of each key as the Cluster does', async () => {
     const keys = new RedisKeys('sluice:');
     const names = [
       'plain',
@@ -76,7 +76,7 @@ describe('a Redis Cluster', () => {
     for (const node of [0, 1, 2]) expect(nodes.filter((at) => at === node).length).toBeGreaterThan(30);
   });
 
-  it('loses nothing when its connections are killed and a node stands still for a while', async () => {
+  it('loses nothing when its connections are killed and a node stalls for a while', async () => {
     const hub = new FollowHub({ events: store.other.events, tailCheckMs: 100 });
     const turns = await Promise.all(
       Array.from({ length: 12 }, async () => {
@@ -126,15 +126,15 @@ describe('a Redis Cluster', () => {
     const keys = new RedisKeys(store.keyPrefix);
     const head = headOf();
     const fence = await store.state.events.create(head);
-    const heard = new Set<number>();
+    const sequences = new Set<number>();
     let gaps = 0;
     const stop = await store.other.events.subscribe(
       head.responseId,
-      (events) => events.forEach(({ sequence }) => heard.add(sequence)),
+      (events) => events.forEach(({ sequence }) => sequences.add(sequence)),
       () => (gaps += 1),
     );
     await store.state.events.append(head.responseId, fence, deltas(0, 0));
-    await eventually(() => heard.has(0));
+    await eventually(() => sequences.has(0));
 
     const slot = slotOf(keys.turn(head.responseId).meta);
     const from = servers.nodes[Math.floor((slot * 3) / 16_384)];
@@ -154,7 +154,7 @@ describe('a Redis Cluster', () => {
     }
     await eventually(() => gaps > 0);
     await store.state.events.append(head.responseId, fence, deltas(21, 21));
-    await eventually(() => heard.has(21));
+    await eventually(() => sequences.has(21));
     expect(await store.other.events.read(head.responseId, -1, 100)).toMatchObject({ last: 21 });
     stop();
   });

@@ -1,17 +1,17 @@
-/* What every contract suite runs over: a state, perhaps seen by two replicas, and a way to let its time pass. Knows no implementation. */
+/* The parameters of every contract suite: a state, seen by one or two replicas, and a way to advance its time. Knows no implementation. */
 
 import { type LogTimes } from '../../../src/state/event-log.js';
 import { type State } from '../../../src/state/state.js';
 
 export interface ContractStore {
   readonly state: State;
-  /** What another replica has of the same data; a store of one replica gives the same again. */
+  /** The view of another replica of the same data. A store of one replica returns the same view again. */
   readonly other: State;
   readonly times: LogTimes;
   readonly ttlMs: number;
   readonly maxItems: number;
   readonly maxBytes: number;
-  /** Lets so much of the store's time pass. */
+  /** Advances the time of the store by so much. */
   pass(ms: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -19,7 +19,7 @@ export interface ContractStore {
 /** Opens an empty store. */
 export type OpenStore = () => Promise<ContractStore>;
 
-/** Resolves when `holds` does; looks every few milliseconds. A test that waits for what never comes fails by jest's own limit. */
+/** Resolves when `holds` returns true, checked every few milliseconds. If it never does, the test fails by jest's limit. */
 export async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 3));
 }

@@ -25,7 +25,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       return { id: head.responseId, first };
     };
 
-    it('gives the claim to the first and then to each in order, whichever replica they wait on', async () => {
+    it('grants the claim to the first and then to each in order, whichever replica they wait on', async () => {
       const holder = await join();
       const waiting = [await join(store.other), await join(store.state), await join(store.other)];
       expect([holder, ...waiting].map(({ first }) => first)).toEqual([true, false, false, false]);
@@ -62,7 +62,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       expect(most).toBe(1);
     });
 
-    it('refuses when as many wait as may, and takes the next when one has left', async () => {
+    it('refuses when the queue is full, and accepts the next when one has left', async () => {
       await join();
       const waiting = await join(store.other, 1);
       const refused = await store.state.claim.join(conversation, newId('resp'), 1).catch((error: unknown) => error);
@@ -79,7 +79,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       });
     });
 
-    it('never lets more in than may be, however many ask at once', async () => {
+    it('never admits more than the bound under a crowd', async () => {
       const results = await Promise.allSettled(
         Array.from({ length: 20 }, (_, i) =>
           (i % 2 === 0 ? store.state : store.other).claim.join(conversation, newId('resp'), 3),
@@ -102,7 +102,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       await store.other.claim.wait(conversation, waiting.id, NEVER);
     });
 
-    it('puts a head without a log out after a lease, and not before', async () => {
+    it('evicts a head without a log after a lease, and not before', async () => {
       await store.state.claim.join(conversation, 'req_dead', 0);
       await store.pass(store.times.leaseMs / 2);
       await expect(store.other.claim.join(conversation, 'resp_early', 0)).rejects.toMatchObject({
@@ -112,7 +112,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       expect((await join(store.other, 0)).first).toBe(true);
     });
 
-    it('puts out a head whose turn has ended without leaving, while others wait for it', async () => {
+    it('evicts a head whose turn has ended without leaving, while others wait for it', async () => {
       const holder = await join();
       const waiting = await join(store.other);
       const waits = store.other.claim.wait(conversation, waiting.id, NEVER);
@@ -122,7 +122,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       expect(await store.state.claim.members(conversation)).toEqual([waiting.id]);
     });
 
-    it('gives a member that was put out a new place at the end, and the head to the next', async () => {
+    it('moves an evicted member that joins again to the end, and grants the claim to the next', async () => {
       await store.state.claim.join(conversation, 'resp_late', 8);
       await store.pass(store.times.leaseMs + 30);
       const next = await join(store.other, 0);
@@ -179,7 +179,7 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
       await store.state.claim.wait(conversation, next.id, NEVER);
     });
 
-    it('refuses to wait for who never joined', async () => {
+    it('refuses to wait for a member that never joined', async () => {
       await expect(store.state.claim.wait(conversation, 'resp_unknown', NEVER)).rejects.toThrow('unable to wait');
     });
 
@@ -244,16 +244,16 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
     });
 
     it('reports no response of another conversation', async () => {
-      const heard: string[] = [];
+      const announced: string[] = [];
       const stop = await store.other.announcements.watch(
         conversation,
-        (id) => heard.push(id),
+        (id) => announced.push(id),
         () => undefined,
       );
       await store.state.announcements.announce(newId('conv'), 'resp_elsewhere');
       await store.state.announcements.announce(conversation, 'resp_here');
-      await eventually(() => heard.length > 0);
-      expect(heard).toEqual(['resp_here']);
+      await eventually(() => announced.length > 0);
+      expect(announced).toEqual(['resp_here']);
       stop();
     });
   });

@@ -13,7 +13,7 @@ const item = (id: string, text = `text of ${id} – “é” \n`): StoredItem =>
   responseId: null,
   withheld: false,
 });
-/** What a conversation is called that begins with the first of `items`. */
+/** The title of a conversation that begins with the first of `items`. */
 const TITLE = 'text of msg_1 – “é”';
 const items = (from: number, to: number): StoredItem[] =>
   Array.from({ length: to - from + 1 }, (_, i) => item(`msg_${from + i}`));
@@ -44,14 +44,14 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       return conversation;
     };
 
-    it('keeps a conversation and its items as they were given', async () => {
+    it('keeps a conversation and its items unchanged', async () => {
       const conversation = await created({ metadata: {} }, items(1, 3));
       expect(await store.other.conversations.get(conversation.id)).toEqual({ ...conversation, title: TITLE });
       expect(await store.other.conversations.recentItems(conversation.id, 10)).toEqual(items(1, 3));
       expect(await store.other.conversations.get('conv_unknown')).toBeUndefined();
     });
 
-    it('replaces metadata and says when it changed', async () => {
+    it('replaces metadata and reports when it changed', async () => {
       const { id } = await created();
       const updated = await store.other.conversations.updateMetadata(id, { a: '1' });
       expect(updated).toMatchObject({ id, metadata: { a: '1' } });
@@ -82,12 +82,12 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await conversations.appendItems(id, [], 'resp_2')).toBe(true);
       expect(await conversations.appendItems(id, items(3, 3), 'resp_1')).toBe(true);
       await claim.leave(id, 'resp_1');
-      // A repeat of what was added is answered, whoever is the head.
+      // A repeat of the same addition is answered, whichever turn is the head.
       expect(await store.other.conversations.appendItems(id, items(3, 3), 'resp_1')).toBe(true);
       expect(idsOf(await conversations.recentItems(id, 10))).toEqual(['msg_1', 'msg_3']);
     });
 
-    it('adds the items of a commit once, however often it is asked to', async () => {
+    it('adds the items of a commit once, however often it is repeated', async () => {
       const { id } = await created({}, items(1, 1));
       const commit = () => store.state.conversations.appendItems(id, items(2, 3), 'resp_1');
       expect(await Promise.all([commit(), store.other.conversations.appendItems(id, items(2, 3), 'resp_1')])).toEqual([
@@ -100,13 +100,13 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect((await store.state.conversations.get(id))?.updatedAt).toBeGreaterThan(1_700_000_000);
     });
 
-    it('takes a commit of no items', async () => {
+    it('accepts a commit of no items', async () => {
       const { id } = await created();
       expect(await store.state.conversations.appendItems(id, [], 'resp_1')).toBe(true);
       expect(await store.state.conversations.recentItems(id, 10)).toEqual([]);
     });
 
-    it('knows a commit again after many others', async () => {
+    it('recognizes a commit after many others', async () => {
       const { id } = await created();
       for (let i = 0; i < COMMITS_KEPT; i++) await store.state.conversations.appendItems(id, [], `resp_${i}`);
       await store.state.conversations.appendItems(id, items(1, 1), 'resp_0');
@@ -124,7 +124,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(kept.at(-1)).toBe(`msg_${store.maxItems * 2 + 10}`);
     });
 
-    it('keeps no more bytes than it may: the oldest items go first', async () => {
+    it('drops the oldest items above its bound in bytes', async () => {
       const large = (id: string) => item(id, 'é'.repeat(910));
       const { id } = await created(
         {},
@@ -136,7 +136,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await kept()).toEqual(['msg_2', 'msg_3', 'msg_4', 'msg_5']);
       await store.state.conversations.appendItems(id, [large('msg_6'), item('msg_7')], 'resp_1');
       expect(await kept()).toEqual(['msg_4', 'msg_5', 'msg_6', 'msg_7']);
-      // What was removed leaves room.
+      // Removed items free their room.
       await store.state.conversations.deleteItem(id, 'msg_5');
       await store.other.conversations.appendItems(id, [large('msg_8')], 'resp_2');
       expect(await kept()).toEqual(['msg_4', 'msg_6', 'msg_7', 'msg_8']);
@@ -144,7 +144,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect([idsOf(page.data), page.hasMore]).toEqual([await kept(), false]);
     });
 
-    it('keeps the newest item alone where that is larger than all may be', async () => {
+    it('keeps the newest item alone if it is larger than the bound', async () => {
       const { id } = await created({}, items(1, 3));
       const huge = item('msg_huge', 'x'.repeat(store.maxBytes));
       await store.state.conversations.appendItems(id, [huge], 'resp_1');
@@ -172,7 +172,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(listed.data.map((conversation) => conversation.title)).toEqual(['What is this?']);
     });
 
-    it('takes a new title where the item of its title is removed', async () => {
+    it('takes a new title when the item of its title is removed', async () => {
       const { id } = await created({}, [item('msg_1', 'First?'), item('msg_2', 'Second?')]);
       const title = async () => (await store.other.conversations.get(id))?.title;
       expect(await title()).toBe('First?');
@@ -184,7 +184,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await title()).toBe('Third?');
     });
 
-    it('finds an item by its id only, not by a text that says so', async () => {
+    it('finds an item by its id only, not by a text that contains it', async () => {
       const { id } = await created({}, [item('msg_1', '"id":"msg_2"'), item('msg_2'), item('msg_3', '{"id":"msg_3"}')]);
       for (const itemId of ['msg_1', 'msg_2', 'msg_3']) {
         expect((await store.other.conversations.getItem(id, itemId))?.item.id).toBe(itemId);
@@ -194,7 +194,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await store.other.conversations.getItem(id, '"')).toBeUndefined();
     });
 
-    it('gives the newest items, oldest first', async () => {
+    it('returns the newest items, oldest first', async () => {
       const { id } = await created({}, items(1, 5));
       expect(idsOf(await store.other.conversations.recentItems(id, 2))).toEqual(['msg_4', 'msg_5']);
       expect(await store.other.conversations.recentItems(id, 0)).toEqual([]);
@@ -257,7 +257,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       });
     });
 
-    it('keeps what is read or written, and forgets what is not', async () => {
+    it('keeps what is read or written, and expires the rest', async () => {
       const read = await created({}, items(1, 2));
       const written = await created();
       const idle = await created({}, items(1, 2));
@@ -292,7 +292,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       terminalSequence: 12,
     });
 
-    it('stores a response as it was given, and deletes it', async () => {
+    it('stores a response unchanged, and deletes it', async () => {
       await store.state.responses.put(storedOf('resp_1'));
       expect(await store.other.responses.get('resp_1')).toEqual(storedOf('resp_1'));
       expect(await store.other.responses.delete('resp_1')).toBe(true);
@@ -300,13 +300,13 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await store.state.responses.get('resp_1')).toBeUndefined();
     });
 
-    it('keeps the first end of a response, and gives that to the replica that comes second', async () => {
+    it('keeps the first end of a response, and returns that to the replica that comes second', async () => {
       expect(await store.state.responses.put(storedOf('resp_1'))).toEqual(storedOf('resp_1'));
       expect(await store.other.responses.put(storedOf('resp_1', 'other'))).toEqual(storedOf('resp_1'));
       expect(await store.state.responses.get('resp_1')).toEqual(storedOf('resp_1'));
     });
 
-    it('stores one of many ends that come at once, and gives the same one to all', async () => {
+    it('stores one of many concurrent ends, and returns the same one to all', async () => {
       const puts = Array.from({ length: 12 }, (_, i) =>
         (i % 2 === 0 ? store.state : store.other).responses.put(storedOf('resp_1', `end ${i}`)),
       );
@@ -315,13 +315,13 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await store.other.responses.get('resp_1')).toEqual(ends[0]);
     });
 
-    it('takes the same end again after a lost reply', async () => {
+    it('accepts the same end again after a lost reply', async () => {
       const own = storedOf('resp_1');
       await store.state.responses.put(own);
       expect(await store.state.responses.put(own)).toBe(own);
     });
 
-    it('tells a response that has ended, or was deleted, from one that it does not know', async () => {
+    it('distinguishes a response that has ended or was deleted from an unknown one', async () => {
       const { responses } = store.state;
       await responses.put(storedOf('resp_1'));
       await responses.put(storedOf('resp_2'));
@@ -331,7 +331,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await Promise.all(known)).toEqual([true, true, true, false]);
     });
 
-    it('does not store a response again after it was deleted, for a while', async () => {
+    it('refuses to store a deleted response again, for a while', async () => {
       await store.state.responses.put(storedOf('resp_1'));
       await store.other.responses.delete('resp_1');
       await store.other.responses.delete('resp_never_stored');
@@ -342,7 +342,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect(await store.state.responses.put(storedOf('resp_1'))).toEqual(storedOf('resp_1'));
     });
 
-    it('slides its time to live with every read', async () => {
+    it('renews its time to live with every read', async () => {
       await store.state.responses.put(storedOf('resp_read'));
       await store.state.responses.put(storedOf('resp_idle'));
       await store.pass(store.ttlMs * 0.65);

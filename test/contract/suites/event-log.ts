@@ -1,4 +1,4 @@
-/* The contract of EventLog: what is appended, read, followed, cancelled and deleted. */
+/* The contract of EventLog: appends, reads, following, cancels and deletion. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type LoggedEvent } from '../../../src/domain/event.js';
@@ -46,7 +46,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       stop();
     });
 
-    it('gives back exactly the events that were appended, in pages', async () => {
+    it('returns exactly the events that were appended, in pages', async () => {
       const { head, id, fence } = await created({ conversationId: 'conv_1', store: false });
       const events = [delta(0, 'Grüße, 世界 🎉 "quoted"\\\n\u2028'), ...deltas(1, 9), terminal(10)];
       expect(await store.state.events.append(id, fence, events.slice(0, 1))).toEqual({
@@ -73,7 +73,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       expect(await readAll(id)).toEqual([large]);
     });
 
-    it('takes many appends at once, each response in its own order', async () => {
+    it('accepts many concurrent appends, each response in its own order', async () => {
       const turns = await Promise.all(Array.from({ length: 40 }, () => created()));
       await Promise.all(
         turns.map(async ({ id, fence }) => {
@@ -83,7 +83,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       for (const { id } of turns) expect(numbersOf((await readAll(id)) ?? [])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     });
 
-    it('skips events that it holds already, so that a retry adds nothing', async () => {
+    it('skips events that it already holds, so that a retry adds nothing', async () => {
       const { id, fence } = await created();
       await store.state.events.append(id, fence, deltas(0, 2));
       const again = await store.state.events.append(id, fence, deltas(0, 2));
@@ -93,7 +93,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       expect(numbersOf((await readAll(id)) ?? [])).toEqual([0, 1, 2, 3, 4]);
     });
 
-    it('takes a repeated terminal as done, and nothing after it', async () => {
+    it('accepts a repeated terminal, and nothing after it', async () => {
       const { id, fence } = await created();
       await store.state.events.append(id, fence, [delta(0), terminal(1)]);
       expect((await store.state.events.append(id, fence, [terminal(1)])).outcome).toBe('appended');
@@ -101,7 +101,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       expect(await store.state.events.read(id, -1, 10)).toMatchObject({ last: 1, ended: true });
     });
 
-    it('never makes a hole', async () => {
+    it('never leaves a gap in the numbers', async () => {
       const { id, fence } = await created();
       await store.state.events.append(id, fence, deltas(0, 1));
       expect((await store.state.events.append(id, fence, [delta(3)])).outcome).toBe('fenced');
@@ -117,12 +117,12 @@ export function describeEventLog(name: string, open: OpenStore): void {
 
     it('delivers each append to followers on every replica once the log holds it', async () => {
       const { id, fence } = await created();
-      const heard: LoggedEvent[] = [];
+      const delivered: LoggedEvent[] = [];
       let readAtFirst: ReturnType<typeof store.other.events.read> | undefined;
       const stop = await store.other.events.subscribe(
         id,
         (events) => {
-          heard.push(...events);
+          delivered.push(...events);
           readAtFirst ??= store.other.events.read(id, -1, 10);
         },
         () => undefined,
@@ -135,9 +135,9 @@ export function describeEventLog(name: string, open: OpenStore): void {
       );
       await store.state.events.append(id, fence, [delta(0)]);
       await store.state.events.append(id, fence, [delta(1, 'two\nlines'), terminal(2)]);
-      await eventually(() => heard.length === 3 && here.length === 3);
-      expect(heard).toEqual([delta(0), delta(1, 'two\nlines'), terminal(2)]);
-      expect(here).toEqual(heard);
+      await eventually(() => delivered.length === 3 && here.length === 3);
+      expect(delivered).toEqual([delta(0), delta(1, 'two\nlines'), terminal(2)]);
+      expect(here).toEqual(delivered);
       expect((await readAtFirst)?.events).toContainEqual(delta(0));
       stop();
       stopHere();
@@ -167,17 +167,17 @@ export function describeEventLog(name: string, open: OpenStore): void {
 
     it('reports a large append as events or as a gap', async () => {
       const { id, fence } = await created();
-      const heard: number[] = [];
+      const delivered: number[] = [];
       let gaps = 0;
       const stop = await store.other.events.subscribe(
         id,
-        (events) => heard.push(...numbersOf(events)),
+        (events) => delivered.push(...numbersOf(events)),
         () => (gaps += 1),
       );
       await store.state.events.append(id, fence, [delta(0, 'é'.repeat(100_000))]);
-      await eventually(() => heard.length + gaps > 0);
+      await eventually(() => delivered.length + gaps > 0);
       await store.state.events.append(id, fence, [delta(1)]);
-      await eventually(() => heard.includes(1));
+      await eventually(() => delivered.includes(1));
       stop();
     });
 
@@ -196,7 +196,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       expect(await store.state.lease.renew(id, fence)).toEqual({ held: true, cancelRequested: true });
     });
 
-    it('does not call for another response, nor after the watch was ended', async () => {
+    it('does not signal for another response, nor after the watch ended', async () => {
       const first = await created();
       const second = await created();
       const called: string[] = [];
@@ -210,14 +210,14 @@ export function describeEventLog(name: string, open: OpenStore): void {
       stopSecond();
     });
 
-    it('cancels nothing that is unknown or has ended', async () => {
+    it('refuses to cancel an unknown or ended response', async () => {
       const { id, fence } = await created();
       await store.state.events.append(id, fence, [terminal(0)]);
       expect(await store.other.events.requestCancel(id)).toBe(false);
       expect(await store.other.events.requestCancel('resp_unknown')).toBe(false);
     });
 
-    it('deletes, and lets followers know that there is something to look at', async () => {
+    it('deletes a log, and wakes followers to look', async () => {
       const { id, fence } = await created();
       let gaps = 0;
       const stop = await store.other.events.subscribe(
@@ -234,7 +234,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       stop();
     });
 
-    it('keeps an ended log for its time, a shorter one where it was not to be stored', async () => {
+    it('keeps an ended log for its time, a shorter time if it was not to be stored', async () => {
       const kept = await created();
       const unstored = await created({ store: false });
       for (const { id, fence } of [kept, unstored]) await store.state.events.append(id, fence, [terminal(0)]);

@@ -12,7 +12,7 @@ import { delta, deltas, headOf, numbersOf, terminal } from './log-fixtures.js';
 
 const upTo = (last: number): number[] => Array.from({ length: last + 1 }, (_, i) => i);
 
-/** Takes everything a viewer gives, whenever it is woken. */
+/** Takes all events of a viewer each time it is woken. */
 class Reader {
   readonly numbers: number[] = [];
   #viewer: Viewer | undefined;
@@ -65,7 +65,7 @@ export function describeFollow(name: string, open: OpenStore): void {
 
     const hubOf = (options: Partial<FollowOptions> = {}): FollowHub => {
       const hooks = { gapHealed: () => (healed += 1), tailFound: () => (tailFound += 1) };
-      // The hub's own timer is out of the way unless a test wants it.
+      // Disables the hub's own timer unless a test needs it.
       const hub = new FollowHub({ events, tailCheckMs: 3_600_000, hooks, ...options });
       hubs.push(hub);
       return hub;
@@ -73,7 +73,7 @@ export function describeFollow(name: string, open: OpenStore): void {
     const append = (from: number, to: number) => store.state.events.append(id, fence, deltas(from, to));
     const end = (sequence: number) => store.state.events.append(id, fence, [terminal(sequence)]);
 
-    it('gives past and live events once and in order, from any cursor, over one subscription', async () => {
+    it('yields past and live events once and in order, from any cursor, over one subscription', async () => {
       await append(0, 9);
       const hub = hubOf();
       const readers = await Promise.all([-1, 0, 4, 9].map((after) => Reader.open(hub, id, after)));
@@ -93,7 +93,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(events.subscriptions).toBe(0);
     });
 
-    it('loses and repeats nothing to a viewer that opens while events are being written', async () => {
+    it('loses and repeats nothing for a viewer that opens while events are being written', async () => {
       const hub = hubOf();
       const writing = (async () => {
         for (let i = 0; i < 200; i++) await append(i, i);
@@ -109,7 +109,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       for (const { numbers } of readers) expect(numbers).toEqual(upTo(200));
     });
 
-    it('reads from the log what a lost message left out', async () => {
+    it('reads events of a lost message from the log', async () => {
       const reader = await Reader.open(hubOf(), id, -1);
       await append(0, 0);
       await eventually(() => reader.numbers.length === 1);
@@ -123,11 +123,11 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(healed).toBe(1);
     });
 
-    it('bears messages that come twice or in another order', async () => {
+    it('tolerates messages that are repeated or out of order', async () => {
       const reader = await Reader.open(hubOf(), id, -1);
       let kept: Parameters<LossyLog['onWay']>[0] | undefined;
       events.onWay = (events) => {
-        // Each pair of messages is turned round, and each comes twice.
+        // Each pair of messages is swapped, and each comes twice.
         if (kept === undefined) {
           kept = events;
           return [];
@@ -162,7 +162,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(tailFound).toBe(1);
     });
 
-    it('looks at the tail by itself, and only of what has been silent', async () => {
+    it('checks the tail by itself, and only of silent logs', async () => {
       const reader = await Reader.open(hubOf({ tailCheckMs: 40 }), id, -1);
       events.onWay = () => [];
       await append(0, 2);
@@ -181,7 +181,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual(upTo(3));
     });
 
-    it('gives a slow viewer from the log what its ring no longer holds', async () => {
+    it('reads from the log what the ring no longer holds for a slow viewer', async () => {
       const hub = hubOf({ ringEvents: 8, pageEvents: 5 });
       const slow = await hub.open(id, -1, () => undefined);
       const quick = await Reader.open(hub, id, -1);
@@ -206,7 +206,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual(upTo(300).slice(41));
     });
 
-    it('shows a cursor ahead of the log for what it is', async () => {
+    it('reports a cursor ahead of the log', async () => {
       await append(0, 2);
       const hub = hubOf();
       const viewer = await hub.open(id, 9, () => undefined);
@@ -214,7 +214,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(viewer?.take(10)).toEqual([]);
     });
 
-    it('takes a cursor that is ahead of this replica, not of the log', async () => {
+    it('accepts a cursor that is ahead of this replica but not of the log', async () => {
       const hub = hubOf();
       await Reader.open(hub, id, -1);
       events.onWay = () => [];
@@ -230,7 +230,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(events.subscriptions).toBe(0);
     });
 
-    it('replays an ended log, and says at once that there is nothing more', async () => {
+    it('replays an ended log, and reports at once that there is nothing more', async () => {
       await append(0, 4);
       await end(5);
       const hub = hubOf();
@@ -250,7 +250,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual([0]);
     });
 
-    describe('of a log that lost its tail, as after a failover to a copy that was behind', () => {
+    describe('a log that lost its tail, as after a failover to a stale copy', () => {
       const open = async () => {
         await append(0, 5);
         const hub = hubOf();
@@ -265,7 +265,7 @@ export function describeFollow(name: string, open: OpenStore): void {
         await new Promise((resolve) => setTimeout(resolve, 10));
       };
 
-      it('waits for its writer, which writes it again', async () => {
+      it('makes its viewers wait for its writer, which writes the tail again', async () => {
         const { reader } = await open();
         events.onRead = (page) => page && { ...page, events: [], last: 2 };
         await look();
@@ -277,7 +277,7 @@ export function describeFollow(name: string, open: OpenStore): void {
         expect(reader.numbers).toEqual(upTo(9));
       });
 
-      it('is lost where it has ended before what it has seen', async () => {
+      it('is lost to its viewers when it has ended before their cursor', async () => {
         const { reader } = await open();
         events.onRead = (page) => page && { ...page, events: [], last: 2, ended: true };
         await look();
@@ -285,30 +285,33 @@ export function describeFollow(name: string, open: OpenStore): void {
         expect(reader.numbers).toEqual(upTo(5));
       });
 
-      it.each(['a read', 'a message'])('is lost where %s says something else than what it has seen', async (how) => {
-        const { hub, reader } = await open();
-        const changed = (events: readonly LoggedEvent[]) =>
-          events.map((event) => (event.sequence === 5 ? delta(5, 'other') : event));
-        if (how === 'a message') {
-          events.onWay = (events) => [[delta(5, 'other'), ...events]];
-          await append(6, 6);
-        } else {
-          events.onRead = (page) => page && { ...page, events: changed(page.events) };
-          await look();
-        }
-        await eventually(() => reader.viewer.state === 'lost');
-        expect(reader.numbers).toEqual(upTo(5));
-        // Who comes now sees what there is, from whatever number on.
-        events.onWay = (events) => [events];
-        const fresh = await Reader.open(hub, id, 1);
-        await end(how === 'a message' ? 7 : 6);
-        await eventually(() => fresh.viewer.state === 'ended');
-        expect(fresh.numbers[0]).toBe(2);
-        expect(reader.viewer.state).toBe('lost');
-        reader.viewer.close();
-        fresh.viewer.close();
-        expect([hub.size, events.subscriptions]).toEqual([0, 0]);
-      });
+      it.each(['a read', 'a message'])(
+        'is lost to its viewers when %s contradicts what they have seen',
+        async (how) => {
+          const { hub, reader } = await open();
+          const changed = (events: readonly LoggedEvent[]) =>
+            events.map((event) => (event.sequence === 5 ? delta(5, 'other') : event));
+          if (how === 'a message') {
+            events.onWay = (events) => [[delta(5, 'other'), ...events]];
+            await append(6, 6);
+          } else {
+            events.onRead = (page) => page && { ...page, events: changed(page.events) };
+            await look();
+          }
+          await eventually(() => reader.viewer.state === 'lost');
+          expect(reader.numbers).toEqual(upTo(5));
+          // A new viewer sees what there is, from any number.
+          events.onWay = (events) => [events];
+          const fresh = await Reader.open(hub, id, 1);
+          await end(how === 'a message' ? 7 : 6);
+          await eventually(() => fresh.viewer.state === 'ended');
+          expect(fresh.numbers[0]).toBe(2);
+          expect(reader.viewer.state).toBe('lost');
+          reader.viewer.close();
+          fresh.viewer.close();
+          expect([hub.size, events.subscriptions]).toEqual([0, 0]);
+        },
+      );
     });
 
     it('continues after reads failed for a while', async () => {

@@ -1,4 +1,4 @@
-/* Heads and events for suites that write logs, short and with a text that tells its number. */
+/* Heads and events for suites that write logs, short and with a text that contains their number. */
 
 import { type LoggedEvent, type ResponseEvent, serialize } from '../../../src/domain/event.js';
 import { newId } from '../../../src/domain/ids.js';
@@ -48,7 +48,7 @@ export function deltas(from: number, to: number): LoggedEvent[] {
 }
 
 export function terminal(sequence: number): LoggedEvent {
-  // The log looks at an event's type and number only; a whole response would say no more here.
+  // The log reads an event's type and number only, so a whole response is not needed here.
   return serialize({ type: 'response.completed', response: { id: 'resp' } as ResponseObject }, sequence);
 }
 

@@ -1,18 +1,18 @@
-/* An event log whose messages a test can lose, repeat or turn round on their way to followers; what it stores is untouched. */
+/* An event log whose messages a test can lose, repeat or reorder on their way to followers. Stored events are unaffected. */
 
 import { type LoggedEvent } from '../../../src/domain/event.js';
 import { EventLog, type LogHead, type LogPage } from '../../../src/state/event-log.js';
 
 export class LossyLog extends EventLog {
-  /** What is delivered in the place of a message's events; none: the message is lost. */
+  /** Replaces the events of a message; none means that the message is lost. */
   onWay: (events: readonly LoggedEvent[]) => (readonly LoggedEvent[])[] = (events) => [events];
-  /** What a read gives in the place of a page. */
+  /** Replaces the result of a read. */
   onRead: (page: LogPage | undefined) => LogPage | undefined = (page) => page;
-  /** Read fails while it is set. */
+  /** Reads fail while it is set. */
   readFails: Error | undefined;
   reads = 0;
   subscriptions = 0;
-  /** Messages that have come this far. */
+  /** Messages that have arrived here. */
   messages = 0;
   readonly #gaps = new Set<() => void>();
   readonly #inner: EventLog;
@@ -22,7 +22,7 @@ export class LossyLog extends EventLog {
     this.#inner = inner;
   }
 
-  /** As when the connection that subscribes was away for a moment. */
+  /** Simulates a short outage of the subscribing connection. */
   gap(): void {
     for (const onGap of this.#gaps) onGap();
   }

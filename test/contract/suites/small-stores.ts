@@ -11,10 +11,10 @@ export function describeRateLimiter(name: string, open: OpenStore): void {
       store = await open();
     });
     afterEach(() => store.close());
-    // So slow that nothing flows in while a test runs.
+    // So slow that nothing refills while a test runs.
     const slow = (capacity: number, key = 'user:ann') => ({ key, capacity, refillPerSecond: 0.001 });
 
-    it('gives a burst to all replicas together, then refuses and says when', async () => {
+    it('grants a burst to all replicas together, then refuses with the time to wait', async () => {
       const bucket = slow(3);
       expect(await store.state.limiter.take(bucket, 1)).toMatchObject({ allowed: true, remaining: 2, retryAfterMs: 0 });
       expect(await store.other.limiter.take(bucket, 2)).toMatchObject({ allowed: true, remaining: 0 });
@@ -26,7 +26,7 @@ export function describeRateLimiter(name: string, open: OpenStore): void {
       expect(refused.resetMs).toBeLessThanOrEqual(3_000_000);
     });
 
-    it('allows exactly its capacity to a crowd', async () => {
+    it('grants exactly its capacity to a crowd', async () => {
       const results = await Promise.all(
         Array.from({ length: 30 }, (_, i) => (i % 2 === 0 ? store.state : store.other).limiter.take(slow(10), 1)),
       );
@@ -43,14 +43,14 @@ export function describeRateLimiter(name: string, open: OpenStore): void {
       });
     });
 
-    it('takes nothing for what it refuses, and keeps buckets apart', async () => {
+    it('takes nothing for a refused call, and keeps buckets apart', async () => {
       await store.state.limiter.take(slow(3), 1);
       expect(await store.state.limiter.take(slow(3), 5)).toMatchObject({ allowed: false, retryAfterMs: Infinity });
       expect(await store.state.limiter.take(slow(3), 2)).toMatchObject({ allowed: true, remaining: 0 });
       expect(await store.state.limiter.take(slow(3, 'user:cid'), 3)).toMatchObject({ allowed: true });
     });
 
-    it('takes back what was not used, up to its capacity', async () => {
+    it('refunds unused tokens, up to its capacity', async () => {
       await store.state.limiter.take(slow(4), 4);
       expect(await store.other.limiter.charge(slow(4), -3)).toMatchObject({ allowed: true, remaining: 3 });
       expect(await store.other.limiter.charge(slow(4), -100)).toMatchObject({
@@ -70,7 +70,7 @@ export function describeRateLimiter(name: string, open: OpenStore): void {
       expect(refused.retryAfterMs).toBeGreaterThan(5_900_000);
       expect(refused.retryAfterMs).toBeLessThanOrEqual(6_000_000);
       expect(refused.resetMs).toBeGreaterThan(14_900_000);
-      // A look pays nothing, and several charges add up.
+      // A check pays nothing, and several charges add up.
       await store.state.limiter.take(bucket, 0);
       await Promise.all([store.state, store.other].map(({ limiter }) => limiter.charge(bucket, 1)));
       expect(await store.state.limiter.charge(bucket, -8)).toMatchObject({ allowed: true, remaining: 1 });
@@ -118,14 +118,14 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       ...fields,
     });
 
-    it('gives a key to the first of two equal uses at once', async () => {
+    it('grants a key to the first of two equal uses at once', async () => {
       const claims = await Promise.all([store.state.keys.claim(use('resp_a')), store.other.keys.claim(use('resp_b'))]);
       const fresh = claims.findIndex(({ outcome }) => outcome === 'fresh');
       expect(claims.map(({ outcome }) => outcome).toSorted()).toEqual(['fresh', 'same']);
       expect(claims[1 - fresh]).toMatchObject({ outcome: 'same', responseId: fresh === 0 ? 'resp_a' : 'resp_b' });
     });
 
-    it('knows the same request again, and another one as different', async () => {
+    it('recognizes the same request, and another one as different', async () => {
       await store.state.keys.claim(use('resp_a'));
       const claim = await store.other.keys.claim(use('resp_b'));
       expect(claim).toEqual({ outcome: 'same', responseId: 'resp_a', ageMs: expect.any(Number), begun: false });
@@ -135,7 +135,7 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       expect(await store.other.keys.claim(use('resp_d', { key: 'key 2' }))).toEqual({ outcome: 'fresh' });
     });
 
-    it('gives a key to its holder again, so that a claim may be repeated after a lost reply', async () => {
+    it('grants a key to its holder again, so that a claim may be repeated after a lost reply', async () => {
       await store.state.keys.claim(use('resp_a'));
       expect(await store.state.keys.claim(use('resp_a'))).toEqual({ outcome: 'fresh' });
     });
@@ -169,7 +169,7 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       expect(await store.state.keys.confirm(use('resp_a'))).toBe(false);
     });
 
-    it('is confirmed by one only, where it was left behind and several are in time', async () => {
+    it('is confirmed by one only, if it was abandoned and several claims are in time', async () => {
       await store.state.keys.claim(use('resp_a'));
       await store.state.keys.release(use('resp_a'));
       const confirmed = await Promise.all(

@@ -1,4 +1,4 @@
-/* The contract of TurnLease: who may write, until when, and who takes over. */
+/* The contract of TurnLease: which replica may write, until when, and which one takes over. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type State } from '../../../src/state/state.js';
@@ -17,7 +17,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       const head = headOf();
       return { id: head.responseId, fence: await store.state.events.create(head) };
     };
-    /** What `state` is given until that are so many: a sweeper that was held up looks again later. */
+    /** Adopts from `state` until there are so many turns: a delayed sweeper looks again later. */
     const adopt = async (state: State, count: number) => {
       const adopted: Awaited<ReturnType<State['lease']['adoptExpired']>>[number][] = [];
       await eventually(async () => {
@@ -42,7 +42,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       }
     });
 
-    it('is taken over when it has run out: the new owner writes, the former is shut out', async () => {
+    it('is taken over after it has expired: the new owner writes, the former is fenced', async () => {
       const { id, fence } = await created();
       await store.state.events.append(id, fence, [delta(0)]);
       await runOut();
@@ -55,7 +55,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       expect(await store.state.lease.adoptExpired(10)).toEqual([]);
     });
 
-    it('gives each orphan to one caller only, however many ask at once', async () => {
+    it('grants each orphan to one caller only, however many ask at once', async () => {
       const turns = await Promise.all(Array.from({ length: 20 }, created));
       await runOut();
       const shares: Awaited<ReturnType<typeof adopt>> = [];
@@ -70,7 +70,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       expect(ids.toSorted()).toEqual(turns.map(({ id }) => id).toSorted());
     });
 
-    it('gives no more than were asked for, and the rest to the next', async () => {
+    it('grants no more than requested, and the rest to the next', async () => {
       await Promise.all(Array.from({ length: 7 }, created));
       await runOut();
       await eventually(async () => {
@@ -82,7 +82,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       expect(await store.state.lease.adoptExpired(5)).toEqual([]);
     });
 
-    it('gives an orphan again when its new owner is lost too', async () => {
+    it('grants an orphan again when its new owner is lost too', async () => {
       const { id, fence } = await created();
       await runOut();
       await adopt(store.other, 1);
@@ -100,7 +100,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       expect(await store.state.lease.renew(ended.id, ended.fence)).toMatchObject({ held: false });
     });
 
-    it('can be given up early, by its holder only', async () => {
+    it('can be released early, by its holder only', async () => {
       const { id, fence } = await created();
       await runOut();
       await store.state.lease.renew(id, fence);
@@ -110,7 +110,7 @@ export function describeTurnLease(name: string, open: OpenStore): void {
       expect(await adopt(store.other, 1)).toEqual([{ responseId: id, fence: fence + 1 }]);
     });
 
-    it('keeps a cancel that was asked of the former owner', async () => {
+    it('keeps a cancel that was requested of the former owner', async () => {
       const { id, fence } = await created();
       await store.other.events.requestCancel(id);
       await runOut();

@@ -1,5 +1,5 @@
 /*
- * Every key of the schema as a flat table, read off the schema itself: for mistakes and for the
+ * Every key of the schema as a flat table, derived from the schema, for mistakes and for the
  * reference page.
  */
 
@@ -13,8 +13,8 @@ export interface KeyRow extends KeyMeta {
 }
 
 /**
- * The object inside defaults and nullables, and whether it is a list of such. Undefined: a plain
- * value.
+ * The object schema inside defaults and nullables, and whether it is the element of a list.
+ * Undefined for a plain value.
  */
 function sectionOf(schema: unknown): { shape: z.core.$ZodLooseShape; isList: boolean } | undefined {
   if (schema instanceof z.ZodPrefault || schema instanceof z.ZodDefault || schema instanceof z.ZodNullable)
@@ -32,7 +32,7 @@ export function keyTable(schema: z.ZodObject, prefix = ''): KeyRow[] {
     for (const [name, inner] of Object.entries(shape)) {
       const path = at ? `${at}.${name}` : name;
       const section = sectionOf(inner);
-      // Every value of a shape is a schema; the loose shape type does not say so.
+      // Every value of a shape is a schema, but its type is looser.
       const meta = keyMeta.get(inner as z.ZodType);
       if (!meta)
         throw new Error(`unable to describe the configuration key ${path}; it was declared without a description`);
@@ -44,7 +44,7 @@ export function keyTable(schema: z.ZodObject, prefix = ''): KeyRow[] {
   return rows;
 }
 
-/** Names that are known directly under `section` (`''`: the file itself). */
+/** Names of the keys directly under `section` (`''` is the file itself). */
 export function namesUnder(rows: readonly KeyRow[], section: string): string[] {
   const start = section ? `${section}.` : '';
   return rows

@@ -1,33 +1,32 @@
 /*
- * The pieces that the schema is written with: kinds of values, and keys that carry their own
- * documentation. The same words make the mistakes that operators read and the reference page. Knows
- * no key by name.
+ * The building blocks of the schema: kinds of values, and keys that carry their own documentation.
+ * The same texts appear in mistakes and on the reference page. Knows no key by name.
  */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { formatDuration, formatSize, parseDuration, parseSize } from './units.js';
 
-/** A kind of value: how it is parsed, and what is allowed, in words. */
+/** A kind of value: its parser, and a description of the allowed values. */
 export interface Kind<T> {
   readonly schema: z.ZodType<T>;
   readonly allowed: string;
-  /** The closed list of values, where there is one. */
+  /** The closed list of values, if there is one. */
   readonly names?: readonly string[];
 }
 
 export interface KeyMeta {
   readonly description: string;
   readonly allowed: string;
-  /** As the reference page shows it; undefined: the key must be given. */
+  /** The default as the reference page shows it, or undefined if the key is required. */
   readonly shownDefault: string | undefined;
   readonly names?: readonly string[];
 }
 
-/** What is known of each key and section of the schema, beside its type. */
+/** Documentation of each key and section of the schema, beside its type. */
 export const keyMeta = z.registry<KeyMeta>();
 
-// Values read from a variable arrive as text, so text is read by the kind of its key.
+// A variable always holds text, so text is parsed by the kind of its key.
 const asNumber = (value: unknown) =>
   typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : value;
 const asFlag = (value: unknown) => (value === 'true' ? true : value === 'false' ? false : value);
@@ -47,7 +46,7 @@ export const port: Kind<number> = {
   allowed: 'a port from 0 to 65535 (0: any free one)',
 };
 
-/** An IP address, or a range of them in CIDR notation. */
+/** An IP address, or a CIDR range. */
 export const addressRange: Kind<string> = {
   schema: z.string().trim().refine(isAddressRange),
   allowed: 'an IP address or a CIDR range',
@@ -77,7 +76,7 @@ export function number(min: number, max?: number): Kind<number> {
   };
 }
 
-/** Milliseconds after loading. */
+/** A duration. Becomes milliseconds. */
 export function duration(min: string, max: string): Kind<number> {
   const [minMs, maxMs] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
   const toMs = (value: unknown) => (typeof value === 'string' ? (parseDuration(value) ?? value) : value);
@@ -87,7 +86,7 @@ export function duration(min: string, max: string): Kind<number> {
   };
 }
 
-/** Bytes after loading. */
+/** A size. Becomes bytes. */
 export function size(min: string, max: string): Kind<number> {
   const [minBytes, maxBytes] = [parseSize(min) ?? 0, parseSize(max) ?? 0];
   const toBytes = (value: unknown) => (typeof value === 'string' ? (parseSize(value) ?? value) : value);
@@ -101,7 +100,7 @@ export function oneOf<const T extends string>(names: readonly [T, ...T[]]): Kind
   return { schema: z.enum(names), allowed: names.map((name) => `\`${name}\``).join(' or '), names };
 }
 
-/** A URL of one of these schemes, without a password in it. */
+/** A URL with one of these schemes and without a password. */
 export function url(schemes: readonly string[]): Kind<string> {
   const fits = (value: string) => {
     const parsed = URL.parse(value);
@@ -116,12 +115,12 @@ export function url(schemes: readonly string[]): Kind<string> {
   return { schema: z.string().trim().refine(fits), allowed: `a URL (${starts}) without a password in it` };
 }
 
-/** A table of texts; `of`: what each value is. */
+/** A table of texts. `of` describes the values. */
 export function textMap(allowed: string, of: Kind<string> = text): Kind<Record<string, string>> {
   return { schema: z.record(z.string().trim().min(1), z.preprocess(asText, of.schema)), allowed };
 }
 
-// YAML reads `2024-10-21` and `1` as what they look like.
+// YAML parses `2024-10-21` and `1` as other types than text.
 const asText = (value: unknown) =>
   typeof value === 'number' || typeof value === 'boolean'
     ? String(value)
@@ -129,13 +128,13 @@ const asText = (value: unknown) =>
       ? value.toISOString().slice(0, 10)
       : value;
 
-/** Fields of a JSON object, any of them. */
+/** A JSON object with any fields. */
 export const jsonObject: Kind<Record<string, unknown>> = {
   schema: z.record(z.string(), z.json()),
   allowed: 'a table of any fields',
 };
 
-/** A table of sections by names that the operator chooses. */
+/** A table of sections under names that the operator chooses. */
 export function sectionMap<S extends z.core.$ZodLooseShape>(
   shape: S,
   allowed: string,
@@ -147,7 +146,7 @@ export function list<T>(of: Kind<T>, what: string): Kind<T[]> {
   return { schema: z.array(of.schema), allowed: `a list of ${what}`, ...(of.names && { names: of.names }) };
 }
 
-/** A moment in time: Unix milliseconds after loading. */
+/** A point in time. Becomes Unix milliseconds. */
 export const moment: Kind<number> = {
   schema: z.preprocess((value) => {
     if (value instanceof Date) return value.getTime();
@@ -160,7 +159,7 @@ function meta(kind: Kind<unknown>, description: string, shownDefault: string | u
   return { description, allowed: kind.allowed, shownDefault, ...(kind.names && { names: kind.names }) };
 }
 
-/** A key with a default, written as an operator would write it. */
+/** A key with a default. The default is written as an operator would write it. */
 export function key<T>(
   kind: Kind<T>,
   byDefault: string | number | boolean | readonly string[] | Readonly<Record<string, never>>,
@@ -174,7 +173,7 @@ export function key<T>(
   return kind.schema.prefault(byDefault).register(keyMeta, meta(kind, description, `\`${shown}\``));
 }
 
-/** A key that may be left out; null after loading then. `without` says in words what holds then. */
+/** An optional key, null if absent. `without` describes the effect of leaving it out. */
 export function optionalKey<T>(kind: Kind<T>, without: string, description: string) {
   return kind.schema
     .nullable()
@@ -183,23 +182,23 @@ export function optionalKey<T>(kind: Kind<T>, without: string, description: stri
 }
 
 export function requiredKey<T>(kind: Kind<T>, description: string) {
-  // A kind is shared by many keys, the registry knows each key by its own instance.
+  // Many keys share a kind, but the registry needs one schema instance per key.
   return kind.schema.clone().register(keyMeta, meta(kind, description, undefined));
 }
 
 const SECTION = 'a section with keys';
 
-/** A section: every key known, all of it optional. */
+/** A section: closed list of keys, all optional. */
 export function section<S extends z.core.$ZodLooseShape>(description: string, shape: S) {
-  // Each key of a section has a default of its own, which the types cannot see here: the empty
-  // section is valid input.
+  // Each key of a section has its own default. The types do not show that, but the empty section is
+  // valid input.
   return z
     .strictObject(shape)
     .prefault({} as never)
     .register(keyMeta, { description, allowed: SECTION, shownDefault: '' });
 }
 
-/** A section that counts only where it is written; null otherwise. */
+/** A section that has an effect only if it is in the file; null otherwise. */
 export function optionalSection<S extends z.core.$ZodLooseShape>(without: string, description: string, shape: S) {
   return z
     .strictObject(shape)

@@ -29,7 +29,7 @@ export interface LoadOptions {
 
 export interface LoadedConfig {
   readonly config: AppConfig;
-  /** The file, as it was named. */
+  /** The file, as the caller named it. */
   readonly path: string;
   /** Warnings to log once at start. */
   readonly warnings: readonly string[];
@@ -53,7 +53,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
       }),
     );
   };
-  // A file that is no YAML has no keys to look at.
+  // A file that is not YAML has no keys to check.
   if (yaml.mistakes.some((mistake) => mistake.path === '')) fail(yaml.mistakes);
 
   const { sections, mistakes } = parseSections(yaml.tree);
@@ -95,7 +95,7 @@ function readSource(file: string, shown: string): string {
   }
 }
 
-/** Each section by itself, so that a mistake in one does not hide those of another. */
+/** Parses each section separately, so that a mistake in one does not hide those of another. */
 function parseSections(tree: Tree): { sections: Sections; mistakes: Mistake[] } {
   const rows = keyTable(configSchema);
   const mistakes: Mistake[] = [];
@@ -111,7 +111,7 @@ function parseSections(tree: Tree): { sections: Sections; mistakes: Mistake[] } 
   const unknown = Object.keys(tree).filter((name) => !Object.hasOwn(configSchema.shape, name));
   if (unknown.length > 0)
     mistakes.push(...toMistakes([{ code: 'unrecognized_keys', keys: unknown, path: [], message: '' }], tree, rows));
-  // The values are what the schemas of exactly these names gave.
+  // The schemas of exactly these names produced the values.
   return { sections: sections as Sections, mistakes };
 }
 

@@ -1,6 +1,6 @@
 /*
- * Converts zod's issues to mistakes for operators: what was found, what is allowed, what was
- * probably meant.
+ * Converts zod's issues to mistakes for operators: the value, what is allowed, and the likely
+ * intended name.
  */
 
 import { type z } from 'zod';
@@ -63,8 +63,8 @@ function wrongValue(path: Path, input: unknown, rows: readonly KeyRow[]): Mistak
 }
 
 /**
- * A value as it may be printed. What was written where a secret's name belongs may be the secret,
- * so it is not shown.
+ * Formats a value for printing. A value in the place of a secret's name is hidden, because it may
+ * be the secret.
  */
 function found(value: unknown, shape: string): string {
   if (/_(env|file|sha256)$/.test(shape)) return 'something else (not shown)';

@@ -1,6 +1,6 @@
 /*
- * From the text of a YAML file to a plain tree: syntax mistakes with line and column, variables
- * expanded, empty values left out.
+ * Parses the text of a YAML file to a plain tree: reports syntax mistakes with line and column,
+ * expands variables, removes empty values.
  */
 
 import { LineCounter, type YAMLParseError, isNode, parseDocument } from 'yaml';
@@ -33,13 +33,13 @@ export function showPath(path: Path): string {
   );
 }
 
-/** What a variable holds; an empty one counts as unset. */
+/** The value of a variable. An empty one counts as unset. */
 export function fromEnv(env: Env, name: string): string | undefined {
   const value = env[name];
   return value === undefined || value.trim() === '' ? undefined : value;
 }
 
-/** Reads one document. An empty value is the same as a key that is not there. */
+/** Reads one document. An empty value counts as an absent key. */
 export function readYaml(source: string, env: Env): ReadYaml {
   const lineCounter = new LineCounter();
   const document = parseDocument(source, { lineCounter, prettyErrors: false, uniqueKeys: true, stringKeys: true });
@@ -65,7 +65,10 @@ export function readYaml(source: string, env: Env): ReadYaml {
   return { tree: isTree(tree) ? tree : {}, mistakes: unexpanded, lineOf };
 }
 
-/** Every doubled key, and the first thing that is no YAML: what follows that is mostly its echo. */
+/**
+ * Reports every duplicate key, but only the first syntax error: later ones are usually its
+ * consequences.
+ */
 function syntaxMistakes(errors: readonly YAMLParseError[], source: string, lineCounter: LineCounter): Mistake[] {
   const doubled = errors.filter((error) => error.code === 'DUPLICATE_KEY');
   const first = errors.find((error) => error.code !== 'DUPLICATE_KEY');

@@ -1,7 +1,7 @@
 /*
- * What the file alone does not say: keys and passwords from variables and mounted files, `auto`,
- * OPENAI_BASE_URL, defaults that follow another key, where packs lie. Collects mistakes; never
- * throws, never prints.
+ * Resolves what the file alone does not determine: keys and passwords from variables and mounted
+ * files, `auto`, OPENAI_BASE_URL, defaults that follow another key, and the location of packs.
+ * Collects mistakes; never throws or prints.
  */
 
 import { createHash } from 'node:crypto';
@@ -25,8 +25,8 @@ export interface ResolveContext {
   readonly cwd: string;
   readonly configPath: string;
   /**
-   * `warning`: the file is looked at away from where it will run, so that a secret missing here is
-   * only noted.
+   * `warning`: the file is checked on another machine than the one that runs it, so a missing
+   * secret is only a warning.
    */
   readonly missingSecrets: 'mistake' | 'warning';
 }
@@ -37,8 +37,8 @@ export interface Notes {
 }
 
 /**
- * Reads a secret by its `_env` or `_file` key. Null if neither is given, or if `needed` is false
- * and the variable is unset.
+ * Reads a secret by its `_env` or `_file` key. @returns null if neither is set, or if `needed` is
+ * false and the variable is unset
  */
 function readSecret(
   at: { path: string; name: string },
@@ -167,7 +167,7 @@ function secretHeaders(
   return secrets;
 }
 
-/** Names under which secrets travel. */
+/** Header and parameter names that carry secrets. */
 const SECRET_HEADERS = /^(?:proxy-)?authorization$|api-?key|token|secret|cookie/iu;
 
 /**
@@ -203,7 +203,7 @@ function resolveKeys(
   });
 }
 
-/** How a server key is kept: the SHA-256 of its UTF-8 bytes, lower-case hex. */
+/** The stored form of a server key: the SHA-256 of its UTF-8 bytes, in lower-case hex. */
 export function sha256Hex(key: string): string {
   return createHash('sha256').update(key, 'utf8').digest('hex');
 }
@@ -223,7 +223,7 @@ function resolveTracing(
 }
 
 /**
- * The configuration of a running gateway. Where `notes.mistakes` is not empty afterwards, the
+ * Builds the configuration of a running gateway. If `notes.mistakes` is not empty afterwards, the
  * result must not be used.
  */
 export function resolveConfig(file: FileConfig, context: ResolveContext, notes: Notes): AppConfig {

@@ -1,6 +1,5 @@
 /*
- * Keys of how the gateway serves: the process, its sockets and requests, and where conversations
- * are kept.
+ * Keys of the process, its sockets and requests, and the store of conversations.
  */
 
 import {
@@ -39,7 +38,7 @@ export const app = section('The process and its main listener.', {
   host: key(
     text,
     '127.0.0.1',
-    'Address to listen on. With `auth.mode: none` only a loopback address is taken unless `auth.allow_anonymous` is true.',
+    'Address to listen on. With `auth.mode: none` only a loopback address is accepted unless `auth.allow_anonymous` is true.',
   ),
   port: key(port, 8080, 'Port of the playground, WebSocket and REST.'),
   shutdown_timeout: key(
@@ -59,7 +58,7 @@ export const state = section('Where conversations, event logs and ended response
   mode: key(
     oneOf(['single', 'cluster', 'sentinel']),
     'single',
-    'What `url` is the address of: the server, one node of a Cluster, or one Sentinel.',
+    'Deployment of Redis. `url` is the address of the server, of one node of a Cluster, or of one Sentinel.',
   ),
   nodes: key(
     list(pattern(/^[^\s:]+:\d{1,5}$/, 'an address as `host:port`'), 'addresses such as `redis-1:6379`'),
@@ -69,13 +68,9 @@ export const state = section('Where conversations, event logs and ended response
   sentinel_master: optionalKey(
     text,
     'none; needed with `mode: sentinel`',
-    'The name that the Sentinels know the master by.',
+    'Name of the master that the Sentinels monitor.',
   ),
-  sentinel_password_env: optionalKey(
-    envName,
-    'no password',
-    'Variable that holds the password that the Sentinels themselves ask for.',
-  ),
+  sentinel_password_env: optionalKey(envName, 'no password', 'Variable that holds the password of the Sentinels.'),
   sentinel_password_file: optionalKey(
     fileName,
     'no password',
@@ -88,28 +83,28 @@ export const state = section('Where conversations, event logs and ended response
   pool_size: key(
     count(2, 1_000),
     10,
-    'Most connections of one replica to each Redis server. Commands are pipelined, so few carry everything: one listens, one carries logs and leases, and from 3 on one carries everything else; more are never opened. One more, which is not counted, carries only the heartbeat.',
+    'Most connections of one replica to each Redis server. Commands are pipelined, so at most three are opened: one for subscriptions, one for logs and leases, and from 3 on one for all other commands. One more, which is not counted, carries only the heartbeat.',
   ),
   key_prefix: optionalKey(
     text,
     '`app.name` and a colon',
-    'Before every key and channel, so that deployments can share a Redis.',
+    'Prefix of every key and channel, so that deployments can share a Redis.',
   ),
   ttl: key(
     duration('1m', '365d'),
     '24h',
     'How long a conversation and an ended response are kept after the last read or write.',
   ),
-  max_messages: key(count(1, 10_000), 100, 'How many items of a conversation are kept; the oldest go first.'),
+  max_messages: key(count(1, 10_000), 100, 'Most items of a conversation. The oldest are dropped first.'),
   max_bytes: key(
     size('64KiB', '512MiB'),
     '8MiB',
-    "Most bytes of a conversation's items together, as JSON, and of the context kept with a response for `previous_response_id`; the oldest items go first. A single item that is larger is refused with 400.",
+    'Most bytes of all items of a conversation as JSON, and of the context that is stored with a response for `previous_response_id`. The oldest items are dropped first. A larger single item is refused with 400.',
   ),
   memory_max_bytes: optionalKey(
     size('1MiB', '1048576MiB'),
     'half of the heap limit, at most `512MiB`',
-    'Most bytes that `state.type: memory` keeps: half for conversations and responses, three eighths for the events of ended responses, one eighth for idempotency keys. What was used least recently goes first; what a running turn needs stays.',
+    'Most bytes that `state.type: memory` keeps: half for conversations and responses, three eighths for the events of ended responses, one eighth for idempotency keys. The least recently used is dropped first; data of running turns is kept.',
   ),
   outage_after: key(
     duration('1s', '10m'),
@@ -135,7 +130,7 @@ export const batch = section('How deltas are joined into events.', {
   max_window: key(
     duration('0ms', '1s'),
     '40ms',
-    'Longest time a delta may wait for more text under load; an idle gateway sends at once. 0: none waits; those that come at the same moment are still joined.',
+    'Longest time that a delta waits for more text under load; an idle gateway sends at once. 0: deltas do not wait, but simultaneous ones are still joined.',
   ),
 });
 
@@ -144,33 +139,29 @@ export const websocket = section('Limits of one WebSocket connection.', {
   heartbeat_timeout: key(
     duration('1s', '10m'),
     '10s',
-    'A connection that has not answered a ping within this time is ended.',
+    'A connection that has not answered a ping within this time is closed.',
   ),
   max_message_bytes: key(
     size('1KiB', '64MiB'),
     '1MiB',
     'Largest frame a client may send; a larger one closes with 1009.',
   ),
-  max_responses_in_flight: key(
-    count(1, 10_000),
-    16,
-    'How many unfinished responses one connection may have asked for.',
-  ),
+  max_responses_in_flight: key(count(1, 10_000), 16, 'Most unfinished responses that one connection may have created.'),
   max_operations_in_flight: key(
     count(1, 1_000),
     32,
-    'How many cancels, resumes and subscriptions of one connection may be in progress. Past it, nothing more is read from the socket until one is answered.',
+    'Most cancels, resumes and subscriptions of one connection in progress. At the limit, reading from the socket is paused until one is answered.',
   ),
-  max_lanes: key(count(1, 10_000), 32, 'How many named lanes (`stream_id`) one connection may open.'),
+  max_lanes: key(count(1, 10_000), 32, 'Most named lanes (`stream_id`) of one connection.'),
   outbound_buffer_bytes: key(
     size('16KiB', '64MiB'),
     '1MiB',
-    'Most bytes that may wait for a slow reader; past it, its cursors stand still.',
+    'Most bytes that are buffered for a slow reader. At the limit, delivery to it is paused.',
   ),
   slow_reader_timeout: key(
     duration('1s', '10m'),
     '15s',
-    'A reader without progress for this long is closed with 1013.',
+    'The connection of a reader without progress for this long is closed with 1013.',
   ),
   max_connection_age: optionalKey(
     duration('1m', '365d'),
@@ -194,7 +185,7 @@ export const http = section('REST and server-sent events: limits, and proxies in
   request_timeout: key(
     duration('1s', '10m'),
     '30s',
-    'How long a client may take to send a request, its body included; then it is refused with 408. Its head may take 10 s of it.',
+    'How long a client may take to send a request, its body included; then it is refused with 408. Headers must arrive within 10 s.',
   ),
   sse_keep_alive: key(
     duration('1s', '10m'),

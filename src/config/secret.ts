@@ -1,6 +1,6 @@
 /*
- * What must never be printed: a wrapper that hides its value from every printer, and the shapes of
- * secrets in foreign text. Nothing here knows where a secret comes from.
+ * Keeps secrets out of every output: a wrapper that hides its value from all printers, and patterns
+ * of secrets in foreign text. Does not know where a secret comes from.
  */
 
 import { inspect } from 'node:util';
@@ -8,8 +8,7 @@ import { inspect } from 'node:util';
 export const REDACTED = '[redacted]';
 
 /**
- * A value that only `reveal()` gives away: string conversion, JSON and console all show
- * `[redacted]`.
+ * A value that only `reveal()` returns. String conversion, JSON and console all show `[redacted]`.
  */
 export class Secret {
   readonly #value: string;
@@ -46,7 +45,7 @@ const SHAPES: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * `text` with everything that looks like a credential taken out: keys, bearer tokens, JWTs,
+ * Removes everything from `text` that looks like a credential: keys, bearer tokens, JWTs,
  * credentials in URLs.
  */
 export function scrub(text: string): string {
@@ -56,7 +55,7 @@ export function scrub(text: string): string {
 }
 
 /**
- * Every Secret inside a configuration, for those who must keep its very characters out of their
+ * Returns every Secret inside a configuration, for code that must remove their values from its
  * output.
  */
 export function secretsIn(value: unknown): Secret[] {

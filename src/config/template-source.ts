@@ -1,4 +1,4 @@
-/* Where `middleware.template.source` is found. Knows nothing of what a pack contains. */
+/* Resolves `middleware.template.source` to a path. Does not know what a pack contains. */
 
 import { statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
@@ -12,8 +12,8 @@ export interface SourceSearch {
 }
 
 /**
- * Every place that is looked at, in order: beside the file, in the working directory, in its
- * `packs/`; as written, then with `.json`.
+ * Every candidate path in order: beside the file, in the working directory, in its `packs/`; as
+ * written, then with `.json`.
  */
 export function templateSourceCandidates(source: string, { configDir, cwd }: SourceSearch): string[] {
   const folders = isAbsolute(source) ? [''] : [resolve(cwd, configDir), cwd, join(cwd, 'packs')];

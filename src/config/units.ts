@@ -1,6 +1,6 @@
 /*
- * Durations and sizes as operators write them (`250ms`, `30s`, `1MiB`) and as code takes them
- * (milliseconds, bytes).
+ * Durations and sizes: parses what operators write (`250ms`, `30s`, `1MiB`) to milliseconds and
+ * bytes, and formats them.
  */
 
 const MS_PER_UNIT = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -10,7 +10,8 @@ type DurationUnit = keyof typeof MS_PER_UNIT;
 type SizeUnit = keyof typeof BYTES_PER_UNIT;
 
 /**
- * `250ms`, `30s`, `1.5m`, `24h`, `2d`, or a bare number of milliseconds. Undefined: not a duration.
+ * Parses `250ms`, `30s`, `1.5m`, `24h`, `2d`, or a bare number of milliseconds. @returns undefined
+ * if the text is no duration
  */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim());
@@ -19,7 +20,7 @@ export function parseDuration(text: string): number | undefined {
   return Math.round(Number(match[1]) * MS_PER_UNIT[(match[2] ?? 'ms') as DurationUnit]);
 }
 
-/** The shortest exact form: 90000 → `90s`, 60000 → `1m`. */
+/** Formats milliseconds in the shortest exact form: 90000 is `90s`, 60000 is `1m`. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return '0ms';
   for (const unit of ['d', 'h', 'm', 's'] as const) {
@@ -28,7 +29,10 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
-/** `1MiB`, `64KiB`, `1000KB`, or a bare number of bytes. Undefined: not a size. */
+/**
+ * Parses `1MiB`, `64KiB`, `1000KB`, or a bare number of bytes. @returns undefined if the text is no
+ * size
+ */
 export function parseSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|KB|MB)?$/.exec(text.trim());
   if (!match) return undefined;

@@ -1,12 +1,12 @@
 /*
- * What the provider gets as its system text: the pack's prompt first, a request's instructions
- * after it. Pure.
+ * Builds the system text for the provider: the prompt of the pack first, then the instructions of
+ * the request. Pure.
  */
 
 /**
- * Adds a request's `instructions` after the rendered prompt, never in its place, as text that is
- * not rendered. Without a prompt (`middleware.template` off: empty `system`) the instructions stand
- * alone; without either the result is empty.
+ * Appends a request's `instructions` to the rendered prompt. The instructions are not rendered and
+ * never replace the prompt. Without a prompt (`middleware.template` off: empty `system`) the result
+ * is the instructions; without either it is empty.
  */
 export function assembleSystem(system: string, instructions?: string): string {
   const added = instructions?.trim() ?? '';

@@ -1,6 +1,6 @@
 /*
- * One pack file's content, checked as a whole and compiled into prompts. Pure; never stops at the
- * first mistake. Files are load-packs' business.
+ * Checks the content of one pack file as a whole and compiles it into prompts. Pure. Reports all
+ * mistakes, not only the first. Reading files is load-packs' task.
  */
 
 import { type z } from 'zod';
@@ -26,20 +26,20 @@ export interface CompiledPack {
   readonly prompts: readonly Prompt[];
 }
 interface CompileResult {
-  /** Missing where there are mistakes. */
+  /** Absent if there are mistakes. */
   readonly pack?: CompiledPack;
   readonly mistakes: readonly PackMistake[];
   readonly warnings: readonly PackMistake[];
 }
 export interface CompileOptions {
-  /** Types that validation can serve; without it any type passes. */
+  /** Guardrail types that validation supports. Absent: any type is accepted. */
   readonly knownGuardrails?: ReadonlySet<string>;
 }
 
 type Path = readonly PropertyKey[];
 type Json = Readonly<Record<string, unknown>>;
 
-/** Collects what is found in one file. */
+/** Collects the mistakes and warnings of one file. */
 class Findings {
   readonly mistakes: PackMistake[] = [];
   readonly warnings: PackMistake[] = [];
@@ -52,7 +52,7 @@ class Findings {
   warning(path: Path, what: string): void {
     this.warnings.push({ file: this.file, path: pathText(path), what });
   }
-  /** Warns about each `key` that `object` has and that has no effect. */
+  /** Warns about each `key` of `object` that has no effect. */
   withoutEffect(path: Path, object: Json, keys: readonly string[]): void {
     for (const key of keys) {
       if (object[key] !== undefined) this.warning([...path, key], 'is read and has no effect in this gateway');
@@ -110,7 +110,10 @@ interface Context {
   readonly options: CompileOptions;
 }
 
-/** Fragments may hold variables, not other fragments: no cycles and no growth to think about. */
+/**
+ * Fragments may contain variables but no other fragments, which rules out cycles and unbounded
+ * growth.
+ */
 function compileFragments(raw: unknown, found: Findings): ReadonlyMap<string, Template> {
   const fragments = new Map<string, Template>();
   if (!isObject(raw)) return fragments;
@@ -172,7 +175,7 @@ function compilePrompt(key: string, raw: unknown, context: Context): Omit<Prompt
 }
 
 /**
- * Works on the raw entry: a mistake in one of the other keys must not hide those of the template.
+ * Works on the raw entry, so that a mistake in another key does not hide mistakes of the template.
  */
 function compileTemplate(path: Path, raw: Json, { found, fragments }: Context): Template {
   if (typeof raw['system_template'] !== 'string') return [];

@@ -1,6 +1,6 @@
 /*
- * Node's code of a thrown thing (`ENOENT`), whatever realm it was made in: `instanceof Error` is
- * false across realms.
+ * Returns Node's code of a thrown value (`ENOENT`). Works across realms, where `instanceof Error`
+ * is false.
  */
 
 export function errorCode(thrown: unknown): string | undefined {

@@ -1,6 +1,6 @@
 /*
- * Reads pack files into a registry: every mistake of every file in one error. The only file of
- * templating that touches the disk.
+ * Reads pack files into a registry and reports every mistake of every file in one error. The only
+ * file of templating that reads the disk.
  */
 
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -12,8 +12,8 @@ import { compareVersions } from './pack-version.js';
 import { PromptRegistry } from './registry.js';
 
 /**
- * Loads a pack file, or all `*.pack.json` of a folder (not of its subfolders). Several versions of
- * one pack may stand side by side; the same version twice is a mistake. @throws PackLoadError
+ * Loads a pack file, or all `*.pack.json` of a folder (not of its subfolders). A folder may hold
+ * several versions of one pack, but each version once. @throws PackLoadError
  */
 export async function loadPacks(source: string, options: CompileOptions = {}): Promise<PromptRegistry> {
   const mistakes: PackMistake[] = [];

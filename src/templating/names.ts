@@ -1,20 +1,19 @@
 /*
- * Names that people wrote, made fit for a message: cut, in quotes, with the known one that was
- * likely meant.
+ * Formats names from user input for a message: truncated, in quotes, with the nearest known name.
  */
 
 import { nearest } from '../domain/nearest.js';
 
-/** Characters of a foreign name that are shown. */
+/** Most characters of a foreign name in a message. */
 const SHOWN = 64;
 
-/** The known name that `name` likely means, as `did you mean X?`; undefined where none is near. */
+/** Returns the nearest known name as `did you mean X?`, or undefined if none is near. */
 export function didYouMean(name: string, known: Iterable<string>): string | undefined {
   const likely = nearest(name, known);
   return likely === undefined ? undefined : `did you mean ${likely}?`;
 }
 
-/** In quotes, cut so that it cannot flood a message. */
+/** Quotes and truncates a name, so that it cannot flood a message. */
 export function quoted(name: string): string {
   return JSON.stringify(name.length > SHOWN ? `${name.slice(0, SHOWN)}...` : name);
 }

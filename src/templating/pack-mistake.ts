@@ -1,6 +1,6 @@
 /*
- * Mistakes in pack files, collected and reported at once: file, path, what is wrong, what is
- * allowed. For operators at start.
+ * Mistakes in pack files, collected and reported at once to the operator at start: file, path,
+ * mistake, allowed values.
  */
 
 export interface PackMistake {
@@ -11,7 +11,7 @@ export interface PackMistake {
   readonly allowed?: string;
 }
 
-/** All that is wrong with the packs of one source. */
+/** All mistakes in the packs of one source. */
 export class PackLoadError extends Error {
   constructor(
     readonly source: string,
@@ -28,7 +28,7 @@ export function describeMistake({ file, path, what, allowed }: PackMistake): str
   return `${where}: ${what}${allowed === undefined ? '' : `; allowed: ${allowed}`}`;
 }
 
-/** A path as people write it. */
+/** Formats a path as an operator writes it. */
 export function pathText(path: readonly PropertyKey[]): string {
   return path
     .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`))

@@ -1,7 +1,7 @@
 /*
- * The pack file: the public PromptPack format (promptpack.org, specification 1.1 to 1.9), as far as
- * a gateway needs it. Shapes only: what names what inside a pack is compile-pack's business. Keys
- * of the format that have no effect here are listed, not hidden.
+ * The pack file: the subset of the public PromptPack format (promptpack.org, specification 1.1 to
+ * 1.9) that a gateway needs. Shapes only; references inside a pack are checked by compile-pack.
+ * Keys of the format that have no effect here are listed.
  */
 
 import { z } from 'zod';
@@ -71,7 +71,7 @@ const prompt = z.strictObject({
   provider: z.unknown().optional(),
 });
 
-/** Prompts are looked at one by one, so that a mistake in one does not hide those in another. */
+/** Prompts are checked one by one, so that a mistake in one does not hide those in another. */
 const packHead = z.looseObject({
   id: z
     .string()
@@ -100,9 +100,7 @@ export const PromptSchema = prompt;
 export type PromptFile = z.infer<typeof prompt>;
 export type VariableFile = z.infer<typeof variable>;
 
-/**
- * Keys that the format knows and that change nothing here, where their author may expect them to.
- */
+/** Keys of the format that have no effect here, although their author may expect one. */
 export const WITHOUT_EFFECT = {
   prompt: ['tools', 'tool_policy', 'pipeline', 'model_overrides', 'media', 'evals', 'provider'],
   variable: ['binding'],
@@ -119,7 +117,7 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
 const PROMPT_KEYS = Object.keys(prompt.shape);
 export const PACK_KEYS = Object.keys(packHead.shape);
 
-/** The keys that an object at `path` of the file may have. */
+/** The allowed keys of an object at `path` of the file. */
 export function knownKeysAt(path: readonly PropertyKey[]): readonly string[] {
   if (path.length === 0) return PACK_KEYS;
   if (path[0] === 'prompts' && path.length === 2) return PROMPT_KEYS;

@@ -1,22 +1,22 @@
 /*
- * Regular expressions of packs, run against what strangers send. JavaScript's engine backtracks, so
- * a careless pattern could hold the whole process; each match here is cut off after a fixed time of
- * its own. Knows nothing of variables.
+ * Runs regular expressions of packs on untrusted input. JavaScript's engine backtracks, so a
+ * careless pattern could block the process; each match is aborted after a fixed time. Knows nothing
+ * of variables.
  */
 
 import { createContext, Script, type Context } from 'node:vm';
 import { errorCode } from './error-code.js';
 
 /**
- * Milliseconds one match may take; a sane pattern needs microseconds for the longest value that is
- * let through.
+ * Time limit of one match in milliseconds. A sane pattern needs microseconds for the longest
+ * accepted value.
  */
 export const PATTERN_TIMEOUT_MS = 25;
-/** How often a match is tried that did not get the core it needed. */
+/** Most tries of a match that did not get enough CPU time. */
 const TRIES = 20;
 
 const match = new Script('pattern.test(value)');
-/** One for all: made at the first use, since most packs carry no pattern. */
+/** One context for all patterns. Created at first use, because most packs have no pattern. */
 let sandbox: Context | undefined;
 
 /** Compiles with the `u` flag. @throws SyntaxError */
@@ -25,8 +25,8 @@ export function compilePattern(source: string): RegExp {
 }
 
 /**
- * Is `pattern` found in `value` (unanchored, as JSON Schema has it)? `undecided` when it ran out of
- * time: treat it as a refusal.
+ * Whether `pattern` matches anywhere in `value` (unanchored, as in JSON Schema). Returns
+ * `undecided` when the time limit has passed; treat that as a refusal.
  */
 export function matchWithin(pattern: RegExp, value: string, timeoutMs = PATTERN_TIMEOUT_MS): boolean | 'undecided' {
   sandbox ??= createContext({ pattern: undefined, value: undefined });
@@ -37,8 +37,8 @@ export function matchWithin(pattern: RegExp, value: string, timeoutMs = PATTERN_
     for (let tries = 1; ; tries++) {
       const found = runOnce(sandbox, timeoutMs);
       if (found !== 'undecided' || tries === TRIES) return found;
-      // Time in which the machine was busy with something else says nothing about the pattern; what
-      // all tries used does.
+      // Time in which the machine was busy is not counted against the pattern. The CPU time of all
+      // tries is.
       const { user, system } = process.threadCpuUsage(before);
       if ((user + system) / 1_000 >= timeoutMs / 2) return 'undecided';
     }

@@ -1,24 +1,21 @@
 /*
- * The nouns of templating: a prompt as it was loaded and as it was rendered. Plain data; knows no
- * file, no guardrail's code, no turn.
+ * The data types of templating: a prompt as loaded and as rendered. Plain data; knows no file, no
+ * guardrail code and no turn.
  */
 
 import { type Template } from './template.js';
 import { type Variable } from './variable.js';
 
-/**
- * A guardrail as a pack asks for it; what a type means and which `params` it takes is validation's
- * business.
- */
+/** A guardrail as a pack requests it. Validation defines the types and their `params`. */
 interface GuardrailSpec {
   readonly type: string;
   readonly enabled: boolean;
   readonly params: Readonly<Record<string, unknown>>;
-  /** What the user reads when it refuses. */
+  /** Message for the user when the guardrail refuses. */
   readonly message?: string;
 }
 
-/** What a pack would like to be asked with; a request or the configuration may say otherwise. */
+/** Parameters that a pack suggests. A request or the configuration may override them. */
 export interface PromptParameters {
   readonly temperature?: number;
   readonly topP?: number;
@@ -27,13 +24,14 @@ export interface PromptParameters {
 }
 
 /**
- * One entry of a pack, checked and compiled: rendering it can only fail by the values it is given.
+ * One entry of a pack, checked and compiled. Rendering it can fail only because of the given
+ * values.
  */
 export interface Prompt {
   readonly pack: string;
-  /** The key in the pack: what a request names. */
+  /** The key in the pack, which requests name. */
   readonly name: string;
-  /** The pack's version (what a request's `prompt.version` chooses), without a leading `v`. */
+  /** The version of the pack without a leading `v`, which a request's `prompt.version` selects. */
   readonly version: string;
   /** For people. */
   readonly title: string;

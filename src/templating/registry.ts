@@ -1,6 +1,6 @@
 /*
- * All loaded prompts, and the one rule by which a request chooses among them. Nothing in it changes
- * after loading. Knows no file and renders nothing.
+ * Holds all loaded prompts and implements the one rule by which a request selects a prompt.
+ * Immutable after loading. Reads no file and renders nothing.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -10,7 +10,7 @@ import { compareVersions, isPrerelease } from './pack-version.js';
 import { type Prompt } from './prompt.js';
 import { type VariableType } from './variable.js';
 
-/** What may be shown of a prompt: everything but its text. */
+/** The public description of a prompt: everything except its text. */
 export interface PromptListing {
   readonly pack: string;
   readonly name: string;
@@ -24,14 +24,14 @@ export interface PromptListing {
     readonly default: unknown;
     readonly description: string | null;
     readonly example: unknown;
-    /** The allowed values, where the pack lists them. */
+    /** The allowed values, if the pack lists them. */
     readonly enum: readonly unknown[] | null;
   }[];
 }
 
 export class PromptRegistry {
   private readonly prompts: readonly Prompt[];
-  /** What loading found odd and let pass, one sentence each: log them at start. */
+  /** Warnings of loading, one sentence each, to log at start. */
   readonly warnings: readonly string[];
 
   constructor(prompts: readonly Prompt[], warnings: readonly PackMistake[] = []) {
@@ -40,11 +40,10 @@ export class PromptRegistry {
   }
 
   /**
-   * `id`: `pack/prompt`, or the prompt's name where only one pack has it. `version`: the pack's;
-   * without it the highest release that has the prompt (a pre-release only where there is nothing
-   * else).
-   * @throws SluiceError `prompt_not_found` (param `prompt.id` or `prompt.version`), `invalid_value`
-   * (param `prompt.id`, ambiguous)
+   * Finds a prompt. `id` is `pack/prompt`, or the name of the prompt if only one pack has it.
+   * `version` is the pack's; the default is the highest release that has the prompt, or the highest
+   * pre-release if there is no release. @throws SluiceError `prompt_not_found` (param `prompt.id`
+   * or `prompt.version`), or `invalid_value` (param `prompt.id`, ambiguous)
    */
   find(id: string, version?: string): Prompt {
     const slash = id.indexOf('/');
@@ -81,7 +80,9 @@ export class PromptRegistry {
     return this.prompts;
   }
 
-  /** What may be shown: every prompt in every version, by pack and name, highest version first. */
+  /**
+   * Public descriptions of every prompt in every version, by pack and name, highest version first.
+   */
   list(): readonly PromptListing[] {
     return this.prompts.map(({ pack, name, version, title, description, variables }) => ({
       pack,

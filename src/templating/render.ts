@@ -1,7 +1,6 @@
 /*
- * Rendering: a prompt and the values of a request become the system text. Pure, one pass: what a
- * value contains is never read as a template. Errors name the variable and the rule, never the
- * value.
+ * Renders a prompt with the values of a request to the system text. Pure and in one pass, so values
+ * are never parsed as templates. Errors name the variable and the rule, never the value.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -12,10 +11,9 @@ import { checkValue, type Variable } from './variable.js';
 type GivenVariables = Readonly<Record<string, unknown>>;
 
 /**
- * Renders `prompt`. A variable that is not given (or null) takes its default; an optional one
- * without a default renders as nothing.
- * @throws SluiceError `unknown_variable`, `missing_variable`, `invalid_variable`, each with `param:
- * prompt.variables.NAME`
+ * Renders `prompt`. An absent (or null) variable takes its default. An optional variable without a
+ * default renders as nothing. @throws SluiceError `unknown_variable`, `missing_variable` or
+ * `invalid_variable`, each with param `prompt.variables.NAME`
  */
 export function renderPrompt(prompt: Prompt, given: GivenVariables = {}): RenderedPrompt {
   refuseUnknown(prompt, given);
@@ -53,8 +51,8 @@ function textOf(prompt: Prompt, variable: Variable, given: GivenVariables): stri
 }
 
 /**
- * Defaults never change, and checking one against a pattern takes as long as all else in a render:
- * once is enough.
+ * Caches checked defaults: they never change, and checking one against a pattern costs as much as
+ * the rest of a render.
  */
 const defaultTexts = new WeakMap<Variable, string>();
 

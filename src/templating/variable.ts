@@ -1,6 +1,6 @@
 /*
- * A declared variable and the one check that a value has to pass, the same for defaults at load and
- * for what a request gives. Descriptions of problems never contain the value. Knows nothing of
+ * A declared variable, and the one check of its values. The same check applies to defaults at load
+ * and to values of requests. Descriptions of problems never contain the value. Knows nothing of
  * templates or requests.
  */
 
@@ -10,7 +10,10 @@ export const VARIABLE_TYPES = ['string', 'number', 'boolean', 'array', 'object']
 export type VariableType = (typeof VARIABLE_TYPES)[number];
 
 export interface VariableRules {
-  /** Found anywhere in the text, `u` flag; anchor it with ^ and $ to mean all of it. */
+  /**
+   * Matches anywhere in the text, with the `u` flag. Anchor it with ^ and $ to match the whole
+   * text.
+   */
   readonly pattern?: RegExp;
   /** In code points, like `maxLength`. */
   readonly minLength?: number;
@@ -24,16 +27,19 @@ export interface Variable {
   readonly name: string;
   readonly type: VariableType;
   readonly required: boolean;
-  /** Its text, where the pack gives one; an optional variable without it renders as nothing. */
+  /** The default as text. An optional variable without a default renders as nothing. */
   readonly default?: unknown;
   readonly description?: string;
   readonly example?: unknown;
   readonly rules: VariableRules;
 }
 
-/** Code points a value may have where the pack sets no `max_length`. */
+/** Most code points of a value if the pack sets no `max_length`. */
 const DEFAULT_MAX_LENGTH = 2_000;
-/** Code points that no `max_length` goes beyond: a system prompt is no place for documents. */
+/**
+ * Upper bound of `max_length` in code points, because a system prompt is not meant to hold
+ * documents.
+ */
 export const GREATEST_MAX_LENGTH = 100_000;
 
 type Checked = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly problem: string };
@@ -41,9 +47,9 @@ type Checked = { readonly ok: true; readonly text: string } | { readonly ok: fal
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 /**
- * The text that `given` puts into a prompt, or why it may not. A string that reads exactly as a
- * JSON number or as `true` or `false` counts as one, since OpenAI's own client only sends strings;
- * nothing else is converted. Arrays and objects become JSON.
+ * Converts `given` to the text that is inserted into the prompt, or returns the reason of a
+ * refusal. A string that is exactly a JSON number, `true` or `false` counts as that value, because
+ * OpenAI's client sends strings only. Nothing else is converted. Arrays and objects become JSON.
  */
 export function checkValue(variable: Variable, given: unknown): Checked {
   const value = read(variable.type, given);
@@ -51,7 +57,7 @@ export function checkValue(variable: Variable, given: unknown): Checked {
   const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
   const { rules } = variable;
 
-  // Length first: no later check ever sees a text without bound.
+  // Checks the length first, so that later checks see bounded text only.
   const maxLength = rules.maxLength ?? DEFAULT_MAX_LENGTH;
   const length = text.length > 2 * maxLength ? Infinity : [...text].length;
   if (length > maxLength) return no(`must not be longer than ${maxLength} characters`);

@@ -21,10 +21,9 @@ const COMPILERS: ReadonlyMap<string, Compile> = new Map([
 export const GUARDRAIL_TYPES: readonly string[] = [...COMPILERS.keys()];
 
 /**
- * The enabled guardrails in the order given, which is also their precedence where two object at the
- * same place. A disabled one is not looked at; one that has nothing to guard (no words) is left
- * out.
- * @throws GuardrailMistake for an unknown type or params that cannot be used.
+ * Compiles the enabled guardrails in the given order, which is also their precedence when two deny
+ * at the same position. Skips disabled guardrails and those with nothing to check (no words).
+ * @throws GuardrailMistake for an unknown type or invalid params
  */
 export function compileGuardrails(specs: readonly GuardrailSpec[]): CompiledGuardrail[] {
   const compiled: CompiledGuardrail[] = [];

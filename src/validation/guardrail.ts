@@ -21,8 +21,8 @@ export interface Denial {
 }
 
 /**
- * Where output must end: everything before `position` (code units of the whole output) may be
- * shown, nothing from it on.
+ * Where output must end. Text before `position` (code units of the whole output) may be shown,
+ * later text may not.
  */
 export interface Stop extends Denial {
   readonly position: number;
@@ -36,31 +36,32 @@ export type Verdict =
 /** A guardrail that is ready to use. Immutable, so all turns share it. */
 export interface CompiledGuardrail {
   readonly type: string;
-  /** Whether it judges how long a text is: then only new messages of the user are judged. */
+  /** Whether it judges the length of a text. Then only new messages of the user are judged. */
   readonly measures?: boolean;
   /** Checks the input texts of a turn, one per message. Words never span two texts. */
   checkInput(texts: readonly string[]): Verdict;
-  /** A fresh run over one turn's output. Called for every turn: cheap. */
+  /** Starts a run over one turn's output. Called for every turn, so it must be cheap. */
   startOutput(): OutputRun;
 }
 
 /**
- * One guardrail's reading of one turn's output. The verdict must depend on the text alone, never on
- * where it was cut, and must be about the earliest position at which the text breaks the rule.
+ * The state of one guardrail for the output of one turn. The verdict must depend on the text alone,
+ * never on where it was cut, and must be about the earliest position at which the text breaks the
+ * rule.
  */
 export interface OutputRun {
   /**
-   * Reads on. Returns how many code units of all text so far are safe for good: whatever follows,
-   * this guardrail will not stop before that position. Never shrinks; once stopped it is the stop's
-   * position.
+   * Reads more text. @returns how many code units of all text so far are safe permanently: this
+   * guardrail will not stop before that position, whatever follows. Never shrinks. Once stopped, it
+   * is the position of the stop.
    */
   push(text: string): number;
-  /** No more text comes: what was undecided is decided. Returns like `push`. */
+  /** Ends the text and decides what was undecided. @returns like `push` */
   end(): number;
   /** Set once the text is known to break the rule. */
   readonly stop: Stop | undefined;
   /**
-   * Reasons of what it noted before `position` without denying it. Asked once, at the stop or the
+   * Reasons that it noted before `position` without denying. Called once, at the stop or at the
    * end.
    */
   notesBefore?(position: number): readonly string[];

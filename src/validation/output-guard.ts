@@ -1,16 +1,16 @@
 /*
- * The output guard: stands between the provider's text and all viewers. Releases only text that
- * every guardrail has declared safe, and never takes released text back. Where the text is cut into
- * deltas changes neither the verdict nor the released text.
+ * The output guard filters the provider's text before any viewer receives it. It releases only text
+ * that every guardrail has declared safe, and never takes released text back. How the text is cut
+ * into deltas changes neither the verdict nor the released text.
  */
 
 import { type Finding } from '../domain/response.js';
 import { type CompiledGuardrail, type OutputRun, type Stop } from './guardrail.js';
 
 export interface GuardStep {
-  /** Text to show now: follows what was released before, without a gap. */
+  /** Text to show now. Continues the released text without a gap. */
   readonly release: string;
-  /** The output ends after `release`. Whatever is pushed later is dropped. */
+  /** The output ends after `release`. Text that is pushed later is dropped. */
   readonly stop?: { readonly finding: Finding; readonly message: string };
   /** With the last step only. */
   readonly notes?: readonly Finding[];
@@ -38,7 +38,7 @@ const OPEN: OutputGuard = {
 
 class HoldingGuard implements OutputGuard {
   private readonly runs: readonly OutputRun[];
-  /** By run: what it last said is safe. */
+  /** The safe position that each run reported last. */
   private readonly safe: number[];
   private readonly types: readonly string[];
 
@@ -70,7 +70,7 @@ class HoldingGuard implements OutputGuard {
       const decided = this.decide(safe);
       if (decided !== -1) return this.finish(text, safe, decided);
     }
-    // Half a surrogate pair is no text to show.
+    // Half a surrogate pair cannot be shown.
     if (safe === this.seen && isHighSurrogate(text.charCodeAt(text.length - 1))) safe--;
     return { release: this.release(text, safe) };
   }
@@ -86,9 +86,9 @@ class HoldingGuard implements OutputGuard {
   }
 
   /**
-   * The guardrail that stops the output at `position`, the least that any holds safe; −1: none yet.
-   * The first in order wins, so one that has stopped here waits for those before it that may still
-   * stop here too.
+   * The guardrail that stops the output at `position`, the smallest safe position of all runs, or
+   * -1 if none does yet. The first in order has precedence, so a stop waits for earlier guardrails
+   * that may still stop at the same position.
    */
   private decide(position: number): number {
     for (let i = 0; i < this.runs.length; i++) {
@@ -121,12 +121,12 @@ class HoldingGuard implements OutputGuard {
     return { guardrail: this.types[index] ?? '', stage: 'output', decision, reason };
   }
 
-  /** All text before `position` that was not released yet; `text` is what came last. */
+  /** Returns all unreleased text before `position`. `text` is the newest piece. */
   private release(text: string, position: number): string {
     const count = position - this.released;
     this.released = position;
     if (this.held === '' && count === text.length) return text;
-    // Joined by reference only: characters are copied when they are released.
+    // Concatenation keeps references only; characters are copied when they are released.
     const all = this.held + text;
     if (count === 0) {
       this.held = all;

@@ -1,7 +1,7 @@
 /*
- * The guardrail `banned_words`: no text may hold one of these words or phrases. Whole words, any
- * case, however they are written; in scripts without spaces anywhere. Owns its params and messages;
- * the reading is word-scan's.
+ * The guardrail `banned_words`: denies text that contains one of these words or phrases. Matches
+ * whole words in any case and spelling, and any position in scripts without spaces. Owns its params
+ * and messages; word-scan does the matching.
  */
 
 import { type CompiledGuardrail, type Denial, type OutputRun, type Stop, type Verdict } from '../guardrail.js';
@@ -17,8 +17,8 @@ const OUTPUT_MESSAGE = 'The answer ends here because it contained a word that is
 const LONGEST_WORD = 200;
 
 /**
- * `params.words`: the words and phrases; white space in a phrase matches any white space. Without
- * words: nothing to guard.
+ * `params.words`: the words and phrases. White space in a phrase matches any white space. Without
+ * words there is nothing to check.
  */
 export function compileBannedWords(
   given: Readonly<Record<string, unknown>>,

@@ -1,19 +1,25 @@
 /*
- * How text is read before words are looked for: compatibility decomposition, case folded, invisible
- * characters left out, so that ways to write one word become one sequence of symbols. Works a code
- * point at a time, because deltas cut text anywhere.
+ * Normalizes text before words are searched: compatibility decomposition, case folding, removal of
+ * invisible characters. Spellings of one word become one sequence of symbols. Works on single code
+ * points, because deltas may be cut anywhere.
  */
 
 export interface FoldedSymbol {
   readonly codePoint: number;
   /**
-   * Two of these side by side are inside one word. False for scripts without spaces, where every
-   * character may begin or end a word.
+   * Whether two adjacent symbols of this kind are inside one word. False for scripts without
+   * spaces, where every character may begin or end a word.
    */
   readonly joins: boolean;
-  /** Belongs to the character before it (any combining mark), so no word ends between the two. */
+  /**
+   * Whether it belongs to the character before it (any combining mark), so that no word ends
+   * between the two.
+   */
   readonly mark: boolean;
-  /** A mark whose order among its neighbours means nothing (canonical combining class above 0). */
+  /**
+   * Whether it is a mark whose order among its neighbours has no meaning (canonical combining class
+   * above 0).
+   */
   readonly reorders: boolean;
 }
 
@@ -22,8 +28,8 @@ export const DOT_ABOVE = 0x307;
 export const LETTER_I = 0x69;
 
 /**
- * Default ignorables: soft hyphen, zero-width characters, variation selectors, … and the Arabic
- * tatweel, which only stretches.
+ * Default ignorables (soft hyphen, zero-width characters, variation selectors and others), and the
+ * Arabic tatweel, which only stretches.
  */
 const INVISIBLE = /^[\p{Default_Ignorable_Code_Point}\u0640]$/u;
 const WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]$/u;
@@ -32,21 +38,18 @@ const MARK = /^\p{M}$/u;
 const UNSPACED = /^[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}]$/u;
 
 /**
- * Look-alikes that people type for one another: apostrophes, and the dashes that NFKD keeps apart.
+ * Look-alikes that people use interchangeably: apostrophes, and the dashes that NFKD keeps apart.
  */
 const SAME_AS = new Map<string, string>([
   ...[...'\u2018\u2019\u201b\u02bc\u00b4\u0060'].map((quote) => [quote, "'"] as const),
   ...[...'\u2010\u2011\u2012\u2013\u2014\u2015\u2212'].map((dash) => [dash, '-'] as const),
 ]);
 
-/**
- * What one code point is read as; nothing at all where it is invisible. A lone surrogate is read as
- * itself.
- */
+/** Folds one code point to symbols; none if it is invisible. A lone surrogate folds to itself. */
 export function foldCodePoint(codePoint: number): readonly FoldedSymbol[] {
   const character = String.fromCodePoint(codePoint);
   if (INVISIBLE.test(character)) return [];
-  // A compatibility symbol (™, ², ㎏) is read as its letters, but a word beside it ends there.
+  // A compatibility symbol (™, ², ㎏) folds to its letters, but an adjacent word ends at it.
   const inWord = WORD.test(character);
   const symbols: FoldedSymbol[] = [];
   for (const decomposed of SAME_AS.get(character.normalize('NFD')) ?? foldCharacter(character)) {
@@ -63,8 +66,8 @@ export function foldCodePoint(codePoint: number): readonly FoldedSymbol[] {
 }
 
 /**
- * A whole word as the symbols that a text must show to contain it: marks in canonical order, white
- * space in single spaces.
+ * Folds a whole word to the symbols that a text must contain to match: marks in canonical order,
+ * white space as single spaces.
  */
 export function foldWord(word: string): FoldedSymbol[] {
   const symbols: FoldedSymbol[] = [];
@@ -90,12 +93,12 @@ export function foldWord(word: string): FoldedSymbol[] {
   return symbols;
 }
 
-/** I, i, İ and ı are one letter to us: the dot above an i says nothing. */
+/** I, i, İ and ı fold to one letter; the dot above an i is ignored. */
 function isDroppedDot(base: number, mark: number): boolean {
   return base === LETTER_I && mark === DOT_ABOVE;
 }
 
-/** Sorts the marks of one base character; canonically equal texts become equal. */
+/** Sorts the marks of one base character, so that canonically equal texts become equal. */
 export function inCanonicalOrder<T>(marks: readonly T[], codePointOf: (mark: T) => number): T[] {
   if (marks.length < 2) return [...marks];
   const left = [...marks];
@@ -108,8 +111,8 @@ export function inCanonicalOrder<T>(marks: readonly T[], codePointOf: (mark: T) 
 }
 
 /**
- * A run of marks in canonical order. The letter before them keeps the first from being read as part
- * of something else.
+ * Returns a run of marks in canonical order. The prepended letter keeps the first mark from
+ * combining with anything else.
  */
 export function canonical(marks: string): string {
   return `x${marks}`.normalize('NFD').slice(1);
@@ -124,17 +127,17 @@ function foldCharacter(character: string): string {
 }
 
 /**
- * By way of upper case, which unites what lower case keeps apart (ſ and s, ς and σ, ß and ss, ı and
- * i).
+ * Folds by way of upper case, which unites what lower case keeps apart (ſ and s, ς and σ, ß and ss,
+ * ı and i).
  */
 function foldCase(character: string): string {
-  // The iota below stays a mark: as the letter ι it would no longer sort among its neighbours.
+  // The iota below stays a mark: as the letter ι it could not be sorted among its neighbours.
   return character === '\u0345' ? character : character.toUpperCase().toLowerCase();
 }
 
 /**
- * JavaScript tells no combining class, but only marks above class 0 change places: with U+0323
- * (220) or U+0334 (1).
+ * JavaScript has no API for the combining class, but only marks above class 0 are reordered next to
+ * U+0323 (class 220) or U+0334 (class 1).
  */
 function reorders(character: string): boolean {
   const last = `\u0323${character}`;

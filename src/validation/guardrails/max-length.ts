@@ -1,5 +1,5 @@
 /*
- * The guardrail `max_length`: input over the limit is refused, output is ended at it. Counts code
+ * The guardrail `max_length`: refuses input over the limit, and ends output at it. Counts code
  * points, so that a limit means the same in every script and no surrogate pair is split.
  */
 
@@ -11,8 +11,8 @@ const REASON = 'too_long';
 const LIMIT_NAMES = ['max_length', 'max', 'max_characters'] as const;
 
 /**
- * `params.max_length` (or `max`, or `max_characters`): the most code points of each new message of
- * the user, and of the output.
+ * `params.max_length` (or `max`, or `max_characters`): the most code points of each new user
+ * message and of the output.
  */
 export function compileMaxLength(
   given: Readonly<Record<string, unknown>>,

@@ -1,6 +1,6 @@
 /*
- * Reads a guardrail's params and collects every mistake in them, so that an operator corrects a
- * file once. Knows no guardrail.
+ * Reads a guardrail's params and collects all mistakes in them, so that an operator can correct
+ * them at once. Knows no guardrail.
  */
 
 export interface ParamMistake {
@@ -9,7 +9,7 @@ export interface ParamMistake {
   readonly what: string;
 }
 
-/** A guardrail whose settings cannot be used. Read by operators at start, so it may quote them. */
+/** A guardrail with invalid settings. Operators read it at start, so it may quote the settings. */
 export class GuardrailMistake extends Error {
   constructor(
     readonly type: string,
@@ -38,12 +38,12 @@ export class Params {
     this.mistakes.push({ param, what });
   }
 
-  /** @throws GuardrailMistake with all that was found wrong. */
+  /** @throws GuardrailMistake with all mistakes */
   throwMistakes(): void {
     if (this.mistakes.length > 0) throw new GuardrailMistake(this.type, this.mistakes);
   }
 
-  /** A required list of strings; empty where it is no such list. */
+  /** Reads a required list of strings. @returns an empty list if the value is no such list */
   strings(name: string): readonly string[] {
     const value = this.given[name];
     if (!Array.isArray(value)) {
@@ -57,7 +57,9 @@ export class Params {
     });
   }
 
-  /** A whole number of at least 1 that has several names, exactly one of which must be used. */
+  /**
+   * Reads a whole number of at least 1 that has several names, exactly one of which must be used.
+   */
   countUnderOneOf(names: readonly string[]): number {
     const used = names.filter((name) => this.given[name] !== undefined);
     const [name] = used;

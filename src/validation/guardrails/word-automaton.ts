@@ -1,19 +1,19 @@
 /*
- * Banned words as flat arrays: a trie of folded symbols, and a table from code points to what they
- * are read as. Built once for a list of words and shared; the table fills itself as new characters
- * turn up. Says nothing of word boundaries.
+ * Banned words as flat arrays: a trie of folded symbols, and a table from code points to their
+ * folded form. Built once for a list of words and shared. The table is filled as new characters
+ * occur. Does not handle word boundaries.
  */
 
 import { DOT_ABOVE, type FoldedSymbol, LETTER_I, SPACE, canonical, foldCodePoint, inCanonicalOrder } from './fold.js';
 
 /*
- * An entry says how to read one code point: a symbol's number and flags, or that it is invisible,
- * or (from −3 down) which series of entries it refers to.
+ * An entry encodes the folded form of one code point: the number and flags of a symbol, or that it
+ * is invisible, or (from -3 down) the index of a series of entries.
  */
 export const JOINS = 1;
 export const MARK = 2;
 export const REORDERS = 4;
-/** Some word begins with this symbol. */
+/** Whether some word begins with this symbol. */
 export const BEGINS = 8;
 export const SYMBOL_SHIFT = 4;
 export const INVISIBLE = -1;
@@ -21,7 +21,8 @@ const NOT_YET_READ = -2;
 const FIRST_SERIES = -3;
 
 /**
- * Symbols that mean something even where no word has them. 0 means any symbol that is in no word.
+ * Symbols with a meaning of their own, also if no word contains them. 0 is any symbol that is in no
+ * word.
  */
 export const SPACE_SYMBOL = 1;
 export const DOT_SYMBOL = 2;
@@ -55,7 +56,7 @@ export class WordAutomaton {
   private readonly edgeTarget: Int32Array;
   private readonly complete: Uint8Array;
 
-  /** @param words as `foldWord` gives them; none empty, none beginning with a mark. */
+  /** @param words results of `foldWord`, none empty and none beginning with a mark */
   constructor(words: readonly (readonly FoldedSymbol[])[]) {
     const trie: Map<number, number>[] = [new Map()];
     const complete = new Set<number>();
@@ -78,7 +79,10 @@ export class WordAutomaton {
     this.pages[0] = this.latin;
   }
 
-  /** How to read a code point. Below `FIRST_SERIES` it refers to several: see `seriesOf`. */
+  /**
+   * Returns the entry of a code point. A value below `FIRST_SERIES` refers to several entries; see
+   * `seriesOf`.
+   */
   entryOf(codePoint: number): number {
     const number = codePoint >> PAGE_BITS;
     const page = (this.pages[number] ??= new Int32Array(PAGE_SIZE).fill(NOT_YET_READ));
@@ -92,7 +96,7 @@ export class WordAutomaton {
     return this.series[FIRST_SERIES - entry] ?? new Int32Array();
   }
 
-  /** The state after `symbol`, or DEAD. */
+  /** Returns the state after `symbol`, or DEAD. */
   next(state: number, symbol: number): number {
     let low = this.firstEdge[state] ?? 0;
     let high = (this.firstEdge[state + 1] ?? 0) - 1;
@@ -106,7 +110,7 @@ export class WordAutomaton {
     return DEAD;
   }
 
-  /** Is a whole word read in this state? */
+  /** Whether a whole word ends in this state. */
   isWord(state: number): boolean {
     return this.complete[state] === 1;
   }
@@ -116,8 +120,8 @@ export class WordAutomaton {
   }
 
   /**
-   * Could `marks`, in the order they came in and with others still to come, lead from `state` to
-   * the rest of some word?
+   * Whether `marks`, in order of arrival and with more marks to come, can lead from `state` to the
+   * rest of some word.
    */
   mayTakeMarks(state: number, marks: readonly number[]): boolean {
     return this.leadsOn(state, '', this.text(marks));
@@ -179,7 +183,7 @@ export class WordAutomaton {
   }
 }
 
-/** Can marks be added after `marks` so that the whole is canonically equal to `path`? */
+/** Whether marks can be added after `marks` so that the result is canonically equal to `path`. */
 function isCanonicallyWithin(marks: string, path: string): boolean {
   const missing = [...path];
   for (const mark of marks) {

@@ -1,7 +1,7 @@
 /*
- * Looks for banned words in text that comes in pieces. What it holds back is exact: from the first
- * character that could still turn out to begin a banned word, and nothing before it. Positions
- * count code units of all text pushed so far.
+ * Searches banned words in text that arrives in pieces. It holds back exactly the text from the
+ * first character that may still begin a banned word. Positions count code units of all text pushed
+ * so far.
  */
 
 import {
@@ -21,37 +21,40 @@ import {
 export const NOT_FOUND = -1;
 
 export class WordScan {
-  /** Where the first banned word begins, once that is certain; NOT_FOUND until then. */
+  /** Where the first banned word begins once that is certain; NOT_FOUND until then. */
   found = NOT_FOUND;
 
   private seen = 0;
   /**
-   * The first half of a surrogate pair whose second half has not come; 0: none. It is not looked at
+   * The first half of a surrogate pair whose second half has not arrived, or 0. It is not processed
    * before.
    */
   private highSurrogate = 0;
-  /** JOINS if the character before this one joins the one after it into a word. */
+  /** JOINS if the character before this one joins the character after it into one word. */
   private before = 0;
-  /** The last symbol that was no reordering mark. */
+  /** The last symbol that was not a reordering mark. */
   private base = 0;
 
-  // Words that have begun and could still be whole, the earliest first. No two are in one state:
-  // each began at another depth. Counted by `begun`, not by their length: an array that is
-  // shortened and filled again allocates each time.
+  // Words that have begun and may still be completed, the earliest first. No two are in the same
+  // state, because each began at another depth. `begun` counts them instead of the array length:
+  // shortening and refilling an array allocates each time.
   private readonly starts: number[] = [];
   private readonly states: number[] = [];
   private begun = 0;
   /**
-   * Marks on the last base character, in the order they came: the next base settles them. Empty
-   * while no word has begun.
+   * Marks on the last base character in order of arrival; the next base settles them. Empty while
+   * no word has begun.
    */
   private marks: number[] = [];
-  /** A whole word's start, while an earlier one could still become whole. */
+  /** Start of a completed word while an earlier word may still be completed. */
   private candidate = NOT_FOUND;
 
   constructor(private readonly automaton: WordAutomaton) {}
 
-  /** How many code units can no longer be part of a banned word. Once `found`, where it begins. */
+  /**
+   * How many code units can no longer be part of a banned word. Once `found`, where that word
+   * begins.
+   */
   get safe(): number {
     if (this.found !== NOT_FOUND) return this.found;
     if (this.begun > 0) return this.starts[0] ?? 0;
@@ -66,7 +69,7 @@ export class WordScan {
       const unit = text.charCodeAt(i);
       if (unit < latin.length && this.highSurrogate === 0) {
         const entry = latin[unit] ?? INVISIBLE;
-        // Most text: no word has begun and none begins here.
+        // The common case: no word has begun and none begins here.
         if (entry >= 0 && (entry & (BEGINS | MARK)) === 0 && this.begun === 0) {
           this.before = entry;
           this.base = entry >> SYMBOL_SHIFT;
@@ -80,7 +83,7 @@ export class WordScan {
     this.seen = from + length;
   }
 
-  /** No more text comes: the last word is whole. */
+  /** Ends the text, which completes the last word. */
   end(): void {
     if (this.found !== NOT_FOUND) return;
     this.flushSurrogate(this.seen);
@@ -103,7 +106,7 @@ export class WordScan {
     else this.read(this.automaton.entryOf(unit), at);
   }
 
-  /** The half pair just before `at` stays half: it is read as a character of its own. */
+  /** The half pair just before `at` stays half and is processed as a character of its own. */
   private flushSurrogate(at: number): void {
     if (this.highSurrogate === 0) return;
     const lone = this.highSurrogate;
@@ -126,7 +129,7 @@ export class WordScan {
     }
     const mark = (entry & MARK) !== 0;
     if (this.begun > 0) {
-      // White space of any length is one space.
+      // White space of any length counts as one space.
       if (symbol === SPACE_SYMBOL && this.base === SPACE_SYMBOL && this.marks.length === 0) return;
       this.settleMarks();
     }
@@ -139,7 +142,7 @@ export class WordScan {
       this.states[this.begun] = this.automaton.next(ROOT, symbol);
       this.begun++;
     }
-    // A mark belongs to its base, also in what may follow it.
+    // A mark belongs to its base, also for the text that may follow.
     if (!mark) this.before = entry;
     this.base = symbol;
     if (this.candidate !== NOT_FOUND && this.begun === 0) this.found = this.candidate;
@@ -169,13 +172,13 @@ export class WordScan {
   }
 
   /**
-   * A word ends here: the earliest whole one is the candidate, and what began with it or after it
-   * no longer matters.
+   * Handles the end of a word: the earliest completed word becomes the candidate, and words that
+   * began with it or later are dropped.
    */
   private concludeWords(): void {
     let whole = 0;
     // A plain loop: this runs at every boundary of a word that has begun, and a callback would
-    // double the cost of a hostile text.
+    // double the cost of hostile text.
     while (whole < this.begun && !this.automaton.isWord(this.states[whole] ?? ROOT)) whole++;
     if (whole === this.begun) return;
     this.candidate = this.starts[whole] ?? NOT_FOUND;

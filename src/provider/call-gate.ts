@@ -1,6 +1,7 @@
 /*
- * Decides before a turn exists whether a provider could be asked at all, so that a refusal costs nothing and is not stored. Takes the turn's
- * place in the bucket of the provider that will be asked first.
+ * Decides before a turn exists whether a provider can be called, so that a refusal costs nothing
+ * and is not stored. Takes the turn's place in the bucket of the provider that will be called
+ * first.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -17,15 +18,18 @@ export interface GateCandidate {
 
 /** A turn's place at a provider. */
 export interface CallPlace {
-  /** Whose bucket the first call has been taken from; null: none's. */
+  /** The provider whose bucket the first call was taken from, or null. */
   readonly paid: string | null;
-  /** Returns it: the provider was not asked. */
+  /** Returns the place to the bucket, because the provider was not called. */
   readonly giveBack: () => Promise<void>;
 }
 
 export const FREE_PLACE: CallPlace = { paid: null, giveBack: () => Promise.resolve() };
 
-/** No provider can be asked: every breaker is open. Unlike a call that failed, nothing was tried, so this is 503. */
+/**
+ * No provider can be called: every breaker is open. Unlike a failed call, nothing was tried, so the
+ * status is 503.
+ */
 export class ProvidersPaused extends SluiceError {
   override readonly status = 503;
 
@@ -65,7 +69,7 @@ export class CallGate {
     }
   }
 
-  /** A place at the first that has one, or how long until one has. */
+  /** Takes a place at the first provider that has one, or returns the time until one is free. */
   async #take(open: readonly GateCandidate[]): Promise<{ readonly place?: CallPlace; readonly retryAfterMs: number }> {
     let soonest = Infinity;
     for (const { name, budget } of open) {

@@ -52,11 +52,14 @@ export interface ComposeOptions extends Pick<FailoverOptions, 'movesOn' | 'hedge
 
 export interface ComposedProvider {
   readonly provider: Provider;
-  /** Asked before a turn exists. */
+  /** Checked before a turn exists. */
   readonly gate: CallGate;
 }
 
-/** The first is asked first; the others in turn where it fails, or is silent, before its first delta. */
+/**
+ * Composes the providers. The first is called first; the next ones when it fails, or is silent,
+ * before its first delta.
+ */
 export function composeProvider(
   providers: readonly [ProviderLayers, ...ProviderLayers[]],
   hooks: ProviderHooks = {},

@@ -12,7 +12,10 @@ export function priceListOf(baseUrl: string | undefined): string | null {
   return findProvider({ providerApiUrl: baseUrl })?.id ?? null;
 }
 
-/** US dollars, or null where `priceList` (as `priceListOf` gives it) is null or does not know the model, or the usage makes no sense. */
+/**
+ * US dollars, or null if `priceList` (from `priceListOf`) is null or lacks the model, or if the
+ * usage is inconsistent.
+ */
 export function costUsd(model: string, usage: Usage, priceList: string | null): number | null {
   if (priceList === null) return null;
   const { cached_tokens: cacheRead, cache_write_tokens: cacheWrite } = usage.input_tokens_details;
@@ -26,12 +29,12 @@ export function costUsd(model: string, usage: Usage, priceList: string | null): 
     const price = calcPrice(counted, model, { providerId: priceList })?.total_price;
     return price === undefined || !Number.isFinite(price) ? null : price;
   } catch {
-    // It throws for counts that contradict each other, which servers do send.
+    // The library throws for counts that contradict each other, which servers do send.
     return null;
   }
 }
 
-/** US dollars for a million tokens, as an operator wrote them. */
+/** Prices of an operator in US dollars per million tokens. */
 export interface OwnPrices {
   readonly input: number;
   /** Null: as `input`. */
@@ -44,7 +47,10 @@ export interface OwnPrices {
 
 const TOKENS_PER_PRICE = 1_000_000;
 
-/** US dollars by an operator's own prices. Details that exceed the whole count as the whole. */
+/**
+ * Computes US dollars by an operator's own prices. Details that exceed the total count as the
+ * total.
+ */
 export function listedPrice(usage: Usage, prices: OwnPrices): number {
   const { input_tokens: input, output_tokens: output } = usage;
   const cached = Math.min(usage.input_tokens_details.cached_tokens, input);

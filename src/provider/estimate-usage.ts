@@ -1,6 +1,6 @@
 /*
- * What a call may have cost where the provider did not say: after a cancel, a cut, or from servers that count nothing.
- * Callers always mark it as estimated.
+ * Estimates the usage of a call if the provider did not report it: after a cancel, a cut, or from
+ * servers that count nothing. Callers always mark it as estimated.
  */
 
 import { type Item, messageText, thoughtText } from '../domain/item.js';
@@ -10,17 +10,23 @@ import { TokenCounter } from './token-counter.js';
 
 /** What chat formats add around each message. */
 const TOKENS_PER_MESSAGE = 4;
-/** Beyond this much text the rest is counted by the same ratio: so much tells what language it is. */
+/**
+ * Text beyond this length is counted by the ratio of the text before it, which is enough to detect
+ * the language.
+ */
 const SAMPLE_CHARS = 16_384;
-/** Where nothing can count: the usual rule of thumb for English. */
+/** Characters per token when the counter is unavailable: the usual rule of thumb for English. */
 const CHARS_PER_TOKEN = 4;
 
 const counter = new TokenCounter();
 
-/** What of a request has tokens. */
+/** The parts of a request that have tokens. */
 export type CountedRequest = Pick<ProviderRequest, 'system' | 'items' | 'tools'>;
 
-/** The usage of a call that was sent `request` and gave `producedText` (text, refusals and arguments) so far. */
+/**
+ * Estimates the usage of a call that was sent `request` and has produced `producedText` (text,
+ * refusals and arguments).
+ */
 export async function estimateUsage(request: CountedRequest, producedText: string, reasonedText = ''): Promise<Usage> {
   const texts = [request.system, ...request.items.map(textOf)].filter((text) => text !== '');
   if (request.tools.length > 0) texts.push(JSON.stringify(request.tools));

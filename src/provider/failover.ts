@@ -1,11 +1,12 @@
 /*
- * Several providers for one answer. The next in line is asked at once when one fails before its first delta, and beside it when one is silent
- * for too long; the first to deliver wins and the others are aborted. After the first delta nothing is ever asked again.
+ * Several providers for one answer. The next in line is called when one fails before its first
+ * delta, and beside it when one is silent for too long. The first to deliver wins and the others
+ * are aborted. After the first delta no further provider is called.
  */
 
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { begin, type Begun, handedStream } from './handed-stream.js';
+import { readOpening, type StreamOpening, streamFromOpening } from './stream-opening.js';
 import { Overtaken } from './overtaken.js';
 import { type HedgeBudget } from './hedge-budget.js';
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
@@ -25,7 +26,7 @@ export interface FailoverEvent {
 }
 
 export interface FailoverOptions {
-  /** Whether a failure moves a call on to the next provider. Default: every failure. */
+  /** Whether a failure moves the call to the next provider. Default: every failure. */
   readonly movesOn?: (error: SluiceError) => boolean;
   /** Silence in milliseconds after which the next is asked beside. Absent: never. */
   readonly hedgeAfterMs?: number;
@@ -45,9 +46,9 @@ export class FailoverProvider extends Provider {
     this.#options = options;
   }
 
-  /** Where all fail, throws the first failure that may be tried again, else the last. */
+  /** When all fail, throws the first retryable failure, else the last one. */
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return handedStream(() => {
+    return streamFromOpening(() => {
       this.#options.hedges?.called();
       return new Race(this.#candidates, this.#options, request, signal).run();
     });
@@ -58,14 +59,14 @@ interface Entrant {
   readonly candidate: FailoverCandidate;
   readonly request: ProviderRequest;
   readonly abort: AbortController;
-  /** Whether it was silent for so long that the next was asked beside it. */
+  /** Whether it was silent for so long that the next was called beside it. */
   silent: boolean;
 }
 
 /** One call over all candidates, up to its first delta. */
 class Race {
   readonly #time: Time;
-  readonly #outcome = Promise.withResolvers<Begun>();
+  readonly #outcome = Promise.withResolvers<StreamOpening>();
   readonly #running = new Set<Entrant>();
   readonly #failures: SluiceError[] = [];
   #next = 0;
@@ -81,13 +82,13 @@ class Race {
     this.#time = options.time ?? systemTime;
   }
 
-  run(): Promise<Begun> {
+  run(): Promise<StreamOpening> {
     if (this.candidates.length === 0) throw noProvider();
     this.#ask();
     return this.#outcome.promise;
   }
 
-  /** Asks the next in line. Only called where there is one. */
+  /** Calls the next in line. The caller checks that there is one. */
   #ask(): void {
     const candidate = this.candidates[this.#next++];
     if (candidate === undefined) return;
@@ -100,8 +101,8 @@ class Race {
     const forget = (): void => this.signal.removeEventListener('abort', onAbort);
     this.#running.add(entrant);
     this.#arm(entrant);
-    begin(provider.stream(request, entrant.abort.signal)).then(
-      (begun) => this.#won(entrant, begun, forget),
+    readOpening(provider.stream(request, entrant.abort.signal)).then(
+      (opened) => this.#won(entrant, opened, forget),
       (error: unknown) => {
         forget();
         this.#lost(entrant, error);
@@ -109,7 +110,7 @@ class Race {
     );
   }
 
-  /** While this candidate is silent, the next may be asked beside it. */
+  /** Starts the timer that calls the next provider beside this candidate while it is silent. */
   #arm(entrant: Entrant): void {
     this.#cancelTimer();
     const { hedgeAfterMs, hedges, onFailover } = this.options;
@@ -123,12 +124,12 @@ class Race {
     });
   }
 
-  #won(entrant: Entrant, begun: Begun, forget: () => void): void {
+  #won(entrant: Entrant, opened: StreamOpening, forget: () => void): void {
     this.#running.delete(entrant);
     if (this.#over) {
-      // Two began in the same moment; the other was taken.
+      // Two delivered at the same moment; the other one won.
       forget();
-      void Promise.resolve(begun.rest.return?.()).catch(() => undefined);
+      void Promise.resolve(opened.rest.return?.()).catch(() => undefined);
       return;
     }
     this.#end();
@@ -138,14 +139,14 @@ class Race {
     }));
     for (const { abort, silent } of this.#running) abort.abort(new Overtaken(silent));
     const parts =
-      lost.length === 0 ? begun.parts : begun.parts.map((part) => (part.type === 'start' ? { ...part, lost } : part));
-    this.#outcome.resolve({ ...begun, parts, onEnd: forget, onReturn: forget });
+      lost.length === 0 ? opened.parts : opened.parts.map((part) => (part.type === 'start' ? { ...part, lost } : part));
+    this.#outcome.resolve({ ...opened, parts, onEnd: forget, onReturn: forget });
   }
 
   #lost(entrant: Entrant, error: unknown): void {
     this.#running.delete(entrant);
     if (this.#over) return;
-    // A cancel, and what is no failure of the provider, is nothing that another provider could do better.
+    // No other provider can improve on a cancel, or on an error that is not the provider's.
     if (this.signal.aborted || !(error instanceof SluiceError)) return this.#fail(error);
     this.#failures.push(error);
     const { movesOn = () => true, onFailover } = this.options;
@@ -162,7 +163,7 @@ class Race {
   #fail(error: unknown): void {
     this.#end();
     for (const { abort } of this.#running) abort.abort(error);
-    // Handed on as it is: the reason of an abort may be anything.
+    // Rethrown unchanged: the reason of an abort may be any value.
     this.#outcome.reject(error);
   }
 

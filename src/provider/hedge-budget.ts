@@ -1,4 +1,7 @@
-/* Bounds how many calls are asked beside another one, so that a slow provider does not double what everything costs. */
+/*
+ * Bounds how many calls are made beside another one, so that a slow provider does not double the
+ * total cost.
+ */
 
 /** Hedges that may go at once before the ratio binds. */
 const BURST = 10;
@@ -18,7 +21,7 @@ export class HedgeBudget {
     this.#left = Math.min(BURST, this.#left + this.#ratio);
   }
 
-  /** @returns whether one call may be asked beside another now */
+  /** @returns whether one call may be made beside another now */
   take(): boolean {
     if (this.#left < 1) return false;
     this.#left -= 1;

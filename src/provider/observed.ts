@@ -1,7 +1,7 @@
 /* Reports every failed call to a provider, for metrics. Changes nothing. */
 
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
-import { begin, handedStream } from './handed-stream.js';
+import { readOpening, streamFromOpening } from './stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export class ObservedProvider extends Provider {
@@ -20,10 +20,10 @@ export class ObservedProvider extends Provider {
       // Cancels are not failures; an abort by the time limit of the whole call is.
       if (!signal.aborted || code === 'provider_timeout') this.#onError(code);
     };
-    return handedStream(async () => {
+    return streamFromOpening(async () => {
       try {
-        const begun = await begin(this.#inner.stream(request, signal));
-        return { ...begun, onEnd: (thrown) => thrown !== undefined && report(thrown.error) };
+        const opened = await readOpening(this.#inner.stream(request, signal));
+        return { ...opened, onEnd: (thrown) => thrown !== undefined && report(thrown.error) };
       } catch (error) {
         report(error);
         throw error;

@@ -1,4 +1,7 @@
-/* The provider contract: what a turn may ask of the server of a model. Knows no wire format and no SDK. */
+/*
+ * The provider contract: what a turn may request from the server of a model. Knows no wire format
+ * and no SDK.
+ */
 
 import { type Item } from '../domain/item.js';
 import { type Sampling } from '../domain/request.js';
@@ -18,7 +21,7 @@ export interface ProviderRequest {
   readonly items: readonly Item[];
   readonly temperature: number | null;
   readonly topP: number | null;
-  /** Absent: as the provider does by itself. */
+  /** Absent: the default of the provider. */
   readonly sampling?: Sampling;
   readonly maxOutputTokens: number | null;
   readonly tools: readonly FunctionTool[];
@@ -28,13 +31,13 @@ export interface ProviderRequest {
   readonly reasoningEffort: ReasoningEffort | null;
   /** A stable, opaque name of the end user for the provider's abuse checks (never an e-mail address); null: none. */
   readonly safetyIdentifier: string | null;
-  /** Whose bucket of calls the first call of this request was taken from, at admission. */
+  /** The provider whose bucket the first call of this request was taken from, at admission. */
   readonly paid?: string;
   /** W3C's trace context, to be sent along. */
   readonly traceparent?: string;
 }
 
-/** A call that another one overtook. */
+/** A call that was aborted because another provider of the same turn answered first. */
 export interface LostCall {
   readonly provider: string;
   readonly model: string;

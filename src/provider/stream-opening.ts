@@ -1,20 +1,20 @@
 /*
- * The iterator that every wrapper of a provider is built on: until the first delta a wrapper may decide, retry or choose; from then on
- * the stream is handed through untouched, so that wrappers cost nothing a delta however many there are.
+ * The opening of a provider's stream, and the iterator that every wrapper of a provider uses. Up to the first delta a wrapper may retry or
+ * choose another provider. After it the stream is passed through unchanged, so that no wrapper adds a cost per delta.
  */
 
 import { type ProviderPart } from './provider.js';
 
 export type PartResult = IteratorResult<ProviderPart, undefined>;
 
-/** An answer that has begun: what was read of it, and the iterator that has the rest. */
-export interface Begun {
+/** The opening of a stream: the parts that were read, and the iterator of the rest. */
+export interface StreamOpening {
   /** Up to and including the first delta. */
   readonly parts: readonly ProviderPart[];
   readonly rest: AsyncIterator<ProviderPart>;
-  /** Called once when the rest ends: with what it threw, or with undefined. Never called where the reader goes away first. */
+  /** Called once when the rest ends, with the error that it threw, or with undefined. Not called if the reader leaves first. */
   readonly onEnd?: (thrown: { readonly error: unknown } | undefined) => void;
-  /** Called where the reader goes away before the end. */
+  /** Called if the reader leaves before the end. */
   readonly onReturn?: () => void;
 }
 
@@ -23,8 +23,8 @@ export function isFirstWord(part: ProviderPart): boolean {
   return part.type !== 'start' && part.type !== 'usage';
 }
 
-/** Reads an answer up to its first delta. Throws what the stream throws; a stream without any delta is returned as it ended. */
-export async function begin(stream: AsyncIterable<ProviderPart>): Promise<Begun> {
+/** Reads a stream up to its first delta, or to its end if it has none. @throws the error of the stream */
+export async function readOpening(stream: AsyncIterable<ProviderPart>): Promise<StreamOpening> {
   const rest = stream[Symbol.asyncIterator]();
   const parts: ProviderPart[] = [];
   for (;;) {
@@ -35,50 +35,50 @@ export async function begin(stream: AsyncIterable<ProviderPart>): Promise<Begun>
   }
 }
 
-/** A stream that begins as `start` says and then is what that returned. `start` is called with the first pull. */
-export function handedStream(start: () => Promise<Begun>): AsyncIterable<ProviderPart> {
-  return { [Symbol.asyncIterator]: () => new HandedStream(start) };
+/** Returns a stream of the parts and the rest of the opening that `start` returns. `start` is called at the first pull. */
+export function streamFromOpening(start: () => Promise<StreamOpening>): AsyncIterable<ProviderPart> {
+  return { [Symbol.asyncIterator]: () => new OpeningStream(start) };
 }
 
-class HandedStream implements AsyncIterator<ProviderPart, undefined> {
-  readonly #start: () => Promise<Begun>;
-  #begun: Begun | undefined;
+class OpeningStream implements AsyncIterator<ProviderPart, undefined> {
+  readonly #start: () => Promise<StreamOpening>;
+  #opening: StreamOpening | undefined;
   #held = 0;
   #closed = false;
   #ended = false;
 
-  constructor(start: () => Promise<Begun>) {
+  constructor(start: () => Promise<StreamOpening>) {
     this.#start = start;
   }
 
   next(): Promise<PartResult> {
-    const begun = this.#begun;
-    if (begun === undefined) return this.#closed ? DONE : this.#open();
-    const held = begun.parts[this.#held];
+    const opening = this.#opening;
+    if (opening === undefined) return this.#closed ? DONE : this.#open();
+    const held = opening.parts[this.#held];
     if (held !== undefined) {
       this.#held++;
       return Promise.resolve({ value: held, done: false });
     }
-    // The cast: what an iterator returns at its end has no meaning here.
-    const result = begun.rest.next() as Promise<PartResult>;
-    if (begun.onEnd !== undefined) result.then(this.#onResult, this.#onThrown);
+    // The return value of an iterator is not used here.
+    const result = opening.rest.next() as Promise<PartResult>;
+    if (opening.onEnd !== undefined) result.then(this.#onResult, this.#onThrown);
     return result;
   }
 
   async return(): Promise<PartResult> {
-    const begun = this.#begun;
+    const opening = this.#opening;
     this.#closed = true;
-    if (begun !== undefined && !this.#ended) {
+    if (opening !== undefined && !this.#ended) {
       this.#ended = true;
-      begun.onReturn?.();
+      opening.onReturn?.();
     }
-    await begun?.rest.return?.();
+    await opening?.rest.return?.();
     return { value: undefined, done: true };
   }
 
   async #open(): Promise<PartResult> {
     this.#closed = true;
-    this.#begun = await this.#start();
+    this.#opening = await this.#start();
     return this.next();
   }
 
@@ -90,13 +90,13 @@ class HandedStream implements AsyncIterator<ProviderPart, undefined> {
   #end(thrown: { readonly error: unknown } | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#begun?.onEnd?.(thrown);
+    this.#opening?.onEnd?.(thrown);
   }
 }
 
 const DONE: Promise<PartResult> = Promise.resolve({ value: undefined, done: true });
 
-/** The same parts for a reader that leaves early. Errors of the provider after that are ignored. */
+/** Returns the same parts for a reader that may leave early. Errors of the provider after that are ignored. */
 export function ignoreCloseErrors(parts: AsyncIterable<ProviderPart>): AsyncIterable<ProviderPart> {
   return {
     [Symbol.asyncIterator]: () => {

@@ -1,10 +1,11 @@
 /*
- * How long a provider may be silent. Each of three times is a wrapper's option; what is over it ends the inner stream, which closes
- * its socket, and throws `provider_timeout` naming the time. Time between a part and the next pull belongs to the reader and does not count.
+ * Limits how long a provider may be silent. Each limit is an option. When one passes, the inner
+ * stream is closed with its socket, and `provider_timeout` names the limit. Time between a part and
+ * the next pull belongs to the reader and does not count.
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { isFirstWord, type PartResult } from './handed-stream.js';
+import { isFirstWord, type PartResult } from './stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export interface TimeoutOptions {
@@ -44,10 +45,10 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   readonly #rest: AsyncIterator<ProviderPart>;
   readonly #onOuterAbort = (): void => this.#abort.abort(this.#signal.reason);
   #startedMs = 0;
-  /** When the part that is waited for was asked for; undefined between pulls. */
+  /** When the pending part was requested; undefined between pulls. */
   #askedMs: number | undefined;
   #spoken = false;
-  /** When the model began to think; undefined: it has not, or it thinks no more. */
+  /** When the model began to reason; undefined if it has not, or has finished reasoning. */
   #thinkingSinceMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -86,7 +87,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
     else if (!this.#spoken || this.#thinkingSinceMs !== undefined) this.#onEarlyPart(result.value);
   };
 
-  /** Reasoning is life, with a limit of its own; what follows it is bounded by silence alone. */
+  /** Reasoning counts as progress and has its own limit. After it, only the idle limit applies. */
   #onEarlyPart(part: ProviderPart): void {
     if (!isFirstWord(part)) return;
     const first = !this.#spoken;

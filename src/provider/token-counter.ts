@@ -1,4 +1,7 @@
-/* Asks a thread of its own how many tokens texts have; it is started with the first question, and again where it has died. */
+/*
+ * Counts tokens in a separate thread. The thread starts with the first request, and again after it
+ * has died.
+ */
 
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -18,7 +21,7 @@ export class TokenCounter {
     const answer = Promise.withResolvers<readonly number[]>();
     this.#waiting.set(request.id, answer);
     const worker = (this.#worker ??= this.#start());
-    // Who waits for a count keeps the process alive, the thread alone does not.
+    // A pending count keeps the process alive, the idle thread does not.
     worker.ref();
     worker.postMessage(request);
     return answer.promise;
@@ -38,7 +41,7 @@ export class TokenCounter {
     return worker;
   }
 
-  /** A thread that failed ends too, perhaps when there is another already. */
+  /** A failed thread also emits its exit, possibly after its replacement has started. */
   #lost(worker: Worker, error: unknown): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;

@@ -6,7 +6,7 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { ZERO_USAGE } from '../domain/response.js';
-import { ignoreCloseErrors } from '../provider/handed-stream.js';
+import { ignoreCloseErrors } from '../provider/stream-opening.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
 import { type TurnGuards } from './turn-guards.js';
 import { providerRequest, type TurnMemory } from './turn-context.js';

@@ -1,6 +1,6 @@
 /*
- * The built-in provider: answers without a model, the same way every time, at human pace. What it says is decided in
- * demo-replies.ts and demo-script.ts; here it is only played.
+ * The built-in provider: answers without a model, deterministically and at human pace.
+ * demo-replies.ts and demo-script.ts decide the answer; this file plays it.
  */
 
 import { SluiceError } from '../../domain/errors.js';
@@ -32,7 +32,7 @@ export class DemoProvider extends Provider {
     this.#script = options.script ?? replyTo;
   }
 
-  /** Counts every delta as one output token, and the words of everything it was sent as input. */
+  /** Counts every delta as one output token, and the words of the request as input. */
   override async *stream(request: ProviderRequest, signal: AbortSignal): AsyncGenerator<ProviderPart> {
     signal.throwIfAborted();
     const script = this.#script(request);
@@ -75,9 +75,12 @@ type Played =
   | { readonly type: 'hang' }
   | { readonly type: 'error'; readonly code: SluiceError['code']; readonly retryAfterMs?: number };
 
-/** The script's steps as parts; calls become one `function_call` and their arguments in pieces. The player sets indexes. */
+/**
+ * Yields the script's steps as parts. A call becomes one `function_call` and its arguments in
+ * pieces. The player sets indexes.
+ */
 function* partsOf(script: DemoScript, request: ProviderRequest): Generator<Played> {
-  // From an item's id: the same for the same request, yet never twice in one conversation.
+  // Derived from an item's id: the same for the same request, yet unique in a conversation.
   const turn = request.items.at(-1)?.id.split('_').at(-1) ?? 'first';
   let calls = 0;
   for (const step of script.steps) {

@@ -1,6 +1,6 @@
 /*
- * What the demo provider shall do, as data, and the `demo:` lines of a user message that say it.
- * Pure: knows no clock, no stream, no network.
+ * What the demo provider plays, as data, and the parser of the `demo:` lines of a user message.
+ * Pure: no clock, stream or network.
  */
 
 import { type ErrorCode } from '../../domain/errors.js';
@@ -52,8 +52,9 @@ Errors: ${ERRORS.map((code) => `\`${code}\``).join(', ')}.
 `;
 
 /**
- * The script that a message's `demo:` lines ask for; undefined where it has none. A directive that is not known, or has no
- * sense, gives a script that says so and shows the list. Deltas are bounded at 100,000 and every time at 10 minutes.
+ * Returns the script of a message's `demo:` lines, or undefined if it has none. An unknown or
+ * invalid directive gives a script that reports it and lists the directives. Deltas are bounded at
+ * 100,000 and every time at 10 minutes.
  */
 export function scriptFromText(text: string): DemoScript | undefined {
   const lines = text.split('\n').filter((line) => line.trimStart().startsWith('demo:'));
@@ -100,7 +101,7 @@ const CHECKS: Readonly<Record<string, (value: string) => boolean>> = {
   error: (value) => errorCode(value) !== undefined,
 };
 
-/** Reads one line into `given`; returns the word that it does not understand. */
+/** Parses one line into `given`. @returns the word that is not understood, if any */
 function readLine(line: string, given: Directives): string | undefined {
   const at = line.search(/\sargs=/u);
   const args = at < 0 ? '{}' : line.slice(at).trim().slice('args='.length);

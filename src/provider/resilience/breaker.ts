@@ -10,7 +10,7 @@ import {
 } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
 import { systemTime, type Time } from '../../domain/time.js';
-import { begin, type Begun, handedStream } from '../handed-stream.js';
+import { readOpening, type StreamOpening, streamFromOpening } from '../stream-opening.js';
 import { Overtaken } from '../overtaken.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { untilAborted } from './until-aborted.js';
@@ -108,21 +108,21 @@ export class BreakerProvider extends Provider {
    * tries whether it is well again counts at its first delta, and others are refused meanwhile.
    */
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return handedStream(() => {
+    return streamFromOpening(() => {
       if (this.#policy.state === CircuitState.HalfOpen) throw this.#refusal();
       const trial = this.#policy.state === CircuitState.Open;
-      const begun = Promise.withResolvers<Begun>();
+      const opened = Promise.withResolvers<StreamOpening>();
       const execution = this.#policy.execute(async () => {
         const ended = Promise.withResolvers<void>();
         try {
-          const opening = begin(this.#inner.stream(request, signal)).then((answer) =>
-            begun.resolve({
+          const opening = readOpening(this.#inner.stream(request, signal)).then((answer) =>
+            opened.resolve({
               ...answer,
               onEnd: (thrown) => (thrown === undefined ? ended.resolve() : ended.reject(thrown.error)),
               onReturn: ended.resolve,
             }),
           );
-          await (trial ? this.#unlessSilent(opening, begun.reject) : opening);
+          await (trial ? this.#unlessSilent(opening, opened.reject) : opening);
           if (trial) ended.promise.catch(() => undefined);
           else await ended.promise;
         } catch (error) {
@@ -132,10 +132,10 @@ export class BreakerProvider extends Provider {
       });
       execution.catch((thrown: unknown) => {
         if (thrown instanceof Counted && thrown.error === SILENT) return;
-        if (isBrokenCircuitError(thrown)) begun.reject(this.#refusal());
-        else begun.reject(thrown instanceof Counted ? thrown.error : thrown);
+        if (isBrokenCircuitError(thrown)) opened.reject(this.#refusal());
+        else opened.reject(thrown instanceof Counted ? thrown.error : thrown);
       });
-      return untilAborted(begun.promise, signal);
+      return untilAborted(opened.promise, signal);
     });
   }
 
@@ -176,7 +176,7 @@ export class BreakerProvider extends Provider {
     const retryAfterMs = Math.max(1000, this.#openedAtMs + this.#openForMs - this.#time.now());
     return new SluiceError(
       'provider_unavailable',
-      'unable to ask the provider; it failed several times in a row and is left alone for a while; try again later',
+      'unable to ask the provider; it failed several times in a row and is paused for a while; try again later',
       { retryAfterMs },
     );
   }

@@ -1,7 +1,7 @@
 /* Bounds what is sent to a provider. The caller decides whose bucket it is and which replicas share it. */
 
 import { SluiceError } from '../../domain/errors.js';
-import { handedStream } from '../handed-stream.js';
+import { streamFromOpening } from '../stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 
 /** A bucket to take calls from. */
@@ -10,8 +10,9 @@ export interface CallBudget {
 }
 
 /**
- * Takes one from the bucket for every call, except the first of a request that admission has paid for; where there is none, throws
- * `rate_limit_exceeded` with when there will be.
+ * Takes one place from the bucket for every call, except the first call of a request that admission
+ * has paid for. Without a free place it throws `rate_limit_exceeded` with the time until the next
+ * one.
  */
 export class RateLimitedProvider extends Provider {
   readonly #inner: Provider;
@@ -28,7 +29,7 @@ export class RateLimitedProvider extends Provider {
   }
 
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return handedStream(async () => {
+    return streamFromOpening(async () => {
       const paid = request.paid === this.#name && !this.#used.has(request);
       this.#used.add(request);
       const { allowed, retryAfterMs } = paid ? PAID : await this.#budget.take(1);

@@ -1,8 +1,11 @@
-/* Tries again, by cockatiel, what failed before its first delta. After it never: what was shown can not be taken back. */
+/*
+ * Retries calls that failed before their first delta, by cockatiel. Never retries after it, because
+ * text that was shown cannot be taken back.
+ */
 
 import { decorrelatedJitterGenerator, DelegateBackoff, handleWhen, type IRetryBackoffContext, retry } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
-import { begin, handedStream } from '../handed-stream.js';
+import { readOpening, streamFromOpening } from '../stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { untilAborted } from './until-aborted.js';
 
@@ -13,9 +16,9 @@ export interface RetryOptions {
   readonly backoff: 'exponential' | 'constant';
   /** Default 250 ms. */
   readonly initialDelayMs?: number;
-  /** The longest wait of our own making. Default 10 s. */
+  /** Longest computed wait. Default 10 s. */
   readonly maxDelayMs?: number;
-  /** What all attempts together may take: no wait is begun that does not end within it. Default 60 s. */
+  /** Time limit of all attempts together: no wait begins that would end after it. Default 60 s. */
   readonly budgetMs?: number;
 }
 
@@ -38,9 +41,11 @@ export class RetryingProvider extends Provider {
     this.#onRetry = onRetry;
   }
 
-  /** Waits as long as an error's `retryAfterMs` asks for, where that fits the budget; else throws the error as it is. */
+  /**
+   * Waits for an error's `retryAfterMs` if that fits the budget, else throws the error unchanged.
+   */
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return handedStream(() => {
+    return streamFromOpening(() => {
       const deadlineMs = performance.now() + this.#options.budgetMs;
       const worthIt = handleWhen((error) => {
         if (signal.aborted || !(error instanceof SluiceError) || !error.retryable) return false;
@@ -55,7 +60,7 @@ export class RetryingProvider extends Provider {
       }).dangerouslyUnref();
       const attempts = policy.execute(() => {
         signal.throwIfAborted();
-        return begin(this.#inner.stream(request, signal));
+        return readOpening(this.#inner.stream(request, signal));
       });
       // Cockatiel sleeps through an abort; the caller must not.
       return untilAborted(attempts, signal);
@@ -79,7 +84,8 @@ export class RetryingProvider extends Provider {
     const remainingMs = deadlineMs - performance.now();
     const error = 'error' in result ? result.error : undefined;
     const asked = error instanceof SluiceError ? (error.retryAfterMs ?? 0) : 0;
-    // Our own wait leaves time for the attempt after it; one that was asked for is kept to the millisecond.
+    // A computed wait leaves time for the next attempt. A requested wait is kept to the
+    // millisecond.
     const delay = Math.round(Math.max(asked, Math.min(own, remainingMs / 2)));
     if (error instanceof SluiceError) this.#onRetry({ attempt, delayMs: delay, code: error.code });
     return { delay, state: { jitter: nextState } };

@@ -693,7 +693,7 @@ describe('Redis in trouble', () => {
     await store.state.announcements.announce('conv_1', id);
     const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
     await store.state.conversations.create(conversation, headOf().input);
-    await store.state.conversations.appendItems('conv_1', headOf().input, 'resp_1');
+    await store.state.conversations.appendItems('conv_1', headOf().input, id);
     await store.state.limiter.take({ key: 'b', capacity: 5, refillPerSecond: 1 }, 1);
     await store.state.keys.claim({ owner: 'o', key: 'k', fingerprint: 'f', responseId: id });
     // The store does not read the content of a response.

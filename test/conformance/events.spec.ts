@@ -455,19 +455,25 @@ describe('guardrails', () => {
     expect(next.sluice.kept).toBe('all');
   });
 
-  it('what a client sends is checked, calls and their outputs too; arguments that the model writes are not [GUARD-2]', async () => {
+  it('checks sent messages, calls and outputs, not arguments that the model writes [GUARD-2, GUARD-4]', async () => {
     const client = await guarded.connect();
     const before = harness.provider.requests.length;
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
     const output = { type: 'function_call_output', call_id: 'c1', output: 'ok' };
-    for (const input of [
+    const refused = terminalOf(await client.run({ input: [call, { ...output, output: 'a pirate' }] }));
+    expect(refused.sluice).toMatchObject({ kept: 'display_only', findings: [{ stage: 'input', decision: 'deny' }] });
+    expect(harness.provider.requests.length).toBe(before);
+
+    for (const history of [
       [{ ...call, arguments: '{"word":"pirate"}' }, output],
-      [call, { ...output, output: 'a pirate' }],
       [{ role: 'assistant', content: 'a pirate' }],
     ]) {
-      expect(terminalOf(await client.run({ input })).sluice.kept).toBe('display_only');
+      harness.says('Hello');
+      const answered = terminalOf(await client.run({ input: [...history, { role: 'user', content: 'Hi' }] }));
+      expect(answered.sluice.findings).toMatchObject([{ stage: 'input', decision: 'note' }]);
+      const asked = harness.provider.requests.at(-1);
+      expect(JSON.stringify(asked?.body.messages)).not.toContain('pirate');
     }
-    expect(harness.provider.requests.length).toBe(before);
 
     const written = { name: 'f', arguments: '{"word":"pirate"}' };
     harness.provider.answerWith({

@@ -55,13 +55,14 @@ describe('sluice:subscribe', () => {
   it('names what runs at the time, and tells it from its first event [SUB-1]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
-    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=60 interval=5ms text=numbers' });
+    asker.send({ type: 'response.create', conversation, input: 'demo: hang after=3' });
     const created = await asker.next('response.created');
     await asker.next('response.output_text.delta');
     watcher.send({ type: 'sluice:subscribe', conversation });
     const subscribed = await watcher.next('sluice:subscribed');
     const { id } = created['response'] as { id: string };
     expect(subscribed['running']).toEqual([{ response_id: id, sequence_number: expect.any(Number) }]);
+    asker.send({ type: 'response.cancel', response_id: id });
     await watcher.next(isTerminalFrame);
     const asked = await asker.next(isTerminalFrame);
     expect(deltas(watcher.frames)).toBe((asked['response'] as { output_text: string }).output_text);

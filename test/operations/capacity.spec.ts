@@ -126,7 +126,7 @@ describe('capacity', () => {
     },
   );
 
-  it('writes the examples anew with other measurements', () => {
+  it('rewrites the examples when the measurements change', () => {
     const measured = JSON.parse(readFileSync('docs/operations/measured.json', 'utf8')) as object;
     expect(withExamples(page, measured)).toBe(page);
     const other = withExamples(page, { ...measured, 'cpu-us-per-delta': { value: 100, from: 'elsewhere' } }) as string;

@@ -174,7 +174,7 @@ describe('monitoring', () => {
     expect(plain(own)).toEqual(plain(example));
   });
 
-  it('Prometheus asks every replica, Alertmanager is where it is told', () => {
+  it('scrapes every replica and sends alerts to the Alertmanager service', () => {
     const replicas = services.map(([name]) => name).filter((name) => name.startsWith('replica-'));
     expect(own.scrape_configs[0].dns_sd_configs).toEqual([expect.objectContaining({ names: replicas, port: 9090 })]);
     expect(JSON.stringify(own.alerting)).toContain('alertmanager:9093');
@@ -221,7 +221,7 @@ describe('Grafana', () => {
       for (const { apiVersion } of provisioned(kind)) expect(apiVersion).toBe(1);
   });
 
-  it('finds the dashboard where it is told to look, and nothing may change it there', () => {
+  it('finds the dashboard in the provisioned folder, which is read-only in the UI', () => {
     const [file] = provisioned<{ readonly providers: readonly Record<string, unknown>[] }>('dashboards');
     expect(file?.providers).toEqual([
       {

@@ -1,7 +1,7 @@
 /*
- * The commands of the operations' pages, as they stand there, against a kubectl that records: each must be understood by the programs that
- * can run here and by the scripts, its logs are those of a real replica, and what is executed in a pod is executed here, on a real Redis. What
- * a cluster answers is tested nowhere.
+ * Runs the commands of the operations pages, unchanged, against a kubectl that records its calls. Programs that are
+ * installed here and the repository's scripts must accept each command. Logs come from a real replica, and commands for a
+ * pod run here against a real Redis. The answers of a cluster are not tested.
  */
 
 import { globSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /*
- * The evaluation of the shipped prompts: what needs no model holds, the checks of what does are themselves held to answers that must pass and that
- * must not, and the program asks a gateway as it says. What a real model says of them is tested nowhere: whoever has a key runs it.
+ * The evaluation of the shipped prompts. Cases that need no model must hold. The checks of the other cases are tested
+ * with answers that must pass and answers that must fail, and the program must send the documented requests to a gateway.
+ * The answers of a real model are not tested: that run needs a provider key.
  */
 
 import { spawn } from 'node:child_process';
@@ -151,7 +152,7 @@ describe('of a gateway with a model', () => {
   const url = () => ['--url', gateway.url];
   const env = { SLUICE_API_KEY: KEY };
 
-  it('all hold where it says what it should, functions called and their outputs told', async () => {
+  it('passes every case when the model answers well, including function calls and their outputs', async () => {
     answers = ({ good }) => good;
     const { status, output } = await run(url(), env);
     expect(output).not.toContain('FAILS');

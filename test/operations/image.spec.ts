@@ -18,7 +18,7 @@ const dockerfile = readFileSync('Dockerfile', 'utf8');
 const SCRIPT = 'scripts/development/image-without-engine.mjs';
 const DOCKER = 'test/operations/support/fake-docker.mjs';
 
-/** Built once; whoever runs the documents' commands in it comes last, since they write into its configuration. */
+/** Built once. The documents' commands run last, because they write into its configuration. */
 const folder = mkdtempSync(join(tmpdir(), 'sluice-image-'));
 beforeAll(() => {
   const built = spawnSync('node', [SCRIPT, 'build', folder, '--reuse-install'], { encoding: 'utf8' });
@@ -79,7 +79,7 @@ describe('what it makes', () => {
       expect(existsSync(join(app, 'node_modules', tool))).toBe(false);
   });
 
-  it('says what an engine would be told', () => {
+  it('describes user, ports, environment, labels and entry point for a container engine', () => {
     expect(JSON.parse(readFileSync(join(folder, 'image.json'), 'utf8'))).toMatchObject({
       workdir: '/app',
       user: '1000:1000',
@@ -130,7 +130,7 @@ describe('what it makes', () => {
     expect(await answer.json()).toMatchObject({ status: 'completed' });
   });
 
-  it('is healthy while it runs, and not when it has ended as it was told', async () => {
+  it('reports healthy while it runs, and unhealthy after SIGTERM has ended it', async () => {
     const healthy = () => spawnSync('node', [SCRIPT, 'run', folder, ...env, 'healthcheck'], { encoding: 'utf8' });
     expect(healthy()).toMatchObject({ status: 0, stdout: 'healthy\n' });
     const ended = once(running, 'exit');

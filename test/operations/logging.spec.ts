@@ -1,6 +1,6 @@
 /*
- * What leaves a process on its output, whole: secrets of every shape are planted wherever something from outside comes in, at the most
- * talkative level, and none of them may be found. And the level can be turned while it runs.
+ * The complete output of a process. The tests plant secrets of every shape in every input from outside, at the most
+ * verbose level, and none may appear. They also change the level of a running process.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -13,7 +13,7 @@ import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { Replica } from '../../scripts/development/cluster/replica.js';
 import { TestSocket } from '../support/socket.js';
 
-/** Each as it would stand there, and none like another. */
+/** Each in its real format, and all different. */
 const SECRETS = {
   providerKey: 'sk-proj-aaaa1111bbbb2222cccc3333',
   serverKey: 'sk-sluice-dddd4444eeee5555ffff6666',
@@ -67,7 +67,7 @@ function post(
   });
 }
 
-/** Every secret as it may stand somewhere. */
+/** Every secret in each encoding that may appear in the output. */
 function shapesOfAll(): [string, string[]][] {
   return Object.entries(SECRETS).map(([name, secret]) => {
     const bytes = Buffer.from(secret);
@@ -77,13 +77,13 @@ function shapesOfAll(): [string, string[]][] {
 }
 
 it('logs no warnings on a healthy start', () => {
-  const told = replica.lines.map((line) => JSON.parse(line) as { readonly level: string; readonly msg: string });
-  expect(told.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
-  expect(told.map(({ msg }) => msg)).toContain('server started');
+  const logged = replica.lines.map((line) => JSON.parse(line) as { readonly level: string; readonly msg: string });
+  expect(logged.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
+  expect(logged.map(({ msg }) => msg)).toContain('server started');
 });
 
-describe('nothing that was planted is written', () => {
-  it('at the most talkative level, by nobody', async () => {
+describe('planted secrets', () => {
+  it('do not appear in any output at the most verbose level', async () => {
     const quoting = { error: { message: `Incorrect key ${SECRETS.quoted}: ${SECRETS.words}`, code: SECRETS.quoted } };
     // Good turns, then every way in which something from outside may be quoted.
     await post({ input: SECRETS.words, metadata: { note: SECRETS.words }, instructions: SECRETS.words });
@@ -152,16 +152,16 @@ describe('nothing that was planted is written', () => {
         stdio: 'pipe',
         encoding: 'utf8',
       });
-    let told = '';
+    let output = '';
     try {
       run();
     } catch (error) {
       // What execFileSync throws carries both streams.
       const { stdout, stderr } = error as { readonly stdout: string; readonly stderr: string };
-      told = stdout + stderr;
+      output = stdout + stderr;
     }
-    expect(told).not.toBe('');
-    for (const secret of [SECRETS.providerKey, SECRETS.redisPassword]) expect(told).not.toContain(secret);
+    expect(output).not.toBe('');
+    for (const secret of [SECRETS.providerKey, SECRETS.redisPassword]) expect(output).not.toContain(secret);
   });
 });
 
@@ -220,21 +220,21 @@ describe('one search over two replicas', () => {
       await reading.closed;
       await second.stop();
 
-      const told = (replica: Replica, id: string) =>
+      const logged = (replica: Replica, id: string) =>
         replica.lines
           .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
           .filter((line) => line['response_id'] === id)
           .map(({ msg, starting_after: after }) =>
             after === undefined ? msg : `${String(msg)} after ${String(after)}`,
           );
-      expect(told(first, cancelled)).toEqual([
+      expect(logged(first, cancelled)).toEqual([
         'request received',
         'response opened for reading after -1',
         'request completed',
       ]);
-      expect(told(second, cancelled)).toEqual(['response opened for reading after -1', 'cancel requested']);
-      expect(told(first, orphaned)).toEqual(['request received', 'response opened for reading after -1']);
-      expect(told(second, orphaned)).toEqual([
+      expect(logged(second, cancelled)).toEqual(['response opened for reading after -1', 'cancel requested']);
+      expect(logged(first, orphaned)).toEqual(['request received', 'response opened for reading after -1']);
+      expect(logged(second, orphaned)).toEqual([
         'response opened for reading after -1',
         'ended the turn of a lost replica',
       ]);
@@ -255,8 +255,8 @@ describe('the level', () => {
     const quiet = await Replica.start('levels', { monitoring: { logging: { level: 'error' } } });
     const levels = () =>
       quiet.lines.flatMap((line) => {
-        const told = JSON.parse(line) as { readonly msg: string; readonly level_now?: string };
-        return told.msg === 'log level changed' ? [told.level_now] : [];
+        const entry = JSON.parse(line) as { readonly msg: string; readonly level_now?: string };
+        return entry.msg === 'log level changed' ? [entry.level_now] : [];
       });
     const received = () => quiet.lines.filter((line) => line.includes('"request received"')).length;
     const ask = () =>

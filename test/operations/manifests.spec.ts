@@ -47,7 +47,7 @@ describe.each(cases)('$name', ({ manifests }) => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it('runs images of a named version, with limits, as nobody special, on a root that cannot be written', () => {
+  it('runs images of a named version, with limits, as an unprivileged user, on a read-only root', () => {
     for (const workload of workloads(manifests)) {
       const pod = at(workload, 'spec.template.spec');
       expect(pod).toMatchObject({
@@ -112,7 +112,7 @@ describe.each(cases)('$name', ({ manifests }) => {
       expect(pods).toContainEqual(expect.objectContaining(selector));
   });
 
-  it('shows the operations port to nobody outside', () => {
+  it('does not expose the operations port outside the cluster', () => {
     for (const { spec } of manifests.filter(({ kind }) => kind === 'Service')) {
       if (at(spec, 'type') === 'LoadBalancer' || at(spec, 'type') === 'NodePort')
         expect(list(spec, 'ports').map(({ port, targetPort }) => [port, targetPort])).toEqual([[80, 'http']]);
@@ -387,7 +387,7 @@ describe('staging', () => {
       await expect(stranger.ping()).rejects.toThrow();
       stranger.disconnect();
       await redis.quit();
-      // It is process 1 of its container: told to end, it ends.
+      // It is process 1 of its container and must exit on SIGTERM.
       const ended = once(server, 'exit');
       server.kill('SIGTERM');
       expect(await ended).toEqual([0, null]);
@@ -444,7 +444,7 @@ describe('with Istio', () => {
     ]);
   });
 
-  it('without one nobody is sent to pods that are not there', () => {
+  it('routes no request to canary pods without a canary', () => {
     expect(JSON.stringify(routesOf('istio'))).not.toContain('canary');
   });
 

@@ -1,6 +1,7 @@
 /*
- * What dashboards and alerts say is true: a real Prometheus scrapes two real replicas, and every query of the dashboard and of the rules is
- * asked and held against what the load was told. Then Redis goes away and the provider fails, and whoever is on call hears of both.
+ * Dashboards and alerts show the truth: a real Prometheus scrapes two real replicas, and the result of every query of the
+ * dashboard and of the rules is compared with the responses that the load received. Then Redis is stopped and the provider
+ * fails, and the on-call operator is notified of both.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -21,7 +22,7 @@ import { isTerminalFrame, TestSocket } from '../support/socket.js';
 import { Monitoring } from './support/monitoring.js';
 import { operands, queriesIn } from './support/queries.js';
 
-/** A host whose prices are known, which stands for this machine. */
+/** A host with known prices, resolved to this machine. */
 const PRICED_HOST = 'prices.openai.azure.com';
 const RESOLVER = `import dns from 'node:dns';import {createRequire} from 'node:module';
 const cjs=createRequire('file:///')('node:dns');const lookup=cjs.lookup;
@@ -47,7 +48,7 @@ const board = queriesOf(dashboard(config)).map(({ panel, expr }) => ({
 }));
 const exprOf = (panel: string, nth = 0) => board.filter((query) => query.panel === panel)[nth]?.expr ?? '';
 
-interface Told {
+interface Received {
   readonly id: string;
   readonly status: string;
   readonly usage: { readonly input_tokens: number; readonly output_tokens: number } | null;
@@ -58,8 +59,8 @@ let provider: FakeOpenAiServer;
 let redis: RedisServer;
 let replicas: readonly [Replica, Replica];
 let monitoring: Monitoring;
-/** Terminal responses that the load was told. */
-const told: Told[] = [];
+/** Terminal responses that the load received. */
+const received: Received[] = [];
 let deltas = 0;
 let longestFirstTextSeconds = 0;
 
@@ -123,8 +124,8 @@ async function load(): Promise<void> {
     expect((await post(replica, { input: 7 })).status).toBe(400);
   }
   for (let i = 0; i < 3; i++) await json(replicas[i % 2 === 0 ? 0 : 1], 'fail');
-  // Every delta that stands in a log, as a viewer who comes later sees it.
-  for (const { id } of told) {
+  // Count every delta in a log, as a later viewer receives it.
+  for (const { id } of received) {
     const replay = await fetch(`${replicas[0].url}/v1/responses/${id}?stream=true`);
     deltas += [...(await replay.text()).matchAll(/^event: \S+\.delta$/gm)].length;
   }
@@ -139,12 +140,13 @@ function post(replica: Replica, body: object): Promise<Response> {
 }
 
 async function json(replica: Replica, input: string): Promise<void> {
-  const answer = (await (await post(replica, { input })).json()) as Told | { readonly error: { response_id: string } };
-  if ('id' in answer) told.push(answer);
+  const answer = (await (await post(replica, { input })).json()) as
+    Received | { readonly error: { response_id: string } };
+  if ('id' in answer) received.push(answer);
   else {
     // A failed turn is an HTTP error that names its response.
     const failed = await fetch(`${replica.url}/v1/responses/${answer.error.response_id}`);
-    told.push((await failed.json()) as Told);
+    received.push((await failed.json()) as Received);
   }
 }
 
@@ -159,27 +161,27 @@ async function stream(replica: Replica, input: string): Promise<void> {
       longestFirstTextSeconds = Math.max(longestFirstTextSeconds, (performance.now() - startedAt) / 1_000);
   }
   const terminal = [...text.matchAll(/^data: (\{.*)$/gm)].at(-1)?.[1] ?? '';
-  told.push((JSON.parse(terminal) as { readonly response: Told }).response);
+  received.push((JSON.parse(terminal) as { readonly response: Received }).response);
 }
 
-/** One that ends and is looked at again, and one that is cancelled. */
+/** Sends one turn that completes and is read again, and one turn that is cancelled. */
 async function onSocket(replica: Replica): Promise<void> {
   const socket = await TestSocket.open(replica.socketUrl);
   socket.send({ type: 'response.create', input: 'Hello' });
-  const ended = (await socket.next(isTerminalFrame))['response'] as Told;
-  told.push(ended);
+  const ended = (await socket.next(isTerminalFrame))['response'] as Received;
+  received.push(ended);
   socket.send({ type: 'sluice:resume', response_id: ended.id });
   await socket.next(isTerminalFrame);
   socket.send({ type: 'response.create', input: 'stay' });
-  const { id } = (await socket.next('response.created'))['response'] as Told;
+  const { id } = (await socket.next('response.created'))['response'] as Received;
   await socket.next('response.output_text.delta');
   socket.send({ type: 'response.cancel', response_id: id });
-  told.push((await socket.next(isTerminalFrame))['response'] as Told);
+  received.push((await socket.next(isTerminalFrame))['response'] as Received);
   socket.close();
   await socket.closed;
 }
 
-const total = (of: (response: Told) => number) => told.reduce((sum, response) => sum + of(response), 0);
+const total = (of: (response: Received) => number) => received.reduce((sum, response) => sum + of(response), 0);
 
 describe('counts are what the load did', () => {
   it('turns by outcome', async () => {
@@ -193,7 +195,7 @@ describe('counts are what the load did', () => {
         status,
         count,
       ]);
-    expect(told).toHaveLength(2 * (6 + 4 + 2 + 1) + 3);
+    expect(received).toHaveLength(2 * (6 + 4 + 2 + 1) + 3);
   });
 
   it('tokens and cost', async () => {

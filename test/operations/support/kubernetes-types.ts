@@ -1,6 +1,6 @@
 /*
- * Judges manifests by published models of Kubernetes' objects: required fields and types by their validators, unknown fields (which
- * a validator lets through, and a cluster drops without a word) by the compiler against their types.
+ * Checks manifests against published models of Kubernetes objects. Their validators check required fields and types. The
+ * compiler checks for unknown fields, which a validator accepts and a cluster drops silently.
  */
 
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';

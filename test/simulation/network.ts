@@ -207,7 +207,7 @@ export class Network {
           this.#request(
             name,
             property,
-            // The proxy stands for its target, whose methods take what they are given.
+            // The proxy forwards the caller's arguments unchanged, so their types match.
             () => Reflect.apply(value as (...all: unknown[]) => Promise<unknown>, whole, args),
             String(args[0] instanceof Object ? '' : args[0]),
           );

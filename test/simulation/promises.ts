@@ -29,33 +29,38 @@ async function checkResponse(world: World, known: Known, id: string, response: K
     if (!response.deleted) recorder.violation(`${id} has no terminal`);
     return;
   }
-  const told = responseIn(terminal);
-  checkKept(world, id, response, told);
+  const reported = responseIn(terminal);
+  checkKept(world, id, response, reported);
   const stored = await store.responses.get(id);
   if (known.deleted.has(id)) {
     if (stored !== undefined) recorder.violation(`${id} was deleted and is stored`);
     if ((await store.events.read(id, -1, 1)) !== undefined) recorder.violation(`${id} was deleted and has a log`);
   } else if (stored === undefined) {
-    if (told.store && !response.deleted && !world.awayForLong.has('responses'))
+    if (reported.store && !response.deleted && !world.awayForLong.has('responses'))
       recorder.violation(`${id} is not stored`);
-  } else if (world.awayForLong.has('responses') && told.sluice.kept === 'nothing') {
+  } else if (world.awayForLong.has('responses') && reported.sluice.kept === 'nothing') {
     // KEEP-6: whether one of the tries was done, the turn cannot know. What is stored differs in `kept` alone.
-    const asTold = { ...stored.response, sluice: { ...stored.response.sluice, kept: told.sluice.kept } };
-    if (JSON.stringify(asTold) !== JSON.stringify(told))
-      recorder.violation(`${id} is stored as ${summary(stored.response)} and was reported as ${summary(told)}`);
-  } else if (JSON.stringify(stored.response) !== JSON.stringify(told))
-    recorder.violation(`${id} is stored as ${summary(stored.response)} and was reported as ${summary(told)}`);
+    const asReported = { ...stored.response, sluice: { ...stored.response.sluice, kept: reported.sluice.kept } };
+    if (JSON.stringify(asReported) !== JSON.stringify(reported))
+      recorder.violation(`${id} is stored as ${summary(stored.response)} and was reported as ${summary(reported)}`);
+  } else if (JSON.stringify(stored.response) !== JSON.stringify(reported))
+    recorder.violation(`${id} is stored as ${summary(stored.response)} and was reported as ${summary(reported)}`);
 }
 
 /** `kept` says what the conversation holds. */
-function checkKept({ recorder, awayForLong }: World, id: string, { head }: KnownResponse, told: ResponseObject): void {
+function checkKept(
+  { recorder, awayForLong }: World,
+  id: string,
+  { head }: KnownResponse,
+  reported: ResponseObject,
+): void {
   const { conversationId, input } = head;
   if (conversationId === null || recorder.deletedConversations.has(conversationId)) return;
   const held = (recorder.items.get(conversationId) ?? []).filter(({ responseId }) => responseId === id);
-  const output = told.output.filter(
+  const output = reported.output.filter(
     (item) => item.type !== 'message' || item.content.some((part) => part.type === 'output_text' && part.text !== ''),
   );
-  const { kept } = told.sluice;
+  const { kept } = reported.sluice;
   const whole = [...input.map(({ item }) => item), ...output];
   // KEEP-6: whether one of the tries was done, the turn cannot know. Its items are held together or not at all.
   const unknown = kept === 'nothing' && awayForLong.has('conversations') && held.length > 0;
@@ -79,7 +84,7 @@ function checkViewers({ recorder }: World, { watching }: Known): void {
     if (ending === 'ended' && seen.length !== response.events.length)
       recorder.violation(`a viewer of ${responseId} ended after ${seen.length} of ${response.events.length} events`);
     if (ending === 'missing' && !response.deleted && !mayBeGone(response))
-      recorder.violation(`a viewer was told that ${responseId} does not exist`);
+      recorder.violation(`a viewer was refused ${responseId} as missing`);
   }
 }
 

@@ -122,7 +122,7 @@ export class Recorder {
         if (earlier.json !== event.json) this.violation(`${responseId} has two events of number ${event.sequence}`);
         continue;
       }
-      if (response.endedAt !== undefined) this.violation(`${responseId} goes on after its terminal`);
+      if (response.endedAt !== undefined) this.violation(`${responseId} continues after its terminal`);
       response.events.push(event);
       if (event.type === 'response.in_progress') {
         response.begunAt = this.#scheduler.now;
@@ -154,7 +154,7 @@ export class Recorder {
     this.items.set(id, [...all, ...items]);
   }
 
-  /** Nobody wrote to the conversation between the reading of a turn's context and the commit of its items. */
+  /** Reports another write to the conversation between reading a turn's context and committing its items. */
   #checkContext({ head, asked }: KnownResponse, before: readonly StoredItem[]): void {
     if (asked === undefined) return;
     const input = new Set(head.input.map(({ item }) => item.id));
@@ -180,7 +180,7 @@ function observed<T extends object>(target: T, effects: Readonly<Record<string, 
       if (typeof value !== 'function') return value;
       if (effect === undefined) return value.bind(whole) as unknown;
       return async (...args: unknown[]): Promise<unknown> => {
-        // The proxy stands for its target, whose methods take what they are given.
+        // The proxy forwards the caller's arguments unchanged, so their types match.
         const result = await Reflect.apply(value as (...all: unknown[]) => Promise<unknown>, whole, args);
         effect(result, ...args);
         return result;

@@ -115,7 +115,7 @@ export class Scheduler {
   }
 }
 
-/** Resolves when every promise that could go on has: ticks run only after the queue of promises is empty. */
+/** Resolves when all pending promise callbacks have run: ticks run only after the queue of promises is empty. */
 function quiet(turn: boolean): Promise<void> {
   return new Promise((resolve) => {
     if (turn) setImmediate(resolve);

@@ -7,7 +7,7 @@ import { ALICE } from '../unit/turn/turn-harness.js';
 import { type Replica } from './replica.js';
 import { Gone, type World } from './world.js';
 
-/** `missing`: it was told that the response does not exist, or that its events are no longer kept. */
+/** `missing`: a replica reported that the response does not exist or that its events have expired. */
 export type Ending = 'ended' | 'missing';
 
 const TAKE = 3;
@@ -23,7 +23,7 @@ export class WatchingClient {
     this.responseId = responseId;
   }
 
-  /** Follows until it has the terminal event or is told that there is none. */
+  /** Follows until it receives the terminal event, or a replica reports the response as missing. */
   async follow(): Promise<void> {
     const { random } = this.#world;
     while (this.ending === undefined) {

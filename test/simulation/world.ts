@@ -1,4 +1,4 @@
-/* Everything of one schedule: the replicas over one store, the faults that befall them, and the way clients reach them. */
+/* Everything of one schedule: the replicas on one store, their faults, and the way clients reach them. */
 
 import { memoryState } from '../../src/state/memory/memory-state.js';
 import { type State } from '../../src/state/state.js';
@@ -121,7 +121,7 @@ export class World {
       .finally(() => (this.busy -= 1));
   }
 
-  /** Ends all faults: what is paused goes on, what was cut is joined, and no request is lost from here on. */
+  /** Ends all faults: resumes paused replicas, reconnects cut ones, and loses no further request. */
   heal(): void {
     this.scheduler.note(() => 'HEALED');
     this.#healed = true;
@@ -156,7 +156,7 @@ export class World {
     };
   }
 
-  /** What befalls a replica, and when. */
+  /** Schedules the faults of a replica. */
   #plan(replica: Replica): void {
     const { random } = this;
     const { host, network } = replica;

@@ -55,7 +55,7 @@ export class OwnViewer {
       if (direction === 'in') watched.take(data);
       if (direction === 'out' || data.type !== 'sluice:snapshot') return;
       for (const view of this.#views.values()) {
-        // The client itself passes over a snapshot that says nothing new.
+        // The client ignores a snapshot without new content.
         const number = data.sequence_number ?? -1;
         if (view.id === data.response_id && number > view.last) view.skip(number);
       }

@@ -1,7 +1,4 @@
-/*
- * What the browser client's tests stand on: a client before a scripted gateway, with the news of network and tab in the
- * test's hand.
- */
+/* Base of the browser client's tests: a client of a scripted gateway, where the test sends the network and tab events. */
 
 import { type ClientOptions, type SluiceResponse, type StateChange } from '../../client/src/api.js';
 import { browserEnvironment, type Environment, type PageNews } from '../../client/src/environment.js';

@@ -57,7 +57,7 @@ describe('an upgrade of all replicas under live traffic', () => {
       expect(truth.refusalsBut('draining')).toEqual([]);
       expect(truth.delivered).toBeGreaterThan(2_000);
       expect(crowd.gaveUp).toBe(0);
-      const events = [...truth.responses.values()].flatMap((told) => told.events);
+      const events = [...truth.responses.values()].flatMap((response) => response.events);
       expect(events.some((event) => event?.includes('response.note.added'))).toBe(true);
       for (const replica of cluster.replicas)
         expect(replica.lines.filter((line) => /"level":"error"/.test(line))).toEqual([]);

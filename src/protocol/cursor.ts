@@ -1,4 +1,7 @@
-/* Cursors into a response's log as they stand in URLs and headers: the number of the last event that was seen. */
+/*
+ * Cursors into a response's log, as written in URLs and headers: the number of the last event that
+ * the client received.
+ */
 
 import { z } from 'zod';
 
@@ -10,7 +13,10 @@ export const FROM_THE_START = -1;
 /** A cursor inside a JSON frame. */
 export const CURSOR = z.int().min(FROM_THE_START);
 
-/** A cursor written as text: a whole number, −1 for the start. @throws SluiceError `invalid_value` with `param` */
+/**
+ * Reads a cursor from text: a whole number, −1 for the start.
+ * @throws SluiceError `invalid_value` with `param`
+ */
 export function parseCursor(text: string, param: string): number {
   if (/^(?:-1|\d{1,15})$/u.test(text)) return Number(text);
   throw new SluiceError(

@@ -1,15 +1,15 @@
-/* Errors on the wire: OpenAI's body, and the headers that tell a client whether and when to try again. */
+/* Errors on the wire: OpenAI's body, and the headers that say whether and when to retry. */
 
 import { type SluiceError } from '../domain/errors.js';
 import { FailedTurn } from './failed-turn.js';
 
-/** The inside of every error, in HTTP bodies, SSE and socket events. */
+/** The error object of HTTP bodies, SSE events and socket events. */
 export interface WireError {
   readonly message: string;
   readonly type: string;
   readonly code: string;
   readonly param: string | null;
-  /** Of a turn that ran and failed: its response. */
+  /** The response of a turn that ran and failed. */
   readonly response_id?: string;
 }
 
@@ -22,7 +22,7 @@ export function errorBody(error: SluiceError): { readonly error: WireError } {
   return { error: wireError(error) };
 }
 
-/** What refusals for load and limits say when nobody knows better. */
+/** The wait of a refusal for load or limits that has no better estimate. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 const LONGEST_WAIT_OF_CLIENTS_MS = 60_000;
 
@@ -31,13 +31,18 @@ export function errorHeaders(error: SluiceError): Record<string, string> {
   return { ...retryHeaders(error), ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}) };
 }
 
-/** What every answer of the API says: it is this caller's alone, and it is what its content type says. */
+/**
+ * Headers of every answer of the API: no cache may store it, and browsers must trust its content
+ * type.
+ */
 export const PRIVATE_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 
 /**
- * `x-should-retry: false` for what must not be sent again by itself: a mistake, and every turn that ran, which would run and be paid twice (the
- * official clients repeat 409, 429 and 5xx). `true` where nothing ran. `retry-after` (whole seconds, rounded up) and `retry-after-ms` say when.
- * A wait of more than a minute has `false`, because the official client ignores such a wait and sends the request again at once.
+ * The retry headers of an error. `x-should-retry` is `false` for requests that must not be
+ * repeated: mistakes, and every turn that ran, because it would run and be paid twice (the official
+ * clients repeat 409, 429 and 5xx). It is `true` if nothing ran. `retry-after` (whole seconds,
+ * rounded up) and `retry-after-ms` carry the wait. A wait of more than a minute has `false`,
+ * because the official client ignores such a wait and repeats the request at once.
  */
 export function retryHeaders(error: SluiceError): Record<string, string> {
   if (!error.retryable) return { 'x-should-retry': 'false' };

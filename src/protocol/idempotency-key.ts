@@ -1,4 +1,7 @@
-/* The key by which a client may send the same request again and get the same response, and what "the same request" means. */
+/*
+ * The key with which a client may repeat a request and get the same response, and what makes two
+ * requests the same.
+ */
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -10,8 +13,8 @@ export const IDEMPOTENCY_KEY = z
   .regex(/^[\x21-\x7e]{1,255}$/u, 'must be 1 to 255 printable ASCII characters without spaces');
 
 /**
- * A digest of what was asked: equal for the same request over REST and over a socket, streamed or not, whatever the order of
- * its fields and the ids that its items got here.
+ * A digest of a request. Equal for the same request over REST and over a socket, streamed or not,
+ * whatever the order of its fields and the ids that its items received here.
  */
 export function requestFingerprint(request: ResponseRequest): string {
   const input = request.input.map(({ id: _id, ...item }) => item);
@@ -20,7 +23,7 @@ export function requestFingerprint(request: ResponseRequest): string {
     .digest('hex');
 }
 
-/** Open JSON in a request is bounded in depth where it is parsed, so this may recurse. */
+/** Recursion is safe: the parser bounds the depth of open JSON in a request. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;

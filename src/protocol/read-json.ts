@@ -1,19 +1,24 @@
 /*
- * Reads JSON that a client sent. Counts values and nesting in the text before anything is parsed, so that no request of legal size
- * costs more than its length: neither the parser nor a schema ever sees more values than MOST_VALUES.
+ * Reads JSON from clients. Counts values and nesting in the text before it is parsed, so that the
+ * cost of a request is bounded by its length: neither the parser nor a schema sees more than
+ * MOST_VALUES values.
  */
 
 import { SluiceError } from '../domain/errors.js';
 
-/** Values of one request: every list, map, string, number and literal. A full request of 1,000 items and 128 tools has about 27,000. */
+/**
+ * Most values of one request: lists, maps, strings, numbers and literals. A request with 1,000
+ * items and 128 tools has about 27,000.
+ */
 export const MOST_VALUES = 32_000;
-/** Levels of nesting: 64 of a JSON Schema, and the request around it. */
+/** Most levels of nesting: 64 of a JSON Schema, plus the request around it. */
 export const MOST_LEVELS = 96;
 
 /**
  * Parses one JSON text.
- * @param what names the text in errors: `the request`, `the message`
- * @throws SluiceError `invalid_json`, or `invalid_request` where the text has too many values or levels
+ * @param what the name of the text in errors: `the request`, `the message`
+ * @throws SluiceError `invalid_json`, or `invalid_request` if the text has too many values or
+ * levels
  */
 export function readJson(text: string, what: string, remedy: string): unknown {
   const excess = excessOf(text);
@@ -28,7 +33,10 @@ export function readJson(text: string, what: string, remedy: string): unknown {
 const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c];
 const [OPEN_LIST, CLOSE_LIST, OPEN_MAP, CLOSE_MAP] = [0x5b, 0x5d, 0x7b, 0x7d];
 
-/** Which bound the text exceeds, or undefined. One pass; strings are skipped by the engine's own search. */
+/**
+ * @returns the bound that the text exceeds, or undefined. One pass; the engine's own search skips
+ * strings.
+ */
 function excessOf(text: string): string | undefined {
   let values = 1;
   let levels = 0;
@@ -55,7 +63,10 @@ function excessOf(text: string): string | undefined {
   return undefined;
 }
 
-/** Index of the quote that ends the string at `start`, or the length of the text if none does. */
+/**
+ * @returns the index of the quote that ends the string at `start`, or the length of the text if
+ * none does
+ */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let slashes = 0;

@@ -1,6 +1,6 @@
 /*
- * Turns what zod found into the one error a client gets: OpenAI's code, the path of the field at fault, the reason.
- * Never repeats a value that was sent, only names of fields.
+ * Converts zod issues to the one error that a client receives: OpenAI's code, the path of the
+ * invalid field, the reason. Contains names of fields, never values that were sent.
  */
 
 import { type z } from 'zod';
@@ -16,14 +16,15 @@ interface Found {
   readonly why: string;
 }
 
-/** What a refinement of ours passes to zod, so that its issue comes out with this code. */
+/** The parameters with which a custom zod issue gets this error code. */
 export function refusalParams(code: ErrorCode): { readonly params: { readonly code: ErrorCode } } {
   return { params: { code } };
 }
 
 /**
- * The first thing wrong with `input`, as an error. `unable` completes "unable to …"; `known` are the names that a misspelt
- * field may have meant.
+ * Converts the first issue to an error.
+ * @param unable completes "unable to …"
+ * @param known the names to suggest for a misspelt field
  */
 export function refusalOf(error: z.ZodError, input: unknown, unable: string, known: Iterable<string>): SluiceError {
   const issue = error.issues[0];
@@ -33,7 +34,7 @@ export function refusalOf(error: z.ZodError, input: unknown, unable: string, kno
   return new SluiceError(found.code, `unable to ${unable}; ${found.why}`, param === '' ? {} : { param });
 }
 
-/** `['input', 0, 'content']` as `input[0].content`. */
+/** Formats `['input', 0, 'content']` as `input[0].content`. */
 function pathText(path: Path): string {
   let text = '';
   for (const step of path) {
@@ -95,12 +96,15 @@ function wrongKind(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: unkno
 }
 
 function customCode(issue: z.core.$ZodIssueCustom): ErrorCode {
-  // Only `refusalParams` writes `params`, so its code is one of ours.
+  // Only `refusalParams` sets `params`, so the code is an ErrorCode.
   const code = issue.params?.['code'] as ErrorCode | undefined;
   return code ?? 'invalid_value';
 }
 
-/** Of a union's branches, the first issue of the one that understood most; undefined where none got past the value's own type. */
+/**
+ * @returns the first issue of the union branch that matched deepest, or undefined if none got past
+ * the value's type
+ */
 function deepest(branches: readonly (readonly z.core.$ZodIssue[])[]): z.core.$ZodIssue | undefined {
   let best: z.core.$ZodIssue | undefined;
   for (const branch of branches) {
@@ -146,7 +150,7 @@ function valueAt(input: unknown, path: Path): unknown {
   let value = input;
   for (const step of path) {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    // `step` is an own property of the object, whatever it holds.
+    // `step` is an own property of `value`.
     value = (value as Record<PropertyKey, unknown>)[step];
   }
   // null means absent everywhere.

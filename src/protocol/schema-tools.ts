@@ -1,6 +1,7 @@
 /*
- * The few zod forms that all schemas of the wire are made of: null is absent, objects are closed, names and JSON are bounded. Lists and
- * maps are counted before they are read, and a list is read up to its first mistake.
+ * The zod forms of all wire schemas: null is absent, objects are closed, names and JSON are
+ * bounded. Lists and maps are counted before they are read, and a list is read up to its first
+ * error.
  */
 
 import { z } from 'zod';
@@ -8,7 +9,10 @@ import { z } from 'zod';
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { refusalParams } from './refusal.js';
 
-/** An object without its null fields: null means absent everywhere on this wire. Anything else passes unchanged. */
+/**
+ * Removes the null fields of an object: null means absent everywhere in the protocol. Returns other
+ * values unchanged.
+ */
 export function withoutNulls(value: unknown): unknown {
   if (!isObject(value)) return value;
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
@@ -18,20 +22,26 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** No closed object of the wire has more fields, so one that does has unknown ones. */
+/** No closed object of the protocol has more fields, so a larger object has unknown ones. */
 const MOST_FIELDS = 100;
 
 function tooManyFields(value: object): string | undefined {
   return Object.keys(value).length > MOST_FIELDS ? `must have at most ${MOST_FIELDS} fields` : undefined;
 }
 
-/** Counts the fields at the top of a request before anything copies them. @throws SluiceError `invalid_value` */
+/**
+ * Counts the top-level fields of a request before they are copied.
+ * @throws SluiceError `invalid_value`
+ */
 export function checkFields(request: object, what: string): void {
   const why = tooManyFields(request);
   if (why !== undefined) throw new SluiceError('invalid_value', `unable to ${what}; the request ${why}; send fewer`);
 }
 
-/** The fields of what may be a closed object, nulls left out. An object of too many is refused before its names are compared. */
+/**
+ * Prepares a value for a closed object: removes nulls, and refuses too many fields before their
+ * names are compared.
+ */
 export function servedFields(value: unknown, context: z.core.$RefinementCtx): unknown {
   const message = isObject(value) ? tooManyFields(value) : undefined;
   if (message === undefined) return withoutNulls(value);
@@ -39,7 +49,7 @@ export function servedFields(value: unknown, context: z.core.$RefinementCtx): un
   return z.NEVER;
 }
 
-/** Before an object is read: its nulls are absent, and one of a `type` for which `whyNot` has words is refused with them. */
+/** Like `servedFields`, and also refuses an object if `whyNot` returns a reason for its `type`. */
 export function servedType(code: ErrorCode, whyNot: (type: unknown) => string | undefined) {
   return (value: unknown, context: z.core.$RefinementCtx): unknown => {
     const fields = servedFields(value, context);
@@ -50,27 +60,27 @@ export function servedType(code: ErrorCode, whyNot: (type: unknown) => string | 
   };
 }
 
-/** The same for what may only be a function. */
+/** Like `servedType`, for values that may only be a function. */
 export function functionOnly(reason: string) {
   return servedType('unsupported_parameter', (type) =>
     typeof type !== 'string' || type === 'function' ? undefined : `is not served; ${reason}`,
   );
 }
 
-/** A closed object: unknown fields are refused, null ones are absent. */
+/** A closed object: unknown fields are refused, null fields are absent. */
 export function closed<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.preprocess(servedFields, z.strictObject(shape));
 }
 
-/** A closed object in which null says something of its own. */
+/** A closed object in which null has a meaning of its own. */
 export function closedWithNulls<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.preprocess((value, context) => {
-    // Counted, but kept as it is.
+    // Count the fields, but keep the value as sent.
     return servedFields(value, context) === z.NEVER ? z.NEVER : value;
   }, z.strictObject(shape));
 }
 
-/** The same for objects told apart by a field of theirs. */
+/** Closed objects that are distinguished by one field. */
 export function closedUnion<Options extends readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]]>(
   discriminator: string,
   options: Options,
@@ -78,12 +88,12 @@ export function closedUnion<Options extends readonly [z.core.$ZodTypeDiscriminab
   return z.preprocess(servedFields, z.discriminatedUnion(discriminator, options));
 }
 
-/** What `listOf` reads, by its schema: for tests that walk the schemas. */
+/** The element and length of a `listOf` schema, for tests that walk the schemas. */
 export interface ListShape {
   readonly element: z.ZodType;
   readonly most: number;
 }
-/** By the transform inside: a schema that gets a refinement is a new one around the same transform. */
+/** Keyed by the inner transform: a refined schema is a new object around the same transform. */
 const LISTS = new WeakMap<z.core.$ZodType, ListShape>();
 
 export function listShapeOf(schema: z.ZodType): ListShape | undefined {
@@ -91,8 +101,9 @@ export function listShapeOf(schema: z.ZodType): ListShape | undefined {
 }
 
 /**
- * A list of `least` to `most` elements. Its length is checked first, and reading stops at the first element that does not fit: zod's own
- * arrays collect an issue for each, which is how a small request could exhaust the heap.
+ * A list of `least` to `most` elements. Checks the length first, and stops at the first invalid
+ * element. Zod's own arrays collect an issue for each element, so that a small request could
+ * exhaust the heap.
  */
 export function listOf<Element extends z.ZodType>(element: Element, most: number, least = 0) {
   const schema = z.unknown().transform((sent, context): z.output<Element>[] => {
@@ -108,7 +119,7 @@ export function listOf<Element extends z.ZodType>(element: Element, most: number
       const read = element.safeParse(one);
       if (!read.success) {
         const [first] = read.error.issues;
-        // A failed parse has an issue; its path starts at the element.
+        // A failed parse has at least one issue; its path starts at the element.
         if (first !== undefined) context.issues.push(issueAt(index, first, one));
         return z.NEVER;
       }
@@ -121,9 +132,10 @@ export function listOf<Element extends z.ZodType>(element: Element, most: number
 }
 
 function issueAt(index: number, issue: z.core.$ZodIssue, input: unknown): z.core.$ZodRawIssue {
-  // Zod runs the next step of a pipe after an `unrecognized_keys` issue, with a value that is none; after any other it stops.
+  // After `unrecognized_keys` zod runs the next step of a pipe with an invalid value; after any
+  // other issue it stops.
   if (issue.code === 'unrecognized_keys') return { code: 'invalid_union', errors: [[issue]], path: [index], input };
-  // A finished issue has all that a raw one needs; its input is unknown to its type.
+  // A finished issue has all fields of a raw one; only its type lacks the input.
   return { ...issue, path: [index, ...issue.path], input } as z.core.$ZodRawIssue;
 }
 
@@ -133,15 +145,15 @@ function lengthIssue({ length }: readonly unknown[], most: number, least: number
   return length < least ? ({ code: 'too_small', minimum: least, ...bound } as const) : undefined;
 }
 
-/** A list of anything, which is not looked at. */
+/** A list whose elements are not checked. */
 export const ANY_LIST = z.custom<readonly unknown[]>(Array.isArray, { message: 'must be a list' });
 
-/** A list without elements. */
+/** An empty list. */
 export const EMPTY_LIST = listOf(z.never(), 0);
 
 /**
- * A field of OpenAI's that Sluice does not serve: accepted at the values that change nothing, else refused with the reason.
- * What was accepted is dropped.
+ * An OpenAI field that Sluice does not serve. Values without an effect are accepted and dropped;
+ * others are refused with the reason.
  */
 export function inert(accepted: z.ZodType, reason: string) {
   return z
@@ -161,10 +173,10 @@ export const NAME = z
   .string()
   .regex(/^[A-Za-z0-9_-]{1,64}$/u, 'must be 1 to 64 letters, digits, underscores or hyphens');
 
-/** Nobody's JSON Schema is deeper, and everything that walks one later may recurse. */
+/** No JSON Schema in use is deeper. The bound lets later code walk it recursively. */
 const DEEPEST_JSON = 64;
 
-/** An open JSON object, kept as it is. */
+/** An open JSON object, kept unchanged. */
 export const JSON_OBJECT = z
   .custom<Readonly<Record<string, unknown>>>(isObject, {
     message: 'must be an object',
@@ -178,7 +190,7 @@ function isDeeperThan(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }
 
-/** An object of any names, counted before one of them is looked at. */
+/** An object with arbitrary names, counted before they are read. */
 export function recordOf<Value extends z.ZodType>(most: number, name: z.ZodString, value: Value) {
   return z.preprocess(
     (sent, context) => {
@@ -193,16 +205,16 @@ export function recordOf<Value extends z.ZodType>(most: number, name: z.ZodStrin
 
 function whyNoRecord(fields: object, most: number): string | undefined {
   if (Object.keys(fields).length > most) return `must have at most ${most} pairs`;
-  // Zod would drop it without a word.
+  // Zod would drop it silently.
   return Object.hasOwn(fields, '__proto__') ? "has the name '__proto__', which is not served" : undefined;
 }
 
 /** OpenAI's bounds of `metadata`. */
 export const METADATA = recordOf(16, z.string().max(64, 'has a key of more than 64 characters'), z.string().max(512));
 
-/** The same object without the fields that are undefined, for types in which absent is absent. */
+/** Removes undefined fields, for types whose fields are absent rather than undefined. */
 export function present<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
   const kept = Object.entries(fields).filter(([, value]) => value !== undefined);
-  // Object.fromEntries forgets the keys' names; only undefined values were left out.
+  // Object.fromEntries loses the types of the keys; only undefined values were removed.
   return Object.fromEntries(kept) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }

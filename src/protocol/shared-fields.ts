@@ -1,4 +1,4 @@
-/* What a request for a response and one for a chat completion say in the same words, and the domain fields these become. */
+/* The fields that Responses and chat completions requests share, and their domain form. */
 
 import { z } from 'zod';
 
@@ -10,7 +10,7 @@ export const ID = z.string().min(1).max(256);
 export const MOST_TOOLS = 128;
 export const REASONING_EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 
-/** A variable is a plain value; OpenAI's text part counts as its text. */
+/** A variable is a plain value. An OpenAI text part is read as its text. */
 const VARIABLE = z.union([
   z.string(),
   z.number(),
@@ -32,7 +32,7 @@ const PROMPT = closed({
 export const VERBOSITY = z.enum(['low', 'medium', 'high']);
 const PENALTY = z.number().min(-2).max(2).optional();
 
-/** What a chat completions request says in the same words. */
+/** The fields with the same name in both kinds of request. */
 export const SHARED_FIELDS = {
   prompt: PROMPT.optional(),
   model: ID.optional(),
@@ -47,7 +47,7 @@ export const SHARED_FIELDS = {
   safety_identifier: z.string().max(128).optional(),
 };
 
-/** How the answer is sampled; undefined where the request says nothing that changes anything. */
+/** @returns how the answer is sampled, or undefined if the request leaves every default */
 export function samplingOf(fields: {
   readonly frequency_penalty?: number | undefined;
   readonly presence_penalty?: number | undefined;
@@ -64,13 +64,13 @@ export function samplingOf(fields: {
     seed: fields.seed,
     stop: stop.length === 0 ? undefined : stop,
     logitBias: bias === undefined || Object.keys(bias).length === 0 ? undefined : bias,
-    // What models do by themselves; servers without the field need not see it.
+    // The default of models; omit it for servers without the field.
     verbosity: fields.verbosity === 'medium' ? undefined : fields.verbosity,
   });
   return Object.keys(sampling).length === 0 ? undefined : sampling;
 }
 
-/** The fields of SHARED_FIELDS in domain shape. */
+/** Converts SHARED_FIELDS to their domain form. */
 export function sharedOf(fields: z.output<z.ZodObject<typeof SHARED_FIELDS>>) {
   const { prompt } = fields;
   return present({
@@ -88,7 +88,7 @@ export function sharedOf(fields: z.output<z.ZodObject<typeof SHARED_FIELDS>>) {
   });
 }
 
-/** Why a choice of tool does not fit the tools that were sent; undefined where it does. */
+/** @returns why a tool choice does not fit the sent tools, or undefined if it does */
 export function toolChoiceMistake(
   choice: ToolChoice | undefined,
   tools: readonly { readonly name: string }[],

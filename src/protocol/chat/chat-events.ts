@@ -1,6 +1,7 @@
 /*
- * A response in the shapes of chat completions: whole, as chunks while its events come, or as the error that it failed with. Pure.
- * The one choice there is has all text of the response; Sluice's own facts stand under `sluice`.
+ * Converts a response to chat completions: a whole completion, chunks from its events, or the error
+ * of a failed turn. Pure. The only choice contains all text of the response. Fields of Sluice are
+ * under `sluice`.
  */
 
 import { type ResponseEvent } from '../../domain/event.js';
@@ -41,7 +42,7 @@ export interface ChatCompletion {
       readonly role: 'assistant';
       readonly content: string | null;
       readonly refusal: string | null;
-      /** What the model thought; absent where it is not shown. */
+      /** The model's reasoning; absent if the configuration hides it. */
       readonly reasoning_content?: string;
       readonly tool_calls?: readonly ToolCall[];
     };
@@ -77,13 +78,13 @@ export interface ChatChunk {
     readonly logprobs: null;
     readonly finish_reason: ChatFinishReason | null;
   }[];
-  /** Absent where it was not asked for; null in all chunks but the last. */
+  /** Absent if not requested; null in all chunks but the last. */
   readonly usage?: ChatUsage | null;
-  /** In the chunk that names the finish reason. */
+  /** Set in the chunk with the finish reason. */
   readonly sluice?: ChatFacts;
 }
 
-/** An ended response, not a failed one, as a chat completion. */
+/** Converts an ended response that did not fail. */
 export function chatCompletion(response: ResponseObject): ChatCompletion {
   const { output, created_at: created, model, usage } = response;
   const calls = output.flatMap(toolCallOf);
@@ -113,8 +114,9 @@ export function chatCompletion(response: ResponseObject): ChatCompletion {
 }
 
 /**
- * `content_filter`: a guardrail or the provider's filter stopped it, before or while it was answered. A model's own refusal is
- * a whole answer. There is no word for a cancelled one: like one that was out of tokens, it is cut off.
+ * Maps the end of a response to a finish reason. `content_filter`: a guardrail or the provider's
+ * filter stopped it. A refusal by the model is a complete answer. OpenAI has no finish reason
+ * for a cancelled response; it gets `length`, like one that ran out of tokens.
  */
 function finishReason(response: ResponseObject): ChatFinishReason {
   const reason = response.incomplete_details?.reason;
@@ -124,7 +126,7 @@ function finishReason(response: ResponseObject): ChatFinishReason {
   return response.output.some((item) => item.type === 'function_call') ? 'tool_calls' : 'stop';
 }
 
-/** Makes the chunks of one response from its events, which come in order, each once. */
+/** Converts the events of one response to chunks. Each event must be passed once, in order. */
 export class ChatChunks {
   readonly #includeUsage: boolean;
   #response: ResponseObject | undefined;
@@ -136,7 +138,7 @@ export class ChatChunks {
     this.#includeUsage = includeUsage;
   }
 
-  /** The chunks that say what the event says; none for most. @throws FailedTurn at `response.failed` */
+  /** @returns the chunks for an event, none for most. @throws FailedTurn at `response.failed` */
   take(event: ResponseEvent): ChatChunk[] {
     switch (event.type) {
       case 'response.created':
@@ -183,7 +185,7 @@ export class ChatChunks {
       case 'response.output_item.done':
         return [];
     }
-    // Of a kind that only a later version knows: both run while one rolls out.
+    // An event of a later version: both versions run during a rolling update.
     return [];
   }
 
@@ -198,7 +200,7 @@ export class ChatChunks {
     return [...chunks, { ...this.#head(), choices: [], usage: chatUsage(response.usage) }];
   }
 
-  /** OpenAI's first chunk. */
+  /** Creates OpenAI's first chunk. */
   #begin(): ChatChunk[] {
     if (this.#begun) return [];
     this.#begun = true;
@@ -217,12 +219,12 @@ export class ChatChunks {
   }
 }
 
-/** The same random digits, so that one is found by the other. */
+/** Reuses the random digits of the response id, so that each id leads to the other. */
 function chatId(responseId: string): string {
   return responseId.replace(/^resp_/u, 'chatcmpl_');
 }
 
-/** All text of one kind, joined; null: there is none. */
+/** Joins all text of one kind; null if there is none. */
 function textOf(output: readonly OutputItem[], kind: 'output_text' | 'refusal'): string | null {
   let text: string | null = null;
   for (const item of output) {

@@ -1,6 +1,7 @@
 /*
- * The `messages` of a chat completions request, and what they become: the system and developer ones are instructions, wherever
- * they stand; the others are items. An answer of ours, sent back as it came, is understood.
+ * Converts the `messages` of a chat completions request. System and developer messages become
+ * instructions at any position; the others become items. Sluice's own answers are accepted
+ * unchanged as messages.
  */
 
 import { z } from 'zod';
@@ -18,10 +19,10 @@ import { MOST_PARTS } from '../responses/input-items.js';
 import { ANY_LIST, inert, isObject, listOf, recordOf, servedFields, servedType } from '../schema-tools.js';
 import { MOST_TOOLS } from '../shared-fields.js';
 
-/** Message kinds and parts that OpenAI knows and Sluice does not serve, with the reason. */
+/** Message kinds and parts of OpenAI that Sluice does not serve, with the reason. */
 const PARTS_NOT_SERVED: ReadonlySet<unknown> = new Set(['image_url', 'input_audio', 'file']);
 
-/** A part whose type is known but not served is refused by its reason. */
+/** Refuses a part of a known but unserved type with its reason. */
 const partIsServed = servedType('unsupported_content', (type) =>
   PARTS_NOT_SERVED.has(type) ? `'${String(type)}' is not served; Sluice serves text` : undefined,
 );
@@ -31,7 +32,10 @@ const TEXT_PART = z.strictObject({
   text: z.string(),
   prompt_cache_breakpoint: inert(z.unknown(), 'it is a hint for a cache'),
 });
-/** A text part of an answer, with what agents leave in it when they send it back; the text says it all. */
+/**
+ * A text part of an answer, with the extra fields that agents send back; they add nothing to the
+ * text.
+ */
 const ANSWER_PART = TEXT_PART.extend({
   annotations: z.unknown().optional(),
   logprobs: z.unknown().optional(),
@@ -51,10 +55,10 @@ const ASSISTANT_CONTENT = z.union([
   listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [ANSWER_PART, REFUSAL_PART])), MOST_PARTS),
 ]);
 
-const ONE_OF_SEVERAL = inert(z.never(), 'providers are not told the names of participants; say them in the text');
-/** There is one assistant, and a call says itself which function it asked: these names tell nothing new. */
+const ONE_OF_SEVERAL = inert(z.never(), 'providers do not receive the names of participants; say them in the text');
+/** Accepted and ignored: there is one assistant, and a call already names its function. */
 const NAME_OF_ONE = z.string().max(256).optional();
-/** Whatever a provider calls a call; some put state of their own into the id. */
+/** Any call id of a provider; some put state into it. */
 const CALL_ID = z.string().min(1).max(65_536);
 
 const TOOL_CALL = z.preprocess(
@@ -67,12 +71,12 @@ const TOOL_CALL = z.preprocess(
     function: z.strictObject({
       name: z.string().min(1).max(128),
       arguments: z.string(),
-      /** The official client's own, in answers that it has parsed. */
+      /** Added by the official client to answers that it has parsed. */
       parsed_arguments: z.unknown().optional(),
     }),
-    /** The official stream helper leaves it in the calls that it has put together. */
+    /** Left by the official stream helper in calls that it has assembled. */
     index: z.int().optional(),
-    /** What the provider wants back with the call. */
+    /** Data that the provider expects back with the call. */
     extra_content: recordOf(16, z.string().max(64), z.unknown()).optional(),
   }),
 );
@@ -86,9 +90,9 @@ const ASSISTANT = z.strictObject({
   audio: inert(z.never(), 'Sluice serves text'),
   function_call: inert(z.never(), 'it is the older form; send tool_calls'),
   annotations: ANY_LIST.optional(),
-  /** As answers carry it. */
+  /** As in the answers of Sluice. */
   reasoning_content: z.string().nullable().optional(),
-  /** The official client's own, in answers that it has parsed. */
+  /** Added by the official client to answers that it has parsed. */
   parsed: z.unknown().optional(),
 });
 
@@ -111,13 +115,13 @@ const MESSAGE = z.preprocess((value, context) => {
   return z.NEVER;
 }, ROLES.superRefine(saysSomething));
 
-/** As many as a request may have items. */
+/** The most items that a request may have. */
 const MOST_MESSAGES = 1_000;
 
 export const MESSAGES = listOf(MESSAGE, MOST_MESSAGES, 1).superRefine(toolsAnswerCalls);
 
 export interface ChatInput {
-  /** Empty: there was no system or developer message. */
+  /** Empty if there was no system or developer message. */
   readonly instructions: string;
   readonly items: readonly Item[];
 }
@@ -194,12 +198,15 @@ function saysSomething(message: Message, context: z.core.$RefinementCtx): void {
   context.addIssue({ code: 'custom', path: ['content'], message: 'is missing', input: undefined });
 }
 
-/** A tool message follows the assistant's message with its call directly, other tool messages between them at most: OpenAI's own rule. */
+/**
+ * Checks OpenAI's rule: a tool message directly follows the assistant's message with its call, with
+ * only other tool messages between them.
+ */
 function toolsAnswerCalls(messages: readonly Message[], context: z.core.$RefinementCtx): void {
   let open = new Set<string>();
   let known = new Set<string>();
   messages.forEach((message, index) => {
-    // Instructions stand outside of the dialogue, wherever they are written.
+    // Instructions are not part of the dialogue, wherever they are written.
     if (message.role === 'system' || message.role === 'developer') return;
     if (message.role !== 'tool') {
       open = new Set(message.role === 'assistant' ? (message.tool_calls ?? []).map(({ id }) => id) : []);

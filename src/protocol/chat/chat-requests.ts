@@ -1,6 +1,7 @@
 /*
- * What a chat completions request may say, and the domain request it becomes: a response that is not kept. Closed, like requests for
- * responses: a field is served, accepted because it changes nothing, or refused with its name and the reason.
+ * Parses a chat completions request into the domain request of a response that is not stored. A
+ * closed schema, like the Responses request: each field is served, accepted because it has no
+ * effect, or refused with its name and the reason.
  */
 
 import { z } from 'zod';
@@ -36,7 +37,7 @@ import {
 export interface ParsedChat {
   readonly request: ResponseRequest;
   readonly stream: boolean;
-  /** Whether a stream's last chunk shall tell the usage. */
+  /** Whether the last chunk of a stream contains the usage. */
   readonly includeUsage: boolean;
 }
 
@@ -106,7 +107,7 @@ const FIELDS = {
   reasoning_effort: REASONING_EFFORT.optional(),
   stream_options: closed({
     include_usage: z.boolean().optional(),
-    // A wish against eavesdroppers who measure lengths; streams are not padded here.
+    // A hint against observers who measure lengths; streams are not padded here.
     include_obfuscation: z.boolean().optional(),
   }).optional(),
   seed: z.int().optional(),
@@ -118,7 +119,7 @@ const FIELDS = {
 export const CHAT_REQUEST = closed(FIELDS);
 type Fields = z.output<typeof CHAT_REQUEST>;
 
-/** The names that stand at the top of a request. */
+/** The top-level field names of a request. */
 export const CHAT_FIELDS: readonly string[] = Object.keys(FIELDS);
 
 /** @throws SluiceError (400) with the field at fault as `param` */
@@ -181,7 +182,7 @@ function formatOf(format: z.output<typeof RESPONSE_FORMAT>): TextFormat {
   return { type: 'json_schema', name, schema, ...present({ description, strict }) };
 }
 
-/** What the parts of a turn call the request's fields, and what they are called here. */
+/** Names of request fields in the errors of a turn, and their names in chat completions. */
 const CHAT_NAMES: Readonly<Record<string, string>> = {
   input: 'messages',
   instructions: 'messages',
@@ -189,7 +190,7 @@ const CHAT_NAMES: Readonly<Record<string, string>> = {
   'reasoning.effort': 'reasoning_effort',
 };
 
-/** A refusal of the turn's in the words of this request, so that `param` names a field that its sender knows. */
+/** Renames the fields in a turn's refusal, so that `param` is a field of chat completions. */
 export function inChatWords(error: SluiceError): SluiceError {
   const { code, message, param, retryable, retryAfterMs, cause } = error;
   const name = param === null ? undefined : CHAT_NAMES[param];

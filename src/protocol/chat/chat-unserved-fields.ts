@@ -1,6 +1,7 @@
 /*
- * The fields of OpenAI's chat completions request that Sluice does not serve, each with the values that change nothing (accepted,
- * then forgotten) and the reason why others are refused. PROTOCOL.md tells the same.
+ * The fields of OpenAI's chat completions request that Sluice does not serve. Values without an
+ * effect are accepted and dropped; others are refused with the reason. PROTOCOL.md documents the
+ * same list.
  */
 
 import { z } from 'zod';
@@ -23,7 +24,7 @@ export const UNSERVED_CHAT_FIELDS = {
   modalities: inert(listOf(z.literal('text'), MOST_NAMES, 1), textOnly),
   moderation,
   n: inert(z.literal(1), 'a turn has one answer; ask again for another one'),
-  // It makes an answer that is known in advance faster, and changes none.
+  // Speeds up an answer that is known in advance, and does not change it.
   prediction: inert(z.looseObject({ type: z.literal('content') }), 'it must be of type content'),
   prompt_cache_key,
   prompt_cache_options,

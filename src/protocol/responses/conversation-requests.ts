@@ -1,4 +1,4 @@
-/* What requests for conversations and their items may say. */
+/* Parses requests for conversations and their items. */
 
 import { z } from 'zod';
 
@@ -13,7 +13,7 @@ const MOST_ITEMS_AT_ONCE = 20;
 
 const CREATE_FIELDS = { items: itemsOf(MOST_ITEMS_AT_ONCE).optional(), metadata: METADATA.optional() };
 export const CONVERSATION_CREATE = closed(CREATE_FIELDS);
-/** Here null says something: no metadata any more. */
+/** Null has a meaning here: it removes all metadata. */
 export const CONVERSATION_UPDATE = closedWithNulls({ metadata: z.preprocess((value) => value ?? {}, METADATA) });
 const ADD_FIELDS = { items: itemsOf(MOST_ITEMS_AT_ONCE, 1) };
 export const ITEMS_CREATE = closed(ADD_FIELDS);
@@ -23,7 +23,10 @@ export interface ConversationCreate {
   readonly metadata: Record<string, string>;
 }
 
-/** No body at all is an empty conversation. @throws SluiceError (400) with the field at fault as `param` */
+/**
+ * Parses a new conversation; a request without a body creates an empty one.
+ * @throws SluiceError (400) with the invalid field as `param`
+ */
 export function parseConversationCreate(body: unknown): ConversationCreate {
   const what = 'create a conversation';
   const fields = objectIn(body ?? {}, what);
@@ -32,7 +35,10 @@ export function parseConversationCreate(body: unknown): ConversationCreate {
   return { items: parsed.data.items ?? [], metadata: parsed.data.metadata ?? {} };
 }
 
-/** The new metadata, which replaces the old. @throws SluiceError (400) with the field at fault as `param` */
+/**
+ * Parses the new metadata, which replaces the old.
+ * @throws SluiceError (400) with the invalid field as `param`
+ */
 export function parseConversationUpdate(body: unknown): Record<string, string> {
   const what = 'update a conversation';
   const fields = objectIn(body, what);
@@ -46,7 +52,7 @@ export function parseConversationUpdate(body: unknown): Record<string, string> {
   return parsed.data.metadata;
 }
 
-/** @throws SluiceError (400) with the field at fault as `param` */
+/** @throws SluiceError (400) with the invalid field as `param` */
 export function parseItemsCreate(body: unknown): readonly Item[] {
   const what = 'add items to a conversation';
   const fields = objectIn(body, what);

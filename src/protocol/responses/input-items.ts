@@ -1,7 +1,7 @@
 /*
- * What may stand in `input` (and in a new conversation's items), and the domain items it becomes. Items taken from a former
- * response's output are understood as they are. Every item gets a fresh id: ids are Sluice's to give, and two clients may
- * send the same history, so ids that were sent are accepted and replaced.
+ * Converts `input`, and the items of a new conversation, to domain items. Items of an earlier
+ * response's output are accepted unchanged. Every item gets a new id: two clients may send the same
+ * history, so ids in a request are accepted and replaced.
  */
 
 import { z } from 'zod';
@@ -13,7 +13,7 @@ import { ANY_LIST, inert, isObject, listOf, recordOf, servedType } from '../sche
 const TEXT_ONLY = 'Sluice serves text; send input_text';
 const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';
 
-/** Kinds of items and parts that OpenAI knows and Sluice does not serve, with the reason. */
+/** Kinds of items and parts of OpenAI that Sluice does not serve, with the reason. */
 const NOT_SERVED: Readonly<Record<string, string>> = {
   input_image: TEXT_ONLY,
   input_file: TEXT_ONLY,
@@ -32,7 +32,10 @@ const NOT_SERVED: Readonly<Record<string, string>> = {
   ),
 };
 
-/** Before a union by `type` looks: nulls are absent, and a kind that is known but not served is refused by its reason. */
+/**
+ * Prepares a value for a union by `type`: removes nulls, and refuses a known but unserved kind with
+ * its reason.
+ */
 const kindIsServed = servedType('unsupported_content', (type) =>
   typeof type === 'string' && Object.hasOwn(NOT_SERVED, type)
     ? `'${type}' is not served; ${NOT_SERVED[type]}`
@@ -45,7 +48,10 @@ const INPUT_TEXT = z.strictObject({
   text: z.string(),
   prompt_cache_breakpoint: cacheHint,
 });
-/** `annotations`, `logprobs` and the SDK's own `parsed` come along with output that is sent back; the text says it all. */
+/**
+ * Output that a client sends back has `annotations`, `logprobs` and the SDK's own `parsed`; they
+ * add nothing to the text.
+ */
 const OUTPUT_TEXT = z.strictObject({
   type: z.literal('output_text'),
   text: z.string(),
@@ -57,10 +63,10 @@ const REFUSAL = z.strictObject({ type: z.literal('refusal'), refusal: z.string()
 
 const STATUS = z.enum(['in_progress', 'completed', 'incomplete']).optional();
 const ID = z.string().max(256).optional();
-/** Whatever a provider calls a call; some put state of their own into the id. */
+/** Any call id of a provider; some put state into it. */
 const CALL_ID = z.string().min(1).max(65_536);
 const DIRECT = z.strictObject({ type: z.literal('direct') });
-/** What a conversation's item list says beside the item; nothing that could be asked for. */
+/** The field that Sluice adds to listed items. Accepted and ignored. */
 const sluice = z.unknown().optional();
 const callExtras = {
   sluice,
@@ -71,7 +77,7 @@ const callExtras = {
   created_by: z.unknown().optional(),
 };
 
-/** Parts of one message or output. */
+/** Most parts of one message or output. */
 export const MOST_PARTS = 1_000;
 
 const MESSAGE = z.strictObject({
@@ -83,7 +89,7 @@ const MESSAGE = z.strictObject({
   ]),
   id: ID,
   status: STATUS,
-  /** Labels commentary of models that write some; no provider here reads it. */
+  /** Set by models that write commentary; no provider here reads it. */
   phase: z.enum(['commentary', 'final_answer']).optional(),
   created_by: z.unknown().optional(),
   sluice,
@@ -109,7 +115,7 @@ const FUNCTION_CALL_OUTPUT = z.strictObject({
   name: z.string().max(128).optional(),
 });
 
-/** As a response carries it; what only OpenAI can read in it says nothing here. */
+/** As in a response. `encrypted_content` is ignored, because only OpenAI can read it. */
 const REASONING = z.strictObject({
   type: z.literal('reasoning'),
   id: ID,
@@ -129,7 +135,7 @@ type PartInput = Exclude<MessageInput['content'], string>[number];
 
 function asTyped(value: unknown, context: z.core.$RefinementCtx): unknown {
   const fields = kindIsServed(value, context);
-  // OpenAI's easy messages may leave `type` out.
+  // OpenAI allows messages without `type`.
   return isObject(fields) && fields['type'] === undefined && fields['role'] !== undefined
     ? { ...fields, type: 'message' }
     : fields;
@@ -140,18 +146,18 @@ const ITEM = z.preprocess(
   z.discriminatedUnion('type', [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT, REASONING]).superRefine(roleFitsParts),
 );
 
-/** More items than any history of `max_messages` needs; a bound on the work that one request can cause. */
+/** More items than any history of `max_messages` needs. Bounds the work for one request. */
 const MOST_ITEMS = 1_000;
 
-/** A list of items, as `input` or a conversation's `items` carries it, in domain shape. */
+/** The items of `input` or of a new conversation, in domain form. */
 export const ITEMS = listOf(ITEM.transform(itemOf), MOST_ITEMS);
 
-/** The same of other lengths. */
+/** Like `ITEMS`, with other bounds. */
 export function itemsOf(most: number, least = 0) {
   return listOf(ITEM.transform(itemOf), most, least);
 }
 
-/** A plain string is one user message. */
+/** Converts a plain string to one user message. */
 export function userMessage(text: string): Item {
   return {
     type: 'message',
@@ -195,7 +201,7 @@ function itemOf(item: ItemInput): Item {
   }
 }
 
-/** What a client sends is history: nothing of it is still being written. */
+/** Items from a client are history, so none is still in progress. */
 function statusOf(status: ItemStatus | undefined): ItemStatus {
   return status === undefined || status === 'completed' ? 'completed' : 'incomplete';
 }

@@ -1,7 +1,8 @@
 /*
- * What a request for a response may say, over REST and in a socket's `response.create` alike, and the domain request it
- * becomes. Closed: a field is served, accepted because it changes nothing, or refused with its name and the reason.
- * Does not know what the configuration allows; a turn's admission decides that.
+ * Parses a request for a response, over REST or from a socket's `response.create`, into the domain
+ * request. A closed schema: each field is served, accepted because it has no effect, or refused
+ * with its name and the reason. Does not know what the configuration allows; the admission of a
+ * turn decides that.
  */
 
 import { z } from 'zod';
@@ -34,12 +35,12 @@ import {
 } from '../shared-fields.js';
 import { UNSERVED_FIELDS, UNSERVED_REASONING_FIELDS, UNSERVED_TOOL_FIELDS } from './unserved-fields.js';
 
-/** Where a request came in: a few fields mean something at one edge only. */
+/** Where a request arrived: a few fields have a meaning on one transport only. */
 export type Edge = 'rest' | 'socket';
 
 export interface ParsedRequest {
   readonly request: ResponseRequest;
-  /** Whether the events are to be streamed; always true on a socket. */
+  /** Whether the client requested a stream. Always true on a socket. */
   readonly stream: boolean;
 }
 
@@ -106,7 +107,7 @@ const FIELDS = {
 export const RESPONSE_REQUEST = closed(FIELDS);
 type Fields = z.output<typeof RESPONSE_REQUEST>;
 
-/** The names that stand at the top of a request, for whoever mistypes one. */
+/** The top-level field names of a request, for suggestions on a misspelt one. */
 export const REQUEST_FIELDS: readonly string[] = Object.keys(FIELDS);
 
 /** @throws SluiceError (400) with the field at fault as `param` */
@@ -125,7 +126,7 @@ export function parseResponseRequest(body: unknown, edge: Edge): ParsedRequest {
   return { request: requestOf(parsed.data), stream: edge === 'socket' || parsed.data.stream === true };
 }
 
-/** What no field can say alone. */
+/** Checks the rules that involve several fields. */
 function fitsTogether(fields: Fields, edge: Edge): void {
   if (fields.conversation !== undefined && fields.previous_response_id !== undefined) {
     throw refused(

@@ -1,6 +1,6 @@
 /*
- * The fields of OpenAI's request that Sluice does not serve, each with the values that change nothing (accepted, then
- * forgotten) and the reason why others are refused. PROTOCOL.md §3 tells the same.
+ * The fields of OpenAI's request that Sluice does not serve. Values without an effect are accepted
+ * and dropped; others are refused with the reason. PROTOCOL.md §3 documents the same list.
  */
 
 import { z } from 'zod';
@@ -8,12 +8,15 @@ import { z } from 'zod';
 import { EMPTY_LIST, inert, listOf } from '../schema-tools.js';
 
 const nothing = z.never();
-/** Why an `include` that asks for more is refused. */
+/** The reason for refusing an `include` of anything else. */
 export const ALL_THERE_IS =
   'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools';
-/** Names in a list of which each is one of a few. */
+/** Most entries of a list of fixed names. */
 export const MOST_NAMES = 32;
-/** Parts of what no response here has: built-in tools, images, reasoning items. The official tool runner always asks for one. */
+/**
+ * Values of `include` for features that no response here has. Accepted, because the official tool
+ * runner always sends one.
+ */
 export const NOTHING_TO_INCLUDE = listOf(
   z.enum([
     'file_search_call.results',
@@ -36,18 +39,18 @@ export const UNSERVED_FIELDS = {
     'Sluice serves text only',
   ),
   include: inert(NOTHING_TO_INCLUDE, ALL_THERE_IS),
-  // It bounds calls of built-in tools, of which there are none.
+  // Bounds calls of built-in tools, which Sluice does not have.
   max_tool_calls: inert(z.int().min(1), 'it must be a whole number of at least 1, and bounds built-in tools only'),
   moderation: inert(nothing, "checks are the prompt pack's guardrails"),
-  // Hints for a cache: they change cost and speed, never the answer.
+  // Cache hints change cost and speed, never the answer.
   prompt_cache_key: inert(z.string().max(1_024), 'it must be a string of at most 1024 characters'),
   prompt_cache_options: inert(
     z.strictObject({ mode: z.enum(['implicit', 'explicit']).optional(), ttl: z.enum(['30m', '12h']).optional() }),
     'only mode and ttl are understood; caches are neither prewarmed nor diagnosed',
   ),
-  // A wish, as its default is: how long a cache keeps a prompt is up to the provider.
+  // A hint: the provider decides how long its cache keeps a prompt.
   prompt_cache_retention: inert(z.enum(['24h', 'in_memory', 'in-memory']), "it must be '24h' or 'in_memory'"),
-  // A wish: `service_tier` of the response says what was used, with OpenAI as here.
+  // A hint, with OpenAI too: `service_tier` of the response has the tier that was used.
   service_tier: inert(
     z.enum(['auto', 'default', 'flex', 'scale', 'priority', 'fast', 'ultrafast']),
     "it must be one of OpenAI's tiers",
@@ -60,9 +63,9 @@ export const UNSERVED_FIELDS = {
   truncation: inert(z.enum(['auto', 'disabled']), "it must be 'auto' or 'disabled'"),
 };
 
-/** A wish: a response carries its reasoning as the provider gives it. */
+/** A hint: a response carries its reasoning in the form that the provider sends. */
 const summaryWish = inert(z.enum(['auto', 'concise', 'detailed']), "it must be 'auto', 'concise' or 'detailed'");
-/** Inside `reasoning` and a function tool. */
+/** Fields inside `reasoning` and inside a function tool. */
 export const UNSERVED_REASONING_FIELDS = {
   summary: summaryWish,
   generate_summary: summaryWish,

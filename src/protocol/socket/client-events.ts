@@ -1,6 +1,7 @@
 /*
- * What a client may say on a socket: a closed union, parsed once. A frame that is refused says why and in which lane, so that
- * its error can stand where the client waits for it. Knows neither connections nor turns.
+ * The events that a client may send on a socket: a closed union, parsed once. A refused frame
+ * carries its reason and its lane, so that the error reaches the lane where the client waits. Knows
+ * neither connections nor turns.
  */
 
 import { z } from 'zod';
@@ -23,22 +24,25 @@ export type ClientEvent =
       readonly request: ResponseRequest;
       readonly streamId?: string;
       readonly idempotencyKey?: string;
-      /** W3C's trace context: the turn belongs to the caller's trace. */
+      /** W3C trace context: the turn becomes part of the caller's trace. */
       readonly traceparent?: string;
     }
-  /** Exactly one of the two is given: a response, or whatever runs and waits in a lane. */
+  /**
+   * Exactly one of the two is set: a response, or a lane, whose running and queued turns are
+   * cancelled.
+   */
   | { readonly type: 'response.cancel'; readonly responseId?: string; readonly streamId?: string }
   | {
       readonly type: 'response.steer';
       readonly previousResponseId: string;
-      /** As it was sent: the answer gives it back. */
+      /** As sent, because the answer returns it. */
       readonly input: unknown;
       readonly streamId?: string;
     }
   | {
       readonly type: 'sluice:resume';
       readonly responseId: string;
-      /** Number of the last event seen; −1: none. */
+      /** Number of the last event that the client received, −1 if none. */
       readonly startingAfter: number;
       readonly streamId?: string;
     }
@@ -49,12 +53,12 @@ export type ClientEvent =
 
 type ClientEventType = ClientEvent['type'];
 
-/** A frame that was refused: why, and the lane it named, where that could be read. */
+/** A refused frame: the reason, and the lane that it named, if that was readable. */
 export class ProtocolRefusal extends Error {
   constructor(
     readonly error: SluiceError,
     readonly streamId: string | undefined,
-    /** It asked for a turn. */
+    /** Whether the frame requested a turn. */
     readonly creates = false,
   ) {
     super(error.message, { cause: error });
@@ -62,12 +66,12 @@ export class ProtocolRefusal extends Error {
   }
 }
 
-/** The lane of a subscription that names none. */
+/** The lane of a subscription without `stream_id`. */
 const WATCH_LANE = 'sluice.watch';
 
 const ID = z.string().min(1).max(256);
 
-/** Fields that stand beside `response.create`'s own request fields. */
+/** Fields beside the request fields of `response.create`. */
 export const ENVELOPE = z.object({
   stream_id: LANE_NAME.nullish(),
   'sluice:idempotency_key': IDEMPOTENCY_KEY.nullish(),
@@ -94,13 +98,13 @@ export const EVENT_SCHEMAS = {
 /** Every `type` that a frame may have. */
 export const EVENT_TYPES: readonly string[] = ['response.create', ...Object.keys(EVENT_SCHEMAS)];
 
-/** One text frame. @throws ProtocolRefusal for everything that is not one of the client events */
+/** Parses one text frame. @throws ProtocolRefusal if it is not a client event */
 export function parseClientEvent(text: string): ClientEvent {
   let frame: unknown;
   try {
     frame = readJson(text, 'the message', 'it is not JSON; send one JSON object a frame');
   } catch (thrown) {
-    // readJson throws nothing else.
+    // readJson throws only SluiceError.
     throw new ProtocolRefusal(thrown as SluiceError, undefined);
   }
   if (!isObject(frame)) {

@@ -1,23 +1,26 @@
-/* The close codes of a socket: who hears which, when, and what the official client then does. */
+/*
+ * The close codes of a socket: when each is sent, and whether the official client then stops or
+ * reconnects.
+ */
 
 export const CLOSE_CODES = {
-  /** Either side asked. The official client stops. */
+  /** Requested by either side. The official client stops. */
   normal: 1000,
-  /** The process is going away without a drain. Reconnects. */
+  /** The process ends without a drain. Reconnects. */
   goingAway: 1001,
   /** A binary frame. Stops. */
   binary: 1003,
   /** A text frame that is not UTF-8. Stops. */
   badUtf8: 1007,
-  /** The credential was revoked, or the connection abused. Stops. */
+  /** The credential was revoked, or the client abused the connection. Stops. */
   policy: 1008,
-  /** A frame over the limit. Stops. */
+  /** A frame exceeds the size limit. Stops. */
   tooBig: 1009,
-  /** A bug of ours. Reconnects. */
+  /** An internal error. Reconnects. */
   internalError: 1011,
-  /** Drain, greatest age, credential expired. Reconnects. */
+  /** Drain, maximum age reached, or credential expired. Reconnects. */
   serviceRestart: 1012,
-  /** Slow consumer, overload, state store away for long. Reconnects. */
+  /** Slow reader, overload, or long outage of the state store. Reconnects. */
   tryAgainLater: 1013,
 } as const;
 

@@ -1,11 +1,14 @@
-/* A refusal as bytes of HTTP, for a connection that no framework answers: before a request was read, or after an upgrade was asked for. */
+/*
+ * Formats a refusal as raw HTTP, for connections without a framework: before a request is read, or
+ * on a refused upgrade.
+ */
 
 import { STATUS_CODES } from 'node:http';
 import { type SluiceError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import { errorBody, errorHeaders, PRIVATE_HEADERS } from '../errors.js';
 
-/** The whole answer; the connection is to be closed after it. @param more further headers, by their names */
+/** @param more further headers by name. @returns the whole answer; close the connection after it */
 export function rawRefusal(error: SluiceError, more: Readonly<Record<string, string>> = {}): string {
   const body = JSON.stringify(errorBody(error));
   const headers = {

@@ -1,6 +1,6 @@
 /*
- * Resume without a client event: `?resume=resp_a:41,resp_b:7:lane` on the socket's URL, for clients that can give a URL
- * but cannot send a frame of ours.
+ * Resume without a client event: `?resume=resp_a:41,resp_b:7:lane` on the socket's URL, for clients
+ * that can set a URL but cannot send a frame of Sluice.
  */
 
 import { SluiceError } from '../../domain/errors.js';
@@ -9,12 +9,12 @@ import { isLaneName } from './lane-name.js';
 
 export interface ResumePoint {
   readonly responseId: string;
-  /** Number of the last event seen; −1: none. */
+  /** Number of the last event that the client received, −1 if none. */
   readonly startingAfter: number;
   readonly streamId?: string;
 }
 
-/** As many as a connection may have in flight. */
+/** The most responses that a connection may have in flight. */
 const MOST_POINTS = 16;
 
 /** @throws SluiceError `invalid_value` with param `resume` */

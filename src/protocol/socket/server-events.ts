@@ -1,6 +1,7 @@
 /*
- * Server events on a socket beside a response's own events, which come from the log as bytes. Every event is one JSON text.
- * The official client passes `sluice:` events to its listeners and ignores them otherwise.
+ * Server events on a socket other than a response's events, which are the bytes of its log. Every
+ * event is one JSON text. The official client passes `sluice:` events to its listeners and
+ * otherwise ignores them.
  */
 
 import { type SluiceError } from '../../domain/errors.js';
@@ -10,7 +11,7 @@ import { type ResponseObject, type ResponseStatus } from '../../domain/response.
 import { retryHeaders, type WireError, wireError } from '../errors.js';
 
 interface InLane {
-  /** The lane of the frame that this answers; undefined: the default lane. */
+  /** The lane of the frame that this answers; undefined means the default lane. */
   readonly stream_id?: string | undefined;
 }
 
@@ -83,7 +84,10 @@ export function encodeSluiceEvent(event: SluiceEvent): string {
   return JSON.stringify(event);
 }
 
-/** `sluice:snapshot` around the JSON of its response, which many connections share. */
+/**
+ * Encodes a `sluice:snapshot` without its response, whose JSON many connections share.
+ * @returns the text before and after the JSON of the response
+ */
 export function encodeSnapshotAround(snapshot: {
   readonly responseId: string;
   readonly sequence: number;
@@ -99,7 +103,10 @@ export function encodeSnapshotAround(snapshot: {
   return { before: `${head.slice(0, -1)},"response":`, after: `${lane}}` };
 }
 
-/** OpenAI's error event. Where a retry makes sense, it carries the headers that an HTTP answer would have. */
+/**
+ * Encodes OpenAI's error event. If the error is retryable, it carries the headers of the HTTP
+ * answer.
+ */
 export function encodeError(error: SluiceError, streamId?: string): string {
   const headers = error.retryable ? retryHeaders(error) : {};
   return JSON.stringify({
@@ -110,7 +117,10 @@ export function encodeError(error: SluiceError, streamId?: string): string {
   } satisfies ErrorEvent);
 }
 
-/** The answer to every `response.steer`: its input comes back, so that the client can send it as a turn of its own. */
+/**
+ * Encodes the answer to every `response.steer`. It returns the input, so that the client can send
+ * it as a turn.
+ */
 export function encodeSteerFailed(previousResponseId: string, input: unknown, streamId?: string): string {
   return JSON.stringify({
     type: 'response.steer.failed',

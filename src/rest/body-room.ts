@@ -1,14 +1,20 @@
-/* Bounds the bytes of request bodies that are being received at once, over all callers and for each sender. */
+/*
+ * Bounds the bytes of request bodies that are being received at once, over all callers and for each
+ * sender.
+ */
 
 import { SluiceError } from '../domain/errors.js';
 
 export interface BodyRoomOptions {
   readonly maxBytes: number;
-  /** Called with the bytes reserved now, after each change. */
+  /** Called after each change with the number of bytes that are reserved. */
   readonly onChange?: (bytes: number) => void;
 }
 
-/** One sender may reserve this share, so that slow bodies of one do not keep out the bodies of others. */
+/**
+ * The share that one sender may reserve, so that its slow bodies do not keep out the bodies of
+ * others.
+ */
 const SENDER_SHARE = 4;
 
 export class BodyRoom {
@@ -21,9 +27,10 @@ export class BodyRoom {
   }
 
   /**
-   * Reserves room for one body. A single body is always taken where nothing else is being received.
-   * @returns a function that gives the room back; only its first call counts
-   * @throws SluiceError `overloaded` (the replica has no room) or `rate_limit_exceeded` (the sender has none)
+   * Reserves room for one body. Always succeeds if no other body is being received.
+   * @returns a function that releases the room; only its first call has an effect
+   * @throws SluiceError `overloaded` if the replica has no room, `rate_limit_exceeded` if the
+   * sender has none
    */
   reserve(sender: string, bytes: number): () => void {
     const { maxBytes } = this.#options;

@@ -1,6 +1,7 @@
 /*
- * POST /v1/chat/completions: a turn that is not kept, asked for and answered in the shapes of chat completions. Nobody can come
- * back for its answer, so a client that goes away cancels it, unless its idempotency key lets it come back.
+ * POST /v1/chat/completions: creates a turn that is not stored and answers in the shapes of chat
+ * completions. No client can fetch the answer later, so a client that disconnects cancels the turn,
+ * unless it sent an idempotency key.
  */
 
 import { Body, Controller, Post, Res } from '@nestjs/common';
@@ -57,7 +58,10 @@ export class ChatCompletionsController {
     void reply.code(200).send(chatCompletion(response));
   }
 
-  /** @throws FailedTurn, SluiceError as long as nothing was sent; what fails later is said in the stream. */
+  /**
+   * @throws FailedTurn, SluiceError before the first byte is sent; later errors are sent in the
+   * stream
+   */
   async #stream(
     caller: Principal,
     responseId: string,
@@ -70,7 +74,7 @@ export class ChatCompletionsController {
   }
 }
 
-/** One text a batch of events. @throws FailedTurn where the turn failed */
+/** Yields one text for each batch of events. @throws FailedTurn if the turn failed */
 async function* chunkTexts(
   events: AsyncIterable<readonly LoggedEvent[]>,
   chunks: ChatChunks,
@@ -81,7 +85,7 @@ async function* chunkTexts(
       try {
         for (const chunk of chunks.take(parseLogged(logged))) text += `data: ${JSON.stringify(chunk)}\n\n`;
       } catch (failed) {
-        // What was said before it in the same batch is told before it.
+        // Send the chunks of earlier events of this batch before the failure.
         if (text !== '') yield { text, last: false };
         throw failed;
       }
@@ -91,14 +95,20 @@ async function* chunkTexts(
   }
 }
 
-/** Only one who sends a request again can come too late for its answer. */
+/**
+ * Maps a missing response to `response_expired`: only a client that repeats its request can be too
+ * late for the answer.
+ */
 function answerGone(error: SluiceError): SluiceError {
   if (error.code !== 'response_not_found') return error;
   const why = 'a chat completion is kept for 60 s after its end; send the request with a new key';
   return new SluiceError('response_expired', `unable to give this answer again; ${why}`);
 }
 
-/** Chat completions have no events: an error is a chunk of its own kind, without an end marker. */
+/**
+ * Formats an error. Chat completions have no event names, so it is a chunk of its own shape without
+ * an end marker.
+ */
 function errorText(error: SluiceError): string {
   return `data: ${JSON.stringify(errorBody(error))}\n\n`;
 }

@@ -1,4 +1,6 @@
-/* REST over conversations and their items, in OpenAI's shapes; Sluice's own facts stand under `sluice`. */
+/*
+ * REST over conversations and their items, in OpenAI's shapes. Fields of Sluice are under `sluice`.
+ */
 
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
 
@@ -23,16 +25,16 @@ interface ConversationBody {
   readonly metadata: Readonly<Record<string, string>>;
   readonly sluice: {
     readonly title: string | null;
-    /** Unix seconds of the last change to it or its items. */
+    /** Unix seconds of the last change of the conversation or its items. */
     readonly updated_at: number;
   };
 }
 
 type ItemBody = Item & {
   readonly sluice: {
-    /** The response that brought it; null where a client wrote it. */
+    /** The response that added the item, or null if a client did. */
     readonly response_id: string | null;
-    /** A guardrail refused it: it is shown to people and never sent to a provider. */
+    /** Whether a guardrail refused the item. Clients see it, but it is never sent to a provider. */
     readonly withheld: boolean;
   };
 };

@@ -1,4 +1,7 @@
-/* CORS for the pages that the configuration allows: the same list that a socket's Origin is checked against. */
+/*
+ * CORS for the pages that the configuration allows. Sockets check their Origin against the same
+ * list.
+ */
 
 import { type FastifyRequest } from 'fastify';
 
@@ -6,16 +9,22 @@ import { type OriginPolicy } from '../auth/origin.js';
 import { LIMIT_HEADERS } from './limit-headers.js';
 
 interface CorsAnswer {
-  /** The origin to name, or false: no CORS header, so that a browser keeps the answer from the page. */
+  /**
+   * The origin to allow, or false for no CORS header, so that the browser hides the answer from the
+   * page.
+   */
   readonly origin: string | false;
   readonly methods: string[];
   readonly exposedHeaders: string[];
   readonly maxAge: number;
-  /** A lone OPTIONS is no error. */
+  /** Whether an OPTIONS request that is not a preflight is refused. It is not an error. */
   readonly strictPreflight: boolean;
 }
 
-/** For `app.enableCors`. Requested headers are mirrored: the official client sends a dozen of its own. */
+/**
+ * Returns the options of `app.enableCors`. Mirrors the requested headers, because the official
+ * client sends a dozen of its own.
+ */
 export function corsOptions(origins: OriginPolicy) {
   const delegator = (request: FastifyRequest, callback: (error: Error | null, options: CorsAnswer) => void): void => {
     const { origin, host } = request.headers;

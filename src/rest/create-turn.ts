@@ -1,5 +1,6 @@
 /*
- * What both routes that create a turn do: read the key and the wish of their client, create the turn, and answer with its failure.
+ * Shared by both routes that create a turn: reads the idempotency key and `on_disconnect`, creates
+ * the turn, and answers with its failure.
  */
 
 import { type FastifyReply, type FastifyRequest } from 'fastify';
@@ -21,10 +22,10 @@ export interface AskedTurn {
 }
 
 /**
- * Creates a turn. A client that goes away cancels it where the client asked for that, and where nobody could come back for the answer: it is stored
- * nowhere and has no idempotency key.
- * @returns the response's id
- * @throws SluiceError what is refused before there is a response
+ * Creates a turn. A client that disconnects cancels it if the client requested that. This is the
+ * default if no client could fetch the answer later: it is not stored and has no idempotency key.
+ * @returns the id of the response
+ * @throws SluiceError if the turn is refused before it has a response
  */
 export async function createTurn(
   turns: TurnService,
@@ -43,7 +44,7 @@ export async function createTurn(
   return (await tellingLimits(reply, created)).responseId;
 }
 
-/** Answers with the failure of a turn. The turn reports it to operators by itself. */
+/** Answers with the failure of a turn. Does not log it, because the turn already did. */
 export function answerFailure(reply: FastifyReply, error: SluiceError): void {
   if (reply.raw.destroyed) return void reply.hijack();
   void reply.code(error.status).headers(errorHeaders(error)).send(errorBody(error));

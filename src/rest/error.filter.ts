@@ -1,4 +1,7 @@
-/* Every error of every route, known or not, in OpenAI's shape; whatever nobody foresaw goes to the log, not to the client. */
+/*
+ * Answers every error of every route in OpenAI's shape. Unexpected errors are logged in full and
+ * not shown to the client.
+ */
 
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
@@ -16,15 +19,19 @@ import { hasTurn } from './turn-request.js';
 export interface ErrorFilterParts {
   readonly logger: Log;
   readonly routes: RouteTable;
-  /** Told of each refused request for a turn, to count and log it as turns are. */
+  /** Called for each refused request for a turn, to count and log it like a turn. */
   readonly refused: (request: RefusedTurn) => void;
   /** Called for each other refused request. */
   readonly refusedOther: (error: SluiceError) => void;
-  /** Called for each request that its sender should not have sent, to count it against them. */
+  /**
+   * Called for each request that its sender should not have sent, to count it against the sender.
+   */
   readonly mistake: (request: FastifyRequest) => void;
 }
 
-/** Refusals that say nothing about the sender: its request was right, the moment was not. */
+/**
+ * Refusals that do not count against the sender: the request was correct, only its time was not.
+ */
 const NO_MISTAKE: ReadonlySet<ErrorCode> = new Set([
   'rate_limit_exceeded',
   'too_many_responses',
@@ -47,7 +54,7 @@ export class ErrorFilter implements ExceptionFilter {
     const error = this.#errorOf(thrown, request);
     this.#report(error, request, reply);
     if (reply.sent || reply.raw.headersSent) {
-      // Half an answer is out: a broken connection is the only honest end.
+      // Part of the answer is sent, so only a broken connection still signals the failure.
       reply.raw.destroy();
       return;
     }
@@ -60,7 +67,7 @@ export class ErrorFilter implements ExceptionFilter {
 
   #errorOf(thrown: unknown, request: FastifyRequest): SluiceError {
     if (thrown instanceof SluiceError) return thrown;
-    // Its sender is gone, or sent something that is no body.
+    // The client disconnected, or sent an incomplete body.
     if (request.raw.destroyed && !request.raw.complete) return cutShort();
     const status = statusOf(thrown);
     switch (status) {
@@ -99,8 +106,9 @@ export class ErrorFilter implements ExceptionFilter {
 }
 
 /**
- * Whether a refusal counts against its sender. An operation on something that does not exist (404) or is no longer stored (410) does not: a
- * client may poll an id that is not there yet, and the limit on operations counts it already. Nor does a body that was cut off: its
+ * Whether a refusal counts against its sender. An operation on something that does not exist (404)
+ * or is no longer stored (410) does not: a client may poll for an id that does not exist yet, and
+ * the limit on operations already counts it. A body that was cut off does not either, because its
  * sender may have lost its network.
  */
 function isMistake({ status, code }: SluiceError, request: FastifyRequest): boolean {
@@ -110,7 +118,10 @@ function isMistake({ status, code }: SluiceError, request: FastifyRequest): bool
   return !(looksUp && (status === 404 || status === 410));
 }
 
-/** The HTTP status that Nest or Fastify gave a refusal of theirs; undefined: it is none. */
+/**
+ * @returns the HTTP status of an error that Nest or Fastify raised, or undefined for any other
+ * error
+ */
 function statusOf(thrown: unknown): number | undefined {
   if (thrown instanceof HttpException) return thrown.getStatus();
   if (thrown instanceof Error && 'statusCode' in thrown && typeof thrown.statusCode === 'number')
@@ -119,5 +130,5 @@ function statusOf(thrown: unknown): number | undefined {
 }
 
 function cutShort(): SluiceError {
-  return new SluiceError('invalid_request', 'unable to read the request; its body did not come to its end');
+  return new SluiceError('invalid_request', 'unable to read the request; the body is incomplete');
 }

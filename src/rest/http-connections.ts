@@ -1,6 +1,7 @@
 /*
- * Every TCP connection of the main listener, whatever it carries: idle HTTP, a request, an SSE stream, a WebSocket. Over the bound idle HTTP
- * connections are closed first; then a new connection gets one 503 and is closed.
+ * Bounds the TCP connections of the main listener: idle HTTP, requests, SSE streams and WebSockets.
+ * Over the bound, the longest idle HTTP connection is closed first. If there is none, the new
+ * connection gets one 503 and is closed.
  */
 
 import { type Server } from 'node:http';
@@ -11,14 +12,17 @@ import { systemTime, type Time } from '../domain/time.js';
 
 export interface HttpConnectionsOptions {
   readonly max: number;
-  /** Called with the number of connections, after each change. */
+  /** Called after each change with the number of connections. */
   readonly onChange?: (connections: number) => void;
   readonly time?: Time;
 }
 
-/** Connections over the bound that may wait for their 503. Further ones are cut without an answer. */
+/**
+ * Most connections over the bound that may wait for their 503. Further ones are closed without an
+ * answer.
+ */
 const MOST_EXCESS = 100;
-/** How long such a connection may take to send its request. */
+/** How long a connection over the bound may take to send its request. */
 const EXCESS_MS = 5_000;
 
 export class HttpConnections {
@@ -26,7 +30,9 @@ export class HttpConnections {
   readonly #time: Time;
   readonly #open = new Set<Socket>();
   readonly #excess = new Set<Socket>();
-  /** Connections whose last request was answered and that sent no other, the longest idle first. */
+  /**
+   * Connections without a request in progress, after at least one answer; the longest idle first.
+   */
   readonly #idle = new Set<Socket>();
 
   constructor(options: HttpConnectionsOptions) {
@@ -38,7 +44,7 @@ export class HttpConnections {
     return this.#open.size;
   }
 
-  /** Counts the connections of `server` from now on. */
+  /** Starts counting the connections of `server`. */
   watch(server: Server): void {
     server.on('connection', (socket: Socket) => this.#add(socket));
     server.on('request', ({ socket }, response) => {
@@ -50,7 +56,7 @@ export class HttpConnections {
     server.on('upgrade', ({ socket }) => this.#idle.delete(socket));
   }
 
-  /** @throws SluiceError `overloaded` if the connection is one too many */
+  /** @throws SluiceError `overloaded` if the connection exceeds the bound */
   check(socket: Socket): void {
     if (!this.#excess.has(socket)) return;
     if (this.size <= this.#options.max) {
@@ -72,7 +78,8 @@ export class HttpConnections {
     const [idle] = this.#idle;
     if (idle !== undefined) {
       idle.destroy();
-      // 'close' comes in a later tick.
+      // 'close' is emitted in a later tick; without this line the count would stay too high until
+      // then.
       this.#remove(idle);
       return;
     }

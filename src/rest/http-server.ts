@@ -1,6 +1,7 @@
 /*
- * How the HTTP server reads requests before any route sees them: its bounds, JSON bodies, request ids. What it refuses itself is
- * told in OpenAI's shape too. Made for Nest's Fastify adapter, created with `bodyParser: false`.
+ * Configures how the HTTP server reads requests before any route: bounds, JSON bodies and request
+ * ids. Its own refusals have OpenAI's shape too. For Nest's Fastify adapter, created with
+ * `bodyParser: false`.
  */
 
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyHttpOptions } from 'fastify';
@@ -17,15 +18,15 @@ import { type RouteTable } from './route-table.js';
 export interface HttpServerSettings {
   /** A larger body is refused with 413. */
   readonly maxBodyBytes: number;
-  /** How long a client may take to send a request, its body included. */
+  /** How long a client may take to send a request, including its body. */
   readonly requestTimeoutMs: number;
-  /** Addresses and CIDR ranges whose `X-Forwarded-For` names the client. */
+  /** Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is trusted. */
   readonly trustedProxies: readonly string[];
 }
 
 /** How long a client may take to send the head of a request. */
 const HEAD_TIMEOUT_MS = 10_000;
-/** How often Node looks for requests that take too long. */
+/** How often Node checks for requests that take too long. */
 const LOOK_EVERY_MS = 1_000;
 
 export function httpServerOptions({
@@ -37,19 +38,20 @@ export function httpServerOptions({
     bodyLimit: maxBodyBytes,
     ...(trustedProxies.length > 0 && { trustProxy: [...trustedProxies] }),
     requestTimeout: requestTimeoutMs,
-    // Ids are ours: a client's x-request-id could name another's request.
+    // Always generate ids: a client's x-request-id could repeat the id of another request.
     requestIdHeader: false,
     genReqId: () => newId('req'),
-    // A drain is told by the turn, with its reason, not by Fastify.
+    // The turn refuses requests during a drain, with its reason; Fastify must not.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
     exposeHeadRoutes: false,
-    // A reader that does not read must not hold the end of the process.
+    // Without this, a client that does not read would keep the process from ending.
     forceCloseConnections: true,
     http: {
-      // Any other upgrade (h2c, which curl and Java offer with their first request) is served as if it had not been asked for.
+      // Serve a request with any other upgrade as a plain request. curl and Java offer h2c with
+      // their first one.
       shouldUpgradeCallback: ({ method, headers }) => method === 'GET' && WEBSOCKET.test(headers.upgrade ?? ''),
-      // Node's own answer would have no body.
+      // Node's own refusal has no body; `prepareHttp` refuses instead.
       requireHostHeader: false,
       headersTimeout: Math.min(HEAD_TIMEOUT_MS, requestTimeoutMs),
       connectionsCheckingInterval: LOOK_EVERY_MS,
@@ -67,7 +69,10 @@ export function httpServerOptions({
 
 const WEBSOCKET = /^\s*websocket\s*$/iu;
 
-/** Answers bytes that are no request; in the middle of an answer, or after one, the connection only goes. */
+/**
+ * Refuses bytes that are not a request. If the connection already carried an answer, only closes
+ * it.
+ */
 function refuseBytes(error: Error & { readonly code?: string }, socket: Socket): void {
   if (socket.writable && socket.bytesWritten === 0) socket.write(rawRefusal(bytesRefusal(error.code)));
   socket.destroy(error);
@@ -84,7 +89,10 @@ function bytesRefusal(code: string | undefined): SluiceError {
   }
 }
 
-/** Before the routes are registered: fills `routes`, and sets the JSON parser and the request id's header. */
+/**
+ * Fills `routes`, and sets the JSON parser and the request id's header. Call it before the routes
+ * are registered.
+ */
 export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void {
   instance.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) routes.add(one, url);
@@ -101,16 +109,17 @@ export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void
     }
     done();
   });
-  // Node would ask for the body before the credential was looked at; the request gate asks when it is wanted.
+  // Node would send 100 Continue before the credential is checked; the request gate sends it
+  // instead.
   instance.server.on('checkContinue', (request, response) => instance.server.emit('request', request, response));
-  // Node would answer an expectation that it does not know by itself, without a body.
+  // Node would refuse an unknown expectation itself, without a body.
   instance.server.on('checkExpectation', (request, response) => instance.server.emit('request', request, response));
   instance.removeAllContentTypeParsers();
   instance.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
     try {
       done(null, parseJson(body));
     } catch (error) {
-      // parseJson throws nothing else.
+      // parseJson throws only SluiceError.
       done(error as SluiceError);
     }
   });
@@ -119,7 +128,10 @@ export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void
 const NO_JSON = 'its body is not JSON in UTF-8; send one JSON object';
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** An empty body is no body. @throws SluiceError `invalid_json` */
+/**
+ * Parses a body; an empty one counts as none.
+ * @throws SluiceError `invalid_json`
+ */
 function parseJson(body: string | Buffer): unknown {
   if (body.length === 0) return undefined;
   let text: string;

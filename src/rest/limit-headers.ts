@@ -1,4 +1,7 @@
-/* The caller's limits as headers, in OpenAI's names; on every answer to a request for a turn, also where a limit refused it. */
+/*
+ * The caller's limits as headers with OpenAI's names, on every answer to a request for a turn, also
+ * if a limit refused it.
+ */
 
 import { type FastifyReply } from 'fastify';
 
@@ -8,12 +11,15 @@ import { LimitRefusal, type LimitState, type LimitStates } from '../turn/turn-li
 
 const KINDS = ['requests', 'tokens'] as const;
 
-/** For CORS: what a page may read. */
+/** The names of these headers, which CORS lets a page read. */
 export const LIMIT_HEADERS: readonly string[] = KINDS.flatMap((kind) =>
   ['limit', 'remaining', 'reset'].map((what) => `x-ratelimit-${what}-${kind}`),
 );
 
-/** Sets the headers of `reply` by what `created` tells. Throws as it does. */
+/**
+ * Sets the headers of `reply` from the limits that `created` carries. Resolves and rejects like
+ * `created`.
+ */
 export async function tellingLimits(reply: FastifyReply, created: Promise<CreatedTurn>): Promise<CreatedTurn> {
   try {
     const turn = await created;
@@ -40,7 +46,7 @@ function limitHeaders(limits: LimitStates): Record<string, string> {
   );
 }
 
-/** `1s`, `6m0s`, `1h0m0s`: whole seconds, rounded up. */
+/** Formats a duration as `1s`, `6m0s` or `1h0m0s`: whole seconds, rounded up. */
 function durationText(ms: number): string {
   const seconds = Math.ceil(ms / 1_000);
   if (seconds < 60) return `${seconds}s`;

@@ -5,7 +5,7 @@ import { type Page } from '../state/conversation-store.js';
 export interface ListBody<T> {
   readonly object: 'list';
   readonly data: readonly T[];
-  /** Null in an empty page. */
+  /** Null if the page is empty. */
   readonly first_id: string | null;
   readonly last_id: string | null;
   readonly has_more: boolean;

@@ -12,11 +12,11 @@ interface ModelBody {
   readonly owned_by: 'sluice';
 }
 
-/** The list as the configuration gives it: the provider's own model first, then `clients.models`. */
+/** The list from the configuration: the provider's own model first, then `clients.models`. */
 export class ModelList {
   readonly models: readonly ModelBody[];
 
-  /** `created` is in Unix seconds: OpenAI's shape wants one, and the start of the process is what we know. */
+  /** `created` is in Unix seconds. OpenAI's shape requires it; the start of the process is used. */
   constructor(names: readonly string[], created: number) {
     this.models = [...new Set(names)].map((id) => ({ id, object: 'model', created, owned_by: 'sluice' }));
   }

@@ -1,17 +1,18 @@
 /*
- * The answers of this replica that are not complete, from the head of a request to the last byte handed to the network. A drain waits for
- * them, and ends what is still being read when its time is over. Knows nothing of turns and streams.
+ * Tracks the incomplete answers of this replica, from the head of a request to the last byte handed
+ * to the network. A drain waits for them, and ends the remaining streams when its time is over.
+ * Knows nothing of turns and streams.
  */
 
 import { type ServerResponse } from 'node:http';
 
 import { type SluiceError } from '../domain/errors.js';
 
-/** What a stream must know of its end from outside. */
+/** Lets a stream learn that it is to end early. */
 export interface Interruption {
-  /** Why streams are to end now; undefined: they are not. */
+  /** Why streams are to end now, or undefined if they are not. */
   readonly reason: SluiceError | undefined;
-  /** Calls `work` when streams are to end. Returns a function that cancels the call. */
+  /** Calls `work` when streams are to end. @returns a function that cancels the call */
   onInterrupt(work: () => void): () => void;
 }
 
@@ -29,7 +30,7 @@ export class OpenAnswers implements Interruption {
     return this.#reason;
   }
 
-  /** Counts an answer until its connection has taken it or is closed. */
+  /** Counts an answer until it is fully sent or its connection is closed. */
   watch(answer: ServerResponse): void {
     if (answer.destroyed) return;
     this.#open.add(answer);
@@ -50,7 +51,7 @@ export class OpenAnswers implements Interruption {
     return () => void this.#listeners.delete(work);
   }
 
-  /** Ends the streams that are open, and those that begin later, with `reason`. Only the first call counts. */
+  /** Ends all open and later streams with `reason`. Only the first call has an effect. */
   interrupt(reason: SluiceError): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;

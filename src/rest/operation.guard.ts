@@ -1,4 +1,7 @@
-/* Counts every request that does not ask for a turn in its caller's limit on operations. Runs after the request gate, before the route. */
+/*
+ * Counts every request that does not create a turn against its caller's limit on operations. Runs
+ * after the request gate and before the route.
+ */
 
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { type FastifyRequest } from 'fastify';
@@ -7,10 +10,13 @@ import { OperationLimits } from '../turn/operation-limits.js';
 import { callerOf } from './caller.js';
 
 const TURN_ROUTES: ReadonlySet<string> = new Set(['/v1/responses', '/v1/chat/completions']);
-/** A body costs one more operation for each of these, so that writing large items is not cheaper than writing small ones. */
+/**
+ * Each full multiple of this in a body costs one more operation, so that large items cost more than
+ * small ones.
+ */
 const BODY_BYTES_PER_OPERATION = 65_536;
 
-/** Whether a request asks for a turn, which has limits of its own. */
+/** Whether a request creates a turn; turns have limits of their own. */
 export function asksForTurn({ method, routeOptions }: FastifyRequest): boolean {
   return method === 'POST' && TURN_ROUTES.has(routeOptions.url ?? '');
 }

@@ -1,4 +1,7 @@
-/* The playground and the browser client, as static files: read once at start, served from memory with the headers a page needs. */
+/*
+ * The playground and the browser client as static files: read once at start, served from memory
+ * with the headers of a page.
+ */
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -14,11 +17,14 @@ const TYPES: Readonly<Record<string, string>> = {
   '.map': 'application/json',
 };
 
-/** Nothing from elsewhere, nothing inline: what the page shows comes from models and people. */
+/** Allows no foreign and no inline code, because the page shows text of models and people. */
 const POLICY =
   "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** Serves every file of `directory` at the root, `index.html` at `/`. A directory that is not there (before `npm run build`) serves none. */
+/**
+ * Serves every file of `directory` at the root, and `index.html` at `/`. Serves none if the
+ * directory does not exist (before `npm run build`).
+ */
 export function servePlayground(instance: FastifyInstance, directory: string): void {
   for (const name of filesOf(directory)) {
     const type = TYPES[extname(name)];

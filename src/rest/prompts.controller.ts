@@ -1,11 +1,11 @@
-/* The prompts that a request may name, with their variables: everything but their text. */
+/* The prompts that a request may name, with their variables but without their text. */
 
 import { Controller, Get, UseGuards } from '@nestjs/common';
 
 import { OperationGuard } from './operation.guard.js';
 import { type ListBody, listBody } from './list-body.js';
 
-/** What is known of a loaded prompt; the packs' own listing has this shape. */
+/** One loaded prompt, in the shape of the packs' own listing. */
 interface KnownPrompt {
   readonly pack: string;
   readonly name: string;
@@ -19,20 +19,23 @@ interface KnownPrompt {
     readonly default: unknown;
     readonly description: string | null;
     readonly example: unknown;
-    /** The allowed values, where the pack lists them. */
+    /** The allowed values, or null if the pack does not list them. */
     readonly enum: readonly unknown[] | null;
   }[];
 }
 
 interface PromptBody extends KnownPrompt {
-  /** What `prompt.id` may say. */
+  /** The value for `prompt.id`. */
   readonly id: string;
   readonly object: 'prompt';
-  /** It answers requests that name none. */
+  /** Whether this prompt is used for requests that name none. */
   readonly default: boolean;
 }
 
-/** The highest version of each loaded prompt comes first; `standard`: pack and name of the one that answers where none is named. */
+/**
+ * The loaded prompts, of each the highest version first.
+ * @param standard pack and name of the prompt for requests that name none
+ */
 export class PromptList {
   readonly prompts: readonly PromptBody[];
 

@@ -1,4 +1,7 @@
-/* What may stand in the query of a REST call, and in the headers that mean the same. Closed, like bodies. */
+/*
+ * Reads the query of a REST call, and the headers with the same meaning. Unknown parameters are
+ * refused, as in bodies.
+ */
 
 import { z } from 'zod';
 
@@ -9,7 +12,10 @@ import { refusalOf } from '../protocol/refusal.js';
 import { inert } from '../protocol/schema-tools.js';
 import { ALL_THERE_IS, NOTHING_TO_INCLUDE } from '../protocol/responses/unserved-fields.js';
 
-/** `include` as the official client writes it, and bare: accepted where it asks for nothing that is left out. */
+/**
+ * `include`, as the official client writes it or bare. Accepted only with values that have no effect
+ * here.
+ */
 const include = inert(
   z.preprocess((value) => [value].flat(), NOTHING_TO_INCLUDE),
   ALL_THERE_IS,
@@ -19,7 +25,7 @@ const RETRIEVE = z.strictObject({
   ...INCLUDE,
   stream: z.enum(['true', 'false']).optional(),
   starting_after: z.string().optional(),
-  // A wish; streams are not padded here.
+  // A hint: streams are not padded here.
   include_obfuscation: z.enum(['true', 'false']).optional(),
 });
 const PAGING = {
@@ -30,20 +36,21 @@ const PAGING = {
   after: z.string().max(256).optional(),
 };
 const LIST = z.strictObject({ ...INCLUDE, ...PAGING, order: z.enum(['asc', 'desc']).optional() });
-/** Newest first is the one order there is. */
+/** Only one order is supported: newest first. */
 const HISTORY = z.strictObject({ ...PAGING, order: z.literal('desc').optional() });
 const NOTHING = z.strictObject(INCLUDE);
 
 export interface RetrieveQuery {
   readonly stream: boolean;
-  /** Number of the last event seen. */
+  /** Number of the last event that the client received. */
   readonly after: number;
-  /** Whether an EventSource reconnects: it named its last event in a header. */
+  /** Whether an EventSource reconnects: it sent its last event in a header. */
   readonly reconnects: boolean;
 }
 
 /**
- * `Last-Event-ID` goes before `starting_after`: a browser that reconnects sends its first URL again, and the newer number beside it.
+ * Reads where a stream starts. `Last-Event-ID` takes precedence over `starting_after`: a browser
+ * that reconnects repeats its first URL and adds the newer number as a header.
  * @throws SluiceError 400
  */
 export function readRetrieveQuery(query: unknown, lastEventId: string | undefined): RetrieveQuery {
@@ -68,18 +75,19 @@ export interface ListQuery {
   readonly after?: string;
 }
 
-/** OpenAI's paging: 20, newest first. @throws SluiceError 400 */
+/** Reads OpenAI's paging. Defaults: 20, newest first. @throws SluiceError 400 */
 export function readListQuery(query: unknown): ListQuery {
   const { limit, order, after } = read(LIST, query);
   return { limit: Number(limit ?? 20), order: order ?? 'desc', ...(after === undefined ? {} : { after }) };
 }
 
-/** Other parameters of a create pass: some clients of other servers always send theirs. */
+/** Other parameters of a create are ignored: clients of other servers may always send theirs. */
 const CREATE = z.object({ on_disconnect: z.enum(['cancel', 'continue']).optional() });
 
 /**
- * What becomes of a turn whose client goes away; undefined: the client did not say.
- * @param background whether the client waits for nothing anyway
+ * Reads what happens to a turn whose client disconnects.
+ * @param background whether the response runs without a waiting client
+ * @returns undefined if the client did not choose
  * @throws SluiceError 400
  */
 export function readOnDisconnect(query: unknown, background: boolean): 'cancel' | 'continue' | undefined {
@@ -94,18 +102,18 @@ export function readOnDisconnect(query: unknown, background: boolean): 'cancel' 
   return wish;
 }
 
-/** Paging of a list that has one order. @throws SluiceError 400 */
+/** Reads the paging of a list with a fixed order. @throws SluiceError 400 */
 export function readHistoryQuery(query: unknown): Omit<ListQuery, 'order'> {
   const { limit, after } = read(HISTORY, query);
   return { limit: Number(limit ?? 20), ...(after === undefined ? {} : { after }) };
 }
 
-/** Where a query has nothing to say. @throws SluiceError 400 */
+/** Refuses any parameter, for routes without a query. @throws SluiceError 400 */
 export function refuseQuery(query: unknown): void {
   read(NOTHING, query);
 }
 
-/** The `Idempotency-Key` header. @throws SluiceError 400 */
+/** Reads the `Idempotency-Key` header. @throws SluiceError 400 */
 export function readIdempotencyKey(header: string | string[] | undefined): string | undefined {
   if (header === undefined) return undefined;
   const parsed = IDEMPOTENCY_KEY.safeParse(header);

@@ -1,27 +1,34 @@
 /*
- * Bounds refused requests, as sockets bound refused frames: one bucket per sender, weighed by the size of the body. A sender whose bucket is
- * empty gets 429 from its headers alone, so that malformed requests cannot be used to keep the process busy.
+ * Bounds refused requests, as sockets bound refused frames: one bucket for each sender, weighted by
+ * the size of the body. A sender with an empty bucket gets 429 from its headers alone, so that
+ * malformed requests cannot keep the process busy.
  */
 
 import { SluiceError } from '../domain/errors.js';
 import { systemTime, type Time } from '../domain/time.js';
 
 export interface RefusalBudgetOptions {
-  /** Size of the bucket, and what flows into it within a minute. At least 1. */
+  /** Size of the bucket, and its refill within a minute. At least 1. */
   readonly perMinute: number;
   readonly time?: Time;
 }
 
 const MINUTE_MS = 60_000;
-/** A refused body counts once more for each of these: reading it cost as much as several small ones. */
+/**
+ * Each full multiple of this in a refused body counts as one more request, because reading it cost
+ * as much.
+ */
 const BODY_BYTES_PER_REFUSAL = 65_536;
-/** Senders remembered at once, about 100 bytes each. */
+/** Most senders that are remembered, about 100 bytes each. */
 const SENDERS_MAX = 10_000;
 
 export class RefusalBudget {
   readonly #msPerRefusal: number;
   readonly #time: Time;
-  /** When the bucket of each sender is full again. Ordered by last use; a sender without an entry has a full bucket. */
+  /**
+   * When the bucket of each sender is full again, ordered by last use. A sender without an entry
+   * has a full bucket.
+   */
   readonly #fullAt = new Map<string, number>();
 
   constructor({ perMinute, time = systemTime }: RefusalBudgetOptions) {
@@ -32,7 +39,7 @@ export class RefusalBudget {
   /** @throws SluiceError `rate_limit_exceeded` if the bucket of `sender` is empty */
   check(sender: string): void {
     const waitMs = (this.#fullAt.get(sender) ?? 0) - this.#time.now() - MINUTE_MS + this.#msPerRefusal;
-    // Summing fractions of milliseconds must not refuse the last request of a bucket.
+    // Allow for rounding, so that the last request of a bucket is not refused.
     if (waitMs <= 1e-6) return;
     throw new SluiceError(
       'rate_limit_exceeded',
@@ -41,7 +48,7 @@ export class RefusalBudget {
     );
   }
 
-  /** Counts a refused request. The bucket may go below empty, by one request at most. */
+  /** Counts a refused request. The bucket may become negative by at most one request. */
   count(sender: string, bodyBytes: number): void {
     const now = this.#time.now();
     const cost = (1 + Math.floor(bodyBytes / BODY_BYTES_PER_REFUSAL)) * this.#msPerRefusal;

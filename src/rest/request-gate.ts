@@ -1,6 +1,7 @@
 /*
- * What is decided from the head of a request, before a byte of its body is read: connection, route, origin, credential, the sender's refusals,
- * encoding and room. A refused body is not stored. Its sender has a moment to take the answer, then its connection is closed.
+ * Decides from the head of a request, before its body is read: connection, route, origin,
+ * credential, the sender's refusals, encoding and room. A refused body is discarded. Its sender has
+ * a moment to read the answer, then its connection is closed.
  */
 
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -28,10 +29,16 @@ export interface RequestGateParts {
   readonly maxBodyBytes: number;
 }
 
-/** How long the sender of a refused body may go on sending it. Closed at once, it could lose the answer to a reset. */
+/**
+ * How long the sender of a refused body may continue sending. If the connection closed at once, a
+ * reset could destroy the answer.
+ */
 const LINGER_MS = 1_000;
 
-/** Before the routes are registered. Every route under `/v1` needs a credential. */
+/**
+ * Installs the gate. Call it before the routes are registered. Every route under `/v1` needs a
+ * credential.
+ */
 export function gateRequests(instance: FastifyInstance, parts: RequestGateParts): void {
   parts.connections.watch(instance.server);
   instance.addHook('onRequest', async (request, reply) => {
@@ -53,7 +60,10 @@ function isApi({ routeOptions, method }: FastifyRequest): boolean {
   return method !== 'OPTIONS' && (routeOptions.url ?? '').startsWith('/v1/');
 }
 
-/** @throws SluiceError 401 or 403, or 429 where this address was refused too often */
+/**
+ * Authenticates the caller.
+ * @throws SluiceError 401 or 403, or 429 if this address was refused too often
+ */
 async function identify(request: FastifyRequest, { authenticator, refusals }: RequestGateParts): Promise<void> {
   try {
     setCaller(request, await authenticator.authenticate(credentialFromHeaders(request.headers)));
@@ -63,7 +73,10 @@ async function identify(request: FastifyRequest, { authenticator, refusals }: Re
   }
 }
 
-/** @throws SluiceError 413, 415, 429, 503 */
+/**
+ * Checks the body's encoding and length and reserves its room.
+ * @throws SluiceError 413, 415, 429, 503
+ */
 function receive(request: FastifyRequest, bytes: number, { bodies, maxBodyBytes }: RequestGateParts): void {
   const { 'content-encoding': encoding, 'content-length': length } = request.headers;
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
@@ -85,14 +98,17 @@ export function bodyTooLarge(): SluiceError {
   );
 }
 
-/** @returns 0 if there is no body; the most that it may have if it comes in chunks */
+/** @returns the length of the body in bytes, 0 if there is none, `maxBodyBytes` if it is chunked */
 export function bodyBytesOf({ headers }: FastifyRequest, maxBodyBytes: number): number {
   if (headers['transfer-encoding'] !== undefined) return maxBodyBytes;
   const length = Number(headers['content-length'] ?? 0);
   return Number.isFinite(length) ? length : 0;
 }
 
-/** An answer that is complete before its request is, is a refusal: what still comes is discarded, for a moment. */
+/**
+ * Closes the connection of a request that was answered before it was complete. Such an answer is a
+ * refusal, and the rest of the body is discarded for `LINGER_MS`.
+ */
 function closeUnread({ raw }: FastifyRequest, reply: FastifyReply): void {
   reply.raw.once('finish', () => {
     if (raw.complete) return;

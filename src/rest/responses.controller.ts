@@ -1,6 +1,7 @@
 /*
- * REST over responses: asks for turns and reads what they wrote. A client that goes away ends its reading, and the turn only where it
- * asked for that or nobody could come back for the answer.
+ * REST over responses: creates turns and reads their responses. A client that disconnects stops
+ * reading. It cancels the turn only if it requested that, or if no client could fetch the answer
+ * later.
  */
 
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
@@ -100,7 +101,7 @@ export class ResponsesController {
     void reply.code(200).send(response);
   }
 
-  /** @throws SluiceError as long as nothing was sent; what fails later is said in the stream. */
+  /** @throws SluiceError before the first byte is sent; later errors are sent in the stream */
   async #stream(
     events: AsyncIterable<readonly LoggedEvent[]>,
     reply: FastifyReply,

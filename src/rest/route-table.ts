@@ -1,17 +1,23 @@
-/* Which methods each path answers to, so that a wrong method on a known path is told from an unknown path. */
+/*
+ * The methods of each path, to distinguish a wrong method on a known path (405) from an unknown
+ * path (404).
+ */
 
 import { SluiceError } from '../domain/errors.js';
 
 export class RouteTable {
   readonly #methods = new Map<string, Set<string>>();
 
-  /** `path` as the router has it: `/v1/responses/:id`. */
+  /** Adds a route. @param path as in the router: `/v1/responses/:id` */
   add(method: string, path: string): void {
     const methods = this.#methods.get(path) ?? new Set();
     this.#methods.set(path, methods.add(method));
   }
 
-  /** Methods of the routes that `path` (without its query) matches, sorted; empty: no such path. */
+  /**
+   * @returns the sorted methods of the routes that match `path` (without its query), empty if the
+   * path is unknown
+   */
   methodsAt(path: string): string[] {
     const found = new Set<string>();
     for (const [route, methods] of this.#methods) {
@@ -21,7 +27,10 @@ export class RouteTable {
   }
 }
 
-/** The refusal of a path that has no route for this method. @param url with or without its query */
+/**
+ * Creates the refusal for a path without a route for this method.
+ * @param url with or without its query
+ */
 export function noRoute(routes: RouteTable, url: string): SluiceError {
   const [path = ''] = url.split('?', 1);
   if (routes.methodsAt(path).length === 0) {

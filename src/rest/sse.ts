@@ -1,7 +1,8 @@
 /*
- * Writes server-sent events: a response's events as the log's own bytes, or any text made of them, one write a batch, never faster
- * than the reader reads. A stream ends in what its maker calls the last text or in an error, never cleanly without one,
- * since the official client takes a clean end for success. Knows nothing of turns.
+ * Writes server-sent events: the bytes of a response's log, or any text made from its events. Makes
+ * one write for each batch, and never writes faster than the client reads. A stream ends with the
+ * text marked `last` or with an error. It never ends cleanly without one, because the official
+ * client takes a clean end for success. Knows nothing of turns.
  */
 
 import { type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
@@ -12,20 +13,31 @@ import { wireError } from '../protocol/errors.js';
 import { type Interruption } from './open-answers.js';
 
 export interface SseOptions {
-  /** A comment line is written after so much silence, so that proxies keep the connection. */
+  /** Silence after which a comment line is written, so that proxies keep the connection. */
   readonly keepAliveMs: number;
-  /** A reader that takes nothing for so long is cut off. One that takes something, however slowly, is not. */
+  /**
+   * How long a client may read nothing before its stream is cut. A client that still reads, however
+   * slowly, is not cut.
+   */
   readonly stallMs: number;
-  /** How long a cut-off reader still has for the error, before its connection is destroyed. */
+  /**
+   * How long a client that was cut may still read the error, before its connection is destroyed.
+   */
   readonly lingerMs: number;
-  /** Ends the stream from outside, with an error. */
+  /** Ends the stream early, with an error. */
   readonly interruption?: Interruption;
 }
 
-/** `ended`: with a terminal event. `interrupted`: with an error. `gone`: the reader left. `stalled`: it was cut off. */
+/**
+ * `ended`: with a terminal event. `interrupted`: with an error. `gone`: the client disconnected.
+ * `stalled`: the stream was cut.
+ */
 export type SseEnd = 'ended' | 'interrupted' | 'gone' | 'stalled';
 
-/** Characters a write holds at most, so that a slow reader of a long replay costs little and shows its progress. */
+/**
+ * Most characters of one write. It bounds the memory of a slow reader of a long replay, and shows
+ * its progress.
+ */
 const WRITE_CHARS = 65_536;
 
 const SSE_HEADERS: OutgoingHttpHeaders = {
@@ -34,23 +46,26 @@ const SSE_HEADERS: OutgoingHttpHeaders = {
   'x-accel-buffering': 'no',
 };
 
-/** A piece of a stream's body: whole SSE lines. `last`: with it the stream is complete. */
+/** A piece of a stream's body in whole SSE lines. `last`: whether it completes the stream. */
 export interface SseText {
   readonly text: string;
   readonly last: boolean;
 }
 
-/** What a stream says, and how it says that it breaks off. */
+/** The texts of a stream, and how it reports an error. */
 export interface SseBody {
   readonly texts: AsyncGenerator<SseText, void>;
-  /** The error as the stream's last lines. */
+  /** Formats an error as the last lines of the stream. */
   errorText(error: SluiceError): string;
 }
 
-/** What follows the terminal of a stream: OpenAI's end marker. */
+/** OpenAI's end marker, which follows the terminal event. */
 export const DONE = 'data: [DONE]\n\n';
 
-/** Sends the head, then every text, then the end. Never rejects; stops reading `texts` when the reader is gone. */
+/**
+ * Sends the head, every text and the end. Never rejects. Stops reading `texts` when the client
+ * disconnects.
+ */
 export async function writeTexts(
   raw: ServerResponse,
   headers: OutgoingHttpHeaders,
@@ -78,21 +93,24 @@ export async function writeTexts(
   }
 }
 
-/** An event as SSE says it; its number is the id that a browser's EventSource sends back as Last-Event-ID. */
+/**
+ * Formats an event. Its number is the id that a browser's EventSource sends back as Last-Event-ID.
+ */
 function sseText(event: LoggedEvent): string {
   return `event: ${event.type}\nid: ${event.sequence}\ndata: ${event.json}\n\n`;
 }
 
 /**
- * A response's events, OpenAI's end marker behind the terminal. Where there is no event at all its reader had the terminal event before, and the
- * stream ends at once. An error is an `error` event with the number of the first event that is missing.
+ * The body for a response's events, with OpenAI's end marker after the terminal event. Without any
+ * event the stream ends at once: the client had received the terminal event before. An error is an
+ * `error` event with the number of the first missing event.
  */
 export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>): SseBody {
   let next = 0;
   async function* texts(): AsyncGenerator<SseText, void> {
-    let told = false;
+    let started = false;
     for await (const batch of batches) {
-      told = true;
+      started = true;
       let text = '';
       for (const event of batch) {
         text += sseText(event);
@@ -104,7 +122,7 @@ export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>): SseBo
       }
       if (text !== '') yield { text, last: false };
     }
-    if (!told) yield { text: '', last: true };
+    if (!started) yield { text: '', last: true };
   }
   const errorText = (error: SluiceError): string => {
     const event = { type: 'error', sequence_number: next, error: wireError(error) };
@@ -116,14 +134,14 @@ export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>): SseBo
 function endedEarly(): SluiceError {
   return new SluiceError(
     'state_unavailable',
-    'unable to go on with this stream; its events ended before the response did; read on with starting_after',
+    'unable to continue this stream; its events ended before the response did; resume with starting_after',
   );
 }
 
 function readTooSlowly(): SluiceError {
   return new SluiceError(
     'overloaded',
-    'unable to go on with this stream; it was not read for too long; read on with starting_after',
+    'unable to continue this stream; it was not read for too long; resume with starting_after',
   );
 }
 
@@ -140,7 +158,7 @@ class SseWriter {
   }
 
   open(headers: OutgoingHttpHeaders): void {
-    // A reset connection is a reader that left; 'close' tells of it.
+    // A reset is reported by 'close'; without a listener 'error' would end the process.
     this.#raw.on('error', () => undefined);
     this.#raw.writeHead(200, headers);
     this.#raw.flushHeaders();
@@ -167,7 +185,10 @@ class SseWriter {
     return 'interrupted';
   }
 
-  /** The error is queued behind what was not read; after `lingerMs` the connection is destroyed, read or not. */
+  /**
+   * Queues the error behind unread data. Destroys the connection after `lingerMs`, whether the data
+   * was read or not.
+   */
   cut(error: SluiceError): SseEnd {
     if (this.fail(error) === 'gone') return 'gone';
     const timer = setTimeout(() => this.#raw.destroy(), this.#options.lingerMs);
@@ -179,7 +200,7 @@ class SseWriter {
     clearInterval(this.#keepAlive);
   }
 
-  /** `ok` also where the stream is to end: its end is queued behind what was not read. */
+  /** @returns `ok` also if the stream is to end, because its end is queued behind unread data */
   #drained(): Promise<'ok' | 'gone' | 'stalled'> {
     if (this.#options.interruption?.reason !== undefined) return Promise.resolve('ok');
     return new Promise((resolve) => {
@@ -195,7 +216,7 @@ class SseWriter {
       const stalled = settle('stalled');
       forget = this.#options.interruption?.onInterrupt(drained) ?? forget;
       this.#raw.once('drain', drained).once('close', closed).once('timeout', stalled);
-      // Node's own timeout of a socket starts again whenever the peer has taken a part of what is being written.
+      // Node restarts this timeout whenever the peer has read a part of the pending write.
       this.#raw.setTimeout(this.#options.stallMs);
     });
   }

@@ -1,6 +1,6 @@
 /*
- * How a route answers with a stream: it waits for the stream's first step, so that a refusal still is an HTTP status, and knows when
- * its client is gone.
+ * Answers a route with a stream. Waits for the stream's first step, so that an early refusal is
+ * still an HTTP status, and detects that the client disconnected.
  */
 
 import { type FastifyReply } from 'fastify';
@@ -10,7 +10,7 @@ import { type SluiceError } from '../domain/errors.js';
 import { type Interruption } from './open-answers.js';
 import { type SseBody, type SseOptions, writeTexts } from './sse.js';
 
-/** Aborts when the client's connection is closed, or the answer is complete. */
+/** Aborts when the client disconnects or the answer is complete. */
 export function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
   if (reply.raw.destroyed) gone.abort();
@@ -18,7 +18,7 @@ export function goneSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-/** Aborts like `goneSignal`, and when streams are to end: reading is over, the turn is not. */
+/** Aborts like `goneSignal`, and also when streams are to end. Ends the reading, not the turn. */
 export function readingSignal(reply: FastifyReply, interruption: Interruption | undefined): AbortSignal {
   const over = new AbortController();
   const stop = (): void => over.abort();
@@ -31,14 +31,14 @@ export function readingSignal(reply: FastifyReply, interruption: Interruption | 
   return over.signal;
 }
 
-/** @throws SluiceError why answers are to end, if they are and the response is not complete */
+/** @throws SluiceError `reason`, if it is set and the response is not complete */
 export function checkInterruption(complete: boolean, reason: SluiceError | undefined): void {
   if (!complete && reason !== undefined) throw reason;
 }
 
 /**
- * Answers with a stream, whose head waits for the first text, or for `firstWithinMs`. @throws what fails until then, as long as nothing
- * was sent; what fails later is said in the stream
+ * Answers with a stream. Its head waits for the first text, at most `firstWithinMs`.
+ * @throws errors of the first step before anything is sent; later errors are sent in the stream
  */
 export async function streamTexts(
   reply: FastifyReply,
@@ -54,12 +54,15 @@ export async function streamTexts(
     return void reply.code(204).send();
   }
   reply.hijack();
-  // Fastify's header values are those of node:http; undefined ones were never set.
+  // Fastify's header values are those of node:http, and none is set to undefined.
   const headers = reply.getHeaders() as OutgoingHttpHeaders;
   await writeTexts(reply.raw, headers, { texts: startingWith(first, texts), errorText }, options);
 }
 
-/** @returns what `work` resolves to, or undefined if that takes longer than `ms`. @throws what `work` throws until then */
+/**
+ * @returns what `work` resolves to, or undefined after `ms`
+ * @throws what `work` throws before that
+ */
 async function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
   const timer = new AbortController();
   try {
@@ -69,7 +72,7 @@ async function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
   }
 }
 
-/** An iteration whose first step was already taken. */
+/** Resumes an iteration after its first step. */
 async function* startingWith<T>(
   first: Promise<IteratorResult<T, void>>,
   steps: AsyncGenerator<T, void>,

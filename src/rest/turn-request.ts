@@ -1,4 +1,4 @@
-/* What both routes that ask for a turn read of their request beside its body. */
+/* What both routes that create a turn read from a request beside its body. */
 
 import { type FastifyRequest } from 'fastify';
 import { type ResponseRequest } from '../domain/request.js';
@@ -12,21 +12,24 @@ export function originOf(request: FastifyRequest, path: string, delivery: TurnOr
   return { endpoint: path, method: 'POST', path, requestId: request.id, delivery, traceparent };
 }
 
-/** Undefined: the caller gave no key. @throws SluiceError where the key is none */
+/** @returns undefined if the caller sent no key. @throws SluiceError if the key is invalid */
 export function idempotencyOf(request: FastifyRequest, asked: ResponseRequest): IdempotencyUse | undefined {
   const key = readIdempotencyKey(request.headers['idempotency-key']);
   return key === undefined ? undefined : { key, fingerprint: requestFingerprint(asked) };
 }
 
-/** Requests whose turn has been created. */
+/** Requests that have a turn. */
 const withTurn = new WeakSet<FastifyRequest>();
 
-/** Notes that a request has its turn. The turn counts its own end: whatever fails after this is the failure of an answer only. */
+/**
+ * Marks a request as having a turn. The turn counts its own end, so later errors are errors of the
+ * answer only.
+ */
 export function noteTurn(request: FastifyRequest): void {
   withTurn.add(request);
 }
 
-/** Whether a turn was created for a request. */
+/** Whether a request has a turn. */
 export function hasTurn(request: FastifyRequest): boolean {
   return withTurn.has(request);
 }

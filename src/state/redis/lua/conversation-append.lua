@@ -2,8 +2,8 @@
 -- KEYS: head, items, commits, queue.
 -- ARGV: commit, most items, most bytes, most commits, title and the item that it is of ('' if there is none), items...
 -- Returns nothing if the conversation is gone, 0 if another response is the head of the queue, else its owner and the time of its change.
--- A writer that gave up leaves the queue, and its append may still arrive: within another turn it must add nothing. An empty queue fences nobody:
--- a store that lost its newest writes may have lost the place of a turn that runs.
+-- A writer that gave up leaves the queue, but its append may still arrive. Another turn may run by then, so the append must add nothing.
+-- An empty queue refuses no writer: a store that lost its newest writes may have lost the place of a running turn.
 -- `bytes` of the head is the size of all items as long as `bytes_of` names the length of the list and the newest commit. A replica of a
 -- version that does not count changes one of these, and then all are counted again.
 local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title')

@@ -1,4 +1,7 @@
-/* Cancels by response id on one connection, and the wait for their outcome where the client does not follow the response. */
+/*
+ * Cancels by response id on one connection. Waits for their outcome if the client does not follow
+ * the response.
+ */
 
 import { SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
@@ -17,7 +20,7 @@ export interface CancelsOptions {
 
 /** A cancel waits this long for the terminal event: the turn of a lost replica ends within 12 s. */
 const WAIT_MS = 12_000;
-/** Outcomes that one connection may wait for at once. */
+/** Most outcomes that one connection may wait for at once. */
 const WAITS_MAX = 64;
 
 export class Cancels {

@@ -5,7 +5,7 @@ import { type CloseCode } from '../protocol/socket/close-codes.js';
 export interface ClientSocket {
   /** Whether frames may still be sent: false once either side has begun to close. */
   readonly open: boolean;
-  /** Bytes handed to the socket that the peer has not taken yet. */
+  /** Bytes handed to the socket that the peer has not read yet. */
   readonly bufferedAmount: number;
   /** Sends one text frame after everything written before. */
   send(text: string): void;
@@ -16,6 +16,6 @@ export interface ClientSocket {
   pause(): void;
   resume(): void;
   close(code: CloseCode, reason: string): void;
-  /** Destroys the socket without a goodbye. */
+  /** Destroys the socket without a close frame. */
   terminate(): void;
 }

@@ -17,7 +17,7 @@ interface Entry {
   /** Unix time in milliseconds. */
   readonly openedOn: number;
   nextPingAt: number;
-  /** Since when a ping is unanswered, by the monotonic clock; null: none is. */
+  /** When the unanswered ping was sent, by the monotonic clock; null if every ping was answered. */
   pingedAt: number | null;
   /** The principal whose expiry was announced. A renewed credential is another one. */
   announcedExpiryOf: Principal | undefined;
@@ -27,7 +27,10 @@ const CHECK_EVERY_MS = 1_000;
 const ANNOUNCE_EXPIRY_MS = 60_000;
 /** Batches in which the sockets are closed. */
 const BATCHES = 20;
-/** Events that a reader has not taken by then, it resumes. */
+/**
+ * How long readers may take to read pending events. They resume events that they have not read by
+ * then.
+ */
 const LEAVE_WITHIN_MS = 500;
 /** Less than the drain waits for the sockets: a silent peer must not make the drain late. */
 const CUT_AFTER_MS = 900;
@@ -41,7 +44,7 @@ export class ConnectionTable {
   readonly #open = new Map<ClientConnection, Entry>();
   readonly #perOwner = new Map<string, number>();
   #stopChecks: (() => void) | undefined;
-  /** Set when all sockets are to close, those that are being opened too. */
+  /** Set when all sockets are to close, including those that are being opened. */
   #leaving: { readonly code: CloseCode; readonly reason: string } | undefined;
 
   constructor(settings: SocketSettings, metrics: Metrics, time: Time = systemTime) {
@@ -77,7 +80,10 @@ export class ConnectionTable {
     if (this.#leaving !== undefined) void connection.leave(this.#leaving.code, this.#leaving.reason, LEAVE_WITHIN_MS);
   }
 
-  /** @returns how long it was open, in milliseconds; undefined if it is not in the table */
+  /**
+   * @returns how long the connection was open, in milliseconds, or undefined if it is not in the
+   * table
+   */
   remove(connection: ClientConnection, code: number): number | undefined {
     const entry = this.#open.get(connection);
     if (entry === undefined) return undefined;
@@ -88,24 +94,27 @@ export class ConnectionTable {
     return this.#time.now() - entry.openedAt;
   }
 
-  /** The peer has answered a ping. */
+  /** Records that the peer answered a ping. */
   ponged(connection: ClientConnection): void {
     const entry = this.#open.get(connection);
     if (entry !== undefined) entry.pingedAt = null;
   }
 
-  /** Sends every client that this replica shuts down, and when to connect again. */
+  /** Notifies every client that this replica shuts down, with the time after which to reconnect. */
   announceDraining(reconnectAfterMs: number): void {
     for (const connection of this.#open.keys())
       connection.tell({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
   }
 
-  /** Resolves when every socket has handed what was due to the network, or is gone. */
+  /** Resolves when every socket has handed its pending data to the network or is closed. */
   async whenDelivered(): Promise<void> {
     while ([...this.#open.keys()].some(({ outbound }) => outbound.pending)) await sleep(this.#time, DELIVERED_CHECK_MS);
   }
 
-  /** Closes all sockets for good, also those opened later. Resolves when all are gone; a peer that does not answer is cut. */
+  /**
+   * Closes all sockets permanently, including those opened later. Resolves when all are closed; a
+   * peer that does not answer is cut.
+   */
   async closeAll(code: CloseCode, reason: string, overMs: number): Promise<void> {
     this.#leaving = { code, reason };
     await this.#leave([...this.#open.keys()], code, reason, overMs);
@@ -123,7 +132,7 @@ export class ConnectionTable {
     for (const connection of leaving) if (this.#open.has(connection)) connection.terminate();
   }
 
-  /** Destroys every socket without a goodbye. */
+  /** Destroys every socket without a close frame. */
   terminateAll(): void {
     for (const connection of this.#open.keys()) connection.terminate();
   }

@@ -13,7 +13,7 @@ import { type FlushRound } from './flush-round.js';
 import { Outbound, type OutboundOptions } from './outbound.js';
 import { type SocketSettings } from './settings.js';
 
-/** What the client requested by the upgrade. */
+/** What the client requested with the upgrade. */
 export interface Handshake {
   readonly principal: Principal;
   /** Whether snapshots may be sent from the start: by the subprotocol or `?snapshots=1`. */
@@ -32,7 +32,7 @@ export interface ConnectionOptions {
   readonly round: FlushRound;
 }
 
-/** What happens on the way out that concerns others. */
+/** Callbacks for events of the outgoing side. */
 export type OutboundEvents = Pick<OutboundOptions, 'onFull' | 'onBehind'>;
 
 const CHECK_EVERY_MS = 10;
@@ -130,23 +130,26 @@ export class ClientConnection {
     });
   }
 
-  /** Closes when the events at hand were handed to the socket, at the latest after `withinMs`: a goodbye must not overtake the end of an answer. */
+  /**
+   * Closes when the pending events were handed to the socket, at the latest after `withinMs`. A
+   * close frame must not overtake the end of an answer.
+   */
   async leave(code: CloseCode, reason: string, withinMs: number): Promise<void> {
     const { time } = this.#options;
     const until = time.now() + withinMs;
     this.outbound.flush();
-    // Creates that waited in a lane for the end of an answer are refused in the round after it.
+    // Creates queued behind the end of an answer are refused in the round after it.
     await new Promise<void>((resolve) => time.soon(resolve));
     while (this.outbound.behind && !this.#ended && time.now() < until) await sleep(time, CHECK_EVERY_MS);
     this.close(code, reason);
   }
 
-  /** Destroys the socket without a goodbye. */
+  /** Destroys the socket without a close frame. */
   terminate(): void {
     this.#socket.terminate();
   }
 
-  /** The socket is gone: nothing is sent or followed any more. */
+  /** Called when the socket is closed. Stops all sending and following. */
   end(): void {
     this.#ended = true;
     this.outbound.close();

@@ -73,7 +73,7 @@ export class FrameDispatch {
     });
   }
 
-  /** One text frame. Frames after a goodbye are dropped. */
+  /** Handles one text frame. Drops frames after the close was sent. */
   receive(data: Buffer | string): void {
     if (this.connection.open) this.#intake.receive(data.toString());
     else this.connection.drop();
@@ -84,7 +84,10 @@ export class FrameDispatch {
     for (const point of this.#handshake.resume) this.#resume(point);
   }
 
-  /** The socket is gone. Turns run on, unless this connection asked otherwise. */
+  /**
+   * Called when the socket is closed. Turns continue, unless the client requested otherwise for
+   * this connection.
+   */
   end(): void {
     if (this.connection.ended) return;
     this.#intake.close();
@@ -218,7 +221,7 @@ export class FrameDispatch {
     return principal;
   }
 
-  /** Answers with an error where the work of an event fails. */
+  /** Answers with an error if the work of an event fails. */
   #answered(streamId: string | undefined, work: Promise<void>): Promise<void> {
     return work.catch((thrown: unknown) => this.#refusals.refuse(asSluiceError(thrown), streamId));
   }

@@ -1,9 +1,15 @@
-/* Asynchronous work that must not overlap, by what it is about: for each key one after the other, in the order of the calls. */
+/*
+ * Runs asynchronous work that must not overlap: one piece after the other for each key, in the
+ * order of the calls.
+ */
 
 export class InOrder {
   readonly #last = new Map<string, Promise<void>>();
 
-  /** Runs `work` when the work queued before under this key has settled; at once where there is none. Settles like `work`. */
+  /**
+   * Runs `work` after the work queued before it under this key has settled, or at once if there is
+   * none. Settles like `work`.
+   */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#last.get(key);
     const { promise: settled, resolve } = Promise.withResolvers<void>();

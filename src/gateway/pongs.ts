@@ -19,7 +19,7 @@ export function answerPings(socket: WebSocket): void {
     });
   };
   socket.on('ping', (payload: Buffer) => {
-    // A copy: what came is a view of all that came with it.
+    // Copy the payload: it is a view of the whole chunk that was read.
     if (answering) newest = Buffer.from(payload);
     else answer(payload);
   });

@@ -39,7 +39,10 @@ const BUDGET = 60;
 const PER_SECOND = 1;
 /** CPU time that weighs as much as one refused frame: a flood of large frames gets 1 % of a core for long. */
 const CPU_MS_PER_FRAME = 10;
-/** The weight of a frame that was refused for no fault of its own: only what it costs to read and answer, about 20 microseconds. */
+/**
+ * The weight of a refused frame that is not the client's fault: the cost of reading and answering
+ * it, about 20 microseconds.
+ */
 const NOT_ITS_OWN_WEIGHT = 0.002;
 
 /** Codes below 500 whose cause is not the frame itself. */

@@ -20,7 +20,7 @@ export interface UpgradeParts {
   readonly drain: DrainState;
   readonly table: ConnectionTable;
   readonly outage: Outage;
-  /** @throws SluiceError `overloaded` if the connection is one too many */
+  /** @throws SluiceError `overloaded` if the connection exceeds the limit */
   readonly checkConnection: (socket: IncomingMessage['socket']) => void;
 }
 
@@ -66,7 +66,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   };
 }
 
-/** Answers an upgrade that is refused, in the shape of every other error, and ends the socket. */
+/** Answers a refused upgrade in the shape of every other error, and ends the socket. */
 export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics): void {
   const error = asSluiceError(thrown);
   metrics.of.refusals_total.inc({ code: error.code });
@@ -78,7 +78,10 @@ export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics)
 /** A header of every refusal (RFC 6455, 4.4): a client of another version learns which one is supported. */
 const VERSION = { 'sec-websocket-version': '13' };
 
-/** A handshake that is none. @param why the library's own words, which quote nothing */
+/**
+ * Refuses a malformed handshake.
+ * @param why the library's own words, which quote nothing from the client
+ */
 export function badHandshake(why: string): SluiceError {
   return new SluiceError(
     'invalid_request',

@@ -17,7 +17,10 @@ export class Following {
   frame = 0;
   /** Whether the client has resumed this response by name; then the end of a subscription does not end it. */
   resumed = false;
-  /** Size of its events in bytes, judged by the last ones sent: sets how many are taken at once. */
+  /**
+   * Size of its events in bytes, estimated from the last ones sent. Decides how many are taken at
+   * once.
+   */
   eventBytes = 16_384;
   readonly end: Promise<FollowEnd>;
   readonly #resolve: (end: FollowEnd) => void;

@@ -69,20 +69,22 @@ export class WatchedConversations {
   }
 
   /**
-   * Watches a conversation from now on, in place of an earlier subscription to it. One that fails is refused and leaves the earlier one as it was.
+   * Watches a conversation, in place of an earlier subscription to it. A subscribe that fails is
+   * refused and leaves the earlier subscription unchanged.
    */
   subscribe(caller: Principal, conversation: string, streamId: string): Promise<void> {
     return this.#inOrder.run(conversation, async () => {
       try {
         await this.#subscribe(caller, conversation, streamId);
       } catch (thrown) {
-        // The next frame of this conversation runs as soon as this work settles. Refused any later, this frame would be answered after that one.
+        // The next frame of this conversation runs as soon as this work settles. The refusal must
+        // be sent before, or it would follow the answer to that frame.
         this.#options.refusals.refuse(asSluiceError(thrown), streamId);
       }
     });
   }
 
-  /** Ends the subscription that the frames before this one made. */
+  /** Ends the subscription that earlier frames made. */
   unsubscribe(conversation: string): Promise<void> {
     return this.#inOrder.run(conversation, async () => {
       this.#end(conversation);
@@ -159,7 +161,10 @@ export class WatchedConversations {
     return this.#watched.get(watched.conversation) !== watched || this.#options.closed();
   }
 
-  /** What runs or waits in the conversation now, and how far each has come. A member whose log is not there yet will be announced. */
+  /**
+   * The running and queued responses of the conversation, with the progress of each. A member
+   * without a log is announced later.
+   */
   async #running(caller: Principal, conversation: string): Promise<readonly Running[]> {
     const { claim, reader } = this.#options;
     const members = await claim.members(conversation);
@@ -187,7 +192,8 @@ export class WatchedConversations {
         for (const { response_id: responseId } of running) this.#follow(watched, responseId);
       }
     } catch {
-      // The store was away for longer than patience lasts; the next gap, or a new subscription, reads again.
+      // The store was unavailable for longer than the retries last. The next gap or subscription
+      // reads again.
     } finally {
       watched.catchingUp = false;
     }

@@ -9,11 +9,11 @@ import { Lane, type LaneTask } from './lane.js';
 
 /** A task as a cancel sees it. */
 export interface ConnectionTask extends LaneTask {
-  /** The response that the task is about; undefined where there is none, or none yet. */
+  /** The response of the task, or undefined if it has none yet. */
   readonly responseId: string | undefined;
   /** Whether this connection created the response, or will. False if a create joined a response by its idempotency key. */
   readonly creates: boolean;
-  /** Cancels what the task is about, where its response is not known yet. */
+  /** Cancels the work of the task while its response is not known yet. */
   cancel(): void;
   /** Cancels a response that this task is creating. A response that it joins by an idempotency key runs on. */
   abandon(): void;
@@ -58,7 +58,7 @@ export class Lanes {
     return lane;
   }
 
-  /** The lane of that name, or undefined if it is not open. */
+  /** @returns the lane of that name, or undefined if it is not open */
   find(streamId: string | undefined): Lane<ConnectionTask> | undefined {
     return streamId === undefined ? this.#default : this.#named?.get(streamId);
   }

@@ -1,6 +1,6 @@
 /*
- * One chunk of a chat completions stream, or a whole completion, as it comes over the wire: what it says, wherever a server puts it. Knows
- * nothing of the chunks before it.
+ * Reads one chunk of a chat completions stream, or a whole completion, wherever a server puts its
+ * fields. Knows nothing of earlier chunks.
  */
 
 import { malformed } from './chat-errors.js';
@@ -15,30 +15,33 @@ export interface CallPiece {
   readonly id: string;
   readonly name: string;
   readonly arguments: string;
-  /** What the provider wants back with the call. */
+  /** Data that the provider expects back with the call. */
   readonly extra: Fields | undefined;
 }
 
-/** What one chunk says. Empty text, no calls and no finish reason where it says nothing of the kind. */
+/**
+ * The content of one chunk. Fields that the chunk lacks are empty: no text, no calls, no finish
+ * reason.
+ */
 export interface ChunkContent {
-  /** The error that it carries, as the server wrote it; undefined if it carries none. */
+  /** The error in the chunk, as the server wrote it; undefined if there is none. */
   readonly error: unknown;
-  /** Undefined where the chunk has no choice. */
+  /** Undefined if the chunk has no choice. */
   readonly choiceIndex: number | undefined;
   readonly reasoning: string;
-  /** A summary that the server sends in place of the reasoning. */
+  /** A summary that the server sends instead of the reasoning. */
   readonly summary: string;
   readonly text: string;
-  /** `text` is the whole message so far, or may be. */
+  /** Whether `text` is, or may be, the whole message so far. */
   readonly isMessage: boolean;
   readonly refusal: string;
   readonly calls: readonly CallPiece[];
-  /** As the server wrote it; null where there is none. */
+  /** As the server wrote it; null if absent. */
   readonly finishReason: string | null;
   readonly usage: Usage | undefined;
 }
 
-/** @throws SluiceError if `data` is no chunk, or says something in a shape that is not known */
+/** @throws SluiceError if `data` is not a chunk, or has a field of an unknown shape */
 export function parseChunk(data: string): ChunkContent {
   let value: unknown;
   try {
@@ -46,7 +49,7 @@ export function parseChunk(data: string): ChunkContent {
   } catch {
     throw malformed('an event that is not JSON');
   }
-  // Gemini sends an error as a list of one.
+  // Gemini wraps an error in a list.
   if (Array.isArray(value) && value.length === 1) value = (value as unknown[])[0];
   if (!isFields(value)) throw malformed('an event that is no object');
   const { choices } = value;
@@ -76,13 +79,13 @@ function read(chunk: Fields, choices: readonly unknown[]): ChunkContent {
   };
 }
 
-/** Only one answer was asked for: of several in one chunk, the first counts. */
+/** Requests ask for one choice, so only the first of several in a chunk counts. */
 function choiceOf(choices: readonly unknown[]): Fields | undefined {
   const all = choices.filter(isFields);
   return all.length === 1 ? all[0] : all.find((choice) => (numberOf(choice['index']) ?? 0) === 0);
 }
 
-/** Where servers put an error in place of a chunk, or beside one. */
+/** Finds an error that a server sends instead of a chunk or inside one. */
 function errorOf(chunk: Fields, choice: Fields | undefined, hasChoices: boolean): unknown {
   const error = chunk['error'] ?? choice?.['error'];
   if (error !== undefined && error !== null && error !== false && error !== '') return error;
@@ -125,7 +128,7 @@ function addPart(part: unknown, to: { text: string; reasoning: string; refusal: 
   } else if (type === 'refusal' && typeof refusal === 'string') to.refusal += refusal;
   else if ((type === 'text' || type === 'output_text' || type === undefined) && isTextOrNull(text))
     to.text += text ?? '';
-  // Mistral's citations say nothing of their own.
+  // Skip Mistral's citations; they have no text of their own.
   else if (type !== 'reference' && type !== 'tool_reference') throw malformed('content of an unknown shape');
 }
 
@@ -144,14 +147,17 @@ function nestedText(value: unknown): string {
     .join('');
 }
 
-/** Text of one kind of OpenRouter's details. A server that sends a summary repeats it as `reasoning`. */
+/**
+ * Text of one kind of OpenRouter's details. A server that sends a summary also sends it as
+ * `reasoning`.
+ */
 function detailsOf(said: Fields, type: string, name: string): string {
   const details = said['reasoning_details'];
   if (!Array.isArray(details)) return '';
   return details.map((part: unknown) => (fieldOf(part, 'type') === type ? textOf(fieldOf(part, name)) : '')).join('');
 }
 
-/** Several servers send the same reasoning under two names: one of them counts. */
+/** Several servers send the same reasoning in two fields; only one counts. */
 function reasoningOf(said: Fields): string {
   for (const name of ['reasoning_content', 'reasoning', 'thinking', 'reasoning_details']) {
     const text = nestedText(said[name]);

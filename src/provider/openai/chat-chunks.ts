@@ -1,5 +1,6 @@
 /*
- * Turns the events of one chat completions answer into parts, and decides whether it ended as it should. Knows no network.
+ * Converts the events of one chat completions answer to parts, and decides whether it is complete.
+ * Knows no network.
  */
 
 import { type Usage } from '../../domain/response.js';
@@ -12,32 +13,36 @@ import { TextChunkShape } from './text-chunk-shape.js';
 import { type TextEventBytes } from './text-event-bytes.js';
 import { ToolCalls } from './tool-calls.js';
 
-/** What proxies send so that a connection stays open. */
+/** Data that proxies send to keep a connection open. */
 const SIGN_OF_LIFE = /^(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|:.*|)$/iu;
 const END_MARKER = /^\[?done\]?$/iu;
 
 export class ChatChunks {
   readonly #shape = new TextChunkShape();
   readonly #calls = new ToolCalls();
-  /** The finish reason that counts, as the server wrote it. */
+  /** The effective finish reason, as the server wrote it. */
   #finishReason: string | null = null;
-  /** That reason says that the answer was cut. */
+  /** Whether that reason means that the answer was cut. */
   #broken = false;
   #usage: Usage | undefined;
-  /** Length of everything produced when `#usage` came: a count that text followed is not the last word. */
+  /** Length of all output when `#usage` arrived. A count that text followed is not final. */
   #usageAt = 0;
-  /** A count came after the finish reason, in a chunk without a choice. */
+  /** Whether a count arrived after the finish reason, in a chunk without a choice. */
   #lastCount = false;
   #done = false;
   #text = '';
   #reasoning = '';
   #others = '';
-  /** Index of the choice that was read last, whether two chunks with output had it, and whether it has counted up. */
+  /**
+   * Index of the last choice, whether two chunks with output had it, and whether it has increased.
+   */
   #choice = 0;
   #choiceRepeated = false;
   #skipped = false;
 
-  /** Whether everything has been said: the end marker came, or the count after the finish reason. */
+  /**
+   * Whether the answer is complete: the end marker arrived, or the count after the finish reason.
+   */
   get done(): boolean {
     return this.#done || this.#lastCount;
   }
@@ -45,34 +50,40 @@ export class ChatChunks {
   get finished(): boolean {
     return readFinish(this.#finishReason) !== undefined;
   }
-  /** The provider's last count; undefined if text followed it, or if it counts no output although there is some. */
+  /**
+   * The provider's last count. Undefined if text followed it, or if it has no output tokens
+   * although there is output.
+   */
   get usage(): Usage | undefined {
     if (this.#usage === undefined || this.#usageAt !== this.producedLength) return undefined;
     return this.#usage.output_tokens === 0 && this.producedLength > 0 ? undefined : this.#usage;
   }
-  /** All text, refusals and arguments so far, for an estimate where no usage came. */
+  /** All text, refusals and arguments so far, for an estimate if no usage arrives. */
   get produced(): string {
     return this.#text + this.#others;
   }
   get reasoning(): string {
     return this.#reasoning;
   }
-  /** Characters of everything the model wrote so far. */
+  /** Number of characters that the model has written so far. */
   get producedLength(): number {
     return this.#text.length + this.#reasoning.length + this.#others.length;
   }
 
-  /** How to read a whole event of the body by its bytes, once that is known. */
+  /** The shape for reading whole events by their bytes, once it is known. */
   get textBytes(): TextEventBytes | undefined {
     return this.#done ? undefined : this.#shape.bytes;
   }
 
-  /** Adds the part of an event of which only the text was read. */
+  /** Adds the part of an event whose text alone was read. */
   pushText(text: string, parts: ProviderPart[]): void {
     this.#say(text, parts);
   }
 
-  /** Adds the parts of one event to `parts`. @throws SluiceError for an error of the provider, or what is no chunk */
+  /**
+   * Adds the parts of one event to `parts`.
+   * @throws SluiceError for an error of the provider, or an invalid chunk
+   */
   push(event: SseEvent, parts: ProviderPart[]): void {
     if (this.#done) return;
     if (typeof event !== 'string') return this.#named(event.name, event.data, parts);
@@ -85,14 +96,15 @@ export class ChatChunks {
     this.#shape.learn(event, chunk);
   }
 
-  /** A whole document has ended: nothing more can come. */
+  /** Marks a whole document as ended; nothing more follows. */
   endDocument(): void {
     this.#done = true;
   }
 
   /**
-   * Adds what is missing at the end of an answer and says why it ended.
-   * @throws SluiceError if it ended without a finish reason or end marker, without any output, or by a reason that is no end
+   * Adds the missing last parts and the reason of the end.
+   * @throws SluiceError if the answer ended without a finish reason or end marker, without any
+   * output, or by a reason that is not an end
    */
   finish(parts: ProviderPart[]): FinishReason {
     const reason = this.#reason();
@@ -105,7 +117,8 @@ export class ChatChunks {
     const empty = this.producedLength === 0 && this.#calls.started === 0;
     switch (finish) {
       case undefined:
-        // The end marker alone ends an answer, not a connection that broke before one.
+        // Without a finish reason, only the end marker completes an answer; a closed connection
+        // does not.
         if (!this.#done || this.#skipped || (this.#text === '' && this.#others === '' && this.#calls.started === 0))
           throw interrupted();
         return 'stop';
@@ -166,7 +179,7 @@ export class ChatChunks {
       for (const call of chunk.calls) this.#others += call.name + call.arguments;
     }
     const finish = readFinish(chunk.finishReason);
-    // An answer that was cut stays cut, whatever a later chunk says.
+    // An answer that was cut stays cut, whatever later chunks contain.
     if (finish !== undefined && !this.#broken) {
       this.#finishReason = chunk.finishReason;
       this.#broken = finish === 'failed' || finish === 'interrupted' || finish === 'unknown';
@@ -179,14 +192,15 @@ export class ChatChunks {
     parts.push({ type: 'text', text });
   }
 
-  /** A message in place of a delta may repeat what was said before it. */
+  /** A message instead of a delta may repeat earlier text. */
   #newText(text: string): string {
     return this.#text !== '' && text.startsWith(this.#text) ? text.slice(this.#text.length) : text;
   }
 
   /**
-   * Whether a chunk belongs to the one answer that was asked for. Some servers count their chunks in the choice's index; others send a
-   * second answer. @throws SluiceError if what was read may be two answers mixed
+   * Whether a chunk belongs to the requested answer. Some servers count their chunks in the
+   * choice's index, others send a second answer.
+   * @throws SluiceError if the chunks may be two mixed answers
    */
   #isOurs(chunk: ChunkContent, index: number): boolean {
     const hasOutput = chunk.text !== '' || chunk.reasoning !== '' || chunk.summary !== '' || chunk.calls.length > 0;

@@ -1,12 +1,13 @@
 /*
- * What goes wrong with a chat completions server, as SluiceErrors. Clients read our words only: never the provider's, which may
- * quote messages and keys; the cause for the log keeps its status, codes and request id.
+ * Converts failures of a chat completions server to SluiceErrors. Clients see only Sluice's texts,
+ * never the provider's, which may quote messages and keys. The cause for the log keeps the status,
+ * codes and request id.
  */
 
 import { APIConnectionError, APIError } from 'openai';
 import { type ErrorCode, type ErrorOptions, LogOnlyCause, SluiceError } from '../../domain/errors.js';
 
-/** For whatever the openai package or the connection threw before there was an answer. */
+/** Converts what the openai package or the connection threw before there was an answer. */
 export function fromThrown(thrown: unknown): SluiceError {
   if (thrown instanceof SluiceError) return thrown;
   if (thrown instanceof APIConnectionError) return unreachable(thrown.cause ?? thrown);
@@ -14,7 +15,7 @@ export function fromThrown(thrown: unknown): SluiceError {
   return unreachable(thrown);
 }
 
-/** For an answer that ended before its end, or never began. */
+/** Creates the error for an answer that broke off or never began. */
 export function interrupted(cause?: unknown): SluiceError {
   return new SluiceError(
     'provider_stream_interrupted',
@@ -23,12 +24,15 @@ export function interrupted(cause?: unknown): SluiceError {
   );
 }
 
-/** For an answer whose finish reason says that it was cut off, or says nothing that is known. */
+/** Creates the error for an answer whose finish reason means a cut, or is unknown. */
 export function cutBy(finishReason: string): SluiceError {
   return interrupted(new LogOnlyCause(`the provider ended its stream with finish reason ${token(finishReason)}`));
 }
 
-/** For an answer that is not what the API says. `what` names the place, never its content. */
+/**
+ * Creates the error for an answer that violates the API.
+ * @param what names the place, never its content
+ */
 export function malformed(what: string): SluiceError {
   return new SluiceError(
     'provider_error',
@@ -37,7 +41,7 @@ export function malformed(what: string): SluiceError {
   );
 }
 
-/** For an answer in a format that cannot be read at all. */
+/** Creates the error for an answer in an unreadable format. */
 export function unreadable(what: string): SluiceError {
   return new SluiceError(
     'provider_error',
@@ -46,7 +50,7 @@ export function unreadable(what: string): SluiceError {
   );
 }
 
-/** For an error object inside the answer. */
+/** Converts an error object inside the answer. */
 export function fromErrorObject(error: unknown): SluiceError {
   const fields: Readonly<Record<string, unknown>> = isRecord(error) ? error : { message: error };
   const code = token(fields['code'] ?? fields['error_code'] ?? fields['status_code']);
@@ -62,7 +66,9 @@ export function fromErrorObject(error: unknown): SluiceError {
   });
 }
 
-/** Whether a model wrote a call that the server could not read: the same request often succeeds. */
+/**
+ * Whether a model wrote a call that the server could not parse. The same request often succeeds.
+ */
 export function isToolUseFailure(thrown: unknown): boolean {
   return thrown instanceof APIError && thrown.status === 400 && thrown.code === 'tool_use_failed';
 }
@@ -90,17 +96,17 @@ function fromStatus(error: APIError): SluiceError {
 }
 
 interface Report {
-  /** HTTP status, or the code inside an answer that looks like one; 0 where there is none. */
+  /** HTTP status, or the code inside the answer if it looks like one; 0 if there is none. */
   readonly status: number;
   readonly type: string;
   readonly code: string;
-  /** Read for what it means, never repeated. */
+  /** Used to classify the error, never shown. */
   readonly message: string;
   readonly cause: Error;
   readonly options: ErrorOptions;
 }
 
-/** How servers say that a conversation is too long, where no code does. */
+/** Phrases of servers for a conversation that is too long, if they send no code. */
 const TOO_LONG =
   /context[ _](?:length|window|size|limit)|`inputs` tokens|context_length|maximum (?:context|prompt|input)|(?:prompt|input|request) is too long|too many (?:input |prompt )?tokens|exceeds? the (?:available context|model's maximum|maximum number of tokens)|reduce the length/iu;
 const USED_UP =
@@ -111,7 +117,7 @@ function fromReport(report: Report): SluiceError {
   const { status, type, code, cause } = report;
   const words = `${type} ${code}`;
   const options = { ...report.options, cause };
-  // A used-up account does not come back by waiting.
+  // Waiting does not refill a used-up account.
   if (USED_UP.test(words) || status === 402) return rateLimited({ cause, retryable: false });
   if (isTooLong(report)) {
     return new SluiceError(
@@ -184,7 +190,7 @@ function fromWords(words: string, options: ErrorOptions): SluiceError {
 
 function isTooLong({ status, type, code, message }: Report): boolean {
   if (/context_length_exceeded|exceed_context|context_window|model_max_prompt/iu.test(`${type} ${code}`)) return true;
-  // Only where the request is at fault: a provider that speaks of limits may mean its rate limit.
+  // Only for a refused request: a provider that mentions limits may mean its rate limit.
   return [0, 400, 413, 422, 500].includes(status) && TOO_LONG.test(message);
 }
 
@@ -192,7 +198,7 @@ function failed(code: ErrorCode, why: string, options: ErrorOptions): SluiceErro
   return new SluiceError(code, `unable to get an answer; ${why}; try again`, options);
 }
 
-/** Not sent again unless the provider says that it should be. */
+/** Not retried unless the provider requests a retry. */
 function refused(why: string, { cause, retryable }: ErrorOptions): SluiceError {
   const again = retryable === true ? { retryable } : {};
   return new SluiceError('provider_refused', `unable to get an answer; ${why}`, { cause, ...again });
@@ -211,7 +217,10 @@ function unreachable(cause: unknown): SluiceError {
   return failed('provider_unavailable', 'the provider cannot be reached', { cause });
 }
 
-/** `retry-after-ms`, or `Retry-After` in seconds or as a date, in milliseconds from `nowMs`. */
+/**
+ * Reads `retry-after-ms`, or `Retry-After` in seconds or as a date.
+ * @returns milliseconds from `nowMs`
+ */
 function retryAfter(headers: Headers | undefined, nowMs: number): number | undefined {
   const exact = Number.parseFloat(headers?.get('retry-after-ms') ?? '');
   if (exact >= 0) return exact;
@@ -220,7 +229,7 @@ function retryAfter(headers: Headers | undefined, nowMs: number): number | undef
   return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
 }
 
-/** What an error says in words, wherever it says it. */
+/** The message of an error, in whichever field it is. */
 function wordsOf(fields: Readonly<Record<string, unknown>>): string {
   return ['message', 'msg', 'detail', 'error', 'error_msg', 'status_msg', 'error_message']
     .map((name) => fields[name])
@@ -228,7 +237,7 @@ function wordsOf(fields: Readonly<Record<string, unknown>>): string {
     .join(' ');
 }
 
-/** A short machine word of the provider's, or `-`: free text could quote what a user wrote. */
+/** A short code of the provider, or `-` for anything else: free text could quote a user. */
 function token(value: unknown): string {
   const text = typeof value === 'number' ? String(value) : value;
   return typeof text === 'string' && /^[\w.[\]-]{1,64}$/u.test(text) ? text : '-';

@@ -1,4 +1,7 @@
-/* A provider request as the body of a chat completions call. Pure: knows no network and no answer. */
+/*
+ * Converts a provider request to the body of a chat completions call. Pure: knows no network and no
+ * answer.
+ */
 
 import { createHash } from 'node:crypto';
 import {
@@ -11,12 +14,13 @@ import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domai
 import { type ProviderRequest } from '../provider.js';
 
 /**
- * Two names for one thing: OpenAI's own models want `max_completion_tokens` (the o-series refuses the older name) and
- * `safety_identifier`; most compatible servers know `max_tokens` and `user` only.
+ * Which of two field names a server expects. OpenAI's own models expect `max_completion_tokens`
+ * (the o-series refuses the older name) and `safety_identifier`. Most compatible servers know only
+ * `max_tokens` and `user`.
  */
 export type ChatDialect = 'openai' | 'compatible';
 
-/** `openai` for OpenAI's and Azure's hosts (and where no base URL is given), else `compatible`. */
+/** `openai` for the hosts of OpenAI and Azure and without a base URL, else `compatible`. */
 export function dialectOf(baseUrl: string | undefined): ChatDialect {
   if (baseUrl === undefined) return 'openai';
   const host = URL.parse(baseUrl)?.hostname ?? '';
@@ -26,7 +30,7 @@ export function dialectOf(baseUrl: string | undefined): ChatDialect {
 /** How the requests for one model differ from what OpenAI documents. */
 export interface RequestShape {
   readonly dialect: ChatDialect;
-  /** Fields that replace those of the same name. */
+  /** Fields that replace those with the same name. */
   readonly body: Readonly<Record<string, unknown>>;
   /** Fields that are never sent. */
   readonly drop: readonly string[];
@@ -38,7 +42,7 @@ export interface RequestShape {
   readonly sendReasoning: boolean;
 }
 
-/** The shape for a server of which nothing else is known. */
+/** The shape for an unknown server. */
 export function usualShape(dialect: ChatDialect): RequestShape {
   return {
     dialect,
@@ -55,7 +59,7 @@ export function chatRequest(request: ProviderRequest, shape: RequestShape): Chat
   const body = { ...documented(request, shape), ...shape.body };
   if (shape.drop.length === 0) return body;
   const kept = Object.entries(body).filter(([name]) => !shape.drop.includes(name));
-  // The cast: the configuration refuses to drop what every request needs.
+  // The cast is safe: the configuration refuses to drop required fields.
   return Object.fromEntries(kept) as unknown as ChatCompletionCreateParamsStreaming;
 }
 
@@ -90,7 +94,10 @@ function samplingFields(sampling: Sampling = {}): Partial<ChatCompletionCreatePa
   };
 }
 
-/** System prompt and items as messages. `developer` becomes `system`: OpenAI takes them for one, others know only that. */
+/**
+ * Converts system prompt and items to messages. `developer` becomes `system`: OpenAI treats them
+ * alike, and other servers know only `system`.
+ */
 function chatMessages({ system, items }: ProviderRequest, shape: RequestShape): ChatCompletionMessageParam[] {
   const messages: ChatCompletionMessageParam[] = system === '' ? [] : [{ role: 'system', content: system }];
   let reasoning = '';
@@ -99,7 +106,8 @@ function chatMessages({ system, items }: ProviderRequest, shape: RequestShape): 
     else {
       add(item, messages, shape.shortCallIds ? nineCharacters : asGiven);
       if (reasoning !== '' && item.type === 'function_call') thinkBefore(messages, reasoning);
-      // Text may come before the calls of one answer. Reasoning that led to text alone is not wanted again: DeepSeek refuses it.
+      // Text may precede the calls of one answer. Drop reasoning that led to text alone: DeepSeek
+      // refuses it.
       if (item.type !== 'message' || item.role !== 'assistant') reasoning = '';
     }
   }
@@ -108,13 +116,16 @@ function chatMessages({ system, items }: ProviderRequest, shape: RequestShape): 
 
 const asGiven = (id: string): string => id;
 
-/** The same nine letters and digits for the same id, because a call and its output must name each other. */
+/**
+ * Maps an id to nine letters and digits. Equal ids map alike, because a call and its output must
+ * match.
+ */
 function nineCharacters(id: string): string {
   if (/^[A-Za-z0-9]{9}$/u.test(id)) return id;
   return createHash('sha256').update(id).digest('hex').slice(0, 9);
 }
 
-/** Puts the reasoning of a tool round into the assistant message that has its calls. */
+/** Adds the reasoning of a tool round to the assistant message with its calls. */
 function thinkBefore(messages: ChatCompletionMessageParam[], reasoning: string): void {
   const last = messages.at(-1);
   if (last?.role === 'assistant') Object.assign(last, { reasoning_content: reasoning });
@@ -130,7 +141,8 @@ function add(
       const content = messageText(item, true);
       if (item.role === 'user') messages.push({ role: 'user', content, ...given('name', item.name ?? null) });
       else if (item.role !== 'assistant') messages.push({ role: 'system', content });
-      // An answer that was cut before its first character says nothing, and some servers refuse it.
+      // Skip an answer that was cut before its first character: some servers refuse an empty
+      // message.
       else if (content !== '') messages.push({ role: 'assistant', content });
       return;
     }
@@ -138,11 +150,12 @@ function add(
       const call = {
         id: idOf(item.call_id),
         type: 'function' as const,
-        // Servers refuse arguments that are no JSON.
+        // Servers refuse arguments that are not JSON.
         function: { name: item.name, arguments: item.arguments.trim() === '' ? '{}' : item.arguments },
         ...(item.extra_content === undefined ? {} : { extra_content: item.extra_content }),
       };
-      // Calls belong to the assistant message they came with: the API wants their outputs right after it.
+      // Keep calls in the assistant message that they arrived with: the API expects their outputs
+      // directly after it.
       const last = messages.at(-1);
       if (last?.role === 'assistant') last.tool_calls = [...(last.tool_calls ?? []), call];
       else messages.push({ role: 'assistant', content: null, tool_calls: [call] });
@@ -158,7 +171,7 @@ function tools(request: ProviderRequest): Partial<ChatCompletionCreateParamsStre
   return {
     tools: request.tools.map((tool) => ({ type: 'function', function: functionOf(tool) })),
     tool_choice: choiceOf(request.toolChoice),
-    // True is every server's default, and some models refuse the field: it is sent where it changes something.
+    // True is the default of every server, and some models refuse the field, so send only false.
     ...(request.parallelToolCalls ? {} : { parallel_tool_calls: false }),
   };
 }
@@ -191,8 +204,8 @@ function responseFormat(format: TextFormat): ChatCompletionCreateParamsStreaming
   };
 }
 
-/** The field, where there is a value; nothing where it is null. */
+/** An object with the field, or an empty one if the value is null. */
 function given<K extends string, V>(name: K, value: V | null): { [P in K]?: V } {
-  // The cast: TypeScript widens a computed key to string.
+  // The cast is needed because TypeScript widens a computed key to string.
   return value === null ? {} : ({ [name]: value } as { [P in K]?: V });
 }

@@ -1,6 +1,6 @@
 /*
- * One running answer: bytes in, parts out. Opens with the first pull, reads no further ahead than a bounded queue, and closes the
- * provider's socket as soon as the reader leaves.
+ * One running answer: converts bytes to parts. Opens with the first pull, reads ahead only up to a
+ * bounded queue, and closes the provider's socket as soon as the reader leaves.
  */
 
 import { estimateUsage } from '../estimate-usage.js';
@@ -14,10 +14,16 @@ import { PartQueue } from '../wire/part-queue.js';
 import { type SseEvent } from '../wire/sse-events.js';
 import { SluiceError } from '../../domain/errors.js';
 
-/** The socket pauses above the first and reads on below the second: a slow reader must not fill our memory. */
+/**
+ * The socket pauses above the first value and resumes below the second, so that a slow reader does
+ * not fill the memory.
+ */
 const PAUSE_ABOVE = 1024;
 const RESUME_BELOW = 256;
-/** How long the count and the end marker may take after the model has finished, before the answer ends without them. */
+/**
+ * How long the count and the end marker may take after the model has finished. Then the answer ends
+ * without them.
+ */
 const AFTER_FINISH_MS = 2_000;
 
 export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyReader {
@@ -28,12 +34,12 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   #opened = false;
   #paced = false;
   #paused = false;
-  /** No more parts are taken from the body. */
+  /** Whether further parts of the body are ignored. */
   #over = false;
-  /** A time limit passed after the model had finished: what was said is delivered all the same. */
+  /** Whether a time limit passed after the model had finished. The answer is still delivered. */
   #closing = false;
   #timer: NodeJS.Timeout | undefined;
-  /** How much the model had written when the timer was set. */
+  /** Number of characters that the model had written when the timer was set. */
   #timerAt = 0;
   readonly #onAbort = (): void => this.#abort();
 
@@ -46,7 +52,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   next(): Promise<IteratorResult<ProviderPart, undefined>> {
     if (!this.#opened) return this.#begin();
-    // Also where the body has long ended and only the queue is still read.
+    // Also applies if the body has ended and only the queue is still read.
     if (this.signal.aborted) this.#abort();
     if (this.#paused && this.#queue.size < RESUME_BELOW) {
       this.#paused = false;
@@ -55,7 +61,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     return this.#queue.next();
   }
 
-  /** The reader goes away early. */
+  /** Called when the reader leaves early. */
   return(): Promise<IteratorResult<ProviderPart, undefined>> {
     this.#stop(new Error('the answer is no longer read'));
     this.#queue.clear();
@@ -93,7 +99,8 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     try {
       this.#take(this.#content.end());
     } catch (thrown) {
-      // Half a line of a stream: the next step decides whether the answer was whole. A document is whole or it is none.
+      // For an incomplete line of a stream, the next step decides whether the answer was complete.
+      // A document must be complete.
       if (this.#content.whole) {
         this.#fail(thrown);
         return;
@@ -106,7 +113,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   onError(error: Error): void {
     if (this.#over) return this.#settle();
-    // A model that has finished has said everything; that the connection broke afterwards takes nothing away.
+    // After the model has finished, a broken connection loses nothing.
     if (this.#chunks.finished) this.#complete();
     else this.#fail(interrupted(error));
     this.#settle();
@@ -130,7 +137,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#look();
   }
 
-  /** The first word of an answer never waits for a tick, what follows may. */
+  /** The first text of an answer never waits for a tick; later text may. */
   #hand(parts: readonly ProviderPart[]): void {
     this.#queue.push(parts);
     if (this.#paced || parts.length === 0) return;
@@ -138,7 +145,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#body?.pace(true);
   }
 
-  /** Is the answer complete, or is the reader too far behind? */
+  /** Stops reading if the answer is complete, and pauses if the reader is too far behind. */
   #look(): void {
     if (this.#chunks.done) this.#complete();
     else if (this.#chunks.finished) this.#awaitEnd();
@@ -148,7 +155,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     }
   }
 
-  /** Some servers name a finish reason on every chunk, so the wait begins again with each text that follows one. */
+  /** Restarts the wait with each text after a finish reason: some servers set one on every chunk. */
   #awaitEnd(): void {
     const { producedLength } = this.#chunks;
     if (this.#timer !== undefined && this.#timerAt === producedLength) return;
@@ -157,7 +164,10 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#timer = setTimeout(() => this.#complete(), AFTER_FINISH_MS).unref();
   }
 
-  /** Says usage and finish. What the body still holds is read and dropped, so that its connection can be used again. */
+  /**
+   * Delivers usage and finish. Reads and drops the rest of the body, so that its connection can be
+   * reused.
+   */
   #complete(): void {
     if (this.#over) return;
     let reason: FinishReason;
@@ -186,7 +196,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   }
 
   #abort(): void {
-    // A provider that is silent after its finish reason has said everything: only the end of the body is missing.
+    // The provider is silent after its finish reason, so only the end of the body is missing.
     const { reason } = this.signal as { readonly reason: unknown };
     if (this.#over && this.#closing) return;
     if (this.#chunks.finished && reason instanceof SluiceError && reason.code === 'provider_timeout') {

@@ -1,8 +1,8 @@
-/* What a server counted, under whichever of the usual names. */
+/* Reads a server's token counts, under any of the usual names. */
 
 import { type Usage } from '../../domain/response.js';
 
-/** @returns undefined if there is no count of both directions */
+/** @returns undefined unless both directions are counted */
 export function readUsage(raw: unknown): Usage | undefined {
   if (!isFields(raw)) return undefined;
   const input = count(raw['prompt_tokens'] ?? raw['input_tokens']);
@@ -12,7 +12,7 @@ export function readUsage(raw: unknown): Usage | undefined {
   const outputDetails = raw['completion_tokens_details'] ?? raw['output_tokens_details'];
   const reasoning = count(field(outputDetails, 'reasoning_tokens') ?? raw['reasoning_tokens']) ?? 0;
   const total = count(raw['total_tokens']) ?? 0;
-  // xAI and Gemini count reasoning in the total only.
+  // xAI and Gemini count reasoning only in the total.
   const output = Math.max(written, total - input);
   return {
     input_tokens: input,

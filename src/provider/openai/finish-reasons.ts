@@ -1,8 +1,11 @@
-/* The names that servers have for how an answer ended. */
+/* The names that servers use for the end of an answer. */
 
 import { type FinishReason } from '../provider.js';
 
-/** `interrupted`: the server cut the answer off. `failed`: it reports a failure of its own. `unknown`: the name is in no list. */
+/**
+ * `interrupted`: the server cut the answer. `failed`: it reports its own failure. `unknown`: the
+ * name is in no list.
+ */
 export type ChatFinish = FinishReason | 'interrupted' | 'failed' | 'unknown';
 
 const NAMES: Readonly<Record<ChatFinish, readonly string[]>> = {
@@ -30,14 +33,14 @@ const NAMES: Readonly<Record<ChatFinish, readonly string[]>> = {
 };
 
 const BY_NAME: ReadonlyMap<string, ChatFinish> = new Map(
-  // The cast: keys of the table above.
+  // The cast is safe: these are the keys of the table above.
   (Object.keys(NAMES) as ChatFinish[]).flatMap((finish) => NAMES[finish].map((name) => [name, finish] as const)),
 );
 
-/** What servers write on a chunk that is not the last. */
+/** Values that servers set on chunks before the last. */
 const NO_REASON: ReadonlySet<string> = new Set(['', 'null', 'none', 'undefined']);
 
-/** @returns undefined if `reason` says that more of the answer follows */
+/** @returns undefined if `reason` means that more of the answer follows */
 export function readFinish(reason: string | null): ChatFinish | undefined {
   if (reason === null) return undefined;
   const name = reason

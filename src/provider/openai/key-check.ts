@@ -1,4 +1,7 @@
-/* Asks a provider once, at start, whether it accepts the gateway's key, so that the operator learns of a wrong key before the first user does. */
+/*
+ * Calls a provider once at start to check the gateway's key, so that the operator learns of a wrong
+ * key before the first user does.
+ */
 
 export interface KeyCheckOptions {
   /** Up to and including `/v1`. */
@@ -7,12 +10,15 @@ export interface KeyCheckOptions {
   readonly timeoutMs: number;
 }
 
-/** True only where the provider says so plainly (HTTP 401): one that is away, slow or different is no reason not to start. */
+/**
+ * True only if the provider refuses the key explicitly (HTTP 401). One that is unreachable, slow or
+ * different must not prevent the start.
+ */
 export async function keyIsRefused({ baseUrl, apiKey, timeoutMs }: KeyCheckOptions): Promise<boolean> {
   try {
     const response = await fetch(`${baseUrl}/models`, {
       headers: { authorization: `Bearer ${apiKey}` },
-      // A key goes to the address that was given, and nowhere else.
+      // Never send the key to another address.
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     });

@@ -1,6 +1,7 @@
 /*
- * Any server that speaks OpenAI's chat completions. The openai package makes the request (address, credentials, errors); the body is
- * read lean, since here is where every delta passes. Has no timeouts and no retries of its own: they are wrapped around it.
+ * Any server of OpenAI's chat completions. The openai package makes the request (address,
+ * credentials, errors). The body is read by lean code, because every delta passes here. Has no
+ * timeouts and no retries of its own; wrappers add them.
  */
 
 import OpenAI from 'openai';
@@ -14,26 +15,32 @@ import { bodyOf, type LeanBody, leanFetch } from '../wire/lean-fetch.js';
 import { type Gather, pacedConnector } from '../wire/paced-socket.js';
 
 export interface OpenAiProviderOptions {
-  /** As `start` parts, metrics and `response.sluice.provider` tell it. Default `openai`. */
+  /** The name in `start` parts, metrics and `response.sluice.provider`. Default `openai`. */
   readonly name?: string;
   /** Up to and including `/v1`. Absent: OpenAI's own. */
   readonly baseUrl?: string;
-  /** Absent: no Authorization header, for servers that want none. */
+  /** Absent: no Authorization header, for servers without one. */
   readonly apiKey?: string;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly query?: Readonly<Record<string, string>>;
-  /** What requests for a model look like. Absent: by the host of `baseUrl`; see chat-request.ts. */
+  /** The request shape for a model. Absent: by the host of `baseUrl`; see chat-request.ts. */
   readonly shapeOf?: (model: string) => RequestShape;
-  /** How long a connection may take to stand. Default 10 s. */
+  /** Time limit for establishing a connection. Default 10 s. */
   readonly connectTimeoutMs?: number;
-  /** Connections at a time; every running stream holds one, further streams wait. Absent: no bound. */
+  /**
+   * Most connections at a time. Every running stream holds one; further streams wait. Absent: no
+   * bound.
+   */
   readonly maxConnections?: number;
-  /** When a stream that has begun to speak is read on: what comes meanwhile is read at once. Absent: as soon as something comes. */
+  /**
+   * When a stream is read after its first text. Data that arrives before is read together. Absent:
+   * as it arrives.
+   */
   readonly gather?: Gather;
 }
 
-/** The longest a timer can count: the package's own timeout is out of the way, ours are in timeouts.ts. */
+/** The longest delay of a timer. It disables the package's own timeout; timeouts.ts has ours. */
 const NEVER_MS = 2_147_483_647;
 
 export class OpenAiProvider extends Provider {
@@ -64,7 +71,8 @@ export class OpenAiProvider extends Provider {
       },
       ...(options.query === undefined ? {} : { defaultQuery: { ...options.query } }),
       ...(options.baseUrl === undefined ? { baseURL: 'https://api.openai.com/v1' } : { baseURL: options.baseUrl }),
-      // From OPENAI_ORG_ID and OPENAI_PROJECT_ID: nothing that other servers should read.
+      // The package would read OPENAI_ORG_ID and OPENAI_PROJECT_ID, which other servers must not
+      // see.
       ...(dialect === 'openai' ? {} : { organization: null, project: null }),
       fetch: leanFetch(this.#agent),
       maxRetries: 0,
@@ -80,7 +88,7 @@ export class OpenAiProvider extends Provider {
     };
   }
 
-  /** Closes all connections; streams that still run are cut. */
+  /** Closes all connections and cuts running streams. */
   async close(): Promise<void> {
     await this.#agent.destroy();
   }
@@ -107,7 +115,8 @@ export class OpenAiProvider extends Provider {
         })
         .asResponse();
     try {
-      // A model that wrote an unreadable call once usually writes a good one next: that is worth one more request, not several.
+      // A model that wrote an unreadable call usually writes a valid one next. Retry once, not
+      // several times.
       return await send().catch((thrown: unknown) => {
         if (signal.aborted || !isToolUseFailure(thrown)) throw thrown;
         return send();

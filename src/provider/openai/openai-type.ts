@@ -1,4 +1,4 @@
-/* Servers of chat completions as an entry of the registry: settings of the file into options of the provider. */
+/* The registry entry for chat completions servers: converts settings to options of the provider. */
 
 import { type ProviderSettings } from '../../config/schema.js';
 import { type Secret } from '../../config/secret.js';
@@ -37,7 +37,10 @@ function headersOf({ headers, secret_headers }: ProviderSettings): Record<string
   return { ...headers, ...Object.fromEntries(secrets) };
 }
 
-/** What requests for this model look like: the model's own settings, else the provider's, else what its host is known to want. */
+/**
+ * The request shape for a model: the model's own settings, else the provider's, else the defaults
+ * of its host.
+ */
 function shapeOf(settings: ProviderSettings, model: string): RequestShape {
   const { base_url, body, drop, tokens_field, stream_options, tool_call_ids, send_reasoning, models } = settings;
   const own = models[model];
@@ -54,7 +57,7 @@ function shapeOf(settings: ProviderSettings, model: string): RequestShape {
   };
 }
 
-/** Providers that want the reasoning of earlier tool rounds sent back. */
+/** Providers that expect the reasoning of earlier tool rounds. */
 const THINKS_BETWEEN_CALLS = ['deepseek.com', 'moonshot.ai', 'moonshot.cn', 'googleapis.com'];
 
 function isHostOf(host: string, domain: string): boolean {

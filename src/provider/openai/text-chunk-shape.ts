@@ -1,6 +1,7 @@
 /*
- * Nearly every chunk of a stream is the one before it with another text in it. Once the first such chunk was parsed, the others are read
- * by comparing what stands before and after the text, at a fraction of a parse's time; whatever differs in one character is parsed.
+ * Nearly every chunk of a stream equals the one before it except for its text. After the first such
+ * chunk was parsed, later ones are read by comparing the bytes around the text, in a fraction of
+ * the time. A chunk with any other difference is parsed.
  */
 
 import { type ChunkContent, parseChunk } from './chat-chunk.js';
@@ -8,31 +9,37 @@ import { readFinish } from './finish-reasons.js';
 import { TextEventBytes } from './text-event-bytes.js';
 
 const OPENING = '"content":"';
-/** OpenAI makes all chunks of a stream equally long with a last field of random characters; what follows them is the match's group. */
+/**
+ * OpenAI pads all chunks of a stream to one length with a last field of random characters. The
+ * group matches the rest after it.
+ */
 const PADDING = /"obfuscation":"(?=[^"\\]*("[^"\\]*)$)/u;
-/** Exchanged for the text of a chunk, to see that it is the text that is read there. */
+/** Replaces the text of a chunk, to verify that this is the text that the parser reads. */
 const PROBE = 'probe';
-/** Servers that put something new into every chunk have no shape; looking for one costs a parse. */
+/**
+ * Most attempts to find a shape. Servers that change every chunk have none, and each attempt costs
+ * a parse.
+ */
 const MOST_ATTEMPTS = 3;
 
 export class TextChunkShape {
-  /** Up to the text. */
+  /** The part before the text. */
   #before = '';
-  /** From the text on: to the end, or up to the padding. */
+  /** The part after the text, to the end or to the padding. */
   #after = '';
-  /** After the padding; undefined: there is none. */
+  /** The part after the padding; undefined if there is no padding. */
   #end: string | undefined;
   #known = false;
   #attempts = 0;
-  /** The same shape for whole events, where chunks have no padding. */
+  /** The same shape for whole events, if chunks have no padding. */
   bytes: TextEventBytes | undefined;
 
-  /** The text of a chunk that has the known shape; undefined: it has to be parsed. */
+  /** @returns the text of a chunk with the known shape, or undefined if it must be parsed */
   textOf(data: string): string | undefined {
     if (!this.#known || !data.startsWith(this.#before)) return undefined;
     const from = this.#before.length;
     const end = this.#end;
-    // Its first character is the quote that ends the text.
+    // The first character of the part after the text is its closing quote.
     const to = end === undefined ? data.length - this.#after.length : data.indexOf(this.#after, from);
     if (to <= from) return undefined;
     if (end === undefined) {
@@ -43,7 +50,7 @@ export class TextChunkShape {
     return isPlain(data, from, to) ? data.slice(from, to) : undefined;
   }
 
-  /** Looks for the shape in a chunk that was parsed. */
+  /** Looks for the shape in a parsed chunk. */
   learn(data: string, chunk: ChunkContent): void {
     const { text } = chunk;
     if (this.#known || this.#attempts >= MOST_ATTEMPTS || !saysOnly(chunk, text)) return;
@@ -64,7 +71,9 @@ export class TextChunkShape {
   }
 }
 
-/** Whether JSON writes this text without escapes, so that it can be replaced without changing anything around it. */
+/**
+ * Whether JSON writes this text without escapes, so that it can be replaced without other changes.
+ */
 function isPlain(text: string, from: number, to: number): boolean {
   if (from > to) return false;
   for (let i = from; i < to; i++) {
@@ -78,7 +87,7 @@ const FIRST_PRINTABLE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** Whether the chunk says this text and nothing else. */
+/** Whether the chunk contains this text and nothing else. */
 function saysOnly(chunk: ChunkContent, text: string): boolean {
   return (
     text !== '' &&

@@ -1,6 +1,6 @@
 /*
- * The shortest way to a delta's text: an event that came alone in a piece of the body, and whose bytes before and after the text are
- * those of the events before it, is neither split into lines nor decoded nor parsed; only the text is.
+ * The fastest way to a delta's text. An event that is alone in a piece of the body, and equals
+ * earlier events around its text, is not split into lines, decoded or parsed; only its text is.
  */
 
 const FIRST_PRINTABLE = 0x20;
@@ -12,13 +12,15 @@ export class TextEventBytes {
   readonly #before: Buffer;
   readonly #after: Buffer;
 
-  /** Of the event's data: all before its text, and all after it. */
+  /** The bytes of the event's data before and after its text. */
   constructor(before: string, after: string) {
     this.#before = Buffer.from(`data: ${before}`);
     this.#after = Buffer.from(`${after}\n\n`);
   }
 
-  /** The text, where `chunk` is such an event and nothing more; undefined: it has to be read like any other. */
+  /**
+   * @returns the text if `chunk` is exactly such an event, or undefined if it must be read in full
+   */
   textOf(chunk: Buffer): string | undefined {
     const from = this.#before.length;
     const to = chunk.length - this.#after.length;

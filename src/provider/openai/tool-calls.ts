@@ -1,6 +1,7 @@
 /*
- * The tool calls of one answer, out of pieces that servers mark by index, by id, by name, or not at all. A piece begins a new call when it
- * names a function and that name differs from the open call's, or the open call's arguments are whole already.
+ * Assembles the tool calls of one answer from pieces that servers mark by index, by id, by name, or
+ * not at all. A piece begins a new call if it names a function, and that name differs from the open
+ * call's or the open call's arguments are complete.
  */
 
 import { type ProviderPart } from '../provider.js';
@@ -8,7 +9,7 @@ import { type CallPiece } from './chat-chunk.js';
 import { malformed } from './chat-errors.js';
 
 interface Call {
-  /** As parts count calls; -1 until its name is known. */
+  /** The index in parts; -1 until the name is known. */
   index: number;
   id: string;
   name: string;
@@ -21,12 +22,12 @@ export class ToolCalls {
   readonly #byIndex = new Map<number, Call>();
   #started = 0;
 
-  /** How many calls have a name. */
+  /** Number of calls with a name. */
   get started(): number {
     return this.#started;
   }
 
-  /** Adds the parts that the pieces of one chunk make. */
+  /** Adds the parts for the pieces of one chunk. */
   push(pieces: readonly CallPiece[], parts: ProviderPart[]): void {
     const named = new Set<Call>();
     for (const piece of pieces) {
@@ -37,7 +38,10 @@ export class ToolCalls {
     }
   }
 
-  /** Adds what is missing when the answer has ended: a call without arguments has an empty object. @throws SluiceError for a call without a name */
+  /**
+   * Completes the calls at the end of the answer: one without arguments has an empty object.
+   * @throws SluiceError for a call without a name
+   */
   end(parts: ProviderPart[]): void {
     for (const call of this.#calls) {
       if (call.index < 0) throw malformed('a tool call without a name');
@@ -45,7 +49,10 @@ export class ToolCalls {
     }
   }
 
-  /** @param named calls that a piece of the same chunk named: a second name is a second call. @returns undefined if it repeats a whole call */
+  /**
+   * @param named calls that a piece of the same chunk named: a second name is a second call
+   * @returns undefined if the piece repeats a complete call
+   */
   #callOf(piece: CallPiece, named: ReadonlySet<Call>): Call | undefined {
     const open = this.#openCall(piece);
     if (open === undefined) return this.#newCall(piece);
@@ -57,21 +64,24 @@ export class ToolCalls {
     return open;
   }
 
-  /** The call that a piece belongs to unless it begins another. */
+  /** The call that a piece belongs to, unless it begins another. */
   #openCall({ id, index }: CallPiece): Call | undefined {
     const byId = id === '' ? undefined : this.#byId.get(id);
     if (byId !== undefined) return byId;
     return index === undefined ? this.#calls.at(-1) : this.#byIndex.get(index);
   }
 
-  /** A piece without a name belongs to the open call, unless that is whole and the piece has an id of its own. */
+  /**
+   * A piece without a name belongs to the open call, unless that is complete and the piece has its
+   * own id.
+   */
   #rest(open: Call, piece: CallPiece): Call {
     const another = piece.index === undefined && piece.id !== '' && piece.id !== open.id && isWhole(open.arguments);
     return another ? this.#newCall(piece) : open;
   }
 
   #newCall({ id, index }: CallPiece): Call {
-    // An id that another call has would answer for both.
+    // Do not reuse the id of another call: an output would answer both.
     const call: Call = { index: -1, id: this.#byId.has(id) ? '' : id, name: '', arguments: '' };
     this.#calls.push(call);
     if (index !== undefined) this.#byIndex.set(index, call);
@@ -101,7 +111,7 @@ export class ToolCalls {
   }
 }
 
-/** Whether arguments are a whole JSON object or list. */
+/** Whether arguments are a complete JSON object or list. */
 function isWhole(text: string): boolean {
   if (!/[}\]]\s*$/u.test(text)) return false;
   try {

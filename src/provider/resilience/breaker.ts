@@ -1,4 +1,7 @@
-/* Stops asking a provider that keeps failing, by cockatiel, so that callers learn at once what they would learn after a timeout. */
+/*
+ * A circuit breaker, by cockatiel. Stops calling a provider that keeps failing, so that callers
+ * fail at once instead of after a timeout.
+ */
 
 import {
   circuitBreaker,
@@ -16,7 +19,7 @@ import { Provider, type ProviderPart, type ProviderRequest } from '../provider.j
 import { untilAborted } from './until-aborted.js';
 
 export interface BreakerOptions {
-  /** So many failed calls in a row open it. */
+  /** Number of consecutive failed calls that opens it. */
   readonly failures: number;
   /**
    * For how long all calls are refused. Then one call is let through, and its first delta closes the breaker. A call that is silent for as long
@@ -27,7 +30,10 @@ export interface BreakerOptions {
 
 export type BreakerState = 'closed' | 'open' | 'half_open';
 
-/** The provider's own failures. Callers' mistakes, rate limits (its or ours) and cancels say nothing about its health. */
+/**
+ * The provider's own failures. Mistakes of callers, rate limits (its or ours) and cancels are not
+ * signs of its health.
+ */
 const FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'provider_error',
   'provider_unavailable',
@@ -36,13 +42,13 @@ const FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'server_error',
 ]);
 
-/** When to look again while a trial runs. */
+/** The wait that a refusal reports while a trial runs. */
 const TRIAL_MS = 1_000;
 
-/** What a trial fails with for the breaker alone: the call itself runs on. */
+/** The failure of a silent trial, for the breaker only; the call itself continues. */
 const SILENT = new Error('the trial is silent');
 
-/** Marks what cockatiel shall count; never leaves this file. */
+/** Marks the errors that cockatiel counts. Never leaves this file. */
 class Counted {
   constructor(readonly error: unknown) {}
 }
@@ -84,7 +90,7 @@ export class BreakerProvider extends Provider {
     };
     this.#policy.onBreak(() => {
       this.#openedAtMs = this.#time.now();
-      // Without a call nothing else would say that the next one is let through.
+      // Without a call, nothing else reports that the next one is allowed.
       this.#time.after(options.openForMs, () => {
         if (this.closedForMs() === 0 && this.#policy.state === CircuitState.Open) report('half_open');
       });
@@ -92,7 +98,10 @@ export class BreakerProvider extends Provider {
     this.#policy.onStateChange((state) => report(nameOf(state)));
   }
 
-  /** Milliseconds until a call is let through; 0: now. While one call tries the provider, others wait for its outcome. */
+  /**
+   * Milliseconds until a call is allowed; 0 means now. While a trial runs, other calls wait for its
+   * outcome.
+   */
   closedForMs(): number {
     if (this.#policy.state === CircuitState.Closed) return 0;
     if (this.#policy.state === CircuitState.HalfOpen) return TRIAL_MS;
@@ -104,8 +113,9 @@ export class BreakerProvider extends Provider {
   }
 
   /**
-   * While it is closed, a call counts when it ends: a provider that speaks and then breaks off is failing. The one call that
-   * tries whether it is well again counts at its first delta, and others are refused meanwhile.
+   * While the breaker is closed, a call counts when it ends, because a provider that breaks off an
+   * answer is failing. A trial call counts at its first delta. Other calls are refused during the
+   * trial.
    */
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return streamFromOpening(() => {
@@ -126,7 +136,8 @@ export class BreakerProvider extends Provider {
           if (trial) ended.promise.catch(() => undefined);
           else await ended.promise;
         } catch (error) {
-          // Cockatiel would take a cancelled trial for a success: nothing was learnt, so it stays open.
+          // Cockatiel would count a cancelled trial as a success. It shows nothing, so the breaker
+          // stays open.
           throw error === SILENT || counts(error, signal) || (trial && signal.aborted) ? new Counted(error) : error;
         }
       });
@@ -165,7 +176,10 @@ export class BreakerProvider extends Provider {
     return outcome.promise;
   }
 
-  /** The provider is slow and well. Closes the breaker by a trial that needs no call, unless another trial runs: that one decides. */
+  /**
+   * Called when a slow provider delivers late. Closes the breaker with a trial that needs no call.
+   * If another trial runs, that trial decides.
+   */
   #closeLate(): void {
     if (this.#policy.state !== CircuitState.Open) return;
     this.#deliveredLate = true;

@@ -1,6 +1,6 @@
 /*
- * Reads the body of an answer as what it is, not as what its headers say: a stream of events, or one whole JSON document. The first byte
- * that is no blank and no byte order mark decides.
+ * Reads the body of an answer by its content, not by its headers: a stream of events, or one whole
+ * JSON document. The first byte that is neither a blank nor a byte order mark decides.
  */
 
 import { SseEvents, type SseEvent } from './sse-events.js';
@@ -13,7 +13,7 @@ const LESS_THAN = 0x3c;
 const MAX_DOCUMENT_BYTES = 8 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 
-/** The body is a page of HTML. */
+/** Thrown for a body that is an HTML page. */
 export class NotAnAnswer extends Error {}
 
 export class AnswerBody {
@@ -39,7 +39,10 @@ export class AnswerBody {
     return this.#kind === 'document' ? this.#keep(chunk) : this.#decide(chunk);
   }
 
-  /** @returns what is left when the body has ended: a JSON document as one event, or as one event for each line */
+  /**
+   * @returns the rest when the body has ended: a JSON document as one event, or one event for each
+   * line
+   */
   end(): SseEvent[] {
     if (this.#kind !== 'document') return this.#sse.end();
     const text = Buffer.concat(this.#document).toString('utf8');
@@ -51,7 +54,7 @@ export class AnswerBody {
     const bytes = this.#head.length === 0 ? chunk : Buffer.concat([this.#head, chunk]);
     const start = startOf(bytes);
     if (start < 0) {
-      // Part of a byte order mark is needed again, blanks are not.
+      // Keep a partial byte order mark for the next chunk; drop blanks.
       this.#head = bytes[0] === BYTE_ORDER_MARK[0] && bytes.length < 3 ? Buffer.from(bytes) : NOTHING;
       return [];
     }
@@ -69,7 +72,7 @@ export class AnswerBody {
   }
 }
 
-/** Index of the first byte that counts; -1 if it has not come yet. */
+/** Index of the first significant byte; -1 if there is none yet. */
 function startOf(bytes: Buffer): number {
   let at = 0;
   if (bytes[0] === BYTE_ORDER_MARK[0]) {

@@ -1,4 +1,6 @@
-/* Decodes bodies that a server compressed although none was asked to: as they come, or at once. */
+/*
+ * Decodes bodies that a server compressed without a request to do so, chunk by chunk or as a whole.
+ */
 
 import {
   brotliDecompressSync,
@@ -20,7 +22,7 @@ interface Coding {
 }
 
 const GZIP: Coding = {
-  // What has come is decoded at once, so that text does not wait for the end of a block.
+  // Decode each chunk at once, so that text does not wait for the end of a block.
   stream: () => createGunzip({ flush: constants.Z_SYNC_FLUSH }),
   whole: (bytes) => gunzipSync(bytes),
 };
@@ -37,7 +39,7 @@ const CODINGS: Readonly<Record<string, Coding>> = {
   },
   zstd: { stream: () => createZstdDecompress(), whole: (bytes) => zstdDecompressSync(bytes) },
 };
-/** What servers write for a body that is not compressed. */
+/** Values of `Content-Encoding` for a body that is not compressed. */
 const PLAIN: ReadonlySet<string> = new Set([
   '',
   'identity',
@@ -50,7 +52,7 @@ const PLAIN: ReadonlySet<string> = new Set([
 ]);
 const GZIP_MAGIC = [0x1f, 0x8b] as const;
 
-/** The codings that compress, of a header that may list several. */
+/** The compressing codings of a header that may list several. */
 function codingsOf(encoding: string): string[] {
   const names = encoding.split(',').map((name) => name.trim().toLowerCase());
   return names.filter((name) => !PLAIN.has(name));
@@ -62,7 +64,7 @@ export function canDecode(encoding: string): boolean {
   return names.length <= 1 && names.every((name) => Object.hasOwn(CODINGS, name));
 }
 
-/** The coding of a body: gzip is known by its first bytes, whatever the header says. */
+/** The coding of a body. Gzip is detected by its first bytes, whatever the header says. */
 function codingOf(encoding: string, first: Buffer): Coding | undefined {
   const [name = ''] = codingsOf(encoding);
   const isGzip = first[0] === GZIP_MAGIC[0] && (first.length < 2 || first[1] === GZIP_MAGIC[1]);
@@ -70,12 +72,12 @@ function codingOf(encoding: string, first: Buffer): Coding | undefined {
   return named === GZIP || named === undefined ? (isGzip ? GZIP : undefined) : named;
 }
 
-/** A reader of the encoded bytes that gives the decoded ones to `reader`. */
+/** Creates a reader of encoded bytes that passes the decoded ones to `reader`. */
 export function decoding(reader: BodyReader, encoding: string): BodyReader {
   return new DecodingReader(reader, encoding);
 }
 
-/** Decides by the first bytes; what is not compressed is handed on as it is. */
+/** Decides by the first bytes. Passes an uncompressed body on unchanged. */
 class DecodingReader implements BodyReader {
   readonly #reader: BodyReader;
   readonly #encoding: string;
@@ -94,7 +96,7 @@ class DecodingReader implements BodyReader {
       this.#plain = true;
       return this.#reader.onChunk(chunk);
     }
-    // A copy: the socket's buffer is used again before the decoder has read it.
+    // Copy: the socket's buffer is reused before the decoder has read it.
     this.#decoder.write(Buffer.from(chunk));
   }
 

@@ -1,6 +1,7 @@
 /*
- * A `fetch` for the openai package that hands the body of a good answer over as bytes, chunk by chunk, straight from undici's
- * parser: no web stream, no promise a chunk. Errors' bodies are ordinary. Knows no SSE and no JSON.
+ * A `fetch` for the openai package that passes the body of a successful answer on as bytes, chunk
+ * by chunk, straight from undici's parser, without a web stream or a promise for each chunk. Bodies
+ * of errors are ordinary. Knows no SSE and no JSON.
  */
 
 import { type Dispatcher } from 'undici';
@@ -17,8 +18,8 @@ export class LeanBody {
   readonly #socket: PacedSocket | undefined;
 
   /**
-   * @param encoding the answer's `Content-Encoding`; what `read` gives is decoded
-   * @param socket the connection that it comes on, where its reading can wait
+   * @param encoding the answer's `Content-Encoding`; `read` passes decoded bytes
+   * @param socket the connection of the answer, if its reads can be delayed
    */
   constructor(
     readonly controller: Dispatcher.DispatchController,
@@ -36,7 +37,7 @@ export class LeanBody {
     else this.controller.resume();
   }
 
-  /** From now on the rest is read a tick at a time, or no longer so. */
+  /** Turns reading once per tick on or off. */
   pace(paced: boolean): void {
     if (this.#socket !== undefined && this.#outcome === undefined) this.#socket.paced = paced;
   }
@@ -46,12 +47,12 @@ export class LeanBody {
   resume(): void {
     this.controller.resume();
   }
-  /** Closes the socket. Harmless after the end. */
+  /** Closes the socket. Has no effect after the end. */
   destroy(reason: Error): void {
     if (this.#outcome === undefined) this.controller.abort(reason);
   }
 
-  /** For the dispatch handler below. */
+  /** Called by the dispatch handler below. */
   take(chunk: Buffer): void {
     if (this.#reader !== undefined) this.#reader.onChunk(chunk);
     else {
@@ -72,12 +73,12 @@ export class LeanBody {
   }
 }
 
-/** As much of an error's body as is kept: enough for every error object. */
+/** Most bytes kept of an error's body: enough for every error object. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
 const bodies = new WeakMap<Response, LeanBody>();
 
-/** The body of an answer that `leanFetch` gave with a 2xx status. */
+/** The body of an answer that `leanFetch` returned with a 2xx status. */
 export function bodyOf(response: Response): LeanBody {
   const body = bodies.get(response);
   if (body === undefined) throw new Error('unable to read the body; the answer did not come through leanFetch');
@@ -86,12 +87,15 @@ export function bodyOf(response: Response): LeanBody {
 
 type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
 
-/** Servers that correct a path by a redirect do so once; more is a loop. */
+/**
+ * Most redirects that are followed: servers that correct a path redirect once, and more is a loop.
+ */
 const MOST_REDIRECTS = 3;
 
 /**
- * `fetch` over `dispatcher`, for requests whose body is text. Follows 307 and 308 on the same origin, because the request keeps its method and
- * its key stays with the server it was meant for. Rejects with undici's error (connect refused, DNS, TLS, reset), or with the signal's reason.
+ * Runs `fetch` over `dispatcher`, for requests whose body is text. Follows 307 and 308 on the same
+ * origin only: the request keeps its method, and its key stays with the intended server. Rejects
+ * with undici's error (connection refused, DNS, TLS, reset), or with the signal's reason.
  */
 export function leanFetch(dispatcher: Dispatcher): Fetch {
   const once = fetchOnce(dispatcher);
@@ -122,7 +126,8 @@ function fetchOnce(dispatcher: Dispatcher): (url: URL, init: RequestInit) => Pro
       let head: { readonly status: number; readonly headers: Headers } | undefined;
       const errorBody: Buffer[] = [];
       let errorBytes = 0;
-      // Until the connection is established there is no controller. The caller does not wait for it: the request is dropped once it is.
+      // There is no controller until the connection is established. The caller does not wait for
+      // it; the request is dropped afterwards.
       const onAbort = (): void => {
         const reason = asError(signal?.reason);
         controller?.abort(reason);
@@ -173,7 +178,7 @@ function fetchOnce(dispatcher: Dispatcher): (url: URL, init: RequestInit) => Pro
   };
 }
 
-/** Statuses that may have no body, or are none at all, must not make the constructor throw. */
+/** The constructor throws for statuses without a body and for invalid ones. */
 function errorResponse(
   { status, headers }: { readonly status: number; readonly headers: Headers },
   body: Buffer<ArrayBuffer>,

@@ -1,18 +1,19 @@
 /*
- * Connections to a provider whose reading can wait for a tick. What a stream sends meanwhile gathers in the kernel, so that a tick
- * costs one wake-up and one read a stream, however many deltas came. Knows nothing of HTTP.
+ * Connections to a provider whose reads can wait for a tick. Meanwhile the data of a stream
+ * collects in the kernel, so that a tick costs one wake-up and one read for each stream, however
+ * many deltas arrived. Knows nothing of HTTP.
  */
 
 import { type Socket } from 'node:net';
 import { buildConnector } from 'undici';
 
-/** Calls `read` when a socket that waits may be read again. */
+/** Calls `read` when a waiting socket may be read again. */
 export type Gather = (read: () => void) => void;
 
 export class PacedSocket {
   readonly #socket: Socket;
   readonly #gather: Gather;
-  /** The stream's own way to read on. */
+  /** The stream's original `_read`. */
   readonly #read: (size: number) => void;
   #paced = false;
   #waiting: (() => void) | undefined;
@@ -24,7 +25,7 @@ export class PacedSocket {
     socket._read = (size) => this.#readOn(size);
   }
 
-  /** From now on every read waits for its tick, or none does any more. */
+  /** Turns waiting for a tick on or off for all further reads. */
   set paced(paced: boolean) {
     this.#paced = paced;
     if (!paced) this.#waiting?.();
@@ -45,21 +46,29 @@ export class PacedSocket {
   }
 }
 
-/** The connection whose bytes are being parsed now: undici does not say on which one an answer came. */
+/**
+ * The connection whose bytes are being parsed: undici does not report the connection of an answer.
+ */
 let reading: PacedSocket | undefined;
 
-/** For who is called with an answer's first bytes. */
+/** For callers that run on the first bytes of an answer. */
 export function socketBeingRead(): PacedSocket | undefined {
   return reading;
 }
 
-/** Then it is the reader who decides when the kernel is asked for more. A socket's option, which undici hands on and has no type for. */
+/**
+ * The option with which the reader decides when the kernel is read. Undici passes it on but has no
+ * type for it.
+ */
 const FULL_AT_ONE_BYTE = { highWaterMark: 1 };
 
-/** Connections for an undici Agent. @param connectTimeoutMs how long one may take to stand */
+/**
+ * Creates the connections of an undici Agent.
+ * @param connectTimeoutMs time limit for establishing one
+ */
 export function pacedConnector(gather: Gather, connectTimeoutMs: number): buildConnector.connector {
   const connect = buildConnector({
-    // One stream, one socket: closing it is how the provider learns of a cancel.
+    // One stream for each socket: closing it is how the provider learns of a cancel.
     allowH2: false,
     timeout: connectTimeoutMs,
     ...FULL_AT_ONE_BYTE,
@@ -69,7 +78,7 @@ export function pacedConnector(gather: Gather, connectTimeoutMs: number): buildC
       const [error, socket] = result;
       if (error === null) {
         const paced = new PacedSocket(socket, gather);
-        // Before undici's own listener, which parses.
+        // Runs before undici's own listener, which parses.
         socket.on('readable', () => (reading = paced));
       }
       callback(...result);

@@ -1,6 +1,6 @@
 /*
- * A queue of parts: the stream pushes many at once, the reader pulls one by one. Texts that arrive together are handed over as one. Knows
- * no network.
+ * A queue of parts. The stream pushes many at once, the reader pulls one by one. Texts that arrive
+ * together are delivered as one part. Knows no network.
  */
 
 import { type ProviderPart } from '../provider.js';
@@ -13,12 +13,12 @@ export class PartQueue {
   #outcome: { readonly thrown?: unknown; readonly threw: boolean } | undefined;
   #pull: Pull | undefined;
   #serving = false;
-  /** The first text is handed over at once. */
+  /** Whether the first text was delivered; it is delivered at once. */
   #spoken = false;
-  /** Texts that were joined to the one before them. */
+  /** Number of texts that were joined to the one before them. */
   #joined = 0;
 
-  /** How many parts were pushed and not taken; what was joined counts one by one. */
+  /** Number of parts that were pushed and not pulled; joined texts count separately. */
   get size(): number {
     return this.#parts.length - this.#at + this.#joined;
   }
@@ -28,7 +28,8 @@ export class PartQueue {
     for (const part of parts) this.#add(part);
     if (this.#pull === undefined || this.#serving) return;
     this.#serving = true;
-    // A connection under TLS tells of each record by itself; all that one round of the event loop has read comes together.
+    // A TLS connection emits each record separately. Deliver everything from one round of the event
+    // loop together.
     if (this.#spoken) setImmediate(this.#deliver);
     else queueMicrotask(this.#deliver);
   }
@@ -46,13 +47,13 @@ export class PartQueue {
     } else this.#parts.push(part);
   }
 
-  /** Ends it after what is queued. The first end counts. */
+  /** Ends the queue after its remaining parts. Only the first end has an effect. */
   end(): void {
     this.#outcome ??= { threw: false };
     this.#serve();
   }
 
-  /** Throws after what is queued; `atOnce`: in its place. */
+  /** Throws after the remaining parts, or instead of them if `atOnce` is set. */
   fail(thrown: unknown, atOnce = false): void {
     if (this.#outcome !== undefined && !atOnce) return;
     this.#outcome = { thrown, threw: true };
@@ -66,7 +67,7 @@ export class PartQueue {
     this.#joined = 0;
   }
 
-  /** One pull at a time, as `for await` does it. */
+  /** Supports one pull at a time, as in `for await`. */
   next(): Promise<IteratorResult<ProviderPart, undefined>> {
     const part = this.#take();
     if (part !== undefined) return Promise.resolve({ value: part, done: false });
@@ -82,7 +83,8 @@ export class PartQueue {
     const part = this.#take();
     if (part !== undefined) pull.resolve({ value: part, done: false });
     else if (this.#outcome?.threw) {
-      // Handed on as it is: an abort's reason may be anything. It is thrown once; after it there is nothing.
+      // Rejects with the value unchanged, since the reason of an abort may be anything. Rejects
+      // once; later pulls return done.
       pull.reject(this.#outcome.thrown);
       this.#outcome = { threw: false };
     } else if (this.#outcome !== undefined) pull.resolve({ value: undefined, done: true });

@@ -1,24 +1,25 @@
 /*
- * Splits the bytes of an SSE stream into events, as model servers send them: `data:` lines, comments, event names, LF or CRLF. Cuts at
- * newline bytes before decoding, so that no character is ever split.
+ * Splits the bytes of an SSE stream into events as model servers send them: `data:` lines,
+ * comments, event names, LF or CRLF. Cuts at newline bytes before decoding, so that no character is
+ * split.
  */
 
 const NEWLINE = 0x0a;
-/** A line longer than this is no chunk of an answer; it would only use memory. */
+/** A longer line cannot be a chunk of an answer and would only use memory. */
 const MAX_LINE_BYTES = 8 * 1024 * 1024;
 
-/** An event whose name says something: neither absent nor `message`. */
+/** An event with a significant name: neither absent nor `message`. */
 interface NamedEvent {
   readonly name: string;
   readonly data: string;
 }
-/** An ordinary event is its data alone, because nearly all events are ordinary. */
+/** An ordinary event is represented by its data alone, because nearly all events are ordinary. */
 export type SseEvent = string | NamedEvent;
 
 export class SseEvents {
   #rest: Buffer[] = [];
   #restBytes = 0;
-  /** Data lines of an event that has not ended yet; events of several data lines are rare. */
+  /** Data lines of the incomplete event. Events of several data lines are rare. */
   #pending: string | undefined;
   #name = '';
 
@@ -37,7 +38,7 @@ export class SseEvents {
     let text: string;
     if (this.#restBytes === 0) text = chunk.toString('utf8', 0, last);
     else {
-      // Joined as bytes: the cut may be inside a character.
+      // Join bytes, not text: the cut may be inside a character.
       this.#rest.push(chunk.subarray(0, last));
       text = Buffer.concat(this.#rest).toString('utf8');
       this.#rest = [];
@@ -55,7 +56,7 @@ export class SseEvents {
     return events;
   }
 
-  /** @returns what a stream that ended without its last empty line still held */
+  /** @returns the remaining events of a stream that ended without its last empty line */
   end(): SseEvent[] {
     const events = this.#restBytes > 0 ? this.push(Buffer.from('\n\n')) : [];
     this.#dispatch(events);
@@ -68,7 +69,7 @@ export class SseEvents {
       const line = valueOf(text, start + 5, end);
       this.#pending = this.#pending === undefined ? line : `${this.#pending}\n${line}`;
     } else if (text.startsWith('event:', start)) this.#name = valueOf(text, start + 6, end).trim();
-    // llama.cpp reports an error as a field of its own.
+    // llama.cpp reports an error in an `error:` field.
     else if (text.startsWith('error:', start)) events.push({ name: 'error', data: valueOf(text, start + 6, end) });
   }
 
@@ -85,12 +86,12 @@ export class SseEvents {
   #keep(chunk: Buffer): void {
     this.#restBytes += chunk.length;
     if (this.#restBytes > MAX_LINE_BYTES) throw new Error('unable to read the stream; one line is longer than 8 MiB');
-    // A copy: the socket's buffer is used again.
+    // Copy: the socket's buffer is reused.
     this.#rest.push(Buffer.from(chunk));
   }
 }
 
-/** The value of a field whose name ends before `from`: one leading space does not count. */
+/** The value of a field whose name ends before `from`, without one leading space. */
 function valueOf(text: string, from: number, end: number): string {
   return text.slice(Math.min(text.charCodeAt(from) === 0x20 ? from + 1 : from, end), end);
 }

@@ -22,6 +22,10 @@ export default tseslint.config(
     },
   },
   {
+    files: ['src/**/*.ts', 'client/**/*.ts'],
+    rules: { 'max-lines': ['error', 300] },
+  },
+  {
     files: ['**/*.mjs'],
     languageOptions: {
       globals: Object.fromEntries(

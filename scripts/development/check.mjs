@@ -29,6 +29,7 @@ const STEPS = [
   script('licences of what is shipped', 'scripts/release/licences.mjs', []),
   script('alerts, dashboard and deployment up to date', 'monitoring/render/main.ts', ['--check']),
   script('every rule of PROTOCOL.md has a test', 'scripts/docs/rules.mjs', []),
+  script('words of the deny list', 'scripts/docs/vocabulary.mjs', []),
 ].filter((step) => step !== undefined);
 
 function program(name, command, args) {

@@ -3,8 +3,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-const LOWEST = 20_000;
-const HIGHEST = 32_000;
+/**
+ * Each worker process of the tests has ports of its own. Two that searched in one range could find the same port free: a
+ * replica would fail to start on it, and its health check be answered by the replica of the other worker.
+ */
+const RANGES = 10;
+const PORTS = 1_200;
+const LOWEST = 20_000 + (Number(process.env['JEST_WORKER_ID'] ?? 0) % RANGES) * PORTS;
 const given = new Set<number>();
 
 /** Part of the gateway's error message when a port is in use. */
@@ -29,7 +34,7 @@ export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
 /** @returns a port that a server can keep across restarts while many clients connect */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));
+    const port = LOWEST + Math.floor(Math.random() * PORTS);
     if (given.has(port) || !(await isFree(port))) continue;
     given.add(port);
     return port;

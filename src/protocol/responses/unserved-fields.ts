@@ -32,6 +32,14 @@ export const NOTHING_TO_INCLUDE = listOf(
 
 export const UNSERVED_FIELDS = {
   access_programs: inert(nothing, "access programs are OpenAI's own"),
+  // Hints: a background turn here always starts as soon as it can.
+  background_options: inert(
+    z.strictObject({
+      completion_window: z.enum(['soonest', '2h', '8h']).optional(),
+      continuation_id: z.string().max(1_024).optional(),
+    }),
+    'only completion_window and continuation_id are understood',
+  ),
   context_management: inert(EMPTY_LIST, 'Sluice bounds a conversation by state.max_messages and compacts nothing'),
   generate: inert(z.literal(true), 'a response without output is not prepared ahead'),
   image: inert(

@@ -61,6 +61,7 @@ export type NoSocketEventMisfits = Assignable<Misfits<ResponseEvent, ResponsesSe
 const CLIENT_FIELDS: Record<keyof ResponseCreateParams, true> = {
   access_programs: true,
   background: true,
+  background_options: true,
   context_management: true,
   conversation: true,
   image: true,

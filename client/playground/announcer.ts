@@ -9,31 +9,31 @@ const KEPT = 20;
 
 export class Announcer {
   readonly #region: HTMLElement;
-  #said = 0;
+  #announced = 0;
 
   constructor(region: HTMLElement) {
     this.#region = region;
   }
 
   begin(): void {
-    this.#said = 0;
+    this.#announced = 0;
   }
 
   /** The answer so far. */
   grow(text: string): void {
     const end = text.lastIndexOf('\n\n');
-    if (end <= this.#said) return;
-    this.say(text.slice(this.#said, end));
-    this.#said = end;
+    if (end <= this.#announced) return;
+    this.announce(text.slice(this.#announced, end));
+    this.#announced = end;
   }
 
   end(text: string, note: string): void {
-    this.say(text.slice(this.#said));
-    this.say(note);
+    this.announce(text.slice(this.#announced));
+    this.announce(note);
     this.begin();
   }
 
-  say(words: string): void {
+  announce(words: string): void {
     const plain = words.replace(/[*_`#>|~]+/g, '').trim();
     if (plain === '') return;
     add(this.#region, 'p', '', plain);

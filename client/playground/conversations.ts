@@ -8,7 +8,7 @@ export interface HistoryOwner {
   removed(id: string): void;
 }
 
-const SOON_MS = 150;
+const RELOAD_DELAY_MS = 150;
 const SHOWN = 50;
 
 export class History {
@@ -47,7 +47,7 @@ export class History {
         // It is asked for again with the next connection, question or answer.
         () => undefined,
       );
-    }, SOON_MS);
+    }, RELOAD_DELAY_MS);
   }
 
   #change(work: Promise<unknown>): void {

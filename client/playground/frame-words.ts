@@ -56,7 +56,7 @@ export function meaningOf(type: string): string {
 }
 
 /** The part of a frame that says most about it, short enough for a line. */
-export function gistOf(frame: WireEvent): string {
+export function summaryOf(frame: WireEvent): string {
   if (typeof frame.delta === 'string') return JSON.stringify(frame.delta);
   if (frame.type === 'response.create') return typeof frame['input'] === 'string' ? JSON.stringify(frame['input']) : '';
   if (frame.type === 'error') return String((frame['error'] as { code?: string } | undefined)?.code ?? '');

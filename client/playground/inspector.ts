@@ -2,7 +2,7 @@
 
 import { type Frame } from '../src/api.js';
 import { add, copies, element } from './dom.js';
-import { gistOf, meaningOf } from './frame-words.js';
+import { summaryOf, meaningOf } from './frame-words.js';
 
 const ROWS = 400;
 const FRAMES = 5_000;
@@ -22,7 +22,7 @@ class Row {
   readonly #number: HTMLElement;
   readonly #body: HTMLElement;
   readonly #details: HTMLDetailsElement;
-  #below: Below | null = null;
+  #rowDetails: RowDetails | null = null;
 
   constructor(list: HTMLElement, entry: Entry, startMs: number) {
     const { direction, data } = entry;
@@ -64,7 +64,7 @@ class Row {
     const { data } = entry;
     this.#count.textContent = count > 1 ? `× ${count}` : '';
     const tail = this.entries.slice(-12).map((each) => each.data.delta ?? '');
-    this.#gist.textContent = count > 1 ? `…${tail.join('').slice(-18)}` : gistOf(data);
+    this.#gist.textContent = count > 1 ? `…${tail.join('').slice(-18)}` : summaryOf(data);
     const first = this.entries[0]?.data.sequence_number;
     const last = data.sequence_number;
     this.#number.textContent = last === undefined ? '' : first === last ? `#${last}` : `#${first}–${last}`;
@@ -79,12 +79,12 @@ class Row {
   /** What stands below an open line; made when it is first opened, so that what a reader has marked stays marked. */
   #drawBody(): void {
     if (!this.#details.open) return;
-    this.#below ??= new Below(this.#body, this.entries[0]?.data.type ?? '');
-    this.#below.show(this.entries);
+    this.#rowDetails ??= new RowDetails(this.#body, this.entries[0]?.data.type ?? '');
+    this.#rowDetails.show(this.entries);
   }
 }
 
-class Below {
+class RowDetails {
   readonly #newest: HTMLElement;
   readonly #words: HTMLElement;
   readonly #before: HTMLElement;
@@ -130,12 +130,12 @@ export class Inspector {
   #paused = false;
 
   constructor() {
-    this.#filter.addEventListener('input', () => this.#sift(this.#rows));
-    this.#direction.addEventListener('change', () => this.#sift(this.#rows));
+    this.#filter.addEventListener('input', () => this.#applyFilter(this.#rows));
+    this.#direction.addEventListener('change', () => this.#applyFilter(this.#rows));
     this.#pause.addEventListener('click', () => this.#togglePause());
     copies(element<HTMLButtonElement>('frames-copy'), () => this.#text());
     element('frames-clear').addEventListener('click', () => this.#clear());
-    this.#tell();
+    this.#showCount();
   }
 
   frame(frame: Frame): void {
@@ -145,7 +145,7 @@ export class Inspector {
       this.#held.push(entry);
       this.#held.splice(0, this.#held.length - FRAMES);
     } else this.#add(entry);
-    this.#tell();
+    this.#showCount();
   }
 
   #add(entry: Entry): void {
@@ -158,11 +158,11 @@ export class Inspector {
       this.#rows.push(row);
       for (const old of this.#rows.splice(0, this.#rows.length - ROWS)) old.item.remove();
     }
-    this.#sift([row]);
+    this.#applyFilter([row]);
     if (atEnd) list.scrollTop = list.scrollHeight;
   }
 
-  #sift(rows: readonly Row[]): void {
+  #applyFilter(rows: readonly Row[]): void {
     const filter = this.#filter.value.trim().toLowerCase();
     for (const row of rows) row.item.hidden = !row.matches(filter, this.#direction.value);
   }
@@ -172,7 +172,7 @@ export class Inspector {
     this.#pause.ariaPressed = String(this.#paused);
     this.#pause.textContent = this.#paused ? 'Resume' : 'Pause';
     for (const entry of this.#held.splice(0)) this.#add(entry);
-    this.#tell();
+    this.#showCount();
   }
 
   #clear(): void {
@@ -180,10 +180,10 @@ export class Inspector {
     this.#held = [];
     this.#total = 0;
     this.#list.replaceChildren();
-    this.#tell();
+    this.#showCount();
   }
 
-  #tell(): void {
+  #showCount(): void {
     const waiting = this.#held.length === 0 ? '' : `, ${this.#held.length} waiting`;
     this.#count.textContent = `${this.#total}${waiting}`;
   }

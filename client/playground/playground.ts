@@ -37,22 +37,22 @@ let waiting = new Set<TurnView>();
 
 const owner: RoomOwner = {
   changed: () => history.refresh(),
-  gone: (asked) => {
+  gone: (pending) => {
     // The server was restarted with its state in memory, or another page deleted it: what is shown stays, and new questions go to a new conversation.
     if (room !== null) {
       room = null;
       history.current = null;
       replaceAddress('');
-      view.announcer.say('The server no longer knows this conversation. The next question starts a new one.');
+      view.announcer.announce('The server no longer knows this conversation. The next question starts a new one.');
     }
-    if (asked === null) return;
-    asked.shown.turn.note = {
+    if (pending === null) return;
+    pending.shown.turn.note = {
       kind: 'info',
       words: 'The server no longer knows this conversation. A new one starts here.',
     };
-    asked.shown.draw();
-    forget(asked.question);
-    send({ ...asked.question, conversation: '', key: newKey() }, asked.shown);
+    pending.shown.draw();
+    forget(pending.question);
+    send({ ...pending.question, conversation: '', key: newKey() }, pending.shown);
   },
 };
 
@@ -110,7 +110,7 @@ function questionOf(question: string): PendingQuestion {
 function send(question: PendingQuestion, shown = view.addTurn(newTurn(question.question))): void {
   shown.scrollTo();
   if (room !== null) {
-    room.ask(question, shown);
+    room.send(question, shown);
     return;
   }
   memory.pending = [...memory.pending.filter(({ key }) => key !== question.key), question];
@@ -121,7 +121,7 @@ function send(question: PendingQuestion, shown = view.addTurn(newTurn(question.q
     (id) => {
       if (!mine.delete(shown)) return;
       room ??= new Room(id, { sluice, view, memory, owner });
-      room.ask({ ...question, conversation: id }, shown);
+      room.send({ ...question, conversation: id }, shown);
     },
     (error: unknown) => {
       forget(question);

@@ -21,7 +21,7 @@ export interface RoomOwner {
   /** Something ran or ended: titles and order of the list may have changed. */
   changed(): void;
   /** The gateway does not know this conversation any more; the question, where there is one, is still to be answered. */
-  gone(asked: { readonly question: PendingQuestion; readonly shown: TurnView } | null): void;
+  gone(pending: { readonly question: PendingQuestion; readonly shown: TurnView } | null): void;
 }
 
 /** So many answers of the past are asked for their numbers. */
@@ -38,7 +38,7 @@ export class Room {
   #past: { readonly view: TurnView; readonly responseId: string | null }[] = [];
   #numbered = false;
   /** A question that this page is sending: its turn is shown at once. */
-  #asking: { readonly question: PendingQuestion; readonly shown: TurnView } | null = null;
+  #pending: { readonly question: PendingQuestion; readonly shown: TurnView } | null = null;
   #open = true;
 
   constructor(id: string, parts: { sluice: Sluice; view: View; memory: Memory; owner: RoomOwner }) {
@@ -48,21 +48,21 @@ export class Room {
     this.#memory = parts.memory;
     this.#owner = parts.owner;
     this.#subscription = parts.sluice.subscribe(id);
-    this.#subscription.on('event', (event) => this.#heard(event));
+    this.#subscription.on('event', (event) => this.#onEvent(event));
     this.#subscription.on('end', (error) => {
       if (error?.code === 'conversation_not_found') this.#owner.gone(null);
     });
   }
 
-  ask(question: PendingQuestion, shown: TurnView): void {
+  send(question: PendingQuestion, shown: TurnView): void {
     this.#memory.pending = [...this.#memory.pending.filter(({ key }) => key !== question.key), question];
-    this.#asking = { question, shown };
+    this.#pending = { question, shown };
     this.#sluice.send(question.question, {
       conversation: this.id,
       idempotencyKey: question.key,
       ...(question.prompt === null ? {} : { prompt: question.prompt }),
     });
-    this.#asking = null;
+    this.#pending = null;
   }
 
   stop(): void {
@@ -75,7 +75,7 @@ export class Room {
     this.#subscription.close();
   }
 
-  #heard(event: ConversationEvent): void {
+  #onEvent(event: ConversationEvent): void {
     if (!this.#open) return;
     if (event.type === 'item') this.#item(event.item);
     else if (event.type === 'turn') this.#turn(event.response, event.input);
@@ -126,17 +126,17 @@ export class Room {
   }
 
   #turn(response: SluiceResponse, input: readonly Readonly<Record<string, unknown>>[]): void {
-    const asked = this.#asking;
-    const shown = asked?.shown ?? this.#view.addTurn(newTurn(questionOf(input)));
+    const pending = this.#pending;
+    const shown = pending?.shown ?? this.#view.addTurn(newTurn(questionOf(input)));
     const { turn } = shown;
-    const askedAt = performance.now();
+    const sentAt = performance.now();
     let firstMs: number | null = null;
     this.#live.set(response, shown);
     this.#view.running(true);
     this.#view.announcer.begin();
     this.#owner.changed();
     response.on('delta', () => {
-      firstMs ??= performance.now() - askedAt;
+      firstMs ??= performance.now() - sentAt;
       turn.text = response.text;
       shown.grow();
       this.#view.announcer.grow(response.text);
@@ -154,26 +154,26 @@ export class Room {
       shown.draw();
     });
     response.on('event', (event) => {
-      if (asked !== null) this.#confirmed(asked.question);
+      if (pending !== null) this.#confirmed(pending.question);
       if (event.response) this.#view.model(modelWords(event.response));
     });
     response.final.then(
       (ended) => {
         // What another page asked, this one saw only from somewhere on.
-        if (asked !== null) this.#memory.keepTiming(ended.id, { firstMs, totalMs: performance.now() - askedAt });
+        if (pending !== null) this.#memory.keepTiming(ended.id, { firstMs, totalMs: performance.now() - sentAt });
         turn.calls = ended.output.flatMap((item) => callWords(item) ?? []);
         turn.note = endNote(ended);
         turn.numbers = this.#numbersOf(ended);
         this.#end(response, shown);
       },
       (error: SluiceErrorShape) => {
-        if (asked !== null && error.code === 'conversation_not_found') {
+        if (pending !== null && error.code === 'conversation_not_found') {
           this.#live.delete(response);
-          this.#owner.gone(asked);
+          this.#owner.gone(pending);
           return;
         }
         // Closed by this page: the question is asked again when it is back.
-        if (asked !== null && error.kind !== 'closed') this.#confirmed(asked.question);
+        if (pending !== null && error.kind !== 'closed') this.#confirmed(pending.question);
         turn.note = errorNote(error, turn.text !== '');
         this.#end(response, shown);
       },

@@ -36,7 +36,7 @@ export class SetupView {
 
   constructor() {
     this.#select.addEventListener('change', () => this.#choose());
-    this.#variables.addEventListener('input', () => this.#tell());
+    this.#variables.addEventListener('input', () => this.#showSummary());
   }
 
   /** The highest version of each prompt is offered. */
@@ -72,7 +72,7 @@ export class SetupView {
     this.#variables.replaceChildren();
     this.#description.textContent = prompt?.description ?? '';
     for (const variable of prompt?.variables ?? []) this.#field(variable);
-    this.#tell();
+    this.#showSummary();
   }
 
   #field(variable: Variable): void {
@@ -96,7 +96,7 @@ export class SetupView {
     this.#fields.set(variable, input);
   }
 
-  #tell(): void {
+  #showSummary(): void {
     const prompt = this.#prompt;
     const given = Object.entries(this.choice?.variables ?? {}).map(
       ([name, value]) => `${name.replaceAll('_', ' ')}: ${value}`,

@@ -10,7 +10,7 @@ import {
   type Subscription,
 } from './client.js';
 
-interface Said {
+interface ItemContent {
   readonly role?: unknown;
   readonly content?: unknown;
 }
@@ -83,7 +83,7 @@ export class Chat {
     const subscription = this.#client.subscribe(conversation);
     this.#subscription = subscription;
     subscription.on('event', (event) => {
-      if (this.#subscription === subscription) this.#heard(event);
+      if (this.#subscription === subscription) this.#onEvent(event);
     });
     subscription.on('end', (error) => {
       if (this.#subscription !== subscription) return;
@@ -92,17 +92,21 @@ export class Chat {
     });
   }
 
-  #heard(event: ConversationEvent): void {
+  #onEvent(event: ConversationEvent): void {
     if (event.type === 'caught_up') this.#set({ caughtUp: true });
     else if (event.type === 'turn') this.#turn(event.response, event.input);
     else if (event.item.type === 'message') {
-      this.#add({ role: event.item.role ?? '', text: said(event.item, 'text'), refusal: said(event.item, 'refusal') });
+      this.#add({
+        role: event.item.role ?? '',
+        text: contentText(event.item, 'text'),
+        refusal: contentText(event.item, 'refusal'),
+      });
     }
   }
 
-  #turn(response: SluiceResponse, input: readonly Said[]): void {
+  #turn(response: SluiceResponse, input: readonly ItemContent[]): void {
     for (const item of input) {
-      if (item.role !== undefined) this.#add({ role: String(item.role), text: said(item, 'text') });
+      if (item.role !== undefined) this.#add({ role: String(item.role), text: contentText(item, 'text') });
     }
     const key = this.#add({ role: 'assistant', status: response.status, response });
     const show = (): void => {
@@ -139,7 +143,7 @@ export class Chat {
 }
 
 /** Of items and input alike: a string, or parts. */
-function said({ content }: Said, field: 'text' | 'refusal'): string {
+function contentText({ content }: ItemContent, field: 'text' | 'refusal'): string {
   if (typeof content === 'string') return field === 'text' ? content : '';
   // Parts, as the gateway or this page wrote them.
   return ((content ?? []) as readonly Partial<Record<typeof field, string>>[])

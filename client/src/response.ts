@@ -23,7 +23,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   refusal = '';
   readonly idempotencyKey: string | null;
   readonly final: Promise<ResponseObject>;
-  cancelAsked = false;
+  cancelRequested = false;
   /** Was it ever asked for on a socket? */
   sent = false;
   /** Resolves when it has an id, or has ended without one. */
@@ -69,8 +69,8 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   }
 
   cancel(): void {
-    if (this.ended || this.cancelAsked) return;
-    this.cancelAsked = true;
+    if (this.ended || this.cancelRequested) return;
+    this.cancelRequested = true;
     this.#onCancel(this);
   }
 

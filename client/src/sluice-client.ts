@@ -29,8 +29,8 @@ import { free, LANES, randomKey, type Run } from './run.js';
 import { LiveSubscription } from './subscription.js';
 
 /** HTTP statuses of a refused resume that is sent again later. */
-const LATER = new Set([429, 503]);
-const AGAIN_MS = 1_000;
+const RETRY_LATER = new Set([429, 503]);
+const RETRY_AFTER_MS = 1_000;
 
 export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   readonly conversations: Conversations = conversationsOver(this);
@@ -161,7 +161,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       } else {
         this.#resume(run);
       }
-      if (run.response.cancelAsked) this.#cancel(run.response);
+      if (run.response.cancelRequested) this.#cancel(run.response);
     }
   }
 
@@ -199,8 +199,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     else if (event.type === 'error') {
       const error = errorFrom(Number(event['status'] ?? 0), event);
       if (error.code.startsWith('conversation_')) subscription.end(error);
-      else if (LATER.has(error.status ?? 0))
-        setTimeout(() => this.#watch(subscription), error.retryAfterMs ?? AGAIN_MS);
+      else if (RETRY_LATER.has(error.status ?? 0))
+        setTimeout(() => this.#watch(subscription), error.retryAfterMs ?? RETRY_AFTER_MS);
       else this.emit('error', error);
     }
   }
@@ -251,10 +251,10 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       run.response.fail(error);
     } else if (!run.resuming) {
       this.emit('error', error);
-    } else if (LATER.has(status)) {
+    } else if (RETRY_LATER.has(status)) {
       setTimeout(() => {
         if (!run.response.ended && run.lane !== null) this.#resume(run);
-      }, error.retryAfterMs ?? AGAIN_MS);
+      }, error.retryAfterMs ?? RETRY_AFTER_MS);
     } else {
       run.response.fail(errorFrom(status, event, null, 'lost'));
     }

@@ -28,7 +28,7 @@ export class SseSocket implements Socket {
 
   constructor(call: (method: string, path: string, call: Call) => Promise<Response>) {
     this.#call = call;
-    void this.#ask('GET', '/v1/models', () => this.#tell({ type: 'sluice:hello' }));
+    void this.#request('GET', '/v1/models', () => this.#deliver({ type: 'sluice:hello' }));
   }
 
   /** One listener a type is all that is needed here. */
@@ -59,14 +59,14 @@ export class SseSocket implements Socket {
         else this.#cancelled.add(lane);
         break;
       case 'sluice:ping':
-        void this.#ask('GET', '/v1/models', () => this.#tell({ type: 'sluice:pong', id: fields['id'] }));
+        void this.#request('GET', '/v1/models', () => this.#deliver({ type: 'sluice:pong', id: fields['id'] }));
         break;
       case 'sluice:subscribe': {
         // Each of these events makes the subscription read the items again.
-        const look = (): void => this.#tell({ ...frame, type: 'sluice:subscribed' });
+        const reportSubscribed = (): void => this.#deliver({ ...frame, type: 'sluice:subscribed' });
         clearInterval(this.#polls.get(fields['conversation']));
-        this.#polls.set(fields['conversation'], setInterval(look, POLL_MS));
-        queueMicrotask(look);
+        this.#polls.set(fields['conversation'], setInterval(reportSubscribed, POLL_MS));
+        queueMicrotask(reportSubscribed);
         break;
       }
       case 'sluice:unsubscribe':
@@ -85,7 +85,7 @@ export class SseSocket implements Socket {
     this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch(() => undefined);
   }
 
-  async #ask(method: string, path: string, then: () => void): Promise<void> {
+  async #request(method: string, path: string, then: () => void): Promise<void> {
     try {
       await this.#call(method, path, { signal: this.#gone.signal });
       then();
@@ -98,17 +98,17 @@ export class SseSocket implements Socket {
   async #stream(lane: string | undefined, method: string, path: string, call: Call, resumed?: string): Promise<void> {
     this.#ids.delete(lane);
     let watchdog: ReturnType<typeof setTimeout> | undefined;
-    const heard = (): void => {
+    const restartWatchdog = (): void => {
       clearTimeout(watchdog);
       watchdog = setTimeout(() => this.#break(), SILENCE_MS);
     };
     try {
-      heard();
+      restartWatchdog();
       const answer = await this.#call(method, path, { ...call, signal: this.#gone.signal });
-      if (resumed !== undefined) this.#tell({ type: 'sluice:resumed', response_id: resumed });
-      for await (const event of eventsOf(answer, heard)) {
+      if (resumed !== undefined) this.#deliver({ type: 'sluice:resumed', response_id: resumed });
+      for await (const event of eventsOf(answer, restartWatchdog)) {
         if (event.response !== undefined) this.#ids.set(lane, event.response.id);
-        this.#tell({ ...event, ...(lane === undefined ? {} : { stream_id: lane }) });
+        this.#deliver({ ...event, ...(lane === undefined ? {} : { stream_id: lane }) });
         if (this.#cancelled.delete(lane)) this.#cancel(this.#ids.get(lane));
         if (TERMINAL.test(event.type)) return;
       }
@@ -121,14 +121,14 @@ export class SseSocket implements Socket {
       else {
         const { status, code, message, param, retryAfterMs } = error;
         const headers = retryAfterMs === null ? {} : { 'retry-after-ms': String(retryAfterMs) };
-        this.#tell({ type: 'error', status, stream_id: lane ?? '', error: { code, message, param, headers } });
+        this.#deliver({ type: 'error', status, stream_id: lane ?? '', error: { code, message, param, headers } });
       }
     } finally {
       clearTimeout(watchdog);
     }
   }
 
-  #tell(event: WireEvent): void {
+  #deliver(event: WireEvent): void {
     this.#listeners.get('message')?.({ data: JSON.stringify(event) });
   }
 
@@ -140,14 +140,14 @@ export class SseSocket implements Socket {
 }
 
 /** The events of an SSE body; the gateway writes each as one `data` line. A stream that breaks off inside ends or throws. */
-async function* eventsOf(answer: Response, heard: () => void): AsyncGenerator<WireEvent, void> {
+async function* eventsOf(answer: Response, restartWatchdog: () => void): AsyncGenerator<WireEvent, void> {
   const reader = answer.body?.getReader();
   const decoder = new TextDecoder();
   let text = '';
   for (;;) {
     const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
     if (done) return;
-    heard();
+    restartWatchdog();
     text += decoder.decode(value, { stream: true });
     const blocks = text.split('\n\n');
     text = blocks.pop() ?? '';

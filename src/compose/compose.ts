@@ -90,8 +90,8 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   for (const prompt of prompts.all()) guards.compileFor(prompt);
 
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
-  const gather = (read: () => void): void => clock.gather(read);
-  const providers = composeProviders(config, { state, logger, metrics, gather });
+  const scheduleRead = (read: () => void): void => clock.scheduleRead(read);
+  const providers = composeProviders(config, { state, logger, metrics, scheduleRead });
   const memory = new TurnMemory(state.conversations, state.responses, {
     windowItems: config.middleware.state.max_messages,
     kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
@@ -204,7 +204,7 @@ const OVERLOAD = { maxLagMs: 500, averageOverMs: 3_000 } as const;
 const SPREAD_CLOSES_MS = 5_000;
 
 function countDrainSeconds(drain: DrainState, metrics: Metrics): void {
-  drain.onBegin(() => {
+  drain.onDraining(() => {
     const since = performance.now();
     const sample = (): void => metrics.of.draining_seconds.set((performance.now() - since) / 1_000);
     setInterval(sample, 1_000).unref();

@@ -15,7 +15,7 @@ import { providerName, Prices } from '../provider/prices.js';
 import { type Provider } from '../provider/provider.js';
 import { PROVIDER_REGISTRY } from '../provider/registry.js';
 import { type State } from '../state/state.js';
-import { type Gather } from '../provider/wire/paced-socket.js';
+import { type ScheduleRead } from '../provider/wire/paced-socket.js';
 
 export interface ComposedProviders {
   readonly provider: Provider;
@@ -34,7 +34,7 @@ interface Surroundings {
   readonly state: State;
   readonly logger: Log;
   readonly metrics: Metrics;
-  readonly gather: Gather;
+  readonly scheduleRead: ScheduleRead;
 }
 
 const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
@@ -44,7 +44,7 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
   const { step, all } = { step: config.middleware.provider, all: [config.provider, ...config.fallbacks] };
   const opened = all.map((settings, i) => {
     const name = providerName(settings, i);
-    return { name, ...PROVIDER_REGISTRY[settings.type].open(settings, { name, gather: around.gather }) };
+    return { name, ...PROVIDER_REGISTRY[settings.type].open(settings, { name, scheduleRead: around.scheduleRead }) };
   });
   const [first, ...others] = all.map((settings, i): ProviderLayers => {
     const { name = '', provider } = opened[i] ?? {};

@@ -18,7 +18,7 @@ const LONGEST = 60;
  */
 const SHORTEST = 30;
 /** Number of characters of a message that are read: more than any title needs. */
-const LOOKED_AT = 1_000;
+const READ_CHARACTERS = 1_000;
 
 const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
@@ -29,7 +29,7 @@ const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 export function derivedTitle(items: readonly StoredItem[]): DerivedTitle | null {
   for (const { item, withheld } of items) {
     if (withheld || item.type !== 'message' || item.role !== 'user') continue;
-    const line = messageText(item).slice(0, LOOKED_AT).replace(/\s+/gu, ' ').trim();
+    const line = messageText(item).slice(0, READ_CHARACTERS).replace(/\s+/gu, ' ').trim();
     if (line !== '') return { text: cut(line), itemId: item.id };
   }
   return null;

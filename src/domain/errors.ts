@@ -22,7 +22,7 @@ interface Meaning {
 const BAD_REQUEST = { status: 400, type: 'invalid_request_error', retryable: false } as const;
 const NOT_FOUND = { status: 404, type: 'not_found_error', retryable: false } as const;
 const LIMITED = { status: 429, type: 'rate_limit_error', retryable: true } as const;
-const AWAY = { status: 503, type: 'server_error', retryable: true } as const;
+const UNAVAILABLE = { status: 503, type: 'server_error', retryable: true } as const;
 
 export const ERROR_CODES = {
   // Invalid requests. Not retryable.
@@ -67,9 +67,9 @@ export const ERROR_CODES = {
   conversation_busy: { status: 409, type: 'conflict_error', retryable: true },
   idempotency_key_reused: { status: 409, type: 'conflict_error', retryable: false },
   rate_limit_exceeded: LIMITED,
-  draining: AWAY,
-  overloaded: AWAY,
-  state_unavailable: AWAY,
+  draining: UNAVAILABLE,
+  overloaded: UNAVAILABLE,
+  state_unavailable: UNAVAILABLE,
   // Failures of the provider, the state store, or the gateway.
   provider_error: { status: 502, type: 'server_error', retryable: true },
   /** The conversation does not fit the model: the caller can shorten it. */

@@ -1,9 +1,9 @@
 /* Finds the known name that is closest to a mistyped one. */
 
 /** Number of characters of a name that are compared. */
-const LOOKED_AT = 64;
+const COMPARED_CHARACTERS = 64;
 /** Minimum length of a name that is recognized inside another one. */
-const TELLING = 4;
+const LEAST_CONTAINED = 4;
 
 /**
  * Returns the number of edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`.
@@ -25,7 +25,7 @@ function distance(a: string, b: string): number {
 
 /** Returns the known name closest to `name`, or undefined if none is close enough. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
-  const wanted = plain(name.slice(0, LOOKED_AT));
+  const wanted = plain(name.slice(0, COMPARED_CHARACTERS));
   let found: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {
@@ -38,7 +38,7 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
 }
 
 function contains(whole: string, part: string): boolean {
-  return part.length >= TELLING && whole.includes(part);
+  return part.length >= LEAST_CONTAINED && whole.includes(part);
 }
 
 function plain(name: string): string {

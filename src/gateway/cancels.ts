@@ -14,7 +14,7 @@ export interface CancelsOptions {
   readonly turns: Pick<TurnService, 'cancel'>;
   readonly reader: Pick<ResponseReader, 'settled'>;
   readonly outbound: Outbound;
-  readonly tell: (event: SluiceEvent) => void;
+  readonly sendEvent: (event: SluiceEvent) => void;
   readonly onRefused: (error: unknown) => void;
 }
 
@@ -56,10 +56,10 @@ export class Cancels {
   }
 
   async #sendOutcome(caller: Principal, responseId: string): Promise<void> {
-    const { reader, tell, onRefused } = this.#options;
+    const { reader, sendEvent, onRefused } = this.#options;
     try {
       const { status } = await reader.settled(caller, responseId, this.#ended.signal, WAIT_MS);
-      tell({ type: 'sluice:cancelled', response_id: responseId, status });
+      sendEvent({ type: 'sluice:cancelled', response_id: responseId, status });
     } catch (thrown) {
       onRefused(thrown);
     } finally {

@@ -103,7 +103,7 @@ export class ConnectionTable {
   /** Notifies every client that this replica shuts down, with the time after which to reconnect. */
   announceDraining(reconnectAfterMs: number): void {
     for (const connection of this.#open.keys())
-      connection.tell({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
+      connection.sendEvent({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
   }
 
   /** Resolves when every socket has handed its pending data to the network or is closed. */
@@ -181,7 +181,7 @@ export class ConnectionTable {
       leftMs <= Math.min(ANNOUNCE_EXPIRY_MS, (principal.expiresAtMs - entry.openedOn) / 2)
     ) {
       entry.announcedExpiryOf = principal;
-      connection.tell({ type: 'sluice:auth_expiring', expires_in_ms: leftMs });
+      connection.sendEvent({ type: 'sluice:auth_expiring', expires_in_ms: leftMs });
     }
   }
 

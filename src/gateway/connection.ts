@@ -92,7 +92,7 @@ export class ClientConnection {
 
   hello(): void {
     const { heartbeatIntervalMs, maxMessageBytes } = this.#options.settings;
-    this.tell({
+    this.sendEvent({
       type: 'sluice:hello',
       connection_id: this.id,
       heartbeat_ms: heartbeatIntervalMs,
@@ -100,7 +100,7 @@ export class ClientConnection {
     });
   }
 
-  tell(event: SluiceEvent): void {
+  sendEvent(event: SluiceEvent): void {
     this.outbound.send(encodeSluiceEvent(event));
   }
 

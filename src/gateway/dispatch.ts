@@ -147,7 +147,7 @@ export class FrameDispatch {
         this.#intake.alone(this.#answered(undefined, this.#authenticate(event.token)));
         return;
       case 'sluice:ping':
-        connection.tell({ type: 'sluice:pong', id: event.id });
+        connection.sendEvent({ type: 'sluice:pong', id: event.id });
         return;
     }
   }
@@ -187,7 +187,7 @@ export class FrameDispatch {
     this.#cancels ??= new Cancels({
       ...this.#parts,
       outbound: this.connection.outbound,
-      tell: (event) => this.connection.tell(event),
+      sendEvent: (event) => this.connection.sendEvent(event),
       onRefused: (thrown) => this.#refusals.refuse(asSluiceError(thrown), undefined),
     });
     this.#intake.during(this.#answered(undefined, this.#cancels.cancel(caller, responseId)));
@@ -211,7 +211,7 @@ export class FrameDispatch {
       );
     }
     connection.principal = principal;
-    connection.tell({ type: 'sluice:authenticated' });
+    connection.sendEvent({ type: 'sluice:authenticated' });
   }
 
   /** Counts an operation that is not a turn. @returns the caller @throws SluiceError `rate_limit_exceeded` */
@@ -249,14 +249,14 @@ export class FrameDispatch {
 
   #shared(): Pick<
     ConstructorParameters<typeof FollowedResponses>[0],
-    'outbound' | 'lanes' | 'refusals' | 'tell' | 'closed'
+    'outbound' | 'lanes' | 'refusals' | 'sendEvent' | 'closed'
   > {
     const { connection } = this;
     return {
       outbound: connection.outbound,
       lanes: this.#lanes,
       refusals: this.#refusals,
-      tell: (event) => connection.tell(event),
+      sendEvent: (event) => connection.sendEvent(event),
       closed: () => connection.ended,
     };
   }

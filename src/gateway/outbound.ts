@@ -136,13 +136,13 @@ export class Outbound {
   /** Writes what the socket has room for. */
   flush(): void {
     if (!this.#socket.open || this.#stopChecking !== undefined) return;
-    if (this.#waiting !== undefined && this.#letIn(this.#waiting)) return;
+    if (this.#waiting !== undefined && this.#admitWaiting(this.#waiting)) return;
     let room = Math.min(SLICE_BYTES, this.#options.bufferBytes - this.#socket.bufferedAmount);
     const frames: Buffer[] = [];
     for (const following of this.#followings.values()) {
       room -= this.#take(following, room, frames);
       if (room > 0) continue;
-      this.#toTheEnd(following);
+      this.#moveToEnd(following);
       break;
     }
     if (frames.length > 0) this.#socket.write(frames);
@@ -161,7 +161,7 @@ export class Outbound {
   }
 
   /** Lets the first caller of `whenRoom` in. Its write comes after this call, so events wait for the next round. */
-  #letIn(waiting: Set<() => void>): boolean {
+  #admitWaiting(waiting: Set<() => void>): boolean {
     const first = waiting.values().next();
     if (first.done === true) {
       this.#waiting = undefined;
@@ -204,7 +204,7 @@ export class Outbound {
   }
 
   /** Serves the response that filled the socket last in the next round, so that a long replay does not delay the others. */
-  #toTheEnd(following: Following): void {
+  #moveToEnd(following: Following): void {
     if (this.#followings.get(following.responseId) !== following) return;
     this.#followings.delete(following.responseId);
     this.#followings.set(following.responseId, following);

@@ -150,7 +150,7 @@ export class Drain implements BeforeApplicationShutdown {
 
   async #drain(): Promise<DrainOutcome> {
     const { graceMs, sharedState, readSharedMs, closeWithinMs } = this.options;
-    this.state.begin();
+    this.state.startDraining();
     this.logger.info({ turns_in_flight: this.turns.count, grace_ms: graceMs }, 'shutting down server...');
 
     const graceUntil = this.time.now() + graceMs;
@@ -200,7 +200,7 @@ export class Drain implements BeforeApplicationShutdown {
         : await this.#step('finish answers', readAtLeastMs, closed);
       if (!done) this.logger.warn({ answers: this.answers.size }, 'interrupted open answers');
     }
-    this.answers.interrupt(goingElsewhere());
+    this.answers.interrupt(answerInterrupted());
     if (this.answers.size > 0) await this.#step('end answers', lingerMs, closed);
   }
 
@@ -231,7 +231,7 @@ export class Drain implements BeforeApplicationShutdown {
   }
 }
 
-function goingElsewhere(): SluiceError {
+function answerInterrupted(): SluiceError {
   return new SluiceError(
     'draining',
     'unable to finish this answer; this server is shutting down; read the response again or resume with starting_after',

@@ -51,7 +51,7 @@ export function loggedError(thrown: unknown, depth = 0): LoggedError {
   if (!isNativeError(thrown)) return { type: typeof thrown, message: 'a value that is not an error was thrown' };
   const { code, status } = thrown as { code?: unknown; status?: unknown };
   const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  const message = mayTell(thrown) ? scrub(thrown.message) : '(message of a foreign error, not logged)';
+  const message = isOwnError(thrown) ? scrub(thrown.message) : '(message of a foreign error, not logged)';
   return {
     type: thrown.name,
     message,
@@ -72,7 +72,7 @@ const PLAIN = new Set(['TypeError', 'RangeError', 'ReferenceError', 'AbortError'
  * Whether the message of an error may be logged: that of own errors, and of Node's (ECONNREFUSED,
  * …), which name only addresses and files.
  */
-function mayTell(error: Error): boolean {
+function isOwnError(error: Error): boolean {
   if (error instanceof SluiceError || error instanceof ConfigError || error instanceof LogOnlyCause) return true;
   return PLAIN.has(error.name) || ('syscall' in error && 'errno' in error);
 }

@@ -30,10 +30,10 @@ export type CountedRequest = Pick<ProviderRequest, 'system' | 'items' | 'tools'>
 export async function estimateUsage(request: CountedRequest, producedText: string, reasonedText = ''): Promise<Usage> {
   const texts = [request.system, ...request.items.map(textOf)].filter((text) => text !== '');
   if (request.tools.length > 0) texts.push(JSON.stringify(request.tools));
-  const [asked, outputTokens] = await estimateTokens([texts.join('\n'), reasonedText + producedText]);
+  const [promptTokens, outputTokens] = await estimateTokens([texts.join('\n'), reasonedText + producedText]);
   const length = reasonedText.length + producedText.length;
   const reasoningTokens = length === 0 ? 0 : Math.round((outputTokens * reasonedText.length) / length);
-  const inputTokens = asked + texts.length * TOKENS_PER_MESSAGE;
+  const inputTokens = promptTokens + texts.length * TOKENS_PER_MESSAGE;
   return {
     input_tokens: inputTokens,
     input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },

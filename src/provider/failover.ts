@@ -84,12 +84,12 @@ class Race {
 
   run(): Promise<StreamOpening> {
     if (this.candidates.length === 0) throw noProvider();
-    this.#ask();
+    this.#callNext();
     return this.#outcome.promise;
   }
 
   /** Calls the next in line. The caller checks that there is one. */
-  #ask(): void {
+  #callNext(): void {
     const candidate = this.candidates[this.#next++];
     if (candidate === undefined) return;
     const { name: _, provider, model } = candidate;
@@ -120,7 +120,7 @@ class Race {
       if (this.#over || this.signal.aborted || hedges?.take() === false) return;
       entrant.silent = true;
       onFailover?.({ from: entrant.candidate.name, to: next.name, code: null });
-      this.#ask();
+      this.#callNext();
     });
   }
 
@@ -154,7 +154,7 @@ class Race {
     const next = this.candidates[this.#next];
     if (next !== undefined) {
       onFailover?.({ from: entrant.candidate.name, to: next.name, code: error.code });
-      this.#ask();
+      this.#callNext();
     } else if (this.#running.size === 0) {
       this.#fail(this.#failures.find((failure) => failure.retryable) ?? this.#failures.at(-1) ?? noProvider());
     }

@@ -3,13 +3,13 @@
 import { type ProviderSettings } from '../config/schema.js';
 import { type Usage } from '../domain/response.js';
 import { type Provider } from './provider.js';
-import { type Gather } from './wire/paced-socket.js';
+import { type ScheduleRead } from './wire/paced-socket.js';
 
 interface ProviderContext {
   /** As metrics, logs and `response.sluice.provider` name it. */
   readonly name: string;
   /** When a stream that has begun to speak is read again. */
-  readonly gather: Gather;
+  readonly scheduleRead: ScheduleRead;
 }
 
 interface OpenProvider {

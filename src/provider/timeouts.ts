@@ -46,7 +46,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   readonly #onOuterAbort = (): void => this.#abort.abort(this.#signal.reason);
   #startedMs = 0;
   /** When the pending part was requested; undefined between pulls. */
-  #askedMs: number | undefined;
+  #calledAtMs: number | undefined;
   #spoken = false;
   /** When the model began to reason; undefined if it has not, or has finished reasoning. */
   #thinkingSinceMs: number | undefined;
@@ -61,7 +61,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   next(): Promise<PartResult> {
     const now = performance.now();
     if (this.#startedMs === 0) this.#begin(now);
-    this.#askedMs = now;
+    this.#calledAtMs = now;
     // The cast: what an iterator returns at its end has no meaning here.
     const result = this.#rest.next() as Promise<PartResult>;
     result.then(this.#onResult, this.#end);
@@ -82,7 +82,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   }
 
   readonly #onResult = (result: PartResult): void => {
-    this.#askedMs = undefined;
+    this.#calledAtMs = undefined;
     if (result.done) this.#end();
     else if (!this.#spoken || this.#thinkingSinceMs !== undefined) this.#onEarlyPart(result.value);
   };
@@ -99,7 +99,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   }
 
   readonly #end = (): void => {
-    this.#askedMs = undefined;
+    this.#calledAtMs = undefined;
     clearTimeout(this.#timer);
     this.#signal.removeEventListener('abort', this.#onOuterAbort);
   };
@@ -137,7 +137,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
       };
     }
     return {
-      dueMs: (this.#askedMs ?? now) + (idleTimeoutMs ?? Infinity),
+      dueMs: (this.#calledAtMs ?? now) + (idleTimeoutMs ?? Infinity),
       what: 'the next delta',
       limitMs: idleTimeoutMs,
     };

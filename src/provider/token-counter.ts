@@ -13,11 +13,11 @@ const HEAP_MB = 160;
 export class TokenCounter {
   readonly #waiting = new Map<number, PromiseWithResolvers<readonly number[]>>();
   #worker: Worker | undefined;
-  #asked = 0;
+  #nextId = 0;
 
   /** @returns a count a text. @throws Error where the thread cannot be had or died over it */
   count(texts: readonly string[]): Promise<readonly number[]> {
-    const request: CountRequest = { id: this.#asked++, texts };
+    const request: CountRequest = { id: this.#nextId++, texts };
     const answer = Promise.withResolvers<readonly number[]>();
     this.#waiting.set(request.id, answer);
     const worker = (this.#worker ??= this.#start());

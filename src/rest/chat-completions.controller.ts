@@ -10,7 +10,7 @@ import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
 import { isEnded } from '../domain/response.js';
-import { chatCompletion, ChatChunks } from '../protocol/chat/chat-events.js';
+import { chatCompletion, ChatChunkWriter } from '../protocol/chat/chat-events.js';
 import { inChatWords, parseChatRequest } from '../protocol/chat/chat-requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
 import { errorBody } from '../protocol/errors.js';
@@ -37,13 +37,13 @@ export class ChatCompletionsController {
   @Post()
   async create(@Caller() caller: Principal, @Body() body: unknown, @Res() reply: FastifyReply): Promise<void> {
     const chat = parseChatRequest(body);
-    const turn = { route: ROUTE, asked: chat.request, delivery: chat.stream ? 'stream' : 'json' } as const;
+    const turn = { route: ROUTE, turnRequest: chat.request, delivery: chat.stream ? 'stream' : 'json' } as const;
     const responseId = await createTurn(this.turns, caller, turn, reply).catch((thrown: unknown) => {
       throw inChatWords(asSluiceError(thrown));
     });
     try {
       const reading = readingSignal(reply, this.times.sse.interruption);
-      if (chat.stream) await this.#stream(caller, responseId, new ChatChunks(chat.includeUsage), reading, reply);
+      if (chat.stream) await this.#stream(caller, responseId, new ChatChunkWriter(chat.includeUsage), reading, reply);
       else await this.#answer(caller, responseId, reading, reply);
     } catch (thrown) {
       answerFailure(reply, answerGone(asSluiceError(thrown)));
@@ -65,7 +65,7 @@ export class ChatCompletionsController {
   async #stream(
     caller: Principal,
     responseId: string,
-    chunks: ChatChunks,
+    chunks: ChatChunkWriter,
     reading: AbortSignal,
     reply: FastifyReply,
   ): Promise<void> {
@@ -77,7 +77,7 @@ export class ChatCompletionsController {
 /** Yields one text for each batch of events. @throws FailedTurn if the turn failed */
 async function* chunkTexts(
   events: AsyncIterable<readonly LoggedEvent[]>,
-  chunks: ChatChunks,
+  chunks: ChatChunkWriter,
 ): AsyncGenerator<SseText, void> {
   for await (const batch of events) {
     let text = '';

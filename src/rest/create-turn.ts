@@ -10,14 +10,14 @@ import { type ResponseRequest } from '../domain/request.js';
 import { errorBody, errorHeaders } from '../protocol/errors.js';
 import { type TurnOrigin } from '../turn/turn.js';
 import { type TurnService } from '../turn/turn.service.js';
-import { tellingLimits } from './limit-headers.js';
+import { withLimitHeaders } from './limit-headers.js';
 import { readOnDisconnect } from './queries.js';
 import { goneSignal } from './streamed-answer.js';
 import { idempotencyOf, originOf } from './turn-request.js';
 
-export interface AskedTurn {
+export interface TurnToCreate {
   readonly route: string;
-  readonly asked: ResponseRequest;
+  readonly turnRequest: ResponseRequest;
   readonly delivery: TurnOrigin['delivery'];
 }
 
@@ -30,18 +30,18 @@ export interface AskedTurn {
 export async function createTurn(
   turns: TurnService,
   caller: Principal,
-  { route, asked, delivery }: AskedTurn,
+  { route, turnRequest, delivery }: TurnToCreate,
   reply: FastifyReply,
 ): Promise<string> {
   const { request }: { readonly request: FastifyRequest } = reply;
-  const idempotency = idempotencyOf(request, asked);
-  const lost = !asked.store && asked.conversation === undefined && idempotency === undefined;
-  const cancels = readOnDisconnect(request.query, asked.background) ?? (lost ? 'cancel' : 'continue');
-  const created = turns.create(caller, asked, originOf(request, route, delivery), {
+  const idempotency = idempotencyOf(request, turnRequest);
+  const lost = !turnRequest.store && turnRequest.conversation === undefined && idempotency === undefined;
+  const cancels = readOnDisconnect(request.query, turnRequest.background) ?? (lost ? 'cancel' : 'continue');
+  const created = turns.create(caller, turnRequest, originOf(request, route, delivery), {
     ...(cancels === 'cancel' ? { signal: goneSignal(reply) } : {}),
     ...(idempotency === undefined ? {} : { idempotency }),
   });
-  return (await tellingLimits(reply, created)).responseId;
+  return (await withLimitHeaders(reply, created)).responseId;
 }
 
 /** Answers with the failure of a turn. Does not log it, because the turn already did. */

@@ -11,7 +11,7 @@ import { type Log } from '../observability/log.js';
 import { errorBody, errorHeaders } from '../protocol/errors.js';
 import { type RefusedTurn } from '../turn/turn-report.js';
 import { callerOf } from './caller.js';
-import { asksForTurn } from './operation.guard.js';
+import { createsTurn } from './operation.guard.js';
 import { bodyTooLarge } from './request-gate.js';
 import { noRoute, type RouteTable } from './route-table.js';
 import { hasTurn } from './turn-request.js';
@@ -68,7 +68,7 @@ export class ErrorFilter implements ExceptionFilter {
   #errorOf(thrown: unknown, request: FastifyRequest): SluiceError {
     if (thrown instanceof SluiceError) return thrown;
     // The client disconnected, or sent an incomplete body.
-    if (request.raw.destroyed && !request.raw.complete) return cutShort();
+    if (request.raw.destroyed && !request.raw.complete) return incompleteBody();
     const status = statusOf(thrown);
     switch (status) {
       case 404:
@@ -95,8 +95,8 @@ export class ErrorFilter implements ExceptionFilter {
     const endpoint = request.routeOptions.url ?? 'unknown';
     const { id: requestId, method } = request;
     if (isMistake(error, request)) this.#parts.mistake(request);
-    if (!asksForTurn(request)) this.#parts.refusedOther(error);
-    if (asksForTurn(request) && !hasTurn(request)) {
+    if (!createsTurn(request)) this.#parts.refusedOther(error);
+    if (createsTurn(request) && !hasTurn(request)) {
       const durationMs = Math.round(reply.elapsedTime);
       this.#parts.refused({ requestId, method, endpoint, caller: callerOf(request), durationMs, error });
     } else if (error.status >= 500) {
@@ -114,7 +114,7 @@ export class ErrorFilter implements ExceptionFilter {
 function isMistake({ status, code }: SluiceError, request: FastifyRequest): boolean {
   if (status >= 500 || NO_MISTAKE.has(code)) return false;
   if (request.raw.destroyed && !request.raw.complete) return false;
-  const looksUp = callerOf(request) !== undefined && !asksForTurn(request);
+  const looksUp = callerOf(request) !== undefined && !createsTurn(request);
   return !(looksUp && (status === 404 || status === 410));
 }
 
@@ -129,6 +129,6 @@ function statusOf(thrown: unknown): number | undefined {
   return undefined;
 }
 
-function cutShort(): SluiceError {
+function incompleteBody(): SluiceError {
   return new SluiceError('invalid_request', 'unable to read the request; the body is incomplete');
 }

@@ -20,7 +20,7 @@ export const LIMIT_HEADERS: readonly string[] = KINDS.flatMap((kind) =>
  * Sets the headers of `reply` from the limits that `created` carries. Resolves and rejects like
  * `created`.
  */
-export async function tellingLimits(reply: FastifyReply, created: Promise<CreatedTurn>): Promise<CreatedTurn> {
+export async function withLimitHeaders(reply: FastifyReply, created: Promise<CreatedTurn>): Promise<CreatedTurn> {
   try {
     const turn = await created;
     noteTurn(reply.request);

@@ -17,7 +17,7 @@ const TURN_ROUTES: ReadonlySet<string> = new Set(['/v1/responses', '/v1/chat/com
 const BODY_BYTES_PER_OPERATION = 65_536;
 
 /** Whether a request creates a turn; turns have limits of their own. */
-export function asksForTurn({ method, routeOptions }: FastifyRequest): boolean {
+export function createsTurn({ method, routeOptions }: FastifyRequest): boolean {
   return method === 'POST' && TURN_ROUTES.has(routeOptions.url ?? '');
 }
 
@@ -29,7 +29,7 @@ export class OperationGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const caller = callerOf(request);
-    if (caller !== undefined && !asksForTurn(request)) this.operations.take(caller, costOf(request));
+    if (caller !== undefined && !createsTurn(request)) this.operations.take(caller, costOf(request));
     return true;
   }
 }

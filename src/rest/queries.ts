@@ -10,7 +10,7 @@ import { FROM_THE_START, parseCursor } from '../protocol/cursor.js';
 import { IDEMPOTENCY_KEY } from '../protocol/idempotency-key.js';
 import { refusalOf } from '../protocol/refusal.js';
 import { inert } from '../protocol/schema-tools.js';
-import { ALL_THERE_IS, NOTHING_TO_INCLUDE } from '../protocol/responses/unserved-fields.js';
+import { INCLUDE_REASON, NOTHING_TO_INCLUDE } from '../protocol/responses/unserved-fields.js';
 
 /**
  * `include`, as the official client writes it or bare. Accepted only with values that have no effect
@@ -18,7 +18,7 @@ import { ALL_THERE_IS, NOTHING_TO_INCLUDE } from '../protocol/responses/unserved
  */
 const include = inert(
   z.preprocess((value) => [value].flat(), NOTHING_TO_INCLUDE),
-  ALL_THERE_IS,
+  INCLUDE_REASON,
 );
 const INCLUDE = { 'include[]': include, include };
 const RETRIEVE = z.strictObject({

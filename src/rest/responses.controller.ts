@@ -35,13 +35,13 @@ export class ResponsesController {
   @Post()
   async create(@Caller() caller: Principal, @Body() body: unknown, @Res() reply: FastifyReply): Promise<void> {
     const parsed = parseResponseRequest(body, 'rest');
-    const { stream, request: asked } = parsed;
-    const delivery = stream ? 'stream' : asked.background ? 'background' : 'json';
-    const turn = { route: '/v1/responses', asked, delivery } as const;
+    const { stream, request: turnRequest } = parsed;
+    const delivery = stream ? 'stream' : turnRequest.background ? 'background' : 'json';
+    const turn = { route: '/v1/responses', turnRequest, delivery } as const;
     const responseId = await createTurn(this.turns, caller, turn, reply);
     const reading = this.#readingSignal(reply);
     if (stream) return this.#stream(this.reader.repeat(caller, responseId, reading), reply);
-    if (asked.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
+    if (turnRequest.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
     const response = await this.reader.settled(caller, responseId, reading);
     if (reply.raw.destroyed) return void reply.hijack();
     checkInterruption(isEnded(response.status), this.times.sse.interruption?.reason);

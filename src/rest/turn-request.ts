@@ -13,9 +13,9 @@ export function originOf(request: FastifyRequest, path: string, delivery: TurnOr
 }
 
 /** @returns undefined if the caller sent no key. @throws SluiceError if the key is invalid */
-export function idempotencyOf(request: FastifyRequest, asked: ResponseRequest): IdempotencyUse | undefined {
+export function idempotencyOf(request: FastifyRequest, turnRequest: ResponseRequest): IdempotencyUse | undefined {
   const key = readIdempotencyKey(request.headers['idempotency-key']);
-  return key === undefined ? undefined : { key, fingerprint: requestFingerprint(asked) };
+  return key === undefined ? undefined : { key, fingerprint: requestFingerprint(turnRequest) };
 }
 
 /** Requests that have a turn. */

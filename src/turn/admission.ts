@@ -167,15 +167,15 @@ export class Admission {
 
   #maxOutputTokens(request: ResponseRequest, prompt: RenderedPrompt | null): number | null {
     const ceiling = this.#policy.maxTokens;
-    const asked = request.maxOutputTokens;
-    if (asked !== undefined && ceiling !== null && asked > ceiling) {
+    const requested = request.maxOutputTokens;
+    if (requested !== undefined && ceiling !== null && requested > ceiling) {
       throw new SluiceError(
         'invalid_value',
-        `unable to allow ${asked} output tokens; the configured maximum is ${ceiling}; request at most that many`,
+        `unable to allow ${requested} output tokens; the configured maximum is ${ceiling}; request at most that many`,
         { param: 'max_output_tokens' },
       );
     }
-    const wanted = asked ?? prompt?.parameters.maxTokens ?? ceiling;
+    const wanted = requested ?? prompt?.parameters.maxTokens ?? ceiling;
     return wanted === null || ceiling === null ? wanted : Math.min(wanted, ceiling);
   }
 

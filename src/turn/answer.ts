@@ -54,8 +54,8 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
   });
   const guard = guards.forOutput(plan.prompt, trace.guardingOutput);
   facts.providerCalled = true;
-  const asked = providerRequest(plan, facts.context.items);
-  const parts = trace.calling(asked, (request) => provider.stream(request, stop.signal));
+  const toSend = providerRequest(plan, facts.context.items);
+  const parts = trace.calling(toSend, (request) => provider.stream(request, stop.signal));
   // Errors while abandoning the provider stream must not change the outcome.
   for await (const part of ignoreCloseErrors(parts)) {
     stop.signal.throwIfAborted();

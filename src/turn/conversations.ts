@@ -163,13 +163,13 @@ export class Conversations {
 
   async #takeClaim(id: string, writer: string): Promise<void> {
     try {
-      let askedAt = this.#time.now();
+      let requestedAt = this.#time.now();
       await this.#claim.join(id, writer, 0);
       // A writer has no log, so other replicas evict it as dead if this process stalls after
       // joining. A turn may then read the conversation, and items added now would come between its
       // input and its answer. Rejoin until the reply comes in time: then the place is certain.
-      while (this.#time.now() - askedAt > SURE_OF_PLACE_MS) {
-        askedAt = this.#time.now();
+      while (this.#time.now() - requestedAt > SURE_OF_PLACE_MS) {
+        requestedAt = this.#time.now();
         await this.#claim.rejoin(id, writer, 0, this.#time.unique());
       }
     } catch (error) {

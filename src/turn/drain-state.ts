@@ -14,7 +14,7 @@ export class DrainState {
   /**
    * Starts the drain: no turn is admitted any more. Cannot be undone. Later calls have no effect.
    */
-  begin(): void {
+  startDraining(): void {
     if (this.#draining) return;
     this.#draining = true;
     for (const listener of this.#listeners) listener();
@@ -25,7 +25,7 @@ export class DrainState {
    * Calls `listener` once when the drain begins, or at once if it has begun.
    * @returns a function that removes the listener
    */
-  onBegin(listener: () => void): () => void {
+  onDraining(listener: () => void): () => void {
     if (this.#draining) {
       listener();
       return () => undefined;

@@ -54,7 +54,7 @@ export class FlushClock {
    * turns that it wakes. Text thus waits once, and is read, checked and joined once a tick instead
    * of once a delta. Calls `read` at once if deltas do not wait now.
    */
-  gather(read: () => void): void {
+  scheduleRead(read: () => void): void {
     if (this.windowMs === 0) {
       read();
       return;

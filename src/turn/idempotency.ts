@@ -19,18 +19,18 @@ export interface IdempotencyUse {
  * Milliseconds after which a key without a begun response counts as abandoned. Its holder has died,
  * or its `confirm` fails when it resumes.
  */
-const LEFT_BEHIND_MS = 10_000;
+const ABANDONED_AFTER_MS = 10_000;
 const LOOK_FIRST_MS = 25;
 const LOOK_MOST_MS = 200;
 
 export class Idempotency {
   readonly #keys: IdempotencyStore;
-  readonly #leftBehindMs: number;
+  readonly #abandonedAfterMs: number;
   readonly #time: Time;
 
-  constructor(keys: IdempotencyStore, leftBehindMs = LEFT_BEHIND_MS, time: Time = systemTime) {
+  constructor(keys: IdempotencyStore, abandonedAfterMs = ABANDONED_AFTER_MS, time: Time = systemTime) {
     this.#keys = keys;
-    this.#leftBehindMs = leftBehindMs;
+    this.#abandonedAfterMs = abandonedAfterMs;
     this.#time = time;
   }
 
@@ -52,7 +52,7 @@ export class Idempotency {
       // Several callers may find the same abandoned key. Releasing a key that one of them has
       // already taken again would run the request twice. Compare-and-delete on the abandoned
       // holder, so that only one caller starts over.
-      if (claim.ageMs > this.#leftBehindMs) await this.#keys.release({ ...own, responseId: claim.responseId });
+      if (claim.ageMs > this.#abandonedAfterMs) await this.#keys.release({ ...own, responseId: claim.responseId });
       else await sleep(this.#time, delayMs);
     }
   }

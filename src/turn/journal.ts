@@ -55,7 +55,7 @@ export class Journal {
   #appending: Promise<void> | undefined;
   /** Number of events taken, and how many of them are in the log. */
   #taken = 0;
-  #standing = 0;
+  #stored = 0;
   /** Whether the terminal event is being appended. */
   #ending = false;
   #ended = false;
@@ -71,7 +71,7 @@ export class Journal {
     this.accumulator = new ResponseAccumulator(options.response);
     const { opening = [] } = options;
     for (const event of opening) this.accumulator.apply(event);
-    this.#next = this.#taken = this.#standing = opening.length;
+    this.#next = this.#taken = this.#stored = opening.length;
   }
 
   /** Sequence number of the next event, once all events before it are flushed. */
@@ -133,7 +133,7 @@ export class Journal {
   async flushed(): Promise<void> {
     const upTo = this.#taken;
     this.#write();
-    while (this.#standing < upTo && this.#appending !== undefined) await this.#appending;
+    while (this.#stored < upTo && this.#appending !== undefined) await this.#appending;
   }
 
   readonly #onTick = (): void => {
@@ -171,7 +171,7 @@ export class Journal {
       this.#next += events.length;
       this.#appending = this.#append(events);
       await this.#appending;
-      if (this.#lost === undefined) this.#standing = taken;
+      if (this.#lost === undefined) this.#stored = taken;
     }
     this.#appending = undefined;
     this.#writing = false;

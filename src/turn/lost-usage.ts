@@ -24,8 +24,8 @@ export async function estimateLostUsage(
   accounting: Accounting,
 ): Promise<LostUsage> {
   const items = input.map(({ item }) => item).filter(isKnownItem);
-  const asked = { system: instructions ?? '', items, tools };
-  const estimated = await accounting.estimate(asked, output.map(textOf).join('\n'));
+  const sent = { system: instructions ?? '', items, tools };
+  const estimated = await accounting.estimate(sent, output.map(textOf).join('\n'));
   // The log holds neither the rendered prompt nor earlier responses. The reservation includes them.
   const inputTokens = Math.max(estimated.input_tokens, reserved?.inputTokens ?? 0);
   const usage = { ...estimated, input_tokens: inputTokens, total_tokens: inputTokens + estimated.output_tokens };

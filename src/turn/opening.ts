@@ -100,7 +100,7 @@ export class TurnOpening {
     }));
     const stop = new AbortController();
     try {
-      const askedAt = time.now();
+      const requestedAt = time.now();
       let waits = conversationId !== null && !(await claim.join(conversationId, response.id, maxWaiting)).first;
       const head = {
         responseId: response.id,
@@ -118,7 +118,7 @@ export class TurnOpening {
       // process or the store stalled, another turn may be running by now, and both would write to
       // the conversation. A late turn therefore joins again: with a log it cannot be evicted before
       // its end.
-      if (conversationId !== null && time.now() - askedAt > SURE_OF_PLACE_MS) {
+      if (conversationId !== null && time.now() - requestedAt > SURE_OF_PLACE_MS) {
         waits = !(await this.#rejoin(conversationId, response.id)).first;
       }
       if (!(await this.#parts.idempotency.confirm(plan.caller, response.id, idempotency))) {

@@ -96,9 +96,9 @@ export class Settlement {
   /** Computes usage and cost. A turn also ends if this fails. */
   async #account(turn: Turn): Promise<void> {
     const { facts } = turn;
-    const asked = providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input);
+    const sent = providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input);
     if (facts.usage === null && facts.provider !== null) {
-      facts.usage = await this.#accounting.estimate(asked, facts.produced, facts.reasoned + facts.summarized);
+      facts.usage = await this.#accounting.estimate(sent, facts.produced, facts.reasoned + facts.summarized);
       facts.usageEstimated = true;
     }
     if (facts.usage !== null && facts.providerCalled) {
@@ -106,7 +106,7 @@ export class Settlement {
     }
     for (const { provider, model } of facts.lost) {
       // What an overtaken call wrote is not known. Its input was read, and a budget must bind it.
-      const cost = this.#accounting.cost(model, await this.#accounting.estimate(asked, ''), provider);
+      const cost = this.#accounting.cost(model, await this.#accounting.estimate(sent, ''), provider);
       if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
     }
   }

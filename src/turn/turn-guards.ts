@@ -41,8 +41,11 @@ export class TurnGuards {
   }
 
   checkInput(prompt: RenderedPrompt | null, input: readonly Item[]): InputCheck {
-    const asked = input.slice(firstNew(input));
-    return createInputGuard(this.#of(prompt)).check(asked.flatMap(textsOf), asked.filter(isOfUser).flatMap(textsOf));
+    const newItems = input.slice(firstNew(input));
+    return createInputGuard(this.#of(prompt)).check(
+      newItems.flatMap(textsOf),
+      newItems.filter(isOfUser).flatMap(textsOf),
+    );
   }
 
   /**
@@ -116,7 +119,7 @@ export class GuardedOutput {
    * reasoning.
    */
   #guardrailsFor(kind: TextKind): readonly CompiledGuardrail[] {
-    return isThought(kind) ? this.#guardrails.filter(({ type }) => type !== 'max_length') : this.#guardrails;
+    return isReasoning(kind) ? this.#guardrails.filter(({ type }) => type !== 'max_length') : this.#guardrails;
   }
 
   /** Ends the text of this kind, and decides on the text that was held back. */
@@ -144,7 +147,7 @@ export class GuardedOutput {
   }
 }
 
-function isThought(kind: TextKind): boolean {
+function isReasoning(kind: TextKind): boolean {
   return kind === 'reasoning' || kind === 'reasoning_summary';
 }
 

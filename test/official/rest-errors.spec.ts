@@ -248,7 +248,7 @@ describe('the client’s own retries', () => {
   it('try a draining replica again, elsewhere, when it said', async () => {
     const leaving = await startGateway();
     try {
-      leaving.gateway.parts.drain.begin();
+      leaving.gateway.parts.drain.startDraining();
       const requests = countRequests(leaving);
       const error = await refusal(officialClient(leaving.url, { maxRetries: 1 }).responses.create({ input: 'x' }));
       expect(error).toBeInstanceOf(InternalServerError);

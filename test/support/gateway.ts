@@ -90,7 +90,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
     },
     async restart() {
       // Who comes back before there is another gateway is sent away.
-      gateway.parts.drain.begin();
+      gateway.parts.drain.startDraining();
       gateway.parts.table.terminateAll();
       const gone = new SluiceError('replica_lost', 'unable to continue; the test ended this gateway');
       await gateway.parts.turns.abortAll(gone);

@@ -29,7 +29,7 @@ export interface FollowedResponsesOptions {
   readonly refusals: Refusals;
   readonly metrics: Metrics;
   readonly time: Time;
-  readonly tell: (event: SluiceEvent) => void;
+  readonly sendEvent: (event: SluiceEvent) => void;
   /** The principal that the connection acts for now. */
   readonly caller: () => Principal;
   /** Whether the client knows snapshots. */
@@ -100,7 +100,7 @@ export class FollowedResponses {
       viewer = await retryWhileUnavailable(() => this.view(caller, responseId, -1), { wanted: () => !closed(), time });
     } catch (thrown) {
       // An idempotency key may lead to a response whose events are gone.
-      if (!this.#toldByStore(thrown)) throw thrown;
+      if (!this.#isServedByStore(thrown)) throw thrown;
       await this.#snapshots.send({ caller, responseId, streamId, atLeast: -1, wanted: () => !closed() });
       return;
     }
@@ -204,10 +204,10 @@ export class FollowedResponses {
     try {
       viewer = await this.view(caller, responseId, startingAfter);
     } catch (thrown) {
-      if (!this.#toldByStore(thrown)) throw thrown;
+      if (!this.#isServedByStore(thrown)) throw thrown;
       const outcome = await this.#snapshots.send({ caller, responseId, streamId, atLeast: -1, wanted });
       if (outcome !== 'unwanted') return 'stored';
-      await this.#tellResumed(caller, point);
+      await this.#sendResumed(caller, point);
       return 'replaced';
     }
     if (viewer === undefined) return 'replaced';
@@ -225,7 +225,7 @@ export class FollowedResponses {
           mode = 'snapshot';
         }
       }
-      if (mode === 'replay') await this.#tellResumed(caller, point);
+      if (mode === 'replay') await this.#sendResumed(caller, point);
       if (!wanted()) {
         // A later frame takes over at once: send nothing that it would send again.
         viewer.close();
@@ -241,10 +241,10 @@ export class FollowedResponses {
     }
   }
 
-  async #tellResumed(caller: Principal, { responseId, startingAfter, streamId }: ResumePoint): Promise<void> {
-    const { reader, tell } = this.#options;
+  async #sendResumed(caller: Principal, { responseId, startingAfter, streamId }: ResumePoint): Promise<void> {
+    const { reader, sendEvent } = this.#options;
     const status = await reader.currentStatus(caller, responseId);
-    tell({
+    sendEvent({
       type: 'sluice:resumed',
       response_id: responseId,
       starting_after: startingAfter,
@@ -286,7 +286,7 @@ export class FollowedResponses {
   }
 
   /** Whether a snapshot of the stored response answers instead: its events are gone, and the client knows snapshots. */
-  #toldByStore(thrown: unknown): boolean {
+  #isServedByStore(thrown: unknown): boolean {
     return thrown instanceof SluiceError && thrown.code === 'response_expired' && this.#options.takesSnapshots();
   }
 }

@@ -33,7 +33,7 @@ export interface WatchedConversationsOptions {
   readonly time: Time;
   /** Conversations that may be watched at once. */
   readonly maxWatched: number;
-  readonly tell: (event: SluiceEvent) => void;
+  readonly sendEvent: (event: SluiceEvent) => void;
   readonly closed: () => boolean;
   /** Whether this connection created the response: its lane has the events already. */
   readonly created: (responseId: string) => boolean;
@@ -88,7 +88,7 @@ export class WatchedConversations {
   unsubscribe(conversation: string): Promise<void> {
     return this.#inOrder.run(conversation, async () => {
       this.#end(conversation);
-      this.#options.tell({ type: 'sluice:unsubscribed', conversation });
+      this.#options.sendEvent({ type: 'sluice:unsubscribed', conversation });
     });
   }
 
@@ -98,7 +98,7 @@ export class WatchedConversations {
   }
 
   async #subscribe(caller: Principal, conversation: string, streamId: string): Promise<void> {
-    const { conversations, announcements, lanes, tell, closed } = this.#options;
+    const { conversations, announcements, lanes, sendEvent, closed } = this.#options;
     await conversations.get(caller, conversation);
     lanes.open(streamId);
     this.#checkRoom(conversation);
@@ -141,7 +141,7 @@ export class WatchedConversations {
       gap: false,
     };
     this.#watched.set(conversation, watched);
-    tell({ type: 'sluice:subscribed', conversation, running, stream_id: streamId });
+    sendEvent({ type: 'sluice:subscribed', conversation, running, stream_id: streamId });
     onResponse = (responseId) => this.#follow(watched, responseId);
     onGap = () => void this.#catchUp(watched);
     for (const responseId of [...running.map(({ response_id }) => response_id), ...early]) onResponse(responseId);
@@ -213,7 +213,7 @@ export class WatchedConversations {
 
   async #announceAndFollow(watched: Watched, responseId: string): Promise<void> {
     const { caller, conversation, streamId } = watched;
-    const { followed, outbound, tell, time } = this.#options;
+    const { followed, outbound, sendEvent, time } = this.#options;
     if (!outbound.followings.has(responseId)) followed.checkRoom();
     const wanted = (): boolean => !this.#isOver(watched);
     const viewer = await retryWhileUnavailable(() => followed.view(caller, responseId, -1), { wanted, time });
@@ -223,7 +223,7 @@ export class WatchedConversations {
       wanted,
       announce: () => {
         const input = viewer.head.input.map(({ item }) => item);
-        tell({ type: 'sluice:turn', conversation, response_id: responseId, input, stream_id: streamId });
+        sendEvent({ type: 'sluice:turn', conversation, response_id: responseId, input, stream_id: streamId });
       },
       begun: (begun) => watched.following.add(begun),
     });

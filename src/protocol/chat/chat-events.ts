@@ -127,7 +127,7 @@ function finishReason(response: ResponseObject): ChatFinishReason {
 }
 
 /** Converts the events of one response to chunks. Each event must be passed once, in order. */
-export class ChatChunks {
+export class ChatChunkWriter {
   readonly #includeUsage: boolean;
   #response: ResponseObject | undefined;
   #begun = false;
@@ -147,25 +147,25 @@ export class ChatChunks {
         this.#response = event.response;
         return [];
       case 'response.output_text.delta':
-        return this.#said({ content: event.delta });
+        return this.#deltaChunk({ content: event.delta });
       case 'response.refusal.delta':
-        return this.#said({ refusal: event.delta });
+        return this.#deltaChunk({ refusal: event.delta });
       case 'response.reasoning_text.delta':
       case 'response.reasoning_summary_text.delta':
-        return this.#said({ reasoning_content: event.delta });
+        return this.#deltaChunk({ reasoning_content: event.delta });
       case 'response.output_item.added': {
         if (event.item.type !== 'function_call') return [];
         const { call_id: id, name, extra_content: extra } = event.item;
         const opaque = extra === undefined ? {} : { extra_content: extra };
         const index = this.#calls.size;
         this.#calls.set(event.output_index, index);
-        return this.#said({
+        return this.#deltaChunk({
           tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' }, ...opaque }],
         });
       }
       case 'response.function_call_arguments.delta': {
         const index = this.#calls.get(event.output_index) ?? 0;
-        return this.#said({ tool_calls: [{ index, function: { arguments: event.delta } }] });
+        return this.#deltaChunk({ tool_calls: [{ index, function: { arguments: event.delta } }] });
       }
       case 'response.completed':
       case 'response.incomplete':
@@ -189,7 +189,7 @@ export class ChatChunks {
     return [];
   }
 
-  #said(delta: ChatDelta): ChatChunk[] {
+  #deltaChunk(delta: ChatDelta): ChatChunk[] {
     return [...this.#begin(), this.#chunk(delta, null)];
   }
 

@@ -113,7 +113,7 @@ const MESSAGE = z.preprocess((value, context) => {
   const code = refusalParams('unsupported_parameter');
   context.addIssue({ code: 'custom', path: ['role'], message, ...code, input: value });
   return z.NEVER;
-}, ROLES.superRefine(saysSomething));
+}, ROLES.superRefine(requireContent));
 
 /** The most items that a request may have. */
 const MOST_MESSAGES = 1_000;
@@ -160,15 +160,15 @@ function answerOf(message: AssistantMessage): Item[] {
       part.type === 'text' ? { type: 'output_text', text: part.text, annotations: [], logprobs: [] } : { ...part },
   );
   if (refusal !== undefined) parts.push({ type: 'refusal', refusal });
-  const said = parts.filter((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
+  const kept = parts.filter((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
   return [
-    ...thoughtOf(message),
-    ...(said.length === 0 ? [] : [messageItem('assistant', said)]),
+    ...reasoningOf(message),
+    ...(kept.length === 0 ? [] : [messageItem('assistant', kept)]),
     ...calls.map(callItem),
   ];
 }
 
-function thoughtOf({ reasoning_content: text }: AssistantMessage): ReasoningItem[] {
+function reasoningOf({ reasoning_content: text }: AssistantMessage): ReasoningItem[] {
   if (text === undefined || text === null || text === '') return [];
   const content = [{ type: 'reasoning_text', text }] as const;
   return [{ type: 'reasoning', id: newId('rs'), summary: [], content, status: 'completed' }];
@@ -191,7 +191,7 @@ function callItem({ id, function: called, extra_content }: z.output<typeof TOOL_
   };
 }
 
-function saysSomething(message: Message, context: z.core.$RefinementCtx): void {
+function requireContent(message: Message, context: z.core.$RefinementCtx): void {
   if (message.role !== 'assistant') return;
   const { content, refusal, tool_calls: calls } = message;
   if (content !== undefined || refusal !== undefined || calls !== undefined) return;

@@ -41,7 +41,7 @@ export interface ParsedChat {
   readonly includeUsage: boolean;
 }
 
-const WHAT = 'create a chat completion';
+const OPERATION = 'create a chat completion';
 
 const TOOL = z.preprocess(
   functionOnly('Sluice passes function tools through and has no others'),
@@ -125,11 +125,11 @@ export const CHAT_FIELDS: readonly string[] = Object.keys(FIELDS);
 /** @throws SluiceError (400) with the field at fault as `param` */
 export function parseChatRequest(body: unknown): ParsedChat {
   if (!isObject(body)) {
-    throw new SluiceError('invalid_request', `unable to ${WHAT}; the request must be a JSON object`);
+    throw new SluiceError('invalid_request', `unable to ${OPERATION}; the request must be a JSON object`);
   }
-  checkFields(body, WHAT);
+  checkFields(body, OPERATION);
   const parsed = CHAT_REQUEST.safeParse(body);
-  if (!parsed.success) throw refusalOf(parsed.error, body, WHAT, CHAT_FIELDS);
+  if (!parsed.success) throw refusalOf(parsed.error, body, OPERATION, CHAT_FIELDS);
   const fields = parsed.data;
   fitsTogether(fields);
   const includeUsage = fields.stream_options?.include_usage === true;
@@ -150,7 +150,7 @@ function fitsTogether(fields: Fields): void {
 }
 
 function refused(param: string, why: string): SluiceError {
-  return new SluiceError('invalid_value', `unable to ${WHAT}; ${why}`, { param });
+  return new SluiceError('invalid_value', `unable to ${OPERATION}; ${why}`, { param });
 }
 
 function requestOf(fields: Fields): ResponseRequest {
@@ -195,8 +195,8 @@ export function inChatWords(error: SluiceError): SluiceError {
   const { code, message, param, retryable, retryAfterMs, cause } = error;
   const name = param === null ? undefined : CHAT_NAMES[param];
   if (param === null || name === undefined) return error;
-  const said = param === 'instructions' ? 'system and developer messages' : name;
-  return new SluiceError(code, message.replaceAll(param, said), {
+  const fieldName = param === 'instructions' ? 'system and developer messages' : name;
+  return new SluiceError(code, message.replaceAll(param, fieldName), {
     param: name,
     retryable,
     cause,

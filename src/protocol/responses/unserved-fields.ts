@@ -9,7 +9,7 @@ import { EMPTY_LIST, inert, listOf } from '../schema-tools.js';
 
 const nothing = z.never();
 /** The reason for refusing an `include` of anything else. */
-export const ALL_THERE_IS =
+export const INCLUDE_REASON =
   'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools';
 /** Most entries of a list of fixed names. */
 export const MOST_NAMES = 32;
@@ -46,7 +46,7 @@ export const UNSERVED_FIELDS = {
     z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
     'Sluice serves text only',
   ),
-  include: inert(NOTHING_TO_INCLUDE, ALL_THERE_IS),
+  include: inert(NOTHING_TO_INCLUDE, INCLUDE_REASON),
   // Bounds calls of built-in tools, which Sluice does not have.
   max_tool_calls: inert(z.int().min(1), 'it must be a whole number of at least 1, and bounds built-in tools only'),
   moderation: inert(nothing, "checks are the prompt pack's guardrails"),

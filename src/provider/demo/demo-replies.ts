@@ -5,26 +5,27 @@
 
 import { type FunctionCallOutputItem, messageText } from '../../domain/item.js';
 import { type ProviderRequest } from '../provider.js';
-import { type DemoScript, say, scriptFromText } from './demo-script.js';
+import { type DemoScript, scriptOfText, scriptFromText } from './demo-script.js';
 import { sampleOf } from './sample-json.js';
 
 /** The script for a request: `demo:` lines first, then what the request obliges to (tools, format), then words. */
 export function replyTo(request: ProviderRequest): DemoScript {
   const outputs = trailingOutputs(request);
-  if (outputs.length > 0) return say(acknowledge(outputs));
+  if (outputs.length > 0) return scriptOfText(acknowledge(outputs));
   const text = lastUserText(request);
-  return scriptFromText(text) ?? obliged(request) ?? say(replyToWords(text, request));
+  return scriptFromText(text) ?? forcedReply(request) ?? scriptOfText(replyToWords(text, request));
 }
 
-function obliged(request: ProviderRequest): DemoScript | undefined {
+function forcedReply(request: ProviderRequest): DemoScript | undefined {
   const choice = request.toolChoice;
   const wanted = typeof choice === 'object' ? choice.name : choice === 'required' ? request.tools[0]?.name : undefined;
   const tool = request.tools.find((candidate) => candidate.name === wanted);
   if (tool !== undefined) {
     return { steps: [{ type: 'call', name: tool.name, arguments: JSON.stringify(sampleOf(tool.parameters)) }] };
   }
-  if (request.textFormat.type === 'json_schema') return say(JSON.stringify(sampleOf(request.textFormat.schema)));
-  if (request.textFormat.type === 'json_object') return say('{"provider": "demo", "model": null}');
+  if (request.textFormat.type === 'json_schema')
+    return scriptOfText(JSON.stringify(sampleOf(request.textFormat.schema)));
+  if (request.textFormat.type === 'json_object') return scriptOfText('{"provider": "demo", "model": null}');
   return undefined;
 }
 
@@ -40,9 +41,9 @@ function replyToWords(text: string, request: ProviderRequest): string {
   return plainAnswer(text, request);
 }
 
-const WHAT_I_AM = "I am Sluice's built-in **demo provider**, not a language model";
+const SELF_DESCRIPTION = "I am Sluice's built-in **demo provider**, not a language model";
 
-const HELLO = `Hello! ${WHAT_I_AM}: my replies are fixed, and they stream at about the pace of a real one.
+const HELLO = `Hello! ${SELF_DESCRIPTION}: my replies are fixed, and they stream at about the pace of a real one.
 
 Try these:
 
@@ -82,7 +83,7 @@ And a [link](https://platform.openai.com/docs/api-reference/responses), *emphasi
 `;
 
 const LONG = [
-  `${WHAT_I_AM}, so this long answer is a fixed one. It is here to give you time: press stop, reload the page, open a second tab, or cut the network while it runs.`,
+  `${SELF_DESCRIPTION}, so this long answer is a fixed one. It is here to give you time: press stop, reload the page, open a second tab, or cut the network while it runs.`,
   'Every delta that you see was first written to the log of this response and only then sent. Your browser reads from that log with a cursor of its own, the number of the last event that it has seen. When the connection goes away, the turn does not notice: it keeps writing.',
   'When you come back, the browser says which number it saw last, and the gateway sends the rest: first what is already in the log, then what is still being written, each event once and in order. That works for any number of viewers, because a viewer is a cursor and not a queue.',
   'Between the provider and the log stands a guard. It holds back only the few characters that could still become something forbidden, and lets the rest through at once. What has been shown never has to be taken back.',
@@ -102,7 +103,7 @@ function plainAnswer(text: string, request: ProviderRequest): string {
       : `a system prompt of ${quantity([...request.system].length, 'character')}`,
     ...(request.tools.length > 0 ? [quantity(request.tools.length, 'tool')] : []),
   ];
-  return `${WHAT_I_AM}: I can not understand what you wrote. What arrived here has the right shape, though: ${facts.join(', ')}.
+  return `${SELF_DESCRIPTION}: I can not understand what you wrote. What arrived here has the right shape, though: ${facts.join(', ')}.
 
 To put a real model in, set \`OPENAI_API_KEY\` (and \`OPENAI_BASE_URL\` for any other OpenAI-compatible server) and start Sluice again, or set \`provider.type: openai\` in the configuration file.
 

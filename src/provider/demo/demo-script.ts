@@ -62,9 +62,9 @@ export function scriptFromText(text: string): DemoScript | undefined {
   const given: Directives = { flags: new Set(), values: new Map(), calls: [] };
   for (const line of lines) {
     const wrong = readLine(line.trimStart().slice('demo:'.length), given);
-    if (wrong !== undefined) return say(`I do not know \`${wrong}\`.\n\n${DEMO_HELP}`);
+    if (wrong !== undefined) return scriptOfText(`I do not know \`${wrong}\`.\n\n${DEMO_HELP}`);
   }
-  if (given.flags.has('help')) return say(DEMO_HELP);
+  if (given.flags.has('help')) return scriptOfText(DEMO_HELP);
   const interval = given.values.get('interval');
   const finish = given.flags.has('length') ? 'length' : given.flags.has('filter') ? 'content_filter' : undefined;
   return {
@@ -80,7 +80,7 @@ export function words(text: string): string[] {
 }
 
 /** A script that says a text. */
-export function say(text: string): DemoScript {
+export function scriptOfText(text: string): DemoScript {
   return { steps: words(text).map((word) => ({ type: 'text', text: word })) };
 }
 

@@ -61,19 +61,19 @@ function read(chunk: Fields, choices: readonly unknown[]): ChunkContent {
   const choice = choiceOf(choices);
   const delta = isFields(choice?.['delta']) ? choice['delta'] : undefined;
   const message = isFields(choice?.['message']) ? choice['message'] : undefined;
-  const said = delta ?? message ?? {};
-  const content = readContent(said['content']);
-  const summary = detailsOf(said, 'reasoning.summary', 'summary');
+  const added = delta ?? message ?? {};
+  const content = readContent(added['content']);
+  const summary = detailsOf(added, 'reasoning.summary', 'summary');
   const legacy = typeof choice?.['text'] === 'string' && content.text === '' ? choice['text'] : '';
   return {
     error: errorOf(chunk, choice, choices.length > 0),
     choiceIndex: choice === undefined ? undefined : (numberOf(choice['index']) ?? 0),
-    reasoning: content.reasoning + (summary === '' ? reasoningOf(said) : detailsOf(said, 'reasoning.text', 'text')),
+    reasoning: content.reasoning + (summary === '' ? reasoningOf(added) : detailsOf(added, 'reasoning.text', 'text')),
     summary,
     text: content.text + legacy,
     isMessage: delta === undefined && message !== undefined,
-    refusal: content.refusal + textOf(said['refusal']),
-    calls: callsOf(said),
+    refusal: content.refusal + textOf(added['refusal']),
+    calls: callsOf(added),
     finishReason: typeof choice?.['finish_reason'] === 'string' ? choice['finish_reason'] : null,
     usage: readUsage(chunk['usage']) ?? readUsage(choice?.['usage']) ?? readUsage(fieldOf(chunk['x_groq'], 'usage')),
   };
@@ -93,12 +93,12 @@ function errorOf(chunk: Fields, choice: Fields | undefined, hasChoices: boolean)
   if (typeof status === 'number' && status !== 0) return chunk['base_resp'];
   if (chunk['object'] === 'error' || chunk['type'] === 'error') return chunk;
   if (hasChoices || isFields(chunk['usage'])) return undefined;
-  const telling = ['detail', 'errors', 'error_code', 'error_message', 'error_msg'].some(
+  const hasErrorField = ['detail', 'errors', 'error_code', 'error_message', 'error_msg'].some(
     (name) => chunk[name] !== undefined && chunk[name] !== null,
   );
   const message = typeof chunk['message'] === 'string' || typeof chunk['msg'] === 'string';
   const code = numberOf(chunk['code']) ?? numberOf(chunk['status']) ?? 0;
-  return telling || message || code >= 400 || chunk['success'] === false ? chunk : undefined;
+  return hasErrorField || message || code >= 400 || chunk['success'] === false ? chunk : undefined;
 }
 
 interface Content {
@@ -151,26 +151,26 @@ function nestedText(value: unknown): string {
  * Text of one kind of OpenRouter's details. A server that sends a summary also sends it as
  * `reasoning`.
  */
-function detailsOf(said: Fields, type: string, name: string): string {
-  const details = said['reasoning_details'];
+function detailsOf(message: Fields, type: string, name: string): string {
+  const details = message['reasoning_details'];
   if (!Array.isArray(details)) return '';
   return details.map((part: unknown) => (fieldOf(part, 'type') === type ? textOf(fieldOf(part, name)) : '')).join('');
 }
 
 /** Several servers send the same reasoning in two fields; only one counts. */
-function reasoningOf(said: Fields): string {
+function reasoningOf(message: Fields): string {
   for (const name of ['reasoning_content', 'reasoning', 'thinking', 'reasoning_details']) {
-    const text = nestedText(said[name]);
+    const text = nestedText(message[name]);
     if (text !== '') return text;
   }
   return '';
 }
 
-function callsOf(said: Fields): readonly CallPiece[] {
-  const calls = said['tool_calls'];
+function callsOf(message: Fields): readonly CallPiece[] {
+  const calls = message['tool_calls'];
   if (Array.isArray(calls)) return calls.filter(isFields).map(pieceOf);
   if (isFields(calls)) return [pieceOf(calls)];
-  return isFields(said['function_call']) ? [pieceOf({ index: 0, function: said['function_call'] })] : [];
+  return isFields(message['function_call']) ? [pieceOf({ index: 0, function: message['function_call'] })] : [];
 }
 
 function pieceOf(call: Fields): CallPiece {

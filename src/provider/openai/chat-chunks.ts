@@ -17,7 +17,7 @@ import { ToolCalls } from './tool-calls.js';
 const SIGN_OF_LIFE = /^(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|:.*|)$/iu;
 const END_MARKER = /^\[?done\]?$/iu;
 
-export class ChatChunks {
+export class ChatChunkReader {
   readonly #shape = new TextChunkShape();
   readonly #calls = new ToolCalls();
   /** The effective finish reason, as the server wrote it. */
@@ -77,7 +77,7 @@ export class ChatChunks {
 
   /** Adds the part of an event whose text alone was read. */
   pushText(text: string, parts: ProviderPart[]): void {
-    this.#say(text, parts);
+    this.#addText(text, parts);
   }
 
   /**
@@ -88,7 +88,7 @@ export class ChatChunks {
     if (this.#done) return;
     if (typeof event !== 'string') return this.#named(event.name, event.data, parts);
     const text = this.#shape.textOf(event);
-    if (text !== undefined) return this.#say(text, parts);
+    if (text !== undefined) return this.#addText(text, parts);
     const first = event.charCodeAt(0);
     if (first !== OPENING_BRACE && this.#isMarker(event)) return;
     const chunk = parseChunk(event);
@@ -151,7 +151,7 @@ export class ChatChunks {
   #take(chunk: ChunkContent, parts: ProviderPart[]): void {
     if (chunk.error !== undefined) throw fromErrorObject(chunk.error);
     const had = this.finished;
-    if (chunk.choiceIndex === undefined || this.#isOurs(chunk, chunk.choiceIndex)) this.#sayAll(chunk, parts);
+    if (chunk.choiceIndex === undefined || this.#isOurs(chunk, chunk.choiceIndex)) this.#addContent(chunk, parts);
     if (chunk.usage === undefined) return;
     if (chunk.usage.output_tokens > 0 || this.producedLength === 0) {
       this.#usage = chunk.usage;
@@ -160,7 +160,7 @@ export class ChatChunks {
     }
   }
 
-  #sayAll(chunk: ChunkContent, parts: ProviderPart[]): void {
+  #addContent(chunk: ChunkContent, parts: ProviderPart[]): void {
     if (chunk.reasoning !== '') {
       this.#reasoning += chunk.reasoning;
       parts.push({ type: 'reasoning', text: chunk.reasoning });
@@ -169,7 +169,7 @@ export class ChatChunks {
       this.#reasoning += chunk.summary;
       parts.push({ type: 'reasoning_summary', text: chunk.summary });
     }
-    this.#say(chunk.isMessage ? this.#newText(chunk.text) : chunk.text, parts);
+    this.#addText(chunk.isMessage ? this.#newText(chunk.text) : chunk.text, parts);
     if (chunk.refusal !== '') {
       this.#others += chunk.refusal;
       parts.push({ type: 'refusal', text: chunk.refusal });
@@ -186,7 +186,7 @@ export class ChatChunks {
     }
   }
 
-  #say(text: string, parts: ProviderPart[]): void {
+  #addText(text: string, parts: ProviderPart[]): void {
     if (text === '') return;
     this.#text += text;
     parts.push({ type: 'text', text });

@@ -5,7 +5,7 @@
 
 import { estimateUsage } from '../estimate-usage.js';
 import { type FinishReason, type ProviderPart, type ProviderRequest } from '../provider.js';
-import { ChatChunks } from './chat-chunks.js';
+import { ChatChunkReader } from './chat-chunks.js';
 import { fromThrown, interrupted, malformed, unreadable } from './chat-errors.js';
 import { AnswerBody, NotAnAnswer } from '../wire/answer-body.js';
 import { type BodyReader } from '../wire/body-reader.js';
@@ -28,7 +28,7 @@ const AFTER_FINISH_MS = 2_000;
 
 export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyReader {
   readonly #queue = new PartQueue();
-  readonly #chunks = new ChatChunks();
+  readonly #chunks = new ChatChunkReader();
   readonly #content = new AnswerBody();
   #body: LeanBody | undefined;
   #opened = false;
@@ -122,7 +122,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   #takeText(text: string): void {
     const parts: ProviderPart[] = [];
     this.#chunks.pushText(text, parts);
-    this.#hand(parts);
+    this.#deliver(parts);
     this.#look();
   }
 
@@ -132,13 +132,13 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     try {
       for (const data of events) this.#chunks.push(data, parts);
     } finally {
-      this.#hand(parts);
+      this.#deliver(parts);
     }
     this.#look();
   }
 
   /** The first text of an answer never waits for a tick; later text may. */
-  #hand(parts: readonly ProviderPart[]): void {
+  #deliver(parts: readonly ProviderPart[]): void {
     this.#queue.push(parts);
     if (this.#paced || parts.length === 0) return;
     this.#paced = true;

@@ -12,7 +12,7 @@ import { ChatStream } from './chat-stream.js';
 import { fromThrown, isToolUseFailure, unreadable } from './chat-errors.js';
 import { canDecode } from '../wire/content-coding.js';
 import { bodyOf, type LeanBody, leanFetch } from '../wire/lean-fetch.js';
-import { type Gather, pacedConnector } from '../wire/paced-socket.js';
+import { type ScheduleRead, pacedConnector } from '../wire/paced-socket.js';
 
 export interface OpenAiProviderOptions {
   /** The name in `start` parts, metrics and `response.sluice.provider`. Default `openai`. */
@@ -37,7 +37,7 @@ export interface OpenAiProviderOptions {
    * When a stream is read after its first text. Data that arrives before is read together. Absent:
    * as it arrives.
    */
-  readonly gather?: Gather;
+  readonly scheduleRead?: ScheduleRead;
 }
 
 /** The longest delay of a timer. It disables the package's own timeout; timeouts.ts has ours. */
@@ -56,7 +56,7 @@ export class OpenAiProvider extends Provider {
     this.#shapeOf = options.shapeOf ?? (() => usualShape(dialect));
     this.#agent = new Agent({
       connections: options.maxConnections ?? null,
-      connect: pacedConnector(options.gather ?? ((read) => read()), options.connectTimeoutMs ?? 10_000),
+      connect: pacedConnector(options.scheduleRead ?? ((read) => read()), options.connectTimeoutMs ?? 10_000),
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: 30_000,
@@ -95,7 +95,7 @@ export class OpenAiProvider extends Provider {
 
   async #open(request: ProviderRequest, signal: AbortSignal): Promise<LeanBody> {
     signal.throwIfAborted();
-    const response = await this.#ask(request, signal);
+    const response = await this.#request(request, signal);
     const body = bodyOf(response);
     const readable = canDecode(body.encoding);
     if (signal.aborted || !readable) {
@@ -106,7 +106,7 @@ export class OpenAiProvider extends Provider {
     return body;
   }
 
-  async #ask(request: ProviderRequest, signal: AbortSignal): Promise<Response> {
+  async #request(request: ProviderRequest, signal: AbortSignal): Promise<Response> {
     const send = (): Promise<Response> =>
       this.#client.chat.completions
         .create(chatRequest(request, this.#shapeOf(request.model)), {

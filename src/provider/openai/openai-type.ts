@@ -9,11 +9,11 @@ import { keyIsRefused } from './key-check.js';
 import { OpenAiProvider } from './openai-provider.js';
 
 export const openAiType: ProviderType = {
-  open: (settings, { name, gather }) => {
+  open: (settings, { name, scheduleRead }) => {
     const provider = new OpenAiProvider({
       name,
       baseUrl: settings.base_url,
-      gather,
+      scheduleRead,
       headers: headersOf(settings),
       query: settings.query,
       shapeOf: (model) => shapeOf(settings, model),

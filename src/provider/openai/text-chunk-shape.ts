@@ -53,7 +53,7 @@ export class TextChunkShape {
   /** Looks for the shape in a parsed chunk. */
   learn(data: string, chunk: ChunkContent): void {
     const { text } = chunk;
-    if (this.#known || this.#attempts >= MOST_ATTEMPTS || !saysOnly(chunk, text)) return;
+    if (this.#known || this.#attempts >= MOST_ATTEMPTS || !holdsOnly(chunk, text)) return;
     this.#attempts += 1;
     const at = data.indexOf(`${OPENING}${text}"`);
     if (at < 0 || text === PROBE || !isPlain(text, 0, text.length)) return;
@@ -62,7 +62,7 @@ export class TextChunkShape {
     const padding = PADDING.exec(rest);
     const after = padding === null ? rest : rest.slice(0, padding.index + padding[0].length);
     const end = padding === null ? undefined : padding[1];
-    if (!saysOnly(parseChunk(before + PROBE + after + (end === undefined ? '' : PROBE + end)), PROBE)) return;
+    if (!holdsOnly(parseChunk(before + PROBE + after + (end === undefined ? '' : PROBE + end)), PROBE)) return;
     this.#before = before;
     this.#after = after;
     this.#end = end;
@@ -88,7 +88,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /** Whether the chunk contains this text and nothing else. */
-function saysOnly(chunk: ChunkContent, text: string): boolean {
+function holdsOnly(chunk: ChunkContent, text: string): boolean {
   return (
     text !== '' &&
     chunk.text === text &&

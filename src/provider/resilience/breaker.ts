@@ -132,7 +132,7 @@ export class BreakerProvider extends Provider {
               onReturn: ended.resolve,
             }),
           );
-          await (trial ? this.#unlessSilent(opening, opened.reject) : opening);
+          await (trial ? this.#rejectIfSilent(opening, opened.reject) : opening);
           if (trial) ended.promise.catch(() => undefined);
           else await ended.promise;
         } catch (error) {
@@ -154,7 +154,7 @@ export class BreakerProvider extends Provider {
    * Resolves with the first delta of a trial. Rejects with `SILENT` when the trial is silent for `openForMs`.
    * @param onLateFailure called with a failure after that
    */
-  #unlessSilent(opening: Promise<void>, onLateFailure: (error: unknown) => void): Promise<void> {
+  #rejectIfSilent(opening: Promise<void>, onLateFailure: (error: unknown) => void): Promise<void> {
     const outcome = Promise.withResolvers<void>();
     let late = false;
     const cancel = this.#time.after(this.#openForMs, () => {

@@ -83,10 +83,10 @@ export class RetryingProvider extends Provider {
     const own = backoff === 'constant' ? initialDelayMs : jittered;
     const remainingMs = deadlineMs - performance.now();
     const error = 'error' in result ? result.error : undefined;
-    const asked = error instanceof SluiceError ? (error.retryAfterMs ?? 0) : 0;
+    const requestedMs = error instanceof SluiceError ? (error.retryAfterMs ?? 0) : 0;
     // A computed wait leaves time for the next attempt. A requested wait is kept to the
     // millisecond.
-    const delay = Math.round(Math.max(asked, Math.min(own, remainingMs / 2)));
+    const delay = Math.round(Math.max(requestedMs, Math.min(own, remainingMs / 2)));
     if (error instanceof SluiceError) this.#onRetry({ attempt, delayMs: delay, code: error.code });
     return { delay, state: { jitter: nextState } };
   }

@@ -33,7 +33,7 @@ export class LeanBody {
     const reader = decoding(to, this.encoding);
     this.#reader = reader;
     for (const chunk of this.#early.splice(0)) reader.onChunk(chunk);
-    if (this.#outcome !== undefined) this.#tell(reader, this.#outcome);
+    if (this.#outcome !== undefined) this.#deliverEnd(reader, this.#outcome);
     else this.controller.resume();
   }
 
@@ -64,10 +64,10 @@ export class LeanBody {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
     if (this.#socket !== undefined) this.#socket.paced = false;
-    if (this.#reader !== undefined) this.#tell(this.#reader, outcome);
+    if (this.#reader !== undefined) this.#deliverEnd(this.#reader, outcome);
   }
 
-  #tell(reader: BodyReader, outcome: { readonly error?: Error }): void {
+  #deliverEnd(reader: BodyReader, outcome: { readonly error?: Error }): void {
     if (outcome.error === undefined) reader.onEnd();
     else reader.onError(outcome.error);
   }

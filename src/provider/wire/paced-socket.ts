@@ -8,19 +8,19 @@ import { type Socket } from 'node:net';
 import { buildConnector } from 'undici';
 
 /** Calls `read` when a waiting socket may be read again. */
-export type Gather = (read: () => void) => void;
+export type ScheduleRead = (read: () => void) => void;
 
 export class PacedSocket {
   readonly #socket: Socket;
-  readonly #gather: Gather;
+  readonly #scheduleRead: ScheduleRead;
   /** The stream's original `_read`. */
   readonly #read: (size: number) => void;
   #paced = false;
   #waiting: (() => void) | undefined;
 
-  constructor(socket: Socket, gather: Gather) {
+  constructor(socket: Socket, scheduleRead: ScheduleRead) {
     this.#socket = socket;
-    this.#gather = gather;
+    this.#scheduleRead = scheduleRead;
     this.#read = socket._read.bind(socket);
     socket._read = (size) => this.#readOn(size);
   }
@@ -42,7 +42,7 @@ export class PacedSocket {
       if (!this.#socket.destroyed) this.#read(size);
     };
     this.#waiting = read;
-    this.#gather(read);
+    this.#scheduleRead(read);
   }
 }
 
@@ -66,7 +66,7 @@ const FULL_AT_ONE_BYTE = { highWaterMark: 1 };
  * Creates the connections of an undici Agent.
  * @param connectTimeoutMs time limit for establishing one
  */
-export function pacedConnector(gather: Gather, connectTimeoutMs: number): buildConnector.connector {
+export function pacedConnector(scheduleRead: ScheduleRead, connectTimeoutMs: number): buildConnector.connector {
   const connect = buildConnector({
     // One stream for each socket: closing it is how the provider learns of a cancel.
     allowH2: false,
@@ -77,7 +77,7 @@ export function pacedConnector(gather: Gather, connectTimeoutMs: number): buildC
     connect(options, (...result) => {
       const [error, socket] = result;
       if (error === null) {
-        const paced = new PacedSocket(socket, gather);
+        const paced = new PacedSocket(socket, scheduleRead);
         // Runs before undici's own listener, which parses.
         socket.on('readable', () => (reading = paced));
       }

@@ -88,7 +88,7 @@ describe('the heartbeat', () => {
     const { connection, socket } = open();
     time.pass(22_001);
     socket.reads = false;
-    connection.tell({ type: 'sluice:pong', id: 'x'.repeat(70_000) });
+    connection.sendEvent({ type: 'sluice:pong', id: 'x'.repeat(70_000) });
     time.pass(10_000);
     expect(socket.terminated).toBe(false);
     connection.outbound.close();

@@ -39,7 +39,7 @@ function rig(
   const read = Promise.withResolvers<void>();
   const clock = { ms: 0 };
   const state = new DrainState();
-  state.onBegin(() => steps.push('refuse turns'));
+  state.onDraining(() => steps.push('refuse turns'));
   const step = (name: string) => {
     steps.push(name);
     if (options.hanging === name) return new Promise<void>(() => undefined);
@@ -249,11 +249,11 @@ describe('the drain state', () => {
   it('notifies each listener once, also a late one, and none that was removed', () => {
     const state = new DrainState();
     const notified: string[] = [];
-    state.onBegin(() => notified.push('early'));
-    state.onBegin(() => notified.push('left'))();
-    state.begin();
-    state.begin();
-    state.onBegin(() => notified.push('late'));
+    state.onDraining(() => notified.push('early'));
+    state.onDraining(() => notified.push('left'))();
+    state.startDraining();
+    state.startDraining();
+    state.onDraining(() => notified.push('late'));
     expect(notified).toEqual(['early', 'late']);
   });
 });

@@ -57,7 +57,7 @@ async function start(setup: Setup = {}): Promise<(path: string, method?: string)
 describe('GET /health', () => {
   it('returns healthy as long as the process answers, also while it drains without a state store', async () => {
     const drain = new DrainState();
-    drain.begin();
+    drain.startDraining();
     const get = await start({ drain, state: { ping: () => Promise.reject(new Error('gone')) } });
     const answer = await get('/health');
     expect(answer.status).toBe(200);
@@ -75,7 +75,7 @@ describe('GET /ready', () => {
   it('returns not ready while it drains, with the details of Terminus', async () => {
     const drain = new DrainState();
     const get = await start({ drain, overloaded: true });
-    drain.begin();
+    drain.startDraining();
     const answer = await get('/ready');
     expect(answer.status).toBe(503);
     expect(await answer.json()).toMatchObject({

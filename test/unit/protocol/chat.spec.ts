@@ -12,7 +12,7 @@ import { type ResponseEvent } from '../../../src/domain/event.js';
 import { type ResponseObject, ZERO_USAGE } from '../../../src/domain/response.js';
 import {
   type ChatChunk,
-  ChatChunks,
+  ChatChunkWriter,
   type ChatCompletion,
   chatCompletion,
 } from '../../../src/protocol/chat/chat-events.js';
@@ -305,7 +305,7 @@ describe('answers', () => {
 
 describe('chunks', () => {
   const chunksOf = (events: readonly ResponseEvent[], includeUsage = false): ChatChunk[] => {
-    const chunks = new ChatChunks(includeUsage);
+    const chunks = new ChatChunkWriter(includeUsage);
     return events.flatMap((event) => chunks.take(event));
   };
   const created: ResponseEvent = { type: 'response.created', response: response({ status: 'in_progress' }) };
@@ -345,7 +345,7 @@ describe('chunks', () => {
   });
 
   it('carry the error of a failed turn', () => {
-    const chunks = new ChatChunks(false);
+    const chunks = new ChatChunkWriter(false);
     chunks.take(created);
     const failed = response({ status: 'failed', error: { code: 'provider_error', message: 'unable to x; y' } });
     expect(() => chunks.take({ type: 'response.failed', response: failed })).toThrow(FailedTurn);

@@ -8,7 +8,7 @@ describe('FlushClock', () => {
   it('does not delay deltas while few turns run', async () => {
     const clock = new FlushClock({ maxWindowMs: 40 });
     const done: string[] = [];
-    clock.gather(() => done.push('text'));
+    clock.scheduleRead(() => done.push('text'));
     expect(done).toEqual(['text']);
     clock.schedule(() => done.push('delta'));
     await nextTick();
@@ -47,7 +47,7 @@ describe('FlushClock', () => {
     });
 
     it('writes the events that delivered text causes in the same tick', () => {
-      clock.gather(() => {
+      clock.scheduleRead(() => {
         done.push('delivered');
         clock.schedule(() => done.push('written'));
       });
@@ -58,7 +58,7 @@ describe('FlushClock', () => {
 
     it('reads and writes several streams one after the other in one tick', () => {
       for (let i = 0; i < 40; i++) {
-        clock.gather(() => {
+        clock.scheduleRead(() => {
           done.push('read');
           clock.schedule(() => done.push('written'));
         });
@@ -72,7 +72,7 @@ describe('FlushClock', () => {
     });
 
     it('ticks again for text that arrived during a tick', () => {
-      clock.gather(() => clock.gather(() => done.push('later')));
+      clock.scheduleRead(() => clock.scheduleRead(() => done.push('later')));
       jest.advanceTimersByTime(41);
       expect(done).toEqual([]);
       jest.advanceTimersByTime(40);

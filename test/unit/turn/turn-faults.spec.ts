@@ -421,7 +421,7 @@ describe('a drain', () => {
     const gate = harness.faults.hold('createWith');
     const created = harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await gate.reached;
-    harness.drain.begin();
+    harness.drain.startDraining();
     let idle = false;
     const whenIdle = harness.turns.whenIdle().then(() => (idle = true));
     await new Promise((resolve) => setImmediate(resolve));
@@ -437,7 +437,7 @@ describe('a drain', () => {
     const gate = harness.faults.hold('get');
     const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     await gate.reached;
-    harness.drain.begin();
+    harness.drain.startDraining();
     gate.open();
     await expect(created).rejects.toMatchObject({ code: 'draining' });
     expect(await members(conversation)).toEqual([]);

@@ -477,7 +477,7 @@ describe('the shutdown of a replica', () => {
     const first = await harness.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);
     const second = await harness.turns.create(ALICE, requestOf('b', { conversation }), ORIGIN);
     expect(harness.turns.count).toBe(2);
-    harness.drain.begin();
+    harness.drain.startDraining();
     await expect(harness.turns.create(ALICE, requestOf('c'), ORIGIN)).rejects.toMatchObject({ code: 'draining' });
     await harness.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));
     for (const { responseId } of [first, second]) {

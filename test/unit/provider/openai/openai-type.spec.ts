@@ -29,7 +29,7 @@ function settingsOf(keys: object): ProviderSettings {
 
 /** The request that the server receives. */
 async function sent(keys: object, request = providerRequest('Hi', { model: 'm' })) {
-  const { provider, close } = openAiType.open(settingsOf(keys), { name: 'openai', gather: (read) => read() });
+  const { provider, close } = openAiType.open(settingsOf(keys), { name: 'openai', scheduleRead: (read) => read() });
   await collect(provider.stream(request, new AbortController().signal));
   await close();
   const last = server.requests.at(-1);

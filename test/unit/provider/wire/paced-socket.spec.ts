@@ -32,7 +32,7 @@ beforeEach(async () => {
   provider = new OpenAiProvider({
     baseUrl: `http://127.0.0.1:${port}/v1`,
     apiKey: 'sk-x',
-    gather: (read) => waiting.push(read),
+    scheduleRead: (read) => waiting.push(read),
   });
 });
 afterEach(async () => {

@@ -11,7 +11,7 @@ import { ProcessEnd } from './lifecycle/process-end.js';
 import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { createPino, PinoLog } from './observability/logger.js';
-import { PROVIDER_REGISTRY } from './provider/registry.js';
+import { PROVIDER_TYPES, providerType } from './provider/registry.js';
 
 /** Time limit of the shutdown after a second signal, in milliseconds. */
 const HURRY_MS = 5_000;
@@ -23,7 +23,7 @@ const KEY_CHECK_MS = 3_000;
 export async function start(): Promise<void> {
   let listeners: Listeners | undefined;
   try {
-    const loaded = loadConfig(process.env['CONFIG_PATH'] === undefined ? {} : { path: process.env['CONFIG_PATH'] });
+    const loaded = loadConfig({ types: PROVIDER_TYPES });
     const { config, path, warnings } = loaded;
     listeners = listenersOf(config, path);
     const pino = createPino({
@@ -59,8 +59,8 @@ export async function start(): Promise<void> {
  * gateway can serve without this provider.
  */
 async function refusedKey({ provider, fallbacks }: AppConfig): Promise<Mistake | null> {
-  const { type, api_key_env, api_key_file, base_url: baseUrl } = provider;
-  if (fallbacks.length > 0 || !(await PROVIDER_REGISTRY[type].refusesKey(provider, KEY_CHECK_MS))) return null;
+  const { api_key_env, api_key_file, base_url: baseUrl } = provider;
+  if (fallbacks.length > 0 || !(await providerType(provider).refusesKey(provider, KEY_CHECK_MS))) return null;
   const [name, place] =
     api_key_file === null
       ? ['api_key_env', `the variable ${api_key_env ?? 'OPENAI_API_KEY'}`]

@@ -8,11 +8,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import type { loadConfig as loadConfigOf } from '../../src/config/load.ts';
+import type { PROVIDER_TYPES as typesOf } from '../../src/provider/registry.ts';
 import { alertRules } from './alerts.ts';
 import { dashboard } from './dashboard.ts';
 
 interface Loader {
   readonly loadConfig: typeof loadConfigOf;
+}
+
+interface Types {
+  readonly PROVIDER_TYPES: typeof typesOf;
 }
 
 const root = new URL('../../', import.meta.url);
@@ -22,7 +27,8 @@ const configPath = args.find((arg) => !arg.startsWith('--')) ?? 'config/producti
 
 // The compiled program knows how to read its own configuration; its path is only known after a build.
 const { loadConfig } = (await import(new URL('dist/config/load.js', root).href)) as Loader;
-const { config } = loadConfig({ path: configPath, missingSecrets: 'warning' });
+const { PROVIDER_TYPES } = (await import(new URL('dist/provider/registry.js', root).href)) as Types;
+const { config } = loadConfig({ types: PROVIDER_TYPES, path: configPath, missingSecrets: 'warning' });
 
 const HEADER = `# Rendered by \`npm run render\` from ${configPath}; edit that, or monitoring/render/alerts.ts.\n`;
 

@@ -2,6 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { configSchema } from '../../dist/config/schema.js';
+import { PROVIDER_TYPES } from '../../dist/provider/registry.js';
 import { keyTable } from '../../dist/config/key-table.js';
 
 const PAGE = new URL('../../docs/configuration.md', import.meta.url);
@@ -34,7 +35,7 @@ const short = (allowed) => allowed.replace(/ \(`(250ms|64KiB)`[^)]*\)/, '');
 
 function page() {
   const lines = [INTRO];
-  for (const row of keyTable(configSchema)) {
+  for (const row of keyTable(configSchema(PROVIDER_TYPES))) {
     if (!row.path.includes('.')) {
       lines.push(
         `\n## ${row.path}\n`,

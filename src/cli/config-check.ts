@@ -10,7 +10,7 @@ import { SluiceError } from '../domain/errors.js';
 import { loadPacks } from '../templating/load-packs.js';
 import { PackLoadError } from '../templating/pack-mistake.js';
 import { GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
-import { PROVIDER_TYPE_NAMES } from '../config/provider-types.js';
+import { PROVIDER_TYPES } from '../provider/registry.js';
 import { Prices } from '../provider/prices.js';
 import { type CliContext } from './context.js';
 
@@ -22,6 +22,7 @@ export async function checkConfig(
   try {
     const missingSecrets = strict ? 'mistake' : 'warning';
     const { config, path, warnings } = loadConfig({
+      types: PROVIDER_TYPES,
       ...(file !== undefined && { path: file }),
       env,
       cwd,
@@ -66,7 +67,7 @@ function summary({ app, provider, state, auth, middleware, monitoring }: AppConf
     provider.type === 'demo' ? 'the built-in demo (no language model)' : `${provider.model} at ${provider.base_url}`;
   return [
     `${app.name} ${app.version}, ${app.environment}`,
-    `provider: ${answers} (types: ${PROVIDER_TYPE_NAMES.join(', ')})`,
+    `provider: ${answers} (types: ${Object.keys(PROVIDER_TYPES).join(', ')})`,
     `state: ${state.type === 'redis' ? `Redis at ${state.url ?? ''}` : 'memory, lost when the process ends'}`,
     `auth: ${auth.mode}${auth.keys.length > 0 ? `, server keys: ${auth.keys.map((key) => key.id).join(', ')}` : ''}`,
     `prompts: ${middleware.template.source_path ?? 'none'}${off.length > 0 ? `; steps that are off: ${off.join(', ')}` : ''}`,

@@ -1,6 +1,7 @@
 /* Checks the health of the gateway in the same container, without a shell or another program. */
 
 import { loadConfig } from '../config/load.js';
+import { PROVIDER_TYPES } from '../provider/registry.js';
 import { type CliContext } from './context.js';
 
 /** Less than the 3 s that the container allows. */
@@ -8,7 +9,7 @@ const ANSWER_WITHIN_MS = 2_500;
 
 /** @returns exit code 0 if the gateway is healthy, otherwise 1 */
 export async function checkHealth({ env, cwd, print, complain }: CliContext): Promise<number> {
-  const { config } = loadConfig({ env, cwd, missingSecrets: 'warning' });
+  const { config } = loadConfig({ types: PROVIDER_TYPES, env, cwd, missingSecrets: 'warning' });
   const { host, port } = config.monitoring.metrics;
   const url = `http://${reachable(host)}:${port}/health`;
   try {

@@ -13,7 +13,7 @@ import { composeProvider, type ProviderLayers } from '../provider/compose-provid
 import { HedgeBudget } from '../provider/hedge-budget.js';
 import { providerName, Prices } from '../provider/prices.js';
 import { type Provider } from '../provider/provider.js';
-import { PROVIDER_REGISTRY } from '../provider/registry.js';
+import { providerType } from '../provider/registry.js';
 import { type State } from '../state/state.js';
 import { type ScheduleRead } from '../provider/wire/paced-socket.js';
 
@@ -44,7 +44,7 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
   const { step, all } = { step: config.middleware.provider, all: [config.provider, ...config.fallbacks] };
   const opened = all.map((settings, i) => {
     const name = providerName(settings, i);
-    return { name, ...PROVIDER_REGISTRY[settings.type].open(settings, { name, scheduleRead: around.scheduleRead }) };
+    return { name, ...providerType(settings).open(settings, { name, scheduleRead: around.scheduleRead }) };
   });
   const [first, ...others] = all.map((settings, i): ProviderLayers => {
     const { name = '', provider } = opened[i] ?? {};

@@ -12,13 +12,18 @@ import { keyTable } from './key-table.js';
 import { toMistakes } from './mistakes.js';
 import { NOT_YET_BUILT } from './not-yet-built.js';
 import { type Env, type Path, type Tree, fileErrorCode, isTree, readYaml } from './read-yaml.js';
+import { type ProviderTypes } from './provider-types.js';
 import { resolveConfig } from './resolve.js';
 import { type AppConfig, type FileConfig, configSchema } from './schema.js';
 import { Secret, scrub } from './secret.js';
 
+type Schema = ReturnType<typeof configSchema>;
+
 const DEFAULT_CONFIG_PATH = 'config/default.yaml';
 
 export interface LoadOptions {
+  /** The types of provider that the file may name. */
+  readonly types: ProviderTypes;
   /** The file; default: CONFIG_PATH, then config/default.yaml. Relative to `cwd`. */
   readonly path?: string;
   readonly env?: Env;
@@ -36,7 +41,7 @@ export interface LoadedConfig {
 }
 
 /** @throws ConfigError with all mistakes of the file. */
-export function loadConfig(options: LoadOptions = {}): LoadedConfig {
+export function loadConfig(options: LoadOptions): LoadedConfig {
   const env = options.env ?? process.env;
   const cwd = options.cwd ?? process.cwd();
   const path = options.path ?? (env['CONFIG_PATH']?.trim() || DEFAULT_CONFIG_PATH);
@@ -56,17 +61,24 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   // A file that is not YAML has no keys to check.
   if (yaml.mistakes.some((mistake) => mistake.path === '')) fail(yaml.mistakes);
 
-  const { sections, mistakes } = parseSections(yaml.tree);
+  const schema = configSchema(options.types);
+  const { sections, mistakes } = parseSections(yaml.tree, schema);
   const early = [
     ...yaml.mistakes,
     ...mistakes.filter((mistake) => !yaml.mistakes.some((known) => known.path === mistake.path)),
     ...crossCheck(sections, written),
   ];
-  const parsed = isComplete(sections) ? sections : undefined;
+  const parsed = isComplete(sections, schema) ? sections : undefined;
   if (parsed === undefined) return fail(early);
 
   const notes = { mistakes: [...early], warnings: [] as string[] };
-  const context = { env, cwd, configPath: file, missingSecrets: options.missingSecrets ?? 'mistake' } as const;
+  const context = {
+    types: options.types,
+    env,
+    cwd,
+    configPath: file,
+    missingSecrets: options.missingSecrets ?? 'mistake',
+  } as const;
   const config = resolveConfig(parsed, context, notes);
   if (notes.mistakes.length > 0) fail(notes.mistakes);
 
@@ -96,27 +108,27 @@ function readSource(file: string, shown: string): string {
 }
 
 /** Parses each section separately, so that a mistake in one does not hide those of another. */
-function parseSections(tree: Tree): { sections: Sections; mistakes: Mistake[] } {
-  const rows = keyTable(configSchema);
+function parseSections(tree: Tree, schema: Schema): { sections: Sections; mistakes: Mistake[] } {
+  const rows = keyTable(schema);
   const mistakes: Mistake[] = [];
   const sections: Record<string, unknown> = {};
-  for (const [name, schema] of Object.entries(configSchema.shape)) {
-    const result = schema.safeParse(tree[name]);
+  for (const [name, section] of Object.entries(schema.shape)) {
+    const result = section.safeParse(tree[name]);
     if (result.success) sections[name] = result.data;
     else {
       const issues = result.error.issues.map((issue) => ({ ...issue, path: [name, ...issue.path] }));
       mistakes.push(...toMistakes(issues, tree, rows));
     }
   }
-  const unknown = Object.keys(tree).filter((name) => !Object.hasOwn(configSchema.shape, name));
+  const unknown = Object.keys(tree).filter((name) => !Object.hasOwn(schema.shape, name));
   if (unknown.length > 0)
     mistakes.push(...toMistakes([{ code: 'unrecognized_keys', keys: unknown, path: [], message: '' }], tree, rows));
   // The schemas of exactly these names produced the values.
   return { sections: sections as Sections, mistakes };
 }
 
-function isComplete(sections: Sections): sections is FileConfig {
-  return Object.keys(configSchema.shape).every((name) => Object.hasOwn(sections, name));
+function isComplete(sections: Sections, schema: Schema): sections is FileConfig {
+  return Object.keys(schema.shape).every((name) => Object.hasOwn(sections, name));
 }
 
 function valueAt(tree: Tree, path: Path): unknown {

@@ -1,20 +1,21 @@
 /*
- * Which types of provider there are, and what each assumes where the file says nothing.
- * src/provider/registry.ts has an entry for each.
+ * What the configuration needs to know about a type of provider. The types themselves are entries
+ * of src/provider/registry.ts, which is passed in: config does not import provider.
  */
 
-interface TypeDefaults {
-  readonly model: string;
+/** The facts of one type. */
+export interface ProviderTypeFacts {
+  /** The model where the file names none. */
+  readonly defaultModel: string;
   /** Whether it is called over the network, with a key and an address. */
   readonly remote: boolean;
 }
 
-export const PROVIDER_TYPES = {
-  openai: { model: 'gpt-4o-mini', remote: true },
-  demo: { model: 'demo', remote: false },
-} as const satisfies Record<string, TypeDefaults>;
+/** The types by name, in the order of the reference page. `openai` and `demo` are what `auto` chooses from. */
+export type ProviderTypes = Readonly<Record<'openai' | 'demo', ProviderTypeFacts> & Record<string, ProviderTypeFacts>>;
 
-export type ProviderTypeName = keyof typeof PROVIDER_TYPES;
-
-/** In the order of the reference page. */
-export const PROVIDER_TYPE_NAMES = ['openai', 'demo'] as const satisfies readonly ProviderTypeName[];
+/** @returns the names of the types, of which there is at least one */
+export function namesOf(types: ProviderTypes): readonly [string, ...string[]] {
+  // The type of ProviderTypes guarantees two keys.
+  return Object.keys(types) as [string, ...string[]];
+}

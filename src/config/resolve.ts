@@ -10,7 +10,7 @@ import { dirname, resolve as resolvePath } from 'node:path';
 import { type Mistake } from './config-error.js';
 import { type Env, fileErrorCode, fromEnv } from './read-yaml.js';
 import { type AppConfig, type FileConfig, type ProviderSettings, type ServerKeySettings } from './schema.js';
-import { PROVIDER_TYPES } from './provider-types.js';
+import { type ProviderTypeFacts, type ProviderTypes } from './provider-types.js';
 import { type FileProvider } from './schema-provider.js';
 import { url } from './keys.js';
 import { Secret } from './secret.js';
@@ -21,6 +21,7 @@ const DEFAULT_STREAM_TIMEOUT_MS = 20_000;
 const JAEGER_COLLECTOR = /:14268\/api\/traces\/?$/;
 
 export interface ResolveContext {
+  readonly types: ProviderTypes;
   readonly env: Env;
   readonly cwd: string;
   readonly configPath: string;
@@ -84,6 +85,8 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
   const envName = file.api_key_env ?? 'OPENAI_API_KEY';
   const keyIsThere = file.api_key_file !== null || fromEnv(context.env, envName) !== undefined;
   const type = file.type === 'auto' ? (keyIsThere ? 'openai' : 'demo') : file.type;
+  // The schema accepts only names of `types`.
+  const { defaultModel, remote } = context.types[type] as ProviderTypeFacts;
   const fromVariable = fromEnv(context.env, 'OPENAI_BASE_URL');
   if (file.type === 'auto' && type === 'demo' && fromVariable !== undefined) {
     notes.warnings.push(
@@ -93,14 +96,14 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
 
   const baseUrl = (file.base_url ?? fromVariable ?? OPENAI_BASE_URL).trim().replace(/\/+$/, '');
   const kind = url(['http', 'https']);
-  if (file.base_url === null && type === 'openai' && !kind.schema.safeParse(baseUrl).success) {
+  if (file.base_url === null && remote && !kind.schema.safeParse(baseUrl).success) {
     notes.mistakes.push({
       path: `${path}.base_url`,
       problem: `the variable OPENAI_BASE_URL holds something else; allowed: ${kind.allowed}`,
     });
   }
   let apiKey: Secret | null = null;
-  if (type === 'openai') {
+  if (remote) {
     const needed = file.api_key_env !== null || baseUrl.startsWith('https://api.openai.com');
     apiKey = readSecret(
       { path, name: 'api_key' },
@@ -130,10 +133,10 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
   return {
     ...file,
     type,
-    model: (autoDemo ? null : file.model) ?? PROVIDER_TYPES[type].model,
+    model: (autoDemo ? null : file.model) ?? defaultModel,
     base_url: baseUrl,
     api_key: apiKey,
-    secret_headers: type === 'demo' ? {} : secretHeaders(file, path, context, notes),
+    secret_headers: !remote ? {} : secretHeaders(file, path, context, notes),
     config: {
       ...file.config,
       first_delta_timeout: first ?? byDefault,

@@ -24,7 +24,7 @@ import {
   textMap,
   url,
 } from './keys.js';
-import { PROVIDER_TYPE_NAMES } from './provider-types.js';
+import { namesOf, type ProviderTypes } from './provider-types.js';
 
 const API_KEY_DEFAULT = '`OPENAI_API_KEY`';
 const BY_HOST = "`max_completion_tokens` for OpenAI's and Azure's hosts, else `max_tokens`";
@@ -65,11 +65,6 @@ export const breakerKeys = {
 };
 
 const providerKeys = {
-  model: optionalKey(
-    text,
-    '`gpt-4o-mini` with `openai`, `demo` with `demo`',
-    'Model that answers. Not used if `auto` chose the demo provider.',
-  ),
   api_key_env: optionalKey(
     envName,
     API_KEY_DEFAULT,
@@ -130,20 +125,25 @@ const providerKeys = {
   }),
 };
 
-export const provider = section('The provider of answers.', {
-  type: key(
-    oneOf(['auto', ...PROVIDER_TYPE_NAMES]),
-    'auto',
-    "`openai`: any OpenAI-compatible API. `demo`: the built-in one, which needs no key and is no language model. `auto`: `openai` where the API key's variable (or file) is set, else `demo`.",
-  ),
-  ...providerKeys,
-});
-export type FileProvider = z.output<typeof provider>;
-
-export const fallbacks = sectionList(
-  'Providers tried in order when the one before fails, only before the first delta.',
-  {
-    type: key(oneOf(PROVIDER_TYPE_NAMES), 'openai', 'As `provider.type`, without `auto`.'),
+/** @returns the sections that name a provider, of one of these types */
+export function providerSections(types: ProviderTypes) {
+  const names = namesOf(types);
+  const models = names.map((name) => `\`${types[name]?.defaultModel}\` with \`${name}\``).join(', ');
+  const model = optionalKey(text, models, 'Model that answers. Not used if `auto` chose the demo provider.');
+  const provider = section('The provider of answers.', {
+    type: key(
+      oneOf(['auto', ...names]),
+      'auto',
+      "`openai`: any OpenAI-compatible API. `demo`: the built-in one, which needs no key and is no language model. `auto`: `openai` where the API key's variable (or file) is set, else `demo`.",
+    ),
+    model,
     ...providerKeys,
-  },
-);
+  });
+  const fallbacks = sectionList('Providers tried in order when the one before fails, only before the first delta.', {
+    type: key(oneOf(names), 'openai', 'As `provider.type`, without `auto`.'),
+    model,
+    ...providerKeys,
+  });
+  return { provider, fallbacks };
+}
+export type FileProvider = z.output<ReturnType<typeof providerSections>['provider']>;

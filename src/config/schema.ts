@@ -4,37 +4,37 @@
  */
 
 import { z } from 'zod';
-import { type ProviderTypeName } from './provider-types.js';
-import { type FileProvider, fallbacks, provider } from './schema-provider.js';
+import { type ProviderTypes } from './provider-types.js';
+import { type FileProvider, providerSections } from './schema-provider.js';
 import { middleware } from './schema-turn.js';
 import { type Secret } from './secret.js';
 import { app, batch, conversations, http, state, websocket } from './schema-serving.js';
 import { auth, clients, limits } from './schema-access.js';
 import { alerts, monitoring } from './schema-operations.js';
 
-/** The whole file, in the order of the reference page. */
-export const configSchema = z.strictObject({
-  app,
-  provider,
-  fallbacks,
-  state,
-  middleware,
-  conversations,
-  batch,
-  websocket,
-  http,
-  clients,
-  limits,
-  auth,
-  monitoring,
-  alerts,
-});
+/** @returns the schema of the whole file, in the order of the reference page */
+export const configSchema = (types: ProviderTypes) =>
+  z.strictObject({
+    app,
+    ...providerSections(types),
+    state,
+    middleware,
+    conversations,
+    batch,
+    websocket,
+    http,
+    clients,
+    limits,
+    auth,
+    monitoring,
+    alerts,
+  });
 
 /**
  * The file after parsing: the file's own names, durations in milliseconds, sizes in bytes, what was
  * left out null or its default.
  */
-export type FileConfig = z.output<typeof configSchema>;
+export type FileConfig = z.output<ReturnType<typeof configSchema>>;
 
 type DeepReadonly<T> = unknown extends T
   ? T
@@ -46,8 +46,7 @@ type DeepReadonly<T> = unknown extends T
 
 /** A provider as it will be called: `auto` decided, key read, timeouts filled in. */
 export type ProviderSettings = DeepReadonly<ResolvedProvider>;
-type ResolvedProvider = Omit<FileProvider, 'type' | 'model' | 'base_url' | 'config'> & {
-  type: ProviderTypeName;
+type ResolvedProvider = Omit<FileProvider, 'model' | 'base_url' | 'config'> & {
   model: string;
   base_url: string;
   /** Null where none is needed: the demo provider, or a compatible server that asks for none. */

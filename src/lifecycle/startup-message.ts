@@ -7,7 +7,7 @@ export interface StartupFacts {
   readonly ops: { readonly host: string; readonly port: number };
   /** Path of the metrics page, or null if there is none. */
   readonly metricsPath: string | null;
-  readonly provider: { readonly type: 'openai' | 'demo'; readonly model: string; readonly baseUrl: string };
+  readonly provider: { readonly type: string; readonly model: string; readonly baseUrl: string };
   readonly state: 'memory' | 'redis';
   readonly configPath: string;
 }
@@ -57,7 +57,7 @@ export function startupLines(facts: StartupFacts): string[] {
 }
 
 function providerLines(provider: StartupFacts['provider']): string[] {
-  if (provider.type === 'openai') return [`${provider.model} at ${hostOf(provider.baseUrl)}`];
+  if (provider.type !== 'demo') return [`${provider.model} at ${hostOf(provider.baseUrl)}`];
   return [
     'the built-in demo: scripted answers, no language model',
     'for a real one: OPENAI_API_KEY=... npm start   (another server: OPENAI_BASE_URL=... beside it)',

@@ -3,7 +3,7 @@
 import { type AppConfig, type ProviderSettings } from '../config/schema.js';
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type Price } from './provider-type.js';
-import { PROVIDER_REGISTRY } from './registry.js';
+import { providerType } from './registry.js';
 
 /** `openai`, and `openai-1` for the first fallback. */
 export function providerName({ type }: Pick<ProviderSettings, 'type'>, index: number): string {
@@ -20,7 +20,7 @@ export class Prices {
     const all = enabled && cost_tracking ? [config.provider, ...config.fallbacks] : [];
     this.#config = config;
     this.#prices = new Map(
-      all.map((settings, i) => [providerName(settings, i), PROVIDER_REGISTRY[settings.type].price(settings)]),
+      all.map((settings, i) => [providerName(settings, i), providerType(settings).price(settings)]),
     );
   }
 

@@ -1,5 +1,6 @@
 /* What a type of provider is to the rest of the gateway: one entry of the registry. */
 
+import { type ProviderTypeFacts } from '../config/provider-types.js';
 import { type ProviderSettings } from '../config/schema.js';
 import { type Usage } from '../domain/response.js';
 import { type Provider } from './provider.js';
@@ -21,7 +22,7 @@ interface OpenProvider {
 /** @returns US dollars, or null if the price of the model is not known */
 export type Price = (model: string, usage: Usage) => number | null;
 
-export interface ProviderType {
+export interface ProviderType extends ProviderTypeFacts {
   open(settings: ProviderSettings, context: ProviderContext): OpenProvider;
   /** Whether the provider says plainly that it does not accept the key; false where that cannot be learned in time. */
   refusesKey(settings: ProviderSettings, timeoutMs: number): Promise<boolean>;

@@ -1,14 +1,17 @@
 /*
- * Every type of provider. To add one: a folder here that exports a ProviderType, an entry below, and its name with its defaults in
- * src/config/provider-types.ts. The compiler names what is missing.
+ * Every type of provider. To add one: a folder here that exports a ProviderType, and an entry below.
+ * The configuration, `sluice config check` and the reference page read this list.
  */
 
-import { type ProviderTypeName } from '../config/provider-types.js';
 import { demoType } from './demo/demo-type.js';
 import { openAiType } from './openai/openai-type.js';
 import { type ProviderType } from './provider-type.js';
 
-export const PROVIDER_REGISTRY: Readonly<Record<ProviderTypeName, ProviderType>> = {
-  openai: openAiType,
-  demo: demoType,
-};
+export const PROVIDER_TYPES = { openai: openAiType, demo: demoType } as const satisfies Record<string, ProviderType>;
+
+/** @returns the type of a provider of a loaded configuration, whose types were checked against this list */
+export function providerType({ type }: { readonly type: string }): ProviderType {
+  const found = (PROVIDER_TYPES as Readonly<Record<string, ProviderType>>)[type];
+  if (found === undefined) throw new Error(`unable to find the provider type ${type}; it is not registered`);
+  return found;
+}

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
 import { DRAIN_TIMES, longestDrainMs } from '../../src/lifecycle/drain.js';
+import { PROVIDER_TYPES } from '../../src/provider/registry.js';
 import { freePort } from '../../scripts/development/cluster/free-port.js';
 import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
@@ -73,7 +74,12 @@ describe('a replica', () => {
   it('reads a configuration of the image, and has all the time that its drain may take', () => {
     const { environment, stop_grace_period: grace, read_only, cap_drop } = service('replica-1');
     const path = environment?.['CONFIG_PATH'] ?? '';
-    const { config: read } = loadConfig({ path: path.replace(/^\/app\//, ''), env: {}, missingSecrets: 'warning' });
+    const { config: read } = loadConfig({
+      types: PROVIDER_TYPES,
+      path: path.replace(/^\/app\//, ''),
+      env: {},
+      missingSecrets: 'warning',
+    });
     expect([read.app.port, read.monitoring.metrics.port]).toEqual([8080, 9090]);
     const drainMs = longestDrainMs({ ...DRAIN_TIMES, sharedState: true, graceMs: read.app.shutdown_timeout });
     expect(Number.parseInt(grace ?? '', 10) * 1_000).toBeGreaterThan(drainMs);

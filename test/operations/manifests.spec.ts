@@ -14,6 +14,7 @@ import { loadConfig } from '../../src/config/load.js';
 import { METRICS } from '../../src/observability/metric-table.js';
 import { drainLimitSeconds } from '../../monitoring/render/alerts.js';
 import { DRAIN_TIMES, longestDrainMs } from '../../src/lifecycle/drain.js';
+import { PROVIDER_TYPES } from '../../src/provider/registry.js';
 import { freePort } from '../../scripts/development/cluster/free-port.js';
 import { mistakeIn, unknownFields } from './support/kubernetes-types.js';
 import {
@@ -184,7 +185,12 @@ describe('support-bot in production', () => {
   });
 
   it('gives a drain all the time that it may take', () => {
-    const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+    const { config } = loadConfig({
+      types: PROVIDER_TYPES,
+      path: 'config/production.yaml',
+      env: {},
+      missingSecrets: 'warning',
+    });
     const drainMs = longestDrainMs({ ...DRAIN_TIMES, sharedState: true, graceMs: config.app.shutdown_timeout });
     const preStopSeconds = Number(at(container, 'lifecycle.preStop.sleep.seconds'));
     expect(preStopSeconds).toBeGreaterThan(0);
@@ -192,7 +198,12 @@ describe('support-bot in production', () => {
   });
 
   it('leaves time to see a drain that hangs, before it is killed: two scrapes past what DrainStuck allows', () => {
-    const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+    const { config } = loadConfig({
+      types: PROVIDER_TYPES,
+      path: 'config/production.yaml',
+      env: {},
+      missingSecrets: 'warning',
+    });
     const scrapeSeconds = Number.parseInt(
       /^ {2}scrape_interval: (\d+)s$/m.exec(readFileSync('monitoring/prometheus.yaml', 'utf8'))?.[1] ?? '',
       10,
@@ -243,7 +254,12 @@ describe('support-bot in production', () => {
   });
 
   it('listens where its probes, its Service and its policy expect it', () => {
-    const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+    const { config } = loadConfig({
+      types: PROVIDER_TYPES,
+      path: 'config/production.yaml',
+      env: {},
+      missingSecrets: 'warning',
+    });
     expect(list(container, 'ports').map(({ containerPort }) => containerPort)).toEqual([
       config.app.port,
       config.monitoring.metrics.port,

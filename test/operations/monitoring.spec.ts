@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { alertRules, type Windows } from '../../monitoring/render/alerts.js';
 import { dashboard, queriesOf } from '../../monitoring/render/dashboard.js';
 import { loadConfig } from '../../src/config/load.js';
+import { PROVIDER_TYPES } from '../../src/provider/registry.js';
 import {
   deltaChunk,
   FakeOpenAiServer,
@@ -37,7 +38,12 @@ const WINDOWS: Windows = {
 const FIRST_TEXT_AFTER_MS = 120;
 const RATE_INTERVAL_SECONDS = 600;
 
-const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+const { config } = loadConfig({
+  types: PROVIDER_TYPES,
+  path: 'config/production.yaml',
+  env: {},
+  missingSecrets: 'warning',
+});
 const rules = alertRules({ ...config, alerts: { ...config.alerts, error_rate_threshold: 0.5 } }, WINDOWS);
 const board = queriesOf(dashboard(config)).map(({ panel, expr }) => ({
   panel,

@@ -8,8 +8,14 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { parse, stringify } from 'yaml';
 import { alertRules } from '../../monitoring/render/alerts.js';
 import { loadConfig } from '../../src/config/load.js';
+import { PROVIDER_TYPES } from '../../src/provider/registry.js';
 
-const { config } = loadConfig({ path: 'config/production.yaml', env: {}, missingSecrets: 'warning' });
+const { config } = loadConfig({
+  types: PROVIDER_TYPES,
+  path: 'config/production.yaml',
+  env: {},
+  missingSecrets: 'warning',
+});
 const rules = alertRules(config);
 const alerts = rules.groups.flatMap((group) => group.rules);
 const TESTS = 'monitoring/tests/alerts.test.yaml';

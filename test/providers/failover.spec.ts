@@ -1,6 +1,8 @@
 /*
- * Sixteen faults of a first provider, with a healthy fallback and default settings. `pass`: the fallback's answer begins within the bound;
- * `safe`: the client gets an honest error; `fail`: a wrong answer, or none.
+ * Sixteen faults of a first provider, with a healthy fallback and default settings. The faults and
+ * the scores are re-expressed from the published description of the Failover Bench catalogue: its
+ * own files were not at hand, so single faults may differ. `pass`: the fallback's answer begins
+ * within the bound; `safe`: the client gets an honest error; `fail`: a wrong answer, or none.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -85,6 +87,25 @@ describe('failover with default settings', () => {
       else expect(said).toMatchObject({ error: { code: 'provider_stream_interrupted' } });
     });
   }
+
+  it('calls no other provider once the model has thought, and reports an honest error [REAS-4]', async () => {
+    const thought = { data: { choices: [{ index: 0, delta: { reasoning_content: 'Hm.' }, finish_reason: null }] } };
+    provider.play('thought', {
+      title: 'thought',
+      seen: '',
+      answers: [{ body: [thought, { cut: true }] }],
+      fallback: [{ body: [text('Hello'), end, done] }],
+      expect: { outcome: 'completed' },
+    });
+    const gateway = await startGateway({
+      config: {
+        provider: { type: 'openai', model: 'recorded', base_url: provider.baseUrl },
+        fallbacks: [{ type: 'openai', model: 'recorded', base_url: provider.fallbackUrl }],
+      },
+    });
+    const said = await ask(gateway, 'thought').finally(() => gateway.close());
+    expect(said).toMatchObject({ error: { code: 'provider_stream_interrupted' } });
+  });
 
   it('counts the input of an overtaken call in the cost of the turn', async () => {
     provider.play('overtaken', {

@@ -22,6 +22,11 @@ afterEach(async () => {
 });
 
 const thinks = (text: string): FakeStep => deltaChunk({ reasoning_content: text });
+const summarizes = (summary: string): FakeStep =>
+  deltaChunk({ reasoning_details: [{ type: 'reasoning.summary', summary }] });
+const BANNED = { middleware: { validator: { banned_words: ['secret'] } } };
+const asItem = (given: string | object): object =>
+  typeof given === 'string' ? { role: 'user', content: given } : given;
 const SIGNATURE = { google: { thought_signature: 'c2ln' } };
 const calls = (more: object = {}): FakeStep =>
   deltaChunk({ tool_calls: [{ index: 0, id: 'c1', ...more, function: { name: 'f', arguments: '{}' } }] });
@@ -105,6 +110,49 @@ describe('reasoning', () => {
     expect(JSON.stringify(stopped.output)).not.toContain('secret');
     provider.answerWith({ steps: [thinks('x'.repeat(100)), textChunk('Hello'), finishChunk(), DONE] });
     expect(await post('/v1/responses', { input: 'Hi' })).toMatchObject({ status: 'completed', output_text: 'Hello' });
+  });
+
+  it('in a summary is read by guardrails, with a finding that holds no text [REAS-4]', async () => {
+    await start(true, BANNED);
+    provider.answerWith({ steps: [summarizes('This is a sec'), summarizes('ret plan'), textChunk('Hello'), DONE] });
+    const stopped = await post('/v1/responses', { input: 'Hi' });
+    expect(stopped).toMatchObject({
+      status: 'incomplete',
+      output: [{ type: 'reasoning', summary: [{ text: 'This is a ' }] }, { type: 'message' }],
+      sluice: { findings: [{ guardrail: 'banned_words', stage: 'output', decision: 'deny', reason: 'banned_word' }] },
+    });
+    expect(JSON.stringify(stopped)).not.toContain('sec');
+  });
+
+  it.each([
+    ['the reasoning', (text: string) => thinks(text)],
+    ['its summary', (text: string) => summarizes(text)],
+  ])(
+    'is not judged where %s is hidden: it reaches no viewer and stops no answer [REAS-2] [REAS-4]',
+    async (_, says) => {
+      await start(false, BANNED);
+      provider.answerWith({ steps: [says('This is a secret plan'), textChunk('Hello'), finishChunk(), DONE] });
+      const answer = await post('/v1/responses', { input: 'Hi' });
+      expect(answer).toMatchObject({ status: 'completed', output_text: 'Hello', sluice: { findings: [] } });
+      expect(JSON.stringify(answer)).not.toContain('secret');
+    },
+  );
+
+  it('that a client carries is withheld from the provider if it does not pass [REAS-4] [GUARD-4]', async () => {
+    await start(true, BANNED);
+    provider.answerWith({ steps: [textChunk('Hello'), finishChunk(), DONE] });
+    const carried = [
+      { type: 'reasoning', content: [{ type: 'reasoning_text', text: 'The secret plan.' }], summary: [] },
+      { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' },
+      RESULT,
+    ];
+    const answer = await post('/v1/responses', { input: ['Hi', ...carried].map(asItem), tools: [TOOL] });
+    expect(answer).toMatchObject({
+      status: 'completed',
+      sluice: { findings: [{ guardrail: 'banned_words', stage: 'input', decision: 'note' }] },
+    });
+    expect(JSON.stringify(sentBack())).not.toContain('secret');
+    expect(JSON.stringify(sentBack())).toContain('done');
   });
 
   it('and the opaque data of a call go both ways through chat completions [REAS-1] [REAS-3]', async () => {

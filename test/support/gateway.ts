@@ -10,6 +10,7 @@ import { secretsIn } from '../../src/config/secret.js';
 import { SluiceError } from '../../src/domain/errors.js';
 import { createGateway, type Gateway } from '../../src/compose/gateway-app.js';
 import { createPino } from '../../src/observability/logger.js';
+import { PROVIDER_TYPES } from '../../src/provider/registry.js';
 import { patient } from '../../scripts/development/cluster/patient-provider.js';
 
 export interface GatewayOptions {
@@ -43,7 +44,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const start = async (port: number): Promise<Gateway> => {
     const path = join(directory, 'config.json');
     writeFileSync(path, JSON.stringify(patient(options.config ?? {})));
-    const { config } = loadConfig({ path, env: { ...options.env } });
+    const { config } = loadConfig({ types: PROVIDER_TYPES, path, env: { ...options.env } });
     const destination = new Writable({
       write(chunk: Buffer, _encoding, done) {
         lines.push(...chunk.toString().trimEnd().split('\n'));

@@ -9,6 +9,8 @@ import { keyIsRefused } from './key-check.js';
 import { OpenAiProvider } from './openai-provider.js';
 
 export const openAiType: ProviderType = {
+  defaultModel: 'gpt-4o-mini',
+  remote: true,
   open: (settings, { name, scheduleRead }) => {
     const provider = new OpenAiProvider({
       name,

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../../src/config/config-error.js';
 import { loadConfig } from '../../../src/config/load.js';
+import { PROVIDER_TYPES } from '../../../src/provider/registry.js';
 import { Workspace } from './workspace.js';
 
 let at: Workspace;
@@ -66,8 +67,10 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
   it('reads the file that CONFIG_PATH names, else config/default.yaml', () => {
     at.write('config/default.yaml', 'app: { name: by-default }');
     at.write('other.yaml', 'app: { name: by-path }');
-    expect(loadConfig({ env: {}, cwd: at.cwd }).config.app.name).toBe('by-default');
-    expect(loadConfig({ env: { CONFIG_PATH: 'other.yaml' }, cwd: at.cwd }).config.app.name).toBe('by-path');
+    expect(loadConfig({ types: PROVIDER_TYPES, env: {}, cwd: at.cwd }).config.app.name).toBe('by-default');
+    expect(loadConfig({ types: PROVIDER_TYPES, env: { CONFIG_PATH: 'other.yaml' }, cwd: at.cwd }).config.app.name).toBe(
+      'by-path',
+    );
   });
 
   it('takes middleware.state.max_messages from state.max_messages unless it is set', () => {
@@ -162,8 +165,10 @@ fallbacks: 3
   });
 
   it('reports a missing file as a mistake', () => {
-    expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(ConfigError);
-    expect(() => loadConfig({ path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(/there is no such file/);
+    expect(() => loadConfig({ types: PROVIDER_TYPES, path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(ConfigError);
+    expect(() => loadConfig({ types: PROVIDER_TYPES, path: 'nope.yaml', env: {}, cwd: at.cwd })).toThrow(
+      /there is no such file/,
+    );
   });
 
   it.each([
@@ -292,6 +297,20 @@ describe('secrets', () => {
 });
 
 describe('the provider type', () => {
+  it('accepts each type of the list, with the defaults of its entry', () => {
+    const types = { ...PROVIDER_TYPES, other: { defaultModel: 'its-own', remote: false } };
+    const { provider, fallbacks } = at.load(
+      'provider: { type: other }\nfallbacks: [{ type: other }]',
+      {},
+      { types },
+    ).config;
+    expect([provider, ...fallbacks]).toMatchObject([
+      { type: 'other', model: 'its-own', api_key: null },
+      { type: 'other', model: 'its-own' },
+    ]);
+    expect(at.mistakes('provider: { type: other }').join()).toContain('allowed: `auto` or `openai` or `demo`');
+  });
+
   it('resolves auto to openai when the variable of the key is set, else to the demo', () => {
     expect(at.load('provider: { model: m }').config.provider).toMatchObject({ type: 'demo', model: 'demo' });
     expect(at.load('provider: { model: m }', { OPENAI_API_KEY: 'k' }).config.provider).toMatchObject({

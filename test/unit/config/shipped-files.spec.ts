@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { keyTable, namesUnder } from '../../../src/config/key-table.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { configSchema } from '../../../src/config/schema.js';
+import { PROVIDER_TYPES } from '../../../src/provider/registry.js';
 import { Workspace } from './workspace.js';
 
 const SECRETS = { OPENAI_API_KEY: 'sk-test-key', SLUICE_API_KEY: 'sk-sluice-test', REDIS_PASSWORD: 'pw' };
@@ -18,7 +19,7 @@ beforeAll(() => {
 afterAll(() => at.remove());
 
 const load = (name: string, env: Record<string, string>) =>
-  loadConfig({ path: `config/${name}.yaml`, env, cwd: at.cwd });
+  loadConfig({ types: PROVIDER_TYPES, path: `config/${name}.yaml`, env, cwd: at.cwd });
 
 describe('config/default.yaml', () => {
   it('starts without any key or service and without a warning', () => {
@@ -106,7 +107,7 @@ it('is valid without any variable and shares its state: config/compose.yaml', ()
 });
 
 describe('the reference', () => {
-  const rows = keyTable(configSchema);
+  const rows = keyTable(configSchema(PROVIDER_TYPES));
   const page = readFileSync('docs/configuration.md', 'utf8');
 
   it('describes every key with its unit or values', () => {
@@ -121,6 +122,6 @@ describe('the reference', () => {
   it('lists the names of a section', () => {
     expect(namesUnder(rows, 'batch')).toEqual(['max_window']);
     expect(namesUnder(rows, 'auth.keys[]')).toContain('key_sha256');
-    expect(namesUnder(rows, '')).toEqual(Object.keys(configSchema.shape));
+    expect(namesUnder(rows, '')).toEqual(Object.keys(configSchema(PROVIDER_TYPES).shape));
   });
 });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ConfigError } from '../../../src/config/config-error.js';
 import { type LoadOptions, type LoadedConfig, loadConfig } from '../../../src/config/load.js';
+import { PROVIDER_TYPES } from '../../../src/provider/registry.js';
 
 export class Workspace {
   readonly cwd = mkdtempSync(join(tmpdir(), 'sluice-config-'));
@@ -16,9 +17,9 @@ export class Workspace {
     return path;
   }
 
-  load(yaml: string, env: Record<string, string> = {}, options: LoadOptions = {}): LoadedConfig {
+  load(yaml: string, env: Record<string, string> = {}, options: Partial<LoadOptions> = {}): LoadedConfig {
     this.write('config/test.yaml', yaml);
-    return loadConfig({ path: 'config/test.yaml', env, cwd: this.cwd, ...options });
+    return loadConfig({ types: PROVIDER_TYPES, path: 'config/test.yaml', env, cwd: this.cwd, ...options });
   }
 
   /** The mistakes that loading reports, one a line; empty if it succeeds. */

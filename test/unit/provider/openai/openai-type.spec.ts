@@ -7,6 +7,7 @@ import { type ProviderSettings } from '../../../../src/config/schema.js';
 import { type FunctionCallItem, type Item, type ReasoningItem } from '../../../../src/domain/item.js';
 import { ZERO_USAGE } from '../../../../src/domain/response.js';
 import { openAiType } from '../../../../src/provider/openai/openai-type.js';
+import { PROVIDER_TYPES } from '../../../../src/provider/registry.js';
 import { FakeOpenAiServer } from '../../../support/fake-openai-server.js';
 import { collect, providerRequest, userMessage } from '../../../support/provider-request.js';
 
@@ -24,7 +25,7 @@ afterEach(async () => {
 function settingsOf(keys: object): ProviderSettings {
   const path = join(folder, 'sluice.json');
   writeFileSync(path, JSON.stringify({ provider: { type: 'openai', model: 'm', base_url: server.baseUrl, ...keys } }));
-  return loadConfig({ path, env: { AZURE: 'the-secret' } }).config.provider;
+  return loadConfig({ types: PROVIDER_TYPES, path, env: { AZURE: 'the-secret' } }).config.provider;
 }
 
 /** The request that the server receives. */

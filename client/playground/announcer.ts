@@ -1,6 +1,7 @@
 /*
- * What a screen reader announces of a streamed answer: each paragraph once it is complete, then how it ended. Word by word would drown
- * everything else; all at the end would leave its reader waiting.
+ * What a screen reader announces of a streamed answer: each paragraph once it is complete, then how
+ * it ended. Word by word would drown everything else; all at the end would leave its reader
+ * waiting.
  */
 
 import { add } from './dom.js';

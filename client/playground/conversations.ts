@@ -1,4 +1,7 @@
-/* The user's conversations as the gateway lists them, newest first; asked for again when something may have changed. */
+/*
+ * The user's conversations as the gateway lists them, newest first; asked for again when something
+ * may have changed.
+ */
 
 import { type ConversationObject, type Sluice } from '../src/client.js';
 import { HistoryView } from './history.js';

@@ -1,4 +1,7 @@
-/* What each frame of the protocol means, in one or two sentences, for a reader who sees it for the first time. Pure. */
+/*
+ * What each frame of the protocol means, in one or two sentences, for a reader who sees it for the
+ * first time. Pure.
+ */
 
 import { type WireEvent } from '../src/api.js';
 

@@ -1,4 +1,7 @@
-/* The inspector: every frame as it went over the wire, with what it means. Deltas in a row share a line, so that the story stays short. */
+/*
+ * The inspector: every frame as it went over the wire, with what it means. Deltas in a row share a
+ * line, so that the story stays short.
+ */
 
 import { type Frame } from '../src/api.js';
 import { add, copies, element } from './dom.js';
@@ -76,7 +79,10 @@ class Row {
     return filter === '' || this.entries.some(({ data }) => JSON.stringify(data).toLowerCase().includes(filter));
   }
 
-  /** What stands below an open line; made when it is first opened, so that what a reader has marked stays marked. */
+  /**
+   * What stands below an open line; made when it is first opened, so that what a reader has marked
+   * stays marked.
+   */
   #drawBody(): void {
     if (!this.#details.open) return;
     this.#rowDetails ??= new RowDetails(this.#body, this.entries[0]?.data.type ?? '');

@@ -1,6 +1,6 @@
 /*
- * Markdown on the page, safely: HTML in a text is shown as text, and what the renderer makes passes a sanitizer before it becomes
- * elements. While a text grows only its last block is drawn again.
+ * Markdown on the page, safely: HTML in a text is shown as text, and what the renderer makes passes
+ * a sanitizer before it becomes elements. While a text grows only its last block is drawn again.
  */
 
 import DOMPurify, { type Config } from 'dompurify';

@@ -1,4 +1,7 @@
-/* What this tab remembers over a reload: the key, questions that the gateway has not confirmed yet, and what only this page knows of answers. */
+/*
+ * What this tab remembers over a reload: the key, questions that the gateway has not confirmed yet,
+ * and what only this page knows of answers.
+ */
 
 export interface PendingQuestion {
   readonly conversation: string;

@@ -1,6 +1,7 @@
 /*
- * The playground: a chat page on the browser client, as a newcomer would write one, with a window on the protocol. The address names
- * the conversation, so a reload, the way back and a second tab find it, running answers included.
+ * The playground: a chat page on the browser client, as a newcomer would write one, with a window
+ * on the protocol. The address names the conversation, so a reload, the way back and a second tab
+ * find it, running answers included.
  */
 
 import { createClient, type List } from '../src/client.js';
@@ -38,7 +39,8 @@ let waiting = new Set<TurnView>();
 const owner: RoomOwner = {
   changed: () => history.refresh(),
   gone: (pending) => {
-    // The server was restarted with its state in memory, or another page deleted it: what is shown stays, and new questions go to a new conversation.
+    // The server was restarted with its state in memory, or another page deleted it: what is shown
+    // stays, and new questions go to a new conversation.
     if (room !== null) {
       room = null;
       history.current = null;
@@ -72,7 +74,9 @@ for (const question of memory.pending) {
   if (question.conversation === (room?.id ?? '')) send(question);
 }
 
-/** What can be chosen from: asked for once there is a connection, and so a credential that counts. */
+/**
+ * What can be chosen from: asked for once there is a connection, and so a credential that counts.
+ */
 async function offer(): Promise<void> {
   history.refresh();
   if (element('setup').hidden) {

@@ -1,6 +1,6 @@
 /*
- * The open conversation: what it holds and its turns, drawn as they arrive. Questions asked here, in another tab or on another
- * device take the same way: the subscription tells them all.
+ * The open conversation: what it holds and its turns, drawn as they arrive. Questions asked here,
+ * in another tab or on another device take the same way: the subscription tells them all.
  */
 
 import {
@@ -20,7 +20,10 @@ import { callWords, endNote, errorNote, modelWords, numbersLine } from './words.
 export interface RoomOwner {
   /** Something ran or ended: titles and order of the list may have changed. */
   changed(): void;
-  /** The gateway does not know this conversation any more; the question, where there is one, is still to be answered. */
+  /**
+   * The gateway does not know this conversation any more; the question, where there is one, is
+   * still to be answered.
+   */
   gone(pending: { readonly question: PendingQuestion; readonly shown: TurnView } | null): void;
 }
 

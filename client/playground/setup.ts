@@ -1,4 +1,7 @@
-/* Which prompt answers and with what variables: a form made from what the gateway's packs declare. Knows no client. */
+/*
+ * Which prompt answers and with what variables: a form made from what the gateway's packs declare.
+ * Knows no client.
+ */
 
 import { add, element } from './dom.js';
 import { type PromptChoice } from './memory.js';

@@ -1,4 +1,7 @@
-/* The page's frame: header, panes, composer, announcements; what is drawn, and what a person does. Knows no client and no protocol. */
+/*
+ * The page's frame: header, panes, composer, announcements; what is drawn, and what a person does.
+ * Knows no client and no protocol.
+ */
 
 import { type ConnectionState } from '../src/api.js';
 import { Announcer } from './announcer.js';

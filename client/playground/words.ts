@@ -1,4 +1,7 @@
-/* What the page says in words: connection, ends, errors, and the line of numbers. Pure; knows no page and no client. */
+/*
+ * What the page says in words: connection, ends, errors, and the line of numbers. Pure; knows no
+ * page and no client.
+ */
 
 import { type ResponseObject, type SluiceErrorShape, type StateChange, type Transport } from '../src/api.js';
 

@@ -1,4 +1,7 @@
-/* A conversation as a list of messages that can be rendered: immutable snapshots, one more with every change. Knows no framework. */
+/*
+ * A conversation as a list of messages that can be rendered: immutable snapshots, one more with
+ * every change. Knows no framework.
+ */
 
 import { type ChatMessage, type ChatState } from './chat-api.js';
 import {

@@ -1,4 +1,7 @@
-/* Named events with typed values, and the promise of the next one. A handler that throws does not affect the others. */
+/*
+ * Named events with typed values, and the promise of the next one. A handler that throws does not
+ * affect the others.
+ */
 
 export class Emitter<Events extends object> {
   readonly #handlers = new Map<keyof Events, Set<(value: never) => void>>();

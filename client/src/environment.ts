@@ -1,6 +1,7 @@
 /*
- * What the client needs of the world around it: sockets, fetch, news of the network and of the tab. In a browser these are its
- * globals; elsewhere (Node) most of the news never comes. Tests hand in their own.
+ * What the client needs of the world around it: sockets, fetch, news of the network and of the tab.
+ * In a browser these are its globals; elsewhere (Node) most of the news never comes. Tests hand in
+ * their own.
  */
 
 export interface SocketEvent {
@@ -23,7 +24,10 @@ interface FetchInit {
   readonly signal?: AbortSignal;
 }
 
-/** `wake`: the network is back or has gone, or the page is looked at again. `sleep`: the page is about to be frozen or left. */
+/**
+ * `wake`: the network is back or has gone, or the page is looked at again. `sleep`: the page is
+ * about to be frozen or left.
+ */
 export type PageNews = 'wake' | 'sleep';
 
 export interface Environment {

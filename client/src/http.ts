@@ -34,7 +34,10 @@ interface ErrorBody {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The gateway's `{error: {…}}`, as an HTTP body or as an error event. Anything else gives an error of that status. */
+/**
+ * The gateway's `{error: {…}}`, as an HTTP body or as an error event. Anything else gives an error
+ * of that status.
+ */
 export function errorFrom(
   status: number | null,
   body: unknown,
@@ -61,7 +64,10 @@ export interface Call {
   readonly signal?: AbortSignal;
 }
 
-/** One call. @throws SluiceError: `network` if there was no answer, else the error of the gateway */
+/**
+ * One call.
+ * @throws SluiceError: `network` if there was no answer, else the error of the gateway
+ */
 export async function call(
   environment: Environment,
   base: string,

@@ -1,4 +1,7 @@
-/* A React hook on the client: a conversation as state, streaming included. What it shows comes from one subscription (chat.ts). */
+/*
+ * A React hook on the client: a conversation as state, streaming included. What it shows comes from
+ * one subscription (chat.ts).
+ */
 
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { type ChatMessage, type ChatState } from './chat-api.js';
@@ -6,7 +9,10 @@ import { Chat } from './chat.js';
 import { type ClientOptions, type ConnectionState, createClient, type SendOptions, type Sluice } from './client.js';
 
 export interface UseSluiceOptions extends ClientOptions {
-  /** A client that is shared with other parts of the page, in place of one of its own. It is not closed here. */
+  /**
+   * A client that is shared with other parts of the page, in place of one of its own. It is not
+   * closed here.
+   */
   readonly client?: Sluice;
   /** Which conversation; null or absent: a new one, made with the first question. */
   readonly conversation?: string | null;
@@ -25,8 +31,9 @@ export interface UseSluice extends ChatState {
 export type { ChatMessage, ChatState };
 
 /**
- * One conversation, with the question and answer of every device, as they come. The options of the client count when it is first
- * rendered, except `token`, whose newest one is used; another `conversation` is followed at once.
+ * One conversation, with the question and answer of every device, as they come. The options of the
+ * client count when it is first rendered, except `token`, whose newest one is used; another
+ * `conversation` is followed at once.
  */
 export function useSluice(options: UseSluiceOptions = {}): UseSluice {
   const { client: shared, conversation = null } = options;

@@ -1,6 +1,7 @@
 /*
- * One response as a viewer sees it: its text, its place in the sequence, its end. Fed with events, it takes each once and in
- * order. Knows no socket: what must be asked of the gateway is asked by its owner.
+ * One response as a viewer sees it: its text, its place in the sequence, its end. Fed with events,
+ * it takes each once and in order. Knows no socket: what must be asked of the gateway is asked by
+ * its owner.
  */
 
 import {
@@ -56,7 +57,8 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
       this.#reject = reject;
     });
     this.accepted = new Promise((resolve) => (this.#accept = resolve));
-    // A caller that only iterates receives the failure there; the page's console needs no second report.
+    // A caller that only iterates receives the failure there; the page's console needs no second
+    // report.
     this.final.catch(() => undefined);
   }
 
@@ -125,7 +127,10 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
     this.#end(null, error);
   }
 
-  /** Brings text, refusal and status to where a response object has them. A running one without text says nothing about it. */
+  /**
+   * Brings text, refusal and status to where a response object has them. A running one without text
+   * says nothing about it.
+   */
   #catchUp(response: ResponseObject, terminal = false): void {
     const full = response.output_text;
     if (full.startsWith(this.text)) this.#append(full.slice(this.text.length));

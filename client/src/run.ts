@@ -3,7 +3,10 @@
 import { type WireEvent } from './api.js';
 import { type LiveResponse } from './response.js';
 
-/** Lanes used at once. A gateway runs 16 responses a connection. Over HTTP a browser opens 6 connections, and two stay free. */
+/**
+ * Lanes used at once. A gateway runs 16 responses a connection. Over HTTP a browser opens 6
+ * connections, and two stay free.
+ */
 export const LANES = { websocket: 16, sse: 4 };
 
 /** A response that has not ended, and its state on the present socket. */

@@ -1,6 +1,7 @@
 /*
- * The client: responses over one connection. Gives each running response a lane of its own, resumes all of them on every fresh socket, and
- * keeps what is sent while there is none. Read this first; connection.ts and response.ts are its two halves.
+ * The client: responses over one connection. Gives each running response a lane of its own, resumes
+ * all of them on every fresh socket, and keeps what is sent while there is none. Read this first;
+ * connection.ts and response.ts are its two halves.
  */
 
 import {

@@ -1,6 +1,7 @@
 /*
- * A socket where none can be opened: frames go out as HTTP calls, events come back by SSE. To its connection it looks like any
- * other socket; whatever breaks one stream closes it all, and the next one resumes. Knows no response beyond its lane's id.
+ * A socket where none can be opened: frames go out as HTTP calls, events come back by SSE. To its
+ * connection it looks like any other socket; whatever breaks one stream closes it all, and the next
+ * one resumes. Knows no response beyond its lane's id.
  */
 
 import { type WireEvent } from './api.js';
@@ -115,7 +116,8 @@ export class SseSocket implements Socket {
       this.#break();
     } catch (thrown) {
       const error = thrown instanceof SluiceError ? thrown : null;
-      // An answer that is not the gateway's own, or that another replica would not give, is a broken network.
+      // An answer that is not the gateway's own, or that another replica would not give, is a
+      // broken network.
       if (error === null || error.status === null || error.code.startsWith('http_5') || error.code === 'draining')
         this.#break();
       else {
@@ -139,7 +141,10 @@ export class SseSocket implements Socket {
   }
 }
 
-/** The events of an SSE body; the gateway writes each as one `data` line. A stream that breaks off inside ends or throws. */
+/**
+ * The events of an SSE body; the gateway writes each as one `data` line. A stream that breaks off
+ * inside ends or throws.
+ */
 async function* eventsOf(answer: Response, restartWatchdog: () => void): AsyncGenerator<WireEvent, void> {
   const reader = answer.body?.getReader();
   const decoder = new TextDecoder();

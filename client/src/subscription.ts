@@ -1,6 +1,7 @@
 /*
- * One conversation: what it holds, then its turns, without a gap or a repetition. The gateway watches
- * before the items are loaded; an item of a turn that is followed live is left out. Knows no socket.
+ * One conversation: what it holds, then its turns, without a gap or a repetition. The gateway
+ * watches before the items are loaded; an item of a turn that is followed live is left out. Knows
+ * no socket.
  */
 
 import {
@@ -79,7 +80,9 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     this.emit('end', error);
   }
 
-  /** The gateway announces turns from now on. Earlier ones are in the items, or are announced too. */
+  /**
+   * The gateway announces turns from now on. Earlier ones are in the items, or are announced too.
+   */
   async subscribed(): Promise<void> {
     this.#again = true;
     if (this.#loading) return;
@@ -110,7 +113,10 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
       this.#start(this.#owner.follow(id), input);
   }
 
-  /** This client asks something here, or did: an answer that has begun stands after what the conversation holds. */
+  /**
+   * This client asks something here, or did: an answer that has begun stands after what the
+   * conversation holds.
+   */
   own(response: LiveResponse, input: Input): void {
     const content = [{ type: 'input_text', text: input }];
     const items = typeof input === 'string' ? [{ type: 'message', role: 'user', content }] : input;

@@ -1,4 +1,7 @@
-/* The summary of a reasoning item while it is folded: opens its parts, writes them in wire shape, and closes them. */
+/*
+ * The summary of a reasoning item while it is folded: opens its parts, writes them in wire shape,
+ * and closes them.
+ */
 
 import { type ResponseEvent } from './event.js';
 import { type SummaryTextPart } from './item.js';

@@ -13,7 +13,10 @@ interface PromptChoice {
   readonly variables?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** How an answer is sampled, beside temperature and top_p. Passed on to providers whose protocol has the field. */
+/**
+ * How an answer is sampled, beside temperature and top_p. Passed on to providers whose protocol has
+ * the field.
+ */
 export interface Sampling {
   readonly frequencyPenalty?: number;
   readonly presencePenalty?: number;

@@ -32,7 +32,10 @@ export class Cancels {
     this.#options = options;
   }
 
-  /** Resolves when the cancel was requested. Its outcome is sent later. @throws SluiceError `response_not_found`, `too_many_responses` */
+  /**
+   * Resolves when the cancel was requested. Its outcome is sent later.
+   * @throws SluiceError `response_not_found`, `too_many_responses`
+   */
   async cancel(caller: Principal, responseId: string): Promise<void> {
     const { turns, outbound } = this.#options;
     const followed = outbound.followings.has(responseId);

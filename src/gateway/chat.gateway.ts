@@ -1,4 +1,7 @@
-/* Where sockets enter: makes a connection of each accepted upgrade, and gives it its frames in order. */
+/*
+ * Where sockets enter: makes a connection of each accepted upgrade, and gives it its frames in
+ * order.
+ */
 
 import { type OnGatewayConnection, WebSocketGateway } from '@nestjs/websockets';
 import { type RawData, type WebSocket } from 'ws';
@@ -30,13 +33,15 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
     const ids = { connection_id: connection.id, user_id: user ?? credential };
     this.#table.add(connection);
     logger.debug(ids, 'socket opened');
-    // A frame over the limit or not UTF-8 emits an error here; ws has closed with 1009 or 1007 by then.
+    // A frame over the limit or not UTF-8 emits an error here; ws has closed with 1009 or 1007 by
+    // then.
     socket.on('error', () => undefined);
     answerPings(socket);
     socket.on('pong', () => this.#table.ponged(connection));
     socket.on('message', (data: RawData, isBinary: boolean) => {
       if (isBinary && connection.open) connection.close(CLOSE_CODES.binary, 'only text frames are understood');
-      // Text frames come as one Buffer (the default binaryType), and ws has checked that they are UTF-8.
+      // Text frames come as one Buffer (the default binaryType), and ws has checked that they are
+      // UTF-8.
       else frames.receive(data as Buffer);
     });
     socket.on('close', (code: number) => {

@@ -1,4 +1,7 @@
-/* What a connection uses of a WebSocket. The gateway wraps `ws` (raw-socket.ts); tests and simulations hand in their own. */
+/*
+ * What a connection uses of a WebSocket. The gateway wraps `ws` (raw-socket.ts); tests and
+ * simulations hand in their own.
+ */
 
 import { type CloseCode } from '../protocol/socket/close-codes.js';
 
@@ -9,7 +12,10 @@ export interface ClientSocket {
   readonly bufferedAmount: number;
   /** Sends one text frame after everything written before. */
   send(text: string): void;
-  /** Writes whole frames, or consecutive pieces of them, in order and in one call to the kernel. The socket must be open. */
+  /**
+   * Writes whole frames, or consecutive pieces of them, in order and in one call to the kernel. The
+   * socket must be open.
+   */
   write(bytes: readonly Buffer[]): void;
   ping(): void;
   /** Stops reading. Frames that have arrived already are still delivered. */

@@ -1,6 +1,6 @@
 /*
- * All open sockets of this replica, and what happens to all of them: heartbeat, maximum age, expiring credentials, and the goodbye of a
- * drain. One timer for all.
+ * All open sockets of this replica, and what happens to all of them: heartbeat, maximum age,
+ * expiring credentials, and the goodbye of a drain. One timer for all.
  */
 
 import { type Principal } from '../domain/principal.js';
@@ -158,8 +158,8 @@ export class ConnectionTable {
   }
 
   /**
-   * Pings queue behind unread data, so a slow reader is left to the outbound's timeout. A pong is not seen while the gateway itself does
-   * not read from the socket.
+   * Pings queue behind unread data, so a slow reader is left to the outbound's timeout. A pong is
+   * not seen while the gateway itself does not read from the socket.
    */
   #checkPong(connection: ClientConnection, entry: Entry, now: number): void {
     if (!connection.reading || connection.outbound.progressed()) entry.pingedAt = now;

@@ -1,4 +1,7 @@
-/* One open socket and the principal it acts for: what it sends, whether it is read, and how it ends. Knows no frames, lanes or responses. */
+/*
+ * One open socket and the principal it acts for: what it sends, whether it is read, and how it
+ * ends. Knows no frames, lanes or responses.
+ */
 
 import { newId } from '../domain/ids.js';
 import { type Principal } from '../domain/principal.js';
@@ -37,7 +40,10 @@ export type OutboundEvents = Pick<OutboundOptions, 'onFull' | 'onBehind'>;
 
 const CHECK_EVERY_MS = 10;
 const TERMINATE_AFTER_MS = 5_000;
-/** Pause after each read that brings frames behind a goodbye. A read takes at most 64 KiB: about 3 MB a second. */
+/**
+ * Pause after each read that brings frames behind a goodbye. A read takes at most 64 KiB: about 3
+ * MB a second.
+ */
 const DROP_PAUSE_MS = 20;
 
 export class ClientConnection {
@@ -117,8 +123,9 @@ export class ClientConnection {
   }
 
   /**
-   * A frame arrived after the goodbye. The peer's answer to it may be behind megabytes of such frames. Parsing them as fast as they arrive
-   * would take all of the event loop until the socket ends, so reading pauses after each read.
+   * A frame arrived after the goodbye. The peer's answer to it may be behind megabytes of such
+   * frames. Parsing them as fast as they arrive would take all of the event loop until the socket
+   * ends, so reading pauses after each read.
    */
   drop(): void {
     if (this.#dropping || this.#ended) return;

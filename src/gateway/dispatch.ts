@@ -1,6 +1,6 @@
 /*
- * What each client event does: one case an event, in the order of PROTOCOL.md §5. Puts the rooms of a connection together. Everything
- * refused is answered.
+ * What each client event does: one case an event, in the order of PROTOCOL.md §5. Puts the rooms of
+ * a connection together. Everything refused is answered.
  */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
@@ -143,7 +143,8 @@ export class FrameDispatch {
         return;
       case 'sluice:auth':
         this.#counted();
-        // Later frames act for the new principal, or for the old one if the token is refused: they wait until that is known.
+        // Later frames act for the new principal, or for the old one if the token is refused: they
+        // wait until that is known.
         this.#intake.alone(this.#answered(undefined, this.#authenticate(event.token)));
         return;
       case 'sluice:ping':
@@ -214,7 +215,10 @@ export class FrameDispatch {
     connection.sendEvent({ type: 'sluice:authenticated' });
   }
 
-  /** Counts an operation that is not a turn. @returns the caller @throws SluiceError `rate_limit_exceeded` */
+  /**
+   * Counts an operation that is not a turn.
+   * @returns the caller @throws SluiceError `rate_limit_exceeded`
+   */
   #counted(): Principal {
     const { principal } = this.connection;
     this.#parts.operations.take(principal);

@@ -1,6 +1,6 @@
 /*
- * The connections woken in one round of the event loop, written together: an event that many of them follow is framed once. One for all
- * connections of a gateway.
+ * The connections woken in one round of the event loop, written together: an event that many of
+ * them follow is framed once. One for all connections of a gateway.
  */
 
 import { type LoggedEvent } from '../domain/event.js';

@@ -1,6 +1,7 @@
 /*
- * The frames of one connection, handled in order. Bounds what a client can have in progress: while too many operations are unanswered, the
- * socket is full, or a frame must be finished before the next, arrived frames wait and nothing more is read from the socket.
+ * The frames of one connection, handled in order. Bounds what a client can have in progress: while
+ * too many operations are unanswered, the socket is full, or a frame must be finished before the
+ * next, arrived frames wait and nothing more is read from the socket.
  */
 
 import { type FrameRounds } from './frame-rounds.js';
@@ -16,12 +17,18 @@ export interface FrameIntakeOptions {
   readonly rounds: FrameRounds;
 }
 
-/** Frames of one connection handled in one round of the event loop, so that other connections get their turn. */
+/**
+ * Frames of one connection handled in one round of the event loop, so that other connections get
+ * their turn.
+ */
 const FRAMES_AT_ONCE = 16;
 
 export class FrameIntake {
   readonly #options: FrameIntakeOptions;
-  /** Arrived frames that wait, from `#next` on. Bounded by what the socket delivers after it was paused. */
+  /**
+   * Arrived frames that wait, from `#next` on. Bounded by what the socket delivers after it was
+   * paused.
+   */
   #waiting: string[] = [];
   #next = 0;
   #operations = 0;

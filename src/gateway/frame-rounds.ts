@@ -1,11 +1,15 @@
 /*
- * Shares each round of the event loop among the connections that have frames to handle, in turn. Bounds the frames of a round over all
- * connections, so that many busy clients delay the deltas of the others no longer than one does. One for all connections of a gateway.
+ * Shares each round of the event loop among the connections that have frames to handle, in turn.
+ * Bounds the frames of a round over all connections, so that many busy clients delay the deltas of
+ * the others no longer than one does. One for all connections of a gateway.
  */
 
 import { type Time } from '../domain/time.js';
 
-/** Frames and characters handled in one round. A frame costs up to about 100 microseconds, its answer included. */
+/**
+ * Frames and characters handled in one round. A frame costs up to about 100 microseconds, its
+ * answer included.
+ */
 const FRAMES_AT_ONCE = 32;
 const CHARACTERS_AT_ONCE = 65_536;
 
@@ -30,7 +34,10 @@ export class FrameRounds {
     this.#time = time;
   }
 
-  /** Whether another frame may be handled in this round. Frames that arrive while others wait, wait too. */
+  /**
+   * Whether another frame may be handled in this round. Frames that arrive while others wait, wait
+   * too.
+   */
   get open(): boolean {
     const hasRoom = this.#frames < FRAMES_AT_ONCE && this.#characters < CHARACTERS_AT_ONCE;
     return hasRoom && (this.#serving || this.#waiting.size === 0);

@@ -1,6 +1,7 @@
 /*
- * What is sent on one socket: the events of the responses it follows, from their viewers' cursors, and events of its own. Nothing is
- * queued here: while the socket is full its cursors wait, and a socket without progress is reported as stuck.
+ * What is sent on one socket: the events of the responses it follows, from their viewers' cursors,
+ * and events of its own. Nothing is queued here: while the socket is full its cursors wait, and a
+ * socket without progress is reported as stuck.
  */
 
 import { withStreamId } from '../domain/event.js';
@@ -18,9 +19,15 @@ export interface OutboundOptions {
   readonly round: FlushRound;
   /** Called when the socket has taken nothing for `slowReaderTimeoutMs`. */
   readonly onStuck: () => void;
-  /** Called with true when the socket holds `bufferBytes`, and with false when it has drained to half of them. */
+  /**
+   * Called with true when the socket holds `bufferBytes`, and with false when it has drained to
+   * half of them.
+   */
   readonly onFull: (full: boolean) => void;
-  /** Called when a viewer is this many events behind. Return true to take over: the following stays paused until the handler resumes it. */
+  /**
+   * Called when a viewer is this many events behind. Return true to take over: the following stays
+   * paused until the handler resumes it.
+   */
   readonly onBehind: (following: Following, events: number) => boolean;
 }
 
@@ -57,7 +64,10 @@ export class Outbound {
     return this.#stopChecking !== undefined;
   }
 
-  /** Whether the peer has read anything since the last call. Always true while the socket is full: the slow-reader timeout decides then. */
+  /**
+   * Whether the peer has read anything since the last call. Always true while the socket is full:
+   * the slow-reader timeout decides then.
+   */
   progressed(): boolean {
     const held = this.#socket.bufferedAmount;
     const progressed = this.full || held < this.#heldAtLastCall;
@@ -92,8 +102,9 @@ export class Outbound {
   }
 
   /**
-   * Resolves when the socket is not full, or the connection is closed. One caller is let in each round, in order, and must send in the
-   * same tick: so large events of the connection's own exceed the bound by one write only.
+   * Resolves when the socket is not full, or the connection is closed. One caller is let in each
+   * round, in order, and must send in the same tick: so large events of the connection's own exceed
+   * the bound by one write only.
    */
   whenRoom(): Promise<void> {
     if (this.#closed) return Promise.resolve();
@@ -104,7 +115,10 @@ export class Outbound {
     return promise;
   }
 
-  /** Follows a response from its viewer's cursor on. A response that is followed here already takes the new viewer and lane. */
+  /**
+   * Follows a response from its viewer's cursor on. A response that is followed here already takes
+   * the new viewer and lane.
+   */
   follow(responseId: string, viewer: Viewer, streamId: string | undefined): Following {
     let following = this.#followings.get(responseId);
     if (following === undefined) {
@@ -160,7 +174,10 @@ export class Outbound {
     this.#waiting = undefined;
   }
 
-  /** Lets the first caller of `whenRoom` in. Its write comes after this call, so events wait for the next round. */
+  /**
+   * Lets the first caller of `whenRoom` in. Its write comes after this call, so events wait for the
+   * next round.
+   */
   #admitWaiting(waiting: Set<() => void>): boolean {
     const first = waiting.values().next();
     if (first.done === true) {
@@ -203,14 +220,20 @@ export class Outbound {
     return taken;
   }
 
-  /** Serves the response that filled the socket last in the next round, so that a long replay does not delay the others. */
+  /**
+   * Serves the response that filled the socket last in the next round, so that a long replay does
+   * not delay the others.
+   */
   #moveToEnd(following: Following): void {
     if (this.#followings.get(following.responseId) !== following) return;
     this.#followings.delete(following.responseId);
     this.#followings.set(following.responseId, following);
   }
 
-  /** Checks a full socket until it has drained to half. Reports it as stuck after `slowReaderTimeoutMs` without progress. */
+  /**
+   * Checks a full socket until it has drained to half. Reports it as stuck after
+   * `slowReaderTimeoutMs` without progress.
+   */
   #watchBuffer(): void {
     const { bufferBytes, slowReaderTimeoutMs, onStuck, time } = this.#options;
     if (this.#stopChecking !== undefined || this.#socket.bufferedAmount < bufferBytes) return;

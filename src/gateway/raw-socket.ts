@@ -1,6 +1,7 @@
 /*
- * The one place that reaches under `ws`: text frames are encoded once and written to the TCP socket directly, each batch in one call to the
- * kernel. That halves the cost of a frame against `ws.send`, and leaves a second viewer only the write.
+ * The one place that reaches under `ws`: text frames are encoded once and written to the TCP socket
+ * directly, each batch in one call to the kernel. That halves the cost of a frame against
+ * `ws.send`, and leaves a second viewer only the write.
  */
 
 import { type Socket } from 'node:net';

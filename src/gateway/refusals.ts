@@ -1,6 +1,7 @@
 /*
- * The errors of one connection, in the order of their lanes, and the budget for them. A client whose frames are mostly refused is
- * disconnected: refusals are weighed by number and by the CPU time that reading them cost.
+ * The errors of one connection, in the order of their lanes, and the budget for them. A client
+ * whose frames are mostly refused is disconnected: refusals are weighed by number and by the CPU
+ * time that reading them cost.
  */
 
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
@@ -25,7 +26,9 @@ export interface RefusalsOptions {
   readonly onExhausted: () => void;
 }
 
-/** A refused `response.create`, for the error and for the report of the turn that was not started. */
+/**
+ * A refused `response.create`, for the error and for the report of the turn that was not started.
+ */
 export interface RefusedCreate {
   readonly caller: Principal;
   readonly streamId: string | undefined;
@@ -37,7 +40,10 @@ export interface RefusedCreate {
 /** Refused frames allowed at once; one more is allowed each second. */
 const BUDGET = 60;
 const PER_SECOND = 1;
-/** CPU time that weighs as much as one refused frame: a flood of large frames gets 1 % of a core for long. */
+/**
+ * CPU time that weighs as much as one refused frame: a flood of large frames gets 1 % of a core for
+ * long.
+ */
 const CPU_MS_PER_FRAME = 10;
 /**
  * The weight of a refused frame that is not the client's fault: the cost of reading and answering
@@ -62,7 +68,8 @@ export class Refusals {
   }
 
   /**
-   * Takes a refusal from the budget. Errors that are not the client's fault weigh only what they cost.
+   * Takes a refusal from the budget. Errors that are not the client's fault weigh only what they
+   * cost.
    * @param cpuMs CPU time spent on the frame, in milliseconds, where it was measured
    */
   count(error: SluiceError, cpuMs = 0): void {

@@ -1,6 +1,7 @@
 /*
- * Sluice's own WebSocket adapter: Nest wires it and ends it, it owns the upgrade, the frames and their order. (Nest's WsAdapter
- * drops malformed frames silently, reorders asynchronous handlers and cuts sockets at the end.)
+ * Sluice's own WebSocket adapter: Nest wires it and ends it, it owns the upgrade, the frames and
+ * their order. (Nest's WsAdapter drops malformed frames silently, reorders asynchronous handlers
+ * and cuts sockets at the end.)
  */
 
 import { type IncomingMessage, type Server } from 'node:http';
@@ -23,7 +24,8 @@ export interface UpgradeGate {
   refuse(socket: Duplex, thrown: unknown): void;
 }
 
-// Nest's type bound for servers and clients requires `on(event: string, callback: Function)`, which the exact types of ws do not satisfy. Hence the default, any.
+// Nest's type bound for servers and clients requires `on(event: string, callback: Function)`, which
+// the exact types of ws do not satisfy. Hence the default, any.
 export class SocketAdapter extends AbstractWsAdapter {
   readonly #gate: UpgradeGate;
 
@@ -70,7 +72,10 @@ export class SocketAdapter extends AbstractWsAdapter {
     return;
   }
 
-  /** Sockets were said goodbye to before this (lifecycle); a server without one of its own has nothing else to close. */
+  /**
+   * Sockets were said goodbye to before this (lifecycle); a server without one of its own has
+   * nothing else to close.
+   */
   override async close(server: WebSocketServer): Promise<void> {
     server.removeAllListeners();
     await Promise.resolve();

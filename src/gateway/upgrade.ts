@@ -1,4 +1,7 @@
-/* The upgrade: path, drain, origin, credential, room; answered by hand, since before it succeeds there is only HTTP. */
+/*
+ * The upgrade: path, drain, origin, credential, room; answered by hand, since before it succeeds
+ * there is only HTTP.
+ */
 
 import { type IncomingMessage } from 'node:http';
 import { type Duplex } from 'node:stream';
@@ -75,7 +78,10 @@ export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics)
   socket.end(rawRefusal(error, error.status === 401 ? { 'www-authenticate': 'Bearer' } : VERSION));
 }
 
-/** A header of every refusal (RFC 6455, 4.4): a client of another version learns which one is supported. */
+/**
+ * A header of every refusal (RFC 6455, 4.4): a client of another version learns which one is
+ * supported.
+ */
 const VERSION = { 'sec-websocket-version': '13' };
 
 /**

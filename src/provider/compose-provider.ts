@@ -40,7 +40,9 @@ export interface ProviderLayers {
 export interface ProviderHooks {
   readonly onRetry?: (provider: string, event: RetryEvent) => void;
   readonly onBreakerChange?: (provider: string, state: BreakerState) => void;
-  /** Every failed attempt, also those that were retried. Never a cancel, never our own rate limit. */
+  /**
+   * Every failed attempt, also those that were retried. Never a cancel, never our own rate limit.
+   */
   readonly onError?: (provider: string, code: ErrorCode) => void;
   readonly onFailover?: (event: FailoverEvent) => void;
 }

@@ -4,8 +4,8 @@ import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import { type Usage } from '../domain/response.js';
 
 /**
- * Returns the price list for a base URL (absent: OpenAI's own), such as `openai` or `groq`, or null if there is none. A self-hosted
- * server has no price, whatever its models are called.
+ * Returns the price list for a base URL (absent: OpenAI's own), such as `openai` or `groq`, or null
+ * if there is none. A self-hosted server has no price, whatever its models are called.
  */
 export function priceListOf(baseUrl: string | undefined): string | null {
   if (baseUrl === undefined) return 'openai';

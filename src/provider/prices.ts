@@ -24,7 +24,10 @@ export class Prices {
     );
   }
 
-  /** @param provider null: the first. @returns US dollars, or null if there is no known price or cost is not tracked */
+  /**
+   * @param provider null: the first.
+   * @returns US dollars, or null if there is no known price or cost is not tracked
+   */
   cost(model: string, usage: Usage, provider: string | null): number | null {
     return this.#priceOf(provider)?.(model, usage) ?? null;
   }

@@ -24,7 +24,10 @@ export type Price = (model: string, usage: Usage) => number | null;
 
 export interface ProviderType extends ProviderTypeFacts {
   open(settings: ProviderSettings, context: ProviderContext): OpenProvider;
-  /** Whether the provider says plainly that it does not accept the key; false where that cannot be learned in time. */
+  /**
+   * Whether the provider says plainly that it does not accept the key; false where that cannot be
+   * learned in time.
+   */
   refusesKey(settings: ProviderSettings, timeoutMs: number): Promise<boolean>;
   /** What calls cost; null if they cost nothing. */
   price(settings: ProviderSettings): Price | null;

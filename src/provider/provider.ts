@@ -29,7 +29,10 @@ export interface ProviderRequest {
   readonly parallelToolCalls: boolean;
   readonly textFormat: TextFormat;
   readonly reasoningEffort: ReasoningEffort | null;
-  /** A stable, opaque name of the end user for the provider's abuse checks (never an e-mail address); null: none. */
+  /**
+   * A stable, opaque name of the end user for the provider's abuse checks (never an e-mail
+   * address); null: none.
+   */
   readonly safetyIdentifier: string | null;
   /** The provider whose bucket the first call of this request was taken from, at admission. */
   readonly paid?: string;
@@ -45,7 +48,10 @@ export interface LostCall {
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
-/** What a provider yields, before any guardrail saw it. `extra` is opaque and goes back to the provider with the call. `index` counts function calls of one response from 0. */
+/**
+ * What a provider yields, before any guardrail saw it. `extra` is opaque and goes back to the
+ * provider with the call. `index` counts function calls of one response from 0.
+ */
 export type ProviderPart =
   | {
       readonly type: 'start';
@@ -71,9 +77,10 @@ export type ProviderPart =
   | { readonly type: 'finish'; readonly reason: FinishReason };
 
 /**
- * Streams one answer. The stream yields `start` once the provider answers, ends right after its one `finish`, or throws: a SluiceError with a
- * `provider_*`, `rate_limit_exceeded` or `server_error` code. When `signal` aborts it throws the signal's reason and has
- * closed its socket. `usage` comes at most once, before or after other parts, and before `finish`.
+ * Streams one answer. The stream yields `start` once the provider answers, ends right after its one
+ * `finish`, or throws: a SluiceError with a `provider_*`, `rate_limit_exceeded` or `server_error`
+ * code. When `signal` aborts it throws the signal's reason and has closed its socket. `usage` comes
+ * at most once, before or after other parts, and before `finish`.
  */
 export abstract class Provider {
   abstract stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart>;

@@ -1,6 +1,7 @@
 /*
- * The opening of a provider's stream, and the iterator that every wrapper of a provider uses. Up to the first delta a wrapper may retry or
- * choose another provider. After it the stream is passed through unchanged, so that no wrapper adds a cost per delta.
+ * The opening of a provider's stream, and the iterator that every wrapper of a provider uses. Up to
+ * the first delta a wrapper may retry or choose another provider. After it the stream is passed
+ * through unchanged, so that no wrapper adds a cost per delta.
  */
 
 import { type ProviderPart } from './provider.js';
@@ -12,18 +13,27 @@ export interface StreamOpening {
   /** Up to and including the first delta. */
   readonly parts: readonly ProviderPart[];
   readonly rest: AsyncIterator<ProviderPart>;
-  /** Called once when the rest ends, with the error that it threw, or with undefined. Not called if the reader leaves first. */
+  /**
+   * Called once when the rest ends, with the error that it threw, or with undefined. Not called if
+   * the reader leaves first.
+   */
   readonly onEnd?: (thrown: { readonly error: unknown } | undefined) => void;
   /** Called if the reader leaves before the end. */
   readonly onReturn?: () => void;
 }
 
-/** Whether a part shows that the model has begun to answer. Parts before it show only that the provider accepted the call. */
+/**
+ * Whether a part shows that the model has begun to answer. Parts before it show only that the
+ * provider accepted the call.
+ */
 export function isFirstWord(part: ProviderPart): boolean {
   return part.type !== 'start' && part.type !== 'usage';
 }
 
-/** Reads a stream up to its first delta, or to its end if it has none. @throws the error of the stream */
+/**
+ * Reads a stream up to its first delta, or to its end if it has none.
+ * @throws the error of the stream
+ */
 export async function readOpening(stream: AsyncIterable<ProviderPart>): Promise<StreamOpening> {
   const rest = stream[Symbol.asyncIterator]();
   const parts: ProviderPart[] = [];
@@ -35,7 +45,10 @@ export async function readOpening(stream: AsyncIterable<ProviderPart>): Promise<
   }
 }
 
-/** Returns a stream of the parts and the rest of the opening that `start` returns. `start` is called at the first pull. */
+/**
+ * Returns a stream of the parts and the rest of the opening that `start` returns. `start` is called
+ * at the first pull.
+ */
 export function streamFromOpening(start: () => Promise<StreamOpening>): AsyncIterable<ProviderPart> {
   return { [Symbol.asyncIterator]: () => new OpeningStream(start) };
 }
@@ -96,7 +109,10 @@ class OpeningStream implements AsyncIterator<ProviderPart, undefined> {
 
 const DONE: Promise<PartResult> = Promise.resolve({ value: undefined, done: true });
 
-/** Returns the same parts for a reader that may leave early. Errors of the provider after that are ignored. */
+/**
+ * Returns the same parts for a reader that may leave early. Errors of the provider after that are
+ * ignored.
+ */
 export function ignoreCloseErrors(parts: AsyncIterable<ProviderPart>): AsyncIterable<ProviderPart> {
   return {
     [Symbol.asyncIterator]: () => {

@@ -35,8 +35,8 @@ export class TimeoutsProvider extends Provider {
 }
 
 /**
- * One timer for the whole stream: a delta only notes the time; when the timer fires it checks whether a limit has passed, and
- * if not, sleeps until the earliest moment at which one could.
+ * One timer for the whole stream: a delta only notes the time; when the timer fires it checks
+ * whether a limit has passed, and if not, sleeps until the earliest moment at which one could.
  */
 class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   readonly #abort = new AbortController();

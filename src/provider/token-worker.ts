@@ -1,12 +1,16 @@
 /*
- * The thread that counts tokens: its tables are 40 MB and take a fifth of a second to load, which no stream should wait for and the
- * main thread's garbage collector should not scan. Receives texts, answers with their counts.
+ * The thread that counts tokens: its tables are 40 MB and take a fifth of a second to load, which
+ * no stream should wait for and the main thread's garbage collector should not scan. Receives
+ * texts, answers with their counts.
  */
 
 import { countTokens } from 'gpt-tokenizer';
 import { parentPort } from 'node:worker_threads';
 
-/** The tokenizer's time grows with the square of a run without spaces: it only ever sees pieces of this size. */
+/**
+ * The tokenizer's time grows with the square of a run without spaces: it only ever sees pieces of
+ * this size.
+ */
 const PIECE_CHARS = 128;
 /** Special tokens in what people write are plain text. */
 const PLAIN = { disallowedSpecial: new Set<string>() };

@@ -13,8 +13,8 @@ import { inert } from '../protocol/schema-tools.js';
 import { INCLUDE_REASON, NOTHING_TO_INCLUDE } from '../protocol/responses/unserved-fields.js';
 
 /**
- * `include`, as the official client writes it or bare. Accepted only with values that have no effect
- * here.
+ * `include`, as the official client writes it or bare. Accepted only with values that have no
+ * effect here.
  */
 const include = inert(
   z.preprocess((value) => [value].flat(), NOTHING_TO_INCLUDE),

@@ -1,4 +1,7 @@
-/* The contracts of stored conversations, their items and ended responses. They check no access: callers compare owners. */
+/*
+ * The contracts of stored conversations, their items and ended responses. They check no access:
+ * callers compare owners.
+ */
 
 import { type Conversation, type NewConversation } from '../domain/conversation.js';
 import { SluiceError } from '../domain/errors.js';
@@ -34,9 +37,10 @@ export const COMMITS_KEPT = 64;
 export const MAX_BYTES = 8 * 1024 * 1024;
 
 /**
- * Conversations and items. Every read and write of a conversation extends its life to `state.ttl`. The newest
- * `state.max_messages` items are stored, up to `state.max_bytes` together; the newest item is stored whatever its size. The
- * title is written with the first item that gives one, so that a list of conversations reads no items.
+ * Conversations and items. Every read and write of a conversation extends its life to `state.ttl`.
+ * The newest `state.max_messages` items are stored, up to `state.max_bytes` together; the newest
+ * item is stored whatever its size. The title is written with the first item that gives one, so
+ * that a list of conversations reads no items.
  */
 export abstract class ConversationStore {
   abstract create(conversation: NewConversation, items: readonly StoredItem[]): Promise<void>;
@@ -55,9 +59,10 @@ export abstract class ConversationStore {
   ): Promise<Page<Conversation>>;
 
   /**
-   * Appends items. Idempotent by `commitId` (the response's id), so that a commit that is retried, or repeated by the replica
-   * that adopted the turn, adds nothing twice. Fenced by the claim: while another response is the head of the conversation's
-   * queue, nothing is added, so that an append which arrives late cannot come between what the head reads and what it writes.
+   * Appends items. Idempotent by `commitId` (the response's id), so that a commit that is retried,
+   * or repeated by the replica that adopted the turn, adds nothing twice. Fenced by the claim:
+   * while another response is the head of the conversation's queue, nothing is added, so that an
+   * append which arrives late cannot come between what the head reads and what it writes.
    * @param commitId the response, or other writer, as it joined the queue
    * @returns false if the conversation no longer exists
    * @throws SluiceError `conversation_busy` if another response holds the claim
@@ -65,31 +70,39 @@ export abstract class ConversationStore {
   abstract appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean>;
   /** Returns the newest `limit` items within the bounds, oldest first. */
   abstract recentItems(id: string, limit: number): Promise<readonly StoredItem[]>;
-  /** Returns a page of items. It may hold fewer than `limit` items if they are large; `hasMore` says whether more follow. */
+  /**
+   * Returns a page of items. It may hold fewer than `limit` items if they are large; `hasMore` says
+   * whether more follow.
+   */
   abstract listItems(id: string, query: ItemQuery): Promise<Page<StoredItem>>;
   abstract getItem(id: string, itemId: string): Promise<StoredItem | undefined>;
   /** @returns whether the item existed */
   abstract deleteItem(id: string, itemId: string): Promise<boolean>;
 }
 
-/** Ended responses with `store: true`, each with the context that a next response continues from. Each read extends the life to `state.ttl`. */
+/**
+ * Ended responses with `store: true`, each with the context that a next response continues from.
+ * Each read extends the life to `state.ttl`.
+ */
 export abstract class ResponseStore {
   /**
-   * Stores the end of a response unless an end is stored already: the first end wins. Safe to repeat after a lost reply.
-   * @returns the stored end: `stored` itself or an earlier one; undefined if the response was deleted
+   * Stores the end of a response unless an end is stored already: the first end wins. Safe to
+   * repeat after a lost reply.
+   * @returns the stored end: `stored` itself or an earlier one; undefined if the response was
+   * deleted
    * @throws SluiceError `state_unavailable`
    */
   abstract put(stored: StoredResponse): Promise<StoredResponse | undefined>;
   abstract get(id: string): Promise<StoredResponse | undefined>;
   /**
-   * Whether an end of the response was stored, or the response was deleted within `deletedMs`. Tells a response that ended and was
-   * deleted from one that the store has lost.
+   * Whether an end of the response was stored, or the response was deleted within `deletedMs`.
+   * Tells a response that ended and was deleted from one that the store has lost.
    * @throws SluiceError `state_unavailable`
    */
   abstract hasEnded(id: string): Promise<boolean>;
   /**
-   * Deletes a response and stores a mark of the deletion for `deletedMs`, so that a replica that was cut off cannot store the
-   * response again.
+   * Deletes a response and stores a mark of the deletion for `deletedMs`, so that a replica that
+   * was cut off cannot store the response again.
    * @returns whether the response was stored
    */
   abstract delete(id: string): Promise<boolean>;

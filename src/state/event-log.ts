@@ -1,6 +1,7 @@
 /*
- * The event log: the one contract at which the two halves of a turn meet. A turn appends, viewers read and follow.
- * Memory and Redis implement it; test/contract/suites/event-log.ts runs the same suite over both.
+ * The event log: the one contract at which the two halves of a turn meet. A turn appends, viewers
+ * read and follow. Memory and Redis implement it; test/contract/suites/event-log.ts runs the same
+ * suite over both.
  */
 
 import { type LoggedEvent } from '../domain/event.js';
@@ -24,9 +25,15 @@ export interface LogHead {
   readonly conversationId: string | null;
   /** Whether the response is stored. If not, its log expires 60 s after its end. */
   readonly store: boolean;
-  /** The items of the request: for viewers that announce the turn, and for the replica that ends a lost replica's turn. */
+  /**
+   * The items of the request: for viewers that announce the turn, and for the replica that ends a
+   * lost replica's turn.
+   */
   readonly input: readonly StoredItem[];
-  /** What the turn reserved, for the replica that may have to end it. Absent if nothing was reserved, and in logs of older versions. */
+  /**
+   * What the turn reserved, for the replica that may have to end it. Absent if nothing was
+   * reserved, and in logs of older versions.
+   */
   readonly reserved?: Reservation;
 }
 
@@ -34,9 +41,13 @@ export interface LogHead {
 export type Fence = number;
 
 export type AppendResult =
-  /** The log holds the events. `cancelRequested`: a client has requested that the turn be cancelled. */
+  /**
+   * The log holds the events. `cancelRequested`: a client has requested that the turn be cancelled.
+   */
   | { readonly outcome: 'appended'; readonly cancelRequested: boolean }
-  /** Another replica owns the log, or the log is gone: the turn must write nothing more and stop. */
+  /**
+   * Another replica owns the log, or the log is gone: the turn must write nothing more and stop.
+   */
   | { readonly outcome: 'fenced' };
 
 export interface LogPage {
@@ -49,13 +60,17 @@ export interface LogPage {
 }
 
 export abstract class EventLog {
-  /** Creates an empty log and takes its first lease (fence 1) in the same step. @throws Error if the log exists already: a bug */
+  /**
+   * Creates an empty log and takes its first lease (fence 1) in the same step.
+   * @throws Error if the log exists already: a bug
+   */
   abstract create(head: LogHead): Promise<Fence>;
 
   /**
-   * Creates a log that already holds the first events of its response, with numbers from 0. All or nothing, so that a replica
-   * that ends a lost replica's turn finds the opening events. A shared store must override this and do it in one step; the two
-   * steps here are enough for a store that is lost with its process.
+   * Creates a log that already holds the first events of its response, with numbers from 0. All or
+   * nothing, so that a replica that ends a lost replica's turn finds the opening events. A shared
+   * store must override this and do it in one step; the two steps here are enough for a store that
+   * is lost with its process.
    * @throws SluiceError `state_unavailable`
    */
   async createWith(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
@@ -65,13 +80,14 @@ export abstract class EventLog {
   }
 
   /**
-   * Appends `events` (contiguous numbers, starting where the log ends), renews the lease, notifies the followers, and returns
-   * whether a cancel was requested: one atomic step.
+   * Appends `events` (contiguous numbers, starting where the log ends), renews the lease, notifies
+   * the followers, and returns whether a cancel was requested: one atomic step.
    *
-   * Idempotent by sequence number: events that the log already holds from the same fence are skipped, so a retry after a lost
-   * reply is safe. Events that would leave a hole are refused as fenced, and nothing is written: the log has lost its tail, and
-   * a number must never appear twice with different text. A terminal event ends the log and its lease, and starts its retention
-   * (10 min; 60 s for `store: false`).
+   * Idempotent by sequence number: events that the log already holds from the same fence are
+   * skipped, so a retry after a lost reply is safe. Events that would leave a hole are refused as
+   * fenced, and nothing is written: the log has lost its tail, and a number must never appear twice
+   * with different text. A terminal event ends the log and its lease, and starts its retention (10
+   * min; 60 s for `store: false`).
    * @throws SluiceError `state_unavailable`
    */
   abstract append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult>;
@@ -80,14 +96,15 @@ export abstract class EventLog {
    * Reads a page of events.
    * @param after number of the last event not wanted; −1 reads from the start
    * @param limit most events; 0 reads only the head, even if an event is missing
-   * @returns the page, or undefined if the log does not exist or an event of this page is missing: events are never renumbered
+   * @returns the page, or undefined if the log does not exist or an event of this page is missing:
+   * events are never renumbered
    * @throws SluiceError `state_unavailable`
    */
   abstract read(responseId: string, after: number, limit: number): Promise<LogPage | undefined>;
 
   /**
-   * Delivers live events from now on, in order, possibly with gaps or repeats: Redis pub/sub loses messages and reconnects. The
-   * follower repairs both by sequence number.
+   * Delivers live events from now on, in order, possibly with gaps or repeats: Redis pub/sub loses
+   * messages and reconnects. The follower repairs both by sequence number.
    * @param onEvents called with the events of each append
    * @param onGap called when events may have been lost
    * @returns a function that ends the subscription, once the subscription is established
@@ -99,8 +116,8 @@ export abstract class EventLog {
   ): Promise<() => void>;
 
   /**
-   * Requests that the turn be cancelled. Idempotent, and stored before it is signalled: the owner sees it in the result of its
-   * next append or renewal, or at once through `watchCancel`.
+   * Requests that the turn be cancelled. Idempotent, and stored before it is signalled: the owner
+   * sees it in the result of its next append or renewal, or at once through `watchCancel`.
    * @returns false if the log is unknown or has ended
    */
   abstract requestCancel(responseId: string): Promise<boolean>;
@@ -109,9 +126,15 @@ export abstract class EventLog {
   abstract delete(responseId: string): Promise<void>;
 }
 
-/** The right of one replica to run a turn, with an expiry. A lease lasts 8 s and is renewed by every append, or every 2 s without one. */
+/**
+ * The right of one replica to run a turn, with an expiry. A lease lasts 8 s and is renewed by every
+ * append, or every 2 s without one.
+ */
 export abstract class TurnLease {
-  /** Renews the lease without appending. `held: false`: another replica took over, or the turn has ended. */
+  /**
+   * Renews the lease without appending. `held: false`: another replica took over, or the turn has
+   * ended.
+   */
   abstract renew(
     responseId: string,
     fence: Fence,
@@ -124,12 +147,15 @@ export abstract class TurnLease {
   abstract watchCancel(responseId: string, onCancel: () => void): Promise<() => void>;
 
   /**
-   * Takes over up to `limit` responses whose lease has expired without a terminal event. Each gets a new fence and a new lease,
-   * and is returned to one replica only.
+   * Takes over up to `limit` responses whose lease has expired without a terminal event. Each gets
+   * a new fence and a new lease, and is returned to one replica only.
    */
   abstract adoptExpired(limit: number): Promise<readonly { readonly responseId: string; readonly fence: Fence }[]>;
 
-  /** Expires a lease at once, so that the next sweep takes the turn over: for a turn that failed, or that a drain gave up. */
+  /**
+   * Expires a lease at once, so that the next sweep takes the turn over: for a turn that failed, or
+   * that a drain gave up.
+   */
   abstract release(responseId: string, fence: Fence): Promise<void>;
 }
 
@@ -146,7 +172,10 @@ export interface LogTimes {
   readonly deletedMs: number;
 }
 
-/** Retention and lease times, in milliseconds. One table, so that both stores and the documentation agree. */
+/**
+ * Retention and lease times, in milliseconds. One table, so that both stores and the documentation
+ * agree.
+ */
 export const LOG_TIMES: LogTimes = {
   leaseMs: 8_000,
   renewEveryMs: 2_000,

@@ -1,4 +1,7 @@
-/* Idempotency keys and the response that each names, so that a request that is sent twice runs once, on any replica. */
+/*
+ * Idempotency keys and the response that each names, so that a request that is sent twice runs
+ * once, on any replica.
+ */
 
 export interface KeyUse {
   readonly owner: string;
@@ -10,11 +13,14 @@ export interface KeyUse {
 }
 
 export type KeyClaim =
-  /** This use holds the key, for KEY_TTL_MS after its first claim. Claiming again after a lost reply gives the same outcome. */
+  /**
+   * This use holds the key, for KEY_TTL_MS after its first claim. Claiming again after a lost reply
+   * gives the same outcome.
+   */
   | { readonly outcome: 'fresh' }
   /**
-   * The same request claimed the key `ageMs` milliseconds ago, for `responseId`. `begun`: that response was confirmed, so the
-   * key can no longer be released.
+   * The same request claimed the key `ageMs` milliseconds ago, for `responseId`. `begun`: that
+   * response was confirmed, so the key can no longer be released.
    */
   | { readonly outcome: 'same'; readonly responseId: string; readonly ageMs: number; readonly begun: boolean }
   /** Another request claimed the key. */
@@ -24,18 +30,21 @@ export type KeyClaim =
 export const KEY_TTL_MS = 24 * 60 * 60_000;
 
 export abstract class IdempotencyStore {
-  /** Claims the key, atomically: of two equal uses at the same time, one is fresh. @throws SluiceError `state_unavailable` */
+  /**
+   * Claims the key, atomically: of two equal uses at the same time, one is fresh.
+   * @throws SluiceError `state_unavailable`
+   */
   abstract claim(use: KeyUse): Promise<KeyClaim>;
   /**
-   * Confirms that the log of this use's response exists. From then on the key cannot be released. Compares and sets in one step;
-   * safe to repeat after a lost reply.
+   * Confirms that the log of this use's response exists. From then on the key cannot be released.
+   * Compares and sets in one step; safe to repeat after a lost reply.
    * @returns false if another use holds the key: the response must not run
    * @throws SluiceError `state_unavailable`
    */
   abstract confirm(use: KeyUse): Promise<boolean>;
   /**
-   * Releases the key if it names the response of this use and that response is not confirmed: the request was refused, or its
-   * holder abandoned it.
+   * Releases the key if it names the response of this use and that response is not confirmed: the
+   * request was refused, or its holder abandoned it.
    */
   abstract release(use: KeyUse): Promise<void>;
 }

@@ -1,4 +1,7 @@
-/* Tracks an outage of the state store. A short outage is waited out; when it becomes long, the listeners are notified. */
+/*
+ * Tracks an outage of the state store. A short outage is waited out; when it becomes long, the
+ * listeners are notified.
+ */
 
 import { systemTime, type Time } from '../domain/time.js';
 

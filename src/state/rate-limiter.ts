@@ -25,8 +25,8 @@ export abstract class RateLimiter {
   abstract take(bucket: Bucket, cost: number): Promise<BucketState>;
 
   /**
-   * Takes `amount` tokens even if the bucket holds fewer. A bucket below zero admits nothing until it has refilled. A negative
-   * amount returns tokens, up to the capacity.
+   * Takes `amount` tokens even if the bucket holds fewer. A bucket below zero admits nothing until
+   * it has refilled. A negative amount returns tokens, up to the capacity.
    */
   abstract charge(bucket: Bucket, amount: number): Promise<BucketState>;
 }

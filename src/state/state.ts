@@ -1,4 +1,7 @@
-/* All stores of one gateway as one set. Memory and Redis each provide one; other code does not know which it uses. */
+/*
+ * All stores of one gateway as one set. Memory and Redis each provide one; other code does not know
+ * which it uses.
+ */
 
 import { type ConversationAnnouncements } from './conversation-announcements.js';
 import { type ConversationClaim } from './conversation-claim.js';

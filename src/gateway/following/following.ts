@@ -5,7 +5,10 @@ import { type Viewer } from '../../state/follow/viewer.js';
 /** `ended`: the terminal was sent, or the connection is gone. `lost`: the log went away. */
 export type FollowEnd = 'ended' | 'lost';
 
-/** A connection follows a response at most once: a later resume changes the viewer and the lane of the same object. */
+/**
+ * A connection follows a response at most once: a later resume changes the viewer and the lane of
+ * the same object.
+ */
 export class Following {
   readonly responseId: string;
   viewer: Viewer;
@@ -13,9 +16,15 @@ export class Following {
   streamId: string | undefined;
   /** Whether its events wait for a snapshot that is being read. */
   paused = false;
-  /** Number of the frame that decided the cursor and the lane (`FollowedResponses.nextFrame`); 0 for a subscription. */
+  /**
+   * Number of the frame that decided the cursor and the lane (`FollowedResponses.nextFrame`); 0 for
+   * a subscription.
+   */
   frame = 0;
-  /** Whether the client has resumed this response by name; then the end of a subscription does not end it. */
+  /**
+   * Whether the client has resumed this response by name; then the end of a subscription does not
+   * end it.
+   */
   resumed = false;
   /**
    * Size of its events in bytes, estimated from the last ones sent. Decides how many are taken at

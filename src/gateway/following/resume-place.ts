@@ -1,6 +1,7 @@
 /*
- * The place of resumes in a lane: what is created there afterwards waits until the resumed response has ended, or the resumes were refused.
- * All resumes of one response into one lane share a place, so that a client that repeats them does not fill the lane.
+ * The place of resumes in a lane: what is created there afterwards waits until the resumed response
+ * has ended, or the resumes were refused. All resumes of one response into one lane share a place,
+ * so that a client that repeats them does not fill the lane.
  */
 
 import { type SluiceError } from '../../domain/errors.js';

@@ -1,4 +1,7 @@
-/* The resumes of one response on a connection: which of them is the newest, and the places that they have in lanes. */
+/*
+ * The resumes of one response on a connection: which of them is the newest, and the places that
+ * they have in lanes.
+ */
 
 import { responseExpired } from '../../turn/response-errors.js';
 import { type Following } from './following.js';
@@ -53,7 +56,10 @@ export class Resumes {
     this.#forgetPlaces();
   }
 
-  /** The response is followed in this place's lane now: the place lasts until the response has ended, and one in another lane ends. */
+  /**
+   * The response is followed in this place's lane now: the place lasts until the response has
+   * ended, and one in another lane ends.
+   */
   hold(place: ResumePlace, following: Following): void {
     const before = this.#holder;
     this.#holder = place;

@@ -1,6 +1,7 @@
 /*
- * Snapshots on one connection: in place of a long replay, and to move on a viewer that has fallen far behind. One at a time, read only
- * while the socket has room, so that a client that does not read costs one snapshot at most.
+ * Snapshots on one connection: in place of a long replay, and to move on a viewer that has fallen
+ * far behind. One at a time, read only while the socket has room, so that a client that does not
+ * read costs one snapshot at most.
  */
 
 import { asSluiceError } from '../../domain/errors.js';
@@ -35,8 +36,8 @@ export interface SnapshotRequest {
 }
 
 /**
- * A number: the last event that the snapshot contains. `ended`: the events are gone, and the terminal was sent too. `unwanted`: nothing
- * was sent.
+ * A number: the last event that the snapshot contains. `ended`: the events are gone, and the
+ * terminal was sent too. `unwanted`: nothing was sent.
  */
 export type SnapshotOutcome = number | 'ended' | 'unwanted';
 
@@ -55,7 +56,10 @@ export class SnapshotSender {
     this.#options = options;
   }
 
-  /** Sends a snapshot when the ones before it were sent and the socket has room. Throws like `ResponseReader.snapshot`. */
+  /**
+   * Sends a snapshot when the ones before it were sent and the socket has room. Throws like
+   * `ResponseReader.snapshot`.
+   */
   send(request: SnapshotRequest): Promise<SnapshotOutcome> {
     return this.#options.inOrder.run(QUEUE, () => this.#send(request));
   }
@@ -102,7 +106,10 @@ export class SnapshotSender {
   }
 }
 
-/** The oldest event that a snapshot may end with, for a viewer whose response has come as far as `last`. */
+/**
+ * The oldest event that a snapshot may end with, for a viewer whose response has come as far as
+ * `last`.
+ */
 export function staleLimit(last: number): number {
   return last - STALE_EVENTS;
 }

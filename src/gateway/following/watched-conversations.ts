@@ -1,6 +1,7 @@
 /*
- * The conversations that one connection watches, so that other devices of the same user see questions and answers live. Subscribes and
- * unsubscribes of one conversation take effect, and are answered, in the order of their frames.
+ * The conversations that one connection watches, so that other devices of the same user see
+ * questions and answers live. Subscribes and unsubscribes of one conversation take effect, and are
+ * answered, in the order of their frames.
  */
 
 import { asSluiceError, SluiceError } from '../../domain/errors.js';
@@ -177,7 +178,10 @@ export class WatchedConversations {
     return running.flat();
   }
 
-  /** Follows what runs and was not announced: the store may have lost announcements. Gaps meanwhile cause one more reading. */
+  /**
+   * Follows what runs and was not announced: the store may have lost announcements. Gaps meanwhile
+   * cause one more reading.
+   */
   async #catchUp(watched: Watched): Promise<void> {
     watched.gap = true;
     if (watched.catchingUp) return;

@@ -1,4 +1,7 @@
-/* `response.create` in its lane: the response is created when its turn has come, and followed to its end. */
+/*
+ * `response.create` in its lane: the response is created when its turn has come, and followed to
+ * its end.
+ */
 
 import { asSluiceError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
@@ -28,7 +31,10 @@ export interface CreateParts {
   closed(): boolean;
   /** Called with the response's id before anyone else can know it. */
   created(responseId: string): void;
-  /** Follows the response in its lane, in the place of the frame that created it. Resolves when its end was sent. */
+  /**
+   * Follows the response in its lane, in the place of the frame that created it. Resolves when its
+   * end was sent.
+   */
   followToEnd(caller: Principal, responseId: string, streamId: string | undefined): Promise<void>;
   /** Called when the task has ended. */
   ended(): void;

@@ -1,6 +1,7 @@
 /*
- * A lane: what a connection requested under one `stream_id`, first in, first out. The next task starts when the one before it has sent its
- * end, so that an error, too, comes where the client expects it. Knows neither frames nor responses.
+ * A lane: what a connection requested under one `stream_id`, first in, first out. The next task
+ * starts when the one before it has sent its end, so that an error, too, comes where the client
+ * expects it. Knows neither frames nor responses.
  */
 
 export interface LaneTask {
@@ -9,7 +10,10 @@ export interface LaneTask {
 }
 
 export class Lane<Task extends LaneTask = LaneTask> {
-  /** In order of arrival. A set, so that a task is removed from the front or the middle at the same small cost. */
+  /**
+   * In order of arrival. A set, so that a task is removed from the front or the middle at the same
+   * small cost.
+   */
   readonly #tasks = new Set<Task>();
   #running = false;
 

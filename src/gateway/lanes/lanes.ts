@@ -1,6 +1,7 @@
 /*
- * The lanes of one connection and their limits: how many there are, how many created responses run or wait in them, and what a cancel of a
- * lane reaches. Knows what lanes hold by `ConnectionTask` only.
+ * The lanes of one connection and their limits: how many there are, how many created responses run
+ * or wait in them, and what a cancel of a lane reaches. Knows what lanes hold by `ConnectionTask`
+ * only.
  */
 
 import { SluiceError } from '../../domain/errors.js';
@@ -11,18 +12,27 @@ import { Lane, type LaneTask } from './lane.js';
 export interface ConnectionTask extends LaneTask {
   /** The response of the task, or undefined if it has none yet. */
   readonly responseId: string | undefined;
-  /** Whether this connection created the response, or will. False if a create joined a response by its idempotency key. */
+  /**
+   * Whether this connection created the response, or will. False if a create joined a response by
+   * its idempotency key.
+   */
   readonly creates: boolean;
   /** Cancels the work of the task while its response is not known yet. */
   cancel(): void;
-  /** Cancels a response that this task is creating. A response that it joins by an idempotency key runs on. */
+  /**
+   * Cancels a response that this task is creating. A response that it joins by an idempotency key
+   * runs on.
+   */
   abandon(): void;
 }
 
 export interface LanesOptions {
   readonly maxLanes: number;
   readonly maxResponsesInFlight: number;
-  /** Called when more than `WAITING_MAX` events wait in lanes: only a client that causes errors without reading its answers does that. */
+  /**
+   * Called when more than `WAITING_MAX` events wait in lanes: only a client that causes errors
+   * without reading its answers does that.
+   */
   readonly onCrowded: () => void;
   /** Requests the cancel of a response. */
   readonly cancel: (caller: Principal, responseId: string) => Promise<unknown>;
@@ -35,7 +45,10 @@ export class Lanes {
   readonly #options: LanesOptions;
   readonly #default = new Lane<ConnectionTask>();
   #named: Map<string, Lane<ConnectionTask>> | undefined;
-  /** Responses whose cancel was requested here: a client that repeats it causes no further call. Made when there is one. */
+  /**
+   * Responses whose cancel was requested here: a client that repeats it causes no further call.
+   * Made when there is one.
+   */
   #cancelling: Set<string> | undefined;
   #inFlight = 0;
   #waiting = 0;
@@ -80,7 +93,10 @@ export class Lanes {
     this.#inFlight -= 1;
   }
 
-  /** Sends an event when what runs and waits in the lane has ended, or now: the official client ends a lane's response with an error. */
+  /**
+   * Sends an event when what runs and waits in the lane has ended, or now: the official client ends
+   * a lane's response with an error.
+   */
   inOrder(streamId: string | undefined, send: () => void): void {
     const lane = this.find(streamId);
     if (lane === undefined || lane.size === 0) send();
@@ -121,7 +137,8 @@ export class Lanes {
     this.#cancelling ??= new Set();
     const cancelling = this.#cancelling;
     cancelling.add(responseId);
-    // Viewers see the cancel by the terminal event. Forgotten afterwards, so that a client can retry a cancel that failed.
+    // Viewers see the cancel by the terminal event. Forgotten afterwards, so that a client can
+    // retry a cancel that failed.
     const forget = (): void => void cancelling.delete(responseId);
     this.#options.cancel(caller, responseId).then(forget, forget);
   }

@@ -72,7 +72,10 @@ interface SteerFailedEvent extends InLane {
   };
 }
 
-/** Every event that a socket can carry to a client. PROTOCOL.md documents each; a test compares the two. */
+/**
+ * Every event that a socket can carry to a client. PROTOCOL.md documents each; a test compares the
+ * two.
+ */
 export type ServerEvent =
   | (ResponseEvent & { readonly sequence_number: number } & InLane)
   | SluiceEvent

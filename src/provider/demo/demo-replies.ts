@@ -1,6 +1,7 @@
 /*
- * What the demo provider answers where no script says otherwise: a few fixed replies, chosen by words. It never pretends to be
- * a model and never repeats the input; it reports the shape of the request only.
+ * What the demo provider answers where no script says otherwise: a few fixed replies, chosen by
+ * words. It never pretends to be a model and never repeats the input; it reports the shape of the
+ * request only.
  */
 
 import { type FunctionCallOutputItem, messageText } from '../../domain/item.js';
@@ -8,7 +9,10 @@ import { type ProviderRequest } from '../provider.js';
 import { type DemoScript, scriptOfText, scriptFromText } from './demo-script.js';
 import { sampleOf } from './sample-json.js';
 
-/** The script for a request: `demo:` lines first, then what the request obliges to (tools, format), then words. */
+/**
+ * The script for a request: `demo:` lines first, then what the request obliges to (tools, format),
+ * then words.
+ */
 export function replyTo(request: ProviderRequest): DemoScript {
   const outputs = trailingOutputs(request);
   if (outputs.length > 0) return scriptOfText(acknowledge(outputs));

@@ -1,4 +1,7 @@
-/* Waiting at a steady pace, ended at once by a signal. One abort listener a stream, not one a delta. */
+/*
+ * Waiting at a steady pace, ended at once by a signal. One abort listener a stream, not one a
+ * delta.
+ */
 
 export class Pace {
   #due: number;
@@ -16,8 +19,9 @@ export class Pace {
   }
 
   /**
-   * Until the next delta is due. Counted from the last due time, so that a busy event loop delays deltas and does not thin them
-   * out. @throws the signal's reason
+   * Until the next delta is due. Counted from the last due time, so that a busy event loop delays
+   * deltas and does not thin them out.
+   * @throws the signal's reason
    */
   async delta(): Promise<void> {
     this.#due = Math.max(this.#due + this.intervalMs, performance.now() - 1000);

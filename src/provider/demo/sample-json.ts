@@ -1,8 +1,12 @@
-/* The smallest value that a JSON Schema of the common kind accepts, made without chance. Knows no provider. */
+/*
+ * The smallest value that a JSON Schema of the common kind accepts, made without chance. Knows no
+ * provider.
+ */
 
 /**
- * A sample for `schema`: the first of an `enum`, `const`, a `default`, else a plain value of its type; of an object all
- * properties that are declared. Keywords beyond that (patterns, bounds, references) are not looked at.
+ * A sample for `schema`: the first of an `enum`, `const`, a `default`, else a plain value of its
+ * type; of an object all properties that are declared. Keywords beyond that (patterns, bounds,
+ * references) are not looked at.
  */
 export function sampleOf(schema: unknown, depth = 0): unknown {
   if (!isRecord(schema) || depth > 8) return {};

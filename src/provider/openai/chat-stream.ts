@@ -155,7 +155,9 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     }
   }
 
-  /** Restarts the wait with each text after a finish reason: some servers set one on every chunk. */
+  /**
+   * Restarts the wait with each text after a finish reason: some servers set one on every chunk.
+   */
   #awaitEnd(): void {
     const { producedLength } = this.#chunks;
     if (this.#timer !== undefined && this.#timerAt === producedLength) return;

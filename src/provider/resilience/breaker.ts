@@ -22,8 +22,9 @@ export interface BreakerOptions {
   /** Number of consecutive failed calls that opens it. */
   readonly failures: number;
   /**
-   * For how long all calls are refused. Then one call is let through, and its first delta closes the breaker. A call that is silent for as long
-   * again counts as failed, and closes the breaker if it delivers later.
+   * For how long all calls are refused. Then one call is let through, and its first delta closes
+   * the breaker. A call that is silent for as long again counts as failed, and closes the breaker
+   * if it delivers later.
    */
   readonly openForMs: number;
 }
@@ -151,7 +152,8 @@ export class BreakerProvider extends Provider {
   }
 
   /**
-   * Resolves with the first delta of a trial. Rejects with `SILENT` when the trial is silent for `openForMs`.
+   * Resolves with the first delta of a trial. Rejects with `SILENT` when the trial is silent for
+   * `openForMs`.
    * @param onLateFailure called with a failure after that
    */
   #rejectIfSilent(opening: Promise<void>, onLateFailure: (error: unknown) => void): Promise<void> {
@@ -200,7 +202,8 @@ function counts(error: unknown, signal: AbortSignal): boolean {
   const { reason } = signal as { readonly reason: unknown };
   if (reason instanceof Overtaken) return reason.silent;
   if (!(error instanceof SluiceError)) return false;
-  // Of all aborts, only our own call timeout and an overtaken silence count as failures of the provider.
+  // Of all aborts, only our own call timeout and an overtaken silence count as failures of the
+  // provider.
   return signal.aborted ? error.code === 'provider_timeout' : FAILURES.has(error.code);
 }
 

@@ -1,4 +1,7 @@
-/* Bounds what is sent to a provider. The caller decides whose bucket it is and which replicas share it. */
+/*
+ * Bounds what is sent to a provider. The caller decides whose bucket it is and which replicas share
+ * it.
+ */
 
 import { SluiceError } from '../../domain/errors.js';
 import { streamFromOpening } from '../stream-opening.js';

@@ -33,7 +33,10 @@ export class AnswerBody {
     return this.#kind === 'document';
   }
 
-  /** @returns the events that `chunk` completes. @throws NotAnAnswer, or Error if the body exceeds its bounds */
+  /**
+   * @returns the events that `chunk` completes.
+   * @throws NotAnAnswer, or Error if the body exceeds its bounds
+   */
   push(chunk: Buffer): SseEvent[] {
     if (this.#kind === 'events') return this.#sse.push(chunk);
     return this.#kind === 'document' ? this.#keep(chunk) : this.#decide(chunk);

@@ -9,7 +9,10 @@ import { type BodyReader } from './body-reader.js';
 import { decodeWhole, decoding } from './content-coding.js';
 import { type PacedSocket, socketBeingRead } from './paced-socket.js';
 
-/** A body that has not been read yet. What arrives before `read` is kept; the socket is paused until then. */
+/**
+ * A body that has not been read yet. What arrives before `read` is kept; the socket is paused until
+ * then.
+ */
 export class LeanBody {
   #reader: BodyReader | undefined;
   readonly #early: Buffer[] = [];

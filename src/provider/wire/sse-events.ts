@@ -28,7 +28,10 @@ export class SseEvents {
     return this.#restBytes === 0 && this.#pending === undefined && this.#name === '';
   }
 
-  /** @returns every event that `chunk` completes, oldest first. @throws Error if a line exceeds 8 MiB */
+  /**
+   * @returns every event that `chunk` completes, oldest first.
+   * @throws Error if a line exceeds 8 MiB
+   */
   push(chunk: Buffer): SseEvent[] {
     const last = chunk.lastIndexOf(NEWLINE);
     if (last < 0) {

@@ -1,11 +1,14 @@
 /*
- * Follow: a viewer receives the past events of a response, then its live events, each once and in order, from any EventLog. All
- * viewers of a response on this replica share one subscription and one ring of its newest events. Knows no sockets.
+ * Follow: a viewer receives the past events of a response, then its live events, each once and in
+ * order, from any EventLog. All viewers of a response on this replica share one subscription and
+ * one ring of its newest events. Knows no sockets.
  *
- * The hub subscribes first, reads the past second, and merges live events last. An event that was seen already is dropped by its
- * number. A gap is filled by reading the log. Silent responses are polled once a second: losing the last message leaves no gap
- * to detect. If the log has lost its tail, viewers wait until its writer has written the same events again. If the log now holds
- * different events under the same numbers, its viewers saw events that no longer exist; they are marked lost.
+ * The hub subscribes first, reads the past second, and merges live events last. An event that was
+ * seen already is dropped by its number. A gap is filled by reading the log. Silent responses are
+ * polled once a second: losing the last message leaves no gap to detect. If the log has lost its
+ * tail, viewers wait until its writer has written the same events again. If the log now holds
+ * different events under the same numbers, its viewers saw events that no longer exist; they are
+ * marked lost.
  */
 
 import { every, systemTime, type Time } from '../../domain/time.js';
@@ -51,7 +54,8 @@ export class FollowHub {
 
   /**
    * Opens a viewer whose first event is number `after` + 1.
-   * @param wake called synchronously, perhaps more often than needed, when `take` may return events or `state` has changed
+   * @param wake called synchronously, perhaps more often than needed, when `take` may return events
+   * or `state` has changed
    * @returns the viewer, or undefined if the log does not exist
    * @throws SluiceError `state_unavailable`
    */
@@ -61,8 +65,9 @@ export class FollowHub {
     try {
       if (!(await response.ready)) return undefined;
       if (after > response.last) await response.catchUp();
-      // Concurrent callers share one read. The first catchUp may have joined a read that started before the event was appended;
-      // a viewer opened then would be at a number that the ring does not know. A second catchUp starts after the append.
+      // Concurrent callers share one read. The first catchUp may have joined a read that started
+      // before the event was appended; a viewer opened then would be at a number that the ring does
+      // not know. A second catchUp starts after the append.
       if (after > response.last && !response.lost) await response.catchUp();
       if (response.lost) return undefined;
       return response.view(after, wake);
@@ -72,7 +77,10 @@ export class FollowHub {
     }
   }
 
-  /** Reads the tail of every response that has been silent for `tailCheckMs`. Called by the hub's own timer. */
+  /**
+   * Reads the tail of every response that has been silent for `tailCheckMs`. Called by the hub's
+   * own timer.
+   */
   async tailCheck(): Promise<void> {
     const silentSince = this.#time.now() - this.#tailCheckMs * 0.9;
     const silent = [...this.#followed.values()].filter(

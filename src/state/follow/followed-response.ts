@@ -1,4 +1,7 @@
-/* One followed response on this replica: its subscription and its ring of newest events, shared by its viewers. */
+/*
+ * One followed response on this replica: its subscription and its ring of newest events, shared by
+ * its viewers.
+ */
 
 import { isTerminal, type LoggedEvent } from '../../domain/event.js';
 import { type Time } from '../../domain/time.js';
@@ -57,8 +60,8 @@ export class FollowedResponse implements Viewed {
     this.responseId = options.responseId;
     this.receivedAt = options.time.now();
     this.ready = this.#open(after);
-    // Openers await `ready` and see its error. If it rejects before any of them awaits it, the process would end with an
-    // unhandled rejection; this handler prevents that.
+    // Openers await `ready` and see its error. If it rejects before any of them awaits it, the
+    // process would end with an unhandled rejection; this handler prevents that.
     this.ready.catch(() => undefined);
   }
 
@@ -99,7 +102,11 @@ export class FollowedResponse implements Viewed {
     return start === 0 && this.#ring.length <= limit ? this.#ring.slice() : this.#ring.slice(start, start + limit);
   }
 
-  /** Reads a page of past events. @returns undefined if the log is gone. @throws SluiceError `state_unavailable` */
+  /**
+   * Reads a page of past events.
+   * @returns undefined if the log is gone.
+   * @throws SluiceError `state_unavailable`
+   */
   fromLog(after: number): Promise<LogPage | undefined> {
     return this.#options.events.read(this.responseId, after, this.#options.pageEvents);
   }
@@ -111,7 +118,10 @@ export class FollowedResponse implements Viewed {
     if (this.last > before) this.#options.hooks.tailFound?.();
   }
 
-  /** Reads the log from `last` to its end. Concurrent callers share one read. @throws SluiceError `state_unavailable` */
+  /**
+   * Reads the log from `last` to its end. Concurrent callers share one read.
+   * @throws SluiceError `state_unavailable`
+   */
   async catchUp(): Promise<void> {
     this.#healing ??= this.#heal();
     await this.#healing;
@@ -177,7 +187,10 @@ export class FollowedResponse implements Viewed {
     return true;
   }
 
-  /** Whether viewers saw another event under this number. Then the log lost its tail, and another replica wrote a new one. */
+  /**
+   * Whether viewers saw another event under this number. Then the log lost its tail, and another
+   * replica wrote a new one.
+   */
   #differsFromRing({ sequence, json }: LoggedEvent): boolean {
     const seen = this.#ring[sequence - this.#ringFirst];
     return seen !== undefined && seen.json !== json;
@@ -197,7 +210,8 @@ export class FollowedResponse implements Viewed {
     this.#early ??= [];
     try {
       for (;;) {
-        // Read the newest seen event again, if there is one: `#take` compares it and detects a log with another tail.
+        // Read the newest seen event again, if there is one: `#take` compares it and detects a log
+        // with another tail.
         const seen = this.#ring.length > 0 ? 1 : 0;
         const page = await events.read(this.responseId, this.last - seen, pageEvents + seen);
         if (page === undefined || (page.ended && page.last < this.last)) {
@@ -208,14 +222,18 @@ export class FollowedResponse implements Viewed {
         if (this.last >= page.last || page.events.length === 0 || this.lost) break;
       }
     } finally {
-      // Live events that arrive between two steps here would join this finished read, and their gap would never be read. Both
-      // fields change in one synchronous step, so the next gap starts a new read.
+      // Live events that arrive between two steps here would join this finished read, and their gap
+      // would never be read. Both fields change in one synchronous step, so the next gap starts a
+      // new read.
       this.#healing = undefined;
       this.#mergeEarly();
     }
   }
 
-  /** Adds the events that arrived during a read and wakes the viewers. A gap that remains is read by the next tail check. */
+  /**
+   * Adds the events that arrived during a read and wakes the viewers. A gap that remains is read by
+   * the next tail check.
+   */
   #mergeEarly(): void {
     const early = this.#early ?? [];
     this.#early = undefined;

@@ -1,6 +1,7 @@
 /*
- * A viewer: one reader of a response, a cursor and never a queue. Takes events from the ring of a followed response, and reads
- * the log for events that the ring no longer holds. Knows neither its reader nor how the response is followed (follow-hub.ts).
+ * A viewer: one reader of a response, a cursor and never a queue. Takes events from the ring of a
+ * followed response, and reads the log for events that the ring no longer holds. Knows neither its
+ * reader nor how the response is followed (follow-hub.ts).
  */
 
 import { type LoggedEvent } from '../../domain/event.js';
@@ -21,7 +22,11 @@ export interface Viewed {
   readonly time: Time;
   /** Returns up to `limit` events after `after`, or undefined if the ring starts later. */
   fromRing(after: number, limit: number): readonly LoggedEvent[] | undefined;
-  /** Reads a page of past events. @returns undefined if the log is gone. @throws SluiceError `state_unavailable` */
+  /**
+   * Reads a page of past events.
+   * @returns undefined if the log is gone.
+   * @throws SluiceError `state_unavailable`
+   */
   fromLog(after: number): Promise<LogPage | undefined>;
   leave(viewer: Viewer): void;
 }
@@ -62,8 +67,8 @@ export class Viewer {
   }
 
   /**
-   * Returns up to `limit` events after the cursor and moves the cursor past them. Never waits: if it returns none, `wake` is
-   * called when there may be some.
+   * Returns up to `limit` events after the cursor and moves the cursor past them. Never waits: if
+   * it returns none, `wake` is called when there may be some.
    */
   take(limit: number): readonly LoggedEvent[] {
     if (this.#closed || this.#lost || this.#cursor >= this.#viewed.last) return [];
@@ -111,7 +116,8 @@ export class Viewer {
         else this.#lost = true;
         if (!this.#closed) this.wake();
       },
-      // The store is unavailable. Read again later; the gateway closes connections if the outage is long.
+      // The store is unavailable. Read again later; the gateway closes connections if the outage is
+      // long.
       () => this.#loadLater(),
     );
   }
@@ -128,8 +134,8 @@ export class Viewer {
 const LOAD_AGAIN_MS = 250;
 
 /**
- * Reads a response as a stream of non-empty batches. Ends after the terminal event, when `signal` aborts, or when the log is
- * lost: check `viewer.state`.
+ * Reads a response as a stream of non-empty batches. Ends after the terminal event, when `signal`
+ * aborts, or when the log is lost: check `viewer.state`.
  */
 export async function* batches(
   open: (wake: () => void) => Promise<Viewer>,

@@ -1,4 +1,7 @@
-/* A bound on the bytes of one part of the state in memory: the least recently used entries are evicted. Knows nothing of the entries' content. */
+/*
+ * A bound on the bytes of one part of the state in memory: the least recently used entries are
+ * evicted. Knows nothing of the entries' content.
+ */
 
 export interface MemoryBudgetOptions {
   readonly maxBytes: number;
@@ -34,7 +37,10 @@ export class MemoryBudget {
     return this.#bytes;
   }
 
-  /** Sets the bytes of `name` and evicts other entries until all fit. `name` itself stays, whatever its size. */
+  /**
+   * Sets the bytes of `name` and evicts other entries until all fit. `name` itself stays, whatever
+   * its size.
+   */
   set(name: string, bytes: number, of: Budgeted): void {
     this.delete(name);
     this.#entries.set(name, { of, bytes: bytes + ENTRY_BYTES });
@@ -56,8 +62,8 @@ export class MemoryBudget {
   }
 
   #makeRoom(newest: string): void {
-    // A pinned entry is in use: it moves to the end, so that the next call does not check it first. Each entry is checked once
-    // at most, so a budget full of pinned entries ends the loop.
+    // A pinned entry is in use: it moves to the end, so that the next call does not check it first.
+    // Each entry is checked once at most, so a budget full of pinned entries ends the loop.
     for (let left = this.#entries.size; left > 0 && this.#bytes > this.#options.maxBytes; left -= 1) {
       const [name, entry] = this.#entries.entries().next().value ?? [];
       if (name === undefined || entry === undefined) return;

@@ -1,4 +1,7 @@
-/* Announcements of new responses, in memory: the watchers are called at once, so no announcement is stored. */
+/*
+ * Announcements of new responses, in memory: the watchers are called at once, so no announcement is
+ * stored.
+ */
 
 import { ConversationAnnouncements } from '../conversation-announcements.js';
 

@@ -1,6 +1,7 @@
 /*
- * The claim queue of each conversation, in memory, by the same rules as in Redis: a turn that waits or would be refused evicts
- * a stale head, one that never created its log or whose turn ended without leaving.
+ * The claim queue of each conversation, in memory, by the same rules as in Redis: a turn that waits
+ * or would be refused evicts a stale head, one that never created its log or whose turn ended
+ * without leaving.
  */
 
 import { SluiceError } from '../../domain/errors.js';
@@ -94,12 +95,18 @@ export class MemoryConversationClaim extends ConversationClaim {
     return this.#queueOf(conversationId).map((member) => member.responseId);
   }
 
-  /** Returns the response that may write to a conversation, or undefined if no response is in its queue. */
+  /**
+   * Returns the response that may write to a conversation, or undefined if no response is in its
+   * queue.
+   */
   writerOf(conversationId: string): string | undefined {
     return this.#queueOf(conversationId)[0]?.responseId;
   }
 
-  /** Evicts stale heads of queues without a waiting turn, and calls, which would otherwise be stored for ever. */
+  /**
+   * Evicts stale heads of queues without a waiting turn, and calls, which would otherwise be stored
+   * for ever.
+   */
   sweep(): void {
     const { time, times } = this.#logs;
     for (const [call, at] of this.#rejoins) if (time.now() - at > times.runningMs) this.#rejoins.delete(call);
@@ -114,7 +121,10 @@ export class MemoryConversationClaim extends ConversationClaim {
     return this.#queueOf(conversationId).findIndex((member) => member.responseId === responseId);
   }
 
-  /** Evicts heads, one after the other, whose turn has ended or that have had no log for a whole lease. */
+  /**
+   * Evicts heads, one after the other, whose turn has ended or that have had no log for a whole
+   * lease.
+   */
   #evictStaleHeads(conversationId: string): void {
     const { time, times } = this.#logs;
     for (;;) {

@@ -1,6 +1,7 @@
 /*
- * Conversations and their items in memory, with the same bounds and sliding time to live as in Redis. Items are stored as bytes:
- * their size is known exactly, and the garbage collector does not traverse them.
+ * Conversations and their items in memory, with the same bounds and sliding time to live as in
+ * Redis. Items are stored as bytes: their size is known exactly, and the garbage collector does not
+ * traverse them.
  */
 
 import { type Conversation, type NewConversation } from '../../domain/conversation.js';

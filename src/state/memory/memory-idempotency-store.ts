@@ -45,7 +45,8 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
     this.#budget.set(id, 2 * (id.length + fingerprint.length + responseId.length), {
       kind: 'idempotency_key',
       evict: () => void this.#entries.delete(id),
-      // An unconfirmed key is needed by a turn that is being created: that turn confirms or releases it.
+      // An unconfirmed key is needed by a turn that is being created: that turn confirms or
+      // releases it.
       isPinned: () => !entry.begun || this.#isRunning(responseId),
     });
     return { outcome: 'fresh' };

@@ -1,4 +1,6 @@
-/* The logs of this process and their leases, shared by the event log and the turn lease in memory. */
+/*
+ * The logs of this process and their leases, shared by the event log and the turn lease in memory.
+ */
 
 import { type LoggedEvent } from '../../domain/event.js';
 import { systemTime, type Time } from '../../domain/time.js';
@@ -31,7 +33,10 @@ export class MemoryLogTable {
   readonly times: LogTimes;
   readonly #ended: MemoryBudget;
 
-  /** @param ended bound on ended logs: one that is evicted early is lost to viewers, which then read the stored response */
+  /**
+   * @param ended bound on ended logs: one that is evicted early is lost to viewers, which then read
+   * the stored response
+   */
   constructor(
     time: Time = systemTime,
     times: LogTimes = LOG_TIMES,

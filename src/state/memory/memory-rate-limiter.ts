@@ -1,6 +1,7 @@
 /*
- * Token buckets in this process's memory. A bucket is a level and the time at which it was computed, so it is exact. Full buckets
- * are dropped, so that callers that send one request take no memory afterwards.
+ * Token buckets in this process's memory. A bucket is a level and the time at which it was
+ * computed, so it is exact. Full buckets are dropped, so that callers that send one request take no
+ * memory afterwards.
  */
 
 import { systemTime, type Time } from '../../domain/time.js';
@@ -45,7 +46,8 @@ export class MemoryRateLimiter extends RateLimiter {
     if (++this.#takes % SWEEP_EVERY === 0) this.#sweep(now);
     const { capacity, refillPerSecond } = bucket;
     const level = this.#levels.get(bucket.key);
-    // Guard against time running backwards, and cap the level if the configured capacity became smaller.
+    // Guard against time running backwards, and cap the level if the configured capacity became
+    // smaller.
     const passedMs = level === undefined ? 0 : Math.max(0, now - level.atMs);
     const before = Math.min(capacity, (level?.tokens ?? capacity) + (passedMs * refillPerSecond) / 1000);
     // Allow for floating-point error, so that a token that is due is not refused.

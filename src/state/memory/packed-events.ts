@@ -1,6 +1,6 @@
 /*
- * The events of an ended response as bytes. No event is added any more, and the garbage collector would otherwise traverse
- * thousands of strings again and again for ten minutes.
+ * The events of an ended response as bytes. No event is added any more, and the garbage collector
+ * would otherwise traverse thousands of strings again and again for ten minutes.
  */
 
 import { type LoggedEvent, type ResponseEventType } from '../../domain/event.js';

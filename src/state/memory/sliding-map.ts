@@ -1,4 +1,7 @@
-/* A map whose entries expire a fixed time after their last use, or are evicted earlier if their budget is full. */
+/*
+ * A map whose entries expire a fixed time after their last use, or are evicted earlier if their
+ * budget is full.
+ */
 
 import { type Time } from '../../domain/time.js';
 import { type EvictedKind, type MemoryBudget } from './memory-budget.js';

@@ -29,8 +29,9 @@ export class RedisIdempotencyStore extends IdempotencyStore {
     if (held === null) return { outcome: 'fresh' };
     const value = parseStored(String(held), 'idempotency_key', hooks, isValue);
     if (value === undefined) {
-      // Another use may replace the unreadable value between the read and this command. Deleting by key alone would release the
-      // key of that use; the script deletes only the value that was read. One of the uses is fresh then.
+      // Another use may replace the unreadable value between the read and this command. Deleting by
+      // key alone would release the key of that use; the script deletes only the value that was
+      // read. One of the uses is fresh then.
       await commands.run(scripts.get('once-release'), [key], [String(held)]);
       return this.claim(use);
     }

@@ -1,6 +1,7 @@
 /*
- * Every key and channel that Sluice uses in Redis, in one table. No other file spells a key. All keys of one script share a hash
- * tag, so that a Cluster stores them in one slot. Each key has a time to live, lists are bounded, and no key is found by SCAN.
+ * Every key and channel that Sluice uses in Redis, in one table. No other file spells a key. All
+ * keys of one script share a hash tag, so that a Cluster stores them in one slot. Each key has a
+ * time to live, lists are bounded, and no key is found by SCAN.
  *
  * | key (after the prefix)   | type   | holds                                              | lives                              |
  * |--------------------------|--------|----------------------------------------------------|------------------------------------|
@@ -28,7 +29,10 @@
 
 import { createHash } from 'node:crypto';
 
-/** Number of hash tags over which responses are spread: a sweep reads this many indexes, and a Cluster shares the load. */
+/**
+ * Number of hash tags over which responses are spread: a sweep reads this many indexes, and a
+ * Cluster shares the load.
+ */
 export const BUCKETS = 16;
 
 /** The keys and channels of one response, all in one slot. */
@@ -44,8 +48,8 @@ export interface TurnKeys {
 }
 
 /**
- * The form of every id of Sluice. A client can send any text as an id: a brace in it would move the keys of one script to
- * different Cluster slots, and a long id would be a long key.
+ * The form of every id of Sluice. A client can send any text as an id: a brace in it would move the
+ * keys of one script to different Cluster slots, and a long id would be a long key.
  */
 const WELL_FORMED = /^[\w.-]{1,128}$/;
 
@@ -102,14 +106,20 @@ export class RedisKeys {
   }
 }
 
-/** Returns the bucket of a response: FNV-1a of its id. Must never change, since replicas of two versions share one Redis. */
+/**
+ * Returns the bucket of a response: FNV-1a of its id. Must never change, since replicas of two
+ * versions share one Redis.
+ */
 export function bucketOf(responseId: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < responseId.length; i++) hash = Math.imul(hash ^ responseId.charCodeAt(i), 0x01000193);
   return (hash >>> 8) % BUCKETS;
 }
 
-/** Returns an id as it is written in keys and channels. An ill-formed id becomes a name that no key has, so it reads as unknown. */
+/**
+ * Returns an id as it is written in keys and channels. An ill-formed id becomes a name that no key
+ * has, so it reads as unknown.
+ */
 function inKey(id: string): string {
   return WELL_FORMED.test(id) ? id : `ill-formed:${digest(id)}`;
 }

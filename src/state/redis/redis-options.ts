@@ -9,7 +9,10 @@ export interface RedisAddress {
 }
 
 export interface RedisConnectionOptions {
-  /** `redis://host:port`, or `rediss://…` for TLS: the server, one node of the Cluster, or one Sentinel. */
+  /**
+   * `redis://host:port`, or `rediss://…` for TLS: the server, one node of the Cluster, or one
+   * Sentinel.
+   */
   readonly url: string;
   /** What `url` addresses; default `single`. */
   readonly mode?: 'single' | 'cluster' | 'sentinel';
@@ -26,9 +29,10 @@ export interface RedisConnectionOptions {
   /** Number of the database. A Cluster has only 0. */
   readonly db?: number;
   /**
-   * Most connections of this replica to each Redis server, at least 2. Commands are pipelined, so few connections are enough: one
-   * for subscriptions, one for logs and leases, and from 3 on one for all other commands, so that a large read never delays an
-   * append. One more connection, which is not counted, carries the heartbeat.
+   * Most connections of this replica to each Redis server, at least 2. Commands are pipelined, so
+   * few connections are enough: one for subscriptions, one for logs and leases, and from 3 on one
+   * for all other commands, so that a large read never delays an append. One more connection, which
+   * is not counted, carries the heartbeat.
    */
   readonly poolSize?: number;
 }
@@ -52,7 +56,10 @@ export interface RedisStateOptions extends RedisConnectionOptions {
 
 /** Times of the connection, in milliseconds. */
 export interface RedisTiming {
-  /** Interval of heartbeats. Each pings every server and every subscriber connection, and writes to one server. */
+  /**
+   * Interval of heartbeats. Each pings every server and every subscriber connection, and writes to
+   * one server.
+   */
   readonly heartbeatMs: number;
   /** A command without a reply for this long fails; whether Redis executed it is unknown. */
   readonly commandTimeoutMs: number;
@@ -72,12 +79,18 @@ export const REDIS_TIMING: RedisTiming = {
   claimPollMs: 1_000,
 };
 
-/** What was unreadable: a log whose head does not parse or that lacks an event; any other entry that does not parse. */
+/**
+ * What was unreadable: a log whose head does not parse or that lacks an event; any other entry that
+ * does not parse.
+ */
 export type Unreadable = 'log' | 'item' | 'response' | 'metadata' | 'idempotency_key';
 
 /** Called synchronously, for metrics and log lines. Must not throw. */
 export interface RedisHooks {
-  /** Redis started or stopped answering and accepting writes. `reason` is a short code: `timeout`, `readonly`, `out_of_memory`, … */
+  /**
+   * Redis started or stopped answering and accepting writes. `reason` is a short code: `timeout`,
+   * `readonly`, `out_of_memory`, …
+   */
   readonly onState?: (state: 'up' | 'down', reason: string | null) => void;
   /** A command failed, after all retries. */
   readonly onError?: (reason: string) => void;
@@ -85,9 +98,15 @@ export interface RedisHooks {
   readonly onTailRepaired?: (events: number) => void;
   /** An entry is not as Sluice writes it: another program changed it, or it is damaged. */
   readonly onUnreadable?: (what: Unreadable) => void;
-  /** A subscriber connection was replaced. Messages may be lost; the listeners of its channels are notified. */
+  /**
+   * A subscriber connection was replaced. Messages may be lost; the listeners of its channels are
+   * notified.
+   */
   readonly onSubscriberReset?: () => void;
-  /** The rate limiter uses this replica's share of each limit (of `replicas`), or uses the shared limits again. */
+  /**
+   * The rate limiter uses this replica's share of each limit (of `replicas`), or uses the shared
+   * limits again.
+   */
   readonly onLimiterLocal?: (local: boolean, replicas: number) => void;
   /** A setting of Redis that the operator should change. */
   readonly onNotice?: (notice: string) => void;

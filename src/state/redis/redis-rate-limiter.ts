@@ -1,6 +1,7 @@
 /*
- * Token buckets that all replicas share, by the clock of Redis. While Redis does not answer, each replica uses its share of every
- * bucket, in its own memory, and reports that. Limits stay about the same, and no caller waits for an unavailable store.
+ * Token buckets that all replicas share, by the clock of Redis. While Redis does not answer, each
+ * replica uses its share of every bucket, in its own memory, and reports that. Limits stay about
+ * the same, and no caller waits for an unavailable store.
  */
 
 import { systemTime, type Time } from '../../domain/time.js';
@@ -18,7 +19,10 @@ export interface RedisRateLimiterOptions {
   readonly scripts: Scripts;
   readonly heartbeat: Pick<Heartbeat, 'isUp' | 'replicas'>;
   readonly hooks: RedisHooks;
-  /** How long Redis must have been up, in milliseconds, without a failed command of this limiter, before buckets are shared again. */
+  /**
+   * How long Redis must have been up, in milliseconds, without a failed command of this limiter,
+   * before buckets are shared again.
+   */
   readonly settleMs: number;
   readonly time?: Time;
 }
@@ -26,7 +30,10 @@ export interface RedisRateLimiterOptions {
 export class RedisRateLimiter extends RateLimiter {
   readonly #options: RedisRateLimiterOptions;
   readonly #time: Time;
-  /** Its levels are not reset when buckets are shared again: an unstable Redis must not grant a full share with each outage. */
+  /**
+   * Its levels are not reset when buckets are shared again: an unstable Redis must not grant a full
+   * share with each outage.
+   */
   readonly #local: MemoryRateLimiter;
   /** Differs from that of every other limiter that shares the buckets. */
   readonly #name: string;
@@ -70,8 +77,9 @@ export class RedisRateLimiter extends RateLimiter {
   }
 
   /**
-   * Changes this replica's share of a bucket. A call that costs more than the whole share is allowed if the share is full, and
-   * leaves it below zero by the rest. So large calls pass, and over time the replica admits no more than its share.
+   * Changes this replica's share of a bucket. A call that costs more than the whole share is
+   * allowed if the share is full, and leaves it below zero by the rest. So large calls pass, and
+   * over time the replica admits no more than its share.
    */
   async #changeShare(bucket: Bucket, cost: number, always: boolean): Promise<BucketState> {
     const { replicas } = this.#options.heartbeat;
@@ -86,7 +94,10 @@ export class RedisRateLimiter extends RateLimiter {
     return state.allowed && cost > share.capacity ? this.#local.charge(share, cost - share.capacity) : state;
   }
 
-  /** Whether to use the local share without trying Redis: while Redis is down, and for `settleMs` after that. */
+  /**
+   * Whether to use the local share without trying Redis: while Redis is down, and for `settleMs`
+   * after that.
+   */
   #staysLocal(): boolean {
     if (this.#localUntil === undefined) return false;
     if (!this.#options.heartbeat.isUp) this.#localUntil = this.#time.now() + this.#options.settleMs;
@@ -101,8 +112,9 @@ export class RedisRateLimiter extends RateLimiter {
   }
 
   #goShared(): void {
-    // Two commands can be in flight: one fails and switches to local shares, then the reply of the earlier one arrives. That reply
-    // must not switch back, since it says nothing about Redis now. Only replies after `#localUntil` switch to shared buckets.
+    // Two commands can be in flight: one fails and switches to local shares, then the reply of the
+    // earlier one arrives. That reply must not switch back, since it says nothing about Redis now.
+    // Only replies after `#localUntil` switch to shared buckets.
     if (this.#localUntil === undefined || this.#time.now() < this.#localUntil) return;
     this.#localUntil = undefined;
     this.#options.hooks.onLimiterLocal?.(false, this.#options.heartbeat.replicas);

@@ -1,4 +1,7 @@
-/* The state that all replicas share, in Redis: opens the connections, creates the stores on them, and starts the heartbeat. */
+/*
+ * The state that all replicas share, in Redis: opens the connections, creates the stores on them,
+ * and starts the heartbeat.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../domain/errors.js';
@@ -26,7 +29,10 @@ import { Scripts } from './scripts.js';
 import { Subscriptions } from './connection/subscriptions.js';
 import { WrittenTails } from './log/written-tails.js';
 
-/** Number of successful heartbeats after which limits are shared again, so that an unstable Redis does not switch them to and fro. */
+/**
+ * Number of successful heartbeats after which limits are shared again, so that an unstable Redis
+ * does not switch them to and fro.
+ */
 const LIMITER_SETTLES_BEATS = 5;
 
 export interface RedisState extends State {
@@ -39,7 +45,8 @@ const NEEDED_VERSION = 7;
 
 /**
  * Opens the state in Redis. Resolves when Redis answers and accepts writes.
- * @throws SluiceError `state_unavailable` if there is no answer within `startTimeoutMs`, the credentials are wrong, or the version is too old
+ * @throws SluiceError `state_unavailable` if there is no answer within `startTimeoutMs`, the
+ * credentials are wrong, or the version is too old
  */
 export async function redisState(options: RedisStateOptions): Promise<RedisState> {
   const timing = { ...REDIS_TIMING, ...options.timing };
@@ -123,7 +130,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   };
 }
 
-/** Sends heartbeats until one succeeds. Errors that a retry cannot change, and the end of `timeoutMs`, are thrown. */
+/**
+ * Sends heartbeats until one succeeds. Errors that a retry cannot change, and the end of
+ * `timeoutMs`, are thrown.
+ */
 async function firstBeat(
   lanes: readonly RedisCommands[],
   heartbeat: Heartbeat,

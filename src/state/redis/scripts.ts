@@ -1,4 +1,7 @@
-/* The Lua scripts, read from lua/, with their constants written before them so that calls need not send them. */
+/*
+ * The Lua scripts, read from lua/, with their constants written before them so that calls need not
+ * send them.
+ */
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -46,9 +49,15 @@ export interface ScriptConstants {
   readonly sharded: boolean;
 }
 
-/** Most bytes of events in one message. A message about more is empty, and the followers read the log. */
+/**
+ * Most bytes of events in one message. A message about more is empty, and the followers read the
+ * log.
+ */
 const MESSAGE_BYTES_MAX = 64 * 1024;
-/** How long a token bucket lists the calls that changed it, in milliseconds: longer than RedisCommands sends a command again. */
+/**
+ * How long a token bucket lists the calls that changed it, in milliseconds: longer than
+ * RedisCommands sends a command again.
+ */
 const REPEAT_MS = 10_000;
 /** Most bytes of that list for one bucket: about 250 calls. */
 const RECENT_BYTES_MAX = 4_096;
@@ -60,7 +69,8 @@ export class Scripts {
   constructor({ times, ttlMs, sharded }: ScriptConstants) {
     const constants = {
       LEASE_MS: times.leaseMs,
-      // An append renews the lease only after this much of it has passed, which saves four commands on most appends.
+      // An append renews the lease only after this much of it has passed, which saves four commands
+      // on most appends.
       RENEW_AFTER_MS: Math.floor(times.leaseMs / 16),
       RUNNING_MS: times.runningMs,
       ENDED_MS: times.endedMs,

@@ -1,10 +1,14 @@
-/* Parses JSON that Redis holds. An entry that another program wrote is skipped and counted: it must not fail the entries beside it. */
+/*
+ * Parses JSON that Redis holds. An entry that another program wrote is skipped and counted: it must
+ * not fail the entries beside it.
+ */
 
 import { type RedisHooks, type Unreadable } from './redis-options.js';
 
 /**
  * Parses one entry and reports it if it is unreadable.
- * @param isReadable checks as much of the shape as the caller relies on; the rest is trusted, since Sluice wrote it
+ * @param isReadable checks as much of the shape as the caller relies on; the rest is trusted, since
+ * Sluice wrote it
  * @returns undefined if the entry is unreadable
  */
 export function parseStored<T>(

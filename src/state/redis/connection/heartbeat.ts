@@ -1,8 +1,9 @@
 /*
- * The heartbeat: pings every server once a second, and writes to the server that holds the list of replicas. Reports whether Redis
- * is up, how many replicas share it, and since when each server has answered without a break. It uses a connection of its own,
- * so that a large reply on another connection does not look like an outage. The other connections are pinged only to replace
- * one that is open but dead.
+ * The heartbeat: pings every server once a second, and writes to the server that holds the list of
+ * replicas. Reports whether Redis is up, how many replicas share it, and since when each server has
+ * answered without a break. It uses a connection of its own, so that a large reply on another
+ * connection does not look like an outage. The other connections are pinged only to replace one
+ * that is open but dead.
  */
 
 import { type Redis } from 'ioredis';
@@ -85,15 +86,18 @@ export class Heartbeat {
   }
 
   /**
-   * Returns since when the server of a key has answered, by `Time.now()`, without a break long enough for a running
-   * replica's lease to expire. Infinity if it does not answer now.
+   * Returns since when the server of a key has answered, by `Time.now()`, without a break long
+   * enough for a running replica's lease to expire. Infinity if it does not answer now.
    */
   reachedSince(key: string): number {
     const reach = this.#reached.get(this.#serverOf(key));
     return reach === undefined || this.#broken(reach) ? Infinity : reach.sinceMs;
   }
 
-  /** Removes this replica from the list of replicas if Redis answers within 250 ms; otherwise its entry expires. */
+  /**
+   * Removes this replica from the list of replicas if Redis answers within 250 ms; otherwise its
+   * entry expires.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopBeating();
@@ -109,7 +113,8 @@ export class Heartbeat {
     const { health, lanes, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
     for (const lane of lanes) for (const server of serversOf(lane)) void this.#watch(server);
     try {
-      // All three run at the same time: a server that does not answer is detected even if the write fails first.
+      // All three run at the same time: a server that does not answer is detected even if the write
+      // fails first.
       const write = health.run(script, [replicasKey], [replicaId, timing.heartbeatMs * BEATS_COUNTED]);
       const [replicas] = await allOf([write, subscriptions.probe(), this.#pingAll(health)]);
       this.replicas = Math.max(1, Number(replicas));
@@ -128,7 +133,8 @@ export class Heartbeat {
     const pings = servers.map(async (server) => {
       try {
         if ('nodes' in health.client) await server.ping();
-        // Through RedisCommands, which sends the ping again if the connection closes: a closed connection alone is no outage.
+        // Through RedisCommands, which sends the ping again if the connection closes: a closed
+        // connection alone is no outage.
         else await health.call('PING');
         const { host, port } = server.options;
         this.#note('nodes' in health.client ? `${host}:${port}` : ONE_SERVER);
@@ -142,9 +148,9 @@ export class Heartbeat {
   }
 
   /**
-   * Replaces a connection that is open but dead. A ping waits behind all earlier replies, so a slow large reply delays it past its
-   * timeout. Dropping the connection then would cut that reply and all commands behind it. So it is dropped only if no bytes
-   * arrived during the ping.
+   * Replaces a connection that is open but dead. A ping waits behind all earlier replies, so a slow
+   * large reply delays it past its timeout. Dropping the connection then would cut that reply and
+   * all commands behind it. So it is dropped only if no bytes arrived during the ping.
    */
   async #watch(server: Redis): Promise<void> {
     if (this.#watched.has(server) || server.status !== 'ready') return;
@@ -169,8 +175,8 @@ export class Heartbeat {
   }
 
   /**
-   * Whether the series has ended. A lease lasts 8 s and is renewed every 2 s, so no lease expires during a break of less than
-   * 40 % of the lease.
+   * Whether the series has ended. A lease lasts 8 s and is renewed every 2 s, so no lease expires
+   * during a break of less than 40 % of the lease.
    */
   #broken(reach: Reach): boolean {
     return this.#time.now() - reach.lastMs > this.#options.leaseMs * 0.4;

@@ -1,15 +1,18 @@
 /*
- * Sends commands and scripts over one connection. This is the only place that sends a command again.
+ * Sends commands and scripts over one connection. This is the only place that sends a command
+ * again.
  *
- * A command waits up to `readyWaitMs` for the connection. If the connection closes before the reply, the command is sent on the
- * next connection, until `commandTimeoutMs` have passed. A timeout and an error reply of Redis are not retried here. ioredis
- * resends nothing on a single server; in a Cluster it moves a command to the node that serves the slot, and this file resends
- * nothing. A command that still fails throws `state_unavailable`, and a turn repeats the whole step. Knows no key and no script
- * by name.
+ * A command waits up to `readyWaitMs` for the connection. If the connection closes before the
+ * reply, the command is sent on the next connection, until `commandTimeoutMs` have passed. A
+ * timeout and an error reply of Redis are not retried here. ioredis resends nothing on a single
+ * server; in a Cluster it moves a command to the node that serves the slot, and this file resends
+ * nothing. A command that still fails throws `state_unavailable`, and a turn repeats the whole
+ * step. Knows no key and no script by name.
  *
- * A command whose reply was lost may run twice, so every command must be safe to repeat. Appends, commits, claims, ends, keys and
- * takes carry a number, id or nonce by which the script recognizes the repeat. Removals report what existed before them. SET,
- * HSET and PEXPIRE have the same effect twice.
+ * A command whose reply was lost may run twice, so every command must be safe to repeat. Appends,
+ * commits, claims, ends, keys and takes carry a number, id or nonce by which the script recognizes
+ * the repeat. Removals report what existed before them. SET, HSET and PEXPIRE have the same effect
+ * twice.
  */
 
 import { systemTime, type Time } from '../../../domain/time.js';
@@ -43,7 +46,8 @@ export class RedisCommands {
   }
 
   /**
-   * Runs a script by its digest, or by its text if Redis does not know the digest (SCRIPT FLUSH, another server).
+   * Runs a script by its digest, or by its text if Redis does not know the digest (SCRIPT FLUSH,
+   * another server).
    * @throws SluiceError `state_unavailable`
    */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
@@ -90,7 +94,8 @@ export class RedisCommands {
 
   /**
    * Waits for the connection. All waiting commands share one listener.
-   * @param which `next` waits for the next connection: the current one has closed, although `status` may still say `ready`
+   * @param which `next` waits for the next connection: the current one has closed, although
+   * `status` may still say `ready`
    */
   async #ready(which: 'now' | 'next'): Promise<void> {
     if (which === 'now' && this.client.status === 'ready') return;

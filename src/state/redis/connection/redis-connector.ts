@@ -1,6 +1,7 @@
 /*
- * Opens connections to Redis: to one server, a Cluster, or a master that Sentinels name. The only file that sets ioredis'
- * options. Commands are not queued while a connection is closed, and every error has a listener.
+ * Opens connections to Redis: to one server, a Cluster, or a master that Sentinels name. The only
+ * file that sets ioredis' options. Commands are not queued while a connection is closed, and every
+ * error has a listener.
  */
 
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
@@ -50,7 +51,8 @@ export class RedisConnector {
       new Redis({
         ...common,
         sentinels: [this.#address(), ...nodes],
-        // Without a limit, a Sentinel that does not answer would keep the client from trying the others.
+        // Without a limit, a Sentinel that does not answer would keep the client from trying the
+        // others.
         sentinelCommandTimeout: this.#timing.commandTimeoutMs,
         ...(this.#url.protocol === 'rediss:' ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
         sentinelRetryStrategy: (times) => Math.min(times * 50, 1_000),
@@ -87,7 +89,8 @@ export class RedisConnector {
       disconnectTimeout: 500,
       enableOfflineQueue: false,
       autoResubscribe: false,
-      // Commands without a reply fail at once when the connection closes. Only RedisCommands sends them again.
+      // Commands without a reply fail at once when the connection closes. Only RedisCommands sends
+      // them again.
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       retryStrategy: (times) => Math.min(25 * 2 ** Math.min(times, 6), 1_000) * (0.75 + Math.random() / 2),
@@ -104,7 +107,9 @@ export class RedisConnector {
     return Number(/^\/(\d+)$/.exec(this.#url.pathname)?.[1] ?? 0);
   }
 
-  /** Listens to the errors of a connection: an `error` event without a listener ends the process. */
+  /**
+   * Listens to the errors of a connection: an `error` event without a listener ends the process.
+   */
   #withErrorListener<Client extends RedisClient>(client: Client): Client {
     const onError = (error: unknown): void => {
       this.lastError = error;
@@ -117,8 +122,8 @@ export class RedisConnector {
 }
 
 /**
- * Limits reconnects after a READONLY error to one a second. A server that became a replica is left, since its name may lead to
- * the new master by then.
+ * Limits reconnects after a READONLY error to one a second. A server that became a replica is left,
+ * since its name may lead to the new master by then.
  */
 function onceASecond(test: (error: Error) => boolean): (error: Error) => boolean {
   let lastAt = -Infinity;

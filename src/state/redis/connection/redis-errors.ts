@@ -1,4 +1,6 @@
-/* Maps errors of Redis and its connections to a closed list of reasons, and to `state_unavailable`. */
+/*
+ * Maps errors of Redis and its connections to a closed list of reasons, and to `state_unavailable`.
+ */
 
 import { SluiceError } from '../../../domain/errors.js';
 

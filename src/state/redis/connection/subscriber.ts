@@ -1,6 +1,7 @@
 /*
- * One connection that is subscribed to channels of one server. After a reconnect it subscribes again and reports the channels
- * whose messages may be lost. A probe detects a connection that is open but dead. Knows nothing of the messages' content.
+ * One connection that is subscribed to channels of one server. After a reconnect it subscribes
+ * again and reports the channels whose messages may be lost. A probe detects a connection that is
+ * open but dead. Knows nothing of the messages' content.
  */
 
 import { type Redis } from 'ioredis';
@@ -14,7 +15,10 @@ export interface SubscriberEvents {
   readonly onMoved: () => void;
 }
 
-/** Most channels in one SUBSCRIBE. In a Cluster each command names one channel, since each may be in another slot. */
+/**
+ * Most channels in one SUBSCRIBE. In a Cluster each command names one channel, since each may be in
+ * another slot.
+ */
 const CHANNELS_AT_ONCE = 256;
 
 export class Subscriber {
@@ -25,7 +29,10 @@ export class Subscriber {
   #wasReady = false;
   /** Whether the connection is open and takes subscriptions. */
   #subscribed = false;
-  /** Resolves when the next connection is subscribed to all channels; rejects when there will be no further connection. */
+  /**
+   * Resolves when the next connection is subscribed to all channels; rejects when there will be no
+   * further connection.
+   */
   #next = handledPromise();
 
   constructor(client: Redis, sharded: boolean, events: SubscriberEvents) {
@@ -45,7 +52,8 @@ export class Subscriber {
   }
 
   /**
-   * Subscribes to a channel. Resolves when the subscription is established, after a reconnect if need be.
+   * Subscribes to a channel. Resolves when the subscription is established, after a reconnect if
+   * need be.
    * @throws Error the reply of Redis, if it refuses the channel
    */
   async add(channel: string): Promise<void> {
@@ -56,7 +64,8 @@ export class Subscriber {
     try {
       await this.#subscribe([channel]);
     } catch (error) {
-      // The connection closed before the reply. The next connection subscribes to every channel that is still in the set.
+      // The connection closed before the reply. The next connection subscribes to every channel
+      // that is still in the set.
       if (!isClosed(error)) throw error;
       await next;
     }
@@ -90,21 +99,22 @@ export class Subscriber {
   async #restore(): Promise<void> {
     const again = this.#wasReady;
     this.#wasReady = true;
-    // `add` can run between here and the end of this function. It sees the flag and subscribes to its channel itself, so no
-    // channel is missed, although the list below is already fixed.
+    // `add` can run between here and the end of this function. It sees the flag and subscribes to
+    // its channel itself, so no channel is missed, although the list below is already fixed.
     this.#subscribed = true;
     const { resolve } = this.#next;
     this.#next = handledPromise();
     const channels = [...this.#channels];
     try {
       for (let i = 0; i < channels.length; i += CHANNELS_AT_ONCE) {
-        // A channel can be removed while an earlier chunk awaits its reply. Subscribing to it now, after its UNSUBSCRIBE, would
-        // keep the subscription for ever. The set is read in the tick in which the command is sent, so the order on the wire is
-        // the order of the calls.
+        // A channel can be removed while an earlier chunk awaits its reply. Subscribing to it now,
+        // after its UNSUBSCRIBE, would keep the subscription for ever. The set is read in the tick
+        // in which the command is sent, so the order on the wire is the order of the calls.
         await this.#subscribe(channels.slice(i, i + CHANNELS_AT_ONCE).filter((channel) => this.#channels.has(channel)));
       }
     } catch {
-      // Some channels failed. Continuing would look like a complete subscription and lose messages, so the connection is replaced.
+      // Some channels failed. Continuing would look like a complete subscription and lose messages,
+      // so the connection is replaced.
       if (this.#client.status === 'ready') this.#client.disconnect(true);
       this.#next.promise.then(resolve, resolve);
       return;
@@ -120,7 +130,10 @@ export class Subscriber {
   }
 }
 
-/** A promise that may reject without a caller that awaits it; that would end the process as an unhandled rejection. */
+/**
+ * A promise that may reject without a caller that awaits it; that would end the process as an
+ * unhandled rejection.
+ */
 function handledPromise(): PromiseWithResolvers<void> {
   const next = Promise.withResolvers<void>();
   next.promise.catch(() => undefined);

@@ -1,6 +1,6 @@
 /*
- * The listeners of each Redis channel: one subscription for each channel, shared by its listeners, on the one server or, in a
- * Cluster, on the node that serves the channel's slot.
+ * The listeners of each Redis channel: one subscription for each channel, shared by its listeners,
+ * on the one server or, in a Cluster, on the node that serves the channel's slot.
  */
 
 import { type Cluster } from 'ioredis';
@@ -55,7 +55,8 @@ export class Subscriptions {
   /**
    * Calls `listener` for the messages of a channel from now on.
    * @returns a function that removes the listener, once the subscription is established
-   * @throws SluiceError `state_unavailable` if the subscription is not established within `commandTimeoutMs`
+   * @throws SluiceError `state_unavailable` if the subscription is not established within
+   * `commandTimeoutMs`
    */
   async listen(name: string, listener: ChannelListener): Promise<() => void> {
     const channel = this.#channels.get(name) ?? this.#open(name);
@@ -70,7 +71,9 @@ export class Subscriptions {
     return end;
   }
 
-  /** Replaces dead connections and moves channels whose slot has moved. Called with every heartbeat. */
+  /**
+   * Replaces dead connections and moves channels whose slot has moved. Called with every heartbeat.
+   */
   async probe(): Promise<void> {
     this.#moveChannels();
     await Promise.all([...this.#subscribers.values()].map((subscriber) => subscriber.probe()));
@@ -137,7 +140,10 @@ export class Subscriptions {
     return subscriber;
   }
 
-  /** A node no longer serves one of its channels. It does not say which, so every subscriber subscribes to all its channels again. */
+  /**
+   * A node no longer serves one of its channels. It does not say which, so every subscriber
+   * subscribes to all its channels again.
+   */
   #onMoved(): void {
     this.#options.cluster?.refreshSlotsCache(() => {
       this.#moveChannels();
@@ -145,7 +151,10 @@ export class Subscriptions {
     });
   }
 
-  /** Moves channels to the nodes that serve them now, and closes the connections to nodes that serve none. */
+  /**
+   * Moves channels to the nodes that serve them now, and closes the connections to nodes that serve
+   * none.
+   */
   #moveChannels(): void {
     const { cluster } = this.#options;
     if (cluster === undefined || this.#closed) return;

@@ -1,6 +1,7 @@
 /*
- * Announcements of new responses in Redis: each is published, and stored in a list for a while, so that a watcher reads there what
- * it may have missed. Shares the channel of the claim queue, and knows nothing of that queue.
+ * Announcements of new responses in Redis: each is published, and stored in a list for a while, so
+ * that a watcher reads there what it may have missed. Shares the channel of the claim queue, and
+ * knows nothing of that queue.
  */
 
 import { sleep, systemTime, type Time } from '../../../domain/time.js';
@@ -20,7 +21,9 @@ export interface RedisConversationAnnouncementsOptions {
   readonly time?: Time;
 }
 
-/** Most announcements stored of one conversation. Turns run one at a time, so a gap misses fewer. */
+/**
+ * Most announcements stored of one conversation. Turns run one at a time, so a gap misses fewer.
+ */
 const STORED_MAX = 64;
 /** First letter of the message, which announce.lua writes. */
 const ANNOUNCED = 'a';
@@ -45,8 +48,9 @@ export class RedisConversationAnnouncements extends ConversationAnnouncements {
     onGap: () => void,
   ): Promise<() => void> {
     const { subscriptions, keys } = this.#options;
-    // A response can be announced between this read and the subscription. Reading after the subscription would count it as known and
-    // never report it. The list is read first, so that response is not in it and the next catch-up reports it.
+    // A response can be announced between this read and the subscription. Reading after the
+    // subscription would count it as known and never report it. The list is read first, so that
+    // response is not in it and the next catch-up reports it.
     const before = await this.#stored(conversationId);
     const missed = new MissedAnnouncements({
       stored: () => this.#stored(conversationId),
@@ -85,7 +89,10 @@ interface MissedAnnouncementsOptions {
   readonly time: Time;
 }
 
-/** Reports the announcements stored since the last read. Reads once at a time, and again until Redis answers. */
+/**
+ * Reports the announcements stored since the last read. Reads once at a time, and again until Redis
+ * answers.
+ */
 class MissedAnnouncements {
   readonly #options: MissedAnnouncementsOptions;
   #known: ReadonlySet<string>;

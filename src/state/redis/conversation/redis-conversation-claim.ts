@@ -1,6 +1,7 @@
 /*
- * The claim queue of each conversation in Redis. A waiting turn is woken by a message and polls the queue once a second. A turn that
- * waits or would be refused evicts a stale head: one that never created its log, or whose turn ended without leaving.
+ * The claim queue of each conversation in Redis. A waiting turn is woken by a message and polls the
+ * queue once a second. A turn that waits or would be refused evicts a stale head: one that never
+ * created its log, or whose turn ended without leaving.
  */
 
 import { systemTime, type Time } from '../../../domain/time.js';
@@ -49,7 +50,8 @@ export class RedisConversationClaim extends ConversationClaim {
     for (let evicted = 0; ; evicted += 1) {
       const place = await this.#join(conversationId, responseId, maxWaiting);
       if (place >= 0) return { first: place === 0 };
-      // Before refusing, evict stale heads: without waiting turns no other turn would. There may be several in a row.
+      // Before refusing, evict stale heads: without waiting turns no other turn would. There may be
+      // several in a row.
       const queue = await this.#readQueue(conversationId, responseId);
       if (evicted > maxWaiting + 1 || !(await this.#evictStaleHead(conversationId, queue)))
         throw conversationBusy(maxWaiting);
@@ -137,8 +139,9 @@ export class RedisConversationClaim extends ConversationClaim {
     )[];
     const stale = ended === '1' || (fence === null && headAgeMs > leaseMs);
     if (!stale) return false;
-    // The head can create its log and join again between the read of the queue and this command. Removing it by id alone would evict
-    // a running turn. The command names the score, so it removes only the stay that was read.
+    // The head can create its log and join again between the read of the queue and this command.
+    // Removing it by id alone would evict a running turn. The command names the score, so it
+    // removes only the stay that was read.
     const args = [head, keys.turns(conversationId), headScore];
     await commands.run(scripts.get('claim-leave'), [keys.queue(conversationId)], args);
     return true;
@@ -149,7 +152,10 @@ function neverJoined(conversationId: string, responseId: string): Error {
   return new Error(`unable to wait for ${conversationId}; ${responseId} never joined its queue`);
 }
 
-/** Wake-up signal, set by a message, a timeout or an abort. A signal without a waiter is kept for the next one. */
+/**
+ * Wake-up signal, set by a message, a timeout or an abort. A signal without a waiter is kept for
+ * the next one.
+ */
 class WakeUp {
   /** Rejects with the signal's reason. */
   readonly aborted: Promise<never>;
@@ -174,7 +180,10 @@ class WakeUp {
     this.#wake?.();
   }
 
-  /** Resolves when the signal is set or `ms` milliseconds have passed. Rejects with the abort's reason. */
+  /**
+   * Resolves when the signal is set or `ms` milliseconds have passed. Rejects with the abort's
+   * reason.
+   */
   async wait(ms: number): Promise<void> {
     if (!this.#isSet) {
       let cancel = (): void => undefined;

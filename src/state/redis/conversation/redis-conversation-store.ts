@@ -1,4 +1,7 @@
-/* Conversations and their items in Redis: each in one slot, bounded, its life extended by every use. Each owner has an index of conversations. */
+/*
+ * Conversations and their items in Redis: each in one slot, bounded, its life extended by every
+ * use. Each owner has an index of conversations.
+ */
 
 import { type Conversation, type NewConversation } from '../../../domain/conversation.js';
 import { derivedTitle } from '../../../domain/conversation-title.js';
@@ -25,7 +28,9 @@ export interface RedisConversationStoreOptions {
 /** A head as the conversation scripts return it: owner, created, updated, metadata, title. */
 type HeadFields = readonly [string | null, string, string, string, string | null];
 
-/** A conversation. The title is undefined if an older version wrote none, or its item was deleted. */
+/**
+ * A conversation. The title is undefined if an older version wrote none, or its item was deleted.
+ */
 interface Head extends NewConversation {
   readonly title: string | undefined;
 }
@@ -72,7 +77,10 @@ export class RedisConversationStore extends ConversationStore {
     return this.#titled(head);
   }
 
-  /** The result is what was read before the DEL, so it is right even if the DEL ran twice after a lost reply. */
+  /**
+   * The result is what was read before the DEL, so it is right even if the DEL ran twice after a
+   * lost reply.
+   */
   override async delete(id: string): Promise<boolean> {
     const { commands, keys } = this.#options;
     const head = await this.#read(id, false);
@@ -90,7 +98,8 @@ export class RedisConversationStore extends ConversationStore {
     const rank = query.after === undefined ? null : await commands.call('ZREVRANK', index, query.after);
     let from = rank === null ? 0 : Number(rank) + 1;
     const found: Head[] = [];
-    // Read one more than requested to see whether more follow. Expired conversations are skipped and removed from the index.
+    // Read one more than requested to see whether more follow. Expired conversations are skipped
+    // and removed from the index.
     while (found.length <= query.limit) {
       const wanted = query.limit + 1 - found.length;
       const ids = (await commands.call('ZREVRANGE', index, from, from + wanted - 1)) as readonly string[];
@@ -131,7 +140,10 @@ export class RedisConversationStore extends ConversationStore {
     return json === null ? undefined : this.#parsedItem(json);
   }
 
-  /** The result is what was found before the removal, so it is right even if the removal ran twice after a lost reply. */
+  /**
+   * The result is what was found before the removal, so it is right even if the removal ran twice
+   * after a lost reply.
+   */
   override async deleteItem(id: string, itemId: string): Promise<boolean> {
     const json = await this.#find(id, itemId);
     return json !== null && this.#changed(id, await this.#run('conversation-drop-item', id, [json, itemId]));
@@ -152,7 +164,8 @@ export class RedisConversationStore extends ConversationStore {
       const reply = await this.#run('conversation-items', id, [...query, place, previous]);
       const [more, next, ...items] = reply as readonly [string, number, ...string[]];
       const data = items.map((json) => this.#parsedItem(json)).filter((item) => item !== undefined);
-      // A page of entries that do not parse is skipped: a client takes an empty page for the end of the list.
+      // A page of entries that do not parse is skipped: a client takes an empty page for the end of
+      // the list.
       if (data.length > 0 || items.length === 0 || more !== '1') return { data, hasMore: more === '1' };
       [place, previous] = [next, items.at(-1) ?? ''];
     }
@@ -211,7 +224,10 @@ export class RedisConversationStore extends ConversationStore {
   }
 }
 
-/** Returns an item's id as it is written in the JSON of the item. Message text cannot contain it, since quotes are escaped there. */
+/**
+ * Returns an item's id as it is written in the JSON of the item. Message text cannot contain it,
+ * since quotes are escaped there.
+ */
 function writtenId(itemId: string): string {
   return `"id":${JSON.stringify(itemId)}`;
 }

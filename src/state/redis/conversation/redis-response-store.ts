@@ -1,6 +1,6 @@
 /*
- * Ended responses in Redis: one string for each, whose life every read extends. The first end of a response is stored. A deleted
- * response is replaced by a mark that expires.
+ * Ended responses in Redis: one string for each, whose life every read extends. The first end of a
+ * response is stored. A deleted response is replaced by a mark that expires.
  */
 
 import { type StoredResponse } from '../../../domain/response.js';
@@ -67,7 +67,10 @@ function isStored(value: unknown): value is StoredResponse & { readonly deleted?
   return isObject(value);
 }
 
-/** Returns the mark of a deletion. Replicas of 1.0 read it as a response of an owner that no caller has: not found. */
+/**
+ * Returns the mark of a deletion. Replicas of 1.0 read it as a response of an owner that no caller
+ * has: not found.
+ */
 function deletionOf(id: string): string {
   return JSON.stringify({ owner: '', response: { id }, input: [], context: [], terminalSequence: 0, deleted: true });
 }

@@ -1,6 +1,7 @@
 /*
- * Batches appends: all appends of one round of the event loop are sent in as few commands as the slots allow, because the cost of
- * a command exceeds that of its content. Each append stays atomic and has its own result.
+ * Batches appends: all appends of one round of the event loop are sent in as few commands as the
+ * slots allow, because the cost of a command exceeds that of its content. Each append stays atomic
+ * and has its own result.
  */
 
 import { type LoggedEvent, isTerminal } from '../../../domain/event.js';

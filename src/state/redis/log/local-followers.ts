@@ -1,7 +1,8 @@
 /*
- * Followers of responses that this replica writes. They receive each append when Redis has confirmed it, without a message. That
- * is safe while this replica holds the lease, since no other replica can write to the log. If the lease is lost or in doubt, the
- * followers are moved to messages. Knows no Redis.
+ * Followers of responses that this replica writes. They receive each append when Redis has
+ * confirmed it, without a message. That is safe while this replica holds the lease, since no other
+ * replica can write to the log. If the lease is lost or in doubt, the followers are moved to
+ * messages. Knows no Redis.
  */
 
 import { type LoggedEvent } from '../../../domain/event.js';
@@ -25,7 +26,10 @@ export class LocalFollowers {
   readonly #time: Time;
   readonly #stopChecking: () => void;
 
-  /** @param leaseMs duration of a lease in milliseconds; followers are moved when 60 % of it have passed without a renewal */
+  /**
+   * @param leaseMs duration of a lease in milliseconds; followers are moved when 60 % of it have
+   * passed without a renewal
+   */
   constructor(leaseMs: number, time: Time = systemTime) {
     this.#time = time;
     this.#sureForMs = leaseMs * 0.6;
@@ -39,7 +43,10 @@ export class LocalFollowers {
     else turn.confirmedAtMs = this.#time.now();
   }
 
-  /** @returns a function that removes the follower, or undefined if this replica may not be the writer */
+  /**
+   * @returns a function that removes the follower, or undefined if this replica may not be the
+   * writer
+   */
   add(responseId: string, follower: LocalFollower): (() => void) | undefined {
     const turn = this.#turns.get(responseId);
     if (turn === undefined || this.#isDoubtful(turn)) return undefined;

@@ -1,7 +1,8 @@
 /*
- * The event log in Redis. One fenced script for each flush appends, renews the lease, publishes and returns the cancel flag.
- * Followers on the writing replica receive events directly, others by pub/sub, and both fill gaps by reading. Each replica
- * remembers the newest events that it wrote, in case Redis loses them.
+ * The event log in Redis. One fenced script for each flush appends, renews the lease, publishes and
+ * returns the cancel flag. Followers on the writing replica receive events directly, others by
+ * pub/sub, and both fill gaps by reading. Each replica remembers the newest events that it wrote,
+ * in case Redis loses them.
  */
 
 import { systemTime, type Time } from '../../../domain/time.js';
@@ -71,7 +72,8 @@ export class RedisEventLog extends EventLog {
     if (result < 0) {
       const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
       if (lost !== undefined) {
-        // The same numbers with the same text: viewers that saw the lost events drop them by their numbers.
+        // The same numbers with the same text: viewers that saw the lost events drop them by their
+        // numbers.
         result = await appends.append(responseId, fence, [...lost, ...events]);
         if (result > 0) hooks.onTailRepaired?.(lost.length);
       }
@@ -164,7 +166,10 @@ export class RedisEventLog extends EventLog {
     else follower.leave = leave;
   }
 
-  /** Subscribes a follower to messages, because this replica may no longer be the writer. Retries until that succeeds. */
+  /**
+   * Subscribes a follower to messages, because this replica may no longer be the writer. Retries
+   * until that succeeds.
+   */
   async #moveToMessages(responseId: string, follower: Follower): Promise<void> {
     try {
       await this.#listen(responseId, follower);
@@ -198,7 +203,10 @@ class Follower {
   }
 }
 
-/** Parses `first\njson\njson…`. @returns undefined for a message without events: the follower reads the log */
+/**
+ * Parses `first\njson\njson…`.
+ * @returns undefined for a message without events: the follower reads the log
+ */
 function parseMessage(message: string): LoggedEvent[] | undefined {
   const [first, ...events] = message.split('\n');
   if (events.length === 0) return undefined;

@@ -1,6 +1,7 @@
 /*
- * Leases in Redis, by the clock of Redis. Expired leases are found in sixteen indexes. After a server was unreachable, this replica
- * waits one lease before it adopts turns there: their owners may have been cut off too, and renew their leases first.
+ * Leases in Redis, by the clock of Redis. Expired leases are found in sixteen indexes. After a
+ * server was unreachable, this replica waits one lease before it adopts turns there: their owners
+ * may have been cut off too, and renew their leases first.
  */
 
 import { systemTime, type Time } from '../../../domain/time.js';
@@ -27,7 +28,10 @@ export interface RedisTurnLeaseOptions {
 export class RedisTurnLease extends TurnLease {
   readonly #options: RedisTurnLeaseOptions;
   readonly #watchers = new Map<string, Set<() => void>>();
-  /** The subscription to the cancels of each bucket, from the first watch on. One for each turn would cost more commands. */
+  /**
+   * The subscription to the cancels of each bucket, from the first watch on. One for each turn
+   * would cost more commands.
+   */
   readonly #channels = new Map<string, Promise<unknown>>();
 
   constructor(options: RedisTurnLeaseOptions) {
@@ -50,7 +54,8 @@ export class RedisTurnLease extends TurnLease {
     const watcher = (): void => onCancel();
     watchers.add(watcher);
     this.#watchers.set(responseId, watchers);
-    // If the subscription fails, the turn sees a cancel in the result of its next append or renewal.
+    // If the subscription fails, the turn sees a cancel in the result of its next append or
+    // renewal.
     await this.#listen(this.#options.keys.turn(responseId).cancels).catch(() => undefined);
     return () => {
       watchers.delete(watcher);

@@ -1,6 +1,7 @@
 /*
- * The newest events that this replica has written to each running response, within bounds. If Redis loses its newest writes (a
- * failover to a Redis replica that was behind), the log appends them again with the same numbers and text. Knows no Redis.
+ * The newest events that this replica has written to each running response, within bounds. If Redis
+ * loses its newest writes (a failover to a Redis replica that was behind), the log appends them
+ * again with the same numbers and text. Knows no Redis.
  */
 
 import { type LoggedEvent } from '../../../domain/event.js';
@@ -20,7 +21,10 @@ interface Tail {
   usedAtMs: number;
 }
 
-/** A tail is dropped after this long without an append: its turn ended elsewhere, or Redis has long replicated the events. */
+/**
+ * A tail is dropped after this long without an append: its turn ended elsewhere, or Redis has long
+ * replicated the events.
+ */
 const IDLE_MS = 60_000;
 /** Idle tails are dropped once for every this many new responses. */
 const SWEEP_EVERY = 256;

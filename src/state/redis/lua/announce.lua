@@ -1,5 +1,7 @@
--- Announces a response to the watchers of its conversation: stores it for watchers that miss the message, then publishes it. Idempotent.
--- KEYS: announced. ARGV: response, channel, most announcements stored.
+-- Announces a response to the watchers of its conversation: stores it for watchers that miss the
+-- message, then publishes it. Idempotent.
+-- KEYS: announced.
+-- ARGV: response, channel, most announcements stored.
 if not redis.call('LPOS', KEYS[1], ARGV[1]) then
   redis.call('RPUSH', KEYS[1], ARGV[1])
   redis.call('LTRIM', KEYS[1], -tonumber(ARGV[3]), -1)

@@ -1,4 +1,6 @@
--- Leaves a conversation's queue and publishes the new head. KEYS: queue. ARGV: response, channel, score that the response must have
+-- Leaves a conversation's queue and publishes the new head.
+-- KEYS: queue.
+-- ARGV: response, channel, score that the response must have
 -- (absent: any).
 local place = redis.call('ZRANK', KEYS[1], ARGV[1])
 if not place or (ARGV[3] and redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[3]) then

@@ -1,5 +1,8 @@
--- Reads a queue for a waiting response. KEYS: queue. ARGV: response, time to live.
--- Returns its place (-1: not in it), the head, for how many milliseconds the head has been in the queue, and the head's score.
+-- Reads a queue for a waiting response.
+-- KEYS: queue.
+-- ARGV: response, time to live.
+-- Returns its place (-1: not in it), the head, for how many milliseconds the head has been in the
+-- queue, and the head's score.
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if not head[1] then
   return { -1 }

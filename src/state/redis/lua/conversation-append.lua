@@ -1,11 +1,15 @@
--- Appends the items of a commit, once, and drops the oldest beyond the bounds; the newest item always stays.
+-- Appends the items of a commit, once, and drops the oldest beyond the bounds; the newest item
+-- always stays.
 -- KEYS: head, items, commits, queue.
--- ARGV: commit, most items, most bytes, most commits, title and the item that it is of ('' if there is none), items...
--- Returns nothing if the conversation is gone, 0 if another response is the head of the queue, else its owner and the time of its change.
--- A writer that gave up leaves the queue, but its append may still arrive. Another turn may run by then, so the append must add nothing.
--- An empty queue refuses no writer: a store that lost its newest writes may have lost the place of a running turn.
--- `bytes` of the head is the size of all items as long as `bytes_of` names the length of the list and the newest commit. A replica of a
--- version that does not count changes one of these, and then all are counted again.
+-- ARGV: commit, most items, most bytes, most commits, title and the item that it is of ('' if there
+-- is none), items...
+-- Returns nothing if the conversation is gone, 0 if another response is the head of the queue, else
+-- its owner and the time of its change. A writer that gave up leaves the queue, but its append may
+-- still arrive. Another turn may run by then, so the append must add nothing. An empty queue
+-- refuses no writer: a store that lost its newest writes may have lost the place of a running turn.
+-- `bytes` of the head is the size of all items as long as `bytes_of` names the length of the list
+-- and the newest commit. A replica of a version that does not count changes one of these, and then
+-- all are counted again.
 local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title')
 if not known[1] then
   return false
@@ -36,7 +40,8 @@ if not redis.call('LPOS', KEYS[3], ARGV[1]) then
   redis.call('LTRIM', KEYS[3], -tonumber(ARGV[4]), -1)
   local count = { 'bytes', string.format('%.0f', bytes), 'bytes_of', length .. ' ' .. ARGV[1] }
   redis.call('HSET', KEYS[1], 'updated', redis.call('TIME')[1], unpack(count))
-  -- '' means that there is no title yet. A conversation of a version that wrote no titles lacks the field: its items are read.
+  -- '' means that there is no title yet. A conversation of a version that wrote no titles lacks the
+  -- field: its items are read.
   if known[4] == '' and ARGV[5] ~= '' then
     redis.call('HSET', KEYS[1], 'title', ARGV[5], 'title_item', ARGV[6])
   end

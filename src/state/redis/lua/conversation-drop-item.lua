@@ -1,5 +1,8 @@
--- Removes one item, given as it is written, and the title that was taken from it. KEYS: head, items, commits. ARGV: item, its id.
--- Returns nothing if the conversation is gone, else its owner and the time of its change. Safe to repeat.
+-- Removes one item, given as it is written, and the title that was taken from it.
+-- KEYS: head, items, commits.
+-- ARGV: item, its id.
+-- Returns nothing if the conversation is gone, else its owner and the time of its change. Safe to
+-- repeat.
 local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title_item')
 if not known[1] then
   return false

@@ -1,4 +1,6 @@
--- One item as it is written, its conversation kept alive by the reading. KEYS: head, items, commits. ARGV: id, how it is written in an item.
+-- One item as it is written, its conversation kept alive by the reading.
+-- KEYS: head, items, commits.
+-- ARGV: id, how it is written in an item.
 for i = 1, 3 do
   redis.call('PEXPIRE', KEYS[i], TTL_MS)
 end

@@ -1,4 +1,6 @@
--- The first items of a conversation that are small, for a title that was never written. KEYS: head, items, commits. ARGV: most items, most bytes.
+-- The first items of a conversation that are small, for a title that was never written.
+-- KEYS: head, items, commits.
+-- ARGV: most items, most bytes.
 local first = {}
 local bytes = 0
 for at = 0, ARGV[1] - 1 do

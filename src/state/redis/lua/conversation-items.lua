@@ -1,7 +1,10 @@
--- Reads a page of a conversation's items and extends the conversation's life. KEYS: head, items, commits.
--- ARGV: '1' for the oldest first, most items, most bytes, id of the item to start after ('' and unknown ids start at the beginning), that id as
--- it is written in an item, place to continue at (0 for a first page), the entry before that place.
--- Returns '1' if more items follow, the place after the page, then items...: at least one, whatever its size.
+-- Reads a page of a conversation's items and extends the conversation's life.
+-- KEYS: head, items, commits.
+-- ARGV: '1' for the oldest first, most items, most bytes, id of the item to start after ('' and
+-- unknown ids start at the beginning), that id as it is written in an item, place to continue at (0
+-- for a first page), the entry before that place.
+-- Returns '1' if more items follow, the place after the page, then items...: at least one, whatever
+-- its size.
 for i = 1, 3 do
   redis.call('PEXPIRE', KEYS[i], TTL_MS)
 end
@@ -17,8 +20,9 @@ local function each(from, take)
     end
   end
 end
--- The list may have lost its oldest entries since the previous page. Continuing at the same place would skip items, so the entry before it
--- must be the one that the previous page ended with; otherwise the page starts over.
+-- The list may have lost its oldest entries since the previous page. Continuing at the same place
+-- would skip items, so the entry before it must be the one that the previous page ended with;
+-- otherwise the page starts over.
 local start = tonumber(ARGV[6])
 if start > 0 and redis.call('LINDEX', KEYS[2], ARGV[1] == '1' and start - 1 or -start) ~= ARGV[7] then
   start = 0

@@ -1,5 +1,8 @@
--- Creates a log with its first lease and its first events. No follower can exist yet, so nothing is published.
--- KEYS: meta, log, leases. ARGV: response, head, '1' if the response is stored, nonce of the call, events from number 0 on...
+-- Creates a log with its first lease and its first events. No follower can exist yet, so nothing is
+-- published.
+-- KEYS: meta, log, leases.
+-- ARGV: response, head, '1' if the response is stored, nonce of the call, events from number 0
+-- on...
 -- Returns 1, or 0 if another call has created it.
 local time = redis.call('TIME')
 local lease = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + LEASE_MS)

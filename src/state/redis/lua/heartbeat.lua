@@ -1,5 +1,8 @@
--- Writes a replica's heartbeat, which fails on a server that refuses writes. KEYS: replicas. ARGV: replica, milliseconds that a heartbeat
--- counts. Returns the number of replicas.
+-- Writes a replica's heartbeat, which fails on a server that refuses writes.
+-- KEYS: replicas.
+-- ARGV: replica, milliseconds that a heartbeat
+-- counts.
+-- Returns the number of replicas.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])

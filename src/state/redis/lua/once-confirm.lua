@@ -1,5 +1,8 @@
--- Confirms the response of an idempotency key, if this use holds the key. If the key has expired, no other use holds it, and it is set.
--- KEYS: the key. ARGV: value before, value after, time to live. Returns 1 if this use holds the key.
+-- Confirms the response of an idempotency key, if this use holds the key. If the key has expired,
+-- no other use holds it, and it is set.
+-- KEYS: the key.
+-- ARGV: value before, value after, time to live.
+-- Returns 1 if this use holds the key.
 local held = redis.call('GET', KEYS[1])
 if held == ARGV[2] then
   return 1

@@ -1,4 +1,6 @@
--- Ends a lease early. KEYS: meta, leases. ARGV: response, fence.
+-- Ends a lease early.
+-- KEYS: meta, leases.
+-- ARGV: response, fence.
 local known = redis.call('HMGET', KEYS[1], 'fence', 'ended')
 if known[1] == ARGV[2] and not known[2] then
   redis.call('HSET', KEYS[1], 'lease', 0)

@@ -1,4 +1,7 @@
--- Renews a lease without appending. KEYS: meta, log, leases. ARGV: response, fence. Returns 0 not held, 1 held, 2 held and a cancel was requested.
+-- Renews a lease without appending.
+-- KEYS: meta, log, leases.
+-- ARGV: response, fence.
+-- Returns 0 not held, 1 held, 2 held and a cancel was requested.
 local known = redis.call('HMGET', KEYS[1], 'fence', 'ended', 'cancel')
 if known[1] ~= ARGV[2] or known[2] then
   return 0

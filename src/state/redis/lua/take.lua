@@ -1,7 +1,10 @@
--- Takes tokens from a bucket, by the clock of Redis. KEYS: bucket. ARGV: capacity, refill per second, cost, '1' to take it even if the bucket
+-- Takes tokens from a bucket, by the clock of Redis.
+-- KEYS: bucket.
+-- ARGV: capacity, refill per second, cost, '1' to take it even if the bucket
 -- holds less, nonce of the call.
--- Returns 1 if the cost was allowed, and the level after it, as text because Redis truncates numbers. A level below zero is a debt that refills.
--- `recent` lists the nonces of the newest calls that changed the level. A call whose nonce is listed was sent again after a lost reply: it
+-- Returns 1 if the cost was allowed, and the level after it, as text because Redis truncates
+-- numbers. A level below zero is a debt that refills. `recent` lists the nonces of the newest calls
+-- that changed the level. A call whose nonce is listed was sent again after a lost reply: it
 -- changes nothing. The key lives for at least REPEAT_MS, so that the list outlasts every repeat.
 local capacity, refill, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local always = ARGV[4] == '1'
@@ -9,7 +12,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local known = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'recent')
 local recent = known[3] or ' '
--- Guard against a clock that runs backwards, and cap the level if the configured capacity became smaller.
+-- Guard against a clock that runs backwards, and cap the level if the configured capacity became
+-- smaller.
 local passed = known[2] and math.max(0, now - tonumber(known[2])) or 0
 local before = math.min(capacity, (tonumber(known[1] or capacity)) + passed * refill / 1000)
 if string.find(recent, ' ' .. ARGV[5] .. ' ', 1, true) then

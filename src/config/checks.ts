@@ -1,6 +1,6 @@
 /*
- * Checks across several keys. Each runs if its sections could be read, so that one mistake does not
- * hide another.
+ * Checks that concern several keys. A check runs if the sections that it needs could be read, so
+ * that one mistake does not hide another.
  */
 
 import { type Mistake } from './config-error.js';
@@ -181,7 +181,9 @@ function others({ state, middleware, monitoring, websocket }: Sections, written:
   return mistakes;
 }
 
-/** Keys that are in the file and have no effect, because another key turns them off. */
+/**
+ * Returns a warning for each key of the file that has no effect, because another key turns it off.
+ */
 export function withoutEffect(config: FileConfig, written: Written): string[] {
   const rules: readonly (readonly [off: boolean, why: string, paths: readonly string[]])[] = [
     [

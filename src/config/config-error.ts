@@ -2,7 +2,7 @@
 
 import { scrub } from './secret.js';
 
-/** The exit code of a program whose configuration is wrong (sysexits' EX_CONFIG). */
+/** Exit code for a wrong configuration (sysexits' EX_CONFIG). */
 export const EXIT_CONFIG = 78;
 
 export interface Mistake {

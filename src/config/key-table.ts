@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { type KeyMeta, keyMeta } from './keys.js';
 
 export interface KeyRow extends KeyMeta {
-  /** `app.port`, `auth.keys[].id`. */
+  /** Dotted path, such as `app.port` or `auth.keys[].id`. */
   readonly path: string;
   readonly isSection: boolean;
 }

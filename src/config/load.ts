@@ -1,7 +1,7 @@
 /*
  * Loads one frozen configuration from a file and the environment, or reports all mistakes at once.
  * The order: read, expand, parse section by section, check across sections, resolve secrets and
- * defaults. Reads files and nothing else; prints nothing, ends no process.
+ * defaults. Only reads files: it prints nothing and does not end the process.
  */
 
 import { readFileSync } from 'node:fs';
@@ -28,7 +28,10 @@ export interface LoadOptions {
   readonly path?: string;
   readonly env?: Env;
   readonly cwd?: string;
-  /** `warning` where a file is checked away from where it will run. Default: `mistake`. */
+  /**
+   * `warning` if the file is checked on another machine than the one that runs it. Default:
+   * `mistake`.
+   */
   readonly missingSecrets?: 'mistake' | 'warning';
 }
 

@@ -7,7 +7,10 @@ import { type AppConfig } from './schema.js';
 
 export interface NotYetBuilt {
   readonly path: string;
-  /** `written(path)`: whether the file contains the key, with any value. */
+  /**
+   * Whether the sentence applies. `written(path)`: whether the file contains the key, with any
+   * value.
+   */
   readonly when: (config: AppConfig, written: (path: string) => boolean) => boolean;
   readonly sentence: string;
 }

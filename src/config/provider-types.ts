@@ -5,7 +5,7 @@
 
 /** The facts of one type. */
 export interface ProviderTypeFacts {
-  /** The model where the file names none. */
+  /** The model if the file names none. */
   readonly defaultModel: string;
   /** Whether it is called over the network, with a key and an address. */
   readonly remote: boolean;

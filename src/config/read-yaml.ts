@@ -17,7 +17,7 @@ export interface ReadYaml {
   readonly lineOf: (path: Path) => number | undefined;
 }
 
-/** The code of a failed file operation (`ENOENT` …). */
+/** Returns the code of a failed file operation (`ENOENT`, …). */
 export function fileErrorCode(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unreadable';
 }
@@ -33,7 +33,7 @@ export function showPath(path: Path): string {
   );
 }
 
-/** The value of a variable. An empty one counts as unset. */
+/** Returns the value of a variable, or undefined if it is unset or empty. */
 export function fromEnv(env: Env, name: string): string | undefined {
   const value = env[name];
   return value === undefined || value.trim() === '' ? undefined : value;

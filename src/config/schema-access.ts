@@ -1,4 +1,4 @@
-/* Keys of who may ask, and for what and how much. */
+/* Keys of authentication, of what callers may request, and of their limits. */
 
 import {
   count,

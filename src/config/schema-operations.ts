@@ -1,4 +1,4 @@
-/* Keys of what operators look at: metrics, logs, traces, alert thresholds. */
+/* Keys of metrics, logs, traces and alert thresholds. */
 
 import { duration, flag, key, number, oneOf, optionalKey, pattern, port, section, text, url } from './keys.js';
 

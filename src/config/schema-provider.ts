@@ -1,6 +1,5 @@
 /*
- * Keys of who answers: each provider's address, key, what its requests hold, and how its calls are
- * made.
+ * Keys of providers: address and API key, the fields of requests, timeouts, retries and fallbacks.
  */
 
 import { type z } from 'zod';
@@ -29,7 +28,7 @@ import { namesOf, type ProviderTypes } from './provider-types.js';
 const API_KEY_DEFAULT = '`OPENAI_API_KEY`';
 const BY_HOST = "`max_completion_tokens` for OpenAI's and Azure's hosts, else `max_tokens`";
 
-/** US dollars for a million tokens. */
+/** Prices in US dollars per million tokens. */
 const prices = optionalSection('the public price list', 'Prices in US dollars for a million tokens.', {
   input: key(number(0), 0, 'Input tokens.'),
   cached_input: optionalKey(number(0), '`input`', 'Input tokens that the provider read from its cache.'),
@@ -38,7 +37,7 @@ const prices = optionalSection('the public price list', 'Prices in US dollars fo
   reasoning: optionalKey(number(0), '`output`', 'Output tokens that were reasoning.'),
 });
 
-/** What a request to a provider holds; a model may differ from its provider in each of these. */
+/** The fields of a request to a provider. A model may override each of them. */
 const requestKeys = {
   body: key(jsonObject, {}, 'Fields added to the body of every request; they replace fields of the same name.'),
   drop: key(list(text, 'names of fields'), [], 'Fields never sent, such as `temperature` to a model that refuses it.'),
@@ -50,7 +49,7 @@ const requestKeys = {
   prices,
 };
 
-/** Retries and breaker of all providers, or of one. */
+/** Keys of retries and breaker, for all providers or for one. */
 export const retryKeys = {
   max_attempts: key(count(1, 10), 3, 'Maximum number of attempts of a call, including the first.'),
   backoff: key(

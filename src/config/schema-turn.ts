@@ -1,4 +1,4 @@
-/* Keys of what a turn does: the steps around the answer. */
+/* Keys of the steps of a turn around the provider's answer. */
 
 import {
   count,
@@ -26,8 +26,8 @@ const FAILOVER_CAUSES = [
   'content_policy',
 ] as const;
 /**
- * A refusal by policy is an answer: another provider must not be asked to say what the first
- * refused.
+ * The defaults. A refusal by policy is an answer: the same request must not be sent to another
+ * provider.
  */
 const DEFAULT_FAILOVER_CAUSES = FAILOVER_CAUSES.filter((cause) => cause !== 'content_policy');
 

@@ -31,8 +31,8 @@ export const configSchema = (types: ProviderTypes) =>
   });
 
 /**
- * The file after parsing: the file's own names, durations in milliseconds, sizes in bytes, what was
- * left out null or its default.
+ * The file after parsing: with the file's own names, durations in milliseconds and sizes in bytes.
+ * An absent key is null or has its default.
  */
 export type FileConfig = z.output<ReturnType<typeof configSchema>>;
 
@@ -44,14 +44,14 @@ type DeepReadonly<T> = unknown extends T
       ? readonly DeepReadonly<Item>[]
       : { readonly [K in keyof T]: DeepReadonly<T[K]> };
 
-/** A provider as it will be called: `auto` decided, key read, timeouts filled in. */
+/** A provider with `auto` resolved, its key read and its timeouts set. */
 export type ProviderSettings = DeepReadonly<ResolvedProvider>;
 type ResolvedProvider = Omit<FileProvider, 'model' | 'base_url' | 'config'> & {
   model: string;
   base_url: string;
-  /** Null where none is needed: the demo provider, or a compatible server that asks for none. */
+  /** Null if none is needed: for the demo provider, or for a server that requires none. */
   api_key: Secret | null;
-  /** From `headers_env` and `headers_file`. */
+  /** Headers from `headers_env` and `headers_file`. */
   secret_headers: Record<string, Secret>;
   config: Omit<FileProvider['config'], 'first_delta_timeout' | 'idle_timeout' | 'reasoning_timeout'> & {
     first_delta_timeout: number;

@@ -12,8 +12,8 @@ export interface SourceSearch {
 }
 
 /**
- * Every candidate path in order: beside the file, in the working directory, in its `packs/`; as
- * written, then with `.json`.
+ * Returns every candidate path in order: beside the configuration file, in the working directory,
+ * in its `packs/`. Each as written, then with `.json`.
  */
 export function templateSourceCandidates(source: string, { configDir, cwd }: SourceSearch): string[] {
   const folders = isAbsolute(source) ? [''] : [resolve(cwd, configDir), cwd, join(cwd, 'packs')];
@@ -21,7 +21,7 @@ export function templateSourceCandidates(source: string, { configDir, cwd }: Sou
   return folders.flatMap((folder) => names.map((name) => (folder ? join(folder, name) : name)));
 }
 
-/** The first candidate that exists, file or folder. */
+/** Returns the first candidate that exists, a file or folder, or undefined if there is none. */
 export function findTemplateSource(source: string, search: SourceSearch): string | undefined {
   return templateSourceCandidates(source, search).find(
     (path) => statSync(path, { throwIfNoEntry: false }) !== undefined,

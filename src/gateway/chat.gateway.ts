@@ -1,5 +1,5 @@
 /*
- * Where sockets enter: makes a connection of each accepted upgrade, and gives it its frames in
+ * Accepts sockets: creates a connection for each accepted upgrade and passes its frames to it in
  * order.
  */
 

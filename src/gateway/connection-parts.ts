@@ -1,4 +1,4 @@
-/* What the connections of a gateway use of the rest of it. A class, so that Nest can inject it. */
+/* The parts that connections use. A class, so that Nest can inject it. */
 
 import { type Authenticator } from '../auth/authenticator.js';
 import { type Time } from '../domain/time.js';

@@ -10,7 +10,7 @@ import { CLOSE_CODES, type CloseCode } from '../protocol/socket/close-codes.js';
 import { type ClientConnection } from './connection.js';
 import { type SocketSettings } from './settings.js';
 
-/** What the table knows of one connection. */
+/** The state of one connection in the table. */
 interface Entry {
   /** By the monotonic clock, in milliseconds. */
   readonly openedAt: number;
@@ -19,7 +19,7 @@ interface Entry {
   nextPingAt: number;
   /** When the unanswered ping was sent, by the monotonic clock; null if every ping was answered. */
   pingedAt: number | null;
-  /** The principal whose expiry was announced. A renewed credential is another one. */
+  /** The principal whose expiry was announced. A renewed credential gives another principal. */
   announcedExpiryOf: Principal | undefined;
 }
 
@@ -185,12 +185,18 @@ export class ConnectionTable {
     }
   }
 
-  /** ±10 %, so that connections opened together are not pinged together. */
+  /**
+   * Returns the time of the next ping: the interval ±10 %, so that connections opened together are
+   * not pinged together.
+   */
   #nextPing(now: number): number {
     return now + this.#settings.heartbeatIntervalMs * (0.9 + this.#time.random() * 0.2);
   }
 
-  /** In small batches spread over `overMs`, so that not all clients reconnect at once. */
+  /**
+   * Closes the sockets in small batches spread over `overMs`, so that not all clients reconnect at
+   * once.
+   */
   async #leave(
     connections: readonly ClientConnection[],
     code: CloseCode,

@@ -23,7 +23,7 @@ export interface Handshake {
   readonly snapshots: boolean;
   readonly resume: readonly ResumePoint[];
   readonly cancelOnDisconnect: boolean;
-  /** W3C trace context of the upgrade, for turns that bring none of their own. */
+  /** W3C trace context of the upgrade, for turns without one. */
   readonly traceparent?: string | undefined;
 }
 
@@ -41,8 +41,8 @@ export type OutboundEvents = Pick<OutboundOptions, 'onFull' | 'onBehind'>;
 const CHECK_EVERY_MS = 10;
 const TERMINATE_AFTER_MS = 5_000;
 /**
- * Pause after each read that brings frames behind a goodbye. A read takes at most 64 KiB: about 3
- * MB a second.
+ * Pause after each read that brings frames after the close frame, in milliseconds. A read takes at
+ * most 64 KiB, so at most about 3 MB a second are read.
  */
 const DROP_PAUSE_MS = 20;
 
@@ -78,7 +78,7 @@ export class ClientConnection {
     return this.#ended;
   }
 
-  /** Whether frames are accepted: false from the first goodbye on. */
+  /** Whether frames are accepted: false after the first close frame. */
   get open(): boolean {
     return this.#socket.open;
   }
@@ -89,7 +89,7 @@ export class ClientConnection {
   }
 
   set reading(reading: boolean) {
-    // While it closes, the peer's answer to the goodbye must be read.
+    // While the socket closes, the peer's close frame must be read.
     if (!this.#socket.open) return;
     this.#reading = reading;
     if (reading) this.#socket.resume();
@@ -123,9 +123,9 @@ export class ClientConnection {
   }
 
   /**
-   * A frame arrived after the goodbye. The peer's answer to it may be behind megabytes of such
-   * frames. Parsing them as fast as they arrive would take all of the event loop until the socket
-   * ends, so reading pauses after each read.
+   * Drops a frame that arrived after the close frame. The peer's own close frame can be behind
+   * megabytes of such frames. Parsing them as fast as they arrive would block the event loop until
+   * the socket ends, so reading pauses after each read.
    */
   drop(): void {
     if (this.#dropping || this.#ended) return;

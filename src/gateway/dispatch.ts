@@ -1,6 +1,6 @@
 /*
- * What each client event does: one case an event, in the order of PROTOCOL.md §5. Puts the rooms of
- * a connection together. Everything refused is answered.
+ * Handles each client event: one case for each, in the order of PROTOCOL.md, section 5. Creates the
+ * parts of a connection. Every refused frame is answered.
  */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
@@ -23,7 +23,7 @@ import { Refusals } from './refusals.js';
 
 type Event<Type extends ClientEvent['type']> = Extract<ClientEvent, { type: Type }>;
 
-/** The CPU time of reading a smaller frame does not matter beside its answer. */
+/** Frames of fewer characters are not measured: reading them costs less than answering them. */
 const MEASURED_CHARACTERS = 16_384;
 
 /** The frames of one connection. */
@@ -34,7 +34,7 @@ export class FrameDispatch {
   readonly #intake: FrameIntake;
   readonly #lanes: Lanes;
   readonly #refusals: Refusals;
-  // Made when a client first uses them: an idle connection costs little.
+  // Created when a client first uses them, so that an idle connection costs little.
   #followed: FollowedResponses | undefined;
   #watched: WatchedConversations | undefined;
   #cancels: Cancels | undefined;
@@ -143,8 +143,8 @@ export class FrameDispatch {
         return;
       case 'sluice:auth':
         this.#counted();
-        // Later frames act for the new principal, or for the old one if the token is refused: they
-        // wait until that is known.
+        // Later frames act for the new principal, or for the old one if the token is refused. They
+        // wait for the outcome, because otherwise they could act for the wrong principal.
         this.#intake.alone(this.#answered(undefined, this.#authenticate(event.token)));
         return;
       case 'sluice:ping':

@@ -1,6 +1,6 @@
 /*
- * The connections woken in one round of the event loop, written together: an event that many of
- * them follow is framed once. One for all connections of a gateway.
+ * Writes the connections woken in one round of the event loop together, so that an event that many
+ * of them follow is framed once. A gateway has one instance.
  */
 
 import { type LoggedEvent } from '../domain/event.js';

@@ -1,7 +1,7 @@
 /*
  * Shares each round of the event loop among the connections that have frames to handle, in turn.
  * Bounds the frames of a round over all connections, so that many busy clients delay the deltas of
- * the others no longer than one does. One for all connections of a gateway.
+ * others no longer than one client does. A gateway has one instance.
  */
 
 import { type Time } from '../domain/time.js';

@@ -1,7 +1,7 @@
 /*
- * What is sent on one socket: the events of the responses it follows, from their viewers' cursors,
- * and events of its own. Nothing is queued here: while the socket is full its cursors wait, and a
- * socket without progress is reported as stuck.
+ * Sends on one socket: the events of followed responses, from their viewers' cursors, and the
+ * connection's own events. Queues nothing: while the socket is full its cursors wait, and a socket
+ * without progress is reported as stuck.
  */
 
 import { withStreamId } from '../domain/event.js';
@@ -41,7 +41,7 @@ export class Outbound {
   readonly #socket: ClientSocket;
   readonly #options: OutboundOptions;
   readonly #followings = new Map<string, Following>();
-  /** Callers of `whenRoom`, oldest first; made when there is one. */
+  /** Callers of `whenRoom`, oldest first. Created with the first one. */
   #waiting: Set<() => void> | undefined;
   /** Set while the socket holds more than it may. */
   #stopChecking: (() => void) | undefined;
@@ -93,7 +93,7 @@ export class Outbound {
     this.#watchBuffer();
   }
 
-  /** The same for a frame in pieces, whose bytes other sockets may share. */
+  /** Sends a frame in pieces, whose bytes other sockets may share. Otherwise like `send`. */
   sendFrame(pieces: readonly Buffer[]): void {
     if (!this.#socket.open) return;
     this.#socket.write(pieces);
@@ -190,7 +190,10 @@ export class Outbound {
     return true;
   }
 
-  /** Adds up to `room` bytes of frames, or one frame more. @returns the bytes added */
+  /**
+   * Adds frames until they exceed `room` bytes.
+   * @returns the bytes added
+   */
   #take(following: Following, room: number, frames: Buffer[]): number {
     let taken = 0;
     while (taken < room && !following.paused) {

@@ -1,7 +1,7 @@
 /*
  * Answers the peer's pings, one at a time: while an answer waits to be read, only the newest ping
  * is remembered (RFC 6455, 5.5.3), so that a client that pings and never reads costs no memory.
- * (`ws` by itself would queue an answer for each.)
+ * `ws` would queue an answer for each ping.
  */
 
 import { type WebSocket } from 'ws';

@@ -41,8 +41,8 @@ export interface RefusedCreate {
 const BUDGET = 60;
 const PER_SECOND = 1;
 /**
- * CPU time that weighs as much as one refused frame: a flood of large frames gets 1 % of a core for
- * long.
+ * CPU time in milliseconds that weighs as much as one refused frame. With one frame a second, a
+ * flood of large frames gets 1 % of a core.
  */
 const CPU_MS_PER_FRAME = 10;
 /**
@@ -70,7 +70,7 @@ export class Refusals {
   /**
    * Takes a refusal from the budget. Errors that are not the client's fault weigh only what they
    * cost.
-   * @param cpuMs CPU time spent on the frame, in milliseconds, where it was measured
+   * @param cpuMs CPU time spent on the frame, in milliseconds; 0 if it was not measured
    */
   count(error: SluiceError, cpuMs = 0): void {
     const own = error.status < 500 && !NOT_ITS_OWN.has(error.code);
@@ -104,7 +104,7 @@ export class Refusals {
     this.#options.lanes.inOrder(streamId, () => this.send(error, streamId));
   }
 
-  /** The same for a `response.create`. */
+  /** Like `refuse`, for a `response.create`. */
   refuseCreate(error: SluiceError, caller: Principal, streamId: string | undefined, cpuMs = 0): void {
     const { time, lanes } = this.#options;
     const refused = { caller, streamId, requestId: newId('req', time), startedAt: time.now() };

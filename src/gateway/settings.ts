@@ -14,7 +14,7 @@ export interface SocketSettings {
   readonly maxLanes: number;
   /** Most bytes buffered in one socket. At the limit, its cursors wait. */
   readonly outboundBufferBytes: number;
-  /** A socket whose peer reads nothing for this long is closed with 1013. */
+  /** Milliseconds without progress after which a socket is closed with 1013. */
   readonly slowReaderTimeoutMs: number;
   /** Null: no limit. */
   readonly maxConnectionAgeMs: number | null;

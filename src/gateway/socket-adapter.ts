@@ -1,7 +1,7 @@
 /*
- * Sluice's own WebSocket adapter: Nest wires it and ends it, it owns the upgrade, the frames and
- * their order. (Nest's WsAdapter drops malformed frames silently, reorders asynchronous handlers
- * and cuts sockets at the end.)
+ * Sluice's own WebSocket adapter. Nest creates and closes it; the adapter owns the upgrade, the
+ * frames and their order. Nest's WsAdapter drops malformed frames silently, reorders asynchronous
+ * handlers and cuts sockets at the end.
  */
 
 import { type IncomingMessage, type Server } from 'node:http';
@@ -44,7 +44,7 @@ export class SocketAdapter extends AbstractWsAdapter {
       maxPayload: this.#gate.maxMessageBytes,
       handleProtocols: (protocols) => selectSubprotocol([...protocols].join(',')) ?? false,
     });
-    // Else the library answers by itself, in HTML.
+    // Without a listener, the library answers with HTML.
     server.on('wsClientError', (error, socket) => this.#gate.refuse(socket, badHandshake(error.message)));
     // AbstractWsAdapter declares its server as any; it is the application's own HTTP server.
     const http = this.httpServer as Server;
@@ -72,10 +72,7 @@ export class SocketAdapter extends AbstractWsAdapter {
     return;
   }
 
-  /**
-   * Sockets were said goodbye to before this (lifecycle); a server without one of its own has
-   * nothing else to close.
-   */
+  /** Only removes listeners: the drain (lifecycle) has closed the sockets before. */
   override async close(server: WebSocketServer): Promise<void> {
     server.removeAllListeners();
     await Promise.resolve();

@@ -1,6 +1,6 @@
 /*
- * The upgrade: path, drain, origin, credential, room; answered by hand, since before it succeeds
- * there is only HTTP.
+ * Decides about upgrades: path, drain, origin, credential, limits. Writes refusals as plain HTTP,
+ * because no WebSocket exists yet.
  */
 
 import { type IncomingMessage } from 'node:http';
@@ -73,7 +73,8 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
 export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics): void {
   const error = asSluiceError(thrown);
   metrics.of.refusals_total.inc({ code: error.code });
-  // After an upgrade no other code ends a socket whose peer keeps its half open.
+  // Node leaves an upgraded socket to us, and its peer can keep its half open for ever: destroy it
+  // after the answer.
   socket.once('finish', () => socket.destroy());
   socket.end(rawRefusal(error, error.status === 401 ? { 'www-authenticate': 'Bearer' } : VERSION));
 }

@@ -1,12 +1,13 @@
 /*
- * One provider out of many layers. From the outside in, and why each is where it is:
+ * Composes one provider from layers. From the outside in, each with the reason for its place:
  *
- *   failover      asks the next when all that is below has given up, or is silent for too long
+ *   failover      calls the next provider if the layers below failed, or are silent for too long
  *   whole call    one time limit over all attempts and the waits between them
  *   breaker       counts calls, not attempts; while it is open nothing waits and nothing is retried
- *   retry         the last in line only, before the first delta, within the whole call's time: with another provider in line, waits are wasted
- *   rate limit    every attempt is a call that the provider sees, so every attempt takes one from the bucket
- *   observed      every attempt's failure, as metrics count it; not our own limit's refusals
+ *   retry         for the last provider only, before the first delta, within the whole call's time:
+ *                 while another provider is left, calling it is quicker than waiting
+ *   rate limit    takes one call from the bucket for every attempt, as the provider counts them
+ *   observed      reports the failure of every attempt to metrics, but not refusals by our own limit
  *   silence       first delta, idle and reasoning limits, again for each attempt
  *   the provider
  */

@@ -1,4 +1,7 @@
-/* What a call cost, by the maintained prices of @pydantic/genai-prices. Never a guess. */
+/*
+ * Computes what a call cost, from the prices of @pydantic/genai-prices or of the operator. Unknown
+ * prices give null, never an estimate.
+ */
 
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import { type Usage } from '../domain/response.js';
@@ -13,8 +16,9 @@ export function priceListOf(baseUrl: string | undefined): string | null {
 }
 
 /**
- * US dollars, or null if `priceList` (from `priceListOf`) is null or lacks the model, or if the
- * usage is inconsistent.
+ * Computes the cost of a call in US dollars.
+ * @param priceList from `priceListOf`
+ * @returns null if `priceList` is null or lacks the model, or if the usage is inconsistent
  */
 export function costUsd(model: string, usage: Usage, priceList: string | null): number | null {
   if (priceList === null) return null;
@@ -37,11 +41,11 @@ export function costUsd(model: string, usage: Usage, priceList: string | null): 
 /** Prices of an operator in US dollars per million tokens. */
 export interface OwnPrices {
   readonly input: number;
-  /** Null: as `input`. */
+  /** Null: same as `input`. */
   readonly cached_input: number | null;
   readonly cache_write: number | null;
   readonly output: number;
-  /** Null: as `output`. */
+  /** Null: same as `output`. */
   readonly reasoning: number | null;
 }
 

@@ -8,7 +8,7 @@ import { type Usage } from '../domain/response.js';
 import { type ProviderRequest } from './provider.js';
 import { TokenCounter } from './token-counter.js';
 
-/** What chat formats add around each message. */
+/** Tokens that chat formats add around each message. */
 const TOKENS_PER_MESSAGE = 4;
 /**
  * Text beyond this length is counted by the ratio of the text before it, which is enough to detect
@@ -20,7 +20,7 @@ const CHARS_PER_TOKEN = 4;
 
 const counter = new TokenCounter();
 
-/** The parts of a request that have tokens. */
+/** The fields of a request that are counted. */
 export type CountedRequest = Pick<ProviderRequest, 'system' | 'items' | 'tools'>;
 
 /**

@@ -14,21 +14,23 @@ import { Provider, type ProviderPart, type ProviderRequest } from './provider.js
 export interface FailoverCandidate {
   readonly name: string;
   readonly provider: Provider;
-  /** What this provider calls the model; absent: the model of the request. */
+  /** The name of the model at this provider. Absent: the model of the request. */
   readonly model?: string;
 }
 
 export interface FailoverEvent {
   readonly from: string;
   readonly to: string;
-  /** Null: `from` was silent, and `to` is asked beside it. */
+  /** The failure of `from`. Null: `from` was silent, and `to` is called beside it. */
   readonly code: ErrorCode | null;
 }
 
 export interface FailoverOptions {
   /** Whether a failure moves the call to the next provider. Default: every failure. */
   readonly movesOn?: (error: SluiceError) => boolean;
-  /** Silence in milliseconds after which the next is asked beside. Absent: never. */
+  /**
+   * Silence in milliseconds after which the next provider is called beside this one. Absent: never.
+   */
   readonly hedgeAfterMs?: number;
   readonly hedges?: HedgeBudget;
   readonly onFailover?: (event: FailoverEvent) => void;
@@ -39,14 +41,17 @@ export class FailoverProvider extends Provider {
   readonly #candidates: readonly FailoverCandidate[];
   readonly #options: FailoverOptions;
 
-  /** In the order in which they are asked; at least one. */
+  /** @param candidates at least one, in the order in which they are called */
   constructor(candidates: readonly FailoverCandidate[], options: FailoverOptions = {}) {
     super();
     this.#candidates = candidates;
     this.#options = options;
   }
 
-  /** When all fail, throws the first retryable failure, else the last one. */
+  /**
+   * Calls the providers until one delivers.
+   * @throws the first retryable failure if all fail, else the last one
+   */
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return streamFromOpening(() => {
       this.#options.hedges?.called();
@@ -127,7 +132,8 @@ class Race {
   #won(entrant: Entrant, opened: StreamOpening, forget: () => void): void {
     this.#running.delete(entrant);
     if (this.#over) {
-      // Two delivered at the same moment; the other one won.
+      // Two providers can deliver in the same tick. The other one has won, so this stream is
+      // closed.
       forget();
       void Promise.resolve(opened.rest.return?.()).catch(() => undefined);
       return;

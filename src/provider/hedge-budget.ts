@@ -1,9 +1,9 @@
 /*
- * Bounds how many calls are made beside another one, so that a slow provider does not double the
- * total cost.
+ * Bounds the share of hedges (calls made beside a silent one), so that a slow provider does not
+ * double the total cost.
  */
 
-/** Hedges that may go at once before the ratio binds. */
+/** Number of hedges allowed at once before the ratio applies. */
 const BURST = 10;
 
 export class HedgeBudget {
@@ -16,12 +16,15 @@ export class HedgeBudget {
     this.#left = ratio === 0 ? 0 : BURST;
   }
 
-  /** A call was made. */
+  /** Counts a call: every call adds `ratio` hedges to the budget. */
   called(): void {
     this.#left = Math.min(BURST, this.#left + this.#ratio);
   }
 
-  /** @returns whether one call may be made beside another now */
+  /**
+   * Takes one hedge.
+   * @returns whether one was left
+   */
   take(): boolean {
     if (this.#left < 1) return false;
     this.#left -= 1;

@@ -2,8 +2,8 @@
 
 export class Overtaken extends Error {
   /**
-   * @param silent whether the aborted provider was silent for `failover.after` before the other was
-   * asked
+   * @param silent whether the aborted provider was silent for `failover.after` before the other
+   * provider was called
    */
   constructor(readonly silent: boolean) {
     super('another provider answered first');

@@ -5,13 +5,19 @@ import { type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type Price } from './provider-type.js';
 import { providerType } from './registry.js';
 
-/** `openai`, and `openai-1` for the first fallback. */
+/**
+ * Returns the name of a provider: its type, such as `openai`, with its number if it is a fallback
+ * (`openai-1`).
+ */
 export function providerName({ type }: Pick<ProviderSettings, 'type'>, index: number): string {
   return index === 0 ? type : `${type}-${index}`;
 }
 
 export class Prices {
-  /** By the name of the provider; empty where cost is not tracked. Null: its calls cost nothing. */
+  /**
+   * Prices by name of the provider. Empty if cost is not tracked. Null: the provider's calls cost
+   * nothing.
+   */
   readonly #prices: ReadonlyMap<string, Price | null>;
   readonly #config: AppConfig;
 
@@ -25,7 +31,8 @@ export class Prices {
   }
 
   /**
-   * @param provider null: the first.
+   * Computes the cost of a call.
+   * @param provider name of the provider; null: the first one
    * @returns US dollars, or null if there is no known price or cost is not tracked
    */
   cost(model: string, usage: Usage, provider: string | null): number | null {
@@ -38,7 +45,7 @@ export class Prices {
     return price !== null && usage.total_tokens > 0 && price(model, ZERO_USAGE) === null;
   }
 
-  /** One line for each model without a price, for `config check` and the start. */
+  /** Returns one line for each model without a price, for `config check` and the start. */
   warnings(): string[] {
     const { provider, fallbacks, clients } = this.#config;
     const unbound = this.#needsPrice();
@@ -55,7 +62,7 @@ export class Prices {
     });
   }
 
-  /** What a missing price makes ineffective, as the end of a clause. */
+  /** Returns what a missing price makes ineffective, as the end of a sentence. */
   #needsPrice(): string {
     const { limits, monitoring } = this.#config;
     const effects = [

@@ -1,4 +1,4 @@
-/* What a type of provider is to the rest of the gateway: one entry of the registry. */
+/* The contract of a provider type: one entry of the registry. */
 
 import { type ProviderTypeFacts } from '../config/provider-types.js';
 import { type ProviderSettings } from '../config/schema.js';
@@ -7,9 +7,9 @@ import { type Provider } from './provider.js';
 import { type ScheduleRead } from './wire/paced-socket.js';
 
 interface ProviderContext {
-  /** As metrics, logs and `response.sluice.provider` name it. */
+  /** The name in metrics, logs and `response.sluice.provider`. */
   readonly name: string;
-  /** When a stream that has begun to speak is read again. */
+  /** Schedules the next read of a stream after its first delta. */
   readonly scheduleRead: ScheduleRead;
 }
 
@@ -25,10 +25,10 @@ export type Price = (model: string, usage: Usage) => number | null;
 export interface ProviderType extends ProviderTypeFacts {
   open(settings: ProviderSettings, context: ProviderContext): OpenProvider;
   /**
-   * Whether the provider says plainly that it does not accept the key; false where that cannot be
-   * learned in time.
+   * Whether the provider rejects the key. False if it does not answer within `timeoutMs`, in
+   * milliseconds.
    */
   refusesKey(settings: ProviderSettings, timeoutMs: number): Promise<boolean>;
-  /** What calls cost; null if they cost nothing. */
+  /** Returns the price of calls, or null if they cost nothing. */
   price(settings: ProviderSettings): Price | null;
 }

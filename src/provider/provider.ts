@@ -17,7 +17,7 @@ export interface ProviderRequest {
   readonly model: string;
   /** System prompt, already rendered; empty: none is sent. */
   readonly system: string;
-  /** Conversation window and new input, oldest first, as the provider shall see them. */
+  /** The context and the new input, oldest first, as they are sent to the provider. */
   readonly items: readonly Item[];
   readonly temperature: number | null;
   readonly topP: number | null;
@@ -36,7 +36,7 @@ export interface ProviderRequest {
   readonly safetyIdentifier: string | null;
   /** The provider whose bucket the first call of this request was taken from, at admission. */
   readonly paid?: string;
-  /** W3C's trace context, to be sent along. */
+  /** W3C trace context to send with the call. */
   readonly traceparent?: string;
 }
 
@@ -49,20 +49,23 @@ export interface LostCall {
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
 /**
- * What a provider yields, before any guardrail saw it. `extra` is opaque and goes back to the
- * provider with the call. `index` counts function calls of one response from 0.
+ * One part of a provider's stream, not yet checked by a guardrail. `extra` is opaque and is sent
+ * back to the provider with the call. `index` numbers the function calls of one response from 0.
  */
 export type ProviderPart =
   | {
       readonly type: 'start';
       readonly provider: string;
       readonly model: string;
-      /** Calls that were made beside the one that answers, and aborted: their input was read. */
+      /**
+       * Calls that were made beside the answering one and aborted. Providers may charge for their
+       * input.
+       */
       readonly lost?: readonly LostCall[];
     }
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'reasoning'; readonly text: string }
-  /** What the provider sends in place of reasoning that it does not show. */
+  /** A summary that the provider sends instead of the reasoning. */
   | { readonly type: 'reasoning_summary'; readonly text: string }
   | { readonly type: 'refusal'; readonly text: string }
   | {
@@ -77,10 +80,10 @@ export type ProviderPart =
   | { readonly type: 'finish'; readonly reason: FinishReason };
 
 /**
- * Streams one answer. The stream yields `start` once the provider answers, ends right after its one
- * `finish`, or throws: a SluiceError with a `provider_*`, `rate_limit_exceeded` or `server_error`
- * code. When `signal` aborts it throws the signal's reason and has closed its socket. `usage` comes
- * at most once, before or after other parts, and before `finish`.
+ * Streams one answer. The stream yields `start` once the provider answers and ends right after its
+ * only `finish`. `usage` comes at most once, before `finish`. When `signal` aborts, the stream
+ * closes its socket and throws the signal's reason.
+ * @throws SluiceError with a `provider_*`, `rate_limit_exceeded` or `server_error` code
  */
 export abstract class Provider {
   abstract stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart>;

@@ -10,8 +10,8 @@ import { type ProviderType } from './provider-type.js';
 export const PROVIDER_TYPES = { openai: openAiType, demo: demoType } as const satisfies Record<string, ProviderType>;
 
 /**
- * @returns the type of a provider of a loaded configuration, whose types were checked against this
- * list
+ * @returns the type of a provider from a loaded configuration, whose types were checked against
+ * this list
  */
 export function providerType({ type }: { readonly type: string }): ProviderType {
   const found = (PROVIDER_TYPES as Readonly<Record<string, ProviderType>>)[type];

@@ -10,7 +10,7 @@ export type PartResult = IteratorResult<ProviderPart, undefined>;
 
 /** The opening of a stream: the parts that were read, and the iterator of the rest. */
 export interface StreamOpening {
-  /** Up to and including the first delta. */
+  /** The parts up to and including the first delta. */
   readonly parts: readonly ProviderPart[];
   readonly rest: AsyncIterator<ProviderPart>;
   /**

@@ -9,13 +9,13 @@ import { isFirstWord, type PartResult } from './stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export interface TimeoutOptions {
-  /** From the call to the first text, refusal or function call. */
+  /** Milliseconds from the call to the first text, refusal or function call. */
   readonly firstDeltaTimeoutMs?: number;
-  /** Between two parts after that. */
+  /** Milliseconds between two parts after that. */
   readonly idleTimeoutMs?: number;
-  /** From the first reasoning to the first text, refusal or function call. */
+  /** Milliseconds from the first reasoning to the first text, refusal or function call. */
   readonly reasoningTimeoutMs?: number;
-  /** From the call to the end of the answer. */
+  /** Milliseconds from the call to the end of the answer. */
   readonly callTimeoutMs?: number;
 }
 
@@ -62,7 +62,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
     const now = performance.now();
     if (this.#startedMs === 0) this.#begin(now);
     this.#calledAtMs = now;
-    // The cast: what an iterator returns at its end has no meaning here.
+    // The cast is safe: the return value of the iterator is not used.
     const result = this.#rest.next() as Promise<PartResult>;
     result.then(this.#onResult, this.#end);
     return result;

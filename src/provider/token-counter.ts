@@ -1,13 +1,13 @@
 /*
- * Counts tokens in a separate thread. The thread starts with the first request, and again after it
- * has died.
+ * Counts tokens in a separate thread. The thread is started by the first request, and started again
+ * after it has failed.
  */
 
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type CountAnswer, type CountRequest } from './token-worker.js';
 
-/** Of the thread; its tables need 40. */
+/** Heap limit of the thread in MB. Its tables need 40. */
 const HEAP_MB = 160;
 
 export class TokenCounter {
@@ -15,7 +15,10 @@ export class TokenCounter {
   #worker: Worker | undefined;
   #nextId = 0;
 
-  /** @returns a count a text. @throws Error where the thread cannot be had or died over it */
+  /**
+   * Counts the tokens of each text.
+   * @throws Error if the thread cannot be started or fails
+   */
   count(texts: readonly string[]): Promise<readonly number[]> {
     const request: CountRequest = { id: this.#nextId++, texts };
     const answer = Promise.withResolvers<readonly number[]>();
@@ -28,7 +31,7 @@ export class TokenCounter {
   }
 
   #start(): Worker {
-    // Beside this file, built or not.
+    // The file is beside this one, in the sources as well as in the build.
     const file = new URL(`./token-worker${extname(import.meta.url)}`, import.meta.url);
     const worker = new Worker(file, { name: 'tokens', resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } });
     worker.on('message', ({ id, counts }: CountAnswer) => {
@@ -41,7 +44,10 @@ export class TokenCounter {
     return worker;
   }
 
-  /** A failed thread also emits its exit, possibly after its replacement has started. */
+  /**
+   * Rejects the pending counts of a thread that has failed. Such a thread also emits `exit`,
+   * possibly after its replacement has started, so the event of another thread is ignored.
+   */
   #lost(worker: Worker, error: unknown): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;

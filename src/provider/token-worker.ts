@@ -1,18 +1,18 @@
 /*
- * The thread that counts tokens: its tables are 40 MB and take a fifth of a second to load, which
- * no stream should wait for and the main thread's garbage collector should not scan. Receives
- * texts, answers with their counts.
+ * The thread that counts tokens. Receives texts and answers with their counts. Its tables are 40 MB
+ * and take 200 ms to load: in the main thread every stream would wait for that, and the garbage
+ * collector would scan them.
  */
 
 import { countTokens } from 'gpt-tokenizer';
 import { parentPort } from 'node:worker_threads';
 
 /**
- * The tokenizer's time grows with the square of a run without spaces: it only ever sees pieces of
- * this size.
+ * Size of the pieces passed to the tokenizer, in characters. Its time grows with the square of a
+ * run without spaces, so a long run would block the thread.
  */
 const PIECE_CHARS = 128;
-/** Special tokens in what people write are plain text. */
+/** Special tokens in the text of users count as plain text. */
 const PLAIN = { disallowedSpecial: new Set<string>() };
 
 export interface CountRequest {
@@ -28,7 +28,7 @@ function countOf(text: string): number {
   let tokens = 0;
   for (let at = 0; at < text.length;) {
     let end = Math.min(at + PIECE_CHARS, text.length);
-    // Between words where there are words, so that none is counted twice.
+    // Cut at a space if there is one, so that no word is counted in two pieces.
     const space = end < text.length ? text.lastIndexOf(' ', end) : -1;
     if (space > at) end = space;
     tokens += countTokens(text.slice(at, end), PLAIN);
@@ -37,7 +37,7 @@ function countOf(text: string): number {
   return tokens;
 }
 
-// Asked by token-counter.ts only.
+// The only sender is token-counter.ts.
 parentPort?.on('message', ({ id, texts }: CountRequest) => {
   const answer: CountAnswer = { id, counts: texts.map(countOf) };
   parentPort?.postMessage(answer);

@@ -1,6 +1,6 @@
 /*
- * The responses that one connection follows: those it created, those it resumed, and those of the conversations it watches. Decides by the
- * order of frames which cursor and lane a response has here, answers resumes, and bounds how many there are.
+ * The responses that one connection follows: created, resumed, or of watched conversations. The
+ * order of frames decides the cursor and lane of each. Answers resumes, and bounds their number.
  */
 
 import { asSluiceError, SluiceError } from '../../domain/errors.js';
@@ -39,7 +39,7 @@ export interface FollowedResponsesOptions {
 
 type ResumeMode = 'replay' | 'snapshot' | 'stored' | 'replaced';
 
-/** Responses that a connection may follow. Creating is not refused by it: that has a bound of its own. */
+/** Most responses that a connection may follow. Creates have a bound of their own. */
 const FOLLOWED_MAX = 64;
 
 export class FollowedResponses {
@@ -61,16 +61,17 @@ export class FollowedResponses {
     });
   }
 
-  /** The number of a frame that resumes or creates: the higher one decides about a response that both are about. */
+  /** Numbers a frame that resumes or creates. Of two frames for one response the later decides. */
   nextFrame(): number {
     this.#frames += 1;
     return this.#frames;
   }
 
   /**
-   * Follows a response from after event `startingAfter`, at once, whatever runs in the lane. It takes its place in the lane now, so that
-   * what is created there afterwards, and its refusal, come in order. Of several resumes of one response the latest frame decides the
-   * cursor and the lane; each is answered. @returns a promise that resolves when it was answered
+   * Follows a response from after event `startingAfter`, without waiting for the lane. Takes a
+   * place in the lane now, so that later creates there, and a refusal, come in order. Each of
+   * several resumes of a response is answered; the latest decides cursor and lane.
+   * @returns a promise that resolves when the resume was answered
    * @throws SluiceError `too_many_lanes`, `too_many_responses`
    */
   resume(caller: Principal, point: ResumePoint): Promise<void> {
@@ -89,14 +90,15 @@ export class FollowedResponses {
 
   /**
    * Follows a response that this connection created, or joined by an idempotency key.
-   * @param frame number of the frame that created it: a later resume keeps the cursor and lane that it has chosen
-   * @returns a promise that resolves when its end was sent @throws SluiceError `response_expired`
+   * @param frame number of the frame that created it; a later resume keeps its cursor and lane
+   * @returns a promise that resolves when the response's end was sent
+   * @throws SluiceError `response_expired`
    */
   async followToEnd(caller: Principal, responseId: string, streamId: string | undefined, frame: number): Promise<void> {
     const { outbound, closed, time } = this.#options;
     let viewer: Viewer | undefined;
     try {
-      // The turn runs whether or not its log can be read now: wait for the store rather than lose the answer.
+      // The turn runs while the store is unavailable: retry, so that its answer is not lost.
       viewer = await retryWhileUnavailable(() => this.view(caller, responseId, -1), { wanted: () => !closed(), time });
     } catch (thrown) {
       // An idempotency key may lead to a response whose events are gone.
@@ -105,7 +107,8 @@ export class FollowedResponses {
       return;
     }
     if (viewer === undefined) return;
-    // A resume behind a slow create may be served first. Following from the create then would send its events again, in the wrong lane.
+    // A resume behind a slow create can be served first. Following from the create would then send
+    // its events again, in another lane. The later frame keeps the response.
     const later = this.#decidedAfter(frame, responseId);
     if (later !== undefined) viewer.close();
     const following = later ?? outbound.follow(responseId, viewer, streamId);
@@ -115,9 +118,11 @@ export class FollowedResponses {
   }
 
   /**
-   * Follows a response of a watched conversation, unless it is followed here already: then only announces it. Waits for resumes of the
-   * response that came before. @param viewer at the response's start; closed if it is not needed
-   * @returns what is followed now, or undefined if nothing was begun @throws SluiceError `too_many_responses`
+   * Announces a response of a watched conversation, and follows it unless it is followed here.
+   * Waits for earlier resumes of the response.
+   * @param viewer at the response's start; closed if it is not needed
+   * @returns the new following, or undefined if there is none
+   * @throws SluiceError `too_many_responses`
    */
   watch(viewer: Viewer, { streamId, wanted, announce, begun }: WatchedResponse): Promise<Following | undefined> {
     const { outbound } = this.#options;
@@ -126,7 +131,7 @@ export class FollowedResponses {
       await outbound.whenRoom();
       const known = outbound.followings.has(responseId);
       try {
-        // Others may have begun to be followed while this viewer was being opened.
+        // Other responses may have been followed while this viewer was being opened.
         if (!known) this.checkRoom();
         if (wanted()) announce();
         if (!wanted() || known) {
@@ -154,7 +159,7 @@ export class FollowedResponses {
     );
   }
 
-  /** @returns a viewer for this connection, or undefined if it closed meanwhile. Throws like `ResponseReader.open`. */
+  /** @returns undefined if the connection closed meanwhile. Throws like `ResponseReader.open`. */
   async view(caller: Principal, responseId: string, after: number): Promise<Viewer | undefined> {
     const { reader, outbound, closed } = this.#options;
     const viewer = await reader.open(caller, responseId, after, outbound.wake);
@@ -163,7 +168,7 @@ export class FollowedResponses {
     return undefined;
   }
 
-  /** Moves a viewer that is this many events behind on by a snapshot. @returns false if the client does not know snapshots */
+  /** Moves a viewer that is `events` behind forward by a snapshot. @returns whether it does so */
   moveOn(following: Following, events: number): boolean {
     if (!this.#isLong(events)) return false;
     this.#snapshots.moveOn(this.#options.caller(), following);
@@ -177,8 +182,8 @@ export class FollowedResponses {
     begin: () => Promise<ResumeMode>,
   ): Promise<void> {
     const { metrics, refusals } = this.#options;
-    // A later resume or watch of the response begins when this work settles. A refusal that is sent afterwards could come after its
-    // answer. The refusal is part of the work, so it always comes first.
+    // A later resume of the response begins when this work settles. A refusal sent after that could
+    // follow the later answer. As part of the work, it always comes first.
     await this.#inOrder.run(responseId, async () => {
       try {
         metrics.of.resumes_total.inc({ mode: await begin() });
@@ -227,7 +232,7 @@ export class FollowedResponses {
       }
       if (mode === 'replay') await this.#sendResumed(caller, point);
       if (!wanted()) {
-        // A later frame takes over at once: send nothing that it would send again.
+        // A later frame follows the response at once: send nothing that it would send again.
         viewer.close();
         return 'replaced';
       }
@@ -275,7 +280,7 @@ export class FollowedResponses {
     });
   }
 
-  /** What is followed, if a frame after number `frame` decided that. */
+  /** Returns the following if a frame after number `frame` decided about it. */
   #decidedAfter(frame: number, responseId: string): Following | undefined {
     const following = this.#options.outbound.followings.get(responseId);
     return following !== undefined && following.frame > frame ? following : undefined;
@@ -285,7 +290,7 @@ export class FollowedResponses {
     return this.#options.takesSnapshots() && events > LONG_REPLAY_EVENTS;
   }
 
-  /** Whether a snapshot of the stored response answers instead: its events are gone, and the client knows snapshots. */
+  /** Whether events are gone and the client accepts a snapshot of the stored response instead. */
   #isServedByStore(thrown: unknown): boolean {
     return thrown instanceof SluiceError && thrown.code === 'response_expired' && this.#options.takesSnapshots();
   }

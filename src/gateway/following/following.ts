@@ -52,7 +52,7 @@ export class Following {
 /** A response as a subscription follows it. */
 export interface WatchedResponse {
   readonly streamId: string;
-  /** Whether the subscription is still in effect. */
+  /** Whether the subscription still exists. */
   readonly wanted: () => boolean;
   /** Sends `sluice:turn`. */
   readonly announce: () => void;

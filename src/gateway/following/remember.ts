@@ -1,8 +1,8 @@
-/* Ids that matter for a while: announcements repeat within seconds, not for ever. */
+/* Bounds a set of ids: announcements repeat within seconds, so only recent ids are needed. */
 
 const REMEMBERED = 256;
 
-/** Adds to a set that forgets its oldest entry when it grows over a bound. */
+/** Adds an id to a set and drops the oldest one above the bound. */
 export function remember(set: Set<string>, value: string): void {
   set.add(value);
   if (set.size <= REMEMBERED) return;

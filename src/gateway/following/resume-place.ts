@@ -36,7 +36,7 @@ export class ResumePlace implements ConnectionTask {
     lane.push(this);
   }
 
-  /** Whether nothing keeps it any more: a later resume needs a place of its own. */
+  /** Whether the place has ended. A later resume needs a new place. */
   get over(): boolean {
     return this.#over;
   }

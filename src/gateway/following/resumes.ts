@@ -12,7 +12,7 @@ export interface ResumeTurn {
   readonly resumes: Resumes;
   readonly place: ResumePlace;
   readonly frame: number;
-  /** Whether no later frame decided where the response is followed, and the socket is open. */
+  /** Whether no later frame has decided about the response, and the socket is open. */
   readonly wanted: () => boolean;
 }
 
@@ -22,20 +22,23 @@ export class Resumes {
   readonly #onIdle: () => void;
   #newest = 0;
   #pending = 0;
-  /** The place in whose lane the response is followed, and as what. */
+  /** The place in whose lane the response is followed. */
   #holder: ResumePlace | undefined;
   #following: Following | undefined;
 
   /**
-   * @param placeIn makes a place at the end of a lane
-   * @param onIdle called when no resume is unanswered and none has led to a following that lasts
+   * @param placeIn creates a place at the end of a lane
+   * @param onIdle called when every resume is answered and no place holds a following
    */
   constructor(placeIn: (streamId: string | undefined) => ResumePlace, onIdle: () => void) {
     this.#placeIn = placeIn;
     this.#onIdle = onIdle;
   }
 
-  /** A resume has arrived. @returns its place, and whether it is the newest */
+  /**
+   * Registers a resume.
+   * @returns its place, and a function that returns whether it is still the newest
+   */
   begin(streamId: string | undefined): { readonly place: ResumePlace; readonly isNewest: () => boolean } {
     let place = this.#places.get(streamId);
     if (place === undefined || place.over) {
@@ -49,7 +52,7 @@ export class Resumes {
     return { place, isNewest: () => this.#newest === number };
   }
 
-  /** A resume was answered. */
+  /** Records that a resume was answered. */
   settle(place: ResumePlace): void {
     this.#pending -= 1;
     place.settle();
@@ -57,8 +60,8 @@ export class Resumes {
   }
 
   /**
-   * The response is followed in this place's lane now: the place lasts until the response has
-   * ended, and one in another lane ends.
+   * Records that the response is followed in this place's lane. The place lasts until the response
+   * has ended. A place in another lane ends now.
    */
   hold(place: ResumePlace, following: Following): void {
     const before = this.#holder;
@@ -69,7 +72,8 @@ export class Resumes {
     if (this.#following === following) return;
     this.#following = following;
     void following.end.then((end) => {
-      // A resume may have begun to follow the response again in the same tick.
+      // A resume can follow the response again in the same tick. Its following must not be ended
+      // here.
       if (this.#following !== following) return;
       if (end === 'lost') this.#holder?.refuse(responseExpired());
       if (this.#holder !== undefined) this.#holder.holds = false;

@@ -1,6 +1,6 @@
 /*
- * Snapshots on one connection: in place of a long replay, and to move on a viewer that has fallen
- * far behind. One at a time, read only while the socket has room, so that a client that does not
+ * Sends snapshots on one connection: instead of a long replay, and to move a viewer forward that is
+ * far behind. One at a time, and only while the socket has room, so that a client that does not
  * read costs one snapshot at most.
  */
 
@@ -24,26 +24,26 @@ export interface SnapshotSenderOptions {
   readonly onSent: () => void;
 }
 
-/** What a snapshot is for. */
+/** One requested snapshot. */
 export interface SnapshotRequest {
   readonly caller: Principal;
   readonly responseId: string;
   readonly streamId: string | undefined;
   /** Number of an event that it must contain; −1: any snapshot will do. */
   readonly atLeast: number;
-  /** Whether it is still needed: it may have to wait for room. */
+  /** Whether it is still needed. Checked again after waiting for room. */
   readonly wanted: () => boolean;
 }
 
 /**
- * A number: the last event that the snapshot contains. `ended`: the events are gone, and the
- * terminal was sent too. `unwanted`: nothing was sent.
+ * A number: the last event that the snapshot contains. `ended`: the events are gone, and the stored
+ * response was sent with its terminal event. `unwanted`: nothing was sent.
  */
 export type SnapshotOutcome = number | 'ended' | 'unwanted';
 
 /** A longer replay is replaced by a snapshot. */
 export const LONG_REPLAY_EVENTS = 256;
-/** A snapshot that is kept for other viewers may be this many events old. */
+/** Most events that a cached snapshot may be behind. */
 const STALE_EVENTS = LONG_REPLAY_EVENTS / 2;
 const RETRY_MS = 250;
 /** No response has this id. */
@@ -68,7 +68,7 @@ export class SnapshotSender {
   moveOn(caller: Principal, following: Following): void {
     const { outbound, time } = this.#options;
     const { responseId, streamId, viewer } = following;
-    // The client may have resumed the response elsewhere meanwhile, or stopped following it.
+    // The client can resume the response in another lane meanwhile, or stop following it.
     const wanted = (): boolean => following.viewer === viewer && outbound.followings.get(responseId) === following;
     const resume = (): void => {
       if (!wanted()) return;
@@ -93,7 +93,8 @@ export class SnapshotSender {
     await outbound.whenRoom();
     if (!wanted()) return 'unwanted';
     const { json, sequence, terminal } = await reader.snapshot(caller, responseId, atLeast);
-    // Events may have filled the socket during the read.
+    // Events can fill the socket during the read. Without this wait the snapshot would exceed the
+    // bound of the socket.
     await outbound.whenRoom();
     if (!wanted()) return 'unwanted';
     const { before, after } = encodeSnapshotAround({ responseId, sequence, streamId });
@@ -107,8 +108,8 @@ export class SnapshotSender {
 }
 
 /**
- * The oldest event that a snapshot may end with, for a viewer whose response has come as far as
- * `last`.
+ * Returns the number of an event that a snapshot must contain to be recent enough.
+ * @param last number of the response's newest event
  */
 export function staleLimit(last: number): number {
   return last - STALE_EVENTS;

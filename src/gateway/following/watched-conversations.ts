@@ -56,7 +56,7 @@ interface Watched {
   readonly unwatch: () => void;
   /** Whether the members are being read again after a gap. */
   catchingUp: boolean;
-  /** Whether there was a gap since that began. */
+  /** Whether there was a gap since that read began. */
   gap: boolean;
 }
 
@@ -196,8 +196,8 @@ export class WatchedConversations {
         for (const { response_id: responseId } of running) this.#follow(watched, responseId);
       }
     } catch {
-      // The store was unavailable for longer than the retries last. The next gap or subscription
-      // reads again.
+      // The store was unavailable longer than the retries. The next gap or subscription reads
+      // again.
     } finally {
       watched.catchingUp = false;
     }
@@ -210,7 +210,7 @@ export class WatchedConversations {
     this.#announceAndFollow(watched, responseId).catch((thrown: unknown) => {
       if (this.#isOver(watched)) return;
       const error = asSluiceError(thrown);
-      // The response was announced a moment ago: its log is gone.
+      // The response existed when it was announced, so its log is gone.
       this.#options.refusals.send(error.code === 'response_not_found' ? responseExpired() : error, streamId);
     });
   }

@@ -1,6 +1,6 @@
 /*
- * `response.create` in its lane: the response is created when its turn has come, and followed to
- * its end.
+ * Runs a `response.create` in its lane: creates the response when the tasks before it have ended,
+ * and follows it to its end.
  */
 
 import { asSluiceError } from '../../domain/errors.js';
@@ -29,7 +29,7 @@ export interface CreateParts {
   readonly time: Time;
   /** Whether the socket is gone. */
   closed(): boolean;
-  /** Called with the response's id before anyone else can know it. */
+  /** Called with the response's id before any other client can know it. */
   created(responseId: string): void;
   /**
    * Follows the response in its lane, in the place of the frame that created it. Resolves when its

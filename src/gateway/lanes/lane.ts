@@ -1,7 +1,7 @@
 /*
  * A lane: what a connection requested under one `stream_id`, first in, first out. The next task
- * starts when the one before it has sent its end, so that an error, too, comes where the client
- * expects it. Knows neither frames nor responses.
+ * starts when the one before it has sent its end, so that errors also come in the order of the
+ * requests. Knows neither frames nor responses.
  */
 
 export interface LaneTask {

@@ -46,8 +46,8 @@ export class Lanes {
   readonly #default = new Lane<ConnectionTask>();
   #named: Map<string, Lane<ConnectionTask>> | undefined;
   /**
-   * Responses whose cancel was requested here: a client that repeats it causes no further call.
-   * Made when there is one.
+   * Responses whose cancel was requested here, so that a repeated cancel causes no further call.
+   * Created with the first one.
    */
   #cancelling: Set<string> | undefined;
   #inFlight = 0;
@@ -137,8 +137,8 @@ export class Lanes {
     this.#cancelling ??= new Set();
     const cancelling = this.#cancelling;
     cancelling.add(responseId);
-    // Viewers see the cancel by the terminal event. Forgotten afterwards, so that a client can
-    // retry a cancel that failed.
+    // Viewers see the cancel by the terminal event. The id is dropped when the call settles, so
+    // that a client can retry a cancel that failed.
     const forget = (): void => void cancelling.delete(responseId);
     this.#options.cancel(caller, responseId).then(forget, forget);
   }

@@ -12,11 +12,14 @@ import { type DemoScript, words } from './demo-script.js';
 import { Pace } from './pace.js';
 
 export interface DemoProviderOptions {
-  /** As `start` parts and `response.sluice.provider` tell it. */
+  /** The name in `start` parts and in `response.sluice.provider`. */
   readonly name?: string;
-  /** Between two deltas, in milliseconds; 0: as fast as they are read. */
+  /** Milliseconds between two deltas. 0: as fast as the reader pulls. */
   readonly deltaIntervalMs?: number;
-  /** What to answer; absent: replies by words and `demo:` lines in the last user message. */
+  /**
+   * Returns the script to play. Absent: the script is chosen by the words and `demo:` lines of the
+   * last user message.
+   */
   readonly script?: (request: ProviderRequest) => DemoScript;
 }
 
@@ -77,10 +80,11 @@ type Played =
 
 /**
  * Yields the script's steps as parts. A call becomes one `function_call` and its arguments in
- * pieces. The player sets indexes.
+ * pieces. `stream` adds the indexes.
  */
 function* partsOf(script: DemoScript, request: ProviderRequest): Generator<Played> {
-  // Derived from an item's id: the same for the same request, yet unique in a conversation.
+  // Derived from an item's id, so that call ids are the same for the same request and unique in a
+  // conversation.
   const turn = request.items.at(-1)?.id.split('_').at(-1) ?? 'first';
   let calls = 0;
   for (const step of script.steps) {

@@ -1,7 +1,7 @@
 /*
- * What the demo provider answers where no script says otherwise: a few fixed replies, chosen by
- * words. It never pretends to be a model and never repeats the input; it reports the shape of the
- * request only.
+ * The fixed replies of the demo provider, chosen by words of the last user message. They never
+ * pretend to come from a model and never repeat the input: they report the shape of the request
+ * only.
  */
 
 import { type FunctionCallOutputItem, messageText } from '../../domain/item.js';
@@ -10,8 +10,8 @@ import { type DemoScript, scriptOfText, scriptFromText } from './demo-script.js'
 import { sampleOf } from './sample-json.js';
 
 /**
- * The script for a request: `demo:` lines first, then what the request obliges to (tools, format),
- * then words.
+ * Returns the script for a request. `demo:` lines take precedence, then tools and formats that the
+ * request forces, then words.
  */
 export function replyTo(request: ProviderRequest): DemoScript {
   const outputs = trailingOutputs(request);

@@ -1,5 +1,5 @@
 /*
- * What the demo provider plays, as data, and the parser of the `demo:` lines of a user message.
+ * The scripts of the demo provider, as data, and the parser of the `demo:` lines of a user message.
  * Pure: no clock, stream or network.
  */
 
@@ -12,15 +12,15 @@ export type DemoStep =
   | { readonly type: 'call'; readonly name: string; readonly arguments: string }
   | { readonly type: 'wait'; readonly ms: number }
   | { readonly type: 'error'; readonly code: ErrorCode; readonly retryAfterMs?: number }
-  /** Says nothing more until the signal aborts. */
+  /** Sends nothing more until the signal aborts. */
   | { readonly type: 'hang' };
 
 /** One answer. Every `text` and `refusal` step is one delta and counts as one token. */
 export interface DemoScript {
   readonly steps: Iterable<DemoStep>;
-  /** Between two deltas; absent: the provider's own pace. */
+  /** Milliseconds between two deltas. Absent: the provider's default. */
   readonly deltaIntervalMs?: number;
-  /** Absent: `tool_calls` after a call, else `stop`. */
+  /** The finish reason. Absent: `tool_calls` after a call, else `stop`. */
   readonly finish?: FinishReason;
 }
 
@@ -74,12 +74,12 @@ export function scriptFromText(text: string): DemoScript | undefined {
   };
 }
 
-/** A text as deltas of about one word each; joined they are the text. */
+/** Splits a text into deltas of about one word each. */
 export function words(text: string): string[] {
   return text.match(/\s*\S+|\s+$/gu) ?? [];
 }
 
-/** A script that says a text. */
+/** Returns a script that sends a text, word by word. */
 export function scriptOfText(text: string): DemoScript {
   return { steps: words(text).map((word) => ({ type: 'text', text: word })) };
 }
@@ -101,7 +101,10 @@ const CHECKS: Readonly<Record<string, (value: string) => boolean>> = {
   error: (value) => errorCode(value) !== undefined,
 };
 
-/** Parses one line into `given`. @returns the word that is not understood, if any */
+/**
+ * Parses one line into `given`.
+ * @returns the first unknown word, or undefined if the line is valid
+ */
 function readLine(line: string, given: Directives): string | undefined {
   const at = line.search(/\sargs=/u);
   const args = at < 0 ? '{}' : line.slice(at).trim().slice('args='.length);

@@ -1,6 +1,6 @@
 /*
- * Waiting at a steady pace, ended at once by a signal. One abort listener a stream, not one a
- * delta.
+ * Waits at a steady pace until a signal aborts. Adds one abort listener for each stream, not one
+ * for each delta.
  */
 
 export class Pace {
@@ -19,21 +19,24 @@ export class Pace {
   }
 
   /**
-   * Until the next delta is due. Counted from the last due time, so that a busy event loop delays
-   * deltas and does not thin them out.
+   * Resolves when the next delta is due. Measured from the last due time, so that a busy event loop
+   * delays deltas but does not lower their rate.
    * @throws the signal's reason
    */
   async delta(): Promise<void> {
     this.#due = Math.max(this.#due + this.intervalMs, performance.now() - 1000);
     const waitMs = this.#due - performance.now();
-    // Timers count whole milliseconds; what is due within half of one is due now.
+    // Timers count whole milliseconds, so a delta that is due within half a millisecond is due now.
     if (waitMs > 0.5) await this.#sleep(waitMs);
-    // Without a pause, others must still get their turn of the event loop.
+    // Yields to the event loop now and then: deltas without a pause must not block other streams.
     else if (++this.#sinceBreath % 64 === 0) await this.#sleep(0);
     this.signal.throwIfAborted();
   }
 
-  /** For `ms`; Infinity: until the signal aborts. @throws the signal's reason */
+  /**
+   * Waits for `ms` milliseconds. Infinity: until the signal aborts.
+   * @throws the signal's reason
+   */
   async wait(ms: number): Promise<void> {
     this.signal.throwIfAborted();
     await this.#sleep(ms);

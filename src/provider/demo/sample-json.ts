@@ -1,12 +1,10 @@
-/*
- * The smallest value that a JSON Schema of the common kind accepts, made without chance. Knows no
- * provider.
- */
+/* Returns a small value that a common JSON Schema accepts. Deterministic. Knows no provider. */
 
 /**
- * A sample for `schema`: the first of an `enum`, `const`, a `default`, else a plain value of its
- * type; of an object all properties that are declared. Keywords beyond that (patterns, bounds,
- * references) are not looked at.
+ * Returns a sample for `schema`: the first value of an `enum`, a `const`, a `default`, else a plain
+ * value of its type. An object gets all declared properties. Other keywords (patterns, bounds,
+ * references) are ignored.
+ * @param depth levels above this schema
  */
 export function sampleOf(schema: unknown, depth = 0): unknown {
   if (!isRecord(schema) || depth > 8) return {};

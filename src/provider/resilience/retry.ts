@@ -10,15 +10,18 @@ import { Provider, type ProviderPart, type ProviderRequest } from '../provider.j
 import { untilAborted } from './until-aborted.js';
 
 export interface RetryOptions {
-  /** Counts the first. */
+  /** Most attempts, the first included. */
   readonly maxAttempts: number;
   /** `exponential` doubles, with jitter; `constant` waits `initialDelayMs` each time. */
   readonly backoff: 'exponential' | 'constant';
-  /** Default 250 ms. */
+  /** First computed wait in milliseconds. Default 250. */
   readonly initialDelayMs?: number;
-  /** Longest computed wait. Default 10 s. */
+  /** Longest computed wait in milliseconds. Default 10,000. */
   readonly maxDelayMs?: number;
-  /** Time limit of all attempts together: no wait begins that would end after it. Default 60 s. */
+  /**
+   * Time limit of all attempts together in milliseconds: no wait begins that would end after it.
+   * Default 60,000.
+   */
   readonly budgetMs?: number;
 }
 

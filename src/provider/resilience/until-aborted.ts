@@ -1,8 +1,8 @@
-/* Waiting for something that does not know our signal. */
+/* Ends a wait for a promise whose work does not take our signal. */
 
 /**
- * `promise`, or the signal's reason as soon as it aborts; the outcome of the promise is ignored
- * then.
+ * Settles like `promise`. If the signal aborts first, rejects with its reason and ignores the
+ * promise.
  */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort: (() => void) | undefined;

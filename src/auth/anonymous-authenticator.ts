@@ -7,11 +7,13 @@ import { type Principal, type Scope } from '../domain/principal.js';
 import { Authenticator } from './authenticator.js';
 
 const ANONYMOUS: Principal = Object.freeze({
+  kind: 'anonymous',
   owner: 'anonymous',
   tenant: 'anonymous',
   user: null,
   credential: 'anonymous',
   scopes: new Set<Scope>(['chat', 'admin']),
+  limitsClass: null,
   trusted: true,
   expiresAtMs: null,
 });

@@ -66,11 +66,13 @@ export class KeysAuthenticator extends Authenticator {
 
 function principalOf(key: ServerKey): Principal {
   return Object.freeze({
+    kind: 'key' as const,
     owner: key.tenant,
     tenant: key.tenant,
     user: null,
     credential: key.id,
     scopes: new Set<Scope>(key.scopes),
+    limitsClass: key.class,
     trusted: true,
     expiresAtMs: key.expires,
   });

@@ -21,7 +21,9 @@ import { composeProviders } from './providers.js';
 import { openState } from './open-state.js';
 import {
   admissionPolicy,
+  limitClasses,
   limitSettings,
+  operationsOfClasses,
   ownGuardrails,
   roomOptions,
   socketSettings as socketSettingsFrom,
@@ -110,8 +112,11 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     },
   };
   const settlement = new Settlement(memory, accounting);
-  const limits = new TurnLimits(state.limiter, limitSettings(config), (model, usage) =>
-    providers.cost(model, usage, null),
+  const limits = new TurnLimits(
+    state.limiter,
+    limitSettings(config),
+    (model, usage) => providers.cost(model, usage, null),
+    limitClasses(config),
   );
   const tracing = await openTracing(config);
   const room: TurnRoom = new TurnRoom({ ...roomOptions(config), lagging: () => overload.lagging });
@@ -172,6 +177,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     }),
     operations: new OperationLimits({
       perMinute: config.limits.per_user.operations_per_minute,
+      perMinuteOf: operationsOfClasses(config),
       onRefused: () => metrics.of.operations_refused_total.inc(),
     }),
     overload,

@@ -6,7 +6,7 @@ import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from '../config/schema.js';
 import { type SocketSettings } from '../gateway/settings.js';
 import { type AdmissionPolicy } from '../turn/admission.js';
-import { type LimitSettings } from '../turn/turn-limits.js';
+import { type LimitClasses, type LimitSettings } from '../turn/turn-limits.js';
 import { roomWithin } from '../turn/turn-room.js';
 import { type GuardrailSpec } from '../validation/guardrail.js';
 
@@ -45,6 +45,31 @@ export function limitSettings({ limits: { per_user: limits } }: AppConfig): Limi
     concurrentTurns: limits.concurrent_turns,
     costPerDayUsd: limits.cost_per_day_usd,
   };
+}
+
+/** The limits of each class. A key that a class leaves out is that of `limits.per_user`. */
+export function limitClasses(config: AppConfig): LimitClasses {
+  const usual = limitSettings(config);
+  return Object.fromEntries(
+    Object.entries(config.limits.classes).map(([name, own]) => [
+      name,
+      {
+        requestsPerMinute: own.requests_per_minute ?? usual.requestsPerMinute,
+        tokensPerMinute: own.tokens_per_minute ?? usual.tokensPerMinute,
+        concurrentTurns: own.concurrent_turns ?? usual.concurrentTurns,
+        costPerDayUsd: own.cost_per_day_usd ?? usual.costPerDayUsd,
+      },
+    ]),
+  );
+}
+
+/** Operations a minute of the classes that have a limit of their own. */
+export function operationsOfClasses({ limits }: AppConfig): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(limits.classes).flatMap(([name, { operations_per_minute: own }]) =>
+      own === null ? [] : [[name, own]],
+    ),
+  );
 }
 
 export function socketSettings(config: AppConfig): SocketSettings {

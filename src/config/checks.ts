@@ -19,6 +19,7 @@ export function crossCheck(sections: Sections, written: Written): Mistake[] {
   return [
     ...hosts(sections),
     ...keys(sections),
+    ...classes(sections),
     ...jwt(sections),
     ...providers(sections),
     ...others(sections, written),
@@ -108,6 +109,20 @@ function keys({ auth }: Sections): Mistake[] {
       });
   });
   return mistakes;
+}
+
+function classes({ auth, limits }: Sections): Mistake[] {
+  if (!auth || !limits) return [];
+  return auth.keys.flatMap((key, i) =>
+    key.class === null || Object.hasOwn(limits.classes, key.class)
+      ? []
+      : [
+          {
+            path: `auth.keys[${i}].class`,
+            problem: `\`${key.class}\` is no class of \`limits.classes\`; add it there, or correct the name`,
+          },
+        ],
+  );
 }
 
 function jwt({ auth }: Sections): Mistake[] {

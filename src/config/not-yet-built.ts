@@ -22,11 +22,6 @@ export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
     sentence: "`jwt` is not built yet; users' tokens are refused, only server keys get in",
   },
   {
-    path: 'auth.keys[].class',
-    when: (config) => config.auth.keys.some((key) => key.class !== null),
-    sentence: 'limits by class are not built yet; the class has no effect',
-  },
-  {
     path: 'auth.client_secrets',
     when: (_config, written) => written('auth.client_secrets'),
     sentence: 'client secrets are not built yet; none can be asked for',

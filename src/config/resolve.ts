@@ -192,15 +192,23 @@ function resolvePassword(
   return password;
 }
 
+/** Fewest characters of a server key: 24 of base64 are 144 bits. */
+const KEY_MIN_LENGTH = 24;
+
 function resolveKeys(
-  keys: FileConfig['auth']['keys'],
-  mode: string,
+  { app, auth: { keys, mode } }: FileConfig,
   context: ResolveContext,
   notes: Notes,
 ): ServerKeySettings[] {
   return keys.map(({ key_env, key_file, key_sha256, ...rest }, i) => {
     const path = `auth.keys[${i}]`;
     const secret = readSecret({ path, name: 'key' }, key_env, key_file, mode !== 'none', context, notes);
+    if (secret !== null && mode !== 'none' && secret.reveal().length < KEY_MIN_LENGTH) {
+      const from = key_env === null ? 'key_file' : 'key_env';
+      const problem = `the key has fewer than ${KEY_MIN_LENGTH} characters, so it could be guessed; make one with \`sluice keys new\``;
+      if (app.environment === 'development') notes.warnings.push(`${path}.${from}: ${problem}`);
+      else notes.mistakes.push({ path: `${path}.${from}`, problem });
+    }
     const hash = secret === null ? (key_sha256 ?? '').toLowerCase() : sha256Hex(secret.reveal());
     return { ...rest, key_sha256: hash };
   });
@@ -262,7 +270,7 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
       state: { ...file.middleware.state, max_messages: file.middleware.state.max_messages ?? file.state.max_messages },
       template: { ...template, enabled: template.enabled && sourcePath !== null, source_path: sourcePath },
     },
-    auth: { ...file.auth, keys: resolveKeys(file.auth.keys, file.auth.mode, context, notes) },
+    auth: { ...file.auth, keys: resolveKeys(file, context, notes) },
     monitoring: { ...file.monitoring, tracing: resolveTracing(file.monitoring.tracing, notes) },
   };
 }

@@ -18,6 +18,7 @@ import {
   section,
   size,
   sectionList,
+  sectionMap,
   text,
   url,
 } from './keys.js';
@@ -42,6 +43,8 @@ export const clients = section('Parameters that requests may use.', {
     sampling: key(flag, true, 'Whether requests may set `temperature`, `top_p` and `max_output_tokens`.'),
   }),
 });
+
+const OF_PER_USER = 'that of `limits.per_user`';
 
 export const limits = section('Limits of callers and of one replica.', {
   per_user: section(
@@ -69,6 +72,20 @@ export const limits = section('Limits of callers and of one replica.', {
         'US dollars a day, over all replicas: a budget that refills evenly over 24 hours. The expected cost is reserved before a turn and settled after it. Models without a known price cost nothing.',
       ),
     },
+  ),
+  classes: key(
+    sectionMap(
+      {
+        requests_per_minute: optionalKey(count(1), OF_PER_USER, 'As in `limits.per_user`.'),
+        tokens_per_minute: optionalKey(count(1), OF_PER_USER, 'As in `limits.per_user`.'),
+        operations_per_minute: optionalKey(count(1), OF_PER_USER, 'As in `limits.per_user`.'),
+        concurrent_turns: optionalKey(count(1), OF_PER_USER, 'As in `limits.per_user`.'),
+        cost_per_day_usd: optionalKey(number(0), OF_PER_USER, 'As in `limits.per_user`.'),
+      },
+      'names of classes with the keys of `limits.per_user`',
+    ),
+    {},
+    'Limits by class, for callers whose server key, token or client secret names one. A key that is left out is that of `limits.per_user`; a class that is not listed has the limits of `limits.per_user`.',
   ),
   turns: optionalKey(
     count(1),
@@ -123,7 +140,7 @@ export const auth = section('Authentication of callers.', {
       'The tenant that the key acts for.',
     ),
     scopes: key(list(oneOf(['chat', 'admin']), 'scopes: `chat`, `admin`'), ['chat'], 'What the key may do.'),
-    class: optionalKey(text, 'none', 'Class of the key, for limits by class.'),
+    class: optionalKey(text, 'none', 'Class of the key: a name of `limits.classes`.'),
     expires: optionalKey(moment, 'never', 'Expiry of the key.'),
   }),
   jwt: optionalSection('none; needed with `mode: jwt`', "How users' tokens are verified.", {

@@ -1,20 +1,28 @@
 /* The authenticated caller. `owner` decides which conversations and responses belong to it. */
 
+import { SluiceError } from './errors.js';
+
 export type Scope = 'chat' | 'admin';
+
+/** The kind of credential that a caller was authenticated by. */
+export type CredentialKind = 'anonymous' | 'key' | 'token' | 'secret';
 
 /** A caller after authentication. */
 export interface Principal {
+  readonly kind: CredentialKind;
   /**
-   * The owner of the caller's resources: `tenant`, or `tenant/user` if the credential is a user's.
-   * Never a secret.
+   * The owner of the caller's resources: `tenant`, or `tenant/user` if the caller is a user or a
+   * server key that acts for one. Never a secret.
    */
   readonly owner: string;
   readonly tenant: string;
-  /** The user of the credential. Null for a server key, which acts for its whole tenant. */
+  /** The user of the credential, or the user that a server key acts for. Null for a whole tenant. */
   readonly user: string | null;
   /** Id of the key or secret, for logs. */
   readonly credential: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** The class of limits that applies to the caller, or null for `limits.per_user`. */
+  readonly limitsClass: string | null;
   /**
    * Whether the caller may set instructions, listed models and tools by default. True for
    * `auth.mode: none` and for server keys.
@@ -26,8 +34,51 @@ export interface Principal {
 
 /**
  * Whether `principal` may access resources of `owner`. A server key may access all resources of its
- * tenant.
+ * tenant. While it acts for a user, it may access those of this user and those of no user, never
+ * those of another user.
  */
 export function reaches(principal: Principal, owner: string): boolean {
-  return owner === principal.owner || (principal.user === null && owner.startsWith(`${principal.tenant}/`));
+  if (owner === principal.owner) return true;
+  if (principal.user === null) return owner.startsWith(`${principal.tenant}/`);
+  return principal.kind === 'key' && owner === principal.tenant;
+}
+
+/** Most characters of a user's name. */
+export const MAX_USER_LENGTH = 256;
+
+/** Control characters and halves of surrogate pairs: they break logs and headers. */
+const NOT_IN_A_NAME = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
+
+export function isUserName(name: string): boolean {
+  return name.length > 0 && name.length <= MAX_USER_LENGTH && name.trim() === name && !NOT_IN_A_NAME.test(name);
+}
+
+/** The owner of the resources of a user. */
+export function ownerOf(tenant: string, user: string): string {
+  return `${tenant}/${user}`;
+}
+
+/**
+ * Returns the caller as it acts for `user`.
+ * @param param where the request names the user, for the refusal
+ * @throws SluiceError `invalid_value` if the name is malformed; `insufficient_scope` if the caller
+ * is another user
+ */
+export function actingFor(principal: Principal, user: string, param: string): Principal {
+  if (!isUserName(user)) {
+    throw new SluiceError(
+      'invalid_value',
+      `unable to act for this user; a name has 1 to ${MAX_USER_LENGTH} characters without control characters`,
+      { param },
+    );
+  }
+  if (principal.kind === 'anonymous' || principal.user === user) return principal;
+  if (principal.kind === 'key' && principal.user === null) {
+    return Object.freeze({ ...principal, user, owner: ownerOf(principal.tenant, user) });
+  }
+  throw new SluiceError(
+    'insufficient_scope',
+    'unable to act for another user; only a server key may; leave the user out',
+    { param },
+  );
 }

@@ -4,7 +4,7 @@
  */
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
-import { type Principal } from '../domain/principal.js';
+import { actingFor, type Principal } from '../domain/principal.js';
 import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/socket/client-events.js';
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { type ResumePoint } from '../protocol/socket/resume-query.js';
@@ -204,7 +204,11 @@ export class FrameDispatch {
 
   async #authenticate(token: string): Promise<void> {
     const { connection } = this;
-    const principal = await this.#parts.authenticator.authenticate(token);
+    const shown = await this.#parts.authenticator.authenticate(token);
+    const { user, tenant } = connection.principal;
+    // A new server key acts for the same user as the key that it replaces.
+    const renews = user !== null && shown.kind === 'key' && shown.tenant === tenant;
+    const principal = renews ? actingFor(shown, user, 'token') : shown;
     if (principal.owner !== connection.principal.owner) {
       throw new SluiceError(
         'invalid_api_key',

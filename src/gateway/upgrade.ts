@@ -5,8 +5,9 @@
 
 import { type IncomingMessage } from 'node:http';
 import { type Duplex } from 'node:stream';
+import { authenticateRequest } from '../auth/authenticate-request.js';
 import { type Authenticator } from '../auth/authenticator.js';
-import { credentialFromHeaders, selectSubprotocol } from '../auth/credentials.js';
+import { selectSubprotocol } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type Metrics } from '../observability/metrics.js';
@@ -49,7 +50,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   }
   parts.checkConnection(request.socket);
   parts.origins.check(request.headers.origin, request.headers.host);
-  const principal = await parts.authenticator.authenticate(credentialFromHeaders(request.headers), 'chat');
+  const principal = await authenticateRequest(parts.authenticator, request.headers, 'chat');
   const full = parts.table.fullFor(principal);
   if (full !== null) {
     const whose = full === 'replica' ? 'this replica has' : 'this user has';

@@ -66,7 +66,9 @@ export class Prices {
   #needsPrice(): string {
     const { limits, monitoring } = this.#config;
     const effects = [
-      ...(limits.per_user.cost_per_day_usd === null ? [] : ['`limits.per_user.cost_per_day_usd` is no bound']),
+      ...([limits.per_user, ...Object.values(limits.classes)].every(({ cost_per_day_usd: usd }) => usd === null)
+        ? []
+        : ['`limits.per_user.cost_per_day_usd` is no bound']),
       ...(monitoring.metrics.enabled ? ['the alert of `alerts.cost_per_hour_threshold` does not include it'] : []),
     ];
     return effects.map((effect) => `, ${effect}`).join('');

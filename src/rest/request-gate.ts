@@ -6,8 +6,8 @@
 
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 
+import { authenticateRequest } from '../auth/authenticate-request.js';
 import { type Authenticator } from '../auth/authenticator.js';
-import { credentialFromHeaders } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { SluiceError } from '../domain/errors.js';
 import { systemTime } from '../domain/time.js';
@@ -66,7 +66,7 @@ function isApi({ routeOptions, method }: FastifyRequest): boolean {
  */
 async function identify(request: FastifyRequest, { authenticator, refusals }: RequestGateParts): Promise<void> {
   try {
-    setCaller(request, await authenticator.authenticate(credentialFromHeaders(request.headers)));
+    setCaller(request, await authenticateRequest(authenticator, request.headers));
   } catch (refusal) {
     refusals.check(senderOf(request));
     throw refusal;

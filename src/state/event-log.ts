@@ -16,6 +16,8 @@ export interface Reservation {
   readonly inputTokens: number;
   /** Millionths of a US dollar. */
   readonly costMicros: number;
+  /** The class whose limits it was taken from. Absent: `limits.per_user`. */
+  readonly limitsClass?: string;
 }
 
 /** What the log holds of a response beside its events. Written when the log is created. */

@@ -12,6 +12,8 @@ import { callerKey } from './caller-key.js';
 export interface OperationLimitsOptions {
   /** Operations in a full bucket, and operations that are refilled in a minute. At least 1. */
   readonly perMinute: number;
+  /** The same by the class of the caller, where it differs. */
+  readonly perMinuteOf?: Readonly<Record<string, number>>;
   /** Called for each refused operation. */
   readonly onRefused?: () => void;
   readonly time?: Time;
@@ -24,7 +26,7 @@ const CALLERS_MAX = 10_000;
 export class OperationLimits {
   readonly #options: OperationLimitsOptions;
   readonly #time: Time;
-  readonly #msPerOperation: number;
+  readonly #perMinuteOf: ReadonlyMap<string, number>;
   /**
    * When the bucket of each caller is full again, on the monotonic clock. Ordered by last use, so
    * the first entry is the best one to drop. A caller without an entry has a full bucket.
@@ -34,7 +36,7 @@ export class OperationLimits {
   constructor(options: OperationLimitsOptions) {
     this.#options = options;
     this.#time = options.time ?? systemTime;
-    this.#msPerOperation = MINUTE_MS / options.perMinute;
+    this.#perMinuteOf = new Map(Object.entries(options.perMinuteOf ?? {}));
   }
 
   /** Number of callers remembered now. */
@@ -50,12 +52,14 @@ export class OperationLimits {
   take(caller: Principal, cost = 1): void {
     const now = this.#time.now();
     const key = callerKey(caller);
-    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + Math.min(cost * this.#msPerOperation, MINUTE_MS);
+    const perMinute = this.#perMinuteOf.get(caller.limitsClass ?? '') ?? this.#options.perMinute;
+    const costMs = Math.min((cost * MINUTE_MS) / perMinute, MINUTE_MS);
+    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + costMs;
     const waitMs = fullAt - now - MINUTE_MS;
     // Summing fractions of milliseconds must not refuse the last operation of a bucket.
     if (waitMs > 1e-6) {
       this.#options.onRefused?.();
-      throw usedUp(this.#options.perMinute, waitMs);
+      throw usedUp(perMinute, waitMs);
     }
     this.#fullAt.delete(key);
     this.#fullAt.set(key, fullAt);

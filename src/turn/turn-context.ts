@@ -214,7 +214,7 @@ export function providerRequest(plan: TurnPlan, items: readonly Item[]): Provide
     textFormat: request.textFormat ?? { type: 'text' },
     reasoningEffort: request.reasoningEffort ?? null,
     ...(request.sampling === undefined ? {} : { sampling: request.sampling }),
-    safetyIdentifier: request.safetyIdentifier ?? caller.user,
+    safetyIdentifier: (caller.trusted ? request.safetyIdentifier : undefined) ?? caller.user,
     ...(place === undefined || place.paid === null ? {} : { paid: place.paid }),
   };
 }

@@ -13,12 +13,23 @@ import { expectedUse, type PlannedUse } from './expected-use.js';
 import { SpendingLimit } from './spending-limit.js';
 import { type TurnFacts } from './turn.js';
 
+/** The limits of the callers of one class, or of those without one. */
 export interface LimitSettings {
   readonly requestsPerMinute: number | null;
   readonly tokensPerMinute: number | null;
   /** Including turns that wait for their conversation. */
   readonly concurrentTurns: number | null;
   readonly costPerDayUsd: number | null;
+}
+
+/** Limits by the name of their class. A caller of an unknown class has those of no class. */
+export type LimitClasses = Readonly<Record<string, LimitSettings>>;
+
+/** The limits of one class, with their buckets. */
+interface Limits {
+  readonly settings: LimitSettings;
+  readonly tokens: SpendingLimit | null;
+  readonly micros: SpendingLimit | null;
 }
 
 /** Returns the cost of `usage` in US dollars, or null if the price of the model is unknown. */
@@ -76,37 +87,42 @@ const CONCURRENCY_RETRY_MS = 1_000;
 type MutableLimitStates = { -readonly [Kind in keyof LimitStates]: LimitStates[Kind] };
 
 export class TurnLimits {
-  readonly #settings: LimitSettings;
   readonly #limiter: RateLimiter;
   readonly #cost: CostEstimate;
-  readonly #tokens: SpendingLimit | null;
-  readonly #micros: SpendingLimit | null;
+  readonly #usual: Limits;
+  readonly #classes: ReadonlyMap<string, Limits>;
   readonly #running = new Map<string, number>();
 
   /** @param cost estimates the cost of a turn before it begins */
-  constructor(limiter: RateLimiter, settings: LimitSettings, cost: CostEstimate) {
-    const { tokensPerMinute: tokens, costPerDayUsd: usd } = settings;
-    this.#settings = settings;
+  constructor(limiter: RateLimiter, settings: LimitSettings, cost: CostEstimate, classes: LimitClasses = {}) {
     this.#limiter = limiter;
     this.#cost = cost;
-    this.#tokens = tokens === null ? null : new SpendingLimit(limiter, 'tokens', tokens, MINUTE_S);
-    this.#micros = usd === null ? null : new SpendingLimit(limiter, 'cost', Math.round(usd * MICROS_PER_USD), DAY_S);
+    this.#usual = limitsOf(limiter, settings);
+    this.#classes = new Map(Object.entries(classes).map(([name, own]) => [name, limitsOf(limiter, own)]));
   }
 
   /** Takes the permit of a turn. @throws LimitRefusal; what was taken until then is given back */
   async take(plan: PlannedUse): Promise<TurnPermit> {
     const caller = callerKey(plan.caller);
+    const { limitsClass } = plan.caller;
+    const own = this.#limitsOf(limitsClass);
     const limits: MutableLimitStates = {};
     const undo: (() => Promise<unknown>)[] = [];
-    const leave = this.#enter(caller);
+    const leave = this.#enter(caller, own.settings.concurrentTurns);
     try {
-      undo.push(await this.#takeRequest(caller, limits));
-      const tokens = await this.#takeTokens(caller, plan, limits);
-      undo.push(async () => this.#recordTokens(limits, await this.#tokens?.settle(caller, tokens, 0)));
-      const costMicros = await this.#takeCost(caller, plan, limits);
-      const held = { caller, tokens, inputTokens: expectedUse(plan).usage.input_tokens, costMicros };
-      undo.push(async () => this.#micros?.settle(caller, costMicros, 0));
-      const reserved = this.#tokens === null && this.#micros === null ? undefined : held;
+      undo.push(await this.#takeRequest(caller, own.settings.requestsPerMinute, limits));
+      const tokens = await takeTokens(caller, own.tokens, plan, limits);
+      undo.push(async () => recordTokens(own.tokens, limits, await own.tokens?.settle(caller, tokens, 0)));
+      const costMicros = await this.#takeCost(caller, own, plan, limits);
+      const held: Reservation = {
+        caller,
+        tokens,
+        inputTokens: expectedUse(plan).usage.input_tokens,
+        costMicros,
+        ...(limitsClass === null ? {} : { limitsClass }),
+      };
+      undo.push(async () => own.micros?.settle(caller, costMicros, 0));
+      const reserved = own.tokens === null && own.micros === null ? undefined : held;
       return permit(limits, reserved, leave, undo, (spent) => this.settle(held, spent));
     } catch (refusal) {
       leave();
@@ -122,18 +138,23 @@ export class TurnLimits {
    * replica. A turn that reached no provider used nothing. If a provider was reached and its usage
    * is unknown, the reservation counts.
    */
-  async settle({ caller, tokens, costMicros }: Reservation, { usage, costUsd, provider }: Spent): Promise<void> {
+  async settle(held: Reservation, { usage, costUsd, provider }: Spent): Promise<void> {
+    const { caller, tokens, costMicros } = held;
+    const own = this.#limitsOf(held.limitsClass ?? null);
     const uncounted = usage === null && provider !== null;
     const usedMicros = uncounted ? costMicros : costUsd === null ? 0 : Math.ceil(costUsd * MICROS_PER_USD);
     await Promise.all([
-      this.#tokens?.settle(caller, tokens, uncounted ? tokens : (usage?.total_tokens ?? 0)),
-      this.#micros?.settle(caller, costMicros, usedMicros),
+      own.tokens?.settle(caller, tokens, uncounted ? tokens : (usage?.total_tokens ?? 0)),
+      own.micros?.settle(caller, costMicros, usedMicros),
     ]);
   }
 
+  #limitsOf(limitsClass: string | null): Limits {
+    return (limitsClass === null ? undefined : this.#classes.get(limitsClass)) ?? this.#usual;
+  }
+
   /** Takes a place among the caller's concurrent turns. */
-  #enter(caller: string): () => void {
-    const most = this.#settings.concurrentTurns;
+  #enter(caller: string, most: number | null): () => void {
     if (most === null) return () => undefined;
     const running = this.#running.get(caller) ?? 0;
     if (running >= most) {
@@ -151,8 +172,11 @@ export class TurnLimits {
     };
   }
 
-  async #takeRequest(caller: string, limits: MutableLimitStates): Promise<() => Promise<unknown>> {
-    const limit = this.#settings.requestsPerMinute;
+  async #takeRequest(
+    caller: string,
+    limit: number | null,
+    limits: MutableLimitStates,
+  ): Promise<() => Promise<unknown>> {
     if (limit === null) return () => Promise.resolve();
     const bucket = { key: `limit:requests:${caller}`, capacity: limit, refillPerSecond: limit / MINUTE_S };
     const state = await this.#limiter.take(bucket, 1);
@@ -161,32 +185,49 @@ export class TurnLimits {
     return async () => (limits.requests = stateOf(limit, await this.#limiter.charge(bucket, -1)));
   }
 
-  /** @returns the number of reserved tokens */
-  async #takeTokens(caller: string, plan: PlannedUse, limits: MutableLimitStates): Promise<number> {
-    const limit = this.#tokens;
-    if (limit === null) return 0;
-    const { state, reserved } = await limit.reserve(caller, expectedUse(plan).tokens);
-    this.#recordTokens(limits, state);
-    if (!state.allowed) throw usedUp(`${limit.capacity} tokens a minute`, limits, state);
-    return reserved;
-  }
-
-  #recordTokens(limits: MutableLimitStates, state: BucketState | undefined): void {
-    if (this.#tokens !== null && state !== undefined) limits.tokens = stateOf(this.#tokens.capacity, state);
-  }
-
   /**
    * @returns the reserved amount in millionths of a US dollar, at least 1, so that a used-up budget
    * admits no turn
    */
-  async #takeCost(caller: string, plan: PlannedUse, limits: MutableLimitStates): Promise<number> {
-    const limit = this.#micros;
+  async #takeCost(
+    caller: string,
+    { micros: limit, settings }: Limits,
+    plan: PlannedUse,
+    limits: MutableLimitStates,
+  ): Promise<number> {
     if (limit === null) return 0;
     const expected = this.#cost(plan.model, expectedUse(plan).usage) ?? 0;
     const { state, reserved } = await limit.reserve(caller, Math.max(1, Math.ceil(expected * MICROS_PER_USD)));
-    if (!state.allowed) throw usedUp(`${this.#settings.costPerDayUsd ?? 0} US dollars a day`, limits, state);
+    if (!state.allowed) throw usedUp(`${settings.costPerDayUsd ?? 0} US dollars a day`, limits, state);
     return reserved;
   }
+}
+
+function limitsOf(limiter: RateLimiter, settings: LimitSettings): Limits {
+  const { tokensPerMinute: tokens, costPerDayUsd: usd } = settings;
+  return {
+    settings,
+    tokens: tokens === null ? null : new SpendingLimit(limiter, 'tokens', tokens, MINUTE_S),
+    micros: usd === null ? null : new SpendingLimit(limiter, 'cost', Math.round(usd * MICROS_PER_USD), DAY_S),
+  };
+}
+
+/** @returns the number of reserved tokens */
+async function takeTokens(
+  caller: string,
+  limit: SpendingLimit | null,
+  plan: PlannedUse,
+  limits: MutableLimitStates,
+): Promise<number> {
+  if (limit === null) return 0;
+  const { state, reserved } = await limit.reserve(caller, expectedUse(plan).tokens);
+  recordTokens(limit, limits, state);
+  if (!state.allowed) throw usedUp(`${limit.capacity} tokens a minute`, limits, state);
+  return reserved;
+}
+
+function recordTokens(limit: SpendingLimit | null, limits: MutableLimitStates, state: BucketState | undefined): void {
+  if (limit !== null && state !== undefined) limits.tokens = stateOf(limit.capacity, state);
 }
 
 function permit(

@@ -22,6 +22,7 @@ import { requestBytes } from './input-size.js';
 import { keepLease } from './keep-lease.js';
 import { type LimitStates, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse } from './idempotency.js';
+import { onBehalfOf } from './on-behalf.js';
 import {
   type OpeningOptions,
   type OpeningParts,
@@ -95,12 +96,13 @@ export class TurnService {
    * @throws SluiceError if the request is refused before a response exists
    */
   async create(
-    caller: Principal,
+    sender: Principal,
     request: ResponseRequest,
     origin: TurnOrigin,
     options: CreateOptions = {},
   ): Promise<CreatedTurn> {
     this.#refuseWhileDraining();
+    const caller = onBehalfOf(sender, request);
     const leaveRoom = this.#parts.room.enter(requestBytes(request));
     try {
       return await this.#create(caller, request, origin, options, leaveRoom);

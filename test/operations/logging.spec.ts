@@ -146,7 +146,7 @@ describe('planted secrets', () => {
           PATH: process.env['PATH'],
           CONFIG_PATH: 'config/production.yaml',
           OPENAI_API_KEY: SECRETS.providerKey,
-          SLUICE_API_KEY: 'short',
+          SLUICE_API_KEY: 'sk-sluice-of-a-start-that-fails',
           REDIS_PASSWORD: SECRETS.redisPassword,
         },
         stdio: 'pipe',

@@ -32,11 +32,13 @@ const authenticator = new KeysAuthenticator(
 describe('server keys', () => {
   it('returns the principal of a key: its tenant as owner, no user, trusted', async () => {
     expect(await authenticator.authenticate('sk-second')).toEqual({
+      kind: 'key',
       owner: 'globex',
       tenant: 'globex',
       user: null,
       credential: 'second',
       scopes: new Set(['chat', 'admin']),
+      limitsClass: null,
       trusted: true,
       expiresAtMs: null,
     });

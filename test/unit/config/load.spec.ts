@@ -271,6 +271,23 @@ describe('secrets', () => {
     expect(config.auth.keys[0]).not.toHaveProperty('key_env');
   });
 
+  it('refuses a server key that could be guessed, and warns of it in development', () => {
+    const keys = 'auth: { mode: keys, keys: [{ id: a, key_env: K }] }';
+    const short =
+      'auth.keys[0].key_env: the key has fewer than 24 characters, so it could be guessed; make one with `sluice keys new`';
+    const production = `app: { environment: production }\n${keys}`;
+    expect(at.mistakes(production, { K: 'x'.repeat(23) })).toEqual([`config/test.yaml:2: ${short}`]);
+    expect(at.mistakes(production, { K: 'x'.repeat(24) })).toEqual([]);
+    expect(at.load(keys, { K: 'x'.repeat(23) }).warnings).toEqual([short]);
+  });
+
+  it('refuses a class of a server key that no limits have', () => {
+    const key = 'auth: { mode: keys, keys: [{ id: a, key_env: K, class: gold }] }';
+    const K = 'x'.repeat(24);
+    expect(at.mistakes(key, { K }).join()).toMatch(/auth\.keys\[0\]\.class: `gold` is no class of `limits\.classes`/);
+    expect(at.mistakes(`limits: { classes: { gold: { requests_per_minute: 5 } } }\n${key}`, { K })).toEqual([]);
+  });
+
   it('reports an unset variable only where its secret is needed', () => {
     expect(at.mistakes('provider: { type: openai }')).toEqual([
       'config/test.yaml:1: provider.api_key_env: the variable OPENAI_API_KEY is not set; set it to the secret',

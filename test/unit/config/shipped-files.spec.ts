@@ -8,7 +8,7 @@ import { configSchema } from '../../../src/config/schema.js';
 import { PROVIDER_TYPES } from '../../../src/provider/registry.js';
 import { Workspace } from './workspace.js';
 
-const SECRETS = { OPENAI_API_KEY: 'sk-test-key', SLUICE_API_KEY: 'sk-sluice-test', REDIS_PASSWORD: 'pw' };
+const SECRETS = { OPENAI_API_KEY: 'sk-test-key', SLUICE_API_KEY: 'sk-sluice-test-0123456789', REDIS_PASSWORD: 'pw' };
 let at: Workspace;
 beforeAll(() => {
   at = new Workspace();

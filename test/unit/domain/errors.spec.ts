@@ -46,11 +46,13 @@ describe('asSluiceError', () => {
 
 describe('reaches', () => {
   const principal = (owner: string, user: string | null): Principal => ({
+    kind: user === null ? 'key' : 'token',
     owner,
     tenant: 'acme',
     user,
     credential: 'k',
     scopes: new Set(),
+    limitsClass: null,
     trusted: false,
     expiresAtMs: null,
   });

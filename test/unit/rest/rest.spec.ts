@@ -36,11 +36,13 @@ const KEY = 'sk-test';
 const PAGE = 'https://page.example';
 const ORIGINS = new OriginPolicy({ allowedOrigins: [PAGE], loopbackOnly: true });
 const caller: Principal = {
+  kind: 'key',
   owner: 't',
   tenant: 't',
   user: null,
   credential: 'k',
   scopes: new Set(['chat']),
+  limitsClass: null,
   trusted: true,
   expiresAtMs: null,
 };

@@ -26,6 +26,19 @@ const refusalOf = (take: () => void): SluiceError => {
 };
 
 describe('OperationLimits', () => {
+  it('takes the limit of the class of the caller [AUTH-6]', () => {
+    const one = new OperationLimits({
+      perMinute: 1,
+      perMinuteOf: { gold: 3 },
+      time: { ...systemTime, now: () => now },
+    });
+    const gold = { ...BOB, limitsClass: 'gold' };
+    for (let i = 0; i < 3; i++) one.take(gold);
+    expect(refusalOf(() => one.take(gold)).retryAfterMs).toBe(20_000);
+    one.take(ALICE);
+    expect(refusalOf(() => one.take(ALICE)).retryAfterMs).toBe(60_000);
+  });
+
   it('admits a full bucket at once, then refuses with the time to wait [LIMIT-7]', () => {
     const six = limits(6);
     for (let i = 0; i < 6; i++) six.take(ALICE);

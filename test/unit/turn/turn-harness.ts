@@ -36,11 +36,13 @@ import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
 import { say, ScriptedProvider } from '../../support/scripted-provider.js';
 
 export const ALICE: Principal = {
+  kind: 'key',
   owner: 'acme/alice',
   tenant: 'acme',
   user: 'alice',
   credential: 'key-1',
   scopes: new Set(['chat']),
+  limitsClass: null,
   trusted: true,
   expiresAtMs: null,
 };

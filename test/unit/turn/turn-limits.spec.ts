@@ -19,11 +19,13 @@ const NONE: LimitSettings = {
   costPerDayUsd: null,
 };
 const userOf = (user: string | null, credential = 'k'): Principal => ({
+  kind: user === null ? 'key' : 'token',
   owner: user === null ? 't' : `t/${user}`,
   tenant: 't',
   user,
   credential,
   scopes: new Set(['chat']),
+  limitsClass: null,
   trusted: false,
   expiresAtMs: null,
 });
@@ -35,8 +37,13 @@ beforeEach(() => {
   now = 0;
   limiter = new MemoryRateLimiter({ ...systemTime, now: () => now });
 });
-const limits = (settings: Partial<LimitSettings>): TurnLimits =>
-  new TurnLimits(limiter, { ...NONE, ...settings }, (_model, usage) => usage.output_tokens / 1_000);
+const limits = (settings: Partial<LimitSettings>, classes: Record<string, Partial<LimitSettings>> = {}): TurnLimits =>
+  new TurnLimits(
+    limiter,
+    { ...NONE, ...settings },
+    (_model, usage) => usage.output_tokens / 1_000,
+    Object.fromEntries(Object.entries(classes).map(([name, own]) => [name, { ...NONE, ...settings, ...own }])),
+  );
 /** A turn that is expected to use `maxOutputTokens` and some 10 tokens more. */
 const take = (of: TurnLimits, caller = ANN, maxOutputTokens: number | null = 0): Promise<TurnPermit> =>
   of.take({
@@ -87,6 +94,26 @@ describe('requests a minute', () => {
     await take(one);
     await refusalOf(take(another));
     for (const other of [userOf('bob'), userOf(null, 'key-1'), userOf(null, 'key-2')]) await take(another, other);
+  });
+
+  it('takes the limits of the class of the caller, and the usual ones of an unknown class [AUTH-6]', async () => {
+    const three = limits({ requestsPerMinute: 1 }, { gold: { requestsPerMinute: 3 } });
+    const gold = { ...userOf('bob'), limitsClass: 'gold' };
+    expect((await take(three, gold)).limits.requests).toMatchObject({ limit: 3, remaining: 2 });
+    expect((await take(three)).limits.requests).toMatchObject({ limit: 1, remaining: 0 });
+    const unknown = { ...userOf('cid'), limitsClass: 'constructor' };
+    expect((await take(three, unknown)).limits.requests).toMatchObject({ limit: 1, remaining: 0 });
+  });
+
+  it('settles a reservation against the limits of its class, on another replica too [AUTH-6]', async () => {
+    const classes = { gold: { tokensPerMinute: 2_000 } };
+    const gold = { ...userOf('bob'), limitsClass: 'gold' };
+    const { reserved } = await take(limits({ tokensPerMinute: 100 }, classes), gold, 1_000);
+    expect(reserved).toMatchObject({ limitsClass: 'gold' });
+    const other = limits({ tokensPerMinute: 100 }, classes);
+    if (reserved !== undefined) await other.settle(reserved, used(500));
+    expect((await take(other, gold)).limits.tokens).toMatchObject({ limit: 2_000 });
+    expect((await take(other, gold)).limits.tokens?.remaining).toBeGreaterThan(1_400);
   });
 
   it('refunds the request of a turn that never began, once', async () => {

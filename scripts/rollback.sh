@@ -1,43 +1,61 @@
 #!/usr/bin/env bash
-# Rolls back to an earlier version and waits until it serves. Open sockets are drained, clients resume by themselves.
+# Rolls back to an earlier revision: its version and its configuration, which is part of a revision (each has a ConfigMap of its own). Waits
+# until it serves and asks it for a turn. Open sockets are drained, clients resume by themselves.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
 
 usage() {
-  say "usage: rollback.sh [--dry-run] VERSION
-  VERSION    the version to go back to, such as 1.4.1
-  --dry-run  tell what would be changed, change nothing
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)"
+  say "usage: rollback.sh [--dry-run] [--no-smoke] VERSION
+  VERSION     the version to go back to, such as 1.4.1. If it runs now: its revision before this one, which undoes a change of configuration
+  --dry-run   tell what would be changed, change nothing
+  --no-smoke  do not ask the version for a turn
+environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
+  IMAGE: the image to run, if the cluster has no revision of VERSION left and images are by digest"
   exit "$EXIT_USAGE"
 }
 
-if [[ ${1:-} == --dry-run ]]; then
-  DRY_RUN=true
+smoke=true
+while [[ ${1:-} == --* ]]; do
+  case $1 in
+    --dry-run) DRY_RUN=true ;;
+    --no-smoke) smoke=false ;;
+    *) usage ;;
+  esac
   shift
-fi
+done
 [[ $# -eq 1 && $1 != -* ]] || usage
 check_version "$1"
 version=$1
+here=$(dirname "${BASH_SOURCE[0]}")
 
 now=$(image_of "$APP")
 [[ -n $now ]] || fail "there is no deployment/$APP"
 not_pinned "$version"
-# A revision that the cluster still has restores all of its pod template, not only the image.
-# (Filtered by instance: a second colour or a canary has its own revisions.)
-revision=$(ask get replicasets -l "instance=$APP,version=$version" \
-  -o 'jsonpath={range .items[*]}{.metadata.annotations.deployment\.kubernetes\.io/revision}{"\n"}{end}' | sort -n | tail -n 1)
-if [[ -n $revision ]]; then
-  say "$APP: $now -> revision $revision ($version)"
+found=$(ask get deployments,replicasets -l "app=$APP" -o json | node "$here/lib/revisions.mjs" "$version" "$APP")
+if [[ $found == running ]]; then
+  fail "$version runs now, and the cluster has no earlier revision of it; nothing was changed. Earlier: kubectl rollout history deployment/$APP"
+elif [[ -n $found ]]; then
+  read -r revision image config <<<"$found"
+  if [[ $config != - ]]; then
+    exists=$(ask get "configmap/$config" --ignore-not-found -o name)
+    [[ -n $exists ]] || fail "revision $revision needs configmap/$config, which was deleted; bring the file back in your tree and apply it; nothing was changed"
+  fi
+  say "$APP: $now -> revision $revision ($version, $image, configuration $config)"
   change rollout undo "deployment/$APP" "--to-revision=$revision"
 else
+  [[ $(version_of "$APP") != "$version" ]] || fail "$version runs now; nothing was changed"
   image=$(image_in_version "$now" "$version")
-  say "$APP: $now -> $image (the cluster has no revision of $version left: only image and label change)"
-  change patch "deployment/$APP" --type=strategic -p "$(printf '{"spec":{"template":{"metadata":{"labels":{"version":"%s"}},"spec":{"containers":[{"name":"%s","image":"%s"}]}}}}' "$version" "$APP" "$image")"
+  say "$APP: $now -> $image (the cluster has no revision of $version left: only image and label change, the configuration stays)"
+  set_image "$image" "$version"
 fi
 settled "$APP" || fail "$version did not become ready within $WAIT; the pods that were ready still serve; look at: kubectl get pods -l app=$APP"
-if ! $DRY_RUN; then
-  found=$(image_of "$APP")
-  [[ ${found##*:} == "$version" ]] || fail "deployment/$APP runs $found, not $version"
+if $DRY_RUN; then
+  ! $smoke || say "would run: scripts/deployment/smoke.sh"
+else
+  running=$(version_of "$APP")
+  [[ $running == "$version" ]] || fail "deployment/$APP runs $running, not $version"
+  if $smoke; then "$here/deployment/smoke.sh" || fail "$version runs, but does not answer as it should; the cause is not this rollout: docs/operations/runbook.md"; fi
 fi
 say "$APP runs $version"
+say "in your tree: set $version and its configuration too (git revert); until then an apply brings back what the tree says"

@@ -41,6 +41,7 @@ export async function start(): Promise<void> {
     announceStart(
       {
         app: { host: config.app.host, port: config.app.port },
+        playground: config.app.playground,
         ops: { host: config.monitoring.metrics.host, port: config.monitoring.metrics.port },
         metricsPath: config.monitoring.metrics.enabled ? config.monitoring.metrics.path : null,
         provider: { type: config.provider.type, model: config.provider.model, baseUrl: config.provider.base_url },

@@ -4,7 +4,6 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import type { loadConfig as loadConfigOf } from '../../src/config/load.ts';
@@ -49,20 +48,10 @@ for (const [path, text] of files) {
 }
 process.exitCode = check && stale > 0 ? 1 : 0;
 
-/** The production overlay, for \`kubectl apply -f\`. The configuration's digest in the pod template makes a change of it roll out. */
+/** The production overlay, for `kubectl apply -f`. */
 function deployment(): string {
   const rendered = execFileSync('kubectl', ['kustomize', 'k8s/overlays/production'], { cwd: root, encoding: 'utf8' });
-  const digest = createHash('sha256')
-    .update(readFileSync(new URL('config/production.yaml', root)))
-    .digest('hex')
-    .slice(0, 16);
-  const template = /^ {2}template:\n {4}metadata:\n/m;
-  if (!template.test(rendered)) throw new Error('unable to render the deployment; its pod template was not found');
-  const stamped = rendered.replace(
-    template,
-    (found) => `${found}      annotations:\n        sluice/config-digest: "${digest}"\n`,
-  );
-  return `# Rendered by \`npm run render\` from k8s/overlays/production; edit that.\n${stamped}`;
+  return `# Rendered by \`npm run render\` from k8s/overlays/production; edit that.\n${rendered}`;
 }
 
 function read(file: URL): string | undefined {

@@ -12,7 +12,8 @@ usage() {
   back         send new connections to the old colour again
   finish       make the new version the only one: ${APP} takes it, then ${APP}-v2 is drained and removed
   abort        back, then ${APP}-v2 is drained and removed
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)"
+environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
+  IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest"
   exit "$EXIT_USAGE"
 }
 

@@ -12,7 +12,8 @@ usage() {
   promote                  ${APP} takes the canary's version; then everybody goes there, and the canary is drained and removed
   abort                    everybody goes to ${APP}; the canary is drained and removed
 needs k8s/components/istio in the cluster; only what comes through its gateway is shared out
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)"
+environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
+  IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest"
   exit "$EXIT_USAGE"
 }
 

@@ -27,7 +27,7 @@ const INPUTS = {
   'kb-per-stream': [undefined, 'heap of a response that runs and its viewer, in KB'],
   'kernel-kb-per-socket': [8, 'buffers of the kernel for a socket, in KB'],
   garbage: [1.5, 'how much more the heap holds between two collections'],
-  'base-mb': [150, 'memory of a replica without sockets, in MB'],
+  'base-mb': [undefined, 'memory of a replica without sockets, in MB'],
   'memory-mb': [512, 'memory limit of a replica, in MB'],
   'cores-per-replica': [0.5, 'CPU limit of a replica, in cores'],
   use: [0.6, 'share of CPU and memory that is planned with; the rest is for peaks and for a replica that is lost'],

@@ -9,7 +9,8 @@ usage() {
   VERSION     tag of the image to run, such as 1.4.2
   --dry-run   tell what would be changed, change nothing
   --no-smoke  do not ask the new version for a turn
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)"
+environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
+  IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest"
   exit "$EXIT_USAGE"
 }
 
@@ -28,22 +29,19 @@ version=$1
 
 before=$(image_of "$APP")
 [[ -n $before ]] || fail "there is no deployment/$APP"
+before_version=$(version_of "$APP")
 not_pinned "$version"
 image=$(image_in_version "$before" "$version")
 
-set_version() {
-  change patch "deployment/$APP" --type=strategic -p "$(printf '{"spec":{"template":{"metadata":{"labels":{"version":"%s"}},"spec":{"containers":[{"name":"%s","image":"%s"}]}}}}' "${1##*:}" "$APP" "$1")"
-}
-
 back() {
   say "$1; going back to $before"
-  set_version "$before" || say "unable to go back; run: scripts/rollback.sh ${before##*:}"
+  set_image "$before" "$before_version" || say "unable to go back; run: scripts/rollback.sh $before_version"
   settled "$APP" || say "unable to see $before settle; look at: kubectl get pods -l app=$APP"
   exit 1
 }
 
 say "$APP: $before -> $image"
-set_version "$image" || back "the change was refused"
+set_image "$image" "$version" || back "the change was refused"
 settled "$APP" || back "$image did not become ready within $WAIT"
 if $smoke; then
   if $DRY_RUN; then say "would run: scripts/deployment/smoke.sh"
@@ -51,3 +49,4 @@ if $smoke; then
   fi
 fi
 say "$APP runs $image"
+say "in your tree: node scripts/deployment/set-version.mjs $image $version && npm run render; until then an apply brings back what the tree says"

@@ -37,6 +37,7 @@ end() {
 trap end EXIT
 
 if [[ -z ${SMOKE_URL:-} ]]; then
+  service_has_pods
   # Created before it is read: the background shell may create it late.
   : >"$work/forward"
   # Port 0: kubectl takes two free ones and names them.

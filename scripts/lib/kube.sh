@@ -63,8 +63,32 @@ remove_drained() {
   change delete "$@" --ignore-not-found --cascade=foreground --wait=true "--timeout=$WAIT"
 }
 
-# The image of the same repository in another version.
+# The image to run VERSION: IMAGE if the caller names one, else the running image's repository with VERSION as its tag.
 image_in_version() {
   local image=$1
-  printf '%s:%s' "${image%:*}" "$2"
+  if [[ -n ${IMAGE:-} ]]; then
+    printf '%s' "$IMAGE"
+    return
+  fi
+  # A digest names exactly one image, so the one of another version cannot be derived from it.
+  [[ $image != *@* ]] || fail "deployment/$APP runs an image by digest ($image); name the new one: IMAGE=REPOSITORY@sha256:... and the same command"
+  # A colon before the last slash is the port of a registry.
+  [[ ${image##*/} != *:* ]] || image=${image%:*}
+  printf '%s:%s' "$image" "$2"
+}
+
+# Sets image and version of a Deployment's pods: set_image IMAGE VERSION.
+set_image() {
+  change patch "deployment/$APP" --type=strategic -p "$(printf '{"spec":{"template":{"metadata":{"labels":{"version":"%s"}},"spec":{"containers":[{"name":"%s","image":"%s"}]}}}}' "$2" "$APP" "$1")"
+}
+
+# The public Service selects pods by app, and by version while blue and green are under way. By a version that no pod has (a patch by hand,
+# such as "version":"v2"), it sends clients nowhere, though every pod is ready.
+service_has_pods() {
+  local app version found
+  read -r app version <<<"$(ask get "service/$APP" --ignore-not-found -o 'jsonpath={.spec.selector.app} {.spec.selector.version}')"
+  [[ -n $version ]] || return 0
+  found=$(ask get pods -l "app=$app,version=$version" -o name)
+  [[ -n $found ]] || fail "service/$APP selects version $version, which no pod has, so clients reach nothing; \
+select all versions: kubectl patch service/$APP --type=merge -p '{\"spec\":{\"selector\":{\"version\":null}}}'"
 }

@@ -8,13 +8,20 @@
 
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
+import { imageInVersion } from './image.mjs';
 
 const [app, green, version, percent] = process.argv.slice(2);
 const { apiVersion, kind, metadata, spec } = JSON.parse(readFileSync(0, 'utf8'));
 const labels = { ...metadata.labels, version };
 const podLabels = { ...spec.template.metadata.labels, instance: green, version };
 const [first, ...others] = spec.template.spec.containers;
-const image = `${first.image.replace(/:[^:/]*$/, '')}:${version}`;
+let image;
+try {
+  image = process.env.IMAGE ?? imageInVersion(first.image, version);
+} catch (error) {
+  process.stderr.write(`unable to continue; ${error.message}\n`);
+  process.exit(1);
+}
 const deployment = {
   apiVersion,
   kind,

@@ -72,7 +72,7 @@ export async function createGateway(
   prepareHttp(adapter.getInstance(), routes);
   const gate = requestGate(config, { ...parts, answers }, routes, metrics);
   gateRequests(adapter.getInstance(), gate);
-  servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);
+  if (config.app.playground) servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     bodyParser: false,
     bufferLogs: true,

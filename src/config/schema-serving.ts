@@ -8,6 +8,7 @@ import {
   duration,
   envName,
   fileName,
+  flag,
   key,
   list,
   oneOf,
@@ -41,6 +42,11 @@ export const app = section('The process and its main listener.', {
     'Address to listen on. With `auth.mode: none` only a loopback address is accepted unless `auth.allow_anonymous` is true.',
   ),
   port: key(port, 8080, 'Port of the playground, WebSocket and REST.'),
+  playground: key(
+    flag,
+    true,
+    'Whether the playground and the browser client are served, to everybody and without a credential.',
+  ),
   shutdown_timeout: key(
     duration('0s', '1h'),
     '30s',
@@ -166,7 +172,7 @@ export const websocket = section('Limits of one WebSocket connection.', {
   max_connection_age: optionalKey(
     duration('1m', '365d'),
     'no limit',
-    'A connection older than this is closed with 1012, so that clients spread over new replicas.',
+    'A connection older than this (+/-10 %) is closed with 1012, so that clients spread over new replicas.',
   ),
 });
 

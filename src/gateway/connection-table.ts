@@ -16,6 +16,8 @@ interface Entry {
   readonly openedAt: number;
   /** Unix time in milliseconds. */
   readonly openedOn: number;
+  /** When it is too old, by the monotonic clock; Infinity without a maximum. */
+  readonly closesAt: number;
   nextPingAt: number;
   /** When the unanswered ping was sent, by the monotonic clock; null if every ping was answered. */
   pingedAt: number | null;
@@ -70,6 +72,7 @@ export class ConnectionTable {
     this.#open.set(connection, {
       openedAt: now,
       openedOn: this.#time.date(),
+      closesAt: now + this.#jittered(this.#settings.maxConnectionAgeMs ?? Infinity),
       nextPingAt: this.#nextPing(now),
       pingedAt: null,
       announcedExpiryOf: undefined,
@@ -167,8 +170,7 @@ export class ConnectionTable {
   }
 
   #checkAge(connection: ClientConnection, entry: Entry, now: number): void {
-    const { maxConnectionAgeMs } = this.#settings;
-    if (maxConnectionAgeMs !== null && now - entry.openedAt >= maxConnectionAgeMs) {
+    if (now >= entry.closesAt) {
       connection.close(CLOSE_CODES.serviceRestart, 'connection too old; connect again');
       return;
     }
@@ -185,12 +187,13 @@ export class ConnectionTable {
     }
   }
 
-  /**
-   * Returns the time of the next ping: the interval ±10 %, so that connections opened together are
-   * not pinged together.
-   */
   #nextPing(now: number): number {
-    return now + this.#settings.heartbeatIntervalMs * (0.9 + this.#time.random() * 0.2);
+    return now + this.#jittered(this.#settings.heartbeatIntervalMs);
+  }
+
+  /** Returns a time ±10 %, so that connections opened together are neither pinged nor closed together. */
+  #jittered(ms: number): number {
+    return ms * (0.9 + this.#time.random() * 0.2);
   }
 
   /**

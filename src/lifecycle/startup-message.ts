@@ -4,6 +4,8 @@ import { type Log } from '../observability/log.js';
 
 export interface StartupFacts {
   readonly app: { readonly host: string; readonly port: number };
+  /** Whether the playground is served at the application's address. */
+  readonly playground: boolean;
   readonly ops: { readonly host: string; readonly port: number };
   /** Path of the metrics page, or null if there is none. */
   readonly metricsPath: string | null;
@@ -29,7 +31,8 @@ export function announceStart(facts: StartupFacts, { stdout, logFormat, logger }
   }
   logger.info(
     {
-      playground: urlOf(facts.app),
+      url: urlOf(facts.app),
+      playground: facts.playground ? urlOf(facts.app) : null,
       ops: urlOf(facts.ops),
       provider: facts.provider.type,
       model: facts.provider.model,
@@ -44,7 +47,9 @@ export function startupLines(facts: StartupFacts): string[] {
   const ops = urlOf(facts.ops);
   const opsPages = ['/health', '/ready', ...(facts.metricsPath === null ? [] : [facts.metricsPath])];
   return [
-    `Sluice is running. Open the playground: ${urlOf(facts.app)}/`,
+    facts.playground
+      ? `Sluice is running. Open the playground: ${urlOf(facts.app)}/`
+      : `Sluice is running at ${urlOf(facts.app)}; the playground is off (app.playground)`,
     ...providerLines(facts.provider).map((line, i) => `  ${i === 0 ? 'provider' : '        '}  ${line}`),
     `  state     ${
       facts.state === 'memory'

@@ -55,7 +55,7 @@ const mountsOf = ({ volumes = [] }: Service) =>
 
 describe.each(services)('%s', (_name, one) => {
   it('runs an image of a named version, and what it refers to is there', () => {
-    expect(one.image).toMatch(/:[\w.-]+$/);
+    expect(one.image).toMatch(/:(local|v?\d+\.\d+\.\d+[\w.-]*)$/);
     expect(one.image).not.toMatch(/:latest$/);
     for (const [source] of mountsOf(one)) expect([source, existsSync(source)]).toEqual([source, true]);
     for (const { source } of one.configs ?? []) expect(compose.configs).toHaveProperty(source);

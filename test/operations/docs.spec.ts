@@ -58,6 +58,7 @@ beforeEach(() => {
     FAKE_PORT: String(gateway.port),
     FAKE_OPS_PORT: new URL(gateway.opsUrl).port,
     FAKE_UNDO_TO: '0.9.0',
+    FAKE_IMAGE: 'support-bot:1.0.0',
     OPENAI_API_KEY: 'x',
     REDIS_PASSWORD: 'x',
     SLUICE_API_KEY: KEY,

@@ -3,13 +3,14 @@
  * operator relies on. What only a cluster can say (does it schedule, does the balancer come up) is tested nowhere.
  */
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
+import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
 import { METRICS } from '../../src/observability/metric-table.js';
 import { drainLimitSeconds } from '../../monitoring/render/alerts.js';
@@ -116,12 +117,39 @@ describe.each(cases)('$name', ({ manifests }) => {
   it('does not expose the operations port outside the cluster', () => {
     for (const { spec } of manifests.filter(({ kind }) => kind === 'Service')) {
       if (at(spec, 'type') === 'LoadBalancer' || at(spec, 'type') === 'NodePort')
-        expect(list(spec, 'ports').map(({ port, targetPort }) => [port, targetPort])).toEqual([[80, 'http']]);
+        // TLS only: no API key crosses a public network in clear text.
+        expect(list(spec, 'ports').map(({ port, targetPort }) => [port, targetPort])).toEqual([[443, 'http']]);
     }
     for (const kind of ['Ingress', 'HTTPRoute', 'VirtualService', 'Gateway']) {
       const text = JSON.stringify(manifests.filter((manifest) => manifest.kind === kind));
       expect(text).not.toMatch(/support-bot-ops|9090|"ops"/);
     }
+  });
+
+  it('sets no number of replicas beside an autoscaler, and scales where the capacity page plans', () => {
+    for (const hpa of manifests.filter(({ kind }) => kind === 'HorizontalPodAutoscaler')) {
+      const target = one(manifests, 'Deployment', String(at(hpa, 'spec.scaleTargetRef.name')));
+      expect(target.spec).not.toHaveProperty('replicas');
+      expect(list(hpa, 'spec.metrics')[0]).toEqual({
+        type: 'Resource',
+        resource: { name: 'cpu', target: { type: 'AverageValue', averageValue: `${plannedMillicores()}m` } },
+      });
+    }
+  });
+
+  it('gives the configuration a name by its content, which is immutable and which no tool removes', () => {
+    const [map, ...others] = manifests.filter(({ kind }) => kind === 'ConfigMap');
+    expect(others).toEqual([]);
+    expect(map?.metadata.name).toMatch(/^support-bot-config-[a-z0-9]{10}$/);
+    expect(map).toHaveProperty('immutable', true);
+    expect(map?.metadata.annotations).toMatchObject({
+      'argocd.argoproj.io/sync-options': 'Prune=false',
+      'kustomize.toolkit.fluxcd.io/prune': 'disabled',
+    });
+    expect(list(one(manifests, 'Deployment', 'support-bot'), 'spec.template.spec.volumes')).toContainEqual({
+      name: 'config',
+      configMap: { name: map?.metadata.name },
+    });
   });
 
   it('takes every secret from the one Secret, by the keys that the documents name', () => {
@@ -133,6 +161,25 @@ describe.each(cases)('$name', ({ manifests }) => {
         expect(['openai-api-key', 'redis-password', 'sluice-api-key']).toContain(at(valueFrom, 'secretKeyRef.key'));
     }
   });
+});
+
+/** What the arithmetic of capacity plans with, of the CPU of a replica. */
+function plannedMillicores(): number {
+  const [output = ''] = [execFileSync('node', ['scripts/deployment/capacity.mjs'], { encoding: 'utf8' })];
+  const input = (meaning: string) => Number(new RegExp(`^ +([\\d.]+) {2}${meaning}`, 'm').exec(output)?.[1]);
+  return input('CPU limit of a replica') * input('share of CPU and memory') * 1_000;
+}
+
+it('gives a changed configuration another name, so that old pods keep theirs', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-config-'));
+  const nameOf = () =>
+    parse(execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' })).metadata.name as string;
+  for (const file of ['kustomization.yaml', 'production.yaml', 'staging.yaml'])
+    cpSync(`config/${file}`, join(folder, file));
+  const before = nameOf();
+  appendFileSync(join(folder, 'production.yaml'), '# changed\n');
+  expect(nameOf()).not.toBe(before);
+  rmSync(folder, { recursive: true });
 });
 
 it('writes no field that Kubernetes does not know', () => {
@@ -151,9 +198,8 @@ describe('support-bot in production', () => {
   const pod = at(deployment, 'spec.template.spec');
   const container = at(pod, 'containers.0');
 
-  it('keeps three replicas while a version rolls', () => {
+  it('keeps every replica while a version rolls', () => {
     expect(deployment.spec).toMatchObject({
-      replicas: 3,
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
     });
     expect(at(deployment, 'spec.template.metadata.labels')).toMatchObject({ app: 'support-bot', version: '1.0.0' });
@@ -161,7 +207,7 @@ describe('support-bot in production', () => {
 
   it('has the resources that were measured, and a heap below the limit', () => {
     expect(at(container, 'resources')).toEqual({
-      requests: { memory: '128Mi', cpu: '100m' },
+      requests: { memory: '384Mi', cpu: '250m' },
       limits: { memory: '512Mi', cpu: '500m' },
     });
     const options = list(container, 'env').find(({ name }) => name === 'NODE_OPTIONS')?.['value'];
@@ -221,6 +267,7 @@ describe('support-bot in production', () => {
         maxSkew: 1,
         topologyKey,
         whenUnsatisfiable: 'ScheduleAnyway',
+        matchLabelKeys: ['pod-template-hash'],
         labelSelector: { matchLabels: { app: 'support-bot' } },
       })),
     );
@@ -234,12 +281,11 @@ describe('support-bot in production', () => {
   });
 
   it('reads the configuration that its ConfigMap brings, which is config/ itself', () => {
-    const map = one(manifests, 'ConfigMap', 'support-bot-config');
-    for (const [file, text] of Object.entries(map.data ?? {}))
+    const [map] = manifests.filter(({ kind }) => kind === 'ConfigMap');
+    for (const [file, text] of Object.entries(map?.data ?? {}))
       expect(text).toBe(readFileSync(`config/${file}`, 'utf8'));
-    expect(Object.keys(map.data ?? {})).toContain('production.yaml');
+    expect(Object.keys(map?.data ?? {})).toContain('production.yaml');
     expect(list(container, 'env')).toContainEqual({ name: 'CONFIG_PATH', value: '/app/config/production.yaml' });
-    expect(list(pod, 'volumes')).toContainEqual({ name: 'config', configMap: { name: 'support-bot-config' } });
     expect(list(container, 'volumeMounts')).toContainEqual(expect.objectContaining({ mountPath: '/app/config' }));
   });
 
@@ -247,10 +293,6 @@ describe('support-bot in production', () => {
     const asked = readFileSync('config/production.yaml', 'utf8').matchAll(/_env: (\w+)/g);
     const given = list(container, 'env').map(({ name }) => name);
     expect(given).toEqual(expect.arrayContaining([...asked].map(([, name]) => name)));
-  });
-
-  it('rolls out when its configuration changes', () => {
-    expect(at(deployment, 'spec.template.metadata.annotations')).toHaveProperty('sluice/config-digest');
   });
 
   it('listens where its probes, its Service and its policy expect it', () => {
@@ -265,7 +307,7 @@ describe('support-bot in production', () => {
       config.monitoring.metrics.port,
     ]);
     expect(one(manifests, 'Service', 'support-bot').spec).toMatchObject({
-      type: 'LoadBalancer',
+      type: 'ClusterIP',
       ports: [{ port: 80, targetPort: 'http' }],
     });
     expect(one(manifests, 'Service', 'support-bot-ops').spec).toMatchObject({
@@ -286,9 +328,7 @@ describe('support-bot in production', () => {
     expect(hpa.spec).toMatchObject({ minReplicas: 3, scaleTargetRef: { kind: 'Deployment', name: 'support-bot' } });
     expect(Number(at(hpa, 'spec.behavior.scaleDown.stabilizationWindowSeconds'))).toBeGreaterThanOrEqual(600);
     expect(list(hpa, 'spec.behavior.scaleDown.policies')).toEqual([{ type: 'Pods', value: 1, periodSeconds: 120 }]);
-    expect(list(hpa, 'spec.metrics')).toEqual([
-      { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 70 } } },
-    ]);
+    expect(list(hpa, 'spec.metrics')).toHaveLength(1);
     expect(one(manifests, 'PodDisruptionBudget', 'support-bot').spec).toMatchObject({ maxUnavailable: 1 });
   });
 
@@ -336,6 +376,32 @@ describe('components for clusters that have what they need', () => {
     ]);
   });
 
+  it('a load balancer ends TLS itself, on 443 only, and is the only way in', () => {
+    const manifests = component('load-balancer');
+    const { spec, metadata } = one(manifests, 'Service', 'support-bot');
+    expect(spec).toMatchObject({ type: 'LoadBalancer', ports: [{ name: 'https', port: 443, targetPort: 'http' }] });
+    expect(Object.keys(metadata.annotations ?? {}).join()).toContain('ssl-cert');
+    expect(manifests.filter(({ kind }) => kind === 'Ingress')).toEqual([]);
+  });
+
+  it.each([
+    ['egress-managed-redis', [6380]],
+    ['egress-redis-sentinel', [26379, 6379]],
+    ['egress-redis-cluster', [6379]],
+    ['egress-provider', [8000]],
+    ['egress-collector', [4318]],
+    ['egress-dns', [53, 53, 5353, 5353]],
+  ])('%s lets out to ports %j, each to named peers, beside what the base lets out', (name, ports) => {
+    const rules = (of: readonly Manifest[]) => list(one(of, 'NetworkPolicy', 'support-bot'), 'spec.egress');
+    const base = rules(shipped());
+    expect(rules(component(name)).slice(0, base.length)).toEqual(base);
+    const added = rules(component(name)).slice(base.length);
+    expect(added.flatMap((rule) => list(rule, 'ports').map(({ port }) => port))).toEqual(ports);
+    for (const rule of added) expect(list(rule, 'to')).toHaveLength(1);
+    const table = readFileSync('docs/operations/README.md', 'utf8');
+    expect(table).toContain(`\`components/${name}\``);
+  });
+
   it('a route of the Gateway API lasts as long as an answer, and is the only way in', () => {
     const manifests = component('gateway-api');
     const [rule] = list(one(manifests, 'HTTPRoute', 'support-bot'), 'spec.rules');
@@ -377,15 +443,17 @@ describe('staging', () => {
     const container = at(one(manifests, 'StatefulSet', 'redis'), 'spec.template.spec.containers.0');
     const [script = ''] = (at(container, 'args') as readonly string[] | undefined) ?? [];
     const folder = mkdtempSync(join(tmpdir(), 'sluice-staging-redis-'));
+    // With every character that its configuration file could take for something else.
+    const PASSWORD = 'of "staging" \\ $HOME # %s';
     const port = await freePort();
     // The container's own lines; only the folder and the port are a test's.
     const line = script.replace('dir /data', `dir ${folder}\nport ${port}`);
-    const env = { PATH: process.env['PATH'] ?? '', REDIS_PASSWORD: 'of-staging' };
+    const env = { PATH: process.env['PATH'] ?? '', REDIS_PASSWORD: PASSWORD };
     const server = spawn('sh', ['-c', line], { env, stdio: 'ignore' });
     const redis = new Redis({
       host: '127.0.0.1',
       port,
-      password: 'of-staging',
+      password: PASSWORD,
       disconnectTimeout: 100,
       retryStrategy: () => 50,
     });
@@ -395,9 +463,15 @@ describe('staging', () => {
       for (const [name, value] of [
         ['maxmemory-policy', 'noeviction'],
         ['appendonly', 'yes'],
-        ['maxmemory', String(400 * 1024 * 1024)],
+        ['maxmemory', String(256 * 1024 * 1024)],
       ])
         expect(await redis.config('GET', name ?? '')).toEqual([name, value]);
+      const [, , probe = ''] = (at(container, 'readinessProbe.exec.command') as readonly string[] | undefined) ?? [];
+      const probed = (password: string) =>
+        spawnSync('sh', ['-c', probe.replace('redis-cli', `redis-cli -p ${port}`)], {
+          env: { ...env, REDIS_PASSWORD: password },
+        }).status;
+      expect([probed(PASSWORD), probed('another')]).toEqual([0, 1]);
       const stranger = redis.duplicate({ password: '', lazyConnect: true, retryStrategy: () => null });
       stranger.on('error', () => undefined);
       await expect(stranger.ping()).rejects.toThrow();
@@ -412,6 +486,13 @@ describe('staging', () => {
       server.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+
+  it('its Redis is reached by the assistant only', () => {
+    expect(one(manifests, 'NetworkPolicy', 'redis').spec).toMatchObject({
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: 'support-bot' } } }], ports: [{ port: 6379 }] }],
+    });
+    expect(one(manifests, 'NetworkPolicy', 'redis').spec).not.toHaveProperty('egress');
   });
 
   it('reads its own configuration', () => {

@@ -4,8 +4,13 @@
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
+// @ts-expect-error plain JavaScript that runs without a build has no types
+import { imageInVersion } from '../../scripts/lib/image.mjs';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { FakeKubectl } from './support/fake-kubectl.js';
 import { mistakeIn } from './support/kubernetes-types.js';
@@ -62,6 +67,8 @@ it.each([
   ['canary', 'start', '1.1.0', 'half'],
   ['canary', 'promote', '1.1.0'],
   ['smoke', 'everything'],
+  ['apply', '--fast'],
+  ['apply', 'one.yaml', 'two.yaml'],
 ])('prints the usage for %s %s %s %s, and changes nothing', async (script, ...args) => {
   expect(await run(script ?? '', ...args)).toMatchObject({
     status: 64,
@@ -81,6 +88,7 @@ it.each([
   ['canary', 'promote'],
   ['canary', 'abort'],
   ['smoke'],
+  ['apply', '--with-version'],
 ])('%s --dry-run %s %s: tells what it would do and changes nothing', async (script, ...args) => {
   kubectl.write('green', '1.1.0');
   const { status, output } = await run(script ?? '', '--dry-run', ...args);
@@ -105,8 +113,14 @@ describe('smoke', () => {
     ['the port is closed', { FAKE_OPS_PORT: '1' }, '/health answered 000'],
     ['there is no way in', { FAKE_FAIL: 'port-forward' }, 'port-forward ended'],
     ['the Secret has no key', { FAKE_SECRET: '' }, 'has no sluice-api-key'],
+    [
+      'the Service selects a version that no pod has',
+      { FAKE_NO_PODS_OF: 'v2' },
+      'selects version v2, which no pod has',
+    ],
   ])('fails where %s', async (_what, more, says) => {
     kubectl.env = cluster(more);
+    if ('FAKE_NO_PODS_OF' in more) kubectl.write('pinned', 'v2');
     expect(await run('smoke')).toMatchObject({ status: 1, output: expect.stringContaining(says) });
   });
 });
@@ -122,9 +136,11 @@ describe('rollout', () => {
     ]);
     expect(kubectl.calls.map((call) => call.split(' ').slice(0, 2).join(' '))).toEqual([
       'get deployment/support-bot',
+      'get deployment/support-bot',
       'get service/support-bot',
       'patch deployment/support-bot',
       'rollout status',
+      'get service/support-bot',
       'port-forward deployment/support-bot',
       'get secret/support-bot-secrets',
     ]);
@@ -165,13 +181,145 @@ describe('rollout', () => {
   });
 });
 
+describe('images by digest and registries with ports', () => {
+  const BY_DIGEST = `repo/support-bot@sha256:${'b'.repeat(64)}`;
+
+  it.each([
+    ['host:5000/repo', 'host:5000/repo:1.1.0'],
+    ['host:5000/repo:1.0.0', 'host:5000/repo:1.1.0'],
+    ['repo', 'repo:1.1.0'],
+  ])('%s becomes %s, also for a second colour', async (before, after) => {
+    kubectl.env = cluster({ FAKE_IMAGE: before });
+    await run('rollout', '--no-smoke', '1.1.0');
+    expect(kubectl.changes[0]).toContain(`"image":"${after}"`);
+    expect(imageInVersion(before, '1.1.0')).toBe(after);
+  });
+
+  it.each(['repo@sha256:abc', 'repo:1.0.0@sha256:abc'])('%s is refused without the new one', async (image) => {
+    kubectl.env = cluster({ FAKE_IMAGE: image });
+    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 1, output: expect.stringContaining('IMAGE=') });
+    expect(kubectl.changes).toEqual([]);
+    expect(() => imageInVersion(image, '1.1.0')).toThrow('IMAGE=');
+  });
+
+  it('IMAGE names the new one for rollout.sh and for the second colour', async () => {
+    kubectl.env = cluster({ FAKE_IMAGE: 'repo@sha256:abc', IMAGE: BY_DIGEST });
+    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 0 });
+    expect(kubectl.changes[0]).toContain(`"image":"${BY_DIGEST}"`);
+    await run('blue-green', 'up', '1.1.0');
+    expect(kubectl.applied).toContain(BY_DIGEST);
+  });
+
+  it('goes back to the version of before by its label', async () => {
+    kubectl.env = cluster({ FAKE_IMAGE: BY_DIGEST, IMAGE: BY_DIGEST, FAKE_SECRET: 'sk-sluice-another-one' });
+    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 1 });
+    expect(kubectl.version).toBe('1.0.0');
+  });
+});
+
+describe('apply', () => {
+  const SHIPPED = 'support-bot:1.0.0';
+
+  it('applies the tree where it names the image that runs, and asks for a turn', async () => {
+    kubectl.env = cluster({ FAKE_IMAGE: SHIPPED });
+    const { status, output } = await run('apply');
+    expect(output).toContain('ok  a turn');
+    expect(status).toBe(0);
+    expect(kubectl.changes).toEqual([expect.stringMatching(/^apply -f .*k8s\/deployment\.yaml$/)]);
+  });
+
+  it('refuses to bring an old version back with a change of configuration, and names the remedy', async () => {
+    kubectl.env = cluster({ FAKE_IMAGE: 'support-bot:1.1.0' });
+    expect(await run('apply')).toMatchObject({
+      status: 1,
+      output: expect.stringContaining('set-version.mjs support-bot:1.1.0 1.0.0 && npm run render'),
+    });
+    expect(kubectl.changes).toEqual([]);
+    expect(await run('apply', '--with-version')).toMatchObject({ status: 0 });
+  });
+
+  it('names the way back where it does not answer', async () => {
+    kubectl.env = cluster({ FAKE_IMAGE: SHIPPED, FAKE_SECRET: 'sk-sluice-another-one' });
+    expect(await run('apply')).toMatchObject({
+      status: 1,
+      output: expect.stringContaining('scripts/rollback.sh 1.0.0'),
+    });
+  });
+
+  it.each([
+    ['host:5000/repo:2.0.0', [], 'host:5000/repo:2.0.0', '2.0.0'],
+    [`repo@sha256:${'a'.repeat(64)}`, ['2.0.0'], `repo@sha256:${'a'.repeat(64)}`, '2.0.0'],
+  ])('set-version puts %s into the tree, with its labels', (image, more, wantedImage, version) => {
+    const file = join(mkdtempSync(join(tmpdir(), 'sluice-version-')), 'deployment.yaml');
+    cpSync('k8s/base/deployment.yaml', file);
+    const env = { ...process.env, DEPLOYMENT_FILE: file };
+    execFileSync('node', ['scripts/deployment/set-version.mjs', image, ...more], { env });
+    const deployment = parse(readFileSync(file, 'utf8')) as Manifest;
+    expect(at(deployment, 'spec.template.spec.containers.0.image')).toBe(wantedImage);
+    for (const labels of [deployment.metadata.labels, at(deployment, 'spec.template.metadata.labels')])
+      expect(labels).toMatchObject({ version });
+    rmSync(dirname(file), { recursive: true });
+  });
+
+  it.each([[[]], [['repo']], [[`repo@sha256:${'a'.repeat(64)}`]], [['a b:1']]])('set-version refuses %j', (args) => {
+    const env = { ...process.env, DEPLOYMENT_FILE: '/dev/null' };
+    expect(spawnSync('node', ['scripts/deployment/set-version.mjs', ...args], { env }).status).toBe(64);
+  });
+});
+
 describe('rollback', () => {
-  it('brings back the newest revision of that version, with all that belonged to it', async () => {
-    kubectl.write('revisions', '3\n11\n7\n');
-    expect(await run('rollback', '0.9.0')).toMatchObject({ status: 0 });
+  it('brings back the newest revision of that version with its configuration, and asks for a turn', async () => {
+    const of = (revision: number, instance?: string) => ({ revision, version: '0.9.0', ...(instance && { instance }) });
+    kubectl.revisions([of(3), of(10), of(7), of(11, 'support-bot-canary'), { revision: 12, version: '1.0.0' }]);
+    const { status, output } = await run('rollback', '0.9.0');
+    expect(output).toMatch(/revision 10 \(0\.9\.0, .*, configuration config-10\)[^]*ok {2}a turn/);
+    expect(status).toBe(0);
+    expect(kubectl.changes).toEqual(['rollout undo deployment/support-bot --to-revision=10']);
+  });
+
+  it('undoes a change of configuration: the revision before of the version that runs', async () => {
+    kubectl.revisions([
+      { revision: 11, version: '1.0.0', config: 'support-bot-config-good' },
+      { revision: 12, version: '1.0.0', config: 'support-bot-config-bad' },
+    ]);
+    kubectl.env = cluster({ FAKE_UNDO_TO: '1.0.0' });
+    expect(await run('rollback', '1.0.0')).toMatchObject({
+      status: 0,
+      output: expect.stringContaining('configuration support-bot-config-good'),
+    });
     expect(kubectl.changes).toEqual(['rollout undo deployment/support-bot --to-revision=11']);
-    // Of its own: a second colour of the same version has revisions too.
-    expect(kubectl.calls.join('\n')).toContain('get replicasets -l instance=support-bot,version=0.9.0');
+  });
+
+  it.each([
+    ['that version runs, in its only revision', [{ revision: 12, version: '1.0.0' }], '1.0.0', {}, 'runs now'],
+    ['that version runs, and the cluster has no revisions', [], '1.0.0', {}, 'runs now'],
+    [
+      'the configuration of the revision was deleted',
+      [{ revision: 11, version: '0.9.0' }],
+      '0.9.0',
+      { FAKE_NO_CONFIG: 'config-11' },
+      'needs configmap/config-11, which was deleted',
+    ],
+    [
+      'the image is by digest and no revision is left',
+      [],
+      '0.9.0',
+      { FAKE_IMAGE: 'repo@sha256:abc' },
+      'name the new one: IMAGE=',
+    ],
+  ])('changes nothing where %s', async (_what, revisions, version, more, says) => {
+    kubectl.revisions(revisions);
+    kubectl.env = cluster(more);
+    expect(await run('rollback', version)).toMatchObject({ status: 1, output: expect.stringContaining(says) });
+    expect(kubectl.changes).toEqual([]);
+  });
+
+  it('fails where the version of before does not answer either', async () => {
+    kubectl.env = cluster({ FAKE_SECRET: 'sk-sluice-another-one' });
+    expect(await run('rollback', '0.9.0')).toMatchObject({
+      status: 1,
+      output: expect.stringContaining('does not answer as it should'),
+    });
   });
 
   it('changes the image where the cluster has forgotten that version', async () => {
@@ -192,7 +340,7 @@ describe('rollback', () => {
   });
 
   it('fails where another version runs afterwards', async () => {
-    kubectl.write('revisions', '3\n');
+    kubectl.revisions([{ revision: 3, version: '0.9.0' }]);
     kubectl.env = cluster({ FAKE_UNDO_TO: '0.8.0' });
     expect(await run('rollback', '0.9.0')).toMatchObject({ status: 1, output: expect.stringContaining('0.8.0') });
   });

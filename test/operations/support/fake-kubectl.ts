@@ -35,12 +35,15 @@ fi
 version_file="$FAKE_KUBECTL/version"
 case $args in
   *"get deployment/support-bot-"*labels.version*) [[ ! -f "$FAKE_KUBECTL/green" ]] || cat "$FAKE_KUBECTL/green" ;;
+  *"get service/"*selector.app*) printf 'support-bot '; [[ ! -f "$FAKE_KUBECTL/pinned" ]] || cat "$FAKE_KUBECTL/pinned" ;;
   *"get service/"*selector.version*) [[ ! -f "$FAKE_KUBECTL/pinned" ]] || cat "$FAKE_KUBECTL/pinned" ;;
+  *"get pods -l app="*"-o name") [[ $args == *"version=\${FAKE_NO_PODS_OF:-none}"* ]] || echo pod/support-bot-1 ;;
+  *"get configmap/"*) [[ $args == *"\${FAKE_NO_CONFIG:-none}"* ]] || echo configmap/there ;;
   *"patch service/support-bot "*) sed -n 's/.*"version":"\\([^"]*\\)".*/\\1/p' <<<"$args" | tr -d '\\n' >"$FAKE_KUBECTL/pinned" ;;
   *"get deployment/"*labels.version*) cat "$version_file" ;;
-  *"get deployment/"*image*) printf 'registry.example.com:5000/support-bot:%s' "$(cat "$version_file")" ;;
+  *"get deployment/"*image*) printf '%s' "\${FAKE_IMAGE:-registry.example.com:5000/support-bot:$(cat "$version_file")}" ;;
   *"get deployment/"*"-o json") cat "$FAKE_KUBECTL/deployment.json" ;;
-  *"get replicasets"*) [[ -f "$FAKE_KUBECTL/revisions" ]] && cat "$FAKE_KUBECTL/revisions" || true ;;
+  *"get deployments,replicasets"*) cat "$FAKE_KUBECTL/revisions.json" ;;
   *"get secret/"*) printf '%s' "$FAKE_SECRET" | base64 ;;
   *"patch deployment/support-bot "*) sed -n 's/.*"version":"\\([^"]*\\)".*/\\1/p' <<<"$args" | tr -d '\\n' >"$version_file" ;;
   *"rollout undo "*) printf '%s' "$FAKE_UNDO_TO" >"$version_file" ;;
@@ -52,6 +55,14 @@ case $args in
   *"port-forward "*) echo $$ >"$FAKE_KUBECTL/forwarding"; printf 'Forwarding from 127.0.0.1:%s -> 8080\\nForwarding from 127.0.0.1:%s -> 9090\\n' "$FAKE_PORT" "$FAKE_OPS_PORT"; exec sleep 60 ;;
 esac
 `;
+
+export interface Revision {
+  readonly revision: number;
+  readonly version: string;
+  readonly instance?: string;
+  /** Name of its ConfigMap. */
+  readonly config?: string;
+}
 
 export interface Ran {
   readonly status: number | null;
@@ -68,6 +79,7 @@ export class FakeKubectl {
     chmodSync(join(this.#folder, 'kubectl'), 0o755);
     this.write('deployment.json', JSON.stringify(DEPLOYMENT));
     this.write('version', version);
+    this.revisions([]);
     // In the pod of Redis there is a redis-cli that knows its server; in the gateway's, a signal reaches the gateway.
     mkdirSync(join(this.#folder, 'redis-0'));
     writeFileSync(join(this.#folder, 'redis-0/redis-cli'), REDIS_CLI, { mode: 0o755 });
@@ -77,9 +89,32 @@ export class FakeKubectl {
     );
   }
 
-  /** `green`: the version of the second colour or canary; `pinned`: the one that the Service sends to; `revisions`: those of the version asked for, one a line. */
-  write(file: 'version' | 'green' | 'pinned' | 'revisions' | 'log' | 'deployment.json', text: string): void {
+  /** `green`: the version of the second colour or canary; `pinned`: the one that the Service sends to. */
+  write(file: 'version' | 'green' | 'pinned' | 'revisions.json' | 'log' | 'deployment.json', text: string): void {
     writeFileSync(join(this.#folder, file), text);
+  }
+
+  /** The ReplicaSets that the cluster still has; revision 12 runs. */
+  revisions(kept: readonly Revision[]): void {
+    const annotations = (revision: number) => ({ 'deployment.kubernetes.io/revision': `${revision}` });
+    const replicaSets = kept.map(({ revision, version, instance = 'support-bot', config = `config-${revision}` }) => ({
+      kind: 'ReplicaSet',
+      metadata: { name: `support-bot-${revision}`, annotations: annotations(revision) },
+      spec: {
+        template: {
+          metadata: { labels: { app: 'support-bot', instance, version } },
+          spec: {
+            containers: [{ name: 'support-bot', image: `registry.example.com:5000/support-bot:${version}` }],
+            volumes: [
+              { name: 'config', configMap: { name: config } },
+              { name: 'tmp', emptyDir: {} },
+            ],
+          },
+        },
+      },
+    }));
+    const deployment = { ...DEPLOYMENT, metadata: { ...DEPLOYMENT.metadata, annotations: annotations(12) } };
+    this.write('revisions.json', JSON.stringify({ kind: 'List', items: [deployment, ...replicaSets] }));
   }
 
   get version(): string {

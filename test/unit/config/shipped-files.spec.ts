@@ -90,7 +90,7 @@ describe('config/production.yaml', () => {
       cost_per_hour_threshold: 10,
       runbook_url: 'docs/operations/runbook.md',
     });
-    expect(config.auth).toMatchObject({ mode: 'keys', keys: [{ id: 'support-bot', scopes: ['chat', 'admin'] }] });
+    expect(config.auth).toMatchObject({ mode: 'keys', keys: [{ id: 'support-bot', scopes: ['chat'] }] });
   });
 
   it('names every missing secret', () => {

@@ -1,6 +1,6 @@
 /* What is done to all sockets, by a clock that a test moves: heartbeat, greatest age, ending credentials, the goodbye. */
 
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ClientConnection, type Handshake } from '../../../src/gateway/connection.js';
 import { ConnectionTable } from '../../../src/gateway/connection-table.js';
 import { type SocketSettings } from '../../../src/gateway/settings.js';
@@ -107,6 +107,21 @@ describe('age and credentials', () => {
     expect(socket.closed).toBeUndefined();
     time.pass(2_000);
     expect(socket.closed?.code).toBe(1012);
+  });
+
+  it('closes connections that were opened together at ages 10 % below and above the maximum [WS-15]', () => {
+    table = tableOf({ maxConnectionAgeMs: 60_000, heartbeatIntervalMs: 10_000_000 });
+    const random = jest.spyOn(time, 'random');
+    random.mockReturnValue(0);
+    const early = open().socket;
+    random.mockReturnValue(1);
+    const late = open().socket;
+    time.pass(54_000);
+    expect([early.closed?.code, late.closed]).toEqual([1012, undefined]);
+    time.pass(11_000);
+    expect(late.closed).toBeUndefined();
+    time.pass(1_000);
+    expect(late.closed?.code).toBe(1012);
   });
 
   it('announces the end of a credential once, a minute before, and closes at it', () => {

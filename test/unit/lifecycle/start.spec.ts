@@ -100,6 +100,7 @@ describe('the version of Node', () => {
 describe('the startup message', () => {
   const facts: StartupFacts = {
     app: { host: '127.0.0.1', port: 8080 },
+    playground: true,
     ops: { host: '127.0.0.1', port: 9090 },
     metricsPath: '/metrics',
     provider: { type: 'demo', model: 'demo', baseUrl: '' },
@@ -120,6 +121,11 @@ describe('the startup message', () => {
     ]) {
       expect(text).toContain(part);
     }
+  });
+
+  it('says that the playground is off, and where the gateway listens', () => {
+    const [first] = startupLines({ ...facts, playground: false });
+    expect(first).toBe('Sluice is running at http://127.0.0.1:8080; the playground is off (app.playground)');
   });
 
   it('names a real provider by model and host, without secrets in its URL', () => {

@@ -1,7 +1,6 @@
 /*
- * What a screen reader announces of a streamed answer: each paragraph once it is complete, then how
- * it ended. Word by word would drown everything else; all at the end would leave its reader
- * waiting.
+ * Announces a streamed answer to screen readers: each complete paragraph, then the end. Single
+ * words would interrupt everything else, and one text at the end would come late.
  */
 
 import { add } from './dom.js';
@@ -20,7 +19,7 @@ export class Announcer {
     this.#announced = 0;
   }
 
-  /** The answer so far. */
+  /** @param text the received text of the answer */
   grow(text: string): void {
     const end = text.lastIndexOf('\n\n');
     if (end <= this.#announced) return;

@@ -1,7 +1,4 @@
-/*
- * The user's conversations as the gateway lists them, newest first; asked for again when something
- * may have changed.
- */
+/* The list of the user's conversations, newest first. Loaded again when it may have changed. */
 
 import { type ConversationObject, type Sluice } from '../src/client.js';
 import { HistoryView } from './history.js';
@@ -47,7 +44,7 @@ export class History {
           this.#list = data;
           this.#draw();
         },
-        // It is asked for again with the next connection, question or answer.
+        // The next connection, question or answer loads it again.
         () => undefined,
       );
     }, RELOAD_DELAY_MS);

@@ -1,4 +1,4 @@
-/* The few things that every part of the page does with elements. */
+/* Helpers for elements of the page. */
 
 export function element<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -20,7 +20,7 @@ export function add<K extends keyof HTMLElementTagNameMap>(
   return child;
 }
 
-/** A button that copies, and says for a moment that it did. */
+/** Makes a button copy a text and confirm that for a moment. */
 export function copies(button: HTMLButtonElement, text: () => string): void {
   const label = button.textContent;
   button.addEventListener('click', () => {
@@ -32,9 +32,9 @@ export function copies(button: HTMLButtonElement, text: () => string): void {
   });
 }
 
-/** Also on plain http, where pages have no clipboard of their own. */
+/** Copies a text, also on plain http, where pages have no clipboard. */
 async function copy(text: string): Promise<void> {
-  // Typed as always there; it is not outside of secure contexts.
+  // The type says that it always exists, but it is missing outside of secure contexts.
   const clipboard = navigator.clipboard as Clipboard | undefined;
   if (clipboard !== undefined) {
     await clipboard.writeText(text);

@@ -1,7 +1,4 @@
-/*
- * What each frame of the protocol means, in one or two sentences, for a reader who sees it for the
- * first time. Pure.
- */
+/* Explains each frame of the protocol in one or two sentences. Pure. */
 
 import { type WireEvent } from '../src/api.js';
 
@@ -58,7 +55,7 @@ export function meaningOf(type: string): string {
   return MEANINGS[type] ?? 'An event of the OpenAI Responses protocol; PROTOCOL.md has it.';
 }
 
-/** The part of a frame that says most about it, short enough for a line. */
+/** Returns the most telling part of a frame, short enough for a line. */
 export function summaryOf(frame: WireEvent): string {
   if (typeof frame.delta === 'string') return JSON.stringify(frame.delta);
   if (frame.type === 'response.create') return typeof frame['input'] === 'string' ? JSON.stringify(frame['input']) : '';

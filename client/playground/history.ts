@@ -24,7 +24,7 @@ export class HistoryView {
 
   show(conversations: readonly ConversationObject[], current: string | null): void {
     const focused = document.activeElement?.closest('li')?.dataset['id'];
-    // A title that is being written is not to be drawn over.
+    // Drawing now would remove the input of a title that is being edited.
     if (this.#list.querySelector('input') !== null) return;
     this.#empty.hidden = conversations.length > 0;
     this.#list.replaceChildren();
@@ -74,7 +74,7 @@ export class HistoryView {
     input.focus();
     let isDone = false;
     const done = (keep: boolean): void => {
-      // Taking it away takes its focus too.
+      // Removing the input also emits `blur`, which would finish a second time.
       if (isDone) return;
       isDone = true;
       const value = input.value.trim();

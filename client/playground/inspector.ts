@@ -1,6 +1,6 @@
 /*
- * The inspector: every frame as it went over the wire, with what it means. Deltas in a row share a
- * line, so that the story stays short.
+ * The inspector: every frame as it was sent or received, with an explanation. Consecutive deltas
+ * share a line, so that the list stays short.
  */
 
 import { type Frame } from '../src/api.js';
@@ -16,7 +16,7 @@ interface Entry extends Frame {
   readonly atMs: number;
 }
 
-/** One line: a frame, or deltas in a row of one lane. */
+/** One line: a frame, or consecutive deltas of one lane. */
 class Row {
   readonly entries: Entry[] = [];
   readonly item: HTMLLIElement;
@@ -44,13 +44,13 @@ class Row {
     this.#body = add(this.#details, 'div', 'body');
     this.#details.addEventListener('toggle', () => {
       this.#drawBody();
-      // After what stands below was drawn.
+      // Wait until the details below are drawn.
       if (this.#details.open) requestAnimationFrame(() => this.item.scrollIntoView({ block: 'nearest' }));
     });
     this.push(entry);
   }
 
-  /** Does this frame belong on this line? */
+  /** Whether this frame belongs on this line. */
   takes({ direction, data }: Entry): boolean {
     const first = this.entries[0];
     return (
@@ -80,8 +80,8 @@ class Row {
   }
 
   /**
-   * What stands below an open line; made when it is first opened, so that what a reader has marked
-   * stays marked.
+   * Draws the details below an open line. They are created once, so that a reader's selection
+   * stays.
    */
   #drawBody(): void {
     if (!this.#details.open) return;
@@ -194,7 +194,7 @@ export class Inspector {
     this.#count.textContent = `${this.#total}${waiting}`;
   }
 
-  /** What is shown, as JSON lines. */
+  /** Returns the shown frames as JSON lines. */
   #text(): string {
     return this.#rows
       .filter(({ item }) => !item.hidden)

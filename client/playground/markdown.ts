@@ -1,6 +1,6 @@
 /*
- * Markdown on the page, safely: HTML in a text is shown as text, and what the renderer makes passes
- * a sanitizer before it becomes elements. While a text grows only its last block is drawn again.
+ * Renders Markdown safely: HTML in a text is shown as text, and the output of the renderer passes a
+ * sanitizer. While a text grows, only its last block is drawn again.
  */
 
 import DOMPurify, { type Config } from 'dompurify';
@@ -11,7 +11,7 @@ const marked = new Marked({
   breaks: true,
   renderer: {
     html: ({ text }: Tokens.HTML | Tokens.Tag) => escapeHtml(text),
-    // A picture would call somewhere else, and the page's policy forbids that.
+    // A picture would load from another origin, which the page's policy forbids.
     image: ({ text, href }: Tokens.Image) => `<a href="${escapeHtml(href)}">${escapeHtml(text || href)}</a>`,
     // The page's own headings are above these.
     heading({ tokens, depth }: Tokens.Heading) {
@@ -51,7 +51,7 @@ export class MarkdownView {
   /** Draws `text`, keeping every block that it has in common with what is shown. */
   show(text: string): void {
     if (text === this.#text) return;
-    // A block before the last one is finished: what comes behind can't change it.
+    // Blocks before the last one are finished: later text cannot change them.
     const grown = text.startsWith(this.#text);
     const kept = grown ? this.#blocks.slice(0, -1) : [];
     const from = kept.reduce((length, { raw }) => length + raw.length, 0);

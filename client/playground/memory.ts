@@ -1,12 +1,12 @@
 /*
- * What this tab remembers over a reload: the key, questions that the gateway has not confirmed yet,
- * and what only this page knows of answers.
+ * State of this tab that outlives a reload: the key, questions that the gateway has not confirmed,
+ * and times that only this page has measured.
  */
 
 export interface PendingQuestion {
   readonly conversation: string;
   readonly question: string;
-  /** Names the request, so that sending it again asks nothing twice. */
+  /** Idempotency key: sending the question again creates no second turn. */
   readonly key: string;
   readonly prompt: PromptChoice | null;
 }
@@ -16,7 +16,7 @@ export interface PromptChoice {
   readonly variables?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Milliseconds until the first words, and until the end. */
+/** Milliseconds until the first delta, and until the end. */
 export interface Timing {
   readonly firstMs: number | null;
   readonly totalMs: number;
@@ -40,7 +40,7 @@ export class Memory {
       // Written by this same class.
       Object.assign(this.#state, JSON.parse(sessionStorage.getItem(KEY) ?? '{}') as Partial<Remembered>);
     } catch {
-      // Storage that can't be read is as good as none.
+      // Unreadable storage counts as empty.
     }
   }
 
@@ -74,7 +74,7 @@ export class Memory {
     try {
       sessionStorage.setItem(KEY, JSON.stringify(this.#state));
     } catch {
-      // Full or forbidden: the page works, only a reload starts afresh.
+      // Storage is full or forbidden: the page works, but a reload loses this state.
     }
   }
 }

@@ -1,7 +1,6 @@
 /*
- * The playground: a chat page on the browser client, as a newcomer would write one, with a window
- * on the protocol. The address names the conversation, so a reload, the way back and a second tab
- * find it, running answers included.
+ * The playground: a chat page on the browser client, with a view of the protocol. The address names
+ * the conversation, so a reload, the back button and a second tab find it with its running answers.
  */
 
 import { createClient, type List } from '../src/client.js';
@@ -31,16 +30,16 @@ const history = new History(sluice, {
 });
 // Not narrowed to null: functions below fill it.
 let room = null as Room | null;
-/** A conversation that is being made for the first question. */
+/** The conversation that is being created for the first question. */
 let making: Promise<string> | null = null;
-/** Questions that wait for it; emptied where the page moves on. */
+/** Questions that wait for it. Cleared when the page leaves it. */
 let waiting = new Set<TurnView>();
 
 const owner: RoomOwner = {
   changed: () => history.refresh(),
   gone: (pending) => {
-    // The server was restarted with its state in memory, or another page deleted it: what is shown
-    // stays, and new questions go to a new conversation.
+    // The server was restarted without its state, or another page deleted the conversation. The
+    // shown messages stay, and new questions go to a new conversation.
     if (room !== null) {
       room = null;
       history.current = null;
@@ -75,7 +74,8 @@ for (const question of memory.pending) {
 }
 
 /**
- * What can be chosen from: asked for once there is a connection, and so a credential that counts.
+ * Loads the lists of conversations and prompts when there is a connection, and so a valid
+ * credential.
  */
 async function offer(): Promise<void> {
   history.refresh();
@@ -90,7 +90,7 @@ function conversationInAddress(): string | null {
   return id === '' ? null : id;
 }
 
-/** Goes to a conversation, or to an empty page. */
+/** Opens a conversation, or an empty page. */
 function enter(id: string | null): void {
   if (id !== null && id === room?.id) return;
   leave();
@@ -163,7 +163,7 @@ function makeConversation(): Promise<string> {
   return making;
 }
 
-/** Without a `hashchange`: the page is there already. */
+/** Sets the address without a `hashchange` event: the page is already shown. */
 function replaceAddress(hash: string): void {
   window.history.pushState(null, '', location.pathname + location.search + hash);
 }

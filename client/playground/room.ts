@@ -1,6 +1,6 @@
 /*
- * The open conversation: what it holds and its turns, drawn as they arrive. Questions asked here,
- * in another tab or on another device take the same way: the subscription tells them all.
+ * The open conversation: its items and turns, drawn as they arrive. Questions of this page, another
+ * tab or another device all come from the subscription.
  */
 
 import {
@@ -18,16 +18,13 @@ import { type View } from './view.js';
 import { callWords, endNote, errorNote, modelWords, numbersLine } from './words.js';
 
 export interface RoomOwner {
-  /** Something ran or ended: titles and order of the list may have changed. */
+  /** A turn started or ended: titles and order of the list may have changed. */
   changed(): void;
-  /**
-   * The gateway does not know this conversation any more; the question, where there is one, is
-   * still to be answered.
-   */
+  /** The gateway no longer knows this conversation. A pending question has no answer yet. */
   gone(pending: { readonly question: PendingQuestion; readonly shown: TurnView } | null): void;
 }
 
-/** So many answers of the past are asked for their numbers. */
+/** Number of past answers whose figures are loaded. */
 const NUMBERED = 20;
 
 export class Room {
@@ -40,7 +37,7 @@ export class Room {
   readonly #live = new Map<SluiceResponse, TurnView>();
   #past: { readonly view: TurnView; readonly responseId: string | null }[] = [];
   #numbered = false;
-  /** A question that this page is sending: its turn is shown at once. */
+  /** The question that this page is sending. Its turn is shown at once. */
   #pending: { readonly question: PendingQuestion; readonly shown: TurnView } | null = null;
   #open = true;
 
@@ -104,7 +101,7 @@ export class Room {
     view.draw();
   }
 
-  /** What is known of past answers beside their text. */
+  /** Loads the figures of past answers. */
   async #number(): Promise<void> {
     this.#past.at(-1)?.view.scrollTo();
     if (this.#numbered) return;
@@ -118,7 +115,7 @@ export class Room {
         this.#view.model(modelWords(response));
         if (this.#open) view.draw();
       } catch {
-        // It was not stored, or has expired: its text is all there is.
+        // It was not stored or has expired: only its text is known.
       }
     }
   }
@@ -162,7 +159,7 @@ export class Room {
     });
     response.final.then(
       (ended) => {
-        // What another page asked, this one saw only from somewhere on.
+        // This page saw another page's turn only in part, so it cannot time it.
         if (pending !== null) this.#memory.keepTiming(ended.id, { firstMs, totalMs: performance.now() - sentAt });
         turn.calls = ended.output.flatMap((item) => callWords(item) ?? []);
         turn.note = endNote(ended);
@@ -175,7 +172,7 @@ export class Room {
           this.#owner.gone(pending);
           return;
         }
-        // Closed by this page: the question is asked again when it is back.
+        // If this page closed the client, it sends the question again after a reload.
         if (pending !== null && error.kind !== 'closed') this.#confirmed(pending.question);
         turn.note = errorNote(error, turn.text !== '');
         this.#end(response, shown);
@@ -204,7 +201,9 @@ interface WithContent {
   readonly content?: unknown;
 }
 
-/** Of what the gateway or this page itself wrote: a string, or parts with a text. */
+/**
+ * Returns the parts of content that the gateway or this page wrote: a string, or parts with a text.
+ */
 function partsOf({ content }: WithContent): readonly { readonly text?: string; readonly refusal?: string }[] {
   return typeof content === 'string' ? [{ text: content }] : ((content ?? []) as readonly { readonly text?: string }[]);
 }

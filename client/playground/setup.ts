@@ -1,12 +1,12 @@
 /*
- * Which prompt answers and with what variables: a form made from what the gateway's packs declare.
- * Knows no client.
+ * The form for prompt and variables, created from the declarations of the gateway's packs. Knows no
+ * client.
  */
 
 import { add, element } from './dom.js';
 import { type PromptChoice } from './memory.js';
 
-/** As `GET /v1/prompts` lists them. */
+/** An entry of `GET /v1/prompts`. */
 export interface Prompt {
   readonly id: string;
   readonly version: string;
@@ -42,7 +42,7 @@ export class SetupView {
     this.#variables.addEventListener('input', () => this.#showSummary());
   }
 
-  /** The highest version of each prompt is offered. */
+  /** Shows the highest version of each prompt. */
   show(prompts: readonly Prompt[]): void {
     this.#prompts = prompts.filter((prompt, i) => prompts.findIndex(({ id }) => id === prompt.id) === i);
     this.#root.hidden = this.#prompts.length === 0;
@@ -54,7 +54,7 @@ export class SetupView {
     this.#choose();
   }
 
-  /** Null: the gateway's own choice, with nothing filled in. */
+  /** Null: the gateway's default, without variables. */
   get choice(): PromptChoice | null {
     const prompt = this.#prompt;
     if (prompt === undefined) return null;

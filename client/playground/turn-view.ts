@@ -4,7 +4,7 @@ import { add, copies } from './dom.js';
 import { MarkdownView } from './markdown.js';
 import { type Note } from './words.js';
 
-/** What is shown of a turn. */
+/** The shown data of a turn. */
 export interface Turn {
   question: string;
   text: string;
@@ -46,7 +46,7 @@ export class TurnView {
     this.draw();
   }
 
-  /** Draws soon: once a frame is enough for the eye, however fast the text comes. */
+  /** Draws with the next frame of the screen, however fast the text comes. */
   grow(): void {
     this.#drawing ||= requestAnimationFrame(() => {
       this.#drawing = 0;
@@ -54,7 +54,7 @@ export class TurnView {
     });
   }
 
-  /** Draws all of it as it stands now. */
+  /** Draws the whole turn now. */
   draw(): void {
     cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
@@ -86,7 +86,7 @@ export class TurnView {
     for (const button of foot.querySelectorAll('button')) button.type = 'button';
   }
 
-  /** Follows the text down, but leaves a reader who scrolled up where they are. */
+  /** Scrolls down with the text, unless the reader has scrolled up. */
   #keepingTheEndInSight(draw: () => void): void {
     const log = this.#log;
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;

@@ -1,6 +1,5 @@
 /*
- * The page's frame: header, panes, composer, announcements; what is drawn, and what a person does.
- * Knows no client and no protocol.
+ * The frame of the page: header, panes, composer, announcements. Knows no client and no protocol.
  */
 
 import { type ConnectionState } from '../src/api.js';
@@ -60,7 +59,7 @@ export class View {
     this.#connection.title = words;
   }
 
-  /** While an answer runs it can be stopped; the composer stays free for the next question. */
+  /** Shows the stop button while an answer runs. The composer stays free for the next question. */
   running(runs: boolean): void {
     if (!runs && document.activeElement === this.#stop) this.#message.focus();
     this.#stop.hidden = !runs;
@@ -80,7 +79,7 @@ export class View {
     this.#message.focus();
   }
 
-  /** On a narrow screen the panes lie over the conversation, one at a time. */
+  /** Closes the panes, which cover the conversation on a narrow screen. */
   closePanes(): void {
     if (matchMedia('(max-width: 60rem)').matches) document.body.classList.remove('with-history');
   }
@@ -173,7 +172,7 @@ export class View {
       try {
         localStorage.setItem(THEME_KEY, THEMES[at] ?? 'system');
       } catch {
-        // It holds until the page is left.
+        // Storage is forbidden: the theme lasts until the page is left.
       }
     });
   }

@@ -1,6 +1,6 @@
 /*
- * What the page says in words: connection, ends, errors, and the line of numbers. Pure; knows no
- * page and no client.
+ * Texts of the page: connection, ends, errors, and the line of figures. Pure: knows no page and no
+ * client.
  */
 
 import { type ResponseObject, type SluiceErrorShape, type StateChange, type Transport } from '../src/api.js';
@@ -42,7 +42,7 @@ const FAILURES: Readonly<Record<string, string>> = {
   replica_lost: 'The server that wrote this answer went away.',
 };
 
-/** How a response ended, where there is something to say about it. */
+/** Returns a note on how a response ended, or null if it is complete. */
 export function endNote(response: ResponseObject): Note | null {
   switch (response.status) {
     case 'cancelled':
@@ -78,7 +78,7 @@ function rulesOf(response: ResponseObject): string {
   return rules.length === 0 ? '' : ` (${[...new Set(rules)].join(', ')})`;
 }
 
-/** Why there is no response, or no more of one. `hasText`: some of it is shown. */
+/** Returns a note on why a response is missing or incomplete. `hasText`: some of it is shown. */
 export function errorNote(error: SluiceErrorShape, hasText: boolean): Note {
   if (error.code === 'cancelled') return { kind: 'info', words: 'Stopped before it was sent.' };
   if (error.kind !== 'lost') return { kind: 'bad', words: error.message };
@@ -115,14 +115,14 @@ const UNITS = [
   ['minute', 60_000],
 ] as const;
 
-/** How long ago it was, roughly. */
+/** Returns roughly how long ago a time was. */
 export function agoWords(thenMs: number, nowMs: number): string {
   const [unit, ms] = UNITS.find(([, length]) => nowMs - thenMs >= length) ?? ['minute', 60_000];
   const count = Math.round((nowMs - thenMs) / ms);
   return count === 0 ? 'just now' : RELATIVE.format(-count, unit);
 }
 
-/** A function call or its output, as one line of code. */
+/** Returns a function call or its output as one line of code. */
 export function callWords(item: { type: string; name?: string; arguments?: string; output?: string }): string | null {
   if (item.type === 'function_call') return `${item.name ?? ''}(${item.arguments ?? ''})`;
   return item.type === 'function_call_output' ? `→ ${item.output ?? ''}` : null;
@@ -132,7 +132,7 @@ function durationWords(ms: number): string {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** Who answers, without dressing it up. */
+/** Returns the name of the answering model. */
 export function modelWords(response: ResponseObject): string {
   const { provider } = response.sluice;
   if (provider === 'demo')

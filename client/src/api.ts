@@ -1,24 +1,28 @@
 /*
- * The public shape of the browser client: every type that a page's own code can name, and nothing that runs.
- * Wire names (snake case) are the gateway's; everything else is ours (camel case).
+ * The public types of the browser client, and no code. Names in snake case are the gateway's wire
+ * names; names in camel case are the client's.
  */
 
 export interface ClientOptions {
-  /** Where the gateway is, such as `https://chat.example.com`. Default: the origin of the page. */
+  /**
+   * Address of the gateway, such as `https://chat.example.com`. Default: the origin of the page.
+   */
   readonly url?: string;
-  /** A credential, or a function that fetches one. A function is asked again before every connection, so it may hand out short-lived secrets. */
+  /** A credential, or a function that returns one. It is called before every connection. */
   readonly token?: string | (() => string | Promise<string>) | undefined;
-  /** Fields for every `send`, such as `{ prompt: { id: 'support' } }`. What a `send` says itself wins. */
+  /** Fields for every `send`, such as `{ prompt: { id: 'support' } }`. `send` can override them. */
   readonly defaults?: SendOptions;
-  /** Longest pause before the first and before the latest reconnects; the real one is random below it (full jitter). */
+  /**
+   * Longest pause before the first reconnect, and before later ones. The pause is random below it.
+   */
   readonly reconnect?: { readonly firstDelayMs?: number; readonly maxDelayMs?: number };
-  /** How long one attempt to connect may take. */
+  /** Time limit of one attempt to connect, in milliseconds. */
   readonly connectTimeoutMs?: number;
-  /** Silence after which the network is tested, while an answer runs and while none does, and how long the test may take. */
+  /** Silence before a ping, with and without running responses, and the time limit of a ping. */
   readonly ping?: { readonly busyAfterMs?: number; readonly idleAfterMs?: number; readonly timeoutMs?: number };
 }
 
-/** What a request may say beside its input: fields of OpenAI's `response.create`, passed on as they are. */
+/** Fields of a request beside its input: those of OpenAI's `response.create`, sent unchanged. */
 export interface SendOptions {
   readonly conversation?: string;
   readonly previous_response_id?: string;
@@ -33,7 +37,7 @@ export interface SendOptions {
   readonly max_output_tokens?: number;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly store?: boolean;
-  /** Names this request, so that sending it again gives the same response. Default: a random one for each `send`. */
+  /** Idempotency key: sending it again gives the same response. Default: random for each `send`. */
   readonly idempotencyKey?: string;
   /** Any further field of the protocol (`tools`, `text`, `reasoning`, …). */
   readonly [field: string]: unknown;
@@ -42,20 +46,20 @@ export interface SendOptions {
 /** A string is one user message; items are OpenAI's input items. */
 export type Input = string | readonly Readonly<Record<string, unknown>>[];
 
-/** How the gateway is reached: `sse` where no WebSocket can be opened (answers by SSE, other devices' turns by asking now and then). */
+/** `sse`: no WebSocket can be opened. Answers come by SSE, turns of other devices by polling. */
 export type Transport = 'websocket' | 'sse';
 
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'reconnecting' | 'offline' | 'closed';
 
 export interface StateChange {
   readonly state: ConnectionState;
-  /** Why: the failure that led here; null where nothing is wrong. */
+  /** The failure that caused the state, or null. */
   readonly error: SluiceErrorShape | null;
-  /** When the next attempt to connect is made; null where none is planned. */
+  /** Milliseconds until the next attempt to connect, or null if none is planned. */
   readonly retryInMs: number | null;
 }
 
-/** A frame of the protocol as it went over the socket, for inspectors and logs. */
+/** A frame of the protocol as it was sent or received, for inspectors and logs. */
 export interface Frame {
   readonly direction: 'in' | 'out';
   readonly data: WireEvent;
@@ -71,27 +75,29 @@ export interface ClientEvents {
 export interface Sluice {
   readonly state: ConnectionState;
   readonly transport: Transport;
-  /** Connects. `send` and `resume` do so by themselves. Resolves when the connection is open, rejects when it is refused for good. */
+  /** Connects, as `send` and `resume` do. Resolves when open, rejects if refused permanently. */
   connect(): Promise<void>;
-  /** Requests a response. Never throws: offline it waits, and the response reports what fails. */
+  /** Requests a response. Waits while offline. Never throws: the response reports failures. */
   send(input: Input, options?: SendOptions): SluiceResponse;
-  /** Resumes a response from a cursor: after a reload, on another page, on another device. Returns the response if it is followed already. */
+  /** Resumes a response from a cursor, or returns the response that is followed already. */
   resume(cursor: Cursor): SluiceResponse;
   /**
-   * A conversation and its future: what it holds, then every turn from any device, without a gap
-   * and nothing twice. One that is subscribed to already is returned.
+   * Follows a conversation: its items, then every turn from any device, each once. Returns the
+   * existing subscription if there is one.
    */
   subscribe(conversation: string): Subscription;
   readonly conversations: Conversations;
-  /** One call of the gateway's REST interface with this client's credential; rejects with a SluiceError. */
+  /** Makes one REST call with this client's credential. Rejects with a SluiceError. */
   request<T>(method: string, path: string, body?: unknown): Promise<T>;
-  /** Calls `handler` on every such event; returns the function that ends that. */
+  /** Calls `handler` for every such event. Returns a function that removes it. */
   on<K extends keyof ClientEvents>(event: K, handler: (value: ClientEvents[K]) => void): () => void;
-  /** Ends the connection. Running responses continue at the gateway and can be resumed by their cursor. */
+  /** Closes the connection. Running responses continue and can be resumed by their cursors. */
   close(): void;
 }
 
-/** `waiting`: the gateway has not answered yet. `refused`: it never became a response. `lost`: it can't be followed any more. */
+/**
+ * `waiting`: not accepted yet. `refused`: never accepted. `lost`: it cannot be followed further.
+ */
 export type ResponseStatus =
   'waiting' | 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled' | 'refused' | 'lost';
 
@@ -100,58 +106,58 @@ export interface Cursor {
   readonly id: string;
   /** Sequence number of the last event seen; −1 or absent: none. */
   readonly after?: number;
-  /** The text up to there. */
+  /** The text up to that event. */
   readonly text?: string;
 }
 
 export interface ResponseEvents {
-  /** Text to add to what is shown. */
+  /** Text to append. */
   delta: string;
-  /** The whole text, to be shown in place of what was: only where the text handed to `resume` was not the response's own. */
+  /** The whole text, in place of a text passed to `resume` that was not the response's. */
   replace: string;
-  /** Text of a refusal to add: what a guardrail or the model says in place of (more of) an answer. */
+  /** Text to append to the refusal, which a guardrail or the model gives instead of an answer. */
   refusal: string;
   status: ResponseStatus;
-  /** Each event of the response once and in order, as the gateway sent it. */
+  /** Each event of the response, once and in order, as the gateway sent it. */
   event: WireEvent;
-  /** The end. Exactly one of both is there. */
+  /** The end, with exactly one of both fields set. */
   end: { readonly response: ResponseObject | null; readonly error: SluiceErrorShape | null };
 }
 
-/** One response, running or ended. Iterating it yields its text from the start, as it comes; each loop on its own. */
+/** One response, running or ended. Every iteration over it yields its text from the start. */
 export interface SluiceResponse extends AsyncIterable<string> {
   /** Null until the gateway has accepted the request. */
   readonly id: string | null;
   readonly status: ResponseStatus;
-  /** The text so far. */
+  /** The text received. */
   readonly text: string;
-  /** The refusal so far; empty where there is none. */
+  /** The refusal received, or an empty string. */
   readonly refusal: string;
-  /** Where this viewer stands; null until the gateway has accepted the request. */
+  /** Position of this viewer, or null until the gateway has accepted the request. */
   readonly cursor: Required<Cursor> | null;
-  /** The name this request goes by when it is sent again; null for a resumed one. */
+  /** Idempotency key of the request, or null for a resumed response. */
   readonly idempotencyKey: string | null;
-  /** The response as it ended, whatever its status. Rejects with a SluiceError only when it was refused or lost. */
+  /** The ended response, with any status. Rejects with a SluiceError if it was refused or lost. */
   readonly final: Promise<ResponseObject>;
   on<K extends keyof ResponseEvents>(event: K, handler: (value: ResponseEvents[K]) => void): () => void;
-  /** Asks the gateway to stop. The end still comes by `final`; the text so far stays. */
+  /** Requests a cancel. The received text stays, and `final` still resolves with the end. */
   cancel(): void;
 }
 
-/** What a SluiceError says. `kind`: the gateway said no; the response can't be followed any more; this side stopped. */
+/** Fields of a SluiceError. `closed`: the client or the caller ended it. `lost`: as in `status`. */
 export interface SluiceErrorShape extends Error {
   readonly kind: 'refused' | 'lost' | 'closed';
-  /** A code of the gateway's (`rate_limit_exceeded`, …) or of the client's own (`network`, `closed`, `cancelled`, …). */
+  /** A code of the gateway (`rate_limit_exceeded`, …) or of the client (`network`, `closed`, …). */
   readonly code: string;
-  /** HTTP status; null where the client itself says it. */
+  /** HTTP status, or null for errors of the client. */
   readonly status: number | null;
-  /** The field of the request at fault. */
+  /** The invalid field of the request. */
   readonly param: string | null;
-  /** When trying again makes sense; null where nothing is known. */
+  /** Milliseconds after which a retry makes sense, or null if unknown. */
   readonly retryAfterMs: number | null;
 }
 
-/** What a subscription tells, in this order: what the conversation holds, `caught_up`, then its turns. Items come later too, where they were missed. */
+/** The items of the conversation, `caught_up`, then its turns. Missed items come later. */
 export type ConversationEvent =
   | { readonly type: 'item'; readonly item: ConversationItem }
   | {
@@ -163,27 +169,30 @@ export type ConversationEvent =
 
 export interface SubscriptionEvents {
   event: ConversationEvent;
-  /** No more comes: it was closed (null), or the gateway no longer lets this conversation be followed. */
+  /** The end: null after `close`, else the reason why the conversation cannot be followed. */
   end: SluiceErrorShape | null;
 }
 
-/** One conversation, followed. Iterating it yields all from the start and ends with `close`; it throws where the gateway ends it. */
+/**
+ * A followed conversation. Iterating yields all events until `close`. Throws if the gateway ends
+ * it.
+ */
 export interface Subscription extends AsyncIterable<ConversationEvent> {
   readonly conversation: string;
   on<K extends keyof SubscriptionEvents>(event: K, handler: (value: SubscriptionEvents[K]) => void): () => void;
   close(): void;
 }
 
-/** The gateway's REST calls for conversations; each rejects with a SluiceError. */
+/** REST calls for conversations. Each rejects with a SluiceError. */
 export interface Conversations {
   create(body?: { readonly metadata?: Readonly<Record<string, string>> }): Promise<ConversationObject>;
   retrieve(id: string): Promise<ConversationObject>;
-  /** The caller's own, newest change first. */
+  /** Lists the caller's conversations, newest change first. */
   list(paging?: Paging): Promise<List<ConversationObject>>;
   items(id: string, paging?: Paging & { readonly order?: 'asc' | 'desc' }): Promise<List<ConversationItem>>;
   /** Replaces the metadata. */
   update(id: string, body: { readonly metadata: Readonly<Record<string, string>> }): Promise<ConversationObject>;
-  /** Sets the title and leaves the other metadata as it is. */
+  /** Sets the title and keeps the other metadata. */
   rename(id: string, title: string): Promise<ConversationObject>;
   delete(id: string): Promise<void>;
 }
@@ -191,7 +200,7 @@ export interface Conversations {
 export interface Paging {
   /** From 1 to 100; the gateway's default is 20. */
   readonly limit?: number;
-  /** Id of the last one of the page before. */
+  /** Id of the last entry of the previous page. */
   readonly after?: string;
 }
 
@@ -207,7 +216,7 @@ export interface ConversationObject {
   readonly created_at: number;
   readonly metadata: Readonly<Record<string, string>>;
   readonly sluice: {
-    /** `metadata.title`, or the beginning of its first question. */
+    /** `metadata.title`, or the beginning of the first question. */
     readonly title: string | null;
     /** Unix seconds. */
     readonly updated_at: number;
@@ -219,7 +228,7 @@ export interface ConversationItem {
   readonly type: string;
   readonly id: string;
   readonly status: string;
-  /** Of a message. */
+  /** Only for a message. */
   readonly role?: 'user' | 'assistant' | 'system' | 'developer';
   readonly content?: readonly { readonly type: string; readonly text?: string; readonly refusal?: string }[];
   readonly call_id?: string;
@@ -227,14 +236,14 @@ export interface ConversationItem {
   readonly arguments?: string;
   readonly output?: string;
   readonly sluice: {
-    /** The response that brought it; null where it was written by REST. */
+    /** The response that added it, or null if it was added by REST. */
     readonly response_id: string | null;
-    /** A guardrail refused it: shown to people, never sent to a model. */
+    /** Whether a guardrail refused it: it is shown to people and never sent to a model. */
     readonly withheld: boolean;
   };
 }
 
-/** An event of the protocol. PROTOCOL.md lists them; only what the client itself reads is named here. */
+/** An event of the protocol, with the fields that the client reads. PROTOCOL.md lists all. */
 export interface WireEvent {
   readonly type: string;
   readonly sequence_number?: number;
@@ -250,13 +259,13 @@ export interface OutputItem {
   readonly id: string;
   readonly status: string;
   readonly content?: readonly { readonly type: string; readonly text?: string; readonly refusal?: string }[];
-  /** Of a function call. */
+  /** Only for a function call. */
   readonly call_id?: string;
   readonly name?: string;
   readonly arguments?: string;
 }
 
-/** The response object (OpenAI's), with the gateway's own facts under `sluice`. */
+/** OpenAI's response object, with the gateway's additions under `sluice`. */
 export interface ResponseObject {
   readonly id: string;
   readonly status: Exclude<ResponseStatus, 'waiting' | 'refused' | 'lost'>;

@@ -1,29 +1,29 @@
-/* What the React hook tells: every type of it that a page's own code can name. */
+/* The public types of the React hook. */
 
 import { type ResponseStatus, type SluiceErrorShape, type SluiceResponse } from './client.js';
 
 export interface ChatMessage {
-  /** Stays the same while the message grows. */
+  /** Constant while the message grows. */
   readonly key: string;
   readonly role: string;
   readonly text: string;
-  /** What a guardrail or the model says in place of (more of) an answer. */
+  /** Refusal by a guardrail or by the model, instead of an answer or of its rest. */
   readonly refusal: string;
   readonly status: ResponseStatus;
-  /** Why there is no answer, or no more of it. */
+  /** Why the answer is missing or incomplete. */
   readonly error: SluiceErrorShape | null;
-  /** The response that writes this message; null for what was said before and for questions. */
+  /** The response that writes this message, or null for stored messages and questions. */
   readonly response: SluiceResponse | null;
 }
 
 export interface ChatState {
   readonly messages: readonly ChatMessage[];
-  /** An answer is being written or waited for. */
+  /** Whether an answer is being written or awaited. */
   readonly busy: boolean;
-  /** What the conversation held is there. */
+  /** Whether the stored items have been loaded. */
   readonly caughtUp: boolean;
-  /** Null until the first question made one. */
+  /** Null until the first question has created one. */
   readonly conversation: string | null;
-  /** Why the conversation can't be followed; null where it can. */
+  /** Why the conversation cannot be followed, or null. */
   readonly error: SluiceErrorShape | null;
 }

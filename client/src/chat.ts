@@ -1,6 +1,6 @@
 /*
- * A conversation as a list of messages that can be rendered: immutable snapshots, one more with
- * every change. Knows no framework.
+ * A conversation as a list of messages to render: an immutable snapshot for every change. Knows no
+ * framework.
  */
 
 import { type ChatMessage, type ChatState } from './chat-api.js';
@@ -34,7 +34,7 @@ export class Chat {
 
   readonly snapshot = (): ChatState => this.#state;
 
-  /** Follows the conversation as long as a component listens. */
+  /** Follows the conversation while a component listens. */
   readonly subscribe = (changed: () => void): (() => void) => {
     this.#changed.add(changed);
     this.#follow();
@@ -80,7 +80,7 @@ export class Chat {
   #follow(): void {
     const { conversation } = this.#state;
     if (conversation === null || this.#subscription !== null) return;
-    // The gateway sends again what it held.
+    // The gateway sends the stored items again.
     this.#live.clear();
     this.#set({ messages: [], busy: false, error: null });
     const subscription = this.#client.subscribe(conversation);
@@ -145,10 +145,10 @@ export class Chat {
   }
 }
 
-/** Of items and input alike: a string, or parts. */
+/** Returns the text or the refusal of an item or of input: a string, or parts. */
 function contentText({ content }: ItemContent, field: 'text' | 'refusal'): string {
   if (typeof content === 'string') return field === 'text' ? content : '';
-  // Parts, as the gateway or this page wrote them.
+  // Parts as the gateway or this page wrote them.
   return ((content ?? []) as readonly Partial<Record<typeof field, string>>[])
     .map((part) => part[field] ?? '')
     .join('');

@@ -1,6 +1,6 @@
 /*
- * One connection that stays: it opens, notices a dead network, reconnects, and stops only where trying again can't help.
- * Knows frames, not responses: what runs over it is its owner's business.
+ * Keeps one connection: opens it, detects a dead network, reconnects, and stops only if a retry
+ * cannot help. Knows frames, not responses.
  */
 
 import { type ClientOptions, type ConnectionState, type StateChange, type Transport, type WireEvent } from './api.js';
@@ -10,21 +10,21 @@ import { call, tokenOf } from './http.js';
 import { SseSocket } from './sse-socket.js';
 
 export interface ConnectionOwner {
-  /** A fresh socket is open. Nothing of an earlier socket continues by itself. */
+  /** A new socket is open. Nothing of an earlier socket continues on it. */
   opened(): void;
   received(event: WireEvent): void;
   sent(event: WireEvent): void;
   changed(change: StateChange): void;
-  /** Does something run over this connection? */
+  /** Whether a response runs over this connection. */
   busy(): boolean;
 }
 
-/** Binary, bad UTF-8, revoked or abusive, too big: none of it gets better by trying again. */
+/** Close codes after which a retry cannot help: binary data, bad UTF-8, policy, too large. */
 const FINAL = new Set([1003, 1007, 1008, 1009]);
-/** A connection that lived this long has proved that the way is open: the next failure starts with short pauses again. */
+/** After a connection of this length, the pauses between reconnects start short again. */
 const PROVED_AFTER_MS = 5_000;
 
-/** So often in a row a WebSocket must fail where HTTP does not, before it counts as blocked. */
+/** Consecutive failures of a WebSocket, while HTTP works, after which it counts as blocked. */
 const BLOCKED_AFTER = 2;
 
 export class Connection {
@@ -38,15 +38,16 @@ export class Connection {
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
   #forgetNews: (() => void) | null = null;
-  /** Counts attempts, so that what belongs to an earlier one is recognised and dropped. */
+  /** Number of the current attempt. Events of an earlier attempt are dropped. */
   #attempt = 0;
   #failures = 0;
   #openedAt = 0;
-  /** Set by `sluice:draining`: how long the way back may be spread over. */
+  /** From `sluice:draining`: milliseconds over which reconnects are spread. */
   #drainingMs: number | null = null;
   #refusedBefore = false;
-  /** Failures in a row to open a WebSocket while the gateway answers by HTTP; endless ones never happened where one was open before. */
+  /** Consecutive failures of a WebSocket while HTTP works, not counted after one has opened. */
   #blocked = 0;
+  /** Whether a WebSocket has opened since the network changed. */
   #proved = false;
   #pings = 0;
 
@@ -61,7 +62,7 @@ export class Connection {
     return this.#blocked < BLOCKED_AFTER ? 'websocket' : 'sse';
   }
 
-  /** Open, and the gateway takes new work on it. */
+  /** Whether the connection is open and accepts new responses. */
   get accepting(): boolean {
     return this.state === 'open' && this.#drainingMs === null;
   }
@@ -75,7 +76,7 @@ export class Connection {
     void this.#connect();
   }
 
-  /** False: there is no open socket, nothing was sent. */
+  /** @returns false if no socket is open; nothing was sent then */
   send(frame: WireEvent): boolean {
     if (this.state !== 'open' || this.#socket === null) return false;
     this.#socket.send(JSON.stringify(frame));
@@ -93,7 +94,7 @@ export class Connection {
     if (this.state !== 'closed') this.#set('closed', error);
   }
 
-  /** Something that kept a draining connection here has ended. */
+  /** Called when a response has ended: a draining connection without responses reconnects. */
   settle(): void {
     if (this.#drainingMs === null || this.#drainTimer !== undefined || this.#owner.busy()) return;
     this.#drainTimer = setTimeout(() => {
@@ -131,7 +132,7 @@ export class Connection {
       void this.#explain(attempt, token);
     };
     this.#timer = setTimeout(failed, this.#options.connectTimeoutMs ?? 10_000);
-    // A WebSocket that opens and stays silent is one that something on the way holds.
+    // A proxy may open a WebSocket and pass nothing on, so only a message proves the connection.
     socket.addEventListener('message', (event) => {
       if (!current()) return;
       if (this.state !== 'open') this.#opened();
@@ -178,7 +179,10 @@ export class Connection {
     this.#owner.received(event);
   }
 
-  /** Hands in a fresh credential; where there is none, the gateway ends this socket in time and the next one is asked for one again. */
+  /**
+   * Sends a new credential. Without one the gateway closes this socket, and the next one tries
+   * again.
+   */
   async #renew(): Promise<void> {
     const attempt = this.#attempt;
     if (typeof this.#options.token !== 'function') return;
@@ -196,14 +200,14 @@ export class Connection {
     else this.#lost(error, spreadMs === null ? null : this.#environment.random() * spreadMs);
   }
 
-  /** An open socket is no more. */
+  /** Called when an open socket has closed. */
   #lost(error: SluiceError, delayMs: number | null): void {
     this.#drop(1000);
     if (Date.now() - this.#openedAt >= PROVED_AFTER_MS) this.#failures = 0;
     this.#retry(error, delayMs);
   }
 
-  /** A browser does not say why an upgrade failed; the gateway does, when it is asked by HTTP. */
+  /** Requests the reason of a failed upgrade by HTTP, since browsers do not report it. */
   async #explain(attempt: number, token: string): Promise<void> {
     let error: SluiceError;
     try {
@@ -221,7 +225,7 @@ export class Connection {
     }
     if (attempt !== this.#attempt) return;
     const forbidden = error.status === 401 || error.status === 403;
-    // A function may hand out a fresh credential in place of one that has just run out.
+    // A function can return a new credential in place of an expired one.
     const again = forbidden && typeof this.#options.token === 'function' && !this.#refusedBefore;
     this.#refusedBefore = forbidden;
     if (forbidden && !again) this.close(error);
@@ -244,14 +248,14 @@ export class Connection {
   #news(news: PageNews): void {
     if (this.state === 'closed') return;
     if (news === 'sleep') {
-      // A frozen page can't answer, and one with an open socket is not kept for the way back.
+      // A frozen page cannot answer pings, and browsers do not cache a page with an open socket.
       this.#attempt++;
       clearTimeout(this.#timer);
       this.#drop(1000);
       this.#set('reconnecting', new SluiceError('closed', 'page_hidden', 'The page was left.'));
       return;
     }
-    // Waiting makes no sense any more, an open socket may be dead, and what blocked WebSockets may be far away.
+    // The network has changed: reconnect now, test an open socket, and try WebSockets again.
     this.#proved = false;
     const blocked = this.#blocked;
     if (!this.#owner.busy()) this.#blocked = Math.min(blocked, BLOCKED_AFTER - 1);
@@ -261,7 +265,7 @@ export class Connection {
     else this.#lost(new SluiceError('closed', 'network', 'Trying a WebSocket again.'), 0);
   }
 
-  /** Something was heard: the next test of the network is that far away again. */
+  /** Restarts the silence timer after a message. */
   #listen(): void {
     clearTimeout(this.#pingTimer);
     const { busyAfterMs = 5_000, idleAfterMs = 25_000 } = this.#options.ping ?? {};

@@ -1,5 +1,5 @@
 /*
- * Named events with typed values, and the promise of the next one. A handler that throws does not
+ * Named events with typed values, and a promise of the next event. A handler that throws does not
  * affect the others.
  */
 
@@ -8,7 +8,7 @@ export class Emitter<Events extends object> {
   #wake: () => void = () => undefined;
   #next: Promise<void> | null = null;
 
-  /** Resolves after the next event, whatever it is. */
+  /** Resolves after the next event of any name. */
   protected get next(): Promise<void> {
     return (this.#next ??= new Promise((resolve) => (this.#wake = resolve)));
   }

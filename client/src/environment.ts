@@ -1,7 +1,6 @@
 /*
- * What the client needs of the world around it: sockets, fetch, news of the network and of the tab.
- * In a browser these are its globals; elsewhere (Node) most of the news never comes. Tests hand in
- * their own.
+ * The environment of the client: sockets, fetch, and changes of the network and of the tab. In a
+ * browser these are globals. Node reports most changes never. Tests pass their own.
  */
 
 export interface SocketEvent {
@@ -10,7 +9,7 @@ export interface SocketEvent {
   readonly reason?: string;
 }
 
-/** The part of WebSocket that is used. */
+/** The used part of WebSocket. */
 export interface Socket {
   send(data: string): void;
   close(code?: number, reason?: string): void;
@@ -25,23 +24,23 @@ interface FetchInit {
 }
 
 /**
- * `wake`: the network is back or has gone, or the page is looked at again. `sleep`: the page is
- * about to be frozen or left.
+ * `wake`: the network has changed, or the page is visible again. `sleep`: the page is about to be
+ * frozen or left.
  */
 export type PageNews = 'wake' | 'sleep';
 
 export interface Environment {
   openSocket(url: string, protocols: string[]): Socket;
   fetch(url: string, init: FetchInit): Promise<Response>;
-  /** False only where the browser knows that there is no network. */
+  /** False only if the browser knows that there is no network. */
   isOnline(): boolean;
-  /** Returns the end of it. */
+  /** Returns a function that removes the handler. */
   onNews(handler: (news: PageNews) => void): () => void;
-  /** From 0 up to, but not, 1. */
+  /** Returns a number of at least 0 and less than 1. */
   random(): number;
 }
 
-/** Only what is used of the page, each part absent outside of browsers. */
+/** The used parts of the page. All are absent outside of browsers. */
 interface Page extends Target {
   readonly navigator?: { readonly onLine?: boolean };
   readonly document?: Target & { readonly visibilityState: string };

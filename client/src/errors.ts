@@ -2,7 +2,7 @@
 
 import { type SluiceErrorShape } from './api.js';
 
-/** What went wrong, in words for a person, with a code for a program. */
+/** A failure, with a message for people and a code for programs. */
 export class SluiceError extends Error implements SluiceErrorShape {
   override readonly name = 'SluiceError';
   readonly kind: SluiceErrorShape['kind'];

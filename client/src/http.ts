@@ -1,10 +1,10 @@
-/* HTTP calls to the gateway with the client's credential, and how its refusals are read. */
+/* HTTP calls to the gateway with the client's credential. Parses its refusals. */
 
 import { type ClientOptions, type SluiceErrorShape } from './api.js';
 import { type Environment } from './environment.js';
 import { SluiceError } from './errors.js';
 
-/** Where the gateway is, without a slash or `/v1` at the end, as http(s). */
+/** Returns the gateway's http(s) address, without a slash or `/v1` at the end. */
 export function baseUrl(url: string | undefined): string {
   const own = (globalThis as { location?: { origin: string } }).location?.origin;
   const given = url ?? own;
@@ -30,13 +30,13 @@ interface ErrorBody {
   readonly code?: string | null;
   readonly message?: string;
   readonly param?: string | null;
-  /** On a socket: the headers that an HTTP answer would have had. */
+  /** Only on a socket: the headers that an HTTP answer would have. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 /**
- * The gateway's `{error: {…}}`, as an HTTP body or as an error event. Anything else gives an error
- * of that status.
+ * Parses the gateway's `{error: {…}}`, from an HTTP body or an error event. Other bodies give an
+ * error with that status.
  */
 export function errorFrom(
   status: number | null,
@@ -65,7 +65,7 @@ export interface Call {
 }
 
 /**
- * One call.
+ * Makes one call.
  * @throws SluiceError: `network` if there was no answer, else the error of the gateway
  */
 export async function call(

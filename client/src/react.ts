@@ -1,6 +1,6 @@
 /*
- * A React hook on the client: a conversation as state, streaming included. What it shows comes from
- * one subscription (chat.ts).
+ * A React hook on the client: a conversation as state, including streamed answers. The state comes
+ * from one subscription (chat.ts).
  */
 
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
@@ -10,30 +10,30 @@ import { type ClientOptions, type ConnectionState, createClient, type SendOption
 
 export interface UseSluiceOptions extends ClientOptions {
   /**
-   * A client that is shared with other parts of the page, in place of one of its own. It is not
-   * closed here.
+   * A client shared with other parts of the page. The hook does not close it. Default: a client of
+   * the hook's own.
    */
   readonly client?: Sluice;
-  /** Which conversation; null or absent: a new one, made with the first question. */
+  /** The conversation to follow. Null or absent: a new one, created with the first question. */
   readonly conversation?: string | null;
 }
 
 export interface UseSluice extends ChatState {
   readonly client: Sluice;
-  /** How the connection stands. */
+  /** State of the connection. */
   readonly state: ConnectionState;
-  /** Sends a question; offline it waits. The message reports what fails. */
+  /** Sends a question. Waits while offline. The message reports failures. */
   readonly send: (text: string, options?: SendOptions) => void;
-  /** Stops every answer that runs in this conversation. */
+  /** Cancels every running answer of this conversation. */
   readonly cancel: () => void;
 }
 
 export type { ChatMessage, ChatState };
 
 /**
- * One conversation, with the question and answer of every device, as they come. The options of the
- * client count when it is first rendered, except `token`, whose newest one is used; another
- * `conversation` is followed at once.
+ * Follows one conversation, with questions and answers of every device. The client's options are
+ * read at the first rendering, except `token`: its newest value is used. A changed `conversation`
+ * is followed at once.
  */
 export function useSluice(options: UseSluiceOptions = {}): UseSluice {
   const { client: shared, conversation = null } = options;
@@ -47,7 +47,7 @@ export function useSluice(options: UseSluiceOptions = {}): UseSluice {
       (typeof token.current === 'function' ? await token.current() : token.current) ?? '';
     return createClient({ ...options, token: current });
   });
-  // One of both is there from the first rendering on.
+  // One of both exists from the first rendering on.
   const client = (shared ?? own) as Sluice;
   useEffect(() => () => own?.close(), [own]);
 

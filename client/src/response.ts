@@ -1,7 +1,6 @@
 /*
- * One response as a viewer sees it: its text, its place in the sequence, its end. Fed with events,
- * it takes each once and in order. Knows no socket: what must be asked of the gateway is asked by
- * its owner.
+ * One response as a viewer sees it: its text, its cursor, its end. Takes each event once and in
+ * order. Knows no socket: its owner sends requests.
  */
 
 import {
@@ -25,15 +24,16 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   readonly idempotencyKey: string | null;
   readonly final: Promise<ResponseObject>;
   cancelRequested = false;
-  /** Was it ever asked for on a socket? */
+  /** Whether it was ever requested on a socket. */
   sent = false;
-  /** Resolves when it has an id, or has ended without one. */
+  /** Resolves when it has an id or has ended without one. */
   readonly accepted: Promise<void>;
   #accept!: () => void;
   #after = -1;
   #ended: { readonly error: SluiceError | null } | null = null;
-  /** Counts replacements of the text; where the newest one left its end. */
+  /** Number of replacements of the text. */
   #replaced = 0;
+  /** Length of the text after the newest replacement. */
   #replacedEnd = 0;
   readonly #onCancel: (response: LiveResponse) => void;
   #resolve!: (response: ResponseObject) => void;
@@ -48,7 +48,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
     if ('cursor' in from) {
       this.id = from.cursor.id;
       this.#after = from.cursor.after ?? -1;
-      // Before the first event there was no text: it all comes again.
+      // Without a first event no text was received: all of it comes again.
       this.text = this.#after < 0 ? '' : (from.cursor.text ?? '');
     }
     this.#onCancel = onCancel;
@@ -57,8 +57,8 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
       this.#reject = reject;
     });
     this.accepted = new Promise((resolve) => (this.#accept = resolve));
-    // A caller that only iterates receives the failure there; the page's console needs no second
-    // report.
+    // A caller that only iterates receives the failure there. Without this handler the console
+    // would also report an unhandled rejection.
     this.final.catch(() => undefined);
   }
 
@@ -94,7 +94,9 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
     }
   }
 
-  /** Takes one event of this response. `gap`: some before it are missing, nothing was taken. */
+  /**
+   * Takes one event of this response. `gap`: earlier events are missing and this one was not taken.
+   */
   take(event: WireEvent): 'taken' | 'seen' | 'gap' {
     const number = event.sequence_number ?? -1;
     if (this.ended || number <= this.#after) return 'seen';
@@ -120,7 +122,10 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
     this.emit('status', status);
   }
 
-  /** Ends it without a response: refused, lost, or this side stopped. The text so far stays. */
+  /**
+   * Ends it without a response object: refused, lost, or closed by the client. The received text
+   * stays.
+   */
   fail(error: SluiceError): void {
     if (this.ended) return;
     this.setStatus(error.code === 'cancelled' ? 'cancelled' : error.kind === 'refused' ? 'refused' : 'lost');
@@ -128,8 +133,8 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   }
 
   /**
-   * Brings text, refusal and status to where a response object has them. A running one without text
-   * says nothing about it.
+   * Sets text, refusal and status from a response object. The text of a running response is kept if
+   * the object has none.
    */
   #catchUp(response: ResponseObject, terminal = false): void {
     const full = response.output_text;

@@ -1,4 +1,4 @@
-/* A response on its way to its end, the lanes of a socket, and keys for what is sent. */
+/* The state of a response that has not ended, names of lanes, and random keys. */
 
 import { type WireEvent } from './api.js';
 import { type LiveResponse } from './response.js';
@@ -9,25 +9,27 @@ import { type LiveResponse } from './response.js';
  */
 export const LANES = { websocket: 16, sse: 4 };
 
-/** A response that has not ended, and its state on the present socket. */
+/** A response that has not ended, and its state on the current socket. */
 export interface Run {
   readonly response: LiveResponse;
   /** The event that creates it; null if it was only resumed. */
   readonly create: WireEvent | null;
-  /** Its lane on this socket; null: nothing was sent on this socket yet. */
+  /** Its lane on the current socket, or null if nothing was sent on this socket. */
   lane: string | null;
-  /** Whether a resume is under way: events that arrive before its answer may leave a gap. */
+  /** Whether a resume is unanswered: events that arrive before its answer may leave a gap. */
   resuming: boolean;
   /** Resumes since the last event that was taken. */
   gaps: number;
 }
 
-/** The first free name with this prefix. */
+/** Returns the first free name with this prefix. */
 export function free(prefix: string, taken: ReadonlySet<string>): string {
   for (let i = 0; ; i++) if (!taken.has(prefix + i)) return prefix + i;
 }
 
-/** A random idempotency key. Works on plain http too, where `crypto.randomUUID` is missing. */
+/**
+ * Returns a random idempotency key. Also works on plain http, where `crypto.randomUUID` is missing.
+ */
 export function randomKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

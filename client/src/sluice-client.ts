@@ -1,7 +1,7 @@
 /*
- * The client: responses over one connection. Gives each running response a lane of its own, resumes
- * all of them on every fresh socket, and keeps what is sent while there is none. Read this first;
- * connection.ts and response.ts are its two halves.
+ * The client: many responses over one connection. Gives each running response its own lane, resumes
+ * all of them on every new socket, and queues requests while there is none. Read this file first,
+ * then connection.ts and response.ts.
  */
 
 import {
@@ -104,7 +104,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       closed: (closed) => this.#unsubscribe(closed),
     });
     this.#subscriptions.set(conversation, subscription);
-    // The gateway does not announce what this client asked there before. Once the caller listens:
+    // The gateway does not announce this client's own earlier turns. Report them when the caller
+    // has added its listeners.
     queueMicrotask(() => {
       for (const { response, create } of this.#runs)
         if (create?.['conversation'] === conversation) subscription.own(response, create['input'] as Input);
@@ -122,7 +123,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     const token = await tokenOf(this.#options.token);
     const answer = await call(this.#environment, this.#base, token, method, path, { body });
-    // The caller names the shape that the gateway's documentation gives.
+    // The caller names the type that the gateway documents.
     return (await jsonOf(answer)) as T;
   }
 
@@ -145,7 +146,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     for (const subscription of this.#subscriptions.values()) this.#watch(subscription);
   }
 
-  /** Puts every run without a lane on one, as far as there are free ones: oldest first. */
+  /** Assigns free lanes to runs without one, oldest first. */
   #flush(): void {
     for (const run of this.#runs) {
       if (run.lane !== null) continue;
@@ -191,9 +192,9 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       if (run.lane !== null && run.create === null && turns.has(run.response)) this.#resume(run);
   }
 
-  /** An event of a followed conversation. */
+  /** Handles an event of a followed conversation. */
   #subscription(subscription: LiveSubscription, event: WireEvent): void {
-    // The protocol sends it with every event that is handled here as a turn.
+    // Every event that is handled here as a turn has this field.
     const id = event.response_id as string;
     if (event.type === 'sluice:subscribed') void subscription.subscribed();
     else if (event.type === 'sluice:turn') void subscription.turn(id, event['input'] as readonly ConversationItem[]);
@@ -245,7 +246,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     if (run === undefined) {
       this.emit('error', error);
     } else if (error.code === 'draining') {
-      // The next socket takes it.
+      // The next socket sends it again.
       run.lane = null;
       this.#connection.settle();
     } else if (run.response.id === null) {
@@ -284,7 +285,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   #failAll(error: ClientEvents['error'] | null): void {
     const { code, message, status } = error ?? closedHere();
     for (const { response } of [...this.#runs]) {
-      // What the gateway has accepted is only out of sight.
+      // An accepted response continues at the gateway, so it is lost for this client only.
       const kind = error === null ? 'closed' : response.id === null ? 'refused' : 'lost';
       response.fail(new SluiceError(kind, code, message, { status }));
     }

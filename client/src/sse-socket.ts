@@ -1,7 +1,7 @@
 /*
- * A socket where none can be opened: frames go out as HTTP calls, events come back by SSE. To its
- * connection it looks like any other socket; whatever breaks one stream closes it all, and the next
- * one resumes. Knows no response beyond its lane's id.
+ * A replacement for a WebSocket: sends frames as HTTP calls and receives events by SSE. A broken
+ * stream closes the whole socket, and the next one resumes. Knows of responses only the id in each
+ * lane.
  */
 
 import { type WireEvent } from './api.js';
@@ -10,9 +10,9 @@ import { SluiceError } from './errors.js';
 import { type Call } from './http.js';
 import { TERMINAL } from './response.js';
 
-/** The gateway says something on every stream at least every 15 seconds. */
+/** Silence after which a stream counts as broken. The gateway sends at least every 15 seconds. */
 const SILENCE_MS = 40_000;
-/** How often a followed conversation is asked for what is new. */
+/** Interval of polls for turns of a followed conversation. */
 const POLL_MS = 4_000;
 
 type Listener = (event: SocketEvent) => void;
@@ -32,20 +32,20 @@ export class SseSocket implements Socket {
     void this.#request('GET', '/v1/models', () => this.#deliver({ type: 'sluice:hello' }));
   }
 
-  /** One listener a type is all that is needed here. */
+  /** Supports one listener for each type. */
   addEventListener(type: 'open' | 'message' | 'close', listener: Listener): void {
     this.#listeners.set(type, listener);
   }
 
   send(data: string): void {
-    // What the client itself has written.
+    // The client has written this frame.
     const frame = JSON.parse(data) as WireEvent;
     const { type, stream_id: lane, response_id: id, ...fields } = frame;
     switch (type) {
       case 'response.create': {
         const { 'sluice:idempotency_key': key, ...request } = fields;
         const body = { ...request, stream: true };
-        // The client gives every create a key.
+        // The client adds a key to every create.
         void this.#stream(lane, 'POST', '/v1/responses', { body, idempotencyKey: key as string });
         break;
       }
@@ -82,7 +82,7 @@ export class SseSocket implements Socket {
   }
 
   #cancel(id: string | undefined): void {
-    // Where it fails, the stream breaks too, and the next socket asks again.
+    // If it fails, the stream breaks too, and the next socket requests the cancel again.
     this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch(() => undefined);
   }
 
@@ -95,7 +95,7 @@ export class SseSocket implements Socket {
     }
   }
 
-  /** Tells one response's events in a lane, up to its terminal. */
+  /** Delivers one response's events in a lane, up to its terminal event. */
   async #stream(lane: string | undefined, method: string, path: string, call: Call, resumed?: string): Promise<void> {
     this.#ids.delete(lane);
     let watchdog: ReturnType<typeof setTimeout> | undefined;
@@ -116,8 +116,7 @@ export class SseSocket implements Socket {
       this.#break();
     } catch (thrown) {
       const error = thrown instanceof SluiceError ? thrown : null;
-      // An answer that is not the gateway's own, or that another replica would not give, is a
-      // broken network.
+      // An answer of a proxy, or of a draining or failing replica, counts as a broken network.
       if (error === null || error.status === null || error.code.startsWith('http_5') || error.code === 'draining')
         this.#break();
       else {
@@ -142,8 +141,8 @@ export class SseSocket implements Socket {
 }
 
 /**
- * The events of an SSE body; the gateway writes each as one `data` line. A stream that breaks off
- * inside ends or throws.
+ * Yields the events of an SSE body. The gateway writes each as one `data` line. If the body breaks
+ * off, the generator ends or throws.
  */
 async function* eventsOf(answer: Response, restartWatchdog: () => void): AsyncGenerator<WireEvent, void> {
   const reader = answer.body?.getReader();
@@ -158,7 +157,7 @@ async function* eventsOf(answer: Response, restartWatchdog: () => void): AsyncGe
     text = blocks.pop() ?? '';
     for (const block of blocks) {
       const data = /^data: (.*)/m.exec(block)?.[1];
-      // The gateway sends JSON; an `error` event says that the stream broke.
+      // The gateway sends JSON. An `error` event reports that the stream broke.
       const event = data === undefined ? null : (JSON.parse(data) as WireEvent);
       if (event?.type === 'error') return;
       if (event !== null) yield event;

@@ -1,7 +1,6 @@
 /*
- * One conversation: what it holds, then its turns, without a gap or a repetition. The gateway
- * watches before the items are loaded; an item of a turn that is followed live is left out. Knows
- * no socket.
+ * One conversation: its items, then its turns, without a gap or a repetition. The gateway watches
+ * before the items are loaded. Items of a turn that is followed live are skipped. Knows no socket.
  */
 
 import {
@@ -18,11 +17,11 @@ import { type LiveResponse } from './response.js';
 
 const RETRY_MS = 2_000;
 
-/** As this side asked it, or as the gateway tells it. */
+/** Input of a turn, as this client sent it or as the gateway sent it. */
 type TurnInput = readonly Readonly<Record<string, unknown>>[] | readonly ConversationItem[];
 
 export interface SubscriptionOwner {
-  /** One page of its items, oldest first. */
+  /** Returns one page of its items, oldest first. */
   items(after: string | undefined): Promise<List<ConversationItem>>;
   follow(responseId: string): LiveResponse;
   closed(subscription: LiveSubscription): void;
@@ -81,7 +80,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
   }
 
   /**
-   * The gateway announces turns from now on. Earlier ones are in the items, or are announced too.
+   * Called when the gateway announces turns. Earlier turns are in the items or are announced too.
    */
   async subscribed(): Promise<void> {
     this.#again = true;
@@ -106,17 +105,16 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     for (const { id, input } of this.#held.splice(0)) void this.turn(id, input);
   }
 
-  /** The gateway announces a turn, this client's own after a reconnect too. */
+  /**
+   * Called when the gateway announces a turn. After a reconnect that includes this client's own.
+   */
   async turn(id: string, input: TurnInput): Promise<void> {
     if (this.#loading || !this.#caughtUp) this.#held.push({ id, input });
     else if (!this.#past.has(id) && !(await this.#isLive(id)) && !this.#ended)
       this.#start(this.#owner.follow(id), input);
   }
 
-  /**
-   * This client asks something here, or did: an answer that has begun stands after what the
-   * conversation holds.
-   */
+  /** Adds this client's own turn. Its answer comes after the stored items. */
   own(response: LiveResponse, input: Input): void {
     const content = [{ type: 'input_text', text: input }];
     const items = typeof input === 'string' ? [{ type: 'message', role: 'user', content }] : input;
@@ -127,7 +125,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
   #start(response: LiveResponse, input: TurnInput): void {
     if (this.#turns.has(response)) return;
     this.#turns.add(response);
-    // An item is such a record.
+    // Every item is such a record.
     this.#send({ type: 'turn', response, input: input as readonly Readonly<Record<string, unknown>>[] });
   }
 
@@ -155,7 +153,7 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
   }
 
   async #isLive(id: string): Promise<boolean> {
-    // What was sent and not answered yet may be this very turn.
+    // A sent turn without an id may be this one: wait for its id first.
     for (const response of this.#turns) if (response.id === null && response.sent) await response.accepted;
     return [...this.#turns].some((response) => response.id === id);
   }

@@ -25,7 +25,7 @@ export interface ComposedProviders {
    * a provider name, the first provider's prices apply.
    */
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
-  /** Counts a call whose model has no price. */
+  /** Counts a call to a model without a known price. */
   readonly countUnpriced: (model: string, usage: Usage, provider: string | null) => void;
   readonly close: () => Promise<void>;
 }

@@ -101,12 +101,12 @@ export class ResponseAccumulator {
     }
   }
 
-  /** Returns the output so far, including open items. */
+  /** Returns the partial output, including open items. */
   output(): OutputItem[] {
     return this.#slots.map(itemOf);
   }
 
-  /** Returns the response so far, for GET requests during the turn and for snapshots. */
+  /** Returns the partial response, for GET requests during the turn and for snapshots. */
   response(): ResponseObject {
     const output = this.output();
     return { ...this.#base, output, output_text: outputTextOf(output) };

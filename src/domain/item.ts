@@ -38,7 +38,9 @@ export interface MessageItem {
   readonly type: 'message';
   readonly id: string;
   readonly role: Role;
-  /** The participant, where a client of chat completions tells several users apart. */
+  /**
+   * The name of the participant, for clients of chat completions that distinguish several users.
+   */
   readonly name?: string;
   readonly status: ItemStatus;
   readonly content: readonly ContentPart[];

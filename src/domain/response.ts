@@ -101,7 +101,7 @@ export interface ResponseObject {
   readonly access_programs?: null;
   readonly truncation: 'disabled';
   readonly usage: Usage | null;
-  /** Absent where the caller named no user. */
+  /** Absent if the caller named no user. */
   readonly user?: string;
   readonly safety_identifier: string | null;
   readonly metadata: Readonly<Record<string, string>>;

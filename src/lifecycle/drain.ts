@@ -107,7 +107,8 @@ export function longestDrainMs(options: DrainOptions): number {
 const SERVICE_RESTART = 1012;
 
 /**
- * `finished`: every turn ended by itself. `cut short`: some turns were aborted, or a step failed.
+ * `finished`: every turn ended without an abort. `cut short`: some turns were aborted, or a step
+ * failed.
  */
 export type DrainOutcome = 'finished' | 'cut short';
 

@@ -1,4 +1,7 @@
-/* Errors on the wire: OpenAI's body, and the headers that say whether and when to retry. */
+/*
+ * Formats errors for the wire: OpenAI's body, and the headers that tell clients whether and when to
+ * retry.
+ */
 
 import { type SluiceError } from '../domain/errors.js';
 import { FailedTurn } from './failed-turn.js';

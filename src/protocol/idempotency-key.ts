@@ -14,7 +14,7 @@ export const IDEMPOTENCY_KEY = z
 
 /**
  * A digest of a request. Equal for the same request over REST and over a socket, streamed or not,
- * whatever the order of its fields and the ids that its items received here.
+ * regardless of the order of its fields and of the ids that its items received here.
  */
 export function requestFingerprint(request: ResponseRequest): string {
   const input = request.input.map(({ id: _id, ...item }) => item);

@@ -1,4 +1,7 @@
-/* What both routes that create a turn read from a request beside its body. */
+/*
+ * Reads the fields of a request, beside its body, that both routes for turns share. Marks requests
+ * that have a turn.
+ */
 
 import { type FastifyRequest } from 'fastify';
 import { type ResponseRequest } from '../domain/request.js';

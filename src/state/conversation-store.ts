@@ -96,7 +96,7 @@ export abstract class ResponseStore {
   abstract get(id: string): Promise<StoredResponse | undefined>;
   /**
    * Whether an end of the response was stored, or the response was deleted within `deletedMs`.
-   * Tells a response that ended and was deleted from one that the store has lost.
+   * Distinguishes a response that ended and was deleted from one that the store has lost.
    * @throws SluiceError `state_unavailable`
    */
   abstract hasEnded(id: string): Promise<boolean>;

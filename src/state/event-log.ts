@@ -12,7 +12,7 @@ export interface Reservation {
   /** The name under which the limits count this caller. */
   readonly caller: string;
   readonly tokens: number;
-  /** Expected tokens of the provider request, as far as admission could know it. */
+  /** Expected tokens of the provider request, estimated at admission. */
   readonly inputTokens: number;
   /** Millionths of a US dollar. */
   readonly costMicros: number;

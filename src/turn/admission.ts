@@ -267,7 +267,7 @@ function contextGone(): SluiceError {
 
 /**
  * The error for a conversation that does not exist and for one of another owner: a caller cannot
- * tell them apart.
+ * distinguish them.
  */
 export function conversationNotFound(): SluiceError {
   return new SluiceError(

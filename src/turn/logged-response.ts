@@ -1,6 +1,6 @@
 /*
- * What the events of a log say about their response. Reads events of any version that `serialize`
- * has written; knows no caller and no store.
+ * Rebuilds a response from the events of its log. Reads events of any version that `serialize` has
+ * written; knows no caller and no store.
  */
 
 import { ResponseAccumulator } from '../domain/accumulator.js';

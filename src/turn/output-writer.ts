@@ -78,7 +78,7 @@ export class OutputWriter {
     this.#journal.delta({ type: 'response.reasoning_text.delta', ...at, delta });
   }
 
-  /** What the provider summarizes of the model's reasoning, in an item of its own. */
+  /** Writes the provider's summary of the reasoning, in a separate item. */
   reasoningSummary(delta: string): void {
     if (delta === '') return;
     const at = (this.#summary ??= this.#openSummary());

@@ -46,7 +46,7 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
  * Whether no other replica has reported the end of a turn or will: its log is gone. Another replica
  * may take the turn over and report its end, and a client may delete the response, before the
  * turn's own replica wakes. Then the log is gone as well, and counting the turn here would count it
- * twice. The stored end or the mark of the deletion tells the two apart, unless this replica had
+ * twice. The stored end or the mark of the deletion distinguishes the two, unless this replica had
  * begun to append the terminal event itself.
  */
 export async function isUnreported(

@@ -1,5 +1,5 @@
 /*
- * Snapshots of responses: the part that a log holds, or the stored response where the log is gone.
+ * Snapshots of responses: the part that a log holds, or the stored response if the log is gone.
  * Viewers share what is read.
  */
 
@@ -18,7 +18,7 @@ export interface Snapshot {
   readonly json: Buffer;
   /** The last event that the response contains; for an ended one the event before its terminal. */
   readonly sequence: number;
-  /** The terminal event, where the log is gone and the response comes from the store. */
+  /** The terminal event, if the log is gone and the response comes from the store. */
   readonly terminal: LoggedEvent | null;
 }
 

@@ -49,9 +49,9 @@ export class TurnGuards {
   }
 
   /**
-   * Judges the history that a client carries in its input: each item alone, by what it says, not by
-   * its length. An item that does not pass was refused before, or never went through here. It must
-   * not reach the provider, and must not end every later turn of its client either.
+   * Judges the history that a client carries in its input: each item alone, by its text, not by its
+   * length. An item that does not pass was refused before, or never went through here. It must not
+   * reach the provider, and must not end every later turn of its client either.
    */
   judgeHistory(prompt: RenderedPrompt | null, input: readonly Item[]): JudgedHistory {
     const guard = createInputGuard(this.#of(prompt));

@@ -79,7 +79,7 @@ function read(chunk: Fields, choices: readonly unknown[]): ChunkContent {
   };
 }
 
-/** Requests ask for one choice, so only the first of several in a chunk counts. */
+/** Requests specify one choice, so only the first of several in a chunk counts. */
 function choiceOf(choices: readonly unknown[]): Fields | undefined {
   const all = choices.filter(isFields);
   return all.length === 1 ? all[0] : all.find((choice) => (numberOf(choice['index']) ?? 0) === 0);

@@ -58,14 +58,14 @@ export class ChatChunkReader {
     if (this.#usage === undefined || this.#usageAt !== this.producedLength) return undefined;
     return this.#usage.output_tokens === 0 && this.producedLength > 0 ? undefined : this.#usage;
   }
-  /** All text, refusals and arguments so far, for an estimate if no usage arrives. */
+  /** All text, refusals and arguments received, for an estimate if no usage arrives. */
   get produced(): string {
     return this.#text + this.#others;
   }
   get reasoning(): string {
     return this.#reasoning;
   }
-  /** Number of characters that the model has written so far. */
+  /** Number of characters that the model has written. */
   get producedLength(): number {
     return this.#text.length + this.#reasoning.length + this.#others.length;
   }

@@ -50,7 +50,7 @@ export class TextChunkShape {
     return isPlain(data, from, to) ? data.slice(from, to) : undefined;
   }
 
-  /** Looks for the shape in a parsed chunk. */
+  /** Derives the shape from a parsed chunk, if it has one. */
   learn(data: string, chunk: ChunkContent): void {
     const { text } = chunk;
     if (this.#known || this.#attempts >= MOST_ATTEMPTS || !holdsOnly(chunk, text)) return;

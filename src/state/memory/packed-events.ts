@@ -1,11 +1,11 @@
 /*
- * The events of an ended response as bytes. No event is added any more, and the garbage collector
- * would otherwise traverse thousands of strings again and again for ten minutes.
+ * The events of an ended response as bytes. The log is complete, and the garbage collector would
+ * otherwise traverse thousands of strings again and again for ten minutes.
  */
 
 import { type LoggedEvent, type ResponseEventType } from '../../domain/event.js';
 
-/** Where the type starts in the JSON of an event: `serialize` writes the type first. */
+/** Offset of the type in the JSON of an event: `serialize` writes the type first. */
 const TYPE_AT = '{"type":"'.length;
 
 export class PackedEvents {

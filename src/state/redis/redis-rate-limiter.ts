@@ -67,7 +67,7 @@ export class RedisRateLimiter extends RateLimiter {
       const args = [capacity, refillPerSecond, cost, always ? 1 : 0, nonce];
       const reply = await commands.run(scripts.get('take'), [keys.rate(key)], args);
       this.#goShared();
-      // take.lua: 1 where it was allowed, the level.
+      // take.lua returns 1 if the cost was allowed, and the level.
       const [allowed, tokens] = reply as readonly [number, string];
       return bucketState(bucket, cost, allowed === 1, Number(tokens));
     } catch {

@@ -18,7 +18,7 @@ import { type Subscriptions } from './subscriptions.js';
 
 export interface HeartbeatOptions {
   readonly connector: RedisConnector;
-  /** Carries the heartbeat and nothing else. */
+  /** The connection of the heartbeat only. */
   readonly health: RedisCommands;
   /** Every connection that carries commands. */
   readonly lanes: readonly RedisCommands[];

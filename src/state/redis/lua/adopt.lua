@@ -1,8 +1,8 @@
--- Gives up to a number of responses whose lease has run out to the caller.
+-- Passes responses whose lease has expired to the caller, up to a number.
 -- KEYS: lease indexes, in one slot.
 -- ARGV: limit.
--- Returns response, fence, response, fence... Its other keys are those of the same bucket: same
--- tag, same slot.
+-- Returns response, fence, response, fence... The other keys are derived from the bucket, so they
+-- are in the same slot.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = string.format('%.0f', now + LEASE_MS)

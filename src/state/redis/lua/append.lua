@@ -2,7 +2,7 @@
 -- the lease and publishes, in one step.
 -- KEYS, for each: meta, log, leases.
 -- ARGV, for each: fence, first number, '1' if they end the log, count, events... The response and
--- its channel are cut from the name of its log, so that appends need not send them.
+-- its channel are derived from the name of its log, so that appends need not send them.
 -- Returns, for each: 0 fenced; 1 the log holds them; 2 also a cancel was requested; -(n+1) refused,
 -- since the log ends before event n.
 local time = redis.call('TIME')

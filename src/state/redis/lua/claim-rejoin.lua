@@ -2,8 +2,8 @@
 -- KEYS: queue, mark of the call.
 -- ARGV: response, most waiting, time to live, channel.
 -- Returns the new place, 0 for the head; -1 if the queue is full, or if a repeat of the call finds
--- no place. A repeat may arrive after the answer. It would move the head, which runs, to the end,
--- and a second turn would run. The mark of the call keeps the place as it is.
+-- no place. A repeat can arrive after the answer. It would move the head, which runs, to the end,
+-- and a second turn would run. A call whose mark exists changes no place.
 local place = redis.call('ZRANK', KEYS[1], ARGV[1])
 if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', RUNNING_MS) then
   return place or -1

@@ -1,7 +1,7 @@
 -- Writes a conversation and its first items, which are within the bounds.
 -- KEYS: head, items, commits.
--- ARGV: owner, created, updated, metadata, title and the item that it is of ('' where there is
--- none), items...
+-- ARGV: owner, created, updated, metadata, title and the item that it is of ('' if there is none),
+-- items...
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'created', ARGV[2], 'updated', ARGV[3], 'metadata', ARGV[4])
 redis.call('HSET', KEYS[1], 'title', ARGV[5], 'title_item', ARGV[6])

@@ -1,6 +1,6 @@
--- Removes one item, given as it is written, and the title that was taken from it.
+-- Removes one item and the title that was derived from it.
 -- KEYS: head, items, commits.
--- ARGV: item, its id.
+-- ARGV: item as it is stored, its id.
 -- Returns nothing if the conversation is gone, else its owner and the time of its change. Safe to
 -- repeat.
 local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title_item')

@@ -1,12 +1,12 @@
--- One item as it is written, its conversation kept alive by the reading.
+-- Reads one item and extends the conversation's life.
 -- KEYS: head, items, commits.
--- ARGV: id, how it is written in an item.
+-- ARGV: id of the item, the id as it is written in the JSON of an item.
 for i = 1, 3 do
   redis.call('PEXPIRE', KEYS[i], TTL_MS)
 end
 for at = 0, redis.call('LLEN', KEYS[2]) - 1, 8 do
   for _, item in ipairs(redis.call('LRANGE', KEYS[2], at, at + 7)) do
-    -- Most items are looked at and not parsed.
+    -- The text search avoids parsing most items.
     if string.find(item, ARGV[2], 1, true) then
       local read, stored = pcall(cjson.decode, item)
       if read and type(stored) == 'table' and type(stored.item) == 'table' and stored.item.id == ARGV[1] then

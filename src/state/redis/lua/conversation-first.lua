@@ -1,4 +1,4 @@
--- The first items of a conversation that are small, for a title that was never written.
+-- Reads the first small items of a conversation, to derive a title that was never written.
 -- KEYS: head, items, commits.
 -- ARGV: most items, most bytes.
 local first = {}

@@ -1,6 +1,6 @@
--- A conversation without its items, kept alive by the reading.
+-- Reads a conversation without its items and extends its life.
 -- KEYS: head, items, commits.
--- ARGV: '1' where it is.
+-- ARGV: '1' to extend its life.
 if ARGV[1] == '1' then
   for i = 1, 3 do
     redis.call('PEXPIRE', KEYS[i], TTL_MS)

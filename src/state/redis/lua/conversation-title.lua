@@ -1,4 +1,4 @@
--- Writes a title that was never written, if the item that it was derived from still exists.
+-- Stores a missing title, if the item that it was derived from still exists.
 -- KEYS: head, items, commits.
 -- ARGV: title, item's id, item.
 if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('LPOS', KEYS[2], ARGV[3]) then

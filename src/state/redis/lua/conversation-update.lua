@@ -1,7 +1,7 @@
 -- Replaces the metadata.
 -- KEYS: head, items, commits.
 -- ARGV: metadata.
--- Returns nothing where the conversation is gone, else what it is now.
+-- Returns nothing if the conversation is gone, else the conversation.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return false
 end

@@ -1,4 +1,4 @@
--- A page of a log.
+-- Reads a page of a log.
 -- KEYS: meta, log.
 -- ARGV: number to start after, limit, '1' to return the head.
 -- Returns nothing if there is no log, else: next number, '1' if it has ended, head, events...
@@ -11,8 +11,8 @@ local page = { known[1], known[2] or '', ARGV[3] == '1' and redis.call('HGET', K
 if tonumber(ARGV[2]) > 0 then
   local first = ARGV[1] + 2
   local entries = redis.call('XRANGE', KEYS[2], '0-' .. string.format('%.0f', first), '+', 'COUNT', ARGV[2])
-  -- Entry 0-(n+1) is event n, and ids only grow: as many entries as there are numbers up to the
-  -- last one leave no hole.
+  -- Entry 0-(n+1) is event n, and ids only grow. So if the number of entries equals the number of
+  -- the last one, none is missing.
   local last = math.min(known[1], first + ARGV[2] - 1)
   if last >= first and (#entries ~= last - first + 1 or entries[#entries][1] ~= '0-' .. string.format('%.0f', last)) then
     return ''

@@ -143,7 +143,7 @@ function forget({ key }: PendingQuestion): void {
   memory.pending = memory.pending.filter((pending) => pending.key !== key);
 }
 
-/** One conversation for all questions that wait for one. */
+/** Creates one conversation for all questions that wait for one. */
 function makeConversation(): Promise<string> {
   making ??= sluice
     .connect()

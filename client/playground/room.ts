@@ -18,9 +18,12 @@ import { type View } from './view.js';
 import { callWords, endNote, errorNote, modelWords, numbersLine } from './words.js';
 
 export interface RoomOwner {
-  /** A turn started or ended: titles and order of the list may have changed. */
+  /** Called when a turn has started or ended: titles and order of the list may have changed. */
   changed(): void;
-  /** The gateway no longer knows this conversation. A pending question has no answer yet. */
+  /**
+   * Called when the gateway no longer knows this conversation. A pending question has no answer
+   * then.
+   */
   gone(pending: { readonly question: PendingQuestion; readonly shown: TurnView } | null): void;
 }
 

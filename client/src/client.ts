@@ -8,7 +8,7 @@ import { SluiceClient } from './sluice-client.js';
 export type * from './api.js';
 export { SluiceError };
 
-/** A client of the Sluice gateway. It connects when it is first used. */
+/** Returns a client of the Sluice gateway. It connects when it is first used. */
 export function createClient(options: ClientOptions = {}): Sluice {
   return new SluiceClient(options, browserEnvironment());
 }

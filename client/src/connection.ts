@@ -10,7 +10,7 @@ import { call, tokenOf } from './http.js';
 import { SseSocket } from './sse-socket.js';
 
 export interface ConnectionOwner {
-  /** A new socket is open. Nothing of an earlier socket continues on it. */
+  /** Called when a new socket is open. Nothing of an earlier socket continues on it. */
   opened(): void;
   received(event: WireEvent): void;
   sent(event: WireEvent): void;

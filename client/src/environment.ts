@@ -32,7 +32,7 @@ export type PageNews = 'wake' | 'sleep';
 export interface Environment {
   openSocket(url: string, protocols: string[]): Socket;
   fetch(url: string, init: FetchInit): Promise<Response>;
-  /** False only if the browser knows that there is no network. */
+  /** Returns false only if the browser knows that there is no network. */
   isOnline(): boolean;
   /** Returns a function that removes the handler. */
   onNews(handler: (news: PageNews) => void): () => void;

@@ -65,8 +65,8 @@ export async function openState(config: AppConfig, logger: Log, metrics: Metrics
 const MEMORY_MOST_BYTES = 512 * 1024 * 1024;
 
 /**
- * The default of `state.memory_max_bytes`: half of the heap limit, at most 512 MiB. The other half
- * is left to running turns.
+ * Returns the default of `state.memory_max_bytes`: half of the heap limit, at most 512 MiB. The
+ * other half is left to running turns.
  */
 function halfOfTheHeap(): number {
   return Math.min(getHeapStatistics().heap_size_limit / 2, MEMORY_MOST_BYTES);

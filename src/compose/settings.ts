@@ -47,7 +47,7 @@ export function limitSettings({ limits: { per_user: limits } }: AppConfig): Limi
   };
 }
 
-/** The limits of each class. A key that a class leaves out is that of `limits.per_user`. */
+/** Returns the limits of each class. A key that a class leaves out is that of `limits.per_user`. */
 export function limitClasses(config: AppConfig): LimitClasses {
   const usual = limitSettings(config);
   return Object.fromEntries(

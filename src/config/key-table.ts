@@ -13,7 +13,7 @@ export interface KeyRow extends KeyMeta {
 }
 
 /**
- * The object schema inside defaults and nullables, and whether it is the element of a list.
+ * Returns the object schema inside defaults and nullables, and whether it is the element of a list.
  * Undefined for a plain value.
  */
 function sectionOf(schema: unknown): { shape: z.core.$ZodLooseShape; isList: boolean } | undefined {

@@ -76,7 +76,7 @@ export function number(min: number, max?: number): Kind<number> {
   };
 }
 
-/** A duration. Becomes milliseconds. */
+/** Returns a duration. Becomes milliseconds. */
 export function duration(min: string, max: string): Kind<number> {
   const [minMs, maxMs] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
   const toMs = (value: unknown) => (typeof value === 'string' ? (parseDuration(value) ?? value) : value);
@@ -86,7 +86,7 @@ export function duration(min: string, max: string): Kind<number> {
   };
 }
 
-/** A size. Becomes bytes. */
+/** Returns a size. Becomes bytes. */
 export function size(min: string, max: string): Kind<number> {
   const [minBytes, maxBytes] = [parseSize(min) ?? 0, parseSize(max) ?? 0];
   const toBytes = (value: unknown) => (typeof value === 'string' ? (parseSize(value) ?? value) : value);
@@ -100,7 +100,7 @@ export function oneOf<const T extends string>(names: readonly [T, ...T[]]): Kind
   return { schema: z.enum(names), allowed: names.map((name) => `\`${name}\``).join(' or '), names };
 }
 
-/** A URL with one of these schemes and without a password. */
+/** Returns a URL with one of these schemes and without a password. */
 export function url(schemes: readonly string[]): Kind<string> {
   const fits = (value: string) => {
     const parsed = URL.parse(value);
@@ -115,7 +115,7 @@ export function url(schemes: readonly string[]): Kind<string> {
   return { schema: z.string().trim().refine(fits), allowed: `a URL (${starts}) without a password in it` };
 }
 
-/** A table of texts. `of` describes the values. */
+/** Returns a table of texts. `of` describes the values. */
 export function textMap(allowed: string, of: Kind<string> = text): Kind<Record<string, string>> {
   return { schema: z.record(z.string().trim().min(1), z.preprocess(asText, of.schema)), allowed };
 }
@@ -134,7 +134,7 @@ export const jsonObject: Kind<Record<string, unknown>> = {
   allowed: 'a table of any fields',
 };
 
-/** A table of sections under names that the operator chooses. */
+/** Returns a table of sections under names that the operator chooses. */
 export function sectionMap<S extends z.core.$ZodLooseShape>(
   shape: S,
   allowed: string,
@@ -159,7 +159,7 @@ function meta(kind: Kind<unknown>, description: string, shownDefault: string | u
   return { description, allowed: kind.allowed, shownDefault, ...(kind.names && { names: kind.names }) };
 }
 
-/** A key with a default. The default is written as an operator would write it. */
+/** Returns a key with a default. The default is written as an operator would write it. */
 export function key<T>(
   kind: Kind<T>,
   byDefault: string | number | boolean | readonly string[] | Readonly<Record<string, never>>,
@@ -173,7 +173,7 @@ export function key<T>(
   return kind.schema.prefault(byDefault).register(keyMeta, meta(kind, description, `\`${shown}\``));
 }
 
-/** An optional key, null if absent. `without` describes the effect of leaving it out. */
+/** Returns an optional key, null if absent. `without` describes the effect of leaving it out. */
 export function optionalKey<T>(kind: Kind<T>, without: string, description: string) {
   return kind.schema
     .nullable()
@@ -188,7 +188,7 @@ export function requiredKey<T>(kind: Kind<T>, description: string) {
 
 const SECTION = 'a section with keys';
 
-/** A section: closed list of keys, all optional. */
+/** Returns a section: closed list of keys, all optional. */
 export function section<S extends z.core.$ZodLooseShape>(description: string, shape: S) {
   // Each key of a section has its own default. The types do not show that, but the empty section is
   // valid input.
@@ -198,7 +198,7 @@ export function section<S extends z.core.$ZodLooseShape>(description: string, sh
     .register(keyMeta, { description, allowed: SECTION, shownDefault: '' });
 }
 
-/** A section that has an effect only if it is in the file; null otherwise. */
+/** Returns a section that has an effect only if it is in the file; null otherwise. */
 export function optionalSection<S extends z.core.$ZodLooseShape>(without: string, description: string, shape: S) {
   return z
     .strictObject(shape)

@@ -138,7 +138,7 @@ function valueAt(tree: Tree, path: Path): unknown {
   return path.reduce<unknown>((inner, step) => (isTree(inner) ? inner[String(step)] : undefined), tree);
 }
 
-/** `auth.keys[0].id` → auth, keys, 0, id. */
+/** Splits `auth.keys[0].id` into auth, keys, 0, id. */
 function toPath(shown: string): Path {
   return shown
     .split(/[.[\]]+/)

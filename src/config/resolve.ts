@@ -214,7 +214,7 @@ function resolveKeys(
   });
 }
 
-/** The stored form of a server key: the SHA-256 of its UTF-8 bytes, in lower-case hex. */
+/** Returns the stored form of a server key: the SHA-256 of its UTF-8 bytes, in lower-case hex. */
 export function sha256Hex(key: string): string {
   return createHash('sha256').update(key, 'utf8').digest('hex');
 }

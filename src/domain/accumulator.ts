@@ -192,7 +192,7 @@ function partOf({ type, text, foreign }: OpenPart): OutputPart {
   return foreign ?? contentPart(type, text);
 }
 
-/** The cast: the parts of a message are parts of messages. */
+/** Returns the part of a message. The cast is safe: an open message has no other parts. */
 function messagePart(part: OpenPart): ContentPart {
   return partOf(part) as ContentPart;
 }

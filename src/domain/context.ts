@@ -72,7 +72,7 @@ export function contextFor(history: readonly StoredItem[], input: readonly Store
   return hidden.size === 0 ? sent : sent.flatMap((item) => withHidden(item, hidden.get(item)));
 }
 
-/** An item with the hidden reasoning that led to it. */
+/** Returns an item with the hidden reasoning that led to it. */
 function withHidden(item: Item, reasoning: string | undefined): Item[] {
   if (reasoning === undefined) return [item];
   const content = [{ type: 'reasoning_text', text: reasoning }] as const;

@@ -53,7 +53,7 @@ export function isUserName(name: string): boolean {
   return name.length > 0 && name.length <= MAX_USER_LENGTH && name.trim() === name && !NOT_IN_A_NAME.test(name);
 }
 
-/** The owner of the resources of a user. */
+/** Returns the owner of the resources of a user. */
 export function ownerOf(tenant: string, user: string): string {
   return `${tenant}/${user}`;
 }

@@ -6,13 +6,13 @@
 
 export interface Time {
   /**
-   * Monotonic milliseconds since an arbitrary start. Use for durations, ages, deadlines and expiry
-   * inside this process: a wall clock that is set back or forward does not change it.
+   * Returns monotonic milliseconds since an arbitrary start. Use for durations, ages, deadlines and
+   * expiry inside this process: a wall clock that is set back or forward does not change it.
    */
   now(): number;
   /**
-   * Unix time in milliseconds. Use only for dates that clients, operators or other processes read:
-   * it may jump.
+   * Returns Unix time in milliseconds. Use only for dates that clients, operators or other
+   * processes read: it may jump.
    */
   date(): number;
   /**
@@ -22,11 +22,11 @@ export interface Time {
   after(ms: number, work: () => void): () => void;
   /** Calls `work` in a later round of the event loop, after pending I/O. */
   soon(work: () => void): void;
-  /** A number from 0 (inclusive) to 1 (exclusive). Not for secrets or ids. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). Not for secrets or ids. */
   random(): number;
   /**
-   * 32 lower-case hex digits that never come twice and cannot be guessed: the random part of an id
-   * (`newId`).
+   * Returns 32 lower-case hex digits that never come twice and cannot be guessed: the random part
+   * of an id (`newId`).
    */
   unique(): string;
 }

@@ -59,7 +59,7 @@ export class ConnectionTable {
     return this.#open.size;
   }
 
-  /** Which limit another socket of this caller would exceed, or null. */
+  /** Returns the limit that another socket of this caller would exceed, or null. */
   fullFor(principal: Principal): 'replica' | 'user' | null {
     const { maxConnections, maxConnectionsPerUser } = this.#settings;
     if (maxConnections !== null && this.#open.size >= maxConnections) return 'replica';

@@ -156,7 +156,7 @@ export class ClientConnection {
     this.#socket.terminate();
   }
 
-  /** Called when the socket is closed. Stops all sending and following. */
+  /** Stops all sending and following. Called when the socket is closed. */
   end(): void {
     this.#ended = true;
     this.outbound.close();

@@ -34,7 +34,7 @@ export class FlushRound {
     this.#woken.delete(connection);
   }
 
-  /** The event as a text frame of the default lane. */
+  /** Returns the event as a text frame of the default lane. */
   frameOf(event: LoggedEvent): Buffer {
     let frame = this.#frames.get(event);
     if (frame === undefined) {

@@ -68,7 +68,7 @@ export class FrameIntake {
     work.then(done, done);
   }
 
-  /** The same, and the next frame waits for it. */
+  /** Counts an operation until `work` settles. The next frame waits for it. */
   alone(work: Promise<unknown>): void {
     this.#exclusive += 1;
     const done = (): void => {

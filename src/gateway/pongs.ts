@@ -6,7 +6,7 @@
 
 import { type WebSocket } from 'ws';
 
-/** For a socket of a server with `autoPong: false`. */
+/** Answers the pings of a socket whose server has `autoPong: false`. */
 export function answerPings(socket: WebSocket): void {
   let answering = false;
   let newest: Buffer | undefined;

@@ -11,7 +11,7 @@ import { type ClientSocket } from './client-socket.js';
 
 const FINAL_TEXT = 0x81;
 
-/** A final, unmasked, uncompressed text frame, as a server sends it (RFC 6455, 5.2). */
+/** Returns a final, unmasked, uncompressed text frame, as a server sends it (RFC 6455, 5.2). */
 export function textFrame(text: string): Buffer {
   const length = Buffer.byteLength(text);
   const head = headBytes(length);
@@ -21,7 +21,10 @@ export function textFrame(text: string): Buffer {
   return frame;
 }
 
-/** The same frame in pieces around `body`, which is not copied: many sockets may hold one body. */
+/**
+ * Returns the same frame in pieces around `body`, which is not copied: many sockets may hold one
+ * body.
+ */
 export function frameAround(before: string, body: Buffer, after: string): readonly Buffer[] {
   const end = Buffer.from(after);
   const length = Buffer.byteLength(before) + body.length + end.length;

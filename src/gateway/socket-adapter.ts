@@ -72,7 +72,7 @@ export class SocketAdapter extends AbstractWsAdapter {
     return;
   }
 
-  /** Only removes listeners: the drain (lifecycle) has closed the sockets before. */
+  /** Removes listeners only: the drain (lifecycle) has closed the sockets before. */
   override async close(server: WebSocketServer): Promise<void> {
     server.removeAllListeners();
     await Promise.resolve();

@@ -29,7 +29,7 @@ export function errorBody(error: SluiceError): { readonly error: WireError } {
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 const LONGEST_WAIT_OF_CLIENTS_MS = 60_000;
 
-/** The headers of an HTTP answer that is an error. */
+/** Returns the headers of an HTTP answer that is an error. */
 export function errorHeaders(error: SluiceError): Record<string, string> {
   return { ...retryHeaders(error), ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}) };
 }
@@ -41,7 +41,7 @@ export function errorHeaders(error: SluiceError): Record<string, string> {
 export const PRIVATE_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 
 /**
- * The retry headers of an error. `x-should-retry` is `false` for requests that must not be
+ * Returns the retry headers of an error. `x-should-retry` is `false` for requests that must not be
  * repeated: mistakes, and every turn that ran, because it would run and be paid twice (the official
  * clients repeat 409, 429 and 5xx). It is `true` if nothing ran. `retry-after` (whole seconds,
  * rounded up) and `retry-after-ms` carry the wait. A wait of more than a minute has `false`,

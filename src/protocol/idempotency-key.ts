@@ -13,8 +13,8 @@ export const IDEMPOTENCY_KEY = z
   .regex(/^[\x21-\x7e]{1,255}$/u, 'must be 1 to 255 printable ASCII characters without spaces');
 
 /**
- * A digest of a request. Equal for the same request over REST and over a socket, streamed or not,
- * regardless of the order of its fields and of the ids that its items received here.
+ * Returns a digest of a request. Equal for the same request over REST and over a socket, streamed
+ * or not, regardless of the order of its fields and of the ids that its items received here.
  */
 export function requestFingerprint(request: ResponseRequest): string {
   const input = request.input.map(({ id: _id, ...item }) => item);
@@ -23,7 +23,10 @@ export function requestFingerprint(request: ResponseRequest): string {
     .digest('hex');
 }
 
-/** Recursion is safe: the parser bounds the depth of open JSON in a request. */
+/**
+ * Sorts the fields of objects. Recursion is safe: the parser bounds the depth of open JSON in a
+ * request.
+ */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;

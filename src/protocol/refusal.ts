@@ -16,7 +16,7 @@ interface Found {
   readonly why: string;
 }
 
-/** The parameters with which a custom zod issue gets this error code. */
+/** Returns the parameters with which a custom zod issue gets this error code. */
 export function refusalParams(code: ErrorCode): { readonly params: { readonly code: ErrorCode } } {
   return { params: { code } };
 }

@@ -67,12 +67,12 @@ export function functionOnly(reason: string) {
   );
 }
 
-/** A closed object: unknown fields are refused, null fields are absent. */
+/** Returns a closed object: unknown fields are refused, null fields are absent. */
 export function closed<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.preprocess(servedFields, z.strictObject(shape));
 }
 
-/** A closed object in which null has a meaning of its own. */
+/** Returns a closed object in which null has a meaning of its own. */
 export function closedWithNulls<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.preprocess((value, context) => {
     // Count the fields, but keep the value as sent.
@@ -80,7 +80,7 @@ export function closedWithNulls<Shape extends z.core.$ZodLooseShape>(shape: Shap
   }, z.strictObject(shape));
 }
 
-/** Closed objects that are distinguished by one field. */
+/** Returns a schema for closed objects that are distinguished by one field. */
 export function closedUnion<Options extends readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]]>(
   discriminator: string,
   options: Options,
@@ -101,9 +101,9 @@ export function listShapeOf(schema: z.ZodType): ListShape | undefined {
 }
 
 /**
- * A list of `least` to `most` elements. Checks the length first, and stops at the first invalid
- * element. Zod's own arrays collect an issue for each element, so that a small request could
- * exhaust the heap.
+ * Returns a list of `least` to `most` elements. Checks the length first, and stops at the first
+ * invalid element. Zod's own arrays collect an issue for each element, so that a small request
+ * could exhaust the heap.
  */
 export function listOf<Element extends z.ZodType>(element: Element, most: number, least = 0) {
   const schema = z.unknown().transform((sent, context): z.output<Element>[] => {
@@ -152,8 +152,8 @@ export const ANY_LIST = z.custom<readonly unknown[]>(Array.isArray, { message: '
 export const EMPTY_LIST = listOf(z.never(), 0);
 
 /**
- * An OpenAI field that Sluice does not serve. Values without an effect are accepted and dropped;
- * others are refused with the reason.
+ * Returns an OpenAI field that Sluice does not serve. Values without an effect are accepted and
+ * dropped; others are refused with the reason.
  */
 export function inert(accepted: z.ZodType, reason: string) {
   return z
@@ -190,7 +190,7 @@ function isDeeperThan(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }
 
-/** An object with arbitrary names, counted before they are read. */
+/** Returns an object with arbitrary names, counted before they are read. */
 export function recordOf<Value extends z.ZodType>(most: number, name: z.ZodString, value: Value) {
   return z.preprocess(
     (sent, context) => {

@@ -87,7 +87,10 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
     else if (!this.#spoken || this.#thinkingSinceMs !== undefined) this.#onEarlyPart(result.value);
   };
 
-  /** Reasoning counts as progress and has its own limit. After it, only the idle limit applies. */
+  /**
+   * Handles a part before the first text. Reasoning counts as progress and has its own limit. After
+   * it, only the idle limit applies.
+   */
   #onEarlyPart(part: ProviderPart): void {
     if (!isFirstWord(part)) return;
     const first = !this.#spoken;

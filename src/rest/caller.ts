@@ -31,8 +31,8 @@ export function callerOf(request: FastifyRequest): Principal | undefined {
 }
 
 /**
- * The key by which refusals and bodies are counted: the caller at an address, or the address alone
- * without a valid credential.
+ * Returns the key by which refusals and bodies are counted: the caller at an address, or the
+ * address alone without a valid credential.
  */
 export function senderOf(request: FastifyRequest): string {
   const caller = callerOf(request);

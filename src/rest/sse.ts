@@ -101,9 +101,9 @@ function sseText(event: LoggedEvent): string {
 }
 
 /**
- * The body for a response's events, with OpenAI's end marker after the terminal event. Without any
- * event the stream ends at once: the client had received the terminal event before. An error is an
- * `error` event with the number of the first missing event.
+ * Returns the body for a response's events, with OpenAI's end marker after the terminal event.
+ * Without any event the stream ends at once: the client had received the terminal event before. An
+ * error is an `error` event with the number of the first missing event.
  */
 export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>): SseBody {
   let next = 0;

@@ -61,7 +61,7 @@ export abstract class ConversationClaim {
   abstract members(conversationId: string): Promise<readonly string[]>;
 }
 
-/** The refusal of a conversation whose queue is full. */
+/** Returns the refusal of a conversation whose queue is full. */
 export function conversationBusy(maxWaiting: number): SluiceError {
   const why = maxWaiting === 0 ? 'another turn is running in it' : `${maxWaiting} turns already wait for it`;
   return new SluiceError(

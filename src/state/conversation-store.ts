@@ -108,7 +108,7 @@ export abstract class ResponseStore {
   abstract delete(id: string): Promise<boolean>;
 }
 
-/** The refusal of an append whose writer no longer holds the claim. */
+/** Returns the refusal of an append whose writer no longer holds the claim. */
 export function anotherWriter(): SluiceError {
   return new SluiceError(
     'conversation_busy',

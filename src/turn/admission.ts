@@ -266,8 +266,8 @@ function contextGone(): SluiceError {
 }
 
 /**
- * The error for a conversation that does not exist and for one of another owner: a caller cannot
- * distinguish them.
+ * Returns the error for a conversation that does not exist and for one of another owner: a caller
+ * cannot distinguish them.
  */
 export function conversationNotFound(): SluiceError {
   return new SluiceError(

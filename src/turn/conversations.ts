@@ -214,8 +214,8 @@ function itemNotFound(): SluiceError {
 }
 
 /**
- * The error for an unknown cursor. Listing from the start instead would show the caller all entries
- * twice.
+ * Returns the error for an unknown cursor. Listing from the start instead would show the caller all
+ * entries twice.
  */
 function lostPlace(): SluiceError {
   return new SluiceError(
@@ -233,7 +233,10 @@ function busy(): SluiceError {
   );
 }
 
-/** What a client that adds items is answered if another writer holds the claim. */
+/**
+ * Converts the refusal of an append, because another writer holds the claim, to the error that a
+ * client receives.
+ */
 function asBusy(error: unknown): unknown {
   return error instanceof SluiceError && error.code === 'conversation_busy' ? busy() : error;
 }

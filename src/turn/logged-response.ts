@@ -62,21 +62,21 @@ export function parseLogged(logged: LoggedEvent): ResponseEvent {
   return JSON.parse(logged.json) as ResponseEvent;
 }
 
-/** The response that an event carries. */
+/** Returns the response that an event carries. */
 export function responseIn(logged: LoggedEvent): ResponseObject {
   const event = parseLogged(logged);
   if (!('response' in event)) throw new Error(`unable to read a response from ${logged.type}`);
   return event.response;
 }
 
-/** The terminal event of an ended response. */
+/** Returns the terminal event of an ended response. */
 export function terminalOf(response: ResponseObject): TerminalEvent {
   if (response.status === 'completed') return { type: 'response.completed', response };
   if (response.status === 'failed') return { type: 'response.failed', response };
   return { type: 'response.incomplete', response };
 }
 
-/** An ended response as it was when it began. */
+/** Returns an ended response as it was when it began. */
 export function asBegun(response: ResponseObject): ResponseObject {
   const nothingYet = {
     completed_at: null,

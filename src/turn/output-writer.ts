@@ -160,7 +160,7 @@ export class OutputWriter {
     return at;
   }
 
-  /** An item holds reasoning or a summary, never both: guardrails judge each as a whole. */
+  /** Returns an item holds reasoning or a summary, never both: guardrails judge each as a whole. */
   #openReasoningItem(): { readonly item_id: string; readonly output_index: number } {
     this.#closeReasoning();
     this.#closeMessage();

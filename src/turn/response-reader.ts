@@ -150,7 +150,7 @@ export class ResponseReader {
   }
 
   /**
-   * A snapshot for a viewer that is far behind. Parameters and errors as of
+   * Returns a snapshot for a viewer that is far behind. Parameters and errors as of
    * `ResponseSnapshots.get`.
    */
   snapshot(caller: Principal, responseId: string, atLeast = -1): Promise<Snapshot> {

@@ -36,7 +36,8 @@ export class ResponseSnapshots {
   }
 
   /**
-   * A snapshot for a viewer that is far behind. Viewers that request one within a second share it.
+   * Returns a snapshot for a viewer that is far behind. Viewers that request one within a second
+   * share it.
    * @param atLeast number of an event that it must contain; −1: any snapshot will do
    * @throws SluiceError `response_not_found`
    */

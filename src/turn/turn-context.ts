@@ -118,7 +118,10 @@ export class TurnMemory {
     return this.storeEnd(await this.endOf({ ...ended, response: keepingNothing(response) }));
   }
 
-  /** A turn whose place another turn has taken keeps nothing. */
+  /**
+   * Stores the items of a turn.
+   * @returns false if another turn has taken its place; nothing is stored then
+   */
   async #keepUnlessTaken(response: ResponseObject, left: Keeping): Promise<boolean> {
     return this.keepItems(response, left).catch((error: unknown) => {
       if (error instanceof SluiceError && error.code === 'conversation_busy') return false;

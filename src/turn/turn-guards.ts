@@ -151,7 +151,10 @@ function isReasoning(kind: TextKind): boolean {
   return kind === 'reasoning' || kind === 'reasoning_summary';
 }
 
-/** Where the new part of an input begins: behind the last item that the model wrote. */
+/**
+ * Returns the index of the first new item of an input: the one after the last item that the model
+ * wrote.
+ */
 function firstNew(input: readonly Item[]): number {
   const last = input.findLastIndex((item) =>
     item.type === 'message' ? item.role === 'assistant' : item.type === 'function_call',

@@ -163,8 +163,8 @@ export class WatchedConversations {
   }
 
   /**
-   * The running and queued responses of the conversation, with the progress of each. A member
-   * without a log is announced later.
+   * Returns the running and queued responses of the conversation, with the progress of each. A
+   * member without a log is announced later.
    */
   async #running(caller: Principal, conversation: string): Promise<readonly Running[]> {
     const { claim, reader } = this.#options;

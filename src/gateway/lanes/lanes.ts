@@ -57,7 +57,7 @@ export class Lanes {
     this.#options = options;
   }
 
-  /** The lane of that name, opened if needed. @throws SluiceError `too_many_lanes` */
+  /** Returns the lane of that name, opened if needed. @throws SluiceError `too_many_lanes` */
   open(streamId: string | undefined): Lane<ConnectionTask> {
     if (streamId === undefined) return this.#default;
     this.#named ??= new Map();

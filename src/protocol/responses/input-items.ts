@@ -152,7 +152,7 @@ const MOST_ITEMS = 1_000;
 /** The items of `input` or of a new conversation, in domain form. */
 export const ITEMS = listOf(ITEM.transform(itemOf), MOST_ITEMS);
 
-/** Like `ITEMS`, with other bounds. */
+/** Returns a schema like `ITEMS`, with other bounds. */
 export function itemsOf(most: number, least = 0) {
   return listOf(ITEM.transform(itemOf), most, least);
 }

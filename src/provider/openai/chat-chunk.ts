@@ -136,7 +136,7 @@ function isTextOrNull(value: unknown): value is string | null {
   return typeof value === 'string' || value === null;
 }
 
-/** Text, or the text parts of a list, joined. */
+/** Returns a text, or the joined text parts of a list. */
 function nestedText(value: unknown): string {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return '';
@@ -148,8 +148,8 @@ function nestedText(value: unknown): string {
 }
 
 /**
- * Text of one kind of OpenRouter's details. A server that sends a summary also sends it as
- * `reasoning`.
+ * Returns the text of one kind of OpenRouter's details. A server that sends a summary also sends it
+ * as `reasoning`.
  */
 function detailsOf(message: Fields, type: string, name: string): string {
   const details = message['reasoning_details'];
@@ -157,7 +157,9 @@ function detailsOf(message: Fields, type: string, name: string): string {
   return details.map((part: unknown) => (fieldOf(part, 'type') === type ? textOf(fieldOf(part, name)) : '')).join('');
 }
 
-/** Several servers send the same reasoning in two fields; only one counts. */
+/**
+ * Returns the reasoning of a message. Several servers send it in two fields, of which one counts.
+ */
 function reasoningOf(message: Fields): string {
   for (const name of ['reasoning_content', 'reasoning', 'thinking', 'reasoning_details']) {
     const text = nestedText(message[name]);

@@ -192,7 +192,7 @@ export class ChatChunkReader {
     parts.push({ type: 'text', text });
   }
 
-  /** A message instead of a delta may repeat earlier text. */
+  /** Returns the new text of a message that may repeat earlier text. */
   #newText(text: string): string {
     return this.#text !== '' && text.startsWith(this.#text) ? text.slice(this.#text.length) : text;
   }

@@ -198,7 +198,7 @@ function failed(code: ErrorCode, why: string, options: ErrorOptions): SluiceErro
   return new SluiceError(code, `unable to get an answer; ${why}; try again`, options);
 }
 
-/** Not retried unless the provider requests a retry. */
+/** Returns an error that is not retried unless the provider requests it. */
 function refused(why: string, { cause, retryable }: ErrorOptions): SluiceError {
   const again = retryable === true ? { retryable } : {};
   return new SluiceError('provider_refused', `unable to get an answer; ${why}`, { cause, ...again });
@@ -229,7 +229,7 @@ function retryAfter(headers: Headers | undefined, nowMs: number): number | undef
   return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
 }
 
-/** The message of an error, in whichever field it is. */
+/** Returns the message of an error, in whichever field it is. */
 function wordsOf(fields: Readonly<Record<string, unknown>>): string {
   return ['message', 'msg', 'detail', 'error', 'error_msg', 'status_msg', 'error_message']
     .map((name) => fields[name])
@@ -237,7 +237,7 @@ function wordsOf(fields: Readonly<Record<string, unknown>>): string {
     .join(' ');
 }
 
-/** A short code of the provider, or `-` for anything else: free text could quote a user. */
+/** Returns a short code of the provider, or `-` for anything else: free text could quote a user. */
 function token(value: unknown): string {
   const text = typeof value === 'number' ? String(value) : value;
   return typeof text === 'string' && /^[\w.[\]-]{1,64}$/u.test(text) ? text : '-';

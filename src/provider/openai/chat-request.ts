@@ -20,7 +20,7 @@ import { type ProviderRequest } from '../provider.js';
  */
 export type ChatDialect = 'openai' | 'compatible';
 
-/** `openai` for the hosts of OpenAI and Azure and without a base URL, else `compatible`. */
+/** Returns `openai` for the hosts of OpenAI and Azure and without a base URL, else `compatible`. */
 export function dialectOf(baseUrl: string | undefined): ChatDialect {
   if (baseUrl === undefined) return 'openai';
   const host = URL.parse(baseUrl)?.hostname ?? '';
@@ -42,7 +42,7 @@ export interface RequestShape {
   readonly sendReasoning: boolean;
 }
 
-/** The shape for an unknown server. */
+/** Returns the shape for an unknown server. */
 export function usualShape(dialect: ChatDialect): RequestShape {
   return {
     dialect,
@@ -204,7 +204,7 @@ function responseFormat(format: TextFormat): ChatCompletionCreateParamsStreaming
   };
 }
 
-/** An object with the field, or an empty one if the value is null. */
+/** Returns an object with the field, or an empty one if the value is null. */
 function given<K extends string, V>(name: K, value: V | null): { [P in K]?: V } {
   // The cast is needed because TypeScript widens a computed key to string.
   return value === null ? {} : ({ [name]: value } as { [P in K]?: V });

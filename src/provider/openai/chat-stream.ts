@@ -61,7 +61,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     return this.#queue.next();
   }
 
-  /** Called when the reader leaves early. */
+  /** Stops reading and drops the queued parts. Called when the reader leaves early. */
   return(): Promise<IteratorResult<ProviderPart, undefined>> {
     this.#stop(new Error('the answer is no longer read'));
     this.#queue.clear();
@@ -137,7 +137,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#look();
   }
 
-  /** The first text of an answer never waits for a tick; later text may. */
+  /** Delivers parts. The first text of an answer never waits for a tick; later text may. */
   #deliver(parts: readonly ProviderPart[]): void {
     this.#queue.push(parts);
     if (this.#paced || parts.length === 0) return;

@@ -11,8 +11,8 @@ export interface KeyCheckOptions {
 }
 
 /**
- * True only if the provider refuses the key explicitly (HTTP 401). One that is unreachable, slow or
- * different must not prevent the start.
+ * Returns true only if the provider refuses the key explicitly (HTTP 401). One that is unreachable,
+ * slow or different must not prevent the start.
  */
 export async function keyIsRefused({ baseUrl, apiKey, timeoutMs }: KeyCheckOptions): Promise<boolean> {
   try {

@@ -40,8 +40,8 @@ function headersOf({ headers, secret_headers }: ProviderSettings): Record<string
 }
 
 /**
- * The request shape for a model: the model's own settings, else the provider's, else the defaults
- * of its host.
+ * Returns the request shape for a model: the model's own settings, else the provider's, else the
+ * defaults of its host.
  */
 function shapeOf(settings: ProviderSettings, model: string): RequestShape {
   const { base_url, body, drop, tokens_field, stream_options, tool_call_ids, send_reasoning, models } = settings;

@@ -64,7 +64,7 @@ export class ToolCalls {
     return open;
   }
 
-  /** The call that a piece belongs to, unless it begins another. */
+  /** Returns the call that a piece belongs to, unless it begins another. */
   #openCall({ id, index }: CallPiece): Call | undefined {
     const byId = id === '' ? undefined : this.#byId.get(id);
     if (byId !== undefined) return byId;
@@ -72,8 +72,8 @@ export class ToolCalls {
   }
 
   /**
-   * A piece without a name belongs to the open call, unless that is complete and the piece has its
-   * own id.
+   * Adds a piece without a name to the open call, unless that is complete and the piece has its own
+   * id.
    */
   #rest(open: Call, piece: CallPiece): Call {
     const another = piece.index === undefined && piece.id !== '' && piece.id !== open.id && isWhole(open.arguments);

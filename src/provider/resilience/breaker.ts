@@ -114,9 +114,9 @@ export class BreakerProvider extends Provider {
   }
 
   /**
-   * While the breaker is closed, a call counts when it ends, because a provider that breaks off an
-   * answer is failing. A trial call counts at its first delta. Other calls are refused during the
-   * trial.
+   * Calls the inner provider. While the breaker is closed, a call counts when it ends, because a
+   * provider that breaks off an answer is failing. A trial call counts at its first delta. Other
+   * calls are refused during the trial.
    */
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return streamFromOpening(() => {
@@ -179,8 +179,8 @@ export class BreakerProvider extends Provider {
   }
 
   /**
-   * Called when a slow provider delivers late. Closes the breaker with a trial that needs no call.
-   * If another trial runs, that trial decides.
+   * Closes the breaker after a late delivery, with a trial that needs no call. If another trial
+   * runs, that trial decides.
    */
   #closeLate(): void {
     if (this.#policy.state !== CircuitState.Open) return;

@@ -75,7 +75,7 @@ export class AnswerBody {
   }
 }
 
-/** Index of the first significant byte; -1 if there is none yet. */
+/** Returns the index of the first significant byte, or -1 if there is none. */
 function startOf(bytes: Buffer): number {
   let at = 0;
   if (bytes[0] === BYTE_ORDER_MARK[0]) {

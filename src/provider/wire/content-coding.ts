@@ -52,7 +52,7 @@ const PLAIN: ReadonlySet<string> = new Set([
 ]);
 const GZIP_MAGIC = [0x1f, 0x8b] as const;
 
-/** The compressing codings of a header that may list several. */
+/** Returns the compressing codings of a header that may list several. */
 function codingsOf(encoding: string): string[] {
   const names = encoding.split(',').map((name) => name.trim().toLowerCase());
   return names.filter((name) => !PLAIN.has(name));
@@ -64,7 +64,7 @@ export function canDecode(encoding: string): boolean {
   return names.length <= 1 && names.every((name) => Object.hasOwn(CODINGS, name));
 }
 
-/** The coding of a body. Gzip is detected by its first bytes, whatever the header says. */
+/** Returns the coding of a body. Gzip is detected by its first bytes, whatever the header says. */
 function codingOf(encoding: string, first: Buffer): Coding | undefined {
   const [name = ''] = codingsOf(encoding);
   const isGzip = first[0] === GZIP_MAGIC[0] && (first.length < 2 || first[1] === GZIP_MAGIC[1]);
@@ -119,7 +119,7 @@ class DecodingReader implements BodyReader {
   }
 }
 
-/** The decoded body; empty if it cannot be decoded. */
+/** Returns the decoded body; empty if it cannot be decoded. */
 export function decodeWhole(bytes: Buffer, encoding: string): Buffer {
   try {
     return codingOf(encoding, bytes)?.whole(bytes) ?? bytes;

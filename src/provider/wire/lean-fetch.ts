@@ -55,7 +55,7 @@ export class LeanBody {
     if (this.#outcome === undefined) this.controller.abort(reason);
   }
 
-  /** Called by the dispatch handler below. */
+  /** Takes a chunk from the dispatch handler below. */
   take(chunk: Buffer): void {
     if (this.#reader !== undefined) this.#reader.onChunk(chunk);
     else {
@@ -81,7 +81,7 @@ const MAX_ERROR_BYTES = 64 * 1024;
 
 const bodies = new WeakMap<Response, LeanBody>();
 
-/** The body of an answer that `leanFetch` returned with a 2xx status. */
+/** Returns the body of an answer that `leanFetch` returned with a 2xx status. */
 export function bodyOf(response: Response): LeanBody {
   const body = bodies.get(response);
   if (body === undefined) throw new Error('unable to read the body; the answer did not come through leanFetch');
@@ -181,7 +181,10 @@ function fetchOnce(dispatcher: Dispatcher): (url: URL, init: RequestInit) => Pro
   };
 }
 
-/** The constructor throws for statuses without a body and for invalid ones. */
+/**
+ * Builds the response of an error. The constructor throws for a body with status 304 and for
+ * statuses above 599, so these are handled separately.
+ */
 function errorResponse(
   { status, headers }: { readonly status: number; readonly headers: Headers },
   body: Buffer<ArrayBuffer>,

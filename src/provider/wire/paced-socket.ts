@@ -51,7 +51,10 @@ export class PacedSocket {
  */
 let reading: PacedSocket | undefined;
 
-/** For callers that run on the first bytes of an answer. */
+/**
+ * Returns the connection whose bytes are being parsed, for callers that run on the first bytes of
+ * an answer.
+ */
 export function socketBeingRead(): PacedSocket | undefined {
   return reading;
 }

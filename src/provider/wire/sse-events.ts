@@ -94,7 +94,7 @@ export class SseEvents {
   }
 }
 
-/** The value of a field whose name ends before `from`, without one leading space. */
+/** Returns the value of a field whose name ends before `from`, without one leading space. */
 function valueOf(text: string, from: number, end: number): string {
   return text.slice(Math.min(text.charCodeAt(from) === 0x20 ? from + 1 : from, end), end);
 }

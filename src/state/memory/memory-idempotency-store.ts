@@ -78,7 +78,7 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
   }
 }
 
-/** The name of an entry. An owner has no line break, so two pairs never share a name. */
+/** Returns the name of an entry. An owner has no line break, so two pairs never share a name. */
 function idOf(use: KeyUse): string {
   return `${use.owner}\n${use.key}`;
 }

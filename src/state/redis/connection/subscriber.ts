@@ -131,8 +131,8 @@ export class Subscriber {
 }
 
 /**
- * A promise that may reject without a caller that awaits it; that would end the process as an
- * unhandled rejection.
+ * Returns a promise that may reject without a caller that awaits it; that would end the process as
+ * an unhandled rejection.
  */
 function handledPromise(): PromiseWithResolvers<void> {
   const next = Promise.withResolvers<void>();

@@ -141,8 +141,8 @@ export class Subscriptions {
   }
 
   /**
-   * A node no longer serves one of its channels. It does not say which, so every subscriber
-   * subscribes to all its channels again.
+   * Subscribes to all channels again: a node no longer serves one of its channels and does not
+   * report which.
    */
   #onMoved(): void {
     this.#options.cluster?.refreshSlotsCache(() => {

@@ -78,8 +78,8 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   /**
-   * The result is what was read before the DEL, so it is right even if the DEL ran twice after a
-   * lost reply.
+   * Deletes a conversation. The result is what was read before the DEL, so it is right even if the
+   * DEL ran twice after a lost reply.
    */
   override async delete(id: string): Promise<boolean> {
     const { commands, keys } = this.#options;
@@ -141,8 +141,8 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   /**
-   * The result is what was found before the removal, so it is right even if the removal ran twice
-   * after a lost reply.
+   * Deletes an item. The result is what was found before the removal, so it is right even if the
+   * removal ran twice after a lost reply.
    */
   override async deleteItem(id: string, itemId: string): Promise<boolean> {
     const json = await this.#find(id, itemId);

@@ -44,7 +44,7 @@ export class RedisResponseStore extends ResponseStore {
     return stored;
   }
 
-  /** The mark of a deletion is stored under the key of its response. */
+  /** Checks one key: the mark of a deletion is stored under the key of its response. */
   override async hasEnded(id: string): Promise<boolean> {
     const { commands, keys } = this.#options;
     return (await commands.call('EXISTS', keys.response(id))) === 1;

@@ -8,7 +8,7 @@ import { type Finding } from '../domain/response.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
 import { type CompiledGuardrail, type GuardrailSpec } from '../validation/guardrail.js';
-import { createInputGuard, type InputCheck } from '../validation/input-guard.js';
+import { createInputGuard, type InputCheck, type InputGuard } from '../validation/input-guard.js';
 import { createOutputGuard, type GuardStep, type OutputGuard, type WrapGuard } from '../validation/output-guard.js';
 import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
@@ -40,30 +40,23 @@ export class TurnGuards {
     this.#of(prompt);
   }
 
+  /** Checks the new items of the input, without those that `judgeHistory` withholds. */
   checkInput(prompt: RenderedPrompt | null, input: readonly Item[]): InputCheck {
-    const newItems = input.slice(firstNew(input));
-    return createInputGuard(this.#of(prompt)).check(
-      newItems.flatMap(textsOf),
-      newItems.filter(isOfUser).flatMap(textsOf),
-    );
+    const guard = createInputGuard(this.#of(prompt));
+    const from = firstNew(input);
+    const { withheld } = judge(guard, input, from);
+    const newItems = input.slice(from).filter((item) => !withheld.has(item));
+    return guard.check(newItems.flatMap(textsOf), newItems.filter(isOfUser).flatMap(textsOf));
   }
 
   /**
-   * Judges the history that a client carries in its input: each item alone, by its text, not by its
-   * length. An item that does not pass was refused before, or never went through here. It must not
-   * reach the provider, and must not end every later turn of its client either.
+   * Judges the history that a client carries in its input: each item before the last user message
+   * alone. An item that does not pass was refused before, or never went through here. It must not
+   * reach the provider, and must not end every later turn of its client either. Some clients keep a
+   * refused message and not the refusal, so the model's last message is not the boundary.
    */
   judgeHistory(prompt: RenderedPrompt | null, input: readonly Item[]): JudgedHistory {
-    const guard = createInputGuard(this.#of(prompt));
-    const withheld = new Set<Item>();
-    const findings: Finding[] = [];
-    for (const item of input.slice(0, firstNew(input))) {
-      const { deny } = guard.check(textsOf(item), []);
-      if (deny === undefined) continue;
-      withheld.add(item);
-      findings.push({ ...deny.finding, decision: 'note' });
-    }
-    return { withheld, findings };
+    return judge(createInputGuard(this.#of(prompt)), input, 0);
   }
 
   forOutput(prompt: RenderedPrompt | null, wrap?: WrapGuard): GuardedOutput {
@@ -149,6 +142,26 @@ export class GuardedOutput {
 
 function isReasoning(kind: TextKind): boolean {
   return kind === 'reasoning' || kind === 'reasoning_summary';
+}
+
+/**
+ * Judges the items from `from` on that are history, by their text. The length counts only for
+ * user messages that the model has not answered.
+ */
+function judge(guard: InputGuard, input: readonly Item[], from: number): JudgedHistory {
+  const withheld = new Set<Item>();
+  const findings: Finding[] = [];
+  const unanswered = firstNew(input);
+  const end = Math.max(unanswered, input.findLastIndex(isOfUser));
+  for (const [at, item] of input.entries()) {
+    if (at < from || at >= end) continue;
+    const texts = textsOf(item);
+    const { deny } = guard.check(texts, at >= unanswered && isOfUser(item) ? texts : []);
+    if (deny === undefined) continue;
+    withheld.add(item);
+    findings.push({ ...deny.finding, decision: 'note' });
+  }
+  return { withheld, findings };
 }
 
 /**

@@ -62,9 +62,24 @@ describe('a refused message in a history', () => {
     expect(asked()).toEqual(['user: Look', 'assistant: Hm', 'user: Continue']);
   });
 
+  it('is withheld though the client kept no refusal behind it [GUARD-4, CHAT-11]', async () => {
+    for (const refused of ['a forbidden thing', 'a'.repeat(41)]) {
+      const carried = [user('Hi'), said('Hello'), user(refused), user('Hello?')];
+      const { body } = await harness.post({ input: carried });
+      expect(body).toMatchObject({ output_text: 'Fine', sluice: { findings: [{ decision: 'note', stage: 'input' }] } });
+      expect(asked()).toEqual(['user: Hi', 'assistant: Hello', 'user: Hello?']);
+      const messages = [...carried.slice(0, 3), said(''), user('Hello?')];
+      const chat = await harness.api('/v1/chat/completions', { method: 'POST', body: { messages } });
+      expect(chat.body).toMatchObject({ choices: [{ message: { content: 'Fine' }, finish_reason: 'stop' }] });
+      expect(asked()).toEqual(['user: Hi', 'assistant: Hello', 'user: Hello?']);
+    }
+  });
+
   it('is refused where it is new, behind whatever history [GUARD-4]', async () => {
-    const { body } = await harness.post({ input: [user('Hi'), said('Hello'), user('a forbidden thing')] });
-    expect(body).toMatchObject({ output_text: '', sluice: { kept: 'display_only' } });
+    for (const before of [said('Hello'), user('Hello?')]) {
+      const { body } = await harness.post({ input: [user('Hi'), before, user('a forbidden thing')] });
+      expect(body).toMatchObject({ output_text: '', sluice: { kept: 'display_only' } });
+    }
   });
 });
 

@@ -2,16 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import {
-  APICallError,
-  generateText,
-  type LanguageModel,
-  type ModelMessage,
-  Output,
-  stepCountIs,
-  streamText,
-  tool,
-} from 'ai';
+import { APICallError, generateText, type LanguageModel, Output, stepCountIs, streamText, tool } from 'ai';
 import { z } from 'zod';
 import { type TestGateway, startGateway } from '../support/gateway.js';
 import { collect, spoken } from './official.js';
@@ -121,17 +112,6 @@ describe('the AI SDK [CHAT-10]', () => {
     expect(parts.map((part) => part.type)).toContain('error');
     expect(errors).toHaveLength(1);
     expect(JSON.stringify(errors[0]) + String(errors[0])).toContain('unable to');
-  });
-
-  it('runs three turns with a tool loop and a refused message in the history [GUARD-4, CHAT-11]', async () => {
-    const messages: ModelMessage[] = [{ role: 'user', content: CALL }];
-    const first = await generateText({ model, messages, tools: weather([]), stopWhen: stepCountIs(3) });
-    messages.push(...first.response.messages, { role: 'user', content: 'a forbidden word' });
-    const refused = await generateText({ model, messages, tools: weather([]) });
-    expect(refused.finishReason).toBe('content-filter');
-    messages.push(...refused.response.messages, { role: 'user', content: FIVE });
-    const last = await generateText({ model, messages });
-    expect([last.text, last.finishReason]).toEqual([spoken(5), 'stop']);
   });
 
   it('tells that a guardrail refused [CHAT-4]', async () => {

@@ -118,23 +118,6 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     await expect(reading).rejects.toMatchObject({ code: 'provider_error' });
   });
 
-  it('runs three turns over the Responses API with a tool and a refused message [GUARD-4, CONV-8]', async () => {
-    const model = chat({ useResponsesApi: true }).bindTools([weather]);
-    const asked = new HumanMessage('demo: tool=get_weather args={"city":"Paris"}');
-    const called = await model.invoke([asked]);
-    const [call] = called.tool_calls ?? [];
-    if (call === undefined) throw new Error('no call');
-    // The cast: a tool that is given a call answers with a message.
-    const result = (await weather.invoke({ ...call, type: 'tool_call' })) as ToolMessage;
-    const history = [asked, called, result];
-    const answered = await model.invoke(history);
-    expect(answered.text).not.toBe('');
-    const bad = new HumanMessage('a forbidden word');
-    const refused = await model.invoke([...history, answered, bad]);
-    const last = await model.invoke([...history, answered, bad, refused, new HumanMessage(FIVE)]);
-    expect(last.text).toBe(spoken(5));
-  });
-
   it('tells that a guardrail refused [CHAT-4]', async () => {
     const answer = await chat().invoke('a forbidden word');
     expect(answer.response_metadata).toMatchObject({ finish_reason: 'content_filter' });

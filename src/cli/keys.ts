@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { sha256Hex } from '../config/resolve.js';
+import { sha256Hex } from '../config/resolve-auth.js';
 import { type CliContext } from './context.js';
 
 const EXIT_NO_INPUT = 66;

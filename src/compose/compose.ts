@@ -4,9 +4,7 @@
  */
 
 import { type AppConfig } from '../config/schema.js';
-import { AnonymousAuthenticator } from '../auth/anonymous-authenticator.js';
 import { type Authenticator } from '../auth/authenticator.js';
-import { KeysAuthenticator } from '../auth/keys-authenticator.js';
 import { OriginPolicy } from '../auth/origin.js';
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { ConnectionTable } from '../gateway/connection-table.js';
@@ -17,6 +15,7 @@ import { type Metrics } from '../observability/metrics.js';
 import { NO_TRACING, type Tracing } from '../observability/tracing.js';
 import { estimateUsage } from '../provider/estimate-usage.js';
 import { FollowHub } from '../state/follow/follow-hub.js';
+import { composeAuthenticator } from './authentication.js';
 import { composeProviders } from './providers.js';
 import { openState } from './open-state.js';
 import {
@@ -184,7 +183,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     prompts,
     sweep,
     hub,
-    authenticator: config.auth.mode === 'none' ? new AnonymousAuthenticator() : new KeysAuthenticator(config.auth.keys),
+    authenticator: composeAuthenticator(config, { logger, metrics }),
     origins: new OriginPolicy({
       allowedOrigins: config.auth.allowed_origins,
       loopbackOnly: ['127.0.0.1', '::1', 'localhost'].includes(config.app.host),

@@ -17,11 +17,6 @@ export interface NotYetBuilt {
 
 export const NOT_YET_BUILT: readonly NotYetBuilt[] = [
   {
-    path: 'auth.mode',
-    when: (config) => config.auth.mode === 'jwt',
-    sentence: "`jwt` is not built yet; users' tokens are refused, only server keys get in",
-  },
-  {
     path: 'auth.client_secrets',
     when: (_config, written) => written('auth.client_secrets'),
     sentence: 'client secrets are not built yet; none can be asked for',

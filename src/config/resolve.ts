@@ -4,82 +4,20 @@
  * Collects mistakes; never throws or prints.
  */
 
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { dirname, resolve as resolvePath } from 'node:path';
-import { type Mistake } from './config-error.js';
-import { type Env, fileErrorCode, fromEnv } from './read-yaml.js';
-import { type AppConfig, type FileConfig, type ProviderSettings, type ServerKeySettings } from './schema.js';
-import { type ProviderTypeFacts, type ProviderTypes } from './provider-types.js';
+import { dirname } from 'node:path';
+import { type Notes, readSecret, type ResolveContext } from './read-secret.js';
+import { fromEnv } from './read-yaml.js';
+import { resolveJwt, resolveKeys } from './resolve-auth.js';
+import { type AppConfig, type FileConfig, type ProviderSettings } from './schema.js';
+import { type ProviderTypeFacts } from './provider-types.js';
 import { type FileProvider } from './schema-provider.js';
 import { url } from './keys.js';
-import { Secret } from './secret.js';
+import { type Secret } from './secret.js';
 import { findTemplateSource, templateSourceCandidates } from './template-source.js';
 
 const OPENAI_BASE_URL = 'https://api.openai.com/v1';
 const DEFAULT_STREAM_TIMEOUT_MS = 20_000;
 const JAEGER_COLLECTOR = /:14268\/api\/traces\/?$/;
-
-export interface ResolveContext {
-  readonly types: ProviderTypes;
-  readonly env: Env;
-  readonly cwd: string;
-  readonly configPath: string;
-  /**
-   * `warning`: the file is checked on another machine than the one that runs it, so a missing
-   * secret is only a warning.
-   */
-  readonly missingSecrets: 'mistake' | 'warning';
-}
-
-export interface Notes {
-  readonly mistakes: Mistake[];
-  readonly warnings: string[];
-}
-
-/**
- * Reads a secret by its `_env` or `_file` key. @returns null if neither is set, or if `needed` is
- * false and the variable is unset
- */
-function readSecret(
-  at: { path: string; name: string },
-  env: string | null,
-  file: string | null,
-  needed: boolean,
-  context: ResolveContext,
-  notes: Notes,
-): Secret | null {
-  if (env !== null && file !== null) {
-    notes.mistakes.push({
-      path: `${at.path}.${at.name}_file`,
-      problem: `both \`${at.name}_env\` and \`${at.name}_file\` are given; keep one`,
-    });
-    return null;
-  }
-  const missing = (path: string, problem: string) => {
-    if (context.missingSecrets === 'mistake') notes.mistakes.push({ path, problem });
-    else notes.warnings.push(`${path}: ${problem}`);
-    return null;
-  };
-  if (file !== null) {
-    const path = resolvePath(context.cwd, dirname(context.configPath), file);
-    try {
-      const content = readFileSync(path, 'utf8').trim();
-      if (content !== '') return new Secret(content);
-      return missing(`${at.path}.${at.name}_file`, `the file ${path} is empty; put the secret in it`);
-    } catch (error) {
-      const why = fileErrorCode(error);
-      return missing(
-        `${at.path}.${at.name}_file`,
-        `the file ${path} cannot be read (${why}); mount it, or correct the path`,
-      );
-    }
-  }
-  if (env === null) return null;
-  const value = fromEnv(context.env, env);
-  if (value !== undefined) return new Secret(value.trim());
-  return needed ? missing(`${at.path}.${at.name}_env`, `the variable ${env} is not set; set it to the secret`) : null;
-}
 
 function resolveProvider(file: FileProvider, path: string, context: ResolveContext, notes: Notes): ProviderSettings {
   const envName = file.api_key_env ?? 'OPENAI_API_KEY';
@@ -192,33 +130,6 @@ function resolvePassword(
   return password;
 }
 
-/** Fewest characters of a server key: 24 of base64 are 144 bits. */
-const KEY_MIN_LENGTH = 24;
-
-function resolveKeys(
-  { app, auth: { keys, mode } }: FileConfig,
-  context: ResolveContext,
-  notes: Notes,
-): ServerKeySettings[] {
-  return keys.map(({ key_env, key_file, key_sha256, ...rest }, i) => {
-    const path = `auth.keys[${i}]`;
-    const secret = readSecret({ path, name: 'key' }, key_env, key_file, mode !== 'none', context, notes);
-    if (secret !== null && mode !== 'none' && secret.reveal().length < KEY_MIN_LENGTH) {
-      const from = key_env === null ? 'key_file' : 'key_env';
-      const problem = `the key has fewer than ${KEY_MIN_LENGTH} characters, so it could be guessed; make one with \`sluice keys new\``;
-      if (app.environment === 'development') notes.warnings.push(`${path}.${from}: ${problem}`);
-      else notes.mistakes.push({ path: `${path}.${from}`, problem });
-    }
-    const hash = secret === null ? (key_sha256 ?? '').toLowerCase() : sha256Hex(secret.reveal());
-    return { ...rest, key_sha256: hash };
-  });
-}
-
-/** Returns the stored form of a server key: the SHA-256 of its UTF-8 bytes, in lower-case hex. */
-export function sha256Hex(key: string): string {
-  return createHash('sha256').update(key, 'utf8').digest('hex');
-}
-
 function resolveTracing(
   tracing: FileConfig['monitoring']['tracing'],
   notes: Notes,
@@ -270,7 +181,11 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
       state: { ...file.middleware.state, max_messages: file.middleware.state.max_messages ?? file.state.max_messages },
       template: { ...template, enabled: template.enabled && sourcePath !== null, source_path: sourcePath },
     },
-    auth: { ...file.auth, keys: resolveKeys(file, context, notes) },
+    auth: {
+      ...file.auth,
+      keys: resolveKeys(file, context, notes),
+      jwt: resolveJwt(file.auth, context, notes),
+    },
     monitoring: { ...file.monitoring, tracing: resolveTracing(file.monitoring.tracing, notes) },
   };
 }

@@ -148,6 +148,12 @@ export const auth = section('Authentication of callers.', {
     public_key_file: optionalKey(fileName, 'one of the two is needed', "The issuer's public key (PEM)."),
     issuer: requiredKey(text, 'The `iss` a token must carry.'),
     audience: requiredKey(text, 'The `aud` a token must carry.'),
+    clock_tolerance: key(duration('0s', '5m'), '30s', 'How far the clocks of issuer and gateway may differ.'),
+    tenant: key(
+      pattern(/^[A-Za-z0-9][\w.-]{0,63}$/, 'letters, digits, `_`, `.` and `-`, at most 64'),
+      'default',
+      'The tenant of tokens without the claim `claims.tenant`.',
+    ),
     algorithms: key(
       list(
         oneOf(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']),
@@ -156,10 +162,15 @@ export const auth = section('Authentication of callers.', {
       ['RS256', 'ES256', 'EdDSA'],
       'Signature algorithms that are accepted.',
     ),
-    claims: section('Which claims name what.', {
-      user: key(text, 'sub', 'Claim that names the user.'),
+    claims: section('Which claims name what: a name, or a path such as `realm_access.roles`.', {
+      user: key(text, 'sub', 'Claim that names the user: 1 to 256 characters.'),
       tenant: key(text, 'tenant', 'Claim that names the tenant.'),
-      scopes: key(text, 'scope', 'Claim that lists the scopes.'),
+      scopes: key(
+        text,
+        'scope',
+        'Claim that lists the scopes, as text with spaces or as a list: `chat` (or `sluice:chat`). A token without the claim may chat; other scopes are ignored.',
+      ),
+      class: key(text, 'class', 'Claim that names the class of limits (`limits.classes`).'),
     }),
   }),
   client_secrets: section('Short-lived secrets for browsers.', {

@@ -68,6 +68,9 @@ export type ServerKeySettings = Omit<FileConfig['auth']['keys'][number], 'key_en
   key_sha256: string;
 };
 
+/** How users' tokens are verified. `public_key`: the key of `public_key_file` as PEM, or null with `jwks_url`. */
+export type TokenSettings = NonNullable<FileConfig['auth']['jwt']> & { public_key: string | null };
+
 /**
  * The configuration of a running gateway, frozen: the file's own names (snake_case), every duration
  * in milliseconds, every size in bytes, secrets wrapped. `null` means "none" or "not limited", as
@@ -78,7 +81,7 @@ export type AppConfig = DeepReadonly<
     provider: ProviderSettings;
     fallbacks: ProviderSettings[];
     state: FileConfig['state'] & { password: Secret | null; sentinel_password: Secret | null };
-    auth: Omit<FileConfig['auth'], 'keys'> & { keys: ServerKeySettings[] };
+    auth: Omit<FileConfig['auth'], 'keys' | 'jwt'> & { keys: ServerKeySettings[]; jwt: TokenSettings | null };
     middleware: Omit<FileConfig['middleware'], 'state' | 'template'> & {
       state: { enabled: boolean; max_messages: number };
       /** `source_path`: where the pack file or folder was found; null: no packs are loaded. */

@@ -53,6 +53,7 @@ export const ERROR_CODES = {
   // Authentication.
   missing_api_key: { status: 401, type: 'authentication_error', retryable: false },
   invalid_api_key: { status: 401, type: 'authentication_error', retryable: false },
+  auth_unavailable: UNAVAILABLE,
   insufficient_scope: { status: 403, type: 'permission_error', retryable: false },
   origin_not_allowed: { status: 403, type: 'permission_error', retryable: false },
   // Resources that do not exist or belong to another owner.

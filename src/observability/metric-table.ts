@@ -141,6 +141,16 @@ export const METRICS = {
     labels: { code: 'bounded' },
     begins: { code: Object.keys(ERROR_CODES) },
   },
+  tokens_refused_total: {
+    kind: 'counter',
+    help: "Users' tokens (JWT) that were refused, by reason. `keys_unavailable`: the key is unknown and the issuer's keys cannot be fetched.",
+    labels: { reason: ['expired', 'malformed', 'signature', 'algorithm', 'unknown_key', 'claim', 'keys_unavailable'] },
+  },
+  issuer_key_fetches_total: {
+    kind: 'counter',
+    help: "Fetches of the token issuer's keys (`auth.jwt.jwks_url`), by outcome. Known keys stay in use after a failure.",
+    labels: { outcome: ['ok', 'failed'] },
+  },
   operations_refused_total: {
     kind: 'counter',
     help: 'Operations that are not turns, refused by limits.per_user.operations_per_minute.',

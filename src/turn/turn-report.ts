@@ -24,6 +24,8 @@ export interface RefusedTurn {
   readonly error: SluiceError;
 }
 
+/** Codes from 500 on that are no failure of the gateway. */
+const NOT_ERRORS: ReadonlySet<ErrorCode> = new Set(['auth_unavailable', 'draining', 'overloaded']);
 const PAUSED_LOG_EVERY_MS = 10_000;
 
 export class TurnReport {
@@ -58,7 +60,7 @@ export class TurnReport {
   refused(request: RefusedTurn): void {
     const { caller, error, durationMs, ...origin } = request;
     const paused = error instanceof ProvidersPaused;
-    const expected = paused || error.code === 'draining' || error.code === 'overloaded';
+    const expected = paused || NOT_ERRORS.has(error.code);
     const status = error.status >= 500 && !expected ? 'error' : 'refused';
     this.#metrics.of.requests_total.inc({ status });
     if (status === 'error') this.#metrics.of.failures_total.inc({ code: error.code });

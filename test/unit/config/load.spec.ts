@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../../src/config/config-error.js';
 import { loadConfig } from '../../../src/config/load.js';
@@ -281,6 +282,24 @@ describe('secrets', () => {
     expect(at.load(keys, { K: 'x'.repeat(23) }).warnings).toEqual([short]);
   });
 
+  it('refuses `jwt` without a way to verify tokens', () => {
+    const jwt = (more: string): string => `auth: { mode: jwt, jwt: { issuer: i, audience: a${more} } }`;
+    expect(at.mistakes('auth: { mode: jwt }').join()).toMatch(
+      /auth\.jwt: `auth\.mode` is `jwt` and this section is missing/,
+    );
+    expect(at.mistakes(jwt('')).join()).toMatch(/neither of `jwks_url` and `public_key_file`/);
+    expect(at.mistakes(jwt(', public_key_file: gone')).join()).toMatch(
+      /auth\.jwt\.public_key_file: the file .*gone cannot/,
+    );
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    at.write('config/private.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+    at.write('config/public.pem', publicKey.export({ type: 'spki', format: 'pem' }).toString());
+    at.write('config/garbage.pem', 'garbage');
+    expect(at.mistakes(jwt(', public_key_file: private.pem')).join()).toMatch(/the file holds a private key/);
+    expect(at.mistakes(jwt(', public_key_file: garbage.pem')).join()).toMatch(/the file holds no public key in PEM/);
+    expect(at.load(jwt(', public_key_file: public.pem')).config.auth.jwt?.public_key).toContain('PUBLIC KEY');
+  });
+
   it('refuses a class of a server key that no limits have', () => {
     const key = 'auth: { mode: keys, keys: [{ id: a, key_env: K, class: gold }] }';
     const K = 'x'.repeat(24);
@@ -393,12 +412,12 @@ describe('warnings', () => {
     ]);
   });
 
-  it.each([
-    ['auth.mode', 'auth: { mode: jwt, jwt: { issuer: a, audience: b, jwks_url: "https://x/y" } }'],
-    ['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }'],
-  ])('warns exactly once of what is not built yet: %s', (path, yaml) => {
-    const { warnings } = at.load(yaml);
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toMatch(new RegExp(`^${path.replaceAll('.', '\\.')}: .*not built`));
-  });
+  it.each([['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }']])(
+    'warns exactly once of what is not built yet: %s',
+    (path, yaml) => {
+      const { warnings } = at.load(yaml);
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toMatch(new RegExp(`^${path.replaceAll('.', '\\.')}: .*not built`));
+    },
+  );
 });

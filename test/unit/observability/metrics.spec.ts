@@ -5,7 +5,7 @@ import { ERROR_CODES } from '../../../src/domain/errors.js';
 import { GUARDRAIL_TYPES } from '../../../src/validation/compile-guardrails.js';
 
 /** Codes that ask the client to retry; nothing has failed. */
-const NOT_OURS = ['draining', 'overloaded'];
+const NOT_OURS = ['auth_unavailable', 'draining', 'overloaded'];
 
 const make = () => new Metrics({ prefix: metricPrefix('support-bot'), version: '1.0.0' });
 const linesOf = async (metrics: Metrics, name: string) =>

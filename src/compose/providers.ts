@@ -10,7 +10,7 @@ import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type CallGate } from '../provider/call-gate.js';
 import { composeProvider, type ProviderLayers } from '../provider/compose-provider.js';
-import { HedgeBudget } from '../provider/hedge-budget.js';
+import { HedgeBudget } from '../provider/failover.js';
 import { providerName, Prices } from '../provider/prices.js';
 import { type Provider } from '../provider/provider.js';
 import { providerType } from '../provider/registry.js';

@@ -82,3 +82,11 @@ export function actingFor(principal: Principal, user: string, param: string): Pr
     { param },
   );
 }
+
+/**
+ * Returns the key under which limits count a caller: its user, or its server key if it acts for no
+ * user.
+ */
+export function callerKey({ user, owner, tenant, credential }: Principal): string {
+  return user === null ? `key:${tenant}/${credential}` : `user:${owner}`;
+}

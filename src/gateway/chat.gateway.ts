@@ -10,8 +10,7 @@ import { type Handshake } from './connection.js';
 import { ConnectionParts } from './connection-parts.js';
 import { ConnectionTable } from './connection-table.js';
 import { FrameDispatch } from './dispatch.js';
-import { answerPings } from './pongs.js';
-import { RawSocket } from './raw-socket.js';
+import { answerPings, RawSocket } from './raw-socket.js';
 
 const SOCKET_PATH = '/v1/responses';
 

@@ -11,7 +11,7 @@ import { selectSubprotocol } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type Metrics } from '../observability/metrics.js';
-import { rawRefusal } from '../protocol/socket/raw-refusal.js';
+import { rawRefusal } from '../protocol/errors.js';
 import { parseResumeQuery } from '../protocol/socket/resume-query.js';
 import { type Outage } from '../state/outage.js';
 import { type DrainState } from '../turn/drain-state.js';

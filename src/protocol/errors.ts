@@ -1,10 +1,12 @@
 /*
  * Formats errors for the wire: OpenAI's body, and the headers that tell clients whether and when to
- * retry.
+ * retry. For connections without a framework, whole HTTP answers.
  */
 
 import { type SluiceError } from '../domain/errors.js';
 import { FailedTurn } from './failed-turn.js';
+import { STATUS_CODES } from 'node:http';
+import { newId } from '../domain/ids.js';
 
 /** The error object of HTTP bodies, SSE events and socket events. */
 export interface WireError {
@@ -58,4 +60,24 @@ export function retryHeaders(error: SluiceError): Record<string, string> {
     'retry-after': String(Math.max(1, Math.ceil(afterMs / 1_000))),
     'retry-after-ms': String(Math.max(1, Math.ceil(afterMs))),
   };
+}
+
+/**
+ * Formats a refusal as raw HTTP, before a request is read or on a refused upgrade.
+ * @param more further headers by name
+ * @returns the whole answer; close the connection after it
+ */
+export function rawRefusal(error: SluiceError, more: Readonly<Record<string, string>> = {}): string {
+  const body = JSON.stringify(errorBody(error));
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+    'x-request-id': newId('req'),
+    ...PRIVATE_HEADERS,
+    ...errorHeaders(error),
+    ...more,
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? 'Error'}\r\n${lines.join('\r\n')}\r\n\r\n${body}`;
 }

@@ -4,10 +4,8 @@
  */
 
 import { type z } from 'zod';
-
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { nearest } from '../domain/nearest.js';
-import { shortName } from './short-name.js';
 
 type Path = readonly PropertyKey[];
 interface Found {
@@ -155,4 +153,11 @@ function valueAt(input: unknown, path: Path): unknown {
   }
   // null means absent everywhere.
   return value ?? undefined;
+}
+
+/** Shortens a name that a client sent, so that it cannot flood a message or a log line. */
+export function shortName(name: string): string {
+  // Cut before searching: a name may be as long as a frame.
+  const printable = name.slice(0, 64).replace(/[^\x20-\x7e]/gu, '?');
+  return name.length > 64 ? `${printable}...` : printable;
 }

@@ -12,15 +12,15 @@
  *   the provider
  */
 
-import { type ErrorCode } from '../domain/errors.js';
+import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { CallGate, type GateCandidate } from './call-gate.js';
 import { FailoverProvider, type FailoverCandidate, type FailoverEvent, type FailoverOptions } from './failover.js';
-import { ObservedProvider } from './observed.js';
-import { type Provider } from './provider.js';
+import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 import { BreakerProvider, type BreakerOptions, type BreakerState } from './resilience/breaker.js';
 import { type CallBudget, RateLimitedProvider } from './resilience/rate-limit.js';
 import { type RetryEvent, type RetryOptions, RetryingProvider } from './resilience/retry.js';
 import { type TimeoutOptions, TimeoutsProvider } from './timeouts.js';
+import { readOpening, streamFromOpening } from './stream-opening.js';
 
 export interface ProviderLayers {
   /** For metrics and logs: `openai`, `demo`. */
@@ -119,4 +119,33 @@ function silenceOf({ firstDeltaTimeoutMs, idleTimeoutMs, reasoningTimeoutMs }: P
     ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
     ...(reasoningTimeoutMs === undefined ? {} : { reasoningTimeoutMs }),
   };
+}
+
+/** Reports every failed call to a provider, for metrics. Changes nothing. */
+class ObservedProvider extends Provider {
+  readonly #inner: Provider;
+  readonly #onError: (code: ErrorCode) => void;
+
+  constructor(inner: Provider, onError: (code: ErrorCode) => void) {
+    super();
+    this.#inner = inner;
+    this.#onError = onError;
+  }
+
+  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
+    const report = (error: unknown): void => {
+      const code = error instanceof SluiceError ? error.code : 'server_error';
+      // Cancels are not failures; an abort by the time limit of the whole call is.
+      if (!signal.aborted || code === 'provider_timeout') this.#onError(code);
+    };
+    return streamFromOpening(async () => {
+      try {
+        const opened = await readOpening(this.#inner.stream(request, signal));
+        return { ...opened, onEnd: (thrown) => thrown !== undefined && report(thrown.error) };
+      } catch (error) {
+        report(error);
+        throw error;
+      }
+    });
+  }
 }

@@ -7,9 +7,7 @@
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { readOpening, type StreamOpening, streamFromOpening } from './stream-opening.js';
-import { Overtaken } from './overtaken.js';
-import { type HedgeBudget } from './hedge-budget.js';
-import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
+import { Overtaken, Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export interface FailoverCandidate {
   readonly name: string;
@@ -181,4 +179,37 @@ class Race {
 
 function noProvider(): SluiceError {
   return new SluiceError('server_error', 'unable to get an answer; no provider is configured; tell the operator');
+}
+
+/** Number of hedges allowed at once before the ratio applies. */
+const BURST = 10;
+
+/**
+ * Bounds the share of hedges (calls made beside a silent one), so that a slow provider does not
+ * double the total cost.
+ */
+export class HedgeBudget {
+  readonly #ratio: number;
+  #left: number;
+
+  /** @param ratio hedges for each call, from 0 to 1; 0: none at all */
+  constructor(ratio: number) {
+    this.#ratio = ratio;
+    this.#left = ratio === 0 ? 0 : BURST;
+  }
+
+  /** Counts a call: every call adds `ratio` hedges to the budget. */
+  called(): void {
+    this.#left = Math.min(BURST, this.#left + this.#ratio);
+  }
+
+  /**
+   * Takes one hedge.
+   * @returns whether one was left
+   */
+  take(): boolean {
+    if (this.#left < 1) return false;
+    this.#left -= 1;
+    return true;
+  }
 }

@@ -3,7 +3,7 @@
  * below. The configuration, `sluice config check` and the reference page read this list.
  */
 
-import { demoType } from './demo/demo-type.js';
+import { demoType } from './demo/demo-provider.js';
 import { openAiType } from './openai/openai-type.js';
 import { type ProviderType } from './provider-type.js';
 

@@ -5,9 +5,7 @@
 
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { type FastifyRequest } from 'fastify';
-
-import { type Principal } from '../domain/principal.js';
-import { callerKey } from '../turn/caller-key.js';
+import { type Principal, callerKey } from '../domain/principal.js';
 
 /**
  * Principals by request. They are not fields of the request, so no client input can look like one.

@@ -6,7 +6,7 @@
 import { type FastifyRequest } from 'fastify';
 
 import { type OriginPolicy } from '../auth/origin.js';
-import { LIMIT_HEADERS } from './limit-headers.js';
+import { LIMIT_HEADERS } from './create-turn.js';
 
 interface CorsAnswer {
   /**

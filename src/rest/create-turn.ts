@@ -1,6 +1,7 @@
 /*
  * Shared by both routes that create a turn: reads the idempotency key and `on_disconnect`, creates
- * the turn, and answers with its failure.
+ * the turn, and answers with its failure. Every answer to a request for a turn has the caller's
+ * limits as headers with OpenAI's names, also if a limit refused it.
  */
 
 import { type FastifyReply, type FastifyRequest } from 'fastify';
@@ -9,11 +10,12 @@ import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { errorBody, errorHeaders } from '../protocol/errors.js';
 import { type TurnOrigin } from '../turn/turn.js';
-import { type TurnService } from '../turn/turn.service.js';
-import { withLimitHeaders } from './limit-headers.js';
-import { readOnDisconnect } from './queries.js';
+import { type TurnService, type CreatedTurn } from '../turn/turn.service.js';
+import { readOnDisconnect, readIdempotencyKey } from './queries.js';
 import { goneSignal } from './streamed-answer.js';
-import { idempotencyOf, originOf } from './turn-request.js';
+import { requestFingerprint } from '../protocol/idempotency-key.js';
+import { type IdempotencyUse } from '../turn/idempotency.js';
+import { LimitRefusal, type LimitState, type LimitStates } from '../turn/turn-limits.js';
 
 export interface TurnToCreate {
   readonly route: string;
@@ -48,4 +50,77 @@ export async function createTurn(
 export function answerFailure(reply: FastifyReply, error: SluiceError): void {
   if (reply.raw.destroyed) return void reply.hijack();
   void reply.code(error.status).headers(errorHeaders(error)).send(errorBody(error));
+}
+
+function originOf(request: FastifyRequest, path: string, delivery: TurnOrigin['delivery']): TurnOrigin {
+  const traceparent = [request.headers['traceparent']].flat()[0];
+  return { endpoint: path, method: 'POST', path, requestId: request.id, delivery, traceparent };
+}
+
+/** @returns undefined if the caller sent no key. @throws SluiceError if the key is invalid */
+function idempotencyOf(request: FastifyRequest, turnRequest: ResponseRequest): IdempotencyUse | undefined {
+  const key = readIdempotencyKey(request.headers['idempotency-key']);
+  return key === undefined ? undefined : { key, fingerprint: requestFingerprint(turnRequest) };
+}
+
+/** Requests that have a turn. */
+const withTurn = new WeakSet<FastifyRequest>();
+
+/**
+ * Marks a request as having a turn. The turn counts its own end, so later errors are errors of the
+ * answer only.
+ */
+function noteTurn(request: FastifyRequest): void {
+  withTurn.add(request);
+}
+
+/** Whether a request has a turn. */
+export function hasTurn(request: FastifyRequest): boolean {
+  return withTurn.has(request);
+}
+
+const KINDS = ['requests', 'tokens'] as const;
+
+/** The names of the limit headers. CORS allows pages to read them. */
+export const LIMIT_HEADERS: readonly string[] = KINDS.flatMap((kind) =>
+  ['limit', 'remaining', 'reset'].map((what) => `x-ratelimit-${what}-${kind}`),
+);
+
+/**
+ * Sets the headers of `reply` from the limits that `created` carries. Resolves and rejects like
+ * `created`.
+ */
+async function withLimitHeaders(reply: FastifyReply, created: Promise<CreatedTurn>): Promise<CreatedTurn> {
+  try {
+    const turn = await created;
+    noteTurn(reply.request);
+    void reply.headers(limitHeaders(turn.limits));
+    return turn;
+  } catch (thrown) {
+    if (thrown instanceof LimitRefusal) void reply.headers(limitHeaders(thrown.limits));
+    throw thrown;
+  }
+}
+
+function limitHeaders(limits: LimitStates): Record<string, string> {
+  return Object.fromEntries(
+    KINDS.flatMap((kind) => {
+      const state: LimitState | undefined = limits[kind];
+      if (state === undefined) return [];
+      return [
+        [`x-ratelimit-limit-${kind}`, String(state.limit)],
+        [`x-ratelimit-remaining-${kind}`, String(state.remaining)],
+        [`x-ratelimit-reset-${kind}`, durationText(state.resetMs)],
+      ];
+    }),
+  );
+}
+
+/** Formats a duration as `1s`, `6m0s` or `1h0m0s`: whole seconds, rounded up. */
+function durationText(ms: number): string {
+  const seconds = Math.ceil(ms / 1_000);
+  if (seconds < 60) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  const rest = `${minutes % 60}m${seconds % 60}s`;
+  return minutes < 60 ? rest : `${Math.floor(minutes / 60)}h${rest}`;
 }

@@ -14,7 +14,7 @@ import { callerOf } from './caller.js';
 import { createsTurn } from './operation.guard.js';
 import { bodyTooLarge } from './request-gate.js';
 import { noRoute, type RouteTable } from './route-table.js';
-import { hasTurn } from './turn-request.js';
+import { hasTurn } from './create-turn.js';
 
 export interface ErrorFilterParts {
   readonly logger: Log;

@@ -7,11 +7,9 @@
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyHttpOptions } from 'fastify';
 import { type Server } from 'node:http';
 import { type Socket } from 'node:net';
-
 import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
-import { errorBody, errorHeaders, PRIVATE_HEADERS } from '../protocol/errors.js';
-import { rawRefusal } from '../protocol/socket/raw-refusal.js';
+import { errorBody, errorHeaders, PRIVATE_HEADERS, rawRefusal } from '../protocol/errors.js';
 import { readJson } from '../protocol/read-json.js';
 import { type RouteTable } from './route-table.js';
 

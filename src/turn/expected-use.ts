@@ -6,7 +6,7 @@
 import { isKnownItem } from '../domain/item.js';
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type TurnPlan } from './admission.js';
-import { itemBytes } from './input-size.js';
+import { itemBytes } from './item-size.js';
 
 export type PlannedUse = Pick<TurnPlan, 'caller' | 'system' | 'request' | 'source' | 'model' | 'maxOutputTokens'>;
 

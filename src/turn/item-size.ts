@@ -1,10 +1,11 @@
 /*
- * Refuses items that are too large for any conversation, before a turn starts or anything is
- * stored.
+ * Sizes of input. Computes the bytes of a request, and refuses items that are too large for any
+ * conversation, before a turn starts or anything is stored.
  */
 
 import { SluiceError } from '../domain/errors.js';
 import { type Item, messageText, thoughtText, storedBytes } from '../domain/item.js';
+import { type ResponseRequest } from '../domain/request.js';
 
 /** Maximum bytes of one character in JSON (`\\u0000`). */
 const BYTES_PER_CHARACTER = 6;
@@ -30,4 +31,18 @@ function charactersOf(item: Item): number {
   if (item.type === 'message') return messageText(item, true).length;
   if (item.type === 'reasoning') return thoughtText(item).length;
   return item.type === 'function_call' ? item.name.length + item.arguments.length : item.output.length;
+}
+
+/** Returns the bytes of text in a request: instructions, tools and items. */
+export function requestBytes({ instructions, tools, input }: ResponseRequest): number {
+  let bytes = Buffer.byteLength(instructions ?? '') + (tools === undefined ? 0 : JSON.stringify(tools).length);
+  for (const item of input) bytes += itemBytes(item);
+  return bytes;
+}
+
+/** Returns the bytes of text in an item. */
+export function itemBytes(item: Item): number {
+  if (item.type === 'message') return Buffer.byteLength(messageText(item, true));
+  if (item.type === 'reasoning') return Buffer.byteLength(thoughtText(item));
+  return Buffer.byteLength(item.type === 'function_call' ? item.name + item.arguments : item.output);
 }

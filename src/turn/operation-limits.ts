@@ -5,9 +5,8 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { type Principal } from '../domain/principal.js';
+import { type Principal, callerKey } from '../domain/principal.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { callerKey } from './caller-key.js';
 
 export interface OperationLimitsOptions {
   /** Operations in a full bucket, and operations that are refilled in a minute. At least 1. */

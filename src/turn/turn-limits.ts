@@ -8,7 +8,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type Usage } from '../domain/response.js';
 import { type Reservation } from '../state/event-log.js';
 import { type BucketState, type RateLimiter } from '../state/rate-limiter.js';
-import { callerKey } from './caller-key.js';
+import { callerKey } from '../domain/principal.js';
 import { expectedUse, type PlannedUse } from './expected-use.js';
 import { SpendingLimit } from './spending-limit.js';
 import { type TurnFacts } from './turn.js';

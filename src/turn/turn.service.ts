@@ -18,7 +18,7 @@ import { type CallGate, type CallPlace } from '../provider/call-gate.js';
 import { type Admission } from './admission.js';
 import { answer, type AnswerParts } from './answer.js';
 import { type DrainState } from './drain-state.js';
-import { requestBytes } from './input-size.js';
+import { requestBytes } from './item-size.js';
 import { keepLease } from './keep-lease.js';
 import { type LimitStates, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse } from './idempotency.js';

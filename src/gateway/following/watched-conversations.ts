@@ -20,7 +20,6 @@ import { type Outbound } from '../outbound.js';
 import { type Refusals } from '../refusals.js';
 import { type FollowedResponses } from './followed-responses.js';
 import { type Following } from './following.js';
-import { remember } from './remember.js';
 
 export interface WatchedConversationsOptions {
   readonly conversations: Pick<Conversations, 'get'>;
@@ -248,4 +247,15 @@ export class WatchedConversations {
       if (!following.resumed) this.#options.outbound.unfollow(following);
     }
   }
+}
+
+/** Most ids in a set: announcements repeat within seconds, so only recent ids are needed. */
+const REMEMBERED = 256;
+
+/** Adds an id to a set and drops the oldest one above the bound. */
+export function remember(set: Set<string>, value: string): void {
+  set.add(value);
+  if (set.size <= REMEMBERED) return;
+  const oldest = set.values().next();
+  if (oldest.done !== true) set.delete(oldest.value);
 }

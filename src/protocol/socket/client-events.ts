@@ -5,15 +5,12 @@
  */
 
 import { z } from 'zod';
-
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
 import { nearest } from '../../domain/nearest.js';
 import { type ResponseRequest } from '../../domain/request.js';
 import { CURSOR, FROM_THE_START } from '../cursor.js';
 import { IDEMPOTENCY_KEY } from '../idempotency-key.js';
-import { isLaneName, LANE_NAME } from './lane-name.js';
-import { shortName } from '../short-name.js';
-import { refusalOf } from '../refusal.js';
+import { shortName, refusalOf } from '../refusal.js';
 import { parseResponseRequest, REQUEST_FIELDS } from '../responses/requests.js';
 import { readJson } from '../read-json.js';
 import { checkFields, isObject, present, withoutNulls } from '../schema-tools.js';
@@ -64,6 +61,15 @@ export class ProtocolRefusal extends Error {
     super(error.message, { cause: error });
     this.name = 'ProtocolRefusal';
   }
+}
+
+/** The form of a lane's name (`stream_id`) that OpenAI's own client enforces. */
+const LANE_FORM = /^[A-Za-z0-9_.-]{1,256}$/u;
+
+const LANE_NAME = z.string().regex(LANE_FORM, 'must be 1 to 256 letters, digits, dots, underscores or hyphens');
+
+export function isLaneName(value: unknown): value is string {
+  return typeof value === 'string' && LANE_FORM.test(value);
 }
 
 /** The lane of a subscription without `stream_id`. */

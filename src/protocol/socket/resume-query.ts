@@ -5,7 +5,7 @@
 
 import { SluiceError } from '../../domain/errors.js';
 import { parseCursor } from '../cursor.js';
-import { isLaneName } from './lane-name.js';
+import { isLaneName } from './client-events.js';
 
 export interface ResumePoint {
   readonly responseId: string;

@@ -10,6 +10,7 @@ import { Provider, type ProviderPart, type ProviderRequest } from '../provider.j
 import { replyTo } from './demo-replies.js';
 import { type DemoScript, words } from './demo-script.js';
 import { Pace } from './pace.js';
+import { type ProviderType } from '../provider-type.js';
 
 export interface DemoProviderOptions {
   /** The name in `start` parts and in `response.sluice.provider`. */
@@ -127,3 +128,12 @@ function textOf(item: Item): string {
   if (item.type === 'reasoning') return thoughtText(item);
   return item.type === 'function_call' ? item.arguments : item.output;
 }
+
+/** The built-in provider as an entry of the registry: no key, no address, no cost. */
+export const demoType: ProviderType = {
+  defaultModel: 'demo',
+  remote: false,
+  open: (_settings, { name }) => ({ provider: new DemoProvider({ name }), close: () => Promise.resolve() }),
+  refusesKey: () => Promise.resolve(false),
+  price: () => null,
+};

@@ -8,7 +8,7 @@ import { type FinishReason, type ProviderPart, type ProviderRequest } from '../p
 import { ChatChunkReader } from './chat-chunks.js';
 import { fromThrown, interrupted, malformed, unreadable } from './chat-errors.js';
 import { AnswerBody, NotAnAnswer } from '../wire/answer-body.js';
-import { type BodyReader } from '../wire/body-reader.js';
+import { type BodyReader } from '../wire/content-coding.js';
 import { type LeanBody } from '../wire/lean-fetch.js';
 import { PartQueue } from '../wire/part-queue.js';
 import { type SseEvent } from '../wire/sse-events.js';

@@ -13,10 +13,8 @@ import {
 } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
 import { systemTime, type Time } from '../../domain/time.js';
-import { readOpening, type StreamOpening, streamFromOpening } from '../stream-opening.js';
-import { Overtaken } from '../overtaken.js';
-import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
-import { untilAborted } from './until-aborted.js';
+import { readOpening, type StreamOpening, streamFromOpening, untilAborted } from '../stream-opening.js';
+import { Overtaken, Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 
 export interface BreakerOptions {
   /** Number of consecutive failed calls that opens it. */

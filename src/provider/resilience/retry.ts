@@ -5,9 +5,8 @@
 
 import { decorrelatedJitterGenerator, DelegateBackoff, handleWhen, type IRetryBackoffContext, retry } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
-import { readOpening, streamFromOpening } from '../stream-opening.js';
+import { readOpening, streamFromOpening, untilAborted } from '../stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
-import { untilAborted } from './until-aborted.js';
 
 export interface RetryOptions {
   /** Most attempts, the first included. */

@@ -14,7 +14,6 @@ import {
   zstdDecompressSync,
 } from 'node:zlib';
 import { type Transform } from 'node:stream';
-import { type BodyReader } from './body-reader.js';
 
 interface Coding {
   readonly stream: () => Transform;
@@ -126,4 +125,11 @@ export function decodeWhole(bytes: Buffer, encoding: string): Buffer {
   } catch {
     return Buffer.alloc(0);
   }
+}
+
+/** Reads a body. Calls come in order; `onEnd` or `onError` once, nothing after it. */
+export interface BodyReader {
+  onChunk(chunk: Buffer): void;
+  onEnd(): void;
+  onError(error: Error): void;
 }

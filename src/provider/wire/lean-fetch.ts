@@ -5,8 +5,7 @@
  */
 
 import { type Dispatcher } from 'undici';
-import { type BodyReader } from './body-reader.js';
-import { decodeWhole, decoding } from './content-coding.js';
+import { type BodyReader, decodeWhole, decoding } from './content-coding.js';
 import { type PacedSocket, socketBeingRead } from './paced-socket.js';
 
 /**

@@ -1,7 +1,11 @@
 /*
  * A bound on the bytes of one part of the state in memory: the least recently used entries are
- * evicted. Knows nothing of the entries' content.
+ * evicted. `packed` turns values into bytes, whose size is known exactly and which the garbage
+ * collector does not traverse.
  */
+
+import { type StoredItem } from '../../domain/item.js';
+import { type StoredResponse } from '../../domain/response.js';
 
 export interface MemoryBudgetOptions {
   readonly maxBytes: number;
@@ -76,4 +80,15 @@ export class MemoryBudget {
       this.#options.onEvicted?.(entry.of.kind);
     }
   }
+}
+
+/**
+ * Serializes a value into its own allocation: a slice of Node's shared pool would keep the whole
+ * pool from being freed.
+ */
+export function packed(value: StoredItem | StoredResponse): Buffer {
+  const json = JSON.stringify(value);
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(json));
+  bytes.write(json);
+  return bytes;
 }

@@ -17,8 +17,7 @@ import {
   type Page,
   pageOf,
 } from '../conversation-store.js';
-import { MemoryBudget } from './memory-budget.js';
-import { packed } from './packed-value.js';
+import { MemoryBudget, packed } from './memory-budget.js';
 import { SlidingMap } from './sliding-map.js';
 
 export interface MemoryStoreOptions {

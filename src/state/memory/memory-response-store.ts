@@ -4,8 +4,7 @@ import { type StoredResponse } from '../../domain/response.js';
 import { systemTime, type Time } from '../../domain/time.js';
 import { ResponseStore } from '../conversation-store.js';
 import { LOG_TIMES } from '../event-log.js';
-import { MemoryBudget } from './memory-budget.js';
-import { packed } from './packed-value.js';
+import { MemoryBudget, packed } from './memory-budget.js';
 import { SlidingMap } from './sliding-map.js';
 
 const NO_BOUND = { maxBytes: Infinity };

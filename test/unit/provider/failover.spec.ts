@@ -1,8 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type Time } from '../../../src/domain/time.js';
-import { type FailoverEvent, FailoverProvider } from '../../../src/provider/failover.js';
-import { HedgeBudget } from '../../../src/provider/hedge-budget.js';
+import { type FailoverEvent, FailoverProvider, HedgeBudget } from '../../../src/provider/failover.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../../../src/provider/provider.js';
 import { collect, providerRequest, textOf } from '../../support/provider-request.js';
 import { fail, HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';

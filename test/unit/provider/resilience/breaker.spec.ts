@@ -3,8 +3,7 @@ import { SluiceError } from '../../../../src/domain/errors.js';
 import { BreakerProvider, type BreakerState } from '../../../../src/provider/resilience/breaker.js';
 import { type DemoStep } from '../../../../src/provider/demo/demo-script.js';
 import { collect, finishOf, providerRequest } from '../../../support/provider-request.js';
-import { Overtaken } from '../../../../src/provider/overtaken.js';
-import { Provider, type ProviderPart } from '../../../../src/provider/provider.js';
+import { Overtaken, Provider, type ProviderPart } from '../../../../src/provider/provider.js';
 import { HandTime } from '../../../support/hand-time.js';
 import { fail, HANG, say, ScriptedProvider } from '../../../support/scripted-provider.js';
 

@@ -68,7 +68,9 @@ export function contextFor(history: readonly StoredItem[], input: readonly Store
     if (!needsPartner || (partner !== undefined && isTaken(partner))) taken.push(index);
   });
   const sent = arranged(all, taken, outputOf);
-  const hidden = new Map(history.flatMap(({ item, reasoning }) => (reasoning ? [[item, reasoning] as const] : [])));
+  const hidden = new Map(
+    [...history, ...input].flatMap(({ item, reasoning }) => (reasoning ? [[item, reasoning] as const] : [])),
+  );
   return hidden.size === 0 ? sent : sent.flatMap((item) => withHidden(item, hidden.get(item)));
 }
 

@@ -140,6 +140,12 @@ export function messageText(item: MessageItem, withRefusals = false): string {
   return texts.join(item.role === 'assistant' ? '' : '\n');
 }
 
+/** Whether an item of an output is stored: all but empty messages and unfinished items of other kinds. */
+export function worthKeeping(item: OutputItem): boolean {
+  if (item.type !== 'message') return item.status === 'completed';
+  return item.content.some((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
+}
+
 const KINDS: ReadonlySet<string> = new Set<Item['type']>([
   'message',
   'function_call',

@@ -26,9 +26,19 @@ export interface Sampling {
   readonly verbosity?: 'low' | 'high';
 }
 
+/** Names a stored item of the caller in place of its text. */
+export interface ItemReference {
+  readonly type: 'item_reference';
+  readonly id: string;
+}
+
+export function isReference(item: Item | ItemReference): item is ItemReference {
+  return item.type === 'item_reference';
+}
+
 export interface ResponseRequest {
   /** Items in the given order, with ids. A plain string becomes one user message. */
-  readonly input: readonly Item[];
+  readonly input: readonly (Item | ItemReference)[];
   readonly conversation?: string;
   readonly previousResponseId?: string;
   readonly prompt?: PromptChoice;
@@ -48,4 +58,9 @@ export interface ResponseRequest {
   readonly background: boolean;
   readonly user?: string;
   readonly safetyIdentifier?: string;
+}
+
+/** A request whose references are replaced by the items that they name. */
+export interface ResolvedRequest extends ResponseRequest {
+  readonly input: readonly Item[];
 }

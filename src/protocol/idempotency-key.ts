@@ -6,7 +6,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 
-import { type ResponseRequest } from '../domain/request.js';
+import { type Item } from '../domain/item.js';
+import { isReference, type ResponseRequest } from '../domain/request.js';
 
 export const IDEMPOTENCY_KEY = z
   .string()
@@ -17,10 +18,14 @@ export const IDEMPOTENCY_KEY = z
  * or not, regardless of the order of its fields and of the ids that its items received here.
  */
 export function requestFingerprint(request: ResponseRequest): string {
-  const input = request.input.map(({ id: _id, ...item }) => item);
+  const input = request.input.map((item) => (isReference(item) ? item : withoutId(item)));
   return createHash('sha256')
     .update(JSON.stringify(sorted({ ...request, input })))
     .digest('hex');
+}
+
+function withoutId({ id: _id, ...item }: Item): Omit<Item, 'id'> {
+  return item;
 }
 
 /**

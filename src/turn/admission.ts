@@ -5,10 +5,9 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { strayOutput } from '../domain/context.js';
 import { type Item, type StoredItem } from '../domain/item.js';
-import { type Principal, reaches } from '../domain/principal.js';
-import { type ResponseRequest } from '../domain/request.js';
+import { type Principal } from '../domain/principal.js';
+import { type ResolvedRequest, type ResponseRequest } from '../domain/request.js';
 import { type CallPlace } from '../provider/call-gate.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
@@ -16,9 +15,9 @@ import { assembleSystem } from '../templating/assemble.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
 import { renderPrompt } from '../templating/render.js';
-import { ALL, contextAfter } from './continuation.js';
+import { type ContextSource, ContextSources } from './context-source.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
-import { refuseStrayOutput, repeatedOutput } from './stray-output.js';
+import { ItemReferences } from './item-references.js';
 import { refuseLargeItems } from './item-size.js';
 
 export interface AdmissionPolicy {
@@ -58,15 +57,11 @@ const SAMPLING_FIELDS = [
   ['verbosity', 'verbosity'],
 ] as const;
 
-/** Source of a turn's context. */
-export type ContextSource =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'conversation'; readonly id: string }
-  | { readonly kind: 'previous'; readonly id: string; readonly context: readonly StoredItem[] };
-
 export interface TurnPlan {
   readonly caller: Principal;
-  readonly request: ResponseRequest;
+  readonly request: ResolvedRequest;
+  /** Items of the request that references named, as they are stored. */
+  readonly referenced?: ReadonlyMap<Item, StoredItem>;
   readonly source: ContextSource;
   /** The prompt from a pack, or null. */
   readonly prompt: RenderedPrompt | null;
@@ -95,10 +90,15 @@ export const PLAIN: Rendering = (render) => render();
 export class Admission {
   readonly #policy: AdmissionPolicy;
   readonly #parts: AdmissionParts;
+  readonly #sources: ContextSources;
+  readonly #references: ItemReferences;
 
   constructor(policy: AdmissionPolicy, parts: AdmissionParts) {
     this.#policy = policy;
     this.#parts = parts;
+    const { stateEnabled } = policy;
+    this.#sources = new ContextSources({ ...parts, stateEnabled });
+    this.#references = new ItemReferences({ ...parts, stateEnabled, maxBytes: policy.maxItemBytes });
   }
 
   /**
@@ -118,10 +118,14 @@ export class Admission {
       refuseLargeItems(request.input, this.#policy.maxItemBytes, 'input');
     }
     const prompt = rendering(() => this.#prompt(request));
-    const source = await this.#source(caller, request);
+    const source = await this.#sources.of(caller, request);
+    const { items: input, places, referenced } = await this.#references.resolve(caller, request.input, source);
+    if (referenced.size > 0) this.#checkInstructing(caller, input, places);
+    await this.#sources.refuseStrayOutput(source, input, places);
     return {
       caller,
-      request,
+      request: { ...request, input },
+      ...(referenced.size === 0 ? {} : { referenced }),
       source,
       prompt,
       system: assembleSystem(prompt?.system ?? '', request.instructions),
@@ -135,10 +139,8 @@ export class Admission {
 
   #checkAllowed(caller: Principal, request: ResponseRequest): void {
     const { allow } = this.#policy;
-    if (!mayInstruct(caller, allow.instructions)) {
-      if (request.instructions !== undefined) refuseParameter('instructions');
-      refuseInstructingItems(request.input, 'input');
-    }
+    if (request.instructions !== undefined && !mayInstruct(caller, allow.instructions)) refuseParameter('instructions');
+    this.#checkInstructing(caller, request.input);
     const tools = request.tools?.length ?? 0;
     if (tools > 0 && !(allow.tools ?? caller.trusted)) refuseParameter('tools');
     if (allow.sampling) return;
@@ -149,6 +151,11 @@ export class Admission {
     }
     if (request.maxOutputTokens !== undefined) refuseParameter('max_output_tokens');
     if (request.reasoningEffort !== undefined) refuseParameter('reasoning.effort');
+  }
+
+  /** @param places the place of each item in the request, where it differs */
+  #checkInstructing(caller: Principal, input: ResponseRequest['input'], places?: readonly number[]): void {
+    if (!mayInstruct(caller, this.#policy.allow.instructions)) refuseInstructingItems(input, 'input', places);
   }
 
   #model(caller: Principal, request: ResponseRequest): string {
@@ -194,87 +201,4 @@ export class Admission {
     if (!templateEnabled || id === null) return null;
     return renderPrompt(this.#parts.prompts.find(id, request.prompt?.version), request.prompt?.variables ?? {});
   }
-
-  async #source(caller: Principal, request: ResponseRequest): Promise<ContextSource> {
-    const { conversation, previousResponseId } = request;
-    if (conversation === undefined && previousResponseId === undefined) {
-      refuseStrayOutput([], request.input);
-      return { kind: 'none' };
-    }
-    const param = conversation === undefined ? 'previous_response_id' : 'conversation';
-    if (!this.#policy.stateEnabled) {
-      throw new SluiceError(
-        'parameter_not_allowed',
-        'unable to continue; the configuration turns stored state off; send the whole context as input',
-        {
-          param,
-        },
-      );
-    }
-    if (conversation !== undefined) {
-      const found = await this.#parts.conversations.get(conversation);
-      if (found === undefined || !reaches(caller, found.owner)) throw conversationNotFound();
-      await this.#refuseRepeatedOutput(conversation, request.input);
-      return { kind: 'conversation', id: conversation };
-    }
-    return this.#previous(caller, previousResponseId ?? '', request.input);
-  }
-
-  /**
-   * Refuses a second output of a call. Other turns cannot change that a call has its output, so the
-   * check holds. An output without a call is checked later, when the turn reaches the head of the
-   * queue: a turn before it may still add the call.
-   */
-  async #refuseRepeatedOutput(conversation: string, input: readonly Item[]): Promise<void> {
-    if (!input.some(({ type }) => type === 'function_call_output')) return;
-    const stray = strayOutput(await this.#parts.conversations.recentItems(conversation, ALL), input);
-    if (stray?.repeated === true) throw repeatedOutput(`input[${stray.index}].call_id`);
-  }
-
-  async #previous(caller: Principal, id: string, input: readonly Item[]): Promise<ContextSource> {
-    const stored = await this.#parts.responses.get(id);
-    if (stored !== undefined && reaches(caller, stored.owner)) {
-      const context = await contextAfter(stored, this.#parts.conversations);
-      if (context === undefined) throw contextGone();
-      refuseStrayOutput(context, input);
-      return { kind: 'previous', id, context };
-    }
-    const running = await this.#parts.events.read(id, -1, 0);
-    if (running !== undefined && !running.ended && reaches(caller, running.head.owner)) {
-      throw new SluiceError(
-        'response_still_running',
-        'unable to continue from this response; it is still running; wait for its end',
-        {
-          param: 'previous_response_id',
-        },
-      );
-    }
-    throw new SluiceError(
-      'previous_response_not_found',
-      'unable to continue; the previous response does not exist, was not stored, or has expired; send the whole context or use a conversation',
-      { param: 'previous_response_id' },
-    );
-  }
-}
-
-function contextGone(): SluiceError {
-  return new SluiceError(
-    'previous_response_not_found',
-    'unable to continue; the conversation no longer holds the items of the previous response; continue in the conversation',
-    { param: 'previous_response_id' },
-  );
-}
-
-/**
- * Returns the error for a conversation that does not exist and for one of another owner: a caller
- * cannot distinguish them.
- */
-export function conversationNotFound(): SluiceError {
-  return new SluiceError(
-    'conversation_not_found',
-    'unable to find this conversation; it does not exist or has expired; create a conversation',
-    {
-      param: 'conversation',
-    },
-  );
 }

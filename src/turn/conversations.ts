@@ -7,14 +7,14 @@
 import { derivedTitle } from '../domain/conversation-title.js';
 import { type Conversation } from '../domain/conversation.js';
 import { SluiceError } from '../domain/errors.js';
-import { newId } from '../domain/ids.js';
+import { itemIdsOf, itemPrefix, newId } from '../domain/ids.js';
 import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
-import { conversationNotFound } from './admission.js';
+import { conversationNotFound } from './response-errors.js';
 import { mayInstruct, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
@@ -67,7 +67,7 @@ export class Conversations {
       updatedAt: now,
       metadata,
     };
-    const stored = items.map(written);
+    const stored = written(items, conversation.id, this.#time);
     await this.#store.create(conversation, stored);
     return named({ ...conversation, title: derivedTitle(stored)?.text ?? null });
   }
@@ -136,7 +136,7 @@ export class Conversations {
   async addItems(caller: Principal, id: string, items: readonly Item[]): Promise<readonly StoredItem[]> {
     await this.get(caller, id);
     this.#check(caller, items);
-    const stored = items.map(written);
+    const stored = written(items, id, this.#time);
     const writer = newId('req', this.#time);
     try {
       await this.#takeClaim(id, writer);
@@ -203,8 +203,14 @@ function named(conversation: Conversation): Conversation {
   return own === undefined || own.trim() === '' ? conversation : { ...conversation, title: own };
 }
 
-function written(item: Item): StoredItem {
-  return { item, responseId: null, withheld: false };
+/** The items that a client writes into a conversation, with ids that name the conversation. */
+function written(items: readonly Item[], conversationId: string, time: Time): readonly StoredItem[] {
+  const newItemId = itemIdsOf(conversationId, time);
+  return items.map((item) => ({
+    item: { ...item, id: newItemId(itemPrefix(item.type)) },
+    responseId: null,
+    withheld: false,
+  }));
 }
 
 function itemNotFound(): SluiceError {

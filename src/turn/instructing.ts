@@ -6,6 +6,7 @@
 import { SluiceError } from '../domain/errors.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
+import { type ItemReference } from '../domain/request.js';
 
 /**
  * Whether the caller may instruct the model.
@@ -18,11 +19,16 @@ export function mayInstruct(caller: Principal, allow: boolean | null): boolean {
 /**
  * Refuses system and developer messages.
  * @param field name of the list in the request
+ * @param places the place of each item in that list, where it differs
  * @throws SluiceError `parameter_not_allowed` if an item is one
  */
-export function refuseInstructingItems(items: readonly Item[], field: 'input' | 'items'): void {
+export function refuseInstructingItems(
+  items: readonly (Item | ItemReference)[],
+  field: 'input' | 'items',
+  places?: readonly number[],
+): void {
   const at = items.findIndex((item) => item.type === 'message' && item.role !== 'user' && item.role !== 'assistant');
-  if (at >= 0) refuseParameter(`${field}[${at}].role`);
+  if (at >= 0) refuseParameter(`${field}[${places?.[at] ?? at}].role`);
 }
 
 /** @throws SluiceError `parameter_not_allowed` */

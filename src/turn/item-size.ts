@@ -5,7 +5,7 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { type Item, messageText, thoughtText, storedBytes } from '../domain/item.js';
-import { type ResponseRequest } from '../domain/request.js';
+import { isReference, type ItemReference, type ResponseRequest } from '../domain/request.js';
 
 /** Maximum bytes of one character in JSON (`\\u0000`). */
 const BYTES_PER_CHARACTER = 6;
@@ -13,8 +13,9 @@ const BYTES_PER_CHARACTER = 6;
 const BYTES_AROUND_TEXT = 64 * 1024;
 
 /** @throws SluiceError `invalid_value`: an item is larger than `maxBytes` (`state.max_bytes`) */
-export function refuseLargeItems(items: readonly Item[], maxBytes: number, param: string): void {
+export function refuseLargeItems(items: readonly (Item | ItemReference)[], maxBytes: number, param: string): void {
   items.forEach((item, i) => {
+    if (isReference(item)) return;
     // Almost every item is far below the limit. Serialize only those that may exceed it.
     if (charactersOf(item) * BYTES_PER_CHARACTER + BYTES_AROUND_TEXT <= maxBytes) return;
     const bytes = storedBytes({ item, responseId: null, withheld: false });
@@ -36,7 +37,7 @@ function charactersOf(item: Item): number {
 /** Returns the bytes of text in a request: instructions, tools and items. */
 export function requestBytes({ instructions, tools, input }: ResponseRequest): number {
   let bytes = Buffer.byteLength(instructions ?? '') + (tools === undefined ? 0 : JSON.stringify(tools).length);
-  for (const item of input) bytes += itemBytes(item);
+  for (const item of input) bytes += isReference(item) ? item.id.length : itemBytes(item);
   return bytes;
 }
 

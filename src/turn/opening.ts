@@ -5,6 +5,7 @@
  */
 
 import { type ResponseEvent, serialize } from '../domain/event.js';
+import { itemIdsOf } from '../domain/ids.js';
 import { type ResponseObject } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
@@ -16,6 +17,7 @@ import { type TurnLimits, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse, type Idempotency } from './idempotency.js';
 import { CANCELLED, LOST } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
+import { storedInput } from './turn-input.js';
 import { type TurnReport } from './turn-report.js';
 import { type TurnGuards } from './turn-guards.js';
 import { type TurnTrace } from './turn-trace.js';
@@ -93,11 +95,8 @@ export class TurnOpening {
     const time = this.#time;
     const conversationId = response.conversation?.id ?? null;
     const history = this.#parts.guards.judgeHistory(plan.prompt, plan.request.input);
-    const input = plan.request.input.map((item) => ({
-      item,
-      responseId: response.id,
-      withheld: history.withheld.has(item),
-    }));
+    const itemIds = itemIdsOf(conversationId ?? response.id, time);
+    const input = storedInput(plan, response.id, history.withheld, itemIds);
     const stop = new AbortController();
     try {
       const requestedAt = time.now();
@@ -147,7 +146,7 @@ export class TurnOpening {
         stop,
         fence,
         journal,
-        writer: new OutputWriter(journal, time),
+        writer: new OutputWriter(journal, itemIds),
         input,
         facts: { ...newFacts(plan.model), findings: [...history.findings] },
         trace,

@@ -3,9 +3,8 @@
  * them in order.
  */
 
-import { newId } from '../domain/ids.js';
+import { type ItemIds, newId } from '../domain/ids.js';
 import { contentPart } from '../domain/accumulator.js';
-import { systemTime, type Time } from '../domain/time.js';
 import { type FunctionCallItem, type ItemStatus } from '../domain/item.js';
 import { type Journal } from './journal.js';
 
@@ -34,7 +33,7 @@ interface OpenSummary {
 
 export class OutputWriter {
   readonly #journal: Journal;
-  readonly #time: Time;
+  readonly #newItemId: ItemIds;
   #items = 0;
   #text: OpenText | undefined;
   #reasoning: OpenReasoning | undefined;
@@ -42,9 +41,9 @@ export class OutputWriter {
   /** Items by the provider's index of the call. */
   readonly #calls = new Map<number, { readonly item_id: string; readonly output_index: number }>();
 
-  constructor(journal: Journal, time: Time = systemTime) {
+  constructor(journal: Journal, newItemId: ItemIds = newId) {
     this.#journal = journal;
-    this.#time = time;
+    this.#newItemId = newItemId;
   }
 
   /** Whether any output was written. */
@@ -88,7 +87,7 @@ export class OutputWriter {
   functionCall(index: number, callId: string, name: string, extra?: FunctionCallItem['extra_content']): void {
     this.#closeReasoning();
     this.#closeMessage();
-    const item_id = newId('fc', this.#time);
+    const item_id = this.#newItemId('fc');
     const output_index = this.#items++;
     this.#calls.set(index, { item_id, output_index });
     this.#journal.emit({
@@ -132,7 +131,7 @@ export class OutputWriter {
   }
 
   #openMessage(kind: TextKind): OpenText {
-    const item_id = newId('msg', this.#time);
+    const item_id = this.#newItemId('msg');
     const output_index = this.#items++;
     this.#journal.emit({
       type: 'response.output_item.added',
@@ -164,7 +163,7 @@ export class OutputWriter {
   #openReasoningItem(): { readonly item_id: string; readonly output_index: number } {
     this.#closeReasoning();
     this.#closeMessage();
-    const item_id = newId('rs', this.#time);
+    const item_id = this.#newItemId('rs');
     const output_index = this.#items++;
     this.#journal.emit({
       type: 'response.output_item.added',

@@ -1,4 +1,4 @@
-/* The errors of reading and deleting responses. */
+/* The errors of reading and deleting responses and conversations. */
 
 import { SluiceError } from '../domain/errors.js';
 
@@ -34,5 +34,19 @@ export function stillRunning(): SluiceError {
   return new SluiceError(
     'response_still_running',
     'unable to delete this response; it is still running; cancel it first',
+  );
+}
+
+/**
+ * Returns the error for a conversation that does not exist and for one of another owner: a caller
+ * cannot distinguish them.
+ */
+export function conversationNotFound(): SluiceError {
+  return new SluiceError(
+    'conversation_not_found',
+    'unable to find this conversation; it does not exist or has expired; create a conversation',
+    {
+      param: 'conversation',
+    },
   );
 }

@@ -7,12 +7,17 @@ import { type Item, type StoredItem } from '../domain/item.js';
 /**
  * Refuses a function call output without an open call. Providers refuse such input, so a
  * conversation that stored it could not continue.
+ * @param places the place of each item in the request, where it differs
  * @throws SluiceError `unknown_call_id`, or `invalid_value` if the call has an output already
  */
-export function refuseStrayOutput(context: readonly StoredItem[], input: readonly Item[]): void {
+export function refuseStrayOutput(
+  context: readonly StoredItem[],
+  input: readonly Item[],
+  places?: readonly number[],
+): void {
   const stray = strayOutput(context, input);
   if (stray === undefined) return;
-  const param = `input[${stray.index}].call_id`;
+  const param = `input[${places?.[stray.index] ?? stray.index}].call_id`;
   if (stray.repeated) throw repeatedOutput(param);
   throw new SluiceError(
     'unknown_call_id',

@@ -7,13 +7,14 @@ import {
   type Item,
   type ItemBounds,
   newestWithin,
-  type OutputItem,
   type StoredItem,
+  worthKeeping,
 } from '../domain/item.js';
 import { type Kept, type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
-import { conversationNotFound, type TurnPlan } from './admission.js';
+import { type TurnPlan } from './admission.js';
+import { conversationNotFound } from './response-errors.js';
 import { refuseStrayOutput } from './stray-output.js';
 import { contextAfter } from './continuation.js';
 
@@ -194,11 +195,6 @@ export function keepingOf(
   const whole = output.length === response.output.length && output.every((item) => item.status === 'completed');
   if (whole && output.length > 0) return { kept: 'all', items };
   return { kept: output.length > 0 ? 'partial' : 'input', items };
-}
-
-function worthKeeping(item: OutputItem): boolean {
-  if (item.type !== 'message') return item.status === 'completed';
-  return item.content.some((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
 }
 
 /** Builds the provider's request from the plan and its context. */

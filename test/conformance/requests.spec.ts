@@ -94,7 +94,6 @@ describe('what is refused, on both edges alike', () => {
       'unsupported_content',
       'input[0].content[0].type',
     ],
-    ['REQ-3', { input: [{ type: 'item_reference', id: 'msg_1' }] }, 400, 'unsupported_content', 'input[0].type'],
     [
       'REQ-3',
       { input: [{ type: 'compaction', id: 'cmp_1', encrypted_content: 'x' }] },

@@ -7,7 +7,8 @@
 import { z } from 'zod';
 
 import { newId } from '../../domain/ids.js';
-import { type ContentPart, type Item, type ItemStatus } from '../../domain/item.js';
+import { type ContentPart, type Item, type ItemStatus, type SummaryTextPart } from '../../domain/item.js';
+import { type ItemReference } from '../../domain/request.js';
 import { ANY_LIST, inert, isObject, listOf, recordOf, servedType } from '../schema-tools.js';
 
 const TEXT_ONLY = 'Sluice serves text; send input_text';
@@ -18,7 +19,6 @@ const NOT_SERVED: Readonly<Record<string, string>> = {
   input_image: TEXT_ONLY,
   input_file: TEXT_ONLY,
   input_audio: TEXT_ONLY,
-  item_reference: 'Sluice does not look items up by id; send the item, or name its conversation',
   compaction: 'Sluice does not compact conversations; leave the item out',
   compaction_trigger: 'Sluice does not compact conversations; leave the item out',
   ...Object.fromEntries(
@@ -129,32 +129,37 @@ const REASONING = z.strictObject({
   sluice,
 });
 
+const ITEM_REFERENCE = z.strictObject({ type: z.literal('item_reference'), id: z.string().min(1).max(256) });
+
 type ItemInput = z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT | typeof REASONING>;
 type MessageInput = z.output<typeof MESSAGE>;
 type PartInput = Exclude<MessageInput['content'], string>[number];
 
 function asTyped(value: unknown, context: z.core.$RefinementCtx): unknown {
   const fields = kindIsServed(value, context);
-  // OpenAI allows messages without `type`.
-  return isObject(fields) && fields['type'] === undefined && fields['role'] !== undefined
-    ? { ...fields, type: 'message' }
-    : fields;
+  // OpenAI allows messages and references without `type`.
+  if (!isObject(fields) || fields['type'] !== undefined) return fields;
+  if (fields['role'] !== undefined) return { ...fields, type: 'message' };
+  return Object.keys(fields).join() === 'id' ? { ...fields, type: 'item_reference' } : fields;
 }
 
-const ITEM = z.preprocess(
-  asTyped,
-  z.discriminatedUnion('type', [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT, REASONING]).superRefine(roleFitsParts),
-);
+const KINDS = [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT, REASONING] as const;
+const ITEM = z
+  .preprocess(asTyped, z.discriminatedUnion('type', [...KINDS]).superRefine(roleFitsParts))
+  .transform(itemOf);
+const ITEM_OR_REFERENCE = z
+  .preprocess(asTyped, z.discriminatedUnion('type', [...KINDS, ITEM_REFERENCE]).superRefine(roleFitsParts))
+  .transform((item): Item | ItemReference => (item.type === 'item_reference' ? item : itemOf(item)));
 
 /** More items than any history of `max_messages` needs. Bounds the work for one request. */
 const MOST_ITEMS = 1_000;
 
-/** The items of `input` or of a new conversation, in domain form. */
-export const ITEMS = listOf(ITEM.transform(itemOf), MOST_ITEMS);
+/** The items of `input`, in domain form. References are resolved by the admission of a turn. */
+export const ITEMS = listOf(ITEM_OR_REFERENCE, MOST_ITEMS);
 
-/** Returns a schema like `ITEMS`, with other bounds. */
+/** Returns a schema of the items of a conversation, in domain form. */
 export function itemsOf(most: number, least = 0) {
-  return listOf(ITEM.transform(itemOf), most, least);
+  return listOf(ITEM, most, least);
 }
 
 /** Converts a plain string to one user message. */
@@ -168,7 +173,7 @@ export function userMessage(text: string): Item {
   };
 }
 
-function roleFitsParts(item: ItemInput, context: z.core.$RefinementCtx): void {
+function roleFitsParts(item: ItemInput | ItemReference, context: z.core.$RefinementCtx): void {
   if (item.type !== 'message' || typeof item.content === 'string' || item.role === 'assistant') return;
   item.content.forEach((part, index) => {
     if (part.type === 'input_text') return;
@@ -193,12 +198,21 @@ function itemOf(item: ItemInput): Item {
         ...(item.extra_content === undefined ? {} : { extra_content: item.extra_content }),
       };
     case 'reasoning':
-      return { type: 'reasoning', id: newId('rs'), summary: [], content: item.content ?? [], status };
+      return { type: 'reasoning', id: newId('rs'), summary: summaryOf(item), content: item.content ?? [], status };
     case 'function_call_output': {
       const output = typeof item.output === 'string' ? item.output : item.output.map((part) => part.text).join('\n');
       return { type: 'function_call_output', id: newId('fco'), call_id: item.call_id, output, status };
     }
   }
+}
+
+/** A summary is kept to be shown and never sent to a provider, so parts of other kinds are dropped. */
+function summaryOf({ summary = [] }: z.output<typeof REASONING>): SummaryTextPart[] {
+  return summary.flatMap((part) =>
+    isObject(part) && part['type'] === 'summary_text' && typeof part['text'] === 'string'
+      ? [{ type: 'summary_text', text: part['text'] }]
+      : [],
+  );
 }
 
 /** Items from a client are history, so none is still in progress. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { type SluiceError } from '../../../src/domain/errors.js';
 import { type Item } from '../../../src/domain/item.js';
+import { isReference } from '../../../src/domain/request.js';
 import { type Edge, parseResponseRequest } from '../../../src/protocol/responses/requests.js';
 
 const parse = (body: unknown, edge: Edge = 'rest') => parseResponseRequest(body, edge);
@@ -231,7 +232,8 @@ describe('a request', () => {
 });
 
 describe('input items', () => {
-  const items = (input: unknown): readonly Item[] => parse({ input }).request.input;
+  const items = (input: unknown): readonly Item[] =>
+    parse({ input }).request.input.filter((item): item is Item => !isReference(item));
 
   it('accepts short messages of every role, with a string or with parts', () => {
     const [system, user, assistant] = items([
@@ -315,7 +317,8 @@ describe('input items', () => {
     [[null], 'missing_required_parameter', 'input[0]'],
     [[{}], 'missing_required_parameter', 'input[0].type'],
     [[{ type: 'novel' }], 'invalid_value', 'input[0].type'],
-    [[{ type: 'item_reference', id: 'msg_1' }], 'unsupported_content', 'input[0].type'],
+    [[{ type: 'item_reference' }], 'missing_required_parameter', 'input[0].id'],
+    [[{ type: 'item_reference', id: 'msg_1', text: 'x' }], 'unknown_parameter', 'input[0].text'],
     [[{ type: 'web_search_call', id: 'w' }], 'unsupported_content', 'input[0].type'],
     [[{ role: 'user' }], 'missing_required_parameter', 'input[0].content'],
     [[{ role: 'king', content: 'x' }], 'invalid_value', 'input[0].role'],

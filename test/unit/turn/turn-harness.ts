@@ -4,7 +4,7 @@ import { NO_TRACING } from '../../../src/observability/tracing.js';
 import { type ResponseEvent } from '../../../src/domain/event.js';
 import { type Item } from '../../../src/domain/item.js';
 import { type Principal } from '../../../src/domain/principal.js';
-import { type ResponseRequest } from '../../../src/domain/request.js';
+import { type ResolvedRequest, type ResponseRequest } from '../../../src/domain/request.js';
 import { type Usage, ZERO_USAGE } from '../../../src/domain/response.js';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { systemTime, type Time } from '../../../src/domain/time.js';
@@ -84,6 +84,8 @@ export function userItem(text: string): Item {
   };
 }
 
+export function requestOf(text: string, fields?: Partial<ResolvedRequest>): ResolvedRequest;
+export function requestOf(text: string, fields: Partial<ResponseRequest>): ResponseRequest;
 export function requestOf(text: string, fields: Partial<ResponseRequest> = {}): ResponseRequest {
   return { input: [userItem(text)], store: true, background: false, ...fields };
 }

@@ -37,7 +37,7 @@ export async function loadPacks(source: string, options: CompileOptions = {}): P
     );
     if (twin === undefined) packs.push({ file, pack });
     else
-      mistakes.push({ file, path: 'version', what: `${pack.id} ${pack.version} is already loaded from ${twin.file}` });
+      mistakes.push({ file, path: '/version', what: `${pack.id} ${pack.version} is already loaded from ${twin.file}` });
   }
 
   if (mistakes.length > 0) throw new PackLoadError(source, mistakes);

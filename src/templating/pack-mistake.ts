@@ -5,7 +5,7 @@
 
 export interface PackMistake {
   readonly file: string;
-  /** `prompts.support.variables[0].type`; empty for the file as a whole. */
+  /** A JSON pointer, `/prompts/support/variables/0/type`. Empty for the file as a whole. */
   readonly path: string;
   readonly what: string;
   readonly allowed?: string;
@@ -28,9 +28,7 @@ export function describeMistake({ file, path, what, allowed }: PackMistake): str
   return `${where}: ${what}${allowed === undefined ? '' : `; allowed: ${allowed}`}`;
 }
 
-/** Formats a path as an operator writes it. */
-export function pathText(path: readonly PropertyKey[]): string {
-  return path
-    .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`))
-    .join('');
+/** Formats a path as a JSON pointer (RFC 6901). */
+export function pointer(path: readonly PropertyKey[]): string {
+  return path.map((step) => `/${String(step).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }

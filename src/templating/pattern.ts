@@ -19,9 +19,21 @@ const match = new Script('pattern.test(value)');
 /** One context for all patterns. Created at first use, because most packs have no pattern. */
 let sandbox: Context | undefined;
 
-/** Compiles with the `u` flag. @throws SyntaxError */
+/** Flags at the start of a pattern, as Go and Python write them. */
+const LEADING_FLAGS = /^\(\?([ims]+)\)/;
+
+/**
+ * Compiles with the `u` flag, or without it if the pattern contains escapes that this flag forbids.
+ * Accepts leading flags (`(?i)`). @throws SyntaxError
+ */
 export function compilePattern(source: string): RegExp {
-  return new RegExp(source, 'u');
+  const flags = LEADING_FLAGS.exec(source)?.[1] ?? '';
+  const pattern = source.replace(LEADING_FLAGS, '');
+  try {
+    return new RegExp(pattern, `${flags}u`);
+  } catch {
+    return new RegExp(pattern, flags);
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
  * guardrail code and no turn.
  */
 
+import { type FunctionTool } from '../domain/response.js';
 import { type Template } from './template.js';
 import { type Variable } from './variable.js';
 
@@ -21,6 +22,36 @@ export interface PromptParameters {
   readonly topP?: number;
   /** In tokens. */
   readonly maxTokens?: number;
+  readonly frequencyPenalty?: number;
+  readonly presencePenalty?: number;
+}
+
+/** What a prompt allows its model to do with tools. */
+export interface PromptTools {
+  /** The pack's tools that are offered to the model. */
+  readonly offered: readonly FunctionTool[];
+  /** Names of the only tools that the model may call. Null: the pack does not limit them. */
+  readonly only: ReadonlySet<string> | null;
+  /** Names of tools that the model may not call. */
+  readonly blocked: ReadonlySet<string>;
+  readonly choice: 'auto' | 'required' | 'none' | null;
+  /** Most answers with calls between two messages of the user. Null: no limit. */
+  readonly maxRounds: number | null;
+  /** Most calls between two messages of the user. Null: no limit. */
+  readonly maxCalls: number | null;
+}
+
+/** What a prompt changes for one model. */
+export interface ModelOverride {
+  readonly template: Template;
+  readonly parameters: PromptParameters;
+}
+
+/** What a pack says about itself. */
+export interface PackMetadata {
+  readonly domain?: string;
+  readonly language?: string;
+  readonly tags?: readonly string[];
 }
 
 /**
@@ -40,6 +71,10 @@ export interface Prompt {
   readonly variables: readonly Variable[];
   readonly guardrails: readonly GuardrailSpec[];
   readonly parameters: PromptParameters;
+  readonly tools: PromptTools;
+  /** By the name of the model. */
+  readonly overrides: ReadonlyMap<string, ModelOverride>;
+  readonly metadata: PackMetadata;
 }
 
 export interface RenderedPrompt {
@@ -49,4 +84,5 @@ export interface RenderedPrompt {
   readonly system: string;
   readonly guardrails: readonly GuardrailSpec[];
   readonly parameters: PromptParameters;
+  readonly tools: PromptTools;
 }

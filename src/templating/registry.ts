@@ -7,8 +7,8 @@ import { SluiceError } from '../domain/errors.js';
 import { didYouMean, quoted } from './names.js';
 import { describeMistake, type PackMistake } from './pack-mistake.js';
 import { compareVersions, isPrerelease } from './pack-version.js';
-import { type Prompt } from './prompt.js';
-import { type VariableType } from './variable.js';
+import { type PackMetadata, type Prompt } from './prompt.js';
+import { type Variable, type VariableType } from './variable.js';
 
 /** The public description of a prompt: everything except its text. */
 export interface PromptListing {
@@ -17,6 +17,10 @@ export interface PromptListing {
   readonly version: string;
   readonly title: string;
   readonly description: string | null;
+  /** What the pack says of itself: domain, language, tags. */
+  readonly metadata: PackMetadata;
+  /** Names of the tools that the prompt offers to the model. */
+  readonly tools: readonly string[];
   readonly variables: readonly {
     readonly name: string;
     readonly type: VariableType;
@@ -84,13 +88,15 @@ export class PromptRegistry {
    * Public descriptions of every prompt in every version, by pack and name, highest version first.
    */
   list(): readonly PromptListing[] {
-    return this.prompts.map(({ pack, name, version, title, description, variables }) => ({
+    return this.prompts.map(({ pack, name, version, title, description, variables, metadata, tools }) => ({
       pack,
       name,
       version,
       title,
       description,
-      variables: variables.map((variable) => ({
+      metadata,
+      tools: tools.offered.map((tool) => tool.name),
+      variables: variables.filter(isAsked).map((variable) => ({
         name: variable.name,
         type: variable.type,
         required: variable.required,
@@ -117,6 +123,11 @@ export class PromptRegistry {
 
 function fullName(prompt: Prompt): string {
   return `${prompt.pack}/${prompt.name}`;
+}
+
+/** Whether a request may set the variable. */
+function isAsked({ binding }: Variable): boolean {
+  return binding?.automatic !== true;
 }
 
 function byName(a: Prompt, b: Prompt): number {

@@ -6,29 +6,44 @@
 import { SluiceError } from '../domain/errors.js';
 import { didYouMean, quoted } from './names.js';
 import { type Prompt, type RenderedPrompt } from './prompt.js';
-import { checkValue, type Variable } from './variable.js';
+import { bindingValue, builtInField, factOf, ownValue, type Values, type ValueSources } from './sources.js';
+import { type Hole, holeText, type Step } from './template.js';
+import { checkValue, type Value, type Variable } from './variable.js';
 
-type GivenVariables = Readonly<Record<string, unknown>>;
-
-/**
- * Renders `prompt`. An absent (or null) variable takes its default. An optional variable without a
- * default renders as nothing. @throws SluiceError `unknown_variable`, `missing_variable` or
- * `invalid_variable`, each with param `prompt.variables.NAME`
- */
-export function renderPrompt(prompt: Prompt, given: GivenVariables = {}): RenderedPrompt {
-  refuseUnknown(prompt, given);
-  const texts = new Map(prompt.variables.map((variable) => [variable.name, textOf(prompt, variable, given)]));
-  const system = prompt.template
-    .map((segment) => (typeof segment === 'string' ? segment : (texts.get(segment.name) ?? '')))
-    .join('');
-  const { pack, name, version, guardrails, parameters } = prompt;
-  return { pack, name, version, system, guardrails, parameters };
+interface Filled {
+  /** Undefined: no source has a value. */
+  readonly value?: Value;
+  readonly text: string;
 }
 
-function refuseUnknown(prompt: Prompt, given: GivenVariables): void {
-  const names = prompt.variables.map((variable) => variable.name);
+export interface RenderOptions extends ValueSources {
+  /** The model that will answer, which may have a prompt of its own. */
+  readonly model?: string;
+}
+
+/**
+ * Renders `prompt`. A variable that no source sets takes its default. An optional variable without
+ * a default renders as nothing.
+ * @param given the values of the request; null counts as absent
+ * @throws SluiceError `unknown_variable`, `missing_variable` or `invalid_variable`, each with param
+ * `prompt.variables.NAME`
+ */
+export function renderPrompt(prompt: Prompt, given: Values = {}, options: RenderOptions = {}): RenderedPrompt {
+  refuseUnknown(prompt, given);
+  const filled = new Map(prompt.variables.map((variable) => [variable.name, fill(prompt, variable, given, options)]));
+  const override = options.model === undefined ? undefined : prompt.overrides.get(options.model);
+  const system = (override?.template ?? prompt.template)
+    .map((segment) => (typeof segment === 'string' ? segment : textAt(prompt, segment, filled.get(segment.name))))
+    .join('');
+  const { pack, name, version, guardrails, tools } = prompt;
+  return { pack, name, version, system, guardrails, tools, parameters: override?.parameters ?? prompt.parameters };
+}
+
+function refuseUnknown(prompt: Prompt, given: Values): void {
+  const names = prompt.variables.filter(({ binding }) => binding?.automatic !== true).map(({ name }) => name);
   for (const name of Object.keys(given)) {
     if (names.includes(name)) continue;
+    if (prompt.variables.some((variable) => variable.name === name)) throw setByGateway(prompt, name);
     const help =
       didYouMean(name, names) ?? (names.length > 0 ? `it takes ${names.join(', ')}` : 'it takes no variables');
     throw new SluiceError('unknown_variable', `${unable(prompt)}; it has no variable ${quoted(name)}; ${help}`, {
@@ -37,41 +52,85 @@ function refuseUnknown(prompt: Prompt, given: GivenVariables): void {
   }
 }
 
-function textOf(prompt: Prompt, variable: Variable, given: GivenVariables): string {
-  const value = Object.hasOwn(given, variable.name) ? (given[variable.name] ?? undefined) : undefined;
+/** Fills a variable from the first source that has a value, in the order of sources.ts. */
+function fill(prompt: Prompt, variable: Variable, given: Values, { bound, configured, facts }: RenderOptions): Filled {
+  const { name, binding } = variable;
+  const asked = ownValue(given, name);
+  const fixed = ownValue(bound, name);
+  if (fixed !== undefined && asked !== undefined) throw setByGateway(prompt, name);
+  const automatic = binding?.automatic === true ? bindingValue(binding, facts) : undefined;
+  const value = fixed ?? automatic ?? asked ?? ownValue(configured, name) ?? factFor(variable, facts);
   if (value === undefined && variable.required) {
     throw new SluiceError(
       'missing_variable',
-      `${unable(prompt)}; the variable "${variable.name}" is required; give it in prompt.variables`,
-      { param: paramOf(variable.name) },
+      `${unable(prompt)}; the variable "${name}" is required; give it in prompt.variables`,
+      { param: paramOf(name) },
     );
   }
-  if (value === undefined) return defaultTextOf(prompt, variable);
-  return checkedText(prompt, variable, value);
+  return value === undefined ? defaultOf(prompt, variable) : checked(prompt, variable, value);
+}
+
+/** The fact that a variable is bound to, or that has its name. */
+function factFor({ name, binding }: Variable, facts: RenderOptions['facts']): unknown {
+  if (facts === undefined) return undefined;
+  if (binding !== undefined) return binding.automatic ? undefined : bindingValue(binding, facts);
+  const field = builtInField(name);
+  return field === undefined ? undefined : factOf(field, facts);
 }
 
 /**
  * Caches checked defaults: they never change, and checking one against a pattern costs as much as
  * the rest of a render.
  */
-const defaultTexts = new WeakMap<Variable, string>();
+const defaults = new WeakMap<Variable, Filled>();
 
-function defaultTextOf(prompt: Prompt, variable: Variable): string {
-  if (variable.default === undefined) return '';
-  let text = defaultTexts.get(variable);
-  if (text === undefined) {
-    text = checkedText(prompt, variable, variable.default);
-    defaultTexts.set(variable, text);
+function defaultOf(prompt: Prompt, variable: Variable): Filled {
+  if (variable.default === undefined) return { text: '' };
+  let filled = defaults.get(variable);
+  if (filled === undefined) {
+    filled = checked(prompt, variable, variable.default);
+    defaults.set(variable, filled);
   }
-  return text;
+  return filled;
 }
 
-function checkedText(prompt: Prompt, variable: Variable, value: unknown): string {
-  const checked = checkValue(variable, value);
-  if (checked.ok) return checked.text;
-  throw new SluiceError('invalid_variable', `${unable(prompt)}; the variable "${variable.name}" ${checked.problem}`, {
+function checked(prompt: Prompt, variable: Variable, value: unknown): Filled {
+  const result = checkValue(variable, value);
+  if (result.ok) return result;
+  throw new SluiceError('invalid_variable', `${unable(prompt)}; the variable "${variable.name}" ${result.problem}`, {
     param: paramOf(variable.name),
   });
+}
+
+/** @throws SluiceError `missing_variable` if the value lacks the part that the template names */
+function textAt(prompt: Prompt, hole: Hole, filled: Filled | undefined): string {
+  if (hole.path === undefined || filled?.value === undefined) return filled?.text ?? '';
+  let part: unknown = filled.value;
+  for (const step of hole.path) part = partOf(part, step);
+  if (part === undefined || part === null) {
+    const name = holeText(hole);
+    throw new SluiceError(
+      'missing_variable',
+      `${unable(prompt)}; "${name}" has no value; give it in prompt.variables`,
+      {
+        param: paramOf(name),
+      },
+    );
+  }
+  return typeof part === 'object' ? JSON.stringify(part) : String(part as Value);
+}
+
+function partOf(value: unknown, step: Step): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.hasOwn(value, step) ? (value as Readonly<Record<Step, unknown>>)[step] : undefined;
+}
+
+function setByGateway(prompt: Prompt, name: string): SluiceError {
+  return new SluiceError(
+    'invalid_variable',
+    `${unable(prompt)}; the variable "${name.slice(0, 64)}" is set by the gateway; leave it out`,
+    { param: paramOf(name) },
+  );
 }
 
 function unable(prompt: Prompt): string {

@@ -5,6 +5,7 @@
  */
 
 import { matchWithin } from './pattern.js';
+import { type Binding } from './sources.js';
 
 export const VARIABLE_TYPES = ['string', 'number', 'boolean', 'array', 'object'] as const;
 export type VariableType = (typeof VARIABLE_TYPES)[number];
@@ -32,6 +33,8 @@ export interface Variable {
   readonly description?: string;
   readonly example?: unknown;
   readonly rules: VariableRules;
+  /** Where the gateway takes the value from. */
+  readonly binding?: Binding;
 }
 
 /** Most code points of a value if the pack sets no `max_length`. */
@@ -42,14 +45,17 @@ const DEFAULT_MAX_LENGTH = 2_000;
  */
 export const GREATEST_MAX_LENGTH = 100_000;
 
-type Checked = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly problem: string };
+type Checked =
+  | { readonly ok: true; readonly value: Value; readonly text: string }
+  | { readonly ok: false; readonly problem: string };
 
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 /**
  * Converts `given` to the text that is inserted into the prompt, or returns the reason of a
- * refusal. A string that is exactly a JSON number, `true` or `false` counts as that value, because
- * OpenAI's client sends strings only. Nothing else is converted. Arrays and objects become JSON.
+ * refusal. A string that is exactly a JSON number, `true`, `false`, or the JSON of an array or an
+ * object counts as that value, because OpenAI's client sends strings only. Nothing else is
+ * converted. Arrays and objects become JSON.
  */
 export function checkValue(variable: Variable, given: unknown): Checked {
   const value = read(variable.type, given);
@@ -77,10 +83,10 @@ export function checkValue(variable: Variable, given: unknown): Checked {
       return no('takes too long to check against its pattern; give a shorter or simpler value');
     if (!found) return no(`must match the pattern ${rules.pattern.source}`);
   }
-  return { ok: true, text };
+  return { ok: true, value, text };
 }
 
-type Value = string | number | boolean | object;
+export type Value = string | number | boolean | object;
 
 function read(type: VariableType, given: unknown): Value | undefined {
   switch (type) {
@@ -93,10 +99,24 @@ function read(type: VariableType, given: unknown): Value | undefined {
     case 'boolean':
       if (given === 'true' || given === 'false') return given === 'true';
       return typeof given === 'boolean' ? given : undefined;
-    case 'array':
-      return Array.isArray(given) ? given : undefined;
-    case 'object':
-      return typeof given === 'object' && given !== null && !Array.isArray(given) ? given : undefined;
+    case 'array': {
+      const value = parsed(given);
+      return Array.isArray(value) ? value : undefined;
+    }
+    case 'object': {
+      const value = parsed(given);
+      return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+    }
+  }
+}
+
+/** Parses the JSON of an array or an object. Returns any other value as it is. */
+function parsed(given: unknown): unknown {
+  if (typeof given !== 'string' || !/^\s*[[{]/.test(given)) return given;
+  try {
+    return JSON.parse(given) as unknown;
+  } catch {
+    return given;
   }
 }
 

@@ -29,12 +29,12 @@ const errorOf = async (work: Promise<unknown>): Promise<PackLoadError> => {
 describe('loadPacks', () => {
   it('loads all *.pack.json of a folder, several versions of a pack side by side', async () => {
     await put('a.pack.json', packFile());
-    await put('b.pack.json', packFile({ version: '1.1.0', surprise: 1 }));
+    await put('b.pack.json', packFile({ version: '1.1.0', workflow: {} }));
     await put('notes.json', 'not a pack');
     const registry = await loadPacks(folder);
     expect(registry.find('greet').version).toBe('1.1.0');
     expect(registry.find('greet', '1.0.0').version).toBe('1.0.0');
-    expect(registry.warnings).toEqual(['b.pack.json: surprise: has no effect in this gateway']);
+    expect(registry.warnings).toEqual(['b.pack.json: holds parts that this gateway does not run: /workflow']);
   });
 
   it('loads one file with any name, with or without a byte order mark', async () => {
@@ -50,9 +50,9 @@ describe('loadPacks', () => {
     const error = await errorOf(loadPacks(folder));
     expect(error.mistakes.map(({ file, path }) => `${file} ${path}`)).toEqual([
       'a.pack.json ',
-      'b.pack.json id',
-      'b.pack.json prompts.greet.system_template',
-      'd.pack.json version',
+      'b.pack.json /id',
+      'b.pack.json /prompts/greet/system_template',
+      'd.pack.json /version',
     ]);
     expect(error.message).toContain('shop 1.0.0 is already loaded from c.pack.json');
   });

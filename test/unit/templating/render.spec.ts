@@ -39,6 +39,7 @@ describe('renderPrompt', () => {
       system: 'Hello.',
       guardrails: [{ ...guard, enabled: true }],
       parameters: { temperature: 0.2, maxTokens: 50 },
+      tools: { offered: [], only: null, blocked: new Set(), choice: null, maxRounds: null, maxCalls: null },
     });
   });
 
@@ -57,6 +58,108 @@ describe('renderPrompt', () => {
       fc.property(value, value, (a, b) => renderPrompt(prompt, { a, b }).system === `A${a}B${b}C${a}`),
       { seed: 3, numRuns: 500 },
     );
+  });
+
+  it('inserts parts of objects and arrays, and refuses a part that is not there', () => {
+    const prompt = compiled({
+      template: '{{user.name}}|{{user.tags}}|{{items[1].id}}|{{user}}',
+      variables: [
+        optional('user', 'object', { required: true }),
+        optional('items', 'array', { default: [{}, { id: 7 }] }),
+      ],
+    });
+    const user = { name: '{{items}}', tags: ['a'] };
+    expect(renderPrompt(prompt, { user }).system).toBe(`{{items}}|["a"]|7|${JSON.stringify(user)}`);
+    expect(renderPrompt(prompt, { user: JSON.stringify(user) }).system).toBe(
+      `{{items}}|["a"]|7|${JSON.stringify(user)}`,
+    );
+    expect(thrownBy(() => renderPrompt(prompt, { user: { name: 'x' } }))).toMatchObject({
+      code: 'missing_variable',
+      param: 'prompt.variables.user.tags',
+    });
+    expect(thrownBy(() => renderPrompt(prompt, { user: { constructor: 'x', tags: 1 } }))).toMatchObject({
+      param: 'prompt.variables.user.name',
+    });
+  });
+
+  it('renders the template and parameters of a model override', () => {
+    const prompt = compiled({
+      template: 'Hello {{who}}.',
+      variables: [text('who')],
+      more: {
+        parameters: { temperature: 0.2, max_tokens: 50 },
+        model_overrides: {
+          a: { system_template_prefix: '<{{who}}>', system_template_suffix: '!' },
+          b: { system_template: 'Bye {{who}}', system_template_suffix: '!', parameters: { temperature: 1 } },
+        },
+      },
+    });
+    const render = (model: string) => renderPrompt(prompt, { who: 'Ada' }, { model });
+    expect(render('a')).toMatchObject({ system: '<Ada>Hello Ada.!', parameters: { temperature: 0.2, maxTokens: 50 } });
+    expect(render('b')).toMatchObject({ system: 'Bye Ada!', parameters: { temperature: 1, maxTokens: 50 } });
+    expect(render('a-2').system).toBe('Hello Ada.');
+  });
+
+  describe('with other sources than the request', () => {
+    const facts = {
+      now: new Date('2026-03-01T23:30:05Z'),
+      timeZone: 'Asia/Tokyo',
+      conversationId: 'conv_1',
+      model: 'm',
+      tenant: 'acme',
+      user: 'Ada',
+      attributes: { plan: 'Gold' },
+    };
+
+    it('takes credential, then request, then configuration, then built-in facts, then the default', () => {
+      const prompt = compiled({
+        template: '{{a}}|{{b}}|{{c}}|{{user_id}}|{{d}}',
+        variables: [...'abc']
+          .map((name) => text(name))
+          .concat(text('user_id'), optional('d', 'string', { default: 'd' })),
+      });
+      const sources = { bound: { a: '1' }, configured: { a: '0', b: '0', c: '3' }, facts };
+      expect(renderPrompt(prompt, { b: '2' }, sources).system).toBe('1|2|3|Ada|d');
+      expect(thrownBy(() => renderPrompt(prompt, { a: '2', b: '2' }, sources))).toMatchObject({
+        code: 'invalid_variable',
+        param: 'prompt.variables.a',
+      });
+    });
+
+    it('knows date, time, time zone, conversation and user without a declaration', () => {
+      const prompt = compiled({
+        template:
+          '{{current_date}} {{current_time}} {{current_weekday}} {{current_month}} {{current_year}} {{current_hour}} {{timezone}} {{conversation_id}} {{user_id}}',
+      });
+      expect(renderPrompt(prompt, {}, { facts }).system).toBe(
+        '2026-03-02 08:30:05 Monday March 2026 08 Asia/Tokyo conv_1 Ada',
+      );
+      expect(thrownBy(() => renderPrompt(prompt, { current_date: 'x' }, { facts }))).toMatchObject({
+        code: 'invalid_variable',
+      });
+      expect(thrownBy(() => renderPrompt(prompt))).toMatchObject({ code: 'missing_variable' });
+    });
+
+    it('binds a variable to a fact, which a request may replace unless auto_populate is set', () => {
+      const bound = (name: string, binding: object): object => text(name, { binding });
+      const prompt = compiled({
+        template: '{{user}}|{{plan}}|{{free}}',
+        variables: [
+          bound('user', { kind: 'session', field: 'user_id', auto_populate: true, filter: 'lowercase' }),
+          bound('plan', { kind: 'session', auto_populate: true }),
+          bound('free', { kind: 'context', field: 'date' }),
+        ],
+      });
+      expect(renderPrompt(prompt, {}, { facts }).system).toBe('ada|Gold|2026-03-02');
+      expect(renderPrompt(prompt, { free: 'x' }, { facts }).system).toBe('ada|Gold|x');
+      expect(thrownBy(() => renderPrompt(prompt, { user: 'eve' }, { facts }))).toMatchObject({
+        code: 'invalid_variable',
+        message: expect.stringContaining('is set by the gateway'),
+      });
+      expect(thrownBy(() => renderPrompt(prompt, {}, { facts: { ...facts, user: null } }))).toMatchObject({
+        code: 'missing_variable',
+      });
+    });
   });
 
   it('refuses an undeclared variable with the nearest declared name', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { expandFragments, namesIn, parseTemplate } from '../../../src/templating/template.js';
+import { syntaxOf } from '../../../src/templating/syntax.js';
+import { parseTemplate } from '../../../src/templating/template.js';
 
 describe('parseTemplate', () => {
   it('splits text and holes, and allows spaces inside the braces', () => {
@@ -22,6 +23,31 @@ describe('parseTemplate', () => {
     },
   );
 
+  it('reads the parts of objects and arrays', () => {
+    expect(parseTemplate('{{user.profile.name}}{{ items[0].title }}').template).toEqual([
+      { name: 'user', path: ['profile', 'name'] },
+      { name: 'items', path: [0, 'title'] },
+    ]);
+  });
+
+  it.each([
+    [
+      '${variable}',
+      'a ${x}${ y.z } {{b}} $c ${"${"}d}',
+      ['a ', { name: 'x' }, { name: 'y', path: ['z'] }, ' {{b}} $c ', '${', 'd}'],
+    ],
+    ['{variable}', '{"a": {x}, "b": {}} {y} {', ['{"a": ', { name: 'x' }, ', "b": {}} ', { name: 'y' }, ' {']],
+    ['{{ var }}', '{x} {{y}}', ['{x} ', { name: 'y' }]],
+  ])('honours the syntax %s', (example, source, template) => {
+    const parsed = parseTemplate(source, syntaxOf(example));
+    expect(parsed).toEqual({ template, problems: [] });
+  });
+
+  it('knows no other syntax', () => {
+    for (const example of ['<%variable%>', '{{variable}', '', '{{}}', '{{a b}}'])
+      expect(syntaxOf(example)).toBeUndefined();
+  });
+
   it('leaves every text without two opening braces unchanged', () => {
     fc.assert(
       fc.property(
@@ -40,14 +66,5 @@ describe('parseTemplate', () => {
       fc.property(source, (text) => Array.isArray(parseTemplate(text).problems)),
       { seed: 2 },
     );
-  });
-});
-
-describe('expandFragments', () => {
-  it('puts the pieces of a fragment in the place of its name', () => {
-    const fragments = new Map([['sign', parseTemplate('Yours, {{name}}').template]]);
-    const template = expandFragments(parseTemplate('{{text}} {{sign}}').template, fragments);
-    expect(template).toEqual([{ name: 'text' }, ' ', 'Yours, ', { name: 'name' }]);
-    expect([...namesIn(template)]).toEqual(['text', 'name']);
   });
 });

@@ -48,10 +48,10 @@ export async function checkConfig(
 
 /** Checks the packs too: the gateway loads them at start, so their mistakes prevent a start. */
 async function mistakesInPacks({ middleware }: AppConfig): Promise<readonly string[]> {
-  const { source_path: source, default: prompt } = middleware.template;
+  const { source_path: source, strict, default: prompt } = middleware.template;
   if (source === null) return [];
   try {
-    const prompts = await loadPacks(source, { knownGuardrails: new Set(GUARDRAIL_TYPES) });
+    const prompts = await loadPacks(source, { knownGuardrails: new Set(GUARDRAIL_TYPES), strict });
     if (prompt !== null) prompts.find(prompt);
     return [];
   } catch (error) {

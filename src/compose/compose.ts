@@ -217,9 +217,9 @@ function countDrainSeconds(drain: DrainState, metrics: Metrics): void {
 }
 
 async function loadPrompts(config: AppConfig, logger: Log): Promise<PromptRegistry> {
-  const { enabled, source_path, default: defaultPrompt } = config.middleware.template;
+  const { enabled, source_path, strict, default: defaultPrompt } = config.middleware.template;
   if (!enabled || source_path === null) return new PromptRegistry([]);
-  const prompts = await loadPacks(source_path, { knownGuardrails: new Set(GUARDRAIL_TYPES) });
+  const prompts = await loadPacks(source_path, { knownGuardrails: new Set(GUARDRAIL_TYPES), strict });
   for (const warning of prompts.warnings) logger.warn({ source: source_path }, warning);
   if (defaultPrompt !== null) prompts.find(defaultPrompt);
   return prompts;

@@ -35,6 +35,8 @@ export function admissionPolicy(config: AppConfig): AdmissionPolicy {
     maxItemBytes: config.state.max_bytes,
     templateEnabled: config.middleware.template.enabled,
     defaultPrompt: config.middleware.template.default,
+    promptVariables: config.middleware.template.variables,
+    timeZone: config.middleware.template.time_zone,
   };
 }
 

@@ -128,6 +128,21 @@ const asText = (value: unknown) =>
       ? value.toISOString().slice(0, 10)
       : value;
 
+/** A time zone that this machine knows. */
+export const timeZone: Kind<string> = {
+  schema: z.string().refine(isTimeZone),
+  allowed: 'a time zone such as `UTC` or `Europe/Berlin`',
+};
+
+function isTimeZone(value: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: value });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** A JSON object with any fields. */
 export const jsonObject: Kind<Record<string, unknown>> = {
   schema: z.record(z.string(), z.json()),

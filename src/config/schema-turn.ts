@@ -4,6 +4,7 @@ import {
   count,
   duration,
   flag,
+  jsonObject,
   key,
   list,
   number,
@@ -12,6 +13,7 @@ import {
   optionalSection,
   section,
   text,
+  timeZone,
 } from './keys.js';
 import { breakerKeys, retryKeys } from './schema-provider.js';
 
@@ -52,6 +54,17 @@ export const middleware = section('The steps of a turn, each of which can be tak
       'the only prompt of the packs, if there is one',
       "The prompt of a request that names none: `pack/prompt`, or the prompt's name where unambiguous.",
     ),
+    strict: key(
+      flag,
+      false,
+      'True refuses packs with parts that Sluice does not run, such as workflows; else one warning names them.',
+    ),
+    variables: key(
+      jsonObject,
+      {},
+      'Values of variables, by name, for requests that leave them out. They apply to every prompt that declares the variable.',
+    ),
+    time_zone: key(timeZone, 'UTC', 'The time zone of dates and times in prompts.'),
   }),
   validator: section("Guardrails on the input and output of every turn, beside the pack's own.", {
     enabled: key(flag, true, "False leaves the pack's own guardrails only."),

@@ -30,6 +30,10 @@ export interface Principal {
   readonly trusted: boolean;
   /** Expiry of the credential in Unix milliseconds, or null. */
   readonly expiresAtMs: number | null;
+  /** Variables of prompts that the credential sets. Requests cannot change them. */
+  readonly promptVariables?: Readonly<Record<string, unknown>>;
+  /** Attributes of the user, which prompts may use. */
+  readonly attributes?: Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -10,7 +10,8 @@ interface PromptChoice {
   /** `pack/prompt`, or the prompt's name if it is unambiguous. */
   readonly id: string;
   readonly version?: string;
-  readonly variables?: Readonly<Record<string, string | number | boolean>>;
+  /** JSON values. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 /**

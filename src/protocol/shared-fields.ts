@@ -3,23 +3,26 @@
 import { z } from 'zod';
 
 import { type Sampling } from '../domain/request.js';
-import { type ToolChoice } from '../domain/response.js';
 import { closed, METADATA, present, recordOf, servedType } from './schema-tools.js';
 
 export const ID = z.string().min(1).max(256);
 export const MOST_TOOLS = 128;
 export const REASONING_EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 
-/** A variable is a plain value. An OpenAI text part is read as its text. */
+/** A variable is a JSON value. An OpenAI text part is read as its text. */
 const VARIABLE = z.union([
   z.string(),
   z.number(),
   z.boolean(),
+  z.custom<readonly unknown[]>((value) => Array.isArray(value)),
   z.preprocess(
     servedType('unsupported_content', (type) =>
       type === 'input_image' || type === 'input_file' ? 'is not served; Sluice serves text' : undefined,
     ),
-    z.strictObject({ type: z.literal('input_text'), text: z.string() }).transform((part) => part.text),
+    z.union([
+      z.strictObject({ type: z.literal('input_text'), text: z.string() }).transform((part) => part.text),
+      z.custom<Readonly<Record<string, unknown>>>((value) => typeof value === 'object' && value !== null),
+    ]),
   ),
 ]);
 
@@ -86,16 +89,4 @@ export function sharedOf(fields: z.output<z.ZodObject<typeof SHARED_FIELDS>>) {
     user: fields.user,
     safetyIdentifier: fields.safety_identifier,
   });
-}
-
-/** @returns why a tool choice does not fit the sent tools, or undefined if it does */
-export function toolChoiceMistake(
-  choice: ToolChoice | undefined,
-  tools: readonly { readonly name: string }[],
-): string | undefined {
-  if (choice === 'required' && tools.length === 0) return "tool_choice 'required' needs tools; send at least one";
-  if (typeof choice === 'object' && !tools.some((tool) => tool.name === choice.name)) {
-    return 'tool_choice names a function that is not in tools; add it';
-  }
-  return undefined;
 }

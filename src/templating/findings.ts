@@ -47,6 +47,7 @@ export class Findings {
       if (issue.code === 'unrecognized_keys') this.#unknownKeys(path, issue.keys);
       else if (issue.code === 'invalid_key') this.mistake(path, issue.issues[0]?.message ?? issue.message);
       else if (issue.code === 'invalid_value') this.#otherValue(path, issue);
+      else if (issue.code === 'invalid_type') this.mistake(path, typeMistake(issue));
       else this.mistake(path, issue.message);
     }
   }
@@ -63,6 +64,11 @@ export class Findings {
       this.mistake([...path, key], `is no key of the format${hint(key, known)}`, known.join(', '));
     }
   }
+}
+
+function typeMistake({ expected, input }: z.core.$ZodIssueInvalidType): string {
+  const type = expected === 'record' ? 'object' : expected;
+  return `${input === undefined ? 'is missing; it must' : 'must'} be ${/^[aeiou]/.test(type) ? 'an' : 'a'} ${type}`;
 }
 
 export function isObject(value: unknown): value is Json {

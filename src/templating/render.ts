@@ -61,11 +61,10 @@ function fill(prompt: Prompt, variable: Variable, given: Values, { bound, config
   const automatic = binding?.automatic === true ? bindingValue(binding, facts) : undefined;
   const value = fixed ?? automatic ?? asked ?? ownValue(configured, name) ?? factFor(variable, facts);
   if (value === undefined && variable.required) {
-    throw new SluiceError(
-      'missing_variable',
-      `${unable(prompt)}; the variable "${name}" is required; give it in prompt.variables`,
-      { param: paramOf(name) },
-    );
+    const remedy = binding?.automatic === true ? 'this turn has no value for it' : 'give it in prompt.variables';
+    throw new SluiceError('missing_variable', `${unable(prompt)}; the variable "${name}" is required; ${remedy}`, {
+      param: paramOf(name),
+    });
   }
   return value === undefined ? defaultOf(prompt, variable) : checked(prompt, variable, value);
 }

@@ -12,15 +12,17 @@ import { type CallPlace } from '../provider/call-gate.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { assembleSystem } from '../templating/assemble.js';
+import { type Time } from '../domain/time.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
-import { renderPrompt } from '../templating/render.js';
 import { type ContextSource, ContextSources } from './context-source.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
 import { ItemReferences } from './item-references.js';
+import { checkTools } from './prompt-tools.js';
 import { refuseLargeItems } from './item-size.js';
+import { type PromptPolicy, TurnPrompts } from './turn-prompts.js';
 
-export interface AdmissionPolicy {
+export interface AdmissionPolicy extends PromptPolicy {
   /** The model of the provider's configuration. Always allowed. */
   readonly model: string;
   /** Further models that a request may name. */
@@ -41,10 +43,6 @@ export interface AdmissionPolicy {
   readonly stateEnabled: boolean;
   /** Maximum size of a stored item, in bytes (`state.max_bytes`). */
   readonly maxItemBytes: number;
-  /** Whether requests get a system prompt from a prompt pack. */
-  readonly templateEnabled: boolean;
-  /** Prompt of a request that names none. Null: no prompt. */
-  readonly defaultPrompt: string | null;
 }
 
 /** What a request calls them. */
@@ -77,10 +75,11 @@ export interface TurnPlan {
 }
 
 export interface AdmissionParts {
-  readonly prompts: PromptRegistry;
+  readonly prompts: Pick<PromptRegistry, 'find'>;
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
   readonly events: EventLog;
+  readonly time?: Pick<Time, 'date'>;
 }
 
 /** Runs the rendering of the prompt, for example inside a trace span. */
@@ -89,16 +88,16 @@ export const PLAIN: Rendering = (render) => render();
 
 export class Admission {
   readonly #policy: AdmissionPolicy;
-  readonly #parts: AdmissionParts;
   readonly #sources: ContextSources;
   readonly #references: ItemReferences;
+  readonly #prompts: TurnPrompts;
 
   constructor(policy: AdmissionPolicy, parts: AdmissionParts) {
     this.#policy = policy;
-    this.#parts = parts;
     const { stateEnabled } = policy;
     this.#sources = new ContextSources({ ...parts, stateEnabled });
     this.#references = new ItemReferences({ ...parts, stateEnabled, maxBytes: policy.maxItemBytes });
+    this.#prompts = new TurnPrompts(parts.prompts, policy, parts.time);
   }
 
   /**
@@ -117,7 +116,9 @@ export class Admission {
     if (request.store || request.conversation !== undefined) {
       refuseLargeItems(request.input, this.#policy.maxItemBytes, 'input');
     }
-    const prompt = rendering(() => this.#prompt(request));
+    const model = this.#model(caller, request);
+    const prompt = rendering(() => this.#prompts.render(caller, request, model));
+    checkTools({ request, prompt });
     const source = await this.#sources.of(caller, request);
     const { items: input, places, referenced } = await this.#references.resolve(caller, request.input, source);
     if (referenced.size > 0) this.#checkInstructing(caller, input, places);
@@ -129,7 +130,7 @@ export class Admission {
       source,
       prompt,
       system: assembleSystem(prompt?.system ?? '', request.instructions),
-      model: this.#model(caller, request),
+      model,
       maxOutputTokens: this.#maxOutputTokens(request, prompt),
       temperature: request.temperature ?? prompt?.parameters.temperature ?? this.#policy.temperature,
       topP: request.topP ?? prompt?.parameters.topP ?? null,
@@ -184,21 +185,5 @@ export class Admission {
     }
     const wanted = requested ?? prompt?.parameters.maxTokens ?? ceiling;
     return wanted === null || ceiling === null ? wanted : Math.min(wanted, ceiling);
-  }
-
-  #prompt(request: ResponseRequest): RenderedPrompt | null {
-    const { templateEnabled, defaultPrompt } = this.#policy;
-    const id = request.prompt?.id ?? defaultPrompt;
-    if (request.prompt !== undefined && !templateEnabled) {
-      throw new SluiceError(
-        'prompt_not_found',
-        'unable to use a prompt; the configuration turns prompts off; leave `prompt` out',
-        {
-          param: 'prompt',
-        },
-      );
-    }
-    if (!templateEnabled || id === null) return null;
-    return renderPrompt(this.#parts.prompts.find(id, request.prompt?.version), request.prompt?.variables ?? {});
   }
 }

@@ -11,6 +11,7 @@ import { type Provider, type ProviderPart } from '../provider/provider.js';
 import { type TurnGuards } from './turn-guards.js';
 import { providerRequest, type TurnMemory } from './turn-context.js';
 import { finished, type TurnOutcome } from './outcome.js';
+import { ToolGate } from './prompt-tools.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
 
@@ -53,13 +54,14 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
     time: turn.time,
   });
   const guard = guards.forOutput(plan.prompt, trace.guardingOutput);
+  const tools = new ToolGate(plan, facts.context.items);
   facts.providerCalled = true;
   const toSend = providerRequest(plan, facts.context.items);
   const parts = trace.calling(toSend, (request) => provider.stream(request, stop.signal));
   // Errors while abandoning the provider stream must not change the outcome.
   for await (const part of ignoreCloseErrors(parts)) {
     stop.signal.throwIfAborted();
-    const outcome = take(turn, guard, part);
+    const outcome = take(turn, guard, tools, part);
     if (outcome !== undefined) return outcome;
   }
   throw new SluiceError(
@@ -73,7 +75,12 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
  * @returns the outcome that ends the turn, or undefined; leaving the caller's loop aborts the
  * stream
  */
-function take(turn: Turn, guard: ReturnType<TurnGuards['forOutput']>, part: ProviderPart): TurnOutcome | undefined {
+function take(
+  turn: Turn,
+  guard: ReturnType<TurnGuards['forOutput']>,
+  tools: ToolGate,
+  part: ProviderPart,
+): TurnOutcome | undefined {
   const { writer, facts } = turn;
   switch (part.type) {
     case 'start':
@@ -93,7 +100,10 @@ function take(turn: Turn, guard: ReturnType<TurnGuards['forOutput']>, part: Prov
       return turn.plan.showReasoning ? guard.push(turn, part.type, part.text) : undefined;
     case 'function_call': {
       const stopped = guard.flush(turn);
-      if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name, part.extra);
+      const refusal = tools.refusal(part.name);
+      // A call that is not written is ignored with its arguments.
+      if (refusal !== undefined) facts.findings.push(refusal);
+      else if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name, part.extra);
       return stopped;
     }
     case 'function_arguments':

@@ -7,8 +7,12 @@ import { isKnownItem } from '../domain/item.js';
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type TurnPlan } from './admission.js';
 import { itemBytes } from './item-size.js';
+import { toolsOf } from './prompt-tools.js';
 
-export type PlannedUse = Pick<TurnPlan, 'caller' | 'system' | 'request' | 'source' | 'model' | 'maxOutputTokens'>;
+export type PlannedUse = Pick<
+  TurnPlan,
+  'caller' | 'system' | 'request' | 'prompt' | 'source' | 'model' | 'maxOutputTokens'
+>;
 
 export interface ExpectedUse {
   /** Tokens for the token limit: an answer of usual length. */
@@ -26,9 +30,11 @@ const BYTES_PER_TOKEN = 4;
 const TOKENS_PER_MESSAGE = 4;
 
 /** Estimates a turn. The items of its conversation are not read yet and count nothing. */
-export function expectedUse({ system, request, source, maxOutputTokens }: PlannedUse): ExpectedUse {
+export function expectedUse(plan: PlannedUse): ExpectedUse {
+  const { system, request, source, maxOutputTokens } = plan;
+  const tools = toolsOf(plan);
   const past = source.kind === 'previous' ? source.context.map((stored) => stored.item) : [];
-  let bytes = Buffer.byteLength(system) + (request.tools === undefined ? 0 : JSON.stringify(request.tools).length);
+  let bytes = Buffer.byteLength(system) + (tools.length === 0 ? 0 : JSON.stringify(tools).length);
   for (const item of [...past.filter(isKnownItem), ...request.input]) bytes += itemBytes(item);
   const messages = past.length + request.input.length + 1;
   const input = Math.ceil(bytes / BYTES_PER_TOKEN) + messages * TOKENS_PER_MESSAGE;

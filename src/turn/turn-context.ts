@@ -17,6 +17,7 @@ import { type TurnPlan } from './admission.js';
 import { conversationNotFound } from './response-errors.js';
 import { refuseStrayOutput } from './stray-output.js';
 import { contextAfter } from './continuation.js';
+import { samplingOf, toolChoiceOf, toolsOf } from './prompt-tools.js';
 
 export interface MemoryOptions {
   /** Maximum number of items sent to the provider. */
@@ -200,6 +201,7 @@ export function keepingOf(
 /** Builds the provider's request from the plan and its context. */
 export function providerRequest(plan: TurnPlan, items: readonly Item[]): ProviderRequest {
   const { request, caller, place } = plan;
+  const sampling = samplingOf(plan);
   return {
     model: plan.model,
     system: plan.system,
@@ -207,12 +209,12 @@ export function providerRequest(plan: TurnPlan, items: readonly Item[]): Provide
     temperature: plan.temperature,
     topP: plan.topP,
     maxOutputTokens: plan.maxOutputTokens,
-    tools: request.tools ?? [],
-    toolChoice: request.toolChoice ?? 'auto',
+    tools: toolsOf(plan),
+    toolChoice: toolChoiceOf(plan, items),
     parallelToolCalls: request.parallelToolCalls ?? true,
     textFormat: request.textFormat ?? { type: 'text' },
     reasoningEffort: request.reasoningEffort ?? null,
-    ...(request.sampling === undefined ? {} : { sampling: request.sampling }),
+    ...(sampling === undefined ? {} : { sampling }),
     safetyIdentifier: (caller.trusted ? request.safetyIdentifier : undefined) ?? caller.user,
     ...(place === undefined || place.paid === null ? {} : { paid: place.paid }),
   };

@@ -9,6 +9,7 @@ import { type LostCall } from '../provider/provider.js';
 import { type Fence } from '../state/event-log.js';
 import { type TurnPlan } from './admission.js';
 import { type Journal } from './journal.js';
+import { samplingOf, toolChoiceOf, toolsOf } from './prompt-tools.js';
 import { type Context } from './turn-context.js';
 import { type OutputWriter } from './output-writer.js';
 import { type TurnTrace } from './turn-trace.js';
@@ -106,7 +107,7 @@ export function newFacts(model: string): TurnFacts {
 /** Builds the response of a turn that has not begun. */
 export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>): ResponseObject {
   const { request, source } = plan;
-  const { sampling } = request;
+  const sampling = samplingOf(plan);
   return {
     id: newId('resp', time),
     object: 'response',
@@ -141,8 +142,8 @@ export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>)
       format: request.textFormat ?? { type: 'text' },
       ...(sampling?.verbosity === undefined ? {} : { verbosity: sampling.verbosity }),
     },
-    tool_choice: request.toolChoice ?? 'auto',
-    tools: (request.tools ?? []).map((tool) => ({ ...tool, description: tool.description ?? null })),
+    tool_choice: toolChoiceOf(plan),
+    tools: toolsOf(plan).map((tool) => ({ ...tool, description: tool.description ?? null })),
     top_p: plan.topP ?? 1,
     presence_penalty: sampling?.presencePenalty ?? 0,
     frequency_penalty: sampling?.frequencyPenalty ?? 0,

@@ -24,15 +24,7 @@ import {
   present,
   recordOf,
 } from '../schema-tools.js';
-import {
-  MOST_TOOLS,
-  REASONING_EFFORT,
-  SHARED_FIELDS,
-  samplingOf,
-  sharedOf,
-  toolChoiceMistake,
-  VERBOSITY,
-} from '../shared-fields.js';
+import { MOST_TOOLS, REASONING_EFFORT, SHARED_FIELDS, samplingOf, sharedOf, VERBOSITY } from '../shared-fields.js';
 
 export interface ParsedChat {
   readonly request: ResponseRequest;
@@ -144,9 +136,6 @@ function fitsTogether(fields: Fields): void {
   if (fields.stream_options !== undefined && fields.stream !== true) {
     throw refused('stream_options', 'stream_options needs stream: true; leave it out');
   }
-  const tools = (fields.tools ?? []).map((tool) => tool.function);
-  const wrong = toolChoiceMistake(fields.tool_choice, tools);
-  if (wrong !== undefined) throw refused('tool_choice', wrong);
 }
 
 function refused(param: string, why: string): SluiceError {

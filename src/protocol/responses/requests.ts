@@ -23,16 +23,7 @@ import {
   NAME,
   present,
 } from '../schema-tools.js';
-import {
-  ID,
-  MOST_TOOLS,
-  REASONING_EFFORT,
-  samplingOf,
-  SHARED_FIELDS,
-  sharedOf,
-  toolChoiceMistake,
-  VERBOSITY,
-} from '../shared-fields.js';
+import { ID, MOST_TOOLS, REASONING_EFFORT, samplingOf, SHARED_FIELDS, sharedOf, VERBOSITY } from '../shared-fields.js';
 import { UNSERVED_FIELDS, UNSERVED_REASONING_FIELDS, UNSERVED_TOOL_FIELDS } from './unserved-fields.js';
 
 /** Where a request arrived: a few fields have a meaning on one transport only. */
@@ -159,8 +150,6 @@ function fitsTogether(fields: Fields, edge: Edge): void {
   if (fields.background === true && fields.store === false) {
     throw refused('invalid_value', 'background', 'a background response has to be stored; leave store out');
   }
-  const wrong = toolChoiceMistake(fields.tool_choice, fields.tools ?? []);
-  if (wrong !== undefined) throw refused('invalid_value', 'tool_choice', wrong);
 }
 
 function refused(

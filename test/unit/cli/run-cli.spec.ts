@@ -53,7 +53,7 @@ describe('sluice config check', () => {
     at.write('shop.pack.json', '{"id": "shop"}');
     expect(await run(['config', 'check', 'packed.yaml'])).toMatchObject({
       code: 78,
-      err: expect.stringMatching(/shop\.pack\.json: version: /),
+      err: expect.stringMatching(/shop\.pack\.json: \/version: is missing; it must be a string/),
     });
     const pack = {
       id: 'shop',

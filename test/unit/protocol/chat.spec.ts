@@ -118,7 +118,6 @@ describe('fields', () => {
     ],
     [{ stream_options: {} }, 'stream_options', 'invalid_value'],
     [{ max_tokens: 5, max_completion_tokens: 6 }, 'max_tokens', 'invalid_value'],
-    [{ tool_choice: 'required' }, 'tool_choice', 'invalid_value'],
     [
       { response_format: { type: 'json_schema', json_schema: { name: 'x' } } },
       'response_format.json_schema.schema',

@@ -72,6 +72,8 @@ export const POLICY: AdmissionPolicy = {
   maxItemBytes: 1_000_000,
   templateEnabled: true,
   defaultPrompt: null,
+  promptVariables: {},
+  timeZone: 'UTC',
 };
 
 export function userItem(text: string): Item {

@@ -48,6 +48,7 @@ const limits = (settings: Partial<LimitSettings>, classes: Record<string, Partia
 const take = (of: TurnLimits, caller = ANN, maxOutputTokens: number | null = 0): Promise<TurnPermit> =>
   of.take({
     caller,
+    prompt: null,
     system: '',
     request: { input: [userMessage('Hello')], store: true, background: false },
     source: { kind: 'none' },

@@ -1,0 +1,67 @@
+/*
+ * The prompt of a turn: which one, and with which values. Decides nothing about the rest of a plan.
+ */
+
+import { SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { systemTime, type Time } from '../domain/time.js';
+import { type RenderedPrompt } from '../templating/prompt.js';
+import { type PromptRegistry } from '../templating/registry.js';
+import { renderPrompt } from '../templating/render.js';
+import { type Values } from '../templating/sources.js';
+
+export interface PromptPolicy {
+  /** Whether requests get a system prompt from a prompt pack. */
+  readonly templateEnabled: boolean;
+  /** Prompt of a request that names none. Null: no prompt. */
+  readonly defaultPrompt: string | null;
+  /** Values of variables that requests leave out. */
+  readonly promptVariables: Values;
+  /** IANA name of the time zone of dates and times in prompts. */
+  readonly timeZone: string;
+}
+
+export class TurnPrompts {
+  readonly #prompts: Pick<PromptRegistry, 'find'>;
+  readonly #policy: PromptPolicy;
+  readonly #time: Pick<Time, 'date'>;
+
+  constructor(prompts: Pick<PromptRegistry, 'find'>, policy: PromptPolicy, time: Pick<Time, 'date'> = systemTime) {
+    this.#prompts = prompts;
+    this.#policy = policy;
+    this.#time = time;
+  }
+
+  /**
+   * Renders the prompt of a request.
+   * @param model the model that will answer
+   * @returns null if the request gets no prompt
+   * @throws SluiceError if there is no such prompt, or a variable is unsuitable
+   */
+  render(caller: Principal, request: ResponseRequest, model: string): RenderedPrompt | null {
+    const { templateEnabled, defaultPrompt, promptVariables: configured, timeZone } = this.#policy;
+    const id = request.prompt?.id ?? defaultPrompt;
+    if (request.prompt !== undefined && !templateEnabled) {
+      throw new SluiceError(
+        'prompt_not_found',
+        'unable to use a prompt; the configuration turns prompts off; leave `prompt` out',
+        { param: 'prompt' },
+      );
+    }
+    if (!templateEnabled || id === null) return null;
+    const prompt = this.#prompts.find(id, request.prompt?.version);
+    const { tenant, user, promptVariables: bound, attributes } = caller;
+    const facts = {
+      now: new Date(this.#time.date()),
+      timeZone,
+      conversationId: request.conversation ?? null,
+      model,
+      tenant,
+      user,
+      ...(attributes === undefined ? {} : { attributes }),
+    };
+    const sources = { configured, facts, model, ...(bound === undefined ? {} : { bound }) };
+    return renderPrompt(prompt, request.prompt?.variables ?? {}, sources);
+  }
+}

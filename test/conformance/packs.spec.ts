@@ -1,0 +1,183 @@
+/* What a prompt of a pack changes in a turn: its text, values, parameters and tools. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { callsAnswer, type FakeRequest } from '../support/fake-openai-server.js';
+import { GatewayHarness, ONE_TRY, promptOf } from '../support/gateway-harness.js';
+import { packFile, promptFile } from '../unit/templating/packs.js';
+
+const text = (name: string, more: object = {}): object => ({ name, type: 'string', required: true, ...more });
+const tool = (name: string): object => ({
+  name,
+  description: `Runs ${name}`,
+  parameters: { type: 'object', properties: { id: { type: 'string' } } },
+});
+const PACK = packFile({
+  tools: { look_up: tool('look_up'), refund: tool('refund'), drop: tool('drop') },
+  prompts: {
+    greet: promptFile('greet', {
+      template: 'Greet {{who}} of {{company}} ({{shape}}) in {{conversation_id}}.',
+      variables: [text('who'), text('company'), { name: 'shape', type: 'object', required: false, default: {} }],
+      more: {
+        parameters: { temperature: 0.2, frequency_penalty: 0.5, max_tokens: 300 },
+        model_overrides: {
+          'other-model': { system_template: 'Other {{who}}', parameters: { temperature: 0.9, presence_penalty: -1 } },
+        },
+      },
+    }),
+    work: promptFile('work', {
+      more: {
+        tools: ['look_up', 'refund', 'drop'],
+        tool_policy: { tool_choice: 'required', blocklist: ['drop'], max_tool_calls_per_turn: 3, max_rounds: 2 },
+      },
+    }),
+    mute: promptFile('mute', { more: { tools: ['look_up'], tool_policy: { tool_choice: 'none' } } }),
+    open: promptFile('open'),
+  },
+});
+
+let folder: string;
+let harness: GatewayHarness;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'sluice-packs-'));
+  writeFileSync(join(folder, 'shop.pack.json'), JSON.stringify(PACK));
+  harness = await GatewayHarness.start({
+    config: {
+      middleware: { ...ONE_TRY, template: { source: folder, variables: { company: 'Acme', who: 'Ada' } } },
+      clients: { models: ['other-model'] },
+    },
+  });
+});
+afterEach(() => harness.hangUp());
+afterAll(async () => {
+  await harness.close();
+  rmSync(folder, { recursive: true });
+});
+
+const asked = (): FakeRequest => harness.provider.requests.at(-1)!;
+const refusal = async (body: object): Promise<unknown> => (await harness.post({ input: 'x', ...body })).body['error'];
+
+describe('the values of a prompt', () => {
+  it('come from the request, the configuration and the turn, and are never expanded [PACK-1, PACK-2]', async () => {
+    const conversation = await harness.conversation();
+    harness.says('Hello');
+    const variables = { who: '{{company}}', shape: { a: ['{{who}}'] } };
+    await harness.post({ input: 'Hi {{who}}', conversation, prompt: { id: 'greet', variables } });
+    expect(promptOf(asked())).toEqual([
+      `system: Greet {{company}} of Acme ({"a":["{{who}}"]}) in ${conversation}.`,
+      'user: Hi {{who}}',
+    ]);
+  });
+
+  it('fail the request by name if the turn has no value [PACK-2]', async () => {
+    expect(await refusal({ prompt: { id: 'greet' } })).toMatchObject({
+      code: 'missing_variable',
+      param: 'prompt.variables.conversation_id',
+    });
+    expect(await refusal({ prompt: { id: 'greet', variables: { conversation_id: 'conv_of_another' } } })).toMatchObject(
+      {
+        code: 'invalid_variable',
+        param: 'prompt.variables.conversation_id',
+      },
+    );
+  });
+});
+
+describe('the model override of a prompt', () => {
+  it('replaces its text and parameters for that model only [PACK-3]', async () => {
+    const conversation = await harness.conversation();
+    harness.says('Hello');
+    await harness.post({ input: 'Hi', conversation, prompt: { id: 'greet' } });
+    expect(asked().body).toMatchObject({ temperature: 0.2, frequency_penalty: 0.5, max_tokens: 300 });
+    harness.says('Hello');
+    const { body } = await harness.post({ input: 'Hi', conversation, model: 'other-model', prompt: { id: 'greet' } });
+    expect(promptOf(asked())[0]).toBe('system: Other Ada');
+    expect(asked().body).toMatchObject({ temperature: 0.9, frequency_penalty: 0.5, presence_penalty: -1 });
+    expect(body).toMatchObject({ temperature: 0.9, frequency_penalty: 0.5, presence_penalty: -1 });
+  });
+});
+
+describe('the tools of a prompt', () => {
+  const output = (call_id: string): object => ({ type: 'function_call_output', call_id, output: 'done' });
+  const namesOf = (tools: unknown): string[] =>
+    (tools as { function: { name: string } }[]).map((one) => one.function.name);
+  const calls = (body: Record<string, unknown>): string[] =>
+    (body['output'] as { type: string; name: string }[])
+      .filter(({ type }) => type === 'function_call')
+      .map(({ name }) => name);
+
+  it('are offered to the model and echoed, without those that are blocked [PACK-4]', async () => {
+    harness.says('Hello');
+    const { body } = await harness.post({ input: 'Hi', prompt: { id: 'work' } });
+    expect(namesOf(asked().body['tools'])).toEqual(['look_up', 'refund']);
+    expect(asked().body['tool_choice']).toBe('required');
+    expect(body).toMatchObject({
+      tools: [{ name: 'look_up', strict: false }, { name: 'refund' }],
+      tool_choice: 'required',
+    });
+  });
+
+  it('may be chosen and defined by the request, which may not add others [PACK-4]', async () => {
+    const own = { type: 'function', name: 'look_up', parameters: { type: 'object' } };
+    harness.says('Hello');
+    await harness.post({
+      input: 'Hi',
+      prompt: { id: 'work' },
+      tools: [own],
+      tool_choice: { type: 'function', name: 'refund' },
+    });
+    expect(namesOf(asked().body['tools'])).toEqual(['look_up', 'refund']);
+    expect(asked().body['tool_choice']).toEqual({ type: 'function', function: { name: 'refund' } });
+    expect(await refusal({ prompt: { id: 'work' }, tools: [own, { ...own, name: 'drop' }] })).toMatchObject({
+      code: 'parameter_not_allowed',
+      param: 'tools[1].name',
+    });
+    expect(await refusal({ prompt: { id: 'work' }, tool_choice: { type: 'function', name: 'x' } })).toMatchObject({
+      code: 'invalid_value',
+      param: 'tool_choice',
+    });
+    harness.says('Hello');
+    const { status } = await harness.post({ input: 'Hi', prompt: { id: 'open' }, tools: [{ ...own, name: 'any' }] });
+    expect([status, namesOf(asked().body['tools'])]).toEqual([200, ['any']]);
+  });
+
+  it('are not offered if the policy is none, and cannot be required [PACK-4]', async () => {
+    harness.says('Hello');
+    const { body } = await harness.post({ input: 'Hi', prompt: { id: 'mute' } });
+    expect([asked().body['tools'], body['tools'], body['tool_choice']]).toEqual([undefined, [], 'none']);
+    expect(await refusal({ prompt: { id: 'mute' }, tool_choice: 'required' })).toMatchObject({
+      code: 'parameter_not_allowed',
+      param: 'tool_choice',
+    });
+  });
+
+  it('keep blocked calls and calls beyond the limit from the client [PACK-5]', async () => {
+    const names = ['look_up', 'drop', 'refund', 'refund', 'look_up'];
+    harness.provider.answerWith(callsAnswer(names.map((name, i) => ({ id: `c${i}`, name }))));
+    const { body } = await harness.post({ input: 'Hi', prompt: { id: 'work' } });
+    expect(calls(body)).toEqual(['look_up', 'refund', 'refund']);
+    const found = (reason: string): object => ({ guardrail: 'tool_policy', stage: 'output', decision: 'deny', reason });
+    expect(body['sluice']).toMatchObject({ findings: [found('blocked_tool'), found('too_many_calls')] });
+  });
+
+  it('are closed to the model once the limit of calls or rounds is reached, until the user speaks [PACK-5]', async () => {
+    const conversation = await harness.conversation();
+    const ask = async (body: object): Promise<Record<string, unknown>> =>
+      (await harness.post({ conversation, prompt: { id: 'work' }, ...body })).body;
+    harness.provider.answerWith(callsAnswer([{ id: 'a', name: 'refund' }]));
+    await ask({ input: 'Hi' });
+    harness.provider.answerWith(callsAnswer([{ id: 'b', name: 'refund' }]));
+    await ask({ input: [output('a')] });
+    // A call is required of the first answer only: a loop of tools has to be able to end.
+    expect(asked().body['tool_choice']).toBe('auto');
+    harness.provider.answerWith(callsAnswer([{ id: 'c', name: 'refund' }], 'That is all.'));
+    const third = await ask({ input: [output('b')] });
+    expect(asked().body['tool_choice']).toBe('none');
+    expect([third['status'], calls(third)]).toEqual(['completed', ['refund']]);
+    harness.says('Sure');
+    await ask({ input: [output('c'), { role: 'user', content: 'Again' }] });
+    expect(asked().body['tool_choice']).toBe('required');
+  });
+});

@@ -16,7 +16,7 @@ function ran(command: string, args: readonly string[]): { status: number | null;
   return { status, output: stdout + stderr };
 }
 
-describe('capacity', () => {
+describe('the capacity script', () => {
   const given = {
     sockets: 100_000,
     streaming: 0.1,
@@ -53,7 +53,7 @@ describe('capacity', () => {
     return file;
   }
 
-  it('reckons as one would by hand', () => {
+  it('plans the same numbers as a calculation by hand', () => {
     // 10,000 streams, 100,000 deltas a second, 5 cores at work of which each replica gives a half; sockets 800 MB of heap, streams 200 MB,
     // the kernel 200 MB: 1,200 MB in rooms of 200 MB.
     expect(capacity(given)).toEqual({
@@ -70,16 +70,16 @@ describe('capacity', () => {
     });
   });
 
-  it('takes the shards that a million sockets need: one Redis has one core for commands', () => {
+  it('plans several shards of Redis for a million sockets, since one Redis has one core for commands', () => {
     const most = { ...given, sockets: 1_000_000, 'deltas-per-second': 50 };
     expect(capacity(most)).toMatchObject({ deltas: 5_000_000, redisCores: 25, shards: 50, replicas: 500 });
   });
 
-  it('knows no number of replicas that are too small for themselves', () => {
+  it('refuses replicas that are too small to run at all', () => {
     expect(capacity({ ...given, 'memory-mb': 150 })).toMatchObject({ replicas: Infinity });
   });
 
-  it('takes what the bench writes, with state in Redis where that was measured', () => {
+  it('reads the results of the benchmark, with state in Redis if that was measured', () => {
     const cpu = result('cpu-100', 'sluice-redis', { cpuPerDelta: 80.04, eventsPerDelta: 0.5, redisCpuPerDelta: 4 });
     const from = 'measured, cpu-100; 2026-11-23, A CPU, 4 cores';
     expect(measuredIn(cpu)).toEqual({
@@ -107,7 +107,7 @@ describe('capacity', () => {
     ['a file that is not there', ['--from', 'nothing.json']],
     ['a bench without Sluice', ['--from', fileOf(result('cpu-1', 'ai-sdk', { cpuPerDelta: 1 }))]],
     ['a scenario that says nothing of this', ['--from', fileOf(result('fanout', 'sluice', { cpuPerDelivery: 9 }))]],
-  ])('refuses %s', (_what, args) => {
+  ])('refuses %s and names the mistake', (_what, args) => {
     expect(ran('node', ['scripts/deployment/capacity.mjs', ...args])).toMatchObject({
       status: 64,
       output: expect.stringContaining('unable to reckon'),
@@ -117,7 +117,7 @@ describe('capacity', () => {
   const page = readFileSync('docs/operations/capacity.md', 'utf8');
   const shown = [...page.matchAll(/```bash\n(node .*)\n```\n\n```text\n([^]*?)```/g)];
 
-  it('has examples', () => expect(shown).toHaveLength(2));
+  it('finds examples in the capacity page', () => expect(shown).toHaveLength(2));
 
   it.each(shown.map(([, command = '', output = '']) => [command, output]))(
     'docs/operations/capacity.md shows what %s says',
@@ -126,7 +126,7 @@ describe('capacity', () => {
     },
   );
 
-  it('rewrites the examples when the measurements change', () => {
+  it('rewrites the examples of the capacity page when the measurements change', () => {
     const measured = JSON.parse(readFileSync('docs/operations/measured.json', 'utf8')) as object;
     expect(withExamples(page, measured)).toBe(page);
     const other = withExamples(page, { ...measured, 'cpu-us-per-delta': { value: 100, from: 'elsewhere' } }) as string;

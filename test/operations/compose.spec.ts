@@ -54,7 +54,7 @@ const mountsOf = ({ volumes = [] }: Service) =>
   volumes.map((volume) => volume.split(':')).filter(([source = '']) => source.startsWith('./')) as [string, string][];
 
 describe.each(services)('%s', (_name, one) => {
-  it('runs an image of a named version, and what it refers to is there', () => {
+  it('runs an image of a named version and refers only to files that exist', () => {
     expect(one.image).toMatch(/:(local|v?\d+\.\d+\.\d+[\w.-]*)$/);
     expect(one.image).not.toMatch(/:latest$/);
     for (const [source] of mountsOf(one)) expect([source, existsSync(source)]).toEqual([source, true]);
@@ -65,13 +65,13 @@ describe.each(services)('%s', (_name, one) => {
       if (!volume.startsWith('./')) expect(compose.volumes).toHaveProperty(volume.split(':')[0] ?? '');
   });
 
-  it('shows nothing outside this machine', () => {
+  it('publishes ports on the loopback address only', () => {
     for (const published of one.ports ?? []) expect(published).toMatch(/^127\.0\.0\.1:/);
   });
 });
 
-describe('a replica', () => {
-  it('reads a configuration of the image, and has all the time that its drain may take', () => {
+describe('a replica of compose.yaml', () => {
+  it('reads a configuration of the image and is given the whole time of a drain', () => {
     const { environment, stop_grace_period: grace, read_only, cap_drop } = service('replica-1');
     const path = environment?.['CONFIG_PATH'] ?? '';
     const { config: read } = loadConfig({
@@ -87,7 +87,7 @@ describe('a replica', () => {
   });
 });
 
-describe('the load balancer', () => {
+describe('the load balancer of compose.yaml', () => {
   let cluster: LocalCluster;
   let haproxy: ChildProcess | undefined;
   let port: number;
@@ -115,7 +115,7 @@ describe('the load balancer', () => {
     await cluster.close();
   });
 
-  it('takes its file', () => {
+  it('accepts its configuration file', () => {
     const { status, stderr } = spawnSync('haproxy', ['-c', '-f', config('haproxy', 'haproxy.cfg')], {
       encoding: 'utf8',
     });
@@ -123,7 +123,7 @@ describe('the load balancer', () => {
     expect(status).toBe(0);
   });
 
-  it('passes REST, streams and sockets, to every replica in turn', async () => {
+  it('forwards REST, streams and sockets to each replica in turn', async () => {
     const url = `http://127.0.0.1:${port}`;
     const body = JSON.stringify({ input: 'demo: deltas=40 interval=20ms', stream: true });
     const init = { method: 'POST', headers: { 'content-type': 'application/json', connection: 'close' }, body };
@@ -141,7 +141,7 @@ describe('the load balancer', () => {
       expect(await replica.metric('requests_total{status="success"}')).toBeGreaterThan(0);
   });
 
-  it('leaves out a replica that died, and one that leaves, before anybody is sent there', async () => {
+  it('skips a dead replica and a draining one before it sends a client there', async () => {
     await cluster.replicas[0]?.kill();
     cluster.replicas[1]?.signal('SIGTERM');
     await cluster.replicas[1]?.ended;
@@ -153,7 +153,7 @@ describe('the load balancer', () => {
   });
 });
 
-describe('monitoring', () => {
+describe('the monitoring of compose.yaml', () => {
   interface Scraping {
     readonly rule_files: unknown;
     readonly alerting: unknown;
@@ -162,12 +162,12 @@ describe('monitoring', () => {
   // As Prometheus documents it; promtool judges it.
   const own = parse(compose.configs['prometheus']?.content ?? '') as Scraping;
 
-  it('starts only where it is asked for', () => {
+  it('starts only with its profile', () => {
     const asked = services.filter(([, { profiles }]) => profiles?.includes('monitoring')).map(([name]) => name);
     expect(asked).toEqual(['prometheus', 'alertmanager', 'grafana']);
   });
 
-  it('Prometheus takes its file, which is the example of monitoring/ for this network', () => {
+  it('gives Prometheus a valid file: the example of monitoring/ with the names of this network', () => {
     const path = config('prometheus', 'prometheus.yml');
     writeFileSync(join(folder, 'alerts.yaml'), readFileSync('monitoring/alerts.yaml'));
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'config', path], { encoding: 'utf8' });
@@ -192,7 +192,7 @@ describe('monitoring', () => {
   });
 });
 
-describe('Grafana', () => {
+describe('the Grafana of compose.yaml', () => {
   const PROVISIONING = 'monitoring/grafana/provisioning';
   const mounts = mountsOf(service('grafana'));
   const target = (source: string) => mounts.find(([mounted]) => mounted === `./${source}`)?.[1] ?? '';
@@ -220,7 +220,7 @@ describe('Grafana', () => {
   };
   const [sources] = provisioned<{ readonly datasources: readonly Record<string, unknown>[] }>('datasources');
 
-  it('reads nothing but what it knows, in the folders that it looks in', () => {
+  it('finds only known files in the folders that it reads', () => {
     expect(readdirSync(PROVISIONING).toSorted()).toEqual(['dashboards', 'datasources']);
     expect(target(PROVISIONING)).toBe('/etc/grafana/provisioning');
     for (const kind of ['dashboards', 'datasources'])
@@ -240,7 +240,7 @@ describe('Grafana', () => {
     expect(target('monitoring/dashboard.json')).toMatch(/\.json$/);
   });
 
-  it('asks the Prometheus that runs beside it', () => {
+  it('queries the Prometheus of the same compose file', () => {
     expect(sources?.datasources).toEqual([
       {
         name: 'Prometheus',
@@ -254,7 +254,7 @@ describe('Grafana', () => {
     expect(compose.services).toHaveProperty('prometheus');
   });
 
-  it('every panel and variable asks the data source that is chosen, of the kind that is there', () => {
+  it('sends the query of every panel and variable to the chosen Prometheus', () => {
     const [chosen, ...others] = board.templating.list;
     expect(chosen).toMatchObject({ name: 'datasource', type: 'datasource', query: sources?.datasources[0]?.['type'] });
     const ref = { type: 'prometheus', uid: '${datasource}' };
@@ -267,7 +267,7 @@ describe('Grafana', () => {
     for (const { title, datasource } of panels) expect([title, datasource]).toEqual([title, ref]);
   });
 
-  it('shows first what is asked first', () => {
+  it('shows the panels that operators need first at the top', () => {
     const titles = board.panels.filter(({ type }) => type !== 'row').map(({ title }) => title);
     expect(titles.slice(0, 4)).toEqual(['Request Rate', 'Response Time P99', 'LLM Cost', 'Error Rate']);
     expect(new Set(titles).size).toBe(titles.length);

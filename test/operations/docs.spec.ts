@@ -67,7 +67,7 @@ beforeEach(() => {
 });
 afterEach(() => kubectl.close());
 
-it('there are commands for whatever operators do', () => {
+it('finds commands for every task of operators in the documents', () => {
   const all = blocks.map(({ code }) => code).join('\n');
   for (const script of globSync(['scripts/*.sh', 'scripts/deployment/*.sh'])) expect(all).toContain(script);
 });
@@ -79,7 +79,7 @@ it.each(blocks.map((block) => [block.place, block] as const))('%s', async (_plac
   expect(status).toBe(0);
 });
 
-describe('with the real kubectl', () => {
+describe('the documented kubectl commands', () => {
   const secrets = blocks.flatMap(({ code }) => code.match(/kubectl create secret generic(?:\\\n|[^|\n])*/g) ?? []);
 
   it.each(secrets)('%s', (command) => {

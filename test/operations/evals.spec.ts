@@ -53,15 +53,15 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
   });
 }
 
-describe('without a model', () => {
-  it('everything holds that does not depend on what one says', async () => {
+describe('the evaluations without a model', () => {
+  it('passes every case that does not depend on a model’s answer', async () => {
     const { status, output } = await run(['--demo']);
     expect(output).not.toContain('FAILS');
     expect(output).toMatch(/^12 of 12 hold; 12 were not asked: they need a model/m);
     expect(status).toBe(0);
   });
 
-  it('and a guardrail that were off would be noticed', async () => {
+  it('fails when a guardrail is switched off', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-evals-'));
     const file = join(folder, 'cases.yaml');
     const expecting = { finding: { guardrail: 'banned_words', stage: 'input' } };
@@ -80,7 +80,7 @@ describe('without a model', () => {
   });
 });
 
-describe('each check of a model’s answer', () => {
+describe('the check of a model’s answer', () => {
   const seen = (answer: Answer) => ({
     status: 'completed',
     error: null,
@@ -95,13 +95,13 @@ describe('each check of a model’s answer', () => {
     return ofCalls.length > 0 ? ofCalls : (judge(one.expect, seen(answers.at(-1) ?? '')) as string[]);
   }
 
-  it.each(ofAModel.map((one) => [one.name, one] as const))('%s: passes what is good', (_name, one) => {
+  it.each(ofAModel.map((one) => [one.name, one] as const))('accepts a good answer in the case "%s"', (_name, one) => {
     expect(wrongWith(one, listOf(one.good))).toEqual([]);
   });
 
   it.each(
     ofAModel.flatMap((one) => one.bad.map((bad) => [one.name, JSON.stringify(bad).slice(0, 50), one, bad] as const)),
-  )('%s: fails %s', (_name, _short, one, bad) => {
+  )('rejects a bad answer in the case "%s": %s', (_name, _short, one, bad) => {
     expect(wrongWith(one, listOf(bad))).not.toEqual([]);
   });
 
@@ -111,10 +111,10 @@ describe('each check of a model’s answer', () => {
     ['/^a.c$/', 'ABC', false],
     ['/^a.c$/i', 'ABC', true],
     ['a.c', 'abc', false],
-  ])('%s in "%s": %s', (pattern, text, expected) => expect(found(pattern, text)).toBe(expected));
+  ])('searches %s in "%s": %s', (pattern, text, expected) => expect(found(pattern, text)).toBe(expected));
 });
 
-describe('of a gateway with a model', () => {
+describe('the evaluations with a model', () => {
   let provider: FakeOpenAiServer;
   let gateway: TestGateway;
   let answers: (one: Case) => Answer | readonly Answer[];
@@ -160,7 +160,7 @@ describe('of a gateway with a model', () => {
     expect(status).toBe(0);
   });
 
-  it('each that needs a model fails where it says what it should not, and what it said is shown', async () => {
+  it('fails every case with a bad answer of the model and prints the answer', async () => {
     answers = ({ bad }) => bad[0] ?? '';
     const { status, output } = await run([...url(), '--times', '2'], env);
     for (const { name } of ofAModel) expect(output).toContain(`FAILS  ${name} (0 of 2)`);
@@ -168,7 +168,7 @@ describe('of a gateway with a model', () => {
     expect(status).toBe(1);
   });
 
-  it('none hold without the key', async () => {
+  it('fails every case without a valid key', async () => {
     expect(await run([...url(), '--only', 'price'], {})).toMatchObject({
       status: 1,
       output: expect.stringContaining('missing_api_key'),
@@ -186,7 +186,7 @@ it.each([
   expect(await run(args)).toMatchObject({ status: 64, output: expect.stringContaining('usage:') });
 });
 
-describe('a file of cases', () => {
+describe('a file of evaluation cases', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-cases-'));
   afterAll(() => rmSync(folder, { recursive: true }));
   const one = { name: 'a', needs: 'nothing', prompt: { id: 'support' }, input: 'x', expect: { status: 'completed' } };
@@ -197,7 +197,7 @@ describe('a file of cases', () => {
     ['nothing expected', [{ ...one, expect: {} }], 'expect'],
     ['two of one name', [one, one], 'name of its own'],
     ['no answers to hold its checks to', [{ ...one, needs: undefined }], 'good and bad'],
-  ])('is refused with %s', (_what, all, says) => {
+  ])('is refused because of %s', (_what, all, says) => {
     const file = join(folder, 'cases.yaml');
     writeFileSync(file, JSON.stringify({ pack: 'support', cases: all }));
     expect(() => readCases(file) as unknown).toThrow(says);

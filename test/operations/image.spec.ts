@@ -27,16 +27,16 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the Dockerfile', () => {
-  it('has nothing that a linter complains of', () => {
+  it('passes the linter', () => {
     expect(validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`)).toEqual([]);
   });
 
-  it('takes its base by an argument that can be pinned by digest, never the newest', () => {
+  it('takes its base image by an argument that can be pinned by digest, never as latest', () => {
     expect(dockerfile).toMatch(/^ARG NODE_IMAGE=node:\d+\.\d+\.\d+[\w.-]*$/m);
     expect(dockerfile.match(/^FROM .*/gm)).toEqual(dockerfile.match(/^FROM \$\{NODE_IMAGE\} AS \w+$/gm));
   });
 
-  it('builds in a stage of its own, and takes nothing along that only builds', () => {
+  it('builds in a separate stage and copies no build tools', () => {
     expect(dockerfile.match(/ AS \w+$/gm)).toEqual([' AS build', ' AS dependencies', ' AS run']);
     expect(dockerfile).toMatch(/^RUN npm ci --omit=dev --ignore-scripts$/m);
     const last = dockerfile.slice(dockerfile.indexOf(' AS run'));
@@ -44,14 +44,14 @@ describe('the Dockerfile', () => {
     expect(last.match(/^USER .*/gm)).toEqual(['USER 1000:1000']);
   });
 
-  it('asks the program itself for its health, at the times that orchestrators expect', () => {
+  it('checks health by the program itself, at the times that orchestrators expect', () => {
     expect(dockerfile).toMatch(
       /^HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --retries=3 CMD \["node", /m,
     );
   });
 });
 
-describe('what it makes', () => {
+describe('the image', () => {
   const app = join(folder, 'run/app');
   let running: ChildProcess;
   let output = '';
@@ -73,7 +73,7 @@ describe('what it makes', () => {
   });
   afterAll(() => void running.kill('SIGKILL'));
 
-  it('holds the program, its packs and configuration, and nothing that only builds', () => {
+  it('contains the program, its packs and configuration, and no build tools', () => {
     expect(readdirSync(app).toSorted()).toEqual(['config', 'dist', 'node_modules', 'package.json', 'packs']);
     for (const tool of ['typescript', 'jest', 'esbuild', '@nestjs/cli', 'eslint'])
       expect(existsSync(join(app, 'node_modules', tool))).toBe(false);
@@ -97,7 +97,7 @@ describe('what it makes', () => {
     });
   });
 
-  it('runs as another user, who can write nothing of it', async () => {
+  it('runs as an unprivileged user who cannot write any file of the image', async () => {
     const [child] = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8').trim().split(' ');
     const status = readFileSync(`/proc/${child}/status`, 'utf8');
     if (process.getuid?.() === 0) expect(status).toMatch(/^Uid:\t1000\t1000/m);
@@ -121,7 +121,7 @@ describe('what it makes', () => {
     expect(writable.status).toBe(0);
   });
 
-  it('answers a turn', async () => {
+  it('answers a turn in a container', async () => {
     const answer = await fetch(`http://127.0.0.1:${port}/v1/responses`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -139,14 +139,14 @@ describe('what it makes', () => {
     expect(healthy()).toMatchObject({ status: 1, stderr: expect.stringContaining('did not answer') });
   });
 
-  it('refuses to start without the keys that production needs, and says which', () => {
+  it('refuses to start without the keys of production and names them', () => {
     const { status, stderr } = spawnSync('node', [SCRIPT, 'run', folder], { encoding: 'utf8' });
     expect(status).toBe(78);
     for (const name of ['OPENAI_API_KEY', 'SLUICE_API_KEY']) expect(stderr).toContain(name);
   });
 });
 
-describe('the documents’ commands', () => {
+describe('the documented commands of the image', () => {
   const blocks = snippetsOf('docs/operations/README.md').filter(({ words }) => words.has('docker'));
   const state = mkdtempSync(join(tmpdir(), 'sluice-docker-'));
   let provider: FakeOpenAiServer;
@@ -168,7 +168,7 @@ describe('the documents’ commands', () => {
     await provider.close();
   });
 
-  it('are there for both ways to configure it', () => expect(blocks).toHaveLength(2));
+  it('include both ways to configure the image', () => expect(blocks).toHaveLength(2));
 
   it.each(blocks.map((block) => [block.place, block] as const))('%s', async (_place, { code, says }) => {
     const ports = { 8080: await freePort(), 9090: await freePort(), 6379: await freePort() };
@@ -194,7 +194,7 @@ describe('the documents’ commands', () => {
     expect(status).toBe(0);
   });
 
-  it('no other flag is taken for one', () => {
+  it('rejects any other flag', () => {
     const env = { ...process.env, FAKE_DOCKER: state, FAKE_IMAGE: folder, FAKE_PORTS: '{}' };
     const { status } = spawnSync('node', [DOCKER, 'run', '-d', '--name', 'x', '--readonly', 'support-bot:1.0.0'], {
       env,

@@ -82,8 +82,8 @@ it('logs no warnings on a healthy start', () => {
   expect(logged.map(({ msg }) => msg)).toContain('server started');
 });
 
-describe('planted secrets', () => {
-  it('do not appear in any output at the most verbose level', async () => {
+describe('the output of a gateway with planted secrets', () => {
+  it('contains no secret at the most verbose level', async () => {
     const quoting = { error: { message: `Incorrect key ${SECRETS.quoted}: ${SECRETS.words}`, code: SECRETS.quoted } };
     // Good turns, then every way in which something from outside may be quoted.
     await post({ input: SECRETS.words, metadata: { note: SECRETS.words }, instructions: SECRETS.words });
@@ -139,7 +139,7 @@ describe('planted secrets', () => {
     for (const word of SECRETS.words.split(' ')) expect(output).not.toContain(word);
   });
 
-  it('nor by a start that fails', () => {
+  it('contains no secret when the start fails', () => {
     const run = () =>
       execFileSync('node', ['dist/main.js'], {
         env: {
@@ -174,7 +174,7 @@ describe('a configuration with secrets where none belong', () => {
   it.each([
     ['checked', ['dist/cli/sluice.js', 'config', 'check', file], {}],
     ['started', ['dist/main.js'], { CONFIG_PATH: file }],
-  ])('is refused key by key when it is %s, and shows none of them', (_how, args, env) => {
+  ])('is refused key by key, without showing the secrets, when it is %s', (_how, args, env) => {
     const wrong = {
       provider: { type: 'openai', api_key: SECRETS.providerKey, api_key_env: SECRETS.wrongKey, base_url: url('https') },
       state: { type: 'redis', url: url('redis'), password_env: SECRETS.redisPassword },
@@ -194,8 +194,8 @@ describe('a configuration with secrets where none belong', () => {
   });
 });
 
-describe('one search over two replicas', () => {
-  it('tells the whole story of a response: who asked, who read and cancelled it elsewhere, who ended it', async () => {
+describe('one log search over two replicas', () => {
+  it('finds every line of a response: its creation, its reads and cancel on another replica, its end', async () => {
     const shared = await RedisServer.start();
     const file = { state: { type: 'redis', url: shared.url }, monitoring: { logging: { level: 'debug' } } };
     const [first, second] = await Promise.all([Replica.start('first', file), Replica.start('second', file)]);
@@ -250,8 +250,8 @@ describe('one search over two replicas', () => {
   });
 });
 
-describe('the level', () => {
-  it('is turned to debug by SIGUSR2 and back by the next', async () => {
+describe('the log level', () => {
+  it('changes to debug with SIGUSR2 and back with the next one', async () => {
     const quiet = await Replica.start('levels', { monitoring: { logging: { level: 'error' } } });
     const levels = () =>
       quiet.lines.flatMap((line) => {

@@ -40,16 +40,16 @@ const WORKLOADS = new Set(['Deployment', 'StatefulSet']);
 const workloads = (manifests: readonly Manifest[]) => manifests.filter(({ kind }) => WORKLOADS.has(kind));
 
 describe.each(cases)('$name', ({ manifests }) => {
-  it('is what Kubernetes takes', async () => {
+  it('matches the schemas of Kubernetes', async () => {
     expect((await Promise.all(manifests.map(mistakeIn))).filter((mistake) => mistake !== undefined)).toEqual([]);
   });
 
-  it('names no object twice', () => {
+  it('names every object once', () => {
     const names = manifests.map(({ kind, metadata }) => `${kind}/${metadata.name}`);
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it('runs images of a named version, with limits, as an unprivileged user, on a read-only root', () => {
+  it('runs images of a named version with limits, an unprivileged user and a read-only root', () => {
     for (const workload of workloads(manifests)) {
       const pod = at(workload, 'spec.template.spec');
       expect(pod).toMatchObject({
@@ -90,7 +90,7 @@ describe.each(cases)('$name', ({ manifests }) => {
     }
   });
 
-  it('calls everything of the assistant by its app, every pod of it by its version', () => {
+  it('labels every object of the assistant with its app and every pod with its version', () => {
     for (const { kind, metadata } of manifests)
       expect([kind, metadata.labels?.['app']]).toEqual([
         kind,
@@ -101,7 +101,7 @@ describe.each(cases)('$name', ({ manifests }) => {
     expect(labels).toMatchObject({ app: 'support-bot', version: image.split(':').at(-1) });
   });
 
-  it('selects pods that there are', () => {
+  it('selects only pods that exist', () => {
     const pods = workloads(manifests).map((workload) => at(workload, 'spec.template.metadata.labels'));
     const selectors = manifests.flatMap((manifest) => {
       if (manifest.kind === 'Service') return [at(manifest, 'spec.selector')];
@@ -114,7 +114,7 @@ describe.each(cases)('$name', ({ manifests }) => {
       expect(pods).toContainEqual(expect.objectContaining(selector));
   });
 
-  it('does not expose the operations port outside the cluster', () => {
+  it('keeps the operations port inside the cluster', () => {
     for (const { spec } of manifests.filter(({ kind }) => kind === 'Service')) {
       if (at(spec, 'type') === 'LoadBalancer' || at(spec, 'type') === 'NodePort')
         // TLS only: no API key crosses a public network in clear text.
@@ -126,7 +126,7 @@ describe.each(cases)('$name', ({ manifests }) => {
     }
   });
 
-  it('sets no number of replicas beside an autoscaler, and scales where the capacity page plans', () => {
+  it('leaves the number of replicas to the autoscaler, with the thresholds of the capacity page', () => {
     for (const hpa of manifests.filter(({ kind }) => kind === 'HorizontalPodAutoscaler')) {
       const target = one(manifests, 'Deployment', String(at(hpa, 'spec.scaleTargetRef.name')));
       expect(target.spec).not.toHaveProperty('replicas');
@@ -137,7 +137,7 @@ describe.each(cases)('$name', ({ manifests }) => {
     }
   });
 
-  it('gives the configuration a name by its content, which is immutable and which no tool removes', () => {
+  it('names the configuration after its content, immutable and safe from pruning', () => {
     const [map, ...others] = manifests.filter(({ kind }) => kind === 'ConfigMap');
     expect(others).toEqual([]);
     expect(map?.metadata.name).toMatch(/^support-bot-config-[a-z0-9]{10}$/);
@@ -152,7 +152,7 @@ describe.each(cases)('$name', ({ manifests }) => {
     });
   });
 
-  it('takes every secret from the one Secret, by the keys that the documents name', () => {
+  it('takes every secret from one Secret by the documented keys', () => {
     for (const workload of workloads(manifests)) {
       const env = list(workload, 'spec.template.spec.containers.0.env');
       const secret = env.filter(({ name }) => /KEY|PASSWORD|TOKEN|SECRET/.test(String(name)));
@@ -170,7 +170,7 @@ function plannedMillicores(): number {
   return input('CPU limit of a replica') * input('share of CPU and memory') * 1_000;
 }
 
-it('gives a changed configuration another name, so that old pods keep theirs', () => {
+it('gives a changed configuration a new name, so that old pods keep the old one', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-config-'));
   const nameOf = () =>
     parse(execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' })).metadata.name as string;
@@ -182,11 +182,11 @@ it('gives a changed configuration another name, so that old pods keep theirs', (
   rmSync(folder, { recursive: true });
 });
 
-it('writes no field that Kubernetes does not know', () => {
+it('uses no field that is unknown to Kubernetes', () => {
   expect(unknownFields([...rendered.values()].flat())).toEqual([]);
 });
 
-it('finds a field that Kubernetes does not know, and a wrong type', async () => {
+it('detects an unknown field and a wrong type in a manifest', async () => {
   const service = one(shipped(), 'Service', 'support-bot');
   expect(unknownFields([{ ...service, spec: { ...service.spec, portz: [] } }])).toHaveLength(1);
   expect(await mistakeIn({ ...service, spec: { ...service.spec, ports: 80 } } as Manifest)).toContain('ports');
@@ -205,7 +205,7 @@ describe('support-bot in production', () => {
     expect(at(deployment, 'spec.template.metadata.labels')).toMatchObject({ app: 'support-bot', version: '1.0.0' });
   });
 
-  it('has the resources that were measured, and a heap below the limit', () => {
+  it('requests the measured resources, with a heap below the limit', () => {
     expect(at(container, 'resources')).toEqual({
       requests: { memory: '384Mi', cpu: '250m' },
       limits: { memory: '512Mi', cpu: '500m' },
@@ -217,7 +217,7 @@ describe('support-bot in production', () => {
   it.each([
     ['livenessProbe', '/health', 10, 30],
     ['readinessProbe', '/ready', 5, 10],
-  ])('%s asks %s of the operations port', (probe, path, delay, period) => {
+  ])('sends the %s to %s of the operations port', (probe, path, delay, period) => {
     expect(at(container, probe)).toMatchObject({
       httpGet: { path, port: 'ops' },
       initialDelaySeconds: delay,
@@ -226,11 +226,11 @@ describe('support-bot in production', () => {
     expect(list(container, 'ports')).toContainEqual(expect.objectContaining({ name: 'ops', containerPort: 9090 }));
   });
 
-  it('waits for a slow start', () => {
+  it('allows a slow start', () => {
     expect(at(container, 'startupProbe')).toMatchObject({ httpGet: { path: '/health', port: 'ops' } });
   });
 
-  it('gives a drain all the time that it may take', () => {
+  it('allows the whole time of a drain', () => {
     const { config } = loadConfig({
       types: PROVIDER_TYPES,
       path: 'config/production.yaml',
@@ -243,7 +243,7 @@ describe('support-bot in production', () => {
     expect(Number(at(pod, 'terminationGracePeriodSeconds')) * 1_000).toBeGreaterThan(preStopSeconds * 1_000 + drainMs);
   });
 
-  it('leaves time to see a drain that hangs, before it is killed: two scrapes past what DrainStuck allows', () => {
+  it('leaves two scrapes between DrainStuck and the kill of a hanging drain', () => {
     const { config } = loadConfig({
       types: PROVIDER_TYPES,
       path: 'config/production.yaml',
@@ -261,7 +261,7 @@ describe('support-bot in production', () => {
     expect(seenFor).toBeGreaterThanOrEqual(2 * scrapeSeconds);
   });
 
-  it('spreads over hosts and zones, and comes up also where there is one of each', () => {
+  it('spreads over hosts and zones, and starts with one of each', () => {
     expect(list(pod, 'topologySpreadConstraints')).toEqual(
       ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'].map((topologyKey) => ({
         maxSkew: 1,
@@ -273,14 +273,14 @@ describe('support-bot in production', () => {
     );
   });
 
-  it('keeps what it writes in a bounded folder in memory of the node, and nothing else', () => {
+  it('writes only to a bounded folder in memory', () => {
     expect(list(container, 'volumeMounts').filter(({ readOnly }) => readOnly !== true)).toEqual([
       { name: 'tmp', mountPath: '/tmp' },
     ]);
     expect(list(pod, 'volumes')).toContainEqual({ name: 'tmp', emptyDir: { sizeLimit: expect.any(String) } });
   });
 
-  it('reads the configuration that its ConfigMap brings, which is config/ itself', () => {
+  it('reads the configuration of its ConfigMap, which equals config/', () => {
     const [map] = manifests.filter(({ kind }) => kind === 'ConfigMap');
     for (const [file, text] of Object.entries(map?.data ?? {}))
       expect(text).toBe(readFileSync(`config/${file}`, 'utf8'));
@@ -289,13 +289,13 @@ describe('support-bot in production', () => {
     expect(list(container, 'volumeMounts')).toContainEqual(expect.objectContaining({ mountPath: '/app/config' }));
   });
 
-  it('gives every secret that the configuration asks for', () => {
+  it('provides every secret that the configuration reads', () => {
     const asked = readFileSync('config/production.yaml', 'utf8').matchAll(/_env: (\w+)/g);
     const given = list(container, 'env').map(({ name }) => name);
     expect(given).toEqual(expect.arrayContaining([...asked].map(([, name]) => name)));
   });
 
-  it('listens where its probes, its Service and its policy expect it', () => {
+  it('listens on the ports of its probes, Service and policy', () => {
     const { config } = loadConfig({
       types: PROVIDER_TYPES,
       path: 'config/production.yaml',
@@ -316,14 +316,14 @@ describe('support-bot in production', () => {
     });
   });
 
-  it('lets out what the configuration needs: DNS, HTTPS, Redis, traces', () => {
+  it('allows the outgoing connections of the configuration: DNS, HTTPS, Redis, traces', () => {
     const policy = one(manifests, 'NetworkPolicy', 'support-bot');
     const ports = list(policy, 'spec.egress').flatMap((rule) => list(rule, 'ports').map(({ port }) => port));
     expect(new Set(ports)).toEqual(new Set([53, 443, 6379, 4318]));
     expect(at(policy, 'spec.policyTypes')).toEqual(['Ingress', 'Egress']);
   });
 
-  it('leaves slowly, one replica at a time', () => {
+  it('scales down slowly, one replica at a time', () => {
     const hpa = one(manifests, 'HorizontalPodAutoscaler', 'support-bot');
     expect(hpa.spec).toMatchObject({ minReplicas: 3, scaleTargetRef: { kind: 'Deployment', name: 'support-bot' } });
     expect(Number(at(hpa, 'spec.behavior.scaleDown.stabilizationWindowSeconds'))).toBeGreaterThanOrEqual(600);
@@ -332,27 +332,27 @@ describe('support-bot in production', () => {
     expect(one(manifests, 'PodDisruptionBudget', 'support-bot').spec).toMatchObject({ maxUnavailable: 1 });
   });
 
-  it('gives its pods no token', () => {
+  it('mounts no service account token', () => {
     expect(one(manifests, 'ServiceAccount', 'support-bot')).toMatchObject({ automountServiceAccountToken: false });
     expect(pod).toMatchObject({ serviceAccountName: 'support-bot', automountServiceAccountToken: false });
   });
 
-  it('lets sockets be quiet behind an Ingress', () => {
+  it('allows quiet sockets behind an Ingress', () => {
     const { annotations = {} } = one(manifests, 'Ingress', 'support-bot').metadata;
     for (const name of ['proxy-read-timeout', 'proxy-send-timeout'])
       expect(Number(annotations[`nginx.ingress.kubernetes.io/${name}`])).toBeGreaterThanOrEqual(3_600);
   });
 
-  it('stays within what every cluster knows', () => {
+  it('uses only kinds that every cluster has', () => {
     const groups = new Set(manifests.map(({ apiVersion }) => apiVersion.replace(/\/.*/, '')));
     expect(groups).toEqual(new Set(['v1', 'apps', 'autoscaling', 'policy', 'networking.k8s.io']));
   });
 });
 
-describe('components for clusters that have what they need', () => {
+describe('the optional components', () => {
   const component = (name: string) => rendered.get(`component ${name}`) ?? [];
 
-  it('the autoscaler counts turns too, by a metric that there is', () => {
+  it('scale on turns by a metric that exists', () => {
     const hpa = one(component('custom-metrics-hpa'), 'HorizontalPodAutoscaler', 'support-bot');
     const [cpu, turns, ...others] = list(hpa, 'spec.metrics');
     expect([at(cpu, 'resource.name'), at(turns, 'pods.metric.name'), others]).toEqual([
@@ -363,7 +363,7 @@ describe('components for clusters that have what they need', () => {
     expect(METRICS).toHaveProperty('turns_in_flight');
   });
 
-  it('the operator’s Prometheus scrapes the ops port under the names that rules and dashboard ask for', () => {
+  it('scrape the operations port with the labels of rules and dashboard', () => {
     const monitor = one(component('pod-monitor'), 'PodMonitor', 'support-bot');
     const pods = at(one(component('pod-monitor'), 'Deployment', 'support-bot'), 'spec.template.metadata.labels');
     expect(at(pods, String(at(monitor, 'spec.jobLabel')))).toBe('support-bot');
@@ -376,7 +376,7 @@ describe('components for clusters that have what they need', () => {
     ]);
   });
 
-  it('a load balancer ends TLS itself, on 443 only, and is the only way in', () => {
+  it('accept clients only through a load balancer that terminates TLS on 443', () => {
     const manifests = component('load-balancer');
     const { spec, metadata } = one(manifests, 'Service', 'support-bot');
     expect(spec).toMatchObject({ type: 'LoadBalancer', ports: [{ name: 'https', port: 443, targetPort: 'http' }] });
@@ -391,7 +391,7 @@ describe('components for clusters that have what they need', () => {
     ['egress-provider', [8000]],
     ['egress-collector', [4318]],
     ['egress-dns', [53, 53, 5353, 5353]],
-  ])('%s lets out to ports %j, each to named peers, beside what the base lets out', (name, ports) => {
+  ])('allow %s to connect to ports %j of named peers, beside those of the base', (name, ports) => {
     const rules = (of: readonly Manifest[]) => list(one(of, 'NetworkPolicy', 'support-bot'), 'spec.egress');
     const base = rules(shipped());
     expect(rules(component(name)).slice(0, base.length)).toEqual(base);
@@ -402,7 +402,7 @@ describe('components for clusters that have what they need', () => {
     expect(table).toContain(`\`components/${name}\``);
   });
 
-  it('a route of the Gateway API lasts as long as an answer, and is the only way in', () => {
+  it('accept clients only through a Gateway API route without a limit below an answer', () => {
     const manifests = component('gateway-api');
     const [rule] = list(one(manifests, 'HTTPRoute', 'support-bot'), 'spec.rules');
     expect(rule).toMatchObject({ timeouts: { request: '0s' }, backendRefs: [{ name: 'support-bot', port: 80 }] });
@@ -410,7 +410,7 @@ describe('components for clusters that have what they need', () => {
     expect(manifests.filter(({ kind }) => kind === 'Ingress')).toEqual([]);
   });
 
-  it('the mesh’s own ports are let through, which the policy would else close', () => {
+  it('open the ports of the mesh in the network policy', () => {
     const policy = one(component('istio'), 'NetworkPolicy', 'support-bot');
     const ports = (way: string) =>
       list(policy, `spec.${way}`).flatMap((rule) => list(rule, 'ports').map(({ port }) => port));
@@ -422,14 +422,14 @@ describe('components for clusters that have what they need', () => {
 describe('staging', () => {
   const manifests = rendered.get('overlay staging') ?? [];
 
-  it('brings its own Redis, which never forgets to make room', () => {
+  it('includes a Redis that never evicts keys', () => {
     const redis = one(manifests, 'StatefulSet', 'redis');
     expect(JSON.stringify(redis.spec)).toContain('maxmemory-policy noeviction');
     expect(at(redis, 'spec.template.spec.containers.0.ports.0.containerPort')).toBe(6379);
     expect(at(one(manifests, 'Service', 'redis'), 'spec.ports.0.port')).toBe(6379);
   });
 
-  it('has its password from the Secret, in no list of processes, and a place of its own for what it keeps', () => {
+  it('passes the password of Redis from the Secret, outside the process list, and stores data on a volume', () => {
     const container = at(one(manifests, 'StatefulSet', 'redis'), 'spec.template.spec.containers.0');
     expect(list(container, 'env')).toEqual([
       { name: 'REDIS_PASSWORD', valueFrom: { secretKeyRef: { name: 'support-bot-secrets', key: 'redis-password' } } },
@@ -439,7 +439,7 @@ describe('staging', () => {
     expect(list(container, 'volumeMounts')).toEqual([{ name: at(claim, 'metadata.name'), mountPath: '/data' }]);
   });
 
-  it('its Redis takes the settings that the container writes for it, and asks for the password', async () => {
+  it('starts Redis with the settings that the container writes and with a password', async () => {
     const container = at(one(manifests, 'StatefulSet', 'redis'), 'spec.template.spec.containers.0');
     const [script = ''] = (at(container, 'args') as readonly string[] | undefined) ?? [];
     const folder = mkdtempSync(join(tmpdir(), 'sluice-staging-redis-'));
@@ -488,7 +488,7 @@ describe('staging', () => {
     }
   });
 
-  it('its Redis is reached by the assistant only', () => {
+  it('allows only the assistant to reach Redis', () => {
     expect(one(manifests, 'NetworkPolicy', 'redis').spec).toMatchObject({
       ingress: [{ from: [{ podSelector: { matchLabels: { app: 'support-bot' } } }], ports: [{ port: 6379 }] }],
     });
@@ -524,7 +524,7 @@ describe('with Istio', () => {
     },
   );
 
-  it('a canary takes a tenth of the clients, and those who ask for it by header or query', () => {
+  it('sends a tenth of the clients to a canary, and those that request it by header or query', () => {
     const routes = routesOf('istio-canary');
     const matches = routes.flatMap((route) => list(route, 'match'));
     expect(matches).toEqual([
@@ -545,11 +545,11 @@ describe('with Istio', () => {
     expect(JSON.stringify(routesOf('istio'))).not.toContain('canary');
   });
 
-  it.each(['istio', 'istio-canary'])('%s: an answer may last longer than any default', (name) => {
+  it.each(['istio', 'istio-canary'])('gives %s timeouts above the longest answer', (name) => {
     for (const route of routesOf(name)) expect(route['timeout']).toBe('0s');
   });
 
-  it('whose pods are whose does not change with a version', () => {
+  it('selects the pods of each variant independently of the version', () => {
     const manifests = ofComponent('istio-canary');
     const subsets = list(one(manifests, 'DestinationRule', 'support-bot'), 'spec.subsets');
     const labels = at(one(manifests, 'Deployment', 'support-bot'), 'spec.template.metadata.labels');
@@ -560,7 +560,7 @@ describe('with Istio', () => {
   });
 });
 
-it('what is rendered is up to date', () => {
+it('finds the rendered manifests up to date', () => {
   const checked = () =>
     execFileSync('node', ['monitoring/render/main.ts', '--check'], { encoding: 'utf8', stdio: 'pipe' });
   expect(checked).not.toThrow();

@@ -189,8 +189,8 @@ async function onSocket(replica: Replica): Promise<void> {
 
 const total = (of: (response: Received) => number) => received.reduce((sum, response) => sum + of(response), 0);
 
-describe('counts are what the load did', () => {
-  it('turns by outcome', async () => {
+describe('the metrics after a known load', () => {
+  it('count turns by outcome', async () => {
     for (const [status, count] of [
       ['success', 2 * (6 + 4 + 1)],
       ['error', 3],
@@ -204,7 +204,7 @@ describe('counts are what the load did', () => {
     expect(received).toHaveLength(2 * (6 + 4 + 2 + 1) + 3);
   });
 
-  it('tokens and cost', async () => {
+  it('count tokens and cost', async () => {
     const tokens = (direction: string) =>
       monitoring.number(`sum(support_bot_tokens_total{direction="${direction}", model="gpt-4o"})`);
     expect(await tokens('input')).toBe(total(({ usage }) => usage?.input_tokens ?? 0));
@@ -214,11 +214,11 @@ describe('counts are what the load did', () => {
     expect(await monitoring.number('sum(support_bot_llm_cost_usd)')).toBeCloseTo(cost, 9);
   });
 
-  it('deltas, each as a viewer sees it', async () => {
+  it('count each delta that a viewer receives', async () => {
     expect(await monitoring.number('sum(support_bot_response_deltas_total)')).toBe(deltas);
   });
 
-  it('failed calls, retries, findings, refusals, sockets', async () => {
+  it('count failed calls, retries, findings, refusals and sockets', async () => {
     expect(await monitoring.number('sum(support_bot_provider_errors_total{code="server_error"})')).toBe(3 * 2);
     expect(await monitoring.number('sum(support_bot_provider_retries_total)')).toBe(3);
     expect(
@@ -233,7 +233,7 @@ describe('counts are what the load did', () => {
   });
 });
 
-describe('the dashboard shows what the load did', () => {
+describe('the dashboard after a known load', () => {
   // Prometheus counts an increase from rates that it extrapolates: about the truth, never exactly.
   const expectAbout = (found: number, value: number) => {
     expect(found).toBeGreaterThan(value * 0.85);
@@ -286,11 +286,11 @@ describe('the dashboard shows what the load did', () => {
     expect(found).toBeLessThan(all() * 1.15);
   });
 
-  it('Error Rate', async () => {
+  it('shows the error rate', async () => {
     expectAbout(await monitoring.number(exprOf('Error Rate')), 3 / 31);
   });
 
-  it('Response Time P99, between what the provider took and what a client saw', async () => {
+  it('shows a P99 between the time of the provider and the time of a client', async () => {
     const p99 = await monitoring.number(exprOf('Response Time P99'));
     expect(p99).toBeGreaterThan(FIRST_TEXT_AFTER_MS / 1_000);
     // A quantile is as exact as its buckets: here the next bound is at most twice as far.
@@ -299,7 +299,7 @@ describe('the dashboard shows what the load did', () => {
     expect(await monitoring.number(exprOf('Time to first delta'))).toBeGreaterThan(FIRST_TEXT_AFTER_MS / 1_000 / 2);
   });
 
-  it('gauges as they are now: nothing runs, everything is well', async () => {
+  it('shows idle gauges and a healthy state', async () => {
     const now = async (panel: string, nth = 0) =>
       (await monitoring.query(exprOf(panel, nth))).map(({ value }) => value);
     expect(await now('Turns in flight')).toEqual([0]);
@@ -314,7 +314,7 @@ describe('the dashboard shows what the load did', () => {
     expect(commands).toBeGreaterThan(0);
   });
 
-  describe('its variables', () => {
+  describe('the variables of the dashboard', () => {
     const list = (dashboard(config).templating?.list ?? []).filter(({ type }) => type === 'query');
     const values = async (name: string) => {
       const [, metric = '', label = ''] =
@@ -322,13 +322,13 @@ describe('the dashboard shows what the load did', () => {
       return monitoring.labelValues(metric, label);
     };
 
-    it('offer the environments and replicas that there are', async () => {
+    it('offer the existing environments and replicas', async () => {
       expect(list.map(({ name }) => name)).toEqual(['environment', 'replica']);
       expect(await values('environment')).toEqual(['production']);
       expect(await values('replica')).toEqual(replicas.map(({ opsPort }) => `127.0.0.1:${opsPort}`).toSorted());
     });
 
-    it('choose one replica of both, and no environment that is not there', async () => {
+    it('select one replica, and no unknown environment', async () => {
       const [first] = replicas;
       const only = `127.0.0.1:${first.opsPort}`;
       const memory = exprOf('Memory');
@@ -339,8 +339,8 @@ describe('the dashboard shows what the load did', () => {
   });
 });
 
-describe('notification of an operator', () => {
-  it('when Redis is away, and when it is back', async () => {
+describe('the notification of an operator', () => {
+  it('arrives when Redis is unavailable, and again when it is back', async () => {
     await redis.kill();
     await monitoring.called('StateStoreAway', 'on-call', 'firing');
     await monitoring.until('sum(support_bot_state_errors_total) > 0');
@@ -349,7 +349,7 @@ describe('notification of an operator', () => {
     await monitoring.called('StateStoreAway', 'on-call', 'resolved');
   });
 
-  it('when the provider fails: a real Prometheus, a real Alertmanager, a webhook', async () => {
+  it('arrives through Prometheus, Alertmanager and a webhook when the provider fails', async () => {
     let heard = false;
     const called = monitoring.called('HighErrorRate', 'on-call', 'firing').then(() => (heard = true));
     while (!heard) await Promise.all([...replicas.map((replica) => post(replica, { input: 'fail' })), tick()]);
@@ -364,7 +364,7 @@ describe('notification of an operator', () => {
   });
 });
 
-describe('every query gives data', () => {
+describe('the query of a panel', () => {
   it.each(board.map(({ panel, expr }) => [panel, expr]))('%s: %s', async (_panel, expr) => {
     const samples = await monitoring.query(expr);
     // A quantile of what did not happen meanwhile is none; another series of the same query has one.
@@ -383,7 +383,7 @@ describe('every query gives data', () => {
   });
 });
 
-describe('every query of the documents', () => {
+describe('the query of a document', () => {
   const pages = ['docs/operations/README.md', 'docs/operations/runbook.md', 'docs/operations/capacity.md'];
 
   it.each(pages.flatMap(queriesIn))('%s: %s', async (_page, expr) => {
@@ -394,7 +394,7 @@ describe('every query of the documents', () => {
     }
   });
 
-  it('is found where it stands', () => {
+  it('is found in its document', () => {
     for (const page of pages) expect([page, queriesIn(page).length > 0]).toEqual([page, true]);
     expect(pages.flatMap(queriesIn).length).toBeGreaterThan(20);
   });

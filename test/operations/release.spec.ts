@@ -78,7 +78,7 @@ describe('scripts/release/release-check', () => {
     expect(changes).toEqual([]);
   });
 
-  it('says no to a version that the repository does not speak of, and to what it cannot know', () => {
+  it('fails for a version without a changelog, and reports what it cannot check', () => {
     const { status, output } = of('unknown');
     expect(status).toBe(1);
     expect(output).toMatch(/^NOT OK .*says 99\.0\.0$/m);
@@ -91,7 +91,7 @@ describe('scripts/release/release-check', () => {
     expect(output).toMatch(/\[ \] +the cluster could not be asked/);
   });
 
-  it('says no to a vulnerability, and shows it', () => {
+  it('fails with a vulnerability and prints it', () => {
     const { status, output } = of('vulnerable');
     expect(status).toBe(1);
     expect(output).toMatch(/^NOT OK .*vulnerabilities[^]*\| .*"ws"/m);
@@ -105,13 +105,13 @@ describe('scripts/release/release-check', () => {
     });
   });
 
-  it('nothing that shellcheck complains of', () => {
+  it('passes shellcheck', () => {
     expect(ran('shellcheck', ['scripts/release/release-check']).output).toBe('');
   });
 });
 
-describe('licences', () => {
-  it('of everything that is shipped are on the list', () => {
+describe('the licence check', () => {
+  it('accepts the licence of every shipped package', () => {
     expect(ran('node', ['scripts/release/licences.mjs'])).toMatchObject({
       status: 0,
       output: expect.stringMatching(/^\d\d+ packages/),

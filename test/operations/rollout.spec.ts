@@ -44,7 +44,7 @@ const cluster = (more: Readonly<Record<string, string>> = {}) => ({
 const pathOf = (script: string) => SCRIPTS.find((file) => file.endsWith(`/${script}.sh`)) ?? '';
 const run = (script: string, ...args: string[]) => kubectl.run(pathOf(script), args);
 
-it.each([...SCRIPTS, ...globSync('scripts/lib/*.sh')])('%s: nothing that shellcheck complains of', (file) => {
+it.each([...SCRIPTS, ...globSync('scripts/lib/*.sh')])('passes shellcheck: %s', (file) => {
   expect(spawnSync('shellcheck', ['-x', file], { encoding: 'utf8' }).stdout).toBe('');
 });
 
@@ -89,7 +89,7 @@ it.each([
   ['canary', 'abort'],
   ['smoke'],
   ['apply', '--with-version'],
-])('%s --dry-run %s %s: tells what it would do and changes nothing', async (script, ...args) => {
+])('prints the steps and changes nothing with %s --dry-run %s %s', async (script, ...args) => {
   kubectl.write('green', '1.1.0');
   const { status, output } = await run(script ?? '', '--dry-run', ...args);
   expect(output).toMatch(/would/);
@@ -97,8 +97,8 @@ it.each([
   expect(kubectl.changes).toEqual([]);
 });
 
-describe('smoke', () => {
-  it('asks for health, readiness and a turn with the key of the Secret, which no argument shows', async () => {
+describe('smoke.sh', () => {
+  it('requests health, readiness and a turn, with the key of the Secret outside the arguments', async () => {
     const { status, output } = await run('smoke');
     expect(output).toBe('ok  /health\nok  /ready\nok  a turn\n');
     expect(status).toBe(0);
@@ -118,15 +118,15 @@ describe('smoke', () => {
       { FAKE_NO_PODS_OF: 'v2' },
       'selects version v2, which no pod has',
     ],
-  ])('fails where %s', async (_what, more, says) => {
+  ])('fails if %s', async (_what, more, says) => {
     kubectl.env = cluster(more);
     if ('FAKE_NO_PODS_OF' in more) kubectl.write('pinned', 'v2');
     expect(await run('smoke')).toMatchObject({ status: 1, output: expect.stringContaining(says) });
   });
 });
 
-describe('rollout', () => {
-  it('changes image and label, waits, and asks for a turn', async () => {
+describe('rollout.sh', () => {
+  it('changes image and label, waits, and requests a turn', async () => {
     expect(await run('rollout', '1.1.0')).toMatchObject({ status: 0 });
     expect(kubectl.version).toBe('1.1.0');
     expect(kubectl.changes).toEqual([
@@ -149,7 +149,7 @@ describe('rollout', () => {
   it.each([
     ['it does not become ready', { FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' }],
     ['it does not answer', { FAKE_SECRET: 'sk-sluice-another-one' }],
-  ])('goes back where %s', async (_what, more) => {
+  ])('rolls back if %s', async (_what, more) => {
     kubectl.env = cluster(more);
     const { status, output } = await run('rollout', '1.1.0');
     expect(status).toBe(1);
@@ -157,7 +157,7 @@ describe('rollout', () => {
     expect(kubectl.version).toBe('1.0.0');
   });
 
-  it('says so where it cannot go back either', async () => {
+  it('reports that the roll back failed too', async () => {
     kubectl.env = cluster({ FAKE_FAIL: 'rollout status|patch', FAKE_FAIL_FROM: '2' });
     const { status, output } = await run('rollout', '1.1.0');
     expect(status).toBe(1);
@@ -181,28 +181,28 @@ describe('rollout', () => {
   });
 });
 
-describe('images by digest and registries with ports', () => {
+describe('images by digest or from a registry with a port', () => {
   const BY_DIGEST = `repo/support-bot@sha256:${'b'.repeat(64)}`;
 
   it.each([
     ['host:5000/repo', 'host:5000/repo:1.1.0'],
     ['host:5000/repo:1.0.0', 'host:5000/repo:1.1.0'],
     ['repo', 'repo:1.1.0'],
-  ])('%s becomes %s, also for a second colour', async (before, after) => {
+  ])('change %s to %s, also for a second colour', async (before, after) => {
     kubectl.env = cluster({ FAKE_IMAGE: before });
     await run('rollout', '--no-smoke', '1.1.0');
     expect(kubectl.changes[0]).toContain(`"image":"${after}"`);
     expect(imageInVersion(before, '1.1.0')).toBe(after);
   });
 
-  it.each(['repo@sha256:abc', 'repo:1.0.0@sha256:abc'])('%s is refused without the new one', async (image) => {
+  it.each(['repo@sha256:abc', 'repo:1.0.0@sha256:abc'])('need a new digest or tag in place of %s', async (image) => {
     kubectl.env = cluster({ FAKE_IMAGE: image });
     expect(await run('rollout', '1.1.0')).toMatchObject({ status: 1, output: expect.stringContaining('IMAGE=') });
     expect(kubectl.changes).toEqual([]);
     expect(() => imageInVersion(image, '1.1.0')).toThrow('IMAGE=');
   });
 
-  it('IMAGE names the new one for rollout.sh and for the second colour', async () => {
+  it('use IMAGE for rollout.sh and for the second colour', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: 'repo@sha256:abc', IMAGE: BY_DIGEST });
     expect(await run('rollout', '1.1.0')).toMatchObject({ status: 0 });
     expect(kubectl.changes[0]).toContain(`"image":"${BY_DIGEST}"`);
@@ -210,17 +210,17 @@ describe('images by digest and registries with ports', () => {
     expect(kubectl.applied).toContain(BY_DIGEST);
   });
 
-  it('goes back to the version of before by its label', async () => {
+  it('rolls back to the previous version by its label', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: BY_DIGEST, IMAGE: BY_DIGEST, FAKE_SECRET: 'sk-sluice-another-one' });
     expect(await run('rollout', '1.1.0')).toMatchObject({ status: 1 });
     expect(kubectl.version).toBe('1.0.0');
   });
 });
 
-describe('apply', () => {
+describe('apply.sh', () => {
   const SHIPPED = 'support-bot:1.0.0';
 
-  it('applies the tree where it names the image that runs, and asks for a turn', async () => {
+  it('applies a tree with the running image and requests a turn', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: SHIPPED });
     const { status, output } = await run('apply');
     expect(output).toContain('ok  a turn');
@@ -228,7 +228,7 @@ describe('apply', () => {
     expect(kubectl.changes).toEqual([expect.stringMatching(/^apply -f .*k8s\/deployment\.yaml$/)]);
   });
 
-  it('refuses to bring an old version back with a change of configuration, and names the remedy', async () => {
+  it('refuses a tree with an older version and names the remedy', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: 'support-bot:1.1.0' });
     expect(await run('apply')).toMatchObject({
       status: 1,
@@ -238,7 +238,7 @@ describe('apply', () => {
     expect(await run('apply', '--with-version')).toMatchObject({ status: 0 });
   });
 
-  it('names the way back where it does not answer', async () => {
+  it('names the way back if the new pods do not answer', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: SHIPPED, FAKE_SECRET: 'sk-sluice-another-one' });
     expect(await run('apply')).toMatchObject({
       status: 1,
@@ -249,7 +249,7 @@ describe('apply', () => {
   it.each([
     ['host:5000/repo:2.0.0', [], 'host:5000/repo:2.0.0', '2.0.0'],
     [`repo@sha256:${'a'.repeat(64)}`, ['2.0.0'], `repo@sha256:${'a'.repeat(64)}`, '2.0.0'],
-  ])('set-version puts %s into the tree, with its labels', (image, more, wantedImage, version) => {
+  ])('writes %s and its labels into the tree with set-version', (image, more, wantedImage, version) => {
     const file = join(mkdtempSync(join(tmpdir(), 'sluice-version-')), 'deployment.yaml');
     cpSync('k8s/base/deployment.yaml', file);
     const env = { ...process.env, DEPLOYMENT_FILE: file };
@@ -261,14 +261,17 @@ describe('apply', () => {
     rmSync(dirname(file), { recursive: true });
   });
 
-  it.each([[[]], [['repo']], [[`repo@sha256:${'a'.repeat(64)}`]], [['a b:1']]])('set-version refuses %j', (args) => {
-    const env = { ...process.env, DEPLOYMENT_FILE: '/dev/null' };
-    expect(spawnSync('node', ['scripts/deployment/set-version.mjs', ...args], { env }).status).toBe(64);
-  });
+  it.each([[[]], [['repo']], [[`repo@sha256:${'a'.repeat(64)}`]], [['a b:1']]])(
+    'refuses set-version with %j',
+    (args) => {
+      const env = { ...process.env, DEPLOYMENT_FILE: '/dev/null' };
+      expect(spawnSync('node', ['scripts/deployment/set-version.mjs', ...args], { env }).status).toBe(64);
+    },
+  );
 });
 
-describe('rollback', () => {
-  it('brings back the newest revision of that version with its configuration, and asks for a turn', async () => {
+describe('rollback.sh', () => {
+  it('restores the newest revision of that version with its configuration and requests a turn', async () => {
     const of = (revision: number, instance?: string) => ({ revision, version: '0.9.0', ...(instance && { instance }) });
     kubectl.revisions([of(3), of(10), of(7), of(11, 'support-bot-canary'), { revision: 12, version: '1.0.0' }]);
     const { status, output } = await run('rollback', '0.9.0');
@@ -277,7 +280,7 @@ describe('rollback', () => {
     expect(kubectl.changes).toEqual(['rollout undo deployment/support-bot --to-revision=10']);
   });
 
-  it('undoes a change of configuration: the revision before of the version that runs', async () => {
+  it('undoes a change of configuration by the previous revision of the running version', async () => {
     kubectl.revisions([
       { revision: 11, version: '1.0.0', config: 'support-bot-config-good' },
       { revision: 12, version: '1.0.0', config: 'support-bot-config-bad' },
@@ -307,14 +310,14 @@ describe('rollback', () => {
       { FAKE_IMAGE: 'repo@sha256:abc' },
       'name the new one: IMAGE=',
     ],
-  ])('changes nothing where %s', async (_what, revisions, version, more, says) => {
+  ])('changes nothing if %s', async (_what, revisions, version, more, says) => {
     kubectl.revisions(revisions);
     kubectl.env = cluster(more);
     expect(await run('rollback', version)).toMatchObject({ status: 1, output: expect.stringContaining(says) });
     expect(kubectl.changes).toEqual([]);
   });
 
-  it('fails where the version of before does not answer either', async () => {
+  it('fails if the previous version does not answer either', async () => {
     kubectl.env = cluster({ FAKE_SECRET: 'sk-sluice-another-one' });
     expect(await run('rollback', '0.9.0')).toMatchObject({
       status: 1,
@@ -322,7 +325,7 @@ describe('rollback', () => {
     });
   });
 
-  it('changes the image where the cluster has forgotten that version', async () => {
+  it('changes the image if the cluster no longer has that version', async () => {
     expect(await run('rollback', '0.9.0')).toMatchObject({ status: 0 });
     expect(kubectl.version).toBe('0.9.0');
   });
@@ -331,7 +334,7 @@ describe('rollback', () => {
     ['it does not become ready', 'rollout status', 'did not become ready'],
     ['the cluster does not answer', 'get deployment', 'asked to fail'],
     ['the cluster refuses it', 'patch', 'asked to fail'],
-  ])('fails where %s', async (_what, fail, says) => {
+  ])('fails if %s', async (_what, fail, says) => {
     kubectl.env = cluster({ FAKE_FAIL: fail });
     const { status, output } = await run('rollback', '0.9.0');
     expect(status).not.toBe(0);
@@ -339,21 +342,21 @@ describe('rollback', () => {
     expect(output).not.toContain('runs 0.9.0');
   });
 
-  it('fails where another version runs afterwards', async () => {
+  it('fails if another version runs afterwards', async () => {
     kubectl.revisions([{ revision: 3, version: '0.9.0' }]);
     kubectl.env = cluster({ FAKE_UNDO_TO: '0.8.0' });
     expect(await run('rollback', '0.9.0')).toMatchObject({ status: 1, output: expect.stringContaining('0.8.0') });
   });
 });
 
-describe('blue-green', () => {
+describe('blue-green.sh', () => {
   const selects = (version: string) => `patch service/support-bot --type=merge -p {"spec":{"selector":{${version}}}}`;
   const only = (version: string) => selects(`"app":"support-bot","version":"${version}"`);
   const ALL = selects('"version":null');
   const REMOVED =
     'delete deployment/support-bot-v2 service/support-bot-v2 --ignore-not-found --cascade=foreground --wait=true --timeout=300s';
 
-  it('up: starts the second colour, which takes none of the first one’s pods nor clients', async () => {
+  it('starts a second colour without pods or clients of the first one (up)', async () => {
     expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([only('1.0.0'), 'apply -f -']);
     const { items } = JSON.parse(kubectl.applied) as { readonly items: readonly Manifest[] };
@@ -378,14 +381,17 @@ describe('blue-green', () => {
     expect((await Promise.all(items.map(mistakeIn))).filter(Boolean)).toEqual([]);
   });
 
-  it.each(['apply', 'rollout status deployment/support-bot-v2'])('up: cleans up where %s fails', async (fail) => {
-    kubectl.env = cluster({ FAKE_FAIL: fail });
-    expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 1 });
-    // The Service no longer selects a version, since the next rolling update replaces that version.
-    expect(kubectl.changes.slice(-2)).toEqual([REMOVED, ALL]);
-  });
+  it.each(['apply', 'rollout status deployment/support-bot-v2'])(
+    'removes the second colour if %s fails (up)',
+    async (fail) => {
+      kubectl.env = cluster({ FAKE_FAIL: fail });
+      expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 1 });
+      // The Service no longer selects a version, since the next rolling update replaces that version.
+      expect(kubectl.changes.slice(-2)).toEqual([REMOVED, ALL]);
+    },
+  );
 
-  it('switch: tries the new colour, then sends new connections to it', async () => {
+  it('requests a turn of the new colour, then sends new connections to it (switch)', async () => {
     kubectl.write('green', '1.1.0');
     expect(await run('blue-green', 'switch')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([only('1.1.0')]);
@@ -395,47 +401,47 @@ describe('blue-green', () => {
     ]);
   });
 
-  it('switch: changes nothing where the new colour does not answer', async () => {
+  it('changes nothing if the new colour does not answer (switch)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'port-forward' });
     expect(await run('blue-green', 'switch')).toMatchObject({ status: 1 });
     expect(kubectl.changes).toEqual([]);
   });
 
-  it('switch: goes back where the new colour fails once it is used', async () => {
+  it('returns to the old colour if the new one fails after the switch (switch)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'port-forward', FAKE_FAIL_FROM: '2' });
     expect(await run('blue-green', 'switch')).toMatchObject({ status: 1 });
     expect(kubectl.changes).toEqual([only('1.1.0'), only('1.0.0')]);
   });
 
-  it('back: sends new connections to the old colour', async () => {
+  it('sends new connections to the old colour (back)', async () => {
     expect(await run('blue-green', 'back')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([only('1.0.0')]);
   });
 
-  it('finish: the first Deployment takes the version, the second is drained and goes', async () => {
+  it('updates the first Deployment, then drains and removes the second (finish)', async () => {
     kubectl.write('green', '1.1.0');
     expect(await run('blue-green', 'finish')).toMatchObject({ status: 0 });
     expect(kubectl.version).toBe('1.1.0');
     expect(kubectl.changes.slice(1)).toEqual([ALL, REMOVED]);
   });
 
-  it('finish: keeps the new colour where the first Deployment does not take the version', async () => {
+  it('keeps the new colour if the first Deployment fails with the version (finish)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' });
     expect(await run('blue-green', 'finish')).toMatchObject({ status: 1 });
     expect(kubectl.changes.join()).not.toContain('delete');
   });
 
-  it('abort: the old colour serves alone again', async () => {
+  it('removes the new colour (abort)', async () => {
     kubectl.write('green', '1.1.0');
     expect(await run('blue-green', 'abort')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([only('1.0.0'), REMOVED, ALL]);
   });
 });
 
-describe('canary', () => {
+describe('canary.sh', () => {
   const shares = (percent: number) => {
     const patch = JSON.parse(
       execFileSync('node', ['scripts/lib/canary-routes.mjs', 'support-bot', `${percent}`], UTF8),
@@ -446,7 +452,7 @@ describe('canary', () => {
     'delete deployment/support-bot-canary --ignore-not-found --cascade=foreground --wait=true --timeout=300s';
   const UTF8 = { encoding: 'utf8' } as const;
 
-  it('start: tries the canary before it gets its share, and once it has it', async () => {
+  it('requests a turn of the canary before and after it gets its share (start)', async () => {
     expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([shares(0), 'apply -f -', shares(10)]);
     const steps = kubectl.calls.map((call) => call.split(' ').slice(0, 2).join(' '));
@@ -473,7 +479,7 @@ describe('canary', () => {
     expect((await Promise.all(items.map(mistakeIn))).filter(Boolean)).toEqual([]);
   });
 
-  it('start: with half of the clients, half of the replicas', async () => {
+  it('runs half of the replicas for half of the clients (start)', async () => {
     expect(await run('canary', 'start', '1.1.0', '50')).toMatchObject({ status: 0 });
     expect(kubectl.changes.at(-1)).toBe(shares(50));
     expect(JSON.parse(kubectl.applied)).toMatchObject({ items: [{ spec: { replicas: 2 } }] });
@@ -484,7 +490,7 @@ describe('canary', () => {
     ['it does not become ready', { FAKE_FAIL: 'rollout status' }],
     ['it does not answer', { FAKE_SECRET: 'sk-sluice-another-one' }],
     ['it fails once it is used', { FAKE_FAIL: 'port-forward', FAKE_FAIL_FROM: '2' }],
-  ])('start: stops sending clients to the canary, drains and removes it if %s', async (_what, more) => {
+  ])('stops sending clients to the canary, drains and removes it if %s (start)', async (_what, more) => {
     kubectl.env = cluster(more);
     expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 1 });
     expect(kubectl.changes.slice(-2)).toEqual([shares(0), REMOVED]);
@@ -494,7 +500,7 @@ describe('canary', () => {
     ['there are no routes to set', 'get virtualservice', {}],
     ['the routes are refused', 'patch virtualservice', {}],
     ['blue and green are under way', '-', { pinned: '1.0.0' }],
-  ])('start: changes nothing where %s', async (_what, fail, { pinned }: { readonly pinned?: string }) => {
+  ])('changes nothing if %s (start)', async (_what, fail, { pinned }: { readonly pinned?: string }) => {
     if (pinned !== undefined) kubectl.write('pinned', pinned);
     kubectl.env = cluster({ FAKE_FAIL: fail === '-' ? 'nothing' : fail });
     expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 1 });
@@ -502,14 +508,14 @@ describe('canary', () => {
     expect(kubectl.applied).toBe('');
   });
 
-  it('promote: updates the first Deployment, then stops sending clients to the canary, drains and removes it', async () => {
+  it('updates the first Deployment, then drains and removes the canary (promote)', async () => {
     kubectl.write('green', '1.1.0');
     expect(await run('canary', 'promote')).toMatchObject({ status: 0 });
     expect(kubectl.version).toBe('1.1.0');
     expect(kubectl.changes).toEqual([expect.stringContaining('patch deployment/support-bot '), shares(0), REMOVED]);
   });
 
-  it('promote: the canary keeps its share where the first Deployment goes back', async () => {
+  it('keeps the canary and its share if the first Deployment rolls back (promote)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' });
     expect(await run('canary', 'promote')).toMatchObject({ status: 1 });
@@ -517,7 +523,7 @@ describe('canary', () => {
     expect(kubectl.changes.join()).not.toMatch(/delete|virtualservice/);
   });
 
-  it('promote: says so where there is none', async () => {
+  it('reports that there is no canary (promote)', async () => {
     expect(await run('canary', 'promote')).toMatchObject({
       status: 1,
       output: expect.stringContaining('there is no deployment/support-bot-canary'),
@@ -525,13 +531,13 @@ describe('canary', () => {
     expect(kubectl.changes).toEqual([]);
   });
 
-  it('abort: stops sending clients to the canary, then drains and removes it', async () => {
+  it('stops sending clients to the canary, then drains and removes it (abort)', async () => {
     kubectl.write('green', '1.1.0');
     expect(await run('canary', 'abort')).toMatchObject({ status: 0 });
     expect(kubectl.changes).toEqual([shares(0), REMOVED]);
   });
 
-  it('abort: keeps the pods where people are still sent to them', async () => {
+  it('keeps the pods of the canary if clients are still sent to them (abort)', async () => {
     kubectl.env = cluster({ FAKE_FAIL: 'patch virtualservice' });
     expect(await run('canary', 'abort')).toMatchObject({ status: 1 });
     expect(kubectl.changes.join()).not.toContain('delete');

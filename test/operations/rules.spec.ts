@@ -30,13 +30,13 @@ it.each([
   ['promtool', 'check', 'config', 'monitoring/prometheus.yaml'],
   ['promtool', 'test', 'rules', TESTS],
   ['amtool', 'check-config', 'monitoring/alertmanager.yaml'],
-])('%s %s %s %s', (command, ...args) => {
+])('runs promtool and amtool: %s %s %s %s', (command, ...args) => {
   const { status, output } = ran(command, ...args);
   expect(output).not.toContain('FAILED');
   expect(status).toBe(0);
 });
 
-describe('the rules’ tests notice', () => {
+describe('the tests of the alert rules', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-rules-'));
   mkdirSync(join(folder, 'tests'));
   cpSync(TESTS, join(folder, 'tests/alerts.test.yaml'));
@@ -45,7 +45,7 @@ describe('the rules’ tests notice', () => {
   it.each([
     ['never fires', 'vector(0) > 1'],
     ['always fires', 'vector(1)'],
-  ])('each alert that %s', (_how, expr) => {
+  ])('fail for an alert that %s', (_how, expr) => {
     const groups = rules.groups.map((group) => ({ ...group, rules: group.rules.map((rule) => ({ ...rule, expr })) }));
     writeFileSync(join(folder, 'alerts.yaml'), stringify({ groups }));
     const { status, output } = ran('promtool', 'test', 'rules', join(folder, 'tests/alerts.test.yaml'));
@@ -57,12 +57,12 @@ describe('the rules’ tests notice', () => {
 it.each([
   ['critical', 'on-call'],
   ['warning', 'daytime'],
-])('%s goes to %s', (severity, receiver) => {
+])('routes %s to %s', (severity, receiver) => {
   const args = ['config', 'routes', 'test', '--config.file=monitoring/alertmanager.yaml', `severity=${severity}`];
   expect(spawnSync('amtool', args, { encoding: 'utf8' }).stdout.trim()).toBe(receiver);
 });
 
-it('asks Prometheus’ example for the job and the label that rules and dashboard lean on', () => {
+it('finds the job and labels of rules and dashboard in the example of Prometheus', () => {
   const example = parse(readFileSync('monitoring/prometheus.yaml', 'utf8')) as {
     readonly scrape_configs: readonly { readonly job_name: string; readonly relabel_configs: readonly object[] }[];
   };
@@ -88,14 +88,17 @@ it('covers every condition that an operator must be notified of', () => {
   });
 });
 
-describe('an alert tells', () => {
-  it.each(alerts.map((rule) => [rule.alert, rule] as const))('%s: what, how bad, and what to do', (alert, rule) => {
-    expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);
-    expect(rule.annotations.summary).not.toBe('');
-    expect(rule.annotations.description).not.toBe('');
-    const [page = '', anchor] = rule.annotations.runbook_url.split('#');
-    const headings = [...readFileSync(page, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title);
-    expect(anchor).toBe(alert.toLowerCase());
-    expect(headings).toContain(alert);
-  });
+describe('the annotations of an alert', () => {
+  it.each(alerts.map((rule) => [rule.alert, rule] as const))(
+    'say what happens, how bad it is and what to do: %s',
+    (alert, rule) => {
+      expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);
+      expect(rule.annotations.summary).not.toBe('');
+      expect(rule.annotations.description).not.toBe('');
+      const [page = '', anchor] = rule.annotations.runbook_url.split('#');
+      const headings = [...readFileSync(page, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title);
+      expect(anchor).toBe(alert.toLowerCase());
+      expect(headings).toContain(alert);
+    },
+  );
 });

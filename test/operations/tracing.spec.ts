@@ -199,7 +199,7 @@ describe('with tracing on', () => {
       expect(logged.find((line) => line.msg === msg)?.trace_id).toBe(TRACE);
   });
 
-  it('[TRACE-1] takes a context on a socket: of one create before that of the upgrade', async () => {
+  it('prefers the trace context of a create to that of the upgrade [TRACE-1]', async () => {
     const { socketUrl } = await start({ enabled: true, endpoint: `${receiver.url}/v1/traces` });
     const socket = await TestSocket.open(socketUrl, { headers: { traceparent: PARENT } });
     const other = '11111111111111111111111111111111';
@@ -212,7 +212,7 @@ describe('with tracing on', () => {
     expect(receiver.spans.filter(({ name }) => name === 'turn').map(({ traceId }) => traceId)).toEqual([TRACE, other]);
   });
 
-  it('tells what the output guard itself took, not what the provider took between its checks', async () => {
+  it('measures the time of the output guard without the time of the provider', async () => {
     await start({ enabled: true, endpoint: receiver.url });
     const waitMs = 150;
     provider.answerWith({
@@ -231,7 +231,7 @@ describe('with tracing on', () => {
     expect(BigInt(guard.startTimeUnixNano)).toBeGreaterThan(BigInt(call.startTimeUnixNano) - 5_000_000n);
   });
 
-  it('asks no output guard where the input was refused, and says which prompt could not be rendered', async () => {
+  it('has no output guard span if the input was refused, and names a prompt that cannot be rendered', async () => {
     await start({ enabled: true, endpoint: receiver.url });
     await ask({ input: 'please hack it' });
     await ask({ input: 'Hi', prompt: { id: 'support', variables: { unused: 'value' } } });
@@ -241,7 +241,7 @@ describe('with tracing on', () => {
     expect(failed.map(({ name }) => name).toSorted()).toEqual(['admit', 'render prompt', 'turn']);
   });
 
-  it('tells a failure by its code, and a refusal before there is a turn', async () => {
+  it('records failures by code, and refusals before a turn', async () => {
     await start({ enabled: true, endpoint: receiver.url });
     provider.answerWith({ status: 400, body: { error: { message: SECRET_WORDS } } });
     await ask({ input: 'Hi' });
@@ -255,7 +255,7 @@ describe('with tracing on', () => {
     expect(receiver.bodies.join()).not.toContain('quagga');
   });
 
-  it('records no more than its share, and what a caller has decided', async () => {
+  it('samples its share and follows the decision of the caller', async () => {
     await start({ enabled: true, endpoint: receiver.url, sample_ratio: 0 });
     await ask({ input: 'Hi' });
     await ask({ input: 'Hi' }, { traceparent: UNSAMPLED });
@@ -267,7 +267,7 @@ describe('with tracing on', () => {
     expect(sent.map((context) => String(context).slice(-2))).toEqual(['00', '00', '01', '00']);
   });
 
-  it('serves and ends as ever where no collector answers', async () => {
+  it('serves and ends normally if no collector answers', async () => {
     await start({ enabled: true, endpoint: 'http://127.0.0.1:9/v1/traces' });
     expect((await ask({ input: 'Hi' })).status).toBe(200);
     await ended();
@@ -284,7 +284,7 @@ describe('with tracing off', () => {
     expect(lines.join()).not.toContain('trace_id');
   });
 
-  it('does not load the library at all', async () => {
+  it('loads no tracing library', async () => {
     const telling = `import { registerHooks } from 'node:module';
 registerHooks({ resolve: (name, context, next) => (name.startsWith('@opentelemetry/') && console.error('loads ' + name), next(name, context)) });`;
     const env = {
@@ -302,7 +302,7 @@ registerHooks({ resolve: (name, context, next) => (name.startsWith('@opentelemet
     expect(await loaded({ enabled: true, endpoint: receiver.url })).toContain('loads @opentelemetry/sdk-trace');
   });
 
-  it('is one object that does nothing', () => {
+  it('uses one shared object without effect', () => {
     expect(NO_TRACING.begin('turn', PARENT)).toBe(NO_SPAN);
     expect(NO_SPAN.child('x')).toBe(NO_SPAN);
   });

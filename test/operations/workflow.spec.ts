@@ -38,7 +38,7 @@ function lint(workflow: string): { status: number | null; output: string } {
 }
 
 describe(FILE, () => {
-  it('is what a linter of workflows takes, which finds what is wrong', () => {
+  it('passes the linter of workflows, which finds a planted mistake', () => {
     expect(lint(text)).toMatchObject({ status: 0, output: expect.stringContaining('passed') });
     expect(lint(text.replace('runs-on', 'runs_on'))).toMatchObject({
       status: 1,
@@ -46,29 +46,29 @@ describe(FILE, () => {
     });
   });
 
-  it.each(runs)('runs what shellcheck has nothing to say of: %s', (script) => {
+  it.each(runs)('passes shellcheck in step: %s', (script) => {
     const { stdout } = spawnSync('shellcheck', ['-s', 'bash', '-'], { input: script, encoding: 'utf8' });
     expect(stdout).toBe('');
   });
 
-  it('runs the README’s test command, and nothing else decides', () => {
+  it('decides by the test command of the README only', () => {
     expect(readFileSync('README.md', 'utf8')).toMatch(/^```bash\nnpm test\n```$/m);
     expect(runs.at(-1)).toBe('.ci/run');
     expect(readFileSync('.ci/run', 'utf8')).toMatch(/^npm test /m);
     expect(text).not.toContain('continue-on-error');
   });
 
-  it('takes actions of a named version only', () => {
+  it('uses only actions of a named version', () => {
     for (const { uses } of steps) if (uses !== undefined) expect(uses).toMatch(/^[\w-]+\/[\w-]+@v\d+$/);
   });
 
-  it('brings every program that the suites need', () => {
+  it('installs every program that the suites need', () => {
     const installed = runs.flatMap((script) => script.match(/apt-get install .*/g) ?? []).join(' ');
     for (const { apt } of tools) if (!ON_THE_RUNNER.includes(apt)) expect(installed.split(/\s+/)).toContain(apt);
   });
 });
 
-it('every program that a test runs and npm does not bring is installed or named on a clean machine', () => {
+it('finds every program of the tests installed or named on a clean machine', () => {
   const { ignoreBinaries } = JSON.parse(readFileSync('knip.json', 'utf8')) as { readonly ignoreBinaries: string[] };
   expect(tools.map(({ program }) => program)).toEqual(expect.arrayContaining(ignoreBinaries));
 });
@@ -88,11 +88,11 @@ describe('.ci/run', () => {
     ['all passed', ['12 passed, 0 failed'], 0, '12 passed, 0 failed'],
     ['some failed, and npm says more', ['11 passed, 1 failed', 'npm error'], 1, '11 passed, 1 failed'],
     ['it broke before it could count', ['no such file'], 1, '0 passed, 1 failed'],
-  ])('%s: ends with the sum and npm’s code', (_what, lines, code, last) => {
+  ])('ends with the counts and the exit code of npm: %s', (_what, lines, code, last) => {
     expect(ran(lines, code)).toEqual({ status: code, last });
   });
 
-  it('has nothing that shellcheck complains of', () => {
+  it('passes shellcheck', () => {
     expect(spawnSync('shellcheck', ['.ci/run'], { encoding: 'utf8' }).stdout).toBe('');
   });
 });

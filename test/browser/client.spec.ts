@@ -133,7 +133,7 @@ describe('the browser client in Chromium', () => {
     expect(await outcome()).toEqual(exactly(120));
   });
 
-  it('sends what was asked offline, once, when the network is back', async () => {
+  it('sends a request of an offline page once when the network is back', async () => {
     await start(gateway.url);
     await page.evaluate(() => (globalThis as unknown as World).client.connect());
     await context.setOffline(true);
@@ -232,7 +232,7 @@ describe('the browser client in Chromium', () => {
     }
   });
 
-  it('follows a conversation without a gap and without a double: what was, what runs, what another tab asks, over cuts', async () => {
+  it('follows a conversation without a gap or a repetition: stored items, running turns and turns of another tab, over cuts', async () => {
     // A turn that ends before the page has subscribed is an item there, not a turn. So every turn lasts until the page shows it.
     const gate = () => Promise.withResolvers<undefined>();
     const [away, back, queued, late] = [gate(), gate(), gate(), gate()];

@@ -111,7 +111,7 @@ describe('the package of the client', () => {
     expect(printed.trim()).toBe('idle');
   });
 
-  it('streams into React under StrictMode, stops, and shows a conversation again from its history', async () => {
+  it('streams into React under StrictMode, cancels, and shows a conversation again from its history', async () => {
     const bundle = await build({
       entryPoints: [join(directory, 'app.ts')],
       bundle: true,

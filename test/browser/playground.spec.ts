@@ -93,7 +93,7 @@ describe('the playground', () => {
     expect(complaints).toEqual([]);
   });
 
-  it('answers, word by word, and says who answers, with tokens, cost and time to the first words', async () => {
+  it('shows an answer word by word, with the model, tokens, cost and time to the first words', async () => {
     await open(gateway.url);
     // Everything that the answer's place has shown: on a slow machine a look from here may come after its end.
     await page.evaluate(() => {
@@ -118,7 +118,7 @@ describe('the playground', () => {
     expect(await page.getByRole('note', { name: 'Who answers' }).textContent()).toMatch(/demo.*no language model/);
   });
 
-  it('works by keyboard alone: Enter sends, Escape stops, the text so far stays', async () => {
+  it('works by keyboard alone: Enter sends, Escape cancels and keeps the text', async () => {
     await open(gateway.url);
     await page.keyboard.type('demo: deltas=20000 interval=10ms text=numbers');
     await page.keyboard.press('Enter');
@@ -162,7 +162,7 @@ describe('the playground', () => {
     }
   });
 
-  it('sends what was written while the network was away', async () => {
+  it('sends a question that was written while the network was down', async () => {
     const proxy = await CuttableProxy.start(gateway.port);
     try {
       await open(proxy.url);
@@ -178,7 +178,7 @@ describe('the playground', () => {
     }
   });
 
-  it('keeps the text, reports the rest as lost, and sends the next after a restart of the server', async () => {
+  it('keeps the text, reports the rest as lost, and sends the next question after a restart of the server', async () => {
     await open(gateway.url);
     await ask('demo: deltas=10000 interval=10ms text=numbers');
     await answer().getByText('0 1 2').waitFor();
@@ -209,7 +209,7 @@ describe('the playground', () => {
     expect(await turns().count()).toBe(0);
   });
 
-  it('shows in a second tab what runs and what is asked in the first, and stops it from there', async () => {
+  it('shows running answers and questions of the first tab in a second one, and cancels from there', async () => {
     await open(gateway.url);
     await ask('demo: deltas=2 text=numbers');
     await ended();
@@ -282,7 +282,7 @@ describe('the playground', () => {
     });
   });
 
-  it('draws Markdown, and nothing that a text brings along does anything', async () => {
+  it('draws Markdown, without running any script or markup of the text', async () => {
     await open(gateway.url);
     await ask('Show me some Markdown');
     await ended();
@@ -319,7 +319,7 @@ describe('the playground', () => {
     expect(await turns().last().locator('.question').textContent()).toBe('<img src=x onerror="window.hurt=1">');
   });
 
-  it('shows the frames with what they mean, filters them, and pauses on request', async () => {
+  it('shows the frames with explanations, filters them, and pauses on request', async () => {
     await open(gateway.url);
     await page.getByRole('button', { name: 'Inspector' }).click();
     const inspector = page.getByRole('complementary', { name: 'Protocol inspector' });
@@ -347,7 +347,7 @@ describe('the playground', () => {
     expect(await rows.count()).toBeGreaterThan(before);
   });
 
-  it('copies an answer and asks again', async () => {
+  it('copies an answer and sends the question again', async () => {
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     await open(gateway.url);
     await ask('demo: deltas=5 text=numbers');
@@ -363,7 +363,7 @@ describe('the playground', () => {
     expect(await turns().nth(1).locator('.question').textContent()).toBe('demo: deltas=5 text=numbers');
   });
 
-  it('announces each paragraph once, when it is complete, and the end', async () => {
+  it('announces each complete paragraph and the end once to screen readers', async () => {
     await open(gateway.url);
     await ask('Give me a long answer');
     const said = page.locator('#announcement p');
@@ -393,7 +393,7 @@ describe('the playground', () => {
     },
   );
 
-  it('reports the connection by HTTP when WebSockets are blocked, and answers', async () => {
+  it('reports the connection by HTTP and answers when WebSockets are blocked', async () => {
     const wall = await wallBefore(gateway.port);
     try {
       await page.goto(wall.url);
@@ -407,7 +407,7 @@ describe('the playground', () => {
     }
   });
 
-  it('fits a phone, and is light or dark as the reader has it', async () => {
+  it('fits a phone, in the light or dark theme of the reader', async () => {
     await page.setViewportSize({ width: 360, height: 640 });
     await page.emulateMedia({ colorScheme: 'dark' });
     await open(gateway.url);

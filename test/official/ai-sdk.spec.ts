@@ -73,7 +73,7 @@ describe('the AI SDK [CHAT-10]', () => {
     expect(schema.safeParse(output).success).toBe(true);
   });
 
-  it('aborts, and the turn with it [CHAT-8]', async () => {
+  it('aborts its request and thereby the turn [CHAT-8]', async () => {
     const cancelled = (): Promise<number> => gateway.metric('sluice_requests_total{status="cancelled"}');
     const before = await cancelled();
     const abort = new AbortController();
@@ -114,7 +114,7 @@ describe('the AI SDK [CHAT-10]', () => {
     expect(JSON.stringify(errors[0]) + String(errors[0])).toContain('unable to');
   });
 
-  it('tells that a guardrail refused [CHAT-4]', async () => {
+  it('receives the refusal of a guardrail [CHAT-4]', async () => {
     const { finishReason, text } = await generateText({ model, prompt: 'a forbidden word' });
     expect(finishReason).toBe('content-filter');
     expect(text).toContain('not allowed');

@@ -49,7 +49,7 @@ const weather = {
 } as const;
 const CALL = 'demo: tool=get_weather args={"city":"Paris"}';
 
-describe('create', () => {
+describe('chat.completions.create', () => {
   it('answers with a chat completion [CHAT-1]', async () => {
     const completion = await create(FIVE);
     expect(completion).toMatchObject({
@@ -64,20 +64,20 @@ describe('create', () => {
     expect(factsOf(completion)).toMatchObject({ status: 'completed', provider: 'demo', kept: 'nothing' });
   });
 
-  it('needs no model; one that is not listed is refused in the words of this request [CHAT-1]', async () => {
+  it('accepts a request without a model and refuses an unlisted one with a message about chat completions [CHAT-1]', async () => {
     expect((await post({ messages: ask(FIVE) })).status).toBe(200);
     expect((await create(FIVE, { model: 'demo-large' })).model).toBeDefined();
     await expect(create(FIVE, { model: 'gpt-5' })).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
   });
 
-  it('keeps nothing that could be continued [CHAT-1]', async () => {
+  it('stores no response to continue from [CHAT-1]', async () => {
     const { response_id: id } = factsOf(await create(FIVE));
     await expect(
       client.responses.create({ input: 'and then?', previous_response_id: String(id) }),
     ).rejects.toMatchObject({ code: 'previous_response_not_found' });
   });
 
-  it('counts and tells a turn like any other', async () => {
+  it('counts and logs a turn like any other', async () => {
     const before = await gateway.metric('sluice_requests_total{status="success"}');
     await create(FIVE);
     expect(await gateway.metric('sluice_requests_total{status="success"}')).toBe(before + 1);
@@ -85,13 +85,13 @@ describe('create', () => {
     expect(lines.join('\n')).toContain('request received');
   });
 
-  it('out of tokens ends with length', async () => {
+  it('ends with length when the tokens run out', async () => {
     expect((await create('demo: deltas=3 text=numbers length')).choices[0]?.finish_reason).toBe('length');
   });
 });
 
-describe('streams', () => {
-  it('are chunks, the last of which tells why it ended, and [DONE] [CHAT-2]', async () => {
+describe('a chat completion stream', () => {
+  it('consists of chunks, the last of which has the finish reason, and [DONE] [CHAT-2]', async () => {
     const chunks = await collect(
       await client.chat.completions.create({ model: 'demo', messages: ask(FIVE), stream: true }),
     );
@@ -109,7 +109,7 @@ describe('streams', () => {
     expect((await answer.text()).endsWith('data: [DONE]\n\n')).toBe(true);
   });
 
-  it('tell the usage where it is asked for, in a chunk without choices [CHAT-2]', async () => {
+  it('sends the usage on request, in a chunk without choices [CHAT-2]', async () => {
     const params = {
       model: 'demo',
       messages: ask(FIVE),
@@ -121,7 +121,7 @@ describe('streams', () => {
     expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null)).toBe(true);
   });
 
-  it("are understood by the client's helper [CHAT-2, CHAT-6]", async () => {
+  it("works with the client's helper [CHAT-2, CHAT-6]", async () => {
     const stream = client.chat.completions.stream({
       model: 'demo',
       messages: ask(CALL),
@@ -139,7 +139,7 @@ describe('streams', () => {
   });
 });
 
-describe('tools', () => {
+describe('function tools', () => {
   it('are called, more than one at once, and their results answered [CHAT-6]', async () => {
     const both = `${CALL}\ndemo: tool=get_time args={}`;
     const time = { type: 'function', function: { name: 'get_time' } } as const;
@@ -195,8 +195,8 @@ describe('tools', () => {
   });
 });
 
-describe('structured output', () => {
-  it('follows a JSON Schema, as parse() reads it', async () => {
+describe('structured output of chat completions', () => {
+  it('follows a JSON Schema and is read by parse()', async () => {
     const schema = {
       type: 'object',
       properties: { city: { type: 'string' }, degrees: { type: 'integer' } },
@@ -211,21 +211,21 @@ describe('structured output', () => {
     expect(Object.keys(completion.choices[0]?.message.parsed ?? {}).sort()).toEqual(['city', 'degrees']);
   });
 
-  it('is JSON where only JSON is asked for', async () => {
+  it('is JSON if only JSON is requested', async () => {
     const answer = await create('x', { response_format: { type: 'json_object' } });
     expect(JSON.parse(answer.choices[0]?.message.content ?? '')).toMatchObject({ provider: 'demo' });
   });
 });
 
-describe('refusals', () => {
-  it('of an input guardrail end with content_filter and its message [CHAT-4]', async () => {
+describe('a refused chat completion', () => {
+  it('ends with content_filter and the message of an input guardrail [CHAT-4]', async () => {
     const { choices, usage } = await create('a forbidden word');
     expect(choices[0]).toMatchObject({ finish_reason: 'content_filter', message: { content: null } });
     expect(choices[0]?.message.refusal).toEqual(expect.stringMatching(/\S/u));
     expect(usage?.total_tokens).toBe(0);
   });
 
-  it('of an output guardrail keep the text that was safe; a stream says the same [CHAT-4]', async () => {
+  it('keeps the safe text when an output guardrail refuses, streamed or not [CHAT-4]', async () => {
     const words = 'demo: deltas=10 interval=0ms text=lorem';
     const { choices } = await create(words);
     expect(choices[0]?.finish_reason).toBe('content_filter');
@@ -242,7 +242,7 @@ describe('refusals', () => {
     expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe('content_filter');
   });
 
-  it('do not come again if the refused message is in the history [CHAT-11]', async () => {
+  it('does not repeat in later turns whose history has the refused message [CHAT-11]', async () => {
     const messages: Messages = [
       ...ask('a forbidden word'),
       { role: 'assistant', refusal: 'No.', name: 'support' },
@@ -252,14 +252,14 @@ describe('refusals', () => {
     expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: spoken(5) } });
   });
 
-  it("of the model's own are whole answers [CHAT-7]", async () => {
+  it('is a complete answer if the model refuses [CHAT-7]', async () => {
     const { choices } = await create('demo: refuse');
     expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: null } });
     expect(choices[0]?.message.refusal).toContain('can not help');
   });
 });
 
-describe('failures', () => {
+describe('a failure of the provider', () => {
   it.each([
     ['provider_timeout', 504],
     ['provider_refused', 502],
@@ -275,7 +275,7 @@ describe('failures', () => {
     expect(await gateway.metric(`sluice_requests_total{status="refused"}`)).toBe(refusals);
   });
 
-  it('in the middle of a stream is an error in it, and no [DONE] [CHAT-3]', async () => {
+  it('is an error inside the stream, without [DONE], once text was sent [CHAT-3]', async () => {
     const text = await (
       await post({ messages: ask('demo: error=provider_error after=2 text=numbers'), stream: true })
     ).text();
@@ -292,7 +292,7 @@ describe('failures', () => {
   });
 });
 
-describe('a client that goes away', () => {
+describe('a client of chat completions that disconnects', () => {
   const cancelled = (): Promise<number> => gateway.metric('sluice_requests_total{status="cancelled"}');
   const becomes = async (look: () => Promise<number>, value: number): Promise<void> => {
     for (let tries = 0; (await look()) !== value; tries++) {
@@ -322,7 +322,7 @@ describe('a client that goes away', () => {
     await becomes(cancelled, before + 2);
   });
 
-  it('comes back with its idempotency key, and gets the same answer [CHAT-8, IDEM-1]', async () => {
+  it('gets the same answer when it returns with its idempotency key [CHAT-8, IDEM-1]', async () => {
     const before = await cancelled();
     const body = JSON.stringify({ messages: ask('demo: first=300ms deltas=5 interval=0ms text=numbers') });
     const socket = connect(gateway.port, '127.0.0.1');
@@ -340,8 +340,8 @@ describe('a client that goes away', () => {
   });
 });
 
-describe('requests', () => {
-  it("reach the provider as they were sent, after the pack's prompt [CHAT-6, CHAT-9]", async () => {
+describe('a chat completion request', () => {
+  it("reaches the provider as it was sent, after the pack's prompt [CHAT-6, CHAT-9]", async () => {
     const fake = await FakeOpenAiServer.start();
     const other = await startGateway({
       config: {
@@ -406,7 +406,7 @@ describe('requests', () => {
     }
   });
 
-  it('system and developer messages are instructions, wherever they stand [CHAT-9]', async () => {
+  it('may have system and developer messages at any place: they are instructions [CHAT-9]', async () => {
     const strict = await startGateway({ config: { clients: { allow: { instructions: false } } } });
     try {
       const asked = officialClient(strict.url).chat.completions.create({
@@ -439,7 +439,7 @@ describe('requests', () => {
     ],
     ['stream options alone', { messages: ask('x'), stream_options: { include_usage: true } }, 'stream_options'],
     ['an unknown field', { messages: ask('x'), temprature: 1 }, 'temprature'],
-  ])('%s: refused with the field at fault [CHAT-5, CHAT-12]', async (_what, body, param) => {
+  ])('is refused with the invalid field: %s [CHAT-5, CHAT-12]', async (_what, body, param) => {
     const answer = await post(body);
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ error: { param, type: 'invalid_request_error' } });

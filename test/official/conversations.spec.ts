@@ -49,7 +49,7 @@ const user = (content: string) => ({ type: 'message', role: 'user', content }) a
 /** What the server adds to an item, which the client's types do not know. */
 const factsOf = (item: object): unknown => ('sluice' in item ? item.sluice : undefined);
 
-describe('conversations', () => {
+describe('client.conversations', () => {
   it('are created, read, updated and deleted [CONV-1, CONV-2]', async () => {
     const created = await client.conversations.create({ metadata: { topic: 'demo' }, items: [user('Hello there')] });
     expect(created).toMatchObject({ object: 'conversation', metadata: { topic: 'demo' } });
@@ -69,7 +69,7 @@ describe('conversations', () => {
     await expect(client.conversations.delete(created.id)).rejects.toMatchObject({ status: 404 });
   });
 
-  it('an update without metadata is refused with what is missing', async () => {
+  it('refuse an update without metadata and name the missing field', async () => {
     const { id } = await client.conversations.create();
     await expect(client.post(`/conversations/${id}`, { body: {} })).rejects.toMatchObject({
       code: 'missing_required_parameter',
@@ -116,8 +116,8 @@ describe('conversations', () => {
   });
 });
 
-describe('items', () => {
-  it('come in pages, in either order, as the official pager reads them [CONV-4]', async () => {
+describe('client.conversations.items', () => {
+  it('are listed in pages, in either order, by the official pager [CONV-4]', async () => {
     const { id } = await client.conversations.create();
     for (const from of [0, 20]) {
       const items = Array.from({ length: 20 }, (_, i) => user(`message ${from + i}`));
@@ -138,7 +138,7 @@ describe('items', () => {
     }
   });
 
-  it('refuses a page after a deleted item instead of starting over [CONV-12]', async () => {
+  it('refuse a page after a deleted item instead of starting over [CONV-12]', async () => {
     const { id } = await client.conversations.create({ items: [user('a'), user('b')] });
     const [newest] = (await client.conversations.items.list(id, { limit: 1 })).data;
     await client.conversations.items.delete(newest?.id ?? '', { conversation_id: id });
@@ -174,7 +174,7 @@ describe('items', () => {
     ['none', [], 'items'],
     ['too many', Array.from({ length: 21 }, () => user('x')), 'items'],
     ['an image', [{ type: 'message', role: 'user', content: [{ type: 'input_image' }] }], 'items[0].content[0].type'],
-  ])('%s at once is refused [CONV-4]', async (_what, items, param) => {
+  ])('refuse %s at once [CONV-4]', async (_what, items, param) => {
     const { id } = await client.conversations.create();
     await expect(client.post(`/conversations/${id}/items`, { body: { items } })).rejects.toMatchObject({
       status: 400,
@@ -182,7 +182,7 @@ describe('items', () => {
     });
   });
 
-  it('`include` is refused only where it asks for what is left out', async () => {
+  it('refuse `include` only for values that are not served', async () => {
     const { id } = await client.conversations.create();
     const [item] = (
       await client.conversations.items.create(id, { items: [user('x')], include: ['reasoning.encrypted_content'] })
@@ -194,7 +194,7 @@ describe('items', () => {
     ).rejects.toMatchObject({ status: 400, code: 'unsupported_parameter' });
   });
 
-  it('tell which response brought them, and may be sent back as they came [CONV-13, REQ-1]', async () => {
+  it('name the response that added them, and are accepted when sent back [CONV-13, REQ-1]', async () => {
     const { id } = await client.conversations.create({ items: [user('written by a client')] });
     const response = await client.responses.create({ input: QUICK, conversation: id });
     const items = await collect(client.conversations.items.list(id, { order: 'asc' }));
@@ -208,7 +208,7 @@ describe('items', () => {
     expect((await client.responses.create({ input: [...input, user(QUICK)] })).status).toBe('completed');
   });
 
-  it('what a guardrail refused is shown, and marked [CONV-13]', async () => {
+  it('include refused items with a mark [CONV-13]', async () => {
     const { id } = await client.conversations.create();
     await client.responses.create({ input: 'a forbidden word', conversation: id });
     const items = await collect(client.conversations.items.list(id, { order: 'asc' }));
@@ -217,11 +217,11 @@ describe('items', () => {
   });
 });
 
-describe('while a turn runs', () => {
+describe('a conversation with a running turn', () => {
   const started = async (conversation: string): Promise<string> =>
     (await client.responses.create({ input: 'demo: hang after=2', conversation, background: true })).id;
 
-  it('items cannot be written, and can again when it has ended [CONV-14]', async () => {
+  it('refuses new items until the turn has ended [CONV-14]', async () => {
     const { id } = await client.conversations.create();
     const running = await started(id);
     const refused = client.conversations.items.create(id, { items: [user('between')] });
@@ -236,7 +236,7 @@ describe('while a turn runs', () => {
     expect(newest).toMatchObject({ content: [{ text: 'afterwards' }] });
   });
 
-  it('deleting the conversation cancels what runs and what waits in it, and keeps nothing of them [CONV-15] [KEEP-5]', async () => {
+  it('cancels running and waiting turns when it is deleted, and keeps nothing of them [CONV-15] [KEEP-5]', async () => {
     const { id } = await client.conversations.create();
     const running = await started(id);
     const waiting = await started(id);
@@ -253,10 +253,10 @@ describe('while a turn runs', () => {
   });
 });
 
-describe('the history', () => {
+describe('the list of conversations', () => {
   const other = (): OpenAI => officialClient(gateway.url, { apiKey: KEYS.THEIRS });
 
-  it("lists the caller's own, the newest change first, in pages [CONV-3]", async () => {
+  it("has the caller's own, newest change first, in pages [CONV-3]", async () => {
     const their = other();
     const before = (await history({ limit: '100' }, their)).data.length;
     const made: string[] = [];
@@ -282,7 +282,7 @@ describe('the history', () => {
     await expect(history({ order: 'asc' }, their)).rejects.toMatchObject({ status: 400, param: 'order' });
   });
 
-  it('gives each a title: its own, or how its first question begins [CONV-16]', async () => {
+  it('has a title for each: its own, or the beginning of its first question [CONV-16]', async () => {
     const titleOf = async (id: string): Promise<string | null> =>
       (await history({ limit: '100' })).data.find((one) => one.id === id)?.sluice.title ?? null;
     const own = await client.conversations.create({ metadata: { title: 'Named' }, items: [user('Hello')] });

@@ -40,7 +40,7 @@ const weather = tool(({ city }) => `sunny in ${city}`, {
 });
 
 describe("LangChain's ChatOpenAI [CHAT-10]", () => {
-  it('invokes, with usage and a reason to end [CHAT-1]', async () => {
+  it('invokes, with usage and a finish reason [CHAT-1]', async () => {
     const answer = await chat({ temperature: 0.5, maxTokens: 100 }).invoke([
       new SystemMessage('Be brief.'),
       new HumanMessage('Hello'),
@@ -93,7 +93,7 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     }
   });
 
-  it('aborts, and the turn with it [CHAT-8]', async () => {
+  it('aborts its request and thereby the turn [CHAT-8]', async () => {
     const cancelled = (): Promise<number> => gateway.metric('sluice_requests_total{status="cancelled"}');
     const before = await cancelled();
     const abort = new AbortController();
@@ -118,7 +118,7 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     await expect(reading).rejects.toMatchObject({ code: 'provider_error' });
   });
 
-  it('tells that a guardrail refused [CHAT-4]', async () => {
+  it('receives the refusal of a guardrail [CHAT-4]', async () => {
     const answer = await chat().invoke('a forbidden word');
     expect(answer.response_metadata).toMatchObject({ finish_reason: 'content_filter' });
     // It has no place for the refusal's words.

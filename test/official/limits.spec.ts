@@ -29,8 +29,8 @@ const refusalOf = (asked: Promise<unknown>): Promise<InstanceType<typeof OpenAI.
     },
   );
 
-describe('requests a minute', () => {
-  it('are sent in headers, and a refusal names the time to wait [LIMIT-1, LIMIT-2, LIMIT-3]', async () => {
+describe('the limit of requests a minute', () => {
+  it('is sent in headers, and its refusal names the time to wait [LIMIT-1, LIMIT-2, LIMIT-3]', async () => {
     const { url, gateway } = await limited({ requests_per_minute: 3 });
     const client = officialClient(url);
     const first = await client.responses.create({ input: QUICK }).withResponse();
@@ -55,7 +55,7 @@ describe('requests a minute', () => {
     expect(gateway.parts.turns.count).toBe(0);
   });
 
-  it('hold on a socket too [LIMIT-1]', async () => {
+  it('applies to sockets too [LIMIT-1]', async () => {
     const { url } = await limited({ requests_per_minute: 1 });
     const client = officialClient(url);
     await client.responses.create({ input: QUICK });
@@ -72,7 +72,7 @@ describe('requests a minute', () => {
     }
   });
 
-  it('sent twice with one key count once, and refused ones not at all [LIMIT-6]', async () => {
+  it('counts a repeated request with one key once, and refused requests not at all [LIMIT-6]', async () => {
     const { url } = await limited({ requests_per_minute: 2 });
     const client = officialClient(url);
     const again = { headers: { 'idempotency-key': 'again' } };
@@ -84,7 +84,7 @@ describe('requests a minute', () => {
   });
 });
 
-describe('turns at once', () => {
+describe('the limit of concurrent turns', () => {
   it('refuses turns past the limit, and frees a place before the terminal event is sent [LIMIT-4]', async () => {
     const { url } = await limited({ concurrent_turns: 1 });
     const client = officialClient(url);
@@ -96,7 +96,7 @@ describe('turns at once', () => {
   });
 });
 
-describe('tokens a minute', () => {
+describe('the limit of tokens a minute', () => {
   const usage = (tokens: number) => ({
     prompt_tokens: 0,
     completion_tokens: tokens,
@@ -119,7 +119,7 @@ describe('tokens a minute', () => {
     return officialClient((await limited(per_user, { provider })).url);
   }
 
-  it('are settled as used, beyond what was expected too [LIMIT-2, LIMIT-3]', async () => {
+  it('is settled by the used tokens, also above the expected ones [LIMIT-2, LIMIT-3]', async () => {
     const client = await spending({ tokens_per_minute: 4_000 }, 4_000);
     const first = await client.responses.create({ input: 'Hello', max_output_tokens: 50 }).withResponse();
     const [limit, remaining] = limitHeaders(first.response.headers, 'tokens');
@@ -132,7 +132,7 @@ describe('tokens a minute', () => {
   });
 });
 
-describe('cost a day', () => {
+describe('the limit of cost a day', () => {
   it('logs a warning at the start for each model whose price is unknown', async () => {
     const unpriced = (cost_tracking: boolean) =>
       limited(

@@ -44,7 +44,7 @@ describe('the official client', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  it('can send an id of 75 characters back that a provider gave [REQ-18]', async () => {
+  it('can send back a provider’s id of 75 characters [REQ-18]', async () => {
     const id = `call_${'x'.repeat(70)}`;
     const call = deltaChunk({ tool_calls: [{ index: 0, id, function: { name: 'f', arguments: '{}' } }] });
     provider.answerWith({ steps: [call, finishChunk('tool_calls'), DONE] });

@@ -162,8 +162,8 @@ const REFUSED: [string, Call, unknown, string, string | null][] = [
   ],
 ];
 
-describe('a refusal', () => {
-  it.each(REFUSED)('of %s is the client’s own error, once', async (_name, call, kind, code, param) => {
+describe('a refused REST request', () => {
+  it.each(REFUSED)('raises the client’s own error, without a retry, for %s', async (_name, call, kind, code, param) => {
     const requests = countRequests(gateway);
     const error = await refusal(call());
     expect(error).toBeInstanceOf(kind);
@@ -172,7 +172,7 @@ describe('a refusal', () => {
     expect(requests).toHaveLength(1);
   });
 
-  it('of a wrong key is an AuthenticationError', async () => {
+  it('raises an AuthenticationError for a wrong key', async () => {
     const stranger = officialClient(gateway.url, { apiKey: 'sk-wrong', maxRetries: 2 });
     const requests = countRequests(gateway);
     const error = await refusal(stranger.responses.create({ input: 'x' }));
@@ -181,14 +181,14 @@ describe('a refusal', () => {
     expect(requests).toHaveLength(1);
   });
 
-  it('of a key without the scope is a PermissionDeniedError', async () => {
+  it('raises a PermissionDeniedError for a key without the scope', async () => {
     const operator = officialClient(gateway.url, { apiKey: 'sk-of-operators' });
     const error = await refusal(operator.responses.create({ input: 'x' }));
     expect(error).toBeInstanceOf(PermissionDeniedError);
     expect(error).toMatchObject({ status: 403, code: 'insufficient_scope' });
   });
 
-  it('answers for a response of another owner as for one that does not exist', async () => {
+  it('is the same for a response of another owner as for one that does not exist', async () => {
     const other = officialClient(gateway.url, { apiKey: 'sk-of-another' });
     const own = await client.responses.create({ input: 'demo: deltas=1 interval=0ms' });
     const conversation = await client.conversations.create();
@@ -207,8 +207,8 @@ describe('a refusal', () => {
   });
 });
 
-describe('the client’s own retries', () => {
-  it('leave a conflict alone that will not go away', async () => {
+describe('the official client’s retries', () => {
+  it('do not repeat a conflict that is not retryable', async () => {
     const running = await client.responses.create({ ...HANG, background: true });
     const requests = countRequests(gateway);
     const error = await refusal(client.responses.delete(running.id));
@@ -218,7 +218,7 @@ describe('the client’s own retries', () => {
     await client.responses.cancel(running.id);
   });
 
-  it('keep a key that belongs to another body, and get the same response for the same body', async () => {
+  it('keep the idempotency key, and get the same response for the same body', async () => {
     const headers = { 'Idempotency-Key': 'one' };
     const first = await client.responses.create({ input: 'demo: deltas=2 interval=0ms' }, { headers });
     const again = await client.responses.create({ input: 'demo: deltas=2 interval=0ms' }, { headers });
@@ -230,7 +230,7 @@ describe('the client’s own retries', () => {
     expect(requests).toHaveLength(1);
   });
 
-  it('try a busy conversation again when it said, and get in', async () => {
+  it('wait as long as a busy conversation requests, and succeed', async () => {
     const { id } = await client.conversations.create();
     const first = await client.responses.create({ ...HANG, conversation: id, background: true });
     const busy = await refusal(client.responses.create({ input: 'x', conversation: id }, { maxRetries: 0 }));
@@ -245,7 +245,7 @@ describe('the client’s own retries', () => {
     expect(requests.filter((request) => request === 'POST /v1/responses')).toHaveLength(2);
   });
 
-  it('try a draining replica again, elsewhere, when it said', async () => {
+  it('wait as long as a draining replica requests, and reach another replica', async () => {
     const leaving = await startGateway();
     try {
       leaving.gateway.parts.drain.startDraining();

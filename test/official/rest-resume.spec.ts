@@ -43,8 +43,8 @@ function idOf(events: readonly StreamEvent[]): string {
   return first.response.id;
 }
 
-describe('a reader that leaves in the middle', () => {
-  it('by breaking out of the loop ends its reading, not the turn', async () => {
+describe('a REST reader that leaves in the middle', () => {
+  it('does not end the turn by breaking out of the loop', async () => {
     const events: StreamEvent[] = [];
     for await (const event of await direct.responses.create({ input: NUMBERS, stream: true })) {
       events.push(event);
@@ -57,7 +57,7 @@ describe('a reader that leaves in the middle', () => {
     expect(rest.at(-1)).toMatchObject({ type: 'response.completed', response: { output_text: spoken(40) } });
   });
 
-  it('by aborting the helper ends its reading, not the turn', async () => {
+  it('does not end the turn by aborting the helper', async () => {
     const stream = direct.responses.stream({ input: NUMBERS });
     const seen: StreamEvent[] = [];
     stream.on('response.created', (event) => seen.push(event)).on('response.output_text.delta', () => stream.abort());
@@ -67,7 +67,7 @@ describe('a reader that leaves in the middle', () => {
     expect((await direct.responses.retrieve(idOf(seen))).status).toBe('completed');
   });
 
-  it('while waiting for a whole answer leaves the turn as it is', async () => {
+  it('does not end the turn while it waits for a whole answer', async () => {
     const gone = new AbortController();
     const conversation = await direct.conversations.create();
     const asked = direct.responses.create(
@@ -82,12 +82,12 @@ describe('a reader that leaves in the middle', () => {
   });
 });
 
-describe('a network that is cut', () => {
+describe('a REST reader whose network is cut', () => {
   const random = seeded(7);
   // An answer of 40 deltas is about 12 kB, 1 kB of it until its id is sent: the cuts hit all of it, events, gaps and the end.
   const cuts = Array.from({ length: 30 }, () => 1_200 + Math.floor(random() * 10_800));
 
-  it.each(cuts)('after %i bytes loses nothing and doubles nothing', async (bytes) => {
+  it.each(cuts)('loses and repeats no event after %i bytes', async (bytes) => {
     proxy.cutAfter(bytes);
     const events: StreamEvent[] = [];
     const stream = await client.responses.create({ input: NUMBERS, stream: true });
@@ -101,7 +101,7 @@ describe('a network that is cut', () => {
     expect(events.at(-1)).toMatchObject({ type: 'response.completed', response: { output_text: spoken(40) } });
   });
 
-  it('again and again still adds up', async () => {
+  it('loses and repeats no event over repeated cuts', async () => {
     const events: StreamEvent[] = [];
     const cutSoon = (): void => proxy.cutAfter(1_200 + Math.floor(random() * 3_000));
     // Before the request: on a slow machine a whole answer may pass before the client has the stream.
@@ -119,7 +119,7 @@ describe('a network that is cut', () => {
     expect(deltaText(events)).toBe(spoken(120));
   });
 
-  it('before its answer is asked again by the client itself, and runs once under one key', async () => {
+  it('retries by itself before the answer, and runs one turn under one key', async () => {
     const stubborn = officialClient(proxy.url, { maxRetries: 3 });
     const before = await gateway.metric('sluice_requests_total{status="success"}');
     proxy.cutAfter(0);
@@ -133,8 +133,8 @@ describe('a network that is cut', () => {
   });
 });
 
-describe('a log that goes away in mid-stream', () => {
-  it('is an error to the reader, never a clean end', async () => {
+describe('a log that is lost in the middle of a stream', () => {
+  it('gives the reader an error, never a clean end', async () => {
     const stream = await direct.responses.create({ input: 'demo: hang after=3 interval=0ms', stream: true });
     const events: StreamEvent[] = [];
     const broken = read(stream, events);
@@ -147,7 +147,7 @@ describe('a log that goes away in mid-stream', () => {
   });
 });
 
-describe('a drain', () => {
+describe('a drain with REST readers', () => {
   // The end of the turn and the end of the process race: more than one try.
   it.each(counting(1, 5))('lets answers end before the process does (%i)', async () => {
     const leaving = await startGateway();

@@ -38,7 +38,7 @@ describe('responses.create', () => {
     ]);
   });
 
-  it('streams every event once, in order, the text of the end being the deltas', async () => {
+  it('streams every event once, in order, with deltas that add up to the final text', async () => {
     const events = await collect(await client.responses.create({ input: FIVE, stream: true }));
     expect(numbers(events)).toEqual(counting(0, events.length));
     const types = events.map((event) => event.type);
@@ -90,7 +90,7 @@ describe('responses.create', () => {
     });
   });
 
-  it('forgets what it must not store', async () => {
+  it('stores nothing of a request with store: false', async () => {
     const response = await client.responses.create({ input: FIVE, store: false });
     expect(response).toMatchObject({ status: 'completed', store: false });
     await expect(client.responses.create({ input: 'more', previous_response_id: response.id })).rejects.toMatchObject({
@@ -99,7 +99,7 @@ describe('responses.create', () => {
     });
   });
 
-  it('throws for a turn that failed, repeats it never, and names the response with what was said [REST-6, ERR-3]', async () => {
+  it('throws for a failed turn without a retry, and names the response with its text [REST-6, ERR-3]', async () => {
     const patient = officialClient(gateway.url, { maxRetries: 3 });
     const requests = countRequests(gateway);
     const input = 'demo: error=server_error after=2 text=numbers interval=0ms';
@@ -113,7 +113,7 @@ describe('responses.create', () => {
     expect(response.output).toEqual([expect.objectContaining({ type: 'message', status: 'incomplete' })]);
   });
 
-  it('says how an answer ended early', async () => {
+  it('reports why an answer ended early', async () => {
     const response = await client.responses.create({ input: 'demo: length deltas=3 interval=0ms text=numbers' });
     expect(response).toMatchObject({
       status: 'incomplete',
@@ -122,7 +122,7 @@ describe('responses.create', () => {
     });
   });
 
-  it('shows a refusal as a refusal', async () => {
+  it('returns a refusal as a refusal', async () => {
     const response = await client.responses.create({ input: 'demo: refuse interval=0ms' });
     expect(response.output).toMatchObject([
       { type: 'message', content: [{ type: 'refusal', refusal: 'I can not help with that.' }] },
@@ -132,7 +132,7 @@ describe('responses.create', () => {
 });
 
 describe('responses.stream', () => {
-  it('tells its listeners, and ends in the final response', async () => {
+  it('calls its listeners and ends with the final response', async () => {
     const stream = client.responses.stream({ input: FIVE });
     const snapshots: string[] = [];
     const seen: string[] = [];
@@ -154,7 +154,7 @@ describe('responses.stream', () => {
     ['a refused one', 'demo: refuse interval=0ms', 'completed'],
     ['one that is out of tokens', 'demo: length deltas=3 interval=0ms', 'incomplete'],
     ['one that calls functions', 'demo: tool=a args={"x":1}\ndemo: tool=b', 'completed'],
-  ])('ends in the final response of %s too', async (_name, input, status) => {
+  ])('ends with the final response of %s too', async (_name, input, status) => {
     const final = await client.responses.stream({ input }).finalResponse();
     expect(final.status).toBe(status);
     const { output_text: text, ...stored } = await client.responses.retrieve(final.id);
@@ -168,7 +168,7 @@ describe('responses.stream', () => {
     expect(final.output).toMatchObject(rest.output);
   });
 
-  it('replays a response by id, from where the reader was', async () => {
+  it('replays a response by id from the reader’s cursor', async () => {
     const { id } = await client.responses.create({ input: FIVE });
     const all = await collect(await client.responses.retrieve(id, { stream: true }));
     const stream = client.responses.stream({ response_id: id, starting_after: 5 });
@@ -179,7 +179,7 @@ describe('responses.stream', () => {
 });
 
 describe('responses.retrieve', () => {
-  it('streams a running response from the start, past then live, like its first reader', async () => {
+  it('streams a running response from the start like its first reader', async () => {
     const first = await client.responses.create({ input: 'demo: deltas=20 interval=5ms text=numbers', stream: true });
     const seen: StreamEvent[] = [];
     let others: Promise<StreamEvent[]>[] = [];
@@ -193,7 +193,7 @@ describe('responses.retrieve', () => {
     for (const other of await Promise.all(others)) expect(other).toEqual(seen);
   });
 
-  it('may say what changes nothing', async () => {
+  it('accepts parameters without effect', async () => {
     const { id } = await client.responses.create({ input: FIVE });
     const include = ['reasoning.encrypted_content', 'code_interpreter_call.outputs'] as const;
     expect((await client.responses.retrieve(id, { include: [...include] })).id).toBe(id);
@@ -226,7 +226,7 @@ describe('responses.retrieve', () => {
 });
 
 describe('responses.cancel', () => {
-  it('ends a running response and returns it, its text kept', async () => {
+  it('ends a running response and returns it with its text', async () => {
     const stream = await client.responses.create({
       input: 'demo: hang after=3 interval=0ms text=numbers',
       stream: true,
@@ -269,7 +269,7 @@ describe('responses.delete', () => {
 });
 
 describe('responses.inputItems', () => {
-  it('come page by page, in either order', async () => {
+  it('lists input items in pages, in either order', async () => {
     const texts = counting(0, 7).map((n) => `message ${n}`);
     const { id } = await client.responses.create({
       input: texts.map((content, n) => ({ role: n % 2 === 0 ? 'user' : 'assistant', content })),
@@ -288,15 +288,15 @@ describe('responses.inputItems', () => {
   });
 });
 
-describe('models and conversations', () => {
-  it('lists the models and tells of one', async () => {
+describe('client.models and client.conversations', () => {
+  it('list the models and retrieve one', async () => {
     const models = await collect(client.models.list());
     expect(models).toEqual([expect.objectContaining({ id: 'demo', object: 'model' })]);
     expect(await client.models.retrieve('demo')).toMatchObject({ id: 'demo', object: 'model' });
     await expect(client.models.retrieve('gpt-none')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
   });
 
-  it('creates a conversation that a response belongs to', async () => {
+  it('create a conversation for a response', async () => {
     const conversation = await client.conversations.create({
       metadata: { topic: 'tents' },
       items: [{ type: 'message', role: 'user', content: 'I have a tent.' }],

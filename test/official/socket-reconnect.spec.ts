@@ -121,12 +121,12 @@ function expectWhole(one: Asked, deltas: number): void {
   expect(one.events.at(-1)).toMatchObject({ type: 'response.completed', response: { output_text: spoken(deltas) } });
 }
 
-describe('a socket that is cut in mid-stream', () => {
+describe('a socket that is cut in the middle of a stream', () => {
   const random = seeded(11);
   // An answer of 40 deltas is about 12 kB: greeting, first events, text and end are all hit.
   const cuts = Array.from({ length: 40 }, () => Math.floor(random() * 12_000));
 
-  it.each(cuts)('after %i bytes loses nothing and doubles nothing', async (bytes) => {
+  it.each(cuts)('loses and repeats no event after %i bytes', async (bytes) => {
     const turns = await gateway.metric('sluice_requests_total{status="success"}');
     const program = new Program(client);
     proxy.cutAfter(bytes);
@@ -136,7 +136,7 @@ describe('a socket that is cut in mid-stream', () => {
     expect(await gateway.metric('sluice_requests_total{status="success"}')).toBe(turns + 1);
   });
 
-  it('again and again, with many lanes, keeps every lane whole', async () => {
+  it('keeps every one of many lanes complete over repeated cuts', async () => {
     const program = new Program(client);
     const lanes = counting(0, 9).map((n) =>
       program.ask('demo: deltas=100 interval=3ms text=numbers', n === 0 ? undefined : `lane-${n}`),
@@ -151,7 +151,7 @@ describe('a socket that is cut in mid-stream', () => {
     for (const one of lanes) expectWhole(one, 100);
   });
 
-  it('before the first event came asks again under the same key, and runs once', async () => {
+  it('sends the request again under the same key before the first event, and runs one turn', async () => {
     const program = new Program(client);
     await new Promise<void>((resolve) => program.ws.socket.once('open', () => resolve()));
     const turns = await gateway.metric('sluice_requests_total{status="success"}');
@@ -163,7 +163,7 @@ describe('a socket that is cut in mid-stream', () => {
     expect(await gateway.metric('sluice_requests_total{status="success"}')).toBe(turns + 1);
   });
 
-  it('lets what is asked next in a resumed lane wait for its end', async () => {
+  it('makes the next request in a resumed lane wait for its end', async () => {
     const program = new Program(client);
     const first = program.ask('demo: deltas=60 interval=2ms text=numbers', 'a');
     let next: Asked | undefined;
@@ -176,8 +176,8 @@ describe('a socket that is cut in mid-stream', () => {
   });
 });
 
-describe('the client’s own session', () => {
-  it('gets the final response of what it resumes in a new lane', async () => {
+describe('the official client’s session', () => {
+  it('gets the final response of a resume in a new lane', async () => {
     let resume = '';
     const ws = await openSocket(client, {
       reconnect: { initialDelay: 1, onReconnecting: () => (proxy.mend(), { parameters: { resume } }) },
@@ -211,8 +211,8 @@ describe('the client’s own session', () => {
   });
 });
 
-describe('a restart', () => {
-  it('that drains completes the turn and announces it, and the client continues on another replica', async () => {
+describe('a restart of the replica', () => {
+  it('completes the turn and announces itself if it drains, and the client continues on another replica', async () => {
     const leaving = await startGateway();
     proxy.targetPort = leaving.port;
     const program = new Program(client);
@@ -239,7 +239,7 @@ describe('a restart', () => {
     expectWhole(next, 3);
   });
 
-  it('that loses its state sends an error in the lane, and keeps serving the socket', async () => {
+  it('sends an error in the lane and keeps serving the socket if the state is lost', async () => {
     const falling = await startGateway();
     try {
       const program = new Program(officialClient(falling.url), 4_000);

@@ -52,7 +52,7 @@ async function refusal(lane: ResponsesWebSocketLane | undefined): Promise<unknow
 }
 
 describe('ResponsesWS', () => {
-  it('greets first, and passes what it does not know through', async () => {
+  it('receives the greeting first, and passes unknown events on', async () => {
     const other = new ResponsesWS(client);
     const types: string[] = [];
     for await (const message of other) {
@@ -67,7 +67,7 @@ describe('ResponsesWS', () => {
     expect((await gone).code).toBe(1000);
   });
 
-  it('tells its listeners by type', async () => {
+  it('calls its listeners by event type', async () => {
     const deltas: string[] = [];
     ws.on('response.output_text.delta', ({ delta }) => deltas.push(delta));
     const completed = new Promise<string>((resolve) =>
@@ -111,7 +111,7 @@ describe('ResponsesWS', () => {
     }
   });
 
-  it('gets its steering back', async () => {
+  it('gets its steering refused', async () => {
     const failed = new Promise<object>((resolve) => ws.on('response.steer.failed', resolve));
     const input = [{ type: 'message' as const, role: 'user' as const, content: 'rather this' }];
     ws.send({ type: 'response.steer', previous_response_id: 'resp_1', input });
@@ -122,17 +122,20 @@ describe('ResponsesWS', () => {
   });
 });
 
-describe('a lane', () => {
-  it.each([undefined, 'a', 'A-z_0.9', 'x'.repeat(256)])('of the name %s ends in the final response', async (name) => {
-    const lane = session.lane(name);
-    lane.create({ model: 'demo', input: FIVE, metadata: { a: 'b' } });
-    const final = await lane.finalResponse();
-    const { _request_id: _, ...stored } = await client.responses.retrieve(final.id);
-    expect(JSON.parse(JSON.stringify(final))).toEqual(JSON.parse(JSON.stringify(stored)));
-    expect(final).toMatchObject({ status: 'completed', output_text: spoken(5), metadata: { a: 'b' } });
-  });
+describe('a lane of ResponsesWS', () => {
+  it.each([undefined, 'a', 'A-z_0.9', 'x'.repeat(256)])(
+    'ends with the final response under the name %s',
+    async (name) => {
+      const lane = session.lane(name);
+      lane.create({ model: 'demo', input: FIVE, metadata: { a: 'b' } });
+      const final = await lane.finalResponse();
+      const { _request_id: _, ...stored } = await client.responses.retrieve(final.id);
+      expect(JSON.parse(JSON.stringify(final))).toEqual(JSON.parse(JSON.stringify(stored)));
+      expect(final).toMatchObject({ status: 'completed', output_text: spoken(5), metadata: { a: 'b' } });
+    },
+  );
 
-  it('carries its name on every event, numbered without a hole', async () => {
+  it('has its name on every event, numbered without a gap', async () => {
     const lane = session.lane('a');
     lane.create({ input: FIVE });
     const events = await drain(lane);
@@ -154,13 +157,13 @@ describe('a lane', () => {
     ['completed', 'demo: refuse interval=0ms', { output: [{ content: [{ type: 'refusal' }] }] }],
     ['completed', 'demo: tool=a args={"x":1}\ndemo: tool=b', { output: [{ name: 'a' }, { name: 'b' }] }],
     ['completed', 'demo: deltas=0', { output: [] }],
-  ])('ends in the final response of a turn that is %s (%s)', async (status, input, more) => {
+  ])('ends with the final response of a turn that is %s (%s)', async (status, input, more) => {
     const lane = session.lane();
     lane.create({ input });
     expect(await lane.finalResponse()).toMatchObject({ status, ...more });
   });
 
-  it('runs first in, first out, and continues after an error in its place', async () => {
+  it('runs in order and continues after an error', async () => {
     const lane = session.lane('a');
     lane.create({ input: 'demo: deltas=10 interval=5ms text=numbers' });
     lane.create({ input: 'x', model: 'gpt-none' });
@@ -211,7 +214,7 @@ describe('a lane', () => {
     expect((await lane.finalResponse()).status).toBe('completed');
   });
 
-  it('is not disturbed by a cancel that finds nothing', async () => {
+  it('is not affected by a cancel without a target', async () => {
     const lane = session.lane();
     lane.create({ input: 'demo: deltas=10 interval=5ms text=numbers' });
     sendRaw(ws, { type: 'response.cancel', response_id: 'resp_none' });
@@ -220,8 +223,8 @@ describe('a lane', () => {
   });
 });
 
-describe('many lanes', () => {
-  it('answer side by side, each its own', async () => {
+describe('many lanes of ResponsesWS', () => {
+  it('answer in parallel, each with its own response', async () => {
     const lanes = counting(1, 15).map((n) => ({ n, lane: session.lane(`lane-${n}`) }));
     const fallback = session.lane();
     fallback.create({ input: `demo: deltas=20 interval=2ms text=numbers` });
@@ -231,7 +234,7 @@ describe('many lanes', () => {
     expect((await fallback.finalResponse()).output_text).toBe(spoken(20));
   });
 
-  it('are bounded, and so are responses in flight', async () => {
+  it('are limited in number, as are their responses', async () => {
     const lanes = counting(1, 32).map((n) => session.lane(`lane-${n}`));
     for (const lane of lanes) {
       lane.create({ input: 'demo: deltas=1 interval=0ms' });
@@ -258,13 +261,13 @@ describe('many lanes', () => {
   });
 });
 
-describe('the accumulator', () => {
+describe('the client’s accumulator', () => {
   it.each([
     ['text', 'demo: deltas=12 interval=1ms text=numbers'],
     ['a refusal', 'demo: refuse interval=1ms'],
     ['calls', 'demo: deltas=2 interval=1ms\ndemo: tool=a args={"x":1}\ndemo: tool=b args={"y":[1,2]}'],
     ['a failure', 'demo: deltas=3 error=server_error after=3 interval=1ms'],
-  ])('builds %s from the events, at every step as it stands', async (_name, input) => {
+  ])('builds %s from the events, correct after every event', async (_name, input) => {
     const lane = session.lane('a');
     const accumulator = new ResponsesWebSocketAccumulator();
     lane.create({ input });

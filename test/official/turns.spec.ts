@@ -75,8 +75,8 @@ function callAnswer(name: string, args: readonly string[], callId = 'call_1'): F
   };
 }
 
-describe('memory', () => {
-  it('by previous_response_id is a chain that may fork', async () => {
+describe('the context of a turn', () => {
+  it('is a chain that may fork with previous_response_id', async () => {
     const first = await client.responses.create({ input: 'one' });
     const second = await client.responses.create({ input: 'two', previous_response_id: first.id });
     await client.responses.create({ input: 'other two', previous_response_id: first.id });
@@ -89,7 +89,7 @@ describe('memory', () => {
     expect(await messagesOf(2)).toEqual([...start, { role: 'user', content: 'other two' }]);
   });
 
-  it('by conversation holds its first items and every turn', async () => {
+  it('has the first items and every turn of a conversation', async () => {
     const { id } = await client.conversations.create({
       items: [{ type: 'message', role: 'user', content: 'I have a tent.' }],
     });
@@ -103,7 +103,7 @@ describe('memory', () => {
     ]);
   });
 
-  it('by sending the output back is understood as it is', async () => {
+  it('is accepted when the client sends the output back', async () => {
     const first = await client.responses.create({ input: 'one' });
     // The cast: the client's own types of what it gets and what it takes differ in optional fields.
     const output = first.output as OpenAI.Responses.ResponseInputItem[];
@@ -122,44 +122,47 @@ describe('memory', () => {
 });
 
 describe('function tools', () => {
-  it.each(['previous_response_id', 'conversation'] as const)('go round by %s', async (by) => {
-    const args = ['{"ci', 'ty":"Par', 'is"}'];
-    provider.answerWith(callAnswer('get_weather', args));
-    const conversation = by === 'conversation' ? (await client.conversations.create()).id : null;
-    const first = await client.responses.parse({ input: 'Weather in Paris?', tools: [WEATHER], conversation });
-    expect(first.output).toMatchObject([
-      {
-        type: 'function_call',
-        call_id: 'call_1',
-        name: 'get_weather',
-        arguments: '{"city":"Paris"}',
-        parsed_arguments: { city: 'Paris' },
-        status: 'completed',
-      },
-    ]);
-    provider.answerWith(textAnswer(['It rains.']));
-    const second = await client.responses.create({
-      input: [{ type: 'function_call_output', call_id: 'call_1', output: 'rain' }],
-      tools: [WEATHER],
-      ...(by === 'conversation' ? { conversation } : { previous_response_id: first.id }),
-    });
-    expect(second.output_text).toBe('It rains.');
-    expect(await messagesOf(1)).toEqual([
-      { role: 'user', content: 'Weather in Paris?' },
-      {
-        role: 'assistant',
-        content: null,
-        tool_calls: [
-          { id: 'call_1', type: 'function', function: { name: 'get_weather', arguments: '{"city":"Paris"}' } },
-        ],
-      },
-      { role: 'tool', tool_call_id: 'call_1', content: 'rain' },
-    ]);
-    const { body } = await provider.request(from);
-    expect(body['tools']).toMatchObject([{ type: 'function', function: { name: 'get_weather', strict: true } }]);
-  });
+  it.each(['previous_response_id', 'conversation'] as const)(
+    'complete a round of calls and outputs by %s',
+    async (by) => {
+      const args = ['{"ci', 'ty":"Par', 'is"}'];
+      provider.answerWith(callAnswer('get_weather', args));
+      const conversation = by === 'conversation' ? (await client.conversations.create()).id : null;
+      const first = await client.responses.parse({ input: 'Weather in Paris?', tools: [WEATHER], conversation });
+      expect(first.output).toMatchObject([
+        {
+          type: 'function_call',
+          call_id: 'call_1',
+          name: 'get_weather',
+          arguments: '{"city":"Paris"}',
+          parsed_arguments: { city: 'Paris' },
+          status: 'completed',
+        },
+      ]);
+      provider.answerWith(textAnswer(['It rains.']));
+      const second = await client.responses.create({
+        input: [{ type: 'function_call_output', call_id: 'call_1', output: 'rain' }],
+        tools: [WEATHER],
+        ...(by === 'conversation' ? { conversation } : { previous_response_id: first.id }),
+      });
+      expect(second.output_text).toBe('It rains.');
+      expect(await messagesOf(1)).toEqual([
+        { role: 'user', content: 'Weather in Paris?' },
+        {
+          role: 'assistant',
+          content: null,
+          tool_calls: [
+            { id: 'call_1', type: 'function', function: { name: 'get_weather', arguments: '{"city":"Paris"}' } },
+          ],
+        },
+        { role: 'tool', tool_call_id: 'call_1', content: 'rain' },
+      ]);
+      const { body } = await provider.request(from);
+      expect(body['tools']).toMatchObject([{ type: 'function', function: { name: 'get_weather', strict: true } }]);
+    },
+  );
 
-  it('stream their arguments', async () => {
+  it('stream the arguments of their calls', async () => {
     provider.answerWith(callAnswer('get_weather', ['{"city"', ':"Bern"}']));
     const stream = client.responses.stream({ input: 'Weather?', tools: [WEATHER] });
     const snapshots: string[] = [];
@@ -169,7 +172,7 @@ describe('function tools', () => {
     expect(final.output[0]).toMatchObject({ type: 'function_call', parsed_arguments: { city: 'Bern' } });
   });
 
-  it('are run by the client’s own runner, streamed or not', async () => {
+  it('work with the client’s own runner, streamed or not', async () => {
     // The runner compares prototypes, and Jest's own structuredClone makes objects of another realm.
     const clone = jest
       .spyOn(globalThis, 'structuredClone')
@@ -196,7 +199,7 @@ describe('structured output', () => {
   const ANSWER = z.object({ city: z.string(), degrees: z.number() });
   const text = { format: zodTextFormat(ANSWER, 'answer') };
 
-  it('is asked for and parsed', async () => {
+  it('is requested and parsed', async () => {
     provider.answerWith(textAnswer(['{"city":"Ber', 'n","degrees":', '7}']));
     const response = await client.responses.parse({ input: 'Where?', text });
     expect(response.output_parsed).toEqual({ city: 'Bern', degrees: 7 });
@@ -212,7 +215,7 @@ describe('structured output', () => {
     expect(final.output_parsed).toEqual({ city: 'Bern', degrees: 7 });
   });
 
-  it('that was refused is null, and the refusal readable', async () => {
+  it('is null after a refusal, with a readable refusal', async () => {
     provider.answerWith({
       steps: [
         deltaChunk({ role: 'assistant', refusal: 'No, ' }),
@@ -227,8 +230,8 @@ describe('structured output', () => {
   });
 });
 
-describe('what a request says', () => {
-  it('reaches the provider, its prompt rendered', async () => {
+describe('a request', () => {
+  it('reaches the provider with its rendered prompt', async () => {
     const response = await client.responses.create({
       input: 'Hi {{company_name}}',
       prompt: { id: 'support', variables: { company_name: 'Northwind', tone: { type: 'input_text', text: 'formal' } } },
@@ -271,7 +274,7 @@ describe('what a request says', () => {
     });
   });
 
-  it('may hold all that changes nothing', async () => {
+  it('may have every field without effect', async () => {
     const response = await client.responses.create({
       model: 'gpt-x',
       input: 'x',
@@ -289,7 +292,7 @@ describe('what a request says', () => {
   });
 });
 
-describe('what the provider does', () => {
+describe('the text of a provider', () => {
   it.each([
     [
       '429',
@@ -312,7 +315,7 @@ describe('what the provider does', () => {
     },
   );
 
-  it('comes out as it was said, whatever its characters and wherever it was cut', async () => {
+  it('arrives unchanged with any characters and chunk boundaries', async () => {
     const said = 'Grüße, 你好, 👩‍👩‍👧‍👦 ok – “fin”\n\u2028 \u0000 end';
     provider.answerWith(textAnswer([...new Intl.Segmenter('en').segment(said)].map(({ segment }) => segment)));
     const events = await collect(await client.responses.create({ input: 'x', stream: true }));
@@ -320,7 +323,7 @@ describe('what the provider does', () => {
     expect(events.at(-1)).toMatchObject({ response: { output_text: said } });
   });
 
-  it('is stopped by a cancel', async () => {
+  it('ends with a cancel', async () => {
     provider.answerWith({ steps: [deltaChunk({ content: 'Hel' }), { hang: true }] });
     const { id } = await client.responses.create({ input: 'x', background: true });
     const upstream = await provider.request(from);

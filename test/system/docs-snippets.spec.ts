@@ -45,8 +45,8 @@ function siteUrl(): string {
 
 const codeOf = (block: Snippet) => withPorts(block.code, { app: gateway.port, ops: 0 });
 
-describe('docs/clients.md', () => {
-  it('has something to run for each client that can run here', () => {
+describe('the examples of docs/clients.md', () => {
+  it('include a block for each client that can run here', () => {
     expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(['html', 'jsx', 'js', 'bash', 'text']));
   });
 
@@ -56,7 +56,7 @@ describe('docs/clients.md', () => {
     expect(code).toBe(0);
   });
 
-  describe('in a page', () => {
+  describe('the examples of docs/clients.md in a page', () => {
     let browser: Browser;
     beforeAll(async () => void (browser = await launchChromium()));
     afterAll(() => browser.close());

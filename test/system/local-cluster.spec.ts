@@ -44,7 +44,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe('the local cluster', () => {
-  it('starts by one command, survives the death of a replica under its viewers’ eyes, and ends without a trace', async () => {
+  it('starts by one command, survives the death of a replica without a loss for viewers, and leaves nothing behind', async () => {
     const { url, replicas } = await start();
     expect(replicas.map(({ name }) => name)).toEqual(['replica-1', 'replica-2', 'replica-3']);
     expect(await (await fetch(`${url}/`)).text()).toContain('<html');

@@ -31,7 +31,7 @@ function rssOf({ pid }: Replica): number {
   return Number(kb) * 1_024;
 }
 
-it('bounds the memory that eight sockets cost which request snapshots and never read [WS-14]', async () => {
+it('bounds the memory of eight sockets that request snapshots and never read [WS-14]', async () => {
   const answer = textAnswer(
     Array.from({ length: PIECES }, () => PIECE),
     { intervalMs: 1 },

@@ -22,7 +22,7 @@ async function freePorts(): Promise<{ app: number; ops: number }> {
 }
 
 describe('the first command', () => {
-  it('serves the playground and says where, who answers and where state lives; Ctrl-C ends it with 0', async () => {
+  it('serves the playground, prints its address, provider and state, and exits with 0 on Ctrl-C', async () => {
     expect(readFileSync('README.md', 'utf8')).toMatch(/## Start\n\n```bash\nnpm start\n```/);
     const { app, ops } = await freePorts();
     const env = readersEnv({ PORT: String(app), METRICS_PORT: String(ops) });
@@ -88,7 +88,7 @@ async function inConsole(url: string, { code }: Snippet): Promise<string> {
 }
 
 describe('to production', () => {
-  it('each step works as written, and SIGTERM ends it with 0', async () => {
+  it('runs each step as written and exits with 0 on SIGTERM', async () => {
     const provider = await FakeOpenAiServer.start();
     const redis = await RedisServer.start();
     const directory = mkdtempSync(join(tmpdir(), 'sluice-readme-'));

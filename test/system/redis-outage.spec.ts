@@ -67,7 +67,7 @@ async function underTraffic(trouble: (truth: Truth) => Promise<void>): Promise<T
 }
 
 describe('a short outage', () => {
-  it('of 3 s leaves every running turn exact', async () => {
+  it('of 3 s costs no running turn an event', async () => {
     const truth = await underTraffic(async () => {
       cluster.redis.pause();
       await pause(3_000);
@@ -77,7 +77,7 @@ describe('a short outage', () => {
     await allReady();
   });
 
-  it('by a crash and a start within 5 s leaves every running turn exact', async () => {
+  it('by a crash and a restart within 5 s costs no running turn an event', async () => {
     const truth = await underTraffic(async () => {
       await cluster.redis.kill();
       await pause(2_000);
@@ -89,7 +89,7 @@ describe('a short outage', () => {
 });
 
 describe('a long outage', () => {
-  it('is reported by 1013, an unready probe and refused upgrades while the replica stays alive, and recovers by itself', async () => {
+  it('causes 1013, an unready probe and refused upgrades, and ends without a restart of the replica', async () => {
     const sockets = await Promise.all(cluster.replicas.map(({ socketUrl }) => TestSocket.open(socketUrl)));
     cluster.redis.pause();
     const since = performance.now();
@@ -123,7 +123,7 @@ describe('a long outage', () => {
   });
 });
 
-describe('a Redis that', () => {
+describe('a turn on a Redis that', () => {
   /** A new turn works again on every replica. */
   async function worksAgain(): Promise<void> {
     for (const one of cluster.replicas) {
@@ -139,7 +139,7 @@ describe('a Redis that', () => {
     }
   }
 
-  it('forgets everything during an answer: no client receives a different text or waits for ever', async () => {
+  it('loses everything during an answer ends without a different text and without a wait for ever', async () => {
     const truth = new Truth();
     const viewers = [0, 1].map((i) => new SseViewer(truth, replicaAt(i).url));
     const views = viewers.map((viewer) => viewer.ask({ deltas: 150, intervalMs: 20 }));
@@ -153,7 +153,7 @@ describe('a Redis that', () => {
     await worksAgain();
   });
 
-  it('forgets its scripts and cuts every connection, again and again, loses nothing', async () => {
+  it('loses its scripts and cuts every connection repeatedly loses no event', async () => {
     const truth = await underTraffic(async () => {
       for (let i = 0; i < 5; i++) {
         await cluster.redis.admin.script('FLUSH');
@@ -167,7 +167,7 @@ describe('a Redis that', () => {
     expect(Math.min(...resets)).toBeGreaterThan(0);
   });
 
-  it('has no memory left makes new turns fail with an error, and running ones continue once it has memory', async () => {
+  it('has no memory left fails at creation, and continues later if it was running', async () => {
     const truth = await underTraffic(async () => {
       await cluster.redis.admin.config('SET', 'maxmemory', '1');
       await pause(500);
@@ -185,7 +185,7 @@ describe('a Redis that', () => {
     await allReady();
   });
 
-  it('became a read-only replica makes new turns fail with an error, and running ones continue once it is a master', async () => {
+  it('became a read-only replica fails at creation, and continues later if it was running', async () => {
     const truth = await underTraffic(async () => {
       // Of a master that is not there: one with nothing in it would make it forget all.
       await cluster.redis.admin.replicaof('127.0.0.1', 1);

@@ -57,7 +57,7 @@ describe('rediss://', () => {
     expect(gateway.output).not.toContain('planted-pass');
   });
 
-  it('does not start with a server whose certificate no trusted authority signed', async () => {
+  it('refuses to start with a server whose certificate no trusted authority signed', async () => {
     await expect(GatewayProcess.start(config(), { REDIS_PASSWORD: 'planted-pass' })).rejects.toThrow(/state/);
   });
 });

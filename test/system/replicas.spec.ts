@@ -124,7 +124,7 @@ async function keptTexts(where: Replica, conversation: string): Promise<string[]
 }
 
 describe('a cancel', () => {
-  it('asked of another replica reaches every viewer, and the provider’s socket is closed within 250 ms', async () => {
+  it('through another replica reaches every viewer and closes the socket to the provider within 250 ms', async () => {
     const question = `hang ${randomUUID()}`;
     const { socket, id } = await ask(replica(0), question);
     await socket.next('response.output_text.delta');
@@ -147,7 +147,7 @@ describe('a cancel', () => {
     expect((await post<ResponseBody>(replica(2), `/v1/responses/${id}/cancel`)).body.status).toBe('cancelled');
   });
 
-  it('of a turn that waits in line ends it before it starts, and the provider is never asked', async () => {
+  it('ends a waiting turn before it starts, without a call to the provider', async () => {
     const conversation = await newConversation();
     const running = await ask(replica(0), `hang ${randomUUID()}`, { conversation });
     const question = `never ${randomUUID()}`;
@@ -161,7 +161,7 @@ describe('a cancel', () => {
     expect(callsFor(question)).toEqual([]);
   });
 
-  it('of a turn whose replica is dead is kept, and the turn ends within 12 s', async () => {
+  it('is kept if the replica of the turn is dead, and the turn ends within 12 s', async () => {
     const { id, socket } = await ask(replica(2), `hang ${randomUUID()}`);
     await socket.next('response.output_text.delta');
     const viewer = await watch(replica(0), id);
@@ -179,7 +179,7 @@ describe('a cancel', () => {
 });
 
 describe('a conversation', () => {
-  it('is watched across replicas: each turn is announced and sent once, whichever client and replica starts it', async () => {
+  it('is watched across replicas: each turn is announced and sent once, from any client and replica', async () => {
     const conversation = await newConversation();
     const watcher = await TestSocket.open(replica(2).socketUrl);
     watcher.send({ type: 'sluice:subscribe', conversation });
@@ -194,7 +194,7 @@ describe('a conversation', () => {
     expect(watcher.frames.filter(isTerminalFrame)).toHaveLength(3);
   });
 
-  it('has one writer at a time, first come, first served, on whatever replica', async () => {
+  it('has one writer at a time over all replicas, in the order of requests', async () => {
     const conversation = await newConversation();
     const asked: { socket: TestSocket; id: string }[] = [];
     for (let i = 0; i < 9; i++) asked.push(await ask(replica(i % 3), `question ${i}`, { conversation }));
@@ -206,7 +206,7 @@ describe('a conversation', () => {
 });
 
 describe('one idempotency key', () => {
-  it('on three replicas at once runs one turn, and all follow it', async () => {
+  it('runs one turn for requests to three replicas at once, and all follow it', async () => {
     const question = `once ${randomUUID()}`;
     const headers = { 'idempotency-key': randomUUID() };
     const answers = await Promise.all(
@@ -219,8 +219,8 @@ describe('one idempotency key', () => {
   });
 });
 
-describe('a replica that is lost', () => {
-  it('by death: its turns end once as replica_lost within 12 s with their partial text, and the conversation stays usable', async () => {
+describe('a lost replica', () => {
+  it('that is killed has its turns ended once as replica_lost within 12 s, with their partial text, in usable conversations', async () => {
     const conversation = await newConversation();
     const { id, socket } = await ask(replica(0), `hang ${randomUUID()}`, { conversation });
     await socket.next((frame) => frame['delta'] === 'two ' || frame['delta'] === 'one two ');
@@ -251,7 +251,7 @@ describe('a replica that is lost', () => {
     await replica(0).start();
   });
 
-  it('by a pause beyond its lease: it wakes up shut out, writes nothing more and leaves its provider', async () => {
+  it('that was paused beyond its lease is fenced, writes nothing more and closes its provider call', async () => {
     const question = `slow ${randomUUID()}`;
     const { id, socket } = await ask(replica(1), question);
     await socket.next('response.output_text.delta');

@@ -64,7 +64,7 @@ async function upgradeStatus(where: Replica): Promise<{ status: number; retryAft
 }
 
 describe('a rolling restart under live traffic', () => {
-  it('loses nothing, repeats nothing, and ends no turn early', async () => {
+  it('loses no event, repeats none, and ends no turn early', async () => {
     const crowd = new Crowd({ url: cluster.url, conversations: [], seed: 4, cancels: false, mostDeltas: 120 });
     const running = crowd.run(36);
     await pause(2_500);
@@ -86,8 +86,8 @@ describe('a rolling restart under live traffic', () => {
   });
 });
 
-describe('a replica that leaves', () => {
-  it('says so in order: unready, upgrades refused, draining, 1012; its turns continue and are read elsewhere; exit 0', async () => {
+describe('a draining replica', () => {
+  it('is unready, refuses upgrades, announces the drain and closes with 1012, in that order, and exits with 0 after its turns', async () => {
     const leaving = replica(0);
     const asked = await Promise.all(Array.from({ length: 8 }, () => ask(leaving, 150, 20)));
     const exit = leaving.stop();
@@ -110,7 +110,7 @@ describe('a replica that leaves', () => {
     await leaving.start();
   });
 
-  it('ends what its grace does not suffice for with a truthful terminal, and says by its exit code that it did', async () => {
+  it('ends turns that outlast its grace with replica_lost and exits with 1', async () => {
     const leaving = replica(1);
     const { id } = await ask(leaving, 2_000, 20);
     const since = performance.now();
@@ -123,7 +123,7 @@ describe('a replica that leaves', () => {
     await leaving.start();
   });
 
-  it('hurries at a second signal: the terminal comes at once', async () => {
+  it('ends its turns at once on a second signal', async () => {
     const leaving = replica(2);
     const { socket, id } = await ask(leaving, 2_000, 20);
     leaving.signal('SIGTERM');
@@ -136,7 +136,7 @@ describe('a replica that leaves', () => {
     await leaving.start();
   });
 
-  it('leaves with 0 while Redis is away, where no turn runs: nothing was cut short', async () => {
+  it('exits with 0 during a Redis outage if no turn runs', async () => {
     const leaving = replica(1);
     cluster.redis.pause();
     const since = performance.now();
@@ -149,7 +149,7 @@ describe('a replica that leaves', () => {
     await leaving.start();
   });
 
-  it('leaves in bounded time also while Redis is away', async () => {
+  it('exits in bounded time during a Redis outage', async () => {
     const leaving = replica(0);
     const { id } = await ask(leaving, 2_000, 20);
     cluster.redis.pause();

@@ -51,7 +51,7 @@ describe('SIGTERM', () => {
     },
   );
 
-  it('at the end of its grace: what runs fails, its text kept, and the code is 1 [DRAIN-4, DRAIN-5]', async () => {
+  it('fails running turns at the end of the grace, keeps their text and exits with 1 [DRAIN-4, DRAIN-5]', async () => {
     gateway = await GatewayProcess.start({ app: { shutdown_timeout: '300ms' } });
     const { client } = await asking('demo: hang after=3');
     gateway.signal('SIGTERM');
@@ -64,7 +64,7 @@ describe('SIGTERM', () => {
     expect(await gateway.exited).toBe(1);
   });
 
-  it('twice: ends at once what runs, and the code names the signal [DRAIN-5]', async () => {
+  it('ends running turns at once when sent twice, and exits with the code of the signal [DRAIN-5]', async () => {
     gateway = await GatewayProcess.start({ app: { shutdown_timeout: '1h' } });
     const { client } = await asking('demo: hang after=3');
     gateway.signal('SIGTERM');

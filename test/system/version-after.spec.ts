@@ -29,7 +29,7 @@ const versionOf = async (replica: Replica) =>
   [...(await replica.metrics()).keys()].flatMap((series) => /^build_info\{version="(.*)"\}/.exec(series)?.[1] ?? []);
 
 describe('an upgrade of all replicas under live traffic', () => {
-  it('[EV-12] and the way back: every viewer sees every event once and in order, and no turn ends early', async () => {
+  it('sends every viewer every event once and in order, also on the way back, and ends no turn early [EV-12]', async () => {
     const cluster = await LocalCluster.start({ config: { app: APP, conversations: { max_waiting: 100 } } });
     try {
       const conversations: string[] = [];
@@ -75,7 +75,7 @@ interface ResponseBody {
   readonly error: { readonly code: string } | null;
 }
 
-describe('one replica of each', () => {
+describe('one replica of each version', () => {
   let provider: FakeOpenAiServer;
   let cluster: LocalCluster;
   beforeAll(async () => {
@@ -145,7 +145,7 @@ describe('one replica of each', () => {
   /** What the provider was asked last. */
   const sent = () => provider.requests.findLast(({ body }) => body.messages !== undefined)?.body.messages ?? [];
 
-  it('they are two versions, and the next one says what this one does not know', async () => {
+  it('have different versions, and the next one sends fields that are unknown to this one', async () => {
     expect([await versionOf(at(0)), await versionOf(at(1))]).toEqual([['1.0.0'], ['1.1.0']]);
     const { socket } = await ask(at(1), 'Hello');
     await socket.next(isTerminalFrame);
@@ -155,7 +155,7 @@ describe('one replica of each', () => {
     socket.close();
   });
 
-  it.each(BOTH)('%s begins an answer, %s resumes it in the middle, and back', async (_a, _b, from, to) => {
+  it.each(BOTH)('resume each other’s answers in the middle (%s begins, %s resumes)', async (_a, _b, from, to) => {
     const { socket, id } = await ask(at(from), `slow ${randomUUID()}`);
     await socket.next('response.output_text.delta');
     socket.close();
@@ -175,7 +175,7 @@ describe('one replica of each', () => {
     expect(end).toMatchObject({ status: 'completed', output_text: text });
   });
 
-  it.each(BOTH)('%s runs a turn, %s is asked to cancel it', async (_a, _b, from, to) => {
+  it.each(BOTH)('cancel each other’s turns (%s runs, %s receives the cancel)', async (_a, _b, from, to) => {
     const { socket, id } = await ask(at(from), 'hang');
     await socket.next('response.output_text.delta');
     expect(await post<ResponseBody>(at(to), `/v1/responses/${id}/cancel`)).toMatchObject({ status: 'cancelled' });
@@ -183,7 +183,7 @@ describe('one replica of each', () => {
     socket.close();
   });
 
-  it('a conversation goes from one to the other, in order, watched at both; the provider is sent what all know', async () => {
+  it('continue one conversation in order, watched at both, and send the provider only known items', async () => {
     const conversation = await newConversation();
     const watchers = await Promise.all([at(0), at(1)].map(({ socketUrl }) => TestSocket.open(socketUrl)));
     for (const watcher of watchers) {
@@ -210,7 +210,7 @@ describe('one replica of each', () => {
     expect(data.filter(({ type }) => type === 'note')).toHaveLength(3);
   });
 
-  it('a chain of responses goes from one to the other', async () => {
+  it('continue each other’s chain of responses', async () => {
     let previous: ResponseBody | undefined;
     for (let i = 0; i < 4; i++) {
       const chain = previous === undefined ? {} : { previous_response_id: previous.id };
@@ -220,7 +220,7 @@ describe('one replica of each', () => {
     expect(sent()).toHaveLength(7);
   });
 
-  it('one idempotency key at both at once runs one turn', async () => {
+  it('run one turn for one idempotency key sent to both at once', async () => {
     const headers = { 'idempotency-key': randomUUID() };
     const calls = provider.requests.length;
     const answers = await Promise.all(
@@ -230,7 +230,7 @@ describe('one replica of each', () => {
     expect(provider.requests).toHaveLength(calls + 1);
   });
 
-  it('chat completions speak of what they know', async () => {
+  it('answer a chat completion at the newer one', async () => {
     const body = { model: 'fake-model', messages: [{ role: 'user', content: 'Hello' }] };
     const answer = await post<{ choices: { message: { content: string } }[] }>(at(1), '/v1/chat/completions', body);
     expect(answer.choices[0]?.message.content).toBe('an answer');

@@ -85,23 +85,23 @@ describe('what version 1.0.0 left in Redis', () => {
     await redis.close();
   });
 
-  it('is of turns of every kind', () => {
+  it('includes turns of every kind', () => {
     expect(ended.map(([, { response }]) => response?.['status'])).toEqual(
       expect.arrayContaining(['completed', 'cancelled']),
     );
     expect(Object.keys(received.turns)).toHaveLength(9);
   });
 
-  it.each(ended)('%s: is retrieved as it was', async (_name, { id, response }) => {
+  it.each(ended)('is retrieved unchanged: %s', async (_name, { id, response }) => {
     expect((await ask(replica, `/v1/responses/${id}`)).body).toEqual(response);
   });
 
-  it.each(ended)('%s: is replayed event by event, whole and from the middle', async (_name, { id, events }) => {
+  it.each(ended)('is replayed event by event, whole and from the middle: %s', async (_name, { id, events }) => {
     expect(await eventsOf(replica, id)).toEqual(events);
     expect(await eventsOf(replica, id, 3)).toEqual(events.slice(4));
   });
 
-  it('conversations and their items are as they were, in their owner’s list', async () => {
+  it('includes conversations with unchanged items, in the list of their owner', async () => {
     const { id, head, items } = received.conversation;
     const found = await ask<Record<string, unknown>>(replica, `/v1/conversations/${id}`);
     expect(found.body).toMatchObject({ id, metadata: head['metadata'], created_at: head['created_at'] });
@@ -156,7 +156,7 @@ describe('what version 1.0.0 left in Redis', () => {
     expect(Number(headers.get('x-ratelimit-remaining-requests'))).toBeLessThan(30 - 9);
   });
 
-  it('turns that it never ended are ended, with what was said, and the conversation takes the next one', async () => {
+  it('has unfinished turns ended with their text, in conversations that accept the next turn', async () => {
     const end = async ({ id }: RecordedTurn) => (await eventsOf(replica, id)).at(-1);
     expect(await end(before.turn('running'))).toMatchObject({
       type: 'response.failed',
@@ -186,7 +186,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     await redis.close();
   });
 
-  it('is followed live, announced to who watches, and waited for in its conversation', async () => {
+  it('is followed live, announced to watchers, and waited for in its conversation', async () => {
     const { id, events } = before.turn('said');
     const conversation = received.conversation.id;
     const watcher = await TestSocket.open(replica.socketUrl);
@@ -220,7 +220,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     for (const socket of [watcher, viewer, waiting]) socket.close();
   });
 
-  it('receives a cancel, durably and at once, under the names and words that it reads', async () => {
+  it('receives a cancel, stored and at once, under the names that it reads', async () => {
     const { id, events } = before.turn('cancelled');
     const commands = before.of('cancelled');
     const at = commands.findIndex(({ script }) => script === 'cancel');
@@ -244,7 +244,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     expect(await eventsOf(replica, id)).toEqual(events);
   });
 
-  it('is shut out when its turn was taken over, and reads it as it knows it', async () => {
+  it('is fenced when its turn was taken over, by results that it knows', async () => {
     const { id } = before.turn('running');
     await before.play(redis.admin, before.of('running'));
     expect((await eventsOf(replica, id)).at(-1)).toMatchObject({ response: { error: { code: 'replica_lost' } } });
@@ -256,7 +256,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
   });
 });
 
-describe('version 1.0.0, reading what this build writes', () => {
+describe('a replica of version 1.0.0 that reads the data of this build', () => {
   let redis: RedisServer;
   let replica: Replica;
   beforeAll(async () => {
@@ -268,13 +268,13 @@ describe('version 1.0.0, reading what this build writes', () => {
     await redis.close();
   });
 
-  it('finds every response in the bucket that it looks in', () => {
+  it('finds every response in its bucket', () => {
     const created = before.commands.filter(({ script }) => script === 'create');
     expect(created.length).toBeGreaterThan(8);
     for (const { args } of created) expect(args[1]).toContain(`{b${bucketOf(args[4] ?? '')}}`);
   });
 
-  it('finds a turn: its log with the head, and events that begin with their type and have their numbers', async () => {
+  it('finds the log of a turn with its head, and events that begin with their type and have their numbers', async () => {
     const { body } = await ask<ResponseBody>(replica, '/v1/responses', { input: 'Hello', metadata: { a: 'b' } });
     const { meta, log } = before.keysIn(bucketOf(body.id), body.id);
     const [next, ended, head, ...events] = (await before.run(
@@ -370,7 +370,7 @@ describe('version 1.0.0, reading what this build writes', () => {
     expect(value[1]?.length).toBe((JSON.parse(recorded?.args[1] ?? '[]') as string[])[1]?.length);
   });
 
-  it('takes over a turn whose replica died, and this build tells the end that it wrote', async () => {
+  it('takes over a turn whose replica died, and this build sends the end that it wrote', async () => {
     const { id } = (await ask<ResponseBody>(replica, '/v1/responses', { input: 'hang', background: true })).body;
     while ((await ask<ResponseBody>(replica, `/v1/responses/${id}`)).body.output_text !== 'one two')
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -87,6 +87,7 @@ export class AppModule {
           useFactory: (health: HealthCheckService, indicators: HealthIndicatorService, overload: Overload) =>
             new Readiness(health, indicators, parts.drain, parts.state, overload, {
               statePingTimeoutMs: STATE_PING_TIMEOUT_MS,
+              onReport: (ready) => metrics.of.ready.set(ready ? 1 : 0),
             }),
         },
         {

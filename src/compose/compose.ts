@@ -12,6 +12,7 @@ import { type SocketSettings } from '../gateway/settings.js';
 import { Overload } from '../lifecycle/overload.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
+import { droppedSpans } from '../observability/dropped-spans.js';
 import { NO_TRACING, type Tracing } from '../observability/tracing.js';
 import { estimateUsage } from '../provider/estimate-usage.js';
 import { FollowHub } from '../state/follow/follow-hub.js';
@@ -117,7 +118,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     (model, usage) => providers.cost(model, usage, null),
     limitClasses(config),
   );
-  const tracing = await openTracing(config);
+  const tracing = await openTracing(config, logger, metrics);
   const room: TurnRoom = new TurnRoom({ ...roomOptions(config), lagging: () => overload.lagging });
   const overload: Overload = new Overload(room, OVERLOAD);
   const turns = new TurnService(
@@ -196,10 +197,16 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
 }
 
 /** Opens tracing. Loads the library only if tracing is enabled. */
-async function openTracing({ app, monitoring: { tracing } }: AppConfig): Promise<Tracing> {
+async function openTracing(
+  { app, monitoring: { tracing } }: AppConfig,
+  logger: Log,
+  metrics: Metrics,
+): Promise<Tracing> {
   if (!tracing.enabled || tracing.endpoint === null) return NO_TRACING;
   const { OtlpTracing } = await import('../observability/otlp-tracing.js');
-  return new OtlpTracing({ endpoint: tracing.endpoint, sampleRatio: tracing.sample_ratio, service: app });
+  const { endpoint, sample_ratio: sampleRatio } = tracing;
+  const onDropped = droppedSpans(endpoint, logger, metrics);
+  return new OtlpTracing({ endpoint, sampleRatio, service: app, onDropped });
 }
 
 /** Lag of the event loop from which on the replica refuses turns. */

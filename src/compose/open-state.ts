@@ -10,7 +10,7 @@ import { type Metrics } from '../observability/metrics.js';
 import { memoryState, type MemoryStateOptions } from '../state/memory/memory-state.js';
 import { Outage } from '../state/outage.js';
 import { type RedisHooks } from '../state/redis/redis-options.js';
-import { redisState } from '../state/redis/redis-state.js';
+import { redisState, type RedisState } from '../state/redis/redis-state.js';
 import { type State } from '../state/state.js';
 
 export interface OpenState {
@@ -19,6 +19,7 @@ export interface OpenState {
 }
 
 const SAMPLE_EVERY_MS = 1_000;
+const MEMORY_EVERY_MS = 15_000;
 
 /** @throws SluiceError `state_unavailable` if Redis does not answer or rejects the credentials */
 export async function openState(config: AppConfig, logger: Log, metrics: Metrics): Promise<OpenState> {
@@ -54,12 +55,23 @@ export async function openState(config: AppConfig, logger: Log, metrics: Metrics
     metrics.of.state_commands_total.inc(state.counts.commands - counted);
     counted = state.counts.commands;
   }, SAMPLE_EVERY_MS).unref();
+  const memory = setInterval(() => void sampleMemory(state, metrics), MEMORY_EVERY_MS).unref();
+  await sampleMemory(state, metrics);
   const close = async (): Promise<void> => {
     clearInterval(sample);
+    clearInterval(memory);
     outage.close();
     await state.close();
   };
   return { state: { ...state, ping: () => state.ping(), close }, outage };
+}
+
+/** Keeps the last figures if Redis does not answer, or if its user may not read INFO. */
+async function sampleMemory(state: Pick<RedisState, 'memory'>, { of }: Metrics): Promise<void> {
+  const memory = await state.memory().catch(() => undefined);
+  if (memory === undefined) return;
+  of.state_used_bytes.set(memory.usedBytes);
+  of.state_max_bytes.set(memory.maxBytes);
 }
 
 const MEMORY_MOST_BYTES = 512 * 1024 * 1024;

@@ -35,7 +35,12 @@ export const monitoring = section('Metrics, logs and traces.', {
 
 export const alerts = section('Thresholds that the alert rules are rendered from.', {
   error_rate_threshold: key(number(0, 1), 0.05, 'Share of turns that fail.'),
-  latency_p99_threshold: key(duration('1ms', '1h'), '5s', '99th percentile of latency.'),
+  latency_p99_threshold: key(duration('1ms', '1h'), '5s', '99th percentile of the time to the first text of a stream.'),
+  json_latency_p99_threshold: key(
+    duration('1ms', '1h'),
+    '30s',
+    '99th percentile of the time to a whole answer as JSON, which grows with `max_tokens`.',
+  ),
   cost_per_hour_threshold: key(number(0), 10, 'US dollars an hour.'),
   runbook_url: key(
     text,

@@ -33,6 +33,8 @@ export type ReadinessReport =
 export interface ReadinessOptions {
   /** Milliseconds after which a silent state store counts as unavailable. */
   readonly statePingTimeoutMs: number;
+  /** Called with each result. */
+  readonly onReport?: (ready: boolean) => void;
 }
 
 /** Indicators in order of precedence: the first one that is down is the reported reason. */
@@ -53,6 +55,12 @@ export class Readiness {
   ) {}
 
   async report(): Promise<ReadinessReport> {
+    const report = await this.#report();
+    this.options.onReport?.(report.status === 'ready');
+    return report;
+  }
+
+  async #report(): Promise<ReadinessReport> {
     try {
       await this.health.check([
         () => (this.drain.draining ? this.indicators.check('draining').down() : this.indicators.check('draining').up()),

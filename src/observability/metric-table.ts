@@ -207,6 +207,19 @@ export const METRICS = {
     kind: 'gauge',
     help: '1 while this replica counts limits alone because the state store is unavailable.',
   },
+  state_used_bytes: {
+    kind: 'gauge',
+    help: 'Memory that Redis uses, of the fullest server, as it said within the last 15 s. 0 with state in memory, or if its user may not read INFO.',
+  },
+  state_max_bytes: { kind: 'gauge', help: 'The maxmemory of that server. 0: no limit, or unknown.' },
+  spans_dropped_total: {
+    kind: 'counter',
+    help: 'Spans that were lost because the collector did not take them or because too many waited.',
+  },
+  ready: {
+    kind: 'gauge',
+    help: '1 while this replica takes new work, as /ready says, otherwise 0. Determined at each scrape.',
+  },
   draining_seconds: { kind: 'gauge', help: 'Seconds since the drain of this replica began. 0 while it serves.' },
   build_info: {
     kind: 'gauge',

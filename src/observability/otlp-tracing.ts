@@ -15,12 +15,15 @@ import {
   TraceFlags,
   type Tracer,
 } from '@opentelemetry/api';
-import { parseTraceParent } from '@opentelemetry/core';
+import { type ExportResult, ExportResultCode, parseTraceParent } from '@opentelemetry/core';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
   BatchSpanProcessor,
   ParentBasedSampler,
+  type ReadableSpan,
+  type SpanExporter,
+  type SpanProcessor,
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
@@ -34,21 +37,30 @@ export interface OtlpTracingOptions {
    * decision applies.
    */
   readonly sampleRatio: number;
+  /** Called with the number of spans that were lost. */
+  readonly onDropped?: (spans: number) => void;
   readonly service: { readonly name: string; readonly version: string; readonly environment: string };
 }
 
 const EXPORT_TIMEOUT_MS = 2_000;
+/** Spans that wait for the collector; further ones are lost. */
+const MAX_QUEUE = 2_048;
+/** How long a shutdown waits for a collector that does not answer, in milliseconds. */
+const CLOSE_WITHIN_MS = 500;
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT } as const;
 
 export class OtlpTracing extends Tracing {
   readonly #provider: TracerProvider;
   readonly #tracer: Tracer;
 
-  constructor({ endpoint, sampleRatio, service }: OtlpTracingOptions) {
+  constructor({ endpoint, sampleRatio, service, onDropped = () => undefined }: OtlpTracingOptions) {
     super();
     const url = new URL(endpoint);
     if (url.pathname === '/') url.pathname = '/v1/traces';
-    const exporter = new OTLPTraceExporter({ url: url.href, timeoutMillis: EXPORT_TIMEOUT_MS });
+    const exporter = new CountingExporter(
+      new OTLPTraceExporter({ url: url.href, timeoutMillis: EXPORT_TIMEOUT_MS }),
+      onDropped,
+    );
     this.#provider = new TracerProvider({
       resource: resourceFromAttributes({
         'service.name': service.name,
@@ -57,7 +69,7 @@ export class OtlpTracing extends Tracing {
         'deployment.environment.name': service.environment,
       }),
       sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) }),
-      spanProcessors: [new BatchSpanProcessor({ exporter, exportTimeoutMillis: EXPORT_TIMEOUT_MS })],
+      spanProcessors: [new BoundedProcessor(exporter, onDropped)],
     });
     this.#tracer = this.#provider.getTracer('sluice', service.version);
   }
@@ -70,7 +82,72 @@ export class OtlpTracing extends Tracing {
 
   override async close(): Promise<void> {
     // An unavailable collector must not delay the shutdown.
-    await this.#provider.shutdown().catch(() => undefined);
+    const closed = this.#provider.shutdown().catch(() => undefined);
+    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS).unref())]);
+  }
+}
+
+/** Counts the spans that the collector does not take. */
+class CountingExporter implements SpanExporter {
+  /** Number of spans that were exported, or lost by a failed export. */
+  done = 0;
+
+  constructor(
+    private readonly inner: SpanExporter,
+    private readonly onDropped: (spans: number) => void,
+  ) {}
+
+  export(spans: ReadableSpan[], resultCallback: (result: ExportResult) => void): void {
+    this.inner.export(spans, (result) => {
+      this.done += spans.length;
+      if (result.code !== ExportResultCode.SUCCESS) this.onDropped(spans.length);
+      resultCallback(result);
+    });
+  }
+
+  async shutdown(): Promise<void> {
+    await this.inner.shutdown();
+  }
+}
+
+/** The batching processor, which loses spans silently when its queue is full; counts them. */
+class BoundedProcessor implements SpanProcessor {
+  readonly #inner: BatchSpanProcessor;
+  readonly #exporter: CountingExporter;
+  readonly #onDropped: (spans: number) => void;
+  #taken = 0;
+
+  constructor(exporter: CountingExporter, onDropped: (spans: number) => void) {
+    this.#exporter = exporter;
+    this.#onDropped = onDropped;
+    // Never full before this class says so.
+    this.#inner = new BatchSpanProcessor({
+      exporter,
+      exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+      maxQueueSize: 2 * MAX_QUEUE,
+    });
+  }
+
+  onStart(...args: Parameters<SpanProcessor['onStart']>): void {
+    this.#inner.onStart(...args);
+  }
+
+  onEnd(span: ReadableSpan): void {
+    if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
+    if (this.#taken - this.#exporter.done >= MAX_QUEUE) {
+      this.#onDropped(1);
+      return;
+    }
+    this.#taken += 1;
+    this.#inner.onEnd(span);
+  }
+
+  forceFlush(): Promise<void> {
+    return this.#inner.forceFlush();
+  }
+
+  shutdown(): Promise<void> {
+    return this.#inner.shutdown();
   }
 }
 

@@ -33,6 +33,11 @@ const WINDOWS: Windows = {
   pending: '1s',
   availability: '1s',
   cost: '1s',
+  event: '1m',
+  patience: '1s',
+  traffic: ['10s', '20s'],
+  upgrade: '10m',
+  trial: '10s',
   burn: { fast: ['30s', '10s'], slow: ['60s', '20s'] },
 };
 const FIRST_TEXT_AFTER_MS = 120;
@@ -78,6 +83,9 @@ beforeAll(async () => {
     app: { name: 'support-bot', environment: 'production' },
     provider: { type: 'openai', model: 'gpt-4o', base_url: `http://${PRICED_HOST}:${port}/v1` },
     state: { type: 'redis', url: `redis://127.0.0.1:${redis.port}` },
+    clients: { models: ['without-a-price'] },
+    // No collector listens there.
+    monitoring: { tracing: { enabled: true, endpoint: 'http://127.0.0.1:9/v1/traces' } },
     middleware: {
       provider: { retry: { max_attempts: 2, backoff: 'constant' }, breaker: { failures: 50 } },
       validator: { banned_words: ['hack'] },
@@ -364,6 +372,55 @@ describe('the notification of an operator', () => {
   });
 });
 
+describe('the alerts of the first weeks', () => {
+  const firing = (alert: string) => monitoring.until(`ALERTS{alertname="${alert}", alertstate="firing"}`);
+  const untilFiring = async (alert: string, work: () => Promise<unknown>) => {
+    let fires = false;
+    const fired = firing(alert).then(() => (fires = true));
+    while (!fires) await Promise.all([work(), tick()]);
+    await fired;
+  };
+  const [first, second] = [() => replicas[0], () => replicas[1]];
+
+  it('SpansDropped: no collector takes them, which the log says once a minute', async () => {
+    await untilFiring('SpansDropped', () => json(first(), 'Hello'));
+    const lines = first().lines.filter((line) => line.includes('spans dropped, the collector does not take them'));
+    expect(lines.length).toBeGreaterThan(0);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ collector: '127.0.0.1:9', spans: expect.any(Number) });
+  });
+
+  it('UnpricedCalls: a model without a price', async () => {
+    await untilFiring('UnpricedCalls', () => post(first(), { input: 'Hello', model: 'without-a-price' }));
+  });
+
+  it('StateMemoryHigh: Redis is nearly full', async () => {
+    const used = await monitoring.number('max(support_bot_state_used_bytes)');
+    expect(used).toBeGreaterThan(500_000);
+    await redis.admin.call('CONFIG', 'SET', 'maxmemory', String(Math.round(used * 1.1)));
+    await firing('StateMemoryHigh');
+    await redis.admin.call('CONFIG', 'SET', 'maxmemory', '0');
+    await monitoring.until('max(support_bot_state_max_bytes) == 0');
+  });
+
+  it('NoReplicaReady and RequestsRefused: Redis is away, and clients are turned away', async () => {
+    await redis.kill();
+    await firing('NoReplicaReady');
+    await untilFiring('RequestsRefused', () => Promise.all([1, 2, 3].map(() => post(first(), { input: 'Hello' }))));
+    await redis.start();
+    await monitoring.until('min(support_bot_ready) == 1');
+  });
+
+  it('ReplicaDown, LowAvailability and ReplicasLost: one of two replicas dies within a turn', async () => {
+    const socket = await TestSocket.open(second().socketUrl);
+    socket.send({ type: 'response.create', input: 'stay' });
+    await socket.next('response.output_text.delta');
+    await second().kill();
+    await Promise.all(['ReplicaDown', 'LowAvailability', 'ReplicasLost'].map(firing));
+    await second().start();
+    await monitoring.until('sum(up) == 2');
+  });
+});
+
 describe('the query of a panel', () => {
   it.each(board.map(({ panel, expr }) => [panel, expr]))('%s: %s', async (_panel, expr) => {
     const samples = await monitoring.query(expr);
@@ -376,7 +433,7 @@ describe('the query of a panel', () => {
       all.flatMap(({ alert, expr }) => operands(expr).map((part) => [alert, part])),
     ),
   )('%s looks at %s', async (_alert, part) => {
-    const wider = part.replaceAll(/\[\d+s\]/g, `[${RATE_INTERVAL_SECONDS}s]`);
+    const wider = part.replaceAll(/\[\d+[smh]\]/g, `[${RATE_INTERVAL_SECONDS}s]`);
     const samples = await monitoring.query(wider);
     // A quantile of what did not happen meanwhile is none; another series of the same query has one.
     expect(samples.filter(({ value }) => !Number.isNaN(value))).not.toEqual([]);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { parse, stringify } from 'yaml';
 import { alertRules } from '../../monitoring/render/alerts.js';
+import { Alertmanager } from './support/alertmanager.js';
 import { loadConfig } from '../../src/config/load.js';
 import { PROVIDER_TYPES } from '../../src/provider/registry.js';
 
@@ -77,14 +78,63 @@ it('covers every condition that an operator must be notified of', () => {
   expect(Object.fromEntries(alerts.map(({ alert, for: pending }) => [alert, pending]))).toEqual({
     HighErrorRate: '5m',
     HighLatency: '5m',
+    HighJsonLatency: '5m',
     HighCost: '10m',
+    UnpricedCalls: '1m',
+    NoTraffic: '1m',
+    RequestsRefused: '5m',
     LowAvailability: '1m',
+    TargetsAbsent: '1m',
+    ReplicaDown: '15m',
+    NoReplicaReady: '1m',
+    ReplicaNotReady: '5m',
+    ReplicaRestarts: '1m',
+    DrainStuck: '1m',
+    ReplicasLost: '1m',
+    TwoVersions: '2h',
+    AutoscalerAtMaximum: '15m',
     ProviderBreakerOpen: '1m',
     StateStoreAway: '1m',
-    DrainStuck: '1m',
+    StateMemoryHigh: '5m',
+    TailRepaired: '1m',
     AppendSlow: '5m',
+    SpansDropped: '5m',
     ErrorBudgetBurnFast: '1m',
     ErrorBudgetBurnSlow: '5m',
+  });
+});
+
+it('evaluates every rule for each environment, except those whose series have none', () => {
+  for (const { alert, expr } of alerts)
+    if (alert !== 'AutoscalerAtMaximum') expect([alert, expr]).toEqual([alert, expect.stringContaining('environment')]);
+});
+
+describe('one page for one cause', () => {
+  const active = (alertname: string, environment = 'production') => ({
+    labels: { alertname, environment, app: config.app.name, severity: severityOf(alertname) },
+  });
+  const severityOf = (name: string) => alerts.find(({ alert }) => alert === name)?.labels['severity'] ?? '';
+
+  it.each([
+    ['StateStoreAway', ['HighErrorRate', 'ErrorBudgetBurnFast', 'NoReplicaReady', 'RequestsRefused', 'NoTraffic']],
+    ['ProviderBreakerOpen', ['HighErrorRate', 'ErrorBudgetBurnFast', 'HighLatency']],
+    ['LowAvailability', ['NoReplicaReady', 'RequestsRefused', 'NoTraffic', 'ReplicaDown']],
+    ['TargetsAbsent', ['NoTraffic']],
+    ['NoReplicaReady', ['RequestsRefused', 'NoTraffic', 'ReplicaNotReady']],
+    ['HighErrorRate', ['ErrorBudgetBurnFast', 'ErrorBudgetBurnSlow']],
+  ])('%s silences what follows from it, in its environment only', async (cause, consequences) => {
+    const alertmanager = await Alertmanager.start();
+    try {
+      await alertmanager.post([active(cause), ...consequences.flatMap((one) => [active(one), active(one, 'staging')])]);
+      const loud = await alertmanager.loud();
+      expect(loud.filter(({ environment }) => environment === 'production').map(({ alertname }) => alertname)).toEqual([
+        cause,
+      ]);
+      // Consequences of each other are silenced there too, but each cause in production leaves staging alone.
+      expect(loud.some(({ environment }) => environment === 'staging')).toBe(true);
+    } finally {
+      await alertmanager.close();
+    }
   });
 });
 

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { OtlpTracing } from '../../src/observability/otlp-tracing.js';
 import { NO_SPAN, NO_TRACING } from '../../src/observability/tracing.js';
 import { DONE, FakeOpenAiServer, FAKE_USAGE, finishChunk, textChunk } from '../support/fake-openai-server.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
@@ -96,6 +97,9 @@ function spansOf(body: string): ReceivedSpan[] {
     ),
   );
 }
+
+/** How long the exporter waits for a collector, in milliseconds. */
+const EXPORT_TIMEOUT_MS = 2_000;
 
 let receiver: Receiver;
 let provider: FakeOpenAiServer;
@@ -271,6 +275,30 @@ describe('with tracing on', () => {
     await start({ enabled: true, endpoint: 'http://127.0.0.1:9/v1/traces' });
     expect((await ask({ input: 'Hi' })).status).toBe(200);
     await ended();
+  });
+});
+
+describe('a collector that hangs', () => {
+  it('loses the spans beyond the queue and counts each, and delays no end', async () => {
+    const sockets = createServer(() => undefined);
+    sockets.listen(0, '127.0.0.1');
+    await once(sockets, 'listening');
+    let dropped = 0;
+    const tracing = new OtlpTracing({
+      // It listens on TCP.
+      endpoint: `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`,
+      sampleRatio: 1,
+      service: { name: 'support-bot', version: '1.0.0', environment: 'test' },
+      onDropped: (spans) => (dropped += spans),
+    });
+    for (let i = 0; i < 3_000; i++) tracing.begin('turn', undefined).end();
+    expect(dropped).toBe(3_000 - 2_048);
+    // Longer than a drain waits for its connections, it would be a warning at each deploy.
+    const closed = tracing.close().then(() => 'closed');
+    const late = new Promise((resolve) => setTimeout(resolve, EXPORT_TIMEOUT_MS)).then(() => 'late');
+    expect(await Promise.race([closed, late])).toBe('closed');
+    sockets.closeAllConnections();
+    sockets.close();
   });
 });
 

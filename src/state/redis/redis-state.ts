@@ -13,6 +13,7 @@ import { RedisConversationAnnouncements } from './conversation/redis-conversatio
 import { AppendQueue } from './log/append-queue.js';
 import { RedisConnector } from './connection/redis-connector.js';
 import { Heartbeat } from './connection/heartbeat.js';
+import { memoryOf, type RedisMemory } from './connection/redis-memory.js';
 import { LocalFollowers } from './log/local-followers.js';
 import { RedisKeys } from './redis-keys.js';
 import { REDIS_TIMING, type RedisCounts, type RedisHooks, type RedisStateOptions } from './redis-options.js';
@@ -39,6 +40,8 @@ export interface RedisState extends State {
   readonly counts: Readonly<RedisCounts>;
   /** Whether the last heartbeat succeeded. */
   readonly isUp: boolean;
+  /** Returns the memory of the fullest server. @throws SluiceError `state_unavailable` */
+  memory(): Promise<RedisMemory>;
 }
 
 const NEEDED_VERSION = 7;
@@ -126,6 +129,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       return heartbeat.isUp;
     },
     ping: () => heartbeat.beat(),
+    memory: () => memoryOf(health),
     close,
   };
 }

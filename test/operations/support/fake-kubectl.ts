@@ -85,7 +85,10 @@ export class FakeKubectl {
     writeFileSync(join(this.#folder, 'redis-0/redis-cli'), REDIS_CLI, { mode: 0o755 });
     writeFileSync(
       join(this.#folder, 'pod.mjs'),
-      'process.kill = (pid, signal) => console.log(`${signal} to ${pid}`);\n',
+      `process.kill = (pid, signal) => console.log(\`\${signal} to \${pid}\`);
+const fetchOf = globalThis.fetch;
+globalThis.fetch = (url, init) => fetchOf(url.replace(':9090/', \`:\${process.env.FAKE_OPS_PORT}/\`), init);
+`,
     );
   }
 

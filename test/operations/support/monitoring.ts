@@ -103,7 +103,10 @@ export class Monitoring {
       };
     };
     if (body.data === undefined) throw new Error(`${expr}: ${body.error}`);
-    return body.data.result.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }));
+    return body.data.result.map(({ metric, value }) => ({
+      labels: metric,
+      value: Number(value[1].replace('Inf', 'Infinity')),
+    }));
   }
 
   /** The one number that an expression gives; NaN where it gives none. */

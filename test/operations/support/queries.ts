@@ -12,8 +12,13 @@ export function queriesIn(page: string): [string, string][] {
 
 /** The sides of a rule's comparisons, which must give data also while nothing is wrong; an absence is none. */
 export function operands(expr: string): string[] {
-  return expr
-    .split(/ (?:and|or) /)
-    .map((part) => part.replace(/^\((.*)\)$/, '$1').replace(/ (?:>|<|==) [\d.]+$/, ''))
-    .filter((part) => !part.startsWith('absent('));
+  return (
+    expr
+      // A filter inside of an aggregation.
+      .replaceAll(/ (?:==|>) 0\)/g, ')')
+      .replaceAll(/ offset \w+/g, '')
+      .split(/ (?:and|or|>=|<=|==|>|<) /)
+      .map((part) => part.replace(/^\((.*)\)$/, '$1').replace(/^[\d.]+ \* /, ''))
+      .filter((part) => !/^[\d.]+$|^absent\(|kube_horizontalpodautoscaler/.test(part))
+  );
 }

@@ -87,6 +87,7 @@ describe('config/production.yaml', () => {
     expect(config.alerts).toEqual({
       error_rate_threshold: 0.05,
       latency_p99_threshold: 5_000,
+      json_latency_p99_threshold: 30_000,
       cost_per_hour_threshold: 10,
       runbook_url: 'docs/operations/runbook.md',
     });

@@ -1,0 +1,27 @@
+/* Reports lost spans: each one to the metric, and a line a minute to the log. */
+
+import { systemTime, type Time } from '../domain/time.js';
+import { type Log } from './log.js';
+import { type Metrics } from './metrics.js';
+
+const LINE_EVERY_MS = 60_000;
+
+/** @returns a function that takes the number of spans that were lost now */
+export function droppedSpans(
+  endpoint: string,
+  logger: Pick<Log, 'warn'>,
+  metrics: Pick<Metrics, 'of'>,
+  time: Time = systemTime,
+): (spans: number) => void {
+  let unreported = 0;
+  let silentUntilMs = -Infinity;
+  const { host } = new URL(endpoint);
+  return (spans) => {
+    metrics.of.spans_dropped_total.inc(spans);
+    unreported += spans;
+    if (time.now() < silentUntilMs) return;
+    logger.warn({ spans: unreported, collector: host }, 'spans dropped, the collector does not take them');
+    unreported = 0;
+    silentUntilMs = time.now() + LINE_EVERY_MS;
+  };
+}

@@ -9,6 +9,7 @@ import { checkConfig } from './config-check.js';
 import { type CliContext } from './context.js';
 import { checkHealth } from './health.js';
 import { hashKey, newKey } from './keys.js';
+import { PACKS_HELP, runPacks } from './packs.js';
 
 const EXIT_USAGE = 64;
 
@@ -16,6 +17,7 @@ const HELP = `Usage: sluice <command>
 
   config check [FILE] [--strict]   check a configuration file (default: CONFIG_PATH, then config/default.yaml)
                                    --strict: a secret that is not set here is a mistake, as it is at start
+${PACKS_HELP}
   keys new                         make a server key, and the lines of configuration that accept it
   health                           ask the gateway on this machine whether it lives (exit code 0: it does)
   keys hash                        read a server key from standard input, print its SHA-256 for key_sha256
@@ -30,6 +32,10 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     version: { type: 'boolean' },
     strict: { type: 'boolean' },
   } as const;
+  if (argv[0] === 'packs' && !argv.includes('--help') && !argv.includes('-h')) {
+    const code = await runPacks(argv.slice(1), context);
+    return typeof code === 'number' ? code : misused(code, context);
+  }
   let parsed;
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true });

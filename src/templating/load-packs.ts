@@ -22,7 +22,7 @@ export async function loadPacks(source: string, options: CompileOptions = {}): P
 
   for (const path of await packFiles(source)) {
     const file = basename(path);
-    const read = await readJson(path);
+    const read = await readPack(path);
     if ('problem' in read) {
       mistakes.push({ file, path: '', what: read.problem });
       continue;
@@ -47,7 +47,8 @@ export async function loadPacks(source: string, options: CompileOptions = {}): P
   );
 }
 
-async function packFiles(source: string): Promise<readonly string[]> {
+/** Returns the pack files of a file or folder. @throws PackLoadError */
+export async function packFiles(source: string): Promise<readonly string[]> {
   let names: readonly string[];
   try {
     if (!(await stat(source)).isDirectory()) return [source];
@@ -64,7 +65,8 @@ async function packFiles(source: string): Promise<readonly string[]> {
   ]);
 }
 
-async function readJson(path: string): Promise<{ readonly json: unknown } | { readonly problem: string }> {
+/** Reads the JSON of a pack file, or returns in words why it cannot be read. */
+export async function readPack(path: string): Promise<{ readonly json: unknown } | { readonly problem: string }> {
   try {
     const text = await readFile(path, 'utf8');
     const json: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));

@@ -103,10 +103,10 @@ export class ConnectionTable {
     if (entry !== undefined) entry.pingedAt = null;
   }
 
-  /** Notifies every client that this replica shuts down, with the time after which to reconnect. */
+  /** Notifies every client that opted in that this replica shuts down, with the time after which to reconnect. */
   announceDraining(reconnectAfterMs: number): void {
     for (const connection of this.#open.keys())
-      connection.sendEvent({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
+      connection.notify({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
   }
 
   /** Resolves when every socket has handed its pending data to the network or is closed. */
@@ -179,11 +179,12 @@ export class ConnectionTable {
     const leftMs = principal.expiresAtMs - this.#time.date();
     if (leftMs <= 0) connection.close(CLOSE_CODES.serviceRestart, 'credential expired; connect again with a new one');
     else if (
+      connection.extended &&
       entry.announcedExpiryOf !== principal &&
       leftMs <= Math.min(ANNOUNCE_EXPIRY_MS, (principal.expiresAtMs - entry.openedOn) / 2)
     ) {
       entry.announcedExpiryOf = principal;
-      connection.sendEvent({ type: 'sluice:auth_expiring', expires_in_ms: leftMs });
+      connection.notify({ type: 'sluice:auth_expiring', expires_in_ms: leftMs });
     }
   }
 

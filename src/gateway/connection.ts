@@ -50,6 +50,11 @@ export class ClientConnection {
   readonly id: string;
   readonly outbound: Outbound;
   principal: Principal;
+  /**
+   * Whether the client opted in to events of Sluice, by the upgrade or by a frame. Others receive
+   * none that no frame of theirs requested.
+   */
+  extended = false;
   readonly #socket: ClientSocket;
   readonly #options: ConnectionOptions;
   #reading = true;
@@ -96,9 +101,10 @@ export class ClientConnection {
     else this.#socket.pause();
   }
 
+  /** Sends the greeting, if the client opted in. */
   hello(): void {
     const { heartbeatIntervalMs, maxMessageBytes } = this.#options.settings;
-    this.sendEvent({
+    this.notify({
       type: 'sluice:hello',
       connection_id: this.id,
       heartbeat_ms: heartbeatIntervalMs,
@@ -106,6 +112,12 @@ export class ClientConnection {
     });
   }
 
+  /** Sends an event that no frame requested, if the client opted in to such events. */
+  notify(event: SluiceEvent): void {
+    if (this.extended) this.sendEvent(event);
+  }
+
+  /** Sends the answer to a frame. */
   sendEvent(event: SluiceEvent): void {
     this.outbound.send(encodeSluiceEvent(event));
   }

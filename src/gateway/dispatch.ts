@@ -50,6 +50,7 @@ export class FrameDispatch {
       onFull: (full) => this.#intake.setFull(full),
       onBehind: (following, events) => this.#following.moveOn(following, events),
     });
+    this.connection.extended = handshake.snapshots || handshake.resume.length > 0;
     const onTooMany = (): void => this.connection.close(CLOSE_CODES.policy, 'too many refused messages');
     this.#intake = new FrameIntake({
       handle: (text) => this.#handle(text),
@@ -117,7 +118,7 @@ export class FrameDispatch {
 
   #dispatch(event: ClientEvent): void {
     const { connection } = this;
-    if (event.type.startsWith('sluice:')) this.#takesSnapshots = true;
+    if (event.type.startsWith('sluice:')) this.#takesSnapshots = connection.extended = true;
     switch (event.type) {
       case 'response.create':
         this.#create(event);

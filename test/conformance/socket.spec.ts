@@ -13,7 +13,14 @@ import {
   upTo,
 } from '../support/gateway-harness.js';
 import { textAnswer, textChunk } from '../support/fake-openai-server.js';
-import { type Frame, frameOf, isTerminalFrame, OPCODES, RawClient } from '../support/raw-client.js';
+import {
+  type Frame,
+  frameOf,
+  isTerminalFrame,
+  OPCODES,
+  RawClient,
+  type RawClientOptions,
+} from '../support/raw-client.js';
 
 let harness: GatewayHarness;
 beforeAll(async () => {
@@ -27,8 +34,12 @@ const inLane = (frames: readonly Frame[], lane: string | undefined): Frame[] =>
 const idIn = (frame: Frame): string => responseIn(frame).id;
 
 describe('opening and small talk', () => {
-  it('hello comes first [WS-1]', async () => {
-    const client = await RawClient.open(harness.gateway.socketUrl);
+  it.each<[string, RawClientOptions]>([
+    ['the subprotocol', { protocols: ['sluice.v1'] }],
+    ['?snapshots=1', { query: 'snapshots=1' }],
+    ['?resume=', { query: 'resume=resp_unknown:-1' }],
+  ])('greets a client that opted in by %s before any other frame [WS-1]', async (_how, options) => {
+    const client = await RawClient.open(harness.gateway.socketUrl, options);
     const hello = await client.next();
     expect(hello).toEqual({
       type: 'sluice:hello',
@@ -37,7 +48,18 @@ describe('opening and small talk', () => {
       max_message_bytes: 1_048_576,
     });
     await client.close();
-    expect(client.frames).toHaveLength(1);
+    expect(typesOf(client.frames.slice(1))).toEqual(options.query?.startsWith('resume') === true ? ['error'] : []);
+  });
+
+  it('sends only events of OpenAI to a client that did not opt in [WS-1]', async () => {
+    const client = await RawClient.open(harness.gateway.socketUrl);
+    client.create({ input: 'Hi' });
+    await client.turn();
+    client.send({ type: 'response.cancel', stream_id: 'unused' });
+    client.send({ type: 'nonsense' });
+    await client.until('error');
+    await client.close();
+    expect(typesOf(client.frames).filter((type) => !/^(response\.|error$)/u.test(type))).toEqual([]);
   });
 
   it('a ping is ponged with its id [WS-10]', async () => {
@@ -225,7 +247,7 @@ describe('frames that close the socket', () => {
     await other.run({ input: 'the next one' });
     const asked = harness.provider.requests.slice(before).map(({ body }) => body.messages.at(-1)?.['content']);
     expect(asked).toEqual(['the next one']);
-    expect(typesOf(client.frames)).toEqual(['sluice:hello']);
+    expect(client.frames).toEqual([]);
   });
 
   it('answers the close frame of a client with 1000, without effect on other clients [WS-12]', async () => {

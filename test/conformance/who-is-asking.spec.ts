@@ -209,12 +209,15 @@ describe('a credential on an open socket', () => {
   );
 
   it('that ends soon is announced, one that has ended closes with 1012 [WS-15]', async () => {
-    const client = await harness.connect(as(BRIEF));
+    const client = await harness.connect({ ...as(BRIEF), query: 'snapshots=1' });
+    const quiet = await harness.connect(as(BRIEF));
     const openedAt = Date.now();
     jest.spyOn(Date, 'now').mockReturnValue(briefUntil - 30_000);
     expect(await client.until('sluice:auth_expiring')).toMatchObject({ expires_in_ms: 30_000 });
     jest.spyOn(Date, 'now').mockReturnValue(briefUntil + 1);
     expect((await client.closed).code).toBe(1012);
+    expect((await quiet.closed).code).toBe(1012);
+    expect(quiet.frames).toEqual([]);
     expect(openedAt).toBeLessThan(briefUntil);
   });
 

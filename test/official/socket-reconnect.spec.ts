@@ -230,9 +230,7 @@ describe('a restart of the replica', () => {
     await Promise.all(all.map(({ end }) => end));
     for (const each of all) expectWhole(each, 40);
     await left;
-    while (said.lastIndexOf('sluice:hello') < said.length - 1 || program.reconnects === 0)
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(said).toContain('sluice:draining');
+    while (program.reconnects === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(codes[0]).toBe(1012);
     const next = program.ask('demo: deltas=3 interval=0ms text=numbers', 'c');
     await next.end;

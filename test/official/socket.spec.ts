@@ -52,16 +52,17 @@ async function refusal(lane: ResponsesWebSocketLane | undefined): Promise<unknow
 }
 
 describe('ResponsesWS', () => {
-  it('receives the greeting first, and passes unknown events on', async () => {
+  it('receives only events of OpenAI [WS-1]', async () => {
     const other = new ResponsesWS(client);
     const types: string[] = [];
     for await (const message of other) {
       if (message.type === 'error') throw message.error;
       if (message.type === 'message') types.push(message.message.type);
-      if (types.length === 1) other.send({ type: 'response.create', input: FIVE });
+      if (message.type === 'open') other.send({ type: 'response.create', input: FIVE });
       if (types.at(-1) === 'response.completed') break;
     }
-    expect(types.slice(0, 3)).toEqual(['sluice:hello', 'response.created', 'response.in_progress']);
+    expect(types.slice(0, 2)).toEqual(['response.created', 'response.in_progress']);
+    expect(types.filter((type) => type.startsWith('sluice:'))).toEqual([]);
     const gone = closed(other);
     other.close();
     expect((await gone).code).toBe(1000);

@@ -54,11 +54,14 @@ export class GatewayHarness {
     return new GatewayHarness(gateway, provider);
   }
 
-  /** An open socket, its hello taken. */
+  /** An open socket, its hello taken if it opted in to one. */
   async connect(options: RawClientOptions = {}): Promise<RawClient> {
     const client = await RawClient.open(this.gateway.socketUrl, options);
     this.#clients.push(client);
-    await client.until('sluice:hello');
+    const { query = '', protocols = [] } = options;
+    if (query.includes('snapshots=1') || query.includes('resume=') || protocols.includes('sluice.v1')) {
+      await client.until('sluice:hello');
+    }
     return client;
   }
 

@@ -127,6 +127,7 @@ async function follow(transcript: string, url: string): Promise<void> {
   const frames: Frame[] = [];
   let heard = (): void => undefined;
   const socket = new WebSocket(url);
+  await once(socket, 'open');
   socket.on('message', (data: Buffer) => {
     // The gateway sends JSON text; every event has a type.
     frames.push(JSON.parse(data.toString()) as Frame);

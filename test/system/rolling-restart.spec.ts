@@ -25,7 +25,7 @@ function replica(i: number): Replica {
 }
 
 async function ask(where: Replica, deltas: number, intervalMs: number) {
-  const socket = await TestSocket.open(where.socketUrl);
+  const socket = await TestSocket.open(where.socketUrl, { protocols: ['sluice.v1'] });
   socket.send({ type: 'response.create', input: inputOf({ deltas, intervalMs }) });
   const { response } = await socket.next('response.created');
   // The first event of a response carries it.

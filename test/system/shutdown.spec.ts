@@ -10,7 +10,7 @@ let gateway: GatewayProcess;
 afterEach(() => gateway.stop());
 
 async function asking(input: string): Promise<{ client: RawClient; id: string }> {
-  const client = await RawClient.open(gateway.socketUrl);
+  const client = await RawClient.open(gateway.socketUrl, { protocols: ['sluice.v1'] });
   client.create({ input });
   const { id } = responseIn(await client.until('response.created'));
   await client.until('response.output_text.delta');

@@ -125,7 +125,10 @@ describe('age and credentials', () => {
   });
 
   it('announces the end of a credential once, a minute before, and closes at it', () => {
-    const { socket, connection } = open({ principal: { ...ALICE, expiresAtMs: time.date() + 600_000 } });
+    const { socket, connection } = open({
+      snapshots: true,
+      principal: { ...ALICE, expiresAtMs: time.date() + 600_000 },
+    });
     time.pass(539_000);
     expect(socket.frames).toEqual([]);
     time.pass(1_000);
@@ -138,7 +141,7 @@ describe('age and credentials', () => {
   });
 
   it('announces the end of a short-lived credential at half of its life', () => {
-    const { socket } = open({ principal: { ...ALICE, expiresAtMs: time.date() + 20_000 } });
+    const { socket } = open({ snapshots: true, principal: { ...ALICE, expiresAtMs: time.date() + 20_000 } });
     time.pass(9_000);
     expect(socket.frames).toEqual([]);
     time.pass(1_100);
@@ -163,8 +166,9 @@ describe('room', () => {
 });
 
 describe('the goodbye', () => {
-  it('closes every socket with 1012, and cuts those that do not answer', async () => {
-    const sockets = Array.from({ length: 30 }, () => open().socket);
+  it('closes every socket with 1012, tells those that opted in before, and cuts those that do not answer', async () => {
+    const sockets = Array.from({ length: 30 }, (_, i) => open({ snapshots: i < 29 }).socket);
+    const quiet = sockets.at(-1);
     const answering = sockets.slice(1);
     for (const socket of answering) {
       const close = socket.close.bind(socket);
@@ -184,7 +188,7 @@ describe('the goodbye', () => {
     // The drain gives sockets 1 s beside the time they are spread over (lifecycle/drain.ts).
     expect(time.now() - startedAt).toBeLessThan(20 + 1_000);
     for (const socket of sockets) {
-      expect(socket.types).toEqual(['sluice:draining']);
+      expect(socket.types).toEqual(socket === quiet ? [] : ['sluice:draining']);
       expect(socket.closed).toEqual({ code: 1012, reason: 'draining' });
     }
     expect(sockets[0]?.terminated).toBe(true);

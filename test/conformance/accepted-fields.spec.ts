@@ -17,7 +17,7 @@ const chat = (body: object): Promise<{ status: number }> =>
     body: { messages: [{ role: 'user', content: 'Hi' }], ...body },
   });
 
-describe('fields of sampling', () => {
+describe('sampling fields', () => {
   it('reach the provider from a chat completions request [CHAT-14]', async () => {
     const fields = { seed: 7, stop: ['\nObservation'], frequency_penalty: 0.5, presence_penalty: -1, verbosity: 'low' };
     expect((await chat({ ...fields, logit_bias: { 50256: -100 } })).status).toBe(200);
@@ -26,7 +26,7 @@ describe('fields of sampling', () => {
     expect(asked()).toMatchObject({ stop: ['END'], messages: [{ role: 'user', name: 'ann' }] });
   });
 
-  it('reach the provider from a request for a response, and are left out at their defaults [REQ-27]', async () => {
+  it('reach the provider from a request for a response, and are omitted at their defaults [REQ-27]', async () => {
     const { body } = await harness.post({
       input: 'Hi',
       text: { verbosity: 'low' },
@@ -40,7 +40,7 @@ describe('fields of sampling', () => {
   });
 });
 
-describe('fields that change nothing', () => {
+describe('fields without effect', () => {
   it.each([
     { reasoning: { summary: 'auto' } },
     { truncation: 'auto' },
@@ -56,7 +56,7 @@ describe('fields that change nothing', () => {
     expect((await harness.post({ input: 'Hi', ...fields })).status).toBe(200);
   });
 
-  it('are accepted in the text parts of an answer that comes back [CHAT-14]', async () => {
+  it('are accepted in the text parts of an answer that the client sends back [CHAT-14]', async () => {
     const part = {
       type: 'text',
       text: 'Hello',

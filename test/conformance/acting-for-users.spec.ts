@@ -37,7 +37,7 @@ const post = (body: object, user?: string, key = BACKEND) => {
 };
 
 describe('a server key', () => {
-  it('creates what belongs to the user of the header, and hides it from other users [AUTH-5]', async () => {
+  it('creates resources of the user in the header, and hides them from other users [AUTH-5]', async () => {
     const created = await harness.api('/v1/conversations', {
       method: 'POST',
       body: {},
@@ -58,7 +58,7 @@ describe('a server key', () => {
     expect((await get('/v1/conversations', 'bob')).body).toMatchObject({ data: [] });
   });
 
-  it('creates what belongs to the user of safety_identifier, in a conversation of no user too [AUTH-5]', async () => {
+  it('creates resources of the user in safety_identifier, also in a conversation without a user [AUTH-5]', async () => {
     const conversation = await harness.conversation(BACKEND);
     const { status, body } = await post({ input: 'Hi', conversation, safety_identifier: 'cid' });
     expect(status).toBe(200);
@@ -78,7 +78,7 @@ describe('a server key', () => {
     expect((await get(`/v1/responses/${String(body['id'])}`, 'eve')).status).toBe(404);
   });
 
-  it('is counted and logged by the user it acts for [AUTH-5, LIMIT-1]', async () => {
+  it('is counted and logged under the user that it acts for [AUTH-5, LIMIT-1]', async () => {
     for (let i = 0; i < 5; i++) expect((await post({ input: 'Hi' }, 'fay')).status).toBe(200);
     expect((await post({ input: 'Hi' }, 'fay')).status).toBe(429);
     expect((await post({ input: 'Hi', safety_identifier: 'fay' })).status).toBe(429);

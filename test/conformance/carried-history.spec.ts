@@ -23,8 +23,8 @@ const asked = (): string[] => {
 };
 const LONG = 'word '.repeat(20);
 
-describe('the length of a history', () => {
-  it('is not measured: each new message of the user is [GUARD-3]', async () => {
+describe('the length limit of a guardrail', () => {
+  it('applies to each new message of the user, not to the history [GUARD-3]', async () => {
     const history = [user('a'.repeat(30)), said(LONG), user('b'.repeat(30)), said(LONG), user('c'.repeat(30))];
     const input = [{ role: 'system', content: LONG }, { role: 'developer', content: LONG }, ...history];
     expect((await harness.post({ input })).body).toMatchObject({ output_text: 'Fine' });
@@ -55,14 +55,14 @@ describe('a refused message in a history', () => {
     expect(asked().join()).not.toContain('forbidden');
   });
 
-  it('takes the call or the output that belongs to it along [GUARD-4]', async () => {
+  it('is withheld together with its call or output [GUARD-4]', async () => {
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
     const output = { type: 'function_call_output', call_id: 'c1', output: 'forbidden' };
     await harness.post({ input: [user('Look'), call, output, said('Hm'), user('Continue')] });
     expect(asked()).toEqual(['user: Look', 'assistant: Hm', 'user: Continue']);
   });
 
-  it('is withheld though the client kept no refusal behind it [GUARD-4, CHAT-11]', async () => {
+  it('is withheld even without the refusal behind it [GUARD-4, CHAT-11]', async () => {
     for (const refused of ['a forbidden thing', 'a'.repeat(41)]) {
       const carried = [user('Hi'), said('Hello'), user(refused), user('Hello?')];
       const { body } = await harness.post({ input: carried });
@@ -75,7 +75,7 @@ describe('a refused message in a history', () => {
     }
   });
 
-  it('is refused where it is new, behind whatever history [GUARD-4]', async () => {
+  it('is refused if it is new, behind any history [GUARD-4]', async () => {
     for (const before of [said('Hello'), user('Hello?')]) {
       const { body } = await harness.post({ input: [user('Hi'), before, user('a forbidden thing')] });
       expect(body).toMatchObject({ output_text: '', sluice: { kept: 'display_only' } });

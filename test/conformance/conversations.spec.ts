@@ -50,7 +50,7 @@ const callAnswer = (callId: string, args = '{}') => ({
 });
 
 describe('a conversation', () => {
-  it('gives each turn what was said before [CONV-1, CONV-5, KEEP-1]', async () => {
+  it('gives each turn the earlier items [CONV-1, CONV-5, KEEP-1]', async () => {
     const conversation = await harness.conversation();
     harness.says('Four.');
     const first = await harness.post({ input: 'Two and two?', conversation });
@@ -93,7 +93,7 @@ describe('a conversation', () => {
     expect(await watched).toMatchObject([{ item: { role: 'user' } }, { item: { role: 'assistant' } }]);
   });
 
-  it('is gone after its time to live, which every read and write slides [CONV-9]', async () => {
+  it('expires after its time to live, which every read and write renews [CONV-9]', async () => {
     // Limits of the shared gateway would keep dates that lie days ahead once the clock is restored.
     const own = await GatewayHarness.start();
     try {
@@ -115,7 +115,7 @@ describe('a conversation', () => {
     }
   });
 
-  it('takes an item of store: false, and keeps no response [REQ-22, KEEP-5]', async () => {
+  it('stores the items of a request with store: false, but no response [REQ-22, KEEP-5]', async () => {
     const conversation = await harness.conversation();
     harness.says('Noted.');
     const { body } = await harness.post({ input: 'Remember me', conversation, store: false });
@@ -143,7 +143,7 @@ describe('previous_response_id', () => {
     expect(promptOf(lastAsked())).toEqual(['user: first', 'assistant: one', 'user: another second']);
   });
 
-  it('forks run at the same time [CONV-6]', async () => {
+  it('runs forks at the same time [CONV-6]', async () => {
     harness.says('root');
     const { body } = await harness.post({ input: 'first' });
     const before = harness.provider.requests.length;
@@ -155,7 +155,7 @@ describe('previous_response_id', () => {
     for (const fork of await Promise.all(forks)) expect(fork.body['status']).toBe('completed');
   });
 
-  it('the chain outlives its earlier responses [CONV-6]', async () => {
+  it('continues a chain after its earlier responses have expired [CONV-6]', async () => {
     harness.says('one');
     const a = await harness.post({ input: 'first' });
     const b = await harness.post({ input: 'second', previous_response_id: a.body['id'] });
@@ -164,7 +164,7 @@ describe('previous_response_id', () => {
     expect(promptOf(lastAsked())).toHaveLength(5);
   });
 
-  it('of a running, an unstored and an unknown response is refused [CONV-7]', async () => {
+  it('is refused for a running, an unstored and an unknown response [CONV-7]', async () => {
     const held = heldAnswer('Half');
     harness.provider.answerWith(held.answer);
     const { body } = await harness.post({ input: 'Hi', background: true });
@@ -183,7 +183,7 @@ describe('previous_response_id', () => {
   });
 });
 
-describe('the window', () => {
+describe('the context window', () => {
   let narrow: GatewayHarness;
   beforeAll(async () => {
     narrow = await GatewayHarness.start({
@@ -197,7 +197,7 @@ describe('the window', () => {
     return request === undefined ? [] : request.body.messages.map((message) => String(message['role']));
   };
 
-  it('sends the newest items, and keeps no more than it may [CONV-8, CONV-9]', async () => {
+  it('has the newest items within its bounds [CONV-8, CONV-9]', async () => {
     const conversation = await narrow.conversation();
     for (const i of upTo(5)) {
       narrow.says(`a${i}`);
@@ -224,7 +224,7 @@ describe('the window', () => {
     expect(sent()).not.toContain('tool');
   });
 
-  it('an unanswered call is left out [CONV-8]', async () => {
+  it('omits an unanswered call [CONV-8]', async () => {
     const conversation = await narrow.conversation();
     narrow.provider.answerWith(callAnswer('call_2'));
     await narrow.post({ input: 'Call it', conversation, tools: TOOLS });
@@ -244,8 +244,8 @@ describe('the window', () => {
   });
 });
 
-describe('two turns that want one conversation', () => {
-  it('wait for each other, first in, first out [CONV-10, EV-2]', async () => {
+describe('turns of one conversation', () => {
+  it('run one after the other, in order [CONV-10, EV-2]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('zero');
     const before = harness.provider.requests.length;
@@ -281,7 +281,7 @@ describe('two turns that want one conversation', () => {
     ]);
   });
 
-  it('no more than eight wait [CONV-10, ERR-3]', async () => {
+  it('are refused when eight wait already [CONV-10, ERR-3]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('held');
     harness.provider.answerWith(held.answer);
@@ -300,7 +300,7 @@ describe('two turns that want one conversation', () => {
     expect((await harness.post({ input: 'x', conversation })).status).toBe(200);
   });
 
-  it('accepts the next turn with busy: reject as soon as a client has the terminal event [CONV-10]', async () => {
+  it('are accepted with busy: reject as soon as a client has the terminal event before [CONV-10]', async () => {
     const rejecting = await GatewayHarness.start({ config: { conversations: { busy: 'reject' } } });
     try {
       const conversation = await rejecting.conversation();
@@ -314,7 +314,7 @@ describe('two turns that want one conversation', () => {
     }
   });
 
-  it('with busy: reject the second is refused at once, as an error in its lane [CONV-10]', async () => {
+  it('are refused at once with busy: reject while one runs, by an error in their lane [CONV-10]', async () => {
     const rejecting = await GatewayHarness.start({ config: { conversations: { busy: 'reject' } } });
     try {
       const conversation = await rejecting.conversation();
@@ -335,7 +335,7 @@ describe('two turns that want one conversation', () => {
     }
   });
 
-  it('one that is cancelled while it waits leaves nothing behind, and the next one its place [CAN-5, KEEP-5]', async () => {
+  it('store nothing and release their place when cancelled while they wait [CAN-5, KEEP-5]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('first');
     const before = harness.provider.requests.length;
@@ -363,8 +363,8 @@ describe('two turns that want one conversation', () => {
   });
 });
 
-describe('a turn that did not go well', () => {
-  it('leaves its input and what was shown of its answer [KEEP-2]', async () => {
+describe('a turn with a bad end', () => {
+  it('keeps its input and the sent part of its answer [KEEP-2]', async () => {
     for (const end of ['cancel', 'failure'] as const) {
       const conversation = await harness.conversation();
       const step = end === 'cancel' ? ({ hang: true } as const) : ({ cut: true } as const);
@@ -381,7 +381,7 @@ describe('a turn that did not go well', () => {
     }
   });
 
-  it('finished function calls are kept with the partial text, unfinished ones are not [KEEP-2]', async () => {
+  it('keeps finished function calls with the partial text, but no unfinished ones [KEEP-2]', async () => {
     const conversation = await harness.conversation();
     const call = (index: number, id: string, args: string) =>
       deltaChunk({ tool_calls: [{ index, id, type: 'function', function: { name: 'f', arguments: args } }] });
@@ -397,7 +397,7 @@ describe('a turn that did not go well', () => {
     expect(JSON.stringify(kept)).not.toContain('half');
   });
 
-  it('that said nothing leaves its input [KEEP-3]', async () => {
+  it('keeps its input if it sent no text [KEEP-3]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith({ status: 503 });
     const failed = await harness.post({ input: 'Are you there?', conversation });
@@ -409,7 +409,7 @@ describe('a turn that did not go well', () => {
     expect(promptOf(lastAsked())).toEqual(['user: Are you there?', 'user: Hello?']);
   });
 
-  it('a refused input is there for people, in order, and never for a provider [KEEP-4]', async () => {
+  it('keeps a refused input for people, in order, and never sends it to a provider [KEEP-4]', async () => {
     const guarded = await GatewayHarness.start({
       config: { middleware: { ...ONE_TRY, validator: { banned_words: ['pirate'] } } },
     });
@@ -436,7 +436,7 @@ describe('a turn that did not go well', () => {
     }
   });
 
-  it('a conversation that went away meanwhile fails the turn, which says so [EV-8]', async () => {
+  it('fails and reports that its conversation was deleted meanwhile [EV-8]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('first');
     harness.provider.answerWith(held.answer);

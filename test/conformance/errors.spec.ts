@@ -8,7 +8,7 @@ import { encodeError } from '../../src/protocol/socket/server-events.js';
 
 const rows = [...readFileSync('PROTOCOL.md', 'utf8').matchAll(/^\| `(\w+)` \| (\d{3}) \| `(\w+)` \| (yes|no) \|$/gmu)];
 
-it('PROTOCOL.md lists every code with its status, type and whether it is worth trying again [ERR-4]', () => {
+it('lists every error code in PROTOCOL.md with its status, type and whether to retry [ERR-4]', () => {
   const listed = rows.map(([, code, status, type, again]) => [
     code,
     { status: Number(status), type, retryable: again === 'yes' },

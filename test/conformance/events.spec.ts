@@ -62,8 +62,8 @@ function orderOf(frames: readonly Frame[]): string[] {
   return typesOf(frames).filter((type, i, all) => type !== all[i - 1]);
 }
 
-describe('the order of events', () => {
-  it('of a text answer [WS-2, EV-1, EV-2, EV-3, EV-7, END-1]', async () => {
+describe('the sequence of events', () => {
+  it('is as specified for a text answer [WS-2, EV-1, EV-2, EV-3, EV-7, END-1]', async () => {
     harness.says('Hello', ' wor', 'ld');
     const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
@@ -82,14 +82,14 @@ describe('the order of events', () => {
     expect([...ids]).toEqual([response.id]);
   });
 
-  it('nothing comes after the terminal [EV-2, EV-8]', async () => {
+  it('ends with the terminal event [EV-2, EV-8]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     await client.run({ input: 'Hi' });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('of a refusal by the model [EV-4]', async () => {
+  it('is as specified for a refusal by the model [EV-4]', async () => {
     harness.provider.answerWith({
       steps: [deltaChunk({ refusal: 'I can' }), deltaChunk({ refusal: ' not.' }), finishChunk(), usageChunk(), DONE],
     });
@@ -107,7 +107,7 @@ describe('the order of events', () => {
     expect(terminalOf(frames).output_text).toBe('');
   });
 
-  it('of a function call after text [EV-5, REQ-15]', async () => {
+  it('is as specified for a function call after text [EV-5, REQ-15]', async () => {
     const call = (fields: object): { chunk: object } => deltaChunk({ tool_calls: [{ index: 0, ...fields }] });
     harness.provider.answerWith({
       steps: [
@@ -169,8 +169,8 @@ describe('the order of events', () => {
   });
 });
 
-describe('how a turn ends', () => {
-  it('cut by max_output_tokens [END-2]', async () => {
+describe('a turn', () => {
+  it('ends as incomplete when max_output_tokens cuts it [END-2]', async () => {
     harness.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('length'), usageChunk(), DONE] });
     const client = await harness.connect();
     const response = terminalOf(await client.run({ input: 'Hi', max_output_tokens: 16 }));
@@ -182,7 +182,7 @@ describe('how a turn ends', () => {
     expect(response.output[0]?.status).toBe('incomplete');
   });
 
-  it("stopped by the provider's filter [END-8]", async () => {
+  it('ends as incomplete when the provider’s filter stops it [END-8]', async () => {
     harness.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('content_filter'), usageChunk(), DONE] });
     const client = await harness.connect();
     const response = terminalOf(await client.run({ input: 'Hi' }));
@@ -191,7 +191,7 @@ describe('how a turn ends', () => {
     expect(response.output[0]).toHaveProperty('content.length', 1);
   });
 
-  it('cancelled: closed, partial text kept, the provider hung up on, usage estimated [END-5, END-11, EV-6, EV-10]', async () => {
+  it('ends a cancel with closed items, its partial text, estimated usage and a closed provider call [END-5, END-11, EV-6, EV-10]', async () => {
     const before = harness.provider.requests.length;
     harness.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
     const client = await harness.connect();
@@ -241,7 +241,7 @@ describe('how a turn ends', () => {
     ],
     ['garbage', { steps: [textChunk('Half'), { raw: 'data: {"choices": [\n\n' }] }, 'provider_error', 'Half'],
   ];
-  it.each(failures)('failed by %s [END-6, END-9, EV-6, EV-8]', async (_what, answer, code, text) => {
+  it.each(failures)('fails after %s [END-6, END-9, EV-6, EV-8]', async (_what, answer, code, text) => {
     harness.provider.answerWith(answer);
     const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
@@ -257,7 +257,7 @@ describe('how a turn ends', () => {
     expect(JSON.stringify(frames)).not.toMatch(/PROVIDER-WORDS|sk-upstream/u);
   });
 
-  it('failed by a provider that cannot be reached [END-6]', async () => {
+  it('fails if the provider cannot be reached [END-6]', async () => {
     const gone = await GatewayHarness.start();
     await gone.provider.close();
     const client = await gone.connect();
@@ -267,7 +267,7 @@ describe('how a turn ends', () => {
     await gone.gateway.close();
   });
 
-  it('by the limit of the whole call, although the provider never stops talking [EV-8, END-6]', async () => {
+  it('fails at the limit of the whole call while the provider still sends [EV-8, END-6]', async () => {
     harness.provider.answerWith(
       textAnswer(
         Array.from({ length: 200 }, () => 'more '),
@@ -280,7 +280,7 @@ describe('how a turn ends', () => {
     expect(terminalOf(frames).output_text.length).toBeGreaterThan(20);
   });
 
-  it('an unfinished function call is closed, and not kept [EV-6, KEEP-2]', async () => {
+  it('closes an unfinished function call and does not keep it [EV-6, KEEP-2]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith({
       steps: [
@@ -313,8 +313,8 @@ describe('how a turn ends', () => {
   });
 });
 
-describe('what a terminal tells', () => {
-  it('usage, cost, provider and prompt; metadata unchanged [EV-7, EV-9, EV-10, REQ-17]', async () => {
+describe('the terminal event', () => {
+  it('has usage, cost, provider, prompt and unchanged metadata [EV-7, EV-9, EV-10, REQ-17]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     const metadata = { order: '4711', ünï: 'cødé' };
@@ -336,13 +336,13 @@ describe('what a terminal tells', () => {
     expect(response.metadata).toEqual(metadata);
   });
 
-  it('a model without a price has no cost, never a guess [EV-9]', async () => {
+  it('has no cost for a model without a price [EV-9]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     expect(terminalOf(await client.run({ input: 'Hi' })).sluice.cost_usd).toBeNull();
   });
 
-  it('usage is estimated where the provider gave none, and null where it never answered [EV-10]', async () => {
+  it('has an estimated usage if the provider sent none, and null if it never answered [EV-10]', async () => {
     const client = await harness.connect();
     harness.provider.answerWith({ steps: [textChunk('Hello there, friend'), finishChunk(), DONE] });
     const counted = terminalOf(await client.run({ input: 'Hi' }));
@@ -356,8 +356,8 @@ describe('what a terminal tells', () => {
   });
 });
 
-describe('retries', () => {
-  it('refuses turns while the breaker is open, without calling the provider [END-6]', async () => {
+describe('calls to a failing provider', () => {
+  it('are not made while the breaker is open: turns are refused [END-6]', async () => {
     const breaking = await GatewayHarness.start({
       config: {
         middleware: { provider: { retry: { max_attempts: 1 }, breaker: { failures: 2, open_for: '1m' } } },
@@ -377,7 +377,7 @@ describe('retries', () => {
     }
   });
 
-  it('refuses turns past the own rate limit towards the provider, without calling it [END-6]', async () => {
+  it('are not made above our own rate limit: turns are refused [END-6]', async () => {
     const limited = await GatewayHarness.start({
       config: { middleware: { provider: { ...ONE_TRY.provider, rate_limit: { requests_per_minute: 1, burst: 2 } } } },
     });
@@ -392,7 +392,7 @@ describe('retries', () => {
     }
   });
 
-  it('happen before the first delta only [END-10]', async () => {
+  it('are retried before the first delta only [END-10]', async () => {
     const retrying = await GatewayHarness.start({
       config: {
         provider: { type: 'openai', model: 'fake-model', base_url: harness.provider.baseUrl },
@@ -431,7 +431,7 @@ describe('guardrails', () => {
   afterEach(() => guarded.hangUp());
   afterAll(() => guarded.close());
 
-  it('refused input never reaches the provider, and is answered by the rule [END-4, KEEP-4, GUARD-3]', async () => {
+  it('answer refused input by the rule, without a call to the provider [END-4, KEEP-4, GUARD-3]', async () => {
     const before = harness.provider.requests.length;
     const conversation = await guarded.conversation();
     const client = await guarded.connect();
@@ -455,7 +455,7 @@ describe('guardrails', () => {
     expect(next.sluice.kept).toBe('all');
   });
 
-  it('checks sent messages, calls and outputs, not arguments that the model writes [GUARD-2, GUARD-4]', async () => {
+  it('check sent messages, calls and outputs, not arguments that the model writes [GUARD-2, GUARD-4]', async () => {
     const client = await guarded.connect();
     const before = harness.provider.requests.length;
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
@@ -488,7 +488,7 @@ describe('guardrails', () => {
     expect(terminalOf(await client.run({ input: 'Hi', tools })).output).toMatchObject([written]);
   });
 
-  it('an answer is ended before a banned word, however it is cut; the safe text stays [END-3, GUARD-1, GUARD-3]', async () => {
+  it('end an answer before a banned word at any chunk boundary and keep the safe text [END-3, GUARD-1, GUARD-3]', async () => {
     const client = await guarded.connect();
     const released: unknown[] = [];
     for (const cut of [
@@ -512,13 +512,13 @@ describe('guardrails', () => {
     expect(String(released[0])).toMatch(/^Ask a ?$/u);
   });
 
-  it('a word that only looked like a banned one is released [GUARD-1]', async () => {
+  it('release a word that only begins like a banned one [GUARD-1]', async () => {
     harness.says('The pirat', 'i', 'ng of films');
     const client = await guarded.connect();
     expect(terminalOf(await client.run({ input: 'Hi' })).output_text).toBe('The pirating of films');
   });
 
-  it('max_length refuses longer input and ends longer output, in code points [GUARD-3, END-3, END-4]', async () => {
+  it('refuse input and end output above max_length, in code points [GUARD-3, END-3, END-4]', async () => {
     const client = await guarded.connect();
     const before = harness.provider.requests.length;
     expect(terminalOf(await client.run({ input: '😀'.repeat(61) })).sluice.kept).toBe('display_only');
@@ -529,7 +529,7 @@ describe('guardrails', () => {
     expect(response.output_text).toBe('😀'.repeat(60));
   });
 
-  it('findings name the rule and never the text [EV-9]', async () => {
+  it('name the rule in findings, and never the text [EV-9]', async () => {
     const client = await guarded.connect();
     const { sluice } = terminalOf(await client.run({ input: 'pirate' }));
     expect(sluice.findings).toEqual([
@@ -538,7 +538,7 @@ describe('guardrails', () => {
   });
 });
 
-it('an error frame is no event of a response [ERR-1]', async () => {
+it('sends an error frame without a sequence number, outside of any response [ERR-1]', async () => {
   const client = await harness.connect();
   const [frame] = await client.run({ input: 7 });
   expect(frame).toMatchObject({ type: 'error', status: 400 });

@@ -48,7 +48,7 @@ const NONSENSE: readonly string[] = [
   `{"type":"response.cancel","response_id":"${'x'.repeat(900_000)}"}`,
 ];
 
-describe('frames', () => {
+describe('hostile frames', () => {
   it.each(NONSENSE.map((frame) => [frame.length > 70 ? `${frame.slice(0, 70)}…` : frame, frame] as const))(
     'are refused once each, as the client’s mistake: %j [WS-4, ERR-2]',
     async (_shown, frame) => {
@@ -63,7 +63,7 @@ describe('frames', () => {
     },
   );
 
-  it('leave JavaScript’s own objects as they were', () => {
+  it('leave JavaScript’s own objects unchanged', () => {
     expect('polluted' in {}).toBe(false);
   });
 
@@ -77,15 +77,15 @@ describe('frames', () => {
     }
   });
 
-  it('may hold half a character, as a careless cut leaves it', async () => {
+  it('may contain half a surrogate pair', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     expect(terminalOf(await client.run({ input: '\ud800' })).status).toBe('completed');
   });
 });
 
-describe('pieces of frames', () => {
-  it('that never become one cost their connection only, and are forgotten with it', async () => {
+describe('fragments of frames', () => {
+  it('without an end cost their connection only and are dropped with it', async () => {
     const half = frameOf(OPCODES.text, 'x'.repeat(500_000), { size: 1_000_000n });
     for (const _ of upTo(20)) (await harness.connect()).wire.write(half);
     const other = await harness.connect();
@@ -113,7 +113,7 @@ describe('pieces of frames', () => {
   });
 });
 
-describe('floods', () => {
+describe('a flood', () => {
   /** All of them in one write, as no careful client would send them. */
   const flood = (
     client: Awaited<ReturnType<GatewayHarness['connect']>>,
@@ -122,7 +122,7 @@ describe('floods', () => {
   ): void =>
     void client.wire.write(Buffer.concat(upTo(times).map((i) => frameOf(OPCODES.text, JSON.stringify(frame(i))))));
 
-  it('of subscribes to one conversation are all answered, and leave one subscription [SUB-1, SUB-3, WS-18]', async () => {
+  it('of subscribes to one conversation is answered completely and leaves one subscription [SUB-1, SUB-3, WS-18]', async () => {
     // Operations count for each caller: a gateway of its own.
     const free = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 1_000_000 } } } });
     free.says('Hello');
@@ -138,7 +138,7 @@ describe('floods', () => {
     await free.close();
   });
 
-  it('of subscribes and unsubscribes leave what the last frame says [SUB-3, WS-3]', async () => {
+  it('of subscribes and unsubscribes ends in the state of the last frame [SUB-3, WS-3]', async () => {
     harness.says('Hello');
     const conversation = await harness.conversation();
     const [watcher, asker] = [await harness.connect(), await harness.connect()];
@@ -149,7 +149,7 @@ describe('floods', () => {
     expect(typesOf(await watcher.settle())).toEqual(['sluice:pong']);
   });
 
-  it('of the largest frames of unknown keys end that connection early, while another one is served [WS-8, REQ-24]', async () => {
+  it('of the largest frames with unknown keys ends its connection early, while another one is served [WS-8, REQ-24]', async () => {
     harness.says('Hello');
     const [client, other] = [await harness.connect(), await harness.connect()];
     const frame = `{"type":"response.create",${upTo(70_000)
@@ -161,7 +161,7 @@ describe('floods', () => {
     expect(client.frames.filter(({ type }) => type === 'error').length).toBeLessThanOrEqual(61);
   });
 
-  it('of resumes of a running response end that connection, while another one is served [RES-6, LIMIT-7, WS-8]', async () => {
+  it('of resumes of a running response ends its connection, while another one is served [RES-6, LIMIT-7, WS-8]', async () => {
     const limited = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 1_000 } } } });
     limited.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'hold' ? { steps: [{ hang: true }] } : textAnswer(['Hello']),
@@ -178,7 +178,7 @@ describe('floods', () => {
     await limited.close();
   });
 
-  it('of requests start as many turns as a connection may have, and end it [WS-7, WS-8]', async () => {
+  it('of requests starts as many turns as a connection may have, and ends it [WS-7, WS-8]', async () => {
     harness.provider.answerWith({ steps: [{ hang: true }] });
     const asked = harness.provider.requests.length;
     const client = await harness.connect({ query: 'on_disconnect=cancel' });
@@ -190,7 +190,7 @@ describe('floods', () => {
     while ((await harness.gateway.metric('sluice_turns_in_flight')) > 0) await new Promise(setImmediate);
   });
 
-  it('of cancels of a running turn end it once, and leave the connection as it was [CAN-2]', async () => {
+  it('of cancels of a running turn ends it once and leaves the connection open [CAN-2]', async () => {
     harness.provider.answerWith({ steps: [{ hang: true }] });
     const client = await harness.connect();
     client.create({ input: 'Hi' });

@@ -53,7 +53,7 @@ const until = async (done: () => boolean | Promise<boolean>): Promise<void> => {
   while (!(await done())) await new Promise(setImmediate);
 };
 
-describe('a body', () => {
+describe('a request body', () => {
   it('is not received without a credential, and its connection is closed [REST-22]', async () => {
     const senders = await Promise.all(upTo(100).map(opened));
     for (const raw of senders) raw.send(`${head(1_000_000)}{"metadata":`);
@@ -62,7 +62,7 @@ describe('a body', () => {
     await Promise.all(senders.map(({ closed }) => closed));
   });
 
-  it('is asked for only when its sender may send it [REST-22]', async () => {
+  it('gets 100 Continue only when its sender may send it [REST-22]', async () => {
     const stranger = await opened();
     stranger.send(head(10, 'Expect: 100-continue'));
     await until(() => stranger.text.includes('\r\n\r\n'));
@@ -75,7 +75,7 @@ describe('a body', () => {
     expect(known.text).toContain('"object":"conversation"');
   });
 
-  it('of one sender may hold a quarter of the room, and gives it back [REST-23]', async () => {
+  it('takes at most a quarter of the body room for one sender, and releases it [REST-23]', async () => {
     const slow = await opened();
     slow.send(`${head(200_000, bearer)}{`);
     await until(async () => (await receiving()) === 200_000);
@@ -85,7 +85,7 @@ describe('a body', () => {
     await until(async () => (await receiving()) === 0);
   });
 
-  it('is refused with 503 when the room of the replica is taken by others [REST-23]', async () => {
+  it('is refused with 503 when other senders have taken the body room [REST-23]', async () => {
     const slow = await opened();
     slow.send(`${head(1_000_000, bearer)}{`);
     await until(async () => (await receiving()) === 1_000_000);
@@ -99,7 +99,7 @@ describe('a body', () => {
     expect(again.status).toBe(200);
   });
 
-  it('that is compressed is refused with 415 [REST-2]', async () => {
+  it('is refused with 415 if it is compressed [REST-2]', async () => {
     const answer = await fetch(`${harness.gateway.url}/v1/conversations`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip', authorization: `Bearer ${KEY}` },
@@ -110,7 +110,7 @@ describe('a body', () => {
   });
 });
 
-it('answers are private, and a 401 names the scheme [REST-25]', async () => {
+it('marks answers as private and names the scheme in a 401 [REST-25]', async () => {
   for (const answer of [
     await harness.api('/v1/models', { key: KEY }),
     await harness.api('/v1/models'),
@@ -130,7 +130,7 @@ it('does not count requests for what does not exist as refusals of their sender 
   expect((await harness.api('/v1/models', { key: KEY })).status).toBe(200);
 });
 
-it('a sender whose requests are refused too often gets 429, also for a right one [REST-24]', async () => {
+it('refuses a sender with 429 after too many refusals, also for a valid request [REST-24]', async () => {
   const wrong = () => harness.api('/v1/responses', { method: 'POST', key: KEY, body: { nonsense: 1 } });
   const statuses: number[] = [];
   while (!statuses.includes(429) && statuses.length < 100) statuses.push((await wrong()).status);

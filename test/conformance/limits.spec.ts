@@ -6,7 +6,7 @@ import { GatewayHarness, heldAnswer } from '../support/gateway-harness.js';
 let harness: GatewayHarness;
 afterEach(() => harness.close());
 
-describe('operations a minute', () => {
+describe('the limit of operations a minute', () => {
   it('refuses every operation over REST once the bucket is empty, and admits turns still [LIMIT-7]', async () => {
     harness = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 5 } } } });
     harness.says('Hello');
@@ -49,7 +49,7 @@ describe('operations a minute', () => {
   });
 });
 
-describe('turns of a replica', () => {
+describe('the turn room of a replica', () => {
   it('refuses turns over REST, chat completions and sockets above the number, and /ready agrees [LIMIT-8, OPS-2]', async () => {
     harness = await GatewayHarness.start({ config: { limits: { turns: 1 } } });
     const held = heldAnswer('Half', ' and half');

@@ -46,12 +46,12 @@ const turnLines = (responseId: string | undefined): Record<string, unknown>[] =>
   logged().filter((line) => line['response_id'] === responseId && line['level'] !== 'debug');
 
 describe('the probes', () => {
-  it('healthy and ready, in these very words [OPS-1, OPS-2]', async () => {
+  it('report a healthy and ready replica in the documented form [OPS-1, OPS-2]', async () => {
     expect(await ops('/health')).toMatchObject({ status: 200, text: '{"status":"healthy"}' });
     expect(await ops('/ready')).toMatchObject({ status: 200, text: '{"status":"ready"}' });
   });
 
-  it('not ready while the state store does not answer; the reason says so [OPS-2]', async () => {
+  it('report an unready replica with the reason while the state store does not answer [OPS-2]', async () => {
     const { state } = harness.gateway.gateway.parts;
     const ping = state.ping.bind(state);
     state.ping = () => Promise.reject(new Error('down'));
@@ -66,7 +66,7 @@ describe('the probes', () => {
     expect((await ops('/ready')).status).toBe(200);
   });
 
-  it('a provider that is away is no reason [OPS-2]', async () => {
+  it('report a ready replica while the provider is unavailable [OPS-2]', async () => {
     const asked = harness.provider.requests.length;
     harness.provider.answerWith({ status: 503 });
     await harness.post({ input: 'x' }, SERVER_KEY);
@@ -74,13 +74,13 @@ describe('the probes', () => {
     expect(harness.provider.requests.length).toBe(asked + 1);
   });
 
-  it('nothing of them is on the clients’ port, and nothing else on theirs [OPS-1]', async () => {
+  it('answer on the operations port only, and nothing else does [OPS-1]', async () => {
     for (const path of ['/health', '/ready', '/metrics']) expect((await harness.api(path)).status).toBe(404);
     expect((await ops('/v1/models')).status).toBe(404);
   });
 });
 
-describe('after a known load', () => {
+describe('a gateway after a known load', () => {
   const ids: { responses: string[]; conversation: string } = { responses: [], conversation: '' };
   let before: Map<string, number>;
 
@@ -132,14 +132,14 @@ describe('after a known load', () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
   });
 
-  it('every metric of the table is there, under the deployment’s prefix [OPS-3]', async () => {
+  it('exposes every metric of the table under the deployment’s prefix [OPS-3]', async () => {
     const { text, type } = await ops('/metrics');
     expect(type).toContain('text/plain');
     for (const name of Object.keys(METRICS)) expect(text).toContain(`# TYPE support_bot_${name} `);
     expect(text).toContain('support_bot_build_info{version="9.8.7"} 1');
   });
 
-  it('each turn is counted once, by its outcome [OPS-3]', async () => {
+  it('has counted each turn once, by its outcome [OPS-3]', async () => {
     const now = await series();
     const counted = (name: string): number => {
       const full = `support_bot_${name}`;
@@ -187,7 +187,7 @@ describe('after a known load', () => {
     expect(counted('response_deltas_total')).toBeGreaterThanOrEqual(5);
   });
 
-  it('logs the start and the end of a turn with its ids, tokens and cost [OPS-5]', () => {
+  it('has logged the start and end of a turn with its ids, tokens and cost [OPS-5]', () => {
     const [first] = ids.responses;
     const lines = turnLines(first);
     expect(lines.map((line) => line['msg'])).toEqual(['request received', 'request completed']);
@@ -207,7 +207,7 @@ describe('after a known load', () => {
     expect(lines[1]).toHaveProperty('cost');
   });
 
-  it('every turn has one end in the log, a failed one with its code [OPS-5]', () => {
+  it('has logged one end for each turn, with the code of a failure [OPS-5]', () => {
     const ends = ids.responses.map((id) => turnLines(id).filter((line) => line['msg'] !== 'request received'));
     expect(ends.map((lines) => lines.map(({ msg, outcome, error }) => [msg, outcome, error]))).toEqual([
       [['request completed', 'completed', undefined]],
@@ -224,7 +224,7 @@ describe('after a known load', () => {
     );
   });
 
-  it('no line holds a word of a message, or a secret, at any level [OPS-4, ERR-2]', () => {
+  it('has logged no word of a message and no secret at any level [OPS-4, ERR-2]', () => {
     const all = harness.gateway.lines.join('\n');
     expect(all.length).toBeGreaterThan(1_000);
     for (const secret of [
@@ -241,14 +241,14 @@ describe('after a known load', () => {
     }
   });
 
-  it('nor does any metric [OPS-4]', async () => {
+  it('exposes no word of a message and no secret in metrics [OPS-4]', async () => {
     const { text } = await ops('/metrics');
     expect(text).not.toMatch(/PLANTED|sk-server|sk-wrong|sk-upstream/u);
     for (const id of [...ids.responses, ids.conversation]) expect(text).not.toContain(id);
   });
 });
 
-it('gauges go up while something runs, and down again [OPS-3]', async () => {
+it('raises gauges while something runs and lowers them afterwards [OPS-3]', async () => {
   const held = heldAnswer('Half');
   harness.provider.answerWith(held.answer);
   const client = await harness.connect({ headers: { authorization: `Bearer ${SERVER_KEY}` } });

@@ -20,7 +20,7 @@ const list = (key?: string) =>
   fetch(`${gateway.url}/v1/prompts`, key === undefined ? {} : { headers: { authorization: `Bearer ${key}` } });
 
 describe('GET /v1/prompts', () => {
-  it('lists every prompt with its variables, says which answers by default, and keeps the text to itself [REST-20]', async () => {
+  it('lists every prompt with its variables and the default, without the text [REST-20]', async () => {
     const answer = await list('sk-test-prompts-0123456789abcdef');
     const text = await answer.text();
     // The fields that are compared here.

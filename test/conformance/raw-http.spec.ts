@@ -24,7 +24,7 @@ const errorOf = ({ body }: RawAnswer): Record<string, unknown> =>
 /** As Java's HttpClient and curl offer HTTP/2 with their first request. */
 const H2C = ['Connection: Upgrade, HTTP2-Settings, close', 'Upgrade: h2c', 'HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk'];
 
-describe('an upgrade to something else [UP-7]', () => {
+describe('an upgrade to another protocol [UP-7]', () => {
   it.each([['h2c'], ['TLS/1.0'], ['h2c, foo/2']])(
     'is answered as if it had not been asked for: %s',
     async (protocol) => {
@@ -39,7 +39,7 @@ describe('an upgrade to something else [UP-7]', () => {
     },
   );
 
-  it('keeps the body of its request', async () => {
+  it('is ignored, and the body of the request is read', async () => {
     harness.says('Hello');
     const body = JSON.stringify({ input: 'Hi' });
     const head = ['POST /v1/responses HTTP/1.1', 'Host: x', 'Content-Type: application/json'];
@@ -48,13 +48,13 @@ describe('an upgrade to something else [UP-7]', () => {
     expect(answer.body).toContain('"output_text":"Hello"');
   });
 
-  it('is refused as any other request is', async () => {
+  it('gets the same refusal as a request without it', async () => {
     const answer = await send(['GET /v1/responses HTTP/1.1', 'Host: x', ...H2C]);
     expect(answer.status).toBe(405);
     expect(errorOf(answer)).toMatchObject({ code: 'method_not_allowed' });
   });
 
-  it('from curl gets its answer', async () => {
+  it('is ignored when curl sends it', async () => {
     const url = `${harness.gateway.url}/v1/models`;
     const said = await new Promise<string>((resolve, reject) => {
       execFile('curl', ['-sS', '--http2', '-o', '/dev/null', '-w', '%{http_code}', url], (error, stdout) =>
@@ -70,7 +70,7 @@ it('ignores an unknown Expect header [UP-7]', async () => {
   expect(answer.status).toBe(200);
 });
 
-describe('a WebSocket handshake that is none [UP-5]', () => {
+describe('an invalid WebSocket handshake [UP-5]', () => {
   const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
   const UPGRADE = ['Host: x', 'Connection: Upgrade', 'Upgrade: websocket'];
 
@@ -80,7 +80,7 @@ describe('a WebSocket handshake that is none [UP-5]', () => {
     ['no version', [KEY]],
     ['another version', ['Sec-WebSocket-Version: 99', KEY]],
     ['subprotocols that are none', ['Sec-WebSocket-Version: 13', KEY, 'Sec-WebSocket-Protocol: a b,,']],
-  ])('says so like every other refusal: %s', async (_, headers) => {
+  ])('is refused in the form of every other error: %s', async (_, headers) => {
     const answer = await send(['GET /v1/responses HTTP/1.1', ...UPGRADE, ...headers]);
     expect(answer.status).toBe(400);
     expect(answer.headers).toMatchObject({ 'content-type': 'application/json', 'sec-websocket-version': '13' });
@@ -88,7 +88,7 @@ describe('a WebSocket handshake that is none [UP-5]', () => {
     expect(errorOf(answer)).toMatchObject({ code: 'invalid_request', type: 'invalid_request_error' });
   });
 
-  it('and one by another method is an ordinary request [UP-7]', async () => {
+  it('is an ordinary request if it has another method [UP-7]', async () => {
     const answer = await send(
       [
         'POST /v1/responses HTTP/1.1',
@@ -106,7 +106,7 @@ describe('a WebSocket handshake that is none [UP-5]', () => {
   });
 });
 
-describe('bytes that are no HTTP [ERR-5]', () => {
+describe('bytes that are not HTTP [ERR-5]', () => {
   const HOST = 'Host: x';
 
   it.each<[string, string | Buffer, number, string]>([
@@ -145,7 +145,7 @@ describe('bytes that are no HTTP [ERR-5]', () => {
       400,
       'invalid_request',
     ],
-  ])('are refused in the shape of every other error, and the connection goes: %s', async (_, bytes, status, code) => {
+  ])('are refused in the form of every other error, with a closed connection: %s', async (_, bytes, status, code) => {
     const answer = await exchange(harness.gateway.port, bytes);
     expect([answer.status, errorOf(answer)['code']]).toEqual([status, code]);
     expect(answer.headers).toMatchObject({
@@ -155,7 +155,7 @@ describe('bytes that are no HTTP [ERR-5]', () => {
     expect(answer.headers['x-request-id']).toMatch(/^req_/u);
   });
 
-  it('that do not come to an end in time are one, too', async () => {
+  it('are refused in the same form if they do not end in time', async () => {
     const { http, ...options } = httpServerOptions({
       maxBodyBytes: 1_024,
       trustedProxies: [],
@@ -173,7 +173,7 @@ describe('bytes that are no HTTP [ERR-5]', () => {
     expect([answer.status, errorOf(answer)['code']]).toEqual([408, 'request_timeout']);
   });
 
-  it('never sends an error in the middle of another answer', async () => {
+  it('never get an error in the middle of another answer', async () => {
     const held = heldAnswer('Half');
     harness.provider.answerWith(held.answer);
     const body = JSON.stringify({ input: 'Hi', stream: true });
@@ -188,7 +188,7 @@ describe('bytes that are no HTTP [ERR-5]', () => {
   });
 });
 
-it('a body that its sender never ends is the sender’s mistake, not ours [OPS-3]', async () => {
+it('counts a body without an end as a mistake of its sender [OPS-3]', async () => {
   const refused = (): Promise<number> => harness.gateway.metric('sluice_requests_total{status="refused"}');
   const before = await refused();
   const raw = await RawHttp.open(harness.gateway.port);
@@ -200,7 +200,7 @@ it('a body that its sender never ends is the sender’s mistake, not ours [OPS-3
   while ((await refused()) === before) await new Promise(setImmediate);
 });
 
-it('none of it is an error of ours', async () => {
+it('counts no invalid HTTP as an internal error', async () => {
   const bad = harness.gateway.lines.filter((line) => /"level":"?(error|fatal|50|60)/u.test(line));
   expect(bad).toEqual([]);
   expect(await harness.gateway.metric('sluice_requests_total{status="error"}')).toBe(0);

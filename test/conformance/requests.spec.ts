@@ -79,7 +79,7 @@ async function acceptedOnBoth(fields: object): Promise<FakeRequest> {
 const user = (content: unknown): object => ({ type: 'message', role: 'user', content });
 const nested = (levels: number): object => (levels === 0 ? {} : { properties: nested(levels - 1) });
 
-describe('what is refused, on both edges alike', () => {
+describe('an invalid request, by REST and by socket', () => {
   const table: readonly (readonly [
     rule: string,
     fields: object,
@@ -218,13 +218,13 @@ describe('what is refused, on both edges alike', () => {
   ];
   for (const [rule, fields, status, code, param] of table) {
     const shown = JSON.stringify(fields).slice(0, 70);
-    it(`${shown} [${rule}]`, async () => {
+    it(`is refused: ${shown} [${rule}]`, async () => {
       expect(await refusedOnBoth(fields)).toMatchObject({ status, code, param });
     });
   }
 
   // The check of rules reads titles from the source text.
-  it('each of the above is one error with a path and a reason [REQ-3, REQ-5, REQ-6, REQ-7, REQ-8, REQ-9, REQ-10, REQ-14, REQ-15, REQ-16, REQ-17, REQ-18]', async () => {
+  it('is refused by one error with a path and a reason [REQ-3, REQ-5, REQ-6, REQ-7, REQ-8, REQ-9, REQ-10, REQ-14, REQ-15, REQ-16, REQ-17, REQ-18]', async () => {
     for (const [, fields] of table.slice(0, 3)) {
       const { message } = await refusedOnBoth(fields);
       expect(String(message)).toMatch(/^unable to create a response; .+/u);
@@ -233,7 +233,7 @@ describe('what is refused, on both edges alike', () => {
     expect(String(message)).toContain("'temperature'");
   });
 
-  it('a message never repeats what was sent [ERR-2]', async () => {
+  it('is refused by a message that never repeats sent values [ERR-2]', async () => {
     const secret = 'MY-SECRET-TEXT';
     for (const fields of [
       { input: [user([{ type: secret }])] },
@@ -245,7 +245,7 @@ describe('what is refused, on both edges alike', () => {
     }
   });
 
-  it('background and stream belong to one edge each [REQ-19, REQ-20]', async () => {
+  it('has background or stream: false over a socket, or stream_id over REST [REQ-19, REQ-20]', async () => {
     const client = await harness.connect();
     for (const [fields, param] of [
       [{ background: true }, 'background'],
@@ -261,8 +261,8 @@ describe('what is refused, on both edges alike', () => {
   });
 });
 
-describe('what is accepted', () => {
-  it('a string, messages, and items of a former response as they came [REQ-1, REQ-2]', async () => {
+describe('a valid request', () => {
+  it('has as input a string, messages, or unchanged items of an earlier response [REQ-1, REQ-2]', async () => {
     harness.says('Former answer');
     const client = await harness.connect();
     const former = terminalOf(await client.run({ input: 'Former question' }));
@@ -291,7 +291,7 @@ describe('what is accepted', () => {
     expect(ids).not.toContain(former.output[0]?.id);
   });
 
-  it('null, wherever something may be absent [REQ-4]', async () => {
+  it('may have null for every optional field [REQ-4]', async () => {
     const asked = await acceptedOnBoth({
       input: 'x',
       conversation: null,
@@ -315,7 +315,7 @@ describe('what is accepted', () => {
     expect(asked.body.model).toBe('fake-model');
   });
 
-  it('fields of OpenAI’s that change nothing [REQ-6]', async () => {
+  it('may have OpenAI’s fields without effect [REQ-6]', async () => {
     await acceptedOnBoth({
       input: 'x',
       truncation: 'disabled',
@@ -328,7 +328,7 @@ describe('what is accepted', () => {
     });
   });
 
-  it('instructions stand after the prompt, variables are rendered once, user text never [REQ-9, REQ-11, REQ-12]', async () => {
+  it('has its instructions after the prompt, variables rendered once and user text never [REQ-9, REQ-11, REQ-12]', async () => {
     const asked = await acceptedOnBoth({
       input: 'Hello {{who}}',
       prompt: { id: 'shop/greet', variables: { who: '{{times}} {{who}}', times: 3 } },
@@ -346,7 +346,7 @@ describe('what is accepted', () => {
     expect(prompt).toEqual({ id: 'greet', version: null, variables: { who: 'A' } });
   });
 
-  it('the configured model and the listed ones, and what is sampled how [REQ-13, REQ-14]', async () => {
+  it('may name the configured and listed models, and sampling fields [REQ-13, REQ-14]', async () => {
     expect((await acceptedOnBoth({ input: 'x', model: 'fake-model' })).body.model).toBe('fake-model');
     const asked = await acceptedOnBoth({ input: 'x', model: 'other-model', temperature: 0.5, top_p: 0.9 });
     expect(asked.body).toMatchObject({ model: 'other-model', temperature: 0.5, top_p: 0.9 });
@@ -360,7 +360,7 @@ describe('what is accepted', () => {
     expect(await tokens({ prompt: { id: 'small' } })).toBe(20);
   });
 
-  it('function tools with their calls and outputs [REQ-15, REQ-16]', async () => {
+  it('may have function tools with their calls and outputs [REQ-15, REQ-16]', async () => {
     const tools = [{ type: 'function', name: 'f', description: 'does', parameters: { type: 'object' }, strict: true }];
     const asked = await acceptedOnBoth({
       input: [
@@ -383,7 +383,7 @@ describe('what is accepted', () => {
     ]);
   });
 
-  it('at the very bounds [REQ-17, REQ-18]', async () => {
+  it('may be exactly at the bounds [REQ-17, REQ-18]', async () => {
     const metadata = Object.fromEntries(upTo(16).map((i) => [String(i).padEnd(64, 'k'), 'v'.repeat(512)]));
     const tools = upTo(128).map((i) => ({ type: 'function', name: `f${i}`, parameters: nested(63) }));
     await acceptedOnBoth({ input: upTo(1_000).map(() => user('x')), metadata, tools });
@@ -392,7 +392,7 @@ describe('what is accepted', () => {
   });
 });
 
-describe('what the configuration does not allow', () => {
+describe('a request that the configuration does not allow', () => {
   let closed: GatewayHarness;
   beforeAll(async () => {
     closed = await GatewayHarness.start({
@@ -408,7 +408,7 @@ describe('what the configuration does not allow', () => {
   afterEach(() => closed.hangUp());
   afterAll(() => closed.close());
 
-  it('is refused with the field’s name; naming the configured model is not [REQ-13]', async () => {
+  it('is refused with the name of the field, unless it names the configured model [REQ-13]', async () => {
     for (const [fields, param] of [
       [{ instructions: 'x' }, 'instructions'],
       [{ model: 'other-model' }, 'model'],
@@ -427,7 +427,7 @@ describe('what the configuration does not allow', () => {
     expect((await closed.post({ input: 'x', model: 'fake-model' })).body).toMatchObject({ status: 'completed' });
   });
 
-  it('conversations and chains, where state is turned off [REQ-23]', async () => {
+  it('is refused for a conversation or a chain if state is turned off [REQ-23]', async () => {
     for (const fields of [{ conversation: 'conv_1' }, { previous_response_id: 'resp_1' }]) {
       expect(await refusedOnBoth({ input: 'x', ...fields }, closed)).toMatchObject({
         code: 'parameter_not_allowed',

@@ -94,7 +94,7 @@ describe('POST /v1/responses', () => {
     expect(terminalOf(framesOf(messages)).output_text).toBe('Hello world');
   });
 
-  it('a failed turn’s stream ends with its terminal, too [SSE-2]', async () => {
+  it('ends the stream of a failed turn with its terminal event [SSE-2]', async () => {
     harness.provider.answerWith({ steps: [textChunk('Half'), { cut: true }] });
     const answer = await harness.fetch('/v1/responses', { method: 'POST', body: { input: 'Hi', stream: true } });
     const messages = sseMessages(await answer.text());
@@ -118,14 +118,14 @@ describe('POST /v1/responses', () => {
     queued.finish();
   });
 
-  it('in the background and streamed [REST-8]', async () => {
+  it('streams a background response [REST-8]', async () => {
     harness.says('Hello');
     const body = { input: 'Hi', background: true, stream: true };
     const text = await (await harness.fetch('/v1/responses', { method: 'POST', body })).text();
     expect(sseMessages(text).at(-1)?.event).toBe('response.completed');
   });
 
-  it('a reader that leaves does not end the turn [REST-9]', async () => {
+  it('does not end the turn when its reader leaves [REST-9]', async () => {
     const held = heldAnswer('Half', ' and half');
     harness.provider.answerWith(held.answer);
     const leave = new AbortController();
@@ -147,7 +147,7 @@ describe('POST /v1/responses', () => {
   });
 });
 
-describe('a client of POST that goes away', () => {
+describe('a client that disconnects from its POST', () => {
   interface Left {
     readonly query?: string;
     readonly fields?: object;
@@ -169,7 +169,7 @@ describe('a client of POST that goes away', () => {
     return String((await harness.api(`/v1/responses/${id}`)).body['status']);
   };
 
-  it('cancels its turn if it asked for that [REST-22]', async () => {
+  it('cancels its turn if it requested that [REST-22]', async () => {
     const query = '?on_disconnect=cancel';
     expect(await leaves({ query }, false)).toBe('cancelled');
     expect(await leaves({ query, headers: { 'idempotency-key': 'left-1' } }, false)).toBe('cancelled');
@@ -184,7 +184,7 @@ describe('a client of POST that goes away', () => {
     expect(await leaves({ fields: { ...fields, conversation } }, true)).toBe('completed');
   });
 
-  it('is refused a wish that makes no sense [REST-22, REST-5]', async () => {
+  it('is refused an invalid on_disconnect [REST-22, REST-5]', async () => {
     const path = '/v1/responses?on_disconnect=';
     for (const [wish, body] of [
       ['perhaps', { input: 'x' }],
@@ -200,7 +200,7 @@ describe('a client of POST that goes away', () => {
 });
 
 describe('GET /v1/responses/{id}', () => {
-  it('tells the response as it stands [REST-10]', async () => {
+  it('returns the current state of the response [REST-10]', async () => {
     const { id, finish } = await running();
     const { body } = await harness.api(`/v1/responses/${id}`);
     expect(body).toMatchObject({ id, status: 'in_progress', output: [{ status: 'in_progress' }], usage: null });
@@ -209,7 +209,7 @@ describe('GET /v1/responses/{id}', () => {
     expect((await harness.api(`/v1/responses/${id}`)).body).toMatchObject({ status: 'completed' });
   });
 
-  it('streams from any number on, and live; Last-Event-ID goes first [REST-11, REST-12]', async () => {
+  it('streams from any number on, then live, and prefers Last-Event-ID [REST-11, REST-12]', async () => {
     const { id, finish } = await running();
     const live = streamed(`/v1/responses/${id}?stream=true&starting_after=2`);
     finish();
@@ -227,7 +227,7 @@ describe('GET /v1/responses/{id}', () => {
     ).toHaveLength(1);
   });
 
-  it('refuses what makes no sense [REST-5, REST-11, REST-14, SSE-3]', async () => {
+  it('refuses invalid parameters [REST-5, REST-11, REST-14, SSE-3]', async () => {
     harness.says('Hello');
     const { body } = await harness.post({ input: 'Hi' });
     const at = `/v1/responses/${String(body['id'])}`;
@@ -257,8 +257,8 @@ describe('GET /v1/responses/{id}', () => {
   });
 });
 
-describe('streams', () => {
-  it('a silent one is kept alive by comments [SSE-1]', async () => {
+describe('an SSE stream', () => {
+  it('is kept alive by comments while it is silent [SSE-1]', async () => {
     const { id, finish } = await running();
     const answer = await harness.fetch(`/v1/responses/${id}?stream=true`);
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -276,7 +276,7 @@ describe('streams', () => {
     expect(sseMessages(text).at(-1)?.event).toBe('response.completed');
   });
 
-  it('one that is interrupted ends in an error, never cleanly [SSE-2]', async () => {
+  it('ends with an error, never cleanly, when it is interrupted [SSE-2]', async () => {
     const { id, finish } = await running();
     const answer = await harness.fetch(`/v1/responses/${id}?stream=true`);
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -293,7 +293,7 @@ describe('streams', () => {
     });
   });
 
-  it('a reader that does not read costs no memory of the gateway’s and leaves the turn alone [SSE-4]', async () => {
+  it('costs no memory and does not affect the turn if its reader does not read [SSE-4]', async () => {
     const piece = 'x'.repeat(16 * 1_024);
     harness.provider.answerWith(textAnswer(upTo(600).map(() => piece)));
     const { status, body } = await harness.post({ input: 'Hi', background: true });
@@ -318,8 +318,8 @@ describe('streams', () => {
   });
 });
 
-describe('cancel, delete, input items', () => {
-  it('a cancel answers with the cancelled response, again and again [REST-15, REST-16]', async () => {
+describe('the routes of a response', () => {
+  it('answer every cancel with the cancelled response [REST-15, REST-16]', async () => {
     const { id } = await running();
     const startedAt = performance.now();
     const cancelled = await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
@@ -331,14 +331,14 @@ describe('cancel, delete, input items', () => {
     expect((await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' })).body).toEqual(cancelled.body);
   });
 
-  it('an ended response is not changed by a cancel [REST-16]', async () => {
+  it('do not change an ended response by a cancel [REST-16]', async () => {
     harness.says('Hello');
     const { body } = await harness.post({ input: 'Hi' });
     const cancelled = await harness.api(`/v1/responses/${String(body['id'])}/cancel`, { method: 'POST' });
     expect(cancelled).toMatchObject({ status: 200, body });
   });
 
-  it('a delete removes response and events, not of a running one [REST-17]', async () => {
+  it('delete a response with its events unless it runs [REST-17]', async () => {
     const { id, finish } = await running();
     expect(await harness.api(`/v1/responses/${id}`, { method: 'DELETE' })).toMatchObject({
       status: 409,
@@ -354,7 +354,7 @@ describe('cancel, delete, input items', () => {
     expect((await harness.api(`/v1/responses/${id}`, { method: 'DELETE' })).status).toBe(404);
   });
 
-  it('the conversation keeps the items of a deleted response [REST-17]', async () => {
+  it('keep the items of a deleted response in its conversation [REST-17]', async () => {
     const conversation = await harness.conversation();
     harness.says('Four.');
     const { body } = await harness.post({ input: 'Two and two?', conversation });
@@ -367,7 +367,7 @@ describe('cancel, delete, input items', () => {
     ]);
   });
 
-  it('input items are paged, newest first [REST-18]', async () => {
+  it('list input items in pages, newest first [REST-18]', async () => {
     harness.says('Hello');
     const input = upTo(25).map((i) => ({ role: 'user', content: `${i}` }));
     const { body } = await harness.post({ input });
@@ -393,11 +393,11 @@ describe('cancel, delete, input items', () => {
   });
 });
 
-describe('sent twice', () => {
+describe('a repeated request', () => {
   const keyed = (body: object, key: string): ReturnType<GatewayHarness['api']> =>
     harness.api('/v1/responses', { method: 'POST', body, headers: { 'idempotency-key': key } });
 
-  it('one key, one response: at the same time, later, and over a socket [IDEM-1, IDEM-2]', async () => {
+  it('gets the same response for its key: at the same time, later, and over a socket [IDEM-1, IDEM-2]', async () => {
     const held = heldAnswer('Once');
     const before = harness.provider.requests.length;
     harness.provider.answerWith(held.answer);
@@ -417,7 +417,7 @@ describe('sent twice', () => {
     expect(harness.provider.requests.length - before).toBe(1);
   });
 
-  it('one key, another request: 409, not to be retried [IDEM-2, ERR-3]', async () => {
+  it('is refused with 409, without a retry, if its body differs [IDEM-2, ERR-3]', async () => {
     harness.says('Once');
     await keyed({ input: 'Hi' }, 'k2');
     const other = await keyed({ input: 'Hi!' }, 'k2');
@@ -426,7 +426,7 @@ describe('sent twice', () => {
     expect(other.headers.get('retry-after')).toBeNull();
   });
 
-  it('refuses a request that is sent again after its response was deleted, and asks the provider once [IDEM-5]', async () => {
+  it('is refused after its response was deleted, and calls the provider once [IDEM-5]', async () => {
     harness.says('Once');
     const before = harness.provider.requests.length;
     const { body } = await keyed({ input: 'Hi' }, 'k-deleted');
@@ -439,7 +439,7 @@ describe('sent twice', () => {
     expect(harness.provider.requests.length - before).toBe(1);
   });
 
-  it('a bad key is refused, a refused request frees its key [IDEM-3]', async () => {
+  it('may have the key of a refused request, but no invalid key [IDEM-3]', async () => {
     expect((await keyed({ input: 'Hi' }, 'a b')).status).toBe(400);
     expect((await keyed({ input: 'Hi' }, 'k'.repeat(256))).status).toBe(400);
     expect((await keyed({ input: 'Hi', model: 'unknown' }, 'k3')).status).toBe(404);
@@ -448,8 +448,8 @@ describe('sent twice', () => {
   });
 });
 
-describe('what is refused before any route', () => {
-  it('no JSON, no object, not UTF-8, another type [REST-2, ERR-1]', async () => {
+describe('a request that no route handles', () => {
+  it('is refused if it is not JSON, no object, not UTF-8, or of another type [REST-2, ERR-1]', async () => {
     const send = (body: string, type = 'application/json'): ReturnType<GatewayHarness['api']> =>
       harness.api('/v1/responses', { method: 'POST', body, headers: { 'content-type': type } });
     expect(await send('{"input":')).toMatchObject({ status: 400, body: { error: { code: 'invalid_json' } } });
@@ -466,13 +466,13 @@ describe('what is refused before any route', () => {
     expect(raw.status).toBe(400);
   });
 
-  it('a body over the limit [REST-3]', async () => {
+  it('is refused if its body exceeds the limit [REST-3]', async () => {
     const large = await harness.post({ input: 'x'.repeat(64 * 1_024) });
     expect(large).toMatchObject({ status: 413, body: { error: { code: 'payload_too_large' } } });
     expect(String((large.body['error'] as { message: string }).message)).not.toContain('1 MiB');
   });
 
-  it('unknown paths and methods, with a request id [REST-4, REST-1]', async () => {
+  it('is refused with a request id for unknown paths and methods [REST-4, REST-1]', async () => {
     const unknown = await harness.api('/v1/nothing');
     expect(unknown).toMatchObject({
       status: 404,
@@ -484,7 +484,7 @@ describe('what is refused before any route', () => {
     expect(method.headers.get('allow')).toBe('POST');
   });
 
-  it('every error has its code’s status, and says whether to try again [ERR-1, ERR-2, ERR-3]', async () => {
+  it('is refused with the status of its code, and with whether to retry [ERR-1, ERR-2, ERR-3]', async () => {
     for (const answer of [
       await harness.api('/v1/nothing'),
       await harness.post({}),
@@ -498,8 +498,8 @@ describe('what is refused before any route', () => {
   });
 });
 
-describe('models', () => {
-  it('the provider’s own, and 404 for another [REST-19]', async () => {
+describe('GET /v1/models', () => {
+  it('lists the provider’s models and answers others with 404 [REST-19]', async () => {
     const { body } = await harness.api('/v1/models');
     expect(body).toMatchObject({ object: 'list', data: [{ id: 'fake-model', object: 'model' }] });
     expect((await harness.api('/v1/models/fake-model')).body).toMatchObject({ id: 'fake-model' });

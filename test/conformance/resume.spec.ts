@@ -102,7 +102,7 @@ describe('sluice:resume', () => {
     expect(terminalOf(rest).output_text).toBe('Hello world');
   });
 
-  it('many times on one connection: the newest resume counts [RES-6]', async () => {
+  it('follows by the newest of many resumes on one connection [RES-6]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
@@ -118,7 +118,7 @@ describe('sluice:resume', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('what is created in the lane afterwards comes after it [RES-8]', async () => {
+  it('comes before responses that are created in the lane afterwards [RES-8]', async () => {
     const held = heldAnswer('first');
     harness.provider.answerWith(held.answer);
     const asker = await harness.connect();
@@ -150,14 +150,14 @@ describe('sluice:resume', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('refuses what does not exist [RES-5]', async () => {
+  it('refuses an unknown response [RES-5]', async () => {
     const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: 'resp_unknown' });
     expect(await client.next()).toMatchObject({ type: 'error', status: 404, error: { code: 'response_not_found' } });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('a refusal keeps the lane’s order, too [LANE-3, RES-8]', async () => {
+  it('sends its refusal in the order of the lane [LANE-3, RES-8]', async () => {
     const held = heldAnswer('first');
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
@@ -202,7 +202,7 @@ describe('snapshots', () => {
     expect(shown.output_text + deltasOf(rest)).toBe(terminalOf(rest).output_text);
   });
 
-  it('are not sent where few events are missing [RES-2]', async () => {
+  it('are not sent if few events are missing [RES-2]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     const client = await harness.connect(V1);
     client.send({ type: 'sluice:resume', response_id: id, starting_after: EVENTS - 50 });
@@ -211,7 +211,7 @@ describe('snapshots', () => {
     expect(numbersOf(await client.turn())[0]).toBe(EVENTS - 49);
   });
 
-  it('go only to connections that opted in; others get every event [RES-4]', async () => {
+  it('are sent only to connections that opted in; others get every event [RES-4]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     finish();
     const plain = await harness.connect({ query: `resume=${id}:-1` });
@@ -227,7 +227,7 @@ describe('snapshots', () => {
     }
   });
 
-  it('of an ended response have the number before its terminal, which follows [RES-3]', async () => {
+  it('have the number before the terminal event if the response has ended, and it follows [RES-3]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     finish();
     await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
@@ -262,7 +262,7 @@ describe('?resume= on the URL', () => {
     await client.close();
   });
 
-  it('takes sixteen responses, and not one more [RES-7, UP-3]', async () => {
+  it('accepts at most sixteen responses [RES-7, UP-3]', async () => {
     const list = (n: number): string =>
       upTo(n)
         .map((i) => `resp_${i}:0`)
@@ -274,7 +274,7 @@ describe('?resume= on the URL', () => {
   });
 });
 
-describe('after a while', () => {
+describe('a response after some time', () => {
   let later: GatewayHarness;
   // A gateway of its own for each: its clock never goes back.
   beforeEach(async () => {
@@ -284,7 +284,7 @@ describe('after a while', () => {
     await later.close();
   });
 
-  it('a snapshot tells a stored response whose events are gone [RES-3, EV-11]', async () => {
+  it('is sent as a snapshot if it is stored and its events have expired [RES-3, EV-11]', async () => {
     const { id, frames } = await ended(later);
     const now = performance.now();
     jest.spyOn(performance, 'now').mockReturnValue(now + 10 * 60_000 + 1_000);
@@ -305,7 +305,7 @@ describe('after a while', () => {
     expect(typesOf(await plain.settle())).toEqual(['sluice:pong']);
   });
 
-  it('events are kept for ten minutes, of unstored responses for one [EV-11, REQ-21]', async () => {
+  it('keeps its events for ten minutes, or for one if it is not stored [EV-11, REQ-21]', async () => {
     const stored = await ended(later);
     const unstored = await ended(later, { store: false });
     const now = performance.now();

@@ -24,7 +24,7 @@ const ready = async (): Promise<{ status: number; body: unknown }> => {
 };
 
 describe('a drain', () => {
-  it('takes nothing new, and says so everywhere [DRAIN-1, UP-4, OPS-1, OPS-2, ERR-3]', async () => {
+  it('refuses new work on every route and reports itself [DRAIN-1, UP-4, OPS-1, OPS-2, ERR-3]', async () => {
     harness = await GatewayHarness.start();
     const held = heldAnswer('Half', ' and half');
     harness.provider.answerWith(held.answer);
@@ -59,7 +59,7 @@ describe('a drain', () => {
     expect(await drained).toBe('finished');
   });
 
-  it('lets running and waiting turns finish; every viewer gets all of it, then goodbye [DRAIN-2, DRAIN-3]', async () => {
+  it('lets running and waiting turns finish, then closes every viewer after its last event [DRAIN-2, DRAIN-3]', async () => {
     harness = await GatewayHarness.start();
     const conversation = await harness.conversation();
     const held = heldAnswer('Hello', ' world');
@@ -95,7 +95,7 @@ describe('a drain', () => {
     expect(await drained).toBe('finished');
   });
 
-  it('a terminal that is written as the last thing still arrives, on every kind of viewer [DRAIN-2]', async () => {
+  it('delivers a terminal event that is written last to every kind of viewer [DRAIN-2]', async () => {
     harness = await GatewayHarness.start();
     const held = heldAnswer('Hello');
     harness.provider.answerWith(held.answer);
@@ -119,7 +119,7 @@ describe('a drain', () => {
     expect(await drained).toBe('finished');
   });
 
-  it('ends what is not finished in time, and keeps its text [DRAIN-4, EV-6]', async () => {
+  it('ends unfinished turns in time and keeps their text [DRAIN-4, EV-6]', async () => {
     harness = await GatewayHarness.start({ config: { app: { shutdown_timeout: '300ms' } } });
     harness.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
     const client = await harness.connect();
@@ -145,7 +145,7 @@ describe('a drain', () => {
     expect(await drained).toBe('cut short');
   });
 
-  it('a socket that does not read cannot hold it up [DRAIN-5]', async () => {
+  it('does not wait for a socket that does not read [DRAIN-5]', async () => {
     harness = await GatewayHarness.start({ config: { app: { shutdown_timeout: '1s' } } });
     harness.says('x'.repeat(8 * 1_048_576));
     const client = await harness.connect();
@@ -161,7 +161,7 @@ describe('a drain', () => {
   });
 });
 
-it('a turn whose replica died is ended by another, in bounded time, its text kept [END-7, EV-8, EV-6]', async () => {
+it('ends a turn whose replica died, in bounded time and with its text, by another replica [END-7, EV-8, EV-6]', async () => {
   harness = await GatewayHarness.start();
   harness.provider.answerWith({ steps: [textChunk('Half an answer'), { hang: true }] });
   const client = await harness.connect();

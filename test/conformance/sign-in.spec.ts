@@ -77,7 +77,7 @@ describe('a token of a user', () => {
     for (const part of token.split('.')) expect(log).not.toContain(part);
   });
 
-  it('that ends closes its socket with 1012, one that was renewed does not [AUTH-7, WS-15, WS-16]', async () => {
+  it('closes its socket with 1012 when it expires unless it was renewed [AUTH-7, WS-15, WS-16]', async () => {
     const exp = Math.floor(Date.now() / 1_000) + 3_600;
     const headers = { authorization: `Bearer ${await signed(key, { exp })}` };
     const [ending, renewed] = [await harness.connect({ headers }), await harness.connect({ headers })];
@@ -109,7 +109,7 @@ describe('a token of a user', () => {
     expect(harness.provider.requests.at(-1)?.body).toMatchObject({ user: 'ann' });
   });
 
-  it('that is not valid is 401, over REST and on the upgrade, and counted by its reason [AUTH-7]', async () => {
+  it('is refused with 401 if it is invalid, over REST and on the upgrade, and counted by its reason [AUTH-7]', async () => {
     const stranger = await issuer.key('one');
     for (const [token, reason] of [
       [await signed(key, { aud: 'other' }), 'claim'],

@@ -55,7 +55,7 @@ const flood = (): FakeAnswer => {
 };
 
 describe('a slow reader', () => {
-  it('closes a slow reader with 1013 after a bounded buffer, without effect on other clients [WS-14]', async () => {
+  it('is closed with 1013 after a bounded buffer, without effect on other clients [WS-14]', async () => {
     most = 0;
     harness.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'flood' ? flood() : textAnswer(['quick']),
@@ -93,7 +93,7 @@ describe('a slow reader', () => {
     expect((await back.take(isTerminalFrame)).length).toBeGreaterThan(0);
   });
 
-  it('that asks for a long replay costs no more [WS-14]', async () => {
+  it('costs no more memory if it requests a long replay [WS-14]', async () => {
     harness.provider.answerWith(flood());
     const asker = await harness.connect();
     asker.create({ input: 'flood' });
@@ -113,7 +113,7 @@ describe('a slow reader', () => {
     await asker.take(isTerminalFrame);
   });
 
-  it('that pings all the time is answered its newest ping, and costs no more [WS-11, WS-14]', async () => {
+  it('costs no more memory if it pings all the time, and gets the newest pong [WS-11, WS-14]', async () => {
     const slow = await harness.connect();
     slow.socket.pause();
     most = 0;
@@ -131,7 +131,7 @@ describe('a slow reader', () => {
     expect(most).toBeLessThan(BUFFER);
   });
 
-  it('that reads again in time gets everything, in order [WS-14]', async () => {
+  it('gets everything in order if it reads again in time [WS-14]', async () => {
     most = 0;
     const held = heldAnswer('');
     const pieces = upTo(PIECES).map(() => PIECE);

@@ -33,12 +33,12 @@ const inLane = (frames: readonly Frame[], lane: string | undefined): Frame[] =>
   frames.filter((frame) => frame['stream_id'] === lane);
 const idIn = (frame: Frame): string => responseIn(frame).id;
 
-describe('opening and small talk', () => {
+describe('an open socket', () => {
   it.each<[string, RawClientOptions]>([
     ['the subprotocol', { protocols: ['sluice.v1'] }],
     ['?snapshots=1', { query: 'snapshots=1' }],
     ['?resume=', { query: 'resume=resp_unknown:-1' }],
-  ])('greets a client that opted in by %s before any other frame [WS-1]', async (_how, options) => {
+  ])('receives hello before any other frame if it opted in by %s [WS-1]', async (_how, options) => {
     const client = await RawClient.open(harness.gateway.socketUrl, options);
     const hello = await client.next();
     expect(hello).toEqual({
@@ -51,7 +51,7 @@ describe('opening and small talk', () => {
     expect(typesOf(client.frames.slice(1))).toEqual(options.query?.startsWith('resume') === true ? ['error'] : []);
   });
 
-  it('sends only events of OpenAI to a client that did not opt in [WS-1]', async () => {
+  it('receives only events of OpenAI if it did not opt in [WS-1]', async () => {
     const client = await RawClient.open(harness.gateway.socketUrl);
     client.create({ input: 'Hi' });
     await client.turn();
@@ -62,7 +62,7 @@ describe('opening and small talk', () => {
     expect(typesOf(client.frames).filter((type) => !/^(response\.|error$)/u.test(type))).toEqual([]);
   });
 
-  it('a ping is ponged with its id [WS-10]', async () => {
+  it('receives a pong with the id of its ping [WS-10]', async () => {
     const client = await harness.connect();
     for (const id of ['a', 7, undefined]) {
       client.send({ type: 'sluice:ping', ...(id === undefined ? {} : { id }) });
@@ -70,7 +70,7 @@ describe('opening and small talk', () => {
     }
   });
 
-  it('steering is refused, and its input comes back [WS-9]', async () => {
+  it('receives refused steering with its input [WS-9]', async () => {
     const client = await harness.connect();
     const input = [{ type: 'message', role: 'user', content: 'left!' }];
     client.send({ type: 'response.steer', previous_response_id: 'resp_1', input, stream_id: 'a' });
@@ -142,13 +142,13 @@ describe('refused frames', () => {
     },
   );
 
-  it('names the nearest type in the error for an unknown one [WS-5]', async () => {
+  it('are answered with the nearest type if theirs is unknown [WS-5]', async () => {
     const client = await harness.connect();
     client.send({ type: 'response.creat' });
     expect(String(errorIn(await client.next())['message'])).toContain("'response.create'");
   });
 
-  it('frames are answered in the order in which they came [WS-3]', async () => {
+  it('are answered in the order in which they arrived [WS-3]', async () => {
     const client = await harness.connect();
     const sent = upTo(40);
     for (const i of sent) client.send(i % 2 === 0 ? { type: 'sluice:ping', id: i } : `no JSON ${i}`);
@@ -160,13 +160,13 @@ describe('refused frames', () => {
     );
   });
 
-  it('a frame of just under the limit is read, whatever is in it [WS-6]', async () => {
+  it('are read completely just below the size limit [WS-6]', async () => {
     const client = await harness.connect();
     client.send('x'.repeat(1_048_576));
     expect(errorIn(await client.next())['code']).toBe('invalid_json');
   });
 
-  it('nothing but refused frames closes with 1008 [WS-8]', async () => {
+  it('close the socket with 1008 when no valid frame comes between [WS-8]', async () => {
     const client = await harness.connect();
     for (const _ of upTo(60)) client.send('nonsense');
     const answers = await client.settle();
@@ -180,7 +180,7 @@ describe('refused frames', () => {
     ['responses to cancel', { type: 'response.cancel', response_id: 'resp_none' }],
     ['responses to continue', { type: 'response.create', input: 'Hi', previous_response_id: 'resp_none' }],
     ['conversations', { type: 'sluice:subscribe', conversation: 'conv_none' }],
-  ])('so does guessing at %s [WS-8]', async (_what, frame) => {
+  ])('close the socket with 1008 when a client guesses at %s [WS-8]', async (_what, frame) => {
     const client = await harness.connect();
     let sent = 0;
     for (; sent < 100 && client.socket.readyState === client.socket.OPEN; sent++) {
@@ -191,7 +191,7 @@ describe('refused frames', () => {
     expect(sent).toBeGreaterThan(60);
   });
 
-  it('answers each of many resumes of one response, and replays it for the last alone [WS-3, RES-6]', async () => {
+  it('leave many resumes of one response answered, and replay it for the last alone [WS-3, RES-6]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
@@ -218,26 +218,26 @@ describe('refused frames', () => {
   });
 });
 
-describe('frames that close the socket', () => {
-  it('binary: 1003 [WS-6]', async () => {
+describe('a frame that closes the socket', () => {
+  it('causes 1003 if it is binary [WS-6]', async () => {
     const client = await harness.connect();
     client.socket.send(Buffer.from('{"type":"sluice:ping"}'));
     expect((await client.closed).code).toBe(1003);
   });
 
-  it('text that is not UTF-8: 1007 [WS-6]', async () => {
+  it('causes 1007 if its text is not UTF-8 [WS-6]', async () => {
     const client = await harness.connect();
     client.socket.send(Buffer.from([0x22, 0xff, 0xfe, 0x22]), { binary: false });
     expect((await client.closed).code).toBe(1007);
   });
 
-  it('over 1 MiB: 1009 [WS-6]', async () => {
+  it('causes 1009 above 1 MiB [WS-6]', async () => {
     const client = await harness.connect();
     client.send('x'.repeat(1_048_577));
     expect((await client.closed).code).toBe(1009);
   });
 
-  it('what is sent after a frame that closes is not looked at [WS-6]', async () => {
+  it('makes later frames ignored [WS-6]', async () => {
     const before = harness.provider.requests.length;
     const client = await harness.connect();
     client.socket.send(Buffer.from('binary'));
@@ -258,7 +258,7 @@ describe('frames that close the socket', () => {
 });
 
 describe('lanes', () => {
-  it('inside a lane turns run in order, lanes run at the same time [LANE-1, WS-2]', async () => {
+  it('run their turns in order, and run in parallel [LANE-1, WS-2]', async () => {
     const held = heldAnswer('first', ' done');
     const before = harness.provider.requests.length;
     harness.provider.answerWith((request) =>
@@ -290,7 +290,7 @@ describe('lanes', () => {
     expect(numbersOf(lane)).toEqual([...upTo(end + 1), ...upTo(lane.length - end - 1)]);
   });
 
-  it('every event of a turn carries its lane, none of the default lane carries one [WS-2]', async () => {
+  it('are named in every event of a turn, except the default lane [WS-2]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     const named = await client.run({ input: 'Hi', stream_id: 'A_z.0-9' });
@@ -299,7 +299,7 @@ describe('lanes', () => {
     expect(unnamed.some((frame) => 'stream_id' in frame)).toBe(false);
   });
 
-  it('an error stands where its frame stands: after the turns before it [LANE-3]', async () => {
+  it('send an error in the order of its frame, after the turns before it [LANE-3]', async () => {
     const held = heldAnswer('first');
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
@@ -315,7 +315,7 @@ describe('lanes', () => {
     expect(lane.slice(-2).map((frame) => errorIn(frame)['code'])).toEqual(['invalid_value', 'model_not_found']);
   });
 
-  it('a 33rd named lane is refused, used ones still serve [LANE-2]', async () => {
+  it('are limited to 32 named ones, and used ones still serve [LANE-2]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     for (const i of upTo(32)) await client.run({ input: 'Hi', stream_id: `lane-${i}` });
@@ -326,7 +326,7 @@ describe('lanes', () => {
     expect(terminalOf(await client.run({ input: 'Hi' })).status).toBe('completed');
   });
 
-  it('a 17th response in flight is refused, waiting ones counted [WS-7]', async () => {
+  it('have at most 16 responses in progress, including waiting ones [WS-7]', async () => {
     const held = heldAnswer('held');
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
@@ -352,7 +352,7 @@ describe('response.cancel', () => {
     return { client, id: idIn(created) };
   }
 
-  it('by lane [CAN-1]', async () => {
+  it('cancels by lane [CAN-1]', async () => {
     const { client } = await running();
     client.send({ type: 'response.cancel', stream_id: 'a' });
     expect(terminalOf(await client.turn())).toMatchObject({ status: 'cancelled', output_text: 'Half' });
@@ -368,7 +368,7 @@ describe('response.cancel', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('twice, and after the end: no error, no change [CAN-2]', async () => {
+  it('changes nothing and causes no error when repeated or after the end [CAN-2]', async () => {
     const { client, id } = await running();
     client.send({ type: 'response.cancel', response_id: id });
     client.send({ type: 'response.cancel', response_id: id });
@@ -389,13 +389,13 @@ describe('response.cancel', () => {
     expect(errorIn(await client.next())).toMatchObject({ code: 'response_not_found' });
   });
 
-  it('of an empty or unknown lane changes nothing [CAN-2]', async () => {
+  it('changes nothing for an empty or unknown lane [CAN-2]', async () => {
     const client = await harness.connect();
     client.send({ type: 'response.cancel', stream_id: 'unknown' });
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('of what waits in its lane: it never reaches the provider [CAN-5]', async () => {
+  it('ends a waiting response before it reaches the provider [CAN-5]', async () => {
     const { client } = await running();
     const before = harness.provider.requests.length;
     client.create({ input: 'behind', stream_id: 'a' });
@@ -407,7 +407,7 @@ describe('response.cancel', () => {
     expect(harness.provider.requests.length).toBe(before);
   });
 
-  it('of what was resumed into a lane [CAN-1]', async () => {
+  it('cancels a response that was resumed into the lane [CAN-1]', async () => {
     const { client, id } = await running();
     const viewer = await harness.connect();
     viewer.send({ type: 'sluice:resume', response_id: id, stream_id: 'r' });
@@ -418,8 +418,8 @@ describe('response.cancel', () => {
   });
 });
 
-describe('a socket that goes away', () => {
-  it('leaves its turn running; what waited in its lane is not started [WS-12]', async () => {
+describe('a socket that closes', () => {
+  it('leaves its turn running and does not start waiting ones [WS-12]', async () => {
     const held = heldAnswer('Hello', ' world');
     const before = harness.provider.requests.length;
     harness.provider.answerWith(held.answer);
@@ -439,7 +439,7 @@ describe('a socket that goes away', () => {
     expect(asked).toEqual(['continues', 'afterwards']);
   });
 
-  it('cancels its turns where it asked for that [WS-13]', async () => {
+  it('cancels its turns if it requested that [WS-13]', async () => {
     const before = harness.provider.requests.length;
     harness.provider.answerWith({ steps: [textChunk('Half'), { hang: true }] });
     const client = await harness.connect({ query: 'on_disconnect=cancel' });
@@ -455,7 +455,7 @@ describe('a socket that goes away', () => {
   });
 });
 
-describe('with a short heartbeat and a short life', () => {
+describe('a socket with a short heartbeat and a short maximum age', () => {
   let short: GatewayHarness;
   beforeAll(async () => {
     short = await GatewayHarness.start({
@@ -469,7 +469,7 @@ describe('with a short heartbeat and a short life', () => {
   });
   afterAll(() => short.close());
 
-  it('the server pings, and ends only what does not answer [WS-11]', async () => {
+  it('receives pings and is ended only without an answer [WS-11]', async () => {
     const alive = await short.connect();
     const silent = await short.connect();
     let pings = 0;
@@ -483,7 +483,7 @@ describe('with a short heartbeat and a short life', () => {
     expect(typesOf(await alive.settle())).toEqual(['sluice:pong']);
   });
 
-  it('a connection of the greatest age is sent away with 1012 [WS-15]', async () => {
+  it('is closed with 1012 at its maximum age [WS-15]', async () => {
     const client = await short.connect();
     const now = performance.now();
     const clock = jest.spyOn(performance, 'now').mockReturnValue(now + 107_000);
@@ -494,7 +494,7 @@ describe('with a short heartbeat and a short life', () => {
     expect((await client.closed).code).toBe(1012);
   });
 
-  it('a state store that is away for long closes the sockets with 1013, until it is back [WS-17]', async () => {
+  it('is closed with 1013 during a long outage of the state store [WS-17]', async () => {
     const client = await short.connect();
     const { outage } = short.gateway.gateway.parts;
     const real = globalThis.setTimeout;

@@ -28,7 +28,7 @@ const deltas = (frames: readonly Frame[], responseId?: string): string => {
 };
 
 describe('sluice:subscribe', () => {
-  it('tells another device the question and the answer live, in the lane of the subscription [SUB-1]', async () => {
+  it('sends question and answer live to another device, in the lane of the subscription [SUB-1]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation });
@@ -52,7 +52,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('names what runs at the time, and tells it from its first event [SUB-1]', async () => {
+  it('names running responses and sends them from their first event [SUB-1]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     asker.send({ type: 'response.create', conversation, input: 'demo: hang after=3' });
@@ -71,7 +71,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('does not tell a connection twice what it asked for itself [SUB-2]', async () => {
+  it('does not send a connection its own responses twice [SUB-2]', async () => {
     const conversation = await newConversation();
     const socket = await TestSocket.open(gateway.socketUrl);
     socket.send({ type: 'sluice:subscribe', conversation });
@@ -87,7 +87,7 @@ describe('sluice:subscribe', () => {
     socket.close();
   });
 
-  it('ends with sluice:unsubscribe, also in mid-answer [SUB-3]', async () => {
+  it('ends with sluice:unsubscribe, also in the middle of an answer [SUB-3]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
@@ -105,7 +105,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('leaves a response alone that the connection has resumed itself, even in the same lane [SUB-1]', async () => {
+  it('does not affect a response that the connection has resumed, even in the same lane [SUB-1]', async () => {
     const conversation = await newConversation();
     const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });

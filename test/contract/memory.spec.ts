@@ -4,11 +4,13 @@ import { LOG_TIMES } from '../../src/state/event-log.js';
 import { memoryState } from '../../src/state/memory/memory-state.js';
 import { HandTime } from '../support/hand-time.js';
 import { type OpenStore } from './suites/contract-store.js';
+import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
-import { describeIdempotencyStore, describeRateLimiter } from './suites/small-stores.js';
+import { describeIdempotencyStore } from './suites/idempotency-store.js';
+import { describeRateLimiter } from './suites/rate-limiter.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
 const open: OpenStore = () => {
@@ -33,6 +35,7 @@ const open: OpenStore = () => {
 
 describeEventLog('memory', open);
 describeTurnLease('memory', open);
+describeConversationAnnouncements('memory', open);
 describeConversationClaim('memory', open);
 describeConversationStore('memory', open);
 describeRateLimiter('memory', open);

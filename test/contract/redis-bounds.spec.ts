@@ -95,7 +95,7 @@ describe('the bytes of a conversation', () => {
     expect(Number(await server.admin.hget(headKey(id), 'bytes'))).toBe(lengths.reduce((a, b) => a + b));
   });
 
-  it('bound the read of a conversation that was larger before the bound existed', async () => {
+  it('limit the read of a conversation that was larger before the bound existed', async () => {
     const id = await created('conv_1');
     for (let i = 0; i < 40; i++) {
       await server.admin.rpush(itemsKey(id), JSON.stringify(message(`msg_${i}`, 'x'.repeat(200_000))));

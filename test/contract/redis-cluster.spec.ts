@@ -7,12 +7,14 @@ import { RedisKeys, slotOf } from '../../src/state/redis/redis-keys.js';
 import { RedisClusterServers } from '../../scripts/development/cluster/redis.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
+import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
 import { deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
-import { describeIdempotencyStore, describeRateLimiter } from './suites/small-stores.js';
+import { describeIdempotencyStore } from './suites/idempotency-store.js';
+import { describeRateLimiter } from './suites/rate-limiter.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
 let servers: RedisClusterServers;
@@ -26,6 +28,7 @@ const open: OpenStore = () => openRedisStore(connection());
 
 describeEventLog('Redis Cluster', open);
 describeTurnLease('Redis Cluster', open);
+describeConversationAnnouncements('Redis Cluster', open);
 describeConversationClaim('Redis Cluster', open);
 describeConversationStore('Redis Cluster', open);
 describeRateLimiter('Redis Cluster', open);

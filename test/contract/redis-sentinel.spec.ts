@@ -9,6 +9,7 @@ import { RedisSentinelServers } from '../../scripts/development/cluster/redis.js
 import { Workspace } from '../unit/config/workspace.js';
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
+import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeEventLog } from './suites/event-log.js';
 import { deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
@@ -38,6 +39,7 @@ const open: OpenStore = () => openRedisStore(connectionTo(servers));
 
 describeEventLog('Redis Sentinel', open);
 describeTurnLease('Redis Sentinel', open);
+describeConversationAnnouncements('Redis Sentinel', open);
 describeConversationClaim('Redis Sentinel', open);
 
 describe('Redis Sentinel', () => {
@@ -111,7 +113,7 @@ describe('Redis Sentinel that asks for a password', () => {
     return openState(config, new LinesLog(), new Metrics({ prefix: 'test_', version: '0' }));
   };
 
-  it('leads to the master with the right one', async () => {
+  it('leads to the master with the right password', async () => {
     const { state } = await stateOf({ SENTINELS: 'planted-pass' });
     const head = headOf();
     await state.events.create(head);
@@ -119,13 +121,16 @@ describe('Redis Sentinel that asks for a password', () => {
     await state.close();
   });
 
-  it.each([{}, { SENTINELS: 'planted-pass-2' }])('says at once what is wrong, without it, with %j', async (env) => {
-    const startedAt = performance.now();
-    const failed = await stateOf(env).catch((error: unknown) => error);
-    // A Redis that is only away would be waited for for 10 s.
-    expect(performance.now() - startedAt).toBeLessThan(allowed(5_000));
-    expect(failed).toMatchObject({ code: 'state_unavailable' });
-    expect(String(failed)).toContain('its Sentinels do not accept the password');
-    expect(String(failed)).not.toContain('planted-pass');
-  });
+  it.each([{}, { SENTINELS: 'planted-pass-2' }])(
+    'fails at once with the reason, without the password, for %j',
+    async (env) => {
+      const startedAt = performance.now();
+      const failed = await stateOf(env).catch((error: unknown) => error);
+      // A Redis that is only away would be waited for for 10 s.
+      expect(performance.now() - startedAt).toBeLessThan(allowed(5_000));
+      expect(failed).toMatchObject({ code: 'state_unavailable' });
+      expect(String(failed)).toContain('its Sentinels do not accept the password');
+      expect(String(failed)).not.toContain('planted-pass');
+    },
+  );
 });

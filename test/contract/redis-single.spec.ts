@@ -12,11 +12,13 @@ import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { openRedisStore } from './redis-store.js';
 import { type OpenStore } from './suites/contract-store.js';
 import { headOf } from './suites/log-fixtures.js';
+import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
-import { describeIdempotencyStore, describeRateLimiter } from './suites/small-stores.js';
+import { describeIdempotencyStore } from './suites/idempotency-store.js';
+import { describeRateLimiter } from './suites/rate-limiter.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
 let server: RedisServer;
@@ -27,7 +29,7 @@ afterAll(() => server.close());
 
 const open: OpenStore = () => openRedisStore({ url: server.url });
 
-describe('a head without a log that joins again while another replica puts it out', () => {
+describe('a head without a log that joins again while another replica evicts it', () => {
   it('keeps its new place', async () => {
     const store = await openRedisStore({ url: server.url });
     const raw = new Redis(server.url);
@@ -67,6 +69,7 @@ describe('a head without a log that joins again while another replica puts it ou
 
 describeEventLog('Redis', open);
 describeTurnLease('Redis', open);
+describeConversationAnnouncements('Redis', open);
 describeConversationClaim('Redis', open);
 describeConversationStore('Redis', open);
 describeRateLimiter('Redis', open);

@@ -781,7 +781,7 @@ describe('a start', () => {
     await server.close();
   });
 
-  it('says that a server is part of a Cluster where the configuration does not', async () => {
+  it('reports a server that is part of a Cluster if the configuration has none', async () => {
     const server = await RedisServer.start({ cluster: true });
     const failed = await redisState({ url: server.url, ...options }).catch((error: unknown) => error);
     expect(failed).toMatchObject({ code: 'state_unavailable' });

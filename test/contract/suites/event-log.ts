@@ -217,7 +217,7 @@ export function describeEventLog(name: string, open: OpenStore): void {
       expect(await store.other.events.requestCancel('resp_unknown')).toBe(false);
     });
 
-    it('deletes a log, and wakes followers to look', async () => {
+    it('deletes a log and wakes its followers', async () => {
       const { id, fence } = await created();
       let gaps = 0;
       const stop = await store.other.events.subscribe(

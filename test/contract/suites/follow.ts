@@ -171,7 +171,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual(upTo(3));
     });
 
-    it('reads on after a gap that no later message would show', async () => {
+    it('continues after a gap that no later message would show', async () => {
       const reader = await Reader.open(hubOf(), id, -1);
       events.onWay = () => [];
       await append(0, 3);
@@ -250,7 +250,7 @@ export function describeFollow(name: string, open: OpenStore): void {
       expect(reader.numbers).toEqual([0]);
     });
 
-    describe('a log that lost its tail, as after a failover to a stale copy', () => {
+    describe('a log that lost its tail after a failover to a stale copy', () => {
       const open = async () => {
         await append(0, 5);
         const hub = hubOf();

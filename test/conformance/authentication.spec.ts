@@ -66,7 +66,7 @@ const refused = (options: Parameters<typeof RawClient.refused>[1], url = harness
   RawClient.refused(url, options);
 
 describe('the upgrade', () => {
-  it('needs a credential that is known, valid, and may chat [UP-1, UP-5, AUTH-1]', async () => {
+  it('needs a known, valid credential with the scope chat [UP-1, UP-5, AUTH-1]', async () => {
     for (const [headers, status, code] of [
       [{}, 401, 'missing_api_key'],
       [bearer('sk-unknown'), 401, 'invalid_api_key'],
@@ -84,7 +84,7 @@ describe('the upgrade', () => {
     }
   });
 
-  it('from a browser: by subprotocol, which is never echoed [UP-6]', async () => {
+  it('accepts a credential by subprotocol and never echoes it [UP-6]', async () => {
     const ours = await harness.connect({ protocols: ['sluice.v1', `sluice.bearer.${ANN}`] });
     expect(ours.socket.protocol).toBe('sluice.v1');
     const theirs = new RawClient(harness.gateway.socketUrl, {
@@ -99,13 +99,13 @@ describe('the upgrade', () => {
     expect(refusal.status).toBe(401);
   });
 
-  it('no credential in a URL counts [UP-6]', async () => {
+  it('ignores a credential in the URL [UP-6]', async () => {
     for (const name of ['token', 'key', 'api_key', 'access_token']) {
       expect((await refused({ query: `${name}=${ANN}` })).status).toBe(401);
     }
   });
 
-  it('an origin that is not allowed: 403, before any credential is looked at [UP-2, AUTH-3]', async () => {
+  it('is refused with 403 for a forbidden origin, before the credential is read [UP-2, AUTH-3]', async () => {
     const open = await harness.connect({ headers: { ...bearer(ANN), origin: PAGE } });
     expect(open.socket.readyState).toBe(open.socket.OPEN);
     for (const origin of ['https://evil.example', `${PAGE}.evil.example`, 'null', 'http://app.example.com']) {
@@ -118,7 +118,7 @@ describe('the upgrade', () => {
     }
   });
 
-  it('another path, and a malformed ?resume= [UP-3, UP-5]', async () => {
+  it('is refused for another path and a malformed ?resume= [UP-3, UP-5]', async () => {
     const elsewhere = await refused(as(ANN), harness.gateway.socketUrl.replace('responses', 'realtime'));
     expect(elsewhere).toMatchObject({ status: 404, body: { error: { code: 'not_found' } } });
     for (const query of ['resume=resp_1', 'resume=resp_1:x', 'resume=resp_1:1:a%20b', 'resume=resp_1:1,resp_1:2']) {
@@ -126,12 +126,12 @@ describe('the upgrade', () => {
     }
   });
 
-  it('a URL that is none is the caller’s mistake, too [UP-3]', async () => {
+  it('is refused as a mistake of the caller for an invalid URL [UP-3]', async () => {
     const answer = await upgradeHeaders(bearer(ANN), '//');
     expect([400, 404]).toContain(answer.statusCode);
   });
 
-  it('is refused to a user that has as many sockets as they may, and when the replica is full [UP-4]', async () => {
+  it('is refused at the socket limit of the user and of the replica [UP-4]', async () => {
     for (const token of [ANN, ANN, ANN, BOB, BOB]) await harness.connect(as(token));
     const user = await refused(as(ANN));
     expect(user).toMatchObject({ status: 429, body: { error: { code: 'rate_limit_exceeded' } } });
@@ -173,7 +173,7 @@ describe('the upgrade', () => {
 });
 
 describe('a credential on an open socket', () => {
-  it('accepts a new credential only of the same owner [WS-16]', async () => {
+  it('can be renewed only by one of the same owner [WS-16]', async () => {
     const client = await harness.connect(as(ANN));
     client.send({ type: 'sluice:auth', token: ANN_TOO });
     expect(await client.next()).toEqual({ type: 'sluice:authenticated' });
@@ -208,7 +208,7 @@ describe('a credential on an open socket', () => {
     },
   );
 
-  it('that ends soon is announced, one that has ended closes with 1012 [WS-15]', async () => {
+  it('is announced before it expires, and closes the socket with 1012 when it has [WS-15]', async () => {
     const client = await harness.connect({ ...as(BRIEF), query: 'snapshots=1' });
     const quiet = await harness.connect(as(BRIEF));
     const openedAt = Date.now();
@@ -221,7 +221,7 @@ describe('a credential on an open socket', () => {
     expect(openedAt).toBeLessThan(briefUntil);
   });
 
-  it('that was renewed in time does not close [WS-15, WS-16]', async () => {
+  it('does not close the socket if it was renewed in time [WS-15, WS-16]', async () => {
     const client = await harness.connect(as(BRIEF));
     client.send({ type: 'sluice:auth', token: ANN });
     await client.until('sluice:authenticated');
@@ -251,7 +251,7 @@ describe('REST', () => {
     }
   });
 
-  it('pages of an allowed origin get CORS headers, others are refused and get none [AUTH-3, AUTH-4]', async () => {
+  it('sends CORS headers to pages of an allowed origin and refuses others [AUTH-3, AUTH-4]', async () => {
     const preflight = (origin: string) =>
       harness.fetch('/v1/responses', {
         method: 'OPTIONS',
@@ -281,7 +281,7 @@ const ROUTES = [
   ['POST', '/v1/conversations'],
 ] as const;
 
-describe('resources of another owner answer exactly like resources that do not exist', () => {
+describe('a resource of another owner', () => {
   /** Sends Bob's request with Ann's id and with an unknown id. @returns both answers without the ids */
   async function sameForBob(method: string, path: (id: string) => string, id: string, body?: (id: string) => object) {
     const answers = [];
@@ -297,40 +297,43 @@ describe('resources of another owner answer exactly like resources that do not e
     return answers[0]?.status;
   }
 
-  it.each(['running', 'ended', 'expired'] as const)('a response that is %s, on every route [AUTH-2]', async (state) => {
-    const held = heldAnswer('Ann’s secret');
-    harness.provider.answerWith(held.answer);
-    const { body } = await harness.api('/v1/responses', {
-      method: 'POST',
-      key: ANN,
-      body: { input: 'Hi', background: true },
-    });
-    const id = String(body['id']);
-    if (state !== 'running') {
+  it.each(['running', 'ended', 'expired'] as const)(
+    'is answered like an unknown one: a response that is %s, on every route [AUTH-2]',
+    async (state) => {
+      const held = heldAnswer('Ann’s secret');
+      harness.provider.answerWith(held.answer);
+      const { body } = await harness.api('/v1/responses', {
+        method: 'POST',
+        key: ANN,
+        body: { input: 'Hi', background: true },
+      });
+      const id = String(body['id']);
+      if (state !== 'running') {
+        held.finish();
+        await (await harness.fetch(`/v1/responses/${id}?stream=true`, { key: ANN })).text();
+      }
+      if (state === 'expired') await harness.gateway.gateway.parts.state.events.delete(id);
+      const at = (suffix: string) => (asked: string) => `/v1/responses/${asked}${suffix}`;
+      for (const [method, suffix] of [
+        ['GET', ''],
+        ['GET', '?stream=true'],
+        ['GET', '?stream=true&starting_after=99'],
+        ['GET', '/input_items'],
+        ['POST', '/cancel'],
+        ['DELETE', ''],
+      ] as const) {
+        expect([suffix, await sameForBob(method, at(suffix), id)]).toEqual([suffix, 404]);
+      }
+      const chain = (asked: string): object => ({ input: 'Continue', previous_response_id: asked });
+      expect(await sameForBob('POST', () => '/v1/responses', id, chain)).toBe(400);
       held.finish();
-      await (await harness.fetch(`/v1/responses/${id}?stream=true`, { key: ANN })).text();
-    }
-    if (state === 'expired') await harness.gateway.gateway.parts.state.events.delete(id);
-    const at = (suffix: string) => (asked: string) => `/v1/responses/${asked}${suffix}`;
-    for (const [method, suffix] of [
-      ['GET', ''],
-      ['GET', '?stream=true'],
-      ['GET', '?stream=true&starting_after=99'],
-      ['GET', '/input_items'],
-      ['POST', '/cancel'],
-      ['DELETE', ''],
-    ] as const) {
-      expect([suffix, await sameForBob(method, at(suffix), id)]).toEqual([suffix, 404]);
-    }
-    const chain = (asked: string): object => ({ input: 'Continue', previous_response_id: asked });
-    expect(await sameForBob('POST', () => '/v1/responses', id, chain)).toBe(400);
-    held.finish();
-    const mine = await harness.api(`/v1/responses/${id}`, { key: ANN_TOO });
-    expect(mine.status).toBe(200);
-    expect(mine.body['status']).not.toBe('cancelled');
-  });
+      const mine = await harness.api(`/v1/responses/${id}`, { key: ANN_TOO });
+      expect(mine.status).toBe(200);
+      expect(mine.body['status']).not.toBe('cancelled');
+    },
+  );
 
-  it('a conversation, in a request [AUTH-2]', async () => {
+  it('is answered like an unknown one: a conversation in a request [AUTH-2]', async () => {
     const id = await harness.conversation(ANN);
     const inIt = (asked: string): object => ({ input: 'Hi', conversation: asked });
     expect(await sameForBob('POST', () => '/v1/responses', id, inIt)).toBe(404);
@@ -338,7 +341,7 @@ describe('resources of another owner answer exactly like resources that do not e
     expect((await harness.post({ input: 'Hi', conversation: id }, ANN_TOO)).status).toBe(200);
   });
 
-  it('on every event of a socket, and in ?resume= [AUTH-2, CAN-4, RES-5, SUB-4]', async () => {
+  it('is answered like an unknown one by every event of a socket and in ?resume= [AUTH-2, CAN-4, RES-5, SUB-4]', async () => {
     const held = heldAnswer('Ann’s secret');
     harness.provider.answerWith(held.answer);
     const conversation = await harness.conversation(ANN);
@@ -392,7 +395,7 @@ describe('resources of another owner answer exactly like resources that do not e
     expect(JSON.stringify([bob.frames, byUrl.frames])).not.toContain('secret');
   });
 
-  it('an idempotency key is one caller’s own [AUTH-2, IDEM-1]', async () => {
+  it('is not returned for the same idempotency key [AUTH-2, IDEM-1]', async () => {
     harness.says('One');
     const send = (token: string) =>
       harness.api('/v1/responses', {

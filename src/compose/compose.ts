@@ -24,6 +24,7 @@ import {
   limitClasses,
   limitSettings,
   operationsOfClasses,
+  mediaPolicy,
   ownGuardrails,
   roomOptions,
   socketSettings as socketSettingsFrom,
@@ -36,6 +37,7 @@ import { Admission } from '../turn/admission.js';
 import { OrphanSweep } from '../turn/orphan-sweep.js';
 import { FlushClock } from '../turn/flush-clock.js';
 import { Conversations } from '../turn/conversations.js';
+import { MediaCheck } from '../turn/media-check.js';
 import { DrainState } from '../turn/drain-state.js';
 import { TurnGuards } from '../turn/turn-guards.js';
 import { TurnLimits } from '../turn/turn-limits.js';
@@ -98,8 +100,10 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     windowItems: config.middleware.state.max_messages,
     kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
   });
+  const media = new MediaCheck(mediaPolicy(config, providers.takes));
   const admission = new Admission(admissionPolicy(config), {
     prompts,
+    media,
     conversations: state.conversations,
     responses: state.responses,
     events: state.events,
@@ -174,6 +178,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       events: state.events,
       allowInstructions: config.clients.allow.instructions,
       maxItemBytes: config.state.max_bytes,
+      media,
     }),
     operations: new OperationLimits({
       perMinute: config.limits.per_user.operations_per_minute,

@@ -5,6 +5,7 @@
 
 import { type AppConfig, type ProviderSettings } from '../config/schema.js';
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
+import { type InputKind } from '../domain/media.js';
 import { type Usage } from '../domain/response.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
@@ -25,6 +26,8 @@ export interface ComposedProviders {
    * a provider name, the first provider's prices apply.
    */
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
+  /** Whether a model of the first provider takes this kind of input. */
+  readonly takes: (model: string, kind: InputKind) => boolean;
   /** Counts a call to a model without a known price. */
   readonly countUnpriced: (model: string, usage: Usage, provider: string | null) => void;
   readonly close: () => Promise<void>;
@@ -79,7 +82,8 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
   const countUnpriced: ComposedProviders['countUnpriced'] = (model, usage, name) => {
     if (prices.isUnpriced(model, usage, name)) metrics.of.unpriced_calls_total.inc({ model });
   };
-  return { provider, gate, cost, countUnpriced, close };
+  const takes: ComposedProviders['takes'] = (model, kind) => first.takes?.(model, kind) ?? true;
+  return { provider, gate, cost, takes, countUnpriced, close };
 }
 
 function layersOf(
@@ -97,6 +101,7 @@ function layersOf(
     name,
     provider,
     ...(index === 0 ? {} : { model }),
+    takes: (of, kind) => providerType(settings).takes(settings, of).has(kind),
     firstDeltaTimeoutMs: call.first_delta_timeout,
     idleTimeoutMs: call.idle_timeout,
     callTimeoutMs: call.timeout,

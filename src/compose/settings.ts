@@ -6,6 +6,7 @@ import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from '../config/schema.js';
 import { type SocketSettings } from '../gateway/settings.js';
 import { type AdmissionPolicy } from '../turn/admission.js';
+import { type MediaPolicy } from '../turn/media-check.js';
 import { type LimitClasses, type LimitSettings } from '../turn/turn-limits.js';
 import { roomWithin } from '../turn/turn-room.js';
 import { type GuardrailSpec } from '../validation/guardrail.js';
@@ -38,6 +39,12 @@ export function admissionPolicy(config: AppConfig): AdmissionPolicy {
     promptVariables: config.middleware.template.variables,
     timeZone: config.middleware.template.time_zone,
   };
+}
+
+export function mediaPolicy(config: AppConfig, takes: MediaPolicy['takes']): MediaPolicy {
+  const { parts, bytes, pixels, file_types } = config.limits.media;
+  const models = [config.provider.model, ...config.clients.models];
+  return { allow: config.clients.allow.images, parts, bytes, pixels, fileTypes: file_types, takes, models };
 }
 
 export function limitSettings({ limits: { per_user: limits } }: AppConfig): LimitSettings {

@@ -231,7 +231,7 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
       '`provider.type` is `demo`',
       [
         ...['api_key_env', 'api_key_file', 'base_url', 'headers', 'headers_env', 'headers_file', 'query', 'body'],
-        ...['drop', 'tokens_field', 'stream_options', 'tool_call_ids', 'send_reasoning', 'models', 'prices'],
+        ...['drop', 'tokens_field', 'stream_options', 'tool_call_ids', 'send_reasoning', 'models', 'prices', 'input'],
       ].map((name) => `provider.${name}`),
     ],
     [config.auth.mode === 'none', '`auth.mode` is `none`', ['auth.keys']],

@@ -40,6 +40,11 @@ export const clients = section('Parameters that requests may use.', {
       TRUSTED_ONLY,
       'Whether responses show the reasoning of the model. Reasoning is stored and sent back to providers that need it, even if it is not shown.',
     ),
+    images: optionalKey(
+      flag,
+      TRUSTED_ONLY,
+      'Whether requests may contain images and files. Guardrails do not read them: they read text only.',
+    ),
     sampling: key(flag, true, 'Whether requests may set `temperature`, `top_p` and `max_output_tokens`.'),
   }),
 });
@@ -87,6 +92,20 @@ export const limits = section('Limits of callers and of one replica.', {
     {},
     'Limits by class, for callers whose server key, token or client secret names one. A key that is left out is that of `limits.per_user`; a class that is not listed has the limits of `limits.per_user`.',
   ),
+  media: section('Images and files of one request. Over a limit it is refused with 400.', {
+    parts: key(count(0, 1_000), 16, 'Most images and files.'),
+    bytes: key(
+      size('1KiB', '64MiB'),
+      '16MiB',
+      'Most bytes of one that is sent as a data URL, decoded. `http.max_body_bytes`, `websocket.max_message_bytes` and `state.max_bytes` bound the whole, in base64.',
+    ),
+    pixels: key(count(1), 40_000_000, 'Most pixels (width times height) of an image that is sent as a data URL.'),
+    file_types: key(
+      list(pattern(/^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/, 'a media type'), 'media types'),
+      ['application/pdf', 'text/plain', 'text/markdown', 'text/csv', 'application/json'],
+      'Media types of files that are sent as data URLs. The content must agree with the type. Images are PNG, JPEG, GIF or WebP.',
+    ),
+  }),
   turns: optionalKey(
     count(1),
     'one for each 192 KiB of the heap limit',

@@ -23,6 +23,7 @@ import {
   textMap,
   url,
 } from './keys.js';
+import { INPUT_KINDS } from '../domain/media.js';
 import { namesOf, type ProviderTypes } from './provider-types.js';
 
 const API_KEY_DEFAULT = '`OPENAI_API_KEY`';
@@ -45,6 +46,11 @@ const requestKeys = {
     oneOf(['max_tokens', 'max_completion_tokens']),
     BY_HOST,
     'Name of the field that bounds the tokens of an answer.',
+  ),
+  input: optionalKey(
+    list(oneOf(INPUT_KINDS), 'kinds of input'),
+    "`text`, `image` and `file` for OpenAI's and Azure's hosts, else `text`",
+    'What the model takes. `file_url`: files by their URL, sent as `file_data`. A request with anything else is refused with 400; in the history, a note takes its place.',
   ),
   prices,
 };
@@ -98,7 +104,7 @@ const providerKeys = {
   retry: optionalSection('`middleware.provider.retry`', 'Tries of this provider before the first delta.', retryKeys),
   breaker: optionalSection('`middleware.provider.breaker`', 'Circuit breaker of this provider.', breakerKeys),
   models: key(
-    sectionMap(requestKeys, 'model names with `body`, `drop`, `tokens_field` and `prices`'),
+    sectionMap(requestKeys, 'model names with `body`, `drop`, `tokens_field`, `input` and `prices`'),
     {},
     'Settings of single models of this provider.',
   ),

@@ -3,6 +3,8 @@
  * stores nor connections.
  */
 
+import { type InputFilePart, type InputImagePart, type MediaPart } from './media.js';
+
 export type Role = 'user' | 'assistant' | 'system' | 'developer';
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
@@ -29,8 +31,10 @@ export interface SummaryTextPart {
   readonly type: 'summary_text';
   readonly text: string;
 }
+/** A part of what a client sends. */
+export type InputPart = InputTextPart | InputImagePart | InputFilePart;
 /** A part of a message. */
-export type ContentPart = InputTextPart | OutputTextPart | RefusalPart;
+export type ContentPart = InputPart | OutputTextPart | RefusalPart;
 /** A part of an item that a turn produces. */
 export type OutputPart = ContentPart | ReasoningTextPart;
 
@@ -60,7 +64,8 @@ export interface FunctionCallOutputItem {
   readonly type: 'function_call_output';
   readonly id: string;
   readonly call_id: string;
-  readonly output: string;
+  /** Its text, or its parts if there are images or files among them. */
+  readonly output: string | readonly InputPart[];
   readonly status: ItemStatus;
 }
 
@@ -133,8 +138,8 @@ export function messageText(item: MessageItem, withRefusals = false): string {
     if (part.type === 'refusal') {
       if (withRefusals) texts.push(part.refusal);
     }
-    // A part whose kind is unknown to this version may have no text.
-    else if (typeof part.text === 'string') texts.push(part.text);
+    // Images, files, and parts whose kind is unknown to this version have no text.
+    else if ('text' in part && typeof part.text === 'string') texts.push(part.text);
   }
   // The text of the model continues in its next part. Parts of other roles are separate texts.
   return texts.join(item.role === 'assistant' ? '' : '\n');
@@ -143,7 +148,33 @@ export function messageText(item: MessageItem, withRefusals = false): string {
 /** Whether an item of an output is stored: all but empty messages and unfinished items of other kinds. */
 export function worthKeeping(item: OutputItem): boolean {
   if (item.type !== 'message') return item.status === 'completed';
-  return item.content.some((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
+  return item.content.some((part) =>
+    part.type === 'refusal' ? part.refusal !== '' : !('text' in part) || part.text !== '',
+  );
+}
+
+/** Returns the joined text of a function's output, without its images and files. */
+export function outputText({ output }: FunctionCallOutputItem): string {
+  if (typeof output === 'string') return output;
+  return output.flatMap((part) => (part.type === 'input_text' ? [part.text] : [])).join('\n');
+}
+
+/** Returns all text of an item, refusals included. */
+export function itemText(item: Item): string {
+  if (item.type === 'message') return messageText(item, true);
+  if (item.type === 'reasoning') return thoughtText(item);
+  return item.type === 'function_call' ? `${item.name} ${item.arguments}` : outputText(item);
+}
+
+/** Returns the images and files of an item. */
+export function mediaOf(item: Item): readonly MediaPart[] {
+  const parts = item.type === 'message' ? item.content : item.type === 'function_call_output' ? item.output : [];
+  return typeof parts === 'string' ? [] : parts.filter(isMedia);
+}
+
+/** Whether a part is an image or a file. */
+export function isMedia(part: { readonly type: string }): part is MediaPart {
+  return part.type === 'input_image' || part.type === 'input_file';
 }
 
 const KINDS: ReadonlySet<string> = new Set<Item['type']>([

@@ -17,7 +17,7 @@ const VARIABLE = z.union([
   z.custom<readonly unknown[]>((value) => Array.isArray(value)),
   z.preprocess(
     servedType('unsupported_content', (type) =>
-      type === 'input_image' || type === 'input_file' ? 'is not served; Sluice serves text' : undefined,
+      type === 'input_image' || type === 'input_file' ? 'is not served; variables are text' : undefined,
     ),
     z.union([
       z.strictObject({ type: z.literal('input_text'), text: z.string() }).transform((part) => part.text),

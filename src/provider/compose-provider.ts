@@ -13,6 +13,7 @@
  */
 
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
+import { type InputKind } from '../domain/media.js';
 import { CallGate, type GateCandidate } from './call-gate.js';
 import { FailoverProvider, type FailoverCandidate, type FailoverEvent, type FailoverOptions } from './failover.js';
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
@@ -28,6 +29,8 @@ export interface ProviderLayers {
   readonly provider: Provider;
   /** For fallbacks: what this provider calls the model. Absent: the model of the request. */
   readonly model?: string;
+  /** Whether a model takes this kind of input. Absent: every kind. */
+  readonly takes?: (model: string, kind: InputKind) => boolean;
   readonly firstDeltaTimeoutMs?: number;
   readonly idleTimeoutMs?: number;
   readonly callTimeoutMs?: number;
@@ -88,7 +91,7 @@ function layered(
   hooks: ProviderHooks,
   last: boolean,
 ): { readonly candidate: FailoverCandidate; readonly gate: GateCandidate } {
-  const { name, model, callTimeoutMs, budget, retry, breaker } = layers;
+  const { name, model, takes, callTimeoutMs, budget, retry, breaker } = layers;
   let provider: Provider = new TimeoutsProvider(layers.provider, silenceOf(layers));
   provider = new ObservedProvider(provider, (code) => hooks.onError?.(name, code));
   if (budget !== undefined) provider = new RateLimitedProvider(provider, budget, name);
@@ -104,7 +107,12 @@ function layered(
   }
   if (callTimeoutMs !== undefined) provider = new TimeoutsProvider(provider, { callTimeoutMs });
   return {
-    candidate: { name, provider, ...(model === undefined ? {} : { model }) },
+    candidate: {
+      name,
+      provider,
+      ...(model === undefined ? {} : { model }),
+      ...(takes === undefined ? {} : { takes }),
+    },
     gate: {
       name,
       ...(closedForMs === undefined ? {} : { closedForMs }),

@@ -3,8 +3,9 @@
  * servers that count nothing. Callers always mark it as estimated.
  */
 
-import { type Item, messageText, thoughtText } from '../domain/item.js';
+import { itemText } from '../domain/item.js';
 import { type Usage } from '../domain/response.js';
+import { itemsMediaTokens } from './media-tokens.js';
 import { type ProviderRequest } from './provider.js';
 import { TokenCounter } from './token-counter.js';
 
@@ -28,12 +29,12 @@ export type CountedRequest = Pick<ProviderRequest, 'system' | 'items' | 'tools'>
  * refusals and arguments).
  */
 export async function estimateUsage(request: CountedRequest, producedText: string, reasonedText = ''): Promise<Usage> {
-  const texts = [request.system, ...request.items.map(textOf)].filter((text) => text !== '');
+  const texts = [request.system, ...request.items.map(itemText)].filter((text) => text !== '');
   if (request.tools.length > 0) texts.push(JSON.stringify(request.tools));
   const [promptTokens, outputTokens] = await estimateTokens([texts.join('\n'), reasonedText + producedText]);
   const length = reasonedText.length + producedText.length;
   const reasoningTokens = length === 0 ? 0 : Math.round((outputTokens * reasonedText.length) / length);
-  const inputTokens = promptTokens + texts.length * TOKENS_PER_MESSAGE;
+  const inputTokens = promptTokens + texts.length * TOKENS_PER_MESSAGE + itemsMediaTokens(request.items);
   return {
     input_tokens: inputTokens,
     input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
@@ -49,10 +50,4 @@ async function estimateTokens(texts: readonly [string, string]): Promise<[number
   const whole = (i: 0 | 1): number =>
     Math.round(((counts[i] ?? 0) * texts[i].length) / Math.max(1, Math.min(texts[i].length, SAMPLE_CHARS)));
   return [whole(0), whole(1)];
-}
-
-function textOf(item: Item): string {
-  if (item.type === 'message') return messageText(item, true);
-  if (item.type === 'reasoning') return thoughtText(item);
-  return item.type === 'function_call' ? `${item.name} ${item.arguments}` : item.output;
 }

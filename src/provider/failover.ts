@@ -5,6 +5,7 @@
  */
 
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
+import { type InputKind } from '../domain/media.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { readOpening, type StreamOpening, streamFromOpening } from './stream-opening.js';
 import { Overtaken, Provider, type ProviderPart, type ProviderRequest } from './provider.js';
@@ -14,6 +15,8 @@ export interface FailoverCandidate {
   readonly provider: Provider;
   /** The name of the model at this provider. Absent: the model of the request. */
   readonly model?: string;
+  /** Whether it takes this kind of input. Absent: it takes every kind. */
+  readonly takes?: (model: string, kind: InputKind) => boolean;
 }
 
 export interface FailoverEvent {
@@ -53,8 +56,17 @@ export class FailoverProvider extends Provider {
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return streamFromOpening(() => {
       this.#options.hedges?.called();
-      return new Race(this.#candidates, this.#options, request, signal).run();
+      return new Race(this.#able(request), this.#options, request, signal).run();
     });
+  }
+
+  /** Returns the candidates that take what the request contains. */
+  #able(request: ProviderRequest): readonly FailoverCandidate[] {
+    const { needs } = request;
+    if (needs === undefined) return this.#candidates;
+    return this.#candidates.filter(({ takes, model = request.model }) =>
+      [...needs].every((kind) => takes?.(model, kind) ?? true),
+    );
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { type ProviderTypeFacts } from '../config/provider-types.js';
 import { type ProviderSettings } from '../config/schema.js';
+import { type InputKind } from '../domain/media.js';
 import { type Usage } from '../domain/response.js';
 import { type Provider } from './provider.js';
 import { type ScheduleRead } from './wire/paced-socket.js';
@@ -29,6 +30,8 @@ export interface ProviderType extends ProviderTypeFacts {
    * milliseconds.
    */
   refusesKey(settings: ProviderSettings, timeoutMs: number): Promise<boolean>;
+  /** What a model takes beside text. */
+  takes(settings: ProviderSettings, model: string): ReadonlySet<InputKind>;
   /** Returns the price of calls, or null if they cost nothing. */
   price(settings: ProviderSettings): Price | null;
 }

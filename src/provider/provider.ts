@@ -4,6 +4,7 @@
  */
 
 import { type Item } from '../domain/item.js';
+import { type InputKind } from '../domain/media.js';
 import { type Sampling } from '../domain/request.js';
 import {
   type FunctionTool,
@@ -19,6 +20,8 @@ export interface ProviderRequest {
   readonly system: string;
   /** The context and the new input, oldest first, as they are sent to the provider. */
   readonly items: readonly Item[];
+  /** What the new input contains beside text. Absent: nothing. A provider that does not take it is not called. */
+  readonly needs?: ReadonlySet<InputKind>;
   readonly temperature: number | null;
   readonly topP: number | null;
   /** Absent: the default of the provider. */

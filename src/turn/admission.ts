@@ -6,6 +6,7 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { type Item, type StoredItem } from '../domain/item.js';
+import { type InputKind } from '../domain/media.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResolvedRequest, type ResponseRequest } from '../domain/request.js';
 import { type CallPlace } from '../provider/call-gate.js';
@@ -19,6 +20,7 @@ import { type ContextSource, ContextSources } from './context-source.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
 import { ItemReferences } from './item-references.js';
 import { checkTools } from './prompt-tools.js';
+import { type MediaCheck } from './media-check.js';
 import { refuseLargeItems } from './item-size.js';
 import { type PromptPolicy, TurnPrompts } from './turn-prompts.js';
 
@@ -68,6 +70,8 @@ export interface TurnPlan {
   readonly maxOutputTokens: number | null;
   readonly temperature: number | null;
   readonly topP: number | null;
+  /** What the input contains beside text. Absent: nothing. */
+  readonly needs?: ReadonlySet<InputKind>;
   /** Whether the response shows the model's reasoning. */
   readonly showReasoning: boolean;
   /** The turn's place at a provider. Given back if the turn calls no provider. */
@@ -76,6 +80,7 @@ export interface TurnPlan {
 
 export interface AdmissionParts {
   readonly prompts: Pick<PromptRegistry, 'find'>;
+  readonly media: MediaCheck;
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
   readonly events: EventLog;
@@ -91,12 +96,14 @@ export class Admission {
   readonly #sources: ContextSources;
   readonly #references: ItemReferences;
   readonly #prompts: TurnPrompts;
+  readonly #media: MediaCheck;
 
   constructor(policy: AdmissionPolicy, parts: AdmissionParts) {
     this.#policy = policy;
     const { stateEnabled } = policy;
     this.#sources = new ContextSources({ ...parts, stateEnabled });
     this.#references = new ItemReferences({ ...parts, stateEnabled, maxBytes: policy.maxItemBytes });
+    this.#media = parts.media;
     this.#prompts = new TurnPrompts(parts.prompts, policy, parts.time);
   }
 
@@ -122,6 +129,7 @@ export class Admission {
     const source = await this.#sources.of(caller, request);
     const { items: input, places, referenced } = await this.#references.resolve(caller, request.input, source);
     if (referenced.size > 0) this.#checkInstructing(caller, input, places);
+    const needs = await this.#media.check(caller, input, 'input', { model, places });
     await this.#sources.refuseStrayOutput(source, input, places);
     return {
       caller,
@@ -131,6 +139,7 @@ export class Admission {
       prompt,
       system: assembleSystem(prompt?.system ?? '', request.instructions),
       model,
+      ...(needs === undefined ? {} : { needs }),
       maxOutputTokens: this.#maxOutputTokens(request, prompt),
       temperature: request.temperature ?? prompt?.parameters.temperature ?? this.#policy.temperature,
       topP: request.topP ?? prompt?.parameters.topP ?? null,

@@ -17,6 +17,7 @@ import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './response-errors.js';
 import { mayInstruct, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
+import { type MediaCheck } from './media-check.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
 export interface ConversationParts {
@@ -30,6 +31,7 @@ export interface ConversationParts {
   readonly allowInstructions: boolean | null;
   /** Maximum size of an item, in bytes (`state.max_bytes`). */
   readonly maxItemBytes: number;
+  readonly media: MediaCheck;
   readonly time?: Time;
 }
 
@@ -42,14 +44,16 @@ export class Conversations {
   readonly #events: ConversationParts['events'];
   readonly #allowInstructions: boolean | null;
   readonly #maxItemBytes: number;
+  readonly #media: MediaCheck;
   readonly #time: Time;
 
-  constructor({ store, claim, events, allowInstructions, maxItemBytes, time = systemTime }: ConversationParts) {
+  constructor({ store, claim, events, allowInstructions, maxItemBytes, media, time = systemTime }: ConversationParts) {
     this.#store = store;
     this.#claim = claim;
     this.#events = events;
     this.#allowInstructions = allowInstructions;
     this.#maxItemBytes = maxItemBytes;
+    this.#media = media;
     this.#time = time;
   }
 
@@ -58,7 +62,7 @@ export class Conversations {
     metadata: Readonly<Record<string, string>>,
     items: readonly Item[],
   ): Promise<Conversation> {
-    this.#check(caller, items);
+    await this.#check(caller, items);
     const now = Math.floor(this.#time.date() / 1_000);
     const conversation = {
       id: newId('conv', this.#time),
@@ -72,9 +76,10 @@ export class Conversations {
     return named({ ...conversation, title: derivedTitle(stored)?.text ?? null });
   }
 
-  #check(caller: Principal, items: readonly Item[]): void {
+  async #check(caller: Principal, items: readonly Item[]): Promise<void> {
     if (!mayInstruct(caller, this.#allowInstructions)) refuseInstructingItems(items, 'items');
     refuseLargeItems(items, this.#maxItemBytes, 'items');
+    await this.#media.check(caller, items, 'items');
   }
 
   /** @throws SluiceError `conversation_not_found` */
@@ -135,7 +140,7 @@ export class Conversations {
    */
   async addItems(caller: Principal, id: string, items: readonly Item[]): Promise<readonly StoredItem[]> {
     await this.get(caller, id);
-    this.#check(caller, items);
+    await this.#check(caller, items);
     const stored = written(items, id, this.#time);
     const writer = newId('req', this.#time);
     try {

@@ -5,8 +5,9 @@
 
 import { isKnownItem } from '../domain/item.js';
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
+import { itemsMediaTokens } from '../provider/media-tokens.js';
 import { type TurnPlan } from './admission.js';
-import { itemBytes } from './item-size.js';
+import { textBytes } from './item-size.js';
 import { toolsOf } from './prompt-tools.js';
 
 export type PlannedUse = Pick<
@@ -35,9 +36,10 @@ export function expectedUse(plan: PlannedUse): ExpectedUse {
   const tools = toolsOf(plan);
   const past = source.kind === 'previous' ? source.context.map((stored) => stored.item) : [];
   let bytes = Buffer.byteLength(system) + (tools.length === 0 ? 0 : JSON.stringify(tools).length);
-  for (const item of [...past.filter(isKnownItem), ...request.input]) bytes += itemBytes(item);
+  const items = [...past.filter(isKnownItem), ...request.input];
+  for (const item of items) bytes += textBytes(item);
   const messages = past.length + request.input.length + 1;
-  const input = Math.ceil(bytes / BYTES_PER_TOKEN) + messages * TOKENS_PER_MESSAGE;
+  const input = Math.ceil(bytes / BYTES_PER_TOKEN) + messages * TOKENS_PER_MESSAGE + itemsMediaTokens(items);
   const longest = maxOutputTokens ?? EXPECTED_OUTPUT_TOKENS;
   return {
     tokens: input + Math.min(longest, EXPECTED_OUTPUT_TOKENS),

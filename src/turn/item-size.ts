@@ -4,7 +4,8 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { type Item, messageText, thoughtText, storedBytes } from '../domain/item.js';
+import { type Item, itemText, mediaOf, storedBytes } from '../domain/item.js';
+import { addressOf } from '../domain/media.js';
 import { isReference, type ItemReference, type ResponseRequest } from '../domain/request.js';
 
 /** Maximum bytes of one character in JSON (`\\u0000`). */
@@ -17,7 +18,7 @@ export function refuseLargeItems(items: readonly (Item | ItemReference)[], maxBy
   items.forEach((item, i) => {
     if (isReference(item)) return;
     // Almost every item is far below the limit. Serialize only those that may exceed it.
-    if (charactersOf(item) * BYTES_PER_CHARACTER + BYTES_AROUND_TEXT <= maxBytes) return;
+    if (bytesAtMost(item) + BYTES_AROUND_TEXT <= maxBytes) return;
     const bytes = storedBytes({ item, responseId: null, withheld: false });
     if (bytes <= maxBytes) return;
     throw new SluiceError(
@@ -28,22 +29,25 @@ export function refuseLargeItems(items: readonly (Item | ItemReference)[], maxBy
   });
 }
 
-function charactersOf(item: Item): number {
-  if (item.type === 'message') return messageText(item, true).length;
-  if (item.type === 'reasoning') return thoughtText(item).length;
-  return item.type === 'function_call' ? item.name.length + item.arguments.length : item.output.length;
+/** The data of images and files is ASCII and takes one byte for each character. */
+function bytesAtMost(item: Item): number {
+  const text = itemText(item).length * BYTES_PER_CHARACTER;
+  return mediaOf(item).reduce((sum, part) => sum + addressOf(part).length, text);
 }
 
-/** Returns the bytes of text in a request: instructions, tools and items. */
+/** Returns the bytes of a request: instructions, tools and items. */
 export function requestBytes({ instructions, tools, input }: ResponseRequest): number {
   let bytes = Buffer.byteLength(instructions ?? '') + (tools === undefined ? 0 : JSON.stringify(tools).length);
   for (const item of input) bytes += isReference(item) ? item.id.length : itemBytes(item);
   return bytes;
 }
 
-/** Returns the bytes of text in an item. */
+/** Returns the bytes of text in an item, and of its images and files as they are sent. */
 export function itemBytes(item: Item): number {
-  if (item.type === 'message') return Buffer.byteLength(messageText(item, true));
-  if (item.type === 'reasoning') return Buffer.byteLength(thoughtText(item));
-  return Buffer.byteLength(item.type === 'function_call' ? item.name + item.arguments : item.output);
+  return mediaOf(item).reduce((sum, part) => sum + addressOf(part).length, textBytes(item));
+}
+
+/** Returns the bytes of text in an item. */
+export function textBytes(item: Item): number {
+  return Buffer.byteLength(itemText(item));
 }

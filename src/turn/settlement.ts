@@ -49,7 +49,12 @@ export class Settlement {
 
     const response = { ...journal.accumulator.response(), id: turn.responseId };
     const keeping = facts.begun
-      ? keepingOf(response, turn.input, facts.inputRefused, turn.plan.showReasoning ? '' : facts.reasoned)
+      ? keepingOf(
+          response,
+          turn.input,
+          facts.inputRefused || isMediaRefused(turn, outcome),
+          turn.plan.showReasoning ? '' : facts.reasoned,
+        )
       : NOTHING;
     const end = await this.#commit(turn, outcome, response, keeping);
     if (journal.lost === undefined) await committed();
@@ -110,6 +115,14 @@ export class Settlement {
       if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
     }
   }
+}
+
+/**
+ * Whether the provider did not accept an image or file of the input. Sent again, it would make every
+ * later turn fail.
+ */
+function isMediaRefused({ plan }: Turn, outcome: TurnOutcome): boolean {
+  return plan.needs !== undefined && outcome.end === 'failed' && outcome.error.code === 'unsupported_content';
 }
 
 interface End {

@@ -166,8 +166,8 @@ export function keepingNothing(response: ResponseObject): ResponseObject {
 }
 
 /**
- * Returns the items to store for a turn that ended with this output. Refused input is stored for
- * display only. An unfinished answer keeps its text but not its unfinished function calls:
+ * Returns the items to store for a turn that ended with this output. Refused input, and images and
+ * files that the provider did not accept, are stored for display only. An unfinished answer keeps its text but not its unfinished function calls:
  * arguments that do not parse would make the next turn fail.
  * @param hidden reasoning that was not shown
  */
@@ -206,6 +206,7 @@ export function providerRequest(plan: TurnPlan, items: readonly Item[]): Provide
     model: plan.model,
     system: plan.system,
     items,
+    ...(plan.needs === undefined ? {} : { needs: plan.needs }),
     temperature: plan.temperature,
     topP: plan.topP,
     maxOutputTokens: plan.maxOutputTokens,

@@ -3,7 +3,7 @@
  * prompt. Released text is written. A stop ends the turn with the message of the guardrail.
  */
 
-import { type Item, messageText, thoughtText } from '../domain/item.js';
+import { type Item, messageText, outputText, thoughtText } from '../domain/item.js';
 import { type Finding } from '../domain/response.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
@@ -179,8 +179,9 @@ function isOfUser(item: Item): boolean {
   return item.type === 'message' && item.role === 'user';
 }
 
+/** Returns the text that guardrails read. They do not read images and files. */
 function textsOf(item: Item): string[] {
   if (item.type === 'message') return [messageText(item, true)];
   if (item.type === 'reasoning') return [thoughtText(item)];
-  return item.type === 'function_call_output' ? [item.output] : [item.arguments];
+  return item.type === 'function_call_output' ? [outputText(item)] : [item.arguments];
 }

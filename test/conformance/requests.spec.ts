@@ -89,7 +89,7 @@ describe('an invalid request, by REST and by socket', () => {
   ])[] = [
     [
       'REQ-3',
-      { input: [user([{ type: 'input_image', image_url: 'x' }])] },
+      { input: [user([{ type: 'input_audio', input_audio: {} }])] },
       400,
       'unsupported_content',
       'input[0].content[0].type',

@@ -430,7 +430,7 @@ describe('a chat completion request', () => {
     ['a second answer', { messages: ask('x'), n: 2 }, 'n'],
     ['legacy functions', { messages: ask('x'), functions: [{ name: 'f' }] }, 'functions'],
     ['to be stored', { messages: ask('x'), store: true }, 'store'],
-    ['an image', { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages[0].content[0].type'],
+    ['audio', { messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }, 'messages[0].content[0].type'],
     ['too many tokens', { messages: ask('x'), max_tokens: 0 }, 'max_tokens'],
     [
       'an answer to no call',

@@ -173,7 +173,7 @@ describe('client.conversations.items', () => {
   it.each([
     ['none', [], 'items'],
     ['too many', Array.from({ length: 21 }, () => user('x')), 'items'],
-    ['an image', [{ type: 'message', role: 'user', content: [{ type: 'input_image' }] }], 'items[0].content[0].type'],
+    ['audio', [{ type: 'message', role: 'user', content: [{ type: 'input_audio' }] }], 'items[0].content[0].type'],
   ])('refuse %s at once [CONV-4]', async (_what, items, param) => {
     const { id } = await client.conversations.create();
     await expect(client.post(`/conversations/${id}/items`, { body: { items } })).rejects.toMatchObject({

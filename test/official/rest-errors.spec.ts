@@ -77,8 +77,8 @@ const REFUSED: [string, Call, unknown, string, string | null][] = [
     'an image',
     create({ input: [{ role: 'user', content: [{ type: 'input_image', image_url: 'data:,', detail: 'auto' }] }] }),
     BadRequestError,
-    'unsupported_content',
-    'input[0].content[0].type',
+    'invalid_value',
+    'input[0].content[0].image_url',
   ],
   ['a lane over REST', create({ input: 'x', stream_id: 'a' }), BadRequestError, 'unsupported_parameter', 'stream_id'],
   [

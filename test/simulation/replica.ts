@@ -35,6 +35,7 @@ import { type Network } from './network.js';
 import { type Random } from './random.js';
 import { type Recorder } from './recorder.js';
 import { type Host } from './scheduler.js';
+import { mediaCheck } from '../support/media.js';
 
 const SWEEP_EVERY_MS = 2_000;
 const OUTPUT_TOKENS = 7;
@@ -88,7 +89,13 @@ export class Replica {
     });
     const report = new TurnReport(logger, metrics, time);
     this.reader = new ResponseReader(log, this.hub, responses, { time });
-    const admission = new Admission(POLICY, { prompts: new PromptRegistry([]), conversations, responses, events: log });
+    const admission = new Admission(POLICY, {
+      prompts: new PromptRegistry([]),
+      conversations,
+      responses,
+      events: log,
+      media: mediaCheck(),
+    });
     const usage = { ...ZERO_USAGE, output_tokens: OUTPUT_TOKENS, total_tokens: OUTPUT_TOKENS };
     const accounting = { estimate: () => Promise.resolve(usage), cost: () => COST_USD };
     const limits = new TurnLimits(
@@ -125,6 +132,7 @@ export class Replica {
       events: log,
       allowInstructions: null,
       maxItemBytes: POLICY.maxItemBytes,
+      media: mediaCheck(),
       time,
     });
     this.connections = {

@@ -103,7 +103,8 @@ function smallest(schema: z.ZodType): string {
   if (under !== schema) return smallest(under);
   if (schema instanceof z.ZodObject) return objectText(schema);
   if (schema instanceof z.ZodUnion) return smallest(schema.options[0] as z.ZodType);
-  const sample = ['"x"', '1', 'true', '{}', '[]'].find((text) => schema.safeParse(JSON.parse(text)).success);
+  const samples = ['"x"', '1', 'true', '{}', '[]', '"https://x.invalid/"', '"data:text/plain;base64,"'];
+  const sample = samples.find((text) => schema.safeParse(JSON.parse(text)).success);
   if (sample !== undefined) return sample;
   const [value] = schema instanceof z.ZodLiteral ? schema.values : schema instanceof z.ZodEnum ? schema.options : [];
   if (value !== undefined) return JSON.stringify(value);

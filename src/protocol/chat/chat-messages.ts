@@ -10,22 +10,28 @@ import { newId } from '../../domain/ids.js';
 import {
   type ContentPart,
   type FunctionCallItem,
+  type InputPart,
+  isMedia,
   type Item,
   type MessageItem,
   type ReasoningItem,
 } from '../../domain/item.js';
+import { CHAT_FILE, CHAT_IMAGE } from '../media-parts.js';
 import { refusalParams } from '../refusal.js';
 import { MOST_PARTS } from '../responses/input-items.js';
 import { ANY_LIST, inert, isObject, listOf, recordOf, servedFields, servedType } from '../schema-tools.js';
 import { MOST_TOOLS } from '../shared-fields.js';
 
 /** Message kinds and parts of OpenAI that Sluice does not serve, with the reason. */
-const PARTS_NOT_SERVED: ReadonlySet<unknown> = new Set(['image_url', 'input_audio', 'file']);
+const PARTS_NOT_SERVED: Readonly<Record<string, string>> = { input_audio: 'Sluice serves no audio' };
+const MEDIA_OF_OTHERS = 'only messages of the user may contain it';
+const NOT_IN_TEXT = { ...PARTS_NOT_SERVED, image_url: MEDIA_OF_OTHERS, file: MEDIA_OF_OTHERS };
 
 /** Refuses a part of a known but unserved type with its reason. */
-const partIsServed = servedType('unsupported_content', (type) =>
-  PARTS_NOT_SERVED.has(type) ? `'${String(type)}' is not served; Sluice serves text` : undefined,
-);
+const partIsServed = (reasons: Readonly<Record<string, string>>) =>
+  servedType('unsupported_content', (type) =>
+    typeof type === 'string' && Object.hasOwn(reasons, type) ? `'${type}' is not served; ${reasons[type]}` : undefined,
+  );
 
 const TEXT_PART = z.strictObject({
   type: z.literal('text'),
@@ -46,13 +52,26 @@ const ANSWER_PART = TEXT_PART.extend({
 const REFUSAL_PART = z.strictObject({ type: z.literal('refusal'), refusal: z.string() });
 const TEXT = z.union([
   z.string(),
-  listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [TEXT_PART])), MOST_PARTS).transform((parts) =>
-    parts.map((part) => part.text).join('\n'),
+  listOf(z.preprocess(partIsServed(NOT_IN_TEXT), z.discriminatedUnion('type', [TEXT_PART])), MOST_PARTS).transform(
+    (parts) => parts.map((part) => part.text).join('\n'),
+  ),
+]);
+const USER_CONTENT = z.union([
+  z.string(),
+  listOf(
+    z.preprocess(
+      partIsServed(PARTS_NOT_SERVED),
+      z.discriminatedUnion('type', [TEXT_PART, CHAT_IMAGE, CHAT_FILE]).transform(userPartOf),
+    ),
+    MOST_PARTS,
   ),
 ]);
 const ASSISTANT_CONTENT = z.union([
   z.string(),
-  listOf(z.preprocess(partIsServed, z.discriminatedUnion('type', [ANSWER_PART, REFUSAL_PART])), MOST_PARTS),
+  listOf(
+    z.preprocess(partIsServed(NOT_IN_TEXT), z.discriminatedUnion('type', [ANSWER_PART, REFUSAL_PART])),
+    MOST_PARTS,
+  ),
 ]);
 
 const ONE_OF_SEVERAL = inert(z.never(), 'providers do not receive the names of participants; say them in the text');
@@ -87,7 +106,7 @@ const ASSISTANT = z.strictObject({
   refusal: z.string().optional(),
   tool_calls: listOf(TOOL_CALL, MOST_TOOLS).optional(),
   name: NAME_OF_ONE,
-  audio: inert(z.never(), 'Sluice serves text'),
+  audio: inert(z.never(), 'Sluice serves no audio'),
   function_call: inert(z.never(), 'it is the older form; send tool_calls'),
   annotations: ANY_LIST.optional(),
   /** As in the answers of Sluice. */
@@ -99,7 +118,7 @@ const ASSISTANT = z.strictObject({
 const ROLES = z.discriminatedUnion('role', [
   z.strictObject({ role: z.literal('system'), content: TEXT, name: ONE_OF_SEVERAL }),
   z.strictObject({ role: z.literal('developer'), content: TEXT, name: ONE_OF_SEVERAL }),
-  z.strictObject({ role: z.literal('user'), content: TEXT, name: NAME_OF_ONE }),
+  z.strictObject({ role: z.literal('user'), content: USER_CONTENT, name: NAME_OF_ONE }),
   ASSISTANT,
   z.strictObject({ role: z.literal('tool'), content: TEXT, tool_call_id: CALL_ID, name: NAME_OF_ONE }),
 ]);
@@ -137,7 +156,7 @@ export function chatInputOf(messages: readonly Message[]): ChatInput {
         break;
       case 'user':
         items.push({
-          ...messageItem('user', [{ type: 'input_text', text: message.content }]),
+          ...messageItem('user', userContentOf(message.content)),
           ...(message.name === undefined ? {} : { name: message.name }),
         });
         break;
@@ -153,6 +172,26 @@ export function chatInputOf(messages: readonly Message[]): ChatInput {
   return { instructions: instructions.join('\n\n'), items };
 }
 
+/** Joins the texts of a message without images and files to one part. */
+function userContentOf(content: z.output<typeof USER_CONTENT>): readonly InputPart[] {
+  if (typeof content === 'string') return [{ type: 'input_text', text: content }];
+  if (content.some(isMedia)) return content;
+  return [
+    { type: 'input_text', text: content.map((part) => (part.type === 'input_text' ? part.text : '')).join('\n') },
+  ];
+}
+
+function userPartOf(part: z.output<typeof TEXT_PART | typeof CHAT_IMAGE | typeof CHAT_FILE>): InputPart {
+  switch (part.type) {
+    case 'text':
+      return { type: 'input_text', text: part.text };
+    case 'image_url':
+      return { type: 'input_image', image_url: part.image_url.url, detail: part.image_url.detail ?? 'auto' };
+    case 'file':
+      return { type: 'input_file', filename: part.file.filename, file_data: part.file.file_data };
+  }
+}
+
 function answerOf(message: AssistantMessage): Item[] {
   const { content = '', refusal, tool_calls: calls = [] } = message;
   const parts: ContentPart[] = (typeof content === 'string' ? [{ type: 'text' as const, text: content }] : content).map(
@@ -160,7 +199,9 @@ function answerOf(message: AssistantMessage): Item[] {
       part.type === 'text' ? { type: 'output_text', text: part.text, annotations: [], logprobs: [] } : { ...part },
   );
   if (refusal !== undefined) parts.push({ type: 'refusal', refusal });
-  const kept = parts.filter((part) => (part.type === 'refusal' ? part.refusal !== '' : part.text !== ''));
+  const kept = parts.filter((part) =>
+    part.type === 'refusal' ? part.refusal !== '' : 'text' in part && part.text !== '',
+  );
   return [
     ...reasoningOf(message),
     ...(kept.length === 0 ? [] : [messageItem('assistant', kept)]),

@@ -182,7 +182,8 @@ const CHAT_NAMES: Readonly<Record<string, string>> = {
 /** Renames the fields in a turn's refusal, so that `param` is a field of chat completions. */
 export function inChatWords(error: SluiceError): SluiceError {
   const { code, message, param, retryable, retryAfterMs, cause } = error;
-  const name = param === null ? undefined : CHAT_NAMES[param];
+  // Several items may come from one message, so the message itself cannot be named.
+  const name = param === null ? undefined : param.startsWith('input[') ? 'messages' : CHAT_NAMES[param];
   if (param === null || name === undefined) return error;
   const fieldName = param === 'instructions' ? 'system and developer messages' : name;
   return new SluiceError(code, message.replaceAll(param, fieldName), {

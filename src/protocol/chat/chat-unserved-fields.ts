@@ -10,18 +10,17 @@ import { EMPTY_LIST, inert, listOf } from '../schema-tools.js';
 import { MOST_NAMES, UNSERVED_FIELDS } from '../responses/unserved-fields.js';
 
 const nothing = z.never();
-const textOnly = 'Sluice serves text only';
 const legacy = 'it is the older form; send tools and tool_choice';
 
 const { moderation, prompt_cache_key, prompt_cache_options, prompt_cache_retention, service_tier, top_logprobs } =
   UNSERVED_FIELDS;
 
 export const UNSERVED_CHAT_FIELDS = {
-  audio: inert(nothing, textOnly),
+  audio: inert(nothing, 'Sluice serves no audio'),
   function_call: inert(nothing, legacy),
   functions: inert(EMPTY_LIST, legacy),
   logprobs: inert(z.literal(false), 'log probabilities are not given'),
-  modalities: inert(listOf(z.literal('text'), MOST_NAMES, 1), textOnly),
+  modalities: inert(listOf(z.literal('text'), MOST_NAMES, 1), 'answers are text'),
   moderation,
   n: inert(z.literal(1), 'a turn has one answer; ask again for another one'),
   // Speeds up an answer that is known in advance, and does not change it.

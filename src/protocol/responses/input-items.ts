@@ -7,18 +7,23 @@
 import { z } from 'zod';
 
 import { newId } from '../../domain/ids.js';
-import { type ContentPart, type Item, type ItemStatus, type SummaryTextPart } from '../../domain/item.js';
+import {
+  type ContentPart,
+  type InputPart,
+  isMedia,
+  type Item,
+  type ItemStatus,
+  type SummaryTextPart,
+} from '../../domain/item.js';
 import { type ItemReference } from '../../domain/request.js';
+import { fileOf, imageOf, INPUT_FILE, INPUT_IMAGE } from '../media-parts.js';
 import { ANY_LIST, inert, isObject, listOf, recordOf, servedType } from '../schema-tools.js';
 
-const TEXT_ONLY = 'Sluice serves text; send input_text';
 const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';
 
 /** Kinds of items and parts of OpenAI that Sluice does not serve, with the reason. */
 const NOT_SERVED: Readonly<Record<string, string>> = {
-  input_image: TEXT_ONLY,
-  input_file: TEXT_ONLY,
-  input_audio: TEXT_ONLY,
+  input_audio: 'Sluice serves no audio; send input_text',
   compaction: 'Sluice does not compact conversations; leave the item out',
   compaction_trigger: 'Sluice does not compact conversations; leave the item out',
   ...Object.fromEntries(
@@ -85,7 +90,13 @@ const MESSAGE = z.strictObject({
   role: z.enum(['user', 'assistant', 'system', 'developer']),
   content: z.union([
     z.string(),
-    listOf(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT, OUTPUT_TEXT, REFUSAL])), MOST_PARTS),
+    listOf(
+      z.preprocess(
+        kindIsServed,
+        z.discriminatedUnion('type', [INPUT_TEXT, INPUT_IMAGE, INPUT_FILE, OUTPUT_TEXT, REFUSAL]),
+      ),
+      MOST_PARTS,
+    ),
   ]),
   id: ID,
   status: STATUS,
@@ -109,7 +120,7 @@ const FUNCTION_CALL_OUTPUT = z.strictObject({
   call_id: CALL_ID,
   output: z.union([
     z.string(),
-    listOf(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT])), MOST_PARTS),
+    listOf(z.preprocess(kindIsServed, z.discriminatedUnion('type', [INPUT_TEXT, INPUT_IMAGE, INPUT_FILE])), MOST_PARTS),
   ]),
   ...callExtras,
   name: z.string().max(128).optional(),
@@ -174,10 +185,13 @@ export function userMessage(text: string): Item {
 }
 
 function roleFitsParts(item: ItemInput | ItemReference, context: z.core.$RefinementCtx): void {
-  if (item.type !== 'message' || typeof item.content === 'string' || item.role === 'assistant') return;
+  if (item.type !== 'message' || typeof item.content === 'string') return;
+  const { role } = item;
   item.content.forEach((part, index) => {
-    if (part.type === 'input_text') return;
-    const message = `must be 'input_text' in a message of the ${item.role}`;
+    if (part.type === 'input_text' || (isMedia(part) ? role === 'user' : role === 'assistant')) return;
+    const message = isMedia(part)
+      ? `must not be '${part.type}' in a message of the ${role}`
+      : `must be 'input_text' in a message of the ${role}`;
     context.addIssue({ code: 'custom', path: ['content', index, 'type'], message, input: part });
   });
 }
@@ -200,7 +214,7 @@ function itemOf(item: ItemInput): Item {
     case 'reasoning':
       return { type: 'reasoning', id: newId('rs'), summary: summaryOf(item), content: item.content ?? [], status };
     case 'function_call_output': {
-      const output = typeof item.output === 'string' ? item.output : item.output.map((part) => part.text).join('\n');
+      const output = outputOf(item.output);
       return { type: 'function_call_output', id: newId('fco'), call_id: item.call_id, output, status };
     }
   }
@@ -220,11 +234,24 @@ function statusOf(status: ItemStatus | undefined): ItemStatus {
   return status === undefined || status === 'completed' ? 'completed' : 'incomplete';
 }
 
+/** An output without images and files is one text. */
+function outputOf(output: z.output<typeof FUNCTION_CALL_OUTPUT>['output']): string | InputPart[] {
+  if (typeof output === 'string') return output;
+  const parts = output.map(inputPartOf);
+  return parts.some(isMedia) ? parts : parts.map((part) => (part.type === 'input_text' ? part.text : '')).join('\n');
+}
+
+function inputPartOf(part: z.output<typeof INPUT_TEXT | typeof INPUT_IMAGE | typeof INPUT_FILE>): InputPart {
+  if (part.type === 'input_image') return imageOf(part);
+  return part.type === 'input_file' ? fileOf(part) : { type: 'input_text', text: part.text };
+}
+
 function contentOf(message: MessageInput): ContentPart[] {
   const parts: readonly PartInput[] =
     typeof message.content === 'string' ? [{ type: 'input_text', text: message.content }] : message.content;
   return parts.map((part) => {
     if (part.type === 'refusal') return { type: 'refusal', refusal: part.refusal };
+    if (part.type === 'input_image' || part.type === 'input_file') return inputPartOf(part);
     return message.role === 'assistant'
       ? { type: 'output_text', text: part.text, annotations: [], logprobs: [] }
       : { type: 'input_text', text: part.text };

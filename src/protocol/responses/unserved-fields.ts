@@ -44,7 +44,7 @@ export const UNSERVED_FIELDS = {
   generate: inert(z.literal(true), 'a response without output is not prepared ahead'),
   image: inert(
     z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
-    'Sluice serves text only',
+    'only context_compression is understood',
   ),
   include: inert(NOTHING_TO_INCLUDE, INCLUDE_REASON),
   // Bounds calls of built-in tools, which Sluice does not have.

@@ -4,7 +4,8 @@
  */
 
 import { SluiceError } from '../../domain/errors.js';
-import { type Item, messageText, thoughtText } from '../../domain/item.js';
+import { itemText } from '../../domain/item.js';
+import { type InputKind } from '../../domain/media.js';
 import { type Usage } from '../../domain/response.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { replyTo } from './demo-replies.js';
@@ -111,7 +112,7 @@ function scriptedError(code: SluiceError['code'], retryAfterMs: number | undefin
 
 function countUsage(request: ProviderRequest, outputTokens: number): Usage {
   const inputTokens = request.items.reduce(
-    (sum, item) => sum + words(textOf(item)).length,
+    (sum, item) => sum + words(itemText(item)).length,
     words(request.system).length,
   );
   return {
@@ -123,11 +124,7 @@ function countUsage(request: ProviderRequest, outputTokens: number): Usage {
   };
 }
 
-function textOf(item: Item): string {
-  if (item.type === 'message') return messageText(item, true);
-  if (item.type === 'reasoning') return thoughtText(item);
-  return item.type === 'function_call' ? item.arguments : item.output;
-}
+const TEXT_ONLY: ReadonlySet<InputKind> = new Set(['text']);
 
 /** The built-in provider as an entry of the registry: no key, no address, no cost. */
 export const demoType: ProviderType = {
@@ -135,5 +132,6 @@ export const demoType: ProviderType = {
   remote: false,
   open: (_settings, { name }) => ({ provider: new DemoProvider({ name }), close: () => Promise.resolve() }),
   refusesKey: () => Promise.resolve(false),
+  takes: () => TEXT_ONLY,
   price: () => null,
 };

@@ -4,7 +4,7 @@
  * only.
  */
 
-import { type FunctionCallOutputItem, messageText } from '../../domain/item.js';
+import { type FunctionCallOutputItem, messageText, outputText } from '../../domain/item.js';
 import { type ProviderRequest } from '../provider.js';
 import { type DemoScript, scriptOfText, scriptFromText } from './demo-script.js';
 
@@ -115,7 +115,7 @@ Until then, try \`hello\`, \`count to 50\`, \`a long answer\`, or \`demo: help\`
 }
 
 function acknowledge(outputs: readonly FunctionCallOutputItem[]): string {
-  const sizes = outputs.map((output) => quantity([...output.output].length, 'character')).join(' and ');
+  const sizes = outputs.map((output) => quantity([...outputText(output)].length, 'character')).join(' and ');
   return `Thank you: ${quantity(outputs.length, 'function output')} arrived (${sizes}). A real model would now use it for its answer; the demo provider only says that it is here.`;
 }
 

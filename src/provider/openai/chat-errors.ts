@@ -7,9 +7,13 @@
 import { APIConnectionError, APIError } from 'openai';
 import { type ErrorCode, type ErrorOptions, LogOnlyCause, SluiceError } from '../../domain/errors.js';
 
-/** Converts what the openai package or the connection threw before there was an answer. */
-export function fromThrown(thrown: unknown): SluiceError {
+/**
+ * Converts what the openai package or the connection threw before there was an answer.
+ * @param sentMedia whether the request contained images or files
+ */
+export function fromThrown(thrown: unknown, sentMedia = false): SluiceError {
   if (thrown instanceof SluiceError) return thrown;
+  if (sentMedia && isMediaRefusal(thrown)) return mediaRefused(thrown);
   if (thrown instanceof APIConnectionError) return unreachable(thrown.cause ?? thrown);
   if (thrown instanceof APIError && thrown.status !== undefined) return fromStatus(thrown);
   return unreachable(thrown);
@@ -73,13 +77,35 @@ export function isToolUseFailure(thrown: unknown): boolean {
   return thrown instanceof APIError && thrown.status === 400 && thrown.code === 'tool_use_failed';
 }
 
+const MEDIA = /image|picture|vision|multi-?modal|mmproj|\bpdf\b|\bfiles?\b|file_|media|content (?:part|type)/iu;
+
+/** Whether a server refused a request with images or files because of them. */
+function isMediaRefusal(thrown: unknown): thrown is APIError {
+  if (!(thrown instanceof APIError) || ![400, 404, 413, 415, 422, 500].includes(thrown.status ?? 0)) return false;
+  const words = `${thrown.message} ${wordsOf(isRecord(thrown.error) ? thrown.error : {})}`;
+  const codes = `${token(thrown.type)} ${token(thrown.code)} ${token(thrown.param)}`;
+  return MEDIA.test(`${words} ${codes}`) && !POLICY.test(codes) && !TOO_LONG.test(words);
+}
+
+function mediaRefused(error: APIError): SluiceError {
+  return new SluiceError(
+    'unsupported_content',
+    'unable to get an answer; the provider did not accept an image or file; send another one or leave it out',
+    { cause: causeOf(error) },
+  );
+}
+
+function causeOf(error: APIError): LogOnlyCause {
+  return new LogOnlyCause(
+    `the provider answered HTTP ${error.status ?? 0} (type ${token(error.type)}, code ${token(error.code)}, param ${token(error.param)}, request ${token(error.requestID)})`,
+  );
+}
+
 function fromStatus(error: APIError): SluiceError {
   const { status = 0, headers } = error;
   const code = token(error.code);
   const type = token(error.type);
-  const cause = new LogOnlyCause(
-    `the provider answered HTTP ${status} (type ${type}, code ${code}, param ${token(error.param)}, request ${token(error.requestID)})`,
-  );
+  const cause = causeOf(error);
   const retryAfterMs = retryAfter(headers, Date.now());
   const shouldRetry = headers?.get('x-should-retry');
   return fromReport({

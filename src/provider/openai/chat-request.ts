@@ -5,10 +5,21 @@
 
 import { createHash } from 'node:crypto';
 import {
+  type ChatCompletionContentPart,
   type ChatCompletionCreateParamsStreaming,
   type ChatCompletionMessageParam,
 } from 'openai/resources/chat/completions';
-import { type Item, messageText, type ReasoningItem, reasoningText } from '../../domain/item.js';
+import {
+  isMedia,
+  type Item,
+  mediaOf,
+  type MessageItem,
+  messageText,
+  outputText,
+  type ReasoningItem,
+  reasoningText,
+} from '../../domain/item.js';
+import { addressOf, type InputKind, kindOf, type MediaPart } from '../../domain/media.js';
 import { type Sampling } from '../../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
 import { type ProviderRequest } from '../provider.js';
@@ -38,6 +49,8 @@ export interface RequestShape {
   readonly streamOptions: boolean;
   /** Whether ids of tool calls are sent as nine letters and digits. */
   readonly shortCallIds: boolean;
+  /** What the model takes. A note takes the place of anything else. */
+  readonly input: ReadonlySet<InputKind>;
   /** Whether the reasoning of earlier tool rounds is sent back. */
   readonly sendReasoning: boolean;
 }
@@ -51,8 +64,14 @@ export function usualShape(dialect: ChatDialect): RequestShape {
     tokensField: dialect === 'openai' ? 'max_completion_tokens' : 'max_tokens',
     streamOptions: true,
     shortCallIds: false,
+    input: new Set(usualInput(dialect)),
     sendReasoning: false,
   };
+}
+
+/** What an unknown model takes. OpenAI's own models see; most other servers run models that do not. */
+export function usualInput(dialect: ChatDialect): readonly InputKind[] {
+  return dialect === 'openai' ? ['text', 'image', 'file'] : ['text'];
 }
 
 export function chatRequest(request: ProviderRequest, shape: RequestShape): ChatCompletionCreateParamsStreaming {
@@ -101,16 +120,25 @@ function samplingFields(sampling: Sampling = {}): Partial<ChatCompletionCreatePa
 function chatMessages({ system, items }: ProviderRequest, shape: RequestShape): ChatCompletionMessageParam[] {
   const messages: ChatCompletionMessageParam[] = system === '' ? [] : [{ role: 'system', content: system }];
   let reasoning = '';
+  let shown: ChatCompletionContentPart[] = [];
+  const show = (): void => {
+    if (shown.length > 0) messages.push({ role: 'user', content: shown });
+    shown = [];
+  };
   for (const item of items) {
+    // An output takes text only, so the images and files of outputs follow behind the last one.
+    if (item.type === 'function_call_output') shown.push(...mediaOf(item).map((part) => mediaPart(part, shape.input)));
+    else show();
     if (item.type === 'reasoning') reasoning += shape.sendReasoning ? reasoningText(item) : '';
     else {
-      add(item, messages, shape.shortCallIds ? nineCharacters : asGiven);
+      add(item, messages, shape.shortCallIds ? nineCharacters : asGiven, shape.input);
       if (reasoning !== '' && item.type === 'function_call') thinkBefore(messages, reasoning);
       // Text may precede the calls of one answer. Drop reasoning that led to text alone: DeepSeek
       // refuses it.
       if (item.type !== 'message' || item.role !== 'assistant') reasoning = '';
     }
   }
+  show();
   return messages;
 }
 
@@ -135,12 +163,14 @@ function add(
   item: Exclude<Item, ReasoningItem>,
   messages: ChatCompletionMessageParam[],
   idOf: (id: string) => string,
+  input: ReadonlySet<InputKind>,
 ): void {
   switch (item.type) {
     case 'message': {
       const content = messageText(item, true);
-      if (item.role === 'user') messages.push({ role: 'user', content, ...given('name', item.name ?? null) });
-      else if (item.role !== 'assistant') messages.push({ role: 'system', content });
+      if (item.role === 'user') {
+        messages.push({ role: 'user', content: userContent(item, input), ...given('name', item.name ?? null) });
+      } else if (item.role !== 'assistant') messages.push({ role: 'system', content });
       // Skip an answer that was cut before its first character: some servers refuse an empty
       // message.
       else if (content !== '') messages.push({ role: 'assistant', content });
@@ -162,8 +192,39 @@ function add(
       return;
     }
     case 'function_call_output':
-      messages.push({ role: 'tool', tool_call_id: idOf(item.call_id), content: item.output });
+      messages.push({
+        role: 'tool',
+        tool_call_id: idOf(item.call_id),
+        content: outputText(item) || (mediaOf(item).length > 0 ? SHOWN_BELOW : ''),
+      });
   }
+}
+
+/** The text of an output that is images and files only. */
+const SHOWN_BELOW = '(shown below)';
+
+/** A message without images and files is one text, which every server reads. */
+function userContent(item: MessageItem, input: ReadonlySet<InputKind>): string | ChatCompletionContentPart[] {
+  if (mediaOf(item).length === 0) return messageText(item, true);
+  return item.content.flatMap((part): ChatCompletionContentPart[] => {
+    if (isMedia(part)) return [mediaPart(part, input)];
+    return part.type === 'input_text' && part.text !== '' ? [{ type: 'text', text: part.text }] : [];
+  });
+}
+
+/** The note in place of an image or file that the model does not take. */
+const NOT_SHOWN = {
+  input_image: '(an image, not shown to this model)',
+  input_file: '(a file, not shown to this model)',
+};
+
+function mediaPart(part: MediaPart, input: ReadonlySet<InputKind>): ChatCompletionContentPart {
+  if (!input.has(kindOf(part))) return { type: 'text', text: NOT_SHOWN[part.type] };
+  if (part.type === 'input_image') {
+    const detail = part.detail === 'auto' ? {} : { detail: part.detail };
+    return { type: 'image_url', image_url: { url: part.image_url, ...detail } };
+  }
+  return { type: 'file', file: { file_data: addressOf(part), ...given('filename', part.filename ?? null) } };
 }
 
 function tools(request: ProviderRequest): Partial<ChatCompletionCreateParamsStreaming> {

@@ -6,6 +6,9 @@
 
 import OpenAI from 'openai';
 import { Agent } from 'undici';
+import { SluiceError } from '../../domain/errors.js';
+import { mediaOf } from '../../domain/item.js';
+import { type InputKind, kindOf } from '../../domain/media.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 import { chatRequest, dialectOf, type RequestShape, usualShape } from './chat-request.js';
 import { ChatStream } from './chat-stream.js';
@@ -39,6 +42,8 @@ export interface OpenAiProviderOptions {
    */
   readonly scheduleRead?: ScheduleRead;
 }
+
+const TEXT_ONLY: ReadonlySet<InputKind> = new Set(['text']);
 
 /** The longest delay of a timer. It disables the package's own timeout; timeouts.ts has ours. */
 const NEVER_MS = 2_147_483_647;
@@ -107,9 +112,28 @@ export class OpenAiProvider extends Provider {
   }
 
   async #request(request: ProviderRequest, signal: AbortSignal): Promise<Response> {
+    const shape = this.#shapeOf(request.model);
+    const showsMedia = request.items.some((item) => mediaOf(item).some((part) => shape.input.has(kindOf(part))));
+    try {
+      return await this.#send(request, shape, signal, showsMedia);
+    } catch (thrown) {
+      // The image or file is of an earlier turn: its URL may have expired, or the model changed.
+      // Answer without it, because the conversation could not continue otherwise.
+      const old = showsMedia && request.needs === undefined;
+      if (!old || !(thrown instanceof SluiceError) || thrown.code !== 'unsupported_content') throw thrown;
+      return this.#send(request, { ...shape, input: TEXT_ONLY }, signal, false);
+    }
+  }
+
+  async #send(
+    request: ProviderRequest,
+    shape: RequestShape,
+    signal: AbortSignal,
+    showsMedia: boolean,
+  ): Promise<Response> {
     const send = (): Promise<Response> =>
       this.#client.chat.completions
-        .create(chatRequest(request, this.#shapeOf(request.model)), {
+        .create(chatRequest(request, shape), {
           signal,
           ...(request.traceparent === undefined ? {} : { headers: { traceparent: request.traceparent } }),
         })
@@ -123,7 +147,7 @@ export class OpenAiProvider extends Provider {
       });
     } catch (thrown) {
       signal.throwIfAborted();
-      throw fromThrown(thrown);
+      throw fromThrown(thrown, showsMedia);
     }
   }
 }

@@ -2,9 +2,10 @@
 
 import { type ProviderSettings } from '../../config/schema.js';
 import { type Secret } from '../../config/secret.js';
+import { type InputKind } from '../../domain/media.js';
 import { costUsd, listedPrice, priceListOf } from '../cost.js';
 import { type ProviderType } from '../provider-type.js';
-import { dialectOf, type RequestShape } from './chat-request.js';
+import { dialectOf, type RequestShape, usualInput } from './chat-request.js';
 import { keyIsRefused } from './key-check.js';
 import { OpenAiProvider } from './openai-provider.js';
 
@@ -25,6 +26,7 @@ export const openAiType: ProviderType = {
   },
   refusesKey: ({ api_key: key, base_url: baseUrl }, timeoutMs) =>
     key === null ? Promise.resolve(false) : keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs }),
+  takes: (settings, model) => shapeOf(settings, model).input,
   price: ({ base_url, prices, models }) => {
     const list = priceListOf(base_url);
     return (model, usage) => {
@@ -44,7 +46,7 @@ function headersOf({ headers, secret_headers }: ProviderSettings): Record<string
  * defaults of its host.
  */
 function shapeOf(settings: ProviderSettings, model: string): RequestShape {
-  const { base_url, body, drop, tokens_field, stream_options, tool_call_ids, send_reasoning, models } = settings;
+  const { base_url, body, drop, tokens_field, stream_options, tool_call_ids, send_reasoning, models, input } = settings;
   const own = models[model];
   const host = URL.parse(base_url)?.hostname ?? '';
   const dialect = dialectOf(base_url);
@@ -55,6 +57,7 @@ function shapeOf(settings: ProviderSettings, model: string): RequestShape {
     tokensField: own?.tokens_field ?? tokens_field ?? (dialect === 'openai' ? 'max_completion_tokens' : 'max_tokens'),
     streamOptions: stream_options,
     shortCallIds: (tool_call_ids ?? (isHostOf(host, 'mistral.ai') ? 'nine_characters' : 'as_given')) !== 'as_given',
+    input: new Set<InputKind>(own?.input ?? input ?? usualInput(dialect)),
     sendReasoning: send_reasoning ?? THINKS_BETWEEN_CALLS.some((domain) => isHostOf(host, domain)),
   };
 }

@@ -88,6 +88,7 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
       model: null,
       tools: false,
       reasoning: null,
+      images: null,
       sampling: true,
     });
   });

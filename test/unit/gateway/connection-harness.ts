@@ -15,6 +15,7 @@ import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { ALICE, type HarnessOptions, TurnHarness } from '../turn/turn-harness.js';
 import { FakeSocket } from './fake-socket.js';
+import { mediaCheck } from '../../support/media.js';
 
 export const SETTINGS: SocketSettings = {
   heartbeatIntervalMs: 20_000,
@@ -66,6 +67,7 @@ export class ConnectionHarness extends TurnHarness {
         events: plain.events,
         allowInstructions: null,
         maxItemBytes: 1_000_000,
+        media: mediaCheck(),
       }),
       claim: plain.claim,
       announcements: plain.announcements,

@@ -14,7 +14,7 @@ import {
 } from 'openai/resources/responses/responses';
 
 import { type ResponseEvent } from '../../../src/domain/event.js';
-import { type InputTextPart, type Item, type MessageItem, type OutputItem } from '../../../src/domain/item.js';
+import { type InputPart, type Item, type MessageItem, type OutputItem } from '../../../src/domain/item.js';
 import { type ResponseObject } from '../../../src/domain/response.js';
 import { REQUEST_FIELDS } from '../../../src/protocol/responses/requests.js';
 
@@ -22,7 +22,7 @@ import { REQUEST_FIELDS } from '../../../src/protocol/responses/requests.js';
  * A type of ours as it occurs in a response: lists are readonly with us and not with the client, and one `MessageItem` serves
  * all roles, where a response holds assistant messages made of output text and refusals.
  */
-type Plain<T> = T extends InputTextPart
+type Plain<T> = T extends InputPart
   ? never
   : T extends MessageItem
     ? Omit<T, 'role' | 'content'> & { role: 'assistant'; content: Plain<MessageItem['content']> }
@@ -31,7 +31,7 @@ type Plain<T> = T extends InputTextPart
       : T extends object
         ? { -readonly [Key in keyof T]: Plain<T[Key]> }
         : T;
-type UserMessage = Omit<MessageItem, 'role' | 'content'> & { role: 'user'; content: InputTextPart[] };
+type UserMessage = Omit<MessageItem, 'role' | 'content'> & { role: 'user'; content: InputPart[] };
 
 /** Sluice's own: reasons and codes beyond OpenAI's, the tier as the provider named it, null where OpenAI leaves a field out, no access programs. */
 type SaidDifferently =

@@ -330,8 +330,19 @@ describe('input items', () => {
           ],
         },
       ],
-      'unsupported_content',
-      'input[0].content[1].type',
+      'invalid_value',
+      'input[0].content[1].image_url',
+    ],
+    [[{ role: 'user', content: [{ type: 'input_audio' }] }], 'unsupported_content', 'input[0].content[0].type'],
+    [
+      [{ role: 'system', content: [{ type: 'input_image', image_url: 'https://a.invalid/b' }] }],
+      'invalid_value',
+      'input[0].content[0].type',
+    ],
+    [
+      [{ role: 'assistant', content: [{ type: 'input_image', image_url: 'https://a.invalid/b' }] }],
+      'invalid_value',
+      'input[0].content[0].type',
     ],
     [[{ role: 'user', content: [{ type: 'output_text', text: 'a' }] }], 'invalid_value', 'input[0].content[0].type'],
     [[{ role: 'user', content: [{ type: 'input_text' }] }], 'missing_required_parameter', 'input[0].content[0].text'],
@@ -339,8 +350,8 @@ describe('input items', () => {
     [[{ type: 'function_call_output', output: 'x' }], 'missing_required_parameter', 'input[0].call_id'],
     [
       [{ type: 'function_call_output', call_id: 'c', output: [{ type: 'input_file', file_id: 'f' }] }],
-      'unsupported_content',
-      'input[0].output[0].type',
+      'unsupported_parameter',
+      'input[0].output[0].file_id',
     ],
     [Array.from({ length: 1001 }, () => ({ role: 'user', content: 'x' })), 'invalid_value', 'input'],
   ])('refuses %j with its code and param', (input, code, param) => {

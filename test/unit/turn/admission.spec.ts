@@ -10,6 +10,7 @@ import { compilePack } from '../../../src/templating/compile-pack.js';
 import { packFile, promptFile } from '../templating/packs.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, BOB, ORIGIN, POLICY, requestOf, TurnHarness } from './turn-harness.js';
+import { mediaCheck } from '../../support/media.js';
 
 const USER: Principal = { ...ALICE, trusted: false };
 const TENANT: Principal = { ...ALICE, owner: 'acme', user: null };
@@ -30,7 +31,7 @@ function admit(
   const { conversations, responses, events: log } = harness.plain;
   const admission = new Admission(
     { ...POLICY, ...policy },
-    { prompts: PROMPTS, conversations, responses, events: log },
+    { prompts: PROMPTS, conversations, responses, events: log, media: mediaCheck() },
   );
   return admission.admit(caller, requestOf('Hi', request));
 }

@@ -5,6 +5,7 @@ import { Conversations } from '../../../src/turn/conversations.js';
 import { HandTime } from '../../support/hand-time.js';
 import { HANG, say, type ScriptedProvider } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, requestOf, TurnHarness, userItem } from './turn-harness.js';
+import { mediaCheck } from '../../support/media.js';
 
 const PAST_LEASE_MS = 8_500;
 
@@ -91,6 +92,7 @@ describe('items that are added', () => {
       events: slow.plain.events,
       allowInstructions: null,
       maxItemBytes: 1_000_000,
+      media: mediaCheck(),
       time,
     });
 

@@ -7,6 +7,7 @@ import { Conversations } from '../../../src/turn/conversations.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, ORIGIN, requestOf, TurnHarness, userItem } from './turn-harness.js';
+import { mediaCheck } from '../../support/media.js';
 
 const LEASE_MS = 8_000;
 const never = new AbortController().signal;
@@ -26,6 +27,7 @@ const conversations = (): Conversations =>
     events: harness.plain.events,
     allowInstructions: null,
     maxItemBytes: 1_000_000,
+    media: mediaCheck(),
   });
 
 /** A turn that has committed and has not written its terminal yet. */

@@ -34,6 +34,7 @@ import { TurnService } from '../../../src/turn/turn.service.js';
 import { type GuardrailSpec } from '../../../src/validation/guardrail.js';
 import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
 import { say, ScriptedProvider } from '../../support/scripted-provider.js';
+import { mediaCheck } from '../../support/media.js';
 
 export const ALICE: Principal = {
   kind: 'key',
@@ -233,6 +234,7 @@ export class TurnHarness {
         conversations,
         responses,
         events: log,
+        media: mediaCheck(),
       },
     );
     this.room = new TurnRoom({ turns: 1_000, bytes: 1e9, lagging: () => false, ...options.room });
@@ -313,7 +315,9 @@ export class TurnHarness {
     return items.map(({ item, withheld }) => {
       const text =
         item.type === 'message'
-          ? item.content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('|')
+          ? item.content
+              .map((part) => (part.type === 'refusal' ? part.refusal : 'text' in part ? part.text : `<${part.type}>`))
+              .join('|')
           : item.type;
       return withheld ? `[${text}]` : text;
     });

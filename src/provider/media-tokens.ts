@@ -1,0 +1,83 @@
+/*
+ * Estimates the input tokens of images and files, for limits, costs, and calls whose provider
+ * reports no usage. Images count as OpenAI documents it for its GPT-4o models: by tiles of 512
+ * pixels. PROTOCOL.md (MEDIA-7) documents the same numbers.
+ */
+
+import { imageSize } from 'image-size';
+import { type Item, mediaOf } from '../domain/item.js';
+import { base64Bytes, base64Head, type InputImagePart, type MediaPart, parseDataUrl } from '../domain/media.js';
+
+const TOKENS_PER_IMAGE = 85;
+const TOKENS_PER_TILE = 170;
+const TILE_PIXELS = 512;
+const LONGEST_SIDE = 2_048;
+const SHORTEST_SIDE = 768;
+/** Tiles of the largest image after scaling. Used if the size is unknown. */
+const MOST_TILES = 8;
+/** Text in a file counts as text does. */
+const BYTES_PER_TOKEN_OF_TEXT = 4;
+/** A page of a PDF has about 1,000 tokens and 50 KB. */
+const BYTES_PER_TOKEN_OF_OTHERS = 50;
+/** A file whose size is unknown, because only its URL is. */
+const TOKENS_PER_FILE_URL = 5_000;
+
+/** First bytes of an image that usually contain its size, and those that must. */
+const HEADS = [65_536, 1_048_576] as const;
+
+export interface PixelSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Reads the size of an image from its head. @returns undefined if the head does not contain it */
+export function pixelSize(base64: string): PixelSize | undefined {
+  for (const bytes of HEADS) {
+    try {
+      const { width, height } = imageSize(base64Head(base64, bytes));
+      if (width > 0 && height > 0) return { width, height };
+    } catch {
+      // Metadata before the size may be longer than this head.
+    }
+    if (base64Bytes(base64) <= bytes) return undefined;
+  }
+  return undefined;
+}
+
+/** Estimates are remembered as long as the part lives: limits, costs and usage request them. */
+const known = new WeakMap<MediaPart, number>();
+
+/** Estimates the tokens of the images and files of `items`. */
+export function itemsMediaTokens(items: readonly Item[]): number {
+  let tokens = 0;
+  for (const item of items) for (const part of mediaOf(item)) tokens += mediaTokens(part);
+  return tokens;
+}
+
+/** Estimates the tokens of one image or file. */
+export function mediaTokens(part: MediaPart): number {
+  const estimated = known.get(part) ?? (part.type === 'input_image' ? imageTokens(part) : fileTokens(part.file_data));
+  known.set(part, estimated);
+  return estimated;
+}
+
+function imageTokens({ image_url, detail }: InputImagePart): number {
+  if (detail === 'low') return TOKENS_PER_IMAGE;
+  const data = parseDataUrl(image_url);
+  const size = data === undefined ? undefined : pixelSize(data.base64);
+  return TOKENS_PER_IMAGE + TOKENS_PER_TILE * (size === undefined ? MOST_TILES : tilesOf(size));
+}
+
+function tilesOf({ width, height }: PixelSize): number {
+  const fit = Math.min(1, LONGEST_SIDE / Math.max(width, height));
+  const scale = fit * Math.min(1, SHORTEST_SIDE / (Math.min(width, height) * fit));
+  return Math.ceil((width * scale) / TILE_PIXELS) * Math.ceil((height * scale) / TILE_PIXELS);
+}
+
+function fileTokens(data: string | undefined): number {
+  if (data === undefined) return TOKENS_PER_FILE_URL;
+  const url = parseDataUrl(data);
+  if (url === undefined) return TOKENS_PER_FILE_URL;
+  const isText = url.mediaType.startsWith('text/') || url.mediaType === 'application/json';
+  return Math.ceil(base64Bytes(url.base64) / (isText ? BYTES_PER_TOKEN_OF_TEXT : BYTES_PER_TOKEN_OF_OTHERS));
+}

@@ -1,0 +1,93 @@
+import { describe, expect, it } from '@jest/globals';
+import { type Item } from '../../../src/domain/item.js';
+import { type MediaPart } from '../../../src/domain/media.js';
+import { requestBytes } from '../../../src/turn/item-size.js';
+import { expectedUse } from '../../../src/turn/expected-use.js';
+import { mediaCheck, PDF, PIXEL, pngOf } from '../../support/media.js';
+import { ALICE, requestOf } from './turn-harness.js';
+
+const message = (...content: readonly MediaPart[]): Item => ({
+  type: 'message',
+  id: 'm',
+  role: 'user',
+  status: 'completed',
+  content,
+});
+const image = (image_url = PIXEL): MediaPart => ({ type: 'input_image', image_url, detail: 'auto' });
+const file = (file_data: string): MediaPart => ({ type: 'input_file', filename: 'a', file_data });
+const text = (mediaType: string, content: string): string =>
+  `data:${mediaType};base64,${Buffer.from(content).toString('base64')}`;
+const USER = { ...ALICE, trusted: false };
+const SERVER = { ...ALICE, trusted: true };
+
+describe('the check of images and files', () => {
+  it('reports what the items need', async () => {
+    expect(await mediaCheck().check(SERVER, [message(image(), file(PDF))], 'input', { model: 'm' })).toEqual(
+      new Set(['image', 'file']),
+    );
+    expect(await mediaCheck().check(USER, [message()], 'input', { model: 'm' })).toBeUndefined();
+  });
+
+  it('lets a caller send them by its credential, or by the configuration [MEDIA-2]', async () => {
+    const refused = { code: 'parameter_not_allowed', param: 'input[0].content[0]' };
+    await expect(mediaCheck().check(USER, [message(image())], 'input', { model: 'm' })).rejects.toMatchObject(refused);
+    await expect(
+      mediaCheck({ allow: false }).check(SERVER, [message(image())], 'input', { model: 'm' }),
+    ).rejects.toMatchObject(refused);
+    expect(await mediaCheck({ allow: true }).check(USER, [message(image())], 'input', { model: 'm' })).toBeDefined();
+  });
+
+  it.each([
+    ['a text', text('text/plain', 'Gr\u00fc\u00dfe'), true],
+    ['a text that is binary', text('text/plain', 'a\0b'), false],
+    ['a text that is a picture', PIXEL.replace('image/png', 'text/plain'), false],
+    ['a PDF that is a text', text('application/pdf', 'Hello'), false],
+    ['an unlisted type', text('text/html', '<p>'), false],
+  ])('judges a file by its content: %s [MEDIA-4]', async (_what, data, passes) => {
+    const checked = mediaCheck().check(SERVER, [message(file(data))], 'input', { model: 'm' });
+    if (passes) expect(await checked).toBeDefined();
+    else await expect(checked).rejects.toMatchObject({ code: 'invalid_value', param: 'input[0].content[0]' });
+  });
+
+  it('reads hostile heads in bounded time [MEDIA-4]', async () => {
+    const heads = [
+      'RIFF',
+      'ID3\u0003',
+      '\u0000\u0000\u0000 ftypheic',
+      'PK\u0003\u0004',
+      '%PDF',
+      '<?xml',
+      'GIF89a',
+      '\u00ff\u00d8\u00ff\u00e1',
+    ];
+    const before = performance.now();
+    for (const head of heads) {
+      for (let fill = 0; fill < 256; fill += 51) {
+        const bytes = Buffer.concat([Buffer.from(head, 'latin1'), Buffer.alloc(70_000, fill)]);
+        const url = `data:image/webp;base64,${bytes.toString('base64')}`;
+        await mediaCheck()
+          .check(SERVER, [message(image(url))], 'input', { model: 'm' })
+          .catch(() => undefined);
+      }
+    }
+    expect(performance.now() - before).toBeLessThan(20_000);
+  });
+});
+
+describe('the size of an image', () => {
+  it('counts as bytes of the turn, and as its tokens, not as text [MEDIA-8, MEDIA-7]', () => {
+    const url = pngOf(100, 100, 50_000);
+    const request = requestOf('', { input: [message(image(url))] });
+    expect(requestBytes(request)).toBe(url.length);
+    const plan = {
+      caller: ALICE,
+      system: '',
+      request,
+      prompt: null,
+      source: { kind: 'none' },
+      model: 'm',
+      maxOutputTokens: 1,
+    } as const;
+    expect(expectedUse(plan).usage.input_tokens).toBe(85 + 170 + 2 * 4);
+  });
+});

@@ -28,6 +28,11 @@ const FROM_CLIENT = `import {
 
 `;
 
+const FOR_AI_SDK = `import { type ChatTransport, type UIMessage, type UIMessageChunk } from 'ai';
+import { type ClientOptions, type Sluice } from './client.js';
+
+`;
+
 const common = {
   bundle: true,
   format: 'esm',
@@ -83,8 +88,15 @@ await build({
   external: ['react'],
   plugins: [clientStaysOutside],
 });
+await build({
+  ...common,
+  entryPoints: [join(source, 'ai-sdk.ts')],
+  outfile: join(out, 'ai-sdk.js'),
+  plugins: [clientStaysOutside],
+});
 await writeFile(join(out, 'client.d.ts'), declarations(['api', 'errors', 'client']));
 await writeFile(join(out, 'react.d.ts'), declarations(['chat-api', 'react'], FROM_CLIENT));
+await writeFile(join(out, 'ai-sdk.d.ts'), declarations(['ai-sdk'], FOR_AI_SDK));
 for (const file of ['package.json', 'README.md']) await copyFile(join(root, 'client', file), join(out, file));
 for (const file of ['index.html', 'playground.css', 'panels.css', 'favicon.svg'])
   await copyFile(join(playground, file), join(out, file));

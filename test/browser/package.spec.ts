@@ -59,6 +59,20 @@ export async function main(): Promise<void> {
 }
 `;
 
+const TRANSPORT = `
+import { type ChatTransport, type UIMessage } from 'ai';
+import { createClient } from 'sluice-client';
+import { SluiceChatTransport } from 'sluice-client/ai-sdk';
+
+const client = createClient({ url: 'http://127.0.0.1:1' });
+export const transports: ChatTransport<UIMessage>[] = [
+  new SluiceChatTransport({ url: 'http://127.0.0.1:1', defaults: { prompt: { id: 'support' } } }),
+  new SluiceChatTransport({ client, storage: null }),
+];
+// @ts-expect-error a mistake is found
+new SluiceChatTransport({ storage: 42 });
+`;
+
 describe('the package of the client', () => {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-package-'));
   let browser: Browser;
@@ -72,12 +86,13 @@ describe('the package of the client', () => {
     mkdirSync(join(directory, 'node_modules/sluice-client'), { recursive: true });
     const to = ['-C', join(directory, 'node_modules/sluice-client'), '--strip-components=1'];
     execFileSync('tar', ['-xzf', packed, ...to], options);
-    for (const name of ['react', 'react-dom', 'scheduler', '@types']) {
+    for (const name of ['react', 'react-dom', 'scheduler', '@types', 'ai']) {
       symlinkSync(resolve('node_modules', name), join(directory, 'node_modules', name));
     }
     writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
     writeFileSync(join(directory, 'app.ts'), APP);
     writeFileSync(join(directory, 'plain.ts'), PLAIN);
+    writeFileSync(join(directory, 'transport.ts'), TRANSPORT);
   });
   afterAll(async () => {
     await browser.close();
@@ -86,7 +101,8 @@ describe('the package of the client', () => {
   });
 
   it('type-checks under every strict option, and finds a mistake', () => {
-    const program = ts.createProgram([join(directory, 'app.ts'), join(directory, 'plain.ts')], {
+    const files = ['app.ts', 'plain.ts', 'transport.ts'].map((name) => join(directory, name));
+    const program = ts.createProgram(files, {
       target: ts.ScriptTarget.ES2022,
       module: ts.ModuleKind.NodeNext,
       moduleResolution: ts.ModuleResolutionKind.NodeNext,
@@ -97,7 +113,10 @@ describe('the package of the client', () => {
       noUncheckedIndexedAccess: true,
       noEmit: true,
     });
-    const found = ts.getPreEmitDiagnostics(program);
+    // The declarations of other packages are not this package's.
+    const found = ts
+      .getPreEmitDiagnostics(program)
+      .filter(({ file }) => file?.fileName.startsWith(resolve('.')) !== true);
     expect(found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
   });
 

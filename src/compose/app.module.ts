@@ -29,11 +29,13 @@ import { ConversationsController } from '../rest/conversations.controller.js';
 import { ModelList, ModelsController } from '../rest/models.controller.js';
 import { type OpenAnswers } from '../rest/open-answers.js';
 import { PromptList, PromptsController } from '../rest/prompts.controller.js';
+import { InputTokensController } from '../rest/input-tokens.controller.js';
 import { ResponsesController } from '../rest/responses.controller.js';
 import { RestTimes } from '../rest/rest-times.js';
 import { Conversations } from '../turn/conversations.js';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { ResponseReader } from '../turn/response-reader.js';
+import { InputTokens } from '../turn/input-tokens.js';
 import { TurnService } from '../turn/turn.service.js';
 
 const STATE_PING_TIMEOUT_MS = 1_000;
@@ -58,6 +60,7 @@ export class AppModule {
       ],
       controllers: [
         ResponsesController,
+        InputTokensController,
         ConversationsController,
         ChatCompletionsController,
         ModelsController,
@@ -66,6 +69,7 @@ export class AppModule {
       providers: [
         { provide: TurnService, useValue: parts.turns },
         { provide: ResponseReader, useValue: parts.reader },
+        { provide: InputTokens, useValue: parts.inputTokens },
         { provide: OperationLimits, useValue: parts.operations },
         { provide: Conversations, useValue: parts.conversations },
         { provide: Authenticator, useValue: parts.authenticator },

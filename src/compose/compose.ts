@@ -45,6 +45,7 @@ import { OperationLimits } from '../turn/operation-limits.js';
 import { TurnMemory } from '../turn/turn-context.js';
 import { TurnReport } from '../turn/turn-report.js';
 import { Idempotency } from '../turn/idempotency.js';
+import { InputTokens } from '../turn/input-tokens.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { type Accounting, Settlement } from '../turn/settlement.js';
 import { TurnRoom } from '../turn/turn-room.js';
@@ -58,6 +59,7 @@ export interface GatewayParts {
   readonly turns: TurnService;
   readonly report: TurnReport;
   readonly reader: ResponseReader;
+  readonly inputTokens: InputTokens;
   readonly conversations: Conversations;
   readonly operations: OperationLimits;
   readonly overload: Overload;
@@ -172,6 +174,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     turns,
     report,
     reader,
+    inputTokens: new InputTokens({ admission, memory, guards, estimate: estimateUsage }),
     conversations: new Conversations({
       store: state.conversations,
       claim: state.claim,

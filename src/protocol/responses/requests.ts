@@ -117,6 +117,17 @@ export function parseResponseRequest(body: unknown, edge: Edge): ParsedRequest {
   return { request: requestOf(parsed.data), stream: edge === 'socket' || parsed.data.stream === true };
 }
 
+/**
+ * Parses a request whose tokens are counted: a request for a response, with OpenAI's `personality`,
+ * which no model here has.
+ * @throws SluiceError (400) with the field at fault as `param`
+ */
+export function parseTokenCountRequest(body: unknown): ParsedRequest {
+  if (!isObject(body)) return parseResponseRequest(body ?? {}, 'rest');
+  const { personality: _style, ...fields } = body;
+  return parseResponseRequest(fields, 'rest');
+}
+
 /** Checks the rules that involve several fields. */
 function fitsTogether(fields: Fields, edge: Edge): void {
   if (fields.conversation !== undefined && fields.previous_response_id !== undefined) {

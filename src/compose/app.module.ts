@@ -14,6 +14,7 @@ import { ConnectionParts } from '../gateway/connection-parts.js';
 import { ConnectionTable } from '../gateway/connection-table.js';
 import { FlushRound } from '../gateway/flush-round.js';
 import { FrameRounds } from '../gateway/frame-rounds.js';
+import { UnstoredRoom } from '../turn/unstored-responses.js';
 import { Drain, DRAIN_TIMES } from '../lifecycle/drain.js';
 import { OpsServer } from '../lifecycle/ops-server.js';
 import { Overload } from '../lifecycle/overload.js';
@@ -145,6 +146,7 @@ function connectionParts(parts: AppParts): ConnectionParts {
     time: systemTime,
     round: new FlushRound(systemTime),
     rounds: new FrameRounds(systemTime),
+    unstored: new UnstoredRoom(),
     cpuMs: threadCpuMs,
   };
 }

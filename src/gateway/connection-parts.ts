@@ -11,6 +11,7 @@ import { type OperationLimits } from '../turn/operation-limits.js';
 import { type ResponseReader } from '../turn/response-reader.js';
 import { type TurnReport } from '../turn/turn-report.js';
 import { type TurnService } from '../turn/turn.service.js';
+import { type UnstoredRoom } from '../turn/unstored-responses.js';
 import { type FlushRound } from './flush-round.js';
 import { type FrameRounds } from './frame-rounds.js';
 import { type SocketSettings } from './settings.js';
@@ -32,6 +33,8 @@ export abstract class ConnectionParts {
   abstract readonly round: FlushRound;
   /** Shared by all connections. */
   abstract readonly rounds: FrameRounds;
+  /** Shared by all connections. */
+  abstract readonly unstored: UnstoredRoom;
   /** CPU time of this thread so far, in milliseconds. A simulation returns a constant. */
   abstract readonly cpuMs: () => number;
 }

@@ -19,6 +19,7 @@ import { FrameIntake } from './frame-intake.js';
 import { CreateTask } from './lanes/create-task.js';
 import { Lanes } from './lanes/lanes.js';
 import { Refusals } from './refusals.js';
+import { UnstoredResponses } from '../turn/unstored-responses.js';
 
 type Event<Type extends ClientEvent['type']> = Extract<ClientEvent, { type: Type }>;
 
@@ -37,6 +38,7 @@ export class FrameDispatch {
   #followed: FollowedResponses | undefined;
   #watched: WatchedConversations | undefined;
   #cancels: Cancels | undefined;
+  #unstored: UnstoredResponses | undefined;
   #created: Set<string> | undefined;
   #takesSnapshots: boolean;
 
@@ -95,6 +97,7 @@ export class FrameDispatch {
     if (this.#handshake.cancelOnDisconnect) this.#lanes.cancelCreated(this.connection.principal);
     this.#watched?.close();
     this.#cancels?.close();
+    this.#unstored?.close();
   }
 
   #handle(text: string): void {
@@ -165,6 +168,7 @@ export class FrameDispatch {
           { caller, request, streamId, idempotencyKey, traceparent },
           {
             turns: this.#parts.turns,
+            unstored: (this.#unstored ??= new UnstoredResponses(this.#parts.unstored)),
             refusals: this.#refusals,
             time: this.#parts.time,
             closed: () => this.connection.ended,

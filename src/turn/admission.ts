@@ -22,6 +22,7 @@ import { ItemReferences } from './item-references.js';
 import { checkTools } from './prompt-tools.js';
 import { type MediaCheck } from './media-check.js';
 import { refuseLargeItems } from './item-size.js';
+import { type UnstoredResponses } from './unstored-responses.js';
 import { type PromptPolicy, TurnPrompts } from './turn-prompts.js';
 
 export interface AdmissionPolicy extends PromptPolicy {
@@ -63,6 +64,8 @@ export interface TurnPlan {
   /** Items of the request that references named, as they are stored. */
   readonly referenced?: ReadonlyMap<Item, StoredItem>;
   readonly source: ContextSource;
+  /** Where the turn is remembered if it is not stored: with the caller's connection. */
+  readonly unstored?: UnstoredResponses;
   /** The prompt from a pack, or null. */
   readonly prompt: RenderedPrompt | null;
   readonly system: string;
@@ -110,9 +113,15 @@ export class Admission {
   /**
    * Checks a request and plans its turn.
    * @param rendering runs the rendering of the prompt
+   * @param unstored the responses that only the caller's connection remembers
    * @throws SluiceError with the parameter at fault
    */
-  async admit(caller: Principal, request: ResponseRequest, rendering: Rendering = PLAIN): Promise<TurnPlan> {
+  async admit(
+    caller: Principal,
+    request: ResponseRequest,
+    rendering: Rendering = PLAIN,
+    unstored?: UnstoredResponses,
+  ): Promise<TurnPlan> {
     if (!caller.scopes.has('chat')) {
       throw new SluiceError(
         'insufficient_scope',
@@ -126,7 +135,7 @@ export class Admission {
     const model = this.#model(caller, request);
     const prompt = rendering(() => this.#prompts.render(caller, request, model));
     checkTools({ request, prompt });
-    const source = await this.#sources.of(caller, request);
+    const source = await this.#sources.of(caller, request, unstored);
     const { items: input, places, referenced } = await this.#references.resolve(caller, request.input, source);
     if (referenced.size > 0) this.#checkInstructing(caller, input, places);
     const needs = await this.#media.check(caller, input, 'input', { model, places });
@@ -136,6 +145,7 @@ export class Admission {
       request: { ...request, input },
       ...(referenced.size === 0 ? {} : { referenced }),
       source,
+      ...(unstored === undefined ? {} : { unstored }),
       prompt,
       system: assembleSystem(prompt?.system ?? '', request.instructions),
       model,

@@ -48,6 +48,10 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
     writer.refusal(verdict.deny.message);
     return { end: 'completed' };
   }
+  if (plan.request.generate === false) {
+    facts.usage = ZERO_USAGE;
+    return { end: 'completed' };
+  }
 
   facts.context = await retryWhileUnavailable(() => memory.contextOf(plan, turn.input), {
     wanted: () => !stop.signal.aborted,

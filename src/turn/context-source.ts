@@ -13,6 +13,7 @@ import { type EventLog } from '../state/event-log.js';
 import { ALL, contextAfter } from './continuation.js';
 import { conversationNotFound } from './response-errors.js';
 import { refuseStrayOutput, repeatedOutput } from './stray-output.js';
+import { type UnstoredResponses } from './unstored-responses.js';
 
 /** Source of a turn's context. */
 export type ContextSource =
@@ -37,10 +38,11 @@ export class ContextSources {
 
   /**
    * Returns the context that a request continues.
+   * @param unstored the responses that only the caller's connection remembers
    * @throws SluiceError `conversation_not_found`, `previous_response_not_found`,
    * `response_still_running`, `parameter_not_allowed`
    */
-  async of(caller: Principal, request: ResponseRequest): Promise<ContextSource> {
+  async of(caller: Principal, request: ResponseRequest, unstored?: UnstoredResponses): Promise<ContextSource> {
     const { conversation, previousResponseId } = request;
     if (conversation === undefined && previousResponseId === undefined) return { kind: 'none' };
     const param = conversation === undefined ? 'previous_response_id' : 'conversation';
@@ -58,6 +60,8 @@ export class ContextSources {
       if (found === undefined || !reaches(caller, found.owner)) throw conversationNotFound();
       return { kind: 'conversation', id: conversation };
     }
+    const context = unstored?.contextOf(caller, previousResponseId ?? '');
+    if (context !== undefined) return { kind: 'previous', id: previousResponseId ?? '', context };
     return this.#previous(caller, previousResponseId ?? '');
   }
 

@@ -1,4 +1,4 @@
-/* The errors of reading and deleting responses and conversations. */
+/* The errors of creating, reading and deleting responses and conversations. */
 
 import { SluiceError } from '../domain/errors.js';
 
@@ -48,5 +48,24 @@ export function conversationNotFound(): SluiceError {
     {
       param: 'conversation',
     },
+  );
+}
+
+/** Returns the refusal of a turn while the replica shuts down. */
+export function draining(): SluiceError {
+  return new SluiceError(
+    'draining',
+    'unable to start a turn; this replica is shutting down; reconnect and send it again',
+    {
+      retryAfterMs: 1_000,
+    },
+  );
+}
+
+/** Returns the refusal of a repeated request whose response is gone. */
+export function repeatedResponseGone(): SluiceError {
+  return new SluiceError(
+    'response_expired',
+    'unable to repeat this response; it was deleted, not stored, or has expired; send the request with a new key',
   );
 }

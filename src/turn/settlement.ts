@@ -6,9 +6,19 @@
 
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
+import { type StoredItem } from '../domain/item.js';
 import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/response.js';
 import { type CountedRequest } from '../provider/estimate-usage.js';
-import { type Keeping, keepingNothing, keepingOf, NOTHING, providerRequest, type TurnMemory } from './turn-context.js';
+import { type TurnPlan } from './admission.js';
+import {
+  type EndedTurn,
+  type Keeping,
+  keepingNothing,
+  keepingOf,
+  NOTHING,
+  providerRequest,
+  type TurnMemory,
+} from './turn-context.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { terminalOf } from './logged-response.js';
@@ -77,16 +87,22 @@ export class Settlement {
     facts.kept = kept === true ? keeping.kept : 'nothing';
     const end = kept instanceof SluiceError ? ({ end: 'failed', error: kept } as const) : outcome;
     const terminal = terminalFor(turn, end);
-    if (!response.store || journal.lost !== undefined) return { outcome: end, terminal };
+    const { plan } = turn;
+    if (end.end === 'failed' && plan.source.kind === 'previous') plan.unstored?.forget(plan.source.id);
+    if (journal.lost !== undefined) return { outcome: end, terminal };
+    const ended = {
+      owner: plan.caller.owner,
+      response: terminal.response,
+      input: turn.input,
+      left: kept instanceof SluiceError ? NOTHING : keeping,
+      terminalSequence: journal.nextSequence,
+      history: kept === false ? [] : (facts.context?.history ?? chainOf(plan)),
+    };
+    if (!response.store) {
+      await this.#rememberUnstored(turn, end, ended);
+      return { outcome: end, terminal };
+    }
     try {
-      const ended = {
-        owner: turn.plan.caller.owner,
-        response: terminal.response,
-        input: turn.input,
-        left: kept instanceof SluiceError ? NOTHING : keeping,
-        terminalSequence: journal.nextSequence,
-        history: kept === false ? [] : (facts.context?.history ?? null),
-      };
       const own = await retryWhileUnavailable(() => this.#memory.endOf(ended), options);
       const stored = await retryWhileUnavailable(() => this.#memory.storeEnd(own), options);
       return stored === own.response ? { outcome: end, terminal } : reportStored(turn, stored);
@@ -96,6 +112,13 @@ export class Settlement {
       facts.kept = 'nothing';
       return { outcome: end, terminal: { ...terminal, response: keepingNothing(terminal.response) } };
     }
+  }
+
+  /** Lets the caller's connection continue from a response that is not stored. */
+  async #rememberUnstored({ plan, responseId }: Turn, { end }: TurnOutcome, ended: EndedTurn): Promise<void> {
+    if (plan.unstored === undefined || plan.source.kind === 'conversation' || end === 'failed') return;
+    const { context } = await this.#memory.endOf({ ...ended, history: ended.history ?? [] });
+    plan.unstored.remember(plan.caller.owner, responseId, context);
   }
 
   /** Computes usage and cost. A turn also ends if this fails. */
@@ -123,6 +146,11 @@ export class Settlement {
  */
 function isMediaRefused({ plan }: Turn, outcome: TurnOutcome): boolean {
   return plan.needs !== undefined && outcome.end === 'failed' && outcome.error.code === 'unsupported_content';
+}
+
+/** Returns the items before a turn that read no context, or null if they are not known. */
+function chainOf({ source }: TurnPlan): readonly StoredItem[] | null {
+  return source.kind === 'previous' ? source.context : null;
 }
 
 interface End {

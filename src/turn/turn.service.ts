@@ -31,6 +31,7 @@ import {
   type TurnToOpen,
 } from './opening.js';
 import { CANCELLED, outcomeOf, type TurnOutcome, TurnStopped } from './outcome.js';
+import { draining, repeatedResponseGone } from './response-errors.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type ResponseReader } from './response-reader.js';
 import { handOver, isUnreported, leaveConversation, releasePlace } from './release-turn.js';
@@ -38,6 +39,7 @@ import { type Settlement } from './settlement.js';
 import { newResponse, type Turn, type TurnOrigin } from './turn.js';
 import { type TurnRoom } from './turn-room.js';
 import { TurnTrace } from './turn-trace.js';
+import { type UnstoredResponses } from './unstored-responses.js';
 
 export interface TurnParts extends OpeningParts, AnswerParts {
   readonly admission: Admission;
@@ -58,6 +60,8 @@ export interface CreateOptions {
   readonly idempotency?: IdempotencyUse;
   /** Aborting it cancels the turn that this call starts, but not a turn that the call joins. */
   readonly signal?: AbortSignal;
+  /** The responses that only the caller's connection remembers. */
+  readonly unstored?: UnstoredResponses;
 }
 
 export interface CreatedTurn {
@@ -122,7 +126,9 @@ export class TurnService {
     leaveRoom: () => void,
   ): Promise<CreatedTurn> {
     const trace = TurnTrace.begin(this.#parts.tracing, origin, this.#time);
-    const plan = await trace.admitting((rendering) => this.#parts.admission.admit(caller, request, rendering));
+    const plan = await trace.admitting((rendering) =>
+      this.#parts.admission.admit(caller, request, rendering, options.unstored),
+    );
     const response = newResponse(plan, this.#time);
     const known = await this.#parts.idempotency.claim(caller, response.id, options.idempotency);
     options.onResponse?.(known ?? response.id);
@@ -137,10 +143,17 @@ export class TurnService {
     }
     let place: CallPlace | undefined;
     try {
-      place = await this.#parts.gate.enter();
+      // A turn without an answer calls no provider.
+      if (request.generate !== false) place = await this.#parts.gate.enter();
       this.#refuseWhileDraining();
       const { signal, idempotency } = options;
-      const toOpen = { plan: { ...plan, place }, response, origin, trace, idempotency };
+      const toOpen = {
+        plan: { ...plan, ...(place === undefined ? {} : { place }) },
+        response,
+        origin,
+        trace,
+        idempotency,
+      };
       const starting = this.#start(toOpen, signal, leaveRoom).finally(() => this.#starting.delete(starting));
       this.#starting.add(starting);
       return { responseId: response.id, limits: await starting, joined: false };
@@ -278,21 +291,4 @@ export class TurnService {
 function onAbort(signal: AbortSignal | undefined, listener: () => void): void {
   if (signal?.aborted === true) listener();
   else signal?.addEventListener('abort', listener, { once: true });
-}
-
-function draining(): SluiceError {
-  return new SluiceError(
-    'draining',
-    'unable to start a turn; this replica is shutting down; reconnect and send it again',
-    {
-      retryAfterMs: 1_000,
-    },
-  );
-}
-
-function repeatedResponseGone(): SluiceError {
-  return new SluiceError(
-    'response_expired',
-    'unable to repeat this response; it was deleted, not stored, or has expired; send the request with a new key',
-  );
 }

@@ -4,6 +4,7 @@ import { AnonymousAuthenticator } from '../../src/auth/anonymous-authenticator.j
 import { type Time } from '../../src/domain/time.js';
 import { type ConnectionParts } from '../../src/gateway/connection-parts.js';
 import { FlushRound } from '../../src/gateway/flush-round.js';
+import { UnstoredRoom } from '../../src/turn/unstored-responses.js';
 import { FrameRounds } from '../../src/gateway/frame-rounds.js';
 import { SluiceError } from '../../src/domain/errors.js';
 import { ZERO_USAGE } from '../../src/domain/response.js';
@@ -150,6 +151,7 @@ export class Replica {
       time,
       round: new FlushRound(time),
       rounds: new FrameRounds(time),
+      unstored: new UnstoredRoom(),
       cpuMs: () => 0,
     };
     const sweep = new OrphanSweep({

@@ -10,6 +10,7 @@ import { type ResponseRequest } from '../../domain/request.js';
 import { type Time } from '../../domain/time.js';
 import { requestFingerprint } from '../../protocol/idempotency-key.js';
 import { type TurnService } from '../../turn/turn.service.js';
+import { type UnstoredResponses } from '../../turn/unstored-responses.js';
 import { type Refusals } from '../refusals.js';
 import { type ConnectionTask } from './lanes.js';
 
@@ -26,6 +27,8 @@ export interface Creation {
 export interface CreateParts {
   readonly turns: Pick<TurnService, 'create' | 'cancel'>;
   readonly refusals: Refusals;
+  /** The responses that only this connection remembers. */
+  readonly unstored: UnstoredResponses;
   readonly time: Time;
   /** Whether the socket is gone. */
   closed(): boolean;
@@ -87,7 +90,7 @@ export class CreateTask implements ConnectionTask {
 
   /** @returns the response's id, or undefined if it was refused and the client has the error */
   async #create(): Promise<string | undefined> {
-    const { turns, refusals, created, time } = this.#parts;
+    const { turns, refusals, unstored, created, time } = this.#parts;
     const { caller, request, streamId, idempotencyKey, traceparent } = this.#creation;
     const origin = {
       endpoint: 'ws',
@@ -103,7 +106,7 @@ export class CreateTask implements ConnectionTask {
         ? {}
         : { idempotency: { key: idempotencyKey, fingerprint: requestFingerprint(request) } };
     try {
-      const options = { signal: this.#aborted.signal, onResponse: created, ...idempotency };
+      const options = { signal: this.#aborted.signal, onResponse: created, unstored, ...idempotency };
       const { responseId, joined } = await turns.create(caller, request, origin, options);
       this.#joined = joined;
       // The signal does not reach a response that was joined, and no cancel could name it before.
@@ -112,6 +115,7 @@ export class CreateTask implements ConnectionTask {
     } catch (thrown) {
       const error = asSluiceError(thrown);
       refusals.count(error);
+      if (!error.retryable) unstored.forget(request.previousResponseId ?? '');
       refusals.sendCreate(error, { caller, streamId, requestId: origin.requestId, startedAt });
       return undefined;
     }

@@ -91,6 +91,7 @@ const FIELDS = {
     ...UNSERVED_REASONING_FIELDS,
   }).optional(),
   store: z.boolean().optional(),
+  generate: z.boolean().optional(),
   background: z.boolean().optional(),
   ...UNSERVED_FIELDS,
 };
@@ -138,13 +139,16 @@ function fitsTogether(fields: Fields, edge: Edge): void {
     );
   }
   if (fields.input === undefined || fields.input.length === 0) {
-    const continues = fields.conversation ?? fields.previous_response_id ?? fields.prompt;
+    const continues = fields.conversation ?? fields.previous_response_id ?? fields.prompt ?? prepares(fields);
     if (fields.input === undefined && continues === undefined) {
       throw refused('missing_required_parameter', 'input', 'input is missing; send a string or a list of items');
     }
     if (fields.input === '' || continues === undefined) {
       throw refused('invalid_value', 'input', 'input is empty; send a string or a list of items');
     }
+  }
+  if (edge === 'rest' && fields.generate === false) {
+    throw refused('unsupported_parameter', 'generate', 'a response without output is prepared on a socket only');
   }
   if (edge === 'socket') {
     if (fields.background === true) {
@@ -163,6 +167,11 @@ function fitsTogether(fields: Fields, edge: Edge): void {
   }
 }
 
+/** @returns true if the request prepares a response without output, for which any input is enough */
+function prepares({ generate }: Fields): true | undefined {
+  return generate === false ? true : undefined;
+}
+
 function refused(
   code: 'invalid_value' | 'missing_required_parameter' | 'unsupported_parameter',
   param: string,
@@ -178,6 +187,7 @@ function requestOf(fields: Fields): ResponseRequest {
     background: fields.background ?? false,
     ...sharedOf(fields),
     ...present({
+      generate: fields.generate === false ? (false as const) : undefined,
       conversation: fields.conversation,
       previousResponseId: fields.previous_response_id,
       instructions: fields.instructions,

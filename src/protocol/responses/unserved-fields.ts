@@ -41,7 +41,6 @@ export const UNSERVED_FIELDS = {
     'only completion_window and continuation_id are understood',
   ),
   context_management: inert(EMPTY_LIST, 'Sluice bounds a conversation by state.max_messages and compacts nothing'),
-  generate: inert(z.literal(true), 'a response without output is not prepared ahead'),
   image: inert(
     z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
     'only context_compression is understood',

@@ -8,6 +8,7 @@ import { type ClientConnection, type Handshake } from '../../../src/gateway/conn
 import { type ConnectionParts } from '../../../src/gateway/connection-parts.js';
 import { FrameDispatch } from '../../../src/gateway/dispatch.js';
 import { FlushRound } from '../../../src/gateway/flush-round.js';
+import { UnstoredRoom } from '../../../src/turn/unstored-responses.js';
 import { FrameRounds } from '../../../src/gateway/frame-rounds.js';
 import { type Following } from '../../../src/gateway/following/following.js';
 import { type SocketSettings } from '../../../src/gateway/settings.js';
@@ -76,6 +77,7 @@ export class ConnectionHarness extends TurnHarness {
       time,
       round: new FlushRound(time),
       rounds: new FrameRounds(time),
+      unstored: new UnstoredRoom(),
       cpuMs: () => 0,
     };
   }

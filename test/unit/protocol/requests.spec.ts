@@ -117,7 +117,6 @@ describe('a request', () => {
     { context_management: [] },
     { text: { verbosity: 'medium' } },
     { reasoning: { context: 'auto', mode: 'standard' } },
-    { generate: true },
   ])('accepts %j without effect', (field) => {
     expect(Object.keys(parse({ input: 'x', ...field }).request).sort()).toEqual(['background', 'input', 'store']);
   });

@@ -38,6 +38,7 @@ export async function start(): Promise<void> {
     await gateway.app.listen({ host: config.app.host, port: config.app.port });
     installEnd(gateway, config);
     new LogLevelSwitch(pino, logger).install();
+    process.on('SIGHUP', () => void gateway.parts.prompts.reload());
     announceStart(
       {
         app: { host: config.app.host, port: config.app.port },

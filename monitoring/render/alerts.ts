@@ -210,6 +210,14 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
       'The others carry its load. It is being restarted without success, or Prometheus does not reach it.',
     ),
     rule(
+      'PromptsStale',
+      'warning',
+      `max ${BY} (${m('prompts_stale')}) > 0`,
+      pending,
+      'Replicas serve older prompt packs than the files in {{ $labels.environment }}',
+      'A changed pack file has a mistake, so every former pack stays. `/ready` names the mistake.',
+    ),
+    rule(
       'NoReplicaReady',
       'critical',
       `max ${BY} (${m('ready')}) == 0`,

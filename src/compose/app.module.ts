@@ -93,6 +93,7 @@ export class AppModule {
             new Readiness(health, indicators, parts.drain, parts.state, overload, {
               statePingTimeoutMs: STATE_PING_TIMEOUT_MS,
               onReport: (ready) => metrics.of.ready.set(ready ? 1 : 0),
+              notes: () => (parts.prompts.refusal === null ? {} : { prompts: parts.prompts.refusal }),
             }),
         },
         {
@@ -125,8 +126,10 @@ function restTimes({ config, answers }: AppParts): RestTimes {
 
 function promptList({ prompts, config }: AppParts): PromptList {
   const { default: standard } = config.middleware.template;
-  const list = prompts.list();
-  return new PromptList(list, standard === null || list.length === 0 ? null : prompts.find(standard));
+  return new PromptList(() => {
+    const list = prompts.current.list();
+    return { list, standard: standard === null || list.length === 0 ? null : prompts.find(standard) };
+  });
 }
 
 function connectionParts(parts: AppParts): ConnectionParts {

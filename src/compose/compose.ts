@@ -19,6 +19,7 @@ import { FollowHub } from '../state/follow/follow-hub.js';
 import { composeAuthenticator } from './authentication.js';
 import { composeProviders } from './providers.js';
 import { openState } from './open-state.js';
+import { openPrompts } from './prompts.js';
 import {
   admissionPolicy,
   limitClasses,
@@ -31,8 +32,7 @@ import {
 } from './settings.js';
 import { type Outage } from '../state/outage.js';
 import { type State } from '../state/state.js';
-import { loadPacks } from '../templating/load-packs.js';
-import { PromptRegistry } from '../templating/registry.js';
+import { type PromptCatalog } from '../templating/prompt-catalog.js';
 import { Admission } from '../turn/admission.js';
 import { OrphanSweep } from '../turn/orphan-sweep.js';
 import { FlushClock } from '../turn/flush-clock.js';
@@ -50,7 +50,6 @@ import { ResponseReader } from '../turn/response-reader.js';
 import { type Accounting, Settlement } from '../turn/settlement.js';
 import { TurnRoom } from '../turn/turn-room.js';
 import { TurnService } from '../turn/turn.service.js';
-import { GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
 
 export interface GatewayParts {
   readonly drain: DrainState;
@@ -63,7 +62,7 @@ export interface GatewayParts {
   readonly conversations: Conversations;
   readonly operations: OperationLimits;
   readonly overload: Overload;
-  readonly prompts: PromptRegistry;
+  readonly prompts: PromptCatalog;
   readonly sweep: OrphanSweep;
   readonly hub: FollowHub;
   readonly authenticator: Authenticator;
@@ -91,9 +90,8 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const report = new TurnReport(logger, metrics);
   const reader = new ResponseReader(state.events, hub, state.responses, { onFollowed: report.followed });
 
-  const prompts = await loadPrompts(config, logger);
   const guards = new TurnGuards(ownGuardrails(config));
-  for (const prompt of prompts.all()) guards.compileFor(prompt);
+  const prompts = await openPrompts(config, guards, logger, metrics);
 
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
   const scheduleRead = (read: () => void): void => clock.scheduleRead(read);
@@ -229,13 +227,4 @@ function countDrainSeconds(drain: DrainState, metrics: Metrics): void {
     const sample = (): void => metrics.of.draining_seconds.set((performance.now() - since) / 1_000);
     setInterval(sample, 1_000).unref();
   });
-}
-
-async function loadPrompts(config: AppConfig, logger: Log): Promise<PromptRegistry> {
-  const { enabled, source_path, strict, default: defaultPrompt } = config.middleware.template;
-  if (!enabled || source_path === null) return new PromptRegistry([]);
-  const prompts = await loadPacks(source_path, { knownGuardrails: new Set(GUARDRAIL_TYPES), strict });
-  for (const warning of prompts.warnings) logger.warn({ source: source_path }, warning);
-  if (defaultPrompt !== null) prompts.find(defaultPrompt);
-  return prompts;
 }

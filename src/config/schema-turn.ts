@@ -64,6 +64,11 @@ export const middleware = section('The steps of a turn, each of which can be tak
       {},
       'Values of variables, by name, for requests that leave them out. They apply to every prompt that declares the variable.',
     ),
+    reload_every: key(
+      duration('0ms', '1h'),
+      '10s',
+      'How often the pack files are looked at. Packs are reloaded when they have changed and then stayed the same for one interval. 0: only on SIGHUP.',
+    ),
     time_zone: key(timeZone, 'UTC', 'The time zone of dates and times in prompts.'),
   }),
   validator: section("Guardrails on the input and output of every turn, beside the pack's own.", {

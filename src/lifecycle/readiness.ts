@@ -23,7 +23,7 @@ export interface OverloadProbe {
 type UnreadyReason = 'draining' | 'state store unavailable' | 'overloaded';
 
 export type ReadinessReport =
-  | { readonly status: 'ready' }
+  | { readonly status: 'ready'; readonly details?: Readonly<Record<string, unknown>> }
   | {
       readonly status: 'not ready';
       readonly reason: UnreadyReason;
@@ -35,6 +35,8 @@ export interface ReadinessOptions {
   readonly statePingTimeoutMs: number;
   /** Called with each result. */
   readonly onReport?: (ready: boolean) => void;
+  /** Returns what operators should know although the replica is ready. */
+  readonly notes?: () => Readonly<Record<string, unknown>>;
 }
 
 /** Indicators in order of precedence: the first one that is down is the reported reason. */
@@ -70,7 +72,8 @@ export class Readiness {
           .withTimeout(this.options.statePingTimeoutMs),
         () => this.#load(),
       ]);
-      return { status: 'ready' };
+      const notes = this.options.notes?.() ?? {};
+      return { status: 'ready', ...(Object.keys(notes).length === 0 ? {} : { details: notes }) };
     } catch (thrown) {
       if (!(thrown instanceof ServiceUnavailableException)) throw thrown;
       return notReady(thrown);

@@ -113,6 +113,15 @@ export const METRICS = {
     help: 'Circuit breaker of a provider: 0 closed, 1 half open, 2 open.',
     labels: { provider: 'bounded' },
   },
+  prompt_reloads_total: {
+    kind: 'counter',
+    help: 'Reloads of the prompt packs. Refused: a file has a mistake, and the former packs stay.',
+    labels: { result: ['loaded', 'refused'] },
+  },
+  prompts_stale: {
+    kind: 'gauge',
+    help: '1 while the loaded prompt packs are not those of the files, because the last reload was refused.',
+  },
   guardrail_findings_total: {
     kind: 'counter',
     help: 'Findings of guardrails, by guardrail, stage and decision.',

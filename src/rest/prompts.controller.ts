@@ -33,14 +33,21 @@ interface PromptBody extends KnownPrompt {
 }
 
 /**
- * The loaded prompts, of each the highest version first.
- * @param standard pack and name of the prompt for requests that name none
+ * The loaded prompts, of each the highest version first. Built for each request, because packs can
+ * be reloaded.
  */
 export class PromptList {
-  readonly prompts: readonly PromptBody[];
+  constructor(
+    private readonly loaded: () => {
+      readonly list: readonly KnownPrompt[];
+      /** The prompt for requests that name none. */
+      readonly standard: { readonly pack: string; readonly name: string } | null;
+    },
+  ) {}
 
-  constructor(prompts: readonly KnownPrompt[], standard: { readonly pack: string; readonly name: string } | null) {
-    this.prompts = prompts.map((prompt) => ({
+  get prompts(): readonly PromptBody[] {
+    const { list, standard } = this.loaded();
+    return list.map((prompt) => ({
       id: `${prompt.pack}/${prompt.name}`,
       object: 'prompt',
       default: prompt.pack === standard?.pack && prompt.name === standard.name,

@@ -65,6 +65,22 @@ export async function packFiles(source: string): Promise<readonly string[]> {
   ]);
 }
 
+/**
+ * Returns a text that changes when a pack file of `source` is added, removed or written. Never
+ * rejects: a source that cannot be read has a text of its own.
+ */
+export async function fingerprintOf(source: string): Promise<string> {
+  try {
+    const parts = (await packFiles(source)).map(async (file) => {
+      const { ino, size, mtimeMs } = await stat(file);
+      return `${file} ${ino} ${size} ${mtimeMs}`;
+    });
+    return (await Promise.all(parts)).join('\n');
+  } catch {
+    return 'unreadable';
+  }
+}
+
 /** Reads the JSON of a pack file, or returns in words why it cannot be read. */
 export async function readPack(path: string): Promise<{ readonly json: unknown } | { readonly problem: string }> {
   try {

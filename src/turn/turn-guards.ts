@@ -13,7 +13,7 @@ import { createOutputGuard, type GuardStep, type OutputGuard, type WrapGuard } f
 import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
 
-type GuardedPrompt = Pick<RenderedPrompt, 'pack' | 'name' | 'version' | 'guardrails'>;
+type GuardedPrompt = Pick<RenderedPrompt, 'guardrails'>;
 type TextKind = 'text' | 'refusal' | 'reasoning' | 'reasoning_summary';
 
 /** What of a history is kept from the provider, and why. */
@@ -24,7 +24,8 @@ export interface JudgedHistory {
 
 export class TurnGuards {
   readonly #own: readonly GuardrailSpec[];
-  readonly #compiled = new Map<string, readonly CompiledGuardrail[]>();
+  /** By the list of the prompt, so that a reloaded pack has its own. */
+  readonly #compiled = new WeakMap<readonly object[], readonly CompiledGuardrail[]>();
 
   /** @param own the guardrails of the configuration, applied to every turn */
   constructor(own: readonly GuardrailSpec[]) {
@@ -64,12 +65,11 @@ export class TurnGuards {
   }
 
   /**
-   * Returns the guardrails of a prompt, compiled at first use. Prompts do not change while the
-   * process runs.
+   * Returns the guardrails of a prompt, compiled at first use.
    * @throws GuardrailMistake
    */
   #of(prompt: GuardedPrompt | null): readonly CompiledGuardrail[] {
-    const key = prompt === null ? '' : `${prompt.pack}/${prompt.name}@${prompt.version}`;
+    const key = prompt?.guardrails ?? this.#own;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
     const compiled = compileGuardrails([...this.#own, ...(prompt?.guardrails ?? [])]);

@@ -181,3 +181,62 @@ describe('the tools of a prompt', () => {
     expect(asked().body['tool_choice']).toBe('required');
   });
 });
+
+describe('a reload of the packs', () => {
+  const write = (version: string, more: object = {}): void => {
+    const pack = {
+      ...PACK,
+      id: 'fresh',
+      version,
+      prompts: { fresh: promptFile('fresh', { template: `Version ${version}.` }) },
+    };
+    writeFileSync(join(folder, `${version}.pack.json`), JSON.stringify({ ...pack, ...more }));
+  };
+  const versions = async (): Promise<string[]> => {
+    const { body } = await harness.api('/v1/prompts');
+    return (body['data'] as { pack: string; version: string }[])
+      .filter(({ pack }) => pack === 'fresh')
+      .map(({ version }) => version);
+  };
+  const reload = () => harness.gateway.gateway.parts.prompts.reload();
+  const ready = async (): Promise<unknown> => (await fetch(`${harness.gateway.opsUrl}/ready`)).json();
+  const answered = async (prompt: object): Promise<unknown> => {
+    harness.says('Hello');
+    const { body } = await harness.post({ input: 'Hi', prompt });
+    return [promptOf(asked())[0], (body['sluice'] as { prompt: unknown }).prompt];
+  };
+
+  it('serves the highest version, records it, and keeps every version that is named [PACK-6]', async () => {
+    write('1.9.0');
+    write('1.10.0');
+    write('2.0.0-rc.1');
+    await reload();
+    expect(await versions()).toEqual(['2.0.0-rc.1', '1.10.0', '1.9.0']);
+    const used = (version: string): object => ({ pack: 'fresh', name: 'fresh', version });
+    expect(await answered({ id: 'fresh' })).toEqual(['system: Version 1.10.0.', used('1.10.0')]);
+    expect(await answered({ id: 'fresh', version: '2.0.0-rc.1' })).toEqual([
+      'system: Version 2.0.0-rc.1.',
+      used('2.0.0-rc.1'),
+    ]);
+  });
+
+  it('that finds a mistake keeps every former pack, and reports it to operators [PACK-6]', async () => {
+    const before = await versions();
+    write('3.0.0');
+    write('4.0.0', { nmae: 'x' });
+    await reload();
+    expect(await versions()).toEqual(before);
+    expect(await ready()).toMatchObject({
+      status: 'ready',
+      details: { prompts: { reason: expect.stringContaining('4.0.0.pack.json: /nmae: is no key of the format') } },
+    });
+    expect(harness.gateway.lines.filter((line) => line.includes('prompt packs not reloaded'))).toHaveLength(1);
+    expect(await harness.gateway.metric('sluice_prompts_stale')).toBe(1);
+    rmSync(join(folder, '4.0.0.pack.json'));
+    await reload();
+    expect(await versions()).toEqual(['3.0.0', ...before]);
+    expect(await ready()).toEqual({ status: 'ready' });
+    expect(await harness.gateway.metric('sluice_prompts_stale')).toBe(0);
+    expect(await harness.gateway.metric('sluice_prompt_reloads_total{result="refused"}')).toBe(1);
+  });
+});

@@ -87,6 +87,7 @@ it('covers every condition that an operator must be notified of', () => {
     TargetsAbsent: '1m',
     ReplicaDown: '15m',
     NoReplicaReady: '1m',
+    PromptsStale: '5m',
     ReplicaNotReady: '5m',
     ReplicaRestarts: '1m',
     DrainStuck: '1m',

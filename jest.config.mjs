@@ -18,6 +18,7 @@ export default {
     project('contract', ['contract/**/*.spec.ts']),
     project('conformance', ['conformance/**/*.spec.ts']),
     project('official', ['official/**/*.spec.ts']),
+    project('languages', ['languages/**/*.spec.ts']),
     project('providers', ['providers/**/*.spec.ts']),
     project('browser', ['browser/**/*.spec.ts']),
     project('chaos', ['chaos/**/*.spec.ts']),

@@ -1,0 +1,143 @@
+/*
+ * Runs the clients of another language as its users do: their packages by the language's own package manager from a lock file, a
+ * program of checks against the real gateway, and the snippets of docs/clients.md. Knows no language.
+ */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { answerByQuestion } from '../official/frameworks/script.js';
+import { type FakeAnswer, type FakeRequest, textAnswer } from '../support/fake-openai-server.js';
+import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+import { type Ran, snippetsOf, withPorts } from '../support/snippets.js';
+
+/** A first run installs packages and compiles them, on a machine that runs other suites beside it. */
+const PREPARE_WITHIN_MS = 9 * 60_000;
+
+export interface Language {
+  readonly name: string;
+  /** How docs/clients.md marks its code. */
+  readonly fence: string;
+  /** Programs that must be on PATH. Without them the language is left out, in CI it fails. */
+  readonly needs: readonly string[];
+  /** The programs of `test/languages/FOLDER`, and the checks that each prints. */
+  readonly programs: Readonly<Record<string, readonly string[]>>;
+  /** Installs its packages. Called once, before everything else. */
+  prepare(): Promise<void>;
+  run(program: string, env: NodeJS.ProcessEnv): Promise<Ran>;
+  /** Runs one file of a reader. */
+  runCode(code: string): Promise<Ran>;
+}
+
+/** The models that the frameworks name by themselves, and the one of the checks. */
+const MODELS = ['gpt-5.1', 'gpt-5.6-luna'];
+
+export function testLanguage(language: Language): void {
+  const { name, needs, programs } = language;
+  const missing = needs.filter((program) => !onPath(program));
+  const leftOut = missing.length > 0 && process.env['CI'] !== 'true';
+  (leftOut ? describe.skip : describe)(`the clients of ${name}`, () => {
+    let harness: GatewayHarness;
+    let demo: TestGateway;
+    beforeAll(async () => {
+      if (missing.length > 0) throw new Error(`unable to test ${name}; ${missing.join(', ')} is missing; install it`);
+      await language.prepare();
+      const limits = { per_user: { concurrent_turns: 2 } };
+      [harness, demo] = await Promise.all([
+        GatewayHarness.start({ config: { clients: { models: MODELS }, limits, middleware: ONE_TRY } }),
+        startGateway({ config: { middleware: { template: { source: 'support.pack', default: 'support' } } } }),
+      ]);
+      harness.provider.answerWith(answer);
+    }, PREPARE_WITHIN_MS);
+    afterAll(() => Promise.all([harness.close(), demo.close()]));
+
+    describe.each(Object.entries(programs))('%s', (program, checks) => {
+      let ran: Ran;
+      let failures: number;
+      beforeAll(async () => {
+        const from = harness.provider.requests.length;
+        ran = await language.run(program, { ...process.env, SLUICE_URL: harness.gateway.url });
+        failures = harness.provider.requests.slice(from).filter(isFailure).length;
+      });
+
+      it.each(checks)('%s', (check) => {
+        if (!ran.output.split('\n').includes(`ok ${check}`)) throw new Error(`it failed:\n${ran.output}`);
+      });
+
+      it('ends well, and repeats no turn that failed [ERR-3]', () => {
+        expect(ran).toMatchObject({ code: 0 });
+        expect(failures).toBe(checks.includes('errors') ? 1 : 0);
+      });
+    });
+
+    const snippets = snippetsOf('docs/clients.md').filter((snippet) => snippet.language === language.fence);
+    it('have code in docs/clients.md', () => expect(snippets).not.toEqual([]));
+    it.each(snippets.map((snippet) => [snippet.place, snippet] as const))('%s', async (_place, { code, says }) => {
+      const { code: exit, output } = await language.runCode(withPorts(code, { app: demo.port, ops: 0 }));
+      for (const part of says) expect(output).toContain(part);
+      expect({ exit, output }).toMatchObject({ exit: 0 });
+    });
+  });
+}
+
+const isFailure = ({ body }: FakeRequest): boolean => body.messages.at(-1)?.['content'] === 'fail';
+
+/** As in the matrix of frameworks, and an object for those who ask for one. */
+function answer(request: FakeRequest, index: number): FakeAnswer {
+  if (request.body.messages.at(-1)?.['content'] === 'json') return textAnswer(['{"city":"Bern"', ',"degrees":7}']);
+  return answerByQuestion(request, index);
+}
+
+/** Where built programs and installed packages are kept between runs. */
+export function cacheOf(language: string): string {
+  const folder = resolve('.cache/languages', language);
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** Runs `make` unless it succeeded before for the same content of these files. */
+export async function once(folder: string, files: readonly string[], make: () => Promise<void>): Promise<void> {
+  const digest = createHash('sha256');
+  for (const file of files) digest.update(readFileSync(file));
+  const wanted = digest.digest('hex');
+  const stamp = join(folder, '.made-from');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  await make();
+  writeFileSync(stamp, wanted);
+}
+
+/** @throws Error with the output if it fails */
+export async function must(ran: Promise<Ran>): Promise<void> {
+  const { code, output } = await ran;
+  if (code !== 0) throw new Error(`it ended with ${code}:\n${output}`);
+}
+
+/** Runs a program to its end; both streams of output together. */
+export function execute(
+  command: string,
+  args: readonly string[],
+  { cwd = '.', env = process.env }: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<Ran> {
+  return new Promise((done, failed) => {
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.on('error', failed);
+    child.on('close', (code) => done({ code, output }));
+  });
+}
+
+function onPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -5,11 +5,13 @@
 
 import { getHeapStatistics } from 'node:v8';
 import { type AppConfig } from '../config/schema.js';
+import { tlsOptions } from '../config/resolve-tls.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { memoryState, type MemoryStateOptions } from '../state/memory/memory-state.js';
 import { Outage } from '../state/outage.js';
 import { type RedisHooks } from '../state/redis/redis-options.js';
+import { stateStartError } from './state-start-error.js';
 import { redisState, type RedisState } from '../state/redis/redis-state.js';
 import { type State } from '../state/state.js';
 
@@ -36,6 +38,7 @@ export async function openState(config: AppConfig, logger: Log, metrics: Metrics
 
   const { url, mode, nodes, sentinel_master, sentinel_password, username, password } = config.state;
   const { db, pool_size, key_prefix } = config.state;
+  const { tls } = config.state;
   const state = await redisState({
     ...limits,
     url: url ?? '',
@@ -45,10 +48,13 @@ export async function openState(config: AppConfig, logger: Log, metrics: Metrics
     poolSize: pool_size,
     keyPrefix: key_prefix ?? `${config.app.name}:`,
     hooks: redisHooks(outage, logger, metrics),
+    ...(tls === null ? {} : { tls: tlsOptions(tls) }),
     ...(sentinel_master === null ? {} : { sentinelMaster: sentinel_master }),
     ...(sentinel_password === null ? {} : { sentinelPassword: sentinel_password.reveal() }),
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password: password.reveal() }),
+  }).catch((error: unknown) => {
+    throw stateStartError(error, config);
   });
   let counted = 0;
   const sample = setInterval(() => {
@@ -111,6 +117,7 @@ function redisHooks(outage: Outage, logger: Log, metrics: Metrics): RedisHooks {
         logger.error({ reason }, 'state store is away');
       }
     },
+    onStartWaits: (cause) => logger.warn({ cause }, 'state store does not answer yet'),
     onError: (reason) => metrics.of.state_errors_total.inc({ reason }),
     onTailRepaired: (events) => {
       metrics.of.tail_repairs_total.inc();

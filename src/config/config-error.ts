@@ -32,3 +32,11 @@ export class ConfigError extends Error {
     this.lines = lines;
   }
 }
+
+/** A mistake in the configuration that only another server can find, such as a database that does not exist. */
+export class StartMistake extends Error {
+  constructor(readonly mistake: Mistake) {
+    super(mistake.problem);
+    this.name = 'StartMistake';
+  }
+}

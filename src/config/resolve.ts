@@ -11,6 +11,7 @@ import { resolveJwt, resolveKeys } from './resolve-auth.js';
 import { type AppConfig, type FileConfig, type ProviderSettings } from './schema.js';
 import { type ProviderTypeFacts } from './provider-types.js';
 import { type FileProvider } from './schema-provider.js';
+import { resolveTls } from './resolve-tls.js';
 import { url } from './keys.js';
 import { type Secret } from './secret.js';
 import { findTemplateSource, templateSourceCandidates } from './template-source.js';
@@ -74,6 +75,7 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
     model: (autoDemo ? null : file.model) ?? defaultModel,
     base_url: baseUrl,
     api_key: apiKey,
+    tls: resolveTls(`${path}.tls`, file.tls, context, notes),
     secret_headers: !remote ? {} : secretHeaders(file, path, context, notes),
     config: {
       ...file.config,
@@ -82,6 +84,17 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
       reasoning_timeout: reasoning ?? timeout,
     },
   };
+}
+
+/** Warns if a production serves scripted answers because a key is missing. */
+function productionProvider({ app, provider }: FileConfig, settings: ProviderSettings, notes: Notes): ProviderSettings {
+  if (app.environment === 'production' && provider.type === 'auto' && settings.type === 'demo') {
+    const env = provider.api_key_env ?? 'OPENAI_API_KEY';
+    notes.warnings.push(
+      `provider.type: the demo provider answers in production, because ${env} is not set; set it, and \`type: openai\`, which refuses to start without it`,
+    );
+  }
+  return settings;
 }
 
 /** Headers that hold secrets, each read like an API key. */
@@ -164,10 +177,11 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
   }
   return {
     ...file,
-    provider: resolveProvider(file.provider, 'provider', context, notes),
+    provider: productionProvider(file, resolveProvider(file.provider, 'provider', context, notes), notes),
     fallbacks: file.fallbacks.map((fallback, i) => resolveProvider(fallback, `fallbacks[${i}]`, context, notes)),
     state: {
       ...file.state,
+      tls: resolveTls('state.tls', file.state.tls, context, notes),
       password: resolvePassword({ name: 'password', whom: 'Redis is' }, file.state, context, notes),
       sentinel_password: resolvePassword(
         { name: 'sentinel_password', whom: 'Sentinels are' },

@@ -24,6 +24,7 @@ import {
   url,
 } from './keys.js';
 import { INPUT_KINDS } from '../domain/media.js';
+import { tlsSection } from './schema-tls.js';
 import { namesOf, type ProviderTypes } from './provider-types.js';
 
 const API_KEY_DEFAULT = '`OPENAI_API_KEY`';
@@ -81,6 +82,7 @@ const providerKeys = {
     "`OPENAI_BASE_URL`, then OpenAI's own",
     'Base URL of an OpenAI-compatible API, with its `/v1`.',
   ),
+  tls: tlsSection,
   headers: key(textMap('header names with their values'), {}, 'Headers of every request. Never a secret.'),
   headers_env: key(
     textMap('header names with names of environment variables', envName),

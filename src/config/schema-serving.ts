@@ -20,6 +20,7 @@ import {
   text,
   url,
 } from './keys.js';
+import { tlsSection } from './schema-tls.js';
 
 export const app = section('The process and its main listener.', {
   name: key(
@@ -61,6 +62,7 @@ export const state = section('Where conversations, event logs and ended response
     '`memory`: in this process, lost when it ends. `redis`: shared by all replicas.',
   ),
   url: optionalKey(url(['redis', 'rediss']), 'none; needed with `redis`', 'The Redis server.'),
+  tls: tlsSection,
   mode: key(
     oneOf(['single', 'cluster', 'sentinel']),
     'single',

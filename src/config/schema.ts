@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { type ProviderTypes } from './provider-types.js';
 import { type FileProvider, providerSections } from './schema-provider.js';
 import { middleware } from './schema-turn.js';
+import { type TlsSettings } from './resolve-tls.js';
 import { type Secret } from './secret.js';
 import { app, batch, conversations, http, state, websocket } from './schema-serving.js';
 import { auth, clients, limits } from './schema-access.js';
@@ -46,7 +47,8 @@ type DeepReadonly<T> = unknown extends T
 
 /** A provider with `auto` resolved, its key read and its timeouts set. */
 export type ProviderSettings = DeepReadonly<ResolvedProvider>;
-type ResolvedProvider = Omit<FileProvider, 'model' | 'base_url' | 'config'> & {
+type ResolvedProvider = Omit<FileProvider, 'model' | 'base_url' | 'config' | 'tls'> & {
+  tls: TlsSettings | null;
   model: string;
   base_url: string;
   /** Null if none is needed: for the demo provider, or for a server that requires none. */
@@ -80,7 +82,11 @@ export type AppConfig = DeepReadonly<
   Omit<FileConfig, 'provider' | 'fallbacks' | 'state' | 'auth' | 'middleware'> & {
     provider: ProviderSettings;
     fallbacks: ProviderSettings[];
-    state: FileConfig['state'] & { password: Secret | null; sentinel_password: Secret | null };
+    state: Omit<FileConfig['state'], 'tls'> & {
+      password: Secret | null;
+      sentinel_password: Secret | null;
+      tls: TlsSettings | null;
+    };
     auth: Omit<FileConfig['auth'], 'keys' | 'jwt'> & { keys: ServerKeySettings[]; jwt: TokenSettings | null };
     middleware: Omit<FileConfig['middleware'], 'state' | 'template'> & {
       state: { enabled: boolean; max_messages: number };

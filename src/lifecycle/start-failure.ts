@@ -4,7 +4,7 @@
  * configuration.
  */
 
-import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
+import { ConfigError, EXIT_CONFIG, StartMistake } from '../config/config-error.js';
 import { scrub } from '../config/secret.js';
 import { SluiceError } from '../domain/errors.js';
 import { PackLoadError } from '../templating/pack-mistake.js';
@@ -34,6 +34,8 @@ export interface Listeners {
 }
 
 export function startFailure(thrown: unknown, listeners?: Listeners): StartFailure {
+  if (thrown instanceof StartMistake)
+    return startFailure(new ConfigError(listeners?.configPath ?? 'file', [thrown.mistake]));
   if (thrown instanceof ConfigError) return failure(EXIT.config, thrown.message.split('\n'));
   if (thrown instanceof PackLoadError || thrown instanceof GuardrailMistake)
     return failure(EXIT.config, thrown.message.split('\n'));
@@ -42,7 +44,9 @@ export function startFailure(thrown: unknown, listeners?: Listeners): StartFailu
     if (thrown.code === 'prompt_not_found')
       return failure(EXIT.config, [`${thrown.message} (\`middleware.template.default\`)`]);
     const hint =
-      thrown.code === 'state_unavailable' ? ` (\`state\` in ${listeners?.configPath ?? 'the configuration'})` : '';
+      thrown.code === 'state_unavailable'
+        ? ` (\`${thrown.param ?? 'state'}\` in ${listeners?.configPath ?? 'the configuration'})`
+        : '';
     return failure(EXIT.unavailable, [`${thrown.message}${hint}`]);
   }
   if (isListenError(thrown)) return listenFailure(thrown, listeners);

@@ -15,7 +15,7 @@ import { ChatStream } from './chat-stream.js';
 import { fromThrown, isToolUseFailure, unreadable } from './chat-errors.js';
 import { canDecode } from '../wire/content-coding.js';
 import { bodyOf, type LeanBody, leanFetch } from '../wire/lean-fetch.js';
-import { type ScheduleRead, pacedConnector } from '../wire/paced-socket.js';
+import { type ScheduleRead, pacedConnector, type TlsCertificates } from '../wire/paced-socket.js';
 
 export interface OpenAiProviderOptions {
   /** The name in `start` parts, metrics and `response.sluice.provider`. Default `openai`. */
@@ -31,6 +31,8 @@ export interface OpenAiProviderOptions {
   readonly shapeOf?: (model: string) => RequestShape;
   /** Time limit for establishing a connection. Default 10 s. */
   readonly connectTimeoutMs?: number;
+  /** Certificates for TLS. Absent: the authorities of Node. */
+  readonly tls?: TlsCertificates;
   /**
    * Most connections at a time. Every running stream holds one; further streams wait. Absent: no
    * bound.
@@ -61,7 +63,11 @@ export class OpenAiProvider extends Provider {
     this.#shapeOf = options.shapeOf ?? (() => usualShape(dialect));
     this.#agent = new Agent({
       connections: options.maxConnections ?? null,
-      connect: pacedConnector(options.scheduleRead ?? ((read) => read()), options.connectTimeoutMs ?? 10_000),
+      connect: pacedConnector(
+        options.scheduleRead ?? ((read) => read()),
+        options.connectTimeoutMs ?? 10_000,
+        options.tls,
+      ),
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: 30_000,

@@ -1,6 +1,7 @@
 /* The registry entry for chat completions servers: converts settings to options of the provider. */
 
 import { type ProviderSettings } from '../../config/schema.js';
+import { tlsOptions } from '../../config/resolve-tls.js';
 import { type Secret } from '../../config/secret.js';
 import { type InputKind } from '../../domain/media.js';
 import { costUsd, listedPrice, priceListOf } from '../cost.js';
@@ -19,13 +20,16 @@ export const openAiType: ProviderType = {
       scheduleRead,
       headers: headersOf(settings),
       query: settings.query,
+      tls: tlsOptions(settings.tls),
       shapeOf: (model) => shapeOf(settings, model),
       ...(settings.api_key === null ? {} : { apiKey: settings.api_key.reveal() }),
     });
     return { provider, close: () => provider.close() };
   },
-  refusesKey: ({ api_key: key, base_url: baseUrl }, timeoutMs) =>
-    key === null ? Promise.resolve(false) : keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs }),
+  refusesKey: ({ api_key: key, base_url: baseUrl, tls }, timeoutMs) =>
+    key === null
+      ? Promise.resolve(false)
+      : keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs, tls: tlsOptions(tls) }),
   takes: (settings, model) => shapeOf(settings, model).input,
   price: ({ base_url, prices, models }) => {
     const list = priceListOf(base_url);

@@ -7,6 +7,13 @@
 import { type Socket } from 'node:net';
 import { buildConnector } from 'undici';
 
+/** Certificates as PEM. */
+export interface TlsCertificates {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 /** Calls `read` when a waiting socket may be read again. */
 export type ScheduleRead = (read: () => void) => void;
 
@@ -69,11 +76,16 @@ const FULL_AT_ONE_BYTE = { highWaterMark: 1 };
  * Creates the connections of an undici Agent.
  * @param connectTimeoutMs time limit for establishing one
  */
-export function pacedConnector(scheduleRead: ScheduleRead, connectTimeoutMs: number): buildConnector.connector {
+export function pacedConnector(
+  scheduleRead: ScheduleRead,
+  connectTimeoutMs: number,
+  tls: TlsCertificates = {},
+): buildConnector.connector {
   const connect = buildConnector({
     // One stream for each socket: closing it is how the provider learns of a cancel.
     allowH2: false,
     timeout: connectTimeoutMs,
+    ...tls,
     ...FULL_AT_ONE_BYTE,
   });
   return (options, callback) =>

@@ -22,6 +22,8 @@ export interface RedisConnectionOptions {
   readonly sentinelMaster?: string;
   /** Password of the Sentinels. */
   readonly sentinelPassword?: string;
+  /** Certificates as PEM, with `rediss`. Absent: the authorities of Node. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   /** Used if the URL names no user. */
   readonly username?: string;
   /** Used if the URL names no password. */
@@ -92,6 +94,8 @@ export interface RedisHooks {
    * `readonly`, `out_of_memory`, …
    */
   readonly onState?: (state: 'up' | 'down', reason: string | null) => void;
+  /** Redis does not answer at the start, which keeps waiting. Called once. */
+  readonly onStartWaits?: (message: string) => void;
   /** A command failed, after all retries. */
   readonly onError?: (reason: string) => void;
   /** A log had lost its newest events, and this replica, their writer, appended them again. */

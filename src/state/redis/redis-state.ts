@@ -12,6 +12,7 @@ import { type State } from '../state.js';
 import { RedisConversationAnnouncements } from './conversation/redis-conversation-announcements.js';
 import { AppendQueue } from './log/append-queue.js';
 import { RedisConnector } from './connection/redis-connector.js';
+import { RedisStartError, startError } from './connection/start-error.js';
 import { Heartbeat } from './connection/heartbeat.js';
 import { memoryOf, type RedisMemory } from './connection/redis-memory.js';
 import { LocalFollowers } from './log/local-followers.js';
@@ -94,11 +95,15 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     health.close();
   };
   try {
-    await firstBeat([health, forLogs, forStores], heartbeat, connector, timing.startTimeoutMs);
+    const onWait = (error: unknown): void =>
+      hooks.onStartWaits?.(startError(error, connector.lastError, connector.addresses.join(', ')).message);
+    await firstBeat([health, forLogs, forStores], { heartbeat, connector, timeoutMs: timing.startTimeoutMs, onWait });
+    await checkDatabase(health, options.db ?? 0, connector);
     await checkServer(forLogs, hooks);
   } catch (error) {
+    const { lastError, addresses } = connector;
     await close();
-    throw error;
+    throw startError(error, lastError, addresses.join(', '));
   }
   heartbeat.start();
 
@@ -134,17 +139,40 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   };
 }
 
+interface FirstBeatOptions {
+  readonly heartbeat: Heartbeat;
+  readonly connector: RedisConnector;
+  readonly timeoutMs: number;
+  /** Called with the first error after which the start keeps waiting. */
+  readonly onWait: (error: unknown) => void;
+}
+
+/**
+ * Refuses a database that does not exist: ioredis would continue in database 0.
+ * @throws RedisStartError
+ */
+async function checkDatabase(commands: RedisCommands, db: number, connector: RedisConnector): Promise<void> {
+  if (db === 0 || connector.mode === 'cluster') return;
+  try {
+    await commands.call('SELECT', db);
+  } catch (error) {
+    const [address] = [connector.addresses.join(', ')];
+    const cause = error instanceof SluiceError ? error.cause : error;
+    if (!/out of range|SELECT is not allowed/i.test(String(cause))) throw error;
+    throw new RedisStartError('database', address, `it has no database ${db}`, 'use one that exists, such as 0', cause);
+  }
+}
+
 /**
  * Sends heartbeats until one succeeds. Errors that a retry cannot change, and the end of
  * `timeoutMs`, are thrown.
  */
 async function firstBeat(
   lanes: readonly RedisCommands[],
-  heartbeat: Heartbeat,
-  connector: RedisConnector,
-  timeoutMs: number,
+  { heartbeat, connector, timeoutMs, onWait }: FirstBeatOptions,
 ): Promise<void> {
   const startedAt = performance.now();
+  let reported = false;
   for (;;) {
     try {
       // A heartbeat fails at once while a connection is being opened; PING waits for it.
@@ -155,6 +183,8 @@ async function firstBeat(
       const { reason } = meaningOf(connector.lastError ?? (error instanceof Error ? error.cause : error));
       const hopeless = reason === 'auth' || reason === 'wrong_mode';
       if (hopeless || performance.now() - startedAt > timeoutMs) throw error;
+      if (!reported) onWait(error);
+      reported = true;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }

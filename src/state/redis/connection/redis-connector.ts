@@ -28,6 +28,11 @@ export class RedisConnector {
     this.mode = options.mode ?? 'single';
   }
 
+  /** `host:port` of each configured address, for operators. */
+  get addresses(): string[] {
+    return [this.#address(), ...(this.#options.nodes ?? [])].map(({ host, port }) => `${host}:${port}`);
+  }
+
   /**
    * Opens a connection for commands.
    * @param name connection name in CLIENT LIST
@@ -54,7 +59,9 @@ export class RedisConnector {
         // Without a limit, a Sentinel that does not answer would keep the client from trying the
         // others.
         sentinelCommandTimeout: this.#timing.commandTimeoutMs,
-        ...(this.#url.protocol === 'rediss:' ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+        ...(this.#url.protocol === 'rediss:'
+          ? { enableTLSForSentinelMode: true, sentinelTLS: { ...this.#options.tls } }
+          : {}),
         sentinelRetryStrategy: (times) => Math.min(times * 50, 1_000),
         ...(sentinelMaster === undefined ? {} : { name: sentinelMaster }),
         ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
@@ -81,7 +88,7 @@ export class RedisConnector {
       connectionName: name,
       ...(username === undefined || username === '' ? {} : { username }),
       ...(password === undefined ? {} : { password }),
-      ...(this.#url.protocol === 'rediss:' ? { tls: {} } : {}),
+      ...(this.#url.protocol === 'rediss:' ? { tls: { ...this.#options.tls } } : {}),
       connectTimeout: this.#timing.commandTimeoutMs,
       commandTimeout: this.#timing.commandTimeoutMs,
       keepAlive: 10_000,

@@ -236,6 +236,8 @@ export interface ConversationItem {
   readonly arguments?: string;
   readonly output?: string;
   readonly sluice: {
+    /** Who speaks: `human` is a person who writes in place of the model. */
+    readonly author: 'model' | 'user' | 'system' | 'human';
     /** The response that added it, or null if it was added by REST. */
     readonly response_id: string | null;
     /** Whether a guardrail refused it: it is shown to people and never sent to a model. */

@@ -4,6 +4,7 @@
  * joined deltas.
  */
 
+import { BY_MODEL } from './author.js';
 import { type ResponseEvent } from './event.js';
 import { type ContentPart, type FunctionCallItem, type ItemStatus, type OutputItem, type OutputPart } from './item.js';
 import { closeSummary, openSummary, type OpenSummary, summaryPart } from './reasoning-summary.js';
@@ -223,7 +224,14 @@ function itemOf(slot: Slot): OutputItem {
   const { id, status } = slot;
   switch (slot.kind) {
     case 'message':
-      return { type: 'message', id, role: 'assistant', status, content: slot.parts.map(messagePart) };
+      return {
+        type: 'message',
+        id,
+        role: 'assistant',
+        status,
+        content: slot.parts.map(messagePart),
+        sluice: BY_MODEL,
+      };
     case 'function_call':
       return {
         type: 'function_call',
@@ -233,10 +241,11 @@ function itemOf(slot: Slot): OutputItem {
         arguments: slot.args,
         status,
         ...(slot.extra === undefined ? {} : { extra_content: slot.extra }),
+        sluice: BY_MODEL,
       };
     case 'reasoning': {
       const content = slot.parts.map(({ text }) => ({ type: 'reasoning_text', text }) as const);
-      return { type: 'reasoning', id, summary: slot.summary.map(summaryPart), content, status };
+      return { type: 'reasoning', id, summary: slot.summary.map(summaryPart), content, status, sluice: BY_MODEL };
     }
     case 'foreign':
       return { ...slot.item, status };

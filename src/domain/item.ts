@@ -38,7 +38,17 @@ export type ContentPart = InputPart | OutputTextPart | RefusalPart;
 /** A part of an item that a turn produces. */
 export type OutputPart = ContentPart | ReasoningTextPart;
 
-export interface MessageItem {
+/** Who speaks: a person writes as `user`, or as `human` in place of the model. */
+export type Author = 'model' | 'user' | 'system' | 'human';
+export interface AuthorFacts {
+  readonly author: Author;
+}
+interface Authored {
+  /** Absent where the type and role of the item say who speaks, and in items of earlier versions. */
+  readonly sluice?: AuthorFacts;
+}
+
+export interface MessageItem extends Authored {
   readonly type: 'message';
   readonly id: string;
   readonly role: Role;
@@ -49,7 +59,7 @@ export interface MessageItem {
   readonly status: ItemStatus;
   readonly content: readonly ContentPart[];
 }
-export interface FunctionCallItem {
+export interface FunctionCallItem extends Authored {
   readonly type: 'function_call';
   readonly id: string;
   readonly call_id: string;
@@ -60,7 +70,7 @@ export interface FunctionCallItem {
   /** Opaque data that the provider needs back with the call, such as Gemini's thought signature. */
   readonly extra_content?: Readonly<Record<string, unknown>>;
 }
-export interface FunctionCallOutputItem {
+export interface FunctionCallOutputItem extends Authored {
   readonly type: 'function_call_output';
   readonly id: string;
   readonly call_id: string;
@@ -70,7 +80,7 @@ export interface FunctionCallOutputItem {
 }
 
 /** The reasoning of a model before an answer or a call. */
-export interface ReasoningItem {
+export interface ReasoningItem extends Authored {
   readonly type: 'reasoning';
   readonly id: string;
   /** What the provider summarized instead of showing it in `content`. */

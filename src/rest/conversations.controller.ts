@@ -5,7 +5,8 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
 
 import { type Conversation } from '../domain/conversation.js';
-import { type Item, type StoredItem } from '../domain/item.js';
+import { authorOf } from '../domain/author.js';
+import { type Author, type Item, type StoredItem } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import {
   parseConversationCreate,
@@ -32,6 +33,8 @@ interface ConversationBody {
 
 type ItemBody = Item & {
   readonly sluice: {
+    /** Who speaks. */
+    readonly author: Author;
     /** The response that added the item, or null if a client did. */
     readonly response_id: string | null;
     /** Whether a guardrail refused the item. Clients see it, but it is never sent to a provider. */
@@ -126,5 +129,5 @@ function bodyOf({ id, createdAt, updatedAt, metadata, title }: Conversation): Co
 }
 
 function itemBody({ item, responseId, withheld }: StoredItem): ItemBody {
-  return { ...item, sluice: { response_id: responseId, withheld } };
+  return { ...item, sluice: { author: authorOf(item), response_id: responseId, withheld } };
 }

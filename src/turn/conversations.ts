@@ -15,7 +15,7 @@ import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-
 import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './response-errors.js';
-import { mayInstruct, refuseInstructingItems } from './instructing.js';
+import { mayInstruct, refuseHumanItems, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
 import { type MediaCheck } from './media-check.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
@@ -78,6 +78,7 @@ export class Conversations {
 
   async #check(caller: Principal, items: readonly Item[]): Promise<void> {
     if (!mayInstruct(caller, this.#allowInstructions)) refuseInstructingItems(items, 'items');
+    refuseHumanItems(caller, items);
     refuseLargeItems(items, this.#maxItemBytes, 'items');
     await this.#media.check(caller, items, 'items');
   }

@@ -31,6 +31,16 @@ export function refuseInstructingItems(
   if (at >= 0) refuseParameter(`${field}[${places?.[at] ?? at}].role`);
 }
 
+/**
+ * Refuses messages in which a person writes in place of the model: only a server key can vouch for
+ * that.
+ * @throws SluiceError `parameter_not_allowed` if an item is one
+ */
+export function refuseHumanItems(caller: Principal, items: readonly Item[]): void {
+  const at = caller.trusted ? -1 : items.findIndex(({ sluice }) => sluice?.author === 'human');
+  if (at >= 0) refuseParameter(`items[${at}].sluice.author`);
+}
+
 /** @throws SluiceError `parameter_not_allowed` */
 export function refuseParameter(param: string): never {
   throw new SluiceError(

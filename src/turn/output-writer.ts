@@ -3,6 +3,7 @@
  * them in order.
  */
 
+import { BY_MODEL } from '../domain/author.js';
 import { type ItemIds, newId } from '../domain/ids.js';
 import { contentPart } from '../domain/accumulator.js';
 import { type FunctionCallItem, type ItemStatus } from '../domain/item.js';
@@ -101,6 +102,7 @@ export class OutputWriter {
         arguments: '',
         status: 'in_progress',
         ...(extra === undefined ? {} : { extra_content: extra }),
+        sluice: BY_MODEL,
       },
     });
   }
@@ -136,7 +138,14 @@ export class OutputWriter {
     this.#journal.emit({
       type: 'response.output_item.added',
       output_index,
-      item: { type: 'message', id: item_id, role: 'assistant', status: 'in_progress', content: [] },
+      item: {
+        type: 'message',
+        id: item_id,
+        role: 'assistant',
+        status: 'in_progress',
+        content: [],
+        sluice: BY_MODEL,
+      },
     });
     return { kind, item_id, output_index, content_index: 0 };
   }
@@ -168,7 +177,7 @@ export class OutputWriter {
     this.#journal.emit({
       type: 'response.output_item.added',
       output_index,
-      item: { type: 'reasoning', id: item_id, summary: [], content: [], status: 'in_progress' },
+      item: { type: 'reasoning', id: item_id, summary: [], content: [], status: 'in_progress', sluice: BY_MODEL },
     });
     return { item_id, output_index };
   }

@@ -6,6 +6,7 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, serialize } from '../domain/event.js';
+import { withAuthor } from '../domain/author.js';
 import { type Item } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
@@ -175,7 +176,7 @@ export class ResponseReader {
   async inputItems(caller: Principal, responseId: string, query: ItemQuery): Promise<Page<Item>> {
     const input = (await this.#stored(caller, responseId))?.input ?? (await this.#head(caller, responseId))?.input;
     if (input === undefined) throw responseNotFound();
-    const items = input.map((stored) => stored.item);
+    const items = input.map(({ item }) => withAuthor(item));
     if (query.order === 'desc') items.reverse();
     const start = query.after === undefined ? 0 : items.findIndex((item) => item.id === query.after) + 1;
     return { data: items.slice(start, start + query.limit), hasMore: items.length > start + query.limit };

@@ -4,6 +4,7 @@
  * answered, in the order of their frames.
  */
 
+import { withAuthor } from '../../domain/author.js';
 import { asSluiceError, SluiceError } from '../../domain/errors.js';
 import { type Principal } from '../../domain/principal.js';
 import { type Time } from '../../domain/time.js';
@@ -225,7 +226,7 @@ export class WatchedConversations {
       streamId,
       wanted,
       announce: () => {
-        const input = viewer.head.input.map(({ item }) => item);
+        const input = viewer.head.input.map(({ item }) => withAuthor(item));
         sendEvent({ type: 'sluice:turn', conversation, response_id: responseId, input, stream_id: streamId });
       },
       begun: (begun) => watched.following.add(begun),

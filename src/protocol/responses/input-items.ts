@@ -6,6 +6,7 @@
 
 import { z } from 'zod';
 
+import { authorByRole } from '../../domain/author.js';
 import { newId } from '../../domain/ids.js';
 import {
   type ContentPart,
@@ -71,7 +72,7 @@ const ID = z.string().max(256).optional();
 /** Any call id of a provider; some put state into it. */
 const CALL_ID = z.string().min(1).max(65_536);
 const DIRECT = z.strictObject({ type: z.literal('direct') });
-/** The field that Sluice adds to listed items. Accepted and ignored. */
+/** The field that Sluice adds to listed items. Ignored in `input`. */
 const sluice = z.unknown().optional();
 const callExtras = {
   sluice,
@@ -156,8 +157,14 @@ function asTyped(value: unknown, context: z.core.$RefinementCtx): unknown {
 
 const KINDS = [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT, REASONING] as const;
 const ITEM = z
-  .preprocess(asTyped, z.discriminatedUnion('type', [...KINDS]).superRefine(roleFitsParts))
-  .transform(itemOf);
+  .preprocess(
+    asTyped,
+    z
+      .discriminatedUnion('type', [...KINDS])
+      .superRefine(roleFitsParts)
+      .superRefine(authorFits),
+  )
+  .transform((item) => writtenBy(itemOf(item), authorIn(item)));
 const ITEM_OR_REFERENCE = z
   .preprocess(asTyped, z.discriminatedUnion('type', [...KINDS, ITEM_REFERENCE]).superRefine(roleFitsParts))
   .transform((item): Item | ItemReference => (item.type === 'item_reference' ? item : itemOf(item)));
@@ -194,6 +201,26 @@ function roleFitsParts(item: ItemInput | ItemReference, context: z.core.$Refinem
       : `must be 'input_text' in a message of the ${role}`;
     context.addIssue({ code: 'custom', path: ['content', index, 'type'], message, input: part });
   });
+}
+
+function authorIn({ sluice: facts }: ItemInput): unknown {
+  return isObject(facts) ? (facts['author'] ?? undefined) : undefined;
+}
+
+/** Checks the author of an item of a conversation: that of its role, or a person in the model's. */
+function authorFits(item: ItemInput, context: z.core.$RefinementCtx): void {
+  const author = authorIn(item);
+  if (author === undefined) return;
+  const own = authorByRole(item);
+  const mayBeHuman = item.type === 'message' && own === 'model';
+  if (author === own || (mayBeHuman && author === 'human')) return;
+  const message = mayBeHuman ? "must be 'model' or 'human'" : `must be '${own}'`;
+  context.addIssue({ code: 'custom', path: ['sluice', 'author'], message, input: author });
+}
+
+/** Records a person who writes in place of the model. Other authors follow from the item. */
+function writtenBy(item: Item, author: unknown): Item {
+  return author === 'human' ? { ...item, sluice: { author } } : item;
 }
 
 function itemOf(item: ItemInput): Item {

@@ -12,7 +12,7 @@ const item = (id: string, responseId: string | null = null): ConversationItem =>
   status: 'completed',
   role: 'user',
   content: [{ type: 'input_text', text: id }],
-  sluice: { response_id: responseId, withheld: false },
+  sluice: { author: 'user', response_id: responseId, withheld: false },
 });
 const page = (data: ConversationItem[], more = false): List<ConversationItem> => ({
   data,

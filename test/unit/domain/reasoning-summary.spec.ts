@@ -4,7 +4,14 @@ import { type ResponseEvent } from '../../../src/domain/event.js';
 import { responseOf } from './responses.js';
 
 const at = { item_id: 'rs_1', output_index: 0, summary_index: 0 };
-const item = { type: 'reasoning', id: 'rs_1', summary: [], content: [], status: 'in_progress' } as const;
+const item = {
+  type: 'reasoning',
+  id: 'rs_1',
+  summary: [],
+  content: [],
+  status: 'in_progress',
+  sluice: { author: 'model' },
+} as const;
 const EVENTS: readonly ResponseEvent[] = [
   { type: 'response.output_item.added', output_index: 0, item },
   { type: 'response.reasoning_summary_part.added', ...at, part: { type: 'summary_text', text: '' } },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Item } from '../../../src/domain/item.js';
-import { mayInstruct, refuseInstructingItems } from '../../../src/turn/instructing.js';
+import { mayInstruct, refuseHumanItems, refuseInstructingItems } from '../../../src/turn/instructing.js';
 import { ALICE, userItem } from './turn-harness.js';
 
 const system: Item = {
@@ -26,5 +26,18 @@ describe('instructions among items', () => {
       expect.objectContaining({ code: 'parameter_not_allowed', param: 'input[1].role' }),
     );
     expect(() => refuseInstructingItems([userItem('hello')], 'items')).not.toThrow();
+  });
+});
+
+describe('a message in which a person writes in place of the model', () => {
+  const human: Item = { ...system, role: 'assistant', sluice: { author: 'human' } };
+
+  it('is refused from a caller that is no server key [AUTHOR-2]', () => {
+    const user = { ...ALICE, trusted: false };
+    expect(() => refuseHumanItems(user, [userItem('x'), human])).toThrow(
+      expect.objectContaining({ code: 'parameter_not_allowed', param: 'items[1].sluice.author' }),
+    );
+    expect(() => refuseHumanItems(user, [userItem('x')])).not.toThrow();
+    expect(() => refuseHumanItems(ALICE, [human])).not.toThrow();
   });
 });

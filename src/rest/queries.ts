@@ -55,7 +55,8 @@ export interface RetrieveQuery {
  */
 export function readRetrieveQuery(query: unknown, lastEventId: string | undefined): RetrieveQuery {
   const fields = read(RETRIEVE, query);
-  const stream = fields.stream === 'true';
+  // The official client for Go sends `stream` in a body, which a GET request does not have.
+  const stream = (fields.stream ?? (fields.starting_after === undefined ? 'false' : 'true')) === 'true';
   if (!stream && fields.starting_after !== undefined) {
     throw new SluiceError('invalid_value', 'unable to read the query; starting_after needs stream=true', {
       param: 'starting_after',

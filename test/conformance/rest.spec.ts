@@ -217,6 +217,7 @@ describe('GET /v1/responses/{id}', () => {
     const all = framesOf(sseMessages(await streamed(`/v1/responses/${id}?stream=true`)));
     expect(numbersOf(all)).toEqual(upTo(all.length));
     expect(rest).toEqual(all.slice(3));
+    expect(framesOf(sseMessages(await streamed(`/v1/responses/${id}?starting_after=2`)))).toEqual(rest);
     expect(
       framesOf(
         sseMessages(await streamed(`/v1/responses/${id}?stream=true&starting_after=0`, { 'last-event-id': '4' })),
@@ -232,7 +233,7 @@ describe('GET /v1/responses/{id}', () => {
     const { body } = await harness.post({ input: 'Hi' });
     const at = `/v1/responses/${String(body['id'])}`;
     for (const [query, code, param] of [
-      ['?starting_after=1', 'invalid_value', 'starting_after'],
+      ['?stream=false&starting_after=1', 'invalid_value', 'starting_after'],
       ['?stream=true&starting_after=x', 'invalid_value', 'starting_after'],
       ['?stream=perhaps', 'invalid_value', 'stream'],
       ['?streem=true', 'unknown_parameter', 'streem'],

@@ -385,7 +385,7 @@ describe('GET /v1/responses/{id}', () => {
   it.each([
     ['stream=maybe', 'stream'],
     ['stream=true&starting_after=x', 'starting_after'],
-    ['starting_after=1', 'starting_after'],
+    ['stream=false&starting_after=1', 'starting_after'],
     ['strem=true', 'strem'],
   ])('refuses ?%s', async (query, param) => {
     const answer = await call('GET', `/v1/responses/resp_1?${query}`);

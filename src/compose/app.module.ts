@@ -30,6 +30,7 @@ import { ConversationsController } from '../rest/conversations.controller.js';
 import { ModelList, ModelsController } from '../rest/models.controller.js';
 import { type OpenAnswers } from '../rest/open-answers.js';
 import { PromptList, PromptsController } from '../rest/prompts.controller.js';
+import { CompactController } from '../rest/compact.controller.js';
 import { InputTokensController } from '../rest/input-tokens.controller.js';
 import { ResponsesController } from '../rest/responses.controller.js';
 import { RestTimes } from '../rest/rest-times.js';
@@ -37,6 +38,7 @@ import { Conversations } from '../turn/conversations.js';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { InputTokens } from '../turn/input-tokens.js';
+import { SummarySeal } from '../turn/summary-seal.js';
 import { TurnService } from '../turn/turn.service.js';
 
 const STATE_PING_TIMEOUT_MS = 1_000;
@@ -62,6 +64,7 @@ export class AppModule {
       controllers: [
         ResponsesController,
         InputTokensController,
+        CompactController,
         ConversationsController,
         ChatCompletionsController,
         ModelsController,
@@ -70,6 +73,7 @@ export class AppModule {
       providers: [
         { provide: TurnService, useValue: parts.turns },
         { provide: ResponseReader, useValue: parts.reader },
+        { provide: SummarySeal, useValue: parts.seal },
         { provide: InputTokens, useValue: parts.inputTokens },
         { provide: OperationLimits, useValue: parts.operations },
         { provide: Conversations, useValue: parts.conversations },

@@ -42,6 +42,7 @@ import { DrainState } from '../turn/drain-state.js';
 import { TurnGuards } from '../turn/turn-guards.js';
 import { TurnLimits } from '../turn/turn-limits.js';
 import { OperationLimits } from '../turn/operation-limits.js';
+import { SummarySeal } from '../turn/summary-seal.js';
 import { TurnMemory } from '../turn/turn-context.js';
 import { TurnReport } from '../turn/turn-report.js';
 import { Idempotency } from '../turn/idempotency.js';
@@ -59,6 +60,7 @@ export interface GatewayParts {
   readonly report: TurnReport;
   readonly reader: ResponseReader;
   readonly inputTokens: InputTokens;
+  readonly seal: SummarySeal;
   readonly conversations: Conversations;
   readonly operations: OperationLimits;
   readonly overload: Overload;
@@ -96,7 +98,9 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
   const scheduleRead = (read: () => void): void => clock.scheduleRead(read);
   const providers = composeProviders(config, { state, logger, metrics, scheduleRead });
+  const seal = new SummarySeal(config.compaction.key?.reveal() ?? null);
   const memory = new TurnMemory(state.conversations, state.responses, {
+    seal,
     windowItems: config.middleware.state.max_messages,
     kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
   });
@@ -104,6 +108,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const admission = new Admission(admissionPolicy(config), {
     prompts,
     media,
+    seal,
     conversations: state.conversations,
     responses: state.responses,
     events: state.events,
@@ -172,6 +177,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     turns,
     report,
     reader,
+    seal,
     inputTokens: new InputTokens({ admission, memory, guards, estimate: estimateUsage }),
     conversations: new Conversations({
       store: state.conversations,

@@ -121,6 +121,24 @@ function secretHeaders(
   return secrets;
 }
 
+const SHORTEST_SUMMARY_KEY = 32;
+
+function resolveSummaryKey(
+  { key_env, key_file }: FileConfig['compaction'],
+  context: ResolveContext,
+  notes: Notes,
+): Secret | null {
+  const key = readSecret({ path: 'compaction', name: 'key' }, key_env, key_file, true, context, notes);
+  if (key !== null && key.reveal().length < SHORTEST_SUMMARY_KEY) {
+    const path = `compaction.key_${key_file === null ? 'env' : 'file'}`;
+    notes.mistakes.push({
+      path,
+      problem: `shorter than ${SHORTEST_SUMMARY_KEY} characters; use a random one (\`openssl rand -base64 32\`)`,
+    });
+  }
+  return key;
+}
+
 /** Header and parameter names that carry secrets. */
 const SECRET_HEADERS = /^(?:proxy-)?authorization$|api-?key|token|secret|cookie/iu;
 
@@ -195,6 +213,7 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
       state: { ...file.middleware.state, max_messages: file.middleware.state.max_messages ?? file.state.max_messages },
       template: { ...template, enabled: template.enabled && sourcePath !== null, source_path: sourcePath },
     },
+    compaction: { ...file.compaction, key: resolveSummaryKey(file.compaction, context, notes) },
     auth: {
       ...file.auth,
       keys: resolveKeys(file, context, notes),

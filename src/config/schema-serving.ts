@@ -134,6 +134,15 @@ export const conversations = section('Concurrent turns of one conversation.', {
   ),
 });
 
+export const compaction = section('Summaries in place of long context.', {
+  key_env: optionalKey(
+    envName,
+    'none; summaries are refused',
+    'Variable that holds the secret, of at least 32 characters, with which summaries are encrypted. All replicas need the same. Summaries that were made with another one cannot be read.',
+  ),
+  key_file: optionalKey(fileName, 'none', 'File that holds the secret, instead of `key_env`.'),
+});
+
 export const batch = section('How deltas are joined into events.', {
   max_window: key(
     duration('0ms', '1s'),

@@ -9,7 +9,7 @@ import { type FileProvider, providerSections } from './schema-provider.js';
 import { middleware } from './schema-turn.js';
 import { type TlsSettings } from './resolve-tls.js';
 import { type Secret } from './secret.js';
-import { app, batch, conversations, http, state, websocket } from './schema-serving.js';
+import { app, batch, compaction, conversations, http, state, websocket } from './schema-serving.js';
 import { auth, clients, limits } from './schema-access.js';
 import { alerts, monitoring } from './schema-operations.js';
 
@@ -21,6 +21,7 @@ export const configSchema = (types: ProviderTypes) =>
     state,
     middleware,
     conversations,
+    compaction,
     batch,
     websocket,
     http,
@@ -79,7 +80,8 @@ export type TokenSettings = NonNullable<FileConfig['auth']['jwt']> & { public_ke
  * the key's description says.
  */
 export type AppConfig = DeepReadonly<
-  Omit<FileConfig, 'provider' | 'fallbacks' | 'state' | 'auth' | 'middleware'> & {
+  Omit<FileConfig, 'provider' | 'fallbacks' | 'state' | 'auth' | 'middleware' | 'compaction'> & {
+    compaction: FileConfig['compaction'] & { key: Secret | null };
     provider: ProviderSettings;
     fallbacks: ProviderSettings[];
     state: Omit<FileConfig['state'], 'tls'> & {

@@ -3,7 +3,7 @@
 import { systemTime, type Time } from './time.js';
 
 /** Prefixes of the ids of items. */
-export type ItemPrefix = 'msg' | 'fc' | 'fco' | 'rs';
+export type ItemPrefix = 'msg' | 'fc' | 'fco' | 'rs' | 'cmp';
 
 export type IdPrefix = ItemPrefix | 'resp' | 'conv' | 'req' | 'conn' | 'chatcmpl' | 'replica';
 
@@ -23,7 +23,7 @@ const HOME_MARKS = { resp: 'r', conv: 'v' } as const;
 /** Random digits of an item beside those of its home. */
 const ITEM_DIGITS = 16;
 const HOME = /^(resp|conv)_([0-9a-f]{32})$/u;
-const ITEM_OF_HOME = /^(?:msg|fc|fco|rs)_([0-9a-f]{32})([rv])[0-9a-f]{16}$/u;
+const ITEM_OF_HOME = /^(?:msg|fc|fco|rs|cmp)_([0-9a-f]{32})([rv])[0-9a-f]{16}$/u;
 
 /**
  * Returns a source of item ids that name where the items are stored, such as
@@ -50,8 +50,14 @@ export function homeOf(
 }
 
 /** Returns the prefix of the ids of one type of item. */
-export function itemPrefix(type: 'message' | 'function_call' | 'function_call_output' | 'reasoning'): ItemPrefix {
+export function itemPrefix(type: keyof typeof ITEM_PREFIXES): ItemPrefix {
   return ITEM_PREFIXES[type];
 }
 
-const ITEM_PREFIXES = { message: 'msg', function_call: 'fc', function_call_output: 'fco', reasoning: 'rs' } as const;
+const ITEM_PREFIXES = {
+  message: 'msg',
+  function_call: 'fc',
+  function_call_output: 'fco',
+  reasoning: 'rs',
+  compaction: 'cmp',
+} as const;

@@ -42,6 +42,8 @@ export type OutputPart = ContentPart | ReasoningTextPart;
 export type Author = 'model' | 'user' | 'system' | 'human';
 export interface AuthorFacts {
   readonly author: Author;
+  /** Of a summary: what it replaces. Absent: the client decides that. */
+  readonly replaces?: ReplacedItems;
 }
 interface Authored {
   /** Absent where the type and role of the item say who speaks, and in items of earlier versions. */
@@ -89,9 +91,25 @@ export interface ReasoningItem extends Authored {
   readonly status: ItemStatus;
 }
 
-export type Item = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem;
+/** A summary in place of earlier items. */
+export interface CompactionItem extends Authored {
+  readonly type: 'compaction';
+  readonly id: string;
+  /** The summary. Only the deployment that made it can read it. */
+  readonly encrypted_content: string;
+  readonly status: ItemStatus;
+}
+
+/** The items of a conversation or chain that a summary replaces for the provider, in order. */
+export interface ReplacedItems {
+  readonly first_id: string;
+  readonly last_id: string;
+  readonly items: number;
+}
+
+export type Item = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem | CompactionItem;
 /** An item that a turn can produce. */
-export type OutputItem = MessageItem | FunctionCallItem | ReasoningItem;
+export type OutputItem = MessageItem | FunctionCallItem | ReasoningItem | CompactionItem;
 
 /** A stored item of a conversation. */
 export interface StoredItem {
@@ -169,10 +187,11 @@ export function outputText({ output }: FunctionCallOutputItem): string {
   return output.flatMap((part) => (part.type === 'input_text' ? [part.text] : [])).join('\n');
 }
 
-/** Returns all text of an item, refusals included. */
+/** Returns all text of an item, refusals included. That of a summary is encrypted. */
 export function itemText(item: Item): string {
   if (item.type === 'message') return messageText(item, true);
   if (item.type === 'reasoning') return thoughtText(item);
+  if (item.type === 'compaction') return item.encrypted_content;
   return item.type === 'function_call' ? `${item.name} ${item.arguments}` : outputText(item);
 }
 
@@ -192,6 +211,7 @@ const KINDS: ReadonlySet<string> = new Set<Item['type']>([
   'function_call',
   'function_call_output',
   'reasoning',
+  'compaction',
 ]);
 
 /**

@@ -61,6 +61,8 @@ export interface ResponseRequest {
   readonly background: boolean;
   readonly user?: string;
   readonly safetyIdentifier?: string;
+  /** Whether the answer is a summary of the context and input. No client sets it by a field. */
+  readonly summarize?: boolean;
 }
 
 /** A request whose references are replaced by the items that they name. */

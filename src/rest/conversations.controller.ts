@@ -129,5 +129,5 @@ function bodyOf({ id, createdAt, updatedAt, metadata, title }: Conversation): Co
 }
 
 function itemBody({ item, responseId, withheld }: StoredItem): ItemBody {
-  return { ...item, sluice: { author: authorOf(item), response_id: responseId, withheld } };
+  return { ...item, sluice: { ...item.sluice, author: authorOf(item), response_id: responseId, withheld } };
 }

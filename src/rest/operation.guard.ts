@@ -9,7 +9,7 @@ import { type FastifyRequest } from 'fastify';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { callerOf } from './caller.js';
 
-const TURN_ROUTES: ReadonlySet<string> = new Set(['/v1/responses', '/v1/chat/completions']);
+const TURN_ROUTES: ReadonlySet<string> = new Set(['/v1/responses', '/v1/responses/compact', '/v1/chat/completions']);
 /**
  * Each full multiple of this in a body costs one more operation, so that large items cost more than
  * small ones.

@@ -20,6 +20,8 @@ import { type ContextSource, ContextSources } from './context-source.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
 import { ItemReferences } from './item-references.js';
 import { checkTools } from './prompt-tools.js';
+import { SUMMARY_INSTRUCTIONS } from './summary-request.js';
+import { type SummarySeal } from './summary-seal.js';
 import { type MediaCheck } from './media-check.js';
 import { refuseLargeItems } from './item-size.js';
 import { type UnstoredResponses } from './unstored-responses.js';
@@ -84,6 +86,7 @@ export interface TurnPlan {
 export interface AdmissionParts {
   readonly prompts: Pick<PromptRegistry, 'find'>;
   readonly media: MediaCheck;
+  readonly seal: Pick<SummarySeal, 'refuseUnreadable' | 'refuseWithoutKey'>;
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
   readonly events: EventLog;
@@ -100,6 +103,7 @@ export class Admission {
   readonly #references: ItemReferences;
   readonly #prompts: TurnPrompts;
   readonly #media: MediaCheck;
+  readonly #seal: AdmissionParts['seal'];
 
   constructor(policy: AdmissionPolicy, parts: AdmissionParts) {
     this.#policy = policy;
@@ -107,6 +111,7 @@ export class Admission {
     this.#sources = new ContextSources({ ...parts, stateEnabled });
     this.#references = new ItemReferences({ ...parts, stateEnabled, maxBytes: policy.maxItemBytes });
     this.#media = parts.media;
+    this.#seal = parts.seal;
     this.#prompts = new TurnPrompts(parts.prompts, policy, parts.time);
   }
 
@@ -133,11 +138,14 @@ export class Admission {
       refuseLargeItems(request.input, this.#policy.maxItemBytes, 'input');
     }
     const model = this.#model(caller, request);
-    const prompt = rendering(() => this.#prompts.render(caller, request, model));
+    // A summary has instructions of its own.
+    const summarizes = request.summarize === true;
+    const prompt = summarizes ? null : rendering(() => this.#prompts.render(caller, request, model));
     checkTools({ request, prompt });
     const source = await this.#sources.of(caller, request, unstored);
     const { items: input, places, referenced } = await this.#references.resolve(caller, request.input, source);
     if (referenced.size > 0) this.#checkInstructing(caller, input, places);
+    this.#seal.refuseUnreadable(caller.owner, input, places);
     const needs = await this.#media.check(caller, input, 'input', { model, places });
     await this.#sources.refuseStrayOutput(source, input, places);
     return {
@@ -147,7 +155,7 @@ export class Admission {
       source,
       ...(unstored === undefined ? {} : { unstored }),
       prompt,
-      system: assembleSystem(prompt?.system ?? '', request.instructions),
+      system: assembleSystem(summarizes ? SUMMARY_INSTRUCTIONS : (prompt?.system ?? ''), request.instructions),
       model,
       ...(needs === undefined ? {} : { needs }),
       maxOutputTokens: this.#maxOutputTokens(request, prompt),

@@ -57,7 +57,7 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
     wanted: () => !stop.signal.aborted,
     time: turn.time,
   });
-  const guard = guards.forOutput(plan.prompt, trace.guardingOutput);
+  const guard = guards.forOutput(plan.prompt, trace.guardingOutput, plan.request.summarize);
   const tools = new ToolGate(plan, facts.context.items);
   facts.providerCalled = true;
   const toSend = providerRequest(plan, facts.context.items);

@@ -33,6 +33,7 @@ export async function estimateLostUsage(
 }
 
 function textOf(item: OutputItem): string {
+  if (item.type === 'compaction') return '';
   if (item.type === 'reasoning') return thoughtText(item);
   return item.type === 'message' ? messageText(item, true) : item.arguments;
 }

@@ -17,9 +17,13 @@ import { type TurnPlan } from './admission.js';
 import { conversationNotFound } from './response-errors.js';
 import { refuseStrayOutput } from './stray-output.js';
 import { contextAfter } from './continuation.js';
+import { asSummaryRequest } from './summary-request.js';
+import { type SummarySeal } from './summary-seal.js';
 import { samplingOf, toolChoiceOf, toolsOf } from './prompt-tools.js';
 
 export interface MemoryOptions {
+  /** Reads the summaries of compacted context. */
+  readonly seal: Pick<SummarySeal, 'messageOf'>;
   /** Maximum number of items sent to the provider. */
   readonly windowItems: number;
   /** Bounds of a conversation, and of the context of a stored response. */
@@ -71,7 +75,14 @@ export class TurnMemory {
   async contextOf(plan: TurnPlan, input: readonly StoredItem[]): Promise<Context> {
     const history = await this.#history(plan);
     refuseStrayOutput(history, plan.request.input);
-    return { history, items: contextFor(history, input, this.#options.windowItems) };
+    const items = contextFor(history, input, this.#options.windowItems);
+    return { history, items: items.flatMap((item) => this.#readable(plan.caller.owner, item)) };
+  }
+
+  /** Returns a summary as the message that a provider receives, and other items as they are. */
+  #readable(owner: string, item: Item): readonly Item[] {
+    if (item.type !== 'compaction') return [item];
+    return [this.#options.seal.messageOf(owner, item)];
   }
 
   /**
@@ -202,7 +213,7 @@ export function keepingOf(
 export function providerRequest(plan: TurnPlan, items: readonly Item[]): ProviderRequest {
   const { request, caller, place } = plan;
   const sampling = samplingOf(plan);
-  return {
+  const toSend: ProviderRequest = {
     model: plan.model,
     system: plan.system,
     items,
@@ -219,4 +230,5 @@ export function providerRequest(plan: TurnPlan, items: readonly Item[]): Provide
     safetyIdentifier: (caller.trusted ? request.safetyIdentifier : undefined) ?? caller.user,
     ...(place === undefined || place.paid === null ? {} : { paid: place.paid }),
   };
+  return request.summarize === true ? asSummaryRequest(toSend, items, plan.system) : toSend;
 }

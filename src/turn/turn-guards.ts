@@ -60,8 +60,10 @@ export class TurnGuards {
     return judge(createInputGuard(this.#of(prompt)), input, 0);
   }
 
-  forOutput(prompt: RenderedPrompt | null, wrap?: WrapGuard): GuardedOutput {
-    return new GuardedOutput(this.#of(prompt), wrap);
+  /** @param isSummary whether the output is a summary, whose length is not limited */
+  forOutput(prompt: RenderedPrompt | null, wrap?: WrapGuard, isSummary = false): GuardedOutput {
+    const guardrails = this.#of(prompt);
+    return new GuardedOutput(isSummary ? withoutLength(guardrails) : guardrails, wrap);
   }
 
   /**
@@ -112,7 +114,7 @@ export class GuardedOutput {
    * reasoning.
    */
   #guardrailsFor(kind: TextKind): readonly CompiledGuardrail[] {
-    return isReasoning(kind) ? this.#guardrails.filter(({ type }) => type !== 'max_length') : this.#guardrails;
+    return isReasoning(kind) ? withoutLength(this.#guardrails) : this.#guardrails;
   }
 
   /** Ends the text of this kind, and decides on the text that was held back. */
@@ -138,6 +140,10 @@ export class GuardedOutput {
     writer.refusal(step.stop.message);
     return { end: 'incomplete', reason: 'content_filter' };
   }
+}
+
+function withoutLength(guardrails: readonly CompiledGuardrail[]): readonly CompiledGuardrail[] {
+  return guardrails.filter(({ type }) => type !== 'max_length');
 }
 
 function isReasoning(kind: TextKind): boolean {
@@ -170,7 +176,7 @@ function judge(guard: InputGuard, input: readonly Item[], from: number): JudgedH
  */
 function firstNew(input: readonly Item[]): number {
   const last = input.findLastIndex((item) =>
-    item.type === 'message' ? item.role === 'assistant' : item.type === 'function_call',
+    item.type === 'message' ? item.role === 'assistant' : item.type === 'function_call' || item.type === 'compaction',
   );
   return last + 1;
 }
@@ -182,6 +188,8 @@ function isOfUser(item: Item): boolean {
 /** Returns the text that guardrails read. They do not read images and files. */
 function textsOf(item: Item): string[] {
   if (item.type === 'message') return [messageText(item, true)];
+  // A guard has checked the summary before it was encrypted.
+  if (item.type === 'compaction') return [];
   if (item.type === 'reasoning') return [thoughtText(item)];
   return item.type === 'function_call_output' ? [outputText(item)] : [item.arguments];
 }

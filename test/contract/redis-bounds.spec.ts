@@ -9,6 +9,7 @@ import { TurnMemory } from '../../src/turn/turn-context.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { openRedisStore, type RedisStore } from './redis-store.js';
 import { headOf } from './suites/log-fixtures.js';
+import { SummarySeal } from '../../src/turn/summary-seal.js';
 
 const MAX_BYTES = 1024 * 1024;
 const OWNER = 'tenant/ann';
@@ -117,6 +118,7 @@ describe('turns of one conversation', () => {
   it('store no copy of it: each response adds as much as the first one', async () => {
     const id = await created('conv_1');
     const memory = new TurnMemory(store.state.conversations, store.state.responses, {
+      seal: new SummarySeal(null),
       windowItems: 100,
       kept: { maxItems: 100, maxBytes: MAX_BYTES },
     });

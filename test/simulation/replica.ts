@@ -37,6 +37,7 @@ import { type Random } from './random.js';
 import { type Recorder } from './recorder.js';
 import { type Host } from './scheduler.js';
 import { mediaCheck } from '../support/media.js';
+import { SummarySeal } from '../../src/turn/summary-seal.js';
 
 const SWEEP_EVERY_MS = 2_000;
 const OUTPUT_TOKENS = 7;
@@ -85,6 +86,7 @@ export class Replica {
       hooks: { viewers: (by) => this.counts.add('viewers', by) },
     });
     const memory = makeMemory(conversations, responses, {
+      seal: new SummarySeal(null),
       windowItems: 500,
       kept: { maxItems: 500, maxBytes: 10_000_000 },
     });
@@ -96,6 +98,7 @@ export class Replica {
       responses,
       events: log,
       media: mediaCheck(),
+      seal: new SummarySeal(null),
     });
     const usage = { ...ZERO_USAGE, output_tokens: OUTPUT_TOKENS, total_tokens: OUTPUT_TOKENS };
     const accounting = { estimate: () => Promise.resolve(usage), cost: () => COST_USD };

@@ -25,8 +25,7 @@ const NO_BUILT_IN_TOOLS = 'Sluice has no built-in tools; leave the item out';
 /** Kinds of items and parts of OpenAI that Sluice does not serve, with the reason. */
 const NOT_SERVED: Readonly<Record<string, string>> = {
   input_audio: 'Sluice serves no audio; send input_text',
-  compaction: 'Sluice does not compact conversations; leave the item out',
-  compaction_trigger: 'Sluice does not compact conversations; leave the item out',
+  compaction_trigger: 'POST /v1/responses/compact makes summaries; leave the item out',
   ...Object.fromEntries(
     [
       ...['file_search_call', 'web_search_call', 'computer_call', 'computer_call_output', 'image_generation_call'],
@@ -127,6 +126,16 @@ const FUNCTION_CALL_OUTPUT = z.strictObject({
   name: z.string().max(128).optional(),
 });
 
+/** A summary of this deployment. Whether it can be read is a decision of admission. */
+const COMPACTION = z.strictObject({
+  type: z.literal('compaction'),
+  id: ID,
+  encrypted_content: z.string().min(1),
+  status: STATUS,
+  created_by: z.unknown().optional(),
+  sluice,
+});
+
 /** As in a response. `encrypted_content` is ignored, because only OpenAI can read it. */
 const REASONING = z.strictObject({
   type: z.literal('reasoning'),
@@ -143,7 +152,9 @@ const REASONING = z.strictObject({
 
 const ITEM_REFERENCE = z.strictObject({ type: z.literal('item_reference'), id: z.string().min(1).max(256) });
 
-type ItemInput = z.output<typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT | typeof REASONING>;
+type ItemInput = z.output<
+  typeof MESSAGE | typeof FUNCTION_CALL | typeof FUNCTION_CALL_OUTPUT | typeof REASONING | typeof COMPACTION
+>;
 type MessageInput = z.output<typeof MESSAGE>;
 type PartInput = Exclude<MessageInput['content'], string>[number];
 
@@ -155,7 +166,7 @@ function asTyped(value: unknown, context: z.core.$RefinementCtx): unknown {
   return Object.keys(fields).join() === 'id' ? { ...fields, type: 'item_reference' } : fields;
 }
 
-const KINDS = [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT, REASONING] as const;
+const KINDS = [MESSAGE, FUNCTION_CALL, FUNCTION_CALL_OUTPUT, REASONING, COMPACTION] as const;
 const ITEM = z
   .preprocess(
     asTyped,
@@ -238,6 +249,8 @@ function itemOf(item: ItemInput): Item {
         status,
         ...(item.extra_content === undefined ? {} : { extra_content: item.extra_content }),
       };
+    case 'compaction':
+      return { type: 'compaction', id: newId('cmp'), encrypted_content: item.encrypted_content, status };
     case 'reasoning':
       return { type: 'reasoning', id: newId('rs'), summary: summaryOf(item), content: item.content ?? [], status };
     case 'function_call_output': {

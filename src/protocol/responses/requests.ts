@@ -129,6 +129,34 @@ export function parseTokenCountRequest(body: unknown): ParsedRequest {
   return parseResponseRequest(fields, 'rest');
 }
 
+const COMPACT_FIELDS = {
+  input: FIELDS.input,
+  model: FIELDS.model,
+  instructions: FIELDS.instructions,
+  previous_response_id: FIELDS.previous_response_id,
+  image: UNSERVED_FIELDS.image,
+  prompt_cache_key: UNSERVED_FIELDS.prompt_cache_key,
+  prompt_cache_options: UNSERVED_FIELDS.prompt_cache_options,
+  prompt_cache_retention: UNSERVED_FIELDS.prompt_cache_retention,
+  service_tier: UNSERVED_FIELDS.service_tier,
+};
+export const COMPACT_REQUEST = closed(COMPACT_FIELDS);
+
+/**
+ * Parses a request for a summary.
+ * @throws SluiceError (400) with the field at fault as `param`
+ */
+export function parseCompactRequest(body: unknown): ResponseRequest {
+  const what = 'compact';
+  if (!isObject(body)) throw new SluiceError('invalid_request', `unable to ${what}; the request must be a JSON object`);
+  checkFields(body, what);
+  const parsed = COMPACT_REQUEST.safeParse(body);
+  if (!parsed.success) throw refusalOf(parsed.error, body, what, Object.keys(COMPACT_FIELDS));
+  const fields = { ...parsed.data, store: false };
+  fitsTogether(fields, 'rest');
+  return { ...requestOf(fields), summarize: true };
+}
+
 /** Checks the rules that involve several fields. */
 function fitsTogether(fields: Fields, edge: Edge): void {
   if (fields.conversation !== undefined && fields.previous_response_id !== undefined) {

@@ -6,6 +6,8 @@ import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { describe, expect, it } from '@jest/globals';
 import { ChatCompletionsController } from '../../../src/rest/chat-completions.controller.js';
 import { ConversationsController } from '../../../src/rest/conversations.controller.js';
+import { CompactController } from '../../../src/rest/compact.controller.js';
+import { InputTokensController } from '../../../src/rest/input-tokens.controller.js';
 import { ModelsController } from '../../../src/rest/models.controller.js';
 import { PromptsController } from '../../../src/rest/prompts.controller.js';
 import { ResponsesController } from '../../../src/rest/responses.controller.js';
@@ -13,6 +15,8 @@ import { ResponsesController } from '../../../src/rest/responses.controller.js';
 const CONTROLLERS = [
   ChatCompletionsController,
   ConversationsController,
+  CompactController,
+  InputTokensController,
   ModelsController,
   PromptsController,
   ResponsesController,

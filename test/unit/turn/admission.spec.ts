@@ -11,6 +11,7 @@ import { packFile, promptFile } from '../templating/packs.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, BOB, ORIGIN, POLICY, requestOf, TurnHarness } from './turn-harness.js';
 import { mediaCheck } from '../../support/media.js';
+import { SummarySeal } from '../../../src/turn/summary-seal.js';
 
 const USER: Principal = { ...ALICE, trusted: false };
 const TENANT: Principal = { ...ALICE, owner: 'acme', user: null };
@@ -31,7 +32,7 @@ function admit(
   const { conversations, responses, events: log } = harness.plain;
   const admission = new Admission(
     { ...POLICY, ...policy },
-    { prompts: PROMPTS, conversations, responses, events: log, media: mediaCheck() },
+    { prompts: PROMPTS, conversations, responses, events: log, media: mediaCheck(), seal: new SummarySeal(null) },
   );
   return admission.admit(caller, requestOf('Hi', request));
 }

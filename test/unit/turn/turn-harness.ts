@@ -35,6 +35,7 @@ import { type GuardrailSpec } from '../../../src/validation/guardrail.js';
 import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
 import { say, ScriptedProvider } from '../../support/scripted-provider.js';
 import { mediaCheck } from '../../support/media.js';
+import { SummarySeal } from '../../../src/turn/summary-seal.js';
 
 export const ALICE: Principal = {
   kind: 'key',
@@ -221,7 +222,9 @@ export class TurnHarness {
     const { events: log, lease, claim, announcements, conversations, responses, keys } = this.state;
     this.hub = new FollowHub({ events: plain.events, time });
     this.reader = new ResponseReader(plain.events, this.hub, plain.responses, { time });
+    const seal = new SummarySeal('s'.repeat(32));
     this.memory = new TurnMemory(conversations, responses, {
+      seal,
       windowItems: options.windowItems ?? 50,
       kept: { maxItems: 100, maxBytes: options.maxBytes ?? 1_000_000 },
     });
@@ -235,6 +238,7 @@ export class TurnHarness {
         responses,
         events: log,
         media: mediaCheck(),
+        seal,
       },
     );
     this.room = new TurnRoom({ turns: 1_000, bytes: 1e9, lagging: () => false, ...options.room });

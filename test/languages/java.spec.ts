@@ -1,0 +1,43 @@
+/* Java: the official client. */
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { type Ran } from '../support/snippets.js';
+import { cacheOf, execute, must, once, testLanguage } from './language.js';
+
+const source = resolve('test/languages/java');
+const cache = cacheOf('java');
+const classPath = join(cache, 'class-path');
+/** Maven writes down where it put the packages; the compiler and the program need no more of it. */
+const LIST_PACKAGES = 'org.apache.maven.plugins:maven-dependency-plugin:3.9.0:build-classpath';
+
+const compile = (file: string, to: string): Promise<void> =>
+  must(execute('javac', ['-cp', readFileSync(classPath, 'utf8'), '-d', to, file]));
+const start = (name: string, classes: string, env = process.env): Promise<Ran> =>
+  execute('java', ['-cp', [classes, readFileSync(classPath, 'utf8')].join(delimiter), name], { env });
+
+testLanguage({
+  name: 'Java',
+  fence: 'java',
+  needs: ['javac', 'mvn'],
+  programs: {
+    Checks: [
+      ...['create', 'stream', 'structured output', 'tools', 'conversations', 'cancel and resume', 'errors', 'retries'],
+      ...['async', 'chat completions'],
+    ],
+  },
+  prepare: () =>
+    once(cache, [join(source, 'pom.xml'), join(source, 'Checks.java')], async () => {
+      const where = ['-f', join(source, 'pom.xml'), `-Dmdep.outputFile=${classPath}`];
+      await must(execute('mvn', ['--batch-mode', '--quiet', ...where, LIST_PACKAGES]));
+      await compile(join(source, 'Checks.java'), join(cache, 'classes'));
+    }),
+  run: (program, env) => start(program, join(cache, 'classes'), env),
+  runCode: async (code) => {
+    const folder = join(cache, 'snippet');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'Chat.java'), code);
+    await compile(join(folder, 'Chat.java'), folder);
+    return start('Chat', folder);
+  },
+});

@@ -30,6 +30,14 @@ const INPUTS = {
   'base-mb': [undefined, 'memory of a replica without sockets, in MB'],
   'memory-mb': [512, 'memory limit of a replica, in MB'],
   'cores-per-replica': [0.5, 'CPU limit of a replica, in cores'],
+  'deltas-per-answer': [400, 'deltas of an answer; 400 are about 2,000 characters'],
+  'redis-kb-running': [
+    undefined,
+    'memory of Redis for the log of such an answer until it is packed, 10 s after its end, in KB',
+  ],
+  'redis-kb-packed': [undefined, 'the same for the rest of the 10 minutes after its end, in KB'],
+  'redis-kb-stored': [undefined, 'the same for its stored response and its items, in KB'],
+  'stored-hours': [24, 'how long these are stored after the last use (state.ttl), in hours'],
   use: [0.6, 'share of CPU and memory that is planned with; the rest is for peaks and for a replica that is lost'],
 };
 const LIMITS = new Set(['memory-mb', 'cores-per-replica']);
@@ -49,7 +57,25 @@ export function capacity(given) {
   // One Redis process executes commands on one core.
   const shards = Math.max(1, Math.ceil(redisCores / given.use));
   const socketsPerReplica = given.sockets / replicas;
-  return { streams, deltas, cores, byCpu, memoryMb, byMemory, replicas, socketsPerReplica, redisCores, shards };
+  const answers = deltas / given['deltas-per-answer'];
+  const seconds = given['deltas-per-answer'] / given['deltas-per-second'];
+  const logsKb = answers * (given['redis-kb-running'] * (seconds + 10) + given['redis-kb-packed'] * 590);
+  const storedKb = answers * given['redis-kb-stored'] * given['stored-hours'] * 3_600;
+  const redisGb = (logsKb + storedKb) / 1_024 ** 2;
+  return {
+    streams,
+    deltas,
+    cores,
+    byCpu,
+    memoryMb,
+    byMemory,
+    replicas,
+    socketsPerReplica,
+    redisCores,
+    shards,
+    answers,
+    redisGb,
+  };
 }
 
 /** The inputs in a result file of the benchmark, with their source. Takes the rows with state in Redis if they were measured. */
@@ -98,7 +124,9 @@ function rendered(values, measured) {
     `${n(result.byMemory)}  replicas by memory`,
     `${n(result.replicas)}  replicas, with ${n(result.socketsPerReplica).trim()} sockets each`,
     `${n(result.redisCores, 1)}  cores of Redis at work`,
-    `${n(result.shards)}  Redis shards`,
+    `${n(result.shards)}  Redis shards by CPU`,
+    `${n(result.answers, 1)}  answers a second`,
+    `${n(result.redisGb, 1)}  GB of Redis at a steady load, all shards together`,
   ].join('\n');
 }
 

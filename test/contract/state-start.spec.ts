@@ -1,7 +1,7 @@
 /* Starts that Redis refuses: each message names the address, the cause and the key to change. Real servers, real mistakes. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ import { Metrics } from '../../src/observability/metrics.js';
 import { freePort, onFreePorts } from '../../scripts/development/cluster/free-port.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { LinesLog } from '../support/lines-log.js';
+import { deltas, headOf, terminal } from './suites/log-fixtures.js';
 import { Workspace } from '../unit/config/workspace.js';
 
 const PASSWORD = 'planted-pass-of-redis';
@@ -164,6 +165,49 @@ describe('a start without Redis', () => {
     expect(exitCode).toBe(78);
     expect(text).toMatch(/my\.yaml: state\.db: .*localhost:\d+; it has no database 99/);
   });
+});
+
+it('serves with the permissions of the operations page, and with no more', async () => {
+  const page = readFileSync('docs/operations/README.md', 'utf8');
+  const [, ...rule] = /^ACL (SETUSER support-bot .*)$/m.exec(page)?.[1]?.split(' ') ?? [];
+  const server = await RedisServer.start();
+  try {
+    await server.admin.call('ACL', 'SETUSER', ...rule);
+    const { config } = workspace.load(
+      JSON.stringify({
+        app: { name: 'support-bot' },
+        state: { type: 'redis', username: 'support-bot', password_env: 'PASSWORD', url: server.url },
+      }),
+      { PASSWORD: 'PASSWORD' },
+    );
+    const metrics = new Metrics({ prefix: 'test_', version: '0' });
+    const { state } = await openState(config, new LinesLog(), metrics);
+    const head = headOf();
+    const fence = await state.events.create(head);
+    await state.events.append(head.responseId, fence, [...deltas(0, 3), terminal(4)]);
+    expect((await state.events.read(head.responseId, -1, 10))?.last).toBe(4);
+    await state.conversations.create({ id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} }, []);
+    const unsubscribe = await state.events.subscribe(
+      head.responseId,
+      () => undefined,
+      () => undefined,
+    );
+    unsubscribe();
+    expect(await metrics.render()).toMatch(/\ntest_state_used_bytes [1-9]/);
+    await state.close();
+    expect(await server.admin.call('ACL', 'LOG')).toEqual([]);
+    const user = server.admin.duplicate({ username: 'support-bot', password: 'PASSWORD' });
+    const forbidden: [string, ...string[]][] = [
+      ['FLUSHALL'],
+      ['KEYS', '*'],
+      ['GET', 'other:key'],
+      ['CONFIG', 'GET', '*'],
+    ];
+    for (const command of forbidden) await expect(user.call(...command)).rejects.toThrow('NOPERM');
+    user.disconnect();
+  } finally {
+    await server.close();
+  }
 });
 
 it('serves with a private authority and a certificate of its own, both from files', async () => {

@@ -29,6 +29,11 @@ describe('the capacity script', () => {
     'kernel-kb-per-socket': 2.048,
     garbage: 2,
     'base-mb': 100,
+    'deltas-per-answer': 100,
+    'redis-kb-running': 50,
+    'redis-kb-packed': 10,
+    'redis-kb-stored': 1,
+    'stored-hours': 1,
     'memory-mb': 600,
     'cores-per-replica': 1,
     use: 0.5,
@@ -67,6 +72,9 @@ describe('the capacity script', () => {
       socketsPerReplica: 10_000,
       redisCores: 0.5,
       shards: 1,
+      answers: 1_000,
+      // Each is in Redis for 20 s with 50 KB, for 590 s with 10 KB and for an hour with 1 KB.
+      redisGb: (1_000 * (50 * 20 + 10 * 590 + 3_600)) / 1_024 ** 2,
     });
   });
 
@@ -117,7 +125,7 @@ describe('the capacity script', () => {
   const page = readFileSync('docs/operations/capacity.md', 'utf8');
   const shown = [...page.matchAll(/```bash\n(node .*)\n```\n\n```text\n([^]*?)```/g)];
 
-  it('finds examples in the capacity page', () => expect(shown).toHaveLength(2));
+  it('finds examples in the capacity page', () => expect(shown).toHaveLength(3));
 
   it.each(shown.map(([, command = '', output = '']) => [command, output]))(
     'docs/operations/capacity.md shows what %s says',
@@ -130,7 +138,7 @@ describe('the capacity script', () => {
     const measured = JSON.parse(readFileSync('docs/operations/measured.json', 'utf8')) as object;
     expect(withExamples(page, measured)).toBe(page);
     const other = withExamples(page, { ...measured, 'cpu-us-per-delta': { value: 100, from: 'elsewhere' } }) as string;
-    expect(other.match(/^ +100 {2}CPU of a replica .* \(elsewhere\)$/gm)).toHaveLength(2);
+    expect(other.match(/^ +100 {2}CPU of a replica .* \(elsewhere\)$/gm)).toHaveLength(3);
     expect(other.match(/^ +100 {2}cores of replicas at work$/gm)).toHaveLength(2);
   });
 });

@@ -69,6 +69,8 @@ export interface RedisTiming {
   readonly readyWaitMs: number;
   /** How long a start waits for Redis. */
   readonly startTimeoutMs: number;
+  /** Time from the end of an answer until its log is packed. */
+  readonly packAfterMs: number;
   /** How often a waiting turn polls the queue of its conversation. */
   readonly claimPollMs: number;
 }
@@ -78,6 +80,7 @@ export const REDIS_TIMING: RedisTiming = {
   commandTimeoutMs: 3_000,
   readyWaitMs: 1_000,
   startTimeoutMs: 10_000,
+  packAfterMs: 10_000,
   claimPollMs: 1_000,
 };
 

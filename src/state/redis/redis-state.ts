@@ -10,6 +10,7 @@ import { MAX_BYTES } from '../conversation-store.js';
 import { LOG_TIMES } from '../event-log.js';
 import { type State } from '../state.js';
 import { RedisConversationAnnouncements } from './conversation/redis-conversation-announcements.js';
+import { LogPacker, replicaName } from './log/log-packer.js';
 import { AppendQueue } from './log/append-queue.js';
 import { RedisConnector } from './connection/redis-connector.js';
 import { RedisStartError, startError } from './connection/start-error.js';
@@ -79,14 +80,16 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     subscriptions,
     script: scripts.get('heartbeat'),
     replicasKey: keys.replicas,
-    replicaId: options.replicaId ?? randomUUID(),
+    replicaId: replicaName(options.replicaId ?? randomUUID()),
     leaseMs,
     timing,
     hooks,
     time,
   });
   const local = new LocalFollowers(leaseMs, time);
+  const packer = new LogPacker({ commands: forStores, keys, scripts, afterMs: timing.packAfterMs, time });
   const close = async (): Promise<void> => {
+    packer.close();
     await heartbeat.close();
     local.close();
     subscriptions.close();
@@ -111,7 +114,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const logs = { commands: forLogs, subscriptions, local, keys, scripts, time };
   const stores = { commands: forStores, keys, scripts, time };
   return {
-    events: new RedisEventLog({ ...logs, appends, tails: new WrittenTails({ time }), hooks }),
+    events: new RedisEventLog({ ...logs, appends, packer, tails: new WrittenTails({ time }), hooks }),
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
     claim: new RedisConversationClaim({
       ...stores,

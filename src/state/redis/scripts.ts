@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { BLOCK_EVENTS } from './log/packed-log.js';
 import { type LogTimes } from '../event-log.js';
 
 export type ScriptName =
@@ -31,6 +32,7 @@ export type ScriptName =
   | 'once-confirm'
   | 'once-release'
   | 'owner-index'
+  | 'pack'
   | 'read'
   | 'release'
   | 'renew'
@@ -77,6 +79,7 @@ export class Scripts {
       ENDED_UNSTORED_MS: times.endedUnstoredMs,
       TTL_MS: ttlMs,
       MESSAGE_BYTES_MAX,
+      BLOCK_EVENTS,
       REPEAT_MS,
       RECENT_BYTES_MAX,
       PUBLISH: sharded ? 'SPUBLISH' : 'PUBLISH',

@@ -34,7 +34,7 @@ const CASES: readonly Case[] = [
     'it does not accept the user or the password',
     'correct them',
   ],
-  [/\b(NOPERM)\b/, 'credentials', 'its user lacks a permission', 'grant it, see docs/operations/capacity.md'],
+  [/\b(NOPERM)\b/, 'credentials', 'its user lacks a permission', 'grant what docs/operations/README.md lists'],
   [/cluster support disabled/i, 'mode', 'it is no Cluster', 'use mode `single`'],
   [/^(MOVED|ASK|CROSSSLOT)/, 'mode', 'it is a Cluster', 'use mode `cluster`'],
   [/\bunknown command '?`?SENTINEL/i, 'mode', 'it is no Sentinel', 'use mode `single`, or the address of a Sentinel'],

@@ -17,6 +17,8 @@ import { type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
 import { type Subscriptions } from '../connection/subscriptions.js';
 import { isObject, parseStored } from '../stored-json.js';
+import { type LogPacker } from './log-packer.js';
+import { isBlock, unpackEvents } from './packed-log.js';
 import { type WrittenTails } from './written-tails.js';
 
 export interface RedisEventLogOptions {
@@ -24,6 +26,7 @@ export interface RedisEventLogOptions {
   readonly appends: AppendQueue;
   readonly subscriptions: Subscriptions;
   readonly tails: WrittenTails;
+  readonly packer: Pick<LogPacker, 'add'>;
   readonly local: LocalFollowers;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
@@ -67,7 +70,7 @@ export class RedisEventLog extends EventLog {
   }
 
   override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
-    const { appends, tails, local, hooks } = this.#options;
+    const { appends, tails, packer, local, hooks } = this.#options;
     let result = await appends.append(responseId, fence, events);
     if (result < 0) {
       const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
@@ -85,6 +88,7 @@ export class RedisEventLog extends EventLog {
     }
     if (isTerminal(events.at(-1)?.type ?? 'response.created')) {
       tails.end(responseId);
+      packer.add(responseId);
       local.deliver(responseId, events);
       local.end(responseId);
     } else {
@@ -106,9 +110,11 @@ export class RedisEventLog extends EventLog {
       return undefined;
     }
     // read.lua: next number, ended, head, events.
-    const [next, ended, headJson, ...events] = page as readonly string[];
+    const [next, ended, headJson, ...entries] = page as readonly string[];
     const head = known ?? parseStored(headJson ?? '', 'log', hooks, isHead);
     if (head === undefined) return undefined;
+    const events = await this.#unpacked(entries, after, limit);
+    if (events === undefined) return undefined;
     if (this.#followed.has(responseId)) this.#heads.set(responseId, head);
     return {
       head,
@@ -116,6 +122,17 @@ export class RedisEventLog extends EventLog {
       last: Number(next) - 1,
       ended: ended === '1',
     };
+  }
+
+  /** Returns the events of a page, or undefined if a block of a packed log is damaged. */
+  async #unpacked(entries: readonly string[], after: number, limit: number): Promise<readonly string[] | undefined> {
+    if (entries[0] === undefined || !isBlock(entries[0])) return entries;
+    try {
+      return await unpackEvents(entries, after, limit);
+    } catch {
+      this.#options.hooks.onUnreadable?.('log');
+      return undefined;
+    }
   }
 
   override async subscribe(

@@ -15,6 +15,8 @@ const ANONYMOUS: Principal = Object.freeze({
   scopes: new Set<Scope>(['chat', 'admin']),
   limitsClass: null,
   trusted: true,
+  binding: null,
+  issuedAtMs: null,
   expiresAtMs: null,
 });
 

@@ -16,14 +16,19 @@ export abstract class Authenticator {
   abstract authenticate(credential: string | undefined, needed?: Scope): Promise<Principal>;
 }
 
+/** Whether a credential has a scope. `chat` includes `read`. */
+export function hasScope({ scopes }: Principal, needed: Scope): boolean {
+  return scopes.has(needed) || (needed === 'read' && scopes.has('chat'));
+}
+
 /**
  * Checks the scope of a credential.
  * @throws SluiceError `insufficient_scope` if it lacks `needed`
  */
 export function requireScope(principal: Principal, needed: Scope): void {
-  if (principal.scopes.has(needed)) return;
+  if (hasScope(principal, needed)) return;
   throw new SluiceError(
     'insufficient_scope',
-    `unable to allow this operation; the API key lacks the scope "${needed}"; use another key`,
+    `unable to allow this operation; the credential lacks the scope "${needed}"; use another one`,
   );
 }

@@ -74,6 +74,8 @@ function principalOf(key: ServerKey): Principal {
     scopes: new Set<Scope>(key.scopes),
     limitsClass: key.class,
     trusted: true,
+    binding: null,
+    issuedAtMs: null,
     expiresAtMs: key.expires,
   });
 }

@@ -25,7 +25,9 @@ import { type Metrics } from '../observability/metrics.js';
 import { ObservabilityModule } from '../observability/observability.module.js';
 import { Authenticator } from '../auth/authenticator.js';
 import { OriginPolicy } from '../auth/origin.js';
+import { ClientSecrets } from '../auth/secrets/client-secrets.js';
 import { ChatCompletionsController } from '../rest/chat-completions.controller.js';
+import { ClientSecretsController } from '../rest/client-secrets.controller.js';
 import { ConversationsController } from '../rest/conversations.controller.js';
 import { ModelList, ModelsController } from '../rest/models.controller.js';
 import { type OpenAnswers } from '../rest/open-answers.js';
@@ -34,6 +36,7 @@ import { CompactController } from '../rest/compact.controller.js';
 import { InputTokensController } from '../rest/input-tokens.controller.js';
 import { ResponsesController } from '../rest/responses.controller.js';
 import { RestTimes } from '../rest/rest-times.js';
+import { UsersController } from '../rest/users.controller.js';
 import { Conversations } from '../turn/conversations.js';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { ResponseReader } from '../turn/response-reader.js';
@@ -69,6 +72,8 @@ export class AppModule {
         ChatCompletionsController,
         ModelsController,
         PromptsController,
+        ClientSecretsController,
+        UsersController,
       ],
       providers: [
         { provide: TurnService, useValue: parts.turns },
@@ -78,6 +83,7 @@ export class AppModule {
         { provide: OperationLimits, useValue: parts.operations },
         { provide: Conversations, useValue: parts.conversations },
         { provide: Authenticator, useValue: parts.authenticator },
+        { provide: ClientSecrets, useValue: parts.secrets },
         { provide: OriginPolicy, useValue: parts.origins },
         { provide: RestTimes, useValue: restTimes(parts) },
         {
@@ -172,8 +178,9 @@ const SWEEP_STOP_MS = 250;
 /**
  * Closes all connections concurrently, so that one that does not answer does not delay the others.
  */
-async function closeAll({ sweep, closeProviders, tracing, hub, state }: GatewayParts): Promise<void> {
+async function closeAll({ sweep, revocations, closeProviders, tracing, hub, state }: GatewayParts): Promise<void> {
   const closeState = async (): Promise<void> => {
+    revocations.stop();
     await within(sweep.stop(), SWEEP_STOP_MS, systemAfter);
     hub.close();
     await state.close();

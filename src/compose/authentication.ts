@@ -7,21 +7,54 @@ import { CredentialAuthenticator, type CredentialForm } from '../auth/credential
 import { KeysAuthenticator } from '../auth/keys-authenticator.js';
 import { IssuerKeys } from '../auth/tokens/issuer-keys.js';
 import { isToken, TokenAuthenticator, type TokenOptions } from '../auth/tokens/token-authenticator.js';
+import { UnrevokedAuthenticator } from '../auth/revocations.js';
+import { ClientSecrets } from '../auth/secrets/client-secrets.js';
+import { SecretAuthenticator } from '../auth/secrets/secret-authenticator.js';
+import { isClientSecret } from '../auth/secrets/secret-value.js';
 import { type AppConfig } from '../config/schema.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
+import { type State } from '../state/state.js';
+import { type PromptRegistry } from '../templating/registry.js';
+import { TurnPrompts } from '../turn/turn-prompts.js';
+import { admissionPolicy } from './settings.js';
 
 export interface AuthenticationParts {
   readonly logger: Log;
   readonly metrics: Metrics;
+  readonly state: Pick<State, 'credentials' | 'conversations'>;
 }
 
 export function composeAuthenticator({ auth }: AppConfig, parts: AuthenticationParts): Authenticator {
-  if (auth.mode === 'none') return new AnonymousAuthenticator();
-  return new CredentialAuthenticator(tokens(auth, parts), new KeysAuthenticator(auth.keys));
+  const secrets = { fits: isClientSecret, authenticator: new SecretAuthenticator(parts.state.credentials) };
+  if (auth.mode === 'none') return new CredentialAuthenticator([secrets], new AnonymousAuthenticator());
+  return new CredentialAuthenticator([secrets, ...tokens(auth, parts)], new KeysAuthenticator(auth.keys));
 }
 
-function tokens({ mode, jwt }: AppConfig['auth'], { logger, metrics }: AuthenticationParts): readonly CredentialForm[] {
+/** Builds the service that makes client secrets. */
+export function composeClientSecrets(
+  config: AppConfig,
+  state: Pick<State, 'credentials' | 'conversations'>,
+  prompts: Pick<PromptRegistry, 'find'>,
+): ClientSecrets {
+  const { auth, limits } = config;
+  const turnPrompts = new TurnPrompts(prompts, admissionPolicy(config));
+  return new ClientSecrets({
+    store: state.credentials,
+    conversations: state.conversations,
+    checkPrompt: (user, prompt) => {
+      const request = { input: [], store: true, background: false, prompt };
+      turnPrompts.render(user, request, config.provider.model);
+    },
+    ttlMs: auth.client_secrets.ttl,
+    classes: new Set(Object.keys(limits.classes)),
+  });
+}
+
+function tokens(
+  { mode, jwt }: AppConfig['auth'],
+  { logger, metrics, state }: AuthenticationParts,
+): readonly CredentialForm[] {
   if (mode !== 'jwt' || jwt === null) return [];
   const { issuer, audience, algorithms, claims, tenant, clock_tolerance: clockToleranceMs } = jwt;
   const authenticator = new TokenAuthenticator({
@@ -37,12 +70,12 @@ function tokens({ mode, jwt }: AppConfig['auth'], { logger, metrics }: Authentic
       logger.debug({ reason }, 'token refused');
     },
   });
-  return [{ fits: isToken, authenticator }];
+  return [{ fits: isToken, authenticator: new UnrevokedAuthenticator(authenticator, state.credentials) }];
 }
 
 function keyOf(
   { public_key: pem, jwks_url: url }: NonNullable<AppConfig['auth']['jwt']>,
-  { logger, metrics }: AuthenticationParts,
+  { logger, metrics }: Pick<AuthenticationParts, 'logger' | 'metrics'>,
 ): TokenOptions['key'] {
   if (pem !== null) return createPublicKey(pem);
   const keys = new IssuerKeys({

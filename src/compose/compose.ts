@@ -6,6 +6,8 @@
 import { type AppConfig } from '../config/schema.js';
 import { type Authenticator } from '../auth/authenticator.js';
 import { OriginPolicy } from '../auth/origin.js';
+import { Revocations } from '../auth/revocations.js';
+import { type ClientSecrets } from '../auth/secrets/client-secrets.js';
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { ConnectionTable } from '../gateway/connection-table.js';
 import { type SocketSettings } from '../gateway/settings.js';
@@ -16,7 +18,7 @@ import { droppedSpans } from '../observability/dropped-spans.js';
 import { NO_TRACING, type Tracing } from '../observability/tracing.js';
 import { estimateUsage } from '../provider/estimate-usage.js';
 import { FollowHub } from '../state/follow/follow-hub.js';
-import { composeAuthenticator } from './authentication.js';
+import { composeAuthenticator, composeClientSecrets } from './authentication.js';
 import { composeProviders } from './providers.js';
 import { openState } from './open-state.js';
 import { openPrompts } from './prompts.js';
@@ -68,6 +70,8 @@ export interface GatewayParts {
   readonly sweep: OrphanSweep;
   readonly hub: FollowHub;
   readonly authenticator: Authenticator;
+  readonly secrets: ClientSecrets;
+  readonly revocations: Revocations;
   readonly origins: OriginPolicy;
   readonly table: ConnectionTable;
   readonly socketSettings: SocketSettings;
@@ -196,7 +200,11 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     prompts,
     sweep,
     hub,
-    authenticator: composeAuthenticator(config, { logger, metrics }),
+    authenticator: composeAuthenticator(config, { logger, metrics, state }),
+    secrets: composeClientSecrets(config, state, prompts),
+    revocations: new Revocations(state.credentials, {
+      onRevoked: ({ secrets, owners }, isValid) => table.closeRevoked(secrets, owners, isValid),
+    }),
     origins: new OriginPolicy({
       allowedOrigins: config.auth.allowed_origins,
       loopbackOnly: ['127.0.0.1', '::1', 'localhost'].includes(config.app.host),

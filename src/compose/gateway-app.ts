@@ -101,6 +101,7 @@ export async function createGateway(
   );
   // Sweep also with state in memory: the sweep ends turns that broke.
   parts.sweep.start(SWEEP_EVERY_MS);
+  parts.revocations.start();
   return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, logger };
 }
 

@@ -158,7 +158,11 @@ export const auth = section('Authentication of callers.', {
       'default',
       'The tenant that the key acts for.',
     ),
-    scopes: key(list(oneOf(['chat', 'admin']), 'scopes: `chat`, `admin`'), ['chat'], 'What the key may do.'),
+    scopes: key(
+      list(oneOf(['chat', 'read', 'admin']), 'scopes: `chat`, `read`, `admin`'),
+      ['chat'],
+      'What the key may do. `chat`: turns, conversations and client secrets. `read`: reading only. `admin`: acts on users (erase, export).',
+    ),
     class: optionalKey(text, 'none', 'Class of the key: a name of `limits.classes`.'),
     expires: optionalKey(moment, 'never', 'Expiry of the key.'),
   }),
@@ -187,7 +191,7 @@ export const auth = section('Authentication of callers.', {
       scopes: key(
         text,
         'scope',
-        'Claim that lists the scopes, as text with spaces or as a list: `chat` (or `sluice:chat`). A token without the claim may chat; other scopes are ignored.',
+        'Claim that lists the scopes, as text with spaces or as a list: `chat`, `read` (or `sluice:chat`, `sluice:read`). A token without the claim may chat; other scopes are ignored.',
       ),
       class: key(text, 'class', 'Claim that names the class of limits (`limits.classes`).'),
     }),

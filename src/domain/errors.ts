@@ -63,6 +63,7 @@ export const ERROR_CODES = {
   conversation_not_found: NOT_FOUND,
   item_not_found: NOT_FOUND,
   response_not_found: NOT_FOUND,
+  client_secret_not_found: NOT_FOUND,
   response_expired: { status: 410, type: 'not_found_error', retryable: false },
   // Temporary refusals.
   conversation_busy: { status: 409, type: 'conflict_error', retryable: true },

@@ -1,8 +1,18 @@
 /* The authenticated caller. `owner` decides which conversations and responses belong to it. */
 
 import { SluiceError } from './errors.js';
+import { type PromptChoice } from './request.js';
 
-export type Scope = 'chat' | 'admin';
+/** `chat`: everything a user does. `read`: reading only. `admin`: acts on users. `chat` includes `read`. */
+export type Scope = 'chat' | 'read' | 'admin';
+
+/** What a client secret fixes for its bearer. */
+export interface Binding {
+  /** The only conversation that the bearer may use. */
+  readonly conversation?: string;
+  /** The prompt of every turn. The bearer can neither see nor change its variables. */
+  readonly prompt?: PromptChoice;
+}
 
 /** The kind of credential that a caller was authenticated by. */
 export type CredentialKind = 'anonymous' | 'key' | 'token' | 'secret';
@@ -28,6 +38,10 @@ export interface Principal {
    * `auth.mode: none` and for server keys.
    */
   readonly trusted: boolean;
+  /** What the credential fixes, or null. */
+  readonly binding: Binding | null;
+  /** When a token was issued, in Unix milliseconds; null for other credentials. */
+  readonly issuedAtMs: number | null;
   /** Expiry of the credential in Unix milliseconds, or null. */
   readonly expiresAtMs: number | null;
   /** Variables of prompts that the credential sets. Requests cannot change them. */
@@ -37,11 +51,14 @@ export interface Principal {
 }
 
 /**
- * Whether `principal` may access resources of `owner`. A server key may access all resources of its
- * tenant. While it acts for a user, it may access those of this user and those of no user, never
- * those of another user.
+ * Whether `principal` may access a resource. A server key may access all resources of its tenant.
+ * While it acts for a user, it may access those of this user and those of no user, never those of
+ * another user. A credential that is bound to a conversation may access only what is in it.
+ * @param conversation the id of the conversation that the resource is, or is in; null: none
  */
-export function reaches(principal: Principal, owner: string): boolean {
+export function reaches(principal: Principal, owner: string, conversation: string | null): boolean {
+  const only = principal.binding?.conversation;
+  if (only !== undefined && only !== conversation) return false;
   if (owner === principal.owner) return true;
   if (principal.user === null) return owner.startsWith(`${principal.tenant}/`);
   return principal.kind === 'key' && owner === principal.tenant;

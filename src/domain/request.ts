@@ -6,7 +6,7 @@
 import { type Item } from './item.js';
 import { type FunctionTool, type ReasoningEffort, type TextFormat, type ToolChoice } from './response.js';
 
-interface PromptChoice {
+export interface PromptChoice {
   /** `pack/prompt`, or the prompt's name if it is unambiguous. */
   readonly id: string;
   readonly version?: string;

@@ -7,6 +7,7 @@ import { type Principal } from '../domain/principal.js';
 import { every, sleep, systemTime, type Time } from '../domain/time.js';
 import { type Metrics } from '../observability/metrics.js';
 import { CLOSE_CODES, type CloseCode } from '../protocol/socket/close-codes.js';
+import { ownerDigest } from '../state/credential-store.js';
 import { type ClientConnection } from './connection.js';
 import { type SocketSettings } from './settings.js';
 
@@ -23,10 +24,14 @@ interface Entry {
   pingedAt: number | null;
   /** The principal whose expiry was announced. A renewed credential gives another principal. */
   announcedExpiryOf: Principal | undefined;
+  /** Does not change: a renewed credential has the same owner. */
+  readonly ownerDigest: string;
 }
 
 const CHECK_EVERY_MS = 1_000;
 const ANNOUNCE_EXPIRY_MS = 60_000;
+/** How long a socket whose credential has expired waits for a new one. */
+const EXPIRED_GRACE_MS = 10_000;
 /** Batches in which the sockets are closed. */
 const BATCHES = 20;
 /**
@@ -76,6 +81,7 @@ export class ConnectionTable {
       nextPingAt: this.#nextPing(now),
       pingedAt: null,
       announcedExpiryOf: undefined,
+      ownerDigest: ownerDigest(connection.principal.owner),
     });
     this.#count(connection.principal.owner, 1);
     this.#metrics.of.connections.set(this.#open.size);
@@ -135,6 +141,29 @@ export class ConnectionTable {
     for (const connection of leaving) if (this.#open.has(connection)) connection.terminate();
   }
 
+  /**
+   * Closes the sockets whose credential was revoked.
+   * @param secrets ids of revoked client secrets
+   * @param owners digests of owners whose credentials were revoked
+   * @param isValid whether a credential of such an owner was made after that
+   */
+  async closeRevoked(
+    secrets: ReadonlySet<string>,
+    owners: ReadonlySet<string>,
+    isValid: (principal: Principal) => Promise<boolean>,
+  ): Promise<void> {
+    const checks = [...this.#open].map(async ([connection, entry]) => {
+      const { principal } = connection;
+      if (!secrets.has(principal.credential)) {
+        if (!owners.has(entry.ownerDigest) || (await isValid(principal))) return;
+        // The client renewed its credential meanwhile.
+        if (connection.principal !== principal) return;
+      }
+      connection.close(CLOSE_CODES.policy, 'credential revoked');
+    });
+    await Promise.all(checks);
+  }
+
   /** Destroys every socket without a close frame. */
   terminateAll(): void {
     for (const connection of this.#open.keys()) connection.terminate();
@@ -177,9 +206,11 @@ export class ConnectionTable {
     const { principal } = connection;
     if (principal.expiresAtMs === null) return;
     const leftMs = principal.expiresAtMs - this.#time.date();
-    if (leftMs <= 0) connection.close(CLOSE_CODES.serviceRestart, 'credential expired; connect again with a new one');
+    if (leftMs <= -EXPIRED_GRACE_MS)
+      connection.close(CLOSE_CODES.serviceRestart, 'credential expired; connect again with a new one');
     else if (
       connection.extended &&
+      leftMs > 0 &&
       entry.announcedExpiryOf !== principal &&
       leftMs <= Math.min(ANNOUNCE_EXPIRY_MS, (principal.expiresAtMs - entry.openedOn) / 2)
     ) {

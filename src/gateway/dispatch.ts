@@ -15,6 +15,7 @@ import { type ConnectionParts } from './connection-parts.js';
 import { Cancels } from './cancels.js';
 import { FollowedResponses } from './following/followed-responses.js';
 import { remember, WatchedConversations } from './following/watched-conversations.js';
+import { checkEvent } from './event-rules.js';
 import { FrameIntake } from './frame-intake.js';
 import { CreateTask } from './lanes/create-task.js';
 import { Lanes } from './lanes/lanes.js';
@@ -122,6 +123,7 @@ export class FrameDispatch {
   #dispatch(event: ClientEvent): void {
     const { connection } = this;
     if (event.type.startsWith('sluice:')) this.#takesSnapshots = connection.extended = true;
+    if (event.type !== 'response.create') this.#check(event.type);
     switch (event.type) {
       case 'response.create':
         this.#create(event);
@@ -160,6 +162,7 @@ export class FrameDispatch {
     const { request, streamId, idempotencyKey, traceparent = this.#handshake.traceparent } = event;
     const caller = this.connection.principal;
     try {
+      this.#check('response.create');
       const lane = this.#lanes.open(streamId);
       this.#lanes.admit();
       const frame = this.#following.nextFrame();
@@ -208,19 +211,26 @@ export class FrameDispatch {
 
   async #authenticate(token: string): Promise<void> {
     const { connection } = this;
-    const shown = await this.#parts.authenticator.authenticate(token);
-    const { user, tenant } = connection.principal;
+    const shown = await this.#parts.authenticator.authenticate(token, 'read');
+    const { user, tenant, binding } = connection.principal;
     // A new server key acts for the same user as the key that it replaces.
     const renews = user !== null && shown.kind === 'key' && shown.tenant === tenant;
     const principal = renews ? actingFor(shown, user, 'token') : shown;
-    if (principal.owner !== connection.principal.owner) {
+    const conversation = principal.binding?.conversation;
+    const narrower = conversation !== undefined && conversation !== binding?.conversation;
+    if (principal.owner !== connection.principal.owner || narrower) {
       throw new SluiceError(
         'invalid_api_key',
-        'unable to change the credential; it belongs to another owner; open a new connection for it',
+        'unable to change the credential; it belongs to another owner or conversation; open a new connection for it',
       );
     }
     connection.principal = principal;
     connection.sendEvent({ type: 'sluice:authenticated' });
+  }
+
+  /** @throws SluiceError `insufficient_scope`, `invalid_api_key` */
+  #check(type: ClientEvent['type']): void {
+    checkEvent(this.connection.principal, type, this.#parts.time.date());
   }
 
   /**

@@ -50,7 +50,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   }
   parts.checkConnection(request.socket);
   parts.origins.check(request.headers.origin, request.headers.host);
-  const principal = await authenticateRequest(parts.authenticator, request.headers, 'chat');
+  const principal = await authenticateRequest(parts.authenticator, request.headers, 'read');
   const full = parts.table.fullFor(principal);
   if (full !== null) {
     const whose = full === 'replica' ? 'this replica has' : 'this user has';

@@ -209,7 +209,7 @@ export const METRICS = {
   state_unreadable_total: {
     kind: 'counter',
     help: 'Unreadable entries in the state store that were skipped: a log that lacks an event, or another entry that does not parse.',
-    labels: { what: ['log', 'item', 'response', 'metadata', 'idempotency_key'] },
+    labels: { what: ['log', 'item', 'response', 'metadata', 'idempotency_key', 'secret'] },
   },
   subscriber_resets_total: { kind: 'counter', help: 'Times the connection that receives new events was replaced.' },
   limiter_local: {

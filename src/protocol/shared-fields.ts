@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 
-import { type Sampling } from '../domain/request.js';
+import { type PromptChoice, type Sampling } from '../domain/request.js';
 import { closed, METADATA, present, recordOf, servedType } from './schema-tools.js';
 
 export const ID = z.string().min(1).max(256);
@@ -26,7 +26,7 @@ const VARIABLE = z.union([
   ),
 ]);
 
-const PROMPT = closed({
+export const PROMPT = closed({
   id: ID,
   version: z.string().max(64).optional(),
   variables: recordOf(256, z.string(), VARIABLE).optional(),
@@ -73,14 +73,16 @@ export function samplingOf(fields: {
   return Object.keys(sampling).length === 0 ? undefined : sampling;
 }
 
+/** Converts a prompt to its domain form. */
+export function promptOf(prompt: z.output<typeof PROMPT> | undefined): PromptChoice | undefined {
+  if (prompt === undefined) return undefined;
+  return { id: prompt.id, ...present({ version: prompt.version, variables: prompt.variables }) };
+}
+
 /** Converts SHARED_FIELDS to their domain form. */
 export function sharedOf(fields: z.output<z.ZodObject<typeof SHARED_FIELDS>>) {
-  const { prompt } = fields;
   return present({
-    prompt:
-      prompt === undefined
-        ? undefined
-        : { id: prompt.id, ...present({ version: prompt.version, variables: prompt.variables }) },
+    prompt: promptOf(fields.prompt),
     model: fields.model,
     temperature: fields.temperature,
     topP: fields.top_p,

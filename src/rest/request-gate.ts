@@ -16,6 +16,7 @@ import { senderOf, setCaller } from './caller.js';
 import { type HttpConnections } from './http-connections.js';
 import { type RefusalBudget } from './refusal-budget.js';
 import { type OpenAnswers } from './open-answers.js';
+import { checkRule, type RouteRule, ruleOf } from './route-rules.js';
 import { noRoute, type RouteTable } from './route-table.js';
 
 export interface RequestGateParts {
@@ -40,6 +41,12 @@ const LINGER_MS = 1_000;
  * credential.
  */
 export function gateRequests(instance: FastifyInstance, parts: RequestGateParts): void {
+  const rules = new Map<string, RouteRule>();
+  instance.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) {
+      if (url.startsWith('/v1/') && one !== 'OPTIONS') rules.set(`${one} ${url}`, ruleOf(one, url));
+    }
+  });
   parts.connections.watch(instance.server);
   instance.addHook('onRequest', async (request, reply) => {
     parts.answers.watch(reply.raw);
@@ -49,7 +56,7 @@ export function gateRequests(instance: FastifyInstance, parts: RequestGateParts)
     if (request.is404) throw noRoute(parts.routes, request.url);
     if (!isApi(request)) return;
     parts.origins.check(request.headers.origin, request.headers.host);
-    await identify(request, parts);
+    await identify(request, parts, rules.get(`${request.method} ${request.routeOptions.url ?? ''}`));
     parts.refusals.check(senderOf(request));
     if (bytes > 0) receive(request, bytes, parts);
     if (/^\s*100-continue\s*$/iu.test(request.headers.expect ?? '')) reply.raw.writeContinue();
@@ -64,9 +71,16 @@ function isApi({ routeOptions, method }: FastifyRequest): boolean {
  * Authenticates the caller.
  * @throws SluiceError 401 or 403, or 429 if this address was refused too often
  */
-async function identify(request: FastifyRequest, { authenticator, refusals }: RequestGateParts): Promise<void> {
+async function identify(
+  request: FastifyRequest,
+  { authenticator, refusals }: RequestGateParts,
+  rule: RouteRule | undefined,
+): Promise<void> {
   try {
-    setCaller(request, await authenticateRequest(authenticator, request.headers));
+    const { scope = 'chat' } = rule ?? {};
+    const caller = await authenticateRequest(authenticator, request.headers, scope);
+    if (rule !== undefined) checkRule(caller, rule);
+    setCaller(request, caller);
   } catch (refusal) {
     refusals.check(senderOf(request));
     throw refusal;

@@ -6,6 +6,7 @@
 import { type ConversationAnnouncements } from './conversation-announcements.js';
 import { type ConversationClaim } from './conversation-claim.js';
 import { type ConversationStore, type ResponseStore } from './conversation-store.js';
+import { type CredentialStore } from './credential-store.js';
 import { type EventLog, type TurnLease } from './event-log.js';
 import { type IdempotencyStore } from './idempotency-store.js';
 import { type RateLimiter } from './rate-limiter.js';
@@ -19,6 +20,7 @@ export interface State {
   readonly responses: ResponseStore;
   readonly limiter: RateLimiter;
   readonly keys: IdempotencyStore;
+  readonly credentials: CredentialStore;
   /** Resolves if the store answers. @throws SluiceError `state_unavailable` */
   ping(): Promise<void>;
   close(): Promise<void>;

@@ -16,6 +16,7 @@ import { assembleSystem } from '../templating/assemble.js';
 import { type Time } from '../domain/time.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
+import { boundTo, withBoundPrompt } from './bound-request.js';
 import { type ContextSource, ContextSources } from './context-source.js';
 import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
 import { ItemReferences } from './item-references.js';
@@ -123,7 +124,7 @@ export class Admission {
    */
   async admit(
     caller: Principal,
-    request: ResponseRequest,
+    asked: ResponseRequest,
     rendering: Rendering = PLAIN,
     unstored?: UnstoredResponses,
   ): Promise<TurnPlan> {
@@ -133,14 +134,16 @@ export class Admission {
         'unable to start a turn; this key lacks the scope chat; use another key',
       );
     }
+    const request = boundTo(caller.binding, asked);
     this.#checkAllowed(caller, request);
     if (request.store || request.conversation !== undefined) {
       refuseLargeItems(request.input, this.#policy.maxItemBytes, 'input');
     }
     const model = this.#model(caller, request);
+    const bound = withBoundPrompt(caller.binding, request);
     // A summary has instructions of its own.
     const summarizes = request.summarize === true;
-    const prompt = summarizes ? null : rendering(() => this.#prompts.render(caller, request, model));
+    const prompt = summarizes ? null : rendering(() => this.#prompts.render(caller, bound, model));
     checkTools({ request, prompt });
     const source = await this.#sources.of(caller, request, unstored);
     const { items: input, places, referenced } = await this.#references.resolve(caller, request.input, source);

@@ -57,7 +57,7 @@ export class ContextSources {
     }
     if (conversation !== undefined) {
       const found = await this.#parts.conversations.get(conversation);
-      if (found === undefined || !reaches(caller, found.owner)) throw conversationNotFound();
+      if (found === undefined || !reaches(caller, found.owner, conversation)) throw conversationNotFound();
       return { kind: 'conversation', id: conversation };
     }
     const context = unstored?.contextOf(caller, previousResponseId ?? '');
@@ -85,13 +85,13 @@ export class ContextSources {
 
   async #previous(caller: Principal, id: string): Promise<ContextSource> {
     const stored = await this.#parts.responses.get(id);
-    if (stored !== undefined && reaches(caller, stored.owner)) {
+    if (stored !== undefined && reaches(caller, stored.owner, stored.response.conversation?.id ?? null)) {
       const context = await contextAfter(stored, this.#parts.conversations);
       if (context === undefined) throw contextGone();
       return { kind: 'previous', id, context };
     }
     const running = await this.#parts.events.read(id, -1, 0);
-    if (running !== undefined && !running.ended && reaches(caller, running.head.owner)) {
+    if (running !== undefined && !running.ended && reaches(caller, running.head.owner, running.head.conversationId)) {
       throw new SluiceError(
         'response_still_running',
         'unable to continue from this response; it is still running; wait for its end',

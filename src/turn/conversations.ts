@@ -86,7 +86,7 @@ export class Conversations {
   /** @throws SluiceError `conversation_not_found` */
   async get(caller: Principal, id: string): Promise<Conversation> {
     const conversation = await this.#store.get(id);
-    if (conversation === undefined || !reaches(caller, conversation.owner)) throw conversationNotFound();
+    if (conversation === undefined || !reaches(caller, conversation.owner, id)) throw conversationNotFound();
     return conversation;
   }
 
@@ -104,6 +104,9 @@ export class Conversations {
     query: { readonly limit: number; readonly after?: string },
   ): Promise<Page<Conversation>> {
     if (query.after !== undefined && (await this.#store.get(query.after))?.owner !== caller.owner) throw lostPlace();
+    const only = caller.binding?.conversation;
+    if (only !== undefined)
+      return { data: query.after === only ? [] : [await this.retrieve(caller, only)], hasMore: false };
     const page = await this.#store.listByOwner(caller.owner, query);
     return { ...page, data: page.data.map(named) };
   }

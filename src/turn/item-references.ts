@@ -106,10 +106,12 @@ export class ItemReferences {
     if (home === undefined) return [];
     if (home.kind === 'response') {
       const stored = await responses.get(home.id);
-      return stored !== undefined && reaches(caller, stored.owner) ? itemsOf(stored) : [];
+      return stored !== undefined && reaches(caller, stored.owner, stored.response.conversation?.id ?? null)
+        ? itemsOf(stored)
+        : [];
     }
     const conversation = await conversations.get(home.id);
-    const isOwn = conversation !== undefined && reaches(caller, conversation.owner);
+    const isOwn = conversation !== undefined && reaches(caller, conversation.owner, home.id);
     return isOwn ? conversations.recentItems(home.id, ALL) : [];
   }
 }

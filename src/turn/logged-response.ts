@@ -22,8 +22,8 @@ export interface FoldedResponse {
 
 export interface FoldOptions {
   readonly time: Time;
-  /** Whether the caller may see the responses of this owner. */
-  readonly reachable: (owner: string) => boolean;
+  /** Whether the caller may see the responses of this owner in this conversation. */
+  readonly reachable: (owner: string, conversation: string | null) => boolean;
   /** Whether to leave the terminal event out. */
   readonly beforeTerminal?: boolean;
 }
@@ -41,7 +41,7 @@ export async function foldLog(
   let sequence = -1;
   for (;;) {
     const page = await events.read(responseId, sequence, PAGE);
-    if (page === undefined || !reachable(page.head.owner)) return undefined;
+    if (page === undefined || !reachable(page.head.owner, page.head.conversationId)) return undefined;
     for (const logged of page.events) {
       if (beforeTerminal && isTerminal(logged.type)) break;
       const event = parseLogged(logged);

@@ -59,7 +59,7 @@ export class ResponseReader {
     if (stored !== undefined) return stored.response;
     const folded = await foldLog(this.#events, responseId, {
       time: this.#time,
-      reachable: (owner) => reaches(caller, owner),
+      reachable: (owner, conversation) => reaches(caller, owner, conversation),
     });
     if (folded === undefined) throw responseNotFound();
     return folded.response;
@@ -72,7 +72,7 @@ export class ResponseReader {
    */
   async open(caller: Principal, responseId: string, after: number, wake: () => void): Promise<Viewer> {
     const viewer = await this.#hub.open(responseId, after, wake);
-    if (viewer === undefined || !reaches(caller, viewer.head.owner)) {
+    if (viewer === undefined || !reaches(caller, viewer.head.owner, viewer.head.conversationId)) {
       viewer?.close();
       const stored = await this.#stored(caller, responseId);
       throw stored === undefined ? responseNotFound() : responseExpired();
@@ -188,7 +188,8 @@ export class ResponseReader {
    */
   async status(caller: Principal, responseId: string): Promise<'running' | 'ended'> {
     const page = await this.#events.read(responseId, -1, 0);
-    if (page !== undefined && reaches(caller, page.head.owner)) return page.ended ? 'ended' : 'running';
+    if (page !== undefined && reaches(caller, page.head.owner, page.head.conversationId))
+      return page.ended ? 'ended' : 'running';
     if ((await this.#stored(caller, responseId)) === undefined) throw responseNotFound();
     return 'ended';
   }
@@ -207,7 +208,7 @@ export class ResponseReader {
    */
   async currentStatus(caller: Principal, responseId: string): Promise<ResponseStatus> {
     const page = await this.#events.read(responseId, -1, 0);
-    if (page !== undefined && reaches(caller, page.head.owner)) {
+    if (page !== undefined && reaches(caller, page.head.owner, page.head.conversationId)) {
       // Past its first two events a running response can only be in progress.
       if (!page.ended && page.last > 1) return 'in_progress';
       const newest = (await this.#events.read(responseId, page.last - 1, 1))?.events[0];
@@ -225,21 +226,28 @@ export class ResponseReader {
    */
   async lastSequence(caller: Principal, responseId: string): Promise<number | undefined> {
     const page = await this.#events.read(responseId, -1, 0);
-    return page !== undefined && reaches(caller, page.head.owner) ? page.last : undefined;
+    return page !== undefined && reaches(caller, page.head.owner, page.head.conversationId) ? page.last : undefined;
   }
 
   async #head(caller: Principal, responseId: string): Promise<LogHead | undefined> {
     const page = await this.#events.read(responseId, -1, 0);
-    return page !== undefined && reaches(caller, page.head.owner) ? page.head : undefined;
+    return page !== undefined && reaches(caller, page.head.owner, page.head.conversationId) ? page.head : undefined;
   }
 
   async #stored(caller: Principal, responseId: string): Promise<StoredResponse | undefined> {
     const stored = await this.#responses.get(responseId);
-    return stored !== undefined && reaches(caller, stored.owner) ? stored : undefined;
+    return stored !== undefined && reaches(caller, stored.owner, stored.response.conversation?.id ?? null)
+      ? stored
+      : undefined;
   }
 
   async #endsAt(caller: Principal, responseId: string, after: number): Promise<boolean> {
     const page = await this.#events.read(responseId, after, 1);
-    return page !== undefined && reaches(caller, page.head.owner) && page.ended && page.last <= after;
+    return (
+      page !== undefined &&
+      reaches(caller, page.head.owner, page.head.conversationId) &&
+      page.ended &&
+      page.last <= after
+    );
   }
 }

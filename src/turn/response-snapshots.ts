@@ -14,6 +14,7 @@ import { SnapshotCache } from './snapshot-cache.js';
 
 export interface Snapshot {
   readonly owner: string;
+  readonly conversationId: string | null;
   /** The response as JSON in UTF-8. Shared by all viewers that receive it: do not write to it. */
   readonly json: Buffer;
   /** The last event that the response contains; for an ended one the event before its terminal. */
@@ -43,7 +44,7 @@ export class ResponseSnapshots {
    */
   async get(caller: Principal, responseId: string, atLeast: number): Promise<Snapshot> {
     const snapshot = await this.#cache.get(responseId, atLeast, () => this.#read(responseId));
-    if (snapshot === undefined || !reaches(caller, snapshot.owner)) throw responseNotFound();
+    if (snapshot === undefined || !reaches(caller, snapshot.owner, snapshot.conversationId)) throw responseNotFound();
     return snapshot;
   }
 
@@ -57,12 +58,24 @@ export class ResponseSnapshots {
     const folded = await foldLog(this.#events, responseId, options);
     if (folded !== undefined) {
       const { owner, response, sequence } = folded;
-      return { owner, json: Buffer.from(JSON.stringify(response)), sequence, terminal: null };
+      return {
+        owner,
+        conversationId: response.conversation?.id ?? null,
+        json: Buffer.from(JSON.stringify(response)),
+        sequence,
+        terminal: null,
+      };
     }
     const stored = await this.#responses.get(responseId);
     if (stored === undefined) return undefined;
     const { owner, response, terminalSequence } = stored;
     const terminal = serialize(terminalOf(response), terminalSequence);
-    return { owner, json: Buffer.from(JSON.stringify(response)), sequence: terminalSequence - 1, terminal };
+    return {
+      owner,
+      conversationId: response.conversation?.id ?? null,
+      json: Buffer.from(JSON.stringify(response)),
+      sequence: terminalSequence - 1,
+      terminal,
+    };
   }
 }

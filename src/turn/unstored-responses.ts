@@ -74,7 +74,7 @@ export class UnstoredResponses {
   /** Returns the items up to the end of a response, or undefined if it is not remembered. */
   contextOf(caller: Principal, id: string): readonly StoredItem[] | undefined {
     const known = this.#remembered.get(id);
-    if (known === undefined || !reaches(caller, known.owner)) return undefined;
+    if (known === undefined || !reaches(caller, known.owner, null)) return undefined;
     // The cast is safe: only `remember` writes these bytes.
     return JSON.parse(known.json.toString()) as readonly StoredItem[];
   }

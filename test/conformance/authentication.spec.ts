@@ -214,7 +214,7 @@ describe('a credential on an open socket', () => {
     const openedAt = Date.now();
     jest.spyOn(Date, 'now').mockReturnValue(briefUntil - 30_000);
     expect(await client.until('sluice:auth_expiring')).toMatchObject({ expires_in_ms: 30_000 });
-    jest.spyOn(Date, 'now').mockReturnValue(briefUntil + 1);
+    jest.spyOn(Date, 'now').mockReturnValue(briefUntil + 10_001);
     expect((await client.closed).code).toBe(1012);
     expect((await quiet.closed).code).toBe(1012);
     expect(quiet.frames).toEqual([]);

@@ -85,7 +85,7 @@ describe('a token of a user', () => {
     expect((await renewed.next()).type).toBe('sluice:authenticated');
     renewed.send({ type: 'sluice:auth', token: await signed(key, { sub: 'bob' }) });
     expect(await renewed.next()).toMatchObject({ type: 'error', error: { code: 'invalid_api_key' } });
-    jest.spyOn(Date, 'now').mockReturnValue(exp * 1_000 + 1);
+    jest.spyOn(Date, 'now').mockReturnValue(exp * 1_000 + 10_001);
     harness.gateway.gateway.parts.table.check();
     expect((await ending.closed).code).toBe(1012);
     expect((await renewed.settle()).map(({ type }) => type)).not.toContain('error');

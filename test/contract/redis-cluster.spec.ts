@@ -8,6 +8,7 @@ import { RedisClusterServers } from '../../scripts/development/cluster/redis.js'
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
+import { describeCredentialStore } from './suites/credential-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
@@ -33,6 +34,7 @@ describeConversationClaim('Redis Cluster', open);
 describeConversationStore('Redis Cluster', open);
 describeRateLimiter('Redis Cluster', open);
 describeIdempotencyStore('Redis Cluster', open);
+describeCredentialStore('Redis Cluster', open);
 describeFollow('Redis Cluster', open);
 
 describe('a Redis Cluster', () => {

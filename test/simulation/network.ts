@@ -99,6 +99,7 @@ export class Network {
       responses: this.#store('responses', state.responses),
       limiter: this.#store('limiter', state.limiter),
       keys: this.#store('keys', state.keys),
+      credentials: this.#store('keys', state.credentials),
       ping: () => this.#request('ping', '', () => state.ping()) as Promise<void>,
       close: () => Promise.resolve(),
     };

@@ -38,7 +38,12 @@ export const TOKEN_REFUSALS = [
 export type TokenRefusal = (typeof TOKEN_REFUSALS)[number];
 
 /** Scopes that a token may carry. Administration is for server keys. */
-const TOKEN_SCOPES: Readonly<Record<string, Scope>> = { chat: 'chat', 'sluice:chat': 'chat' };
+const TOKEN_SCOPES: Readonly<Record<string, Scope>> = {
+  chat: 'chat',
+  'sluice:chat': 'chat',
+  read: 'read',
+  'sluice:read': 'read',
+};
 const TENANT = /^[A-Za-z0-9][\w.-]{0,63}$/u;
 /** Longest `jti` that becomes the name of the credential. */
 const MAX_ID = 64;
@@ -129,6 +134,9 @@ export class TokenAuthenticator extends Authenticator {
       scopes: scopesOf(claimOf(payload, claims.scopes)),
       limitsClass,
       trusted: false,
+      binding: null,
+      // A token that names no time counts as issued before any revocation.
+      issuedAtMs: (payload.iat ?? 0) * 1_000,
       // jose has checked that `exp` is a number. Until then the token is accepted.
       expiresAtMs: (payload.exp ?? 0) * 1_000 + clockToleranceMs,
     });

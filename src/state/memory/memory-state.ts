@@ -6,6 +6,7 @@ import { type State } from '../state.js';
 import { type EvictedKind, MemoryBudget } from './memory-budget.js';
 import { MemoryConversationAnnouncements } from './memory-conversation-announcements.js';
 import { MemoryConversationClaim } from './memory-conversation-claim.js';
+import { MemoryCredentialStore } from './memory-credential-store.js';
 import { MemoryConversationStore, type MemoryStoreOptions } from './memory-conversation-store.js';
 import { MemoryResponseStore } from './memory-response-store.js';
 import { MemoryEventLog } from './memory-event-log.js';
@@ -50,12 +51,14 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
   });
   const responses = new MemoryResponseStore({ ...options, deletedMs: times.deletedMs, budget });
   const keys = new MemoryIdempotencyStore(time, ofKeys, (id) => table.stateOf(id) === 'running');
+  const credentials = new MemoryCredentialStore(time);
   const stopSweeping = every(time, SWEEP_EVERY_MS, () => {
     table.sweep();
     conversations.sweep();
     responses.sweep();
     keys.sweep();
     claim.sweep();
+    credentials.sweep();
   });
   return {
     events: new MemoryEventLog(table),
@@ -65,6 +68,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     conversations,
     responses,
     keys,
+    credentials,
     keptBytes: () => budget.bytes + ofLogs.bytes + ofKeys.bytes,
     limiter: new MemoryRateLimiter(time),
     ping: () => Promise.resolve(),

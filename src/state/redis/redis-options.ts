@@ -88,7 +88,7 @@ export const REDIS_TIMING: RedisTiming = {
  * What was unreadable: a log whose head does not parse or that lacks an event; any other entry that
  * does not parse.
  */
-export type Unreadable = 'log' | 'item' | 'response' | 'metadata' | 'idempotency_key';
+export type Unreadable = 'log' | 'item' | 'response' | 'metadata' | 'idempotency_key' | 'secret';
 
 /** Called synchronously, for metrics and log lines. Must not throw. */
 export interface RedisHooks {

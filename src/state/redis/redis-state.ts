@@ -14,6 +14,7 @@ import { LogPacker, replicaName } from './log/log-packer.js';
 import { AppendQueue } from './log/append-queue.js';
 import { RedisConnector } from './connection/redis-connector.js';
 import { RedisStartError, startError } from './connection/start-error.js';
+import { RedisCredentialStore } from './redis-credential-store.js';
 import { Heartbeat } from './connection/heartbeat.js';
 import { memoryOf, type RedisMemory } from './connection/redis-memory.js';
 import { LocalFollowers } from './log/local-followers.js';
@@ -132,6 +133,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       settleMs: timing.heartbeatMs * LIMITER_SETTLES_BEATS,
     }),
     keys: new RedisIdempotencyStore({ ...stores, hooks }),
+    credentials: new RedisCredentialStore({ ...stores, hooks }),
     counts,
     get isUp() {
       return heartbeat.isUp;

@@ -40,6 +40,8 @@ describe('server keys', () => {
       scopes: new Set(['chat', 'admin']),
       limitsClass: null,
       trusted: true,
+      binding: null,
+      issuedAtMs: null,
       expiresAtMs: null,
     });
   });

@@ -48,6 +48,8 @@ describe('a token', () => {
       scopes: new Set(['chat']),
       limitsClass: 'gold',
       trusted: false,
+      binding: null,
+      issuedAtMs: expect.any(Number),
       expiresAtMs: exp * 1_000 + 5_000,
     });
   });

@@ -412,13 +412,4 @@ describe('warnings', () => {
       'limits.per_user.cost_per_day_usd: has no effect, because cost is not tracked (`middleware.provider`)',
     ]);
   });
-
-  it.each([['auth.client_secrets', 'auth: { client_secrets: { ttl: 5m } }']])(
-    'warns exactly once of what is not built yet: %s',
-    (path, yaml) => {
-      const { warnings } = at.load(yaml);
-      expect(warnings).toHaveLength(1);
-      expect(warnings[0]).toMatch(new RegExp(`^${path.replaceAll('.', '\\.')}: .*not built`));
-    },
-  );
 });

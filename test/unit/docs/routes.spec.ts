@@ -5,21 +5,25 @@ import { RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { describe, expect, it } from '@jest/globals';
 import { ChatCompletionsController } from '../../../src/rest/chat-completions.controller.js';
+import { ClientSecretsController } from '../../../src/rest/client-secrets.controller.js';
 import { ConversationsController } from '../../../src/rest/conversations.controller.js';
 import { CompactController } from '../../../src/rest/compact.controller.js';
 import { InputTokensController } from '../../../src/rest/input-tokens.controller.js';
 import { ModelsController } from '../../../src/rest/models.controller.js';
 import { PromptsController } from '../../../src/rest/prompts.controller.js';
 import { ResponsesController } from '../../../src/rest/responses.controller.js';
+import { UsersController } from '../../../src/rest/users.controller.js';
 
 const CONTROLLERS = [
   ChatCompletionsController,
+  ClientSecretsController,
   ConversationsController,
   CompactController,
   InputTokensController,
   ModelsController,
   PromptsController,
   ResponsesController,
+  UsersController,
 ];
 
 /** `GET /v1/conversations/{id}/items/{item}`, from the decorators. */

@@ -54,16 +54,18 @@ describe('reaches', () => {
     scopes: new Set(),
     limitsClass: null,
     trusted: false,
+    binding: null,
+    issuedAtMs: null,
     expiresAtMs: null,
   });
 
   it('lets a user reach their own, a server key all of its tenant, and no caller another tenant', () => {
-    expect(reaches(principal('acme/alice', 'alice'), 'acme/alice')).toBe(true);
-    expect(reaches(principal('acme/alice', 'alice'), 'acme/bob')).toBe(false);
-    expect(reaches(principal('acme/alice', 'alice'), 'acme')).toBe(false);
-    expect(reaches(principal('acme', null), 'acme/bob')).toBe(true);
-    expect(reaches(principal('acme', null), 'acme')).toBe(true);
-    expect(reaches(principal('acme', null), 'acme2/bob')).toBe(false);
+    expect(reaches(principal('acme/alice', 'alice'), 'acme/alice', null)).toBe(true);
+    expect(reaches(principal('acme/alice', 'alice'), 'acme/bob', null)).toBe(false);
+    expect(reaches(principal('acme/alice', 'alice'), 'acme', null)).toBe(false);
+    expect(reaches(principal('acme', null), 'acme/bob', null)).toBe(true);
+    expect(reaches(principal('acme', null), 'acme', null)).toBe(true);
+    expect(reaches(principal('acme', null), 'acme2/bob', null)).toBe(false);
   });
 });
 

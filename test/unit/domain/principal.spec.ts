@@ -10,6 +10,8 @@ const key: Principal = {
   scopes: new Set(['chat']),
   limitsClass: null,
   trusted: true,
+  binding: null,
+  issuedAtMs: null,
   expiresAtMs: null,
 };
 const user: Principal = {
@@ -23,15 +25,15 @@ const user: Principal = {
 
 describe('reaches', () => {
   it('keeps what a server key created from a user of the same tenant [REAS-2]', () => {
-    expect(reaches(user, key.owner)).toBe(false);
-    expect(reaches(user, 'acme/bob')).toBe(false);
-    expect(reaches(user, user.owner)).toBe(true);
+    expect(reaches(user, key.owner, null)).toBe(false);
+    expect(reaches(user, 'acme/bob', null)).toBe(false);
+    expect(reaches(user, user.owner, null)).toBe(true);
   });
 
   it('lets a server key read what its tenant owns, and nothing of another tenant [AUTH-2]', () => {
-    expect(reaches(key, user.owner)).toBe(true);
-    expect(reaches(key, 'acme-2')).toBe(false);
-    expect(reaches(key, 'acme-2/ann')).toBe(false);
+    expect(reaches(key, user.owner, null)).toBe(true);
+    expect(reaches(key, 'acme-2', null)).toBe(false);
+    expect(reaches(key, 'acme-2/ann', null)).toBe(false);
   });
 });
 
@@ -44,10 +46,10 @@ describe('actingFor', () => {
   });
 
   it('keeps a server key that acts for a user from the objects of other users and tenants [AUTH-5]', () => {
-    expect(reaches(acting, 'acme/ann')).toBe(true);
-    expect(reaches(acting, 'acme')).toBe(true);
-    expect(reaches(acting, 'acme/bob')).toBe(false);
-    expect(reaches(acting, 'acme-2')).toBe(false);
+    expect(reaches(acting, 'acme/ann', null)).toBe(true);
+    expect(reaches(acting, 'acme', null)).toBe(true);
+    expect(reaches(acting, 'acme/bob', null)).toBe(false);
+    expect(reaches(acting, 'acme-2', null)).toBe(false);
   });
 
   it('refuses another user to the credential of a user [AUTH-5]', () => {

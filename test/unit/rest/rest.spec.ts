@@ -44,6 +44,8 @@ const caller: Principal = {
   scopes: new Set(['chat']),
   limitsClass: null,
   trusted: true,
+  binding: null,
+  issuedAtMs: null,
   expiresAtMs: null,
 };
 

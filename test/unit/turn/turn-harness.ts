@@ -46,6 +46,8 @@ export const ALICE: Principal = {
   scopes: new Set(['chat']),
   limitsClass: null,
   trusted: true,
+  binding: null,
+  issuedAtMs: null,
   expiresAtMs: null,
 };
 export const BOB: Principal = { ...ALICE, owner: 'acme/bob', user: 'bob' };

@@ -27,6 +27,8 @@ const userOf = (user: string | null, credential = 'k'): Principal => ({
   scopes: new Set(['chat']),
   limitsClass: null,
   trusted: false,
+  binding: null,
+  issuedAtMs: null,
   expiresAtMs: null,
 });
 const ANN = userOf('ann');

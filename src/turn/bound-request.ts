@@ -1,0 +1,28 @@
+/* What a client secret fixes, applied to a request of its bearer. */
+
+import { type Binding } from '../domain/principal.js';
+import { type ResponseRequest } from '../domain/request.js';
+import { refuseParameter } from './instructing.js';
+
+/**
+ * Returns the request within its binding: in the bound conversation, also if it names none.
+ * @throws SluiceError `parameter_not_allowed` if the request chooses what the binding fixes
+ */
+export function boundTo(binding: Binding | null, request: ResponseRequest): ResponseRequest {
+  if (binding === null) return request;
+  if (binding.prompt !== undefined && request.prompt !== undefined) refuseParameter('prompt');
+  if (binding.conversation === undefined) return request;
+  // The continuation of a response would be outside the conversation.
+  if (request.previousResponseId !== undefined) refuseParameter('previous_response_id');
+  return { ...request, conversation: request.conversation ?? binding.conversation };
+}
+
+/**
+ * Returns the request with the bound prompt, to render it. The values of its variables come from
+ * the credential, so that no answer shows them.
+ */
+export function withBoundPrompt(binding: Binding | null, request: ResponseRequest): ResponseRequest {
+  if (binding?.prompt === undefined) return request;
+  const { id, version } = binding.prompt;
+  return { ...request, prompt: { id, ...(version === undefined ? {} : { version }) } };
+}

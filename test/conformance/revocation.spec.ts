@@ -1,0 +1,98 @@
+/* Revocation over two replicas that share a Redis: every replica closes the sockets of a revoked credential. */
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
+import { AUDIENCE, ISSUER, signed, TokenIssuer } from '../support/token-issuer.js';
+
+const BACKEND = 'sk-backend-0000000000000000000000000001';
+/** The promise of EK-6. */
+const WITHIN_MS = 5_000;
+
+let redis: RedisServer;
+let issuer: TokenIssuer;
+let key: Awaited<ReturnType<TokenIssuer['key']>>;
+let replicas: GatewayHarness[];
+beforeAll(async () => {
+  redis = await RedisServer.start();
+  issuer = await TokenIssuer.start();
+  key = await issuer.key('one');
+  issuer.published = [key.jwk];
+  const config = {
+    state: { type: 'redis', url: redis.url },
+    auth: {
+      mode: 'jwt',
+      keys: [{ id: 'backend', key_env: 'BACKEND', tenant: 'shop' }],
+      jwt: { jwks_url: issuer.jwksUrl, issuer: ISSUER, audience: AUDIENCE, tenant: 'shop' },
+    },
+    middleware: ONE_TRY,
+  };
+  replicas = await Promise.all([0, 1].map(() => GatewayHarness.start({ config, env: { BACKEND } })));
+});
+afterAll(async () => {
+  await Promise.all(replicas.map((replica) => replica.close()));
+  await issuer.close();
+  await redis.close();
+});
+
+const at = (i: number): GatewayHarness => {
+  const replica = replicas[i];
+  if (replica === undefined) throw new Error('no such replica');
+  return replica;
+};
+const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
+async function secretFor(user: string): Promise<{ readonly id: string; readonly value: string }> {
+  const { body } = await at(0).api('/v1/client_secrets', { method: 'POST', body: { user }, key: BACKEND });
+  return { id: String(body['id']), value: String(body['value']) };
+}
+
+describe('a revocation', () => {
+  it('of a secret reaches the other replica within 5 s [EK-6]', async () => {
+    const { id, value } = await secretFor('ann');
+    const sockets = await Promise.all([at(0).connect(bearer(value)), at(1).connect(bearer(value))]);
+    const other = await at(1).connect(bearer((await secretFor('ann')).value));
+    const from = performance.now();
+    await at(0).api(`/v1/client_secrets/${id}`, { method: 'DELETE', key: BACKEND });
+    const codes = await Promise.all(sockets.map(async ({ closed }) => (await closed).code));
+    expect(codes).toEqual([1008, 1008]);
+    expect(performance.now() - from).toBeLessThan(WITHIN_MS);
+    expect((await at(1).api('/v1/models', { key: value })).status).toBe(401);
+    expect((await other.settle()).map(({ type }) => type)).toEqual(['sluice:pong']);
+  });
+
+  it('of a user reaches secrets and tokens on every replica, and no later ones [EK-6]', async () => {
+    const now = Math.floor(Date.now() / 1_000);
+    const [old, later] = [await signed(key, { iat: now - 60 }), await signed(key, { iat: now + 2 })];
+    const { value } = await secretFor('ann');
+    const gone = await Promise.all(
+      [old, value].flatMap((one) => [at(0).connect(bearer(one)), at(1).connect(bearer(one))]),
+    );
+    const bob = await at(1).connect(bearer((await secretFor('bob')).value));
+    const from = performance.now();
+    const { status } = await at(0).api('/v1/users/ann/revoke', { method: 'POST', key: BACKEND });
+    expect(status).toBe(200);
+    const codes = await Promise.all(gone.map(async ({ closed }) => (await closed).code));
+    expect(codes).toEqual([1008, 1008, 1008, 1008]);
+    expect(performance.now() - from).toBeLessThan(WITHIN_MS);
+    for (const credential of [old, value])
+      expect((await at(1).api('/v1/models', { key: credential })).status).toBe(401);
+    expect((await at(1).api('/v1/models', { key: later })).status).toBe(200);
+    const fresh = await at(1).connect(bearer((await secretFor('ann')).value));
+    for (const open of [bob, fresh]) expect((await open.settle()).map(({ type }) => type)).toEqual(['sluice:pong']);
+  });
+
+  it('and client secrets leave neither the secret nor a name of a user in a key of Redis [EK-2]', async () => {
+    const { value } = await secretFor('planted-name');
+    const keys = await redis.admin.keys('*');
+    expect(keys.filter((one) => one.includes('planted'))).toEqual([]);
+    const values = await Promise.all(
+      keys.map(async (one) => ((await redis.admin.type(one)) === 'string' ? String(await redis.admin.get(one)) : '')),
+    );
+    expect(values.some((one) => one.includes('planted-name'))).toBe(true);
+    for (const one of [...keys, ...values]) {
+      expect(one).not.toContain(value);
+      expect(one).not.toContain(value.slice(25));
+    }
+    for (const one of keys) expect([one, await redis.admin.pttl(one)]).not.toEqual([one, -1]);
+  });
+});

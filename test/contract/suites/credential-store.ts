@@ -1,0 +1,84 @@
+/* The contract of CredentialStore. */
+
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ownerDigest, type Revocation, type StoredSecret } from '../../../src/state/credential-store.js';
+import { type ContractStore, type OpenStore } from './contract-store.js';
+
+export function describeCredentialStore(name: string, open: OpenStore, now: () => number = Date.now): void {
+  describe(`credential store: ${name}`, () => {
+    let store: ContractStore;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+    const secret = (id: string, more: Partial<StoredSecret> = {}): StoredSecret => ({
+      id,
+      hash: 'ab'.repeat(32),
+      tenant: 'shop',
+      user: 'ann',
+      owner: 'shop/ann',
+      scopes: ['chat'],
+      limitsClass: null,
+      binding: { conversation: 'conv_1', prompt: { id: 'support', variables: { name: 'Ann' } } },
+      madeBy: 'backend',
+      expiresAtMs: now() + 600_000,
+      ...more,
+    });
+    const revokedAfter = async (cursor: string | null): Promise<readonly Revocation[]> =>
+      (await store.other.credentials.revocationsAfter(cursor)).revocations;
+
+    it('returns a secret on every replica as it was stored, until it expires', async () => {
+      const { credentials } = store.state;
+      await credentials.putSecret(secret('cs_a'));
+      await credentials.putSecret(secret('cs_b', { expiresAtMs: now() + 300 }));
+      expect(await store.other.credentials.getSecret('cs_a')).toEqual(
+        secret('cs_a', { expiresAtMs: expect.any(Number) as unknown as number }),
+      );
+      expect((await store.other.credentials.getSecret('cs_b'))?.id).toBe('cs_b');
+      await store.pass(400);
+      expect(await store.other.credentials.getSecret('cs_b')).toBeUndefined();
+      expect((await store.other.credentials.getSecret('cs_a'))?.id).toBe('cs_a');
+      expect(await credentials.getSecret('cs_unknown')).toBeUndefined();
+    });
+
+    it('deletes a secret, and lists that once for each deletion', async () => {
+      const { cursor } = await store.other.credentials.revocationsAfter(null);
+      await store.state.credentials.putSecret(secret('cs_a'));
+      await store.state.credentials.deleteSecret('cs_a');
+      expect(await store.other.credentials.getSecret('cs_a')).toBeUndefined();
+      expect(await revokedAfter(cursor)).toEqual([{ secret: 'cs_a' }]);
+    });
+
+    it('revokes an owner: all secrets of the owner, none of another, and the time', async () => {
+      const { credentials } = store.state;
+      for (const id of ['cs_a', 'cs_b']) await credentials.putSecret(secret(id));
+      await store.other.credentials.putSecret(secret('cs_c'));
+      await credentials.putSecret(secret('cs_d', { user: 'bob', owner: 'shop/bob' }));
+      const { cursor } = await store.other.credentials.revocationsAfter(null);
+      expect(await credentials.revokedAt('shop/ann')).toBeUndefined();
+      const before = now();
+      await credentials.revokeOwner('shop/ann');
+      for (const id of ['cs_a', 'cs_b', 'cs_c']) expect(await credentials.getSecret(id)).toBeUndefined();
+      expect((await credentials.getSecret('cs_d'))?.user).toBe('bob');
+      expect(await store.other.credentials.revokedAt('shop/ann')).toBeGreaterThanOrEqual(before);
+      expect(await store.other.credentials.revokedAt('shop/bob')).toBeUndefined();
+      expect(await revokedAfter(cursor)).toEqual([{ owner: ownerDigest('shop/ann') }]);
+      await credentials.putSecret(secret('cs_e'));
+      expect((await store.other.credentials.getSecret('cs_e'))?.id).toBe('cs_e');
+    });
+
+    it('lists revocations after a cursor in order, and none before the first', async () => {
+      const { credentials } = store.state;
+      await credentials.deleteSecret('cs_0');
+      const first = await store.other.credentials.revocationsAfter(null);
+      expect(first.revocations).toEqual([]);
+      for (const id of ['cs_1', 'cs_2']) await credentials.deleteSecret(id);
+      const second = await store.other.credentials.revocationsAfter(first.cursor);
+      expect(second.revocations).toEqual([{ secret: 'cs_1' }, { secret: 'cs_2' }]);
+      await credentials.deleteSecret('cs_3');
+      expect(await revokedAfter(second.cursor)).toEqual([{ secret: 'cs_3' }]);
+      const { cursor } = await store.other.credentials.revocationsAfter(second.cursor);
+      expect(await revokedAfter(cursor)).toEqual([]);
+    });
+  });
+}

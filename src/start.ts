@@ -11,6 +11,7 @@ import { ProcessEnd } from './lifecycle/process-end.js';
 import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { createPino, PinoLog } from './observability/logger.js';
+import { guardrailMistakes } from './validation/configured.js';
 import { PROVIDER_TYPES, providerType } from './provider/registry.js';
 
 /** Time limit of the shutdown after a second signal, in milliseconds. */
@@ -26,6 +27,8 @@ export async function start(): Promise<void> {
     const loaded = loadConfig({ types: PROVIDER_TYPES });
     const { config, path, warnings } = loaded;
     listeners = listenersOf(config, path);
+    const wrong = guardrailMistakes(config);
+    if (wrong.length > 0) throw new ConfigError(path, wrong);
     const pino = createPino({
       logging: config.monitoring.logging,
       base: { app: config.app.name, environment: config.app.environment },

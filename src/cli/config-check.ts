@@ -9,7 +9,8 @@ import { type AppConfig } from '../config/schema.js';
 import { SluiceError } from '../domain/errors.js';
 import { loadPacks } from '../templating/load-packs.js';
 import { PackLoadError } from '../templating/pack-mistake.js';
-import { GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
+import { guardrailMistakes } from '../validation/configured.js';
+import { KIND_NAMES } from '../validation/kinds.js';
 import { PROVIDER_TYPES } from '../provider/registry.js';
 import { Prices } from '../provider/prices.js';
 import { type CliContext } from './context.js';
@@ -28,6 +29,8 @@ export async function checkConfig(
       cwd,
       missingSecrets,
     });
+    const wrong = guardrailMistakes(config);
+    if (wrong.length > 0) throw new ConfigError(path, wrong);
     const packs = await mistakesInPacks(config);
     if (packs.length > 0) {
       packs.forEach(complain);
@@ -51,7 +54,7 @@ async function mistakesInPacks({ middleware }: AppConfig): Promise<readonly stri
   const { source_path: source, strict, default: prompt } = middleware.template;
   if (source === null) return [];
   try {
-    const prompts = await loadPacks(source, { knownGuardrails: new Set(GUARDRAIL_TYPES), strict });
+    const prompts = await loadPacks(source, { knownGuardrails: new Set(KIND_NAMES), strict });
     if (prompt !== null) prompts.find(prompt);
     return [];
   } catch (error) {

@@ -11,12 +11,13 @@ import { loadPacks, packFiles, readPack } from '../templating/load-packs.js';
 import { PackLoadError, type PackMistake } from '../templating/pack-mistake.js';
 import { type Prompt } from '../templating/prompt.js';
 import { renderPrompt } from '../templating/render.js';
-import { compileGuardrails, GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
+import { compileGuardrails } from '../validation/compile-guardrails.js';
+import { KIND_NAMES } from '../validation/kinds.js';
 import { GuardrailMistake } from '../validation/guardrails/params.js';
 import { type CliContext } from './context.js';
 
 const EXIT_MISTAKE = 1;
-const KNOWN_GUARDRAILS: ReadonlySet<string> = new Set(GUARDRAIL_TYPES);
+const KNOWN_GUARDRAILS: ReadonlySet<string> = new Set(KIND_NAMES);
 
 export const PACKS_HELP = `  packs validate FILE... [--json] [--strict]
                                    check pack files, or folders of them; exit code 1 if one has a mistake

@@ -19,6 +19,7 @@ import { NO_TRACING, type Tracing } from '../observability/tracing.js';
 import { estimateUsage } from '../provider/estimate-usage.js';
 import { FollowHub } from '../state/follow/follow-hub.js';
 import { composeAuthenticator, composeClientSecrets } from './authentication.js';
+import { composeJudges } from './judges.js';
 import { composeProviders } from './providers.js';
 import { openState } from './open-state.js';
 import { openPrompts } from './prompts.js';
@@ -28,7 +29,6 @@ import {
   limitSettings,
   operationsOfClasses,
   mediaPolicy,
-  ownGuardrails,
   roomOptions,
   socketSettings as socketSettingsFrom,
 } from './settings.js';
@@ -53,6 +53,7 @@ import { ResponseReader } from '../turn/response-reader.js';
 import { type Accounting, Settlement } from '../turn/settlement.js';
 import { TurnRoom } from '../turn/turn-room.js';
 import { TurnService } from '../turn/turn.service.js';
+import { configuredGuardrails } from '../validation/configured.js';
 
 export interface GatewayParts {
   readonly drain: DrainState;
@@ -96,12 +97,14 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const report = new TurnReport(logger, metrics);
   const reader = new ResponseReader(state.events, hub, state.responses, { onFollowed: report.followed });
 
-  const guards = new TurnGuards(ownGuardrails(config));
-  const prompts = await openPrompts(config, guards, logger, metrics);
-
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
   const scheduleRead = (read: () => void): void => clock.scheduleRead(read);
   const providers = composeProviders(config, { state, logger, metrics, scheduleRead });
+  const guards = new TurnGuards(configuredGuardrails(config), {
+    judges: composeJudges(config, providers, metrics),
+    holdMax: config.middleware.validator.hold_max,
+  });
+  const prompts = await openPrompts(config, guards, logger, metrics);
   const seal = new SummarySeal(config.compaction.key?.reveal() ?? null);
   const memory = new TurnMemory(state.conversations, state.responses, {
     seal,

@@ -7,7 +7,7 @@ import { loadPacks, fingerprintOf } from '../templating/load-packs.js';
 import { PromptCatalog } from '../templating/prompt-catalog.js';
 import { PromptRegistry } from '../templating/registry.js';
 import { type TurnGuards } from '../turn/turn-guards.js';
-import { GUARDRAIL_TYPES } from '../validation/compile-guardrails.js';
+import { KIND_NAMES } from '../validation/kinds.js';
 
 /**
  * Loads the packs and starts to watch their files.
@@ -26,7 +26,7 @@ export async function openPrompts(
   }
   const { prompt_reloads_total: reloads, prompts_stale: stale } = metrics.of;
   const load = async (): Promise<PromptRegistry> => {
-    const prompts = await loadPacks(source, { knownGuardrails: new Set(GUARDRAIL_TYPES), strict });
+    const prompts = await loadPacks(source, { knownGuardrails: new Set(KIND_NAMES), strict });
     if (standard !== null) prompts.find(standard);
     for (const prompt of prompts.all()) guards.compileFor(prompt);
     return prompts;

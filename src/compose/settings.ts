@@ -9,19 +9,10 @@ import { type AdmissionPolicy } from '../turn/admission.js';
 import { type MediaPolicy } from '../turn/media-check.js';
 import { type LimitClasses, type LimitSettings } from '../turn/turn-limits.js';
 import { roomWithin } from '../turn/turn-room.js';
-import { type GuardrailSpec } from '../validation/guardrail.js';
 
 export function roomOptions({ limits }: AppConfig): { readonly turns: number; readonly bytes: number } {
   const byDefault = roomWithin(getHeapStatistics().heap_size_limit);
   return { turns: limits.turns ?? byDefault.turns, bytes: limits.turn_bytes ?? byDefault.bytes };
-}
-
-export function ownGuardrails(config: AppConfig): GuardrailSpec[] {
-  const { enabled, banned_words, max_length } = config.middleware.validator;
-  return [
-    { type: 'banned_words', enabled: enabled && banned_words.length > 0, params: { words: banned_words } },
-    { type: 'max_length', enabled: enabled && max_length !== null, params: { max_characters: max_length } },
-  ];
 }
 
 export function admissionPolicy(config: AppConfig): AdmissionPolicy {

@@ -12,6 +12,7 @@ import {
   optionalKey,
   optionalSection,
   section,
+  size,
   text,
   timeZone,
 } from './keys.js';
@@ -78,6 +79,16 @@ export const middleware = section('The steps of a turn, each of which can be tak
       count(1),
       'no limit',
       'Longest input and output, in characters (code points). Longer input is refused, output is ended there.',
+    ),
+    guardrails: key(
+      list(jsonObject, 'guardrails'),
+      [],
+      'More guardrails, as packs write their validators: `type`, `params`, `direction`, `mode`, `message` and others; see docs/guardrails.md.',
+    ),
+    hold_max: key(
+      size('1KiB', '16MiB'),
+      '64KiB',
+      'Most text of one answer that is held while a guardrail waits for a verdict. Beyond it the provider is not read.',
     ),
   }),
   provider: section('Limits, retries, breaker and cost of provider calls.', {

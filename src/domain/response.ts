@@ -38,7 +38,9 @@ export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | '
 export interface Finding {
   readonly guardrail: string;
   readonly stage: 'input' | 'output';
-  readonly decision: 'deny' | 'note';
+  readonly decision: 'deny' | 'redact' | 'note';
+  /** Code units of the text before the finding. Of output only. */
+  readonly position?: number;
   /** Short machine-readable reason, e.g. `banned_word`, `too_long`. */
   readonly reason: string;
 }

@@ -32,6 +32,11 @@ export interface ProviderType extends ProviderTypeFacts {
   refusesKey(settings: ProviderSettings, timeoutMs: number): Promise<boolean>;
   /** What a model takes beside text. */
   takes(settings: ProviderSettings, model: string): ReadonlySet<InputKind>;
+  /** Scores a text by category. Absent: the type has no such endpoint. @throws any error */
+  moderate?(
+    settings: ProviderSettings,
+    call: { readonly text: string; readonly model: string | undefined; readonly signal: AbortSignal },
+  ): Promise<Record<string, number>>;
   /** Returns the price of calls, or null if they cost nothing. */
   price(settings: ProviderSettings): Price | null;
 }

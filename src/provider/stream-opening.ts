@@ -113,7 +113,7 @@ const DONE: Promise<PartResult> = Promise.resolve({ value: undefined, done: true
  * Returns the same parts for a reader that may leave early. Errors of the provider after that are
  * ignored.
  */
-export function ignoreCloseErrors(parts: AsyncIterable<ProviderPart>): AsyncIterable<ProviderPart> {
+export function ignoreCloseErrors<T>(parts: AsyncIterable<T>): AsyncIterable<T> {
   return {
     [Symbol.asyncIterator]: () => {
       const inner = parts[Symbol.asyncIterator]();
@@ -122,7 +122,7 @@ export function ignoreCloseErrors(parts: AsyncIterable<ProviderPart>): AsyncIter
         next: () => inner.next(),
         return: () => {
           leave().catch(() => undefined);
-          return DONE;
+          return Promise.resolve({ value: undefined, done: true });
         },
       };
     },

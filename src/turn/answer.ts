@@ -5,15 +5,18 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { ZERO_USAGE } from '../domain/response.js';
+import { type TextFormat, ZERO_USAGE } from '../domain/response.js';
 import { ignoreCloseErrors } from '../provider/stream-opening.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
+import { type GuardedOutput } from './guarded-output.js';
 import { type TurnGuards } from './turn-guards.js';
+import { maskItems } from './mask-items.js';
 import { providerRequest, type TurnMemory } from './turn-context.js';
 import { finished, type TurnOutcome } from './outcome.js';
 import { ToolGate } from './prompt-tools.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
+import { type VerdictPart } from './verdicts.js';
 
 export interface AnswerParts {
   readonly memory: Pick<TurnMemory, 'contextOf'>;
@@ -31,14 +34,15 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
   const { plan, journal, writer, facts, stop, trace } = turn;
 
   stop.signal.throwIfAborted();
+  const judged = trace.guardingInput(() => guards.checkInput(plan.prompt, plan.request.input, stop.signal));
+  const verdict = judged instanceof Promise ? await judged : judged;
+  stop.signal.throwIfAborted();
+  // The verdict of the input guard is there before `response.in_progress` and acts in the same tick,
+  // so a turn logged as begun has either passed it or carries its refusal.
   journal.emit({
     type: 'response.in_progress',
     response: { ...journal.accumulator.response(), status: 'in_progress' },
   });
-
-  // Run the input guard in the same tick as `response.in_progress`, so a turn logged as begun has
-  // either passed it or carries its refusal.
-  const verdict = trace.guardingInput(() => guards.checkInput(plan.prompt, plan.request.input));
   facts.begun = true;
   facts.findings.push(...verdict.notes);
   if (verdict.deny !== undefined) {
@@ -57,13 +61,22 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
     wanted: () => !stop.signal.aborted,
     time: turn.time,
   });
-  const guard = guards.forOutput(plan.prompt, trace.guardingOutput, plan.request.summarize);
+  const masked = guards.maskFor(plan.prompt);
+  const { items, findings } = maskItems(masked, facts.context.items, plan.request.input);
+  facts.findings.push(...findings);
+  const guard = guards.forOutput(plan.prompt, {
+    wrap: trace.guardingOutput,
+    json: isJson(plan.request.textFormat),
+    masked,
+    signal: stop.signal,
+    isSummary: plan.request.summarize === true,
+  });
   const tools = new ToolGate(plan, facts.context.items);
   facts.providerCalled = true;
-  const toSend = providerRequest(plan, facts.context.items);
+  const toSend = providerRequest(plan, items);
   const parts = trace.calling(toSend, (request) => provider.stream(request, stop.signal));
   // Errors while abandoning the provider stream must not change the outcome.
-  for await (const part of ignoreCloseErrors(parts)) {
+  for await (const part of ignoreCloseErrors(guard.beside(parts))) {
     stop.signal.throwIfAborted();
     const outcome = take(turn, guard, tools, part);
     if (outcome !== undefined) return outcome;
@@ -81,9 +94,9 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
  */
 function take(
   turn: Turn,
-  guard: ReturnType<TurnGuards['forOutput']>,
+  guard: GuardedOutput,
   tools: ToolGate,
-  part: ProviderPart,
+  part: ProviderPart | VerdictPart,
 ): TurnOutcome | undefined {
   const { writer, facts } = turn;
   switch (part.type) {
@@ -112,13 +125,18 @@ function take(
     }
     case 'function_arguments':
       facts.produced += part.delta;
-      writer.functionArguments(part.index, part.delta);
-      return undefined;
+      return guard.pushArguments(turn, part.index, part.delta);
     case 'usage':
       facts.usage = part.usage;
       facts.usageEstimated = part.estimated;
       return undefined;
     case 'finish':
-      return guard.flush(turn) ?? finished(part.reason);
+      return guard.finish(turn) ?? finished(part.reason);
+    case 'verdict':
+      return guard.settle(turn);
   }
+}
+
+function isJson(format: TextFormat | undefined): boolean {
+  return format !== undefined && format.type !== 'text';
 }

@@ -22,6 +22,11 @@ export class GuardTimes {
     return {
       push: (text) => this.#timed(() => guard.push(text)),
       end: () => this.#timed(() => guard.end()),
+      waiting: () => guard.waiting?.(),
+      conclude: async () => guard.conclude?.(),
+      get held() {
+        return guard.held ?? 0;
+      },
     };
   }
 

@@ -107,6 +107,11 @@ export class OutputWriter {
     });
   }
 
+  /** Whether the call with this index of the provider was written. */
+  hasCall(index: number): boolean {
+    return this.#calls.has(index);
+  }
+
   functionArguments(index: number, delta: string): void {
     const at = this.#calls.get(index);
     if (at === undefined || delta === '') return;

@@ -1,6 +1,6 @@
 /*
  * The guardrails of a turn: those of the configuration and those of its prompt, compiled once per
- * prompt. Released text is written. A stop ends the turn with the message of the guardrail.
+ * prompt.
  */
 
 import { type Item, messageText, outputText, thoughtText } from '../domain/item.js';
@@ -9,12 +9,21 @@ import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
 import { type CompiledGuardrail, type GuardrailSpec } from '../validation/guardrail.js';
 import { createInputGuard, type InputCheck, type InputGuard } from '../validation/input-guard.js';
-import { createOutputGuard, type GuardStep, type OutputGuard, type WrapGuard } from '../validation/output-guard.js';
-import { type TurnOutcome } from './outcome.js';
-import { type Turn } from './turn.js';
+import { MaskedInput } from '../validation/masked-input.js';
+import { type Judges } from '../validation/kind-context.js';
+import { GuardedOutput, type OutputOptions } from './guarded-output.js';
 
 type GuardedPrompt = Pick<RenderedPrompt, 'guardrails'>;
-type TextKind = 'text' | 'refusal' | 'reasoning' | 'reasoning_summary';
+
+export interface GuardOptions {
+  /** Servers that give verdicts. */
+  readonly judges?: Judges;
+  /**
+   * Code units of an answer that may be held while a guardrail waits for a verdict. Beyond it the
+   * provider is not read.
+   */
+  readonly holdMax?: number;
+}
 
 /** What of a history is kept from the provider, and why. */
 export interface JudgedHistory {
@@ -24,12 +33,16 @@ export interface JudgedHistory {
 
 export class TurnGuards {
   readonly #own: readonly GuardrailSpec[];
+  readonly #judges: Judges | undefined;
+  readonly #holdMax: number;
   /** By the list of the prompt, so that a reloaded pack has its own. */
   readonly #compiled = new WeakMap<readonly object[], readonly CompiledGuardrail[]>();
 
   /** @param own the guardrails of the configuration, applied to every turn */
-  constructor(own: readonly GuardrailSpec[]) {
+  constructor(own: readonly GuardrailSpec[], { judges, holdMax = Infinity }: GuardOptions = {}) {
     this.#own = own;
+    this.#judges = judges;
+    this.#holdMax = holdMax;
   }
 
   /**
@@ -41,13 +54,23 @@ export class TurnGuards {
     this.#of(prompt);
   }
 
-  /** Checks the new items of the input, without those that `judgeHistory` withholds. */
-  checkInput(prompt: RenderedPrompt | null, input: readonly Item[]): InputCheck {
+  /**
+   * Checks the new items of the input, without those that `judgeHistory` withholds.
+   * @returns a promise only if a guardrail needs time for its verdict and no other has refused
+   */
+  checkInput(
+    prompt: RenderedPrompt | null,
+    input: readonly Item[],
+    signal: AbortSignal,
+  ): InputCheck | Promise<InputCheck> {
     const guard = createInputGuard(this.#of(prompt));
     const from = firstNew(input);
     const { withheld } = judge(guard, input, from);
     const newItems = input.slice(from).filter((item) => !withheld.has(item));
-    return guard.check(newItems.flatMap(textsOf), newItems.filter(isOfUser).flatMap(textsOf));
+    const texts = newItems.flatMap(textsOf);
+    const check = guard.check(texts, newItems.filter(isOfUser).flatMap(textsOf));
+    if (!guard.takesTime || check.deny !== undefined) return check;
+    return guard.checkLater(texts, signal).then((later) => ({ ...later, notes: [...check.notes, ...later.notes] }));
   }
 
   /**
@@ -60,10 +83,15 @@ export class TurnGuards {
     return judge(createInputGuard(this.#of(prompt)), input, 0);
   }
 
-  /** @param isSummary whether the output is a summary, whose length is not limited */
-  forOutput(prompt: RenderedPrompt | null, wrap?: WrapGuard, isSummary = false): GuardedOutput {
-    const guardrails = this.#of(prompt);
-    return new GuardedOutput(isSummary ? withoutLength(guardrails) : guardrails, wrap);
+  /** What must be masked in the input of a turn before a provider receives it. */
+  maskFor(prompt: RenderedPrompt | null): MaskedInput {
+    return new MaskedInput(this.#of(prompt));
+  }
+
+  forOutput(prompt: RenderedPrompt | null, options: Omit<OutputOptions, 'holdMax'>): GuardedOutput {
+    const all = this.#of(prompt);
+    const guardrails = options.isSummary ? all.filter(({ answerOnly }) => answerOnly !== true) : all;
+    return new GuardedOutput(guardrails, { ...options, holdMax: this.#holdMax });
   }
 
   /**
@@ -74,80 +102,10 @@ export class TurnGuards {
     const key = prompt?.guardrails ?? this.#own;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
-    const compiled = compileGuardrails([...this.#own, ...(prompt?.guardrails ?? [])]);
+    const compiled = compileGuardrails([...this.#own, ...(prompt?.guardrails ?? [])], this.#judges);
     this.#compiled.set(key, compiled);
     return compiled;
   }
-}
-
-/**
- * The output guard of one turn. The text of a message is checked as a whole. A refusal or the next
- * message gets a new guard.
- */
-export class GuardedOutput {
-  readonly #guardrails: readonly CompiledGuardrail[];
-  readonly #wrap: WrapGuard;
-  #kind: TextKind = 'text';
-  #guard: OutputGuard | undefined;
-
-  constructor(guardrails: readonly CompiledGuardrail[], wrap: WrapGuard = (guard) => guard) {
-    this.#guardrails = guardrails;
-    this.#wrap = wrap;
-  }
-
-  /**
-   * Takes the provider's next text and writes what the guardrails release.
-   * @returns an outcome if a guardrail ended the turn
-   */
-  push(turn: Turn, kind: TextKind, text: string): TurnOutcome | undefined {
-    if (kind !== this.#kind) {
-      const stopped = this.flush(turn);
-      if (stopped !== undefined) return stopped;
-      this.#kind = kind;
-    }
-    this.#guard ??= this.#wrap(createOutputGuard(this.#guardrailsFor(kind)));
-    return this.#write(turn, this.#guard.push(text));
-  }
-
-  /**
-   * Returns the guardrails for this kind of text. The maximum length of an answer does not apply to
-   * reasoning.
-   */
-  #guardrailsFor(kind: TextKind): readonly CompiledGuardrail[] {
-    return isReasoning(kind) ? withoutLength(this.#guardrails) : this.#guardrails;
-  }
-
-  /** Ends the text of this kind, and decides on the text that was held back. */
-  flush(turn: Turn): TurnOutcome | undefined {
-    const guard = this.#guard;
-    this.#guard = undefined;
-    return guard === undefined ? undefined : this.#write(turn, guard.end());
-  }
-
-  #write(turn: Turn, step: GuardStep): TurnOutcome | undefined {
-    const { writer, facts } = turn;
-    if (step.release !== '') {
-      facts.firstDeltaMs ??= turn.time.now() - turn.startedAt;
-      if (this.#kind === 'text') writer.text(step.release);
-      else if (this.#kind === 'reasoning') writer.reasoning(step.release);
-      else if (this.#kind === 'reasoning_summary') writer.reasoningSummary(step.release);
-      else writer.refusal(step.release);
-    }
-    if (step.notes !== undefined) facts.findings.push(...step.notes);
-    if (step.stop === undefined) return undefined;
-    facts.findings.push(step.stop.finding);
-    this.#guard = undefined;
-    writer.refusal(step.stop.message);
-    return { end: 'incomplete', reason: 'content_filter' };
-  }
-}
-
-function withoutLength(guardrails: readonly CompiledGuardrail[]): readonly CompiledGuardrail[] {
-  return guardrails.filter(({ type }) => type !== 'max_length');
-}
-
-function isReasoning(kind: TextKind): boolean {
-  return kind === 'reasoning' || kind === 'reasoning_summary';
 }
 
 /**

@@ -5,7 +5,7 @@
 
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
-import { type ResponseObject, type Usage } from '../domain/response.js';
+import { type Finding, type ResponseObject, type Usage } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { ProvidersPaused } from '../provider/call-gate.js';
 import { type Log } from '../observability/log.js';
@@ -126,6 +126,7 @@ export class TurnReport {
       cost: facts.costUsd,
       model: facts.model,
       outcome: outcome.end === 'incomplete' ? outcome.reason : outcome.end,
+      ...(facts.findings.length === 0 ? {} : { findings: facts.findings.map(named) }),
     };
     if (facts.unstored !== null) {
       this.#logger.error({ ...idsOf(turn), error: facts.unstored.code, err: facts.unstored }, 'response not stored');
@@ -234,6 +235,11 @@ function countable(amount: number): number {
 /** Returns the user, or the name of the server key if it acts for no user. */
 function nameOf({ user, credential }: Principal): string {
   return user ?? credential;
+}
+
+/** A finding in one word: `pii/output/redact/email@12`. */
+function named({ guardrail, stage, decision, reason, position }: Finding): string {
+  return `${guardrail}/${stage}/${decision}/${reason}${position === undefined ? '' : `@${position}`}`;
 }
 
 function idsOf(turn: Turn): Readonly<Record<string, unknown>> {

@@ -5,7 +5,10 @@
  */
 
 import { type Finding } from '../domain/response.js';
-import { type CompiledGuardrail, type OutputRun, type Stop } from './guardrail.js';
+import { GuardCore } from './guard-core.js';
+import { type CompiledGuardrail, type OutputContext } from './guardrail.js';
+import { JsonText } from './json-text.js';
+import { type RestoredText } from './masked-input.js';
 
 export interface GuardStep {
   /** Text to show now. Continues the released text without a gap. */
@@ -16,17 +19,58 @@ export interface GuardStep {
   readonly notes?: readonly Finding[];
 }
 
-/** One turn's guard. Call `end` unless a step stopped it. */
+/** One text's guard. Call `end` unless a step stopped it. */
 export interface OutputGuard {
   push(text: string): GuardStep;
   end(): GuardStep;
+  /**
+   * Resolves when a guardrail may have decided more; then push an empty text. Undefined: nothing
+   * is outstanding.
+   */
+  waiting?(): Promise<unknown> | undefined;
+  /** Says that the text has ended: resolves when every verdict is there and `end` may be called. */
+  conclude?(): Promise<void>;
+  /** Code units that are held back. */
+  readonly held?: number;
 }
 
 /** Wraps a guard, for example to time its checks. */
 export type WrapGuard = (guard: OutputGuard) => OutputGuard;
 
-export function createOutputGuard(guardrails: readonly CompiledGuardrail[]): OutputGuard {
-  return guardrails.length === 0 ? OPEN : new HoldingGuard(guardrails);
+export interface OutputGuardOptions {
+  /** Whether the text is JSON: it is judged as its reader decodes it, and released as it came. */
+  readonly json?: boolean;
+  readonly context?: OutputContext;
+}
+
+const ALONE: OutputContext = { signal: new AbortController().signal };
+
+export function createOutputGuard(
+  guardrails: readonly CompiledGuardrail[],
+  { json = false, context = ALONE }: OutputGuardOptions = {},
+): OutputGuard {
+  const judging = guardrails.filter(({ startOutput, judgeWhole }) => startOutput ?? judgeWhole);
+  if (judging.length === 0) return OPEN;
+  const guard = new HoldingGuard(new GuardCore(judging, context), json ? new JsonText() : undefined);
+  return judging.some(({ buffer }) => buffer) ? new BufferingGuard(guard) : guard;
+}
+
+/** Puts masked values of the input back before the guardrails judge the text. */
+export function restoringGuard(inner: OutputGuard, text: RestoredText): OutputGuard {
+  return {
+    push: (piece) => inner.push(text.push(piece)),
+    end: () => {
+      const before = inner.push(text.end());
+      if (before.stop !== undefined) return before;
+      const last = inner.end();
+      return { ...last, release: before.release + last.release };
+    },
+    waiting: () => inner.waiting?.(),
+    conclude: async () => inner.conclude?.(),
+    get held() {
+      return text.held + (inner.held ?? 0);
+    },
+  };
 }
 
 const NOTHING: GuardStep = { release: '' };
@@ -37,103 +81,144 @@ const OPEN: OutputGuard = {
 };
 
 class HoldingGuard implements OutputGuard {
-  private readonly runs: readonly OutputRun[];
-  /** The safe position that each run reported last. */
-  private readonly safe: number[];
-  private readonly types: readonly string[];
+  readonly #core: GuardCore;
+  readonly #json: JsonText | undefined;
+  /** Decodes what is released, for monitors. */
+  readonly #shown: JsonText | undefined;
+  /** Code units before `#text`, all released. */
+  #released = 0;
+  /** All text from `#released` on. */
+  #text = '';
+  #over = false;
 
-  private seen = 0;
-  private released = 0;
-  /** All text from `released` to `seen`. */
-  private held = '';
-  private over = false;
+  constructor(core: GuardCore, json: JsonText | undefined) {
+    this.#core = core;
+    this.#json = json;
+    this.#shown = json === undefined ? undefined : new JsonText();
+  }
 
-  constructor(guardrails: readonly CompiledGuardrail[]) {
-    this.runs = guardrails.map((guardrail) => guardrail.startOutput());
-    this.safe = guardrails.map(() => 0);
-    this.types = guardrails.map((guardrail) => guardrail.type);
+  get held(): number {
+    return this.#text.length;
   }
 
   push(text: string): GuardStep {
-    if (this.over || text === '') return NOTHING;
-    this.seen += text.length;
-    let safe = this.seen;
-    let stopped = false;
-    for (let i = 0; i < this.runs.length; i++) {
-      const run = this.runs[i] as OutputRun; // i is within bounds
-      const own = run.push(text);
-      this.safe[i] = own;
-      if (own < safe) safe = own;
-      if (run.stop !== undefined) stopped = true;
+    if (this.#over) return NOTHING;
+    const core = this.#core;
+    const judged = this.#json === undefined ? text : this.#json.push(text);
+    const safe = core.push(judged, text);
+    if (core.stopped) return this.#finish(text, safe);
+    // The common case: nothing is held, and nothing has to be.
+    if (this.#text === '' && this.#json === undefined && safe === this.#released + text.length && !core.edited) {
+      // Half a surrogate pair cannot be shown.
+      if (!isHighSurrogate(text.charCodeAt(text.length - 1))) {
+        this.#released = safe;
+        core.released(text);
+        return { release: text };
+      }
     }
-    if (stopped) {
-      const decided = this.decide(safe);
-      if (decided !== -1) return this.finish(text, safe, decided);
-    }
-    // Half a surrogate pair cannot be shown.
-    if (safe === this.seen && isHighSurrogate(text.charCodeAt(text.length - 1))) safe--;
-    return { release: this.release(text, safe) };
+    this.#text += text;
+    return { release: this.#release(safe, false) };
   }
 
   end(): GuardStep {
-    if (this.over) return NOTHING;
-    let safe = this.seen;
-    this.runs.forEach((run, i) => {
-      this.safe[i] = run.end();
-      safe = Math.min(safe, run.stop?.position ?? safe);
-    });
-    return this.finish('', safe, this.decide(safe));
+    if (this.#over) return NOTHING;
+    const rest = this.#json?.end() ?? '';
+    return this.#finish('', this.#core.end(rest));
   }
 
-  /**
-   * The guardrail that stops the output at `position`, the smallest safe position of all runs, or
-   * -1 if none does yet. The first in order has precedence, so a stop waits for earlier guardrails
-   * that may still stop at the same position.
-   */
-  private decide(position: number): number {
-    for (let i = 0; i < this.runs.length; i++) {
-      if (this.safe[i] !== position) continue;
-      return this.runs[i]?.stop === undefined ? -1 : i;
-    }
-    return -1;
+  waiting(): Promise<unknown> | undefined {
+    return this.#core.waiting();
   }
 
-  private finish(text: string, position: number, decided: number): GuardStep {
-    this.over = true;
-    const release = this.release(text, position);
-    this.held = '';
-    const notes = this.runs.flatMap((run, i) =>
-      (run.notesBefore?.(position) ?? []).map((reason) => this.finding(i, 'note', reason)),
-    );
-    const stop = this.runs[decided]?.stop;
+  async conclude(): Promise<void> {
+    await this.#core.conclude();
+  }
+
+  #finish(text: string, position: number): GuardStep {
+    this.#over = true;
+    this.#text += text;
+    const release = this.#release(position, true);
+    this.#text = '';
+    const { stop, notes } = this.#core.conclusion(position);
     return {
       release,
-      ...(stop === undefined ? {} : { stop: this.stopStep(decided, stop) }),
+      ...(stop === undefined ? {} : { stop }),
       ...(notes.length === 0 ? {} : { notes }),
     };
   }
 
-  private stopStep(index: number, { reason, message }: Stop): NonNullable<GuardStep['stop']> {
-    return { finding: this.finding(index, 'deny', reason), message };
-  }
-
-  private finding(index: number, decision: Finding['decision'], reason: string): Finding {
-    return { guardrail: this.types[index] ?? '', stage: 'output', decision, reason };
-  }
-
-  /** Returns all unreleased text before `position`. `text` is the newest piece. */
-  private release(text: string, position: number): string {
-    const count = position - this.released;
-    this.released = position;
-    if (this.held === '' && count === text.length) return text;
-    // Concatenation keeps references only; characters are copied when they are released.
-    const all = this.held + text;
-    if (count === 0) {
-      this.held = all;
-      return '';
+  /**
+   * Takes the text before a position of the judged text.
+   * @param last whether nothing is released after it
+   */
+  #release(position: number, last: boolean): string {
+    let shown = '';
+    let to = position;
+    for (const edit of this.#core.editsBefore(position)) {
+      shown += this.#take(Math.max(edit.from, this.#judged())) + edit.replacement;
+      this.#drop(edit.to);
+      to = Math.max(to, edit.to);
     }
-    this.held = all.slice(count);
-    return all.slice(0, count);
+    const limit = this.#core.editAround(to) ?? to;
+    shown += this.#take(limit, !last);
+    this.#core.released(this.#shown?.push(shown) ?? shown);
+    return shown;
+  }
+
+  #judged(): number {
+    return this.#json?.judgedAt(this.#released) ?? this.#released;
+  }
+
+  #take(position: number, whole = false): string {
+    let end = (this.#json?.sourceAt(position) ?? position) - this.#released;
+    if (end <= 0) return '';
+    if (whole && end === this.#text.length && isHighSurrogate(this.#text.charCodeAt(end - 1))) end -= 1;
+    const taken = this.#text.slice(0, end);
+    this.#text = this.#text.slice(end);
+    this.#released += end;
+    this.#json?.forget(this.#released);
+    return taken;
+  }
+
+  #drop(position: number): void {
+    this.#take(position);
+  }
+}
+
+/** Holds the whole text until it is judged: it is released at its end, or not at all. */
+class BufferingGuard implements OutputGuard {
+  readonly #inner: HoldingGuard;
+  #passed = '';
+
+  constructor(inner: HoldingGuard) {
+    this.#inner = inner;
+  }
+
+  get held(): number {
+    return this.#inner.held + this.#passed.length;
+  }
+
+  push(text: string): GuardStep {
+    return this.#step(this.#inner.push(text), false);
+  }
+
+  end(): GuardStep {
+    return this.#step(this.#inner.end(), true);
+  }
+
+  waiting(): Promise<unknown> | undefined {
+    return this.#inner.waiting();
+  }
+
+  conclude(): Promise<void> {
+    return this.#inner.conclude();
+  }
+
+  #step(step: GuardStep, last: boolean): GuardStep {
+    this.#passed += step.release;
+    const release = last && step.stop === undefined ? this.#passed : '';
+    if (last || step.stop !== undefined) this.#passed = '';
+    return { ...step, release };
   }
 }
 

@@ -455,7 +455,7 @@ describe('guardrails', () => {
     expect(next.sluice.kept).toBe('all');
   });
 
-  it('check sent messages, calls and outputs, not arguments that the model writes [GUARD-2, GUARD-4]', async () => {
+  it('check sent messages, calls and outputs, and arguments that the model writes [GUARD-2, GUARD-4]', async () => {
     const client = await guarded.connect();
     const before = harness.provider.requests.length;
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
@@ -475,7 +475,7 @@ describe('guardrails', () => {
       expect(JSON.stringify(asked?.body.messages)).not.toContain('pirate');
     }
 
-    const written = { name: 'f', arguments: '{"word":"pirate"}' };
+    const written = { name: 'f', arguments: '{"word":"the \\npir\\u0061te"}' };
     harness.provider.answerWith({
       steps: [
         deltaChunk({ tool_calls: [{ index: 0, id: 'c1', type: 'function', function: written }] }),
@@ -485,7 +485,13 @@ describe('guardrails', () => {
       ],
     });
     const tools = [{ type: 'function', name: 'f', parameters: { type: 'object' } }];
-    expect(terminalOf(await client.run({ input: 'Hi', tools })).output).toMatchObject([written]);
+    const frames = await client.run({ input: 'Hi', tools });
+    const stopped = terminalOf(frames);
+    expect(stopped).toMatchObject({
+      incomplete_details: { reason: 'content_filter' },
+      output: [{ name: 'f', arguments: '{"word":"the \\n', status: 'incomplete' }, { content: [{ type: 'refusal' }] }],
+    });
+    expect(JSON.stringify(frames)).not.toContain('pir');
   });
 
   it('end an answer before a banned word at any chunk boundary and keep the safe text [END-3, GUARD-1, GUARD-3]', async () => {

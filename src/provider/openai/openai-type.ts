@@ -8,6 +8,7 @@ import { costUsd, listedPrice, priceListOf } from '../cost.js';
 import { type ProviderType } from '../provider-type.js';
 import { dialectOf, type RequestShape, usualInput } from './chat-request.js';
 import { keyIsRefused } from './key-check.js';
+import { moderate } from './moderations.js';
 import { OpenAiProvider } from './openai-provider.js';
 
 export const openAiType: ProviderType = {
@@ -31,6 +32,15 @@ export const openAiType: ProviderType = {
       ? Promise.resolve(false)
       : keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs, tls: tlsOptions(tls) }),
   takes: (settings, model) => shapeOf(settings, model).input,
+  moderate: (settings, call) =>
+    moderate({
+      ...call,
+      baseUrl: settings.base_url,
+      headers: {
+        ...(settings.api_key === null ? {} : { authorization: `Bearer ${settings.api_key.reveal()}` }),
+        ...headersOf(settings),
+      },
+    }),
   price: ({ base_url, prices, models }) => {
     const list = priceListOf(base_url);
     return (model, usage) => {

@@ -1,16 +1,17 @@
 /*
- * The guardrail `banned_words`: denies text that contains one of these words or phrases. Matches
- * whole words in any case and spelling, and any position in scripts without spaces. Owns its params
+ * The guardrails `banned_words` and `content_excludes`: deny text that contains one of these words
+ * or phrases. They match whole words in any case and spelling, and any position in scripts without
+ * spaces. Owns its params
  * and messages; word-scan does the matching.
  */
 
-import { type CompiledGuardrail, type Denial, type OutputRun, type Stop, type Verdict } from '../guardrail.js';
+import { ALLOW, type CompiledGuardrail, type Denial, type OutputRun, type Stop, type Verdict } from '../guardrail.js';
+import { type KindContext } from '../kind-context.js';
 import { foldWord } from './fold.js';
 import { Params } from './params.js';
 import { NOT_FOUND, WordScan } from './word-scan.js';
 import { WordAutomaton } from './word-automaton.js';
 
-const TYPE = 'banned_words';
 const REASON = 'banned_word';
 const INPUT_MESSAGE = 'This message contains a word that is not allowed here.';
 const OUTPUT_MESSAGE = 'The answer ends here because it contained a word that is not allowed.';
@@ -22,17 +23,41 @@ const LONGEST_WORD = 200;
  */
 export function compileBannedWords(
   given: Readonly<Record<string, unknown>>,
+  { message }: KindContext,
+): CompiledGuardrail[] {
+  const params = new Params('banned_words', given, ['words']);
+  return compileWords('banned_words', params, 'words', 'whole', message);
+}
+
+/**
+ * `params.patterns`: texts that are found anywhere, or as whole words with
+ * `match_mode: word_boundary`.
+ */
+export function compileContentExcludes(
+  given: Readonly<Record<string, unknown>>,
+  { message }: KindContext,
+): CompiledGuardrail[] {
+  const params = new Params('content_excludes', given, ['patterns', 'match_mode']);
+  const mode = params.oneOf('match_mode', ['substring', 'word_boundary'], 'substring');
+  const where = mode === 'substring' ? 'anywhere' : 'whole';
+  return compileWords('content_excludes', params, 'patterns', where, message);
+}
+
+function compileWords(
+  type: string,
+  params: Params,
+  name: string,
+  where: 'whole' | 'anywhere',
   message: string | undefined,
-): CompiledGuardrail | undefined {
-  const params = new Params(TYPE, given, ['words']);
-  const words = params.strings('words').map((word, i) => {
+): CompiledGuardrail[] {
+  const words = params.strings(name).map((word, i) => {
     const folded = foldWord(word);
     const mistake = whatIsWrongWith(word, folded.length, folded[0]?.mark ?? false);
-    if (mistake !== undefined) params.mistake(`words[${i}]`, mistake);
+    if (mistake !== undefined) params.mistake(`${name}[${i}]`, mistake);
     return folded;
   });
   params.throwMistakes();
-  return words.length === 0 ? undefined : new BannedWords(new WordAutomaton(words), message);
+  return words.length === 0 ? [] : [new BannedWords(type, new WordAutomaton(words, where), message)];
 }
 
 function whatIsWrongWith(word: string, length: number, beginsWithMark: boolean): string | undefined {
@@ -44,11 +69,11 @@ function whatIsWrongWith(word: string, length: number, beginsWithMark: boolean):
 }
 
 class BannedWords implements CompiledGuardrail {
-  readonly type = TYPE;
   private readonly onInput: Denial;
   private readonly onOutput: Denial;
 
   constructor(
+    readonly type: string,
     private readonly automaton: WordAutomaton,
     message: string | undefined,
   ) {
@@ -63,7 +88,7 @@ class BannedWords implements CompiledGuardrail {
       scan.end();
       if (scan.found !== NOT_FOUND) return { decision: 'deny', ...this.onInput };
     }
-    return { decision: 'allow' };
+    return ALLOW;
   }
 
   startOutput(): OutputRun {

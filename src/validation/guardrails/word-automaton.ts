@@ -56,8 +56,14 @@ export class WordAutomaton {
   private readonly edgeTarget: Int32Array;
   private readonly complete: Uint8Array;
 
-  /** @param words results of `foldWord`, none empty and none beginning with a mark */
-  constructor(words: readonly (readonly FoldedSymbol[])[]) {
+  /**
+   * @param words results of `foldWord`, none empty and none beginning with a mark
+   * @param where `anywhere`: a word is found inside a longer one too
+   */
+  constructor(
+    words: readonly (readonly FoldedSymbol[])[],
+    private readonly where: 'whole' | 'anywhere' = 'whole',
+  ) {
     const trie: Map<number, number>[] = [new Map()];
     const complete = new Set<number>();
     for (const word of words) complete.add(this.plant(trie, word));
@@ -175,7 +181,7 @@ export class WordAutomaton {
     const symbol = this.symbols.get(codePoint) ?? 0;
     return (
       (symbol << SYMBOL_SHIFT) |
-      (joins ? JOINS : 0) |
+      (joins && this.where === 'whole' ? JOINS : 0) |
       (mark ? MARK : 0) |
       (reorders ? REORDERS : 0) |
       (this.begins[symbol] === 1 ? BEGINS : 0)

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { FAILURE_CODES, LABEL_VALUES_MAX, METRICS } from '../../../src/observability/metric-table.js';
 import { Metrics, metricPrefix } from '../../../src/observability/metrics.js';
 import { ERROR_CODES } from '../../../src/domain/errors.js';
-import { GUARDRAIL_TYPES } from '../../../src/validation/compile-guardrails.js';
+import { GUARDRAIL_TYPES } from '../../../src/validation/kinds.js';
 
 /** Codes that ask the client to retry; nothing has failed. */
 const NOT_OURS = ['auth_unavailable', 'draining', 'overloaded'];
@@ -65,7 +65,7 @@ describe('metrics', () => {
     for (const code of FAILURE_CODES)
       expect(await linesOf(metrics, 'failures_total')).toContain(`support_bot_failures_total{code="${code}"} 0`);
     expect(new Set(METRICS.guardrail_findings_total.begins.guardrail)).toEqual(new Set(GUARDRAIL_TYPES));
-    expect(await linesOf(metrics, 'guardrail_findings_total')).toHaveLength(GUARDRAIL_TYPES.length * 2 * 2);
+    expect(await linesOf(metrics, 'guardrail_findings_total')).toHaveLength(GUARDRAIL_TYPES.length * 2 * 3);
     expect(await linesOf(metrics, 'refusals_total')).toHaveLength(Object.keys(ERROR_CODES).length);
     // Other values are counted too.
     metrics.of.websocket_closes_total.inc({ code: 4000 });

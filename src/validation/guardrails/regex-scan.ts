@@ -1,0 +1,181 @@
+/*
+ * Runs a pattern over text that arrives in pieces, in time linear in the text. It knows at every
+ * moment where the earliest match begins that may still be completed. Positions count code units of
+ * all text pushed so far.
+ */
+
+import {
+  BEGIN_LINE,
+  BEGIN_TEXT,
+  END_LINE,
+  END_TEXT,
+  NO_MATCH,
+  NO_WORD_BOUNDARY,
+  type RegexProgram,
+  ThreadList,
+  WORD_BOUNDARY,
+} from './regex-program.js';
+
+const NEWLINE = 10;
+const NONE = -1;
+/** What only the next character decides. */
+const OPEN = END_LINE | END_TEXT | WORD_BOUNDARY | NO_WORD_BOUNDARY;
+
+export class RegexScan {
+  /** Where the earliest match begins that was completed, or -1. An earlier one may still complete. */
+  matched = NO_MATCH;
+
+  readonly #program: RegexProgram;
+  #threads: ThreadList;
+  #spare: ThreadList;
+  #alive = 0;
+  #earliest = NONE;
+  #before = NONE;
+  #highSurrogate = NONE;
+  #seen = 0;
+
+  /**
+   * @param keepsOn whether matches are followed to their longest, and searched for behind the first.
+   * Otherwise only what may complete an earlier match than `matched` is followed.
+   */
+  constructor(
+    program: RegexProgram,
+    private readonly keepsOn = false,
+  ) {
+    this.#program = program;
+    this.#threads = new ThreadList(program.size);
+    this.#spare = new ThreadList(program.size);
+  }
+
+  /** Code units before the first that may be part of a match that is not complete. */
+  get safe(): number {
+    if (this.#alive > 0) return this.#earliest;
+    return this.#highSurrogate === NONE ? this.#seen : this.#seen - 1;
+  }
+
+  /** @param read called after a character that may matter to a match, with where it begins */
+  push(text: string, read?: (from: number) => void): void {
+    const { begins } = this.#program;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      // The common case: no match has begun and none begins here.
+      if (this.#alive === 0 && unit < begins.length && begins[unit] === 0 && this.#highSurrogate === NONE) {
+        this.#before = unit;
+        this.#seen += 1;
+        continue;
+      }
+      const from = this.#readUnit(unit);
+      if (from !== NONE) read?.(from);
+    }
+  }
+
+  /** Ends the text. */
+  end(): void {
+    if (this.#highSurrogate !== NONE) this.#flush();
+    if (this.#alive > 0) this.#follow(NONE, this.#seen);
+    this.#alive = 0;
+  }
+
+  /** @returns where the character that is now complete begins, or NONE */
+  #readUnit(unit: number): number {
+    if (this.#highSurrogate !== NONE) {
+      if (unit >= 0xdc00 && unit <= 0xdfff) {
+        const codePoint = (this.#highSurrogate - 0xd800) * 0x400 + (unit - 0xdc00) + 0x10000;
+        this.#highSurrogate = NONE;
+        this.#seen += 1;
+        this.#follow(codePoint, this.#seen - 2);
+        return this.#seen - 2;
+      }
+      this.#flush();
+    }
+    this.#seen += 1;
+    if (unit >= 0xd800 && unit <= 0xdbff) {
+      this.#highSurrogate = unit;
+      return NONE;
+    }
+    this.#follow(unit, this.#seen - 1);
+    return this.#seen - 1;
+  }
+
+  /** The half pair stays half and is a character of its own. */
+  #flush(): void {
+    const lone = this.#highSurrogate;
+    this.#highSurrogate = NONE;
+    this.#follow(lone, this.#seen - 1);
+  }
+
+  /** Takes every thread, and one that begins here, over a character at `at`. NONE: the end. */
+  #follow(codePoint: number, at: number): void {
+    const program = this.#program;
+    const conditions = conditionsBetween(this.#before, codePoint);
+    const here = this.#spare;
+    here.size = 0;
+    for (let i = 0; i < this.#threads.size; i++) {
+      if (!this.#threads.waitsAt(i)) continue;
+      this.#match(program.add(here, this.#threads.pcAt(i), this.#threads.startAt(i), conditions, 0));
+    }
+    if (this.keepsOn || this.matched === NO_MATCH) this.#match(program.add(here, program.start, at, conditions, 0));
+    const next = this.#threads;
+    next.size = 0;
+    this.#spare = next;
+    this.#threads = here;
+    if (codePoint === NONE) return;
+    this.#before = codePoint;
+    const known = beginsAfter(codePoint);
+    for (let i = 0; i < here.size; i++) {
+      const start = here.startAt(i);
+      if (this.#isLate(start)) continue;
+      const out = program.step(here.pcAt(i), codePoint);
+      if (out !== -1) this.#match(program.add(next, out, start, known, OPEN));
+    }
+    this.#spare = here;
+    this.#threads = next;
+    this.#count();
+  }
+
+  #match(start: number): void {
+    if (start !== NO_MATCH && (this.matched === NO_MATCH || start < this.matched)) this.matched = start;
+  }
+
+  /** Whether a match that began here no longer matters. */
+  #isLate(start: number): boolean {
+    return !this.keepsOn && this.matched !== NO_MATCH && start >= this.matched;
+  }
+
+  #count(): void {
+    this.#alive = 0;
+    this.#earliest = NONE;
+    for (let i = 0; i < this.#threads.size; i++) {
+      if (!this.#threads.waitsAt(i)) continue;
+      const start = this.#threads.startAt(i);
+      if (this.#isLate(start)) continue;
+      this.#alive += 1;
+      if (this.#earliest === NONE || start < this.#earliest) this.#earliest = start;
+    }
+  }
+
+  /** Forgets a completed match: the text behind it is searched like the text before. */
+  forget(): void {
+    this.matched = NO_MATCH;
+  }
+}
+
+function conditionsBetween(before: number, after: number): number {
+  const boundary = isWord(before) === isWord(after) ? NO_WORD_BOUNDARY : WORD_BOUNDARY;
+  const end = after === NONE ? END_TEXT | END_LINE : after === NEWLINE ? END_LINE : 0;
+  return beginsAfter(before) | boundary | end;
+}
+
+function beginsAfter(before: number): number {
+  if (before === NONE) return BEGIN_TEXT | BEGIN_LINE;
+  return before === NEWLINE ? BEGIN_LINE : 0;
+}
+
+function isWord(codePoint: number): boolean {
+  return (
+    (codePoint >= 97 && codePoint <= 122) ||
+    (codePoint >= 65 && codePoint <= 90) ||
+    (codePoint >= 48 && codePoint <= 57) ||
+    codePoint === 95
+  );
+}

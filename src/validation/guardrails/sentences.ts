@@ -1,0 +1,165 @@
+/*
+ * The guardrails `max_sentences` and `sentence_count`. Sentences are those of Unicode (UAX 29), by
+ * Intl.Segmenter; blank ones do not count. Output ends where the first sentence too many begins.
+ */
+
+import { ALLOW, type CompiledGuardrail, type Denial, type OutputRun, type Stop, type Verdict } from '../guardrail.js';
+import { type KindContext } from '../kind-context.js';
+import { Params } from './params.js';
+
+const segmenter = new Intl.Segmenter('und', { granularity: 'sentence' });
+/** Without any of these no sentence ends. */
+const MAY_END = /[\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
+/** A boundary is certain once one of these follows it: until then a lower-case letter may undo it. */
+const DECIDES = /[\p{L}\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
+const NOT_BLANK = /\S/u;
+
+/** `params.max_sentences` (or `max`). */
+export function compileMaxSentences(
+  given: Readonly<Record<string, unknown>>,
+  context: KindContext,
+): CompiledGuardrail[] {
+  return compileCount('max_sentences', given, ['max_sentences', 'max'], [], context);
+}
+
+/** `params.max` (or `max_sentences`), `params.min` (or `min_sentences`), or both. */
+export function compileSentenceCount(
+  given: Readonly<Record<string, unknown>>,
+  context: KindContext,
+): CompiledGuardrail[] {
+  return compileCount('sentence_count', given, ['max', 'max_sentences'], ['min', 'min_sentences'], context);
+}
+
+function compileCount(
+  type: string,
+  given: Readonly<Record<string, unknown>>,
+  maxNames: readonly string[],
+  minNames: readonly string[],
+  { message }: KindContext,
+): CompiledGuardrail[] {
+  const names = [...maxNames, ...minNames];
+  const params = new Params(type, given, names);
+  const most = params.optionalCount(maxNames);
+  const least = params.optionalCount(minNames);
+  if (most === undefined && least === undefined) params.needsOneOf(names);
+  params.throwMistakes();
+  return [
+    ...(most === undefined ? [] : [new MostSentences(type, most, message)]),
+    ...(least === undefined ? [] : [new LeastSentences(type, least, message)]),
+  ];
+}
+
+/** Number of sentences that are not blank. */
+export function countSentences(text: string): number {
+  let count = 0;
+  for (const { segment } of segmenter.segment(text)) if (NOT_BLANK.test(segment)) count += 1;
+  return count;
+}
+
+class MostSentences implements CompiledGuardrail {
+  readonly measures = true;
+  readonly answerOnly = true;
+  readonly #denial: Denial;
+
+  constructor(
+    readonly type: string,
+    private readonly limit: number,
+    private readonly message: string | undefined,
+  ) {
+    const most = limit === 1 ? 'one sentence' : `${limit} sentences`;
+    this.#denial = {
+      reason: 'too_many_sentences',
+      message: message ?? `The answer ends here because it reached ${most}.`,
+    };
+  }
+
+  checkInput(texts: readonly string[]): Verdict {
+    if (texts.every((text) => countSentences(text) <= this.limit)) return ALLOW;
+    const message = this.message ?? `This message has more than the ${this.limit} sentences allowed here.`;
+    return { decision: 'deny', reason: this.#denial.reason, message };
+  }
+
+  startOutput(): OutputRun {
+    return new SentencesRun(this.limit, this.#denial);
+  }
+}
+
+class SentencesRun implements OutputRun {
+  stop: Stop | undefined;
+  #seen = 0;
+  /** Where the text of `#tail` begins: at a certain boundary. */
+  #from = 0;
+  #tail = '';
+  /** Sentences before `#from`. */
+  #count = 0;
+  #mayEnd = false;
+
+  constructor(
+    private readonly limit: number,
+    private readonly denial: Denial,
+  ) {}
+
+  push(text: string): number {
+    if (this.stop !== undefined) return this.stop.position;
+    this.#seen += text.length;
+    this.#tail += text;
+    this.#mayEnd ||= MAY_END.test(text);
+    return this.#mayEnd || this.#count === this.limit ? this.#read(false) : this.#seen;
+  }
+
+  end(): number {
+    return this.stop?.position ?? this.#read(true);
+  }
+
+  /** @returns the safe position */
+  #read(ended: boolean): number {
+    const lead = this.#tail.charCodeAt(this.#tail.length - 1);
+    const whole = !ended && lead >= 0xd800 && lead <= 0xdbff ? this.#tail.slice(0, -1) : this.#tail;
+    let start = 0;
+    let safe = this.#seen;
+    for (const { index, segment } of segmenter.segment(whole)) {
+      if (index > start) {
+        const before = this.#count + (NOT_BLANK.test(whole.slice(start, index)) ? 1 : 0);
+        if (!ended && !DECIDES.test(whole.slice(index))) {
+          if (before === this.limit) safe = this.#from + index;
+          break;
+        }
+        this.#count = before;
+        start = index;
+      }
+      if (this.#count === this.limit) {
+        if (NOT_BLANK.test(segment)) this.stop = { position: this.#from + start, ...this.denial };
+        safe = ended && this.stop === undefined ? this.#seen : this.#from + start;
+        if (this.stop !== undefined) break;
+      }
+    }
+    this.#from += start;
+    this.#tail = this.#tail.slice(start);
+    this.#mayEnd = MAY_END.test(this.#tail);
+    return this.stop?.position ?? safe;
+  }
+}
+
+class LeastSentences implements CompiledGuardrail {
+  readonly measures = true;
+  readonly answerOnly = true;
+
+  constructor(
+    readonly type: string,
+    private readonly limit: number,
+    private readonly message: string | undefined,
+  ) {}
+
+  checkInput(texts: readonly string[]): Verdict {
+    const short = texts.some((text) => countSentences(text) < this.limit);
+    return short ? { decision: 'deny', ...this.#denial('This message') } : ALLOW;
+  }
+
+  judgeWhole(text: string): Denial | undefined {
+    return countSentences(text) < this.limit ? this.#denial('The answer') : undefined;
+  }
+
+  #denial(what: string): Denial {
+    return { reason: 'too_few_sentences', message: this.message ?? `${what} has fewer than ${this.limit} sentences.` };
+  }
+}

@@ -191,6 +191,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       claim: state.claim,
       events: state.events,
       allowInstructions: config.clients.allow.instructions,
+      allowHistory: config.clients.allow.history,
       maxItemBytes: config.state.max_bytes,
       media,
     }),

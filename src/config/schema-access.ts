@@ -45,7 +45,16 @@ export const clients = section('Parameters that requests may use.', {
       TRUSTED_ONLY,
       'Whether requests may contain images and files. Guardrails do not read them: they read text only.',
     ),
-    sampling: key(flag, true, 'Whether requests may set `temperature`, `top_p` and `max_output_tokens`.'),
+    history: optionalKey(
+      flag,
+      TRUSTED_ONLY,
+      'Whether requests may contain messages of the assistant, function calls and reasoning: a history that the client carries. Without it a client sends messages of the user and outputs of functions, and continues in a conversation.',
+    ),
+    sampling: optionalKey(
+      flag,
+      TRUSTED_ONLY,
+      'Whether requests may set `temperature`, `top_p`, `max_output_tokens` and other parameters of the answer.',
+    ),
   }),
 });
 

@@ -18,7 +18,7 @@ import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
 import { boundTo, withBoundPrompt } from './bound-request.js';
 import { type ContextSource, ContextSources } from './context-source.js';
-import { mayInstruct, refuseInstructingItems, refuseParameter } from './instructing.js';
+import { mayInstruct, refuseHistory, refuseInstructingItems, refuseParameter } from './instructing.js';
 import { ItemReferences } from './item-references.js';
 import { checkTools } from './prompt-tools.js';
 import { SUMMARY_INSTRUCTIONS } from './summary-request.js';
@@ -38,7 +38,9 @@ export interface AdmissionPolicy extends PromptPolicy {
     readonly instructions: boolean | null;
     readonly model: boolean | null;
     readonly tools: boolean | null;
-    readonly sampling: boolean;
+    readonly sampling: boolean | null;
+    /** Messages of the assistant, function calls and reasoning. */
+    readonly history: boolean | null;
     /** Whether the response shows the model's reasoning. */
     readonly reasoning: boolean | null;
   };
@@ -174,7 +176,8 @@ export class Admission {
     this.#checkInstructing(caller, request.input);
     const tools = request.tools?.length ?? 0;
     if (tools > 0 && !(allow.tools ?? caller.trusted)) refuseParameter('tools');
-    if (allow.sampling) return;
+    if (!(allow.history ?? caller.trusted)) refuseHistory(request.input, 'input');
+    if (allow.sampling ?? caller.trusted) return;
     if (request.temperature !== undefined) refuseParameter('temperature');
     if (request.topP !== undefined) refuseParameter('top_p');
     for (const [name, param] of SAMPLING_FIELDS) {

@@ -15,7 +15,7 @@ import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-
 import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './response-errors.js';
-import { mayInstruct, refuseHumanItems, refuseInstructingItems } from './instructing.js';
+import { mayInstruct, refuseHistory, refuseHumanItems, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
 import { type MediaCheck } from './media-check.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
@@ -29,6 +29,8 @@ export interface ConversationParts {
    * messages.
    */
   readonly allowInstructions: boolean | null;
+  /** `clients.allow.history`. Null: only trusted callers may write what the model says. */
+  readonly allowHistory: boolean | null;
   /** Maximum size of an item, in bytes (`state.max_bytes`). */
   readonly maxItemBytes: number;
   readonly media: MediaCheck;
@@ -43,15 +45,26 @@ export class Conversations {
   readonly #claim: ConversationClaim;
   readonly #events: ConversationParts['events'];
   readonly #allowInstructions: boolean | null;
+  readonly #allowHistory: boolean | null;
   readonly #maxItemBytes: number;
   readonly #media: MediaCheck;
   readonly #time: Time;
 
-  constructor({ store, claim, events, allowInstructions, maxItemBytes, media, time = systemTime }: ConversationParts) {
+  constructor({
+    store,
+    claim,
+    events,
+    allowInstructions,
+    allowHistory,
+    maxItemBytes,
+    media,
+    time = systemTime,
+  }: ConversationParts) {
     this.#store = store;
     this.#claim = claim;
     this.#events = events;
     this.#allowInstructions = allowInstructions;
+    this.#allowHistory = allowHistory;
     this.#maxItemBytes = maxItemBytes;
     this.#media = media;
     this.#time = time;
@@ -78,6 +91,7 @@ export class Conversations {
 
   async #check(caller: Principal, items: readonly Item[]): Promise<void> {
     if (!mayInstruct(caller, this.#allowInstructions)) refuseInstructingItems(items, 'items');
+    if (!(this.#allowHistory ?? caller.trusted)) refuseHistory(items, 'items');
     refuseHumanItems(caller, items);
     refuseLargeItems(items, this.#maxItemBytes, 'items');
     await this.#media.check(caller, items, 'items');

@@ -32,6 +32,22 @@ export function refuseInstructingItems(
 }
 
 /**
+ * Refuses what only the model says: its messages, function calls and reasoning. A summary is sealed
+ * for its owner, so it may be sent back.
+ * @param field name of the list in the request
+ * @throws SluiceError `parameter_not_allowed` if an item is one
+ */
+export function refuseHistory(items: readonly (Item | ItemReference)[], field: 'input' | 'items'): void {
+  const at = items.findIndex(
+    (item) =>
+      (item.type === 'message' && item.role === 'assistant') ||
+      item.type === 'function_call' ||
+      item.type === 'reasoning',
+  );
+  if (at >= 0) refuseParameter(`${field}[${at}].${items[at]?.type === 'message' ? 'role' : 'type'}`);
+}
+
+/**
  * Refuses messages in which a person writes in place of the model: only a server key can vouch for
  * that.
  * @throws SluiceError `parameter_not_allowed` if an item is one

@@ -135,6 +135,7 @@ export class Replica {
       claim,
       events: log,
       allowInstructions: null,
+      allowHistory: null,
       maxItemBytes: POLICY.maxItemBytes,
       media: mediaCheck(),
       time,

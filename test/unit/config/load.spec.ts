@@ -89,7 +89,8 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
       tools: false,
       reasoning: null,
       images: null,
-      sampling: true,
+      history: null,
+      sampling: null,
     });
   });
 });

@@ -67,6 +67,7 @@ export class ConnectionHarness extends TurnHarness {
         claim: plain.claim,
         events: plain.events,
         allowInstructions: null,
+        allowHistory: null,
         maxItemBytes: 1_000_000,
         media: mediaCheck(),
       }),

@@ -81,8 +81,10 @@ describe('what a caller may set', () => {
     ['top_p', { topP: 1 }],
     ['max_output_tokens', { maxOutputTokens: 10 }],
     ['reasoning.effort', { reasoningEffort: 'low' }],
-  ])('lets a caller set %s where sampling is allowed', async (param, request) => {
+  ])('lets a trusted caller set %s, and another caller where sampling is allowed', async (param, request) => {
     await expect(admit(request)).resolves.toBeDefined();
+    await expect(admit(request, {}, USER)).rejects.toMatchObject({ code: 'parameter_not_allowed', param });
+    await expect(admit(request, { allow: { ...POLICY.allow, sampling: true } }, USER)).resolves.toBeDefined();
     const allow = { ...POLICY.allow, sampling: false };
     await expect(admit(request, { allow })).rejects.toMatchObject({ code: 'parameter_not_allowed', param });
   });

@@ -91,6 +91,7 @@ describe('items that are added', () => {
       claim,
       events: slow.plain.events,
       allowInstructions: null,
+      allowHistory: null,
       maxItemBytes: 1_000_000,
       media: mediaCheck(),
       time,

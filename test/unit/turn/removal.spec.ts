@@ -26,6 +26,7 @@ const conversations = (): Conversations =>
     claim: harness.plain.claim,
     events: harness.plain.events,
     allowInstructions: null,
+    allowHistory: null,
     maxItemBytes: 1_000_000,
     media: mediaCheck(),
   });

@@ -69,7 +69,7 @@ const NO_LIMITS: LimitSettings = {
 export const POLICY: AdmissionPolicy = {
   model: 'model-a',
   models: [],
-  allow: { instructions: null, model: null, tools: null, sampling: true, reasoning: null },
+  allow: { instructions: null, model: null, tools: null, sampling: null, history: null, reasoning: null },
   maxTokens: null,
   temperature: null,
   stateEnabled: true,

@@ -19,7 +19,8 @@ export async function openPrompts(
   logger: Log,
   metrics: Metrics,
 ): Promise<PromptCatalog> {
-  const { enabled, source_path: source, strict, default: standard, reload_every: everyMs } = config.middleware.template;
+  const { enabled, source_path: source, strict, default: standard } = config.middleware.template;
+  const { canary, reload_every: everyMs } = config.middleware.template;
   if (!enabled || source === null) {
     const none = new PromptRegistry([]);
     return new PromptCatalog(none, () => Promise.resolve(none), { loaded: () => undefined, refused: () => undefined });
@@ -28,6 +29,9 @@ export async function openPrompts(
   const load = async (): Promise<PromptRegistry> => {
     const prompts = await loadPacks(source, { knownGuardrails: new Set(KIND_NAMES), strict });
     if (standard !== null) prompts.find(standard);
+    for (const [id, weights] of Object.entries(canary)) {
+      for (const version of Object.keys(weights)) prompts.find(id, version);
+    }
     for (const prompt of prompts.all()) guards.compileFor(prompt);
     return prompts;
   };

@@ -29,6 +29,7 @@ export function admissionPolicy(config: AppConfig): AdmissionPolicy {
     defaultPrompt: config.middleware.template.default,
     promptVariables: config.middleware.template.variables,
     timeZone: config.middleware.template.time_zone,
+    canary: config.middleware.template.canary,
   };
 }
 

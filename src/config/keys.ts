@@ -143,6 +143,17 @@ function isTimeZone(value: string): boolean {
   }
 }
 
+/** Tables of weights: which share each of several choices gets. */
+export const weights: Kind<Record<string, Record<string, number>>> = {
+  schema: z.record(
+    z.string().trim().min(1),
+    z
+      .record(z.string().trim().min(1), z.preprocess(asNumber, z.number().min(0)))
+      .refine((choices) => Object.values(choices).some((weight) => weight > 0)),
+  ),
+  allowed: 'names with a table of weights of at least 0, one of them above 0',
+};
+
 /** A JSON object with any fields. */
 export const jsonObject: Kind<Record<string, unknown>> = {
   schema: z.record(z.string(), z.json()),

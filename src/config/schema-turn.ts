@@ -15,6 +15,7 @@ import {
   size,
   text,
   timeZone,
+  weights,
 } from './keys.js';
 import { breakerKeys, retryKeys } from './schema-provider.js';
 
@@ -64,6 +65,11 @@ export const middleware = section('The steps of a turn, each of which can be tak
       jsonObject,
       {},
       'Values of variables, by name, for requests that leave them out. They apply to every prompt that declares the variable.',
+    ),
+    canary: key(
+      weights,
+      {},
+      'Weights of versions of a prompt, by `pack/prompt`, for requests that name no version: `support/support: {1.0.0: 90, 1.1.0: 10}`. A conversation, else a user, keeps its version.',
     ),
     reload_every: key(
       duration('0ms', '1h'),

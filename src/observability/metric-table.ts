@@ -15,7 +15,12 @@ const FIRST_DELTA_SECONDS = [0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7
 const APPEND_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
 const DURATION_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120] as const;
 
+const COST_USD = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5] as const;
+
 export const LABEL_VALUES_MAX = 100;
+
+/** Labels of metrics by version of a prompt. */
+const PROMPT_LABELS = { prompt: 'bounded', version: 'bounded', source: ['live', 'shadow'] } as const;
 
 /** Error codes of failures of the provider and of the gateway. */
 const PROVIDER_CODES = [
@@ -112,6 +117,31 @@ export const METRICS = {
     kind: 'gauge',
     help: 'Circuit breaker of a provider: 0 closed, 1 half open, 2 open.',
     labels: { provider: 'bounded' },
+  },
+  prompt_turns_total: {
+    kind: 'counter',
+    help: 'Turns by prompt, version and outcome. Source shadow: a candidate version that ran without viewers.',
+    labels: {
+      ...PROMPT_LABELS,
+      outcome: ['completed', 'incomplete', 'blocked', 'refused', 'cancelled', 'failed'],
+    },
+  },
+  prompt_first_delta_seconds: {
+    kind: 'histogram',
+    help: 'Time to the first visible delta by prompt and version.',
+    labels: PROMPT_LABELS,
+    buckets: FIRST_DELTA_SECONDS,
+  },
+  prompt_cost_usd: {
+    kind: 'histogram',
+    help: 'Cost of a turn in US dollars by prompt and version, where the price is known.',
+    labels: PROMPT_LABELS,
+    buckets: COST_USD,
+  },
+  prompt_findings_total: {
+    kind: 'counter',
+    help: 'Findings of guardrails by prompt and version.',
+    labels: { ...PROMPT_LABELS, decision: ['deny', 'note', 'redact'] },
   },
   prompt_reloads_total: {
     kind: 'counter',

@@ -93,7 +93,7 @@ export interface AdmissionParts {
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
   readonly events: EventLog;
-  readonly time?: Pick<Time, 'date'>;
+  readonly time?: Pick<Time, 'date' | 'unique'>;
 }
 
 /** Runs the rendering of the prompt, for example inside a trace span. */

@@ -3,13 +3,15 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
+import { newId } from '../domain/ids.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { type RenderedPrompt } from '../templating/prompt.js';
+import { type Prompt, type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
 import { renderPrompt } from '../templating/render.js';
 import { type Values } from '../templating/sources.js';
+import { chooseVersion, type VersionWeights } from '../templating/version-weights.js';
 
 export interface PromptPolicy {
   /** Whether requests get a system prompt from a prompt pack. */
@@ -20,14 +22,20 @@ export interface PromptPolicy {
   readonly promptVariables: Values;
   /** IANA name of the time zone of dates and times in prompts. */
   readonly timeZone: string;
+  /** Weights of versions by `pack/prompt`, or by the prompt's name. */
+  readonly canary: Readonly<Record<string, VersionWeights>>;
 }
 
 export class TurnPrompts {
   readonly #prompts: Pick<PromptRegistry, 'find'>;
   readonly #policy: PromptPolicy;
-  readonly #time: Pick<Time, 'date'>;
+  readonly #time: Pick<Time, 'date' | 'unique'>;
 
-  constructor(prompts: Pick<PromptRegistry, 'find'>, policy: PromptPolicy, time: Pick<Time, 'date'> = systemTime) {
+  constructor(
+    prompts: Pick<PromptRegistry, 'find'>,
+    policy: PromptPolicy,
+    time: Pick<Time, 'date' | 'unique'> = systemTime,
+  ) {
     this.#prompts = prompts;
     this.#policy = policy;
     this.#time = time;
@@ -50,7 +58,7 @@ export class TurnPrompts {
       );
     }
     if (!templateEnabled || id === null) return null;
-    const prompt = this.#prompts.find(id, request.prompt?.version);
+    const prompt = this.#find(caller, request, id);
     const { tenant, user, promptVariables: bound, attributes } = caller;
     const facts = {
       now: new Date(this.#time.date()),
@@ -63,5 +71,20 @@ export class TurnPrompts {
     };
     const sources = { configured, facts, model, ...(bound === undefined ? {} : { bound }) };
     return renderPrompt(prompt, request.prompt?.variables ?? {}, sources);
+  }
+
+  /**
+   * Finds the prompt. Without a version in the request the weights decide, by conversation, else by
+   * user, else by chance.
+   */
+  #find(caller: Principal, { prompt: choice, conversation }: ResponseRequest, id: string): Prompt {
+    const found = this.#prompts.find(id, choice?.version);
+    if (choice?.version !== undefined) return found;
+    const name = `${found.pack}/${found.name}`;
+    const { canary } = this.#policy;
+    const weights = canary[name] ?? canary[found.name];
+    if (weights === undefined) return found;
+    const key = conversation ?? (caller.user === null ? newId('resp', this.#time) : caller.owner);
+    return this.#prompts.find(name, chooseVersion(weights, name, key));
   }
 }

@@ -11,6 +11,7 @@ import { ProvidersPaused } from '../provider/call-gate.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type TurnOutcome } from './outcome.js';
+import { countPromptTurn, type PromptOutcome } from './prompt-report.js';
 import { type Turn } from './turn.js';
 
 export interface RefusedTurn {
@@ -118,6 +119,12 @@ export class TurnReport {
     for (const { guardrail, stage, decision } of facts.findings)
       of.guardrail_findings_total.inc({ guardrail, stage, decision });
     this.#count(facts.model, facts.providerCalled ? facts.usage : null, facts.costUsd);
+    const { prompt } = turn.plan;
+    if (prompt !== null) {
+      const { firstDeltaMs, costUsd, findings } = facts;
+      const ended = { prompt, source: 'live', outcome: promptOutcomeOf(turn, outcome) } as const;
+      countPromptTurn(this.#metrics, { ...ended, firstDeltaMs, costUsd, findings });
+    }
     const fields = {
       ...idsOf(turn),
       duration: durationMs,
@@ -207,6 +214,19 @@ function statusOf(turn: Turn, outcome: TurnOutcome): Status {
       return turn.facts.inputRefused ? 'refused' : 'success';
     case 'incomplete':
       return outcome.reason === 'cancelled' ? 'cancelled' : 'success';
+  }
+}
+
+/** Returns the outcome of a turn as a fact about its prompt. */
+function promptOutcomeOf({ facts }: Turn, outcome: TurnOutcome): PromptOutcome {
+  switch (outcome.end) {
+    case 'failed':
+      return ownMistake(outcome.error) ? 'refused' : 'failed';
+    case 'completed':
+      return facts.inputRefused ? 'refused' : 'completed';
+    case 'incomplete':
+      if (outcome.reason === 'content_filter') return 'blocked';
+      return outcome.reason === 'cancelled' ? 'cancelled' : 'incomplete';
   }
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { callsAnswer, type FakeRequest } from '../support/fake-openai-server.js';
+import { startGateway } from '../support/gateway.js';
 import { GatewayHarness, ONE_TRY, promptOf } from '../support/gateway-harness.js';
 import { packFile, promptFile } from '../unit/templating/packs.js';
 
@@ -238,5 +239,52 @@ describe('a reload of the packs', () => {
     expect(await ready()).toEqual({ status: 'ready' });
     expect(await harness.gateway.metric('sluice_prompts_stale')).toBe(0);
     expect(await harness.gateway.metric('sluice_prompt_reloads_total{result="refused"}')).toBe(1);
+  });
+});
+
+describe('the weights of versions', () => {
+  it('decide for requests without a version, and a conversation keeps its version [PACK-7]', async () => {
+    const packs = mkdtempSync(join(tmpdir(), 'sluice-packs-'));
+    for (const version of ['1.0.0', '1.1.0']) {
+      const prompts = { greet: promptFile('greet', { template: `Version ${version}.` }) };
+      writeFileSync(join(packs, `${version}.pack.json`), JSON.stringify(packFile({ version, prompts })));
+    }
+    const canary = { 'shop/greet': { '1.0.0': 1, '1.1.0': 1 } };
+    const own = await GatewayHarness.start({
+      config: { middleware: { ...ONE_TRY, template: { source: packs, canary } } },
+    });
+    const versionOf = async (body: object): Promise<string> => {
+      own.says('Hello');
+      const { body: response } = await own.post({ input: 'Hi', ...body });
+      return (response['sluice'] as { prompt: { version: string } }).prompt.version;
+    };
+    const turns = { '1.0.0': 0, '1.1.0': 0 } as Record<string, number>;
+    const seen = async (body: object): Promise<string> => {
+      const version = await versionOf(body);
+      turns[version] = (turns[version] ?? 0) + 1;
+      return version;
+    };
+    const conversations = await Promise.all(Array.from({ length: 20 }, () => own.conversation()));
+    const chosen = new Set<string>();
+    for (const conversation of conversations) {
+      const version = await seen({ conversation, prompt: { id: 'greet' } });
+      expect(await seen({ conversation, prompt: { id: 'greet' } })).toBe(version);
+      chosen.add(version);
+    }
+    expect(chosen.size).toBe(2);
+    expect(await seen({ prompt: { id: 'greet', version: '1.0.0' } })).toBe('1.0.0');
+    for (const [version, count] of Object.entries(turns)) {
+      const series = `sluice_prompt_turns_total{prompt="shop/greet",version="${version}",source="live",outcome="completed"}`;
+      expect(await own.gateway.metric(series)).toBe(count);
+    }
+    await own.close();
+    rmSync(packs, { recursive: true });
+  });
+
+  it('name loaded versions only: else the gateway does not start [PACK-7]', async () => {
+    const template = { source: folder, canary: { 'shop/open': { '9.0.0': 1 } } };
+    await expect(startGateway({ config: { provider: { type: 'demo' }, middleware: { template } } })).rejects.toThrow(
+      'unable to find version "9.0.0" of the prompt shop/open',
+    );
   });
 });

@@ -78,6 +78,7 @@ export const POLICY: AdmissionPolicy = {
   defaultPrompt: null,
   promptVariables: {},
   timeZone: 'UTC',
+  canary: {},
 };
 
 export function userItem(text: string): Item {

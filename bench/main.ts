@@ -14,7 +14,8 @@ import { tableOf } from './lib/table.js';
 
 const HELP = `npm run bench -- [scenario …] [options]
 
-scenarios  ${SCENARIOS.map(({ name }) => name).join(', ')} (default: all)
+scenarios  ${SCENARIOS.map(({ name }) => name).join(', ')} (default: all);
+           guards: what guardrails cost a delta, in one process
 options    --rounds N       rounds, interleaved over the systems; the median counts (5)
            --seconds N      length of a measured window (8)
            --warm N         seconds before it (3)

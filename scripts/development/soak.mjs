@@ -2,7 +2,8 @@
  * `npm run soak`: long runs. First a million schedules of the simulation, with new seeds (`npm run soak -- simulation
  * 5000` for another number). Then the chaos suite with 200 viewers, until 250,000 events were delivered
  * (`npm run soak -- chaos 1000000` for another number).
- * SIMULATION_FIRST and CHAOS_SEED repeat a run.
+ * Then the guards: random texts and cuts against an oracle (`npm run soak -- guards 100000` for another number of texts a kind).
+ * SIMULATION_FIRST, CHAOS_SEED and GUARD_SEED repeat a run.
  */
 
 import { spawn } from 'node:child_process';
@@ -16,12 +17,20 @@ const SOAKS = {
     SIMULATION_SCHEDULES: count,
   }),
   chaos: (count = '250000') => ({ CHAOS_VIEWERS: '200', CHAOS_EVENTS: count }),
+  // Each text is cut a dozen times by its test.
+  guards: (count = '20000') => ({ GUARD_SEED: String(Math.floor(Date.now() / 1_000)), GUARD_RUNS: count }),
 };
+/** The suite of a soak, and the files in it, where its name is not the suite's. */
+const SUITES = { guards: ['unit', '--', 'test/unit/validation'] };
 
 async function soak(name, count) {
   const env = { ...SOAKS[name](count), ...ownEnv() };
   const jest = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
-  const child = spawn(NODE, [...jest, '--selectProjects', name], { cwd: ROOT, env, stdio: 'inherit' });
+  const child = spawn(NODE, [...jest, '--selectProjects', ...(SUITES[name] ?? [name])], {
+    cwd: ROOT,
+    env,
+    stdio: 'inherit',
+  });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
   const [code, signal] = await once(child, 'exit');
   return code ?? (signal === 'SIGINT' ? 130 : 143);

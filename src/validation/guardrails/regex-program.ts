@@ -44,8 +44,18 @@ const LATIN = 256;
 /** Instructions of a pattern: each costs time for every character that it may match. */
 const LARGEST = 2_000;
 
+/** What a character leads to: the instructions that wait for the next one, and whether it matches. */
+export interface Reached {
+  readonly pcs: Int32Array;
+  readonly matches: boolean;
+}
+
 export class RegexProgram {
   readonly #program: Program;
+  // Filled as characters below 256 occur. At most one entry for each instruction and character.
+  readonly #after: (Reached | null)[][] = [];
+  readonly #startAfter = new Map<number, Reached | null>();
+  readonly #scratch: ThreadList;
   /** Whether a match may begin with a code point below 256, if all conditions hold. */
   readonly begins: Uint8Array;
   readonly #stack: number[] = [];
@@ -57,6 +67,7 @@ export class RegexProgram {
     this.#program = (compiled as unknown as { re2(): { prog: Program } }).re2().prog;
     if ((this.#program.numLb ?? 0) > 0) throw new Error('it looks behind');
     if (this.#program.inst.length > LARGEST) throw new Error('it is too large');
+    this.#scratch = new ThreadList(this.size);
     const first = new ThreadList(this.size);
     if (this.add(first, this.#program.start, 0, ANY_CONDITION, 0) !== NO_MATCH)
       throw new Error('it matches empty text');
@@ -66,10 +77,6 @@ export class RegexProgram {
 
   get size(): number {
     return this.#program.inst.length;
-  }
-
-  get start(): number {
-    return this.#program.start;
   }
 
   /**
@@ -106,9 +113,48 @@ export class RegexProgram {
     return matched;
   }
 
-  /** Returns the instruction after `codePoint`, or -1 if the instruction does not match it. */
-  step(pc: number, codePoint: number): number {
-    return this.#matches(pc, codePoint) ? (this.#program.inst[pc]?.out ?? -1) : -1;
+  /** Whether an instruction takes a character. The others that wait take a condition. */
+  takesCharacter(pc: number): boolean {
+    return (this.#program.inst[pc]?.op ?? 0) >= FIRST_RUNE;
+  }
+
+  /** Returns where a thread is after it has taken a character, or undefined if it ends there. */
+  after(pc: number, codePoint: number): Reached | undefined {
+    if (codePoint >= LATIN) return this.#reachedAfter([pc], codePoint);
+    const row = (this.#after[pc] ??= []);
+    const known = row[codePoint];
+    if (known !== undefined) return known ?? undefined;
+    const reached = this.#reachedAfter([pc], codePoint);
+    row[codePoint] = reached ?? null;
+    return reached;
+  }
+
+  /** Returns where a thread is that begins under these conditions with a character, like `after`. */
+  startAfter(conditions: number, codePoint: number): Reached | undefined {
+    const key = conditions * LATIN + codePoint;
+    const known = codePoint < LATIN ? this.#startAfter.get(key) : undefined;
+    if (known !== undefined) return known ?? undefined;
+    const list = this.#scratch;
+    list.size = 0;
+    this.add(list, this.#program.start, 0, conditions, 0);
+    const pcs = Array.from({ length: list.size }, (_, i) => list.pcAt(i));
+    const reached = this.#reachedAfter(pcs, codePoint);
+    if (codePoint < LATIN) this.#startAfter.set(key, reached ?? null);
+    return reached;
+  }
+
+  #reachedAfter(pcs: readonly number[], codePoint: number): Reached | undefined {
+    const list = this.#scratch;
+    list.size = 0;
+    let matches = false;
+    for (const pc of pcs) {
+      if (!this.#matches(pc, codePoint)) continue;
+      const out = this.#program.inst[pc]?.out ?? 0;
+      if (this.add(list, out, 0, beginsAfter(codePoint), OPEN) !== NO_MATCH) matches = true;
+    }
+    const waiting = Array.from({ length: list.size }, (_, i) => i).filter((i) => list.waitsAt(i));
+    if (waiting.length === 0 && !matches) return undefined;
+    return { pcs: Int32Array.from(waiting, (i) => list.pcAt(i)), matches };
   }
 
   #matches(pc: number, codePoint: number): boolean {
@@ -118,6 +164,15 @@ export class RegexProgram {
     if (instruction.op === RUNE_ANY_NOT_NL) return codePoint !== NEWLINE;
     return instruction.matchRune(codePoint);
   }
+}
+
+/** What only the next character decides. */
+const OPEN = END_LINE | END_TEXT | WORD_BOUNDARY | NO_WORD_BOUNDARY;
+
+/** Returns the conditions that hold behind a character, or behind -1 at the beginning. */
+export function beginsAfter(before: number): number {
+  if (before === -1) return BEGIN_TEXT | BEGIN_LINE;
+  return before === NEWLINE ? BEGIN_LINE : 0;
 }
 
 /** For finding out what may begin a match: a condition and its opposite hold at once. */

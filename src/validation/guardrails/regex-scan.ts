@@ -5,12 +5,12 @@
  */
 
 import {
-  BEGIN_LINE,
-  BEGIN_TEXT,
+  beginsAfter,
   END_LINE,
   END_TEXT,
   NO_MATCH,
   NO_WORD_BOUNDARY,
+  type Reached,
   type RegexProgram,
   ThreadList,
   WORD_BOUNDARY,
@@ -18,9 +18,6 @@ import {
 
 const NEWLINE = 10;
 const NONE = -1;
-/** What only the next character decides. */
-const OPEN = END_LINE | END_TEXT | WORD_BOUNDARY | NO_WORD_BOUNDARY;
-
 export class RegexScan {
   /** Where the earliest match begins that was completed, or -1. An earlier one may still complete. */
   matched = NO_MATCH;
@@ -28,6 +25,8 @@ export class RegexScan {
   readonly #program: RegexProgram;
   #threads: ThreadList;
   #spare: ThreadList;
+  /** Threads that passed a condition before the next character. */
+  readonly #here: ThreadList;
   #alive = 0;
   #earliest = NONE;
   #before = NONE;
@@ -45,6 +44,7 @@ export class RegexScan {
     this.#program = program;
     this.#threads = new ThreadList(program.size);
     this.#spare = new ThreadList(program.size);
+    this.#here = new ThreadList(program.size);
   }
 
   /** Code units before the first that may be part of a match that is not complete. */
@@ -108,29 +108,35 @@ export class RegexScan {
   #follow(codePoint: number, at: number): void {
     const program = this.#program;
     const conditions = conditionsBetween(this.#before, codePoint);
-    const here = this.#spare;
-    here.size = 0;
-    for (let i = 0; i < this.#threads.size; i++) {
-      if (!this.#threads.waitsAt(i)) continue;
-      this.#match(program.add(here, this.#threads.pcAt(i), this.#threads.startAt(i), conditions, 0));
-    }
-    if (this.keepsOn || this.matched === NO_MATCH) this.#match(program.add(here, program.start, at, conditions, 0));
-    const next = this.#threads;
+    const threads = this.#threads;
+    const next = this.#spare;
     next.size = 0;
-    this.#spare = next;
-    this.#threads = here;
-    if (codePoint === NONE) return;
-    this.#before = codePoint;
-    const known = beginsAfter(codePoint);
-    for (let i = 0; i < here.size; i++) {
-      const start = here.startAt(i);
-      if (this.#isLate(start)) continue;
-      const out = program.step(here.pcAt(i), codePoint);
-      if (out !== -1) this.#match(program.add(next, out, start, known, OPEN));
+    this.#here.size = 0;
+    for (let i = 0; i < threads.size; i++) {
+      const [pc, start] = [threads.pcAt(i), threads.startAt(i)];
+      if (program.takesCharacter(pc)) this.#take(next, pc, start, codePoint);
+      else this.#match(program.add(this.#here, pc, start, conditions, 0));
     }
-    this.#spare = here;
+    for (let i = 0; i < this.#here.size; i++) {
+      if (this.#here.waitsAt(i)) this.#take(next, this.#here.pcAt(i), this.#here.startAt(i), codePoint);
+    }
+    if (codePoint !== NONE && (this.keepsOn || this.matched === NO_MATCH)) {
+      this.#enter(next, program.startAfter(conditions, codePoint), at);
+    }
+    this.#before = codePoint;
+    this.#spare = threads;
     this.#threads = next;
     this.#count();
+  }
+
+  #take(next: ThreadList, pc: number, start: number, codePoint: number): void {
+    if (codePoint !== NONE && !this.#isLate(start)) this.#enter(next, this.#program.after(pc, codePoint), start);
+  }
+
+  #enter(next: ThreadList, reached: Reached | undefined, start: number): void {
+    if (reached === undefined) return;
+    for (const pc of reached.pcs) next.add(pc, start, true);
+    if (reached.matches) this.#match(start);
   }
 
   #match(start: number): void {
@@ -146,7 +152,6 @@ export class RegexScan {
     this.#alive = 0;
     this.#earliest = NONE;
     for (let i = 0; i < this.#threads.size; i++) {
-      if (!this.#threads.waitsAt(i)) continue;
       const start = this.#threads.startAt(i);
       if (this.#isLate(start)) continue;
       this.#alive += 1;
@@ -164,11 +169,6 @@ function conditionsBetween(before: number, after: number): number {
   const boundary = isWord(before) === isWord(after) ? NO_WORD_BOUNDARY : WORD_BOUNDARY;
   const end = after === NONE ? END_TEXT | END_LINE : after === NEWLINE ? END_LINE : 0;
   return beginsAfter(before) | boundary | end;
-}
-
-function beginsAfter(before: number): number {
-  if (before === NONE) return BEGIN_TEXT | BEGIN_LINE;
-  return before === NEWLINE ? BEGIN_LINE : 0;
 }
 
 function isWord(codePoint: number): boolean {

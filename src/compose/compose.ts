@@ -44,6 +44,7 @@ import { DrainState } from '../turn/drain-state.js';
 import { TurnGuards } from '../turn/turn-guards.js';
 import { TurnLimits } from '../turn/turn-limits.js';
 import { OperationLimits } from '../turn/operation-limits.js';
+import { Compaction } from '../turn/compaction.js';
 import { SummarySeal } from '../turn/summary-seal.js';
 import { TurnMemory } from '../turn/turn-context.js';
 import { TurnReport } from '../turn/turn-report.js';
@@ -151,6 +152,13 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       memory,
       guards,
       provider: providers.provider,
+      compaction: new Compaction({
+        seal,
+        guards,
+        provider: providers.provider,
+        estimate: estimateUsage,
+        windowItems: config.middleware.state.max_messages,
+      }),
       gate: providers.gate,
       settlement,
       report,

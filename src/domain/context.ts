@@ -4,7 +4,7 @@
  * items between the two.
  */
 
-import { isKnownItem, type Item, type StoredItem } from './item.js';
+import { isKnownItem, type Item, type ReplacedItems, type StoredItem } from './item.js';
 
 /** The call that each output answers, by positions in one list. */
 interface Pairs {
@@ -48,13 +48,40 @@ function sendable(history: readonly StoredItem[]): Item[] {
   return history.filter(({ withheld, item }) => !withheld && isKnownItem(item)).map(({ item }) => item);
 }
 
+/** A history as the provider receives it: a summary, and the items that are newer. */
+export interface SummarizedHistory {
+  readonly summary?: StoredItem;
+  readonly newer: readonly StoredItem[];
+}
+
+/** Leaves out what the newest summary of a history replaces. */
+export function behindSummary(history: readonly StoredItem[]): SummarizedHistory {
+  const at = history.findLastIndex((stored) => !stored.withheld && replacedBy(stored) !== undefined);
+  const summary = history[at];
+  if (summary === undefined) return { newer: history };
+  // Not found if it was removed or trimmed: then everything older was trimmed, too.
+  const last = history.findIndex(({ item }) => item.id === replacedBy(summary)?.last_id);
+  const newer = history.filter((stored, index) => index > last && replacedBy(stored) === undefined);
+  return { summary, newer };
+}
+
+function replacedBy({ item }: StoredItem): ReplacedItems | undefined {
+  return item.type === 'compaction' ? item.sluice?.replaces : undefined;
+}
+
+/** Like `selected`, with the newest summary in place of what it replaces. */
+export function contextFor(history: readonly StoredItem[], input: readonly StoredItem[], max: number): Item[] {
+  const { summary, newer } = behindSummary(history);
+  return summary === undefined ? selected(newer, input, max) : [summary.item, ...selected(newer, input, max - 1)];
+}
+
 /**
  * Returns the items to send: all of `input`, preceded by the newest items of `history`, up to `max`
  * items. Withheld items are never sent. A call is never separated from its output: a call whose
  * output is in `input` is always included, and any other call or output without its partner is left
  * out. Each output directly follows the calls of its turn.
  */
-export function contextFor(history: readonly StoredItem[], input: readonly StoredItem[], max: number): Item[] {
+function selected(history: readonly StoredItem[], input: readonly StoredItem[], max: number): Item[] {
   const past = sendable(history);
   const all = [...past, ...sendable(input)];
   const { outputOf, callOf } = pairsOf(all);

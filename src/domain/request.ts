@@ -61,6 +61,8 @@ export interface ResponseRequest {
   readonly background: boolean;
   readonly user?: string;
   readonly safetyIdentifier?: string;
+  /** Tokens of context from which on it is compacted. Absent: it is not. */
+  readonly compactThreshold?: number;
   /** Whether the answer is a summary of the context and input. No client sets it by a field. */
   readonly summarize?: boolean;
 }

@@ -143,6 +143,7 @@ export class Admission {
     }
     const model = this.#model(caller, request);
     const bound = withBoundPrompt(caller.binding, request);
+    if (request.compactThreshold !== undefined) this.#seal.refuseWithoutKey('context_management');
     // A summary has instructions of its own.
     const summarizes = request.summarize === true;
     const prompt = summarizes ? null : rendering(() => this.#prompts.render(caller, bound, model));

@@ -8,6 +8,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type TextFormat, ZERO_USAGE } from '../domain/response.js';
 import { ignoreCloseErrors } from '../provider/stream-opening.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
+import { type Compaction } from './compaction.js';
 import { type GuardedOutput } from './guarded-output.js';
 import { type TurnGuards } from './turn-guards.js';
 import { maskItems } from './mask-items.js';
@@ -22,6 +23,7 @@ export interface AnswerParts {
   readonly memory: Pick<TurnMemory, 'contextOf'>;
   readonly guards: TurnGuards;
   readonly provider: Provider;
+  readonly compaction: Pick<Compaction, 'apply'>;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface AnswerParts {
  * @throws TurnStopped if the turn was stopped, SluiceError if the provider or the state store
  * failed
  */
-export async function answer(turn: Turn, { memory, guards, provider }: AnswerParts): Promise<TurnOutcome> {
+export async function answer(turn: Turn, { memory, guards, provider, compaction }: AnswerParts): Promise<TurnOutcome> {
   const { plan, journal, writer, facts, stop, trace } = turn;
 
   stop.signal.throwIfAborted();
@@ -57,10 +59,12 @@ export async function answer(turn: Turn, { memory, guards, provider }: AnswerPar
     return { end: 'completed' };
   }
 
-  facts.context = await retryWhileUnavailable(() => memory.contextOf(plan, turn.input), {
+  const context = await retryWhileUnavailable(() => memory.contextOf(plan, turn.input), {
     wanted: () => !stop.signal.aborted,
     time: turn.time,
   });
+  facts.context = context;
+  facts.context = await compaction.apply(turn, context);
   const masked = guards.maskFor(plan.prompt);
   const { items, findings } = maskItems(masked, facts.context.items, plan.request.input);
   facts.findings.push(...findings);

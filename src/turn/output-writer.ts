@@ -6,7 +6,7 @@
 import { BY_MODEL } from '../domain/author.js';
 import { type ItemIds, newId } from '../domain/ids.js';
 import { contentPart } from '../domain/accumulator.js';
-import { type FunctionCallItem, type ItemStatus } from '../domain/item.js';
+import { type CompactionItem, type FunctionCallItem, type ItemStatus, type ReplacedItems } from '../domain/item.js';
 import { type Journal } from './journal.js';
 
 const NO_LOGPROBS: readonly never[] = [];
@@ -110,6 +110,21 @@ export class OutputWriter {
   /** Whether the call with this index of the provider was written. */
   hasCall(index: number): boolean {
     return this.#calls.has(index);
+  }
+
+  /** Writes a summary of older items. @returns its item */
+  compaction(encryptedContent: string, replaces: ReplacedItems): CompactionItem {
+    const output_index = this.#items++;
+    const item: CompactionItem = {
+      type: 'compaction',
+      id: this.#newItemId('cmp'),
+      encrypted_content: encryptedContent,
+      status: 'completed',
+      sluice: { ...BY_MODEL, replaces },
+    };
+    this.#journal.emit({ type: 'response.output_item.added', output_index, item });
+    this.#journal.emit({ type: 'response.output_item.done', output_index, item });
+    return item;
   }
 
   functionArguments(index: number, delta: string): void {

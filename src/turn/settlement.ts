@@ -7,7 +7,7 @@
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type StoredItem } from '../domain/item.js';
-import { type ResponseObject, type ResponseStatus, type Usage } from '../domain/response.js';
+import { type ResponseObject, type ResponseStatus, type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type CountedRequest } from '../provider/estimate-usage.js';
 import { type TurnPlan } from './admission.js';
 import {
@@ -132,6 +132,12 @@ export class Settlement {
     if (facts.usage !== null && facts.providerCalled) {
       facts.costUsd = this.#accounting.cost(facts.model, facts.usage, facts.provider);
     }
+    if (facts.summaryCall !== null) {
+      const { usage, model, provider } = facts.summaryCall;
+      const cost = this.#accounting.cost(model, usage, provider);
+      if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
+      facts.usage = sumOf(facts.usage ?? ZERO_USAGE, usage);
+    }
     for (const { provider, model } of facts.lost) {
       // What an overtaken call wrote is not known. Its input was read, and a budget must bind it.
       const cost = this.#accounting.cost(model, await this.#accounting.estimate(sent, ''), provider);
@@ -151,6 +157,21 @@ function isMediaRefused({ plan }: Turn, outcome: TurnOutcome): boolean {
 /** Returns the items before a turn that read no context, or null if they are not known. */
 function chainOf({ source }: TurnPlan): readonly StoredItem[] | null {
   return source.kind === 'previous' ? source.context : null;
+}
+
+function sumOf(a: Usage, b: Usage): Usage {
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    input_tokens_details: {
+      cached_tokens: a.input_tokens_details.cached_tokens + b.input_tokens_details.cached_tokens,
+      cache_write_tokens: a.input_tokens_details.cache_write_tokens + b.input_tokens_details.cache_write_tokens,
+    },
+    output_tokens: a.output_tokens + b.output_tokens,
+    output_tokens_details: {
+      reasoning_tokens: a.output_tokens_details.reasoning_tokens + b.output_tokens_details.reasoning_tokens,
+    },
+    total_tokens: a.total_tokens + b.total_tokens,
+  };
 }
 
 interface End {

@@ -6,7 +6,7 @@
 
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { SluiceError } from '../domain/errors.js';
-import { type CompactionItem, type Item } from '../domain/item.js';
+import { type CompactionItem, type Item, type StoredItem } from '../domain/item.js';
 
 /** Before the content, so that another format can follow. */
 const FORMAT = 'sc1.';
@@ -89,6 +89,19 @@ export class SummarySeal {
         { param },
       );
     });
+  }
+
+  /**
+   * Leaves out the summaries of a history whose key is gone, so that the items that they replaced
+   * are sent again.
+   */
+  readable(owner: string, history: readonly StoredItem[]): readonly StoredItem[] {
+    return history.filter(
+      ({ item }) =>
+        item.type !== 'compaction' ||
+        item.sluice?.replaces === undefined ||
+        this.open(owner, item.encrypted_content) !== undefined,
+    );
   }
 
   /**

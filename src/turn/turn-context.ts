@@ -23,7 +23,7 @@ import { samplingOf, toolChoiceOf, toolsOf } from './prompt-tools.js';
 
 export interface MemoryOptions {
   /** Reads the summaries of compacted context. */
-  readonly seal: Pick<SummarySeal, 'messageOf'>;
+  readonly seal: Pick<SummarySeal, 'messageOf' | 'readable'>;
   /** Maximum number of items sent to the provider. */
   readonly windowItems: number;
   /** Bounds of a conversation, and of the context of a stored response. */
@@ -73,10 +73,11 @@ export class TurnMemory {
    * `state_unavailable`
    */
   async contextOf(plan: TurnPlan, input: readonly StoredItem[]): Promise<Context> {
+    const { owner } = plan.caller;
     const history = await this.#history(plan);
     refuseStrayOutput(history, plan.request.input);
-    const items = contextFor(history, input, this.#options.windowItems);
-    return { history, items: items.flatMap((item) => this.#readable(plan.caller.owner, item)) };
+    const items = contextFor(this.#options.seal.readable(owner, history), input, this.#options.windowItems);
+    return { history, items: items.flatMap((item) => this.#readable(owner, item)) };
   }
 
   /** Returns a summary as the message that a provider receives, and other items as they are. */

@@ -9,6 +9,7 @@ import { type RenderedPrompt } from '../templating/prompt.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
 import { type CompiledGuardrail, type GuardrailSpec } from '../validation/guardrail.js';
 import { createInputGuard, type InputCheck, type InputGuard } from '../validation/input-guard.js';
+import { createOutputGuard, restoringGuard } from '../validation/output-guard.js';
 import { MaskedInput } from '../validation/masked-input.js';
 import { type Judges } from '../validation/kind-context.js';
 import { GuardedOutput, type OutputOptions } from './guarded-output.js';
@@ -86,6 +87,26 @@ export class TurnGuards {
   /** What must be masked in the input of a turn before a provider receives it. */
   maskFor(prompt: RenderedPrompt | null): MaskedInput {
     return new MaskedInput(this.#of(prompt));
+  }
+
+  /**
+   * Checks a summary of a context.
+   * @param masked the values that were masked in the context
+   * @returns the text that passed, or undefined if a guardrail refused it
+   */
+  async checkSummary(
+    prompt: RenderedPrompt | null,
+    text: string,
+    { masked, signal }: Pick<OutputOptions, 'masked' | 'signal'>,
+  ): Promise<string | undefined> {
+    const guardrails = this.#of(prompt).filter(({ answerOnly }) => answerOnly !== true);
+    const judging = createOutputGuard(guardrails, { context: { signal, known: masked.values } });
+    const guard = masked.values.size === 0 ? judging : restoringGuard(judging, masked.restoring(false));
+    const begun = guard.push(text);
+    if (begun.stop !== undefined) return undefined;
+    await guard.conclude?.();
+    const ended = guard.end();
+    return ended.stop === undefined ? begun.release + ended.release : undefined;
   }
 
   forOutput(prompt: RenderedPrompt | null, options: Omit<OutputOptions, 'holdMax'>): GuardedOutput {

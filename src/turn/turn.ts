@@ -45,6 +45,13 @@ export interface Turn {
   readonly startedAt: number;
 }
 
+/** A call for a summary, as it is counted. */
+export interface SummaryCall {
+  readonly provider: string;
+  readonly model: string;
+  readonly usage: Usage;
+}
+
 /**
  * Facts collected while the turn runs. `sluice` and `usage` of the terminal event are made from
  * them.
@@ -74,6 +81,8 @@ export interface TurnFacts {
   reasoned: string;
   /** Summaries of reasoning. Never sent back to a provider. */
   summarized: string;
+  /** The call for a summary of the context. Null: there was none. */
+  summaryCall: SummaryCall | null;
   firstDeltaMs: number | null;
   kept: Kept | null;
   /** Why the response could not be stored. Null: it was stored, or `store` is false. */
@@ -97,6 +106,7 @@ export function newFacts(model: string): TurnFacts {
     produced: '',
     reasoned: '',
     summarized: '',
+    summaryCall: null,
     firstDeltaMs: null,
     kept: null,
     unstored: null,

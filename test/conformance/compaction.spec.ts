@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import OpenAI from 'openai';
 import { textAnswer } from '../support/fake-openai-server.js';
-import { GatewayHarness, promptOf } from '../support/gateway-harness.js';
+import { FAKE_TURN_TOKENS, GatewayHarness, promptOf } from '../support/gateway-harness.js';
 
 const KEY = 'a-secret-of-at-least-32-characters!';
 const ANN = 'sk-ann-00000000000000000000000000000001';
@@ -25,7 +25,7 @@ const start = (secret: string | undefined, more: object = {}): Promise<GatewayHa
         ],
       },
       middleware: {
-        validator: { banned_words: ['forbidden'], max_length: 200 },
+        validator: { banned_words: ['forbidden'], max_length: 10_000 },
         provider: { retry: { max_attempts: 1 }, breaker: { failures: 1_000 } },
       },
       ...more,
@@ -52,7 +52,7 @@ const compact = (client: OpenAI | undefined, more: object = {}): Promise<OpenAI.
 
 describe('POST /v1/responses/compact', () => {
   it('answers with a summary that a later request continues from [COMP-1, COMP-2]', async () => {
-    harness.says('Ada likes tea. '.repeat(20));
+    harness.says('Ada likes tea. '.repeat(800));
     const compacted = await compact(clients[0]);
     expect(compacted).toMatchObject({ object: 'response.compaction', usage: { total_tokens: expect.any(Number) } });
     expect(compacted.usage.total_tokens).toBeGreaterThan(0);
@@ -70,7 +70,7 @@ describe('POST /v1/responses/compact', () => {
     const answer = await clients[0]?.responses.create({ input });
     expect(answer?.output_text).toBe('Tea.');
     expect(asked()).toEqual([
-      `user: Summary of the conversation so far:\n\n${'Ada likes tea. '.repeat(20)}`,
+      `user: Summary of the conversation so far:\n\n${'Ada likes tea. '.repeat(800)}`,
       'user: What do I like?',
     ]);
     harness.says('Yes.');
@@ -140,6 +140,164 @@ describe('a summary', () => {
     expect(none.provider.requests).toHaveLength(0);
     await none.close();
   });
+});
+
+describe('context_management', () => {
+  const management = [{ type: 'compaction', compact_threshold: 1_000 }];
+  const ask = async (conversation: string, input: unknown, more: object = {}) => {
+    const answer = await harness.post({ conversation, input, context_management: management, ...more }, ANN);
+    expect(answer.status).toBe(200);
+    return answer.body;
+  };
+  /** Answers requests for a summary and others differently. */
+  const answers = (summary: string, text: string): void =>
+    harness.provider.answerWith(({ body }) =>
+      textAnswer([String(body.messages[0]?.['content']).startsWith('You write summaries') ? summary : text]),
+    );
+  const LONG = 'word '.repeat(1_200);
+
+  it('compacts a conversation that passes the threshold, and keeps its items for people [COMP-4]', async () => {
+    const conversation = await harness.conversation(ANN);
+    answers('Ada wrote words.', LONG);
+    expect(await ask(conversation, 'My name is Ada.')).toMatchObject({ output: [{ type: 'message' }] });
+    const before = harness.provider.requests.length;
+    answers('Ada wrote words.', 'Ada.');
+    const body = await ask(conversation, 'Who am I?');
+    expect(harness.provider.requests).toHaveLength(before + 2);
+    expect(body).toMatchObject({
+      output_text: 'Ada.',
+      output: [{ type: 'compaction', sluice: { author: 'model', replaces: { items: 2 } } }, { type: 'message' }],
+      usage: { total_tokens: 2 * (FAKE_TURN_TOKENS.input + FAKE_TURN_TOKENS.output) },
+    });
+    expect(asked()).toEqual(['user: Summary of the conversation so far:\n\nAda wrote words.', 'user: Who am I?']);
+
+    const items = await harness.api(`/v1/conversations/${conversation}/items?order=asc`, { key: ANN });
+    // The cast: the list of items has this shape.
+    const data = items.body['data'] as readonly { id: string; type: string; sluice: { replaces?: object } }[];
+    expect(data.map(({ type }) => type)).toEqual(['message', 'message', 'message', 'compaction', 'message']);
+    expect(data[3]?.sluice.replaces).toEqual({ first_id: data[0]?.id, last_id: data[1]?.id, items: 2 });
+
+    await ask(conversation, 'Really?');
+    expect(asked()).toEqual([
+      'user: Summary of the conversation so far:\n\nAda wrote words.',
+      'user: Who am I?',
+      'assistant: Ada.',
+      'user: Really?',
+    ]);
+    await harness.post({ conversation, input: 'Sure?' }, ANN);
+    expect(asked()[0]).toContain('Ada wrote words.');
+  });
+
+  it('compacts again, with the former summary in the new one [COMP-4]', async () => {
+    const conversation = await harness.conversation(ANN);
+    answers('First.', LONG);
+    await ask(conversation, 'One');
+    await ask(conversation, 'Two');
+    answers('Second.', 'Fine');
+    const summarized = harness.provider.requests.length;
+    const body = await ask(conversation, 'Three');
+    expect(promptOf(await harness.provider.request(summarized)).slice(1, 3)).toEqual([
+      'user: Summary of the conversation so far:\n\nFirst.',
+      'user: Two',
+    ]);
+    expect(body).toMatchObject({ output: [{ type: 'compaction', sluice: { replaces: { items: 4 } } }, {}] });
+    expect(asked()).toEqual(['user: Summary of the conversation so far:\n\nSecond.', 'user: Three']);
+  });
+
+  it('compacts a chain, and keeps the round of a tool as it is [COMP-4]', async () => {
+    answers('First.', LONG);
+    const first = await harness.post({ input: 'One' }, ANN);
+    const call = { type: 'function_call', call_id: 'c1', name: 'look', arguments: '{}' };
+    const input = [
+      { role: 'user', content: 'Look' },
+      call,
+      { type: 'function_call_output', call_id: 'c1', output: 'x' },
+    ];
+    answers('First.', 'Seen');
+    const more = { previous_response_id: first.body['id'], context_management: management };
+    const second = await harness.post({ input, ...more }, ANN);
+    expect(second.status).toBe(200);
+    expect(asked().map((line) => line.split(':')[0])).toEqual(['user', 'user', 'assistant', 'tool']);
+    const third = { input: 'And?', previous_response_id: second.body['id'], context_management: management };
+    expect((await harness.post(third, ANN)).body).toMatchObject({ output_text: 'Seen', output: [{ type: 'message' }] });
+    expect(asked()[0]).toContain('First.');
+  });
+
+  it('keeps the calls that an input answers [COMP-4]', async () => {
+    const conversation = await harness.conversation(ANN);
+    const items = [
+      { role: 'user', content: 'One' },
+      { role: 'assistant', content: 'Fine' },
+      { role: 'user', content: 'Look' },
+      { type: 'function_call', call_id: 'c1', name: 'look', arguments: '{}' },
+    ];
+    await harness.api(`/v1/conversations/${conversation}/items`, { method: 'POST', body: { items }, key: ANN });
+    answers('About one.', 'Seen');
+    const body = await ask(conversation, [{ type: 'function_call_output', call_id: 'c1', output: LONG }]);
+    expect(body).toMatchObject({ output: [{ type: 'compaction', sluice: { replaces: { items: 2 } } }, {}] });
+    expect(asked().map((line) => line.slice(0, 13))).toEqual([
+      'user: Summary',
+      'user: Look',
+      'assistant: nu',
+      'tool: word wo',
+    ]);
+  });
+
+  it('leaves the context whole where there is no summary [COMP-4]', async () => {
+    const conversation = await harness.conversation(ANN);
+    answers('x', LONG);
+    await ask(conversation, 'One');
+    for (const [summary, status] of [
+      ['a forbidden summary', 200],
+      ['', 503],
+    ] as const) {
+      harness.provider.answerWith(({ body }) =>
+        String(body.messages[0]?.['content']).startsWith('You write summaries')
+          ? status === 200
+            ? textAnswer([summary])
+            : { status }
+          : textAnswer(['Fine']),
+      );
+      expect(await ask(conversation, 'Two')).toMatchObject({ output_text: 'Fine', output: [{ type: 'message' }] });
+      expect(asked()[0]).toBe('user: One');
+    }
+  });
+
+  it('needs a context and a key, and a threshold of 1,000 tokens or more [COMP-3, COMP-4]', async () => {
+    const wrong = [
+      { input: 'x', context_management: management },
+      { conversation: 'conv_1', input: 'x', context_management: [{ type: 'other' }] },
+      { conversation: 'conv_1', input: 'x', context_management: [{ type: 'compaction', compact_threshold: 9 }] },
+    ];
+    for (const body of wrong) expect((await harness.post(body, ANN)).status).toBe(400);
+    expect((await harness.post({ input: 'x', context_management: [] }, ANN)).status).toBe(200);
+    const none = await start(undefined);
+    const conversation = await none.conversation(ANN);
+    const refused = await none.post({ conversation, input: 'x', context_management: management }, ANN);
+    expect(refused.body).toMatchObject({ error: { code: 'unsupported_parameter', param: 'context_management' } });
+    await none.close();
+  });
+});
+
+it('a conversation at its window is compacted before items are dropped [COMP-4]', async () => {
+  const small = await start(KEY, { middleware: { state: { max_messages: 8 } } });
+  small.provider.answerWith(textAnswer(['Fine']));
+  const conversation = await small.conversation(ANN);
+  const context_management = [{ type: 'compaction', compact_threshold: 100_000 }];
+  for (let turn = 0; turn < 12; turn++) {
+    await small.post({ conversation, input: `Question ${turn}`, context_management }, ANN);
+  }
+  const seen = small.provider.requests.map(promptOf);
+  for (let turn = 0; turn < 12; turn++) {
+    const line = `user: Question ${turn}`;
+    const summarized = seen.some(
+      (prompt) => prompt[0]?.startsWith('system: You write summaries') && prompt.includes(line),
+    );
+    const answeredWith = seen.at(-1)?.includes(line);
+    expect([turn, summarized || answeredWith]).toEqual([turn, true]);
+  }
+  expect(seen.at(-1)?.[0]).toMatch(/^user: Summary of the conversation so far/u);
+  await small.close();
 });
 
 it('a compaction counts as a turn in limits and metrics [COMP-1]', async () => {

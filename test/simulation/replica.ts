@@ -110,6 +110,7 @@ export class Replica {
     this.turns = new TurnService(
       {
         admission,
+        compaction: { apply: (_turn, context) => Promise.resolve(context) },
         room: this.room,
         limits,
         events: log,

@@ -76,6 +76,14 @@ const TEXT_FORMAT = closedUnion('type', [
   }),
 ]);
 
+/** Tokens of context from which on it is compacted, if the request does not say. */
+const DEFAULT_THRESHOLD = 100_000;
+const LEAST_THRESHOLD = 1_000;
+const CONTEXT_MANAGEMENT = listOf(
+  closed({ type: z.literal('compaction'), compact_threshold: z.int().min(LEAST_THRESHOLD).optional() }),
+  1,
+);
+
 const FIELDS = {
   ...SHARED_FIELDS,
   input: z.union([z.string(), ITEMS]).optional(),
@@ -90,6 +98,7 @@ const FIELDS = {
     effort: REASONING_EFFORT.optional(),
     ...UNSERVED_REASONING_FIELDS,
   }).optional(),
+  context_management: CONTEXT_MANAGEMENT.optional(),
   store: z.boolean().optional(),
   generate: z.boolean().optional(),
   background: z.boolean().optional(),
@@ -193,11 +202,22 @@ function fitsTogether(fields: Fields, edge: Edge): void {
   if (fields.background === true && fields.store === false) {
     throw refused('invalid_value', 'background', 'a background response has to be stored; leave store out');
   }
+  if (thresholdOf(fields) !== undefined && (fields.conversation ?? fields.previous_response_id) === undefined) {
+    throw refused(
+      'unsupported_parameter',
+      'context_management',
+      'context_management needs a conversation or previous_response_id; POST /v1/responses/compact serves other input',
+    );
+  }
 }
 
 /** @returns true if the request prepares a response without output, for which any input is enough */
 function prepares({ generate }: Fields): true | undefined {
   return generate === false ? true : undefined;
+}
+
+function thresholdOf({ context_management: [rule] = [] }: Pick<Fields, 'context_management'>): number | undefined {
+  return rule === undefined ? undefined : (rule.compact_threshold ?? DEFAULT_THRESHOLD);
 }
 
 function refused(
@@ -224,6 +244,7 @@ function requestOf(fields: Fields): ResponseRequest {
       tools: fields.tools?.map(toolOf),
       toolChoice: fields.tool_choice satisfies ToolChoice | undefined,
       textFormat: fields.text?.format === undefined ? undefined : formatOf(fields.text.format),
+      compactThreshold: thresholdOf(fields),
       reasoningEffort: fields.reasoning?.effort,
     }),
   };

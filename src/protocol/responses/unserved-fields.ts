@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 
-import { EMPTY_LIST, inert, listOf } from '../schema-tools.js';
+import { inert, listOf } from '../schema-tools.js';
 
 const nothing = z.never();
 /** The reason for refusing an `include` of anything else. */
@@ -40,7 +40,6 @@ export const UNSERVED_FIELDS = {
     }),
     'only completion_window and continuation_id are understood',
   ),
-  context_management: inert(EMPTY_LIST, 'Sluice bounds a conversation by state.max_messages and compacts nothing'),
   image: inert(
     z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
     'only context_compression is understood',

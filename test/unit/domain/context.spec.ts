@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { contextFor, strayOutput } from '../../../src/domain/context.js';
+import { behindSummary, contextFor, strayOutput } from '../../../src/domain/context.js';
 import { type Item, type MessageItem, type StoredItem } from '../../../src/domain/item.js';
 
 const message = (text: string, role: 'user' | 'assistant' = 'user'): MessageItem => ({
@@ -149,5 +149,39 @@ describe('strayOutput', () => {
 
   it('accepts another output for a call whose first output was withheld', () => {
     expect(strayOutput([stored(call('1')), stored(output('1'), true)], [output('1')])).toBeUndefined();
+  });
+});
+
+describe('behindSummary', () => {
+  const summary = (id: string, last_id: string): StoredItem => ({
+    item: {
+      type: 'compaction',
+      id,
+      encrypted_content: 'x',
+      status: 'completed',
+      sluice: { author: 'model', replaces: { first_id: 'a', last_id, items: 1 } },
+    },
+    responseId: null,
+    withheld: false,
+  });
+  const said = (id: string): StoredItem => ({
+    item: { type: 'message', id, role: 'user', status: 'completed', content: [] },
+    responseId: null,
+    withheld: false,
+  });
+  const newer = (...history: StoredItem[]): string[] => behindSummary(history).newer.map(({ item }) => item.id);
+
+  it.each([
+    ['up to the last replaced item', [said('a'), said('b'), summary('s', 'a'), said('c')], ['b', 'c']],
+    ['of an earlier summary, too', [said('a'), said('b'), summary('s', 'a'), said('c'), summary('t', 'c')], []],
+    ['nothing, if the replaced items were removed', [said('b'), summary('s', 'a'), said('c')], ['b', 'c']],
+    ['nothing without a summary', [said('a'), said('b')], ['a', 'b']],
+  ])('leaves out %s', (_what, history, ids) => {
+    expect(newer(...history)).toEqual(ids);
+  });
+
+  it('keeps the summary in the window', () => {
+    const history = [said('a'), said('b'), summary('s', 'a'), said('c'), said('d')];
+    expect(contextFor(history, [said('e')], 3).map(({ id }) => id)).toEqual(['s', 'd', 'e']);
   });
 });

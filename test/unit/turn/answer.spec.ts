@@ -7,6 +7,7 @@ import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
 import { type EventLog } from '../../../src/state/event-log.js';
 import { answer } from '../../../src/turn/answer.js';
 import { FlushClock } from '../../../src/turn/flush-clock.js';
+import { type Context } from '../../../src/turn/turn-context.js';
 import { TurnGuards } from '../../../src/turn/turn-guards.js';
 import { Journal } from '../../../src/turn/journal.js';
 import { CANCELLED } from '../../../src/turn/outcome.js';
@@ -66,7 +67,8 @@ function answering(text: string, steps: readonly DemoStep[], guardrails: readonl
   };
   const provider = new ScriptedProvider([steps]);
   const memory = { contextOf: () => Promise.resolve({ history: [], items: plan.request.input }) };
-  const outcome = answer(turn, { memory, guards: new TurnGuards(guardrails), provider });
+  const compaction = { apply: (_turn: Turn, context: Context) => Promise.resolve(context) };
+  const outcome = answer(turn, { memory, guards: new TurnGuards(guardrails), provider, compaction });
   return { outcome, turn, provider, text: () => journal.accumulator.response().output_text, shown };
 }
 

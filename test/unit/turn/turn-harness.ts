@@ -252,6 +252,7 @@ export class TurnHarness {
     this.turns = new TurnService(
       {
         admission,
+        compaction: { apply: (_turn, context) => Promise.resolve(context) },
         room: this.room,
         limits,
         events: log,

@@ -98,6 +98,7 @@ describe('POST /v1/responses/compact', () => {
       code: 'unknown_parameter',
       param: 'tools',
     });
+    await expect(compact(clients[0], { model: undefined })).rejects.toMatchObject({ status: 400, param: 'model' });
     await expect(compact(clients[0], { input: undefined })).rejects.toMatchObject({ status: 400, param: 'input' });
   });
 });

@@ -161,6 +161,9 @@ export function parseCompactRequest(body: unknown): ResponseRequest {
   checkFields(body, what);
   const parsed = COMPACT_REQUEST.safeParse(body);
   if (!parsed.success) throw refusalOf(parsed.error, body, what, Object.keys(COMPACT_FIELDS));
+  if (body['model'] === undefined) {
+    throw refused('missing_required_parameter', 'model', 'model is missing; send its name, or null for the default');
+  }
   const fields = { ...parsed.data, store: false };
   fitsTogether(fields, 'rest');
   return { ...requestOf(fields), summarize: true };

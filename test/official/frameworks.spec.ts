@@ -24,8 +24,8 @@ const FRAMEWORKS: readonly Framework[] = [
   ...LANG_CHAIN,
 ];
 
-/** The default model of the Agents SDK, and one that AI SDK and LangChain take for a model that reasons. */
-const MODELS = ['gpt-5.6-luna', 'gpt-5.1'];
+/** The default model of the Agents SDK, and models that AI SDK and LangChain take for one that reasons and a plain one. */
+const MODELS = ['gpt-5.6-luna', 'gpt-5.1', 'gpt-4.1'];
 
 let harness: GatewayHarness;
 let dialogue: Dialogue;

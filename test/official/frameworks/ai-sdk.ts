@@ -12,20 +12,27 @@ import { type Dialogue, type Framework, isAbort, type Question, RETRIES, WEATHER
 const apiKey = 'sk-test';
 type ModelOf = (url: string) => sdk7.LanguageModel;
 
-const openai7: ModelOf = (url) => createOpenAI({ baseURL: `${url}/v1`, apiKey })('gpt-5.1');
+const openai7 =
+  (model: string): ModelOf =>
+  (url) =>
+    createOpenAI({ baseURL: `${url}/v1`, apiKey })(model);
 const compatible: ModelOf = (url) =>
   createOpenAICompatible({ name: 'sluice', baseURL: `${url}/v1`, apiKey })('gpt-5.1');
 const openResponses: ModelOf = (url) =>
   createOpenResponses({ name: 'sluice', url: `${url}/v1/responses`, apiKey })('gpt-5.1');
 // The cast: version 7 runs models of version 6's specification, which its types leave out; here version 6 itself runs it.
-const openai6 = ((url: string) => createOpenAIV3({ baseURL: `${url}/v1`, apiKey })('gpt-5.1')) as unknown as ModelOf;
+const openai6 = (model: string): ModelOf =>
+  ((url: string) => createOpenAIV3({ baseURL: `${url}/v1`, apiKey })(model)) as unknown as ModelOf;
 
 // The cast: what is used here is the same in both versions.
 const version6 = sdk6 as unknown as typeof sdk7;
 
 export const AI_SDK: readonly Framework[] = [
-  aiSdk('AI SDK 7, @ai-sdk/openai', sdk7, openai7, false),
-  aiSdk('AI SDK 6, @ai-sdk/openai', version6, openai6, false),
+  aiSdk('AI SDK 7, @ai-sdk/openai', sdk7, openai7('gpt-5.1'), false),
+  aiSdk('AI SDK 6, @ai-sdk/openai', version6, openai6('gpt-5.1'), false),
+  // For a model that does not reason, both name former answers by item_reference.
+  aiSdk('AI SDK 7, @ai-sdk/openai, plain model', sdk7, openai7('gpt-4.1'), false),
+  aiSdk('AI SDK 6, @ai-sdk/openai, plain model', version6, openai6('gpt-4.1'), false),
   aiSdk('AI SDK 7, @ai-sdk/openai-compatible', sdk7, compatible, true),
   {
     ...aiSdk('AI SDK 7, @ai-sdk/open-responses', sdk7, openResponses, false),

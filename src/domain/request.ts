@@ -51,6 +51,10 @@ export interface ResponseRequest {
   readonly maxOutputTokens?: number;
   readonly tools?: readonly FunctionTool[];
   readonly toolChoice?: ToolChoice;
+  /** A bound on calls of built-in tools, which Sluice does not have: returned, without effect. */
+  readonly maxToolCalls?: number;
+  /** Passed on to the provider, whose cache it addresses. */
+  readonly promptCacheKey?: string;
   readonly parallelToolCalls?: boolean;
   readonly textFormat?: TextFormat;
   readonly reasoningEffort?: ReasoningEffort;

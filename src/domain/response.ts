@@ -21,7 +21,15 @@ export interface FunctionTool {
   readonly parameters: Readonly<Record<string, unknown>> | null;
   readonly strict: boolean | null;
 }
-export type ToolChoice = 'none' | 'auto' | 'required' | { readonly type: 'function'; readonly name: string };
+/** What a provider understands of a tool choice. */
+export type SentToolChoice = 'none' | 'auto' | 'required' | { readonly type: 'function'; readonly name: string };
+/** The tools that the model may call, of all that a request names. */
+export interface AllowedTools {
+  readonly type: 'allowed_tools';
+  readonly mode: 'auto' | 'required';
+  readonly tools: readonly { readonly type: 'function'; readonly name: string }[];
+}
+export type ToolChoice = SentToolChoice | AllowedTools;
 export type TextFormat =
   | { readonly type: 'text' }
   | { readonly type: 'json_object' }
@@ -98,8 +106,8 @@ export interface ResponseObject {
   readonly presence_penalty?: number;
   readonly frequency_penalty?: number;
   readonly top_logprobs?: 0;
-  readonly max_tool_calls?: null;
-  readonly prompt_cache_key?: null;
+  readonly max_tool_calls?: number | null;
+  readonly prompt_cache_key?: string | null;
   readonly access_programs?: null;
   readonly truncation: 'disabled';
   readonly usage: Usage | null;

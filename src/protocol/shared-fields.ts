@@ -48,6 +48,7 @@ export const SHARED_FIELDS = {
   stream: z.boolean().optional(),
   user: z.string().max(256).optional(),
   safety_identifier: z.string().max(128).optional(),
+  prompt_cache_key: z.string().max(1_024).optional(),
 };
 
 /** @returns how the answer is sampled, or undefined if the request leaves every default */
@@ -90,5 +91,6 @@ export function sharedOf(fields: z.output<z.ZodObject<typeof SHARED_FIELDS>>) {
     metadata: fields.metadata,
     user: fields.user,
     safetyIdentifier: fields.safety_identifier,
+    promptCacheKey: fields.prompt_cache_key,
   });
 }

@@ -10,7 +10,7 @@ import {
   type FunctionTool,
   type ReasoningEffort,
   type TextFormat,
-  type ToolChoice,
+  type SentToolChoice,
   type Usage,
 } from '../domain/response.js';
 
@@ -28,7 +28,7 @@ export interface ProviderRequest {
   readonly sampling?: Sampling;
   readonly maxOutputTokens: number | null;
   readonly tools: readonly FunctionTool[];
-  readonly toolChoice: ToolChoice;
+  readonly toolChoice: SentToolChoice;
   readonly parallelToolCalls: boolean;
   readonly textFormat: TextFormat;
   readonly reasoningEffort: ReasoningEffort | null;
@@ -37,6 +37,8 @@ export interface ProviderRequest {
    * address); null: none.
    */
   readonly safetyIdentifier: string | null;
+  /** Absent: none is sent. */
+  readonly promptCacheKey?: string;
   /** The provider whose bucket the first call of this request was taken from, at admission. */
   readonly paid?: string;
   /** W3C trace context to send with the call. */

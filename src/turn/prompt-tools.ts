@@ -7,7 +7,7 @@
 import { SluiceError } from '../domain/errors.js';
 import { type Item } from '../domain/item.js';
 import { type ResponseRequest, type Sampling } from '../domain/request.js';
-import { type Finding, type FunctionTool, type ToolChoice } from '../domain/response.js';
+import { type Finding, type FunctionTool, type SentToolChoice, type ToolChoice } from '../domain/response.js';
 import { type PromptTools, type RenderedPrompt } from '../templating/prompt.js';
 
 /** The part of a turn's plan that decides on tools. */
@@ -41,6 +41,21 @@ export function toolChoiceOf({ request, prompt }: ToolPlan, items: readonly Item
   return toolsOf({ request, prompt }).length > 0 ? 'required' : 'auto';
 }
 
+/**
+ * Returns the tools and the choice that a provider is sent. Of a set of allowed tools it is sent
+ * these alone: few servers know such a choice.
+ */
+export function sentTools(
+  plan: ToolPlan,
+  items: readonly Item[],
+): { readonly tools: readonly FunctionTool[]; readonly toolChoice: SentToolChoice } {
+  const choice = toolChoiceOf(plan, items);
+  const tools = toolsOf(plan);
+  if (typeof choice === 'string' || choice.type === 'function') return { tools, toolChoice: choice };
+  const allowed = new Set(choice.tools.map(({ name }) => name));
+  return { tools: tools.filter(({ name }) => allowed.has(name)), toolChoice: choice.mode };
+}
+
 /** Returns how the answer is sampled: as the request says, else as the prompt says. */
 export function samplingOf({ request, prompt }: ToolPlan): Sampling | undefined {
   const { frequencyPenalty, presencePenalty } = prompt?.parameters ?? {};
@@ -67,7 +82,8 @@ export function checkTools(plan: ToolPlan): void {
   }
   const tools = toolsOf(plan);
   if (asked === 'required' && tools.length === 0) refuseChoice("'required' needs tools; send at least one");
-  if (typeof asked === 'object' && !tools.some(({ name }) => name === asked.name)) {
+  const named = typeof asked !== 'object' ? [] : asked.type === 'function' ? [asked] : asked.tools;
+  if (named.some((one) => !tools.some(({ name }) => name === one.name))) {
     refuseChoice('names a function that is not in tools; add it');
   }
 }

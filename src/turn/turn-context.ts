@@ -19,7 +19,7 @@ import { refuseStrayOutput } from './stray-output.js';
 import { contextAfter } from './continuation.js';
 import { asSummaryRequest } from './summary-request.js';
 import { type SummarySeal } from './summary-seal.js';
-import { samplingOf, toolChoiceOf, toolsOf } from './prompt-tools.js';
+import { samplingOf, sentTools } from './prompt-tools.js';
 
 export interface MemoryOptions {
   /** Reads the summaries of compacted context. */
@@ -222,12 +222,12 @@ export function providerRequest(plan: TurnPlan, items: readonly Item[]): Provide
     temperature: plan.temperature,
     topP: plan.topP,
     maxOutputTokens: plan.maxOutputTokens,
-    tools: toolsOf(plan),
-    toolChoice: toolChoiceOf(plan, items),
+    ...sentTools(plan, items),
     parallelToolCalls: request.parallelToolCalls ?? true,
     textFormat: request.textFormat ?? { type: 'text' },
     reasoningEffort: request.reasoningEffort ?? null,
     ...(sampling === undefined ? {} : { sampling }),
+    ...(request.promptCacheKey === undefined ? {} : { promptCacheKey: request.promptCacheKey }),
     safetyIdentifier: (caller.trusted ? request.safetyIdentifier : undefined) ?? caller.user,
     ...(place === undefined || place.paid === null ? {} : { paid: place.paid }),
   };

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { SluiceError } from '../../domain/errors.js';
 import { type ResponseRequest } from '../../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
+import { CHAT_TOOL_CHOICE } from '../tool-choice.js';
 import { chatInputOf, MESSAGES } from './chat-messages.js';
 import { UNSERVED_CHAT_FIELDS } from './chat-unserved-fields.js';
 import { refusalOf } from '../refusal.js';
@@ -58,16 +59,6 @@ const TOOLS = listOf(TOOL, MOST_TOOLS).superRefine((tools, context) => {
   });
 });
 
-const TOOL_CHOICE = z.union([
-  z.enum(['none', 'auto', 'required']),
-  z.preprocess(
-    functionOnly("choose 'none', 'auto', 'required' or a function"),
-    z
-      .strictObject({ type: z.literal('function'), function: closed({ name: NAME }) })
-      .transform(({ type, function: { name } }) => ({ type, name })),
-  ),
-]);
-
 const RESPONSE_FORMAT = closedUnion('type', [
   z.strictObject({ type: z.literal('text') }),
   z.strictObject({ type: z.literal('json_object') }),
@@ -94,7 +85,7 @@ const FIELDS = {
   /** The older name of the same bound. */
   max_tokens: TOKENS,
   tools: TOOLS.optional(),
-  tool_choice: TOOL_CHOICE.optional(),
+  tool_choice: CHAT_TOOL_CHOICE.optional(),
   response_format: RESPONSE_FORMAT.optional(),
   reasoning_effort: REASONING_EFFORT.optional(),
   stream_options: closed({

@@ -12,8 +12,7 @@ import { MOST_NAMES, UNSERVED_FIELDS } from '../responses/unserved-fields.js';
 const nothing = z.never();
 const legacy = 'it is the older form; send tools and tool_choice';
 
-const { moderation, prompt_cache_key, prompt_cache_options, prompt_cache_retention, service_tier, top_logprobs } =
-  UNSERVED_FIELDS;
+const { moderation, prompt_cache_options, prompt_cache_retention, service_tier, top_logprobs } = UNSERVED_FIELDS;
 
 export const UNSERVED_CHAT_FIELDS = {
   audio: inert(nothing, 'Sluice serves no audio'),
@@ -25,7 +24,6 @@ export const UNSERVED_CHAT_FIELDS = {
   n: inert(z.literal(1), 'a turn has one answer; ask again for another one'),
   // Speeds up an answer that is known in advance, and does not change it.
   prediction: inert(z.looseObject({ type: z.literal('content') }), 'it must be of type content'),
-  prompt_cache_key,
   prompt_cache_options,
   prompt_cache_retention,
   service_tier,

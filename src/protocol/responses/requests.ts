@@ -24,6 +24,7 @@ import {
   present,
 } from '../schema-tools.js';
 import { ID, MOST_TOOLS, REASONING_EFFORT, samplingOf, SHARED_FIELDS, sharedOf, VERBOSITY } from '../shared-fields.js';
+import { TOOL_CHOICE } from '../tool-choice.js';
 import { UNSERVED_FIELDS, UNSERVED_REASONING_FIELDS, UNSERVED_TOOL_FIELDS } from './unserved-fields.js';
 
 /** Where a request arrived: a few fields have a meaning on one transport only. */
@@ -56,14 +57,6 @@ const TOOLS = listOf(TOOL, MOST_TOOLS).superRefine((tools, context) => {
   });
 });
 
-const TOOL_CHOICE = z.union([
-  z.enum(['none', 'auto', 'required']),
-  z.preprocess(
-    functionOnly("choose 'none', 'auto', 'required' or a function"),
-    z.strictObject({ type: z.literal('function'), name: NAME }),
-  ),
-]);
-
 const TEXT_FORMAT = closedUnion('type', [
   z.strictObject({ type: z.literal('text') }),
   z.strictObject({ type: z.literal('json_object') }),
@@ -93,6 +86,7 @@ const FIELDS = {
   max_output_tokens: z.int().min(1).optional(),
   tools: TOOLS.optional(),
   tool_choice: TOOL_CHOICE.optional(),
+  max_tool_calls: z.int().min(1).optional(),
   text: closed({ format: TEXT_FORMAT.optional(), verbosity: VERBOSITY.optional() }).optional(),
   reasoning: closed({
     effort: REASONING_EFFORT.optional(),
@@ -144,7 +138,7 @@ const COMPACT_FIELDS = {
   instructions: FIELDS.instructions,
   previous_response_id: FIELDS.previous_response_id,
   image: UNSERVED_FIELDS.image,
-  prompt_cache_key: UNSERVED_FIELDS.prompt_cache_key,
+  prompt_cache_key: FIELDS.prompt_cache_key,
   prompt_cache_options: UNSERVED_FIELDS.prompt_cache_options,
   prompt_cache_retention: UNSERVED_FIELDS.prompt_cache_retention,
   service_tier: UNSERVED_FIELDS.service_tier,
@@ -246,6 +240,7 @@ function requestOf(fields: Fields): ResponseRequest {
       maxOutputTokens: fields.max_output_tokens,
       tools: fields.tools?.map(toolOf),
       toolChoice: fields.tool_choice satisfies ToolChoice | undefined,
+      maxToolCalls: fields.max_tool_calls,
       textFormat: fields.text?.format === undefined ? undefined : formatOf(fields.text.format),
       compactThreshold: thresholdOf(fields),
       reasoningEffort: fields.reasoning?.effort,

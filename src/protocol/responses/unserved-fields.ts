@@ -45,11 +45,8 @@ export const UNSERVED_FIELDS = {
     'only context_compression is understood',
   ),
   include: inert(NOTHING_TO_INCLUDE, INCLUDE_REASON),
-  // Bounds calls of built-in tools, which Sluice does not have.
-  max_tool_calls: inert(z.int().min(1), 'it must be a whole number of at least 1, and bounds built-in tools only'),
   moderation: inert(nothing, "checks are the prompt pack's guardrails"),
   // Cache hints change cost and speed, never the answer.
-  prompt_cache_key: inert(z.string().max(1_024), 'it must be a string of at most 1024 characters'),
   prompt_cache_options: inert(
     z.strictObject({ mode: z.enum(['implicit', 'explicit']).optional(), ttl: z.enum(['30m', '12h']).optional() }),
     'only mode and ttl are understood; caches are neither prewarmed nor diagnosed',

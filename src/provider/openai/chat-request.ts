@@ -21,7 +21,7 @@ import {
 } from '../../domain/item.js';
 import { addressOf, type InputKind, kindOf, type MediaPart } from '../../domain/media.js';
 import { type Sampling } from '../../domain/request.js';
-import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
+import { type FunctionTool, type SentToolChoice, type TextFormat } from '../../domain/response.js';
 import { type ProviderRequest } from '../provider.js';
 
 /**
@@ -96,6 +96,7 @@ function documented(request: ProviderRequest, shape: RequestShape): ChatCompleti
     ...given(shape.tokensField, request.maxOutputTokens),
     ...given('reasoning_effort', request.reasoningEffort),
     ...given(own ? 'safety_identifier' : 'user', request.safetyIdentifier),
+    ...given('prompt_cache_key', request.promptCacheKey ?? null),
     ...(format === undefined ? {} : { response_format: format }),
     ...tools(request),
   };
@@ -251,7 +252,7 @@ function functionOf(tool: FunctionTool): {
   };
 }
 
-function choiceOf(choice: ToolChoice): NonNullable<ChatCompletionCreateParamsStreaming['tool_choice']> {
+function choiceOf(choice: SentToolChoice): NonNullable<ChatCompletionCreateParamsStreaming['tool_choice']> {
   return typeof choice === 'string' ? choice : { type: 'function', function: { name: choice.name } };
 }
 

@@ -95,7 +95,7 @@ describe('fields', () => {
   it.each([
     { n: 1, stop: [], store: false, seed: null, logprobs: false, top_logprobs: 0, logit_bias: {}, functions: [] },
     { frequency_penalty: 0, presence_penalty: 0, modalities: ['text'], verbosity: 'medium', service_tier: 'auto' },
-    { prediction: { type: 'content', content: 'x' }, prompt_cache_key: 'k', audio: null, web_search_options: null },
+    { prediction: { type: 'content', content: 'x' }, audio: null, web_search_options: null },
   ])('accepts without effect: %j', (fields) => {
     const { request } = parse(fields);
     expect(Object.keys(request).sort()).toEqual(['background', 'input', 'store']);
@@ -110,7 +110,7 @@ describe('fields', () => {
     [{ function_call: 'auto' }, 'function_call'],
     [{ web_search_options: {} }, 'web_search_options'],
     [{ tools: [{ type: 'custom', custom: { name: 'x' } }] }, 'tools[0].type'],
-    [{ tool_choice: { type: 'allowed_tools' } }, 'tool_choice.type'],
+    [{ tool_choice: { type: 'custom' } }, 'tool_choice.type'],
     [
       { stream: true, stream_options: { include_obfuscation: 'yes' } },
       'stream_options.include_obfuscation',

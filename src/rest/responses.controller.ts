@@ -59,8 +59,10 @@ export class ResponsesController {
   ): Promise<void> {
     const { stream, after, reconnects } = readRetrieveQuery(query, [request.headers['last-event-id']].flat()[0]);
     const whenNothing = reconnects ? 'no content' : 'empty stream';
-    if (stream)
-      return this.#stream(this.reader.events(caller, id, after, this.#readingSignal(reply)), reply, whenNothing);
+    if (stream) {
+      const events = this.reader.events(caller, id, after, this.#readingSignal(reply));
+      return this.#stream(events, reply, { after, whenNothing });
+    }
     this.#send(reply, await this.reader.retrieve(caller, id));
   }
 
@@ -105,8 +107,8 @@ export class ResponsesController {
   async #stream(
     events: AsyncIterable<readonly LoggedEvent[]>,
     reply: FastifyReply,
-    whenNothing: 'empty stream' | 'no content' = 'empty stream',
+    { after = -1, whenNothing = 'empty stream' }: { after?: number; whenNothing?: 'empty stream' | 'no content' } = {},
   ): Promise<void> {
-    await streamTexts(reply, eventBody(events), this.times.firstEventMs, this.times.sse, whenNothing);
+    await streamTexts(reply, eventBody(events, after), this.times.firstEventMs, this.times.sse, whenNothing);
   }
 }

@@ -104,9 +104,10 @@ function sseText(event: LoggedEvent): string {
  * Returns the body for a response's events, with OpenAI's end marker after the terminal event.
  * Without any event the stream ends at once: the client had received the terminal event before. An
  * error is an `error` event with the number of the first missing event.
+ * @param after number of the last event that the client has
  */
-export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>): SseBody {
-  let next = 0;
+export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>, after = -1): SseBody {
+  let next = after + 1;
   async function* texts(): AsyncGenerator<SseText, void> {
     let started = false;
     for await (const batch of batches) {

@@ -14,6 +14,7 @@ import {
 } from '../support/gateway-harness.js';
 import { textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { allowed } from '../support/machine.js';
+import { eventMistakes } from '../support/open-responses.js';
 
 let harness: GatewayHarness;
 beforeAll(async () => {
@@ -277,22 +278,27 @@ describe('an SSE stream', () => {
     expect(sseMessages(text).at(-1)?.event).toBe('response.completed');
   });
 
-  it('ends with an error, never cleanly, when it is interrupted [SSE-2]', async () => {
-    const { id, finish } = await running();
-    const answer = await harness.fetch(`/v1/responses/${id}?stream=true`);
-    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
-    let text = (await reader?.read())?.value ?? '';
-    await harness.gateway.gateway.parts.state.events.delete(id);
-    finish();
-    for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) text += part.value;
-    const last = sseMessages(text).at(-1);
-    expect(last?.event).toBe('error');
-    expect(last?.data).toMatchObject({
-      type: 'error',
-      sequence_number: expect.any(Number),
-      error: { code: expect.any(String), message: expect.stringMatching(/^unable to /u) },
-    });
-  });
+  it.each([-1, 4])(
+    'ends with an error, never cleanly, when it is interrupted after event %d [SSE-2]',
+    async (after) => {
+      const { id, finish } = await running();
+      const answer = await harness.fetch(`/v1/responses/${id}?stream=true&starting_after=${after}`);
+      const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+      let text = after < 0 ? ((await reader?.read())?.value ?? '') : '';
+      await harness.gateway.gateway.parts.state.events.delete(id);
+      finish();
+      for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) text += part.value;
+      const messages = sseMessages(text);
+      const last = messages.at(-1);
+      expect(last?.event).toBe('error');
+      expect(eventMistakes({ type: 'error', ...last?.data }, 'stream')).toEqual([]);
+      expect(last?.data).toMatchObject({
+        type: 'error',
+        sequence_number: Number(messages.at(-2)?.id ?? after) + 1,
+        error: { code: expect.any(String), message: expect.stringMatching(/^unable to /u) },
+      });
+    },
+  );
 
   it('costs no memory and does not affect the turn if its reader does not read [SSE-4]', async () => {
     const piece = 'x'.repeat(16 * 1_024);

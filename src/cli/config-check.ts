@@ -10,7 +10,7 @@ import { SluiceError } from '../domain/errors.js';
 import { loadPacks } from '../templating/load-packs.js';
 import { PackLoadError } from '../templating/pack-mistake.js';
 import { guardrailMistakes } from '../validation/configured.js';
-import { KIND_NAMES } from '../validation/kinds.js';
+import { guardrailsFrom } from '../validation/read-guardrails.js';
 import { PROVIDER_TYPES } from '../provider/registry.js';
 import { Prices } from '../provider/prices.js';
 import { type CliContext } from './context.js';
@@ -54,7 +54,7 @@ async function mistakesInPacks({ middleware }: AppConfig): Promise<readonly stri
   const { source_path: source, strict, default: prompt } = middleware.template;
   if (source === null) return [];
   try {
-    const prompts = await loadPacks(source, { knownGuardrails: new Set(KIND_NAMES), strict });
+    const prompts = await loadPacks(source, { readGuardrails: guardrailsFrom, strict });
     if (prompt !== null) prompts.find(prompt);
     return [];
   } catch (error) {

@@ -9,20 +9,21 @@ import { SluiceError } from '../domain/errors.js';
 import { compilePack } from '../templating/compile-pack.js';
 import { loadPacks, packFiles, readPack } from '../templating/load-packs.js';
 import { PackLoadError, type PackMistake } from '../templating/pack-mistake.js';
-import { type Prompt } from '../templating/prompt.js';
 import { renderPrompt } from '../templating/render.js';
-import { compileGuardrails } from '../validation/compile-guardrails.js';
-import { KIND_NAMES } from '../validation/kinds.js';
-import { GuardrailMistake } from '../validation/guardrails/params.js';
+import { guardrailsFrom } from '../validation/read-guardrails.js';
 import { type CliContext } from './context.js';
+import { comparePacks } from './packs-compare.js';
 
 const EXIT_MISTAKE = 1;
-const KNOWN_GUARDRAILS: ReadonlySet<string> = new Set(KIND_NAMES);
+/** The operations listener of a gateway on this machine. */
+const LOCAL_METRICS = 'http://127.0.0.1:9090/metrics';
 
 export const PACKS_HELP = `  packs validate FILE... [--json] [--strict]
                                    check pack files, or folders of them; exit code 1 if one has a mistake
   packs render FILE PROMPT [--var NAME=VALUE]... [--vars JSON] [--model MODEL] [--pack-version VERSION] [--time-zone ZONE]
-                                   print the system prompt that a turn would send`;
+                                   print the system prompt that a turn would send
+  packs compare PACK/PROMPT [VERSION]... [--metrics URL|FILE]... [--source live|shadow] [--json]
+                                   print versions of a prompt side by side, from the replicas' metrics`;
 
 const OPTIONS = {
   json: { type: 'boolean', default: false },
@@ -32,6 +33,8 @@ const OPTIONS = {
   model: { type: 'string' },
   'pack-version': { type: 'string' },
   'time-zone': { type: 'string', default: 'UTC' },
+  metrics: { type: 'string', multiple: true },
+  source: { type: 'string' },
 } as const;
 
 type Options = ReturnType<typeof parse>['values'];
@@ -60,6 +63,13 @@ export async function runPacks(argv: readonly string[], context: CliContext): Pr
     const [file, prompt, ...rest] = files;
     if (file === undefined || prompt === undefined || rest.length > 0) return '`packs render` needs FILE and PROMPT';
     return render(file, prompt, values, context);
+  }
+  if (command === 'compare') {
+    const [prompt, ...versions] = files;
+    if (prompt === undefined) return '`packs compare` needs PACK/PROMPT';
+    const { metrics = [LOCAL_METRICS], source, json } = values;
+    if (source !== undefined && source !== 'live' && source !== 'shadow') return '--source is live or shadow';
+    return comparePacks(prompt, versions, { metrics, source, json }, context);
   }
   return `there is no command \`packs ${command ?? ''}\``;
 }
@@ -99,9 +109,9 @@ async function reportOn(file: string, strict: boolean): Promise<FileReport> {
   if ('problem' in read) {
     return { file, valid: false, pack: null, mistakes: [{ pointer: '', message: read.problem }], warnings: [] };
   }
-  const options = { knownGuardrails: KNOWN_GUARDRAILS, strict };
+  const options = { readGuardrails: guardrailsFrom, strict };
   const { pack, mistakes, warnings } = compilePack(basename(file), read.json, options);
-  const found = [...mistakes.map(findingOf), ...(pack?.prompts ?? []).flatMap(guardrailMistakes)];
+  const found = mistakes.map(findingOf);
   const summary = pack && { id: pack.id, version: pack.version, prompts: pack.prompts.map(({ name }) => name) };
   return {
     file,
@@ -110,18 +120,6 @@ async function reportOn(file: string, strict: boolean): Promise<FileReport> {
     mistakes: found,
     warnings: warnings.map(findingOf),
   };
-}
-
-function guardrailMistakes({ name, guardrails }: Prompt): Finding[] {
-  return guardrails.flatMap((guardrail, i) => {
-    try {
-      compileGuardrails([guardrail]);
-      return [];
-    } catch (error) {
-      if (!(error instanceof GuardrailMistake)) throw error;
-      return [{ pointer: `/prompts/${name}/validators/${i}`, message: error.message }];
-    }
-  });
 }
 
 function findingOf({ path, what, allowed }: PackMistake): Finding {
@@ -146,7 +144,7 @@ async function render(
     const given = valuesOf(options);
     checkZone(options['time-zone']);
     const { model, 'time-zone': timeZone, strict } = options;
-    const packs = await loadPacks(resolve(cwd, file), { knownGuardrails: KNOWN_GUARDRAILS, strict });
+    const packs = await loadPacks(resolve(cwd, file), { readGuardrails: guardrailsFrom, strict });
     const prompt = packs.find(id, options['pack-version']);
     // A turn takes some values from facts that do not exist here, so given values replace them.
     const bound = prompt.variables.filter(

@@ -7,7 +7,7 @@ import { loadPacks, fingerprintOf } from '../templating/load-packs.js';
 import { PromptCatalog } from '../templating/prompt-catalog.js';
 import { PromptRegistry } from '../templating/registry.js';
 import { type TurnGuards } from '../turn/turn-guards.js';
-import { KIND_NAMES } from '../validation/kinds.js';
+import { guardrailsFrom } from '../validation/read-guardrails.js';
 
 /**
  * Loads the packs and starts to watch their files.
@@ -27,7 +27,7 @@ export async function openPrompts(
   }
   const { prompt_reloads_total: reloads, prompts_stale: stale } = metrics.of;
   const load = async (): Promise<PromptRegistry> => {
-    const prompts = await loadPacks(source, { knownGuardrails: new Set(KIND_NAMES), strict });
+    const prompts = await loadPacks(source, { readGuardrails: guardrailsFrom, strict });
     if (standard !== null) prompts.find(standard);
     for (const [id, weights] of Object.entries(canary)) {
       for (const version of Object.keys(weights)) prompts.find(id, version);

@@ -9,7 +9,7 @@ import { Findings, isObject } from './findings.js';
 import { Fragments } from './fragments.js';
 import { type PackMistake } from './pack-mistake.js';
 import { NOT_RUN, PackHeadSchema } from './pack-schema.js';
-import { type PackMetadata, type Prompt } from './prompt.js';
+import { type PackMetadata, type Prompt, type ReadGuardrails } from './prompt.js';
 import { DOUBLE_BRACES, type Syntax, syntaxOf } from './syntax.js';
 import { parseTemplate, type Template } from './template.js';
 
@@ -25,8 +25,8 @@ interface CompileResult {
   readonly warnings: readonly PackMistake[];
 }
 export interface CompileOptions {
-  /** Guardrail types that validation supports. Absent: any type is accepted. */
-  readonly knownGuardrails?: ReadonlySet<string>;
+  /** Reads the `validators` of prompts. Absent: they are not read. */
+  readonly readGuardrails?: ReadGuardrails;
   /** Whether a pack with parts that this gateway does not run is refused. */
   readonly strict?: boolean;
 }
@@ -46,8 +46,8 @@ export function compilePack(file: string, raw: unknown, options: CompileOptions 
   const tools = compileTools(raw['tools'], found);
   const entries = isObject(raw['prompts']) ? Object.entries(raw['prompts']) : [];
   if (isObject(raw['prompts']) && entries.length === 0) found.mistake(['prompts'], 'must hold at least one prompt');
-  const { knownGuardrails } = options;
-  const context = { found, fragments, tools, syntax, ...(knownGuardrails === undefined ? {} : { knownGuardrails }) };
+  const { readGuardrails = () => ({ guardrails: [], mistakes: [] }) } = options;
+  const context = { found, fragments, tools, syntax, readGuardrails };
   const parts = entries.flatMap(([key, entry]) => compilePrompt(key, entry, context) ?? []);
   found.closeNotRun(options.strict ?? false);
   if (!head.success || found.mistakes.length > 0) return found;

@@ -5,7 +5,8 @@ import { compileVariables } from './compile-variables.js';
 import { type FunctionTool } from '../domain/response.js';
 import { type Findings, hint, isObject, type Json, type Path } from './findings.js';
 import { type Fragments } from './fragments.js';
-import { didYouMean, quoted } from './names.js';
+import { quoted } from './names.js';
+import { pointer } from './pack-mistake.js';
 import {
   type ModelOverrideFile,
   NOT_RUN,
@@ -14,7 +15,13 @@ import {
   PromptSchema,
   TURN_STAGES,
 } from './pack-schema.js';
-import { type ModelOverride, type Prompt, type PromptParameters } from './prompt.js';
+import {
+  type ModelOverride,
+  type Prompt,
+  type PromptGuardrail,
+  type PromptParameters,
+  type ReadGuardrails,
+} from './prompt.js';
 import { builtInField } from './sources.js';
 import { type Syntax } from './syntax.js';
 import { type Hole, holesIn, holeText, parseTemplate, type Template } from './template.js';
@@ -25,8 +32,7 @@ export interface PromptContext {
   readonly fragments: Fragments;
   readonly tools: ReadonlyMap<string, FunctionTool>;
   readonly syntax: Syntax;
-  /** Guardrail types that validation supports. Absent: any type is accepted. */
-  readonly knownGuardrails?: ReadonlySet<string>;
+  readonly readGuardrails: ReadGuardrails;
 }
 
 type CompiledPrompt = Omit<Prompt, 'pack' | 'version' | 'metadata'>;
@@ -45,7 +51,6 @@ export function compilePrompt(key: string, raw: unknown, context: PromptContext)
   if (file.id !== key) found.mistake([...path, 'id'], `is ${quoted(file.id)}`, `${quoted(key)}, the key of the prompt`);
   found.notRunKeys(path, file, NOT_RUN.prompt);
   checkPipeline(path, file, found);
-  checkGuardrails(path, file, context);
   const parameters = compileParameters([...path, 'parameters'], file.parameters, found);
   return {
     name: key,
@@ -53,12 +58,7 @@ export function compilePrompt(key: string, raw: unknown, context: PromptContext)
     description: file.description ?? null,
     template: templates.main,
     variables: [...compileVariables(path, file, found), ...templates.builtIns()],
-    guardrails: file.validators.map(({ type, enabled, params, message }) => ({
-      type,
-      enabled,
-      params,
-      ...(message === undefined ? {} : { message }),
-    })),
+    guardrails: compileGuardrails(path, file, context),
     parameters,
     tools: compilePromptTools(path, file, context.tools, found),
     overrides: compileOverrides(path, file, parameters, templates, found),
@@ -196,23 +196,13 @@ function checkPipeline(path: Path, { pipeline }: PromptFile, found: Findings): v
   if (!parts.every((part) => TURN_STAGES.has(part))) found.notRun([...path, 'pipeline']);
 }
 
-function checkGuardrails(
+function compileGuardrails(
   path: Path,
   { validators }: PromptFile,
-  { found, knownGuardrails: known }: PromptContext,
-): void {
-  validators.forEach(({ type, fail_on_violation: fails }, i) => {
-    const at = [...path, 'validators', i];
-    if (known !== undefined && !known.has(type)) {
-      const likely = didYouMean(type, known);
-      const what = `${quoted(type)} is no guardrail of this gateway${likely === undefined ? '' : `, ${likely}`}`;
-      found.mistake([...at, 'type'], what, [...known].sort().join(', '));
-    }
-    if (fails === false) {
-      found.warning(
-        [...at, 'fail_on_violation'],
-        'has no effect: a guardrail that finds something refuses; enabled: false turns it off',
-      );
-    }
-  });
+  { found, readGuardrails }: PromptContext,
+): readonly PromptGuardrail[] {
+  const { guardrails, mistakes } = readGuardrails(validators);
+  const base = pointer([...path, 'validators']);
+  for (const { pointer: inside, what } of mistakes) found.mistakeAt(`${base}${inside}`, what);
+  return guardrails;
 }

@@ -16,7 +16,12 @@ export class Findings {
   constructor(private readonly file: string) {}
 
   mistake(path: Path, what: string, allowed?: string): void {
-    this.mistakes.push({ file: this.file, path: pointer(path), what, ...(allowed === undefined ? {} : { allowed }) });
+    this.mistakeAt(pointer(path), what, allowed);
+  }
+
+  /** @param path a JSON pointer */
+  mistakeAt(path: string, what: string, allowed?: string): void {
+    this.mistakes.push({ file: this.file, path, what, ...(allowed === undefined ? {} : { allowed }) });
   }
 
   warning(path: Path, what: string): void {

@@ -47,14 +47,6 @@ const variable = z.strictObject({
   binding: binding.optional(),
 });
 
-const validator = z.strictObject({
-  type: z.string().min(1),
-  enabled: z.boolean().default(true),
-  params: z.record(z.string(), z.unknown()).default({}),
-  message: z.string().min(1).optional(),
-  fail_on_violation: z.boolean().optional(),
-});
-
 const penalty = z.number().min(-2).max(2).optional();
 const parameters = z.strictObject({
   temperature: z.number().min(0).max(2).optional(),
@@ -116,7 +108,8 @@ const prompt = z.strictObject({
   description: z.string().optional(),
   system_template: z.string().min(1),
   variables: z.array(variable).default([]),
-  validators: z.array(validator).default([]),
+  /** Read by validation, which defines the guardrails. */
+  validators: z.unknown().optional(),
   parameters: parameters.optional(),
   tools: names.optional(),
   tool_policy: toolPolicy.optional(),
@@ -203,7 +196,6 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   variables: Object.keys(variable.shape),
   validation: Object.keys(validation.shape),
   binding: Object.keys(binding.shape),
-  validators: Object.keys(validator.shape),
   parameters: Object.keys(parameters.shape),
   tool_policy: Object.keys(toolPolicy.shape),
   tested_models: Object.keys(testedModel.shape),

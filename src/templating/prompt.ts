@@ -7,14 +7,20 @@ import { type FunctionTool } from '../domain/response.js';
 import { type Template } from './template.js';
 import { type Variable } from './variable.js';
 
-/** A guardrail as a pack requests it. Validation defines the types and their `params`. */
-interface GuardrailSpec {
+/** A guardrail as a pack requests it. Validation reads it and defines the rest of its settings. */
+export interface PromptGuardrail {
   readonly type: string;
   readonly enabled: boolean;
   readonly params: Readonly<Record<string, unknown>>;
   /** Message for the user when the guardrail refuses. */
-  readonly message?: string;
+  readonly message?: string | undefined;
 }
+
+/** Reads the list `validators` of a prompt. Mistakes have JSON pointers into the list. */
+export type ReadGuardrails = (list: unknown) => {
+  readonly guardrails: readonly PromptGuardrail[];
+  readonly mistakes: readonly { readonly pointer: string; readonly what: string }[];
+};
 
 /** Parameters that a pack suggests. A request or the configuration may override them. */
 export interface PromptParameters {
@@ -69,7 +75,7 @@ export interface Prompt {
   readonly description: string | null;
   readonly template: Template;
   readonly variables: readonly Variable[];
-  readonly guardrails: readonly GuardrailSpec[];
+  readonly guardrails: readonly PromptGuardrail[];
   readonly parameters: PromptParameters;
   readonly tools: PromptTools;
   /** By the name of the model. */
@@ -82,7 +88,7 @@ export interface RenderedPrompt {
   readonly name: string;
   readonly version: string;
   readonly system: string;
-  readonly guardrails: readonly GuardrailSpec[];
+  readonly guardrails: readonly PromptGuardrail[];
   readonly parameters: PromptParameters;
   readonly tools: PromptTools;
 }

@@ -1,13 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { compilePack } from '../../../src/templating/compile-pack.js';
 import { describeMistake } from '../../../src/templating/pack-mistake.js';
+import { guardrailsFrom } from '../../../src/validation/read-guardrails.js';
 import { compiled, packFile, promptFile } from './packs.js';
 import { renderPrompt } from '../../../src/templating/render.js';
 
-const mistakesOf = (raw: unknown, knownGuardrails?: ReadonlySet<string>): string[] =>
-  compilePack('t.pack.json', raw, knownGuardrails === undefined ? {} : { knownGuardrails }).mistakes.map(
-    describeMistake,
-  );
+const mistakesOf = (raw: unknown): string[] => compilePack('t.pack.json', raw).mistakes.map(describeMistake);
 const warningsOf = (raw: unknown): string[] => compilePack('t.pack.json', raw).warnings.map(describeMistake);
 const withPrompt = (draft: Parameters<typeof promptFile>[1]): object =>
   packFile({ prompts: { greet: promptFile('greet', draft) } });
@@ -159,17 +157,21 @@ describe('compilePack', () => {
     ]);
   });
 
-  it('refuses an unknown guardrail type only where the known types are given', () => {
-    const raw = withPrompt({ more: { validators: [{ type: 'max_length' }, { type: 'sentiment' }] } });
-    expect(mistakesOf(raw)).toEqual([]);
-    expect(mistakesOf(raw, new Set(['max_length', 'banned_words']))).toEqual([
-      't.pack.json: /prompts/greet/validators/1/type: "sentiment" is no guardrail of this gateway; allowed: banned_words, max_length',
+  it('reads validators by the list of guardrails, with pointers into the pack', () => {
+    const validators = [
+      { type: 'max_length', params: { max_characters: 9 }, fail_on_violation: false },
+      { type: 'sentimint' },
+      { type: 'banned_words', params: { words: 'x' }, enabled: false },
+    ];
+    const raw = withPrompt({ more: { validators } });
+    const { mistakes } = compilePack('t.pack.json', raw, { readGuardrails: guardrailsFrom });
+    expect(mistakes.map(({ path }) => path)).toEqual([
+      '/prompts/greet/validators/1/type',
+      expect.stringMatching(/^\/prompts\/greet\/validators\/2\/params/),
     ]);
-  });
-
-  it('warns that a guardrail refuses regardless of fail_on_violation', () => {
-    expect(warningsOf(withPrompt({ more: { validators: [{ type: 'x', fail_on_violation: false }] } }))).toHaveLength(1);
-    expect(warningsOf(withPrompt({ more: { validators: [{ type: 'x', fail_on_violation: true }] } }))).toEqual([]);
+    expect(compiled({ more: { validators: validators.slice(0, 1) } }).guardrails).toMatchObject([
+      { type: 'max_length', enabled: true, mode: 'monitor' },
+    ]);
   });
 
   it('expands fragments at load, while a value that names a fragment stays text', () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadPacks } from '../../../src/templating/load-packs.js';
 import { PackLoadError } from '../../../src/templating/pack-mistake.js';
+import { guardrailsFrom } from '../../../src/validation/read-guardrails.js';
 import { renderPrompt } from '../../../src/templating/render.js';
 import { packFile, promptFile } from './packs.js';
 
@@ -64,7 +65,7 @@ describe('loadPacks', () => {
 });
 
 describe('the shipped support pack', () => {
-  const known = { knownGuardrails: new Set(['banned_words', 'max_length']) };
+  const known = { readGuardrails: guardrailsFrom };
 
   it('loads without a warning and renders without variables', async () => {
     const registry = await loadPacks('packs/support.pack.json', known);

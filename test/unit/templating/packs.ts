@@ -2,6 +2,7 @@
 
 import { compilePack } from '../../../src/templating/compile-pack.js';
 import { type Prompt } from '../../../src/templating/prompt.js';
+import { guardrailsFrom } from '../../../src/validation/read-guardrails.js';
 
 export interface PromptDraft {
   readonly template?: string;
@@ -29,6 +30,7 @@ export function compiled(draft: PromptDraft, more: Readonly<Record<string, unkno
   const { pack, mistakes } = compilePack(
     't.pack.json',
     packFile({ prompts: { greet: promptFile('greet', draft) }, ...more }),
+    { readGuardrails: guardrailsFrom },
   );
   const prompt = pack?.prompts[0];
   if (prompt === undefined) throw new Error(JSON.stringify(mistakes));

@@ -42,7 +42,7 @@ export const NO_MATCH = -1;
 const NEWLINE = 10;
 const LATIN = 256;
 /** Instructions of a pattern: each costs time for every character that it may match. */
-const LARGEST = 2_000;
+const LARGEST = 1_000;
 
 /** What a character leads to: the instructions that wait for the next one, and whether it matches. */
 export interface Reached {
@@ -52,9 +52,10 @@ export interface Reached {
 
 export class RegexProgram {
   readonly #program: Program;
-  // Filled as characters below 256 occur. At most one entry for each instruction and character.
-  readonly #after: (Reached | null)[][] = [];
-  readonly #startAfter = new Map<number, Reached | null>();
+  // Filled as they are needed. At most two entries for each instruction, and one for each set of
+  // conditions with each character below 256.
+  readonly #reached: (Reached | undefined)[] = [];
+  readonly #startAfter = new Map<number, Reached>();
   readonly #scratch: ThreadList;
   /** Whether a match may begin with a code point below 256, if all conditions hold. */
   readonly begins: Uint8Array;
@@ -120,30 +121,27 @@ export class RegexProgram {
 
   /** Returns where a thread is after it has taken a character, or undefined if it ends there. */
   after(pc: number, codePoint: number): Reached | undefined {
-    if (codePoint >= LATIN) return this.#reachedAfter([pc], codePoint);
-    const row = (this.#after[pc] ??= []);
-    const known = row[codePoint];
-    if (known !== undefined) return known ?? undefined;
-    const reached = this.#reachedAfter([pc], codePoint);
-    row[codePoint] = reached ?? null;
-    return reached;
+    if (!this.#matches(pc, codePoint)) return undefined;
+    // What holds behind a character depends only on whether it ends a line.
+    const key = 2 * pc + (codePoint === NEWLINE ? 1 : 0);
+    return (this.#reached[key] ??= this.#reachedAfter([pc], codePoint));
   }
 
   /** Returns where a thread is that begins under these conditions with a character, like `after`. */
-  startAfter(conditions: number, codePoint: number): Reached | undefined {
+  startAfter(conditions: number, codePoint: number): Reached {
     const key = conditions * LATIN + codePoint;
     const known = codePoint < LATIN ? this.#startAfter.get(key) : undefined;
-    if (known !== undefined) return known ?? undefined;
+    if (known !== undefined) return known;
     const list = this.#scratch;
     list.size = 0;
     this.add(list, this.#program.start, 0, conditions, 0);
     const pcs = Array.from({ length: list.size }, (_, i) => list.pcAt(i));
     const reached = this.#reachedAfter(pcs, codePoint);
-    if (codePoint < LATIN) this.#startAfter.set(key, reached ?? null);
+    if (codePoint < LATIN) this.#startAfter.set(key, reached);
     return reached;
   }
 
-  #reachedAfter(pcs: readonly number[], codePoint: number): Reached | undefined {
+  #reachedAfter(pcs: readonly number[], codePoint: number): Reached {
     const list = this.#scratch;
     list.size = 0;
     let matches = false;
@@ -153,7 +151,6 @@ export class RegexProgram {
       if (this.add(list, out, 0, beginsAfter(codePoint), OPEN) !== NO_MATCH) matches = true;
     }
     const waiting = Array.from({ length: list.size }, (_, i) => i).filter((i) => list.waitsAt(i));
-    if (waiting.length === 0 && !matches) return undefined;
     return { pcs: Int32Array.from(waiting, (i) => list.pcAt(i)), matches };
   }
 

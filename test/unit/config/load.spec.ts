@@ -112,7 +112,7 @@ describe('variables in values', () => {
   });
 });
 
-describe('mistakes', () => {
+describe('a file with a mistake', () => {
   it('reports all mistakes at once, each with line, path, value and what is allowed', () => {
     const lines = at.mistakes(`app:
   prot: 8080
@@ -204,7 +204,7 @@ fallbacks: 3
     ['websocket: { heartbeat_timeout: 30s }', 'websocket.heartbeat_timeout: longer than'],
     ['state: { url: "redis://:hunter22@redis:6379" }', 'state.url: found "redis://[redacted]@redis:6379"'],
     ['app: { version: 1.0 }', 'app.version: found 1; allowed: text; put it in quotes'],
-  ])('%s', (yaml, expected) => {
+  ])('is refused with the path and the reason: %s', (yaml, expected) => {
     expect(at.mistakes(yaml).join('\n')).toContain(expected);
   });
 
@@ -229,7 +229,7 @@ describe('who can reach the gateway', () => {
   });
 });
 
-describe('secrets', () => {
+describe('secrets of a configuration', () => {
   it('reads secrets from variables and files, and no printer shows them', () => {
     at.write('config/redis-password', 'pw-from-file\n');
     const { config } = at.load(
@@ -381,7 +381,7 @@ describe('the provider type', () => {
   });
 });
 
-describe('packs', () => {
+describe('the pack of a configuration', () => {
   it('finds packs beside the file, then in the working directory, then in packs/, with or without .json', () => {
     const found = () =>
       at.load('middleware: { template: { source: support.pack } }').config.middleware.template.source_path;
@@ -393,7 +393,7 @@ describe('packs', () => {
   });
 });
 
-describe('warnings', () => {
+describe('warnings of a configuration', () => {
   it('turns an old Jaeger collector URL into the OTLP endpoint of the same host', () => {
     const { config, warnings } = at.load(
       'monitoring: { tracing: { enabled: true, endpoint: "http://jaeger:14268/api/traces" } }',

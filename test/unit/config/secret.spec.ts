@@ -17,7 +17,7 @@ describe('a secret', () => {
   });
 });
 
-describe('scrubbing', () => {
+describe('scrub', () => {
   it.each([
     ['key sk-proj-abcdef123456 used', 'sk-proj'],
     ['value ek_0123456789abcdef', 'ek_'],
@@ -29,7 +29,7 @@ describe('scrubbing', () => {
     ['sluice.v1, sluice.bearer.hunter2', 'hunter2'],
     ['openai-insecure-api-key.hunter2', 'hunter2'],
     ['eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl', 'eyJ'],
-  ])('%s', (text, secret) => {
+  ])('removes the secret from "%s"', (text, secret) => {
     expect(scrub(text)).not.toContain(secret);
     expect(scrub(text)).toContain('[redacted]');
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { formatDuration, formatSize, parseDuration, parseSize } from '../../../src/config/units.js';
 
-describe('durations', () => {
+describe('parseDuration and formatDuration', () => {
   it.each([
     ['250ms', 250],
     ['30s', 30_000],
@@ -28,7 +28,7 @@ describe('durations', () => {
   });
 });
 
-describe('sizes', () => {
+describe('parseSize and formatSize', () => {
   it.each([
     ['1MiB', 1_048_576],
     ['64KiB', 65_536],

@@ -151,7 +151,7 @@ describe('age and credentials', () => {
   });
 });
 
-describe('room', () => {
+describe('the socket limits', () => {
   it('counts sockets of all and of each owner', () => {
     table = tableOf({ maxConnections: 3, maxConnectionsPerUser: 2 });
     const first = open();
@@ -167,7 +167,7 @@ describe('room', () => {
   });
 });
 
-describe('the goodbye', () => {
+describe('closing all sockets', () => {
   it('closes every socket with 1012, tells those that opted in before, and cuts those that do not answer', async () => {
     const sockets = Array.from({ length: 30 }, (_, i) => open({ snapshots: i < 29 }).socket);
     const quiet = sockets.at(-1);

@@ -278,7 +278,7 @@ describe('a new credential', () => {
   it.each([
     ['is refused', () => Promise.reject(new SluiceError('invalid_api_key', 'unable to authenticate; wrong key'))],
     ['belongs to another owner', () => Promise.resolve({ ...NEW, owner: 'acme/bob', user: 'bob' })],
-  ])('that %s leaves the old one for the frame behind it [WS-16]', async (_what, authenticate) => {
+  ])('leaves the old one for the next frame if it %s [WS-16]', async (_what, authenticate) => {
     const client = connect();
     const callers: string[] = [];
     const { create } = harness.turns;

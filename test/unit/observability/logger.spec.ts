@@ -22,7 +22,7 @@ function capture(format: 'json' | 'pretty' = 'json', level: 'info' | 'debug' = '
   };
 }
 
-describe('lines', () => {
+describe('log lines', () => {
   it("writes level by name, time, base fields, the child's fields and the fields of the line", () => {
     const { log, last } = capture();
     log.child({ request_id: 'req_1' }).info({ duration_ms: 5 }, 'request completed');
@@ -50,7 +50,7 @@ describe('lines', () => {
   });
 });
 
-describe('errors', () => {
+describe('logged errors', () => {
   it('keeps code, message, status, stack and cause of own errors', () => {
     const { log, last } = capture();
     const cause = Object.assign(new Error('connect ECONNREFUSED 10.0.0.1:443'), {

@@ -87,7 +87,7 @@ const refusalOf = (body: unknown): SluiceError => {
   throw new Error('it was accepted');
 };
 
-describe('fields', () => {
+describe('chat completion fields', () => {
   it("cover the official client's fields and `prompt`", () => {
     expect([...CHAT_FIELDS].sort()).toEqual([...Object.keys(THEIRS), 'prompt'].sort());
   });
@@ -182,7 +182,7 @@ describe('fields', () => {
   });
 });
 
-describe('messages', () => {
+describe('chat completion messages', () => {
   it('become items, and those of the system become instructions', () => {
     const { request } = parseChatRequest({
       messages: [
@@ -263,7 +263,7 @@ const call = (index: number): ResponseObject['output'][number] => ({
   status: 'completed',
 });
 
-describe('answers', () => {
+describe('chat completion answers', () => {
   it('end with the finish reason of the response', () => {
     const deny = { guardrail: 'g', stage: 'input', decision: 'deny', reason: 'r' } as const;
     const sluice = { ...response().sluice, findings: [deny] };
@@ -302,7 +302,7 @@ describe('answers', () => {
   });
 });
 
-describe('chunks', () => {
+describe('chat completion chunks', () => {
   const chunksOf = (events: readonly ResponseEvent[], includeUsage = false): ChatChunk[] => {
     const chunks = new ChatChunkWriter(includeUsage);
     return events.flatMap((event) => chunks.take(event));

@@ -66,7 +66,7 @@ describe('events of our own', () => {
   });
 });
 
-describe('cursors', () => {
+describe('cursors on the wire', () => {
   it('accept whole numbers from -1', () => {
     expect(parseCursor('-1', 'starting_after')).toBe(-1);
     expect(parseCursor('41', 'starting_after')).toBe(41);

@@ -128,7 +128,7 @@ describe('tokens and temperature', () => {
   });
 });
 
-describe('prompts', () => {
+describe('admission of prompts', () => {
   const prompt = { id: 'support/polite', variables: { who: 'everyone' } };
 
   it('puts the prompt before the instructions of the request and never replaces it', async () => {

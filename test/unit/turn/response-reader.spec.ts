@@ -39,7 +39,7 @@ async function cancel(id: string): Promise<void> {
 
 const PAST_RETENTION_MS = 11 * 60_000;
 
-describe('retrieve', () => {
+describe('ResponseReader.retrieve', () => {
   it('returns a running response in its current state and an ended one with its end', async () => {
     const id = await running();
     expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({ status: 'in_progress', output_text: 'Two' });
@@ -55,7 +55,7 @@ describe('retrieve', () => {
   });
 });
 
-describe('events', () => {
+describe('ResponseReader.open', () => {
   it('continues after any number up to the terminal', async () => {
     const id = await harness.play(requestOf('Hi'));
     const all = await read(id);
@@ -89,7 +89,7 @@ describe('events', () => {
   });
 });
 
-describe('settled', () => {
+describe('ResponseReader.settled', () => {
   it('waits for the end, or returns the current state after its time limit', async () => {
     const id = await running();
     expect(await harness.reader.settled(ALICE, id, never, 1)).toMatchObject({
@@ -104,7 +104,7 @@ describe('settled', () => {
   });
 });
 
-describe('snapshot', () => {
+describe('ResponseReader.snapshot', () => {
   it('ends a snapshot of an ended response before its terminal event', async () => {
     const id = await harness.play(requestOf('Hi'));
     const { json, sequence, terminal } = await harness.reader.snapshot(ALICE, id);
@@ -159,7 +159,7 @@ describe('a response of another owner', () => {
   });
 });
 
-describe('remove', () => {
+describe('ResponseReader.remove', () => {
   it('deletes an ended response and its events but not a running one', async () => {
     const id = await running();
     await expect(harness.reader.remove(ALICE, id)).rejects.toMatchObject({ code: 'response_still_running' });
@@ -170,7 +170,7 @@ describe('remove', () => {
   });
 });
 
-describe('input items', () => {
+describe('ResponseReader.inputItems', () => {
   it('lists input items in both orders and in pages, running or ended', async () => {
     const input = ['a', 'b', 'c'].map(userItem);
     const id = await harness.play(requestOf('', { input }));

@@ -1,5 +1,5 @@
 /*
- * A peer: the AI SDK with resumable-stream, as its documentation shows it. The asker reads the UI message stream over SSE, a copy goes
+ * A peer: the AI SDK with resumable-stream, as its documentation shows it. The creator reads the UI message stream over SSE, a copy goes
  * through resumable-stream, and others read that copy.
  */
 
@@ -64,5 +64,5 @@ createServer((request, response) => {
   served.catch(() => response.destroy());
 }).listen(Number(process.env['PORT']), '127.0.0.1');
 
-// A stream that is cut when its reader goes away rejects in more than one place.
+// A stream that is cut when its reader disconnects rejects in more than one place.
 process.on('unhandledRejection', () => undefined);

@@ -68,10 +68,10 @@ async function stream({ deltas, streams, targets }: LoadPlan): Promise<void> {
 
 async function fanOut(targets: readonly Target[], viewers: number, deltas: number): Promise<void> {
   await open(targets, viewers + 1);
-  const [asker, ...watchers] = clients;
-  if (asker === undefined) return;
+  const [creator, ...watchers] = clients;
+  if (creator === undefined) return;
   const id = await new Promise<string>((resolve, reject) =>
-    asker.create(deltas, {
+    creator.create(deltas, {
       onId: resolve,
       onText: () => undefined,
       onEnd: () => reject(new Error('the response ended at once')),

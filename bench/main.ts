@@ -27,7 +27,7 @@ options    --rounds N       rounds, interleaved over the systems; the median cou
            --against DIR    measures another build of it in the same run, as "before"
            --profile        keeps a CPU profile of each system's last window in bench/results/
            --write          puts the tables into docs/performance.md
-           --no-build       measures dist/ as it stands
+           --no-build       measures dist/ as it is
 `;
 
 const RESULTS = 'bench/results';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { ownEnv, NODE, prepare, ROOT } from '../scripts/lib/prepare.mjs';
 
-// `--no-build` measures dist/ as it stands: for comparing two builds.
+// `--no-build` measures dist/ as it is: for comparing two builds.
 const noBuild = process.argv.includes('--no-build');
 if (!noBuild && !(await prepare())) process.exit(1);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Rolls back to an earlier revision: its version and its configuration, which is part of a revision (each has a ConfigMap of its own). Waits
-# until it serves and asks it for a turn. Open sockets are drained, clients resume by themselves.
+# until it serves and requests a turn of it. Open sockets are drained, clients resume by themselves.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
@@ -8,8 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
 usage() {
   say "usage: rollback.sh [--dry-run] [--no-smoke] VERSION
   VERSION     the version to go back to, such as 1.4.1. If it runs now: its revision before this one, which undoes a change of configuration
-  --dry-run   tell what would be changed, change nothing
-  --no-smoke  do not ask the version for a turn
+  --dry-run   print what would be changed, change nothing
+  --no-smoke  do not request a turn of the version
 environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
   IMAGE: the image to run, if the cluster has no revision of VERSION left and images are by digest"
   exit "$EXIT_USAGE"

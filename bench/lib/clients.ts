@@ -11,7 +11,7 @@ interface ResponseEvents {
 }
 
 export interface Client {
-  /** Asks for a response of so many deltas. One at a time. */
+  /** Requests a response of this many deltas. One at a time. */
   create(deltas: number, events: ResponseEvents): void;
   /** Follows a response that another client created, from its start. */
   watch(responseId: string, events: ResponseEvents): void;

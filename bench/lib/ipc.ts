@@ -128,7 +128,7 @@ export function ask<N extends Name>(
       );
     };
     const onExit = (): void =>
-      settle(() => reject(new Error(`unable to ask for ${question.ask}; the process has ended`)));
+      settle(() => reject(new Error(`unable to get ${question.ask}; the process has ended`)));
     child.on('message', onMessage);
     child.on('exit', onExit);
     const envelope: Envelope = { id, question };

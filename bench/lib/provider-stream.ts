@@ -1,4 +1,4 @@
-/* The bench's plain way of reading a provider, as anybody would write it with undici and eventsource-parser: used by the floor and a peer. */
+/* The bench's plain way of reading a provider, as one would write it with undici and eventsource-parser: used by the floor and a peer. */
 
 import { createParser } from 'eventsource-parser';
 import { Agent, request } from 'undici';

@@ -4,12 +4,12 @@ import { type WireEvent } from '../src/api.js';
 
 const MEANINGS: Readonly<Record<string, string>> = {
   'response.create':
-    'Asks for an answer. Any number may run at once, each in a lane of its own (stream_id). The idempotency key makes it safe to send again: the same key never asks twice.',
+    'Requests an answer. Any number may run at once, each in a lane of its own (stream_id). The idempotency key makes it safe to send again: the same key never runs twice.',
   'response.cancel': 'Asks the gateway to stop an answer. The text so far stays, and a last event still comes.',
   'response.created':
     'The question was accepted and the response exists. From here on its events are numbered (sequence_number), and any connection can read them, from any number on.',
   'response.queued': 'Another turn is writing to this conversation; this one waits for its end.',
-  'response.in_progress': 'The turn has begun: the prompt is put together, input is checked, the model is asked.',
+  'response.in_progress': 'The turn has begun: the prompt is put together, input is checked, the model is called.',
   'response.output_item.added': 'A new item of the answer begins: a message, or a function call.',
   'response.content_part.added': 'A part of the message begins: text, or a refusal.',
   'response.output_text.delta':
@@ -30,7 +30,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   'sluice:hello':
     'The first thing a gateway says on a fresh connection: its limits and how often it checks that you are there.',
   'sluice:ping':
-    'Is anybody there? Pages can’t see a WebSocket’s own pings, so the client asks like this when it has heard nothing for a while.',
+    'Tests the connection. Pages can’t see a WebSocket’s own pings, so the client sends this after a silence.',
   'sluice:pong': 'Yes. The network is alive.',
   'sluice:resume':
     'Resume a response after the last event seen (starting_after). Sent after a reconnect, a reload, or to follow what another device asked; any replica can serve it.',

@@ -61,7 +61,7 @@ sluice.on('frame', (frame) => inspector.frame(frame));
 sluice.on('state', (change) => {
   view.connection(change.state, connectionWords(change, sluice.transport));
   if (change.state === 'closed' && (change.error?.status === 401 || change.error?.code === 'insufficient_scope')) {
-    view.askForToken(memory.token === '' ? 'This server asks for a key.' : change.error.message);
+    view.askForToken(memory.token === '' ? 'This server requires a key.' : change.error.message);
   }
   if (change.state === 'open') void offer();
 });

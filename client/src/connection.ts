@@ -192,7 +192,7 @@ export class Connection {
 
   #closed({ code = 1006, reason = '' }: SocketEvent): void {
     const final = FINAL.has(code);
-    const words = final ? 'The gateway ended this connection for good' : 'The connection was lost';
+    const words = final ? 'The gateway ended this connection permanently' : 'The connection was lost';
     const why = reason === '' ? '.' : ` (${reason}).`;
     const error = new SluiceError(final ? 'refused' : 'closed', `closed_${code}`, words + why);
     const spreadMs = this.#drainingMs;

@@ -148,7 +148,7 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
       `${p99('request_duration_seconds', json)} > ${limit.HighJsonLatency} and ${observed('request_duration_seconds', json)}`,
       pending,
       `Whole answers take more than ${limit.HighJsonLatency} s (99th percentile)`,
-      'The 99th percentile is {{ $value | humanizeDuration }}, where JSON was asked for: it lasts as long as max_tokens allows.',
+      'The 99th percentile is {{ $value | humanizeDuration }}, for JSON answers: it lasts as long as max_tokens allows.',
     ),
     rule(
       'HighCost',

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Applies the rendered manifests, waits and asks for a turn. Refuses if they name another image than the one that runs: a change of
+# Applies the rendered manifests, waits and requests a turn. Refuses if they name another image than the one that runs: a change of
 # configuration must not bring an old version back.
 set -euo pipefail
 # shellcheck source=scripts/lib/kube.sh
@@ -8,8 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 usage() {
   say "usage: apply.sh [--dry-run] [--no-smoke] [--with-version] [FILE]
   FILE            manifests to apply (k8s/deployment.yaml)
-  --dry-run       tell what would be changed, change nothing
-  --no-smoke      do not ask for a turn afterwards
+  --dry-run       print what would be changed, change nothing
+  --no-smoke      do not request a turn afterwards
   --with-version  the manifests' version is to run, whatever runs now
 environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)"
   exit "$EXIT_USAGE"

@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 usage() {
   say "usage: blue-green.sh [--dry-run] COMMAND
   up VERSION   start VERSION as deployment and service ${APP}-v2, and wait until it is ready; no client is sent there
-  switch       ask ${APP}-v2 for a turn, then send new connections to it; back to the old colour if it fails
+  switch       request a turn of ${APP}-v2, then send new connections to it; back to the old colour if it fails
   back         send new connections to the old colour again
   finish       make the new version the only one: ${APP} takes it, then ${APP}-v2 is drained and removed
   abort        back, then ${APP}-v2 is drained and removed

@@ -7,10 +7,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
   say "usage: canary.sh [--dry-run] COMMAND
-  start VERSION [PERCENT]  start VERSION as deployment ${APP}-canary, ask it for a turn, then send it PERCENT (10) of the clients, and those
-                           who ask for it: by the header user-type: beta, or by ?track=beta
-  promote                  ${APP} takes the canary's version; then everybody goes there, and the canary is drained and removed
-  abort                    everybody goes to ${APP}; the canary is drained and removed
+  start VERSION [PERCENT]  start VERSION as deployment ${APP}-canary, request a turn of it, then send it PERCENT (10) of the clients, and those
+                           that request it: by the header user-type: beta, or by ?track=beta
+  promote                  ${APP} takes the canary's version; then all clients go there, and the canary is drained and removed
+  abort                    all clients go to ${APP}; the canary is drained and removed
 needs k8s/components/istio in the cluster; only what comes through its gateway is shared out
 environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
   IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest"
@@ -73,7 +73,7 @@ case $command in
     smoke || undo "$canary does not answer as it should"
     share "$percent" || undo "the routes were not taken"
     smoke || undo "$canary fails once it is used"
-    say "$percent % of new connections, and who asks for it, go to $2; watch its errors and latency, then: scripts/deployment/canary.sh promote, or abort"
+    say "$percent % of new connections, and those that request it, go to $2; watch its errors and latency, then: scripts/deployment/canary.sh promote, or abort"
     ;;
   promote)
     new=$(version_of "$canary")

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 usage() {
   say "usage: smoke.sh [--dry-run]
 environment: NAMESPACE (kubectl's own), APP (support-bot: the Deployment's name), SECRET (support-bot-secrets)
-  SMOKE_URL and SMOKE_OPS_URL: addresses to ask instead of a port-forward, such as http://127.0.0.1:8080
+  SMOKE_URL and SMOKE_OPS_URL: addresses to use instead of a port-forward, such as http://127.0.0.1:8080
   SMOKE_KEY: the key to show instead of sluice-api-key of the Secret; empty: none"
   exit "$EXIT_USAGE"
 }

@@ -29,6 +29,22 @@ const DENIED = [
   [/\bin vain\b/i, 'without success'],
   [/\bwithout a word\b/i, 'silently'],
   [/\bbefall/i, 'happen to'],
+  [/\b(?:anybody|everybody|anyone)\b/i, 'name the actor: every client, any replica'],
+  [/\b(?:is|are|was|were) asked\b/i, 'is requested, is called, is sent'],
+  [/\basks? for\b/i, 'requests, requires'],
+  [/\basker\b/i, 'creator, caller'],
+  [/\bsays? so\b/i, 'reports it, names it'],
+  [/\b(?:is|are|was|were) looked at\b/i, 'is read, is checked'],
+  [/\bgoodbyes?\b/i, 'close, close frame'],
+  [/\bas (?:it|they) stands?\b/i, 'as it is, in its current state'],
+  [/\bgo(?:es)? first\b/i, 'takes precedence'],
+  [/\bgo(?:es)? away\b/i, 'disconnects, is deleted'],
+  [/\bin mid-\w+/i, 'in the middle of'],
+  [/\bfor good\b/i, 'permanently'],
+  [/\bas ever\b/i, 'as before'],
+  [/\b(?:of|to|from) whom\b/i, 'name the actor'],
+  [/\bis no more\b/i, 'is gone, has ended'],
+  [/\bcomes? to nothing\b/i, 'has no effect'],
 ];
 const EXTENSIONS = /\.(?:ts|tsx|mjs|md|yaml|sh|lua|css|html)$/;
 /** The deny list itself, and texts that customers and models read. */

@@ -13,7 +13,7 @@ export const TOOLS = [
     why: 'the contract and system suites run on a real Redis',
   },
   { program: 'chromium', apt: 'chromium', brew: 'chromium', why: 'the browser suite drives a real browser' },
-  { program: 'prometheus', apt: 'prometheus', brew: 'prometheus', why: 'every query of dashboard and alerts is asked' },
+  { program: 'prometheus', apt: 'prometheus', brew: 'prometheus', why: 'every query of dashboard and alerts is run' },
   { program: 'promtool', apt: 'prometheus', brew: 'prometheus', why: 'the alert rules have tests of their own' },
   {
     program: 'prometheus-alertmanager',
@@ -24,7 +24,7 @@ export const TOOLS = [
   { program: 'amtool', apt: 'prometheus-alertmanager', brew: 'alertmanager', why: 'Alertmanager’s example is checked' },
   { program: 'shellcheck', apt: 'shellcheck', brew: 'shellcheck', why: 'the rollout scripts are checked' },
   { program: 'kubectl', apt: 'kubernetes-client', brew: 'kubernetes-cli', why: 'the manifests are rendered' },
-  { program: 'curl', apt: 'curl', brew: 'curl', why: 'the rollout scripts ask for a turn' },
+  { program: 'curl', apt: 'curl', brew: 'curl', why: 'the rollout scripts request a turn' },
   { program: 'haproxy', apt: 'haproxy', brew: 'haproxy', why: 'the load balancer of compose.yaml is tried' },
   { program: 'python3', apt: 'python3-venv', brew: 'python', why: 'the clients for Python are tried' },
   { program: 'go', apt: 'golang-go', brew: 'go', why: 'the client for Go is tried' },

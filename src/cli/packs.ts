@@ -1,5 +1,5 @@
 /*
- * `sluice packs`: checks and renders prompt packs without a gateway. What a command is asked for
+ * `sluice packs`: checks and renders prompt packs without a gateway. The requested output
  * goes to standard output, every mistake to standard error.
  */
 

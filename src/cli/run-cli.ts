@@ -19,7 +19,7 @@ const HELP = `Usage: sluice <command>
                                    --strict: a secret that is not set here is a mistake, as it is at start
 ${PACKS_HELP}
   keys new                         make a server key, and the lines of configuration that accept it
-  health                           ask the gateway on this machine whether it lives (exit code 0: it does)
+  health                           check that the gateway on this machine is alive (exit code 0)
   keys hash                        read a server key from standard input, print its SHA-256 for key_sha256
 
   --help, --version

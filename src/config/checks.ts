@@ -184,7 +184,7 @@ function others({ state, middleware, monitoring, websocket }: Sections, written:
   ) {
     mistakes.push({
       path: 'middleware.template.source',
-      problem: 'missing; the template step is asked for; give a pack file or a folder of packs, or `enabled: false`',
+      problem: 'missing; the template step is enabled; give a pack file or a folder of packs, or `enabled: false`',
     });
   }
   if (websocket && websocket.heartbeat_timeout > websocket.heartbeat_interval) {

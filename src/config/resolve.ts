@@ -29,7 +29,7 @@ function resolveProvider(file: FileProvider, path: string, context: ResolveConte
   const fromVariable = fromEnv(context.env, 'OPENAI_BASE_URL');
   if (file.type === 'auto' && type === 'demo' && fromVariable !== undefined) {
     notes.warnings.push(
-      `${path}.type: OPENAI_BASE_URL is set but ${envName} is not, so the demo provider answers; set ${envName} (to anything where the server asks for no key)`,
+      `${path}.type: OPENAI_BASE_URL is set but ${envName} is not, so the demo provider answers; set ${envName} (to anything if the server requires no key)`,
     );
   }
 
@@ -156,7 +156,7 @@ function resolvePassword(
   const [env, file] = [state[`${name}_env`], state[`${name}_file`]];
   const password = readSecret({ path: 'state', name }, env, file, false, context, notes);
   if (password === null && env !== null && file === null) {
-    notes.warnings.push(`state.${name}_env: the variable ${env} is not set, so ${whom} asked without a password`);
+    notes.warnings.push(`state.${name}_env: the variable ${env} is not set, so no password is sent to ${whom}`);
   }
   return password;
 }
@@ -200,9 +200,9 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
     state: {
       ...file.state,
       tls: resolveTls('state.tls', file.state.tls, context, notes),
-      password: resolvePassword({ name: 'password', whom: 'Redis is' }, file.state, context, notes),
+      password: resolvePassword({ name: 'password', whom: 'Redis' }, file.state, context, notes),
       sentinel_password: resolvePassword(
-        { name: 'sentinel_password', whom: 'Sentinels are' },
+        { name: 'sentinel_password', whom: 'the Sentinels' },
         file.state,
         context,
         notes,

@@ -62,7 +62,7 @@ export const retryKeys = {
   backoff: key(
     oneOf(['exponential', 'constant']),
     'exponential',
-    "How the wait between tries grows; the provider's `Retry-After` goes first.",
+    "How the wait between tries grows; the provider's `Retry-After` takes precedence.",
   ),
 };
 export const breakerKeys = {
@@ -92,7 +92,7 @@ const providerKeys = {
   headers_file: key(textMap('header names with files'), {}, 'Headers whose values are secrets, read from files.'),
   query: key(textMap('parameter names with their values'), {}, 'Query parameters of every request. Never a secret.'),
   ...requestKeys,
-  stream_options: key(flag, true, 'Whether `stream_options` is sent, which asks for the usage of a streamed answer.'),
+  stream_options: key(flag, true, 'Whether `stream_options` is sent, which requests the usage of a streamed answer.'),
   tool_call_ids: optionalKey(
     oneOf(['as_given', 'nine_characters']),
     "`nine_characters` for Mistral's hosts, else `as_given`",
@@ -111,7 +111,7 @@ const providerKeys = {
     'Settings of single models of this provider.',
   ),
   config: section('How a call is made.', {
-    max_tokens: optionalKey(count(1), "the model's own", 'Most tokens of one answer; a request may ask for fewer.'),
+    max_tokens: optionalKey(count(1), "the model's own", 'Most tokens of one answer; a request may set fewer.'),
     temperature: optionalKey(number(0, 2), "the model's own", 'Sampling temperature where a request names none.'),
     timeout: key(duration('1s', '1h'), '60s', 'Bounds the whole call, from the first try to the last delta.'),
     first_delta_timeout: optionalKey(

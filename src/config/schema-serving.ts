@@ -46,7 +46,7 @@ export const app = section('The process and its main listener.', {
   playground: key(
     flag,
     true,
-    'Whether the playground and the browser client are served, to everybody and without a credential.',
+    'Whether the playground and the browser client are served, to every client without a credential.',
   ),
   shutdown_timeout: key(
     duration('0s', '1h'),

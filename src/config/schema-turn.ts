@@ -74,7 +74,7 @@ export const middleware = section('The steps of a turn, each of which can be tak
     reload_every: key(
       duration('0ms', '1h'),
       '10s',
-      'How often the pack files are looked at. Packs are reloaded when they have changed and then stayed the same for one interval. 0: only on SIGHUP.',
+      'How often the pack files are checked. Packs are reloaded when they have changed and then stayed the same for one interval. 0: only on SIGHUP.',
     ),
     time_zone: key(timeZone, 'UTC', 'The time zone of dates and times in prompts.'),
   }),

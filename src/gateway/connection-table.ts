@@ -1,6 +1,6 @@
 /*
  * All open sockets of this replica, and what happens to all of them: heartbeat, maximum age,
- * expiring credentials, and the goodbye of a drain. One timer for all.
+ * expiring credentials, and the closes of a drain. One timer for all.
  */
 
 import { type Principal } from '../domain/principal.js';

@@ -102,7 +102,7 @@ export class Outbound {
   }
 
   /**
-   * Resolves when the socket is not full, or the connection is closed. One caller is let in each
+   * Resolves when the socket is not full, or the connection is closed. One caller resolves each
    * round, in order, and must send in the same tick: so large events of the connection's own exceed
    * the bound by one write only.
    */

@@ -216,7 +216,7 @@ export class Drain implements BeforeApplicationShutdown {
 
   /**
    * Runs one step within its bound. A step that fails makes the outcome worse. A late step is only
-   * logged: a peer, a store or a collector that does not answer its goodbye aborts no turn. If
+   * logged: a peer, a store or a collector that does not answer its close aborts no turn. If
    * `hurry` cancelled the step, the caller decides what that means.
    * @returns whether the step was done in time
    */

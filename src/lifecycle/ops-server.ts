@@ -93,7 +93,7 @@ export class OpsServer implements OnApplicationBootstrap, OnApplicationShutdown 
       return json(report.status === 'ready' ? 200 : 503, report);
     }
     if (path === this.options.metricsPath && this.metrics !== null) {
-      // The gauge of readiness is as new as the scrape, whether or not a probe asks.
+      // The gauge of readiness is as new as the scrape, with or without requests of a probe.
       await this.readiness.report();
       return { status: 200, contentType: this.metrics.contentType, body: await this.metrics.metrics() };
     }

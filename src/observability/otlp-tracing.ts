@@ -120,7 +120,7 @@ class BoundedProcessor implements SpanProcessor {
   constructor(exporter: CountingExporter, onDropped: (spans: number) => void) {
     this.#exporter = exporter;
     this.#onDropped = onDropped;
-    // Never full before this class says so.
+    // Never full before this class reports it.
     this.#inner = new BatchSpanProcessor({
       exporter,
       exportTimeoutMillis: EXPORT_TIMEOUT_MS,

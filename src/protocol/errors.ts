@@ -1,6 +1,6 @@
 /*
- * Formats errors for the wire: OpenAI's body, and the headers that tell clients whether and when to
- * retry. For connections without a framework, whole HTTP answers.
+ * Formats errors for the wire: OpenAI's body, and the headers that inform clients whether and when
+ * to retry. For connections without a framework, whole HTTP answers.
  */
 
 import { type SluiceError } from '../domain/errors.js';

@@ -190,7 +190,7 @@ class Race {
 }
 
 function noProvider(): SluiceError {
-  return new SluiceError('server_error', 'unable to get an answer; no provider is configured; tell the operator');
+  return new SluiceError('server_error', 'unable to get an answer; no provider is configured; contact the operator');
 }
 
 /** Number of hedges allowed at once before the ratio applies. */

@@ -47,7 +47,7 @@ export interface TurnParts extends OpeningParts, AnswerParts {
   readonly lease: TurnLease;
   readonly announcements: Pick<ConversationAnnouncements, 'announce'>;
   readonly reader: ResponseReader;
-  /** Decides before a turn exists whether a provider can be asked. */
+  /** Decides before a turn exists whether a provider can be called. */
   readonly gate: Pick<CallGate, 'enter'>;
   readonly settlement: Settlement;
   readonly tracing: Tracing;

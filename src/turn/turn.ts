@@ -146,7 +146,7 @@ export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>)
     reasoning: { effort: request.reasoningEffort ?? null, summary: null },
     service_tier: 'default',
     store: request.store,
-    // Sampled as the provider does by itself: OpenAI's defaults say so.
+    // The defaults of OpenAI, which leave the sampling to the provider.
     temperature: plan.temperature ?? 1,
     text: {
       format: request.textFormat ?? { type: 'text' },

@@ -8,7 +8,7 @@
 export const DIRECTIONS = ['input', 'output', 'both'] as const;
 export type Direction = (typeof DIRECTIONS)[number];
 
-/** A guardrail as configuration or a pack asks for it. */
+/** A guardrail as configuration or a pack defines it. */
 export interface GuardrailSpec {
   /** A name of `kinds.ts`. */
   readonly type: string;

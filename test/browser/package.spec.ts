@@ -30,7 +30,7 @@ function Page({ conversation, choose }: { conversation: string | null; choose: (
   return h('main', { 'data-state': state, 'data-conversation': current },
     messages.map(({ key, role, text, status }: ChatMessage) => h('p', { key, className: role, 'data-status': status }, text)),
     h('button', { onClick: () => send('demo: deltas=60 interval=2ms text=numbers') }, 'Ask'),
-    h('button', { onClick: () => send('demo: deltas=9000 interval=2ms text=numbers') }, 'Ask for long'),
+    h('button', { onClick: () => send('demo: deltas=9000 interval=2ms text=numbers') }, 'Request long'),
     h('button', { onClick: () => choose(current) }, 'Open again'),
     busy ? h('button', { onClick: cancel }, 'Stop') : null);
 }
@@ -155,7 +155,7 @@ describe('the package of the client', () => {
     await page.getByRole('button', { name: 'Ask', exact: true }).click();
     await page.locator('.assistant[data-status="completed"]').waitFor();
     expect(await page.locator('p').allTextContents()).toEqual(['demo: deltas=60 interval=2ms text=numbers', numbers]);
-    await page.getByRole('button', { name: 'Ask for long' }).click();
+    await page.getByRole('button', { name: 'Request long' }).click();
     await page.locator('.assistant').nth(1).getByText('0 1 2').waitFor();
     // Left and opened again in the middle of an answer: it is there, after the earlier messages, and continues.
     await page.getByRole('button', { name: 'Open again' }).click();

@@ -1,4 +1,4 @@
-/* Sums the counters of replicas over their lives: what a replica had counted is asked of it before it goes. */
+/* Sums the counters of replicas over their lives: the counters of a replica are read before it ends. */
 
 import { type Replica } from '../../scripts/development/cluster/replica.js';
 

@@ -9,7 +9,7 @@ import { Truth, type View } from './truth.js';
 
 export interface CrowdOptions {
   readonly url: string;
-  /** In which some of the questions are asked, in line with others. */
+  /** Conversations in which some of the questions are sent, one after the other. */
   readonly conversations: readonly string[];
   readonly seed: number;
   /** Whether some turns are cancelled. Default: true. */

@@ -34,7 +34,7 @@ export class Faults {
   /** What must not be, such as a replica that ended by itself. */
   readonly violations: string[] = [];
   readonly counters = new Counters();
-  /** Exit codes of the replicas that were asked to leave. */
+  /** Exit codes of the replicas that received a signal to drain. */
   readonly exitCodes: number[] = [];
   /** Connections cut on the way. */
   cut = 0;

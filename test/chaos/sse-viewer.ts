@@ -82,7 +82,7 @@ export class SseViewer {
       // Every event is JSON; a last one without a type tells an error.
       const event = JSON.parse(data) as WireEvent;
       if (event.type === undefined || event.type === 'error') return;
-      // A creation that is asked for again begins at the start.
+      // A repeated creation begins at the start.
       if ((event.sequence_number ?? -1) > view.last) view.hear(event);
       if (view.over) return;
     }

@@ -1,6 +1,6 @@
 /*
  * What every viewer saw of every response, held against the one truth: each number has one event, for every viewer and at any time; the text is
- * the one that the provider was asked to say. Knows no socket.
+ * the one that the provider was scripted to send. Knows no socket.
  */
 
 import { type WireEvent } from '../../client/src/api.js';
@@ -15,7 +15,7 @@ const BUSY = 2;
 /** What a question may be refused with while all goes wrong. */
 const PLAIN = new Set(['state_unavailable', 'draining', 'overloaded', 'conversation_busy']);
 
-/** One response as far as anybody has seen it. */
+/** One response as far as any viewer has seen it. */
 interface SeenResponse {
   /** Of each number: the event, without the lane that is each connection's own. */
   readonly events: (string | undefined)[];
@@ -47,13 +47,13 @@ export class Truth {
     return this.#seen;
   }
 
-  /** Responses that have begun and not ended, as far as anybody has seen. */
+  /** Responses that have begun and not ended, as far as any viewer has seen. */
   get running(): string[] {
     return [...this.#seen].filter(([, { ended, deltas }]) => !ended && deltas !== undefined).map(([id]) => id);
   }
 
   /**
-   * Refusals of other codes than these. A machine that is too busy for its replicas makes them say so, which is right: `overloaded` and
+   * Refusals of other codes than these. A machine that is too busy for its replicas makes them report that, which is right: `overloaded` and
    * `state_unavailable` count only where it is not.
    */
   refusalsBut(...codes: string[]): string[] {

@@ -1,4 +1,4 @@
-/* Histories that clients carry themselves, before guardrails: only what is new decides, and a refused message ends nothing for good. */
+/* Histories that clients carry themselves, before guardrails: only what is new decides, and a refused message does not end later turns. */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness, promptOf } from '../support/gateway-harness.js';

@@ -203,7 +203,7 @@ describe('the context window', () => {
       narrow.says(`a${i}`);
       await narrow.post({ input: `q${i}`, conversation });
     }
-    const request = narrow.provider.requests.at(-1) as FakeRequest; // five turns were asked
+    const request = narrow.provider.requests.at(-1) as FakeRequest; // five turns were created
     expect(promptOf(request)).toEqual(['assistant: a2', 'user: q3', 'assistant: a3', 'user: q4']);
     const kept = await narrow.gateway.gateway.parts.state.conversations.recentItems(conversation, 100);
     expect(kept).toHaveLength(6);

@@ -151,16 +151,16 @@ describe('the sequence of events', () => {
   it('is the same for every viewer and every replay [EV-1, REST-7]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
-    const asker = await harness.connect();
-    asker.create({ input: 'Hi' });
-    const created = await asker.until('response.created');
+    const creator = await harness.connect();
+    creator.create({ input: 'Hi' });
+    const created = await creator.until('response.created');
     const { id } = responseIn(created);
     const viewer = await harness.connect();
     viewer.send({ type: 'sluice:resume', response_id: id });
     await viewer.until('sluice:resumed');
     held.finish();
 
-    const seen = [created, ...(await asker.turn())];
+    const seen = [created, ...(await creator.turn())];
     expect(await viewer.turn()).toEqual(seen);
     const replay = await (await harness.fetch(`/v1/responses/${id}?stream=true`)).text();
     expect(framesOf(sseMessages(replay))).toEqual(seen);

@@ -127,11 +127,11 @@ describe('a flood', () => {
     const free = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 1_000_000 } } } });
     free.says('Hello');
     const conversation = await free.conversation();
-    const [watcher, asker] = [await free.connect(), await free.connect()];
+    const [watcher, creator] = [await free.connect(), await free.connect()];
     flood(watcher, 5_000, () => ({ type: 'sluice:subscribe', conversation }));
     let answers = 0;
     await watcher.take(({ type }) => type === 'sluice:subscribed' && ++answers === 5_000);
-    await asker.run({ input: 'Hi', conversation });
+    await creator.run({ input: 'Hi', conversation });
     const heard = await watcher.turn();
     expect(typesOf(heard).filter((type) => type === 'sluice:turn')).toHaveLength(1);
     expect(terminalOf(heard).output_text).toBe('Hello');
@@ -141,11 +141,11 @@ describe('a flood', () => {
   it('of subscribes and unsubscribes ends in the state of the last frame [SUB-3, WS-3]', async () => {
     harness.says('Hello');
     const conversation = await harness.conversation();
-    const [watcher, asker] = [await harness.connect(), await harness.connect()];
+    const [watcher, creator] = [await harness.connect(), await harness.connect()];
     flood(watcher, 100, (i) => ({ type: i % 2 === 0 ? 'sluice:subscribe' : 'sluice:unsubscribe', conversation }));
     let ended = 0;
     await watcher.take(({ type }) => type === 'sluice:unsubscribed' && ++ended === 50);
-    await asker.run({ input: 'Hi', conversation });
+    await creator.run({ input: 'Hi', conversation });
     expect(typesOf(await watcher.settle())).toEqual(['sluice:pong']);
   });
 

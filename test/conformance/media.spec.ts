@@ -184,7 +184,7 @@ describe('a provider that does not accept an image', () => {
     expect(asked()).toEqual([{ role: 'user', content: 'Well?' }]);
   });
 
-  it('any more is asked again without those of earlier turns [MEDIA-5]', async () => {
+  it('any more is called again without those of earlier turns [MEDIA-5]', async () => {
     const conversation = await harness.conversation();
     await harness.post({ conversation, input: [user(text('See'), image('https://pictures.invalid/a.png'))] });
     harness.provider.answerWith(({ body }) =>

@@ -1,4 +1,4 @@
-/* What a request may say, over REST and on a socket alike, and what of it the provider is asked. */
+/* What a request may say, over REST and on a socket alike, and what of it the provider receives. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,7 +62,7 @@ async function refusedOnBoth(fields: object, on = harness): Promise<Record<strin
   return { status: rest.status, ...socketError };
 }
 
-/** Accepted on both edges; what the provider was asked by the socket's. */
+/** Accepted on both edges; what the provider received by the socket's. */
 async function acceptedOnBoth(fields: object): Promise<FakeRequest> {
   harness.says('Fine');
   const rest = await harness.post(fields);

@@ -27,7 +27,7 @@ afterAll(() => harness.close());
 
 const V1 = { protocols: ['sluice.v1'] } as const;
 
-/** An ended response and its events, as its asker saw them. */
+/** An ended response and its events, as its creator saw them. */
 async function ended(on = harness, fields: object = {}): Promise<{ id: string; frames: Frame[] }> {
   on.says('Hello', ' wor', 'ld');
   const client = await on.connect();
@@ -35,7 +35,7 @@ async function ended(on = harness, fields: object = {}): Promise<{ id: string; f
   return { id: terminalOf(frames).id, frames };
 }
 
-/** A response that has written `deltas` deltas, each an event of its own, and holds. Its asker is closed. */
+/** A response that has written `deltas` deltas, each an event of its own, and holds. Its creator is closed. */
 async function longRunning(deltas: number): Promise<{ id: string; finish: () => void }> {
   const gate = Promise.withResolvers<void>();
   // A pause between them: what comes at once is joined.
@@ -121,9 +121,9 @@ describe('sluice:resume', () => {
   it('comes before responses that are created in the lane afterwards [RES-8]', async () => {
     const held = heldAnswer('first');
     harness.provider.answerWith(held.answer);
-    const asker = await harness.connect();
-    asker.create({ input: 'Hi' });
-    const { id } = responseIn(await asker.until('response.created'));
+    const creator = await harness.connect();
+    creator.create({ input: 'Hi' });
+    const { id } = responseIn(await creator.until('response.created'));
     const client = await harness.connect();
     client.send({ type: 'sluice:resume', response_id: id, stream_id: 'a' });
     client.create({ input: 'next', stream_id: 'a' });
@@ -172,9 +172,9 @@ describe('sluice:resume', () => {
   it('reports a log that disappears during the replay [RES-5]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
-    const asker = await harness.connect();
-    asker.create({ input: 'Hi' });
-    const { id } = responseIn(await asker.until('response.created'));
+    const creator = await harness.connect();
+    creator.create({ input: 'Hi' });
+    const { id } = responseIn(await creator.until('response.created'));
     const viewer = await harness.connect({ query: `resume=${id}:-1` });
     await viewer.until('response.output_text.delta');
     await harness.gateway.gateway.parts.state.events.delete(id);

@@ -87,10 +87,10 @@ describe('a drain', () => {
 
     for (const socket of [client, idle]) {
       expect(await socket.closed).toMatchObject({ code: 1012 });
-      const goodbyes = socket.frames.filter(({ type }) => type === 'sluice:draining');
+      const drainings = socket.frames.filter(({ type }) => type === 'sluice:draining');
       // `idle` opted in by its ping; the other client sent only events of OpenAI.
-      const goodbye = { type: 'sluice:draining', reconnect_after_ms: expect.any(Number) };
-      expect(goodbyes).toEqual(socket === idle ? [goodbye] : []);
+      const draining = { type: 'sluice:draining', reconnect_after_ms: expect.any(Number) };
+      expect(drainings).toEqual(socket === idle ? [draining] : []);
     }
     expect(await drained).toBe('finished');
   });

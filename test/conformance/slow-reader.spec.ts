@@ -95,11 +95,11 @@ describe('a slow reader', () => {
 
   it('costs no more memory if it requests a long replay [WS-14]', async () => {
     harness.provider.answerWith(flood());
-    const asker = await harness.connect();
-    asker.create({ input: 'flood' });
-    const { id } = responseIn(await asker.until('response.created'));
+    const creator = await harness.connect();
+    creator.create({ input: 'flood' });
+    const { id } = responseIn(await creator.until('response.created'));
     let received = 0;
-    await asker.take((frame) => (received += String(frame['delta'] ?? '').length) === PIECE.length * PIECES);
+    await creator.take((frame) => (received += String(frame['delta'] ?? '').length) === PIECE.length * PIECES);
 
     most = 0;
     const slow = await harness.connect({ query: `resume=${id}:-1` });
@@ -109,8 +109,8 @@ describe('a slow reader', () => {
     while ((await harness.gateway.metric('sluice_slow_readers_total')) === closed) await pause();
     expect(most).toBeLessThan(BUFFER + ONE_WRITE);
     slow.socket.terminate();
-    asker.send({ type: 'response.cancel', response_id: id });
-    await asker.take(isTerminalFrame);
+    creator.send({ type: 'response.cancel', response_id: id });
+    await creator.take(isTerminalFrame);
   });
 
   it('costs no more memory if it pings all the time, and gets the newest pong [WS-11, WS-14]', async () => {

@@ -361,9 +361,9 @@ describe('response.cancel', () => {
 
   it('cancels from another connection: the requester gets an answer, the viewer the terminal event [CAN-1, CAN-3, CAN-4]', async () => {
     const { client, id } = await running();
-    const asker = await harness.connect();
-    asker.send({ type: 'response.cancel', response_id: id });
-    expect(await asker.next()).toEqual({ type: 'sluice:cancelled', response_id: id, status: 'cancelled' });
+    const creator = await harness.connect();
+    creator.send({ type: 'response.cancel', response_id: id });
+    expect(await creator.next()).toEqual({ type: 'sluice:cancelled', response_id: id, status: 'cancelled' });
     expect(terminalOf(await client.turn()).status).toBe('cancelled');
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });

@@ -30,15 +30,15 @@ const deltas = (frames: readonly Frame[], responseId?: string): string => {
 describe('sluice:subscribe', () => {
   it('sends question and answer live to another device, in the lane of the subscription [SUB-1]', async () => {
     const conversation = await newConversation();
-    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation });
     expect(await watcher.next('sluice:subscribed')).toMatchObject({
       conversation,
       running: [],
       stream_id: 'sluice.watch',
     });
-    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=20 interval=1ms text=numbers' });
-    const asked = await asker.next(isTerminalFrame);
+    creator.send({ type: 'response.create', conversation, input: 'demo: deltas=20 interval=1ms text=numbers' });
+    const asked = await creator.next(isTerminalFrame);
     const turn = await watcher.next('sluice:turn');
     expect(turn).toMatchObject({ conversation, input: [{ type: 'message', role: 'user' }] });
     const seen = await watcher.next(isTerminalFrame);
@@ -47,27 +47,27 @@ describe('sluice:subscribe', () => {
     expect(deltas(watcher.frames)).toBe((asked['response'] as { output_text: string }).output_text);
     expect(
       watcher.frames.filter((frame) => 'sequence_number' in frame).map((frame) => frame['sequence_number']),
-    ).toEqual(asker.frames.filter((frame) => 'sequence_number' in frame).map((frame) => frame['sequence_number']));
-    asker.close();
+    ).toEqual(creator.frames.filter((frame) => 'sequence_number' in frame).map((frame) => frame['sequence_number']));
+    creator.close();
     watcher.close();
   });
 
   it('names running responses and sends them from their first event [SUB-1]', async () => {
     const conversation = await newConversation();
-    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
-    asker.send({ type: 'response.create', conversation, input: 'demo: hang after=3' });
-    const created = await asker.next('response.created');
-    await asker.next('response.output_text.delta');
+    const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    creator.send({ type: 'response.create', conversation, input: 'demo: hang after=3' });
+    const created = await creator.next('response.created');
+    await creator.next('response.output_text.delta');
     watcher.send({ type: 'sluice:subscribe', conversation });
     const subscribed = await watcher.next('sluice:subscribed');
     const { id } = created['response'] as { id: string };
     expect(subscribed['running']).toEqual([{ response_id: id, sequence_number: expect.any(Number) }]);
-    asker.send({ type: 'response.cancel', response_id: id });
+    creator.send({ type: 'response.cancel', response_id: id });
     await watcher.next(isTerminalFrame);
-    const asked = await asker.next(isTerminalFrame);
+    const asked = await creator.next(isTerminalFrame);
     expect(deltas(watcher.frames)).toBe((asked['response'] as { output_text: string }).output_text);
     expect(watcher.frames.filter((frame) => frame.type === 'sluice:turn')).toHaveLength(1);
-    asker.close();
+    creator.close();
     watcher.close();
   });
 
@@ -89,35 +89,35 @@ describe('sluice:subscribe', () => {
 
   it('ends with sluice:unsubscribe, also in the middle of an answer [SUB-3]', async () => {
     const conversation = await newConversation();
-    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
     await watcher.next('sluice:subscribed');
-    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
+    creator.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
     await watcher.next('response.output_text.delta');
     watcher.send({ type: 'sluice:unsubscribe', conversation });
     await watcher.next('sluice:unsubscribed');
-    await asker.next(isTerminalFrame);
+    await creator.next(isTerminalFrame);
     watcher.send({ type: 'sluice:ping', id: 1 });
     await watcher.next('sluice:pong');
     const after = watcher.frames.slice(watcher.frames.findIndex((frame) => frame.type === 'sluice:unsubscribed') + 1);
     expect(after.map((frame) => frame.type)).toEqual(['sluice:pong']);
-    asker.close();
+    creator.close();
     watcher.close();
   });
 
   it('does not affect a response that the connection has resumed, even in the same lane [SUB-1]', async () => {
     const conversation = await newConversation();
-    const [asker, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
+    const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
     await watcher.next('sluice:subscribed');
-    asker.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
+    creator.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
     const turn = await watcher.next('sluice:turn');
     watcher.send({ type: 'sluice:resume', response_id: turn['response_id'], stream_id: 'w' });
     await watcher.next('sluice:resumed');
     watcher.send({ type: 'sluice:unsubscribe', conversation });
     await watcher.next('sluice:unsubscribed');
     expect(isTerminalFrame(await watcher.next(isTerminalFrame))).toBe(true);
-    asker.close();
+    creator.close();
     watcher.close();
   });
 

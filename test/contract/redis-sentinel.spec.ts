@@ -92,7 +92,7 @@ describe('Redis Sentinel', () => {
   );
 });
 
-describe('Redis Sentinel that asks for a password', () => {
+describe('Redis Sentinel that requires a password', () => {
   let servers: RedisSentinelServers;
   let at: Workspace;
   beforeAll(async () => {
@@ -104,7 +104,7 @@ describe('Redis Sentinel that asks for a password', () => {
     await servers.close();
   });
 
-  /** The state as a configuration file asks for it. */
+  /** The state as a configuration file defines it. */
   const stateOf = (env: Readonly<Record<string, string>>) => {
     const { url, nodes, sentinelMaster: sentinel_master } = connectionTo(servers);
     const others = nodes.map(({ host, port }) => `${host}:${port}`);

@@ -41,7 +41,7 @@ describe('a head without a log that joins again while another replica evicts it'
       let begun = false;
       const commands = {
         run: (script: Script, keys: string[], args: string[]) => raw.eval(script.text, keys.length, ...keys, ...args),
-        // The other replica has looked at the head and is about to ask whether it has a log.
+        // The other replica has read the head and is about to check whether it has a log.
         call: async (command: string, ...args: string[]) => {
           const reply = await raw.call(command, ...args);
           if (begun) return reply;

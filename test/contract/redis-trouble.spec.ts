@@ -377,7 +377,7 @@ describe('Redis in trouble', () => {
         await store.state.events.append(id, fence, deltas(10, 14));
         await eventually(() => numbers.length === 15);
       });
-      // Its viewer has looked at the log by now, and waits for the writer.
+      // Its viewer has read the log by now, and waits for the writer.
       await pause(200);
       expect(viewer.state).toBe('following');
       await appendInspite(store.state, id, fence, deltas(15, 16));

@@ -85,7 +85,7 @@ export function testLanguage(language: Language): void {
 
 const isFailure = ({ body }: FakeRequest): boolean => body.messages.at(-1)?.['content'] === 'fail';
 
-/** As in the matrix of frameworks, and an object for those who ask for one. */
+/** As in the matrix of frameworks, and an object for requests with a schema. */
 function answer(request: FakeRequest, index: number): FakeAnswer {
   if (request.body.messages.at(-1)?.['content'] === 'json') return textAnswer(['{"city":"Bern"', ',"degrees":7}']);
   return answerByQuestion(request, index);

@@ -71,7 +71,7 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     if (call === undefined) throw new Error('no call');
     const result: unknown = await weather.invoke({ ...call, type: 'tool_call' });
     expect(result).toBeInstanceOf(ToolMessage);
-    // The cast: it was just looked at.
+    // The cast is safe: the line above checked it.
     const answer = await model.invoke([asked, called, result as ToolMessage]);
     expect(answer.text).not.toBe('');
 

@@ -9,7 +9,7 @@ import { type ResponseStreamEvent } from 'openai/resources/responses/responses';
 import { ResponsesWS, type ResponsesWSClientOptions } from 'openai/resources/responses/ws';
 import { type TestGateway } from '../support/gateway.js';
 
-/** A client as a user makes one; nothing is tried again unless the test says so. */
+/** A client as a user makes one; nothing is retried unless the test enables it. */
 export function officialClient(url: string, options: ClientOptions = {}): OpenAI {
   return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'sk-test', maxRetries: 0, ...options });
 }
@@ -81,7 +81,7 @@ export async function openSocket(client: OpenAI, options: ResponsesWSClientOptio
   return ws;
 }
 
-/** Resolves when the socket is gone for good. */
+/** Resolves when the socket is closed permanently. */
 export function closed(ws: ResponsesWS): Promise<{ readonly code: number; readonly reason: string }> {
   return new Promise((resolve) => ws.on('close', (code, reason) => resolve({ code, reason })));
 }

@@ -36,7 +36,7 @@ beforeAll(async () => {
     },
     env: { KEY_A: KEY, KEY_B: 'sk-of-another', KEY_OPS: 'sk-of-operators' },
   });
-  // Its retries are on: what must not be tried again says so itself.
+  // Its retries are on: errors that must not be retried carry that.
   client = officialClient(gateway.url, { apiKey: KEY, maxRetries: 2 });
 });
 afterAll(() => gateway.close());

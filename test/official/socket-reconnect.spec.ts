@@ -1,5 +1,5 @@
 /*
- * The official client whose network is cut in mid-stream: it reconnects by itself, its `onReconnecting` names what it has seen in
+ * The official client whose network is cut in the middle of a stream: it reconnects by itself, its `onReconnecting` names what it has seen in
  * `?resume=`, and nothing is lost or doubled, wherever the cut falls. Restarts are met the same way.
  */
 

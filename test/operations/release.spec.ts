@@ -1,4 +1,4 @@
-/* What surrounds a release: the checklist and licences. The registry's word on vulnerabilities is asked by the workflow. */
+/* What surrounds a release: the checklist and licences. The workflow requests vulnerabilities from the registry. */
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -33,7 +33,7 @@ describe('scripts/release/release-check', () => {
     await Promise.all(ran);
   });
 
-  /** With an npm whose audit says so: what a registry answers is not for a test to depend on. */
+  /** With a fake npm audit: a test must not depend on the answer of a registry. */
   async function checked({ version: asked, npm: [says, code], env }: (typeof cases)[keyof typeof cases]) {
     const kubectl = new FakeKubectl('0.9.0');
     const folder = mkdtempSync(join(tmpdir(), 'sluice-release-'));

@@ -1,5 +1,5 @@
 /*
- * The rollout scripts against a kubectl that records and fails on request, and a real gateway where they ask for a turn. What a real
+ * The rollout scripts against a kubectl that records and fails on request, and a real gateway for the turns that they request. What a real
  * cluster does with those calls is tested nowhere.
  */
 

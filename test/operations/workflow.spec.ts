@@ -1,5 +1,5 @@
 /*
- * The workflow file: a linter of GitHub's workflows takes it, it runs what the README tells everybody to run, and it brings what the suites
+ * The workflow file: a linter of GitHub's workflows takes it, it runs what the README names, and it brings what the suites
  * need. What GitHub's own machines do with it is tested nowhere.
  */
 

@@ -19,7 +19,7 @@ export interface KnownResponse {
   leftAt?: number;
   /** A client deleted it, or its log was dropped before anything could happen. */
   deleted: boolean;
-  /** Ids of the items that its provider was asked with, input included; undefined: it asked none. */
+  /** Ids of the items that its provider received, input included; undefined: it was not called. */
   asked?: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export class Recorder {
     this.violations.push(text);
   }
 
-  /** The provider of a response was asked: the input's last item says which. */
+  /** The provider of a response was called: the input's last item names the response. */
   asked(itemIds: readonly string[]): void {
     for (const response of this.responses.values()) {
       const newest = response.head.input.at(-1)?.item.id;

@@ -51,7 +51,7 @@ export function describeShard(shard: number): void {
   });
 }
 
-/** Errors are part of every schedule; their stacks are not looked at. */
+/** Errors are part of every schedule; their stacks are not needed. */
 async function quickly(seed: number): Promise<Outcome> {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;

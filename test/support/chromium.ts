@@ -1,4 +1,4 @@
-/* The real browser for tests: Debian's Chromium, headless, kept from calling anybody but the gateway. */
+/* The real browser for tests: Debian's Chromium, headless, kept from calling any server but the gateway. */
 
 import { type Browser, chromium } from 'playwright-core';
 

@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 
-/** A frame as a test reads it: the fields it asks for are the fields it sent or expects. */
+/** A frame as a test reads it: it reads only fields that it sent or expects. */
 export type Frame = Record<string, unknown> & { type: string };
 
 /** One accepted socket. `next` takes the frames in order, waiting for those still to come; pings are answered, but not returned. */

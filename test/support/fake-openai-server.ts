@@ -1,5 +1,5 @@
 /*
- * A provider for tests: a real HTTP server on a free port that answers chat completions by a script, and tells what it was asked and
+ * A provider for tests: a real HTTP server on a free port that answers chat completions by a script, and records its requests and
  * when its sockets closed. Knows nothing of Sluice.
  */
 

@@ -32,7 +32,7 @@ export interface RecordedAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   /** Bytes of each write; absent: one write for each step. */
   readonly split?: number;
-  /** The body is sent compressed, with the header that says so. */
+  /** The body is sent compressed, with its header. */
   readonly encoding?: 'gzip' | 'deflate' | 'br';
   readonly body?: readonly RecordedStep[];
 }

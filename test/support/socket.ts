@@ -1,4 +1,4 @@
-/* A raw WebSocket client for tests: keeps every frame, and waits for the one that is asked for. Knows nothing of the official client. */
+/* A raw WebSocket client for tests: keeps every frame, and waits for the requested one. Knows nothing of the official client. */
 
 import { WebSocket } from 'ws';
 

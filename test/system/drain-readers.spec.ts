@@ -1,4 +1,4 @@
-/* What readers get that are slower than the turn when their replica is asked to leave: everything, or an error that says why not. */
+/* What readers get that are slower than the turn when their replica drains: everything, or an error with the reason. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';

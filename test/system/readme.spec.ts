@@ -42,7 +42,7 @@ describe('the first command', () => {
     expect(output).toMatch(/state +in memory/);
     expect(await (await fetch(`http://127.0.0.1:${app}/`)).text()).toContain('<html');
     expect(await (await fetch(`http://127.0.0.1:${ops}/ready`)).json()).toEqual({ status: 'ready' });
-    // A terminal's Ctrl-C goes to everybody in the foreground: npm and what it runs.
+    // A terminal's Ctrl-C goes to all programs in the foreground: npm and its child.
     process.kill(-(child.pid ?? 0), 'SIGINT');
     expect(await exited).toEqual([0, null]);
   });

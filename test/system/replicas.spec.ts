@@ -1,6 +1,6 @@
 /*
- * Three replicas, one system: what is asked of one is done by another. Cancels, watching, idempotency and order across replicas, and what
- * happens to the turns of one that dies or freezes. Real processes; the provider is a server whose sockets are looked at.
+ * Three replicas, one system: a request to one takes effect on another. Cancels, watching, idempotency and order across replicas, and what
+ * happens to the turns of one that dies or freezes. Real processes; the provider is a server whose sockets are counted.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -46,7 +46,7 @@ function answerTo(question: string): FakeAnswer {
   return textAnswer([`You said: `, question]);
 }
 
-/** The start asks for models, and so with no message. */
+/** The start requests models, without a message. */
 function lastMessage(messages: FakeRequest['body']['messages'] | undefined): string {
   const content = messages?.at(-1)?.['content'];
   return typeof content === 'string' ? content : JSON.stringify(content ?? '');
@@ -152,9 +152,9 @@ describe('a cancel', () => {
     const running = await ask(replica(0), `hang ${randomUUID()}`, { conversation });
     const question = `never ${randomUUID()}`;
     const waiting = await ask(replica(1), question, { conversation });
-    const asker = await TestSocket.open(replica(2).socketUrl);
-    asker.send({ type: 'response.cancel', response_id: waiting.id });
-    expect(await asker.next('sluice:cancelled')).toMatchObject({ response_id: waiting.id });
+    const creator = await TestSocket.open(replica(2).socketUrl);
+    creator.send({ type: 'response.cancel', response_id: waiting.id });
+    expect(await creator.next('sluice:cancelled')).toMatchObject({ response_id: waiting.id });
     expect(await endOf(waiting.socket)).toMatchObject({ status: 'cancelled', output_text: '' });
     await post(replica(2), `/v1/responses/${running.id}/cancel`);
     expect((await endOf(running.socket)).status).toBe('cancelled');

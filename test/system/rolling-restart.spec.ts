@@ -1,4 +1,4 @@
-/* Leaving with the state in Redis: sockets move on, turns end by themselves, and everybody reads on elsewhere. Real processes, real signals. */
+/* Leaving with the state in Redis: sockets move on, turns end by themselves, and readers continue elsewhere. Real processes, real signals. */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Crowd } from '../chaos/crowd.js';
@@ -92,7 +92,7 @@ describe('a draining replica', () => {
     const asked = await Promise.all(Array.from({ length: 8 }, () => ask(leaving, 150, 20)));
     const exit = leaving.stop();
     const first = asked[0];
-    if (first === undefined) throw new Error('eight were asked');
+    if (first === undefined) throw new Error('eight were created');
     expect(await first.socket.next('sluice:draining')).toMatchObject({ reconnect_after_ms: expect.any(Number) });
     expect(await leaving.status('/ready')).toBe(503);
     expect(await leaving.status('/health')).toBe(200);

@@ -53,7 +53,7 @@ describe('an upgrade of all replicas under live traffic', () => {
       expect(truth.violations).toEqual([]);
       const { refused: _, ...ends } = truth.ends();
       expect(new Set(Object.keys(ends))).toEqual(new Set(['completed', 'cancelled']));
-      // Asked in the moment between a replica's signal and its goodbye: nothing was begun, and the client asks again.
+      // Sent between a replica's signal and its close: nothing was begun, and the client sends it again.
       expect(truth.refusalsBut('draining')).toEqual([]);
       expect(truth.delivered).toBeGreaterThan(2_000);
       expect(crowd.gaveUp).toBe(0);
@@ -142,7 +142,7 @@ describe('one replica of each version', () => {
   }
 
   const numbered = ({ frames }: TestSocket) => frames.filter(({ type }) => type.startsWith('response.'));
-  /** What the provider was asked last. */
+  /** The last request to the provider. */
   const sent = () => provider.requests.findLast(({ body }) => body.messages !== undefined)?.body.messages ?? [];
 
   it('have different versions, and the next one sends fields that are unknown to this one', async () => {

@@ -238,7 +238,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     expect(heard).toEqual([id]);
     const rest = commands.slice(at + 1);
     const replies = await before.play(redis.admin, rest);
-    // 2: appended, and a cancel was asked.
+    // 2: appended, and a cancel was requested.
     expect(replies[rest.findIndex(({ script }) => script === 'append')]).toEqual([2]);
     expect((await answered).body).toMatchObject({ id, status: 'cancelled' });
     expect(await eventsOf(replica, id)).toEqual(events);

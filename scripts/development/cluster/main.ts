@@ -26,7 +26,7 @@ for (const { name, pid, url, opsUrl } of cluster.replicas)
   console.log(`${name}      pid ${pid}  ${url}  ${opsUrl}/ready`);
 const [first] = cluster.replicas;
 console.log(`
-Ask for a long answer in the playground, then kill the replica that runs it, or any other: kill -9 ${first?.pid}
+Request a long answer in the playground, then kill the replica that runs it, or any other: kill -9 ${first?.pid}
 A killed replica is started again after 15 s. Ctrl-C ends everything.
 `);
 

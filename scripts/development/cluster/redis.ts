@@ -20,7 +20,7 @@ process.on('exit', () => {
 export interface RedisServerOptions {
   /** Further settings, as on the command line: `['--requirepass', 'x']`. */
   readonly settings?: readonly string[];
-  /** Makes it a node of a Cluster, with a bus port of its own. (Redis would take its port + 10,000, which may be anybody's.) */
+  /** Makes it a node of a Cluster, with a bus port of its own. (Redis would take its port + 10,000, which another program may use.) */
   readonly cluster?: boolean;
   /** Makes it a Sentinel that watches this master. */
   readonly watches?: { readonly name: string; readonly port: number; readonly password?: string | undefined };
@@ -97,7 +97,7 @@ export class RedisServer {
 
   /** A connection for what a test does to the server itself. */
   get admin(): Redis {
-    // A server that changes its role lets everybody go.
+    // A server that changes its role closes all connections.
     if (this.#admin === undefined || this.#admin.status === 'end') this.#admin = this.#connect();
     return this.#admin;
   }
@@ -223,7 +223,7 @@ export class RedisSentinelServers {
     this.sentinels = sentinels;
   }
 
-  /** `password`: what the Sentinels ask for; the servers that they watch ask for none. */
+  /** `password`: the one that the Sentinels require; the servers that they watch require none. */
   static async start({ password }: { readonly password?: string } = {}): Promise<RedisSentinelServers> {
     const master = await RedisServer.start();
     const replica = await RedisServer.start({ settings: ['--replicaof', '127.0.0.1', `${master.port}`] });

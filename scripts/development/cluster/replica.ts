@@ -1,6 +1,6 @@
 /*
  * One replica as operators run it: a process of its own with a configuration file of its own, which a test can pause, kill, ask to leave
- * and start again on the same ports. Knows nothing of what is asked of it.
+ * and start again on the same ports. Knows nothing of its requests.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

@@ -59,7 +59,7 @@ export class RoundRobin {
     return this.#sockets.size;
   }
 
-  /** Cuts each connection for which `chosen` says so; how many it were. */
+  /** Cuts each connection that `chosen` selects. Returns their number. */
   cut(chosen: () => boolean = () => true): number {
     const cut = [...this.#sockets].filter(chosen);
     for (const [near, far] of cut) {

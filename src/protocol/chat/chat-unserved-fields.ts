@@ -21,7 +21,7 @@ export const UNSERVED_CHAT_FIELDS = {
   logprobs: inert(z.literal(false), 'log probabilities are not given'),
   modalities: inert(listOf(z.literal('text'), MOST_NAMES, 1), 'answers are text'),
   moderation,
-  n: inert(z.literal(1), 'a turn has one answer; ask again for another one'),
+  n: inert(z.literal(1), 'a turn has one answer; send the request again for another one'),
   // Speeds up an answer that is known in advance, and does not change it.
   prediction: inert(z.looseObject({ type: z.literal('content') }), 'it must be of type content'),
   prompt_cache_options,

@@ -101,13 +101,9 @@ function* partsOf(script: DemoScript, request: ProviderRequest): Generator<Playe
 }
 
 function scriptedError(code: SluiceError['code'], retryAfterMs: number | undefined): SluiceError {
-  return new SluiceError(
-    code,
-    'unable to finish the answer; the demo provider was asked to fail here; change the demo: line',
-    {
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    },
-  );
+  return new SluiceError(code, 'unable to finish the answer; a demo: line requests this failure; change that line', {
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }
 
 function countUsage(request: ProviderRequest, outputTokens: number): Usage {

@@ -190,7 +190,7 @@ export class BreakerProvider extends Provider {
     const retryAfterMs = Math.max(1000, this.#openedAtMs + this.#openForMs - this.#time.now());
     return new SluiceError(
       'provider_unavailable',
-      'unable to ask the provider; it failed several times in a row and is paused for a while; try again later',
+      'unable to call the provider; it failed several times in a row and is paused for a while; try again later',
       { retryAfterMs },
     );
   }

@@ -40,7 +40,7 @@ export class RateLimitedProvider extends Provider {
       if (!allowed) {
         throw new SluiceError(
           'rate_limit_exceeded',
-          'unable to ask the provider; its configured rate limit is reached; try again later',
+          'unable to call the provider; its configured rate limit is reached; try again later',
           Number.isFinite(retryAfterMs) ? { retryAfterMs } : {},
         );
       }

@@ -69,7 +69,7 @@ export function one(manifests: readonly Manifest[], kind: string, name: string):
 export function at(value: unknown, path: string): unknown {
   return path.split('.').reduce<unknown>((inner, key) => {
     if (typeof inner !== 'object' || inner === null) return undefined;
-    // An object or an array: both are asked by key.
+    // An object or an array: both are read by key.
     return (inner as Readonly<Record<string, unknown>>)[key];
   }, value);
 }

@@ -258,7 +258,7 @@ describe('secrets of a configuration', () => {
     expect(inspect(config, { depth: 9, showHidden: true })).not.toContain('pw-of-sentinels');
     expect(warnings).toEqual([]);
     expect(at.load(state, {}).warnings).toEqual([
-      'state.sentinel_password_env: the variable S is not set, so Sentinels are asked without a password',
+      'state.sentinel_password_env: the variable S is not set, so no password is sent to the Sentinels',
     ]);
     expect(at.load('state: { type: redis, url: "redis://r", sentinel_password_env: S }', { S: 'x' }).warnings).toEqual([
       'state.sentinel_password_env: has no effect, because `state.mode` is not `sentinel`',

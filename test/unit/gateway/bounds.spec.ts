@@ -70,7 +70,7 @@ describe('frames in progress', () => {
     expect(answered()).toEqual(clients.map(() => 40));
   });
 
-  it('reads slowly after a goodbye, so that the rest of a flood leaves the event loop to others [WS-8]', () => {
+  it('reads slowly after a close frame, so that the rest of a flood leaves the event loop to others [WS-8]', () => {
     const time = new HandTime();
     harness = new ConnectionHarness({ time });
     const client = harness.connect();

@@ -108,7 +108,7 @@ export class ConnectionHarness extends TurnHarness {
   }
 }
 
-/** Says so many deltas, each an event of its own, and then ends or says nothing more. */
+/** Sends this many deltas, each as its own event, and then ends or stays silent. */
 export class Talker extends Provider {
   readonly #deltas: number;
   readonly #ends: boolean;

@@ -1,4 +1,4 @@
-/* What is done to all sockets, by a clock that a test moves: heartbeat, greatest age, ending credentials, the goodbye. */
+/* What is done to all sockets, by a clock that a test moves: heartbeat, maximum age, expiring credentials, closing. */
 
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ClientConnection, type Handshake } from '../../../src/gateway/connection.js';
@@ -198,7 +198,7 @@ describe('closing all sockets', () => {
     expect(table.size).toBe(0);
   });
 
-  it('closes a socket that is opened during the goodbye', async () => {
+  it('closes a socket that is opened while all are closed', async () => {
     void table.closeAll(1012, 'draining', 0);
     const { socket } = open();
     await until(() => socket.closed !== undefined);

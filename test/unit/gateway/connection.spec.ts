@@ -69,13 +69,13 @@ describe('a snapshot', () => {
     expect(harness.hub.size).toBe(0);
   });
 
-  it('ends with one terminal when a resume requests it while its log goes away', async () => {
+  it('ends with one terminal when a resume requests it while its log is deleted', async () => {
     const id = await longResponse();
     const client = harness.connect({ snapshots: true });
     const { socket } = client;
     const read = harness.plain.events.read.bind(harness.plain.events);
     let reads = 0;
-    // The log goes away between the viewer's opening and the snapshot's reading.
+    // The log is deleted between the viewer's opening and the snapshot's reading.
     harness.plain.events.read = (...args) => (reads++ < 1 ? read(...args) : Promise.resolve(undefined));
     tell(client, { type: 'sluice:resume', response_id: id });
     await until(() => socket.types.some((type) => TERMINAL.test(type) || type === 'error'));

@@ -230,7 +230,7 @@ describe('a subscription beside resumes', () => {
     expect(client.socket.frames.at(-1)?.['stream_id']).toBe('watch');
   });
 
-  it('follows no more responses than a connection may, and says so [RES-6, SUB-1]', async () => {
+  it('follows no more responses than a connection may, with an error [RES-6, SUB-1]', async () => {
     harness = new ConnectionHarness({ answers: [[say('a'), HANG]], settings: { maxLanes: 80 }, maxWaiting: 80 });
     const conversation = await harness.conversation();
     for (let i = 0; i < 66; i++) await harness.turns.create(ALICE, requestOf(`Hi ${i}`, { conversation }), ORIGIN);

@@ -37,7 +37,7 @@ afterEach(async () => {
   await new Promise((resolve) => http.close(resolve));
 });
 
-/** Asks for an upgrade on a socket that never ends by itself. */
+/** Requests an upgrade on a socket that never ends by itself. */
 function upgrade(headers: readonly string[] = []): { readonly text: () => string; readonly client: Socket } {
   const { port } = http.address() as AddressInfo;
   const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });

@@ -220,7 +220,7 @@ describe('a drain', () => {
   });
 
   it.each(['close 1012 over 500', 'close connections'])(
-    'is no worse for a peer, a store or a collector that does not answer its goodbye, and says which step was late: %s',
+    'is no worse for a peer, a store or a collector that does not answer its close, and logs the late step: %s',
     async (hanging) => {
       const { drain, steps, lines, waits } = rig({ hanging });
       const running = drain.run();

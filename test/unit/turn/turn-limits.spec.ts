@@ -199,7 +199,7 @@ describe('tokens a minute', () => {
   it('refunds the request when the token limit refuses the turn', async () => {
     const both = limits({ requestsPerMinute: 2, tokensPerMinute: 100 });
     await take(both, ANN, 5_000);
-    // The refused turn has used no request, and its headers say so.
+    // The refused turn has used no request, as its headers show.
     expect((await refusalOf(take(both, ANN, 5_000))).limits.requests?.remaining).toBe(1);
     now += 60_000;
     expect((await take(both, ANN, 5_000)).limits.requests?.remaining).toBe(1);

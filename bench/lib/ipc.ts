@@ -127,8 +127,7 @@ export function ask<N extends Name>(
           : reject(new Error(`${question.ask}: ${reply.error}`)),
       );
     };
-    const onExit = (): void =>
-      settle(() => reject(new Error(`unable to get ${question.ask}; the process has ended`)));
+    const onExit = (): void => settle(() => reject(new Error(`unable to get ${question.ask}; the process has ended`)));
     child.on('message', onMessage);
     child.on('exit', onExit);
     const envelope: Envelope = { id, question };

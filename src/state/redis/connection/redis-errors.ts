@@ -25,7 +25,10 @@ const MEANINGS: readonly (readonly [RegExp, Meaning])[] = [
   [/^(MISCONF|NOREPLICAS)/, { reason: 'refuses_writes', why: 'it refuses writes' }],
   [/^BUSY/, { reason: 'busy', why: 'it is busy with a script' }],
   [/^(CLUSTERDOWN|TRYAGAIN|Too many Cluster)/, { reason: 'cluster_down', why: 'part of its cluster is down' }],
-  [/^(MOVED|ASK|CROSSSLOT)/, { reason: 'wrong_mode', why: 'it is a Cluster, but the configuration names a single server' }],
+  [
+    /^(MOVED|ASK|CROSSSLOT)/,
+    { reason: 'wrong_mode', why: 'it is a Cluster, but the configuration names a single server' },
+  ],
   [/Command timed out/, { reason: 'timeout', why: 'it does not answer in time' }],
 ];
 const UNREACHABLE: Meaning = { reason: 'unreachable', why: 'it cannot be reached' };

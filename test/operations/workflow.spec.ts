@@ -25,7 +25,16 @@ const runs = steps.flatMap(({ run }) => run ?? []);
 // So it is written in scripts/lib/tools.mjs.
 const tools = TOOLS as readonly { readonly program: string; readonly apt: string }[];
 /** By the list of what is installed on GitHub's `ubuntu-latest`. */
-const ON_THE_RUNNER = ['kubernetes-client', 'curl', 'openssl', 'chromium'];
+const ON_THE_RUNNER = [
+  'kubernetes-client',
+  'curl',
+  'openssl',
+  'chromium',
+  'python3-venv',
+  'golang-go',
+  'default-jdk-headless',
+  'maven',
+];
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-workflow-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -36,6 +36,8 @@ export interface ResolvedInput {
  * the items before it, so that a history of any length takes one reading.
  */
 const MOST_READINGS = 16;
+/** Reading stops beyond this multiple of `maxBytes`: parsing costs CPU that others need. */
+const READ_PER_KEPT = 2;
 
 export class ItemReferences {
   readonly #parts: ItemReferencesParts;
@@ -86,14 +88,19 @@ export class ItemReferences {
     };
     if (source.kind === 'previous') source.context.forEach(take);
     let readings = 0;
+    let bytes = 0;
     for (let place = input.length - 1; place >= 0; place -= 1) {
       const item = input[place];
       if (item === undefined || !isReference(item) || !missing.has(item.id)) continue;
       const path = `input[${place}]`;
       if (!this.#parts.stateEnabled) throw notAllowed(path);
       readings += 1;
+      if (bytes > this.#parts.maxBytes * READ_PER_KEPT) throw tooMuch('what they name is too large together');
       if (readings > MOST_READINGS) throw tooMuch(`they name more than ${MOST_READINGS} responses and conversations`);
-      (await this.#itemsBeside(caller, item.id)).forEach(take);
+      for (const stored of await this.#itemsBeside(caller, item.id)) {
+        bytes += itemBytes(stored.item);
+        take(stored);
+      }
       if (missing.has(item.id)) throw itemNotFound(path);
     }
     return found;

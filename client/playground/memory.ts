@@ -6,6 +6,8 @@
 export interface PendingQuestion {
   readonly conversation: string;
   readonly question: string;
+  /** Data URLs of images. */
+  readonly pictures?: readonly string[];
   /** Idempotency key: sending the question again creates no second turn. */
   readonly key: string;
   readonly prompt: PromptChoice | null;

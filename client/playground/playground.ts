@@ -18,7 +18,7 @@ const memory = new Memory();
 const sluice = createClient({ token: () => memory.token });
 const inspector = new Inspector();
 const setup = new SetupView();
-const view = new View({ send: (text) => send(questionOf(text)), stop, startOver, useToken });
+const view = new View({ send: (text, pictures) => send(questionOf(text, pictures)), stop, startOver, useToken });
 const history = new History(sluice, {
   open: (id) => {
     view.closePanes();
@@ -107,11 +107,14 @@ function leave(): void {
   view.running(false);
 }
 
-function questionOf(question: string): PendingQuestion {
-  return { conversation: room?.id ?? '', question, key: newKey(), prompt: setup.choice };
+function questionOf(question: string, pictures: readonly string[]): PendingQuestion {
+  return { conversation: room?.id ?? '', question, pictures, key: newKey(), prompt: setup.choice };
 }
 
-function send(question: PendingQuestion, shown = view.addTurn(newTurn(question.question))): void {
+function send(
+  question: PendingQuestion,
+  shown = view.addTurn(newTurn(question.question, { pictures: question.pictures ?? [] })),
+): void {
   shown.scrollTo();
   if (room !== null) {
     room.send(question, shown);

@@ -6,6 +6,7 @@
 import {
   type ConversationEvent,
   type ConversationItem,
+  type Input,
   type ResponseObject,
   type Sluice,
   type SluiceErrorShape,
@@ -60,7 +61,7 @@ export class Room {
   send(question: PendingQuestion, shown: TurnView): void {
     this.#memory.pending = [...this.#memory.pending.filter(({ key }) => key !== question.key), question];
     this.#pending = { question, shown };
-    this.#sluice.send(question.question, {
+    this.#sluice.send(inputOf(question), {
       conversation: this.id,
       idempotencyKey: question.key,
       ...(question.prompt === null ? {} : { prompt: question.prompt }),
@@ -90,7 +91,7 @@ export class Room {
     const latest = this.#past.at(-1);
     const call = callWords(item);
     if (item.role !== 'assistant' && call === null) {
-      const view = this.#view.addTurn(newTurn(textOf(item), { ended: true }));
+      const view = this.#view.addTurn(newTurn(textOf(item), { pictures: picturesOf(item), ended: true }));
       this.#past.push({ view, responseId });
       return;
     }
@@ -130,7 +131,8 @@ export class Room {
 
   #turn(response: SluiceResponse, input: readonly Readonly<Record<string, unknown>>[]): void {
     const pending = this.#pending;
-    const shown = pending?.shown ?? this.#view.addTurn(newTurn(questionOf(input)));
+    const shown =
+      pending?.shown ?? this.#view.addTurn(newTurn(questionOf(input), { pictures: input.flatMap(picturesOf) }));
     const { turn } = shown;
     const sentAt = performance.now();
     let firstMs: number | null = null;
@@ -200,6 +202,11 @@ export class Room {
   }
 }
 
+interface Part {
+  readonly text?: string;
+  readonly refusal?: string;
+  readonly image_url?: string;
+}
 interface WithContent {
   readonly content?: unknown;
 }
@@ -207,8 +214,8 @@ interface WithContent {
 /**
  * Returns the parts of content that the gateway or this page wrote: a string, or parts with a text.
  */
-function partsOf({ content }: WithContent): readonly { readonly text?: string; readonly refusal?: string }[] {
-  return typeof content === 'string' ? [{ text: content }] : ((content ?? []) as readonly { readonly text?: string }[]);
+function partsOf({ content }: WithContent): readonly Part[] {
+  return typeof content === 'string' ? [{ text: content }] : ((content ?? []) as readonly Part[]);
 }
 function textOf(item: WithContent): string {
   return partsOf(item)
@@ -219,6 +226,17 @@ function refusalOf(item: WithContent): string {
   return partsOf(item)
     .map(({ refusal }) => refusal ?? '')
     .join('');
+}
+/** Returns the URLs of the images of an item. */
+function picturesOf(item: WithContent): string[] {
+  return partsOf(item).flatMap(({ image_url: url }) => (url === undefined ? [] : [url]));
+}
+/** A question without images is a string. */
+function inputOf({ question, pictures = [] }: PendingQuestion): Input {
+  if (pictures.length === 0) return question;
+  const images = pictures.map((image_url) => ({ type: 'input_image', image_url, detail: 'auto' }));
+  const text = question === '' ? [] : [{ type: 'input_text', text: question }];
+  return [{ role: 'user', content: [...text, ...images] }];
 }
 function questionOf(input: readonly WithContent[]): string {
   return input.map(textOf).join('\n');

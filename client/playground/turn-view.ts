@@ -1,12 +1,15 @@
 /* One question and its answer on the page. Knows no client and no protocol. */
 
 import { add, copies } from './dom.js';
+import { picture } from './pictures.js';
 import { MarkdownView } from './markdown.js';
 import { type Note } from './words.js';
 
 /** The shown data of a turn. */
 export interface Turn {
   question: string;
+  /** URLs of the images of the question. */
+  pictures: readonly string[];
   text: string;
   refusal: string;
   /** Functions that the model called, and what they returned, one line each. */
@@ -17,11 +20,11 @@ export interface Turn {
 }
 
 export function newTurn(question: string, more: Partial<Turn> = {}): Turn {
-  return { question, text: '', refusal: '', calls: [], note: null, numbers: '', ended: false, ...more };
+  return { question, pictures: [], text: '', refusal: '', calls: [], note: null, numbers: '', ended: false, ...more };
 }
 
 export interface TurnActions {
-  retry(question: string): void;
+  retry(question: string, pictures: readonly string[]): void;
 }
 
 export class TurnView {
@@ -40,6 +43,10 @@ export class TurnView {
     const article = add(log, 'article', 'turn');
     article.ariaLabel = 'Question and answer';
     if (turn.question !== '') add(article, 'p', 'question', turn.question);
+    if (turn.pictures.length > 0) {
+      const row = add(article, 'div', 'pictures question');
+      turn.pictures.forEach((url, index) => picture(row, url, `Image ${index + 1}`));
+    }
     this.#answer = add(article, 'div', 'answer');
     this.#markdown = new MarkdownView(add(this.#answer, 'div', 'text'));
     this.#below = add(this.#answer, 'div', 'below');
@@ -75,13 +82,13 @@ export class TurnView {
   }
 
   #foot(numbers: string): void {
-    const { question, text, refusal } = this.turn;
+    const { question, pictures, text, refusal } = this.turn;
     const foot = add(this.#below, 'div', 'foot');
     if (numbers !== '') add(foot, 'span', 'fine numbers', numbers);
     if (text + refusal !== '') copies(add(foot, 'button', 'link', 'Copy'), () => text || refusal);
-    if (question !== '') {
+    if (question !== '' || pictures.length > 0) {
       const retry = add(foot, 'button', 'link', 'Retry');
-      retry.addEventListener('click', () => this.#actions.retry(question));
+      retry.addEventListener('click', () => this.#actions.retry(question, pictures));
     }
     for (const button of foot.querySelectorAll('button')) button.type = 'button';
   }

@@ -5,10 +5,11 @@
 import { type ConnectionState } from '../src/api.js';
 import { Announcer } from './announcer.js';
 import { element } from './dom.js';
+import { Pictures } from './pictures.js';
 import { type Turn, TurnView } from './turn-view.js';
 
 export interface Actions {
-  send(text: string): void;
+  send(text: string, pictures: readonly string[]): void;
   stop(): void;
   startOver(): void;
   useToken(token: string): void;
@@ -44,7 +45,9 @@ export class View {
 
   addTurn(turn: Turn): TurnView {
     this.#welcome.hidden = true;
-    return new TurnView(this.#log, turn, { retry: (question) => this.#actions.send(question) });
+    return new TurnView(this.#log, turn, {
+      retry: (question, pictures) => this.#actions.send(question, pictures),
+    });
   }
 
   clear(): void {
@@ -85,12 +88,13 @@ export class View {
   }
 
   #composeActions(): void {
+    const pictures: Pictures = new Pictures(this.#composer, () => (this.#message.required = pictures.empty));
     this.#composer.addEventListener('submit', (event) => {
       event.preventDefault();
       const text = this.#message.value.trim();
-      if (text === '') return;
+      if (text === '' && pictures.empty) return;
       this.#message.value = '';
-      this.#actions.send(text);
+      this.#actions.send(text, pictures.takeAll());
     });
     this.#message.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
@@ -105,7 +109,7 @@ export class View {
     });
     element('suggestions').addEventListener('click', (event) => {
       if (!(event.target instanceof HTMLButtonElement)) return;
-      this.#actions.send(event.target.textContent);
+      this.#actions.send(event.target.textContent, []);
       this.#message.focus();
     });
     this.#tokenForm.addEventListener('submit', (event) => {

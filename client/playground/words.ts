@@ -123,9 +123,17 @@ export function agoWords(thenMs: number, nowMs: number): string {
 }
 
 /** Returns a function call or its output as one line of code. */
-export function callWords(item: { type: string; name?: string; arguments?: string; output?: string }): string | null {
+export function callWords(item: { type: string; name?: string; arguments?: string; output?: unknown }): string | null {
   if (item.type === 'function_call') return `${item.name ?? ''}(${item.arguments ?? ''})`;
-  return item.type === 'function_call_output' ? `→ ${item.output ?? ''}` : null;
+  return item.type === 'function_call_output' ? `→ ${outputWords(item.output)}` : null;
+}
+
+/** Returns an output: its text, or its parts with a word for each image and file. */
+function outputWords(output: unknown): string {
+  if (!Array.isArray(output)) return typeof output === 'string' ? output : '';
+  // Parts as the gateway has accepted them.
+  const parts = output as readonly { readonly type: string; readonly text?: string }[];
+  return parts.map(({ type, text }) => text ?? (type === 'input_image' ? '(image)' : '(file)')).join(' ');
 }
 
 function durationWords(ms: number): string {

@@ -19,7 +19,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 /** Allows no foreign and no inline code, because the page shows text of models and people. */
 const POLICY =
-  "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
  * Serves every file of `directory` at the root, and `index.html` at `/`. Serves none if the

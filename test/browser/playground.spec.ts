@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
 import { launchChromium } from '../support/chromium.js';
 import { CuttableProxy } from '../support/cuttable-proxy.js';
 import { startGateway } from '../support/gateway.js';
@@ -59,6 +60,35 @@ async function violations(): Promise<string[]> {
 }
 
 const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core')), 'utf8');
+
+/** Gives the page an image of random pixels, as a person does by paste or drop. */
+async function giveImage({ kind, width, height }: { kind: 'paste' | 'drop'; width: number; height: number }) {
+  const page = globalThis as unknown as {
+    readonly OffscreenCanvas: new (width: number, height: number) => PageCanvas;
+    readonly DataTransfer: new () => { readonly items: { add(file: unknown): void } };
+    readonly File: new (parts: readonly unknown[], name: string, options: object) => unknown;
+    readonly ClipboardEvent: new (type: string, options: object) => unknown;
+    readonly DragEvent: new (type: string, options: object) => unknown;
+    readonly document: { getElementById(id: string): { dispatchEvent(event: unknown): void } };
+  };
+  interface PageCanvas {
+    getContext(kind: '2d'): {
+      createImageData(width: number, height: number): { readonly data: Uint8ClampedArray };
+      putImageData(data: unknown, x: number, y: number): void;
+    };
+    convertToBlob(options: object): Promise<unknown>;
+  }
+  const canvas = new page.OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d');
+  const pixels = context.createImageData(width, height);
+  for (let i = 0; i < pixels.data.length; i++) pixels.data[i] = i % 4 === 3 ? 255 : (i * 2_654_435_761) >>> 24;
+  context.putImageData(pixels, 0, 0);
+  const data = new page.DataTransfer();
+  data.items.add(new page.File([await canvas.convertToBlob({ type: 'image/png' })], 'a.png', { type: 'image/png' }));
+  const options = { bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data };
+  const event = kind === 'paste' ? new page.ClipboardEvent(kind, options) : new page.DragEvent(kind, options);
+  page.document.getElementById('message').dispatchEvent(event);
+}
 
 /** What a hostile model, or a person who writes through one, could send. */
 const HOSTILE = [
@@ -405,6 +435,56 @@ describe('the playground', () => {
       await context.close();
       await wall.close();
     }
+  });
+
+  it('takes an image by paste and by drop, shows it, sends it, and shows it again after a reload', async () => {
+    const provider = await FakeOpenAiServer.start(textAnswer(['Seen']));
+    const seeing = await startGateway({
+      config: {
+        provider: { type: 'openai', model: 'fake-model', input: ['text', 'image'] },
+        // A screenshot of a large screen fits after it was scaled down.
+        websocket: { max_message_bytes: '1MiB' },
+      },
+      env: { OPENAI_API_KEY: 'sk-x', OPENAI_BASE_URL: provider.baseUrl },
+    });
+    try {
+      await open(seeing.url);
+      const give = (kind: 'paste' | 'drop', width: number, height: number): Promise<void> =>
+        page.evaluate(giveImage, { kind, width, height });
+      await give('paste', 40, 30);
+      await give('drop', 3_000, 2_000);
+      const waiting = page.getByRole('list', { name: 'Images to send' });
+      await waiting.getByRole('img', { name: 'Image 2' }).waitFor();
+      expect(await violations()).toEqual([]);
+      await page.getByRole('button', { name: 'Remove image 1' }).click();
+      await waiting.getByRole('img', { name: 'Image 2' }).waitFor({ state: 'detached' });
+      await give('paste', 40, 30);
+      await waiting.getByRole('img', { name: 'Image 2' }).waitFor();
+      await ask('What is this?');
+      await ended();
+      expect(await answer().textContent()).toBe('Seen');
+      await waiting.waitFor({ state: 'hidden' });
+      const content = provider.requests[0]?.body.messages.at(-1)?.['content'];
+      expect(content).toMatchObject([
+        { type: 'text', text: 'What is this?' },
+        { type: 'image_url', image_url: { url: expect.stringMatching(/^data:image\/jpeg;base64,/u) } },
+        { type: 'image_url', image_url: { url: expect.stringMatching(/^data:image\/png;base64,/u) } },
+      ]);
+      await page.reload();
+      await turns().first().getByRole('img', { name: 'Image 2' }).waitFor();
+      expect(await turns().count()).toBe(1);
+    } finally {
+      await seeing.close();
+      await provider.close();
+    }
+  });
+
+  it('explains that the demo provider takes no images', async () => {
+    await open(gateway.url);
+    await page.evaluate(giveImage, { kind: 'paste', width: 10, height: 10 } as const);
+    await page.getByRole('img', { name: 'Image 1' }).waitFor();
+    await page.keyboard.press('Enter');
+    await log().getByText('the model takes no images').waitFor();
   });
 
   it('fits a phone, in the light or dark theme of the reader', async () => {

@@ -43,6 +43,7 @@ import { ResponseReader } from '../turn/response-reader.js';
 import { InputTokens } from '../turn/input-tokens.js';
 import { SummarySeal } from '../turn/summary-seal.js';
 import { TurnService } from '../turn/turn.service.js';
+import { UserData } from '../turn/user-data.js';
 
 const STATE_PING_TIMEOUT_MS = 1_000;
 
@@ -83,6 +84,7 @@ export class AppModule {
         { provide: OperationLimits, useValue: parts.operations },
         { provide: Conversations, useValue: parts.conversations },
         { provide: Authenticator, useValue: parts.authenticator },
+        { provide: UserData, useValue: parts.userData },
         { provide: ClientSecrets, useValue: parts.secrets },
         { provide: OriginPolicy, useValue: parts.origins },
         { provide: RestTimes, useValue: restTimes(parts) },

@@ -53,6 +53,7 @@ import { InputTokens } from '../turn/input-tokens.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { type Accounting, Settlement } from '../turn/settlement.js';
 import { TurnRoom } from '../turn/turn-room.js';
+import { UserData } from '../turn/user-data.js';
 import { TurnService } from '../turn/turn.service.js';
 import { configuredGuardrails } from '../validation/configured.js';
 
@@ -73,6 +74,7 @@ export interface GatewayParts {
   readonly hub: FollowHub;
   readonly authenticator: Authenticator;
   readonly secrets: ClientSecrets;
+  readonly userData: UserData;
   readonly revocations: Revocations;
   readonly origins: OriginPolicy;
   readonly table: ConnectionTable;
@@ -146,6 +148,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       events: state.events,
       lease: state.lease,
       claim: state.claim,
+      index: state.index,
       announcements: state.announcements,
       reader,
       idempotency: new Idempotency(state.keys),
@@ -200,6 +203,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       events: state.events,
       allowInstructions: config.clients.allow.instructions,
       allowHistory: config.clients.allow.history,
+      responses: state.responses,
       maxItemBytes: config.state.max_bytes,
       media,
     }),
@@ -213,6 +217,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     sweep,
     hub,
     authenticator: composeAuthenticator(config, { logger, metrics, state }),
+    userData: new UserData(state),
     secrets: composeClientSecrets(config, state, prompts),
     revocations: new Revocations(state.credentials, {
       onRevoked: ({ secrets, owners }, isValid) => table.closeRevoked(secrets, owners, isValid),

@@ -17,7 +17,7 @@ import { Conversations } from '../turn/conversations.js';
 import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';
 import { type ListBody, listBody } from './list-body.js';
-import { readHistoryQuery, readListQuery, refuseQuery } from './queries.js';
+import { readDeletionQuery, readHistoryQuery, readListQuery, refuseQuery } from './queries.js';
 
 interface ConversationBody {
   readonly id: string;
@@ -75,8 +75,9 @@ export class ConversationsController {
   async remove(
     @Caller() caller: Principal,
     @Param('id') id: string,
+    @Query() query: unknown,
   ): Promise<{ readonly id: string; readonly object: 'conversation.deleted'; readonly deleted: true }> {
-    await this.conversations.remove(caller, id);
+    await this.conversations.remove(caller, id, readDeletionQuery(query));
     return { id, object: 'conversation.deleted', deleted: true };
   }
 

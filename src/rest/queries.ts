@@ -38,6 +38,7 @@ const PAGING = {
 const LIST = z.strictObject({ ...INCLUDE, ...PAGING, order: z.enum(['asc', 'desc']).optional() });
 /** Only one order is supported: newest first. */
 const HISTORY = z.strictObject({ ...PAGING, order: z.literal('desc').optional() });
+const DELETION = z.strictObject({ responses: z.enum(['delete', 'keep']).optional() });
 const NOTHING = z.strictObject(INCLUDE);
 
 export interface RetrieveQuery {
@@ -107,6 +108,11 @@ export function readOnDisconnect(query: unknown, background: boolean): 'cancel' 
 export function readHistoryQuery(query: unknown): Omit<ListQuery, 'order'> {
   const { limit, after } = read(HISTORY, query);
   return { limit: Number(limit ?? 20), ...(after === undefined ? {} : { after }) };
+}
+
+/** Reads whether a deleted conversation takes its responses along. @throws SluiceError 400 */
+export function readDeletionQuery(query: unknown): 'delete' | 'keep' {
+  return read(DELETION, query).responses ?? 'delete';
 }
 
 /** Refuses any parameter, for routes without a query. @throws SluiceError 400 */

@@ -17,6 +17,7 @@ export interface RouteRule {
 
 const READ: RouteRule = { scope: 'read' };
 const CHAT: RouteRule = { scope: 'chat' };
+const ADMIN: RouteRule = { scope: 'admin', keysOnly: true };
 const BACKEND: RouteRule = { scope: 'chat', keysOnly: true };
 
 export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
@@ -43,6 +44,8 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'POST /v1/client_secrets': BACKEND,
   'DELETE /v1/client_secrets/:id': BACKEND,
   'POST /v1/users/:user/revoke': BACKEND,
+  'DELETE /v1/users/:user': ADMIN,
+  'GET /v1/users/:user/export': ADMIN,
 };
 
 /**

@@ -1,16 +1,22 @@
-/* REST over users, for backends: ends what a user is signed in with. */
+/* REST over users, for backends: ends what a user is signed in with, erases and exports the user's data. */
 
-import { Controller, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
+import { Readable } from 'node:stream';
+import { Controller, Delete, Get, HttpCode, Param, Post, Res, UseGuards } from '@nestjs/common';
+import { type FastifyReply } from 'fastify';
 
 import { ClientSecrets } from '../auth/secrets/client-secrets.js';
 import { type Principal } from '../domain/principal.js';
+import { UserData } from '../turn/user-data.js';
 import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';
 
 @Controller('v1/users')
 @UseGuards(OperationGuard)
 export class UsersController {
-  constructor(private readonly secrets: ClientSecrets) {}
+  constructor(
+    private readonly secrets: ClientSecrets,
+    private readonly data: UserData,
+  ) {}
 
   @Post(':user/revoke')
   @HttpCode(200)
@@ -20,5 +26,25 @@ export class UsersController {
   ): Promise<{ readonly user: string; readonly object: 'user.revoked'; readonly revoked: true }> {
     await this.secrets.revokeUser(caller, user);
     return { user, object: 'user.revoked', revoked: true };
+  }
+
+  @Delete(':user')
+  async erase(
+    @Caller() caller: Principal,
+    @Param('user') user: string,
+  ): Promise<{
+    readonly user: string;
+    readonly object: 'user.deleted';
+    readonly deleted: true;
+    readonly conversations: number;
+    readonly responses: number;
+  }> {
+    return { user, object: 'user.deleted', deleted: true, ...(await this.data.erase(caller, user)) };
+  }
+
+  @Get(':user/export')
+  export(@Caller() caller: Principal, @Param('user') user: string, @Res() reply: FastifyReply): void {
+    const lines = Readable.from(this.data.export(caller, user));
+    void reply.type('application/jsonl; charset=utf-8').send(lines);
   }
 }

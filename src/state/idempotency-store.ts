@@ -47,4 +47,6 @@ export abstract class IdempotencyStore {
    * request was refused, or its holder abandoned it.
    */
   abstract release(use: KeyUse): Promise<void>;
+  /** Deletes all keys of a user. */
+  abstract eraseOwner(owner: string): Promise<void>;
 }

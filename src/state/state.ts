@@ -9,6 +9,7 @@ import { type ConversationStore, type ResponseStore } from './conversation-store
 import { type CredentialStore } from './credential-store.js';
 import { type EventLog, type TurnLease } from './event-log.js';
 import { type IdempotencyStore } from './idempotency-store.js';
+import { type OwnerIndex } from './owner-index.js';
 import { type RateLimiter } from './rate-limiter.js';
 
 export interface State {
@@ -21,6 +22,7 @@ export interface State {
   readonly limiter: RateLimiter;
   readonly keys: IdempotencyStore;
   readonly credentials: CredentialStore;
+  readonly index: OwnerIndex;
   /** Resolves if the store answers. @throws SluiceError `state_unavailable` */
   ping(): Promise<void>;
   close(): Promise<void>;

@@ -12,7 +12,7 @@ import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
-import { type ConversationStore, type ItemQuery, type Page } from '../state/conversation-store.js';
+import { type ConversationStore, type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './response-errors.js';
 import { mayInstruct, refuseHistory, refuseHumanItems, refuseInstructingItems } from './instructing.js';
@@ -23,7 +23,7 @@ import { retryWhileUnavailable } from './retry-while-unavailable.js';
 export interface ConversationParts {
   readonly store: ConversationStore;
   readonly claim: ConversationClaim;
-  readonly events: Pick<EventLog, 'requestCancel'>;
+  readonly events: Pick<EventLog, 'requestCancel' | 'delete'>;
   /**
    * `clients.allow.instructions`. Null: only trusted callers may write system and developer
    * messages.
@@ -31,6 +31,7 @@ export interface ConversationParts {
   readonly allowInstructions: boolean | null;
   /** `clients.allow.history`. Null: only trusted callers may write what the model says. */
   readonly allowHistory: boolean | null;
+  readonly responses: Pick<ResponseStore, 'delete'>;
   /** Maximum size of an item, in bytes (`state.max_bytes`). */
   readonly maxItemBytes: number;
   readonly media: MediaCheck;
@@ -46,6 +47,7 @@ export class Conversations {
   readonly #events: ConversationParts['events'];
   readonly #allowInstructions: boolean | null;
   readonly #allowHistory: boolean | null;
+  readonly #responses: ConversationParts['responses'];
   readonly #maxItemBytes: number;
   readonly #media: MediaCheck;
   readonly #time: Time;
@@ -56,6 +58,7 @@ export class Conversations {
     events,
     allowInstructions,
     allowHistory,
+    responses,
     maxItemBytes,
     media,
     time = systemTime,
@@ -65,6 +68,7 @@ export class Conversations {
     this.#events = events;
     this.#allowInstructions = allowInstructions;
     this.#allowHistory = allowHistory;
+    this.#responses = responses;
     this.#maxItemBytes = maxItemBytes;
     this.#media = media;
     this.#time = time;
@@ -134,14 +138,38 @@ export class Conversations {
   }
 
   /**
-   * Deletes a conversation with its items, and cancels the turns that run or wait in it. Its ended
-   * responses stay.
+   * Deletes a conversation with its items, and cancels the turns that run or wait in it.
+   * @param responses whether the responses of its items are deleted too; those that run get their
+   * terminal and are not stored
    * @throws SluiceError `conversation_not_found`
    */
-  async remove(caller: Principal, id: string): Promise<void> {
+  async remove(caller: Principal, id: string, responses: 'delete' | 'keep' = 'delete'): Promise<void> {
     await this.get(caller, id);
+    const ended = responses === 'keep' ? new Set<string>() : await this.#responsesIn(id);
     if (!(await this.#store.delete(id))) throw conversationNotFound();
-    for (const responseId of await this.#claim.members(id)) await this.#events.requestCancel(responseId);
+    for (const responseId of await this.#claim.members(id)) {
+      await this.#events.requestCancel(responseId);
+      ended.delete(responseId);
+      // The mark of the deletion keeps the turn from storing its end. Its viewers still get it.
+      if (responses === 'delete') await this.#responses.delete(responseId);
+    }
+    for (const responseId of ended) {
+      await this.#responses.delete(responseId);
+      await this.#events.delete(responseId);
+    }
+  }
+
+  /** Returns the responses that added the items of a conversation. */
+  async #responsesIn(id: string): Promise<Set<string>> {
+    const found = new Set<string>();
+    let after: string | undefined;
+    for (;;) {
+      const query = { limit: 100, order: 'asc', ...(after === undefined ? {} : { after }) } as const;
+      const { data, hasMore } = await this.#store.listItems(id, query);
+      for (const { responseId } of data) if (responseId !== null) found.add(responseId);
+      after = data.at(-1)?.item.id;
+      if (!hasMore || after === undefined) return found;
+    }
   }
 
   /** @throws SluiceError `conversation_not_found`, `invalid_cursor` */

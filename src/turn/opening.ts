@@ -10,6 +10,7 @@ import { type ResponseObject } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type EventLog, type Reservation } from '../state/event-log.js';
+import { type OwnerIndex } from '../state/owner-index.js';
 import { type TurnPlan } from './admission.js';
 import { type FlushClock } from './flush-clock.js';
 import { Journal } from './journal.js';
@@ -26,6 +27,7 @@ import { newFacts, type Turn, type TurnOrigin } from './turn.js';
 export interface OpeningParts {
   readonly guards: TurnGuards;
   readonly limits: TurnLimits;
+  readonly index: Pick<OwnerIndex, 'add'>;
   readonly claim: ConversationClaim;
   readonly events: EventLog;
   readonly idempotency: Idempotency;
@@ -90,7 +92,7 @@ export class TurnOpening {
   /** Joins the queue before creating the log, so that a refusal comes before a response exists. */
   async #openLog(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
     const { plan, response, origin, trace, idempotency } = request;
-    const { events, claim, clock, report } = this.#parts;
+    const { events, claim, clock, report, index } = this.#parts;
     const { maxWaiting } = this.#options;
     const time = this.#time;
     const conversationId = response.conversation?.id ?? null;
@@ -99,6 +101,8 @@ export class TurnOpening {
     const input = storedInput(plan, response.id, history.withheld, itemIds);
     const stop = new AbortController();
     try {
+      // List the response of a user before it exists, so that none is out of reach of an erasure.
+      if (plan.caller.user !== null) await index.add(plan.caller.owner, response.id);
       const requestedAt = time.now();
       let waits = conversationId !== null && !(await claim.join(conversationId, response.id, maxWaiting)).first;
       const head = {

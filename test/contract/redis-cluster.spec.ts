@@ -8,7 +8,7 @@ import { RedisClusterServers } from '../../scripts/development/cluster/redis.js'
 import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
-import { describeCredentialStore } from './suites/credential-store.js';
+import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
@@ -35,6 +35,7 @@ describeConversationStore('Redis Cluster', open);
 describeRateLimiter('Redis Cluster', open);
 describeIdempotencyStore('Redis Cluster', open);
 describeCredentialStore('Redis Cluster', open);
+describeOwnerIndex('Redis Cluster', open);
 describeFollow('Redis Cluster', open);
 
 describe('a Redis Cluster', () => {

@@ -100,6 +100,7 @@ export class Network {
       limiter: this.#store('limiter', state.limiter),
       keys: this.#store('keys', state.keys),
       credentials: this.#store('keys', state.credentials),
+      index: this.#store('keys', state.index),
       ping: () => this.#request('ping', '', () => state.ping()) as Promise<void>,
       close: () => Promise.resolve(),
     };

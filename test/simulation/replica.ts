@@ -72,7 +72,7 @@ export class Replica {
   constructor(options: ReplicaOptions) {
     const { host, time, network, random, recorder, memory: makeMemory = plainMemory } = options;
     const state = network.reach(options.state);
-    const { events: log, lease, claim, announcements, conversations, responses, keys, limiter } = state;
+    const { events: log, lease, claim, announcements, conversations, responses, keys, limiter, index } = state;
     this.host = host;
     this.network = network;
     this.time = time;
@@ -113,6 +113,7 @@ export class Replica {
         compaction: { apply: (_turn, context) => Promise.resolve(context) },
         room: this.room,
         limits,
+        index: index,
         events: log,
         lease,
         claim,
@@ -137,6 +138,7 @@ export class Replica {
       events: log,
       allowInstructions: null,
       allowHistory: null,
+      responses,
       maxItemBytes: POLICY.maxItemBytes,
       media: mediaCheck(),
       time,

@@ -7,6 +7,7 @@ import { type EvictedKind, MemoryBudget } from './memory-budget.js';
 import { MemoryConversationAnnouncements } from './memory-conversation-announcements.js';
 import { MemoryConversationClaim } from './memory-conversation-claim.js';
 import { MemoryCredentialStore } from './memory-credential-store.js';
+import { MemoryOwnerIndex } from './memory-owner-index.js';
 import { MemoryConversationStore, type MemoryStoreOptions } from './memory-conversation-store.js';
 import { MemoryResponseStore } from './memory-response-store.js';
 import { MemoryEventLog } from './memory-event-log.js';
@@ -69,6 +70,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     responses,
     keys,
     credentials,
+    index: new MemoryOwnerIndex(),
     keptBytes: () => budget.bytes + ofLogs.bytes + ofKeys.bytes,
     limiter: new MemoryRateLimiter(time),
     ping: () => Promise.resolve(),

@@ -25,6 +25,11 @@ export class RedisIdempotencyStore extends IdempotencyStore {
   override async claim(use: KeyUse): Promise<KeyClaim> {
     const { commands, keys, scripts, hooks } = this.#options;
     const key = keys.once(use.owner, use.key);
+    // List the key before it exists, so that the data of its user can be erased. Server keys have no list.
+    if (use.owner.includes('/')) {
+      const list = keys.onceOf(use.owner);
+      await Promise.all([commands.call('SADD', list, key), commands.call('PEXPIRE', list, KEY_TTL_MS)]);
+    }
     const held = await commands.call('SET', key, valueOf(use, false), 'NX', 'GET', 'PX', KEY_TTL_MS);
     if (held === null) return { outcome: 'fresh' };
     const value = parseStored(String(held), 'idempotency_key', hooks, isValue);
@@ -47,6 +52,13 @@ export class RedisIdempotencyStore extends IdempotencyStore {
     const { commands, keys, scripts } = this.#options;
     const args = [valueOf(use, false), valueOf(use, true), KEY_TTL_MS];
     return (await commands.run(scripts.get('once-confirm'), [keys.once(use.owner, use.key)], args)) === 1;
+  }
+
+  override async eraseOwner(owner: string): Promise<void> {
+    const { commands, keys } = this.#options;
+    const listed = await commands.call('SMEMBERS', keys.onceOf(owner));
+    for (const key of Array.isArray(listed) ? listed.map(String) : []) await commands.call('DEL', key);
+    await commands.call('DEL', keys.onceOf(owner));
   }
 
   override async release(use: KeyUse): Promise<void> {

@@ -18,6 +18,8 @@
  * | response:<response>      | string | an ended response, or that it was deleted          | state.ttl, sliding; 1 h            |
  * | rate:<bucket>            | hash   | level of a token bucket, its newest calls          | until it is full, at least 10 s    |
  * | once:<digest>            | string | the response that an idempotency key names         | 24 h                               |
+ * | once-of:<digest>         | set    | keys `once:` of a user                             | 24 h after the last one            |
+ * | responses-of:<digest>    | zset   | a user's newest 10,000 responses                   | 31 days after the last one         |
  * | secret:<id>              | string | hash of a client secret, user, binding             | until it expires                   |
  * | secrets-of:<digest>      | zset   | an owner's newest 1,000 client secrets             | an hour after the last one expires |
  * | revoked:<digest>         | string | when the owner's credentials were revoked          | 31 days                            |
@@ -105,6 +107,8 @@ export class RedisKeys {
   readonly response = (id: string): string => `${this.#prefix}response:${inKey(id)}`;
   readonly rate = (bucket: string): string => `${this.#prefix}rate:${bucket}`;
   readonly once = (owner: string, key: string): string => `${this.#prefix}once:${digest(`${owner}\n${key}`)}`;
+  readonly onceOf = (owner: string): string => `${this.#prefix}once-of:${digest(owner)}`;
+  readonly responsesOf = (owner: string): string => `${this.#prefix}responses-of:${digest(owner)}`;
   readonly secret = (id: string): string => `${this.#prefix}secret:${inKey(id)}`;
   readonly secretsOf = (owner: string): string => `${this.#prefix}secrets-of:${digest(owner)}`;
   readonly revoked = (owner: string): string => `${this.#prefix}revoked:${digest(owner)}`;

@@ -14,6 +14,7 @@ import { LogPacker, replicaName } from './log/log-packer.js';
 import { AppendQueue } from './log/append-queue.js';
 import { RedisConnector } from './connection/redis-connector.js';
 import { RedisStartError, startError } from './connection/start-error.js';
+import { RedisOwnerIndex } from './redis-owner-index.js';
 import { RedisCredentialStore } from './redis-credential-store.js';
 import { Heartbeat } from './connection/heartbeat.js';
 import { memoryOf, type RedisMemory } from './connection/redis-memory.js';
@@ -134,6 +135,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     }),
     keys: new RedisIdempotencyStore({ ...stores, hooks }),
     credentials: new RedisCredentialStore({ ...stores, hooks }),
+    index: new RedisOwnerIndex(stores),
     counts,
     get isUp() {
       return heartbeat.isUp;

@@ -82,3 +82,40 @@ export function describeCredentialStore(name: string, open: OpenStore, now: () =
     });
   });
 }
+
+export function describeOwnerIndex(name: string, open: OpenStore): void {
+  describe(`owner index: ${name}`, () => {
+    let store: ContractStore;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+
+    it('lists the responses of an owner once each, on every replica, and removes them', async () => {
+      const { index } = store.state;
+      for (const id of ['resp_a', 'resp_b', 'resp_a']) await index.add('shop/ann', id);
+      await store.other.index.add('shop/bob', 'resp_c');
+      expect([...(await store.other.index.responsesOf('shop/ann'))].sort()).toEqual(['resp_a', 'resp_b']);
+      await store.other.index.remove('shop/ann', ['resp_a', 'resp_c']);
+      expect(await index.responsesOf('shop/ann')).toEqual(['resp_b']);
+      expect(await index.responsesOf('shop/bob')).toEqual(['resp_c']);
+      expect(await index.responsesOf('shop/cid')).toEqual([]);
+    });
+
+    it('erases the idempotency keys of an owner, and of no other one', async () => {
+      const use = (owner: string, key: string, responseId: string) => ({
+        owner,
+        key,
+        fingerprint: 'digest',
+        responseId,
+      });
+      for (const key of ['one', 'two']) await store.state.keys.claim(use('shop/ann', key, 'resp_a'));
+      await store.other.keys.claim(use('shop/anna', 'one', 'resp_b'));
+      await store.other.keys.eraseOwner('shop/ann');
+      for (const key of ['one', 'two']) {
+        expect(await store.state.keys.claim(use('shop/ann', key, 'resp_c'))).toEqual({ outcome: 'fresh' });
+      }
+      expect(await store.state.keys.claim(use('shop/anna', 'one', 'resp_c'))).toMatchObject({ outcome: 'same' });
+    });
+  });
+}

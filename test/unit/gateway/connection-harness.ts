@@ -68,6 +68,7 @@ export class ConnectionHarness extends TurnHarness {
         events: plain.events,
         allowInstructions: null,
         allowHistory: null,
+        responses: plain.responses,
         maxItemBytes: 1_000_000,
         media: mediaCheck(),
       }),

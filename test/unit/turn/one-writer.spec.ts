@@ -92,6 +92,7 @@ describe('items that are added', () => {
       events: slow.plain.events,
       allowInstructions: null,
       allowHistory: null,
+      responses: slow.plain.responses,
       maxItemBytes: 1_000_000,
       media: mediaCheck(),
       time,

@@ -27,6 +27,7 @@ const conversations = (): Conversations =>
     events: harness.plain.events,
     allowInstructions: null,
     allowHistory: null,
+    responses: harness.plain.responses,
     maxItemBytes: 1_000_000,
     media: mediaCheck(),
   });

@@ -255,6 +255,7 @@ export class TurnHarness {
         compaction: { apply: (_turn, context) => Promise.resolve(context) },
         room: this.room,
         limits,
+        index: this.plain.index,
         events: log,
         lease,
         claim,

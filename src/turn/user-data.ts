@@ -1,0 +1,138 @@
+/*
+ * All data of one user: erases it, and exports it. For administrators, within the tenant of their
+ * key.
+ */
+
+import { type Conversation } from '../domain/conversation.js';
+import { actingFor, ownerOf, type Principal } from '../domain/principal.js';
+import { type ConversationClaim } from '../state/conversation-claim.js';
+import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
+import { type CredentialStore } from '../state/credential-store.js';
+import { type EventLog } from '../state/event-log.js';
+import { type IdempotencyStore } from '../state/idempotency-store.js';
+import { type OwnerIndex } from '../state/owner-index.js';
+
+export interface UserDataParts {
+  readonly conversations: ConversationStore;
+  readonly responses: ResponseStore;
+  readonly events: Pick<EventLog, 'delete' | 'requestCancel'>;
+  readonly claim: Pick<ConversationClaim, 'members'>;
+  readonly index: OwnerIndex;
+  readonly keys: Pick<IdempotencyStore, 'eraseOwner'>;
+  readonly credentials: Pick<CredentialStore, 'revokeOwner'>;
+}
+
+export interface Erased {
+  readonly conversations: number;
+  readonly responses: number;
+}
+
+const PAGE = 100;
+
+export class UserData {
+  readonly #parts: UserDataParts;
+
+  constructor(parts: UserDataParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Erases everything of a user, and ends the user's credentials. Running turns are cancelled, and
+   * what they write afterwards is not kept. Safe to repeat.
+   * @throws SluiceError `insufficient_scope`, `invalid_value`, `state_unavailable`
+   */
+  async erase(caller: Principal, user: string): Promise<Erased> {
+    actingFor(caller, user, 'user');
+    const owner = ownerOf(caller.tenant, user);
+    // First, so that the user starts no turn meanwhile.
+    await this.#parts.credentials.revokeOwner(owner);
+    const erased = { conversations: 0, responses: 0 };
+    // A turn that was being created may add to what was listed: erase until nothing is left.
+    for (;;) {
+      const conversations = await this.#eraseConversations(owner);
+      const responses = await this.#eraseResponses(owner);
+      erased.conversations += conversations;
+      erased.responses += responses;
+      if (conversations + responses === 0) break;
+    }
+    await this.#parts.keys.eraseOwner(owner);
+    return erased;
+  }
+
+  /**
+   * Yields everything of a user as lines of JSON: each conversation followed by its items, then the
+   * responses.
+   * @throws like `erase`
+   */
+  async *export(caller: Principal, user: string): AsyncGenerator<string, void> {
+    actingFor(caller, user, 'user');
+    const owner = ownerOf(caller.tenant, user);
+    for await (const conversation of this.#conversationsOf(owner)) {
+      const { id, createdAt, updatedAt, metadata, title } = conversation;
+      yield line({ type: 'conversation', id, created_at: createdAt, updated_at: updatedAt, title, metadata });
+      yield* this.#itemsOf(id);
+    }
+    for (const id of await this.#parts.index.responsesOf(owner)) {
+      const stored = await this.#parts.responses.get(id);
+      if (stored?.owner !== owner) continue;
+      const input = stored.input.map(({ item }) => item);
+      yield line({ type: 'response', response: stored.response, input });
+    }
+  }
+
+  async *#conversationsOf(owner: string): AsyncGenerator<Conversation, void> {
+    let after: string | undefined;
+    for (;;) {
+      const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
+      const { data, hasMore } = await this.#parts.conversations.listByOwner(owner, query);
+      yield* data;
+      after = data.at(-1)?.id;
+      if (!hasMore || after === undefined) return;
+    }
+  }
+
+  async *#itemsOf(conversation: string): AsyncGenerator<string, void> {
+    let after: string | undefined;
+    for (;;) {
+      const query = { limit: PAGE, order: 'asc', ...(after === undefined ? {} : { after }) } as const;
+      const { data, hasMore } = await this.#parts.conversations.listItems(conversation, query);
+      for (const { item, responseId } of data) {
+        yield line({ type: 'item', conversation, response_id: responseId, item });
+      }
+      after = data.at(-1)?.item.id;
+      if (!hasMore || after === undefined) return;
+    }
+  }
+
+  async #eraseConversations(owner: string): Promise<number> {
+    const { conversations, claim, events, responses } = this.#parts;
+    const { data } = await conversations.listByOwner(owner, { limit: PAGE });
+    let erased = 0;
+    for (const { id } of data) {
+      const members = await claim.members(id);
+      if (await conversations.delete(id)) erased += 1;
+      for (const responseId of members) {
+        await events.requestCancel(responseId);
+        await responses.delete(responseId);
+      }
+    }
+    return erased;
+  }
+
+  async #eraseResponses(owner: string): Promise<number> {
+    const { index, responses, events } = this.#parts;
+    const ids = (await index.responsesOf(owner)).slice(0, PAGE);
+    for (const id of ids) {
+      await events.requestCancel(id);
+      // The mark of the deletion keeps a turn that still runs from storing its end.
+      await responses.delete(id);
+      await events.delete(id);
+    }
+    await index.remove(owner, ids);
+    return ids.length;
+  }
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`;
+}

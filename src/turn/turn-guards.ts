@@ -39,11 +39,15 @@ export class TurnGuards {
   /** By the list of the prompt, so that a reloaded pack has its own. */
   readonly #compiled = new WeakMap<readonly object[], readonly CompiledGuardrail[]>();
 
-  /** @param own the guardrails of the configuration, applied to every turn */
+  /**
+   * @param own the guardrails of the configuration, applied to every turn
+   * @throws GuardrailMistake
+   */
   constructor(own: readonly GuardrailSpec[], { judges, holdMax = Infinity }: GuardOptions = {}) {
     this.#own = own;
     this.#judges = judges;
     this.#holdMax = holdMax;
+    this.#of(null);
   }
 
   /**

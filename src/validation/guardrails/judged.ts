@@ -182,7 +182,8 @@ class JudgedRun implements OutputRun {
 function endOfWindow(text: string): number | undefined {
   if (text.length < SHORTEST_WINDOW) return undefined;
   SENTENCE_END.lastIndex = SHORTEST_WINDOW;
-  const found = SENTENCE_END.exec(text);
+  // A part of the provider may be of any length, and only its beginning can be a window.
+  const found = SENTENCE_END.exec(text.slice(0, LONGEST_WINDOW + 2));
   if (found !== null && SENTENCE_END.lastIndex <= LONGEST_WINDOW) return SENTENCE_END.lastIndex;
   if (text.length <= LONGEST_WINDOW) return undefined;
   const lead = text.charCodeAt(LONGEST_WINDOW - 1);

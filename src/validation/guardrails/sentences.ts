@@ -13,6 +13,9 @@ const MAY_END = /[\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
 /** A boundary is certain once one of these follows it: until then a lower-case letter may undo it. */
 const DECIDES = /[\p{L}\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
 const NOT_BLANK = /\S/u;
+/** Code units of a sentence beyond which only its end is read again, and how many of them. */
+const LONGEST_TAIL = 2_000;
+const KEPT_TAIL = 500;
 
 /** `params.max_sentences` (or `max`). */
 export function compileMaxSentences(
@@ -93,6 +96,10 @@ class SentencesRun implements OutputRun {
   /** Sentences before `#from`. */
   #count = 0;
   #mayEnd = false;
+  /** Whether the text of this sentence before `#tail` was not blank. */
+  #begun = false;
+  /** The safe position while the last boundary is not certain, or -1. */
+  #pending = -1;
 
   constructor(
     private readonly limit: number,
@@ -104,6 +111,8 @@ class SentencesRun implements OutputRun {
     this.#seen += text.length;
     this.#tail += text;
     this.#mayEnd ||= MAY_END.test(text);
+    // Reading the sentence again could decide nothing.
+    if (this.#pending !== -1 && !DECIDES.test(text)) return this.#pending;
     return this.#mayEnd || this.#count === this.limit ? this.#read(false) : this.#seen;
   }
 
@@ -117,14 +126,17 @@ class SentencesRun implements OutputRun {
     const whole = !ended && lead >= 0xd800 && lead <= 0xdbff ? this.#tail.slice(0, -1) : this.#tail;
     let start = 0;
     let safe = this.#seen;
+    this.#pending = -1;
     for (const { index, segment } of segmenter.segment(whole)) {
       if (index > start) {
-        const before = this.#count + (NOT_BLANK.test(whole.slice(start, index)) ? 1 : 0);
+        const begun = (start === 0 && this.#begun) || NOT_BLANK.test(whole.slice(start, index));
+        const before = this.#count + (begun ? 1 : 0);
         if (!ended && !DECIDES.test(whole.slice(index))) {
-          if (before === this.limit) safe = this.#from + index;
+          if (before === this.limit) this.#pending = safe = this.#from + index;
           break;
         }
         this.#count = before;
+        this.#begun = false;
         start = index;
       }
       if (this.#count === this.limit) {
@@ -132,6 +144,11 @@ class SentencesRun implements OutputRun {
         safe = ended && this.stop === undefined ? this.#seen : this.#from + start;
         if (this.stop !== undefined) break;
       }
+    }
+    if (start === 0 && this.#count < this.limit && this.#tail.length > LONGEST_TAIL) {
+      // Boundaries that are not there by now will not come: a rule looks back a few characters.
+      start = this.#tail.length - KEPT_TAIL;
+      this.#begun ||= NOT_BLANK.test(this.#tail.slice(0, start));
     }
     this.#from += start;
     this.#tail = this.#tail.slice(start);

@@ -71,6 +71,17 @@ describe('sluice config check', () => {
     });
   });
 
+  it('names every mistake in the guardrails with its place and the nearest name', async () => {
+    const list =
+      '[{ type: regx, params: {} }, { type: banned_words, params: { words: [a, 7] } }, { type: json_valid }]';
+    at.write('guarded.yaml', `middleware: { validator: { guardrails: ${list} } }`);
+    const { code, err } = await run(['config', 'check', 'guarded.yaml']);
+    expect(code).toBe(78);
+    expect(err).toMatch(/guarded\.yaml: middleware\.validator\.guardrails\[0\]\.type: .*did you mean regex\?/u);
+    expect(err).toContain('middleware.validator.guardrails[1].params.words[1]: must be text; quote it');
+    expect(err).not.toContain('guardrails[2]');
+  });
+
   it('notes an unset secret and fails only with --strict', async () => {
     expect(await run(['config', 'check', 'good.yaml'])).toMatchObject({
       code: 0,

@@ -132,6 +132,16 @@ describe('max_sentences, for any text and any cut', () => {
     );
   });
 
+  it('takes time linear in the text for a sentence without an end', () => {
+    const guard = createOutputGuard(compiled('max_sentences', { max: 1 }));
+    const before = performance.now();
+    let released = '';
+    for (let i = 0; i < 20_000; i += 1) released += guard.push('a.b, 1 ').release;
+    released += guard.push('end. New').release;
+    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(released.endsWith('end. ')).toBe(true);
+  });
+
   function sentences(whole: string, max: number): [string, boolean] {
     if (countSentences(whole) <= max) return [whole, false];
     let count = 0;

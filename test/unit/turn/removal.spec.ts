@@ -84,13 +84,17 @@ describe('a response deleted between its commit and its terminal', () => {
 });
 
 describe('a conversation deleted while a turn runs in it', () => {
-  async function deletedMidway(store: boolean, beforehand: () => void = () => undefined): Promise<string> {
+  async function deletedMidway(
+    store: boolean,
+    beforehand: () => void = () => undefined,
+    responses: 'delete' | 'keep' = 'keep',
+  ): Promise<string> {
     harness = new TurnHarness({ answers: [[say('Half'), HANG]], time: { ...systemTime, now: () => now } });
     const conversation = await harness.conversation([userItem('Before')]);
     const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation, store }), ORIGIN);
     while (!(await harness.types(responseId)).includes('output_text.delta')) await new Promise(setImmediate);
     beforehand();
-    await conversations().remove(ALICE, conversation);
+    await conversations().remove(ALICE, conversation, responses);
     return responseId;
   }
 
@@ -105,6 +109,13 @@ describe('a conversation deleted while a turn runs in it', () => {
     // The context that the turn had read is deleted too: the response has no copy.
     expect(stored?.context).toEqual(store ? [] : undefined);
     expect(await harness.plain.conversations.get(response.conversation?.id ?? '')).toBeUndefined();
+  });
+
+  it('does not store the response of the turn, whose viewers get its end, unless responses are kept [CONV-15]', async () => {
+    const id = await deletedMidway(true, undefined, 'delete');
+    await harness.turns.whenIdle();
+    expect((await harness.events(id)).at(-1)).toMatchObject({ response: { status: 'cancelled' } });
+    expect(await harness.plain.responses.get(id)).toBeUndefined();
   });
 
   it('keeps nothing of a turn that another replica ends', async () => {

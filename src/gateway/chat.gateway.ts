@@ -41,7 +41,7 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
       if (isBinary && connection.open) connection.close(CLOSE_CODES.binary, 'only text frames are understood');
       // Text frames come as one Buffer (the default binaryType), and ws has checked that they are
       // UTF-8.
-      else frames.receive(data as Buffer);
+      else frames.intake.receive(data as Buffer);
     });
     socket.on('close', (code: number) => {
       frames.end();

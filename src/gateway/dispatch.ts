@@ -30,9 +30,10 @@ const MEASURED_CHARACTERS = 16_384;
 /** The frames of one connection. */
 export class FrameDispatch {
   readonly connection: ClientConnection;
+  /** Where frames arrive. */
+  readonly intake: FrameIntake;
   readonly #parts: ConnectionParts;
   readonly #handshake: Handshake;
-  readonly #intake: FrameIntake;
   readonly #lanes: Lanes;
   readonly #refusals: Refusals;
   // Created when a client first uses them, so that an idle connection costs little.
@@ -50,12 +51,14 @@ export class FrameDispatch {
     this.#handshake = handshake;
     this.#takesSnapshots = handshake.snapshots;
     this.connection = new ClientConnection(socket, handshake.principal, parts, {
-      onFull: (full) => this.#intake.setFull(full),
+      onFull: (full) => this.intake.setFull(full),
       onBehind: (following, events) => this.#following.moveOn(following, events),
     });
     this.connection.extended = handshake.snapshots || handshake.resume.length > 0;
     const onTooMany = (): void => this.connection.close(CLOSE_CODES.policy, 'too many refused messages');
-    this.#intake = new FrameIntake({
+    this.intake = new FrameIntake({
+      accepts: () => this.connection.open,
+      drop: () => this.connection.drop(),
       handle: (text) => this.#handle(text),
       setReading: (reading) => (this.connection.reading = reading),
       maxOperations: maxOperationsInFlight,
@@ -76,12 +79,6 @@ export class FrameDispatch {
     });
   }
 
-  /** Handles one text frame. Drops frames after the close was sent. */
-  receive(data: Buffer | string): void {
-    if (this.connection.open) this.#intake.receive(data.toString());
-    else this.connection.drop();
-  }
-
   /** Resumes the responses that the upgrade named, as frames would. */
   resumeAll(): void {
     for (const point of this.#handshake.resume) this.#resume(point);
@@ -93,7 +90,7 @@ export class FrameDispatch {
    */
   end(): void {
     if (this.connection.ended) return;
-    this.#intake.close();
+    this.intake.close();
     this.connection.end();
     if (this.#handshake.cancelOnDisconnect) this.#lanes.cancelCreated(this.connection.principal);
     this.#watched?.close();
@@ -140,17 +137,17 @@ export class FrameDispatch {
       case 'sluice:subscribe': {
         const { conversation, streamId } = event;
         const caller = this.#counted();
-        this.#intake.during(this.#answered(streamId, this.#watching.subscribe(caller, conversation, streamId)));
+        this.intake.during(this.#answered(streamId, this.#watching.subscribe(caller, conversation, streamId)));
         return;
       }
       case 'sluice:unsubscribe':
-        this.#intake.during(this.#answered(undefined, this.#watching.unsubscribe(event.conversation)));
+        this.intake.during(this.#answered(undefined, this.#watching.unsubscribe(event.conversation)));
         return;
       case 'sluice:auth':
         this.#counted();
         // Later frames act for the new principal, or for the old one if the token is refused. They
         // wait for the outcome, because otherwise they could act for the wrong principal.
-        this.#intake.alone(this.#answered(undefined, this.#authenticate(event.token)));
+        this.intake.alone(this.#answered(undefined, this.#authenticate(event.token)));
         return;
       case 'sluice:ping':
         connection.sendEvent({ type: 'sluice:pong', id: event.id });
@@ -168,7 +165,7 @@ export class FrameDispatch {
       const frame = this.#following.nextFrame();
       lane.push(
         new CreateTask(
-          { caller, request, streamId, idempotencyKey, traceparent },
+          { caller, request, streamId, idempotencyKey, traceparent, frame },
           {
             turns: this.#parts.turns,
             unstored: (this.#unstored ??= new UnstoredResponses(this.#parts.unstored)),
@@ -176,7 +173,7 @@ export class FrameDispatch {
             time: this.#parts.time,
             closed: () => this.connection.ended,
             created: (responseId) => remember((this.#created ??= new Set()), responseId),
-            followToEnd: (...response) => this.#following.followToEnd(...response, frame),
+            followed: this.#following,
             ended: () => this.#lanes.release(),
           },
         ),
@@ -198,12 +195,12 @@ export class FrameDispatch {
       sendEvent: (event) => this.connection.sendEvent(event),
       onRefused: (thrown) => this.#refusals.refuse(asSluiceError(thrown), undefined),
     });
-    this.#intake.during(this.#answered(undefined, this.#cancels.cancel(caller, responseId)));
+    this.intake.during(this.#answered(undefined, this.#cancels.cancel(caller, responseId)));
   }
 
   #resume(point: ResumePoint): void {
     try {
-      this.#intake.during(this.#following.resume(this.#counted(), point));
+      this.intake.during(this.#following.resume(this.#counted(), point));
     } catch (thrown) {
       this.#refusals.refuse(asSluiceError(thrown), point.streamId);
     }

@@ -7,6 +7,10 @@
 import { type FrameRounds } from './frame-rounds.js';
 
 export interface FrameIntakeOptions {
+  /** Whether frames are accepted. Called for each frame that arrives. */
+  readonly accepts: () => boolean;
+  /** Drops a frame that arrived after the close was sent. */
+  readonly drop: () => void;
   /** Handles one frame. Never throws. */
   readonly handle: (text: string) => void;
   /** Stops and resumes reading from the socket. */
@@ -45,9 +49,14 @@ export class FrameIntake {
     this.#options = options;
   }
 
-  /** Handles a frame now, or after those that wait. */
-  receive(text: string): void {
+  /** Handles a text frame now, or after those that wait. Drops it after the close was sent. */
+  receive(data: Buffer | string): void {
+    if (!this.#options.accepts()) {
+      this.#options.drop();
+      return;
+    }
     if (this.#closed) return;
+    const text = data.toString();
     if (this.#next < this.#waiting.length || !this.#mayHandle()) {
       this.#waiting.push(text);
       this.#setReading(false);

@@ -95,6 +95,6 @@ export class SocketClient {
     const text = JSON.stringify({ type, conversation: this.conversation });
     const at = Math.max(scheduler.now + random.between(0.1, 5), this.#lastAt + 0.001);
     this.#lastAt = at;
-    scheduler.post(this.#replica.host, at - scheduler.now, `frame ${type}`, () => this.#frames.receive(text));
+    scheduler.post(this.#replica.host, at - scheduler.now, `frame ${type}`, () => this.#frames.intake.receive(text));
   }
 }

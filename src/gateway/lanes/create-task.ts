@@ -11,6 +11,7 @@ import { type Time } from '../../domain/time.js';
 import { requestFingerprint } from '../../protocol/idempotency-key.js';
 import { type TurnService } from '../../turn/turn.service.js';
 import { type UnstoredResponses } from '../../turn/unstored-responses.js';
+import { type FollowedResponses } from '../following/followed-responses.js';
 import { type Refusals } from '../refusals.js';
 import { type ConnectionTask } from './lanes.js';
 
@@ -21,6 +22,8 @@ export interface Creation {
   readonly streamId: string | undefined;
   readonly idempotencyKey: string | undefined;
   readonly traceparent: string | undefined;
+  /** Number of the frame, by which `followed` decides between creates and resumes. */
+  readonly frame: number;
 }
 
 /** What a task needs of the connection that it belongs to. */
@@ -34,11 +37,7 @@ export interface CreateParts {
   closed(): boolean;
   /** Called with the response's id before any other client can know it. */
   created(responseId: string): void;
-  /**
-   * Follows the response in its lane, in the place of the frame that created it. Resolves when its
-   * end was sent.
-   */
-  followToEnd(caller: Principal, responseId: string, streamId: string | undefined): Promise<void>;
+  readonly followed: Pick<FollowedResponses, 'followToEnd'>;
   /** Called when the task has ended. */
   ended(): void;
 }
@@ -74,13 +73,13 @@ export class CreateTask implements ConnectionTask {
   }
 
   async run(): Promise<void> {
-    const { closed, followToEnd, refusals, ended } = this.#parts;
-    const { caller, streamId } = this.#creation;
+    const { closed, followed, refusals, ended } = this.#parts;
+    const { caller, streamId, frame } = this.#creation;
     try {
       // Skip tasks still queued when the socket closed.
       if (closed()) return;
       this.#responseId = await this.#create();
-      if (this.#responseId !== undefined) await followToEnd(caller, this.#responseId, streamId);
+      if (this.#responseId !== undefined) await followed.followToEnd(caller, this.#responseId, streamId, frame);
     } catch (thrown) {
       refusals.send(asSluiceError(thrown), streamId);
     } finally {

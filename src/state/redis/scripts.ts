@@ -16,7 +16,6 @@ export type ScriptName =
   | 'claim-join'
   | 'claim-leave'
   | 'claim-look'
-  | 'claim-rejoin'
   | 'conversation-append'
   | 'conversation-create'
   | 'conversation-drop-item'

@@ -137,7 +137,7 @@ describe('refusals', () => {
     const client = harness.connect();
     let sent = 0;
     for (; sent < 70 && client.socket.open; sent++) {
-      client.frames.receive(`{"${'x'.repeat(20_000)}":1}`);
+      client.frames.intake.receive(`{"${'x'.repeat(20_000)}":1}`);
       await round();
     }
     expect(client.socket.closed?.code).toBe(1008);
@@ -153,7 +153,7 @@ describe('refusals', () => {
     };
     const client = harness.connect();
     const resume = JSON.stringify({ type: 'sluice:resume', response_id: 'resp_a' });
-    for (const _ of upTo(60)) client.frames.receive(resume);
+    for (const _ of upTo(60)) client.frames.intake.receive(resume);
     expect(client.socket.closed).toBeUndefined();
   });
 

@@ -136,7 +136,7 @@ export class Talker extends Provider {
 
 /** Sends a frame as a client would. */
 export function tell({ frames }: Pick<Connected, 'frames'>, event: Readonly<Record<string, unknown>>): void {
-  frames.receive(JSON.stringify(event));
+  frames.intake.receive(JSON.stringify(event));
 }
 
 /** Waits, a tick at a time, until something is so. */

@@ -67,7 +67,7 @@ export class RedisConversationClaim extends ConversationClaim {
     const { commands, keys, scripts } = this.#options;
     const args = [responseId, maxWaiting, QUEUE_TTL_MS, keys.turns(conversationId)];
     const names = [keys.queue(conversationId), keys.rejoin(conversationId, call)];
-    const place = Number(await commands.run(scripts.get('claim-rejoin'), names, args));
+    const place = Number(await commands.run(scripts.get('claim-join'), names, args));
     return place >= 0 ? { first: place === 0 } : this.join(conversationId, responseId, maxWaiting);
   }
 

@@ -23,6 +23,11 @@ const SEED = Number(process.env['TRUTH_SEED'] ?? 20_261_129);
 const LEAKED = /leak\.example|zq\d|quorvex/u;
 const BANNED = 'quorvex';
 
+const BACKEND = 'sk-backend-0000000000000000000000000001';
+const AS_BACKEND = { authorization: `Bearer ${BACKEND}` };
+/** Everything belongs to this user, so that it can be exported. */
+const AS_USER = { ...AS_BACKEND, 'sluice-user': 'ann' };
+
 /** Repeatable random numbers below `n` (mulberry32). */
 let state = SEED;
 function random(n: number): number {
@@ -53,9 +58,10 @@ beforeAll(async () => {
       state: { type: 'redis', url: `redis://127.0.0.1:${redis.port}` },
       clients: { allow: { reasoning: true } },
       compaction: { key_env: 'SUMMARY_KEY' },
+      auth: { mode: 'keys', keys: [{ id: 'backend', key_env: 'BACKEND', tenant: 'shop', scopes: ['chat', 'admin'] }] },
       monitoring: { tracing: { enabled: true, endpoint }, logging: { level: 'trace' } },
     },
-    env: { SUMMARY_KEY: 'a-key-of-forty-characters-for-summaries.' },
+    env: { BACKEND, SUMMARY_KEY: 'a-key-of-forty-characters-for-summaries.' },
   });
 }, 60_000);
 afterAll(async () => {
@@ -120,8 +126,13 @@ interface Turn {
   readonly response: string;
 }
 
-async function read(path: string, body?: object, accepted = [200]): Promise<string> {
-  const answer = await harness.fetch(path, body === undefined ? {} : { method: 'POST', body });
+async function read(
+  path: string,
+  body?: object,
+  accepted = [200],
+  headers: Readonly<Record<string, string>> = AS_USER,
+): Promise<string> {
+  const answer = await harness.fetch(path, { headers, ...(body === undefined ? {} : { method: 'POST', body }) });
   const received = await answer.text();
   if (!accepted.includes(answer.status)) throw new Error(`${path} answered ${answer.status}: ${received}`);
   return received;
@@ -165,6 +176,12 @@ const ROUTES: Readonly<Record<string, string | ((turn: Turn) => Promise<string>)
   'POST /v1/client_secrets': NO_TEXT,
   'DELETE /v1/client_secrets/:id': NO_TEXT,
   'POST /v1/users/:user/revoke': NO_TEXT,
+  'GET /v1/users/:user/export': async ({ response }) => {
+    const exported = await read('/v1/users/ann/export', undefined, [200], AS_BACKEND);
+    expect(exported).toContain(response);
+    return exported;
+  },
+  'DELETE /v1/users/:user': NO_TEXT,
 };
 
 /** `POST /v1/conversations/:id/items`, from the decorators of the controllers. */
@@ -178,8 +195,9 @@ function routesOf(file: string): string[] {
 
 /** A turn over a socket that another socket watches and a third one resumes. */
 async function overSockets(): Promise<{ readonly turn: Turn; readonly seen: string }> {
-  const conversation = await harness.conversation();
-  const [asker, watcher, second] = [await harness.connect(), await harness.connect(), await harness.connect()];
+  const { id: conversation } = JSON.parse(await read('/v1/conversations', {})) as { id: string };
+  const connect = (): ReturnType<GatewayHarness['connect']> => harness.connect({ headers: AS_USER });
+  const [asker, watcher, second] = [await connect(), await connect(), await connect()];
   watcher.send({ type: 'sluice:subscribe', conversation });
   await watcher.until('sluice:subscribed');
   const frames = await asker.run({ input: 'Hi', tools: TOOLS, conversation });

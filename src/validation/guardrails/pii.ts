@@ -128,9 +128,11 @@ class PiiRun implements OutputRun {
     const context = this.#before.length;
     const text = this.#before + this.#open.slice(0, ended ? length : length + 1);
     if (this.scan.matched !== -1) {
+      const found = this.find(text);
+      // What crosses the position may be longer still: the text stays collected.
+      if (found.some(({ to }) => to > length + context)) return;
       if (position === this.#seen) this.scan.forget();
-      for (const { type, from, to } of this.find(text)) {
-        if (to > length + context) return; // it may be longer still
+      for (const { type, from, to } of found) {
         this.#take(type, this.#from - context + from, this.#from - context + to, text.slice(from, to));
         if (this.stop !== undefined) return;
       }

@@ -18,14 +18,14 @@ interface Sample {
   readonly value: number;
 }
 
-export interface CompareOptions {
+interface CompareOptions {
   /** URLs or files of metrics, one a replica. */
   readonly metrics: readonly string[];
   readonly source: 'live' | 'shadow' | undefined;
   readonly json: boolean;
 }
 
-export interface Figure {
+interface Figure {
   readonly value: number | null;
   /** The bounds of the 95 % interval. Null: too few turns. */
   readonly interval: readonly [number, number] | null;
@@ -33,7 +33,7 @@ export interface Figure {
   readonly count: number;
 }
 
-export interface VersionFigures {
+interface VersionFigures {
   readonly version: string;
   readonly turns: number;
   readonly completed: Figure;
@@ -92,7 +92,7 @@ const LINE = /^\w*?(prompt_\w+)\{(.*)\} (\S+)$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
 /** Reads the metrics of prompts in Prometheus' text format. */
-export function samplesIn(text: string): readonly Sample[] {
+function samplesIn(text: string): readonly Sample[] {
   return text.split('\n').flatMap((line) => {
     const found = LINE.exec(line);
     if (found === null) return [];
@@ -102,7 +102,7 @@ export function samplesIn(text: string): readonly Sample[] {
   });
 }
 
-export function figuresOf(version: string, samples: readonly Sample[]): VersionFigures {
+function figuresOf(version: string, samples: readonly Sample[]): VersionFigures {
   const sum = (name: string, label = '', value = ''): number =>
     samples
       .filter((sample) => sample.name === name && (label === '' || sample.labels[label] === value))

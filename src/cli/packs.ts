@@ -13,6 +13,7 @@ import { renderPrompt } from '../templating/render.js';
 import { guardrailsFrom } from '../validation/read-guardrails.js';
 import { type CliContext } from './context.js';
 import { comparePacks } from './packs-compare.js';
+import { evalPack } from './packs-eval.js';
 
 const EXIT_MISTAKE = 1;
 /** The operations listener of a gateway on this machine. */
@@ -22,6 +23,8 @@ export const PACKS_HELP = `  packs validate FILE... [--json] [--strict]
                                    check pack files, or folders of them; exit code 1 if one has a mistake
   packs render FILE PROMPT [--var NAME=VALUE]... [--vars JSON] [--model MODEL] [--pack-version VERSION] [--time-zone ZONE]
                                    print the system prompt that a turn would send
+  packs eval FILE [--url URL] [--only WORDS] [--times N]
+                                   run the cases beside a pack on a gateway with the demo provider, or on a running one (SLUICE_API_KEY)
   packs compare PACK/PROMPT [VERSION]... [--metrics URL|FILE]... [--source live|shadow] [--json]
                                    print versions of a prompt side by side, from the replicas' metrics`;
 
@@ -34,6 +37,9 @@ const OPTIONS = {
   'pack-version': { type: 'string' },
   'time-zone': { type: 'string', default: 'UTC' },
   metrics: { type: 'string', multiple: true },
+  url: { type: 'string' },
+  only: { type: 'string', default: '' },
+  times: { type: 'string', default: '1' },
   source: { type: 'string' },
 } as const;
 
@@ -63,6 +69,13 @@ export async function runPacks(argv: readonly string[], context: CliContext): Pr
     const [file, prompt, ...rest] = files;
     if (file === undefined || prompt === undefined || rest.length > 0) return '`packs render` needs FILE and PROMPT';
     return render(file, prompt, values, context);
+  }
+  if (command === 'eval') {
+    const [file, ...rest] = files;
+    const { url, only, times } = values;
+    if (file === undefined || rest.length > 0) return '`packs eval` needs one FILE';
+    if (!/^[1-9]\d*$/.test(times)) return '--times is a whole number from 1';
+    return evalPack(resolve(context.cwd, file), { url, only, times: Number(times) }, context);
   }
   if (command === 'compare') {
     const [prompt, ...versions] = files;

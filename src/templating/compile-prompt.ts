@@ -27,7 +27,7 @@ import { type Syntax } from './syntax.js';
 import { type Hole, holesIn, holeText, parseTemplate, type Template } from './template.js';
 import { type Variable, type VariableType } from './variable.js';
 
-export interface PromptContext {
+interface PromptContext {
   readonly found: Findings;
   readonly fragments: Fragments;
   readonly tools: ReadonlyMap<string, FunctionTool>;

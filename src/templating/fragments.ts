@@ -10,7 +10,7 @@ import { type Hole, type Template } from './template.js';
 /** `{{fragments.name}}` always means a fragment, `{{name}}` where the pack has one of that name. */
 const NAMESPACE = 'fragments';
 /** Most characters of an expanded template. Fragments that contain fragments grow exponentially. */
-export const EXPANDED_MAX = 1_000_000;
+const EXPANDED_MAX = 1_000_000;
 /** Most fragments inside each other. */
 const DEPTH_MAX = 100;
 

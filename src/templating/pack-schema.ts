@@ -178,7 +178,6 @@ export const PromptSchema = prompt;
 export const ToolSchema = tool;
 export type PromptFile = z.infer<typeof prompt>;
 export type VariableFile = z.infer<typeof variable>;
-export type ToolFile = z.infer<typeof tool>;
 export type ParametersFile = z.infer<typeof parameters>;
 export type ModelOverrideFile = z.infer<typeof modelOverride>;
 
@@ -202,7 +201,7 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   pipeline: Object.keys(pipeline.shape),
   middleware: ['type', 'config'],
 };
-export const PACK_KEYS = Object.keys(packHead.shape);
+const PACK_KEYS = Object.keys(packHead.shape);
 
 /** The allowed keys of an object at `path` of the file. */
 export function knownKeysAt(path: readonly PropertyKey[]): readonly string[] {

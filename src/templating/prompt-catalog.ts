@@ -6,7 +6,7 @@
 import { type Prompt } from './prompt.js';
 import { type PromptRegistry } from './registry.js';
 
-export interface CatalogHooks {
+interface CatalogHooks {
   readonly loaded: (prompts: PromptRegistry) => void;
   /** Called with the reason why the former prompts stay. */
   readonly refused: (error: unknown) => void;

@@ -16,7 +16,7 @@ interface Filled {
   readonly text: string;
 }
 
-export interface RenderOptions extends ValueSources {
+interface RenderOptions extends ValueSources {
   /** The model that will answer, which may have a prompt of its own. */
   readonly model?: string;
 }

@@ -73,7 +73,6 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   conversation_id: 'conversation_id',
   user_id: 'user_id',
 };
-export const BUILT_IN_NAMES: readonly string[] = Object.keys(BUILT_IN);
 
 /** The fact of a built-in name, or undefined if `name` is none. */
 export function builtInField(name: string): string | undefined {

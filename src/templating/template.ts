@@ -83,7 +83,3 @@ export function holeText({ name, path = [] }: Hole): string {
 export function holesIn(template: Template): readonly Hole[] {
   return template.filter((segment) => typeof segment !== 'string');
 }
-
-export function namesIn(template: Template): ReadonlySet<string> {
-  return new Set(holesIn(template).map(({ name }) => name));
-}

@@ -5,11 +5,11 @@ import { type Metrics } from '../observability/metrics.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 
 /** Whether viewers saw the answer, or a candidate version was tried beside it. */
-export type PromptSource = 'live' | 'shadow';
+type PromptSource = 'live' | 'shadow';
 
 export type PromptOutcome = 'completed' | 'incomplete' | 'blocked' | 'refused' | 'cancelled' | 'failed';
 
-export interface PromptTurn {
+interface PromptTurn {
   readonly prompt: Pick<RenderedPrompt, 'pack' | 'name' | 'version'>;
   readonly source: PromptSource;
   readonly outcome: PromptOutcome;

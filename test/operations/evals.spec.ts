@@ -5,12 +5,12 @@
  */
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-// @ts-expect-error plain JavaScript has no types
-import { found, judge, judgeCalls, readCases, stepsOf } from '../../scripts/lib/eval-checks.mjs';
+import { type Case as EvalCase, readCases, stepsOf } from '../../src/cli/evals/cases.js';
+import { found, judge, judgeCalls } from '../../src/cli/evals/checks.js';
 import {
   deltaChunk,
   DONE,
@@ -22,6 +22,7 @@ import {
 import { startGateway, type TestGateway } from '../support/gateway.js';
 
 const CASES = 'packs/support.evals.yaml';
+const PACK = 'packs/support.pack.json';
 const KEY = 'sk-sluice-a-key-for-evaluation';
 
 interface Call {
@@ -29,22 +30,17 @@ interface Call {
   readonly arguments: object;
 }
 type Answer = string | Call;
-interface Case {
-  readonly name: string;
-  readonly needs?: 'nothing';
-  readonly demo_only?: true;
-  readonly calls?: object;
-  readonly expect: Readonly<Record<string, unknown>>;
+type Case = EvalCase & {
   readonly good: Answer | readonly Answer[];
   readonly bad: readonly (Answer | readonly Answer[])[];
-}
+};
 const { cases } = readCases(CASES) as { readonly cases: readonly Case[] };
 const ofAModel = cases.filter(({ needs }) => needs === undefined);
 const listOf = (answers: Answer | readonly Answer[]) => (Array.isArray(answers) ? answers : [answers]) as Answer[];
 
 function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   return new Promise<{ status: number | null; output: string }>((done) => {
-    const child = spawn('node', ['scripts/development/evals.mjs', ...args], {
+    const child = spawn('node', ['dist/cli/sluice.js', 'packs', 'eval', ...args], {
       env: { PATH: process.env['PATH'] ?? '', ...env },
     });
     let output = '';
@@ -55,7 +51,7 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
 
 describe('the evaluations without a model', () => {
   it('passes every case that does not depend on a model’s answer', async () => {
-    const { status, output } = await run(['--demo']);
+    const { status, output } = await run([PACK]);
     expect(output).not.toContain('FAILS');
     expect(output).toMatch(/^12 of 12 hold; 12 were not asked: they need a model/m);
     expect(status).toBe(0);
@@ -63,6 +59,7 @@ describe('the evaluations without a model', () => {
 
   it('fails when a guardrail is switched off', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-evals-'));
+    copyFileSync(PACK, join(folder, 'support.pack.json'));
     const file = join(folder, 'cases.yaml');
     const expecting = { finding: { guardrail: 'banned_words', stage: 'input' } };
     const one = {
@@ -73,7 +70,7 @@ describe('the evaluations without a model', () => {
       expect: expecting,
     };
     writeFileSync(file, JSON.stringify({ pack: 'support', cases: [one] }));
-    const { status, output } = await run(['--demo', '--cases', file]);
+    const { status, output } = await run([file]);
     rmSync(folder, { recursive: true });
     expect(output).toMatch(/^FAILS {2}a harmless word\n +banned_words found nothing in the input\n +it said: /m);
     expect(status).toBe(1);
@@ -87,7 +84,7 @@ describe('the check of a model’s answer', () => {
     findings: [],
     text: typeof answer === 'string' ? answer : '',
   });
-  /** As evals.mjs goes through a case. */
+  /** As the command goes through a case. */
   function wrongWith(one: Case, answers: readonly Answer[]): readonly string[] {
     const [first] = answers;
     const calls = typeof first === 'object' ? [{ name: first.call, arguments: JSON.stringify(first.arguments) }] : [];
@@ -149,7 +146,7 @@ describe('the evaluations with a model', () => {
     };
   }
 
-  const url = () => ['--url', gateway.url];
+  const url = () => [PACK, '--url', gateway.url];
   const env = { SLUICE_API_KEY: KEY };
 
   it('passes every case when the model answers well, including function calls and their outputs', async () => {
@@ -176,14 +173,18 @@ describe('the evaluations with a model', () => {
   });
 });
 
-it.each([
-  [[]],
-  [['--demo', '--url', 'x']],
-  [['--demo', '--times', 'often']],
-  [['--fast']],
-  [['--demo', '--cases', 'none.yaml']],
-])('prints the usage for %j', async (args) => {
-  expect(await run(args)).toMatchObject({ status: 64, output: expect.stringContaining('usage:') });
+it.each([[[]], [[PACK, 'more']], [[PACK, '--times', 'often']], [[PACK, '--fast']]])(
+  'refuses the command line %j',
+  async (args) => {
+    expect(await run(args)).toMatchObject({ status: 64, output: expect.stringContaining('unable to run') });
+  },
+);
+
+it('reports cases that are not there', async () => {
+  expect(await run(['none.pack.json'])).toMatchObject({
+    status: 1,
+    output: expect.stringContaining('none.evals.yaml'),
+  });
 });
 
 describe('a file of evaluation cases', () => {
@@ -198,6 +199,7 @@ describe('a file of evaluation cases', () => {
     ['two of one name', [one, one], 'name of its own'],
     ['no answers to hold its checks to', [{ ...one, needs: undefined }], 'good and bad'],
   ])('is refused because of %s', (_what, all, says) => {
+    copyFileSync(PACK, join(folder, 'support.pack.json'));
     const file = join(folder, 'cases.yaml');
     writeFileSync(file, JSON.stringify({ pack: 'support', cases: all }));
     expect(() => readCases(file) as unknown).toThrow(says);

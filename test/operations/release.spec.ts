@@ -72,7 +72,7 @@ describe('scripts/release/release-check', () => {
       expect(output).toMatch(new RegExp(`^ok .*${what}`, 'm'));
     expect(status).toBe(0);
     expect(output).toMatch(/^ +gpt-4o: \$\d+\.\d\d;/m);
-    expect(output).toContain('node scripts/development/evals.mjs --url');
+    expect(output).toContain('npx sluice packs eval packs/support.pack.json --url');
     for (const part of ['Before', 'During', 'After']) expect(output).toMatch(new RegExp(`^${part}`, 'm'));
     for (const hour of ['10 minutes', '1 hour', '4 hours', '24 hours']) expect(output).toContain(`[ ]    ${hour}`);
     expect(changes).toEqual([]);

@@ -37,6 +37,7 @@ COPY package.json ./
 COPY packs packs
 COPY config config
 ENV NODE_ENV=production \
+    SLUICE_REVISION="${REVISION}" \
     CONFIG_PATH=/app/config/production.yaml \
     NODE_OPTIONS="--max-old-space-size=256 --max-semi-space-size=32"
 # The official image's user node has this id; by number, so that Kubernetes can see that it is not root.

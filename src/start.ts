@@ -10,6 +10,7 @@ import { LogLevelSwitch } from './lifecycle/log-level-switch.js';
 import { ProcessEnd } from './lifecycle/process-end.js';
 import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
+import { BUILD } from './observability/build.js';
 import { createPino, PinoLog } from './observability/logger.js';
 import { guardrailMistakes } from './validation/configured.js';
 import { PROVIDER_TYPES, providerType } from './provider/registry.js';
@@ -31,7 +32,7 @@ export async function start(): Promise<void> {
     if (wrong.length > 0) throw new ConfigError(path, wrong);
     const pino = createPino({
       logging: config.monitoring.logging,
-      base: { app: config.app.name, environment: config.app.environment },
+      base: { app: config.app.name, environment: config.app.environment, version: BUILD.version },
       secrets: secretsIn(config),
     });
     const logger = new PinoLog(pino);
@@ -51,6 +52,7 @@ export async function start(): Promise<void> {
         provider: { type: config.provider.type, model: config.provider.model, baseUrl: config.provider.base_url },
         state: config.state.type,
         configPath: path,
+        revision: BUILD.revision,
       },
       { stdout: process.stdout, logFormat: config.monitoring.logging.format, logger },
     );

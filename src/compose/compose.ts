@@ -14,6 +14,7 @@ import { type SocketSettings } from '../gateway/settings.js';
 import { Overload } from '../lifecycle/overload.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
+import { BUILD } from '../observability/build.js';
 import { droppedSpans } from '../observability/dropped-spans.js';
 import { NO_TRACING, type Tracing } from '../observability/tracing.js';
 import { estimateUsage } from '../provider/estimate-usage.js';
@@ -243,7 +244,8 @@ async function openTracing(
   const { OtlpTracing } = await import('../observability/otlp-tracing.js');
   const { endpoint, sample_ratio: sampleRatio } = tracing;
   const onDropped = droppedSpans(endpoint, logger, metrics);
-  return new OtlpTracing({ endpoint, sampleRatio, service: app, onDropped });
+  const service = { ...app, ...BUILD, deployment: app.version };
+  return new OtlpTracing({ endpoint, sampleRatio, service, onDropped });
 }
 
 /** Lag of the event loop from which on the replica refuses turns. */

@@ -11,10 +11,13 @@ import { type Logger as PinoLogger } from 'pino';
 import { AppModule } from './app.module.js';
 import { compose, type GatewayParts } from './compose.js';
 import { type AppConfig } from '../config/schema.js';
+import { asSluiceError } from '../domain/errors.js';
+import { RefusedUpgrades } from '../gateway/refused-upgrades.js';
 import { SocketAdapter } from '../gateway/socket-adapter.js';
 import { acceptUpgrade, refuseUpgrade } from '../gateway/upgrade.js';
 import { Drain } from '../lifecycle/drain.js';
 import { OpsServer } from '../lifecycle/ops-server.js';
+import { BUILD } from '../observability/build.js';
 import { type Log } from '../observability/log.js';
 import { PinoLog } from '../observability/logger.js';
 import { metricPrefix, Metrics } from '../observability/metrics.js';
@@ -56,7 +59,7 @@ export async function createGateway(
   pino: PinoLogger,
   options: GatewayOptions = {},
 ): Promise<Gateway> {
-  const metrics = new Metrics({ prefix: metricPrefix(config.app.name), version: config.app.version });
+  const metrics = new Metrics({ prefix: metricPrefix(config.app.name), ...BUILD, deployment: config.app.version });
   const logger = new PinoLog(pino);
   const parts = await compose(config, logger, metrics);
   const answers = new OpenAnswers();
@@ -92,11 +95,18 @@ export async function createGateway(
   const { authenticator, origins, drain, table, outage } = parts;
   const checkConnection = gate.connections.check.bind(gate.connections);
   const upgrade = { authenticator, origins, drain, table, outage, checkConnection };
+  const refusedUpgrades = new RefusedUpgrades(logger);
   app.useWebSocketAdapter(
     new SocketAdapter(app, {
       maxMessageBytes: config.websocket.max_message_bytes,
       accept: (request, path) => acceptUpgrade(request, path, upgrade),
-      refuse: (socket, thrown) => refuseUpgrade(socket, thrown, metrics),
+      refuse: (socket, thrown) => {
+        refusedUpgrades.add(
+          asSluiceError(thrown),
+          'remoteAddress' in socket ? String(socket.remoteAddress) : undefined,
+        );
+        refuseUpgrade(socket, thrown, metrics);
+      },
     }),
   );
   // Sweep also with state in memory: the sweep ends turns that broke.

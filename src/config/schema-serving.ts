@@ -31,7 +31,11 @@ export const app = section('The process and its main listener.', {
     'sluice',
     'Name of the deployment. With underscores it is the prefix of every metric.',
   ),
-  version: key(text, '1.0.0', 'Version of the deployment, in logs, metrics and `/health` details.'),
+  version: key(
+    text,
+    '1.0.0',
+    'Version of the deployment: label `deployment` of `build_info`, and of traces. The version of the software is its own.',
+  ),
   environment: key(
     pattern(/^[a-z][a-z0-9-]*$/, 'lower-case letters, digits and `-`'),
     'development',

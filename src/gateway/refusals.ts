@@ -94,7 +94,7 @@ export class Refusals {
   sendCreate(error: SluiceError, { caller, streamId, requestId, startedAt }: RefusedCreate): void {
     const { report, time, send } = this.#options;
     const durationMs = Math.round(time.now() - startedAt);
-    report.refused({ requestId, method: 'WS', endpoint: 'ws', caller, durationMs, error });
+    report.refused({ requestId, method: 'WS', endpoint: 'ws', caller, address: null, durationMs, error });
     send(encodeError(error, streamId));
   }
 

@@ -12,6 +12,7 @@ export interface StartupFacts {
   readonly provider: { readonly type: string; readonly model: string; readonly baseUrl: string };
   readonly state: 'memory' | 'redis';
   readonly configPath: string;
+  readonly revision: string;
 }
 
 export interface StartupOutput {
@@ -38,6 +39,7 @@ export function announceStart(facts: StartupFacts, { stdout, logFormat, logger }
       model: facts.provider.model,
       state: facts.state,
       config: facts.configPath,
+      revision: facts.revision,
     },
     'server started',
   );

@@ -286,8 +286,8 @@ export const METRICS = {
   draining_seconds: { kind: 'gauge', help: 'Seconds since the drain of this replica began. 0 while it serves.' },
   build_info: {
     kind: 'gauge',
-    help: 'Always 1. The label holds the version of the gateway.',
-    labels: { version: 'bounded' },
+    help: 'Always 1. Version and revision of the software, and `app.version` as deployment.',
+    labels: { version: 'bounded', revision: 'bounded', deployment: 'bounded' },
   },
 } as const satisfies Record<string, MetricRow>;
 

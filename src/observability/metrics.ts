@@ -41,7 +41,11 @@ export function metricPrefix(appName: string): string {
 
 export interface MetricsOptions {
   readonly prefix: string;
+  /** Version of the software. */
   readonly version: string;
+  readonly revision?: string;
+  /** Version of the deployment: `app.version`. */
+  readonly deployment?: string;
   /** Registry of the instruments. Default: a new one. */
   readonly registry?: Registry;
 }
@@ -52,7 +56,7 @@ export class Metrics {
   readonly registry: Registry;
   readonly of: Instruments;
 
-  constructor({ prefix, version, registry = new Registry() }: MetricsOptions) {
+  constructor({ prefix, version, revision = 'unknown', deployment = '', registry = new Registry() }: MetricsOptions) {
     this.prefix = prefix;
     this.registry = registry;
     const made = Object.entries(METRICS).map(
@@ -60,7 +64,7 @@ export class Metrics {
     );
     // The cast: entries and type come from the same table.
     this.of = Object.fromEntries(made) as unknown as Instruments;
-    this.of.build_info.set({ version }, 1);
+    this.of.build_info.set({ version, revision, deployment }, 1);
   }
 
   get contentType(): string {

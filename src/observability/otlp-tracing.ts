@@ -39,7 +39,15 @@ export interface OtlpTracingOptions {
   readonly sampleRatio: number;
   /** Called with the number of spans that were lost. */
   readonly onDropped?: (spans: number) => void;
-  readonly service: { readonly name: string; readonly version: string; readonly environment: string };
+  readonly service: {
+    readonly name: string;
+    /** Version of the software. */
+    readonly version: string;
+    readonly revision?: string;
+    /** Version of the deployment. */
+    readonly deployment?: string;
+    readonly environment: string;
+  };
 }
 
 const EXPORT_TIMEOUT_MS = 2_000;
@@ -66,6 +74,8 @@ export class OtlpTracing extends Tracing {
         'service.name': service.name,
         'service.version': service.version,
         'service.instance.id': hostname(),
+        ...(service.revision === undefined ? {} : { 'vcs.ref.head.revision': service.revision }),
+        ...(service.deployment === undefined ? {} : { 'sluice.deployment': service.deployment }),
         'deployment.environment.name': service.environment,
       }),
       sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) }),

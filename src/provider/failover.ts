@@ -7,7 +7,7 @@
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type InputKind } from '../domain/media.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { readOpening, type StreamOpening, streamFromOpening } from './stream-opening.js';
+import { readOpening, type StreamOpening, streamFromOpening, withStart } from './stream-opening.js';
 import { Overtaken, Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export interface FailoverCandidate {
@@ -154,9 +154,12 @@ class Race {
       model: request.model,
     }));
     for (const { abort, silent } of this.#running) abort.abort(new Overtaken(silent));
-    const parts =
-      lost.length === 0 ? opened.parts : opened.parts.map((part) => (part.type === 'start' ? { ...part, lost } : part));
-    this.#outcome.resolve({ ...opened, parts, onEnd: forget, onReturn: forget });
+    const isFallback = entrant.candidate !== this.candidates[0];
+    const answered = withStart(opened, {
+      ...(lost.length === 0 ? {} : { lost }),
+      ...(isFallback ? { fallback: true } : {}),
+    });
+    this.#outcome.resolve({ ...answered, onEnd: forget, onReturn: forget });
   }
 
   #lost(entrant: Entrant, error: unknown): void {

@@ -45,6 +45,14 @@ export async function readOpening(stream: AsyncIterable<ProviderPart>): Promise<
   }
 }
 
+/** Returns the opening with more facts in its `start` part. */
+export function withStart(
+  opening: StreamOpening,
+  facts: Partial<Omit<ProviderPart & { readonly type: 'start' }, 'type'>>,
+): StreamOpening {
+  return { ...opening, parts: opening.parts.map((part) => (part.type === 'start' ? { ...part, ...facts } : part)) };
+}
+
 /**
  * Returns a stream of the parts and the rest of the opening that `start` returns. `start` is called
  * at the first pull.

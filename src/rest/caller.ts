@@ -36,3 +36,12 @@ export function senderOf(request: FastifyRequest): string {
   const caller = callerOf(request);
   return `${caller === undefined ? '' : callerKey(caller)} ${request.ip}`;
 }
+
+/**
+ * Returns the caller's own id of a request (`x-request-id`), for the log only: ids of Sluice are
+ * never taken from a client. Undefined if it is no id.
+ */
+export function clientRequestIdOf({ headers }: FastifyRequest): string | undefined {
+  const id = headers['x-request-id'];
+  return typeof id === 'string' && /^[\w.:-]{1,128}$/.test(id) ? id : undefined;
+}

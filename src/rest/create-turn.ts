@@ -14,6 +14,7 @@ import { type TurnService, type CreatedTurn } from '../turn/turn.service.js';
 import { readOnDisconnect, readIdempotencyKey } from './queries.js';
 import { goneSignal } from './streamed-answer.js';
 import { requestFingerprint } from '../protocol/idempotency-key.js';
+import { clientRequestIdOf } from './caller.js';
 import { type IdempotencyUse } from '../turn/idempotency.js';
 import { LimitRefusal, type LimitState, type LimitStates } from '../turn/turn-limits.js';
 
@@ -54,7 +55,8 @@ export function answerFailure(reply: FastifyReply, error: SluiceError): void {
 
 function originOf(request: FastifyRequest, path: string, delivery: TurnOrigin['delivery']): TurnOrigin {
   const traceparent = [request.headers['traceparent']].flat()[0];
-  return { endpoint: path, method: 'POST', path, requestId: request.id, delivery, traceparent };
+  const clientRequestId = clientRequestIdOf(request);
+  return { endpoint: path, method: 'POST', path, requestId: request.id, clientRequestId, delivery, traceparent };
 }
 
 /** @returns undefined if the caller sent no key. @throws SluiceError if the key is invalid */

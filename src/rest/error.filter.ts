@@ -10,7 +10,7 @@ import { asSluiceError, type ErrorCode, SluiceError } from '../domain/errors.js'
 import { type Log } from '../observability/log.js';
 import { errorBody, errorHeaders } from '../protocol/errors.js';
 import { type RefusedTurn } from '../turn/turn-report.js';
-import { callerOf } from './caller.js';
+import { callerOf, clientRequestIdOf } from './caller.js';
 import { createsTurn } from './operation.guard.js';
 import { bodyTooLarge } from './request-gate.js';
 import { noRoute, type RouteTable } from './route-table.js';
@@ -98,7 +98,16 @@ export class ErrorFilter implements ExceptionFilter {
     if (!createsTurn(request)) this.#parts.refusedOther(error);
     if (createsTurn(request) && !hasTurn(request)) {
       const durationMs = Math.round(reply.elapsedTime);
-      this.#parts.refused({ requestId, method, endpoint, caller: callerOf(request), durationMs, error });
+      this.#parts.refused({
+        requestId,
+        clientRequestId: clientRequestIdOf(request),
+        method,
+        endpoint,
+        caller: callerOf(request),
+        address: request.ip,
+        durationMs,
+        error,
+      });
     } else if (error.status >= 500) {
       this.#parts.logger.error({ request_id: requestId, method, path: endpoint, err: error }, 'request failed');
     }

@@ -108,6 +108,9 @@ function take(
       facts.provider = part.provider;
       facts.model = part.model;
       facts.lost = part.lost ?? [];
+      facts.providerRequestId = part.requestId ?? null;
+      facts.retries = part.retries ?? 0;
+      facts.fallback = part.fallback ?? false;
       return undefined;
     case 'text':
     case 'refusal':

@@ -22,6 +22,10 @@ export interface RefusedTurn {
   /** The caller, or undefined if the request was refused before authentication. */
   readonly caller: Principal | undefined;
   readonly durationMs: number;
+  /** Address of the client, as far as the proxies in front are trusted. Null on a socket. */
+  readonly address: string | null;
+  /** The caller's own id of the request. */
+  readonly clientRequestId?: string | undefined;
   readonly error: SluiceError;
 }
 
@@ -68,7 +72,16 @@ export class TurnReport {
     this.#metrics.of.refusals_total.inc({ code: error.code });
     const { endpoint: path, method, requestId } = origin;
     const user = caller === undefined ? null : nameOf(caller);
-    const fields = { request_id: requestId, method, path, user_id: user, duration: durationMs, error: error.code };
+    const fields = {
+      request_id: requestId,
+      ...clientIdOf(request),
+      method,
+      path,
+      user_id: user,
+      address: request.address,
+      duration: durationMs,
+      error: error.code,
+    };
     if (status === 'error') this.#logger.error({ ...fields, err: error }, 'request failed');
     else if (paused) this.#logPaused(fields);
     else this.#logger.warn(fields, 'request failed');
@@ -132,6 +145,11 @@ export class TurnReport {
       output_tokens: facts.usage?.output_tokens ?? null,
       cost: facts.costUsd,
       model: facts.model,
+      provider: facts.provider,
+      provider_request_id: facts.providerRequestId,
+      time_to_first_text: facts.firstDeltaMs === null ? null : Math.round(facts.firstDeltaMs),
+      retries: facts.retries,
+      fallback: facts.fallback,
       outcome: outcome.end === 'incomplete' ? outcome.reason : outcome.end,
       ...(facts.findings.length === 0 ? {} : { findings: facts.findings.map(named) }),
     };
@@ -262,10 +280,15 @@ function named({ guardrail, stage, decision, reason, position }: Finding): strin
   return `${guardrail}/${stage}/${decision}/${reason}${position === undefined ? '' : `@${position}`}`;
 }
 
+function clientIdOf({ clientRequestId }: Pick<RefusedTurn, 'clientRequestId'>): { client_request_id?: string } {
+  return clientRequestId === undefined ? {} : { client_request_id: clientRequestId };
+}
+
 function idsOf(turn: Turn): Readonly<Record<string, unknown>> {
   const { plan, origin, responseId, trace } = turn;
   return {
     request_id: origin.requestId,
+    ...clientIdOf(origin),
     response_id: responseId,
     conversation_id: plan.source.kind === 'conversation' ? plan.source.id : null,
     user_id: nameOf(plan.caller),

@@ -21,6 +21,8 @@ export interface TurnOrigin {
   readonly method: string;
   readonly path: string;
   readonly requestId: string;
+  /** The caller's own id of the request (`x-request-id`), or undefined. */
+  readonly clientRequestId?: string | undefined;
   /** Value of the W3C `traceparent` header, if the request belongs to a trace. */
   readonly traceparent?: string | undefined;
   /** How the caller receives the answer: as it is generated, as a whole, or later. */
@@ -66,6 +68,12 @@ export interface TurnFacts {
   model: string;
   usage: Usage | null;
   usageEstimated: boolean;
+  /** The provider's own id of the request. */
+  providerRequestId: string | null;
+  /** Failed tries before the one that answered. */
+  retries: number;
+  /** Whether another provider than the first in line answered. */
+  fallback: boolean;
   /** Calls that the one that answered overtook. */
   lost: readonly LostCall[];
   costUsd: number | null;
@@ -98,6 +106,9 @@ export function newFacts(model: string): TurnFacts {
     model,
     usage: null,
     usageEstimated: false,
+    providerRequestId: null,
+    retries: 0,
+    fallback: false,
     lost: [],
     costUsd: null,
     findings: [],

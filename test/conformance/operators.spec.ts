@@ -136,7 +136,7 @@ describe('a gateway after a known load', () => {
     const { text, type } = await ops('/metrics');
     expect(type).toContain('text/plain');
     for (const name of Object.keys(METRICS)) expect(text).toContain(`# TYPE support_bot_${name} `);
-    expect(text).toContain('support_bot_build_info{version="9.8.7"} 1');
+    expect(text).toContain(',revision="unknown",deployment="9.8.7"} 1');
   });
 
   it('has counted each turn once, by its outcome [OPS-3]', async () => {

@@ -173,8 +173,8 @@ describe('the documented commands of the image', () => {
   it.each(blocks.map((block) => [block.place, block] as const))('%s', async (_place, { code, says }) => {
     const ports = { 8080: await freePort(), 9090: await freePort(), 6379: await freePort() };
     const commands = code.replace(
-      /127\.0\.0\.1:(8080|9090)/g,
-      (_all, port: '8080' | '9090') => `127.0.0.1:${ports[port]}`,
+      /http:\/\/127\.0\.0\.1:(8080|9090)/g,
+      (_all, port: '8080' | '9090') => `http://127.0.0.1:${ports[port]}`,
     );
     const env = {
       PATH: [state, resolve('node_modules/.bin'), process.env['PATH'] ?? ''].join(delimiter),

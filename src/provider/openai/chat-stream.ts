@@ -77,7 +77,9 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
       this.#queue.end();
       throw thrown;
     }
-    this.#queue.push([{ type: 'start', provider: this.name, model: this.request.model }]);
+    const { requestId } = this.#body;
+    const id = requestId === undefined ? {} : { requestId };
+    this.#queue.push([{ type: 'start', provider: this.name, model: this.request.model, ...id }]);
     this.signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#body.read(this);
     return this.#queue.next();

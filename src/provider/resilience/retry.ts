@@ -5,7 +5,7 @@
 
 import { decorrelatedJitterGenerator, DelegateBackoff, handleWhen, type IRetryBackoffContext, retry } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
-import { readOpening, streamFromOpening, untilAborted } from '../stream-opening.js';
+import { readOpening, streamFromOpening, untilAborted, withStart } from '../stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 
 export interface RetryOptions {
@@ -60,9 +60,10 @@ export class RetryingProvider extends Provider {
           this.#nextDelay(context, state, deadlineMs),
         ),
       }).dangerouslyUnref();
-      const attempts = policy.execute(() => {
+      const attempts = policy.execute(async ({ attempt }) => {
         signal.throwIfAborted();
-        return readOpening(this.#inner.stream(request, signal));
+        const opening = await readOpening(this.#inner.stream(request, signal));
+        return attempt === 0 ? opening : withStart(opening, { retries: attempt });
       });
       // Cockatiel sleeps through an abort; the caller must not.
       return untilAborted(attempts, signal);

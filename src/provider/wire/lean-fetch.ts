@@ -22,11 +22,13 @@ export class LeanBody {
   /**
    * @param encoding the answer's `Content-Encoding`; `read` passes decoded bytes
    * @param socket the connection of the answer, if its reads can be delayed
+   * @param requestId the server's own id of the request
    */
   constructor(
     readonly controller: Dispatcher.DispatchController,
     readonly encoding: string,
     socket?: PacedSocket,
+    readonly requestId?: string,
   ) {
     this.#socket = socket;
   }
@@ -154,7 +156,8 @@ function fetchOnce(dispatcher: Dispatcher): (url: URL, init: RequestInit) => Pro
             if (status < 200) return;
             head = { status, headers: flatHeaders(headers) };
             if (status >= 300) return;
-            body = new LeanBody(started, head.headers.get('content-encoding') ?? '', socketBeingRead());
+            const encoding = head.headers.get('content-encoding') ?? '';
+            body = new LeanBody(started, encoding, socketBeingRead(), requestIdOf(head.headers));
             const response = new Response(null, head);
             bodies.set(response, body);
             resolve(response);
@@ -191,6 +194,16 @@ function errorResponse(
   if (status === 304) return new Response(null, { status, headers });
   const plain = new Uint8Array(decodeWhole(body, headers.get('content-encoding') ?? ''));
   return new Response(plain, { status: status > 599 ? 500 : status, headers });
+}
+
+/** Names of the header that carries the id, by provider. */
+const REQUEST_ID_HEADERS = ['x-request-id', 'request-id', 'apim-request-id', 'cf-ray'];
+
+/** Returns the id if it is one: a header may hold anything, and the id goes into the log. */
+function requestIdOf(headers: Headers): string | undefined {
+  const name = REQUEST_ID_HEADERS.find((one) => headers.has(one));
+  const id = name === undefined ? '' : (headers.get(name) ?? '');
+  return /^[\w.:-]{1,128}$/.test(id) ? id : undefined;
 }
 
 function flatHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): Headers {

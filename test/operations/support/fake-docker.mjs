@@ -57,7 +57,8 @@ function redis([program, ...words]) {
 
 /** The flags that reach the program, and the configuration as this network has it. */
 function own({ env, volume, publish }) {
-  for (const one of publish) if (!/^(8080:8080|9090:9090)$/.test(one)) throw new Error(`nothing listens there: ${one}`);
+  for (const one of publish)
+    if (!/^(8080:8080|127\.0\.0\.1:9090:9090)$/.test(one)) throw new Error(`nothing listens there: ${one}`);
   const config = join(image, 'run/app/config');
   for (const [source, target] of volume.map((one) => one.split(':'))) {
     if (!target.startsWith('/app/config/')) throw new Error(`nothing looks there: ${target}`);

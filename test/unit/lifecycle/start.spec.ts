@@ -106,6 +106,7 @@ describe('the startup message', () => {
     provider: { type: 'demo', model: 'demo', baseUrl: '' },
     state: 'memory',
     configPath: 'config/default.yaml',
+    revision: 'unknown',
   };
 
   it('names the playground, the provider and how to change it, the place of the state, and the probes', () => {

@@ -47,7 +47,7 @@ describe('metrics', () => {
     expect(text).toContain('support_bot_request_duration_seconds_bucket{le="5",endpoint="ws",delivery="stream"} 1');
     expect(text).toContain('support_bot_time_to_first_delta_seconds_bucket{le="0.35",delivery="stream"} 1');
     expect(text).toContain('support_bot_response_deltas_total 7');
-    expect(text).toContain('support_bot_build_info{version="1.0.0"} 1');
+    expect(text).toContain('support_bot_build_info{version="1.0.0",revision="unknown",deployment=""} 1');
   });
 
   it('exports series of listed labels from the start, so that the first error is an increase', async () => {

@@ -43,7 +43,7 @@ describe('composeProvider', () => {
     const spare = new ScriptedProvider([[say('from the spare')]], 'spare');
     const provider = composed([layers('main', main), layers('spare', spare, { model: 'other' })], hooks);
     const { parts } = await collect(provider.stream(request, never));
-    expect(parts[0]).toEqual({ type: 'start', provider: 'spare', model: 'other' });
+    expect(parts[0]).toEqual({ type: 'start', provider: 'spare', model: 'other', fallback: true });
     expect(textOf(parts)).toBe('from the spare');
     expect(reported).toEqual(['main error server_error', 'main to spare server_error']);
     await collect(provider.stream(request, never));

@@ -1,0 +1,37 @@
+/*
+ * Logs refused upgrades, whose callers no other line names: one line in ten seconds for each error
+ * code, because clients that reconnect at once would fill the log.
+ */
+
+import { type ErrorCode, type SluiceError } from '../domain/errors.js';
+import { systemTime, type Time } from '../domain/time.js';
+import { type Log } from '../observability/log.js';
+
+const LINE_EVERY_MS = 10_000;
+
+interface Refusals {
+  unlogged: number;
+  loggedAt: number;
+}
+
+export class RefusedUpgrades {
+  /** By code, of which there are few. */
+  readonly #refusals = new Map<ErrorCode, Refusals>();
+
+  constructor(
+    private readonly logger: Pick<Log, 'warn'>,
+    private readonly time: Time = systemTime,
+  ) {}
+
+  /** @param address remote address of the socket, if it is still known */
+  add({ code }: SluiceError, address: string | undefined): void {
+    const refusals = this.#refusals.get(code) ?? { unlogged: 0, loggedAt: -Infinity };
+    this.#refusals.set(code, refusals);
+    refusals.unlogged += 1;
+    const now = this.time.now();
+    if (now - refusals.loggedAt < LINE_EVERY_MS) return;
+    this.logger.warn({ error: code, address: address ?? null, refusals: refusals.unlogged }, 'connection refused');
+    refusals.unlogged = 0;
+    refusals.loggedAt = now;
+  }
+}

@@ -22,8 +22,10 @@ const BYTES_PER_TOKEN_OF_OTHERS = 50;
 /** A file whose size is unknown, because only its URL is. */
 const TOKENS_PER_FILE_URL = 5_000;
 
-/** First bytes of an image that usually contain its size, and those that must. */
-const HEADS = [65_536, 1_048_576] as const;
+/** First bytes of an image, in which every type but JPEG has its size. */
+const HEAD_BYTES = 4_096;
+/** First bytes of a JPEG: its size follows its metadata. */
+const JPEG_HEAD_BYTES = 1_048_576;
 
 export interface PixelSize {
   readonly width: number;
@@ -32,16 +34,40 @@ export interface PixelSize {
 
 /** Reads the size of an image from its head. @returns undefined if the head does not contain it */
 export function pixelSize(base64: string): PixelSize | undefined {
-  for (const bytes of HEADS) {
-    try {
-      const { width, height } = imageSize(base64Head(base64, bytes));
-      if (width > 0 && height > 0) return { width, height };
-    } catch {
-      // Metadata before the size may be longer than this head.
+  const head = base64Head(base64, HEAD_BYTES);
+  if (head.length < 2) return undefined;
+  if (head.readUInt16BE(0) === JPEG_START) return jpegSize(base64Head(base64, JPEG_HEAD_BYTES));
+  try {
+    const { width, height } = imageSize(head);
+    return width > 0 && height > 0 ? { width, height } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const JPEG_START = 0xff_d8;
+
+/**
+ * Reads the size of a JPEG from its frame header, segment by segment. `image-size` searches a
+ * corrupt JPEG byte by byte, which takes 0.4 s of CPU for 1 MiB.
+ */
+function jpegSize(head: Buffer): PixelSize | undefined {
+  for (let at = 2; at + 9 <= head.length;) {
+    const marker = head.readUInt16BE(at);
+    if (marker < 0xff_01) return undefined;
+    if (isFrame(marker)) {
+      const [height, width] = [head.readUInt16BE(at + 5), head.readUInt16BE(at + 7)];
+      return width > 0 && height > 0 ? { width, height } : undefined;
     }
-    if (base64Bytes(base64) <= bytes) return undefined;
+    // Fill bytes may precede a marker.
+    at += marker === 0xff_ff ? 1 : 2 + Math.max(2, head.readUInt16BE(at + 2));
   }
   return undefined;
+}
+
+/** Whether a marker begins a frame: SOF0 to SOF15, among which DHT, JPG and DAC are none. */
+function isFrame(marker: number): boolean {
+  return marker >= 0xff_c0 && marker <= 0xff_cf && ![0xff_c4, 0xff_c8, 0xff_cc].includes(marker);
 }
 
 /** Estimates are remembered as long as the part lives: limits, costs and usage request them. */

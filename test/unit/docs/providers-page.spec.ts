@@ -32,7 +32,8 @@ async function check(yaml: string): Promise<{ readonly code: number; readonly li
 
 describe('docs/providers.md', () => {
   it('has an example for each server it names', () => {
-    expect(examples.map(([title]) => title)).toEqual(['Azure OpenAI', 'vLLM', 'Ollama', 'OpenRouter', 'LiteLLM']);
+    const servers = ['Azure OpenAI', 'vLLM', 'Ollama', 'OpenRouter', 'LiteLLM'];
+    expect(examples.map(([title]) => title)).toEqual([...servers, 'Images and files']);
   });
 
   it.each(examples)('shows an example for %s that config check accepts without a note', async (_title, yaml) => {

@@ -101,7 +101,8 @@ export class Client {
     const added = await this.#try('add items', () =>
       this.#world.request(replica, `add ${item.id}`, () => replica.conversations.addItems(ALICE, conversation, [item])),
     );
-    if (added !== undefined) this.#known.addedItems.set(item.id, conversation);
+    // Added items get new ids, which the answer has.
+    for (const { item: held } of added ?? []) this.#known.addedItems.set(held.id, conversation);
   }
 
   async #cancel(responseId: string): Promise<void> {

@@ -1,0 +1,59 @@
+/*
+ * The manifests against the official OpenAPI schemas of three Kubernetes minors (scripts/release/kubernetes-schemas.mjs), strict: an unknown
+ * field, a wrong type or a missing one is a mistake, as for a server with field validation. No cluster has run them.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from '@jest/globals';
+import { Ajv } from 'ajv';
+import { COMPONENTS, type Manifest, one, OVERLAYS, render, renderWith, shipped } from './support/manifests.js';
+
+const FOLDER = 'test/fixtures/kubernetes';
+const MINORS = readdirSync(FOLDER).map((file) => file.replace('.json', ''));
+/** Groups of the cluster itself; the others are of what is installed in it. */
+const OWN = /^(v1|apps\/v1|autoscaling\/v2|policy\/v1|networking\.k8s\.io\/v1)$/;
+
+const all = [
+  ...shipped(),
+  ...OVERLAYS.flatMap((name) => render(`k8s/overlays/${name}`)),
+  ...COMPONENTS.flatMap((name) => renderWith(name)),
+].filter(({ apiVersion }) => OWN.test(apiVersion));
+
+function validatorOf(minor: string): (manifest: Manifest) => string[] {
+  const { kinds, definitions } = JSON.parse(readFileSync(`${FOLDER}/${minor}.json`, 'utf8')) as {
+    readonly kinds: Readonly<Record<string, string>>;
+    readonly definitions: object;
+  };
+  const ajv = new Ajv({ strict: false, allErrors: true });
+  ajv.addSchema({ $id: minor, definitions });
+  return (manifest) => {
+    const kind = `${manifest.apiVersion}/${manifest.kind}`;
+    const ref = kinds[kind];
+    if (ref === undefined) return [`there is no schema of ${kind}`];
+    const validate = ajv.getSchema(`${minor}${ref}`);
+    if (validate?.(manifest) === true) return [];
+    return (validate?.errors ?? []).map(({ instancePath, message }) => `${manifest.kind} ${instancePath} ${message}`);
+  };
+}
+
+it('knows three minor versions', () => expect(MINORS).toHaveLength(3));
+
+describe.each(MINORS)('the API of Kubernetes %s', (minor) => {
+  const mistakesIn = validatorOf(minor);
+
+  it('takes every manifest of every overlay and component', () => {
+    expect(all.length).toBeGreaterThan(100);
+    expect(all.flatMap(mistakesIn)).toEqual([]);
+  });
+
+  it('refuses an unknown field, a wrong type and a missing field', () => {
+    const service = one(shipped(), 'Service', 'support-bot');
+    const deployment = one(shipped(), 'Deployment', 'support-bot');
+    const wrong: Manifest[] = [
+      { ...service, spec: { ...service.spec, portz: [] } },
+      { ...service, spec: { ...service.spec, ports: 80 } },
+      { ...deployment, spec: { replicas: 1 } },
+    ];
+    for (const manifest of wrong) expect(mistakesIn(manifest)).not.toEqual([]);
+  });
+});

@@ -199,9 +199,9 @@ describe('client.conversations.items', () => {
     const response = await client.responses.create({ input: QUICK, conversation: id });
     const items = await collect(client.conversations.items.list(id, { order: 'asc' }));
     expect(items.map(factsOf)).toEqual([
-      { response_id: null, withheld: false },
-      { response_id: response.id, withheld: false },
-      { response_id: response.id, withheld: false },
+      { author: 'user', response_id: null, withheld: false },
+      { author: 'user', response_id: response.id, withheld: false },
+      { author: 'model', response_id: response.id, withheld: false },
     ]);
     // The cast: the client's own types do not take a conversation's items as input, though most fit.
     const input = items as unknown as OpenAI.Responses.ResponseInput;

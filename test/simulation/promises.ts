@@ -36,7 +36,9 @@ async function checkResponse(world: World, known: Known, id: string, response: K
     if (stored !== undefined) recorder.violation(`${id} was deleted and is stored`);
     if ((await store.events.read(id, -1, 1)) !== undefined) recorder.violation(`${id} was deleted and has a log`);
   } else if (stored === undefined) {
-    if (reported.store && !response.deleted && !world.awayForLong.has('responses'))
+    // Deleting a conversation deletes its responses, also one whose log is created just then.
+    const withConversation = recorder.deletedConversations.has(response.head.conversationId ?? '');
+    if (reported.store && !response.deleted && !withConversation && !world.awayForLong.has('responses'))
       recorder.violation(`${id} is not stored`);
   } else if (world.awayForLong.has('responses') && reported.sluice.kept === 'nothing') {
     // KEEP-6: whether one of the tries was done, the turn cannot know. What is stored differs in `kept` alone.

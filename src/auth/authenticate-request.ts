@@ -10,7 +10,7 @@ import { type Authenticator } from './authenticator.js';
 import { credentialFromHeaders } from './credentials.js';
 
 /** Names the user that a server key acts for. */
-export const USER_HEADER = 'sluice-user';
+const USER_HEADER = 'sluice-user';
 
 /**
  * Returns the caller of a request.

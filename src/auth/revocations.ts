@@ -39,7 +39,7 @@ async function isRevoked(principal: Principal, store: Pick<CredentialStore, 'rev
   return at !== undefined && Math.floor(principal.issuedAtMs / 1_000) <= Math.floor(at / 1_000);
 }
 
-export interface RevokedBatch {
+interface RevokedBatch {
   /** Ids of client secrets. */
   readonly secrets: ReadonlySet<string>;
   /** Digests of owners. */

@@ -72,7 +72,7 @@ export type ServerKeySettings = Omit<FileConfig['auth']['keys'][number], 'key_en
 };
 
 /** How users' tokens are verified. `public_key`: the key of `public_key_file` as PEM, or null with `jwks_url`. */
-export type TokenSettings = NonNullable<FileConfig['auth']['jwt']> & { public_key: string | null };
+type TokenSettings = NonNullable<FileConfig['auth']['jwt']> & { public_key: string | null };
 
 /**
  * The configuration of a running gateway, frozen: the file's own names (snake_case), every duration

@@ -15,7 +15,7 @@ export interface Binding {
 }
 
 /** The kind of credential that a caller was authenticated by. */
-export type CredentialKind = 'anonymous' | 'key' | 'token' | 'secret';
+type CredentialKind = 'anonymous' | 'key' | 'token' | 'secret';
 
 /** A caller after authentication. */
 export interface Principal {

@@ -26,16 +26,7 @@ export interface TokenOptions {
   readonly now?: () => number;
 }
 
-export const TOKEN_REFUSALS = [
-  'expired',
-  'malformed',
-  'signature',
-  'algorithm',
-  'unknown_key',
-  'claim',
-  'keys_unavailable',
-] as const;
-export type TokenRefusal = (typeof TOKEN_REFUSALS)[number];
+type TokenRefusal = 'expired' | 'malformed' | 'signature' | 'algorithm' | 'unknown_key' | 'claim' | 'keys_unavailable';
 
 /** Scopes that a token may carry. Administration is for server keys. */
 const TOKEN_SCOPES: Readonly<Record<string, Scope>> = {

@@ -14,6 +14,7 @@ import { guardrailsFrom } from '../validation/read-guardrails.js';
 import { type CliContext } from './context.js';
 import { comparePacks } from './packs-compare.js';
 import { evalPack } from './packs-eval.js';
+import { replay } from './packs-replay.js';
 
 const EXIT_MISTAKE = 1;
 /** The operations listener of a gateway on this machine. */
@@ -25,6 +26,8 @@ export const PACKS_HELP = `  packs validate FILE... [--json] [--strict]
                                    print the system prompt that a turn would send
   packs eval FILE [--url URL] [--only WORDS] [--times N]
                                    run the cases beside a pack on a gateway with the demo provider, or on a running one (SLUICE_API_KEY)
+  packs replay --guardrails FILE [RECORDS]...
+                                   judge recorded responses again, and list each verdict that would change
   packs compare PACK/PROMPT [VERSION]... [--metrics URL|FILE]... [--source live|shadow] [--json]
                                    print versions of a prompt side by side, from the replicas' metrics`;
 
@@ -38,6 +41,7 @@ const OPTIONS = {
   'time-zone': { type: 'string', default: 'UTC' },
   metrics: { type: 'string', multiple: true },
   url: { type: 'string' },
+  guardrails: { type: 'string' },
   only: { type: 'string', default: '' },
   times: { type: 'string', default: '1' },
   source: { type: 'string' },
@@ -76,6 +80,12 @@ export async function runPacks(argv: readonly string[], context: CliContext): Pr
     if (file === undefined || rest.length > 0) return '`packs eval` needs one FILE';
     if (!/^[1-9]\d*$/.test(times)) return '--times is a whole number from 1';
     return evalPack(resolve(context.cwd, file), { url, only, times: Number(times) }, context);
+  }
+  if (command === 'replay') {
+    const { guardrails } = values;
+    if (guardrails === undefined) return '`packs replay` needs --guardrails FILE';
+    const records = files.map((file) => resolve(context.cwd, file));
+    return replay(resolve(context.cwd, guardrails), records, context);
   }
   if (command === 'compare') {
     const [prompt, ...versions] = files;

@@ -25,7 +25,7 @@ const CHANGES = {
   'turn/output-writer.js': [['#items = 0;', '#items = 1;']],
   'turn/answer.js': [
     [
-      'const verdict = trace.guardingInput',
+      'facts.begun = true;',
       `const { responseId } = turn;
         journal.emit({ type: 'response.note.added', note: { text: 'of 1.1.0' } });
         journal.emit({ type: 'response.output_item.added', output_index: 0, item: { ...${NOTE}, status: 'in_progress' } });
@@ -33,7 +33,7 @@ const CHANGES = {
         journal.emit({ type: 'response.note.delta', output_index: 0, delta: 'x' });
         journal.emit({ type: 'response.content_part.done', item_id: 'note', output_index: 0, content_index: 0, part: { type: 'note_text', note: 'x' } });
         journal.emit({ type: 'response.output_item.done', output_index: 0, item: ${NOTE} });
-        const verdict = trace.guardingInput`,
+        facts.begun = true;`,
     ],
   ],
   'state/redis/log/redis-event-log.js': [['JSON.stringify(head)', `JSON.stringify({ ...head, ${ADDED} })`]],

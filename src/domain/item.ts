@@ -46,7 +46,9 @@ export interface AuthorFacts {
   readonly replaces?: ReplacedItems;
 }
 interface Authored {
-  /** Absent where the type and role of the item say who speaks, and in items of earlier versions. */
+  /**
+   * Absent where the type and role of the item say who speaks, and in items of earlier versions.
+   */
   readonly sluice?: AuthorFacts;
 }
 
@@ -173,7 +175,10 @@ export function messageText(item: MessageItem, withRefusals = false): string {
   return texts.join(item.role === 'assistant' ? '' : '\n');
 }
 
-/** Whether an item of an output is stored: all but empty messages and unfinished items of other kinds. */
+/**
+ * Whether an item of an output is stored: all but empty messages and unfinished items of other
+ * kinds.
+ */
 export function worthKeeping(item: OutputItem): boolean {
   if (item.type !== 'message') return item.status === 'completed';
   return item.content.some((part) =>

@@ -3,7 +3,10 @@
 import { SluiceError } from './errors.js';
 import { type PromptChoice } from './request.js';
 
-/** `chat`: everything a user does. `read`: reading only. `admin`: acts on users. `chat` includes `read`. */
+/**
+ * `chat`: everything a user does. `read`: reading only. `admin`: acts on users. `chat` includes
+ * `read`.
+ */
 export type Scope = 'chat' | 'read' | 'admin';
 
 /** What a client secret fixes for its bearer. */
@@ -26,7 +29,9 @@ export interface Principal {
    */
   readonly owner: string;
   readonly tenant: string;
-  /** The user of the credential, or the user that a server key acts for. Null for a whole tenant. */
+  /**
+   * The user of the credential, or the user that a server key acts for. Null for a whole tenant.
+   */
   readonly user: string | null;
   /** Id of the key or secret, for logs. */
   readonly credential: string;

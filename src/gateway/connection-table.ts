@@ -109,7 +109,10 @@ export class ConnectionTable {
     if (entry !== undefined) entry.pingedAt = null;
   }
 
-  /** Notifies every client that opted in that this replica shuts down, with the time after which to reconnect. */
+  /**
+   * Notifies every client that opted in that this replica shuts down, with the time after which to
+   * reconnect.
+   */
   announceDraining(reconnectAfterMs: number): void {
     for (const connection of this.#open.keys())
       connection.notify({ type: 'sluice:draining', reconnect_after_ms: reconnectAfterMs });
@@ -223,7 +226,10 @@ export class ConnectionTable {
     return now + this.#jittered(this.#settings.heartbeatIntervalMs);
   }
 
-  /** Returns a time ±10 %, so that connections opened together are neither pinged nor closed together. */
+  /**
+   * Returns a time ±10 %, so that connections opened together are neither pinged nor closed
+   * together.
+   */
   #jittered(ms: number): number {
     return ms * (0.9 + this.#time.random() * 0.2);
   }

@@ -74,7 +74,9 @@ export class ItemReferences {
     return { items, places, referenced };
   }
 
-  /** Finds the items of all references, the newest reference first: its response holds the others. */
+  /**
+   * Finds the items of all references, the newest reference first: its response holds the others.
+   */
   async #find(
     caller: Principal,
     input: ResponseRequest['input'],
@@ -142,7 +144,10 @@ function isIn(source: ContextSource, itemId: string): boolean {
   return source.kind === 'conversation' && homeOf(itemId)?.id === source.id;
 }
 
-/** Returns the error for an unknown item and for one of another owner: a caller cannot distinguish them. */
+/**
+ * Returns the error for an unknown item and for one of another owner: a caller cannot distinguish
+ * them.
+ */
 function itemNotFound(param: string): SluiceError {
   return new SluiceError(
     'item_not_found',

@@ -48,7 +48,8 @@ export class RedisCredentialStore extends CredentialStore {
     const leftMs = secret.expiresAtMs - this.#time.date();
     if (leftMs <= 0) return;
     const list = keys.secretsOf(secret.owner);
-    // List the secret before it exists: whatever fails in between, no secret is out of reach of a revocation.
+    // List the secret before it exists: whatever fails in between, no secret is out of reach of a
+    // revocation.
     await commands.call('ZADD', list, secret.expiresAtMs, secret.id);
     await commands.call('ZREMRANGEBYSCORE', list, '-inf', this.#time.date());
     const dropped = await commands.call('ZRANGE', list, 0, -(SECRETS_OF_OWNER_MAX + 1));
@@ -69,7 +70,8 @@ export class RedisCredentialStore extends CredentialStore {
 
   override async deleteSecret(id: string): Promise<void> {
     const { commands, keys } = this.#options;
-    // List first: if this replica stops in between, the secret is still there and can be deleted again.
+    // List first: if this replica stops in between, the secret is still there and can be deleted
+    // again.
     await this.#list({ secret: id });
     await commands.call('DEL', keys.secret(id));
   }

@@ -1,6 +1,6 @@
 /*
- * The error of a start without Redis: where, the cause in the driver's own code, and what to change. `subject` names the setting,
- * which the composition translates to a key of the file.
+ * The error of a start without Redis: where, the cause in the driver's own code, and what to
+ * change. `subject` names the setting, which the composition translates to a key of the file.
  */
 
 import { SluiceError } from '../../../domain/errors.js';
@@ -25,7 +25,10 @@ type Case = readonly [pattern: RegExp, subject: StartSubject, why: string, remed
 
 const WITHOUT_TLS = 'is TLS right for that port (`redis:` or `rediss:`)?';
 
-/** By the codes and texts of Node, OpenSSL, ioredis and Redis. The first that fits, in any error of the chain. */
+/**
+ * By the codes and texts of Node, OpenSSL, ioredis and Redis. The first that fits, in any error of
+ * the chain.
+ */
 const CASES: readonly Case[] = [
   [/\b(NOAUTH)\b/, 'credentials', 'it asks for a password and none is configured', 'set the password'],
   [

@@ -280,6 +280,32 @@ describe('context_management', () => {
   });
 });
 
+it('a summary is requested with masked data, as an answer is [COMP-4, COMP-1]', async () => {
+  const masking = await start(KEY, {
+    middleware: { validator: { guardrails: [{ type: 'pii' }] } },
+  });
+  const placeholders: string[] = [];
+  masking.provider.answerWith(({ body }) => {
+    const text = JSON.stringify(body.messages);
+    expect(text).not.toContain('ada@example.com');
+    if (!text.includes('You write summaries')) return textAnswer(['word '.repeat(1_200)]);
+    // The request for a summary holds a placeholder in place of the address.
+    const [, placeholder = ''] = /My address is (\S+?)\./u.exec(text) ?? [];
+    placeholders.push(placeholder);
+    return textAnswer([`Write to ${placeholder} always`]);
+  });
+  const conversation = await masking.conversation(ANN);
+  const context_management = [{ type: 'compaction', compact_threshold: 1_000 }];
+  await masking.post({ conversation, input: 'My address is ada@example.com. Use it.', context_management }, ANN);
+  const { body } = await masking.post({ conversation, input: 'And?', context_management }, ANN);
+  expect(body).toMatchObject({ output: [{ type: 'compaction' }, { type: 'message' }] });
+  expect(placeholders).toHaveLength(1);
+  // In the next request the summary's address is masked again.
+  const sent = masking.provider.requests.at(-1);
+  expect(sent === undefined ? '' : promptOf(sent)[0]).toMatch(/Write to \S+ always/u);
+  await masking.close();
+});
+
 it('a conversation at its window is compacted before items are dropped [COMP-4]', async () => {
   const small = await start(KEY, { middleware: { state: { max_messages: 8 } } });
   small.provider.answerWith(textAnswer(['Fine']));

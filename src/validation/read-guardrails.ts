@@ -8,7 +8,7 @@ import { compileGuardrails } from './compile-guardrails.js';
 import { DIRECTIONS, type GuardrailSpec } from './guardrail.js';
 import { GuardrailMistake } from './guardrails/params.js';
 
-export interface ListMistake {
+interface ListMistake {
   /** A JSON pointer into the list: `/0/params/words/3`. */
   readonly pointer: string;
   readonly what: string;

@@ -17,7 +17,7 @@ import {
 import { type KindContext } from '../kind-context.js';
 
 /** What a judge says of one text. `reason` is short and machine-readable. */
-export interface Judgement {
+interface Judgement {
   readonly denied: boolean;
   readonly reason: string;
 }

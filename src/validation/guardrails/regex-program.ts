@@ -30,9 +30,9 @@ const RUNE_ANY = 10;
 const RUNE_ANY_NOT_NL = 11;
 
 /** Conditions between two code points. */
-export const BEGIN_LINE = 1;
+const BEGIN_LINE = 1;
 export const END_LINE = 2;
-export const BEGIN_TEXT = 4;
+const BEGIN_TEXT = 4;
 export const END_TEXT = 8;
 export const WORD_BOUNDARY = 16;
 export const NO_WORD_BOUNDARY = 32;

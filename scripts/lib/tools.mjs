@@ -63,7 +63,7 @@ function isDebianRoot() {
   return process.getuid?.() === 0 && existsSync('/etc/debian_version') && onPath('apt-get');
 }
 
-function onPath(program) {
+export function onPath(program) {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);

@@ -2,8 +2,8 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { type Ran } from '../support/snippets.js';
-import { cacheOf, execute, must, once, testLanguage } from './language.js';
+import { execute, type Ran } from '../support/snippets.js';
+import { cacheOf, must, once, testLanguage } from './language.js';
 
 const source = resolve('test/languages/java');
 const cache = cacheOf('java');

@@ -4,10 +4,11 @@
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { delimiter, join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+// @ts-expect-error The scripts run before anything is compiled, so they have no types.
+import { onPath as untypedOnPath } from '../../scripts/lib/tools.mjs';
 import { answerByQuestion } from '../official/frameworks/script.js';
 import { type FakeAnswer, type FakeRequest, textAnswer } from '../support/fake-openai-server.js';
 import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
@@ -115,29 +116,4 @@ export async function must(ran: Promise<Ran>): Promise<void> {
   if (code !== 0) throw new Error(`it ended with ${code}:\n${output}`);
 }
 
-/** Runs a program to its end; both streams of output together. */
-export function execute(
-  command: string,
-  args: readonly string[],
-  { cwd = '.', env = process.env }: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
-): Promise<Ran> {
-  return new Promise((done, failed) => {
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.on('error', failed);
-    child.on('close', (code) => done({ code, output }));
-  });
-}
-
-function onPath(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
+const onPath = untypedOnPath as (program: string) => boolean;

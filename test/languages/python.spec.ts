@@ -2,7 +2,8 @@
 
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { cacheOf, execute, must, once, testLanguage } from './language.js';
+import { execute } from '../support/snippets.js';
+import { cacheOf, must, once, testLanguage } from './language.js';
 
 const source = resolve('test/languages/python');
 const cache = cacheOf('python');

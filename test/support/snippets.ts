@@ -71,22 +71,27 @@ export function readersEnv(more: Readonly<Record<string, string>> = {}): NodeJS.
 
 /** Runs shell or JavaScript; both streams of output together. */
 export async function runCode(language: string, code: string, env: NodeJS.ProcessEnv): Promise<Ran> {
-  if (language === 'bash') return run('bash', ['-euo', 'pipefail', '-c', code], env);
+  if (language === 'bash') return execute('bash', ['-euo', 'pipefail', '-c', code], { env });
   if (language !== 'js') throw new Error(`unable to run a block of ${language}`);
   mkdirSync(SCRATCH, { recursive: true });
   // Inside the project, so that its packages are found.
   const file = join(SCRATCH, `${process.pid}-${Math.random().toString(36).slice(2)}.mjs`);
   writeFileSync(file, code);
   try {
-    return await run('node', [file], env);
+    return await execute('node', [file], { env });
   } finally {
     rmSync(file, { force: true });
   }
 }
 
-function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ran> {
+/** Runs a program to its end; both streams of output together. */
+export function execute(
+  command: string,
+  args: readonly string[],
+  { cwd = '.', env = process.env }: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<Ran> {
   return new Promise((done, failed) => {
-    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));

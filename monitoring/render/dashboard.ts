@@ -1,15 +1,22 @@
 /* The dashboard, built with Grafana's own builder. The panels that an operator needs first come first; every query is a rate, a ratio or a quantile of rates. */
 
 import {
+  AnnotationQueryBuilder,
   DashboardBuilder,
+  DashboardLinkBuilder,
+  DashboardLinkType,
   DatasourceVariableBuilder,
   QueryVariableBuilder,
   RowBuilder,
+  ThresholdsConfigBuilder,
+  ThresholdsMode,
   VariableRefresh,
   type Dashboard,
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus';
 import { PanelBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
+import { GraphThresholdsStyleConfigBuilder, GraphThresholdsStyleMode } from '@grafana/grafana-foundation-sdk/common';
+import { thresholds } from './alerts.ts';
 import type { AppConfig } from '../../src/config/schema.ts';
 
 interface Panel {
@@ -18,6 +25,8 @@ interface Panel {
   /** Grafana's unit id. */
   readonly unit: string;
   readonly queries: readonly (readonly [legend: string, expr: string])[];
+  /** The alert whose threshold is drawn, if it has one. */
+  readonly alert?: keyof ReturnType<typeof thresholds>;
 }
 
 const RATE = '[$__rate_interval]';
@@ -47,6 +56,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'Response Time P99',
+          alert: 'HighLatency',
           description: 'Streams: to the first visible text. JSON: to the whole answer.',
           unit: 's',
           queries: [
@@ -56,12 +66,14 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'LLM Cost',
+          alert: 'HighCost',
           description: 'US dollars an hour at the present pace, by model. Models without a known price are not in it.',
           unit: 'currencyUSD',
           queries: [['{{model}}', `${by('model', 'llm_cost_usd')} * 3600`]],
         },
         {
           title: 'Error Rate',
+          alert: 'HighErrorRate',
           description: 'Share of turns that failed by our or the provider’s fault.',
           unit: 'percentunit',
           queries: [['errors', `${rate('requests_total', 'status="error"')} / ${rate('requests_total')}`]],
@@ -155,6 +167,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'Circuit breaker',
+          alert: 'ProviderBreakerOpen',
           description: '0 closed, 1 half open, 2 open.',
           unit: 'short',
           queries: [['{{provider}} {{instance}}', `max by (provider, instance) (${m('breaker_state')})`]],
@@ -196,6 +209,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'Drains',
+          alert: 'DrainStuck',
           description: 'How long each replica has been leaving.',
           unit: 's',
           queries: [['{{instance}}', `max by (instance) (${m('draining_seconds')})`]],
@@ -213,6 +227,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'Append latency',
+          alert: 'AppendSlow',
           description: 'From events to their place in the log.',
           unit: 's',
           queries: quantiles('append_duration_seconds'),
@@ -235,6 +250,27 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           ],
         },
         {
+          title: 'Memory of Redis',
+          description:
+            'Used by the fullest server, and its maxmemory (0: no limit). StateMemoryHigh warns at four fifths.',
+          unit: 'bytes',
+          queries: [
+            ['used', `max(${m('state_used_bytes')})`],
+            ['maxmemory', `max(${m('state_max_bytes')})`],
+          ],
+        },
+        {
+          title: 'Losses',
+          description:
+            'Logs whose lost end was written again, subscriber connections replaced, and replicas that count limits alone.',
+          unit: 'short',
+          queries: [
+            ['tail repairs', rate('tail_repairs_total')],
+            ['subscriber resets', rate('subscriber_resets_total')],
+            ['limits alone', `sum(${m('limiter_local')})`],
+          ],
+        },
+        {
           title: 'Store errors',
           description: 'Failed commands by reason.',
           unit: 'ops',
@@ -250,6 +286,35 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           description: 'Above 500 ms a replica says it is overloaded.',
           unit: 's',
           queries: [['{{instance}}', `max by (instance) (${m('nodejs_eventloop_lag_p99_seconds')})`]],
+        },
+        {
+          title: 'Ready',
+          description: '1 while a replica takes new work.',
+          unit: 'short',
+          queries: [['{{instance}}', `min by (instance) (${m('ready')})`]],
+        },
+        {
+          title: 'Versions',
+          description: 'Replicas by version and revision of the software, and by version of the deployment.',
+          unit: 'short',
+          queries: [
+            [
+              '{{version}} {{revision}} {{deployment}}',
+              `count by (version, revision, deployment) (${m('build_info')})`,
+            ],
+          ],
+        },
+        {
+          title: 'Spans dropped',
+          description: 'Traces that no collector took.',
+          unit: 'ops',
+          queries: [['spans', rate('spans_dropped_total')]],
+        },
+        {
+          title: 'Heap',
+          description: 'Used by JavaScript; the limit is in NODE_OPTIONS.',
+          unit: 'bytes',
+          queries: [['{{instance}}', `sum by (instance) (${m('nodejs_heap_size_used_bytes')})`]],
         },
         {
           title: 'CPU',
@@ -268,7 +333,9 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
   ];
 }
 
-export function dashboard({ app }: AppConfig): Dashboard {
+export function dashboard(config: AppConfig): Dashboard {
+  const { app } = config;
+  const limits = thresholds(config);
   const prefix = `${app.name.replaceAll('-', '_')}_`;
   const environment = `environment=~"$environment"`;
   const m = (metric: string, labels = ''): string =>
@@ -279,12 +346,24 @@ export function dashboard({ app }: AppConfig): Dashboard {
     .refresh('30s')
     .time({ from: 'now-1h', to: 'now' })
     .timezone('browser')
+    .link(
+      new DashboardLinkBuilder('Runbook').type(DashboardLinkType.Link).url(config.alerts.runbook_url).targetBlank(true),
+    )
+    .annotation(
+      new AnnotationQueryBuilder()
+        .name('Starts')
+        .datasource(DATASOURCE)
+        .enable(true)
+        .iconColor('blue')
+        .expr(`changes(${m('process_start_time_seconds')}[2m]) > 0`),
+    )
     .withVariable(new DatasourceVariableBuilder('datasource').label('data source').type(DATASOURCE.type))
     .withVariable(variable('environment', `label_values(${prefix}build_info, environment)`))
     .withVariable(variable('replica', `label_values(${prefix}build_info, instance)`));
   for (const [title, panels] of rows(m)) {
     builder = builder.withRow(new RowBuilder(title));
-    for (const panel of panels) builder = builder.withPanel(panelOf(panel));
+    for (const panel of panels)
+      builder = builder.withPanel(panelOf(panel, panel.alert === undefined ? undefined : limits[panel.alert]));
   }
   return builder.build();
 }
@@ -311,7 +390,8 @@ function variable(name: string, query: string): QueryVariableBuilder {
     .multi(true);
 }
 
-function panelOf({ title, description, unit, queries }: Panel): PanelBuilder {
+/** @param limit the threshold to draw */
+function panelOf({ title, description, unit, queries }: Panel, limit: number | undefined): PanelBuilder {
   let panel = new PanelBuilder()
     .title(title)
     .description(description)
@@ -320,6 +400,15 @@ function panelOf({ title, description, unit, queries }: Panel): PanelBuilder {
     .min(0)
     .height(8)
     .span(6);
+  if (limit !== undefined) {
+    const steps = [
+      { color: 'green', value: null },
+      { color: 'red', value: limit },
+    ];
+    panel = panel
+      .thresholds(new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(steps))
+      .thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Line));
+  }
   for (const [legend, expr] of queries) {
     panel = panel.withTarget(new DataqueryBuilder().expr(expr).legendFormat(legend));
   }

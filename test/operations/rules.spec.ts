@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { parse, stringify } from 'yaml';
-import { alertRules } from '../../monitoring/render/alerts.js';
+import { alertRules, thresholds } from '../../monitoring/render/alerts.js';
+import { dashboard } from '../../monitoring/render/dashboard.js';
 import { Alertmanager } from './support/alertmanager.js';
 import { loadConfig } from '../../src/config/load.js';
 import { PROVIDER_TYPES } from '../../src/provider/registry.js';
@@ -108,6 +109,22 @@ it('covers every condition that an operator must be notified of', () => {
 it('evaluates every rule for each environment, except those whose series have none', () => {
   for (const { alert, expr } of alerts)
     if (alert !== 'AutoscalerAtMaximum') expect([alert, expr]).toEqual([alert, expect.stringContaining('environment')]);
+});
+
+it('draws the threshold of each alert that has one on a panel of the dashboard', () => {
+  const panels = (dashboard(config).panels ?? []).flatMap((panel) =>
+    'fieldConfig' in panel ? [[panel.title, panel.fieldConfig?.defaults.thresholds?.steps.at(-1)?.value]] : [],
+  );
+  const { HighErrorRate, HighLatency, HighCost, DrainStuck, AppendSlow } = thresholds(config);
+  expect(panels).toEqual(
+    expect.arrayContaining([
+      ['Error Rate', HighErrorRate],
+      ['Response Time P99', HighLatency],
+      ['LLM Cost', HighCost],
+      ['Drains', DrainStuck],
+      ['Append latency', AppendSlow],
+    ]),
+  );
 });
 
 describe('one page for one cause', () => {

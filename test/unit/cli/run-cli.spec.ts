@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { runCli } from '../../../src/cli/run-cli.js';
 import { Workspace } from '../config/workspace.js';
+import { packFile } from '../templating/packs.js';
 
 let at: Workspace;
 beforeAll(() => {
@@ -48,6 +49,15 @@ describe('sluice config check', () => {
     );
   });
 
+  it('checks that the versions with weights are loaded', async () => {
+    at.write('canary.yaml', 'middleware: { template: { source: whole.pack, canary: { greet: { 9.0.0: 1 } } } }');
+    at.write('whole.pack.json', JSON.stringify(packFile()));
+    expect(await run(['config', 'check', 'canary.yaml'])).toMatchObject({
+      code: 78,
+      err: expect.stringContaining('unable to find version "9.0.0" of the prompt shop/greet'),
+    });
+  });
+
   it('checks the packs that the file names', async () => {
     at.write('packed.yaml', 'middleware: { template: { source: shop.pack } }');
     at.write('shop.pack.json', '{"id": "shop"}');
@@ -67,7 +77,7 @@ describe('sluice config check', () => {
     at.write('packed.yaml', 'middleware: { template: { source: shop.pack, default: great } }');
     expect(await run(['config', 'check', 'packed.yaml'])).toMatchObject({
       code: 78,
-      err: expect.stringMatching(/^middleware\.template\.default: .*great/),
+      err: expect.stringMatching(/^middleware\.template: .*great/),
     });
   });
 

@@ -42,7 +42,8 @@ interface Body {
 }
 
 /**
- * Runs the cases of `file`: a pack, whose cases are in the `.evals.yaml` beside it, or that file.
+ * Runs the cases of `file`: a pack, whose cases are in the file of the same name beside it, or
+ * that file.
  * @returns 0 if every case holds, otherwise 1
  */
 export async function evalPack(file: string, options: EvalOptions, context: CliContext): Promise<number> {

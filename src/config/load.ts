@@ -48,6 +48,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const env = options.env ?? process.env;
   const cwd = options.cwd ?? process.cwd();
   const path = options.path ?? (env['CONFIG_PATH']?.trim() || DEFAULT_CONFIG_PATH);
+  if (path.trim() === '') {
+    throw new ConfigError('configuration', [{ path: '', problem: 'the name of the file is empty; name a file' }]);
+  }
   const file = isAbsolute(path) ? path : resolve(cwd, path);
 
   const yaml = readYaml(readSource(file, path), env);
@@ -94,8 +97,26 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 }
 
 function readSource(file: string, shown: string): string {
+  const source = decode(readBytes(file, shown));
+  if (source !== undefined) return source;
+  throw new ConfigError(shown, [
+    { path: '', problem: 'it is not UTF-8 text; save it as UTF-8, or name the YAML file with CONFIG_PATH' },
+  ]);
+}
+
+/** Returns the text of a file, or undefined if it is binary or in another encoding. */
+function decode(bytes: Uint8Array): string | undefined {
+  if (bytes.includes(0)) return undefined;
   try {
-    return readFileSync(file, 'utf8');
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function readBytes(file: string, shown: string): Uint8Array {
+  try {
+    return readFileSync(file);
   } catch (error) {
     const code = fileErrorCode(error);
     const why =

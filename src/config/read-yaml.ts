@@ -82,6 +82,9 @@ function syntaxMistakes(errors: readonly YAMLParseError[], source: string, lineC
         line,
       };
     }
+    if (error.code === 'MULTIPLE_DOCS') {
+      return { path: '', problem: 'a second YAML document begins here; keep one document in the file', line };
+    }
     const quote = (source.split('\n')[line - 1] ?? '').includes('${')
       ? '; inside `{ }` and `[ ]`, put `${...}` in quotes'
       : '';

@@ -12,13 +12,14 @@ export interface SourceSearch {
 }
 
 /**
- * Returns every candidate path in order: beside the configuration file, in the working directory,
+ * Returns each candidate path once, in order: beside the configuration file, in the working directory,
  * in its `packs/`. Each as written, then with `.json`.
  */
 export function templateSourceCandidates(source: string, { configDir, cwd }: SourceSearch): string[] {
   const folders = isAbsolute(source) ? [''] : [resolve(cwd, configDir), cwd, join(cwd, 'packs')];
   const names = source.endsWith(PACK_SUFFIX) ? [source] : [source, source + PACK_SUFFIX];
-  return folders.flatMap((folder) => names.map((name) => (folder ? join(folder, name) : name)));
+  const paths = folders.flatMap((folder) => names.map((name) => (folder ? join(folder, name) : name)));
+  return [...new Set(paths)];
 }
 
 /** Returns the first candidate that exists, a file or folder, or undefined if there is none. */

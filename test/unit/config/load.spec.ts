@@ -1,5 +1,7 @@
 import { inspect } from 'node:util';
 import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../../src/config/config-error.js';
 import { loadConfig } from '../../../src/config/load.js';
@@ -72,6 +74,12 @@ auth: { mode: keys, keys: [{ id: a, key_sha256: ${'A'.repeat(64)}, expires: 2030
     expect(loadConfig({ types: PROVIDER_TYPES, env: { CONFIG_PATH: 'other.yaml' }, cwd: at.cwd }).config.app.name).toBe(
       'by-path',
     );
+  });
+
+  it('reads config/default.yaml if CONFIG_PATH is empty', () => {
+    at.write('config/default.yaml', 'app: { name: by-default }');
+    const { config } = loadConfig({ types: PROVIDER_TYPES, env: { CONFIG_PATH: '' }, cwd: at.cwd });
+    expect(config.app.name).toBe('by-default');
   });
 
   it('takes middleware.state.max_messages from state.max_messages unless it is set', () => {
@@ -152,6 +160,42 @@ fallbacks: 3
     expect(at.mistakes('- a')).toEqual([
       'config/test.yaml: the file must hold sections such as `app:` and `provider:`',
     ]);
+  });
+
+  it('points to a second YAML document in its own words', () => {
+    expect(at.mistakes('app: { name: a }\n---\napp: { name: b }\n')).toEqual([
+      'config/test.yaml:2: a second YAML document begins here; keep one document in the file',
+    ]);
+  });
+
+  it('refuses an empty file name without guessing another file', () => {
+    at.write('config/default.yaml', 'app: { name: by-default }');
+    expect(() => loadConfig({ types: PROVIDER_TYPES, path: '', env: {}, cwd: at.cwd })).toThrow(
+      'the name of the file is empty; name a file',
+    );
+  });
+
+  it.each([
+    ['a binary file', Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 1])],
+    ['a file in UTF-16', Buffer.from('\ufeffapp: { name: a }', 'utf16le')],
+    ['a file in Latin-1', Buffer.from('app: { name: "caf\u00e9" }', 'latin1')],
+  ])('names the encoding of %s as the mistake', (_what, bytes) => {
+    writeFileSync(at.write('config/other.yaml', ''), bytes);
+    expect(() => loadConfig({ types: PROVIDER_TYPES, path: 'config/other.yaml', env: {}, cwd: at.cwd })).toThrow(
+      'config/other.yaml: it is not UTF-8 text; save it as UTF-8, or name the YAML file with CONFIG_PATH',
+    );
+  });
+
+  it('reads a file with a byte order mark', () => {
+    expect(at.load('\ufeffapp: { name: marked }').config.app.name).toBe('marked');
+  });
+
+  it('lists each place of a pack once if the file lies in the working directory', () => {
+    at.write('here.yaml', 'middleware: { template: { source: nope } }');
+    const places = ['nope', 'nope.json', 'packs/nope', 'packs/nope.json'].map((name) => join(at.cwd, name)).join(', ');
+    expect(() => loadConfig({ types: PROVIDER_TYPES, path: 'here.yaml', env: {}, cwd: at.cwd })).toThrow(
+      `middleware.template.source: no such file or folder; looked for ${places}`,
+    );
   });
 
   it('points to the section of a key that is in the wrong section', () => {

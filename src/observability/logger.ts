@@ -51,8 +51,8 @@ function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pi
   };
 }
 
-const FORESEEN = /"err":\{"type":"SluiceError",.*?"code":"(?!server_error)/;
-const STACKS = ['err.stack', 'err.cause.stack', 'err.cause.cause.stack'] as const;
+/** An expected error, which has no stack. */
+const EXPECTED = /"err":\{"type":"SluiceError",(?!.*"stack":)/;
 
 export function createPino(settings: LoggerSettings): pino.Logger {
   const { format, output } = settings.logging;
@@ -67,9 +67,9 @@ export function createPino(settings: LoggerSettings): pino.Logger {
     singleLine: true,
   };
   const whole = prettyFactory({ ...pretty, ignore: own.join(',') });
-  // The pretty format omits the stacks of expected errors.
-  const brief = prettyFactory({ ...pretty, ignore: [...own, ...STACKS].join(','), errorLikeObjectKeys: [] });
-  return pino(loggerOptions(settings), { write: (line) => target.write((FORESEEN.test(line) ? brief : whole)(line)) });
+  // The pretty format writes expected errors on one line.
+  const brief = prettyFactory({ ...pretty, ignore: own.join(','), errorLikeObjectKeys: [] });
+  return pino(loggerOptions(settings), { write: (line) => target.write((EXPECTED.test(line) ? brief : whole)(line)) });
 }
 
 /**

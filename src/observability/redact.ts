@@ -43,11 +43,16 @@ interface LoggedError {
 }
 
 /**
- * Returns the loggable form of an error. Own errors keep type, code, message and stack. Foreign
- * errors may quote their input (a provider its request, a parser its text), so only their type,
- * code, status and place are kept.
+ * Returns the loggable form of an error. Own errors keep type, code and message. Foreign errors may
+ * quote their input (a provider its request, a parser its text), so only their type, code, status
+ * and place are kept. An expected error and its causes have no stack: code and message say
+ * everything, and an outage writes thousands of them.
  */
-export function loggedError(thrown: unknown, depth = 0): LoggedError {
+export function loggedError(thrown: unknown): LoggedError {
+  return describe(thrown, 0, !isExpected(thrown));
+}
+
+function describe(thrown: unknown, depth: number, withStack: boolean): LoggedError {
   if (!isNativeError(thrown)) return { type: typeof thrown, message: 'a value that is not an error was thrown' };
   const { code, status } = thrown as { code?: unknown; status?: unknown };
   const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
@@ -57,11 +62,20 @@ export function loggedError(thrown: unknown, depth = 0): LoggedError {
     message,
     ...((typeof code === 'string' || typeof code === 'number') && { code }),
     ...(typeof status === 'number' && { status }),
-    stack: [`${thrown.name}: ${message}`, ...frames].join('\n'),
+    ...(withStack && { stack: [`${thrown.name}: ${message}`, ...frames].join('\n') }),
     ...(thrown.cause !== undefined &&
       thrown.cause !== null &&
-      depth < CAUSES_MAX && { cause: loggedError(thrown.cause, depth + 1) }),
+      depth < CAUSES_MAX && { cause: describe(thrown.cause, depth + 1, withStack) }),
   };
+}
+
+/**
+ * Whether an error was foreseen. `server_error` is a bug, unless its cause is the status that a
+ * provider answered.
+ */
+function isExpected(thrown: unknown): boolean {
+  if (!(thrown instanceof SluiceError)) return false;
+  return thrown.code !== 'server_error' || thrown.cause instanceof LogOnlyCause;
 }
 
 // The language's and the platform's own errors that name properties and operations, not content (a

@@ -8,6 +8,7 @@ import { type Principal } from '../domain/principal.js';
 import { type Finding, type ResponseObject, type Usage } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { ProvidersPaused } from '../provider/call-gate.js';
+import { OwnRateLimit } from '../provider/resilience/rate-limit.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type TurnOutcome } from './outcome.js';
@@ -159,7 +160,7 @@ export class TurnReport {
     if (outcome.end !== 'failed') this.#logger.info(fields, 'request completed');
     else {
       const failed = { ...fields, error: outcome.error.code, err: outcome.error };
-      if (ownMistake(outcome.error)) this.#logger.warn(failed, 'request failed');
+      if (isRefusal(outcome.error)) this.#logger.warn(failed, 'request failed');
       else this.#logger.error(failed, 'request failed');
     }
   }
@@ -227,7 +228,7 @@ type Status = 'success' | 'error' | 'refused' | 'cancelled';
 function statusOf(turn: Turn, outcome: TurnOutcome): Status {
   switch (outcome.end) {
     case 'failed':
-      return ownMistake(outcome.error) ? 'refused' : 'error';
+      return isRefusal(outcome.error) ? 'refused' : 'error';
     case 'completed':
       return turn.facts.inputRefused ? 'refused' : 'success';
     case 'incomplete':
@@ -239,7 +240,7 @@ function statusOf(turn: Turn, outcome: TurnOutcome): Status {
 function promptOutcomeOf({ facts }: Turn, outcome: TurnOutcome): PromptOutcome {
   switch (outcome.end) {
     case 'failed':
-      return ownMistake(outcome.error) ? 'refused' : 'failed';
+      return isRefusal(outcome.error) ? 'refused' : 'failed';
     case 'completed':
       return facts.inputRefused ? 'refused' : 'completed';
     case 'incomplete':
@@ -256,11 +257,11 @@ function statusOfResponse({ status, sluice }: ResponseObject): Status {
 }
 
 /**
- * Whether the caller caused the error. Errors of the provider have codes with a status of 500 or
- * more, except for its rate limit.
+ * Whether the caller or the gateway's own limit caused the error. Errors of the provider have codes
+ * with a status of 500 or more, except for its rate limit.
  */
-function ownMistake(error: SluiceError): boolean {
-  return error.status < 500 && error.code !== 'rate_limit_exceeded';
+function isRefusal(error: SluiceError): boolean {
+  return error instanceof OwnRateLimit || (error.status < 500 && error.code !== 'rate_limit_exceeded');
 }
 
 /**

@@ -12,17 +12,24 @@ export interface CallBudget {
   take(cost: number): Promise<{ readonly allowed: boolean; readonly retryAfterMs: number }>;
 }
 
+/** The gateway's own limit let no call of the turn through. No provider was called, so none failed. */
+export class OwnRateLimit extends SluiceError {
+  constructor(retryAfterMs: number) {
+    super('rate_limit_exceeded', LIMIT_REACHED, waitOf(retryAfterMs));
+  }
+}
+
 /**
  * Takes one place from the bucket for every call, except the first call of a request that admission
  * has paid for. Without a free place it throws `rate_limit_exceeded` with the time until the next
- * one.
+ * one: an `OwnRateLimit`, unless an earlier call of the same request failed.
  */
 export class RateLimitedProvider extends Provider {
   readonly #inner: Provider;
   readonly #budget: CallBudget;
   readonly #name: string;
-  /** Requests whose paid call was made. */
-  readonly #used = new WeakSet<ProviderRequest>();
+  /** Requests that the provider was called for. */
+  readonly #called = new WeakSet<ProviderRequest>();
 
   constructor(inner: Provider, budget: CallBudget, name: string) {
     super();
@@ -33,20 +40,25 @@ export class RateLimitedProvider extends Provider {
 
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return streamFromOpening(async () => {
-      const paid = request.paid === this.#name && !this.#used.has(request);
-      this.#used.add(request);
+      const paid = request.paid === this.#name && !this.#called.has(request);
       const { allowed, retryAfterMs } = paid ? PAID : await this.#budget.take(1);
       signal.throwIfAborted();
       if (!allowed) {
-        throw new SluiceError(
-          'rate_limit_exceeded',
-          'unable to call the provider; its configured rate limit is reached; try again later',
-          Number.isFinite(retryAfterMs) ? { retryAfterMs } : {},
-        );
+        // A retry: the turn failed at the provider first, and must be counted so.
+        if (this.#called.has(request)) {
+          throw new SluiceError('rate_limit_exceeded', LIMIT_REACHED, waitOf(retryAfterMs));
+        }
+        throw new OwnRateLimit(retryAfterMs);
       }
+      this.#called.add(request);
       return { parts: [], rest: this.#inner.stream(request, signal)[Symbol.asyncIterator]() };
     });
   }
 }
 
+function waitOf(retryAfterMs: number): { readonly retryAfterMs?: number } {
+  return Number.isFinite(retryAfterMs) ? { retryAfterMs } : {};
+}
+
+const LIMIT_REACHED = 'unable to call the provider; its configured rate limit is reached; try again later';
 const PAID = { allowed: true, retryAfterMs: 0 };

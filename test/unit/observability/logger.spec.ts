@@ -51,7 +51,7 @@ describe('log lines', () => {
 });
 
 describe('logged errors', () => {
-  it('keeps code, message, status, stack and cause of own errors', () => {
+  it('keeps code, message, status and cause of own errors', () => {
     const { log, last } = capture();
     const cause = Object.assign(new Error('connect ECONNREFUSED 10.0.0.1:443'), {
       code: 'ECONNREFUSED',
@@ -67,10 +67,31 @@ describe('logged errors', () => {
       code: 'provider_unavailable',
       status: 503,
       message: 'unable to reach the provider; refused; try again',
-      stack: expect.stringContaining('logger.spec'),
       cause: { code: 'ECONNREFUSED', message: 'connect ECONNREFUSED 10.0.0.1:443' },
     });
   });
+
+  it.each([
+    ['provider_unavailable', new TypeError('fetch failed', { cause: new Error('connect') })],
+    ['provider_timeout', undefined],
+    ['rate_limit_exceeded', undefined],
+    ['state_unavailable', new Error('Connection is closed.')],
+    ['server_error', new LogOnlyCause('the provider answered HTTP 500')],
+  ] as const)('writes no stack of the expected error %s and of its causes', (code, cause) => {
+    const { log, text } = capture();
+    log.error({ err: new SluiceError(code, 'unable to get an answer', { cause }) }, 'request failed');
+    expect(text()).toContain(`"code":"${code}"`);
+    expect(text()).not.toContain('"stack"');
+  });
+
+  it.each([new SluiceError('server_error', 'unable', { cause: new TypeError('x') }), new TypeError('x')])(
+    'writes the stack of an unexpected error: %s',
+    (err) => {
+      const { log, last } = capture();
+      log.error({ err }, 'request failed');
+      expect(last()['err']).toMatchObject({ stack: expect.stringContaining('logger.spec') });
+    },
+  );
 
   it('keeps the message of a cause that is a SluiceError', () => {
     const { log, last } = capture();

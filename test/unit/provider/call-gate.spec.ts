@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { CallGate } from '../../../src/provider/call-gate.js';
-import { RateLimitedProvider } from '../../../src/provider/resilience/rate-limit.js';
+import { OwnRateLimit, RateLimitedProvider } from '../../../src/provider/resilience/rate-limit.js';
 import { collect, providerRequest, textOf } from '../../support/provider-request.js';
-import { say, ScriptedProvider } from '../../support/scripted-provider.js';
+import { fail, say, ScriptedProvider } from '../../support/scripted-provider.js';
 
 /** A bucket with so many places. An empty bucket has the next place after `retryAfterMs`. */
 function bucket(left: number, retryAfterMs = 30_000) {
@@ -80,5 +80,26 @@ describe('RateLimitedProvider', () => {
     await collect(provider.stream(paid, never));
     await collect(provider.stream(providerRequest('Hi', { paid: 'b' }), never));
     expect(budget.taken).toEqual([1, 1]);
+  });
+
+  it("throws the gateway's own limit if the provider was not called, and a plain limit on a retry", async () => {
+    const never = new AbortController().signal;
+    const calls = async (left: number, times: number) => {
+      const failing = new ScriptedProvider([[fail('provider_unavailable')]]);
+      const provider = new RateLimitedProvider(failing, bucket(left), 'a');
+      const request = providerRequest('Hi');
+      const errors: unknown[] = [];
+      for (let i = 0; i < times; i++) errors.push((await collect(provider.stream(request, never))).error);
+      return errors;
+    };
+    const limit = { code: 'rate_limit_exceeded', retryAfterMs: 30_000 };
+    const [own] = await calls(0, 1);
+    expect(own).toMatchObject(limit);
+    expect(own).toBeInstanceOf(OwnRateLimit);
+    const [failed, retried] = await calls(1, 2);
+    expect(failed).toMatchObject({ code: 'provider_unavailable' });
+    expect(retried).toMatchObject(limit);
+    expect(retried).not.toBeInstanceOf(OwnRateLimit);
+    expect((await calls(0, 2))[1]).toBeInstanceOf(OwnRateLimit);
   });
 });

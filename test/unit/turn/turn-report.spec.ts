@@ -2,7 +2,8 @@
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
-import { fail, say } from '../../support/scripted-provider.js';
+import { composeProvider } from '../../../src/provider/compose-provider.js';
+import { fail, say, ScriptedProvider } from '../../support/scripted-provider.js';
 import { ALICE, requestOf, TurnHarness } from './turn-harness.js';
 
 let harness: TurnHarness;
@@ -59,6 +60,23 @@ describe('TurnReport', () => {
     expect(await harness.metric('refusals_total{code="invalid_value"}')).toBe(1);
     expect(await harness.metric('failures_total{code="rate_limit_exceeded"}')).toBe(1);
     expect(await harness.metric('failures_total{code="invalid_value"}')).toBe(0);
+    expect(harness.log.lines.at(-1)).toMatchObject({ level: 'warn', message: 'request failed' });
+  });
+
+  it("counts a running turn as refused if the gateway's own rate limit lets no call through", async () => {
+    const full = { take: () => Promise.resolve({ allowed: false, retryAfterMs: 60_000 }) };
+    harness = new TurnHarness({
+      provider: composeProvider([{ name: 'main', provider: new ScriptedProvider([[say('Hi')]]), budget: full }])
+        .provider,
+    });
+    const id = await harness.play(requestOf('Hi'));
+    expect((await harness.events(id)).at(-1)).toMatchObject({
+      type: 'response.failed',
+      response: { error: { code: 'rate_limit_exceeded' } },
+    });
+    expect(await harness.metric('requests_total{status="refused"}')).toBe(1);
+    expect(await harness.metric('requests_total{status="error"}')).toBe(0);
+    expect(await harness.metric('failures_total{code="rate_limit_exceeded"}')).toBe(0);
     expect(harness.log.lines.at(-1)).toMatchObject({ level: 'warn', message: 'request failed' });
   });
 

@@ -211,7 +211,10 @@ function slotOf(item: OutputItem): Slot {
       const { id, status, content, summary } = item;
       return { kind: 'reasoning', id, status, open, parts: content.map(openPart), summary: summary.map(openSummary) };
     }
+    case 'compaction':
+      return foreignSlot(item);
   }
+  // A log of a newer minor version may hold items that this version does not know.
   return foreignSlot(item);
 }
 

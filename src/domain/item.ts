@@ -8,7 +8,7 @@ import { type InputFilePart, type InputImagePart, type MediaPart } from './media
 export type Role = 'user' | 'assistant' | 'system' | 'developer';
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
-export interface InputTextPart {
+interface InputTextPart {
   readonly type: 'input_text';
   readonly text: string;
 }

@@ -24,7 +24,7 @@ export interface FunctionTool {
 /** What a provider understands of a tool choice. */
 export type SentToolChoice = 'none' | 'auto' | 'required' | { readonly type: 'function'; readonly name: string };
 /** The tools that the model may call, of all that a request names. */
-export interface AllowedTools {
+interface AllowedTools {
   readonly type: 'allowed_tools';
   readonly mode: 'auto' | 'required';
   readonly tools: readonly { readonly type: 'function'; readonly name: string }[];

@@ -48,7 +48,7 @@ export interface Turn {
 }
 
 /** A call for a summary, as it is counted. */
-export interface SummaryCall {
+interface SummaryCall {
   readonly provider: string;
   readonly model: string;
   readonly usage: Usage;

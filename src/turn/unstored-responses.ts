@@ -17,7 +17,7 @@ export interface UnstoredBounds {
 }
 
 const MIB = 1024 * 1024;
-export const UNSTORED_BOUNDS: UnstoredBounds = { perConnection: MIB, perOwner: 16 * MIB, total: 128 * MIB };
+const UNSTORED_BOUNDS: UnstoredBounds = { perConnection: MIB, perOwner: 16 * MIB, total: 128 * MIB };
 
 /** Bytes that a map entry and its key take beside the content. */
 const ENTRY_BYTES = 400;

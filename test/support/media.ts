@@ -3,7 +3,7 @@
 import { type InputKind } from '../../src/domain/media.js';
 import { MediaCheck, type MediaPolicy } from '../../src/turn/media-check.js';
 
-export const MEDIA_POLICY: MediaPolicy = {
+const MEDIA_POLICY: MediaPolicy = {
   allow: null,
   parts: 4,
   bytes: 100_000,

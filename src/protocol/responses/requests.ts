@@ -143,7 +143,7 @@ const COMPACT_FIELDS = {
   prompt_cache_retention: UNSERVED_FIELDS.prompt_cache_retention,
   service_tier: UNSERVED_FIELDS.service_tier,
 };
-export const COMPACT_REQUEST = closed(COMPACT_FIELDS);
+const COMPACT_REQUEST = closed(COMPACT_FIELDS);
 
 /**
  * Parses a request for a summary.

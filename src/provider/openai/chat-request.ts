@@ -198,6 +198,10 @@ function add(
         tool_call_id: idOf(item.call_id),
         content: outputText(item) || (mediaOf(item).length > 0 ? SHOWN_BELOW : ''),
       });
+      return;
+    case 'compaction':
+      // The turn's context holds the summary as a message in its place.
+      return;
   }
 }
 

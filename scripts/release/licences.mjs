@@ -1,8 +1,13 @@
-/* The licences of what is shipped: every production dependency must have a licence that requires attribution only. */
+/*
+ * The licences of what is shipped: every production dependency, and every package in the browser's files, must have a licence
+ * that requires attribution only.
+ */
 
 import { existsSync, readFileSync } from 'node:fs';
 
 const ROOT = new URL('../../', import.meta.url);
+/** Development dependencies that scripts/development/build-client.mjs puts into the browser's files. */
+export const BUNDLED = ['dompurify', 'marked'];
 const ALLOWED = new Set([
   'MIT',
   'ISC',
@@ -31,18 +36,26 @@ function licenceOf(path) {
     : (license?.type ?? licenses?.map(({ type }) => type).join(' OR ') ?? 'none');
 }
 
-if (process.argv[1] === import.meta.filename) {
+/** Every shipped package of the lock file, by its path: what production installs, and what is bundled for browsers. */
+export function shippedPackages() {
   const { packages } = JSON.parse(readFileSync(new URL('package-lock.json', ROOT), 'utf8'));
-  const shipped = Object.entries(packages).filter(
-    ([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional,
-  );
-  const found = shipped.map(([path, { license, link }]) => ({
-    path,
-    link,
-    licence: license ?? licenceOf(path) ?? 'not installed',
-  }));
-  const wrong = found.filter(({ licence, link }) => !link && licence !== 'not installed' && !isAllowed(licence));
-  for (const { path, licence } of wrong) console.error(`${path.replace(/^.*node_modules\//, '')}: ${licence}`);
+  const bundled = new Set(BUNDLED.map((name) => `node_modules/${name}`));
+  return Object.entries(packages)
+    .filter(
+      ([path, { dev, devOptional, link }]) => path !== '' && !link && ((!dev && !devOptional) || bundled.has(path)),
+    )
+    .map(([path, { version, license }]) => ({
+      path,
+      name: path.replace(/^.*node_modules\//, ''),
+      version,
+      licence: license ?? licenceOf(path) ?? 'not installed',
+    }));
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const found = shippedPackages();
+  const wrong = found.filter(({ licence }) => licence !== 'not installed' && !isAllowed(licence));
+  for (const { name, licence } of wrong) console.error(`${name}: ${licence}`);
   console.log(`${found.length} packages are shipped, ${wrong.length} with a licence that is not on the list`);
   process.exitCode = wrong.length === 0 ? 0 : 1;
 }

@@ -1,12 +1,12 @@
-/* What surrounds a release: the checklist and licences. The workflow requests vulnerabilities from the registry. */
+/* What surrounds a release: the checklist, the bill of materials and licences. The workflow requests vulnerabilities from the registry. */
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 // @ts-expect-error plain JavaScript that runs without a build has no types
-import { isAllowed } from '../../scripts/release/licences.mjs';
+import { BUNDLED, isAllowed } from '../../scripts/release/licences.mjs';
 import { FakeKubectl } from './support/fake-kubectl.js';
 
 function ran(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Ran {
@@ -37,8 +37,10 @@ describe('scripts/release/release-check', () => {
   async function checked({ version: asked, npm: [says, code], env }: (typeof cases)[keyof typeof cases]) {
     const kubectl = new FakeKubectl('0.9.0');
     const folder = mkdtempSync(join(tmpdir(), 'sluice-release-'));
+    const { output: npmPath } = ran('sh', ['-c', 'command -v npm']);
+    const sbom = `[ "$1" = sbom ] && exec '${npmPath.trim()}' "$@"`;
     try {
-      writeFileSync(join(folder, 'npm'), `#!/bin/sh\ncat <<'END'\n${says}\nEND\nexit ${code}\n`);
+      writeFileSync(join(folder, 'npm'), `#!/bin/sh\n${sbom}\ncat <<'END'\n${says}\nEND\nexit ${code}\n`);
       chmodSync(join(folder, 'npm'), 0o755);
       const { PATH = '', HOME = '' } = process.env;
       kubectl.env = { HOME, BEHIND_KUBECTL: [folder, PATH].join(delimiter), ...env };
@@ -64,13 +66,14 @@ describe('scripts/release/release-check', () => {
       'alerts, dashboard',
       'the alert rules',
       'licences',
+      `bill of materials and licence list, in .cache/release/${version}`,
       'known vulnerabilities',
       'the evaluation of the prompts',
       'rollout and rollback',
-      'the way back: scripts/rollback.sh 0.9.0',
     ])
       expect(output).toMatch(new RegExp(`^ok .*${what}`, 'm'));
     expect(status).toBe(0);
+    expect(output).toContain('[ ]    the way back is written down: scripts/rollback.sh 0.9.0');
     expect(output).toMatch(/^ +gpt-4o: \$\d+\.\d\d;/m);
     expect(output).toContain('npx sluice packs eval packs/support.pack.json --url');
     for (const part of ['Before', 'During', 'After']) expect(output).toMatch(new RegExp(`^${part}`, 'm'));
@@ -88,7 +91,7 @@ describe('scripts/release/release-check', () => {
     expect(output).toMatch(/^NOT OK .*Redis is recorded/m);
     // A registry that does not answer has found nothing, and has not found nothing.
     expect(output).toMatch(/^NOT OK .*vulnerabilities[^]*\| the registry did not answer/m);
-    expect(output).toMatch(/\[ \] +the cluster could not be asked/);
+    expect(output).toMatch(/\[ \] +the cluster does not answer/);
   });
 
   it('fails with a vulnerability and prints it', () => {
@@ -126,4 +129,55 @@ describe('the licence check', () => {
     ['AGPL-3.0', false],
     ['none', false],
   ])('%s: %s', (licence, allowed) => expect(isAllowed(licence)).toBe(allowed));
+});
+
+describe('the bill of materials', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-inventory-'));
+  interface Bill {
+    readonly bomFormat: string;
+    readonly metadata: { readonly component: { readonly name: string } };
+    readonly components: readonly { readonly name: string; readonly version: string; readonly 'bom-ref': string }[];
+    readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
+  }
+  let bill: Bill;
+  let licences: string;
+  const names = () => new Set(bill.components.map(({ name }) => name));
+
+  beforeAll(() => {
+    expect(ran('node', ['scripts/release/inventory.mjs', folder])).toMatchObject({ status: 0 });
+    // The cast: the tests below look into it.
+    bill = JSON.parse(readFileSync(join(folder, 'sbom.cdx.json'), 'utf8')) as Bill;
+    licences = readFileSync(join(folder, 'licences.txt'), 'utf8');
+    rmSync(folder, { recursive: true });
+  });
+
+  it('names every production dependency and no development dependency', () => {
+    const own = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Readonly<Record<string, string>>>;
+    expect(bill).toMatchObject({ bomFormat: 'CycloneDX', metadata: { component: { name: 'sluice' } } });
+    const production = Object.keys(own['dependencies'] ?? {});
+    expect(production.filter((name) => !names().has(name))).toEqual([]);
+    const development = Object.keys(own['devDependencies'] ?? {}).filter((name) => names().has(name));
+    expect(development).toEqual(BUNDLED);
+  });
+
+  it('names every package that the playground bundles', () => {
+    const source = readdirSync('client/playground').filter((file) => file.endsWith('.ts'));
+    const imported = source.flatMap((file) => {
+      const text = readFileSync(join('client/playground', file), 'utf8');
+      return [...text.matchAll(/^import .*? from '([^.'][^']*)';/gms)].map(([, name]) => name);
+    });
+    expect([...new Set(imported)].sort()).toEqual(BUNDLED);
+  });
+
+  it('links only packages that it names', () => {
+    const refs = new Set(bill.components.map((component) => component['bom-ref']));
+    const linked = bill.dependencies.flatMap(({ dependsOn }) => dependsOn);
+    expect(linked.filter((ref) => !refs.has(ref))).toEqual([]);
+    expect(linked.length).toBeGreaterThan(100);
+  });
+
+  it('comes with the licence and its text of each package', () => {
+    for (const { name, version } of bill.components) expect(licences).toContain(`${name} ${version}: `);
+    expect(licences).toMatch(/^ws [\d.]+: MIT\n\n[^]*?Permission is hereby granted/m);
+  });
 });

@@ -107,6 +107,8 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
   const happened = (metric: string): string => `sum ${BY} (increase(${m(metric)}[${event}])) > 0`;
   const stream = '{delivery="stream"}';
   const json = '{delivery="json"}';
+  /** Reasons that many clients have at once only if the configuration or the issuer changed. */
+  const foreign = '{reason=~"signature|algorithm|unknown_key|claim|keys_unavailable"}';
   const refused = '{code=~"overloaded|state_unavailable|draining"}';
   const rule = (
     alert: string,
@@ -319,6 +321,22 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
       pending,
       'Writing to the event log is slow in {{ $labels.environment }}',
       'The 99th percentile of an append is {{ $value | humanizeDuration }}; every viewer waits that long for every piece of text.',
+    ),
+    rule(
+      'TokensRefused',
+      'warning',
+      `sum ${BY} (rate(${m('tokens_refused_total')}${foreign}[${rate}])) > ${REFUSED_SHARE} * sum ${BY} (rate(${m('requests_total')}[${rate}])) and sum ${BY} (increase(${m('tokens_refused_total')}${foreign}[${rate}])) >= ${MIN_REFUSALS}`,
+      pending,
+      'Tokens of users are refused in {{ $labels.environment }}',
+      '{{ $value | printf "%.1f" }} a second have a key, signature or claim that is not accepted: users cannot sign in.',
+    ),
+    rule(
+      'IssuerKeysAway',
+      'warning',
+      `sum ${BY} (increase(${m('issuer_key_fetches_total')}{outcome="failed"}[${event}])) > 0 and sum ${BY} (increase(${m('issuer_key_fetches_total')}{outcome="ok"}[${event}])) == 0`,
+      pending,
+      'The keys of the token issuer cannot be fetched in {{ $labels.environment }}',
+      'Tokens with known keys stay valid; after a rotation of keys, or on a new replica, users cannot sign in.',
     ),
     rule(
       'SpansDropped',

@@ -13,7 +13,8 @@ import {
   VariableRefresh,
   type Dashboard,
 } from '@grafana/grafana-foundation-sdk/dashboard';
-import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus';
+import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-sdk/prometheus';
+import { PanelBuilder as TablePanelBuilder } from '@grafana/grafana-foundation-sdk/table';
 import { PanelBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
 import { GraphThresholdsStyleConfigBuilder, GraphThresholdsStyleMode } from '@grafana/grafana-foundation-sdk/common';
 import { thresholds } from './alerts.ts';
@@ -27,11 +28,17 @@ interface Panel {
   readonly queries: readonly (readonly [legend: string, expr: string])[];
   /** The alert whose threshold is drawn, if it has one. */
   readonly alert?: keyof ReturnType<typeof thresholds>;
+  /** Whether points of single turns are drawn that link to their traces. */
+  readonly exemplars?: true;
+  /** Whether the present values are shown as a table of their labels. */
+  readonly table?: true;
 }
 
 const RATE = '[$__rate_interval]';
 /** Chosen at the top of the dashboard, since the name of the Prometheus data source differs between Grafanas. */
 const DATASOURCE = { type: 'prometheus', uid: '${datasource}' } as const;
+/** The chosen environments as a regular expression, in a link. */
+const ENVIRONMENT = '${environment:regex}';
 /** Chosen at the top of the dashboard; `.*` by default. */
 const SELECTED = 'instance=~"$replica"';
 
@@ -57,6 +64,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         {
           title: 'Response Time P99',
           alert: 'HighLatency',
+          exemplars: true,
           description: 'Streams: to the first visible text. JSON: to the whole answer.',
           unit: 's',
           queries: [
@@ -92,6 +100,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'Time to first delta',
+          exemplars: true,
           description: 'Streams: from admission to the first text that viewers see.',
           unit: 's',
           queries: quantiles('time_to_first_delta_seconds', 'delivery="stream"'),
@@ -99,6 +108,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         {
           title: 'Duration by endpoint (p99)',
           description: 'Whole turns.',
+          exemplars: true,
           unit: 's',
           queries: [
             [
@@ -147,6 +157,81 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           queries: [
             ['{{guardrail}} {{stage}} {{decision}}', by('guardrail, stage, decision', 'guardrail_findings_total')],
           ],
+        },
+      ],
+    ],
+    [
+      'Prompts',
+      [
+        {
+          title: 'Turns by prompt',
+          description: 'By version, source (shadow: a candidate that no viewer sees) and outcome.',
+          unit: 'reqps',
+          queries: [
+            [
+              '{{prompt}} {{version}} {{source}} {{outcome}}',
+              by('prompt, version, source, outcome', 'prompt_turns_total'),
+            ],
+          ],
+        },
+        {
+          title: 'First text by prompt (p90)',
+          description: 'From admission to the first visible text.',
+          unit: 's',
+          queries: [
+            [
+              '{{prompt}} {{version}} {{source}}',
+              `histogram_quantile(0.9, sum by (le, prompt, version, source) (rate(${m('prompt_first_delta_seconds_bucket')}${RATE})))`,
+            ],
+          ],
+        },
+        {
+          title: 'Cost of a turn by prompt',
+          description: 'Mean, in US dollars, where the price is known.',
+          unit: 'currencyUSD',
+          queries: [
+            [
+              '{{prompt}} {{version}} {{source}}',
+              `${by('prompt, version, source', 'prompt_cost_usd_sum')} / ${by('prompt, version, source', 'prompt_cost_usd_count')}`,
+            ],
+          ],
+        },
+        {
+          title: 'Findings by prompt',
+          description: 'Findings of guardrails by version, source and decision.',
+          unit: 'ops',
+          queries: [
+            [
+              '{{prompt}} {{version}} {{source}} {{decision}}',
+              by('prompt, version, source, decision', 'prompt_findings_total'),
+            ],
+          ],
+        },
+        {
+          title: 'Prompt packs',
+          description: 'Replicas that serve former packs because a file has a mistake, and reloads by result.',
+          unit: 'short',
+          queries: [
+            ['stale {{instance}}', `max by (instance) (${m('prompts_stale')})`],
+            ['{{result}}', `sum by (result) (increase(${m('prompt_reloads_total')}${RATE}))`],
+          ],
+        },
+      ],
+    ],
+    [
+      'Sign-in',
+      [
+        {
+          title: 'Refused tokens',
+          description: 'Tokens of users (JWT) by the reason of their refusal.',
+          unit: 'ops',
+          queries: [['{{reason}}', by('reason', 'tokens_refused_total')]],
+        },
+        {
+          title: 'Fetches of issuer keys',
+          description: 'From auth.jwt.jwks_url, by outcome. Known keys stay in use after a failure.',
+          unit: 'ops',
+          queries: [['{{outcome}}', by('outcome', 'issuer_key_fetches_total')]],
         },
       ],
     ],
@@ -305,6 +390,13 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           ],
         },
         {
+          title: 'Replicas now',
+          description: 'Version and revision of the software, and version of the deployment, of each replica.',
+          unit: 'short',
+          table: true,
+          queries: [['', `max by (environment, instance, version, revision, deployment) (${m('build_info')})`]],
+        },
+        {
           title: 'Spans dropped',
           description: 'Traces that no collector took.',
           unit: 'ops',
@@ -349,6 +441,13 @@ export function dashboard(config: AppConfig): Dashboard {
     .link(
       new DashboardLinkBuilder('Runbook').type(DashboardLinkType.Link).url(config.alerts.runbook_url).targetBlank(true),
     )
+    .link(exploreLink('Logs', 'logs', { expr: `{app="${app.name}"} | json | environment=~"${ENVIRONMENT}"` }))
+    .link(
+      exploreLink('Traces', 'traces', {
+        queryType: 'traceql',
+        query: `{ resource.service.name = "${app.name}" }`,
+      }),
+    )
     .annotation(
       new AnnotationQueryBuilder()
         .name('Starts')
@@ -358,12 +457,18 @@ export function dashboard(config: AppConfig): Dashboard {
         .expr(`changes(${m('process_start_time_seconds')}[2m]) > 0`),
     )
     .withVariable(new DatasourceVariableBuilder('datasource').label('data source').type(DATASOURCE.type))
+    .withVariable(new DatasourceVariableBuilder('logs').label('logs').type('loki'))
+    .withVariable(new DatasourceVariableBuilder('traces').label('traces').type('tempo'))
     .withVariable(variable('environment', `label_values(${prefix}build_info, environment)`))
     .withVariable(variable('replica', `label_values(${prefix}build_info, instance)`));
   for (const [title, panels] of rows(m)) {
     builder = builder.withRow(new RowBuilder(title));
     for (const panel of panels)
-      builder = builder.withPanel(panelOf(panel, panel.alert === undefined ? undefined : limits[panel.alert]));
+      builder = builder.withPanel(
+        panel.table === true
+          ? tableOf(panel)
+          : panelOf(panel, panel.alert === undefined ? undefined : limits[panel.alert]),
+      );
   }
   return builder.build();
 }
@@ -391,7 +496,7 @@ function variable(name: string, query: string): QueryVariableBuilder {
 }
 
 /** @param limit the threshold to draw */
-function panelOf({ title, description, unit, queries }: Panel, limit: number | undefined): PanelBuilder {
+function panelOf({ title, description, unit, queries, exemplars }: Panel, limit: number | undefined): PanelBuilder {
   let panel = new PanelBuilder()
     .title(title)
     .description(description)
@@ -410,7 +515,37 @@ function panelOf({ title, description, unit, queries }: Panel, limit: number | u
       .thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Line));
   }
   for (const [legend, expr] of queries) {
-    panel = panel.withTarget(new DataqueryBuilder().expr(expr).legendFormat(legend));
+    const query = new DataqueryBuilder().expr(expr).legendFormat(legend);
+    panel = panel.withTarget(exemplars === true ? query.exemplar(true) : query);
   }
   return panel;
+}
+
+function tableOf({ title, description, queries }: Panel): TablePanelBuilder {
+  let panel = new TablePanelBuilder().title(title).description(description).datasource(DATASOURCE).height(8).span(12);
+  for (const [, expr] of queries) {
+    panel = panel.withTarget(new DataqueryBuilder().expr(expr).format(PromQueryFormat.Table).instant());
+  }
+  return panel;
+}
+
+/**
+ * A link to Grafana's Explore with a query for the chosen time.
+ * @param source the variable of the dashboard that holds the data source
+ */
+function exploreLink(title: string, source: string, query: Readonly<Record<string, string>>): DashboardLinkBuilder {
+  const pane = {
+    datasource: `\${${source}}`,
+    queries: [{ refId: 'A', datasource: { uid: `\${${source}}` }, ...query }],
+    range: { from: '${__from}', to: '${__to}' },
+  };
+  // Grafana replaces variables only where their braces are not encoded.
+  const panes = encodeURIComponent(JSON.stringify({ a: pane })).replaceAll(
+    /%24%7B([\w%]+?)%7D/g,
+    (_all, name: string) => `\${${decodeURIComponent(name)}}`,
+  );
+  return new DashboardLinkBuilder(title)
+    .type(DashboardLinkType.Link)
+    .url(`/explore?schemaVersion=1&orgId=1&panes=${panes}`)
+    .targetBlank(true);
 }

@@ -4,6 +4,7 @@
  * fails, and the on-call operator is notified of both.
  */
 
+import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { alertRules, type Windows } from '../../monitoring/render/alerts.js';
 import { dashboard, queriesOf } from '../../monitoring/render/dashboard.js';
@@ -88,6 +89,7 @@ beforeAll(async () => {
     monitoring: { tracing: { enabled: true, endpoint: 'http://127.0.0.1:9/v1/traces' } },
     middleware: {
       provider: { retry: { max_attempts: 2, backoff: 'constant' }, breaker: { failures: 50 } },
+      template: { source: resolve('packs/support.pack.json'), default: 'support' },
       validator: { banned_words: ['hack'] },
     },
   };

@@ -100,6 +100,8 @@ it('covers every condition that an operator must be notified of', () => {
     StateMemoryHigh: '5m',
     TailRepaired: '1m',
     AppendSlow: '5m',
+    TokensRefused: '5m',
+    IssuerKeysAway: '5m',
     SpansDropped: '5m',
     ErrorBudgetBurnFast: '1m',
     ErrorBudgetBurnSlow: '5m',
@@ -125,6 +127,53 @@ it('draws the threshold of each alert that has one on a panel of the dashboard',
       ['Append latency', AppendSlow],
     ]),
   );
+});
+
+describe('the links of the dashboard', () => {
+  const { links = [], templating } = dashboard(config);
+  const pane = (title: string) => {
+    const url = links.find((link) => link.title === title)?.url ?? '';
+    const chosen = {
+      logs: 'loki-1',
+      traces: 'tempo-1',
+      __from: '1000',
+      __to: '2000',
+      'environment:regex': 'production',
+    };
+    // What Grafana does with a link: it replaces the variables and opens the address.
+    const filled = url.replaceAll(/\$\{([\w:]+)\}/g, (all, name: string) =>
+      encodeURIComponent((chosen as Record<string, string>)[name] ?? all),
+    );
+    const panes = new URL(filled, 'http://grafana').searchParams.get('panes') ?? '{}';
+    return (JSON.parse(panes) as { readonly a: unknown }).a;
+  };
+
+  it('open the logs of the chosen environment and time', () => {
+    expect(pane('Logs')).toEqual({
+      datasource: 'loki-1',
+      queries: [
+        { refId: 'A', datasource: { uid: 'loki-1' }, expr: '{app="support-bot"} | json | environment=~"production"' },
+      ],
+      range: { from: '1000', to: '2000' },
+    });
+  });
+
+  it('open the traces of the chosen time', () => {
+    expect(pane('Traces')).toMatchObject({
+      datasource: 'tempo-1',
+      queries: [{ queryType: 'traceql', query: '{ resource.service.name = "support-bot" }' }],
+      range: { from: '1000', to: '2000' },
+    });
+  });
+
+  it('use data sources that the dashboard offers', () => {
+    const offered = (templating?.list ?? []).filter(({ type }) => type === 'datasource');
+    expect(offered.map(({ name, query }) => [name, query])).toEqual([
+      ['datasource', 'prometheus'],
+      ['logs', 'loki'],
+      ['traces', 'tempo'],
+    ]);
+  });
 });
 
 describe('one page for one cause', () => {

@@ -1,14 +1,15 @@
 /*
- * `npm run render`: writes monitoring/alerts.yaml, monitoring/dashboard.json and k8s/deployment.yaml from their sources. With
- * `--check` it writes nothing and fails if one is out of date. An operator who deploys another assistant changes `app.name` and renders again.
+ * `npm run render`: writes monitoring/alerts.yaml, monitoring/dashboard.json, k8s/deployment.yaml and k8s/chart from their sources.
+ * With `--check` it writes nothing and fails if one is out of date. An operator who deploys another assistant changes `app.name` and renders again.
  */
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import type { loadConfig as loadConfigOf } from '../../src/config/load.ts';
 import type { PROVIDER_TYPES as typesOf } from '../../src/provider/registry.ts';
 import { alertRules } from './alerts.ts';
+import { chart } from './chart.ts';
 import { dashboard } from './dashboard.ts';
 
 interface Loader {
@@ -31,10 +32,13 @@ const { config } = loadConfig({ types: PROVIDER_TYPES, path: configPath, missing
 
 const HEADER = `# Rendered by \`npm run render\` from ${configPath}; edit that, or monitoring/render/alerts.ts.\n`;
 
+const overlay = execFileSync('kubectl', ['kustomize', 'k8s/overlays/production'], { cwd: root, encoding: 'utf8' });
 const files = new Map([
   ['monitoring/alerts.yaml', HEADER + stringify(alertRules(config), { lineWidth: 0 })],
   ['monitoring/dashboard.json', `${JSON.stringify(dashboard(config), null, 2)}\n`],
-  ['k8s/deployment.yaml', deployment()],
+  // For `kubectl apply -f`.
+  ['k8s/deployment.yaml', `# Rendered by \`npm run render\` from k8s/overlays/production; edit that.\n${overlay}`],
+  ...[...helmChart()].map(([path, text]) => [`k8s/chart/${path}`, text] as const),
 ]);
 
 let stale = 0;
@@ -44,14 +48,19 @@ for (const [path, text] of files) {
   if (before === text) continue;
   stale += 1;
   if (check) process.stderr.write(`${path} is out of date; run \`npm run render\`\n`);
-  else writeFileSync(file, text);
+  else {
+    mkdirSync(new URL('.', file), { recursive: true });
+    writeFileSync(file, text);
+  }
 }
 process.exitCode = check && stale > 0 ? 1 : 0;
 
-/** The production overlay, for `kubectl apply -f`. */
-function deployment(): string {
-  const rendered = execFileSync('kubectl', ['kustomize', 'k8s/overlays/production'], { cwd: root, encoding: 'utf8' });
-  return `# Rendered by \`npm run render\` from k8s/overlays/production; edit that.\n${rendered}`;
+/** Always of production, as k8s/deployment.yaml. */
+function helmChart(): Map<string, string> {
+  const text = (path: string) => readFileSync(new URL(path, root), 'utf8');
+  const { version } = JSON.parse(text('package.json')) as { readonly version: string };
+  const podMonitor = text('k8s/components/pod-monitor/pod-monitor.yaml');
+  return chart({ overlay, podMonitor, config: text('config/production.yaml'), version });
 }
 
 function read(file: URL): string | undefined {

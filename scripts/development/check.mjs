@@ -27,7 +27,7 @@ const STEPS = [
   script('configuration reference up to date', 'scripts/docs/config-reference.mjs', ['--check']),
   script('metrics reference up to date', 'scripts/docs/metrics-reference.mjs', ['--check']),
   script('licences of what is shipped', 'scripts/release/licences.mjs', []),
-  script('alerts, dashboard and deployment up to date', 'monitoring/render/main.ts', ['--check']),
+  script('alerts, dashboard, deployment and chart up to date', 'monitoring/render/main.ts', ['--check']),
   script('every rule of PROTOCOL.md has a test', 'scripts/docs/rules.mjs', []),
   script('words of the deny list', 'scripts/docs/vocabulary.mjs', []),
 ].filter((step) => step !== undefined);

@@ -27,7 +27,7 @@ export const TOOLS = [
   { program: 'curl', apt: 'curl', brew: 'curl', why: 'the rollout scripts request a turn' },
   { program: 'haproxy', apt: 'haproxy', brew: 'haproxy', why: 'the load balancer of compose.yaml is tried' },
   { program: 'python3', apt: 'python3-venv', brew: 'python', why: 'the clients for Python are tried' },
-  { program: 'go', apt: 'golang-go', brew: 'go', why: 'the client for Go is tried' },
+  { program: 'go', apt: 'golang-go', brew: 'go', why: 'the client for Go is tried, and Helm is built' },
   { program: 'javac', apt: 'default-jdk-headless', brew: 'openjdk', why: 'the client for Java is tried' },
   { program: 'mvn', apt: 'maven', brew: 'maven', why: 'the client for Java is installed' },
   { program: 'openssl', apt: 'openssl', brew: 'openssl', why: 'Redis over TLS needs certificates' },

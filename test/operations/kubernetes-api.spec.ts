@@ -6,6 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { Ajv } from 'ajv';
+import { charts } from './support/helm.js';
 import { COMPONENTS, type Manifest, one, OVERLAYS, render, renderWith, shipped } from './support/manifests.js';
 
 const FOLDER = 'test/fixtures/kubernetes';
@@ -17,6 +18,7 @@ const all = [
   ...shipped(),
   ...OVERLAYS.flatMap((name) => render(`k8s/overlays/${name}`)),
   ...COMPONENTS.flatMap((name) => renderWith(name)),
+  ...charts().flatMap(([, manifests]) => manifests),
 ].filter(({ apiVersion }) => OWN.test(apiVersion));
 
 function validatorOf(minor: string): (manifest: Manifest) => string[] {
@@ -41,7 +43,7 @@ it('knows three minor versions', () => expect(MINORS).toHaveLength(3));
 describe.each(MINORS)('the API of Kubernetes %s', (minor) => {
   const mistakesIn = validatorOf(minor);
 
-  it('takes every manifest of every overlay and component', () => {
+  it('takes every manifest of every overlay, every component and the chart', () => {
     expect(all.length).toBeGreaterThan(100);
     expect(all.flatMap(mistakesIn)).toEqual([]);
   });

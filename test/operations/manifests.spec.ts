@@ -17,6 +17,7 @@ import { drainLimitSeconds } from '../../monitoring/render/alerts.js';
 import { DRAIN_TIMES, longestDrainMs } from '../../src/lifecycle/drain.js';
 import { PROVIDER_TYPES } from '../../src/provider/registry.js';
 import { freePort } from '../../scripts/development/cluster/free-port.js';
+import { charts } from './support/helm.js';
 import { mistakeIn, unknownFields } from './support/kubernetes-types.js';
 import {
   at,
@@ -34,6 +35,7 @@ const rendered = new Map<string, readonly Manifest[]>([
   ...OVERLAYS.map((name) => [`overlay ${name}`, render(`k8s/overlays/${name}`)] as const),
   ...COMPONENTS.map((name) => [`component ${name}`, renderWith(name)] as const),
   ['k8s/deployment.yaml', shipped()],
+  ...charts(),
 ]);
 const cases = [...rendered].map(([name, manifests]) => ({ name, manifests }));
 const WORKLOADS = new Set(['Deployment', 'StatefulSet']);

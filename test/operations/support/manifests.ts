@@ -25,7 +25,7 @@ export type Json = { readonly [key: string]: unknown };
 export const OVERLAYS = readdirSync('k8s/overlays');
 export const COMPONENTS = readdirSync('k8s/components');
 
-function parseManifests(text: string): Manifest[] {
+export function parseManifests(text: string): Manifest[] {
   // The cast: the models of Kubernetes' objects judge these documents.
   return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
 }

@@ -15,6 +15,10 @@ const INTRO = `# Metrics
 lag, garbage collection) have the same prefix, and the names of [prom-client](https://github.com/siimon/prom-client):
 \`support_bot_nodejs_eventloop_lag_seconds\`, \`support_bot_process_cpu_seconds_total\`, …
 
+A client that asks for \`application/openmetrics-text\`, as Prometheus does, gets OpenMetrics with the same names. There the buckets of
+\`request_duration_seconds\` and \`time_to_first_delta_seconds\` have exemplars: the \`trace_id\` of the newest turn, while tracing is on.
+Prometheus stores them with \`--enable-feature=exemplar-storage\`.
+
 No label holds message text, a user's name or an id. A label without a list of values has few values (models, codes); above
 ${LABEL_VALUES_MAX} the rest counts as \`other\`.
 

@@ -113,7 +113,7 @@ export class AppModule {
           inject: [Readiness],
           useFactory: (readiness: Readiness) => {
             const { enabled, host, port, path } = config.monitoring.metrics;
-            return new OpsServer(readiness, enabled ? metrics.registry : null, { host, port, metricsPath: path });
+            return new OpsServer(readiness, enabled ? metrics : null, { host, port, metricsPath: path });
           },
         },
         {

@@ -7,12 +7,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { acceptsOpenMetrics } from '../observability/openmetrics.js';
 import { type Readiness } from './readiness.js';
 
-/** The part of prom-client's registry that is used here. */
+/** The part of the metrics that is used here. */
 export interface MetricsExposition {
-  readonly contentType: string;
-  metrics(): Promise<string>;
+  exposition(format: 'text' | 'openmetrics'): Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
 export interface OpsServerOptions {
@@ -95,7 +95,8 @@ export class OpsServer implements OnApplicationBootstrap, OnApplicationShutdown 
     if (path === this.options.metricsPath && this.metrics !== null) {
       // The gauge of readiness is as new as the scrape, with or without requests of a probe.
       await this.readiness.report();
-      return { status: 200, contentType: this.metrics.contentType, body: await this.metrics.metrics() };
+      const format = acceptsOpenMetrics(request.headers.accept) ? 'openmetrics' : 'text';
+      return { status: 200, ...(await this.metrics.exposition(format)) };
     }
     return json(404, { status: 'not found' });
   }

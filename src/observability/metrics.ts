@@ -4,6 +4,7 @@
  */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Exemplars, OPENMETRICS_TYPE, openMetrics } from './openmetrics.js';
 import { LABEL_VALUES_MAX, METRICS, type MetricName } from './metric-table.js';
 
 type Table = typeof METRICS;
@@ -24,14 +25,18 @@ interface Gauging<Labels> extends Counting<Labels> {
   set(...args: Arguments<Labels, [value: number]>): void;
 }
 interface Observing<Labels> {
-  /** Records a duration in seconds. */
-  observe(...args: Arguments<Labels, [value: number]>): void;
+  /**
+   * Records a duration in seconds.
+   * @param traceId the trace of an example, for metrics with exemplars
+   */
+  observe(...args: Arguments<Labels, [value: number, traceId?: string | null]>): void;
 }
 type InstrumentOf<Row> = Row extends { readonly kind: 'counter' }
   ? Counting<LabelsOf<Row>>
   : Row extends { readonly kind: 'gauge' }
     ? Gauging<LabelsOf<Row>>
     : Observing<LabelsOf<Row>>;
+export type MetricsFormat = 'text' | 'openmetrics';
 type Instruments = { readonly [Name in MetricName]: InstrumentOf<Table[Name]> };
 
 /** Returns the prefix of all metrics of a deployment: `support-bot` → `support_bot_`. */
@@ -55,12 +60,13 @@ export class Metrics {
   readonly prefix: string;
   readonly registry: Registry;
   readonly of: Instruments;
+  readonly #exemplars = new Exemplars();
 
   constructor({ prefix, version, revision = 'unknown', deployment = '', registry = new Registry() }: MetricsOptions) {
     this.prefix = prefix;
     this.registry = registry;
     const made = Object.entries(METRICS).map(
-      ([name, row]) => [name, instrument(prefix + name, row, registry)] as const,
+      ([name, row]) => [name, instrument(prefix + name, row, registry, this.#exemplars)] as const,
     );
     // The cast: entries and type come from the same table.
     this.of = Object.fromEntries(made) as unknown as Instruments;
@@ -69,6 +75,12 @@ export class Metrics {
 
   get contentType(): string {
     return this.registry.contentType;
+  }
+
+  /** Renders the metrics, with exemplars in OpenMetrics only. */
+  async exposition(format: MetricsFormat): Promise<{ readonly contentType: string; readonly body: string }> {
+    if (format === 'text') return { contentType: this.contentType, body: await this.render() };
+    return { contentType: OPENMETRICS_TYPE, body: await openMetrics(this.registry, this.#exemplars) };
   }
 
   /** Renders the metrics in Prometheus' text format. */
@@ -90,7 +102,7 @@ interface AnyInstrument {
   observe?(labels: Labels, value: number): void;
 }
 
-function instrument(name: string, row: Row, registry: Registry): unknown {
+function instrument(name: string, row: Row, registry: Registry, exemplars: Exemplars): unknown {
   const labels: Readonly<Record<string, readonly string[] | 'bounded'>> = 'labels' in row ? row.labels : {};
   const common = { name, help: row.help, labelNames: Object.keys(labels), registers: [registry] };
   const made =
@@ -112,7 +124,11 @@ function instrument(name: string, row: Row, registry: Registry): unknown {
     inc: (given: Labels, by?: number) => any.inc?.(bound(given), by),
     dec: (given: Labels, by?: number) => any.dec?.(bound(given), by),
     set: (given: Labels, value: number) => any.set?.(bound(given), value),
-    observe: (given: Labels, value: number) => any.observe?.(bound(given), value),
+    observe: (given: Labels, value: number, traceId?: string | null) => {
+      const known = bound(given);
+      any.observe?.(known, value);
+      if (typeof traceId === 'string') exemplars.add(name, 'buckets' in row ? row.buckets : [], known, value, traceId);
+    },
   };
 }
 

@@ -128,14 +128,15 @@ export class TurnReport {
     const durationMs = this.#finish(turn, status, outcome.end === 'failed' ? outcome.error.code : null);
     turn.trace.ended(turn, outcome);
     const { of } = this.#metrics;
-    const { delivery } = turn.origin;
-    if (facts.firstDeltaMs !== null) of.time_to_first_delta_seconds.observe({ delivery }, facts.firstDeltaMs / 1_000);
+    const { firstDeltaMs } = facts;
+    if (firstDeltaMs !== null)
+      of.time_to_first_delta_seconds.observe(turn.origin, firstDeltaMs / 1_000, turn.trace.exportedTraceId);
     for (const { guardrail, stage, decision } of facts.findings)
       of.guardrail_findings_total.inc({ guardrail, stage, decision });
     this.#count(facts.model, facts.providerCalled ? facts.usage : null, facts.costUsd);
     const { prompt } = turn.plan;
     if (prompt !== null) {
-      const { firstDeltaMs, costUsd, findings } = facts;
+      const { costUsd, findings } = facts;
       const ended = { prompt, source: 'live', outcome: promptOutcomeOf(turn, outcome) } as const;
       countPromptTurn(this.#metrics, { ...ended, firstDeltaMs, costUsd, findings });
     }
@@ -148,7 +149,7 @@ export class TurnReport {
       model: facts.model,
       provider: facts.provider,
       provider_request_id: facts.providerRequestId,
-      time_to_first_text: facts.firstDeltaMs === null ? null : Math.round(facts.firstDeltaMs),
+      time_to_first_text: firstDeltaMs === null ? null : Math.round(firstDeltaMs),
       retries: facts.retries,
       fallback: facts.fallback,
       outcome: outcome.end === 'incomplete' ? outcome.reason : outcome.end,
@@ -214,11 +215,10 @@ export class TurnReport {
   /** Counts the end of a turn. @param code code of its error, if there is one */
   #finish(turn: Turn, status: Status | 'reported elsewhere', code: ErrorCode | null): number {
     const durationMs = Math.round(turn.time.now() - turn.startedAt);
-    const { endpoint, delivery } = turn.origin;
     this.#metrics.of.turns_in_flight.dec();
     if (status !== 'reported elsewhere') this.#metrics.of.requests_total.inc({ status });
     if (status === 'error' && code !== null) this.#metrics.of.failures_total.inc({ code });
-    this.#metrics.of.request_duration_seconds.observe({ endpoint, delivery }, durationMs / 1_000);
+    this.#metrics.of.request_duration_seconds.observe(turn.origin, durationMs / 1_000, turn.trace.exportedTraceId);
     return durationMs;
   }
 }

@@ -58,6 +58,11 @@ export class TurnTrace {
     return this.#span.traceId;
   }
 
+  /** The trace's id if the trace is exported, or null. */
+  get exportedTraceId(): string | null {
+    return this.#span.traceparent?.endsWith('-01') === true ? this.#span.traceId : null;
+  }
+
   /** Traces admission and the rendering of its prompt. A refusal ends the trace. */
   async admitting(admit: (rendering: Rendering) => Promise<TurnPlan>): Promise<TurnPlan> {
     if (this.#span === NO_SPAN) return admit(PLAIN);

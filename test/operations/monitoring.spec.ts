@@ -86,7 +86,10 @@ beforeAll(async () => {
     state: { type: 'redis', url: `redis://127.0.0.1:${redis.port}` },
     clients: { models: ['without-a-price'] },
     // No collector listens there.
-    monitoring: { tracing: { enabled: true, endpoint: 'http://127.0.0.1:9/v1/traces' } },
+    monitoring: {
+      logging: { level: 'info', format: 'json' },
+      tracing: { enabled: true, endpoint: 'http://127.0.0.1:9/v1/traces' },
+    },
     middleware: {
       provider: { retry: { max_attempts: 2, backoff: 'constant' }, breaker: { failures: 50 } },
       template: { source: resolve('packs/support.pack.json'), default: 'support' },
@@ -241,6 +244,19 @@ describe('the metrics after a known load', () => {
     expect(await monitoring.number('sum(support_bot_websocket_closes_total)')).toBe(2);
     expect(await monitoring.number('sum(support_bot_turns_in_flight)')).toBe(0);
   });
+});
+
+describe('the exemplars of the durations', () => {
+  it.each(['request_duration_seconds', 'time_to_first_delta_seconds'])(
+    'of %s lead to traces of turns',
+    async (name) => {
+      const logged = replicas.flatMap(({ lines }) => [...lines.join('\n').matchAll(/"trace_id":"(\w+)"/g)]);
+      const traces = new Set(logged.map(([, id]) => id));
+      const found = await monitoring.exemplars(`support_bot_${name}_bucket`);
+      expect(found.length).toBeGreaterThan(0);
+      for (const labels of found) expect([labels, traces.has(labels['trace_id'])]).toEqual([labels, true]);
+    },
+  );
 });
 
 describe('the dashboard after a known load', () => {

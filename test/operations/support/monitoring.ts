@@ -86,6 +86,7 @@ export class Monitoring {
       `--config.file=${folder}/prometheus.yml`,
       `--storage.tsdb.path=${folder}/tsdb`,
       `--web.listen-address=127.0.0.1:${prometheusPort}`,
+      '--enable-feature=exemplar-storage',
     ]);
     await monitoring.until(`sum(up) == ${targets.length}`);
     return monitoring;
@@ -121,6 +122,18 @@ export class Monitoring {
     // Prometheus' documented shape.
     const { data } = (await answer.json()) as { readonly data: string[] };
     return data;
+  }
+
+  /** The labels of the exemplars that Prometheus has stored for a series. */
+  async exemplars(series: string): Promise<Readonly<Record<string, string>>[]> {
+    const end = Date.now() / 1_000;
+    const range = `start=${end - 3_600}&end=${end + 60}`;
+    const answer = await fetch(`${this.#url}/api/v1/query_exemplars?query=${encodeURIComponent(series)}&${range}`);
+    // Prometheus' documented shape.
+    const { data } = (await answer.json()) as {
+      readonly data: readonly { readonly exemplars: readonly { readonly labels: Record<string, string> }[] }[];
+    };
+    return data.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels));
   }
 
   /** Resolves when the expression gives anything: `x == 1` filters. */

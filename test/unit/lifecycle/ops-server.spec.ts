@@ -7,8 +7,7 @@ import { startFailure } from '../../../src/lifecycle/start-failure.js';
 import { DrainState } from '../../../src/turn/drain-state.js';
 
 const EXPOSITION: MetricsExposition = {
-  contentType: 'text/plain; version=0.0.4; charset=utf-8',
-  metrics: () => Promise.resolve('support_bot_requests_total 1\n'),
+  exposition: (format) => Promise.resolve({ contentType: `text/${format}`, body: 'support_bot_requests_total 1\n' }),
 };
 const ANSWERS: StateProbe = { ping: () => Promise.resolve() };
 const load = (overloaded: boolean): OverloadProbe => ({ overloaded, figures: () => ({ turns_in_flight: 3 }) });
@@ -35,7 +34,9 @@ interface Setup {
   metricsPath?: string;
 }
 
-async function start(setup: Setup = {}): Promise<(path: string, method?: string) => Promise<Response>> {
+async function start(
+  setup: Setup = {},
+): Promise<(path: string, method?: string, accept?: string) => Promise<Response>> {
   const readiness = new Readiness(
     health,
     indicators,
@@ -51,7 +52,8 @@ async function start(setup: Setup = {}): Promise<(path: string, method?: string)
   });
   await server.onApplicationBootstrap();
   open.push(server);
-  return (path, method = 'GET') => fetch(`http://127.0.0.1:${server.port}${path}`, { method });
+  return (path, method = 'GET', accept = '*/*') =>
+    fetch(`http://127.0.0.1:${server.port}${path}`, { method, headers: { accept } });
 }
 
 describe('GET /health', () => {
@@ -117,9 +119,33 @@ describe('GET /metrics', () => {
   it('returns the exposition at the configured path', async () => {
     const get = await start({ metricsPath: '/internal/metrics' });
     const answer = await get('/internal/metrics?from=prometheus');
-    expect(answer.headers.get('content-type')).toBe(EXPOSITION.contentType);
+    expect(answer.headers.get('content-type')).toBe('text/text');
     expect(await answer.text()).toBe('support_bot_requests_total 1\n');
     expect((await get('/metrics')).status).toBe(404);
+  });
+
+  it.each([
+    ['*/*', 'text'],
+    ['text/plain', 'text'],
+    ['text/html, application/xhtml+xml', 'text'],
+    ['application/openmetrics-text;q=0', 'text'],
+    ['application/openmetrics-text;q=0.3,text/plain;q=0.5', 'text'],
+    ['application/openmetrics-text;version=2.0.0', 'text'],
+    ['application/openmetrics-text;q=none', 'text'],
+    ['application/openmetrics-text', 'openmetrics'],
+    // Prometheus 2.42.
+    [
+      'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+      'openmetrics',
+    ],
+    // Prometheus 3.
+    [
+      'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;q=0.4,*/*;q=0.1',
+      'openmetrics',
+    ],
+  ])('answers Accept: %s as %s', async (accept, format) => {
+    const answer = await (await start())('/metrics', 'GET', accept);
+    expect(answer.headers.get('content-type')).toBe(`text/${format}`);
   });
 
   it('is 404 when metrics are off, while the probes remain', async () => {
@@ -130,7 +156,7 @@ describe('GET /metrics', () => {
   });
 
   it('answers 500 when rendering fails, and continues to serve', async () => {
-    const get = await start({ metrics: { ...EXPOSITION, metrics: () => Promise.reject(new Error('broken')) } });
+    const get = await start({ metrics: { exposition: () => Promise.reject(new Error('broken')) } });
     expect((await get('/metrics')).status).toBe(500);
     expect((await get('/health')).status).toBe(200);
   });

@@ -7,6 +7,7 @@
 import { BY_MODEL } from './author.js';
 import { type ResponseEvent } from './event.js';
 import { type ContentPart, type FunctionCallItem, type ItemStatus, type OutputItem, type OutputPart } from './item.js';
+import { type TokenLogprob } from './logprobs.js';
 import { closeSummary, openSummary, type OpenSummary, summaryPart } from './reasoning-summary.js';
 import { outputTextOf, type ResponseObject } from './response.js';
 
@@ -14,6 +15,7 @@ interface OpenPart {
   type: 'output_text' | 'refusal' | 'reasoning_text';
   text: string;
   open: boolean;
+  logprobs?: readonly TokenLogprob[];
   /** The original part, if its kind is unknown to this version. */
   foreign?: OutputPart;
 }
@@ -83,6 +85,7 @@ export class ResponseAccumulator {
         if (this.#slot(event.output_index).kind === 'foreign') return;
         const part = this.#part(event.output_index, event.content_index);
         part.open = false;
+        if (event.part.type === 'output_text') part.logprobs = event.part.logprobs;
         if (part.foreign !== undefined) part.foreign = event.part;
         return;
       }
@@ -100,6 +103,12 @@ export class ResponseAccumulator {
       case 'response.function_call_arguments.done':
         return;
     }
+  }
+
+  /** Sets the log probabilities of a text. @param of returns those of its whole text */
+  setLogprobs(outputIndex: number, contentIndex: number, of: (text: string) => readonly TokenLogprob[]): void {
+    const part = this.#part(outputIndex, contentIndex);
+    part.logprobs = of(part.text);
   }
 
   /** Returns the partial output, including open items. */
@@ -177,20 +186,20 @@ export class ResponseAccumulator {
 }
 
 /** Builds a content part in wire shape. */
-export function contentPart(type: OpenPart['type'], text: string): OutputPart {
+export function contentPart(type: OpenPart['type'], text: string, logprobs: readonly TokenLogprob[] = []): OutputPart {
   if (type === 'reasoning_text') return { type, text };
-  return type === 'refusal' ? { type, refusal: text } : { type, text, annotations: [], logprobs: [] };
+  return type === 'refusal' ? { type, refusal: text } : { type, text, annotations: [], logprobs };
 }
 
 function openPart(part: OutputPart): OpenPart {
   if (part.type === 'refusal') return { type: 'refusal', text: part.refusal, open: true };
-  if (part.type === 'output_text' || part.type === 'reasoning_text')
-    return { type: part.type, text: part.text, open: true };
+  if (part.type === 'reasoning_text') return { type: part.type, text: part.text, open: true };
+  if (part.type === 'output_text') return { type: part.type, text: part.text, open: true, logprobs: part.logprobs };
   return { type: 'output_text', text: '', open: true, foreign: part };
 }
 
-function partOf({ type, text, foreign }: OpenPart): OutputPart {
-  return foreign ?? contentPart(type, text);
+function partOf({ type, text, logprobs, foreign }: OpenPart): OutputPart {
+  return foreign ?? contentPart(type, text, logprobs);
 }
 
 /** Returns the part of a message. The cast is safe: an open message has no other parts. */
@@ -284,7 +293,7 @@ function closePart(
   return [
     part.type === 'refusal'
       ? { type: 'response.refusal.done', ...at, refusal: part.text }
-      : { type: 'response.output_text.done', ...at, text: part.text, logprobs: [] },
+      : { type: 'response.output_text.done', ...at, text: part.text, logprobs: part.logprobs ?? [] },
     partDone,
   ];
 }

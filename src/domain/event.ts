@@ -4,6 +4,7 @@
  */
 
 import { type OutputItem, type OutputPart, type SummaryTextPart } from './item.js';
+import { type TokenLogprob } from './logprobs.js';
 import { type ResponseObject } from './response.js';
 
 interface InPart {
@@ -38,7 +39,7 @@ export type ResponseEvent =
   | ({
       readonly type: 'response.output_text.done';
       readonly text: string;
-      readonly logprobs: readonly never[];
+      readonly logprobs: readonly TokenLogprob[];
     } & InPart)
   | ({ readonly type: 'response.reasoning_text.delta'; readonly delta: string } & InPart)
   | ({ readonly type: 'response.reasoning_text.done'; readonly text: string } & InPart)

@@ -3,6 +3,7 @@
  * stores nor connections.
  */
 
+import { type TokenLogprob } from './logprobs.js';
 import { type InputFilePart, type InputImagePart, type MediaPart } from './media.js';
 
 export type Role = 'user' | 'assistant' | 'system' | 'developer';
@@ -16,7 +17,8 @@ interface OutputTextPart {
   readonly type: 'output_text';
   readonly text: string;
   readonly annotations: readonly never[];
-  readonly logprobs: readonly never[];
+  /** Empty if the request did not ask for them, or if they do not belong to this text. */
+  readonly logprobs: readonly TokenLogprob[];
 }
 interface RefusalPart {
   readonly type: 'refusal';

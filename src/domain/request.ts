@@ -25,6 +25,8 @@ export interface Sampling {
   readonly stop?: readonly string[];
   readonly logitBias?: Readonly<Record<string, number>>;
   readonly verbosity?: 'low' | 'high';
+  /** Asks for log probabilities, with so many of the likeliest tokens in each place. */
+  readonly topLogprobs?: number;
 }
 
 /** Names a stored item of the caller in place of its text. */

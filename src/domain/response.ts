@@ -105,7 +105,7 @@ export interface ResponseObject {
   readonly top_p: number | null;
   readonly presence_penalty?: number;
   readonly frequency_penalty?: number;
-  readonly top_logprobs?: 0;
+  readonly top_logprobs?: number;
   readonly max_tool_calls?: number | null;
   readonly prompt_cache_key?: string | null;
   readonly access_programs?: null;

@@ -41,6 +41,7 @@ export const SHARED_FIELDS = {
   model: ID.optional(),
   temperature: z.number().min(0).max(2).optional(),
   top_p: z.number().min(0).max(1).optional(),
+  top_logprobs: z.int().min(0).max(20).optional(),
   frequency_penalty: PENALTY,
   presence_penalty: PENALTY,
   parallel_tool_calls: z.boolean().optional(),
@@ -59,6 +60,8 @@ export function samplingOf(fields: {
   readonly stop?: string | readonly string[] | undefined;
   readonly logit_bias?: Readonly<Record<string, number>> | undefined;
   readonly verbosity?: z.output<typeof VERBOSITY> | undefined;
+  /** Absent: no log probabilities are wanted. */
+  readonly topLogprobs?: number | undefined;
 }): Sampling | undefined {
   const stop = [fields.stop ?? []].flat();
   const bias = fields.logit_bias;
@@ -70,6 +73,7 @@ export function samplingOf(fields: {
     logitBias: bias === undefined || Object.keys(bias).length === 0 ? undefined : bias,
     // The default of models; omit it for servers without the field.
     verbosity: fields.verbosity === 'medium' ? undefined : fields.verbosity,
+    topLogprobs: fields.topLogprobs,
   });
   return Object.keys(sampling).length === 0 ? undefined : sampling;
 }

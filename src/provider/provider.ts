@@ -4,6 +4,7 @@
  */
 
 import { type Item } from '../domain/item.js';
+import { type TokenLogprob } from '../domain/logprobs.js';
 import { type InputKind } from '../domain/media.js';
 import { type Sampling } from '../domain/request.js';
 import {
@@ -75,6 +76,8 @@ export type ProviderPart =
       readonly fallback?: true;
     }
   | { readonly type: 'text'; readonly text: string }
+  /** Of text that follows. Only if the request asked for them. */
+  | { readonly type: 'logprobs'; readonly tokens: readonly TokenLogprob[] }
   | { readonly type: 'reasoning'; readonly text: string }
   /** A summary that the provider sends instead of the reasoning. */
   | { readonly type: 'reasoning_summary'; readonly text: string }

@@ -10,14 +10,14 @@ import { FROM_THE_START, parseCursor } from '../protocol/cursor.js';
 import { IDEMPOTENCY_KEY } from '../protocol/idempotency-key.js';
 import { refusalOf } from '../protocol/refusal.js';
 import { inert } from '../protocol/schema-tools.js';
-import { INCLUDE_REASON, NOTHING_TO_INCLUDE } from '../protocol/responses/unserved-fields.js';
+import { INCLUDE as NAMES, INCLUDE_REASON } from '../protocol/responses/unserved-fields.js';
 
 /**
  * `include`, as the official client writes it or bare. Accepted only with values that have no
  * effect here.
  */
 const include = inert(
-  z.preprocess((value) => [value].flat(), NOTHING_TO_INCLUDE),
+  z.preprocess((value) => [value].flat(), NAMES),
   INCLUDE_REASON,
 );
 const INCLUDE = { 'include[]': include, include };

@@ -61,6 +61,7 @@ const SAMPLING_FIELDS = [
   ['stop', 'stop'],
   ['logitBias', 'logit_bias'],
   ['verbosity', 'verbosity'],
+  ['topLogprobs', 'top_logprobs'],
 ] as const;
 
 export interface TurnPlan {

@@ -5,6 +5,7 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
+import { type TokenLogprob } from '../domain/logprobs.js';
 import { type TextFormat, ZERO_USAGE } from '../domain/response.js';
 import { ignoreCloseErrors } from '../provider/stream-opening.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';
@@ -116,6 +117,9 @@ function take(
     case 'refusal':
       facts.produced += part.text;
       return guard.push(turn, part.type, part.text);
+    case 'logprobs':
+      writer.logprobs(guard.judges ? part.tokens.map(asWritten) : part.tokens);
+      return undefined;
     case 'reasoning':
       facts.reasoned += part.text;
       return turn.plan.showReasoning ? guard.push(turn, 'reasoning', part.text) : undefined;
@@ -142,6 +146,11 @@ function take(
     case 'verdict':
       return guard.settle(turn);
   }
+}
+
+/** Leaves out the tokens in place of a token: no guardrail has read them. */
+function asWritten(token: TokenLogprob): TokenLogprob {
+  return { ...token, top_logprobs: [] };
 }
 
 function isJson(format: TextFormat | undefined): boolean {

@@ -46,6 +46,11 @@ export class GuardedOutput implements AwaitedGuard {
     this.#options = options;
   }
 
+  /** Whether a guardrail judges the output. */
+  get judges(): boolean {
+    return this.#guardrails.some(({ startOutput, judgeWhole }) => (startOutput ?? judgeWhole) !== undefined);
+  }
+
   /** Adds the verdicts that guardrails wait for to a provider's stream. */
   beside(parts: AsyncIterable<ProviderPart>): AsyncIterable<ProviderPart | VerdictPart> {
     const takesTime = this.#guardrails.some(({ slow }) => slow === true);

@@ -7,6 +7,7 @@ import { SluiceError } from '../domain/errors.js';
 import { type Item, itemText, mediaOf, storedBytes } from '../domain/item.js';
 import { addressOf } from '../domain/media.js';
 import { isReference, type ItemReference, type ResponseRequest } from '../domain/request.js';
+import { MOST_LOGPROB_BYTES } from './answer-logprobs.js';
 
 /** Maximum bytes of one character in JSON (`\\u0000`). */
 const BYTES_PER_CHARACTER = 6;
@@ -35,9 +36,10 @@ function bytesAtMost(item: Item): number {
   return mediaOf(item).reduce((sum, part) => sum + addressOf(part).length, text);
 }
 
-/** Returns the bytes of a request: instructions, tools and items. */
-export function requestBytes({ instructions, tools, input }: ResponseRequest): number {
+/** Returns the bytes of a request: instructions, tools and items, and what its log probabilities may take. */
+export function requestBytes({ instructions, tools, input, sampling }: ResponseRequest): number {
   let bytes = Buffer.byteLength(instructions ?? '') + (tools === undefined ? 0 : JSON.stringify(tools).length);
+  if (sampling?.topLogprobs !== undefined) bytes += MOST_LOGPROB_BYTES;
   for (const item of input) bytes += isReference(item) ? item.id.length : itemBytes(item);
   return bytes;
 }

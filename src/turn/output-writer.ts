@@ -7,6 +7,8 @@ import { BY_MODEL } from '../domain/author.js';
 import { type ItemIds, newId } from '../domain/ids.js';
 import { contentPart } from '../domain/accumulator.js';
 import { type CompactionItem, type FunctionCallItem, type ItemStatus, type ReplacedItems } from '../domain/item.js';
+import { type TokenLogprob } from '../domain/logprobs.js';
+import { AnswerLogprobs } from './answer-logprobs.js';
 import { type Journal } from './journal.js';
 
 const NO_LOGPROBS: readonly never[] = [];
@@ -39,6 +41,7 @@ export class OutputWriter {
   #text: OpenText | undefined;
   #reasoning: OpenReasoning | undefined;
   #summary: OpenSummary | undefined;
+  #logprobs: AnswerLogprobs | undefined;
   /** Items by the provider's index of the call. */
   readonly #calls = new Map<number, { readonly item_id: string; readonly output_index: number }>();
 
@@ -63,6 +66,11 @@ export class OutputWriter {
       delta,
       logprobs: NO_LOGPROBS,
     });
+  }
+
+  /** Takes log probabilities of text. They are written with the end of the text, if they are its own. */
+  logprobs(tokens: readonly TokenLogprob[]): void {
+    (this.#logprobs ??= new AnswerLogprobs()).add(tokens);
   }
 
   refusal(delta: string): void {
@@ -135,6 +143,7 @@ export class OutputWriter {
 
   /** Closes all open items with the given status. */
   close(status: ItemStatus): void {
+    this.#endText();
     for (const event of this.#journal.accumulator.closing(status)) this.#journal.emit(event);
     this.#text = undefined;
     this.#reasoning = undefined;
@@ -171,6 +180,7 @@ export class OutputWriter {
   }
 
   #nextPart(current: OpenText, kind: TextKind): OpenText {
+    this.#endText();
     for (const event of this.#journal.accumulator.closingParts(current.output_index)) this.#journal.emit(event);
     return { ...current, kind, content_index: current.content_index + 1 };
   }
@@ -211,12 +221,21 @@ export class OutputWriter {
     this.#summary = undefined;
   }
 
+  /** Sets the log probabilities of the open text, which ends. */
+  #endText(): void {
+    const logprobs = this.#logprobs;
+    if (logprobs === undefined || this.#text?.kind !== 'output_text' || this.#journal.lost !== undefined) return;
+    const { output_index, content_index } = this.#text;
+    this.#journal.accumulator.setLogprobs(output_index, content_index, (text) => logprobs.take(text));
+  }
+
   /**
    * Closes the open message. Function calls stay open: the arguments of several calls may
    * alternate.
    */
   #closeMessage(): void {
     if (this.#text === undefined) return;
+    this.#endText();
     const closing = this.#journal.accumulator.closingItem(this.#text.output_index, 'completed');
     for (const event of closing) this.#journal.emit(event);
     this.#text = undefined;

@@ -14,6 +14,7 @@ import { type Kept, type ResponseObject, type StoredResponse } from '../domain/r
 import { type ProviderRequest } from '../provider/provider.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type TurnPlan } from './admission.js';
+import { withoutLogprobs } from './answer-logprobs.js';
 import { conversationNotFound } from './response-errors.js';
 import { refuseStrayOutput } from './stray-output.js';
 import { contextAfter } from './continuation.js';
@@ -189,7 +190,7 @@ export function keepingOf(
   inputRefused: boolean,
   hidden = '',
 ): Keeping {
-  const output = response.output.filter(worthKeeping);
+  const output = response.output.filter(worthKeeping).map(withoutLogprobs);
   const withheld = inputRefused;
   // A provider that reasons between calls needs its reasoning back with the first call of the
   // round.

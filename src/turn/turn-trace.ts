@@ -177,6 +177,7 @@ function attributesOf(part: ProviderPart): Readonly<Record<string, string | numb
     case 'finish':
       return { [GENAI.finishReasons]: [part.reason] };
     case 'text':
+    case 'logprobs':
     case 'reasoning':
     case 'reasoning_summary':
     case 'refusal':

@@ -168,7 +168,7 @@ export function newResponse(plan: TurnPlan, time: Pick<Time, 'date' | 'unique'>)
     top_p: plan.topP ?? 1,
     presence_penalty: sampling?.presencePenalty ?? 0,
     frequency_penalty: sampling?.frequencyPenalty ?? 0,
-    top_logprobs: 0,
+    top_logprobs: sampling?.topLogprobs ?? 0,
     max_tool_calls: request.maxToolCalls ?? null,
     prompt_cache_key: request.promptCacheKey ?? null,
     access_programs: null,

@@ -187,10 +187,13 @@ describe('client.conversations.items', () => {
     const [item] = (
       await client.conversations.items.create(id, { items: [user('x')], include: ['reasoning.encrypted_content'] })
     ).data;
-    const items = client.conversations.items.list(id, { include: ['web_search_call.action.sources'] });
+    const items = client.conversations.items.list(id, {
+      include: ['web_search_call.action.sources', 'message.output_text.logprobs'],
+    });
     expect((await collect(items)).map((one) => one.id)).toEqual([item?.id]);
     await expect(
-      client.conversations.items.list(id, { include: ['message.output_text.logprobs'] }),
+      // A value of a later version of the client.
+      client.conversations.items.list(id, { include: ['message.later' as 'message.output_text.logprobs'] }),
     ).rejects.toMatchObject({ status: 400, code: 'unsupported_parameter' });
   });
 

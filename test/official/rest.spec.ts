@@ -195,7 +195,11 @@ describe('responses.retrieve', () => {
 
   it('accepts parameters without effect', async () => {
     const { id } = await client.responses.create({ input: FIVE });
-    const include = ['reasoning.encrypted_content', 'code_interpreter_call.outputs'] as const;
+    const include = [
+      'reasoning.encrypted_content',
+      'code_interpreter_call.outputs',
+      'message.output_text.logprobs',
+    ] as const;
     expect((await client.responses.retrieve(id, { include: [...include] })).id).toBe(id);
     const stream = await client.responses.retrieve(id, {
       stream: true,
@@ -204,7 +208,9 @@ describe('responses.retrieve', () => {
     });
     expect(deltaText(await collect(stream))).toBe(spoken(5));
     expect((await collect(client.responses.inputItems.list(id, { include: [...include] }))).length).toBe(1);
-    await expect(client.responses.retrieve(id, { include: ['message.output_text.logprobs'] })).rejects.toMatchObject({
+    // A value of a later version of the client.
+    const later = 'message.later' as 'message.output_text.logprobs';
+    await expect(client.responses.retrieve(id, { include: [later] })).rejects.toMatchObject({
       status: 400,
       code: 'unsupported_parameter',
     });

@@ -6,6 +6,7 @@
 
 import { type ResponseEvent } from '../../domain/event.js';
 import { type OutputItem, thoughtText } from '../../domain/item.js';
+import { type TokenLogprob } from '../../domain/logprobs.js';
 import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../../domain/response.js';
 import { FailedTurn } from '../failed-turn.js';
 
@@ -22,6 +23,11 @@ interface ChatUsage {
 interface ChatFacts extends SluiceFacts {
   readonly response_id: string;
   readonly status: ResponseStatus;
+}
+
+interface ChatLogprobs {
+  readonly content: readonly TokenLogprob[];
+  readonly refusal: null;
 }
 
 interface ToolCall {
@@ -46,7 +52,7 @@ export interface ChatCompletion {
       readonly reasoning_content?: string;
       readonly tool_calls?: readonly ToolCall[];
     };
-    readonly logprobs: null;
+    readonly logprobs: ChatLogprobs | null;
     readonly finish_reason: ChatFinishReason;
   }[];
   readonly usage?: ChatUsage;
@@ -75,7 +81,7 @@ export interface ChatChunk {
   readonly choices: readonly {
     readonly index: 0;
     readonly delta: ChatDelta;
-    readonly logprobs: null;
+    readonly logprobs: ChatLogprobs | null;
     readonly finish_reason: ChatFinishReason | null;
   }[];
   /** Absent if not requested; null in all chunks but the last. */
@@ -104,7 +110,7 @@ export function chatCompletion(response: ResponseObject): ChatCompletion {
           ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
           ...(calls.length === 0 ? {} : { tool_calls: calls }),
         },
-        logprobs: null,
+        logprobs: logprobsOf(output),
         finish_reason: finishReason(response),
       },
     ],
@@ -195,7 +201,8 @@ export class ChatChunkWriter {
 
   #end(response: ResponseObject): ChatChunk[] {
     const last = { ...this.#chunk({}, finishReason(response)), sluice: factsOf(response) };
-    const chunks = [...this.#begin(), last];
+    const logprobs = logprobsOf(response.output);
+    const chunks = [...this.#begin(), ...(logprobs === null ? [] : [this.#chunk({}, null, logprobs)]), last];
     if (!this.#includeUsage || response.usage === null) return chunks;
     return [...chunks, { ...this.#head(), choices: [], usage: chatUsage(response.usage) }];
   }
@@ -207,8 +214,8 @@ export class ChatChunkWriter {
     return [this.#chunk({ role: 'assistant', content: '', refusal: null }, null)];
   }
 
-  #chunk(delta: ChatDelta, finish_reason: ChatFinishReason | null): ChatChunk {
-    return { ...this.#head(), choices: [{ index: 0, delta, logprobs: null, finish_reason }] };
+  #chunk(delta: ChatDelta, finish_reason: ChatFinishReason | null, logprobs: ChatLogprobs | null = null): ChatChunk {
+    return { ...this.#head(), choices: [{ index: 0, delta, logprobs, finish_reason }] };
   }
 
   #head(): Omit<ChatChunk, 'choices'> {
@@ -234,6 +241,19 @@ function textOf(output: readonly OutputItem[], kind: 'output_text' | 'refusal'):
     }
   }
   return text;
+}
+
+/** Returns the log probabilities of all text; null if some text has none. */
+function logprobsOf(output: readonly OutputItem[]): ChatLogprobs | null {
+  const content: TokenLogprob[] = [];
+  for (const item of output) {
+    for (const part of item.type === 'message' ? item.content : []) {
+      if (part.type !== 'output_text') continue;
+      if (part.logprobs.length === 0) return null;
+      content.push(...part.logprobs);
+    }
+  }
+  return content.length === 0 ? null : { content, refusal: null };
 }
 
 function toolCallOf(item: OutputItem): ToolCall[] {

@@ -96,6 +96,7 @@ const FIELDS = {
   seed: z.int().optional(),
   stop: z.union([z.string(), listOf(z.string(), MOST_STOPS)]).optional(),
   logit_bias: recordOf(MOST_BIASED, z.string(), z.number().min(-100).max(100)).optional(),
+  logprobs: z.boolean().optional(),
   verbosity: VERBOSITY.optional(),
   ...UNSERVED_CHAT_FIELDS,
 };
@@ -124,6 +125,9 @@ function fitsTogether(fields: Fields): void {
   if (tokens !== undefined && older !== undefined && tokens !== older) {
     throw refused('max_tokens', 'max_tokens and max_completion_tokens are two names of one bound; send one');
   }
+  if ((fields.top_logprobs ?? 0) > 0 && fields.logprobs !== true) {
+    throw refused('top_logprobs', 'top_logprobs needs logprobs: true; send both');
+  }
   if (fields.stream_options !== undefined && fields.stream !== true) {
     throw refused('stream_options', 'stream_options needs stream: true; leave it out');
   }
@@ -142,7 +146,10 @@ function requestOf(fields: Fields): ResponseRequest {
     ...sharedOf(fields),
     ...present({
       instructions: instructions === '' ? undefined : instructions,
-      sampling: samplingOf(fields),
+      sampling: samplingOf({
+        ...fields,
+        topLogprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : undefined,
+      }),
       maxOutputTokens: fields.max_completion_tokens ?? fields.max_tokens,
       tools: fields.tools?.map(toolOf),
       toolChoice: fields.tool_choice satisfies ToolChoice | undefined,
@@ -168,6 +175,7 @@ const CHAT_NAMES: Readonly<Record<string, string>> = {
   instructions: 'messages',
   max_output_tokens: 'max_completion_tokens',
   'reasoning.effort': 'reasoning_effort',
+  top_logprobs: 'logprobs',
 };
 
 /** Renames the fields in a turn's refusal, so that `param` is a field of chat completions. */

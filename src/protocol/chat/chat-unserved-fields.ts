@@ -12,13 +12,12 @@ import { MOST_NAMES, UNSERVED_FIELDS } from '../responses/unserved-fields.js';
 const nothing = z.never();
 const legacy = 'it is the older form; send tools and tool_choice';
 
-const { moderation, prompt_cache_options, prompt_cache_retention, service_tier, top_logprobs } = UNSERVED_FIELDS;
+const { moderation, prompt_cache_options, prompt_cache_retention, service_tier } = UNSERVED_FIELDS;
 
 export const UNSERVED_CHAT_FIELDS = {
   audio: inert(nothing, 'Sluice serves no audio'),
   function_call: inert(nothing, legacy),
   functions: inert(EMPTY_LIST, legacy),
-  logprobs: inert(z.literal(false), 'log probabilities are not given'),
   modalities: inert(listOf(z.literal('text'), MOST_NAMES, 1), 'answers are text'),
   moderation,
   n: inert(z.literal(1), 'a turn has one answer; send the request again for another one'),
@@ -28,6 +27,5 @@ export const UNSERVED_CHAT_FIELDS = {
   prompt_cache_retention,
   service_tier,
   store: inert(z.literal(false), 'chat completions are stateless; POST /v1/responses keeps what it answers'),
-  top_logprobs,
   web_search_options: inert(nothing, 'Sluice has no built-in tools'),
 };

@@ -17,6 +17,7 @@ import {
   closed,
   closedUnion,
   functionOnly,
+  inert,
   isObject,
   JSON_OBJECT,
   listOf,
@@ -25,7 +26,14 @@ import {
 } from '../schema-tools.js';
 import { ID, MOST_TOOLS, REASONING_EFFORT, samplingOf, SHARED_FIELDS, sharedOf, VERBOSITY } from '../shared-fields.js';
 import { TOOL_CHOICE } from '../tool-choice.js';
-import { UNSERVED_FIELDS, UNSERVED_REASONING_FIELDS, UNSERVED_TOOL_FIELDS } from './unserved-fields.js';
+import {
+  INCLUDE,
+  INCLUDE_REASON,
+  LOGPROBS,
+  UNSERVED_FIELDS,
+  UNSERVED_REASONING_FIELDS,
+  UNSERVED_TOOL_FIELDS,
+} from './unserved-fields.js';
 
 /** Where a request arrived: a few fields have a meaning on one transport only. */
 export type Edge = 'rest' | 'socket';
@@ -92,6 +100,7 @@ const FIELDS = {
     effort: REASONING_EFFORT.optional(),
     ...UNSERVED_REASONING_FIELDS,
   }).optional(),
+  include: inert(INCLUDE, INCLUDE_REASON),
   context_management: CONTEXT_MANAGEMENT.optional(),
   store: z.boolean().optional(),
   generate: z.boolean().optional(),
@@ -225,6 +234,11 @@ function refused(
   return new SluiceError(code, `unable to create a response; ${why}`, { param });
 }
 
+/** Either field asks for log probabilities; 0 tokens in place of each is the default. */
+function topLogprobsOf({ include, top_logprobs: most = 0 }: Fields): number | undefined {
+  return most > 0 || (Array.isArray(include) && include.includes(LOGPROBS)) ? most : undefined;
+}
+
 function requestOf(fields: Fields): ResponseRequest {
   return {
     input: typeof fields.input === 'string' ? [userMessage(fields.input)] : (fields.input ?? []),
@@ -236,7 +250,7 @@ function requestOf(fields: Fields): ResponseRequest {
       conversation: fields.conversation,
       previousResponseId: fields.previous_response_id,
       instructions: fields.instructions,
-      sampling: samplingOf({ ...fields, verbosity: fields.text?.verbosity }),
+      sampling: samplingOf({ ...fields, verbosity: fields.text?.verbosity, topLogprobs: topLogprobsOf(fields) }),
       maxOutputTokens: fields.max_output_tokens,
       tools: fields.tools?.map(toolOf),
       toolChoice: fields.tool_choice satisfies ToolChoice | undefined,

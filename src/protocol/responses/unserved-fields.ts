@@ -9,26 +9,25 @@ import { inert, listOf } from '../schema-tools.js';
 
 const nothing = z.never();
 /** The reason for refusing an `include` of anything else. */
-export const INCLUDE_REASON =
-  'responses carry all there is: no log probabilities, no reasoning items, no results of built-in tools';
+export const INCLUDE_REASON = 'responses carry all there is: no reasoning items, no results of built-in tools';
 /** Most entries of a list of fixed names. */
 export const MOST_NAMES = 32;
 /**
  * Values of `include` for features that no response here has. Accepted, because the official tool
  * runner always sends one.
  */
-export const NOTHING_TO_INCLUDE = listOf(
-  z.enum([
-    'file_search_call.results',
-    'web_search_call.results',
-    'web_search_call.action.sources',
-    'message.input_image.image_url',
-    'computer_call_output.output.image_url',
-    'code_interpreter_call.outputs',
-    'reasoning.encrypted_content',
-  ]),
-  MOST_NAMES,
-);
+const NOTHING = [
+  'file_search_call.results',
+  'web_search_call.results',
+  'web_search_call.action.sources',
+  'message.input_image.image_url',
+  'computer_call_output.output.image_url',
+  'code_interpreter_call.outputs',
+  'reasoning.encrypted_content',
+] as const;
+/** Asks for log probabilities. A stored answer has them without it. */
+export const LOGPROBS = 'message.output_text.logprobs';
+export const INCLUDE = listOf(z.enum([...NOTHING, LOGPROBS]), MOST_NAMES);
 
 export const UNSERVED_FIELDS = {
   access_programs: inert(nothing, "access programs are OpenAI's own"),
@@ -44,7 +43,6 @@ export const UNSERVED_FIELDS = {
     z.strictObject({ context_compression: z.enum(['auto', 'disabled']).optional() }),
     'only context_compression is understood',
   ),
-  include: inert(NOTHING_TO_INCLUDE, INCLUDE_REASON),
   moderation: inert(nothing, "checks are the prompt pack's guardrails"),
   // Cache hints change cost and speed, never the answer.
   prompt_cache_options: inert(
@@ -62,7 +60,6 @@ export const UNSERVED_FIELDS = {
     z.strictObject({ include_obfuscation: z.boolean().optional() }),
     'only include_obfuscation is understood',
   ),
-  top_logprobs: inert(z.literal(0), 'log probabilities are not given'),
   truncation: inert(z.enum(['auto', 'disabled']), "it must be 'auto' or 'disabled'"),
 };
 

@@ -34,6 +34,8 @@ export interface ChunkContent {
   /** Whether `text` is, or may be, the whole message so far. */
   readonly isMessage: boolean;
   readonly refusal: string;
+  /** As the server wrote them; read only if they are wanted. */
+  readonly logprobs: unknown;
   readonly calls: readonly CallPiece[];
   /** As the server wrote it; null if absent. */
   readonly finishReason: string | null;
@@ -72,6 +74,7 @@ function read(chunk: Fields, choices: readonly unknown[]): ChunkContent {
     text: content.text + legacy,
     isMessage: delta === undefined && message !== undefined,
     refusal: content.refusal + textOf(added['refusal']),
+    logprobs: choice?.['logprobs'],
     calls: callsOf(added),
     finishReason: typeof choice?.['finish_reason'] === 'string' ? choice['finish_reason'] : null,
     usage: readUsage(chunk['usage']) ?? readUsage(choice?.['usage']) ?? readUsage(fieldOf(chunk['x_groq'], 'usage')),

@@ -8,6 +8,7 @@ import { type FinishReason, type ProviderPart } from '../provider.js';
 import { type SseEvent } from '../wire/sse-events.js';
 import { type ChunkContent, parseChunk } from './chat-chunk.js';
 import { cutBy, fromErrorObject, interrupted, malformed } from './chat-errors.js';
+import { readLogprobs } from './chat-logprobs.js';
 import { readFinish } from './finish-reasons.js';
 import { TextChunkShape } from './text-chunk-shape.js';
 import { type TextEventBytes } from './text-event-bytes.js';
@@ -18,6 +19,7 @@ const SIGN_OF_LIFE = /^(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|:.*|)$/iu;
 const END_MARKER = /^\[?done\]?$/iu;
 
 export class ChatChunkReader {
+  readonly #wantsLogprobs: boolean;
   readonly #shape = new TextChunkShape();
   readonly #calls = new ToolCalls();
   /** The effective finish reason, as the server wrote it. */
@@ -39,6 +41,11 @@ export class ChatChunkReader {
   #choice = 0;
   #choiceRepeated = false;
   #skipped = false;
+
+  /** @param wantsLogprobs whether the request asked for log probabilities */
+  constructor(wantsLogprobs = false) {
+    this.#wantsLogprobs = wantsLogprobs;
+  }
 
   /**
    * Whether the answer is complete: the end marker arrived, or the count after the finish reason.
@@ -93,7 +100,8 @@ export class ChatChunkReader {
     if (first !== OPENING_BRACE && this.#isMarker(event)) return;
     const chunk = parseChunk(event);
     this.#take(chunk, parts);
-    this.#shape.learn(event, chunk);
+    // Log probabilities are different in each chunk, so there is no shape to learn.
+    if (!this.#wantsLogprobs) this.#shape.learn(event, chunk);
   }
 
   /** Marks a whole document as ended; nothing more follows. */
@@ -169,6 +177,7 @@ export class ChatChunkReader {
       this.#reasoning += chunk.summary;
       parts.push({ type: 'reasoning_summary', text: chunk.summary });
     }
+    if (this.#wantsLogprobs) this.#addLogprobs(chunk, parts);
     this.#addText(chunk.isMessage ? this.#newText(chunk.text) : chunk.text, parts);
     if (chunk.refusal !== '') {
       this.#others += chunk.refusal;
@@ -184,6 +193,13 @@ export class ChatChunkReader {
       this.#finishReason = chunk.finishReason;
       this.#broken = finish === 'failed' || finish === 'interrupted' || finish === 'unknown';
     }
+  }
+
+  #addLogprobs({ logprobs, reasoning, summary }: ChunkContent, parts: ProviderPart[]): void {
+    // Some servers send those of the reasoning in the same field.
+    if (reasoning !== '' || summary !== '') return;
+    const tokens = readLogprobs(logprobs);
+    if (tokens.length > 0) parts.push({ type: 'logprobs', tokens });
   }
 
   #addText(text: string, parts: ProviderPart[]): void {

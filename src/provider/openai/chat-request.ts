@@ -103,7 +103,7 @@ function documented(request: ProviderRequest, shape: RequestShape): ChatCompleti
 }
 
 function samplingFields(sampling: Sampling = {}): Partial<ChatCompletionCreateParamsStreaming> {
-  const { frequencyPenalty, presencePenalty, seed, stop, logitBias, verbosity } = sampling;
+  const { frequencyPenalty, presencePenalty, seed, stop, logitBias, verbosity, topLogprobs } = sampling;
   return {
     ...given('frequency_penalty', frequencyPenalty ?? null),
     ...given('presence_penalty', presencePenalty ?? null),
@@ -111,6 +111,8 @@ function samplingFields(sampling: Sampling = {}): Partial<ChatCompletionCreatePa
     ...(stop === undefined ? {} : { stop: [...stop] }),
     ...(logitBias === undefined ? {} : { logit_bias: { ...logitBias } }),
     ...given('verbosity', verbosity ?? null),
+    ...(topLogprobs === undefined ? {} : { logprobs: true }),
+    ...(topLogprobs === undefined || topLogprobs === 0 ? {} : { top_logprobs: topLogprobs }),
   };
 }
 

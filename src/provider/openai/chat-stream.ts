@@ -28,7 +28,7 @@ const AFTER_FINISH_MS = 2_000;
 
 export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyReader {
   readonly #queue = new PartQueue();
-  readonly #chunks = new ChatChunkReader();
+  readonly #chunks: ChatChunkReader;
   readonly #content = new AnswerBody();
   #body: LeanBody | undefined;
   #opened = false;
@@ -48,7 +48,9 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     readonly request: ProviderRequest,
     readonly signal: AbortSignal,
     readonly open: () => Promise<LeanBody>,
-  ) {}
+  ) {
+    this.#chunks = new ChatChunkReader(request.sampling?.topLogprobs !== undefined);
+  }
 
   next(): Promise<IteratorResult<ProviderPart, undefined>> {
     if (!this.#opened) return this.#begin();

@@ -104,7 +104,6 @@ describe('chat completion fields', () => {
   it.each<[object, string, string?]>([
     [{ n: 2 }, 'n'],
     [{ store: true }, 'store'],
-    [{ logprobs: true }, 'logprobs'],
     [{ modalities: ['text', 'audio'] }, 'modalities'],
     [{ functions: [{ name: 'f' }] }, 'functions'],
     [{ function_call: 'auto' }, 'function_call'],
@@ -117,6 +116,8 @@ describe('chat completion fields', () => {
       'invalid_value',
     ],
     [{ stream_options: {} }, 'stream_options', 'invalid_value'],
+    [{ top_logprobs: 2 }, 'top_logprobs', 'invalid_value'],
+    [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs', 'invalid_value'],
     [{ max_tokens: 5, max_completion_tokens: 6 }, 'max_tokens', 'invalid_value'],
     [
       { response_format: { type: 'json_schema', json_schema: { name: 'x' } } },

@@ -121,8 +121,8 @@ describe('a request', () => {
 
   it.each<[object, string, string]>([
     [{ truncation: 'middle' }, 'unsupported_parameter', 'truncation'],
-    [{ include: ['message.output_text.logprobs'] }, 'unsupported_parameter', 'include'],
-    [{ top_logprobs: 3 }, 'unsupported_parameter', 'top_logprobs'],
+    [{ include: ['message.output_text.probabilities'] }, 'unsupported_parameter', 'include'],
+    [{ top_logprobs: 21 }, 'invalid_value', 'top_logprobs'],
     [{ moderation: { model: 'm' } }, 'unsupported_parameter', 'moderation'],
     [{ prompt_cache_retention: '1h' }, 'unsupported_parameter', 'prompt_cache_retention'],
     [{ stream_options: { include_obfuscation: 'yes' } }, 'unsupported_parameter', 'stream_options'],

@@ -31,6 +31,7 @@ import {
   operationsOfClasses,
   mediaPolicy,
   roomOptions,
+  shadowPolicies,
   socketSettings as socketSettingsFrom,
 } from './settings.js';
 import { type Outage } from '../state/outage.js';
@@ -52,7 +53,9 @@ import { TurnReport } from '../turn/turn-report.js';
 import { Idempotency } from '../turn/idempotency.js';
 import { InputTokens } from '../turn/input-tokens.js';
 import { ResponseReader } from '../turn/response-reader.js';
-import { type Accounting, Settlement } from '../turn/settlement.js';
+import { type Accounting } from '../turn/account.js';
+import { Settlement } from '../turn/settlement.js';
+import { ShadowRuns } from '../turn/shadow-runs.js';
 import { TurnRoom } from '../turn/turn-room.js';
 import { UserData } from '../turn/user-data.js';
 import { TurnService } from '../turn/turn.service.js';
@@ -141,6 +144,16 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const tracing = await openTracing(config, logger, metrics);
   const room: TurnRoom = new TurnRoom({ ...roomOptions(config), lagging: () => overload.lagging });
   const overload: Overload = new Overload(room, OVERLOAD);
+  const shadows = new ShadowRuns(shadowPolicies(config), {
+    admission,
+    guards,
+    provider: providers.provider,
+    gate: providers.gate,
+    accounting,
+    report,
+    drain,
+    lagging: () => overload.lagging,
+  });
   const turns = new TurnService(
     {
       admission,
@@ -165,6 +178,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       }),
       gate: providers.gate,
       settlement,
+      shadows,
       report,
       tracing,
       clock,

@@ -20,7 +20,7 @@ export async function openPrompts(
   metrics: Metrics,
 ): Promise<PromptCatalog> {
   const { enabled, source_path: source, strict, default: standard } = config.middleware.template;
-  const { canary, reload_every: everyMs } = config.middleware.template;
+  const { canary, shadow, reload_every: everyMs } = config.middleware.template;
   if (!enabled || source === null) {
     const none = new PromptRegistry([]);
     return new PromptCatalog(none, () => Promise.resolve(none), { loaded: () => undefined, refused: () => undefined });
@@ -32,6 +32,7 @@ export async function openPrompts(
     for (const [id, weights] of Object.entries(canary)) {
       for (const version of Object.keys(weights)) prompts.find(id, version);
     }
+    for (const [id, { version }] of Object.entries(shadow)) prompts.find(id, version);
     for (const prompt of prompts.all()) guards.compileFor(prompt);
     return prompts;
   };

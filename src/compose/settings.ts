@@ -7,6 +7,7 @@ import { type AppConfig } from '../config/schema.js';
 import { type SocketSettings } from '../gateway/settings.js';
 import { type AdmissionPolicy } from '../turn/admission.js';
 import { type MediaPolicy } from '../turn/media-check.js';
+import { type ShadowPolicy } from '../turn/shadow-runs.js';
 import { type LimitClasses, type LimitSettings } from '../turn/turn-limits.js';
 import { roomWithin } from '../turn/turn-room.js';
 
@@ -31,6 +32,21 @@ export function admissionPolicy(config: AppConfig): AdmissionPolicy {
     timeZone: config.middleware.template.time_zone,
     canary: config.middleware.template.canary,
   };
+}
+
+/** Returns the candidate versions of prompts, by prompt. */
+export function shadowPolicies({ middleware }: AppConfig): Readonly<Record<string, ShadowPolicy>> {
+  return Object.fromEntries(
+    Object.entries(middleware.template.shadow).map(([id, own]) => [
+      id,
+      {
+        version: own.version,
+        sample: own.sample,
+        maxPerHour: own.max_per_hour,
+        costPerHourUsd: own.cost_per_hour_usd,
+      },
+    ]),
+  );
 }
 
 export function mediaPolicy(config: AppConfig, takes: MediaPolicy['takes']): MediaPolicy {

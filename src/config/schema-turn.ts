@@ -11,7 +11,9 @@ import {
   oneOf,
   optionalKey,
   optionalSection,
+  requiredKey,
   section,
+  sectionMap,
   size,
   text,
   timeZone,
@@ -70,6 +72,23 @@ export const middleware = section('The steps of a turn, each of which can be tak
       weights,
       {},
       'Weights of versions of a prompt, by `pack/prompt`, for requests that name no version: `support/support: {1.0.0: 90, 1.1.0: 10}`. A conversation, else a user, keeps its version.',
+    ),
+    shadow: key(
+      sectionMap(
+        {
+          version: requiredKey(text, 'The candidate version.'),
+          sample: key(number(0, 1), 0.01, 'Share of the turns that the candidate is tried on.'),
+          max_per_hour: key(count(1), 60, 'Most runs an hour, for each replica.'),
+          cost_per_hour_usd: key(
+            number(0),
+            1,
+            'Cost of an hour, for each replica, in US dollars. The run that passes it is the last of its hour.',
+          ),
+        },
+        'prompts with `version` (the candidate), `sample` (0 to 1; `0.01`), `max_per_hour` (`60`) and `cost_per_hour_usd` (`1`), both for each replica',
+      ),
+      {},
+      'Candidate versions of prompts, by `pack/prompt`, that are tried without viewers on the input of ended turns; see docs/packs.md.',
     ),
     reload_every: key(
       duration('0ms', '1h'),

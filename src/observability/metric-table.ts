@@ -143,6 +143,11 @@ export const METRICS = {
     help: 'Findings of guardrails by prompt and version.',
     labels: { ...PROMPT_LABELS, decision: ['deny', 'note', 'redact'] },
   },
+  prompt_shadows_skipped_total: {
+    kind: 'counter',
+    help: 'Turns that were chosen for a candidate version and not tried: too many at once, no budget, no provider.',
+    labels: { prompt: 'bounded', reason: ['busy', 'budget', 'provider'] },
+  },
   prompt_reloads_total: {
     kind: 'counter',
     help: 'Reloads of the prompt packs. Refused: a file has a mistake, and the former packs stay.',

@@ -161,14 +161,40 @@ export class Admission {
       ...(referenced.size === 0 ? {} : { referenced }),
       source,
       ...(unstored === undefined ? {} : { unstored }),
-      prompt,
-      system: assembleSystem(summarizes ? SUMMARY_INSTRUCTIONS : (prompt?.system ?? ''), request.instructions),
+      ...this.#promptPart(request, prompt),
       model,
       ...(needs === undefined ? {} : { needs }),
+      showReasoning: this.#policy.allow.reasoning ?? caller.trusted,
+    };
+  }
+
+  /**
+   * Plans an admitted turn again, with another version of its prompt. The plan has no place at a
+   * provider and remembers nothing.
+   * @throws SluiceError as a request that names the version would be refused
+   */
+  withVersion(plan: TurnPlan, prompt: Pick<RenderedPrompt, 'pack' | 'name' | 'version'>): TurnPlan {
+    const { place: _place, unstored: _unstored, ...same } = plan;
+    const { caller, request, model } = plan;
+    const bound = withBoundPrompt(caller.binding, request);
+    const choice = { ...bound.prompt, id: `${prompt.pack}/${prompt.name}`, version: prompt.version };
+    const rendered = this.#prompts.render(caller, { ...bound, prompt: choice }, model);
+    checkTools({ request, prompt: rendered });
+    return { ...same, ...this.#promptPart(request, rendered) };
+  }
+
+  /** The part of a plan that depends on the prompt. */
+  #promptPart(
+    request: ResponseRequest,
+    prompt: RenderedPrompt | null,
+  ): Pick<TurnPlan, 'prompt' | 'system' | 'maxOutputTokens' | 'temperature' | 'topP'> {
+    const system = request.summarize === true ? SUMMARY_INSTRUCTIONS : (prompt?.system ?? '');
+    return {
+      prompt,
+      system: assembleSystem(system, request.instructions),
       maxOutputTokens: this.#maxOutputTokens(request, prompt),
       temperature: request.temperature ?? prompt?.parameters.temperature ?? this.#policy.temperature,
       topP: request.topP ?? prompt?.parameters.topP ?? null,
-      showReasoning: this.#policy.allow.reasoning ?? caller.trusted,
     };
   }
 

@@ -17,7 +17,7 @@ import { retryWhileUnavailable } from './retry-while-unavailable.js';
 export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 
 export interface JournalOptions {
-  readonly events: EventLog;
+  readonly events: Pick<EventLog, 'append'>;
   readonly clock: FlushClock;
   readonly responseId: string;
   readonly fence: Fence;

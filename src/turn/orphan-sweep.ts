@@ -20,7 +20,8 @@ import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { parseLogged, terminalOf } from './logged-response.js';
 import { type TurnLimits } from './turn-limits.js';
 import { estimateLostUsage } from './lost-usage.js';
-import { type Accounting, terminalEvent } from './settlement.js';
+import { type Accounting } from './account.js';
+import { terminalEvent } from './settlement.js';
 
 export interface OrphanParts {
   readonly events: EventLog;

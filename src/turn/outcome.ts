@@ -3,6 +3,7 @@
 import { asSluiceError, ERROR_CODES, type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type IncompleteReason, type ResponseObject } from '../domain/response.js';
 import { type FinishReason } from '../provider/provider.js';
+import { OwnRateLimit } from '../provider/resilience/rate-limit.js';
 
 export type TurnOutcome =
   | { readonly end: 'completed' }
@@ -45,6 +46,14 @@ export function outcomeOfResponse({ status, error, incomplete_details: details }
   if (status !== 'failed') return { end: 'incomplete', reason: details?.reason ?? 'cancelled' };
   const { code = 'server_error', message = 'unable to finish this response' } = error ?? {};
   return { end: 'failed', error: new SluiceError(isErrorCode(code) ? code : 'server_error', message) };
+}
+
+/**
+ * Whether the caller or the gateway's own limit caused the error. Errors of the provider have codes
+ * with a status of 500 or more, except for its rate limit.
+ */
+export function isRefusal(error: SluiceError): boolean {
+  return error instanceof OwnRateLimit || (error.status < 500 && error.code !== 'rate_limit_exceeded');
 }
 
 /** Whether this version knows the code. A newer replica may have stored others. */

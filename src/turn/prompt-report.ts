@@ -3,13 +3,18 @@
 import { type Finding } from '../domain/response.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
+import { isRefusal, type TurnOutcome } from './outcome.js';
+import { type TurnFacts } from './turn.js';
 
 /** Whether viewers saw the answer, or a candidate version was tried beside it. */
 type PromptSource = 'live' | 'shadow';
 
-export type PromptOutcome = 'completed' | 'incomplete' | 'blocked' | 'refused' | 'cancelled' | 'failed';
+type PromptOutcome = 'completed' | 'incomplete' | 'blocked' | 'refused' | 'cancelled' | 'failed';
 
-interface PromptTurn {
+/** Why a turn was not tried with a candidate version. */
+export type ShadowSkip = 'busy' | 'budget' | 'provider';
+
+export interface PromptTurn {
   readonly prompt: Pick<RenderedPrompt, 'pack' | 'name' | 'version'>;
   readonly source: PromptSource;
   readonly outcome: PromptOutcome;
@@ -28,4 +33,17 @@ export function countPromptTurn({ of }: Metrics, turn: PromptTurn): void {
     of.prompt_cost_usd.observe(labels, turn.costUsd);
   }
   for (const { decision } of turn.findings) of.prompt_findings_total.inc({ ...labels, decision });
+}
+
+/** Returns the outcome of a turn as a fact about its prompt. */
+export function promptOutcomeOf(facts: Pick<TurnFacts, 'inputRefused'>, outcome: TurnOutcome): PromptOutcome {
+  switch (outcome.end) {
+    case 'failed':
+      return isRefusal(outcome.error) ? 'refused' : 'failed';
+    case 'completed':
+      return facts.inputRefused ? 'refused' : 'completed';
+    case 'incomplete':
+      if (outcome.reason === 'content_filter') return 'blocked';
+      return outcome.reason === 'cancelled' ? 'cancelled' : 'incomplete';
+  }
 }

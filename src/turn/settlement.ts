@@ -7,32 +7,14 @@
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type StoredItem } from '../domain/item.js';
-import { type ResponseObject, type ResponseStatus, type Usage, ZERO_USAGE } from '../domain/response.js';
-import { type CountedRequest } from '../provider/estimate-usage.js';
+import { type ResponseObject, type ResponseStatus } from '../domain/response.js';
+import { account, type Accounting } from './account.js';
 import { type TurnPlan } from './admission.js';
-import {
-  type EndedTurn,
-  type Keeping,
-  keepingNothing,
-  keepingOf,
-  NOTHING,
-  providerRequest,
-  type TurnMemory,
-} from './turn-context.js';
+import { type EndedTurn, type Keeping, keepingNothing, keepingOf, NOTHING, type TurnMemory } from './turn-context.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { terminalOf } from './logged-response.js';
 import { sluiceFacts, type Turn } from './turn.js';
-
-export interface Accounting {
-  /** Estimates the usage of a call for which the provider reported none. */
-  readonly estimate: (request: CountedRequest, produced: string, reasoned?: string) => Promise<Usage>;
-  /**
-   * Returns the cost in US dollars, or null if the price is unknown. Without a provider name, the
-   * prices of the first provider apply.
-   */
-  readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
-}
 
 export class Settlement {
   readonly #memory: TurnMemory;
@@ -52,7 +34,7 @@ export class Settlement {
    */
   async settle(turn: Turn, outcome: TurnOutcome, committed: () => Promise<void>): Promise<TurnOutcome | 'lost'> {
     const { journal, writer, facts } = turn;
-    await this.#account(turn).catch(() => undefined);
+    await account(turn, this.#accounting).catch(() => undefined);
     writer.close(outcome.end === 'completed' ? 'completed' : 'incomplete');
     await journal.flushed();
     if (journal.lost !== undefined) return 'lost';
@@ -120,30 +102,6 @@ export class Settlement {
     const { context } = await this.#memory.endOf({ ...ended, history: ended.history ?? [] });
     plan.unstored.remember(plan.caller.owner, responseId, context);
   }
-
-  /** Computes usage and cost. A turn also ends if this fails. */
-  async #account(turn: Turn): Promise<void> {
-    const { facts } = turn;
-    const sent = providerRequest(turn.plan, facts.context?.items ?? turn.plan.request.input);
-    if (facts.usage === null && facts.provider !== null) {
-      facts.usage = await this.#accounting.estimate(sent, facts.produced, facts.reasoned + facts.summarized);
-      facts.usageEstimated = true;
-    }
-    if (facts.usage !== null && facts.providerCalled) {
-      facts.costUsd = this.#accounting.cost(facts.model, facts.usage, facts.provider);
-    }
-    if (facts.summaryCall !== null) {
-      const { usage, model, provider } = facts.summaryCall;
-      const cost = this.#accounting.cost(model, usage, provider);
-      if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
-      facts.usage = sumOf(facts.usage ?? ZERO_USAGE, usage);
-    }
-    for (const { provider, model } of facts.lost) {
-      // What an overtaken call wrote is not known. Its input was read, and a budget must bind it.
-      const cost = this.#accounting.cost(model, await this.#accounting.estimate(sent, ''), provider);
-      if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
-    }
-  }
 }
 
 /**
@@ -157,21 +115,6 @@ function isMediaRefused({ plan }: Turn, outcome: TurnOutcome): boolean {
 /** Returns the items before a turn that read no context, or null if they are not known. */
 function chainOf({ source }: TurnPlan): readonly StoredItem[] | null {
   return source.kind === 'previous' ? source.context : null;
-}
-
-function sumOf(a: Usage, b: Usage): Usage {
-  return {
-    input_tokens: a.input_tokens + b.input_tokens,
-    input_tokens_details: {
-      cached_tokens: a.input_tokens_details.cached_tokens + b.input_tokens_details.cached_tokens,
-      cache_write_tokens: a.input_tokens_details.cache_write_tokens + b.input_tokens_details.cache_write_tokens,
-    },
-    output_tokens: a.output_tokens + b.output_tokens,
-    output_tokens_details: {
-      reasoning_tokens: a.output_tokens_details.reasoning_tokens + b.output_tokens_details.reasoning_tokens,
-    },
-    total_tokens: a.total_tokens + b.total_tokens,
-  };
 }
 
 interface End {

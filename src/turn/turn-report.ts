@@ -8,12 +8,11 @@ import { type Principal } from '../domain/principal.js';
 import { type Finding, type ResponseObject, type Usage } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { ProvidersPaused } from '../provider/call-gate.js';
-import { OwnRateLimit } from '../provider/resilience/rate-limit.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
-import { type TurnOutcome } from './outcome.js';
-import { countPromptTurn, type PromptOutcome } from './prompt-report.js';
-import { type Turn } from './turn.js';
+import { isRefusal, type TurnOutcome } from './outcome.js';
+import { countPromptTurn, type PromptTurn, promptOutcomeOf, type ShadowSkip } from './prompt-report.js';
+import { type Turn, type TurnFacts } from './turn.js';
 
 export interface RefusedTurn {
   readonly requestId: string;
@@ -137,7 +136,7 @@ export class TurnReport {
     const { prompt } = turn.plan;
     if (prompt !== null) {
       const { costUsd, findings } = facts;
-      const ended = { prompt, source: 'live', outcome: promptOutcomeOf(turn, outcome) } as const;
+      const ended = { prompt, source: 'live', outcome: promptOutcomeOf(facts, outcome) } as const;
       countPromptTurn(this.#metrics, { ...ended, firstDeltaMs, costUsd, findings });
     }
     const fields = {
@@ -202,6 +201,21 @@ export class TurnReport {
     this.#logger.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }
 
+  /** Counts a run of a candidate version. It is no turn of a caller, but its provider charges for it. */
+  shadowed(prompt: PromptTurn['prompt'], facts: TurnFacts, outcome: TurnOutcome): void {
+    this.#count(facts.model, facts.providerCalled ? facts.usage : null, facts.costUsd);
+    const ended = { prompt, source: 'shadow', outcome: promptOutcomeOf(facts, outcome) } as const;
+    countPromptTurn(this.#metrics, { ...ended, ...facts });
+    if (outcome.end !== 'failed') return;
+    const { pack, name, version } = prompt;
+    this.#logger.debug({ prompt: `${pack}/${name}`, version, error: outcome.error.code }, 'shadow run failed');
+  }
+
+  /** Counts a turn that was chosen for a candidate version and not tried. */
+  shadowSkipped(prompt: string, reason: ShadowSkip): void {
+    this.#metrics.of.prompt_shadows_skipped_total.inc({ prompt, reason });
+  }
+
   /** Counts the usage of a turn. */
   #count(model: string, usage: Usage | null, costUsd: number | null): void {
     const { tokens_total: tokens, llm_cost_usd: cost } = this.#metrics.of;
@@ -236,32 +250,11 @@ function statusOf(turn: Turn, outcome: TurnOutcome): Status {
   }
 }
 
-/** Returns the outcome of a turn as a fact about its prompt. */
-function promptOutcomeOf({ facts }: Turn, outcome: TurnOutcome): PromptOutcome {
-  switch (outcome.end) {
-    case 'failed':
-      return isRefusal(outcome.error) ? 'refused' : 'failed';
-    case 'completed':
-      return facts.inputRefused ? 'refused' : 'completed';
-    case 'incomplete':
-      if (outcome.reason === 'content_filter') return 'blocked';
-      return outcome.reason === 'cancelled' ? 'cancelled' : 'incomplete';
-  }
-}
-
 /** Returns the status of a turn from its response alone. */
 function statusOfResponse({ status, sluice }: ResponseObject): Status {
   if (status === 'failed') return 'error';
   if (status === 'cancelled') return 'cancelled';
   return sluice.kept === 'display_only' ? 'refused' : 'success';
-}
-
-/**
- * Whether the caller or the gateway's own limit caused the error. Errors of the provider have codes
- * with a status of 500 or more, except for its rate limit.
- */
-function isRefusal(error: SluiceError): boolean {
-  return error instanceof OwnRateLimit || (error.status < 500 && error.code !== 'rate_limit_exceeded');
 }
 
 /**

@@ -36,6 +36,7 @@ import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type ResponseReader } from './response-reader.js';
 import { handOver, isUnreported, leaveConversation, releasePlace } from './release-turn.js';
 import { type Settlement } from './settlement.js';
+import { type ShadowRuns } from './shadow-runs.js';
 import { newResponse, type Turn, type TurnOrigin } from './turn.js';
 import { type TurnRoom } from './turn-room.js';
 import { TurnTrace } from './turn-trace.js';
@@ -50,6 +51,8 @@ export interface TurnParts extends OpeningParts, AnswerParts {
   /** Decides before a turn exists whether a provider can be called. */
   readonly gate: Pick<CallGate, 'enter'>;
   readonly settlement: Settlement;
+  /** Absent: no candidate version of a prompt is tried. */
+  readonly shadows?: Pick<ShadowRuns, 'after'>;
   readonly tracing: Tracing;
   readonly drain: DrainState;
 }
@@ -260,7 +263,10 @@ export class TurnService {
     try {
       if (end === 'lost') report.lost(turn, turn.journal.lost, gone);
       else if (end instanceof SluiceError) report.broken(turn, end, gone);
-      else report.ended(turn, end);
+      else {
+        report.ended(turn, end);
+        this.#parts.shadows?.after(turn, end);
+      }
     } finally {
       if (!turn.facts.providerCalled) await turn.plan.place?.giveBack().catch(() => undefined);
       await Promise.all([permit.settle(turn.facts).catch(() => undefined), leaveConversation(turn, this.#parts)]);

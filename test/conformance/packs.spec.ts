@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { callsAnswer, type FakeRequest } from '../support/fake-openai-server.js';
+import { callsAnswer, type FakeRequest, textAnswer } from '../support/fake-openai-server.js';
 import { startGateway } from '../support/gateway.js';
-import { GatewayHarness, ONE_TRY, promptOf } from '../support/gateway-harness.js';
+import { GatewayHarness, ONE_TRY, promptOf, terminalOf } from '../support/gateway-harness.js';
 import { packFile, promptFile } from '../unit/templating/packs.js';
 
 const text = (name: string, more: object = {}): object => ({ name, type: 'string', required: true, ...more });
@@ -283,6 +283,55 @@ describe('the weights of versions', () => {
 
   it('name loaded versions only: else the gateway does not start [PACK-7]', async () => {
     const template = { source: folder, canary: { 'shop/open': { '9.0.0': 1 } } };
+    await expect(startGateway({ config: { provider: { type: 'demo' }, middleware: { template } } })).rejects.toThrow(
+      'unable to find version "9.0.0" of the prompt shop/open',
+    );
+  });
+});
+
+describe('a candidate version', () => {
+  it('is tried on ended turns, and no client sees a trace of it [PACK-6]', async () => {
+    const packs = mkdtempSync(join(tmpdir(), 'sluice-packs-'));
+    for (const version of ['1.0.0', '2.0.0']) {
+      const prompts = { greet: promptFile('greet', { template: `Version ${version}.` }) };
+      writeFileSync(join(packs, `${version}.pack.json`), JSON.stringify(packFile({ version, prompts })));
+    }
+    const canary = { 'shop/greet': { '1.0.0': 1 } };
+    const shadow = { 'shop/greet': { version: '2.0.0', sample: 1 } };
+    const own = await GatewayHarness.start({
+      config: { middleware: { ...ONE_TRY, template: { source: packs, canary, shadow } } },
+    });
+    const conversation = await own.conversation();
+    own.provider.answerWith((request) =>
+      textAnswer([promptOf(request).includes('system: Version 2.0.0.') ? 'The other answer' : 'The live answer']),
+    );
+    const client = await own.connect();
+    const frames = await client.run({ conversation, input: 'Hi', prompt: { id: 'greet' } });
+    const series = 'sluice_prompt_turns_total{prompt="shop/greet",version="2.0.0",source="shadow",outcome="completed"}';
+    await own.provider.request(1);
+    const deadline = Date.now() + 20_000;
+    while ((await own.gateway.metric(series)) < 1 && Date.now() < deadline) await new Promise(setImmediate);
+    expect(await own.gateway.metric(series)).toBe(1);
+    expect(own.provider.requests.map((request) => promptOf(request))).toEqual([
+      ['system: Version 1.0.0.', 'user: Hi'],
+      ['system: Version 2.0.0.', 'user: Hi'],
+    ]);
+
+    const live = terminalOf(frames);
+    expect(live.sluice.prompt).toEqual({ pack: 'shop', name: 'greet', version: '1.0.0' });
+    const { body: items } = await own.api(`/v1/conversations/${conversation}/items`);
+    expect(items['data']).toHaveLength(2);
+    expect(JSON.stringify([frames, items, own.gateway.lines])).not.toContain('other answer');
+    expect((await own.api(`/v1/responses/${live.id}`)).body).toEqual(JSON.parse(JSON.stringify(live)));
+    expect(await own.gateway.metric('sluice_requests_total{status="success"}')).toBe(1);
+    // No event of another response came between.
+    expect(await client.settle()).toHaveLength(1);
+    await own.close();
+    rmSync(packs, { recursive: true });
+  });
+
+  it('is a loaded version: else the gateway does not start', async () => {
+    const template = { source: folder, shadow: { 'shop/open': { version: '9.0.0' } } };
     await expect(startGateway({ config: { provider: { type: 'demo' }, middleware: { template } } })).rejects.toThrow(
       'unable to find version "9.0.0" of the prompt shop/open',
     );

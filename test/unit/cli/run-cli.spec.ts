@@ -58,6 +58,15 @@ describe('sluice config check', () => {
     });
   });
 
+  it('checks that the candidate versions are loaded', async () => {
+    at.write('shadow.yaml', 'middleware: { template: { source: whole.pack, shadow: { greet: { version: 9.0.0 } } } }');
+    at.write('whole.pack.json', JSON.stringify(packFile()));
+    expect(await run(['config', 'check', 'shadow.yaml'])).toMatchObject({
+      code: 78,
+      err: expect.stringContaining('unable to find version "9.0.0" of the prompt shop/greet'),
+    });
+  });
+
   it('checks the packs that the file names', async () => {
     at.write('packed.yaml', 'middleware: { template: { source: shop.pack } }');
     at.write('shop.pack.json', '{"id": "shop"}');

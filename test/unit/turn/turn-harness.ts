@@ -27,7 +27,9 @@ import { type CallGate, FREE_PLACE } from '../../../src/provider/call-gate.js';
 import { TurnReport } from '../../../src/turn/turn-report.js';
 import { parseLogged } from '../../../src/turn/logged-response.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
-import { type Accounting, Settlement } from '../../../src/turn/settlement.js';
+import { type Accounting } from '../../../src/turn/account.js';
+import { Settlement } from '../../../src/turn/settlement.js';
+import { type ShadowParts, type ShadowPolicy, ShadowRuns } from '../../../src/turn/shadow-runs.js';
 import { type TurnOrigin } from '../../../src/turn/turn.js';
 import { TurnRoom, type TurnRoomOptions } from '../../../src/turn/turn-room.js';
 import { TurnService } from '../../../src/turn/turn.service.js';
@@ -179,6 +181,12 @@ export interface HarnessOptions {
   readonly maxBytes?: number;
   readonly limits?: Partial<LimitSettings>;
   readonly room?: Partial<TurnRoomOptions>;
+  readonly prompts?: PromptRegistry;
+  readonly shadow?: Readonly<Record<string, ShadowPolicy>>;
+  /** Time of the shadow runs, if it is another. */
+  readonly shadowTime?: Time;
+  /** Called when a shadow run has ended or was skipped. */
+  readonly onShadow?: () => void;
   /** Time after which a key counts as abandoned by its holder. */
   readonly leftBehindMs?: number;
 }
@@ -236,7 +244,7 @@ export class TurnHarness {
     const admission = new Admission(
       { ...POLICY, maxItemBytes: options.maxBytes ?? POLICY.maxItemBytes, ...options.policy },
       {
-        prompts: new PromptRegistry([]),
+        prompts: options.prompts ?? new PromptRegistry([]),
         conversations,
         responses,
         events: log,
@@ -248,6 +256,25 @@ export class TurnHarness {
     const accounting = { estimate: () => Promise.resolve(USAGE), cost: () => 0.5, ...options.accounting };
     const limits = new TurnLimits(this.plain.limiter, { ...NO_LIMITS, ...options.limits }, (model, usage) =>
       accounting.cost(model, usage, null),
+    );
+    const guards = new TurnGuards(options.guardrails ?? []);
+    const gate = options.gate ?? { enter: () => Promise.resolve(FREE_PLACE) };
+    const { report, provider, drain } = this;
+    const counting: ShadowParts['report'] = {
+      shadowed: (...run) => {
+        report.shadowed(...run);
+        options.onShadow?.();
+      },
+      shadowSkipped: (...skip) => {
+        report.shadowSkipped(...skip);
+        options.onShadow?.();
+      },
+    };
+    const lagging = options.room?.lagging ?? (() => false);
+    const shadows = new ShadowRuns(
+      options.shadow ?? {},
+      { admission, guards, provider, gate, accounting, report: counting, drain, lagging },
+      options.shadowTime ?? time,
     );
     this.turns = new TurnService(
       {
@@ -263,10 +290,11 @@ export class TurnHarness {
         reader: new ResponseReader(log, this.hub, responses, { time }),
         idempotency: new Idempotency(keys, options.leftBehindMs, time),
         memory: this.memory,
-        guards: new TurnGuards(options.guardrails ?? []),
+        guards,
         provider: this.provider,
-        gate: options.gate ?? { enter: () => Promise.resolve(FREE_PLACE) },
+        gate,
         settlement: new Settlement(this.memory, accounting),
+        shadows,
         report: this.report,
         tracing: NO_TRACING,
         clock: new FlushClock({ maxWindowMs: 0, time }),

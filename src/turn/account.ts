@@ -1,0 +1,54 @@
+/* Computes the usage and the cost of a turn, from what its provider reported or from an estimate. */
+
+import { type Usage, ZERO_USAGE } from '../domain/response.js';
+import { type CountedRequest } from '../provider/estimate-usage.js';
+import { providerRequest } from './turn-context.js';
+import { type Turn } from './turn.js';
+
+export interface Accounting {
+  /** Estimates the usage of a call for which the provider reported none. */
+  readonly estimate: (request: CountedRequest, produced: string, reasoned?: string) => Promise<Usage>;
+  /**
+   * Returns the cost in US dollars, or null if the price is unknown. Without a provider name, the
+   * prices of the first provider apply.
+   */
+  readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
+}
+
+/** Sets usage and cost in the facts of a turn. */
+export async function account({ plan, facts }: Pick<Turn, 'plan' | 'facts'>, accounting: Accounting): Promise<void> {
+  const sent = providerRequest(plan, facts.context?.items ?? plan.request.input);
+  if (facts.usage === null && facts.provider !== null) {
+    facts.usage = await accounting.estimate(sent, facts.produced, facts.reasoned + facts.summarized);
+    facts.usageEstimated = true;
+  }
+  if (facts.usage !== null && facts.providerCalled) {
+    facts.costUsd = accounting.cost(facts.model, facts.usage, facts.provider);
+  }
+  if (facts.summaryCall !== null) {
+    const { usage, model, provider } = facts.summaryCall;
+    const cost = accounting.cost(model, usage, provider);
+    if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
+    facts.usage = sumOf(facts.usage ?? ZERO_USAGE, usage);
+  }
+  for (const { provider, model } of facts.lost) {
+    // What an overtaken call wrote is not known. Its input was read, and a budget must bind it.
+    const cost = accounting.cost(model, await accounting.estimate(sent, ''), provider);
+    if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
+  }
+}
+
+function sumOf(a: Usage, b: Usage): Usage {
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    input_tokens_details: {
+      cached_tokens: a.input_tokens_details.cached_tokens + b.input_tokens_details.cached_tokens,
+      cache_write_tokens: a.input_tokens_details.cache_write_tokens + b.input_tokens_details.cache_write_tokens,
+    },
+    output_tokens: a.output_tokens + b.output_tokens,
+    output_tokens_details: {
+      reasoning_tokens: a.output_tokens_details.reasoning_tokens + b.output_tokens_details.reasoning_tokens,
+    },
+    total_tokens: a.total_tokens + b.total_tokens,
+  };
+}

@@ -18,12 +18,13 @@ import { conversationNotFound } from './response-errors.js';
 import { mayInstruct, refuseHistory, refuseHumanItems, refuseInstructingItems } from './instructing.js';
 import { refuseLargeItems } from './item-size.js';
 import { type MediaCheck } from './media-check.js';
+import { removeWithLog } from './response-removal.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
 export interface ConversationParts {
   readonly store: ConversationStore;
   readonly claim: ConversationClaim;
-  readonly events: Pick<EventLog, 'requestCancel' | 'delete'>;
+  readonly events: Pick<EventLog, 'requestCancel' | 'read' | 'delete'>;
   /**
    * `clients.allow.instructions`. Null: only trusted callers may write system and developer
    * messages.
@@ -153,10 +154,7 @@ export class Conversations {
       // The mark of the deletion keeps the turn from storing its end. Its viewers still get it.
       if (responses === 'delete') await this.#responses.delete(responseId);
     }
-    for (const responseId of ended) {
-      await this.#responses.delete(responseId);
-      await this.#events.delete(responseId);
-    }
+    for (const responseId of ended) await removeWithLog(responseId, this.#responses, this.#events);
   }
 
   /** Returns the responses that added the items of a conversation. */

@@ -47,3 +47,18 @@ export async function removeResponse(
   await events.delete(responseId);
   snapshots.forget(responseId);
 }
+
+/**
+ * Deletes a stored response, and its log if that has ended. A turn leaves its conversation's queue
+ * just before it writes its terminal event. Deleted in between, the log would never end for its
+ * viewers, so it is left to expire.
+ */
+export async function removeWithLog(
+  responseId: string,
+  responses: Pick<ResponseStore, 'delete'>,
+  events: Pick<EventLog, 'read' | 'delete'>,
+): Promise<void> {
+  await responses.delete(responseId);
+  const page = await events.read(responseId, -1, 0);
+  if (page?.ended !== false) await events.delete(responseId);
+}

@@ -148,7 +148,6 @@ export class OrphanSweep {
     // and its end would never be counted. Retry until the store replies: the append is idempotent,
     // so this sweep learns whether it ended the log.
     const { outcome } = await retryWhileUnavailable(() => this.#parts.events.append(responseId, fence, ending), {
-      giveUpMs: LOG_TIMES.leaseMs,
       time: this.#time,
     });
     if (outcome !== 'appended') return false;

@@ -50,12 +50,14 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
  * begun to append the terminal event itself.
  */
 export async function isUnreported(
-  { responseId, journal }: Turn,
+  { responseId, journal, time }: Turn,
   { events, reader }: { readonly events: EventLog; readonly reader: Pick<ResponseReader, 'hasEnded'> },
 ): Promise<boolean> {
   try {
-    if ((await events.read(responseId, -1, 0)) !== undefined) return false;
-    return journal.ending || !(await reader.hasEnded(responseId));
+    // One failed read proves nothing. Decided by it, no replica would count a turn whose log is gone.
+    const page = await retryWhileUnavailable(() => events.read(responseId, -1, 0), { time });
+    if (page !== undefined) return false;
+    return journal.ending || !(await retryWhileUnavailable(() => reader.hasEnded(responseId), { time }));
   } catch {
     return false;
   }

@@ -26,7 +26,9 @@ async function replace(replica: Replica, version: typeof NEXT | typeof NOW): Pro
 }
 
 const versionOf = async (replica: Replica) =>
-  [...(await replica.metrics()).keys()].flatMap((series) => /^build_info\{version="(.*)"\}/.exec(series)?.[1] ?? []);
+  [...(await replica.metrics()).keys()].flatMap(
+    (series) => /^build_info\{.*deployment="([^"]*)"/.exec(series)?.[1] ?? [],
+  );
 
 describe('an upgrade of all replicas under live traffic', () => {
   it('sends every viewer every event once and in order, also on the way back, and ends no turn early [EV-12]', async () => {

@@ -170,6 +170,9 @@ async function checkDatabase(commands: RedisCommands, db: number, connector: Red
   }
 }
 
+/** After this time without an answer, a start logs that it waits, in milliseconds. */
+const REPORT_WAIT_AFTER_MS = 2_500;
+
 /**
  * Sends heartbeats until one succeeds. Errors that a retry cannot change, and the end of
  * `timeoutMs`, are thrown.
@@ -190,8 +193,10 @@ async function firstBeat(
       const { reason } = meaningOf(connector.lastError ?? (error instanceof Error ? error.cause : error));
       const hopeless = reason === 'auth' || reason === 'wrong_mode';
       if (hopeless || performance.now() - startedAt > timeoutMs) throw error;
-      if (!reported) onWait(error);
-      reported = true;
+      // One failed attempt on a busy machine is no trouble yet.
+      const trouble = performance.now() - startedAt > Math.min(REPORT_WAIT_AFTER_MS, timeoutMs / 4);
+      if (trouble && !reported) onWait(error);
+      reported ||= trouble;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }

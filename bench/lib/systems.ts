@@ -1,7 +1,7 @@
 /* What is compared: how each system is started for a bench and how the load generator talks to it. */
 
 import { type ChildProcess } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Target } from './ipc.js';
@@ -63,6 +63,7 @@ const aiSdk: System = {
   start: (around) => startRelay('ai-sdk', around, 'ui-sse'),
 };
 
+const PACK = 'packs/support.pack.json';
 const GUARDS = { bannedWords: 1_000, maxCharacters: 100_000 } as const;
 
 export interface SluiceOptions {
@@ -73,10 +74,12 @@ export interface SluiceOptions {
   /** In Redis; else in memory. */
   readonly redis?: boolean;
   readonly replicas?: number;
+  /** Whether each turn is tried on a candidate version of its prompt, too. */
+  readonly shadow?: boolean;
 }
 
 /** The gateway as `npm run build` made it, with guards and metrics on. */
-export function sluice({ name, label, dist, redis = false, replicas = 1 }: SluiceOptions): System {
+export function sluice({ name, label, dist, redis = false, replicas = 1, shadow = false }: SluiceOptions): System {
   return {
     name,
     label,
@@ -84,7 +87,7 @@ export function sluice({ name, label, dist, redis = false, replicas = 1 }: Sluic
     sockets: true,
     start: async ({ upstream, redisUrl }) => {
       const started = await Promise.all(
-        Array.from({ length: replicas }, () => startReplica(dist, upstream, redis ? redisUrl : null)),
+        Array.from({ length: replicas }, () => startReplica(dist, upstream, redis ? redisUrl : null, shadow)),
       );
       return {
         children: started.map(({ child }) => child),
@@ -99,24 +102,48 @@ async function startReplica(
   dist: string,
   upstream: string,
   redisUrl: string | null,
+  shadow: boolean,
 ): Promise<{ readonly child: ChildProcess; readonly target: Target; readonly metricsUrl: string }> {
   const [port, opsPort] = [await freePort(), await freePort()];
-  const path = join(mkdtempSync(join(tmpdir(), 'sluice-bench-')), 'config.json');
-  writeFileSync(path, JSON.stringify(sluiceConfig(upstream, port, opsPort, redisUrl)));
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
+  const path = join(folder, 'config.json');
+  const template = shadow ? shadowedPrompt(folder) : { source: resolve(PACK), default: 'support' };
+  writeFileSync(path, JSON.stringify(sluiceConfig({ upstream, port, opsPort, redisUrl, template })));
   const child = startNode(join(resolve(dist), 'main.js'), { CONFIG_PATH: path, OPENAI_API_KEY: 'bench' });
   await listening(child, port);
   const url = `ws://127.0.0.1:${port}/v1/responses?on_disconnect=cancel`;
   return { child, target: { dialect: 'responses-ws', url }, metricsUrl: `http://127.0.0.1:${opsPort}/metrics` };
 }
 
-/** `redisUrl` null: state in memory. */
-function sluiceConfig(upstream: string, port: number, opsPort: number, redisUrl: string | null): unknown {
+/** Writes the pack in two versions, of which every turn of the first is tried on the second. */
+function shadowedPrompt(folder: string): object {
+  const pack = JSON.parse(readFileSync(PACK, 'utf8')) as object;
+  for (const version of ['1.0.0', '1.1.0'])
+    writeFileSync(join(folder, `support-${version}.pack.json`), JSON.stringify({ ...pack, version }));
+  return {
+    source: folder,
+    default: 'support/support',
+    canary: { 'support/support': { '1.0.0': 100 } },
+    shadow: { 'support/support': { version: '1.1.0', sample: 1, max_per_hour: 1_000_000, cost_per_hour_usd: 1_000 } },
+  };
+}
+
+interface SluiceConfig {
+  readonly upstream: string;
+  readonly port: number;
+  readonly opsPort: number;
+  /** Null: state in memory. */
+  readonly redisUrl: string | null;
+  readonly template: object;
+}
+
+function sluiceConfig({ upstream, port, opsPort, redisUrl, template }: SluiceConfig): unknown {
   return {
     app: { name: 'bench', port },
     provider: { type: 'openai', model: 'gpt-4o-mini', base_url: upstream },
     state: redisUrl === null ? { type: 'memory' } : { type: 'redis', url: redisUrl },
     middleware: {
-      template: { source: resolve('packs/support.pack.json'), default: 'support' },
+      template,
       validator: { banned_words: bannedWords(GUARDS.bannedWords), max_length: GUARDS.maxCharacters },
     },
     monitoring: { metrics: { enabled: true, port: opsPort }, logging: { format: 'json' } },
@@ -143,6 +170,7 @@ export function systemsOf(dist: string): readonly System[] {
     naiveRedis,
     aiSdk,
     sluice({ name: 'sluice', label: 'Sluice, memory, 1,000 banned words, metrics', dist }),
+    sluice({ name: 'sluice-shadow', label: 'Sluice, memory, each turn tried on a candidate', dist, shadow: true }),
     sluice({ name: 'sluice-redis', label: 'Sluice, Redis, the same', dist, redis: true }),
     sluice({ name: 'sluice-redis-2', label: 'Sluice, Redis, two replicas', dist, redis: true, replicas: 2 }),
   ];

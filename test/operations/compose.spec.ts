@@ -258,7 +258,12 @@ describe('the Grafana of compose.yaml', () => {
     const [chosen, ...others] = board.templating.list;
     expect(chosen).toMatchObject({ name: 'datasource', type: 'datasource', query: sources?.datasources[0]?.['type'] });
     const ref = { type: 'prometheus', uid: '${datasource}' };
-    expect(others.map(({ name, datasource }) => [name, datasource])).toEqual([
+    const isSource = ({ type }: { readonly type: string }): boolean => type === 'datasource';
+    expect(others.filter(isSource).map(({ name, query }) => [name, query])).toEqual([
+      ['logs', 'loki'],
+      ['traces', 'tempo'],
+    ]);
+    expect(others.filter((one) => !isSource(one)).map(({ name, datasource }) => [name, datasource])).toEqual([
       ['environment', ref],
       ['replica', ref],
     ]);

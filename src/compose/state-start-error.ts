@@ -24,6 +24,8 @@ function keyOf(subject: StartSubject, state: AppConfig['state']): string {
     case 'credentials':
       if (state.password_file !== null) return `state.password_file: ${state.password_file}`;
       return state.password_env === null ? 'state.password_env' : `state.password_env: ${state.password_env}`;
+    case 'sentinels':
+      return 'state.sentinel_password_env';
     default:
       return 'state';
   }

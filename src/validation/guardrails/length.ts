@@ -94,7 +94,10 @@ class MaxLength implements CompiledGuardrail {
   }
 
   checkInput(texts: readonly string[]): Verdict {
+    // A code unit is at most one code point and three bytes, so most texts need no count.
+    const surelyFits = this.unit === 'token' ? (this.limit * BYTES_A_TOKEN) / 3 : this.limit;
     for (const text of texts) {
+      if (text.length <= surelyFits) continue;
       const run = this.#run(this.#onInput);
       run.push(text);
       if (run.stop !== undefined) return { decision: 'deny', ...this.#onInput };

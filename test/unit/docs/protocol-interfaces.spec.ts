@@ -83,7 +83,7 @@ type CodeClientEvents = { [Type in keyof typeof EVENT_SCHEMAS]: z.input<(typeof 
 type CodeFields = Omit<z.output<typeof RESPONSE_REQUEST>, keyof typeof UNSERVED_FIELDS>;
 type CodeEnvelope = { [Field in keyof z.input<typeof ENVELOPE>]: Exclude<z.input<typeof ENVELOPE>[Field], null> };
 /** Fields that the schema rewrites while it reads them: their names are compared, their examples are parsed. */
-type Rewritten = 'input' | 'conversation' | 'prompt' | 'tools' | 'text' | 'reasoning';
+type Rewritten = 'input' | 'conversation' | 'prompt' | 'tools' | 'text' | 'reasoning' | 'include';
 type PageFields = Omit<ResponseCreate, 'type'>;
 type CodeCreate = Plain<Omit<CodeFields, Rewritten> & CodeEnvelope>;
 `;

@@ -66,12 +66,12 @@ describe('the check of images and files', () => {
           const bytes = Buffer.concat([Buffer.from(head, 'hex'), Buffer.alloc(1_200_000, fill)]);
           const item = message(image(`data:${mediaType};base64,${bytes.toString('base64')}`));
           let best = Infinity;
-          for (let tries = 0; tries < 5 && best >= cpuBudgetMs(20); tries++) {
-            const before = process.cpuUsage();
+          for (let tries = 0; tries < 20 && best >= cpuBudgetMs(20); tries++) {
+            const before = process.threadCpuUsage();
             await mediaCheck({ bytes: 2_000_000 })
               .check(SERVER, [item], 'input', { model: 'm' })
               .catch(() => undefined);
-            const { user, system } = process.cpuUsage(before);
+            const { user, system } = process.threadCpuUsage(before);
             best = Math.min(best, (user + system) / 1_000);
           }
           expect([head, fill, best < cpuBudgetMs(20)]).toEqual([head, fill, true]);

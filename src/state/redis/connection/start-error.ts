@@ -7,7 +7,7 @@ import { SluiceError } from '../../../domain/errors.js';
 import { meaningOf } from './redis-errors.js';
 
 /** The setting that an operator should look at. */
-export type StartSubject = 'address' | 'credentials' | 'mode' | 'tls' | 'database' | 'server';
+export type StartSubject = 'address' | 'credentials' | 'sentinels' | 'mode' | 'tls' | 'database' | 'server';
 
 export class RedisStartError extends SluiceError {
   constructor(
@@ -30,6 +30,12 @@ const WITHOUT_TLS = 'is TLS right for that port (`redis:` or `rediss:`)?';
  * the chain.
  */
 const CASES: readonly Case[] = [
+  [
+    /^All sentinels are unreachable.*Last error: (NOAUTH|WRONGPASS)/,
+    'sentinels',
+    'its Sentinels do not accept the password',
+    'correct it',
+  ],
   [/\b(NOAUTH)\b/, 'credentials', 'it asks for a password and none is configured', 'set the password'],
   [
     /\b(WRONGPASS|ERR invalid password|ERR AUTH)\b/,

@@ -30,6 +30,10 @@ export interface GuardOptions {
 export interface JudgedHistory {
   readonly withheld: ReadonlySet<Item>;
   readonly findings: readonly Finding[];
+  /** What guardrails noted on items that passed and that the model has not answered. */
+  readonly notes: readonly Finding[];
+  /** Index of the first item that was not judged: it and those behind it decide about the turn. */
+  readonly end: number;
 }
 
 export class TurnGuards {
@@ -38,6 +42,8 @@ export class TurnGuards {
   readonly #holdMax: number;
   /** By the list of the prompt, so that a reloaded pack has its own. */
   readonly #compiled = new WeakMap<readonly object[], readonly CompiledGuardrail[]>();
+  /** The opening of a turn and its answer both need the verdict on its history. */
+  readonly #judged = new WeakMap<readonly Item[], { readonly by: object; readonly history: JudgedHistory }>();
 
   /**
    * @param own the guardrails of the configuration, applied to every turn
@@ -69,13 +75,15 @@ export class TurnGuards {
     signal: AbortSignal,
   ): InputCheck | Promise<InputCheck> {
     const guard = createInputGuard(this.#of(prompt));
-    const from = firstNew(input);
-    const { withheld } = judge(guard, input, from);
-    const newItems = input.slice(from).filter((item) => !withheld.has(item));
-    const texts = newItems.flatMap(textsOf);
-    const check = guard.check(texts, newItems.filter(isOfUser).flatMap(textsOf));
+    const { withheld, notes, end } = this.judgeHistory(prompt, input);
+    const newest = input.slice(end);
+    const checked = guard.check(newest.flatMap(textsOf), newest.filter(isOfUser).flatMap(textsOf));
+    const check = { ...checked, notes: withoutRepeats([...notes, ...checked.notes]) };
     if (!guard.takesTime || check.deny !== undefined) return check;
-    return guard.checkLater(texts, signal).then((later) => ({ ...later, notes: [...check.notes, ...later.notes] }));
+    const newItems = input.slice(firstNew(input)).filter((item) => !withheld.has(item));
+    return guard
+      .checkLater(newItems.flatMap(textsOf), signal)
+      .then((later) => ({ ...later, notes: [...check.notes, ...later.notes] }));
   }
 
   /**
@@ -85,7 +93,12 @@ export class TurnGuards {
    * refused message and not the refusal, so the model's last message is not the boundary.
    */
   judgeHistory(prompt: RenderedPrompt | null, input: readonly Item[]): JudgedHistory {
-    return judge(createInputGuard(this.#of(prompt)), input, 0);
+    const by = this.#of(prompt);
+    const known = this.#judged.get(input);
+    if (known?.by === by) return known.history;
+    const history = judge(createInputGuard(by), input);
+    this.#judged.set(input, { by, history });
+    return history;
   }
 
   /** What must be masked in the input of a turn before a provider receives it. */
@@ -134,23 +147,29 @@ export class TurnGuards {
 }
 
 /**
- * Judges the items from `from` on that are history, by their text. The length counts only for
- * user messages that the model has not answered.
+ * Judges the items that are history, each once and by its text. The length counts only for user
+ * messages that the model has not answered.
  */
-function judge(guard: InputGuard, input: readonly Item[], from: number): JudgedHistory {
+function judge(guard: InputGuard, input: readonly Item[]): JudgedHistory {
   const withheld = new Set<Item>();
   const findings: Finding[] = [];
+  const notes: Finding[] = [];
   const unanswered = firstNew(input);
   const end = Math.max(unanswered, input.findLastIndex(isOfUser));
-  for (const [at, item] of input.entries()) {
-    if (at < from || at >= end) continue;
+  for (const [at, item] of input.slice(0, end).entries()) {
     const texts = textsOf(item);
-    const { deny } = guard.check(texts, at >= unanswered && isOfUser(item) ? texts : []);
-    if (deny === undefined) continue;
-    withheld.add(item);
-    findings.push({ ...deny.finding, decision: 'note' });
+    const check = guard.check(texts, at >= unanswered && isOfUser(item) ? texts : []);
+    if (check.deny !== undefined) {
+      withheld.add(item);
+      findings.push({ ...check.deny.finding, decision: 'note' });
+    } else if (at >= unanswered) notes.push(...check.notes);
   }
-  return { withheld, findings };
+  return { withheld, findings, notes, end };
+}
+
+/** Leaves one finding of each rule: a rule that notes ten messages is recorded once. */
+function withoutRepeats(findings: readonly Finding[]): Finding[] {
+  return [...new Map(findings.map((finding) => [`${finding.guardrail} ${finding.reason}`, finding])).values()];
 }
 
 /**

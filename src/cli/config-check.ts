@@ -51,15 +51,11 @@ export async function checkConfig(
 
 /** Checks the packs too: the gateway loads them at start, so their mistakes prevent a start. */
 async function mistakesInPacks({ middleware }: AppConfig): Promise<readonly string[]> {
-  const { source_path: source, strict, default: prompt, canary, shadow } = middleware.template;
+  const { source_path: source, strict } = middleware.template;
   if (source === null) return [];
   try {
     const prompts = await loadPacks(source, { readGuardrails: guardrailsFrom, strict });
-    if (prompt !== null) prompts.find(prompt);
-    for (const [id, weights] of Object.entries(canary)) {
-      for (const version of Object.keys(weights)) prompts.find(id, version);
-    }
-    for (const [id, { version }] of Object.entries(shadow)) prompts.find(id, version);
+    prompts.requireNamed(middleware.template);
     return [];
   } catch (error) {
     if (error instanceof PackLoadError) return error.message.split('\n');

@@ -19,8 +19,8 @@ export async function openPrompts(
   logger: Log,
   metrics: Metrics,
 ): Promise<PromptCatalog> {
-  const { enabled, source_path: source, strict, default: standard } = config.middleware.template;
-  const { canary, shadow, reload_every: everyMs } = config.middleware.template;
+  const { template } = config.middleware;
+  const { enabled, source_path: source, strict, reload_every: everyMs } = template;
   if (!enabled || source === null) {
     const none = new PromptRegistry([]);
     return new PromptCatalog(none, () => Promise.resolve(none), { loaded: () => undefined, refused: () => undefined });
@@ -28,11 +28,7 @@ export async function openPrompts(
   const { prompt_reloads_total: reloads, prompts_stale: stale } = metrics.of;
   const load = async (): Promise<PromptRegistry> => {
     const prompts = await loadPacks(source, { readGuardrails: guardrailsFrom, strict });
-    if (standard !== null) prompts.find(standard);
-    for (const [id, weights] of Object.entries(canary)) {
-      for (const version of Object.keys(weights)) prompts.find(id, version);
-    }
-    for (const [id, { version }] of Object.entries(shadow)) prompts.find(id, version);
+    prompts.requireNamed(template);
     for (const prompt of prompts.all()) guards.compileFor(prompt);
     return prompts;
   };

@@ -55,6 +55,13 @@ export function parseDataUrl(url: string): DataUrl | undefined {
   return mediaType === undefined ? undefined : { mediaType: mediaType.toLowerCase(), base64: url.slice(comma + 1) };
 }
 
+/** Whether a media type is one of text: plain, JSON, XML, YAML, source code. */
+export function isTextType(mediaType: string): boolean {
+  return (
+    mediaType.startsWith('text/') || /^application\/(?:.*[+.-])?(?:json|xml|yaml|javascript|sql)$/u.test(mediaType)
+  );
+}
+
 /** Returns the number of bytes that a base64 text encodes. */
 export function base64Bytes(base64: string): number {
   const padding = base64.endsWith('==') ? 2 : base64.endsWith('=') ? 1 : 0;

@@ -6,7 +6,14 @@
 
 import { imageSize } from 'image-size';
 import { type Item, mediaOf } from '../domain/item.js';
-import { base64Bytes, base64Head, type InputImagePart, type MediaPart, parseDataUrl } from '../domain/media.js';
+import {
+  base64Bytes,
+  base64Head,
+  type InputImagePart,
+  isTextType,
+  type MediaPart,
+  parseDataUrl,
+} from '../domain/media.js';
 
 const TOKENS_PER_IMAGE = 85;
 const TOKENS_PER_TILE = 170;
@@ -104,6 +111,6 @@ function fileTokens(data: string | undefined): number {
   if (data === undefined) return TOKENS_PER_FILE_URL;
   const url = parseDataUrl(data);
   if (url === undefined) return TOKENS_PER_FILE_URL;
-  const isText = url.mediaType.startsWith('text/') || url.mediaType === 'application/json';
-  return Math.ceil(base64Bytes(url.base64) / (isText ? BYTES_PER_TOKEN_OF_TEXT : BYTES_PER_TOKEN_OF_OTHERS));
+  const bytesPerToken = isTextType(url.mediaType) ? BYTES_PER_TOKEN_OF_TEXT : BYTES_PER_TOKEN_OF_OTHERS;
+  return Math.ceil(base64Bytes(url.base64) / bytesPerToken);
 }

@@ -33,6 +33,14 @@ export interface PromptListing {
   }[];
 }
 
+/** The prompts and versions that a configuration names. */
+export interface NamedPrompts {
+  readonly default: string | null;
+  /** Versions with their weights, by prompt. */
+  readonly canary: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly shadow: Readonly<Record<string, { readonly version: string }>>;
+}
+
 export class PromptRegistry {
   private readonly prompts: readonly Prompt[];
   /** Warnings of loading, one sentence each, to log at start. */
@@ -41,6 +49,15 @@ export class PromptRegistry {
   constructor(prompts: readonly Prompt[], warnings: readonly PackMistake[] = []) {
     this.prompts = [...prompts].sort(byName);
     this.warnings = warnings.map(describeMistake);
+  }
+
+  /** Requires that every prompt and version that a configuration names is loaded. @throws as `find` */
+  requireNamed({ default: standard, canary, shadow }: NamedPrompts): void {
+    if (standard !== null) this.find(standard);
+    for (const [id, weights] of Object.entries(canary)) {
+      for (const version of Object.keys(weights)) this.find(id, version);
+    }
+    for (const [id, { version }] of Object.entries(shadow)) this.find(id, version);
   }
 
   /**

@@ -11,6 +11,7 @@ import {
   addressOf,
   base64Bytes,
   base64Head,
+  isTextType,
   type InputKind,
   kindOf,
   type MediaPart,
@@ -132,13 +133,7 @@ export class MediaCheck {
 async function agrees(mediaType: string, head: Buffer): Promise<boolean> {
   const recognized = await fileTypeFromBuffer(head).catch(() => undefined);
   if (recognized !== undefined) return recognized.mime === mediaType;
-  return isText(mediaType) && !head.includes(0);
-}
-
-function isText(mediaType: string): boolean {
-  return (
-    mediaType.startsWith('text/') || /^application\/(?:.*[+.-])?(?:json|xml|yaml|javascript|sql)$/u.test(mediaType)
-  );
+  return isTextType(mediaType) && !head.includes(0);
 }
 
 function mediaIn(item: Item, path: string): Found[] {

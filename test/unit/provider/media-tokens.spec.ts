@@ -37,6 +37,7 @@ describe('the tokens of an image', () => {
 describe('the tokens of a file', () => {
   it.each([
     [file('text/plain', 4_000), 1_000],
+    [file('application/yaml', 4_000), 1_000],
     [file('application/pdf', 50_000), 1_000],
     [{ type: 'input_file', file_url: 'https://a.invalid/b' } as const, 5_000],
   ])('are counted by its bytes [MEDIA-7]', (part, tokens) => {

@@ -166,15 +166,20 @@ describe('a cancel', () => {
     await socket.next('response.output_text.delta');
     const viewer = await watch(replica(0), id);
     await replica(2).kill();
-    const since = performance.now();
-    const { status, body } = await post<ResponseBody>(replica(1), `/v1/responses/${id}/cancel`);
-    expect(status).toBe(200);
-    expect(performance.now() - since).toBeLessThan(allowed(12_500));
-    const end = await endOf(viewer);
-    expect(end).toMatchObject({ output_text: 'one two ' });
-    expect(['cancelled', 'failed']).toContain(end.status);
-    expect(body.status).toBe(end.status);
-    await replica(2).start();
+    try {
+      const since = performance.now();
+      const { status, body } = await post<ResponseBody>(replica(1), `/v1/responses/${id}/cancel`);
+      const waitedMs = performance.now() - since;
+      expect(status).toBe(200);
+      expect(waitedMs).toBeLessThan(allowed(12_500));
+      const end = await endOf(viewer);
+      expect(end).toMatchObject({ output_text: 'one two ' });
+      expect(['cancelled', 'failed']).toContain(end.status);
+      // A cancel waits 12 s for the end, then answers with the status of then. A busy machine may need longer.
+      expect(waitedMs < 12_000 ? [end.status] : [end.status, 'in_progress']).toContain(body.status);
+    } finally {
+      await replica(2).start();
+    }
   });
 });
 

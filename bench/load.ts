@@ -17,12 +17,12 @@ const tally = new Tally();
 let clients: Client[] = [];
 let stopped = true;
 
-async function open(targets: readonly Target[], count: number): Promise<void> {
+async function open(targets: readonly Target[], count: number, conversations = false): Promise<void> {
   stopped = false;
   while (clients.length < count) {
     const opened = await Promise.all(
       Array.from({ length: Math.min(CONNECT_AT_ONCE, count - clients.length) }, (_, i) =>
-        openClient(atTurn(targets, clients.length + i)),
+        openClient(atTurn(targets, clients.length + i), conversations),
       ),
     );
     clients.push(...opened);
@@ -48,22 +48,28 @@ function respond(client: Client, deltas: number, then: () => void): void {
       }
       probe.push(delta, now);
     },
-    onEnd: (ok) => {
+    onEnd: (ok, why) => {
       if (ok) tally.responses += 1;
-      else tally.failures += 1;
+      else tally.fail(why);
       if (!stopped) then();
     },
   });
 }
 
 /** First responses are of different lengths, so that later ones begin at different times, as on any busy day. */
-async function stream({ deltas, streams, targets }: LoadPlan): Promise<void> {
-  await open(targets, streams);
+async function stream({ deltas, streams, targets, conversations }: LoadPlan): Promise<void> {
+  await open(targets, streams, conversations);
   for (const [i, client] of clients.entries()) {
     const again = (): void => respond(client, deltas, again);
     respond(client, Math.max(1, Math.ceil((deltas * (i + 1)) / streams)), again);
     await sleep(RAMP_MS / streams);
   }
+}
+
+/** All responses are requested in one round of this process's event loop. */
+async function burst({ deltas, streams, targets }: LoadPlan): Promise<void> {
+  await open(targets, streams);
+  await Promise.all(clients.map((client) => new Promise<void>((resolve) => respond(client, deltas, resolve))));
 }
 
 async function fanOut(targets: readonly Target[], viewers: number, deltas: number): Promise<void> {
@@ -95,6 +101,10 @@ answerQuestions({
   streams: async ({ plan }) => {
     tally.reset();
     await stream(plan);
+    return null;
+  },
+  burst: async ({ plan }) => {
+    await burst(plan);
     return null;
   },
   idle: async ({ targets, connections }) => {

@@ -24,7 +24,7 @@ options    --rounds N       rounds, interleaved over the systems; the median cou
              .map(({ name }) => name)
              .join(', ')} (default: all)
            --dist DIR       where the gateway was built to (dist)
-           --against DIR    measures another build of it in the same run, as "before"
+           --against DIR    measures another build of it in the same run, as "before" and "before-redis"
            --profile        keeps a CPU profile of each system's last window in bench/results/
            --write          puts the tables into docs/performance.md
            --no-build       measures dist/ as it is
@@ -58,7 +58,11 @@ async function main(): Promise<void> {
   const all =
     values.against === undefined
       ? known
-      : [...known, sluice({ name: 'before', label: 'Sluice before', dist: values.against })];
+      : [
+          ...known,
+          sluice({ name: 'before', label: 'Sluice before, memory', dist: values.against }),
+          sluice({ name: 'before-redis', label: 'Sluice before, Redis', dist: values.against, redis: true }),
+        ];
   const systems = chosen(all, values.systems?.split(',') ?? [], 'system');
   mkdirSync(RESULTS, { recursive: true });
   for (const scenario of scenarios) {

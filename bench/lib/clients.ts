@@ -7,7 +7,8 @@ import { type Target } from './ipc.js';
 interface ResponseEvents {
   readonly onId?: (id: string) => void;
   readonly onText: (delta: string) => void;
-  readonly onEnd: (ok: boolean) => void;
+  /** `why`: what a failed response said, where it said anything. */
+  readonly onEnd: (ok: boolean, why?: string) => void;
 }
 
 export interface Client {
@@ -18,10 +19,11 @@ export interface Client {
   close(): void;
 }
 
-export async function openClient({ dialect, url }: Target): Promise<Client> {
+/** @param inConversation whether the client creates a conversation, in which its responses run */
+export async function openClient({ dialect, url }: Target, inConversation = false): Promise<Client> {
   switch (dialect) {
     case 'responses-ws':
-      return openSocket(url);
+      return openSocket(url, inConversation ? await createConversation(url) : undefined);
     case 'ui-sse':
       return new UiClient(url);
     case 'chat-sse':
@@ -36,13 +38,20 @@ interface Event {
   readonly response?: { readonly id: string };
 }
 
-function openSocket(url: string): Promise<Client> {
+async function createConversation(socketUrl: string): Promise<string> {
+  const url = new URL('/v1/conversations', socketUrl.replace('ws:', 'http:'));
+  const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+  // The gateway's own answer.
+  return ((await answer.json()) as { readonly id: string }).id;
+}
+
+function openSocket(url: string, conversation: string | undefined): Promise<Client> {
   const socket = new WebSocket(url, { perMessageDeflate: false, skipUTF8Validation: true });
   let events: ResponseEvents | undefined;
-  const end = (ok: boolean): void => {
+  const end = (ok: boolean, why?: string): void => {
     const ended = events;
     events = undefined;
-    ended?.onEnd(ok);
+    ended?.onEnd(ok, why);
   };
   socket.on('message', (data: Buffer) => {
     const event = JSON.parse(data.toString()) as Event;
@@ -59,7 +68,7 @@ function openSocket(url: string): Promise<Client> {
       case 'response.failed':
       case 'response.incomplete':
       case 'error':
-        end(false);
+        end(false, data.toString().slice(0, 500));
     }
   });
   socket.on('close', () => end(false));
@@ -69,7 +78,9 @@ function openSocket(url: string): Promise<Client> {
       resolve({
         create: (deltas, given) => {
           events = given;
-          socket.send(JSON.stringify({ type: 'response.create', input: 'hello', max_output_tokens: deltas }));
+          socket.send(
+            JSON.stringify({ type: 'response.create', input: 'hello', max_output_tokens: deltas, conversation }),
+          );
         },
         watch: (responseId, given) => {
           events = given;

@@ -17,6 +17,8 @@ export interface LoadPlan {
   readonly streams: number;
   /** Provider deltas of one response. */
   readonly deltas: number;
+  /** Whether each connection creates a conversation, in which its responses run. */
+  readonly conversations?: boolean;
 }
 
 /** What the hostile client does (neighbour.ts). */
@@ -51,6 +53,8 @@ export interface Questions {
   readonly provided: { readonly ask: 'provided' };
   /** Of the load generator. */
   readonly streams: { readonly ask: 'streams'; readonly plan: LoadPlan };
+  /** Answered when all responses have ended. */
+  readonly burst: { readonly ask: 'burst'; readonly plan: LoadPlan };
   readonly idle: { readonly ask: 'idle'; readonly targets: readonly Target[]; readonly connections: number };
   readonly fanout: {
     readonly ask: 'fanout';
@@ -74,6 +78,7 @@ export interface Answers {
   readonly pace: null;
   readonly provided: { readonly sent: number; readonly late: number; readonly active: number };
   readonly streams: null;
+  readonly burst: null;
   readonly idle: null;
   readonly fanout: null;
   readonly reset: null;
@@ -88,6 +93,7 @@ interface TallyReport {
   readonly events: number;
   readonly responses: number;
   readonly failures: number;
+  readonly firstFailure: string;
   readonly latencyMs: readonly number[];
   readonly firstDeltaMs: readonly number[];
 }

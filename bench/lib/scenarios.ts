@@ -6,6 +6,7 @@ import { noisyNeighbour } from './noisy-neighbour.js';
 import { type Stage, type Window } from './stage.js';
 import { percentile } from './stats.js';
 import { type RunningSystem, type System } from './systems.js';
+import { TURN_SCENARIOS } from './turn-scenarios.js';
 
 /** By the names of `METRICS`; what a system does not have is left out. */
 export type Sample = Readonly<Record<string, number>>;
@@ -182,7 +183,10 @@ const fanout: Scenario = {
 };
 
 /** Begins a profile in each process, or ends it into files. */
-async function profileAll(children: RunningSystem['children'], how: { readonly into?: string } | null): Promise<void> {
+export async function profileAll(
+  children: RunningSystem['children'],
+  how: { readonly into?: string } | null,
+): Promise<void> {
   if (how === null) return;
   await Promise.all(
     children.map((child, i) =>
@@ -215,6 +219,7 @@ export const SCENARIOS: readonly Scenario[] = [
   streaming(100),
   streaming(200),
   streaming(500),
+  ...TURN_SCENARIOS,
   idle,
   viewers,
   fanout,

@@ -28,6 +28,8 @@ export interface System {
   readonly needsRedis: boolean;
   /** Has connections that may be idle. */
   readonly sockets: boolean;
+  /** Has metrics, and conversations: it is a gateway. */
+  readonly metrics: boolean;
   start(around: Surroundings): Promise<RunningSystem>;
 }
 
@@ -36,6 +38,7 @@ const direct: System = {
   label: 'no gateway: the client reads the provider',
   needsRedis: false,
   sockets: false,
+  metrics: false,
   start: async ({ upstream }) => ({ children: [], targets: [{ dialect: 'chat-sse', url: upstream }] }),
 };
 
@@ -44,6 +47,7 @@ const floor: System = {
   label: 'plain ws relay (the floor)',
   needsRedis: false,
   sockets: true,
+  metrics: false,
   start: (around) => startRelay('floor', around, 'responses-ws'),
 };
 
@@ -52,6 +56,7 @@ const naiveRedis: System = {
   label: 'naive relay, XADD + PUBLISH a delta',
   needsRedis: true,
   sockets: true,
+  metrics: false,
   start: (around) => startRelay('naive-redis', around, 'responses-ws'),
 };
 
@@ -60,10 +65,13 @@ const aiSdk: System = {
   label: 'AI SDK with resumable-stream, SSE',
   needsRedis: true,
   sockets: false,
+  metrics: false,
   start: (around) => startRelay('ai-sdk', around, 'ui-sse'),
 };
 
 const PACK = 'packs/support.pack.json';
+/** So that the turns of a conversation cost the same after a minute as at its start. */
+const CONVERSATION_ITEMS = 20;
 const GUARDS = { bannedWords: 1_000, maxCharacters: 100_000 } as const;
 
 export interface SluiceOptions {
@@ -85,6 +93,7 @@ export function sluice({ name, label, dist, redis = false, replicas = 1, shadow 
     label,
     needsRedis: redis,
     sockets: true,
+    metrics: true,
     start: async ({ upstream, redisUrl }) => {
       const started = await Promise.all(
         Array.from({ length: replicas }, () => startReplica(dist, upstream, redis ? redisUrl : null, shadow)),
@@ -141,7 +150,10 @@ function sluiceConfig({ upstream, port, opsPort, redisUrl, template }: SluiceCon
   return {
     app: { name: 'bench', port },
     provider: { type: 'openai', model: 'gpt-4o-mini', base_url: upstream },
-    state: redisUrl === null ? { type: 'memory' } : { type: 'redis', url: redisUrl },
+    state: {
+      ...(redisUrl === null ? { type: 'memory' } : { type: 'redis', url: redisUrl }),
+      max_messages: CONVERSATION_ITEMS,
+    },
     middleware: {
       template,
       validator: { banned_words: bannedWords(GUARDS.bannedWords), max_length: GUARDS.maxCharacters },

@@ -13,6 +13,8 @@ export class Tally {
   readonly firstDeltaMs: number[] = [];
   responses = 0;
   failures = 0;
+  /** What the first failure said. */
+  firstFailure = '';
 
   reset(): void {
     this.deltas = 0;
@@ -21,6 +23,12 @@ export class Tally {
     this.firstDeltaMs.length = 0;
     this.responses = 0;
     this.failures = 0;
+    this.firstFailure = '';
+  }
+
+  fail(why = ''): void {
+    this.failures += 1;
+    this.firstFailure ||= why;
   }
 }
 

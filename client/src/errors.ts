@@ -25,3 +25,8 @@ export class SluiceError extends Error implements SluiceErrorShape {
     this.retryAfterMs = more.retryAfterMs ?? null;
   }
 }
+
+/** Returns the error of what the client's own `close()` ends. */
+export function closedHere(): SluiceError {
+  return new SluiceError('closed', 'closed', 'The client was closed.');
+}

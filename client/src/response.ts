@@ -107,13 +107,18 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
     }
     if (number > this.#after + 1) return 'gap';
     this.#after = number;
-    this.id ??= event.response?.id ?? null;
-    this.#accept();
+    this.identify(event.response?.id ?? null);
     this.emit('event', event);
     if (event.type === 'response.output_text.delta') this.#append(event.delta ?? '');
     else if (event.type === 'response.refusal.delta') this.#refuse(event.delta ?? '');
     else if (event.response) this.#catchUp(event.response, TERMINAL.test(event.type));
     return 'taken';
+  }
+
+  /** Sets its id, unless it has one. */
+  identify(id: string | null): void {
+    this.id ??= id;
+    this.#accept();
   }
 
   setStatus(status: ResponseStatus): void {

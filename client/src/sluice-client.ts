@@ -23,7 +23,7 @@ import { Connection } from './connection.js';
 import { conversationsOver } from './conversations.js';
 import { Emitter } from './emitter.js';
 import { type Environment } from './environment.js';
-import { SluiceError } from './errors.js';
+import { closedHere, SluiceError } from './errors.js';
 import { baseUrl, call, errorFrom, jsonOf, tokenOf } from './http.js';
 import { LiveResponse } from './response.js';
 import { free, LANES, randomKey, type Run } from './run.js';
@@ -208,6 +208,10 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   }
 
   #received(event: WireEvent): void {
+    // A repeated create may receive a snapshot in place of `response.created`.
+    if (event.type === 'sluice:snapshot')
+      for (const { lane, response } of this.#runs)
+        if (lane === event.stream_id && response.id === null) response.identify(event.response_id ?? null);
     this.emit('frame', { direction: 'in', data: event });
     if (event.type === 'sluice:hello') {
       this.#maxMessageBytes = Number(event['max_message_bytes'] ?? this.#maxMessageBytes);
@@ -292,8 +296,4 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     for (const subscription of [...this.#subscriptions.values()])
       subscription.end(error === null ? null : new SluiceError('lost', code, message, { status }));
   }
-}
-
-function closedHere(): SluiceError {
-  return new SluiceError('closed', 'closed', 'The client was closed.');
 }

@@ -114,7 +114,7 @@ export class OfficialViewer {
       asked.view.hear(event);
     } else if (event.type === 'sluice:snapshot') {
       // Who has resumed by `sluice:resume` on this socket knows snapshots.
-      asked.view.skip(event.sequence_number ?? -1);
+      asked.view.skip(event.response_id ?? '', event.sequence_number ?? -1);
     } else if (event.type === 'error') this.#refused(asked, event);
   }
 

@@ -54,10 +54,10 @@ export class OwnViewer {
     this.#client.on('frame', ({ direction, data }) => {
       if (direction === 'in') watched.take(data);
       if (direction === 'out' || data.type !== 'sluice:snapshot') return;
-      for (const view of this.#views.values()) {
+      for (const [{ id }, view] of this.#views) {
         // The client ignores a snapshot without new content.
         const number = data.sequence_number ?? -1;
-        if (view.id === data.response_id && number > view.last) view.skip(number);
+        if (id !== null && id === data.response_id && number > view.last) view.skip(id, number);
       }
     });
   }

@@ -102,7 +102,9 @@ export class View {
   }
 
   /** A snapshot came in place of the events up to this one. */
-  skip(last: number): void {
+  skip(id: string, last: number): void {
+    // After a repeated create it can come in place of response.created.
+    if (this.id === undefined) this.#begin(id);
     if (last < this.last) this.#wrong(`a snapshot back to ${last}`);
     this.last = Math.max(this.last, last);
     this.#fromStart = false;

@@ -271,6 +271,30 @@ describe('responses of the browser client', () => {
     expect(response.status).toBe('waiting');
   });
 
+  it('takes a snapshot as the beginning of the answer when a repeated request finds its turn far ahead', async () => {
+    const response = harness.client.send('Hi');
+    const socket = await harness.gateway.socket();
+    await socket.next();
+    socket.socket.terminate();
+    const second = await harness.gateway.socket();
+    const { stream_id } = await second.next();
+    const script = new Script('resp_1', stream_id);
+    script.created();
+    const { sequence_number } = script.delta('Hel');
+    second.send({
+      type: 'sluice:snapshot',
+      response_id: 'resp_1',
+      sequence_number,
+      response: script.response('in_progress'),
+      stream_id,
+    });
+    await new Promise<void>((resolve) => response.on('delta', () => resolve()));
+    expect(response.id).toBe('resp_1');
+    second.send(script.delta('lo'), script.end());
+    await expect(response.final).resolves.toMatchObject({ output_text: 'Hello' });
+    expect(response.text).toBe('Hello');
+  });
+
   it('runs at most sixteen responses at once and reuses a small set of lanes', async () => {
     const responses = Array.from({ length: 18 }, (_, i) => harness.client.send(String(i)));
     const socket = await harness.gateway.socket();

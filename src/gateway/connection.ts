@@ -25,6 +25,8 @@ export interface Handshake {
   readonly cancelOnDisconnect: boolean;
   /** W3C trace context of the upgrade, for turns without one. */
   readonly traceparent?: string | undefined;
+  /** The caller's own id of the upgrade, for the log lines of turns without one. */
+  readonly clientRequestId?: string | undefined;
 }
 
 export interface ConnectionOptions {

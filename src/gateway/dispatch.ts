@@ -106,7 +106,9 @@ export class FrameDispatch {
     } catch (thrown) {
       const cpuMs = startedMs === undefined ? 0 : this.#parts.cpuMs() - startedMs;
       const { error, streamId, creates } = refusalOf(thrown);
-      if (creates) this.#refusals.refuseCreate(error, this.connection.principal, streamId, cpuMs);
+      const { principal } = this.connection;
+      const { clientRequestId } = this.#handshake;
+      if (creates) this.#refusals.refuseCreate(error, { caller: principal, streamId, clientRequestId }, cpuMs);
       else this.#refusals.refuse(error, streamId, cpuMs);
       return;
     }
@@ -156,7 +158,8 @@ export class FrameDispatch {
   }
 
   #create(event: Event<'response.create'>): void {
-    const { request, streamId, idempotencyKey, traceparent = this.#handshake.traceparent } = event;
+    const { request, streamId, idempotencyKey } = event;
+    const { traceparent = this.#handshake.traceparent, clientRequestId = this.#handshake.clientRequestId } = event;
     const caller = this.connection.principal;
     try {
       this.#check('response.create');
@@ -165,7 +168,7 @@ export class FrameDispatch {
       const frame = this.#following.nextFrame();
       lane.push(
         new CreateTask(
-          { caller, request, streamId, idempotencyKey, traceparent, frame },
+          { caller, request, streamId, idempotencyKey, traceparent, clientRequestId, frame },
           {
             turns: this.#parts.turns,
             unstored: (this.#unstored ??= new UnstoredResponses(this.#parts.unstored)),
@@ -179,7 +182,7 @@ export class FrameDispatch {
         ),
       );
     } catch (thrown) {
-      this.#refusals.refuseCreate(asSluiceError(thrown), caller, streamId);
+      this.#refusals.refuseCreate(asSluiceError(thrown), { caller, streamId, clientRequestId });
     }
   }
 

@@ -32,6 +32,7 @@ export interface RefusalsOptions {
 export interface RefusedCreate {
   readonly caller: Principal;
   readonly streamId: string | undefined;
+  readonly clientRequestId: string | undefined;
   readonly requestId: string;
   /** By the monotonic clock, in milliseconds. */
   readonly startedAt: number;
@@ -91,10 +92,10 @@ export class Refusals {
   }
 
   /** Sends an error now, and reports the turn that was refused. */
-  sendCreate(error: SluiceError, { caller, streamId, requestId, startedAt }: RefusedCreate): void {
+  sendCreate(error: SluiceError, { streamId, startedAt, ...refused }: RefusedCreate): void {
     const { report, time, send } = this.#options;
     const durationMs = Math.round(time.now() - startedAt);
-    report.refused({ requestId, method: 'WS', endpoint: 'ws', caller, address: null, durationMs, error });
+    report.refused({ ...refused, method: 'WS', endpoint: 'ws', address: null, durationMs, error });
     send(encodeError(error, streamId));
   }
 
@@ -105,10 +106,14 @@ export class Refusals {
   }
 
   /** Like `refuse`, for a `response.create`. */
-  refuseCreate(error: SluiceError, caller: Principal, streamId: string | undefined, cpuMs = 0): void {
+  refuseCreate(
+    error: SluiceError,
+    create: Pick<RefusedCreate, 'caller' | 'streamId' | 'clientRequestId'>,
+    cpuMs = 0,
+  ): void {
     const { time, lanes } = this.#options;
-    const refused = { caller, streamId, requestId: newId('req', time), startedAt: time.now() };
+    const refused = { ...create, requestId: newId('req', time), startedAt: time.now() };
     this.count(error, cpuMs);
-    lanes.inOrder(streamId, () => this.sendCreate(error, refused));
+    lanes.inOrder(create.streamId, () => this.sendCreate(error, refused));
   }
 }

@@ -11,6 +11,7 @@ import { selectSubprotocol } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type Metrics } from '../observability/metrics.js';
+import { readClientRequestId } from '../protocol/client-request-id.js';
 import { rawRefusal } from '../protocol/errors.js';
 import { parseResumeQuery } from '../protocol/socket/resume-query.js';
 import { type Outage } from '../state/outage.js';
@@ -67,6 +68,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
     resume: parseResumeQuery(query.get('resume') ?? ''),
     cancelOnDisconnect: query.get('on_disconnect') === 'cancel',
     traceparent: [request.headers['traceparent']].flat()[0],
+    clientRequestId: readClientRequestId(request.headers['x-request-id']),
   };
 }
 

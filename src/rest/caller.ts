@@ -6,6 +6,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { type FastifyRequest } from 'fastify';
 import { type Principal, callerKey } from '../domain/principal.js';
+import { readClientRequestId } from '../protocol/client-request-id.js';
 
 /**
  * Principals by request. They are not fields of the request, so no client input can look like one.
@@ -37,11 +38,7 @@ export function senderOf(request: FastifyRequest): string {
   return `${caller === undefined ? '' : callerKey(caller)} ${request.ip}`;
 }
 
-/**
- * Returns the caller's own id of a request (`x-request-id`), for the log only: ids of Sluice are
- * never taken from a client. Undefined if it is no id.
- */
+/** Returns the caller's own id of a request (`x-request-id`), or undefined if it has none. */
 export function clientRequestIdOf({ headers }: FastifyRequest): string | undefined {
-  const id = headers['x-request-id'];
-  return typeof id === 'string' && /^[\w.:-]{1,128}$/.test(id) ? id : undefined;
+  return readClientRequestId(headers['x-request-id']);
 }

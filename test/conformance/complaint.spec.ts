@@ -96,6 +96,41 @@ describe('the line of a turn', () => {
   });
 });
 
+describe('the lines of the turns of a socket', () => {
+  const runs = async (client: TestSocket, ...fields: object[]): Promise<unknown[]> => {
+    const ids: unknown[] = [];
+    for (const more of fields) {
+      client.send({ type: 'response.create', input: 'Hi', ...more });
+      await client.next(({ type }) => type === 'response.completed' || type === 'error');
+      const [line] = lines('input' in more ? 'request failed' : 'request completed').slice(-1);
+      ids.push(line?.['client_request_id']);
+    }
+    return ids;
+  };
+
+  it("carry the upgrade's id, or that of the event [OPS-5]", async () => {
+    [failing, spareFailing] = [0, 0];
+    const headers = { authorization: `Bearer ${KEY}`, 'x-request-id': 'page-17' };
+    const client = await TestSocket.open(gateway.socketUrl, { headers });
+    const own = { 'sluice:request_id': 'ticket-4713' };
+    const malformed = { 'sluice:request_id': 'a b' };
+    expect(await runs(client, {}, own, malformed, { input: 7 }, { ...own, input: 7 })).toEqual([
+      'page-17',
+      'ticket-4713',
+      'page-17',
+      'page-17',
+      'page-17',
+    ]);
+    client.close();
+  });
+
+  it('carry none without one [OPS-5]', async () => {
+    const client = await TestSocket.open(gateway.socketUrl, { headers: { authorization: `Bearer ${KEY}` } });
+    expect(await runs(client, {})).toEqual([undefined]);
+    client.close();
+  });
+});
+
 describe('a refusal', () => {
   it('names the address of a request with a wrong key, and its id [OPS-5]', async () => {
     await ask('Hi', { 'x-request-id': 'ticket-4712' }, 'sk-wrong-9f8e7d6c5b4a3210');

@@ -22,6 +22,7 @@ export interface Creation {
   readonly streamId: string | undefined;
   readonly idempotencyKey: string | undefined;
   readonly traceparent: string | undefined;
+  readonly clientRequestId: string | undefined;
   /** Number of the frame, by which `followed` decides between creates and resumes. */
   readonly frame: number;
 }
@@ -90,12 +91,13 @@ export class CreateTask implements ConnectionTask {
   /** @returns the response's id, or undefined if it was refused and the client has the error */
   async #create(): Promise<string | undefined> {
     const { turns, refusals, unstored, created, time } = this.#parts;
-    const { caller, request, streamId, idempotencyKey, traceparent } = this.#creation;
+    const { caller, request, streamId, idempotencyKey, traceparent, clientRequestId } = this.#creation;
     const origin = {
       endpoint: 'ws',
       method: 'WS',
       path: '/v1/responses',
       requestId: newId('req', time),
+      clientRequestId,
       delivery: 'stream',
       traceparent,
     } as const;
@@ -115,7 +117,7 @@ export class CreateTask implements ConnectionTask {
       const error = asSluiceError(thrown);
       refusals.count(error);
       if (!error.retryable) unstored.forget(request.previousResponseId ?? '');
-      refusals.sendCreate(error, { caller, streamId, requestId: origin.requestId, startedAt });
+      refusals.sendCreate(error, { caller, streamId, clientRequestId, requestId: origin.requestId, startedAt });
       return undefined;
     }
   }

@@ -12,6 +12,7 @@ import { CURSOR, FROM_THE_START } from '../cursor.js';
 import { IDEMPOTENCY_KEY } from '../idempotency-key.js';
 import { shortName, refusalOf } from '../refusal.js';
 import { parseResponseRequest, REQUEST_FIELDS } from '../responses/requests.js';
+import { readClientRequestId } from '../client-request-id.js';
 import { readJson } from '../read-json.js';
 import { checkFields, isObject, present, withoutNulls } from '../schema-tools.js';
 
@@ -23,6 +24,8 @@ export type ClientEvent =
       readonly idempotencyKey?: string;
       /** W3C trace context: the turn becomes part of the caller's trace. */
       readonly traceparent?: string;
+      /** The caller's own id of the request, for the log. */
+      readonly clientRequestId?: string;
     }
   /**
    * Exactly one of the two is set: a response, or a lane, whose running and queued turns are
@@ -82,6 +85,7 @@ export const ENVELOPE = z.object({
   stream_id: LANE_NAME.nullish(),
   'sluice:idempotency_key': IDEMPOTENCY_KEY.nullish(),
   'sluice:traceparent': z.string().max(256).nullish(),
+  'sluice:request_id': z.string().max(256).nullish(),
 });
 
 export const EVENT_SCHEMAS = {
@@ -179,9 +183,10 @@ function createOf(fields: Readonly<Record<string, unknown>>): ClientEvent {
   const {
     'sluice:idempotency_key': idempotencyKey,
     'sluice:traceparent': traceparent,
+    'sluice:request_id': clientRequestId,
     stream_id: streamId,
   } = envelope.data;
-  const { 'sluice:idempotency_key': _key, 'sluice:traceparent': _trace, ...request } = fields;
+  const { 'sluice:idempotency_key': _key, 'sluice:traceparent': _trace, 'sluice:request_id': _id, ...request } = fields;
   return {
     type: 'response.create',
     request: parseResponseRequest(request, 'socket').request,
@@ -189,6 +194,7 @@ function createOf(fields: Readonly<Record<string, unknown>>): ClientEvent {
       streamId: streamId ?? undefined,
       idempotencyKey: idempotencyKey ?? undefined,
       traceparent: traceparent ?? undefined,
+      clientRequestId: readClientRequestId(clientRequestId),
     }),
   };
 }

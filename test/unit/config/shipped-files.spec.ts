@@ -6,6 +6,8 @@ import { keyTable, namesUnder } from '../../../src/config/key-table.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { configSchema } from '../../../src/config/schema.js';
 import { PROVIDER_TYPES } from '../../../src/provider/registry.js';
+import { compileGuardrails } from '../../../src/validation/compile-guardrails.js';
+import { configuredGuardrails } from '../../../src/validation/configured.js';
 import { Workspace } from './workspace.js';
 
 const SECRETS = { OPENAI_API_KEY: 'sk-test-key', SLUICE_API_KEY: 'sk-sluice-test-0123456789', REDIS_PASSWORD: 'pw' };
@@ -45,6 +47,21 @@ describe('config/development.yaml', () => {
 });
 
 describe('config/production.yaml', () => {
+  it('masks numbers and keys, and its further examples of guardrails are valid', () => {
+    const { guardrails } = load('production', SECRETS).config.middleware.validator;
+    expect(guardrails).toMatchObject([{ type: 'pii', params: { types: ['card', 'iban', 'api_key'] } }]);
+    const commented = readFileSync('config/production.yaml', 'utf8');
+    at.write('config/examples.yaml', commented.replaceAll(/^ {6}# - \{/gmu, '      - {'));
+    const configured = configuredGuardrails(load('examples', SECRETS).config);
+    const compiled = compileGuardrails(configured).map(({ type, monitors }) => [type, monitors]);
+    expect(compiled.slice(2)).toEqual([
+      ['pii', false],
+      ['regex', true],
+      ['moderation', true],
+      ['topic', true],
+    ]);
+  });
+
   it('sets the values that the deployment documents', () => {
     const { config } = load('production', SECRETS);
     expect(config.app).toMatchObject({

@@ -339,6 +339,14 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
       'Tokens with known keys stay valid; after a rotation of keys, or on a new replica, users cannot sign in.',
     ),
     rule(
+      'VerdictsFailed',
+      'critical',
+      `sum by (environment, judge) (rate(${m('guardrail_verdicts_total')}{outcome="failed"}[${rate}])) > ${REFUSED_SHARE} * sum by (environment, judge) (rate(${m('guardrail_verdicts_total')}[${rate}])) and sum by (environment, judge) (increase(${m('guardrail_verdicts_total')}{outcome="failed"}[${rate}])) >= ${MIN_REFUSALS}`,
+      pending,
+      'Guardrails get no verdicts from {{ $labels.judge }} in {{ $labels.environment }}',
+      '{{ $value | printf "%.1f" }} a second fail. Each rule refuses the text then, or lets it pass with `on_error: allow`; neither is in an error rate.',
+    ),
+    rule(
       'SpansDropped',
       'warning',
       happened('spans_dropped_total'),

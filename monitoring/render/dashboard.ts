@@ -158,6 +158,13 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
             ['{{guardrail}} {{stage}} {{decision}}', by('guardrail, stage, decision', 'guardrail_findings_total')],
           ],
         },
+        {
+          title: 'Guardrail verdicts',
+          description:
+            'Requested from a moderation endpoint or a model. A failed one counts as the rule says in `on_error`.',
+          unit: 'ops',
+          queries: [['{{judge}} {{outcome}}', by('judge, outcome', 'guardrail_verdicts_total')]],
+        },
       ],
     ],
     [

@@ -108,7 +108,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const scheduleRead = (read: () => void): void => clock.scheduleRead(read);
   const providers = composeProviders(config, { state, logger, metrics, scheduleRead });
   const guards = new TurnGuards(configuredGuardrails(config), {
-    judges: composeJudges(config, providers, metrics),
+    judges: composeJudges(config, providers, { logger, metrics }),
     holdMax: config.middleware.validator.hold_max,
   });
   const prompts = await openPrompts(config, guards, logger, metrics);

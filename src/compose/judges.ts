@@ -2,6 +2,8 @@
 
 import { type AppConfig } from '../config/schema.js';
 import { newId } from '../domain/ids.js';
+import { reportVerdicts } from '../observability/failed-verdicts.js';
+import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type Provider, type ProviderRequest } from '../provider/provider.js';
 import { providerType } from '../provider/registry.js';
@@ -14,26 +16,19 @@ const VERDICT_TOKENS = 512;
 const VERDICT_LENGTH = 200;
 
 /** Returns nothing to ask where only the demo provider is configured: it judges nothing. */
-export function composeJudges(config: AppConfig, providers: ComposedProviders, metrics: Metrics): Judges {
+export function composeJudges(
+  config: AppConfig,
+  providers: ComposedProviders,
+  { logger, metrics }: { readonly logger: Log; readonly metrics: Metrics },
+): Judges {
   const settings = [config.provider, ...config.fallbacks].find((one) => providerType(one).moderate !== undefined);
-  const counted = async <T>(judge: 'moderation' | 'model', call: Promise<T>): Promise<T> => {
-    try {
-      const verdict = await call;
-      metrics.of.guardrail_verdicts_total.inc({ judge, outcome: 'given' });
-      return verdict;
-    } catch (error) {
-      metrics.of.guardrail_verdicts_total.inc({ judge, outcome: 'failed' });
-      throw error;
-    }
-  };
   if (settings === undefined) return {};
   const { moderate } = providerType(settings);
   return {
-    ...(moderate && {
-      moderate: (text, model, signal) => counted('moderation', moderate(settings, { text, model, signal })),
-    }),
+    ...(moderate && { moderate: (text, model, signal) => moderate(settings, { text, model, signal }) }),
     ask: (instructions, text, model, signal) =>
-      counted('model', ask(providers, metrics, requestOf(instructions, text, model ?? config.provider.model), signal)),
+      ask(providers, metrics, requestOf(instructions, text, model ?? config.provider.model), signal),
+    onVerdict: reportVerdicts(logger, metrics),
   };
 }
 

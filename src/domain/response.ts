@@ -47,7 +47,10 @@ export interface Finding {
   readonly guardrail: string;
   readonly stage: 'input' | 'output';
   readonly decision: 'deny' | 'redact' | 'note';
-  /** Code units of the text before the finding. Of output only. */
+  /**
+   * Code units before the finding, in its text: the output, or the message of the input. Absent if
+   * it is about no text.
+   */
   readonly position?: number;
   /** Short machine-readable reason, e.g. `banned_word`, `too_long`. */
   readonly reason: string;

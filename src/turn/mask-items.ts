@@ -17,11 +17,37 @@ export function maskItems(
   const texts = items.map(itemText);
   const isTaken = (placeholder: string): boolean => texts.some((text) => text.includes(placeholder));
   const hide = (text: string): string => masked.mask(text, isTaken);
-  const kinds = new Set(input.flatMap((item) => masked.kindsIn(itemText(item))));
+  const found = withoutRepeats(
+    input
+      .flatMap((item) => masked.findIn(maskedText(item)))
+      .map(({ reason, from }): Finding => ({
+        guardrail: 'pii',
+        stage: 'input',
+        decision: 'redact',
+        reason,
+        position: from,
+      })),
+  );
   return {
     items: items.map((item) => maskItem(item, hide)),
-    findings: [...kinds].map((reason) => ({ guardrail: 'pii', stage: 'input', decision: 'redact', reason })),
+    findings: found,
   };
+}
+
+/** The text of an item in which personal data is replaced. */
+function maskedText(item: Item): string {
+  if (item.type === 'compaction') return '';
+  return item.type === 'function_call' ? item.arguments : itemText(item);
+}
+
+/** Leaves the first finding of each rule: a rule that notes ten messages is recorded once. */
+export function withoutRepeats(findings: readonly Finding[]): Finding[] {
+  const first = new Map<string, Finding>();
+  for (const finding of findings) {
+    const rule = `${finding.guardrail} ${finding.reason}`;
+    if (!first.has(rule)) first.set(rule, finding);
+  }
+  return [...first.values()];
 }
 
 function maskItem(item: Item, hide: (text: string) => string): Item {

@@ -13,6 +13,7 @@ import { createOutputGuard, restoringGuard } from '../validation/output-guard.js
 import { MaskedInput } from '../validation/masked-input.js';
 import { type Judges } from '../validation/kind-context.js';
 import { GuardedOutput, type OutputOptions } from './guarded-output.js';
+import { withoutRepeats } from './mask-items.js';
 
 type GuardedPrompt = Pick<RenderedPrompt, 'guardrails'>;
 
@@ -165,11 +166,6 @@ function judge(guard: InputGuard, input: readonly Item[]): JudgedHistory {
     } else if (at >= unanswered) notes.push(...check.notes);
   }
   return { withheld, findings, notes, end };
-}
-
-/** Leaves one finding of each rule: a rule that notes ten messages is recorded once. */
-function withoutRepeats(findings: readonly Finding[]): Finding[] {
-  return [...new Map(findings.map((finding) => [`${finding.guardrail} ${finding.reason}`, finding])).values()];
 }
 
 /**

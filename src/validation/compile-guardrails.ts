@@ -42,7 +42,9 @@ function unknownType(type: string): GuardrailMistake {
 function applied(one: CompiledGuardrail, spec: GuardrailSpec, direction: Direction): CompiledGuardrail {
   const monitors = spec.mode === 'monitor';
   const verdict = (found: Verdict): Verdict =>
-    monitors && found.decision === 'deny' ? { decision: 'note', reason: found.reason } : found;
+    monitors && found.decision === 'deny'
+      ? { decision: 'note', reason: found.reason, position: found.position }
+      : found;
   const { measures = false, answerOnly = false, mask } = one;
   const { checkInput, checkInputLater, startOutput, judgeWhole } = one;
   const onInput: Partial<CompiledGuardrail> = {

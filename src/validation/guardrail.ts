@@ -57,10 +57,11 @@ export interface RunNote {
   readonly position: number;
 }
 
+/** On input `position` counts code units of the text in which it was found. */
 export type Verdict =
   | { readonly decision: 'allow' }
-  | { readonly decision: 'note'; readonly reason: string }
-  | ({ readonly decision: 'deny' } & Denial);
+  | ({ readonly decision: 'note' } & RunNote)
+  | ({ readonly decision: 'deny'; readonly position: number } & Denial);
 
 export const ALLOW: Verdict = { decision: 'allow' };
 

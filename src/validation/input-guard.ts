@@ -54,8 +54,8 @@ function resultOf(verdicts: readonly Judged[]): InputCheck {
   const notes: Finding[] = [];
   for (const [{ type: guardrail }, verdict] of verdicts) {
     if (verdict === undefined || verdict.decision === 'allow') continue;
-    const { decision, reason } = verdict;
-    const finding: Finding = { guardrail, stage: 'input', decision, reason };
+    const { decision, reason, position } = verdict;
+    const finding: Finding = { guardrail, stage: 'input', decision, reason, position };
     if (verdict.decision === 'deny' && deny === undefined) deny = { finding, message: verdict.message };
     else notes.push(finding);
   }

@@ -1,11 +1,16 @@
 /* What a kind of guardrail is given beside its params. */
 
+/** The `moderations` endpoint, or a model. */
+export type JudgeName = 'moderation' | 'model';
+
 /** Servers that judge texts. Each call rejects if the server fails or `signal` aborts. */
 export interface Judges {
   /** OpenAI's `moderations` endpoint. @returns the score of each category, from 0 to 1 */
   moderate?(text: string, model: string | undefined, signal: AbortSignal): Promise<Readonly<Record<string, number>>>;
   /** Sends `text` to a model under `instructions`. @returns the answer of the model */
   ask?(instructions: string, text: string, model: string | undefined, signal: AbortSignal): Promise<string>;
+  /** Called for each verdict of one of them, with the error if it could not be had or read. */
+  onVerdict?(judge: JudgeName, error?: unknown): void;
 }
 
 export interface KindContext {

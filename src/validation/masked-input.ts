@@ -3,7 +3,7 @@
  * and the answer gets the values again. Lives as long as its turn.
  */
 
-import { type CompiledGuardrail, type Mask } from './guardrail.js';
+import { type CompiledGuardrail, type Edit, type Mask } from './guardrail.js';
 
 export class MaskedInput {
   readonly #masks: readonly Mask[];
@@ -41,9 +41,9 @@ export class MaskedInput {
     }, text);
   }
 
-  /** Kinds of what the masks find in a text. */
-  kindsIn(text: string): readonly string[] {
-    return this.#masks.flatMap((mask) => mask.find(text).map(({ reason }) => reason));
+  /** What the masks find in a text. */
+  findIn(text: string): readonly Edit[] {
+    return this.#masks.flatMap((mask) => mask.find(text));
   }
 
   /** @param json whether the values are put back inside JSON text */

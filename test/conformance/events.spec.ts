@@ -539,7 +539,7 @@ describe('guardrails', () => {
     const client = await guarded.connect();
     const { sluice } = terminalOf(await client.run({ input: 'pirate' }));
     expect(sluice.findings).toEqual([
-      { guardrail: 'banned_words', stage: 'input', decision: 'deny', reason: 'banned_word' },
+      { guardrail: 'banned_words', stage: 'input', decision: 'deny', reason: 'banned_word', position: 0 },
     ]);
   });
 });

@@ -68,9 +68,9 @@ describe('guardrails that decide at once', () => {
     const response = terminalOf(await client.run({ input: 'The pirate has a cat and Project-007' }));
     expect(response.output).toMatchObject([{ content: [{ refusal: 'Not that project.' }] }]);
     expect(response.sluice.findings).toMatchObject([
-      { guardrail: 'content_excludes', decision: 'note' },
-      { guardrail: 'banned_words', decision: 'deny' },
-      { guardrail: 'regex', decision: 'deny' },
+      { guardrail: 'content_excludes', decision: 'note', position: 17 },
+      { guardrail: 'banned_words', decision: 'deny', position: 4 },
+      { guardrail: 'regex', decision: 'deny', position: 25 },
     ]);
   });
 
@@ -130,7 +130,7 @@ describe('personal data', () => {
     ]);
     expect(response.output_text).toBe('I wrote to ann@example.com and bob@example.com, not [EMAIL_3].');
     expect(response.sluice.findings).toEqual([
-      { guardrail: 'pii', stage: 'input', decision: 'redact', reason: 'email' },
+      { guardrail: 'pii', stage: 'input', decision: 'redact', reason: 'email', position: 9 },
     ]);
 
     harness.says('Done');

@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
-import { Replica } from '../../scripts/development/cluster/replica.js';
+import { Replica, type ReplicaConfig } from '../../scripts/development/cluster/replica.js';
 import { snippetsOf } from '../support/snippets.js';
 import { FakeKubectl } from './support/fake-kubectl.js';
 
@@ -25,7 +25,7 @@ let redis: RedisServer;
 let log = '';
 beforeAll(async () => {
   redis = await RedisServer.start({ settings: ['--requirepass', REDIS_PASSWORD] });
-  log = await logOfAReplica();
+  log = await logsOfReplicas();
   gateway = await startGateway({
     config: { auth: { mode: 'keys', keys: [{ id: 'smoke', key_env: 'SMOKE', scopes: ['chat'] }] } },
     env: { SMOKE: KEY },
@@ -36,17 +36,30 @@ afterAll(async () => {
   await redis.close();
 });
 
-/** Three turns that went well, one that the provider failed, and the end. */
-async function logOfAReplica(): Promise<string> {
-  const replica = await Replica.start('logs', { monitoring: { logging: { level: 'info' } } });
-  for (const input of ['Hello', 'Hello', 'Count to 3', 'demo: error=provider_error']) {
+/** Three turns that went well, one that the provider failed, and the end; then one that could not be judged. */
+async function logsOfReplicas(): Promise<string> {
+  const unjudged = {
+    provider: { type: 'openai', model: 'gpt-4o', base_url: 'http://127.0.0.1:9/v1' },
+    middleware: { validator: { guardrails: [{ type: 'moderation', direction: 'input' }] } },
+  };
+  const lines = [
+    ...(await logOf({}, process.env, ['Hello', 'Hello', 'Count to 3', 'demo: error=provider_error'])),
+    ...(await logOf(unjudged, { ...process.env, OPENAI_API_KEY: 'sk-test-not-a-key' }, ['Hello'])),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+async function logOf(config: ReplicaConfig, env: NodeJS.ProcessEnv, inputs: readonly string[]) {
+  const replica = await Replica.start('logs', { ...config, monitoring: { logging: { level: 'info' } } }, env);
+  for (const input of inputs) {
     const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ input }) };
     await (await fetch(`${replica.url}/v1/responses`, init)).arrayBuffer();
   }
   await replica.stop();
   await replica.close();
-  return `${replica.lines.join('\n')}\n`;
+  return replica.lines;
 }
+
 beforeEach(() => {
   kubectl = new FakeKubectl();
   kubectl.write('green', '1.1.0');

@@ -102,6 +102,7 @@ it('covers every condition that an operator must be notified of', () => {
     AppendSlow: '5m',
     TokensRefused: '5m',
     IssuerKeysAway: '5m',
+    VerdictsFailed: '5m',
     SpansDropped: '5m',
     ErrorBudgetBurnFast: '1m',
     ErrorBudgetBurnSlow: '5m',
@@ -184,7 +185,7 @@ describe('one page for one cause', () => {
 
   it.each([
     ['StateStoreAway', ['HighErrorRate', 'ErrorBudgetBurnFast', 'NoReplicaReady', 'RequestsRefused', 'NoTraffic']],
-    ['ProviderBreakerOpen', ['HighErrorRate', 'ErrorBudgetBurnFast', 'HighLatency']],
+    ['ProviderBreakerOpen', ['HighErrorRate', 'ErrorBudgetBurnFast', 'HighLatency', 'VerdictsFailed']],
     ['LowAvailability', ['NoReplicaReady', 'RequestsRefused', 'NoTraffic', 'ReplicaDown']],
     ['TargetsAbsent', ['NoTraffic']],
     ['NoReplicaReady', ['RequestsRefused', 'NoTraffic', 'ReplicaNotReady']],

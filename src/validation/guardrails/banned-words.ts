@@ -86,7 +86,7 @@ class BannedWords implements CompiledGuardrail {
       const scan = new WordScan(this.automaton);
       scan.push(text);
       scan.end();
-      if (scan.found !== NOT_FOUND) return { decision: 'deny', ...this.onInput };
+      if (scan.found !== NOT_FOUND) return { decision: 'deny', position: scan.found, ...this.onInput };
     }
     return ALLOW;
   }

@@ -14,7 +14,7 @@ import {
   type Stop,
   type Verdict,
 } from '../guardrail.js';
-import { type KindContext } from '../kind-context.js';
+import { type JudgeName, type KindContext } from '../kind-context.js';
 
 /** What a judge says of one text. `reason` is short and machine-readable. */
 interface Judgement {
@@ -28,6 +28,7 @@ export type Judge = (text: string, signal: AbortSignal) => Promise<Judgement>;
 export interface JudgedOptions {
   readonly type: string;
   readonly judge: Judge;
+  readonly judgedBy: JudgeName;
   readonly context: KindContext;
   readonly onInput: string;
   readonly onOutput: string;
@@ -38,6 +39,7 @@ const SHORTEST_WINDOW = 80;
 const LONGEST_WINDOW = 2_000;
 /** Code units of input in one request. */
 const LONGEST_INPUT = 16_000;
+const BETWEEN = '\n\n';
 const IN_FLIGHT = 4;
 /** The reason of a finding if the judge did not answer. */
 const UNAVAILABLE = 'unavailable';
@@ -55,15 +57,19 @@ export class Judged implements CompiledGuardrail {
 
   async checkInputLater(texts: readonly string[], signal: AbortSignal): Promise<Verdict> {
     const { context, onInput } = this.options;
-    const all = texts.join('\n\n');
+    const all = texts.join(BETWEEN);
     const judgements = [];
     for (let at = 0; at < all.length; at += LONGEST_INPUT) {
       judgements.push(judged(this.options, all.slice(at, at + LONGEST_INPUT), signal));
     }
-    const found = (await Promise.all(judgements)).find(({ denied, failed }) => denied || failed);
+    const settled = await Promise.all(judgements);
+    const at = settled.findIndex(({ denied, failed }) => denied || failed);
+    const found = settled[at];
     if (found === undefined) return ALLOW;
-    if (!found.denied) return { decision: 'note', reason: found.reason };
-    return { decision: 'deny', reason: found.reason, message: messageOf(found, context, onInput) };
+    const { reason } = found;
+    const position = positionIn(texts, at * LONGEST_INPUT);
+    if (!found.denied) return { decision: 'note', reason, position };
+    return { decision: 'deny', reason, position, message: messageOf(found, context, onInput) };
   }
 
   startOutput({ signal }: OutputContext): OutputRun {
@@ -76,13 +82,28 @@ interface Settled extends Judgement {
 }
 
 /** One request, within its time. Never rejects: an error is what `on_error` says. */
-async function judged({ judge, context }: JudgedOptions, text: string, signal: AbortSignal): Promise<Settled> {
+async function judged(options: JudgedOptions, text: string, signal: AbortSignal): Promise<Settled> {
+  const { judge, judgedBy, context } = options;
   try {
     const within = AbortSignal.any([signal, AbortSignal.timeout(context.timeoutMs)]);
-    return { ...(await judge(text, within)), failed: false };
-  } catch {
+    const judgement = await judge(text, within);
+    context.judges?.onVerdict?.(judgedBy);
+    return { ...judgement, failed: false };
+  } catch (error) {
+    // A turn that was cancelled waits for no verdict.
+    if (!signal.aborted) context.judges?.onVerdict?.(judgedBy, error);
     return { denied: context.onError === 'deny', reason: UNAVAILABLE, failed: true };
   }
+}
+
+/** The position, in its own text, of a position in the joined texts. */
+function positionIn(texts: readonly string[], position: number): number {
+  let from = 0;
+  for (const { length } of texts) {
+    if (position < from + length + BETWEEN.length) return Math.min(position - from, length);
+    from += length + BETWEEN.length;
+  }
+  return 0;
 }
 
 function messageOf({ failed }: Settled, { message }: KindContext, own: string): string {

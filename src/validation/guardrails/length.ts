@@ -100,7 +100,7 @@ class MaxLength implements CompiledGuardrail {
       if (text.length <= surelyFits) continue;
       const run = this.#run(this.#onInput);
       run.push(text);
-      if (run.stop !== undefined) return { decision: 'deny', ...this.#onInput };
+      if (run.stop !== undefined) return { decision: 'deny', ...run.stop };
     }
     return ALLOW;
   }
@@ -173,9 +173,10 @@ class MinLength implements CompiledGuardrail {
   ) {}
 
   checkInput(texts: readonly string[]): Verdict {
-    if (texts.every((text) => this.#isLongEnough(text))) return ALLOW;
+    const short = texts.find((text) => !this.#isLongEnough(text));
+    if (short === undefined) return ALLOW;
     const message = this.message ?? `This message is shorter than ${shown(this.limit, this.unit)}.`;
-    return { decision: 'deny', reason: TOO_SHORT, message };
+    return { decision: 'deny', reason: TOO_SHORT, message, position: short.length };
   }
 
   judgeWhole(text: string): Denial | undefined {

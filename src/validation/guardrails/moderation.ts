@@ -34,7 +34,16 @@ export function compileModeration(given: Given, context: KindContext): CompiledG
           byPrompt(judges, { instructions: forbids(policy), text, model, denies: 'YES', signal }, 'policy');
   const onInput = 'This message is not allowed here.';
   const onOutput = 'The answer ends here because its content is not allowed.';
-  return [new Judged({ type: 'moderation', judge, context, onInput, onOutput })];
+  return [
+    new Judged({
+      type: 'moderation',
+      judge,
+      judgedBy: by === 'endpoint' ? 'moderation' : 'model',
+      context,
+      onInput,
+      onOutput,
+    }),
+  ];
 }
 
 /** `params.allowed` (or `topics`, `allowed_topics`): the subjects; `params.model`. */
@@ -51,7 +60,7 @@ export function compileTopic(given: Given, context: KindContext): CompiledGuardr
     byPrompt(judges, { instructions, text, model, denies: 'NO', signal }, 'off_topic');
   const onInput = 'This assistant can only help with certain subjects, and this is none of them.';
   const onOutput = 'The answer ends here because it left the subjects that are allowed.';
-  return [new Judged({ type: 'topic', judge, context, onInput, onOutput })];
+  return [new Judged({ type: 'topic', judge, judgedBy: 'model', context, onInput, onOutput })];
 }
 
 function needs(type: string, judge: unknown): void {

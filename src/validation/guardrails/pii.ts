@@ -53,7 +53,8 @@ class Pii implements CompiledGuardrail {
     if (this.action === 'redact') return ALLOW;
     for (const text of texts) {
       const [found] = findPii(text, this.types);
-      if (found !== undefined) return { decision: 'deny', ...this.#denial(found.type, 'This message contains') };
+      if (found === undefined) continue;
+      return { decision: 'deny', position: found.from, ...this.#denial(found.type, 'This message contains') };
     }
     return ALLOW;
   }

@@ -76,7 +76,7 @@ class ForbiddenPattern implements CompiledGuardrail {
       const scan = new RegexScan(this.program);
       scan.push(text);
       scan.end();
-      if (scan.matched !== NO_MATCH) return { decision: 'deny', ...this.#onInput };
+      if (scan.matched !== NO_MATCH) return { decision: 'deny', position: scan.matched, ...this.#onInput };
     }
     return ALLOW;
   }

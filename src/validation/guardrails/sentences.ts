@@ -77,9 +77,13 @@ class MostSentences implements CompiledGuardrail {
   }
 
   checkInput(texts: readonly string[]): Verdict {
-    if (texts.every((text) => countSentences(text) <= this.limit)) return ALLOW;
+    const long = texts.find((text) => countSentences(text) > this.limit);
+    if (long === undefined) return ALLOW;
+    const run = this.startOutput();
+    run.push(long);
+    const position = run.end();
     const message = this.message ?? `This message has more than the ${this.limit} sentences allowed here.`;
-    return { decision: 'deny', reason: this.#denial.reason, message };
+    return { decision: 'deny', reason: this.#denial.reason, message, position };
   }
 
   startOutput(): OutputRun {
@@ -168,8 +172,8 @@ class LeastSentences implements CompiledGuardrail {
   ) {}
 
   checkInput(texts: readonly string[]): Verdict {
-    const short = texts.some((text) => countSentences(text) < this.limit);
-    return short ? { decision: 'deny', ...this.#denial('This message') } : ALLOW;
+    const short = texts.find((text) => countSentences(text) < this.limit);
+    return short === undefined ? ALLOW : { decision: 'deny', position: short.length, ...this.#denial('This message') };
   }
 
   judgeWhole(text: string): Denial | undefined {

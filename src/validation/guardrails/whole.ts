@@ -96,7 +96,9 @@ export class WholeText implements CompiledGuardrail {
   ) {}
 
   checkInput(texts: readonly string[]): Verdict {
-    return texts.some((text) => this.breaks(text)) ? { decision: 'deny', ...this.#denial('This message') } : ALLOW;
+    const breaking = texts.find((text) => this.breaks(text));
+    if (breaking === undefined) return ALLOW;
+    return { decision: 'deny', position: breaking.length, ...this.#denial('This message') };
   }
 
   judgeWhole(text: string): Denial | undefined {

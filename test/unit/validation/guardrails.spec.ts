@@ -201,7 +201,13 @@ describe('input guard', () => {
     const { deny } = createInputGuard(compileGuardrails([spec('max_length', { max: 3 }), banned('hack')])).check([
       'hack',
     ]);
-    expect(deny?.finding).toEqual({ guardrail: 'max_length', stage: 'input', decision: 'deny', reason: 'too_long' });
+    expect(deny?.finding).toEqual({
+      guardrail: 'max_length',
+      stage: 'input',
+      decision: 'deny',
+      reason: 'too_long',
+      position: 3,
+    });
   });
 
   it('reports notes beside the verdict', () => {
@@ -210,14 +216,32 @@ describe('input guard', () => {
     const noting = {
       ...words,
       type: 'mood',
-      checkInput: () => ({ decision: 'note', reason: 'angry' }) as const,
+      checkInput: () => ({ decision: 'note', reason: 'angry', position: 1 }) as const,
     };
-    const note = { guardrail: 'mood', stage: 'input', decision: 'note', reason: 'angry' };
+    const note = { guardrail: 'mood', stage: 'input', decision: 'note', reason: 'angry', position: 1 };
     expect(createInputGuard([noting]).check(['hm'])).toEqual({ notes: [note] });
     expect(createInputGuard([noting, words]).check(['hack'])).toMatchObject({
       notes: [note],
       deny: { finding: { reason: 'banned_word' } },
     });
+  });
+
+  it.each([
+    ['a word', banned('hack'), 'how to hack', 7],
+    ['a pattern', spec('regex', { pattern: 'x+y' }), 'abxxy', 2],
+    ['personal data', spec('pii', { action: 'deny' }), 'I am ann@example.com', 5],
+    ['the character too many', spec('max_length', { max: 3 }), '\u{1f600}abc', 4],
+    ['the sentence too many', spec('max_sentences', { max: 1 }, { direction: 'both' }), 'One. Two. Three.', 5],
+    ['the end of a text that is too short', spec('min_length', { min: 9 }, { direction: 'both' }), 'short', 5],
+    ['the end of one with too few sentences', spec('sentence_count', { min: 2 }, { direction: 'both' }), 'One.', 4],
+    ['the end of one that lacks something', spec('contains', { patterns: ['yes'] }, { direction: 'both' }), 'no', 2],
+  ])('reports the position of %s in its own text', (_, guardrail, text, position) => {
+    const passes = 'yes fits. It does.'.slice(0, guardrail.params['max'] === 3 ? 3 : undefined);
+    const guards = compileGuardrails([guardrail, { ...guardrail, mode: 'monitor' }]);
+    const { deny, notes } = createInputGuard(guards).check(
+      guardrail.type === 'max_sentences' ? [text] : [passes, text],
+    );
+    expect([deny?.finding.position, ...notes.map((note) => note.position)]).toEqual([position, position]);
   });
 
   it('allows everything without guardrails', () => {

@@ -1,0 +1,28 @@
+/* Reports verdicts that guardrails requested: each to a metric, failures also to the log, once a minute. */
+
+import { systemTime, type Time } from '../domain/time.js';
+import { type Log } from './log.js';
+import { type Metrics } from './metrics.js';
+
+const LINE_EVERY_MS = 60_000;
+
+type JudgeName = 'moderation' | 'model';
+
+/** @returns a function that takes one verdict, with the error if it could not be had */
+export function reportVerdicts(
+  logger: Pick<Log, 'warn'>,
+  metrics: Pick<Metrics, 'of'>,
+  time: Time = systemTime,
+): (judge: JudgeName, error?: unknown) => void {
+  const silentUntilMs = { moderation: -Infinity, model: -Infinity };
+  const unreported = { moderation: 0, model: 0 };
+  return (judge, error) => {
+    metrics.of.guardrail_verdicts_total.inc({ judge, outcome: error === undefined ? 'given' : 'failed' });
+    if (error === undefined) return;
+    unreported[judge] += 1;
+    if (time.now() < silentUntilMs[judge]) return;
+    logger.warn({ judge, verdicts: unreported[judge], err: error }, 'verdicts of guardrails failed');
+    unreported[judge] = 0;
+    silentUntilMs[judge] = time.now() + LINE_EVERY_MS;
+  };
+}

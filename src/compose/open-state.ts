@@ -4,14 +4,16 @@
  */
 
 import { getHeapStatistics } from 'node:v8';
+import { StartMistake } from '../config/config-error.js';
 import { type AppConfig } from '../config/schema.js';
 import { tlsOptions } from '../config/resolve-tls.js';
+import { SluiceError } from '../domain/errors.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { memoryState, type MemoryStateOptions } from '../state/memory/memory-state.js';
 import { Outage } from '../state/outage.js';
+import { RedisStartError, type StartSubject } from '../state/redis/connection/start-error.js';
 import { type RedisHooks } from '../state/redis/redis-options.js';
-import { stateStartError } from './state-start-error.js';
 import { redisState, type RedisState } from '../state/redis/redis-state.js';
 import { type State } from '../state/state.js';
 
@@ -143,4 +145,30 @@ function redisHooks(outage: Outage, logger: Log, metrics: Metrics): RedisHooks {
 function addressOf(node: string): { host: string; port: number } {
   const at = node.lastIndexOf(':');
   return { host: node.slice(0, at), port: Number(node.slice(at + 1)) };
+}
+
+/** Returns the error to report for a failed start, with the configuration key to change. */
+function stateStartError(thrown: unknown, { state }: AppConfig): unknown {
+  if (!(thrown instanceof RedisStartError)) return thrown;
+  if (thrown.subject === 'database') return new StartMistake({ path: 'state.db', problem: thrown.message });
+  const param = keyOf(thrown.subject, state);
+  return new SluiceError('state_unavailable', thrown.message, { cause: thrown.cause, retryable: false, param });
+}
+
+function keyOf(subject: StartSubject, state: AppConfig['state']): string {
+  switch (subject) {
+    case 'address':
+      return 'state.url';
+    case 'mode':
+      return 'state.mode';
+    case 'tls':
+      return 'state.url, state.tls';
+    case 'credentials':
+      if (state.password_file !== null) return `state.password_file: ${state.password_file}`;
+      return state.password_env === null ? 'state.password_env' : `state.password_env: ${state.password_env}`;
+    case 'sentinels':
+      return 'state.sentinel_password_env';
+    default:
+      return 'state';
+  }
 }

@@ -10,7 +10,6 @@ import { type Sections, crossCheck, withoutEffect } from './checks.js';
 import { ConfigError, type Mistake } from './config-error.js';
 import { keyTable } from './key-table.js';
 import { toMistakes } from './mistakes.js';
-import { NOT_YET_BUILT } from './not-yet-built.js';
 import { type Env, type Path, type Tree, fileErrorCode, isTree, readYaml } from './read-yaml.js';
 import { type ProviderTypes } from './provider-types.js';
 import { resolveConfig } from './resolve.js';
@@ -88,11 +87,10 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const config = resolveConfig(parsed, context, notes);
   if (notes.mistakes.length > 0) fail(notes.mistakes);
 
-  const unbuilt = NOT_YET_BUILT.filter((row) => row.when(config, written)).map((row) => `${row.path}: ${row.sentence}`);
   return {
     config: deepFreeze(config),
     path,
-    warnings: [...notes.warnings, ...withoutEffect(parsed, written), ...unbuilt].map(scrub),
+    warnings: [...notes.warnings, ...withoutEffect(parsed, written)].map(scrub),
   };
 }
 

@@ -4,7 +4,8 @@
  * Collects mistakes; never throws or prints.
  */
 
-import { dirname } from 'node:path';
+import { statSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { type Notes, readSecret, type ResolveContext } from './read-secret.js';
 import { fromEnv } from './read-yaml.js';
 import { resolveJwt, resolveKeys } from './resolve-auth.js';
@@ -14,7 +15,6 @@ import { type FileProvider } from './schema-provider.js';
 import { resolveTls } from './resolve-tls.js';
 import { url } from './keys.js';
 import { type Secret } from './secret.js';
-import { findTemplateSource, templateSourceCandidates } from './template-source.js';
 
 const OPENAI_BASE_URL = 'https://api.openai.com/v1';
 const DEFAULT_STREAM_TIMEOUT_MS = 20_000;
@@ -221,4 +221,30 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
     },
     monitoring: { ...file.monitoring, tracing: resolveTracing(file.monitoring.tracing, notes) },
   };
+}
+
+const PACK_SUFFIX = '.json';
+
+interface SourceSearch {
+  /** Folder of the configuration file. */
+  readonly configDir: string;
+  readonly cwd: string;
+}
+
+/**
+ * Returns each path that `middleware.template.source` may mean, once and in order: beside the
+ * configuration file, in the working directory, in its `packs/`. Each as written, then with `.json`.
+ */
+function templateSourceCandidates(source: string, { configDir, cwd }: SourceSearch): string[] {
+  const folders = isAbsolute(source) ? [''] : [resolve(cwd, configDir), cwd, join(cwd, 'packs')];
+  const names = source.endsWith(PACK_SUFFIX) ? [source] : [source, source + PACK_SUFFIX];
+  const paths = folders.flatMap((folder) => names.map((name) => (folder ? join(folder, name) : name)));
+  return [...new Set(paths)];
+}
+
+/** Returns the first candidate that exists, a file or folder, or undefined if there is none. */
+function findTemplateSource(source: string, search: SourceSearch): string | undefined {
+  return templateSourceCandidates(source, search).find(
+    (path) => statSync(path, { throwIfNoEntry: false }) !== undefined,
+  );
 }

@@ -3,8 +3,7 @@
  * One log event is one wire event: viewers receive the same bytes.
  */
 
-import { type OutputItem, type OutputPart, type SummaryTextPart } from './item.js';
-import { type TokenLogprob } from './logprobs.js';
+import { type OutputItem, type OutputPart, type SummaryTextPart, type TokenLogprob } from './item.js';
 import { type ResponseObject } from './response.js';
 
 interface InPart {

@@ -3,11 +3,22 @@
  * stores nor connections.
  */
 
-import { type TokenLogprob } from './logprobs.js';
 import { type InputFilePart, type InputImagePart, type MediaPart } from './media.js';
 
 export type Role = 'user' | 'assistant' | 'system' | 'developer';
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
+
+interface Likelihood {
+  readonly token: string;
+  readonly logprob: number;
+  /** The token in UTF-8: a token may hold a part of a character. */
+  readonly bytes: readonly number[];
+}
+
+/** A token that the model wrote, and the likeliest tokens in its place. */
+export interface TokenLogprob extends Likelihood {
+  readonly top_logprobs: readonly Likelihood[];
+}
 
 interface InputTextPart {
   readonly type: 'input_text';
@@ -228,4 +239,27 @@ const KINDS: ReadonlySet<string> = new Set<Item['type']>([
  */
 export function isKnownItem(item: Pick<Item, 'type'>): boolean {
   return KINDS.has(item.type);
+}
+
+/** The author of every item that a turn produces. */
+export const BY_MODEL: AuthorFacts = { author: 'model' };
+
+/**
+ * Returns the author of an item. A person who writes in place of the model is recorded in the item.
+ * The output of a function comes from the client's program.
+ */
+export function authorOf(item: Item): Author {
+  return item.sluice?.author ?? authorByRole(item);
+}
+
+/** Returns the author that the type and role of an item say. */
+export function authorByRole({ type, role }: { readonly type: Item['type']; readonly role?: Role }): Author {
+  if (type === 'function_call_output') return 'system';
+  if (type !== 'message' || role === 'assistant') return 'model';
+  return role === 'user' ? 'user' : 'system';
+}
+
+/** Returns an item as clients see it: with its author. */
+export function withAuthor(item: Item): Item {
+  return item.sluice === undefined ? { ...item, sluice: { author: authorOf(item) } } : item;
 }

@@ -5,9 +5,8 @@
 
 import { type IncomingMessage } from 'node:http';
 import { type Duplex } from 'node:stream';
-import { authenticateRequest } from '../auth/authenticate-request.js';
 import { type Authenticator } from '../auth/authenticator.js';
-import { selectSubprotocol } from '../auth/credentials.js';
+import { authenticateRequest, selectSubprotocol } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type Metrics } from '../observability/metrics.js';

@@ -3,7 +3,7 @@
  * the registry. Serves no route.
  */
 
-import { Controller, type DynamicModule, Module } from '@nestjs/common';
+import { Controller, type DynamicModule, type LoggerService, Module } from '@nestjs/common';
 import { LoggerModule } from 'nestjs-pino';
 import { type Logger } from 'pino';
 import { Log } from './log.js';
@@ -50,4 +50,20 @@ export class ObservabilityModule {
       exports: [Log, Metrics],
     };
   }
+}
+
+/**
+ * Returns Nest's log with its own info lines lowered to debug: they concern its wiring at start.
+ * Warnings and errors keep their level.
+ */
+export function nestLog(logger: LoggerService): LoggerService {
+  const quiet = (message: unknown, ...more: unknown[]): void => logger.debug?.(message, ...more);
+  return {
+    log: quiet,
+    debug: quiet,
+    verbose: (message, ...more: unknown[]) => logger.verbose?.(message, ...more),
+    warn: (message, ...more: unknown[]) => void logger.warn(message, ...more),
+    error: (message, ...more: unknown[]) => void logger.error(message, ...more),
+    fatal: (message, ...more: unknown[]) => logger.fatal?.(message, ...more),
+  };
 }

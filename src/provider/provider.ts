@@ -3,8 +3,7 @@
  * and no SDK.
  */
 
-import { type Item } from '../domain/item.js';
-import { type TokenLogprob } from '../domain/logprobs.js';
+import { type Item, type TokenLogprob } from '../domain/item.js';
 import { type InputKind } from '../domain/media.js';
 import { type Sampling } from '../domain/request.js';
 import {

@@ -7,7 +7,7 @@ import { newId } from '../domain/ids.js';
 import { type CompactionItem } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { isEnded, type ResponseObject, type Usage, ZERO_USAGE } from '../domain/response.js';
-import { FailedTurn } from '../protocol/failed-turn.js';
+import { FailedTurn } from '../protocol/errors.js';
 import { parseCompactRequest } from '../protocol/responses/requests.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { SummarySeal } from '../turn/summary-seal.js';

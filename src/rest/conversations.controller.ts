@@ -3,10 +3,8 @@
  */
 
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
-
 import { type Conversation } from '../domain/conversation.js';
-import { authorOf } from '../domain/author.js';
-import { type Author, type Item, type StoredItem } from '../domain/item.js';
+import { type Author, authorOf, type Item, type StoredItem } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import {
   parseConversationCreate,

@@ -5,9 +5,8 @@
  */
 
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-
-import { authenticateRequest } from '../auth/authenticate-request.js';
 import { type Authenticator } from '../auth/authenticator.js';
+import { authenticateRequest } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { SluiceError } from '../domain/errors.js';
 import { systemTime } from '../domain/time.js';

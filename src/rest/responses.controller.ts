@@ -10,7 +10,7 @@ import { type LoggedEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
 import { isEnded, type ResponseObject } from '../domain/response.js';
-import { FailedTurn } from '../protocol/failed-turn.js';
+import { FailedTurn } from '../protocol/errors.js';
 import { parseResponseRequest } from '../protocol/responses/requests.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';

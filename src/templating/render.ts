@@ -1,6 +1,7 @@
 /*
- * Renders a prompt with the values of a request to the system text. Pure and in one pass, so values
- * are never parsed as templates. Errors name the variable and the rule, never the value.
+ * Renders a prompt with the values of a request to the system text, and appends the instructions of
+ * the request. Pure and in one pass, so values are never parsed as templates. Errors name the
+ * variable and the rule, never the value.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -37,6 +38,17 @@ export function renderPrompt(prompt: Prompt, given: Values = {}, options: Render
     .join('');
   const { pack, name, version, guardrails, tools } = prompt;
   return { pack, name, version, system, guardrails, tools, parameters: override?.parameters ?? prompt.parameters };
+}
+
+/**
+ * Appends a request's `instructions` to the rendered prompt. The instructions are not rendered and
+ * never replace the prompt. Without a prompt (`middleware.template` off: empty `system`) the result
+ * is the instructions; without either it is empty.
+ */
+export function assembleSystem(system: string, instructions?: string): string {
+  const added = instructions?.trim() ?? '';
+  if (added === '') return system;
+  return system === '' ? added : `${system}\n\n${added}`;
 }
 
 function refuseUnknown(prompt: Prompt, given: Values): void {

@@ -12,11 +12,11 @@ import { type ResolvedRequest, type ResponseRequest } from '../domain/request.js
 import { type CallPlace } from '../provider/call-gate.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
-import { assembleSystem } from '../templating/assemble.js';
 import { type Time } from '../domain/time.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
 import { type PromptRegistry } from '../templating/registry.js';
-import { boundTo, withBoundPrompt } from './bound-request.js';
+import { assembleSystem } from '../templating/render.js';
+import { boundTo, withBoundPrompt } from './caller-rules.js';
 import { type ContextSource, ContextSources } from './context-source.js';
 import { mayInstruct, refuseHistory, refuseInstructingItems, refuseParameter } from './instructing.js';
 import { ItemReferences } from './item-references.js';

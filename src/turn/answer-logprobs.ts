@@ -3,8 +3,7 @@
  * what the model wrote: tokens of text that a guardrail withheld or replaced reach no viewer.
  */
 
-import { type OutputItem } from '../domain/item.js';
-import { type TokenLogprob } from '../domain/logprobs.js';
+import { type OutputItem, type TokenLogprob } from '../domain/item.js';
 
 /** Most tokens of an answer. */
 const MOST_TOKENS = 16_384;

@@ -5,7 +5,7 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { type TokenLogprob } from '../domain/logprobs.js';
+import { type TokenLogprob } from '../domain/item.js';
 import { type TextFormat, ZERO_USAGE } from '../domain/response.js';
 import { ignoreCloseErrors } from '../provider/stream-opening.js';
 import { type Provider, type ProviderPart } from '../provider/provider.js';

@@ -1,6 +1,6 @@
 /*
  * Finds the context that a request continues: a conversation, or the chain of an earlier response.
- * Compares owners.
+ * Compares owners, and refuses outputs of functions that answer no open call.
  */
 
 import { strayOutput } from '../domain/context.js';
@@ -8,11 +8,10 @@ import { SluiceError } from '../domain/errors.js';
 import { type Item, type StoredItem } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
+import { type StoredResponse } from '../domain/response.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
-import { ALL, contextAfter } from './continuation.js';
 import { conversationNotFound } from './response-errors.js';
-import { refuseStrayOutput, repeatedOutput } from './stray-output.js';
 import { type UnstoredResponses } from './unstored-responses.js';
 
 /** Source of a turn's context. */
@@ -79,7 +78,7 @@ export class ContextSources {
       return;
     }
     if (!input.some(({ type }) => type === 'function_call_output')) return;
-    const stray = strayOutput(await this.#parts.conversations.recentItems(source.id, ALL), input);
+    const stray = strayOutput(await this.#parts.conversations.recentItems(source.id, ALL_ITEMS), input);
     if (stray?.repeated === true) throw repeatedOutput(`input[${places[stray.index] ?? stray.index}].call_id`);
   }
 
@@ -114,4 +113,56 @@ function contextGone(): SluiceError {
     'unable to continue; the conversation no longer holds the items of the previous response; continue in the conversation',
     { param: 'previous_response_id' },
   );
+}
+
+/**
+ * Refuses a function call output without an open call. Providers refuse such input, so a
+ * conversation that stored it could not continue.
+ * @param places the place of each item in the request, where it differs
+ * @throws SluiceError `unknown_call_id`, or `invalid_value` if the call has an output already
+ */
+export function refuseStrayOutput(
+  context: readonly StoredItem[],
+  input: readonly Item[],
+  places?: readonly number[],
+): void {
+  const stray = strayOutput(context, input);
+  if (stray === undefined) return;
+  const param = `input[${places?.[stray.index] ?? stray.index}].call_id`;
+  if (stray.repeated) throw repeatedOutput(param);
+  throw new SluiceError(
+    'unknown_call_id',
+    'unable to use a function_call_output; no earlier function call has its call_id; send the call too',
+    { param },
+  );
+}
+
+/** Returns the refusal of a second output for one call. */
+function repeatedOutput(param: string): SluiceError {
+  return new SluiceError(
+    'invalid_value',
+    'unable to use a function_call_output; its function call has an output already; send each output once',
+    { param },
+  );
+}
+
+/** Number of items to read for "all of them": more than any conversation keeps. */
+export const ALL_ITEMS = 10_000;
+
+/**
+ * Reads all items up to and including a stored response. The items of a response in a conversation
+ * are read from the conversation, so items that were removed or trimmed meanwhile are missing.
+ * Compares no owners: admission has done that.
+ * @returns the items, or undefined if the conversation holds none of the response's own items: its
+ * position is unknown then, and continuing from another position would give a wrong answer
+ * @throws SluiceError `state_unavailable`
+ */
+export async function contextAfter(
+  { response, context, contextIn }: StoredResponse,
+  conversations: Pick<ConversationStore, 'recentItems'>,
+): Promise<readonly StoredItem[] | undefined> {
+  if (contextIn === undefined) return context;
+  const items = await conversations.recentItems(contextIn, ALL_ITEMS);
+  const last = items.findLastIndex(({ responseId }) => responseId === response.id);
+  return last < 0 ? undefined : items.slice(0, last + 1);
 }

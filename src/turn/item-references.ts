@@ -10,8 +10,7 @@ import { type Principal, reaches } from '../domain/principal.js';
 import { isReference, type ResponseRequest } from '../domain/request.js';
 import { type StoredResponse } from '../domain/response.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
-import { type ContextSource } from './context-source.js';
-import { ALL } from './continuation.js';
+import { ALL_ITEMS, type ContextSource } from './context-source.js';
 import { itemBytes } from './item-size.js';
 
 export interface ItemReferencesParts {
@@ -121,7 +120,7 @@ export class ItemReferences {
     }
     const conversation = await conversations.get(home.id);
     const isOwn = conversation !== undefined && reaches(caller, conversation.owner, home.id);
-    return isOwn ? conversations.recentItems(home.id, ALL) : [];
+    return isOwn ? conversations.recentItems(home.id, ALL_ITEMS) : [];
   }
 }
 

@@ -3,11 +3,16 @@
  * them in order.
  */
 
-import { BY_MODEL } from '../domain/author.js';
 import { type ItemIds, newId } from '../domain/ids.js';
-import { contentPart } from '../domain/accumulator.js';
-import { type CompactionItem, type FunctionCallItem, type ItemStatus, type ReplacedItems } from '../domain/item.js';
-import { type TokenLogprob } from '../domain/logprobs.js';
+import { contentPart } from '../domain/open-item.js';
+import {
+  BY_MODEL,
+  type CompactionItem,
+  type FunctionCallItem,
+  type ItemStatus,
+  type ReplacedItems,
+  type TokenLogprob,
+} from '../domain/item.js';
 import { AnswerLogprobs } from './answer-logprobs.js';
 import { type Journal } from './journal.js';
 

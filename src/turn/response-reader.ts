@@ -6,8 +6,7 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, serialize } from '../domain/event.js';
-import { withAuthor } from '../domain/author.js';
-import { type Item } from '../domain/item.js';
+import { type Item, withAuthor } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
 import { type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';

@@ -6,7 +6,6 @@
 
 import { asSluiceError, type SluiceError } from '../domain/errors.js';
 import { type Time } from '../domain/time.js';
-import { GENAI } from '../observability/genai-attributes.js';
 import { NO_SPAN, type Span, type SpanAttributes, type Tracing } from '../observability/tracing.js';
 import { type ProviderPart, type ProviderRequest } from '../provider/provider.js';
 import { type RenderedPrompt } from '../templating/prompt.js';
@@ -14,6 +13,21 @@ import { type WrapGuard } from '../validation/output-guard.js';
 import { PLAIN, type Rendering, type TurnPlan } from './admission.js';
 import { GuardTimes } from './guard-times.js';
 import { type TurnOutcome } from './outcome.js';
+
+/** OpenTelemetry's attribute names for calls to language models. The names still change. */
+const GENAI = {
+  operation: 'gen_ai.operation.name',
+  provider: 'gen_ai.provider.name',
+  conversation: 'gen_ai.conversation.id',
+  requestModel: 'gen_ai.request.model',
+  requestMaxTokens: 'gen_ai.request.max_tokens',
+  requestTemperature: 'gen_ai.request.temperature',
+  responseModel: 'gen_ai.response.model',
+  responseId: 'gen_ai.response.id',
+  finishReasons: 'gen_ai.response.finish_reasons',
+  inputTokens: 'gen_ai.usage.input_tokens',
+  outputTokens: 'gen_ai.usage.output_tokens',
+} as const;
 
 /** The attributes of a request that go into its trace. */
 interface TracedRequest {

@@ -17,12 +17,12 @@ import { type Tracing } from '../observability/tracing.js';
 import { type CallGate, type CallPlace } from '../provider/call-gate.js';
 import { type Admission } from './admission.js';
 import { answer, type AnswerParts } from './answer.js';
+import { onBehalfOf } from './caller-rules.js';
 import { type DrainState } from './drain-state.js';
 import { requestBytes } from './item-size.js';
 import { keepLease } from './keep-lease.js';
 import { type LimitStates, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse } from './idempotency.js';
-import { onBehalfOf } from './on-behalf.js';
 import {
   type OpeningOptions,
   type OpeningParts,

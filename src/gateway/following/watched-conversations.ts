@@ -4,8 +4,8 @@
  * answered, in the order of their frames.
  */
 
-import { withAuthor } from '../../domain/author.js';
 import { asSluiceError, SluiceError } from '../../domain/errors.js';
+import { withAuthor } from '../../domain/item.js';
 import { type Principal } from '../../domain/principal.js';
 import { type Time } from '../../domain/time.js';
 import { type SluiceEvent } from '../../protocol/socket/server-events.js';

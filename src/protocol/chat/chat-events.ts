@@ -5,10 +5,9 @@
  */
 
 import { type ResponseEvent } from '../../domain/event.js';
-import { type OutputItem, thoughtText } from '../../domain/item.js';
-import { type TokenLogprob } from '../../domain/logprobs.js';
+import { type OutputItem, thoughtText, type TokenLogprob } from '../../domain/item.js';
 import { type ResponseObject, type ResponseStatus, type SluiceFacts, type Usage } from '../../domain/response.js';
-import { FailedTurn } from '../failed-turn.js';
+import { FailedTurn } from '../errors.js';
 
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 

@@ -5,19 +5,20 @@
  */
 
 import { z } from 'zod';
-
 import { SluiceError } from '../../domain/errors.js';
 import { type ResponseRequest } from '../../domain/request.js';
 import { type FunctionTool, type TextFormat, type ToolChoice } from '../../domain/response.js';
+import { MOST_NAMES, UNSERVED_FIELDS } from '../responses/unserved-fields.js';
 import { CHAT_TOOL_CHOICE } from '../tool-choice.js';
 import { chatInputOf, MESSAGES } from './chat-messages.js';
-import { UNSERVED_CHAT_FIELDS } from './chat-unserved-fields.js';
 import { refusalOf } from '../refusal.js';
 import {
   checkFields,
   closed,
   closedUnion,
+  EMPTY_LIST,
   functionOnly,
+  inert,
   isObject,
   JSON_OBJECT,
   listOf,
@@ -77,6 +78,31 @@ const RESPONSE_FORMAT = closedUnion('type', [
 const MOST_STOPS = 4;
 const MOST_BIASED = 1_024;
 const TOKENS = z.int().min(1).optional();
+
+const nothing = z.never();
+const legacy = 'it is the older form; send tools and tool_choice';
+
+const { moderation, prompt_cache_options, prompt_cache_retention, service_tier } = UNSERVED_FIELDS;
+
+/**
+ * The fields that Sluice does not serve. Values without an effect are accepted and dropped; others
+ * are refused with the reason. PROTOCOL.md documents the same list.
+ */
+const UNSERVED_CHAT_FIELDS = {
+  audio: inert(nothing, 'Sluice serves no audio'),
+  function_call: inert(nothing, legacy),
+  functions: inert(EMPTY_LIST, legacy),
+  modalities: inert(listOf(z.literal('text'), MOST_NAMES, 1), 'answers are text'),
+  moderation,
+  n: inert(z.literal(1), 'a turn has one answer; send the request again for another one'),
+  // Speeds up an answer that is known in advance, and does not change it.
+  prediction: inert(z.looseObject({ type: z.literal('content') }), 'it must be of type content'),
+  prompt_cache_options,
+  prompt_cache_retention,
+  service_tier,
+  store: inert(z.literal(false), 'chat completions are stateless; POST /v1/responses keeps what it answers'),
+  web_search_options: inert(nothing, 'Sluice has no built-in tools'),
+};
 
 const FIELDS = {
   ...SHARED_FIELDS,

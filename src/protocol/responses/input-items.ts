@@ -5,10 +5,9 @@
  */
 
 import { z } from 'zod';
-
-import { authorByRole } from '../../domain/author.js';
 import { newId } from '../../domain/ids.js';
 import {
+  authorByRole,
   type ContentPart,
   type InputPart,
   isMedia,

@@ -10,8 +10,7 @@ import { type ChunkContent, parseChunk } from './chat-chunk.js';
 import { cutBy, fromErrorObject, interrupted, malformed } from './chat-errors.js';
 import { readLogprobs } from './chat-logprobs.js';
 import { readFinish } from './finish-reasons.js';
-import { TextChunkShape } from './text-chunk-shape.js';
-import { type TextEventBytes } from './text-event-bytes.js';
+import { TextChunkShape, type TextEventBytes } from './text-chunk-shape.js';
 import { ToolCalls } from './tool-calls.js';
 
 /** Data that proxies send to keep a connection open. */

@@ -1,6 +1,6 @@
 /* Reads the log probabilities of a chunk. Knows nothing of earlier chunks. */
 
-import { type TokenLogprob } from '../../domain/logprobs.js';
+import { type TokenLogprob } from '../../domain/item.js';
 
 /** OpenAI's bound of `top_logprobs`. */
 const MOST_ALTERNATIVES = 20;

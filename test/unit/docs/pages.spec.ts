@@ -3,7 +3,6 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { NOT_YET_BUILT } from '../../../src/config/not-yet-built.js';
 
 const pages = globSync([
   '*.md',
@@ -50,18 +49,6 @@ function missingPaths(page: string): string[] {
 describe.each(pages)('%s', (page) => {
   it('links to existing files and headings', () => expect(brokenLinks(page)).toEqual([]));
   it('names existing sources', () => expect(missingPaths(page)).toEqual([]));
-});
-
-describe('README.md', () => {
-  it('lists as not built exactly what the configuration lists', () => {
-    const table =
-      /^\| there \| not yet[^\n]*\n\|---\|---\|\n((?:\|.*\n)+)/m.exec(readFileSync('README.md', 'utf8'))?.[1] ?? '';
-    const listed = table
-      .split('\n')
-      .flatMap((row) => [...(row.split('|')[2] ?? '').matchAll(/`([\w.[\]]+)/g)].map(([, key]) => key));
-    const unbuilt = NOT_YET_BUILT.map(({ path }) => path.replace(/^limits\.per_user\..*/, 'limits.per_user'));
-    expect(new Set(listed)).toEqual(new Set(unbuilt));
-  });
 });
 
 describe('the map of the sources', () => {

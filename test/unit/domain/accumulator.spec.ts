@@ -2,8 +2,9 @@
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { contentPart, ResponseAccumulator } from '../../../src/domain/accumulator.js';
+import { ResponseAccumulator } from '../../../src/domain/accumulator.js';
 import { isTerminal, type ResponseEvent } from '../../../src/domain/event.js';
+import { contentPart } from '../../../src/domain/open-item.js';
 import { responseOf } from './responses.js';
 
 type Kind = 'text' | 'refusal' | 'call';

@@ -6,8 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Log } from '../../../src/observability/log.js';
 import { createPino } from '../../../src/observability/logger.js';
 import { Metrics, metricPrefix } from '../../../src/observability/metrics.js';
-import { nestLog } from '../../../src/observability/nest-log.js';
-import { ObservabilityModule } from '../../../src/observability/observability.module.js';
+import { nestLog, ObservabilityModule } from '../../../src/observability/observability.module.js';
 
 @Injectable()
 class UsesBoth {

@@ -16,8 +16,7 @@ import {
   type ChatCompletion,
   chatCompletion,
 } from '../../../src/protocol/chat/chat-events.js';
-import { errorBody, retryHeaders } from '../../../src/protocol/errors.js';
-import { FailedTurn } from '../../../src/protocol/failed-turn.js';
+import { errorBody, FailedTurn, retryHeaders } from '../../../src/protocol/errors.js';
 import { CHAT_FIELDS, inChatWords, parseChatRequest } from '../../../src/protocol/chat/chat-requests.js';
 
 type Plain<T> = T extends readonly (infer Each)[]

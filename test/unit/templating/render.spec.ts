@@ -1,8 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
-import { assembleSystem } from '../../../src/templating/assemble.js';
-import { renderPrompt } from '../../../src/templating/render.js';
+import { assembleSystem, renderPrompt } from '../../../src/templating/render.js';
 import { compiled, thrownBy } from './packs.js';
+import fc from 'fast-check';
 
 const text = (name: string, more: object = {}): object => ({ name, type: 'string', required: true, ...more });
 const optional = (name: string, type: string, more: object = {}): object => ({ name, type, required: false, ...more });

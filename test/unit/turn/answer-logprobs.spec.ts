@@ -1,7 +1,7 @@
 /* Log probabilities are given for exactly the text that they belong to, and for no more than fit. */
 
 import { describe, expect, it } from '@jest/globals';
-import { type TokenLogprob } from '../../../src/domain/logprobs.js';
+import { type TokenLogprob } from '../../../src/domain/item.js';
 import { AnswerLogprobs } from '../../../src/turn/answer-logprobs.js';
 
 const token = (text: string, bytes: readonly number[] = [...Buffer.from(text)]): TokenLogprob => ({

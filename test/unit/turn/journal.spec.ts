@@ -2,7 +2,7 @@
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseEvent, serialize } from '../../../src/domain/event.js';
-import { contentPart } from '../../../src/domain/accumulator.js';
+import { contentPart } from '../../../src/domain/open-item.js';
 import { type SluiceError } from '../../../src/domain/errors.js';
 import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';

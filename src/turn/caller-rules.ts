@@ -1,6 +1,9 @@
-/* What a client secret fixes, applied to a request of its bearer. */
+/*
+ * What the credential of a caller decides about a turn: the user whose turn it is, and what a
+ * client secret fixes in the request.
+ */
 
-import { type Binding } from '../domain/principal.js';
+import { actingFor, type Binding, type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { refuseParameter } from './instructing.js';
 
@@ -25,4 +28,14 @@ export function withBoundPrompt(binding: Binding | null, request: ResponseReques
   if (binding?.prompt === undefined) return request;
   const { id, version } = binding.prompt;
   return { ...request, prompt: { id, ...(version === undefined ? {} : { version }) } };
+}
+
+/**
+ * Returns the caller of a turn: a server key that acts for no user acts for `safety_identifier`.
+ * The credential of a user, and a user that the request's head names, take precedence.
+ * @throws SluiceError `invalid_value`
+ */
+export function onBehalfOf(caller: Principal, { safetyIdentifier }: ResponseRequest): Principal {
+  if (safetyIdentifier === undefined || caller.kind !== 'key' || caller.user !== null) return caller;
+  return actingFor(caller, safetyIdentifier, 'safety_identifier');
 }

@@ -4,7 +4,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { errorCode } from '../templating/error-code.js';
+import { errorCode } from '../domain/errors.js';
 import { type CliContext } from './context.js';
 
 /** Quantile of the normal distribution for a two-sided interval of 95 %. */

@@ -5,8 +5,8 @@
 
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
+import { errorCode } from '../domain/errors.js';
 import { type Finding, type ResponseObject } from '../domain/response.js';
-import { errorCode } from '../templating/error-code.js';
 import { compileGuardrails } from '../validation/compile-guardrails.js';
 import { type CompiledGuardrail } from '../validation/guardrail.js';
 import { createOutputGuard } from '../validation/output-guard.js';

@@ -4,6 +4,7 @@
  */
 
 import { LineCounter, type YAMLParseError, isNode, parseDocument } from 'yaml';
+import { errorCode } from '../domain/errors.js';
 import { type Mistake } from './config-error.js';
 
 export type Tree = { readonly [key: string]: unknown };
@@ -19,7 +20,7 @@ export interface ReadYaml {
 
 /** Returns the code of a failed file operation (`ENOENT`, …). */
 export function fileErrorCode(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unreadable';
+  return errorCode(error) ?? 'unreadable';
 }
 
 export function isTree(value: unknown): value is Tree {

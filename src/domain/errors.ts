@@ -141,3 +141,11 @@ export function asSluiceError(thrown: unknown): SluiceError {
 export class LogOnlyCause extends Error {
   override readonly name = 'LogOnlyCause';
 }
+
+/**
+ * Returns Node's code of a thrown value (`ENOENT`), or undefined if it has none. Works across
+ * realms, where `instanceof Error` is false.
+ */
+export function errorCode(thrown: unknown): string | undefined {
+  return typeof thrown === 'object' && thrown !== null && 'code' in thrown ? String(thrown.code) : undefined;
+}

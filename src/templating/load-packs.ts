@@ -5,8 +5,8 @@
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { errorCode } from '../domain/errors.js';
 import { compilePack, type CompiledPack, type CompileOptions } from './compile-pack.js';
-import { errorCode } from './error-code.js';
 import { PackLoadError, type PackMistake } from './pack-mistake.js';
 import { compareVersions } from './pack-version.js';
 import { PromptRegistry } from './registry.js';

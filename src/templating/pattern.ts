@@ -6,7 +6,7 @@
 
 import { createContext, Script, type Context } from 'node:vm';
 import { RE2JS } from 're2js';
-import { errorCode } from './error-code.js';
+import { errorCode } from '../domain/errors.js';
 
 /**
  * Time limit of one match in milliseconds. A sane pattern needs microseconds for the longest

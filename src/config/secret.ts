@@ -44,11 +44,15 @@ const SHAPES: readonly (readonly [RegExp, string])[] = [
   [/((?:api[-_]?key|access[-_]?token|token|password|secret)(?:=|%3D))[^\s&"'\\]+/gi, `$1${REDACTED}`],
 ];
 
+/** Matches where any of the shapes may match: most lines have none, and are read once. */
+const ANY_SHAPE = new RegExp(SHAPES.map(([{ source }]) => source).join('|'), 'i');
+
 /**
  * Removes everything from `text` that looks like a credential: keys, bearer tokens, JWTs,
  * credentials in URLs.
  */
 export function scrub(text: string): string {
+  if (!ANY_SHAPE.test(text)) return text;
   let clean = text;
   for (const [shape, replacement] of SHAPES) clean = clean.replace(shape, replacement);
   return clean;

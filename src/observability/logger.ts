@@ -9,7 +9,7 @@ import { isatty } from 'node:tty';
 import { isNativeError } from 'node:util/types';
 import { type AppConfig } from '../config/schema.js';
 import { type Secret } from '../config/secret.js';
-import { HIDDEN_FIELDS, REDACTED_PATHS, lineScrubber, loggedError } from './redact.js';
+import { HIDDEN_FIELDS, lineScrubber, loggedError, redactFields, redactValue } from './redact.js';
 import { Log, type LogFields } from './log.js';
 
 export interface LoggerSettings {
@@ -31,8 +31,10 @@ function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pi
     level: logging.level,
     base: { ...base },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-    redact: { paths: [...REDACTED_PATHS], censor: '[redacted]' },
+    formatters: {
+      level: (label) => ({ level: label }),
+      log: (fields) => redactFields(fields),
+    },
     serializers: {
       err: (thrown: unknown) => loggedError(thrown),
       error: (thrown: unknown) => (isNativeError(thrown) ? loggedError(thrown) : thrown),
@@ -44,7 +46,7 @@ function loggerOptions({ logging, base = {}, secrets = [] }: LoggerSettings): pi
       logMethod(args, method) {
         const [first, message] = args as readonly unknown[];
         const thrown = isNativeError(first) ? first : hasError(first) ? first.err : undefined;
-        if (thrown === undefined || message !== undefined) method.apply(this, args);
+        if (thrown === undefined || message !== undefined) method.apply(this, redactInserted(args));
         else method.apply(this, [isNativeError(first) ? { err: first } : first, 'unexpected error']);
       },
     },
@@ -59,7 +61,7 @@ export function createPino(settings: LoggerSettings): pino.Logger {
   const descriptor = output === 'stdout' ? 1 : 2;
   // Write synchronously, so that no line before an exit is lost.
   const target = settings.destination ?? pino.destination({ dest: descriptor, sync: true });
-  if (format === 'json') return pino(loggerOptions(settings), target);
+  if (format === 'json') return redactingChildren(pino(loggerOptions(settings), target));
   const own = Object.keys(settings.base ?? {});
   const pretty = {
     colorize: settings.destination === undefined && isatty(descriptor),
@@ -69,7 +71,19 @@ export function createPino(settings: LoggerSettings): pino.Logger {
   const whole = prettyFactory({ ...pretty, ignore: own.join(',') });
   // The pretty format writes expected errors on one line.
   const brief = prettyFactory({ ...pretty, ignore: own.join(','), errorLikeObjectKeys: [] });
-  return pino(loggerOptions(settings), { write: (line) => target.write((EXPECTED.test(line) ? brief : whole)(line)) });
+  const write = (line: string): void => void target.write((EXPECTED.test(line) ? brief : whole)(line));
+  return redactingChildren(pino(loggerOptions(settings), { write }));
+}
+
+/** Redacts the fields of children, which pino does not pass to its formatters. */
+function redactingChildren(logger: pino.Logger): pino.Logger {
+  const { child } = logger;
+  // Children inherit this method, and it must make children of them.
+  logger.child = function redacted<L extends string>(this: pino.Logger, fields: pino.Bindings, ...options: unknown[]) {
+    const made: unknown = Reflect.apply(child, this, [redactFields(fields), ...options]);
+    return made as pino.Logger<L>;
+  };
+  return logger;
 }
 
 /**
@@ -77,6 +91,13 @@ export function createPino(settings: LoggerSettings): pino.Logger {
  */
 function hideObject(value: unknown): unknown {
   return typeof value === 'object' ? '[object, not logged]' : value;
+}
+
+/** Redacts values that a library inserts into its message (`%j`). */
+function redactInserted<T extends unknown[]>(args: T): T {
+  const plain = args.every((value, i) => i === 0 || typeof value !== 'object');
+  // The values keep their places.
+  return plain ? args : (args.map((value: unknown, i) => (i === 0 ? value : redactValue(value))) as T);
 }
 
 function hasError(value: unknown): value is { readonly err: Error } {

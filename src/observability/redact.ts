@@ -8,8 +8,8 @@ import { ConfigError } from '../config/config-error.js';
 import { REDACTED, type Secret, scrub } from '../config/secret.js';
 import { LogOnlyCause, SluiceError } from '../domain/errors.js';
 
-/** Fields that are removed from the first two levels of a line. */
-const NEVER = [
+/** Fields that are removed from the first three levels of a line. */
+export const REDACTED_FIELDS: readonly string[] = [
   'authorization',
   'cookie',
   'set-cookie',
@@ -23,11 +23,41 @@ const NEVER = [
   'token',
   'secret',
 ];
-export const REDACTED_PATHS: readonly string[] = NEVER.flatMap((name) => {
-  const at = /^\w+$/.test(name) ? `.${name}` : `["${name}"]`;
-  return [at.replace(/^\./, ''), `*${at}`, `*.*${at}`];
-});
+const REDACTED_NAMES: ReadonlySet<string> = new Set(REDACTED_FIELDS);
+const REDACTED_LEVELS = 3;
 export const HIDDEN_FIELDS: readonly string[] = ['headers', 'body', 'req', 'res', 'request', 'response'];
+
+/**
+ * Returns the fields of a line without secrets: `fields` itself if none is redacted, else a copy.
+ * pino's own redaction walks every path with a wildcard for every field of a line, which made it
+ * two thirds of the cost of a line.
+ * @param fields never changed
+ */
+export function redactFields(fields: Record<string, unknown>, levels = REDACTED_LEVELS): Record<string, unknown> {
+  let kept = fields;
+  for (const [name, value] of Object.entries(fields)) {
+    const shown = REDACTED_NAMES.has(name) && value !== undefined ? REDACTED : redactValue(value, levels - 1);
+    if (shown === value) continue;
+    if (kept === fields) kept = { ...fields };
+    kept[name] = shown;
+  }
+  return kept;
+}
+
+/**
+ * Returns a value of a line without secrets. Leaves errors to their serializer, and objects that
+ * write themselves to their `toJSON`.
+ */
+export function redactValue(value: unknown, levels = REDACTED_LEVELS): unknown {
+  if (typeof value !== 'object' || value === null || levels <= 0) return value;
+  if (Array.isArray(value)) {
+    const kept = value.map((one) => redactValue(one, levels - 1));
+    return kept.some((one, i) => one !== value[i]) ? kept : value;
+  }
+  if (isNativeError(value) || 'toJSON' in value) return value;
+  // Any other object is written by its own fields.
+  return redactFields(value as Record<string, unknown>, levels);
+}
 
 const CAUSES_MAX = 4;
 // Shorter secrets could be part of ordinary words, and removing them there would reveal them.

@@ -190,4 +190,28 @@ describe('secrets of every shape, planted everywhere', () => {
     if (format === 'json')
       for (const line of output.trim().split('\n')) expect(JSON.parse(line)).toBeInstanceOf(Object);
   });
+
+  it('are removed by the names of their fields on three levels, in lists, in children and in inserted values', () => {
+    const { log, logger, text, last } = capture();
+    const fields = { a: { b: { token: 'planted' } }, list: [{ password: 'planted' }], api_key: 7, kept: 'kept' };
+    log.info(fields, 'x');
+    expect(last()).toMatchObject({
+      a: { b: { token: '[redacted]' } },
+      list: [{ password: '[redacted]' }],
+      api_key: '[redacted]',
+      kept: 'kept',
+    });
+    expect(fields.a.b.token).toBe('planted');
+    log.child({ some: { secret: 'planted' } }).info({}, 'x');
+    expect(last()).toMatchObject({ some: { secret: '[redacted]' } });
+    logger.info('inserted %j', { cookie: 'planted' });
+    expect(last()).toMatchObject({ msg: 'inserted {"cookie":"[redacted]"}' });
+    expect(text()).not.toContain('planted');
+  });
+
+  it('do not change fields that write themselves', () => {
+    const { log, last } = capture();
+    log.info({ at: new Date(0), key: new Secret('planted-key') }, 'x');
+    expect(last()).toMatchObject({ at: '1970-01-01T00:00:00.000Z', key: '[redacted]' });
+  });
 });

@@ -141,10 +141,19 @@ function combinationsOf(labels: Readonly<Record<string, readonly string[] | 'bou
   );
 }
 
+/** Most combinations of one metric whose labels are kept resolved. */
+const RESOLVED_MAX = 1_000;
+
 /** Bounds the number of series: an unlisted value, or one beyond the limit, counts as `other`. */
 function labelBounds(labels: Readonly<Record<string, readonly string[] | 'bounded'>>): (given: Labels) => Labels {
   const seen = new Map(Object.keys(labels).map((name) => [name, new Set<string>()]));
+  const names = Object.keys(labels);
+  // Turns record the same few combinations again and again.
+  const resolved = new Map<string, Labels>();
   return (given) => {
+    const key = names.length === 1 ? String(given[names[0] ?? '']) : names.map((name) => given[name]).join('\n');
+    const known = resolved.get(key);
+    if (known !== undefined) return known;
     const bounded: Labels = {};
     for (const [name, values] of Object.entries(labels)) {
       const value = String(given[name] ?? 'none');
@@ -152,6 +161,7 @@ function labelBounds(labels: Readonly<Record<string, readonly string[] | 'bounde
       if (values === 'bounded' && known.size < LABEL_VALUES_MAX) known.add(value);
       bounded[name] = (values === 'bounded' ? known.has(value) : values.includes(value)) ? value : 'other';
     }
+    if (resolved.size < RESOLVED_MAX) resolved.set(key, bounded);
     return bounded;
   };
 }

@@ -9,7 +9,7 @@ import { ChatChunkReader } from './chat-chunks.js';
 import { fromThrown, interrupted, malformed, unreadable } from './chat-errors.js';
 import { AnswerBody, NotAnAnswer } from '../wire/answer-body.js';
 import { type BodyReader } from '../wire/content-coding.js';
-import { type LeanBody } from '../wire/lean-fetch.js';
+import { type LeanBody } from '../wire/lean-request.js';
 import { PartQueue } from '../wire/part-queue.js';
 import { type SseEvent } from '../wire/sse-events.js';
 import { SluiceError } from '../../domain/errors.js';
@@ -84,6 +84,8 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#queue.push([{ type: 'start', provider: this.name, model: this.request.model, ...id }]);
     this.signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#body.read(this);
+    // The signal can abort between the answer and the listener.
+    if (this.signal.aborted) this.#abort();
     return this.#queue.next();
   }
 

@@ -1,10 +1,11 @@
 /*
- * Any server of OpenAI's chat completions. The openai package makes the request (address,
- * credentials, errors). The body is read by lean code, because every delta passes here. Has no
- * timeouts and no retries of its own; wrappers add them.
+ * Any server of OpenAI's chat completions. The openai package makes address, headers and errors:
+ * address and headers once, because they are the same in every request. Requests are sent and
+ * answers are read by lean code, because every delta passes here. Has no timeouts and no retries of
+ * its own; wrappers add them.
  */
 
-import OpenAI from 'openai';
+import OpenAI, { APIError } from 'openai';
 import { Agent } from 'undici';
 import { SluiceError } from '../../domain/errors.js';
 import { mediaOf } from '../../domain/item.js';
@@ -14,7 +15,7 @@ import { chatRequest, dialectOf, type RequestShape, usualShape } from './chat-re
 import { ChatStream } from './chat-stream.js';
 import { fromThrown, isToolUseFailure, unreadable } from './chat-errors.js';
 import { canDecode } from '../wire/content-coding.js';
-import { bodyOf, type LeanBody, leanFetch } from '../wire/lean-fetch.js';
+import { LeanBody, post, type RefusedAnswer } from '../wire/lean-request.js';
 import { type ScheduleRead, pacedConnector, type TlsCertificates } from '../wire/paced-socket.js';
 
 export interface OpenAiProviderOptions {
@@ -47,14 +48,19 @@ export interface OpenAiProviderOptions {
 
 const TEXT_ONLY: ReadonlySet<InputKind> = new Set(['text']);
 
-/** The longest delay of a timer. It disables the package's own timeout; timeouts.ts has ours. */
-const NEVER_MS = 2_147_483_647;
+/** What every request of a provider has in common. */
+interface RequestHead {
+  readonly url: URL;
+  /** Names and values, in turn. */
+  readonly headers: string[];
+}
 
 export class OpenAiProvider extends Provider {
   readonly #name: string;
   readonly #shapeOf: (model: string) => RequestShape;
   readonly #agent: Agent;
   readonly #client: OpenAI;
+  #head: RequestHead | undefined;
 
   constructor(options: OpenAiProviderOptions = {}) {
     super();
@@ -85,9 +91,6 @@ export class OpenAiProvider extends Provider {
       // The package would read OPENAI_ORG_ID and OPENAI_PROJECT_ID, which other servers must not
       // see.
       ...(dialect === 'openai' ? {} : { organization: null, project: null }),
-      fetch: leanFetch(this.#agent),
-      maxRetries: 0,
-      timeout: NEVER_MS,
       // OPENAI_LOG=debug would print prompts and answers.
       logLevel: 'off',
     });
@@ -106,8 +109,7 @@ export class OpenAiProvider extends Provider {
 
   async #open(request: ProviderRequest, signal: AbortSignal): Promise<LeanBody> {
     signal.throwIfAborted();
-    const response = await this.#request(request, signal);
-    const body = bodyOf(response);
+    const body = await this.#request(request, signal);
     const readable = canDecode(body.encoding);
     if (signal.aborted || !readable) {
       body.destroy(new Error('this answer is not wanted'));
@@ -117,7 +119,7 @@ export class OpenAiProvider extends Provider {
     return body;
   }
 
-  async #request(request: ProviderRequest, signal: AbortSignal): Promise<Response> {
+  async #request(request: ProviderRequest, signal: AbortSignal): Promise<LeanBody> {
     const shape = this.#shapeOf(request.model);
     const showsMedia = request.items.some((item) => mediaOf(item).some((part) => shape.input.has(kindOf(part))));
     try {
@@ -136,14 +138,18 @@ export class OpenAiProvider extends Provider {
     shape: RequestShape,
     signal: AbortSignal,
     showsMedia: boolean,
-  ): Promise<Response> {
-    const send = (): Promise<Response> =>
-      this.#client.chat.completions
-        .create(chatRequest(request, shape), {
-          signal,
-          ...(request.traceparent === undefined ? {} : { headers: { traceparent: request.traceparent } }),
-        })
-        .asResponse();
+  ): Promise<LeanBody> {
+    const send = async (): Promise<LeanBody> => {
+      const { url, headers } = (this.#head ??= await this.#makeHead());
+      const answer = await post(this.#agent, {
+        url,
+        headers: request.traceparent === undefined ? headers : [...headers, 'traceparent', request.traceparent],
+        body: JSON.stringify(chatRequest(request, shape)),
+        signal,
+      });
+      if (answer instanceof LeanBody) return answer;
+      throw apiError(answer);
+    };
     try {
       // A model that wrote an unreadable call usually writes a valid one next. Retry once, not
       // several times.
@@ -156,4 +162,21 @@ export class OpenAiProvider extends Provider {
       throw fromThrown(thrown, showsMedia);
     }
   }
+
+  async #makeHead(): Promise<RequestHead> {
+    const { url, req } = await this.#client.buildRequest({ method: 'post', path: '/chat/completions', body: {} });
+    return { url: new URL(url), headers: [...new Headers(req.headers)].flat() };
+  }
+}
+
+/** Returns the package's error for an answer, as the package makes it. */
+function apiError({ status, headers, text }: RefusedAnswer): APIError {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // The message is the text then.
+  }
+  // Any JSON: the package looks for the field `error` in it.
+  return APIError.generate(status, body as object | undefined, Boolean(body) ? undefined : text, headers);
 }

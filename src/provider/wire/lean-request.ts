@@ -1,7 +1,7 @@
 /*
- * A `fetch` for the openai package that passes the body of a successful answer on as bytes, chunk
- * by chunk, straight from undici's parser, without a web stream or a promise for each chunk. Bodies
- * of errors are ordinary. Knows no SSE and no JSON.
+ * Sends one request over undici and passes the body of a successful answer on as bytes, chunk by
+ * chunk, straight from undici's parser: no fetch, no web stream, no promise for each chunk. Answers
+ * of other statuses are read as text. Knows no SSE and no JSON.
  */
 
 import { type Dispatcher } from 'undici';
@@ -77,19 +77,25 @@ export class LeanBody {
   }
 }
 
-/** Most bytes kept of an error's body: enough for every error object. */
-const MAX_ERROR_BYTES = 64 * 1024;
-
-const bodies = new WeakMap<Response, LeanBody>();
-
-/** Returns the body of an answer that `leanFetch` returned with a 2xx status. */
-export function bodyOf(response: Response): LeanBody {
-  const body = bodies.get(response);
-  if (body === undefined) throw new Error('unable to read the body; the answer did not come through leanFetch');
-  return body;
+export interface LeanRequest {
+  readonly url: URL;
+  /** Names and values, in turn. */
+  readonly headers: string[];
+  readonly body: string;
+  readonly signal: AbortSignal;
 }
 
-type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
+/** An answer with a status outside 2xx. */
+export interface RefusedAnswer {
+  /** At most 599: a larger status counts as 500. */
+  readonly status: number;
+  readonly headers: Headers;
+  /** The start of its body, decoded. */
+  readonly text: string;
+}
+
+/** Most bytes kept of an error's body: enough for every error object. */
+const MAX_ERROR_BYTES = 64 * 1024;
 
 /**
  * Most redirects that are followed: servers that correct a path redirect once, and more is a loop.
@@ -97,116 +103,141 @@ type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Resp
 const MOST_REDIRECTS = 3;
 
 /**
- * Runs `fetch` over `dispatcher`, for requests whose body is text. Follows 307 and 308 on the same
- * origin only: the request keeps its method, and its key stays with the intended server. Rejects
- * with undici's error (connection refused, DNS, TLS, reset), or with the signal's reason.
+ * Posts a request. Follows 307 and 308 on the same origin only: the request keeps its method, and
+ * its key stays with the intended server.
+ * @throws undici's error (connection refused, DNS, TLS, reset), or the signal's reason
  */
-export function leanFetch(dispatcher: Dispatcher): Fetch {
-  const once = fetchOnce(dispatcher);
-  return async (input, init = {}) => {
-    let url = new URL(input instanceof Request ? input.url : input);
-    for (let redirects = 0; ; redirects++) {
-      const response = await once(url, init);
-      const next = redirects < MOST_REDIRECTS ? redirectOf(response, url) : undefined;
-      if (next === undefined) return response;
-      url = next;
-    }
-  };
+export async function post(dispatcher: Dispatcher, request: LeanRequest): Promise<LeanBody | RefusedAnswer> {
+  let answer = await postOnce(dispatcher, request);
+  let { url } = request;
+  for (let redirects = 0; redirects < MOST_REDIRECTS && !(answer instanceof LeanBody); redirects++) {
+    const next = redirectOf(answer, url);
+    if (next === undefined) return answer;
+    url = next;
+    answer = await postOnce(dispatcher, { ...request, url });
+  }
+  return answer;
 }
 
-function redirectOf({ status, headers }: Response, from: URL): URL | undefined {
+function redirectOf({ status, headers }: RefusedAnswer, from: URL): URL | undefined {
   if (status !== 307 && status !== 308) return undefined;
   const to = URL.parse(headers.get('location') ?? '', from.href);
   return headers.has('location') && to?.origin === from.origin ? to : undefined;
 }
 
-function fetchOnce(dispatcher: Dispatcher): (url: URL, init: RequestInit) => Promise<Response> {
-  return (url, init) => {
-    const { signal } = init;
-    return new Promise<Response>((resolve, reject) => {
-      signal?.throwIfAborted();
-      let controller: Dispatcher.DispatchController | undefined;
-      let body: LeanBody | undefined;
-      let head: { readonly status: number; readonly headers: Headers } | undefined;
-      const errorBody: Buffer[] = [];
-      let errorBytes = 0;
-      // There is no controller until the connection is established. The caller does not wait for
-      // it; the request is dropped afterwards.
-      const onAbort = (): void => {
-        const reason = asError(signal?.reason);
-        controller?.abort(reason);
-        reject(reason);
-      };
-      const settle = (): void => signal?.removeEventListener('abort', onAbort);
-      signal?.addEventListener('abort', onAbort, { once: true });
-      dispatcher.dispatch(
-        {
-          origin: url.origin,
-          path: url.pathname + url.search,
-          method: init.method ?? 'GET',
-          headers: [...new Headers(init.headers)].flat(),
-          body: typeof init.body === 'string' ? init.body : null,
-        },
-        {
-          onRequestStart(started) {
-            controller = started;
-            if (signal?.aborted) started.abort(asError(signal.reason));
-          },
-          onResponseStart(started, status, headers) {
-            if (status < 200) return;
-            head = { status, headers: flatHeaders(headers) };
-            if (status >= 300) return;
-            const encoding = head.headers.get('content-encoding') ?? '';
-            body = new LeanBody(started, encoding, socketBeingRead(), requestIdOf(head.headers));
-            const response = new Response(null, head);
-            bodies.set(response, body);
-            resolve(response);
-          },
-          onResponseData(_controller, chunk) {
-            if (body !== undefined) return body.take(chunk);
-            errorBytes += chunk.length;
-            if (errorBytes <= MAX_ERROR_BYTES) errorBody.push(Buffer.from(chunk));
-          },
-          onResponseEnd() {
-            settle();
-            if (body !== undefined) body.finish({});
-            else if (head !== undefined) resolve(errorResponse(head, Buffer.concat(errorBody)));
-          },
-          onResponseError(_controller, error) {
-            settle();
-            body?.finish({ error });
-            reject(error);
-          },
-        },
-      );
-    });
-  };
+function postOnce(
+  dispatcher: Dispatcher,
+  { url, headers, body, signal }: LeanRequest,
+): Promise<LeanBody | RefusedAnswer> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const handler = new AnswerHandler(signal, resolve, reject);
+    const { origin, pathname, search } = url;
+    dispatcher.dispatch({ origin, path: pathname + search, method: 'POST', headers, body }, handler);
+  });
 }
 
-/**
- * Builds the response of an error. The constructor throws for a body with status 304 and for
- * statuses above 599, so these are handled separately.
- */
-function errorResponse(
-  { status, headers }: { readonly status: number; readonly headers: Headers },
-  body: Buffer<ArrayBuffer>,
-): Response {
-  if (status === 304) return new Response(null, { status, headers });
-  const plain = new Uint8Array(decodeWhole(body, headers.get('content-encoding') ?? ''));
-  return new Response(plain, { status: status > 599 ? 500 : status, headers });
+/** Takes one answer from undici. */
+class AnswerHandler implements Dispatcher.DispatchHandler {
+  readonly #signal: AbortSignal;
+  readonly #resolve: (answer: LeanBody | RefusedAnswer) => void;
+  readonly #reject: (error: Error) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #body: LeanBody | undefined;
+  #refusal: { readonly status: number; readonly headers: Headers } | undefined;
+  readonly #refusalBody: Buffer[] = [];
+  #refusalBytes = 0;
+
+  constructor(
+    signal: AbortSignal,
+    resolve: (answer: LeanBody | RefusedAnswer) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#signal = signal;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#signal.aborted) controller.abort(asError(this.#signal.reason));
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: AnswerHeaders): void {
+    if (status < 200) return;
+    if (status >= 300) {
+      this.#refusal = { status: status > 599 ? 500 : status, headers: flatHeaders(headers) };
+      return;
+    }
+    this.#body = new LeanBody(
+      controller,
+      valueOf(headers, 'content-encoding'),
+      socketBeingRead(),
+      requestIdOf(headers),
+    );
+    // From here on the reader of the body watches the signal.
+    this.#settle();
+    this.#resolve(this.#body);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#body !== undefined) return this.#body.take(chunk);
+    this.#refusalBytes += chunk.length;
+    if (this.#refusalBytes <= MAX_ERROR_BYTES) this.#refusalBody.push(Buffer.from(chunk));
+  }
+
+  onResponseEnd(): void {
+    this.#settle();
+    if (this.#body !== undefined) this.#body.finish({});
+    else if (this.#refusal !== undefined) this.#resolve({ ...this.#refusal, text: this.#refusalText(this.#refusal) });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#settle();
+    this.#body?.finish({ error });
+    this.#reject(error);
+  }
+
+  #refusalText({ headers }: { readonly headers: Headers }): string {
+    const bytes = decodeWhole(Buffer.concat(this.#refusalBody), headers.get('content-encoding') ?? '');
+    return new TextDecoder().decode(bytes);
+  }
+
+  /**
+   * There is no controller until the connection is established. The caller does not wait for it;
+   * the request is dropped afterwards.
+   */
+  readonly #onAbort = (): void => {
+    const reason = asError(this.#signal.reason);
+    this.#controller?.abort(reason);
+    this.#reject(reason);
+  };
+
+  #settle(): void {
+    this.#signal.removeEventListener('abort', this.#onAbort);
+  }
 }
+
+type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
 /** Names of the header that carries the id, by provider. */
 const REQUEST_ID_HEADERS = ['x-request-id', 'request-id', 'apim-request-id', 'cf-ray'];
 
 /** Returns the id if it is one: a header may hold anything, and the id goes into the log. */
-function requestIdOf(headers: Headers): string | undefined {
-  const name = REQUEST_ID_HEADERS.find((one) => headers.has(one));
-  const id = name === undefined ? '' : (headers.get(name) ?? '');
+function requestIdOf(headers: AnswerHeaders): string | undefined {
+  const name = REQUEST_ID_HEADERS.find((one) => headers[one] !== undefined);
+  const id = name === undefined ? '' : valueOf(headers, name);
   return /^[\w.:-]{1,128}$/.test(id) ? id : undefined;
 }
 
-function flatHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): Headers {
+/** Returns the value of a header, or '' without one. undici writes names in lower case. */
+function valueOf(headers: AnswerHeaders, name: string): string {
+  const value = headers[name] ?? '';
+  return Array.isArray(value) ? value.join(', ') : value;
+}
+
+function flatHeaders(headers: AnswerHeaders): Headers {
   const flat = new Headers();
   for (const [name, value] of Object.entries(headers)) {
     for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined) flat.append(name, one);

@@ -3,13 +3,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { execute, type Ran } from '../support/snippets.js';
-import { cacheOf, must, once, testLanguage } from './language.js';
+import { cacheOf, LIST_PACKAGES, must, once, testLanguage } from './language.js';
 
 const source = resolve('test/languages/java');
 const cache = cacheOf('java');
 const classPath = join(cache, 'class-path');
-/** Maven writes down where it put the packages; the compiler and the program need no more of it. */
-const LIST_PACKAGES = 'org.apache.maven.plugins:maven-dependency-plugin:3.9.0:build-classpath';
 
 const compile = (file: string, to: string): Promise<void> =>
   must(execute('javac', ['-cp', readFileSync(classPath, 'utf8'), '-d', to, file]));

@@ -8,7 +8,7 @@ import { type FakeRequest } from '../support/fake-openai-server.js';
 import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
 import { agentsSdk } from './frameworks/agents-sdk.js';
 import { AI_SDK } from './frameworks/ai-sdk.js';
-import { type Dialogue, type Framework } from './frameworks/framework.js';
+import { type Dialogue, type DialogueSettings, type Framework } from './frameworks/framework.js';
 import { LANG_CHAIN } from './frameworks/lang-chain.js';
 import { answerByQuestion } from './frameworks/script.js';
 
@@ -53,7 +53,8 @@ function inWords({ role, content, tool_calls: calls }: FakeRequest['body']['mess
 
 describe.each(FRAMEWORKS.map((framework) => [framework.name, framework] as const))('%s', (_name, framework) => {
   const { mistake } = framework;
-  const open = async (): Promise<void> => void (dialogue = await framework.open(harness.gateway));
+  const open = async (settings?: DialogueSettings): Promise<void> =>
+    void (dialogue = await framework.open(harness.gateway, settings));
   const ask = (text: string, stream = false): Promise<string> => dialogue.ask({ text, stream });
 
   it.each([false, true])('holds three turns with tools, streamed: %s [CONV-8]', async (stream) => {
@@ -98,7 +99,7 @@ describe.each(FRAMEWORKS.map((framework) => [framework.name, framework] as const
   it.each([false, true])(
     'reports a failed turn as an error, and continues after it, streamed: %s [REST-6]',
     async (stream) => {
-      await open();
+      await open({ maxRetries: 0 });
       await ask('Hello');
       const failed = expect(ask('fail', stream));
       if (stream && mistake === 'ignores a failed stream') await failed.resolves.toBe('');

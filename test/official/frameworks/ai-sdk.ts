@@ -7,7 +7,7 @@ import { createOpenAI as createOpenAIV3 } from '@ai-sdk/openai-v3';
 import * as sdk7 from 'ai';
 import * as sdk6 from 'ai-v6';
 import { z } from 'zod';
-import { type Dialogue, type Framework, isAbort, type Question, RETRIES, WEATHER } from './framework.js';
+import { type Dialogue, type DialogueSettings, type Framework, isAbort, type Question, WEATHER } from './framework.js';
 
 const apiKey = 'sk-test';
 type ModelOf = (url: string) => sdk7.LanguageModel;
@@ -41,7 +41,7 @@ export const AI_SDK: readonly Framework[] = [
 ];
 
 function aiSdk(name: string, sdk: typeof sdk7, modelOf: ModelOf, abortEndsTurn: boolean): Framework {
-  return { name, abortEndsTurn, open: async ({ url }) => new AiDialogue(sdk, modelOf(url)) };
+  return { name, abortEndsTurn, open: async ({ url }, settings = {}) => new AiDialogue(sdk, modelOf(url), settings) };
 }
 
 class AiDialogue implements Dialogue {
@@ -51,6 +51,7 @@ class AiDialogue implements Dialogue {
   constructor(
     private readonly sdk: typeof sdk7,
     private readonly model: sdk7.LanguageModel,
+    private readonly settings: DialogueSettings,
   ) {
     const inputSchema = z.object({ city: z.string() });
     this.#tools = {
@@ -65,7 +66,7 @@ class AiDialogue implements Dialogue {
       messages: this.#messages,
       tools: this.#tools,
       stopWhen: this.sdk.stepCountIs(5),
-      maxRetries: RETRIES,
+      ...this.settings,
       ...(signal === undefined ? {} : { abortSignal: signal }),
     };
     if (!stream) {

@@ -26,7 +26,8 @@ export interface Framework {
   readonly abortEndsTurn: boolean;
   /** What the framework itself gets wrong, with any server. */
   readonly mistake?: 'ignores a failed stream' | 'throws on a refusal that is not streamed';
-  open(gateway: { readonly url: string }): Promise<Dialogue>;
+  /** @param settings what the dialogue sets beside the framework's defaults */
+  open(gateway: { readonly url: string }, settings?: DialogueSettings): Promise<Dialogue>;
 }
 
 /** The one tool of every dialogue. */
@@ -37,10 +38,12 @@ export const WEATHER = {
 } as const;
 
 /**
- * The one setting that is not a default. AI SDK and LangChain repeat every 5xx with growing pauses, although
- * `x-should-retry` says no, so each failure would take up to a minute.
+ * What a dialogue with failing turns sets. AI SDK and LangChain repeat every 5xx with growing pauses,
+ * although `x-should-retry` says no, so each failure would take up to a minute.
  */
-export const RETRIES = 0;
+export interface DialogueSettings {
+  readonly maxRetries?: 0;
+}
 
 /** Whether the framework ended the call because the application aborted it. */
 export function isAbort(error: unknown): boolean {

@@ -4,7 +4,7 @@ import { type AIMessageChunk, type BaseMessage, HumanMessage, type ToolMessage }
 import { tool } from '@langchain/core/tools';
 import { ChatOpenAI } from '@langchain/openai';
 import { z } from 'zod';
-import { type Dialogue, type Framework, isAbort, type Question, RETRIES, WEATHER } from './framework.js';
+import { type Dialogue, type Framework, isAbort, type Question, WEATHER } from './framework.js';
 
 const weather = tool(WEATHER.run, {
   name: WEATHER.name,
@@ -17,13 +17,13 @@ export const LANG_CHAIN: readonly Framework[] = [false, true].map((useResponsesA
   abortEndsTurn: !useResponsesApi,
   // It knows no event `response.failed`.
   ...(useResponsesApi ? { mistake: 'ignores a failed stream' as const } : {}),
-  open: async ({ url }) =>
+  open: async ({ url }, settings = {}) =>
     new ChainDialogue(
       new ChatOpenAI({
         model: 'gpt-5.1',
         apiKey: 'sk-test',
         useResponsesApi,
-        maxRetries: RETRIES,
+        ...settings,
         configuration: { baseURL: `${url}/v1` },
       }).bindTools([weather]),
     ),

@@ -32,7 +32,8 @@ export async function account({ plan, facts }: Pick<Turn, 'plan' | 'facts'>, acc
     facts.usage = sumOf(facts.usage ?? ZERO_USAGE, usage);
   }
   for (const { provider, model } of facts.lost) {
-    // What an overtaken call wrote is not known. Its input was read, and a budget must bind it.
+    // The output of an overtaken call is unknown. The provider has read its input, so count that: a
+    // budget must include it.
     const cost = accounting.cost(model, await accounting.estimate(sent, ''), provider);
     if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
   }

@@ -39,7 +39,7 @@ export interface AdmissionPolicy extends PromptPolicy {
     readonly model: boolean | null;
     readonly tools: boolean | null;
     readonly sampling: boolean | null;
-    /** Messages of the assistant, function calls and reasoning. */
+    /** Whether a request may hold messages of the assistant, function calls and reasoning. */
     readonly history: boolean | null;
     /** Whether the response shows the model's reasoning. */
     readonly reasoning: boolean | null;
@@ -53,7 +53,7 @@ export interface AdmissionPolicy extends PromptPolicy {
   readonly maxItemBytes: number;
 }
 
-/** What a request calls them. */
+/** The names of the sampling parameters in a request. */
 const SAMPLING_FIELDS = [
   ['frequencyPenalty', 'frequency_penalty'],
   ['presencePenalty', 'presence_penalty'],
@@ -83,7 +83,7 @@ export interface TurnPlan {
   readonly needs?: ReadonlySet<InputKind>;
   /** Whether the response shows the model's reasoning. */
   readonly showReasoning: boolean;
-  /** The turn's place at a provider. Given back if the turn calls no provider. */
+  /** The turn's place at a provider. Released if the turn calls no provider. */
   readonly place?: CallPlace;
 }
 

@@ -1,13 +1,14 @@
 /*
- * Collects the log probabilities of one answer. They are given only for a text that is exactly
- * what the model wrote: tokens of text that a guardrail withheld or replaced reach no viewer.
+ * Collects the log probabilities of one answer. They are released only for a text that is exactly
+ * what the model wrote, so that no viewer receives tokens of text that a guardrail withheld or
+ * replaced.
  */
 
 import { type OutputItem, type TokenLogprob } from '../domain/item.js';
 
 /** Most tokens of an answer. */
 const MOST_TOKENS = 16_384;
-/** Most bytes of an answer's log probabilities as JSON. An answer with more is given none. */
+/** Most bytes of an answer's log probabilities as JSON. Those of a larger answer are dropped. */
 export const MOST_LOGPROB_BYTES = 512 * 1024;
 
 export class AnswerLogprobs {
@@ -41,13 +42,16 @@ export class AnswerLogprobs {
   }
 }
 
-/** A character of several tokens is whole in their bytes only. */
+/**
+ * Whether the tokens join to this text. Compares bytes, because one character may span several
+ * tokens.
+ */
 function isText(tokens: readonly TokenLogprob[], text: string): boolean {
   if (tokens.map(({ token }) => token).join('') === text) return true;
   return Buffer.from(tokens.flatMap(({ bytes }) => bytes)).equals(Buffer.from(text));
 }
 
-/** Returns an item as later turns need it. */
+/** Returns an item without log probabilities, which later turns do not need. */
 export function withoutLogprobs(item: OutputItem): OutputItem {
   if (item.type !== 'message' || !item.content.some((part) => part.type === 'output_text' && part.logprobs.length > 0))
     return item;

@@ -129,7 +129,7 @@ function take(
     case 'function_call': {
       const stopped = guard.flush(turn);
       const refusal = tools.refusal(part.name);
-      // A call that is not written is ignored with its arguments.
+      // Do not write a refused call. `pushArguments` then ignores its arguments too.
       if (refusal !== undefined) facts.findings.push(refusal);
       else if (stopped === undefined) writer.functionCall(part.index, part.callId, part.name, part.extra);
       return stopped;
@@ -148,7 +148,7 @@ function take(
   }
 }
 
-/** Leaves out the tokens in place of a token: no guardrail has read them. */
+/** Returns a token without its alternatives, because no guardrail has checked those. */
 function asWritten(token: TokenLogprob): TokenLogprob {
   return { ...token, top_logprobs: [] };
 }

@@ -32,7 +32,7 @@ export function withBoundPrompt(binding: Binding | null, request: ResponseReques
 
 /**
  * Returns the caller of a turn: a server key that acts for no user acts for `safety_identifier`.
- * The credential of a user, and a user that the request's head names, take precedence.
+ * The credential of a user, and a user that the request header names, take precedence.
  * @throws SluiceError `invalid_value`
  */
 export function onBehalfOf(caller: Principal, { safetyIdentifier }: ResponseRequest): Principal {

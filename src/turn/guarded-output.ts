@@ -25,7 +25,7 @@ export interface OutputOptions {
   readonly wrap?: WrapGuard | undefined;
   /** Whether the answer is a summary of a conversation, whose form no guardrail judges. */
   readonly isSummary?: boolean | undefined;
-  /** Whether the answer is JSON by its request. */
+  /** Whether the request asks for a JSON answer. */
   readonly json: boolean;
   readonly signal: AbortSignal;
   readonly masked: MaskedInput;
@@ -87,7 +87,7 @@ export class GuardedOutput implements AwaitedGuard {
     return guard === undefined ? undefined : this.#write(turn, this.#kind, guard.end());
   }
 
-  /** Ends all texts. */
+  /** Ends all texts, and decides on what was held back. */
   finish(turn: Turn): TurnOutcome | undefined {
     let stopped = this.flush(turn);
     for (const [index, guard] of this.#arguments) stopped ??= this.#write(turn, 'arguments', guard.end(), index);
@@ -139,8 +139,8 @@ export class GuardedOutput implements AwaitedGuard {
   }
 
   /**
-   * Returns the guardrails for this kind of text. How long an answer is, and what it must contain,
-   * is not judged of reasoning, arguments or a refusal.
+   * Returns the guardrails for this kind of text. Reasoning, arguments and refusals are not checked
+   * for length or for what an answer must contain.
    */
   #guardrailsFor(kind: Kind): readonly CompiledGuardrail[] {
     if (kind === 'text') return this.#guardrails;

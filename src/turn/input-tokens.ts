@@ -27,7 +27,10 @@ export class InputTokens {
     this.#parts = parts;
   }
 
-  /** @throws SluiceError as a turn with this request would be refused */
+  /**
+   * Returns the number of tokens.
+   * @throws SluiceError with the code that a turn with this request would be refused with
+   */
   async count(caller: Principal, request: ResponseRequest): Promise<number> {
     const { admission, memory, guards, estimate } = this.#parts;
     const plan = await admission.admit(caller, request);

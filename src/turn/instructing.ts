@@ -32,8 +32,8 @@ export function refuseInstructingItems(
 }
 
 /**
- * Refuses what only the model says: its messages, function calls and reasoning. A summary is sealed
- * for its owner, so it may be sent back.
+ * Refuses items that only the model may write: its messages, function calls and reasoning. A
+ * summary is sealed for its owner, so it may be sent back.
  * @param field name of the list in the request
  * @throws SluiceError `parameter_not_allowed` if an item is one
  */
@@ -57,7 +57,7 @@ export function refuseHumanItems(caller: Principal, items: readonly Item[]): voi
   if (at >= 0) refuseParameter(`items[${at}].sluice.author`);
 }
 
-/** @throws SluiceError `parameter_not_allowed` */
+/** Refuses a parameter that the caller may not set. @throws SluiceError `parameter_not_allowed` */
 export function refuseParameter(param: string): never {
   throw new SluiceError(
     'parameter_not_allowed',

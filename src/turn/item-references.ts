@@ -124,7 +124,10 @@ export class ItemReferences {
   }
 }
 
-/** Returns the items of a stored response, first as its context holds them: with what is hidden. */
+/**
+ * Returns the items of a stored response. The copies in its context come first, because only they
+ * hold reasoning that was not shown.
+ */
 function itemsOf({ response, input, context }: StoredResponse): readonly StoredItem[] {
   const refused = response.sluice.kept === 'display_only';
   return [

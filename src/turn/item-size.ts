@@ -14,7 +14,10 @@ const BYTES_PER_CHARACTER = 6;
 /** Upper bound of the bytes in a stored item beside its text. */
 const BYTES_AROUND_TEXT = 64 * 1024;
 
-/** @throws SluiceError `invalid_value`: an item is larger than `maxBytes` (`state.max_bytes`) */
+/**
+ * Refuses items that are larger than `maxBytes` (`state.max_bytes`). @throws SluiceError
+ * `invalid_value`
+ */
 export function refuseLargeItems(items: readonly (Item | ItemReference)[], maxBytes: number, param: string): void {
   items.forEach((item, i) => {
     if (isReference(item)) return;
@@ -30,7 +33,10 @@ export function refuseLargeItems(items: readonly (Item | ItemReference)[], maxBy
   });
 }
 
-/** The data of images and files is ASCII and takes one byte for each character. */
+/**
+ * Returns an upper bound of the bytes of an item. The data of images and files is ASCII and takes
+ * one byte for each character.
+ */
 function bytesAtMost(item: Item): number {
   const text = itemText(item).length * BYTES_PER_CHARACTER;
   return mediaOf(item).reduce((sum, part) => sum + addressOf(part).length, text);

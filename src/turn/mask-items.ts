@@ -5,6 +5,7 @@ import { type Finding } from '../domain/response.js';
 import { type MaskedInput } from '../validation/masked-input.js';
 
 /**
+ * Masks what the guardrails of the turn mask.
  * @param items the items to send
  * @param input the part of them that came with the request, for the findings
  */

@@ -73,7 +73,9 @@ export class OutputWriter {
     });
   }
 
-  /** Takes log probabilities of text. They are written with the end of the text, if they are its own. */
+  /**
+   * Takes log probabilities of text. They are written with the end of the text if they match it.
+   */
   logprobs(tokens: readonly TokenLogprob[]): void {
     (this.#logprobs ??= new AnswerLogprobs()).add(tokens);
   }
@@ -203,7 +205,10 @@ export class OutputWriter {
     return at;
   }
 
-  /** Returns an item holds reasoning or a summary, never both: guardrails judge each as a whole. */
+  /**
+   * Opens a reasoning item. It holds reasoning or a summary, never both, because guardrails judge
+   * each as a whole.
+   */
   #openReasoningItem(): { readonly item_id: string; readonly output_index: number } {
     this.#closeReasoning();
     this.#closeMessage();
@@ -226,7 +231,7 @@ export class OutputWriter {
     this.#summary = undefined;
   }
 
-  /** Sets the log probabilities of the open text, which ends. */
+  /** Ends the open text, with its log probabilities. */
   #endText(): void {
     const logprobs = this.#logprobs;
     if (logprobs === undefined || this.#text?.kind !== 'output_text' || this.#journal.lost !== undefined) return;

@@ -6,7 +6,7 @@ import { type RenderedPrompt } from '../templating/prompt.js';
 import { isRefusal, type TurnOutcome } from './outcome.js';
 import { type TurnFacts } from './turn.js';
 
-/** Whether viewers saw the answer, or a candidate version was tried beside it. */
+/** `live`: viewers saw the answer. `shadow`: a candidate version was tried without viewers. */
 type PromptSource = 'live' | 'shadow';
 
 type PromptOutcome = 'completed' | 'incomplete' | 'blocked' | 'refused' | 'cancelled' | 'failed';

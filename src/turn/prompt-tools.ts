@@ -42,8 +42,8 @@ export function toolChoiceOf({ request, prompt }: ToolPlan, items: readonly Item
 }
 
 /**
- * Returns the tools and the choice that a provider is sent. Of a set of allowed tools it is sent
- * these alone: few servers know such a choice.
+ * Returns the tools and the choice that a provider is sent. From a set of allowed tools only those
+ * are sent, because few servers accept such a choice.
  */
 export function sentTools(
   plan: ToolPlan,
@@ -56,7 +56,7 @@ export function sentTools(
   return { tools: tools.filter(({ name }) => allowed.has(name)), toolChoice: choice.mode };
 }
 
-/** Returns how the answer is sampled: as the request says, else as the prompt says. */
+/** Returns the sampling of the answer: that of the request, else that of the prompt. */
 export function samplingOf({ request, prompt }: ToolPlan): Sampling | undefined {
   const { frequencyPenalty, presencePenalty } = prompt?.parameters ?? {};
   if (frequencyPenalty === undefined && presencePenalty === undefined) return request.sampling;
@@ -100,7 +100,10 @@ export class ToolGate {
     this.#left = most === null ? Infinity : Math.max(0, most - sinceUser(items).calls);
   }
 
-  /** Returns why a call may not reach the client, or undefined if it may. Call it once a call. */
+  /**
+   * Returns why a call may not reach the client, or undefined if it may. Must be called once for
+   * each call, because it counts.
+   */
   refusal(name: string): Finding | undefined {
     const tools = this.#tools;
     if (tools === undefined) return undefined;

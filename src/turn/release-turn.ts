@@ -54,7 +54,8 @@ export async function isUnreported(
   { events, reader }: { readonly events: EventLog; readonly reader: Pick<ResponseReader, 'hasEnded'> },
 ): Promise<boolean> {
   try {
-    // One failed read proves nothing. Decided by it, no replica would count a turn whose log is gone.
+    // Retry: a failed read does not prove that the log exists. If this replica assumed that it
+    // does, no replica would count a turn whose log is gone.
     const page = await retryWhileUnavailable(() => events.read(responseId, -1, 0), { time });
     if (page !== undefined) return false;
     return journal.ending || !(await retryWhileUnavailable(() => reader.hasEnded(responseId), { time }));

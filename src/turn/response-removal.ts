@@ -50,8 +50,8 @@ export async function removeResponse(
 
 /**
  * Deletes a stored response, and its log if that has ended. A turn leaves its conversation's queue
- * just before it writes its terminal event. Deleted in between, the log would never end for its
- * viewers, so it is left to expire.
+ * just before it writes its terminal event. If a log were deleted in between, its viewers would
+ * never see the end. A log without its end is therefore left to expire.
  */
 export async function removeWithLog(
   responseId: string,

@@ -29,8 +29,7 @@ export class Settlement {
    * Ends `turn`, and resolves when its terminal event is in the log.
    * @param committed called when only the terminal event is left to write
    * @returns the outcome that was reported, or `lost` if another replica owns the log or it cannot
-   * be written: the replica that ends the turn
-   *   stores its items then
+   * be written; the replica that ends the turn then stores its items
    */
   async settle(turn: Turn, outcome: TurnOutcome, committed: () => Promise<void>): Promise<TurnOutcome | 'lost'> {
     const { journal, writer, facts } = turn;
@@ -105,7 +104,7 @@ export class Settlement {
 }
 
 /**
- * Whether the provider did not accept an image or file of the input. Sent again, it would make every
+ * Whether the provider rejected an image or file of the input. Sent again, it would make every
  * later turn fail.
  */
 function isMediaRefused({ plan }: Turn, outcome: TurnOutcome): boolean {

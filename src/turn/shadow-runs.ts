@@ -40,11 +40,11 @@ export interface ShadowParts extends Pick<AnswerParts, 'guards' | 'provider'> {
   readonly accounting: Accounting;
   readonly report: Pick<TurnReport, 'shadowed' | 'shadowSkipped'>;
   readonly drain: Pick<DrainState, 'draining' | 'onDraining'>;
-  /** Whether the event loop is late. */
+  /** Whether the event loop lags, so that no run may start. */
   readonly lagging: () => boolean;
 }
 
-/** What of an ended turn a run needs. */
+/** The parts of an ended turn that a run needs. */
 interface Ended {
   readonly plan: TurnPlan;
   readonly input: Turn['input'];
@@ -96,7 +96,7 @@ export class ShadowRuns {
       this.#begin({ plan, input, context, origin }, { ...prompt, version: policy.version.replace(/^v/, '') }, budget);
   }
 
-  /** Begins a run in a later round of the event loop, behind the end of the live answer. */
+  /** Begins a run in a later round of the event loop, after the end of the live answer. */
   #begin(ended: Ended, prompt: NonNullable<TurnPlan['prompt']>, budget: ShadowBudget): void {
     const stop = new AbortController();
     this.#running.add(stop);
@@ -139,7 +139,7 @@ export class ShadowRuns {
 
   async #outcomeOf(turn: Turn, context: Context): Promise<TurnOutcome | 'lost'> {
     const { guards, provider } = this.#parts;
-    // The context as the live turn had it: compacted already, and not read again.
+    // Use the context of the live turn: it is compacted already, and the store is not read again.
     const memory = { contextOf: () => Promise.resolve(context) };
     const compaction = { apply: () => Promise.resolve(context) };
     try {
@@ -149,7 +149,7 @@ export class ShadowRuns {
     }
   }
 
-  /** A turn whose events go nowhere. */
+  /** Builds a turn whose events are discarded. */
   #turnOf({ plan, input, origin }: Ended, stop: AbortController): Turn {
     const time = this.#time;
     const response = newResponse(plan, time);

@@ -3,7 +3,7 @@
 import { type Item } from '../domain/item.js';
 import { type ProviderRequest } from '../provider/provider.js';
 
-/** In place of the prompt of an answer. */
+/** Replaces the prompt of an answer. */
 export const SUMMARY_INSTRUCTIONS = [
   'You write summaries of conversations, so that they can be continued from the summary alone.',
   'Keep every fact, name, number, decision, preference and open question that a later answer may need,',

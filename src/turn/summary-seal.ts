@@ -8,7 +8,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:cr
 import { SluiceError } from '../domain/errors.js';
 import { type CompactionItem, type Item, type StoredItem } from '../domain/item.js';
 
-/** Before the content, so that another format can follow. */
+/** Prefix of the content, so that a later version can use another format. */
 const FORMAT = 'sc1.';
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
@@ -106,7 +106,8 @@ export class SummarySeal {
 
   /**
    * Returns a summary as the message that a provider receives. If the key has changed, the message
-   * says that the summary is missing. It is a message of the user: its text comes from a dialogue, and must not instruct.
+   * says that the summary is missing. It is a message of the user, because its text comes from a
+   * dialogue and must not instruct.
    */
   messageOf(owner: string, item: CompactionItem): Item {
     const summary = this.open(owner, item.encrypted_content) ?? '(It cannot be read any more.)';

@@ -179,8 +179,9 @@ export function keepingNothing(response: ResponseObject): ResponseObject {
 
 /**
  * Returns the items to store for a turn that ended with this output. Refused input, and images and
- * files that the provider did not accept, are stored for display only. An unfinished answer keeps its text but not its unfinished function calls:
- * arguments that do not parse would make the next turn fail.
+ * files that the provider rejected, are stored for display only. An unfinished answer keeps its
+ * text but not its unfinished function calls: arguments that do not parse would make the next turn
+ * fail.
  * @param hidden reasoning that was not shown
  */
 export function keepingOf(

@@ -27,13 +27,15 @@ export interface GuardOptions {
   readonly holdMax?: number;
 }
 
-/** What of a history is kept from the provider, and why. */
+/** The items of a history that are withheld from the provider, and why. */
 export interface JudgedHistory {
   readonly withheld: ReadonlySet<Item>;
   readonly findings: readonly Finding[];
   /** What guardrails noted on items that passed and that the model has not answered. */
   readonly notes: readonly Finding[];
-  /** Index of the first item that was not judged: it and those behind it decide about the turn. */
+  /**
+   * Index of the first item that was not judged. It and the items after it decide about the turn.
+   */
   readonly end: number;
 }
 
@@ -41,9 +43,14 @@ export class TurnGuards {
   readonly #own: readonly GuardrailSpec[];
   readonly #judges: Judges | undefined;
   readonly #holdMax: number;
-  /** By the list of the prompt, so that a reloaded pack has its own. */
+  /**
+   * By the prompt's list of guardrails. A reloaded pack has a new list, so it is compiled again.
+   */
   readonly #compiled = new WeakMap<readonly object[], readonly CompiledGuardrail[]>();
-  /** The opening of a turn and its answer both need the verdict on its history. */
+  /**
+   * By the input, because the opening of a turn and its answer both need the verdict on its
+   * history.
+   */
   readonly #judged = new WeakMap<readonly Item[], { readonly by: object; readonly history: JudgedHistory }>();
 
   /**
@@ -89,9 +96,10 @@ export class TurnGuards {
 
   /**
    * Judges the history that a client carries in its input: each item before the last user message
-   * alone. An item that does not pass was refused before, or never went through here. It must not
-   * reach the provider, and must not end every later turn of its client either. Some clients keep a
-   * refused message and not the refusal, so the model's last message is not the boundary.
+   * alone. An item that does not pass was refused in an earlier turn, or never passed this gateway.
+   * It must not reach the provider, but must not end every later turn of its client either. Some
+   * clients keep a refused message and not the refusal, so the model's last message is not the
+   * boundary.
    */
   judgeHistory(prompt: RenderedPrompt | null, input: readonly Item[]): JudgedHistory {
     const by = this.#of(prompt);
@@ -102,7 +110,7 @@ export class TurnGuards {
     return history;
   }
 
-  /** What must be masked in the input of a turn before a provider receives it. */
+  /** Returns what must be masked in the input of a turn before a provider receives it. */
   maskFor(prompt: RenderedPrompt | null): MaskedInput {
     return new MaskedInput(this.#of(prompt));
   }

@@ -7,7 +7,7 @@ import { type TurnPlan } from './admission.js';
 /**
  * Returns the input of a turn in stored form, with ids that name where the items are stored. An
  * item that a reference named keeps its id, so that a later request finds it in the newest response
- * that holds it; only in a conversation, which could hold it already, it is stored as a copy.
+ * that holds it. In a conversation, which may hold the item already, it is stored as a copy.
  * @param withheld items that a guardrail keeps from the provider
  */
 export function storedInput(

@@ -75,7 +75,7 @@ export interface TurnPermit {
   settle(spent: Spent): Promise<void>;
   /** Leaves without settling: the replica that ends the turn settles. */
   handOver(): void;
-  /** Leaves, and gives the reservation back: the turn never began. */
+  /** Leaves and refunds the reservation, because the turn never began. */
   giveBack(): Promise<void>;
 }
 
@@ -101,7 +101,7 @@ export class TurnLimits {
     this.#classes = new Map(Object.entries(classes).map(([name, own]) => [name, limitsOf(limiter, own)]));
   }
 
-  /** Takes the permit of a turn. @throws LimitRefusal; what was taken until then is given back */
+  /** Takes the permit of a turn. @throws LimitRefusal; what was taken until then is refunded */
   async take(plan: PlannedUse): Promise<TurnPermit> {
     const caller = callerKey(plan.caller);
     const { limitsClass } = plan.caller;
@@ -126,8 +126,8 @@ export class TurnLimits {
       return permit(limits, reserved, leave, undo, (spent) => this.settle(held, spent));
     } catch (refusal) {
       leave();
-      // Give back before throwing, so that the refusal reports what is left. What cannot be given
-      // back now refills by itself.
+      // Refund before throwing, so that the refusal reports the remaining budget. If a refund
+      // fails, the bucket refills with time.
       await Promise.allSettled(undo.map((one) => one()));
       throw refusal;
     }

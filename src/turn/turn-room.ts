@@ -67,7 +67,7 @@ export class TurnRoom {
   /**
    * Takes room for a turn.
    * @param inputBytes bytes of its input
-   * @returns a function that gives the room back; later calls of it have no effect
+   * @returns a function that releases the room; later calls of it have no effect
    * @throws SluiceError `overloaded`
    */
   enter(inputBytes: number): () => void {

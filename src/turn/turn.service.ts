@@ -255,8 +255,8 @@ export class TurnService {
     }
     const gone = !turn.journal.ended && (await isUnreported(turn, this.#parts));
     if (!turn.journal.ended && !gone) {
-      // The replica that ends this turn settles what was reserved. Settling it here too would give
-      // it back twice.
+      // The replica that ends this turn settles what was reserved. Settling it here too would
+      // refund it twice.
       permit.handOver();
       await handOver(turn, lease);
     }

@@ -24,7 +24,7 @@ export const Caller = createParamDecorator((_: unknown, context: ExecutionContex
   return caller;
 });
 
-/** @returns the caller, or undefined if the request was refused before it was authenticated */
+/** Returns the caller, or undefined if the request was refused before it was authenticated. */
 export function callerOf(request: FastifyRequest): Principal | undefined {
   return callers.get(request);
 }

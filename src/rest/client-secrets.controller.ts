@@ -11,7 +11,7 @@ import { OperationGuard } from './operation.guard.js';
 interface ClientSecretBody {
   readonly id: string;
   readonly object: 'client_secret';
-  /** Shown once. */
+  /** The secret itself. Only the answer to its creation shows it. */
   readonly value: string;
   /** Unix seconds. */
   readonly expires_at: number;

@@ -56,7 +56,7 @@ export class CompactController {
     const { cost_usd, provider, usage_estimated } = response.sluice;
     const encrypted_content = this.seal.seal(owner, response.output_text);
     return {
-      // Not the id of the turn, whose events contain the summary as text.
+      // Do not answer with the id of the turn: its events contain the summary as plain text.
       id: newId('resp'),
       object: 'response.compaction',
       created_at: response.created_at,

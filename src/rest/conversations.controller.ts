@@ -31,7 +31,7 @@ interface ConversationBody {
 
 type ItemBody = Item & {
   readonly sluice: {
-    /** Who speaks. */
+    /** The author of the item: a user, the model, a person in its place, or the system. */
     readonly author: Author;
     /** The response that added the item, or null if a client did. */
     readonly response_id: string | null;

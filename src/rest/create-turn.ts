@@ -59,7 +59,11 @@ function originOf(request: FastifyRequest, path: string, delivery: TurnOrigin['d
   return { endpoint: path, method: 'POST', path, requestId: request.id, clientRequestId, delivery, traceparent };
 }
 
-/** @returns undefined if the caller sent no key. @throws SluiceError if the key is invalid */
+/**
+ * Returns the idempotency key of a request and the digest of its body, or undefined if the caller
+ * sent no key.
+ * @throws SluiceError `invalid_value` if the key is invalid
+ */
 function idempotencyOf(request: FastifyRequest, turnRequest: ResponseRequest): IdempotencyUse | undefined {
   const key = readIdempotencyKey(request.headers['idempotency-key']);
   return key === undefined ? undefined : { key, fingerprint: requestFingerprint(turnRequest) };

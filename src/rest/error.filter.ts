@@ -30,7 +30,8 @@ export interface ErrorFilterParts {
 }
 
 /**
- * Refusals that do not count against the sender: the request was correct, only its time was not.
+ * Refusals that do not count against the sender: the request was correct, but the gateway could not
+ * serve it now.
  */
 const NO_MISTAKE: ReadonlySet<ErrorCode> = new Set([
   'rate_limit_exceeded',
@@ -128,8 +129,8 @@ function isMistake({ status, code }: SluiceError, request: FastifyRequest): bool
 }
 
 /**
- * @returns the HTTP status of an error that Nest or Fastify raised, or undefined for any other
- * error
+ * Returns the HTTP status of an error that Nest or Fastify raised, or undefined for any other
+ * error.
  */
 function statusOf(thrown: unknown): number | undefined {
   if (thrown instanceof HttpException) return thrown.getStatus();

@@ -56,7 +56,7 @@ export class HttpConnections {
     server.on('upgrade', ({ socket }) => this.#idle.delete(socket));
   }
 
-  /** @throws SluiceError `overloaded` if the connection exceeds the bound */
+  /** Checks whether a connection fits within the bound. @throws SluiceError `overloaded` if not */
   check(socket: Socket): void {
     if (!this.#excess.has(socket)) return;
     if (this.size <= this.#options.max) {
@@ -78,8 +78,8 @@ export class HttpConnections {
     const [idle] = this.#idle;
     if (idle !== undefined) {
       idle.destroy();
-      // 'close' is emitted in a later tick; without this line the count would stay too high until
-      // then.
+      // Node emits 'close' in a later tick. If the connection were counted until then, the next
+      // connection would close another one.
       this.#remove(idle);
       return;
     }

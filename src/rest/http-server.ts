@@ -127,7 +127,7 @@ const NO_JSON = 'its body is not JSON in UTF-8; send one JSON object';
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Parses a body; an empty one counts as none.
+ * Parses a body. An empty body counts as none.
  * @throws SluiceError `invalid_json`
  */
 function parseJson(body: string | Buffer): unknown {

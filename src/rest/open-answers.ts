@@ -8,11 +8,11 @@ import { type ServerResponse } from 'node:http';
 
 import { type SluiceError } from '../domain/errors.js';
 
-/** Lets a stream learn that it is to end early. */
+/** Notifies a stream that it must end early. */
 export interface Interruption {
-  /** Why streams are to end now, or undefined if they are not. */
+  /** Why streams must end now, or undefined if they may continue. */
   readonly reason: SluiceError | undefined;
-  /** Calls `work` when streams are to end. @returns a function that cancels the call */
+  /** Calls `work` when streams must end. @returns a function that cancels the call */
   onInterrupt(work: () => void): () => void;
 }
 

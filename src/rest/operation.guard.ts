@@ -25,7 +25,7 @@ export function createsTurn({ method, routeOptions }: FastifyRequest): boolean {
 export class OperationGuard implements CanActivate {
   constructor(private readonly operations: OperationLimits) {}
 
-  /** @throws SluiceError `rate_limit_exceeded` */
+  /** Counts the request. @throws SluiceError `rate_limit_exceeded` */
   canActivate(context: ExecutionContext): boolean {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const caller = callerOf(request);

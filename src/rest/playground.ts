@@ -17,7 +17,10 @@ const TYPES: Readonly<Record<string, string>> = {
   '.map': 'application/json',
 };
 
-/** Allows no foreign and no inline code, because the page shows text of models and people. */
+/**
+ * Content security policy: no foreign and no inline code, because the page shows text of models and
+ * people.
+ */
 const POLICY =
   "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -33,8 +33,8 @@ interface PromptBody extends KnownPrompt {
 }
 
 /**
- * The loaded prompts, of each the highest version first. Built for each request, because packs can
- * be reloaded.
+ * The loaded prompts. The highest version of each comes first. Built for each request, because
+ * packs can be reloaded.
  */
 export class PromptList {
   constructor(

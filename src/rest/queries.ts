@@ -110,7 +110,9 @@ export function readHistoryQuery(query: unknown): Omit<ListQuery, 'order'> {
   return { limit: Number(limit ?? 20), ...(after === undefined ? {} : { after }) };
 }
 
-/** Reads whether a deleted conversation takes its responses along. @throws SluiceError 400 */
+/**
+ * Reads whether the responses of a deleted conversation are deleted too. @throws SluiceError 400
+ */
 export function readDeletionQuery(query: unknown): 'delete' | 'keep' {
   return read(DELETION, query).responses ?? 'delete';
 }

@@ -36,7 +36,10 @@ export class RefusalBudget {
     this.#time = time;
   }
 
-  /** @throws SluiceError `rate_limit_exceeded` if the bucket of `sender` is empty */
+  /**
+   * Checks the bucket of a sender before its request is read.
+   * @throws SluiceError `rate_limit_exceeded` if the bucket is empty
+   */
   check(sender: string): void {
     const waitMs = (this.#fullAt.get(sender) ?? 0) - this.#time.now() - MINUTE_MS + this.#msPerRefusal;
     // Allow for rounding, so that the last request of a bucket is not refused.

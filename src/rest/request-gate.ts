@@ -111,7 +111,7 @@ export function bodyTooLarge(): SluiceError {
   );
 }
 
-/** @returns the length of the body in bytes, 0 if there is none, `maxBodyBytes` if it is chunked */
+/** Returns the length of the body in bytes: 0 if there is none, `maxBodyBytes` if it is chunked. */
 export function bodyBytesOf({ headers }: FastifyRequest, maxBodyBytes: number): number {
   if (headers['transfer-encoding'] !== undefined) return maxBodyBytes;
   const length = Number(headers['content-length'] ?? 0);

@@ -103,7 +103,10 @@ export class ResponsesController {
     void reply.code(200).send(response);
   }
 
-  /** @throws SluiceError before the first byte is sent; later errors are sent in the stream */
+  /**
+   * Answers with the events of a response.
+   * @throws SluiceError before the first byte is sent; later errors are sent in the stream
+   */
   async #stream(
     events: AsyncIterable<readonly LoggedEvent[]>,
     reply: FastifyReply,

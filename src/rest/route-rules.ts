@@ -1,6 +1,6 @@
 /*
- * Who may use each route under /v1. The gateway does not start with a route that has no rule, and
- * the table of authorization tests is made of these rules.
+ * Which credentials may use each route under /v1. The gateway does not start if a route has no
+ * rule. The authorization tests are generated from these rules.
  */
 
 import { hasScope } from '../auth/authenticator.js';
@@ -61,7 +61,7 @@ export function ruleOf(method: string, path: string): RouteRule {
   return rule;
 }
 
-/** @throws SluiceError `insufficient_scope` */
+/** Checks the rule of a route for a caller. @throws SluiceError `insufficient_scope` */
 export function checkRule(caller: Principal, { scope, keysOnly = false, unbound = false }: RouteRule): void {
   if (!hasScope(caller, scope)) {
     throw forbidden(`the credential lacks the scope "${scope}"; use another one`);

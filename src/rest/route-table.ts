@@ -15,8 +15,8 @@ export class RouteTable {
   }
 
   /**
-   * @returns the sorted methods of the routes that match `path` (without its query), empty if the
-   * path is unknown
+   * Returns the sorted methods of the routes that match `path` (without its query). Empty if the
+   * path is unknown.
    */
   methodsAt(path: string): string[] {
     const found = new Set<string>();

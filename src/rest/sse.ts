@@ -24,7 +24,7 @@ export interface SseOptions {
    * How long a client that was cut may still read the error, before its connection is destroyed.
    */
   readonly lingerMs: number;
-  /** Ends the stream early, with an error. */
+  /** Ends the stream early, with an error. Absent: the stream is never interrupted. */
   readonly interruption?: Interruption;
 }
 
@@ -201,7 +201,10 @@ class SseWriter {
     clearInterval(this.#keepAlive);
   }
 
-  /** @returns `ok` also if the stream is to end, because its end is queued behind unread data */
+  /**
+   * Waits until the client has read what was written.
+   * @returns `ok` also if the stream must end, because its end is queued behind unread data
+   */
   #drained(): Promise<'ok' | 'gone' | 'stalled'> {
     if (this.#options.interruption?.reason !== undefined) return Promise.resolve('ok');
     return new Promise((resolve) => {

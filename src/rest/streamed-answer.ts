@@ -18,7 +18,7 @@ export function goneSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-/** Aborts like `goneSignal`, and also when streams are to end. Ends the reading, not the turn. */
+/** Aborts like `goneSignal`, and also when streams must end. Ends the reading, not the turn. */
 export function readingSignal(reply: FastifyReply, interruption: Interruption | undefined): AbortSignal {
   const over = new AbortController();
   const stop = (): void => over.abort();
@@ -31,7 +31,9 @@ export function readingSignal(reply: FastifyReply, interruption: Interruption | 
   return over.signal;
 }
 
-/** @throws SluiceError `reason`, if it is set and the response is not complete */
+/**
+ * Throws `reason` if it is set and the response is not complete, so that the stream ends with it.
+ */
 export function checkInterruption(complete: boolean, reason: SluiceError | undefined): void {
   if (!complete && reason !== undefined) throw reason;
 }
@@ -60,6 +62,7 @@ export async function streamTexts(
 }
 
 /**
+ * Waits for `work` for at most `ms` milliseconds.
  * @returns what `work` resolves to, or undefined after `ms`
  * @throws what `work` throws before that
  */

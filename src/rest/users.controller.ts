@@ -1,4 +1,7 @@
-/* REST over users, for backends: ends what a user is signed in with, erases and exports the user's data. */
+/*
+ * REST over users, for backends: revokes the credentials of a user, exports and erases the user's
+ * data.
+ */
 
 import { Readable } from 'node:stream';
 import { Controller, Delete, Get, HttpCode, Param, Post, Res, UseGuards } from '@nestjs/common';

@@ -66,7 +66,7 @@ export interface DrainOptions {
   readonly closeSocketsOverMs: number;
   /**
    * With shared state: how long readers over HTTP may continue after the last turn, within the
-   * grace. The rest they read elsewhere.
+   * grace. They can read the rest from another replica.
    */
   readonly readSharedMs: number;
   /**
@@ -144,7 +144,7 @@ export class Drain implements BeforeApplicationShutdown {
     return this.#running;
   }
 
-  /** Ends now what still runs. */
+  /** Ends running turns and open streams now, without waiting for the grace. */
   hurry(): void {
     this.#hurry.abort();
   }

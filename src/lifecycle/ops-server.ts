@@ -93,7 +93,7 @@ export class OpsServer implements OnApplicationBootstrap, OnApplicationShutdown 
       return json(report.status === 'ready' ? 200 : 503, report);
     }
     if (path === this.options.metricsPath && this.metrics !== null) {
-      // The gauge of readiness is as new as the scrape, with or without requests of a probe.
+      // Update the gauge of readiness with each scrape: nothing may request the probe.
       await this.readiness.report();
       const format = acceptsOpenMetrics(request.headers.accept) ? 'openmetrics' : 'text';
       return { status: 200, ...(await this.metrics.exposition(format)) };

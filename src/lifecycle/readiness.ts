@@ -35,7 +35,7 @@ export interface ReadinessOptions {
   readonly statePingTimeoutMs: number;
   /** Called with each result. */
   readonly onReport?: (ready: boolean) => void;
-  /** Returns what operators should know although the replica is ready. */
+  /** Returns notes for operators that do not make the replica unready. */
   readonly notes?: () => Readonly<Record<string, unknown>>;
 }
 

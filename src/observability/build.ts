@@ -12,7 +12,7 @@ export const BUILD: Build = { version: versionOfPackage(), revision: process.env
 
 function versionOfPackage(): string {
   try {
-    // Beside src/ and dist/ alike.
+    // The file is in the parent folder of src/ and of dist/.
     const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
     return (JSON.parse(file) as { readonly version: string }).version;
   } catch {

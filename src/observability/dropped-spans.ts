@@ -6,7 +6,10 @@ import { type Metrics } from './metrics.js';
 
 const LINE_EVERY_MS = 60_000;
 
-/** @returns a function that takes the number of spans that were lost now */
+/**
+ * Returns a function that reports newly lost spans. Its argument is their number.
+ * @param endpoint URL of the collector, of which the log shows the host only
+ */
 export function droppedSpans(
   endpoint: string,
   logger: Pick<Log, 'warn'>,

@@ -1,7 +1,7 @@
 /*
- * All metrics of Sluice: name (without the prefix), kind, help, labels. A label lists its values,
- * or is `bounded`: it has few values by nature (models, codes), and values beyond LABEL_VALUES_MAX
- * count as `other`. User input is never a label.
+ * All metrics of Sluice: name (without the prefix), kind, help, labels. A label lists its values or
+ * is `bounded`. A bounded label has few values by nature (models, codes); values beyond
+ * LABEL_VALUES_MAX count as `other`. User input is never a label.
  */
 
 import { ERROR_CODES, type ErrorCode } from '../domain/errors.js';

@@ -1,7 +1,7 @@
 /*
  * Writes the metrics of a registry in OpenMetrics 1.0, with exemplars. prom-client's own writer
- * renames the counters of its registry, and its exemplars require it, so that no registry could
- * serve both formats with them.
+ * renames the counters of its registry, and its exemplars require it, so one registry could not
+ * serve both formats.
  */
 
 import { type Registry } from 'prom-client';
@@ -35,7 +35,7 @@ export class Exemplars {
     this.#ofBucket.set(keyOf(`${metric}_bucket`, { ...labels, le }), { traceId, value, seconds: Date.now() / 1_000 });
   }
 
-  /** Returns the exemplar of a sample as its line ends with it, or nothing. */
+  /** Returns the exemplar of a sample in the form that ends its line, or an empty text. */
   after(sample: string, labels: Labels): string {
     if (!('le' in labels)) return '';
     const found = this.#ofBucket.get(keyOf(sample, labels));

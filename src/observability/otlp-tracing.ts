@@ -97,7 +97,7 @@ export class OtlpTracing extends Tracing {
   }
 }
 
-/** Counts the spans that the collector does not take. */
+/** Counts the spans that the collector does not accept. */
 class CountingExporter implements SpanExporter {
   /** Number of spans that were exported, or lost by a failed export. */
   done = 0;
@@ -130,7 +130,7 @@ class BoundedProcessor implements SpanProcessor {
   constructor(exporter: CountingExporter, onDropped: (spans: number) => void) {
     this.#exporter = exporter;
     this.#onDropped = onDropped;
-    // Never full before this class reports it.
+    // The queue of the inner processor is larger, so this class notices a full queue first.
     this.#inner = new BatchSpanProcessor({
       exporter,
       exportTimeoutMillis: EXPORT_TIMEOUT_MS,

@@ -77,7 +77,7 @@ export class FollowedResponses {
   resume(caller: Principal, point: ResumePoint): Promise<void> {
     const { responseId, streamId } = point;
     const { lanes, closed } = this.#options;
-    // Opens the lane first: a refused resume leaves nothing behind.
+    // Open the lane first: it may refuse, and then nothing else has changed.
     lanes.open(streamId);
     const resumes = this.#resumesOf(responseId);
     const { place, isNewest } = resumes.begin(streamId);
@@ -98,7 +98,8 @@ export class FollowedResponses {
     const { outbound, closed, time } = this.#options;
     let viewer: Viewer | undefined;
     try {
-      // The turn runs while the store is unavailable: retry, so that its answer is not lost.
+      // The turn runs while the store is unavailable. Retry, so that the client still receives its
+      // answer.
       viewer = await retryWhileUnavailable(() => this.view(caller, responseId, -1), { wanted: () => !closed(), time });
     } catch (thrown) {
       // An idempotency key may lead to a response whose events are gone.
@@ -107,8 +108,9 @@ export class FollowedResponses {
       return;
     }
     if (viewer === undefined) return;
-    // A resume behind a slow create can be served first. Following from the create would then send
-    // its events again, in another lane. The later frame keeps the response.
+    // A resume that was sent after a slow create can be served before it. Following the response
+    // from the create too would send its events twice, in two lanes. The later frame decides, so
+    // the create leaves the response where it is.
     const later = this.#decidedAfter(frame, responseId);
     if (later !== undefined) viewer.close();
     const following = later ?? outbound.follow(responseId, viewer, streamId);
@@ -131,7 +133,8 @@ export class FollowedResponses {
       await outbound.whenRoom();
       const known = outbound.followings.has(responseId);
       try {
-        // Other responses may have been followed while this viewer was being opened.
+        // Other responses may have taken the last places while this viewer was being opened. Check
+        // the bound again in the tick that follows the response.
         if (!known) this.checkRoom();
         if (wanted()) announce();
         if (!wanted() || known) {
@@ -159,7 +162,10 @@ export class FollowedResponses {
     );
   }
 
-  /** @returns undefined if the connection closed meanwhile. Throws like `ResponseReader.open`. */
+  /**
+   * Opens a viewer after event `after`. Throws like `ResponseReader.open`.
+   * @returns undefined if the connection closed meanwhile
+   */
   async view(caller: Principal, responseId: string, after: number): Promise<Viewer | undefined> {
     const { reader, outbound, closed } = this.#options;
     const viewer = await reader.open(caller, responseId, after, outbound.wake);
@@ -183,7 +189,8 @@ export class FollowedResponses {
   ): Promise<void> {
     const { metrics, refusals } = this.#options;
     // A later resume of the response begins when this work settles. A refusal sent after that could
-    // follow the later answer. As part of the work, it always comes first.
+    // follow the answer to the later resume. Refuse inside the work, so that the refusal comes
+    // first.
     await this.#inOrder.run(responseId, async () => {
       try {
         metrics.of.resumes_total.inc({ mode: await begin() });
@@ -197,7 +204,7 @@ export class FollowedResponses {
     resumes.settle(place);
   }
 
-  /** Throws like `ResponseReader.open`. */
+  /** Opens a viewer and follows the response with it. Throws like `ResponseReader.open`. */
   async #begin(
     caller: Principal,
     point: ResumePoint,
@@ -232,7 +239,8 @@ export class FollowedResponses {
       }
       if (mode === 'replay') await this.#sendResumed(caller, point);
       if (!wanted()) {
-        // A later frame follows the response at once: send nothing that it would send again.
+        // A later frame has decided about the response and sends its events. Close this viewer, so
+        // that no event is sent twice.
         viewer.close();
         return 'replaced';
       }
@@ -290,7 +298,9 @@ export class FollowedResponses {
     return this.#options.takesSnapshots() && events > LONG_REPLAY_EVENTS;
   }
 
-  /** Whether events are gone and the client accepts a snapshot of the stored response instead. */
+  /**
+   * Whether the events are gone and the client accepts a snapshot of the stored response instead.
+   */
   #isServedByStore(thrown: unknown): boolean {
     return thrown instanceof SluiceError && thrown.code === 'response_expired' && this.#options.takesSnapshots();
   }

@@ -6,8 +6,8 @@ import { type Viewer } from '../../state/follow/viewer.js';
 export type FollowEnd = 'ended' | 'lost';
 
 /**
- * A connection follows a response at most once: a later resume changes the viewer and the lane of
- * the same object.
+ * One response on one connection. A connection follows a response at most once: a later resume
+ * changes the viewer and the lane of the same object.
  */
 export class Following {
   readonly responseId: string;

@@ -84,7 +84,7 @@ export class ResumePlace implements ConnectionTask {
     if (this.#pending > 0 || this.#holds || this.#over) return;
     this.#over = true;
     this.#left.resolve();
-    // A place with errors waits for its turn to send them.
+    // A place with errors stays in the lane until it is at the head, and sends them there.
     if (!this.#atHead && this.#errors.length === 0) this.#lane.remove(this);
   }
 }

@@ -72,8 +72,9 @@ export class Resumes {
     if (this.#following === following) return;
     this.#following = following;
     void following.end.then((end) => {
-      // A resume can follow the response again in the same tick. Its following must not be ended
-      // here.
+      // The response can end and be resumed again in one tick, before this runs. Releasing the
+      // place would then end the new following. Compare, so that only the ended following releases
+      // it.
       if (this.#following !== following) return;
       if (end === 'lost') this.#holder?.refuse(responseExpired());
       if (this.#holder !== undefined) this.#holder.holds = false;

@@ -46,7 +46,7 @@ export const LONG_REPLAY_EVENTS = 256;
 /** Most events that a cached snapshot may be behind. */
 const STALE_EVENTS = LONG_REPLAY_EVENTS / 2;
 const RETRY_MS = 250;
-/** No response has this id. */
+/** Key under which snapshots wait for each other. No response has this id. */
 const QUEUE = '';
 
 export class SnapshotSender {
@@ -64,11 +64,13 @@ export class SnapshotSender {
     return this.#options.inOrder.run(QUEUE, () => this.#send(request));
   }
 
-  /** Moves a viewer that is far behind on, and resumes it. */
+  /** Moves a viewer that is far behind forward by a snapshot, and resumes it. */
   moveOn(caller: Principal, following: Following): void {
     const { outbound, time } = this.#options;
     const { responseId, streamId, viewer } = following;
-    // The client can resume the response in another lane meanwhile, or stop following it.
+    // During the read the client can resume the response in another lane, or stop following it. The
+    // snapshot would then repeat events in the wrong lane, so it is sent only while the viewer is
+    // unchanged.
     const wanted = (): boolean => following.viewer === viewer && outbound.followings.get(responseId) === following;
     const resume = (): void => {
       if (!wanted()) return;
@@ -93,8 +95,8 @@ export class SnapshotSender {
     await outbound.whenRoom();
     if (!wanted()) return 'unwanted';
     const { json, sequence, terminal } = await reader.snapshot(caller, responseId, atLeast);
-    // Events can fill the socket during the read. Without this wait the snapshot would exceed the
-    // bound of the socket.
+    // Events of other responses can fill the socket during the read. The snapshot would then exceed
+    // the bound of the socket, so wait for room again.
     await outbound.whenRoom();
     if (!wanted()) return 'unwanted';
     const { before, after } = encodeSnapshotAround({ responseId, sequence, streamId });

@@ -51,7 +51,7 @@ interface Watched {
   readonly conversation: string;
   readonly streamId: string;
   readonly following: Set<Following>;
-  /** Responses announced here: one may be announced more than once. */
+  /** Responses announced to this subscription. The store may announce one more than once. */
   readonly announced: Set<string>;
   readonly unwatch: () => void;
   /** Whether the members are being read again after a gap. */
@@ -78,8 +78,9 @@ export class WatchedConversations {
       try {
         await this.#subscribe(caller, conversation, streamId);
       } catch (thrown) {
-        // The next frame of this conversation runs as soon as this work settles. The refusal must
-        // be sent before, or it would follow the answer to that frame.
+        // The next frame of this conversation runs as soon as this work settles. If the refusal
+        // were sent after that, it could follow the answer to that frame. Refuse inside the work,
+        // so that answers come in the order of frames.
         this.#options.refusals.refuse(asSluiceError(thrown), streamId);
       }
     });
@@ -103,7 +104,8 @@ export class WatchedConversations {
     await conversations.get(caller, conversation);
     lanes.open(streamId);
     this.#checkRoom(conversation);
-    // Responses announced before the answer is sent; afterwards they are followed at once.
+    // Collect responses that are announced before the answer is sent. Later ones are followed at
+    // once.
     const early: string[] = [];
     let onResponse = (responseId: string): void => void early.push(responseId);
     let onGap = (): void => undefined;
@@ -124,7 +126,8 @@ export class WatchedConversations {
       return;
     }
     try {
-      // Subscribes to other conversations may have been answered meanwhile.
+      // Subscribes to other conversations may have taken the last places during the reads. Check
+      // again, in the same tick as this subscription takes its place.
       this.#checkRoom(conversation);
     } catch (thrown) {
       unwatch();
@@ -179,8 +182,8 @@ export class WatchedConversations {
   }
 
   /**
-   * Follows what runs and was not announced: the store may have lost announcements. Gaps meanwhile
-   * cause one more reading.
+   * Follows running responses that were not announced, because the store may have lost
+   * announcements. A gap during the reading causes one more reading.
    */
   async #catchUp(watched: Watched): Promise<void> {
     watched.gap = true;

@@ -13,8 +13,7 @@ export interface OriginOptions {
   readonly allowedOrigins: readonly string[];
   /**
    * Whether the gateway listens on a loopback address. Its own pages then have a loopback name, so
-   * that a foreign page whose name resolves to
-   * 127.0.0.1 (DNS rebinding) is refused.
+   * a foreign page whose name resolves to 127.0.0.1 (DNS rebinding) is refused.
    */
   readonly loopbackOnly: boolean;
 }
@@ -42,7 +41,7 @@ export class OriginPolicy {
     return this.#allowed.size === 0 && this.#isOwn(page, host);
   }
 
-  /** @throws SluiceError `origin_not_allowed` */
+  /** Checks a page like `allows`. @throws SluiceError `origin_not_allowed` */
   check(origin: string | undefined, host: string | undefined): void {
     if (this.allows(origin, host)) return;
     throw new SluiceError(

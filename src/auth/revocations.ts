@@ -35,7 +35,8 @@ export class UnrevokedAuthenticator extends Authenticator {
 async function isRevoked(principal: Principal, store: Pick<CredentialStore, 'revokedAt'>): Promise<boolean> {
   if (principal.issuedAtMs === null) return false;
   const at = await store.revokedAt(principal.owner);
-  // Tokens name whole seconds: one of the second of the revocation counts as issued before.
+  // Tokens name whole seconds. A token of the same second as the revocation counts as issued
+  // before.
   return at !== undefined && Math.floor(principal.issuedAtMs / 1_000) <= Math.floor(at / 1_000);
 }
 
@@ -79,7 +80,10 @@ export class Revocations {
     this.#cancel();
   }
 
-  /** Reads what was revoked since the last read. While the store is away, nothing is skipped. */
+  /**
+   * Reads what was revoked since the last read. While the store is unavailable, the cursor stays,
+   * so no revocation is skipped.
+   */
   read(): Promise<void> {
     this.#reading ??= this.#readAll().finally(() => (this.#reading = undefined));
     return this.#reading;
@@ -110,7 +114,7 @@ export class Revocations {
         if (revocations.length === 0 || this.#stopped) return;
       }
     } catch {
-      // The store is away: the next read continues at the same cursor.
+      // The store is unavailable. The next read continues at the same cursor.
     }
   }
 

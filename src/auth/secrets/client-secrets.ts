@@ -18,7 +18,7 @@ export interface SecretRequest {
   readonly prompt?: PromptChoice;
   readonly scopes?: readonly Scope[];
   readonly limitsClass?: string;
-  /** Milliseconds. */
+  /** Lifetime in milliseconds. Absent: the configured one. */
   readonly expiresInMs?: number;
 }
 
@@ -31,7 +31,10 @@ export interface MadeSecret {
 export interface ClientSecretsParts {
   readonly store: CredentialStore;
   readonly conversations: Pick<ConversationStore, 'get'>;
-  /** Throws if the prompt does not exist, or its variables do not fit a turn of this user. */
+  /**
+   * Checks a prompt. Throws if it does not exist, or if its variables do not fit a turn of this
+   * user.
+   */
   readonly checkPrompt: (user: Principal, prompt: PromptChoice) => void;
   /** Lifetime of a secret whose request names none, in milliseconds. */
   readonly ttlMs: number;
@@ -40,7 +43,7 @@ export interface ClientSecretsParts {
   readonly time?: Time;
 }
 
-/** Without a choice a secret may chat, if its key may. */
+/** The scopes of a secret whose request names none, as far as its key has them. */
 const USUAL_SCOPES: readonly Scope[] = ['chat'];
 
 export class ClientSecrets {
@@ -116,7 +119,9 @@ export class ClientSecrets {
     });
   }
 
-  /** A secret reaches the objects of its user only, so its conversation must be one of them. */
+  /**
+   * Checks that a conversation belongs to the user: a secret reaches the objects of its user only.
+   */
   async #checkConversation(id: string, owner: string, tenant: string): Promise<void> {
     const found = await this.#parts.conversations.get(id);
     if (found?.owner === owner) return;

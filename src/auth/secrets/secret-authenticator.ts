@@ -1,4 +1,4 @@
-/* Client secrets as credentials. An unknown, wrong, expired and revoked one is refused alike. */
+/* Authenticates client secrets. Unknown, wrong, expired and revoked ones get the same refusal. */
 
 import { timingSafeEqual } from 'node:crypto';
 import { SluiceError } from '../../domain/errors.js';

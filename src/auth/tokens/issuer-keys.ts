@@ -72,7 +72,9 @@ export class IssuerKeys {
     }
   }
 
-  /** Fetches the keys unless that was tried within the cooldown. Callers at once share one fetch. */
+  /**
+   * Fetches the keys unless that was tried within the cooldown. Concurrent callers share one fetch.
+   */
   #fetch(): Promise<void> {
     if (this.#fetching !== undefined) return this.#fetching;
     if (this.#time.now() - this.#triedAt < COOLDOWN_MS) return Promise.resolve();
@@ -115,7 +117,7 @@ export class IssuerKeys {
   }
 }
 
-/** A cause in Sluice's own words. */
+/** A failed fetch. Its message is Sluice's own and holds no content of the answer. */
 class KeysMistake extends Error {}
 
 function keySetOf(text: string): KeySet {
@@ -127,7 +129,8 @@ function keySetOf(text: string): KeySet {
     throw new KeysMistake('the answer is not JSON');
   }
   if (!Array.isArray(keys)) throw new KeysMistake('the answer is no list of keys');
-  // Only the public keys of asymmetric algorithms. `oct` keys would let their readers sign tokens.
+  // Keep only the public keys of asymmetric algorithms. With an `oct` key, each reader of the list
+  // could sign tokens.
   const usable = keys.slice(0, MAX_KEYS).filter((key) => isPublicKey(key));
   if (usable.length === 0) throw new KeysMistake('the answer has no usable key');
   // jose checks each key when it is used.

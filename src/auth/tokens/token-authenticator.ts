@@ -1,7 +1,7 @@
 /*
  * Tokens of users (JWT): verifies signature, issuer, audience and times, and maps claims to a
- * principal. Asymmetric signatures only. Tells callers whether a token has expired, and nothing
- * else about why it was refused: operators have a metric and a debug line.
+ * principal. Asymmetric signatures only. A refusal shows callers whether the token has expired, and
+ * no other reason. Operators have a metric and a debug line.
  */
 
 import { type KeyObject } from 'node:crypto';
@@ -18,7 +18,7 @@ export interface TokenOptions {
   readonly algorithms: readonly string[];
   readonly clockToleranceMs: number;
   readonly claims: { readonly user: string; readonly tenant: string; readonly scopes: string; readonly class: string };
-  /** The tenant of tokens without the claim. */
+  /** The tenant of tokens that lack the claim of the tenant. */
   readonly tenant: string;
   /** Called for each refused token. */
   readonly onRefused?: (reason: TokenRefusal) => void;
@@ -106,7 +106,7 @@ export class TokenAuthenticator extends Authenticator {
     };
   }
 
-  /** @throws ClaimMistake */
+  /** Maps the claims of a verified token to a principal. @throws ClaimMistake */
   #principalOf(payload: JWTPayload): Principal {
     const { claims, clockToleranceMs, tenant: usual } = this.#options;
     const user = claimOf(payload, claims.user);
@@ -156,7 +156,7 @@ function claimOf(payload: JWTPayload, name: string): unknown {
     );
 }
 
-/** Scopes as text with spaces (OAuth) or as a list. Without the claim: `chat`. */
+/** Reads scopes from a text with spaces (OAuth) or from a list. Without the claim: `chat`. */
 function scopesOf(claim: unknown): ReadonlySet<Scope> {
   if (claim === undefined || claim === null) return new Set(['chat']);
   const names: readonly unknown[] = typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [];

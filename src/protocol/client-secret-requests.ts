@@ -35,7 +35,10 @@ export interface ClientSecretCreate {
   readonly expiresInMs?: number;
 }
 
-/** @throws SluiceError (400) with the invalid field as `param` */
+/**
+ * Parses a request for a new client secret.
+ * @throws SluiceError (400) with the invalid field as `param`
+ */
 export function parseClientSecretCreate(body: unknown): ClientSecretCreate {
   const what = 'make a client secret';
   if (!isObject(body)) {

@@ -34,8 +34,8 @@ const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c];
 const [OPEN_LIST, CLOSE_LIST, OPEN_MAP, CLOSE_MAP] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
- * @returns the bound that the text exceeds, or undefined. One pass; the engine's own search skips
- * strings.
+ * Returns the bound that the text exceeds, or undefined. Reads the text once, and skips strings
+ * with the engine's own search.
  */
 function excessOf(text: string): string | undefined {
   let values = 1;
@@ -64,8 +64,8 @@ function excessOf(text: string): string | undefined {
 }
 
 /**
- * @returns the index of the quote that ends the string at `start`, or the length of the text if
- * none does
+ * Returns the index of the quote that ends the string at `start`, or the length of the text if no
+ * quote does.
  */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {

@@ -100,8 +100,8 @@ function customCode(issue: z.core.$ZodIssueCustom): ErrorCode {
 }
 
 /**
- * @returns the first issue of the union branch that matched deepest, or undefined if none got past
- * the value's type
+ * Returns the first issue of the union branch that matched deepest, or undefined if no branch
+ * matched the value's type.
  */
 function deepest(branches: readonly (readonly z.core.$ZodIssue[])[]): z.core.$ZodIssue | undefined {
   let best: z.core.$ZodIssue | undefined;

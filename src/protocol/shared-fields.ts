@@ -52,7 +52,7 @@ export const SHARED_FIELDS = {
   prompt_cache_key: z.string().max(1_024).optional(),
 };
 
-/** @returns how the answer is sampled, or undefined if the request leaves every default */
+/** Returns the sampling of the answer, or undefined if the request leaves every default. */
 export function samplingOf(fields: {
   readonly frequency_penalty?: number | undefined;
   readonly presence_penalty?: number | undefined;
@@ -60,7 +60,7 @@ export function samplingOf(fields: {
   readonly stop?: string | readonly string[] | undefined;
   readonly logit_bias?: Readonly<Record<string, number>> | undefined;
   readonly verbosity?: z.output<typeof VERBOSITY> | undefined;
-  /** Absent: no log probabilities are wanted. */
+  /** Alternatives of each token, 0 to 20. Absent: the request asks for no log probabilities. */
   readonly topLogprobs?: number | undefined;
 }): Sampling | undefined {
   const stop = [fields.stop ?? []].flat();
@@ -71,7 +71,7 @@ export function samplingOf(fields: {
     seed: fields.seed,
     stop: stop.length === 0 ? undefined : stop,
     logitBias: bias === undefined || Object.keys(bias).length === 0 ? undefined : bias,
-    // The default of models; omit it for servers without the field.
+    // `medium` is the default of models. Omit it for servers that do not know the field.
     verbosity: fields.verbosity === 'medium' ? undefined : fields.verbosity,
     topLogprobs: fields.topLogprobs,
   });

@@ -31,7 +31,7 @@ function allowing({ mode = 'auto', tools }: Allowed): ToolChoice {
 const NAMED = z.strictObject({ type: z.literal('function'), name: NAME });
 const ALLOWED = z.strictObject({ type: z.literal('allowed_tools'), mode: MODE.optional(), tools: allowedOf(NAMED) });
 
-/** In a request for a response. */
+/** `tool_choice` of a request for a response. */
 export const TOOL_CHOICE = z.union([
   MODE,
   z.preprocess(
@@ -48,7 +48,7 @@ const CHAT_ALLOWED = z.strictObject({
   allowed_tools: closed({ mode: MODE.optional(), tools: allowedOf(CHAT_NAMED) }),
 });
 
-/** In a chat completions request, where a function has an object of its own. */
+/** `tool_choice` of a chat completions request, where a function has an object of its own. */
 export const CHAT_TOOL_CHOICE = z.union([
   MODE,
   z.preprocess(

@@ -143,7 +143,9 @@ export class ChatChunkWriter {
     this.#includeUsage = includeUsage;
   }
 
-  /** @returns the chunks for an event, none for most. @throws FailedTurn at `response.failed` */
+  /**
+   * Returns the chunks for an event. Most events have none. @throws FailedTurn at `response.failed`
+   */
   take(event: ResponseEvent): ChatChunk[] {
     switch (event.type) {
       case 'response.created':
@@ -190,7 +192,7 @@ export class ChatChunkWriter {
       case 'response.output_item.done':
         return [];
     }
-    // An event of a later version: both versions run during a rolling update.
+    // During a rolling update a log may hold events of a later version. They have no chunk.
     return [];
   }
 

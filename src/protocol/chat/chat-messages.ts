@@ -75,7 +75,10 @@ const ASSISTANT_CONTENT = z.union([
 ]);
 
 const ONE_OF_SEVERAL = inert(z.never(), 'providers do not receive the names of participants; say them in the text');
-/** Accepted and ignored: there is one assistant, and a call already names its function. */
+/**
+ * The `name` of an assistant or tool message. Accepted and ignored: there is one assistant, and a
+ * call names its function.
+ */
 const NAME_OF_ONE = z.string().max(256).optional();
 /** Any call id of a provider; some put state into it. */
 const CALL_ID = z.string().min(1).max(65_536);

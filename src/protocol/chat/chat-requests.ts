@@ -132,7 +132,10 @@ type Fields = z.output<typeof CHAT_REQUEST>;
 /** The top-level field names of a request. */
 export const CHAT_FIELDS: readonly string[] = Object.keys(FIELDS);
 
-/** @throws SluiceError (400) with the field at fault as `param` */
+/**
+ * Parses a chat completions request.
+ * @throws SluiceError (400) with the invalid field as `param`
+ */
 export function parseChatRequest(body: unknown): ParsedChat {
   if (!isObject(body)) {
     throw new SluiceError('invalid_request', `unable to ${OPERATION}; the request must be a JSON object`);

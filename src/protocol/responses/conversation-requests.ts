@@ -52,7 +52,10 @@ export function parseConversationUpdate(body: unknown): Record<string, string> {
   return parsed.data.metadata;
 }
 
-/** @throws SluiceError (400) with the invalid field as `param` */
+/**
+ * Parses the items to add to a conversation.
+ * @throws SluiceError (400) with the invalid field as `param`
+ */
 export function parseItemsCreate(body: unknown): readonly Item[] {
   const what = 'add items to a conversation';
   const fields = objectIn(body, what);

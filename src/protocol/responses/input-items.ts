@@ -70,7 +70,7 @@ const ID = z.string().max(256).optional();
 /** Any call id of a provider; some put state into it. */
 const CALL_ID = z.string().min(1).max(65_536);
 const DIRECT = z.strictObject({ type: z.literal('direct') });
-/** The field that Sluice adds to listed items. Ignored in `input`. */
+/** The field that Sluice adds to items in lists. Ignored in `input`. */
 const sluice = z.unknown().optional();
 const callExtras = {
   sluice,
@@ -217,7 +217,10 @@ function authorIn({ sluice: facts }: ItemInput): unknown {
   return isObject(facts) ? (facts['author'] ?? undefined) : undefined;
 }
 
-/** Checks the author of an item of a conversation: that of its role, or a person in the model's. */
+/**
+ * Checks the author of an item of a conversation. It must be the author of its role, or a person in
+ * place of the model.
+ */
 function authorFits(item: ItemInput, context: z.core.$RefinementCtx): void {
   const author = authorIn(item);
   if (author === undefined) return;

@@ -114,7 +114,10 @@ type Fields = z.output<typeof RESPONSE_REQUEST>;
 /** The top-level field names of a request, for suggestions on a misspelt one. */
 export const REQUEST_FIELDS: readonly string[] = Object.keys(FIELDS);
 
-/** @throws SluiceError (400) with the field at fault as `param` */
+/**
+ * Parses a request for a response.
+ * @throws SluiceError (400) with the invalid field as `param`
+ */
 export function parseResponseRequest(body: unknown, edge: Edge): ParsedRequest {
   if (!isObject(body)) {
     throw new SluiceError('invalid_request', 'unable to create a response; the request must be a JSON object');
@@ -217,7 +220,10 @@ function fitsTogether(fields: Fields, edge: Edge): void {
   }
 }
 
-/** @returns true if the request prepares a response without output, for which any input is enough */
+/**
+ * Returns true if the request prepares a response without output. Any input is enough for such a
+ * request.
+ */
 function prepares({ generate }: Fields): true | undefined {
   return generate === false ? true : undefined;
 }
@@ -234,7 +240,10 @@ function refused(
   return new SluiceError(code, `unable to create a response; ${why}`, { param });
 }
 
-/** Either field asks for log probabilities; 0 tokens in place of each is the default. */
+/**
+ * Returns the number of alternatives of each token, or undefined if the request asks for no log
+ * probabilities. Either field asks for them; the default is 0 alternatives.
+ */
 function topLogprobsOf({ include, top_logprobs: most = 0 }: Fields): number | undefined {
   return most > 0 || (Array.isArray(include) && include.includes(LOGPROBS)) ? most : undefined;
 }

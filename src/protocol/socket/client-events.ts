@@ -35,7 +35,7 @@ export type ClientEvent =
   | {
       readonly type: 'response.steer';
       readonly previousResponseId: string;
-      /** As sent, because the answer returns it. */
+      /** The input unchanged, because the answer returns it. */
       readonly input: unknown;
       readonly streamId?: string;
     }

@@ -17,7 +17,7 @@ export interface ResumePoint {
 /** The most responses that a connection may have in flight. */
 const MOST_POINTS = 16;
 
-/** @throws SluiceError `invalid_value` with param `resume` */
+/** Parses the value of `resume`. @throws SluiceError `invalid_value` with param `resume` */
 export function parseResumeQuery(text: string): readonly ResumePoint[] {
   const points = text
     .split(',')

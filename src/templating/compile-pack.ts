@@ -1,6 +1,6 @@
 /*
  * Checks the content of one pack file as a whole and compiles it into prompts. Pure. Reports all
- * mistakes, not only the first. Reading files is load-packs' task.
+ * mistakes, not only the first. Reads no files; load-packs does.
  */
 
 import { compilePrompt } from './compile-prompt.js';
@@ -62,7 +62,10 @@ export function compilePack(file: string, raw: unknown, options: CompileOptions 
   };
 }
 
-/** The pack's syntax, or the usual one if it is a mistake, so that templates are checked, too. */
+/**
+ * Returns the pack's syntax, or the usual one if the pack's is a mistake, so that templates are
+ * checked too.
+ */
 function syntaxIn(engine: unknown): Syntax {
   const example = isObject(engine) ? engine['syntax'] : undefined;
   return (typeof example === 'string' ? syntaxOf(example) : undefined) ?? DOUBLE_BRACES;

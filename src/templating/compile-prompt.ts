@@ -37,7 +37,10 @@ interface PromptContext {
 
 type CompiledPrompt = Omit<Prompt, 'pack' | 'version' | 'metadata'>;
 
-/** Works on the raw entry first, so that a mistake in one key does not hide those in templates. */
+/**
+ * Checks and compiles one prompt. Reads templates from the raw entry first, so that a mistake in
+ * another key does not hide mistakes in templates.
+ */
 export function compilePrompt(key: string, raw: unknown, context: PromptContext): CompiledPrompt | undefined {
   const { found } = context;
   const path = ['prompts', key];
@@ -95,7 +98,9 @@ class Templates {
     return this.#overrides.get(model) ?? this.main;
   }
 
-  /** The facts of the gateway that the templates name without declaring a variable. */
+  /**
+   * Returns variables for the facts of the gateway that the templates name without declaring them.
+   */
   builtIns(): readonly Variable[] {
     return [...this.#used].flatMap((name) => {
       const field = this.#types.has(name) ? undefined : builtInField(name);
@@ -189,7 +194,7 @@ function compileParameters(path: Path, parameters: ParametersFile | undefined, f
   };
 }
 
-/** Every turn renders, asks the provider and guards. A pipeline that does more is not run. */
+/** Reports a pipeline with stages beyond those that every turn has. Such a pipeline is not run. */
 function checkPipeline(path: Path, { pipeline }: PromptFile, found: Findings): void {
   if (pipeline === undefined) return;
   const parts = [...pipeline.stages, ...(pipeline.middleware ?? []).map(({ type }) => type)];

@@ -7,7 +7,10 @@
 import { didYouMean } from './names.js';
 import { type Hole, type Template } from './template.js';
 
-/** `{{fragments.name}}` always means a fragment, `{{name}}` where the pack has one of that name. */
+/**
+ * `{{fragments.name}}` always names a fragment. `{{name}}` names one if the pack has a fragment of
+ * that name.
+ */
 const NAMESPACE = 'fragments';
 /** Most characters of an expanded template. Fragments that contain fragments grow exponentially. */
 const EXPANDED_MAX = 1_000_000;
@@ -73,7 +76,7 @@ export class Fragments {
     return [];
   }
 
-  /** The name of the fragment that a hole means, or undefined if it means a variable. */
+  /** Returns the name of the fragment in a hole, or undefined if the hole names a variable. */
   #fragmentOf({ name, path }: Hole): string | undefined {
     if (path === undefined) return this.#parsed.has(name) ? name : undefined;
     return name === NAMESPACE && path.length === 1 ? String(path[0]) : undefined;

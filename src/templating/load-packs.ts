@@ -67,7 +67,7 @@ export async function packFiles(source: string): Promise<readonly string[]> {
 
 /**
  * Returns a text that changes when a pack file of `source` is added, removed or written. Never
- * rejects: a source that cannot be read has a text of its own.
+ * rejects: an unreadable source has a text of its own.
  */
 export async function fingerprintOf(source: string): Promise<string> {
   try {
@@ -81,7 +81,7 @@ export async function fingerprintOf(source: string): Promise<string> {
   }
 }
 
-/** Reads the JSON of a pack file, or returns in words why it cannot be read. */
+/** Reads the JSON of a pack file, or returns the reason why it cannot be read. */
 export async function readPack(path: string): Promise<{ readonly json: unknown } | { readonly problem: string }> {
   try {
     const text = await readFile(path, 'utf8');

@@ -4,7 +4,7 @@
 
 import { nearest } from '../domain/nearest.js';
 
-/** Most characters of a foreign name in a message. */
+/** Most characters of a name in a message. */
 const SHOWN = 64;
 
 /** Returns the nearest known name as `did you mean X?`, or undefined if none is near. */

@@ -25,7 +25,10 @@ export function isPrerelease(version: string): boolean {
   return (parse(version)?.pre.length ?? 0) > 0;
 }
 
-/** Negative, 0 or positive by precedence; undefined when either is no version. */
+/**
+ * Compares two versions by precedence. @returns a negative number, 0 or a positive number;
+ * undefined if either is no version
+ */
 export function compareVersions(a: string, b: string): number | undefined {
   const [left, right] = [parse(a), parse(b)];
   if (left === undefined || right === undefined) return undefined;
@@ -41,7 +44,10 @@ export function compareVersions(a: string, b: string): number | undefined {
   return 0;
 }
 
-/** §11.4: numbers by value and below words, words by code, the shorter list first. */
+/**
+ * Compares identifiers of pre-releases (§11.4): numbers by value, numbers before words, words by
+ * code unit, the shorter list first.
+ */
 function compareIdentifiers(a: string | undefined, b: string | undefined): number {
   if (a === b) return 0;
   if (a === undefined || b === undefined) return a === undefined ? -1 : 1;

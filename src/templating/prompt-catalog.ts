@@ -42,9 +42,9 @@ export class PromptCatalog {
   }
 
   /**
-   * Loads the packs again. Never rejects. Two reloads never run at the same time, because the one
-   * that began first could end last and bring back old files. A call during a reload causes one
-   * more.
+   * Loads the packs again. Never rejects. Two concurrent reloads could end in the other order, and
+   * the older files would then replace the newer ones. Reloads therefore run one at a time, and a
+   * call during a reload causes one more.
    */
   async reload(): Promise<void> {
     this.#again = true;

@@ -53,7 +53,7 @@ export interface ModelOverride {
   readonly parameters: PromptParameters;
 }
 
-/** What a pack says about itself. */
+/** A pack's own description. */
 export interface PackMetadata {
   readonly domain?: string;
   readonly language?: string;
@@ -70,7 +70,7 @@ export interface Prompt {
   readonly name: string;
   /** The version of the pack without a leading `v`, which a request's `prompt.version` selects. */
   readonly version: string;
-  /** For people. */
+  /** Name of the prompt, to show to people. */
   readonly title: string;
   readonly description: string | null;
   readonly template: Template;

@@ -17,7 +17,7 @@ export interface PromptListing {
   readonly version: string;
   readonly title: string;
   readonly description: string | null;
-  /** What the pack says of itself: domain, language, tags. */
+  /** The pack's own description: domain, language, tags. */
   readonly metadata: PackMetadata;
   /** Names of the tools that the prompt offers to the model. */
   readonly tools: readonly string[];

@@ -81,7 +81,7 @@ function fill(prompt: Prompt, variable: Variable, given: Values, { bound, config
   return value === undefined ? defaultOf(prompt, variable) : checked(prompt, variable, value);
 }
 
-/** The fact that a variable is bound to, or that has its name. */
+/** Returns the fact that a variable is bound to, or the fact with its name. */
 function factFor({ name, binding }: Variable, facts: RenderOptions['facts']): unknown {
   if (facts === undefined) return undefined;
   if (binding !== undefined) return binding.automatic ? undefined : bindingValue(binding, facts);
@@ -113,7 +113,10 @@ function checked(prompt: Prompt, variable: Variable, value: unknown): Filled {
   });
 }
 
-/** @throws SluiceError `missing_variable` if the value lacks the part that the template names */
+/**
+ * Returns the text of a hole.
+ * @throws SluiceError `missing_variable` if the value lacks the part that the template names
+ */
 function textAt(prompt: Prompt, hole: Hole, filled: Filled | undefined): string {
   if (hole.path === undefined || filled?.value === undefined) return filled?.text ?? '';
   let part: unknown = filled.value;

@@ -1,7 +1,7 @@
 /*
- * Where the value of a variable comes from, in order: the caller's credential, the gateway's own
- * facts if the pack binds the variable to them, the request, the configuration, the gateway's facts
- * by the variable's name. Decides between sources; checks no value.
+ * Takes the value of a variable from the first source that has one: the caller's credential, the
+ * gateway's own facts if the pack binds the variable to them, the request, the configuration, the
+ * gateway's facts by the variable's name. Decides between sources; checks no value.
  */
 
 /** The gateway's own facts about a turn. */
@@ -74,12 +74,12 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   user_id: 'user_id',
 };
 
-/** The fact of a built-in name, or undefined if `name` is none. */
+/** Returns the fact of a built-in name, or undefined if `name` is none. */
 export function builtInField(name: string): string | undefined {
   return Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name] : undefined;
 }
 
-/** Reads one fact, or an attribute of the user. Undefined: there is none. */
+/** Reads one fact, or an attribute of the user. @returns undefined if there is none */
 export function factOf(field: string, facts: TurnFacts | undefined): unknown {
   if (facts === undefined) return undefined;
   const read = Object.hasOwn(FACTS, field) ? FACTS[field] : undefined;

@@ -22,7 +22,7 @@ export type Template = readonly Segment[];
 const TAG = /^([a-zA-Z_][a-zA-Z0-9_]*)((?:\.[a-zA-Z0-9_-]+|\[\d{1,9}\])*)$/;
 const STEPS = /\.([a-zA-Z0-9_-]+)|\[(\d+)\]/g;
 
-/** The pieces of `source`, and in words what in it is no template. */
+/** Returns the pieces of `source`, and a description of each mistake in it. */
 export function parseTemplate(
   source: string,
   { open: opening, close: closing, lenient }: Syntax = DOUBLE_BRACES,
@@ -75,7 +75,7 @@ function holeOf(tag: string): Hole | undefined {
   return { name, path };
 }
 
-/** Writes a hole as its author did, without brackets. */
+/** Returns a hole as the template writes it, without brackets. */
 export function holeText({ name, path = [] }: Hole): string {
   return name + path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('');
 }

@@ -12,8 +12,7 @@ export type VariableType = (typeof VARIABLE_TYPES)[number];
 
 export interface VariableRules {
   /**
-   * Matches anywhere in the text, with the `u` flag. Anchor it with ^ and $ to match the whole
-   * text.
+   * Compiled with the `u` flag. Matches anywhere in the text, unless it is anchored with ^ and $.
    */
   readonly pattern?: RegExp;
   /** In code points, like `maxLength`. */

@@ -1,7 +1,7 @@
 /*
- * Which version of a prompt a turn gets, where the configuration gives weights to several. Sticky:
- * the same key always gets the same version, on every replica and after a restart, as long as the
- * weights stay.
+ * Chooses the version of a prompt for a turn if the configuration gives weights to several. The
+ * choice is sticky: the same key always gets the same version, on every replica and after a
+ * restart, as long as the weights stay.
  */
 
 import { createHash } from 'node:crypto';
@@ -11,7 +11,7 @@ export type VersionWeights = Readonly<Record<string, number>>;
 
 /**
  * Chooses a version.
- * @param key what is sticky, for example a conversation
+ * @param key whose choice is sticky, for example a conversation's id
  * @param prompt separates the choices for different prompts
  */
 export function chooseVersion(weights: VersionWeights, prompt: string, key: string): string {
@@ -22,7 +22,7 @@ export function chooseVersion(weights: VersionWeights, prompt: string, key: stri
     if (left < weight) return version;
     left -= weight;
   }
-  // Floating-point sums may leave a rest behind the last version.
+  // Floating-point sums may leave a rest after the last version. That rest belongs to it.
   return entries.findLast(([, weight]) => weight > 0)?.[0] ?? '';
 }
 

@@ -8,7 +8,7 @@ import { GuardrailMistake } from './guardrails/params.js';
 import { type Judges } from './kind-context.js';
 import { KIND_NAMES, kindOf } from './kinds.js';
 
-/** Milliseconds that a verdict may take where an entry says nothing. */
+/** Milliseconds that a verdict may take if its entry sets no timeout. */
 const TIMEOUT_MS = 5_000;
 
 /**

@@ -12,7 +12,7 @@ interface NamedRun {
   readonly run: OutputRun;
 }
 
-/** What is reported of a text at its end. */
+/** The report on a text at its end. */
 export interface Conclusion {
   readonly stop?: { readonly finding: Finding; readonly message: string };
   readonly notes: readonly Finding[];
@@ -103,7 +103,7 @@ export class GuardCore {
     return safe;
   }
 
-  /** Tells the monitors what was released. */
+  /** Passes released text to the monitors. */
   released(text: string): void {
     for (const { run } of this.#monitors) run.push(text);
   }
@@ -129,7 +129,7 @@ export class GuardCore {
       });
   }
 
-  /** Where a decided edit begins that a position would cut in two. */
+  /** Returns the start of a decided edit that a cut at this position would split. */
   editAround(position: number): number | undefined {
     let from: number | undefined;
     for (const { edits } of this.#editing) {
@@ -145,7 +145,7 @@ export class GuardCore {
     return outstanding.length === 0 ? undefined : Promise.race(outstanding);
   }
 
-  /** Requests all verdicts on the text as it is, and waits for them. */
+  /** Requests all verdicts on the ended text, and waits for them. */
   async conclude(): Promise<void> {
     const all = [...this.#runs, ...this.#slowMonitors.map(({ run }) => run)];
     for (const run of all) run.conclude?.();

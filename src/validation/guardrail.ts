@@ -20,7 +20,7 @@ export interface GuardrailSpec {
   readonly mode?: 'enforce' | 'monitor' | undefined;
   /** Whether the whole answer is held until it is judged. */
   readonly buffer?: boolean | undefined;
-  /** What a verdict that cannot be had means. Default: `deny`. */
+  /** The decision if no verdict arrives. Default: `deny`. */
   readonly onError?: 'allow' | 'deny' | undefined;
   /** Milliseconds to wait for a verdict. */
   readonly timeoutMs?: number | undefined;
@@ -87,7 +87,7 @@ export interface CompiledGuardrail {
   checkInput?(texts: readonly string[]): Verdict;
   /** Checks input by a verdict that takes time. Rejects only if `signal` aborts. */
   checkInputLater?(texts: readonly string[], signal: AbortSignal): Promise<Verdict>;
-  /** Starts a run over one text of a turn's output. Called for every text, so it must be cheap. */
+  /** Starts a run over one text of a turn's output. Called for each text, so it must be cheap. */
   startOutput?(context: OutputContext): OutputRun;
   /** Judges a whole text at its end. @returns why it is denied, or undefined */
   judgeWhole?(text: string): Denial | undefined;
@@ -116,19 +116,20 @@ export interface OutputRun {
   /**
    * Reads more text. @returns how many code units of all text so far are safe permanently: this
    * guardrail will not stop or edit before that position, whatever follows. Never shrinks. Once
-   * stopped, it is the position of the stop. An empty text asks again.
+   * stopped, it is the position of the stop. An empty text reads nothing and returns the current
+   * position.
    */
   push(text: string): number;
   /** Ends the text and decides what was undecided. @returns like `push` */
   end(): number;
-  /** Set once the text is known to break the rule. */
+  /** Set when the text is known to break the rule. */
   readonly stop: Stop | undefined;
   /** Decided edits in order; the guard takes them out as it releases text. */
   readonly edits?: Edit[];
-  /** What it noted without denying. */
+  /** Findings that do not deny the text. */
   readonly notes?: readonly RunNote[];
   /** Resolves when a requested verdict has arrived. Undefined: none is outstanding. */
   readonly waiting?: Promise<void> | undefined;
-  /** Requests every verdict on the text as it is, whose end this is. */
+  /** Requests all verdicts, because the text has ended. */
   conclude?(): void;
 }

@@ -9,7 +9,7 @@ const HEX = /^[0-9a-fA-F]{4}$/u;
 interface Escape {
   /** Position of the decoded code unit. */
   readonly at: number;
-  /** Code units that the source is longer. */
+  /** Code units by which the source is longer than the decoded text. */
   readonly extra: number;
 }
 
@@ -46,7 +46,7 @@ export class JsonText {
       }
       const unit = decode(source.slice(next + 1, next + length));
       if (unit === undefined) {
-        // Not JSON: its reader sees the source.
+        // This is no JSON escape, so a reader sees the source.
         decoded += source[next] ?? '';
         i = next + 1;
         continue;
@@ -59,7 +59,7 @@ export class JsonText {
     return decoded;
   }
 
-  /** Ends the text. @returns what is left of it, an incomplete escape as it came */
+  /** Ends the text. @returns the rest, with an incomplete escape unchanged */
   end(): string {
     const rest = this.#pending;
     this.#pending = '';

@@ -1,4 +1,4 @@
-/* What a kind of guardrail is given beside its params. */
+/* The context in which a guardrail is compiled, beside its params. */
 
 /** The `moderations` endpoint, or a model. */
 export type JudgeName = 'moderation' | 'model';

@@ -23,10 +23,11 @@ import { type KindContext } from './kind-context.js';
 interface Kind {
   /** The kind's own name, then others for it. */
   readonly names: readonly [string, ...string[]];
-  /** What it checks where its entry says nothing. */
+  /** The direction if its entry names none. */
   readonly direction: Direction;
   /**
-   * @returns no guardrail if there is nothing to check
+   * Compiles the guardrails of an entry.
+   * @returns none if there is nothing to check
    * @throws GuardrailMistake for invalid params
    */
   readonly compile: (params: Readonly<Record<string, unknown>>, context: KindContext) => CompiledGuardrail[];

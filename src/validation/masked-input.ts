@@ -1,6 +1,6 @@
 /*
- * What was masked in the input of one turn, and the way back: the provider receives placeholders,
- * and the answer gets the values again. Lives as long as its turn.
+ * Masks values in the input of one turn and restores them in the answer. The provider receives
+ * placeholders only. Exists as long as its turn.
  */
 
 import { type CompiledGuardrail, type Edit, type Mask } from './guardrail.js';
@@ -46,7 +46,9 @@ export class MaskedInput {
     return this.#masks.flatMap((mask) => mask.find(text));
   }
 
-  /** @param json whether the values are put back inside JSON text */
+  /**
+   * Returns a stream that restores values. @param json whether they are restored inside JSON text
+   */
   restoring(json: boolean): RestoredText {
     return new RestoredText(
       new Map([...this.#values].map(([name, value]) => [name, json ? JSON.stringify(value).slice(1, -1) : value])),
@@ -67,7 +69,7 @@ export class MaskedInput {
   }
 }
 
-/** Puts values back into text that arrives in pieces. */
+/** Restores values in text that arrives in pieces. */
 export class RestoredText {
   #open = '';
   readonly #longest: number;
@@ -80,7 +82,7 @@ export class RestoredText {
     return this.#open.length;
   }
 
-  /** @returns the text up to what may become a placeholder */
+  /** Reads more text. @returns the text up to what may still become a placeholder */
   push(text: string): string {
     if (this.#open === '' && !text.includes('[')) return text;
     const all = this.#open + text;
@@ -102,7 +104,7 @@ export class RestoredText {
     return shown + all.slice(at);
   }
 
-  /** Ends the text. @returns what was open */
+  /** Ends the text. @returns the text that was held back */
   end(): string {
     const rest = this.#open;
     this.#open = '';

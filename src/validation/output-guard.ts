@@ -28,7 +28,10 @@ export interface OutputGuard {
    * is outstanding.
    */
   waiting?(): Promise<unknown> | undefined;
-  /** Says that the text has ended: resolves when every verdict is there and `end` may be called. */
+  /**
+   * Requests the verdicts on a text that has ended. Resolves when all have arrived and `end` may be
+   * called.
+   */
   conclude?(): Promise<void>;
   /** Code units that are held back. */
   readonly held?: number;
@@ -38,7 +41,7 @@ export interface OutputGuard {
 export type WrapGuard = (guard: OutputGuard) => OutputGuard;
 
 export interface OutputGuardOptions {
-  /** Whether the text is JSON: it is judged as its reader decodes it, and released as it came. */
+  /** Whether the text is JSON. It is judged in decoded form and released unchanged. */
   readonly json?: boolean;
   readonly context?: OutputContext;
 }
@@ -107,9 +110,9 @@ class HoldingGuard implements OutputGuard {
     const judged = this.#json === undefined ? text : this.#json.push(text);
     const safe = core.push(judged, text);
     if (core.stopped) return this.#finish(text, safe);
-    // The common case: nothing is held, and nothing has to be.
+    // The common case: no text is held, and none must be.
     if (this.#text === '' && this.#json === undefined && safe === this.#released + text.length && !core.edited) {
-      // Half a surrogate pair cannot be shown.
+      // Do not release half of a surrogate pair: a client cannot show it.
       if (!isHighSurrogate(text.charCodeAt(text.length - 1))) {
         this.#released = safe;
         core.released(text);

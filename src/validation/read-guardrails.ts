@@ -92,7 +92,10 @@ class EntryReader {
     return this.mistakes.length === before ? spec : undefined;
   }
 
-  /** Compiles the guardrail, also a disabled one, so that a mistake shows before it is enabled. */
+  /**
+   * Compiles the guardrail, also a disabled one, so that its mistakes are reported before it is
+   * enabled.
+   */
   #compile(spec: GuardrailSpec): void {
     try {
       compileGuardrails([{ ...spec, enabled: true }]);

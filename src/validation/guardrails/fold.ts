@@ -131,7 +131,7 @@ function foldCharacter(character: string): string {
  * ı and i).
  */
 function foldCase(character: string): string {
-  // The iota below stays a mark: as the letter ι it could not be sorted among its neighbours.
+  // Keep the iota subscript as a mark: the letter ι could not be sorted among other marks.
   return character === '\u0345' ? character : character.toUpperCase().toLowerCase();
 }
 

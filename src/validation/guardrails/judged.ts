@@ -1,7 +1,7 @@
 /*
  * Guardrails whose verdict another server gives. Output is judged in windows that end with a
- * sentence, several at once; a window is held until its verdict is there, and text behind it is
- * read on. The windows depend on the text alone.
+ * sentence, several at the same time. A window is held until its verdict arrives, while later text
+ * is still read. The windows depend on the text alone.
  */
 
 import {
@@ -16,13 +16,13 @@ import {
 } from '../guardrail.js';
 import { type JudgeName, type KindContext } from '../kind-context.js';
 
-/** What a judge says of one text. `reason` is short and machine-readable. */
+/** The verdict on one text. `reason` is short and machine-readable. */
 interface Judgement {
   readonly denied: boolean;
   readonly reason: string;
 }
 
-/** @throws any error if no verdict can be had */
+/** Judges one text. @throws any error if there is no verdict */
 export type Judge = (text: string, signal: AbortSignal) => Promise<Judgement>;
 
 export interface JudgedOptions {
@@ -44,7 +44,7 @@ const IN_FLIGHT = 4;
 /** The reason of a finding if the judge did not answer. */
 const UNAVAILABLE = 'unavailable';
 const COULD_NOT_CHECK = 'This could not be checked, so it is not allowed. Try again later.';
-/** A sentence that has ended: the next one has begun behind it. */
+/** The end of a sentence, certain because the next one has begun. */
 const SENTENCE_END = /[.!?\u3002\uff01\uff1f]["')\]\u201d\u2019]*\s+(?=\S)|\n+(?=\S)/gu;
 
 export class Judged implements CompiledGuardrail {
@@ -81,7 +81,7 @@ interface Settled extends Judgement {
   readonly failed: boolean;
 }
 
-/** One request, within its time. Never rejects: an error is what `on_error` says. */
+/** Sends one request, with its timeout. Never rejects: for an error, `on_error` decides. */
 async function judged(options: JudgedOptions, text: string, signal: AbortSignal): Promise<Settled> {
   const { judge, judgedBy, context } = options;
   try {
@@ -122,7 +122,7 @@ class JudgedRun implements OutputRun {
   readonly notes: RunNote[] = [];
   waiting: Promise<void> | undefined;
   #seen = 0;
-  /** Text behind the last window. */
+  /** Text after the last window. */
   #tail = '';
   #windows: Window[] = [];
   #inFlight = 0;
@@ -199,11 +199,11 @@ class JudgedRun implements OutputRun {
   }
 }
 
-/** @returns where the first window of a text ends, or undefined if more text may belong to it */
+/** Returns the end of the first window of a text, or undefined if more text may belong to it. */
 function endOfWindow(text: string): number | undefined {
   if (text.length < SHORTEST_WINDOW) return undefined;
   SENTENCE_END.lastIndex = SHORTEST_WINDOW;
-  // A part of the provider may be of any length, and only its beginning can be a window.
+  // A part of the provider's stream may have any length. Search only as much as a window can hold.
   const found = SENTENCE_END.exec(text.slice(0, LONGEST_WINDOW + 2));
   if (found !== null && SENTENCE_END.lastIndex <= LONGEST_WINDOW) return SENTENCE_END.lastIndex;
   if (text.length <= LONGEST_WINDOW) return undefined;

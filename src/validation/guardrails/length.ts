@@ -14,7 +14,7 @@ const BYTES_A_TOKEN = 4;
 const MAX_CHARACTERS = ['max_length', 'max', 'max_characters'] as const;
 const MIN_CHARACTERS = ['min_length', 'min', 'min_characters'] as const;
 
-/** What a length is counted in. */
+/** The unit of a length. */
 type Unit = 'character' | 'token';
 
 /** `params.max_length` (or `max`, or `max_characters`), `params.max_tokens`, or both. */
@@ -132,7 +132,7 @@ class MaxLengthRun implements OutputRun {
   private afterHighSurrogate = false;
 
   constructor(
-    /** What still fits. */
+    /** Units that still fit. */
     private left: number,
     private readonly denial: Denial,
     private readonly cost: (unit: number) => number,

@@ -92,7 +92,7 @@ interface PromptCall {
   readonly instructions: string;
   readonly text: string;
   readonly model: string | undefined;
-  /** The answer that denies; the other one allows. */
+  /** The answer that denies the text. The other answer allows it. */
   readonly denies: 'YES' | 'NO';
   readonly signal: AbortSignal;
 }
@@ -117,7 +117,9 @@ function allows(topics: readonly string[]): string {
   return `You check whether a text is about one of these subjects, or is small talk around them:\n${list}\n${AS_DATA} YES: it is. NO: it is not.`;
 }
 
-/** A category's name as the reason of a finding: the name comes from another server. */
+/**
+ * Returns the reason of a finding for a category. Cleans the name, because another server sent it.
+ */
 function reasonOf(category: string): string {
   return category.replaceAll(/[^a-z0-9_/-]/giu, '').slice(0, 60);
 }

@@ -1,6 +1,7 @@
 /*
- * What personal data and secrets look like. A pattern finds candidates; checksums decide on numbers.
- * Each kind keeps false finds rare: an order number is no card, a year no phone number.
+ * Patterns of personal data and secrets. A pattern finds candidates, and checksums decide on
+ * numbers. Each kind keeps false findings rare: an order number is no card, a year is no phone
+ * number.
  */
 
 import { RE2JS } from 're2js';
@@ -78,7 +79,7 @@ function firstGroup(candidate: string): number {
   return candidate.search(/[ -]/u) + 1;
 }
 
-/** The longest beginning of a candidate that is accepted and ends where a group ends. */
+/** Returns the longest prefix of a candidate that is accepted and ends at the end of a group. */
 function longestPart(candidate: string, separator: RegExp, accepts: (plain: string) => boolean): number {
   for (let end = candidate.length; end > 0; end = lastBreak(candidate, separator, end)) {
     if (accepts(candidate.slice(0, end).replaceAll(/[ -]/gu, ''))) return end;
@@ -91,7 +92,7 @@ function lastBreak(candidate: string, separator: RegExp, end: number): number {
   return 0;
 }
 
-/** 12 to 19 digits with Luhn's check digit. */
+/** Whether these are 12 to 19 digits with Luhn's check digit. */
 function isCard(digits: string): boolean {
   if (digits.length < 12 || digits.length > 19) return false;
   let sum = 0;
@@ -103,7 +104,7 @@ function isCard(digits: string): boolean {
   return sum % 10 === 0;
 }
 
-/** ISO 13616: letters count as two digits, and the whole is 1 modulo 97. */
+/** Whether this is an IBAN by ISO 13616: with letters as two digits, the number is 1 modulo 97. */
 function isIban(plain: string): boolean {
   if (plain.length < 15 || plain.length > 34) return false;
   let rest = 0;

@@ -80,8 +80,8 @@ interface RunOptions {
 }
 
 /**
- * Collects text while something may still be found in it. Where nothing is open any more, the
- * collected text is searched as a whole.
+ * Collects text while a candidate may still continue. When no candidate is open, the collected text
+ * is searched as a whole.
  */
 class PiiRun implements OutputRun {
   stop: Stop | undefined;
@@ -130,7 +130,7 @@ class PiiRun implements OutputRun {
     const text = this.#before + this.#open.slice(0, ended ? length : length + 1);
     if (this.scan.matched !== -1) {
       const found = this.find(text);
-      // What crosses the position may be longer still: the text stays collected.
+      // A finding that crosses the position may still become longer. Keep the text.
       if (found.some(({ to }) => to > length + context)) return;
       if (position === this.#seen) this.scan.forget();
       for (const { type, from, to } of found) {

@@ -1,7 +1,7 @@
 /*
  * A pattern of RE2's syntax as a program for text that arrives in pieces. re2js parses and compiles
- * it. Its own matcher needs the whole text, so regex-scan.ts runs the program. This file alone knows
- * the inside of re2js, whose version is pinned; a test compares both matchers.
+ * it. Its own matcher needs the whole text, so regex-scan.ts runs the program. Only this file
+ * depends on the internals of re2js, whose version is pinned. A test compares both matchers.
  */
 
 import { RE2JS } from 're2js';
@@ -44,7 +44,10 @@ const LATIN = 256;
 /** Instructions of a pattern: each costs time for every character that it may match. */
 const LARGEST = 1_000;
 
-/** What a character leads to: the instructions that wait for the next one, and whether it matches. */
+/**
+ * The result of a character: the instructions that wait for the next one, and whether there is a
+ * match.
+ */
 export interface Reached {
   readonly pcs: Int32Array;
   readonly matches: boolean;
@@ -83,7 +86,7 @@ export class RegexProgram {
   /**
    * Adds a thread at an instruction, with all that it reaches without a character.
    * @param conditions those that hold here
-   * @param open those that the next character decides: their instructions wait
+   * @param open those that the next character decides; their instructions wait for it
    * @returns where the earliest thread began that reached a match here, or NO_MATCH
    */
   add(list: ThreadList, pc: number, start: number, conditions: number, open: number): number {
@@ -114,7 +117,9 @@ export class RegexProgram {
     return matched;
   }
 
-  /** Whether an instruction takes a character. The others that wait take a condition. */
+  /**
+   * Whether an instruction waits for a character. Other waiting instructions wait for a condition.
+   */
   takesCharacter(pc: number): boolean {
     return (this.#program.inst[pc]?.op ?? 0) >= FIRST_RUNE;
   }
@@ -122,7 +127,7 @@ export class RegexProgram {
   /** Returns where a thread is after it has taken a character, or undefined if it ends there. */
   after(pc: number, codePoint: number): Reached | undefined {
     if (!this.#matches(pc, codePoint)) return undefined;
-    // What holds behind a character depends only on whether it ends a line.
+    // The conditions after a character depend only on whether it ends a line.
     const key = 2 * pc + (codePoint === NEWLINE ? 1 : 0);
     return (this.#reached[key] ??= this.#reachedAfter([pc], codePoint));
   }
@@ -163,16 +168,16 @@ export class RegexProgram {
   }
 }
 
-/** What only the next character decides. */
+/** Conditions that only the next character decides. */
 const OPEN = END_LINE | END_TEXT | WORD_BOUNDARY | NO_WORD_BOUNDARY;
 
-/** Returns the conditions that hold behind a character, or behind -1 at the beginning. */
+/** Returns the conditions that hold after a character. -1 stands for the beginning of the text. */
 export function beginsAfter(before: number): number {
   if (before === -1) return BEGIN_TEXT | BEGIN_LINE;
   return before === NEWLINE ? BEGIN_LINE : 0;
 }
 
-/** For finding out what may begin a match: a condition and its opposite hold at once. */
+/** All conditions and their opposites, to find the characters that may begin a match. */
 const ANY_CONDITION = 63;
 
 /** A set of instructions, each with where its earliest thread began. */

@@ -19,7 +19,10 @@ import {
 const NEWLINE = 10;
 const NONE = -1;
 export class RegexScan {
-  /** Where the earliest match begins that was completed, or -1. An earlier one may still complete. */
+  /**
+   * Start of the earliest completed match, or -1. A match that began earlier may still be
+   * completed.
+   */
   matched = NO_MATCH;
 
   readonly #program: RegexProgram;
@@ -34,8 +37,9 @@ export class RegexScan {
   #seen = 0;
 
   /**
-   * @param keepsOn whether matches are followed to their longest, and searched for behind the first.
-   * Otherwise only what may complete an earlier match than `matched` is followed.
+   * @param keepsOn whether each match is extended to its longest form, and further matches are
+   * searched for. Otherwise only threads that may complete an earlier match than `matched` are
+   * followed.
    */
   constructor(
     program: RegexProgram,
@@ -76,7 +80,7 @@ export class RegexScan {
     this.#alive = 0;
   }
 
-  /** @returns where the character that is now complete begins, or NONE */
+  /** Reads one code unit. @returns the start of the character that it completes, or NONE */
   #readUnit(unit: number): number {
     if (this.#highSurrogate !== NONE) {
       if (unit >= 0xdc00 && unit <= 0xdfff) {
@@ -97,14 +101,16 @@ export class RegexScan {
     return this.#seen - 1;
   }
 
-  /** The half pair stays half and is a character of its own. */
+  /** Treats half of a surrogate pair as a character of its own. */
   #flush(): void {
     const lone = this.#highSurrogate;
     this.#highSurrogate = NONE;
     this.#follow(lone, this.#seen - 1);
   }
 
-  /** Takes every thread, and one that begins here, over a character at `at`. NONE: the end. */
+  /**
+   * Moves all threads, and a new one, over the character at `at`. NONE means the end of the text.
+   */
   #follow(codePoint: number, at: number): void {
     const program = this.#program;
     const conditions = conditionsBetween(this.#before, codePoint);
@@ -159,7 +165,7 @@ export class RegexScan {
     }
   }
 
-  /** Forgets a completed match: the text behind it is searched like the text before. */
+  /** Forgets a completed match and searches the text after it. */
   forget(): void {
     this.matched = NO_MATCH;
   }

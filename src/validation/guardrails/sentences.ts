@@ -8,9 +8,12 @@ import { type KindContext } from '../kind-context.js';
 import { Params } from './params.js';
 
 const segmenter = new Intl.Segmenter('und', { granularity: 'sentence' });
-/** Without any of these no sentence ends. */
+/** A sentence can end only at one of these characters. */
 const MAY_END = /[\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
-/** A boundary is certain once one of these follows it: until then a lower-case letter may undo it. */
+/**
+ * A boundary is certain when one of these follows it. Before that, a lower-case letter may still
+ * undo it.
+ */
 const DECIDES = /[\p{L}\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
 const NOT_BLANK = /\S/u;
 /** Code units of a sentence beyond which only its end is read again, and how many of them. */
@@ -115,7 +118,7 @@ class SentencesRun implements OutputRun {
     this.#seen += text.length;
     this.#tail += text;
     this.#mayEnd ||= MAY_END.test(text);
-    // Reading the sentence again could decide nothing.
+    // Reading the sentence again would not make the boundary certain.
     if (this.#pending !== -1 && !DECIDES.test(text)) return this.#pending;
     return this.#mayEnd || this.#count === this.limit ? this.#read(false) : this.#seen;
   }
@@ -150,7 +153,8 @@ class SentencesRun implements OutputRun {
       }
     }
     if (start === 0 && this.#count < this.limit && this.#tail.length > LONGEST_TAIL) {
-      // Boundaries that are not there by now will not come: a rule looks back a few characters.
+      // The rules of boundaries look at few characters, so the earlier text gets no further
+      // boundaries.
       start = this.#tail.length - KEPT_TAIL;
       this.#begun ||= NOT_BLANK.test(this.#tail.slice(0, start));
     }

@@ -81,7 +81,7 @@ function patternsOf(type: string, given: Given): readonly string[] {
   return patterns.map((pattern) => pattern.toLowerCase());
 }
 
-/** @returns undefined if the text is no JSON */
+/** Parses JSON. @returns undefined if the text is no JSON */
 function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

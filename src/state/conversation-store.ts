@@ -50,7 +50,7 @@ export abstract class ConversationStore {
    * @returns the conversation, or undefined if there is none
    */
   abstract updateMetadata(id: string, metadata: Readonly<Record<string, string>>): Promise<Conversation | undefined>;
-  /** @returns whether the conversation existed */
+  /** Deletes a conversation with its items. @returns whether it existed */
   abstract delete(id: string): Promise<boolean>;
   /** Returns a page of the owner's conversations, newest change first. */
   abstract listByOwner(
@@ -76,7 +76,7 @@ export abstract class ConversationStore {
    */
   abstract listItems(id: string, query: ItemQuery): Promise<Page<StoredItem>>;
   abstract getItem(id: string, itemId: string): Promise<StoredItem | undefined>;
-  /** @returns whether the item existed */
+  /** Deletes an item. @returns whether it existed */
   abstract deleteItem(id: string, itemId: string): Promise<boolean>;
 }
 

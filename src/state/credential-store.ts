@@ -56,7 +56,7 @@ export abstract class CredentialStore {
   abstract revokedAt(owner: string): Promise<number | undefined>;
   /**
    * Returns revocations after `cursor`, oldest first.
-   * @param cursor null: none, and the cursor of the newest entry
+   * @param cursor null: returns no revocations, and the cursor of the newest entry
    */
   abstract revocationsAfter(cursor: string | null): Promise<RevocationPage>;
 }

@@ -1,5 +1,5 @@
 /*
- * Tracks an outage of the state store. A short outage is waited out; when it becomes long, the
+ * Tracks an outage of the state store. Nothing happens in a short outage. When it becomes long, the
  * listeners are notified.
  */
 

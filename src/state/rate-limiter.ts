@@ -1,7 +1,7 @@
 /* The contract of token buckets that all replicas share. */
 
 export interface Bucket {
-  /** Names the bucket; never contains a secret. */
+  /** Name of the bucket. Never contains a secret. */
   readonly key: string;
   readonly capacity: number;
   readonly refillPerSecond: number;

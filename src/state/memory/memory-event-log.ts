@@ -1,6 +1,6 @@
 /*
  * The event log in this process's memory: the store of a single replica, and the reference for the
- * store in Redis. Appends, publishes and renews in one synchronous step, as the Redis script does.
+ * store in Redis. Appends, publishes and renews in one synchronous step, like the Redis script.
  */
 
 import { isTerminal, type LoggedEvent } from '../../domain/event.js';

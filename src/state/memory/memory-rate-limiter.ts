@@ -40,7 +40,7 @@ export class MemoryRateLimiter extends RateLimiter {
     return Promise.resolve(this.#change(bucket, amount, true));
   }
 
-  /** @param always whether to take `cost` even if the bucket holds less */
+  /** Takes `cost` tokens. @param always whether to take them even if the bucket holds fewer */
   #change(bucket: Bucket, cost: number, always: boolean): BucketState {
     const now = this.#time.now();
     if (++this.#takes % SWEEP_EVERY === 0) this.#sweep(now);

@@ -48,7 +48,7 @@ export class SlidingMap<V> {
     });
   }
 
-  /** @returns whether the entry existed */
+  /** Deletes an entry. @returns whether it existed */
   delete(key: string): boolean {
     const there = this.get(key) !== undefined;
     this.#drop(key);

@@ -102,7 +102,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null;
 }
 
-/** Code and message of an error and of what is inside of it. */
+/** Returns code and message of an error, of its causes and of the errors that it joins. */
 function textsOf(error: unknown): string[] {
   const texts: string[] = [];
   for (let at = error, depth = 0; isObject(at) && depth < 5; depth++) {

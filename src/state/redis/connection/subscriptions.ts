@@ -185,7 +185,7 @@ export class Subscriptions {
   }
 }
 
-/** @throws Error if `work` takes longer than `ms` milliseconds */
+/** Waits for `work`. @throws Error if it takes longer than `ms` milliseconds */
 async function withDeadline(work: Promise<void>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

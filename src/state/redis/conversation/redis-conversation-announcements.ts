@@ -48,9 +48,9 @@ export class RedisConversationAnnouncements extends ConversationAnnouncements {
     onGap: () => void,
   ): Promise<() => void> {
     const { subscriptions, keys } = this.#options;
-    // A response can be announced between this read and the subscription. Reading after the
-    // subscription would count it as known and never report it. The list is read first, so that
-    // response is not in it and the next catch-up reports it.
+    // A response can be announced between this read and the subscription. Reading the list after
+    // the subscription would count it as known, and the watcher would never receive it. The list is
+    // read first, so that response is not in it and the next catch-up reports it.
     const before = await this.#stored(conversationId);
     const missed = new MissedAnnouncements({
       stored: () => this.#stored(conversationId),

@@ -56,7 +56,7 @@ export class RedisResponseStore extends ResponseStore {
     return earlier !== null && this.#read(earlier) !== undefined;
   }
 
-  /** @returns undefined if the entry is the mark of a deletion or unreadable */
+  /** Parses an entry. @returns undefined if it is unreadable or the mark of a deletion */
   #read(json: unknown): StoredResponse | undefined {
     const stored = parseStored(String(json), 'response', this.#options.hooks, isStored);
     return stored?.deleted === true ? undefined : stored;

@@ -39,7 +39,9 @@ export class AppendQueue {
     this.#options = options;
   }
 
-  /** @returns the result of append.lua. @throws SluiceError `state_unavailable` */
+  /**
+   * Queues an append. @returns the result of append.lua. @throws SluiceError `state_unavailable`
+   */
   append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ responseId, fence, events, resolve, reject });

@@ -10,7 +10,10 @@ import { every, systemTime, type Time } from '../../../domain/time.js';
 
 export interface LocalFollower {
   readonly onEvents: (events: readonly LoggedEvent[]) => void;
-  /** This replica may no longer be the writer: subscribe to messages, then read what was missed. */
+  /**
+   * Called when this replica may no longer be the writer. Subscribe to messages, then read the
+   * events in between.
+   */
   readonly onMove: () => void;
 }
 

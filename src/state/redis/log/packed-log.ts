@@ -1,6 +1,6 @@
 /*
- * The form of an ended log in Redis: blocks of 512 events, each their JSON lines, deflated. A log
- * of deltas is mostly the same field names again and again, so a block is about a tenth of them.
+ * The form of an ended log in Redis: blocks of 512 events, each their JSON lines, deflated. Most of
+ * a log of deltas is repeated field names, so a block takes about a tenth of its events.
  */
 
 import { promisify } from 'node:util';

@@ -1,7 +1,8 @@
 /*
- * Leases in Redis, by the clock of Redis. Expired leases are found in sixteen indexes. After a
- * server was unreachable, this replica waits one lease before it adopts turns there: their owners
- * may have been cut off too, and renew their leases first.
+ * Leases in Redis, by the clock of Redis. Expired leases are found in sixteen indexes. The owners
+ * of turns on a server that was unreachable may have been cut off too. If this replica adopted
+ * those turns at once, it would end turns that still run. It waits one lease after the server's
+ * return, so that owners can renew first.
  */
 
 import { systemTime, type Time } from '../../../domain/time.js';

@@ -1,7 +1,7 @@
 /*
- * Fragments: texts that the prompts of a pack share. They may contain variables and other fragments,
- * and are expanded once, at load. A cycle, an unknown fragment and a text that grows beyond bounds
- * are problems of the pack.
+ * Fragments: texts that the prompts of a pack share. They may contain variables and other
+ * fragments. They are expanded once, at load. A cycle, an unknown fragment and a text that grows
+ * beyond bounds are problems of the pack.
  */
 
 import { didYouMean } from './names.js';

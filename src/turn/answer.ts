@@ -40,8 +40,8 @@ export async function answer(turn: Turn, { memory, guards, provider, compaction 
   const judged = trace.guardingInput(() => guards.checkInput(plan.prompt, plan.request.input, stop.signal));
   const verdict = judged instanceof Promise ? await judged : judged;
   stop.signal.throwIfAborted();
-  // The verdict of the input guard is there before `response.in_progress` and acts in the same tick,
-  // so a turn logged as begun has either passed it or carries its refusal.
+  // The input guard has its verdict before `response.in_progress` and acts in the same tick, so a
+  // turn logged as begun has either passed it or carries its refusal.
   journal.emit({
     type: 'response.in_progress',
     response: { ...journal.accumulator.response(), status: 'in_progress' },

@@ -109,8 +109,8 @@ export interface Mask {
 
 /**
  * The state of one guardrail for one text of a turn's output. The verdict must depend on the text
- * alone, never on where it was cut, and must be about the earliest position at which the text breaks
- * the rule.
+ * alone, not on its cuts, and must be about the earliest position at which the text breaks the
+ * rule.
  */
 export interface OutputRun {
   /**

@@ -98,7 +98,7 @@ export class FollowedResponses {
     const { outbound, closed, time } = this.#options;
     let viewer: Viewer | undefined;
     try {
-      // The turn runs while the store is unavailable. Retry, so that the client still receives its
+      // The turn runs while the store is unavailable. Retry, so that the client receives its
       // answer.
       viewer = await retryWhileUnavailable(() => this.view(caller, responseId, -1), { wanted: () => !closed(), time });
     } catch (thrown) {
@@ -108,9 +108,8 @@ export class FollowedResponses {
       return;
     }
     if (viewer === undefined) return;
-    // A resume that was sent after a slow create can be served before it. Following the response
-    // from the create too would send its events twice, in two lanes. The later frame decides, so
-    // the create leaves the response where it is.
+    // A resume that was sent after a slow create can be served before it. Following from the create
+    // too would send its events twice, in two lanes. The later frame decides.
     const later = this.#decidedAfter(frame, responseId);
     if (later !== undefined) viewer.close();
     const following = later ?? outbound.follow(responseId, viewer, streamId);
@@ -133,8 +132,7 @@ export class FollowedResponses {
       await outbound.whenRoom();
       const known = outbound.followings.has(responseId);
       try {
-        // Other responses may have taken the last places while this viewer was being opened. Check
-        // the bound again in the tick that follows the response.
+        // Other responses may have taken the last places while this viewer was opened. Check again.
         if (!known) this.checkRoom();
         if (wanted()) announce();
         if (!wanted() || known) {
@@ -162,10 +160,7 @@ export class FollowedResponses {
     );
   }
 
-  /**
-   * Opens a viewer after event `after`. Throws like `ResponseReader.open`.
-   * @returns undefined if the connection closed meanwhile
-   */
+  /** Opens a viewer. Throws like `ResponseReader.open`. @returns undefined if the socket closed */
   async view(caller: Principal, responseId: string, after: number): Promise<Viewer | undefined> {
     const { reader, outbound, closed } = this.#options;
     const viewer = await reader.open(caller, responseId, after, outbound.wake);
@@ -189,8 +184,7 @@ export class FollowedResponses {
   ): Promise<void> {
     const { metrics, refusals } = this.#options;
     // A later resume of the response begins when this work settles. A refusal sent after that could
-    // follow the answer to the later resume. Refuse inside the work, so that the refusal comes
-    // first.
+    // follow the answer to the later resume. Refuse inside the work.
     await this.#inOrder.run(responseId, async () => {
       try {
         metrics.of.resumes_total.inc({ mode: await begin() });
@@ -239,8 +233,7 @@ export class FollowedResponses {
       }
       if (mode === 'replay') await this.#sendResumed(caller, point);
       if (!wanted()) {
-        // A later frame has decided about the response and sends its events. Close this viewer, so
-        // that no event is sent twice.
+        // A later frame has decided and sends the events. Close: no event may be sent twice.
         viewer.close();
         return 'replaced';
       }
@@ -298,9 +291,7 @@ export class FollowedResponses {
     return this.#options.takesSnapshots() && events > LONG_REPLAY_EVENTS;
   }
 
-  /**
-   * Whether the events are gone and the client accepts a snapshot of the stored response instead.
-   */
+  /** Whether the events are gone and the client accepts a snapshot of the stored response. */
   #isServedByStore(thrown: unknown): boolean {
     return thrown instanceof SluiceError && thrown.code === 'response_expired' && this.#options.takesSnapshots();
   }

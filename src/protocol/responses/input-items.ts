@@ -217,10 +217,7 @@ function authorIn({ sluice: facts }: ItemInput): unknown {
   return isObject(facts) ? (facts['author'] ?? undefined) : undefined;
 }
 
-/**
- * Checks the author of an item of a conversation. It must be the author of its role, or a person in
- * place of the model.
- */
+/** Refuses an author that is neither that of the role nor a person in place of the model. */
 function authorFits(item: ItemInput, context: z.core.$RefinementCtx): void {
   const author = authorIn(item);
   if (author === undefined) return;

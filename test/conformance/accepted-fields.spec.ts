@@ -18,7 +18,7 @@ const chat = (body: object): Promise<{ status: number }> =>
   });
 
 describe('sampling fields', () => {
-  it('reach the provider from a chat completions request [CHAT-14]', async () => {
+  it('sends the sampling fields of a chat completions request to the provider [CHAT-14]', async () => {
     const fields = { seed: 7, stop: ['\nObservation'], frequency_penalty: 0.5, presence_penalty: -1, verbosity: 'low' };
     expect((await chat({ ...fields, logit_bias: { 50256: -100 } })).status).toBe(200);
     expect(asked()).toMatchObject({ ...fields, logit_bias: { 50256: -100 } });
@@ -26,7 +26,7 @@ describe('sampling fields', () => {
     expect(asked()).toMatchObject({ stop: ['END'], messages: [{ role: 'user', name: 'ann' }] });
   });
 
-  it('reach the provider from a request for a response, and are omitted at their defaults [REQ-27]', async () => {
+  it('sends the sampling fields of a request for a response to the provider, and omits defaults [REQ-27]', async () => {
     const { body } = await harness.post({
       input: 'Hi',
       text: { verbosity: 'low' },
@@ -56,7 +56,7 @@ describe('fields without effect', () => {
     expect((await harness.post({ input: 'Hi', ...fields })).status).toBe(200);
   });
 
-  it('are accepted in the text parts of an answer that the client sends back [CHAT-14]', async () => {
+  it('accepts fields without effect in the text parts of an answer that the client sends back [CHAT-14]', async () => {
     const part = {
       type: 'text',
       text: 'Hello',
@@ -95,7 +95,7 @@ const REQUIRED: Readonly<Record<string, string>> = {
 const typeOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
 
 describe('a response object', () => {
-  it('has every field of the public schema, in each event that carries one [EV-14]', async () => {
+  it('gives a response object every field of the public schema, in each event that carries one [EV-14]', async () => {
     const client = await harness.connect();
     const tools = [{ type: 'function', name: 'f', parameters: { type: 'object' } }];
     for (const upstream of ['answer', 'failure'] as const) {

@@ -105,7 +105,7 @@ describe('the upgrade', () => {
     }
   });
 
-  it('is refused with 403 for a forbidden origin, before the credential is read [UP-2, AUTH-3]', async () => {
+  it('refuses an upgrade from a forbidden origin with 403 before it reads the credential [UP-2, AUTH-3]', async () => {
     const open = await harness.connect({ headers: { ...bearer(ANN), origin: PAGE } });
     expect(open.socket.readyState).toBe(open.socket.OPEN);
     for (const origin of ['https://evil.example', `${PAGE}.evil.example`, 'null', 'http://app.example.com']) {
@@ -118,7 +118,7 @@ describe('the upgrade', () => {
     }
   });
 
-  it('is refused for another path and a malformed ?resume= [UP-3, UP-5]', async () => {
+  it('refuses an upgrade for another path and with a malformed ?resume= [UP-3, UP-5]', async () => {
     const elsewhere = await refused(as(ANN), harness.gateway.socketUrl.replace('responses', 'realtime'));
     expect(elsewhere).toMatchObject({ status: 404, body: { error: { code: 'not_found' } } });
     for (const query of ['resume=resp_1', 'resume=resp_1:x', 'resume=resp_1:1:a%20b', 'resume=resp_1:1,resp_1:2']) {
@@ -126,12 +126,12 @@ describe('the upgrade', () => {
     }
   });
 
-  it('is refused as a mistake of the caller for an invalid URL [UP-3]', async () => {
+  it('refuses an upgrade with an invalid URL as a mistake of the caller [UP-3]', async () => {
     const answer = await upgradeHeaders(bearer(ANN), '//');
     expect([400, 404]).toContain(answer.statusCode);
   });
 
-  it('is refused at the socket limit of the user and of the replica [UP-4]', async () => {
+  it('refuses an upgrade at the socket limit of the user and of the replica [UP-4]', async () => {
     for (const token of [ANN, ANN, ANN, BOB, BOB]) await harness.connect(as(token));
     const user = await refused(as(ANN));
     expect(user).toMatchObject({ status: 429, body: { error: { code: 'rate_limit_exceeded' } } });
@@ -173,7 +173,7 @@ describe('the upgrade', () => {
 });
 
 describe('a credential on an open socket', () => {
-  it('can be renewed only by one of the same owner [WS-16]', async () => {
+  it('lets only a credential of the same owner renew that of an open socket [WS-16]', async () => {
     const client = await harness.connect(as(ANN));
     client.send({ type: 'sluice:auth', token: ANN_TOO });
     expect(await client.next()).toEqual({ type: 'sluice:authenticated' });
@@ -208,7 +208,7 @@ describe('a credential on an open socket', () => {
     },
   );
 
-  it('is announced before it expires, and closes the socket with 1012 when it has [WS-15]', async () => {
+  it("announces the expiry of a socket's credential, and closes the socket with 1012 when it has expired [WS-15]", async () => {
     const client = await harness.connect({ ...as(BRIEF), query: 'snapshots=1' });
     const quiet = await harness.connect(as(BRIEF));
     const openedAt = Date.now();
@@ -221,7 +221,7 @@ describe('a credential on an open socket', () => {
     expect(openedAt).toBeLessThan(briefUntil);
   });
 
-  it('does not close the socket if it was renewed in time [WS-15, WS-16]', async () => {
+  it('keeps a socket open whose credential was renewed in time [WS-15, WS-16]', async () => {
     const client = await harness.connect(as(BRIEF));
     client.send({ type: 'sluice:auth', token: ANN });
     await client.until('sluice:authenticated');
@@ -298,7 +298,7 @@ describe('a resource of another owner', () => {
   }
 
   it.each(['running', 'ended', 'expired'] as const)(
-    'is answered like an unknown one: a response that is %s, on every route [AUTH-2]',
+    "answers for another owner's response like for an unknown one: one that is %s, on every route [AUTH-2]",
     async (state) => {
       const held = heldAnswer('Ann’s secret');
       harness.provider.answerWith(held.answer);
@@ -333,7 +333,7 @@ describe('a resource of another owner', () => {
     },
   );
 
-  it('is answered like an unknown one: a conversation in a request [AUTH-2]', async () => {
+  it("answers for another owner's conversation in a request like for an unknown one [AUTH-2]", async () => {
     const id = await harness.conversation(ANN);
     const inIt = (asked: string): object => ({ input: 'Hi', conversation: asked });
     expect(await sameForBob('POST', () => '/v1/responses', id, inIt)).toBe(404);
@@ -341,7 +341,7 @@ describe('a resource of another owner', () => {
     expect((await harness.post({ input: 'Hi', conversation: id }, ANN_TOO)).status).toBe(200);
   });
 
-  it('is answered like an unknown one by every event of a socket and in ?resume= [AUTH-2, CAN-4, RES-5, SUB-4]', async () => {
+  it("answers for another owner's resource like for an unknown one, to every event of a socket and in ?resume= [AUTH-2, CAN-4, RES-5, SUB-4]", async () => {
     const held = heldAnswer('Ann’s secret');
     harness.provider.answerWith(held.answer);
     const conversation = await harness.conversation(ANN);
@@ -395,7 +395,7 @@ describe('a resource of another owner', () => {
     expect(JSON.stringify([bob.frames, byUrl.frames])).not.toContain('secret');
   });
 
-  it('is not returned for the same idempotency key [AUTH-2, IDEM-1]', async () => {
+  it("does not return another owner's response for the same idempotency key [AUTH-2, IDEM-1]", async () => {
     harness.says('One');
     const send = (token: string) =>
       harness.api('/v1/responses', {

@@ -31,7 +31,7 @@ const api = (path: string, body?: object): Promise<ApiAnswer> =>
 const asking = { tools: [{ type: 'function', name: 'weather', parameters: { type: 'object' } }] };
 
 describe('the author of an item', () => {
-  it('is in every event that carries one, in the response and in its input [AUTHOR-1]', async () => {
+  it('names the author of each item in events, in the response and in its input [AUTHOR-1]', async () => {
     const reasoned = [deltaChunk({ reasoning_content: 'Hm' }), textChunk('Hello'), finishChunk(), DONE];
     harness.provider.answerWith({ steps: reasoned });
     const client = await harness.connect({ headers: { authorization: `Bearer ${KEY}` } });
@@ -49,7 +49,7 @@ describe('the author of an item', () => {
     expect(authorsOf(body['data'])).toEqual(['message: system', 'message: user']);
   });
 
-  it('is in the items of a conversation and in what its watchers receive [AUTHOR-1]', async () => {
+  it('names the author of each item of a conversation, also to its watchers [AUTHOR-1]', async () => {
     harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     const conversation = await harness.conversation(KEY);
     const watcher = await harness.connect({ headers: { authorization: `Bearer ${KEY}` } });
@@ -69,7 +69,7 @@ describe('the author of an item', () => {
     ]);
   });
 
-  it('is human for what a server key adds for a person, and stays so when it is sent on [AUTHOR-2]', async () => {
+  it('keeps the author of an item that a server key adds for a person human, also when it is sent on [AUTHOR-2]', async () => {
     const conversation = await harness.conversation(KEY);
     const human = { role: 'assistant', content: 'Ann here, I take over', sluice: { author: 'human' } };
     const added = await api(`/v1/conversations/${conversation}/items`, { items: [human] });

@@ -41,7 +41,7 @@ describe('the length limit of a guardrail', () => {
 describe('a refused message in a history', () => {
   const history = [user('a forbidden thing'), said('That word is not allowed.'), user('Hello?')];
 
-  it('is withheld from the provider, and the new message is answered [GUARD-4, CHAT-11]', async () => {
+  it('withholds a refused message of a history from the provider, and answers the new message [GUARD-4, CHAT-11]', async () => {
     const { body } = await harness.post({ input: history });
     expect(body).toMatchObject({
       output_text: 'Fine',
@@ -55,14 +55,14 @@ describe('a refused message in a history', () => {
     expect(asked().join()).not.toContain('forbidden');
   });
 
-  it('is withheld together with its call or output [GUARD-4]', async () => {
+  it('withholds a refused item of a history together with its call or output [GUARD-4]', async () => {
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
     const output = { type: 'function_call_output', call_id: 'c1', output: 'forbidden' };
     await harness.post({ input: [user('Look'), call, output, said('Hm'), user('Continue')] });
     expect(asked()).toEqual(['user: Look', 'assistant: Hm', 'user: Continue']);
   });
 
-  it('is withheld even without the refusal behind it [GUARD-4, CHAT-11]', async () => {
+  it('withholds a refused message of a history even without the refusal after it [GUARD-4, CHAT-11]', async () => {
     for (const refused of ['a forbidden thing', 'a'.repeat(41)]) {
       const carried = [user('Hi'), said('Hello'), user(refused), user('Hello?')];
       const { body } = await harness.post({ input: carried });
@@ -75,7 +75,7 @@ describe('a refused message in a history', () => {
     }
   });
 
-  it('is refused if it is new, behind any history [GUARD-4]', async () => {
+  it('refuses a new message after any history [GUARD-4]', async () => {
     for (const before of [said('Hello'), user('Hello?')]) {
       const { body } = await harness.post({ input: [user('Hi'), before, user('a forbidden thing')] });
       expect(body).toMatchObject({ output_text: '', sluice: { kept: 'display_only' } });

@@ -104,7 +104,7 @@ describe('POST /v1/responses/compact', () => {
 });
 
 describe('a summary', () => {
-  it('of another owner, of another deployment, or altered, is refused with its path [COMP-2]', async () => {
+  it('refuses a summary of another owner, of another deployment, or altered, with its path [COMP-2]', async () => {
     harness.says('About Ada.');
     const { output } = await compact(clients[0]);
     // The cast: see above.

@@ -34,7 +34,7 @@ const NOT_FOUND: unknown = expect.objectContaining({
 });
 
 describe('a response that is not stored', () => {
-  it('can be continued on its socket, as a chain, and from a fork [CONV-17]', async () => {
+  it('continues an unstored response on its socket, as a chain, and from a fork [CONV-17]', async () => {
     const client = await harness.connect();
     const first = await said(client, 'One', 'Two');
     const second = await said(client, 'Three', 'Four', { previous_response_id: first });
@@ -44,7 +44,7 @@ describe('a response that is not stored', () => {
     expect(sent()).toEqual(['user: One', 'assistant: Two', 'user: Fork']);
   });
 
-  it('can be continued by a stored response, from which any connection continues [CONV-17]', async () => {
+  it('continues an unstored response by a stored one, from which any connection continues [CONV-17]', async () => {
     const client = await harness.connect();
     const first = await said(client, 'One', 'Two');
     const stored = await said(client, 'Three', 'Four', { previous_response_id: first, store: true });
@@ -53,7 +53,7 @@ describe('a response that is not stored', () => {
     expect(sent()).toEqual(['user: One', 'assistant: Two', 'user: Three', 'assistant: Four', 'user: Five']);
   });
 
-  it('cannot be continued on another connection, over REST or after its socket closed [CONV-17]', async () => {
+  it('refuses to continue an unstored response on another connection, over REST or after its socket closed [CONV-17]', async () => {
     const [client, other] = [await harness.connect(), await harness.connect()];
     const first = await said(client, 'One', 'Two');
     expect(await refusedOn(other, first)).toEqual(NOT_FOUND);
@@ -63,7 +63,7 @@ describe('a response that is not stored', () => {
     expect(await refusedOn(await harness.connect(), first)).toEqual(NOT_FOUND);
   });
 
-  it('is forgotten when a continuation fails [CONV-18]', async () => {
+  it('forgets an unstored response when its continuation fails [CONV-18]', async () => {
     const client = await harness.connect();
     const first = await said(client, 'One', 'Two');
     const other = await said(client, 'Uno', 'Dos');
@@ -76,7 +76,7 @@ describe('a response that is not stored', () => {
     expect(sent()).toEqual(['user: Uno', 'assistant: Dos', 'user: Tres']);
   });
 
-  it('is forgotten when a continuation is refused for a mistake [CONV-18]', async () => {
+  it('forgets an unstored response when its continuation is refused for a mistake [CONV-18]', async () => {
     const client = await harness.connect();
     const first = await said(client, 'One', 'Two');
     const stray = [{ type: 'function_call_output', call_id: 'nope', output: 'x' }];
@@ -85,7 +85,7 @@ describe('a response that is not stored', () => {
     expect(await refusedOn(client, first)).toEqual(NOT_FOUND);
   });
 
-  it('is not remembered if its context is larger than 1 MiB [CONV-17]', async () => {
+  it('does not remember an unstored response whose context is larger than 1 MiB [CONV-17]', async () => {
     const client = await harness.connect();
     const large = 'word '.repeat(150_000);
     const first = await said(client, large, 'Two');

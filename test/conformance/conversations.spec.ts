@@ -61,7 +61,7 @@ describe('a conversation', () => {
     expect(promptOf(lastAsked())).toEqual(['user: Two and two?', 'assistant: Four.', 'user: Sure?']);
   });
 
-  it('may begin with items [CONV-1]', async () => {
+  it('creates a conversation that begins with items [CONV-1]', async () => {
     const items = [
       { role: 'user', content: 'My name is Ann.' },
       { role: 'assistant', content: 'Hello Ann.' },
@@ -164,7 +164,7 @@ describe('previous_response_id', () => {
     expect(promptOf(lastAsked())).toHaveLength(5);
   });
 
-  it('is refused for a running, an unstored and an unknown response [CONV-7]', async () => {
+  it('refuses previous_response_id of a running, an unstored and an unknown response [CONV-7]', async () => {
     const held = heldAnswer('Half');
     harness.provider.answerWith(held.answer);
     const { body } = await harness.post({ input: 'Hi', background: true });
@@ -197,7 +197,7 @@ describe('the context window', () => {
     return request === undefined ? [] : request.body.messages.map((message) => String(message['role']));
   };
 
-  it('has the newest items within its bounds [CONV-8, CONV-9]', async () => {
+  it('sends the newest items within the context window [CONV-8, CONV-9]', async () => {
     const conversation = await narrow.conversation();
     for (const i of upTo(5)) {
       narrow.says(`a${i}`);
@@ -209,7 +209,7 @@ describe('the context window', () => {
     expect(kept).toHaveLength(6);
   });
 
-  it('never separates a function call from its output [CONV-8, REQ-16]', async () => {
+  it('never separates a function call from its output at the context window [CONV-8, REQ-16]', async () => {
     const conversation = await narrow.conversation();
     narrow.provider.answerWith(callAnswer('call_1'));
     await narrow.post({ input: 'Call it', conversation, tools: TOOLS });
@@ -245,7 +245,7 @@ describe('the context window', () => {
 });
 
 describe('turns of one conversation', () => {
-  it('run one after the other, in order [CONV-10, EV-2]', async () => {
+  it('runs turns of one conversation one after the other, in order [CONV-10, EV-2]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('zero');
     const before = harness.provider.requests.length;
@@ -281,7 +281,7 @@ describe('turns of one conversation', () => {
     ]);
   });
 
-  it('are refused when eight wait already [CONV-10, ERR-3]', async () => {
+  it('refuses a turn of a conversation in which eight wait already [CONV-10, ERR-3]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('held');
     harness.provider.answerWith(held.answer);
@@ -300,7 +300,7 @@ describe('turns of one conversation', () => {
     expect((await harness.post({ input: 'x', conversation })).status).toBe(200);
   });
 
-  it('are accepted with busy: reject as soon as a client has the terminal event before [CONV-10]', async () => {
+  it('accepts a turn with busy: reject as soon as the client has the terminal event before it [CONV-10]', async () => {
     const rejecting = await GatewayHarness.start({ config: { conversations: { busy: 'reject' } } });
     try {
       const conversation = await rejecting.conversation();
@@ -314,7 +314,7 @@ describe('turns of one conversation', () => {
     }
   });
 
-  it('are refused at once with busy: reject while one runs, by an error in their lane [CONV-10]', async () => {
+  it('refuses a turn with busy: reject at once while another runs, by an error in its lane [CONV-10]', async () => {
     const rejecting = await GatewayHarness.start({ config: { conversations: { busy: 'reject' } } });
     try {
       const conversation = await rejecting.conversation();
@@ -335,7 +335,7 @@ describe('turns of one conversation', () => {
     }
   });
 
-  it('store nothing and release their place when cancelled while they wait [CAN-5, KEEP-5]', async () => {
+  it('stores nothing and releases the place of a turn that is cancelled while it waits [CAN-5, KEEP-5]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('first');
     const before = harness.provider.requests.length;

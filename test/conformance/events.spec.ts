@@ -63,7 +63,7 @@ function orderOf(frames: readonly Frame[]): string[] {
 }
 
 describe('the sequence of events', () => {
-  it('is as specified for a text answer [WS-2, EV-1, EV-2, EV-3, EV-7, END-1]', async () => {
+  it('sends the specified sequence of events for a text answer [WS-2, EV-1, EV-2, EV-3, EV-7, END-1]', async () => {
     harness.says('Hello', ' wor', 'ld');
     const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
@@ -89,7 +89,7 @@ describe('the sequence of events', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('is as specified for a refusal by the model [EV-4]', async () => {
+  it('sends the specified sequence of events for a refusal by the model [EV-4]', async () => {
     harness.provider.answerWith({
       steps: [deltaChunk({ refusal: 'I can' }), deltaChunk({ refusal: ' not.' }), finishChunk(), usageChunk(), DONE],
     });
@@ -107,7 +107,7 @@ describe('the sequence of events', () => {
     expect(terminalOf(frames).output_text).toBe('');
   });
 
-  it('is as specified for a function call after text [EV-5, REQ-15]', async () => {
+  it('sends the specified sequence of events for a function call after text [EV-5, REQ-15]', async () => {
     const call = (fields: object): { chunk: object } => deltaChunk({ tool_calls: [{ index: 0, ...fields }] });
     harness.provider.answerWith({
       steps: [
@@ -148,7 +148,7 @@ describe('the sequence of events', () => {
     ]);
   });
 
-  it('is the same for every viewer and every replay [EV-1, REST-7]', async () => {
+  it('sends the same sequence of events to every viewer and in every replay [EV-1, REST-7]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
     const creator = await harness.connect();
@@ -314,7 +314,7 @@ describe('a turn', () => {
 });
 
 describe('the terminal event', () => {
-  it('has usage, cost, provider, prompt and unchanged metadata [EV-7, EV-9, EV-10, REQ-17]', async () => {
+  it('gives the terminal event usage, cost, provider, prompt and unchanged metadata [EV-7, EV-9, EV-10, REQ-17]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     const metadata = { order: '4711', ünï: 'cødé' };
@@ -336,13 +336,13 @@ describe('the terminal event', () => {
     expect(response.metadata).toEqual(metadata);
   });
 
-  it('has no cost for a model without a price [EV-9]', async () => {
+  it('gives the terminal event no cost for a model without a price [EV-9]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     expect(terminalOf(await client.run({ input: 'Hi' })).sluice.cost_usd).toBeNull();
   });
 
-  it('has an estimated usage if the provider sent none, and null if it never answered [EV-10]', async () => {
+  it('estimates the usage in the terminal event if the provider sent none, and gives null if it never answered [EV-10]', async () => {
     const client = await harness.connect();
     harness.provider.answerWith({ steps: [textChunk('Hello there, friend'), finishChunk(), DONE] });
     const counted = terminalOf(await client.run({ input: 'Hi' }));
@@ -357,7 +357,7 @@ describe('the terminal event', () => {
 });
 
 describe('calls to a failing provider', () => {
-  it('are not made while the breaker is open: turns are refused [END-6]', async () => {
+  it('refuses turns without a call to the provider while the breaker is open [END-6]', async () => {
     const breaking = await GatewayHarness.start({
       config: {
         middleware: { provider: { retry: { max_attempts: 1 }, breaker: { failures: 2, open_for: '1m' } } },
@@ -377,7 +377,7 @@ describe('calls to a failing provider', () => {
     }
   });
 
-  it('are not made above our own rate limit: turns are refused [END-6]', async () => {
+  it('refuses turns above our own limit of calls to the provider [END-6]', async () => {
     const limited = await GatewayHarness.start({
       config: { middleware: { provider: { ...ONE_TRY.provider, rate_limit: { requests_per_minute: 1, burst: 2 } } } },
     });
@@ -392,7 +392,7 @@ describe('calls to a failing provider', () => {
     }
   });
 
-  it('are retried before the first delta only [END-10]', async () => {
+  it('retries calls to the provider before the first delta only [END-10]', async () => {
     const retrying = await GatewayHarness.start({
       config: {
         provider: { type: 'openai', model: 'fake-model', base_url: harness.provider.baseUrl },
@@ -431,7 +431,7 @@ describe('guardrails', () => {
   afterEach(() => guarded.hangUp());
   afterAll(() => guarded.close());
 
-  it('answer refused input by the rule, without a call to the provider [END-4, KEEP-4, GUARD-3]', async () => {
+  it('answers refused input by the guardrail, without a call to the provider [END-4, KEEP-4, GUARD-3]', async () => {
     const before = harness.provider.requests.length;
     const conversation = await guarded.conversation();
     const client = await guarded.connect();
@@ -455,7 +455,7 @@ describe('guardrails', () => {
     expect(next.sluice.kept).toBe('all');
   });
 
-  it('check sent messages, calls and outputs, and arguments that the model writes [GUARD-2, GUARD-4]', async () => {
+  it('checks sent messages, calls and outputs, and arguments that the model writes, by guardrails [GUARD-2, GUARD-4]', async () => {
     const client = await guarded.connect();
     const before = harness.provider.requests.length;
     const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' };
@@ -494,7 +494,7 @@ describe('guardrails', () => {
     expect(JSON.stringify(frames)).not.toContain('pir');
   });
 
-  it('end an answer before a banned word at any chunk boundary and keep the safe text [END-3, GUARD-1, GUARD-3]', async () => {
+  it('ends an answer before a banned word at any chunk boundary, and keeps the safe text [END-3, GUARD-1, GUARD-3]', async () => {
     const client = await guarded.connect();
     const released: unknown[] = [];
     for (const cut of [
@@ -518,13 +518,13 @@ describe('guardrails', () => {
     expect(String(released[0])).toMatch(/^Ask a ?$/u);
   });
 
-  it('release a word that only begins like a banned one [GUARD-1]', async () => {
+  it('releases a word that only begins like a banned one [GUARD-1]', async () => {
     harness.says('The pirat', 'i', 'ng of films');
     const client = await guarded.connect();
     expect(terminalOf(await client.run({ input: 'Hi' })).output_text).toBe('The pirating of films');
   });
 
-  it('refuse input and end output above max_length, in code points [GUARD-3, END-3, END-4]', async () => {
+  it('refuses input and ends output above max_length, in code points [GUARD-3, END-3, END-4]', async () => {
     const client = await guarded.connect();
     const before = harness.provider.requests.length;
     expect(terminalOf(await client.run({ input: '😀'.repeat(61) })).sluice.kept).toBe('display_only');
@@ -535,7 +535,7 @@ describe('guardrails', () => {
     expect(response.output_text).toBe('😀'.repeat(60));
   });
 
-  it('name the rule in findings, and never the text [EV-9]', async () => {
+  it('names the rule of a guardrail in findings, and never the text [EV-9]', async () => {
     const client = await guarded.connect();
     const { sluice } = terminalOf(await client.run({ input: 'pirate' }));
     expect(sluice.findings).toEqual([

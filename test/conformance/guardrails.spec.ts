@@ -92,7 +92,7 @@ describe('guardrails that judge a whole answer', () => {
   afterEach(() => harness.close());
   const must = { type: 'contains', params: { patterns: ['yes'] }, message: 'It has to say yes.' };
 
-  it('end it with their message behind what was released [GUARD-6]', async () => {
+  it("ends an answer that fails as a whole with the guardrail's message after the released text [GUARD-6]", async () => {
     await start(must);
     harness.says('Oh ', 'no');
     const client = await harness.connect();
@@ -101,7 +101,7 @@ describe('guardrails that judge a whole answer', () => {
     expect(response.output).toMatchObject([{ content: [{}, { refusal: 'It has to say yes.' }] }]);
   });
 
-  it('release it whole or not at all where they buffer [GUARD-6]', async () => {
+  it('releases a buffered answer as a whole or not at all [GUARD-6]', async () => {
     await start({ ...must, buffer: true });
     const client = await harness.connect();
     harness.says('Oh ', 'no');
@@ -118,7 +118,7 @@ describe('personal data', () => {
   afterEach(() => harness.hangUp());
   afterAll(() => harness.close());
 
-  it('of the input never reaches the provider, and its reader gets it again [GUARD-7]', async () => {
+  it('masks personal data of the input for the provider, and restores it for the reader [GUARD-7]', async () => {
     const conversation = await harness.conversation();
     const client = await harness.connect();
     const index = harness.provider.requests.length;
@@ -140,7 +140,7 @@ describe('personal data', () => {
     expect(JSON.stringify(items.body)).toContain('ann@example.com');
   });
 
-  it('that the model writes is replaced before release, in text and arguments [GUARD-7]', async () => {
+  it('replaces personal data that the model writes before release, in text and arguments [GUARD-7]', async () => {
     const client = await harness.connect();
     harness.says('Call +49 30 12', '34567 or eve@exa', 'mple.com now');
     const frames = await client.run({ input: 'Hi' });
@@ -165,7 +165,7 @@ describe('personal data', () => {
 describe('guardrails that request a verdict', () => {
   afterEach(() => harness.close());
 
-  it('hold a window until its verdict is there, while the stream is read on behind it [GUARD-8]', async () => {
+  it('holds a window until its verdict arrives, while it reads the stream after it [GUARD-8]', async () => {
     await start({ type: 'moderation', direction: 'output' });
     const { promise, resolve } = Promise.withResolvers<void>();
     const judged: string[] = [];
@@ -186,7 +186,7 @@ describe('guardrails that request a verdict', () => {
     expect(response).toMatchObject({ output_text: `${FINE}${BAD}The end`, sluice: { findings: [] } });
   });
 
-  it('end the answer before a window that is denied [GUARD-8]', async () => {
+  it('ends the answer before a window that a verdict denies [GUARD-8]', async () => {
     await start({ type: 'moderation', direction: 'output', params: { threshold: 0.7 } });
     answers(textAnswer([FINE + BAD, 'More']), (request) => scores(textIn(request) === BAD ? 0.9 : 0.6));
     const client = await harness.connect();
@@ -211,7 +211,7 @@ describe('guardrails that request a verdict', () => {
     expect(response.sluice.findings).toMatchObject([{ guardrail: 'moderation', decision, reason: 'unavailable' }]);
   });
 
-  it('refuse an input by the verdict of a model, before the turn begins [GUARD-8]', async () => {
+  it('refuses an input by the verdict of a model, before the turn begins [GUARD-8]', async () => {
     await start({ type: 'topic', params: { allowed: ['orders'] } });
     const asked: string[] = [];
     answers(textAnswer(['Hello']), (request) => {
@@ -230,7 +230,7 @@ describe('guardrails that request a verdict', () => {
     expect(asked).toEqual(['user: Tell me about whales', 'user: Where is my order?']);
   });
 
-  it('are stopped by a cancel [GUARD-8]', async () => {
+  it('stops guardrails that wait for a verdict when the turn is cancelled [GUARD-8]', async () => {
     await start({ type: 'moderation', direction: 'output' });
     answers({ steps: [textChunk(FINE + BAD), usageChunk(), { hang: true }] }, () => ({ steps: [{ hang: true }] }));
     const client = await harness.connect();

@@ -54,7 +54,7 @@ const until = async (done: () => boolean | Promise<boolean>): Promise<void> => {
 };
 
 describe('a request body', () => {
-  it('is not received without a credential, and its connection is closed [REST-22]', async () => {
+  it('does not receive a request body without a credential, and closes its connection [REST-22]', async () => {
     const senders = await Promise.all(upTo(100).map(opened));
     for (const raw of senders) raw.send(`${head(1_000_000)}{"metadata":`);
     await until(() => senders.every(({ text }) => /^HTTP\/1\.1 (401|429) /u.test(text)));
@@ -85,7 +85,7 @@ describe('a request body', () => {
     await until(async () => (await receiving()) === 0);
   });
 
-  it('is refused with 503 when other senders have taken the body room [REST-23]', async () => {
+  it('refuses a request body with 503 when other senders have taken the body room [REST-23]', async () => {
     const slow = await opened();
     slow.send(`${head(1_000_000, bearer)}{`);
     await until(async () => (await receiving()) === 1_000_000);
@@ -99,7 +99,7 @@ describe('a request body', () => {
     expect(again.status).toBe(200);
   });
 
-  it('is refused with 415 if it is compressed [REST-2]', async () => {
+  it('refuses a compressed request body with 415 [REST-2]', async () => {
     const answer = await fetch(`${harness.gateway.url}/v1/conversations`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip', authorization: `Bearer ${KEY}` },

@@ -26,7 +26,7 @@ const count = async (body: OpenAI.Responses.InputTokenCountParams): Promise<numb
 };
 
 describe('input tokens', () => {
-  it('are those of input, instructions, tools and images [REST-26, MEDIA-7]', async () => {
+  it('counts the input tokens of input, instructions, tools and images [REST-26, MEDIA-7]', async () => {
     const input = 'one two three four five';
     const alone = await count({ input });
     expect(alone).toBeGreaterThanOrEqual(5);
@@ -39,7 +39,7 @@ describe('input tokens', () => {
     expect(await count({ input: [{ role: 'user', content: [text, image] }] })).toBe(alone + 255);
   });
 
-  it('are those of the conversation or chain, and nothing is sent or stored [REST-26]', async () => {
+  it('counts the input tokens of the conversation or chain, and sends and stores nothing [REST-26]', async () => {
     const conversation = await harness.conversation();
     const { body } = await harness.post({ conversation, input: 'Hi' });
     const requests = harness.provider.requests.length;
@@ -50,13 +50,13 @@ describe('input tokens', () => {
     expect(items.body['data']).toHaveLength(2);
   });
 
-  it('of a request that would be refused are refused alike [REST-26]', async () => {
+  it('refuses to count the tokens of a request that would be refused, with the same error [REST-26]', async () => {
     await expect(count({ input: 'Hi', conversation: `conv_${'0'.repeat(32)}` })).rejects.toMatchObject({ status: 404 });
     await expect(count({ input: 'Hi', model: 'unknown' })).rejects.toMatchObject({ code: 'model_not_found' });
     await expect(client.responses.inputTokens.count()).rejects.toMatchObject({ status: 400, param: 'input' });
   });
 
-  it('count as operations [REST-26, LIMIT-7]', async () => {
+  it('counts a request for input tokens as an operation [REST-26, LIMIT-7]', async () => {
     const refused = Promise.all(Array.from({ length: 60 }, () => count({ input: 'Hi' })));
     await expect(refused).rejects.toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
   });

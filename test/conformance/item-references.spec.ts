@@ -101,7 +101,7 @@ describe.each(['memory', 'redis'])('a reference to a stored item, with state in 
     expect(sent()).toEqual(['user: My name is Ann', 'assistant: Hello Ann', 'user: Who am I?']);
   });
 
-  it('is left out where the context holds its item already [REF-2]', async () => {
+  it('leaves out a reference to an item that the context holds already [REF-2]', async () => {
     const conversation = await harness.conversation(ANN);
     const inConversation = await said('One', 'Two', { conversation });
     harness.says('Three');
@@ -124,7 +124,7 @@ describe.each(['memory', 'redis'])('a reference to a stored item, with state in 
     ]);
   });
 
-  it('is 404 with its path where the item is unknown, foreign, not stored or deleted [REF-3]', async () => {
+  it('answers 404 with the path of a reference whose item is unknown, foreign, not stored or deleted [REF-3]', async () => {
     const { id, output } = await said('Secret', 'Word');
     const unstored = idsOf(await post({ input: 'Hi', store: false }))[0] ?? '';
     const conversation = await harness.conversation(ANN);
@@ -149,7 +149,7 @@ describe.each(['memory', 'redis'])('a reference to a stored item, with state in 
     expect(await refused(output)).toEqual(unknown);
   });
 
-  it('is refused beyond sixteen responses that do not hold each other [REF-4]', async () => {
+  it('refuses references to more than sixteen responses that do not hold each other [REF-4]', async () => {
     const outputs: string[] = [];
     for (let turn = 0; turn < 17; turn += 1) outputs.push((await said(`q${turn}`, `a${turn}`)).output);
     expect((await post({ input: [...outputs.slice(1).map(ref), user('Sum')] })).status).toBe(200);
@@ -165,7 +165,7 @@ describe('items of an earlier answer', () => {
   });
   afterAll(() => harness.close());
 
-  it('are accepted with the fields that OpenAI gives them, and keep a summary [REQ-1]', async () => {
+  it("accepts items of an earlier answer with OpenAI's fields, and keeps their summary [REQ-1]", async () => {
     harness.says('Fine');
     const text = { type: 'output_text', text: 'Hello', annotations: [{ type: 'url_citation' }], logprobs: null };
     const content = [text, { type: 'refusal', refusal: 'No' }];

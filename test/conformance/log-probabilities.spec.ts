@@ -54,7 +54,7 @@ describe('log probabilities', () => {
   });
   afterAll(() => harness.close());
 
-  it('are given over REST, and with the stored response, for the fields that ask for them [LOGP-1]', async () => {
+  it('returns log probabilities over REST and with the stored response if a field requests them [LOGP-1]', async () => {
     harness.provider.answerWith(tokens('Hel', 'lo', '!'));
     const { status, body } = await harness.post({ input: 'Hi', top_logprobs: 2, include: INCLUDE });
     expect(status).toBe(200);
@@ -68,31 +68,34 @@ describe('log probabilities', () => {
     expect(asked()).not.toHaveProperty('top_logprobs');
   });
 
-  it('are not asked for, nor given, without these fields [LOGP-1]', async () => {
+  it('neither requests nor returns log probabilities without these fields [LOGP-1]', async () => {
     harness.provider.answerWith(tokens('Hel', 'lo', '!'));
     const { body } = await harness.post({ input: 'Hi', top_logprobs: 0 });
     expect(asked()).not.toHaveProperty('logprobs');
     expect(body).toMatchObject({ top_logprobs: 0, output: [{ content: [{ text: 'Hello!', logprobs: [] }] }] });
   });
 
-  it.each(['socket', 'SSE'])('come with the end of a text in a stream over %s [LOGP-2]', async (transport) => {
-    harness.provider.answerWith(tokens('Hel', 'lo', '!'));
-    const request = { input: 'Hi', top_logprobs: 2 };
-    const frames =
-      transport === 'SSE'
-        ? framesOf(sseMessages(await stream('/v1/responses', request)))
-        : await (await harness.connect()).run(request);
-    const of = (type: string) => frames.filter((frame) => frame.type === `response.${type}`);
-    for (const delta of of('output_text.delta')) expect(delta).toMatchObject({ logprobs: [] });
-    expect(of('output_text.done')).toMatchObject([{ text: 'Hello!', logprobs: EXPECTED }]);
-    expect(of('content_part.done')).toMatchObject([{ part: { logprobs: EXPECTED } }]);
-    expect(of('output_item.done')).toMatchObject([{ item: { content: [{ logprobs: EXPECTED }] } }]);
-    expect(terminalOf(frames).output).toMatchObject([{ content: [{ logprobs: EXPECTED }] }]);
-    const replay = await (await harness.fetch(`/v1/responses/${terminalOf(frames).id}?stream=true`)).text();
-    expect(responseIn(framesOf(sseMessages(replay)).at(-1)).output).toEqual(terminalOf(frames).output);
-  });
+  it.each(['socket', 'SSE'])(
+    'sends log probabilities with the end of a text in a stream over %s [LOGP-2]',
+    async (transport) => {
+      harness.provider.answerWith(tokens('Hel', 'lo', '!'));
+      const request = { input: 'Hi', top_logprobs: 2 };
+      const frames =
+        transport === 'SSE'
+          ? framesOf(sseMessages(await stream('/v1/responses', request)))
+          : await (await harness.connect()).run(request);
+      const of = (type: string) => frames.filter((frame) => frame.type === `response.${type}`);
+      for (const delta of of('output_text.delta')) expect(delta).toMatchObject({ logprobs: [] });
+      expect(of('output_text.done')).toMatchObject([{ text: 'Hello!', logprobs: EXPECTED }]);
+      expect(of('content_part.done')).toMatchObject([{ part: { logprobs: EXPECTED } }]);
+      expect(of('output_item.done')).toMatchObject([{ item: { content: [{ logprobs: EXPECTED }] } }]);
+      expect(terminalOf(frames).output).toMatchObject([{ content: [{ logprobs: EXPECTED }] }]);
+      const replay = await (await harness.fetch(`/v1/responses/${terminalOf(frames).id}?stream=true`)).text();
+      expect(responseIn(framesOf(sseMessages(replay)).at(-1)).output).toEqual(terminalOf(frames).output);
+    },
+  );
 
-  it('are in a chat completion, and in one chunk before the finish reason [LOGP-3]', async () => {
+  it('sends log probabilities in a chat completion, and in one chunk before the finish reason [LOGP-3]', async () => {
     harness.provider.answerWith(tokens('Hel', 'lo', '!'));
     const logprobs = { content: EXPECTED, refusal: null };
     const { body } = await chat({ logprobs: true, top_logprobs: 2 });
@@ -108,7 +111,7 @@ describe('log probabilities', () => {
     expect([refused.status, refused.body]).toMatchObject([400, { error: { param: 'top_logprobs' } }]);
   });
 
-  it('are those of each text of an answer with calls', async () => {
+  it('gives each text of an answer with calls its own log probabilities', async () => {
     const call = { index: 0, id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } };
     harness.provider.answerWith({
       steps: [tokenChunk('Wait'), deltaChunk({ tool_calls: [call] }), finishChunk('tool_calls'), usageChunk(), DONE],
@@ -118,7 +121,7 @@ describe('log probabilities', () => {
     expect(body['output']).toMatchObject([{ content: [{ logprobs: [entry('Wait')] }] }, { type: 'function_call' }]);
   });
 
-  it('are an empty list, or null in chat, if the provider gives none or more than fit [LOGP-4]', async () => {
+  it('returns no log probabilities, or null in chat, if the provider sends none or more than fit [LOGP-4]', async () => {
     const none = [{ content: [{ logprobs: [] }] }];
     harness.provider.answerWith(textAnswer(['Hello']));
     expect((await harness.post({ input: 'Hi', top_logprobs: 2 })).body['output']).toMatchObject(none);
@@ -129,7 +132,7 @@ describe('log probabilities', () => {
     expect([status, body['output']]).toMatchObject([200, none]);
   });
 
-  it('are not kept in a conversation', async () => {
+  it('stores no log probabilities in a conversation', async () => {
     harness.provider.answerWith(tokens('Hel', 'lo', '!'));
     const conversation = await harness.conversation();
     await harness.post({ input: 'Hi', conversation, top_logprobs: 2 });
@@ -148,7 +151,7 @@ describe('log probabilities of guarded text', () => {
   });
   afterAll(() => harness.close());
 
-  it('show no token of what a guardrail withheld, and none that it has not read [LOGP-2]', async () => {
+  it('returns no token of a text that a guardrail withheld or has not read [LOGP-2]', async () => {
     harness.provider.answerWith(tokens('The ', 'word ', 'is ', 'Secret', ' now.'));
     const client = await harness.connect();
     const answers = [
@@ -165,14 +168,14 @@ describe('log probabilities of guarded text', () => {
     }
   });
 
-  it('are given without other tokens where the text is as the model wrote it [LOGP-2]', async () => {
+  it('returns log probabilities of guarded text without alternatives if the text is unchanged [LOGP-2]', async () => {
     harness.provider.answerWith(tokens('Hel', 'lo', '!'));
     const { body } = await harness.post({ input: 'Hi', top_logprobs: 2 });
     expect(body['output']).toMatchObject([{ content: [{ logprobs: [plain('Hel'), plain('lo'), plain('!')] }] }]);
     expect(JSON.stringify(body)).not.toContain('Secret');
   });
 
-  it('are not given of text that a guardrail replaced [LOGP-2]', async () => {
+  it('returns no log probabilities of text that a guardrail replaced [LOGP-2]', async () => {
     harness.provider.answerWith(tokens('Mail ', 'eve', '@', 'example.org', ' now.'));
     const { body } = await harness.post({ input: 'Hi', top_logprobs: 2 });
     expect(body['status']).toBe('completed');
@@ -182,7 +185,7 @@ describe('log probabilities of guarded text', () => {
 });
 
 describe('log probabilities for a user', () => {
-  it('need `clients.allow.sampling` [REQ-13]', async () => {
+  it("requires `clients.allow.sampling` for log probabilities of a user's request [REQ-13]", async () => {
     harness = await GatewayHarness.start({
       config: { clients: { allow: { sampling: false } } },
     });

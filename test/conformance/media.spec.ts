@@ -35,7 +35,7 @@ const SENT_IMAGE = { type: 'image_url', image_url: { url: PIXEL, detail: 'high' 
 const SENT_FILE = { type: 'file', file: { file_data: PDF, filename: 'a.pdf' } };
 
 describe('images and files', () => {
-  it('reach the provider in the order of the parts, over REST and a socket [MEDIA-1]', async () => {
+  it('sends images and files to the provider in the order of the parts, over REST and a socket [MEDIA-1]', async () => {
     const input = [user(text('What is'), image(), text('and'), file())];
     const content = [{ type: 'text', text: 'What is' }, SENT_IMAGE, { type: 'text', text: 'and' }, SENT_FILE];
     expect((await harness.post({ input })).body).toMatchObject({ output_text: 'Seen' });
@@ -44,7 +44,7 @@ describe('images and files', () => {
     expect(asked()).toEqual([{ role: 'user', content }]);
   });
 
-  it('of a URL are passed on, never fetched [MEDIA-1, MEDIA-3]', async () => {
+  it('passes URLs of images and files on, and never fetches them [MEDIA-1, MEDIA-3]', async () => {
     const image_url = 'https://pictures.invalid/a.png?sig=1';
     const file_url = 'https://files.invalid/a.pdf';
     const input = [user({ type: 'input_image', image_url }, { type: 'input_file', file_url })];
@@ -62,7 +62,7 @@ describe('images and files', () => {
     ]);
   });
 
-  it('of function outputs follow the outputs of the round [MEDIA-1]', async () => {
+  it('sends images and files of function outputs after the outputs of the round [MEDIA-1]', async () => {
     const call = (call_id: string): object => ({ type: 'function_call', call_id, name: 'look', arguments: '{}' });
     const output = (call_id: string, ...parts: object[]): object => ({
       type: 'function_call_output',
@@ -82,7 +82,7 @@ describe('images and files', () => {
     ]);
   });
 
-  it('of chat completions are image_url and file [MEDIA-1]', async () => {
+  it('accepts images and files of chat completions as image_url and file [MEDIA-1]', async () => {
     const content = [{ type: 'text', text: 'See' }, SENT_IMAGE, SENT_FILE];
     const messages = [{ role: 'user', content }];
     const { body } = await harness.api('/v1/chat/completions', { method: 'POST', body: { messages } });
@@ -94,7 +94,7 @@ describe('images and files', () => {
     });
   });
 
-  it('are kept, listed, and sent again with the next turn [MEDIA-8]', async () => {
+  it('stores images and files, lists them, and sends them again with the next turn [MEDIA-8]', async () => {
     const conversation = await harness.conversation();
     const { body } = await harness.post({ conversation, input: [user(text('See'), image(), file())] });
     const stored = [{ type: 'input_text', text: 'See' }, image(), file()];
@@ -106,7 +106,7 @@ describe('images and files', () => {
     expect(asked()?.[0]).toEqual({ role: 'user', content: [{ type: 'text', text: 'See' }, SENT_IMAGE, SENT_FILE] });
   });
 
-  it('are not read by guardrails, the text beside them is [MEDIA-6]', async () => {
+  it('checks the text beside images and files by guardrails, and not their content [MEDIA-6]', async () => {
     const hidden = `data:text/plain;base64,${Buffer.from('a forbidden word').toString('base64')}`;
     const passed = await harness.post({ input: [user(text('Read'), file(hidden, 'forbidden.txt'))] });
     expect(passed.body).toMatchObject({ output_text: 'Seen', sluice: { findings: [] } });
@@ -138,7 +138,7 @@ describe('an image or file that is not served', () => {
     expect(harness.provider.requests).toHaveLength(before);
   });
 
-  it('by the model is refused before anything is stored, also as an item of a conversation [MEDIA-3]', async () => {
+  it('refuses an image or file that the model does not take before anything is stored, also as an item of a conversation [MEDIA-3]', async () => {
     const conversation = await harness.conversation();
     const input = [user(text('See'), image())];
     const answer = await harness.post({ conversation, model: 'blind-model', input });
@@ -152,7 +152,7 @@ describe('an image or file that is not served', () => {
     await none.close();
   });
 
-  it('is replaced by a note where only the history has it [MEDIA-9]', async () => {
+  it('replaces an image or file that is only in the history by a note [MEDIA-9]', async () => {
     const conversation = await harness.conversation();
     await harness.post({ conversation, input: [user(text('See'), image(), file())] });
     await harness.post({ conversation, model: 'blind-model', input: 'Well?' });
@@ -184,7 +184,7 @@ describe('a provider that does not accept an image', () => {
     expect(asked()).toEqual([{ role: 'user', content: 'Well?' }]);
   });
 
-  it('any more is called again without those of earlier turns [MEDIA-5]', async () => {
+  it('calls a provider that no longer accepts an image again without those of earlier turns [MEDIA-5]', async () => {
     const conversation = await harness.conversation();
     await harness.post({ conversation, input: [user(text('See'), image('https://pictures.invalid/a.png'))] });
     harness.provider.answerWith(({ body }) =>

@@ -237,12 +237,12 @@ async function inRedis(): Promise<string> {
 }
 
 describe('what guardrails withhold', () => {
-  it('has a case for every route [GUARD-9]', () => {
+  it('tests the withheld text on every route [GUARD-9]', () => {
     const routes = globSync('src/rest/*.controller.ts').flatMap(routesOf);
     expect(Object.keys(ROUTES).sort()).toEqual(routes.sort());
   });
 
-  it('is in nothing that can be read, over any way [GUARD-9]', async () => {
+  it('shows withheld text over no route, event or stream [GUARD-9]', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       plant();
       const { turn, seen } = await overSockets();

@@ -97,7 +97,7 @@ function expectEvents(frames: readonly Frame[], on: 'stream' | 'socket'): void {
 describe.each(Object.entries(KINDS))('%s', (_kind, { answer, request, ends }) => {
   const body = { input: 'Hi', ...request };
 
-  it('has the events and the response of the specification over SSE, and read later [EV-14]', async () => {
+  it('sends the events and the response of the specification over SSE, and when they are read later [EV-14]', async () => {
     harness.provider.answerWith(answer);
     const reply = await harness.fetch('/v1/responses', { method: 'POST', body: { ...body, stream: true } });
     const frames = framesOf(sseMessages(await reply.text()));
@@ -107,7 +107,7 @@ describe.each(Object.entries(KINDS))('%s', (_kind, { answer, request, ends }) =>
     expect(responseMistakes((await harness.api(`/v1/responses/${id}`)).body)).toEqual([]);
   });
 
-  it('has the events of the specification on a socket [EV-14]', async () => {
+  it('sends the events of the specification on a socket [EV-14]', async () => {
     harness.provider.answerWith(answer);
     const client = await harness.connect();
     const frames = await client.run(body);
@@ -115,7 +115,7 @@ describe.each(Object.entries(KINDS))('%s', (_kind, { answer, request, ends }) =>
     expect(terminalOf(frames).status).toBe(ends);
   });
 
-  it('has the response or error of the specification as JSON, stored or not [EV-14]', async () => {
+  it('answers with the response or error of the specification as JSON, stored or not [EV-14]', async () => {
     harness.provider.answerWith(answer);
     for (const store of [true, false]) {
       const { status, body: answered } = await harness.post({ ...body, store });
@@ -127,7 +127,7 @@ describe.each(Object.entries(KINDS))('%s', (_kind, { answer, request, ends }) =>
 });
 
 describe('turns that do not run through', () => {
-  it('have the events and responses of the specification when they wait, are cancelled or run in the background [EV-14]', async () => {
+  it('sends the events and responses of the specification for turns that wait, are cancelled or run in the background [EV-14]', async () => {
     const held = heldAnswer('Hel', 'lo');
     harness.provider.answerWith(held.answer);
     const conversation = await harness.conversation();
@@ -150,7 +150,7 @@ describe('turns that do not run through', () => {
     held.finish();
   });
 
-  it('have an error of the specification on a socket where they are refused [EV-14]', async () => {
+  it('sends an error of the specification on a socket for a refused turn [EV-14]', async () => {
     const client = await harness.connect();
     for (const body of [{ temperature: 'hot' }, { input: 'x', previous_response_id: 'resp_unknown' }]) {
       client.create(body);
@@ -168,7 +168,7 @@ describe('allowed tools', () => {
   const sent = (): Record<string, unknown> => harness.provider.requests.at(-1)?.body ?? {};
   const names = (): unknown => (sent()['tools'] as { function: { name: string } }[]).map((tool) => tool.function.name);
 
-  it('are the tools that the provider is sent, with their mode, and are returned [REQ-34]', async () => {
+  it('sends the provider only the allowed tools, with their mode, and returns them [REQ-34]', async () => {
     harness.says('Noon');
     const { body } = await harness.post({ input: 'Hi', tools: TOOLS, tool_choice: allowed });
     expect(body).toMatchObject({ tool_choice: allowed, tools: [{ name: 'weather' }, { name: 'time' }] });
@@ -177,7 +177,7 @@ describe('allowed tools', () => {
     expect([names(), sent()['tool_choice']]).toEqual([['time'], 'auto']);
   });
 
-  it('are named in their own object in chat completions [REQ-34]', async () => {
+  it('reads allowed tools from an object of their own in chat completions [REQ-34]', async () => {
     harness.says('Noon');
     const named = { type: 'function', function: { name: 'time' } };
     const tools = TOOLS.map(({ type, ...tool }) => ({ type, function: tool }));

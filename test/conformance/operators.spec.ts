@@ -46,12 +46,12 @@ const turnLines = (responseId: string | undefined): Record<string, unknown>[] =>
   logged().filter((line) => line['response_id'] === responseId && line['level'] !== 'debug');
 
 describe('the probes', () => {
-  it('report a healthy and ready replica in the documented form [OPS-1, OPS-2]', async () => {
+  it('reports a healthy and ready replica in the documented form [OPS-1, OPS-2]', async () => {
     expect(await ops('/health')).toMatchObject({ status: 200, text: '{"status":"healthy"}' });
     expect(await ops('/ready')).toMatchObject({ status: 200, text: '{"status":"ready"}' });
   });
 
-  it('report an unready replica with the reason while the state store does not answer [OPS-2]', async () => {
+  it('reports an unready replica with the reason while the state store does not answer [OPS-2]', async () => {
     const { state } = harness.gateway.gateway.parts;
     const ping = state.ping.bind(state);
     state.ping = () => Promise.reject(new Error('down'));
@@ -66,7 +66,7 @@ describe('the probes', () => {
     expect((await ops('/ready')).status).toBe(200);
   });
 
-  it('report a ready replica while the provider is unavailable [OPS-2]', async () => {
+  it('reports a ready replica while the provider is unavailable [OPS-2]', async () => {
     const asked = harness.provider.requests.length;
     harness.provider.answerWith({ status: 503 });
     await harness.post({ input: 'x' }, SERVER_KEY);
@@ -74,7 +74,7 @@ describe('the probes', () => {
     expect(harness.provider.requests.length).toBe(asked + 1);
   });
 
-  it('answer on the operations port only, and nothing else does [OPS-1]', async () => {
+  it('answers probes on the operations port only, and nothing else there [OPS-1]', async () => {
     for (const path of ['/health', '/ready', '/metrics']) expect((await harness.api(path)).status).toBe(404);
     expect((await ops('/v1/models')).status).toBe(404);
   });
@@ -139,7 +139,7 @@ describe('a gateway after a known load', () => {
     expect(text).toContain(',revision="unknown",deployment="9.8.7"} 1');
   });
 
-  it('has counted each turn once, by its outcome [OPS-3]', async () => {
+  it('counts each turn once, by its outcome [OPS-3]', async () => {
     const now = await series();
     const counted = (name: string): number => {
       const full = `support_bot_${name}`;
@@ -187,7 +187,7 @@ describe('a gateway after a known load', () => {
     expect(counted('response_deltas_total')).toBeGreaterThanOrEqual(5);
   });
 
-  it('has logged the start and end of a turn with its ids, tokens and cost [OPS-5]', () => {
+  it('logs the start and end of a turn with its ids, tokens and cost [OPS-5]', () => {
     const [first] = ids.responses;
     const lines = turnLines(first);
     expect(lines.map((line) => line['msg'])).toEqual(['request received', 'request completed']);
@@ -207,7 +207,7 @@ describe('a gateway after a known load', () => {
     expect(lines[1]).toHaveProperty('cost');
   });
 
-  it('has logged one end for each turn, with the code of a failure [OPS-5]', () => {
+  it('logs one end for each turn, with the code of a failure [OPS-5]', () => {
     const ends = ids.responses.map((id) => turnLines(id).filter((line) => line['msg'] !== 'request received'));
     expect(ends.map((lines) => lines.map(({ msg, outcome, error }) => [msg, outcome, error]))).toEqual([
       [['request completed', 'completed', undefined]],
@@ -224,7 +224,7 @@ describe('a gateway after a known load', () => {
     );
   });
 
-  it('has logged no word of a message and no secret at any level [OPS-4, ERR-2]', () => {
+  it('logs no word of a message and no secret at any level [OPS-4, ERR-2]', () => {
     const all = harness.gateway.lines.join('\n');
     expect(all.length).toBeGreaterThan(1_000);
     for (const secret of [

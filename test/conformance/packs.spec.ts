@@ -61,7 +61,7 @@ const asked = (): FakeRequest => harness.provider.requests.at(-1)!;
 const refusal = async (body: object): Promise<unknown> => (await harness.post({ input: 'x', ...body })).body['error'];
 
 describe('the values of a prompt', () => {
-  it('come from the request, the configuration and the turn, and are never expanded [PACK-1, PACK-2]', async () => {
+  it('takes values of a prompt from the request, the configuration and the turn, and never expands them [PACK-1, PACK-2]', async () => {
     const conversation = await harness.conversation();
     harness.says('Hello');
     const variables = { who: '{{company}}', shape: { a: ['{{who}}'] } };
@@ -72,7 +72,7 @@ describe('the values of a prompt', () => {
     ]);
   });
 
-  it('fail the request by name if the turn has no value [PACK-2]', async () => {
+  it('refuses a request with the name of a variable for which the turn has no value [PACK-2]', async () => {
     expect(await refusal({ prompt: { id: 'greet' } })).toMatchObject({
       code: 'missing_variable',
       param: 'prompt.variables.conversation_id',
@@ -109,7 +109,7 @@ describe('the tools of a prompt', () => {
       .filter(({ type }) => type === 'function_call')
       .map(({ name }) => name);
 
-  it('are offered to the model and echoed, without those that are blocked [PACK-4]', async () => {
+  it('offers the tools of a prompt to the model and echoes them, without blocked ones [PACK-4]', async () => {
     harness.says('Hello');
     const { body } = await harness.post({ input: 'Hi', prompt: { id: 'work' } });
     expect(namesOf(asked().body['tools'])).toEqual(['look_up', 'refund']);
@@ -120,7 +120,7 @@ describe('the tools of a prompt', () => {
     });
   });
 
-  it('may be chosen and defined by the request, which may not add others [PACK-4]', async () => {
+  it('lets a request choose and define the tools of its prompt, but add no others [PACK-4]', async () => {
     const own = { type: 'function', name: 'look_up', parameters: { type: 'object' } };
     harness.says('Hello');
     await harness.post({
@@ -144,7 +144,7 @@ describe('the tools of a prompt', () => {
     expect([status, namesOf(asked().body['tools'])]).toEqual([200, ['any']]);
   });
 
-  it('are not offered if the policy is none, and cannot be required [PACK-4]', async () => {
+  it('does not offer or require the tools of a prompt whose policy is none [PACK-4]', async () => {
     harness.says('Hello');
     const { body } = await harness.post({ input: 'Hi', prompt: { id: 'mute' } });
     expect([asked().body['tools'], body['tools'], body['tool_choice']]).toEqual([undefined, [], 'none']);
@@ -154,7 +154,7 @@ describe('the tools of a prompt', () => {
     });
   });
 
-  it('keep blocked calls and calls beyond the limit from the client [PACK-5]', async () => {
+  it('withholds blocked calls and calls beyond the limit from the client [PACK-5]', async () => {
     const names = ['look_up', 'drop', 'refund', 'refund', 'look_up'];
     harness.provider.answerWith(callsAnswer(names.map((name, i) => ({ id: `c${i}`, name }))));
     const { body } = await harness.post({ input: 'Hi', prompt: { id: 'work' } });
@@ -163,7 +163,7 @@ describe('the tools of a prompt', () => {
     expect(body['sluice']).toMatchObject({ findings: [found('blocked_tool'), found('too_many_calls')] });
   });
 
-  it('are closed to the model once the limit of calls or rounds is reached, until the user speaks [PACK-5]', async () => {
+  it('offers no tools after the limit of calls or rounds, until the next message of the user [PACK-5]', async () => {
     const conversation = await harness.conversation();
     const ask = async (body: object): Promise<Record<string, unknown>> =>
       (await harness.post({ conversation, prompt: { id: 'work' }, ...body })).body;
@@ -221,7 +221,7 @@ describe('a reload of the packs', () => {
     ]);
   });
 
-  it('that finds a mistake keeps every former pack, and reports it to operators [PACK-6]', async () => {
+  it('keeps every former pack and reports to operators if a reload finds a mistake [PACK-6]', async () => {
     const before = await versions();
     write('3.0.0');
     write('4.0.0', { nmae: 'x' });
@@ -243,7 +243,7 @@ describe('a reload of the packs', () => {
 });
 
 describe('the weights of versions', () => {
-  it('decide for requests without a version, and a conversation keeps its version [PACK-7]', async () => {
+  it('chooses a version by weight for requests without one, and keeps it for a conversation [PACK-7]', async () => {
     const packs = mkdtempSync(join(tmpdir(), 'sluice-packs-'));
     for (const version of ['1.0.0', '1.1.0']) {
       const prompts = { greet: promptFile('greet', { template: `Version ${version}.` }) };
@@ -281,7 +281,7 @@ describe('the weights of versions', () => {
     rmSync(packs, { recursive: true });
   });
 
-  it('name loaded versions only: else the gateway does not start [PACK-7]', async () => {
+  it('refuses to start with weights of a version that is not loaded [PACK-7]', async () => {
     const template = { source: folder, canary: { 'shop/open': { '9.0.0': 1 } } };
     await expect(startGateway({ config: { provider: { type: 'demo' }, middleware: { template } } })).rejects.toThrow(
       'unable to find version "9.0.0" of the prompt shop/open',
@@ -290,7 +290,7 @@ describe('the weights of versions', () => {
 });
 
 describe('a candidate version', () => {
-  it('is tried on ended turns, and no client sees a trace of it [PACK-6]', async () => {
+  it('tries a candidate version on ended turns, and shows clients no trace of it [PACK-6]', async () => {
     const packs = mkdtempSync(join(tmpdir(), 'sluice-packs-'));
     for (const version of ['1.0.0', '2.0.0']) {
       const prompts = { greet: promptFile('greet', { template: `Version ${version}.` }) };
@@ -330,7 +330,7 @@ describe('a candidate version', () => {
     rmSync(packs, { recursive: true });
   });
 
-  it('is a loaded version: else the gateway does not start', async () => {
+  it('refuses to start with a candidate version that is not loaded', async () => {
     const template = { source: folder, shadow: { 'shop/open': { version: '9.0.0' } } };
     await expect(startGateway({ config: { provider: { type: 'demo' }, middleware: { template } } })).rejects.toThrow(
       'unable to find version "9.0.0" of the prompt shop/open',

@@ -26,7 +26,7 @@ const H2C = ['Connection: Upgrade, HTTP2-Settings, close', 'Upgrade: h2c', 'HTTP
 
 describe('an upgrade to another protocol [UP-7]', () => {
   it.each([['h2c'], ['TLS/1.0'], ['h2c, foo/2']])(
-    'is answered as if it had not been asked for: %s',
+    'answers a request with an upgrade to another protocol like one without: %s',
     async (protocol) => {
       const models = await send([
         'GET /v1/models HTTP/1.1',
@@ -39,7 +39,7 @@ describe('an upgrade to another protocol [UP-7]', () => {
     },
   );
 
-  it('is ignored, and the body of the request is read', async () => {
+  it('ignores an upgrade to another protocol, and reads the body of the request', async () => {
     harness.says('Hello');
     const body = JSON.stringify({ input: 'Hi' });
     const head = ['POST /v1/responses HTTP/1.1', 'Host: x', 'Content-Type: application/json'];
@@ -54,7 +54,7 @@ describe('an upgrade to another protocol [UP-7]', () => {
     expect(errorOf(answer)).toMatchObject({ code: 'method_not_allowed' });
   });
 
-  it('is ignored when curl sends it', async () => {
+  it('ignores an upgrade to another protocol that curl sends', async () => {
     const url = `${harness.gateway.url}/v1/models`;
     const said = await new Promise<string>((resolve, reject) => {
       execFile('curl', ['-sS', '--http2', '-o', '/dev/null', '-w', '%{http_code}', url], (error, stdout) =>
@@ -88,7 +88,7 @@ describe('an invalid WebSocket handshake [UP-5]', () => {
     expect(errorOf(answer)).toMatchObject({ code: 'invalid_request', type: 'invalid_request_error' });
   });
 
-  it('is an ordinary request if it has another method [UP-7]', async () => {
+  it('serves a WebSocket handshake with another method as an ordinary request [UP-7]', async () => {
     const answer = await send(
       [
         'POST /v1/responses HTTP/1.1',
@@ -155,7 +155,7 @@ describe('bytes that are not HTTP [ERR-5]', () => {
     expect(answer.headers['x-request-id']).toMatch(/^req_/u);
   });
 
-  it('are refused in the same form if they do not end in time', async () => {
+  it('refuses bytes that do not end in time in the form of other errors', async () => {
     const { http, ...options } = httpServerOptions({
       maxBodyBytes: 1_024,
       trustedProxies: [],
@@ -173,7 +173,7 @@ describe('bytes that are not HTTP [ERR-5]', () => {
     expect([answer.status, errorOf(answer)['code']]).toEqual([408, 'request_timeout']);
   });
 
-  it('never get an error in the middle of another answer', async () => {
+  it('sends no error into the middle of another answer', async () => {
     const held = heldAnswer('Half');
     harness.provider.answerWith(held.answer);
     const body = JSON.stringify({ input: 'Hi', stream: true });

@@ -212,13 +212,13 @@ describe('an invalid request, by REST and by socket', () => {
   ];
   for (const [rule, fields, status, code, param] of table) {
     const shown = JSON.stringify(fields).slice(0, 70);
-    it(`is refused: ${shown} [${rule}]`, async () => {
+    it(`refuses an invalid request by REST and by socket: ${shown} [${rule}]`, async () => {
       expect(await refusedOnBoth(fields)).toMatchObject({ status, code, param });
     });
   }
 
   // The check of rules reads titles from the source text.
-  it('is refused by one error with a path and a reason [REQ-3, REQ-5, REQ-6, REQ-7, REQ-8, REQ-9, REQ-10, REQ-14, REQ-15, REQ-16, REQ-17, REQ-18]', async () => {
+  it('refuses an invalid request by one error with a path and a reason [REQ-3, REQ-5, REQ-6, REQ-7, REQ-8, REQ-9, REQ-10, REQ-14, REQ-15, REQ-16, REQ-17, REQ-18]', async () => {
     for (const [, fields] of table.slice(0, 3)) {
       const { message } = await refusedOnBoth(fields);
       expect(String(message)).toMatch(/^unable to create a response; .+/u);
@@ -227,7 +227,7 @@ describe('an invalid request, by REST and by socket', () => {
     expect(String(message)).toContain("'temperature'");
   });
 
-  it('is refused by a message that never repeats sent values [ERR-2]', async () => {
+  it('refuses an invalid request by a message that never repeats sent values [ERR-2]', async () => {
     const secret = 'MY-SECRET-TEXT';
     for (const fields of [
       { input: [user([{ type: secret }])] },
@@ -239,7 +239,7 @@ describe('an invalid request, by REST and by socket', () => {
     }
   });
 
-  it('has background or stream: false over a socket, or stream_id over REST [REQ-19, REQ-20]', async () => {
+  it('refuses background or stream: false over a socket, and stream_id over REST [REQ-19, REQ-20]', async () => {
     const client = await harness.connect();
     for (const [fields, param] of [
       [{ background: true }, 'background'],
@@ -256,7 +256,7 @@ describe('an invalid request, by REST and by socket', () => {
 });
 
 describe('a valid request', () => {
-  it('has as input a string, messages, or unchanged items of an earlier response [REQ-1, REQ-2]', async () => {
+  it('accepts as input a string, messages, or unchanged items of an earlier response [REQ-1, REQ-2]', async () => {
     harness.says('Former answer');
     const client = await harness.connect();
     const former = terminalOf(await client.run({ input: 'Former question' }));
@@ -285,7 +285,7 @@ describe('a valid request', () => {
     expect(ids).not.toContain(former.output[0]?.id);
   });
 
-  it('may have null for every optional field [REQ-4]', async () => {
+  it('accepts null for every optional field of a request [REQ-4]', async () => {
     const asked = await acceptedOnBoth({
       input: 'x',
       conversation: null,
@@ -309,7 +309,7 @@ describe('a valid request', () => {
     expect(asked.body.model).toBe('fake-model');
   });
 
-  it('may have OpenAI’s fields without effect [REQ-6]', async () => {
+  it('accepts OpenAI’s fields without effect [REQ-6]', async () => {
     await acceptedOnBoth({
       input: 'x',
       truncation: 'disabled',
@@ -322,7 +322,7 @@ describe('a valid request', () => {
     });
   });
 
-  it('has its instructions after the prompt, variables rendered once and user text never [REQ-9, REQ-11, REQ-12]', async () => {
+  it('appends instructions to the prompt, renders variables once and user text never [REQ-9, REQ-11, REQ-12]', async () => {
     const asked = await acceptedOnBoth({
       input: 'Hello {{who}}',
       prompt: { id: 'shop/greet', variables: { who: '{{times}} {{who}}', times: 3 } },
@@ -340,7 +340,7 @@ describe('a valid request', () => {
     expect(prompt).toEqual({ id: 'greet', version: null, variables: { who: 'A' } });
   });
 
-  it('may name the configured and listed models, and sampling fields [REQ-13, REQ-14]', async () => {
+  it('accepts the configured and listed models, and sampling fields [REQ-13, REQ-14]', async () => {
     expect((await acceptedOnBoth({ input: 'x', model: 'fake-model' })).body.model).toBe('fake-model');
     const asked = await acceptedOnBoth({ input: 'x', model: 'other-model', temperature: 0.5, top_p: 0.9 });
     expect(asked.body).toMatchObject({ model: 'other-model', temperature: 0.5, top_p: 0.9 });
@@ -354,7 +354,7 @@ describe('a valid request', () => {
     expect(await tokens({ prompt: { id: 'small' } })).toBe(20);
   });
 
-  it('may have function tools with their calls and outputs [REQ-15, REQ-16]', async () => {
+  it('accepts function tools with their calls and outputs [REQ-15, REQ-16]', async () => {
     const tools = [{ type: 'function', name: 'f', description: 'does', parameters: { type: 'object' }, strict: true }];
     const asked = await acceptedOnBoth({
       input: [
@@ -377,7 +377,7 @@ describe('a valid request', () => {
     ]);
   });
 
-  it('may be exactly at the bounds [REQ-17, REQ-18]', async () => {
+  it('accepts a request exactly at its bounds [REQ-17, REQ-18]', async () => {
     const metadata = Object.fromEntries(upTo(16).map((i) => [String(i).padEnd(64, 'k'), 'v'.repeat(512)]));
     const tools = upTo(128).map((i) => ({ type: 'function', name: `f${i}`, parameters: nested(63) }));
     await acceptedOnBoth({ input: upTo(1_000).map(() => user('x')), metadata, tools });
@@ -402,7 +402,7 @@ describe('a request that the configuration does not allow', () => {
   afterEach(() => closed.hangUp());
   afterAll(() => closed.close());
 
-  it('is refused with the name of the field, unless it names the configured model [REQ-13]', async () => {
+  it('refuses a field that the configuration does not allow by name, unless it names the configured model [REQ-13]', async () => {
     for (const [fields, param] of [
       [{ instructions: 'x' }, 'instructions'],
       [{ model: 'other-model' }, 'model'],
@@ -421,7 +421,7 @@ describe('a request that the configuration does not allow', () => {
     expect((await closed.post({ input: 'x', model: 'fake-model' })).body).toMatchObject({ status: 'completed' });
   });
 
-  it('is refused for a conversation or a chain if state is turned off [REQ-23]', async () => {
+  it('refuses a conversation and a chain if state is turned off [REQ-23]', async () => {
     for (const fields of [{ conversation: 'conv_1' }, { previous_response_id: 'resp_1' }]) {
       expect(await refusedOnBoth({ input: 'x', ...fields }, closed)).toMatchObject({
         code: 'parameter_not_allowed',

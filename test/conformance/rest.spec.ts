@@ -126,7 +126,7 @@ describe('POST /v1/responses', () => {
     expect(sseMessages(text).at(-1)?.event).toBe('response.completed');
   });
 
-  it('does not end the turn when its reader leaves [REST-9]', async () => {
+  it('continues a turn whose reader over POST /v1/responses leaves [REST-9]', async () => {
     const held = heldAnswer('Half', ' and half');
     harness.provider.answerWith(held.answer);
     const leave = new AbortController();
@@ -185,7 +185,7 @@ describe('a client that disconnects from its POST', () => {
     expect(await leaves({ fields: { ...fields, conversation } }, true)).toBe('completed');
   });
 
-  it('is refused an invalid on_disconnect [REST-22, REST-5]', async () => {
+  it('refuses an invalid on_disconnect [REST-22, REST-5]', async () => {
     const path = '/v1/responses?on_disconnect=';
     for (const [wish, body] of [
       ['perhaps', { input: 'x' }],
@@ -260,7 +260,7 @@ describe('GET /v1/responses/{id}', () => {
 });
 
 describe('an SSE stream', () => {
-  it('is kept alive by comments while it is silent [SSE-1]', async () => {
+  it('keeps a silent SSE stream alive by comments [SSE-1]', async () => {
     const { id, finish } = await running();
     const answer = await harness.fetch(`/v1/responses/${id}?stream=true`);
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -326,7 +326,7 @@ describe('an SSE stream', () => {
 });
 
 describe('the routes of a response', () => {
-  it('answer every cancel with the cancelled response [REST-15, REST-16]', async () => {
+  it('answers every cancel with the cancelled response [REST-15, REST-16]', async () => {
     const { id } = await running();
     const startedAt = performance.now();
     const cancelled = await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
@@ -338,14 +338,14 @@ describe('the routes of a response', () => {
     expect((await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' })).body).toEqual(cancelled.body);
   });
 
-  it('do not change an ended response by a cancel [REST-16]', async () => {
+  it('does not change an ended response by a cancel [REST-16]', async () => {
     harness.says('Hello');
     const { body } = await harness.post({ input: 'Hi' });
     const cancelled = await harness.api(`/v1/responses/${String(body['id'])}/cancel`, { method: 'POST' });
     expect(cancelled).toMatchObject({ status: 200, body });
   });
 
-  it('delete a response with its events unless it runs [REST-17]', async () => {
+  it('deletes a response with its events unless it runs [REST-17]', async () => {
     const { id, finish } = await running();
     expect(await harness.api(`/v1/responses/${id}`, { method: 'DELETE' })).toMatchObject({
       status: 409,
@@ -361,7 +361,7 @@ describe('the routes of a response', () => {
     expect((await harness.api(`/v1/responses/${id}`, { method: 'DELETE' })).status).toBe(404);
   });
 
-  it('keep the items of a deleted response in its conversation [REST-17]', async () => {
+  it('keeps the items of a deleted response in its conversation [REST-17]', async () => {
     const conversation = await harness.conversation();
     harness.says('Four.');
     const { body } = await harness.post({ input: 'Two and two?', conversation });
@@ -374,7 +374,7 @@ describe('the routes of a response', () => {
     ]);
   });
 
-  it('list input items in pages, newest first [REST-18]', async () => {
+  it('lists the input items of a response in pages, newest first [REST-18]', async () => {
     harness.says('Hello');
     const input = upTo(25).map((i) => ({ role: 'user', content: `${i}` }));
     const { body } = await harness.post({ input });
@@ -424,7 +424,7 @@ describe('a repeated request', () => {
     expect(harness.provider.requests.length - before).toBe(1);
   });
 
-  it('is refused with 409, without a retry, if its body differs [IDEM-2, ERR-3]', async () => {
+  it('refuses a repeated request with another body with 409, without a retry [IDEM-2, ERR-3]', async () => {
     harness.says('Once');
     await keyed({ input: 'Hi' }, 'k2');
     const other = await keyed({ input: 'Hi!' }, 'k2');
@@ -433,7 +433,7 @@ describe('a repeated request', () => {
     expect(other.headers.get('retry-after')).toBeNull();
   });
 
-  it('is refused after its response was deleted, and calls the provider once [IDEM-5]', async () => {
+  it('refuses a repeated request whose response was deleted, and calls the provider once [IDEM-5]', async () => {
     harness.says('Once');
     const before = harness.provider.requests.length;
     const { body } = await keyed({ input: 'Hi' }, 'k-deleted');
@@ -446,7 +446,7 @@ describe('a repeated request', () => {
     expect(harness.provider.requests.length - before).toBe(1);
   });
 
-  it('may have the key of a refused request, but no invalid key [IDEM-3]', async () => {
+  it('accepts the idempotency key of a refused request again, but no invalid key [IDEM-3]', async () => {
     expect((await keyed({ input: 'Hi' }, 'a b')).status).toBe(400);
     expect((await keyed({ input: 'Hi' }, 'k'.repeat(256))).status).toBe(400);
     expect((await keyed({ input: 'Hi', model: 'unknown' }, 'k3')).status).toBe(404);
@@ -456,7 +456,7 @@ describe('a repeated request', () => {
 });
 
 describe('a request that no route handles', () => {
-  it('is refused if it is not JSON, no object, not UTF-8, or of another type [REST-2, ERR-1]', async () => {
+  it('refuses a body that is not JSON, no object, not UTF-8, or of another type [REST-2, ERR-1]', async () => {
     const send = (body: string, type = 'application/json'): ReturnType<GatewayHarness['api']> =>
       harness.api('/v1/responses', { method: 'POST', body, headers: { 'content-type': type } });
     expect(await send('{"input":')).toMatchObject({ status: 400, body: { error: { code: 'invalid_json' } } });
@@ -473,13 +473,13 @@ describe('a request that no route handles', () => {
     expect(raw.status).toBe(400);
   });
 
-  it('is refused if its body exceeds the limit [REST-3]', async () => {
+  it('refuses a body above the size limit [REST-3]', async () => {
     const large = await harness.post({ input: 'x'.repeat(64 * 1_024) });
     expect(large).toMatchObject({ status: 413, body: { error: { code: 'payload_too_large' } } });
     expect(String((large.body['error'] as { message: string }).message)).not.toContain('1 MiB');
   });
 
-  it('is refused with a request id for unknown paths and methods [REST-4, REST-1]', async () => {
+  it('refuses unknown paths and methods with a request id [REST-4, REST-1]', async () => {
     const unknown = await harness.api('/v1/nothing');
     expect(unknown).toMatchObject({
       status: 404,
@@ -491,7 +491,7 @@ describe('a request that no route handles', () => {
     expect(method.headers.get('allow')).toBe('POST');
   });
 
-  it('is refused with the status of its code, and with whether to retry [ERR-1, ERR-2, ERR-3]', async () => {
+  it('refuses with the status of the code, and with whether to retry [ERR-1, ERR-2, ERR-3]', async () => {
     for (const answer of [
       await harness.api('/v1/nothing'),
       await harness.post({}),

@@ -186,7 +186,7 @@ describe('sluice:resume', () => {
 describe('snapshots', () => {
   const EVENTS = 400;
 
-  it('replace a long replay, and the remaining events follow without a gap [RES-2]', async () => {
+  it('replaces a long replay by a snapshot, and sends the remaining events without a gap [RES-2]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     const client = await harness.connect(V1);
     client.send({ type: 'sluice:resume', response_id: id });
@@ -202,7 +202,7 @@ describe('snapshots', () => {
     expect(shown.output_text + deltasOf(rest)).toBe(terminalOf(rest).output_text);
   });
 
-  it('are not sent if few events are missing [RES-2]', async () => {
+  it('sends no snapshot if few events are missing [RES-2]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     const client = await harness.connect(V1);
     client.send({ type: 'sluice:resume', response_id: id, starting_after: EVENTS - 50 });
@@ -211,7 +211,7 @@ describe('snapshots', () => {
     expect(numbersOf(await client.turn())[0]).toBe(EVENTS - 49);
   });
 
-  it('are sent only to connections that opted in; others get every event [RES-4]', async () => {
+  it('sends snapshots only to connections that opted in, and every event to others [RES-4]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     finish();
     const plain = await harness.connect({ query: `resume=${id}:-1` });
@@ -227,7 +227,7 @@ describe('snapshots', () => {
     }
   });
 
-  it('have the number before the terminal event if the response has ended, and it follows [RES-3]', async () => {
+  it('numbers the snapshot of an ended response with the event before its terminal, which follows [RES-3]', async () => {
     const { id, finish } = await longRunning(EVENTS);
     finish();
     await harness.api(`/v1/responses/${id}/cancel`, { method: 'POST' });
@@ -284,7 +284,7 @@ describe('a response after some time', () => {
     await later.close();
   });
 
-  it('is sent as a snapshot if it is stored and its events have expired [RES-3, EV-11]', async () => {
+  it('sends a stored response as a snapshot if its events have expired [RES-3, EV-11]', async () => {
     const { id, frames } = await ended(later);
     const now = performance.now();
     jest.spyOn(performance, 'now').mockReturnValue(now + 10 * 60_000 + 1_000);

@@ -145,7 +145,7 @@ describe('a drain', () => {
     expect(await drained).toBe('cut short');
   });
 
-  it('does not wait for a socket that does not read [DRAIN-5]', async () => {
+  it('drains without waiting for a socket that does not read [DRAIN-5]', async () => {
     harness = await GatewayHarness.start({ config: { app: { shutdown_timeout: '1s' } } });
     harness.says('x'.repeat(8 * 1_048_576));
     const client = await harness.connect();

@@ -91,7 +91,7 @@ describe('a token of a user', () => {
     expect((await renewed.settle()).map(({ type }) => type)).not.toContain('error');
   });
 
-  it('has the limits of its class [AUTH-6, AUTH-7]', async () => {
+  it("gives a user's token the limits of its class [AUTH-6, AUTH-7]", async () => {
     const { headers } = await post({ input: 'Hi' }, await signed(key, { sub: 'cid', class: 'gold' }));
     expect(headers.get('x-ratelimit-limit-requests')).toBe('50');
     const unknown = await post({ input: 'Hi' }, await signed(key, { sub: 'dan', class: 'constructor' }));
@@ -99,7 +99,7 @@ describe('a token of a user', () => {
     expect(unknown.headers.get('x-ratelimit-limit-requests')).toBeNull();
   });
 
-  it('may not act for another user, nor name them to the provider [AUTH-5, AUTH-7]', async () => {
+  it("refuses a user's token that acts for another user, or names them to the provider [AUTH-5, AUTH-7]", async () => {
     const token = await signed(key);
     const refused = await harness.api('/v1/models', { key: token, headers: { 'sluice-user': 'bob' } });
     expect(refused).toMatchObject({ status: 403, body: { error: { code: 'insufficient_scope' } } });
@@ -109,7 +109,7 @@ describe('a token of a user', () => {
     expect(harness.provider.requests.at(-1)?.body).toMatchObject({ user: 'ann' });
   });
 
-  it('is refused with 401 if it is invalid, over REST and on the upgrade, and counted by its reason [AUTH-7]', async () => {
+  it('refuses an invalid token with 401, over REST and on the upgrade, and counts it by its reason [AUTH-7]', async () => {
     const stranger = await issuer.key('one');
     for (const [token, reason] of [
       [await signed(key, { aud: 'other' }), 'claim'],

@@ -55,7 +55,7 @@ const flood = (): FakeAnswer => {
 };
 
 describe('a slow reader', () => {
-  it('is closed with 1013 after a bounded buffer, without effect on other clients [WS-14]', async () => {
+  it('closes a slow reader with 1013 after a bounded buffer, without effect on other clients [WS-14]', async () => {
     most = 0;
     harness.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'flood' ? flood() : textAnswer(['quick']),

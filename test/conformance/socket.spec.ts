@@ -142,13 +142,13 @@ describe('refused frames', () => {
     },
   );
 
-  it('are answered with the nearest type if theirs is unknown [WS-5]', async () => {
+  it('answers a frame of an unknown type with the nearest type [WS-5]', async () => {
     const client = await harness.connect();
     client.send({ type: 'response.creat' });
     expect(String(errorIn(await client.next())['message'])).toContain("'response.create'");
   });
 
-  it('are answered in the order in which they arrived [WS-3]', async () => {
+  it('answers refused frames in the order in which they arrived [WS-3]', async () => {
     const client = await harness.connect();
     const sent = upTo(40);
     for (const i of sent) client.send(i % 2 === 0 ? { type: 'sluice:ping', id: i } : `no JSON ${i}`);
@@ -160,13 +160,13 @@ describe('refused frames', () => {
     );
   });
 
-  it('are read completely just below the size limit [WS-6]', async () => {
+  it('reads a frame just below the size limit completely [WS-6]', async () => {
     const client = await harness.connect();
     client.send('x'.repeat(1_048_576));
     expect(errorIn(await client.next())['code']).toBe('invalid_json');
   });
 
-  it('close the socket with 1008 when no valid frame comes between [WS-8]', async () => {
+  it('closes a socket with 1008 after refused frames without a valid one between [WS-8]', async () => {
     const client = await harness.connect();
     for (const _ of upTo(60)) client.send('nonsense');
     const answers = await client.settle();
@@ -191,7 +191,7 @@ describe('refused frames', () => {
     expect(sent).toBeGreaterThan(60);
   });
 
-  it('leave many resumes of one response answered, and replay it for the last alone [WS-3, RES-6]', async () => {
+  it('answers many resumes of one response, and replays it for the last alone [WS-3, RES-6]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     const frames = await client.run({ input: 'Hi' });
@@ -258,7 +258,7 @@ describe('a frame that closes the socket', () => {
 });
 
 describe('lanes', () => {
-  it('run their turns in order, and run in parallel [LANE-1, WS-2]', async () => {
+  it('runs turns of a lane in order, and lanes in parallel [LANE-1, WS-2]', async () => {
     const held = heldAnswer('first', ' done');
     const before = harness.provider.requests.length;
     harness.provider.answerWith((request) =>
@@ -290,7 +290,7 @@ describe('lanes', () => {
     expect(numbersOf(lane)).toEqual([...upTo(end + 1), ...upTo(lane.length - end - 1)]);
   });
 
-  it('are named in every event of a turn, except the default lane [WS-2]', async () => {
+  it('names the lane in every event of a turn, except the default lane [WS-2]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     const named = await client.run({ input: 'Hi', stream_id: 'A_z.0-9' });
@@ -299,7 +299,7 @@ describe('lanes', () => {
     expect(unnamed.some((frame) => 'stream_id' in frame)).toBe(false);
   });
 
-  it('send an error in the order of its frame, after the turns before it [LANE-3]', async () => {
+  it('sends the error of a lane in the order of its frame, after the turns before it [LANE-3]', async () => {
     const held = heldAnswer('first');
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
@@ -315,7 +315,7 @@ describe('lanes', () => {
     expect(lane.slice(-2).map((frame) => errorIn(frame)['code'])).toEqual(['invalid_value', 'model_not_found']);
   });
 
-  it('are limited to 32 named ones, and used ones still serve [LANE-2]', async () => {
+  it('limits a socket to 32 named lanes, and still serves used ones [LANE-2]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     for (const i of upTo(32)) await client.run({ input: 'Hi', stream_id: `lane-${i}` });
@@ -326,7 +326,7 @@ describe('lanes', () => {
     expect(terminalOf(await client.run({ input: 'Hi' })).status).toBe('completed');
   });
 
-  it('have at most 16 responses in progress, including waiting ones [WS-7]', async () => {
+  it('limits a socket to 16 responses in progress, including waiting ones [WS-7]', async () => {
     const held = heldAnswer('held');
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
@@ -483,7 +483,7 @@ describe('a socket with a short heartbeat and a short maximum age', () => {
     expect(typesOf(await alive.settle())).toEqual(['sluice:pong']);
   });
 
-  it('is closed with 1012 at its maximum age [WS-15]', async () => {
+  it('closes a socket with 1012 at its maximum age [WS-15]', async () => {
     const client = await short.connect();
     const now = performance.now();
     const clock = jest.spyOn(performance, 'now').mockReturnValue(now + 107_000);
@@ -494,7 +494,7 @@ describe('a socket with a short heartbeat and a short maximum age', () => {
     expect((await client.closed).code).toBe(1012);
   });
 
-  it('is closed with 1013 during a long outage of the state store [WS-17]', async () => {
+  it('closes a socket with 1013 during a long outage of the state store [WS-17]', async () => {
     const client = await short.connect();
     const { outage } = short.gateway.gateway.parts;
     const real = globalThis.setTimeout;

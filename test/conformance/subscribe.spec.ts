@@ -105,7 +105,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('does not affect a response that the connection has resumed, even in the same lane [SUB-1]', async () => {
+  it('leaves a resumed response unaffected by sluice:subscribe, even in the same lane [SUB-1]', async () => {
     const conversation = await newConversation();
     const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });

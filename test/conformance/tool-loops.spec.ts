@@ -36,7 +36,7 @@ const ask = async (body: object): Promise<Record<string, unknown>> => {
 };
 
 describe('a function call and its output', () => {
-  it('are adjacent although the user wrote before the output came [CONV-8]', async () => {
+  it('sends a function call and its output adjacent although the user wrote before the output came [CONV-8]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     await ask({ conversation, input: 'Weather?' });
@@ -54,7 +54,7 @@ describe('a function call and its output', () => {
     expect(await ask({ conversation, input: 'Thanks' })).toMatchObject({ status: 'completed' });
   });
 
-  it('are adjacent although the request has the user’s next message first [CONV-8]', async () => {
+  it('sends a function call and its output adjacent although the request has the user’s next message first [CONV-8]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     await ask({ conversation, input: 'Weather?' });
@@ -63,7 +63,7 @@ describe('a function call and its output', () => {
     expect(sent()).toEqual(['user Weather?', 'assistant >c1', 'tool sunny <c1', 'user And?']);
   });
 
-  it('are adjacent although two calls are answered in two requests [CONV-8]', async () => {
+  it('sends function calls and their outputs adjacent although two requests answer them [CONV-8]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith(
       callsAnswer([
@@ -86,7 +86,7 @@ describe('a function call and its output', () => {
     expect(await ask({ conversation, input: 'Thanks' })).toMatchObject({ status: 'completed' });
   });
 
-  it('are adjacent although the provider wrote text after the call [CONV-8]', async () => {
+  it('sends a function call and its output adjacent although the provider wrote text after the call [CONV-8]', async () => {
     const conversation = await harness.conversation();
     const calling = { index: 0, id: 'c1', type: 'function', function: { name: 'weather', arguments: '{}' } };
     const steps = [deltaChunk({ tool_calls: [calling] }), textChunk('One moment'), finishChunk('tool_calls'), DONE];
@@ -97,7 +97,7 @@ describe('a function call and its output', () => {
     expect(sent()).toEqual(['user Weather?', 'assistant One moment >c1', 'tool sunny <c1']);
   });
 
-  it('are adjacent in a history that the client carries [CONV-8]', async () => {
+  it('sends a function call and its output adjacent in a history that the client carries [CONV-8]', async () => {
     harness.says('It is sunny');
     const between = [
       { role: 'assistant', content: 'One moment' },
@@ -111,7 +111,7 @@ describe('a function call and its output', () => {
 });
 
 describe('a second output of a call', () => {
-  it('is refused, and the conversation stays usable [REQ-25]', async () => {
+  it('refuses a second output of a call, and keeps the conversation usable [REQ-25]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith(callsAnswer([{ id: 'c1', name: 'weather' }]));
     const { id } = await ask({ conversation, input: 'Weather?' });
@@ -131,7 +131,7 @@ describe('a second output of a call', () => {
     expect(await ask({ conversation, input: 'Thanks' })).toMatchObject({ status: 'completed' });
   });
 
-  it('is refused in a chat completion, as is an output out of order [CHAT-13]', async () => {
+  it('refuses a second output of a call, and one out of order, in a chat completion [CHAT-13]', async () => {
     const calls = (id: string): object => ({
       role: 'assistant',
       tool_calls: [{ id, type: 'function', function: { name: 'weather', arguments: '{}' } }],

@@ -56,7 +56,7 @@ const headKey = (id: string): string => keys.conversation(id)[0];
 describe('a list of conversations', () => {
   const texts = (id: string) => Array.from({ length: 5 }, (_, i) => message(`${id}_${i}`, `${i} `.repeat(20_000)));
 
-  it('is read without reading items', async () => {
+  it('lists conversations without reading items', async () => {
     for (let i = 0; i < 20; i++) await created(`conv_${i}`, texts(`msg_${i}`));
     const list = () => store.state.conversations.listByOwner(OWNER, { limit: 100 });
     const sent = await sentDuring(async () => {
@@ -84,7 +84,7 @@ describe('a list of conversations', () => {
 });
 
 describe('the bytes of a conversation', () => {
-  it('are counted again if a replica of another version has appended without counting', async () => {
+  it('counts the bytes of a conversation again if a replica of another version has appended without counting', async () => {
     const id = await created('conv_1', [message('msg_1', 'a'.repeat(300_000))]);
     const [, items, commits] = keys.conversation(id);
     await server.admin.rpush(items, JSON.stringify(message('msg_2', 'b'.repeat(600_000))));
@@ -96,7 +96,7 @@ describe('the bytes of a conversation', () => {
     expect(Number(await server.admin.hget(headKey(id), 'bytes'))).toBe(lengths.reduce((a, b) => a + b));
   });
 
-  it('limit the read of a conversation that was larger before the bound existed', async () => {
+  it('limits the read of a conversation that was larger before the bound existed', async () => {
     const id = await created('conv_1');
     for (let i = 0; i < 40; i++) {
       await server.admin.rpush(itemsKey(id), JSON.stringify(message(`msg_${i}`, 'x'.repeat(200_000))));
@@ -115,7 +115,7 @@ describe('the bytes of a conversation', () => {
 });
 
 describe('turns of one conversation', () => {
-  it('store no copy of it: each response adds as much as the first one', async () => {
+  it('stores no copy of a conversation with its responses: each adds as much as the first one', async () => {
     const id = await created('conv_1');
     const memory = new TurnMemory(store.state.conversations, store.state.responses, {
       seal: new SummarySeal(null),
@@ -145,7 +145,7 @@ describe('turns of one conversation', () => {
 });
 
 describe('foreign data in Redis', () => {
-  it('is skipped and counted as an item that does not parse, and the conversation stays usable', async () => {
+  it('skips and counts an item that does not parse, and keeps the conversation usable', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     const broken = ['no JSON', 'null', '5', '[]', '{"item":null}', '{"item":"x"}'];
     await server.admin.rpush(itemsKey(id), ...broken);
@@ -159,7 +159,7 @@ describe('foreign data in Redis', () => {
     expect(await conversations.deleteItem(id, 'msg_2')).toBe(true);
   });
 
-  it('is read as no metadata in a conversation, and as not found in place of a response', async () => {
+  it('reads foreign data as no metadata of a conversation, and as not found for a response', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     await server.admin.hset(headKey(id), 'metadata', '{');
     expect(await store.state.conversations.get(id)).toMatchObject({ id, metadata: {}, title: 'one' });
@@ -168,7 +168,7 @@ describe('foreign data in Redis', () => {
     expect(unreadable).toEqual(['metadata', 'response']);
   });
 
-  it('is replaced as the value of an idempotency key, and counted', async () => {
+  it('replaces and counts foreign data in an idempotency key', async () => {
     const use = { owner: OWNER, key: 'key_1', fingerprint: 'f', responseId: 'resp_1' };
     const broken = ['no JSON', 'null', '{}', '[1,2]', '["resp_0"]'];
     for (const value of broken) {
@@ -179,7 +179,7 @@ describe('foreign data in Redis', () => {
     expect(unreadable).toEqual(broken.map(() => 'idempotency_key'));
   });
 
-  it('is skipped by the page, so that no page is empty while more items follow', async () => {
+  it('skips pages of foreign data, so that no page is empty while more items follow', async () => {
     const id = await created('conv_1', [message('msg_1', 'one')]);
     await server.admin.rpush(itemsKey(id), ...Array.from({ length: 7 }, () => 'no JSON'));
     const { conversations } = store.state;
@@ -191,7 +191,7 @@ describe('foreign data in Redis', () => {
     expect(await page('msg_1', 'asc')).toEqual({ data: [], hasMore: false });
   });
 
-  it('is counted as the head of a log, and read as unknown', async () => {
+  it('counts foreign data in the head of a log, and reads the log as unknown', async () => {
     const head = headOf();
     await store.state.events.create(head);
     await server.admin.hset(keys.turn(head.responseId).meta, 'head', '{');

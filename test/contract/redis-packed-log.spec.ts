@@ -115,7 +115,7 @@ describe('a packed log', () => {
     },
   );
 
-  it('is followed from another replica with the same text and numbers', async () => {
+  it('follows a packed log from another replica with the same text and numbers', async () => {
     const { responseId } = await written(1_300);
     await eventually(() => isPacked(responseId));
     const hub = new FollowHub({ events: store.other.events });
@@ -148,7 +148,7 @@ describe('a packed log', () => {
     expect(await lease.renew(responseId, fence)).toMatchObject({ held: false });
   });
 
-  it('is removed with its response', async () => {
+  it('removes a packed log with its response', async () => {
     const { responseId } = await written(60);
     await eventually(() => isPacked(responseId));
     await store.other.events.delete(responseId);

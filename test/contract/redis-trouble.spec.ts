@@ -628,7 +628,7 @@ describe('Redis in trouble', () => {
   });
 
   describe('the head of a queue', () => {
-    it('is evicted after one lease if it never created its log', async () => {
+    it('evicts the head of a queue after one lease if it never created its log', async () => {
       const conversation = newId('conv');
       await store.state.claim.join(conversation, newId('resp'), 4);
       const { id } = await created();
@@ -639,7 +639,7 @@ describe('Redis in trouble', () => {
       expect(await store.state.claim.members(conversation)).toEqual([id]);
     });
 
-    it('is evicted if its turn ended without leaving, even if no turn may wait', async () => {
+    it('evicts the head of a queue whose turn ended without leaving, even if no turn may wait', async () => {
       const conversation = newId('conv');
       const dead = await created();
       await store.state.claim.join(conversation, dead.id, 0);
@@ -648,7 +648,7 @@ describe('Redis in trouble', () => {
       expect(await store.other.claim.join(conversation, id, 0)).toEqual({ first: true });
     });
 
-    it('is not evicted while its turn runs', async () => {
+    it('keeps the head of a queue while its turn runs', async () => {
       const conversation = newId('conv');
       const running = await created();
       await store.state.claim.join(conversation, running.id, 0);

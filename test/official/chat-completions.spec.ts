@@ -140,7 +140,7 @@ describe('a chat completion stream', () => {
 });
 
 describe('function tools', () => {
-  it('are called, more than one at once, and their results answered [CHAT-6]', async () => {
+  it('calls several function tools at once and answers their results [CHAT-6]', async () => {
     const both = `${CALL}\ndemo: tool=get_time args={}`;
     const time = { type: 'function', function: { name: 'get_time' } } as const;
     const first = await create(both, { tools: [weather, time] });
@@ -160,7 +160,7 @@ describe('function tools', () => {
     expect(second.choices[0]?.message.content).not.toBe('');
   });
 
-  it('run in a loop by runTools, streamed and not [CHAT-6]', async () => {
+  it('runs function tools in a loop by runTools, streamed and not [CHAT-6]', async () => {
     const asked: unknown[] = [];
     const params = {
       model: 'demo',
@@ -186,7 +186,7 @@ describe('function tools', () => {
     expect(asked).toEqual([{ city: 'Paris' }, { city: 'Paris' }]);
   });
 
-  it('are chosen by tool_choice [CHAT-6]', async () => {
+  it('chooses function tools by tool_choice [CHAT-6]', async () => {
     const tool_choice = { type: 'function', function: { name: 'get_weather' } } as const;
     const answer = await create('What is the weather?', { tools: [weather], tool_choice, parallel_tool_calls: false });
     expect(answer.choices[0]?.message.tool_calls?.[0]).toMatchObject({ function: { name: 'get_weather' } });
@@ -211,7 +211,7 @@ describe('structured output of chat completions', () => {
     expect(Object.keys(completion.choices[0]?.message.parsed ?? {}).sort()).toEqual(['city', 'degrees']);
   });
 
-  it('is JSON if only JSON is requested', async () => {
+  it('answers a chat completion in JSON if only JSON is requested', async () => {
     const answer = await create('x', { response_format: { type: 'json_object' } });
     expect(JSON.parse(answer.choices[0]?.message.content ?? '')).toMatchObject({ provider: 'demo' });
   });
@@ -242,7 +242,7 @@ describe('a refused chat completion', () => {
     expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe('content_filter');
   });
 
-  it('does not repeat in later turns whose history has the refused message [CHAT-11]', async () => {
+  it('answers later turns whose history has a refused message [CHAT-11]', async () => {
     const messages: Messages = [
       ...ask('a forbidden word'),
       { role: 'assistant', refusal: 'No.', name: 'support' },
@@ -252,7 +252,7 @@ describe('a refused chat completion', () => {
     expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: spoken(5) } });
   });
 
-  it('is a complete answer if the model refuses [CHAT-7]', async () => {
+  it('returns a refusal by the model as a complete chat completion [CHAT-7]', async () => {
     const { choices } = await create('demo: refuse');
     expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: null } });
     expect(choices[0]?.message.refusal).toContain('can not help');
@@ -275,7 +275,7 @@ describe('a failure of the provider', () => {
     expect(await gateway.metric(`sluice_requests_total{status="refused"}`)).toBe(refusals);
   });
 
-  it('is an error inside the stream, without [DONE], once text was sent [CHAT-3]', async () => {
+  it('sends a failure of the provider as an error inside the stream, without [DONE], once text was sent [CHAT-3]', async () => {
     const text = await (
       await post({ messages: ask('demo: error=provider_error after=2 text=numbers'), stream: true })
     ).text();
@@ -406,7 +406,7 @@ describe('a chat completion request', () => {
     }
   });
 
-  it('may have system and developer messages at any place: they are instructions [CHAT-9]', async () => {
+  it('reads system and developer messages at any place as instructions [CHAT-9]', async () => {
     const strict = await startGateway({ config: { clients: { allow: { instructions: false } } } });
     try {
       const asked = officialClient(strict.url).chat.completions.create({

@@ -50,7 +50,7 @@ const user = (content: string) => ({ type: 'message', role: 'user', content }) a
 const factsOf = (item: object): unknown => ('sluice' in item ? item.sluice : undefined);
 
 describe('client.conversations', () => {
-  it('are created, read, updated and deleted [CONV-1, CONV-2]', async () => {
+  it('creates, reads, updates and deletes conversations [CONV-1, CONV-2]', async () => {
     const created = await client.conversations.create({ metadata: { topic: 'demo' }, items: [user('Hello there')] });
     expect(created).toMatchObject({ object: 'conversation', metadata: { topic: 'demo' } });
     expect(created.id).toMatch(/^conv_[0-9a-f]{32}$/u);
@@ -69,7 +69,7 @@ describe('client.conversations', () => {
     await expect(client.conversations.delete(created.id)).rejects.toMatchObject({ status: 404 });
   });
 
-  it('refuse an update without metadata and name the missing field', async () => {
+  it('refuses an update of a conversation without metadata, and names the missing field', async () => {
     const { id } = await client.conversations.create();
     await expect(client.post(`/conversations/${id}`, { body: {} })).rejects.toMatchObject({
       code: 'missing_required_parameter',
@@ -117,7 +117,7 @@ describe('client.conversations', () => {
 });
 
 describe('client.conversations.items', () => {
-  it('are listed in pages, in either order, by the official pager [CONV-4]', async () => {
+  it('lists items in pages, in either order, by the official pager [CONV-4]', async () => {
     const { id } = await client.conversations.create();
     for (const from of [0, 20]) {
       const items = Array.from({ length: 20 }, (_, i) => user(`message ${from + i}`));
@@ -138,7 +138,7 @@ describe('client.conversations.items', () => {
     }
   });
 
-  it('refuse a page after a deleted item instead of starting over [CONV-12]', async () => {
+  it('refuses a page after a deleted item instead of starting over [CONV-12]', async () => {
     const { id } = await client.conversations.create({ items: [user('a'), user('b')] });
     const [newest] = (await client.conversations.items.list(id, { limit: 1 })).data;
     await client.conversations.items.delete(newest?.id ?? '', { conversation_id: id });
@@ -148,7 +148,7 @@ describe('client.conversations.items', () => {
     });
   });
 
-  it('are read and removed one by one [CONV-4]', async () => {
+  it('reads and removes items one by one [CONV-4]', async () => {
     const { id } = await client.conversations.create({ items: [user('a')] });
     const added = await client.conversations.items.create(id, {
       items: [
@@ -182,7 +182,7 @@ describe('client.conversations.items', () => {
     });
   });
 
-  it('refuse `include` only for values that are not served', async () => {
+  it('refuses `include` of items only for values that are not served', async () => {
     const { id } = await client.conversations.create();
     const [item] = (
       await client.conversations.items.create(id, { items: [user('x')], include: ['reasoning.encrypted_content'] })
@@ -197,7 +197,7 @@ describe('client.conversations.items', () => {
     ).rejects.toMatchObject({ status: 400, code: 'unsupported_parameter' });
   });
 
-  it('name the response that added them, and are accepted when sent back [CONV-13, REQ-1]', async () => {
+  it('names the response that added an item, and accepts the item when it is sent back [CONV-13, REQ-1]', async () => {
     const { id } = await client.conversations.create({ items: [user('written by a client')] });
     const response = await client.responses.create({ input: QUICK, conversation: id });
     const items = await collect(client.conversations.items.list(id, { order: 'asc' }));
@@ -211,7 +211,7 @@ describe('client.conversations.items', () => {
     expect((await client.responses.create({ input: [...input, user(QUICK)] })).status).toBe('completed');
   });
 
-  it('include refused items with a mark [CONV-13]', async () => {
+  it('lists refused items with a mark [CONV-13]', async () => {
     const { id } = await client.conversations.create();
     await client.responses.create({ input: 'a forbidden word', conversation: id });
     const items = await collect(client.conversations.items.list(id, { order: 'asc' }));
@@ -259,7 +259,7 @@ describe('a conversation with a running turn', () => {
 describe('the list of conversations', () => {
   const other = (): OpenAI => officialClient(gateway.url, { apiKey: KEYS.THEIRS });
 
-  it("has the caller's own, newest change first, in pages [CONV-3]", async () => {
+  it("lists the caller's own conversations, newest change first, in pages [CONV-3]", async () => {
     const their = other();
     const before = (await history({ limit: '100' }, their)).data.length;
     const made: string[] = [];
@@ -285,7 +285,7 @@ describe('the list of conversations', () => {
     await expect(history({ order: 'asc' }, their)).rejects.toMatchObject({ status: 400, param: 'order' });
   });
 
-  it('has a title for each: its own, or the beginning of its first question [CONV-16]', async () => {
+  it('lists conversations with their own title, or the beginning of their first question [CONV-16]', async () => {
     const titleOf = async (id: string): Promise<string | null> =>
       (await history({ limit: '100' })).data.find((one) => one.id === id)?.sluice.title ?? null;
     const own = await client.conversations.create({ metadata: { title: 'Named' }, items: [user('Hello')] });

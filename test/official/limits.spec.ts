@@ -30,7 +30,7 @@ const refusalOf = (asked: Promise<unknown>): Promise<InstanceType<typeof OpenAI.
   );
 
 describe('the limit of requests a minute', () => {
-  it('is sent in headers, and its refusal names the time to wait [LIMIT-1, LIMIT-2, LIMIT-3]', async () => {
+  it('sends the limit of requests a minute in headers, and the time to wait with its refusal [LIMIT-1, LIMIT-2, LIMIT-3]', async () => {
     const { url, gateway } = await limited({ requests_per_minute: 3 });
     const client = officialClient(url);
     const first = await client.responses.create({ input: QUICK }).withResponse();
@@ -119,7 +119,7 @@ describe('the limit of tokens a minute', () => {
     return officialClient((await limited(per_user, { provider })).url);
   }
 
-  it('is settled by the used tokens, also above the expected ones [LIMIT-2, LIMIT-3]', async () => {
+  it('settles the limit of tokens a minute by the used tokens, also above the expected ones [LIMIT-2, LIMIT-3]', async () => {
     const client = await spending({ tokens_per_minute: 4_000 }, 4_000);
     const first = await client.responses.create({ input: 'Hello', max_output_tokens: 50 }).withResponse();
     const [limit, remaining] = limitHeaders(first.response.headers, 'tokens');

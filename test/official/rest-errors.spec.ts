@@ -188,7 +188,7 @@ describe('a refused REST request', () => {
     expect(error).toMatchObject({ status: 403, code: 'insufficient_scope' });
   });
 
-  it('is the same for a response of another owner as for one that does not exist', async () => {
+  it('refuses a response of another owner like one that does not exist', async () => {
     const other = officialClient(gateway.url, { apiKey: 'sk-of-another' });
     const own = await client.responses.create({ input: 'demo: deltas=1 interval=0ms' });
     const conversation = await client.conversations.create();
@@ -208,7 +208,7 @@ describe('a refused REST request', () => {
 });
 
 describe('the official client’s retries', () => {
-  it('do not repeat a conflict that is not retryable', async () => {
+  it('does not repeat a conflict that is not retryable', async () => {
     const running = await client.responses.create({ ...HANG, background: true });
     const requests = countRequests(gateway);
     const error = await refusal(client.responses.delete(running.id));
@@ -218,7 +218,7 @@ describe('the official client’s retries', () => {
     await client.responses.cancel(running.id);
   });
 
-  it('keep the idempotency key, and get the same response for the same body', async () => {
+  it('keeps the idempotency key in a retry, and gets the same response for the same body', async () => {
     const headers = { 'Idempotency-Key': 'one' };
     const first = await client.responses.create({ input: 'demo: deltas=2 interval=0ms' }, { headers });
     const again = await client.responses.create({ input: 'demo: deltas=2 interval=0ms' }, { headers });
@@ -230,7 +230,7 @@ describe('the official client’s retries', () => {
     expect(requests).toHaveLength(1);
   });
 
-  it('wait as long as a busy conversation requests, and succeed', async () => {
+  it('waits with a retry as long as a busy conversation requests, and succeeds', async () => {
     const { id } = await client.conversations.create();
     const first = await client.responses.create({ ...HANG, conversation: id, background: true });
     const busy = await refusal(client.responses.create({ input: 'x', conversation: id }, { maxRetries: 0 }));
@@ -245,7 +245,7 @@ describe('the official client’s retries', () => {
     expect(requests.filter((request) => request === 'POST /v1/responses')).toHaveLength(2);
   });
 
-  it('wait as long as a draining replica requests, and reach another replica', async () => {
+  it('waits with a retry as long as a draining replica requests, and reaches another replica', async () => {
     const leaving = await startGateway();
     try {
       leaving.gateway.parts.drain.startDraining();

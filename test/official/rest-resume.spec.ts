@@ -44,7 +44,7 @@ function idOf(events: readonly StreamEvent[]): string {
 }
 
 describe('a REST reader that leaves in the middle', () => {
-  it('does not end the turn by breaking out of the loop', async () => {
+  it('continues the turn of a reader that breaks out of the loop', async () => {
     const events: StreamEvent[] = [];
     for await (const event of await direct.responses.create({ input: NUMBERS, stream: true })) {
       events.push(event);
@@ -57,7 +57,7 @@ describe('a REST reader that leaves in the middle', () => {
     expect(rest.at(-1)).toMatchObject({ type: 'response.completed', response: { output_text: spoken(40) } });
   });
 
-  it('does not end the turn by aborting the helper', async () => {
+  it('continues the turn of a reader that aborts the helper', async () => {
     const stream = direct.responses.stream({ input: NUMBERS });
     const seen: StreamEvent[] = [];
     stream.on('response.created', (event) => seen.push(event)).on('response.output_text.delta', () => stream.abort());
@@ -67,7 +67,7 @@ describe('a REST reader that leaves in the middle', () => {
     expect((await direct.responses.retrieve(idOf(seen))).status).toBe('completed');
   });
 
-  it('does not end the turn while it waits for a whole answer', async () => {
+  it('continues the turn of a reader that leaves while it waits for a whole answer', async () => {
     const gone = new AbortController();
     const conversation = await direct.conversations.create();
     const asked = direct.responses.create(

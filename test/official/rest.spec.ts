@@ -295,14 +295,14 @@ describe('responses.inputItems', () => {
 });
 
 describe('client.models and client.conversations', () => {
-  it('list the models and retrieve one', async () => {
+  it('lists the models and retrieves one', async () => {
     const models = await collect(client.models.list());
     expect(models).toEqual([expect.objectContaining({ id: 'demo', object: 'model' })]);
     expect(await client.models.retrieve('demo')).toMatchObject({ id: 'demo', object: 'model' });
     await expect(client.models.retrieve('gpt-none')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
   });
 
-  it('create a conversation for a response', async () => {
+  it('creates a conversation for a response', async () => {
     const conversation = await client.conversations.create({
       metadata: { topic: 'tents' },
       items: [{ type: 'message', role: 'user', content: 'I have a tent.' }],

@@ -136,7 +136,7 @@ describe('a lane of ResponsesWS', () => {
     },
   );
 
-  it('has its name on every event, numbered without a gap', async () => {
+  it('names the lane on every event, numbered without a gap', async () => {
     const lane = session.lane('a');
     lane.create({ input: FIVE });
     const events = await drain(lane);
@@ -198,24 +198,27 @@ describe('a lane of ResponsesWS', () => {
     }
   });
 
-  it.each(['response_id', 'stream_id'] as const)('is cancelled by %s, keeps its text, and stays usable', async (by) => {
-    const lane = session.lane('a');
-    lane.create({ input: 'demo: hang after=3 interval=0ms text=numbers' });
-    const events: ResponsesWebSocketEvent[] = [];
-    while (deltaText(events as never[]) !== spoken(3)) events.push(await lane.receive());
-    const created = events[0] as OpenAI.Responses.ResponseCreatedEvent;
-    sendRaw(ws, {
-      type: 'response.cancel',
-      ...(by === 'stream_id' ? { stream_id: 'a' } : { response_id: created.response.id }),
-    });
-    const final = await lane.finalResponse();
-    expect(final).toMatchObject({ status: 'cancelled', incomplete_details: { reason: 'cancelled' } });
-    expect(final.output_text).toBe(spoken(3));
-    lane.create({ input: FIVE, previous_response_id: final.id });
-    expect((await lane.finalResponse()).status).toBe('completed');
-  });
+  it.each(['response_id', 'stream_id'] as const)(
+    'cancels a lane by %s, keeps its text, and keeps the lane usable',
+    async (by) => {
+      const lane = session.lane('a');
+      lane.create({ input: 'demo: hang after=3 interval=0ms text=numbers' });
+      const events: ResponsesWebSocketEvent[] = [];
+      while (deltaText(events as never[]) !== spoken(3)) events.push(await lane.receive());
+      const created = events[0] as OpenAI.Responses.ResponseCreatedEvent;
+      sendRaw(ws, {
+        type: 'response.cancel',
+        ...(by === 'stream_id' ? { stream_id: 'a' } : { response_id: created.response.id }),
+      });
+      const final = await lane.finalResponse();
+      expect(final).toMatchObject({ status: 'cancelled', incomplete_details: { reason: 'cancelled' } });
+      expect(final.output_text).toBe(spoken(3));
+      lane.create({ input: FIVE, previous_response_id: final.id });
+      expect((await lane.finalResponse()).status).toBe('completed');
+    },
+  );
 
-  it('is not affected by a cancel without a target', async () => {
+  it('leaves a lane unaffected by a cancel without a target', async () => {
     const lane = session.lane();
     lane.create({ input: 'demo: deltas=10 interval=5ms text=numbers' });
     sendRaw(ws, { type: 'response.cancel', response_id: 'resp_none' });
@@ -225,7 +228,7 @@ describe('a lane of ResponsesWS', () => {
 });
 
 describe('many lanes of ResponsesWS', () => {
-  it('answer in parallel, each with its own response', async () => {
+  it('answers many lanes in parallel, each with its own response', async () => {
     const lanes = counting(1, 15).map((n) => ({ n, lane: session.lane(`lane-${n}`) }));
     const fallback = session.lane();
     fallback.create({ input: `demo: deltas=20 interval=2ms text=numbers` });
@@ -235,7 +238,7 @@ describe('many lanes of ResponsesWS', () => {
     expect((await fallback.finalResponse()).output_text).toBe(spoken(20));
   });
 
-  it('are limited in number, as are their responses', async () => {
+  it('limits the number of lanes and of their responses', async () => {
     const lanes = counting(1, 32).map((n) => session.lane(`lane-${n}`));
     for (const lane of lanes) {
       lane.create({ input: 'demo: deltas=1 interval=0ms' });

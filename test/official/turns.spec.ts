@@ -76,7 +76,7 @@ function callAnswer(name: string, args: readonly string[], callId = 'call_1'): F
 }
 
 describe('the context of a turn', () => {
-  it('is a chain that may fork with previous_response_id', async () => {
+  it('continues a chain, which may fork, with previous_response_id', async () => {
     const first = await client.responses.create({ input: 'one' });
     const second = await client.responses.create({ input: 'two', previous_response_id: first.id });
     await client.responses.create({ input: 'other two', previous_response_id: first.id });
@@ -89,7 +89,7 @@ describe('the context of a turn', () => {
     expect(await messagesOf(2)).toEqual([...start, { role: 'user', content: 'other two' }]);
   });
 
-  it('has the first items and every turn of a conversation', async () => {
+  it('sends the first items and every turn of a conversation as context', async () => {
     const { id } = await client.conversations.create({
       items: [{ type: 'message', role: 'user', content: 'I have a tent.' }],
     });
@@ -103,7 +103,7 @@ describe('the context of a turn', () => {
     ]);
   });
 
-  it('is accepted when the client sends the output back', async () => {
+  it('accepts output that the client sends back as context', async () => {
     const first = await client.responses.create({ input: 'one' });
     // The cast: the client's own types of what it gets and what it takes differ in optional fields.
     const output = first.output as OpenAI.Responses.ResponseInputItem[];
@@ -123,7 +123,7 @@ describe('the context of a turn', () => {
 
 describe('function tools', () => {
   it.each(['previous_response_id', 'conversation'] as const)(
-    'complete a round of calls and outputs by %s',
+    'completes a round of function calls and outputs by %s',
     async (by) => {
       const args = ['{"ci', 'ty":"Par', 'is"}'];
       provider.answerWith(callAnswer('get_weather', args));
@@ -162,7 +162,7 @@ describe('function tools', () => {
     },
   );
 
-  it('stream the arguments of their calls', async () => {
+  it('streams the arguments of function calls', async () => {
     provider.answerWith(callAnswer('get_weather', ['{"city"', ':"Bern"}']));
     const stream = client.responses.stream({ input: 'Weather?', tools: [WEATHER] });
     const snapshots: string[] = [];
@@ -172,7 +172,7 @@ describe('function tools', () => {
     expect(final.output[0]).toMatchObject({ type: 'function_call', parsed_arguments: { city: 'Bern' } });
   });
 
-  it('work with the client’s own runner, streamed or not', async () => {
+  it('runs function tools with the client’s own runner, streamed or not', async () => {
     // The runner compares prototypes, and Jest's own structuredClone makes objects of another realm.
     const clone = jest
       .spyOn(globalThis, 'structuredClone')
@@ -199,7 +199,7 @@ describe('structured output', () => {
   const ANSWER = z.object({ city: z.string(), degrees: z.number() });
   const text = { format: zodTextFormat(ANSWER, 'answer') };
 
-  it('is requested and parsed', async () => {
+  it('requests and parses structured output', async () => {
     provider.answerWith(textAnswer(['{"city":"Ber', 'n","degrees":', '7}']));
     const response = await client.responses.parse({ input: 'Where?', text });
     expect(response.output_parsed).toEqual({ city: 'Bern', degrees: 7 });
@@ -209,13 +209,13 @@ describe('structured output', () => {
     });
   });
 
-  it('is parsed at the end of a stream', async () => {
+  it('parses structured output at the end of a stream', async () => {
     provider.answerWith(textAnswer(['{"city":"Ber', 'n","degrees":', '7}']));
     const final = await client.responses.stream({ input: 'Where?', text }).finalResponse();
     expect(final.output_parsed).toEqual({ city: 'Bern', degrees: 7 });
   });
 
-  it('is null after a refusal, with a readable refusal', async () => {
+  it('parses null after a refusal of structured output, with a readable refusal', async () => {
     provider.answerWith({
       steps: [
         deltaChunk({ role: 'assistant', refusal: 'No, ' }),
@@ -274,7 +274,7 @@ describe('a request', () => {
     });
   });
 
-  it('may have every field without effect', async () => {
+  it('accepts every field without effect', async () => {
     const response = await client.responses.create({
       model: 'gpt-x',
       input: 'x',

@@ -168,7 +168,7 @@ describe('the documented commands of the image', () => {
     await provider.close();
   });
 
-  it('include both ways to configure the image', () => expect(blocks).toHaveLength(2));
+  it('documents both ways to configure the image', () => expect(blocks).toHaveLength(2));
 
   it.each(blocks.map((block) => [block.place, block] as const))('%s', async (_place, { code, says }) => {
     const ports = { 8080: await freePort(), 9090: await freePort(), 6379: await freePort() };

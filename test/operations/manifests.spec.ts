@@ -354,7 +354,7 @@ describe('support-bot in production', () => {
 describe('the optional components', () => {
   const component = (name: string) => rendered.get(`component ${name}`) ?? [];
 
-  it('scale on turns by a metric that exists', () => {
+  it('scales on turns by a metric that exists', () => {
     const hpa = one(component('custom-metrics-hpa'), 'HorizontalPodAutoscaler', 'support-bot');
     const [cpu, turns, ...others] = list(hpa, 'spec.metrics');
     expect([at(cpu, 'resource.name'), at(turns, 'pods.metric.name'), others]).toEqual([
@@ -365,7 +365,7 @@ describe('the optional components', () => {
     expect(METRICS).toHaveProperty('turns_in_flight');
   });
 
-  it('scrape the operations port with the labels of rules and dashboard', () => {
+  it('scrapes the operations port with the labels of rules and dashboard', () => {
     const monitor = one(component('pod-monitor'), 'PodMonitor', 'support-bot');
     const pods = at(one(component('pod-monitor'), 'Deployment', 'support-bot'), 'spec.template.metadata.labels');
     expect(at(pods, String(at(monitor, 'spec.jobLabel')))).toBe('support-bot');
@@ -378,7 +378,7 @@ describe('the optional components', () => {
     ]);
   });
 
-  it('accept clients only through a load balancer that terminates TLS on 443', () => {
+  it('accepts clients only through a load balancer that terminates TLS on 443', () => {
     const manifests = component('load-balancer');
     const { spec, metadata } = one(manifests, 'Service', 'support-bot');
     expect(spec).toMatchObject({ type: 'LoadBalancer', ports: [{ name: 'https', port: 443, targetPort: 'http' }] });
@@ -404,7 +404,7 @@ describe('the optional components', () => {
     expect(table).toContain(`\`components/${name}\``);
   });
 
-  it('accept clients only through a Gateway API route without a limit below an answer', () => {
+  it('accepts clients only through a Gateway API route without a limit below an answer', () => {
     const manifests = component('gateway-api');
     const [rule] = list(one(manifests, 'HTTPRoute', 'support-bot'), 'spec.rules');
     expect(rule).toMatchObject({ timeouts: { request: '0s' }, backendRefs: [{ name: 'support-bot', port: 80 }] });
@@ -412,7 +412,7 @@ describe('the optional components', () => {
     expect(manifests.filter(({ kind }) => kind === 'Ingress')).toEqual([]);
   });
 
-  it('open the ports of the mesh in the network policy', () => {
+  it('opens the ports of the mesh in the network policy', () => {
     const policy = one(component('istio'), 'NetworkPolicy', 'support-bot');
     const ports = (way: string) =>
       list(policy, `spec.${way}`).flatMap((rule) => list(rule, 'ports').map(({ port }) => port));

@@ -203,7 +203,7 @@ async function onSocket(replica: Replica): Promise<void> {
 const total = (of: (response: Received) => number) => received.reduce((sum, response) => sum + of(response), 0);
 
 describe('the metrics after a known load', () => {
-  it('count turns by outcome', async () => {
+  it('counts turns by outcome in turns_total', async () => {
     for (const [status, count] of [
       ['success', 2 * (6 + 4 + 1)],
       ['error', 3],
@@ -217,7 +217,7 @@ describe('the metrics after a known load', () => {
     expect(received).toHaveLength(2 * (6 + 4 + 2 + 1) + 3);
   });
 
-  it('count tokens and cost', async () => {
+  it('counts tokens and cost of a known load', async () => {
     const tokens = (direction: string) =>
       monitoring.number(`sum(support_bot_tokens_total{direction="${direction}", model="gpt-4o"})`);
     expect(await tokens('input')).toBe(total(({ usage }) => usage?.input_tokens ?? 0));
@@ -227,11 +227,11 @@ describe('the metrics after a known load', () => {
     expect(await monitoring.number('sum(support_bot_llm_cost_usd)')).toBeCloseTo(cost, 9);
   });
 
-  it('count each delta that a viewer receives', async () => {
+  it('counts each delta that a viewer receives', async () => {
     expect(await monitoring.number('sum(support_bot_response_deltas_total)')).toBe(deltas);
   });
 
-  it('count failed calls, retries, findings, refusals and sockets', async () => {
+  it('counts failed calls, retries, findings, refusals and sockets', async () => {
     expect(await monitoring.number('sum(support_bot_provider_errors_total{code="server_error"})')).toBe(3 * 2);
     expect(await monitoring.number('sum(support_bot_provider_retries_total)')).toBe(3);
     expect(
@@ -248,7 +248,7 @@ describe('the metrics after a known load', () => {
 
 describe('the exemplars of the durations', () => {
   it.each(['request_duration_seconds', 'time_to_first_delta_seconds'])(
-    'of %s lead to traces of turns',
+    'links the exemplars of %s to traces of turns',
     async (name) => {
       const logged = replicas.flatMap(({ lines }) => [...lines.join('\n').matchAll(/"trace_id":"(\w+)"/g)]);
       const traces = new Set(logged.map(([, id]) => id));
@@ -348,13 +348,13 @@ describe('the dashboard after a known load', () => {
       return monitoring.labelValues(metric, label);
     };
 
-    it('offer the existing environments and replicas', async () => {
+    it('offers the existing environments and replicas in the variables of the dashboard', async () => {
       expect(list.map(({ name }) => name)).toEqual(['environment', 'replica']);
       expect(await values('environment')).toEqual(['production']);
       expect(await values('replica')).toEqual(replicas.map(({ opsPort }) => `127.0.0.1:${opsPort}`).toSorted());
     });
 
-    it('select one replica, and no unknown environment', async () => {
+    it('selects one replica, and no unknown environment, by the variables of the dashboard', async () => {
       const [first] = replicas;
       const only = `127.0.0.1:${first.opsPort}`;
       const memory = exprOf('Memory');
@@ -469,7 +469,7 @@ describe('the query of a document', () => {
     }
   });
 
-  it('is found in its document', () => {
+  it('finds the query of a document in its document', () => {
     for (const page of pages) expect([page, queriesIn(page).length > 0]).toEqual([page, true]);
     expect(pages.flatMap(queriesIn).length).toBeGreaterThan(20);
   });

@@ -195,14 +195,17 @@ describe('images by digest or from a registry with a port', () => {
     expect(imageInVersion(before, '1.1.0')).toBe(after);
   });
 
-  it.each(['repo@sha256:abc', 'repo:1.0.0@sha256:abc'])('need a new digest or tag in place of %s', async (image) => {
-    kubectl.env = cluster({ FAKE_IMAGE: image });
-    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 1, output: expect.stringContaining('IMAGE=') });
-    expect(kubectl.changes).toEqual([]);
-    expect(() => imageInVersion(image, '1.1.0')).toThrow('IMAGE=');
-  });
+  it.each(['repo@sha256:abc', 'repo:1.0.0@sha256:abc'])(
+    'requires a new digest or tag in place of %s',
+    async (image) => {
+      kubectl.env = cluster({ FAKE_IMAGE: image });
+      expect(await run('rollout', '1.1.0')).toMatchObject({ status: 1, output: expect.stringContaining('IMAGE=') });
+      expect(kubectl.changes).toEqual([]);
+      expect(() => imageInVersion(image, '1.1.0')).toThrow('IMAGE=');
+    },
+  );
 
-  it('use IMAGE for rollout.sh and for the second colour', async () => {
+  it('uses IMAGE for rollout.sh and for the second colour', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: 'repo@sha256:abc', IMAGE: BY_DIGEST });
     expect(await run('rollout', '1.1.0')).toMatchObject({ status: 0 });
     expect(kubectl.changes[0]).toContain(`"image":"${BY_DIGEST}"`);

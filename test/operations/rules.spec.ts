@@ -149,7 +149,7 @@ describe('the links of the dashboard', () => {
     return (JSON.parse(panes) as { readonly a: unknown }).a;
   };
 
-  it('open the logs of the chosen environment and time', () => {
+  it('links the dashboard to the logs of the chosen environment and time', () => {
     expect(pane('Logs')).toEqual({
       datasource: 'loki-1',
       queries: [
@@ -159,7 +159,7 @@ describe('the links of the dashboard', () => {
     });
   });
 
-  it('open the traces of the chosen time', () => {
+  it('links the dashboard to the traces of the chosen time', () => {
     expect(pane('Traces')).toMatchObject({
       datasource: 'tempo-1',
       queries: [{ queryType: 'traceql', query: '{ resource.service.name = "support-bot" }' }],
@@ -167,7 +167,7 @@ describe('the links of the dashboard', () => {
     });
   });
 
-  it('use data sources that the dashboard offers', () => {
+  it('links the dashboard with data sources that it offers', () => {
     const offered = (templating?.list ?? []).filter(({ type }) => type === 'datasource');
     expect(offered.map(({ name, query }) => [name, query])).toEqual([
       ['datasource', 'prometheus'],
@@ -208,7 +208,7 @@ describe('one page for one cause', () => {
 
 describe('the annotations of an alert', () => {
   it.each(alerts.map((rule) => [rule.alert, rule] as const))(
-    'say what happens, how bad it is and what to do: %s',
+    'annotates an alert with what happens, how bad it is and what to do: %s',
     (alert, rule) => {
       expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);
       expect(rule.annotations.summary).not.toBe('');

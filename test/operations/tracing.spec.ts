@@ -235,7 +235,7 @@ describe('with tracing on', () => {
     expect(BigInt(guard.startTimeUnixNano)).toBeGreaterThan(BigInt(call.startTimeUnixNano) - 5_000_000n);
   });
 
-  it('has no output guard span if the input was refused, and names a prompt that cannot be rendered', async () => {
+  it('traces no output guard if the input was refused, and names a prompt that cannot be rendered', async () => {
     await start({ enabled: true, endpoint: receiver.url });
     await ask({ input: 'please hack it' });
     await ask({ input: 'Hi', prompt: { id: 'support', variables: { unused: 'value' } } });

@@ -67,7 +67,7 @@ const RESULT = { type: 'function_call_output', call_id: 'c1', output: 'done' };
 const sentBack = (): readonly object[] => provider.requests.at(-1)?.body.messages ?? [];
 
 describe('reasoning', () => {
-  it('is an item before the call, and is sent back with the call in the next round [REAS-1] [REAS-3]', async () => {
+  it('writes reasoning as an item before the call, and sends it back with the call in the next round [REAS-1] [REAS-3]', async () => {
     await start(true);
     provider.answerWith({ steps: [thinks('I need f.'), calls(), finishChunk('tool_calls'), DONE] });
     const first = await post('/v1/responses', { input: 'Hi', tools: [TOOL] });
@@ -81,7 +81,7 @@ describe('reasoning', () => {
     });
   });
 
-  it('is hidden if clients.allow.reasoning is false, and is still sent back [REAS-2] [REAS-3]', async () => {
+  it('hides reasoning if clients.allow.reasoning is false, and still sends it back [REAS-2] [REAS-3]', async () => {
     await start(false);
     const { id: conversation } = await post('/v1/conversations', {});
     provider.answerWith({ steps: [thinks('I need f.'), calls(), finishChunk('tool_calls'), DONE] });
@@ -94,7 +94,7 @@ describe('reasoning', () => {
     expect(await items.text()).not.toContain('I need f.');
   });
 
-  it('is not sent back if it led to text [REAS-3]', async () => {
+  it('does not send reasoning back that led to text [REAS-3]', async () => {
     await start(true);
     provider.answerWith({ steps: [thinks('Hm.'), textChunk('Hello'), finishChunk(), DONE] });
     const { id } = await post('/v1/responses', { input: 'Hi' });
@@ -102,7 +102,7 @@ describe('reasoning', () => {
     expect(JSON.stringify(sentBack())).not.toContain('Hm.');
   });
 
-  it('is read by guardrails, and its length does not count against max_length [REAS-4]', async () => {
+  it('checks reasoning by guardrails, without its length against max_length [REAS-4]', async () => {
     await start(true, { middleware: { validator: { banned_words: ['secret'], max_length: 20 } } });
     provider.answerWith({ steps: [thinks('This is a secret plan'), textChunk('Hello'), finishChunk(), DONE] });
     const stopped = await post('/v1/responses', { input: 'Hi' });
@@ -112,7 +112,7 @@ describe('reasoning', () => {
     expect(await post('/v1/responses', { input: 'Hi' })).toMatchObject({ status: 'completed', output_text: 'Hello' });
   });
 
-  it('is read by guardrails as a summary too, with a finding that holds no text [REAS-4]', async () => {
+  it('checks a summary of reasoning by guardrails too, with a finding that holds no text [REAS-4]', async () => {
     await start(true, BANNED);
     provider.answerWith({ steps: [summarizes('This is a sec'), summarizes('ret plan'), textChunk('Hello'), DONE] });
     const stopped = await post('/v1/responses', { input: 'Hi' });
@@ -138,7 +138,7 @@ describe('reasoning', () => {
     },
   );
 
-  it('is withheld from the provider if a client carries it and it does not pass [REAS-4] [GUARD-4]', async () => {
+  it('withholds reasoning that a client carries and that does not pass from the provider [REAS-4] [GUARD-4]', async () => {
     await start(true, BANNED);
     provider.answerWith({ steps: [textChunk('Hello'), finishChunk(), DONE] });
     const carried = [
@@ -155,7 +155,7 @@ describe('reasoning', () => {
     expect(JSON.stringify(sentBack())).toContain('done');
   });
 
-  it('is sent both ways through chat completions, with the opaque data of a call [REAS-1] [REAS-3]', async () => {
+  it('sends reasoning both ways through chat completions, with the opaque data of a call [REAS-1] [REAS-3]', async () => {
     await start(true);
     provider.answerWith({
       steps: [thinks('I need f.'), calls({ extra_content: SIGNATURE }), finishChunk('tool_calls'), DONE],

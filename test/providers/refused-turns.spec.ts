@@ -33,7 +33,7 @@ function post(path: string, body: object): Promise<Response> {
 const create = (): Promise<Response> => post('/v1/responses', { input: 'Hi' });
 
 describe('a turn for which no provider can be called', () => {
-  it('is refused with 503 while the breaker is open, calls no provider, stores nothing and logs one line [LIMIT-10] [END-12]', async () => {
+  it('refuses a turn with 503 while the breaker is open, calls no provider, stores nothing and logs one line [LIMIT-10] [END-12]', async () => {
     await start({ retry: { max_attempts: 1 }, breaker: { failures: 1, open_for: '1h' } });
     provider.answerWith({ status: 500 });
     const failed = await create();
@@ -51,7 +51,7 @@ describe('a turn for which no provider can be called', () => {
     expect(await gateway.metric('sluice_requests_total{status="error"}')).toBe(1);
   });
 
-  it('is accepted again when the provider is back, and the gauge follows [LIMIT-10]', async () => {
+  it('accepts turns again when the provider is back, and the gauge follows [LIMIT-10]', async () => {
     await start({ retry: { max_attempts: 1 }, breaker: { failures: 1, open_for: '1s' } });
     provider.answerWith({ status: 500 });
     await create();
@@ -65,7 +65,7 @@ describe('a turn for which no provider can be called', () => {
     expect(await gateway.metric('sluice_breaker_state{provider="openai"}')).toBe(0);
   });
 
-  it('is refused with 429 when our own limit of calls to the provider is used up [LIMIT-10]', async () => {
+  it('refuses a turn with 429 when our own limit of calls to the provider is used up [LIMIT-10]', async () => {
     await start({ rate_limit: { requests_per_minute: 1, burst: 1, max_wait: '0ms' } });
     expect((await create()).status).toBe(200);
     const refusal = await create();

@@ -33,7 +33,7 @@ async function serves(version: string): Promise<void> {
 }
 
 describe('prompt packs', () => {
-  it('are reloaded at SIGHUP, without a restart [PACK-6]', async () => {
+  it('reloads prompt packs at SIGHUP, without a restart [PACK-6]', async () => {
     gateway = await start('0ms');
     await serves('1.0.0');
     write('1.1.0');
@@ -42,7 +42,7 @@ describe('prompt packs', () => {
     expect(gateway.output).toContain('prompt packs reloaded');
   });
 
-  it('are reloaded when a file has changed [PACK-6]', async () => {
+  it('reloads prompt packs when a file has changed [PACK-6]', async () => {
     gateway = await start('50ms');
     await serves('1.0.0');
     write('1.1.0');

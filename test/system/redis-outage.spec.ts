@@ -67,7 +67,7 @@ async function underTraffic(trouble: (truth: Truth) => Promise<void>): Promise<T
 }
 
 describe('a short outage', () => {
-  it('of 3 s costs no running turn an event', async () => {
+  it('loses no event of a running turn in an outage of 3 s', async () => {
     const truth = await underTraffic(async () => {
       cluster.redis.pause();
       await pause(3_000);
@@ -77,7 +77,7 @@ describe('a short outage', () => {
     await allReady();
   });
 
-  it('by a crash and a restart within 5 s costs no running turn an event', async () => {
+  it('loses no event of a running turn by a crash and a restart within 5 s', async () => {
     const truth = await underTraffic(async () => {
       await cluster.redis.kill();
       await pause(2_000);
@@ -167,7 +167,7 @@ describe('a turn on a Redis that', () => {
     expect(Math.min(...resets)).toBeGreaterThan(0);
   });
 
-  it('has no memory left fails at creation, and continues later if it was running', async () => {
+  it('fails a new turn on a Redis without memory, and continues a running one later', async () => {
     const truth = await underTraffic(async () => {
       await cluster.redis.admin.config('SET', 'maxmemory', '1');
       await pause(500);
@@ -185,7 +185,7 @@ describe('a turn on a Redis that', () => {
     await allReady();
   });
 
-  it('became a read-only replica fails at creation, and continues later if it was running', async () => {
+  it('fails a new turn on a Redis that became a read-only replica, and continues a running one later', async () => {
     const truth = await underTraffic(async () => {
       // Of a master that is not there: one with nothing in it would make it forget all.
       await cluster.redis.admin.replicaof('127.0.0.1', 1);

@@ -124,7 +124,7 @@ async function keptTexts(where: Replica, conversation: string): Promise<string[]
 }
 
 describe('a cancel', () => {
-  it('through another replica reaches every viewer and closes the socket to the provider within 250 ms', async () => {
+  it('cancels through another replica for every viewer, and closes the socket to the provider, within 250 ms', async () => {
     const question = `hang ${randomUUID()}`;
     const { socket, id } = await ask(replica(0), question);
     await socket.next('response.output_text.delta');
@@ -161,7 +161,7 @@ describe('a cancel', () => {
     expect(callsFor(question)).toEqual([]);
   });
 
-  it('is kept if the replica of the turn is dead, and the turn ends within 12 s', async () => {
+  it("keeps the cancel of a dead replica's turn, and ends the turn within 12 s", async () => {
     const { id, socket } = await ask(replica(2), `hang ${randomUUID()}`);
     await socket.next('response.output_text.delta');
     const viewer = await watch(replica(0), id);
@@ -184,7 +184,7 @@ describe('a cancel', () => {
 });
 
 describe('a conversation', () => {
-  it('is watched across replicas: each turn is announced and sent once, from any client and replica', async () => {
+  it('announces and sends each turn of a watched conversation once, from any client and replica', async () => {
     const conversation = await newConversation();
     const watcher = await TestSocket.open(replica(2).socketUrl);
     watcher.send({ type: 'sluice:subscribe', conversation });
@@ -199,7 +199,7 @@ describe('a conversation', () => {
     expect(watcher.frames.filter(isTerminalFrame)).toHaveLength(3);
   });
 
-  it('has one writer at a time over all replicas, in the order of requests', async () => {
+  it('runs one writer of a conversation at a time over all replicas, in the order of requests', async () => {
     const conversation = await newConversation();
     const asked: { socket: TestSocket; id: string }[] = [];
     for (let i = 0; i < 9; i++) asked.push(await ask(replica(i % 3), `question ${i}`, { conversation }));
@@ -225,7 +225,7 @@ describe('one idempotency key', () => {
 });
 
 describe('a lost replica', () => {
-  it('that is killed has its turns ended once as replica_lost within 12 s, with their partial text, in usable conversations', async () => {
+  it('ends the turns of a killed replica once as replica_lost within 12 s, with their partial text, in usable conversations', async () => {
     const conversation = await newConversation();
     const { id, socket } = await ask(replica(0), `hang ${randomUUID()}`, { conversation });
     await socket.next((frame) => frame['delta'] === 'two ' || frame['delta'] === 'one two ');
@@ -256,7 +256,7 @@ describe('a lost replica', () => {
     await replica(0).start();
   });
 
-  it('that was paused beyond its lease is fenced, writes nothing more and closes its provider call', async () => {
+  it('fences a replica that was paused beyond its lease; it writes nothing more and closes its provider call', async () => {
     const question = `slow ${randomUUID()}`;
     const { id, socket } = await ask(replica(1), question);
     await socket.next('response.output_text.delta');

@@ -87,7 +87,7 @@ describe('a rolling restart under live traffic', () => {
 });
 
 describe('a draining replica', () => {
-  it('is unready, refuses upgrades, announces the drain and closes with 1012, in that order, and exits with 0 after its turns', async () => {
+  it('drains in order: unready, refused upgrades, announcement, close with 1012, exit with 0 after the turns', async () => {
     const leaving = replica(0);
     const asked = await Promise.all(Array.from({ length: 8 }, () => ask(leaving, 150, 20)));
     const exit = leaving.stop();

@@ -147,7 +147,7 @@ describe('one replica of each version', () => {
   /** The last request to the provider. */
   const sent = () => provider.requests.findLast(({ body }) => body.messages !== undefined)?.body.messages ?? [];
 
-  it('have different versions, and the next one sends fields that are unknown to this one', async () => {
+  it('runs two versions, of which the newer sends fields that are unknown to this one', async () => {
     expect([await versionOf(at(0)), await versionOf(at(1))]).toEqual([['1.0.0'], ['1.1.0']]);
     const { socket } = await ask(at(1), 'Hello');
     await socket.next(isTerminalFrame);
@@ -157,27 +157,30 @@ describe('one replica of each version', () => {
     socket.close();
   });
 
-  it.each(BOTH)('resume each other’s answers in the middle (%s begins, %s resumes)', async (_a, _b, from, to) => {
-    const { socket, id } = await ask(at(from), `slow ${randomUUID()}`);
-    await socket.next('response.output_text.delta');
-    socket.close();
-    await socket.closed;
-    const first = numbered(socket);
-    const second = await resume(at(to), id, first.length - 1);
-    for (let i = 0; i < 5; i++) await second.next('response.output_text.delta');
-    second.close();
-    await second.closed;
-    const third = await resume(at(from), id, first.length + numbered(second).length - 1);
-    const end = responseIn(await third.next(isTerminalFrame));
-    third.close();
-    const all = [...first, ...numbered(second), ...numbered(third)];
-    expect(all.map(({ sequence_number: n }) => n)).toEqual(all.map((_, i) => i));
-    const text = all.map(({ type, delta }) => (type === 'response.output_text.delta' ? String(delta) : '')).join('');
-    expect(text).toBe(Array.from({ length: 100 }, (_, i) => `${i} `).join(''));
-    expect(end).toMatchObject({ status: 'completed', output_text: text });
-  });
+  it.each(BOTH)(
+    'resumes the other version’s answer in the middle (%s begins, %s resumes)',
+    async (_a, _b, from, to) => {
+      const { socket, id } = await ask(at(from), `slow ${randomUUID()}`);
+      await socket.next('response.output_text.delta');
+      socket.close();
+      await socket.closed;
+      const first = numbered(socket);
+      const second = await resume(at(to), id, first.length - 1);
+      for (let i = 0; i < 5; i++) await second.next('response.output_text.delta');
+      second.close();
+      await second.closed;
+      const third = await resume(at(from), id, first.length + numbered(second).length - 1);
+      const end = responseIn(await third.next(isTerminalFrame));
+      third.close();
+      const all = [...first, ...numbered(second), ...numbered(third)];
+      expect(all.map(({ sequence_number: n }) => n)).toEqual(all.map((_, i) => i));
+      const text = all.map(({ type, delta }) => (type === 'response.output_text.delta' ? String(delta) : '')).join('');
+      expect(text).toBe(Array.from({ length: 100 }, (_, i) => `${i} `).join(''));
+      expect(end).toMatchObject({ status: 'completed', output_text: text });
+    },
+  );
 
-  it.each(BOTH)('cancel each other’s turns (%s runs, %s receives the cancel)', async (_a, _b, from, to) => {
+  it.each(BOTH)('cancels the other version’s turn (%s runs, %s receives the cancel)', async (_a, _b, from, to) => {
     const { socket, id } = await ask(at(from), 'hang');
     await socket.next('response.output_text.delta');
     expect(await post<ResponseBody>(at(to), `/v1/responses/${id}/cancel`)).toMatchObject({ status: 'cancelled' });
@@ -185,7 +188,7 @@ describe('one replica of each version', () => {
     socket.close();
   });
 
-  it('continue one conversation in order, watched at both, and send the provider only known items', async () => {
+  it('continues one conversation at two versions in order, watched at both, and sends the provider only known items', async () => {
     const conversation = await newConversation();
     const watchers = await Promise.all([at(0), at(1)].map(({ socketUrl }) => TestSocket.open(socketUrl)));
     for (const watcher of watchers) {
@@ -212,7 +215,7 @@ describe('one replica of each version', () => {
     expect(data.filter(({ type }) => type === 'note')).toHaveLength(3);
   });
 
-  it('continue each other’s chain of responses', async () => {
+  it('continues the other version’s chain of responses', async () => {
     let previous: ResponseBody | undefined;
     for (let i = 0; i < 4; i++) {
       const chain = previous === undefined ? {} : { previous_response_id: previous.id };
@@ -222,7 +225,7 @@ describe('one replica of each version', () => {
     expect(sent()).toHaveLength(7);
   });
 
-  it('run one turn for one idempotency key sent to both at once', async () => {
+  it('runs one turn for one idempotency key sent to both versions at once', async () => {
     const headers = { 'idempotency-key': randomUUID() };
     const calls = provider.requests.length;
     const answers = await Promise.all(
@@ -232,7 +235,7 @@ describe('one replica of each version', () => {
     expect(provider.requests).toHaveLength(calls + 1);
   });
 
-  it('answer a chat completion at the newer one', async () => {
+  it('answers a chat completion at the newer version', async () => {
     const body = { model: 'fake-model', messages: [{ role: 'user', content: 'Hello' }] };
     const answer = await post<{ choices: { message: { content: string } }[] }>(at(1), '/v1/chat/completions', body);
     expect(answer.choices[0]?.message.content).toBe('an answer');

@@ -92,14 +92,17 @@ describe('what version 1.0.0 left in Redis', () => {
     expect(Object.keys(received.turns)).toHaveLength(9);
   });
 
-  it.each(ended)('is retrieved unchanged: %s', async (_name, { id, response }) => {
+  it.each(ended)('retrieves a response of version 1.0.0 unchanged: %s', async (_name, { id, response }) => {
     expect((await ask(replica, `/v1/responses/${id}`)).body).toEqual(response);
   });
 
-  it.each(ended)('is replayed event by event, whole and from the middle: %s', async (_name, { id, events }) => {
-    expect(await eventsOf(replica, id)).toEqual(events);
-    expect(await eventsOf(replica, id, 3)).toEqual(events.slice(4));
-  });
+  it.each(ended)(
+    'replays a response of version 1.0.0 event by event, whole and from the middle: %s',
+    async (_name, { id, events }) => {
+      expect(await eventsOf(replica, id)).toEqual(events);
+      expect(await eventsOf(replica, id, 3)).toEqual(events.slice(4));
+    },
+  );
 
   it('includes conversations with unchanged items, in the list of their owner', async () => {
     const { id, head, items } = received.conversation;
@@ -157,7 +160,7 @@ describe('what version 1.0.0 left in Redis', () => {
     expect(Number(headers.get('x-ratelimit-remaining-requests'))).toBeLessThan(30 - 9);
   });
 
-  it('has unfinished turns ended with their text, in conversations that accept the next turn', async () => {
+  it('ends unfinished turns of version 1.0.0 with their text, in conversations that accept the next turn', async () => {
     const end = async ({ id }: RecordedTurn) => (await eventsOf(replica, id)).at(-1);
     expect(await end(before.turn('running'))).toMatchObject({
       type: 'response.failed',
@@ -187,7 +190,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     await redis.close();
   });
 
-  it('is followed live, announced to watchers, and waited for in its conversation', async () => {
+  it('follows a turn of version 1.0.0 live, announces it to watchers, and waits for it in its conversation', async () => {
     const { id, events } = before.turn('said');
     const conversation = received.conversation.id;
     const watcher = await TestSocket.open(replica.socketUrl);
@@ -245,7 +248,7 @@ describe('a replica of version 1.0.0 that still writes', () => {
     expect(await eventsOf(replica, id)).toEqual(events);
   });
 
-  it('is fenced when its turn was taken over, by results that it knows', async () => {
+  it('fences a replica of version 1.0.0 whose turn was taken over, by results that it knows', async () => {
     const { id } = before.turn('running');
     await before.play(redis.admin, before.of('running'));
     expect((await eventsOf(replica, id)).at(-1)).toMatchObject({ response: { error: { code: 'replica_lost' } } });

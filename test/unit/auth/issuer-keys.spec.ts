@@ -27,7 +27,7 @@ const codeOf = (token: string): Promise<unknown> =>
   verify(token).catch((error: unknown) => (error as { code: unknown }).code);
 
 describe('issuer keys', () => {
-  it('are fetched once for many tokens at once [AUTH-7]', async () => {
+  it("fetches the issuer's keys once for many tokens at once [AUTH-7]", async () => {
     const one = await issuer.key('one');
     issuer.published = [one.jwk];
     const token = await signed(one);
@@ -35,7 +35,7 @@ describe('issuer keys', () => {
     expect(issuer.fetches).toBe(1);
   });
 
-  it('are fetched again for an unknown key, at most once per cooldown [AUTH-7]', async () => {
+  it("fetches the issuer's keys again for an unknown key, at most once per cooldown [AUTH-7]", async () => {
     const [one, two, forged] = [await issuer.key('one'), await issuer.key('two'), await issuer.key('three')];
     issuer.published = [one.jwk];
     await verify(await signed(one));
@@ -47,7 +47,7 @@ describe('issuer keys', () => {
     expect(issuer.fetches).toBe(2);
   });
 
-  it('drop a key that the issuer no longer publishes, once the list is old [AUTH-7]', async () => {
+  it('drops a key that the issuer no longer publishes, once the list is old [AUTH-7]', async () => {
     const [one, two] = [await issuer.key('one'), await issuer.key('two')];
     issuer.published = [one.jwk];
     await verify(await signed(one));
@@ -60,7 +60,7 @@ describe('issuer keys', () => {
   });
 
   it.each([null, 500])(
-    'stay in use while the issuer is away (%p), unknown ones are refused [AUTH-7]',
+    'uses known keys while the issuer is away (%p), and refuses unknown ones [AUTH-7]',
     async (status) => {
       const [one, two] = [await issuer.key('one'), await issuer.key('two')];
       issuer.published = [one.jwk, two.jwk].slice(0, 1);
@@ -78,7 +78,7 @@ describe('issuer keys', () => {
     },
   );
 
-  it('that were never fetched refuse every token, and are tried again [AUTH-7]', async () => {
+  it('refuses every token while keys were never fetched, and fetches again [AUTH-7]', async () => {
     issuer.status = 503;
     const one = await issuer.key('one');
     issuer.published = [one.jwk];
@@ -90,7 +90,7 @@ describe('issuer keys', () => {
     expect(await verify(await signed(one))).toBe('ann');
   });
 
-  it('ignore secrets and unusable entries of the list [AUTH-7]', async () => {
+  it("ignores secrets and unusable entries of the issuer's list [AUTH-7]", async () => {
     const one = await issuer.key('one');
     issuer.published = [{ kty: 'oct', k: 'AAAA', kid: 'two', alg: 'HS256' }, one.jwk];
     expect(await verify(await signed(one))).toBe('ann');
@@ -100,7 +100,7 @@ describe('issuer keys', () => {
     expect(outcomes.at(-1)).toBe('failed: the answer has no usable key');
   });
 
-  it('are tried one by one for a token that names none [AUTH-7]', async () => {
+  it("tries the issuer's keys one by one for a token that names none [AUTH-7]", async () => {
     const [one, two, three] = [await issuer.key('one'), await issuer.key('two'), await issuer.key('three')];
     issuer.published = [one.jwk, two.jwk];
     const authenticator = new TokenAuthenticator({

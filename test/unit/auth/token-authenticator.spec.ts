@@ -54,7 +54,7 @@ describe('a token', () => {
     });
   });
 
-  it('may chat without a claim of scopes, and belongs to the configured tenant [AUTH-7]', async () => {
+  it('lets a token without a claim of scopes chat, for the configured tenant [AUTH-7]', async () => {
     const principal = await authenticator.authenticate(await signed(key));
     expect(principal).toMatchObject({ owner: 'default/ann', scopes: new Set(['chat']), limitsClass: null });
   });
@@ -67,13 +67,13 @@ describe('a token', () => {
   });
 
   it.each(['openid profile', 'admin', '', 'constructor', 7])(
-    'with the scopes %j may not chat [AUTH-7]',
+    'refuses to chat with a token of the scopes %j [AUTH-7]',
     async (scope) => {
       expect(await refused(await signed(key, { scope }))).toEqual(['insufficient_scope']);
     },
   );
 
-  it('is read by the configured names of claims, and by paths [AUTH-7]', async () => {
+  it('reads the claims of a token by configured names, and by paths [AUTH-7]', async () => {
     const own = new TokenAuthenticator(
       options({ claims: { user: 'https://app/user', tenant: 'org.id', scopes: 'realm.roles', class: 'plan' } }),
     );
@@ -95,13 +95,13 @@ describe('a token', () => {
     expect(await refused(await signed(key, claims))).toEqual(['invalid_api_key', reason]);
   });
 
-  it('is accepted past its expiry for the tolerance only, and not before its time [AUTH-7]', async () => {
+  it('accepts a token past its expiry for the tolerance only, and not before its time [AUTH-7]', async () => {
     expect((await authenticator.authenticate(await signed(key, { exp: seconds() - 2 }))).user).toBe('ann');
     expect(await refused(await signed(key, { exp: seconds() - 60 }))).toEqual(['invalid_api_key', 'expired']);
     expect(await refused(await signed(key, { nbf: seconds() + 60 }))).toEqual(['invalid_api_key', 'claim']);
   });
 
-  it('is refused without a signature, with another algorithm, and with the public key as a secret [AUTH-7]', async () => {
+  it('refuses a token without a signature, with another algorithm, and with the public key as a secret [AUTH-7]', async () => {
     const [head, body] = (await signed(key)).split('.');
     const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
     const none = `${encode({ alg: 'none' })}.${body}.`;
@@ -120,13 +120,13 @@ describe('a token', () => {
   });
 
   it.each(['eyJ.e30.', 'eyJhbGciOiJFUzI1NiJ9.%.x', `eyJ${'A'.repeat(9_000)}.e30.AA`])(
-    'of garbage is refused [AUTH-7]',
+    'refuses a token of garbage [AUTH-7]',
     async (token) => {
       expect(await refused(token)).toEqual(['invalid_api_key', 'malformed']);
     },
   );
 
-  it('whose critical header is unknown is refused [AUTH-7]', async () => {
+  it('refuses a token with an unknown critical header [AUTH-7]', async () => {
     const token = await signed(key);
     const [head = '', body, signature] = token.split('.');
     const strange = { ...JSON.parse(Buffer.from(head, 'base64url').toString()), crit: ['x'], x: 1 };

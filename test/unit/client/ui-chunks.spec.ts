@@ -39,7 +39,7 @@ function words(chunks: readonly object[]): string[] {
 }
 
 describe('text', () => {
-  it('is sent once though the item and the response repeat it', () => {
+  it('sends text once though the item and the response repeat it', () => {
     const chunks = new UiChunks();
     expect(words(chunks.take(delta('Hel')))).toEqual(['text-start', 'text-delta Hel']);
     expect(words(chunks.take(delta('lo')))).toEqual(['text-delta lo']);
@@ -47,7 +47,7 @@ describe('text', () => {
     expect(chunks.catchUp(response([message('Hello')]), true)).toEqual([]);
   });
 
-  it('is completed from a snapshot, of which an older one changes nothing', () => {
+  it('completes text from a snapshot, and ignores an older one', () => {
     const chunks = new UiChunks();
     chunks.take(delta('Hel'));
     expect(words(chunks.catchUp(response([message('Hello', 'in_progress')]), false))).toEqual(['text-delta lo']);
@@ -55,7 +55,7 @@ describe('text', () => {
     expect(words(chunks.take(delta('!')))).toEqual(['text-delta !']);
   });
 
-  it('is replaced if the stored answer is another one', () => {
+  it('replaces text if the stored answer differs', () => {
     const chunks = new UiChunks();
     chunks.take(delta('Hello'));
     expect(words(chunks.catchUp(response([message('Good bye')]), true))).toEqual([
@@ -66,7 +66,7 @@ describe('text', () => {
     ]);
   });
 
-  it('of a refusal is marked as one', () => {
+  it('marks the text of a refusal', () => {
     const refusal = new UiChunks().catchUp(response([message('No.', 'completed', 'refusal')]), true);
     expect(refusal[0]).toMatchObject({ type: 'text-start', providerMetadata: { sluice: { refusal: true } } });
     expect(words(refusal)).toEqual(['text-start', 'text-delta No.', 'text-end']);
@@ -103,7 +103,7 @@ describe('a function call', () => {
     expect(chunks.catchUp(response([call('{"a":1}')]), true)).toEqual([]);
   });
 
-  it('with arguments that are no JSON is an error of that call', () => {
+  it('reports function arguments that are no JSON as an error of that call', () => {
     expect(words(new UiChunks().catchUp(response([call('{"a"')]), true)).at(-1)).toMatch(/^tool-input-error The arg/u);
   });
 });

@@ -11,7 +11,7 @@ describe('a secret', () => {
     expect(secret.reveal()).toBe('hunter2');
   });
 
-  it('is found at any place of a text', () => {
+  it('removes a secret from any place of a text', () => {
     const [a, b] = [new Secret('a'), new Secret('b')];
     expect(secretsIn({ x: [{ a }], b, c: null, d: 'text' })).toEqual([a, b]);
   });

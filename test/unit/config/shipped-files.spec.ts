@@ -116,11 +116,11 @@ describe('config/production.yaml', () => {
   });
 });
 
-it('is valid: config/staging.yaml', () => {
+it('loads config/staging.yaml without a mistake', () => {
   expect(load('staging', SECRETS).config.app.environment).toBe('staging');
 });
 
-it('is valid without any variable and shares its state: config/compose.yaml', () => {
+it('loads config/compose.yaml without any variable, with shared state', () => {
   expect(load('compose', {}).config).toMatchObject({ provider: { type: 'demo' }, state: { type: 'redis' } });
 });
 

@@ -31,7 +31,7 @@ async function check(yaml: string): Promise<{ readonly code: number; readonly li
 }
 
 describe('docs/providers.md', () => {
-  it('has an example for each server it names', () => {
+  it('shows an example for each server that docs/providers.md names', () => {
     const servers = ['Azure OpenAI', 'vLLM', 'Ollama', 'OpenRouter', 'LiteLLM'];
     expect(examples.map(([title]) => title)).toEqual([...servers, 'Images and files']);
   });

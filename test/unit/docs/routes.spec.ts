@@ -54,7 +54,7 @@ describe('PROTOCOL.md', () => {
     expect(routes).toContainEqual(['DELETE', '/v1/conversations/{id}/items/{item}']);
   });
 
-  it.each(routes)('has a rule for %s %s', (method, path) => {
+  it.each(routes)('finds a rule in PROTOCOL.md for %s %s', (method, path) => {
     // Documented beside the rule of the list: `…/items/{item}`.
     const tail = /\/items\/.*/u.exec(path)?.[0] ?? path;
     const named = rules.some(

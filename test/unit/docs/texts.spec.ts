@@ -72,7 +72,7 @@ const known = new Set(
 );
 
 describe('string literals of the sources', () => {
-  it('contain ASCII only', () => {
+  it('finds only ASCII in string literals of the sources', () => {
     const files = SOURCES.filter((file) => !SHOWN_TO_PEOPLE.includes(file));
     expect(files.flatMap((file) => nonAsciiLiterals(file))).toEqual([]);
   });
@@ -89,7 +89,7 @@ describe('comments', () => {
     (path) => !path.includes('node_modules'),
   );
 
-  it('name existing files only', () => {
+  it('finds every file that a comment names', () => {
     const found = files.flatMap((file) =>
       missingFiles(file, commentsOf(readFileSync(file, 'utf8'))).map((name) => `${file}: ${name}`),
     );

@@ -132,7 +132,7 @@ describe('ResponseAccumulator', () => {
     );
   });
 
-  it('is the same whether it folds events or continues from parsed ones', () => {
+  it('folds events and parsed events to the same response', () => {
     fc.assert(
       fc.property(pieces, (given) => {
         const events = eventsOf(given);

@@ -9,7 +9,7 @@ const said = (text: string, role: MessageItem['role'] = 'user', withheld = false
 });
 
 describe('a derived title', () => {
-  it('is the first user text that may be shown', () => {
+  it('derives a title from the first user text that may be shown', () => {
     const items = [said('You are kind', 'system'), said('bad', 'user', true), said(' \n '), said('Hello'), said('Bye')];
     expect(derivedTitle(items)).toEqual({ text: 'Hello', itemId: 'msg_1' });
     expect(derivedTitle(items.slice(0, 3))).toBeNull();

@@ -33,5 +33,5 @@ describe('a part of a later version', () => {
     content: [{ type: 'input_image', image_url: 'x' }, ...message('see').content],
   } as unknown as MessageItem;
 
-  it('has no text', () => expect(messageText(withPicture)).toBe('see'));
+  it('reads no text from a part of a later version', () => expect(messageText(withPicture)).toBe('see'));
 });

@@ -138,7 +138,7 @@ describe('Outbound', () => {
     expect(stuck).toHaveBeenCalledTimes(1);
   });
 
-  it('does not count its own events as progress of the reader', async () => {
+  it('does not count its own events as progress of a slow reader', async () => {
     socket.reads = false;
     outbound.send(JSON.stringify({ type: 'x', text: 'x'.repeat(64_000) }));
     const sending = setInterval(() => {

@@ -220,7 +220,7 @@ describe('a drain', () => {
   });
 
   it.each(['close 1012 over 500', 'close connections'])(
-    'is no worse for a peer, a store or a collector that does not answer its close, and logs the late step: %s',
+    'drains without a worse outcome if a close is not answered, and logs the late step: %s',
     async (hanging) => {
       const { drain, steps, lines, waits } = rig({ hanging });
       const running = drain.run();

@@ -148,7 +148,7 @@ describe('GET /metrics', () => {
     expect(answer.headers.get('content-type')).toBe(`text/${format}`);
   });
 
-  it('is 404 when metrics are off, while the probes remain', async () => {
+  it('answers GET /metrics with 404 when metrics are off, while the probes remain', async () => {
     const get = await start({ metrics: null });
     expect((await get('/metrics')).status).toBe(404);
     expect((await get('/health')).status).toBe(200);

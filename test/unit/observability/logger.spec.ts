@@ -154,7 +154,7 @@ describe('secrets of every shape, planted everywhere', () => {
     `?key=${encodeURIComponent(KEY)}`,
   ];
 
-  it.each(['json', 'pretty'] as const)('never reach the %s output', (format) => {
+  it.each(['json', 'pretty'] as const)('keeps planted secrets of every shape out of the %s output', (format) => {
     const { log, logger, text } = capture(format);
     for (const carrier of carriers) {
       log.info({ url: carrier, list: [carrier], deep: { er: { est: carrier } } }, carrier);

@@ -12,7 +12,7 @@ const linesOf = async (metrics: Metrics, name: string) =>
   (await metrics.render()).split('\n').filter((line) => line.startsWith(`support_bot_${name}`));
 
 describe('metrics', () => {
-  it('have the prefix of the deployment and the documented names', async () => {
+  it('names metrics with the prefix of the deployment and the documented names', async () => {
     const text = await make().render();
     for (const name of [
       'requests_total',
@@ -27,7 +27,7 @@ describe('metrics', () => {
     expect(make().contentType).toContain('text/plain');
   });
 
-  it('count, gauge and observe', async () => {
+  it('counts, gauges and observes values in metrics', async () => {
     const metrics = make();
     metrics.of.requests_total.inc({ status: 'success' });
     metrics.of.llm_cost_usd.inc({ model: 'gpt-4o' }, 0.25);

@@ -24,7 +24,7 @@ function seriesOf(body: string): string[] {
 }
 
 describe('OpenMetrics', () => {
-  it('has the series of the text format, and leaves that as it is', async () => {
+  it('writes the series of the text format as OpenMetrics, and leaves the text format unchanged', async () => {
     const metrics = observed();
     const text = await metrics.exposition('text');
     const open = await metrics.exposition('openmetrics');

@@ -87,7 +87,7 @@ const refusalOf = (body: unknown): SluiceError => {
 };
 
 describe('chat completion fields', () => {
-  it("cover the official client's fields and `prompt`", () => {
+  it('knows all chat completion fields of the official client, and `prompt`', () => {
     expect([...CHAT_FIELDS].sort()).toEqual([...Object.keys(THEIRS), 'prompt'].sort());
   });
 
@@ -140,7 +140,7 @@ describe('chat completion fields', () => {
     expect(message).toMatch(/^unable to create a chat completion; /u);
   });
 
-  it('become those of a request that is not stored', () => {
+  it('converts chat completion fields to a request that is not stored', () => {
     const schema = { type: 'object' };
     const { request, stream, includeUsage } = parse({
       model: 'm',
@@ -183,7 +183,7 @@ describe('chat completion fields', () => {
 });
 
 describe('chat completion messages', () => {
-  it('become items, and those of the system become instructions', () => {
+  it('converts chat completion messages to items, and those of the system to instructions', () => {
     const { request } = parseChatRequest({
       messages: [
         { role: 'system', content: 'One.' },
@@ -264,7 +264,7 @@ const call = (index: number): ResponseObject['output'][number] => ({
 });
 
 describe('chat completion answers', () => {
-  it('end with the finish reason of the response', () => {
+  it('ends a chat completion with the finish reason of the response', () => {
     const deny = { guardrail: 'g', stage: 'input', decision: 'deny', reason: 'r' } as const;
     const sluice = { ...response().sluice, findings: [deny] };
     expect(finish({})).toBe('stop');
@@ -275,12 +275,12 @@ describe('chat completion answers', () => {
     expect(finish({ sluice })).toBe('content_filter');
   });
 
-  it('have the id of their response, and no usage if nothing was counted', () => {
+  it('gives a chat completion the id of its response, and no usage if nothing was counted', () => {
     const { id, usage, choices } = chatCompletion(response({ usage: null }));
     expect([id, usage, choices[0]?.message.content]).toEqual(['chatcmpl_1', undefined, null]);
   });
 
-  it('give a failed turn the HTTP status of its code, and 502 for an error of the provider [CHAT-3, REST-6]', () => {
+  it('gives a failed turn the HTTP status of its code, and 502 for an error of the provider [CHAT-3, REST-6]', () => {
     const failed = (code: string) => new FailedTurn(response({ error: { code, message: 'unable to x; y' } }));
     expect(failed('context_length_exceeded')).toMatchObject({ status: 400, retryable: false });
     expect(failed('provider_timeout')).toMatchObject({ status: 504, code: 'provider_timeout', type: 'server_error' });
@@ -291,7 +291,7 @@ describe('chat completion answers', () => {
     expect(failed('toString')).toMatchObject({ status: 502, code: 'server_error' });
   });
 
-  it('tell clients not to repeat a turn that ran, and when to retry [ERR-3]', () => {
+  it('requests that clients do not repeat a turn that ran, and says when to retry [ERR-3]', () => {
     const retry = { retryable: true, after_ms: 7_000 };
     const limited = response({ error: { code: 'rate_limit_exceeded', message: 'unable to x; y' } });
     const failed = new FailedTurn({ ...limited, sluice: { ...limited.sluice, retry } });
@@ -320,7 +320,7 @@ describe('chat completion chunks', () => {
     delta,
   });
 
-  it('count calls from 0 at any place in the output', () => {
+  it('numbers calls in chunks from 0 at any place in the output', () => {
     const deltas = chunksOf([created, added(1), args(1, '{}'), added(4), args(4, '[]'), args(1, '!')]).map(
       (chunk) => chunk.choices[0]?.delta,
     );
@@ -334,7 +334,7 @@ describe('chat completion chunks', () => {
     ]);
   });
 
-  it('begin and end an answer without text', () => {
+  it('begins and ends an answer without text in chunks', () => {
     const chunks = chunksOf([created, { type: 'response.completed', response: response() }], true);
     expect(chunks).toMatchObject([
       { usage: null, choices: [{ delta: { role: 'assistant' }, finish_reason: null }] },
@@ -343,7 +343,7 @@ describe('chat completion chunks', () => {
     ]);
   });
 
-  it('carry the error of a failed turn', () => {
+  it('sends the error of a failed turn in a chunk', () => {
     const chunks = new ChatChunkWriter(false);
     chunks.take(created);
     const failed = response({ status: 'failed', error: { code: 'provider_error', message: 'unable to x; y' } });

@@ -97,13 +97,13 @@ function tooDear(
 }
 
 describe('the largest legal requests', () => {
-  it('cover every route with a body and every event', () => {
+  it('measures the largest request of every route with a body and of every event', () => {
     expect(Object.keys(ROUTES).sort()).toEqual(postRoutes.sort());
     expect(Object.keys(EVENTS).sort()).toEqual([...EVENT_TYPES].sort());
   });
 
   it.each(Object.entries(ROUTES).filter((entry): entry is [string, Way] => entry[1] !== 'no body'))(
-    'cost at most 100 ms of CPU and 64 MiB of heap each: POST %s [REQ-24]',
+    'parses the largest legal request in at most 100 ms of CPU and 64 MiB of heap: POST %s [REQ-24]',
     (_route, { schema, read }) => {
       expect(tooDear(largestRequests(schema), read)).toEqual([]);
     },
@@ -111,7 +111,7 @@ describe('the largest legal requests', () => {
   );
 
   it.each(Object.entries(EVENTS))(
-    'cost at most 100 ms of CPU and 64 MiB of heap each: %s [REQ-24]',
+    'parses the largest legal event in at most 100 ms of CPU and 64 MiB of heap: %s [REQ-24]',
     (type, schema) => {
       const wrap = (inner: string): string => (inner.startsWith('{') ? `{"type":"${type}",${inner.slice(1)}` : inner);
       expect(tooDear(largestRequests(schema, wrap), parseClientEvent)).toEqual([]);
@@ -151,7 +151,7 @@ describe('the count of a text', () => {
 });
 
 describe('a list of a schema', () => {
-  it('is read up to its first mistake', () => {
+  it('reads a list up to its first mistake', () => {
     let read = 0;
     const element = z.unknown().transform((value, context) => {
       read += 1;
@@ -163,7 +163,7 @@ describe('a list of a schema', () => {
     expect(read).toBe(2);
   });
 
-  it('is counted before its elements are read', () => {
+  it('counts a list before it reads its elements', () => {
     expect(listOf(z.never(), 2).safeParse([1, 2, 3]).error?.issues).toMatchObject([{ code: 'too_big', maximum: 2 }]);
     expect(listOf(z.string(), 2, 1).safeParse([]).error?.issues).toMatchObject([{ code: 'too_small', minimum: 1 }]);
   });

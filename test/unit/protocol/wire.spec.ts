@@ -11,7 +11,7 @@ import { parseResumeQuery } from '../../../src/protocol/socket/resume-query.js';
 import { encodeError, encodeSluiceEvent, encodeSteerFailed } from '../../../src/protocol/socket/server-events.js';
 
 describe('an error on the wire', () => {
-  it("has OpenAI's body without the cause", () => {
+  it("formats an error with OpenAI's body, without the cause", () => {
     const error = new SluiceError('invalid_value', 'unable to x; y', { param: 'input[0]', cause: new Error('secret') });
     expect(errorBody(error)).toEqual({
       error: { message: 'unable to x; y', type: 'invalid_request_error', code: 'invalid_value', param: 'input[0]' },
@@ -37,7 +37,7 @@ describe('an error on the wire', () => {
     expect(headers('server_error', '')).toEqual({});
   });
 
-  it('is an event on a socket, in the lane of the frame it answers', () => {
+  it('formats an error on a socket as an event in the lane of the frame it answers', () => {
     expect(JSON.parse(encodeError(new SluiceError('response_not_found', 'unable to x; y'), 'a'))).toEqual({
       type: 'error',
       status: 404,
@@ -51,7 +51,7 @@ describe('an error on the wire', () => {
 });
 
 describe('events of our own', () => {
-  it('are one line of JSON for any text', () => {
+  it('writes events of our own as one line of JSON for any text', () => {
     const input = 'line\nbreak \u2028 "quote" \ud800';
     const text = encodeSteerFailed('resp_1', input, 'a');
     expect(text).not.toContain('\n');
@@ -67,7 +67,7 @@ describe('events of our own', () => {
 });
 
 describe('cursors on the wire', () => {
-  it('accept whole numbers from -1', () => {
+  it('accepts whole numbers from -1 as cursors', () => {
     expect(parseCursor('-1', 'starting_after')).toBe(-1);
     expect(parseCursor('41', 'starting_after')).toBe(41);
     for (const text of ['', '-2', '1.5', 'x', '1e3', '9'.repeat(16), ' 1', '0x1']) {
@@ -77,7 +77,7 @@ describe('cursors on the wire', () => {
     }
   });
 
-  it('are parsed from the URL of a socket that resumes', () => {
+  it('parses cursors from the URL of a socket that resumes', () => {
     expect(parseResumeQuery('resp_a:41,resp_b:-1:lane.x')).toEqual([
       { responseId: 'resp_a', startingAfter: 41 },
       { responseId: 'resp_b', startingAfter: -1, streamId: 'lane.x' },
@@ -100,7 +100,7 @@ describe('cursors on the wire', () => {
 });
 
 describe('a new conversation', () => {
-  it('may be empty, or begin with items and metadata', () => {
+  it('parses a new conversation that is empty, or begins with items and metadata', () => {
     expect(parseConversationCreate(undefined)).toEqual({ items: [], metadata: {} });
     expect(parseConversationCreate({ items: null, metadata: null })).toEqual({ items: [], metadata: {} });
     expect(parseConversationCreate({ items: [{ role: 'user', content: 'x' }], metadata: { a: 'b' } })).toMatchObject({
@@ -109,7 +109,7 @@ describe('a new conversation', () => {
     });
   });
 
-  it('is refused with the name of the invalid field', () => {
+  it('refuses a new conversation with the name of the invalid field', () => {
     const many = Array.from({ length: 21 }, () => ({ role: 'user', content: 'x' }));
     expect(() => parseConversationCreate({ items: many })).toThrow(expect.objectContaining({ param: 'items' }));
     expect(() => parseConversationCreate({ item: [] })).toThrow(/did you mean 'items'/);
@@ -121,7 +121,7 @@ describe('a request that is sent again', () => {
   const of = (body: object, edge: 'rest' | 'socket' = 'rest') =>
     requestFingerprint(parseResponseRequest(body, edge).request);
 
-  it('is recognized by its meaning, not by its notation or transport', () => {
+  it('recognizes a repeated request by its meaning, not by its notation or transport', () => {
     const body = { input: 'x', metadata: { a: '1', b: '2' } };
     expect(of({ metadata: { b: '2', a: '1' }, input: 'x', model: null, stream: true })).toBe(of(body));
     expect(of({ ...body, stream_id: 'a' }, 'socket')).toBe(of(body));
@@ -142,7 +142,7 @@ describe('a request that is sent again', () => {
 });
 
 describe('close codes', () => {
-  it('are valid for a server to send', () => {
+  it('uses only close codes that a server may send', () => {
     for (const code of Object.values(CLOSE_CODES))
       expect([1000, 1001, 1003, 1007, 1008, 1009, 1011, 1012, 1013]).toContain(code);
   });

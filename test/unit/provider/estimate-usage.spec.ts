@@ -21,7 +21,7 @@ describe('estimateUsage', () => {
     expect(tokens).toBeLessThan(42_000);
   });
 
-  it('is fast for a text without spaces', async () => {
+  it('estimates the usage of a text without spaces fast', async () => {
     await estimateUsage(providerRequest(''), 'warm');
     const startedAt = performance.now();
     const usage = await estimateUsage(providerRequest(''), '漢字'.repeat(500_000));

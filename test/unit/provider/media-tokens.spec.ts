@@ -25,7 +25,7 @@ describe('the tokens of an image', () => {
     expect(mediaTokens(image(url, detail))).toBe(tokens);
   });
 
-  it('are counted for a JPEG whose size follows long metadata', () => {
+  it('counts the tokens of a JPEG whose size follows long metadata', () => {
     const metadata = Buffer.alloc(65_535 + 2);
     metadata.set([0xff, 0xe1, 0xff, 0xff]);
     const size = Buffer.from('ffc0001108012c0190030122000211010311 01ffd9'.replaceAll(' ', ''), 'hex');

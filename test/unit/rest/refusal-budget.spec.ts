@@ -28,7 +28,7 @@ describe('the budget of refusals', () => {
     expect(refusal(() => budget.check('a'))).toBeUndefined();
   });
 
-  it('does not affect other senders [REST-24]', () => {
+  it('leaves other senders unaffected by an empty bucket [REST-24]', () => {
     const budget = new RefusalBudget({ perMinute: 1, time: new HandTime() });
     budget.count('a', 0);
     expect(refusal(() => budget.check('a'))).toBeDefined();
@@ -44,7 +44,7 @@ describe('the budget of refusals', () => {
     expect(refusal(() => budget.check('a'))).toBeDefined();
   });
 
-  it('is full again after a minute, independent of the wall clock', () => {
+  it('refills a bucket of refusals within a minute, independent of the wall clock', () => {
     const time = new HandTime();
     const budget = new RefusalBudget({ perMinute: 2, time });
     for (let i = 0; i < 2; i++) budget.count('a', 0);

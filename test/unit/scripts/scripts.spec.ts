@@ -257,7 +257,7 @@ describe('the count', () => {
     ).toBe('5 passed, 1 failed');
   });
 
-  it('is sent by the reporter while jest runs: a test that passes, fails, is skipped, and a file that does not load', async () => {
+  it('sends the count from the reporter while jest runs: a test that passes, fails, is skipped, and a file that does not load', async () => {
     const imports = "import { it } from '@jest/globals';";
     write(
       'test/unit/mixed.spec.js',

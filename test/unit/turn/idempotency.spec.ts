@@ -35,7 +35,7 @@ describe('an idempotency key', () => {
     expect(await second).toBeNull();
   });
 
-  it('is taken over by one of several retries when its holder died before its response began; the others follow that response [IDEM-4]', async () => {
+  it('lets one of several retries take over the key of a holder that died before its response began; the others follow that response [IDEM-4]', async () => {
     const { idempotency } = idempotencyWith(30);
     expect(await idempotency.claim(ALICE, 'resp_a', USE)).toBeNull();
     const responseIds = await Promise.all(
@@ -118,7 +118,7 @@ describe('a request that is repeated with its key', () => {
   const asked = () => (harness.provider as ScriptedProvider).requests.length;
   const GONE = { code: 'response_expired', status: 410, retryable: false };
 
-  it('is refused without a second turn after its response was deleted [IDEM-5]', async () => {
+  it('refuses a repeated request whose response was deleted, without a second turn [IDEM-5]', async () => {
     const { responseId } = await send();
     await harness.turns.whenIdle();
     await harness.reader.remove(ALICE, responseId);
@@ -130,7 +130,7 @@ describe('a request that is repeated with its key', () => {
     expect(harness.turns.count).toBe(0);
   });
 
-  it('is refused when the events of an unstored response are gone, until the key expires [IDEM-5]', async () => {
+  it('refuses a repeated request whose unstored response has lost its events, until the key expires [IDEM-5]', async () => {
     const { responseId } = await send({ store: false });
     await harness.turns.whenIdle();
     time.pass(LOG_TIMES.endedUnstoredMs - 1_000);

@@ -32,7 +32,7 @@ describe('instructions among items', () => {
 describe('a message in which a person writes in place of the model', () => {
   const human: Item = { ...system, role: 'assistant', sluice: { author: 'human' } };
 
-  it('is refused from a caller that is no server key [AUTHOR-2]', () => {
+  it('refuses a message in which a person writes in place of the model from a caller that is no server key [AUTHOR-2]', () => {
     const user = { ...ALICE, trusted: false };
     expect(() => refuseHumanItems(user, [userItem('x'), human])).toThrow(
       expect.objectContaining({ code: 'parameter_not_allowed', param: 'items[1].sluice.author' }),

@@ -125,7 +125,7 @@ describe('Journal', () => {
     expect((await written()).slice(4)).toEqual(['a', 'r', 'b']);
   });
 
-  it('has one append in flight and collects later events meanwhile', async () => {
+  it('keeps one append in flight and collects later events meanwhile', async () => {
     const journal = journalOf();
     await tick();
     const gate = faults.hold('append');

@@ -54,7 +54,7 @@ describe('a turn whose replica stalled between its place in the queue and its lo
     expect(await slow.texts(conversation)).toEqual(['Hi', 'first', 'Late', 'second']);
   });
 
-  it('is refused and leaves nothing behind if no more turns may wait [CONV-10]', async () => {
+  it('refuses a stalled turn without a trace if no more turns may wait [CONV-10]', async () => {
     const strict = new TurnHarness({ time, beside: slow, maxWaiting: 0 });
     const conversation = await slow.conversation();
     const stands = strict.faults.hold('createWith');
@@ -98,7 +98,7 @@ describe('items that are added', () => {
       time,
     });
 
-  it('are refused if a turn took the place of their writer while its replica was stalled [CONV-14]', async () => {
+  it('refuses added items if a turn took the place of their writer while its replica was stalled [CONV-14]', async () => {
     const conversation = await slow.conversation();
     const joined = Promise.withResolvers<void>();
     const proceed = Promise.withResolvers<void>();
@@ -122,7 +122,7 @@ describe('items that are added', () => {
     expect(await slow.texts(conversation)).toEqual([]);
   });
 
-  it('are added once if the reply was lost, before the claim is released', async () => {
+  it('adds items once if the reply was lost, before the claim is released', async () => {
     const conversation = await slow.conversation();
     slow.faults.fail('appendItems', 1, away, true);
     let settled = false;
@@ -141,7 +141,7 @@ describe('items that are added', () => {
     expect(calls.lastIndexOf('appendItems')).toBeLessThan(calls.indexOf('leave'));
   });
 
-  it('are added if only the claim could not be released, and the release is retried [CONV-14]', async () => {
+  it('adds items if only the claim could not be released, and retries the release [CONV-14]', async () => {
     const conversation = await slow.conversation();
     slow.faults.fail('leave', 2);
     const added = await conversationsOf().addItems(ALICE, conversation, [userItem('Note')]);

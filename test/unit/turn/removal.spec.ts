@@ -42,7 +42,7 @@ async function committed(): Promise<{ id: string; conversation: string; tellEnd:
 }
 
 describe('a response deleted between its commit and its terminal', () => {
-  it('is deleted once its viewers received the end, and stays deleted', async () => {
+  it('deletes a response between its commit and its terminal once its viewers received the end, and keeps it deleted', async () => {
     const { id, tellEnd } = await committed();
     expect((await harness.reader.retrieve(ALICE, id)).status).toBe('completed');
     const viewer = harness.reader.settled(ALICE, id, never);
@@ -56,7 +56,7 @@ describe('a response deleted between its commit and its terminal', () => {
     expect(await harness.metric('requests_total{status="success"}')).toBe(1);
   });
 
-  it('still runs while its end is not written', async () => {
+  it('reports a response as running while its end is not written', async () => {
     const { id, tellEnd } = await committed();
     const impatient = new ResponseReader(harness.plain.events, harness.hub, harness.plain.responses, {
       terminalWithinMs: 5,
@@ -68,7 +68,7 @@ describe('a response deleted between its commit and its terminal', () => {
     await expect(harness.reader.retrieve(ALICE, id)).rejects.toMatchObject({ code: 'response_not_found' });
   });
 
-  it('is reported as not found to a viewer that had not read to its end', async () => {
+  it('reports a deleted response as not found to a viewer that had not read to its end', async () => {
     const id = await harness.play(requestOf('Hi'));
     const viewer = await harness.reader.open(ALICE, id, -1, () => undefined);
     await harness.reader.remove(ALICE, id);
@@ -111,7 +111,7 @@ describe('a conversation deleted while a turn runs in it', () => {
     expect(await harness.plain.conversations.get(response.conversation?.id ?? '')).toBeUndefined();
   });
 
-  it('does not store the response of the turn, whose viewers get its end, unless responses are kept [CONV-15]', async () => {
+  it('does not store the response of a turn in a deleted conversation, whose viewers get its end, unless responses are kept [CONV-15]', async () => {
     const id = await deletedMidway(true, undefined, 'delete');
     await harness.turns.whenIdle();
     expect((await harness.events(id)).at(-1)).toMatchObject({ response: { status: 'cancelled' } });

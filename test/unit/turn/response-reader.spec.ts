@@ -130,7 +130,7 @@ describe('ResponseReader.snapshot', () => {
 });
 
 describe('a response of another owner', () => {
-  it('is reported as not found for every operation', async () => {
+  it('reports a response of another owner as not found for every operation', async () => {
     const id = await running();
     const ways: ((id: string) => Promise<unknown>)[] = [
       (each) => harness.reader.retrieve(BOB, each),

@@ -140,7 +140,7 @@ describe('a shadow run', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  it('is skipped if no provider can be called', async () => {
+  it('skips a shadow run if no provider can be called', async () => {
     let turns = 0;
     const enter = async () => {
       if (++turns > 1) throw new SluiceError('rate_limit_exceeded', 'unable to call');
@@ -164,7 +164,7 @@ describe('a shadow run', () => {
 });
 
 describe('the bounds of shadow runs', () => {
-  it('skip turns while two run', async () => {
+  it('skips turns while two shadow runs are in progress', async () => {
     const { provider, play } = setUp([[say('Live.')], [HANG], [say('Live.')], [HANG], [say('Live.')]]);
     await harness.play(requestOf('One'));
     while (provider.requests.length < 2) await new Promise(setImmediate);
@@ -176,7 +176,7 @@ describe('the bounds of shadow runs', () => {
     harness.drain.startDraining();
   });
 
-  it('skip turns while the event loop is late', async () => {
+  it('skips shadow runs while the event loop lags', async () => {
     let lagging = false;
     const { provider, play } = setUp([[say('Live.')]], { room: { lagging: () => lagging } });
     const stored = harness.faults.hold('put');
@@ -189,7 +189,7 @@ describe('the bounds of shadow runs', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  it('end the runs of an hour at their number', async () => {
+  it('ends the shadow runs of an hour at their number', async () => {
     const { play, provider, advance } = setUp([[say('Hello.')]], { candidate_: { maxPerHour: 1 } });
     await play();
     await play();
@@ -200,7 +200,7 @@ describe('the bounds of shadow runs', () => {
     expect(await harness.metric(candidate('completed'))).toBe(2);
   });
 
-  it('end the runs of an hour at their cost', async () => {
+  it('ends the shadow runs of an hour at their cost', async () => {
     const { play } = setUp([[say('Hello.')]], { candidate_: { costPerHourUsd: 0.6 } });
     for (let turn = 0; turn < 3; turn++) await play();
     expect(await harness.metric(candidate('completed'))).toBe(2);
@@ -230,7 +230,7 @@ describe('a turn has no shadow run', () => {
     expect(begun).toEqual([]);
   });
 
-  it('if it failed or was cancelled', async () => {
+  it('does not try a turn again that failed or was cancelled', async () => {
     const { begun, provider } = setUp([[fail('provider_error')], [HANG]]);
     await harness.play(requestOf('Hi'));
     const cancel = new AbortController();
@@ -241,7 +241,7 @@ describe('a turn has no shadow run', () => {
     expect(begun).toEqual([]);
   });
 
-  it('while the replica drains', async () => {
+  it('starts no shadow run while the replica drains', async () => {
     const { begun } = setUp([[say('Live.')]]);
     const stored = harness.faults.hold('put');
     const played = harness.play(requestOf('Hi'));

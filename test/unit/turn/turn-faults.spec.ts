@@ -350,7 +350,7 @@ describe('a turn that another replica has taken over', () => {
     expect(await harness.metric('turns_in_flight')).toBe(0);
   });
 
-  it('is counted once as fenced, while a turn that ended normally is not', async () => {
+  it('counts a turn that another replica has taken over once as fenced, and no turn that ended normally', async () => {
     await harness.play(requestOf('Hi'));
     expect(await harness.metric('fenced_writes_total')).toBe(0);
     harness.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
@@ -361,7 +361,7 @@ describe('a turn that another replica has taken over', () => {
     expect(await harness.metric('fenced_writes_total')).toBe(1);
   });
 
-  it('does not log an end that it could not write', async () => {
+  it('does not log an end that a fenced turn could not write', async () => {
     const original = harness.plain.events.append.bind(harness.plain.events);
     harness.plain.events.append = (id, fence, events) =>
       events.some(({ type }) => type === 'response.completed')
@@ -397,7 +397,7 @@ describe('a turn that another replica has taken over', () => {
     expect(await harness.metric('requests_total{status="error"}')).toBe(1);
   });
 
-  it('does not treat the end of its own lease as a loss', async () => {
+  it("does not treat the end of a turn's own lease as a loss", async () => {
     const id = await takenOver();
     await harness.turns.whenIdle();
     expect((await harness.types(id)).at(-1)).toBe('completed');

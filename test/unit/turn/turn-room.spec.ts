@@ -72,7 +72,7 @@ describe('a turn in a full replica', () => {
     harness = new TurnHarness({ room, answers: [[say('a'), HANG], [say('b')]], ...options });
   };
 
-  it('is refused before anything is read or stored for it, and its key stays usable [LIMIT-8]', async () => {
+  it('refuses a turn in a full replica before anything is read or stored for it, and keeps its key usable [LIMIT-8]', async () => {
     harnessWith({ turns: 1 });
     const running = await harness.turns.create(ALICE, requestOf('Hi', { background: true }), ORIGIN);
     const calls = harness.faults.calls.length;

@@ -92,7 +92,7 @@ describe('the events of a turn', () => {
     expect((await harness.reader.retrieve(ALICE, id)).sluice.kept).toBe('input');
   });
 
-  it('is queued first when the request is in the background', async () => {
+  it('writes response.queued first for a request in the background', async () => {
     const id = await play(requestOf('Hi', { background: true }), {});
     expect((await briefs(id)).slice(0, 2)).toEqual(['created queued', 'in_progress in_progress']);
   });
@@ -255,7 +255,7 @@ describe('a cancel', () => {
     expect(await harness.texts(conversation)).toEqual([]);
   });
 
-  it('is kept while the log is being opened', async () => {
+  it('keeps a cancel while the log is being opened', async () => {
     harness = new TurnHarness({ answers: [[HANG]] });
     const gate = harness.faults.hold('createWith');
     const asked = new AbortController();
@@ -288,7 +288,7 @@ describe('a cancel', () => {
     }
   });
 
-  it('is accepted from the owner only', async () => {
+  it('accepts a cancel from the owner only', async () => {
     harness = new TurnHarness({ answers: [[HANG]] });
     const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     await expect(harness.turns.cancel(BOB, responseId)).rejects.toMatchObject({ code: 'response_not_found' });
@@ -309,7 +309,7 @@ describe('a conversation', () => {
     expect(provider.requests[1]?.items).toHaveLength(3);
   });
 
-  it('has one writer at a time, in order of arrival', async () => {
+  it('runs one writer of a conversation at a time, in order of arrival', async () => {
     harness = new TurnHarness({ answers: [[say('One'), HANG], [say('Two')], [say('Three')]] });
     const conversation = await harness.conversation();
     const ids: string[] = [];
@@ -456,7 +456,7 @@ describe('an idempotency key', () => {
     expect((await harness.reader.retrieve(ALICE, first.responseId)).status).toBe('cancelled');
   });
 
-  it('is released when the request was refused', async () => {
+  it('releases the idempotency key of a refused request', async () => {
     harness = new TurnHarness({ answers: [[HANG], [say('Now')]], maxWaiting: 0 });
     const conversation = await harness.conversation();
     const first = await harness.turns.create(ALICE, requestOf('a', { conversation }), ORIGIN);

@@ -12,7 +12,7 @@ const context = (length: number): readonly StoredItem[] => [
 const BOUNDS = { perConnection: 5_000, perOwner: 8_000, total: 11_500 };
 
 describe('unstored responses of a connection', () => {
-  it('are found by their owner until the connection closes, and not remembered after it', () => {
+  it('finds unstored responses for their owner until the connection closes, and not after it', () => {
     const room = new UnstoredRoom();
     const mine = new UnstoredResponses(room);
     mine.remember(ALICE.owner, 'resp_1', context(5));
@@ -25,7 +25,7 @@ describe('unstored responses of a connection', () => {
     expect(room.bytes).toBe(0);
   });
 
-  it('make the connection forget the oldest beyond its bytes, and leave out one that is too large alone', () => {
+  it('forgets the oldest unstored responses beyond the bytes of a connection, and leaves out one that is too large alone', () => {
     const mine = new UnstoredResponses(new UnstoredRoom(BOUNDS));
     for (const id of ['resp_1', 'resp_2', 'resp_3', 'resp_4']) mine.remember(ALICE.owner, id, context(1_000));
     mine.remember(ALICE.owner, 'resp_large', context(5_000));
@@ -33,7 +33,7 @@ describe('unstored responses of a connection', () => {
     expect(known).toEqual(['resp_2', 'resp_3', 'resp_4']);
   });
 
-  it('are not remembered beyond the bytes of their owner and of the replica, until a connection closes', () => {
+  it('remembers no unstored responses beyond the bytes of their owner and of the replica, until a connection closes', () => {
     const room = new UnstoredRoom(BOUNDS);
     const remembered = (owner: typeof ALICE, count: number) => {
       const connection = new UnstoredResponses(room);

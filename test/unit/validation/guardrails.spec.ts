@@ -91,7 +91,7 @@ describe('banned_words', () => {
     expect(denied(banned(word), text)).toBeUndefined();
   });
 
-  it('does not join one message to the next', () => {
+  it('does not search banned words across two messages', () => {
     expect(denied(banned('hack'), 'ha', 'ck')).toBeUndefined();
     expect(denied(banned('hack'), 'fine', 'a hack')).toBeDefined();
   });
@@ -121,7 +121,7 @@ describe('max_length', () => {
     expect(denied(spec('max_length', { max_characters: 3 }), '😀', '😀😀😀😀')).toBeDefined();
   });
 
-  it('does not join half a pair at the end of one message to the next', () => {
+  it('does not join half a surrogate pair at the end of one message to the next', () => {
     expect(denied(spec('max_length', { max: 1 }), '\ud83d\ude00\ud83d')).toBeDefined();
   });
 });

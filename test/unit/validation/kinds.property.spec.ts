@@ -255,7 +255,7 @@ describe('JSON text, for any cut', () => {
     '\\',
   );
 
-  it('is judged decoded and released as it came [GUARD-1]', () => {
+  it('judges JSON text in decoded form and releases it unchanged, for any cut [GUARD-1]', () => {
     const guardrails = compiled('content_excludes', { patterns: ['hack'] });
     fc.assert(
       fc.property(text, cuts, (whole, at) => {

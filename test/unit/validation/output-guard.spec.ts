@@ -42,7 +42,7 @@ describe('output guard', () => {
     expect(steps(guardOf(words('hack tool')), 'a hack')).toEqual(['a ', 'hack']);
   });
 
-  it('does not hold inside a longer word', () => {
+  it('does not hold text for a banned word inside a longer word', () => {
     expect(steps(guardOf(words('hack')), 'lifeh', 'ack')).toEqual(['lifeh', 'ack', '']);
   });
 

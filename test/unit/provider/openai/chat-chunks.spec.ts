@@ -18,7 +18,7 @@ function partsOf(wanted: boolean, ...choices: readonly object[]): ProviderPart[]
 }
 
 describe('log probabilities of a chunk', () => {
-  it('are read before its text if they are wanted, also of equal chunks', () => {
+  it('reads the log probabilities of a chunk before its text if requested, also of equal chunks', () => {
     const choice = { logprobs: { content: [HI], refusal: null } };
     const both = [{ type: 'logprobs', tokens: [READ] }, TEXT];
     expect(partsOf(true, choice, choice, choice)).toEqual([...both, ...both, ...both]);
@@ -36,7 +36,7 @@ describe('log probabilities of a chunk', () => {
     expect(partsOf(true, { logprobs })).toEqual([TEXT]);
   });
 
-  it('have at most 20 other tokens, and bytes of their own', () => {
+  it('reads at most 20 alternatives of a token, and adds missing bytes', () => {
     const top_logprobs = Array.from({ length: 30 }, () => ({ token: 'a', logprob: -9, bytes: [256] }));
     const [part] = partsOf(true, { logprobs: { content: [{ token: '\u00e9', logprob: 0, top_logprobs }] } });
     expect(part).toMatchObject({ tokens: [{ bytes: [0xc3, 0xa9] }] });
@@ -46,7 +46,7 @@ describe('log probabilities of a chunk', () => {
     );
   });
 
-  it('are not read of reasoning', () => {
+  it('reads no log probabilities of reasoning', () => {
     const [part] = partsOf(true, { delta: { reasoning_content: 'Hm' }, logprobs: { content: [HI] } });
     expect(part).toEqual({ type: 'reasoning', text: 'Hm' });
   });

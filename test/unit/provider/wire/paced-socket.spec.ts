@@ -105,7 +105,7 @@ describe('PacedSocket', () => {
     expect(next).toEqual({ type: 'text', text: ' a b c' });
   });
 
-  it('has a connection ready for the next answer as soon as one has ended', async () => {
+  it('keeps a connection ready for the next answer as soon as one has ended', async () => {
     const { parts, answer } = await spoken();
     await send(answer, finishChunk(), usageChunk());
     answer.end('data: [DONE]\n\n');

@@ -70,7 +70,7 @@ describe('a viewer', () => {
     expect(hub.size).toBe(0);
   });
 
-  it('is lost and reads no more when the log no longer reaches back to its cursor', async () => {
+  it('marks a viewer lost, which then reads no more, when the log no longer reaches back to its cursor', async () => {
     await logOf(20);
     const viewer = await open(-1);
     events.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: page.events.slice(2) });
@@ -84,7 +84,7 @@ describe('a viewer', () => {
     viewer.close();
   });
 
-  it('is lost when the log does not have the events before its cursor', async () => {
+  it('marks a viewer lost when the log does not have the events before its cursor', async () => {
     await logOf(20);
     const viewer = await open(-1);
     events.trick = (page) => Promise.resolve(page === undefined ? page : { ...page, events: [] });

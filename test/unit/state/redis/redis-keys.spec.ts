@@ -10,7 +10,7 @@ const named = HOSTILE.map((id) => [JSON.stringify(id.slice(0, 12)), id] as const
 describe('keys of an ill-formed id', () => {
   const keys = new RedisKeys('sluice:');
 
-  it.each(named)('stay in one slot and below 100 characters: %s', (_name, id) => {
+  it.each(named)('keeps the keys of an ill-formed id in one slot and below 100 characters: %s', (_name, id) => {
     const names = [...keys.conversation(id), keys.queue(id), keys.announced(id), keys.turns(id)];
     expect(new Set(names.map(slotOf)).size).toBe(1);
     for (const name of [...names, keys.response(id), keys.turn(id).meta]) expect(name.length).toBeLessThan(100);
@@ -18,11 +18,11 @@ describe('keys of an ill-formed id', () => {
     expect(new Set([meta, log, leases].map(slotOf)).size).toBe(1);
   });
 
-  it('differ from one id to another', () => {
+  it('gives two ill-formed ids different keys', () => {
     expect(new Set(HOSTILE.map((id) => keys.queue(id))).size).toBe(HOSTILE.length);
   });
 
-  it('contain a well-formed id unchanged', () => {
+  it('writes a well-formed id unchanged in its keys', () => {
     expect(keys.queue('conv_0a')).toBe('sluice:{conv_0a}:queue');
     expect(keys.response('resp_0a')).toBe('sluice:response:resp_0a');
   });

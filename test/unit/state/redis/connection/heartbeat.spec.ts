@@ -101,7 +101,7 @@ describe('heartbeat', () => {
 });
 
 describe('a command', () => {
-  it('is repeated on the next connection when its own closes before the reply', async () => {
+  it('repeats a command on the next connection when its own closes before the reply', async () => {
     const connection = new FakeConnection([CLOSED, CLOSED, () => Promise.resolve('done')]);
     const done = commandsOver(connection).call('GET', 'a');
     for (let i = 0; i < 2; i++) {
@@ -113,7 +113,7 @@ describe('a command', () => {
     expect(connection.sent).toHaveLength(3);
   });
 
-  it('is not repeated after a timeout or an error of Redis', async () => {
+  it('does not repeat a command after a timeout or an error of Redis', async () => {
     for (const reply of [TIMED_OUT, () => Promise.reject(new Error('OOM command not allowed'))]) {
       const connection = new FakeConnection([reply]);
       await expect(commandsOver(connection).call('GET', 'a')).rejects.toMatchObject({ code: 'state_unavailable' });

@@ -6,13 +6,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/kube.sh"
 
 usage() {
-  say "usage: rollback.sh [--dry-run] [--no-smoke] VERSION
+  explain "rollback.sh [--dry-run] [--no-smoke] VERSION
   VERSION     the version to go back to, such as 1.4.1. If it runs now: its revision before this one, which undoes a change of configuration
   --dry-run   print what would be changed, change nothing
-  --no-smoke  do not request a turn of the version
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
-  IMAGE: the image to run, if the cluster has no revision of VERSION left and images are by digest"
-  exit "$EXIT_USAGE"
+  --no-smoke  do not request a turn of the version" \
+    "IMAGE: the image to run, if the cluster has no revision of VERSION left and images are by digest"
 }
 
 smoke=true

@@ -6,13 +6,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
-  say "usage: apply.sh [--dry-run] [--no-smoke] [--with-version] [FILE]
+  explain "apply.sh [--dry-run] [--no-smoke] [--with-version] [FILE]
   FILE            manifests to apply (k8s/deployment.yaml)
   --dry-run       print what would be changed, change nothing
   --no-smoke      do not request a turn afterwards
-  --with-version  the manifests' version is to run, whatever runs now
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)"
-  exit "$EXIT_USAGE"
+  --with-version  the manifests' version is to run, whatever runs now"
 }
 
 smoke=true

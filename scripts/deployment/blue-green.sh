@@ -6,15 +6,12 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
-  say "usage: blue-green.sh [--dry-run] COMMAND
+  explain "blue-green.sh [--dry-run] COMMAND
   up VERSION   start VERSION as deployment and service ${APP}-v2, and wait until it is ready; no client is sent there
   switch       request a turn of ${APP}-v2, then send new connections to it; back to the old colour if it fails
   back         send new connections to the old colour again
   finish       make the new version the only one: ${APP} takes it, then ${APP}-v2 is drained and removed
-  abort        back, then ${APP}-v2 is drained and removed
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
-  IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest"
-  exit "$EXIT_USAGE"
+  abort        back, then ${APP}-v2 is drained and removed" "$IMAGE_HELP"
 }
 
 if [[ ${1:-} == --dry-run ]]; then

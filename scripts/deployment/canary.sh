@@ -6,15 +6,12 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
-  say "usage: canary.sh [--dry-run] COMMAND
+  explain "canary.sh [--dry-run] COMMAND
   start VERSION [PERCENT]  start VERSION as deployment ${APP}-canary, request a turn of it, then send it PERCENT (10) of the clients, and those
                            that request it: by the header user-type: beta, or by ?track=beta
   promote                  ${APP} takes the canary's version; then all clients go there, and the canary is drained and removed
   abort                    all clients go to ${APP}; the canary is drained and removed
-needs k8s/components/istio in the cluster; only what comes through its gateway is shared out
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
-  IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest"
-  exit "$EXIT_USAGE"
+needs k8s/components/istio in the cluster; only what comes through its gateway is shared out" "$IMAGE_HELP"
 }
 
 if [[ ${1:-} == --dry-run ]]; then

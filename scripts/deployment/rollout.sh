@@ -5,13 +5,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kube.sh"
 
 usage() {
-  say "usage: rollout.sh [--dry-run] [--no-smoke] VERSION
+  explain "rollout.sh [--dry-run] [--no-smoke] VERSION
   VERSION     tag of the image to run, such as 1.4.2
   --dry-run   print what would be changed, change nothing
-  --no-smoke  do not request a turn of the new version
-environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)
-  IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest"
-  exit "$EXIT_USAGE"
+  --no-smoke  do not request a turn of the new version" "$IMAGE_HELP"
 }
 
 smoke=true

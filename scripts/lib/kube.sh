@@ -9,6 +9,18 @@ readonly EXIT_USAGE=64
 
 say() { printf '%s\n' "$*" >&2; }
 
+# The line on IMAGE for scripts that start a version. Used by the scripts that source this file.
+# shellcheck disable=SC2034
+readonly IMAGE_HELP='IMAGE: the image to run, instead of the running one with VERSION as its tag; needed for images by digest'
+
+# Prints how a script is called and exits. $1: the call and its options. $2: a line on its environment beside that of all scripts.
+explain() {
+  say "usage: $1
+environment: NAMESPACE (kubectl's own), APP (support-bot), WAIT (300s)${2:+
+  $2}"
+  exit "$EXIT_USAGE"
+}
+
 fail() {
   say "unable to continue; $*"
   exit 1

@@ -1,28 +1,20 @@
 /* Server keys that act for users: ownership, limits and logs follow the user that a request names. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { BACKEND, serverKeys } from '../support/backend.js';
 import { GatewayHarness, ONE_TRY, terminalOf } from '../support/gateway-harness.js';
 
-const BACKEND = 'sk-backend-0000000000000000000000000001';
-const ROTATED = 'sk-backend-0000000000000000000000000002';
-const GOLD = 'sk-gold-000000000000000000000000000000003';
+const { auth, env, keys } = serverKeys({ rotated: {}, gold: { class: 'gold' } });
 
 let harness: GatewayHarness;
 beforeAll(async () => {
   harness = await GatewayHarness.start({
     config: {
-      auth: {
-        mode: 'keys',
-        keys: [
-          { id: 'backend', key_env: 'BACKEND', tenant: 'shop' },
-          { id: 'rotated', key_env: 'ROTATED', tenant: 'shop' },
-          { id: 'gold', key_env: 'GOLD', tenant: 'shop', class: 'gold' },
-        ],
-      },
+      auth,
       limits: { per_user: { requests_per_minute: 5 }, classes: { gold: { requests_per_minute: 50 } } },
       middleware: ONE_TRY,
     },
-    env: { BACKEND, ROTATED, GOLD },
+    env,
   });
 });
 afterEach(() => harness.hangUp());
@@ -82,7 +74,7 @@ describe('a server key', () => {
     for (let i = 0; i < 5; i++) expect((await post({ input: 'Hi' }, 'fay')).status).toBe(200);
     expect((await post({ input: 'Hi' }, 'fay')).status).toBe(429);
     expect((await post({ input: 'Hi', safety_identifier: 'fay' })).status).toBe(429);
-    expect((await post({ input: 'Hi' }, 'fay', ROTATED)).status).toBe(429);
+    expect((await post({ input: 'Hi' }, 'fay', keys.rotated)).status).toBe(429);
     expect((await post({ input: 'Hi' }, 'guy')).status).toBe(200);
     const ended = harness.gateway.lines.filter((line) => line.includes('request completed') && line.includes('"fay"'));
     expect(ended).toHaveLength(5);
@@ -90,14 +82,14 @@ describe('a server key', () => {
   });
 
   it('has the limits of its class [AUTH-6]', async () => {
-    const { headers } = await post({ input: 'Hi' }, 'hal', GOLD);
+    const { headers } = await post({ input: 'Hi' }, 'hal', keys.gold);
     expect(headers.get('x-ratelimit-limit-requests')).toBe('50');
     expect((await post({ input: 'Hi' }, 'hal')).headers.get('x-ratelimit-limit-requests')).toBe('5');
   });
 
   it('acts for the user of the upgrade on a whole socket, also after its credential was renewed [AUTH-5, WS-16]', async () => {
     const client = await harness.connect({ headers: { authorization: `Bearer ${BACKEND}`, ...as('ian') } });
-    client.send({ type: 'sluice:auth', token: ROTATED });
+    client.send({ type: 'sluice:auth', token: keys.rotated });
     expect(await client.next()).toEqual({ type: 'sluice:authenticated' });
     harness.says('Hello');
     const { id } = terminalOf(await client.run({ input: 'Hi' }));

@@ -4,12 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { BACKEND, mintSecret, serverKeys } from '../support/backend.js';
 import { GatewayHarness, ONE_TRY, promptOf, responseIn, terminalOf } from '../support/gateway-harness.js';
 import { RawClient } from '../support/raw-client.js';
 
-const BACKEND = 'sk-backend-0000000000000000000000000001';
-const OTHER = 'sk-other-000000000000000000000000000002';
-const READER = 'sk-reader-00000000000000000000000000003';
+const { auth, env, keys } = serverKeys({ other: { tenant: 'other' }, reader: { scopes: ['read'] } });
 const PACK = {
   id: 'shop',
   name: 'Shop',
@@ -37,19 +36,12 @@ beforeAll(async () => {
   writeFileSync(source, JSON.stringify(PACK));
   harness = await GatewayHarness.start({
     config: {
-      auth: {
-        mode: 'keys',
-        keys: [
-          { id: 'backend', key_env: 'BACKEND', tenant: 'shop' },
-          { id: 'other', key_env: 'OTHER', tenant: 'other' },
-          { id: 'reader', key_env: 'READER', tenant: 'shop', scopes: ['read'] },
-        ],
-      },
+      auth,
       limits: { classes: { gold: { requests_per_minute: 50 } } },
       middleware: { ...ONE_TRY, template: { source } },
       monitoring: { logging: { level: 'trace' } },
     },
-    env: { BACKEND, OTHER, READER },
+    env,
   });
 });
 afterEach(async () => {
@@ -61,8 +53,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const mint = (body: object, key = BACKEND, headers = {}) =>
-  harness.api('/v1/client_secrets', { method: 'POST', body, key, headers });
+const mint = (body: object, key = BACKEND, headers = {}) => mintSecret(harness, body, key, headers);
 async function secretFor(user: string, more: object = {}): Promise<{ readonly id: string; readonly value: string }> {
   const { status, body } = await mint({ user, ...more });
   expect(status).toBe(200);
@@ -129,7 +120,7 @@ describe('a client secret', () => {
       status: 403,
       body: { error: { code: 'insufficient_scope' } },
     });
-    expect((await mint({ user: 'ann' }, READER)).status).toBe(403);
+    expect((await mint({ user: 'ann' }, keys.reader)).status).toBe(403);
     expect((await mint({ user: 'bob' }, BACKEND, { 'sluice-user': 'ann' })).status).toBe(403);
     expect((await mint({ user: 'ann' }, BACKEND, { 'sluice-user': 'ann' })).status).toBe(200);
   });
@@ -141,7 +132,7 @@ describe('a client secret', () => {
     const { id } = terminalOf(await client.run({ input: 'Hi' }));
     expect((await get(`/v1/responses/${id}`, ann.value)).status).toBe(200);
     expect((await get(`/v1/responses/${id}`, BACKEND)).status).toBe(200);
-    for (const key of [bob.value, OTHER]) expect((await get(`/v1/responses/${id}`, key)).status).toBe(404);
+    for (const key of [bob.value, keys.other]) expect((await get(`/v1/responses/${id}`, key)).status).toBe(404);
     const mine = await post({ input: 'Hi' }, BACKEND);
     expect((await get(`/v1/responses/${String(mine.body['id'])}`, ann.value)).status).toBe(404);
   });
@@ -308,7 +299,7 @@ describe('the end of a secret', () => {
     const [first, second] = [await page(one.value), await page(two.value)];
     const remove = (id: string, key: string) => harness.api(`/v1/client_secrets/${id}`, { method: 'DELETE', key });
     for (const [id, key] of [
-      [one.id, OTHER],
+      [one.id, keys.other],
       ['cs_unknown', BACKEND],
     ] as const) {
       const refused = await remove(id, key);
@@ -331,7 +322,7 @@ describe('the end of a secret', () => {
     const [one, two, other] = [await secretFor('rex'), await secretFor('rex'), await secretFor('sam')];
     const [first, second, third] = [await page(one.value), await page(two.value), await page(other.value)];
     const backend = await harness.connect({ headers: { authorization: `Bearer ${BACKEND}`, 'sluice-user': 'rex' } });
-    expect((await harness.api('/v1/users/rex/revoke', { method: 'POST', key: OTHER })).status).toBe(200);
+    expect((await harness.api('/v1/users/rex/revoke', { method: 'POST', key: keys.other })).status).toBe(200);
     expect((await get('/v1/models', one.value)).status).toBe(200);
     expect((await harness.api('/v1/users/sam/revoke', { method: 'POST', key: one.value })).status).toBe(403);
     const revoked = await harness.api('/v1/users/rex/revoke', { method: 'POST', key: BACKEND });

@@ -2,10 +2,10 @@
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { BACKEND } from '../support/backend.js';
 import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
 import { AUDIENCE, ISSUER, signed, TokenIssuer } from '../support/token-issuer.js';
 
-const BACKEND = 'sk-backend-0000000000000000000000000001';
 /** The promise of EK-6. */
 const WITHIN_MS = 5_000;
 

@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { BACKEND } from '../support/backend.js';
 import { GatewayHarness, ONE_TRY, terminalOf } from '../support/gateway-harness.js';
 import { RawClient } from '../support/raw-client.js';
 import { AUDIENCE, ISSUER, signed, TokenIssuer } from '../support/token-issuer.js';
 
-const BACKEND = 'sk-backend-0000000000000000000000000001';
 const auth = (jwt: object): object => ({
   mode: 'jwt',
   keys: [{ id: 'backend', key_env: 'BACKEND', tenant: 'shop' }],

@@ -2,10 +2,11 @@
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
+import { BACKEND, mintSecret, serverKeys } from '../support/backend.js';
 import { GatewayHarness, heldAnswer, ONE_TRY } from '../support/gateway-harness.js';
 
-const BACKEND = 'sk-backend-0000000000000000000000000001';
-const OTHER = 'sk-other-000000000000000000000000000002';
+const scopes = ['chat', 'admin'];
+const { auth, env, keys } = serverKeys({ other: { tenant: 'other', scopes } }, { scopes });
 
 let redis: RedisServer;
 beforeAll(async () => {
@@ -41,21 +42,15 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
     harness = await GatewayHarness.start({
       config: {
         state: type === 'redis' ? { type, url: redis.url } : { type },
-        auth: {
-          mode: 'keys',
-          keys: [
-            { id: 'backend', key_env: 'BACKEND', tenant: 'shop', scopes: ['chat', 'admin'] },
-            { id: 'other', key_env: 'OTHER', tenant: 'other', scopes: ['chat', 'admin'] },
-          ],
-        },
+        auth,
         middleware: ONE_TRY,
       },
-      env: { BACKEND, OTHER },
+      env,
     });
   });
   afterAll(() => harness.close());
 
-  let keys = 0;
+  let requests = 0;
   const as = (user: string) => ({ key: BACKEND, headers: { 'sluice-user': user } });
   const post = (body: object, user: string, headers = {}) => {
     harness.says('Planted answer');
@@ -74,7 +69,7 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
     });
     const conversation = String(created.body['id']);
     const inside = await post({ input: 'Planted question', conversation }, user, {
-      'idempotency-key': `planted-${user}-${(keys += 1)}`,
+      'idempotency-key': `planted-${user}-${(requests += 1)}`,
     });
     const alone = await post({ input: 'Planted alone', metadata: { note: 'Planted note' } }, user);
     return { conversation, ids: [String(inside.body['id']), String(alone.body['id'])] };
@@ -109,19 +104,15 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
     for (const word of ['Planted first', 'Planted question', 'Planted answer', 'Planted alone'])
       expect(text).toContain(word);
     expect(text).not.toContain('Of Bob');
-    expect(await (await harness.fetch('/v1/users/eve/export', { key: OTHER })).text()).toBe('');
+    expect(await (await harness.fetch('/v1/users/eve/export', { key: keys.other })).text()).toBe('');
   });
 
   it('erases everything of a user, and nothing of another nor of the tenant [DATA-1, DATA-3]', async () => {
     const bobs = await planted('bob');
     const ownerless = await harness.conversation(BACKEND);
     const { conversation, ids } = await planted('ann');
-    const { body: secret } = await harness.api('/v1/client_secrets', {
-      method: 'POST',
-      body: { user: 'ann' },
-      key: BACKEND,
-    });
-    expect((await erase('ann', OTHER)).body).toMatchObject({ conversations: 0, responses: 0 });
+    const { body: secret } = await mintSecret(harness, { user: 'ann' });
+    expect((await erase('ann', keys.other)).body).toMatchObject({ conversations: 0, responses: 0 });
     expect((await erase('ann')).body).toEqual({
       user: 'ann',
       object: 'user.deleted',
@@ -136,7 +127,7 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
     expect((await harness.api(`/v1/conversations/${bobs.conversation}`, as('bob'))).status).toBe(200);
     expect((await harness.api(`/v1/conversations/${ownerless}`, { key: BACKEND })).status).toBe(200);
     // The key is free again: another request may use it.
-    expect((await post({ input: 'Again' }, 'ann', { 'idempotency-key': `planted-ann-${keys}` })).status).toBe(200);
+    expect((await post({ input: 'Again' }, 'ann', { 'idempotency-key': `planted-ann-${requests}` })).status).toBe(200);
     expect((await erase('ann')).body).toMatchObject({ responses: 1 });
     for (const user of ['bob', 'eve']) await erase(user);
     expect((await harness.fetch('/v1/users/bob/export', { key: BACKEND })).status).toBe(200);

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { wilson } from '../../../src/cli/packs-compare.js';
-import { runCli } from '../../../src/cli/run-cli.js';
 import { Metrics } from '../../../src/observability/metrics.js';
 import { countPromptTurn } from '../../../src/turn/prompt-report.js';
+import { runCommand } from '../../support/cli.js';
 import { Workspace } from '../config/workspace.js';
 
 let at: Workspace;
@@ -26,21 +26,10 @@ beforeAll(async () => {
 });
 afterAll(() => at.remove());
 
-async function run(...argv: string[]) {
-  const [out, err]: [string[], string[]] = [[], []];
-  async function* input() {
-    yield '';
-  }
+const run = (...argv: string[]) => {
   const files = ['a', 'b'].flatMap((name) => ['--metrics', `${at.cwd}/${name}.txt`]);
-  const code = await runCli(['packs', 'compare', ...argv, ...files], {
-    env: {},
-    cwd: at.cwd,
-    input: input(),
-    print: (line) => void out.push(line),
-    complain: (line) => void err.push(line),
-  });
-  return { code, out: out.join('\n'), err: err.join('\n') };
-}
+  return runCommand(['packs', 'compare', ...argv, ...files], { cwd: at.cwd });
+};
 
 describe('sluice packs compare', () => {
   it('adds up the replicas, and gives counts and intervals of each version', async () => {

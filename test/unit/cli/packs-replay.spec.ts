@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { runCli } from '../../../src/cli/run-cli.js';
+import { runCommand } from '../../support/cli.js';
 import { Workspace } from '../config/workspace.js';
 
 const response = (id: string, text: string, findings: readonly object[] = []): object => ({
@@ -23,20 +23,7 @@ beforeAll(() => {
 });
 afterAll(() => at.remove());
 
-async function run(argv: readonly string[], stdin = '') {
-  const [out, err]: [string[], string[]] = [[], []];
-  async function* input() {
-    yield stdin;
-  }
-  const code = await runCli(['packs', 'replay', ...argv], {
-    env: {},
-    cwd: at.cwd,
-    input: input(),
-    print: (line) => void out.push(line),
-    complain: (line) => void err.push(line),
-  });
-  return { code, out: out.join('\n'), err: err.join('\n') };
-}
+const run = (argv: readonly string[], stdin = '') => runCommand(['packs', 'replay', ...argv], { cwd: at.cwd, stdin });
 
 describe('sluice packs replay', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { runCli } from '../../../src/cli/run-cli.js';
+import { runCommand } from '../../support/cli.js';
 import { Workspace } from '../config/workspace.js';
 import { packFile, promptFile } from '../templating/packs.js';
 
@@ -29,20 +29,7 @@ beforeAll(() => {
 });
 afterAll(() => at.remove());
 
-async function run(...argv: string[]) {
-  const [out, err]: [string[], string[]] = [[], []];
-  async function* input() {
-    yield '';
-  }
-  const code = await runCli(['packs', ...argv], {
-    env: {},
-    cwd: at.cwd,
-    input: input(),
-    print: (line) => void out.push(line),
-    complain: (line) => void err.push(line),
-  });
-  return { code, out: out.join('\n'), err: err.join('\n') };
-}
+const run = (...argv: string[]) => runCommand(['packs', ...argv], { cwd: at.cwd });
 
 describe('sluice packs validate', () => {
   it('describes valid packs, with what is not run', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { runCli } from '../../../src/cli/run-cli.js';
+import { runCommand } from '../../support/cli.js';
 import { Workspace } from '../config/workspace.js';
 import { packFile } from '../templating/packs.js';
 
@@ -15,20 +15,10 @@ beforeAll(() => {
 });
 afterAll(() => at.remove());
 
-async function run(argv: string[], options: { env?: Record<string, string>; input?: string } = {}) {
-  const [out, err]: [string[], string[]] = [[], []];
-  async function* input() {
-    yield options.input ?? '';
-  }
-  const code = await runCli(argv, {
-    env: options.env ?? {},
-    cwd: at.cwd,
-    input: input(),
-    print: (line) => void out.push(line),
-    complain: (line) => void err.push(line),
-  });
-  return { code, out: out.join('\n'), err: err.join('\n') };
-}
+const run = (
+  argv: readonly string[],
+  { env = {}, input = '' }: { env?: Record<string, string>; input?: string } = {},
+) => runCommand(argv, { cwd: at.cwd, env, stdin: input });
 
 describe('sluice config check', () => {
   it('describes what a valid file results in', async () => {

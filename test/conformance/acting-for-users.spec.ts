@@ -29,7 +29,7 @@ const post = (body: object, user?: string, key = BACKEND) => {
 };
 
 describe('a server key', () => {
-  it('creates resources of the user in the header, and hides them from other users [AUTH-5]', async () => {
+  it('creates resources of the user in the header of a server key, and hides them from other users [AUTH-5]', async () => {
     const created = await harness.api('/v1/conversations', {
       method: 'POST',
       body: {},
@@ -64,13 +64,13 @@ describe('a server key', () => {
     );
   });
 
-  it('acts for the user of the header before that of safety_identifier [AUTH-5]', async () => {
+  it('acts for the user of the header rather than that of safety_identifier [AUTH-5]', async () => {
     const { body } = await post({ input: 'Hi', safety_identifier: 'eve' }, 'dan');
     expect((await get(`/v1/responses/${String(body['id'])}`, 'dan')).status).toBe(200);
     expect((await get(`/v1/responses/${String(body['id'])}`, 'eve')).status).toBe(404);
   });
 
-  it('is counted and logged under the user that it acts for [AUTH-5, LIMIT-1]', async () => {
+  it('counts and logs a server key under the user that it acts for [AUTH-5, LIMIT-1]', async () => {
     for (let i = 0; i < 5; i++) expect((await post({ input: 'Hi' }, 'fay')).status).toBe(200);
     expect((await post({ input: 'Hi' }, 'fay')).status).toBe(429);
     expect((await post({ input: 'Hi', safety_identifier: 'fay' })).status).toBe(429);
@@ -81,7 +81,7 @@ describe('a server key', () => {
     expect(JSON.parse(ended[0] ?? '')).toMatchObject({ user_id: 'fay' });
   });
 
-  it('has the limits of its class [AUTH-6]', async () => {
+  it('gives a server key the limits of its class [AUTH-6]', async () => {
     const { headers } = await post({ input: 'Hi' }, 'hal', keys.gold);
     expect(headers.get('x-ratelimit-limit-requests')).toBe('50');
     expect((await post({ input: 'Hi' }, 'hal')).headers.get('x-ratelimit-limit-requests')).toBe('5');
@@ -97,12 +97,15 @@ describe('a server key', () => {
     expect((await get(`/v1/responses/${id}`, 'bob')).status).toBe(404);
   });
 
-  it.each(['', ' ', 'a'.repeat(257), 'caf\u00e9'])('is refused the user %j with 400 [AUTH-5]', async (user) => {
-    const refused = await get('/v1/models', user);
-    expect(refused).toMatchObject({ status: 400, body: { error: { code: 'invalid_value', param: 'sluice-user' } } });
-  });
+  it.each(['', ' ', 'a'.repeat(257), 'caf\u00e9'])(
+    'refuses a server key the user %j with 400 [AUTH-5]',
+    async (user) => {
+      const refused = await get('/v1/models', user);
+      expect(refused).toMatchObject({ status: 400, body: { error: { code: 'invalid_value', param: 'sluice-user' } } });
+    },
+  );
 
-  it('is refused a malformed safety_identifier with 400 [AUTH-5]', async () => {
+  it('refuses a malformed safety_identifier with 400 [AUTH-5]', async () => {
     const refused = await post({ input: 'Hi', safety_identifier: 'a\nb' });
     expect(refused).toMatchObject({ status: 400, body: { error: { param: 'safety_identifier' } } });
   });

@@ -76,7 +76,7 @@ const post = (body: object, key: string) => {
 const page = (value: string) => harness.connect({ protocols: ['sluice.v1', `sluice.bearer.${value}`] });
 
 describe('a client secret', () => {
-  it('is made by a server key, for ten minutes unless the request says otherwise [EK-1]', async () => {
+  it('makes a client secret for a server key, for ten minutes unless the request says otherwise [EK-1]', async () => {
     const before = Math.floor(Date.now() / 1_000);
     const { body } = await mint({ user: 'ann' });
     expect(body).toEqual({
@@ -114,7 +114,7 @@ describe('a client secret', () => {
     expect((await mint(request)).body).toMatchObject({ error: { code, param } });
   });
 
-  it('is not made by a user, nor with more than its key may do [EK-1]', async () => {
+  it('refuses to make a client secret for a user, or with more than its key may do [EK-1]', async () => {
     const { value } = await secretFor('ann');
     expect(await mint({ user: 'ann' }, value)).toMatchObject({
       status: 403,
@@ -125,7 +125,7 @@ describe('a client secret', () => {
     expect((await mint({ user: 'ann' }, BACKEND, { 'sluice-user': 'ann' })).status).toBe(200);
   });
 
-  it('acts for its user only, over REST and on a socket [EK-2, AUTH-2]', async () => {
+  it('lets a client secret act for its user only, over REST and on a socket [EK-2, AUTH-2]', async () => {
     const [ann, bob] = [await secretFor('ann'), await secretFor('bob')];
     const client = await page(ann.value);
     harness.says('Hello');
@@ -137,7 +137,7 @@ describe('a client secret', () => {
     expect((await get(`/v1/responses/${String(mine.body['id'])}`, ann.value)).status).toBe(404);
   });
 
-  it('is unknown with one character changed, and shows in no log line and no header [EK-2, UP-6, OPS-4]', async () => {
+  it('refuses a client secret with one character changed, and shows it in no log line and no header [EK-2, UP-6, OPS-4]', async () => {
     const { value } = await secretFor('ann');
     const client = await page(value);
     expect(client.socket.protocol).toBe('sluice.v1');
@@ -156,7 +156,7 @@ describe('a client secret', () => {
     expect(log).not.toContain(value.slice(30));
   });
 
-  it('with the scope read follows, and neither creates nor cancels nor deletes [EK-3, AUTH-8]', async () => {
+  it('lets a client secret with the scope read follow, but not create, cancel or delete [EK-3, AUTH-8]', async () => {
     const reader = await secretFor('ann', { scopes: ['read'] });
     const writer = await secretFor('ann');
     const { body } = await post({ input: 'Hi' }, writer.value);
@@ -176,7 +176,7 @@ describe('a client secret', () => {
     }
   });
 
-  it('has the limits of its class, or those of the key that made it [AUTH-6]', async () => {
+  it('gives a client secret the limits of its class, or those of the key that made it [AUTH-6]', async () => {
     const gold = await secretFor('gil', { class: 'gold' });
     expect((await post({ input: 'Hi' }, gold.value)).headers.get('x-ratelimit-limit-requests')).toBe('50');
     const plain = await secretFor('gil');
@@ -185,7 +185,7 @@ describe('a client secret', () => {
 });
 
 describe('a secret that is bound to a conversation', () => {
-  it('reaches this conversation and its responses, and no other object of its user [EK-4]', async () => {
+  it('limits a bound secret to its conversation and the responses in it [EK-4]', async () => {
     const [bound, elsewhere] = [await conversationOf('ann'), await conversationOf('ann')];
     const { value } = await secretFor('ann', { conversation: bound });
     const free = await secretFor('ann');
@@ -210,7 +210,7 @@ describe('a secret that is bound to a conversation', () => {
     expect((await harness.api('/v1/chat/completions', { method: 'POST', body: chat, key: value })).status).toBe(403);
   });
 
-  it('resumes, cancels and subscribes within it only [EK-4, SUB-4, RES-5]', async () => {
+  it('lets a bound secret resume, cancel and subscribe within its conversation only [EK-4, SUB-4, RES-5]', async () => {
     const [bound, elsewhere] = [await conversationOf('ann'), await conversationOf('ann')];
     const { value } = await secretFor('ann', { conversation: bound });
     const outside = await post({ input: 'Hi', conversation: elsewhere }, (await secretFor('ann')).value);
@@ -231,7 +231,7 @@ describe('a secret that is bound to a conversation', () => {
     expect((await client.next()).type).toBe('sluice:authenticated');
   });
 
-  it('is not made for a conversation of another user, nor for one of no user [EK-4]', async () => {
+  it('refuses to bind a secret to a conversation of another user, or of no user [EK-4]', async () => {
     const bobs = await mint({ user: 'ann', conversation: await conversationOf('bob') });
     expect(bobs).toMatchObject({ status: 404, body: { error: { code: 'conversation_not_found' } } });
     const ownerless = await mint({ user: 'ann', conversation: await harness.conversation(BACKEND) });
@@ -243,7 +243,7 @@ describe('a secret that is bound to a conversation', () => {
 describe('a secret that fixes the prompt', () => {
   const prompt = { id: 'support', variables: { customer: 'Ann', tier: 'gold' } };
 
-  it('renders it in every turn, with variables that the page neither sends nor sees [EK-5]', async () => {
+  it('renders a fixed prompt in every turn, with variables that the page neither sends nor sees [EK-5]', async () => {
     const { value } = await secretFor('ann', { prompt });
     const client = await page(value);
     harness.says('Hello');
@@ -256,7 +256,7 @@ describe('a secret that fixes the prompt', () => {
     expect(promptOf(harness.provider.requests.at(-1) as never)[0]).toBe('system: You help Ann of tier gold.');
   });
 
-  it('refuses a prompt and instructions of the page [EK-5]', async () => {
+  it('refuses a prompt and instructions of a page whose secret fixes the prompt [EK-5]', async () => {
     const { value } = await secretFor('ann', { prompt });
     for (const more of [
       { prompt: { id: 'support', variables: { customer: 'Ann', tier: 'platinum' } } },
@@ -274,7 +274,7 @@ describe('a secret that fixes the prompt', () => {
 });
 
 describe('the end of a secret', () => {
-  it('refuses new work at its expiry, and closes the socket after a grace unless it is renewed [WS-15, WS-16]', async () => {
+  it('refuses new work at the expiry of a secret, and closes the socket after a grace unless it is renewed [WS-15, WS-16]', async () => {
     const { body } = await mint({ user: 'ann', expires_in: 3_600 });
     const expiresAt = Number(body['expires_at']) * 1_000;
     const [ending, renewed] = [await page(String(body['value'])), await page(String(body['value']))];
@@ -294,7 +294,7 @@ describe('the end of a secret', () => {
     expect(terminalOf(await renewed.run({ input: 'Hi' })).output_text).toBe('Hello');
   });
 
-  it('by DELETE closes its sockets with 1008 and leaves others open [EK-6]', async () => {
+  it('closes the sockets of a deleted secret with 1008, and leaves others open [EK-6]', async () => {
     const [one, two] = [await secretFor('ann'), await secretFor('ann')];
     const [first, second] = [await page(one.value), await page(two.value)];
     const remove = (id: string, key: string) => harness.api(`/v1/client_secrets/${id}`, { method: 'DELETE', key });
@@ -318,7 +318,7 @@ describe('the end of a secret', () => {
     expect((await remove(one.id, BACKEND)).status).toBe(404);
   });
 
-  it('by revoking its user closes all sockets of the user with 1008, not those of the backend [EK-6]', async () => {
+  it('closes all sockets of a revoked user with 1008, not those of the backend [EK-6]', async () => {
     const [one, two, other] = [await secretFor('rex'), await secretFor('rex'), await secretFor('sam')];
     const [first, second, third] = [await page(one.value), await page(two.value), await page(other.value)];
     const backend = await harness.connect({ headers: { authorization: `Bearer ${BACKEND}`, 'sluice-user': 'rex' } });
@@ -335,7 +335,7 @@ describe('the end of a secret', () => {
 });
 
 describe('without authentication', () => {
-  it('a secret acts for its user all the same, so that a page can be built against it [EK-2]', async () => {
+  it('lets a secret act for its user without authentication too, so that a page can be built against it [EK-2]', async () => {
     const open = await GatewayHarness.start({ config: { middleware: ONE_TRY } });
     try {
       const values = [];

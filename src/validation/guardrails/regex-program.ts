@@ -171,7 +171,7 @@ export class RegexProgram {
 /** Conditions that only the next character decides. */
 const OPEN = END_LINE | END_TEXT | WORD_BOUNDARY | NO_WORD_BOUNDARY;
 
-/** Returns the conditions that hold after a character. -1 stands for the beginning of the text. */
+/** Returns the conditions that hold after a character. -1 means the beginning of the text. */
 export function beginsAfter(before: number): number {
   if (before === -1) return BEGIN_TEXT | BEGIN_LINE;
   return before === NEWLINE ? BEGIN_LINE : 0;

@@ -21,7 +21,7 @@ const NOT_YET_READ = -2;
 const FIRST_SERIES = -3;
 
 /**
- * Symbols that have a number even if no word contains them. 0 stands for every symbol that is in no
+ * Symbols that have a number even if no word contains them. 0 means any symbol that is in no
  * word.
  */
 export const SPACE_SYMBOL = 1;

@@ -32,14 +32,13 @@ async function checkResponse(world: World, known: Known, id: string, response: K
   const reported = responseIn(terminal);
   checkKept(world, id, response, reported);
   const stored = await store.responses.get(id);
-  if (known.deleted.has(id)) {
+  if (known.deleted.has(id) && (await store.events.read(id, -1, 1)) !== undefined)
+    recorder.violation(`${id} was deleted and has a log`);
+  // A response that is deleted with its conversation may get its log after that. It is not stored either.
+  if (recorder.deletedResponses.has(id)) {
     if (stored !== undefined) recorder.violation(`${id} was deleted and is stored`);
-    if ((await store.events.read(id, -1, 1)) !== undefined) recorder.violation(`${id} was deleted and has a log`);
   } else if (stored === undefined) {
-    // Deleting a conversation deletes its responses, also one whose log is created just then.
-    const withConversation = recorder.deletedConversations.has(response.head.conversationId ?? '');
-    if (reported.store && !response.deleted && !withConversation && !world.awayForLong.has('responses'))
-      recorder.violation(`${id} is not stored`);
+    if (reported.store && !world.awayForLong.has('responses')) recorder.violation(`${id} is not stored`);
   } else if (world.awayForLong.has('responses') && reported.sluice.kept === 'nothing') {
     // KEEP-6: whether one of the tries was done, the turn cannot know. What is stored differs in `kept` alone.
     const asReported = { ...stored.response, sluice: { ...stored.response.sluice, kept: reported.sluice.kept } };

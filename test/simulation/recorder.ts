@@ -29,6 +29,8 @@ export class Recorder {
   /** Item ids of each conversation, in order; a deleted conversation is not in it. */
   readonly items = new Map<string, StoredItem[]>();
   readonly deletedConversations = new Set<string>();
+  /** Ids whose stored response a client deleted, alone or with its conversation; also before its log was created. */
+  readonly deletedResponses = new Set<string>();
   /** Sum of what was taken from each bucket. */
   readonly taken = new Map<string, number>();
   readonly #scheduler: Scheduler;
@@ -74,6 +76,7 @@ export class Recorder {
       }),
       responses: observed(state.responses, {
         delete: (_result, id) => {
+          this.deletedResponses.add(String(id));
           const response = this.responses.get(String(id));
           if (response !== undefined) response.deleted = true;
         },

@@ -42,7 +42,10 @@ export async function start(): Promise<void> {
     await gateway.app.listen({ host: config.app.host, port: config.app.port });
     installEnd(gateway, config);
     new LogLevelSwitch(pino, logger).install();
-    process.on('SIGHUP', () => void gateway.parts.prompts.reload());
+    process.on('SIGHUP', () => {
+      gateway.audit?.reopen();
+      void gateway.parts.prompts.reload();
+    });
     announceStart(
       {
         app: { host: config.app.host, port: config.app.port },

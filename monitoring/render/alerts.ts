@@ -354,6 +354,14 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
       'Traces are lost in {{ $labels.environment }}',
       'The collector does not take the spans. Nothing else is affected.',
     ),
+    rule(
+      'AuditLinesDropped',
+      'warning',
+      happened('audit_lines_dropped_total'),
+      pending,
+      'Lines of the audit log are lost in {{ $labels.environment }}',
+      'The audit log cannot be written: a full disk, a closed pipe, or too many lines. Turns are not affected.',
+    ),
   ];
   const budget = (kind: 'Fast' | 'Slow', severity: 'critical' | 'warning', time: string, days: string): Rule => {
     const which = kind === 'Fast' ? 'fast' : 'slow';

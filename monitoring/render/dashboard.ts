@@ -410,6 +410,12 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           queries: [['spans', rate('spans_dropped_total')]],
         },
         {
+          title: 'Audit lines dropped',
+          description: 'Lines of the audit log that could not be written.',
+          unit: 'ops',
+          queries: [['lines', rate('audit_lines_dropped_total')]],
+        },
+        {
           title: 'Heap',
           description: 'Used by JavaScript; the limit is in NODE_OPTIONS.',
           unit: 'bytes',

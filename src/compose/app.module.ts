@@ -20,6 +20,8 @@ import { OpsServer } from '../lifecycle/ops-server.js';
 import { Overload } from '../lifecycle/overload.js';
 import { Readiness } from '../lifecycle/readiness.js';
 import { systemAfter, within } from '../lifecycle/within.js';
+import { type AuditOutput } from './audit.js';
+import { NO_AUDIT } from '../observability/audit.js';
 import { Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { ObservabilityModule } from '../observability/observability.module.js';
@@ -53,6 +55,7 @@ export interface AppParts extends GatewayParts {
   readonly logger: Log;
   readonly metrics: Metrics;
   readonly answers: OpenAnswers;
+  readonly audit: AuditOutput | null;
 }
 
 @Module({})
@@ -155,6 +158,7 @@ function connectionParts(parts: AppParts): ConnectionParts {
     report,
     authenticator,
     operations,
+    audit: parts.audit?.log ?? NO_AUDIT,
     settings: socketSettings,
     metrics,
     logger,
@@ -180,13 +184,14 @@ const SWEEP_STOP_MS = 250;
 /**
  * Closes all connections concurrently, so that one that does not answer does not delay the others.
  */
-async function closeAll({ sweep, revocations, closeProviders, tracing, hub, state }: GatewayParts): Promise<void> {
+async function closeAll(parts: AppParts): Promise<void> {
+  const { sweep, revocations, closeProviders, tracing, hub, state, audit } = parts;
   const closeState = async (): Promise<void> => {
     revocations.stop();
     await within(sweep.stop(), SWEEP_STOP_MS, systemAfter);
     hub.close();
     await state.close();
   };
-  const closed = await Promise.allSettled([closeProviders(), tracing.close(), closeState()]);
+  const closed = await Promise.allSettled([closeProviders(), tracing.close(), closeState(), audit?.close()]);
   for (const result of closed) if (result.status === 'rejected') throw result.reason;
 }

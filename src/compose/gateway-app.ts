@@ -9,13 +9,16 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Logger } from 'nestjs-pino';
 import { type Logger as PinoLogger } from 'pino';
 import { nestLog } from '../observability/observability.module.js';
+import { type AuditOutput, openAudit } from './audit.js';
 import { AppModule } from './app.module.js';
 import { compose, type GatewayParts } from './compose.js';
 import { type AppConfig } from '../config/schema.js';
 import { asSluiceError } from '../domain/errors.js';
 import { RefusedUpgrades } from '../gateway/refused-upgrades.js';
 import { SocketAdapter } from '../gateway/socket-adapter.js';
-import { acceptUpgrade, refuseUpgrade } from '../gateway/upgrade.js';
+import { clientAddress } from '../gateway/client-address.js';
+import { UPGRADE_AUDIT } from '../gateway/event-audit.js';
+import { acceptUpgrade, refuseUpgrade, upgradeCaller } from '../gateway/upgrade.js';
 import { Drain } from '../lifecycle/drain.js';
 import { OpsServer } from '../lifecycle/ops-server.js';
 import { BUILD } from '../observability/build.js';
@@ -42,6 +45,7 @@ export interface Gateway {
   readonly parts: GatewayParts;
   readonly drain: Drain;
   readonly ops: OpsServer;
+  readonly audit: AuditOutput | null;
   readonly metrics: Metrics;
   readonly logger: Log;
 }
@@ -61,9 +65,10 @@ export async function createGateway(
 ): Promise<Gateway> {
   const metrics = new Metrics({ prefix: metricPrefix(config.app.name), ...BUILD, deployment: config.app.version });
   const logger = new PinoLog(pino);
+  const audit = openAudit(config, logger, metrics);
   const parts = await compose(config, logger, metrics);
   const answers = new OpenAnswers();
-  const module = await AppModule.forRoot({ ...parts, answers, config, pino, logger, metrics });
+  const module = await AppModule.forRoot({ ...parts, answers, audit, config, pino, logger, metrics });
   const adapter = new FastifyAdapter(
     httpServerOptions({
       maxBodyBytes: config.http.max_body_bytes,
@@ -73,7 +78,7 @@ export async function createGateway(
   );
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
-  const gate = requestGate(config, { ...parts, answers }, routes, metrics);
+  const gate = requestGate(config, { ...parts, answers, audit }, routes, metrics);
   gateRequests(adapter.getInstance(), gate);
   if (config.app.playground) servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
@@ -93,18 +98,19 @@ export async function createGateway(
   app.enableCors(corsOptions(parts.origins));
   app.useLogger(nestLog(app.get(Logger)));
   const { authenticator, origins, drain, table, outage } = parts;
+  const addressOf = clientAddress(config.http.trusted_proxies);
   const checkConnection = gate.connections.check.bind(gate.connections);
-  const upgrade = { authenticator, origins, drain, table, outage, checkConnection };
+  const upgrade = { authenticator, origins, drain, table, outage, checkConnection, addressOf };
   const refusedUpgrades = new RefusedUpgrades(logger);
   app.useWebSocketAdapter(
     new SocketAdapter(app, {
       maxMessageBytes: config.websocket.max_message_bytes,
       accept: (request, path) => acceptUpgrade(request, path, upgrade),
-      refuse: (socket, thrown) => {
-        refusedUpgrades.add(
-          asSluiceError(thrown),
-          'remoteAddress' in socket ? String(socket.remoteAddress) : undefined,
-        );
+      refuse: (socket, thrown, request) => {
+        const outcome = asSluiceError(thrown);
+        const [address, caller] = [addressOf(request), upgradeCaller(request)];
+        refusedUpgrades.add(outcome, address ?? undefined);
+        audit?.log.write({ rule: UPGRADE_AUDIT, operation: 'upgrade', caller, address, outcome });
         refuseUpgrade(socket, thrown, metrics);
       },
     }),
@@ -112,18 +118,20 @@ export async function createGateway(
   // Sweep also with state in memory: the sweep ends turns that broke.
   parts.sweep.start(SWEEP_EVERY_MS);
   parts.revocations.start();
-  return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), metrics, logger };
+  return { app, parts, drain: app.get(Drain), ops: app.get(OpsServer), audit, metrics, logger };
 }
 
 function requestGate(
   { http, limits }: AppConfig,
-  { authenticator, origins, answers }: GatewayParts & { readonly answers: OpenAnswers },
+  parts: GatewayParts & { readonly answers: OpenAnswers; readonly audit: AuditOutput | null },
   routes: RouteTable,
   { of }: Metrics,
 ): RequestGateParts {
+  const { authenticator, origins, answers } = parts;
   return {
     authenticator,
     origins,
+    audit: parts.audit?.log ?? null,
     routes,
     refusals: new RefusalBudget({ perMinute: limits.refusals_per_minute }),
     bodies: new BodyRoom({

@@ -219,7 +219,11 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
       keys: resolveKeys(file, context, notes),
       jwt: resolveJwt(file.auth, context, notes),
     },
-    monitoring: { ...file.monitoring, tracing: resolveTracing(file.monitoring.tracing, notes) },
+    monitoring: {
+      ...file.monitoring,
+      audit: { ...file.monitoring.audit, output: auditOutput(file.monitoring.audit.output, context) },
+      tracing: resolveTracing(file.monitoring.tracing, notes),
+    },
   };
 }
 
@@ -247,4 +251,10 @@ function findTemplateSource(source: string, search: SourceSearch): string | unde
   return templateSourceCandidates(source, search).find(
     (path) => statSync(path, { throwIfNoEntry: false }) !== undefined,
   );
+}
+
+/** Returns the path of the audit log's file, or the name of its stream. */
+function auditOutput(output: string | null, { cwd, configPath }: ResolveContext): string | null {
+  if (output === null || output === 'stdout' || output === 'stderr') return output;
+  return resolve(cwd, dirname(configPath), output);
 }

@@ -1,6 +1,6 @@
 /* Keys of metrics, logs, traces and alert thresholds. */
 
-import { duration, flag, key, number, oneOf, optionalKey, pattern, port, section, text, url } from './keys.js';
+import { count, duration, flag, key, number, oneOf, optionalKey, pattern, port, section, text, url } from './keys.js';
 
 export const monitoring = section('Metrics, logs and traces.', {
   metrics: section('The operations listener.', {
@@ -17,6 +17,18 @@ export const monitoring = section('Metrics, logs and traces.', {
     ),
     format: key(oneOf(['json', 'pretty']), 'json', '`json`: one object a line. `pretty`: for people.'),
     output: key(oneOf(['stdout', 'stderr']), 'stdout', 'Destination of log lines.'),
+  }),
+  audit: section('The audit log: who did what, from where, when, with which outcome.', {
+    output: optionalKey(
+      text,
+      'no audit log',
+      'Where its lines of JSON go: `stdout`, `stderr`, or a file; a relative one is looked for beside this file. SIGHUP opens the file again after a rotation.',
+    ),
+    refusals_per_minute: key(
+      count(1),
+      600,
+      'Lines about refused operations that one replica writes in a minute for all callers without a valid credential together, and for each other caller. Beyond it, one line in ten seconds counts them.',
+    ),
   }),
   tracing: section('OpenTelemetry traces.', {
     enabled: key(flag, false, 'Whether spans are exported.'),

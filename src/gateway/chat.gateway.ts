@@ -31,6 +31,7 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
     const { user, credential } = handshake.principal;
     const ids = { connection_id: connection.id, user_id: user ?? credential };
     this.#table.add(connection);
+    frames.audit.opened();
     logger.debug(ids, 'socket opened');
     // A frame over the limit or not UTF-8 emits an error here; ws has closed with 1009 or 1007 by
     // then.

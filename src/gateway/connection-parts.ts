@@ -2,6 +2,7 @@
 
 import { type Authenticator } from '../auth/authenticator.js';
 import { type Time } from '../domain/time.js';
+import { type Audit } from '../observability/audit.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { type ConversationAnnouncements } from '../state/conversation-announcements.js';
@@ -25,6 +26,7 @@ export abstract class ConnectionParts {
   abstract readonly report: Pick<TurnReport, 'refused'>;
   abstract readonly authenticator: Authenticator;
   abstract readonly operations: Pick<OperationLimits, 'take'>;
+  abstract readonly audit: Audit;
   abstract readonly settings: SocketSettings;
   abstract readonly metrics: Metrics;
   abstract readonly logger: Log;

@@ -19,6 +19,8 @@ import { type SocketSettings } from './settings.js';
 /** What the client requested with the upgrade. */
 export interface Handshake {
   readonly principal: Principal;
+  /** Address of the client, as far as the proxies in front are trusted. */
+  readonly address: string | null;
   /** Whether snapshots may be sent from the start: by the subprotocol or `?snapshots=1`. */
   readonly snapshots: boolean;
   readonly resume: readonly ResumePoint[];

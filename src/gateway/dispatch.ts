@@ -3,8 +3,8 @@
  * parts of a connection. Every refused frame is answered.
  */
 
-import { asSluiceError, SluiceError } from '../domain/errors.js';
-import { actingFor, type Principal } from '../domain/principal.js';
+import { asSluiceError, type SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
 import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/socket/client-events.js';
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { type ResumePoint } from '../protocol/socket/resume-query.js';
@@ -15,11 +15,13 @@ import { type ConnectionParts } from './connection-parts.js';
 import { Cancels } from './cancels.js';
 import { FollowedResponses } from './following/followed-responses.js';
 import { remember, WatchedConversations } from './following/watched-conversations.js';
+import { EventAudit } from './event-audit.js';
 import { checkEvent } from './event-rules.js';
 import { FrameIntake } from './frame-intake.js';
 import { CreateTask } from './lanes/create-task.js';
 import { Lanes } from './lanes/lanes.js';
 import { Refusals } from './refusals.js';
+import { renewed } from './renewal.js';
 import { UnstoredResponses } from '../turn/unstored-responses.js';
 
 type Event<Type extends ClientEvent['type']> = Extract<ClientEvent, { type: Type }>;
@@ -32,6 +34,7 @@ export class FrameDispatch {
   readonly connection: ClientConnection;
   /** Where frames arrive. */
   readonly intake: FrameIntake;
+  readonly audit: EventAudit;
   readonly #parts: ConnectionParts;
   readonly #handshake: Handshake;
   readonly #lanes: Lanes;
@@ -55,6 +58,12 @@ export class FrameDispatch {
       onBehind: (following, events) => this.#following.moveOn(following, events),
     });
     this.connection.extended = handshake.snapshots || handshake.resume.length > 0;
+    this.audit = new EventAudit({
+      audit: parts.audit,
+      connectionId: this.connection.id,
+      address: handshake.address,
+      caller: () => this.connection.principal,
+    });
     const onTooMany = (): void => this.connection.close(CLOSE_CODES.policy, 'too many refused messages');
     this.intake = new FrameIntake({
       accepts: () => this.connection.open,
@@ -67,11 +76,13 @@ export class FrameDispatch {
     this.#lanes = new Lanes({
       maxLanes,
       maxResponsesInFlight,
-      cancel: (caller, responseId) => turns.cancel(caller, responseId),
+      cancel: (caller, id) => this.audit.cancelled(caller, id, turns.cancel(caller, id)),
       onCrowded: onTooMany,
     });
     this.#refusals = new Refusals({
       ...parts,
+      audit: this.audit,
+      address: handshake.address,
       connectionId: this.connection.id,
       lanes: this.#lanes,
       send: (json) => this.connection.outbound.send(json),
@@ -84,10 +95,7 @@ export class FrameDispatch {
     for (const point of this.#handshake.resume) this.#resume(point);
   }
 
-  /**
-   * Called when the socket is closed. Turns continue, unless the client requested otherwise for
-   * this connection.
-   */
+  /** Called when the socket is closed. Turns continue, unless the client requested otherwise. */
   end(): void {
     if (this.connection.ended) return;
     this.intake.close();
@@ -115,7 +123,7 @@ export class FrameDispatch {
     try {
       this.#dispatch(event);
     } catch (thrown) {
-      this.#refusals.refuse(asSluiceError(thrown), 'streamId' in event ? event.streamId : undefined);
+      this.#refused(event, thrown, 'streamId' in event ? event.streamId : undefined);
     }
   }
 
@@ -139,17 +147,17 @@ export class FrameDispatch {
       case 'sluice:subscribe': {
         const { conversation, streamId } = event;
         const caller = this.#counted();
-        this.intake.during(this.#answered(streamId, this.#watching.subscribe(caller, conversation, streamId)));
+        this.intake.during(this.#answered(event, this.#watching.subscribe(caller, conversation, streamId), streamId));
         return;
       }
       case 'sluice:unsubscribe':
-        this.intake.during(this.#answered(undefined, this.#watching.unsubscribe(event.conversation)));
+        this.intake.during(this.#answered(event, this.#watching.unsubscribe(event.conversation)));
         return;
       case 'sluice:auth':
         this.#counted();
         // Later frames act for the new principal, or for the old one if the token is refused. They
         // wait for the outcome, because otherwise they could act for the wrong principal.
-        this.intake.alone(this.#answered(undefined, this.#authenticate(event.token)));
+        this.intake.alone(this.#answered(event, this.#authenticate(event.token)));
         return;
       case 'sluice:ping':
         connection.sendEvent({ type: 'sluice:pong', id: event.id });
@@ -173,6 +181,7 @@ export class FrameDispatch {
             turns: this.#parts.turns,
             unstored: (this.#unstored ??= new UnstoredResponses(this.#parts.unstored)),
             refusals: this.#refusals,
+            audit: this.audit,
             time: this.#parts.time,
             closed: () => this.connection.ended,
             created: (responseId) => remember((this.#created ??= new Set()), responseId),
@@ -186,10 +195,11 @@ export class FrameDispatch {
     }
   }
 
-  #cancel({ responseId, streamId }: Event<'response.cancel'>): void {
+  #cancel(event: Event<'response.cancel'>): void {
+    const { responseId, streamId } = event;
     const caller = this.#counted();
     if (responseId === undefined) {
-      this.#lanes.cancel(caller, streamId);
+      if (!this.#lanes.cancel(caller, streamId)) this.audit.outcome(event, null);
       return;
     }
     this.#cancels ??= new Cancels({
@@ -198,33 +208,22 @@ export class FrameDispatch {
       sendEvent: (event) => this.connection.sendEvent(event),
       onRefused: (thrown) => this.#refusals.refuse(asSluiceError(thrown), undefined),
     });
-    this.intake.during(this.#answered(undefined, this.#cancels.cancel(caller, responseId)));
+    this.intake.during(this.#answered(event, this.#cancels.cancel(caller, responseId)));
   }
 
   #resume(point: ResumePoint): void {
+    const event = { ...point, type: 'sluice:resume' } as const;
     try {
-      this.intake.during(this.#following.resume(this.#counted(), point));
+      this.intake.during(this.#answered(event, this.#following.resume(this.#counted(), point)));
     } catch (thrown) {
-      this.#refusals.refuse(asSluiceError(thrown), point.streamId);
+      this.#refused(event, thrown, point.streamId);
     }
   }
 
   async #authenticate(token: string): Promise<void> {
     const { connection } = this;
     const shown = await this.#parts.authenticator.authenticate(token, 'read');
-    const { user, tenant, binding } = connection.principal;
-    // A new server key acts for the same user as the key that it replaces.
-    const renews = user !== null && shown.kind === 'key' && shown.tenant === tenant;
-    const principal = renews ? actingFor(shown, user, 'token') : shown;
-    const conversation = principal.binding?.conversation;
-    const narrower = conversation !== undefined && conversation !== binding?.conversation;
-    if (principal.owner !== connection.principal.owner || narrower) {
-      throw new SluiceError(
-        'invalid_api_key',
-        'unable to change the credential; it belongs to another owner or conversation; open a new connection for it',
-      );
-    }
-    connection.principal = principal;
+    connection.principal = renewed(connection.principal, shown);
     connection.sendEvent({ type: 'sluice:authenticated' });
   }
 
@@ -243,9 +242,18 @@ export class FrameDispatch {
     return principal;
   }
 
-  /** Answers with an error if the work of an event fails. */
-  #answered(streamId: string | undefined, work: Promise<void>): Promise<void> {
-    return work.catch((thrown: unknown) => this.#refusals.refuse(asSluiceError(thrown), streamId));
+  /** Audits an event, whose work may resolve to a refusal that was sent. Answers if the work fails. */
+  #answered(event: ClientEvent, work: Promise<SluiceError | null | void>, streamId?: string): Promise<void> {
+    return work.then(
+      (refusal) => this.audit.outcome(event, refusal ?? null),
+      (thrown: unknown) => this.#refused(event, thrown, streamId),
+    );
+  }
+
+  #refused(event: ClientEvent, thrown: unknown, streamId: string | undefined): void {
+    const error = asSluiceError(thrown);
+    this.audit.outcome(event, error);
+    this.#refusals.refuse(error, streamId);
   }
 
   get #following(): FollowedResponses {

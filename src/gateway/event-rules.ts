@@ -1,8 +1,12 @@
-/* Which scope each client event needs. An event without a rule does not compile. */
+/*
+ * Which scope each client event needs, and what the audit log records of it. An event without a
+ * rule does not compile.
+ */
 
 import { requireScope } from '../auth/authenticator.js';
 import { SluiceError } from '../domain/errors.js';
 import { type Principal, type Scope } from '../domain/principal.js';
+import { type AuditRule } from '../observability/audit.js';
 import { type ClientEvent } from '../protocol/socket/client-events.js';
 
 export const EVENT_RULES: Readonly<Record<ClientEvent['type'], Scope>> = {
@@ -14,6 +18,19 @@ export const EVENT_RULES: Readonly<Record<ClientEvent['type'], Scope>> = {
   'sluice:unsubscribe': 'read',
   'sluice:auth': 'read',
   'sluice:ping': 'read',
+};
+
+/** What the audit log records. Null: nothing, since the event reads and changes nothing. */
+export const EVENT_AUDIT: Readonly<Record<ClientEvent['type'], AuditRule | null>> = {
+  'response.create': { event: 'created', kind: 'response' },
+  'response.cancel': { event: 'cancelled', kind: 'response' },
+  // Never done: steering is not served.
+  'response.steer': null,
+  'sluice:resume': { event: 'read', kind: 'response' },
+  'sluice:subscribe': { event: 'read', kind: 'conversation' },
+  'sluice:unsubscribe': null,
+  'sluice:auth': { event: 'authenticated', kind: 'connection' },
+  'sluice:ping': null,
 };
 
 /** Events that a credential may send after its expiry: the connection waits for a new one. */

@@ -12,12 +12,16 @@ import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
 import { encodeError } from '../protocol/socket/server-events.js';
 import { type TurnReport } from '../turn/turn-report.js';
+import { type EventAudit } from './event-audit.js';
 import { type Lanes } from './lanes/lanes.js';
 
 export interface RefusalsOptions {
   readonly connectionId: string;
   readonly lanes: Lanes;
   readonly report: Pick<TurnReport, 'refused'>;
+  readonly audit: Pick<EventAudit, 'refused'>;
+  /** Address of the client, as far as the proxies in front are trusted. */
+  readonly address: string | null;
   readonly metrics: Metrics;
   readonly logger: Pick<Log, 'error'>;
   readonly time: Time;
@@ -93,9 +97,10 @@ export class Refusals {
 
   /** Sends an error now, and reports the turn that was refused. */
   sendCreate(error: SluiceError, { streamId, startedAt, ...refused }: RefusedCreate): void {
-    const { report, time, send } = this.#options;
+    const { report, audit, address, time, send } = this.#options;
     const durationMs = Math.round(time.now() - startedAt);
-    report.refused({ ...refused, method: 'WS', endpoint: 'ws', address: null, durationMs, error });
+    report.refused({ ...refused, method: 'WS', endpoint: 'ws', address, durationMs, error });
+    audit.refused('response.create', {}, error, refused.caller);
     send(encodeError(error, streamId));
   }
 

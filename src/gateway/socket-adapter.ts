@@ -21,7 +21,7 @@ export interface SocketServerOptions {
 export interface UpgradeGate {
   readonly maxMessageBytes: number;
   accept(request: IncomingMessage, path: string): Promise<Handshake>;
-  refuse(socket: Duplex, thrown: unknown): void;
+  refuse(socket: Duplex, thrown: unknown, request: IncomingMessage): void;
 }
 
 // Nest's type bound for servers and clients requires `on(event: string, callback: Function)`, which
@@ -45,7 +45,9 @@ export class SocketAdapter extends AbstractWsAdapter {
       handleProtocols: (protocols) => selectSubprotocol([...protocols].join(',')) ?? false,
     });
     // Without a listener, the library answers with HTML.
-    server.on('wsClientError', (error, socket) => this.#gate.refuse(socket, badHandshake(error.message)));
+    server.on('wsClientError', (error, socket, request) =>
+      this.#gate.refuse(socket, badHandshake(error.message), request),
+    );
     // AbstractWsAdapter declares its server as any; it is the application's own HTTP server.
     const http = this.httpServer as Server;
     http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -59,7 +61,7 @@ export class SocketAdapter extends AbstractWsAdapter {
             if (socket.destroyed) return;
             server.handleUpgrade(request, socket, head, (client) => server.emit('connection', client, handshake));
           },
-          (thrown: unknown) => this.#gate.refuse(socket, thrown),
+          (thrown: unknown) => this.#gate.refuse(socket, thrown, request),
         )
         // An unexpected error destroys this socket only.
         .catch(() => socket.destroy());

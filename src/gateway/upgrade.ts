@@ -9,6 +9,7 @@ import { type Authenticator } from '../auth/authenticator.js';
 import { authenticateRequest, selectSubprotocol } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
 import { type Metrics } from '../observability/metrics.js';
 import { readClientRequestId } from '../protocol/client-request-id.js';
 import { rawRefusal } from '../protocol/errors.js';
@@ -24,8 +25,17 @@ export interface UpgradeParts {
   readonly drain: DrainState;
   readonly table: ConnectionTable;
   readonly outage: Outage;
+  readonly addressOf: (request: IncomingMessage) => string | null;
   /** @throws SluiceError `overloaded` if the connection exceeds the limit */
   readonly checkConnection: (socket: IncomingMessage['socket']) => void;
+}
+
+/** Callers of upgrades, also of those that were refused after the authentication. */
+const callers = new WeakMap<IncomingMessage, Principal>();
+
+/** @returns the caller of an upgrade, or undefined if it was not authenticated */
+export function upgradeCaller(request: IncomingMessage): Principal | undefined {
+  return callers.get(request);
 }
 
 /** @throws SluiceError with the HTTP status that refuses the upgrade */
@@ -51,6 +61,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   parts.checkConnection(request.socket);
   parts.origins.check(request.headers.origin, request.headers.host);
   const principal = await authenticateRequest(parts.authenticator, request.headers, 'read');
+  callers.set(request, principal);
   const full = parts.table.fullFor(principal);
   if (full !== null) {
     const whose = full === 'replica' ? 'this replica has' : 'this user has';
@@ -62,6 +73,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   const query = url.searchParams;
   return {
     principal,
+    address: parts.addressOf(request),
     snapshots:
       query.get('snapshots') === '1' || selectSubprotocol(request.headers['sec-websocket-protocol']) !== undefined,
     resume: parseResumeQuery(query.get('resume') ?? ''),

@@ -284,6 +284,7 @@ export const METRICS = {
     kind: 'counter',
     help: 'Spans that were lost because the collector did not take them or because too many waited.',
   },
+  audit_lines_dropped_total: { kind: 'counter', help: 'Lines of the audit log that could not be written.' },
   ready: {
     kind: 'gauge',
     help: '1 while this replica takes new work, as /ready says, otherwise 0. Determined at each scrape.',

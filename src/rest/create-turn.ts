@@ -9,12 +9,14 @@ import { type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { errorBody, errorHeaders } from '../protocol/errors.js';
+import { onBehalfOf } from '../turn/caller-rules.js';
 import { type TurnOrigin } from '../turn/turn.js';
 import { type TurnService, type CreatedTurn } from '../turn/turn.service.js';
 import { readOnDisconnect, readIdempotencyKey } from './queries.js';
 import { goneSignal } from './streamed-answer.js';
 import { requestFingerprint } from '../protocol/idempotency-key.js';
 import { clientRequestIdOf } from './caller.js';
+import { auditOf } from './request-audit.js';
 import { type IdempotencyUse } from '../turn/idempotency.js';
 import { LimitRefusal, type LimitState, type LimitStates } from '../turn/turn-limits.js';
 
@@ -44,7 +46,10 @@ export async function createTurn(
     ...(cancels === 'cancel' ? { signal: goneSignal(reply) } : {}),
     ...(idempotency === undefined ? {} : { idempotency }),
   });
-  return (await withLimitHeaders(reply, created)).responseId;
+  const { responseId, joined } = await withLimitHeaders(reply, created);
+  const about = { id: responseId, conversation: turnRequest.conversation };
+  auditOf(request)?.turn(onBehalfOf(caller, turnRequest), about, joined);
+  return responseId;
 }
 
 /** Answers with the failure of a turn. Does not log it, because the turn already did. */

@@ -12,6 +12,7 @@ import { errorBody, errorHeaders } from '../protocol/errors.js';
 import { type RefusedTurn } from '../turn/turn-report.js';
 import { callerOf, clientRequestIdOf } from './caller.js';
 import { createsTurn } from './operation.guard.js';
+import { auditOf } from './request-audit.js';
 import { bodyTooLarge } from './request-gate.js';
 import { noRoute, type RouteTable } from './route-table.js';
 import { hasTurn } from './create-turn.js';
@@ -95,6 +96,7 @@ export class ErrorFilter implements ExceptionFilter {
   #report(error: SluiceError, request: FastifyRequest, reply: FastifyReply): void {
     const endpoint = request.routeOptions.url ?? 'unknown';
     const { id: requestId, method } = request;
+    auditOf(request)?.refused(error);
     if (isMistake(error, request)) this.#parts.mistake(request);
     if (!createsTurn(request)) this.#parts.refusedOther(error);
     if (createsTurn(request) && !hasTurn(request)) {

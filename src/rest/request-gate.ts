@@ -10,11 +10,13 @@ import { authenticateRequest } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { SluiceError } from '../domain/errors.js';
 import { systemTime } from '../domain/time.js';
+import { type Audit } from '../observability/audit.js';
 import { type BodyRoom } from './body-room.js';
 import { senderOf, setCaller } from './caller.js';
 import { type HttpConnections } from './http-connections.js';
 import { type RefusalBudget } from './refusal-budget.js';
 import { type OpenAnswers } from './open-answers.js';
+import { auditAnswers, auditRequest } from './request-audit.js';
 import { checkRule, type RouteRule, ruleOf } from './route-rules.js';
 import { noRoute, type RouteTable } from './route-table.js';
 
@@ -27,6 +29,8 @@ export interface RequestGateParts {
   readonly connections: HttpConnections;
   readonly answers: OpenAnswers;
   readonly maxBodyBytes: number;
+  /** Null: there is no audit log. */
+  readonly audit: Audit | null;
 }
 
 /**
@@ -46,6 +50,8 @@ export function gateRequests(instance: FastifyInstance, parts: RequestGateParts)
       if (url.startsWith('/v1/') && one !== 'OPTIONS') rules.set(`${one} ${url}`, ruleOf(one, url));
     }
   });
+  const { audit } = parts;
+  if (audit !== null) auditAnswers(instance);
   parts.connections.watch(instance.server);
   instance.addHook('onRequest', async (request, reply) => {
     parts.answers.watch(reply.raw);
@@ -54,8 +60,10 @@ export function gateRequests(instance: FastifyInstance, parts: RequestGateParts)
     parts.connections.check(request.raw.socket);
     if (request.is404) throw noRoute(parts.routes, request.url);
     if (!isApi(request)) return;
+    const rule = rules.get(`${request.method} ${request.routeOptions.url ?? ''}`);
+    if (audit !== null && rule !== undefined) auditRequest(request, reply, audit, rule.audit);
     parts.origins.check(request.headers.origin, request.headers.host);
-    await identify(request, parts, rules.get(`${request.method} ${request.routeOptions.url ?? ''}`));
+    await identify(request, parts, rule);
     parts.refusals.check(senderOf(request));
     if (bytes > 0) receive(request, bytes, parts);
     if (/^\s*100-continue\s*$/iu.test(request.headers.expect ?? '')) reply.raw.writeContinue();

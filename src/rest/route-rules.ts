@@ -1,11 +1,13 @@
 /*
- * Which credentials may use each route under /v1. The gateway does not start if a route has no
- * rule. The authorization tests are generated from these rules.
+ * Which credentials may use each route under /v1, and what the audit log records of it. The gateway
+ * does not start if a route has no rule. The authorization and audit tests are generated from these
+ * rules.
  */
 
 import { hasScope } from '../auth/authenticator.js';
 import { SluiceError } from '../domain/errors.js';
 import { type Principal, type Scope } from '../domain/principal.js';
+import { type AuditEvent, type AuditKind, type AuditRule } from '../observability/audit.js';
 
 export interface RouteRule {
   readonly scope: Scope;
@@ -13,39 +15,40 @@ export interface RouteRule {
   readonly keysOnly?: boolean;
   /** Whether a credential that is bound to a conversation may not use the route. */
   readonly unbound?: boolean;
+  readonly audit: AuditRule;
 }
 
-const READ: RouteRule = { scope: 'read' };
-const CHAT: RouteRule = { scope: 'chat' };
-const ADMIN: RouteRule = { scope: 'admin', keysOnly: true };
-const BACKEND: RouteRule = { scope: 'chat', keysOnly: true };
+const read = (kind: AuditKind): RouteRule => ({ scope: 'read', audit: { event: 'read', kind } });
+const chat = (event: AuditEvent, kind: AuditKind): RouteRule => ({ scope: 'chat', audit: { event, kind } });
+const backend = (event: AuditEvent, kind: AuditKind): RouteRule => ({ ...chat(event, kind), keysOnly: true });
+const admin = (event: AuditEvent): RouteRule => ({ scope: 'admin', keysOnly: true, audit: { event, kind: 'user' } });
 
 export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
-  'POST /v1/responses': CHAT,
-  'POST /v1/responses/compact': { scope: 'chat', unbound: true },
-  'POST /v1/responses/input_tokens': CHAT,
-  'GET /v1/responses/:id': READ,
-  'POST /v1/responses/:id/cancel': CHAT,
-  'DELETE /v1/responses/:id': CHAT,
-  'GET /v1/responses/:id/input_items': READ,
-  'POST /v1/chat/completions': { scope: 'chat', unbound: true },
-  'GET /v1/conversations': READ,
-  'POST /v1/conversations': { scope: 'chat', unbound: true },
-  'GET /v1/conversations/:id': READ,
-  'POST /v1/conversations/:id': CHAT,
-  'DELETE /v1/conversations/:id': CHAT,
-  'GET /v1/conversations/:id/items': READ,
-  'POST /v1/conversations/:id/items': CHAT,
-  'GET /v1/conversations/:id/items/:item': READ,
-  'DELETE /v1/conversations/:id/items/:item': CHAT,
-  'GET /v1/models': READ,
-  'GET /v1/models/:id': READ,
-  'GET /v1/prompts': READ,
-  'POST /v1/client_secrets': BACKEND,
-  'DELETE /v1/client_secrets/:id': BACKEND,
-  'POST /v1/users/:user/revoke': BACKEND,
-  'DELETE /v1/users/:user': ADMIN,
-  'GET /v1/users/:user/export': ADMIN,
+  'POST /v1/responses': chat('created', 'response'),
+  'POST /v1/responses/compact': { ...chat('created', 'response'), unbound: true },
+  'POST /v1/responses/input_tokens': chat('read', 'response'),
+  'GET /v1/responses/:id': read('response'),
+  'POST /v1/responses/:id/cancel': chat('cancelled', 'response'),
+  'DELETE /v1/responses/:id': chat('deleted', 'response'),
+  'GET /v1/responses/:id/input_items': read('response'),
+  'POST /v1/chat/completions': { ...chat('created', 'response'), unbound: true },
+  'GET /v1/conversations': read('conversation'),
+  'POST /v1/conversations': { ...chat('created', 'conversation'), unbound: true },
+  'GET /v1/conversations/:id': read('conversation'),
+  'POST /v1/conversations/:id': chat('updated', 'conversation'),
+  'DELETE /v1/conversations/:id': chat('deleted', 'conversation'),
+  'GET /v1/conversations/:id/items': read('item'),
+  'POST /v1/conversations/:id/items': chat('created', 'item'),
+  'GET /v1/conversations/:id/items/:item': read('item'),
+  'DELETE /v1/conversations/:id/items/:item': chat('deleted', 'item'),
+  'GET /v1/models': read('model'),
+  'GET /v1/models/:id': read('model'),
+  'GET /v1/prompts': read('prompt'),
+  'POST /v1/client_secrets': backend('created', 'client_secret'),
+  'DELETE /v1/client_secrets/:id': backend('deleted', 'client_secret'),
+  'POST /v1/users/:user/revoke': backend('revoked', 'user'),
+  'DELETE /v1/users/:user': admin('erased'),
+  'GET /v1/users/:user/export': admin('exported'),
 };
 
 /**

@@ -8,6 +8,7 @@ import { type OutgoingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type SluiceError } from '../domain/errors.js';
 import { type Interruption } from './open-answers.js';
+import { auditOf } from './request-audit.js';
 import { type SseBody, type SseOptions, writeTexts } from './sse.js';
 
 /** Aborts when the client disconnects or the answer is complete. */
@@ -55,6 +56,7 @@ export async function streamTexts(
     await texts.return();
     return void reply.code(204).send();
   }
+  auditOf(reply.request)?.write('ok');
   reply.hijack();
   // Fastify's header values are those of node:http, and none is set to undefined.
   const headers = reply.getHeaders() as OutgoingHttpHeaders;

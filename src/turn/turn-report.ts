@@ -22,7 +22,7 @@ export interface RefusedTurn {
   /** The caller, or undefined if the request was refused before authentication. */
   readonly caller: Principal | undefined;
   readonly durationMs: number;
-  /** Address of the client, as far as the proxies in front are trusted. Null on a socket. */
+  /** Address of the client, as far as the proxies in front are trusted. Null if unknown. */
   readonly address: string | null;
   /** The caller's own id of the request. */
   readonly clientRequestId?: string | undefined;

@@ -104,6 +104,7 @@ it('covers every condition that an operator must be notified of', () => {
     IssuerKeysAway: '5m',
     VerdictsFailed: '5m',
     SpansDropped: '5m',
+    AuditLinesDropped: '5m',
     ErrorBudgetBurnFast: '1m',
     ErrorBudgetBurnSlow: '5m',
   });

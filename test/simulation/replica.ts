@@ -37,6 +37,7 @@ import { type Random } from './random.js';
 import { type Recorder } from './recorder.js';
 import { type Host } from './scheduler.js';
 import { mediaCheck } from '../support/media.js';
+import { NO_AUDIT } from '../../src/observability/audit.js';
 import { SummarySeal } from '../../src/turn/summary-seal.js';
 
 const SWEEP_EVERY_MS = 2_000;
@@ -152,6 +153,7 @@ export class Replica {
       report,
       authenticator: new AnonymousAuthenticator(),
       operations: { take: () => undefined },
+      audit: NO_AUDIT,
       settings: SETTINGS,
       metrics,
       logger,

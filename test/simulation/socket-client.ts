@@ -30,7 +30,7 @@ export class SocketClient {
     this.#replica = world.anyReplica();
     this.#frames = new FrameDispatch(
       this.#socket,
-      { principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false },
+      { principal: ALICE, address: null, snapshots: false, resume: [], cancelOnDisconnect: false },
       this.#replica.connections,
     );
   }

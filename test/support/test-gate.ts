@@ -19,5 +19,6 @@ export function testGate(authenticator: Authenticator, routes: RouteTable, origi
     connections: new HttpConnections({ max: 1_000 }),
     answers: new OpenAnswers(),
     maxBodyBytes: 1_048_576,
+    audit: null,
   };
 }

@@ -71,18 +71,17 @@ export class FollowedResponses {
    * Follows a response from after event `startingAfter`, without waiting for the lane. Takes a
    * place in the lane now, so that later creates there, and a refusal, come in order. Each of
    * several resumes of a response is answered; the latest decides cursor and lane.
-   * @returns a promise that resolves when the resume was answered
+   * @returns the refusal that was sent, or null
    * @throws SluiceError `too_many_lanes`, `too_many_responses`
    */
-  resume(caller: Principal, point: ResumePoint): Promise<void> {
+  resume(caller: Principal, point: ResumePoint): Promise<SluiceError | null> {
     const { responseId, streamId } = point;
-    const { lanes, closed } = this.#options;
     // Open the lane first: it may refuse, and then nothing else has changed.
-    lanes.open(streamId);
+    this.#options.lanes.open(streamId);
     const resumes = this.#resumesOf(responseId);
     const { place, isNewest } = resumes.begin(streamId);
     const frame = this.nextFrame();
-    const wanted = (): boolean => isNewest() && !this.#decidedAfter(frame, responseId) && !closed();
+    const wanted = (): boolean => isNewest() && !this.#decidedAfter(frame, responseId) && !this.#options.closed();
     return this.#answer(responseId, resumes, place, () =>
       this.#begin(caller, point, { resumes, place, frame, wanted }),
     );
@@ -181,21 +180,24 @@ export class FollowedResponses {
     resumes: Resumes,
     place: ResumePlace,
     begin: () => Promise<ResumeMode>,
-  ): Promise<void> {
+  ): Promise<SluiceError | null> {
     const { metrics, refusals } = this.#options;
-    // A later resume of the response begins when this work settles. A refusal sent after that could
-    // follow the answer to the later resume. Refuse inside the work.
-    await this.#inOrder.run(responseId, async () => {
+    // A later resume of the response begins when this work settles, and its answer could come before
+    // a refusal that is sent after that. Refuse inside the work.
+    const refusal = await this.#inOrder.run(responseId, async () => {
       try {
         metrics.of.resumes_total.inc({ mode: await begin() });
+        return null;
       } catch (thrown) {
         metrics.of.resumes_total.inc({ mode: 'refused' });
         const error = asSluiceError(thrown);
         refusals.count(error);
         place.refuse(error);
+        return error;
       }
     });
     resumes.settle(place);
+    return refusal;
   }
 
   /** Opens a viewer and follows the response with it. Throws like `ResponseReader.open`. */

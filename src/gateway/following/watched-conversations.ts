@@ -72,16 +72,20 @@ export class WatchedConversations {
   /**
    * Watches a conversation, in place of an earlier subscription to it. A subscribe that fails is
    * refused and leaves the earlier subscription unchanged.
+   * @returns a promise of the refusal that was sent, or null
    */
-  subscribe(caller: Principal, conversation: string, streamId: string): Promise<void> {
+  subscribe(caller: Principal, conversation: string, streamId: string): Promise<SluiceError | null> {
     return this.#inOrder.run(conversation, async () => {
       try {
         await this.#subscribe(caller, conversation, streamId);
+        return null;
       } catch (thrown) {
         // The next frame of this conversation runs as soon as this work settles. If the refusal
         // were sent after that, it could follow the answer to that frame. Refuse inside the work,
         // so that answers come in the order of frames.
-        this.#options.refusals.refuse(asSluiceError(thrown), streamId);
+        const error = asSluiceError(thrown);
+        this.#options.refusals.refuse(error, streamId);
+        return error;
       }
     });
   }

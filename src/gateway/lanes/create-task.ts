@@ -9,8 +9,10 @@ import { type Principal } from '../../domain/principal.js';
 import { type ResponseRequest } from '../../domain/request.js';
 import { type Time } from '../../domain/time.js';
 import { requestFingerprint } from '../../protocol/idempotency-key.js';
+import { onBehalfOf } from '../../turn/caller-rules.js';
 import { type TurnService } from '../../turn/turn.service.js';
 import { type UnstoredResponses } from '../../turn/unstored-responses.js';
+import { type EventAudit } from '../event-audit.js';
 import { type FollowedResponses } from '../following/followed-responses.js';
 import { type Refusals } from '../refusals.js';
 import { type ConnectionTask } from './lanes.js';
@@ -31,6 +33,7 @@ export interface Creation {
 export interface CreateParts {
   readonly turns: Pick<TurnService, 'create' | 'cancel'>;
   readonly refusals: Refusals;
+  readonly audit: Pick<EventAudit, 'turn'>;
   /** The responses that only this connection remembers. */
   readonly unstored: UnstoredResponses;
   readonly time: Time;
@@ -90,7 +93,7 @@ export class CreateTask implements ConnectionTask {
 
   /** @returns the response's id, or undefined if it was refused and the client has the error */
   async #create(): Promise<string | undefined> {
-    const { turns, refusals, unstored, created, time } = this.#parts;
+    const { turns, refusals, audit, unstored, created, time } = this.#parts;
     const { caller, request, streamId, idempotencyKey, traceparent, clientRequestId } = this.#creation;
     const origin = {
       endpoint: 'ws',
@@ -110,6 +113,8 @@ export class CreateTask implements ConnectionTask {
       const options = { signal: this.#aborted.signal, onResponse: created, unstored, ...idempotency };
       const { responseId, joined } = await turns.create(caller, request, origin, options);
       this.#joined = joined;
+      const about = { id: responseId, conversation: request.conversation };
+      audit.turn(onBehalfOf(caller, request), about, joined);
       // The signal does not reach a response that was joined, and no cancel could name it before.
       if (joined && this.#cancelled) turns.cancel(caller, responseId).catch(() => undefined);
       return responseId;

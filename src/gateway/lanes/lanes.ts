@@ -113,12 +113,17 @@ export class Lanes {
     };
   }
 
-  /** Cancels what runs and waits in a lane: one call for each response. */
-  cancel(caller: Principal, streamId: string | undefined): void {
-    for (const task of this.find(streamId)?.tasks ?? []) {
+  /**
+   * Cancels what runs and waits in a lane: one call for each response.
+   * @returns whether one of them has an id already
+   */
+  cancel(caller: Principal, streamId: string | undefined): boolean {
+    const tasks = [...(this.find(streamId)?.tasks ?? [])];
+    for (const task of tasks) {
       task.cancel();
       this.#request(caller, task.responseId);
     }
+    return tasks.some(({ responseId }) => responseId !== undefined);
   }
 
   /** Cancels the responses that this connection created, not those that it resumed or joined. */

@@ -16,6 +16,7 @@ import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { ALICE, type HarnessOptions, TurnHarness } from '../turn/turn-harness.js';
 import { FakeSocket } from './fake-socket.js';
+import { NO_AUDIT } from '../../../src/observability/audit.js';
 import { mediaCheck } from '../../support/media.js';
 
 export const SETTINGS: SocketSettings = {
@@ -75,6 +76,7 @@ export class ConnectionHarness extends TurnHarness {
       claim: plain.claim,
       announcements: plain.announcements,
       operations: { take: () => undefined },
+      audit: NO_AUDIT,
       settings: { ...SETTINGS, ...options.settings },
       time,
       round: new FlushRound(time),
@@ -88,7 +90,7 @@ export class ConnectionHarness extends TurnHarness {
     const socket = new FakeSocket();
     const frames = new FrameDispatch(
       socket,
-      { principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false, ...handshake },
+      { principal: ALICE, address: null, snapshots: false, resume: [], cancelOnDisconnect: false, ...handshake },
       this.parts,
     );
     socket.on('close', () => frames.end());

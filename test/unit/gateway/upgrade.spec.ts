@@ -19,7 +19,8 @@ const clients: Socket[] = [];
 
 beforeEach(async () => {
   http = createServer();
-  accept = () => Promise.resolve({ principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false });
+  accept = () =>
+    Promise.resolve({ principal: ALICE, snapshots: false, address: null, resume: [], cancelOnDisconnect: false });
   onConnection = () => undefined;
   const metrics = new Metrics({ prefix: 'test_', version: '0' });
   // The adapter takes the HTTP server itself where it is given no Nest application.
@@ -100,7 +101,7 @@ describe('an upgrade', () => {
     await asked.promise;
     client.resetAndDestroy();
     await until(async () => (await connections()) === 0);
-    gate.resolve({ principal: ALICE, snapshots: false, resume: [], cancelOnDisconnect: false });
+    gate.resolve({ principal: ALICE, snapshots: false, address: null, resume: [], cancelOnDisconnect: false });
     await new Promise(setImmediate);
     expect(opened).toBe(0);
   });

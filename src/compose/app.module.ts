@@ -32,7 +32,6 @@ import { ChatCompletionsController } from '../rest/chat-completions.controller.j
 import { ClientSecretsController } from '../rest/client-secrets.controller.js';
 import { ConversationsController } from '../rest/conversations.controller.js';
 import { ModelList, ModelsController } from '../rest/models.controller.js';
-import { type OpenAnswers } from '../rest/open-answers.js';
 import { PromptList, PromptsController } from '../rest/prompts.controller.js';
 import { CompactController } from '../rest/compact.controller.js';
 import { InputTokensController } from '../rest/input-tokens.controller.js';
@@ -54,7 +53,6 @@ export interface AppParts extends GatewayParts {
   readonly pino: Logger;
   readonly logger: Log;
   readonly metrics: Metrics;
-  readonly answers: OpenAnswers;
   readonly audit: AuditOutput | null;
 }
 
@@ -136,7 +134,10 @@ export class AppModule {
 
 function restTimes({ config, answers }: AppParts): RestTimes {
   const { sse } = new RestTimes();
-  return new RestTimes({ sse: { ...sse, keepAliveMs: config.http.sse_keep_alive, interruption: answers } });
+  return new RestTimes({
+    sse: { ...sse, keepAliveMs: config.http.sse_keep_alive },
+    interruptionOf: (answer) => answers.interruptionOf(answer),
+  });
 }
 
 function promptList({ prompts, config }: AppParts): PromptList {

@@ -9,6 +9,7 @@ import { OriginPolicy } from '../auth/origin.js';
 import { Revocations } from '../auth/revocations.js';
 import { type ClientSecrets } from '../auth/secrets/client-secrets.js';
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
+import { OpenAnswers } from '../rest/open-answers.js';
 import { ConnectionTable } from '../gateway/connection-table.js';
 import { type SocketSettings } from '../gateway/settings.js';
 import { Overload } from '../lifecycle/overload.js';
@@ -82,6 +83,7 @@ export interface GatewayParts {
   readonly revocations: Revocations;
   readonly origins: OriginPolicy;
   readonly table: ConnectionTable;
+  readonly answers: OpenAnswers;
   readonly socketSettings: SocketSettings;
   /** Closes the connections to providers. */
   readonly closeProviders: () => Promise<void>;
@@ -201,6 +203,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
 
   const socketSettings = socketSettingsFrom(config);
   const table = new ConnectionTable(socketSettings, metrics);
+  const answers = new OpenAnswers();
   // Send clients away: this replica cannot serve them, another may reach the store.
   outage.onLong(() => void table.sendAway(CLOSE_CODES.tryAgainLater, 'state store away', SPREAD_CLOSES_MS));
   return {
@@ -235,13 +238,17 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     userData: new UserData(state),
     secrets: composeClientSecrets(config, state, prompts),
     revocations: new Revocations(state.credentials, {
-      onRevoked: ({ secrets, owners }, isValid) => table.closeRevoked(secrets, owners, isValid),
+      onRevoked: async ({ secrets, owners }, isValid) => {
+        await table.closeRevoked(secrets, owners, isValid);
+        await answers.endRevoked(secrets, owners, isValid);
+      },
     }),
     origins: new OriginPolicy({
       allowedOrigins: config.auth.allowed_origins,
       loopbackOnly: ['127.0.0.1', '::1', 'localhost'].includes(config.app.host),
     }),
     table,
+    answers,
     socketSettings,
     closeProviders: providers.close,
     tracing,

@@ -31,7 +31,6 @@ import { corsOptions } from '../rest/cors.js';
 import { ErrorFilter } from '../rest/error.filter.js';
 import { HttpConnections } from '../rest/http-connections.js';
 import { httpServerOptions, prepareHttp } from '../rest/http-server.js';
-import { OpenAnswers } from '../rest/open-answers.js';
 import { RefusalBudget } from '../rest/refusal-budget.js';
 import { servePlayground } from '../rest/playground.js';
 import { bodyBytesOf, gateRequests, type RequestGateParts } from '../rest/request-gate.js';
@@ -67,8 +66,7 @@ export async function createGateway(
   const logger = new PinoLog(pino);
   const audit = openAudit(config, logger, metrics);
   const parts = await compose(config, logger, metrics);
-  const answers = new OpenAnswers();
-  const module = await AppModule.forRoot({ ...parts, answers, audit, config, pino, logger, metrics });
+  const module = await AppModule.forRoot({ ...parts, audit, config, pino, logger, metrics });
   const adapter = new FastifyAdapter(
     httpServerOptions({
       maxBodyBytes: config.http.max_body_bytes,
@@ -78,7 +76,7 @@ export async function createGateway(
   );
   const routes = new RouteTable();
   prepareHttp(adapter.getInstance(), routes);
-  const gate = requestGate(config, { ...parts, answers, audit }, routes, metrics);
+  const gate = requestGate(config, { ...parts, audit }, routes, metrics);
   gateRequests(adapter.getInstance(), gate);
   if (config.app.playground) servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
@@ -123,7 +121,7 @@ export async function createGateway(
 
 function requestGate(
   { http, limits }: AppConfig,
-  parts: GatewayParts & { readonly answers: OpenAnswers; readonly audit: AuditOutput | null },
+  parts: GatewayParts & { readonly audit: AuditOutput | null },
   routes: RouteTable,
   { of }: Metrics,
 ): RequestGateParts {

@@ -41,7 +41,7 @@ export class ChatCompletionsController {
       throw inChatWords(asSluiceError(thrown));
     });
     try {
-      const reading = readingSignal(reply, this.times.sse.interruption);
+      const reading = readingSignal(reply, this.times.interruptionOf(reply.raw));
       if (chat.stream) await this.#stream(caller, responseId, new ChatChunkWriter(chat.includeUsage), reading, reply);
       else await this.#answer(caller, responseId, reading, reply);
     } catch (thrown) {
@@ -52,7 +52,7 @@ export class ChatCompletionsController {
   async #answer(caller: Principal, responseId: string, reading: AbortSignal, reply: FastifyReply): Promise<void> {
     const response = await this.reader.settled(caller, responseId, reading);
     if (reply.raw.destroyed) return void reply.hijack();
-    checkInterruption(isEnded(response.status), this.times.sse.interruption?.reason);
+    checkInterruption(isEnded(response.status), this.times.interruptionOf(reply.raw)?.reason);
     if (response.status === 'failed') throw new FailedTurn(response);
     void reply.code(200).send(chatCompletion(response));
   }
@@ -69,7 +69,7 @@ export class ChatCompletionsController {
     reply: FastifyReply,
   ): Promise<void> {
     const texts = chunkTexts(this.reader.events(caller, responseId, FROM_THE_START, reading), chunks);
-    await streamTexts(reply, { texts, errorText }, this.times.firstChunkMs, this.times.sse);
+    await streamTexts(reply, { texts, errorText }, this.times.firstChunkMs, this.times.sseOf(reply.raw));
   }
 }
 

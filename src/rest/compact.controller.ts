@@ -44,9 +44,10 @@ export class CompactController {
     const turnRequest = parseCompactRequest(body);
     this.seal.refuseWithoutKey('input');
     const responseId = await createTurn(this.turns, caller, { route: ROUTE, turnRequest, delivery: 'json' }, reply);
-    const response = await this.reader.settled(caller, responseId, readingSignal(reply, this.times.sse.interruption));
+    const interruption = this.times.interruptionOf(reply.raw);
+    const response = await this.reader.settled(caller, responseId, readingSignal(reply, interruption));
     if (reply.raw.destroyed) return void reply.hijack();
-    checkInterruption(isEnded(response.status), this.times.sse.interruption?.reason);
+    checkInterruption(isEnded(response.status), interruption?.reason);
     if (response.status === 'failed') answerFailure(reply, new FailedTurn(response));
     else if (response.status !== 'completed' || response.output_text === '') answerFailure(reply, noSummary());
     else void reply.code(200).send(this.#bodyOf(caller, response));

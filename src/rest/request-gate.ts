@@ -9,6 +9,7 @@ import { type Authenticator } from '../auth/authenticator.js';
 import { authenticateRequest } from '../auth/credentials.js';
 import { type OriginPolicy } from '../auth/origin.js';
 import { SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
 import { systemTime } from '../domain/time.js';
 import { type Audit } from '../observability/audit.js';
 import { type BodyRoom } from './body-room.js';
@@ -63,7 +64,8 @@ export function gateRequests(instance: FastifyInstance, parts: RequestGateParts)
     const rule = rules.get(`${request.method} ${request.routeOptions.url ?? ''}`);
     if (audit !== null && rule !== undefined) auditRequest(request, reply, audit, rule.audit);
     parts.origins.check(request.headers.origin, request.headers.host);
-    await identify(request, parts, rule);
+    const identified = await identify(request, parts, rule);
+    parts.answers.setCaller(reply.raw, identified);
     parts.refusals.check(senderOf(request));
     if (bytes > 0) receive(request, bytes, parts);
     if (/^\s*100-continue\s*$/iu.test(request.headers.expect ?? '')) reply.raw.writeContinue();
@@ -75,19 +77,20 @@ function isApi({ routeOptions, method }: FastifyRequest): boolean {
 }
 
 /**
- * Authenticates the caller.
+ * Authenticates the caller, and returns it.
  * @throws SluiceError 401 or 403, or 429 if this address was refused too often
  */
 async function identify(
   request: FastifyRequest,
   { authenticator, refusals }: RequestGateParts,
   rule: RouteRule | undefined,
-): Promise<void> {
+): Promise<Principal> {
   try {
     const { scope = 'chat' } = rule ?? {};
     const caller = await authenticateRequest(authenticator, request.headers, scope);
     if (rule !== undefined) checkRule(caller, rule);
     setCaller(request, caller);
+    return caller;
   } catch (refusal) {
     refusals.check(senderOf(request));
     throw refusal;

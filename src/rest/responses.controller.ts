@@ -44,7 +44,7 @@ export class ResponsesController {
     if (turnRequest.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
     const response = await this.reader.settled(caller, responseId, reading);
     if (reply.raw.destroyed) return void reply.hijack();
-    checkInterruption(isEnded(response.status), this.times.sse.interruption?.reason);
+    checkInterruption(isEnded(response.status), this.times.interruptionOf(reply.raw)?.reason);
     if (response.status === 'failed') answerFailure(reply, new FailedTurn(response));
     else this.#send(reply, response);
   }
@@ -96,7 +96,7 @@ export class ResponsesController {
   }
 
   #readingSignal(reply: FastifyReply): AbortSignal {
-    return readingSignal(reply, this.times.sse.interruption);
+    return readingSignal(reply, this.times.interruptionOf(reply.raw));
   }
 
   #send(reply: FastifyReply, response: ResponseObject): void {
@@ -112,6 +112,12 @@ export class ResponsesController {
     reply: FastifyReply,
     { after = -1, whenNothing = 'empty stream' }: { after?: number; whenNothing?: 'empty stream' | 'no content' } = {},
   ): Promise<void> {
-    await streamTexts(reply, eventBody(events, after), this.times.firstEventMs, this.times.sse, whenNothing);
+    await streamTexts(
+      reply,
+      eventBody(events, after),
+      this.times.firstEventMs,
+      this.times.sseOf(reply.raw),
+      whenNothing,
+    );
   }
 }

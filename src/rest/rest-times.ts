@@ -1,5 +1,7 @@
-/* The time limits of the REST routes, in milliseconds. */
+/* The time limits of the REST routes, in milliseconds, and what ends their answers early. */
 
+import { type ServerResponse } from 'node:http';
+import { type Interruption } from './open-answers.js';
 import { type SseOptions } from './sse.js';
 
 export class RestTimes {
@@ -19,7 +21,15 @@ export class RestTimes {
    */
   readonly firstChunkMs: number = 10_000;
 
+  /** Returns what ends an answer early. */
+  readonly interruptionOf: (answer: ServerResponse) => Interruption | undefined = () => undefined;
+
   constructor(times: Partial<RestTimes> = {}) {
     Object.assign(this, times);
+  }
+
+  /** Returns the options of one stream. */
+  sseOf(answer: ServerResponse): SseOptions {
+    return { ...this.sse, interruption: this.interruptionOf(answer) };
   }
 }

@@ -25,7 +25,7 @@ export interface SseOptions {
    */
   readonly lingerMs: number;
   /** Ends the stream early, with an error. Absent: the stream is never interrupted. */
-  readonly interruption?: Interruption;
+  readonly interruption?: Interruption | undefined;
 }
 
 /**

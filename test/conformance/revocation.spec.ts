@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { BACKEND } from '../support/backend.js';
-import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
+import { GatewayHarness, heldAnswer, ONE_TRY, sseMessages } from '../support/gateway-harness.js';
 import { AUDIENCE, ISSUER, signed, TokenIssuer } from '../support/token-issuer.js';
 
 /** The promise of EK-6. */
@@ -94,5 +94,78 @@ describe('a revocation', () => {
       expect(one).not.toContain(value.slice(25));
     }
     for (const one of keys) expect([one, await redis.admin.pttl(one)]).not.toEqual([one, -1]);
+  });
+});
+
+describe('an answer over HTTP that is open when its credential is revoked', () => {
+  const revoked = { error: { code: 'invalid_api_key' } };
+
+  it('ends within 5 s on every replica, and its turn continues [EK-6]', async () => {
+    const { id, value } = await secretFor('ann');
+    const held = heldAnswer('First', ' and last');
+    at(0).provider.answerWith(held.answer);
+    const body = { input: 'Hi', stream: true };
+    const created = await at(0).fetch('/v1/responses', { method: 'POST', body, key: value });
+    const reader = created.body?.getReader();
+    let text = '';
+    const read = async (until: (all: string) => boolean): Promise<void> => {
+      while (!until(text)) {
+        const step = await reader?.read();
+        if (step?.done !== false) return;
+        text += Buffer.from(step.value).toString();
+      }
+    };
+    await read((all) => all.includes('First'));
+    const response = /"id":"(resp_\w+)"/u.exec(text)?.[1] ?? '';
+    const followed = at(1).fetch(`/v1/responses/${response}?stream=true`, { key: value });
+    const waiting = heldAnswer('Second');
+    at(0).provider.answerWith(waiting.answer);
+    const whole = at(0).api('/v1/responses', { method: 'POST', body: { input: 'Hi' }, key: value });
+    const chat = heldAnswer('Third');
+    at(1).provider.answerWith(chat.answer);
+    const completion = at(1).fetch('/v1/chat/completions', {
+      method: 'POST',
+      body: { model: 'fake-model', stream: true, messages: [{ role: 'user', content: 'Hi' }] },
+      key: value,
+    });
+    const [other, streamed] = [await followed, await completion];
+    while (at(0).provider.requests.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+
+    const from = performance.now();
+    await at(0).api(`/v1/client_secrets/${id}`, { method: 'DELETE', key: BACKEND });
+    await read(() => false);
+    const ends = await Promise.all([whole, other.text(), streamed.text()]);
+    expect(performance.now() - from).toBeLessThan(WITHIN_MS);
+    expect(sseMessages(text).at(-1)).toMatchObject({ event: 'error', data: revoked });
+    expect(ends[0]).toMatchObject({ status: 401, body: revoked });
+    expect(sseMessages(ends[1]).at(-1)).toMatchObject({ event: 'error', data: revoked });
+    expect(ends[2]).toContain('invalid_api_key');
+    expect(ends[2]).not.toContain('[DONE]');
+
+    for (const one of [held, waiting, chat]) one.finish();
+    let status: unknown = 'in_progress';
+    while (status === 'in_progress') {
+      status = (await at(1).api(`/v1/responses/${response}`, { key: BACKEND })).body['status'];
+    }
+    expect(status).toBe('completed');
+  });
+
+  it('continues if the revocation was of another user, or of a server key that acts for the user [EK-6]', async () => {
+    const held = heldAnswer('First', ' and last');
+    at(0).provider.answerWith(held.answer);
+    const answer = at(0).fetch('/v1/responses', {
+      method: 'POST',
+      body: { input: 'Hi', stream: true },
+      key: BACKEND,
+      headers: { 'sluice-user': 'ann' },
+    });
+    const stream = await answer;
+    const socket = await at(0).connect(bearer((await secretFor('ann')).value));
+    await at(0).api('/v1/users/bob/revoke', { method: 'POST', key: BACKEND });
+    await at(0).api('/v1/users/ann/revoke', { method: 'POST', key: BACKEND });
+    // This replica has handled the revocation when it has closed the socket.
+    expect((await socket.closed).code).toBe(1008);
+    held.finish();
+    expect(await stream.text()).toContain('response.completed');
   });
 });

@@ -146,9 +146,12 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         },
         {
           title: 'Refusals',
-          description: 'Errors sent before there was a response, by code.',
+          description: 'Errors sent before there was a response, by code; connections over a limit, by limit.',
           unit: 'reqps',
-          queries: [['{{code}}', by('code', 'refusals_total')]],
+          queries: [
+            ['{{code}}', by('code', 'refusals_total')],
+            ['over the limit: {{limit}}', by('limit', 'connections_refused_total')],
+          ],
         },
         {
           title: 'Guardrail findings',

@@ -38,6 +38,7 @@ import { InputTokensController } from '../rest/input-tokens.controller.js';
 import { ResponsesController } from '../rest/responses.controller.js';
 import { RestTimes } from '../rest/rest-times.js';
 import { UsersController } from '../rest/users.controller.js';
+import { ConnectionLimits } from '../turn/connection-limits.js';
 import { Conversations } from '../turn/conversations.js';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { ResponseReader } from '../turn/response-reader.js';
@@ -83,6 +84,7 @@ export class AppModule {
         { provide: SummarySeal, useValue: parts.seal },
         { provide: InputTokens, useValue: parts.inputTokens },
         { provide: OperationLimits, useValue: parts.operations },
+        { provide: ConnectionLimits, useValue: parts.connectionLimits },
         { provide: Conversations, useValue: parts.conversations },
         { provide: Authenticator, useValue: parts.authenticator },
         { provide: UserData, useValue: parts.userData },

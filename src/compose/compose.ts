@@ -46,6 +46,7 @@ import { MediaCheck } from '../turn/media-check.js';
 import { DrainState } from '../turn/drain-state.js';
 import { TurnGuards } from '../turn/turn-guards.js';
 import { TurnLimits } from '../turn/turn-limits.js';
+import { ConnectionLimits } from '../turn/connection-limits.js';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { Compaction } from '../turn/compaction.js';
 import { SummarySeal } from '../turn/summary-seal.js';
@@ -73,6 +74,7 @@ export interface GatewayParts {
   readonly seal: SummarySeal;
   readonly conversations: Conversations;
   readonly operations: OperationLimits;
+  readonly connectionLimits: ConnectionLimits;
   readonly overload: Overload;
   readonly prompts: PromptCatalog;
   readonly sweep: OrphanSweep;
@@ -224,6 +226,11 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       responses: state.responses,
       maxItemBytes: config.state.max_bytes,
       media,
+    }),
+    connectionLimits: new ConnectionLimits({
+      perUser: config.limits.connections_per_user,
+      perAddress: config.limits.connections_per_address,
+      onRefused: (limit) => metrics.of.connections_refused_total.inc({ limit }),
     }),
     operations: new OperationLimits({
       perMinute: config.limits.per_user.operations_per_minute,

@@ -16,7 +16,7 @@ import { type AppConfig } from '../config/schema.js';
 import { asSluiceError } from '../domain/errors.js';
 import { RefusedUpgrades } from '../gateway/refused-upgrades.js';
 import { SocketAdapter } from '../gateway/socket-adapter.js';
-import { clientAddress } from '../gateway/client-address.js';
+import { clientAddress, isTrustedProxy } from '../gateway/client-address.js';
 import { UPGRADE_AUDIT } from '../gateway/event-audit.js';
 import { acceptUpgrade, refuseUpgrade, upgradeCaller } from '../gateway/upgrade.js';
 import { Drain } from '../lifecycle/drain.js';
@@ -95,10 +95,10 @@ export async function createGateway(
   );
   app.enableCors(corsOptions(parts.origins));
   app.useLogger(nestLog(app.get(Logger)));
-  const { authenticator, origins, drain, table, outage } = parts;
+  const { authenticator, origins, drain, table, outage, connectionLimits: limits } = parts;
   const addressOf = clientAddress(config.http.trusted_proxies);
   const checkConnection = gate.connections.check.bind(gate.connections);
-  const upgrade = { authenticator, origins, drain, table, outage, checkConnection, addressOf };
+  const upgrade = { authenticator, origins, drain, table, outage, limits, checkConnection, addressOf };
   const refusedUpgrades = new RefusedUpgrades(logger);
   app.useWebSocketAdapter(
     new SocketAdapter(app, {
@@ -107,7 +107,7 @@ export async function createGateway(
       refuse: (socket, thrown, request) => {
         const outcome = asSluiceError(thrown);
         const [address, caller] = [addressOf(request), upgradeCaller(request)];
-        refusedUpgrades.add(outcome, address ?? undefined);
+        refusedUpgrades.add(outcome, address ?? '');
         audit?.log.write({ rule: UPGRADE_AUDIT, operation: 'upgrade', caller, address, outcome });
         refuseUpgrade(socket, thrown, metrics);
       },
@@ -138,6 +138,9 @@ function requestGate(
     }),
     connections: new HttpConnections({
       max: limits.connections,
+      maxPerAddress: limits.connections_per_address,
+      isProxy: isTrustedProxy(http.trusted_proxies),
+      onRefused: () => of.connections_refused_total.inc({ limit: 'address' }),
       onChange: (connections) => of.http_connections.set(connections),
     }),
     answers,

@@ -102,6 +102,5 @@ export function socketSettings(config: AppConfig): SocketSettings {
     slowReaderTimeoutMs: websocket.slow_reader_timeout,
     maxConnectionAgeMs: websocket.max_connection_age,
     maxConnections: limits.connections,
-    maxConnectionsPerUser: limits.connections_per_user,
   };
 }

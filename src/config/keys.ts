@@ -49,14 +49,15 @@ export const port: Kind<number> = {
 /** An IP address, or a CIDR range. */
 export const addressRange: Kind<string> = {
   schema: z.string().trim().refine(isAddressRange),
-  allowed: 'an IP address or a CIDR range',
+  allowed: 'an IP address or a CIDR range (not of all addresses)',
 };
 
 function isAddressRange(value: string): boolean {
   const [address = '', prefix, ...more] = value.split('/');
   const version = isIP(address);
   if (version === 0 || more.length > 0) return false;
-  return prefix === undefined || (/^\d{1,3}$/u.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+  // A range of all addresses would let every client choose its address.
+  return prefix === undefined || (/^[1-9]\d{0,2}$/u.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
 }
 
 export function pattern(shape: RegExp, allowed: string): Kind<string> {

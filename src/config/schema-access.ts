@@ -135,7 +135,16 @@ export const limits = section('Limits of callers and of one replica.', {
     20_000,
     'Open connections of one replica: sockets, SSE streams, requests and idle HTTP connections. Over it, idle ones are closed, then new ones refused with 503.',
   ),
-  connections_per_user: optionalKey(count(1), 'no limit', 'Open sockets of one user on one replica.'),
+  connections_per_user: optionalKey(
+    count(1),
+    'no limit',
+    'Open sockets and SSE streams of one user, or of a server key that acts for no user. Over it: 429. Each replica counts its own.',
+  ),
+  connections_per_address: optionalKey(
+    count(1),
+    'no limit',
+    'Open connections of one address (IPv6: of one /64 network), idle ones included. Behind a proxy of `http.trusted_proxies`: sockets and SSE streams of the address that it names. Over it: 429. An office behind one address shares it: leave room for hundreds of people. Each replica counts its own.',
+  ),
 });
 
 export const auth = section('Authentication of callers.', {

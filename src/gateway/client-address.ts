@@ -13,3 +13,9 @@ export function clientAddress(trustedProxies: readonly string[]): (request: Inco
   // A socket that is closed already has no address.
   return (request) => (request.socket.remoteAddress === undefined ? null : proxyAddr(request, trusted));
 }
+
+/** Returns whether connections of an address carry requests of several clients. */
+export function isTrustedProxy(trustedProxies: readonly string[]): (address: string) => boolean {
+  const trusted = proxyAddr.compile([...trustedProxies]);
+  return (address) => trusted(address, 0);
+}

@@ -49,7 +49,6 @@ export class ConnectionTable {
   readonly #metrics: Metrics;
   readonly #time: Time;
   readonly #open = new Map<ClientConnection, Entry>();
-  readonly #perOwner = new Map<string, number>();
   #stopChecks: (() => void) | undefined;
   /** Set when all sockets are to close, including those that are being opened. */
   #leaving: { readonly code: CloseCode; readonly reason: string } | undefined;
@@ -64,12 +63,10 @@ export class ConnectionTable {
     return this.#open.size;
   }
 
-  /** Returns the limit that another socket of this caller would exceed, or null. */
-  fullFor(principal: Principal): 'replica' | 'user' | null {
-    const { maxConnections, maxConnectionsPerUser } = this.#settings;
-    if (maxConnections !== null && this.#open.size >= maxConnections) return 'replica';
-    const own = this.#perOwner.get(principal.owner) ?? 0;
-    return maxConnectionsPerUser !== null && own >= maxConnectionsPerUser ? 'user' : null;
+  /** Whether this replica has as many sockets as it may. */
+  get full(): boolean {
+    const { maxConnections } = this.#settings;
+    return maxConnections !== null && this.#open.size >= maxConnections;
   }
 
   add(connection: ClientConnection): void {
@@ -83,7 +80,6 @@ export class ConnectionTable {
       announcedExpiryOf: undefined,
       ownerDigest: ownerDigest(connection.principal.owner),
     });
-    this.#count(connection.principal.owner, 1);
     this.#metrics.of.connections.set(this.#open.size);
     this.#stopChecks ??= every(this.#time, CHECK_EVERY_MS, () => this.check());
     if (this.#leaving !== undefined) void connection.leave(this.#leaving.code, this.#leaving.reason, LEAVE_WITHIN_MS);
@@ -97,7 +93,6 @@ export class ConnectionTable {
     const entry = this.#open.get(connection);
     if (entry === undefined) return undefined;
     this.#open.delete(connection);
-    this.#count(connection.principal.owner, -1);
     this.#metrics.of.connections.set(this.#open.size);
     this.#metrics.of.websocket_closes_total.inc({ code });
     return this.#time.now() - entry.openedAt;
@@ -184,12 +179,6 @@ export class ConnectionTable {
       }
       this.#checkAge(connection, entry, now);
     }
-  }
-
-  #count(owner: string, by: 1 | -1): void {
-    const now = (this.#perOwner.get(owner) ?? 0) + by;
-    if (now > 0) this.#perOwner.set(owner, now);
-    else this.#perOwner.delete(owner);
   }
 
   /**

@@ -6,6 +6,7 @@
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type Log } from '../observability/log.js';
+import { ConnectionRefusal } from '../turn/connection-limits.js';
 
 const LINE_EVERY_MS = 10_000;
 
@@ -23,14 +24,18 @@ export class RefusedUpgrades {
     private readonly time: Time = systemTime,
   ) {}
 
-  /** @param address remote address of the socket, if it is still known */
-  add({ code }: SluiceError, address: string | undefined): void {
+  /** @param address the client's address; empty if its socket is already closed */
+  add(error: SluiceError, address: string): void {
+    const { code } = error;
     const refusals = this.#refusals.get(code) ?? { unlogged: 0, loggedAt: -Infinity };
     this.#refusals.set(code, refusals);
     refusals.unlogged += 1;
     const now = this.time.now();
     if (now - refusals.loggedAt < LINE_EVERY_MS) return;
-    this.logger.warn({ error: code, address: address ?? null, refusals: refusals.unlogged }, 'connection refused');
+    const limited = error instanceof ConnectionRefusal ? { limit: error.limit, caller: error.caller } : {};
+    const shown = address === '' ? null : address.slice(0, 64);
+    const fields = { error: code, address: shown, ...limited, refusals: refusals.unlogged };
+    this.logger.warn(fields, 'connection refused');
     refusals.unlogged = 0;
     refusals.loggedAt = now;
   }

@@ -20,5 +20,4 @@ export interface SocketSettings {
   readonly maxConnectionAgeMs: number | null;
   /** Most open sockets of this replica; null means no limit. */
   readonly maxConnections: number | null;
-  readonly maxConnectionsPerUser: number | null;
 }

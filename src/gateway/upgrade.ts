@@ -15,6 +15,7 @@ import { readClientRequestId } from '../protocol/client-request-id.js';
 import { rawRefusal } from '../protocol/errors.js';
 import { parseResumeQuery } from '../protocol/socket/resume-query.js';
 import { type Outage } from '../state/outage.js';
+import { type ConnectionLimits } from '../turn/connection-limits.js';
 import { type DrainState } from '../turn/drain-state.js';
 import { type Handshake } from './connection.js';
 import { type ConnectionTable } from './connection-table.js';
@@ -26,7 +27,8 @@ export interface UpgradeParts {
   readonly table: ConnectionTable;
   readonly outage: Outage;
   readonly addressOf: (request: IncomingMessage) => string | null;
-  /** @throws SluiceError `overloaded` if the connection exceeds the limit */
+  readonly limits: ConnectionLimits;
+  /** @throws SluiceError if the connection exceeds a limit */
   readonly checkConnection: (socket: IncomingMessage['socket']) => void;
 }
 
@@ -62,21 +64,25 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   parts.origins.check(request.headers.origin, request.headers.host);
   const principal = await authenticateRequest(parts.authenticator, request.headers, 'read');
   callers.set(request, principal);
-  const full = parts.table.fullFor(principal);
-  if (full !== null) {
-    const whose = full === 'replica' ? 'this replica has' : 'this user has';
-    const code = full === 'replica' ? 'overloaded' : 'rate_limit_exceeded';
-    throw new SluiceError(code, `unable to open a connection; ${whose} as many as it may; close one or try later`, {
+  if (parts.table.full) {
+    throw new SluiceError('overloaded', 'unable to open a connection; this replica has as many as it may; try later', {
       retryAfterMs: 5_000,
     });
   }
   const query = url.searchParams;
+  const resume = parseResumeQuery(query.get('resume') ?? '');
+  // From here on nothing is refused. The place is free again when the socket closes, also if the
+  // handshake fails or the client left while its credential was checked.
+  const address = parts.addressOf(request);
+  const release = parts.limits.take(principal, address ?? '');
+  if (request.socket.destroyed) release();
+  else request.socket.once('close', release);
   return {
     principal,
-    address: parts.addressOf(request),
+    address,
     snapshots:
       query.get('snapshots') === '1' || selectSubprotocol(request.headers['sec-websocket-protocol']) !== undefined,
-    resume: parseResumeQuery(query.get('resume') ?? ''),
+    resume,
     cancelOnDisconnect: query.get('on_disconnect') === 'cancel',
     traceparent: [request.headers['traceparent']].flat()[0],
     clientRequestId: readClientRequestId(request.headers['x-request-id']),

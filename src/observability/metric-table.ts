@@ -6,16 +6,7 @@
 
 import { ERROR_CODES, type ErrorCode } from '../domain/errors.js';
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
-
-/**
- * Buckets for streams, from a fast small model to a slow reasoning one. 5 s, the default alert
- * threshold, is a bound.
- */
-const FIRST_DELTA_SECONDS = [0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30] as const;
-const APPEND_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
-const DURATION_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120] as const;
-
-const COST_USD = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5] as const;
+import { APPEND_SECONDS, COST_USD, DURATION_SECONDS, FIRST_DELTA_SECONDS } from './metric-buckets.js';
 
 export const LABEL_VALUES_MAX = 100;
 
@@ -208,6 +199,11 @@ export const METRICS = {
     help: 'Requests refused before a response existed, by error code.',
     labels: { code: 'bounded' },
     begins: { code: Object.keys(ERROR_CODES) },
+  },
+  connections_refused_total: {
+    kind: 'counter',
+    help: 'Sockets, streams and connections refused by limits.connections_per_user or limits.connections_per_address, by limit.',
+    labels: { limit: ['user', 'address'] },
   },
   tokens_refused_total: {
     kind: 'counter',

@@ -5,6 +5,7 @@
 
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { type FastifyRequest } from 'fastify';
+import { networkOf } from '../domain/network.js';
 import { type Principal, callerKey } from '../domain/principal.js';
 import { readClientRequestId } from '../protocol/client-request-id.js';
 
@@ -35,7 +36,7 @@ export function callerOf(request: FastifyRequest): Principal | undefined {
  */
 export function senderOf(request: FastifyRequest): string {
   const caller = callerOf(request);
-  return `${caller === undefined ? '' : callerKey(caller)} ${request.ip}`;
+  return `${caller === undefined ? '' : callerKey(caller)} ${networkOf(request.ip)}`;
 }
 
 /** Returns the caller's own id of a request (`x-request-id`), or undefined if it has none. */

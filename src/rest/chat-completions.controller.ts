@@ -15,11 +15,12 @@ import { inChatWords, parseChatRequest } from '../protocol/chat/chat-requests.js
 import { FROM_THE_START } from '../protocol/cursor.js';
 import { errorBody, FailedTurn } from '../protocol/errors.js';
 import { parseLogged } from '../turn/logged-response.js';
+import { ConnectionLimits } from '../turn/connection-limits.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
 import { answerFailure, createTurn } from './create-turn.js';
-import { checkInterruption, readingSignal, streamTexts } from './streamed-answer.js';
+import { checkInterruption, readingSignal, streamTexts, takeStreamPlace } from './streamed-answer.js';
 import { RestTimes } from './rest-times.js';
 import { DONE, type SseText } from './sse.js';
 
@@ -31,11 +32,13 @@ export class ChatCompletionsController {
     private readonly turns: TurnService,
     private readonly reader: ResponseReader,
     private readonly times: RestTimes,
+    private readonly limits: ConnectionLimits,
   ) {}
 
   @Post()
   async create(@Caller() caller: Principal, @Body() body: unknown, @Res() reply: FastifyReply): Promise<void> {
     const chat = parseChatRequest(body);
+    if (chat.stream) takeStreamPlace(this.limits, caller, reply);
     const turn = { route: ROUTE, turnRequest: chat.request, delivery: chat.stream ? 'stream' : 'json' } as const;
     const responseId = await createTurn(this.turns, caller, turn, reply).catch((thrown: unknown) => {
       throw inChatWords(asSluiceError(thrown));

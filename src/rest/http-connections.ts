@@ -1,17 +1,25 @@
 /*
  * Bounds the TCP connections of the main listener: idle HTTP, requests, SSE streams and WebSockets.
  * Over the bound, the longest idle HTTP connection is closed first. If there is none, the new
- * connection gets one 503 and is closed.
+ * connection gets one 503 and is closed. Over the bound of its address it gets one 429.
  */
 
 import { type Server } from 'node:http';
 import { type Socket } from 'node:net';
 
 import { SluiceError } from '../domain/errors.js';
+import { networkOf } from '../domain/network.js';
 import { systemTime, type Time } from '../domain/time.js';
+import { ConnectionRefusal } from '../turn/connection-limits.js';
 
 export interface HttpConnectionsOptions {
   readonly max: number;
+  /** Most of one address; null: no limit. */
+  readonly maxPerAddress?: number | null;
+  /** Whether connections of this address carry requests of several clients, so they are not its own. */
+  readonly isProxy?: (address: string) => boolean;
+  /** Called for each connection above `maxPerAddress`. */
+  readonly onRefused?: () => void;
   /** Called after each change with the number of connections. */
   readonly onChange?: (connections: number) => void;
   readonly time?: Time;
@@ -30,6 +38,9 @@ export class HttpConnections {
   readonly #time: Time;
   readonly #open = new Set<Socket>();
   readonly #excess = new Set<Socket>();
+  readonly #perAddress = new Map<string, number>();
+  /** The address that each open connection counts for. */
+  readonly #addresses = new WeakMap<Socket, string>();
   /**
    * Connections without a request in progress, after at least one answer; the longest idle first.
    */
@@ -56,13 +67,18 @@ export class HttpConnections {
     server.on('upgrade', ({ socket }) => this.#idle.delete(socket));
   }
 
-  /** Checks whether a connection fits within the bound. @throws SluiceError `overloaded` if not */
+  /**
+   * Checks whether a connection fits within the bounds.
+   * @throws SluiceError `overloaded` or `rate_limit_exceeded` if not
+   */
   check(socket: Socket): void {
     if (!this.#excess.has(socket)) return;
-    if (this.size <= this.#options.max) {
+    const crowded = this.#isCrowded(socket);
+    if (this.size <= this.#options.max && !crowded) {
       this.#excess.delete(socket);
       return;
     }
+    if (crowded) throw new ConnectionRefusal('address', null);
     throw new SluiceError(
       'overloaded',
       'unable to serve this connection; this replica has as many as it may; try again later',
@@ -74,9 +90,12 @@ export class HttpConnections {
     this.#open.add(socket);
     socket.once('close', () => this.#remove(socket));
     this.#options.onChange?.(this.size);
-    if (this.size <= this.#options.max) return;
+    this.#countFor(socket);
+    const crowded = this.#isCrowded(socket);
+    if (crowded) this.#options.onRefused?.();
+    if (this.size <= this.#options.max && !crowded) return;
     const [idle] = this.#idle;
-    if (idle !== undefined) {
+    if (idle !== undefined && !crowded) {
       idle.destroy();
       // Node emits 'close' in a later tick. If the connection were counted until then, the next
       // connection would close another one.
@@ -94,7 +113,32 @@ export class HttpConnections {
     socket.once('close', cancel);
   }
 
+  #countFor(socket: Socket): void {
+    const { maxPerAddress = null, isProxy = () => false } = this.#options;
+    const { remoteAddress } = socket;
+    if (maxPerAddress === null || remoteAddress === undefined || isProxy(remoteAddress)) return;
+    const network = networkOf(remoteAddress);
+    this.#addresses.set(socket, network);
+    this.#perAddress.set(network, this.#ofNetwork(network) + 1);
+  }
+
+  #ofNetwork(network: string): number {
+    return this.#perAddress.get(network) ?? 0;
+  }
+
+  #isCrowded(socket: Socket): boolean {
+    const network = this.#addresses.get(socket);
+    return network !== undefined && this.#ofNetwork(network) > (this.#options.maxPerAddress ?? Infinity);
+  }
+
   #remove(socket: Socket): void {
+    const network = this.#addresses.get(socket);
+    if (network !== undefined) {
+      const left = this.#ofNetwork(network) - 1;
+      if (left > 0) this.#perAddress.set(network, left);
+      else this.#perAddress.delete(network);
+      this.#addresses.delete(socket);
+    }
     this.#excess.delete(socket);
     this.#idle.delete(socket);
     if (this.#open.delete(socket)) this.#options.onChange?.(this.size);

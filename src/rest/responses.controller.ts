@@ -12,12 +12,13 @@ import { type Principal } from '../domain/principal.js';
 import { isEnded, type ResponseObject } from '../domain/response.js';
 import { FailedTurn } from '../protocol/errors.js';
 import { parseResponseRequest } from '../protocol/responses/requests.js';
+import { ConnectionLimits } from '../turn/connection-limits.js';
 import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
 import { answerFailure, createTurn } from './create-turn.js';
 import { OperationGuard } from './operation.guard.js';
-import { checkInterruption, readingSignal, streamTexts } from './streamed-answer.js';
+import { checkInterruption, readingSignal, streamTexts, takeStreamPlace } from './streamed-answer.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readListQuery, readRetrieveQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
@@ -30,6 +31,7 @@ export class ResponsesController {
     private readonly turns: TurnService,
     private readonly reader: ResponseReader,
     private readonly times: RestTimes,
+    private readonly limits: ConnectionLimits,
   ) {}
 
   @Post()
@@ -37,6 +39,7 @@ export class ResponsesController {
     const parsed = parseResponseRequest(body, 'rest');
     const { stream, request: turnRequest } = parsed;
     const delivery = stream ? 'stream' : turnRequest.background ? 'background' : 'json';
+    if (stream) takeStreamPlace(this.limits, caller, reply);
     const turn = { route: '/v1/responses', turnRequest, delivery } as const;
     const responseId = await createTurn(this.turns, caller, turn, reply);
     const reading = this.#readingSignal(reply);
@@ -60,6 +63,7 @@ export class ResponsesController {
     const { stream, after, reconnects } = readRetrieveQuery(query, [request.headers['last-event-id']].flat()[0]);
     const whenNothing = reconnects ? 'no content' : 'empty stream';
     if (stream) {
+      takeStreamPlace(this.limits, caller, reply);
       const events = this.reader.events(caller, id, after, this.#readingSignal(reply));
       return this.#stream(events, reply, { after, whenNothing });
     }

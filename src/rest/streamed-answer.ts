@@ -7,9 +7,21 @@ import { type FastifyReply } from 'fastify';
 import { type OutgoingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type SluiceError } from '../domain/errors.js';
+import { type Principal } from '../domain/principal.js';
+import { type ConnectionLimits } from '../turn/connection-limits.js';
 import { type Interruption } from './open-answers.js';
 import { auditOf } from './request-audit.js';
 import { type SseBody, type SseOptions, writeTexts } from './sse.js';
+
+/**
+ * Takes the place of a stream until its answer is sent or its client disconnects.
+ * @throws SluiceError `rate_limit_exceeded`
+ */
+export function takeStreamPlace(limits: ConnectionLimits, caller: Principal, reply: FastifyReply): void {
+  const release = limits.take(caller, reply.request.ip);
+  if (reply.raw.destroyed) release();
+  else reply.raw.once('close', release);
+}
 
 /** Aborts when the client disconnects or the answer is complete. */
 export function goneSignal(reply: FastifyReply): AbortSignal {

@@ -202,7 +202,7 @@ fallbacks: 3
     expect(at.mistakes('app: { max_lanes: 3 }')[0]).toContain('there is `websocket.max_lanes`');
   });
 
-  it.each(['10.0.0.0/33', '10.0.0', 'proxy.example.com', '::1/129', '10.0.0.1/8/8', '10.0.0.1/'])(
+  it.each(['10.0.0.0/33', '10.0.0', 'proxy.example.com', '::1/129', '10.0.0.1/8/8', '10.0.0.1/', '0.0.0.0/0', '::/0'])(
     'names a trusted proxy that is no address or range: %s',
     (value) => expect(at.mistakes(`http: { trusted_proxies: ["${value}"] }`)).toHaveLength(1),
   );

@@ -30,7 +30,6 @@ export const SETTINGS: SocketSettings = {
   slowReaderTimeoutMs: 200,
   maxConnectionAgeMs: null,
   maxConnections: null,
-  maxConnectionsPerUser: null,
 };
 
 class TokenAuthenticator extends Authenticator {

@@ -151,19 +151,17 @@ describe('age and credentials', () => {
   });
 });
 
-describe('the socket limits', () => {
-  it('counts sockets of all and of each owner', () => {
-    table = tableOf({ maxConnections: 3, maxConnectionsPerUser: 2 });
+describe('the limit of sockets', () => {
+  it('counts the open sockets of the replica', () => {
+    table = tableOf({ maxConnections: 2 });
     const first = open();
-    open();
-    expect(table.fullFor(ALICE)).toBe('user');
-    expect(table.fullFor(BOB)).toBeNull();
+    expect(table.full).toBe(false);
     open({ principal: BOB });
-    expect(table.fullFor(BOB)).toBe('replica');
+    expect(table.full).toBe(true);
     first.socket.terminate();
     first.socket.emit('close', 1006);
-    expect(table.size).toBe(2);
-    expect(table.fullFor(ALICE)).toBeNull();
+    expect(table.size).toBe(1);
+    expect(table.full).toBe(false);
   });
 });
 

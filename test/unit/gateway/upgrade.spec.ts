@@ -7,8 +7,9 @@ import { type INestApplicationContext } from '@nestjs/common';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type Handshake } from '../../../src/gateway/connection.js';
 import { SocketAdapter } from '../../../src/gateway/socket-adapter.js';
-import { refuseUpgrade } from '../../../src/gateway/upgrade.js';
+import { acceptUpgrade, refuseUpgrade, type UpgradeParts } from '../../../src/gateway/upgrade.js';
 import { Metrics } from '../../../src/observability/metrics.js';
+import { ConnectionLimits } from '../../../src/turn/connection-limits.js';
 import { ALICE } from '../turn/turn-harness.js';
 import { until } from './connection-harness.js';
 
@@ -121,4 +122,37 @@ describe('an upgrade', () => {
     process.off('unhandledRejection', onUnhandled);
     expect(unhandled).toEqual([]);
   });
+});
+
+it('cannot exceed the limit of a user by upgrades whose credential is checked at the same time [LIMIT-11]', async () => {
+  const checked = Promise.withResolvers<void>();
+  let checking = 0;
+  const authenticate = async (): Promise<typeof ALICE> => {
+    checking += 1;
+    await checked.promise;
+    return ALICE;
+  };
+  const pass = (): void => undefined;
+  // As much of each part as an upgrade uses.
+  const parts = {
+    authenticator: { authenticate },
+    origins: { check: pass },
+    drain: { draining: false },
+    outage: { long: false },
+    table: { full: false },
+    limits: new ConnectionLimits({ perUser: 1, perAddress: null }),
+    addressOf: () => '10.0.0.1',
+    checkConnection: pass,
+  } as unknown as UpgradeParts;
+  accept = (request) => acceptUpgrade(request, '/v1/responses', parts);
+  const tries = [upgrade(VALID), upgrade(VALID), upgrade(VALID)];
+  await until(() => checking === 3);
+  checked.resolve();
+  await until(() => tries.every(({ text }) => text().includes('\r\n\r\n')));
+  expect(tries.map(({ text }) => text().slice(9, 12)).toSorted()).toEqual(['101', '429', '429']);
+  const [open] = tries.filter(({ text }) => text().startsWith('HTTP/1.1 101'));
+  open?.client.destroy();
+  await until(async () => (await connections()) === 0);
+  const next = upgrade(VALID);
+  await until(() => next.text().startsWith('HTTP/1.1 101'));
 });

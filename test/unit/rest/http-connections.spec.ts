@@ -1,17 +1,19 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { Agent, createServer, get, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { asSluiceError } from '../../../src/domain/errors.js';
-import { HttpConnections } from '../../../src/rest/http-connections.js';
+import { HttpConnections, type HttpConnectionsOptions } from '../../../src/rest/http-connections.js';
 
 let server: Server;
 let connections: HttpConnections;
 let port: number;
 const sockets: Socket[] = [];
 
+let options: HttpConnectionsOptions = { max: 2 };
+
 beforeEach(async () => {
-  connections = new HttpConnections({ max: 2 });
+  connections = new HttpConnections(options);
   server = createServer((request, response) => {
     try {
       connections.check(request.socket);
@@ -68,5 +70,32 @@ describe('the connections of a replica', () => {
     expect(connections.size).toBe(2);
     expect(await status()).toBe(200);
     agent.destroy();
+  });
+});
+
+describe('the connections of one address', () => {
+  let refused = 0;
+  let proxy: string | undefined;
+  beforeAll(() => {
+    options = { max: 100, maxPerAddress: 2, isProxy: (address) => address === proxy, onRefused: () => (refused += 1) };
+  });
+  afterAll(() => {
+    options = { max: 2 };
+  });
+
+  it('counts them with idle ones and refuses the one that is too many with 429 [LIMIT-11]', async () => {
+    await silent();
+    const second = await silent();
+    expect([await status(), refused]).toEqual([429, 1]);
+    second.destroy();
+    await once(second, 'close');
+    while (connections.size > 1) await new Promise(setImmediate);
+    expect([await status(), refused]).toEqual([200, 1]);
+  });
+
+  it('does not count connections of a proxy, which carry requests of many clients [LIMIT-11]', async () => {
+    proxy = '127.0.0.1';
+    for (let i = 0; i < 5; i++) await silent();
+    expect(await status()).toBe(200);
   });
 });

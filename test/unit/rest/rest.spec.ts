@@ -26,6 +26,7 @@ import { gateRequests } from '../../../src/rest/request-gate.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { Conversations } from '../../../src/turn/conversations.js';
 import { LimitRefusal, type LimitStates } from '../../../src/turn/turn-limits.js';
+import { ConnectionLimits } from '../../../src/turn/connection-limits.js';
 import { OperationLimits } from '../../../src/turn/operation-limits.js';
 import { type RefusedTurn } from '../../../src/turn/turn-report.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
@@ -144,6 +145,7 @@ const log: Log = {
     { provide: Authenticator, useValue: authenticator },
     { provide: OriginPolicy, useValue: ORIGINS },
     { provide: OperationLimits, useValue: new OperationLimits({ perMinute: 10_000 }) },
+    { provide: ConnectionLimits, useValue: new ConnectionLimits({ perUser: null, perAddress: null }) },
     { provide: ModelList, useValue: new ModelList(['m1', 'org/m2', 'm1'], 5) },
     { provide: RestTimes, useValue: new RestTimes({ firstEventMs: 20 }) },
   ],

@@ -5,6 +5,7 @@
 
 import { ConfigError, EXIT_CONFIG } from '../config/config-error.js';
 import { loadConfig } from '../config/load.js';
+import { scrub } from '../config/secret.js';
 import { type AppConfig } from '../config/schema.js';
 import { SluiceError } from '../domain/errors.js';
 import { loadPacks } from '../templating/load-packs.js';
@@ -37,12 +38,13 @@ export async function checkConfig(
       return EXIT_CONFIG;
     }
     print(`${path}: ok`);
-    for (const line of summary(config)) print(`  ${line}`);
+    // An ordinary key may hold an expanded variable that is a secret.
+    for (const line of summary(config)) print(`  ${scrub(line)}`);
     for (const warning of [...warnings, ...new Prices(config).warnings()]) print(`  note: ${warning}`);
     return 0;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    for (const line of error.lines) complain(line);
+    for (const line of error.lines) complain(scrub(line));
     const n = error.lines.length;
     complain(`${n} mistake${n === 1 ? '' : 's'}`);
     return EXIT_CONFIG;

@@ -31,6 +31,14 @@ describe('sluice config check', () => {
     expect(out).not.toContain('planted-key');
   });
 
+  it('prints no secret that an ordinary key takes from a variable', async () => {
+    at.write('leaky.yaml', 'app: { version: "${OPENAI_API_KEY}" }');
+    const { code, out } = await run(['config', 'check', 'leaky.yaml'], {
+      env: { OPENAI_API_KEY: 'sk-planted-123456' },
+    });
+    expect([code, out.includes('sk-planted-123456'), out.includes('[redacted]')]).toEqual([0, false, true]);
+  });
+
   it('reports every mistake and exits with 78', async () => {
     const { code, out, err } = await run(['config', 'check', 'bad.yaml']);
     expect([code, out]).toEqual([78, '']);

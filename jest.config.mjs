@@ -17,6 +17,7 @@ export default {
     project('simulation', ['simulation/**/*.spec.ts']),
     project('contract', ['contract/**/*.spec.ts']),
     project('conformance', ['conformance/**/*.spec.ts']),
+    project('fuzz', ['fuzz/**/*.spec.ts']),
     project('official', ['official/**/*.spec.ts']),
     project('languages', ['languages/**/*.spec.ts']),
     project('providers', ['providers/**/*.spec.ts']),

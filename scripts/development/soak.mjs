@@ -3,8 +3,8 @@
  * 5000` for another number). Then the chaos suite with 200 viewers, until 250,000 events were delivered
  * (`npm run soak -- chaos 1000000` for another number).
  * Then planted markers, read through every way
- * there is (`npm run soak -- truth 400`), and the guards: random texts and cuts against an oracle (`npm run soak -- guards 100000` for another number of texts a kind).
- * SIMULATION_FIRST, CHAOS_SEED, TRUTH_SEED and GUARD_SEED repeat a run.
+ * there is (`npm run soak -- truth 400`), a million fuzzed inputs (`npm run soak -- fuzz 1000000`), and the guards: random texts and cuts against an oracle (`npm run soak -- guards 100000` for another number of texts a kind).
+ * SIMULATION_FIRST, CHAOS_SEED, TRUTH_SEED, FUZZ_SEED and GUARD_SEED repeat a run.
  */
 
 import { spawn } from 'node:child_process';
@@ -20,6 +20,7 @@ const SOAKS = {
   chaos: (count = '250000') => ({ CHAOS_VIEWERS: '200', CHAOS_EVENTS: count }),
   // Each text is cut a dozen times by its test.
   truth: (count = '400') => ({ TRUTH_SEED: String(Math.floor(Date.now() / 1_000)), TRUTH_ROUNDS: count }),
+  fuzz: (count = '1000000') => ({ FUZZ_SEED: String(Math.floor(Date.now() / 1_000)), FUZZ_CASES: count }),
   guards: (count = '20000') => ({ GUARD_SEED: String(Math.floor(Date.now() / 1_000)), GUARD_RUNS: count }),
 };
 /** The suite of a soak, and the files in it, where its name is not the suite's. */

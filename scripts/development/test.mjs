@@ -16,7 +16,18 @@ import { ensureTools } from '../lib/tools.mjs';
 
 /** Each suite is a project of jest.config.mjs and a folder of test/. All files share the workers of one run. */
 const SUITES = [
-  ...['unit', 'simulation', 'contract', 'conformance', 'official', 'languages', 'providers', 'browser', 'operations'],
+  ...[
+    'unit',
+    'simulation',
+    'contract',
+    'conformance',
+    'fuzz',
+    'official',
+    'languages',
+    'providers',
+    'browser',
+    'operations',
+  ],
   ...['system', 'chaos'],
 ];
 /** Much of the time is spent waiting for processes, leases and browsers, so there is one worker more than there are cores. */

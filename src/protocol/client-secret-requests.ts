@@ -24,7 +24,7 @@ const FIELDS = {
   class: z.string().min(1).max(64).optional(),
   expires_in: z.number().int().min(SHORTEST_SECONDS).max(LONGEST_SECONDS).optional(),
 };
-const SECRET_CREATE = closed(FIELDS);
+export const SECRET_CREATE = closed(FIELDS);
 
 export interface ClientSecretCreate {
   readonly user: string;

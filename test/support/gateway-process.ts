@@ -33,7 +33,7 @@ export class GatewayProcess {
     this.exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   }
 
-  /** Resolves when it is ready. `config`: sections of its file, without the ports; `env`: further variables. */
+  /** Resolves when it is ready. `config`: sections of its file, without the ports and metrics; `env`: further variables. */
   static start(config: Config = {}, env: Readonly<Record<string, string>> = {}): Promise<GatewayProcess> {
     return onFreePorts(() => GatewayProcess.#start(config, env));
   }
@@ -42,7 +42,11 @@ export class GatewayProcess {
     const directory = mkdtempSync(join(tmpdir(), 'sluice-process-'));
     const [port, opsPort] = [await freePort(), await freePort()];
     const path = join(directory, 'config.json');
-    const whole = { ...patient(config), app: { ...config['app'], port }, monitoring: { metrics: { port: opsPort } } };
+    const whole = {
+      ...patient(config),
+      app: { ...config['app'], port },
+      monitoring: { ...config['monitoring'], metrics: { port: opsPort } },
+    };
     writeFileSync(path, JSON.stringify(whole));
     const { PATH = '' } = process.env;
     const child = spawn(process.execPath, ['dist/main.js'], {

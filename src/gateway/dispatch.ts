@@ -171,6 +171,7 @@ export class FrameDispatch {
     const caller = this.connection.principal;
     try {
       this.#check('response.create');
+      this.#parts.rounds.countTurn();
       const lane = this.#lanes.open(streamId);
       this.#lanes.admit();
       const frame = this.#following.nextFrame();

@@ -11,6 +11,12 @@ import { type Time } from '../domain/time.js';
  * answer included.
  */
 const FRAMES_AT_ONCE = 32;
+/**
+ * Frames that a request for a response counts for. Its turn runs up to the provider's request in
+ * the round of the frame, about a millisecond. Many requests at once would do that all before the
+ * first of their answers is read, and every first delta would wait for the last request.
+ */
+const FRAMES_OF_A_TURN = 16;
 const CHARACTERS_AT_ONCE = 65_536;
 
 /** A connection whose frames wait. */
@@ -53,6 +59,11 @@ export class FrameRounds {
     this.#frames += 1;
     this.#characters += characters;
     this.#schedule();
+  }
+
+  /** Counts the turn that the frame being handled starts. */
+  countTurn(): void {
+    this.#frames += FRAMES_OF_A_TURN - 1;
   }
 
   /** Drains `intake` in a later round, after those that wait already. */

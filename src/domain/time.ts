@@ -41,7 +41,10 @@ export const systemTime: Time = {
   },
   soon: (work) => void setImmediate(work),
   random: () => Math.random(),
-  unique: () => globalThis.crypto.randomUUID().replaceAll('-', ''),
+  unique: () => {
+    const id = globalThis.crypto.randomUUID();
+    return id.slice(0, 8) + id.slice(9, 13) + id.slice(14, 18) + id.slice(19, 23) + id.slice(24);
+  },
 };
 
 /** Calls `work` every `ms` milliseconds until the returned function is called. */

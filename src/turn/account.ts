@@ -2,6 +2,7 @@
 
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type CountedRequest } from '../provider/estimate-usage.js';
+import { type ProviderRequest } from '../provider/provider.js';
 import { providerRequest } from './turn-context.js';
 import { type Turn } from './turn.js';
 
@@ -17,9 +18,9 @@ export interface Accounting {
 
 /** Sets usage and cost in the facts of a turn. */
 export async function account({ plan, facts }: Pick<Turn, 'plan' | 'facts'>, accounting: Accounting): Promise<void> {
-  const sent = providerRequest(plan, facts.context?.items ?? plan.request.input);
+  const sent = (): ProviderRequest => providerRequest(plan, facts.context?.items ?? plan.request.input);
   if (facts.usage === null && facts.provider !== null) {
-    facts.usage = await accounting.estimate(sent, facts.produced, facts.reasoned + facts.summarized);
+    facts.usage = await accounting.estimate(sent(), facts.produced, facts.reasoned + facts.summarized);
     facts.usageEstimated = true;
   }
   if (facts.usage !== null && facts.providerCalled) {
@@ -34,7 +35,7 @@ export async function account({ plan, facts }: Pick<Turn, 'plan' | 'facts'>, acc
   for (const { provider, model } of facts.lost) {
     // The output of an overtaken call is unknown. The provider has read its input, so count that: a
     // budget must include it.
-    const cost = accounting.cost(model, await accounting.estimate(sent, ''), provider);
+    const cost = accounting.cost(model, await accounting.estimate(sent(), ''), provider);
     if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
   }
 }

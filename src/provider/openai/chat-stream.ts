@@ -65,7 +65,8 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   /** Stops reading and drops the queued parts. Called when the reader leaves early. */
   return(): Promise<IteratorResult<ProviderPart, undefined>> {
-    this.#stop(new Error('the answer is no longer read'));
+    // The rest of a complete answer is still dropped, so that its connection can be reused.
+    if (!this.#over) this.#stop(new Error('the answer is no longer read'));
     this.#queue.clear();
     this.#queue.end();
     return Promise.resolve({ value: undefined, done: true });

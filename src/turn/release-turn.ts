@@ -13,8 +13,15 @@ import { type Turn } from './turn.js';
  * Releases the turn's place in its conversation. Called before the terminal event: a caller that
  * receives it may send the next request at once.
  */
-export async function releasePlace({ plan: { source }, responseId }: Turn, claim: ConversationClaim): Promise<void> {
-  if (source.kind === 'conversation') await claim.leave(source.id, responseId).catch(() => undefined);
+export async function releasePlace(
+  { plan: { source }, responseId, facts }: Turn,
+  claim: ConversationClaim,
+): Promise<void> {
+  if (source.kind !== 'conversation') return;
+  await claim.leave(source.id, responseId).then(
+    () => (facts.placeReleased = true),
+    () => undefined,
+  );
 }
 
 /**
@@ -26,7 +33,7 @@ export async function leaveConversation(
   { claim, events }: { readonly claim: ConversationClaim; readonly events: EventLog },
 ): Promise<void> {
   const { source } = turn.plan;
-  if (source.kind !== 'conversation') return;
+  if (source.kind !== 'conversation' || turn.facts.placeReleased) return;
   if (!turn.journal.ended && (await isLogOpen(turn, events))) return;
   await retryWhileUnavailable(() => claim.leave(source.id, turn.responseId), { time: turn.time }).catch(
     () => undefined,

@@ -83,6 +83,8 @@ export interface TurnFacts {
    */
   inputRefused: boolean;
   providerCalled: boolean;
+  /** Whether the turn has left the queue of its conversation. */
+  placeReleased: boolean;
   /** All text from the provider, released or not. Counted if the provider reports no usage. */
   produced: string;
   /** All reasoning from the provider, shown or not. */
@@ -114,6 +116,7 @@ export function newFacts(model: string): TurnFacts {
     findings: [],
     inputRefused: false,
     providerCalled: false,
+    placeReleased: false,
     produced: '',
     reasoned: '',
     summarized: '',

@@ -14,7 +14,7 @@
  * | {<conversation>}:queue   | zset   | responses that run or wait, in order               | 24 h after the last join or poll   |
  * | {<conversation>}:rejoin:<call> | string | that a call has moved its response    | 15 min                             |
  * | {<conversation>}:announced | list | the last 64 announced responses                    | 10 min after the last one          |
- * | owner:<digest>           | zset   | an owner's newest 1,000 conversations              | state.ttl after the last use       |
+ * | owner:<digest>           | zset   | an owner's newest 1,000 conversations              | state.ttl and 1 min after the last use |
  * | response:<response>      | string | an ended response, or that it was deleted          | state.ttl, sliding; 1 h            |
  * | rate:<bucket>            | hash   | level of a token bucket, its newest calls          | until it is full, at least 10 s    |
  * | once:<digest>            | string | the response that an idempotency key names         | 24 h                               |

@@ -60,6 +60,8 @@ const MESSAGE_BYTES_MAX = 64 * 1024;
  * RedisCommands sends a command again.
  */
 const REPEAT_MS = 10_000;
+/** How much longer an owner's index lives than the conversations in it, in milliseconds. */
+export const INDEX_SLACK_MS = 60_000;
 /** Most bytes of that list for one bucket: about 250 calls. */
 const RECENT_BYTES_MAX = 4_096;
 
@@ -77,6 +79,7 @@ export class Scripts {
       ENDED_MS: times.endedMs,
       ENDED_UNSTORED_MS: times.endedUnstoredMs,
       TTL_MS: ttlMs,
+      INDEX_SLACK_MS,
       MESSAGE_BYTES_MAX,
       BLOCK_EVENTS,
       REPEAT_MS,

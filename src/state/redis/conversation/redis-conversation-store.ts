@@ -6,11 +6,12 @@
 import { type Conversation, type NewConversation } from '../../../domain/conversation.js';
 import { derivedTitle } from '../../../domain/conversation-title.js';
 import { newestWithin, type StoredItem } from '../../../domain/item.js';
+import { systemTime, type Time } from '../../../domain/time.js';
 import { anotherWriter, COMMITS_KEPT, ConversationStore, type ItemQuery, type Page } from '../../conversation-store.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
-import { type ScriptName, type Scripts } from '../scripts.js';
+import { INDEX_SLACK_MS, type ScriptName, type Scripts } from '../scripts.js';
 import { isObject, parseStored } from '../stored-json.js';
 
 export interface RedisConversationStoreOptions {
@@ -23,6 +24,7 @@ export interface RedisConversationStoreOptions {
   readonly hooks: RedisHooks;
   /** Most conversations that an owner can list; older ones can only be read by id. */
   readonly maxListed?: number;
+  readonly time?: Time;
 }
 
 /** A head as the conversation scripts return it: owner, created, updated, metadata, title. */
@@ -38,9 +40,13 @@ interface Head extends NewConversation {
 /** A title that was never written is derived from the first items, within these bounds. */
 const TITLE_ITEMS = 10;
 const TITLE_BYTES = 16 * 1024;
+/** Most owners whose index is known to have been extended. */
+const EXTENDED_MAX = 4_096;
 
 export class RedisConversationStore extends ConversationStore {
   readonly #options: RedisConversationStoreOptions;
+  /** When the life of an owner's index was extended last, by `Time.now()`. */
+  readonly #extended = new Map<string, number>();
 
   constructor(options: RedisConversationStoreOptions) {
     super();
@@ -60,10 +66,21 @@ export class RedisConversationStore extends ConversationStore {
   override async get(id: string): Promise<Conversation | undefined> {
     const head = await this.#read(id, true);
     if (head === undefined) return undefined;
-    const { commands, keys, ttlMs } = this.#options;
-    // Extend the life of the index like that of the conversation. No caller waits for it.
-    void commands.call('PEXPIRE', keys.owner(head.owner), ttlMs).catch(() => undefined);
+    this.#extendIndex(head.owner);
     return this.#titled(head);
+  }
+
+  /**
+   * Extends the life of an owner's index like that of the conversation, at most once in
+   * INDEX_SLACK_MS, by which the index outlives its conversations. No caller waits for it.
+   */
+  #extendIndex(owner: string): void {
+    const { commands, keys, ttlMs, time = systemTime } = this.#options;
+    const now = time.now();
+    if (now - (this.#extended.get(owner) ?? -Infinity) < INDEX_SLACK_MS) return;
+    if (this.#extended.size >= EXTENDED_MAX) this.#extended.clear();
+    this.#extended.set(owner, now);
+    commands.call('PEXPIRE', keys.owner(owner), ttlMs + INDEX_SLACK_MS).catch(() => this.#extended.delete(owner));
   }
 
   override async updateMetadata(

@@ -52,7 +52,7 @@ describe('fields without effect', () => {
         { role: 'user', content: 'Hi' },
       ],
     },
-  ])('are accepted: %j [REQ-6]', async (fields) => {
+  ])('accepts fields without effect: %j [REQ-6]', async (fields) => {
     expect((await harness.post({ input: 'Hi', ...fields })).status).toBe(200);
   });
 

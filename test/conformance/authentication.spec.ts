@@ -191,7 +191,7 @@ describe('a credential on an open socket', () => {
     [ANN_TOO, 'ann2'],
     [BOB, 'ann'],
   ])(
-    'decides for a create that arrives in the same packet behind it [WS-16, WS-3]: case %#',
+    'acts for a new credential in a create that arrives after it in the same packet [WS-16, WS-3]: case %#',
     async (token, credential) => {
       const client = await harness.connect(as(ANN));
       const create = jest.spyOn(harness.gateway.gateway.parts.turns, 'create');

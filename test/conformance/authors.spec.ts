@@ -94,7 +94,7 @@ describe('the author of an item', () => {
     [{ role: 'user', content: 'x', sluice: { author: 'human' } }],
     [{ role: 'assistant', content: 'x', sluice: { author: 'robot' } }],
     [{ role: 'system', content: 'x', sluice: { author: 'model' } }],
-  ])('is refused where the role does not have it: %j [AUTHOR-2]', async (item) => {
+  ])('refuses an author that the role of the item does not have: %j [AUTHOR-2]', async (item) => {
     const { status, body } = await api('/v1/conversations', { items: [item] });
     const error: unknown = expect.objectContaining({ code: 'invalid_value', param: 'items[0].sluice.author' });
     expect([status, body['error']]).toEqual([400, error]);

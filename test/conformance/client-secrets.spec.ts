@@ -110,7 +110,7 @@ describe('a client secret', () => {
     ],
     [{ user: 'ann', conversation: 'conv_unknown' }, 'conversation_not_found', 'conversation'],
     [{ user: 'ann', usr: 1 }, 'unknown_parameter', 'usr'],
-  ])('is refused for %j [EK-1]', async (request, code, param) => {
+  ])('refuses to make a client secret for %j [EK-1]', async (request, code, param) => {
     expect((await mint(request)).body).toMatchObject({ error: { code, param } });
   });
 

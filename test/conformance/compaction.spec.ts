@@ -86,7 +86,7 @@ describe('POST /v1/responses/compact', () => {
     expect(asked().slice(1, 3)).toEqual(['user: My name is Ada.', 'assistant: Hello Ada!']);
   });
 
-  it('passes the guards, and its failures are failures [COMP-1]', async () => {
+  it('checks a compaction by the guards, and reports its failures [COMP-1]', async () => {
     harness.says('a forbidden summary');
     await expect(compact(clients[0])).rejects.toMatchObject({ status: 400, param: 'input' });
     harness.says('Fine');

@@ -124,7 +124,7 @@ describe('the lines of the turns of a socket', () => {
     client.close();
   });
 
-  it('carry none without one [OPS-5]', async () => {
+  it('logs no request id of the client for a turn without one [OPS-5]', async () => {
     const client = await TestSocket.open(gateway.socketUrl, { headers: { authorization: `Bearer ${KEY}` } });
     expect(await runs(client, {})).toEqual([undefined]);
     client.close();

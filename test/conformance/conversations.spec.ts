@@ -93,7 +93,7 @@ describe('a conversation', () => {
     expect(await watched).toMatchObject([{ item: { role: 'user' } }, { item: { role: 'assistant' } }]);
   });
 
-  it('expires after its time to live, which every read and write renews [CONV-9]', async () => {
+  it('expires a conversation after its time to live, which every read and write renews [CONV-9]', async () => {
     // Limits of the shared gateway would keep dates that lie days ahead once the clock is restored.
     const own = await GatewayHarness.start();
     try {
@@ -364,7 +364,7 @@ describe('turns of one conversation', () => {
 });
 
 describe('a turn with a bad end', () => {
-  it('keeps its input and the sent part of its answer [KEEP-2]', async () => {
+  it('keeps the input of an unfinished turn and the sent part of its answer [KEEP-2]', async () => {
     for (const end of ['cancel', 'failure'] as const) {
       const conversation = await harness.conversation();
       const step = end === 'cancel' ? ({ hang: true } as const) : ({ cut: true } as const);
@@ -397,7 +397,7 @@ describe('a turn with a bad end', () => {
     expect(JSON.stringify(kept)).not.toContain('half');
   });
 
-  it('keeps its input if it sent no text [KEEP-3]', async () => {
+  it('keeps the input of a turn that sent no text [KEEP-3]', async () => {
     const conversation = await harness.conversation();
     harness.provider.answerWith({ status: 503 });
     const failed = await harness.post({ input: 'Are you there?', conversation });
@@ -436,7 +436,7 @@ describe('a turn with a bad end', () => {
     }
   });
 
-  it('fails and reports that its conversation was deleted meanwhile [EV-8]', async () => {
+  it('fails a turn whose conversation was deleted meanwhile, and reports it [EV-8]', async () => {
     const conversation = await harness.conversation();
     const held = heldAnswer('first');
     harness.provider.answerWith(held.answer);

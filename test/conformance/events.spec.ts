@@ -170,7 +170,7 @@ describe('the sequence of events', () => {
 });
 
 describe('a turn', () => {
-  it('ends as incomplete when max_output_tokens cuts it [END-2]', async () => {
+  it('ends an answer as incomplete when max_output_tokens cuts it [END-2]', async () => {
     harness.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('length'), usageChunk(), DONE] });
     const client = await harness.connect();
     const response = terminalOf(await client.run({ input: 'Hi', max_output_tokens: 16 }));
@@ -182,7 +182,7 @@ describe('a turn', () => {
     expect(response.output[0]?.status).toBe('incomplete');
   });
 
-  it('ends as incomplete when the provider’s filter stops it [END-8]', async () => {
+  it('ends an answer as incomplete when the provider’s filter stops it [END-8]', async () => {
     harness.provider.answerWith({ steps: [textChunk('Hello'), finishChunk('content_filter'), usageChunk(), DONE] });
     const client = await harness.connect();
     const response = terminalOf(await client.run({ input: 'Hi' }));

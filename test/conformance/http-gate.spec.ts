@@ -62,7 +62,7 @@ describe('a request body', () => {
     await Promise.all(senders.map(({ closed }) => closed));
   });
 
-  it('gets 100 Continue only when its sender may send it [REST-22]', async () => {
+  it('answers 100 Continue only to a sender that may send its body [REST-22]', async () => {
     const stranger = await opened();
     stranger.send(head(10, 'Expect: 100-continue'));
     await until(() => stranger.text.includes('\r\n\r\n'));

@@ -130,7 +130,7 @@ describe('an image or file that is not served', () => {
     ['with a password in its URL', [image('https://a:b@pictures.invalid/')], 'input[0].content[0].image_url'],
     ['without a name', [{ type: 'input_file', file_data: PDF }], 'input[0].content[0].filename'],
     ['without content', [{ type: 'input_file', filename: 'a' }], 'input[0].content[0].file_data'],
-  ])('%s is refused with its path [MEDIA-4]', async (_what, content, param) => {
+  ])('refuses an image or file with its path: %s [MEDIA-4]', async (_what, content, param) => {
     const before = harness.provider.requests.length;
     const answer = await harness.post({ input: [user(...content)] });
     expect(answer.status).toBe(400);

@@ -197,7 +197,7 @@ describe('allowed tools', () => {
     [{ ...allowed, tools: [{ type: 'function', name: 'unknown' }] }, 'invalid_value', 'tool_choice'],
     [{ ...allowed, tools: [] }, 'invalid_value', 'tool_choice.tools'],
     [{ type: 'web_search' }, 'unsupported_parameter', 'tool_choice.type'],
-  ])('are refused where they fit no tool: %j [REQ-34]', async (choice, code, param) => {
+  ])('refuses allowed tools that fit no tool: %j [REQ-34]', async (choice, code, param) => {
     const { status, body } = await harness.post({ input: 'Hi', tools: TOOLS, tool_choice: choice });
     expect([status, body['error']]).toEqual([400, expect.objectContaining({ code, param })]);
   });

@@ -87,7 +87,7 @@ describe('the values of a prompt', () => {
 });
 
 describe('the model override of a prompt', () => {
-  it('replaces its text and parameters for that model only [PACK-3]', async () => {
+  it('replaces the text and parameters of a prompt for the model of an override only [PACK-3]', async () => {
     const conversation = await harness.conversation();
     harness.says('Hello');
     await harness.post({ input: 'Hi', conversation, prompt: { id: 'greet' } });
@@ -207,7 +207,7 @@ describe('a reload of the packs', () => {
     return [promptOf(asked())[0], (body['sluice'] as { prompt: unknown }).prompt];
   };
 
-  it('serves the highest version, records it, and keeps every version that is named [PACK-6]', async () => {
+  it('serves the highest version of a pack, records it, and keeps every version that is named [PACK-6]', async () => {
     write('1.9.0');
     write('1.10.0');
     write('2.0.0-rc.1');

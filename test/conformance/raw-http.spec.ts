@@ -48,7 +48,7 @@ describe('an upgrade to another protocol [UP-7]', () => {
     expect(answer.body).toContain('"output_text":"Hello"');
   });
 
-  it('gets the same refusal as a request without it', async () => {
+  it('refuses an upgrade like a request without it', async () => {
     const answer = await send(['GET /v1/responses HTTP/1.1', 'Host: x', ...H2C]);
     expect(answer.status).toBe(405);
     expect(errorOf(answer)).toMatchObject({ code: 'method_not_allowed' });
@@ -80,7 +80,7 @@ describe('an invalid WebSocket handshake [UP-5]', () => {
     ['no version', [KEY]],
     ['another version', ['Sec-WebSocket-Version: 99', KEY]],
     ['subprotocols that are none', ['Sec-WebSocket-Version: 13', KEY, 'Sec-WebSocket-Protocol: a b,,']],
-  ])('is refused in the form of every other error: %s', async (_, headers) => {
+  ])('refuses an invalid WebSocket handshake in the form of every other error: %s', async (_, headers) => {
     const answer = await send(['GET /v1/responses HTTP/1.1', ...UPGRADE, ...headers]);
     expect(answer.status).toBe(400);
     expect(answer.headers).toMatchObject({ 'content-type': 'application/json', 'sec-websocket-version': '13' });
@@ -145,15 +145,18 @@ describe('bytes that are not HTTP [ERR-5]', () => {
       400,
       'invalid_request',
     ],
-  ])('are refused in the form of every other error, with a closed connection: %s', async (_, bytes, status, code) => {
-    const answer = await exchange(harness.gateway.port, bytes);
-    expect([answer.status, errorOf(answer)['code']]).toEqual([status, code]);
-    expect(answer.headers).toMatchObject({
-      'content-type': expect.stringMatching(/^application\/json/u),
-      connection: 'close',
-    });
-    expect(answer.headers['x-request-id']).toMatch(/^req_/u);
-  });
+  ])(
+    'refuses bytes that are not HTTP in the form of every other error, with a closed connection: %s',
+    async (_, bytes, status, code) => {
+      const answer = await exchange(harness.gateway.port, bytes);
+      expect([answer.status, errorOf(answer)['code']]).toEqual([status, code]);
+      expect(answer.headers).toMatchObject({
+        'content-type': expect.stringMatching(/^application\/json/u),
+        connection: 'close',
+      });
+      expect(answer.headers['x-request-id']).toMatch(/^req_/u);
+    },
+  );
 
   it('refuses bytes that do not end in time in the form of other errors', async () => {
     const { http, ...options } = httpServerOptions({

@@ -170,7 +170,7 @@ describe('a client that disconnects from its POST', () => {
     return String((await harness.api(`/v1/responses/${id}`)).body['status']);
   };
 
-  it('cancels its turn if it requested that [REST-22]', async () => {
+  it('cancels the turn of a disconnected client that requested that [REST-22]', async () => {
     const query = '?on_disconnect=cancel';
     expect(await leaves({ query }, false)).toBe('cancelled');
     expect(await leaves({ query, headers: { 'idempotency-key': 'left-1' } }, false)).toBe('cancelled');
@@ -279,7 +279,7 @@ describe('an SSE stream', () => {
   });
 
   it.each([-1, 4])(
-    'ends with an error, never cleanly, when it is interrupted after event %d [SSE-2]',
+    'ends a stream with an error, never cleanly, when it is interrupted after event %d [SSE-2]',
     async (after) => {
       const { id, finish } = await running();
       const answer = await harness.fetch(`/v1/responses/${id}?stream=true&starting_after=${after}`);
@@ -300,7 +300,7 @@ describe('an SSE stream', () => {
     },
   );
 
-  it('costs no memory and does not affect the turn if its reader does not read [SSE-4]', async () => {
+  it('spends no memory on a stream whose reader does not read, and does not affect the turn [SSE-4]', async () => {
     const piece = 'x'.repeat(16 * 1_024);
     harness.provider.answerWith(textAnswer(upTo(600).map(() => piece)));
     const { status, body } = await harness.post({ input: 'Hi', background: true });
@@ -404,7 +404,7 @@ describe('a repeated request', () => {
   const keyed = (body: object, key: string): ReturnType<GatewayHarness['api']> =>
     harness.api('/v1/responses', { method: 'POST', body, headers: { 'idempotency-key': key } });
 
-  it('gets the same response for its key: at the same time, later, and over a socket [IDEM-1, IDEM-2]', async () => {
+  it('returns the same response for one key: at the same time, later, and over a socket [IDEM-1, IDEM-2]', async () => {
     const held = heldAnswer('Once');
     const before = harness.provider.requests.length;
     harness.provider.answerWith(held.answer);

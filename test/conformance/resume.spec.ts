@@ -80,7 +80,7 @@ describe('sluice:resume', () => {
     expect(typesOf(await client.settle())).toEqual(['sluice:pong']);
   });
 
-  it('continues live from the middle, each event once, in the lane that it names [RES-1, EV-1]', async () => {
+  it('continues a response live from the middle, each event once, in the lane of the resume [RES-1, EV-1]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
     const lost = await harness.connect();
@@ -102,7 +102,7 @@ describe('sluice:resume', () => {
     expect(terminalOf(rest).output_text).toBe('Hello world');
   });
 
-  it('follows by the newest of many resumes on one connection [RES-6]', async () => {
+  it('follows a response by the newest of many resumes on one connection [RES-6]', async () => {
     const held = heldAnswer('Hello', ' world');
     harness.provider.answerWith(held.answer);
     const client = await harness.connect();
@@ -305,7 +305,7 @@ describe('a response after some time', () => {
     expect(typesOf(await plain.settle())).toEqual(['sluice:pong']);
   });
 
-  it('keeps its events for ten minutes, or for one if it is not stored [EV-11, REQ-21]', async () => {
+  it('keeps the events of a response for ten minutes, or for one if it is not stored [EV-11, REQ-21]', async () => {
     const stored = await ended(later);
     const unstored = await ended(later, { store: false });
     const now = performance.now();

@@ -49,7 +49,7 @@ const post = (body: object, token: string) => {
 const get = (path: string, token: string) => harness.api(path, { key: token });
 
 describe('a token of a user', () => {
-  it('owns what it creates, apart from other users, and the key of its tenant reaches it [AUTH-7, AUTH-2]', async () => {
+  it('lets a token own what it creates, apart from other users, and the key of its tenant reach it [AUTH-7, AUTH-2]', async () => {
     const [ann, bob] = [await signed(key), await signed(key, { sub: 'bob' })];
     const foreign = await signed(key, { tenant: 'other' });
     const { status, body } = await post({ input: 'Hi' }, ann);
@@ -77,7 +77,7 @@ describe('a token of a user', () => {
     for (const part of token.split('.')) expect(log).not.toContain(part);
   });
 
-  it('closes its socket with 1012 when it expires unless it was renewed [AUTH-7, WS-15, WS-16]', async () => {
+  it('closes the socket of an expired token with 1012 unless it was renewed [AUTH-7, WS-15, WS-16]', async () => {
     const exp = Math.floor(Date.now() / 1_000) + 3_600;
     const headers = { authorization: `Bearer ${await signed(key, { exp })}` };
     const [ending, renewed] = [await harness.connect({ headers }), await harness.connect({ headers })];

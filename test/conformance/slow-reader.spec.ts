@@ -93,7 +93,7 @@ describe('a slow reader', () => {
     expect((await back.take(isTerminalFrame)).length).toBeGreaterThan(0);
   });
 
-  it('costs no more memory if it requests a long replay [WS-14]', async () => {
+  it('spends no more memory on a slow reader that requests a long replay [WS-14]', async () => {
     harness.provider.answerWith(flood());
     const creator = await harness.connect();
     creator.create({ input: 'flood' });
@@ -113,7 +113,7 @@ describe('a slow reader', () => {
     await creator.take(isTerminalFrame);
   });
 
-  it('costs no more memory if it pings all the time, and gets the newest pong [WS-11, WS-14]', async () => {
+  it('spends no more memory on a slow reader that pings all the time, and sends it the newest pong [WS-11, WS-14]', async () => {
     const slow = await harness.connect();
     slow.socket.pause();
     most = 0;
@@ -131,7 +131,7 @@ describe('a slow reader', () => {
     expect(most).toBeLessThan(BUFFER);
   });
 
-  it('gets everything in order if it reads again in time [WS-14]', async () => {
+  it('sends a slow reader everything in order if it reads again in time [WS-14]', async () => {
     most = 0;
     const held = heldAnswer('');
     const pieces = upTo(PIECES).map(() => PIECE);

@@ -38,7 +38,7 @@ describe('an open socket', () => {
     ['the subprotocol', { protocols: ['sluice.v1'] }],
     ['?snapshots=1', { query: 'snapshots=1' }],
     ['?resume=', { query: 'resume=resp_unknown:-1' }],
-  ])('receives hello before any other frame if it opted in by %s [WS-1]', async (_how, options) => {
+  ])('sends hello before any other frame to a client that opted in by %s [WS-1]', async (_how, options) => {
     const client = await RawClient.open(harness.gateway.socketUrl, options);
     const hello = await client.next();
     expect(hello).toEqual({
@@ -51,7 +51,7 @@ describe('an open socket', () => {
     expect(typesOf(client.frames.slice(1))).toEqual(options.query?.startsWith('resume') === true ? ['error'] : []);
   });
 
-  it('receives only events of OpenAI if it did not opt in [WS-1]', async () => {
+  it('sends only events of OpenAI to a client that did not opt in [WS-1]', async () => {
     const client = await RawClient.open(harness.gateway.socketUrl);
     client.create({ input: 'Hi' });
     await client.turn();
@@ -62,7 +62,7 @@ describe('an open socket', () => {
     expect(typesOf(client.frames).filter((type) => !/^(response\.|error$)/u.test(type))).toEqual([]);
   });
 
-  it('receives a pong with the id of its ping [WS-10]', async () => {
+  it('answers a ping with a pong of the same id [WS-10]', async () => {
     const client = await harness.connect();
     for (const id of ['a', 7, undefined]) {
       client.send({ type: 'sluice:ping', ...(id === undefined ? {} : { id }) });
@@ -70,7 +70,7 @@ describe('an open socket', () => {
     }
   });
 
-  it('receives refused steering with its input [WS-9]', async () => {
+  it('refuses steering with its input [WS-9]', async () => {
     const client = await harness.connect();
     const input = [{ type: 'message', role: 'user', content: 'left!' }];
     client.send({ type: 'response.steer', previous_response_id: 'resp_1', input, stream_id: 'a' });
@@ -219,13 +219,13 @@ describe('refused frames', () => {
 });
 
 describe('a frame that closes the socket', () => {
-  it('causes 1003 if it is binary [WS-6]', async () => {
+  it('closes the socket with 1003 for a binary frame [WS-6]', async () => {
     const client = await harness.connect();
     client.socket.send(Buffer.from('{"type":"sluice:ping"}'));
     expect((await client.closed).code).toBe(1003);
   });
 
-  it('causes 1007 if its text is not UTF-8 [WS-6]', async () => {
+  it('closes the socket with 1007 for a frame that is not UTF-8 [WS-6]', async () => {
     const client = await harness.connect();
     client.socket.send(Buffer.from([0x22, 0xff, 0xfe, 0x22]), { binary: false });
     expect((await client.closed).code).toBe(1007);
@@ -419,7 +419,7 @@ describe('response.cancel', () => {
 });
 
 describe('a socket that closes', () => {
-  it('leaves its turn running and does not start waiting ones [WS-12]', async () => {
+  it('leaves the turn of a closed socket running and does not start waiting ones [WS-12]', async () => {
     const held = heldAnswer('Hello', ' world');
     const before = harness.provider.requests.length;
     harness.provider.answerWith(held.answer);
@@ -439,7 +439,7 @@ describe('a socket that closes', () => {
     expect(asked).toEqual(['continues', 'afterwards']);
   });
 
-  it('cancels its turns if it requested that [WS-13]', async () => {
+  it('cancels the turns of a closed socket that requested that [WS-13]', async () => {
     const before = harness.provider.requests.length;
     harness.provider.answerWith({ steps: [textChunk('Half'), { hang: true }] });
     const client = await harness.connect({ query: 'on_disconnect=cancel' });

@@ -52,7 +52,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('names running responses and sends them from their first event [SUB-1]', async () => {
+  it('names running responses to a subscriber and sends them from their first event [SUB-1]', async () => {
     const conversation = await newConversation();
     const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     creator.send({ type: 'response.create', conversation, input: 'demo: hang after=3' });
@@ -71,7 +71,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('does not send a connection its own responses twice [SUB-2]', async () => {
+  it('does not send a subscribed connection its own responses twice [SUB-2]', async () => {
     const conversation = await newConversation();
     const socket = await TestSocket.open(gateway.socketUrl);
     socket.send({ type: 'sluice:subscribe', conversation });
@@ -121,7 +121,7 @@ describe('sluice:subscribe', () => {
     watcher.close();
   });
 
-  it('answers a conversation that does not exist with an error in its lane [SUB-4]', async () => {
+  it('answers a subscribe to a conversation that does not exist with an error in its lane [SUB-4]', async () => {
     const socket = await TestSocket.open(gateway.socketUrl);
     socket.send({ type: 'sluice:subscribe', conversation: 'conv_nobody', stream_id: 'w' });
     expect(await socket.next('error')).toMatchObject({

@@ -152,7 +152,7 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
     if (type === 'redis') expect(await dump()).not.toMatch(/[Pp]lanted/u);
   });
 
-  it('loses the responses of a deleted conversation, unless they are to be kept [CONV-15]', async () => {
+  it('deletes the responses of a deleted conversation, unless the request keeps them [CONV-15]', async () => {
     const [gone, kept] = [await planted('dan'), await planted('dan')];
     const remove = (id: string, query = '') =>
       harness.api(`/v1/conversations/${id}${query}`, { method: 'DELETE', ...as('dan') });

@@ -76,13 +76,13 @@ describe('a Redis Cluster', () => {
     }
   });
 
-  it('shares the responses among its nodes', async () => {
+  it('shares the responses among the nodes of a Cluster', async () => {
     const keys = new RedisKeys('sluice:');
     const nodes = Array.from({ length: 300 }, (_, i) => Math.floor((slotOf(keys.turn(`resp_${i}`).meta) * 3) / 16_384));
     for (const node of [0, 1, 2]) expect(nodes.filter((at) => at === node).length).toBeGreaterThan(30);
   });
 
-  it('loses nothing when its connections are killed and a node stalls for a while', async () => {
+  it('loses no event when the connections to a Cluster are killed and a node stalls', async () => {
     const hub = new FollowHub({ events: store.other.events, tailCheckMs: 100 });
     const turns = await Promise.all(
       Array.from({ length: 12 }, async () => {

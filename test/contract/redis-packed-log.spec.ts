@@ -135,7 +135,7 @@ describe('a packed log', () => {
     hub.close();
   });
 
-  it('recognizes a repeated append, refuses a later one, and has nothing to cancel', async () => {
+  it('recognizes a repeated append to a packed log, refuses a later one, and has nothing to cancel', async () => {
     const { responseId, fence } = await written(60);
     await eventually(() => isPacked(responseId));
     const { events, lease } = store.state;
@@ -156,7 +156,7 @@ describe('a packed log', () => {
     expect(await server.admin.exists(keysOf(responseId).meta)).toBe(0);
   });
 
-  it('reads as gone where another program damaged it', async () => {
+  it('reads a packed log that another program damaged as gone', async () => {
     const { responseId } = await written(60);
     await eventually(() => isPacked(responseId));
     await server.admin.hset(keysOf(responseId).meta, 'z0', 'z1:garbage');

@@ -154,7 +154,7 @@ describe('a start without Redis', () => {
       {},
       /it asks for a password and none is configured \(NOAUTH\); set the password \(`state\.password_env` in/,
     ],
-  ])('does not say that %s comes right by itself', async (_what, state, env, says) => {
+  ])('names what to change, and no later attempt, for %s', async (_what, state, env, says) => {
     const { text } = await failed(state(), env);
     expect(text).toMatch(says);
     expect(text).not.toMatch(/again/);

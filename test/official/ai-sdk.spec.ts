@@ -73,7 +73,7 @@ describe('the AI SDK [CHAT-10]', () => {
     expect(schema.safeParse(output).success).toBe(true);
   });
 
-  it('aborts its request and thereby the turn [CHAT-8]', async () => {
+  it('cancels the turn when the AI SDK aborts its request [CHAT-8]', async () => {
     const cancelled = (): Promise<number> => gateway.metric('sluice_requests_total{status="cancelled"}');
     const before = await cancelled();
     const abort = new AbortController();

@@ -301,7 +301,7 @@ describe('a client of chat completions that disconnects', () => {
     }
   };
 
-  it('cancels its turn on disconnect, since no client can retrieve the answer [CHAT-8]', async () => {
+  it('cancels the turn of a disconnected chat completion, since no client can retrieve the answer [CHAT-8]', async () => {
     const before = await cancelled();
     const stream = await client.chat.completions.create({
       model: 'demo',
@@ -439,7 +439,7 @@ describe('a chat completion request', () => {
     ],
     ['stream options alone', { messages: ask('x'), stream_options: { include_usage: true } }, 'stream_options'],
     ['an unknown field', { messages: ask('x'), temprature: 1 }, 'temprature'],
-  ])('is refused with the invalid field: %s [CHAT-5, CHAT-12]', async (_what, body, param) => {
+  ])('refuses a chat completion request with the invalid field: %s [CHAT-5, CHAT-12]', async (_what, body, param) => {
     const answer = await post(body);
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ error: { param, type: 'invalid_request_error' } });

@@ -93,7 +93,7 @@ describe("LangChain's ChatOpenAI [CHAT-10]", () => {
     }
   });
 
-  it('aborts its request and thereby the turn [CHAT-8]', async () => {
+  it('cancels the turn when LangChain aborts its request [CHAT-8]', async () => {
     const cancelled = (): Promise<number> => gateway.metric('sluice_requests_total{status="cancelled"}');
     const before = await cancelled();
     const abort = new AbortController();

@@ -32,11 +32,14 @@ describe('the official client', () => {
   it.each<[string, object, Readonly<Record<string, string>>, number, string]>([
     ['a wait of a day', { error: { code: 'x' } }, { 'retry-after': '86400' }, 429, 'rate_limit_exceeded'],
     ['a used-up quota', { error: { type: 'insufficient_quota' } }, {}, 429, 'rate_limit_exceeded'],
-  ])('causes one call to the provider after %s [CHAT-3]', async (_name, body, headers, status, code) => {
-    provider.answerWith({ status: 429, body, headers });
-    expect(await failure()).toMatchObject({ status, code });
-    expect(provider.requests).toHaveLength(1);
-  });
+  ])(
+    'calls the provider once for a request of the official client after %s [CHAT-3]',
+    async (_name, body, headers, status, code) => {
+      provider.answerWith({ status: 429, body, headers });
+      expect(await failure()).toMatchObject({ status, code });
+      expect(provider.requests).toHaveLength(1);
+    },
+  );
 
   it('reads that the context is exceeded, and does not send the request again [CHAT-3]', async () => {
     provider.answerWith({ status: 400, body: { message: "This model's maximum context length is 10 tokens" } });

@@ -132,7 +132,7 @@ describe('responses.create', () => {
 });
 
 describe('responses.stream', () => {
-  it('calls its listeners and ends with the final response', async () => {
+  it('calls the listeners of a stream helper and ends with the final response', async () => {
     const stream = client.responses.stream({ input: FIVE });
     const snapshots: string[] = [];
     const seen: string[] = [];

@@ -68,7 +68,7 @@ describe('ResponsesWS', () => {
     expect((await gone).code).toBe(1000);
   });
 
-  it('calls its listeners by event type', async () => {
+  it('calls the listeners of ResponsesWS by event type', async () => {
     const deltas: string[] = [];
     ws.on('response.output_text.delta', ({ delta }) => deltas.push(delta));
     const completed = new Promise<string>((resolve) =>
@@ -112,7 +112,7 @@ describe('ResponsesWS', () => {
     }
   });
 
-  it('gets its steering refused', async () => {
+  it('refuses the steering of ResponsesWS', async () => {
     const failed = new Promise<object>((resolve) => ws.on('response.steer.failed', resolve));
     const input = [{ type: 'message' as const, role: 'user' as const, content: 'rather this' }];
     ws.send({ type: 'response.steer', previous_response_id: 'resp_1', input });

@@ -115,7 +115,7 @@ describe('the load balancer of compose.yaml', () => {
     await cluster.close();
   });
 
-  it('accepts its configuration file', () => {
+  it('accepts the configuration file of the compose file', () => {
     const { status, stderr } = spawnSync('haproxy', ['-c', '-f', config('haproxy', 'haproxy.cfg')], {
       encoding: 'utf8',
     });

@@ -198,7 +198,7 @@ describe('a file of evaluation cases', () => {
     ['nothing expected', [{ ...one, expect: {} }], 'expect'],
     ['two of one name', [one, one], 'name of its own'],
     ['no answers to hold its checks to', [{ ...one, needs: undefined }], 'good and bad'],
-  ])('is refused because of %s', (_what, all, says) => {
+  ])('refuses an evaluation because of %s', (_what, all, says) => {
     copyFileSync(PACK, join(folder, 'support.pack.json'));
     const file = join(folder, 'cases.yaml');
     writeFileSync(file, JSON.stringify({ pack: 'support', cases: all }));

@@ -31,7 +31,7 @@ describe('the Dockerfile', () => {
     expect(validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`)).toEqual([]);
   });
 
-  it('takes its base image by an argument that can be pinned by digest, never as latest', () => {
+  it('takes the base image by an argument that can be pinned by digest, never as latest', () => {
     expect(dockerfile).toMatch(/^ARG NODE_IMAGE=node:\d+\.\d+\.\d+[\w.-]*$/m);
     expect(dockerfile.match(/^FROM .*/gm)).toEqual(dockerfile.match(/^FROM \$\{NODE_IMAGE\} AS \w+$/gm));
   });

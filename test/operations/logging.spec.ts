@@ -174,7 +174,7 @@ describe('a configuration with secrets where none belong', () => {
   it.each([
     ['checked', ['dist/cli/sluice.js', 'config', 'check', file], {}],
     ['started', ['dist/main.js'], { CONFIG_PATH: file }],
-  ])('is refused key by key, without showing the secrets, when it is %s', (_how, args, env) => {
+  ])('refuses a configuration key by key, without its secrets, when it is %s', (_how, args, env) => {
     const wrong = {
       provider: { type: 'openai', api_key: SECRETS.providerKey, api_key_env: SECRETS.wrongKey, base_url: url('https') },
       state: { type: 'redis', url: url('redis'), password_env: SECRETS.redisPassword },

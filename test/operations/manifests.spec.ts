@@ -497,7 +497,7 @@ describe('staging', () => {
     expect(one(manifests, 'NetworkPolicy', 'redis').spec).not.toHaveProperty('egress');
   });
 
-  it('reads its own configuration', () => {
+  it('names the configuration file of staging to its Deployment', () => {
     expect(list(one(manifests, 'Deployment', 'support-bot'), 'spec.template.spec.containers.0.env')).toContainEqual({
       name: 'CONFIG_PATH',
       value: '/app/config/staging.yaml',

@@ -259,7 +259,7 @@ describe('with tracing on', () => {
     expect(receiver.bodies.join()).not.toContain('quagga');
   });
 
-  it('samples its share and follows the decision of the caller', async () => {
+  it('samples a share of traces and follows the decision of the caller', async () => {
     await start({ enabled: true, endpoint: receiver.url, sample_ratio: 0 });
     await ask({ input: 'Hi' });
     await ask({ input: 'Hi' }, { traceparent: UNSAMPLED });
@@ -330,7 +330,7 @@ registerHooks({ resolve: (name, context, next) => (name.startsWith('@opentelemet
     expect(await loaded({ enabled: true, endpoint: receiver.url })).toContain('loads @opentelemetry/sdk-trace');
   });
 
-  it('uses one shared object without effect', () => {
+  it('uses one shared span without effect while tracing is off', () => {
     expect(NO_TRACING.begin('turn', PARENT)).toBe(NO_SPAN);
     expect(NO_SPAN.child('x')).toBe(NO_SPAN);
   });

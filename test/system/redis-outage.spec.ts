@@ -153,7 +153,7 @@ describe('a turn on a Redis that', () => {
     await worksAgain();
   });
 
-  it('loses its scripts and cuts every connection repeatedly loses no event', async () => {
+  it('loses no event on a Redis that loses its scripts and cuts every connection repeatedly', async () => {
     const truth = await underTraffic(async () => {
       for (let i = 0; i < 5; i++) {
         await cluster.redis.admin.script('FLUSH');

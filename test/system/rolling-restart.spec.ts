@@ -123,7 +123,7 @@ describe('a draining replica', () => {
     await leaving.start();
   });
 
-  it('ends its turns at once on a second signal', async () => {
+  it('ends the turns of a draining replica at once on a second signal', async () => {
     const leaving = replica(2);
     const { socket, id } = await ask(leaving, 2_000, 20);
     leaving.signal('SIGTERM');

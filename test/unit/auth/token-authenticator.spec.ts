@@ -62,7 +62,7 @@ describe('a token', () => {
   it.each([
     [['chat', 'admin'], ['chat']],
     ['sluice:chat', ['chat']],
-  ])('has of the scopes %j only %j [AUTH-7]', async (scope, expected) => {
+  ])('reads from the scopes %j of a token only %j [AUTH-7]', async (scope, expected) => {
     expect([...(await authenticator.authenticate(await signed(key, { scope }))).scopes]).toEqual(expected);
   });
 

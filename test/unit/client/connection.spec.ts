@@ -14,7 +14,7 @@ describe('the connection of the browser client', () => {
   });
   afterEach(() => harness.close());
 
-  it('sends its credential as a subprotocol, from a function before each connection', async () => {
+  it("sends the client's credential as a subprotocol, from a function before each connection", async () => {
     let asked = 0;
     harness.connect({ token: () => Promise.resolve(`ek_${++asked}`) });
     await harness.client.connect();

@@ -216,7 +216,7 @@ describe('responses of the browser client', () => {
     expect(harness.client.resume({ id: 'resp_1' })).toBe(response);
   });
 
-  it('adds its own earlier questions to a subscription, accepted or not', async () => {
+  it("adds the client's own earlier questions to a subscription, accepted or not", async () => {
     harness.gateway.rest = (_request, response) =>
       response.setHeader('content-type', 'application/json').end('{"data":[],"last_id":null,"has_more":false}');
     const [accepted, elsewhere] = ['conv_1', 'conv_2'].map((conversation) =>

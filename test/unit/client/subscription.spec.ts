@@ -86,7 +86,7 @@ describe('a subscription', () => {
     expect(emitted).toEqual(['q1', 'caught_up', 'turn resp_2', 'q3']);
   });
 
-  it('recognizes its own question if the answer was never announced', async () => {
+  it("recognizes a client's own question if the answer was never announced", async () => {
     void subscription.subscribed();
     await answer(page([]));
     const own = new LiveResponse({ idempotencyKey: 'k' }, () => undefined);
@@ -122,7 +122,7 @@ describe('a subscription', () => {
     expect(emitted).toEqual(['caught_up', 'turn null']);
   });
 
-  it('emits its own running answer after the items of the conversation', async () => {
+  it("emits a client's own running answer after the items of the conversation", async () => {
     const own = new LiveResponse({ cursor: { id: 'resp_2' } }, () => undefined);
     subscription.own(own, 'Hi');
     void subscription.subscribed();

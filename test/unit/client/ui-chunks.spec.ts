@@ -93,7 +93,7 @@ describe('a function call', () => {
     delta: text,
   });
 
-  it('streams its arguments under its call_id and is available once', () => {
+  it('streams the arguments of a function call under its call_id, and makes the call available once', () => {
     const chunks = new UiChunks();
     const started = chunks.take({ type: 'response.output_item.added', item: call('', 'in_progress') });
     expect(started).toEqual([{ type: 'tool-input-start', toolCallId: 'call_1', toolName: 'f' }]);

@@ -248,7 +248,7 @@ fallbacks: 3
     ['websocket: { heartbeat_timeout: 30s }', 'websocket.heartbeat_timeout: longer than'],
     ['state: { url: "redis://:hunter22@redis:6379" }', 'state.url: found "redis://[redacted]@redis:6379"'],
     ['app: { version: 1.0 }', 'app.version: found 1; allowed: text; put it in quotes'],
-  ])('is refused with the path and the reason: %s', (yaml, expected) => {
+  ])('refuses a file with the path and the reason of its mistake: %s', (yaml, expected) => {
     expect(at.mistakes(yaml).join('\n')).toContain(expected);
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Secret, scrub, secretsIn } from '../../../src/config/secret.js';
 
 describe('a secret', () => {
-  it('shows its value only through reveal', () => {
+  it('shows the value of a secret only through reveal', () => {
     const secret = new Secret('hunter2');
     expect(`${secret} ${JSON.stringify({ secret })} ${inspect(secret)} ${Object.values(secret).join()}`).not.toContain(
       'hunter2',

@@ -21,7 +21,7 @@ describe('a derived title', () => {
     ['a longer one ends at a word', `${'word '.repeat(20)}`, `${'word '.repeat(12).trim()}…`],
     ['or in one that is too long', `a ${'x'.repeat(80)}`, `a ${'x'.repeat(58)}…`],
     ['no character is cut in two', '👩‍👩‍👧'.repeat(61), `${'👩‍👩‍👧'.repeat(60)}…`],
-  ])('is cut at a word within 60 characters: %s', (_what, text, title) => {
+  ])('cuts a derived title at a word within 60 characters: %s', (_what, text, title) => {
     expect(derivedTitle([said(text)])?.text).toBe(title);
   });
 });

@@ -70,7 +70,7 @@ describe('reaches', () => {
 });
 
 describe('newId', () => {
-  it('names its kind and is unique', () => {
+  it('names the kind in a new id, and makes no id twice', () => {
     const ids = Array.from({ length: 100 }, () => newId('resp'));
     expect(new Set(ids).size).toBe(100);
     for (const id of ids) expect(id).toMatch(/^resp_[0-9a-f]{32}$/u);

@@ -20,7 +20,7 @@ const EVENTS: readonly ResponseEvent[] = [
 ];
 
 describe('ResponseAccumulator with a summary of reasoning', () => {
-  it('folds its deltas into the summary of the item and closes its part before the item [REAS-1]', () => {
+  it('folds the deltas of a summary into its item, and closes the part before the item [REAS-1]', () => {
     const fold = new ResponseAccumulator(responseOf());
     for (const event of EVENTS) fold.apply(event);
     const part = { type: 'summary_text', text: 'Adding.' } as const;

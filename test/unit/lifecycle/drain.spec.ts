@@ -240,7 +240,7 @@ describe('a drain', () => {
     expect(steps.filter((step) => step === 'close connections')).toHaveLength(1);
   });
 
-  it('returns its longest possible time', () => {
+  it('returns the longest time that a drain can take', () => {
     expect(longestDrainMs(OPTIONS)).toBe(35_000);
   });
 });

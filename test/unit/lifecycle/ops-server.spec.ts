@@ -68,7 +68,7 @@ describe('GET /health', () => {
 });
 
 describe('GET /ready', () => {
-  it('returns ready', async () => {
+  it('answers GET /ready of a ready replica with 200', async () => {
     const answer = await (await start())('/ready');
     expect(answer.status).toBe(200);
     expect(await answer.json()).toEqual({ status: 'ready' });

@@ -86,7 +86,7 @@ describe('the version of Node', () => {
     ['24.9.0', false],
     ['24.21.0', false],
     ['26.10.0', false],
-  ])('is checked for %s: too old is %s', (version, tooOld) => {
+  ])('checks the version of Node: for %s too old is %s', (version, tooOld) => {
     expect(nodeTooOld(version) !== null).toBe(tooOld);
   });
 

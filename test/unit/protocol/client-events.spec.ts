@@ -74,7 +74,7 @@ describe('a client event', () => {
       { type: 'sluice:ping', id: 7 },
     ],
     [{ type: 'sluice:ping' }, { type: 'sluice:ping', id: null }],
-  ])('is parsed: %j', (frame, event) => {
+  ])('parses a client event: %j', (frame, event) => {
     expect(parse(frame)).toEqual(event);
   });
 
@@ -100,7 +100,7 @@ describe('a client event', () => {
     ['{"type":"sluice:resume","response_id":"a","after":4}', 'unknown_parameter', 'after'],
     ['{"type":"sluice:auth"}', 'missing_required_parameter', 'token'],
     ['{"type":"sluice:ping","id":{}}', 'invalid_value', 'id'],
-  ])('is refused: %s', (text, code, param) => {
+  ])('refuses a client event: %s', (text, code, param) => {
     const { error } = refusal(text);
     expect([error.code, error.param, error.status]).toEqual([code, param, 400]);
   });

@@ -124,7 +124,7 @@ describe('the largest legal requests', () => {
     ['keys', `{"type":"response.create",${Array.from({ length: 70_000 }, (_, i) => `"k${i}":1`).join(',')}}`],
     ['levels', `{"input":${'['.repeat(500_000)}${']'.repeat(500_000)}}`],
     ['maps', `{"input":[${'{},'.repeat(300_000)}{}]}`],
-  ])('are refused before parsing for too many %s [REQ-24]', (_what, text) => {
+  ])('refuses a request before parsing for too many %s [REQ-24]', (_what, text) => {
     const { cpuMs } = costOf(() => tried(body, text), cpuBudgetMs(20), 16);
     expect(cpuMs).toBeLessThan(cpuBudgetMs(20));
     expect(() => body(text)).toThrow(/unable to read the request; it (?:has more than|is nested more than)/u);

@@ -40,7 +40,7 @@ describe('the tokens of a file', () => {
     [file('application/yaml', 4_000), 1_000],
     [file('application/pdf', 50_000), 1_000],
     [{ type: 'input_file', file_url: 'https://a.invalid/b' } as const, 5_000],
-  ])('are counted by its bytes [MEDIA-7]', (part, tokens) => {
+  ])('counts the tokens of a file by its bytes [MEDIA-7]', (part, tokens) => {
     expect(mediaTokens(part)).toBe(tokens);
   });
 });

@@ -374,7 +374,7 @@ describe('GET /v1/responses/{id}', () => {
     expect([expired.status, (await errorOf(expired))['code']]).toEqual([410, 'response_expired']);
   });
 
-  it('sends its headers while the turn is silent, and its failure in the stream', async () => {
+  it('sends the headers of a stream while the turn is silent, and a failure in the stream', async () => {
     const held = Promise.withResolvers<void>();
     script.hold = held.promise;
     script.eventsError = undefined;

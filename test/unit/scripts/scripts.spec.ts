@@ -105,7 +105,7 @@ describe('preparing a checkout', () => {
         return lock;
       },
     ],
-  ])('is done by one process at a time: %s', async (_what, before) => {
+  ])('runs by one process at a time: %s', async (_what, before) => {
     const [lock, log] = [join(root, '.cache/preparing'), join(root, 'log')];
     before(lock);
     const ends = await Promise.all([start(lock, log), start(lock, log), start(lock, log)]);

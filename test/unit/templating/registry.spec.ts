@@ -44,7 +44,7 @@ describe('PromptRegistry.find', () => {
     ['nothing-like-it', 'loaded are '],
     ['shop/', 'no loaded pack has it'],
     ['', 'no loaded pack has it'],
-  ])('does not find %j', (id, help) => {
+  ])('finds no prompt for %j', (id, help) => {
     expect(thrownBy(() => registry.find(id))).toMatchObject({
       code: 'prompt_not_found',
       param: 'prompt.id',

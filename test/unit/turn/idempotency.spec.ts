@@ -76,7 +76,7 @@ describe('a replica that stalled between its claim of a key and its log', () => 
     await quick.close();
   });
 
-  it('discards its turn when the key was taken over and returns the response of the other replica', async () => {
+  it('discards a turn whose key was taken over, and returns the response of the other replica', async () => {
     slow = new TurnHarness({ limits: { concurrentTurns: 1 } });
     quick = new TurnHarness({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
     const conversation = await slow.conversation();

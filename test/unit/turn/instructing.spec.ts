@@ -17,7 +17,7 @@ describe('instructions among items', () => {
     [null, false, false],
     [true, false, true],
     [false, true, false],
-  ])('with allow %p and a trusted caller %p are allowed: %p', (allow, trusted, may) => {
+  ])('allows instructions with allow %p and a trusted caller %p: %p', (allow, trusted, may) => {
     expect(mayInstruct({ ...ALICE, trusted }, allow)).toBe(may);
   });
 

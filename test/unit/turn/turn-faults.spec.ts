@@ -124,14 +124,14 @@ describe('a turn while the store is away', () => {
     expect(await harness.texts(conversation)).toEqual(['Hi', 'Hello there']);
   });
 
-  it('reads its context when the store is back', async () => {
+  it('reads the context of a turn when the store is back', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('recentItems', 2);
     const id = await harness.play(requestOf('Hi', { conversation }));
     expect((await harness.types(id)).at(-1)).toBe('completed');
   });
 
-  it('leaves its conversation when the store is back', async () => {
+  it('leaves the queue of a conversation when the store is back', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('leave', 2);
     await harness.play(requestOf('Hi', { conversation }));
@@ -154,7 +154,7 @@ describe('a turn while the store is away', () => {
     expect(response.output_text).toBe('Hello there');
   });
 
-  it('keeps its outcome and reports what the conversation holds if only the response cannot be stored [KEEP-6]', async () => {
+  it('keeps the outcome of a turn and reports what the conversation holds if only the response cannot be stored [KEEP-6]', async () => {
     const conversation = await harness.conversation();
     harness.faults.fail('put', Infinity, () => new Error('too large'));
     const id = await harness.play(requestOf('Hi', { conversation }));
@@ -167,7 +167,7 @@ describe('a turn while the store is away', () => {
     );
   });
 
-  it('keeps its outcome and reports that nothing is kept if a response without a conversation cannot be stored [KEEP-6]', async () => {
+  it('keeps the outcome of a turn and reports that nothing is kept if a response without a conversation cannot be stored [KEEP-6]', async () => {
     harness.faults.fail('put', Infinity, () => new Error('too large'));
     const id = await harness.play(requestOf('Hi'));
     expect(await harness.reader.retrieve(ALICE, id)).toMatchObject({
@@ -200,7 +200,7 @@ describe('a turn while the store is away', () => {
     await own.close();
   });
 
-  it('releases its place once when a metric throws', async () => {
+  it('releases the place of a turn once when a metric throws', async () => {
     const own = new TurnHarness({
       answers: [[say('Hi'), { type: 'error', code: 'provider_error' }]],
       accounting: { estimate: () => Promise.resolve({ ...USAGE, input_tokens: -1 }) },
@@ -248,7 +248,7 @@ describe('a turn whose provider fails while it is abandoned', () => {
 });
 
 describe('a turn that fails while it is settled', () => {
-  it('receives its one terminal event from the next sweep, is counted once and leaves its conversation [EV-8]', async () => {
+  it('ends a broken turn by one terminal event of the next sweep, counts it once and leaves its conversation [EV-8]', async () => {
     const settle = jest.spyOn(Settlement.prototype, 'settle').mockRejectedValueOnce(new Error('bug'));
     const conversation = await harness.conversation();
     const id = await harness.play(requestOf('Hi', { conversation }));

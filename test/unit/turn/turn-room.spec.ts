@@ -96,7 +96,7 @@ describe('a turn in a full replica', () => {
     await harness.turns.abortAll(new SluiceError('replica_lost', 'unable to continue; the test is over'));
   });
 
-  it('counts its input and releases all room at any end', async () => {
+  it('counts the input of a turn and releases all room at any end', async () => {
     harnessWith({ bytes: 200_000 });
     const large = 'x'.repeat(100_000);
     const { responseId } = await harness.turns.create(ALICE, requestOf(large), ORIGIN);

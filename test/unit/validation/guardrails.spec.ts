@@ -127,7 +127,7 @@ describe('max_length', () => {
 });
 
 describe('compileGuardrails', () => {
-  it('lists its types', () => {
+  it('lists the types of guardrails', () => {
     expect(GUARDRAIL_TYPES).toEqual(expect.arrayContaining(['banned_words', 'max_length', 'json_schema', 'topic']));
   });
 

@@ -32,7 +32,7 @@ describe('log probabilities of a chunk', () => {
     [{ content: 'Hi' }],
     [{ content: [] }],
     [{ content: [null, 'Hi', { token: 7, logprob: -1 }, { token: 'Hi' }, { token: 'Hi', logprob: 'low' }] }],
-  ])('are left out if they are %j', (logprobs) => {
+  ])('leaves out log probabilities that are %j', (logprobs) => {
     expect(partsOf(true, { logprobs })).toEqual([TEXT]);
   });
 

@@ -137,7 +137,7 @@ describe('OpenAiProvider: the answer', () => {
     expect(textOf(parts)).toBe('a');
   });
 
-  it('forwards refusals', async () => {
+  it('forwards refusals of the model', async () => {
     const { parts } = await askSteps(
       deltaChunk({ refusal: 'I can' }),
       deltaChunk({ refusal: ' not' }),

@@ -75,7 +75,7 @@ describe('BreakerProvider', () => {
     expect(provider.state).toBe('open');
   });
 
-  it('lets one trial call through after its time, and closes at its first delta', async () => {
+  it('lets one trial call through the open breaker after its time, and closes it at the first delta', async () => {
     const { states, ask, provider, inner } = breaker(
       [[fail('server_error')], [fail('server_error')], [say('a'), HANG], [say('b')]],
       2,
@@ -188,7 +188,7 @@ describe('a silent trial of BreakerProvider', () => {
     expect(provider.state).toBe('closed');
   });
 
-  it('keeps its answer and closes the breaker when its first delta comes later', async () => {
+  it('keeps the answer of a silent trial call and closes the breaker when the first delta comes later', async () => {
     const { inner, provider, trial } = await withSilentTrial();
     inner.gates[0]?.resolve();
     expect(finishOf((await trial).parts)).toBe('stop');
@@ -196,7 +196,7 @@ describe('a silent trial of BreakerProvider', () => {
     expect(provider.state).toBe('closed');
   });
 
-  it('throws its failure when it fails later, and leaves the breaker open', async () => {
+  it('throws the failure of a silent trial call that fails later, and leaves the breaker open', async () => {
     const { inner, provider, trial } = await withSilentTrial();
     inner.gates[0]?.reject(new SluiceError('provider_timeout', 'unable to answer; too slow; wait'));
     expect((await trial).error).toMatchObject({ code: 'provider_timeout' });

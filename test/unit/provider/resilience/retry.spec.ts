@@ -89,7 +89,7 @@ describe('RetryingProvider', () => {
     expect(new Set(delays).size).toBeGreaterThan(1);
   });
 
-  it('ends its wait when the signal aborts, and does not call again', async () => {
+  it('ends the wait before a retry when the signal aborts, and does not call again', async () => {
     const abort = new AbortController();
     const reason = new Error('enough');
     const inner = new ScriptedProvider([[fail('server_error')], [say('b')]]);

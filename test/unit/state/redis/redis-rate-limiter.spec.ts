@@ -73,7 +73,7 @@ describe('RedisRateLimiter without Redis', () => {
     expect(await limiter.take(bucket(100), 101)).toMatchObject({ allowed: false, retryAfterMs: Infinity });
   });
 
-  it('charges its share below zero', async () => {
+  it('charges the local share of a bucket below zero', async () => {
     await loseRedis();
     await limiter.charge(bucket(100), 30);
     expect(await limiter.take(bucket(100), 1)).toMatchObject({ allowed: false, retryAfterMs: 24_000 });
@@ -106,7 +106,7 @@ describe('RedisRateLimiter without Redis', () => {
     expect(reported.filter((local) => local).length).toBeLessThanOrEqual(2);
   });
 
-  it('grants one share in total, not one for each outage of Redis', async () => {
+  it('grants one local share in total, not one for each outage of Redis', async () => {
     let admitted = 0;
     for (let i = 0; i < 5; i++) {
       fails = true;

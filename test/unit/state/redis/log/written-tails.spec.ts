@@ -9,7 +9,7 @@ const events = (from: number, count: number, text?: string) =>
   Array.from({ length: count }, (_, i) => event(from + i, text));
 
 describe('WrittenTails', () => {
-  it('returns its events exactly, and nothing when some are missing', () => {
+  it('returns the events of a tail exactly, and nothing when some are missing', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 60 }),

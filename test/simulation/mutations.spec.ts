@@ -2,7 +2,13 @@
 
 import { describe, expect, it, jest } from '@jest/globals';
 import { InOrder } from '../../src/gateway/in-order.js';
-import { AllOrNothingMemory, forgetsDeletions, joinsOnce, lastEndWins } from './mutations.js';
+import {
+  AllOrNothingMemory,
+  forgetsDeletions,
+  joinsOnce,
+  lastEndWins,
+  losesEndsWithConversation,
+} from './mutations.js';
 import { runSchedule, type ScheduleOptions } from './schedule.js';
 
 const MINUTE_MS = 60_000;
@@ -52,6 +58,14 @@ describe('the simulation', () => {
     async () => {
       const memory: ScheduleOptions['memory'] = (...parts) => new AllOrNothingMemory(...parts);
       expect(await found({ memory }, /says that it kept nothing/, 5_000)).toBeDefined();
+    },
+    5 * MINUTE_MS,
+  );
+
+  it(
+    'finds a response that is not stored because its conversation was deleted',
+    async () => {
+      expect(await found({ mutate: losesEndsWithConversation }, /is not stored/, 5_000)).toBeDefined();
     },
     5 * MINUTE_MS,
   );

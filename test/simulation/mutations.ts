@@ -56,6 +56,17 @@ export function forgetsDeletions(state: State): State {
   return { ...state, responses: replaced(state.responses, { hasEnded: () => Promise.resolve(false) }) };
 }
 
+/** Does not store a response whose conversation was deleted, although its client did not delete the response. */
+export function losesEndsWithConversation(state: State): State {
+  const put: ResponseStore['put'] = async (stored) => {
+    const { contextIn } = stored;
+    if (contextIn === undefined || (await state.conversations.get(contextIn)) !== undefined)
+      return state.responses.put(stored);
+    return undefined;
+  };
+  return { ...state, responses: replaced(state.responses, { put }) };
+}
+
 function replaced<T extends object>(target: T, by: Readonly<Record<string, unknown>>): T {
   return new Proxy(target, {
     get: (whole, name) => {

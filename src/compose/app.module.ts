@@ -19,7 +19,7 @@ import { Drain, DRAIN_TIMES } from '../lifecycle/drain.js';
 import { OpsServer } from '../lifecycle/ops-server.js';
 import { Overload } from '../lifecycle/overload.js';
 import { Readiness } from '../lifecycle/readiness.js';
-import { systemAfter, within } from '../lifecycle/within.js';
+import { systemAfter, withDeadline } from '../lifecycle/with-deadline.js';
 import { type AuditOutput } from './audit.js';
 import { NO_AUDIT } from '../observability/audit.js';
 import { Log } from '../observability/log.js';
@@ -191,7 +191,7 @@ async function closeAll(parts: AppParts): Promise<void> {
   const { sweep, revocations, closeProviders, tracing, hub, state, audit } = parts;
   const closeState = async (): Promise<void> => {
     revocations.stop();
-    await within(sweep.stop(), SWEEP_STOP_MS, systemAfter);
+    await withDeadline(sweep.stop(), SWEEP_STOP_MS, systemAfter);
     hub.close();
     await state.close();
   };

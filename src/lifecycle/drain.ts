@@ -9,7 +9,7 @@ import { SluiceError } from '../domain/errors.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type Log } from '../observability/log.js';
 import { type DrainState } from '../turn/drain-state.js';
-import { type After, systemAfter, within } from './within.js';
+import { type After, systemAfter, withDeadline } from './with-deadline.js';
 
 export interface RunningTurns {
   readonly count: number;
@@ -222,7 +222,7 @@ export class Drain implements BeforeApplicationShutdown {
    */
   async #step(name: string, ms: number, work: () => Promise<void>, hurry?: AbortSignal): Promise<boolean> {
     try {
-      if (await within(work(), ms, this.after, hurry)) return true;
+      if (await withDeadline(work(), ms, this.after, hurry)) return true;
       if (hurry === undefined) this.logger.warn({ step: name, limit_ms: ms }, 'shutdown step timed out');
     } catch (thrown) {
       this.#outcome = 'cut short';

@@ -11,7 +11,7 @@
 import { constants } from 'node:os';
 import { type Log } from '../observability/log.js';
 import { type Drain } from './drain.js';
-import { type After, systemAfter, within } from './within.js';
+import { type After, systemAfter, withDeadline } from './with-deadline.js';
 
 export interface ProcessEndOptions {
   /** Time limit of the close after the first signal, in milliseconds. */
@@ -68,7 +68,7 @@ export class ProcessEnd {
   /** Closes the app. A second call waits for the same close, which Nest keeps. */
   async #close(signal: string, ms: number): Promise<number> {
     try {
-      const closed = await within(this.app.close(signal), ms, this.after);
+      const closed = await withDeadline(this.app.close(signal), ms, this.after);
       if (!closed) {
         this.logger.error({ limit_ms: ms }, 'shutdown timed out');
         return 1;

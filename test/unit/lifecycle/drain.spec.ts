@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Drain, type DrainOptions, longestDrainMs } from '../../../src/lifecycle/drain.js';
-import { type After } from '../../../src/lifecycle/within.js';
+import { type After } from '../../../src/lifecycle/with-deadline.js';
 import { DrainState } from '../../../src/turn/drain-state.js';
 
 const OPTIONS: DrainOptions = {

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import { type DrainOutcome } from '../../../src/lifecycle/drain.js';
 import { ProcessEnd } from '../../../src/lifecycle/process-end.js';
-import { type After } from '../../../src/lifecycle/within.js';
+import { type After } from '../../../src/lifecycle/with-deadline.js';
 
 function rig(options: { outcome?: DrainOutcome; closeFails?: boolean } = {}) {
   const exits: number[] = [];

@@ -14,7 +14,12 @@ export const systemAfter: After = async (ms, signal) => {
  * @returns false if the time ran out or `hurry` aborted first
  * @throws what `work` rejects with
  */
-export async function within(work: Promise<void>, ms: number, after: After, hurry?: AbortSignal): Promise<boolean> {
+export async function withDeadline(
+  work: Promise<void>,
+  ms: number,
+  after: After,
+  hurry?: AbortSignal,
+): Promise<boolean> {
   const settled = new AbortController();
   const bound = hurry === undefined ? settled.signal : AbortSignal.any([settled.signal, hurry]);
   try {

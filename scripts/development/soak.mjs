@@ -4,7 +4,8 @@
  * (`npm run soak -- chaos 1000000` for another number).
  * Then planted markers, read through every way
  * there is (`npm run soak -- truth 400`), a million fuzzed inputs (`npm run soak -- fuzz 1000000`), and the guards: random texts and cuts against an oracle (`npm run soak -- guards 100000` for another number of texts a kind).
- * SIMULATION_FIRST, CHAOS_SEED, TRUTH_SEED, FUZZ_SEED and GUARD_SEED repeat a run.
+ * Last, ten million random cuts of text with planted markers (`npm run soak -- cuts 1000000` for another number).
+ * SIMULATION_FIRST, CHAOS_SEED, TRUTH_SEED, FUZZ_SEED, CUTS_SEED and GUARD_SEED repeat a run.
  */
 
 import { spawn } from 'node:child_process';
@@ -21,10 +22,15 @@ const SOAKS = {
   // Each text is cut a dozen times by its test.
   truth: (count = '400') => ({ TRUTH_SEED: String(Math.floor(Date.now() / 1_000)), TRUTH_ROUNDS: count }),
   fuzz: (count = '1000000') => ({ FUZZ_SEED: String(Math.floor(Date.now() / 1_000)), FUZZ_CASES: count }),
+  cuts: (count = '10000000') => ({ CUTS_SEED: String(Math.floor(Date.now() / 1_000)), CUTS: count }),
   guards: (count = '20000') => ({ GUARD_SEED: String(Math.floor(Date.now() / 1_000)), GUARD_RUNS: count }),
 };
 /** The suite of a soak, and the files in it, where its name is not the suite's. */
-const SUITES = { truth: ['conformance', '--', 'one-guarded-truth'], guards: ['unit', '--', 'test/unit/validation'] };
+const SUITES = {
+  cuts: ['unit', '--', 'test/unit/validation/random-cuts'],
+  truth: ['conformance', '--', 'one-guarded-truth'],
+  guards: ['unit', '--', 'test/unit/validation'],
+};
 
 async function soak(name, count) {
   const env = { ...SOAKS[name](count), ...ownEnv() };

@@ -48,15 +48,19 @@ export interface PiiFinding {
   readonly to: number;
 }
 
-/** Finds personal data in a text, in order and without overlaps: the leftmost, then the longest. */
+/**
+ * Finds personal data in a text, in order and without overlaps. Findings that overlap are one, of
+ * the type of the leftmost: a card behind `+49` shows none of its digits as the rest of a phone.
+ */
 export function findPii(text: string, types: readonly PiiType[]): readonly PiiFinding[] {
   const all = types.flatMap((type) => findOne(text, type)).sort((a, b) => a.from - b.from || b.to - a.to);
-  let end = 0;
-  return all.filter(({ from, to }) => {
-    if (from < end) return false;
-    end = to;
-    return true;
-  });
+  const joined: PiiFinding[] = [];
+  for (const found of all) {
+    const last = joined.at(-1);
+    if (last === undefined || found.from >= last.to) joined.push(found);
+    else joined[joined.length - 1] = { ...last, to: Math.max(last.to, found.to) };
+  }
+  return joined;
 }
 
 function findOne(text: string, type: PiiType): PiiFinding[] {

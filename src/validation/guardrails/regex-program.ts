@@ -5,12 +5,15 @@
  */
 
 import { RE2JS } from 're2js';
+import { beginsAfter, END_LINE, END_TEXT, NEWLINE, NO_WORD_BOUNDARY, WORD_BOUNDARY } from './regex-conditions.js';
+import { kindOf, kindsTaken, liveness, type Step } from './regex-liveness.js';
 
 /** One instruction, as re2js has it. */
 interface Instruction {
   readonly op: number;
   readonly out: number;
   readonly arg: number;
+  readonly runes?: readonly number[];
   matchRune(codePoint: number): boolean;
 }
 
@@ -29,17 +32,8 @@ const FIRST_RUNE = 8;
 const RUNE_ANY = 10;
 const RUNE_ANY_NOT_NL = 11;
 
-/** Conditions between two code points. */
-const BEGIN_LINE = 1;
-export const END_LINE = 2;
-const BEGIN_TEXT = 4;
-export const END_TEXT = 8;
-export const WORD_BOUNDARY = 16;
-export const NO_WORD_BOUNDARY = 32;
-
 export const NO_MATCH = -1;
 
-const NEWLINE = 10;
 const LATIN = 256;
 /** Instructions of a pattern: each costs time for every character that it may match. */
 const LARGEST = 1_000;
@@ -55,7 +49,7 @@ export interface Reached {
 
 export class RegexProgram {
   readonly #program: Program;
-  // Filled as they are needed. At most two entries for each instruction, and one for each set of
+  // Filled as they are needed. At most four entries for each instruction, and one for each set of
   // conditions with each character below 256.
   readonly #reached: (Reached | undefined)[] = [];
   readonly #startAfter = new Map<number, Reached>();
@@ -63,6 +57,8 @@ export class RegexProgram {
   /** Whether a match may begin with a code point below 256, if all conditions hold. */
   readonly begins: Uint8Array;
   readonly #stack: number[] = [];
+  /** By `instruction * 4 + kind of the character before`: whether a match can follow. */
+  readonly #live: Uint8Array;
 
   /** @throws Error if the pattern is invalid, matches empty text, looks behind or is too large */
   constructor(pattern: string) {
@@ -76,6 +72,7 @@ export class RegexProgram {
     if (this.add(first, this.#program.start, 0, ANY_CONDITION, 0) !== NO_MATCH)
       throw new Error('it matches empty text');
     const start = Array.from({ length: first.size }, (_, i) => first.pcAt(i));
+    this.#live = liveness(this.#program.inst.map((_, pc) => this.#step(pc)));
     this.begins = Uint8Array.from({ length: LATIN }, (_, c) => (start.some((pc) => this.#matches(pc, c)) ? 1 : 0));
   }
 
@@ -127,8 +124,8 @@ export class RegexProgram {
   /** Returns where a thread is after it has taken a character, or undefined if it ends there. */
   after(pc: number, codePoint: number): Reached | undefined {
     if (!this.#matches(pc, codePoint)) return undefined;
-    // The conditions after a character depend only on whether it ends a line.
-    const key = 2 * pc + (codePoint === NEWLINE ? 1 : 0);
+    // What can follow depends only on the kind of the character.
+    const key = 4 * pc + kindOf(codePoint);
     return (this.#reached[key] ??= this.#reachedAfter([pc], codePoint));
   }
 
@@ -155,8 +152,22 @@ export class RegexProgram {
       const out = this.#program.inst[pc]?.out ?? 0;
       if (this.add(list, out, 0, beginsAfter(codePoint), OPEN) !== NO_MATCH) matches = true;
     }
-    const waiting = Array.from({ length: list.size }, (_, i) => i).filter((i) => list.waitsAt(i));
+    const kind = kindOf(codePoint);
+    const waiting = Array.from({ length: list.size }, (_, i) => i).filter(
+      (i) => list.waitsAt(i) && this.#live[4 * list.pcAt(i) + kind] === 1,
+    );
     return { pcs: Int32Array.from(waiting, (i) => list.pcAt(i)), matches };
+  }
+
+  #step(pc: number): Step {
+    const { op, out, arg, runes } = this.#program.inst[pc] as Instruction; // pc is within bounds
+    if (op === MATCH) return { waitsFor: 'match' };
+    if (op === EMPTY_WIDTH) return { waitsFor: 'condition', condition: arg, to: out };
+    if (op >= FIRST_RUNE) {
+      return { waitsFor: 'character', kinds: kindsTaken((c) => this.#matches(pc, c), runes), to: out };
+    }
+    if (op === FAIL) return { waitsFor: 'nothing', to: [] };
+    return { waitsFor: 'nothing', to: op === ALT || op === ALT_MATCH ? [out, arg] : [out] };
   }
 
   #matches(pc: number, codePoint: number): boolean {
@@ -170,12 +181,6 @@ export class RegexProgram {
 
 /** Conditions that only the next character decides. */
 const OPEN = END_LINE | END_TEXT | WORD_BOUNDARY | NO_WORD_BOUNDARY;
-
-/** Returns the conditions that hold after a character. -1 means the beginning of the text. */
-export function beginsAfter(before: number): number {
-  if (before === -1) return BEGIN_TEXT | BEGIN_LINE;
-  return before === NEWLINE ? BEGIN_LINE : 0;
-}
 
 /** All conditions and their opposites, to find the characters that may begin a match. */
 const ANY_CONDITION = 63;

@@ -4,20 +4,9 @@
  * all text pushed so far.
  */
 
-import {
-  beginsAfter,
-  END_LINE,
-  END_TEXT,
-  NO_MATCH,
-  NO_WORD_BOUNDARY,
-  type Reached,
-  type RegexProgram,
-  ThreadList,
-  WORD_BOUNDARY,
-} from './regex-program.js';
+import { conditionsBetween, NONE } from './regex-conditions.js';
+import { NO_MATCH, type Reached, type RegexProgram, ThreadList } from './regex-program.js';
 
-const NEWLINE = 10;
-const NONE = -1;
 export class RegexScan {
   /**
    * Start of the earliest completed match, or -1. A match that began earlier may still be
@@ -169,19 +158,4 @@ export class RegexScan {
   forget(): void {
     this.matched = NO_MATCH;
   }
-}
-
-function conditionsBetween(before: number, after: number): number {
-  const boundary = isWord(before) === isWord(after) ? NO_WORD_BOUNDARY : WORD_BOUNDARY;
-  const end = after === NONE ? END_TEXT | END_LINE : after === NEWLINE ? END_LINE : 0;
-  return beginsAfter(before) | boundary | end;
-}
-
-function isWord(codePoint: number): boolean {
-  return (
-    (codePoint >= 97 && codePoint <= 122) ||
-    (codePoint >= 65 && codePoint <= 90) ||
-    (codePoint >= 48 && codePoint <= 57) ||
-    codePoint === 95
-  );
 }

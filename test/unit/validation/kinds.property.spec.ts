@@ -40,6 +40,14 @@ const textOf = (...pieces: readonly string[]) =>
   fc.array(fc.constantFrom(...pieces), { maxLength: 14 }).map((parts) => parts.join(''));
 const cuts = fc.array(fc.nat(), { maxLength: 10 });
 
+/** All texts of up to this many pieces. */
+function allTexts(pieces: readonly string[], most: number): readonly string[] {
+  const shorter = most === 0 ? [] : allTexts(pieces, most - 1);
+  return most === 0
+    ? ['']
+    : [...new Set([...shorter, ...shorter.flatMap((text) => pieces.map((piece) => text + piece))])];
+}
+
 /** Checks a text whole, one code unit at a time, and cut at random. */
 function agrees(
   guardrails: readonly CompiledGuardrail[],
@@ -82,6 +90,45 @@ describe('regex, for any text and any cut', () => {
         agrees(guardrails, whole, at, found === -1 ? [whole, false] : [whole.slice(0, found), true]);
       }),
       { seed: SEED, numRuns: RUNS },
+    );
+  });
+
+  const CONTINUATIONS = allTexts(['a', 'b', 'c', ' ', '\n'], 4);
+
+  // Each can be completed by four characters, or not at all: `a` before a boundary before `b`.
+  it.each([
+    'ab?c',
+    '\\bab\\b',
+    'a\\bb|ca',
+    'a$b|bb',
+    '(?m)a$b|bb',
+    '(?m)a$\\nb',
+    'a^b',
+    '(?m)a\\n^b',
+    'b[^\\x{0}-\\x{10ffff}]|abc',
+    '\\Bb\\Ba',
+    'a(?:\\b \\Bb| a)',
+    'aab|c\\b\\B',
+  ])('holds of %s exactly what some continuation completes', (pattern) => {
+    const guardrails = compiled('regex', { pattern });
+    const library = RE2JS.compile(pattern);
+    const start = (whole: string): number => {
+      const matcher = library.matcher(whole);
+      return matcher.find() ? matcher.start() : Infinity;
+    };
+    fc.assert(
+      fc.property(textOf('a', 'b', 'c', ' ', '\n'), (whole) => {
+        const guard = createOutputGuard(guardrails);
+        let released = '';
+        for (const piece of whole.split('')) {
+          const { release, stop } = guard.push(piece);
+          released += release;
+          if (stop !== undefined) return;
+        }
+        const safe = Math.min(whole.length, ...CONTINUATIONS.map((more) => start(whole + more)));
+        expect(released).toBe(whole.slice(0, safe));
+      }),
+      { seed: SEED, numRuns: Math.min(RUNS, 60) },
     );
   });
 
@@ -228,6 +275,14 @@ describe('pii, for any text and any cut', () => {
     expect(findPii(`It is ${value}, yes`, PII_TYPES).map(({ from, to }) => [from, to])).toEqual([
       [6, 6 + value.length],
     ]);
+  });
+
+  it.each([
+    ['+49 4111 1111 1111 1111', 'phone'],
+    ['sk-abcdefghijklmnopqrst@example.com', 'email'],
+    ['4111 1111 1111 1111@example.com', 'card'],
+  ])('leaves nothing of %s where two kinds overlap', (value, type) => {
+    expect(findPii(`It is ${value}, yes`, PII_TYPES)).toEqual([{ type, from: 6, to: 6 + value.length }]);
   });
 
   it.each(['order 4111111111111112', 'in 2024-2025', 'v1.2.3.4', 'a@b', 'room 212', '12,345,678', 'sk-short'])(

@@ -42,6 +42,19 @@ export function fromEnv(env: Env, name: string): string | undefined {
 
 /** Reads one document. An empty value counts as an absent key. */
 export function readYaml(source: string, env: Env): ReadYaml {
+  try {
+    return readDocument(source, env);
+  } catch (error) {
+    // The parser throws for aliases without an anchor and for too many of them. An alias inside its
+    // own anchor, and thousands of levels, exceed the stack.
+    const name = error instanceof Error ? error.name : '';
+    if (name !== 'ReferenceError' && name !== 'RangeError') throw error;
+    const why = name === 'ReferenceError' ? (error as Error).message : 'it is nested too deeply';
+    return { tree: {}, mistakes: [{ path: '', problem: `not valid YAML: ${why}` }], lineOf: () => undefined };
+  }
+}
+
+function readDocument(source: string, env: Env): ReadYaml {
   const lineCounter = new LineCounter();
   const document = parseDocument(source, { lineCounter, prettyErrors: false, uniqueKeys: true, stringKeys: true });
   const mistakes = syntaxMistakes(document.errors, source, lineCounter);

@@ -4,7 +4,7 @@
  */
 
 import { Readable } from 'node:stream';
-import { Controller, Delete, Get, HttpCode, Param, Post, Res, UseGuards } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
 import { type FastifyReply } from 'fastify';
 
 import { ClientSecrets } from '../auth/secrets/client-secrets.js';
@@ -12,6 +12,7 @@ import { type Principal } from '../domain/principal.js';
 import { UserData } from '../turn/user-data.js';
 import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';
+import { refuseQuery } from './queries.js';
 
 @Controller('v1/users')
 @UseGuards(OperationGuard)
@@ -26,7 +27,9 @@ export class UsersController {
   async revoke(
     @Caller() caller: Principal,
     @Param('user') user: string,
+    @Query() query: unknown,
   ): Promise<{ readonly user: string; readonly object: 'user.revoked'; readonly revoked: true }> {
+    refuseQuery(query);
     await this.secrets.revokeUser(caller, user);
     return { user, object: 'user.revoked', revoked: true };
   }
@@ -35,6 +38,7 @@ export class UsersController {
   async erase(
     @Caller() caller: Principal,
     @Param('user') user: string,
+    @Query() query: unknown,
   ): Promise<{
     readonly user: string;
     readonly object: 'user.deleted';
@@ -42,11 +46,18 @@ export class UsersController {
     readonly conversations: number;
     readonly responses: number;
   }> {
+    refuseQuery(query);
     return { user, object: 'user.deleted', deleted: true, ...(await this.data.erase(caller, user)) };
   }
 
   @Get(':user/export')
-  export(@Caller() caller: Principal, @Param('user') user: string, @Res() reply: FastifyReply): void {
+  export(
+    @Caller() caller: Principal,
+    @Param('user') user: string,
+    @Query() query: unknown,
+    @Res() reply: FastifyReply,
+  ): void {
+    refuseQuery(query);
     const lines = Readable.from(this.data.export(caller, user));
     void reply.type('application/jsonl; charset=utf-8').send(lines);
   }

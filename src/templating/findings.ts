@@ -60,7 +60,11 @@ export class Findings {
   #otherValue(path: Path, { input, values }: z.core.$ZodIssueInvalidValue): void {
     const allowed = values.map(String);
     if (input === undefined) this.mistake(path, 'is missing', allowed.join(', '));
-    else this.mistake(path, `is none of the known values${hint(String(input), allowed)}`, allowed.join(', '));
+    else {
+      // An object may have a field `toString`, so that it has no text.
+      const near = typeof input === 'string' ? hint(input, allowed) : '';
+      this.mistake(path, `is none of the known values${near}`, allowed.join(', '));
+    }
   }
 
   #unknownKeys(path: Path, keys: readonly string[]): void {

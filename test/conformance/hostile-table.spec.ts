@@ -8,7 +8,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness, terminalOf } from '../support/gateway-harness.js';
 import { frameOf, OPCODES } from '../support/raw-client.js';
-import { exchange, type RawAnswer } from '../support/raw-http.js';
+import { exchange, type RawAnswer, RawHttp } from '../support/raw-http.js';
 
 let harness: GatewayHarness;
 beforeAll(async () => {
@@ -166,6 +166,36 @@ function codeIn({ body }: RawAnswer): string {
   expect(body.length).toBeLessThan(2_000);
   return String(error['code']);
 }
+
+/** What a sender begins and does not end. `drips`: it sends one more byte each 50 ms. */
+const SLOW: Readonly<Record<string, { readonly begins: string; readonly drips?: true }>> = {
+  'a head': { begins: 'GET /v1/models HTTP/1.1\r\nHost: x\r\nX-Slow: ' },
+  'an upgrade': { begins: 'GET /v1/responses HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' },
+  'a body': { begins: `${head('POST /v1/responses HTTP/1.1', ['Content-Length: 1000']).toString()}{` },
+  'a head byte by byte': { begins: 'GET /v1/models HTTP/1.1\r\nHost: x\r\nX-Slow: ', drips: true },
+  'a body byte by byte': {
+    begins: `${head('POST /v1/responses HTTP/1.1', ['Content-Length: 1000']).toString()}`,
+    drips: true,
+  },
+};
+
+describe('slow senders', () => {
+  it('are refused with 408 when their time is over, while other clients are served [REST-23, ERR-5]', async () => {
+    const strict = await GatewayHarness.start({ config: { http: { request_timeout: '1s' } } });
+    strict.says('Hello');
+    const answers = Object.entries(SLOW).map(async ([what, { begins, drips }]) => {
+      const raw = await RawHttp.open(strict.gateway.port);
+      raw.send(begins);
+      const drip = drips === undefined ? undefined : setInterval(() => raw.send('x'), 50);
+      const answer = await raw.answer();
+      clearInterval(drip);
+      return [what, answer.status, codeIn(answer)];
+    });
+    expect((await strict.post({ input: 'Hi' })).body).toMatchObject({ output_text: 'Hello' });
+    expect(await Promise.all(answers)).toEqual(Object.keys(SLOW).map((what) => [what, 408, 'request_timeout']));
+    await strict.close();
+  });
+});
 
 const CELLS = Object.entries(TABLE).flatMap(([kind, row]) =>
   Object.entries(row).map(([channel, cell]) => [kind, channel as Channel, cell] as const),

@@ -178,6 +178,15 @@ describe('a flood', () => {
     await limited.close();
   });
 
+  it('of pings is answered completely, while another client is served [WS-10, WS-18]', async () => {
+    harness.says('Hello');
+    const [client, other] = [await harness.connect(), await harness.connect()];
+    flood(client, 20_000, (id) => ({ type: 'sluice:ping', id }));
+    expect(terminalOf(await other.run({ input: 'Hi' })).output_text).toBe('Hello');
+    const answers = await client.take(({ id }) => id === 19_999);
+    expect(answers.map(({ id }) => id)).toEqual(upTo(20_000));
+  });
+
   it('of requests starts as many turns as a connection may have, and ends it [WS-7, WS-8]', async () => {
     harness.provider.answerWith({ steps: [{ hang: true }] });
     const asked = harness.provider.requests.length;

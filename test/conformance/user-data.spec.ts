@@ -107,6 +107,20 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
     expect(await (await harness.fetch('/v1/users/eve/export', { key: keys.other })).text()).toBe('');
   });
 
+  it('refuses an unknown query parameter before it erases, exports or revokes anything [REST-5]', async () => {
+    const { conversation } = await planted('ida');
+    for (const [method, path] of [
+      ['DELETE', '/v1/users/ida?dry_run=true'],
+      ['GET', '/v1/users/ida/export?limit=1'],
+      ['POST', '/v1/users/ida/revoke?dry_run=true'],
+    ] as const) {
+      const answer = await harness.api(path, { method, key: BACKEND });
+      expect(answer).toMatchObject({ status: 400, body: { error: { code: 'unknown_parameter' } } });
+    }
+    expect((await harness.api(`/v1/conversations/${conversation}`, as('ida'))).status).toBe(200);
+    expect((await erase('ida')).status).toBe(200);
+  });
+
   it('erases everything of a user, and nothing of another nor of the tenant [DATA-1, DATA-3]', async () => {
     const bobs = await planted('bob');
     const ownerless = await harness.conversation(BACKEND);

@@ -127,7 +127,8 @@ function compileJsonSchema(
   schema: Readonly<Record<string, unknown>>,
   mistake: (what: string) => void,
 ): (value: unknown) => boolean {
-  const Compiler = String(schema['$schema'] ?? '').includes('draft-07') ? Ajv : Ajv2020;
+  const { $schema: version } = schema;
+  const Compiler = typeof version === 'string' && version.includes('draft-07') ? Ajv : Ajv2020;
   const ajv = new Compiler({ strict: false, logger: false, allErrors: false, code: { regExp: linear } });
   addFormats(ajv);
   try {

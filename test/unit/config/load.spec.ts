@@ -207,6 +207,18 @@ fallbacks: 3
     (value) => expect(at.mistakes(`http: { trusted_proxies: ["${value}"] }`)).toHaveLength(1),
   );
 
+  it.each([
+    ['an alias without an anchor', 'app: &a {name: x}\nstate: *b'],
+    ['an alias inside its own anchor', 'app: &a [*a]'],
+    [
+      'aliases that grow without bound',
+      `a: &a [${'x,'.repeat(50)}x]\nb: &b [${'*a,'.repeat(50)}*a]\nc: [${'*b,'.repeat(50)}*b]`,
+    ],
+    ['a hundred thousand levels', `app: ${'['.repeat(100_000)}${']'.repeat(100_000)}`],
+  ])('names what it cannot read in YAML: %s', (_what, yaml) => {
+    expect(at.mistakes(yaml)).toEqual([expect.stringMatching(/^config\/test\.yaml:.* not valid YAML/u)]);
+  });
+
   it('takes addresses and CIDR ranges of both versions as trusted proxies', () => {
     expect(at.mistakes('http: { trusted_proxies: ["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"] }')).toEqual([]);
   });

@@ -250,6 +250,16 @@ describe('compilePack', () => {
     ]);
   });
 
+  it('names a value that has no text because its field toString is none', () => {
+    const nameless = { toString: 'x' };
+    const schema = { type: 'json_schema', params: { schema: { $schema: nameless } } };
+    expect(mistakesOf(withPrompt({ more: { tool_policy: { tool_choice: nameless } } }))).toEqual([
+      expect.stringContaining('/prompts/greet/tool_policy/tool_choice: is none of the known values'),
+    ]);
+    const read = { readGuardrails: guardrailsFrom };
+    expect(() => compilePack('t.pack.json', withPrompt({ more: { validators: [schema] } }), read)).not.toThrow();
+  });
+
   it('refuses tools that are mistyped, undefined or described by no JSON Schema', () => {
     const tools = {
       look_up: {

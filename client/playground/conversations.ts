@@ -35,6 +35,14 @@ export class History {
     this.#draw();
   }
 
+  /** Empties the list, before another user's is loaded. */
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#list = [];
+    this.#draw();
+  }
+
   refresh(): void {
     if (this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {

@@ -140,7 +140,7 @@ export class Inspector {
     this.#direction.addEventListener('change', () => this.#applyFilter(this.#rows));
     this.#pause.addEventListener('click', () => this.#togglePause());
     copies(element<HTMLButtonElement>('frames-copy'), () => this.#text());
-    element('frames-clear').addEventListener('click', () => this.#clear());
+    element('frames-clear').addEventListener('click', () => this.clear());
     this.#showCount();
   }
 
@@ -181,7 +181,7 @@ export class Inspector {
     this.#showCount();
   }
 
-  #clear(): void {
+  clear(): void {
     this.#rows = [];
     this.#held = [];
     this.#total = 0;

@@ -72,6 +72,12 @@ export class Memory {
     this.#save();
   }
 
+  /** Removes everything that belongs to the present credential. */
+  forget(): void {
+    Object.assign(this.#state, { token: '', pending: [], timings: {} } satisfies Remembered);
+    this.#save();
+  }
+
   #save(): void {
     try {
       sessionStorage.setItem(KEY, JSON.stringify(this.#state));

@@ -10,15 +10,17 @@ import { Inspector } from './inspector.js';
 import { Memory, type PendingQuestion } from './memory.js';
 import { Room, type RoomOwner } from './room.js';
 import { type Prompt, SetupView } from './setup.js';
+import { SignIn } from './sign-in.js';
 import { newTurn, type TurnView } from './turn-view.js';
 import { View } from './view.js';
 import { connectionWords, errorNote } from './words.js';
 
 const memory = new Memory();
-const sluice = createClient({ token: () => memory.token });
+const signIn = new SignIn(memory, { signedIn, signedOut, announce: (words) => view.announcer.announce(words) });
+const sluice = createClient({ token: signIn.token });
 const inspector = new Inspector();
 const setup = new SetupView();
-const view = new View({ send: (text, pictures) => send(questionOf(text, pictures)), stop, startOver, useToken });
+const view = new View({ send: (text, pictures) => send(questionOf(text, pictures)), stop, startOver });
 const history = new History(sluice, {
   open: (id) => {
     view.closePanes();
@@ -57,12 +59,14 @@ const owner: RoomOwner = {
   },
 };
 
-sluice.on('frame', (frame) => inspector.frame(frame));
+sluice.on('frame', (frame) => {
+  inspector.frame(frame);
+  signIn.onFrame(frame);
+});
+sluice.on('error', (error) => signIn.onError(error));
 sluice.on('state', (change) => {
   view.connection(change.state, connectionWords(change, sluice.transport));
-  if (change.state === 'closed' && (change.error?.status === 401 || change.error?.code === 'insufficient_scope')) {
-    view.askForToken(memory.token === '' ? 'This server requires a key.' : change.error.message);
-  }
+  signIn.onState(change);
   if (change.state === 'open') void offer();
 });
 addEventListener('hashchange', () => enter(conversationInAddress()));
@@ -85,9 +89,12 @@ async function offer(): Promise<void> {
   }
 }
 
+/**
+ * Returns the conversation that the address names, or null. The id becomes part of paths, and
+ * anyone can make a link to this page, so other forms count as none.
+ */
 function conversationInAddress(): string | null {
-  const id = location.hash.slice(1);
-  return id === '' ? null : id;
+  return /^#(conv_[\w-]+)$/u.exec(location.hash)?.[1] ?? null;
 }
 
 /** Opens a conversation, or an empty page. */
@@ -190,11 +197,22 @@ function startOver(): void {
   enter(null);
 }
 
-function useToken(token: string): void {
-  memory.token = token;
-  const id = room?.id ?? null;
+/** Connects again with the credential that was just given. */
+function signedIn(): void {
+  const id = room?.id ?? conversationInAddress();
   leave();
+  sluice.close();
   enter(id);
+  sluice.connect().catch(() => undefined);
+  view.focusMessage();
+}
+
+/** Removes what the last credential has shown, and connects without one. */
+function signedOut(): void {
+  startOver();
+  sluice.close();
+  history.clear();
+  inspector.clear();
   sluice.connect().catch(() => undefined);
 }
 

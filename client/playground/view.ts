@@ -12,7 +12,6 @@ export interface Actions {
   send(text: string, pictures: readonly string[]): void;
   stop(): void;
   startOver(): void;
-  useToken(token: string): void;
 }
 
 const THEMES = ['system', 'light', 'dark'] as const;
@@ -31,9 +30,6 @@ export class View {
   readonly #message = element<HTMLTextAreaElement>('message');
   readonly #stop = element<HTMLButtonElement>('stop');
   readonly #toEnd = element<HTMLButtonElement>('to-end');
-  readonly #tokenForm = element<HTMLFormElement>('token-form');
-  readonly #tokenReason = element('token-reason');
-  readonly #token = element<HTMLInputElement>('token');
 
   constructor(actions: Actions) {
     this.#actions = actions;
@@ -66,12 +62,6 @@ export class View {
   running(runs: boolean): void {
     if (!runs && document.activeElement === this.#stop) this.#message.focus();
     this.#stop.hidden = !runs;
-  }
-
-  askForToken(reason: string): void {
-    this.#tokenReason.textContent = reason;
-    this.#tokenForm.hidden = false;
-    this.#token.focus();
   }
 
   model(words: string): void {
@@ -110,13 +100,6 @@ export class View {
     element('suggestions').addEventListener('click', (event) => {
       if (!(event.target instanceof HTMLButtonElement)) return;
       this.#actions.send(event.target.textContent, []);
-      this.#message.focus();
-    });
-    this.#tokenForm.addEventListener('submit', (event) => {
-      event.preventDefault();
-      this.#tokenForm.hidden = true;
-      this.#actions.useToken(this.#token.value.trim());
-      this.#token.value = '';
       this.#message.focus();
     });
     this.#log.addEventListener('scroll', () => {

@@ -27,8 +27,14 @@ export function connectionWords({ state, error, retryInMs }: StateChange, transp
         : 'Connection lost: reconnecting …';
     case 'closed':
       if (error === null) return 'Closed';
+      if (isRevoked(error)) return 'The credential was revoked';
       return error.status === 401 ? 'A key is needed' : `Refused: ${error.message}`;
   }
+}
+
+/** Whether the gateway has ended a connection because its credential was revoked. */
+export function isRevoked({ code, message }: SluiceErrorShape): boolean {
+  return code === 'closed_1008' && message.includes('credential revoked');
 }
 
 const FAILURES: Readonly<Record<string, string>> = {

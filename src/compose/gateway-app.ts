@@ -75,7 +75,7 @@ export async function createGateway(
     }),
   );
   const routes = new RouteTable();
-  prepareHttp(adapter.getInstance(), routes);
+  prepareHttp(adapter.getInstance(), routes, config.http.hsts);
   const gate = requestGate(config, { ...parts, audit }, routes, metrics);
   gateRequests(adapter.getInstance(), gate);
   if (config.app.playground) servePlayground(adapter.getInstance(), options.clientDirectory ?? CLIENT_DIRECTORY);

@@ -213,4 +213,9 @@ export const http = section('REST and server-sent events: limits, and proxies in
     '15s',
     'A silent SSE stream gets a comment line this often, so that proxies keep it open.',
   ),
+  hsts: optionalKey(
+    duration('1m', '730d'),
+    'not sent',
+    'How long browsers shall reach this host by HTTPS only (`strict-transport-security`, without subdomains). For gateways that every browser reaches through a proxy that ends TLS; browsers ignore it over plain HTTP.',
+  ),
 });

@@ -88,15 +88,20 @@ function bytesRefusal(code: string | undefined): SluiceError {
 }
 
 /**
- * Fills `routes`, and sets the JSON parser and the request id's header. Call it before the routes
- * are registered.
+ * Fills `routes`, and sets the JSON parser and the headers of every answer. Call it before the
+ * routes are registered.
+ * @param hstsMs how long browsers shall use HTTPS only, in milliseconds; null: no such header
  */
-export function prepareHttp(instance: FastifyInstance, routes: RouteTable): void {
+export function prepareHttp(instance: FastifyInstance, routes: RouteTable, hstsMs: number | null = null): void {
+  const headers =
+    hstsMs === null
+      ? PRIVATE_HEADERS
+      : { ...PRIVATE_HEADERS, 'strict-transport-security': `max-age=${Math.floor(hstsMs / 1_000)}` };
   instance.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) routes.add(one, url);
   });
   instance.addHook('onRequest', (request, reply, done) => {
-    void reply.headers({ 'x-request-id': request.id, ...PRIVATE_HEADERS });
+    void reply.headers({ 'x-request-id': request.id, ...headers });
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       const error = new SluiceError('invalid_request', 'unable to read the request; it has no Host header');
       void reply

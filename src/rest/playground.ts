@@ -18,8 +18,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Content security policy: no foreign and no inline code, and no HTML that was not sanitized, because the page shows
- * text of models and people.
+ * Content security policy: no foreign and no inline code, and no HTML that was not sanitized,
+ * because the page shows text of models and people.
  */
 const POLICY = [
   "default-src 'none'",

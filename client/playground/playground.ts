@@ -91,7 +91,7 @@ async function offer(): Promise<void> {
 
 /**
  * Returns the conversation that the address names, or null. The id becomes part of paths, and
- * anyone can make a link to this page, so other forms count as none.
+ * any page can link to this one, so other forms count as none.
  */
 function conversationInAddress(): string | null {
   return /^#(conv_[\w-]+)$/u.exec(location.hash)?.[1] ?? null;

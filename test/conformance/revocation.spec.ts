@@ -3,7 +3,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { BACKEND } from '../support/backend.js';
+import { type FakeStep, textChunk } from '../support/fake-openai-server.js';
 import { GatewayHarness, heldAnswer, ONE_TRY, sseMessages } from '../support/gateway-harness.js';
+import { allowed } from '../support/machine.js';
 import { AUDIENCE, ISSUER, signed, TokenIssuer } from '../support/token-issuer.js';
 
 /** The promise of EK-6. */
@@ -34,6 +36,11 @@ afterAll(async () => {
   await issuer.close();
   await redis.close();
 });
+
+/** Words without an end, until the reader hangs up. */
+function* endless(): Generator<FakeStep> {
+  for (;;) yield* [textChunk('word '), { waitMs: 20 }];
+}
 
 const at = (i: number): GatewayHarness => {
   const replica = replicas[i];
@@ -79,6 +86,38 @@ describe('a revocation', () => {
     expect((await at(1).api('/v1/models', { key: later })).status).toBe(200);
     const fresh = await at(1).connect(bearer((await secretFor('ann')).value));
     for (const open of [bob, fresh]) expect((await open.settle()).map(({ type }) => type)).toEqual(['sluice:pong']);
+  });
+
+  it('reaches every socket of a user on both replicas within 5 s under load, and none of another user [EK-6]', async () => {
+    for (const { provider } of replicas) provider.answerWith(() => ({ steps: endless() }));
+    const secrets = { eve: [await secretFor('eve'), await secretFor('eve')], fay: [await secretFor('fay')] };
+    const socketsOf = (user: keyof typeof secrets, count: number) =>
+      Promise.all(
+        Array.from({ length: count }, (_, i) =>
+          at(i % 2).connect(bearer(secrets[user][Math.floor(i / 2) % secrets[user].length]?.value ?? '')),
+        ),
+      );
+    const [revoked, others] = [await socketsOf('eve', 20), await socketsOf('fay', 6)];
+    const streaming = [...revoked.slice(0, 8), ...others];
+    for (const client of streaming) client.create({ input: 'Hi' });
+    for (const client of streaming) await client.until('response.output_text.delta');
+    // Requests without a pause on both replicas, for as long as the revocation takes.
+    let over = false;
+    const requests = [0, 1, 0, 1].map(async (i) => {
+      while (!over) expect((await at(i).api('/v1/models', { key: BACKEND })).status).toBe(200);
+    });
+    const from = performance.now();
+    await at(0).api('/v1/users/eve/revoke', { method: 'POST', key: BACKEND });
+    const codes = await Promise.all(revoked.map(async ({ closed }) => (await closed).code));
+    const took = performance.now() - from;
+    over = true;
+    await Promise.all(requests);
+    expect(new Set(codes)).toEqual(new Set([1008]));
+    expect(took).toBeLessThan(allowed(WITHIN_MS));
+    for (const client of others) {
+      const before = client.frames.length;
+      while (client.frames.length <= before + 1) await client.until('response.output_text.delta');
+    }
   });
 
   it('leaves neither a secret nor the name of a user in a key of Redis [EK-2]', async () => {

@@ -11,6 +11,7 @@ import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './r
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
+import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
 import { describeTurnLease } from './suites/turn-lease.js';
@@ -41,6 +42,8 @@ describeEventLog('Redis Sentinel', open);
 describeTurnLease('Redis Sentinel', open);
 describeConversationAnnouncements('Redis Sentinel', open);
 describeConversationClaim('Redis Sentinel', open);
+describeCredentialStore('Redis Sentinel', open);
+describeOwnerIndex('Redis Sentinel', open);
 
 describe('Redis Sentinel', () => {
   // Of its own for each test: Sentinels take their time to settle after a failover.

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ownerDigest, type Revocation, type StoredSecret } from '../../../src/state/credential-store.js';
+import { LISTED_MAX } from '../../../src/state/owner-index.js';
 import { type ContractStore, type OpenStore } from './contract-store.js';
 
 export function describeCredentialStore(name: string, open: OpenStore, now: () => number = Date.now): void {
@@ -100,6 +101,19 @@ export function describeOwnerIndex(name: string, open: OpenStore): void {
       expect(await index.responsesOf('shop/ann')).toEqual(['resp_b']);
       expect(await index.responsesOf('shop/bob')).toEqual(['resp_c']);
       expect(await index.responsesOf('shop/cid')).toEqual([]);
+    });
+
+    it('keeps the newest responses of an owner above its bound, and all of another owner', async () => {
+      const { index } = store.state;
+      await index.add('shop/bob', 'resp_b');
+      const ids = Array.from({ length: LISTED_MAX + 3 }, (_, i) => `resp_${String(i).padStart(6, '0')}`);
+      for (let i = 0; i < ids.length; i += 500) {
+        await Promise.all(ids.slice(i, i + 500).map((id) => index.add('shop/ann', id)));
+      }
+      const listed = await store.other.index.responsesOf('shop/ann');
+      expect(listed).toHaveLength(LISTED_MAX);
+      expect([listed[0], listed.at(-1)]).toEqual([ids[3], ids.at(-1)]);
+      expect(await store.other.index.responsesOf('shop/bob')).toEqual(['resp_b']);
     });
 
     it('erases the idempotency keys of an owner, and of no other one', async () => {

@@ -1,6 +1,6 @@
 /*
  * A share of the schedules, as tests. SIMULATION_SEED runs one seed and prints its schedule; SIMULATION_SCHEDULES says how many are run in all
- * (20,000 by default), from seed SIMULATION_FIRST on.
+ * (5,000 by default), from seed SIMULATION_FIRST on.
  */
 
 import { describe, expect, it } from '@jest/globals';
@@ -15,7 +15,7 @@ const LINES_SHOWN = 150;
 const A_TEST = 500;
 
 const only = process.env['SIMULATION_SEED'];
-const schedules = Number(process.env['SIMULATION_SCHEDULES'] ?? 20_000);
+const schedules = Number(process.env['SIMULATION_SCHEDULES'] ?? 5_000);
 const first = Number(process.env['SIMULATION_FIRST'] ?? 1);
 
 export function describeShard(shard: number): void {

@@ -39,14 +39,39 @@ interface Place {
   readonly wrap: Wrap;
 }
 
-/** A request for every place of `schema` and every filling, and one for every list and map that is full of what it may hold. */
+/**
+ * Requests for every place of `schema`, and one for every list and map that is full of what it may hold. With LARGEST=all each place gets every
+ * filling. Otherwise a place that takes no list, no map and no text gets one filling, the next in turn: it refuses them all alike.
+ */
 export function* largestRequests(schema: z.ZodType, wrap: Wrap = (inner) => inner): Generator<LargestRequest, void> {
+  let turn = 0;
   for (const place of placesOf({ path: '', schema, wrap })) {
-    for (const [kind, text] of Object.entries(FILLINGS))
+    for (const kind of fillingsOf(place.schema, turn++)) {
+      const text = FILLINGS[kind] ?? '';
       yield { name: `${place.path || 'the request'}: ${kind}`, text: place.wrap(text) };
+    }
     const full = fullOf(place);
     if (full !== undefined) yield { name: `${place.path}: full`, text: full };
   }
+}
+
+const KINDS = Object.keys(FILLINGS);
+/** What a text is filled with. */
+const LONG_TEXTS = ['one long string', 'escaped characters'];
+const NARROW = [z.ZodNumber, z.ZodBoolean, z.ZodEnum, z.ZodLiteral, z.ZodNever];
+
+function fillingsOf(schema: z.ZodType, turn: number): readonly string[] {
+  if (process.env['LARGEST'] === 'all') return KINDS;
+  const next = KINDS.slice(turn % KINDS.length, (turn % KINDS.length) + 1);
+  const leaf = leafOf(schema);
+  if (NARROW.some((kind) => leaf instanceof kind)) return next;
+  return leaf instanceof z.ZodString ? [...new Set([...LONG_TEXTS, ...next])] : KINDS;
+}
+
+/** `schema` without its wrappers. */
+function leafOf(schema: z.ZodType): z.ZodType {
+  const under = listShapeOf(schema) === undefined ? unwrapped(schema) : schema;
+  return under === schema ? schema : leafOf(under);
 }
 
 /** `schema` itself and all that is inside it. */

@@ -9,6 +9,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout } from 'node:timers';
+import { recordDurations } from '../lib/durations.mjs';
+import { buildHelm, helmIsMissing } from '../lib/helm.mjs';
 import { NODE, ownEnv, prepare, ROOT } from '../lib/prepare.mjs';
 import { endWithChildren, run, seconds } from '../lib/run.mjs';
 import { lastLine, Progress, sum } from '../lib/tally.mjs';
@@ -36,10 +38,10 @@ const WORKERS = Math.min(8, availableParallelism() + 1);
  * A run is aborted if no test and no step has ended for this long. A single test has its own limit (jest.config.mjs), so
  * this only catches an endless loop, or a worker that died silently. The whole run has no limit, for slow machines.
  */
-const STALL_MS = 10 * 60_000;
+const STALL_MS = 30 * 60_000;
 /** Jest prints this when tests are over and an open handle keeps the process alive; after the time below it is killed. */
 const HANGING = 'Jest did not exit one second after the test run has completed';
-const LEAVE_WITHIN_MS = 60_000;
+const LEAVE_WITHIN_MS = 5 * 60_000;
 const SLOWEST = 12;
 
 const inCi = process.env.CI === 'true';
@@ -84,6 +86,8 @@ function readReport(file) {
 /** @returns one tally a suite, and one of the run itself where that failed */
 async function runSuites(suites, rest) {
   console.log(`\n== ${suites.join(' ')}`);
+  let builds = suites.includes('operations') && helmIsMissing();
+  if (builds) void buildHelm().finally(() => (builds = false));
   const progress = new Progress();
   let over = false;
   let hangs = false;
@@ -99,6 +103,7 @@ async function runSuites(suites, rest) {
     cwd: ROOT,
     env: ownEnv(),
     stallMs: STALL_MS,
+    isAwaited: () => builds,
     show: true,
     onText,
     onMessage: (message) => progress.take(message),
@@ -107,6 +112,7 @@ async function runSuites(suites, rest) {
   const problems = hangs
     ? ['the tests ended but the process did not: something stayed open']
     : problemsOf(ended, sum(tallies).failed);
+  recordDurations(progress.slowest(Infinity));
   if (suites.length > 1) printSlowest(progress);
   if (problems.length === 0) return tallies;
   return [

@@ -1,41 +1,55 @@
 /*
- * The order in which jest gives spec files to its workers: suites with long files first, inside a suite the longest text.
- * So no long file starts last, while the other workers are idle.
+ * The order in which jest gives spec files to its workers: the longest first, so that no long file starts last, while the
+ * other workers are idle. A file that has not run here counts as a long file of its suite, and the longer text comes
+ * first. Files that need Helm come last while it is being built.
  */
 
 import { statSync } from 'node:fs';
+import { relative } from 'node:path';
+import process from 'node:process';
+import { readDurations } from './durations.mjs';
+import { helmIsMissing } from './helm.mjs';
 
-const LONG_FILES_FIRST = [
-  'chaos',
-  'simulation',
-  'system',
-  'operations',
-  'browser',
-  'contract',
-  'conformance',
-  'official',
-];
+/** Milliseconds of a long file on a quiet machine. */
+const LONG_FILE_MS = {
+  chaos: 90_000,
+  simulation: 60_000,
+  languages: 50_000,
+  fuzz: 45_000,
+  system: 40_000,
+  operations: 30_000,
+  browser: 20_000,
+  contract: 15_000,
+  conformance: 8_000,
+  official: 6_000,
+};
+const NEED_HELM = /\/operations\/(?:chart|manifests|kubernetes-api)\.spec\.ts$/;
+
+/** @param durations milliseconds by file @param withoutHelm whether Helm is being built */
+export function order(tests, durations, withoutHelm) {
+  const isLate = ({ path }) => Number(withoutHelm && NEED_HELM.test(path));
+  const expectedMs = ({ path, context }) =>
+    durations[relative(process.cwd(), path)] ?? LONG_FILE_MS[context.config.displayName.name] ?? 1_000;
+  return [...tests].sort(
+    (a, b) => isLate(a) - isLate(b) || expectedMs(b) - expectedMs(a) || size(b) - size(a) || (a.path < b.path ? -1 : 1),
+  );
+}
 
 export default class LongestFirst {
   sort(tests) {
-    return [...tests].sort((a, b) => rank(a) - rank(b) || size(b) - size(a) || (a.path < b.path ? -1 : 1));
+    return order(tests, readDurations(), helmIsMissing());
   }
 
   shard(tests, { shardIndex, shardCount }) {
     return this.sort(tests).filter((_, i) => i % shardCount === shardIndex - 1);
   }
 
-  /** Nothing is remembered between runs, so `--onlyFailures` runs everything. */
+  /** Only durations are remembered between runs, so `--onlyFailures` runs everything. */
   allFailedTests(tests) {
     return tests;
   }
 
   cacheResults() {}
-}
-
-function rank({ context }) {
-  const at = LONG_FILES_FIRST.indexOf(context.config.displayName.name);
-  return at < 0 ? LONG_FILES_FIRST.length : at;
 }
 
 const size = ({ path }) => statSync(path).size;

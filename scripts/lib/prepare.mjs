@@ -26,7 +26,7 @@ const BUILT_FROM = [
   'package-lock.json',
 ];
 const INSTALL_LIMIT_MS = 10 * 60_000;
-const BUILD_LIMIT_MS = 5 * 60_000;
+const BUILD_LIMIT_MS = 10 * 60_000;
 
 /** The environment in which the project's own programs come first. */
 export function ownEnv() {

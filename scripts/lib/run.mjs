@@ -38,9 +38,10 @@ export function endWithChildren() {
  * order of arrival), `timedOut`, `ms`. `show`: also prints while it runs. `onText` sees each piece and a function that ends the program.
  * `onMessage` sees what the program sends with `process.send`, and the same function. `limitMs`: the program is ended when so much time has
  * passed; `stallMs`: when so much time has passed since it last wrote or sent anything (`onMessage` given: since it last sent anything).
+ * `isAwaited` is called before a program is ended for a stall; if it returns true, the program gets `stallMs` once more.
  */
 export function run(command, args, options = {}) {
-  const { cwd, env = process.env, limitMs, stallMs, show = false, onText, onMessage } = options;
+  const { cwd, env = process.env, limitMs, stallMs, isAwaited, show = false, onText, onMessage } = options;
   return new Promise((resolve) => {
     const startedAt = Date.now();
     const pieces = [];
@@ -55,7 +56,8 @@ export function run(command, args, options = {}) {
       timers.push(setTimeout(() => signalGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS));
     };
     if (limitMs !== undefined) timers.push(setTimeout(end, limitMs));
-    const stall = stallMs === undefined ? undefined : setTimeout(end, stallMs);
+    const stalled = () => (isAwaited?.() === true ? stall.refresh() : end());
+    const stall = stallMs === undefined ? undefined : setTimeout(stalled, stallMs);
     if (stall !== undefined) timers.push(stall);
     if (onMessage !== undefined)
       child.on('message', (message) => {

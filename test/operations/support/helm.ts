@@ -2,30 +2,29 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
+// @ts-expect-error The scripts run before anything is compiled, so they have no types.
+import { HELM as untypedHelm, HELM_BUILD as untypedBuild } from '../../../scripts/lib/helm.mjs';
 // @ts-expect-error The scripts run before anything is compiled, so they have no types.
 import { onPath as untypedOnPath } from '../../../scripts/lib/tools.mjs';
 import { type Manifest, parseManifests } from './manifests.js';
 
 const onPath = untypedOnPath as (program: string) => boolean;
-const VERSION = 'v3.18.6';
+const HELM = untypedHelm as string;
+const BUILD = untypedBuild as { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> };
 const CHART = 'k8s/chart';
 /** The oldest that k8s/ is checked for. Without it, Helm takes that of its own build, which `go install` does not set. */
 const KUBERNETES = '1.32.0';
 
 export const HELM_LEFT_OUT = !onPath('go') && process.env['CI'] !== 'true';
 
-/** Compiles once for each version; another run may do the same at that time. */
+/** The program, compiled once for each version. `npm test` starts the same build before its suites. */
 function helm(): string {
-  const folder = resolve('.cache/helm', VERSION);
-  const program = join(folder, 'helm');
-  if (!existsSync(program)) {
+  if (!existsSync(HELM)) {
     if (!onPath('go')) throw new Error('unable to test the Helm chart; go is missing; install it');
-    const env = { ...process.env, GOBIN: folder };
-    execFileSync('go', ['install', `helm.sh/helm/v3/cmd/helm@${VERSION}`], { env, stdio: 'pipe' });
+    execFileSync('go', BUILD.args, { env: { ...process.env, ...BUILD.env }, stdio: 'pipe' });
   }
-  return program;
+  return HELM;
 }
 
 /** @returns what `helm template` renders with these values, or what it refuses */

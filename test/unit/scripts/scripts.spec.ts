@@ -177,6 +177,15 @@ describe('running a program', () => {
     expect(silent).toMatchObject({ timedOut: true });
   });
 
+  it('gives a silent program more time while it is awaited', async () => {
+    let asked = 0;
+    const { code, timedOut } = await run(process.execPath, ['-e', 'setInterval(() => {}, 100)'], {
+      stallMs: 50,
+      isAwaited: () => ++asked < 3,
+    });
+    expect({ asked, timedOut, code: code !== 0 }).toEqual({ asked: 3, timedOut: true, code: true });
+  });
+
   it('reports that there is no such program', async () => {
     expect(await run('no-such-program-here', [])).toMatchObject({ code: 127 });
   });

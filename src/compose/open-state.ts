@@ -28,8 +28,9 @@ const MEMORY_EVERY_MS = 15_000;
 /** @throws SluiceError `state_unavailable` if Redis does not answer or rejects the credentials */
 export async function openState(config: AppConfig, logger: Log, metrics: Metrics): Promise<OpenState> {
   const outage = new Outage(config.state.outage_after);
-  const { ttl, max_messages, max_bytes } = config.state;
-  const limits = { ttlMs: ttl, maxItems: max_messages, maxBytes: max_bytes };
+  const { ttl, ttl_by_class: byClass, max_messages, max_bytes } = config.state;
+  const classes = Object.keys(byClass).length === 0 ? {} : { ttlOfClass: byClass };
+  const limits = { ttlMs: ttl, ...classes, maxItems: max_messages, maxBytes: max_bytes };
   metrics.of.state_up.set(1);
   if (config.state.type === 'memory') {
     return {

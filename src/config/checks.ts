@@ -111,17 +111,16 @@ function keys({ auth }: Sections): Mistake[] {
   return mistakes;
 }
 
-function classes({ auth, limits }: Sections): Mistake[] {
-  if (!auth || !limits) return [];
-  return auth.keys.flatMap((key, i) =>
-    key.class === null || Object.hasOwn(limits.classes, key.class)
+function classes({ auth, limits, state }: Sections): Mistake[] {
+  if (!limits) return [];
+  const named = [
+    ...(auth?.keys ?? []).map((key, i) => ({ path: `auth.keys[${i}].class`, name: key.class })),
+    ...Object.keys(state?.ttl_by_class ?? {}).map((name) => ({ path: `state.ttl_by_class.${name}`, name })),
+  ];
+  return named.flatMap(({ path, name }) =>
+    name === null || Object.hasOwn(limits.classes, name)
       ? []
-      : [
-          {
-            path: `auth.keys[${i}].class`,
-            problem: `\`${key.class}\` is no class of \`limits.classes\`; add it there, or correct the name`,
-          },
-        ],
+      : [{ path, problem: `\`${name}\` is no class of \`limits.classes\`; add it there, or correct the name` }],
   );
 }
 

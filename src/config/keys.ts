@@ -87,6 +87,12 @@ export function duration(min: string, max: string): Kind<number> {
   };
 }
 
+/** Returns a table of durations under names that the operator chooses. Become milliseconds. */
+export function durationMap(min: string, max: string): Kind<Record<string, number>> {
+  const { schema, allowed } = duration(min, max);
+  return { schema: z.record(z.string().trim().min(1), schema), allowed: `names with ${allowed}` };
+}
+
 /** Returns a size. Becomes bytes. */
 export function size(min: string, max: string): Kind<number> {
   const [minBytes, maxBytes] = [parseSize(min) ?? 0, parseSize(max) ?? 0];

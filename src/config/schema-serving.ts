@@ -6,6 +6,7 @@ import {
   addressRange,
   count,
   duration,
+  durationMap,
   envName,
   fileName,
   flag,
@@ -106,6 +107,11 @@ export const state = section('Where conversations, event logs and ended response
     duration('1m', '365d'),
     '24h',
     'How long a conversation and an ended response are kept after the last read or write.',
+  ),
+  ttl_by_class: key(
+    durationMap('1m', '365d'),
+    {},
+    'The same by class: names of `limits.classes` with a duration each, such as `trial: 1h`. The class of the credential that creates a conversation or a response decides; a class that is not listed has `state.ttl`. Events of ended responses are kept as long, at most 10 minutes.',
   ),
   max_messages: key(count(1, 10_000), 100, 'Most items of a conversation. The oldest are dropped first.'),
   max_bytes: key(

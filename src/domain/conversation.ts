@@ -6,6 +6,8 @@
 export interface Conversation {
   readonly id: string;
   readonly owner: string;
+  /** The class of the credential that created it, which decides how long it is stored. */
+  readonly limitsClass?: string;
   /** Unix seconds. */
   readonly createdAt: number;
   /** Unix seconds of the last change to it or its items. */

@@ -124,6 +124,8 @@ export interface ResponseObject {
 /** A stored response: the object, its input, and the context from which a next turn continues. */
 export interface StoredResponse {
   readonly owner: string;
+  /** The class of the credential that created it, which decides how long it is stored. */
+  readonly limitsClass?: string;
   readonly response: ResponseObject;
   readonly input: readonly StoredItem[];
   /**

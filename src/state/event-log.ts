@@ -24,6 +24,8 @@ export interface Reservation {
 export interface LogHead {
   readonly responseId: string;
   readonly owner: string;
+  /** The class of the credential that created it, which decides how long it is stored. */
+  readonly limitsClass?: string;
   readonly conversationId: string | null;
   /** Whether the response is stored. If not, its log expires 60 s after its end. */
   readonly store: boolean;
@@ -89,7 +91,7 @@ export abstract class EventLog {
    * skipped, so a retry after a lost reply is safe. Events that would leave a hole are refused as
    * fenced, and nothing is written: the log has lost its tail, and a number must never appear twice
    * with different text. A terminal event ends the log and its lease, and starts its retention (10
-   * min; 60 s for `store: false`).
+   * min, or `state.ttl` if that is less; 60 s for `store: false`).
    * @throws SluiceError `state_unavailable`
    */
   abstract append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult>;

@@ -39,3 +39,8 @@ export function onBehalfOf(caller: Principal, { safetyIdentifier }: ResponseRequ
   if (safetyIdentifier === undefined || caller.kind !== 'key' || caller.user !== null) return caller;
   return actingFor(caller, safetyIdentifier, 'safety_identifier');
 }
+
+/** Returns the field that stores the class of a credential. No class, no field. */
+export function classOf(limitsClass: string | null | undefined): { readonly limitsClass?: string } {
+  return limitsClass === null || limitsClass === undefined ? {} : { limitsClass };
+}

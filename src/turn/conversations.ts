@@ -20,6 +20,7 @@ import { refuseLargeItems } from './item-size.js';
 import { type MediaCheck } from './media-check.js';
 import { removeWithLog } from './response-removal.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
+import { classOf } from './caller-rules.js';
 
 export interface ConversationParts {
   readonly store: ConversationStore;
@@ -85,6 +86,7 @@ export class Conversations {
     const conversation = {
       id: newId('conv', this.#time),
       owner: caller.owner,
+      ...classOf(caller.limitsClass),
       createdAt: now,
       updatedAt: now,
       metadata,

@@ -23,6 +23,7 @@ import { type TurnReport } from './turn-report.js';
 import { type TurnGuards } from './turn-guards.js';
 import { type TurnTrace } from './turn-trace.js';
 import { newFacts, type Turn, type TurnOrigin } from './turn.js';
+import { classOf } from './caller-rules.js';
 
 export interface OpeningParts {
   readonly guards: TurnGuards;
@@ -108,6 +109,7 @@ export class TurnOpening {
       const head = {
         responseId: response.id,
         owner: plan.caller.owner,
+        ...classOf(plan.caller.limitsClass),
         conversationId,
         store: plan.request.store,
         input,

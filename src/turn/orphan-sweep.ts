@@ -22,6 +22,7 @@ import { type TurnLimits } from './turn-limits.js';
 import { estimateLostUsage } from './lost-usage.js';
 import { type Accounting } from './account.js';
 import { terminalEvent } from './settlement.js';
+import { classOf } from './caller-rules.js';
 
 export interface OrphanParts {
   readonly events: EventLog;
@@ -199,6 +200,7 @@ export class OrphanSweep {
     );
     const committed = await this.#parts.memory.commit({
       owner: head.owner,
+      ...classOf(head.limitsClass),
       response: terminal.response,
       input: head.input,
       left,

@@ -15,6 +15,7 @@ import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { terminalOf } from './logged-response.js';
 import { sluiceFacts, type Turn } from './turn.js';
+import { classOf } from './caller-rules.js';
 
 export class Settlement {
   readonly #memory: TurnMemory;
@@ -73,6 +74,7 @@ export class Settlement {
     if (journal.lost !== undefined) return { outcome: end, terminal };
     const ended = {
       owner: plan.caller.owner,
+      ...classOf(plan.caller.limitsClass),
       response: terminal.response,
       input: turn.input,
       left: kept instanceof SluiceError ? NOTHING : keeping,

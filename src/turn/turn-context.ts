@@ -20,6 +20,7 @@ import { conversationNotFound } from './response-errors.js';
 import { asSummaryRequest } from './summary-request.js';
 import { type SummarySeal } from './summary-seal.js';
 import { samplingOf, sentTools } from './prompt-tools.js';
+import { classOf } from './caller-rules.js';
 
 export interface MemoryOptions {
   /** Reads the summaries of compacted context. */
@@ -47,6 +48,7 @@ export const NOTHING: Keeping = { kept: 'nothing', items: [] };
 
 export interface EndedTurn {
   readonly owner: string;
+  readonly limitsClass?: string;
   readonly response: ResponseObject;
   readonly input: readonly StoredItem[];
   readonly left: Keeping;
@@ -103,7 +105,7 @@ export class TurnMemory {
    */
   async endOf(ended: EndedTurn): Promise<StoredResponse> {
     const { owner, response, input, left, terminalSequence } = ended;
-    const common = { owner, response, input, terminalSequence };
+    const common = { owner, ...classOf(ended.limitsClass), response, input, terminalSequence };
     if (response.conversation !== null) return { ...common, context: [], contextIn: response.conversation.id };
     const history = ended.history ?? (await this.#before(response));
     return { ...common, context: newestWithin([...history, ...left.items], this.#options.kept) };

@@ -17,11 +17,11 @@ import {
   type Page,
   pageOf,
 } from '../conversation-store.js';
+import { type Retention, ttlOf } from '../retention.js';
 import { MemoryBudget, packed } from './memory-budget.js';
 import { SlidingMap } from './sliding-map.js';
 
-export interface MemoryStoreOptions {
-  readonly ttlMs: number;
+export interface MemoryStoreOptions extends Retention {
   /** Most items stored of one conversation. */
   readonly maxItems: number;
   /** Most bytes of one conversation's items. */
@@ -55,11 +55,14 @@ const NO_BOUND = { maxBytes: Infinity };
 export class MemoryConversationStore extends ConversationStore {
   readonly #dialogues: SlidingMap<Dialogue>;
   readonly #bounds: { readonly maxItems: number; readonly maxBytes: number };
+  readonly #retention: Retention;
   readonly #time: Time;
   readonly #writerOf: (conversationId: string) => string | undefined;
 
-  constructor({ ttlMs, maxItems, maxBytes, time, budget, isBusy, writerOf }: MemoryConversationStoreOptions) {
+  constructor(options: MemoryConversationStoreOptions) {
     super();
+    const { ttlMs, maxItems, maxBytes, time, budget, isBusy, writerOf } = options;
+    this.#retention = options;
     this.#writerOf = writerOf ?? (() => undefined);
     this.#time = time ?? systemTime;
     this.#dialogues = new SlidingMap({
@@ -168,9 +171,10 @@ export class MemoryConversationStore extends ConversationStore {
   }
 
   #keep(dialogue: Dialogue): void {
-    const { id, metadata } = dialogue.conversation;
+    const { id, metadata, limitsClass } = dialogue.conversation;
     const bytes = bytesOf(dialogue.items) + dialogue.items.length * ITEM_BYTES;
-    this.#dialogues.set(id, dialogue, bytes + JSON.stringify(metadata).length);
+    const whole = bytes + JSON.stringify(metadata).length;
+    this.#dialogues.set(id, dialogue, whole, ttlOf(this.#retention, limitsClass));
   }
 }
 

@@ -89,8 +89,8 @@ export class MemoryEventLog extends EventLog {
   #renew(entry: MemoryLog): void {
     const now = this.#table.time.now();
     const ended = hasEnded(entry);
-    const { runningMs, endedMs, endedUnstoredMs, leaseMs } = this.#table.times;
-    entry.expiresAt = now + (ended ? (entry.head.store ? endedMs : endedUnstoredMs) : runningMs);
+    const { runningMs, leaseMs } = this.#table.times;
+    entry.expiresAt = now + (ended ? this.#table.keepMs(entry) : runningMs);
     entry.leaseUntil = ended ? 0 : now + leaseMs;
   }
 }

@@ -5,6 +5,7 @@
 import { type LoggedEvent } from '../../domain/event.js';
 import { systemTime, type Time } from '../../domain/time.js';
 import { type Fence, LOG_TIMES, type LogHead, type LogTimes } from '../event-log.js';
+import { type Retention, ttlOf } from '../retention.js';
 import { MemoryBudget } from './memory-budget.js';
 import { PackedEvents } from './packed-events.js';
 
@@ -32,6 +33,7 @@ export class MemoryLogTable {
   readonly time: Time;
   readonly times: LogTimes;
   readonly #ended: MemoryBudget;
+  readonly #retention: Retention;
 
   /**
    * @param ended bound on ended logs: one that is evicted early is lost to viewers, which then read
@@ -41,10 +43,12 @@ export class MemoryLogTable {
     time: Time = systemTime,
     times: LogTimes = LOG_TIMES,
     ended: MemoryBudget = new MemoryBudget({ maxBytes: Infinity }),
+    retention: Retention = { ttlMs: Infinity },
   ) {
     this.time = time;
     this.times = times;
     this.#ended = ended;
+    this.#retention = retention;
   }
 
   /** Returns the log of a response, or undefined if there is none or it has expired. */
@@ -59,6 +63,12 @@ export class MemoryLogTable {
   stateOf(responseId: string): 'running' | 'ended' | undefined {
     const entry = this.live(responseId);
     return entry === undefined ? undefined : hasEnded(entry) ? 'ended' : 'running';
+  }
+
+  /** Returns how long an ended log is stored, in milliseconds. */
+  keepMs({ head }: MemoryLog): number {
+    const { endedMs, endedUnstoredMs } = this.times;
+    return head.store ? Math.min(endedMs, ttlOf(this.#retention, head.limitsClass)) : endedUnstoredMs;
   }
 
   drop(responseId: string): void {

@@ -4,13 +4,13 @@ import { type StoredResponse } from '../../domain/response.js';
 import { systemTime, type Time } from '../../domain/time.js';
 import { ResponseStore } from '../conversation-store.js';
 import { LOG_TIMES } from '../event-log.js';
+import { type Retention, ttlOf } from '../retention.js';
 import { MemoryBudget, packed } from './memory-budget.js';
 import { SlidingMap } from './sliding-map.js';
 
 const NO_BOUND = { maxBytes: Infinity };
 
-export interface MemoryResponseStoreOptions {
-  readonly ttlMs: number;
+export interface MemoryResponseStoreOptions extends Retention {
   readonly time?: Time;
   readonly deletedMs?: number;
   readonly budget?: MemoryBudget;
@@ -20,9 +20,12 @@ export class MemoryResponseStore extends ResponseStore {
   readonly #responses: SlidingMap<Buffer>;
   /** Marks of deleted responses. */
   readonly #deleted: SlidingMap<true>;
+  readonly #retention: Retention;
 
-  constructor({ ttlMs, time, deletedMs, budget }: MemoryResponseStoreOptions) {
+  constructor(options: MemoryResponseStoreOptions) {
     super();
+    const { ttlMs, time, deletedMs, budget } = options;
+    this.#retention = options;
     const common = { time: time ?? systemTime, budget: budget ?? new MemoryBudget(NO_BOUND) };
     this.#responses = new SlidingMap({ ...common, ttlMs, kind: 'response' });
     this.#deleted = new SlidingMap({ ...common, ttlMs: deletedMs ?? LOG_TIMES.deletedMs, kind: 'deletion' });
@@ -33,7 +36,7 @@ export class MemoryResponseStore extends ResponseStore {
     if (this.#deleted.get(id) === true) return undefined;
     const bytes = packed(stored);
     const earlier = this.#responses.get(id);
-    if (earlier === undefined) this.#responses.set(id, bytes, bytes.length);
+    if (earlier === undefined) this.#responses.set(id, bytes, bytes.length, ttlOf(this.#retention, stored.limitsClass));
     // The same bytes: an earlier try of this call stored them.
     return earlier === undefined || earlier.equals(bytes) ? stored : unpacked(earlier);
   }

@@ -41,7 +41,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
   // Separate budgets: a client that fills one of them cannot evict entries of the others.
   const budgetOf = (share: number) => new MemoryBudget({ maxBytes: memoryMaxBytes * share, onEvicted });
   const [budget, ofLogs, ofKeys] = [budgetOf(1 / 2), budgetOf(3 / 8), budgetOf(1 / 8)];
-  const table = new MemoryLogTable(time, times, ofLogs);
+  const table = new MemoryLogTable(time, times, ofLogs, options);
   const claim = new MemoryConversationClaim(table);
   const isBusy = (conversationId: string): boolean => claim.isBusy(conversationId);
   const conversations = new MemoryConversationStore({

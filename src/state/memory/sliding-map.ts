@@ -17,7 +17,7 @@ export interface SlidingMapOptions {
 
 export class SlidingMap<V> {
   readonly #options: SlidingMapOptions;
-  readonly #entries = new Map<string, { value: V; expiresAt: number }>();
+  readonly #entries = new Map<string, { value: V; expiresAt: number; ttlMs: number }>();
 
   constructor(options: SlidingMapOptions) {
     this.#options = options;
@@ -32,15 +32,18 @@ export class SlidingMap<V> {
       this.#drop(key);
       return undefined;
     }
-    entry.expiresAt = now + this.#options.ttlMs;
+    entry.expiresAt = now + entry.ttlMs;
     this.#options.budget.touch(this.#nameOf(key));
     return entry.value;
   }
 
-  /** @param bytes size of the value, as the budget counts it */
-  set(key: string, value: V, bytes: number): void {
-    const { time, ttlMs, budget, kind, isPinned } = this.#options;
-    this.#entries.set(key, { value, expiresAt: time.now() + ttlMs });
+  /**
+   * @param bytes size of the value, as the budget counts it
+   * @param ttlMs time to live of this entry, in milliseconds
+   */
+  set(key: string, value: V, bytes: number, ttlMs = this.#options.ttlMs): void {
+    const { time, budget, kind, isPinned } = this.#options;
+    this.#entries.set(key, { value, expiresAt: time.now() + ttlMs, ttlMs });
     budget.set(this.#nameOf(key), bytes, {
       kind,
       evict: () => void this.#entries.delete(key),

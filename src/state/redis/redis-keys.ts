@@ -5,10 +5,10 @@
  *
  * | key (after the prefix)   | type   | holds                                              | lives                              |
  * |--------------------------|--------|----------------------------------------------------|------------------------------------|
- * | {bN}:meta:<response>     | hash   | head, fence, lease, next number, cancel, ended, packed events | running 15 min sliding, then 10 min (unstored 60 s) |
+ * | {bN}:meta:<response>     | hash   | head, fence, lease, next number, cancel, ended, packed events | running 15 min sliding, then 10 min or the ttl (unstored 60 s) |
  * | {bN}:log:<response>      | stream | its events; entry 0-(n+1) is event n               | as its meta, until it is packed 10 s after its end |
  * | {bN}:leases              | zset   | running responses by the end of their lease        | 15 min after the last renewal      |
- * | {<conversation>}:head    | hash   | owner, times, metadata, title, bytes of its items  | state.ttl, sliding                 |
+ * | {<conversation>}:head    | hash   | owner, class, times, metadata, title, bytes of its items | state.ttl or that of its class, sliding |
  * | {<conversation>}:items   | list   | its newest items (state.max_messages, max_bytes)   | as its head                        |
  * | {<conversation>}:commits | list   | the last 64 commits                                | as its head                        |
  * | {<conversation>}:queue   | zset   | responses that run or wait, in order               | 24 h after the last join or poll   |

@@ -1,5 +1,6 @@
 /* The options of a state in Redis, and the hooks by which it reports to metrics and log. */
 
+import { type Retention } from '../retention.js';
 import { type Time } from '../../domain/time.js';
 import { type LogTimes } from '../event-log.js';
 
@@ -39,11 +40,9 @@ export interface RedisConnectionOptions {
   readonly poolSize?: number;
 }
 
-export interface RedisStateOptions extends RedisConnectionOptions {
+export interface RedisStateOptions extends RedisConnectionOptions, Retention {
   /** Prefix of every key and channel, so that several deployments can share a Redis. */
   readonly keyPrefix?: string;
-  /** Time to live of conversations and responses, in milliseconds. */
-  readonly ttlMs: number;
   /** Most items stored of one conversation. */
   readonly maxItems: number;
   /** Most bytes of one conversation's items. */

@@ -9,18 +9,22 @@ export interface RedisOwnerIndexOptions {
   readonly commands: RedisCommands;
   readonly keys: RedisKeys;
   readonly time?: Time;
+  /** How long a list is stored after its last entry, in milliseconds. */
+  readonly listedMs?: number;
 }
 
 export class RedisOwnerIndex extends OwnerIndex {
   readonly #commands: RedisCommands;
   readonly #keys: RedisKeys;
   readonly #time: Time;
+  readonly #listedMs: number;
 
-  constructor({ commands, keys, time = systemTime }: RedisOwnerIndexOptions) {
+  constructor({ commands, keys, time = systemTime, listedMs = LISTED_MS }: RedisOwnerIndexOptions) {
     super();
     this.#commands = commands;
     this.#keys = keys;
     this.#time = time;
+    this.#listedMs = listedMs;
   }
 
   override async add(owner: string, responseId: string): Promise<void> {
@@ -29,7 +33,7 @@ export class RedisOwnerIndex extends OwnerIndex {
     await Promise.all([
       this.#commands.call('ZADD', key, this.#time.date(), responseId),
       this.#commands.call('ZREMRANGEBYRANK', key, 0, -(LISTED_MAX + 1)),
-      this.#commands.call('PEXPIRE', key, LISTED_MS),
+      this.#commands.call('PEXPIRE', key, this.#listedMs),
     ]);
   }
 

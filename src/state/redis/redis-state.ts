@@ -8,6 +8,8 @@ import { SluiceError } from '../../domain/errors.js';
 import { systemTime } from '../../domain/time.js';
 import { MAX_BYTES } from '../conversation-store.js';
 import { LOG_TIMES } from '../event-log.js';
+import { LISTED_MS } from '../owner-index.js';
+import { longestTtl } from '../retention.js';
 import { type State } from '../state.js';
 import { RedisConversationAnnouncements } from './conversation/redis-conversation-announcements.js';
 import { LogPacker, replicaName } from './log/log-packer.js';
@@ -62,11 +64,12 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const counts = { commands: 0, appends: 0, messages: 0 };
   const { ttlMs, maxItems, maxBytes = MAX_BYTES, poolSize = 3, time = systemTime } = options;
   const { leaseMs } = times;
+  const retention = { ttlMs, ...(options.ttlOfClass === undefined ? {} : { ttlOfClass: options.ttlOfClass }) };
 
   const connector = new RedisConnector(options, timing);
   const sharded = connector.mode === 'cluster';
   const keys = new RedisKeys(options.keyPrefix ?? 'sluice:');
-  const scripts = new Scripts({ times, ttlMs, sharded });
+  const scripts = new Scripts({ times, ...retention, sharded });
   const lane = (name: string): RedisCommands =>
     new RedisCommands({ connector, client: connector.commands(name), timing, counts, hooks, time });
   const forLogs = lane('sluice-log');
@@ -116,7 +119,15 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const logs = { commands: forLogs, subscriptions, local, keys, scripts, time };
   const stores = { commands: forStores, keys, scripts, time };
   return {
-    events: new RedisEventLog({ ...logs, appends, packer, tails: new WrittenTails({ time }), hooks }),
+    events: new RedisEventLog({
+      ...logs,
+      appends,
+      packer,
+      tails: new WrittenTails({ time }),
+      hooks,
+      retention,
+      endedMs: times.endedMs,
+    }),
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
     claim: new RedisConversationClaim({
       ...stores,
@@ -125,8 +136,8 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       pollMs: timing.claimPollMs,
     }),
     announcements: new RedisConversationAnnouncements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
-    conversations: new RedisConversationStore({ ...stores, ttlMs, maxItems, maxBytes, hooks }),
-    responses: new RedisResponseStore({ ...stores, hooks, ttlMs, deletedMs: times.deletedMs }),
+    conversations: new RedisConversationStore({ ...stores, ...retention, maxItems, maxBytes, hooks }),
+    responses: new RedisResponseStore({ ...stores, hooks, ...retention, deletedMs: times.deletedMs }),
     limiter: new RedisRateLimiter({
       ...stores,
       heartbeat,
@@ -135,7 +146,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     }),
     keys: new RedisIdempotencyStore({ ...stores, hooks }),
     credentials: new RedisCredentialStore({ ...stores, hooks }),
-    index: new RedisOwnerIndex(stores),
+    index: new RedisOwnerIndex({ ...stores, listedMs: Math.max(LISTED_MS, longestTtl(retention)) }),
     counts,
     get isUp() {
       return heartbeat.isUp;

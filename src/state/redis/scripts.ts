@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { longestTtl, type Retention } from '../retention.js';
 import { BLOCK_EVENTS } from './log/packed-log.js';
 import { type LogTimes } from '../event-log.js';
 
@@ -42,10 +43,8 @@ export interface Script {
   readonly sha: string;
 }
 
-export interface ScriptConstants {
+export interface ScriptConstants extends Retention {
   readonly times: LogTimes;
-  /** Time to live of conversations, in milliseconds. */
-  readonly ttlMs: number;
   /** Whether messages are published in the slot of their channel (Cluster). */
   readonly sharded: boolean;
 }
@@ -69,7 +68,7 @@ export class Scripts {
   readonly #constants: string;
   readonly #scripts = new Map<ScriptName, Script>();
 
-  constructor({ times, ttlMs, sharded }: ScriptConstants) {
+  constructor({ times, sharded, ...retention }: ScriptConstants) {
     const constants = {
       LEASE_MS: times.leaseMs,
       // An append renews the lease only after this much of it has passed, which saves four commands
@@ -78,8 +77,9 @@ export class Scripts {
       RUNNING_MS: times.runningMs,
       ENDED_MS: times.endedMs,
       ENDED_UNSTORED_MS: times.endedUnstoredMs,
-      TTL_MS: ttlMs,
       INDEX_SLACK_MS,
+      TTL_MS: retention.ttlMs,
+      LONGEST_TTL_MS: longestTtl(retention),
       MESSAGE_BYTES_MAX,
       BLOCK_EVENTS,
       REPEAT_MS,
@@ -88,7 +88,8 @@ export class Scripts {
     };
     this.#constants = Object.entries(constants)
       .map(([name, value]) => `local ${name} = ${JSON.stringify(value)}\n`)
-      .join('');
+      .join('')
+      .concat(ttlFunction(retention));
   }
 
   get(name: ScriptName): Script {
@@ -99,4 +100,20 @@ export class Scripts {
     this.#scripts.set(name, script);
     return script;
   }
+}
+
+/**
+ * Returns the function `ttl_of(head)`: the time to live of a conversation, by the class in its head.
+ * Reads nothing if no class has a time of its own.
+ */
+function ttlFunction({ ttlOfClass = {} }: Retention): string {
+  const entries = Object.entries(ttlOfClass).map(([name, ms]) => `[${luaText(name)}] = ${ms}`);
+  if (entries.length === 0) return 'local function ttl_of() return TTL_MS end\n';
+  return `local TTLS = { ${entries.join(', ')} }
+local function ttl_of(head) return TTLS[redis.call('HGET', head, 'class') or ''] or TTL_MS end\n`;
+}
+
+/** Returns a text as Lua writes it, each byte by its number. */
+function luaText(text: string): string {
+  return `"${[...Buffer.from(text)].map((byte) => `\\${String(byte).padStart(3, '0')}`).join('')}"`;
 }

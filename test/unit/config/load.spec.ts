@@ -365,6 +365,14 @@ describe('secrets of a configuration', () => {
     expect(at.mistakes(`limits: { classes: { gold: { requests_per_minute: 5 } } }\n${key}`, { K })).toEqual([]);
   });
 
+  it('reads the time to live of each class, and refuses a class that no limits have', () => {
+    const times = 'state: { ttl: 2h, ttl_by_class: { gold: 30d } }';
+    expect(at.mistakes(times).join()).toMatch(/state\.ttl_by_class\.gold: `gold` is no class of `limits\.classes`/);
+    const { state } = at.load(`limits: { classes: { gold: {} } }\n${times}`).config;
+    expect([state.ttl, state.ttl_by_class]).toEqual([7_200_000, { gold: 2_592_000_000 }]);
+    expect(at.mistakes('state: { ttl_by_class: { gold: 1s } }').join()).toMatch(/state\.ttl_by_class\.gold/);
+  });
+
   it('reports an unset variable only where its secret is needed', () => {
     expect(at.mistakes('provider: { type: openai }')).toEqual([
       'config/test.yaml:1: provider.api_key_env: the variable OPENAI_API_KEY is not set; set it to the secret',

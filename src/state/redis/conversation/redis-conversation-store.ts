@@ -8,17 +8,17 @@ import { derivedTitle } from '../../../domain/conversation-title.js';
 import { newestWithin, type StoredItem } from '../../../domain/item.js';
 import { systemTime, type Time } from '../../../domain/time.js';
 import { anotherWriter, COMMITS_KEPT, ConversationStore, type ItemQuery, type Page } from '../../conversation-store.js';
+import { longestTtl, type Retention } from '../../retention.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
 import { INDEX_SLACK_MS, type ScriptName, type Scripts } from '../scripts.js';
 import { isObject, parseStored } from '../stored-json.js';
 
-export interface RedisConversationStoreOptions {
+export interface RedisConversationStoreOptions extends Retention {
   readonly commands: RedisCommands;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
-  readonly ttlMs: number;
   readonly maxItems: number;
   readonly maxBytes: number;
   readonly hooks: RedisHooks;
@@ -54,10 +54,11 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   override async create(conversation: NewConversation, items: readonly StoredItem[]): Promise<void> {
-    const { id, owner, createdAt, updatedAt, metadata } = conversation;
+    const { id, owner, createdAt, updatedAt, metadata, limitsClass = '' } = conversation;
     const title = derivedTitle(items);
     await this.#run('conversation-create', id, [
       ...[owner, createdAt, updatedAt, JSON.stringify(metadata), title?.text ?? '', title?.itemId ?? ''],
+      limitsClass,
       ...newestWithin(items, this.#options).map((item) => JSON.stringify(item)),
     ]);
     await this.#index(owner, id, updatedAt);
@@ -75,12 +76,13 @@ export class RedisConversationStore extends ConversationStore {
    * INDEX_SLACK_MS, by which the index outlives its conversations. No caller waits for it.
    */
   #extendIndex(owner: string): void {
-    const { commands, keys, ttlMs, time = systemTime } = this.#options;
+    const { commands, keys, time = systemTime } = this.#options;
+    const lifeMs = longestTtl(this.#options) + INDEX_SLACK_MS;
     const now = time.now();
     if (now - (this.#extended.get(owner) ?? -Infinity) < INDEX_SLACK_MS) return;
     if (this.#extended.size >= EXTENDED_MAX) this.#extended.clear();
     this.#extended.set(owner, now);
-    commands.call('PEXPIRE', keys.owner(owner), ttlMs + INDEX_SLACK_MS).catch(() => this.#extended.delete(owner));
+    commands.call('PEXPIRE', keys.owner(owner), lifeMs).catch(() => this.#extended.delete(owner));
   }
 
   override async updateMetadata(

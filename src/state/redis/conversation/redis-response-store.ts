@@ -5,15 +5,15 @@
 
 import { type StoredResponse } from '../../../domain/response.js';
 import { ResponseStore } from '../../conversation-store.js';
+import { type Retention, ttlOf } from '../../retention.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { isObject, parseStored } from '../stored-json.js';
 
-export interface RedisResponseStoreOptions {
+export interface RedisResponseStoreOptions extends Retention {
   readonly commands: RedisCommands;
   readonly keys: RedisKeys;
-  readonly ttlMs: number;
   readonly deletedMs: number;
   readonly hooks: RedisHooks;
 }
@@ -27,7 +27,8 @@ export class RedisResponseStore extends ResponseStore {
   }
 
   override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
-    const { commands, keys, ttlMs } = this.#options;
+    const { commands, keys } = this.#options;
+    const ttlMs = ttlOf(this.#options, stored.limitsClass);
     const json = JSON.stringify(stored);
     const earlier = await commands.call('SET', keys.response(stored.response.id), json, 'NX', 'GET', 'PX', ttlMs);
     // The same text: an earlier try of this call stored it, and its reply was lost.
@@ -35,12 +36,26 @@ export class RedisResponseStore extends ResponseStore {
   }
 
   override async get(id: string): Promise<StoredResponse | undefined> {
+    if (this.#options.ttlOfClass !== undefined) return this.#getOfClass(id);
     const { commands, keys, ttlMs, deletedMs } = this.#options;
     const json = await commands.call('GETEX', keys.response(id), 'PX', ttlMs);
     if (json === null) return undefined;
     const stored = this.#read(json);
     // GETEX extended the life of a deletion mark to that of a response: set it back.
     if (stored === undefined) await commands.call('PEXPIRE', keys.response(id), deletedMs);
+    return stored;
+  }
+
+  /**
+   * Reads a response, then extends its life to the time of its class. In one command the life of a
+   * class with a short time would be extended to that of another.
+   */
+  async #getOfClass(id: string): Promise<StoredResponse | undefined> {
+    const { commands, keys } = this.#options;
+    const json = await commands.call('GET', keys.response(id));
+    const stored = json === null ? undefined : this.#read(json);
+    if (stored === undefined) return undefined;
+    await commands.call('PEXPIRE', keys.response(id), ttlOf(this.#options, stored.limitsClass));
     return stored;
   }
 

@@ -9,6 +9,7 @@ import { systemTime, type Time } from '../../../domain/time.js';
 import { randomUUID } from 'node:crypto';
 import { isTerminal, type LoggedEvent, type ResponseEventType } from '../../../domain/event.js';
 import { type AppendResult, EventLog, type Fence, type LogHead, type LogPage } from '../../event-log.js';
+import { type Retention, ttlOf } from '../../retention.js';
 import { type AppendQueue } from './append-queue.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type LocalFollowers } from './local-followers.js';
@@ -31,6 +32,9 @@ export interface RedisEventLogOptions {
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
   readonly hooks: RedisHooks;
+  readonly retention: Retention;
+  /** How long an ended log is stored, in milliseconds, unless its class is stored for less. */
+  readonly endedMs: number;
   readonly time?: Time;
 }
 
@@ -61,12 +65,25 @@ export class RedisEventLog extends EventLog {
     const created = await commands.run(
       scripts.get('create'),
       [meta, log, leases],
-      [responseId, JSON.stringify(head), head.store ? 1 : 0, randomUUID(), ...first.map(({ json }) => json)],
+      [
+        responseId,
+        JSON.stringify(head),
+        head.store ? 1 : 0,
+        randomUUID(),
+        this.#keepOf(head),
+        ...first.map(({ json }) => json),
+      ],
     );
     if (created !== 1) throw new Error(`unable to create the log of ${responseId}; it exists already`);
     tails.add(responseId, first);
     local.confirm(responseId);
     return 1;
+  }
+
+  /** Returns how long a log is stored after its end, or '' if that is as usual. */
+  #keepOf({ store, limitsClass }: LogHead): number | '' {
+    const ttlMs = ttlOf(this.#options.retention, limitsClass);
+    return store && ttlMs < this.#options.endedMs ? ttlMs : '';
   }
 
   override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {

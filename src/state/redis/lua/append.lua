@@ -16,7 +16,7 @@ for k = 1, #KEYS, 3 do
   local response = string.sub(log, #bucket + 5)
   local events = a + 4
   a = events + count
-  local known = redis.call('HMGET', meta, 'fence', 'next', 'ended', 'cancel', 'lease', 'store')
+  local known = redis.call('HMGET', meta, 'fence', 'next', 'ended', 'cancel', 'lease', 'store', 'keep')
   local held = tonumber(known[2])
   local result = known[4] and 2 or 1
   if known[1] ~= fence then
@@ -31,7 +31,7 @@ for k = 1, #KEYS, 3 do
       redis.call('XADD', log, '0-' .. (first + i - events + 1), 'e', ARGV[i])
     end
     if ends then
-      local keep = known[6] == '1' and ENDED_MS or ENDED_UNSTORED_MS
+      local keep = known[7] or (known[6] == '1' and ENDED_MS or ENDED_UNSTORED_MS)
       redis.call('HSET', meta, 'next', first + count, 'ended', '1')
       redis.call('ZREM', leases, response)
       redis.call('PEXPIRE', meta, keep)

@@ -46,7 +46,8 @@ if not redis.call('LPOS', KEYS[3], ARGV[1]) then
     redis.call('HSET', KEYS[1], 'title', ARGV[5], 'title_item', ARGV[6])
   end
 end
+local ttl = ttl_of(KEYS[1])
 for i = 1, 3 do
-  redis.call('PEXPIRE', KEYS[i], TTL_MS)
+  redis.call('PEXPIRE', KEYS[i], ttl)
 end
 return redis.call('HMGET', KEYS[1], 'owner', 'updated')

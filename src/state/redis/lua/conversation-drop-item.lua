@@ -18,7 +18,8 @@ if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 1 then
     redis.call('HDEL', KEYS[1], 'title', 'title_item')
   end
 end
+local ttl = ttl_of(KEYS[1])
 for i = 1, 3 do
-  redis.call('PEXPIRE', KEYS[i], TTL_MS)
+  redis.call('PEXPIRE', KEYS[i], ttl)
 end
 return redis.call('HMGET', KEYS[1], 'owner', 'updated')

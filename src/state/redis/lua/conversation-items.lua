@@ -5,8 +5,9 @@
 -- for a first page), the entry before that place.
 -- Returns '1' if more items follow, the place after the page, then items...: at least one, whatever
 -- its size.
+local ttl = ttl_of(KEYS[1])
 for i = 1, 3 do
-  redis.call('PEXPIRE', KEYS[i], TTL_MS)
+  redis.call('PEXPIRE', KEYS[i], ttl)
 end
 local size = redis.call('LLEN', KEYS[2])
 local function each(from, take)

@@ -87,6 +87,21 @@ it('stores an ended answer of 2,000 characters in less than 15 KB, which took mo
   expect(await server.admin.pttl(keysOf(responseId).meta)).toBeGreaterThan(0);
 });
 
+it('packs many short answers together, and a long one among them', async () => {
+  const short = await Promise.all(Array.from({ length: 12 }, () => written(5)));
+  const { responseId: long } = await written(100);
+  const running = headOf();
+  await store.state.events.createWith(running, [delta(0, 'not ended ')]);
+  const ids = [...short.map(({ responseId }) => responseId), long];
+  const before = await Promise.all(ids.map((id) => store.other.events.read(id, -1, 500)));
+  const sent = store.state.counts.commands;
+  await eventually(async () => (await Promise.all(ids.map(isPacked))).every(Boolean));
+  // One by one they took at least 26 commands. Heartbeats are counted too.
+  expect(store.state.counts.commands - sent).toBeLessThan(20);
+  expect(await Promise.all(ids.map((id) => store.other.events.read(id, -1, 500)))).toEqual(before);
+  expect(await isPacked(running.responseId)).toBe(false);
+});
+
 describe('a packed log', () => {
   it.each([1, 50, BLOCK_EVENTS - 1, BLOCK_EVENTS, 2 * BLOCK_EVENTS + 7])(
     'reads as before from every place, with %i events',

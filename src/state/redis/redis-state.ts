@@ -92,7 +92,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     time,
   });
   const local = new LocalFollowers(leaseMs, time);
-  const packer = new LogPacker({ commands: forStores, keys, scripts, afterMs: timing.packAfterMs, time });
+  const packer = new LogPacker({ commands: forStores, keys, scripts, sharded, afterMs: timing.packAfterMs, time });
   const close = async (): Promise<void> => {
     packer.close();
     await heartbeat.close();

@@ -34,6 +34,7 @@ export type ScriptName =
   | 'owner-index'
   | 'pack'
   | 'read'
+  | 'read-ended'
   | 'release'
   | 'renew'
   | 'take';

@@ -5,8 +5,8 @@
  */
 
 import { systemTime, type Time } from '../../../domain/time.js';
-import { type RedisKeys } from '../redis-keys.js';
-import { type RedisCommands } from '../connection/redis-commands.js';
+import { bucketOf, type RedisKeys } from '../redis-keys.js';
+import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
 import { isBlock, packEvents } from './packed-log.js';
 
@@ -15,6 +15,8 @@ export interface LogPackerOptions {
   readonly commands: RedisCommands;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
+  /** Whether the logs of one command must be in one bucket (Cluster). */
+  readonly sharded: boolean;
   /** Time from the end of a log until it is packed, in milliseconds. */
   readonly afterMs: number;
   readonly time?: Time;
@@ -24,6 +26,9 @@ export interface LogPackerOptions {
 const WAITING_MAX = 10_000;
 const EVERY_MS = 1_000;
 const PAGE = 500;
+/** Logs up to this many events are read and packed together, so many in a command. */
+const SHORT_EVENTS = 64;
+const LOGS_AT_ONCE = 16;
 /** End of the names of replicas that read packed logs, in the list of replicas. */
 const READS_PACKED = '.z';
 
@@ -78,7 +83,17 @@ export class LogPacker {
     if (due.length === 0) return;
     for (const responseId of due) this.#waiting.delete(responseId);
     if (!(await this.#allReadPacked())) return;
-    for (const responseId of due) await this.#pack(responseId);
+    for (const some of this.#batches(due)) await this.#packSome(some);
+  }
+
+  #batches(due: readonly string[]): readonly (readonly string[])[] {
+    const { sharded } = this.#options;
+    const groups = Map.groupBy(due, (responseId) => (sharded ? bucketOf(responseId) : 0));
+    return [...groups.values()].flatMap((group) =>
+      Array.from({ length: Math.ceil(group.length / LOGS_AT_ONCE) }, (_, i) =>
+        group.slice(i * LOGS_AT_ONCE, (i + 1) * LOGS_AT_ONCE),
+      ),
+    );
   }
 
   async #allReadPacked(): Promise<boolean> {
@@ -87,19 +102,55 @@ export class LogPacker {
     return names.length > 0 && names.every((name) => name.endsWith(READS_PACKED));
   }
 
-  async #pack(responseId: string): Promise<void> {
-    const { commands, keys, scripts } = this.#options;
-    const { meta, log } = keys.turn(responseId);
+  /** Packs some logs with two commands; those that are not short one by one. */
+  async #packSome(responseIds: readonly string[]): Promise<void> {
+    const { commands, scripts } = this.#options;
+    const reply = await commands.run(scripts.get('read-ended'), this.#namesOf(responseIds), [SHORT_EVENTS]);
+    // read-ended.lua: the events of each log, or null.
+    const logs = reply as readonly (readonly string[] | null)[];
+    const short = new Map<string, readonly string[]>();
+    const others: string[] = [];
+    for (const [i, responseId] of responseIds.entries()) {
+      const events = logs[i];
+      if (events) short.set(responseId, events);
+      else others.push(responseId);
+    }
+    if (short.size > 0) await this.#replace(short);
+    for (const responseId of others) await this.#packLong(responseId);
+  }
+
+  async #packLong(responseId: string): Promise<void> {
+    const { commands, scripts } = this.#options;
     const events: string[] = [];
     for (;;) {
-      const page = await commands.run(scripts.get('read'), [meta, log], [events.length - 1, PAGE, 0]);
+      const cursor = [events.length - 1, PAGE, 0];
+      const page = await commands.run(scripts.get('read'), this.#namesOf([responseId]), cursor);
       if (!Array.isArray(page) || page[1] !== '1') return;
       const [next, , , ...more] = page as readonly string[];
       if (more[0] === undefined || isBlock(more[0])) return;
       events.push(...more);
       if (events.length < Number(next)) continue;
-      await commands.run(scripts.get('pack'), [meta, log], [Number(next), ...(await packEvents(events))]);
+      await this.#replace(new Map([[responseId, events]]));
       return;
     }
+  }
+
+  /** Replaces whole logs by their blocks. @param logs events by response */
+  async #replace(logs: ReadonlyMap<string, readonly string[]>): Promise<void> {
+    const { commands, scripts } = this.#options;
+    const args: Argument[] = [];
+    for (const events of logs.values()) {
+      const blocks = await packEvents(events);
+      args.push(events.length, blocks.length, ...blocks);
+    }
+    await commands.run(scripts.get('pack'), this.#namesOf([...logs.keys()]), args);
+  }
+
+  /** Returns meta and log of each response, in turn. */
+  #namesOf(responseIds: readonly string[]): string[] {
+    return responseIds.flatMap((responseId) => {
+      const { meta, log } = this.#options.keys.turn(responseId);
+      return [meta, log];
+    });
   }
 }

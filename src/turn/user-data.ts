@@ -4,7 +4,9 @@
  */
 
 import { type Conversation } from '../domain/conversation.js';
+import { authorOf } from '../domain/item.js';
 import { actingFor, ownerOf, type Principal } from '../domain/principal.js';
+import { type ResponseObject } from '../domain/response.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type CredentialStore } from '../state/credential-store.js';
@@ -25,6 +27,14 @@ export interface UserDataParts {
 export interface Erased {
   readonly conversations: number;
   readonly responses: number;
+}
+
+/** What the response of a turn says about the items that the turn added. */
+interface TurnOfItem {
+  readonly id: string;
+  /** Unix seconds. */
+  readonly createdAt: number | null;
+  readonly prompt: ResponseObject['sluice']['prompt'];
 }
 
 const PAGE = 100;
@@ -60,8 +70,8 @@ export class UserData {
   }
 
   /**
-   * Yields everything of a user as lines of JSON: each conversation followed by its items, then the
-   * responses.
+   * Yields everything of a user as lines of JSON: each conversation followed by its items, with who
+   * speaks, when and by which version of a prompt, then the responses.
    * @throws like `erase`
    */
   async *export(caller: Principal, user: string): AsyncGenerator<string, void> {
@@ -92,16 +102,31 @@ export class UserData {
   }
 
   async *#itemsOf(conversation: string): AsyncGenerator<string, void> {
+    let turn: TurnOfItem | undefined;
     let after: string | undefined;
     for (;;) {
       const query = { limit: PAGE, order: 'asc', ...(after === undefined ? {} : { after }) } as const;
       const { data, hasMore } = await this.#parts.conversations.listItems(conversation, query);
       for (const { item, responseId } of data) {
-        yield line({ type: 'item', conversation, response_id: responseId, item });
+        // Items of one turn follow each other.
+        if (responseId !== turn?.id) turn = await this.#turnOf(responseId);
+        const about = { author: authorOf(item), created_at: turn?.createdAt ?? null, prompt: turn?.prompt ?? null };
+        yield line({ type: 'item', conversation, response_id: responseId, ...about, item });
       }
       after = data.at(-1)?.item.id;
       if (!hasMore || after === undefined) return;
     }
+  }
+
+  /** Returns when a turn was, and its prompt. Both are unknown if its response is not stored. */
+  async #turnOf(responseId: string | null): Promise<TurnOfItem | undefined> {
+    if (responseId === null) return undefined;
+    const stored = await this.#parts.responses.get(responseId);
+    return {
+      id: responseId,
+      createdAt: stored?.response.created_at ?? null,
+      prompt: stored?.response.sluice.prompt ?? null,
+    };
   }
 
   async #eraseConversations(owner: string): Promise<number> {

@@ -363,3 +363,21 @@ describe('the audit log', () => {
     for (const credential of [BACKEND, value, value.slice(25)]) expect(text).not.toContain(credential);
   });
 });
+
+describe('an audit log that cannot be written', () => {
+  it('harms no turn, counts the lines, and is logged', async () => {
+    const full = await GatewayHarness.start({ config: { monitoring: { audit: { output: '/dev/full' } } } });
+    try {
+      full.says('One');
+      expect((await full.post({ input: 'Hi' })).status).toBe(200);
+      full.says('Two');
+      expect((await full.post({ input: 'Hi' })).status).toBe(200);
+      await until(() => full.gateway.lines.some((line) => line.includes('audit log not written')));
+      const [line = '{}'] = full.gateway.lines.filter((one) => one.includes('audit log not written'));
+      expect(JSON.parse(line)).toMatchObject({ level: 'error', output: '/dev/full', reason: 'ENOSPC' });
+      expect(await full.gateway.metric('sluice_audit_lines_dropped_total')).toBe(2);
+    } finally {
+      await full.close();
+    }
+  });
+});

@@ -100,6 +100,15 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
         .map(({ response }) => (response as { id: string }).id)
         .sort(),
     ).toEqual([...ids].sort());
+    // Who speaks, when, and by which version of a prompt.
+    const turn = lines.find(({ response: one }) => (one as { id?: string } | undefined)?.id === ids[0]);
+    const { created_at } = (turn?.['response'] ?? {}) as { readonly created_at?: number };
+    expect(created_at).toBeGreaterThan(1_700_000_000);
+    expect(lines.slice(1, 4)).toMatchObject([
+      { author: 'user', response_id: null, created_at: null, prompt: null },
+      { author: 'user', response_id: ids[0], created_at, prompt: null },
+      { author: 'model', response_id: ids[0], created_at, prompt: null },
+    ]);
     const text = JSON.stringify(lines);
     for (const word of ['Planted first', 'Planted question', 'Planted answer', 'Planted alone'])
       expect(text).toContain(word);
@@ -145,7 +154,12 @@ describe.each(['memory', 'redis'])('with state in %s', (type) => {
     expect((await erase('ann')).body).toMatchObject({ responses: 1 });
     for (const user of ['bob', 'eve']) await erase(user);
     expect((await harness.fetch('/v1/users/bob/export', { key: BACKEND })).status).toBe(200);
-    if (type === 'redis') expect(await dump()).not.toMatch(/[Pp]lanted/u);
+    if (type === 'redis') {
+      const left = await dump();
+      expect(left).not.toMatch(/[Pp]lanted/u);
+      // Neither objects nor client secrets name them.
+      for (const user of ['ann', 'bob', 'eve']) expect(left).not.toContain(`shop/${user}`);
+    }
   });
 
   it('cancels a running turn of the user, and stores nothing of it [DATA-1]', async () => {

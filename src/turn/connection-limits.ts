@@ -17,7 +17,7 @@ export interface ConnectionLimitsOptions {
   readonly onRefused?: (limit: ConnectionLimit) => void;
 }
 
-export type ConnectionLimit = 'user' | 'address';
+type ConnectionLimit = 'user' | 'address';
 
 /** A connection that is one too many. */
 export class ConnectionRefusal extends SluiceError {

@@ -12,7 +12,7 @@ import { Fields, type Mutation, MUTATIONS, mutated, Raw, type Tree, treeOf } fro
 export const PLANTED = 'qzplanted7f3a';
 
 /** Names and texts that broke some program before. */
-export const ODD_STRINGS: readonly string[] = [
+const ODD_STRINGS: readonly string[] = [
   ...['', ' ', '\u0000', '\ufeff', '\ud800', '\udfff x', 'a\ud83d', '\u202e', '\u2028\u2029', '\u0085\u0007\u001b[2J'],
   ...[
     '\r\nset-cookie: a=b',

@@ -20,12 +20,12 @@ const MANY = 1_000_000_000;
 /** The longest that an answer may take, on any machine. */
 export const ANSWER_WITHIN_MS = 120_000;
 
-export interface HttpAnswer {
+interface HttpAnswer {
   readonly status: number;
   readonly type: string;
   readonly text: string;
 }
-export interface HttpRequest {
+interface HttpRequest {
   readonly method: string;
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;

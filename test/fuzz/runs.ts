@@ -10,7 +10,7 @@ const SHARES = { events: 0.35, bodies: 0.3, streams: 0.1, packs: 0.125, configur
 const CASES = process.env['FUZZ_CASES'];
 const SEED = Number(process.env['FUZZ_SEED'] ?? 20_261_129);
 
-export type FuzzKind = keyof typeof SHARES;
+type FuzzKind = keyof typeof SHARES;
 
 /** @param inCi cases without FUZZ_CASES */
 export function casesOf(kind: FuzzKind, inCi: number): number {

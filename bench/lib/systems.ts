@@ -82,12 +82,15 @@ export interface SluiceOptions {
   /** In Redis; else in memory. */
   readonly redis?: boolean;
   readonly replicas?: number;
+  /** Whether Redis holds text encrypted. */
+  readonly encrypted?: boolean;
   /** Whether each turn is tried on a candidate version of its prompt, too. */
   readonly shadow?: boolean;
 }
 
 /** The gateway as `npm run build` made it, with guards and metrics on. */
-export function sluice({ name, label, dist, redis = false, replicas = 1, shadow = false }: SluiceOptions): System {
+export function sluice(options: SluiceOptions): System {
+  const { name, label, dist, redis = false, replicas = 1, encrypted = false, shadow = false } = options;
   return {
     name,
     label,
@@ -96,7 +99,9 @@ export function sluice({ name, label, dist, redis = false, replicas = 1, shadow 
     metrics: true,
     start: async ({ upstream, redisUrl }) => {
       const started = await Promise.all(
-        Array.from({ length: replicas }, () => startReplica(dist, upstream, redis ? redisUrl : null, shadow)),
+        Array.from({ length: replicas }, () =>
+          startReplica({ dist, upstream, redisUrl: redis ? redisUrl : null, encrypted, shadow }),
+        ),
       );
       return {
         children: started.map(({ child }) => child),
@@ -107,18 +112,28 @@ export function sluice({ name, label, dist, redis = false, replicas = 1, shadow 
   };
 }
 
-async function startReplica(
-  dist: string,
-  upstream: string,
-  redisUrl: string | null,
-  shadow: boolean,
-): Promise<{ readonly child: ChildProcess; readonly target: Target; readonly metricsUrl: string }> {
+interface ReplicaOptions {
+  readonly dist: string;
+  readonly upstream: string;
+  readonly redisUrl: string | null;
+  readonly encrypted: boolean;
+  readonly shadow: boolean;
+}
+
+async function startReplica({
+  dist,
+  upstream,
+  redisUrl,
+  encrypted,
+  shadow,
+}: ReplicaOptions): Promise<{ readonly child: ChildProcess; readonly target: Target; readonly metricsUrl: string }> {
   const [port, opsPort] = [await freePort(), await freePort()];
   const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
   const path = join(folder, 'config.json');
   const template = shadow ? shadowedPrompt(folder) : { source: resolve(PACK), default: 'support' };
-  writeFileSync(path, JSON.stringify(sluiceConfig({ upstream, port, opsPort, redisUrl, template })));
-  const child = startNode(join(resolve(dist), 'main.js'), { CONFIG_PATH: path, OPENAI_API_KEY: 'bench' });
+  writeFileSync(path, JSON.stringify(sluiceConfig({ upstream, port, opsPort, redisUrl, encrypted, template })));
+  const env = { CONFIG_PATH: path, OPENAI_API_KEY: 'bench', STATE_KEY: Buffer.alloc(32, 7).toString('base64') };
+  const child = startNode(join(resolve(dist), 'main.js'), env);
   await listening(child, port);
   const url = `ws://127.0.0.1:${port}/v1/responses?on_disconnect=cancel`;
   return { child, target: { dialect: 'responses-ws', url }, metricsUrl: `http://127.0.0.1:${opsPort}/metrics` };
@@ -143,15 +158,17 @@ interface SluiceConfig {
   readonly opsPort: number;
   /** Null: state in memory. */
   readonly redisUrl: string | null;
+  readonly encrypted: boolean;
   readonly template: object;
 }
 
-function sluiceConfig({ upstream, port, opsPort, redisUrl, template }: SluiceConfig): unknown {
+function sluiceConfig({ upstream, port, opsPort, redisUrl, encrypted, template }: SluiceConfig): unknown {
+  const encryption = encrypted ? { encryption: { key_env: 'STATE_KEY' } } : {};
   return {
     app: { name: 'bench', port },
     provider: { type: 'openai', model: 'gpt-4o-mini', base_url: upstream },
     state: {
-      ...(redisUrl === null ? { type: 'memory' } : { type: 'redis', url: redisUrl }),
+      ...(redisUrl === null ? { type: 'memory' } : { type: 'redis', url: redisUrl, ...encryption }),
       max_messages: CONVERSATION_ITEMS,
     },
     middleware: {
@@ -184,6 +201,7 @@ export function systemsOf(dist: string): readonly System[] {
     sluice({ name: 'sluice', label: 'Sluice, memory, 1,000 banned words, metrics', dist }),
     sluice({ name: 'sluice-shadow', label: 'Sluice, memory, each turn tried on a candidate', dist, shadow: true }),
     sluice({ name: 'sluice-redis', label: 'Sluice, Redis, the same', dist, redis: true }),
+    sluice({ name: 'sluice-redis-encrypted', label: 'Sluice, Redis, encrypted', dist, redis: true, encrypted: true }),
     sluice({ name: 'sluice-redis-2', label: 'Sluice, Redis, two replicas', dist, redis: true, replicas: 2 }),
   ];
 }

@@ -315,6 +315,14 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
       'Replicas wrote the newest events of their running turns again; what had ended meanwhile may be lost.',
     ),
     rule(
+      'DataNotDecrypted',
+      'critical',
+      happened('state_not_decrypted_total'),
+      availability,
+      'Stored data cannot be decrypted in {{ $labels.environment }}',
+      'Turns, conversations and responses whose text is refused end with `server_error`; a master key is missing, or data was altered.',
+    ),
+    rule(
       'AppendSlow',
       'warning',
       `${p99('append_duration_seconds')} > ${limit.AppendSlow}`,

@@ -357,12 +357,13 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         {
           title: 'Losses',
           description:
-            'Logs whose lost end was written again, subscriber connections replaced, and replicas that count limits alone.',
+            'Logs whose lost end was written again, subscriber connections replaced, replicas that count limits alone, and values that could not be decrypted.',
           unit: 'short',
           queries: [
             ['tail repairs', rate('tail_repairs_total')],
             ['subscriber resets', rate('subscriber_resets_total')],
             ['limits alone', `sum(${m('limiter_local')})`],
+            ['not decrypted', rate('state_not_decrypted_total')],
           ],
         },
         {

@@ -6,6 +6,7 @@
 import { getHeapStatistics } from 'node:v8';
 import { StartMistake } from '../config/config-error.js';
 import { type AppConfig } from '../config/schema.js';
+import { type Secret } from '../config/secret.js';
 import { tlsOptions } from '../config/resolve-tls.js';
 import { SluiceError } from '../domain/errors.js';
 import { type Log } from '../observability/log.js';
@@ -13,7 +14,7 @@ import { type Metrics } from '../observability/metrics.js';
 import { memoryState, type MemoryStateOptions } from '../state/memory/memory-state.js';
 import { Outage } from '../state/outage.js';
 import { RedisStartError, type StartSubject } from '../state/redis/connection/start-error.js';
-import { type RedisHooks } from '../state/redis/redis-options.js';
+import { type RedisHooks, type RedisStateOptions } from '../state/redis/redis-options.js';
 import { redisState, type RedisState } from '../state/redis/redis-state.js';
 import { type State } from '../state/state.js';
 
@@ -51,6 +52,7 @@ export async function openState(config: AppConfig, logger: Log, metrics: Metrics
     poolSize: pool_size,
     keyPrefix: key_prefix ?? `${config.app.name}:`,
     hooks: redisHooks(outage, logger, metrics),
+    ...encryptionOptions(config.state.encryption),
     ...(tls === null ? {} : { tls: tlsOptions(tls) }),
     ...(sentinel_master === null ? {} : { sentinelMaster: sentinel_master }),
     ...(sentinel_password === null ? {} : { sentinelPassword: sentinel_password.reveal() }),
@@ -73,6 +75,15 @@ export async function openState(config: AppConfig, logger: Log, metrics: Metrics
     await state.close();
   };
   return { state: { ...state, ping: () => state.ping(), close }, outage };
+}
+
+/** The master keys as bytes; the configuration has checked their form. */
+function encryptionOptions({ keys, write }: AppConfig['state']['encryption']): Pick<RedisStateOptions, 'encryption'> {
+  if (keys === null) return {};
+  const bytesOf = (secret: Secret): Buffer => Buffer.from(secret.reveal(), 'base64');
+  const { current, next, previous } = keys;
+  const nextKey = next === null ? {} : { nextKey: bytesOf(next) };
+  return { encryption: { key: bytesOf(current), ...nextKey, previousKeys: previous.map(bytesOf), write } };
 }
 
 /** Keeps the last figures if Redis does not answer, or if its user may not read INFO. */
@@ -129,6 +140,10 @@ function redisHooks(outage: Outage, logger: Log, metrics: Metrics): RedisHooks {
     onUnreadable: (what) => {
       metrics.of.state_unreadable_total.inc({ what });
       logger.error({ what }, 'unreadable entry in the state store skipped');
+    },
+    onNotDecrypted: (reason, message) => {
+      metrics.of.state_not_decrypted_total.inc({ reason });
+      logger.error({ reason, cause: message }, 'stored data not decrypted');
     },
     onSubscriberReset: () => metrics.of.subscriber_resets_total.inc(),
     onLimiterLocal: (local, replicas) => {

@@ -221,6 +221,11 @@ export function withoutEffect(config: FileConfig, written: Written): string[] {
     ],
     [config.state.type === 'redis', '`state.type` is `redis`', ['state.memory_max_bytes']],
     [
+      config.state.encryption.key_env === null && config.state.encryption.key_file === null,
+      'no key is given',
+      ['state.encryption.write'],
+    ],
+    [
       config.state.type === 'redis' && config.state.mode !== 'sentinel',
       '`state.mode` is not `sentinel`',
       ['state.sentinel_master', 'state.sentinel_password_env', 'state.sentinel_password_file'],

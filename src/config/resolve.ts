@@ -12,6 +12,7 @@ import { resolveJwt, resolveKeys } from './resolve-auth.js';
 import { type AppConfig, type FileConfig, type ProviderSettings } from './schema.js';
 import { type ProviderTypeFacts } from './provider-types.js';
 import { type FileProvider } from './schema-provider.js';
+import { resolveEncryption } from './resolve-encryption.js';
 import { resolveTls } from './resolve-tls.js';
 import { url } from './keys.js';
 import { type Secret } from './secret.js';
@@ -200,6 +201,7 @@ export function resolveConfig(file: FileConfig, context: ResolveContext, notes: 
     state: {
       ...file.state,
       tls: resolveTls('state.tls', file.state.tls, context, notes),
+      encryption: { ...file.state.encryption, keys: resolveEncryption(file.state, context, notes) },
       password: resolvePassword({ name: 'password', whom: 'Redis' }, file.state, context, notes),
       sentinel_password: resolvePassword(
         { name: 'sentinel_password', whom: 'the Sentinels' },

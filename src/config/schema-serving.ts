@@ -60,6 +60,39 @@ export const app = section('The process and its main listener.', {
   ),
 });
 
+const encryption = section(
+  'Encryption of what people and models say in Redis, with AES-256-GCM. Each conversation has a data key, which the master key encrypts. See docs/operations.',
+  {
+    key_env: optionalKey(
+      envName,
+      'none; text is stored unencrypted',
+      'Variable that holds the master key: 32 bytes as base64 (`openssl rand -base64 32`). All replicas need the same.',
+    ),
+    key_file: optionalKey(fileName, 'none', 'File that holds the master key, instead of `key_env`.'),
+    next_key_env: optionalKey(
+      envName,
+      'none',
+      'Variable that holds the master key that replaces this one soon. It only decrypts, so that all replicas can read what the first one with the new key writes.',
+    ),
+    next_key_file: optionalKey(fileName, 'none', 'File that holds it, instead of `next_key_env`.'),
+    previous_key_envs: key(
+      list(envName, 'names of environment variables'),
+      [],
+      'Variables that hold former master keys. A data key that one of them encrypts is encrypted with the current one when it is used.',
+    ),
+    previous_key_files: key(
+      list(fileName, 'files; a relative one is looked for beside this file'),
+      [],
+      'Files that hold former master keys.',
+    ),
+    write: key(
+      flag,
+      true,
+      'Whether new text is encrypted. False: encrypted text is only read, for the time in which not all replicas have the key.',
+    ),
+  },
+);
+
 export const state = section('Where conversations, event logs and ended responses are kept.', {
   type: key(
     oneOf(['memory', 'redis']),
@@ -103,6 +136,7 @@ export const state = section('Where conversations, event logs and ended response
     '`app.name` and a colon',
     'Prefix of every key and channel, so that deployments can share a Redis.',
   ),
+  encryption,
   ttl: key(
     duration('1m', '365d'),
     '24h',

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { type ProviderTypes } from './provider-types.js';
 import { type FileProvider, providerSections } from './schema-provider.js';
 import { middleware } from './schema-turn.js';
+import { type EncryptionKeys } from './resolve-encryption.js';
 import { type TlsSettings } from './resolve-tls.js';
 import { type Secret } from './secret.js';
 import { app, batch, compaction, conversations, http, state, websocket } from './schema-serving.js';
@@ -84,10 +85,12 @@ export type AppConfig = DeepReadonly<
     compaction: FileConfig['compaction'] & { key: Secret | null };
     provider: ProviderSettings;
     fallbacks: ProviderSettings[];
-    state: Omit<FileConfig['state'], 'tls'> & {
+    state: Omit<FileConfig['state'], 'tls' | 'encryption'> & {
       password: Secret | null;
       sentinel_password: Secret | null;
       tls: TlsSettings | null;
+      /** `keys`: the master keys, or null if text is stored unencrypted. */
+      encryption: FileConfig['state']['encryption'] & { keys: EncryptionKeys | null };
     };
     auth: Omit<FileConfig['auth'], 'keys' | 'jwt'> & { keys: ServerKeySettings[]; jwt: TokenSettings | null };
     middleware: Omit<FileConfig['middleware'], 'state' | 'template'> & {

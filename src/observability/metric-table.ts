@@ -248,10 +248,7 @@ export const METRICS = {
     labels: { reason: 'bounded' },
     begins: { reason: STATE_REASONS },
   },
-  tail_repairs_total: {
-    kind: 'counter',
-    help: 'Times that this replica rewrote the newest events of a log because the state store had lost them.',
-  },
+  tail_repairs_total: { kind: 'counter', help: 'Logs whose newest events the state store lost, rewritten.' },
   state_memory_bytes: {
     kind: 'gauge',
     help: 'Bytes of state in memory, without running turns: conversations, responses, events of ended responses, idempotency keys. 0 with Redis.',
@@ -265,6 +262,11 @@ export const METRICS = {
     kind: 'counter',
     help: 'Unreadable entries in the state store that were skipped: a log that lacks an event, or another entry that does not parse.',
     labels: { what: ['log', 'item', 'response', 'metadata', 'idempotency_key', 'secret'] },
+  },
+  state_not_decrypted_total: {
+    kind: 'counter',
+    help: 'Values in the state store that were refused because they could not be decrypted. `altered`: changed, moved or damaged.',
+    labels: { reason: ['altered', 'no_data_key', 'unknown_master_key', 'no_encryption'] },
   },
   subscriber_resets_total: { kind: 'counter', help: 'Times the connection that receives new events was replaced.' },
   limiter_local: {

@@ -50,8 +50,13 @@ export abstract class ConversationStore {
    * @returns the conversation, or undefined if there is none
    */
   abstract updateMetadata(id: string, metadata: Readonly<Record<string, string>>): Promise<Conversation | undefined>;
-  /** Deletes a conversation with its items. @returns whether it existed */
-  abstract delete(id: string): Promise<boolean>;
+  /**
+   * Deletes a conversation with its items.
+   * @param responses `keep`: the responses of the conversation stay readable. Default: `delete`; with
+   * encryption at rest they cannot be read any more
+   * @returns whether it existed
+   */
+  abstract delete(id: string, responses?: 'delete' | 'keep'): Promise<boolean>;
   /** Returns a page of the owner's conversations, newest change first. */
   abstract listByOwner(
     owner: string,

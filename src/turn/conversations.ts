@@ -149,7 +149,7 @@ export class Conversations {
   async remove(caller: Principal, id: string, responses: 'delete' | 'keep' = 'delete'): Promise<void> {
     await this.get(caller, id);
     const ended = responses === 'keep' ? new Set<string>() : await this.#responsesIn(id);
-    if (!(await this.#store.delete(id))) throw conversationNotFound();
+    if (!(await this.#store.delete(id, responses))) throw conversationNotFound();
     for (const responseId of await this.#claim.members(id)) {
       await this.#events.requestCancel(responseId);
       ended.delete(responseId);

@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { FollowHub } from '../../src/state/follow/follow-hub.js';
-import { BLOCK_EVENTS } from '../../src/state/redis/log/packed-log.js';
+import { BLOCK_EVENTS } from '../../src/state/redis/scripts.js';
 import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import { LOG_TIMES } from '../../src/state/event-log.js';
 import { serialize } from '../../src/domain/event.js';

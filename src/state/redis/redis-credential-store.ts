@@ -17,12 +17,16 @@ import {
 import { type RedisCommands } from './connection/redis-commands.js';
 import { type RedisKeys } from './redis-keys.js';
 import { type RedisHooks } from './redis-options.js';
+import { KEY_SLACK_MS } from './encryption/data-keys.js';
+import { PLACES } from './encryption/sealed-text.js';
+import { type Vault } from './encryption/vault.js';
 import { isObject, parseStored } from './stored-json.js';
 
 export interface RedisCredentialStoreOptions {
   readonly commands: RedisCommands;
   readonly keys: RedisKeys;
   readonly hooks: RedisHooks;
+  readonly vault: Vault;
   readonly time?: Time;
 }
 
@@ -44,7 +48,7 @@ export class RedisCredentialStore extends CredentialStore {
   }
 
   override async putSecret(secret: StoredSecret): Promise<void> {
-    const { commands, keys } = this.#options;
+    const { commands, keys, vault } = this.#options;
     const leftMs = secret.expiresAtMs - this.#time.date();
     if (leftMs <= 0) return;
     const list = keys.secretsOf(secret.owner);
@@ -54,26 +58,28 @@ export class RedisCredentialStore extends CredentialStore {
     await commands.call('ZREMRANGEBYSCORE', list, '-inf', this.#time.date());
     const dropped = await commands.call('ZRANGE', list, 0, -(SECRETS_OF_OWNER_MAX + 1));
     for (const id of texts(dropped)) {
-      await commands.call('DEL', keys.secret(id));
+      await this.#erase(id);
       await commands.call('ZREM', list, id);
     }
     // GT: a secret that expires sooner must not shorten the life of the list. NX: the list is new.
     for (const only of ['NX', 'GT']) await commands.call('PEXPIREAT', list, secret.expiresAtMs + LIST_SLACK_MS, only);
-    await commands.call('SET', keys.secret(secret.id), JSON.stringify(secret), 'PX', leftMs);
+    const sealer = await vault.sealer({ name: secret.id, lifeMs: leftMs + KEY_SLACK_MS });
+    const text = sealer.text(PLACES.secret(secret.id), JSON.stringify(secret));
+    await commands.call('SET', keys.secret(secret.id), text, 'PX', leftMs);
   }
 
   override async getSecret(id: string): Promise<StoredSecret | undefined> {
-    const { commands, keys, hooks } = this.#options;
-    const json = await commands.call('GET', keys.secret(id));
-    return json === null ? undefined : parseStored(String(json), 'secret', hooks, isSecret);
+    const { commands, keys, hooks, vault } = this.#options;
+    const text = await commands.call('GET', keys.secret(id));
+    const json = text === null ? undefined : await vault.open(PLACES.secret(id), String(text));
+    return json === undefined ? undefined : parseStored(json, 'secret', hooks, isSecret);
   }
 
   override async deleteSecret(id: string): Promise<void> {
-    const { commands, keys } = this.#options;
     // List first: if this replica stops in between, the secret is still there and can be deleted
     // again.
     await this.#list({ secret: id });
-    await commands.call('DEL', keys.secret(id));
+    await this.#erase(id);
   }
 
   override async revokeOwner(owner: string): Promise<void> {
@@ -81,7 +87,7 @@ export class RedisCredentialStore extends CredentialStore {
     await commands.call('SET', keys.revoked(owner), this.#time.date(), 'PX', REVOKED_MS);
     const list = keys.secretsOf(owner);
     for (const id of texts(await commands.call('ZRANGE', list, 0, -1))) {
-      await commands.call('DEL', keys.secret(id));
+      await this.#erase(id);
       await commands.call('ZREM', list, id);
     }
     await this.#list({ owner: ownerDigest(owner) });
@@ -101,6 +107,12 @@ export class RedisCredentialStore extends CredentialStore {
     }
     const page = entries(await commands.call('XRANGE', keys.revocations, `(${cursor}`, '+', 'COUNT', PAGE));
     return { revocations: page.map(({ revocation }) => revocation), cursor: page.at(-1)?.id ?? cursor };
+  }
+
+  async #erase(id: string): Promise<void> {
+    const { commands, keys, vault } = this.#options;
+    await commands.call('DEL', keys.secret(id));
+    await vault.erase(id);
   }
 
   async #list(revocation: Revocation): Promise<void> {

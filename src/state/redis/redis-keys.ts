@@ -14,6 +14,7 @@
  * | {<conversation>}:queue   | zset   | responses that run or wait, in order               | 24 h after the last join or poll   |
  * | {<conversation>}:rejoin:<call> | string | that a call has moved its response    | 15 min                             |
  * | {<conversation>}:announced | list | the last 64 announced responses                    | 10 min after the last one          |
+ * | {<id>}:key               | hash   | encrypted data key of a conversation, response or secret, or that it was erased | 10 min longer than what it encrypts; 1 h |
  * | owner:<digest>           | zset   | an owner's newest 1,000 conversations              | state.ttl and 1 min after the last use |
  * | response:<response>      | string | an ended response, or that it was deleted          | state.ttl, sliding; 1 h            |
  * | rate:<bucket>            | hash   | level of a token bucket, its newest calls          | until it is full, at least 10 s    |
@@ -102,6 +103,9 @@ export class RedisKeys {
     `${this.#prefix}{${inKey(conversationId)}}:rejoin:${inKey(call)}`;
   readonly announced = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:announced`;
   readonly turns = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:turns`;
+
+  /** The data key of a conversation, response or secret; in the slot of a conversation. */
+  readonly dataKey = (scope: string): string => `${this.#prefix}{${inKey(scope)}}:key`;
 
   readonly owner = (owner: string): string => `${this.#prefix}owner:${digest(owner)}`;
   readonly response = (id: string): string => `${this.#prefix}response:${inKey(id)}`;

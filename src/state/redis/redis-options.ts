@@ -49,10 +49,26 @@ export interface RedisStateOptions extends RedisConnectionOptions, Retention {
   readonly maxBytes?: number;
   readonly times?: LogTimes;
   readonly timing?: Partial<RedisTiming>;
+  /** Encrypts what people and models say. Absent: it is stored as text. */
+  readonly encryption?: EncryptionOptions;
   /** Name of this replica in the list of replicas; default: a random one. */
   readonly replicaId?: string;
   readonly hooks?: RedisHooks;
   readonly time?: Time;
+}
+
+export interface EncryptionOptions {
+  /** The master key, 32 bytes. */
+  readonly key: Buffer;
+  /** The master key that replaces it soon. It only decrypts. */
+  readonly nextKey?: Buffer;
+  /**
+   * Former master keys. A data key that one of them encrypts is encrypted with the current one when
+   * it is used.
+   */
+  readonly previousKeys?: readonly Buffer[];
+  /** Whether new values are encrypted. False: encrypted values are only read. Default: true. */
+  readonly write?: boolean;
 }
 
 /** Times of the connection, in milliseconds. */
@@ -89,6 +105,9 @@ export const REDIS_TIMING: RedisTiming = {
  */
 export type Unreadable = 'log' | 'item' | 'response' | 'metadata' | 'idempotency_key' | 'secret';
 
+/** Why a value was refused. `altered`: changed, moved or damaged, or its data key was. */
+export type DecryptFailure = 'altered' | 'no_data_key' | 'unknown_master_key' | 'no_encryption';
+
 /** Called synchronously, for metrics and log lines. Must not throw. */
 export interface RedisHooks {
   /**
@@ -104,6 +123,8 @@ export interface RedisHooks {
   readonly onTailRepaired?: (events: number) => void;
   /** An entry is not as Sluice writes it: another program changed it, or it is damaged. */
   readonly onUnreadable?: (what: Unreadable) => void;
+  /** A value was refused, because it cannot be decrypted. `message` holds ids of keys and no text. */
+  readonly onNotDecrypted?: (reason: DecryptFailure, message: string) => void;
   /**
    * A subscriber connection was replaced. Messages may be lost; the listeners of its channels are
    * notified.

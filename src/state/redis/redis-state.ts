@@ -33,6 +33,10 @@ import { RedisRateLimiter } from './redis-rate-limiter.js';
 import { RedisResponseStore } from './conversation/redis-response-store.js';
 import { RedisTurnLease } from './log/redis-turn-lease.js';
 import { Scripts } from './scripts.js';
+import { DataKeys } from './encryption/data-keys.js';
+import { MasterKeys } from './encryption/master-keys.js';
+import { Scopes } from './encryption/scopes.js';
+import { Vault } from './encryption/vault.js';
 import { Subscriptions } from './connection/subscriptions.js';
 import { WrittenTails } from './log/written-tails.js';
 
@@ -60,7 +64,15 @@ const NEEDED_VERSION = 7;
 export async function redisState(options: RedisStateOptions): Promise<RedisState> {
   const timing = { ...REDIS_TIMING, ...options.timing };
   const times = options.times ?? LOG_TIMES;
-  const hooks = options.hooks ?? {};
+  let dataKeys: DataKeys | undefined;
+  const hooks: RedisHooks = {
+    ...options.hooks,
+    onState: (now, reason) => {
+      // A Redis replica that took over may lack the newest data keys.
+      if (now === 'up') dataKeys?.recheck();
+      options.hooks?.onState?.(now, reason);
+    },
+  };
   const counts = { commands: 0, appends: 0, messages: 0 };
   const { ttlMs, maxItems, maxBytes = MAX_BYTES, poolSize = 3, time = systemTime } = options;
   const { leaseMs } = times;
@@ -91,8 +103,28 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     hooks,
     time,
   });
+  if (options.encryption !== undefined) {
+    const { write = true } = options.encryption;
+    const masterKeys = new MasterKeys(options.encryption);
+    // The connection of appends, so that no large read delays a turn that needs its key.
+    dataKeys = new DataKeys({ commands: forLogs, keys, scripts, masterKeys, rewrap: write, time });
+  }
+  const vault = new Vault({
+    hooks,
+    ...(dataKeys === undefined ? {} : { dataKeys }),
+    write: options.encryption?.write ?? true,
+  });
+  const scopes = new Scopes({ ttlMs: longestTtl(retention), times });
   const local = new LocalFollowers(leaseMs, time);
-  const packer = new LogPacker({ commands: forStores, keys, scripts, sharded, afterMs: timing.packAfterMs, time });
+  const packer = new LogPacker({
+    commands: forStores,
+    keys,
+    scripts,
+    vault,
+    sharded,
+    afterMs: timing.packAfterMs,
+    time,
+  });
   const close = async (): Promise<void> => {
     packer.close();
     await heartbeat.close();
@@ -117,14 +149,19 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
 
   const appends = new AppendQueue({ commands: forLogs, keys, script: scripts.get('append'), sharded, counts });
   const logs = { commands: forLogs, subscriptions, local, keys, scripts, time };
-  const stores = { commands: forStores, keys, scripts, time };
+  const stores = { commands: forStores, keys, scripts, vault, scopes, time };
+  const { endedUnstoredMs } = times;
+  const tails = new WrittenTails({ time });
   return {
     events: new RedisEventLog({
       ...logs,
       appends,
       packer,
-      tails: new WrittenTails({ time }),
+      tails,
       hooks,
+      vault,
+      scopes,
+      endedUnstoredMs,
       retention,
       endedMs: times.endedMs,
     }),

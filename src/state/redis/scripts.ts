@@ -6,7 +6,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { longestTtl, type Retention } from '../retention.js';
-import { BLOCK_EVENTS } from './log/packed-log.js';
 import { type LogTimes } from '../event-log.js';
 
 export type ScriptName =
@@ -27,6 +26,10 @@ export type ScriptName =
   | 'conversation-title'
   | 'conversation-update'
   | 'create'
+  | 'data-key'
+  | 'data-key-erase'
+  | 'data-key-replace'
+  | 'data-key-shorten'
   | 'delete'
   | 'heartbeat'
   | 'once-confirm'
@@ -64,6 +67,9 @@ const REPEAT_MS = 10_000;
 export const INDEX_SLACK_MS = 60_000;
 /** Most bytes of that list for one bucket: about 250 calls. */
 const RECENT_BYTES_MAX = 4_096;
+
+/** Events of a block of a packed log. pack.lua and read.lua number the blocks by it. Never changes. */
+export const BLOCK_EVENTS = 512;
 
 export class Scripts {
   readonly #constants: string;

@@ -13,7 +13,11 @@ import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
 import { INDEX_SLACK_MS, type ScriptName, type Scripts } from '../scripts.js';
+import { PLACES } from '../encryption/sealed-text.js';
+import { type Scopes } from '../encryption/scopes.js';
+import { type Vault } from '../encryption/vault.js';
 import { isObject, parseStored } from '../stored-json.js';
+import { SealedItems } from './sealed-items.js';
 
 export interface RedisConversationStoreOptions extends Retention {
   readonly commands: RedisCommands;
@@ -22,6 +26,8 @@ export interface RedisConversationStoreOptions extends Retention {
   readonly maxItems: number;
   readonly maxBytes: number;
   readonly hooks: RedisHooks;
+  readonly vault: Vault;
+  readonly scopes: Scopes;
   /** Most conversations that an owner can list; older ones can only be read by id. */
   readonly maxListed?: number;
   readonly time?: Time;
@@ -47,19 +53,22 @@ export class RedisConversationStore extends ConversationStore {
   readonly #options: RedisConversationStoreOptions;
   /** When the life of an owner's index was extended last, by `Time.now()`. */
   readonly #extended = new Map<string, number>();
+  readonly #sealed: SealedItems;
 
   constructor(options: RedisConversationStoreOptions) {
     super();
     this.#options = options;
+    this.#sealed = new SealedItems(options);
   }
 
   override async create(conversation: NewConversation, items: readonly StoredItem[]): Promise<void> {
     const { id, owner, createdAt, updatedAt, metadata, limitsClass = '' } = conversation;
     const title = derivedTitle(items);
+    const sealer = await this.#sealed.sealer(id);
     await this.#run('conversation-create', id, [
-      ...[owner, createdAt, updatedAt, JSON.stringify(metadata), title?.text ?? '', title?.itemId ?? ''],
+      ...[owner, createdAt, updatedAt, sealer.metadata(metadata), sealer.title(title?.text), title?.itemId ?? ''],
       limitsClass,
-      ...newestWithin(items, this.#options).map((item) => JSON.stringify(item)),
+      ...newestWithin(items, this.#options).map((item) => sealer.item(item)),
     ]);
     await this.#index(owner, id, updatedAt);
   }
@@ -89,8 +98,9 @@ export class RedisConversationStore extends ConversationStore {
     id: string,
     metadata: Readonly<Record<string, string>>,
   ): Promise<Conversation | undefined> {
-    const reply = await this.#run('conversation-update', id, [JSON.stringify(metadata)]);
-    const head = this.#headOf(id, reply as HeadFields | null);
+    const sealer = await this.#sealed.sealer(id);
+    const reply = await this.#run('conversation-update', id, [sealer.metadata(metadata)]);
+    const head = await this.#headOf(id, reply as HeadFields | null);
     if (head === undefined) return undefined;
     await this.#index(head.owner, id, head.updatedAt);
     return this.#titled(head);
@@ -100,12 +110,15 @@ export class RedisConversationStore extends ConversationStore {
    * Deletes a conversation. The result is what was read before the DEL, so it is right even if the
    * DEL ran twice after a lost reply.
    */
-  override async delete(id: string): Promise<boolean> {
-    const { commands, keys } = this.#options;
-    const head = await this.#read(id, false);
+  override async delete(id: string, responses: 'delete' | 'keep' = 'delete'): Promise<boolean> {
+    const { commands, keys, vault } = this.#options;
+    // Read without its text: an encrypted conversation can be deleted without its key.
+    const [owner] = (await this.#run('conversation-read', id, [0])) as HeadFields;
     await commands.call('DEL', ...keys.conversation(id));
-    if (head !== undefined) await commands.call('ZREM', keys.owner(head.owner), id);
-    return head !== undefined;
+    // The data key of the conversation encrypts its responses, too.
+    if (responses === 'delete') await vault.erase(id);
+    if (owner !== null) await commands.call('ZREM', keys.owner(owner), id);
+    return owner !== null;
   }
 
   override async listByOwner(
@@ -136,10 +149,11 @@ export class RedisConversationStore extends ConversationStore {
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
     const { commands, keys, scripts, maxItems, maxBytes } = this.#options;
     const title = derivedTitle(items);
+    const sealer = await this.#sealed.sealer(id);
     const names = [...keys.conversation(id), keys.queue(id)];
     const reply = await commands.run(scripts.get('conversation-append'), names, [
-      ...[commitId, maxItems, maxBytes, COMMITS_KEPT, title?.text ?? '', title?.itemId ?? ''],
-      ...items.map((item) => JSON.stringify(item)),
+      ...[commitId, maxItems, maxBytes, COMMITS_KEPT, sealer.title(title?.text), title?.itemId ?? ''],
+      ...items.map((item) => sealer.item(item)),
     ]);
     if (reply === 0) throw anotherWriter();
     return this.#changed(id, reply);
@@ -155,8 +169,8 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   override async getItem(id: string, itemId: string): Promise<StoredItem | undefined> {
-    const json = await this.#find(id, itemId);
-    return json === null ? undefined : this.#parsedItem(json);
+    const text = await this.#find(id, itemId);
+    return text === null ? undefined : this.#sealed.openItem(id, text);
   }
 
   /**
@@ -164,8 +178,8 @@ export class RedisConversationStore extends ConversationStore {
    * removal ran twice after a lost reply.
    */
   override async deleteItem(id: string, itemId: string): Promise<boolean> {
-    const json = await this.#find(id, itemId);
-    return json !== null && this.#changed(id, await this.#run('conversation-drop-item', id, [json, itemId]));
+    const text = await this.#find(id, itemId);
+    return text !== null && this.#changed(id, await this.#run('conversation-drop-item', id, [text, itemId]));
   }
 
   async #read(id: string, keepAlive: boolean): Promise<Head | undefined> {
@@ -182,7 +196,7 @@ export class RedisConversationStore extends ConversationStore {
       // conversation-items.lua: whether more items follow, the place after the page, items.
       const reply = await this.#run('conversation-items', id, [...query, place, previous]);
       const [more, next, ...items] = reply as readonly [string, number, ...string[]];
-      const data = items.map((json) => this.#parsedItem(json)).filter((item) => item !== undefined);
+      const data = await this.#sealed.openItems(id, items);
       // A page of entries that do not parse is skipped: a client takes an empty page for the end of
       // the list.
       if (data.length > 0 || items.length === 0 || more !== '1') return { data, hasMore: more === '1' };
@@ -193,30 +207,32 @@ export class RedisConversationStore extends ConversationStore {
   async #titled({ title, ...head }: Head): Promise<Conversation> {
     if (title !== undefined) return { ...head, title: title === '' ? null : title };
     const first = (await this.#run('conversation-first', head.id, [TITLE_ITEMS, TITLE_BYTES])) as readonly string[];
-    for (const json of first) {
-      const item = this.#parsedItem(json);
+    for (const text of first) {
+      const item = await this.#sealed.openItem(head.id, text);
       const derived = item === undefined ? null : derivedTitle([item]);
       if (derived === null) continue;
-      await this.#run('conversation-title', head.id, [derived.text, derived.itemId, json]);
+      const sealer = await this.#sealed.sealer(head.id);
+      await this.#run('conversation-title', head.id, [sealer.title(derived.text), derived.itemId, text]);
       return { ...head, title: derived.text };
     }
     return { ...head, title: null };
   }
 
-  #parsedItem(json: string): StoredItem | undefined {
-    return parseStored(json, 'item', this.#options.hooks, isItem);
-  }
-
-  #headOf(id: string, fields: HeadFields | null): Head | undefined {
+  async #headOf(id: string, fields: HeadFields | null): Promise<Head | undefined> {
     if (fields === null || fields[0] === null) return undefined;
-    const [owner, created, updated, metadata, title] = fields;
+    const { vault, hooks } = this.#options;
+    const [owner, created, updated, metadataText, titleText] = fields;
+    const metadata = await vault.open(PLACES.metadata(id), metadataText);
+    const title = titleText === null ? undefined : await vault.open(PLACES.title(id), titleText);
+    // Without its data key, the conversation was erased.
+    if (metadata === undefined) return undefined;
     return {
       id,
       owner,
       createdAt: Number(created),
       updatedAt: Number(updated),
-      metadata: parseStored(metadata, 'metadata', this.#options.hooks, isMetadata) ?? {},
-      title: title ?? undefined,
+      metadata: parseStored(metadata, 'metadata', hooks, isMetadata) ?? {},
+      title,
     };
   }
 
@@ -249,10 +265,6 @@ export class RedisConversationStore extends ConversationStore {
  */
 function writtenId(itemId: string): string {
   return `"id":${JSON.stringify(itemId)}`;
-}
-
-function isItem(value: unknown): value is StoredItem {
-  return isObject(value) && 'item' in value && isObject(value.item);
 }
 
 function isMetadata(value: unknown): value is Readonly<Record<string, string>> {

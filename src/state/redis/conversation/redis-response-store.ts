@@ -9,6 +9,9 @@ import { type Retention, ttlOf } from '../../retention.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
+import { isSealed, PLACES } from '../encryption/sealed-text.js';
+import { type Scopes } from '../encryption/scopes.js';
+import { type Vault } from '../encryption/vault.js';
 import { isObject, parseStored } from '../stored-json.js';
 
 export interface RedisResponseStoreOptions extends Retention {
@@ -16,6 +19,8 @@ export interface RedisResponseStoreOptions extends Retention {
   readonly keys: RedisKeys;
   readonly deletedMs: number;
   readonly hooks: RedisHooks;
+  readonly vault: Vault;
+  readonly scopes: Scopes;
 }
 
 export class RedisResponseStore extends ResponseStore {
@@ -27,20 +32,25 @@ export class RedisResponseStore extends ResponseStore {
   }
 
   override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
-    const { commands, keys } = this.#options;
+    const { commands, keys, vault, scopes } = this.#options;
     const ttlMs = ttlOf(this.#options, stored.limitsClass);
+    const { id } = stored.response;
+    const sealer = await vault.sealer(scopes.ofResponse(stored));
     const json = JSON.stringify(stored);
-    const earlier = await commands.call('SET', keys.response(stored.response.id), json, 'NX', 'GET', 'PX', ttlMs);
+    const text = sealer.text(PLACES.response(id), json);
+    const earlier = await commands.call('SET', keys.response(id), text, 'NX', 'GET', 'PX', ttlMs);
+    if (earlier === null) return stored;
+    const earlierJson = await vault.open(PLACES.response(id), String(earlier));
     // The same text: an earlier try of this call stored it, and its reply was lost.
-    return earlier === null || earlier === json ? stored : this.#read(earlier);
+    return earlierJson === json ? stored : this.#parsed(earlierJson);
   }
 
   override async get(id: string): Promise<StoredResponse | undefined> {
     if (this.#options.ttlOfClass !== undefined) return this.#getOfClass(id);
     const { commands, keys, ttlMs, deletedMs } = this.#options;
-    const json = await commands.call('GETEX', keys.response(id), 'PX', ttlMs);
-    if (json === null) return undefined;
-    const stored = this.#read(json);
+    const text = await commands.call('GETEX', keys.response(id), 'PX', ttlMs);
+    if (text === null) return undefined;
+    const stored = await this.#read(id, text);
     // GETEX extended the life of a deletion mark to that of a response: set it back.
     if (stored === undefined) await commands.call('PEXPIRE', keys.response(id), deletedMs);
     return stored;
@@ -52,8 +62,8 @@ export class RedisResponseStore extends ResponseStore {
    */
   async #getOfClass(id: string): Promise<StoredResponse | undefined> {
     const { commands, keys } = this.#options;
-    const json = await commands.call('GET', keys.response(id));
-    const stored = json === null ? undefined : this.#read(json);
+    const text = await commands.call('GET', keys.response(id));
+    const stored = text === null ? undefined : await this.#read(id, text);
     if (stored === undefined) return undefined;
     await commands.call('PEXPIRE', keys.response(id), ttlOf(this.#options, stored.limitsClass));
     return stored;
@@ -66,14 +76,21 @@ export class RedisResponseStore extends ResponseStore {
   }
 
   override async delete(id: string): Promise<boolean> {
-    const { commands, keys, deletedMs } = this.#options;
+    const { commands, keys, deletedMs, vault } = this.#options;
     const earlier = await commands.call('SET', keys.response(id), deletionOf(id), 'GET', 'PX', deletedMs);
-    return earlier !== null && this.#read(earlier) !== undefined;
+    await vault.erase(id);
+    // Marks are not encrypted. An encrypted response can be deleted without its key.
+    return earlier !== null && (isSealed(String(earlier)) || (await this.#read(id, earlier)) !== undefined);
   }
 
-  /** Parses an entry. @returns undefined if it is unreadable or the mark of a deletion */
-  #read(json: unknown): StoredResponse | undefined {
-    const stored = parseStored(String(json), 'response', this.#options.hooks, isStored);
+  /** Decrypts and parses an entry. @returns undefined if it is unreadable, erased, or the mark of a deletion */
+  async #read(id: string, text: unknown): Promise<StoredResponse | undefined> {
+    return this.#parsed(await this.#options.vault.open(PLACES.response(id), String(text)));
+  }
+
+  #parsed(json: string | undefined): StoredResponse | undefined {
+    if (json === undefined) return undefined;
+    const stored = parseStored(json, 'response', this.#options.hooks, isStored);
     return stored?.deleted === true ? undefined : stored;
   }
 }

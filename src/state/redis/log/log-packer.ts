@@ -8,6 +8,8 @@ import { systemTime, type Time } from '../../../domain/time.js';
 import { bucketOf, type RedisKeys } from '../redis-keys.js';
 import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
+import { PLACES } from '../encryption/sealed-text.js';
+import { type Vault } from '../encryption/vault.js';
 import { isBlock, packEvents } from './packed-log.js';
 
 export interface LogPackerOptions {
@@ -17,6 +19,7 @@ export interface LogPackerOptions {
   readonly scripts: Scripts;
   /** Whether the logs of one command must be in one bucket (Cluster). */
   readonly sharded: boolean;
+  readonly vault: Vault;
   /** Time from the end of a log until it is packed, in milliseconds. */
   readonly afterMs: number;
   readonly time?: Time;
@@ -83,7 +86,7 @@ export class LogPacker {
     if (due.length === 0) return;
     for (const responseId of due) this.#waiting.delete(responseId);
     if (!(await this.#allReadPacked())) return;
-    for (const some of this.#batches(due)) await this.#packSome(some);
+    for (const some of this.#batches(due)) await this.#packSome(some).catch(() => undefined);
   }
 
   #batches(due: readonly string[]): readonly (readonly string[])[] {
@@ -135,15 +138,35 @@ export class LogPacker {
     }
   }
 
-  /** Replaces whole logs by their blocks. @param logs events by response */
+  /** Replaces whole logs by their blocks. @param logs events by response, as Redis holds them */
   async #replace(logs: ReadonlyMap<string, readonly string[]>): Promise<void> {
     const { commands, scripts } = this.#options;
+    const packed: string[] = [];
     const args: Argument[] = [];
-    for (const events of logs.values()) {
-      const blocks = await packEvents(events);
-      args.push(events.length, blocks.length, ...blocks);
+    for (const [responseId, entries] of logs) {
+      const blocks = await this.#blocksOf(responseId, entries).catch(() => undefined);
+      if (blocks === undefined) continue;
+      packed.push(responseId);
+      args.push(entries.length, blocks.length, ...blocks);
     }
-    await commands.run(scripts.get('pack'), this.#namesOf([...logs.keys()]), args);
+    if (packed.length > 0) await commands.run(scripts.get('pack'), this.#namesOf(packed), args);
+  }
+
+  /**
+   * Returns the blocks of a log, encrypted if its events are.
+   * @returns undefined if its data key was erased
+   * @throws like Vault.open
+   */
+  async #blocksOf(responseId: string, entries: readonly string[]): Promise<readonly string[] | undefined> {
+    const { vault } = this.#options;
+    const events: string[] = [];
+    for (const [sequence, entry] of entries.entries()) {
+      const json = await vault.open(PLACES.event(responseId, sequence), entry);
+      if (json === undefined) return undefined;
+      events.push(json);
+    }
+    const sealer = await vault.sealerOf(entries.at(-1) ?? '');
+    return sealer === undefined ? undefined : packEvents(responseId, events, sealer);
   }
 
   /** Returns meta and log of each response, in turn. */

@@ -7,22 +7,21 @@
 
 import { systemTime, type Time } from '../../../domain/time.js';
 import { randomUUID } from 'node:crypto';
-import { isTerminal, type LoggedEvent, type ResponseEventType } from '../../../domain/event.js';
+import { isTerminal, type LoggedEvent } from '../../../domain/event.js';
 import { type AppendResult, EventLog, type Fence, type LogHead, type LogPage } from '../../event-log.js';
 import { type Retention, ttlOf } from '../../retention.js';
 import { type AppendQueue } from './append-queue.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type LocalFollowers } from './local-followers.js';
-import { type RedisHooks } from '../redis-options.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
 import { type Subscriptions } from '../connection/subscriptions.js';
 import { isObject, parseStored } from '../stored-json.js';
 import { type LogPacker } from './log-packer.js';
-import { isBlock, unpackEvents } from './packed-log.js';
+import { SealedLog, type SealedLogOptions } from './sealed-log.js';
 import { type WrittenTails } from './written-tails.js';
 
-export interface RedisEventLogOptions {
+export interface RedisEventLogOptions extends Omit<SealedLogOptions, 'readHead'> {
   readonly commands: RedisCommands;
   readonly appends: AppendQueue;
   readonly subscriptions: Subscriptions;
@@ -31,7 +30,6 @@ export interface RedisEventLogOptions {
   readonly local: LocalFollowers;
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
-  readonly hooks: RedisHooks;
   readonly retention: Retention;
   /** How long an ended log is stored, in milliseconds, unless its class is stored for less. */
   readonly endedMs: number;
@@ -48,10 +46,13 @@ export class RedisEventLog extends EventLog {
   readonly #heads = new Map<string, LogHead>();
   /** Number of followers by response. */
   readonly #followed = new Map<string, number>();
+  readonly #sealed: SealedLog;
 
   constructor(options: RedisEventLogOptions) {
     super();
     this.#options = options;
+    const readHead = async (responseId: string) => (await this.read(responseId, -1, 0))?.head;
+    this.#sealed = new SealedLog({ ...options, readHead });
   }
 
   override create(head: LogHead): Promise<Fence> {
@@ -62,17 +63,11 @@ export class RedisEventLog extends EventLog {
     const { commands, keys, scripts, local, tails } = this.#options;
     const { responseId } = head;
     const { meta, log, leases } = keys.turn(responseId);
+    const [headText, ...events] = await this.#sealed.created(head, first);
     const created = await commands.run(
       scripts.get('create'),
       [meta, log, leases],
-      [
-        responseId,
-        JSON.stringify(head),
-        head.store ? 1 : 0,
-        randomUUID(),
-        this.#keepOf(head),
-        ...first.map(({ json }) => json),
-      ],
+      [responseId, headText, head.store ? 1 : 0, randomUUID(), this.#keepOf(head), ...events],
     );
     if (created !== 1) throw new Error(`unable to create the log of ${responseId}; it exists already`);
     tails.add(responseId, first);
@@ -87,23 +82,26 @@ export class RedisEventLog extends EventLog {
   }
 
   override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
-    const { appends, tails, packer, local, hooks } = this.#options;
-    let result = await appends.append(responseId, fence, events);
+    const { tails, packer, local, hooks } = this.#options;
+    let result = await this.#append(responseId, fence, events);
     if (result < 0) {
       const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
       if (lost !== undefined) {
         // The same numbers with the same text: viewers that saw the lost events drop them by their
         // numbers.
-        result = await appends.append(responseId, fence, [...lost, ...events]);
+        result = await this.#append(responseId, fence, [...lost, ...events]);
         if (result > 0) hooks.onTailRepaired?.(lost.length);
       }
     }
     if (result <= FENCED) {
+      this.#sealed.end(responseId);
       tails.end(responseId);
       local.lose(responseId);
       return { outcome: 'fenced' };
     }
     if (isTerminal(events.at(-1)?.type ?? 'response.created')) {
+      this.#sealed.shortenKey(responseId);
+      this.#sealed.end(responseId);
       tails.end(responseId);
       packer.add(responseId);
       local.deliver(responseId, events);
@@ -128,28 +126,27 @@ export class RedisEventLog extends EventLog {
     }
     // read.lua: next number, ended, head, events.
     const [next, ended, headJson, ...entries] = page as readonly string[];
-    const head = known ?? parseStored(headJson ?? '', 'log', hooks, isHead);
+    const json = known === undefined ? await this.#sealed.openHead(responseId, headJson ?? '') : '';
+    // Without its data key, the log was erased with its conversation.
+    if (json === undefined) return undefined;
+    const head = known ?? parseStored(json, 'log', hooks, isHead);
     if (head === undefined) return undefined;
-    const events = await this.#unpacked(entries, after, limit);
+    const events = await this.#sealed.openPage(responseId, entries, after, limit);
     if (events === undefined) return undefined;
     if (this.#followed.has(responseId)) this.#heads.set(responseId, head);
     return {
       head,
-      events: events.map((json, i) => logged(json, after + 1 + i)),
+      events,
       last: Number(next) - 1,
       ended: ended === '1',
     };
   }
 
-  /** Returns the events of a page, or undefined if a block of a packed log is damaged. */
-  async #unpacked(entries: readonly string[], after: number, limit: number): Promise<readonly string[] | undefined> {
-    if (entries[0] === undefined || !isBlock(entries[0])) return entries;
-    try {
-      return await unpackEvents(entries, after, limit);
-    } catch {
-      this.#options.hooks.onUnreadable?.('log');
-      return undefined;
-    }
+  /** Sends an append in this round of the event loop if its data key is in memory. */
+  async #append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<number> {
+    const sealed = this.#sealed.appended(responseId, events);
+    const written = sealed instanceof Promise ? await sealed : sealed;
+    return written === undefined ? FENCED : this.#options.appends.append(responseId, fence, written);
   }
 
   override async subscribe(
@@ -184,17 +181,14 @@ export class RedisEventLog extends EventLog {
     const { commands, keys, scripts, tails, local } = this.#options;
     const { meta, log, leases, live } = keys.turn(responseId);
     await commands.run(scripts.get('delete'), [meta, log, leases], [responseId, live]);
+    this.#sealed.end(responseId);
     tails.end(responseId);
     local.lose(responseId);
   }
 
   async #listen(responseId: string, follower: Follower): Promise<void> {
     const { subscriptions, keys } = this.#options;
-    const onMessage = (message: string): void => {
-      const events = parseMessage(message);
-      if (events === undefined) follower.onGap();
-      else follower.onEvents(events);
-    };
+    const onMessage = this.#sealed.reader(responseId, follower.onEvents, follower.onGap);
     const leave = await subscriptions.listen(keys.turn(responseId).live, { onMessage, onGap: follower.onGap });
     if (follower.ended) leave();
     else follower.leave = leave;
@@ -235,22 +229,4 @@ class Follower {
     this.ended = true;
     this.leave?.();
   }
-}
-
-/**
- * Parses `first\njson\njson…`.
- * @returns undefined for a message without events: the follower reads the log
- */
-function parseMessage(message: string): LoggedEvent[] | undefined {
-  const [first, ...events] = message.split('\n');
-  if (events.length === 0) return undefined;
-  const from = Number(first);
-  return events.map((json, i) => logged(json, from + i));
-}
-
-const TYPE_AT = '{"type":"'.length;
-
-/** Returns an event from its JSON; `serialize` writes the type first. */
-function logged(json: string, sequence: number): LoggedEvent {
-  return { sequence, type: json.slice(TYPE_AT, json.indexOf('"', TYPE_AT)) as ResponseEventType, json };
 }

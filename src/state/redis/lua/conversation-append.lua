@@ -10,6 +10,10 @@
 -- `bytes` of the head is the size of all items as long as `bytes_of` names the length of the list
 -- and the newest commit. A replica of a version that does not count changes one of these, and then
 -- all are counted again.
+-- An encrypted item counts with the size of its JSON, which it names.
+local function size(item)
+  return tonumber(string.match(item, '^{"item":{"id":"[^"]*"},"size":(%d+),') or #item)
+end
 local known = redis.call('HMGET', KEYS[1], 'owner', 'bytes', 'bytes_of', 'title')
 if not known[1] then
   return false
@@ -24,16 +28,16 @@ if not redis.call('LPOS', KEYS[3], ARGV[1]) then
     bytes = 0
     for at = 0, length - 1, 16 do
       for _, item in ipairs(redis.call('LRANGE', KEYS[2], at, at + 15)) do
-        bytes = bytes + #item
+        bytes = bytes + size(item)
       end
     end
   end
   for i = 7, #ARGV do
     length = redis.call('RPUSH', KEYS[2], ARGV[i])
-    bytes = bytes + #ARGV[i]
+    bytes = bytes + size(ARGV[i])
   end
   while length > tonumber(ARGV[2]) or (bytes > tonumber(ARGV[3]) and length > 1) do
-    bytes = bytes - #redis.call('LPOP', KEYS[2])
+    bytes = bytes - size(redis.call('LPOP', KEYS[2]))
     length = length - 1
   end
   redis.call('RPUSH', KEYS[3], ARGV[1])

@@ -12,7 +12,9 @@ local length = redis.call('LLEN', KEYS[2])
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 1 then
   redis.call('HSET', KEYS[1], 'updated', redis.call('TIME')[1])
   if known[2] and known[3] == length .. newest then
-    redis.call('HSET', KEYS[1], 'bytes', string.format('%.0f', known[2] - #ARGV[1]), 'bytes_of', (length - 1) .. newest)
+    -- An encrypted item counts with the size of its JSON, which it names.
+    local size = tonumber(string.match(ARGV[1], '^{"item":{"id":"[^"]*"},"size":(%d+),') or #ARGV[1])
+    redis.call('HSET', KEYS[1], 'bytes', string.format('%.0f', known[2] - size), 'bytes_of', (length - 1) .. newest)
   end
   if known[4] == ARGV[2] then
     redis.call('HDEL', KEYS[1], 'title', 'title_item')

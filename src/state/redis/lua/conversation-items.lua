@@ -41,7 +41,8 @@ if start == 0 and ARGV[4] ~= '' then
 end
 local page, bytes = { '', 0 }, 0
 each(start, function(item)
-  bytes = bytes + #item
+  -- An encrypted item counts with the size of its JSON, which it names.
+  bytes = bytes + tonumber(string.match(item, '^{"item":{"id":"[^"]*"},"size":(%d+),') or #item)
   if #page - 2 >= tonumber(ARGV[2]) or (#page > 2 and bytes > tonumber(ARGV[3])) then
     page[1] = '1'
     return true

@@ -162,6 +162,13 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
           ],
         },
         {
+          title: 'Compactions',
+          description:
+            'Summaries in place of context, within turns and by request. After a failed one a turn sends all.',
+          unit: 'ops',
+          queries: [['{{source}} {{outcome}}', by('source, outcome', 'compactions_total')]],
+        },
+        {
           title: 'Guardrail verdicts',
           description:
             'Requested from a moderation endpoint or a model. A failed one counts as the rule says in `on_error`.',

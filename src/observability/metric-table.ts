@@ -178,6 +178,11 @@ export const METRICS = {
     help: 'Verdicts that guardrails requested from a moderation endpoint or a model. A failed one counts as the rule says in `on_error`.',
     labels: { judge: ['moderation', 'model'], outcome: ['given', 'failed'] },
   },
+  compactions_total: {
+    kind: 'counter',
+    help: 'Summaries in place of context. Source turn: by `context_management`; request: by /v1/responses/compact.',
+    labels: { source: ['turn', 'request'], outcome: ['compacted', 'refused', 'failed'] },
+  },
   connections: { kind: 'gauge', help: 'Open WebSocket connections.' },
   http_connections: {
     kind: 'gauge',
@@ -230,10 +235,7 @@ export const METRICS = {
     help: 'Gaps in the sequence numbers of live events that were filled from the log.',
   },
   tail_finds_total: { kind: 'counter', help: 'Events found by the tail check because their message was lost.' },
-  fenced_writes_total: {
-    kind: 'counter',
-    help: 'Turns of this replica that another replica took over, or whose log was lost.',
-  },
+  fenced_writes_total: { kind: 'counter', help: 'Turns that another replica took over, or whose log was lost.' },
   orphans_ended_total: { kind: 'counter', help: 'Turns of lost replicas that this replica ended.' },
   append_duration_seconds: {
     kind: 'histogram',

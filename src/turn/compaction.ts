@@ -44,7 +44,7 @@ export class Compaction {
    * @throws TurnStopped if the turn was stopped
    */
   async apply(turn: Turn, context: Context): Promise<Context> {
-    const { plan, stop, writer } = turn;
+    const { plan, stop, writer, facts } = turn;
     const threshold = plan.request.compactThreshold;
     if (threshold === undefined) return context;
     const { owner } = plan.caller;
@@ -54,11 +54,20 @@ export class Compaction {
     const whole = contextFor(older, [], older.length).map((item) => this.#readable(owner, item));
     const { items } = maskItems(masked, whole, []);
     const { paid: _paid, needs: _needs, ...base } = providerRequest(plan, []);
-    const summary = await this.#summaryOf(turn, asSummaryRequest(base, items, SUMMARY_INSTRUCTIONS)).catch(() => '');
+    let failure: unknown;
+    const summary = await this.#summaryOf(turn, asSummaryRequest(base, items, SUMMARY_INSTRUCTIONS)).catch(
+      (error: unknown) => {
+        failure = error;
+        return '';
+      },
+    );
     stop.signal.throwIfAborted();
+    const count = replaces.items;
+    facts.compaction = { outcome: 'failed', items: count, error: failure };
     if (summary === '') return context;
     const text = await this.#parts.guards.checkSummary(plan.prompt, summary, { masked, signal: stop.signal });
     stop.signal.throwIfAborted();
+    facts.compaction = { outcome: text === undefined || text === '' ? 'refused' : 'compacted', items: count };
     if (text === undefined || text === '') return context;
     const item = writer.compaction(this.#parts.seal.seal(owner, text), replaces);
     const newer = contextFor(kept, turn.input, this.#parts.windowItems - 1);

@@ -10,6 +10,7 @@ import { systemTime, type Time } from '../domain/time.js';
 import { ProvidersPaused } from '../provider/call-gate.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
+import { reportCompaction } from './compaction-report.js';
 import { isRefusal, type TurnOutcome } from './outcome.js';
 import { countPromptTurn, type PromptTurn, promptOutcomeOf, type ShadowSkip } from './prompt-report.js';
 import { type Turn, type TurnFacts } from './turn.js';
@@ -139,6 +140,7 @@ export class TurnReport {
       const ended = { prompt, source: 'live', outcome: promptOutcomeOf(facts, outcome) } as const;
       countPromptTurn(this.#metrics, { ...ended, firstDeltaMs, costUsd, findings });
     }
+    reportCompaction({ logger: this.#logger, metrics: this.#metrics }, turn, outcome, idsOf(turn));
     const fields = {
       ...idsOf(turn),
       duration: durationMs,

@@ -54,6 +54,15 @@ interface SummaryCall {
   readonly usage: Usage;
 }
 
+/** How the compaction of a turn's context ended. */
+export interface ContextCompaction {
+  /** `refused`: a guardrail refused the summary. `failed`: its call failed, or the summary was cut. */
+  readonly outcome: 'compacted' | 'refused' | 'failed';
+  /** Items that the summary replaces, or would have replaced. */
+  readonly items: number;
+  readonly error?: unknown;
+}
+
 /**
  * Facts collected while the turn runs. `sluice` and `usage` of the terminal event are made from
  * them.
@@ -93,6 +102,8 @@ export interface TurnFacts {
   summarized: string;
   /** The call for a summary of the context. Null: there was none. */
   summaryCall: SummaryCall | null;
+  /** How the compaction of the context ended. Null: none was due, or the turn was stopped. */
+  compaction: ContextCompaction | null;
   firstDeltaMs: number | null;
   kept: Kept | null;
   /** Why the response could not be stored. Null: it was stored, or `store` is false. */
@@ -121,6 +132,7 @@ export function newFacts(model: string): TurnFacts {
     reasoned: '',
     summarized: '',
     summaryCall: null,
+    compaction: null,
     firstDeltaMs: null,
     kept: null,
     unstored: null,

@@ -189,6 +189,54 @@ describe('context_management', () => {
     expect(asked()[0]).toContain('Ada wrote words.');
   });
 
+  it('reports each compaction in the log and in metrics, without its text [OPS-3, OPS-4]', async () => {
+    const reported = () =>
+      harness.gateway.lines
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ msg }) => msg === 'context compacted' || msg === 'context not compacted');
+    const counted = async (labels: string): Promise<number> => {
+      const text = await (await fetch(`${harness.gateway.opsUrl}/metrics`)).text();
+      return Number(
+        text
+          .split('\n')
+          .find((line) => line.includes(`compactions_total{${labels}}`))
+          ?.split(' ')
+          .at(-1),
+      );
+    };
+    const outcomes = ['compacted', 'refused', 'failed'];
+    const all = (source: string) =>
+      Promise.all(outcomes.map((outcome) => counted(`source="${source}",outcome="${outcome}"`)));
+    const [turns, requests] = [await all('turn'), await all('request')];
+    const before = reported().length;
+    const conversation = await harness.conversation(ANN);
+    answers('', LONG);
+    await ask(conversation, 'One');
+    answers('', 'Two');
+    await ask(conversation, 'Two');
+    answers('a forbidden summary', 'Three');
+    await ask(conversation, 'Three');
+    answers('About Ada.', 'Four');
+    const { id } = await ask(conversation, 'Four');
+    harness.says('About Ada.');
+    await compact(clients[0]);
+    harness.says('a forbidden summary');
+    await expect(compact(clients[0])).rejects.toMatchObject({ status: 400 });
+
+    const increase = (now: readonly number[], then: readonly number[]) => now.map((count, i) => count - (then[i] ?? 0));
+    expect(increase(await all('turn'), turns)).toEqual([1, 1, 1]);
+    expect(increase(await all('request'), requests)).toEqual([1, 1, 0]);
+    const lines = reported().slice(before);
+    expect(lines).toMatchObject([
+      { level: 'warn', source: 'turn', outcome: 'failed', items: 2 },
+      { level: 'warn', source: 'turn', outcome: 'refused', items: 4 },
+      { level: 'info', source: 'turn', items: 6, response_id: id, output_tokens: FAKE_TURN_TOKENS.output },
+      { level: 'info', source: 'request', input_tokens: FAKE_TURN_TOKENS.input },
+      { level: 'warn', source: 'request', outcome: 'refused' },
+    ]);
+    expect(JSON.stringify(lines)).not.toMatch(/Ada|forbidden/u);
+  });
+
   it('compacts again, with the former summary in the new one [COMP-4]', async () => {
     const conversation = await harness.conversation(ANN);
     answers('First.', LONG);

@@ -19,7 +19,7 @@ import {
   DONE,
 } from '../support/fake-openai-server.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
-import { Replica } from '../../scripts/development/cluster/replica.js';
+import { Replica, type ReplicaConfig } from '../../scripts/development/cluster/replica.js';
 import { isTerminalFrame, TestSocket } from '../support/socket.js';
 import { Monitoring } from './support/monitoring.js';
 import { operands, queriesIn } from './support/queries.js';
@@ -37,7 +37,7 @@ const WINDOWS: Windows = {
   event: '1m',
   patience: '1s',
   traffic: ['10s', '20s'],
-  upgrade: '10m',
+  upgrade: '1s',
   trial: '10s',
   burn: { fast: ['30s', '10s'], slow: ['60s', '20s'] },
 };
@@ -67,9 +67,19 @@ interface Received {
   readonly sluice: { readonly cost_usd: number | null };
 }
 
+/** Makes a replica say that it is another version. */
+const OTHER_VERSION = `import {createRequire,syncBuiltinESMExports} from 'node:module';
+const fs=createRequire('file:///')('node:fs');const read=fs.readFileSync;
+fs.readFileSync=(path,...rest)=>{const text=read(path,...rest);
+return typeof text==='string'&&String(path).endsWith('/package.json')?text.replace(/"version": "[^"]+"/,'"version": "1.1.0"'):text};
+syncBuiltinESMExports();`;
+const preload = (code: string): string => `--import data:text/javascript,${encodeURIComponent(code)}`;
+
 let provider: FakeOpenAiServer;
 let redis: RedisServer;
 let replicas: readonly [Replica, Replica];
+let file: ReplicaConfig;
+const ENV = { PATH: process.env['PATH'], OPENAI_API_KEY: 'sk-test-not-a-key' };
 let monitoring: Monitoring;
 /** Terminal responses that the load received. */
 const received: Received[] = [];
@@ -80,7 +90,7 @@ beforeAll(async () => {
   provider = await FakeOpenAiServer.start(answer);
   redis = await RedisServer.start();
   const port = new URL(provider.baseUrl).port;
-  const file = {
+  file = {
     app: { name: 'support-bot', environment: 'production' },
     provider: { type: 'openai', model: 'gpt-4o', base_url: `http://${PRICED_HOST}:${port}/v1` },
     state: { type: 'redis', url: `redis://127.0.0.1:${redis.port}` },
@@ -96,11 +106,7 @@ beforeAll(async () => {
       validator: { banned_words: ['hack'] },
     },
   };
-  const env = {
-    PATH: process.env['PATH'],
-    OPENAI_API_KEY: 'sk-test-not-a-key',
-    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(RESOLVER)}`,
-  };
+  const env = { ...ENV, NODE_OPTIONS: preload(RESOLVER) };
   replicas = await Promise.all([Replica.start('a', file, env), Replica.start('b', file, env)]);
   monitoring = await Monitoring.start(
     replicas.map(({ opsPort }) => `127.0.0.1:${opsPort}`),
@@ -125,6 +131,10 @@ function answer(request: FakeRequest) {
   if (asked.includes('fail')) return { status: 500, body: { error: { message: 'scripted' } } };
   const text = (content: string) => ofModel(deltaChunk({ content }));
   const begun = [ofModel(deltaChunk({ role: 'assistant' })), { waitMs: FIRST_TEXT_AFTER_MS }, text('Some words. ')];
+  if (asked.includes('slow')) {
+    const pieces = Array.from({ length: 40 }, () => [{ waitMs: 100 }, text('and ')]).flat();
+    return { steps: [...begun, ...pieces, finishChunk(), usageChunk(), DONE] };
+  }
   if (asked.includes('stay')) return { steps: [...begun, { hang: true } as const] };
   return { steps: [...begun, { waitMs: 50 }, text('More words.'), finishChunk(), usageChunk(), DONE] };
 }
@@ -435,6 +445,47 @@ describe('the alerts of the first weeks', () => {
     await second().kill();
     await Promise.all(['ReplicaDown', 'LowAvailability', 'ReplicasLost'].map(firing));
     await second().start();
+    await monitoring.until('sum(up) == 2');
+  });
+
+  it('TailRepaired: Redis loses the newest events of a running turn', async () => {
+    const socket = await TestSocket.open(first().socketUrl);
+    socket.send({ type: 'response.create', input: 'slow' });
+    const { id } = (await socket.next('response.created'))['response'] as Received;
+    await socket.next('response.output_text.delta');
+    const keys = await redis.admin.keys(`*${id}*`);
+    const older = await Promise.all(keys.map((key) => redis.admin.dumpBuffer(key)));
+    for (let i = 0; i < 4; i++) await socket.next('response.output_text.delta');
+    await redis.admin.multi(keys.map((key, i) => ['restore', key, 0, older[i], 'REPLACE'])).exec();
+    await firing('TailRepaired');
+    const ended = (await socket.next(isTerminalFrame))['response'] as Received & { readonly output_text: string };
+    expect(ended).toMatchObject({ status: 'completed', output_text: `Some words. ${'and '.repeat(40)}` });
+    expect(first().lines.join('\n')).toContain('rewrote events lost by the state store');
+    socket.close();
+  });
+
+  it('NoTraffic: no request comes where there were many before', async () => {
+    for (let i = 0; i < 150; i++) await (await post(first(), { input: 7 })).arrayBuffer();
+    await firing('NoTraffic');
+  });
+
+  it('TwoVersions: a replica of another version runs beside the others', async () => {
+    expect(await monitoring.query('ALERTS{alertname="TwoVersions"}')).toEqual([]);
+    const other = await Replica.start('c', file, { ...ENV, NODE_OPTIONS: preload(OTHER_VERSION) });
+    const all = [...replicas, other].map(({ opsPort }) => `127.0.0.1:${opsPort}`);
+    monitoring.setTargets(all);
+    await firing('TwoVersions');
+    const versions = await monitoring.query('count by (version) (support_bot_build_info)');
+    expect(versions.map(({ labels }) => labels['version'])).toContain('1.1.0');
+    monitoring.setTargets(all.slice(0, 2));
+    await other.close();
+    await monitoring.until('count(up) == 2');
+  });
+
+  it('TargetsAbsent: Prometheus finds no replica', async () => {
+    monitoring.setTargets([]);
+    await firing('TargetsAbsent');
+    monitoring.setTargets(replicas.map(({ opsPort }) => `127.0.0.1:${opsPort}`));
     await monitoring.until('sum(up) == 2');
   });
 });

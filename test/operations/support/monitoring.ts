@@ -37,6 +37,8 @@ export class Monitoring {
   readonly #processes: ChildProcess[] = [];
   readonly #webhook: Server;
   #url = '';
+  #config: { scrape_configs: [Record<string, unknown>] } = { scrape_configs: [{}] };
+  #prometheus: ChildProcess | undefined;
 
   private constructor() {
     this.#webhook = createServer((request, response) => {
@@ -69,6 +71,7 @@ export class Monitoring {
     prometheus['alerting'] = {
       alertmanagers: [{ static_configs: [{ targets: [`127.0.0.1:${alertmanagerPort}`] }] }],
     };
+    monitoring.#config = prometheus;
     writeFileSync(join(folder, 'prometheus.yml'), stringify(prometheus));
     const alertmanager = readFileSync('monitoring/alertmanager.yaml', 'utf8')
       .replaceAll(/http:\/\/\w+\.example\.com/g, `http://127.0.0.1:${webhookPort}`)
@@ -82,7 +85,7 @@ export class Monitoring {
       `--web.listen-address=127.0.0.1:${alertmanagerPort}`,
       '--cluster.listen-address=',
     ]);
-    monitoring.#run('prometheus', [
+    monitoring.#prometheus = monitoring.#run('prometheus', [
       `--config.file=${folder}/prometheus.yml`,
       `--storage.tsdb.path=${folder}/tsdb`,
       `--web.listen-address=127.0.0.1:${prometheusPort}`,
@@ -90,6 +93,13 @@ export class Monitoring {
     ]);
     await monitoring.until(`sum(up) == ${targets.length}`);
     return monitoring;
+  }
+
+  /** Scrapes other targets from now on, as after a change of the configuration file. */
+  setTargets(targets: readonly string[]): void {
+    this.#config.scrape_configs[0]['static_configs'] = [{ targets }];
+    writeFileSync(join(this.#folder, 'prometheus.yml'), stringify(this.#config));
+    this.#prometheus?.kill('SIGHUP');
   }
 
   /** What an expression gives now. @throws where Prometheus refuses it */
@@ -163,11 +173,12 @@ export class Monitoring {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #run(command: string, args: readonly string[]): void {
+  #run(command: string, args: readonly string[]): ChildProcess {
     const child = spawn(command, args, { stdio: 'ignore', cwd: this.#folder });
     running.add(child);
     child.once('exit', () => running.delete(child));
     this.#processes.push(child);
+    return child;
   }
 }
 

@@ -59,3 +59,61 @@ describe.each(MINORS)('the API of Kubernetes %s', (minor) => {
     for (const manifest of wrong) expect(mistakesIn(manifest)).not.toEqual([]);
   });
 });
+
+/*
+ * A server fills in defaults, and rewrites some values to its own form. What a manifest leaves out, an apply leaves to the server; what it
+ * writes in another form than the server's is a difference at every apply, which a GitOps tool shows or corrects for ever.
+ */
+describe('an apply of what runs changes nothing', () => {
+  type Field = readonly [path: string, value: unknown];
+  const fieldsOf = (value: unknown, path = ''): Field[] => {
+    const own: Field[] = path === '' ? [] : [[path, value]];
+    if (typeof value !== 'object' || value === null) return own;
+    return [...own, ...Object.entries(value).flatMap(([key, inner]) => fieldsOf(inner, `${path}/${key}`))];
+  };
+  const fields = all.flatMap((manifest) =>
+    fieldsOf(manifest).map(([path, value]): Field => [`${manifest.kind} ${manifest.metadata.name} ${path}`, value]),
+  );
+  const QUANTITY = /\/(?:(?:requests|limits)\/[a-z-]+|averageValue|sizeLimit|storage)$/u;
+
+  it('leaves out what the server drops or owns', () => {
+    const dropped = fields.filter(
+      ([path, value]) =>
+        value === null ||
+        (Array.isArray(value) && value.length === 0 && !path.endsWith('/ingress') && !path.endsWith('/egress')) ||
+        /^\S+ \S+ \/(?:status|metadata\/(?:creationTimestamp|uid|resourceVersion|generation|managedFields))$/u.test(
+          path,
+        ) ||
+        (/\/(?:clusterIPs?|nodePort|healthCheckNodePort)$/u.test(path) && value !== 'None'),
+    );
+    expect(dropped).toEqual([]);
+  });
+
+  it('writes quantities as the server stores them', () => {
+    const quantities = fields.filter(([path]) => QUANTITY.test(path));
+    expect(quantities.length).toBeGreaterThan(20);
+    expect(quantities.filter(([, value]) => !isCanonical(value))).toEqual([]);
+  });
+
+  it.each([
+    ['1000m', false],
+    ['1024Mi', false],
+    ['0.5', false],
+    ['2000', false],
+    [1, false],
+    ['300m', true],
+    ['384Mi', true],
+    ['1Gi', true],
+    ['2', true],
+  ])('knows whether %s is as the server stores it: %s', (quantity, expected) => {
+    expect(isCanonical(quantity)).toBe(expected);
+  });
+
+  /** Whether a quantity is a string with the largest suffix that leaves it whole. */
+  function isCanonical(quantity: unknown): boolean {
+    const [, digits, suffix] =
+      /^(\d+)(m|k|M|G|Ki|Mi|Gi|Ti)?$/u.exec(typeof quantity === 'string' ? quantity : '') ?? [];
+    if (digits === undefined) return false;
+    return Number(digits) % (suffix?.endsWith('i') === true ? 1_024 : 1_000) !== 0;
+  }
+});

@@ -51,8 +51,13 @@ const clientStaysOutside = {
     esbuild.onResolve({ filter: /(\/src|^\.)\/client\.js$/ }, () => ({ path: './client.js', external: true })),
 };
 
-/** Returns the declarations of an entry as one file: these modules in order, without their imports; `head` has the imports of other packages. */
-function declarations(names, head = '') {
+/** The modules of each entry, in order. */
+const CLIENT = ['api', 'errors', 'client'];
+const REACT = ['chat-api', 'react'];
+const AI_SDK = ['ai-sdk'];
+
+/** Returns the declarations of modules by name. One program for all of them reads the libraries once. */
+function emitDeclarations(names) {
   const texts = new Map();
   const program = ts.createProgram(
     names.map((name) => join(source, `${name}.ts`)),
@@ -68,8 +73,13 @@ function declarations(names, head = '') {
     },
   );
   program.emit(undefined, (path, text) => texts.set(basename(path, '.d.ts'), text));
+  return texts;
+}
+
+/** Returns the declarations of an entry as one file: these modules in order, without their imports; `head` has the imports of other packages. */
+function declarations(emitted, names, head = '') {
   const tie = /^(import .* from '.*'|export type \* from '.*'|export (type )?\{.*\});\n/gm;
-  return head + names.map((name) => texts.get(name).replace(tie, '').trim() + '\n').join('\n');
+  return head + names.map((name) => emitted.get(name).replace(tie, '').trim() + '\n').join('\n');
 }
 
 await rm(out, { recursive: true, force: true });
@@ -94,9 +104,10 @@ await build({
   outfile: join(out, 'ai-sdk.js'),
   plugins: [clientStaysOutside],
 });
-await writeFile(join(out, 'client.d.ts'), declarations(['api', 'errors', 'client']));
-await writeFile(join(out, 'react.d.ts'), declarations(['chat-api', 'react'], FROM_CLIENT));
-await writeFile(join(out, 'ai-sdk.d.ts'), declarations(['ai-sdk'], FOR_AI_SDK));
+const emitted = emitDeclarations([...CLIENT, ...REACT, ...AI_SDK]);
+await writeFile(join(out, 'client.d.ts'), declarations(emitted, CLIENT));
+await writeFile(join(out, 'react.d.ts'), declarations(emitted, REACT, FROM_CLIENT));
+await writeFile(join(out, 'ai-sdk.d.ts'), declarations(emitted, AI_SDK, FOR_AI_SDK));
 for (const file of ['package.json', 'README.md']) await copyFile(join(root, 'client', file), join(out, file));
 for (const file of ['index.html', 'playground.css', 'panels.css', 'favicon.svg'])
   await copyFile(join(playground, file), join(out, file));

@@ -155,10 +155,15 @@ describe('a flood', () => {
     const frame = `{"type":"response.create",${upTo(70_000)
       .map((i) => `"key${i}":1`)
       .join(',')}}`.slice(0, 960_000);
+    const startedAt = performance.now();
     for (let sent = 0; sent < 70; sent++) client.socket.send(frame);
     expect(terminalOf(await other.run({ input: 'Hi' })).output_text).toBe('Hello');
     expect((await client.closed).code).toBe(1008);
-    expect(client.frames.filter(({ type }) => type === 'error').length).toBeLessThanOrEqual(61);
+    // The budget of 60 refusals a minute refills by one a second.
+    const refilled = Math.ceil((performance.now() - startedAt) / 1_000);
+    const refused = client.frames.filter(({ type }) => type === 'error').length;
+    expect(refused).toBeLessThanOrEqual(60 + refilled);
+    expect(refused).toBeLessThan(70);
   });
 
   it('of resumes of a running response ends its connection, while another one is served [RES-6, LIMIT-7, WS-8]', async () => {

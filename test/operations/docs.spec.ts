@@ -36,7 +36,7 @@ afterAll(async () => {
   await redis.close();
 });
 
-/** Three turns that went well, one that the provider failed, and the end; then one that could not be judged. */
+/** Three turns that went well, one that the provider failed, and the end. Then one that could not be judged, which is refused. */
 async function logsOfReplicas(): Promise<string> {
   const unjudged = {
     provider: { type: 'openai', model: 'gpt-4o', base_url: 'http://127.0.0.1:9/v1' },

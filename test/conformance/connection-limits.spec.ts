@@ -20,7 +20,7 @@ const readers: AbortController[] = [];
 afterEach(async () => {
   await harness.hangUp();
   for (const reader of readers.splice(0)) reader.abort();
-  while ((await harness.gateway.metric('sluice_http_connections')) > 1) await new Promise(setImmediate);
+  while (harness.gateway.gateway.parts.table.size > 0) await new Promise(setImmediate);
 });
 afterAll(() => harness.close());
 

@@ -17,6 +17,7 @@ export interface ConnectionLimitsOptions {
   readonly onRefused?: (limit: ConnectionLimit) => void;
 }
 
+/** The limit that a connection exceeds. */
 type ConnectionLimit = 'user' | 'address';
 
 /** A connection that is one too many. */

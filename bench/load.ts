@@ -59,7 +59,8 @@ function respond(client: Client, deltas: number, then: () => void): void {
 /** First responses are of different lengths, so that later ones begin at different times, as on any busy day. */
 async function stream({ deltas, streams, targets, conversations }: LoadPlan): Promise<void> {
   await open(targets, streams, conversations);
-  for (const [i, client] of clients.entries()) {
+  // More are open after `idle`.
+  for (const [i, client] of clients.slice(0, streams).entries()) {
     const again = (): void => respond(client, deltas, again);
     respond(client, Math.max(1, Math.ceil((deltas * (i + 1)) / streams)), again);
     await sleep(RAMP_MS / streams);

@@ -15,7 +15,8 @@ import { tableOf } from './lib/table.js';
 const HELP = `npm run bench -- [scenario …] [options]
 
 scenarios  ${SCENARIOS.map(({ name }) => name).join(', ')} (default: all);
-           guards: what guardrails cost a delta, in one process
+           guards: what guardrails cost a delta, in one process;
+           long: whether long answers, conversations and resumes cost in proportion
 options    --rounds N       rounds, interleaved over the systems; the median counts (5)
            --seconds N      length of a measured window (8)
            --warm N         seconds before it (3)

@@ -31,8 +31,8 @@ await build({
 });
 
 const args = process.argv.slice(2).filter((arg) => arg !== '--no-build');
-// The guards are measured in one process, without a gateway.
-const entry = args[0] === 'guards' ? 'guards.mjs' : 'main.mjs';
+// These are no comparison of systems, and have a program of their own.
+const entry = ['guards', 'long'].includes(args[0]) ? `${args[0]}.mjs` : 'main.mjs';
 const child = spawn(NODE, [join(out, entry), ...args], { cwd: ROOT, env: ownEnv(), stdio: 'inherit' });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));

@@ -20,14 +20,14 @@ export interface Client {
 }
 
 /** @param inConversation whether the client creates a conversation, in which its responses run */
-export async function openClient({ dialect, url }: Target, inConversation = false): Promise<Client> {
+export async function openClient({ dialect, url, headers }: Target, inConversation = false): Promise<Client> {
   switch (dialect) {
     case 'responses-ws':
       return openSocket(url, inConversation ? await createConversation(url) : undefined);
     case 'ui-sse':
       return new UiClient(url);
     case 'chat-sse':
-      return new ChatClient(url);
+      return new ChatClient(url, headers);
   }
 }
 
@@ -101,8 +101,11 @@ abstract class SseClient implements Client {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   #closed = false;
 
-  constructor(url: string) {
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(url: string, headers: Readonly<Record<string, string>> = {}) {
     this.url = url;
+    this.#headers = { 'content-type': 'application/json', ...headers };
   }
 
   abstract create(deltas: number, events: ResponseEvents): void;
@@ -122,7 +125,7 @@ abstract class SseClient implements Client {
       ended = true;
       events.onEnd(ok);
     };
-    const request = httpRequest(url, { method, agent: this.#agent, headers: { 'content-type': 'application/json' } });
+    const request = httpRequest(url, { method, agent: this.#agent, headers: this.#headers });
     request.on('error', () => end(false));
     request.on('response', (response) => {
       let rest = '';
@@ -140,18 +143,20 @@ abstract class SseClient implements Client {
   }
 }
 
-/** The provider itself: what the rest is compared with. */
+/** Chat completions: the provider itself, and every gateway. */
 class ChatClient extends SseClient {
   override create(deltas: number, events: ResponseEvents): void {
-    this.fetch('POST', `${this.url}/chat/completions`, { max_tokens: deltas, stream: true }, events);
+    const messages = [{ role: 'user', content: 'hello' }];
+    const body = { model: 'gpt-4o-mini', messages, max_tokens: deltas, stream: true };
+    this.fetch('POST', `${this.url}/chat/completions`, body, events);
   }
   override watch(): void {
-    throw new Error('unable to watch; the provider has no such thing');
+    throw new Error('unable to watch; chat completions have no such thing');
   }
   override take(data: string, events: ResponseEvents): boolean {
     if (data === '[DONE]') return true;
     const chunk = JSON.parse(data) as {
-      readonly choices: readonly { readonly delta: { readonly content?: string } }[];
+      readonly choices: readonly { readonly delta: { readonly content?: string | null } }[];
     };
     const text = chunk.choices[0]?.delta.content ?? '';
     if (text !== '') events.onText(text);

@@ -8,6 +8,8 @@ type Dialect = 'responses-ws' | 'ui-sse' | 'chat-sse';
 export interface Target {
   readonly dialect: Dialect;
   readonly url: string;
+  /** Sent with each request over HTTP. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface LoadPlan {

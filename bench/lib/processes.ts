@@ -52,7 +52,8 @@ export async function startRedis(port: number): Promise<ChildProcess | undefined
   return Promise.race([failed, listening(child, port).then(() => keep(child))]);
 }
 
-function keep(child: ChildProcess): ChildProcess {
+/** Ends the process with the bench. */
+export function keep(child: ChildProcess): ChildProcess {
   children.add(child);
   // The next request to it reports what its exit means.
   child.on('error', () => undefined);
@@ -61,8 +62,8 @@ function keep(child: ChildProcess): ChildProcess {
 }
 
 /** Resolves when `child` takes connections. */
-export async function listening(child: ChildProcess, port: number): Promise<void> {
-  for (const giveUpAt = Date.now() + READY_WITHIN_MS; Date.now() < giveUpAt; await sleep(25)) {
+export async function listening(child: ChildProcess, port: number, withinMs = READY_WITHIN_MS): Promise<void> {
+  for (const giveUpAt = Date.now() + withinMs; Date.now() < giveUpAt; await sleep(25)) {
     if (child.exitCode !== null) break;
     const socket = connect(port, '127.0.0.1');
     const taken = await new Promise<boolean>((resolve) => {

@@ -36,7 +36,7 @@ export async function runScenario(
   systems: readonly System[],
   plan: ScenarioPlan,
 ): Promise<ScenarioResult> {
-  const wanted = systems.filter((system) => scenario.suits(system));
+  const wanted = systems.filter((system) => system.speaks === scenario.speaks && scenario.suits(system));
   const stage = await Stage.open(wanted.some(({ needsRedis }) => needsRedis));
   const measured = wanted.filter(({ needsRedis }) => !needsRedis || stage.around.redisUrl !== null);
   const samples = new Map(measured.map((system) => [system, [] as Sample[]]));

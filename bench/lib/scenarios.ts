@@ -25,6 +25,8 @@ export interface Scenario {
   readonly metrics: readonly Metric[];
   /** Restarted for every round, so that its memory at the start does not depend on earlier rounds. */
   readonly freshProcess: boolean;
+  /** `chat`: for the systems that are measured over chat completions, and no others. */
+  readonly speaks?: 'chat';
   suits(system: System): boolean;
   run(stage: Stage, system: System, running: RunningSystem, options: RunOptions): Promise<Sample>;
 }
@@ -45,10 +47,12 @@ const PER_SECOND = 50;
 const DELTAS = 250;
 
 /** `streams` responses at a time, each on a connection of its own. */
-function streaming(streams: number): Scenario {
+function streaming(streams: number, speaks?: 'chat'): Scenario {
+  const title = `${streams} ${streams === 1 ? 'stream' : 'streams'} of ${PER_SECOND} deltas a second, responses of ${DELTAS} deltas one after the other`;
   return {
-    name: `cpu-${streams}`,
-    title: `${streams} ${streams === 1 ? 'stream' : 'streams'} of ${PER_SECOND} deltas a second, responses of ${DELTAS} deltas one after the other`,
+    name: `${speaks ?? 'cpu'}-${streams}`,
+    title: speaks === 'chat' ? `${title}, chat completions over SSE` : title,
+    ...(speaks === undefined ? {} : { speaks }),
     metrics: [
       CPU_PER_DELTA,
       { name: 'addedP50', title: 'delay p50 ms', digits: 2, ratio: false },
@@ -60,6 +64,7 @@ function streaming(streams: number): Scenario {
       { name: 'commandsPerDelta', title: 'Redis commands a delta', digits: 3, ratio: false },
       LOAD,
       PACE,
+      { name: 'failed', title: 'failed responses', digits: 0, ratio: false },
     ],
     freshProcess: false,
     suits: () => true,
@@ -72,13 +77,15 @@ function streaming(streams: number): Scenario {
       const seen = await stage.window(system, running, windowSeconds);
       await profileAll(children, profile === null ? null : { into: `${profile}-${system.name}` });
       await stage.quiet();
-      if (seen.tally.failures > 0)
+      // A peer may lose a response; the table says how many.
+      if (seen.tally.failures > 0 && speaks === undefined)
         throw new Error(`${seen.tally.failures} responses of ${system.name} did not complete`);
       return {
         ...perDelta(seen),
         ...delays(seen),
         eventsPerDelta: seen.tally.events / seen.tally.deltas,
         pace: seen.tally.deltas / (streams * PER_SECOND * seen.seconds),
+        ...(speaks === undefined ? {} : { failed: seen.tally.failures }),
       };
     },
   };
@@ -143,6 +150,48 @@ const viewers: Scenario = {
     return {
       heapKb: (during.heap - before.heap) / 1_024 / STREAMING_VIEWERS,
       rssKb: (during.rss - before.rss) / 1_024 / STREAMING_VIEWERS,
+    };
+  },
+};
+
+const SCALE_SOCKETS = 10_000;
+const SCALE_STREAMS = 1_000;
+
+const scale: Scenario = {
+  name: 'scale',
+  title: `${SCALE_SOCKETS.toLocaleString('en')} sockets, ${SCALE_STREAMS.toLocaleString('en')} of them with a stream of ${STREAMING_PER_SECOND} deltas a second`,
+  metrics: [
+    { name: 'rssKb', title: 'RSS KB a socket', digits: 2, ratio: true },
+    { name: 'heapKb', title: 'heap KB a socket', digits: 2, ratio: true },
+    CPU_PER_DELTA,
+    { name: 'addedP50', title: 'delay p50 ms', digits: 2, ratio: false },
+    { name: 'addedP99', title: 'delay p99 ms', digits: 2, ratio: false },
+    LOAD,
+    PACE,
+  ],
+  freshProcess: true,
+  suits: ({ name, sockets }) => sockets && name !== TWO_REPLICAS,
+  run: async (stage, system, running, { warmSeconds, windowSeconds, profile }) => {
+    const { children, targets } = running;
+    const [child] = children;
+    if (child === undefined) return {};
+    const before = await ask(child, { ask: 'memory' });
+    await ask(stage.load, { ask: 'idle', targets, connections: SCALE_SOCKETS });
+    await ask(stage.upstream, { ask: 'pace', perSecond: STREAMING_PER_SECOND });
+    await ask(stage.load, { ask: 'streams', plan: { targets, streams: SCALE_STREAMS, deltas: DELTAS } });
+    await sleep(warmSeconds * 1_000);
+    await profileAll(children, profile === null ? null : {});
+    const seen = await stage.window(system, running, windowSeconds);
+    await profileAll(children, profile === null ? null : { into: `${profile}-${system.name}` });
+    const during = await ask(child, { ask: 'memory' });
+    await stage.quiet();
+    if (seen.tally.failures > 0) throw new Error(`${seen.tally.failures} responses of ${system.name} did not complete`);
+    return {
+      rssKb: (during.rss - before.rss) / 1_024 / SCALE_SOCKETS,
+      heapKb: (during.heap - before.heap) / 1_024 / SCALE_SOCKETS,
+      ...perDelta(seen),
+      ...delays(seen),
+      pace: seen.tally.deltas / (SCALE_STREAMS * STREAMING_PER_SECOND * seen.seconds),
     };
   },
 };
@@ -219,9 +268,11 @@ export const SCENARIOS: readonly Scenario[] = [
   streaming(100),
   streaming(200),
   streaming(500),
+  streaming(100, 'chat'),
   ...TURN_SCENARIOS,
   idle,
   viewers,
+  scale,
   fanout,
   noisyNeighbour,
 ];

@@ -100,8 +100,10 @@ export class Stage {
 }
 
 async function cpuOf(children: readonly ChildProcess[]): Promise<number> {
-  const all = await Promise.all(children.map((child) => ask(child, { ask: 'cpu' })));
-  return all.reduce((sum, { micros }) => sum + micros, 0);
+  const all = await Promise.all(
+    children.map(async (child) => (child.connected ? (await ask(child, { ask: 'cpu' })).micros : cpuMicrosOf(child))),
+  );
+  return all.reduce((sum, micros) => sum + micros, 0);
 }
 
 async function commandsOf(metricsUrls: readonly string[]): Promise<number> {

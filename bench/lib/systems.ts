@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Target } from './ipc.js';
+import { PEER_SYSTEMS } from './peers.js';
 import { freePort, listening, startNode } from './processes.js';
 import { bannedWords } from './words.js';
 
@@ -30,6 +31,8 @@ export interface System {
   readonly sockets: boolean;
   /** Has metrics, and conversations: it is a gateway. */
   readonly metrics: boolean;
+  /** `chat`: measured only beside the peers, over chat completions. */
+  readonly speaks?: 'chat';
   start(around: Surroundings): Promise<RunningSystem>;
 }
 
@@ -49,6 +52,16 @@ const floor: System = {
   sockets: true,
   metrics: false,
   start: (around) => startRelay('floor', around, 'responses-ws'),
+};
+
+const floorSse: System = {
+  name: 'floor-sse',
+  label: 'plain SSE relay (the floor)',
+  needsRedis: false,
+  sockets: false,
+  metrics: false,
+  speaks: 'chat',
+  start: (around) => startRelay('floor-sse', around, 'chat-sse'),
 };
 
 const naiveRedis: System = {
@@ -86,17 +99,19 @@ export interface SluiceOptions {
   readonly encrypted?: boolean;
   /** Whether each turn is tried on a candidate version of its prompt, too. */
   readonly shadow?: boolean;
+  readonly speaks?: 'chat';
 }
 
 /** The gateway as `npm run build` made it, with guards and metrics on. */
 export function sluice(options: SluiceOptions): System {
-  const { name, label, dist, redis = false, replicas = 1, encrypted = false, shadow = false } = options;
+  const { name, label, dist, redis = false, replicas = 1, encrypted = false, shadow = false, speaks } = options;
   return {
     name,
     label,
     needsRedis: redis,
     sockets: true,
     metrics: true,
+    ...(speaks === undefined ? {} : { speaks }),
     start: async ({ upstream, redisUrl }) => {
       const started = await Promise.all(
         Array.from({ length: replicas }, () =>
@@ -105,7 +120,7 @@ export function sluice(options: SluiceOptions): System {
       );
       return {
         children: started.map(({ child }) => child),
-        targets: started.map(({ target }) => target),
+        targets: started.map(({ target, chat }) => (speaks === 'chat' ? chat : target)),
         metricsUrls: started.map(({ metricsUrl }) => metricsUrl),
       };
     },
@@ -120,13 +135,12 @@ interface ReplicaOptions {
   readonly shadow: boolean;
 }
 
-async function startReplica({
-  dist,
-  upstream,
-  redisUrl,
-  encrypted,
-  shadow,
-}: ReplicaOptions): Promise<{ readonly child: ChildProcess; readonly target: Target; readonly metricsUrl: string }> {
+async function startReplica({ dist, upstream, redisUrl, encrypted, shadow }: ReplicaOptions): Promise<{
+  readonly child: ChildProcess;
+  readonly target: Target;
+  readonly chat: Target;
+  readonly metricsUrl: string;
+}> {
   const [port, opsPort] = [await freePort(), await freePort()];
   const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
   const path = join(folder, 'config.json');
@@ -136,7 +150,8 @@ async function startReplica({
   const child = startNode(join(resolve(dist), 'main.js'), env);
   await listening(child, port);
   const url = `ws://127.0.0.1:${port}/v1/responses?on_disconnect=cancel`;
-  return { child, target: { dialect: 'responses-ws', url }, metricsUrl: `http://127.0.0.1:${opsPort}/metrics` };
+  const chat = { dialect: 'chat-sse', url: `http://127.0.0.1:${port}/v1` } as const;
+  return { child, chat, target: { dialect: 'responses-ws', url }, metricsUrl: `http://127.0.0.1:${opsPort}/metrics` };
 }
 
 /** Writes the pack in two versions, of which every turn of the first is tried on the second. */
@@ -202,6 +217,10 @@ export function systemsOf(dist: string): readonly System[] {
     sluice({ name: 'sluice-shadow', label: 'Sluice, memory, each turn tried on a candidate', dist, shadow: true }),
     sluice({ name: 'sluice-redis', label: 'Sluice, Redis, the same', dist, redis: true }),
     sluice({ name: 'sluice-redis-encrypted', label: 'Sluice, Redis, encrypted', dist, redis: true, encrypted: true }),
+    floorSse,
+    sluice({ name: 'sluice-chat', label: 'Sluice, memory, 1,000 banned words, metrics', dist, speaks: 'chat' }),
+    sluice({ name: 'sluice-chat-redis', label: 'Sluice, Redis, the same', dist, redis: true, speaks: 'chat' }),
+    ...PEER_SYSTEMS,
     sluice({ name: 'sluice-redis-2', label: 'Sluice, Redis, two replicas', dist, redis: true, replicas: 2 }),
   ];
 }

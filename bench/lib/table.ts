@@ -3,12 +3,12 @@
 import { type ScenarioResult } from './run.js';
 import { type Metric, type Scenario } from './scenarios.js';
 
-const FLOOR = 'floor';
+const FLOORS = new Set(['floor', 'floor-sse']);
 
 /** One line a system, each number followed by its ratio to the floor's where that says something. */
 export function tableOf({ metrics }: Scenario, { systems }: ScenarioResult): string {
   const shown = metrics.filter(({ name }) => systems.some(({ median }) => median[name] !== undefined));
-  const floor = systems.find(({ name }) => name === FLOOR)?.median;
+  const floor = systems.find(({ name }) => FLOORS.has(name))?.median;
   const cell = ({ name, digits, ratio }: Metric, median: Readonly<Record<string, number>>): string => {
     const value = median[name];
     if (value === undefined) return '–';

@@ -50,7 +50,8 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
       logger.debug({ ...ids, code, open_ms: Math.round(openMs ?? 0) }, 'socket closed');
     });
     connection.hello();
-    // In a later round than the opening, so that listeners set up on open see the replay.
+    // A client that adds its listeners when the socket opens would miss events that arrive with the
+    // opening. Resume in a later round.
     if (handshake.resume.length > 0) time.soon(() => frames.resumeAll());
   }
 }

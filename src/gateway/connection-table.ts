@@ -1,6 +1,7 @@
 /*
- * All open sockets of this replica, and what happens to all of them: heartbeat, maximum age,
- * expiring credentials, and the closes of a drain. One timer for all.
+ * The open sockets of this replica. Pings them, announces the expiry of their credentials, and
+ * closes those that are too old, expired or revoked, and all of them in a drain. One timer serves
+ * all sockets.
  */
 
 import { type Principal } from '../domain/principal.js';
@@ -17,29 +18,36 @@ interface Entry {
   readonly openedAt: number;
   /** Unix time in milliseconds. */
   readonly openedOn: number;
-  /** When it is too old, by the monotonic clock; Infinity without a maximum. */
+  /** When the connection is too old, by the monotonic clock. Infinity: there is no maximum. */
   readonly closesAt: number;
   nextPingAt: number;
   /** When the unanswered ping was sent, by the monotonic clock; null if every ping was answered. */
   pingedAt: number | null;
-  /** The principal whose expiry was announced. A renewed credential gives another principal. */
+  /**
+   * The principal whose expiry was announced. A renewed credential has another principal, whose
+   * expiry is announced again.
+   */
   announcedExpiryOf: Principal | undefined;
   /** Does not change: a renewed credential has the same owner. */
   readonly ownerDigest: string;
 }
 
 const CHECK_EVERY_MS = 1_000;
+/** The expiry of a credential is announced at most this long before, in milliseconds. */
 const ANNOUNCE_EXPIRY_MS = 60_000;
-/** How long a socket whose credential has expired waits for a new one. */
+/** How long a socket whose credential has expired waits for a new one, in milliseconds. */
 const EXPIRED_GRACE_MS = 10_000;
-/** Batches in which the sockets are closed. */
+/** Most batches in which the sockets of a replica are closed. */
 const BATCHES = 20;
 /**
- * How long readers may take to read pending events. They resume events that they have not read by
- * then.
+ * How long a socket that closes may take to send its pending events, in milliseconds. Clients
+ * resume the events that they have not received by then.
  */
 const LEAVE_WITHIN_MS = 500;
-/** Less than the drain waits for the sockets: a silent peer must not make the drain late. */
+/**
+ * How long a close may take until the socket is destroyed, in milliseconds. Less than the drain
+ * waits for the sockets, so that a silent peer does not make the drain late.
+ */
 const CUT_AFTER_MS = 900;
 const GONE_CHECK_MS = 10;
 const DELIVERED_CHECK_MS = 20;
@@ -82,6 +90,8 @@ export class ConnectionTable {
     });
     this.#metrics.of.connections.set(this.#open.size);
     this.#stopChecks ??= every(this.#time, CHECK_EVERY_MS, () => this.check());
+    // An upgrade that was accepted before `closeAll` may be added after it. Nothing else would close
+    // this socket, so it is closed here.
     if (this.#leaving !== undefined) void connection.leave(this.#leaving.code, this.#leaving.reason, LEAVE_WITHIN_MS);
   }
 
@@ -154,7 +164,8 @@ export class ConnectionTable {
       const { principal } = connection;
       if (!secrets.has(principal.credential)) {
         if (!owners.has(entry.ownerDigest) || (await isValid(principal))) return;
-        // The client renewed its credential meanwhile.
+        // The client may renew its credential during this check. A close would then end a connection
+        // whose credential is valid, so only the principal that was checked is closed.
         if (connection.principal !== principal) return;
       }
       connection.close(CLOSE_CODES.policy, 'credential revoked');

@@ -42,7 +42,9 @@ export interface ConnectionOptions {
 /** Callbacks for events of the outgoing side. */
 export type OutboundEvents = Pick<OutboundOptions, 'onFull' | 'onBehind'>;
 
+/** How often a socket that waits to close is checked, in milliseconds. */
 const CHECK_EVERY_MS = 10;
+/** How long a close may take until the socket is destroyed, in milliseconds. */
 const TERMINATE_AFTER_MS = 5_000;
 /**
  * Pause after each read that brings frames after the close frame, in milliseconds. A read takes at
@@ -55,8 +57,8 @@ export class ClientConnection {
   readonly outbound: Outbound;
   principal: Principal;
   /**
-   * Whether the client opted in to events of Sluice, by the upgrade or by a frame. Others receive
-   * none that no frame of theirs requested.
+   * Whether the client opted in to events of Sluice, by the upgrade or by a frame. Other clients
+   * receive only events that their own frames requested.
    */
   extended = false;
   readonly #socket: ClientSocket;
@@ -134,7 +136,8 @@ export class ClientConnection {
     if (!this.#socket.open) return;
     this.reading = true;
     this.#socket.close(code, reason);
-    // close() queues behind unsent data: a peer that does not read must not keep the socket.
+    // The close frame queues behind unsent data. A peer that does not read would keep the socket
+    // open, so the socket is destroyed after a while.
     this.#options.time.after(TERMINATE_AFTER_MS, () => this.#socket.terminate());
   }
 
@@ -161,7 +164,8 @@ export class ClientConnection {
     const { time } = this.#options;
     const until = time.now() + withinMs;
     this.outbound.flush();
-    // Creates queued behind the end of an answer are refused in the round after it.
+    // The end of an answer starts the create that waits behind it in its lane, and a drain refuses
+    // that create in the next round. Wait one round, so that the error precedes the close frame.
     await new Promise<void>((resolve) => time.soon(resolve));
     while (this.outbound.behind && !this.#ended && time.now() < until) await sleep(time, CHECK_EVERY_MS);
     this.close(code, reason);

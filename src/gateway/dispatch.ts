@@ -29,7 +29,7 @@ type Event<Type extends ClientEvent['type']> = Extract<ClientEvent, { type: Type
 /** Frames of fewer characters are not measured: reading them costs less than answering them. */
 const MEASURED_CHARACTERS = 16_384;
 
-/** The frames of one connection. */
+/** Handles the frames of one connection. */
 export class FrameDispatch {
   readonly connection: ClientConnection;
   /** Where frames arrive. */
@@ -44,6 +44,7 @@ export class FrameDispatch {
   #watched: WatchedConversations | undefined;
   #cancels: Cancels | undefined;
   #unstored: UnstoredResponses | undefined;
+  /** Ids of responses that this connection created. */
   #created: Set<string> | undefined;
   #takesSnapshots: boolean;
 
@@ -95,7 +96,7 @@ export class FrameDispatch {
     for (const point of this.#handshake.resume) this.#resume(point);
   }
 
-  /** Called when the socket is closed. Turns continue, unless the client requested otherwise. */
+  /** Called when the socket is closed. Turns continue, unless the upgrade requested their cancel. */
   end(): void {
     if (this.connection.ended) return;
     this.intake.close();
@@ -243,7 +244,7 @@ export class FrameDispatch {
     return principal;
   }
 
-  /** Audits an event, whose work may resolve to a refusal that was sent. Answers if the work fails. */
+  /** Audits an event. `work` resolves to a refusal that was sent. An error of `work` is sent here. */
   #answered(event: ClientEvent, work: Promise<SluiceError | null | void>, streamId?: string): Promise<void> {
     return work.then(
       (refusal) => this.audit.outcome(event, refusal ?? null),

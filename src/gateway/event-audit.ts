@@ -1,4 +1,7 @@
-/* The audit lines of one connection: its opening, and each event of its client that has a rule. */
+/*
+ * Writes the audit lines of one connection: one for its opening, and one for each client event that
+ * has a rule.
+ */
 
 import { asSluiceError, type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
@@ -60,7 +63,7 @@ export class EventAudit {
     this.#write(EVENT_AUDIT[type], type, about, error, caller);
   }
 
-  /** Records the outcome of an event whose refusal, if there is one, was sent already. */
+  /** Records the outcome of an event. @param refusal null: the event has taken effect */
   outcome(event: ClientEvent, refusal: SluiceError | null): void {
     if (refusal === null) this.done(event.type, subjectOf(event));
     else this.refused(event.type, subjectOf(event), refusal);
@@ -80,7 +83,7 @@ export class EventAudit {
   }
 }
 
-/** Returns what an event names. */
+/** Returns the objects that an event names. */
 function subjectOf(event: ClientEvent): AuditSubject {
   switch (event.type) {
     case 'response.cancel':

@@ -1,6 +1,6 @@
 /*
- * Which scope each client event needs, and what the audit log records of it. An event without a
- * rule does not compile.
+ * The scope that each client event needs, and what the audit log records of it. The code does not
+ * compile if an event has no rule.
  */
 
 import { requireScope } from '../auth/authenticator.js';
@@ -20,11 +20,11 @@ export const EVENT_RULES: Readonly<Record<ClientEvent['type'], Scope>> = {
   'sluice:ping': 'read',
 };
 
-/** What the audit log records. Null: nothing, since the event reads and changes nothing. */
+/** What the audit log records. Null: nothing, because the event reads and changes nothing. */
 export const EVENT_AUDIT: Readonly<Record<ClientEvent['type'], AuditRule | null>> = {
   'response.create': { event: 'created', kind: 'response' },
   'response.cancel': { event: 'cancelled', kind: 'response' },
-  // Never done: steering is not served.
+  // Steering is not served, so it changes nothing.
   'response.steer': null,
   'sluice:resume': { event: 'read', kind: 'response' },
   'sluice:subscribe': { event: 'read', kind: 'conversation' },

@@ -1,6 +1,6 @@
 /*
- * Writes the connections woken in one round of the event loop together, so that an event that many
- * of them follow is framed once. A gateway has one instance.
+ * Flushes all connections that were woken in one round of the event loop together, so that an event
+ * that many of them follow is framed once. A gateway has one instance.
  */
 
 import { type LoggedEvent } from '../domain/event.js';
@@ -30,6 +30,7 @@ export class FlushRound {
     this.#time.soon(() => this.#flush());
   }
 
+  /** Removes a connection that was added. */
   delete(connection: Flushable): void {
     this.#woken.delete(connection);
   }

@@ -22,16 +22,16 @@ export interface FrameIntakeOptions {
 }
 
 /**
- * Frames of one connection handled in one round of the event loop, so that other connections get
- * their turn.
+ * Most frames of one connection that are handled in one round of the event loop. Other connections
+ * are served after them.
  */
 const FRAMES_AT_ONCE = 16;
 
 export class FrameIntake {
   readonly #options: FrameIntakeOptions;
   /**
-   * Arrived frames that wait, from `#next` on. Bounded by what the socket delivers after it was
-   * paused.
+   * Frames that wait, from index `#next` on. Bounded, because a paused socket delivers only what it
+   * has read already.
    */
   #waiting: string[] = [];
   #next = 0;
@@ -87,7 +87,10 @@ export class FrameIntake {
     work.then(done, done);
   }
 
-  /** @param full whether answers have no room in the socket */
+  /**
+   * Sets whether the socket is full. While it is, frames wait and nothing more is read.
+   * @param full whether answers have no room in the socket
+   */
   setFull(full: boolean): void {
     this.#full = full;
     if (full) this.#setReading(false);
@@ -103,7 +106,7 @@ export class FrameIntake {
   }
 
   /** Handles waiting frames: this connection's share of a round. Called by `FrameRounds`. */
-  drain(): void {
+  handleWaiting(): void {
     while (!this.#closed && this.#mayHandle()) {
       const text = this.#waiting[this.#next];
       if (text === undefined) break;

@@ -1,5 +1,5 @@
 /*
- * Shares each round of the event loop among the connections that have frames to handle, in turn.
+ * Shares each round of the event loop among the connections whose frames wait, one after the other.
  * Bounds the frames of a round over all connections, so that many busy clients delay the deltas of
  * others no longer than one client does. A gateway has one instance.
  */
@@ -7,22 +7,23 @@
 import { type Time } from '../domain/time.js';
 
 /**
- * Frames and characters handled in one round. A frame costs up to about 100 microseconds, its
- * answer included.
+ * Most frames handled in one round, of all connections. A frame and its answer cost up to about 100
+ * microseconds.
  */
 const FRAMES_AT_ONCE = 32;
 /**
- * Frames that a request for a response counts for. Its turn runs up to the provider's request in
- * the round of the frame, about a millisecond. Many requests at once would do that all before the
- * first of their answers is read, and every first delta would wait for the last request.
+ * Number of frames that a `response.create` counts as. Its turn runs up to the call of the provider
+ * in the round of the frame, which takes about a millisecond. If many creates ran in one round, the
+ * answers to all of them would be read after the last call, and every first delta would be late.
  */
 const FRAMES_OF_A_TURN = 16;
+/** Most characters of the frames handled in one round. */
 const CHARACTERS_AT_ONCE = 65_536;
 
 /** A connection whose frames wait. */
 interface WaitingIntake {
-  /** Handles frames while the round has room, and calls `wait` again if it may have more. */
-  drain(): void;
+  /** Handles frames while the round has room, and calls `wait` if frames are left. */
+  handleWaiting(): void;
 }
 
 export class FrameRounds {
@@ -41,8 +42,8 @@ export class FrameRounds {
   }
 
   /**
-   * Whether another frame may be handled in this round. Frames that arrive while others wait, wait
-   * too.
+   * Whether another frame may be handled in this round. A frame that arrives while others wait is
+   * handled after those.
    */
   get open(): boolean {
     const hasRoom = this.#frames < FRAMES_AT_ONCE && this.#characters < CHARACTERS_AT_ONCE;
@@ -66,12 +67,13 @@ export class FrameRounds {
     this.#frames += FRAMES_OF_A_TURN - 1;
   }
 
-  /** Drains `intake` in a later round, after those that wait already. */
+  /** Calls `intake` in a later round, after those that wait already. */
   wait(intake: WaitingIntake): void {
     this.#waiting.add(intake);
     this.#schedule();
   }
 
+  /** Removes an intake that waits. */
   delete(intake: WaitingIntake): void {
     this.#waiting.delete(intake);
   }
@@ -91,7 +93,7 @@ export class FrameRounds {
     for (const intake of [...this.#waiting]) {
       if (!this.open) break;
       this.#waiting.delete(intake);
-      intake.drain();
+      intake.handleWaiting();
     }
     this.#serving = false;
     if (this.#waiting.size > 0) this.#schedule();

@@ -31,8 +31,9 @@ export interface OutboundOptions {
   readonly onBehind: (following: Following, events: number) => boolean;
 }
 
-/** Most bytes handed to the socket at once, so that other connections get their turn. */
+/** Most bytes handed to the socket in one round. Other connections are served after it. */
 const SLICE_BYTES = 256 * 1_024;
+/** Most events taken from a viewer at once. */
 const EVENTS_AT_ONCE = 64;
 /** How often a full socket is checked, in milliseconds. */
 const CHECK_EVERY_MS = 50;
@@ -130,7 +131,8 @@ export class Outbound {
       following.streamId = streamId;
       following.paused = false;
     }
-    // The connection may have closed while the viewer was being opened.
+    // The connection may close while the viewer is being opened. Nothing would end this following
+    // later, and its subscription would stay, so it ends here.
     if (this.#closed) this.unfollow(following);
     else this.wake();
     return following;
@@ -143,6 +145,7 @@ export class Outbound {
     following.finish(end);
   }
 
+  /** Flushes in the next round. While the socket is full, the check of its buffer does that. */
   readonly wake = (): void => {
     if (this.#stopChecking === undefined) this.#options.round.add(this);
   };
@@ -150,7 +153,7 @@ export class Outbound {
   /** Writes what the socket has room for. */
   flush(): void {
     if (!this.#socket.open || this.#stopChecking !== undefined) return;
-    if (this.#waiting !== undefined && this.#admitWaiting(this.#waiting)) return;
+    if (this.#waiting !== undefined && this.#resolveOldest(this.#waiting)) return;
     let room = Math.min(SLICE_BYTES, this.#options.bufferBytes - this.#socket.bufferedAmount);
     const frames: Buffer[] = [];
     for (const following of this.#followings.values()) {
@@ -175,10 +178,11 @@ export class Outbound {
   }
 
   /**
-   * Lets the first caller of `whenRoom` in. Its write comes after this call, so events wait for the
-   * next round.
+   * Resolves the oldest promise of `whenRoom`. Its caller writes after this call returns, so events
+   * wait for the next round.
+   * @returns whether there was one
    */
-  #admitWaiting(waiting: Set<() => void>): boolean {
+  #resolveOldest(waiting: Set<() => void>): boolean {
     const first = waiting.values().next();
     if (first.done === true) {
       this.#waiting = undefined;

@@ -22,8 +22,7 @@ export function textFrame(text: string): Buffer {
 }
 
 /**
- * Returns the same frame in pieces around `body`, which is not copied: many sockets may hold one
- * body.
+ * Returns a text frame in three pieces. `body` is not copied, so that many sockets can share it.
  */
 export function frameAround(before: string, body: Buffer, after: string): readonly Buffer[] {
   const end = Buffer.from(after);

@@ -1,7 +1,7 @@
 /*
- * The errors of one connection, in the order of their lanes, and the budget for them. A client
- * whose frames are mostly refused is disconnected: refusals are weighed by number and by the CPU
- * time that reading them cost.
+ * Sends the errors of one connection, in the order of their lanes, and counts them against a
+ * budget. A client whose frames are mostly refused is disconnected. A refusal weighs by number and
+ * by the CPU time that reading its frame cost.
  */
 
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';

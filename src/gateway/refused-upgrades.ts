@@ -1,6 +1,6 @@
 /*
- * Logs refused upgrades, whose callers no other line names: one line in ten seconds for each error
- * code, because clients that reconnect at once would fill the log.
+ * Logs refused upgrades, because no other log line names their callers. Writes one line in ten
+ * seconds for each error code: clients that reconnect at once would fill the log.
  */
 
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
@@ -10,21 +10,24 @@ import { ConnectionRefusal } from '../turn/connection-limits.js';
 
 const LINE_EVERY_MS = 10_000;
 
-interface Refusals {
+/** The refusals with one code. */
+interface RefusedWithCode {
+  /** Refusals since the last line. */
   unlogged: number;
+  /** When the last line was written, by the monotonic clock. */
   loggedAt: number;
 }
 
 export class RefusedUpgrades {
   /** By code, of which there are few. */
-  readonly #refusals = new Map<ErrorCode, Refusals>();
+  readonly #refusals = new Map<ErrorCode, RefusedWithCode>();
 
   constructor(
     private readonly logger: Pick<Log, 'warn'>,
     private readonly time: Time = systemTime,
   ) {}
 
-  /** @param address the client's address; empty if its socket is already closed */
+  /** Counts a refusal. @param address the client's address; empty if its socket is already closed */
   add(error: SluiceError, address: string): void {
     const { code } = error;
     const refusals = this.#refusals.get(code) ?? { unlogged: 0, loggedAt: -Infinity };

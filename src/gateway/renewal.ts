@@ -1,4 +1,4 @@
-/* What a connection acts for after its client has sent a new credential. */
+/* Decides which principal a connection acts for after its client has sent a new credential. */
 
 import { SluiceError } from '../domain/errors.js';
 import { actingFor, type Principal } from '../domain/principal.js';

@@ -17,7 +17,7 @@ export interface SocketServerOptions {
   readonly path: string;
 }
 
-/** What answers an upgrade: the handshake, or a refusal written to the socket. */
+/** Decides about upgrades: returns the handshake, or writes a refusal to the socket. */
 export interface UpgradeGate {
   readonly maxMessageBytes: number;
   accept(request: IncomingMessage, path: string): Promise<Handshake>;
@@ -51,6 +51,8 @@ export class SocketAdapter extends AbstractWsAdapter {
     // AbstractWsAdapter declares its server as any; it is the application's own HTTP server.
     const http = this.httpServer as Server;
     http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      // The client may reset the socket while its credential is being checked. An error without a
+      // listener would end the process, so this listener destroys the socket.
       const onEarlyError = (): void => void socket.destroy();
       socket.on('error', onEarlyError);
       this.#gate

@@ -71,8 +71,9 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   }
   const query = url.searchParams;
   const resume = parseResumeQuery(query.get('resume') ?? '');
-  // From here on nothing is refused. The place is free again when the socket closes, also if the
-  // handshake fails or the client left while its credential was checked.
+  // The client may leave while its credential is being checked. Its socket then emits no 'close'
+  // any more, and the place would stay taken, so it is released at once. Take the place last: no
+  // later step refuses the upgrade, and a failed handshake closes the socket, which releases it.
   const address = parts.addressOf(request);
   const release = parts.limits.take(principal, address ?? '');
   if (request.socket.destroyed) release();
@@ -99,10 +100,7 @@ export function refuseUpgrade(socket: Duplex, thrown: unknown, metrics: Metrics)
   socket.end(rawRefusal(error, error.status === 401 ? { 'www-authenticate': 'Bearer' } : VERSION));
 }
 
-/**
- * A header of every refusal (RFC 6455, 4.4): a client of another version learns which one is
- * supported.
- */
+/** The supported version of the protocol, in refusals (RFC 6455, 4.4). */
 const VERSION = { 'sec-websocket-version': '13' };
 
 /**

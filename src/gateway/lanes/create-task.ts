@@ -115,7 +115,8 @@ export class CreateTask implements ConnectionTask {
       this.#joined = joined;
       const about = { id: responseId, conversation: request.conversation };
       audit.turn(onBehalfOf(caller, request), about, joined);
-      // The signal does not reach a response that was joined, and no cancel could name it before.
+      // A cancel of the lane may arrive before the response is known. The signal does not end a
+      // response that was joined, which would run on, so its cancel is requested now.
       if (joined && this.#cancelled) turns.cancel(caller, responseId).catch(() => undefined);
       return responseId;
     } catch (thrown) {

@@ -31,7 +31,7 @@ export class Lane<Task extends LaneTask = LaneTask> {
     if (!this.#running) void this.#work();
   }
 
-  /** Removes a task that waits. A task that runs leaves by ending. */
+  /** Removes a task that waits. A running task is removed when it ends. */
   remove(task: Task): void {
     this.#tasks.delete(task);
   }

@@ -1,7 +1,6 @@
 /*
- * The lanes of one connection and their limits: how many there are, how many created responses run
- * or wait in them, and what a cancel of a lane reaches. Knows what lanes hold by `ConnectionTask`
- * only.
+ * The lanes of one connection. Bounds the lanes and the created responses that run or wait in them,
+ * and cancels the tasks of a lane. Knows tasks by `ConnectionTask` only.
  */
 
 import { SluiceError } from '../../domain/errors.js';
@@ -94,8 +93,8 @@ export class Lanes {
   }
 
   /**
-   * Sends an event when what runs and waits in the lane has ended, or now: the official client ends
-   * a lane's response with an error.
+   * Sends an event after the tasks of the lane have ended, or now if there are none. The official
+   * client ends the response of a lane at an error, so an error must not overtake it.
    */
   inOrder(streamId: string | undefined, send: () => void): void {
     const lane = this.find(streamId);
@@ -114,8 +113,8 @@ export class Lanes {
   }
 
   /**
-   * Cancels what runs and waits in a lane: one call for each response.
-   * @returns whether one of them has an id already
+   * Cancels the tasks of a lane, with one call for each response.
+   * @returns whether one of the tasks has a response id already
    */
   cancel(caller: Principal, streamId: string | undefined): boolean {
     const tasks = [...(this.find(streamId)?.tasks ?? [])];

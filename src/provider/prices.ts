@@ -48,7 +48,7 @@ export class Prices {
   /** Returns one line for each model without a price, for `config check` and the start. */
   warnings(): string[] {
     const { provider, fallbacks, clients } = this.#config;
-    const unbound = this.#needsPrice();
+    const effects = new Intl.ListFormat('en').format(['its cost is not counted', ...this.#needsPrice()]);
     return [provider, ...fallbacks].flatMap((settings, i) => {
       const price = this.#priceOf(providerName(settings, i));
       if (price === null) return [];
@@ -57,21 +57,20 @@ export class Prices {
         .filter((model) => price(model, ZERO_USAGE) === null)
         .map(
           (model) =>
-            `${path}.prices: no price is known for the model \`${model}\`, so its cost is not counted${unbound}; give \`prices\`, or set \`middleware.provider.cost_tracking: false\``,
+            `${path}.prices: no price is known for the model \`${model}\`, so ${effects}; give \`prices\`, or set \`middleware.provider.cost_tracking: false\``,
         );
     });
   }
 
-  /** Returns what a missing price makes ineffective, as the end of a sentence. */
-  #needsPrice(): string {
+  /** Returns what a missing price makes ineffective, each as a clause. */
+  #needsPrice(): readonly string[] {
     const { limits, monitoring } = this.#config;
-    const effects = [
+    return [
       ...([limits.per_user, ...Object.values(limits.classes)].every(({ cost_per_day_usd: usd }) => usd === null)
         ? []
         : ['`limits.per_user.cost_per_day_usd` is no bound']),
       ...(monitoring.metrics.enabled ? ['the alert of `alerts.cost_per_hour_threshold` does not include it'] : []),
     ];
-    return effects.map((effect) => `, ${effect}`).join('');
   }
 
   #priceOf(provider: string | null): Price | null {

@@ -61,6 +61,14 @@ describe('docs/providers.md', () => {
     for (const key of absent) expect(warning).not.toContain(key);
   });
 
+  it('joins what a model without a price makes ineffective in one sentence', async () => {
+    const provider = 'provider: { type: openai, model: own, base_url: "http://127.0.0.1:1/v1" }';
+    const { lines } = await check(`${provider}\nlimits: { per_user: { cost_per_day_usd: 1 } }\n`);
+    expect(lines.find((line) => line.includes('no price is known'))).toContain(
+      'so its cost is not counted, `limits.per_user.cost_per_day_usd` is no bound, and the alert of `alerts.cost_per_hour_threshold` does not include it; give `prices`',
+    );
+  });
+
   it.each([
     ['headers: { api-key: sk-1 }', 'headers_env'],
     ['body: { messages: [] }', 'is set for each turn'],

@@ -83,6 +83,18 @@ describe.each([
     await expectLife(`response:${id}`, ms);
   });
 
+  it('keeps the mark of a response that is deleted while it is read', async () => {
+    const { responses } = store.state;
+    const id = `resp_gone${String(limitsClass).replace(/\W/gu, '')}`;
+    const response = { id, object: 'response' } as ResponseObject;
+    await responses.put({ owner: 'shop/ann', response, input: [], context: [], terminalSequence: 3, ...ofClass });
+    // The read has its answer before the deletion, and extends a life after it.
+    await Promise.all([responses.get(id), responses.delete(id)]);
+    expect(await responses.get(id)).toBeUndefined();
+    const left = await server.admin.pttl(`${store.keyPrefix}response:${id}`);
+    expect(left).toBeGreaterThan(LOG_TIMES.deletedMs - MINUTE_MS);
+  });
+
   it('keeps the events of an ended response as long, and at most 10 minutes', async () => {
     const { events } = store.state;
     const head = headOf(ofClass);

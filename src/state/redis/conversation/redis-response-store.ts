@@ -65,7 +65,10 @@ export class RedisResponseStore extends ResponseStore {
     const text = await commands.call('GET', keys.response(id));
     const stored = text === null ? undefined : await this.#read(id, text);
     if (stored === undefined) return undefined;
-    await commands.call('PEXPIRE', keys.response(id), ttlOf(this.#options, stored.limitsClass));
+    // The response may be deleted between the two commands. A class with a short time would then
+    // shorten the life of the mark, and a late writer could store the response again. GT never
+    // shortens a life.
+    await commands.call('PEXPIRE', keys.response(id), ttlOf(this.#options, stored.limitsClass), 'GT');
     return stored;
   }
 

@@ -1,12 +1,13 @@
 /* REST over client secrets, for backends: makes and deletes them. */
 
-import { Body, Controller, Delete, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
+import { Body, Controller, Delete, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
 
 import { ClientSecrets } from '../auth/secrets/client-secrets.js';
 import { type Principal, type Scope } from '../domain/principal.js';
 import { parseClientSecretCreate } from '../protocol/client-secret-requests.js';
 import { Caller } from './caller.js';
 import { OperationGuard } from './operation.guard.js';
+import { refuseQuery } from './queries.js';
 
 interface ClientSecretBody {
   readonly id: string;
@@ -27,7 +28,8 @@ export class ClientSecretsController {
 
   @Post()
   @HttpCode(200)
-  async create(@Caller() caller: Principal, @Body() body: unknown): Promise<ClientSecretBody> {
+  async create(@Caller() caller: Principal, @Body() body: unknown, @Query() query: unknown): Promise<ClientSecretBody> {
+    refuseQuery(query);
     const { value, stored } = await this.secrets.make(caller, parseClientSecretCreate(body));
     return {
       id: stored.id,
@@ -44,7 +46,9 @@ export class ClientSecretsController {
   async remove(
     @Caller() caller: Principal,
     @Param('id') id: string,
+    @Query() query: unknown,
   ): Promise<{ readonly id: string; readonly object: 'client_secret.deleted'; readonly deleted: true }> {
+    refuseQuery(query);
     await this.secrets.remove(caller, id);
     return { id, object: 'client_secret.deleted', deleted: true };
   }

@@ -47,7 +47,8 @@ export class ConversationsController {
 
   @Post()
   @HttpCode(200)
-  async create(@Caller() caller: Principal, @Body() body: unknown): Promise<ConversationBody> {
+  async create(@Caller() caller: Principal, @Body() body: unknown, @Query() query: unknown): Promise<ConversationBody> {
+    refuseQuery(query);
     const { metadata, items } = parseConversationCreate(body);
     return bodyOf(await this.conversations.create(caller, metadata, items));
   }
@@ -59,13 +60,24 @@ export class ConversationsController {
   }
 
   @Get(':id')
-  async retrieve(@Caller() caller: Principal, @Param('id') id: string): Promise<ConversationBody> {
+  async retrieve(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Query() query: unknown,
+  ): Promise<ConversationBody> {
+    refuseQuery(query);
     return bodyOf(await this.conversations.retrieve(caller, id));
   }
 
   @Post(':id')
   @HttpCode(200)
-  async update(@Caller() caller: Principal, @Param('id') id: string, @Body() body: unknown): Promise<ConversationBody> {
+  async update(
+    @Caller() caller: Principal,
+    @Param('id') id: string,
+    @Body() body: unknown,
+    @Query() query: unknown,
+  ): Promise<ConversationBody> {
+    refuseQuery(query);
     return bodyOf(await this.conversations.update(caller, id, parseConversationUpdate(body)));
   }
 
@@ -118,7 +130,9 @@ export class ConversationsController {
     @Caller() caller: Principal,
     @Param('id') id: string,
     @Param('item') item: string,
+    @Query() query: unknown,
   ): Promise<ConversationBody> {
+    refuseQuery(query);
     return bodyOf(await this.conversations.removeItem(caller, id, item));
   }
 }

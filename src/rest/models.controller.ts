@@ -1,9 +1,10 @@
 /* The models that the configuration allows, in OpenAI's shape. */
 
-import { Controller, Get, Param, UseGuards } from '@nestjs/common';
+import { Controller, Get, Param, Query, UseGuards } from '@nestjs/common';
 
 import { SluiceError } from '../domain/errors.js';
 import { OperationGuard } from './operation.guard.js';
+import { refuseQuery } from './queries.js';
 
 interface ModelBody {
   readonly id: string;
@@ -28,12 +29,14 @@ export class ModelsController {
   constructor(private readonly list: ModelList) {}
 
   @Get()
-  all(): { readonly object: 'list'; readonly data: readonly ModelBody[] } {
+  all(@Query() query: unknown): { readonly object: 'list'; readonly data: readonly ModelBody[] } {
+    refuseQuery(query);
     return { object: 'list', data: this.list.models };
   }
 
   @Get(':id')
-  one(@Param('id') id: string): ModelBody {
+  one(@Param('id') id: string, @Query() query: unknown): ModelBody {
+    refuseQuery(query);
     const model = this.list.models.find((candidate) => candidate.id === id);
     if (model !== undefined) return model;
     throw new SluiceError('model_not_found', 'unable to find this model; GET /v1/models lists those that are served', {

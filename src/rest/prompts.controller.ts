@@ -1,8 +1,9 @@
 /* The prompts that a request may name, with their variables but without their text. */
 
-import { Controller, Get, UseGuards } from '@nestjs/common';
+import { Controller, Get, Query, UseGuards } from '@nestjs/common';
 
 import { OperationGuard } from './operation.guard.js';
+import { refuseQuery } from './queries.js';
 import { type ListBody, listBody } from './list-body.js';
 
 /** One loaded prompt, in the shape of the packs' own listing. */
@@ -62,7 +63,8 @@ export class PromptsController {
   constructor(private readonly list: PromptList) {}
 
   @Get()
-  all(): ListBody<PromptBody> {
+  all(@Query() query: unknown): ListBody<PromptBody> {
+    refuseQuery(query);
     return listBody({ data: this.list.prompts, hasMore: false });
   }
 }

@@ -20,7 +20,7 @@ import { answerFailure, createTurn } from './create-turn.js';
 import { OperationGuard } from './operation.guard.js';
 import { checkInterruption, readingSignal, streamTexts, takeStreamPlace } from './streamed-answer.js';
 import { type ListBody, listBody } from './list-body.js';
-import { readListQuery, readRetrieveQuery } from './queries.js';
+import { readListQuery, readRetrieveQuery, refuseQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
 import { eventBody } from './sse.js';
 
@@ -75,8 +75,10 @@ export class ResponsesController {
   async cancel(
     @Caller() caller: Principal,
     @Param('id') id: string,
+    @Query() query: unknown,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ResponseObject> {
+    refuseQuery(query);
     if ((await this.turns.cancel(caller, id)) === 'ended') return this.reader.retrieve(caller, id);
     return this.reader.settled(caller, id, this.#readingSignal(reply), this.times.cancelWaitMs);
   }
@@ -85,7 +87,9 @@ export class ResponsesController {
   async remove(
     @Caller() caller: Principal,
     @Param('id') id: string,
+    @Query() query: unknown,
   ): Promise<{ readonly id: string; readonly object: 'response'; readonly deleted: true }> {
+    refuseQuery(query);
     await this.reader.remove(caller, id);
     return { id, object: 'response', deleted: true };
   }

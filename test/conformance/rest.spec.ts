@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { ROUTE_RULES } from '../../src/rest/route-rules.js';
 import {
   GatewayHarness,
   framesOf,
@@ -15,6 +16,9 @@ import {
 import { textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { allowed } from '../support/machine.js';
 import { eventMistakes } from '../support/open-responses.js';
+
+/** These take an input, and ignore the query: clients add parameters of their own there, such as `api-version`. */
+const TAKES_AN_INPUT = /^POST \/v1\/(?:responses(?:\/compact|\/input_tokens)?|chat\/completions)$/u;
 
 let harness: GatewayHarness;
 beforeAll(async () => {
@@ -244,6 +248,25 @@ describe('GET /v1/responses/{id}', () => {
       expect(refused).toMatchObject({ status: 400, body: { error: { code, param } } });
       expect(refused.headers.get('x-should-retry')).toBe('false');
     }
+  });
+
+  it('refuses an unknown query parameter on every route without an input, before it does anything [REST-5]', async () => {
+    harness.says('Hello');
+    const conversation = await harness.conversation();
+    const { body } = await harness.post({ input: 'Hi', conversation });
+    const ids: Readonly<Record<string, string>> = { responses: String(body['id']), conversations: conversation };
+    for (const route of Object.keys(ROUTE_RULES).filter((name) => !TAKES_AN_INPUT.test(name))) {
+      const [method = '', path = ''] = route.split(' ');
+      const place = path.replace(/:(\w+)/gu, (parameter) => ids[path.split('/')[2] ?? ''] ?? parameter.slice(1));
+      const refused = await harness.api(`${place}?dry_run=true`, { method, ...(method === 'POST' && { body: {} }) });
+      expect([route, refused.status, refused.body]).toMatchObject([
+        route,
+        400,
+        { error: { code: 'unknown_parameter', param: 'dry_run' } },
+      ]);
+    }
+    expect((await harness.api(`/v1/responses/${ids['responses']}`)).status).toBe(200);
+    expect((await harness.api(`/v1/conversations/${conversation}`)).status).toBe(200);
   });
 
   it('refuses a stream with 410 when only the response is still stored [REST-13]', async () => {

@@ -328,7 +328,7 @@ it('stores a data key again that Redis has lost, when Redis is back', async () =
   const ids = await planted(store);
   await server.admin.del(keys.dataKey(ids.id));
   const down = eventually(() => !store.state.isUp);
-  await server.pause();
+  server.pause();
   await down;
   server.resume();
   await eventually(() => store.state.isUp);

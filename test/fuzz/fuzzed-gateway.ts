@@ -34,7 +34,7 @@ interface HttpRequest {
 
 export class FuzzedGateway {
   /** How turns are answered, by the text of their last message; others get `Hello world`. */
-  readonly answers = new Map<string, FakeAnswer>();
+  readonly answers: Map<string, FakeAnswer>;
   /** Ids of stored objects, so that requests name some that exist. */
   readonly ids: string[] = [];
   readonly #agent = new Agent({ connections: 32, headersTimeout: ANSWER_WITHIN_MS, bodyTimeout: ANSWER_WITHIN_MS });
@@ -44,15 +44,17 @@ export class FuzzedGateway {
   private constructor(
     readonly process: GatewayProcess,
     readonly provider: FakeOpenAiServer,
+    answers: Map<string, FakeAnswer>,
   ) {
+    this.answers = answers;
     void process.exited.then((end) => (this.#ended = end));
   }
 
   static async start(): Promise<FuzzedGateway> {
     const normal = textAnswer(['Hello', ' world']);
-    let gateway: FuzzedGateway | undefined;
+    const answers = new Map<string, FakeAnswer>();
     const answerTo = ({ body }: FakeRequest): FakeAnswer =>
-      gateway?.answers.get(String(body.messages.at(-1)?.['content'])) ?? normal;
+      answers.get(String(body.messages.at(-1)?.['content'])) ?? normal;
     const provider = await FakeOpenAiServer.start(answerTo);
     const process = await GatewayProcess.start(
       {
@@ -68,7 +70,7 @@ export class FuzzedGateway {
       },
       { BACKEND: SERVER_KEY, OPENAI_API_KEY: PROVIDER_KEY, SUMMARY_KEY: 'a-key-of-forty-characters-for-summaries.' },
     );
-    gateway = new FuzzedGateway(process, provider);
+    const gateway = new FuzzedGateway(process, provider, answers);
     await gateway.#store();
     return gateway;
   }

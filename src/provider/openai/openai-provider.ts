@@ -178,5 +178,5 @@ function apiError({ status, headers, text }: RefusedAnswer): APIError {
     // The message is the text then.
   }
   // Any JSON: the package looks for the field `error` in it.
-  return APIError.generate(status, body as object | undefined, Boolean(body) ? undefined : text, headers);
+  return APIError.generate(status, body as object | undefined, body ? undefined : text, headers);
 }

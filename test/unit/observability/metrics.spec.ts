@@ -9,7 +9,7 @@ const NOT_OURS = ['auth_unavailable', 'draining', 'overloaded'];
 
 const make = () => new Metrics({ prefix: metricPrefix('support-bot'), version: '1.0.0' });
 const linesOf = async (metrics: Metrics, name: string) =>
-  (await metrics.render()).split('\n').filter((line) => line.startsWith(`support_bot_${name}`));
+  (await metrics.render()).split('\n').filter((line) => /^[^ {]+/u.exec(line)?.[0] === `support_bot_${name}`);
 
 describe('metrics', () => {
   it('names metrics with the prefix of the deployment and the documented names', async () => {

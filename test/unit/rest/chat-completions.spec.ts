@@ -19,6 +19,7 @@ import { RestTimes } from '../../../src/rest/rest-times.js';
 import { gateRequests } from '../../../src/rest/request-gate.js';
 import { RouteTable } from '../../../src/rest/route-table.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
+import { ConnectionLimits } from '../../../src/turn/connection-limits.js';
 import { type CreateOptions, TurnService } from '../../../src/turn/turn.service.js';
 import { testGate } from '../../support/test-gate.js';
 
@@ -82,6 +83,7 @@ const ORIGINS = new OriginPolicy({ allowedOrigins: [], loopbackOnly: true });
     { provide: ResponseReader, useValue: reader },
     { provide: Authenticator, useValue: new AnonymousAuthenticator() },
     { provide: OriginPolicy, useValue: ORIGINS },
+    { provide: ConnectionLimits, useValue: new ConnectionLimits({ perUser: null, perAddress: null }) },
     { provide: RestTimes, useValue: new RestTimes({ firstChunkMs: 20 }) },
   ],
 })

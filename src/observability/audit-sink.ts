@@ -3,7 +3,7 @@
  * that cannot be written is dropped and counted: a full disk or a closed pipe harms no turn.
  */
 
-import { close, constants, openSync, write } from 'node:fs';
+import { close, constants, fstatSync, openSync, write } from 'node:fs';
 import { StartMistake } from '../config/config-error.js';
 import { errorCode } from '../domain/errors.js';
 import { systemTime } from '../domain/time.js';
@@ -45,7 +45,7 @@ export class AuditSink {
     this.#options = options;
     const stream = STREAMS[options.output];
     this.#isFile = stream === undefined;
-    this.#fd = stream ?? opened(options.output);
+    this.#fd = stream === undefined ? opened(options.output) : notBlocking(stream);
   }
 
   write(line: string): void {
@@ -139,6 +139,20 @@ export class AuditSink {
         this.#next();
       }
     });
+  }
+}
+
+/**
+ * Opens a stream of the process a second time, without blocking, if it is a pipe. A write to a full
+ * pipe would otherwise occupy a thread, and the process could not exit before the pipe is read.
+ */
+function notBlocking(stream: number): number {
+  try {
+    if (!fstatSync(stream).isFIFO()) return stream;
+    return openSync(`/proc/self/fd/${stream}`, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    // There is no /proc, or the pipe belongs to another user.
+    return stream;
   }
 }
 

@@ -2,12 +2,12 @@
 
 import { type AppConfig } from '../config/schema.js';
 import { secretsIn } from '../config/secret.js';
-import { systemTime, type Time } from '../domain/time.js';
 import { type Audit } from '../observability/audit.js';
 import { AuditLog } from '../observability/audit-log.js';
 import { AuditSink } from '../observability/audit-sink.js';
 import { type Log } from '../observability/log.js';
 import { type Metrics } from '../observability/metrics.js';
+import { RareLine } from '../observability/rare-line.js';
 import { lineScrubber } from '../observability/redact.js';
 
 export interface AuditOutput {
@@ -50,16 +50,11 @@ function droppedLines(
   output: string,
   logger: Pick<Log, 'error'>,
   metrics: Pick<Metrics, 'of'>,
-  time: Time = systemTime,
 ): (lines: number, reason: string) => void {
-  let unreported = 0;
-  let silentUntilMs = -Infinity;
+  const line = new RareLine(LINE_EVERY_MS);
   return (lines, reason) => {
     metrics.of.audit_lines_dropped_total.inc(lines);
-    unreported += lines;
-    if (time.now() < silentUntilMs) return;
-    logger.error({ output, reason, lines: unreported }, 'audit log not written');
-    unreported = 0;
-    silentUntilMs = time.now() + LINE_EVERY_MS;
+    const unreported = line.count(lines);
+    if (unreported !== undefined) logger.error({ output, reason, lines: unreported }, 'audit log not written');
   };
 }

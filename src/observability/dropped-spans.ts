@@ -3,6 +3,7 @@
 import { systemTime, type Time } from '../domain/time.js';
 import { type Log } from './log.js';
 import { type Metrics } from './metrics.js';
+import { RareLine } from './rare-line.js';
 
 const LINE_EVERY_MS = 60_000;
 
@@ -16,15 +17,12 @@ export function droppedSpans(
   metrics: Pick<Metrics, 'of'>,
   time: Time = systemTime,
 ): (spans: number) => void {
-  let unreported = 0;
-  let silentUntilMs = -Infinity;
+  const line = new RareLine(LINE_EVERY_MS, time);
   const { host } = new URL(endpoint);
   return (spans) => {
     metrics.of.spans_dropped_total.inc(spans);
-    unreported += spans;
-    if (time.now() < silentUntilMs) return;
+    const unreported = line.count(spans);
+    if (unreported === undefined) return;
     logger.warn({ spans: unreported, collector: host }, 'spans dropped, the collector does not take them');
-    unreported = 0;
-    silentUntilMs = time.now() + LINE_EVERY_MS;
   };
 }

@@ -3,6 +3,7 @@
 import { systemTime, type Time } from '../domain/time.js';
 import { type Log } from './log.js';
 import { type Metrics } from './metrics.js';
+import { RareLine } from './rare-line.js';
 
 const LINE_EVERY_MS = 60_000;
 
@@ -14,15 +15,11 @@ export function reportVerdicts(
   metrics: Pick<Metrics, 'of'>,
   time: Time = systemTime,
 ): (judge: JudgeName, error?: unknown) => void {
-  const silentUntilMs = { moderation: -Infinity, model: -Infinity };
-  const unreported = { moderation: 0, model: 0 };
+  const lines = { moderation: new RareLine(LINE_EVERY_MS, time), model: new RareLine(LINE_EVERY_MS, time) };
   return (judge, error) => {
     metrics.of.guardrail_verdicts_total.inc({ judge, outcome: error === undefined ? 'given' : 'failed' });
     if (error === undefined) return;
-    unreported[judge] += 1;
-    if (time.now() < silentUntilMs[judge]) return;
-    logger.warn({ judge, verdicts: unreported[judge], err: error }, 'verdicts of guardrails failed');
-    unreported[judge] = 0;
-    silentUntilMs[judge] = time.now() + LINE_EVERY_MS;
+    const verdicts = lines[judge].count();
+    if (verdicts !== undefined) logger.warn({ judge, verdicts, err: error }, 'verdicts of guardrails failed');
   };
 }

@@ -4,6 +4,7 @@
  */
 
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
+import { shownAddress } from '../domain/network.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type Log } from '../observability/log.js';
 import { RareLine } from '../observability/rare-line.js';
@@ -28,8 +29,7 @@ export class RefusedUpgrades {
     const refusals = line.count();
     if (refusals === undefined) return;
     const limited = error instanceof ConnectionRefusal ? { limit: error.limit, caller: error.caller } : {};
-    const shown = address === '' ? null : address.slice(0, 64);
-    const fields = { error: code, address: shown, ...limited, refusals };
+    const fields = { error: code, address: shownAddress(address), ...limited, refusals };
     this.logger.warn(fields, 'connection refused');
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import { type SluiceError } from '../domain/errors.js';
+import { shownAddress } from '../domain/network.js';
 import { isUserName, type Principal } from '../domain/principal.js';
 
 /** What an operation does if it is not refused. */
@@ -86,7 +87,7 @@ export function auditFields({ outcome, rule, operation, about = {}, caller, ...f
     credential: caller?.credential ?? null,
     tenant: caller?.tenant ?? null,
     user: caller?.user ?? null,
-    address: from.address,
+    address: shownAddress(from.address),
     ...(from.requestId === undefined ? {} : { request_id: from.requestId }),
     ...(from.connectionId === undefined ? {} : { connection_id: from.connectionId }),
   };

@@ -4,6 +4,7 @@
  */
 
 import { type ErrorCode, type SluiceError } from '../domain/errors.js';
+import { shownAddress } from '../domain/network.js';
 import { type Principal } from '../domain/principal.js';
 import { type Finding, type ResponseObject, type Usage } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
@@ -79,7 +80,7 @@ export class TurnReport {
       method,
       path,
       user_id: user,
-      address: request.address,
+      address: shownAddress(request.address),
       duration: durationMs,
       error: error.code,
     };

@@ -56,6 +56,12 @@ describe('a line', () => {
     expect(lines()[0]?.['id']).toBe(named);
   });
 
+  it('cuts an address that a proxy took from its client', () => {
+    const { write, lines } = auditLog();
+    write({ address: 'x'.repeat(16_000) });
+    expect(lines()[0]?.['address']).toBe('x'.repeat(64));
+  });
+
   it('names a model only if it exists, and a user only to an authenticated caller', () => {
     const { write, lines } = auditLog();
     const [model, user] = [{ event: 'read', kind: 'model' } as const, { event: 'erased', kind: 'user' } as const];

@@ -44,7 +44,7 @@ export interface AuditEntry {
   readonly outcome: 'ok' | 'unanswered' | SluiceError;
 }
 
-/** Records one line for each operation. Never throws, and never waits. */
+/** Records operations, one line each. `write` never throws and never waits. */
 export interface Audit {
   write(entry: AuditEntry): void;
 }

@@ -1,4 +1,4 @@
-/* Reports verdicts that guardrails requested: each to a metric, failures also to the log, once a minute. */
+/* Reports the verdicts that guardrails requested: counts each, and logs failures once a minute. */
 
 import { systemTime, type Time } from '../domain/time.js';
 import { type Log } from './log.js';
@@ -9,7 +9,7 @@ const LINE_EVERY_MS = 60_000;
 
 type JudgeName = 'moderation' | 'model';
 
-/** @returns a function that takes one verdict, with the error if it could not be had */
+/** @returns a function that takes one verdict, with the error if there is none */
 export function reportVerdicts(
   logger: Pick<Log, 'warn'>,
   metrics: Pick<Metrics, 'of'>,

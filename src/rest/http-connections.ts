@@ -16,7 +16,7 @@ export interface HttpConnectionsOptions {
   readonly max: number;
   /** Most of one address; null: no limit. */
   readonly maxPerAddress?: number | null;
-  /** Whether connections of this address carry requests of several clients, so they are not its own. */
+  /** Whether this is the address of a proxy, whose connections carry requests of several clients. */
   readonly isProxy?: (address: string) => boolean;
   /** Called for each connection above `maxPerAddress`. */
   readonly onRefused?: () => void;

@@ -19,7 +19,7 @@ export interface Interruption {
   onInterrupt(work: () => void): () => void;
 }
 
-/** An answer that is not complete, and what ends it early: the interruption of all answers, or its own. */
+/** An answer that is not complete. It ends early with all answers, or alone by a revocation. */
 class OpenAnswer implements Interruption {
   /** Undefined if the request was not authenticated, or not yet. */
   caller: Principal | undefined;
@@ -80,7 +80,7 @@ export class OpenAnswers implements Interruption {
     if (open !== undefined) open.caller = caller;
   }
 
-  /** Returns what ends this answer early: the interruption of all, or a revocation of its caller. */
+  /** Returns the interruption of an answer: by that of all answers, or by a revocation. */
   interruptionOf(answer: ServerResponse): Interruption {
     return this.#open.get(answer) ?? this;
   }

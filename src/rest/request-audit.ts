@@ -1,6 +1,6 @@
 /*
- * The audit line of a request: begun with its head, filled in on the way, written when its operation
- * has taken effect, at the latest when its answer ends.
+ * Writes the audit line of a request. The line begins with the head of the request and is written
+ * when the operation has taken effect, at the latest when the answer ends.
  */
 
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -30,7 +30,7 @@ export function auditOf(request: FastifyRequest): RequestAudit | undefined {
   return audits.get(request);
 }
 
-/** Takes ids from answers: of objects that a request created, its path does not name them. */
+/** Takes the ids of created objects from answers, because the path of the request lacks them. */
 export function auditAnswers(instance: FastifyInstance): void {
   instance.addHook('preSerialization', (request, reply, payload, done) => {
     if (reply.statusCode < 400) auditOf(request)?.answered(payload);
@@ -67,7 +67,7 @@ class RequestAudit {
   }
 
   /**
-   * Writes the line of a request that has a turn, which runs on whether its answer is read or not.
+   * Writes the line of a request that has a turn. The turn continues even if its answer is not read.
    * @param caller the user whose turn it is
    */
   turn(caller: Principal, about: AuditSubject, joined: boolean): void {
@@ -92,7 +92,7 @@ class RequestAudit {
   }
 }
 
-/** Returns what the path of a request names. */
+/** Returns the objects that the path of a request names. */
 function namedBy({ params }: FastifyRequest, kind: AuditKind): AuditSubject {
   // The router's parameters are texts.
   const { id, item, user } = (params ?? {}) as Readonly<Record<string, string | undefined>>;

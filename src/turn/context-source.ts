@@ -65,10 +65,10 @@ export class ContextSources {
   }
 
   /**
-   * Refuses an output of a function that answers no open call. In a conversation only a second
-   * output of a call is refused here: other turns cannot change that a call has its output. An
-   * output without a call is checked later, when the turn reaches the head of the queue: a turn
-   * before it may still add the call.
+   * Refuses an output of a function that answers no open call. In a conversation, turns that are
+   * ahead in the queue may still add a call, but cannot remove the output of one. So only a second
+   * output of a call is refused here. An output without a call is checked when the turn reaches the
+   * head of the queue.
    * @param places the place of each item in the request
    * @throws SluiceError `unknown_call_id`, `invalid_value`
    */

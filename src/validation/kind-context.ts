@@ -9,7 +9,7 @@ export interface Judges {
   moderate?(text: string, model: string | undefined, signal: AbortSignal): Promise<Readonly<Record<string, number>>>;
   /** Sends `text` to a model under `instructions`. @returns the answer of the model */
   ask?(instructions: string, text: string, model: string | undefined, signal: AbortSignal): Promise<string>;
-  /** Called for each verdict of one of them, with the error if it could not be had or read. */
+  /** Called for each verdict of one of them, with the error if there is none. */
   onVerdict?(judge: JudgeName, error?: unknown): void;
 }
 

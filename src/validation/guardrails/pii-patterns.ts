@@ -49,8 +49,9 @@ export interface PiiFinding {
 }
 
 /**
- * Finds personal data in a text, in order and without overlaps. Findings that overlap are one, of
- * the type of the leftmost: a card behind `+49` shows none of its digits as the rest of a phone.
+ * Finds personal data in a text, in order and without overlaps. Findings that overlap are joined to
+ * one of the type of the leftmost. Otherwise the digits of a card after `+49` that exceed a phone
+ * number would be shown.
  */
 export function findPii(text: string, types: readonly PiiType[]): readonly PiiFinding[] {
   const all = types.flatMap((type) => findOne(text, type)).sort((a, b) => a.from - b.from || b.to - a.to);

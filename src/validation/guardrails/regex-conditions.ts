@@ -1,4 +1,4 @@
-/* The conditions of a pattern between two characters (`^`, `$`, `\b`), as bits like re2js has them. */
+/* The conditions of a pattern between two characters (`^`, `$`, `\b`), in the bits of re2js. */
 
 const BEGIN_LINE = 1;
 export const END_LINE = 2;
@@ -8,10 +8,10 @@ export const WORD_BOUNDARY = 16;
 export const NO_WORD_BOUNDARY = 32;
 
 export const NEWLINE = 10;
-/** Where no character is: before the text, or behind it. */
+/** In place of a character: the beginning or the end of the text. */
 export const NONE = -1;
 
-/** Returns the conditions that hold behind a character, or at the beginning of the text. */
+/** Returns the conditions that hold after a character, or at the beginning of the text. */
 export function beginsAfter(before: number): number {
   if (before === NONE) return BEGIN_TEXT | BEGIN_LINE;
   return before === NEWLINE ? BEGIN_LINE : 0;

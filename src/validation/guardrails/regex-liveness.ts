@@ -1,11 +1,11 @@
 /*
- * Which instructions of a pattern can still lead to a match, depending on the character before
- * them. A thread that cannot, such as the one behind the `a` of `a\bb`, must hold no text.
+ * Finds the instructions of a pattern that can still lead to a match, depending on the character
+ * before them. Other instructions, such as the one after the `a` of `a\bb`, must hold no text.
  */
 
 import { conditionsBetween, isWord, NEWLINE, NONE } from './regex-conditions.js';
 
-/** What conditions distinguish of a character. */
+/** One character of each kind that conditions distinguish. */
 const BEFORE = [NONE, NEWLINE, 'w'.charCodeAt(0), ' '.charCodeAt(0)] as const;
 const KINDS = BEFORE.length;
 
@@ -16,7 +16,7 @@ export function kindOf(codePoint: number): number {
   return isWord(codePoint) ? 2 : 3;
 }
 
-/** One instruction, reduced to what it waits for. */
+/** An instruction, reduced to what it waits for. */
 export type Step =
   | { readonly waitsFor: 'nothing'; readonly to: readonly number[] }
   | { readonly waitsFor: 'condition'; readonly condition: number; readonly to: number }
@@ -24,11 +24,11 @@ export type Step =
   | { readonly waitsFor: 'match' };
 
 /**
- * Finds the instructions that lead to a match with some text behind them.
- * @returns for `instruction * 4 + kindOf(character before)`: 1 if it does
+ * Finds the instructions that lead to a match if a suitable text follows.
+ * @returns at `instruction * 4 + kindOf(character before)`: 1 if the instruction does
  */
 export function liveness(steps: readonly Step[]): Uint8Array {
-  // By instruction, kind before and kind behind, where the first kind behind is the end of the text.
+  // By instruction, kind before and kind after. Kind 0 after an instruction is the end of the text.
   const leads = new Uint8Array(steps.length * KINDS * KINDS);
   const at = (pc: number, before: number, behind: number): number => (pc * KINDS + before) * KINDS + behind;
   const live = new Uint8Array(steps.length * KINDS);
@@ -48,7 +48,7 @@ export function liveness(steps: readonly Step[]): Uint8Array {
   };
   for (let changed = true; changed;) {
     changed = false;
-    // A pattern's instructions mostly lead to later ones.
+    // Most instructions lead to later ones, so one pass from the end finds almost all.
     for (let pc = steps.length - 1; pc >= 0; pc--) {
       for (let before = 0; before < KINDS; before++) {
         for (let behind = 0; behind < KINDS; behind++) {

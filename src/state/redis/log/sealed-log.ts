@@ -120,7 +120,8 @@ export class SealedLog {
 
   /**
    * Returns a function that passes on the events of messages (`first\nevent\nevent…`) in their order.
-   * A message whose data key is not in memory waits for it, and so do the messages behind it.
+   * A message whose data key is not in memory waits until the key is read. Later messages wait for
+   * it, because viewers need the events in order.
    * @param onGap called for a message without events, and for one that cannot be decrypted
    */
   reader(

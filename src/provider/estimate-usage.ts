@@ -16,7 +16,7 @@ const TOKENS_PER_MESSAGE = 4;
  * the language.
  */
 const SAMPLE_CHARS = 16_384;
-/** Characters per token when the counter is unavailable: the usual rule of thumb for English. */
+/** Characters per token when the counter does not answer: the usual rule of thumb for English. */
 const CHARS_PER_TOKEN = 4;
 
 const counter = new TokenCounter();
@@ -27,11 +27,18 @@ export type CountedRequest = Pick<ProviderRequest, 'system' | 'items' | 'tools'>
 /**
  * Estimates the usage of a call that was sent `request` and has produced `producedText` (text,
  * refusals and arguments).
+ * @param withinMs how long the counter may take, in milliseconds; after it the estimate follows
+ * from the lengths. Without it the estimate waits for the counter.
  */
-export async function estimateUsage(request: CountedRequest, producedText: string, reasonedText = ''): Promise<Usage> {
+export async function estimateUsage(
+  request: CountedRequest,
+  producedText: string,
+  reasonedText = '',
+  withinMs?: number,
+): Promise<Usage> {
   const texts = [request.system, ...request.items.map(itemText)].filter((text) => text !== '');
   if (request.tools.length > 0) texts.push(JSON.stringify(request.tools));
-  const [promptTokens, outputTokens] = await estimateTokens([texts.join('\n'), reasonedText + producedText]);
+  const [promptTokens, outputTokens] = await estimateTokens([texts.join('\n'), reasonedText + producedText], withinMs);
   const length = reasonedText.length + producedText.length;
   const reasoningTokens = length === 0 ? 0 : Math.round((outputTokens * reasonedText.length) / length);
   const inputTokens = promptTokens + texts.length * TOKENS_PER_MESSAGE + itemsMediaTokens(request.items);
@@ -44,10 +51,28 @@ export async function estimateUsage(request: CountedRequest, producedText: strin
   };
 }
 
-async function estimateTokens(texts: readonly [string, string]): Promise<[number, number]> {
+async function estimateTokens(
+  texts: readonly [string, string],
+  withinMs: number | undefined,
+): Promise<[number, number]> {
   const samples = texts.map((text) => text.slice(0, SAMPLE_CHARS));
-  const counts = await counter.count(samples).catch(() => samples.map((sample) => sample.length / CHARS_PER_TOKEN));
+  const byLength = (): readonly number[] => samples.map((sample) => sample.length / CHARS_PER_TOKEN);
+  const counted = counter.count(samples).catch(byLength);
+  const counts = await (withinMs === undefined ? counted : soonest(counted, withinMs, byLength));
   const whole = (i: 0 | 1): number =>
     Math.round(((counts[i] ?? 0) * texts[i].length) / Math.max(1, Math.min(texts[i].length, SAMPLE_CHARS)));
   return [whole(0), whole(1)];
+}
+
+/** Returns the value of `promise`, or of `late` if that takes longer than `ms` milliseconds. */
+async function soonest<T>(promise: Promise<T>, ms: number, late: () => T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<T>((resolve) => {
+    timer = setTimeout(() => resolve(late()), ms);
+  });
+  try {
+    return await Promise.race([promise, timeUp]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -3,12 +3,21 @@
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type CountedRequest } from '../provider/estimate-usage.js';
 import { type ProviderRequest } from '../provider/provider.js';
+import { TurnStopped } from './outcome.js';
 import { providerRequest } from './turn-context.js';
 import { type Turn } from './turn.js';
 
 export interface Accounting {
-  /** Estimates the usage of a call for which the provider reported none. */
-  readonly estimate: (request: CountedRequest, produced: string, reasoned?: string) => Promise<Usage>;
+  /**
+   * Estimates the usage of a call for which the provider reported none. `withinMs` bounds the exact
+   * count, in milliseconds; after it the estimate is rougher.
+   */
+  readonly estimate: (
+    request: CountedRequest,
+    produced: string,
+    reasoned?: string,
+    withinMs?: number,
+  ) => Promise<Usage>;
   /**
    * Returns the cost in US dollars, or null if the price is unknown. Without a provider name, the
    * prices of the first provider apply.
@@ -16,11 +25,27 @@ export interface Accounting {
   readonly cost: (model: string, usage: Usage, provider: string | null) => number | null;
 }
 
+/**
+ * How long the exact counts of a turn may take that a drain ends, in milliseconds. The first count
+ * loads the tokenizer, and a drain counts all its turns at once: waiting for that would use up the
+ * time for the terminal events.
+ */
+const COUNT_IN_DRAIN_MS = 400;
+
 /** Sets usage and cost in the facts of a turn. */
-export async function account({ plan, facts }: Pick<Turn, 'plan' | 'facts'>, accounting: Accounting): Promise<void> {
+export async function account(
+  turn: Pick<Turn, 'plan' | 'facts' | 'stop' | 'time'>,
+  accounting: Accounting,
+): Promise<void> {
+  const { plan, facts, time } = turn;
+  const countUntil = isDrained(turn) ? time.now() + COUNT_IN_DRAIN_MS : undefined;
+  const estimate = (produced: string, reasoned?: string): Promise<Usage> => {
+    const withinMs = countUntil === undefined ? undefined : Math.max(0, countUntil - time.now());
+    return accounting.estimate(sent(), produced, reasoned, withinMs);
+  };
   const sent = (): ProviderRequest => providerRequest(plan, facts.context?.items ?? plan.request.input);
   if (facts.usage === null && facts.provider !== null) {
-    facts.usage = await accounting.estimate(sent(), facts.produced, facts.reasoned + facts.summarized);
+    facts.usage = await estimate(facts.produced, facts.reasoned + facts.summarized);
     facts.usageEstimated = true;
   }
   if (facts.usage !== null && facts.providerCalled) {
@@ -35,9 +60,15 @@ export async function account({ plan, facts }: Pick<Turn, 'plan' | 'facts'>, acc
   for (const { provider, model } of facts.lost) {
     // The output of an overtaken call is unknown. The provider has read its input, so count that: a
     // budget must include it.
-    const cost = accounting.cost(model, await accounting.estimate(sent(), ''), provider);
+    const cost = accounting.cost(model, await estimate(''), provider);
     if (cost !== null) facts.costUsd = (facts.costUsd ?? 0) + cost;
   }
+}
+
+/** Whether a drain ended the turn. A cancel and a lost log stop a turn with another outcome. */
+function isDrained({ stop }: Pick<Turn, 'stop'>): boolean {
+  const reason: unknown = stop.signal.reason;
+  return reason instanceof TurnStopped && reason.outcome !== 'lost' && reason.outcome.end === 'failed';
 }
 
 function sumOf(a: Usage, b: Usage): Usage {

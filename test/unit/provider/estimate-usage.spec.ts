@@ -21,6 +21,15 @@ describe('estimateUsage', () => {
     expect(tokens).toBeLessThan(42_000);
   });
 
+  it('estimates by length when the counter takes longer than it may', async () => {
+    const text = 'a b c d e f g h ';
+    expect((await estimateUsage(providerRequest(''), text)).output_tokens).toBeGreaterThan(7);
+    // The counter takes one text after the other, and each of these takes it milliseconds.
+    const before = Array.from({ length: 50 }, () => estimateUsage(providerRequest(''), '漢字'.repeat(8_000)));
+    expect((await estimateUsage(providerRequest(''), text, '', 1)).output_tokens).toBe(text.length / 4);
+    await Promise.all(before);
+  });
+
   it('estimates the usage of a text without spaces fast', async () => {
     await estimateUsage(providerRequest(''), 'warm');
     const startedAt = performance.now();

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type ResponseObject } from '../../../src/domain/response.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
+import { type Accounting } from '../../../src/turn/account.js';
 import { Journal } from '../../../src/turn/journal.js';
 import { Settlement } from '../../../src/turn/settlement.js';
 import { HandTime } from '../../support/hand-time.js';
@@ -461,6 +462,30 @@ describe('a drain', () => {
       'failed',
     ]);
     await other.close();
+  });
+
+  it('bounds the exact count of tokens for a turn that a drain ends, and not for one that is cancelled', async () => {
+    const bounds: (number | undefined)[] = [];
+    const own = new TurnHarness({
+      answers: [[say('Hi'), HANG]],
+      accounting: {
+        estimate: (...[, , , withinMs]: Parameters<Accounting['estimate']>) => {
+          bounds.push(withinMs);
+          return Promise.resolve(USAGE);
+        },
+      },
+    });
+    const cancelled = await own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    while (!(await own.types(cancelled.responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+    await own.turns.cancel(ALICE, cancelled.responseId);
+    await own.turns.whenIdle();
+    const drained = await own.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    while (!(await own.types(drained.responseId)).includes('output_text.delta')) await new Promise(setImmediate);
+    await own.turns.abortAll(new SluiceError('replica_lost', 'unable to finish; going away'));
+    expect(bounds).toEqual([undefined, expect.any(Number)]);
+    // Less than abortAll() waits for the terminal events.
+    expect(bounds[1]).toBeLessThan(1_000);
+    await own.close();
   });
 
   it('ends turns that are created while all turns are ended', async () => {

@@ -33,7 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 beforeEach(async () => {
-  store = await openRedisStore({ url: server.url }, { times: LOG_TIMES, timing: { packAfterMs: 100 } });
+  store = await openRedisStore({ url: server.url }, { ttlMs: 60_000, times: LOG_TIMES, timing: { packAfterMs: 100 } });
 });
 afterEach(() => store.close());
 

@@ -62,6 +62,12 @@ export abstract class ConversationStore {
     owner: string,
     query: { readonly limit: number; readonly after?: string },
   ): Promise<Page<Conversation>>;
+  /**
+   * Returns ids of the owner's conversations, newest change first. Reads no text, so that also
+   * conversations whose text cannot be decrypted can be erased.
+   * @param limit most ids, at least 1
+   */
+  abstract idsOfOwner(owner: string, limit: number): Promise<readonly string[]>;
 
   /**
    * Appends items. Idempotent by `commitId` (the response's id), so that a commit that is retried,

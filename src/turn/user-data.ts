@@ -131,9 +131,8 @@ export class UserData {
 
   async #eraseConversations(owner: string): Promise<number> {
     const { conversations, claim, events, responses } = this.#parts;
-    const { data } = await conversations.listByOwner(owner, { limit: PAGE });
     let erased = 0;
-    for (const { id } of data) {
+    for (const id of await conversations.idsOfOwner(owner, PAGE)) {
       const members = await claim.members(id);
       if (await conversations.delete(id)) erased += 1;
       for (const responseId of members) {

@@ -255,7 +255,8 @@ describe('a value that cannot be decrypted', () => {
     const later = await opened({ key: KEY });
     await expect(later.state.conversations.get(id)).rejects.toMatchObject(failure);
     expect(refused).toEqual(['unknown_master_key', 'no_encryption', 'no_data_key']);
-    // It can be deleted nevertheless.
+    // It can be found and deleted nevertheless.
+    expect(await later.state.conversations.idsOfOwner('tenant/ann', 10)).toEqual([id]);
     expect(await later.state.conversations.delete(id)).toBe(true);
   });
 });

@@ -109,6 +109,10 @@ export class MemoryConversationStore extends ConversationStore {
     return pageOf(own, (conversation) => conversation.id, query);
   }
 
+  override async idsOfOwner(owner: string, limit: number): Promise<readonly string[]> {
+    return (await this.listByOwner(owner, { limit })).data.map(({ id }) => id);
+  }
+
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
     const dialogue = this.#dialogues.get(id);
     if (dialogue === undefined) return false;

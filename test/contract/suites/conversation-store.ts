@@ -257,6 +257,16 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       });
     });
 
+    it('lists the ids of an owner’s conversations, newest change first, without those that are gone', async () => {
+      const ids: string[] = [];
+      for (let i = 0; i < 4; i++) ids.unshift((await created({ updatedAt: 1_700_000_000 + i })).id);
+      await created({ owner: 'tenant/bob' });
+      await store.state.conversations.delete(ids[0] ?? '');
+      expect(await store.other.conversations.idsOfOwner('tenant/ann', 2)).toEqual(ids.slice(1, 3));
+      expect(await store.other.conversations.idsOfOwner('tenant/ann', 10)).toEqual(ids.slice(1));
+      expect(await store.other.conversations.idsOfOwner('tenant/unknown', 10)).toEqual([]);
+    });
+
     it('keeps what is read or written, and expires the rest', async () => {
       const read = await created({}, items(1, 2));
       const written = await created();

@@ -146,6 +146,18 @@ export class RedisConversationStore extends ConversationStore {
     return { data, hasMore: found.length > query.limit };
   }
 
+  override async idsOfOwner(owner: string, limit: number): Promise<readonly string[]> {
+    const { commands, keys } = this.#options;
+    const index = keys.owner(owner);
+    for (;;) {
+      const ids = (await commands.call('ZREVRANGE', index, 0, limit - 1)) as readonly string[];
+      const heads = (await Promise.all(ids.map((id) => this.#run('conversation-read', id, [0])))) as HeadFields[];
+      const gone = ids.filter((_, i) => heads[i]?.[0] === null);
+      if (gone.length === 0) return ids;
+      await commands.call('ZREM', index, ...gone);
+    }
+  }
+
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
     const { commands, keys, scripts, maxItems, maxBytes } = this.#options;
     const title = derivedTitle(items);

@@ -9,7 +9,7 @@ import { REDACTED, type Secret, scrub } from '../config/secret.js';
 import { LogOnlyCause, SluiceError } from '../domain/errors.js';
 
 /** Fields that are removed from the first three levels of a line. */
-export const REDACTED_FIELDS: readonly string[] = [
+const REDACTED_FIELDS: readonly string[] = [
   'authorization',
   'cookie',
   'set-cookie',

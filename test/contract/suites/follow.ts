@@ -281,7 +281,7 @@ export function describeFollow(name: string, open: OpenStore): void {
         const { reader } = await open();
         events.onRead = (page) => page && { ...page, events: [], last: 2, ended: true };
         await look();
-        expect(reader.viewer.state).toBe('lost');
+        await eventually(() => reader.viewer.state === 'lost');
         expect(reader.numbers).toEqual(upTo(5));
       });
 

@@ -35,13 +35,17 @@ afterEach(async () => {
 });
 
 /** Opens two replicas over one prefix, with these keys. */
-async function opened(encryption: EncryptionOptions | undefined, packAfterMs = 600_000): Promise<RedisStore> {
+async function opened(
+  encryption: EncryptionOptions | undefined,
+  packAfterMs = 600_000,
+  ttlMs = 600_000,
+): Promise<RedisStore> {
   const store = await openRedisStore(
     { url: server.url },
     {
       keyPrefix: 'test:',
       times: LOG_TIMES,
-      ttlMs: 600_000,
+      ttlMs,
       timing: { packAfterMs },
       hooks: { onNotDecrypted: (reason) => refused.push(reason) },
       ...(encryption === undefined ? {} : { encryption }),
@@ -199,6 +203,15 @@ describe('erasing', () => {
     expect((await store.other.events.read(head.responseId, -1, 10))?.events).toHaveLength(1);
     expect(await server.admin.pttl(key)).toBeLessThanOrEqual(LOG_TIMES.endedUnstoredMs);
   });
+});
+
+it('keeps a data key as long as its conversation after state.ttl was raised', async () => {
+  const { id } = await planted(await opened({ key: KEY }));
+  const later = await opened({ key: KEY }, undefined, 24 * 3_600_000);
+  await later.state.conversations.get(id);
+  const [head = ''] = keys.conversation(id);
+  expect(await server.admin.pttl(head)).toBeGreaterThan(23 * 3_600_000);
+  expect(await server.admin.pttl(keys.dataKey(id))).toBeGreaterThan(await server.admin.pttl(head));
 });
 
 describe('a value that cannot be decrypted', () => {

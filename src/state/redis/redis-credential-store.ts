@@ -17,7 +17,7 @@ import {
 import { type RedisCommands } from './connection/redis-commands.js';
 import { type RedisKeys } from './redis-keys.js';
 import { type RedisHooks } from './redis-options.js';
-import { KEY_SLACK_MS } from './encryption/data-keys.js';
+import { KEY_SLACK_MS } from './scripts.js';
 import { PLACES } from './encryption/sealed-text.js';
 import { type Vault } from './encryption/vault.js';
 import { isObject, parseStored } from './stored-json.js';
@@ -63,7 +63,7 @@ export class RedisCredentialStore extends CredentialStore {
     }
     // GT: a secret that expires sooner must not shorten the life of the list. NX: the list is new.
     for (const only of ['NX', 'GT']) await commands.call('PEXPIREAT', list, secret.expiresAtMs + LIST_SLACK_MS, only);
-    const sealer = await vault.sealer({ name: secret.id, lifeMs: leftMs + KEY_SLACK_MS });
+    const sealer = await vault.sealer({ name: secret.id, life: leftMs + KEY_SLACK_MS });
     const text = sealer.text(PLACES.secret(secret.id), JSON.stringify(secret));
     await commands.call('SET', keys.secret(secret.id), text, 'PX', leftMs);
   }

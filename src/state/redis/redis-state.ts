@@ -114,7 +114,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     ...(dataKeys === undefined ? {} : { dataKeys }),
     write: options.encryption?.write ?? true,
   });
-  const scopes = new Scopes({ ttlMs: longestTtl(retention), times });
+  const scopes = new Scopes({ times });
   const local = new LocalFollowers(leaseMs, time);
   const packer = new LogPacker({
     commands: forStores,

@@ -63,6 +63,8 @@ const MESSAGE_BYTES_MAX = 64 * 1024;
  * RedisCommands sends a command again.
  */
 const REPEAT_MS = 10_000;
+/** How long a data key outlives what it encrypts, in milliseconds: longer than a use goes unchecked. */
+export const KEY_SLACK_MS = 10 * 60_000;
 /** How much longer an owner's index lives than the conversations in it, in milliseconds. */
 export const INDEX_SLACK_MS = 60_000;
 /** Most bytes of that list for one bucket: about 250 calls. */
@@ -87,6 +89,7 @@ export class Scripts {
       INDEX_SLACK_MS,
       TTL_MS: retention.ttlMs,
       LONGEST_TTL_MS: longestTtl(retention),
+      STORED_KEY_MS: Math.max(longestTtl(retention), times.runningMs + times.endedMs) + KEY_SLACK_MS,
       MESSAGE_BYTES_MAX,
       BLOCK_EVENTS,
       REPEAT_MS,

@@ -11,7 +11,7 @@ import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { systemTime, type Time } from '../../../domain/time.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { type RedisKeys } from '../redis-keys.js';
-import { type Scripts } from '../scripts.js';
+import { KEY_SLACK_MS, type Scripts } from '../scripts.js';
 import { KEY_BYTES, type MasterKeys } from './master-keys.js';
 
 export interface DataKeysOptions {
@@ -23,6 +23,13 @@ export interface DataKeysOptions {
   readonly rewrap: boolean;
   readonly time?: Time;
 }
+
+/**
+ * How long Redis holds a data key after its last use: milliseconds, or `stored`, as long as the
+ * configuration stores conversations and responses. A changed configuration applies at the next use,
+ * as it does to them.
+ */
+export type KeyLife = number | 'stored';
 
 /** A data key was erased with what it encrypted. */
 export const ERASED = Symbol('erased');
@@ -38,7 +45,7 @@ interface HeldKey {
   readonly key: KeyObject;
   /** As Redis holds it. */
   wrapped: string;
-  readonly lifeMs: number;
+  readonly life: string;
   /** From this time on, a use checks the key in Redis, beside the use. */
   checkAt: number;
   /** From this time on, the key is read again before it is used. */
@@ -49,7 +56,7 @@ interface HeldKey {
 const HELD_MAX = 10_000;
 const CHECK_EVERY_MS = 60_000;
 /** How long an unchecked key is used while Redis does not answer. */
-const UNCHECKED_MS = 5 * 60_000;
+const UNCHECKED_MS = KEY_SLACK_MS / 2;
 /**
  * How long a replica uses an erased key. A turn that an erasure cancels still writes its end, and
  * its viewers read it.
@@ -57,8 +64,6 @@ const UNCHECKED_MS = 5 * 60_000;
 const ERASED_USE_MS = 30_000;
 /** How long the mark of an erased key is stored: longer than a replica holds the key. */
 const ERASED_MARK_MS = 60 * 60_000;
-/** How long a data key outlives what it encrypts: longer than a use goes unchecked. */
-export const KEY_SLACK_MS = 2 * UNCHECKED_MS;
 
 export class DataKeys {
   readonly #options: DataKeysOptions;
@@ -101,11 +106,11 @@ export class DataKeys {
   /**
    * Returns a key for writing, and creates it if there is none. An erased key is replaced in memory
    * only: what it encrypts is never read.
-   * @param lifeMs how long Redis holds a new key after its last use, in milliseconds
+   * @param life of a new key
    * @throws like `read`
    */
-  async write(scope: string, lifeMs: number): Promise<KeyObject> {
-    const key = this.held(scope) ?? (await this.#once(`w${scope}`, () => this.#load(scope, lifeMs)));
+  async write(scope: string, life: KeyLife): Promise<KeyObject> {
+    const key = this.held(scope) ?? (await this.#once(`w${scope}`, () => this.#load(scope, life)));
     return key === ERASED ? createSecretKey(randomBytes(KEY_BYTES)) : key;
   }
 
@@ -138,10 +143,10 @@ export class DataKeys {
     return started;
   }
 
-  async #load(scope: string, createMs: number | undefined): Promise<KeyObject | typeof ERASED> {
+  async #load(scope: string, createFor: KeyLife | undefined): Promise<KeyObject | typeof ERASED> {
     const { masterKeys } = this.#options;
-    const candidate = createMs === undefined ? '' : masterKeys.wrap(scope, randomBytes(KEY_BYTES));
-    const found = await this.#fetch(scope, candidate, createMs ?? 0);
+    const candidate = createFor === undefined ? '' : masterKeys.wrap(scope, randomBytes(KEY_BYTES));
+    const found = await this.#fetch(scope, candidate, createFor ?? 0);
     if (found === ERASED) return ERASED;
     if (found === undefined) throw new MissingDataKey(scope);
     const key = createSecretKey(masterKeys.unwrap(scope, found.wrapped));
@@ -154,19 +159,19 @@ export class DataKeys {
   async #fetch(
     scope: string,
     candidate: string,
-    candidateLifeMs: number,
-  ): Promise<{ readonly wrapped: string; readonly lifeMs: number } | typeof ERASED | undefined> {
+    candidateLife: KeyLife | string,
+  ): Promise<{ readonly wrapped: string; readonly life: string } | typeof ERASED | undefined> {
     const { commands, keys, scripts } = this.#options;
-    const reply = await commands.run(scripts.get('data-key'), [keys.dataKey(scope)], [candidate, candidateLifeMs]);
+    const reply = await commands.run(scripts.get('data-key'), [keys.dataKey(scope)], [candidate, candidateLife]);
     if (reply === '') return ERASED;
     if (!Array.isArray(reply)) return undefined;
-    return { wrapped: String(reply[0]), lifeMs: Number(reply[1]) };
+    return { wrapped: String(reply[0]), life: String(reply[1]) };
   }
 
   /** Checks a key in Redis without delaying its use. */
   #check(scope: string, held: HeldKey): void {
     held.checkAt = this.#time.now() + CHECK_EVERY_MS;
-    this.#fetch(scope, held.wrapped, held.lifeMs)
+    this.#fetch(scope, held.wrapped, held.life)
       .then(async (found) => {
         if (found === ERASED) return this.#leaveErased(held);
         if (found === undefined) return;

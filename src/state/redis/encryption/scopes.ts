@@ -5,31 +5,27 @@
 
 import { type StoredResponse } from '../../../domain/response.js';
 import { type LogHead, type LogTimes } from '../../event-log.js';
-import { KEY_SLACK_MS } from './data-keys.js';
+import { KEY_SLACK_MS } from '../scripts.js';
 import { type DataKeyScope } from './vault.js';
 
 export interface ScopesOptions {
-  /** Longest time to live of conversations and responses, in milliseconds. */
-  readonly ttlMs: number;
-  readonly times: Pick<LogTimes, 'runningMs' | 'endedMs' | 'endedUnstoredMs'>;
+  readonly times: Pick<LogTimes, 'runningMs' | 'endedUnstoredMs'>;
 }
 
 export class Scopes {
-  readonly #storedMs: number;
   readonly #unstoredMs: number;
 
-  constructor({ ttlMs, times }: ScopesOptions) {
-    this.#storedMs = Math.max(ttlMs, times.runningMs + times.endedMs) + KEY_SLACK_MS;
+  constructor({ times }: ScopesOptions) {
     this.#unstoredMs = times.runningMs + times.endedUnstoredMs + KEY_SLACK_MS;
   }
 
   ofConversation(id: string): DataKeyScope {
-    return { name: id, lifeMs: this.#storedMs };
+    return { name: id, life: 'stored' };
   }
 
   ofLog({ responseId, conversationId, store }: LogHead): DataKeyScope {
     return conversationId === null
-      ? { name: responseId, lifeMs: store ? this.#storedMs : this.#unstoredMs }
+      ? { name: responseId, life: store ? 'stored' : this.#unstoredMs }
       : this.ofConversation(conversationId);
   }
 

@@ -6,7 +6,7 @@
 import { type KeyObject } from 'node:crypto';
 import { LogOnlyCause, SluiceError } from '../../../domain/errors.js';
 import { type DecryptFailure, type RedisHooks } from '../redis-options.js';
-import { type DataKeys, ERASED, MissingDataKey } from './data-keys.js';
+import { type DataKeys, ERASED, type KeyLife, MissingDataKey } from './data-keys.js';
 import { UnknownMasterKey } from './master-keys.js';
 import { decrypt, isSealed, seal, sealedText } from './sealed-text.js';
 
@@ -29,8 +29,8 @@ const PLAIN: Sealer = {
 export interface DataKeyScope {
   /** Id of the conversation, response or secret. */
   readonly name: string;
-  /** How long a new data key is stored after its last use, in milliseconds. */
-  readonly lifeMs: number;
+  /** Of a new data key. */
+  readonly life: KeyLife;
 }
 
 export interface VaultOptions {
@@ -68,10 +68,10 @@ export class Vault {
    * Returns a sealer, whose data key is created if there is none.
    * @throws SluiceError `state_unavailable`, `server_error`
    */
-  async sealer({ name, lifeMs }: DataKeyScope): Promise<Sealer> {
+  async sealer({ name, life }: DataKeyScope): Promise<Sealer> {
     if (this.#writeKeys === undefined) return PLAIN;
     try {
-      return sealerOf(name, await this.#writeKeys.write(name, lifeMs));
+      return sealerOf(name, await this.#writeKeys.write(name, life));
     } catch (error) {
       throw this.#refused(error);
     }

@@ -53,8 +53,9 @@ export class FuzzedGateway {
   static async start(): Promise<FuzzedGateway> {
     const normal = textAnswer(['Hello', ' world']);
     const answers = new Map<string, FakeAnswer>();
-    const answerTo = ({ body }: FakeRequest): FakeAnswer =>
-      answers.get(String(body.messages.at(-1)?.['content'])) ?? normal;
+    // A request that only checks the key has no messages.
+    const answerTo = ({ body }: { readonly body: Partial<FakeRequest['body']> }): FakeAnswer =>
+      answers.get(String(body.messages?.at(-1)?.['content'])) ?? normal;
     const provider = await FakeOpenAiServer.start(answerTo);
     const process = await GatewayProcess.start(
       {

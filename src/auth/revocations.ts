@@ -49,7 +49,7 @@ interface RevokedBatch {
 
 export interface RevocationsOptions {
   /**
-   * Called with the revocations of each read. If it fails, they are read again.
+   * Called with the revocations of each read and of the read before. If it fails, they are read again.
    * @param isValid whether a credential of a revoked owner is still valid
    */
   readonly onRevoked: (batch: RevokedBatch, isValid: (principal: Principal) => Promise<boolean>) => Promise<void>;
@@ -61,6 +61,12 @@ export class Revocations {
   readonly #options: RevocationsOptions;
   readonly #time: Time;
   #cursor: string | null = null;
+  /**
+   * What the last read found. It is reported once more: a credential may be checked before it is
+   * revoked, and its socket be added after the revocation was reported. Then the next report finds
+   * the socket.
+   */
+  #recent: readonly Revocation[] = [];
   #stopped = false;
   #reading: Promise<void> | undefined;
   #cancel: () => void = () => undefined;
@@ -106,15 +112,22 @@ export class Revocations {
   };
 
   async #readAll(): Promise<void> {
+    let again = this.#recent;
+    const found: Revocation[] = [];
     try {
       for (;;) {
         const { revocations, cursor } = await this.#store.revocationsAfter(this.#cursor);
-        if (revocations.length > 0) await this.#options.onRevoked(batchOf(revocations), this.isValid);
+        const reported = [...again, ...revocations];
+        if (reported.length > 0) await this.#options.onRevoked(batchOf(reported), this.isValid);
         this.#cursor = cursor;
+        again = [];
+        found.push(...revocations);
         if (revocations.length === 0 || this.#stopped) return;
       }
     } catch {
       // The store is unavailable. The next read continues at the same cursor.
+    } finally {
+      this.#recent = [...again, ...found];
     }
   }
 

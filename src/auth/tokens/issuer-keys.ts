@@ -1,7 +1,8 @@
 /*
  * The public keys of the tokens' issuer, from its JWKS URL. Keys that are known stay in use while
  * the issuer cannot be reached. An unknown key makes this replica fetch the list again, at most
- * once per cooldown, so that forged tokens cannot flood the issuer.
+ * once per cooldown, so that forged tokens cannot flood the issuer. A fetch without an answer is
+ * repeated once.
  */
 
 import { createLocalJWKSet, type CryptoKey, errors, type JWSHeaderParameters, type FlattenedJWSInput } from 'jose';
@@ -20,7 +21,10 @@ export interface IssuerKeysOptions {
 const FRESH_MS = 10 * 60_000;
 /** Least time between two fetches, in milliseconds. */
 const COOLDOWN_MS = 30_000;
-const FETCH_WITHIN_MS = 5_000;
+/** The same after a fetch that failed, and the time after which refused clients may try again. */
+const FAILED_COOLDOWN_MS = 5_000;
+/** Time limit of one attempt, in milliseconds. A fetch has two attempts. */
+const ATTEMPT_WITHIN_MS = 5_000;
 const MAX_BYTES = 1024 * 1024;
 const MAX_KEYS = 100;
 
@@ -77,7 +81,7 @@ export class IssuerKeys {
    */
   #fetch(): Promise<void> {
     if (this.#fetching !== undefined) return this.#fetching;
-    if (this.#time.now() - this.#triedAt < COOLDOWN_MS) return Promise.resolve();
+    if (this.#time.now() - this.#triedAt < (this.#away ? FAILED_COOLDOWN_MS : COOLDOWN_MS)) return Promise.resolve();
     this.#triedAt = this.#time.now();
     this.#fetching = this.#load()
       .then(
@@ -89,6 +93,7 @@ export class IssuerKeys {
         },
         (thrown: unknown) => {
           this.#away = true;
+          this.#triedAt = this.#time.now();
           this.#options.onFetched('failed', causeOf(thrown));
         },
       )
@@ -96,11 +101,25 @@ export class IssuerKeys {
     return this.#fetching;
   }
 
+  /**
+   * Loads the list, once more if the issuer did not answer. While a replica starts, its event loop
+   * can be busy for longer than the time limit, and the limit then ends an attempt whose answer is
+   * there already.
+   */
   async #load(): Promise<KeySet> {
+    try {
+      return await this.#attempt();
+    } catch (thrown) {
+      if (thrown instanceof KeysMistake) throw thrown;
+      return this.#attempt();
+    }
+  }
+
+  async #attempt(): Promise<KeySet> {
     const answer = await fetch(this.#options.url, {
       redirect: 'error',
       headers: { accept: 'application/jwk-set+json, application/json' },
-      signal: AbortSignal.timeout(FETCH_WITHIN_MS),
+      signal: AbortSignal.timeout(ATTEMPT_WITHIN_MS),
     });
     if (!answer.ok) {
       await answer.body?.cancel();
@@ -117,7 +136,7 @@ export class IssuerKeys {
   }
 }
 
-/** A failed fetch. Its message is Sluice's own and holds no content of the answer. */
+/** An answer of the issuer that holds no keys. The message is Sluice's own and holds no content of the answer. */
 class KeysMistake extends Error {}
 
 function keySetOf(text: string): KeySet {
@@ -159,6 +178,6 @@ function unavailable(): SluiceError {
   return new SluiceError(
     'auth_unavailable',
     'unable to check this token; the keys of its issuer cannot be fetched; try again',
-    { retryAfterMs: 5_000 },
+    { retryAfterMs: FAILED_COOLDOWN_MS },
   );
 }

@@ -1,6 +1,6 @@
 /* The keys of the tokens' issuer: rotation, cooldown, and an issuer that is away. */
 
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { jwtVerify } from 'jose';
 import { IssuerKeys } from '../../../src/auth/tokens/issuer-keys.js';
 import { TokenAuthenticator } from '../../../src/auth/tokens/token-authenticator.js';
@@ -21,7 +21,10 @@ beforeEach(async () => {
     onFetched: (outcome, why) => void outcomes.push(why === '' ? outcome : `${outcome}: ${why}`),
   });
 });
-afterEach(() => issuer.close());
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await issuer.close();
+});
 const verify = async (token: string): Promise<unknown> => (await jwtVerify(token, keys.find)).payload.sub;
 const codeOf = (token: string): Promise<unknown> =>
   verify(token).catch((error: unknown) => (error as { code: unknown }).code);
@@ -86,8 +89,38 @@ describe('issuer keys', () => {
     expect(await codeOf(await signed(one))).toBe('auth_unavailable');
     expect(issuer.fetches).toBe(1);
     issuer.status = 200;
-    time.pass(31_000);
+    time.pass(4_900);
+    expect(await codeOf(await signed(one))).toBe('auth_unavailable');
+    // The Retry-After of the refusal.
+    time.pass(200);
     expect(await verify(await signed(one))).toBe('ann');
+    expect(issuer.fetches).toBe(2);
+  });
+
+  it('accepts tokens when the second attempt of a fetch answers after the first was cut [AUTH-7]', async () => {
+    const one = await issuer.key('one');
+    issuer.published = [one.jwk];
+    issuer.status = null;
+    issuer.server.once('request', () => (issuer.status = 200));
+    expect(await verify(await signed(one))).toBe('ann');
+    expect(issuer.fetches).toBe(2);
+    expect(outcomes).toEqual(['ok']);
+  });
+
+  it('accepts tokens when the second attempt of a fetch answers after the first timed out [AUTH-7]', async () => {
+    const one = await issuer.key('one');
+    issuer.published = [one.jwk];
+    const late = AbortSignal.abort(new DOMException('too late', 'TimeoutError'));
+    jest.spyOn(AbortSignal, 'timeout').mockReturnValueOnce(late);
+    expect(await verify(await signed(one))).toBe('ann');
+    expect(outcomes).toEqual(['ok']);
+  });
+
+  it('gives up a fetch after two attempts without an answer [AUTH-7]', async () => {
+    issuer.status = null;
+    expect(await codeOf(await signed(await issuer.key('one')))).toBe('auth_unavailable');
+    expect(issuer.fetches).toBe(2);
+    expect(outcomes).toHaveLength(1);
   });
 
   it("ignores secrets and unusable entries of the issuer's list [AUTH-7]", async () => {

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { FakeOpenAiServer } from '../support/fake-openai-server.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { Replica } from '../../scripts/development/cluster/replica.js';
-import { TestSocket } from '../support/socket.js';
+import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 
 /** Each in its real format, and all different. */
 const SECRETS = {
@@ -78,7 +78,9 @@ function shapesOfAll(): [string, string[]][] {
 
 it('logs no warnings on a healthy start', () => {
   const logged = replica.lines.map((line) => JSON.parse(line) as { readonly level: string; readonly msg: string });
-  expect(logged.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
+  // Redis is a process of a machine that may be busy, so it may answer late. test/contract/state-start.spec.ts tests that line.
+  const others = logged.filter(({ msg }) => msg !== 'state store does not answer yet');
+  expect(others.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
   expect(logged.map(({ msg }) => msg)).toContain('server started');
 });
 
@@ -194,6 +196,26 @@ describe('a configuration with secrets where none belong', () => {
   });
 });
 
+/** Waits for an event of this type. @throws if an error or the end of a response comes instead, which nothing would follow */
+async function expectNext(socket: TestSocket, wanted: string): Promise<Frame> {
+  const frame = await socket.next((next) => next.type === wanted || next.type === 'error' || isTerminalFrame(next));
+  expect(frame).toMatchObject({ type: wanted });
+  return frame;
+}
+
+/** Sends an event until the replica takes it: on a busy machine it may refuse work for a moment. */
+async function ask(socket: TestSocket, event: object, wanted: string): Promise<Frame> {
+  for (;;) {
+    socket.send(event);
+    const frame = await socket.next(({ type }) => type === wanted || type === 'error');
+    if (frame['status'] !== 503) {
+      expect(frame).toMatchObject({ type: wanted });
+      return frame;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 describe('one log search over two replicas', () => {
   it('finds every line of a response: its creation, its reads and cancel on another replica, its end', async () => {
     const shared = await RedisServer.start();
@@ -203,19 +225,19 @@ describe('one log search over two replicas', () => {
       const asking = await TestSocket.open(first.socketUrl);
       const ids: string[] = [];
       for (const input of ['demo: hang after=2', 'demo: hang after=1']) {
-        asking.send({ type: 'response.create', input, stream_id: `lane-${ids.length}` });
-        ids.push(((await asking.next('response.created'))['response'] as { readonly id: string }).id);
+        const create = { type: 'response.create', input, stream_id: `lane-${ids.length}` };
+        ids.push(((await ask(asking, create, 'response.created'))['response'] as { readonly id: string }).id);
       }
       const [cancelled = '', orphaned = ''] = ids;
       const reading = await TestSocket.open(second.socketUrl);
       reading.send({ type: 'sluice:resume', response_id: cancelled });
-      await reading.next('response.output_text.delta');
+      await expectNext(reading, 'response.output_text.delta');
       reading.send({ type: 'response.cancel', response_id: cancelled });
-      await reading.next('response.incomplete');
+      await expectNext(reading, 'response.incomplete');
       reading.send({ type: 'sluice:resume', response_id: orphaned });
-      await reading.next('response.output_text.delta');
+      await expectNext(reading, 'response.output_text.delta');
       await first.kill();
-      await reading.next('response.failed');
+      await expectNext(reading, 'response.failed');
       reading.close();
       await reading.closed;
       await second.stop();

@@ -32,6 +32,11 @@ export interface ReplicaEnd {
 }
 
 const PORT_BACK_WITHIN_MS = 10_000;
+/**
+ * How long a starting replica may take for one answer, in milliseconds. Long, because each attempt that is given up costs a busy machine another
+ * connection, and the end of the process ends the wait.
+ */
+const START_ANSWER_MS = 60_000;
 
 export class Replica {
   readonly name: string;
@@ -137,7 +142,7 @@ export class Replica {
         tell(end);
       });
     });
-    while (!(await this.isReady())) {
+    while (!(await this.isReady(START_ANSWER_MS))) {
       if (child.exitCode !== null || child.signalCode !== null) {
         const said = this.lines.slice(from).slice(-20).join('\n');
         const problem = `${this.name} did not start:\n${said}`;

@@ -36,19 +36,12 @@ const CHANGES = {
         facts.begun = true;`,
     ],
   ],
-  'state/redis/log/redis-event-log.js': [['JSON.stringify(head)', `JSON.stringify({ ...head, ${ADDED} })`]],
+  'state/redis/log/sealed-log.js': [['JSON.stringify(head)', `JSON.stringify({ ...head, ${ADDED} })`]],
   'state/redis/conversation/redis-response-store.js': [
     ['JSON.stringify(stored)', `JSON.stringify({ ...stored, ${ADDED} })`],
   ],
-  'state/redis/conversation/redis-conversation-store.js': [
-    [
-      '...newestWithin(items, this.#options).map((item) => JSON.stringify(item))',
-      '...newestWithin(items, this.#options).map((item) => JSON.stringify({ ...item, added_in: "1.1.0" }))',
-    ],
-    [
-      '...items.map((item) => JSON.stringify(item))',
-      '...items.map((item) => JSON.stringify({ ...item, added_in: "1.1.0" }))',
-    ],
+  'state/redis/conversation/sealed-items.js': [
+    ['const json = JSON.stringify(item);', `const json = JSON.stringify({ ...item, ${ADDED} });`],
   ],
   'state/redis/conversation/redis-conversation-announcements.js': [
     [

@@ -91,6 +91,7 @@ it('covers every condition that an operator must be notified of', () => {
     PromptsStale: '5m',
     ReplicaNotReady: '5m',
     ReplicaRestarts: '1m',
+    DataNotDecrypted: '1m',
     DrainStuck: '1m',
     ReplicasLost: '1m',
     TwoVersions: '2h',

@@ -31,6 +31,7 @@ export const TOOLS = [
   { program: 'javac', apt: 'default-jdk-headless', brew: 'openjdk', why: 'the client for Java is tried' },
   { program: 'mvn', apt: 'maven', brew: 'maven', why: 'the client for Java is installed' },
   { program: 'openssl', apt: 'openssl', brew: 'openssl', why: 'Redis over TLS needs certificates' },
+  { program: 'mkfifo', apt: 'coreutils', brew: 'coreutils', why: 'the audit log is written to a named pipe' },
 ];
 const LIMIT_MS = 8 * 60_000;
 

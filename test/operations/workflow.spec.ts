@@ -28,6 +28,7 @@ const tools = TOOLS as readonly { readonly program: string; readonly apt: string
 const ON_THE_RUNNER = [
   'kubernetes-client',
   'curl',
+  'coreutils',
   'openssl',
   'chromium',
   'python3-venv',

@@ -42,8 +42,13 @@ async function written(count: number): Promise<readonly Line[]> {
 }
 /** Takes the lines of a test's preparations, up to an operation that only this call makes. */
 async function prepared(): Promise<void> {
+  const before = linesNow().length;
   await harness.api('/v1/prompts', { key: BACKEND });
-  await until(() => linesNow().at(-1)?.['operation'] === 'GET /v1/prompts');
+  await until(() =>
+    linesNow()
+      .slice(before)
+      .some(({ operation }) => operation === 'GET /v1/prompts'),
+  );
   read = linesNow().length;
 }
 

@@ -136,8 +136,14 @@ export function readIdempotencyKey(header: string | string[] | undefined): strin
   );
 }
 
+/**
+ * Reads the parameters that a route has. `on_disconnect` is ignored where no turn starts: a client
+ * that sets it for all of its requests, as the official one does with `defaultQuery`, is not refused.
+ */
 function read<Schema extends z.ZodObject>(schema: Schema, query: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(query ?? {});
+  // A parsed query is an object of texts and lists.
+  const { on_disconnect: wish, ...fields } = { ...(query as Readonly<Record<string, unknown>> | undefined) };
+  const parsed = schema.safeParse('on_disconnect' in schema.shape ? { ...fields, on_disconnect: wish } : fields);
   if (!parsed.success) throw refusalOf(parsed.error, query, 'read the query', Object.keys(schema.shape));
   return parsed.data;
 }

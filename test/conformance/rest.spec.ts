@@ -265,8 +265,8 @@ describe('GET /v1/responses/{id}', () => {
         { error: { code: 'unknown_parameter', param: 'dry_run' } },
       ]);
     }
-    expect((await harness.api(`/v1/responses/${ids['responses']}`)).status).toBe(200);
-    expect((await harness.api(`/v1/conversations/${conversation}`)).status).toBe(200);
+    expect((await harness.api(`/v1/responses/${ids['responses']}?on_disconnect=cancel`)).status).toBe(200);
+    expect((await harness.api(`/v1/conversations/${conversation}/items?on_disconnect=cancel`)).status).toBe(200);
   });
 
   it('refuses a stream with 410 when only the response is still stored [REST-13]', async () => {

@@ -177,6 +177,8 @@ function apiError({ status, headers, text }: RefusedAnswer): APIError {
   } catch {
     // The message is the text then.
   }
-  // Any JSON: the package looks for the field `error` in it.
-  return APIError.generate(status, body as object | undefined, body ? undefined : text, headers);
+  // The package looks for the field `error`. Some servers send the fields of the error without it.
+  const hasError = typeof body !== 'object' || ((body as { readonly error?: unknown } | null)?.error ?? null) !== null;
+  const fields = hasError ? body : { error: body };
+  return APIError.generate(status, fields as object | undefined, body ? undefined : text, headers);
 }

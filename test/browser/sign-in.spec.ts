@@ -156,7 +156,8 @@ describe('a client secret that ends', () => {
     await signIn(first.value);
     const before = sockets;
     at(first, -20_000);
-    await reason('This credential expires in 20 s. Paste a new one to stay connected.').waitFor();
+    // `expires_at` is in whole seconds, so up to one second more is left.
+    await reason(/^This credential expires in 2[01] s\. Paste a new one to stay connected\.$/u).waitFor();
     await paste(fresh.value);
     await page.locator('#announcement').getByText('The new credential was accepted.').waitFor({ state: 'attached' });
     at(first, 60_000);

@@ -13,7 +13,7 @@ import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextRound, setTimeout as sleep } from 'node:timers/promises';
 import { describe, hardware } from './lib/hardware.js';
 import { ask } from './lib/ipc.js';
 import { end, freePort, listening, startNode, startRedis } from './lib/processes.js';
@@ -27,7 +27,8 @@ const DELTA_BYTES = 1_024;
 const CONVERSATION_ITEMS = [100, 1_000] as const;
 /** Turns of one delta that are measured together: one alone is shorter than the clock of the CPU is exact. */
 const TURNS = 20;
-const EVENTS = [5_000, 50_000] as const;
+/** Each is sent alone. What the gateway reads together becomes one event, so there are fewer events. */
+const DELTAS = [5_000, 50_000] as const;
 const TRIES = 30;
 /** What is read after the place of the resume. */
 const EVENTS_LEFT = 20;
@@ -67,8 +68,11 @@ async function provide(request: IncomingMessage, answer: ServerResponse): Promis
     `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 0, model: 'm', choices, usage })}\n\n`;
   const delta = chunk([{ index: 0, delta: { content: 'word '.repeat(bytes).slice(0, bytes) }, finish_reason: null }]);
   answer.writeHead(200, { 'content-type': 'text/event-stream' });
-  const stream = function* (): Generator<string> {
-    for (let sent = 0; sent < deltas; sent += 1) yield delta;
+  const stream = async function* (): AsyncGenerator<string> {
+    for (let sent = 0; sent < deltas; sent += 1) {
+      yield delta;
+      if (bytes < DELTA_BYTES) await nextRound();
+    }
     yield chunk([{ index: 0, delta: {}, finish_reason: 'stop' }]);
     yield chunk([], { prompt_tokens: 1, completion_tokens: deltas, total_tokens: deltas + 1 });
     yield 'data: [DONE]\n\n';
@@ -149,11 +153,13 @@ async function turnIn(gateway: Gateway, items: number): Promise<number> {
   return (cpu * 1_000) / TURNS / items;
 }
 
-/** CPU of a resume near the end of a response of this many events, in milliseconds. */
-async function resumeAt(gateway: Gateway, events: number): Promise<number> {
-  const created = await post(`${gateway.url}/responses`, { input: `${events}x8` });
+/** CPU of a resume near the end of a response of this many deltas, in milliseconds. */
+async function resumeAt(gateway: Gateway, deltas: number): Promise<number> {
+  const created = await post(`${gateway.url}/responses`, { input: `${deltas}x8` });
   const { id } = (await created.json()) as { readonly id: string };
-  const tail = `${gateway.url}/responses/${id}?stream=true&starting_after=${events - EVENTS_LEFT}`;
+  const whole = await (await fetch(`${gateway.url}/responses/${id}?stream=true`)).text();
+  const events = whole.split('\nevent: ').length;
+  const tail = `${gateway.url}/responses/${id}?stream=true&starting_after=${Math.max(0, events - EVENTS_LEFT)}`;
   const cpu = await cpuOf(gateway, async () => {
     for (let i = 0; i < TURNS; i += 1) {
       const text = await (await fetch(tail)).text();
@@ -180,7 +186,7 @@ async function measure(gateway: Gateway): Promise<readonly Row[]> {
   };
   const [answerShort, answerLong] = await both(ANSWER_KB, (size) => answerOf(gateway, size));
   const [turnShort, turnLong] = await both(CONVERSATION_ITEMS, (size) => turnIn(gateway, size));
-  const [resumeShort, resumeLong] = await both(EVENTS, (size) => resumeAt(gateway, size));
+  const [resumeShort, resumeLong] = await both(DELTAS, (size) => resumeAt(gateway, size));
   return [
     { title: 'an answer of 0.5 and of 5 MB', unit: 'ms a MB', short: answerShort, long: answerLong },
     {
@@ -189,7 +195,7 @@ async function measure(gateway: Gateway): Promise<readonly Row[]> {
       short: turnShort,
       long: turnLong,
     },
-    { title: 'a resume at event 5,000 and at event 50,000', unit: 'ms', short: resumeShort, long: resumeLong },
+    { title: 'a resume near the end of 5,000 and of 50,000 deltas', unit: 'ms', short: resumeShort, long: resumeLong },
   ];
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { freePort, keep, listening } from './processes.js';
@@ -15,9 +15,8 @@ const PEERS = resolve('.cache/bench/peers');
 const STARTS_WITHIN_MS = 180_000;
 
 const LITELLM = '1.106.12';
-const PORTKEY = '1.15.2';
-/** On Node 26 Portkey answers every stream with 500. */
-const PORTKEY_NODE = '22.23.5';
+/** LiteLLM does not start without a key of its own. */
+const LITELLM_KEY = 'sk-bench';
 
 /** A peer has no probe: its CPU is read from the operating system, exact to 10 ms. */
 interface Peer {
@@ -27,7 +26,7 @@ interface Peer {
   install(): readonly string[];
   argumentsFor(port: number, upstream: string): readonly string[];
   /** Sent with each request. */
-  headersFor(upstream: string): Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 const litellm: Peer = {
@@ -49,28 +48,10 @@ const litellm: Peer = {
     writeFileSync(config, JSON.stringify({ model_list: [{ model_name: 'gpt-4o-mini', litellm_params: params }] }));
     return ['--config', config, '--host', '127.0.0.1', '--port', String(port), '--num_workers', '1'];
   },
-  headersFor: () => ({}),
+  headers: { authorization: `Bearer ${LITELLM_KEY}` },
 };
 
-const portkey: Peer = {
-  name: 'portkey',
-  label: `Portkey gateway ${PORTKEY}`,
-  install: () => {
-    const folder = join(PEERS, `portkey-${PORTKEY}`);
-    const program = join(folder, 'node_modules/@portkey-ai/gateway/build/start-server.js');
-    const node = `node-${process.platform}-${process.arch}`;
-    if (!existsSync(program)) {
-      mkdirSync(folder, { recursive: true });
-      const packages = [`@portkey-ai/gateway@${PORTKEY}`, `${node}@${PORTKEY_NODE}`];
-      must('npm', ['install', '--silent', '--no-save', '--prefix', folder, ...packages]);
-    }
-    return [join(folder, 'node_modules', node, 'bin/node'), program];
-  },
-  argumentsFor: (port) => [`--port=${port}`, '--headless'],
-  headersFor: (upstream) => ({ 'x-portkey-provider': 'openai', 'x-portkey-custom-host': upstream }),
-};
-
-function system({ name, label, install, argumentsFor, headersFor }: Peer): System {
+function system({ name, label, install, argumentsFor, headers }: Peer): System {
   return {
     name,
     label,
@@ -87,7 +68,7 @@ function system({ name, label, install, argumentsFor, headersFor }: Peer): Syste
       const target = {
         dialect: 'chat-sse',
         url: `http://127.0.0.1:${port}/v1`,
-        headers: headersFor(upstream),
+        headers,
       } as const;
       return { children: [child], targets: [target] };
     },
@@ -96,7 +77,8 @@ function system({ name, label, install, argumentsFor, headersFor }: Peer): Syste
 
 function start(program: string, args: readonly string[]): ChildProcess {
   const out = process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit';
-  return keep(spawn(program, args, { stdio: ['ignore', out, out] }));
+  const env = { ...process.env, LITELLM_MASTER_KEY: LITELLM_KEY };
+  return keep(spawn(program, args, { env, stdio: ['ignore', out, out] }));
 }
 
 /** @throws Error if the command fails */
@@ -105,4 +87,4 @@ function must(command: string, args: readonly string[]): void {
   if (status !== 0) throw new Error(`unable to install a peer; ${command} ended with ${status ?? String(error)}`);
 }
 
-export const PEER_SYSTEMS: readonly System[] = [litellm, portkey].map(system);
+export const PEER_SYSTEMS: readonly System[] = [litellm].map(system);

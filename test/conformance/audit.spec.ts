@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { EVENT_AUDIT } from '../../src/gateway/event-rules.js';
 import { ROUTE_RULES } from '../../src/rest/route-rules.js';
 import { DONE, finishChunk, textChunk, usageChunk } from '../support/fake-openai-server.js';
+import { frameNaming } from '../support/client-frames.js';
 import { type ApiAnswer, GatewayHarness, heldAnswer, ONE_TRY, upTo } from '../support/gateway-harness.js';
 
 const BACKEND = 'sk-backend-0000000000000000000000000001';
@@ -207,19 +208,7 @@ const open = (key: string) =>
   harness.connect({ headers: { authorization: `Bearer ${key}`, 'x-forwarded-for': HERE, 'sluice-user': 'ann' } });
 
 describe.each(Object.entries(EVENT_AUDIT))('%s', (type, audit) => {
-  const frameOf = (of: Objects): object => {
-    const frames: Readonly<Record<keyof typeof EVENT_AUDIT, object>> = {
-      'response.create': { input: 'Planted text', conversation: of.conversation },
-      'response.cancel': { response_id: of.response },
-      'response.steer': { previous_response_id: of.response, input: 'Planted text' },
-      'sluice:resume': { response_id: of.response },
-      'sluice:subscribe': { conversation: of.conversation },
-      'sluice:unsubscribe': { conversation: of.conversation },
-      'sluice:auth': { token: BACKEND },
-      'sluice:ping': {},
-    };
-    return { type, ...frames[type as keyof typeof EVENT_AUDIT] };
-  };
+  const frameOf = (of: Objects): object => frameNaming(type, of, { text: 'Planted text', token: BACKEND });
 
   it('leaves one line if it has a rule, and none otherwise', async () => {
     const of = await objects();

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { type FastifyInstance } from 'fastify';
 import { EVENT_RULES } from '../../src/gateway/event-rules.js';
 import { ROUTE_RULES, ruleOf } from '../../src/rest/route-rules.js';
+import { frameNaming } from '../support/client-frames.js';
 import { type ApiAnswer, GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
 import { RawClient } from '../support/raw-client.js';
 
@@ -200,19 +201,7 @@ describe.each(named)('%s with an object', (route, rule) => {
 });
 
 describe.each(Object.entries(EVENT_RULES))('%s', (type, scope) => {
-  const frameOf = (of: Ids): object => {
-    const frames: Readonly<Record<keyof typeof EVENT_RULES, object>> = {
-      'response.create': { input: 'Hi', conversation: of.conversation },
-      'response.cancel': { response_id: of.response },
-      'response.steer': { previous_response_id: of.response, input: 'Hi' },
-      'sluice:resume': { response_id: of.response },
-      'sluice:subscribe': { conversation: of.conversation },
-      'sluice:unsubscribe': { conversation: of.conversation },
-      'sluice:auth': { token: ann },
-      'sluice:ping': {},
-    };
-    return { type, ...frames[type as keyof typeof EVENT_RULES] };
-  };
+  const frameOf = (of: Ids): object => frameNaming(type, of, { text: 'Hi', token: ann });
   const open = (key: string): Promise<RawClient> => harness.connect({ headers: { authorization: `Bearer ${key}` } });
   const answer = async (client: RawClient, frame: object): Promise<object> => {
     client.send(frame);

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Target } from './ipc.js';
-import { PEER_SYSTEMS } from './peers.js';
+import { litellm } from './peers.js';
 import { freePort, listening, startNode } from './processes.js';
 import { bannedWords } from './words.js';
 
@@ -220,7 +220,7 @@ export function systemsOf(dist: string): readonly System[] {
     floorSse,
     sluice({ name: 'sluice-chat', label: 'Sluice, memory, 1,000 banned words, metrics', dist, speaks: 'chat' }),
     sluice({ name: 'sluice-chat-redis', label: 'Sluice, Redis, the same', dist, redis: true, speaks: 'chat' }),
-    ...PEER_SYSTEMS,
+    litellm,
     sluice({ name: 'sluice-redis-2', label: 'Sluice, Redis, two replicas', dist, redis: true, replicas: 2 }),
   ];
 }

@@ -63,7 +63,7 @@ export class Subscriptions {
     channel.listeners.add(listener);
     const end = (): void => this.#leave(channel, listener);
     try {
-      await withDeadline(channel.subscribed, this.#options.timing.commandTimeoutMs);
+      await failingAfter(channel.subscribed, this.#options.timing.commandTimeoutMs);
     } catch (error) {
       end();
       throw stateUnavailable(this.#options.connector.lastError ?? error);
@@ -186,7 +186,7 @@ export class Subscriptions {
 }
 
 /** Waits for `work`. @throws Error if it takes longer than `ms` milliseconds */
-async function withDeadline(work: Promise<void>, ms: number): Promise<void> {
+async function failingAfter(work: Promise<void>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('Command timed out')), ms);

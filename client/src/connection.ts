@@ -99,7 +99,7 @@ export class Connection {
     if (this.#drainingMs === null || this.#drainTimer !== undefined || this.#owner.busy()) return;
     this.#drainTimer = setTimeout(() => {
       this.#drainTimer = undefined;
-      if (!this.#owner.busy()) this.#lost(new SluiceError('closed', 'draining', 'The gateway is going away.'), 0);
+      if (!this.#owner.busy()) this.#lost(new SluiceError('closed', 'draining', 'The gateway leaves.'), 0);
     }, this.#environment.random() * this.#drainingMs);
   }
 
@@ -192,7 +192,7 @@ export class Connection {
 
   #closed({ code = 1006, reason = '' }: SocketEvent): void {
     const final = FINAL.has(code);
-    const words = final ? 'The gateway ended this connection permanently' : 'The connection was lost';
+    const words = final ? 'The gateway ended this connection' : 'The connection was lost';
     const why = reason === '' ? '.' : ` (${reason}).`;
     const error = new SluiceError(final ? 'refused' : 'closed', `closed_${code}`, words + why);
     const spreadMs = this.#drainingMs;
@@ -214,11 +214,7 @@ export class Connection {
       await call(this.#environment, this.#base, token, 'GET', '/v1/models');
       if (attempt !== this.#attempt) return;
       if (!this.#proved) this.#blocked++;
-      error = new SluiceError(
-        'refused',
-        'websocket_blocked',
-        'The gateway answers, but no WebSocket to it can be opened from here.',
-      );
+      error = new SluiceError('refused', 'websocket_blocked', 'The gateway answers, but no WebSocket can be opened.');
     } catch (thrown) {
       // request throws nothing else.
       error = thrown as SluiceError;
@@ -262,7 +258,7 @@ export class Connection {
     if (this.state !== 'open') {
       if (this.#socket === null && this.#environment.isOnline()) void this.#connect();
     } else if (this.#blocked === blocked) this.#ping();
-    else this.#lost(new SluiceError('closed', 'network', 'Trying a WebSocket again.'), 0);
+    else this.#lost(new SluiceError('closed', 'network', 'Trying WebSockets.'), 0);
   }
 
   /** Restarts the silence timer after a message. */

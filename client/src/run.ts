@@ -23,7 +23,7 @@ export interface Run {
 }
 
 /** Returns the first free name with this prefix. */
-export function free(prefix: string, taken: ReadonlySet<string>): string {
+export function free(prefix: string, taken: ReadonlySet<unknown>): string {
   for (let i = 0; ; i++) if (!taken.has(prefix + i)) return prefix + i;
 }
 

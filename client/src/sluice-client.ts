@@ -25,7 +25,7 @@ import { Emitter } from './emitter.js';
 import { type Environment } from './environment.js';
 import { closedHere, SluiceError } from './errors.js';
 import { baseUrl, call, errorFrom, jsonOf, tokenOf } from './http.js';
-import { LiveResponse } from './response.js';
+import { LiveResponse, TERMINAL } from './response.js';
 import { free, LANES, randomKey, type Run } from './run.js';
 import { LiveSubscription } from './subscription.js';
 
@@ -42,6 +42,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   /** In the order in which they were requested. */
   readonly #runs = new Set<Run>();
   readonly #subscriptions = new Map<unknown, LiveSubscription>();
+  /** Lanes whose response ended before its last resume was answered: its events come once more. */
+  readonly #reserved = new Set<unknown>();
   #maxMessageBytes = 1024 * 1024;
 
   constructor(options: ClientOptions, environment: Environment) {
@@ -132,7 +134,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     this.#runs.add(run);
     response.on('end', () => this.#end(run));
     if (create !== null && new TextEncoder().encode(JSON.stringify(create)).length + 64 > this.#maxMessageBytes) {
-      response.fail(new SluiceError('refused', 'payload_too_large', 'The message is too long to be sent.'));
+      response.fail(new SluiceError('refused', 'payload_too_large', 'The message is too long.'));
     } else {
       this.#connection.open();
       this.#flush();
@@ -142,6 +144,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
 
   #opened(): void {
     for (const run of this.#runs) run.lane = null;
+    this.#reserved.clear();
     this.#flush();
     for (const subscription of this.#subscriptions.values()) this.#watch(subscription);
   }
@@ -176,7 +179,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   }
 
   #freeLane(): string | null {
-    const taken = new Set([...this.#runs].flatMap(({ lane }) => lane ?? []));
+    const taken = new Set<unknown>(this.#reserved);
+    for (const { lane } of this.#runs) if (lane !== null) taken.add(lane);
     return taken.size < LANES[this.transport] ? free('lane', taken) : null;
   }
 
@@ -189,7 +193,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     this.#connection.send({ type: 'sluice:unsubscribe', conversation });
     // Responses with a viewer continue without the subscription.
     for (const run of this.#runs)
-      if (run.lane !== null && run.create === null && turns.has(run.response)) this.#resume(run);
+      if (run.lane !== null && !run.resuming && run.create === null && turns.has(run.response)) this.#resume(run);
   }
 
   /** Handles an event of a followed conversation. */
@@ -208,10 +212,9 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   }
 
   #received(event: WireEvent): void {
+    const inLane = [...this.#runs].find(({ lane }) => lane === event.stream_id);
     // A repeated create may receive a snapshot in place of `response.created`.
-    if (event.type === 'sluice:snapshot')
-      for (const { lane, response } of this.#runs)
-        if (lane === event.stream_id && response.id === null) response.identify(event.response_id ?? null);
+    if (event.type === 'sluice:snapshot') inLane?.response.identify(event.response_id ?? null);
     this.emit('frame', { direction: 'in', data: event });
     if (event.type === 'sluice:hello') {
       this.#maxMessageBytes = Number(event['max_message_bytes'] ?? this.#maxMessageBytes);
@@ -223,13 +226,13 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
         return;
       }
     }
-    const run = [...this.#runs].find(({ lane, response }) =>
-      event.response_id === undefined ? lane !== null && lane === event.stream_id : response.id === event.response_id,
-    );
-    if (event.type === 'error') this.#refused(run, event);
+    const { response_id: id, type } = event;
+    const run = id === undefined ? inLane : [...this.#runs].find(({ response }) => response.id === id);
+    if (!run && (type === 'error' || TERMINAL.test(type)) && this.#reserved.delete(event.stream_id)) this.#flush();
+    else if (type === 'error') this.#refused(run, event);
     else if (run === undefined) return;
-    else if (event.type === 'sluice:resumed') run.resuming = false;
-    else if (event.type === 'sluice:snapshot' || event.type.startsWith('response.')) this.#feed(run, event);
+    else if (type === 'sluice:resumed') run.resuming = false;
+    else if (type === 'sluice:snapshot' || type.startsWith('response.')) this.#feed(run, event);
   }
 
   #feed(run: Run, event: WireEvent): void {
@@ -238,10 +241,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     if (outcome === 'taken') run.gaps = 0;
     if (outcome !== 'gap' || run.resuming) return;
     if (run.response.id !== null && ++run.gaps <= 3) this.#resume(run);
-    else
-      run.response.fail(
-        new SluiceError('lost', 'events_missing', 'Parts of the answer did not arrive and could not be fetched.'),
-      );
+    else run.response.fail(new SluiceError('lost', 'events_missing', 'Parts of the answer did not arrive.'));
   }
 
   #refused(run: Run | undefined, event: WireEvent): void {
@@ -276,12 +276,13 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
           : { type: 'response.cancel', response_id: response.id },
       );
     } else if (!response.sent && response.id === null) {
-      response.fail(new SluiceError('closed', 'cancelled', 'It was cancelled before it was sent.'));
+      response.fail(new SluiceError('closed', 'cancelled', 'It was cancelled unsent.'));
     }
   }
 
   #end(run: Run): void {
     this.#runs.delete(run);
+    if (run.resuming) this.#reserved.add(run.lane);
     this.#connection.settle();
     this.#flush();
   }

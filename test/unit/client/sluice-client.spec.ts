@@ -295,6 +295,27 @@ describe('responses of the browser client', () => {
     expect(response.text).toBe('Hello');
   });
 
+  it('keeps a lane free in which the answer of an overtaken resume will come', async () => {
+    const { response, socket, script } = await harness.running('Hel');
+    const missing = script.delta('lo');
+    const late = script.delta('!');
+    // A gap: the client resumes, and the end arrives before the answer of the resume.
+    socket.send(late);
+    expect(await socket.next()).toMatchObject({ type: 'sluice:resume', stream_id: script.lane });
+    const end = script.end();
+    socket.send(missing, late, end);
+    await response.final;
+    const next = harness.client.send('Next');
+    const create = await socket.next();
+    expect(create['stream_id']).not.toBe(script.lane);
+    socket.send({ type: 'sluice:resumed', response_id: 'resp_1', starting_after: 1 }, missing, late, end);
+    const answer = new Script('resp_2', create['stream_id']);
+    socket.send(answer.created(), answer.delta('Two'), answer.end());
+    await expect(next.final).resolves.toMatchObject({ id: 'resp_2', output_text: 'Two' });
+    harness.client.send('Last');
+    expect((await socket.next())['stream_id']).toBe(script.lane);
+  });
+
   it('runs at most sixteen responses at once and reuses a small set of lanes', async () => {
     const responses = Array.from({ length: 18 }, (_, i) => harness.client.send(String(i)));
     const socket = await harness.gateway.socket();

@@ -151,7 +151,7 @@ describe('a client secret that ends', () => {
     gateway.gateway.parts.table.check();
   };
 
-  it('is renewed on the open connection when another one is pasted in time', async () => {
+  it('renews a client secret on the open connection when another one is pasted in time', async () => {
     const [first, fresh] = [await secretFor('ann'), await secretFor('ann', DAY_S)];
     await signIn(first.value);
     const before = sockets;
@@ -167,7 +167,7 @@ describe('a client secret that ends', () => {
     expect(gateway.lines.join()).not.toContain(fresh.value);
   });
 
-  it('is not renewed by the secret of another user, and the page says so', async () => {
+  it('says that the secret of another user does not renew the connection', async () => {
     const [first, bobs] = [await secretFor('ann'), await secretFor('bob', DAY_S)];
     await signIn(first.value);
     at(first, -20_000);
@@ -178,7 +178,7 @@ describe('a client secret that ends', () => {
     await connected();
   });
 
-  it('asks for another one when it has expired, and continues the conversation with it', async () => {
+  it('asks for another secret when one has expired, and continues the conversation with it', async () => {
     const [first, fresh] = [await secretFor('ann'), await secretFor('ann', DAY_S)];
     await signIn(first.value);
     await ask('demo: deltas=3 text=numbers');
@@ -191,7 +191,7 @@ describe('a client secret that ends', () => {
     expect(await turns().count()).toBe(1);
   });
 
-  it('asks for another one when it was revoked, and says that', async () => {
+  it('says that a secret was revoked, and asks for another one', async () => {
     const [first, fresh] = [await secretFor('ann'), await secretFor('ann')];
     await signIn(first.value);
     await fetch(`${gateway.url}/v1/client_secrets/${first.id}`, {

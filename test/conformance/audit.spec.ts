@@ -145,7 +145,7 @@ function namedIn(route: string, of: Objects): Line {
 }
 
 describe.each(Object.entries(ROUTE_RULES))('%s', (route, { audit }) => {
-  it('leaves one line about who did what, from where and when', async () => {
+  it('writes one audit line that says who did what, from where and when', async () => {
     const of = await objects();
     await prepared();
     harness.says('Planted summary');
@@ -182,7 +182,7 @@ describe.each(Object.entries(ROUTE_RULES))('%s', (route, { audit }) => {
     expect(at).toBeLessThanOrEqual(Date.now());
   });
 
-  it('leaves one line if it is refused, without a caller if none was authenticated', async () => {
+  it('writes one audit line for a refused request, without a caller if none was authenticated', async () => {
     const of = await objects();
     await prepared();
     const [method = 'GET'] = route.split(' ');
@@ -210,7 +210,7 @@ const open = (key: string) =>
 describe.each(Object.entries(EVENT_AUDIT))('%s', (type, audit) => {
   const frameOf = (of: Objects): object => frameNaming(type, of, { text: 'Planted text', token: BACKEND });
 
-  it('leaves one line if it has a rule, and none otherwise', async () => {
+  it('writes one audit line for an accepted event with a rule, and none for others', async () => {
     const of = await objects();
     const client = await open(BACKEND);
     await prepared();
@@ -241,7 +241,7 @@ describe.each(Object.entries(EVENT_AUDIT))('%s', (type, audit) => {
     await harness.hangUp();
   });
 
-  it('leaves one line if it is refused', async () => {
+  it('writes one audit line for a refused event', async () => {
     if (audit === null) return;
     const of = await objects();
     const client = await open(BACKEND);
@@ -265,7 +265,7 @@ describe.each(Object.entries(EVENT_AUDIT))('%s', (type, audit) => {
 });
 
 describe('the audit log', () => {
-  it('records opened and refused connections', async () => {
+  it('writes opened and refused connections to the audit log', async () => {
     await prepared();
     await open(BACKEND);
     expect((await written(1))[0]).toMatchObject({
@@ -288,7 +288,7 @@ describe('the audit log', () => {
     await harness.hangUp();
   });
 
-  it('has the line of a stream when the turn begins, and one line for any number of deltas', async () => {
+  it('writes the audit line of a stream when the turn begins, and one for any number of deltas', async () => {
     await prepared();
     const { promise, resolve: finish } = Promise.withResolvers<void>();
     const words = upTo(50).map((i) => textChunk(`word ${i} `));
@@ -306,7 +306,7 @@ describe('the audit log', () => {
     expect(linesNow().filter(({ id }) => id === line?.['id'])).toHaveLength(1);
   });
 
-  it('records a cancel of a lane with the response that it reaches', async () => {
+  it('writes a cancel of a lane to the audit log with the response that it reaches', async () => {
     const client = await open(BACKEND);
     await prepared();
     const held = heldAnswer('First');
@@ -320,7 +320,7 @@ describe('the audit log', () => {
     await harness.hangUp();
   });
 
-  it('records a repeated request as read, not as created', async () => {
+  it('writes a repeated request to the audit log as read, not as created', async () => {
     harness.says('Once');
     const request = { method: 'POST', body: { input: 'Hi' }, key: BACKEND, headers: { 'idempotency-key': 'audit-1' } };
     await prepared();
@@ -331,7 +331,7 @@ describe('the audit log', () => {
     expect(second?.['id']).toBe(first?.['id']);
   });
 
-  it('names the user that `safety_identifier` names', async () => {
+  it('names the user of `safety_identifier` in the audit log', async () => {
     await prepared();
     harness.says('Yes');
     await harness.api('/v1/responses', {
@@ -342,14 +342,14 @@ describe('the audit log', () => {
     expect((await written(1))[0]).toMatchObject({ event: 'created', user: 'zoe' });
   });
 
-  it('records revocations of secrets with their use until then', async () => {
+  it('writes the use and the revocation of a client secret to the audit log', async () => {
     const secret = await post('/v1/client_secrets', { user: 'ann' });
     await prepared();
     await harness.api('/v1/models', { key: String(secret.body['value']) });
     expect((await written(1))[0]).toMatchObject({ credential_kind: 'secret', credential: idOf(secret), user: 'ann' });
   });
 
-  it('holds neither text of messages nor a credential, also if one is sent as an id', async () => {
+  it('writes neither text of messages nor a credential to the audit log, also if one is sent as an id', async () => {
     const secret = await post('/v1/client_secrets', { user: 'ann' });
     const value = String(secret.body['value']);
     await harness.api(`/v1/responses/${value}`, asAnn);
@@ -364,7 +364,7 @@ describe('the audit log', () => {
 });
 
 describe('an audit log that cannot be written', () => {
-  it('harms no turn, counts the lines, and is logged', async () => {
+  it('harms no turn, counts the lines and logs the cause when the disk of the audit log is full', async () => {
     const full = await GatewayHarness.start({ config: { monitoring: { audit: { output: '/dev/full' } } } });
     try {
       full.says('One');

@@ -155,7 +155,7 @@ describe('the rules', () => {
     expect(() => router.get('/v1/secrets/:id', () => 'planted')).toThrow();
   });
 
-  it('say of every route with a parameter whose object it names', () => {
+  it('finds for every route with a parameter whose object it names', () => {
     const parameters = routes.map(([route]) => route).filter((route) => route.includes(':'));
     const covered = [...named.map(([route]) => route), ...Object.keys(UNOWNED)];
     expect(parameters.filter((route) => !covered.includes(route))).toEqual([]);

@@ -29,7 +29,7 @@ function auditLog(refusalsPerMinute = 600) {
 const BOB: Principal = { ...ALICE, user: 'bob', owner: `${ALICE.tenant}/bob` };
 
 describe('a line', () => {
-  it('ends with a line break, has the time of the operation, and is scrubbed', () => {
+  it('ends an audit line with a line break, gives it the time of the operation, and scrubs it', () => {
     const { write, texts, lines } = auditLog();
     write({ address: 'hidden', about: { id: 'resp_1' } });
     expect(texts[0]?.endsWith('}\n')).toBe(true);
@@ -56,13 +56,13 @@ describe('a line', () => {
     expect(lines()[0]?.['id']).toBe(named);
   });
 
-  it('cuts an address that a proxy took from its client', () => {
+  it('cuts an address in an audit line that a proxy took from its client', () => {
     const { write, lines } = auditLog();
     write({ address: 'x'.repeat(16_000) });
     expect(lines()[0]?.['address']).toBe('x'.repeat(64));
   });
 
-  it('names a model only if it exists, and a user only to an authenticated caller', () => {
+  it('names in an audit line a model only if it exists, and a user only of an authenticated caller', () => {
     const { write, lines } = auditLog();
     const [model, user] = [{ event: 'read', kind: 'model' } as const, { event: 'erased', kind: 'user' } as const];
     write({ rule: model, about: { id: 'some-text' }, outcome: REFUSED });
@@ -73,7 +73,7 @@ describe('a line', () => {
     expect(lines().map(({ id, about_user }) => id ?? about_user)).toEqual([null, 'gpt-x', null, 'ann', null]);
   });
 
-  it('distinguishes refusals of the caller from failures of the gateway', () => {
+  it('distinguishes in an audit line refusals of the caller from failures of the gateway', () => {
     const { write, lines } = auditLog();
     write({ outcome: new SluiceError('state_unavailable', 'unable to read; away; later') });
     write({ outcome: 'unanswered' });
@@ -85,7 +85,7 @@ describe('a line', () => {
 });
 
 describe('refusals', () => {
-  it('of callers without a credential share a bound, beyond which one line counts them', () => {
+  it('bounds the refusals of callers without a credential together, and counts the others in one line', () => {
     const { write, lines, time } = auditLog(60);
     for (let i = 0; i < 10_000; i += 1) write({ outcome: REFUSED, address: `10.0.0.${i % 250}` });
     expect(lines()).toHaveLength(60);
@@ -105,7 +105,7 @@ describe('refusals', () => {
     expect(lines()).toHaveLength(61 + 10);
   });
 
-  it('of one caller take no line from another caller, nor from what is done', () => {
+  it('takes no audit line from another caller, nor from accepted operations, for the refusals of one caller', () => {
     const { write, lines } = auditLog(2);
     for (let i = 0; i < 10; i += 1) write({ outcome: REFUSED });
     for (let i = 0; i < 10; i += 1) write({ outcome: REFUSED, caller: ALICE });
@@ -117,7 +117,7 @@ describe('refusals', () => {
     expect(count('alice', 'ok')).toBe(10);
   });
 
-  it('that were counted are written when the log closes', () => {
+  it('writes counted refusals when the audit log closes', () => {
     const { write, lines, log } = auditLog(1);
     write({ outcome: REFUSED });
     write({ outcome: REFUSED });

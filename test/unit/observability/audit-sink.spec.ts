@@ -24,7 +24,7 @@ function sinkTo(output: string) {
 const linesOf = (file: string): string[] => readFileSync(file, 'utf8').trimEnd().split('\n');
 
 describe('a file', () => {
-  it('gets every line in order, and is readable for its group only', async () => {
+  it('writes every audit line to a file in order, readable for its group only', async () => {
     const file = join(directory, 'order.jsonl');
     const { sink, lost } = sinkTo(file);
     const lines = Array.from({ length: 1_000 }, (_, i) => `line ${i}`);
@@ -35,7 +35,7 @@ describe('a file', () => {
     expect(statSync(file).mode & 0o007).toBe(0);
   });
 
-  it('that was renamed gets no line after it was opened again, and none is lost', async () => {
+  it('writes no audit line to a renamed file after it was opened again, and loses none', async () => {
     const file = join(directory, 'rotated.jsonl');
     const { sink, lost } = sinkTo(file);
     for (let i = 0; i < 500; i += 1) sink.write(`before ${i}\n`);
@@ -49,11 +49,11 @@ describe('a file', () => {
     expect(linesOf(`${file}.1`)[0]).toBe('before 0');
   });
 
-  it('that cannot be opened is a mistake of the configuration', () => {
+  it('refuses an audit file that cannot be opened as a mistake of the configuration', () => {
     expect(() => sinkTo(join(directory, 'missing', 'audit.jsonl'))).toThrow(StartMistake);
   });
 
-  it('keeps its lines if it cannot be opened again', async () => {
+  it('keeps writing to the audit file if it cannot be opened again', async () => {
     const file = join(directory, 'gone', 'audit.jsonl');
     execFileSync('mkdir', ['-p', join(directory, 'gone')]);
     const { sink, dropped } = sinkTo(file);
@@ -67,7 +67,7 @@ describe('a file', () => {
 });
 
 describe('a full disk', () => {
-  it('drops and counts each line, and delays nothing', async () => {
+  it('drops and counts each audit line on a full disk, and delays nothing', async () => {
     const { sink, dropped, lost } = sinkTo('/dev/full');
     for (let i = 0; i < 100; i += 1) sink.write(`line ${i}\n`);
     await sink.close();
@@ -83,11 +83,11 @@ describe('a named pipe', () => {
     return path;
   };
 
-  it('without a reader is a mistake of the configuration, and does not stop the start', () => {
+  it('refuses a pipe without a reader as a mistake of the configuration, without waiting for one', () => {
     expect(() => sinkTo(pipe('unread'))).toThrow('ENXIO');
   });
 
-  it('that is not read keeps a bounded number of lines, and counts the others', async () => {
+  it('keeps a bounded number of audit lines for a pipe that is not read, and counts the others', async () => {
     const path = pipe('slow');
     const reader = await open(path, 0o4000);
     const { sink, dropped } = sinkTo(path);

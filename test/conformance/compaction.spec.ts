@@ -328,7 +328,7 @@ describe('context_management', () => {
   });
 });
 
-it('a summary is requested with masked data, as an answer is [COMP-4, COMP-1]', async () => {
+it('requests a summary with masked data, like an answer [COMP-4, COMP-1]', async () => {
   const masking = await start(KEY, {
     middleware: { validator: { guardrails: [{ type: 'pii' }] } },
   });
@@ -354,7 +354,7 @@ it('a summary is requested with masked data, as an answer is [COMP-4, COMP-1]', 
   await masking.close();
 });
 
-it('a conversation at its window is compacted before items are dropped [COMP-4]', async () => {
+it('compacts a conversation at its window before items are dropped [COMP-4]', async () => {
   const small = await start(KEY, { middleware: { state: { max_messages: 8 } } });
   small.provider.answerWith(textAnswer(['Fine']));
   const conversation = await small.conversation(ANN);
@@ -375,7 +375,7 @@ it('a conversation at its window is compacted before items are dropped [COMP-4]'
   await small.close();
 });
 
-it('a compaction counts as a turn in limits and metrics [COMP-1]', async () => {
+it('counts a compaction as a turn in limits and metrics [COMP-1]', async () => {
   const limited = await start(KEY, { limits: { per_user: { requests_per_minute: 1 } } });
   limited.provider.answerWith(textAnswer(['About Ada.']));
   const client = clientOf(limited, ANN);

@@ -96,7 +96,7 @@ describe('the line of a turn', () => {
   });
 });
 
-describe('the lines of the turns of a socket', () => {
+describe('the line of a turn over a socket', () => {
   const runs = async (client: TestSocket, ...fields: object[]): Promise<unknown[]> => {
     const ids: unknown[] = [];
     for (const more of fields) {
@@ -108,7 +108,7 @@ describe('the lines of the turns of a socket', () => {
     return ids;
   };
 
-  it("carry the upgrade's id, or that of the event [OPS-5]", async () => {
+  it("carries the upgrade's id, or that of the event [OPS-5]", async () => {
     [failing, spareFailing] = [0, 0];
     const headers = { authorization: `Bearer ${KEY}`, 'x-request-id': 'page-17' };
     const client = await TestSocket.open(gateway.socketUrl, { headers });
@@ -124,7 +124,7 @@ describe('the lines of the turns of a socket', () => {
     client.close();
   });
 
-  it('logs no request id of the client for a turn without one [OPS-5]', async () => {
+  it('carries no request id of the client for a turn without one [OPS-5]', async () => {
     const client = await TestSocket.open(gateway.socketUrl, { headers: { authorization: `Bearer ${KEY}` } });
     expect(await runs(client, {})).toEqual([undefined]);
     client.close();

@@ -73,7 +73,7 @@ describe('connections of a user', () => {
     );
   });
 
-  it('do not bound requests without a stream, and free their place when they end [LIMIT-11]', async () => {
+  it('are not bounded for requests without a stream, and free their place when they end [LIMIT-11]', async () => {
     const socket = await harness.connect(as('cy', '198.51.100.1'));
     for (let i = 0; i < 2; i++) await harness.connect(as('cy', '198.51.100.1'));
     harness.says('Hello');

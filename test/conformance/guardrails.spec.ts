@@ -200,9 +200,9 @@ describe('guardrails that request a verdict', () => {
   });
 
   it.each([
-    ['deny', undefined, { status: 'incomplete', output_text: '' }, 'deny'],
-    ['allow', 'allow', { status: 'completed', output_text: 'Hello' }, 'note'],
-  ])('%s what could not be judged as on_error says [GUARD-8]', async (_, on_error, expected, decision) => {
+    ['denies', undefined, { status: 'incomplete', output_text: '' }, 'deny'],
+    ['allows', 'allow', { status: 'completed', output_text: 'Hello' }, 'note'],
+  ])('%s text without a verdict, as on_error says [GUARD-8]', async (_, on_error, expected, decision) => {
     await start({ type: 'moderation', direction: 'output', ...(on_error === undefined ? {} : { on_error }) });
     answers(textAnswer(['Hello']), () => ({ status: 500 }));
     const client = await harness.connect();

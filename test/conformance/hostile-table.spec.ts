@@ -179,8 +179,8 @@ const SLOW: Readonly<Record<string, { readonly begins: string; readonly drips?: 
   },
 };
 
-describe('slow senders', () => {
-  it('are refused with 408 when their time is over, while other clients are served [REST-23, ERR-5]', async () => {
+describe('a slow sender', () => {
+  it('is refused with 408 when its time is over, while other clients are served [REST-23, ERR-5]', async () => {
     const strict = await GatewayHarness.start({ config: { http: { request_timeout: '1s' } } });
     strict.says('Hello');
     const answers = Object.entries(SLOW).map(async ([what, { begins, drips }]) => {
@@ -209,7 +209,7 @@ describe('hostile input', () => {
     expect(terminalOf(await client.run({ input: 'Hi' })).output_text).toBe('Hello');
   });
 
-  it('writes no line of the log', () => {
+  it('writes no line of level error or fatal to the log', () => {
     // Each line is one object, and none has a level above those of requests.
     const levels = harness.gateway.lines.map((line) => (JSON.parse(line) as { readonly level: string }).level);
     expect(levels.filter((level) => level === 'error' || level === 'fatal')).toEqual([]);

@@ -48,9 +48,9 @@ const NONSENSE: readonly string[] = [
   `{"type":"response.cancel","response_id":"${'x'.repeat(900_000)}"}`,
 ];
 
-describe('hostile frames', () => {
+describe('a hostile frame', () => {
   it.each(NONSENSE.map((frame) => [frame.length > 70 ? `${frame.slice(0, 70)}…` : frame, frame] as const))(
-    'are refused once each, as the client’s mistake: %j [WS-4, ERR-2]',
+    'is refused once, as a mistake of the client: %j [WS-4, ERR-2]',
     async (_shown, frame) => {
       const client = await harness.connect();
       client.send(frame);
@@ -63,11 +63,11 @@ describe('hostile frames', () => {
     },
   );
 
-  it('leave JavaScript’s own objects unchanged', () => {
+  it('leaves the objects of JavaScript unchanged', () => {
     expect('polluted' in {}).toBe(false);
   });
 
-  it('may name a lane as JavaScript names its own [LANE-1]', async () => {
+  it('may name a lane like a property of JavaScript’s objects [LANE-1]', async () => {
     harness.says('Hello');
     const client = await harness.connect();
     for (const stream_id of OWN_NAMES) {
@@ -85,7 +85,7 @@ describe('hostile frames', () => {
 });
 
 describe('fragments of frames', () => {
-  it('without an end cost their connection only and are dropped with it', async () => {
+  it('are dropped with their connection if the rest never arrives', async () => {
     const half = frameOf(OPCODES.text, 'x'.repeat(500_000), { size: 1_000_000n });
     for (const _ of upTo(20)) (await harness.connect()).wire.write(half);
     const other = await harness.connect();
@@ -95,10 +95,10 @@ describe('fragments of frames', () => {
   });
 
   it.each([
-    ['empty ones without end', frameOf(OPCODES.more, '', { final: false }), 100_000],
-    ['small ones without end', frameOf(OPCODES.more, 'x', { final: false }), 200_000],
-    ['large ones without end', frameOf(OPCODES.more, 'x'.repeat(60_000), { final: false }), 100],
-  ])('%s close the socket [WS-6]', async (_what, piece, times) => {
+    ['empty and never end', frameOf(OPCODES.more, '', { final: false }), 100_000],
+    ['small and never end', frameOf(OPCODES.more, 'x', { final: false }), 200_000],
+    ['large and never end', frameOf(OPCODES.more, 'x'.repeat(60_000), { final: false }), 100],
+  ])('close the socket if they are %s [WS-6]', async (_what, piece, times) => {
     const client = await harness.connect();
     client.wire.write(frameOf(OPCODES.text, 'x', { final: false }));
     client.wire.write(Buffer.concat(upTo(times).map(() => piece)));
@@ -113,7 +113,7 @@ describe('fragments of frames', () => {
   });
 });
 
-describe('a flood', () => {
+describe('a flood of frames', () => {
   /** All of them in one write, as no careful client would send them. */
   const flood = (
     client: Awaited<ReturnType<GatewayHarness['connect']>>,
@@ -122,7 +122,7 @@ describe('a flood', () => {
   ): void =>
     void client.wire.write(Buffer.concat(upTo(times).map((i) => frameOf(OPCODES.text, JSON.stringify(frame(i))))));
 
-  it('of subscribes to one conversation is answered completely and leaves one subscription [SUB-1, SUB-3, WS-18]', async () => {
+  it('is answered completely and leaves one subscription if it subscribes to one conversation [SUB-1, SUB-3, WS-18]', async () => {
     // Operations count for each caller: a gateway of its own.
     const free = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 1_000_000 } } } });
     free.says('Hello');
@@ -138,7 +138,7 @@ describe('a flood', () => {
     await free.close();
   });
 
-  it('of subscribes and unsubscribes ends in the state of the last frame [SUB-3, WS-3]', async () => {
+  it('ends in the state of its last frame if it subscribes and unsubscribes [SUB-3, WS-3]', async () => {
     harness.says('Hello');
     const conversation = await harness.conversation();
     const [watcher, creator] = [await harness.connect(), await harness.connect()];
@@ -149,7 +149,7 @@ describe('a flood', () => {
     expect(typesOf(await watcher.settle())).toEqual(['sluice:pong']);
   });
 
-  it('of the largest frames with unknown keys ends its connection early, while another one is served [WS-8, REQ-24]', async () => {
+  it('ends its connection early, while another one is served, if its frames are the largest with unknown keys [WS-8, REQ-24]', async () => {
     harness.says('Hello');
     const [client, other] = [await harness.connect(), await harness.connect()];
     const frame = `{"type":"response.create",${upTo(70_000)
@@ -166,7 +166,7 @@ describe('a flood', () => {
     expect(refused).toBeLessThan(70);
   });
 
-  it('of resumes of a running response ends its connection, while another one is served [RES-6, LIMIT-7, WS-8]', async () => {
+  it('ends its connection, while another one is served, if it resumes a running response [RES-6, LIMIT-7, WS-8]', async () => {
     const limited = await GatewayHarness.start({ config: { limits: { per_user: { operations_per_minute: 1_000 } } } });
     limited.provider.answerWith((request) =>
       request.body.messages.at(-1)?.['content'] === 'hold' ? { steps: [{ hang: true }] } : textAnswer(['Hello']),
@@ -183,7 +183,7 @@ describe('a flood', () => {
     await limited.close();
   });
 
-  it('of pings is answered completely, while another client is served [WS-10, WS-18]', async () => {
+  it('is answered completely, while another client is served, if it consists of pings [WS-10, WS-18]', async () => {
     harness.says('Hello');
     const [client, other] = [await harness.connect(), await harness.connect()];
     flood(client, 20_000, (id) => ({ type: 'sluice:ping', id }));
@@ -192,7 +192,7 @@ describe('a flood', () => {
     expect(answers.map(({ id }) => id)).toEqual(upTo(20_000));
   });
 
-  it('of requests starts as many turns as a connection may have, and ends it [WS-7, WS-8]', async () => {
+  it('starts as many turns as a connection may have, and ends it, if it requests turns [WS-7, WS-8]', async () => {
     harness.provider.answerWith({ steps: [{ hang: true }] });
     const asked = harness.provider.requests.length;
     const client = await harness.connect({ query: 'on_disconnect=cancel' });
@@ -204,7 +204,7 @@ describe('a flood', () => {
     while ((await harness.gateway.metric('sluice_turns_in_flight')) > 0) await new Promise(setImmediate);
   });
 
-  it('of cancels of a running turn ends it once and leaves the connection open [CAN-2]', async () => {
+  it('ends a running turn once and leaves the connection open if it cancels [CAN-2]', async () => {
     harness.provider.answerWith({ steps: [{ hang: true }] });
     const client = await harness.connect();
     client.create({ input: 'Hi' });

@@ -158,7 +158,7 @@ describe('turns that do not run through', () => {
     }
   });
 
-  it('covered every event that the specification and the gateway share [EV-14]', () => {
+  it('covers every event that the specification and the gateway share [EV-14]', () => {
     expect(EVENT_TYPES.filter((type) => !seen.has(type))).toEqual([]);
   });
 });
@@ -202,7 +202,7 @@ describe('allowed tools', () => {
     expect([status, body['error']]).toEqual([400, expect.objectContaining({ code, param })]);
   });
 
-  it('prompt_cache_key reaches the provider and comes back, from both kinds of request [REQ-35]', async () => {
+  it('sends prompt_cache_key to the provider and returns it, from both kinds of request [REQ-35]', async () => {
     harness.says('Fine');
     const { body } = await harness.post({ input: 'Hi', prompt_cache_key: 'tenant-7', max_tool_calls: 3 });
     expect(body).toMatchObject({ prompt_cache_key: 'tenant-7', max_tool_calls: 3 });

@@ -9,7 +9,7 @@ import { exchange } from '../support/raw-http.js';
 it.each([
   ['serves', true, 200],
   ['does not serve', false, 404],
-])('%s the playground and the client with app.playground: %s [REST-21]', async (_what, playground, status) => {
+])('%s the playground and the client if app.playground is %s [REST-21]', async (_what, playground, status) => {
   const gateway = await startGateway({ config: { app: { playground } } });
   try {
     for (const path of ['/', '/client.js', '/client.d.ts'])
@@ -19,7 +19,7 @@ it.each([
   }
 });
 
-it.each(['production', 'staging'])('is not served with config/%s.yaml', (name) => {
+it.each(['production', 'staging'])('does not serve the playground with config/%s.yaml', (name) => {
   const env = {
     OPENAI_API_KEY: 'sk-x',
     SLUICE_API_KEY: 'sk-backend-0000000000000000000000000001',
@@ -37,7 +37,7 @@ describe('the headers', () => {
   });
   afterAll(() => Promise.all([plain.close(), secured.close()]));
 
-  it('of the page allow its own files only, no inline code, no frame and no referrer [REST-21]', async () => {
+  it('allow the page its own files only, no inline code, no frame and no referrer [REST-21]', async () => {
     const { headers } = await fetch(plain.url);
     const host = new URL(plain.url).host;
     expect(headers.get('content-security-policy')?.split('; ')).toEqual([
@@ -60,7 +60,7 @@ describe('the headers', () => {
   });
 
   it.each(["a.example; script-src 'unsafe-inline'", 'a.example *', '*', 'a@b.example', 'a.example/x'])(
-    'of the page do not repeat the host %j [REST-21]',
+    'do not repeat the host %j of the request [REST-21]',
     async (host) => {
       const { headers } = await exchange(plain.port, `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
       expect(headers['content-security-policy']).toMatch(/connect-src 'self'$/u);
@@ -68,7 +68,7 @@ describe('the headers', () => {
     },
   );
 
-  it('of every answer tell browsers to use HTTPS only with http.hsts, and say nothing without it [REST-25]', async () => {
+  it('require HTTPS of browsers in every answer with http.hsts, and in none without it [REST-25]', async () => {
     for (const path of ['/', '/client.js', '/v1/models', '/v1/unknown', '/nothing']) {
       const [on, off] = await Promise.all([fetch(`${secured.url}${path}`), fetch(`${plain.url}${path}`)]);
       expect([path, on.headers.get('strict-transport-security')]).toEqual([path, 'max-age=31536000']);

@@ -91,7 +91,7 @@ describe('a turn with `store: false`', () => {
     return harness.api('/v1/responses', { method: 'POST', body, key: USUAL, headers });
   };
 
-  it.each(ways)('%s leaves nothing in Redis 60 s after its end [EV-11, REQ-21]', async (_way, run) => {
+  it.each(ways)('leaves nothing in Redis 60 s after its end, %s [EV-11, REQ-21]', async (_way, run) => {
     const word = `planted${ways.findIndex(([, one]) => one === run)}`;
     await run(word);
     await harness.gateway.gateway.parts.turns.whenIdle();
@@ -118,7 +118,7 @@ describe('a turn of a class with a time of its own', () => {
     await harness.api(`/v1/conversations/${conversation}/items`, { key: USUAL });
   }
 
-  it('is kept for that time in conversation, responses and events [EV-11]', async () => {
+  it('is kept for the time of its class in conversation, responses and events [EV-11]', async () => {
     await inConversation(TRIAL, 'sown');
     const found = await holding('sown');
     expect(found.length).toBeGreaterThanOrEqual(5);

@@ -130,7 +130,7 @@ describe('refused frames', () => {
     ],
   ];
   it.each(refused)(
-    '%s is answered, and the socket stays open [WS-4, WS-5, LANE-1]',
+    'answers %s with an error, and leaves the socket open [WS-4, WS-5, LANE-1]',
     async (_what, frame, code, param) => {
       const client = await harness.connect();
       client.send(frame);
@@ -180,7 +180,7 @@ describe('refused frames', () => {
     ['responses to cancel', { type: 'response.cancel', response_id: 'resp_none' }],
     ['responses to continue', { type: 'response.create', input: 'Hi', previous_response_id: 'resp_none' }],
     ['conversations', { type: 'sluice:subscribe', conversation: 'conv_none' }],
-  ])('close the socket with 1008 when a client guesses at %s [WS-8]', async (_what, frame) => {
+  ])('closes the socket with 1008 when a client guesses at %s [WS-8]', async (_what, frame) => {
     const client = await harness.connect();
     let sent = 0;
     for (; sent < 100 && client.socket.readyState === client.socket.OPEN; sent++) {
@@ -231,13 +231,13 @@ describe('a frame that closes the socket', () => {
     expect((await client.closed).code).toBe(1007);
   });
 
-  it('causes 1009 above 1 MiB [WS-6]', async () => {
+  it('closes the socket with 1009 for a frame above 1 MiB [WS-6]', async () => {
     const client = await harness.connect();
     client.send('x'.repeat(1_048_577));
     expect((await client.closed).code).toBe(1009);
   });
 
-  it('makes later frames ignored [WS-6]', async () => {
+  it('ignores the frames behind one that closes the socket [WS-6]', async () => {
     const before = harness.provider.requests.length;
     const client = await harness.connect();
     client.socket.send(Buffer.from('binary'));

@@ -144,18 +144,22 @@ describe.each([
   ['packed', 100],
   ['not packed', 600_000],
 ])('text in a Redis whose logs are %s', (_name, packAfterMs) => {
-  it.each([true, false])('is in no key and no command if encryption is %s, and is read whole', async (encrypted) => {
-    const traffic = await RedisTraffic.of(server.admin);
-    const store = await opened(encrypted ? { key: KEY } : undefined, packAfterMs);
-    const ids = await planted(store);
-    if (packAfterMs === 100) await eventually(async () => !(await server.admin.exists(keys.turn(ids.responseId).log)));
-    const read = await readBack(store, ids);
-    for (const word of [...WORDS, 'plantedimage']) expect(read).toContain(word);
-    const found = [await redisDump(server.admin), traffic.text].map((text) => /planted/u.test(text));
-    // Without encryption the search finds the text, so it would find it with encryption.
-    expect(found).toEqual(encrypted ? [false, false] : [true, true]);
-    traffic.close();
-  });
+  it.each([true, false])(
+    'stays out of keys and commands only if encryption is on (%s), and is read whole',
+    async (encrypted) => {
+      const traffic = await RedisTraffic.of(server.admin);
+      const store = await opened(encrypted ? { key: KEY } : undefined, packAfterMs);
+      const ids = await planted(store);
+      if (packAfterMs === 100)
+        await eventually(async () => !(await server.admin.exists(keys.turn(ids.responseId).log)));
+      const read = await readBack(store, ids);
+      for (const word of [...WORDS, 'plantedimage']) expect(read).toContain(word);
+      const found = [await redisDump(server.admin), traffic.text].map((text) => /planted/u.test(text));
+      // Without encryption the search finds the text, so it would find it with encryption.
+      expect(found).toEqual(encrypted ? [false, false] : [true, true]);
+      traffic.close();
+    },
+  );
 });
 
 describe('erasing', () => {

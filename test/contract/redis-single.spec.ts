@@ -31,7 +31,7 @@ afterAll(() => server.close());
 const open: OpenStore = () => openRedisStore({ url: server.url });
 
 describe('a head without a log that joins again while another replica evicts it', () => {
-  it('keeps its new place', async () => {
+  it('keeps its new place in the queue', async () => {
     const store = await openRedisStore({ url: server.url });
     const raw = new Redis(server.url);
     try {

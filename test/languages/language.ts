@@ -70,7 +70,7 @@ export function testLanguage(language: Language): void {
           failures = harness.provider.requests.slice(from).filter(isFailure).length;
         });
 
-        it.each(checks)('%s', (check) => {
+        it.each(checks)('passes the check %s', (check) => {
           if (!ran.output.split('\n').includes(`ok ${check}`)) throw new Error(`it failed:\n${ran.output}`);
         });
 
@@ -82,12 +82,15 @@ export function testLanguage(language: Language): void {
     }
 
     const snippets = snippetsOf('docs/clients.md').filter((snippet) => snippet.language === language.fence);
-    it('have code in docs/clients.md', () => expect(snippets).not.toEqual([]));
-    it.each(snippets.map((snippet) => [snippet.place, snippet] as const))('%s', async (_place, { code, says }) => {
-      const { code: exit, output } = await language.runCode(withPorts(code, { app: demo.port, ops: 0 }));
-      for (const part of says) expect(output).toContain(part);
-      expect({ exit, output }).toMatchObject({ exit: 0 });
-    });
+    it('have a snippet in docs/clients.md', () => expect(snippets).not.toEqual([]));
+    it.each(snippets.map((snippet) => [snippet.place, snippet] as const))(
+      'run the snippet at %s',
+      async (_place, { code, says }) => {
+        const { code: exit, output } = await language.runCode(withPorts(code, { app: demo.port, ops: 0 }));
+        for (const part of says) expect(output).toContain(part);
+        expect({ exit, output }).toMatchObject({ exit: 0 });
+      },
+    );
   });
 }
 

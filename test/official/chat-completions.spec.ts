@@ -264,16 +264,19 @@ describe('a failure of the provider', () => {
     ['provider_timeout', 504],
     ['provider_refused', 502],
     ['server_error', 502],
-  ])('%s is an HTTP %s, streamed or not, before the first delta [CHAT-3]', async (code, status) => {
-    const refusals = await gateway.metric(`sluice_requests_total{status="refused"}`);
-    for (const stream of [true, false]) {
-      const answer = await post({ messages: ask(`demo: error=${code}`), stream });
-      expect(answer.status).toBe(status);
-      expect(await answer.json()).toMatchObject({ error: { code, type: 'server_error', param: null } });
-    }
-    await expect(create(`demo: error=${code}`)).rejects.toMatchObject({ status, code });
-    expect(await gateway.metric(`sluice_requests_total{status="refused"}`)).toBe(refusals);
-  });
+  ])(
+    'answers before the first delta with an HTTP status, streamed or not: %s with %s [CHAT-3]',
+    async (code, status) => {
+      const refusals = await gateway.metric(`sluice_requests_total{status="refused"}`);
+      for (const stream of [true, false]) {
+        const answer = await post({ messages: ask(`demo: error=${code}`), stream });
+        expect(answer.status).toBe(status);
+        expect(await answer.json()).toMatchObject({ error: { code, type: 'server_error', param: null } });
+      }
+      await expect(create(`demo: error=${code}`)).rejects.toMatchObject({ status, code });
+      expect(await gateway.metric(`sluice_requests_total{status="refused"}`)).toBe(refusals);
+    },
+  );
 
   it('sends a failure of the provider as an error inside the stream, without [DONE], once text was sent [CHAT-3]', async () => {
     const text = await (

@@ -171,10 +171,10 @@ describe('client.conversations.items', () => {
   });
 
   it.each([
-    ['none', [], 'items'],
+    ['no', [], 'items'],
     ['too many', Array.from({ length: 21 }, () => user('x')), 'items'],
     ['audio', [{ type: 'message', role: 'user', content: [{ type: 'input_audio' }] }], 'items[0].content[0].type'],
-  ])('refuse %s at once [CONV-4]', async (_what, items, param) => {
+  ])('refuses to add %s items at once [CONV-4]', async (_what, items, param) => {
     const { id } = await client.conversations.create();
     await expect(client.post(`/conversations/${id}/items`, { body: { items } })).rejects.toMatchObject({
       status: 400,

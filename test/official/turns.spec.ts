@@ -304,7 +304,7 @@ describe('the text of a provider', () => {
     ['an end without its marker', { steps: [deltaChunk({ content: 'Hel' })] }, 'provider_stream_interrupted'],
     ['a cut connection', { steps: [deltaChunk({ content: 'Hel' }), { cut: true }] }, 'provider_stream_interrupted'],
   ] satisfies [string, FakeAnswer, string][])(
-    'is a failed response where it answers %s',
+    'becomes a failed response if the provider sends %s',
     async (_name, answer, code) => {
       provider.answerWith(answer);
       const stream = client.responses.stream({ input: 'x' });

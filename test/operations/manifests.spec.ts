@@ -510,7 +510,7 @@ describe('with Istio', () => {
   const routesOf = (name: string) => list(one(ofComponent(name), 'VirtualService', 'support-bot'), 'spec.http');
 
   it.each(['istio', 'istio-canary'])(
-    '%s: every client comes through its gateway, so that shares are what they say',
+    'sends every client through the gateway of %s, so that shares are exact',
     (name) => {
       const manifests = ofComponent(name);
       expect(one(manifests, 'VirtualService', 'support-bot').spec).toMatchObject({

@@ -304,7 +304,7 @@ describe('the dashboard after a known load', () => {
     ['Slow readers', {}, () => 0],
     ['Store errors', {}, () => 0],
   ];
-  it.each(counts)('%s %j', async (panel, labels, count) => {
+  it.each(counts)('draws the known count in the panel %s %j', async (panel, labels, count) => {
     if (count() === 0) expect(await grown(panel, labels)).toBe(0);
     else expectAbout(await grown(panel, labels), count());
   });
@@ -316,7 +316,7 @@ describe('the dashboard after a known load', () => {
     ['LLM Cost', { model: 'gpt-4o' }, costs, RATE_INTERVAL_SECONDS / 3_600],
     ['Cost in the last hour', { model: 'gpt-4o' }, costs, 1],
   ];
-  it.each(ofAModel)('%s %j', async (panel, labels, all, factor) => {
+  it.each(ofAModel)('draws tokens and cost of a model in the panel %s %j', async (panel, labels, all, factor) => {
     const found = ((await grown(panel, labels)) / RATE_INTERVAL_SECONDS) * factor;
     expect(found).toBeGreaterThan(all() * 0.5);
     expect(found).toBeLessThan(all() * 1.15);
@@ -410,18 +410,18 @@ describe('the alerts of the first weeks', () => {
   };
   const [first, second] = [() => replicas[0], () => replicas[1]];
 
-  it('SpansDropped: no collector takes them, which the log says once a minute', async () => {
+  it('fire SpansDropped while no collector takes spans, and the log says so once a minute', async () => {
     await untilFiring('SpansDropped', () => json(first(), 'Hello'));
     const lines = first().lines.filter((line) => line.includes('spans dropped, the collector does not take them'));
     expect(lines.length).toBeGreaterThan(0);
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({ collector: '127.0.0.1:9', spans: expect.any(Number) });
   });
 
-  it('UnpricedCalls: a model without a price', async () => {
+  it('fire UnpricedCalls for a model without a price', async () => {
     await untilFiring('UnpricedCalls', () => post(first(), { input: 'Hello', model: 'without-a-price' }));
   });
 
-  it('StateMemoryHigh: Redis is nearly full', async () => {
+  it('fire StateMemoryHigh when Redis is nearly full', async () => {
     const used = await monitoring.number('max(support_bot_state_used_bytes)');
     expect(used).toBeGreaterThan(500_000);
     await redis.admin.call('CONFIG', 'SET', 'maxmemory', String(Math.round(used * 1.1)));
@@ -430,7 +430,7 @@ describe('the alerts of the first weeks', () => {
     await monitoring.until('max(support_bot_state_max_bytes) == 0');
   });
 
-  it('NoReplicaReady and RequestsRefused: Redis is away, and clients are turned away', async () => {
+  it('fire NoReplicaReady and RequestsRefused when Redis is away and clients are refused', async () => {
     await redis.kill();
     await firing('NoReplicaReady');
     await untilFiring('RequestsRefused', () => Promise.all([1, 2, 3].map(() => post(first(), { input: 'Hello' }))));
@@ -438,7 +438,7 @@ describe('the alerts of the first weeks', () => {
     await monitoring.until('min(support_bot_ready) == 1');
   });
 
-  it('ReplicaDown, LowAvailability and ReplicasLost: one of two replicas dies within a turn', async () => {
+  it('fire ReplicaDown, LowAvailability and ReplicasLost when one of two replicas dies within a turn', async () => {
     const socket = await TestSocket.open(second().socketUrl);
     socket.send({ type: 'response.create', input: 'stay' });
     await socket.next('response.output_text.delta');
@@ -448,7 +448,7 @@ describe('the alerts of the first weeks', () => {
     await monitoring.until('sum(up) == 2');
   });
 
-  it('TailRepaired: Redis loses the newest events of a running turn', async () => {
+  it('fire TailRepaired when Redis loses the newest events of a running turn', async () => {
     const socket = await TestSocket.open(first().socketUrl);
     socket.send({ type: 'response.create', input: 'slow' });
     const { id } = (await socket.next('response.created'))['response'] as Received;
@@ -464,12 +464,12 @@ describe('the alerts of the first weeks', () => {
     socket.close();
   });
 
-  it('NoTraffic: no request comes where there were many before', async () => {
+  it('fire NoTraffic when no request comes where there were many before', async () => {
     for (let i = 0; i < 150; i++) await (await post(first(), { input: 7 })).arrayBuffer();
     await firing('NoTraffic');
   });
 
-  it('TwoVersions: a replica of another version runs beside the others', async () => {
+  it('fire TwoVersions while a replica of another version runs beside the others', async () => {
     expect(await monitoring.query('ALERTS{alertname="TwoVersions"}')).toEqual([]);
     const other = await Replica.start('c', file, { ...ENV, NODE_OPTIONS: preload(OTHER_VERSION) });
     const all = [...replicas, other].map(({ opsPort }) => `127.0.0.1:${opsPort}`);
@@ -482,7 +482,7 @@ describe('the alerts of the first weeks', () => {
     await monitoring.until('count(up) == 2');
   });
 
-  it('TargetsAbsent: Prometheus finds no replica', async () => {
+  it('fire TargetsAbsent when Prometheus finds no replica', async () => {
     monitoring.setTargets([]);
     await firing('TargetsAbsent');
     monitoring.setTargets(replicas.map(({ opsPort }) => `127.0.0.1:${opsPort}`));

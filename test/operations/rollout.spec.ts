@@ -188,7 +188,7 @@ describe('images by digest or from a registry with a port', () => {
     ['host:5000/repo', 'host:5000/repo:1.1.0'],
     ['host:5000/repo:1.0.0', 'host:5000/repo:1.1.0'],
     ['repo', 'repo:1.1.0'],
-  ])('change %s to %s, also for a second colour', async (before, after) => {
+  ])('change from %s to %s, also for a second colour', async (before, after) => {
     kubectl.env = cluster({ FAKE_IMAGE: before });
     await run('rollout', '--no-smoke', '1.1.0');
     expect(kubectl.changes[0]).toContain(`"image":"${after}"`);

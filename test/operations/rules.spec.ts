@@ -47,7 +47,7 @@ describe('the tests of the alert rules', () => {
   it.each([
     ['never fires', 'vector(0) > 1'],
     ['always fires', 'vector(1)'],
-  ])('fail for an alert that %s', (_how, expr) => {
+  ])('fail if an alert %s', (_how, expr) => {
     const groups = rules.groups.map((group) => ({ ...group, rules: group.rules.map((rule) => ({ ...rule, expr })) }));
     writeFileSync(join(folder, 'alerts.yaml'), stringify({ groups }));
     const { status, output } = ran('promtool', 'test', 'rules', join(folder, 'tests/alerts.test.yaml'));
@@ -179,7 +179,7 @@ describe('the links of the dashboard', () => {
   });
 });
 
-describe('one page for one cause', () => {
+describe('one alert for one cause', () => {
   const active = (alertname: string, environment = 'production') => ({
     labels: { alertname, environment, app: config.app.name, severity: severityOf(alertname) },
   });
@@ -192,7 +192,7 @@ describe('one page for one cause', () => {
     ['TargetsAbsent', ['NoTraffic']],
     ['NoReplicaReady', ['RequestsRefused', 'NoTraffic', 'ReplicaNotReady']],
     ['HighErrorRate', ['ErrorBudgetBurnFast', 'ErrorBudgetBurnSlow']],
-  ])('%s silences what follows from it, in its environment only', async (cause, consequences) => {
+  ])('silences the consequences of %s, in its environment only', async (cause, consequences) => {
     const alertmanager = await Alertmanager.start();
     try {
       await alertmanager.post([active(cause), ...consequences.flatMap((one) => [active(one), active(one, 'staging')])]);

@@ -47,46 +47,55 @@ function siteUrl(): string {
 
 const codeOf = (block: Snippet) => withPorts(block.code, { app: gateway.port, ops: 0 });
 
-describe('the examples of docs/clients.md', () => {
-  it('include a block for each client that can run here', () => {
+describe('docs/clients.md', () => {
+  it('includes a block for each client that can run here', () => {
     expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(LANGUAGES));
   });
 
-  it.each(of('js', 'bash').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
-    const { code, output } = await runCode(block.language, codeOf(block), readersEnv());
-    for (const part of block.says) expect(output).toContain(part);
-    expect(code).toBe(0);
-  });
+  it.each(of('js', 'bash').map((block) => [block.place, block] as const))(
+    'runs as written: %s',
+    async (_place, block) => {
+      const { code, output } = await runCode(block.language, codeOf(block), readersEnv());
+      for (const part of block.says) expect(output).toContain(part);
+      expect(code).toBe(0);
+    },
+  );
 
-  describe('the examples of docs/clients.md in a page', () => {
+  describe('docs/clients.md in a page', () => {
     let browser: Browser;
     beforeAll(async () => void (browser = await launchChromium()));
     afterAll(() => browser.close());
 
-    it.each(of('html', 'jsx').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
-      page = block.language === 'jsx' ? await bundled(codeOf(block)) : codeOf(block);
-      const tab = await browser.newPage();
-      const complaints: string[] = [];
-      tab.on('pageerror', (error) => complaints.push(error.message));
-      tab.on('console', (message) => void (message.type() === 'error' && complaints.push(message.text())));
-      await tab.addInitScript(keepAllThatIsShown);
-      await tab.goto(siteUrl());
-      if (block.language === 'jsx') await tab.getByRole('button', { name: 'Ask' }).click();
-      // Not all are shown at the same time: an answer makes room for the next one.
-      for (const part of block.says)
-        await tab
-          .waitForFunction((text) => (globalThis as unknown as Shown).shown.includes(text), part, {
-            timeout: SHOWN_WITHIN_MS,
-          })
-          .catch(() => complaints.push(`"${part}" was not shown`));
-      expect(complaints).toEqual([]);
-      await tab.close();
-    });
+    it.each(of('html', 'jsx').map((block) => [block.place, block] as const))(
+      'runs as written: %s',
+      async (_place, block) => {
+        page = block.language === 'jsx' ? await bundled(codeOf(block)) : codeOf(block);
+        const tab = await browser.newPage();
+        const complaints: string[] = [];
+        tab.on('pageerror', (error) => complaints.push(error.message));
+        tab.on('console', (message) => void (message.type() === 'error' && complaints.push(message.text())));
+        await tab.addInitScript(keepAllThatIsShown);
+        await tab.goto(siteUrl());
+        if (block.language === 'jsx') await tab.getByRole('button', { name: 'Ask' }).click();
+        // Not all are shown at the same time: an answer makes room for the next one.
+        for (const part of block.says)
+          await tab
+            .waitForFunction((text) => (globalThis as unknown as Shown).shown.includes(text), part, {
+              timeout: SHOWN_WITHIN_MS,
+            })
+            .catch(() => complaints.push(`"${part}" was not shown`));
+        expect(complaints).toEqual([]);
+        await tab.close();
+      },
+    );
   });
 
-  it.each(of('text').map((block) => [block.place, block] as const))('%s', async (_place, block) => {
-    await follow(block.code, gateway.socketUrl);
-  });
+  it.each(of('text').map((block) => [block.place, block] as const))(
+    'shows frames as they are sent: %s',
+    async (_place, block) => {
+      await follow(block.code, gateway.socketUrl);
+    },
+  );
 });
 
 /** What a page has shown at any time. */

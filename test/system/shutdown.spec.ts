@@ -19,7 +19,7 @@ async function asking(input: string): Promise<{ client: RawClient; id: string }>
 
 describe('SIGTERM', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s: unready and refusing at once, the running answer to its end, 1012, 0 [DRAIN-1, DRAIN-2, DRAIN-3, DRAIN-5]',
+    'drains at %s: refuses at once, sends the running answer to its end, closes with 1012, exits with 0 [DRAIN-1, DRAIN-2, DRAIN-3, DRAIN-5]',
     async (signal) => {
       gateway = await GatewayProcess.start();
       const { client } = await asking('demo: deltas=60 interval=20ms text=numbers');

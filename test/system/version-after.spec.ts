@@ -242,7 +242,7 @@ describe('one replica of each version', () => {
   });
 
   it.each(BOTH)(
-    '%s crashes, %s ends its turn with the partial text, and the conversation stays usable',
+    'ends the turn of a crashed replica with its text, in a usable conversation (%s crashes, %s ends it)',
     async (_a, _b, lost, left) => {
       const conversation = await newConversation();
       const { socket, id } = await ask(at(lost), 'hang', { conversation });

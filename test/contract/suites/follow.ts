@@ -285,33 +285,30 @@ export function describeFollow(name: string, open: OpenStore): void {
         expect(reader.numbers).toEqual(upTo(5));
       });
 
-      it.each(['a read', 'a message'])(
-        'is lost to its viewers when %s contradicts what they have seen',
-        async (how) => {
-          const { hub, reader } = await open();
-          const changed = (events: readonly LoggedEvent[]) =>
-            events.map((event) => (event.sequence === 5 ? delta(5, 'other') : event));
-          if (how === 'a message') {
-            events.onWay = (events) => [[delta(5, 'other'), ...events]];
-            await append(6, 6);
-          } else {
-            events.onRead = (page) => page && { ...page, events: changed(page.events) };
-            await look();
-          }
-          await eventually(() => reader.viewer.state === 'lost');
-          expect(reader.numbers).toEqual(upTo(5));
-          // A new viewer sees what there is, from any number.
-          events.onWay = (events) => [events];
-          const fresh = await Reader.open(hub, id, 1);
-          await end(how === 'a message' ? 7 : 6);
-          await eventually(() => fresh.viewer.state === 'ended');
-          expect(fresh.numbers[0]).toBe(2);
-          expect(reader.viewer.state).toBe('lost');
-          reader.viewer.close();
-          fresh.viewer.close();
-          expect([hub.size, events.subscriptions]).toEqual([0, 0]);
-        },
-      );
+      it.each(['a read', 'a message'])('is lost to its viewers when %s contradicts what they saw', async (how) => {
+        const { hub, reader } = await open();
+        const changed = (events: readonly LoggedEvent[]) =>
+          events.map((event) => (event.sequence === 5 ? delta(5, 'other') : event));
+        if (how === 'a message') {
+          events.onWay = (events) => [[delta(5, 'other'), ...events]];
+          await append(6, 6);
+        } else {
+          events.onRead = (page) => page && { ...page, events: changed(page.events) };
+          await look();
+        }
+        await eventually(() => reader.viewer.state === 'lost');
+        expect(reader.numbers).toEqual(upTo(5));
+        // A new viewer sees what there is, from any number.
+        events.onWay = (events) => [events];
+        const fresh = await Reader.open(hub, id, 1);
+        await end(how === 'a message' ? 7 : 6);
+        await eventually(() => fresh.viewer.state === 'ended');
+        expect(fresh.numbers[0]).toBe(2);
+        expect(reader.viewer.state).toBe('lost');
+        reader.viewer.close();
+        fresh.viewer.close();
+        expect([hub.size, events.subscriptions]).toEqual([0, 0]);
+      });
     });
 
     it('continues after reads failed for a while', async () => {

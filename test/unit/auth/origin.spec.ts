@@ -3,7 +3,7 @@ import { OriginPolicy } from '../../../src/auth/origin.js';
 
 const policy = (allowedOrigins: string[], loopbackOnly = false) => new OriginPolicy({ allowedOrigins, loopbackOnly });
 
-describe('an empty list allows pages of the gateway itself', () => {
+describe('an empty list of origins', () => {
   it.each([
     ['no origin at all', undefined, 'chat.example.com', true],
     ['the same host and port', 'http://localhost:8080', 'localhost:8080', true],
@@ -20,7 +20,7 @@ describe('an empty list allows pages of the gateway itself', () => {
     ['another scheme', 'chrome-extension://abc', 'abc', false],
     ['something with a path', 'https://chat.example.com/x', 'chat.example.com', false],
     ['an empty origin', '', 'chat.example.com', false],
-  ])('%s', (_what, origin, host, allowed) => {
+  ])('allows pages of the gateway only: %s', (_what, origin, host, allowed) => {
     expect(policy([]).allows(origin, host)).toBe(allowed);
   });
 });
@@ -32,7 +32,7 @@ describe('a gateway on a loopback address', () => {
     ['http://[::1]:8080', '[::1]:8080', true],
     ['http://rebound.evil.example:8080', 'rebound.evil.example:8080', false],
     ['http://127.evil.example:8080', '127.evil.example:8080', false],
-  ])('page %s at host %s: %s', (origin, host, allowed) => {
+  ])('decides on a page of %s at host %s: %s', (origin, host, allowed) => {
     expect(policy([], true).allows(origin, host)).toBe(allowed);
   });
 
@@ -41,7 +41,7 @@ describe('a gateway on a loopback address', () => {
   });
 });
 
-describe('a list', () => {
+describe('a list of origins', () => {
   const listed = policy(['https://app.example.com', 'http://localhost:5173']);
 
   it.each([
@@ -52,7 +52,7 @@ describe('a list', () => {
     ['https://api.example.com', false],
     ['https://gateway.example.com', false],
     ['null', false],
-  ])('%s: %s', (origin, allowed) => {
+  ])('allows the listed origins only: %s is %s', (origin, allowed) => {
     expect(listed.allows(origin, 'gateway.example.com')).toBe(allowed);
   });
 

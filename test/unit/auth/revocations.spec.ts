@@ -4,8 +4,8 @@ import { describe, expect, it } from '@jest/globals';
 import { Revocations } from '../../../src/auth/revocations.js';
 import { MemoryCredentialStore } from '../../../src/state/memory/memory-credential-store.js';
 
-describe('revocations', () => {
-  it('are reported by two reads in a row, so that a socket which opens in between is found [EK-6]', async () => {
+describe('a revocation', () => {
+  it('is reported by two reads in a row, so that a socket which opens in between is found [EK-6]', async () => {
     const store = new MemoryCredentialStore();
     const reports: string[][] = [];
     const revocations = new Revocations(store, { onRevoked: async ({ owners }) => void reports.push([...owners]) });
@@ -23,7 +23,7 @@ describe('revocations', () => {
     expect(reports).toHaveLength(3);
   });
 
-  it('are reported again by the next read if a report fails', async () => {
+  it('is reported again by the next read if its report fails', async () => {
     const store = new MemoryCredentialStore();
     let failures = 1;
     const reports: string[][] = [];

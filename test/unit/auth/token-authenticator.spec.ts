@@ -35,7 +35,7 @@ const refused = async (token: string, of = authenticator): Promise<readonly unkn
 const seconds = (): number => Math.floor(Date.now() / 1_000);
 
 describe('a token', () => {
-  it('becomes the principal of its user [AUTH-7]', async () => {
+  it('makes of a token the principal of its user [AUTH-7]', async () => {
     const exp = seconds() + 60;
     const token = await signed(key, { exp, tenant: 'shop', scope: 'openid chat', class: 'gold', jti: 'id-1' });
     expect(isToken(token)).toBe(true);
@@ -91,7 +91,7 @@ describe('a token', () => {
     ['whose user has a line break', { sub: 'a\nb' }, 'claim'],
     ['whose tenant has a slash', { tenant: 'shop/ann' }, 'claim'],
     ['whose class is no text', { class: ['gold'] }, 'claim'],
-  ])('%s is refused [AUTH-7]', async (_what, claims, reason) => {
+  ])('refuses a token %s [AUTH-7]', async (_what, claims, reason) => {
     expect(await refused(await signed(key, claims))).toEqual(['invalid_api_key', reason]);
   });
 

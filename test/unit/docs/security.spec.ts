@@ -46,7 +46,7 @@ describe('SECURITY.md', () => {
     },
   );
 
-  it('would notice a file and a title that are not there', () => {
+  it('reports a file and a title that do not exist', () => {
     const real = 'test/unit/docs/security.spec.ts';
     expect(missingIn(`[security](${real}) "has threats with defences"`)).toEqual([]);
     expect(
@@ -55,7 +55,7 @@ describe('SECURITY.md', () => {
   });
 
   it.each(['## How to report', '## Assets, actors and boundaries', '## Threats and defences', '**Not defended**'])(
-    'says %s',
+    'has the section %s',
     (heading) => expect(readFileSync('SECURITY.md', 'utf8')).toContain(heading),
   );
 });

@@ -191,7 +191,7 @@ describe('secrets of every shape, planted everywhere', () => {
       for (const line of output.trim().split('\n')) expect(JSON.parse(line)).toBeInstanceOf(Object);
   });
 
-  it('are removed by the names of their fields on three levels, in lists, in children and in inserted values', () => {
+  it('are removed by the names of fields on three levels, in lists, in children and in inserted values', () => {
     const { log, logger, text, last } = capture();
     const fields = { a: { b: { token: 'planted' } }, list: [{ password: 'planted' }], api_key: 7, kept: 'kept' };
     log.info(fields, 'x');
@@ -209,7 +209,7 @@ describe('secrets of every shape, planted everywhere', () => {
     expect(text()).not.toContain('planted');
   });
 
-  it('do not change fields that write themselves', () => {
+  it('leave fields that write themselves unchanged', () => {
     const { log, last } = capture();
     log.info({ at: new Date(0), key: new Secret('planted-key') }, 'x');
     expect(last()).toMatchObject({ at: '1970-01-01T00:00:00.000Z', key: '[redacted]' });

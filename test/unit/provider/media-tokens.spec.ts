@@ -21,7 +21,7 @@ describe('the tokens of an image', () => {
     [pngOf(4_096, 4_096), 'low', 85],
     ['https://a.invalid/b.png', 'auto', 85 + 8 * 170],
     ['data:image/png;base64,AAAA', 'auto', 85 + 8 * 170],
-  ] as const)('are counted by its tiles [MEDIA-7]', (url, detail, tokens) => {
+  ] as const)('follow from its tiles [MEDIA-7]', (url, detail, tokens) => {
     expect(mediaTokens(image(url, detail))).toBe(tokens);
   });
 

@@ -41,7 +41,7 @@ describe('the check of the install', () => {
     ['another version', { 'node_modules/a': { ...a, version: '1.0.1' } }, false],
     ['the same version with other bytes', { 'node_modules/a': { ...a, integrity: 'sha512-b' } }, false],
     ['nothing installed', undefined, false],
-  ])('returns the expected answer: %s', (_what, present, current) => {
+  ])('decides whether the install is complete: %s', (_what, present, current) => {
     write('package-lock.json', { packages: wanted });
     if (present !== undefined) write('node_modules/.package-lock.json', { packages: present });
     expect(installIsCurrent(root)).toBe(current);

@@ -17,11 +17,11 @@ const collected = (...tokens: readonly TokenLogprob[]): AnswerLogprobs => {
 };
 
 describe('AnswerLogprobs', () => {
-  it.each(['Hel', 'Hello!', 'hello', ''])('gives none for %j', (text) => {
+  it.each(['Hel', 'Hello!', 'hello', ''])('returns no log probabilities for %j', (text) => {
     expect(collected(token('Hel'), token('lo')).take(text)).toEqual([]);
   });
 
-  it('gives those of each text once', () => {
+  it('returns the log probabilities of each text once', () => {
     const logprobs = collected(token('a'));
     expect(logprobs.take('a')).toEqual([token('a')]);
     expect(logprobs.take('a')).toEqual([]);
@@ -34,7 +34,7 @@ describe('AnswerLogprobs', () => {
     expect(collected(token('So '), first, second).take('So \u{1F600}')).toEqual([token('So '), first, second]);
   });
 
-  it('gives none of an answer with too many tokens or bytes, also later', () => {
+  it('returns none of an answer with too many tokens or bytes, also later', () => {
     const many = collected(...Array.from({ length: 16_385 }, () => token('')));
     many.add([token('a')]);
     expect(many.take('a')).toEqual([]);

@@ -208,7 +208,7 @@ describe('the bounds of shadow runs', () => {
   });
 });
 
-describe('a turn has no shadow run', () => {
+describe('a turn without a shadow run', () => {
   const bound: Principal = { ...ALICE, binding: { prompt: { id: 'greet', version: '1.0.0' } } };
   it.each<[string, Partial<ResponseRequest>, Setup, Principal]>([
     ['at a sample of 0', {}, { candidate_: { sample: 0 } }, ALICE],
@@ -224,7 +224,7 @@ describe('a turn has no shadow run', () => {
       { guardrails: [{ type: 'banned_words', enabled: true, params: { words: ['hi'] } }] },
       ALICE,
     ],
-  ])('%s', async (_why, fields, options, caller) => {
+  ])('begins none %s', async (_why, fields, options, caller) => {
     const { begun } = setUp([[say('Live.')]], options);
     await harness.play(requestOf('Hi', fields), caller);
     expect(begun).toEqual([]);

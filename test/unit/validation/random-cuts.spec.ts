@@ -129,7 +129,7 @@ function samePrefix(a: string, b: string): number {
 }
 
 it.each(Object.entries(CASES))(
-  'leak no character at random cuts: guardrails that %s [GUARD-1, GUARD-9]',
+  'leaks no character at random cuts with guardrails that %s [GUARD-1, GUARD-9]',
   (_, one) => {
     const until = cuts + CUTS / Object.keys(CASES).length;
     let [leaked, missing, planted, streams] = [0, 0, 0, 0];

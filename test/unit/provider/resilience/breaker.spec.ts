@@ -125,14 +125,17 @@ describe('BreakerProvider', () => {
   it.each([
     [true, 'open'],
     [false, 'closed'],
-  ] as const)('is after an abort by a faster provider, when silent is %s, %s', async (silent, state) => {
-    const { ask, provider } = breaker([[HANG]], 1);
-    const abort = new AbortController();
-    const asked = ask(abort.signal);
-    abort.abort(new Overtaken(silent));
-    expect((await asked).error).toBeInstanceOf(Overtaken);
-    expect(provider.state).toBe(state);
-  });
+  ] as const)(
+    'counts an abort by a faster provider as a failure only if the call was silent (%s): then it is %s',
+    async (silent, state) => {
+      const { ask, provider } = breaker([[HANG]], 1);
+      const abort = new AbortController();
+      const asked = ask(abort.signal);
+      abort.abort(new Overtaken(silent));
+      expect((await asked).error).toBeInstanceOf(Overtaken);
+      expect(provider.state).toBe(state);
+    },
+  );
 });
 
 /** Fails once. After that, each call answers when its gate opens. */

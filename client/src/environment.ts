@@ -1,6 +1,6 @@
 /*
  * The environment of the client: sockets, fetch, and changes of the network and of the tab. In a
- * browser these are globals. Node reports most changes never. Tests pass their own.
+ * browser these are globals. Node does not report most changes. Tests pass their own.
  */
 
 export interface SocketEvent {

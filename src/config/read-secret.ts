@@ -25,8 +25,8 @@ export interface Notes {
 }
 
 /**
- * Reads a secret by its `_env` or `_file` key. @returns null if neither is set, or if `needed` is
- * false and the variable is unset
+ * Reads a secret by its `_env` or `_file` key.
+ * @returns null if neither is set, or if `needed` is false and the variable is unset
  */
 export function readSecret(
   at: { path: string; name: string },

@@ -10,8 +10,8 @@ type DurationUnit = keyof typeof MS_PER_UNIT;
 type SizeUnit = keyof typeof BYTES_PER_UNIT;
 
 /**
- * Parses `250ms`, `30s`, `1.5m`, `24h`, `2d`, or a bare number of milliseconds. @returns undefined
- * if the text is no duration
+ * Parses `250ms`, `30s`, `1.5m`, `24h`, `2d`, or a bare number of milliseconds.
+ * @returns milliseconds, or undefined if the text is no duration
  */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim());
@@ -30,8 +30,8 @@ export function formatDuration(ms: number): string {
 }
 
 /**
- * Parses `1MiB`, `64KiB`, `1000KB`, or a bare number of bytes. @returns undefined if the text is no
- * size
+ * Parses `1MiB`, `64KiB`, `1000KB`, or a bare number of bytes.
+ * @returns bytes, or undefined if the text is no size
  */
 export function parseSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|KB|MB)?$/.exec(text.trim());

@@ -1,6 +1,6 @@
 /*
  * What a connection uses of a WebSocket. The gateway wraps `ws` (raw-socket.ts); tests and
- * simulations hand in their own.
+ * simulations provide their own.
  */
 
 import { type CloseCode } from '../protocol/socket/close-codes.js';

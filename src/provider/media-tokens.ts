@@ -22,11 +22,11 @@ const LONGEST_SIDE = 2_048;
 const SHORTEST_SIDE = 768;
 /** Tiles of the largest image after scaling. Used if the size is unknown. */
 const MOST_TILES = 8;
-/** Text in a file counts as text does. */
+/** The text of a file counts like other text. */
 const BYTES_PER_TOKEN_OF_TEXT = 4;
 /** A page of a PDF has about 1,000 tokens and 50 KB. */
 const BYTES_PER_TOKEN_OF_OTHERS = 50;
-/** A file whose size is unknown, because only its URL is. */
+/** Tokens of a file of which only the URL is known, so its size is not. */
 const TOKENS_PER_FILE_URL = 5_000;
 
 /** First bytes of an image, in which every type but JPEG has its size. */

@@ -1,8 +1,7 @@
 /*
  * Tracks the incomplete answers of this replica, from the head of a request to the last byte handed
  * to the network. A drain waits for them, and ends the remaining streams when its time is over. A
- * revocation ends those of its credentials.
- * Knows nothing of turns and streams.
+ * revocation ends those of its credentials. Knows nothing of turns and streams.
  */
 
 import { type ServerResponse } from 'node:http';

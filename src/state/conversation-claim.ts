@@ -27,9 +27,9 @@ export abstract class ConversationClaim {
    * Leaves the queue, if the response is still in it, and joins again at the end, in one step. For
    * a turn that was slow to create its log: another replica may have evicted it, or may have
    * decided to. Such a decision applies to the old place only and cannot evict the new one.
-   * @param call unique to the call. A repeat of the call can arrive long after its answer, and
-   * changes no place that the
-   *   response holds: moving a running turn to the end would let a second turn run
+   * @param call unique to the call. A repeat of the call can arrive long after its answer. It
+   * changes no place that the response holds, because moving a running turn to the end would let a
+   * second turn run
    * @throws SluiceError `conversation_busy` if the queue is full; the response is then no longer in
    * it
    * @throws SluiceError `state_unavailable`

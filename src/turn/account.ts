@@ -26,8 +26,8 @@ export interface Accounting {
 }
 
 /**
- * How long the exact counts of a turn may take that a drain ends, in milliseconds. The first count
- * loads the tokenizer, and a drain counts all its turns at once: waiting for that would use up the
+ * Milliseconds that the exact counts of a turn may take if a drain ends the turn. The first count
+ * loads the tokenizer, and a drain counts all its turns at once. Waiting longer would use up the
  * time for the terminal events.
  */
 const COUNT_IN_DRAIN_MS = 400;

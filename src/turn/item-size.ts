@@ -15,8 +15,8 @@ const BYTES_PER_CHARACTER = 6;
 const BYTES_AROUND_TEXT = 64 * 1024;
 
 /**
- * Refuses items that are larger than `maxBytes` (`state.max_bytes`). @throws SluiceError
- * `invalid_value`
+ * Refuses items that are larger than `maxBytes` (`state.max_bytes`).
+ * @throws SluiceError `invalid_value`
  */
 export function refuseLargeItems(items: readonly (Item | ItemReference)[], maxBytes: number, param: string): void {
   items.forEach((item, i) => {

@@ -50,11 +50,11 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
 }
 
 /**
- * Whether no other replica has reported the end of a turn or will: its log is gone. Another replica
- * may take the turn over and report its end, and a client may delete the response, before the
- * turn's own replica wakes. Then the log is gone as well, and counting the turn here would count it
- * twice. The stored end or the mark of the deletion distinguishes the two, unless this replica had
- * begun to append the terminal event itself.
+ * Whether the end of a turn was never reported and no other replica will report it, because its log
+ * is gone. A log can also be gone after a report: another replica took the turn over and reported
+ * its end, and a client deleted the response, while this replica was stalled. Counting the turn here
+ * would count it twice then. The stored end, or the mark of the deletion, tells that a report was
+ * made, unless this replica had begun to append the terminal event itself.
  */
 export async function isUnreported(
   { responseId, journal, time }: Turn,

@@ -23,9 +23,9 @@ export interface TurnRoomOptions {
  */
 const TURN_BYTES = 16_384;
 /**
- * Share of the heap that input may take. A turn keeps several copies of its input while it runs
- * (parsed, stored, sent), and without input about 90 KB: a heap filled to this share by either is
- * used by half.
+ * Share of the heap that the counted bytes may take. A running turn holds several copies of its
+ * input (parsed, stored, sent) and about 90 KB beside them, so a full room uses about half of the
+ * heap, whether many small turns or few large ones fill it.
  */
 const HEAP_SHARE = 1 / 12;
 const RETRY_AFTER_MS = 1_000;

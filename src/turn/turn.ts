@@ -79,11 +79,11 @@ export interface TurnFacts {
   usageEstimated: boolean;
   /** The provider's own id of the request. */
   providerRequestId: string | null;
-  /** Failed tries before the one that answered. */
+  /** Failed attempts before the one that answered. */
   retries: number;
   /** Whether another provider than the first in line answered. */
   fallback: boolean;
-  /** Calls that the one that answered overtook. */
+  /** Calls that were aborted because the call that answered was faster. */
   lost: readonly LostCall[];
   costUsd: number | null;
   readonly findings: Finding[];

@@ -2,7 +2,7 @@
 
 import { type Viewer } from '../../state/follow/viewer.js';
 
-/** `ended`: the terminal was sent, or the connection is gone. `lost`: the log went away. */
+/** `ended`: the terminal was sent, or the connection is gone. `lost`: the log is gone. */
 export type FollowEnd = 'ended' | 'lost';
 
 /**

@@ -82,18 +82,18 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const sharded = connector.mode === 'cluster';
   const keys = new RedisKeys(options.keyPrefix ?? 'sluice:');
   const scripts = new Scripts({ times, ...retention, sharded });
-  const lane = (name: string): RedisCommands =>
+  const open = (name: string): RedisCommands =>
     new RedisCommands({ connector, client: connector.commands(name), timing, counts, hooks, time });
-  const forLogs = lane('sluice-log');
-  const forStores = poolSize >= 3 ? lane('sluice-store') : forLogs;
-  const health = lane('sluice-health');
+  const forLogs = open('sluice-log');
+  const forStores = poolSize >= 3 ? open('sluice-store') : forLogs;
+  const health = open('sluice-health');
   const { client } = forLogs;
   const cluster = 'slots' in client ? client : undefined;
   const subscriptions = new Subscriptions({ connector, cluster, timing, counts, hooks });
   const heartbeat = new Heartbeat({
     connector,
     health,
-    lanes: forStores === forLogs ? [forLogs] : [forLogs, forStores],
+    forCommands: forStores === forLogs ? [forLogs] : [forLogs, forStores],
     subscriptions,
     script: scripts.get('heartbeat'),
     replicasKey: keys.replicas,
@@ -226,7 +226,7 @@ const REPORT_WAIT_AFTER_MS = 2_500;
  * `timeoutMs`, are thrown.
  */
 async function firstBeat(
-  lanes: readonly RedisCommands[],
+  forCommands: readonly RedisCommands[],
   { heartbeat, connector, timeoutMs, onWait }: FirstBeatOptions,
 ): Promise<void> {
   const startedAt = performance.now();
@@ -234,7 +234,7 @@ async function firstBeat(
   for (;;) {
     try {
       // A heartbeat fails at once while a connection is being opened; PING waits for it.
-      await Promise.all(lanes.map((lane) => lane.call('PING')));
+      await Promise.all(forCommands.map((commands) => commands.call('PING')));
       await heartbeat.beat();
       return;
     } catch (error) {

@@ -67,7 +67,7 @@ const REPEAT_MS = 10_000;
 export const KEY_SLACK_MS = 10 * 60_000;
 /** How much longer an owner's index lives than the conversations in it, in milliseconds. */
 export const INDEX_SLACK_MS = 60_000;
-/** Most bytes of that list for one bucket: about 250 calls. */
+/** Most bytes of the list of calls that a token bucket holds: about 250 calls. */
 const RECENT_BYTES_MAX = 4_096;
 
 /** Events of a block of a packed log. pack.lua and read.lua number the blocks by it. Never changes. */

@@ -1,8 +1,7 @@
 /*
  * The guardrails `banned_words` and `content_excludes`: deny text that contains one of these words
  * or phrases. They match whole words in any case and spelling, and any position in scripts without
- * spaces. Owns its params
- * and messages; word-scan does the matching.
+ * spaces. Owns its params and messages; word-scan.ts does the matching.
  */
 
 import { ALLOW, type CompiledGuardrail, type Denial, type OutputRun, type Stop, type Verdict } from '../guardrail.js';

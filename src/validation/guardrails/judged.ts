@@ -34,8 +34,9 @@ export interface JudgedOptions {
   readonly onOutput: string;
 }
 
-/** Code units of a window before a sentence may end it, and in any case. */
+/** Code units of a window before the end of a sentence may end it. */
 const SHORTEST_WINDOW = 80;
+/** Code units at which a window ends without the end of a sentence. */
 const LONGEST_WINDOW = 2_000;
 /** Code units of input in one request. */
 const LONGEST_INPUT = 16_000;

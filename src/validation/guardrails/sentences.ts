@@ -16,8 +16,9 @@ const MAY_END = /[\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
  */
 const DECIDES = /[\p{L}\p{Sentence_Terminal}\r\n\u0085\u2028\u2029]/u;
 const NOT_BLANK = /\S/u;
-/** Code units of a sentence beyond which only its end is read again, and how many of them. */
+/** Code units of an open sentence from which on only its last `KEPT_TAIL` are read again. */
 const LONGEST_TAIL = 2_000;
+/** Code units at the end of a long open sentence that are read again. */
 const KEPT_TAIL = 500;
 
 /** `params.max_sentences` (or `max`). */

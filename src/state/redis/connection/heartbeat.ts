@@ -21,7 +21,7 @@ export interface HeartbeatOptions {
   /** The connection of the heartbeat only. */
   readonly health: RedisCommands;
   /** Every connection that carries commands. */
-  readonly lanes: readonly RedisCommands[];
+  readonly forCommands: readonly RedisCommands[];
   readonly subscriptions: Subscriptions;
   readonly script: Script;
   readonly replicasKey: string;
@@ -110,8 +110,8 @@ export class Heartbeat {
   }
 
   async #beat(): Promise<void> {
-    const { health, lanes, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
-    for (const lane of lanes) for (const server of serversOf(lane)) void this.#watch(server);
+    const { health, forCommands, script, replicasKey, replicaId, timing, subscriptions } = this.#options;
+    for (const commands of forCommands) for (const server of serversOf(commands)) void this.#watch(server);
     try {
       // All three run at the same time: a server that does not answer is detected even if the write
       // fails first.

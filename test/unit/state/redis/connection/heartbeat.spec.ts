@@ -55,12 +55,12 @@ function commandsOver(connection: FakeConnection): RedisCommands {
   });
 }
 
-async function beatOver(health: FakeConnection, lane: FakeConnection): Promise<string[]> {
+async function beatOver(health: FakeConnection, busy: FakeConnection): Promise<string[]> {
   const states: string[] = [];
   const heartbeat = new Heartbeat({
     connector: {} as RedisConnector,
     health: commandsOver(health),
-    lanes: [commandsOver(lane)],
+    forCommands: [commandsOver(busy)],
     subscriptions: { probe: () => Promise.resolve() } as Subscriptions,
     script: { text: '', sha: '' },
     replicasKey: 'replicas',
@@ -76,21 +76,21 @@ async function beatOver(health: FakeConnection, lane: FakeConnection): Promise<s
 
 describe('heartbeat', () => {
   it('keeps a connection on which a large reply is still arriving, and reports Redis up', async () => {
-    const lane = new FakeConnection([
+    const busy = new FakeConnection([
       () => {
-        lane.stream.bytesRead += 1_000_000;
+        busy.stream.bytesRead += 1_000_000;
         return TIMED_OUT();
       },
     ]);
-    expect(await beatOver(new FakeConnection([]), lane)).toEqual(['up']);
-    expect(lane.sent).toEqual(['PING']);
-    expect(lane.dropped).toBe(0);
+    expect(await beatOver(new FakeConnection([]), busy)).toEqual(['up']);
+    expect(busy.sent).toEqual(['PING']);
+    expect(busy.dropped).toBe(0);
   });
 
   it('drops a connection without any data, and still reports Redis up', async () => {
-    const lane = new FakeConnection([TIMED_OUT]);
-    expect(await beatOver(new FakeConnection([]), lane)).toEqual(['up']);
-    expect(lane.dropped).toBe(1);
+    const busy = new FakeConnection([TIMED_OUT]);
+    expect(await beatOver(new FakeConnection([]), busy)).toEqual(['up']);
+    expect(busy.dropped).toBe(1);
   });
 
   it('reports Redis down and drops its own connection when that gets no answer', async () => {

@@ -50,7 +50,7 @@ import { ConnectionLimits } from '../turn/connection-limits.js';
 import { OperationLimits } from '../turn/operation-limits.js';
 import { Compaction } from '../turn/compaction.js';
 import { SummarySeal } from '../turn/summary-seal.js';
-import { TurnMemory } from '../turn/turn-context.js';
+import { TurnContexts } from '../turn/turn-context.js';
 import { TurnReport } from '../turn/turn-report.js';
 import { Idempotency } from '../turn/idempotency.js';
 import { InputTokens } from '../turn/input-tokens.js';
@@ -117,7 +117,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   });
   const prompts = await openPrompts(config, guards, logger, metrics);
   const seal = new SummarySeal(config.compaction.key?.reveal() ?? null);
-  const memory = new TurnMemory(state.conversations, state.responses, {
+  const contexts = new TurnContexts(state.conversations, state.responses, {
     seal,
     windowItems: config.middleware.state.max_messages,
     kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
@@ -138,7 +138,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       return providers.cost(model, usage, name);
     },
   };
-  const settlement = new Settlement(memory, accounting);
+  const settlement = new Settlement(contexts, accounting);
   const limits = new TurnLimits(
     state.limiter,
     limitSettings(config),
@@ -170,7 +170,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       announcements: state.announcements,
       reader,
       idempotency: new Idempotency(state.keys),
-      memory,
+      contexts,
       guards,
       provider: providers.provider,
       compaction: new Compaction({
@@ -196,7 +196,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     claim: state.claim,
     announcements: state.announcements,
     responses: state.responses,
-    memory,
+    contexts,
     logger,
     accounting,
     limits,
@@ -216,7 +216,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     report,
     reader,
     seal,
-    inputTokens: new InputTokens({ admission, memory, guards, estimate: estimateUsage }),
+    inputTokens: new InputTokens({ admission, contexts, guards, estimate: estimateUsage }),
     conversations: new Conversations({
       store: state.conversations,
       claim: state.claim,

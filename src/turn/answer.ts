@@ -13,7 +13,7 @@ import { type Compaction } from './compaction.js';
 import { type GuardedOutput } from './guarded-output.js';
 import { type TurnGuards } from './turn-guards.js';
 import { maskItems } from './mask-items.js';
-import { providerRequest, type TurnMemory } from './turn-context.js';
+import { providerRequest, type TurnContexts } from './turn-context.js';
 import { finished, type TurnOutcome } from './outcome.js';
 import { ToolGate } from './prompt-tools.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
@@ -21,7 +21,7 @@ import { type Turn } from './turn.js';
 import { type VerdictPart } from './verdicts.js';
 
 export interface AnswerParts {
-  readonly memory: Pick<TurnMemory, 'contextOf'>;
+  readonly contexts: Pick<TurnContexts, 'contextOf'>;
   readonly guards: TurnGuards;
   readonly provider: Provider;
   readonly compaction: Pick<Compaction, 'apply'>;
@@ -33,7 +33,10 @@ export interface AnswerParts {
  * @throws TurnStopped if the turn was stopped, SluiceError if the provider or the state store
  * failed
  */
-export async function answer(turn: Turn, { memory, guards, provider, compaction }: AnswerParts): Promise<TurnOutcome> {
+export async function answer(
+  turn: Turn,
+  { contexts, guards, provider, compaction }: AnswerParts,
+): Promise<TurnOutcome> {
   const { plan, journal, writer, facts, stop, trace } = turn;
 
   stop.signal.throwIfAborted();
@@ -60,7 +63,7 @@ export async function answer(turn: Turn, { memory, guards, provider, compaction 
     return { end: 'completed' };
   }
 
-  const context = await retryWhileUnavailable(() => memory.contextOf(plan, turn.input), {
+  const context = await retryWhileUnavailable(() => contexts.contextOf(plan, turn.input), {
     wanted: () => !stop.signal.aborted,
     time: turn.time,
   });

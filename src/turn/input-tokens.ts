@@ -9,13 +9,13 @@ import { type ResponseRequest } from '../domain/request.js';
 import { systemTime } from '../domain/time.js';
 import { type Admission } from './admission.js';
 import { type Accounting } from './account.js';
-import { providerRequest, type TurnMemory } from './turn-context.js';
+import { providerRequest, type TurnContexts } from './turn-context.js';
 import { type TurnGuards } from './turn-guards.js';
 import { storedInput } from './turn-input.js';
 
 export interface InputTokensParts {
   readonly admission: Pick<Admission, 'admit'>;
-  readonly memory: Pick<TurnMemory, 'contextOf'>;
+  readonly contexts: Pick<TurnContexts, 'contextOf'>;
   readonly guards: Pick<TurnGuards, 'judgeHistory'>;
   readonly estimate: Accounting['estimate'];
 }
@@ -32,12 +32,12 @@ export class InputTokens {
    * @throws SluiceError with the code that a turn with this request would be refused with
    */
   async count(caller: Principal, request: ResponseRequest): Promise<number> {
-    const { admission, memory, guards, estimate } = this.#parts;
+    const { admission, contexts, guards, estimate } = this.#parts;
     const plan = await admission.admit(caller, request);
     const responseId = newId('resp', systemTime);
     const { withheld } = guards.judgeHistory(plan.prompt, plan.request.input);
     const input = storedInput(plan, responseId, withheld, itemIdsOf(responseId, systemTime));
-    const { items } = await memory.contextOf(plan, input);
+    const { items } = await contexts.contextOf(plan, input);
     return (await estimate(providerRequest(plan, items), '')).input_tokens;
   }
 }

@@ -15,7 +15,7 @@ import { type ConversationAnnouncements } from '../state/conversation-announceme
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type Fence, LOG_TIMES, type LogHead, type TurnLease } from '../state/event-log.js';
-import { keepingOf, NOTHING, type TurnMemory } from './turn-context.js';
+import { keepingOf, NOTHING, type TurnContexts } from './turn-context.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { parseLogged, terminalOf } from './logged-response.js';
 import { type TurnLimits } from './turn-limits.js';
@@ -30,7 +30,7 @@ export interface OrphanParts {
   readonly claim: ConversationClaim;
   readonly announcements: Pick<ConversationAnnouncements, 'announce'>;
   readonly responses: ResponseStore;
-  readonly memory: TurnMemory;
+  readonly contexts: TurnContexts;
   readonly logger: Log;
   readonly time?: Time;
   /** Called when the turn of a lost replica has its terminal event, with the ended response. */
@@ -198,7 +198,7 @@ export class OrphanSweep {
       { end: 'failed', error: lost },
       this.#time.date(),
     );
-    const committed = await this.#parts.memory.commit({
+    const committed = await this.#parts.contexts.commit({
       owner: head.owner,
       ...classOf(head.limitsClass),
       response: terminal.response,

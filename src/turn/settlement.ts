@@ -10,7 +10,7 @@ import { type StoredItem } from '../domain/item.js';
 import { type ResponseObject, type ResponseStatus } from '../domain/response.js';
 import { account, type Accounting } from './account.js';
 import { type TurnPlan } from './admission.js';
-import { type EndedTurn, type Keeping, keepingNothing, keepingOf, NOTHING, type TurnMemory } from './turn-context.js';
+import { type EndedTurn, type Keeping, keepingNothing, keepingOf, NOTHING, type TurnContexts } from './turn-context.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { terminalOf } from './logged-response.js';
@@ -18,11 +18,11 @@ import { sluiceFacts, type Turn } from './turn.js';
 import { classOf } from './caller-rules.js';
 
 export class Settlement {
-  readonly #memory: TurnMemory;
+  readonly #contexts: TurnContexts;
   readonly #accounting: Accounting;
 
-  constructor(memory: TurnMemory, accounting: Accounting) {
-    this.#memory = memory;
+  constructor(contexts: TurnContexts, accounting: Accounting) {
+    this.#contexts = contexts;
     this.#accounting = accounting;
   }
 
@@ -63,7 +63,7 @@ export class Settlement {
   async #commit(turn: Turn, outcome: TurnOutcome, response: ResponseObject, keeping: Keeping): Promise<End> {
     const { journal, facts } = turn;
     const options = { wanted: () => journal.lost === undefined, time: turn.time };
-    const kept = await retryWhileUnavailable(() => this.#memory.keepItems(response, keeping), options).catch(
+    const kept = await retryWhileUnavailable(() => this.#contexts.keepItems(response, keeping), options).catch(
       asSluiceError,
     );
     facts.kept = kept === true ? keeping.kept : 'nothing';
@@ -86,8 +86,8 @@ export class Settlement {
       return { outcome: end, terminal };
     }
     try {
-      const own = await retryWhileUnavailable(() => this.#memory.endOf(ended), options);
-      const stored = await retryWhileUnavailable(() => this.#memory.storeEnd(own), options);
+      const own = await retryWhileUnavailable(() => this.#contexts.endOf(ended), options);
+      const stored = await retryWhileUnavailable(() => this.#contexts.storeEnd(own), options);
       return stored === own.response ? { outcome: end, terminal } : reportStored(turn, stored);
     } catch (thrown) {
       facts.unstored = asSluiceError(thrown);
@@ -100,7 +100,7 @@ export class Settlement {
   /** Lets the caller's connection continue from a response that is not stored. */
   async #rememberUnstored({ plan, responseId }: Turn, { end }: TurnOutcome, ended: EndedTurn): Promise<void> {
     if (plan.unstored === undefined || plan.source.kind === 'conversation' || end === 'failed') return;
-    const { context } = await this.#memory.endOf({ ...ended, history: ended.history ?? [] });
+    const { context } = await this.#contexts.endOf({ ...ended, history: ended.history ?? [] });
     plan.unstored.remember(plan.caller.owner, responseId, context);
   }
 }

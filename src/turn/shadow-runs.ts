@@ -140,10 +140,10 @@ export class ShadowRuns {
   async #outcomeOf(turn: Turn, context: Context): Promise<TurnOutcome | 'lost'> {
     const { guards, provider } = this.#parts;
     // Use the context of the live turn: it is compacted already, and the store is not read again.
-    const memory = { contextOf: () => Promise.resolve(context) };
+    const contexts = { contextOf: () => Promise.resolve(context) };
     const compaction = { apply: () => Promise.resolve(context) };
     try {
-      return await answer(turn, { memory, compaction, guards, provider });
+      return await answer(turn, { contexts, compaction, guards, provider });
     } catch (thrown) {
       return outcomeOf(thrown, turn.stop.signal);
     }

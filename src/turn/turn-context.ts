@@ -57,7 +57,7 @@ export interface EndedTurn {
   readonly history: readonly StoredItem[] | null;
 }
 
-export class TurnMemory {
+export class TurnContexts {
   readonly #conversations: ConversationStore;
   readonly #responses: ResponseStore;
   readonly #options: MemoryOptions;

@@ -5,7 +5,7 @@ import { type StoredItem } from '../../src/domain/item.js';
 import { type ResponseObject } from '../../src/domain/response.js';
 import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import { type Unreadable } from '../../src/state/redis/redis-options.js';
-import { TurnMemory } from '../../src/turn/turn-context.js';
+import { TurnContexts } from '../../src/turn/turn-context.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { openRedisStore, type RedisStore } from './redis-store.js';
 import { headOf } from './suites/log-fixtures.js';
@@ -117,7 +117,7 @@ describe('the bytes of a conversation', () => {
 describe('turns of one conversation', () => {
   it('stores no copy of a conversation with its responses: each adds as much as the first one', async () => {
     const id = await created('conv_1');
-    const memory = new TurnMemory(store.state.conversations, store.state.responses, {
+    const contexts = new TurnContexts(store.state.conversations, store.state.responses, {
       seal: new SummarySeal(null),
       windowItems: 100,
       kept: { maxItems: 100, maxBytes: MAX_BYTES },
@@ -126,7 +126,7 @@ describe('turns of one conversation', () => {
     for (let i = 0; i < 30; i++) {
       const responseId = `resp_${i + 100}`;
       const input = [message(`msg_${i + 100}`, 'x'.repeat(1_900), responseId)];
-      // A memory looks at these fields only; the store keeps what it is given.
+      // Only these fields are read; the store keeps what it is given.
       const response = {
         id: responseId,
         store: true,
@@ -135,7 +135,7 @@ describe('turns of one conversation', () => {
         sluice: {},
       } as unknown as ResponseObject;
       const left = { kept: 'input', items: input } as const;
-      await memory.commit({ owner: OWNER, response, input, left, terminalSequence: 3, history: null });
+      await contexts.commit({ owner: OWNER, response, input, left, terminalSequence: 3, history: null });
       sizes.push(Number(await server.admin.call('MEMORY', 'USAGE', keys.response(responseId))));
     }
     expect(await store.state.conversations.recentItems(id, 100)).toHaveLength(30);

@@ -3,7 +3,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { InOrder } from '../../src/gateway/in-order.js';
 import {
-  AllOrNothingMemory,
+  AllOrNothingContexts,
   forgetsDeletions,
   joinsOnce,
   lastEndWins,
@@ -56,8 +56,8 @@ describe('the simulation', () => {
   it(
     'finds a turn that says it kept nothing where its conversation holds its items',
     async () => {
-      const memory: ScheduleOptions['memory'] = (...parts) => new AllOrNothingMemory(...parts);
-      expect(await found({ memory }, /says that it kept nothing/, 5_000)).toBeDefined();
+      const contexts: ScheduleOptions['contexts'] = (...parts) => new AllOrNothingContexts(...parts);
+      expect(await found({ contexts }, /says that it kept nothing/, 5_000)).toBeDefined();
     },
     5 * MINUTE_MS,
   );

@@ -4,7 +4,7 @@ import { type StoredResponse } from '../../src/domain/response.js';
 import { ResponseStore } from '../../src/state/conversation-store.js';
 import { type ConversationClaim } from '../../src/state/conversation-claim.js';
 import { type State } from '../../src/state/state.js';
-import { TurnMemory } from '../../src/turn/turn-context.js';
+import { TurnContexts } from '../../src/turn/turn-context.js';
 
 /** Stores every end over the one before it, and a deleted response again. */
 class OverwritingResponses extends ResponseStore {
@@ -78,15 +78,15 @@ function replaced<T extends object>(target: T, by: Readonly<Record<string, unkno
 }
 
 /** Reports items as not kept where the response cannot be stored, although the conversation holds them. */
-export class AllOrNothingMemory extends TurnMemory {
+export class AllOrNothingContexts extends TurnContexts {
   readonly #responses: ResponseStore;
 
-  constructor(...parts: ConstructorParameters<typeof TurnMemory>) {
+  constructor(...parts: ConstructorParameters<typeof TurnContexts>) {
     super(...parts);
     [, this.#responses] = parts;
   }
 
-  override async keepItems(...args: Parameters<TurnMemory['keepItems']>): Promise<boolean> {
+  override async keepItems(...args: Parameters<TurnContexts['keepItems']>): Promise<boolean> {
     const kept = await super.keepItems(...args);
     // Whether the response can be stored decides about the items, too.
     await this.#responses.get(args[0].id);

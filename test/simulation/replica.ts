@@ -23,7 +23,7 @@ import { Conversations } from '../../src/turn/conversations.js';
 import { DrainState } from '../../src/turn/drain-state.js';
 import { TurnGuards } from '../../src/turn/turn-guards.js';
 import { TurnLimits } from '../../src/turn/turn-limits.js';
-import { TurnMemory } from '../../src/turn/turn-context.js';
+import { TurnContexts } from '../../src/turn/turn-context.js';
 import { Idempotency } from '../../src/turn/idempotency.js';
 import { TurnReport } from '../../src/turn/turn-report.js';
 import { ResponseReader } from '../../src/turn/response-reader.js';
@@ -51,10 +51,10 @@ export interface ReplicaOptions {
   readonly state: State;
   readonly random: Random;
   readonly recorder: Recorder;
-  readonly memory?: MakeMemory;
+  readonly contexts?: MakeContexts;
 }
 
-export type MakeMemory = (...parts: ConstructorParameters<typeof TurnMemory>) => TurnMemory;
+export type MakeContexts = (...parts: ConstructorParameters<typeof TurnContexts>) => TurnContexts;
 
 export class Replica {
   readonly host: Host;
@@ -71,7 +71,7 @@ export class Replica {
   readonly room = new TurnRoom({ turns: 1_000, bytes: 1_000_000_000, lagging: () => false });
 
   constructor(options: ReplicaOptions) {
-    const { host, time, network, random, recorder, memory: makeMemory = plainMemory } = options;
+    const { host, time, network, random, recorder, contexts: makeContexts = plainContexts } = options;
     const state = network.reach(options.state);
     const { events: log, lease, claim, announcements, conversations, responses, keys, limiter, index } = state;
     this.host = host;
@@ -86,7 +86,7 @@ export class Replica {
       pageEvents: 3,
       hooks: { viewers: (by) => this.counts.add('viewers', by) },
     });
-    const memory = makeMemory(conversations, responses, {
+    const contexts = makeContexts(conversations, responses, {
       seal: new SummarySeal(null),
       windowItems: 500,
       kept: { maxItems: 500, maxBytes: 10_000_000 },
@@ -121,11 +121,11 @@ export class Replica {
         announcements,
         reader: this.reader,
         idempotency: new Idempotency(keys, undefined, time),
-        memory,
+        contexts,
         guards: new TurnGuards([]),
         provider: new SimulatedProvider(time, random, recorder),
         gate: { enter: () => Promise.resolve(FREE_PLACE) },
-        settlement: new Settlement(memory, accounting),
+        settlement: new Settlement(contexts, accounting),
         report,
         tracing: NO_TRACING,
         clock: new FlushClock({ maxWindowMs: 40, time }),
@@ -169,7 +169,7 @@ export class Replica {
       claim,
       announcements,
       responses,
-      memory,
+      contexts,
       logger,
       accounting,
       limits,
@@ -180,7 +180,7 @@ export class Replica {
   }
 }
 
-const plainMemory: MakeMemory = (...parts) => new TurnMemory(...parts);
+const plainContexts: MakeContexts = (...parts) => new TurnContexts(...parts);
 
 /** Answers with a few words, some time apart; sometimes breaks off, sometimes is slow. */
 class SimulatedProvider extends Provider {

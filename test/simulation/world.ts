@@ -5,7 +5,7 @@ import { type State } from '../../src/state/state.js';
 import { Network, type Weather } from './network.js';
 import { Random } from './random.js';
 import { Recorder } from './recorder.js';
-import { type MakeMemory, Replica } from './replica.js';
+import { type MakeContexts, Replica } from './replica.js';
 import { Host, Scheduler } from './scheduler.js';
 
 /** What a client gets when its replica is gone, or says nothing for too long. */
@@ -17,7 +17,7 @@ export interface WorldOptions {
   /** Puts a mistake into the store, to show that it is found. */
   readonly mutate?: (state: State) => State;
   /** Puts a mistake into what a turn leaves behind. */
-  readonly memory?: MakeMemory;
+  readonly contexts?: MakeContexts;
 }
 
 const CALM: Weather = { lostRequest: 0, lostReply: 0, repeat: 0, late: 0, lostMessage: 0, delayMs: 5 };
@@ -41,7 +41,7 @@ export class World {
   #healed = false;
   readonly #pending = new Map<Replica, Set<() => void>>();
 
-  constructor({ seed, onEvent, mutate = (state) => state, memory }: WorldOptions) {
+  constructor({ seed, onEvent, mutate = (state) => state, contexts }: WorldOptions) {
     this.random = new Random(seed);
     this.scheduler = new Scheduler(this.random.fork(), onEvent);
     this.recorder = new Recorder(this.scheduler);
@@ -59,7 +59,7 @@ export class World {
         state: this.store,
         random: this.random.fork(),
         recorder: this.recorder,
-        ...(memory === undefined ? {} : { memory }),
+        ...(contexts === undefined ? {} : { contexts }),
       });
     });
     if (!this.calm) for (const replica of this.replicas) this.#plan(replica);

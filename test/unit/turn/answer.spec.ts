@@ -66,9 +66,9 @@ function answering(text: string, steps: readonly DemoStep[], guardrails: readonl
     startedAt: 0,
   };
   const provider = new ScriptedProvider([steps]);
-  const memory = { contextOf: () => Promise.resolve({ history: [], items: plan.request.input }) };
+  const contexts = { contextOf: () => Promise.resolve({ history: [], items: plan.request.input }) };
   const compaction = { apply: (_turn: Turn, context: Context) => Promise.resolve(context) };
-  const outcome = answer(turn, { memory, guards: new TurnGuards(guardrails), provider, compaction });
+  const outcome = answer(turn, { contexts, guards: new TurnGuards(guardrails), provider, compaction });
   return { outcome, turn, provider, text: () => journal.accumulator.response().output_text, shown };
 }
 

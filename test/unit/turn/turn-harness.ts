@@ -21,7 +21,7 @@ import { FlushClock } from '../../../src/turn/flush-clock.js';
 import { DrainState } from '../../../src/turn/drain-state.js';
 import { TurnGuards } from '../../../src/turn/turn-guards.js';
 import { type LimitSettings, TurnLimits } from '../../../src/turn/turn-limits.js';
-import { TurnMemory } from '../../../src/turn/turn-context.js';
+import { TurnContexts } from '../../../src/turn/turn-context.js';
 import { Idempotency } from '../../../src/turn/idempotency.js';
 import { type CallGate, FREE_PLACE } from '../../../src/provider/call-gate.js';
 import { TurnReport } from '../../../src/turn/turn-report.js';
@@ -204,7 +204,7 @@ export class TurnHarness {
   readonly metrics = new Metrics({ prefix: 'test_', version: '0' });
   readonly drain = new DrainState();
   readonly sweep: OrphanSweep;
-  readonly memory: TurnMemory;
+  readonly contexts: TurnContexts;
   readonly report: TurnReport;
   readonly provider: Provider;
   readonly plain: State;
@@ -234,7 +234,7 @@ export class TurnHarness {
     this.hub = new FollowHub({ events: plain.events, time });
     this.reader = new ResponseReader(plain.events, this.hub, plain.responses, { time });
     const seal = new SummarySeal('s'.repeat(32));
-    this.memory = new TurnMemory(conversations, responses, {
+    this.contexts = new TurnContexts(conversations, responses, {
       seal,
       windowItems: options.windowItems ?? 50,
       kept: { maxItems: 100, maxBytes: options.maxBytes ?? 1_000_000 },
@@ -289,11 +289,11 @@ export class TurnHarness {
         announcements,
         reader: new ResponseReader(log, this.hub, responses, { time }),
         idempotency: new Idempotency(keys, options.leftBehindMs, time),
-        memory: this.memory,
+        contexts: this.contexts,
         guards,
         provider: this.provider,
         gate,
-        settlement: new Settlement(this.memory, accounting),
+        settlement: new Settlement(this.contexts, accounting),
         shadows,
         report: this.report,
         tracing: NO_TRACING,
@@ -308,7 +308,7 @@ export class TurnHarness {
       claim,
       announcements,
       responses,
-      memory: this.memory,
+      contexts: this.contexts,
       logger: this.log,
       accounting,
       limits,

@@ -22,7 +22,7 @@ import { type SummarySeal } from './summary-seal.js';
 import { samplingOf, sentTools } from './prompt-tools.js';
 import { classOf } from './caller-rules.js';
 
-export interface MemoryOptions {
+export interface ContextOptions {
   /** Reads the summaries of compacted context. */
   readonly seal: Pick<SummarySeal, 'messageOf' | 'readable'>;
   /** Maximum number of items sent to the provider. */
@@ -60,9 +60,9 @@ export interface EndedTurn {
 export class TurnContexts {
   readonly #conversations: ConversationStore;
   readonly #responses: ResponseStore;
-  readonly #options: MemoryOptions;
+  readonly #options: ContextOptions;
 
-  constructor(conversations: ConversationStore, responses: ResponseStore, options: MemoryOptions) {
+  constructor(conversations: ConversationStore, responses: ResponseStore, options: ContextOptions) {
     this.#conversations = conversations;
     this.#responses = responses;
     this.#options = options;

@@ -84,7 +84,7 @@ function keyOf(
     onFetched: (outcome, why) => {
       metrics.of.issuer_key_fetches_total.inc({ outcome });
       if (outcome === 'failed') {
-        logger.warn({ reason: why }, 'issuer keys not fetched; tokens with unknown keys are refused');
+        logger.warn({ reason: why }, 'issuer keys not fetched');
       }
     },
   });

@@ -33,8 +33,8 @@ const CALL_CODES = [
   'content_policy_violation',
 ] as const satisfies readonly ErrorCode[];
 export const FAILURE_CODES: readonly ErrorCode[] = [...PROVIDER_CODES, 'state_unavailable', 'replica_lost'];
-/** Close codes. 1005 and 1006: the client sent no code, or no close frame. */
-const CLOSES = [...Object.values(CLOSE_CODES), 1005, 1006].map(String);
+/** Close codes. 1001: the page was left. 1005, 1006: the client sent no code, or no close frame. */
+const CLOSES = [...Object.values(CLOSE_CODES), 1001, 1005, 1006].map(String);
 const STATE_REASONS = [
   ...['auth', 'readonly', 'out_of_memory', 'loading', 'master_down', 'refuses_writes'],
   ...['busy', 'cluster_down', 'wrong_mode', 'timeout', 'unreachable', 'failed'],

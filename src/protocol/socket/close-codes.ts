@@ -1,13 +1,11 @@
 /*
- * The close codes of a socket: when each is sent, and whether the official client then stops or
+ * The close codes that the gateway sends: when, and whether the official client then stops or
  * reconnects.
  */
 
 export const CLOSE_CODES = {
   /** Requested by either side. The official client stops. */
   normal: 1000,
-  /** The process ends without a drain. Reconnects. */
-  goingAway: 1001,
   /** A binary frame. Stops. */
   binary: 1003,
   /** A text frame that is not UTF-8. Stops. */
@@ -16,8 +14,6 @@ export const CLOSE_CODES = {
   policy: 1008,
   /** A frame exceeds the size limit. Stops. */
   tooBig: 1009,
-  /** An internal error. Reconnects. */
-  internalError: 1011,
   /** Drain, maximum age reached, or credential expired. Reconnects. */
   serviceRestart: 1012,
   /** Slow reader, overload, or long outage of the state store. Reconnects. */

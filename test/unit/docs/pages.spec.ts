@@ -51,6 +51,11 @@ describe.each(pages)('%s', (page) => {
   it('names existing sources', () => expect(missingPaths(page)).toEqual([]));
 });
 
+it('names the installed version of the official client in PROTOCOL.md', () => {
+  const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: { openai: string } };
+  expect(textOf('PROTOCOL.md')).toContain(`\`openai\` ${dependencies.openai.split('.').slice(0, 2).join('.')}.`);
+});
+
 describe('the map of the sources', () => {
   const folders = globSync('src/*', { withFileTypes: true })
     .filter((entry) => entry.isDirectory())

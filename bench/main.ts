@@ -95,7 +95,7 @@ function report(scenario: Scenario, result: ScenarioResult, write: boolean): voi
   writeFileSync(PAGE, withSection(readFileSync(PAGE, 'utf8'), scenario.name, `${note}\n\n${table}`));
 }
 
-/** The page with what stands between a scenario's two marks replaced. */
+/** Returns the page with the text between a scenario's two marks replaced. */
 function withSection(page: string, name: string, text: string): string {
   const [start, stop] = [`<!-- bench ${name} -->`, `<!-- end ${name} -->`];
   const [from, to] = [page.indexOf(start), page.indexOf(stop)];

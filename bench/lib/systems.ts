@@ -19,7 +19,7 @@ export interface RunningSystem {
   /** None: there is no process between, the client talks to the provider. Several: replicas, each with its target. */
   readonly children: readonly ChildProcess[];
   readonly targets: readonly Target[];
-  /** Where a gateway tells its metrics. */
+  /** Address of a gateway's metrics. */
   readonly metricsUrls?: readonly string[];
 }
 

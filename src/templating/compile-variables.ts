@@ -24,7 +24,7 @@ export function compileVariables(path: Path, file: PromptFile, found: Findings):
       ...(binding === undefined ? {} : { binding }),
     };
     if (value !== undefined) {
-      if (required) found.mistake([...at, 'default'], 'stands beside required: true', 'one of the two');
+      if (required) found.mistake([...at, 'default'], 'has no effect beside required: true', 'one of the two');
       const checked = checkValue(variable, value);
       if (!checked.ok) found.mistake([...at, 'default'], checked.problem);
     }

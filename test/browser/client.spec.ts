@@ -152,7 +152,7 @@ describe('the browser client in Chromium', () => {
     await start(gateway.url);
     await send('demo: deltas=200 interval=5ms text=numbers');
     await hasSaid('0 1 2');
-    // Headless Chromium freezes no page, so the page hears what a browser tells one: the events, in their order.
+    // Headless Chromium freezes no page, so the test dispatches the events of a freeze to the page, in their order.
     const hear = (target: 'window' | 'document', names: string[]): Promise<void> =>
       page.evaluate(
         ([at, all]) => {

@@ -53,7 +53,7 @@ interface Item {
   readonly sluice: { readonly response_id: string };
 }
 
-/** One writer at a time: a turn's question and answer stand together, once, and the answer is what viewers saw. */
+/** One writer at a time: a turn's question and answer follow each other, once, and the answer is what viewers saw. */
 async function conversationMistakes({ truth, shown }: Crowd, conversation: string): Promise<string[]> {
   const mistakes: string[] = [];
   const items: Item[] = [];

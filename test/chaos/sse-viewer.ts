@@ -79,7 +79,7 @@ export class SseViewer {
     for await (const { data } of texts
       .pipeThrough(new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>)
       .pipeThrough(new EventSourceParserStream())) {
-      // Every event is JSON; a last one without a type tells an error.
+      // Every event is JSON; a last one without a type is an error.
       const event = JSON.parse(data) as WireEvent;
       if (event.type === undefined || event.type === 'error') return;
       // A repeated creation begins at the start.

@@ -151,7 +151,7 @@ describe('a refusal', () => {
   });
 });
 
-it('tells the version of the software and that of the deployment apart [OPS-3]', async () => {
+it('reports the version of the software and that of the deployment separately [OPS-3]', async () => {
   const metrics = await (await fetch(`${gateway.opsUrl}/metrics`)).text();
   const { version } = (await import('../../package.json', { with: { type: 'json' } })).default;
   expect(metrics).toContain(`support_bot_build_info{version="${version}",revision="unknown",deployment="9.8.7"} 1`);

@@ -617,7 +617,7 @@ describe('Redis in trouble', () => {
     if (viewer === undefined) throw new Error('no such log');
     opened.viewer = viewer;
     await store.state.events.append(id, fence, deltas(0, 2));
-    // The former owner hears nothing of its loss: it neither appends nor renews.
+    // The former owner does not learn of its loss: it neither appends nor renews.
     let adopted: Awaited<ReturnType<State['lease']['adoptExpired']>> = [];
     await eventually(async () => (adopted = await store.other.lease.adoptExpired(1)).length > 0);
     for (let i = 3; i < 6; i++) await store.other.events.append(id, adopted[0]?.fence ?? 0, deltas(i, i));

@@ -39,7 +39,7 @@ export async function fuzz<T>(
     if (CASES !== undefined && ran % 20_000 < batch.length) console.log(`fuzz: ${kind}: ${ran} cases`);
   });
   try {
-    // A failure may be a gateway that has ended, so that a smaller batch would tell nothing.
+    // A failure may be a gateway that has ended, so that a smaller batch would show nothing.
     await fc.assert(property, { seed: SEED, numRuns: Math.ceil(cases / size), endOnFailure: true });
   } finally {
     if (CASES !== undefined) console.log(`fuzz: ${kind}: ${ran} cases from seed ${SEED}`);

@@ -55,7 +55,7 @@ class Asked {
     return this.#refused || /^response\.(?:completed|failed|incomplete)$/.test(this.events.at(-1)?.type ?? '');
   }
 
-  /** Where it stands, as `?resume=` says it. */
+  /** Its position, in the form of `?resume=`. */
   get point(): string {
     const lane = this.lane === undefined ? '' : `:${this.lane}`;
     return `${this.id}:${this.events.at(-1)?.sequence_number}${lane}`;

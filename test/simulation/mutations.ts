@@ -51,7 +51,7 @@ export function joinsOnce(state: State): State {
   return { ...state, claim };
 }
 
-/** Does not tell a response that was deleted from one that the store has lost. */
+/** Does not distinguish a deleted response from one that the store has lost. */
 export function forgetsDeletions(state: State): State {
   return { ...state, responses: replaced(state.responses, { hasEnded: () => Promise.resolve(false) }) };
 }

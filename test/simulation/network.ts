@@ -71,7 +71,7 @@ export class Network {
     this.#away.delete(store);
   }
 
-  /** Requests to one store arrive long after the replica has given up on them: they wait in a connection that stands still. */
+  /** Requests to one store arrive long after the replica has given up on them: they wait in a stalled connection. */
   stall(store: string): void {
     this.#stalled.add(store);
   }
@@ -263,7 +263,7 @@ export class Network {
       if (over || this.#random.chance(loss)) return;
       const inMs = Math.max(this.#delay(), lastAt - this.#scheduler.now + 0.001);
       lastAt = this.#scheduler.now + inMs;
-      this.#scheduler.post(this.#host, inMs, `hears ${label}`, () => {
+      this.#scheduler.post(this.#host, inMs, `receives ${label}`, () => {
         if (!over && !this.#cut) what();
       });
     };

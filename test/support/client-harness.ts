@@ -31,7 +31,7 @@ export interface Running {
 export class ClientHarness {
   client: SluiceClient;
   online = true;
-  /** Tells the client that network or tab changed. */
+  /** Notifies the client that network or tab changed. */
   news: (news: PageNews) => void = () => undefined;
   readonly #environment: Environment = {
     ...browserEnvironment(),

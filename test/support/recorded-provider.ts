@@ -45,7 +45,7 @@ export interface Expectation {
   readonly code?: string;
   readonly text?: string;
   readonly reasoning?: string;
-  /** Of reasoning; chat completions do not tell it from reasoning. */
+  /** Of reasoning; chat completions do not distinguish it from reasoning. */
   readonly summary?: string;
   readonly calls?: readonly { readonly name: string; readonly arguments: string; readonly id?: string }[];
   /** Input and output tokens as the provider counted them, or `estimated`. */

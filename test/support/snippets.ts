@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 
 export interface Snippet {
-  /** `docs/clients.md:12`, where its comment stands. */
+  /** Place of its comment, such as `docs/clients.md:12`. */
   readonly place: string;
   readonly language: string;
   readonly code: string;

@@ -1,6 +1,6 @@
 /*
  * A network in which a connection can go dead without closing, and whose far end can be another server from now on. Passes TCP on;
- * tells connections apart by what is said over them. Knows no protocol.
+ * distinguishes connections by what is sent over them. Knows no protocol.
  */
 
 import { once } from 'node:events';

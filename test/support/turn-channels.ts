@@ -13,7 +13,7 @@ export interface TurnFacts {
   /** Undefined where the channel cannot carry it: a failed chat completion that is not streamed. */
   readonly text: string | undefined;
   readonly reasoning: string | undefined;
-  /** Undefined where the channel does not tell a summary from reasoning. */
+  /** Undefined if the channel does not distinguish a summary from reasoning. */
   readonly summary: string | undefined;
   readonly calls: readonly { readonly name: string; readonly arguments: string; readonly id: string }[] | undefined;
   readonly usage: readonly [number, number] | undefined;

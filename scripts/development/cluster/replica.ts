@@ -25,7 +25,7 @@ const MAIN = resolve(process.env['SLUICE_DIST'] ?? 'dist', 'main.js');
 export type ReplicaConfig = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 export interface ReplicaEnd {
-  /** 128 + n where a signal ended it, as a shell tells it. */
+  /** 128 + n if a signal ended it, as in a shell. */
   readonly code: number;
   /** Whether the test or the operator requested the end. */
   readonly expected: boolean;

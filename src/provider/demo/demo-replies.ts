@@ -89,7 +89,7 @@ const LONG = [
   `${SELF_DESCRIPTION}, so this long answer is a fixed one. It is here to give you time: press stop, reload the page, open a second tab, or cut the network while it runs.`,
   'Every delta that you see was first written to the log of this response and only then sent. Your browser reads from that log with a cursor of its own, the number of the last event that it has seen. When the connection closes, the turn does not notice: it keeps writing.',
   'When you come back, the browser says which number it saw last, and the gateway sends the rest: first what is already in the log, then what is still being written, each event once and in order. That works for any number of viewers, because a viewer is a cursor and not a queue.',
-  'Between the provider and the log stands a guard. It holds back only the few characters that could still become something forbidden, and lets the rest through at once. What has been shown never has to be taken back.',
+  'Between the provider and the log is a guard. It holds back only the few characters that could still become something forbidden, and lets the rest through at once. What has been shown never has to be taken back.',
   'At the end there is exactly one closing event, whatever happened: an answer, a stop, a limit, a failure. By then the conversation already holds what was said, so your next question finds it.',
   'That is all there is to tell. Ask me to count to 50 if you would like to watch some more.',
 ].join('\n\n');

@@ -29,7 +29,7 @@ describe('a history', () => {
     ]);
   });
 
-  it('leaves out a call that was never answered, and tells failed and denied ones', () => {
+  it('leaves out a call that was never answered, and marks failed and denied ones', () => {
     const failed = tool('c2', { state: 'output-error', errorText: 'no network' });
     const denied = tool('c3', { state: 'output-denied' });
     const outputs = inputOf([from('assistant', tool('c1', {}), failed, denied)]).flatMap(({ output }) => output ?? []);

@@ -35,7 +35,7 @@ export const SETTINGS: SocketSettings = {
 class TokenAuthenticator extends Authenticator {
   override async authenticate(token: string | undefined): Promise<Principal> {
     await Promise.resolve();
-    if (token !== 'alice') throw new SluiceError('invalid_api_key', 'unable to tell who is asking; wrong key');
+    if (token !== 'alice') throw new SluiceError('invalid_api_key', 'unable to authenticate; wrong key');
     return ALICE;
   }
 }

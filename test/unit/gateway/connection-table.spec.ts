@@ -166,7 +166,7 @@ describe('the limit of sockets', () => {
 });
 
 describe('closing all sockets', () => {
-  it('closes every socket with 1012, tells those that opted in before, and cuts those that do not answer', async () => {
+  it('closes every socket with 1012, notifies those that opted in before, and cuts those that do not answer', async () => {
     const sockets = Array.from({ length: 30 }, (_, i) => open({ snapshots: i < 29 }).socket);
     const quiet = sockets.at(-1);
     const answering = sockets.slice(1);

@@ -72,7 +72,7 @@ describe('an upgrade', () => {
   });
 
   it('explains how to present a credential, without internal details', async () => {
-    accept = () => Promise.reject(new SluiceError('missing_api_key', 'unable to tell who is asking; no key'));
+    accept = () => Promise.reject(new SluiceError('missing_api_key', 'unable to authenticate; no key'));
     const refused = upgrade(VALID);
     await until(() => refused.text().includes('\r\n\r\n{'));
     expect(refused.text()).toMatch(/www-authenticate: Bearer/iu);

@@ -120,8 +120,8 @@ const conversations: Pick<Conversations, 'create'> = {
 };
 const authenticator: Authenticator = {
   authenticate: async (credential) => {
-    if (credential === undefined) throw new SluiceError('missing_api_key', 'unable to tell who asks; no key');
-    if (credential !== KEY) throw new SluiceError('invalid_api_key', 'unable to tell who asks; wrong key');
+    if (credential === undefined) throw new SluiceError('missing_api_key', 'unable to authenticate; no key');
+    if (credential !== KEY) throw new SluiceError('invalid_api_key', 'unable to authenticate; wrong key');
     return caller;
   },
 };

@@ -118,7 +118,7 @@ describe('compilePack', () => {
   it.each<[string, object, string]>([
     ['a default of the wrong type', { type: 'number', default: 'many' }, 'default: must be a number'],
     ['a default against its own rule', { default: 'x', validation: { enum: ['a'] } }, 'default: must be one of "a"'],
-    ['a default beside required', { required: true, default: 'x' }, 'default: stands beside required: true'],
+    ['a default beside required', { required: true, default: 'x' }, 'default: has no effect beside required: true'],
     [
       'an allowed value of the wrong type',
       { type: 'number', validation: { enum: [1, 'b'] } },

@@ -81,13 +81,13 @@ describe('a replica that stalled between its claim of a key and its log', () => 
     quick = new TurnHarness({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
     const conversation = await slow.conversation();
     const request = requestOf('Hi', { conversation });
-    const stands = slow.faults.hold('createWith');
+    const stalled = slow.faults.hold('createWith');
     const ids: string[] = [];
     const late = slow.turns.create(ALICE, request, ORIGIN, { idempotency: USE, onResponse: (id) => ids.push(id) });
-    await stands.reached;
+    await stalled.reached;
     const other = quick.turns.create(ALICE, request, ORIGIN, { idempotency: USE });
     const { responseId } = await other;
-    stands.open();
+    stalled.open();
     expect((await late).responseId).toBe(responseId);
     expect(ids).toHaveLength(2);
     expect(ids[1]).toBe(responseId);

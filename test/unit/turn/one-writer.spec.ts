@@ -32,15 +32,15 @@ async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
 describe('a turn whose replica stalled between its place in the queue and its log', () => {
   it('waits for the turn that took its place and starts from the items of that turn [CONV-10]', async () => {
     const conversation = await slow.conversation();
-    const stands = slow.faults.hold('createWith');
+    const stalled = slow.faults.hold('createWith');
     const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
-    await stands.reached;
+    await stalled.reached;
     time.pass(PAST_LEASE_MS);
     const { responseId: running } = await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     // The other turn looks at the head of the queue and finds that it never began.
     time.pass(1_000);
     await until(async () => (await quick.types(running)).includes('output_text.delta'));
-    stands.open();
+    stalled.open();
     const { responseId: late } = await creating;
     await until(async () => (await slow.types(late)).includes('queued'));
     expect(await slow.types(late)).toEqual(['created', 'queued']);
@@ -57,14 +57,14 @@ describe('a turn whose replica stalled between its place in the queue and its lo
   it('refuses a stalled turn without a trace if no more turns may wait [CONV-10]', async () => {
     const strict = new TurnHarness({ time, beside: slow, maxWaiting: 0 });
     const conversation = await slow.conversation();
-    const stands = strict.faults.hold('createWith');
+    const stalled = strict.faults.hold('createWith');
     const ids: string[] = [];
     const options = { onResponse: (id: string) => ids.push(id) };
     const creating = strict.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN, options);
-    await stands.reached;
+    await stalled.reached;
     time.pass(PAST_LEASE_MS);
     const { responseId: running } = await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-    stands.open();
+    stalled.open();
     await expect(creating).rejects.toMatchObject({ code: 'conversation_busy' });
     expect(await slow.plain.events.read(ids[0] ?? '', -1, 1)).toBeUndefined();
     expect(await slow.plain.claim.members(conversation)).toEqual([running]);
@@ -72,11 +72,11 @@ describe('a turn whose replica stalled between its place in the queue and its lo
 
   it('runs at once if no other turn took its place', async () => {
     const conversation = await slow.conversation();
-    const stands = slow.faults.hold('createWith');
+    const stalled = slow.faults.hold('createWith');
     const creating = slow.turns.create(ALICE, requestOf('Late', { conversation }), ORIGIN);
-    await stands.reached;
+    await stalled.reached;
     time.pass(PAST_LEASE_MS);
-    stands.open();
+    stalled.open();
     const { responseId } = await creating;
     await slow.turns.whenIdle();
     expect(await slow.types(responseId)).not.toContain('queued');

@@ -337,7 +337,7 @@ export class TurnHarness {
     const page = await this.plain.events.read(responseId, -1, 100_000);
     const events = page?.events ?? [];
     for (const [i, event] of events.entries()) {
-      if (event.sequence !== i) throw new Error(`event ${event.sequence} stands where ${i} should`);
+      if (event.sequence !== i) throw new Error(`event ${event.sequence} is in the place of ${i}`);
     }
     return events.map(parseLogged);
   }

@@ -4,7 +4,7 @@
  * in memory, within bounds of number and time, and checks each again once a minute.
  *
  * A check stores a key that Redis has lost (a failover to a Redis replica that was behind), because
- * what it encrypted would be unreadable. An erased key leaves a mark, which tells the two apart.
+ * what it encrypted would be unreadable. An erased key leaves a mark, which distinguishes the two.
  */
 
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';

@@ -15,7 +15,7 @@ const VERDICT_TOKENS = 512;
 /** Characters of an answer that are read for a verdict. */
 const VERDICT_LENGTH = 200;
 
-/** Returns nothing to ask where only the demo provider is configured: it judges nothing. */
+/** Returns no judge if only the demo provider is configured, because it judges nothing. */
 export function composeJudges(
   config: AppConfig,
   providers: ComposedProviders,

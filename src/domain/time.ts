@@ -1,5 +1,5 @@
 /*
- * Time and randomness as every part sees them. A simulation hands in its own, so that a whole
+ * Time and randomness as every part sees them. A simulation provides its own, so that a whole
  * schedule repeats from one seed; the running gateway uses `systemTime`. No other file of a
  * simulated part reads a clock, starts a timer or draws a random number.
  */

@@ -100,7 +100,7 @@ function describe(thrown: unknown, depth: number, withStack: boolean): LoggedErr
 }
 
 /**
- * Whether an error was foreseen. `server_error` is a bug, unless its cause is the status that a
+ * Whether an error is expected. `server_error` is a bug, unless its cause is the status that a
  * provider answered.
  */
 function isExpected(thrown: unknown): boolean {

@@ -62,7 +62,7 @@ export const retryKeys = {
   backoff: key(
     oneOf(['exponential', 'constant']),
     'exponential',
-    "How the wait between tries grows; the provider's `Retry-After` takes precedence.",
+    "How the wait between attempts grows; the provider's `Retry-After` takes precedence.",
   ),
 };
 export const breakerKeys = {
@@ -103,7 +103,7 @@ const providerKeys = {
     "true for DeepSeek's, Moonshot's and Google's hosts, else false",
     'Whether the reasoning of earlier tool rounds is sent back, as models that think between calls need it.',
   ),
-  retry: optionalSection('`middleware.provider.retry`', 'Tries of this provider before the first delta.', retryKeys),
+  retry: optionalSection('`middleware.provider.retry`', 'Attempts at this provider before the first delta.', retryKeys),
   breaker: optionalSection('`middleware.provider.breaker`', 'Circuit breaker of this provider.', breakerKeys),
   models: key(
     sectionMap(requestKeys, 'model names with `body`, `drop`, `tokens_field`, `input` and `prices`'),
@@ -113,11 +113,11 @@ const providerKeys = {
   config: section('How a call is made.', {
     max_tokens: optionalKey(count(1), "the model's own", 'Most tokens of one answer; a request may set fewer.'),
     temperature: optionalKey(number(0, 2), "the model's own", 'Sampling temperature where a request names none.'),
-    timeout: key(duration('1s', '1h'), '60s', 'Bounds the whole call, from the first try to the last delta.'),
+    timeout: key(duration('1s', '1h'), '60s', 'Bounds the whole call, from the first attempt to the last delta.'),
     first_delta_timeout: optionalKey(
       duration('100ms', '1h'),
       '`20s`, or `timeout` if that is shorter',
-      'Longest wait for the first delta of one try.',
+      'Longest wait for the first delta of one attempt.',
     ),
     idle_timeout: optionalKey(
       duration('100ms', '1h'),

@@ -9,9 +9,9 @@ export const tlsSection = optionalSection(
     ca_file: optionalKey(
       fileName,
       'the authorities that Node trusts',
-      'Certificates (PEM) of the authorities to trust instead of those.',
+      'Certificates (PEM) of the authorities to trust instead of those of Node.',
     ),
-    cert_file: optionalKey(fileName, 'none', 'Certificate (PEM) of this gateway, for a server that asks for one.'),
+    cert_file: optionalKey(fileName, 'none', 'Certificate (PEM) of this gateway, for a server that requires one.'),
     key_file: optionalKey(fileName, 'none', 'Its private key (PEM). Needed with `cert_file`.'),
   },
 );

@@ -38,7 +38,7 @@ const FAILOVER_CAUSES = [
 const DEFAULT_FAILOVER_CAUSES = FAILOVER_CAUSES.filter((cause) => cause !== 'content_policy');
 
 export const middleware = section('The steps of a turn, each of which can be taken out.', {
-  state: section('Conversation memory.', {
+  state: section('Conversations and chains.', {
     enabled: key(flag, true, 'False refuses `conversation` and `previous_response_id`.'),
     max_messages: optionalKey(
       count(1, 10_000),
@@ -127,7 +127,7 @@ export const middleware = section('The steps of a turn, each of which can be tak
         'How long a new turn waits for its place in the bucket before it is refused with 429 and `Retry-After`.',
       ),
     }),
-    retry: section('Tries before the first delta, of the last provider in line.', retryKeys),
+    retry: section('Attempts before the first delta, of the last provider in line.', retryKeys),
     breaker: section('Circuit breaker: stops calling a provider that fails.', breakerKeys),
     failover: section('When the next provider in line is called.', {
       on: key(

@@ -69,7 +69,7 @@ export type ProviderPart =
       readonly lost?: readonly LostCall[];
       /** The provider's own id of the request, for its support. */
       readonly requestId?: string;
-      /** Failed tries of this provider before the one that answered. Absent: none. */
+      /** Failed attempts of this provider before the one that answered. Absent: none. */
       readonly retries?: number;
       /** Whether a provider before this one in line failed or was silent. */
       readonly fallback?: true;

@@ -13,7 +13,7 @@ import { errorCode } from '../domain/errors.js';
  * accepted value.
  */
 export const PATTERN_TIMEOUT_MS = 25;
-/** Most tries of a match that did not get enough CPU time. */
+/** Most attempts of a match that did not get enough CPU time. */
 const TRIES = 20;
 
 const match = new Script('pattern.test(value)');
@@ -51,7 +51,7 @@ export function matchWithin(pattern: RegExp, value: string, timeoutMs = PATTERN_
       const found = runOnce(sandbox, timeoutMs);
       if (found !== 'undecided') return found;
       // Time in which the machine was busy is not counted against the pattern. The CPU time of all
-      // tries is.
+      // attempts is.
       const { user, system } = process.threadCpuUsage(before);
       if (tries === TRIES || (user + system) / 1_000 >= timeoutMs / 2) return matchLinear(pattern, value);
     }

@@ -37,7 +37,7 @@ export class MemoryResponseStore extends ResponseStore {
     const bytes = packed(stored);
     const earlier = this.#responses.get(id);
     if (earlier === undefined) this.#responses.set(id, bytes, bytes.length, ttlOf(this.#retention, stored.limitsClass));
-    // The same bytes: an earlier try of this call stored them.
+    // The same bytes: an earlier attempt of this call stored them.
     return earlier === undefined || earlier.equals(bytes) ? stored : unpacked(earlier);
   }
 

@@ -41,7 +41,7 @@ export class RedisResponseStore extends ResponseStore {
     const earlier = await commands.call('SET', keys.response(id), text, 'NX', 'GET', 'PX', ttlMs);
     if (earlier === null) return stored;
     const earlierJson = await vault.open(PLACES.response(id), String(earlier));
-    // The same text: an earlier try of this call stored it, and its reply was lost.
+    // The same text: an earlier attempt of this call stored it, and its reply was lost.
     return earlierJson === json ? stored : this.#parsed(earlierJson);
   }
 

@@ -12,7 +12,7 @@ import { type Listeners, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { BUILD } from './observability/build.js';
 import { createPino, PinoLog } from './observability/logger.js';
-import { guardrailMistakes } from './validation/configured.js';
+import { guardrailMistakes } from './validation/configured-guardrails.js';
 import { PROVIDER_TYPES, providerType } from './provider/registry.js';
 
 /** Time limit of the shutdown after a second signal, in milliseconds. */

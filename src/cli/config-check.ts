@@ -10,7 +10,7 @@ import { type AppConfig } from '../config/schema.js';
 import { SluiceError } from '../domain/errors.js';
 import { loadPacks } from '../templating/load-packs.js';
 import { PackLoadError } from '../templating/pack-mistake.js';
-import { guardrailMistakes } from '../validation/configured.js';
+import { guardrailMistakes } from '../validation/configured-guardrails.js';
 import { guardrailsFrom } from '../validation/read-guardrails.js';
 import { PROVIDER_TYPES } from '../provider/registry.js';
 import { Prices } from '../provider/prices.js';

@@ -61,7 +61,7 @@ import { ShadowRuns } from '../turn/shadow-runs.js';
 import { TurnRoom } from '../turn/turn-room.js';
 import { UserData } from '../turn/user-data.js';
 import { TurnService } from '../turn/turn.service.js';
-import { configuredGuardrails } from '../validation/configured.js';
+import { configuredGuardrails } from '../validation/configured-guardrails.js';
 
 export interface GatewayParts {
   readonly drain: DrainState;

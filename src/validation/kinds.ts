@@ -17,7 +17,7 @@ import {
   compileJsonSchemaKind,
   compileJsonValid,
   compileRequiredFields,
-} from './guardrails/whole.js';
+} from './guardrails/whole-text.js';
 import { type KindContext } from './kind-context.js';
 
 interface Kind {

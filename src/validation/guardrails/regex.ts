@@ -9,7 +9,7 @@ import { type KindContext } from '../kind-context.js';
 import { Params } from './params.js';
 import { NO_MATCH, RegexProgram } from './regex-program.js';
 import { RegexScan } from './regex-scan.js';
-import { WholeText } from './whole.js';
+import { WholeText } from './whole-text.js';
 
 const REASON = 'pattern_found';
 

@@ -7,7 +7,7 @@ import { loadConfig } from '../../../src/config/load.js';
 import { configSchema } from '../../../src/config/schema.js';
 import { PROVIDER_TYPES } from '../../../src/provider/registry.js';
 import { compileGuardrails } from '../../../src/validation/compile-guardrails.js';
-import { configuredGuardrails } from '../../../src/validation/configured.js';
+import { configuredGuardrails } from '../../../src/validation/configured-guardrails.js';
 import { Workspace } from './workspace.js';
 
 const SECRETS = { OPENAI_API_KEY: 'sk-test-key', SLUICE_API_KEY: 'sk-sluice-test-0123456789', REDIS_PASSWORD: 'pw' };

@@ -1,4 +1,4 @@
-/* A socket that does not read: what it costs, what others feel, and its end. */
+/* A socket that does not read: its cost, its effect on other clients, and its end. */
 
 import { once } from 'node:events';
 import { type Socket } from 'node:net';

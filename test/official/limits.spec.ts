@@ -1,4 +1,4 @@
-/* Limits of a caller, as the official client meets them: headers, refusals, and when to come again. */
+/* Limits of a caller, as the official client meets them: headers, refusals, and when to retry. */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import OpenAI from 'openai';

@@ -1,4 +1,4 @@
-/* Turns for which no provider can be asked: refused before anything is stored. */
+/* Turns for which no provider can be called: refused before anything is stored. */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { startGateway, type TestGateway } from '../support/gateway.js';

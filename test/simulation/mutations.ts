@@ -1,4 +1,4 @@
-/* Mistakes that were made once, to be put back on purpose: the simulation has to find each of them. */
+/* Former mistakes of this code, put back on purpose: the simulation must find each of them. */
 
 import { type StoredResponse } from '../../src/domain/response.js';
 import { ResponseStore } from '../../src/state/conversation-store.js';

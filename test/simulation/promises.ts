@@ -1,4 +1,4 @@
-/* The promises, held against what truly happened in the store and what clients saw. Each mistake found is one line. */
+/* The promises, compared with what happened in the store and what clients saw. Each mistake found is one line. */
 
 import { isTerminal, type LoggedEvent, type ResponseEvent, type TerminalEvent } from '../../src/domain/event.js';
 import { type StoredItem } from '../../src/domain/item.js';

@@ -1,4 +1,4 @@
-/* Writes down what truly happened in the store, in the store's own order: what every promise is held against. */
+/* Records what happened in the store, in the store's own order. Every promise is compared with it. */
 
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';
 import { type StoredItem } from '../../src/domain/item.js';

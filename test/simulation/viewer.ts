@@ -1,4 +1,4 @@
-/* A client that follows one response from its first event to its terminal, on one replica after another, and trusts nothing. */
+/* A client that follows one response from its first event to its terminal, on one replica after another, and checks each event. */
 
 import { SluiceError } from '../../src/domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';

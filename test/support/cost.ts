@@ -1,4 +1,4 @@
-/* What a piece of work costs: CPU of this process and growth of its heap, held against how fast this machine is. */
+/* What a piece of work costs: CPU of this process and growth of its heap, compared with the speed of this machine. */
 
 const SAMPLE = JSON.stringify(Array.from({ length: 5_000 }, (_, i) => ({ id: i, name: `n${i}`, list: [i, i + 1] })));
 /** CPU that the calibration takes on two shared cores of the machine that the bounds were set on. */

@@ -1,4 +1,4 @@
-/* A WebSocket client that knows nothing: it sends what it is given, and keeps every frame and the close in the order in which they came. */
+/* A WebSocket client without protocol logic: sends the frames of a test, and keeps every received frame and the close in order. */
 
 import { once } from 'node:events';
 import { type IncomingMessage } from 'node:http';

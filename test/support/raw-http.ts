@@ -1,4 +1,4 @@
-/* HTTP by hand: sends the bytes that it is given, whatever they are, and keeps what comes back. Knows no gateway. */
+/* HTTP by hand: sends any bytes, and keeps the answer. Knows no gateway. */
 
 import { connect, type Socket } from 'node:net';
 

@@ -1,4 +1,4 @@
-/* A real Alertmanager with the shipped configuration, asked which alerts it would send. */
+/* A real Alertmanager with the shipped configuration, which lists the alerts that it would send. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

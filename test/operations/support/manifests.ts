@@ -1,4 +1,4 @@
-/* Manifests as kubectl renders them, and what may be asked of them. Needs kubectl, never a cluster. */
+/* Manifests as kubectl renders them, and checks on them. Needs kubectl, never a cluster. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

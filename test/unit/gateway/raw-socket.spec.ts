@@ -1,4 +1,4 @@
-/* Frames made by hand, read by the library that they have to please. */
+/* Frames that this project encodes itself, read by the library `ws`. */
 
 import { once } from 'node:events';
 import { type AddressInfo } from 'node:net';

@@ -33,6 +33,13 @@ export function pageOf<T>(
 /** How many commit ids of a conversation are stored, so that a repeated commit is recognized. */
 export const COMMITS_KEPT = 64;
 
+/**
+ * How long each commit is stored, whatever their number, in milliseconds. A writer leaves the queue
+ * with its commit, so others can follow quickly. If its replica is lost before its terminal event,
+ * the replica that ends the turn must still find the commit.
+ */
+export const COMMITTED_MS = 60_000;
+
 /** The default of `state.max_bytes`. */
 export const MAX_BYTES = 8 * 1024 * 1024;
 
@@ -70,10 +77,12 @@ export abstract class ConversationStore {
   abstract idsOfOwner(owner: string, limit: number): Promise<readonly string[]>;
 
   /**
-   * Appends items. Idempotent by `commitId` (the response's id), so that a commit that is retried,
-   * or repeated by the replica that adopted the turn, adds nothing twice. Fenced by the claim:
-   * while another response is the head of the conversation's queue, nothing is added, so that an
-   * append which arrives late cannot come between what the head reads and what it writes.
+   * Appends the items of a writer and takes it out of the conversation's queue, in one step. The
+   * writer leaves whatever the result, unless the store is unavailable. Idempotent by `commitId`,
+   * so that a commit that is retried, or repeated by the replica that adopted the turn, adds nothing
+   * twice, also after COMMITTED_MS of other commits. Fenced by the claim: while another response is
+   * the head of the queue, nothing is added, so that an append which arrives late cannot come
+   * between what the head reads and what it writes.
    * @param commitId the response, or other writer, as it joined the queue
    * @returns false if the conversation no longer exists
    * @throws SluiceError `conversation_busy` if another response holds the claim

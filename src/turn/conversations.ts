@@ -194,7 +194,7 @@ export class Conversations {
       // An append whose reply is lost may still arrive at the store after the claim is released,
       // and add its items in the middle of another turn. Repeating it prevents that: after one
       // successful append, a late copy adds nothing. The retries end well before another replica
-      // may evict this writer from the queue.
+      // may evict this writer from the queue. A successful append releases the claim.
       const added = await retryWhileUnavailable(() => this.#store.appendItems(id, stored, writer), {
         giveUpMs: APPEND_WITHIN_MS,
         time: this.#time,
@@ -203,12 +203,12 @@ export class Conversations {
       });
       if (!added) throw conversationNotFound();
       return stored;
-    } finally {
-      // The items are stored even if the claim cannot be released now. Other replicas evict a
-      // writer that does not leave.
+    } catch (error) {
+      // Do not wait for the release. Other replicas evict a writer that does not leave.
       await this.#claim.leave(id, writer).catch(() => {
         void retryWhileUnavailable(() => this.#claim.leave(id, writer), { time: this.#time }).catch(() => undefined);
       });
+      throw error;
     }
   }
 

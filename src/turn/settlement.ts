@@ -28,11 +28,12 @@ export class Settlement {
 
   /**
    * Ends `turn`, and resolves when its terminal event is in the log.
-   * @param committed called when only the terminal event is left to write
+   * @param leave releases the turn's place in its conversation. Called before the terminal event, if
+   * the commit did not release it
    * @returns the outcome that was reported, or `lost` if another replica owns the log or it cannot
    * be written; the replica that ends the turn then stores its items
    */
-  async settle(turn: Turn, outcome: TurnOutcome, committed: () => Promise<void>): Promise<TurnOutcome | 'lost'> {
+  async settle(turn: Turn, outcome: TurnOutcome, leave: () => Promise<void>): Promise<TurnOutcome | 'lost'> {
     const { journal, writer, facts } = turn;
     await account(turn, this.#accounting).catch(() => undefined);
     writer.close(outcome.end === 'completed' ? 'completed' : 'incomplete');
@@ -49,7 +50,7 @@ export class Settlement {
         )
       : NOTHING;
     const end = await this.#commit(turn, outcome, response, keeping);
-    if (journal.lost === undefined) await committed();
+    if (journal.lost === undefined && !facts.placeReleased) await leave();
     journal.emit(end.terminal);
     await journal.flushed();
     return journal.ended ? end.outcome : 'lost';
@@ -66,6 +67,7 @@ export class Settlement {
     const kept = await retryWhileUnavailable(() => this.#contexts.keepItems(response, keeping), options).catch(
       asSluiceError,
     );
+    facts.placeReleased = !(kept instanceof SluiceError);
     facts.kept = kept === true ? keeping.kept : 'nothing';
     const end = kept instanceof SluiceError ? ({ end: 'failed', error: kept } as const) : outcome;
     const terminal = terminalFor(turn, end);

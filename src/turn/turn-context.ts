@@ -89,7 +89,8 @@ export class TurnContexts {
   }
 
   /**
-   * Appends the items of an ended turn to its conversation. Idempotent by the response's id.
+   * Appends the items of an ended turn to its conversation and releases its place there. Idempotent
+   * by the response's id.
    * @returns false if the conversation was deleted meanwhile: no item is stored then
    * @throws SluiceError `state_unavailable`; `conversation_busy` if another turn has become the
    * writer

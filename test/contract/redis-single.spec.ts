@@ -68,6 +68,29 @@ describe('a head without a log that joins again while another replica evicts it'
   });
 });
 
+describe('a turn that ends', () => {
+  it('adds its items, leaves the queue and moves the conversation to the front of its list in one command', async () => {
+    const store = await openRedisStore({ url: server.url });
+    try {
+      const { claim, conversations, counts } = store.state;
+      const fields = { owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
+      for (const id of ['conv_1', 'conv_2']) await conversations.create({ ...fields, id }, []);
+      await claim.join('conv_1', 'resp_1', 0);
+      // Redis learns the script by its first run.
+      await conversations.create({ ...fields, id: 'conv_3', owner: 'bob' }, []);
+      await conversations.appendItems('conv_3', [], 'resp_0');
+      const before = counts.commands;
+      await conversations.appendItems('conv_1', headOf().input, 'resp_1');
+      expect(counts.commands - before).toBe(1);
+      expect(await claim.members('conv_1')).toEqual([]);
+      const { data } = await store.other.conversations.listByOwner('ann', { limit: 2 });
+      expect(data.map(({ id }) => id)).toEqual(['conv_1', 'conv_2']);
+    } finally {
+      await store.close();
+    }
+  });
+});
+
 describeEventLog('Redis', open);
 describeTurnLease('Redis', open);
 describeConversationAnnouncements('Redis', open);

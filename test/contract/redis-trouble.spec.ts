@@ -689,11 +689,11 @@ describe('Redis in trouble', () => {
   it('holds no more keys than its table says, each with a time to live', async () => {
     const { id, fence } = await created({ conversationId: 'conv_1' });
     await store.state.events.append(id, fence, deltas(0, 2));
-    await store.state.claim.join('conv_1', id, 2);
     await store.state.announcements.announce('conv_1', id);
     const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
     await store.state.conversations.create(conversation, headOf().input);
     await store.state.conversations.appendItems('conv_1', headOf().input, id);
+    await store.state.claim.join('conv_1', id, 2);
     await store.state.limiter.take({ key: 'b', capacity: 5, refillPerSecond: 1 }, 1);
     await store.state.keys.claim({ owner: 'o', key: 'k', fingerprint: 'f', responseId: id });
     // The store does not read the content of a response.
@@ -708,6 +708,7 @@ describe('Redis in trouble', () => {
     expect(kinds.toSorted()).toEqual([
       'announced',
       'commits',
+      'committed',
       'head',
       'items',
       'leases',

@@ -59,10 +59,7 @@ export class Recorder {
       ...state,
       events: this.#log(state.events),
       claim: observed(state.claim, {
-        leave: (_result, _conversationId, responseId) => {
-          const response = this.responses.get(String(responseId));
-          if (response !== undefined) response.leftAt ??= this.#scheduler.now;
-        },
+        leave: (_result, _conversationId, responseId) => this.#left(responseId),
       }),
       conversations: observed(state.conversations, {
         delete: (_result, id) => {
@@ -72,6 +69,7 @@ export class Recorder {
         appendItems: (result, id, items, commitId) => {
           // The arguments are those of `appendItems`.
           if (result === true) this.#committed(String(id), items as readonly StoredItem[], String(commitId));
+          this.#left(commitId);
         },
       }),
       responses: observed(state.responses, {
@@ -89,6 +87,12 @@ export class Recorder {
         charge: (_result, bucket, amount) => this.#take(bucket, amount),
       }),
     };
+  }
+
+  /** A turn gave up its place, alone or with its commit. */
+  #left(responseId: unknown): void {
+    const response = this.responses.get(String(responseId));
+    if (response !== undefined) response.leftAt ??= this.#scheduler.now;
   }
 
   #take(bucket: unknown, cost: unknown): void {

@@ -11,6 +11,7 @@ import { systemTime, type Time } from '../../domain/time.js';
 import {
   anotherWriter,
   COMMITS_KEPT,
+  COMMITTED_MS,
   ConversationStore,
   type ItemQuery,
   MAX_BYTES,
@@ -19,6 +20,7 @@ import {
 } from '../conversation-store.js';
 import { type Retention, ttlOf } from '../retention.js';
 import { MemoryBudget, packed } from './memory-budget.js';
+import { type MemoryConversationClaim } from './memory-conversation-claim.js';
 import { SlidingMap } from './sliding-map.js';
 
 export interface MemoryStoreOptions extends Retention {
@@ -34,20 +36,23 @@ interface KeptItem {
   readonly bytes: Buffer;
 }
 
+interface Commit {
+  readonly id: string;
+  /** By `Time.now()`. */
+  readonly at: number;
+}
+
 interface Dialogue {
   conversation: NewConversation;
   title: DerivedTitle | null;
   items: readonly KeptItem[];
   /** Oldest first. */
-  readonly commits: string[];
+  readonly commits: Commit[];
 }
 
 export interface MemoryConversationStoreOptions extends MemoryStoreOptions {
   readonly budget?: MemoryBudget;
-  /** Whether a turn runs in a conversation. */
-  readonly isBusy?: (conversationId: string) => boolean;
-  /** Returns the response that may write to a conversation. */
-  readonly writerOf?: (conversationId: string) => string | undefined;
+  readonly claim?: Pick<MemoryConversationClaim, 'isBusy' | 'writerOf' | 'leave'>;
 }
 
 const NO_BOUND = { maxBytes: Infinity };
@@ -57,20 +62,20 @@ export class MemoryConversationStore extends ConversationStore {
   readonly #bounds: { readonly maxItems: number; readonly maxBytes: number };
   readonly #retention: Retention;
   readonly #time: Time;
-  readonly #writerOf: (conversationId: string) => string | undefined;
+  readonly #claim: MemoryConversationStoreOptions['claim'];
 
   constructor(options: MemoryConversationStoreOptions) {
     super();
-    const { ttlMs, maxItems, maxBytes, time, budget, isBusy, writerOf } = options;
+    const { ttlMs, maxItems, maxBytes, time, budget, claim } = options;
     this.#retention = options;
-    this.#writerOf = writerOf ?? (() => undefined);
+    this.#claim = claim;
     this.#time = time ?? systemTime;
     this.#dialogues = new SlidingMap({
       ttlMs,
       time: this.#time,
       budget: budget ?? new MemoryBudget(NO_BOUND),
       kind: 'conversation',
-      ...(isBusy === undefined ? {} : { isPinned: isBusy }),
+      ...(claim === undefined ? {} : { isPinned: (id: string) => claim.isBusy(id) }),
     });
     this.#bounds = { maxItems, maxBytes: maxBytes ?? MAX_BYTES };
   }
@@ -114,13 +119,23 @@ export class MemoryConversationStore extends ConversationStore {
   }
 
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
+    try {
+      return this.#append(id, items, commitId);
+    } finally {
+      void this.#claim?.leave(id, commitId);
+    }
+  }
+
+  #append(id: string, items: readonly StoredItem[], commitId: string): boolean {
     const dialogue = this.#dialogues.get(id);
     if (dialogue === undefined) return false;
-    if (dialogue.commits.includes(commitId)) return true;
-    const writer = items.length === 0 ? commitId : (this.#writerOf(id) ?? commitId);
+    const { commits } = dialogue;
+    if (commits.some((commit) => commit.id === commitId)) return true;
+    const writer = items.length === 0 ? commitId : (this.#claim?.writerOf(id) ?? commitId);
     if (writer !== commitId) throw anotherWriter();
-    dialogue.commits.push(commitId);
-    if (dialogue.commits.length > COMMITS_KEPT) dialogue.commits.shift();
+    const now = this.#time.now();
+    commits.push({ id: commitId, at: now });
+    while (commits.length > COMMITS_KEPT && now - (commits[0]?.at ?? now) > COMMITTED_MS) commits.shift();
     dialogue.items = this.#within([...dialogue.items, ...items.map(keptItem)]);
     dialogue.title ??= derivedTitle(items);
     this.#changed(dialogue);

@@ -43,13 +43,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
   const [budget, ofLogs, ofKeys] = [budgetOf(1 / 2), budgetOf(3 / 8), budgetOf(1 / 8)];
   const table = new MemoryLogTable(time, times, ofLogs, options);
   const claim = new MemoryConversationClaim(table);
-  const isBusy = (conversationId: string): boolean => claim.isBusy(conversationId);
-  const conversations = new MemoryConversationStore({
-    ...options,
-    budget,
-    isBusy,
-    writerOf: (conversationId) => claim.writerOf(conversationId),
-  });
+  const conversations = new MemoryConversationStore({ ...options, budget, claim });
   const responses = new MemoryResponseStore({ ...options, deletedMs: times.deletedMs, budget });
   const keys = new MemoryIdempotencyStore(time, ofKeys, (id) => table.stateOf(id) === 'running');
   const credentials = new MemoryCredentialStore(time);

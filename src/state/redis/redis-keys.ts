@@ -11,6 +11,7 @@
  * | {<conversation>}:head    | hash   | owner, class, times, metadata, title, bytes of its items | state.ttl or that of its class, sliding |
  * | {<conversation>}:items   | list   | its newest items (state.max_messages, max_bytes)   | as its head                        |
  * | {<conversation>}:commits | list   | the last 64 commits                                | as its head                        |
+ * | {<conversation>}:committed:<response> | string | that a turn has stored its items | 60 s                     |
  * | {<conversation>}:queue   | zset   | responses that run or wait, in order               | 24 h after the last join or poll   |
  * | {<conversation>}:rejoin:<call> | string | that a call has moved its response    | 15 min                             |
  * | {<conversation>}:announced | list | the last 64 announced responses                    | 10 min after the last one          |
@@ -98,6 +99,8 @@ export class RedisKeys {
     `${this.#prefix}{${inKey(id)}}:items`,
     `${this.#prefix}{${inKey(id)}}:commits`,
   ];
+  readonly committed = (conversationId: string, commitId: string): string =>
+    `${this.#prefix}{${inKey(conversationId)}}:committed:${inKey(commitId)}`;
   readonly queue = (conversationId: string): string => `${this.#prefix}{${inKey(conversationId)}}:queue`;
   readonly rejoin = (conversationId: string, call: string): string =>
     `${this.#prefix}{${inKey(conversationId)}}:rejoin:${inKey(call)}`;

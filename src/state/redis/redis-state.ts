@@ -173,7 +173,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       pollMs: timing.claimPollMs,
     }),
     announcements: new RedisConversationAnnouncements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
-    conversations: new RedisConversationStore({ ...stores, ...retention, maxItems, maxBytes, hooks }),
+    conversations: new RedisConversationStore({ ...stores, ...retention, sharded, maxItems, maxBytes, hooks }),
     responses: new RedisResponseStore({ ...stores, hooks, ...retention, deletedMs: times.deletedMs }),
     limiter: new RedisRateLimiter({
       ...stores,

@@ -81,7 +81,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       });
       expect(await conversations.appendItems(id, [], 'resp_2')).toBe(true);
       expect(await conversations.appendItems(id, items(3, 3), 'resp_1')).toBe(true);
-      await claim.leave(id, 'resp_1');
+      await claim.join(id, 'resp_3', 8);
       // A repeat of the same addition is answered, whichever turn is the head.
       expect(await store.other.conversations.appendItems(id, items(3, 3), 'resp_1')).toBe(true);
       expect(idsOf(await conversations.recentItems(id, 10))).toEqual(['msg_1', 'msg_3']);
@@ -100,6 +100,25 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       expect((await store.state.conversations.get(id))?.updatedAt).toBeGreaterThan(1_700_000_000);
     });
 
+    it('takes a writer out of the queue with its commit, whatever the result [CONV-10]', async () => {
+      const { id } = await created();
+      const { claim, conversations } = store.state;
+      for (const writer of ['resp_1', 'resp_2', 'resp_3', 'resp_4']) await claim.join(id, writer, 8);
+      const waiting = store.other.claim.wait(id, 'resp_3', new AbortController().signal);
+      await expect(conversations.appendItems(id, items(2, 2), 'resp_2')).rejects.toMatchObject({
+        code: 'conversation_busy',
+      });
+      expect(await claim.members(id)).toEqual(['resp_1', 'resp_3', 'resp_4']);
+      expect(await conversations.appendItems(id, items(1, 1), 'resp_1')).toBe(true);
+      await waiting;
+      expect(await claim.members(id)).toEqual(['resp_3', 'resp_4']);
+      // A repeat after a lost reply changes nothing for those who came after it.
+      expect(await conversations.appendItems(id, items(1, 1), 'resp_1')).toBe(true);
+      await conversations.delete(id);
+      expect(await conversations.appendItems(id, items(3, 3), 'resp_3')).toBe(false);
+      expect(await claim.members(id)).toEqual(['resp_4']);
+    });
+
     it('accepts a commit of no items', async () => {
       const { id } = await created();
       expect(await store.state.conversations.appendItems(id, [], 'resp_1')).toBe(true);
@@ -108,7 +127,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
 
     it('recognizes a commit after many others', async () => {
       const { id } = await created();
-      for (let i = 0; i < COMMITS_KEPT; i++) await store.state.conversations.appendItems(id, [], `resp_${i}`);
+      for (let i = 0; i < 2 * COMMITS_KEPT; i++) await store.state.conversations.appendItems(id, [], `resp_${i}`);
       await store.state.conversations.appendItems(id, items(1, 1), 'resp_0');
       expect(await store.state.conversations.recentItems(id, 10)).toEqual([]);
     });

@@ -35,10 +35,20 @@ const conversations = (): Conversations =>
 /** A turn that has committed and has not written its terminal yet. */
 async function committed(): Promise<{ id: string; conversation: string; tellEnd: () => void }> {
   const conversation = await harness.conversation();
-  const gate = harness.faults.hold('leave');
+  const { events } = harness.plain;
+  const append = events.append.bind(events);
+  const reached = Promise.withResolvers<void>();
+  const proceed = Promise.withResolvers<void>();
+  events.append = async (responseId, fence, more) => {
+    if (isTerminal(more.at(-1)?.type ?? 'response.created')) {
+      reached.resolve();
+      await proceed.promise;
+    }
+    return append(responseId, fence, more);
+  };
   const { responseId: id } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
-  await gate.reached;
-  return { id, conversation, tellEnd: gate.open };
+  await reached.promise;
+  return { id, conversation, tellEnd: () => proceed.resolve() };
 }
 
 describe('a response deleted between its commit and its terminal', () => {

@@ -134,6 +134,7 @@ describe('a turn while the store is away', () => {
 
   it('leaves the queue of a conversation when the store is back', async () => {
     const conversation = await harness.conversation();
+    harness.faults.fail('appendItems', 1, () => new Error('corrupt'));
     harness.faults.fail('leave', 2);
     await harness.play(requestOf('Hi', { conversation }));
     expect(await members(conversation)).toEqual([]);

@@ -7,7 +7,14 @@ import { type Conversation, type NewConversation } from '../../../domain/convers
 import { derivedTitle } from '../../../domain/conversation-title.js';
 import { newestWithin, type StoredItem } from '../../../domain/item.js';
 import { systemTime, type Time } from '../../../domain/time.js';
-import { anotherWriter, COMMITS_KEPT, ConversationStore, type ItemQuery, type Page } from '../../conversation-store.js';
+import {
+  anotherWriter,
+  COMMITS_KEPT,
+  COMMITTED_MS,
+  ConversationStore,
+  type ItemQuery,
+  type Page,
+} from '../../conversation-store.js';
 import { longestTtl, type Retention } from '../../retention.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
@@ -17,7 +24,7 @@ import { PLACES } from '../encryption/sealed-text.js';
 import { type Scopes } from '../encryption/scopes.js';
 import { type Vault } from '../encryption/vault.js';
 import { isObject, parseStored } from '../stored-json.js';
-import { SealedItems } from './sealed-items.js';
+import { SealedItems, writtenId } from './sealed-items.js';
 
 export interface RedisConversationStoreOptions extends Retention {
   readonly commands: RedisCommands;
@@ -28,6 +35,8 @@ export interface RedisConversationStoreOptions extends Retention {
   readonly hooks: RedisHooks;
   readonly vault: Vault;
   readonly scopes: Scopes;
+  /** Whether a script can only use keys of one slot (Cluster). */
+  readonly sharded: boolean;
   /** Most conversations that an owner can list; older ones can only be read by id. */
   readonly maxListed?: number;
   readonly time?: Time;
@@ -46,6 +55,9 @@ interface Head extends NewConversation {
 /** A title that was never written is derived from the first items, within these bounds. */
 const TITLE_ITEMS = 10;
 const TITLE_BYTES = 16 * 1024;
+const MAX_LISTED = 1_000;
+/** Most conversations whose owner is remembered. */
+const OWNERS_MAX = 4_096;
 /** Most owners whose index is known to have been extended. */
 const EXTENDED_MAX = 4_096;
 
@@ -54,6 +66,8 @@ export class RedisConversationStore extends ConversationStore {
   /** When the life of an owner's index was extended last, by `Time.now()`. */
   readonly #extended = new Map<string, number>();
   readonly #sealed: SealedItems;
+  /** Owners by conversation, so that one command changes a conversation and its owner's index. */
+  readonly #owners = new Map<string, string>();
 
   constructor(options: RedisConversationStoreOptions) {
     super();
@@ -159,16 +173,21 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
-    const { commands, keys, scripts, maxItems, maxBytes } = this.#options;
+    const { commands, keys, scripts, sharded, maxItems, maxBytes, maxListed = MAX_LISTED } = this.#options;
     const title = derivedTitle(items);
     const sealer = await this.#sealed.sealer(id);
-    const names = [...keys.conversation(id), keys.queue(id)];
+    const owner = sharded ? undefined : this.#owners.get(id);
+    const names = [...keys.conversation(id), keys.queue(id), keys.committed(id, commitId)];
+    if (owner !== undefined) names.push(keys.owner(owner));
     const reply = await commands.run(scripts.get('conversation-append'), names, [
-      ...[commitId, maxItems, maxBytes, COMMITS_KEPT, sealer.title(title?.text), title?.itemId ?? ''],
+      ...[commitId, maxItems, maxBytes, COMMITS_KEPT, COMMITTED_MS, keys.turns(id), owner ?? '', id, maxListed],
+      ...[sealer.title(title?.text), title?.itemId ?? ''],
       ...items.map((item) => sealer.item(item)),
     ]);
     if (reply === 0) throw anotherWriter();
-    return this.#changed(id, reply);
+    // conversation-append.lua: owner, time of the change, whether the owner's index has it.
+    const indexed = reply !== null && (reply as readonly unknown[])[2] === 1;
+    return indexed || this.#changed(id, reply);
   }
 
   override async recentItems(id: string, limit: number): Promise<readonly StoredItem[]> {
@@ -261,7 +280,9 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   async #index(owner: string, id: string, updatedAt: number): Promise<void> {
-    const { commands, keys, scripts, maxListed = 1_000 } = this.#options;
+    const { commands, keys, scripts, maxListed = MAX_LISTED } = this.#options;
+    if (this.#owners.size >= OWNERS_MAX) this.#owners.clear();
+    this.#owners.set(id, owner);
     await commands.run(scripts.get('owner-index'), [keys.owner(owner)], [id, updatedAt, maxListed]);
   }
 
@@ -269,14 +290,6 @@ export class RedisConversationStore extends ConversationStore {
     const { commands, keys, scripts } = this.#options;
     return commands.run(scripts.get(script), keys.conversation(id), args);
   }
-}
-
-/**
- * Returns an item's id as it is written in the JSON of the item. Message text cannot contain it,
- * since quotes are escaped there.
- */
-function writtenId(itemId: string): string {
-  return `"id":${JSON.stringify(itemId)}`;
 }
 
 function isMetadata(value: unknown): value is Readonly<Record<string, string>> {

@@ -90,3 +90,11 @@ function isItem(value: unknown): value is StoredItem | SealedItem {
 function isPlainItem(value: unknown): value is StoredItem {
   return isItem(value) && !('sealed' in value);
 }
+
+/**
+ * Returns an item's id as it is written in the JSON of the item. Message text cannot contain it,
+ * since quotes are escaped there.
+ */
+export function writtenId(itemId: string): string {
+  return `"id":${JSON.stringify(itemId)}`;
+}

@@ -3,10 +3,12 @@
  * parse.
  */
 
+import { useCompileCache } from './config/compile-cache.js';
 import { nodeTooOld } from './lifecycle/node-version.js';
 
 const refusal = nodeTooOld(process.versions.node);
 if (refusal === null) {
+  useCompileCache();
   const { start } = await import('./start.js');
   await start();
 } else {

@@ -40,7 +40,7 @@ export async function checkConfig(
     print(`${path}: ok`);
     // An ordinary key may hold an expanded variable that is a secret.
     for (const line of summary(config)) print(`  ${scrub(line)}`);
-    for (const warning of [...warnings, ...new Prices(config).warnings()]) print(`  note: ${warning}`);
+    for (const warning of [...warnings, ...(await Prices.load(config)).warnings()]) print(`  note: ${warning}`);
     return 0;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

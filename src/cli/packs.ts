@@ -20,17 +20,6 @@ const EXIT_MISTAKE = 1;
 /** The operations listener of a gateway on this machine. */
 const LOCAL_METRICS = 'http://127.0.0.1:9090/metrics';
 
-export const PACKS_HELP = `  packs validate FILE... [--json] [--strict]
-                                   check pack files, or folders of them; exit code 1 if one has a mistake
-  packs render FILE PROMPT [--var NAME=VALUE]... [--vars JSON] [--model MODEL] [--pack-version VERSION] [--time-zone ZONE]
-                                   print the system prompt that a turn would send
-  packs eval FILE [--url URL] [--only WORDS] [--times N]
-                                   run the cases beside a pack on a gateway with the demo provider, or on a running one (SLUICE_API_KEY)
-  packs replay --guardrails FILE [RECORDS]...
-                                   judge recorded responses again, and list each verdict that would change
-  packs compare PACK/PROMPT [VERSION]... [--metrics URL|FILE]... [--source live|shadow] [--json]
-                                   print versions of a prompt side by side, from the replicas' metrics`;
-
 const OPTIONS = {
   json: { type: 'boolean', default: false },
   strict: { type: 'boolean', default: false },

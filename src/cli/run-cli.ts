@@ -1,15 +1,12 @@
 /*
- * Parses the command line and runs the command. Exit codes: 0 success, 64 a wrong command, 78 a
- * wrong configuration.
+ * Parses the command line and runs the command, whose code is loaded only then. Exit codes: 0
+ * success, 64 a wrong command, 78 a wrong configuration.
  */
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { checkConfig } from './config-check.js';
 import { type CliContext } from './context.js';
-import { checkHealth } from './health.js';
-import { hashKey, newKey } from './keys.js';
-import { PACKS_HELP, runPacks } from './packs.js';
+import { PACKS_HELP } from './packs-help.js';
 
 const EXIT_USAGE = 64;
 
@@ -33,6 +30,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     strict: { type: 'boolean' },
   } as const;
   if (argv[0] === 'packs' && !argv.includes('--help') && !argv.includes('-h')) {
+    const { runPacks } = await import('./packs.js');
     const code = await runPacks(argv.slice(1), context);
     return typeof code === 'number' ? code : misused(code, context);
   }
@@ -53,11 +51,20 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   }
   const [group, command, ...rest] = positionals;
   const name = [group, command].filter(Boolean).join(' ');
-  if (name === 'config check' && rest.length <= 1) return checkConfig(rest[0], values.strict ?? false, context);
-  if (name === 'health') return checkHealth(context);
+  if (name === 'config check' && rest.length <= 1) {
+    const { checkConfig } = await import('./config-check.js');
+    return checkConfig(rest[0], values.strict ?? false, context);
+  }
+  if (name === 'health') {
+    const { checkHealth } = await import('./health.js');
+    return checkHealth(context);
+  }
   if (values.strict) return misused('--strict belongs to `config check`', context);
-  if (name === 'keys new' && rest.length === 0) return newKey(context);
-  if (name === 'keys hash' && rest.length === 0) return hashKey(context);
+  if (group === 'keys' && rest.length === 0) {
+    const { hashKey, newKey } = await import('./keys.js');
+    if (command === 'new') return newKey(context);
+    if (command === 'hash') return hashKey(context);
+  }
   return misused(`there is no command \`${positionals.join(' ')}\``, context);
 }
 

@@ -1,8 +1,13 @@
 #!/usr/bin/env node
-/* The `sluice` program: runs a command with the process and exits with its code. */
+/*
+ * The `sluice` program: runs a command with the process and exits with its code. Its modules are
+ * loaded after the cache of compiled modules is in use.
+ */
 
-import { runCli } from './run-cli.js';
+import { useCompileCache } from '../config/compile-cache.js';
 
+useCompileCache();
+const { runCli } = await import('./run-cli.js');
 process.exitCode = await runCli(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),

@@ -5,8 +5,7 @@ import { AnonymousAuthenticator } from '../auth/anonymous-authenticator.js';
 import { type Authenticator } from '../auth/authenticator.js';
 import { CredentialAuthenticator, type CredentialForm } from '../auth/credential-authenticator.js';
 import { KeysAuthenticator } from '../auth/keys-authenticator.js';
-import { IssuerKeys } from '../auth/tokens/issuer-keys.js';
-import { isToken, TokenAuthenticator, type TokenOptions } from '../auth/tokens/token-authenticator.js';
+import { type TokenOptions } from '../auth/tokens/token-authenticator.js';
 import { UnrevokedAuthenticator } from '../auth/revocations.js';
 import { ClientSecrets } from '../auth/secrets/client-secrets.js';
 import { SecretAuthenticator } from '../auth/secrets/secret-authenticator.js';
@@ -25,10 +24,10 @@ export interface AuthenticationParts {
   readonly state: Pick<State, 'credentials' | 'conversations'>;
 }
 
-export function composeAuthenticator({ auth }: AppConfig, parts: AuthenticationParts): Authenticator {
+export async function composeAuthenticator({ auth }: AppConfig, parts: AuthenticationParts): Promise<Authenticator> {
   const secrets = { fits: isClientSecret, authenticator: new SecretAuthenticator(parts.state.credentials) };
   if (auth.mode === 'none') return new CredentialAuthenticator([secrets], new AnonymousAuthenticator());
-  return new CredentialAuthenticator([secrets, ...tokens(auth, parts)], new KeysAuthenticator(auth.keys));
+  return new CredentialAuthenticator([secrets, ...(await tokens(auth, parts))], new KeysAuthenticator(auth.keys));
 }
 
 /** Builds the service that makes client secrets. */
@@ -51,14 +50,16 @@ export function composeClientSecrets(
   });
 }
 
-function tokens(
+/** Loads the code that verifies tokens only if tokens are configured. */
+async function tokens(
   { mode, jwt }: AppConfig['auth'],
   { logger, metrics, state }: AuthenticationParts,
-): readonly CredentialForm[] {
+): Promise<readonly CredentialForm[]> {
   if (mode !== 'jwt' || jwt === null) return [];
+  const { isToken, TokenAuthenticator } = await import('../auth/tokens/token-authenticator.js');
   const { issuer, audience, algorithms, claims, tenant, clock_tolerance: clockToleranceMs } = jwt;
   const authenticator = new TokenAuthenticator({
-    key: keyOf(jwt, { logger, metrics }),
+    key: await keyOf(jwt, { logger, metrics }),
     issuer,
     audience,
     algorithms,
@@ -73,11 +74,12 @@ function tokens(
   return [{ fits: isToken, authenticator: new UnrevokedAuthenticator(authenticator, state.credentials) }];
 }
 
-function keyOf(
+async function keyOf(
   { public_key: pem, jwks_url: url }: NonNullable<AppConfig['auth']['jwt']>,
   { logger, metrics }: Pick<AuthenticationParts, 'logger' | 'metrics'>,
-): TokenOptions['key'] {
+): Promise<TokenOptions['key']> {
   if (pem !== null) return createPublicKey(pem);
+  const { IssuerKeys } = await import('../auth/tokens/issuer-keys.js');
   const keys = new IssuerKeys({
     // The configuration has checked that one of the two is given.
     url: url ?? '',

@@ -110,7 +110,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
 
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
   const scheduleRead = (read: () => void): void => clock.scheduleRead(read);
-  const providers = composeProviders(config, { state, logger, metrics, scheduleRead });
+  const providers = await composeProviders(config, { state, logger, metrics, scheduleRead });
   const guards = new TurnGuards(configuredGuardrails(config), {
     judges: composeJudges(config, providers, { logger, metrics }),
     holdMax: config.middleware.validator.hold_max,
@@ -208,6 +208,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const answers = new OpenAnswers();
   // Send clients away: this replica cannot serve them, another may reach the store.
   outage.onLong(() => void table.sendAway(CLOSE_CODES.tryAgainLater, 'state store away', SPREAD_CLOSES_MS));
+  const authenticator = await composeAuthenticator(config, { logger, metrics, state });
   return {
     drain,
     state,
@@ -241,7 +242,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
     prompts,
     sweep,
     hub,
-    authenticator: composeAuthenticator(config, { logger, metrics, state }),
+    authenticator,
     userData: new UserData(state),
     secrets: composeClientSecrets(config, state, prompts),
     revocations: new Revocations(state.credentials, {

@@ -42,13 +42,14 @@ interface Surroundings {
 
 const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
 
-export function composeProviders(config: AppConfig, around: Surroundings): ComposedProviders {
+export async function composeProviders(config: AppConfig, around: Surroundings): Promise<ComposedProviders> {
   const { logger, metrics } = around;
   const { step, all } = { step: config.middleware.provider, all: [config.provider, ...config.fallbacks] };
-  const opened = all.map((settings, i) => {
+  const open = async (settings: ProviderSettings, i: number) => {
     const name = providerName(settings, i);
-    return { name, ...providerType(settings).open(settings, { name, scheduleRead: around.scheduleRead }) };
-  });
+    return { name, ...(await providerType(settings).open(settings, { name, scheduleRead: around.scheduleRead })) };
+  };
+  const opened = await Promise.all(all.map(open));
   const [first, ...others] = all.map((settings, i): ProviderLayers => {
     const { name = '', provider } = opened[i] ?? {};
     if (provider === undefined) throw new Error('unable to compose a provider; it was not opened');
@@ -57,7 +58,7 @@ export function composeProviders(config: AppConfig, around: Surroundings): Compo
   });
   if (first === undefined) throw new Error('unable to compose a provider; there is none');
 
-  const prices = new Prices(config);
+  const prices = await Prices.load(config);
   for (const warning of prices.warnings()) logger.warn({}, warning);
   const cost: ComposedProviders['cost'] = (model, usage, name) => prices.cost(model, usage, name);
   const causes = new Set<string>(step.failover.on);

@@ -135,7 +135,8 @@ function parseSections(tree: Tree, schema: Schema): { sections: Sections; mistak
   const mistakes: Mistake[] = [];
   const sections: Record<string, unknown> = {};
   for (const [name, section] of Object.entries(schema.shape)) {
-    const result = section.safeParse(tree[name]);
+    // Not compiled: compiling a schema costs more than the one time that it is used.
+    const result = section.safeParse(tree[name], { jitless: true });
     if (result.success) sections[name] = result.data;
     else {
       const issues = result.error.issues.map((issue) => ({ ...issue, path: [name, ...issue.path] }));

@@ -4,7 +4,8 @@
  */
 
 import pino from 'pino';
-import { prettyFactory } from 'pino-pretty';
+import { type prettyFactory } from 'pino-pretty';
+import { createRequire } from 'node:module';
 import { isatty } from 'node:tty';
 import { isNativeError } from 'node:util/types';
 import { type AppConfig } from '../config/schema.js';
@@ -68,11 +69,17 @@ export function createPino(settings: LoggerSettings): pino.Logger {
     translateTime: 'SYS:HH:MM:ss.l',
     singleLine: true,
   };
+  const { prettyFactory } = loadPretty();
   const whole = prettyFactory({ ...pretty, ignore: own.join(',') });
   // The pretty format writes expected errors on one line.
   const brief = prettyFactory({ ...pretty, ignore: own.join(','), errorLikeObjectKeys: [] });
   const write = (line: string): void => void target.write((EXPECTED.test(line) ? brief : whole)(line));
   return redactingChildren(pino(loggerOptions(settings), { write }));
+}
+
+/** Loads the library only for the pretty format. It is a CommonJS module. */
+function loadPretty(): { readonly prettyFactory: typeof prettyFactory } {
+  return createRequire(import.meta.url)('pino-pretty') as { readonly prettyFactory: typeof prettyFactory };
 }
 
 /** Redacts the fields of children, which pino does not pass to its formatters. */

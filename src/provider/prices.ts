@@ -21,13 +21,20 @@ export class Prices {
   readonly #prices: ReadonlyMap<string, Price | null>;
   readonly #config: AppConfig;
 
-  constructor(config: AppConfig) {
+  private constructor(config: AppConfig, prices: ReadonlyMap<string, Price | null>) {
+    this.#config = config;
+    this.#prices = prices;
+  }
+
+  /** Loads the price lists that the configured providers need. */
+  static async load(config: AppConfig): Promise<Prices> {
     const { enabled, cost_tracking } = config.middleware.provider;
     const all = enabled && cost_tracking ? [config.provider, ...config.fallbacks] : [];
-    this.#config = config;
-    this.#prices = new Map(
-      all.map((settings, i) => [providerName(settings, i), providerType(settings).price(settings)]),
-    );
+    const priceOf = async (settings: ProviderSettings, i: number): Promise<[string, Price | null]> => [
+      providerName(settings, i),
+      await providerType(settings).price(settings),
+    ];
+    return new Prices(config, new Map(await Promise.all(all.map(priceOf))));
   }
 
   /**

@@ -24,7 +24,8 @@ interface OpenProvider {
 export type Price = (model: string, usage: Usage) => number | null;
 
 export interface ProviderType extends ProviderTypeFacts {
-  open(settings: ProviderSettings, context: ProviderContext): OpenProvider;
+  /** Loads the code of the provider, which other types do not need, and opens it. */
+  open(settings: ProviderSettings, context: ProviderContext): Promise<OpenProvider>;
   /**
    * Whether the provider rejects the key. False if it does not answer within `timeoutMs`, in
    * milliseconds.
@@ -37,6 +38,6 @@ export interface ProviderType extends ProviderTypeFacts {
     settings: ProviderSettings,
     call: { readonly text: string; readonly model: string | undefined; readonly signal: AbortSignal },
   ): Promise<Record<string, number>>;
-  /** Returns the price of calls, or null if they cost nothing. */
-  price(settings: ProviderSettings): Price | null;
+  /** Returns the price of calls, or null if they cost nothing. Loads the price list. */
+  price(settings: ProviderSettings): Promise<Price | null>;
 }

@@ -3,7 +3,8 @@
  * runs: this gateway offers them to the model and passes the calls on.
  */
 
-import { Ajv2020 } from 'ajv/dist/2020.js';
+import { type Ajv2020 } from 'ajv/dist/2020.js';
+import { createRequire } from 'node:module';
 import { type FunctionTool } from '../domain/response.js';
 import { type Findings, hint, isObject, type Path } from './findings.js';
 import { quoted } from './names.js';
@@ -29,8 +30,12 @@ export function compileTools(raw: unknown, found: Findings): ReadonlyMap<string,
   return tools;
 }
 
+// A CommonJS module, loaded by the first tool with parameters.
+const require = createRequire(import.meta.url);
+
 function checkSchema(path: Path, schema: object, found: Findings): void {
-  const ajv = new Ajv2020({ strict: false, logger: false });
+  const { default: Compiler } = require('ajv/dist/2020.js') as { readonly default: typeof Ajv2020 };
+  const ajv = new Compiler({ strict: false, logger: false });
   if (ajv.validateSchema(schema) === true) return;
   for (const { instancePath, message } of ajv.errors ?? []) {
     const steps = instancePath.split('/').slice(1);

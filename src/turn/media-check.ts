@@ -4,7 +4,6 @@
  * the heads of data URLs only, and fetches no URL.
  */
 
-import { fileTypeFromBuffer } from 'file-type';
 import { SluiceError } from '../domain/errors.js';
 import { type Item, type FunctionCallOutputItem, isMedia, type MessageItem } from '../domain/item.js';
 import {
@@ -129,8 +128,12 @@ export class MediaCheck {
   }
 }
 
-/** Whether a content has the declared type. A text has no type that can be recognized. */
+/**
+ * Whether a content has the declared type. A text has no type that can be recognized. Loads the
+ * recognition at the first image or file.
+ */
 async function agrees(mediaType: string, head: Buffer): Promise<boolean> {
+  const { fileTypeFromBuffer } = await import('file-type');
   const recognized = await fileTypeFromBuffer(head).catch(() => undefined);
   if (recognized !== undefined) return recognized.mime === mediaType;
   return isTextType(mediaType) && !head.includes(0);

@@ -126,8 +126,9 @@ const TEXT_ONLY: ReadonlySet<InputKind> = new Set(['text']);
 export const demoType: ProviderType = {
   defaultModel: 'demo',
   remote: false,
-  open: (_settings, { name }) => ({ provider: new DemoProvider({ name }), close: () => Promise.resolve() }),
+  open: (_settings, { name }) =>
+    Promise.resolve({ provider: new DemoProvider({ name }), close: () => Promise.resolve() }),
   refusesKey: () => Promise.resolve(false),
   takes: () => TEXT_ONLY,
-  price: () => null,
+  price: () => Promise.resolve(null),
 };

@@ -1,20 +1,21 @@
-/* The registry entry for chat completions servers: converts settings to options of the provider. */
+/*
+ * The registry entry for chat completions servers: converts settings to options of the provider.
+ * Loads the provider and the price list at first use, because the demo provider needs neither.
+ */
 
 import { type ProviderSettings } from '../../config/schema.js';
 import { tlsOptions } from '../../config/resolve-tls.js';
 import { type Secret } from '../../config/secret.js';
 import { type InputKind } from '../../domain/media.js';
-import { costUsd, listedPrice, priceListOf } from '../cost.js';
 import { type ProviderType } from '../provider-type.js';
 import { dialectOf, type RequestShape, usualInput } from './chat-request.js';
-import { keyIsRefused } from './key-check.js';
 import { moderate } from './moderations.js';
-import { OpenAiProvider } from './openai-provider.js';
 
 export const openAiType: ProviderType = {
   defaultModel: 'gpt-4o-mini',
   remote: true,
-  open: (settings, { name, scheduleRead }) => {
+  open: async (settings, { name, scheduleRead }) => {
+    const { OpenAiProvider } = await import('./openai-provider.js');
     const provider = new OpenAiProvider({
       name,
       baseUrl: settings.base_url,
@@ -27,10 +28,11 @@ export const openAiType: ProviderType = {
     });
     return { provider, close: () => provider.close() };
   },
-  refusesKey: ({ api_key: key, base_url: baseUrl, tls }, timeoutMs) =>
-    key === null
-      ? Promise.resolve(false)
-      : keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs, tls: tlsOptions(tls) }),
+  refusesKey: async ({ api_key: key, base_url: baseUrl, tls }, timeoutMs) => {
+    if (key === null) return false;
+    const { keyIsRefused } = await import('./key-check.js');
+    return keyIsRefused({ baseUrl, apiKey: key.reveal(), timeoutMs, tls: tlsOptions(tls) });
+  },
   takes: (settings, model) => shapeOf(settings, model).input,
   moderate: (settings, call) =>
     moderate({
@@ -41,7 +43,8 @@ export const openAiType: ProviderType = {
         ...headersOf(settings),
       },
     }),
-  price: ({ base_url, prices, models }) => {
+  price: async ({ base_url, prices, models }) => {
+    const { costUsd, listedPrice, priceListOf } = await import('../cost.js');
     const list = priceListOf(base_url);
     return (model, usage) => {
       const own = models[model]?.prices ?? prices;

@@ -40,7 +40,16 @@ export const PII_PATTERNS: Readonly<Record<PiiType, PiiPattern>> = {
   api_key: { pattern: `\\b(?:${API_KEY})` },
 };
 
-const COMPILED = new Map(PII_TYPES.map((type) => [type, RE2JS.compile(PII_PATTERNS[type].pattern)] as const));
+/** Compiled at first use: most starts need none. */
+const compiled = new Map<PiiType, RE2JS>();
+
+function compiledPattern(type: PiiType): RE2JS {
+  const known = compiled.get(type);
+  if (known !== undefined) return known;
+  const pattern = RE2JS.compile(PII_PATTERNS[type].pattern);
+  compiled.set(type, pattern);
+  return pattern;
+}
 
 export interface PiiFinding {
   readonly type: PiiType;
@@ -65,11 +74,11 @@ export function findPii(text: string, types: readonly PiiType[]): readonly PiiFi
 }
 
 function findOne(text: string, type: PiiType): PiiFinding[] {
-  const pattern = COMPILED.get(type);
+  const pattern = compiledPattern(type);
   const { accepts } = PII_PATTERNS[type];
   const found: PiiFinding[] = [];
-  const matcher = pattern?.matcher(text);
-  for (let at = 0; matcher?.find(at) === true;) {
+  const matcher = pattern.matcher(text);
+  for (let at = 0; matcher.find(at);) {
     const from = matcher.start();
     const candidate = matcher.group() ?? '';
     const length = accepts === undefined ? candidate.length : accepts(candidate);

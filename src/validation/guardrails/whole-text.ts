@@ -4,15 +4,15 @@
  */
 
 import { createRequire } from 'node:module';
-import { Ajv } from 'ajv';
-import { Ajv2020 } from 'ajv/dist/2020.js';
+import { type Ajv } from 'ajv';
+import { type Ajv2020 } from 'ajv/dist/2020.js';
 import { RE2JS } from 're2js';
 import { ALLOW, type CompiledGuardrail, type Denial, type Verdict } from '../guardrail.js';
 import { type KindContext } from '../kind-context.js';
 import { Params } from './params.js';
 
-// A CommonJS module whose default export ESM cannot type.
-const addFormats = createRequire(import.meta.url)('ajv-formats') as (ajv: Ajv) => unknown;
+// CommonJS modules, loaded by the first schema.
+const require = createRequire(import.meta.url);
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -128,7 +128,11 @@ function compileJsonSchema(
   mistake: (what: string) => void,
 ): (value: unknown) => boolean {
   const { $schema: version } = schema;
-  const Compiler = typeof version === 'string' && version.includes('draft-07') ? Ajv : Ajv2020;
+  const isDraft07 = typeof version === 'string' && version.includes('draft-07');
+  const { default: Compiler } = require(isDraft07 ? 'ajv' : 'ajv/dist/2020.js') as {
+    readonly default: typeof Ajv | typeof Ajv2020;
+  };
+  const addFormats = require('ajv-formats') as (ajv: Ajv) => unknown;
   const ajv = new Compiler({ strict: false, logger: false, allErrors: false, code: { regExp: linear } });
   addFormats(ajv);
   try {

@@ -30,7 +30,8 @@ function settingsOf(keys: object): ProviderSettings {
 
 /** The request that the server receives. */
 async function sent(keys: object, request = providerRequest('Hi', { model: 'm' })) {
-  const { provider, close } = openAiType.open(settingsOf(keys), { name: 'openai', scheduleRead: (read) => read() });
+  const context = { name: 'openai', scheduleRead: (read: () => void) => read() };
+  const { provider, close } = await openAiType.open(settingsOf(keys), context);
   await collect(provider.stream(request, new AbortController().signal));
   await close();
   const last = server.requests.at(-1);
@@ -117,8 +118,8 @@ describe('openAiType', () => {
     expect(JSON.stringify((await sent({}, request)).body)).not.toContain('I need f.');
   });
 
-  it("prices a call by the model's own prices, else by the provider's", () => {
-    const price = openAiType.price(
+  it("prices a call by the model's own prices, else by the provider's", async () => {
+    const price = await openAiType.price(
       settingsOf({
         prices: { input: 1, cached_input: 0.5, output: 10, reasoning: 20 },
         models: { other: { prices: { input: 0, output: 100 } } },

@@ -23,14 +23,17 @@ export class LeanBody {
    * @param encoding the answer's `Content-Encoding`; `read` passes decoded bytes
    * @param socket the connection of the answer, if its reads can be delayed
    * @param requestId the server's own id of the request
+   * @param chunked whether the body is sent in chunks
    */
   constructor(
     readonly controller: Dispatcher.DispatchController,
     readonly encoding: string,
     socket?: PacedSocket,
     readonly requestId?: string,
+    chunked = false,
   ) {
     this.#socket = socket;
+    if (chunked) socket?.passBody((chunk) => this.take(chunk));
   }
 
   read(to: BodyReader): void {
@@ -38,7 +41,7 @@ export class LeanBody {
     this.#reader = reader;
     for (const chunk of this.#early.splice(0)) reader.onChunk(chunk);
     if (this.#outcome !== undefined) this.#deliverEnd(reader, this.#outcome);
-    else this.controller.resume();
+    else this.resume();
   }
 
   /** Turns reading once per tick on or off. */
@@ -46,9 +49,10 @@ export class LeanBody {
     if (this.#socket !== undefined && this.#outcome === undefined) this.#socket.paced = paced;
   }
   pause(): void {
-    this.controller.pause();
+    if (this.#socket?.pauseBody() !== false) this.controller.pause();
   }
   resume(): void {
+    this.#socket?.resumeBody();
     this.controller.resume();
   }
   /** Closes the socket. Has no effect after the end. */
@@ -61,13 +65,16 @@ export class LeanBody {
     if (this.#reader !== undefined) this.#reader.onChunk(chunk);
     else {
       this.#early.push(chunk);
-      this.controller.pause();
+      this.pause();
     }
   }
   finish(outcome: { readonly error?: Error }): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
-    if (this.#socket !== undefined) this.#socket.paced = false;
+    if (this.#socket !== undefined) {
+      this.#socket.paced = false;
+      this.#socket.leaveBody();
+    }
     if (this.#reader !== undefined) this.#deliverEnd(this.#reader, outcome);
   }
 
@@ -175,6 +182,7 @@ class AnswerHandler implements Dispatcher.DispatchHandler {
       valueOf(headers, 'content-encoding'),
       socketBeingRead(),
       requestIdOf(headers),
+      valueOf(headers, 'transfer-encoding').toLowerCase() === 'chunked',
     );
     // From here on the reader of the body watches the signal.
     this.#settle();

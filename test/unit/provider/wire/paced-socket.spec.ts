@@ -2,13 +2,13 @@
 
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, type Socket } from 'node:net';
+import { type AddressInfo, createServer as createRawServer, type Socket } from 'node:net';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { OpenAiProvider } from '../../../../src/provider/openai/openai-provider.js';
 import { type ProviderPart } from '../../../../src/provider/provider.js';
 import { finishChunk, textChunk, usageChunk } from '../../../support/fake-openai-server.js';
-import { providerRequest } from '../../../support/provider-request.js';
+import { collect, providerRequest, textOf } from '../../../support/provider-request.js';
 
 let server: Server;
 let provider: OpenAiProvider;
@@ -135,5 +135,103 @@ describe('PacedSocket', () => {
     answer.destroy();
     expect((await ticking(parts.next())).value).toEqual({ type: 'text', text: ' last' });
     await expect(ticking(parts.next())).rejects.toMatchObject({ code: 'provider_stream_interrupted' });
+  });
+
+  it('stops reading a long answer that is not pulled, and loses none of it', async () => {
+    const { parts, answer } = await spoken();
+    const text = 'x'.repeat(4_000);
+    for (let i = 0; i < 10_000; i++) answer.write(`data: ${JSON.stringify(textChunk(text).chunk)}\n\n`);
+    let left = -1;
+    for (let same = 0; same < 20; same = left === answer.writableLength ? same + 1 : 0) {
+      left = answer.writableLength;
+      tick();
+      await turns();
+    }
+    expect(left).toBeGreaterThan(0);
+    await Promise.all([send(answer, finishChunk(), usageChunk()), ticking(drain())]);
+    async function drain(): Promise<void> {
+      let length = 0;
+      for (let part = await parts.next(); part.value?.type !== 'finish'; part = await parts.next()) {
+        if (part.done) throw new Error('no finish');
+        if (part.value.type === 'text') length += part.value.text.length;
+      }
+      expect(length).toBe(40_000_000);
+    }
+  });
+});
+
+describe('a chunked body', () => {
+  const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n';
+  const event = (data: string) => `data: ${data}\n\n`;
+  const chunk = (text: string, after = '') => `${text.length.toString(16)}${after}\r\n${text}\r\n`;
+  const word = (text: string) => event(JSON.stringify(textChunk(text).chunk));
+  const END = chunk(event(JSON.stringify(finishChunk().chunk)) + event('[DONE]')) + '0\r\n\r\n';
+
+  /** Answers every request with these writes, one at a time, and reads two answers. */
+  async function answersTo(
+    writes: readonly string[],
+  ): Promise<{ texts: string[]; errors: unknown[]; sockets: number }> {
+    let connections = 0;
+    const raw = createRawServer((socket) => {
+      connections += 1;
+      socket.on('error', () => undefined).on('data', () => void play(socket));
+    });
+    const play = async (socket: Socket): Promise<void> => {
+      for (const bytes of writes) {
+        socket.write(bytes);
+        await turns();
+      }
+    };
+    raw.listen(0, '127.0.0.1');
+    await once(raw, 'listening');
+    // The address of a TCP listener is always this.
+    const { port } = raw.address() as AddressInfo;
+    const plain = new OpenAiProvider({ baseUrl: `http://127.0.0.1:${port}/v1` });
+    const [texts, errors]: [string[], unknown[]] = [[], []];
+    for (let i = 0; i < 2; i++) {
+      const { parts, error } = await collect(plain.stream(providerRequest('Hi'), new AbortController().signal));
+      texts.push(textOf(parts));
+      errors.push(error);
+    }
+    await plain.close();
+    raw.close();
+    return { texts, errors, sockets: connections };
+  }
+
+  const whole = { texts: ['one two three', 'one two three'], errors: [undefined, undefined], sockets: 1 };
+
+  it.each([
+    ['with its last chunk alone', [HEAD + chunk(word('one')), chunk(word(' two')) + chunk(word(' three')), END]],
+    ['in one write', [HEAD + chunk(word('one')) + chunk(word(' two')) + chunk(word(' three')) + END]],
+    [
+      'cut inside chunks',
+      (HEAD + ['one', ' two', ' three'].map((text) => chunk(word(text))).join('') + END).split(/(?<=t)/u),
+    ],
+    [
+      'cut inside lines',
+      (HEAD + ['one', ' two', ' three'].map((text) => chunk(word(text))).join('') + END).split(/(?<=\r)/u),
+    ],
+    ['with a chunk extension', [HEAD + chunk(word('one')), chunk(word(' two'), ';a=b'), chunk(word(' three')) + END]],
+    ['behind a head of its own', [HEAD, chunk(word('one')), chunk(word(' two')), chunk(word(' three')), END]],
+    [
+      'after an early answer',
+      [`HTTP/1.1 103 Early Hints\r\n\r\n${HEAD}${chunk(word('one'))}`, chunk(word(' two') + word(' three')), END],
+    ],
+  ])('%s is read whole, and its connection is used again', async (_what, writes) => {
+    expect(await answersTo(writes)).toEqual(whole);
+  });
+
+  it.each([
+    [
+      'is longer than its size',
+      [HEAD + chunk(word('one')), `1${chunk(word(' two')).slice(0, 2)}`, '\r\nabcdefgh'.repeat(100)],
+    ],
+    ['has no size', [HEAD + chunk(word('one')), 'what?\r\n']],
+  ])('whose chunk %s interrupts the answer', async (_what, writes) => {
+    const { texts, errors } = await answersTo(writes);
+    expect(texts).toEqual(['one', 'one']);
+    expect(errors).toEqual(
+      Array.from({ length: 2 }, () => expect.objectContaining({ code: 'provider_stream_interrupted' })),
+    );
   });
 });

@@ -73,7 +73,8 @@ export class FailoverProvider extends Provider {
 interface Entrant {
   readonly candidate: FailoverCandidate;
   readonly request: ProviderRequest;
-  readonly abort: AbortController;
+  /** Undefined: there is no other candidate that could deliver before it. */
+  readonly abort: AbortController | undefined;
   /** Whether it was silent for so long that the next was called beside it. */
   silent: boolean;
 }
@@ -109,20 +110,26 @@ class Race {
     if (candidate === undefined) return;
     const { name: _, provider, model } = candidate;
     const request = model === undefined ? this.request : { ...this.request, model };
-    const entrant: Entrant = { candidate, request, abort: new AbortController(), silent: false };
-    const onAbort = (): void => entrant.abort.abort(this.signal.reason);
-    if (this.signal.aborted) onAbort();
-    else this.signal.addEventListener('abort', onAbort, { once: true });
-    const forget = (): void => this.signal.removeEventListener('abort', onAbort);
+    const abort = this.candidates.length === 1 ? undefined : new AbortController();
+    const entrant: Entrant = { candidate, request, abort, silent: false };
+    const forget = abort === undefined ? (): void => undefined : this.#forward(abort);
     this.#running.add(entrant);
     this.#arm(entrant);
-    readOpening(provider.stream(request, entrant.abort.signal)).then(
+    readOpening(provider.stream(request, abort?.signal ?? this.signal)).then(
       (opened) => this.#won(entrant, opened, forget),
       (error: unknown) => {
         forget();
         this.#lost(entrant, error);
       },
     );
+  }
+
+  /** Aborts the call when the caller aborts. @returns what ends that */
+  #forward(abort: AbortController): () => void {
+    const onAbort = (): void => abort.abort(this.signal.reason);
+    if (this.signal.aborted) onAbort();
+    else this.signal.addEventListener('abort', onAbort, { once: true });
+    return () => this.signal.removeEventListener('abort', onAbort);
   }
 
   /** Starts the timer that calls the next provider beside this candidate while it is silent. */
@@ -153,12 +160,15 @@ class Race {
       provider: candidate.name,
       model: request.model,
     }));
-    for (const { abort, silent } of this.#running) abort.abort(new Overtaken(silent));
+    for (const { abort, silent } of this.#running) abort?.abort(new Overtaken(silent));
     const isFallback = entrant.candidate !== this.candidates[0];
-    const answered = withStart(opened, {
-      ...(lost.length === 0 ? {} : { lost }),
-      ...(isFallback ? { fallback: true } : {}),
-    });
+    const plain = lost.length === 0 && !isFallback;
+    const answered = plain
+      ? opened
+      : withStart(opened, {
+          ...(lost.length === 0 ? {} : { lost }),
+          ...(isFallback ? { fallback: true } : {}),
+        });
     this.#outcome.resolve({ ...answered, onEnd: forget, onReturn: forget });
   }
 
@@ -181,7 +191,7 @@ class Race {
 
   #fail(error: unknown): void {
     this.#end();
-    for (const { abort } of this.#running) abort.abort(error);
+    for (const { abort } of this.#running) abort?.abort(error);
     // Rethrown unchanged: the reason of an abort may be any value.
     this.#outcome.reject(error);
   }

@@ -5,7 +5,7 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { isFirstWord, type PartResult } from './stream-opening.js';
+import { type BareStream, bareOf, isFirstWord, type LayerStream, type PartResult } from './stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export interface TimeoutOptions {
@@ -38,7 +38,7 @@ export class TimeoutsProvider extends Provider {
  * One timer for the whole stream: a delta only notes the time; when the timer fires it checks
  * whether a limit has passed, and if not, sleeps until the earliest moment at which one could.
  */
-class TimedStream implements AsyncIterator<ProviderPart, undefined> {
+class TimedStream implements AsyncIterator<ProviderPart, undefined>, LayerStream {
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   readonly #options: TimeoutOptions;
@@ -59,9 +59,8 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
   }
 
   next(): Promise<PartResult> {
-    const now = performance.now();
-    if (this.#startedMs === 0) this.#begin(now);
-    this.#calledAtMs = now;
+    if (this.#startedMs === 0) this.#begin(performance.now());
+    this.#onPull();
     // The cast is safe: the return value of the iterator is not used.
     const result = this.#rest.next() as Promise<PartResult>;
     result.then(this.#onResult, this.#end);
@@ -74,6 +73,14 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
     return { value: undefined, done: true };
   }
 
+  stepAside(): BareStream {
+    const { idleTimeoutMs, reasoningTimeoutMs, firstDeltaTimeoutMs } = this.#options;
+    const end = { onEnd: this.#end, onReturn: this.#end };
+    const limitsParts = idleTimeoutMs ?? reasoningTimeoutMs ?? firstDeltaTimeoutMs;
+    const each = limitsParts === undefined ? {} : { onPull: this.#onPull, onPart: this.#onPart };
+    return bareOf(this.#rest, { ...each, ...end });
+  }
+
   #begin(now: number): void {
     this.#startedMs = now;
     if (this.#signal.aborted) this.#onOuterAbort();
@@ -81,10 +88,18 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined> {
     this.#arm(now);
   }
 
+  readonly #onPull = (): void => {
+    this.#calledAtMs = performance.now();
+  };
+
   readonly #onResult = (result: PartResult): void => {
-    this.#calledAtMs = undefined;
     if (result.done) this.#end();
-    else if (!this.#spoken || this.#thinkingSinceMs !== undefined) this.#onEarlyPart(result.value);
+    else this.#onPart(result.value);
+  };
+
+  readonly #onPart = (part: ProviderPart): void => {
+    this.#calledAtMs = undefined;
+    if (!this.#spoken || this.#thinkingSinceMs !== undefined) this.#onEarlyPart(part);
   };
 
   /**

@@ -9,7 +9,7 @@ import { type SseEvent } from '../wire/sse-events.js';
 import { type ChunkContent, parseChunk } from './chat-chunk.js';
 import { cutBy, fromErrorObject, interrupted, malformed } from './chat-errors.js';
 import { readLogprobs } from './chat-logprobs.js';
-import { readFinish } from './finish-reasons.js';
+import { type ChatFinish, readFinish } from './finish-reasons.js';
 import { TextChunkShape, type TextEventBytes } from './text-chunk-shape.js';
 import { ToolCalls } from './tool-calls.js';
 
@@ -23,6 +23,8 @@ export class ChatChunkReader {
   readonly #calls = new ToolCalls();
   /** The effective finish reason, as the server wrote it. */
   #finishReason: string | null = null;
+  /** What it means; undefined until there is one. */
+  #finish: ChatFinish | undefined;
   /** Whether that reason means that the answer was cut. */
   #broken = false;
   #usage: Usage | undefined;
@@ -54,7 +56,7 @@ export class ChatChunkReader {
   }
   /** Whether the model has finished: usually only usage and the end marker follow. */
   get finished(): boolean {
-    return readFinish(this.#finishReason) !== undefined;
+    return this.#finish !== undefined;
   }
   /**
    * The provider's last count. Undefined if text followed it, or if it has no output tokens
@@ -81,9 +83,9 @@ export class ChatChunkReader {
     return this.#done ? undefined : this.#shape.bytes;
   }
 
-  /** Adds the part of an event whose text alone was read. */
-  pushText(text: string, parts: ProviderPart[]): void {
-    this.#addText(text, parts);
+  /** Takes the text of an event of which only the text was read. Its part is the caller's. */
+  addText(text: string): void {
+    this.#text += text;
   }
 
   /**
@@ -120,7 +122,7 @@ export class ChatChunkReader {
   }
 
   #reason(): FinishReason {
-    const finish = readFinish(this.#finishReason);
+    const finish = this.#finish;
     const empty = this.producedLength === 0 && this.#calls.started === 0;
     switch (finish) {
       case undefined:
@@ -190,6 +192,7 @@ export class ChatChunkReader {
     // An answer that was cut stays cut, whatever later chunks contain.
     if (finish !== undefined && !this.#broken) {
       this.#finishReason = chunk.finishReason;
+      this.#finish = finish;
       this.#broken = finish === 'failed' || finish === 'interrupted' || finish === 'unknown';
     }
   }

@@ -127,9 +127,9 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   }
 
   #takeText(text: string): void {
-    const parts: ProviderPart[] = [];
-    this.#chunks.pushText(text, parts);
-    this.#deliver(parts);
+    this.#chunks.addText(text);
+    this.#queue.pushText(text);
+    this.#paceReads();
     this.#look();
   }
 
@@ -144,10 +144,15 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#look();
   }
 
-  /** Delivers parts. The first text of an answer never waits for a tick; later text may. */
   #deliver(parts: readonly ProviderPart[]): void {
+    if (parts.length === 0) return;
     this.#queue.push(parts);
-    if (this.#paced || parts.length === 0) return;
+    this.#paceReads();
+  }
+
+  /** Lets later text wait for a tick. The first text of an answer never does. */
+  #paceReads(): void {
+    if (this.#paced) return;
     this.#paced = true;
     this.#body?.pace(true);
   }

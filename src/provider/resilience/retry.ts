@@ -5,7 +5,7 @@
 
 import { decorrelatedJitterGenerator, DelegateBackoff, handleWhen, type IRetryBackoffContext, retry } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
-import { readOpening, streamFromOpening, untilAborted, withStart } from '../stream-opening.js';
+import { readOpening, type StreamOpening, streamFromOpening, untilAborted, withStart } from '../stream-opening.js';
 import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
 
 export interface RetryOptions {
@@ -48,25 +48,38 @@ export class RetryingProvider extends Provider {
    */
   override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
     return streamFromOpening(() => {
+      signal.throwIfAborted();
       const deadlineMs = performance.now() + this.#options.budgetMs;
-      const worthIt = handleWhen((error) => {
-        if (signal.aborted || !(error instanceof SluiceError) || !error.retryable) return false;
-        return performance.now() + (error.retryAfterMs ?? this.#options.initialDelayMs) < deadlineMs;
-      });
-      // Unreferenced: an abandoned wait must not keep the process alive.
-      const policy = retry(worthIt, {
-        maxAttempts: Math.max(0, this.#options.maxAttempts - 1),
-        backoff: new DelegateBackoff<IRetryBackoffContext<unknown>, JitterState>((context, state) =>
-          this.#nextDelay(context, state, deadlineMs),
-        ),
-      }).dangerouslyUnref();
-      const attempts = policy.execute(async ({ attempt }) => {
-        signal.throwIfAborted();
-        const opening = await readOpening(this.#inner.stream(request, signal));
-        return attempt === 0 ? opening : withStart(opening, { retries: attempt });
-      });
+      const first = readOpening(this.#inner.stream(request, signal));
+      // Most first attempts succeed, so the policy is made only after a failure.
+      const attempts = first.catch(() => this.#continue(first, request, signal, deadlineMs));
       // Cockatiel sleeps through an abort; the caller must not.
       return untilAborted(attempts, signal);
+    });
+  }
+
+  /** Makes the attempts after `first`, if its failure is worth another one. */
+  #continue(
+    first: Promise<StreamOpening>,
+    request: ProviderRequest,
+    signal: AbortSignal,
+    deadlineMs: number,
+  ): Promise<StreamOpening> {
+    const worthIt = handleWhen((error) => {
+      if (signal.aborted || !(error instanceof SluiceError) || !error.retryable) return false;
+      return performance.now() + (error.retryAfterMs ?? this.#options.initialDelayMs) < deadlineMs;
+    });
+    // Unreferenced: an abandoned wait must not keep the process alive.
+    const policy = retry(worthIt, {
+      maxAttempts: Math.max(0, this.#options.maxAttempts - 1),
+      backoff: new DelegateBackoff<IRetryBackoffContext<unknown>, JitterState>((context, state) =>
+        this.#nextDelay(context, state, deadlineMs),
+      ),
+    }).dangerouslyUnref();
+    return policy.execute(async ({ attempt }) => {
+      if (attempt === 0) return first;
+      signal.throwIfAborted();
+      return withStart(await readOpening(this.#inner.stream(request, signal)), { retries: attempt });
     });
   }
 

@@ -5,13 +5,35 @@
 
 import { type ProviderPart } from '../provider.js';
 
-type Pull = PromiseWithResolvers<IteratorResult<ProviderPart, undefined>>;
+type PullResult = IteratorResult<ProviderPart, undefined>;
+
+/** Text that waits in a queue. Later text is added to it. */
+interface WaitingText {
+  readonly type: 'text' | 'reasoning';
+  text: string;
+}
+
+/**
+ * Queues whose reader is served in the next round of the event loop. A tick reads many streams in
+ * one round, and one callback for all of them costs less than one for each.
+ */
+let due: PartQueue[] = [];
+
+function serveDue(): void {
+  const queues = due;
+  due = [];
+  for (const queue of queues) queue.deliver();
+}
 
 export class PartQueue {
-  #parts: ProviderPart[] = [];
+  #parts: (ProviderPart | WaitingText)[] = [];
+  /** The last of the parts if text can be added to it. */
+  #open: WaitingText | undefined;
   #at = 0;
   #outcome: { readonly thrown?: unknown; readonly threw: boolean } | undefined;
-  #pull: Pull | undefined;
+  /** Settle the waiting pull. Undefined: no pull waits. */
+  #resolve: ((result: PullResult) => void) | undefined;
+  #reject: ((thrown: unknown) => void) | undefined;
   #serving = false;
   /** Whether the first text was delivered; it is delivered at once. */
   #spoken = false;
@@ -25,26 +47,43 @@ export class PartQueue {
 
   push(parts: readonly ProviderPart[]): void {
     if (this.#outcome !== undefined) return;
-    for (const part of parts) this.#add(part);
-    if (this.#pull === undefined || this.#serving) return;
+    for (const part of parts) {
+      if (part.type === 'text' || part.type === 'reasoning') this.#addText(part.type, part.text);
+      else {
+        this.#open = undefined;
+        this.#parts.push(part);
+      }
+    }
+    this.#wake();
+  }
+
+  /** Pushes one part of type `text`. */
+  pushText(text: string): void {
+    if (this.#outcome !== undefined) return;
+    this.#addText('text', text);
+    this.#wake();
+  }
+
+  #addText(type: WaitingText['type'], text: string): void {
+    if (this.#open?.type === type) {
+      this.#open.text += text;
+      this.#joined += 1;
+    } else this.#parts.push((this.#open = { type, text }));
+  }
+
+  #wake(): void {
+    if (this.#resolve === undefined || this.#serving) return;
     this.#serving = true;
     // A TLS connection emits each record separately. Deliver everything from one round of the event
     // loop together.
-    if (this.#spoken) setImmediate(this.#deliver);
-    else queueMicrotask(this.#deliver);
+    if (!this.#spoken) queueMicrotask(() => this.deliver());
+    else if (due.push(this) === 1) setImmediate(serveDue);
   }
 
-  readonly #deliver = (): void => {
+  /** Serves the waiting pull; called in the next round of the event loop. */
+  deliver(): void {
     this.#serving = false;
     this.#serve();
-  };
-
-  #add(part: ProviderPart): void {
-    const last = this.#parts.at(-1);
-    if ((part.type === 'text' || part.type === 'reasoning') && last?.type === part.type) {
-      this.#parts[this.#parts.length - 1] = { type: part.type, text: last.text + part.text };
-      this.#joined += 1;
-    } else this.#parts.push(part);
   }
 
   /** Ends the queue after its remaining parts. Only the first end has an effect. */
@@ -63,40 +102,51 @@ export class PartQueue {
 
   clear(): void {
     this.#parts = [];
+    this.#open = undefined;
     this.#at = 0;
     this.#joined = 0;
   }
 
   /** Supports one pull at a time, as in `for await`. */
-  next(): Promise<IteratorResult<ProviderPart, undefined>> {
+  next(): Promise<PullResult> {
     const part = this.#take();
     if (part !== undefined) return Promise.resolve({ value: part, done: false });
-    const pull: Pull = Promise.withResolvers();
-    this.#pull = pull;
-    this.#serve();
-    return pull.promise;
+    const pull = new Promise(this.#wait);
+    if (this.#outcome !== undefined) this.#serve();
+    return pull;
   }
 
+  readonly #wait = (resolve: (result: PullResult) => void, reject: (thrown: unknown) => void): void => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  };
+
   #serve(): void {
-    const pull = this.#pull;
-    if (pull === undefined) return;
+    const [resolve, reject] = [this.#resolve, this.#reject];
+    if (resolve === undefined) return;
     const part = this.#take();
-    if (part !== undefined) pull.resolve({ value: part, done: false });
+    if (part === undefined && this.#outcome === undefined) return;
+    this.#resolve = undefined;
+    this.#reject = undefined;
+    if (part !== undefined) resolve({ value: part, done: false });
     else if (this.#outcome?.threw) {
       // Rejects with the value unchanged, since the reason of an abort may be anything. Rejects
       // once; later pulls return done.
-      pull.reject(this.#outcome.thrown);
+      reject?.(this.#outcome.thrown);
       this.#outcome = { threw: false };
-    } else if (this.#outcome !== undefined) pull.resolve({ value: undefined, done: true });
-    else return;
-    this.#pull = undefined;
+    } else resolve({ value: undefined, done: true });
   }
 
   #take(): ProviderPart | undefined {
     const part = this.#parts[this.#at];
     if (part === undefined) return undefined;
     if (part.type === 'text' || part.type === 'reasoning') this.#spoken = true;
-    if (++this.#at === this.#parts.length) this.clear();
+    if (++this.#at === this.#parts.length) {
+      this.#parts.length = 0;
+      this.#at = 0;
+      this.#open = undefined;
+      this.#joined = 0;
+    }
     return part;
   }
 }

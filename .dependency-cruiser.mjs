@@ -1,4 +1,7 @@
-/* The drawing of docs/ARCHITECTURE.md, executable: a folder imports only from lower lines; folders on one line never import each other. */
+/*
+ * The drawing of docs/ARCHITECTURE.md, executable: a folder imports only from lower lines; folders
+ * on one line never import each other.
+ */
 const layers = [
   ['domain'],
   ['protocol', 'config'],

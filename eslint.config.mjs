@@ -16,7 +16,8 @@ export default tseslint.config(
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
-      // Nest's constructor injection needs the class as a value (emitDecoratorMetadata), which the plugin understands.
+      // Nest's constructor injection needs the class as a value (emitDecoratorMetadata), which the
+      // plugin understands.
       'no-restricted-syntax': ['error', { selector: 'ExportDefaultDeclaration', message: 'named exports only' }],
       eqeqeq: 'error',
     },

@@ -30,6 +30,7 @@ export default {
   testSequencer: '<rootDir>/scripts/lib/longest-first.mjs',
   // A bound against a hang, not a measure of speed: no test takes a tenth of it on a quiet machine.
   testTimeout: 300_000,
-  // Each file leaves about 10 MB behind in its worker: a full heap costs more CPU than a new worker.
+  // Each file leaves about 10 MB behind in its worker: a full heap costs more CPU than a new
+  // worker.
   workerIdleMemoryLimit: '400MB',
 };

@@ -1,6 +1,6 @@
 /*
- * A peer: the AI SDK with resumable-stream, as its documentation shows it. The creator reads the UI message stream over SSE, a copy goes
- * through resumable-stream, and others read that copy.
+ * A peer: the AI SDK with resumable-stream, as its documentation shows it. The creator reads the UI
+ * message stream over SSE, a copy goes through resumable-stream, and others read that copy.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

@@ -1,6 +1,6 @@
 /*
- * The floor of the peers: a plain relay of chat completions over server-sent events. Reads the provider, frames each delta as a chunk,
- * writes it, and nothing else.
+ * The floor of the peers: a plain relay of chat completions over server-sent events. Reads the
+ * provider, frames each delta as a chunk, writes it, and nothing else.
  */
 
 import { createServer, type ServerResponse } from 'node:http';

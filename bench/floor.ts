@@ -1,6 +1,7 @@
 /*
- * The floor: the least that a streaming relay can do. Reads the provider, frames each delta as an event, sends it, and nothing else: no
- * checks, no memory, no resume, no limits, no metrics. Every ratio of the bench is to this.
+ * The floor: the least that a streaming relay can do. Reads the provider, frames each delta as an
+ * event, sends it, and nothing else: no checks, no memory, no resume, no limits, no metrics. Every
+ * ratio of the bench is to this.
  */
 
 import { WebSocket, WebSocketServer } from 'ws';

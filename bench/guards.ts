@@ -1,6 +1,6 @@
 /*
- * `npm run bench -- guards`: what an output guard costs a delta, and how much text it holds. Runs in
- * one process, without a gateway: the rest of a delta's way is in the other scenarios.
+ * `npm run bench -- guards`: what an output guard costs a delta, and how much text it holds. Runs
+ * in one process, without a gateway: the rest of a delta's way is in the other scenarios.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /*
- * The load generator: many clients in a separate process, whose CPU is not measured. Runs the conductor's commands and
- * counts what arrives.
+ * The load generator: many clients in a separate process, whose CPU is not measured. Runs the
+ * conductor's commands and counts what arrives.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,7 +56,10 @@ function respond(client: Client, deltas: number, then: () => void): void {
   });
 }
 
-/** First responses are of different lengths, so that later ones begin at different times, as on any busy day. */
+/**
+ * First responses are of different lengths, so that later ones begin at different times, as on any
+ * busy day.
+ */
 async function stream({ deltas, streams, targets, conversations }: LoadPlan): Promise<void> {
   await open(targets, streams, conversations);
   // More are open after `idle`.

@@ -1,6 +1,7 @@
 /*
- * `npm run bench -- long`: whether long things cost in proportion. One gateway; each thing in a short and in a long form: what an
- * answer costs a megabyte, a turn an item of its conversation, and a resume near the end of a long response.
+ * `npm run bench -- long`: whether long things cost in proportion. One gateway; each thing in a
+ * short and in a long form: what an answer costs a megabyte, a turn an item of its conversation,
+ * and a resume near the end of a long response.
  */
 
 import { type ChildProcess } from 'node:child_process';
@@ -25,9 +26,14 @@ const ROUNDS = 5;
 const ANSWER_KB = [512, 5_120] as const;
 const DELTA_BYTES = 1_024;
 const CONVERSATION_ITEMS = [100, 1_000] as const;
-/** Turns of one delta that are measured together: one alone is shorter than the clock of the CPU is exact. */
+/**
+ * Turns of one delta that are measured together: one alone is shorter than the clock of the CPU is
+ * exact.
+ */
 const TURNS = 20;
-/** Each is sent alone. What the gateway reads together becomes one event, so there are fewer events. */
+/**
+ * Each is sent alone. What the gateway reads together becomes one event, so there are fewer events.
+ */
 const DELTAS = [5_000, 50_000] as const;
 const TRIES = 30;
 /** What is read after the place of the resume. */
@@ -46,7 +52,10 @@ interface Row {
   readonly long: number;
 }
 
-/** The provider: sends as many deltas of as many bytes as the question says, as fast as they are read. */
+/**
+ * The provider: sends as many deltas of as many bytes as the question says, as fast as they are
+ * read.
+ */
 async function startProvider(): Promise<string> {
   const server = createServer((request, answer) => void provide(request, answer)).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -100,7 +109,10 @@ async function startGateway(dist: string, upstream: string, redisUrl: string | n
   return { child, url: `http://127.0.0.1:${port}/v1` };
 }
 
-/** On a machine with other work the gateway may say that it is overloaded: then the request is repeated. */
+/**
+ * On a machine with other work the gateway may say that it is overloaded: then the request is
+ * repeated.
+ */
 async function post(url: string, body: unknown): Promise<Response> {
   const headers = { 'content-type': 'application/json' };
   for (let tries = 1; ; tries += 1) {

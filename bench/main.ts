@@ -1,6 +1,7 @@
 /*
- * The bench: chooses scenarios and systems by name, runs them, prints a table for each and keeps the numbers as JSON. `--write` also
- * puts the tables into docs/performance.md, whose numbers come from nowhere else.
+ * The bench: chooses scenarios and systems by name, runs them, prints a table for each and keeps
+ * the numbers as JSON. `--write` also puts the tables into docs/performance.md, whose numbers come
+ * from nowhere else.
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /*
- * A peer: the relay that is usually written first when a second replica comes. Every delta is one XADD and one PUBLISH; all viewers,
- * the creator included, receive it by a subscription. Nothing is checked, renumbered or healed.
+ * A peer: the relay that is usually written first when a second replica comes. Every delta is one
+ * XADD and one PUBLISH; all viewers, the creator included, receive it by a subscription. Nothing is
+ * checked, renumbered or healed.
  */
 
 import { Redis } from 'ioredis';

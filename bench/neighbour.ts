@@ -1,6 +1,7 @@
 /*
- * A hostile client in a process of its own: for each kind of frame a socket that sends so many a second, and reconnects a second after it
- * was closed. Bounded: it sends at most `perSecond` frames of each kind in each of `seconds`, and none while its own buffer is full.
+ * A hostile client in a process of its own: for each kind of frame a socket that sends so many a
+ * second, and reconnects a second after it was closed. Bounded: it sends at most `perSecond` frames
+ * of each kind in each of `seconds`, and none while its own buffer is full.
  */
 
 import { Agent, request } from 'node:http';

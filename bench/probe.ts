@@ -1,6 +1,7 @@
 /*
- * Loaded into every measured process before its own code (`--import`), alike for all: answers how much CPU it has used and how much
- * memory it holds, and records a CPU profile when asked. Costs nothing while no request arrives.
+ * Loaded into every measured process before its own code (`--import`), alike for all: answers how
+ * much CPU it has used and how much memory it holds, and records a CPU profile when asked. Costs
+ * nothing while no request arrives.
  */
 
 import { writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /*
- * `npm run bench`: builds the gateway where needed and the bench itself, then hands over to bench/main.ts under the project's own Node.
- * What it can do: `npm run bench -- --help`.
+ * `npm run bench`: builds the gateway where needed and the bench itself, then hands over to
+ * bench/main.ts under the project's own Node. What it can do: `npm run bench -- --help`.
  */
 
 import { spawn } from 'node:child_process';

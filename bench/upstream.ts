@@ -1,6 +1,7 @@
 /*
- * The bench's provider: an OpenAI-compatible chat completions server that sends each stream its deltas at a steady pace, one write a
- * delta, like a model does. Every other delta carries the moment it was sent. The request's token limit says how many deltas it gets.
+ * The bench's provider: an OpenAI-compatible chat completions server that sends each stream its
+ * deltas at a steady pace, one write a delta, like a model does. Every other delta carries the
+ * moment it was sent. The request's token limit says how many deltas it gets.
  */
 
 import { createServer, type ServerResponse } from 'node:http';
@@ -39,7 +40,10 @@ function contentEvent(content: string): string {
   return event(`[{"index":0,"delta":{"content":"${content}"},"logprobs":null,"finish_reason":null}]`);
 }
 
-/** The slot of each passed millisecond gets its next delta, also those that this process came too late for. */
+/**
+ * The slot of each passed millisecond gets its next delta, also those that this process came too
+ * late for.
+ */
 function tick(): void {
   const now = Math.floor(machineMs());
   for (let at = lastTick + 1; at <= now; at++) {

@@ -1,4 +1,7 @@
-/* The load generator's clients, one for each way to talk to a system. A client reports its text as it arrives, and when a response has ended. */
+/*
+ * The load generator's clients, one for each way to talk to a system. A client reports its text as
+ * it arrives, and when a response has ended.
+ */
 
 import { Agent, request as httpRequest } from 'node:http';
 import { WebSocket } from 'ws';

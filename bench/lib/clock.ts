@@ -1,6 +1,7 @@
 /*
- * One clock for all processes of the bench, and how a moment travels inside a delta. The machine's monotonic clock is the same for
- * every process on it, so a difference between two of them is a latency.
+ * One clock for all processes of the bench, and how a moment travels inside a delta. The machine's
+ * monotonic clock is the same for every process on it, so a difference between two of them is a
+ * latency.
  */
 
 const OFFSET_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now();
@@ -17,7 +18,10 @@ const PERIOD = 36 ** LENGTH;
 export const TAG_START = '~';
 export const TAG_LENGTH = TAG_START.length + LENGTH;
 
-/** The moment as seven characters, the fast-changing digit first, so that they begin like no word in particular. */
+/**
+ * The moment as seven characters, the fast-changing digit first, so that they begin like no word in
+ * particular.
+ */
 export function tagOf(ms: number): string {
   let rest = Math.floor(ms * 1_000) % PERIOD;
   let tag = TAG_START;

@@ -1,4 +1,7 @@
-/* What the conductor asks its processes over IPC, and the one question-and-answer form they all use. */
+/*
+ * What the conductor asks its processes over IPC, and the one question-and-answer form they all
+ * use.
+ */
 
 import { type ChildProcess } from 'node:child_process';
 
@@ -145,11 +148,15 @@ export function ask<N extends Name>(
 
 export type Answerers = { readonly [N in Name]?: (question: Questions[N]) => Answers[N] | Promise<Answers[N]> };
 
-/** Answers the conductor in this process; questions that have no answerer here are left to another caller of this function. */
+/**
+ * Answers the conductor in this process; questions that have no answerer here are left to another
+ * caller of this function.
+ */
 export function answerQuestions(answerers: Answerers): void {
   process.on('message', (message: unknown) => {
     const { id, question } = message as Envelope;
-    // The cast: the table's type ties each name to its own question, which the compiler cannot follow through an index.
+    // The cast: the table's type ties each name to its own question, which the compiler cannot
+    // follow through an index.
     const answerer = answerers[question.ask] as ((question: Questions[Name]) => unknown) | undefined;
     if (answerer === undefined) return;
     Promise.resolve()

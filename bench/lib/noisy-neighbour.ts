@@ -1,6 +1,7 @@
 /*
- * The scenario of the noisy neighbour: honest streams, measured first alone and then beside one client that sends hostile frames of every
- * kind. Compares the delay of a delta, the answer of /health and the memory held.
+ * The scenario of the noisy neighbour: honest streams, measured first alone and then beside one
+ * client that sends hostile frames of every kind. Compares the delay of a delta, the answer of
+ * /health and the memory held.
  */
 
 import { type ChildProcess } from 'node:child_process';
@@ -102,7 +103,10 @@ function compare(name: string, quiet: number, noisy: number): Sample {
   return { [`quiet${name}`]: quiet, [`noisy${name}`]: noisy, [ratio]: noisy / quiet };
 }
 
-/** Requests /health and the memory of a process again and again. A request that fails counts as the time until then. */
+/**
+ * Requests /health and the memory of a process again and again. A request that fails counts as the
+ * time until then.
+ */
 async function watch(child: ChildProcess, healthUrl: string, seconds: number): Promise<Health> {
   const healthMs: number[] = [];
   let [rssMax, heapMax] = [0, 0];

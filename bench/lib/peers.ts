@@ -1,6 +1,6 @@
 /*
- * Another gateway, beside the relay and Sluice over what they all speak: chat completions over server-sent events. It is installed once,
- * in the version named here, below .cache/bench/peers.
+ * Another gateway, beside the relay and Sluice over what they all speak: chat completions over
+ * server-sent events. It is installed once, in the version named here, below .cache/bench/peers.
  */
 
 import { spawn, spawnSync } from 'node:child_process';

@@ -1,4 +1,7 @@
-/* Starts and ends the processes of a bench, each with the same Node flags and the same probe, on free ports of its own. */
+/*
+ * Starts and ends the processes of a bench, each with the same Node flags and the same probe, on
+ * free ports of its own.
+ */
 
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/* The bench's plain way of reading a provider, as one would write it with undici and eventsource-parser: used by the floor and a peer. */
+/*
+ * The bench's plain way of reading a provider, as one would write it with undici and
+ * eventsource-parser: used by the floor and a peer.
+ */
 
 import { createParser } from 'eventsource-parser';
 import { Agent, request } from 'undici';
@@ -9,7 +12,10 @@ interface Chunk {
   readonly choices: readonly { readonly delta: { readonly content?: string | null } }[];
 }
 
-/** Calls `onDelta` for each delta; resolves at the provider's `[DONE]`, rejects where the stream breaks or `signal` aborts. */
+/**
+ * Calls `onDelta` for each delta; resolves at the provider's `[DONE]`, rejects where the stream
+ * breaks or `signal` aborts.
+ */
 export async function streamDeltas(
   baseUrl: string,
   maxTokens: number | undefined,

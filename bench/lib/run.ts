@@ -1,4 +1,7 @@
-/* Runs one scenario: every system in turn, round after round, so that what else the machine does hits all alike; then the medians. */
+/*
+ * Runs one scenario: every system in turn, round after round, so that what else the machine does
+ * hits all alike; then the medians.
+ */
 
 import { loadavg } from 'node:os';
 import { end } from './processes.js';
@@ -72,7 +75,10 @@ export async function runScenario(
   };
 }
 
-/** A round that counts for nothing: an engine compiles what runs often, and a gateway in use has run for long. */
+/**
+ * A round that counts for nothing: an engine compiles what runs often, and a gateway in use has run
+ * for long.
+ */
 async function warmUp(
   scenario: Scenario,
   systems: readonly System[],

@@ -1,4 +1,7 @@
-/* What is measured: each scenario drives one system once and says what it saw. Rounds, order and medians are run.ts's. */
+/*
+ * What is measured: each scenario drives one system once and says what it saw. Rounds, order and
+ * medians are run.ts's.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from './ipc.js';
@@ -23,7 +26,9 @@ export interface Scenario {
   readonly name: string;
   readonly title: string;
   readonly metrics: readonly Metric[];
-  /** Restarted for every round, so that its memory at the start does not depend on earlier rounds. */
+  /**
+   * Restarted for every round, so that its memory at the start does not depend on earlier rounds.
+   */
   readonly freshProcess: boolean;
   /** `chat`: for the systems that are measured over chat completions, and no others. */
   readonly speaks?: 'chat';
@@ -125,7 +130,10 @@ const idle: Scenario = {
 const STREAMING_VIEWERS = 500;
 const STREAMING_PER_SECOND = 10;
 
-/** On its own: to collect garbage makes an engine forget what it had optimized, which no CPU figure should suffer from. */
+/**
+ * On its own: to collect garbage makes an engine forget what it had optimized, which no CPU figure
+ * should suffer from.
+ */
 const viewers: Scenario = {
   name: 'viewers',
   title: `${STREAMING_VIEWERS} viewers, each with a running response of its own, after garbage collection`,

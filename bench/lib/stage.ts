@@ -1,4 +1,7 @@
-/* The stage of one scenario: provider, load generator, Redis and the systems, started once, measured in turn, round after round. */
+/*
+ * The stage of one scenario: provider, load generator, Redis and the systems, started once,
+ * measured in turn, round after round.
+ */
 
 import { type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,7 +19,10 @@ export interface Window {
   readonly redisCommands: number | null;
   /** Deltas that the provider sent. */
   readonly provided: number;
-  /** Of those, how many it sent more than 5 ms late: above a few in a hundred the machine was too busy to measure. */
+  /**
+   * Of those, how many it sent more than 5 ms late: above a few in a hundred the machine was too
+   * busy to measure.
+   */
   readonly providedLate: number;
   readonly tally: Answers['tally'];
 }

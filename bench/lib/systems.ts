@@ -1,4 +1,6 @@
-/* What is compared: how each system is started for a bench and how the load generator talks to it. */
+/*
+ * What is compared: how each system is started for a bench and how the load generator talks to it.
+ */
 
 import { type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -16,7 +18,10 @@ export interface Surroundings {
 }
 
 export interface RunningSystem {
-  /** None: there is no process between, the client talks to the provider. Several: replicas, each with its target. */
+  /**
+   * None: there is no process between, the client talks to the provider. Several: replicas, each
+   * with its target.
+   */
   readonly children: readonly ChildProcess[];
   readonly targets: readonly Target[];
   /** Address of a gateway's metrics. */

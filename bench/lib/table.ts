@@ -5,7 +5,9 @@ import { type Metric, type Scenario } from './scenarios.js';
 
 const FLOORS = new Set(['floor', 'floor-sse']);
 
-/** One line a system, each number followed by its ratio to the floor's where that says something. */
+/**
+ * One line a system, each number followed by its ratio to the floor's where that says something.
+ */
 export function tableOf({ metrics }: Scenario, { systems }: ScenarioResult): string {
   const shown = metrics.filter(({ name }) => systems.some(({ median }) => median[name] !== undefined));
   const floor = systems.find(({ name }) => FLOORS.has(name))?.median;

@@ -1,6 +1,6 @@
 /*
- * Reads the text that came out at the far end: how many provider deltas are in it, and how long each tagged one was on its way.
- * Knows nothing of frames; deltas may be joined or cut anywhere.
+ * Reads the text that came out at the far end: how many provider deltas are in it, and how long
+ * each tagged one was on its way. Knows nothing of frames; deltas may be joined or cut anywhere.
  */
 
 import { sinceTag, TAG_LENGTH, TAG_START } from './clock.js';

@@ -1,6 +1,6 @@
 /*
- * What a turn costs, apart from its deltas: short turns one after the other, turns of a conversation, and many turns that start at
- * once.
+ * What a turn costs, apart from its deltas: short turns one after the other, turns of a
+ * conversation, and many turns that start at once.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,11 +21,17 @@ interface TurnsPlan {
   /** Turns at a time, each on its own connection. */
   readonly turns: number;
   readonly deltas: number;
-  /** Whether each connection has a conversation, in which its turns run. Only Sluice has conversations. */
+  /**
+   * Whether each connection has a conversation, in which its turns run. Only Sluice has
+   * conversations.
+   */
   readonly conversations: boolean;
 }
 
-/** Turns one after the other on each connection; what the system used is divided by the turns that ended. */
+/**
+ * Turns one after the other on each connection; what the system used is divided by the turns that
+ * ended.
+ */
 function turns({ name, title, turns: streams, deltas, conversations }: TurnsPlan): Scenario {
   return {
     name,

@@ -15,7 +15,10 @@ export function wordAt(index: number): string {
   return ` ${WORDS[(index * 37) % WORDS.length] ?? 'word'}`;
 }
 
-/** `count` words that begin as common words do and occur in no text of the bench: guards have to look, and find nothing. */
+/**
+ * `count` words that begin as common words do and occur in no text of the bench: guards have to
+ * look, and find nothing.
+ */
 export function bannedWords(count: number): string[] {
   return Array.from({ length: count }, (_, i) => {
     const stem = WORDS[i % WORDS.length] ?? 'word';

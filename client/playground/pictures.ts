@@ -70,7 +70,10 @@ export class Pictures {
   }
 }
 
-/** Shows an image. One of another server is not loaded: the request would show that server who reads. */
+/**
+ * Shows an image. One of another server is not loaded: the request would show that server who
+ * reads.
+ */
 export function picture(parent: HTMLElement, url: string, label: string): void {
   if (!url.startsWith('data:image/')) {
     add(parent, 'span', 'fine', `${label}: ${url}`);

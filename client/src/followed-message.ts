@@ -10,7 +10,10 @@ import { finishReasonOf, UiChunks } from './ui-chunks.js';
 const TERMINAL = /^response\.(completed|incomplete|failed)$/;
 
 export interface MessageStart {
-  /** Id of the message that the response continues; undefined: a new message, with the response's id. */
+  /**
+   * Id of the message that the response continues; undefined: a new message, with the response's
+   * id.
+   */
   readonly messageId: string | undefined;
   /** Its earlier steps. */
   readonly before: readonly UIMessageChunk[];

@@ -14,7 +14,10 @@ export function inputOf(messages: readonly UIMessage[]): Item[] {
   return messages.flatMap((message) => (message.role === 'assistant' ? itemsOfAnswer(message) : [itemOf(message)]));
 }
 
-/** What the gateway's conversation does not have: the outputs of the last calls, or the user's last messages. */
+/**
+ * What the gateway's conversation does not have: the outputs of the last calls, or the user's last
+ * messages.
+ */
 export function newInputOf(messages: readonly UIMessage[]): Item[] {
   const last = messages.at(-1);
   if (last?.role !== 'assistant') {

@@ -1,6 +1,7 @@
 /*
- * The alert rules, rendered from a configuration's thresholds and names. Every rule is evaluated for each environment. Ratios need a minimum
- * of events, because one failure of five turns says nothing. Every rule has its meaning, its impact, and a link to the runbook's entry.
+ * The alert rules, rendered from a configuration's thresholds and names. Every rule is evaluated
+ * for each environment. Ratios need a minimum of events, because one failure of five turns says
+ * nothing. Every rule has its meaning, its impact, and a link to the runbook's entry.
  */
 
 import type { AppConfig } from '../../src/config/schema.ts';
@@ -9,7 +10,10 @@ interface Rule {
   readonly alert: string;
   readonly expr: string;
   readonly for: string;
-  /** How long it stays when its condition has ended: as long as what it inhibits still shows the failure. */
+  /**
+   * How long it stays when its condition has ended: as long as what it inhibits still shows the
+   * failure.
+   */
   readonly keep_firing_for?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: { readonly summary: string; readonly description: string; readonly runbook_url: string };
@@ -66,7 +70,10 @@ const MIN_REFUSALS = 10;
 const MIN_TRAFFIC = 50;
 const MEMORY_SHARE = 0.8;
 
-/** No drain takes longer; a pod's own grace is longer, so that a drain that hangs is seen (k8s/base/deployment.yaml). */
+/**
+ * No drain takes longer; a pod's own grace is longer, so that a drain that hangs is seen
+ * (k8s/base/deployment.yaml).
+ */
 export function drainLimitSeconds({ app }: AppConfig): number {
   return (app.shutdown_timeout + 20_000) / 1_000;
 }
@@ -246,7 +253,8 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
     rule(
       'DrainStuck',
       'warning',
-      // The maximum over a window: the replica is killed before an alert on its current value could fire.
+      // The maximum over a window: the replica is killed before an alert on its current value could
+      // fire.
       `max ${BY} (max_over_time(${m('draining_seconds')}[${rate}])) > ${limit.DrainStuck}`,
       availability,
       'A replica has been leaving for too long in {{ $labels.environment }}',
@@ -281,7 +289,8 @@ export function alertRules(config: AppConfig, windows: Windows = WINDOWS): RuleF
     rule(
       'ProviderBreakerOpen',
       'critical',
-      // The maximum over a window: while a provider hangs, its breaker is half open for every other half minute.
+      // The maximum over a window: while a provider hangs, its breaker is half open for every other
+      // half minute.
       `max by (environment, provider) (max_over_time(${m('breaker_state')}[${windows.trial}])) == 2`,
       availability,
       'The provider {{ $labels.provider }} is not being called',

@@ -1,6 +1,7 @@
 /*
- * The Helm chart, made from the manifests of the production overlay and the Prometheus operator's component. Its default values
- * render the same objects as kustomize; what an operator changes in an overlay is a value here.
+ * The Helm chart, made from the manifests of the production overlay and the Prometheus operator's
+ * component. Its default values render the same objects as kustomize; what an operator changes in
+ * an overlay is a value here.
  */
 
 import { parseAllDocuments, stringify } from 'yaml';
@@ -155,7 +156,10 @@ function valuesText(values: Readonly<Record<string, Value>>): string {
 /** Maps and lists that are passed on to Kubernetes as they are. */
 const OPEN = new Set(['resources', 'annotations']);
 
-/** Refuses a key that the chart does not know and a value of another type, such as a tag that YAML reads as a number. */
+/**
+ * Refuses a key that the chart does not know and a value of another type, such as a tag that YAML
+ * reads as a number.
+ */
 function schemaOf(values: Readonly<Record<string, Value>>): object {
   const schema = (key: string, value: unknown): object => {
     if (Array.isArray(value)) return { type: 'array', items: { type: 'object' } };
@@ -235,7 +239,10 @@ function templateOf(manifest: Manifest): string {
   return `# ${HEADER}\n${body}`;
 }
 
-/** Puts marks where values belong. @returns the condition under which the object exists, or undefined if it always does */
+/**
+ * Puts marks where values belong.
+ * @returns the condition under which the object exists, or undefined if it always does
+ */
 function withValues(manifest: Manifest, marks: Marks): string | undefined {
   const { kind, metadata, spec } = manifest;
   const configName = marks.value('include "support-bot.config" . | quote');

@@ -1,4 +1,7 @@
-/* The dashboard, built with Grafana's own builder. The panels that an operator needs first come first; every query is a rate, a ratio or a quantile of rates. */
+/*
+ * The dashboard, built with Grafana's own builder. The panels that an operator needs first come
+ * first; every query is a rate, a ratio or a quantile of rates.
+ */
 
 import {
   AnnotationQueryBuilder,
@@ -35,14 +38,20 @@ interface Panel {
 }
 
 const RATE = '[$__rate_interval]';
-/** Chosen at the top of the dashboard, since the name of the Prometheus data source differs between Grafanas. */
+/**
+ * Chosen at the top of the dashboard, since the name of the Prometheus data source differs between
+ * Grafanas.
+ */
 const DATASOURCE = { type: 'prometheus', uid: '${datasource}' } as const;
 /** The chosen environments as a regular expression, in a link. */
 const ENVIRONMENT = '${environment:regex}';
 /** Chosen at the top of the dashboard; `.*` by default. */
 const SELECTED = 'instance=~"$replica"';
 
-/** Rows of panels, in reading order. `m` names a metric of this deployment, with the chosen replicas and further labels selected. */
+/**
+ * Rows of panels, in reading order. `m` names a metric of this deployment, with the chosen replicas
+ * and further labels selected.
+ */
 function rows(m: (metric: string, labels?: string) => string): readonly (readonly [string, readonly Panel[]])[] {
   const rate = (metric: string, labels?: string): string => `sum(rate(${m(metric, labels)}${RATE}))`;
   const by = (label: string, metric: string, labels?: string): string =>

@@ -1,6 +1,7 @@
 /*
- * `npm run render`: writes monitoring/alerts.yaml, monitoring/dashboard.json, k8s/deployment.yaml and k8s/chart from their sources.
- * With `--check` it writes nothing and fails if one is out of date. An operator who deploys another assistant changes `app.name` and renders again.
+ * `npm run render`: writes monitoring/alerts.yaml, monitoring/dashboard.json, k8s/deployment.yaml
+ * and k8s/chart from their sources. With `--check` it writes nothing and fails if one is out of
+ * date. An operator who deploys another assistant changes `app.name` and renders again.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -25,7 +26,8 @@ const args = process.argv.slice(2);
 const check = args.includes('--check');
 const configPath = args.find((arg) => !arg.startsWith('--')) ?? 'config/production.yaml';
 
-// The compiled program knows how to read its own configuration; its path is only known after a build.
+// The compiled program knows how to read its own configuration; its path is only known after a
+// build.
 const { loadConfig } = (await import(new URL('dist/config/load.js', root).href)) as Loader;
 const { PROVIDER_TYPES } = (await import(new URL('dist/provider/registry.js', root).href)) as Types;
 const { config } = loadConfig({ types: PROVIDER_TYPES, path: configPath, missingSecrets: 'warning' });

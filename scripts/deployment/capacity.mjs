@@ -1,6 +1,7 @@
 /*
- * From measured costs to a number of replicas and Redis shards: plain arithmetic, every input an option. Measured inputs are in
- * docs/operations/measured.json, taken from the output of `npm run bench`; the others are assumed and marked so.
+ * From measured costs to a number of replicas and Redis shards: plain arithmetic, every input an
+ * option. Measured inputs are in docs/operations/measured.json, taken from the output of `npm run
+ * bench`; the others are assumed and marked so.
  *
  *   node scripts/deployment/capacity.mjs --sockets 1000000
  *   node scripts/deployment/capacity.mjs --from bench/results/cpu-100-….json --from bench/results/idle-….json      with these measurements
@@ -78,7 +79,10 @@ export function capacity(given) {
   };
 }
 
-/** The inputs in a result file of the benchmark, with their source. Takes the rows with state in Redis if they were measured. */
+/**
+ * The inputs in a result file of the benchmark, with their source. Takes the rows with state in
+ * Redis if they were measured.
+ */
 export function measuredIn({ scenario, at, hardware, systems }) {
   const system = systems.find(({ name }) => name === 'sluice-redis') ?? systems.find(({ name }) => name === 'sluice');
   if (system === undefined) throw new Error(`${scenario} was not measured for Sluice`);

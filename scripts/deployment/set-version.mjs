@@ -1,5 +1,6 @@
 /*
- * Sets image and version in k8s/base/deployment.yaml, so that an apply of the tree runs what the cluster runs. Then: npm run render.
+ * Sets image and version in k8s/base/deployment.yaml, so that an apply of the tree runs what the
+ * cluster runs. Then: npm run render.
  *   node scripts/deployment/set-version.mjs registry.example.com/support-bot:1.1.0          the version is the tag
  *   node scripts/deployment/set-version.mjs registry.example.com/support-bot@sha256:… 1.1.0
  */

@@ -1,6 +1,6 @@
 /*
- * Builds dist/client/: the browser client (one file, with its types) and the playground page, which uses that same file.
- * Fails if the client is larger than its limit.
+ * Builds dist/client/: the browser client (one file, with its types) and the playground page, which
+ * uses that same file. Fails if the client is larger than its limit.
  */
 
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -56,7 +56,10 @@ const CLIENT = ['api', 'errors', 'client'];
 const REACT = ['chat-api', 'react'];
 const AI_SDK = ['ai-sdk'];
 
-/** Returns the declarations of modules by name. One program for all of them reads the libraries once. */
+/**
+ * Returns the declarations of modules by name. One program for all of them reads the libraries
+ * once.
+ */
 function emitDeclarations(names) {
   const texts = new Map();
   const program = ts.createProgram(
@@ -76,7 +79,10 @@ function emitDeclarations(names) {
   return texts;
 }
 
-/** Returns the declarations of an entry as one file: these modules in order, without their imports; `head` has the imports of other packages. */
+/**
+ * Returns the declarations of an entry as one file: these modules in order, without their imports;
+ * `head` has the imports of other packages.
+ */
 function declarations(emitted, names, head = '') {
   const tie = /^(import .* from '.*'|export type \* from '.*'|export (type )?\{.*\});\n/gm;
   return head + names.map((name) => emitted.get(name).replace(tie, '').trim() + '\n').join('\n');

@@ -1,7 +1,7 @@
 /*
- * `npm run check`: all static checks of the sources. Two steps at a time. Prints one line for a step
- * that passes, and the whole output of one that fails. `--report FILE` also writes the count there;
- * `--one-by-one` runs one step at a time, beside other work.
+ * `npm run check`: all static checks of the sources. Two steps at a time. Prints one line for a
+ * step that passes, and the whole output of one that fails. `--report FILE` also writes the count
+ * there; `--one-by-one` runs one step at a time, beside other work.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

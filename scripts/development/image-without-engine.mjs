@@ -1,8 +1,8 @@
 /*
- * Builds the image of the Dockerfile without a container engine: follows its stages into a folder, step by step, and
- * runs the result as the image's user, on files that this user cannot write. It is no engine: the base image is the
- * host with the project's own Node, paths of the image are paths below the folder, and RUN steps are not isolated.
- * An unknown instruction is a failure.
+ * Builds the image of the Dockerfile without a container engine: follows its stages into a folder,
+ * step by step, and runs the result as the image's user, on files that this user cannot write. It
+ * is no engine: the base image is the host with the project's own Node, paths of the image are
+ * paths below the folder, and RUN steps are not isolated. An unknown instruction is a failure.
  *
  *   node scripts/development/image-without-engine.mjs build FOLDER [--reuse-install]   (uses the installed packages instead of `npm ci`)
  *   node scripts/development/image-without-engine.mjs run FOLDER [-e NAME=VALUE]... [healthcheck]
@@ -141,7 +141,9 @@ function build(folder, reuseInstall, context = ROOT) {
   writeFileSync(join(folder, 'image.json'), JSON.stringify({ ...stage, base }, null, 2));
 }
 
-/** Other users cannot write root's files; for files of another owner this removes write permission. */
+/**
+ * Other users cannot write root's files; for files of another owner this removes write permission.
+ */
 function readOnly(path) {
   for (const entry of readdirSync(path, { recursive: true, withFileTypes: true })) {
     if (!entry.isSymbolicLink()) chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o555 : 0o444);

@@ -1,6 +1,7 @@
 /*
- * `npm run cluster`: three replicas, Redis and a load balancer on this machine, without Docker. Needs `redis-server`; everything else
- * is part of the project. `npm run cluster -- --replicas 5 --port 8080`.
+ * `npm run cluster`: three replicas, Redis and a load balancer on this machine, without Docker.
+ * Needs `redis-server`; everything else is part of the project. `npm run cluster -- --replicas 5
+ * --port 8080`.
  */
 
 import { spawn, spawnSync } from 'node:child_process';

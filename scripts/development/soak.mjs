@@ -1,12 +1,13 @@
 /*
- * `npm run soak`: long runs. First a million schedules of the simulation, with new seeds (`npm run soak -- simulation
- * 5000` for another number). Then the chaos suite with 200 viewers, until 250,000 events were delivered
- * (`npm run soak -- chaos 1000000` for another number).
- * Then planted markers, read through every way there is (`npm run soak -- truth 400`), a million fuzzed inputs
- * (`npm run soak -- fuzz 1000000`), the largest legal requests with every filling in every place (`npm run soak -- largest`),
- * and the guards: random texts and cuts against an oracle (`npm run soak -- guards 100000` for another number of texts a kind).
- * Last, ten million random cuts of text with planted markers (`npm run soak -- cuts 1000000` for another number).
- * SIMULATION_FIRST, CHAOS_SEED, TRUTH_SEED, FUZZ_SEED, CUTS_SEED and GUARD_SEED repeat a run.
+ * `npm run soak`: long runs. First a million schedules of the simulation, with new seeds (`npm run
+ * soak -- simulation 5000` for another number). Then the chaos suite with 200 viewers, until
+ * 250,000 events were delivered (`npm run soak -- chaos 1000000` for another number). Then planted
+ * markers, read through every way there is (`npm run soak -- truth 400`), a million fuzzed inputs
+ * (`npm run soak -- fuzz 1000000`), the largest legal requests with every filling in every place
+ * (`npm run soak -- largest`), and the guards: random texts and cuts against an oracle (`npm run
+ * soak -- guards 100000` for another number of texts a kind). Last, ten million random cuts of text
+ * with planted markers (`npm run soak -- cuts 1000000` for another number). SIMULATION_FIRST,
+ * CHAOS_SEED, TRUTH_SEED, FUZZ_SEED, CUTS_SEED and GUARD_SEED repeat a run.
  */
 
 import { spawn } from 'node:child_process';

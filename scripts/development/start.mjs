@@ -1,6 +1,7 @@
 /*
- * `npm start`: from a fresh checkout to a running gateway. Installs and builds if needed, then runs the app under the
- * project's own Node. The app prints everything about ports, keys and configuration.
+ * `npm start`: from a fresh checkout to a running gateway. Installs and builds if needed, then runs
+ * the app under the project's own Node. The app prints everything about ports, keys and
+ * configuration.
  */
 
 import { spawn } from 'node:child_process';
@@ -11,7 +12,8 @@ import { clearInterval, setInterval } from 'node:timers';
 import { NODE, prepare, ROOT } from '../lib/prepare.mjs';
 import { endWithChildren } from '../lib/run.mjs';
 
-// A Ctrl-C arrives twice here, from the terminal and from npm; the app aborts its turns on a second signal.
+// A Ctrl-C arrives twice here, from the terminal and from npm; the app aborts its turns on a second
+// signal.
 const SAME_SIGNAL_MS = 500;
 const PARENT_CHECK_MS = 500;
 
@@ -37,7 +39,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
-// npm may end without passing the signal on, or may be killed: treat the loss of the parent as the signal.
+// npm may end without passing the signal on, or may be killed: treat the loss of the parent as the
+// signal.
 if (process.env.npm_lifecycle_event === 'start') {
   const parent = process.ppid;
   const watch = setInterval(() => {

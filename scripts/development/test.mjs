@@ -1,7 +1,8 @@
 /*
- * `npm test`: installs what is needed, builds, checks, runs every suite beside that, and prints the sum in its last line. `npm test -- unit`
- * runs one suite, `npm test -- unit test/unit/auth` a part of it. `npm test -- simulation --seed 7` runs one schedule of the simulation and prints
- * it. With CI=true a missing tool or a skipped test is a failure.
+ * `npm test`: installs what is needed, builds, checks, runs every suite beside that, and prints the
+ * sum in its last line. `npm test -- unit` runs one suite, `npm test -- unit test/unit/auth` a part
+ * of it. `npm test -- simulation --seed 7` runs one schedule of the simulation and prints it. With
+ * CI=true a missing tool or a skipped test is a failure.
  */
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -16,7 +17,10 @@ import { endWithChildren, run, seconds } from '../lib/run.mjs';
 import { lastLine, Progress, sum } from '../lib/tally.mjs';
 import { ensureTools } from '../lib/tools.mjs';
 
-/** Each suite is a project of jest.config.mjs and a folder of test/. All files share the workers of one run. */
+/**
+ * Each suite is a project of jest.config.mjs and a folder of test/. All files share the workers of
+ * one run.
+ */
 const SUITES = [
   ...[
     'unit',
@@ -32,14 +36,21 @@ const SUITES = [
   ],
   ...['system', 'chaos'],
 ];
-/** Much of the time is spent waiting for processes, leases and browsers, so there is one worker more than there are cores. */
+/**
+ * Much of the time is spent waiting for processes, leases and browsers, so there is one worker more
+ * than there are cores.
+ */
 const WORKERS = Math.min(8, availableParallelism() + 1);
 /**
- * A run is aborted if no test and no step has ended for this long. A single test has its own limit (jest.config.mjs), so
- * this only catches an endless loop, or a worker that died silently. The whole run has no limit, for slow machines.
+ * A run is aborted if no test and no step has ended for this long. A single test has its own limit
+ * (jest.config.mjs), so this only catches an endless loop, or a worker that died silently. The
+ * whole run has no limit, for slow machines.
  */
 const STALL_MS = 30 * 60_000;
-/** Jest prints this when tests are over and an open handle keeps the process alive; after the time below it is killed. */
+/**
+ * Jest prints this when tests are over and an open handle keeps the process alive; after the time
+ * below it is killed.
+ */
 const HANGING = 'Jest did not exit one second after the test run has completed';
 const LEAVE_WITHIN_MS = 5 * 60_000;
 const SLOWEST = 12;
@@ -64,7 +75,9 @@ function parseArguments(words) {
   return { check: isChosen('check'), suites: SUITES.filter(isChosen), rest };
 }
 
-/** @param beside whether suites run at the same time; they mostly wait, while the check uses the CPU */
+/**
+ * @param beside whether suites run at the same time; they mostly wait, while the check uses the CPU
+ */
 async function runCheck(beside) {
   console.log('\n== check');
   const report = join(reports, 'check.json');

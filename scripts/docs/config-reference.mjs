@@ -1,4 +1,7 @@
-/* Writes docs/configuration.md from the schema (after a build); `--check` reports whether the page is up to date and writes nothing. */
+/*
+ * Writes docs/configuration.md from the schema (after a build); `--check` reports whether the page
+ * is up to date and writes nothing.
+ */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { configSchema } from '../../dist/config/schema.js';

@@ -1,4 +1,7 @@
-/* Writes docs/metrics.md from the one table of metrics (after a build); `--check` reports whether the page is up to date and writes nothing. */
+/*
+ * Writes docs/metrics.md from the one table of metrics (after a build); `--check` reports whether
+ * the page is up to date and writes nothing.
+ */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';

@@ -1,7 +1,8 @@
 /*
- * Compares PROTOCOL.md with the tests: every rule (`- **WS-4** …`) is cited by a test that carries its id in its name
- * (`[WS-4]`, `[WS-4, EV-1]`), and every citation names a rule. The table of error codes must be the one of the
- * code. Needs a build. `--write` writes the table; `--list` prints the tests of each rule.
+ * Compares PROTOCOL.md with the tests: every rule (`- **WS-4** …`) is cited by a test that carries
+ * its id in its name (`[WS-4]`, `[WS-4, EV-1]`), and every citation names a rule. The table of
+ * error codes must be the one of the code. Needs a build. `--write` writes the table; `--list`
+ * prints the tests of each rule.
  */
 
 import { globSync, readFileSync, writeFileSync } from 'node:fs';

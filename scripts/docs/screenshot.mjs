@@ -1,6 +1,7 @@
 /*
- * Takes docs/images/playground.png: a real page of the built gateway (`npm run build` first) with its demo provider, in Chromium.
- * `--all DIR` writes every variant (light and dark, wide and phone) to DIR instead.
+ * Takes docs/images/playground.png: a real page of the built gateway (`npm run build` first) with
+ * its demo provider, in Chromium. `--all DIR` writes every variant (light and dark, wide and phone)
+ * to DIR instead.
  */
 
 import { spawn } from 'node:child_process';

@@ -1,7 +1,7 @@
 /*
- * Reports words of the deny list in comments, messages, test titles and documents, each with its replacement. Rules:
- * CONTRIBUTING.md, "Writing". `node scripts/docs/vocabulary.mjs [PATH ...]` checks the files below the given paths; without a
- * path every tracked text file.
+ * Reports words of the deny list in comments, messages, test titles and documents, each with its
+ * replacement. Rules: CONTRIBUTING.md, "Writing". `node scripts/docs/vocabulary.mjs [PATH ...]`
+ * checks the files below the given paths; without a path every tracked text file.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -9,7 +9,10 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { ROOT } from '../lib/prepare.mjs';
 
-/** Expression and replacement. Actors are named: client, caller, replica, viewer, provider, operator. */
+/**
+ * Expression and replacement. Actors are named: client, caller, replica, viewer, provider,
+ * operator.
+ */
 const DENIED = [
   [/\bwhoever\b/i, 'name the actor'],
   [/\bsomebody(?: else)?\b/i, 'name the actor'],
@@ -52,9 +55,18 @@ const paths = process.argv.slice(2);
 const tracked = execFileSync('git', ['ls-files', '-z', ...paths], { cwd: ROOT, encoding: 'utf8' }).split('\0');
 const files = tracked.filter((file) => EXTENSIONS.test(file) && !EXCEPT.test(file));
 
+/** A line of a comment. Tables, lists of the layers and addresses are not wrapped. */
+const COMMENT = /^\s*(?:\/\/|\/\*\*?|\*) /;
+const NOT_WRAPPED = / \| |\|--|https?:\/\/|^\s*\* {2,}/;
+const COLUMNS = 100;
+
 let found = 0;
 for (const file of files) {
   for (const [i, line] of readFileSync(`${ROOT}/${file}`, 'utf8').split('\n').entries()) {
+    if (/\.(?:ts|tsx|mjs)$/.test(file) && line.length > COLUMNS && COMMENT.test(line) && !NOT_WRAPPED.test(line)) {
+      found += 1;
+      console.log(`${file}:${i + 1}: this line of a comment has ${line.length} columns; wrap it at ${COLUMNS}`);
+    }
     for (const [word, replacement] of DENIED) {
       const match = word.exec(line);
       if (match === null) continue;

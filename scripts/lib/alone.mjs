@@ -1,6 +1,6 @@
 /*
- * Runs one process at a time in a checkout. A process that starts while another one works waits, and takes over the
- * lock of one that was killed. Runs under Node 18 and newer, without packages.
+ * Runs one process at a time in a checkout. A process that starts while another one works waits,
+ * and takes over the lock of one that was killed. Runs under Node 18 and newer, without packages.
  */
 
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -9,12 +9,17 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const LOOK_EVERY_MS = 200;
-/** No work takes longer. A lock older than this is stale, even if its process id is in use again. */
+/**
+ * No work takes longer. A lock older than this is stale, even if its process id is in use again.
+ */
 const STALE_AFTER_MS = 20 * 60_000;
 /** A lock is written in two steps, creation and number. */
 const UNSIGNED_AFTER_MS = 5_000;
 
-/** Runs `work` while holding the file `lock`. Calls `onWait` once, with the id of the process that holds the lock. */
+/**
+ * Runs `work` while holding the file `lock`. Calls `onWait` once, with the id of the process that
+ * holds the lock.
+ */
 export async function alone(lock, work, onWait = () => undefined) {
   mkdirSync(dirname(lock), { recursive: true });
   for (let reported = false; !taken(lock);) {
@@ -68,8 +73,9 @@ function isAlive(pid) {
 }
 
 /**
- * Removes the stale lock that was read. Another process may replace that lock between the read and the removal, and would
- * lose its own; so the removed file is compared, and put back if it is not the stale one.
+ * Removes the stale lock that was read. Another process may replace that lock between the read and
+ * the removal, and would lose its own; so the removed file is compared, and put back if it is not
+ * the stale one.
  */
 function remove(lock, text) {
   const aside = `${lock}.${process.pid}`;

@@ -1,6 +1,7 @@
 /*
- * The routes of a VirtualService for a canary that gets a share of the clients, as a merge patch: hosts and gateways are unchanged.
- * Without a share there is no canary. k8s/components/istio and k8s/components/istio-canary hold the same routes, with 10.
+ * The routes of a VirtualService for a canary that gets a share of the clients, as a merge patch:
+ * hosts and gateways are unchanged. Without a share there is no canary. k8s/components/istio and
+ * k8s/components/istio-canary hold the same routes, with 10.
  *   node canary-routes.mjs support-bot 10
  */
 

@@ -1,4 +1,7 @@
-/* How long each spec file took when it last ran here, so that the next run starts the longest files first. */
+/*
+ * How long each spec file took when it last ran here, so that the next run starts the longest files
+ * first.
+ */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,7 @@
-/* Helm in a fixed version, built by Go into .cache/helm. The first build takes some minutes, so `npm test` starts it beside the suites. */
+/*
+ * Helm in a fixed version, built by Go into .cache/helm. The first build takes some minutes, so
+ * `npm test` starts it beside the suites.
+ */
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,9 @@
 /* Names of images: `[registry[:port]/]repository[:tag][@digest]`. */
 
-/** The image of the same repository with `version` as its tag. @throws Error if the image is named by its digest */
+/**
+ * The image of the same repository with `version` as its tag.
+ * @throws Error if the image is named by its digest
+ */
 export function imageInVersion(image, version) {
   // A digest names exactly one image, so the one of another version cannot be derived from it.
   if (image.includes('@'))

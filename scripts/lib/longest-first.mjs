@@ -1,7 +1,8 @@
 /*
- * The order in which jest gives spec files to its workers: the longest first, so that no long file starts last, while the
- * other workers are idle. A file that has not run here counts as a long file of its suite, and the longer text comes
- * first. Files that need Helm come last while it is being built.
+ * The order in which jest gives spec files to its workers: the longest first, so that no long file
+ * starts last, while the other workers are idle. A file that has not run here counts as a long file
+ * of its suite, and the longer text comes first. Files that need Helm come last while it is being
+ * built.
  */
 
 import { statSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /*
- * Prepares a fresh checkout: installs the dependencies of the lock file, and builds the sources. Does nothing if nothing
- * has changed. Runs under any Node from 18 on, without packages.
+ * Prepares a fresh checkout: installs the dependencies of the lock file, and builds the sources.
+ * Does nothing if nothing has changed. Runs under any Node from 18 on, without packages.
  */
 
 import { createHash } from 'node:crypto';
@@ -41,8 +41,8 @@ function foreignPath() {
 }
 
 /**
- * Whether npm's record of its last install in `root` matches the lock file. Optional packages may be absent: they belong to
- * other platforms.
+ * Whether npm's record of its last install in `root` matches the lock file. Optional packages may
+ * be absent: they belong to other platforms.
  */
 export function installIsCurrent(root = ROOT) {
   const wanted = packagesOf(join(root, 'package-lock.json'));

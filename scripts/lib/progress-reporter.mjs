@@ -1,6 +1,6 @@
 /*
- * A jest reporter that sends each started file, ended test and ended file to the process that started jest. That process counts them, and
- * sees from them that the run makes progress.
+ * A jest reporter that sends each started file, ended test and ended file to the process that
+ * started jest. That process counts them, and sees from them that the run makes progress.
  */
 
 import { relative } from 'node:path';

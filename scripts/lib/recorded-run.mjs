@@ -1,6 +1,6 @@
 /*
- * The run that record-redis.mjs records: turns of every kind, each a separate step, and what their clients
- * received. Ends with one turn that runs and one that waits for it.
+ * The run that record-redis.mjs records: turns of every kind, each a separate step, and what their
+ * clients received. Ends with one turn that runs and one that waits for it.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,8 +1,13 @@
-/* Parses the commands that clients send to Redis: arrays of bulk strings. Does not parse replies. */
+/*
+ * Parses the commands that clients send to Redis: arrays of bulk strings. Does not parse replies.
+ */
 
 const CRLF = Buffer.from('\r\n');
 
-/** @returns {(bytes: Buffer) => void} a function for a connection's bytes, which calls `onCommand` with the words of each command */
+/**
+ * @returns {(bytes: Buffer) => void} a function for a connection's bytes, which calls `onCommand`
+ * with the words of each command
+ */
 export function requestsIn(onCommand) {
   let pending = Buffer.alloc(0);
   return (bytes) => {

@@ -1,7 +1,8 @@
 /*
- * The revision that a rollback to a version goes to: the newest of that version that does not run now. Reads the Deployment and its
- * ReplicaSets (a List as JSON on standard input) and prints `REVISION IMAGE CONFIGMAP`, nothing if the cluster has none, or `running` if
- * the only one is what runs.
+ * The revision that a rollback to a version goes to: the newest of that version that does not run
+ * now. Reads the Deployment and its ReplicaSets (a List as JSON on standard input) and prints
+ * `REVISION IMAGE CONFIGMAP`, nothing if the cluster has none, or `running` if the only one is what
+ * runs.
  *   kubectl get deployments,replicasets -l app=support-bot -o json | node revisions.mjs 1.0.0 support-bot
  */
 

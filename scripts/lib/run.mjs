@@ -1,6 +1,7 @@
 /*
- * Runs a program in a process group of its own, so that it can be ended with everything it started. Runs under Node 18
- * and newer, without packages, because it also runs before the project's own Node is installed.
+ * Runs a program in a process group of its own, so that it can be ended with everything it started.
+ * Runs under Node 18 and newer, without packages, because it also runs before the project's own
+ * Node is installed.
  */
 
 import { spawn } from 'node:child_process';
@@ -34,11 +35,13 @@ export function endWithChildren() {
 }
 
 /**
- * Resolves when the program has ended: `code` (127: it could not be started, 128+n: a signal), `output` (both streams, in
- * order of arrival), `timedOut`, `ms`. `show`: also prints while it runs. `onText` sees each piece and a function that ends the program.
- * `onMessage` sees what the program sends with `process.send`, and the same function. `limitMs`: the program is ended when so much time has
- * passed; `stallMs`: when so much time has passed since it last wrote or sent anything (`onMessage` given: since it last sent anything).
- * `isAwaited` is called before a program is ended for a stall; if it returns true, the program gets `stallMs` once more.
+ * Resolves when the program has ended: `code` (127: it could not be started, 128+n: a signal),
+ * `output` (both streams, in order of arrival), `timedOut`, `ms`. `show`: also prints while it
+ * runs. `onText` sees each piece and a function that ends the program. `onMessage` sees what the
+ * program sends with `process.send`, and the same function. `limitMs`: the program is ended when so
+ * much time has passed; `stallMs`: when so much time has passed since it last wrote or sent
+ * anything (`onMessage` given: since it last sent anything). `isAwaited` is called before a program
+ * is ended for a stall; if it returns true, the program gets `stallMs` once more.
  */
 export function run(command, args, options = {}) {
   const { cwd, env = process.env, limitMs, stallMs, isAwaited, show = false, onText, onMessage } = options;

@@ -1,7 +1,7 @@
 /*
- * The manifests of a second colour or of a canary, made from the first one's Deployment in the cluster (JSON on standard input), with
- * another name, instance, version and image. Selectors and pod labels change with the instance, so that neither selects
- * the other's pods.
+ * The manifests of a second colour or of a canary, made from the first one's Deployment in the
+ * cluster (JSON on standard input), with another name, instance, version and image. Selectors and
+ * pod labels change with the instance, so that neither selects the other's pods.
  *   node second-colour.mjs support-bot support-bot-v2 2.0.0         as many replicas, and its own Service
  *   node second-colour.mjs support-bot support-bot-canary 2.0.0 10  a tenth of the replicas, at least one
  */

@@ -14,8 +14,8 @@ export class Progress {
   }
 
   /**
-   * Counts the files under test/SUITE. A file that does not load, or that started and did not end, is a failure. With
-   * `strict` (in CI) a skipped test is a failure, too.
+   * Counts the files under test/SUITE. A file that does not load, or that started and did not end,
+   * is a failure. With `strict` (in CI) a skipped test is a failure, too.
    */
   tally(suite, { strict }) {
     const isOfSuite = (file) => file.startsWith(`test/${suite}/`);

@@ -1,4 +1,7 @@
-/* Programs that some suites need and npm does not install. On Debian as root they are installed; elsewhere they are reported. */
+/*
+ * Programs that some suites need and npm does not install. On Debian as root they are installed;
+ * elsewhere they are reported.
+ */
 
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -37,7 +40,10 @@ const LIMIT_MS = 8 * 60_000;
 
 const missing = () => TOOLS.filter(({ program }) => !onPath(program));
 
-/** @returns {Promise<boolean>} false if a program is missing and could not be installed; it is reported */
+/**
+ * @returns {Promise<boolean>} false if a program is missing and could not be installed; it is
+ * reported
+ */
 export async function ensureTools() {
   if (missing().length > 0 && isDebianRoot()) await install(missing());
   const left = missing();

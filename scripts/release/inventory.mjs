@@ -1,6 +1,7 @@
 /*
- * Writes what a release contains beside its own code: sbom.cdx.json (CycloneDX) and licences.txt (each package with its licence
- * text). Covers the production dependencies and the packages that the build puts into the browser's files.
+ * Writes what a release contains beside its own code: sbom.cdx.json (CycloneDX) and licences.txt
+ * (each package with its licence text). Covers the production dependencies and the packages that
+ * the build puts into the browser's files.
  *   node scripts/release/inventory.mjs [FOLDER]     default: .cache/release/VERSION
  */
 
@@ -13,12 +14,15 @@ import { shippedPackages } from './licences.mjs';
 const ROOT = join(import.meta.dirname, '../..');
 const own = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 const folder = process.argv[2] ?? join('.cache/release', own.version);
-/** A package that this platform does not install, such as a binary for another one, is not shipped from here. */
+/**
+ * A package that this platform does not install, such as a binary for another one, is not shipped
+ * from here.
+ */
 const shipped = shippedPackages().filter(({ path }) => existsSync(join(ROOT, path)));
 
 /**
- * Filters npm's list of all packages. Its own `--omit dev` also leaves out production packages that a development dependency
- * needs, such as `openai` and `ws`.
+ * Filters npm's list of all packages. Its own `--omit dev` also leaves out production packages that
+ * a development dependency needs, such as `openai` and `ws`.
  */
 function sbom() {
   const options = { cwd: ROOT, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 };

@@ -1,6 +1,8 @@
 /*
- * Vendors the official schemas of the kinds that the manifests use, of one minor version of Kubernetes: from the OpenAPI documents of its
- * source (`go mod download k8s.io/kubernetes@v1.34.0`), without descriptions, and strict: a field that the API does not know is a mistake.
+ * Vendors the official schemas of the kinds that the manifests use, of one minor version of
+ * Kubernetes: from the OpenAPI documents of its source (`go mod download
+ * k8s.io/kubernetes@v1.34.0`), without descriptions, and strict: a field that the API does not know
+ * is a mistake.
  *   node scripts/release/kubernetes-schemas.mjs FOLDER 1.34        writes test/fixtures/kubernetes/1.34.json
  * FOLDER: api/openapi-spec/v3 of that source.
  */

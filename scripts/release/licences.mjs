@@ -1,12 +1,14 @@
 /*
- * The licences of what is shipped: every production dependency, and every package in the browser's files, must have a licence
- * that requires attribution only.
+ * The licences of what is shipped: every production dependency, and every package in the browser's
+ * files, must have a licence that requires attribution only.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
 
 const ROOT = new URL('../../', import.meta.url);
-/** Development dependencies that scripts/development/build-client.mjs puts into the browser's files. */
+/**
+ * Development dependencies that scripts/development/build-client.mjs puts into the browser's files.
+ */
 export const BUNDLED = ['dompurify', 'marked'];
 const ALLOWED = new Set([
   'MIT',
@@ -36,7 +38,10 @@ function licenceOf(path) {
     : (license?.type ?? licenses?.map(({ type }) => type).join(' OR ') ?? 'none');
 }
 
-/** Every shipped package of the lock file, by its path: what production installs, and what is bundled for browsers. */
+/**
+ * Every shipped package of the lock file, by its path: what production installs, and what is
+ * bundled for browsers.
+ */
 export function shippedPackages() {
   const { packages } = JSON.parse(readFileSync(new URL('package-lock.json', ROOT), 'utf8'));
   const bundled = new Set(BUNDLED.map((name) => `node_modules/${name}`));

@@ -1,6 +1,7 @@
 /*
- * Records what this build writes to Redis, for the builds after it: every command of a known run of turns, the scripts, and what clients
- * received. test/system/version-before.spec.ts compares each later build with it. For a release, before its tag; never to make that test pass.
+ * Records what this build writes to Redis, for the builds after it: every command of a known run of
+ * turns, the scripts, and what clients received. test/system/version-before.spec.ts compares each
+ * later build with it. For a release, before its tag; never to make that test pass.
  *
  *   node scripts/release/record-redis.mjs [FOLDER]   writes test/fixtures/redis-VERSION/, or there
  */
@@ -25,7 +26,10 @@ const PASSING = new Set(['HELLO', 'AUTH', 'CLIENT', 'INFO', 'PING', 'SELECT', 'C
 const PASSING_SCRIPTS = new Set(['heartbeat', 'adopt']);
 
 class Recording {
-  /** In the order in which Redis received them: `at` is the step of the run; a script is given by its name. */
+  /**
+   * In the order in which Redis received them: `at` is the step of the run; a script is given by
+   * its name.
+   */
   commands = [];
   /** Texts by name. */
   scripts = {};

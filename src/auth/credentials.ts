@@ -55,7 +55,8 @@ export async function authenticateRequest(
   const principal = await authenticator.authenticate(credentialFromHeaders(headers), needed);
   const user = [headers[USER_HEADER]].flat()[0];
   if (user === undefined) return principal;
-  // Node decodes headers as Latin-1, so a name in another encoding would silently become a different one.
+  // Node decodes headers as Latin-1, so a name in another encoding would silently become a
+  // different one.
   if (!/^[\x20-\x7e]*$/u.test(user)) {
     throw new SluiceError('invalid_value', 'unable to act for this user; the header is not ASCII; send an ASCII name', {
       param: USER_HEADER,

@@ -49,7 +49,8 @@ interface RevokedBatch {
 
 export interface RevocationsOptions {
   /**
-   * Called with the revocations of each read and of the read before. If it fails, they are read again.
+   * Called with the revocations of each read and of the read before. If it fails, they are read
+   * again.
    * @param isValid whether a credential of a revoked owner is still valid
    */
   readonly onRevoked: (batch: RevokedBatch, isValid: (principal: Principal) => Promise<boolean>) => Promise<void>;

@@ -55,8 +55,8 @@ export async function openPrompts(
 }
 
 /**
- * Reloads when the files have changed and then stayed the same for one interval, so that a file that
- * is being written is not read. Polls: change notifications do not arrive from every volume.
+ * Reloads when the files have changed and then stayed the same for one interval, so that a file
+ * that is being written is not read. Polls: change notifications do not arrive from every volume.
  */
 function watch(catalog: PromptCatalog, source: string, everyMs: number): void {
   let loaded: string | undefined;

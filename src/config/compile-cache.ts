@@ -4,8 +4,8 @@ import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Beside the program, and not in the shared folder for temporary files: compiled code is run without
- * another check, so no other user may write it.
+ * Beside the program, and not in the shared folder for temporary files: compiled code is run
+ * without another check, so no other user may write it.
  */
 const FOLDER = fileURLToPath(new URL('../../.cache/compile', import.meta.url));
 

@@ -33,7 +33,10 @@ export class ConfigError extends Error {
   }
 }
 
-/** A mistake in the configuration that only another server can find, such as a database that does not exist. */
+/**
+ * A mistake in the configuration that only another server can find, such as a database that does
+ * not exist.
+ */
 export class StartMistake extends Error {
   constructor(readonly mistake: Mistake) {
     super(mistake.problem);

@@ -11,7 +11,10 @@ export interface ProviderTypeFacts {
   readonly remote: boolean;
 }
 
-/** The types by name, in the order of the reference page. `openai` and `demo` are what `auto` chooses from. */
+/**
+ * The types by name, in the order of the reference page. `openai` and `demo` are what `auto`
+ * chooses from.
+ */
 export type ProviderTypes = Readonly<Record<'openai' | 'demo', ProviderTypeFacts> & Record<string, ProviderTypeFacts>>;
 
 /** @returns the names of the types, of which there is at least one */

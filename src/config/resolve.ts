@@ -239,7 +239,8 @@ interface SourceSearch {
 
 /**
  * Returns each path that `middleware.template.source` may mean, once and in order: beside the
- * configuration file, in the working directory, in its `packs/`. Each as written, then with `.json`.
+ * configuration file, in the working directory, in its `packs/`. Each as written, then with
+ * `.json`.
  */
 function templateSourceCandidates(source: string, { configDir, cwd }: SourceSearch): string[] {
   const folders = isAbsolute(source) ? [''] : [resolve(cwd, configDir), cwd, join(cwd, 'packs')];

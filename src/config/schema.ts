@@ -72,7 +72,10 @@ export type ServerKeySettings = Omit<FileConfig['auth']['keys'][number], 'key_en
   key_sha256: string;
 };
 
-/** How users' tokens are verified. `public_key`: the key of `public_key_file` as PEM, or null with `jwks_url`. */
+/**
+ * How users' tokens are verified. `public_key`: the key of `public_key_file` as PEM, or null with
+ * `jwks_url`.
+ */
 type TokenSettings = NonNullable<FileConfig['auth']['jwt']> & { public_key: string | null };
 
 /**

@@ -10,7 +10,9 @@ const NETWORK_GROUPS = 4;
 /** Longest text that is recorded as an address. */
 const ADDRESS_MAX = 64;
 
-/** Returns an address to record. Any other text, which a proxy may send, is cut to 64 characters. */
+/**
+ * Returns an address to record. Any other text, which a proxy may send, is cut to 64 characters.
+ */
 export function shownAddress(address: string | null): string | null {
   return address === null || address === '' ? null : address.slice(0, ADDRESS_MAX);
 }

@@ -61,7 +61,9 @@ export interface ResponseRequest {
   readonly textFormat?: TextFormat;
   readonly reasoningEffort?: ReasoningEffort;
   readonly metadata?: Readonly<Record<string, string>>;
-  /** False: the turn takes its input and gives no answer, so that later turns can continue from it. */
+  /**
+   * False: the turn takes its input and gives no answer, so that later turns can continue from it.
+   */
   readonly generate?: false;
   readonly store: boolean;
   readonly background: boolean;

@@ -90,8 +90,8 @@ export class ConnectionTable {
     });
     this.#metrics.of.connections.set(this.#open.size);
     this.#stopChecks ??= every(this.#time, CHECK_EVERY_MS, () => this.check());
-    // An upgrade that was accepted before `closeAll` may be added after it. Nothing else would close
-    // this socket, so it is closed here.
+    // An upgrade that was accepted before `closeAll` may be added after it. Nothing else would
+    // close this socket, so it is closed here.
     if (this.#leaving !== undefined) void connection.leave(this.#leaving.code, this.#leaving.reason, LEAVE_WITHIN_MS);
   }
 
@@ -164,8 +164,8 @@ export class ConnectionTable {
       const { principal } = connection;
       if (!secrets.has(principal.credential)) {
         if (!owners.has(entry.ownerDigest) || (await isValid(principal))) return;
-        // The client may renew its credential during this check. A close would then end a connection
-        // whose credential is valid, so only the principal that was checked is closed.
+        // The client may renew its credential during this check. A close would then end a
+        // connection whose credential is valid, so only the principal that was checked is closed.
         if (connection.principal !== principal) return;
       }
       connection.close(CLOSE_CODES.policy, 'credential revoked');

@@ -96,7 +96,7 @@ export class FrameDispatch {
     for (const point of this.#handshake.resume) this.#resume(point);
   }
 
-  /** Called when the socket is closed. Turns continue, unless the upgrade requested their cancel. */
+  /** Called when the socket has closed. Turns continue, unless the upgrade requested a cancel. */
   end(): void {
     if (this.connection.ended) return;
     this.intake.close();
@@ -244,7 +244,7 @@ export class FrameDispatch {
     return principal;
   }
 
-  /** Audits an event. `work` resolves to a refusal that was sent. An error of `work` is sent here. */
+  /** Audits an event. `work` resolves to a refusal that was sent; its errors are sent here. */
   #answered(event: ClientEvent, work: Promise<SluiceError | null | void>, streamId?: string): Promise<void> {
     return work.then(
       (refusal) => this.audit.outcome(event, refusal ?? null),

@@ -21,7 +21,10 @@ export class RefusedUpgrades {
     private readonly time: Time = systemTime,
   ) {}
 
-  /** Counts a refusal. @param address the client's address; empty if its socket is already closed */
+  /**
+   * Counts a refusal.
+   * @param address the client's address; empty if its socket is already closed
+   */
   add(error: SluiceError, address: string): void {
     const { code } = error;
     const line = this.#lines.get(code) ?? new RareLine(LINE_EVERY_MS, this.time);

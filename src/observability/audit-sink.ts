@@ -11,7 +11,9 @@ import { systemTime } from '../domain/time.js';
 export interface AuditSinkOptions {
   /** `stdout`, `stderr`, or the path of a file. */
   readonly output: string;
-  /** Called with lines that were dropped, and why: `full` if too many waited, or the system's code. */
+  /**
+   * Called with lines that were dropped, and why: `full` if too many waited, or the system's code.
+   */
   readonly onDropped: (lines: number, reason: string) => void;
 }
 
@@ -111,7 +113,9 @@ export class AuditSink {
     this.#put(this.#fd, whole, 0, lines.length);
   }
 
-  /** Takes lines to write. One at a time to a stream: whole lines cannot mix with those of the log. */
+  /**
+   * Takes lines to write. One at a time to a stream: whole lines cannot mix with those of the log.
+   */
   #batch(): readonly Buffer[] {
     let bytes = 0;
     let count = 0;

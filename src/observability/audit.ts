@@ -52,8 +52,8 @@ export interface Audit {
 export const NO_AUDIT: Audit = { write: () => undefined };
 
 /**
- * The forms of ids. A client can send any text as an id, also a credential by mistake: other text is
- * not recorded.
+ * The forms of ids. A client can send any text as an id, also a credential by mistake: other text
+ * is not recorded.
  */
 const FORMS: Readonly<Record<AuditKind, RegExp | null>> = {
   connection: /^conn_\w{1,64}$/u,

@@ -1,6 +1,6 @@
 /*
- * Bounds the lines of the log about something that can happen often: counts each occurrence, and lets
- * one line through in a while. The line reports the occurrences since the one before it.
+ * Bounds the lines of the log about something that can happen often: counts each occurrence, and
+ * lets one line through in a while. The line reports the occurrences since the one before it.
  */
 
 import { systemTime, type Time } from '../domain/time.js';

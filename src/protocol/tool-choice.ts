@@ -1,4 +1,6 @@
-/* `tool_choice` of both kinds of request: a mode, one function, or the functions that are allowed. */
+/*
+ * `tool_choice` of both kinds of request: a mode, one function, or the functions that are allowed.
+ */
 
 import { z } from 'zod';
 

@@ -20,7 +20,10 @@ export interface ProviderRequest {
   readonly system: string;
   /** The context and the new input, oldest first, as they are sent to the provider. */
   readonly items: readonly Item[];
-  /** What the new input contains beside text. Absent: nothing. A provider that does not take it is not called. */
+  /**
+   * What the new input contains beside text. Absent: nothing. A provider that does not take it is
+   * not called.
+   */
   readonly needs?: ReadonlySet<InputKind>;
   readonly temperature: number | null;
   readonly topP: number | null;

@@ -68,7 +68,9 @@ export class CompactController {
   }
 }
 
-/** The error for a summary that a guardrail refused, that was cut off, or that the model refused. */
+/**
+ * The error for a summary that a guardrail refused, that was cut off, or that the model refused.
+ */
 function noSummary(): SluiceError {
   return new SluiceError(
     'invalid_value',

@@ -17,7 +17,9 @@ interface CorsAnswer {
   readonly methods: string[];
   readonly exposedHeaders: string[];
   readonly maxAge: number;
-  /** Whether an OPTIONS request that is not a preflight is refused. False: it is answered like one. */
+  /**
+   * Whether an OPTIONS request that is not a preflight is refused. False: it is answered like one.
+   */
   readonly strictPreflight: boolean;
 }
 

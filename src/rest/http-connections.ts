@@ -16,7 +16,9 @@ export interface HttpConnectionsOptions {
   readonly max: number;
   /** Most of one address; null: no limit. */
   readonly maxPerAddress?: number | null;
-  /** Whether this is the address of a proxy, whose connections carry requests of several clients. */
+  /**
+   * Whether this is the address of a proxy, whose connections carry requests of several clients.
+   */
   readonly isProxy?: (address: string) => boolean;
   /** Called for each connection above `maxPerAddress`. */
   readonly onRefused?: () => void;

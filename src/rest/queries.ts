@@ -138,7 +138,8 @@ export function readIdempotencyKey(header: string | string[] | undefined): strin
 
 /**
  * Reads the parameters that a route has. `on_disconnect` is ignored where no turn starts: a client
- * that sets it for all of its requests, as the official one does with `defaultQuery`, is not refused.
+ * that sets it for all of its requests, as the official one does with `defaultQuery`, is not
+ * refused.
  */
 function read<Schema extends z.ZodObject>(schema: Schema, query: unknown): z.output<Schema> {
   // A parsed query is an object of texts and lists.

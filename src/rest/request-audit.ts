@@ -67,7 +67,8 @@ class RequestAudit {
   }
 
   /**
-   * Writes the line of a request that has a turn. The turn continues even if its answer is not read.
+   * Writes the line of a request that has a turn. The turn continues even if its answer is not
+   * read.
    * @param caller the user whose turn it is
    */
   turn(caller: Principal, about: AuditSubject, joined: boolean): void {

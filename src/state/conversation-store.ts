@@ -59,8 +59,8 @@ export abstract class ConversationStore {
   abstract updateMetadata(id: string, metadata: Readonly<Record<string, string>>): Promise<Conversation | undefined>;
   /**
    * Deletes a conversation with its items.
-   * @param responses `keep`: the responses of the conversation stay readable. Default: `delete`; with
-   * encryption at rest they cannot be read any more
+   * @param responses `keep`: the responses of the conversation stay readable. Default: `delete`;
+   * with encryption at rest they cannot be read any more
    * @returns whether it existed
    */
   abstract delete(id: string, responses?: 'delete' | 'keep'): Promise<boolean>;
@@ -79,10 +79,10 @@ export abstract class ConversationStore {
   /**
    * Appends the items of a writer and takes it out of the conversation's queue, in one step. The
    * writer leaves whatever the result, unless the store is unavailable. Idempotent by `commitId`,
-   * so that a commit that is retried, or repeated by the replica that adopted the turn, adds nothing
-   * twice, also after COMMITTED_MS of other commits. Fenced by the claim: while another response is
-   * the head of the queue, nothing is added, so that an append which arrives late cannot come
-   * between what the head reads and what it writes.
+   * so that a commit that is retried, or repeated by the replica that adopted the turn, adds
+   * nothing twice, also after COMMITTED_MS of other commits. Fenced by the claim: while another
+   * response is the head of the queue, nothing is added, so that an append which arrives late
+   * cannot come between what the head reads and what it writes.
    * @param commitId the response, or other writer, as it joined the queue
    * @returns false if the conversation no longer exists
    * @throws SluiceError `conversation_busy` if another response holds the claim

@@ -34,7 +34,9 @@ export interface RevocationPage {
   readonly cursor: string;
 }
 
-/** How long the time of an owner's revocation is stored, in milliseconds: longer than tokens live. */
+/**
+ * How long the time of an owner's revocation is stored, in milliseconds: longer than tokens live.
+ */
 export const REVOKED_MS = 31 * 24 * 60 * 60_000;
 /** How long the list of revocations is stored after its last entry, in milliseconds. */
 export const REVOCATIONS_MS = 60 * 60_000;

@@ -9,7 +9,10 @@ export const LISTED_MAX = 10_000;
 export const LISTED_MS = 31 * 24 * 60 * 60_000;
 
 export abstract class OwnerIndex {
-  /** Lists a response. Called before the response exists. Safe to repeat. @throws SluiceError `state_unavailable` */
+  /**
+   * Lists a response. Called before the response exists. Safe to repeat.
+   * @throws SluiceError `state_unavailable`
+   */
   abstract add(owner: string, responseId: string): Promise<void>;
   /** Returns the listed responses of an owner, oldest first. */
   abstract responsesOf(owner: string): Promise<readonly string[]>;

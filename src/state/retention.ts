@@ -1,6 +1,6 @@
 /*
- * How long conversations, ended responses and the events of ended responses are stored, by the class
- * of the credential that created them.
+ * How long conversations, ended responses and the events of ended responses are stored, by the
+ * class of the credential that created them.
  */
 
 export interface Retention {

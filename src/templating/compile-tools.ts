@@ -1,6 +1,6 @@
 /*
- * Checks the tools of a pack and what a prompt may do with them. Tools are functions that the client
- * runs: this gateway offers them to the model and passes the calls on.
+ * Checks the tools of a pack and what a prompt may do with them. Tools are functions that the
+ * client runs: this gateway offers them to the model and passes the calls on.
  */
 
 import { type Ajv2020 } from 'ajv/dist/2020.js';

@@ -133,7 +133,10 @@ const metadata = z.looseObject({
   cost_estimate: z.looseObject({ min_cost_usd: cost, max_cost_usd: cost, avg_cost_usd: cost }).optional(),
 });
 
-/** Prompts and tools are checked one by one, so that a mistake in one does not hide those in another. */
+/**
+ * Prompts and tools are checked one by one, so that a mistake in one does not hide those in
+ * another.
+ */
 const packHead = z.strictObject({
   id: z
     .string()

@@ -51,7 +51,10 @@ export class PromptRegistry {
     this.warnings = warnings.map(describeMistake);
   }
 
-  /** Requires that every prompt and version that a configuration names is loaded. @throws as `find` */
+  /**
+   * Requires that every prompt and version that a configuration names is loaded.
+   * @throws as `find`
+   */
   requireNamed({ default: standard, canary, shadow }: NamedPrompts): void {
     if (standard !== null) this.find(standard);
     for (const [id, weights] of Object.entries(canary)) {

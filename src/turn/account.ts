@@ -1,4 +1,6 @@
-/* Computes the usage and the cost of a turn, from what its provider reported or from an estimate. */
+/*
+ * Computes the usage and the cost of a turn, from what its provider reported or from an estimate.
+ */
 
 import { type Usage, ZERO_USAGE } from '../domain/response.js';
 import { type CountedRequest } from '../provider/estimate-usage.js';

@@ -1,4 +1,7 @@
-/* Reports compactions: those of a turn's context, and those that clients request. Ids and counts only. */
+/*
+ * Reports compactions: those of a turn's context, and those that clients request. Ids and counts
+ * only.
+ */
 
 import { type Usage } from '../domain/response.js';
 import { type Log, type LogFields } from '../observability/log.js';

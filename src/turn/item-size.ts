@@ -42,7 +42,10 @@ function bytesAtMost(item: Item): number {
   return mediaOf(item).reduce((sum, part) => sum + addressOf(part).length, text);
 }
 
-/** Returns the bytes of a request: instructions, tools and items, and what its log probabilities may take. */
+/**
+ * Returns the bytes of a request: instructions, tools and items, and what its log probabilities may
+ * take.
+ */
 export function requestBytes({ instructions, tools, input, sampling }: ResponseRequest): number {
   let bytes = Buffer.byteLength(instructions ?? '') + (tools === undefined ? 0 : JSON.stringify(tools).length);
   if (sampling?.topLogprobs !== undefined) bytes += MOST_LOGPROB_BYTES;

@@ -52,8 +52,8 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
 /**
  * Whether the end of a turn was never reported and no other replica will report it, because its log
  * is gone. A log can also be gone after a report: another replica took the turn over and reported
- * its end, and a client deleted the response, while this replica was stalled. Counting the turn here
- * would count it twice then. The stored end, or the mark of the deletion, shows that a report
+ * its end, and a client deleted the response, while this replica was stalled. Counting the turn
+ * here would count it twice then. The stored end, or the mark of the deletion, shows that a report
  * was made, unless this replica had begun to append the terminal event itself.
  */
 export async function isUnreported(

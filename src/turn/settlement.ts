@@ -28,8 +28,8 @@ export class Settlement {
 
   /**
    * Ends `turn`, and resolves when its terminal event is in the log.
-   * @param leave releases the turn's place in its conversation. Called before the terminal event, if
-   * the commit did not release it
+   * @param leave releases the turn's place in its conversation. Called before the terminal event,
+   * if the commit did not release it
    * @returns the outcome that was reported, or `lost` if another replica owns the log or it cannot
    * be written; the replica that ends the turn then stores its items
    */

@@ -204,7 +204,10 @@ export class TurnReport {
     this.#logger.error({ ...idsOf(turn), duration: durationMs, error: error.code, err: error }, 'request failed');
   }
 
-  /** Counts a run of a candidate version. It is no turn of a caller, but its provider charges for it. */
+  /**
+   * Counts a run of a candidate version. It is no turn of a caller, but its provider charges for
+   * it.
+   */
   shadowed(prompt: PromptTurn['prompt'], facts: TurnFacts, outcome: TurnOutcome): void {
     this.#count(facts.model, facts.providerCalled ? facts.usage : null, facts.costUsd);
     const ended = { prompt, source: 'shadow', outcome: promptOutcomeOf(facts, outcome) } as const;

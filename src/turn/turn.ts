@@ -56,7 +56,9 @@ interface SummaryCall {
 
 /** How the compaction of a turn's context ended. */
 export interface ContextCompaction {
-  /** `refused`: a guardrail refused the summary. `failed`: its call failed, or the summary was cut. */
+  /**
+   * `refused`: a guardrail refused the summary. `failed`: its call failed, or the summary was cut.
+   */
   readonly outcome: 'compacted' | 'refused' | 'failed';
   /** Items that the summary replaces, or would have replaced. */
   readonly items: number;

@@ -1,4 +1,7 @@
-/* The AI SDK's own React hook, unmodified, over the packed client's transport, in Chromium before the real gateway. */
+/*
+ * The AI SDK's own React hook, unmodified, over the packed client's transport, in Chromium before
+ * the real gateway.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { build } from 'esbuild';

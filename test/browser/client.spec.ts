@@ -1,4 +1,7 @@
-/* The built browser client in real Chromium against the real gateway, on networks that break: its text is exact, whatever happens. */
+/*
+ * The built browser client in real Chromium against the real gateway, on networks that break: its
+ * text is exact, whatever happens.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Browser, type BrowserContext, type CDPSession, type Page } from 'playwright-core';
@@ -137,7 +140,8 @@ describe('the browser client in Chromium', () => {
     await start(gateway.url);
     await page.evaluate(() => (globalThis as unknown as World).client.connect());
     await context.setOffline(true);
-    // What is open survives being "offline" in an emulation; what a real one does to it is done here.
+    // What is open survives being "offline" in an emulation; what a real one does to it is done
+    // here.
     gateway.gateway.parts.table.terminateAll();
     await page.waitForFunction(() => (globalThis as unknown as World).client.state === 'offline');
     const before = await gateway.metric('sluice_requests_total{status="success"}');
@@ -152,7 +156,8 @@ describe('the browser client in Chromium', () => {
     await start(gateway.url);
     await send('demo: deltas=200 interval=5ms text=numbers');
     await hasSaid('0 1 2');
-    // Headless Chromium freezes no page, so the test dispatches the events of a freeze to the page, in their order.
+    // Headless Chromium freezes no page, so the test dispatches the events of a freeze to the page,
+    // in their order.
     const hear = (target: 'window' | 'document', names: string[]): Promise<void> =>
       page.evaluate(
         ([at, all]) => {
@@ -233,7 +238,8 @@ describe('the browser client in Chromium', () => {
   });
 
   it('follows a conversation without a gap or a repetition: stored items, running turns and turns of another tab, over cuts', async () => {
-    // A turn that ends before the page has subscribed is an item there, not a turn. So every turn lasts until the page shows it.
+    // A turn that ends before the page has subscribed is an item there, not a turn. So every turn
+    // lasts until the page shows it.
     const gate = () => Promise.withResolvers<undefined>();
     const [away, back, queued, late] = [gate(), gate(), gate(), gate()];
     const said = (from: number, to: number): FakeStep[] =>

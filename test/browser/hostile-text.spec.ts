@@ -1,6 +1,6 @@
 /*
- * Hostile text in every place of the playground that shows text, in real Chromium: with the page's policy, and without it, so that the
- * sanitizing and the policy are each proven alone.
+ * Hostile text in every place of the playground that shows text, in real Chromium: with the page's
+ * policy, and without it, so that the sanitizing and the policy are each proven alone.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -101,7 +101,9 @@ async function watch(options: { readonly bypassCSP: boolean }): Promise<Watched>
   return { page, context, escapes, paths, hurts: () => read('hurts'), violations: () => read('violations') };
 }
 
-/** Resolves when `holds` returns true. Playwright's own wait needs `eval`, which the policy forbids. */
+/**
+ * Resolves when `holds` returns true. Playwright's own wait needs `eval`, which the policy forbids.
+ */
 async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
   for (let i = 0; i < 600; i++) {
     if (await holds()) return;
@@ -171,7 +173,8 @@ describe.each([
     const headers = { 'content-type': 'application/json' };
     const made = await fetch(`${gateway.url}/v1/conversations`, { method: 'POST', headers, body: '{}' });
     const { id } = (await made.json()) as { readonly id: string };
-    // One text in each conversation would take minutes; the history of one shows all, each in elements of its own.
+    // One text in each conversation would take minutes; the history of one shows all, each in
+    // elements of its own.
     for (let i = 0; i < items.length; i += 20) {
       const body = JSON.stringify({ items: items.slice(i, i + 20) });
       const added = await fetch(`${gateway.url}/v1/conversations/${id}/items`, { method: 'POST', headers, body });
@@ -214,7 +217,8 @@ describe.each([
     const bad = HOSTILE_TEXTS.filter(({ text }) => text.length < 400)
       .map(({ text }) => text)
       .join(' ');
-    // What a gateway in front of hostile providers and packs could pass on, in every field that the page reads.
+    // What a gateway in front of hostile providers and packs could pass on, in every field that the
+    // page reads.
     await page.route('**/v1/prompts', (route) => {
       const variable = {
         name: bad,
@@ -272,7 +276,8 @@ describe.each([
     await page.locator('#conversations .title').first().waitFor();
     await page.locator('#setup summary').click();
     provider.answerWith(textAnswer(['Hello']));
-    // The page sends the hostile prompt, which the gateway refuses with a message that is hostile, too.
+    // The page sends the hostile prompt, which the gateway refuses with a message that is hostile,
+    // too.
     await ask(page, 'Hello');
     await ended(page);
     await page.locator('#prompt').evaluate((select) => ((select as unknown as { value: string }).value = ''));

@@ -1,4 +1,7 @@
-/* What `npm pack` makes of the built client: it installs, type-checks as a stranger's dependency, and works in React. */
+/*
+ * What `npm pack` makes of the built client: it installs, type-checks as a stranger's dependency,
+ * and works in React.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { build } from 'esbuild';
@@ -148,7 +151,8 @@ describe('the package of the client', () => {
       if (message.type() === 'error' && !/Failed to load resource/.test(message.text()))
         complaints.push(message.text());
     });
-    // A page of the gateway's that does nothing by itself; its policy would not let a test's script in.
+    // A page of the gateway's that does nothing by itself; its policy would not let a test's script
+    // in.
     await page.goto(`${gateway.url}/client.d.ts`);
     await page.addScriptTag({ content: bundle.outputFiles[0]?.text ?? '' });
     const numbers = Array.from({ length: 60 }, (_, i) => String(i)).join(' ');
@@ -157,7 +161,8 @@ describe('the package of the client', () => {
     expect(await page.locator('p').allTextContents()).toEqual(['demo: deltas=60 interval=2ms text=numbers', numbers]);
     await page.getByRole('button', { name: 'Request long' }).click();
     await page.locator('.assistant').nth(1).getByText('0 1 2').waitFor();
-    // Left and opened again in the middle of an answer: it is there, after the earlier messages, and continues.
+    // Left and opened again in the middle of an answer: it is there, after the earlier messages,
+    // and continues.
     await page.getByRole('button', { name: 'Open again' }).click();
     await page.locator('.assistant').nth(1).getByText(' 60 61 62').waitFor();
     const [, , question] = await page.locator('p').allTextContents();

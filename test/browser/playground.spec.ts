@@ -1,4 +1,7 @@
-/* The playground in real Chromium against the real gateway with its demo provider: what a newcomer sees, and what survives. */
+/*
+ * The playground in real Chromium against the real gateway with its demo provider: what a newcomer
+ * sees, and what survives.
+ */
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -125,7 +128,8 @@ describe('the playground', () => {
 
   it('shows an answer word by word, with the model, tokens, cost and time to the first words', async () => {
     await open(gateway.url);
-    // Everything that the answer's place has shown: on a slow machine a look from here may come after its end.
+    // Everything that the answer's place has shown: on a slow machine a look from here may come
+    // after its end.
     await page.evaluate(() => {
       const { document, MutationObserver } = globalThis as unknown as {
         readonly document: { querySelector(selector: string): { readonly textContent: string } | null };

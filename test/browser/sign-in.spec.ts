@@ -1,4 +1,7 @@
-/* Signing in at the playground, in real Chromium: keys and client secrets, their renewal and their end, and where a credential may not show up. */
+/*
+ * Signing in at the playground, in real Chromium: keys and client secrets, their renewal and their
+ * end, and where a credential may not show up.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type Browser, type BrowserContext, type Page } from 'playwright-core';

@@ -1,8 +1,10 @@
 /*
- * Chaos: three replicas behind a load balancer, a real Redis, viewers of every kind, and everything that can go wrong at once. Every viewer
- * sees every event once and in order, or receives an error that says it cannot; no viewer is left hanging.
+ * Chaos: three replicas behind a load balancer, a real Redis, viewers of every kind, and everything
+ * that can go wrong at once. Every viewer sees every event once and in order, or receives an error
+ * that says it cannot; no viewer is left hanging.
  *
- * CHAOS_SEED repeats an order of faults; CHAOS_EVENTS and CHAOS_VIEWERS make it longer and wider (`npm run soak`).
+ * CHAOS_SEED repeats an order of faults; CHAOS_EVENTS and CHAOS_VIEWERS make it longer and wider
+ * (`npm run soak`).
  */
 
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
@@ -17,7 +19,10 @@ const SEED = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 1e9)
 const EVENTS = Number(process.env['CHAOS_EVENTS'] ?? 5_000);
 const VIEWERS = Number(process.env['CHAOS_VIEWERS'] ?? 60);
 const LEAST_MS = 30_000;
-/** After the last fault every answer must have ended within this: a lost replica's within 12 s, then what waited for it in line. */
+/**
+ * After the last fault every answer must have ended within this: a lost replica's within 12 s, then
+ * what waited for it in line.
+ */
 const SETTLE_MS = 45_000;
 const MOST_MS = EVENTS * 10 + 60_000;
 const CONVERSATIONS = 8;
@@ -53,7 +58,10 @@ interface Item {
   readonly sluice: { readonly response_id: string };
 }
 
-/** One writer at a time: a turn's question and answer follow each other, once, and the answer is what viewers saw. */
+/**
+ * One writer at a time: a turn's question and answer follow each other, once, and the answer is
+ * what viewers saw.
+ */
 async function conversationMistakes({ truth, shown }: Crowd, conversation: string): Promise<string[]> {
   const mistakes: string[] = [];
   const items: Item[] = [];
@@ -130,7 +138,8 @@ it(
     await faults.run(over, [700, 2_200]);
     say('the last fault is repaired');
     crowd.stop();
-    // Viewers keep the process alive as long as they run; the patience with them must not outlive them.
+    // Viewers keep the process alive as long as they run; the patience with them must not outlive
+    // them.
     await Promise.race([running, new Promise((resolve) => setTimeout(resolve, SETTLE_MS).unref())]);
     say('settled');
     for (const replica of cluster.replicas) await faults.counters.end(replica);

@@ -1,4 +1,7 @@
-/* Sums the counters of replicas over their lives: the counters of a replica are read before it ends. */
+/*
+ * Sums the counters of replicas over their lives: the counters of a replica are read before it
+ * ends.
+ */
 
 import { type Replica } from '../../scripts/development/cluster/replica.js';
 

@@ -1,4 +1,7 @@
-/* Viewers of every kind that ask and watch again and again until `stop`. One seed chooses for all of them. */
+/*
+ * Viewers of every kind that ask and watch again and again until `stop`. One seed chooses for all
+ * of them.
+ */
 
 import { seeded } from '../official/official.js';
 import { pause } from './faults.js';
@@ -24,7 +27,10 @@ const SWITCHING_DEVICES = 3;
 
 export class Crowd {
   readonly truth = new Truth();
-  /** The subscriptions that last until the end: each must have shown every response of its conversation. */
+  /**
+   * The subscriptions that last until the end: each must have shown every response of its
+   * conversation.
+   */
   readonly shown: Shown[] = [];
   readonly #random: () => number;
   readonly #closing: { close(): void }[] = [];
@@ -39,7 +45,10 @@ export class Crowd {
     return this.#officials.reduce((sum, { gaveUp }) => sum + gaveUp, 0);
   }
 
-  /** Resolves when every viewer has seen the end of what it asked for; asks nothing new once `stop` was called. */
+  /**
+   * Resolves when every viewer has seen the end of what it asked for; asks nothing new once `stop`
+   * was called.
+   */
   async run(viewers: number): Promise<void> {
     for (const conversation of this.options.conversations) {
       const device = this.#keep(new OwnViewer(this.truth, this.options.url));
@@ -116,8 +125,8 @@ export class Crowd {
   }
 
   /**
-   * Switches between conversations: subscribes, and unsubscribes after a moment, often before the subscribe was answered. At the end it
-   * subscribes to all of them, and each must show everything.
+   * Switches between conversations: subscribes, and unsubscribes after a moment, often before the
+   * subscribe was answered. At the end it subscribes to all of them, and each must show everything.
    */
   async #switch(device: OwnViewer): Promise<void> {
     while (!this.#over) {

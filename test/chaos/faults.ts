@@ -1,6 +1,7 @@
 /*
- * What goes wrong, by a seed: replicas that die, freeze and leave, a Redis that forgets, freezes, dies and comes back, networks that are cut.
- * Always leaves one replica that can serve. Knows nothing of who watches.
+ * What goes wrong, by a seed: replicas that die, freeze and leave, a Redis that forgets, freezes,
+ * dies and comes back, networks that are cut. Always leaves one replica that can serve. Knows
+ * nothing of who watches.
  */
 
 import { type LocalCluster } from '../../scripts/development/cluster/local-cluster.js';

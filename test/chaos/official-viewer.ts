@@ -1,6 +1,7 @@
 /*
- * A program on the official client, unmodified: it reconnects by itself, names what it has seen in `?resume=`, and asks again, under the same
- * key, for what it has not heard of. A few lanes, a question at a time in each.
+ * A program on the official client, unmodified: it reconnects by itself, names what it has seen in
+ * `?resume=`, and asks again, under the same key, for what it has not heard of. A few lanes, a
+ * question at a time in each.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -102,7 +103,10 @@ export class OfficialViewer {
     });
   }
 
-  /** Between two sockets nothing is said: the next one names it all again, and the client's own queue would say it twice. */
+  /**
+   * Between two sockets nothing is said: the next one names it all again, and the client's own
+   * queue would say it twice.
+   */
   #send(event: object): void {
     if (this.#ws.socket.readyState === WebSocket.OPEN) this.#ws.sendRaw(JSON.stringify(event));
   }

@@ -22,7 +22,10 @@ export interface Question {
   readonly conversation?: string | undefined;
 }
 
-/** What a subscription has shown of its conversation, as turns or, if they ended while the device was away, as items. */
+/**
+ * What a subscription has shown of its conversation, as turns or, if they ended while the device
+ * was away, as items.
+ */
 export interface Shown {
   readonly conversation: string;
   /** Ids of responses. */
@@ -70,7 +73,10 @@ export class OwnViewer {
     return view;
   }
 
-  /** As another device, from after event `after`, as if it had seen what came before. Undefined: this client follows it already. */
+  /**
+   * As another device, from after event `after`, as if it had seen what came before. Undefined:
+   * this client follows it already.
+   */
   watch(id: string, after: number): View | undefined {
     for (const response of this.#views.keys()) if (response.id === id) return undefined;
     const view = new View(this.truth, 'own resumed', { after });
@@ -79,7 +85,10 @@ export class OwnViewer {
     return view;
   }
 
-  /** Shows a conversation, as another device of the user does, until the returned function is called. */
+  /**
+   * Shows a conversation, as another device of the user does, until the returned function is
+   * called.
+   */
   subscribe(conversation: string): Shown {
     const shown = new Set<string>();
     const caughtUp = Promise.withResolvers<void>();
@@ -120,7 +129,10 @@ export class OwnViewer {
   }
 }
 
-/** Whether announcements arrive only between the answers to a subscribe and to an unsubscribe, on each socket. */
+/**
+ * Whether announcements arrive only between the answers to a subscribe and to an unsubscribe, on
+ * each socket.
+ */
 class WatchedOnSocket {
   readonly #truth: Truth;
   readonly #conversations = new Set<unknown>();

@@ -1,4 +1,6 @@
-/* A viewer over HTTP: asks or watches by SSE, and resumes with `starting_after` after every break. */
+/*
+ * A viewer over HTTP: asks or watches by SSE, and resumes with `starting_after` after every break.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { EventSourceParserStream } from 'eventsource-parser/stream';

@@ -1,6 +1,7 @@
 /*
- * Loaded into a replica before its own code (`--import`): lets a test set its wall clock, and stop it at the worst moment. The test writes
- * files into the folder of the replica's configuration (replica.ts):
+ * Loaded into a replica before its own code (`--import`): lets a test set its wall clock, and stop
+ * it at the worst moment. The test writes files into the folder of the replica's configuration
+ * (replica.ts):
  *   clock-shift      milliseconds by which the wall clock differs from the machine's
  *   stop-before-log  the replica stops itself (SIGSTOP) after it has joined a conversation's queue and before it writes the turn's log
  */
@@ -34,7 +35,10 @@ globalThis.Date = class extends RealDate {
   }
 };
 
-/** The call that creates a log has the head of its turn, in JSON, as its second argument after three keys. */
+/**
+ * The call that creates a log has the head of its turn, in JSON, as its second argument after three
+ * keys.
+ */
 const createsLogInConversation = ({ name, args }) =>
   name === 'evalsha' && Number(args[1]) === 3 && String(args[6]).startsWith('{') && String(args[6]).includes('"conv_');
 

@@ -1,6 +1,7 @@
 /*
- * What every viewer saw of every response, held against the one truth: each number has one event, for every viewer and at any time; the text is
- * the one that the provider was scripted to send. Knows no socket.
+ * What every viewer saw of every response, held against the one truth: each number has one event,
+ * for every viewer and at any time; the text is the one that the provider was scripted to send.
+ * Knows no socket.
  */
 
 import { type WireEvent } from '../../client/src/api.js';
@@ -9,7 +10,9 @@ import { allowed } from '../support/machine.js';
 
 export type ViewerKind = 'own' | 'own resumed' | 'own subscribed' | 'official' | 'sse' | 'sse late';
 
-/** From when on a machine is busy, by what it allows for one millisecond (test/support/machine.ts). */
+/**
+ * From when on a machine is busy, by what it allows for one millisecond (test/support/machine.ts).
+ */
 const BUSY = 2;
 
 /** What a question may be refused with while all goes wrong. */
@@ -19,7 +22,9 @@ const PLAIN = new Set(['state_unavailable', 'draining', 'overloaded', 'conversat
 interface SeenResponse {
   /** Of each number: the event, without the lane that is each connection's own. */
   readonly events: (string | undefined)[];
-  /** Deltas requested of the provider; unknown until the viewer that asked receives the response. */
+  /**
+   * Deltas requested of the provider; unknown until the viewer that asked receives the response.
+   */
   deltas: number | undefined;
   conversation: string | undefined;
   cancelAsked: boolean;
@@ -53,8 +58,8 @@ export class Truth {
   }
 
   /**
-   * Refusals of other codes than these. A machine that is too busy for its replicas makes them report that, which is right: `overloaded` and
-   * `state_unavailable` count only where it is not.
+   * Refusals of other codes than these. A machine that is too busy for its replicas makes them
+   * report that, which is right: `overloaded` and `state_unavailable` count only where it is not.
    */
   refusalsBut(...codes: string[]): string[] {
     const ofAMachine = allowed(1) > BUSY ? ['overloaded', 'state_unavailable'] : [];
@@ -79,7 +84,10 @@ export class View {
   /** Number of the last event seen. */
   last: number;
   text = '';
-  /** `completed`, `replica_lost`, `cancelled`, or `refused` where an error came in its place. Undefined: it still waits. */
+  /**
+   * `completed`, `replica_lost`, `cancelled`, or `refused` where an error came in its place.
+   * Undefined: it still waits.
+   */
   end: string | undefined;
   readonly done: Promise<void>;
   #tellDone: () => void = () => undefined;

@@ -1,4 +1,7 @@
-/* What frameworks send by default, and the fields that every response has: OpenAI's and Open Responses' object. */
+/*
+ * What frameworks send by default, and the fields that every response has: OpenAI's and Open
+ * Responses' object.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness, responseIn } from '../support/gateway-harness.js';

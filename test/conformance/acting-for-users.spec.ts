@@ -1,4 +1,6 @@
-/* Server keys that act for users: ownership, limits and logs follow the user that a request names. */
+/*
+ * Server keys that act for users: ownership, limits and logs follow the user that a request names.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { BACKEND, serverKeys } from '../support/backend.js';

@@ -1,6 +1,6 @@
 /*
- * The audit log: one line for each operation that is done or refused, through every route and event of
- * the rules. A route or event without an example here does not compile, or fails.
+ * The audit log: one line for each operation that is done or refused, through every route and event
+ * of the rules. A route or event without an example here does not compile, or fails.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -42,8 +42,9 @@ async function written(count: number): Promise<readonly Line[]> {
   return fresh;
 }
 /**
- * Takes the lines of a test's preparations, up to an operation that only this call makes. It makes it twice: the line of a request is
- * written when its answer has ended, so the first may come before the lines of other requests.
+ * Takes the lines of a test's preparations, up to an operation that only this call makes. It makes
+ * it twice: the line of a request is written when its answer has ended, so the first may come
+ * before the lines of other requests.
  */
 async function prepared(): Promise<void> {
   for (let i = 0; i < 2; i++) {

@@ -282,7 +282,10 @@ const ROUTES = [
 ] as const;
 
 describe('a resource of another owner', () => {
-  /** Sends Bob's request with Ann's id and with an unknown id. @returns both answers without the ids */
+  /**
+   * Sends Bob's request with Ann's id and with an unknown id.
+   * @returns both answers without the ids
+   */
   async function sameForBob(method: string, path: (id: string) => string, id: string, body?: (id: string) => object) {
     const answers = [];
     for (const asked of [id, `${id.slice(0, -4)}0000`]) {

@@ -1,6 +1,6 @@
 /*
- * Who may use what: every route and event of the rules, with each kind of credential. A route or event
- * without an example here does not compile, or fails.
+ * Who may use what: every route and event of the rules, with each kind of credential. A route or
+ * event without an example here does not compile, or fails.
  */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';

@@ -1,4 +1,7 @@
-/* Histories that clients carry themselves, before guardrails: only what is new decides, and a refused message does not end later turns. */
+/*
+ * Histories that clients carry themselves, before guardrails: only what is new decides, and a
+ * refused message does not end later turns.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness, promptOf } from '../support/gateway-harness.js';

@@ -1,4 +1,7 @@
-/* Compaction: summaries in place of context, by the official client; readable by this deployment and owner only. */
+/*
+ * Compaction: summaries in place of context, by the official client; readable by this deployment
+ * and owner only.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import OpenAI from 'openai';

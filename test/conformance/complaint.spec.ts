@@ -1,4 +1,7 @@
-/* What support needs to trace one person's complaint: the lines of a turn, and of a request that never became one. */
+/*
+ * What support needs to trace one person's complaint: the lines of a turn, and of a request that
+ * never became one.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DONE, FakeOpenAiServer, finishChunk, textChunk, usageChunk } from '../support/fake-openai-server.js';

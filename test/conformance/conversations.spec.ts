@@ -1,4 +1,7 @@
-/* The context of turns: conversations and chains, their window, their queue, and what is kept of a turn that failed or was cancelled. */
+/*
+ * The context of turns: conversations and chains, their window, their queue, and what is kept of a
+ * turn that failed or was cancelled.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { systemTime } from '../../src/domain/time.js';

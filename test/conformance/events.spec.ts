@@ -1,4 +1,7 @@
-/* Events of a turn, over a real socket and a real provider: their order, their numbers, and every way a turn can end. */
+/*
+ * Events of a turn, over a real socket and a real provider: their order, their numbers, and every
+ * way a turn can end.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import {

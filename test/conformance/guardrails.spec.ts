@@ -177,7 +177,8 @@ describe('guardrails that request a verdict', () => {
     const client = await harness.connect();
     client.send({ type: 'response.create', input: 'Hi' });
     await client.until('response.in_progress');
-    // The last window is judged although the first has no verdict yet: the stream was read to its end.
+    // The last window is judged although the first has no verdict yet: the stream was read to its
+    // end.
     for (let index = 0; judged.at(-1) !== 'The end'; index += 1) await harness.provider.request(index + 1);
     expect(client.frames.some(({ type }) => type === 'response.output_text.delta')).toBe(false);
     resolve();

@@ -1,8 +1,8 @@
 /*
  * Hostile input, one row a kind, one column a channel: what the gateway answers. After each cell it
- * answers a normal turn exactly, and its log has no line that the input wrote. Floods, fragments and
- * costs are in hostile.spec.ts and largest.spec.ts, bytes that are not HTTP in raw-http.spec.ts, and
- * random input in test/fuzz.
+ * answers a normal turn exactly, and its log has no line that the input wrote. Floods, fragments
+ * and costs are in hostile.spec.ts and largest.spec.ts, bytes that are not HTTP in
+ * raw-http.spec.ts, and random input in test/fuzz.
  */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';

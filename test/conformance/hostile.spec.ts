@@ -1,4 +1,7 @@
-/* Frames of a hostile client: the gateway refuses them like any other mistake, at little cost and without effect on other clients. */
+/*
+ * Frames of a hostile client: the gateway refuses them like any other mistake, at little cost and
+ * without effect on other clients.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness, errorIn, responseIn, terminalOf, typesOf, upTo } from '../support/gateway-harness.js';

@@ -1,4 +1,7 @@
-/* Decisions from the head of a request: the gateway identifies the caller before it receives a body, and bounds what a sender may occupy. */
+/*
+ * Decisions from the head of a request: the gateway identifies the caller before it receives a
+ * body, and bounds what a sender may occupy.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';

@@ -1,4 +1,7 @@
-/* With `clients.allow.instructions: false` nothing a caller sends instructs the model, whatever way it takes. */
+/*
+ * With `clients.allow.instructions: false` nothing a caller sends instructs the model, whatever way
+ * it takes.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startGateway, type TestGateway } from '../support/gateway.js';

@@ -1,4 +1,6 @@
-/* References to stored items in `input`, over REST and a socket, with state in memory and in Redis. */
+/*
+ * References to stored items in `input`, over REST and a socket, with state in memory and in Redis.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';

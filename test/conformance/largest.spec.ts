@@ -1,4 +1,7 @@
-/* What one request of the largest legal size costs a running gateway, by every way in: CPU of the process, and its heap. */
+/*
+ * What one request of the largest legal size costs a running gateway, by every way in: CPU of the
+ * process, and its heap.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness, terminalOf } from '../support/gateway-harness.js';
@@ -28,7 +31,10 @@ const BODIES: readonly (readonly [string, string, (list: string) => string])[] =
   ['a conversation', '/v1/conversations', (list) => `{"items":[{"role":"user","content":${list}}]}`],
 ];
 
-/** CPU in milliseconds and heap in MiB of what `work` made this process do; the client's own part is in it, too. */
+/**
+ * CPU in milliseconds and heap in MiB of what `work` made this process do; the client's own part is
+ * in it, too.
+ */
 async function costOf(work: () => Promise<unknown>): Promise<{ readonly cpuMs: number; readonly heapMiB: number }> {
   let best = { cpuMs: Infinity, heapMiB: Infinity };
   for (let tries = 0; tries < 5; tries++) {

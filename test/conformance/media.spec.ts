@@ -1,4 +1,7 @@
-/* Images and files: in every place where a client may send them, their bounds, and what stays of them. */
+/*
+ * Images and files: in every place where a client may send them, their bounds, and what stays of
+ * them.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { cpuBudgetMs } from '../support/cost.js';

@@ -218,7 +218,10 @@ async function overSockets(): Promise<{ readonly turn: Turn; readonly seen: stri
   return { turn: { conversation, response }, seen: seen + (await read(`/v1/responses/${background.id}`)) };
 }
 
-/** Every value in Redis, with the blocks of packed logs unpacked: their base64 hides leaks, and may contain a marker by chance. */
+/**
+ * Every value in Redis, with the blocks of packed logs unpacked: their base64 hides leaks, and may
+ * contain a marker by chance.
+ */
 async function inRedis(): Promise<string> {
   const client = new Redis(redis.port, '127.0.0.1');
   try {

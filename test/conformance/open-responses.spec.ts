@@ -1,6 +1,6 @@
 /*
- * Every event and every response object of every kind of turn, over SSE, a socket, JSON and a later reading, against the facts of the
- * public Open Responses specification.
+ * Every event and every response object of every kind of turn, over SSE, a socket, JSON and a later
+ * reading, against the facts of the public Open Responses specification.
  */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';

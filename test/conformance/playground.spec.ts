@@ -1,4 +1,7 @@
-/* The playground's files: served to every client, or to none, with the headers that protect a page of foreign text. */
+/*
+ * The playground's files: served to every client, or to none, with the headers that protect a page
+ * of foreign text.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig } from '../../src/config/load.js';

@@ -1,4 +1,7 @@
-/* Below the routes: upgrades that are none of ours, handshakes that are none, and bytes that are no HTTP. */
+/*
+ * Below the routes: upgrades that are none of ours, handshakes that are none, and bytes that are no
+ * HTTP.
+ */
 
 import { execFile } from 'node:child_process';
 import { type AddressInfo } from 'node:net';

@@ -155,7 +155,8 @@ describe('an invalid request, by REST and by socket', () => {
       'invalid_value',
       'metadata',
     ],
-    // `__proto__` is special in JavaScript: code that drops it silently would not return it unchanged.
+    // `__proto__` is special in JavaScript: code that drops it silently would not return it
+    // unchanged.
     ['REQ-17', { input: 'x', metadata: JSON.parse('{"__proto__":"v"}') as object }, 400, 'invalid_value', 'metadata'],
     [
       'REQ-10',

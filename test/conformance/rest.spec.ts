@@ -1,4 +1,7 @@
-/* REST over responses: JSON, streams, background, cancel, delete, input items, idempotency, and what is refused. */
+/*
+ * REST over responses: JSON, streams, background, cancel, delete, input items, idempotency, and
+ * what is refused.
+ */
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -17,7 +20,10 @@ import { textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { allowed } from '../support/machine.js';
 import { eventMistakes } from '../support/open-responses.js';
 
-/** These take an input, and ignore the query: clients add parameters of their own there, such as `api-version`. */
+/**
+ * These take an input, and ignore the query: clients add parameters of their own there, such as
+ * `api-version`.
+ */
 const TAKES_AN_INPUT = /^POST \/v1\/(?:responses(?:\/compact|\/input_tokens)?|chat\/completions)$/u;
 
 let harness: GatewayHarness;

@@ -35,7 +35,10 @@ async function ended(on = harness, fields: object = {}): Promise<{ id: string; f
   return { id: terminalOf(frames).id, frames };
 }
 
-/** A response that has written `deltas` deltas, each an event of its own, and holds. Its creator is closed. */
+/**
+ * A response that has written `deltas` deltas, each an event of its own, and holds. Its creator is
+ * closed.
+ */
 async function longRunning(deltas: number): Promise<{ id: string; finish: () => void }> {
   const gate = Promise.withResolvers<void>();
   // A pause between them: what comes at once is joined.

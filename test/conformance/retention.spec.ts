@@ -1,4 +1,7 @@
-/* What Redis holds of a turn, and how long: every key that holds its text, by the class and by `store`. */
+/*
+ * What Redis holds of a turn, and how long: every key that holds its text, by the class and by
+ * `store`.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type Redis } from 'ioredis';
@@ -49,7 +52,9 @@ async function valueOf(admin: Redis, key: string): Promise<unknown> {
       return admin.xrange(key, '-', '+');
   }
 }
-/** Every key of any type whose name or value holds a text, with its time to live in milliseconds. */
+/**
+ * Every key of any type whose name or value holds a text, with its time to live in milliseconds.
+ */
 async function holding(text: string): Promise<readonly (readonly [string, number])[]> {
   const found: (readonly [string, number])[] = [];
   for (const key of await redis.admin.keys('*')) {

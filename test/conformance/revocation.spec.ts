@@ -1,4 +1,7 @@
-/* Revocation over two replicas that share a Redis: every replica closes the sockets of a revoked credential. */
+/*
+ * Revocation over two replicas that share a Redis: every replica closes the sockets of a revoked
+ * credential.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';

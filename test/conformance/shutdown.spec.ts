@@ -1,4 +1,7 @@
-/* The graceful end, in one process: what is refused, what is still delivered, and how the clients are sent away. */
+/*
+ * The graceful end, in one process: what is refused, what is still delivered, and how the clients
+ * are sent away.
+ */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import {
@@ -75,7 +78,8 @@ describe('a drain', () => {
     await harness.provider.request(2);
 
     const drained = harness.gateway.gateway.drain.run();
-    // Their sockets stay open meanwhile: with state in memory no other replica could send them the rest.
+    // Their sockets stay open meanwhile: with state in memory no other replica could send them the
+    // rest.
     expect(typesOf(await idle.settle())).toEqual(['sluice:pong']);
     held.finish();
 
@@ -171,7 +175,8 @@ it('ends a turn whose replica died, in bounded time and with its text, by anothe
   // What a crash looks like in the log: no replica renews its lease, and the lease expires.
   const { state, sweep } = harness.gateway.gateway.parts;
   state.lease.renew = () => Promise.reject(new Error('this replica is dead'));
-  // A replica sweeps only if it shares its state: with state in memory no other replica can have crashed.
+  // A replica sweeps only if it shares its state: with state in memory no other replica can have
+  // crashed.
   sweep.start(1_000);
   const startedAt = Date.now();
   const frames = await client.turn();

@@ -1,4 +1,7 @@
-/* Loops of function tools as clients really send them, before a provider that keeps OpenAI's rule on tool messages. */
+/*
+ * Loops of function tools as clients really send them, before a provider that keeps OpenAI's rule
+ * on tool messages.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { GatewayHarness } from '../support/gateway-harness.js';

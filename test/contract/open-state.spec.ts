@@ -1,4 +1,7 @@
-/* The log lines and metrics of the state store: in memory, and while a real Redis stops and starts again. */
+/*
+ * The log lines and metrics of the state store: in memory, and while a real Redis stops and starts
+ * again.
+ */
 
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { openState } from '../../src/compose/open-state.js';

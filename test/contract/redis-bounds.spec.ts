@@ -1,4 +1,7 @@
-/* What conversations, responses and lists cost in a real Redis, in bytes, and how Sluice treats foreign entries. */
+/*
+ * What conversations, responses and lists cost in a real Redis, in bytes, and how Sluice treats
+ * foreign entries.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type StoredItem } from '../../src/domain/item.js';

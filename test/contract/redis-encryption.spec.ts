@@ -1,4 +1,7 @@
-/* What encryption at rest promises: no text in Redis, nothing readable without its key, nothing that was altered. */
+/*
+ * What encryption at rest promises: no text in Redis, nothing readable without its key, nothing
+ * that was altered.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';

@@ -1,4 +1,7 @@
-/* Logs of ended answers in Redis take little memory, and read exactly as before. Against a real Redis. */
+/*
+ * Logs of ended answers in Redis take little memory, and read exactly as before. Against a real
+ * Redis.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { FollowHub } from '../../src/state/follow/follow-hub.js';

@@ -1,4 +1,6 @@
-/* The contracts over a master that Sentinels know, and what a failover by them does to what runs. */
+/*
+ * The contracts over a master that Sentinels know, and what a failover by them does to what runs.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { openState } from '../../src/compose/open-state.js';
@@ -23,7 +25,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await servers.close();
-  // ioredis keeps a timer of two seconds for a Sentinel's connection that the other side has closed.
+  // ioredis keeps a timer of two seconds for a Sentinel's connection that the other side has
+  // closed.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
 });
 

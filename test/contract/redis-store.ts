@@ -1,4 +1,7 @@
-/* Opens the state in Redis as the contract suites want it: two replicas over one key prefix of its own, with short times. */
+/*
+ * Opens the state in Redis as the contract suites want it: two replicas over one key prefix of its
+ * own, with short times.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../src/domain/errors.js';

@@ -1,6 +1,6 @@
 /*
- * Faults of a Redis and of the connections to it: nothing is lost without an error, and no number appears twice with different text.
- * An unhandled rejection fails the running test.
+ * Faults of a Redis and of the connections to it: nothing is lost without an error, and no number
+ * appears twice with different text. An unhandled rejection fails the running test.
  */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -261,7 +261,8 @@ describe('Redis in trouble', () => {
     'reports no outage if only the connection %s does not answer',
     async (name) => {
       expect(proxy.stall(name)).toBe(2);
-      // The command waits on the dead connection until that is dropped, and is answered on the next one.
+      // The command waits on the dead connection until that is dropped, and is answered on the next
+      // one.
       await eventually(() =>
         (name === 'sluice-log'
           ? store.state.events.read('resp_1', -1, 1)

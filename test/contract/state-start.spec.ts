@@ -1,4 +1,7 @@
-/* Starts that Redis refuses: each message names the address, the cause and the key to change. Real servers, real mistakes. */
+/*
+ * Starts that Redis refuses: each message names the address, the cause and the key to change. Real
+ * servers, real mistakes.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

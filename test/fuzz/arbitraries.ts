@@ -8,7 +8,9 @@ import { z } from 'zod';
 import { listShapeOf } from '../../src/protocol/schema-tools.js';
 import { Fields, type Mutation, MUTATIONS, mutated, Raw, type Tree, treeOf } from './json-tree.js';
 
-/** Is in no text but that of the clients and providers of these tests. No log line may contain it. */
+/**
+ * Is in no text but that of the clients and providers of these tests. No log line may contain it.
+ */
 export const PLANTED = 'qzplanted7f3a';
 
 /** Names and texts that broke some program before. */

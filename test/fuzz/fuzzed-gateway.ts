@@ -98,7 +98,10 @@ export class FuzzedGateway {
     if (status !== 'completed' || text !== 'Hello world') throw new Error(`a normal turn got ${show(answer)}`);
   }
 
-  /** Looks at what the gateway wrote since the last look. @param isExpected errors that the script of the provider causes */
+  /**
+   * Looks at what the gateway wrote since the last look.
+   * @param isExpected errors that the script of the provider causes
+   */
   expectHealthy(isExpected: (line: string) => boolean = () => false): void {
     if (this.#ended !== undefined) throw new Error(`the gateway ended with ${this.#ended}: ${this.process.output}`);
     const end = this.process.output.lastIndexOf('\n') + 1;
@@ -115,7 +118,10 @@ export class FuzzedGateway {
     }
   }
 
-  /** Ends it as an orchestrator does. @returns its exit code: 0 if every turn had ended by itself */
+  /**
+   * Ends it as an orchestrator does.
+   * @returns its exit code: 0 if every turn had ended by itself
+   */
   async close(): Promise<number | string> {
     await this.#agent.close();
     this.process.signal('SIGTERM');
@@ -140,7 +146,10 @@ export class FuzzedGateway {
   }
 }
 
-/** Requires that an answer is one of PROTOCOL.md. @param neverCodes codes that nothing here may cause */
+/**
+ * Requires that an answer is one of PROTOCOL.md.
+ * @param neverCodes codes that nothing here may cause
+ */
 export function expectKnownAnswer(answer: HttpAnswer, neverCodes: ReadonlySet<string>): void {
   if (answer.status >= 400) {
     const { error } = fieldsIn(answer.text);

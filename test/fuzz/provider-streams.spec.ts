@@ -273,7 +273,10 @@ async function* socketMessages(socket: WebSocket): AsyncGenerator<readonly unkno
   }
 }
 
-/** @throws unless the events are those of one turn, from its first to its terminal (EV-1, EV-7, EV-8) */
+/**
+ * @throws unless the events are those of one turn, from its first to its terminal (EV-1, EV-7,
+ * EV-8)
+ */
 function expectEvents(frames: readonly Frame[]): void {
   const shown = JSON.stringify(frames).slice(0, 3_000);
   if (frames.at(-1)?.type === 'error' && frames.length === 1) return;

@@ -17,7 +17,9 @@ export function casesOf(kind: FuzzKind, inCi: number): number {
   return CASES === undefined ? inCi : Math.ceil(Number(CASES) * SHARES[kind]);
 }
 
-/** Time limit of a test that runs so many cases: none takes a hundredth of it on a quiet machine. */
+/**
+ * Time limit of a test that runs so many cases: none takes a hundredth of it on a quiet machine.
+ */
 export const withinMs = (cases: number): number => 300_000 + cases * 200;
 
 /**

@@ -8,7 +8,10 @@ import { cacheOf, must, once, testLanguage } from './language.js';
 const source = resolve('test/languages/go');
 const cache = cacheOf('go');
 const locks = ['go.mod', 'go.sum'];
-/** What the lock file does not name may not come in. Go keeps its own cache of modules and of builds. */
+/**
+ * What the lock file does not name may not come in. Go keeps its own cache of modules and of
+ * builds.
+ */
 const build = (folder: string, to: string): Promise<void> =>
   must(execute('go', ['build', '-mod=readonly', '-o', to, '.'], { cwd: folder }));
 

@@ -1,6 +1,7 @@
 /*
- * Runs the clients of another language as its users do: their packages by the language's own package manager from a lock file, a
- * program of checks against the real gateway, and the snippets of docs/clients.md. Knows no language.
+ * Runs the clients of another language as its users do: their packages by the language's own
+ * package manager from a lock file, a program of checks against the real gateway, and the snippets
+ * of docs/clients.md. Knows no language.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -15,7 +16,9 @@ import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { type Ran, snippetsOf, withPorts } from '../support/snippets.js';
 
-/** A first run installs packages and compiles them, on a machine that runs other suites beside it. */
+/**
+ * A first run installs packages and compiles them, on a machine that runs other suites beside it.
+ */
 const PREPARE_WITHIN_MS = 25 * 60_000;
 
 /** Maven writes down where it put the packages; the compiler and the program need no more of it. */

@@ -1,4 +1,6 @@
-/* A handoff from one agent to another in the OpenAI Agents SDK, unmodified, in each of its modes. */
+/*
+ * A handoff from one agent to another in the OpenAI Agents SDK, unmodified, in each of its modes.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Agent, MemorySession, OpenAIProvider, Runner } from '@openai/agents';

@@ -1,4 +1,7 @@
-/* `client.chat.completions` of the official client, unmodified: create, stream, the helpers, and what goes wrong. */
+/*
+ * `client.chat.completions` of the official client, unmodified: create, stream, the helpers, and
+ * what goes wrong.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect } from 'node:net';

@@ -1,4 +1,7 @@
-/* The `conversations` calls of the official client, unmodified, and the history that only Sluice has. */
+/*
+ * The `conversations` calls of the official client, unmodified, and the history that only Sluice
+ * has.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type OpenAI from 'openai';
@@ -206,7 +209,8 @@ describe('client.conversations.items', () => {
       { author: 'user', response_id: response.id, withheld: false },
       { author: 'model', response_id: response.id, withheld: false },
     ]);
-    // The cast: the client's own types do not take a conversation's items as input, though most fit.
+    // The cast: the client's own types do not take a conversation's items as input, though most
+    // fit.
     const input = items as unknown as OpenAI.Responses.ResponseInput;
     expect((await client.responses.create({ input: [...input, user(QUICK)] })).status).toBe('completed');
   });

@@ -1,6 +1,7 @@
 /*
- * Frameworks on top of the official client, unmodified and in their default settings, before a provider that keeps OpenAI's
- * rule on tool messages. One set of scenarios, one adapter for each framework.
+ * Frameworks on top of the official client, unmodified and in their default settings, before a
+ * provider that keeps OpenAI's rule on tool messages. One set of scenarios, one adapter for each
+ * framework.
  */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -24,7 +25,10 @@ const FRAMEWORKS: readonly Framework[] = [
   ...LANG_CHAIN,
 ];
 
-/** The default model of the Agents SDK, and models that AI SDK and LangChain take for one that reasons and a plain one. */
+/**
+ * The default model of the Agents SDK, and models that AI SDK and LangChain take for one that
+ * reasons and a plain one.
+ */
 const MODELS = ['gpt-5.6-luna', 'gpt-5.1', 'gpt-4.1'];
 
 let harness: GatewayHarness;

@@ -1,6 +1,6 @@
 /*
- * The official `openai` package, unmodified, in front of the real gateway: clients, and counts of what reached the server. Knows
- * nothing of Sluice beyond its address.
+ * The official `openai` package, unmodified, in front of the real gateway: clients, and counts of
+ * what reached the server. Knows nothing of Sluice beyond its address.
  */
 
 import { type Server } from 'node:http';
@@ -70,7 +70,10 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** An open socket of the official client. Errors are the test's to look at: they reach its `error` listeners. */
+/**
+ * An open socket of the official client. Errors are the test's to look at: they reach its `error`
+ * listeners.
+ */
 export async function openSocket(client: OpenAI, options: ResponsesWSClientOptions = {}): Promise<ResponsesWS> {
   const ws = new ResponsesWS(client, options);
   ws.on('error', () => undefined);

@@ -1,4 +1,7 @@
-/* What the official client makes of a provider's errors, with its own retries on, and of ids that providers give. */
+/*
+ * What the official client makes of a provider's errors, with its own retries on, and of ids that
+ * providers give.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { APIError } from 'openai';

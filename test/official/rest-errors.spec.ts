@@ -1,4 +1,7 @@
-/* Refusals as the official client reports them: its own classes, code, param, request id; and what its retries do. */
+/*
+ * Refusals as the official client reports them: its own classes, code, param, request id; and what
+ * its retries do.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {

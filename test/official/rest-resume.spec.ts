@@ -1,4 +1,7 @@
-/* A reader that disconnects, or whose network is cut, loses nothing: the turn continues, and the reader resumes from its last event. */
+/*
+ * A reader that disconnects, or whose network is cut, loses nothing: the turn continues, and the
+ * reader resumes from its last event.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type OpenAI from 'openai';
@@ -84,7 +87,8 @@ describe('a REST reader that leaves in the middle', () => {
 
 describe('a REST reader whose network is cut', () => {
   const random = seeded(7);
-  // An answer of 40 deltas is about 12 kB, 1 kB of it until its id is sent: the cuts hit all of it, events, gaps and the end.
+  // An answer of 40 deltas is about 12 kB, 1 kB of it until its id is sent: the cuts hit all of it,
+  // events, gaps and the end.
   const cuts = Array.from({ length: 30 }, () => 1_200 + Math.floor(random() * 10_800));
 
   it.each(cuts)('loses and repeats no event after %i bytes', async (bytes) => {
@@ -104,7 +108,8 @@ describe('a REST reader whose network is cut', () => {
   it('loses and repeats no event over repeated cuts', async () => {
     const events: StreamEvent[] = [];
     const cutSoon = (): void => proxy.cutAfter(1_200 + Math.floor(random() * 3_000));
-    // Before the request: on a slow machine a whole answer may pass before the client has the stream.
+    // Before the request: on a slow machine a whole answer may pass before the client has the
+    // stream.
     cutSoon();
     let stream = await client.responses.create({ input: 'demo: deltas=120 interval=2ms text=numbers', stream: true });
     let breaks = 0;

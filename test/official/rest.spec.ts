@@ -1,4 +1,7 @@
-/* `client.responses` over REST: create, stream, background, retrieve, cancel, delete, input items; models and conversations. */
+/*
+ * `client.responses` over REST: create, stream, background, retrieve, cancel, delete, input items;
+ * models and conversations.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type OpenAI from 'openai';

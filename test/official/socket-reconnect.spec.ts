@@ -1,6 +1,7 @@
 /*
- * The official client whose network is cut in the middle of a stream: it reconnects by itself, its `onReconnecting` names what it has seen in
- * `?resume=`, and nothing is lost or doubled, wherever the cut falls. Restarts are met the same way.
+ * The official client whose network is cut in the middle of a stream: it reconnects by itself, its
+ * `onReconnecting` names what it has seen in `?resume=`, and nothing is lost or doubled, wherever
+ * the cut falls. Restarts are met the same way.
  */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -68,7 +69,10 @@ class Asked {
   }
 }
 
-/** A program on the official client that survives every cut: resumes known responses, and repeats requests without one. */
+/**
+ * A program on the official client that survives every cut: resumes known responses, and repeats
+ * requests without one.
+ */
 class Program {
   readonly asked: Asked[] = [];
   readonly ws: ResponsesWS;

@@ -1,4 +1,7 @@
-/* The official client on a socket: ResponsesWS, its session, lanes and accumulator, all of what they validate included. */
+/*
+ * The official client on a socket: ResponsesWS, its session, lanes and accumulator, all of what
+ * they validate included.
+ */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type OpenAI } from 'openai';

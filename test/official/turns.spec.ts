@@ -1,6 +1,6 @@
 /*
- * Turns as a program has them with the official client: openai before the gateway and behind it. What reaches the provider is
- * looked at there.
+ * Turns as a program has them with the official client: openai before the gateway and behind it.
+ * What reaches the provider is read there.
  */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
@@ -173,7 +173,8 @@ describe('function tools', () => {
   });
 
   it('runs function tools with the client’s own runner, streamed or not', async () => {
-    // The runner compares prototypes, and Jest's own structuredClone makes objects of another realm.
+    // The runner compares prototypes, and Jest's own structuredClone makes objects of another
+    // realm.
     const clone = jest
       .spyOn(globalThis, 'structuredClone')
       .mockImplementation((value: unknown) => JSON.parse(JSON.stringify(value)) as never);

@@ -1,4 +1,7 @@
-/* The arithmetic of capacity: by hand, from what the bench writes, and as the page shows it. What a million sockets really need is tested nowhere. */
+/*
+ * The arithmetic of capacity: by hand, from what the bench writes, and as the page shows it. What a
+ * million sockets really need is tested nowhere.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -59,8 +62,8 @@ describe('the capacity script', () => {
   }
 
   it('plans the same numbers as a calculation by hand', () => {
-    // 10,000 streams, 100,000 deltas a second, 5 cores at work of which each replica gives a half; sockets 800 MB of heap, streams 200 MB,
-    // the kernel 200 MB: 1,200 MB in rooms of 200 MB.
+    // 10,000 streams, 100,000 deltas a second, 5 cores at work of which each replica gives a half;
+    // sockets 800 MB of heap, streams 200 MB, the kernel 200 MB: 1,200 MB in rooms of 200 MB.
     expect(capacity(given)).toEqual({
       streams: 10_000,
       deltas: 100_000,

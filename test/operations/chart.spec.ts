@@ -1,6 +1,7 @@
 /*
- * The Helm chart beside kustomize: the same objects by default, and each value where it belongs. The policy checks of
- * manifests.spec.ts and kubernetes-api.spec.ts run on it, too. No cluster has run it.
+ * The Helm chart beside kustomize: the same objects by default, and each value where it belongs.
+ * The policy checks of manifests.spec.ts and kubernetes-api.spec.ts run on it, too. No cluster has
+ * run it.
  */
 
 import { readFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /*
- * compose.yaml without an engine: what it mounts is there, its load balancer is a real haproxy before real replicas, its Prometheus takes its file,
- * and Grafana is given a dashboard whose queries find their data source. What only an engine or a Grafana can say is tested nowhere.
+ * compose.yaml without an engine: what it mounts is there, its load balancer is a real haproxy
+ * before real replicas, its Prometheus takes its file, and Grafana is given a dashboard whose
+ * queries find their data source. What only an engine or a Grafana can say is tested nowhere.
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';

@@ -1,7 +1,8 @@
 /*
- * Runs the commands of the operations pages, unchanged, against a kubectl that records its calls. Programs that are
- * installed here and the repository's scripts must accept each command. Logs come from a real replica, and commands for a
- * pod run here against a real Redis. The answers of a cluster are not tested.
+ * Runs the commands of the operations pages, unchanged, against a kubectl that records its calls.
+ * Programs that are installed here and the repository's scripts must accept each command. Logs come
+ * from a real replica, and commands for a pod run here against a real Redis. The answers of a
+ * cluster are not tested.
  */
 
 import { globSync } from 'node:fs';
@@ -36,7 +37,10 @@ afterAll(async () => {
   await redis.close();
 });
 
-/** Three turns that went well, one that the provider failed, and the end. Then one that could not be judged, which is refused. */
+/**
+ * Three turns that went well, one that the provider failed, and the end. Then one that could not be
+ * judged, which is refused.
+ */
 async function logsOfReplicas(): Promise<string> {
   const unjudged = {
     provider: { type: 'openai', model: 'gpt-4o', base_url: 'http://127.0.0.1:9/v1' },

@@ -1,7 +1,8 @@
 /*
- * The evaluation of the shipped prompts. Cases that need no model must hold. The checks of the other cases are tested
- * with answers that must pass and answers that must fail, and the program must send the documented requests to a gateway.
- * The answers of a real model are not tested: that run needs a provider key.
+ * The evaluation of the shipped prompts. Cases that need no model must hold. The checks of the
+ * other cases are tested with answers that must pass and answers that must fail, and the program
+ * must send the documented requests to a gateway. The answers of a real model are not tested: that
+ * run needs a provider key.
  */
 
 import { spawn } from 'node:child_process';

@@ -1,6 +1,7 @@
 /*
- * The image, without an engine: the Dockerfile is linted, its stages are followed into a folder, and what comes out runs as another user
- * on files that it cannot write. What only an engine can say (its base image, layers, the engine's own health check) is tested nowhere.
+ * The image, without an engine: the Dockerfile is linted, its stages are followed into a folder,
+ * and what comes out runs as another user on files that it cannot write. What only an engine can
+ * say (its base image, layers, the engine's own health check) is tested nowhere.
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';

@@ -1,6 +1,7 @@
 /*
- * The manifests against the official OpenAPI schemas of three Kubernetes minors (scripts/release/kubernetes-schemas.mjs), strict: an unknown
- * field, a wrong type or a missing one is a mistake, as for a server with field validation. No cluster has run them.
+ * The manifests against the official OpenAPI schemas of three Kubernetes minors
+ * (scripts/release/kubernetes-schemas.mjs), strict: an unknown field, a wrong type or a missing one
+ * is a mistake, as for a server with field validation. No cluster has run them.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -61,8 +62,9 @@ describe.each(MINORS)('the API of Kubernetes %s', (minor) => {
 });
 
 /*
- * A server fills in defaults, and rewrites some values to its own form. What a manifest leaves out, an apply leaves to the server; what it
- * writes in another form than the server's is a difference at every apply, which a GitOps tool shows or corrects for ever.
+ * A server fills in defaults, and rewrites some values to its own form. What a manifest leaves out,
+ * an apply leaves to the server; what it writes in another form than the server's is a difference
+ * at every apply, which a GitOps tool shows or corrects for ever.
  */
 describe('an apply of what runs changes nothing', () => {
   type Field = readonly [path: string, value: unknown];

@@ -1,6 +1,7 @@
 /*
- * The complete output of a process. The tests plant secrets of every shape in every input from outside, at the most
- * verbose level, and none may appear. They also change the level of a running process.
+ * The complete output of a process. The tests plant secrets of every shape in every input from
+ * outside, at the most verbose level, and none may appear. They also change the level of a running
+ * process.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -78,7 +79,8 @@ function shapesOfAll(): [string, string[]][] {
 
 it('logs no warnings on a healthy start', () => {
   const logged = replica.lines.map((line) => JSON.parse(line) as { readonly level: string; readonly msg: string });
-  // Redis is a process of a machine that may be busy, so it may answer late. test/contract/state-start.spec.ts tests that line.
+  // Redis is a process of a machine that may be busy, so it may answer late.
+  // test/contract/state-start.spec.ts tests that line.
   const others = logged.filter(({ msg }) => msg !== 'state store does not answer yet');
   expect(others.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
   expect(logged.map(({ msg }) => msg)).toContain('server started');
@@ -196,7 +198,10 @@ describe('a configuration with secrets where none belong', () => {
   });
 });
 
-/** Waits for an event of this type. @throws if an error or the end of a response comes instead, which nothing would follow */
+/**
+ * Waits for an event of this type.
+ * @throws if an error or the end of a response comes instead, which nothing would follow
+ */
 async function expectNext(socket: TestSocket, wanted: string): Promise<Frame> {
   const frame = await socket.next((next) => next.type === wanted || next.type === 'error' || isTerminalFrame(next));
   expect(frame).toMatchObject({ type: wanted });

@@ -1,6 +1,7 @@
 /*
- * The manifests, without a cluster: that kubectl renders them, that they are what Kubernetes takes, and that they keep the promises an
- * operator relies on. What only a cluster can say (does it schedule, does the balancer come up) is tested nowhere.
+ * The manifests, without a cluster: that kubectl renders them, that they are what Kubernetes takes,
+ * and that they keep the promises an operator relies on. What only a cluster can say (does it
+ * schedule, does the balancer come up) is tested nowhere.
  */
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';

@@ -1,7 +1,8 @@
 /*
- * Dashboards and alerts show the truth: a real Prometheus scrapes two real replicas, and the result of every query of the
- * dashboard and of the rules is compared with the responses that the load received. Then Redis is stopped and the provider
- * fails, and the on-call operator is notified of both.
+ * Dashboards and alerts show the truth: a real Prometheus scrapes two real replicas, and the result
+ * of every query of the dashboard and of the rules is compared with the responses that the load
+ * received. Then Redis is stopped and the provider fails, and the on-call operator is notified of
+ * both.
  */
 
 import { resolve } from 'node:path';
@@ -309,7 +310,8 @@ describe('the dashboard after a known load', () => {
     else expectAbout(await grown(panel, labels), count());
   });
 
-  // A model's series begin with its first turn, which a rate does not see: less than all of it, never more.
+  // A model's series begin with its first turn, which a rate does not see: less than all of it,
+  // never more.
   const ofAModel: readonly (readonly [string, Labels, () => number, number])[] = [
     ['Tokens a second', { direction: 'input' }, () => usage('input_tokens'), RATE_INTERVAL_SECONDS],
     ['Tokens a second', { direction: 'output' }, () => usage('output_tokens'), RATE_INTERVAL_SECONDS],
@@ -493,7 +495,8 @@ describe('the alerts of the first weeks', () => {
 describe('the query of a panel', () => {
   it.each(board.map(({ panel, expr }) => [panel, expr]))('%s: %s', async (_panel, expr) => {
     const samples = await monitoring.query(expr);
-    // A quantile of what did not happen meanwhile is none; another series of the same query has one.
+    // A quantile of what did not happen meanwhile is none; another series of the same query has
+    // one.
     expect(samples.filter(({ value }) => !Number.isNaN(value))).not.toEqual([]);
   });
 
@@ -504,7 +507,8 @@ describe('the query of a panel', () => {
   )('%s looks at %s', async (_alert, part) => {
     const wider = part.replaceAll(/\[\d+[smh]\]/g, `[${RATE_INTERVAL_SECONDS}s]`);
     const samples = await monitoring.query(wider);
-    // A quantile of what did not happen meanwhile is none; another series of the same query has one.
+    // A quantile of what did not happen meanwhile is none; another series of the same query has
+    // one.
     expect(samples.filter(({ value }) => !Number.isNaN(value))).not.toEqual([]);
   });
 });
@@ -513,7 +517,8 @@ describe('the query of a document', () => {
   const pages = ['docs/operations/README.md', 'docs/operations/runbook.md', 'docs/operations/capacity.md'];
 
   it.each(pages.flatMap(queriesIn))('%s: %s', async (_page, expr) => {
-    // What says that something is wrong says nothing while all is well, but each side of it has data.
+    // What says that something is wrong says nothing while all is well, but each side of it has
+    // data.
     for (const part of operands(expr)) {
       const samples = await monitoring.query(part.replaceAll(/\[\d+[smh]\]/g, `[${RATE_INTERVAL_SECONDS}s]`));
       expect([part, samples.length > 0]).toEqual([part, true]);

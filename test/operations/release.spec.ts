@@ -1,4 +1,7 @@
-/* What surrounds a release: the checklist, the bill of materials and licences. The workflow requests vulnerabilities from the registry. */
+/*
+ * What surrounds a release: the checklist, the bill of materials and licences. The workflow
+ * requests vulnerabilities from the registry.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /*
- * The rollout scripts against a kubectl that records and fails on request, and a real gateway for the turns that they request. What a real
- * cluster does with those calls is tested nowhere.
+ * The rollout scripts against a kubectl that records and fails on request, and a real gateway for
+ * the turns that they request. What a real cluster does with those calls is tested nowhere.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -389,7 +389,8 @@ describe('blue-green.sh', () => {
     async (fail) => {
       kubectl.env = cluster({ FAKE_FAIL: fail });
       expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 1 });
-      // The Service no longer selects a version, since the next rolling update replaces that version.
+      // The Service no longer selects a version, since the next rolling update replaces that
+      // version.
       expect(kubectl.changes.slice(-2)).toEqual([REMOVED, ALL]);
     },
   );

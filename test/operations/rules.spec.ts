@@ -1,4 +1,7 @@
-/* The alert rules and the examples beside them, by Prometheus' and Alertmanager's own tools; each alert's link leads to its entry. */
+/*
+ * The alert rules and the examples beside them, by Prometheus' and Alertmanager's own tools; each
+ * alert's link leads to its entry.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -200,7 +203,8 @@ describe('one alert for one cause', () => {
       expect(loud.filter(({ environment }) => environment === 'production').map(({ alertname }) => alertname)).toEqual([
         cause,
       ]);
-      // Consequences of each other are silenced there too, but each cause in production leaves staging alone.
+      // Consequences of each other are silenced there too, but each cause in production leaves
+      // staging alone.
       expect(loud.some(({ environment }) => environment === 'staging')).toBe(true);
     } finally {
       await alertmanager.close();

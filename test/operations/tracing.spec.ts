@@ -1,4 +1,7 @@
-/* Traces, by an OTLP receiver that is this test: one trace for a turn, from the caller's through the provider's, without message text. */
+/*
+ * Traces, by an OTLP receiver that is this test: one trace for a turn, from the caller's through
+ * the provider's, without message text.
+ */
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';

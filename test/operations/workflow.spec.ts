@@ -1,6 +1,6 @@
 /*
- * The workflow file: a linter of GitHub's workflows takes it, it runs what the README names, and it brings what the suites
- * need. What GitHub's own machines do with it is tested nowhere.
+ * The workflow file: a linter of GitHub's workflows takes it, it runs what the README names, and it
+ * brings what the suites need. What GitHub's own machines do with it is tested nowhere.
  */
 
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,7 @@
-/* What providers were seen to send, played byte for byte, through every channel. Cases: test/fixtures/providers. */
+/*
+ * What providers were seen to send, played byte for byte, through every channel. Cases:
+ * test/fixtures/providers.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startGateway, type TestGateway } from '../support/gateway.js';

@@ -1,4 +1,7 @@
-/* What clients do: create, watch, cancel, delete, add items, retry with keys; several of them, in the same conversations. */
+/*
+ * What clients do: create, watch, cancel, delete, add items, retry with keys; several of them, in
+ * the same conversations.
+ */
 
 import { SluiceError } from '../../src/domain/errors.js';
 import { type Item } from '../../src/domain/item.js';

@@ -1,4 +1,7 @@
-/* The simulation finds what it was built to find: with a mistake put back, some seed breaks the promise that the mistake breaks. */
+/*
+ * The simulation finds what it was built to find: with a mistake put back, some seed breaks the
+ * promise that the mistake breaks.
+ */
 
 import { describe, expect, it, jest } from '@jest/globals';
 import { InOrder } from '../../src/gateway/in-order.js';

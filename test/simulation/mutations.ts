@@ -32,7 +32,10 @@ export function lastEndWins(state: State): State {
   return { ...state, responses: new OverwritingResponses() };
 }
 
-/** Joins a conversation once: what has happened to its place in the queue while its turn stood still, it does not see. */
+/**
+ * Joins a conversation once: what has happened to its place in the queue while its turn stood
+ * still, it does not see.
+ */
 export function joinsOnce(state: State): State {
   const first = new Map<string, { readonly first: boolean }>();
   const claim = new Proxy(state.claim, {
@@ -56,7 +59,10 @@ export function forgetsDeletions(state: State): State {
   return { ...state, responses: replaced(state.responses, { hasEnded: () => Promise.resolve(false) }) };
 }
 
-/** Does not store a response whose conversation was deleted, although its client did not delete the response. */
+/**
+ * Does not store a response whose conversation was deleted, although its client did not delete the
+ * response.
+ */
 export function losesEndsWithConversation(state: State): State {
   const put: ResponseStore['put'] = async (stored) => {
     const { contextIn } = stored;
@@ -77,7 +83,10 @@ function replaced<T extends object>(target: T, by: Readonly<Record<string, unkno
   });
 }
 
-/** Reports items as not kept where the response cannot be stored, although the conversation holds them. */
+/**
+ * Reports items as not kept where the response cannot be stored, although the conversation holds
+ * them.
+ */
 export class AllOrNothingContexts extends TurnContexts {
   readonly #responses: ResponseStore;
 

@@ -1,6 +1,7 @@
 /*
- * What lies between one replica and the store: delays requests and replies, loses either, repeats requests, lets some arrive long after the
- * replica has given up, and can be cut. A lost reply means that the effect happened and the replica gets `state_unavailable`.
+ * What lies between one replica and the store: delays requests and replies, loses either, repeats
+ * requests, lets some arrive long after the replica has given up, and can be cut. A lost reply
+ * means that the effect happened and the replica gets `state_unavailable`.
  */
 
 import { SluiceError } from '../../src/domain/errors.js';
@@ -36,7 +37,9 @@ export class Network {
   readonly #random: Random;
   readonly #host: Host;
   #weather: Weather;
-  /** Called once when a conversation was joined, with the joining done and its answer on the way. */
+  /**
+   * Called once when a conversation was joined, with the joining done and its answer on the way.
+   */
   afterJoin: (() => void) | undefined;
   readonly #onHeal = new Set<() => void>();
   #cut = false;
@@ -71,7 +74,10 @@ export class Network {
     this.#away.delete(store);
   }
 
-  /** Requests to one store arrive long after the replica has given up on them: they wait in a stalled connection. */
+  /**
+   * Requests to one store arrive long after the replica has given up on them: they wait in a
+   * stalled connection.
+   */
   stall(store: string): void {
     this.#stalled.add(store);
   }
@@ -251,7 +257,9 @@ export class Network {
     return promise;
   }
 
-  /** A subscription: its messages come in order, each after a delay; none comes after it has ended. */
+  /**
+   * A subscription: its messages come in order, each after a delay; none comes after it has ended.
+   */
   #listen(
     label: string,
     onGap: () => void,

@@ -1,4 +1,7 @@
-/* The promises, compared with what happened in the store and what clients saw. Each mistake found is one line. */
+/*
+ * The promises, compared with what happened in the store and what clients saw. Each mistake found
+ * is one line.
+ */
 
 import { isTerminal, type LoggedEvent, type ResponseEvent, type TerminalEvent } from '../../src/domain/event.js';
 import { type StoredItem } from '../../src/domain/item.js';
@@ -34,13 +37,15 @@ async function checkResponse(world: World, known: Known, id: string, response: K
   const stored = await store.responses.get(id);
   if (known.deleted.has(id) && (await store.events.read(id, -1, 1)) !== undefined)
     recorder.violation(`${id} was deleted and has a log`);
-  // A response that is deleted with its conversation may get its log after that. It is not stored either.
+  // A response that is deleted with its conversation may get its log after that. It is not stored
+  // either.
   if (recorder.deletedResponses.has(id)) {
     if (stored !== undefined) recorder.violation(`${id} was deleted and is stored`);
   } else if (stored === undefined) {
     if (reported.store && !world.awayForLong.has('responses')) recorder.violation(`${id} is not stored`);
   } else if (world.awayForLong.has('responses') && reported.sluice.kept === 'nothing') {
-    // KEEP-6: whether one of the tries was done, the turn cannot know. What is stored differs in `kept` alone.
+    // KEEP-6: whether one of the tries was done, the turn cannot know. What is stored differs in
+    // `kept` alone.
     const asReported = { ...stored.response, sluice: { ...stored.response.sluice, kept: reported.sluice.kept } };
     if (JSON.stringify(asReported) !== JSON.stringify(reported))
       recorder.violation(`${id} is stored as ${summary(stored.response)} and was reported as ${summary(reported)}`);
@@ -63,7 +68,8 @@ function checkKept(
   );
   const { kept } = reported.sluice;
   const whole = [...input.map(({ item }) => item), ...output];
-  // KEEP-6: whether one of the tries was done, the turn cannot know. Its items are held together or not at all.
+  // KEEP-6: whether one of the tries was done, the turn cannot know. Its items are held together or
+  // not at all.
   const unknown = kept === 'nothing' && awayForLong.has('conversations') && held.length > 0;
   const expected = kept === 'nothing' && !unknown ? [] : whole;
   if (idsOf(held) !== expected.map((item) => item.id).join())
@@ -72,7 +78,9 @@ function checkKept(
     );
 }
 
-/** Nothing lost or doubled: what a viewer has seen is the log, from its first event to its terminal. */
+/**
+ * Nothing lost or doubled: what a viewer has seen is the log, from its first event to its terminal.
+ */
 function checkViewers({ recorder }: World, { watching }: Known): void {
   for (const { responseId, seen, ending } of watching) {
     const response = recorder.responses.get(responseId);
@@ -105,7 +113,9 @@ function checkKeys({ recorder }: World, { byKey, inputByKey }: Known): void {
   }
 }
 
-/** A conversation holds each turn's items together, in the order in which the turns were committed. */
+/**
+ * A conversation holds each turn's items together, in the order in which the turns were committed.
+ */
 async function checkConversations({ recorder, store }: World, { addedItems }: Known): Promise<void> {
   for (const [id, items] of recorder.items) {
     const held = await store.conversations.recentItems(id, 500);

@@ -1,4 +1,6 @@
-/* A seeded source of random numbers: the same seed makes the same decisions, everywhere and always. */
+/*
+ * A seeded source of random numbers: the same seed makes the same decisions, everywhere and always.
+ */
 
 export class Random {
   #state: number;
@@ -35,7 +37,10 @@ export class Random {
     return choices[this.below(choices.length)] ?? choices[0];
   }
 
-  /** A source of its own, so that one part's decisions do not depend on how often another part decides. */
+  /**
+   * A source of its own, so that one part's decisions do not depend on how often another part
+   * decides.
+   */
   fork(): Random {
     return new Random(this.below(4_294_967_296));
   }

@@ -1,4 +1,6 @@
-/* Records what happened in the store, in the store's own order. Every promise is compared with it. */
+/*
+ * Records what happened in the store, in the store's own order. Every promise is compared with it.
+ */
 
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';
 import { type StoredItem } from '../../src/domain/item.js';
@@ -29,7 +31,10 @@ export class Recorder {
   /** Item ids of each conversation, in order; a deleted conversation is not in it. */
   readonly items = new Map<string, StoredItem[]>();
   readonly deletedConversations = new Set<string>();
-  /** Ids whose stored response a client deleted, alone or with its conversation; also before its log was created. */
+  /**
+   * Ids whose stored response a client deleted, alone or with its conversation; also before its log
+   * was created.
+   */
   readonly deletedResponses = new Set<string>();
   /** Sum of what was taken from each bucket. */
   readonly taken = new Map<string, number>();
@@ -139,7 +144,10 @@ export class Recorder {
     }
   }
 
-  /** One writer: no other turn of the conversation has begun, and neither ended nor given up its place after its commit. */
+  /**
+   * One writer: no other turn of the conversation has begun, and neither ended nor given up its
+   * place after its commit.
+   */
   #checkAlone(responseId: string, conversationId: string): void {
     for (const [otherId, other] of this.responses) {
       if (otherId === responseId || other.head.conversationId !== conversationId || other.begunAt === undefined)
@@ -161,7 +169,10 @@ export class Recorder {
     this.items.set(id, [...all, ...items]);
   }
 
-  /** Reports another write to the conversation between reading a turn's context and committing its items. */
+  /**
+   * Reports another write to the conversation between reading a turn's context and committing its
+   * items.
+   */
   #checkContext({ head, asked }: KnownResponse, before: readonly StoredItem[]): void {
     if (asked === undefined) return;
     const input = new Set(head.input.map(({ item }) => item.id));

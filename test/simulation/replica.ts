@@ -1,4 +1,7 @@
-/* One replica of the simulation: the real turn, claim, log, follow, reader and limits code over a simulated network. */
+/*
+ * One replica of the simulation: the real turn, claim, log, follow, reader and limits code over a
+ * simulated network.
+ */
 
 import { AnonymousAuthenticator } from '../../src/auth/anonymous-authenticator.js';
 import { type Time } from '../../src/domain/time.js';
@@ -267,7 +270,10 @@ class Counts {
   }
 }
 
-/** A log in which an error that is no outage is a violation: something happened that the code did not expect. */
+/**
+ * A log in which an error that is no outage is a violation: something happened that the code did
+ * not expect.
+ */
 class ErrorsOnly extends Log {
   readonly #recorder: Recorder;
   readonly #name: string;

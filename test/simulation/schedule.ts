@@ -1,4 +1,6 @@
-/* One schedule from one seed: what clients do, what goes wrong, and whether every promise was kept. */
+/*
+ * One schedule from one seed: what clients do, what goes wrong, and whether every promise was kept.
+ */
 
 import { ALICE, ORIGIN, requestOf } from '../unit/turn/turn-harness.js';
 import { Client, type Known } from './clients.js';
@@ -58,7 +60,10 @@ export async function runSchedule(seed: number, options: ScheduleOptions = {}): 
   return { seed, violations: recorder.violations, steps: scheduler.steps, turns: recorder.responses.size };
 }
 
-/** Every conversation that is left takes one more turn, which ends. @returns these turns, by conversation */
+/**
+ * Every conversation that is left takes one more turn, which ends.
+ * @returns these turns, by conversation
+ */
 async function probe(world: World, conversations: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const probes = new Map<string, string>();
   const { recorder, scheduler } = world;

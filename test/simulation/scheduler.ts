@@ -1,6 +1,7 @@
 /*
- * The simulated clock and the queue of everything that will happen. One event runs at a time, and all that follows from it within the same
- * moment (promises) runs before the next. The seed decides the order of events that are due together.
+ * The simulated clock and the queue of everything that will happen. One event runs at a time, and
+ * all that follows from it within the same moment (promises) runs before the next. The seed decides
+ * the order of events that are due together.
  */
 
 import { type Time } from '../../src/domain/time.js';
@@ -29,7 +30,10 @@ interface Event {
 const EPOCH_MS = 1_800_000_000_000;
 /** Longest a timer is late, in milliseconds. */
 const LATE_MS = 0.5;
-/** After so many events the event loop of the test process turns once, so that its runner stays responsive. */
+/**
+ * After so many events the event loop of the test process turns once, so that its runner stays
+ * responsive.
+ */
 const TURN_EVERY = 5_000;
 
 export class Scheduler {
@@ -46,7 +50,10 @@ export class Scheduler {
     this.#onEvent = onEvent;
   }
 
-  /** Runs `work` on `host` in `ms` milliseconds; null: outside of every host. Returns what cancels it. */
+  /**
+   * Runs `work` on `host` in `ms` milliseconds; null: outside of every host. Returns what cancels
+   * it.
+   */
   post(host: Host | null, ms: number, label: string, work: () => void): () => void {
     const event = { at: this.now + Math.max(0, ms), order: this.#random.next(), host, label, work };
     if (host?.state !== 'crashed') this.#events.push(event);
@@ -61,7 +68,10 @@ export class Scheduler {
     this.#onEvent?.(`${this.now.toFixed(1).padStart(9)}  ${line()}`);
   }
 
-  /** Runs events until `done`. False: that did not come by `limitMs` of simulated time, or nothing was left to run. */
+  /**
+   * Runs events until `done`. False: that did not come by `limitMs` of simulated time, or nothing
+   * was left to run.
+   */
   async run(done: () => boolean, limitMs: number): Promise<boolean> {
     while (!done()) {
       const next = this.#take(limitMs);
@@ -115,7 +125,10 @@ export class Scheduler {
   }
 }
 
-/** Resolves when all pending promise callbacks have run: ticks run only after the queue of promises is empty. */
+/**
+ * Resolves when all pending promise callbacks have run: ticks run only after the queue of promises
+ * is empty.
+ */
 function quiet(turn: boolean): Promise<void> {
   return new Promise((resolve) => {
     if (turn) setImmediate(resolve);

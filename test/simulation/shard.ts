@@ -1,6 +1,7 @@
 /*
- * A share of the schedules, as tests. SIMULATION_SEED runs one seed and prints its schedule; SIMULATION_SCHEDULES says how many are run in all
- * (5,000 by default), from seed SIMULATION_FIRST on.
+ * A share of the schedules, as tests. SIMULATION_SEED runs one seed and prints its schedule;
+ * SIMULATION_SCHEDULES says how many are run in all (5,000 by default), from seed SIMULATION_FIRST
+ * on.
  */
 
 import { describe, expect, it } from '@jest/globals';
@@ -9,7 +10,10 @@ import { type Outcome, runSchedule } from './schedule.js';
 const SHARDS = 2;
 /** Seeds that fail are collected up to this number. */
 const MOST_FAILURES = 5;
-/** The last lines of a failing schedule: what came before rarely matters, and can be printed by its seed. */
+/**
+ * The last lines of a failing schedule: what came before rarely matters, and can be printed by its
+ * seed.
+ */
 const LINES_SHOWN = 150;
 /** Schedules a test; between two tests the runner can report and end. */
 const A_TEST = 500;

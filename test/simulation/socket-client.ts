@@ -1,6 +1,6 @@
 /*
- * A client on a socket that subscribes to a conversation and unsubscribes again, one frame right after the other: the order of its frames
- * decides what it is sent.
+ * A client on a socket that subscribes to a conversation and unsubscribes again, one frame right
+ * after the other: the order of its frames decides what it is sent.
  */
 
 import { FrameDispatch } from '../../src/gateway/dispatch.js';
@@ -47,7 +47,10 @@ export class SocketClient {
     }
   }
 
-  /** Holds what the client was sent against what it asked for. `probe`: a turn that ran when all frames had been answered. */
+  /**
+   * Holds what the client was sent against what it asked for. `probe`: a turn that ran when all
+   * frames had been answered.
+   */
   check(probe: string | undefined): void {
     if (this.#replica.host.state === 'crashed') return;
     const { recorder } = this.#world;

@@ -1,4 +1,7 @@
-/* A client that follows one response from its first event to its terminal, on one replica after another, and checks each event. */
+/*
+ * A client that follows one response from its first event to its terminal, on one replica after
+ * another, and checks each event.
+ */
 
 import { SluiceError } from '../../src/domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';
@@ -7,7 +10,9 @@ import { ALICE } from '../unit/turn/turn-harness.js';
 import { type Replica } from './replica.js';
 import { Gone, type World } from './world.js';
 
-/** `missing`: a replica reported that the response does not exist or that its events have expired. */
+/**
+ * `missing`: a replica reported that the response does not exist or that its events have expired.
+ */
 export type Ending = 'ended' | 'missing';
 
 const TAKE = 3;

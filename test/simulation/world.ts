@@ -1,4 +1,7 @@
-/* Everything of one schedule: the replicas on one store, their faults, and the way clients reach them. */
+/*
+ * Everything of one schedule: the replicas on one store, their faults, and the way clients reach
+ * them.
+ */
 
 import { memoryState } from '../../src/state/memory/memory-state.js';
 import { type State } from '../../src/state/state.js';
@@ -65,7 +68,10 @@ export class World {
     if (!this.calm) for (const replica of this.replicas) this.#plan(replica);
   }
 
-  /** A replica that a load balancer would choose: it may be paused or cut off, but is not known to have crashed. */
+  /**
+   * A replica that a load balancer would choose: it may be paused or cut off, but is not known to
+   * have crashed.
+   */
   anyReplica(): Replica {
     const up = this.replicas.filter(({ host }) => host.state !== 'crashed');
     return up[this.random.below(up.length)] ?? this.#first();
@@ -75,7 +81,10 @@ export class World {
     return new Promise((resolve) => this.scheduler.post(null, ms, '', resolve));
   }
 
-  /** Calls `work` on a replica as a client does. @throws Gone when the replica crashes or is silent for too long */
+  /**
+   * Calls `work` on a replica as a client does.
+   * @throws Gone when the replica crashes or is silent for too long
+   */
   request<T>(replica: Replica, label: string, work: () => Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const gone = (): void => {
@@ -121,7 +130,9 @@ export class World {
       .finally(() => (this.busy -= 1));
   }
 
-  /** Ends all faults: resumes paused replicas, reconnects cut ones, and loses no further request. */
+  /**
+   * Ends all faults: resumes paused replicas, reconnects cut ones, and loses no further request.
+   */
   heal(): void {
     this.scheduler.note(() => 'HEALED');
     this.#healed = true;

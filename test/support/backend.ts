@@ -1,4 +1,7 @@
-/* Server keys of a gateway under test: that of a shop's backend, and others; and the client secrets that it makes. */
+/*
+ * Server keys of a gateway under test: that of a shop's backend, and others; and the client secrets
+ * that it makes.
+ */
 
 import { type ApiAnswer, type GatewayHarness } from './gateway-harness.js';
 

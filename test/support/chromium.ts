@@ -1,4 +1,7 @@
-/* The real browser for tests: Debian's Chromium, headless, kept from calling any server but the gateway. */
+/*
+ * The real browser for tests: Debian's Chromium, headless, kept from calling any server but the
+ * gateway.
+ */
 
 import { type Browser, chromium } from 'playwright-core';
 

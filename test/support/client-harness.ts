@@ -1,4 +1,7 @@
-/* Base of the browser client's tests: a client of a scripted gateway, where the test sends the network and tab events. */
+/*
+ * Base of the browser client's tests: a client of a scripted gateway, where the test sends the
+ * network and tab events.
+ */
 
 import { type ClientOptions, type SluiceResponse, type StateChange } from '../../client/src/api.js';
 import { browserEnvironment, type Environment, type PageNews } from '../../client/src/environment.js';

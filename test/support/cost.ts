@@ -1,7 +1,12 @@
-/* What a piece of work costs: CPU of this process and growth of its heap, compared with the speed of this machine. */
+/*
+ * What a piece of work costs: CPU of this process and growth of its heap, compared with the speed
+ * of this machine.
+ */
 
 const SAMPLE = JSON.stringify(Array.from({ length: 5_000 }, (_, i) => ({ id: i, name: `n${i}`, list: [i, i + 1] })));
-/** CPU that the calibration takes on two shared cores of the machine that the bounds were set on. */
+/**
+ * CPU that the calibration takes on two shared cores of the machine that the bounds were set on.
+ */
 const CALIBRATION_MS = 60;
 
 function calibrate(): number {
@@ -15,7 +20,10 @@ function calibrate(): number {
 
 let factor: number | undefined;
 
-/** `ms` of CPU on the machine that the bounds were set on, in milliseconds of this one; never less than `ms`. */
+/**
+ * `ms` of CPU on the machine that the bounds were set on, in milliseconds of this one; never less
+ * than `ms`.
+ */
 export function cpuBudgetMs(ms: number): number {
   factor ??= Math.max(1, calibrate() / CALIBRATION_MS);
   return ms * factor;
@@ -27,8 +35,9 @@ export interface Cost {
 }
 
 /**
- * Runs `work` up to ten times until one run stays within both bounds: a garbage collection or a compilation may fall into
- * any one run. After a run that took too long the machine's speed is measured again: other work may have begun beside it.
+ * Runs `work` up to ten times until one run stays within both bounds: a garbage collection or a
+ * compilation may fall into any one run. After a run that took too long the machine's speed is
+ * measured again: other work may have begun beside it.
  */
 export function costOf(work: () => void, withinMs: number, withinMiB: number): Cost {
   let best: Cost = { cpuMs: Infinity, heapMiB: Infinity };

@@ -1,4 +1,7 @@
-/* A network that a test can cut: forwards TCP to a port until the test drops everything. Knows no protocol. */
+/*
+ * A network that a test can cut: forwards TCP to a port until the test drops everything. Knows no
+ * protocol.
+ */
 
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -50,7 +53,9 @@ export class CuttableProxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Cuts when the clients have been sent this many bytes more, be it in the middle of a character. */
+  /**
+   * Cuts when the clients have been sent this many bytes more, be it in the middle of a character.
+   */
   cutAfter(bytes: number): void {
     this.#bytesLeft = bytes;
   }

@@ -1,6 +1,6 @@
 /*
- * A gateway of cardboard for the browser client's tests: a real server on port 0 that speaks frames, with every answer given
- * by the test. Knows no rule of the real gateway.
+ * A gateway of cardboard for the browser client's tests: a real server on port 0 that speaks
+ * frames, with every answer given by the test. Knows no rule of the real gateway.
  */
 
 import { once } from 'node:events';
@@ -11,7 +11,10 @@ import { WebSocketServer, type WebSocket } from 'ws';
 /** A frame as a test reads it: it reads only fields that it sent or expects. */
 export type Frame = Record<string, unknown> & { type: string };
 
-/** One accepted socket. `next` takes the frames in order, waiting for those still to come; pings are answered, but not returned. */
+/**
+ * One accepted socket. `next` takes the frames in order, waiting for those still to come; pings are
+ * answered, but not returned.
+ */
 export class FakeSocket {
   answerPings = true;
   readonly #frames: Frame[] = [];

@@ -1,6 +1,6 @@
 /*
- * A provider for tests: a real HTTP server on a free port that answers chat completions by a script, and records its requests and
- * when its sockets closed. Knows nothing of Sluice.
+ * A provider for tests: a real HTTP server on a free port that answers chat completions by a
+ * script, and records its requests and when its sockets closed. Knows nothing of Sluice.
  */
 
 import { once } from 'node:events';
@@ -38,7 +38,10 @@ export interface FakeRequest {
   readonly body: FakeRequestBody;
   /** The client's port: the same for two requests on one connection. */
   readonly port: number | undefined;
-  /** Resolves when the answer is over: `complete` false where the client went away, or the script cut, before its end. */
+  /**
+   * Resolves when the answer is over: `complete` false where the client went away, or the script
+   * cut, before its end.
+   */
   readonly closed: Promise<{ readonly complete: boolean; readonly atMs: number }>;
 }
 
@@ -75,7 +78,10 @@ export class FakeOpenAiServer {
     });
   }
 
-  /** Starts it on a free port of 127.0.0.1. `answer`: one for all requests, or one for each by its number from 0. */
+  /**
+   * Starts it on a free port of 127.0.0.1. `answer`: one for all requests, or one for each by its
+   * number from 0.
+   */
   static async start(answer: FakeAnswer | Responder = textAnswer(['Hello', ' world'])): Promise<FakeOpenAiServer> {
     const fake = new FakeOpenAiServer(typeof answer === 'function' ? answer : () => answer);
     fake.#server.listen(0, '127.0.0.1');
@@ -108,7 +114,10 @@ export class FakeOpenAiServer {
   }
 }
 
-/** OpenAI's own rule: an assistant message with tool_calls is followed at once by a tool message for each, and no other follows any. */
+/**
+ * OpenAI's own rule: an assistant message with tool_calls is followed at once by a tool message for
+ * each, and no other follows any.
+ */
 function brokenRule({ messages = [] }: Partial<FakeRequestBody>): FakeAnswer | undefined {
   let open: string[] = [];
   let kept = true;
@@ -148,7 +157,10 @@ async function play(answer: FakeAnswer, response: ServerResponse): Promise<void>
   response.end();
 }
 
-/** One write at a time, each handed to the kernel before the next: that is where the client's reads are cut. */
+/**
+ * One write at a time, each handed to the kernel before the next: that is where the client's reads
+ * are cut.
+ */
 async function write(response: ServerResponse, bytes: string | Uint8Array): Promise<void> {
   if (!response.write(bytes)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
   await new Promise((resolve) => setImmediate(resolve));

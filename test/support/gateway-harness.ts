@@ -1,4 +1,7 @@
-/* Sets up the conformance tests: the real gateway before a scripted OpenAI-compatible provider, raw sockets and plain HTTP. */
+/*
+ * Sets up the conformance tests: the real gateway before a scripted OpenAI-compatible provider, raw
+ * sockets and plain HTTP.
+ */
 
 import { type ResponseObject } from '../../src/domain/response.js';
 import { type FakeAnswer, FakeOpenAiServer, type FakeRequest, type FakeStep } from './fake-openai-server.js';
@@ -39,7 +42,9 @@ export class GatewayHarness {
     readonly provider: FakeOpenAiServer,
   ) {}
 
-  /** `config` goes over a provider that is tried once, at the scripted server, and never given up. */
+  /**
+   * `config` goes over a provider that is tried once, at the scripted server, and never given up.
+   */
   static async start(options: GatewayOptions = {}): Promise<GatewayHarness> {
     const provider = await FakeOpenAiServer.start();
     const { config = {}, env = {} } = options;

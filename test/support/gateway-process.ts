@@ -1,4 +1,7 @@
-/* The gateway as it runs in production: a process of its own, `node dist/main.js`, with a configuration file and free ports. */
+/*
+ * The gateway as it runs in production: a process of its own, `node dist/main.js`, with a
+ * configuration file and free ports.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,7 +36,10 @@ export class GatewayProcess {
     this.exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   }
 
-  /** Resolves when it is ready. `config`: sections of its file, without the ports and metrics; `env`: further variables. */
+  /**
+   * Resolves when it is ready. `config`: sections of its file, without the ports and metrics;
+   * `env`: further variables.
+   */
   static start(config: Config = {}, env: Readonly<Record<string, string>> = {}): Promise<GatewayProcess> {
     return onFreePorts(() => GatewayProcess.#start(config, env));
   }

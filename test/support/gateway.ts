@@ -29,10 +29,16 @@ export interface TestGateway {
   /** Every line logged so far. */
   readonly lines: readonly string[];
   readonly gateway: Gateway;
-  /** One metric's value by its full series, such as `sluice_requests_total{status="success"}`; 0 where there is none. */
+  /**
+   * One metric's value by its full series, such as `sluice_requests_total{status="success"}`; 0
+   * where there is none.
+   */
   metric(series: string): Promise<number>;
   close(): Promise<void>;
-  /** Simulates a crash: cuts every socket without a close frame, and starts another gateway with empty state on the same port. */
+  /**
+   * Simulates a crash: cuts every socket without a close frame, and starts another gateway with
+   * empty state on the same port.
+   */
   restart(): Promise<void>;
 }
 
@@ -62,7 +68,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       monitoring: { ...config.monitoring, metrics: { ...config.monitoring.metrics, port: 0 } },
     };
     const gateway = await createGateway(free, logger, { clientDirectory: CLIENT_DIRECTORY });
-    // This process is also the client and the provider, on a machine that may be busy: its lag says nothing of the gateway.
+    // This process is also the client and the provider, on a machine that may be busy: its lag says
+    // nothing of the gateway.
     Object.defineProperty(gateway.parts.overload, 'lagging', { value: false });
     await gateway.app.listen({ host: '127.0.0.1', port });
     return gateway;

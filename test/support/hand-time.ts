@@ -1,4 +1,7 @@
-/* Time that a test moves by hand: `pass` lets it go by and runs what is due, `jump` sets the wall clock alone. */
+/*
+ * Time that a test moves by hand: `pass` lets it go by and runs what is due, `jump` sets the wall
+ * clock alone.
+ */
 
 import { type Time } from '../../src/domain/time.js';
 
@@ -44,7 +47,10 @@ export class HandTime implements Time {
     return (++this.#unique).toString(16).padStart(32, '0');
   }
 
-  /** Lets `ms` milliseconds go by on both clocks; runs the timers that fall due, in order, each at its own time. */
+  /**
+   * Lets `ms` milliseconds go by on both clocks; runs the timers that fall due, in order, each at
+   * its own time.
+   */
   pass(ms: number): void {
     const until = this.#nowMs + ms;
     for (;;) {
@@ -57,7 +63,10 @@ export class HandTime implements Time {
     this.#move(until - this.#nowMs);
   }
 
-  /** Lets `ms` milliseconds go by in which no timer runs, as for a process that was stopped: `pass` runs what fell due. */
+  /**
+   * Lets `ms` milliseconds go by in which no timer runs, as for a process that was stopped: `pass`
+   * runs what fell due.
+   */
   stall(ms: number): void {
     this.#move(ms);
   }

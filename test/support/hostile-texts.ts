@@ -1,6 +1,7 @@
 /*
- * Texts that a hostile model, or a person who writes through one, could put into a page. Each one that would run code
- * calls `hurt()`, and each one that would reach another server names `evil.example`. Knows no page.
+ * Texts that a hostile model, or a person who writes through one, could put into a page. Each one
+ * that would run code calls `hurt()`, and each one that would reach another server names
+ * `evil.example`. Knows no page.
  */
 
 export interface HostileText {

@@ -1,6 +1,7 @@
 /*
- * The largest legal requests, made from the schemas of the wire themselves: for every place in a schema one text for every kind of filling. A
- * field that is added to a schema is covered at once, and a kind of schema that is not known here throws.
+ * The largest legal requests, made from the schemas of the wire themselves: for every place in a
+ * schema one text for every kind of filling. A field that is added to a schema is covered at once,
+ * and a kind of schema that is not known here throws.
  */
 
 import { z } from 'zod';
@@ -40,8 +41,9 @@ interface Place {
 }
 
 /**
- * Requests for every place of `schema`, and one for every list and map that is full of what it may hold. With LARGEST=all each place gets every
- * filling. Otherwise a place that takes no list, no map and no text gets one filling, the next in turn: it refuses them all alike.
+ * Requests for every place of `schema`, and one for every list and map that is full of what it may
+ * hold. With LARGEST=all each place gets every filling. Otherwise a place that takes no list, no
+ * map and no text gets one filling, the next in turn: it refuses them all alike.
  */
 export function* largestRequests(schema: z.ZodType, wrap: Wrap = (inner) => inner): Generator<LargestRequest, void> {
   let turn = 0;

@@ -1,12 +1,17 @@
-/* The machine's own speed, so that a test that must measure a duration measures it against what the machine can do at that moment. */
+/*
+ * The machine's own speed, so that a test that must measure a duration measures it against what the
+ * machine can do at that moment.
+ */
 
 const WORK_MS = 30;
 
 /**
- * How long something may take now that takes `ms` milliseconds at most on a machine with nothing else to do. Works for a moment, and looks how
- * much longer that took than the processor time that it used.
+ * How long something may take now that takes `ms` milliseconds at most on a machine with nothing
+ * else to do. Works for a moment, and looks how much longer that took than the processor time that
+ * it used.
  *
- * @returns `ms` on a quiet machine; on a busy one more, and more than in proportion: several processes wait for each other.
+ * @returns `ms` on a quiet machine; on a busy one more, and more than in proportion: several
+ * processes wait for each other.
  */
 export function allowed(ms: number): number {
   const from = process.cpuUsage();

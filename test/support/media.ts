@@ -1,4 +1,6 @@
-/* Pictures and files for requests, and a check of them that allows everything of the usual kinds. */
+/*
+ * Pictures and files for requests, and a check of them that allows everything of the usual kinds.
+ */
 
 import { type InputKind } from '../../src/domain/media.js';
 import { MediaCheck, type MediaPolicy } from '../../src/turn/media-check.js';

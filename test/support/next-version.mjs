@@ -1,7 +1,9 @@
 /*
- * Makes of this build the next minor version, as a replica loads it: one that adds what a minor version may add, to whatever others read. Fields of
- * every event, response, item and stored thing; a kind of event, of item and of message that this build has never heard of; a field of each
- * hash in Redis. Loaded by `--import`; a place that is no longer there ends the process, so that nothing is quietly left out.
+ * Makes of this build the next minor version, as a replica loads it: one that adds what a minor
+ * version may add, to whatever others read. Fields of every event, response, item and stored thing;
+ * a kind of event, of item and of message that this build has never heard of; a field of each hash
+ * in Redis. Loaded by `--import`; a place that is no longer there ends the process, so that nothing
+ * is quietly left out.
  */
 
 import { readFileSync } from 'node:fs';

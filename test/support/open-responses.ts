@@ -1,9 +1,11 @@
 /*
- * The facts of the public Open Responses specification (2026-04-24, openresponses.org) in a notation of our own: which fields each
- * object and event has, and of which type. Checks objects and events of the gateway against them. Further fields are allowed.
+ * The facts of the public Open Responses specification (2026-04-24, openresponses.org) in a
+ * notation of our own: which fields each object and event has, and of which type. Checks objects
+ * and events of the gateway against them. Further fields are allowed.
  *
- * A line lists `field:type`, a type being `string`, `integer`, `number`, `boolean`, `object`, `any`, `null`, a literal in quotes, an
- * object of this table, `[type]` for a list of it, or several of them with `|` between. A field with `?` may be missing.
+ * A line lists `field:type`, a type being `string`, `integer`, `number`, `boolean`, `object`,
+ * `any`, `null`, a literal in quotes, an object of this table, `[type]` for a list of it, or
+ * several of them with `|` between. A field with `?` may be missing.
  */
 
 import { Ajv } from 'ajv';
@@ -32,7 +34,8 @@ const OBJECTS: Readonly<Record<string, string>> = {
   AllowedTools: "type:'allowed_tools' tools:[NamedChoice] mode:'none'|'auto'|'required'",
   Text: "format:PlainFormat|SchemaFormat verbosity?:'low'|'medium'|'high'",
   PlainFormat: "type:'text'|'json_object'",
-  // The published schema requires all five fields, and null for `schema`: no answer of OpenAI fits it. These are OpenAI's.
+  // The published schema requires all five fields, and null for `schema`: no answer of OpenAI fits
+  // it. These are OpenAI's.
   SchemaFormat: "type:'json_schema' name:string description?:string schema:object strict?:boolean|null",
   ReasoningFacts:
     "effort:'none'|'minimal'|'low'|'medium'|'high'|'xhigh'|'max'|null summary:'concise'|'detailed'|'auto'|null",
@@ -73,7 +76,8 @@ const EVENTS: Readonly<Record<string, string>> = {
   'response.output_text.done': `${IN_PART} text:string logprobs?:[LogProb]`,
   'response.refusal.delta': `${IN_PART} delta:string`,
   'response.refusal.done': `${IN_PART} refusal:string`,
-  // The specification calls them response.reasoning.delta and .done; these are the names of OpenAI and its clients.
+  // The specification calls them response.reasoning.delta and .done; these are the names of OpenAI
+  // and its clients.
   'response.reasoning_text.delta': `${IN_PART} delta:string`,
   'response.reasoning_text.done': `${IN_PART} text:string`,
   'response.reasoning_summary_part.added': `${IN_SUMMARY} part:Part`,

@@ -1,4 +1,7 @@
-/* A WebSocket client without protocol logic: sends the frames of a test, and keeps every received frame and the close in order. */
+/*
+ * A WebSocket client without protocol logic: sends the frames of a test, and keeps every received
+ * frame and the close in order.
+ */
 
 import { once } from 'node:events';
 import { type IncomingMessage } from 'node:http';
@@ -26,7 +29,10 @@ export const isTerminalFrame = (frame: Frame): boolean => TERMINALS.has(frame.ty
 
 export const OPCODES = { more: 0, text: 1, binary: 2, close: 8, ping: 9 } as const;
 
-/** One frame as a client sends it, masked by zeros (RFC 6455, 5.2). @param size what its head says, where that is not true */
+/**
+ * One frame as a client sends it, masked by zeros (RFC 6455, 5.2).
+ * @param size what its head says, where that is not true
+ */
 export function frameOf(
   opcode: number,
   payload: string | Buffer,

@@ -1,6 +1,7 @@
 /*
- * Plays recorded provider answers over real HTTP: the exact bytes, the exact cuts between them, the pauses, and how the connection ends.
- * Loads recordings from test/fixtures/providers. Does not know the gateway.
+ * Plays recorded provider answers over real HTTP: the exact bytes, the exact cuts between them, the
+ * pauses, and how the connection ends. Loads recordings from test/fixtures/providers. Does not know
+ * the gateway.
  */
 
 import { once } from 'node:events';
@@ -198,7 +199,9 @@ function textOf(data: unknown): string {
   return typeof data === 'string' ? data : JSON.stringify(data);
 }
 
-/** Each write reaches the kernel before the next, because that is where the gateway's reads are cut. */
+/**
+ * Each write reaches the kernel before the next, because that is where the gateway's reads are cut.
+ */
 async function write(response: ServerResponse, bytes: Buffer, split = bytes.length): Promise<void> {
   for (let at = 0; at < bytes.length; at += split) {
     if (response.destroyed) return;

@@ -1,6 +1,7 @@
 /*
- * What an earlier version wrote to Redis, word for word (scripts/release/record-redis.mjs), played to a real Redis again: in the place of a replica of that
- * version, of which a fresh clone has no build. Knows nothing of the sources that run today.
+ * What an earlier version wrote to Redis, word for word (scripts/release/record-redis.mjs), played
+ * to a real Redis again: in the place of a replica of that version, of which a fresh clone has no
+ * build. Knows nothing of the sources that run today.
  */
 
 import { readFileSync } from 'node:fs';

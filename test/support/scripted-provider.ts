@@ -1,4 +1,7 @@
-/* A provider that plays one script a call, in turn, the last one again and again, and counts its calls. */
+/*
+ * A provider that plays one script a call, in turn, the last one again and again, and counts its
+ * calls.
+ */
 
 import { type ErrorCode } from '../../src/domain/errors.js';
 import { DemoProvider } from '../../src/provider/demo/demo-provider.js';

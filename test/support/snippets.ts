@@ -1,6 +1,7 @@
 /*
- * Code from the documents, as a reader would run it: every fenced block below a comment `<!-- run … -->`. Only the addresses are
- * changed, from the documents' ports to those of a test. Knows nothing of what a block is about.
+ * Code from the documents, as a reader would run it: every fenced block below a comment `<!-- run …
+ * -->`. Only the addresses are changed, from the documents' ports to those of a test. Knows nothing
+ * of what a block is about.
  */
 
 import { spawn } from 'node:child_process';

@@ -1,4 +1,7 @@
-/* A raw WebSocket client for tests: keeps every frame, and waits for the requested one. Knows nothing of the official client. */
+/*
+ * A raw WebSocket client for tests: keeps every frame, and waits for the requested one. Knows
+ * nothing of the official client.
+ */
 
 import { WebSocket } from 'ws';
 
@@ -47,7 +50,10 @@ export class TestSocket {
     this.ws.send(typeof event === 'string' ? event : JSON.stringify(event));
   }
 
-  /** The next frame, from where the last wait ended, that matches `test`; skips earlier frames. @throws when the socket closes first */
+  /**
+   * The next frame, from where the last wait ended, that matches `test`; skips earlier frames.
+   * @throws when the socket closes first
+   */
   async next(fits: ((frame: Frame) => boolean) | string): Promise<Frame> {
     const test = typeof fits === 'string' ? (frame: Frame) => frame.type === fits : fits;
     for (;;) {

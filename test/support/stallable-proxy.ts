@@ -1,6 +1,7 @@
 /*
- * A network in which a connection can go dead without closing, and whose far end can be another server from now on. Passes TCP on;
- * distinguishes connections by what is sent over them. Knows no protocol.
+ * A network in which a connection can go dead without closing, and whose far end can be another
+ * server from now on. Passes TCP on; distinguishes connections by what is sent over them. Knows no
+ * protocol.
  */
 
 import { once } from 'node:events';
@@ -82,7 +83,10 @@ export class StallableProxy {
     return links.length;
   }
 
-  /** The next `command` over a connection that said `words` is passed on; its reply is not: the connection closes instead. */
+  /**
+   * The next `command` over a connection that said `words` is passed on; its reply is not: the
+   * connection closes instead.
+   */
   loseReply(words: string, command: string): void {
     this.#losing = { words, command };
   }

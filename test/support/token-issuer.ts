@@ -1,4 +1,6 @@
-/* A fake issuer of users' tokens: signs JWTs, and publishes its keys at a JWKS URL that can fail. */
+/*
+ * A fake issuer of users' tokens: signs JWTs, and publishes its keys at a JWKS URL that can fail.
+ */
 
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';

@@ -1,7 +1,8 @@
 /*
- * One turn through each of the five ways that clients have: Responses over SSE, socket and JSON, chat completions streamed and whole.
- * Each gives the same facts, so that one expectation fits all. Checks what holds for every turn: numbers without a gap, one terminal
- * event, and a terminal whose text is the deltas joined.
+ * One turn through each of the five ways that clients have: Responses over SSE, socket and JSON,
+ * chat completions streamed and whole. Each gives the same facts, so that one expectation fits all.
+ * Checks what holds for every turn: numbers without a gap, one terminal event, and a terminal whose
+ * text is the deltas joined.
  */
 
 import { isTerminalFrame, TestSocket } from './socket.js';

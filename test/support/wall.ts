@@ -1,4 +1,7 @@
-/* A network that lets HTTP through and no WebSocket: what some companies' proxies do. Passes TCP on, except upgrades. */
+/*
+ * A network that lets HTTP through and no WebSocket: what some companies' proxies do. Passes TCP
+ * on, except upgrades.
+ */
 
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';

@@ -1,4 +1,7 @@
-/* The audit log of a running process: rotated with SIGHUP, complete after SIGTERM, checked at the start. */
+/*
+ * The audit log of a running process: rotated with SIGHUP, complete after SIGTERM, checked at the
+ * start.
+ */
 
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';

@@ -1,4 +1,7 @@
-/* docs/auth.md: its configuration, its backends and its page, run as written: a person in a browser signs in, stays signed in, and is signed out. */
+/*
+ * docs/auth.md: its configuration, its backends and its page, run as written: a person in a browser
+ * signs in, stays signed in, and is signed out.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

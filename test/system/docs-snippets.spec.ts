@@ -1,4 +1,7 @@
-/* What the documents show is what happens: every block of docs/clients.md that says it runs, run against the real gateway. */
+/*
+ * What the documents show is what happens: every block of docs/clients.md that says it runs, run
+ * against the real gateway.
+ */
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -133,7 +136,10 @@ async function bundled(code: string): Promise<string> {
 
 type Frame = Readonly<Record<string, unknown>> & { readonly type: string };
 
-/** Plays a transcript: sends its `>` lines, and holds each `<` line against the next frame; `…` skips deltas. */
+/**
+ * Plays a transcript: sends its `>` lines, and holds each `<` line against the next frame; `…`
+ * skips deltas.
+ */
 async function follow(transcript: string, url: string): Promise<void> {
   const frames: Frame[] = [];
   let heard = (): void => undefined;

@@ -1,4 +1,7 @@
-/* What readers get that are slower than the turn when their replica drains: everything, or an error with the reason. */
+/*
+ * What readers get that are slower than the turn when their replica drains: everything, or an error
+ * with the reason.
+ */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -31,7 +34,10 @@ async function startTalking(): Promise<GatewayProcess> {
   return start(config, { OPENAI_API_KEY: 'sk-test', OPENAI_BASE_URL: provider.baseUrl });
 }
 
-/** Sends SIGTERM after the turn, and returns when the gateway has had time to leave its reader behind. */
+/**
+ * Sends SIGTERM after the turn, and returns when the gateway has had time to leave its reader
+ * behind.
+ */
 async function endAfterTurn(gateway: GatewayProcess): Promise<void> {
   while (!gateway.output.includes('request completed')) await delay(20);
   gateway.signal('SIGTERM');

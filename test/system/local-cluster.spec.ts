@@ -1,4 +1,7 @@
-/* `npm run cluster`: everything is up by one command, the page's client survives a killed replica, and nothing is left behind. */
+/*
+ * `npm run cluster`: everything is up by one command, the page's client survives a killed replica,
+ * and nothing is left behind.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,7 @@
-/* The master key of stored text is replaced on two running replicas, as docs/operations says, while people chat. */
+/*
+ * The master key of stored text is replaced on two running replicas, as docs/operations says, while
+ * people chat.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
@@ -29,7 +32,9 @@ const serving = new Set<Replica>();
 
 let turn = 0;
 
-/** Sends a request to a replica that serves, the next one each time; again if that one shuts down. */
+/**
+ * Sends a request to a replica that serves, the next one each time; again if that one shuts down.
+ */
 async function api(path: string, body?: object): Promise<Record<string, unknown>> {
   const [...ready] = serving;
   const replica = ready[(turn += 1) % ready.length] ?? replicas[0];
@@ -47,7 +52,10 @@ async function api(path: string, body?: object): Promise<Record<string, unknown>
 
 const created = async () => String((await api('/v1/conversations', {}))['id']);
 
-/** Chats in one conversation until it is stopped; resolves to the number of turns. Rejects on a turn that failed. */
+/**
+ * Chats in one conversation until it is stopped; resolves to the number of turns. Rejects on a turn
+ * that failed.
+ */
 async function chat(conversation: string, stopped: AbortSignal): Promise<number> {
   let turns = 0;
   while (!stopped.aborted) {

@@ -1,4 +1,7 @@
-/* Eight sockets of one client that never read, against a gateway in a process of its own: what they cost in memory. */
+/*
+ * Eight sockets of one client that never read, against a gateway in a process of its own: what they
+ * cost in memory.
+ */
 
 import { readFileSync } from 'node:fs';
 import { afterEach, expect, it } from '@jest/globals';
@@ -50,7 +53,8 @@ it('bounds the memory of eight sockets that request snapshots and never read [WS
     },
     { ...process.env, OPENAI_API_KEY: 'test' },
   );
-  // Without snapshots: one would take the place of deltas that are counted here, if this process fell behind.
+  // Without snapshots: one would take the place of deltas that are counted here, if this process
+  // fell behind.
   const reader = await RawClient.open(gateway.socketUrl);
   reader.send({ type: 'response.create', input: 'Hi' });
   const isDelta = (frame: Frame): boolean => frame.type === 'response.output_text.delta';
@@ -75,13 +79,15 @@ it('bounds the memory of eight sockets that request snapshots and never read [WS
     for (let i = 0; i < RESUMES; i++) client.send({ type: 'sluice:resume', response_id: id });
   }
   let most = 0;
-  // Each is closed once it has taken nothing for the slow-reader timeout, so its buffers are as full as they get before that.
+  // Each is closed once it has taken nothing for the slow-reader timeout, so its buffers are as
+  // full as they get before that.
   while ((await gateway.metric('slow_readers_total')) < CLIENTS) most = Math.max(most, rssOf(gateway));
 
   const snapshotBytes = PIECES * PIECE.length;
   const held = CLIENTS * (OUTBOUND_BYTES + snapshotBytes + SLICE_BYTES);
   expect(most - before).toBeLessThan(2 * held + SLACK_BYTES);
-  // The rest of the frames were never handled: the bound of the process, not the kernel's, stopped the snapshots.
+  // The rest of the frames were never handled: the bound of the process, not the kernel's, stopped
+  // the snapshots.
   expect(await gateway.metric('snapshots_total')).toBeLessThan((CLIENTS * RESUMES) / 2);
   for (const client of [reader, first, ...clients]) client.socket.terminate();
 });

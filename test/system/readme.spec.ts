@@ -1,4 +1,7 @@
-/* The README, as a newcomer takes it: its first command, its ways to connect, its page to production, each as written but for ports and paths. */
+/*
+ * The README, as a newcomer takes it: its first command, its ways to connect, its page to
+ * production, each as written but for ports and paths.
+ */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

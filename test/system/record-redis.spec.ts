@@ -1,4 +1,7 @@
-/* What a build writes to Redis can be recorded for the builds after it (version-before.spec.ts reads such a recording). */
+/*
+ * What a build writes to Redis can be recorded for the builds after it (version-before.spec.ts
+ * reads such a recording).
+ */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,7 +10,10 @@ import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import { RecordedRedis } from '../support/recorded-redis.js';
 
-/** Those that leave something behind which the other version finds. `claim-leave` is for turns that could not commit. */
+/**
+ * Those that leave something behind which the other version finds. `claim-leave` is for turns that
+ * could not commit.
+ */
 const WRITING = [
   ...['create', 'append', 'renew', 'cancel', 'claim-join', 'owner-index', 'take'],
   ...['conversation-create', 'conversation-append', 'conversation-update', 'conversation-drop-item'],

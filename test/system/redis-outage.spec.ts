@@ -1,4 +1,7 @@
-/* Redis failures under a whole system: short ones are waited out without loss, long ones are reported, and none ends a replica. */
+/*
+ * Redis failures under a whole system: short ones are waited out without loss, long ones are
+ * reported, and none ends a replica.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -40,7 +43,10 @@ async function eventually(test: () => Promise<boolean>): Promise<void> {
 const allReady = () =>
   eventually(async () => (await Promise.all(cluster.replicas.map((one) => one.isReady()))).every(Boolean));
 
-/** Viewers of both kinds on both replicas, each with a turn of about 4 s; `trouble` begins when all have begun. */
+/**
+ * Viewers of both kinds on both replicas, each with a turn of about 4 s; `trouble` begins when all
+ * have begun.
+ */
 async function underTraffic(trouble: (truth: Truth) => Promise<void>): Promise<Truth> {
   const truth = new Truth();
   const viewers: { close(): void }[] = [];
@@ -147,7 +153,8 @@ describe('a turn on a Redis that', () => {
     await cluster.redis.admin.flushall();
     await Promise.race([Promise.all(views.map(({ done }) => done)), pause(150_000)]);
     for (const viewer of viewers) viewer.close();
-    // Either an error, or complete if its replica could write it again; numbers and text are true either way.
+    // Either an error, or complete if its replica could write it again; numbers and text are true
+    // either way.
     for (const { end } of views) expect(['completed', 'lost', 'refused', 'replica_lost']).toContain(end);
     expect(truth.violations.filter((what) => !what.includes('lost: '))).toEqual([]);
     await worksAgain();

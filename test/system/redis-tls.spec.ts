@@ -1,4 +1,7 @@
-/* State in Redis over TLS: `rediss://`, a certificate that a private authority signed, and a password. */
+/*
+ * State in Redis over TLS: `rediss://`, a certificate that a private authority signed, and a
+ * password.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';

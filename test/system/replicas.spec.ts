@@ -1,6 +1,7 @@
 /*
- * Three replicas, one system: a request to one takes effect on another. Cancels, watching, idempotency and order across replicas, and what
- * happens to the turns of one that dies or freezes. Real processes; the provider is a server whose sockets are counted.
+ * Three replicas, one system: a request to one takes effect on another. Cancels, watching,
+ * idempotency and order across replicas, and what happens to the turns of one that dies or freezes.
+ * Real processes; the provider is a server whose sockets are counted.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -35,7 +36,9 @@ afterAll(async () => {
   await provider.close();
 });
 
-/** `hang`: begins and falls silent. `slow`: talks for a long time. Anything else is said at once. */
+/**
+ * `hang`: begins and falls silent. `slow`: talks for a long time. Anything else is said at once.
+ */
 function answerTo(question: string): FakeAnswer {
   if (question.startsWith('hang')) return { steps: [textChunk('one '), textChunk('two '), { hang: true }] };
   if (question.startsWith('slow')) {
@@ -176,7 +179,8 @@ describe('a cancel', () => {
       const end = await endOf(viewer);
       expect(end).toMatchObject({ output_text: 'one two ' });
       expect(['cancelled', 'failed']).toContain(end.status);
-      // A cancel waits 12 s for the end, then answers with the status of then. A busy machine may need longer.
+      // A cancel waits 12 s for the end, then answers with the status of then. A busy machine may
+      // need longer.
       expect(waitedMs < 12_000 ? [end.status] : [end.status, 'in_progress']).toContain(body.status);
     } finally {
       await replica(2).start();
@@ -276,7 +280,8 @@ describe('a lost replica', () => {
     expect(viewer.frames).toHaveLength(seen);
     // Who was its viewer on the paused replica sees the same end.
     expect(await endOf(socket)).toEqual(end);
-    // One turn, though appends and renewals of it were refused. It is counted after its viewers have seen the end.
+    // One turn, though appends and renewals of it were refused. It is counted after its viewers
+    // have seen the end.
     while ((await replica(1).metric('fenced_writes_total')) === fenced) await sleep(50);
     expect(await replica(1).metric('fenced_writes_total')).toBe(fenced + 1);
   });

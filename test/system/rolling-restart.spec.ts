@@ -1,4 +1,7 @@
-/* Leaving with the state in Redis: sockets move on, turns end by themselves, and readers continue elsewhere. Real processes, real signals. */
+/*
+ * Leaving with the state in Redis: sockets move on, turns end by themselves, and readers continue
+ * elsewhere. Real processes, real signals.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Crowd } from '../chaos/crowd.js';

@@ -1,7 +1,8 @@
 /*
- * Two versions side by side on one Redis, seen from the earlier one: beside this build runs the next minor version (test/support/next-version.mjs),
- * which adds to everything that both read. Clients of both kinds go from one to the other; an upgrade of all replicas under live traffic, and the
- * way back, lose and repeat nothing; and each ends the turns of the other.
+ * Two versions side by side on one Redis, seen from the earlier one: beside this build runs the
+ * next minor version (test/support/next-version.mjs), which adds to everything that both read.
+ * Clients of both kinds go from one to the other; an upgrade of all replicas under live traffic,
+ * and the way back, lose and repeat nothing; and each ends the turns of the other.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -55,7 +56,8 @@ describe('an upgrade of all replicas under live traffic', () => {
       expect(truth.violations).toEqual([]);
       const { refused: _, ...ends } = truth.ends();
       expect(new Set(Object.keys(ends))).toEqual(new Set(['completed', 'cancelled']));
-      // Sent between a replica's signal and its close: nothing was begun, and the client sends it again.
+      // Sent between a replica's signal and its close: nothing was begun, and the client sends it
+      // again.
       expect(truth.refusalsBut('draining')).toEqual([]);
       expect(truth.delivered).toBeGreaterThan(2_000);
       expect(crowd.gaveUp).toBe(0);

@@ -1,7 +1,8 @@
 /*
- * Two versions side by side on one Redis, seen from the later one: what version 1.0.0 wrote is served, a replica of it that still writes is
- * followed, cancelled, waited for and outlived, and its own scripts find what this build writes. Its part is played from a recording of every
- * command that it sent.
+ * Two versions side by side on one Redis, seen from the later one: what version 1.0.0 wrote is
+ * served, a replica of it that still writes is followed, cancelled, waited for and outlived, and
+ * its own scripts find what this build writes. Its part is played from a recording of every command
+ * that it sent.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';

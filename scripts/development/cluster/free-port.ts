@@ -1,11 +1,15 @@
-/* Finds free loopback ports below the range from which the system takes the ports of outgoing connections. */
+/*
+ * Finds free loopback ports below the range from which the system takes the ports of outgoing
+ * connections.
+ */
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * Each worker process of the tests has ports of its own. Two that searched in one range could find the same port free: a
- * replica would fail to start on it, and its health check be answered by the replica of the other worker.
+ * Each worker process of the tests has ports of its own. Two that searched in one range could find
+ * the same port free: a replica would fail to start on it, and its health check be answered by the
+ * replica of the other worker.
  */
 const RANGES = 10;
 const PORTS = 1_200;
@@ -15,12 +19,18 @@ const given = new Set<number>();
 /** Part of the gateway's error message when a port is in use. */
 export const PORT_TAKEN = 'is taken by another program';
 
-/** Another program took a port after it was found free: other processes may search for free ports at the same time. */
+/**
+ * Another program took a port after it was found free: other processes may search for free ports at
+ * the same time.
+ */
 export class PortTaken extends Error {}
 
 const TRIES = 5;
 
-/** Runs `start`, which finds its own ports, and retries it up to five times if it fails with `PortTaken`. */
+/**
+ * Runs `start`, which finds its own ports, and retries it up to five times if it fails with
+ * `PortTaken`.
+ */
 export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {

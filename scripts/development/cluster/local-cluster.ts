@@ -1,4 +1,6 @@
-/* A small deployment on loopback: a durable Redis, replicas, and a load balancer in front of them. */
+/*
+ * A small deployment on loopback: a durable Redis, replicas, and a load balancer in front of them.
+ */
 
 import { RedisServer } from './redis.js';
 import { Replica, type ReplicaConfig } from './replica.js';

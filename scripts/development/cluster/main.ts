@@ -1,4 +1,7 @@
-/* `npm run cluster`: the small deployment of the tests, reported on the console, until a signal ends it. */
+/*
+ * `npm run cluster`: the small deployment of the tests, reported on the console, until a signal
+ * ends it.
+ */
 
 import { parseArgs } from 'node:util';
 import { LocalCluster } from './local-cluster.js';

@@ -1,4 +1,7 @@
-/* Provider configuration without time limits in practice: the gateway does not abort an answer that a test holds back. */
+/*
+ * Provider configuration without time limits in practice: the gateway does not abort an answer that
+ * a test holds back.
+ */
 
 type Section = Readonly<Record<string, unknown>>;
 

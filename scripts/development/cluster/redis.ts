@@ -1,6 +1,7 @@
 /*
- * Real Redis servers for tests: one, three masters as a Cluster, or a master with a replica and Sentinels. Each in a folder and on a port of
- * its own; can be paused, killed and started again, and is gone when the suite ends.
+ * Real Redis servers for tests: one, three masters as a Cluster, or a master with a replica and
+ * Sentinels. Each in a folder and on a port of its own; can be paused, killed and started again,
+ * and is gone when the suite ends.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -20,7 +21,10 @@ process.on('exit', () => {
 export interface RedisServerOptions {
   /** Further settings, as on the command line: `['--requirepass', 'x']`. */
   readonly settings?: readonly string[];
-  /** Makes it a node of a Cluster, with a bus port of its own. (Redis would take its port + 10,000, which another program may use.) */
+  /**
+   * Makes it a node of a Cluster, with a bus port of its own. (Redis would take its port + 10,000,
+   * which another program may use.)
+   */
   readonly cluster?: boolean;
   /** Makes it a Sentinel that watches this master. */
   readonly watches?: { readonly name: string; readonly port: number; readonly password?: string | undefined };
@@ -69,7 +73,10 @@ export class RedisServer {
     return { host: '127.0.0.1', port: this.port };
   }
 
-  /** Starts it, again after a stop or kill; resolves when it answers. @throws PortTaken, or with what it said, where it ends instead */
+  /**
+   * Starts it, again after a stop or kill; resolves when it answers.
+   * @throws PortTaken, or with what it said, where it ends instead
+   */
   async start(more: readonly string[] = []): Promise<void> {
     const quick = ['--save', '', '--repl-diskless-sync-delay', '0'];
     const own = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.#folder, '--loglevel', 'warning'];

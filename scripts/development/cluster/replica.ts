@@ -1,6 +1,7 @@
 /*
- * One replica as operators run it: a process of its own with a configuration file of its own, which a test can pause, kill, ask to leave
- * and start again on the same ports. Knows nothing of its requests.
+ * One replica as operators run it: a process of its own with a configuration file of its own, which
+ * a test can pause, kill, ask to leave and start again on the same ports. Knows nothing of its
+ * requests.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -33,8 +34,9 @@ export interface ReplicaEnd {
 
 const PORT_BACK_WITHIN_MS = 10_000;
 /**
- * How long a starting replica may take for one answer, in milliseconds. Long, because each attempt that is given up costs a busy machine another
- * connection, and the end of the process ends the wait.
+ * How long a starting replica may take for one answer, in milliseconds. Long, because each attempt
+ * that is given up costs a busy machine another connection, and the end of the process ends the
+ * wait.
  */
 const START_ANSWER_MS = 60_000;
 
@@ -109,7 +111,8 @@ export class Replica {
 
   /** Starts it, again after an end; resolves when it is ready. @throws where it ends instead */
   async start(): Promise<void> {
-    // A restart keeps its ports, so it waits: a search for a free port in another process may hold one for a moment.
+    // A restart keeps its ports, so it waits: a search for a free port in another process may hold
+    // one for a moment.
     const mayTryUntil = this.#served ? performance.now() + PORT_BACK_WITHIN_MS : 0;
     for (;;) {
       try {
@@ -202,7 +205,8 @@ export class Replica {
   }
 
   /**
-   * Lets it stop its own clock in the next turn, between joining a conversation's queue and writing the log. Needs test/chaos/trouble.mjs.
+   * Lets it stop its own clock in the next turn, between joining a conversation's queue and writing
+   * the log. Needs test/chaos/trouble.mjs.
    * @returns whether it has stopped; false if no such turn came within `withinMs`
    */
   async stopBeforeLog(withinMs: number): Promise<boolean> {

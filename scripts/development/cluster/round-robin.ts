@@ -1,6 +1,7 @@
 /*
- * A load balancer as one would put before the replicas, without any stickiness: each new connection goes to the next replica that says it is
- * ready; skips one that refuses. Copies bytes and knows no protocol.
+ * A load balancer as one would put before the replicas, without any stickiness: each new connection
+ * goes to the next replica that says it is ready; skips one that refuses. Copies bytes and knows no
+ * protocol.
  */
 
 import { once } from 'node:events';

@@ -136,7 +136,10 @@ export class IssuerKeys {
   }
 }
 
-/** An answer of the issuer that holds no keys. The message is Sluice's own and holds no content of the answer. */
+/**
+ * An answer of the issuer that holds no keys. The message is Sluice's own and holds no content of
+ * the answer.
+ */
 class KeysMistake extends Error {}
 
 function keySetOf(text: string): KeySet {

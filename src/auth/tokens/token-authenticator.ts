@@ -142,7 +142,10 @@ export function isToken(credential: string): boolean {
 /** A claim that is missing or of the wrong type. */
 class ClaimMistake extends Error {}
 
-/** Returns the claim of exactly this name, or the one at this path of objects (`realm_access.roles`). */
+/**
+ * Returns the claim of exactly this name, or the one at this path of objects
+ * (`realm_access.roles`).
+ */
 function claimOf(payload: JWTPayload, name: string): unknown {
   if (Object.hasOwn(payload, name)) return payload[name];
   return name

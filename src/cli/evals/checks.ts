@@ -1,6 +1,6 @@
 /*
- * Compares an answer with what its case expects. Deliberately simple and deterministic: words, calls
- * and outcomes.
+ * Compares an answer with what its case expects. Deliberately simple and deterministic: words,
+ * calls and outcomes.
  */
 
 import { type Expectation, type WantedCall } from './cases.js';
@@ -22,7 +22,10 @@ export interface Call {
   readonly arguments: string;
 }
 
-/** `/words?/i` is an expression; other text is searched literally, ignoring case. All apostrophes are equal. */
+/**
+ * `/words?/i` is an expression; other text is searched literally, ignoring case. All apostrophes
+ * are equal.
+ */
 export function found(pattern: string, given: string): boolean {
   const text = given.replaceAll('\u2019', "'");
   const [, source, flags = ''] = /^\/(.*)\/([a-z]*)$/s.exec(pattern) ?? [];

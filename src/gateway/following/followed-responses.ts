@@ -182,8 +182,8 @@ export class FollowedResponses {
     begin: () => Promise<ResumeMode>,
   ): Promise<SluiceError | null> {
     const { metrics, refusals } = this.#options;
-    // A later resume of the response begins when this work settles, and its answer could come before
-    // a refusal that is sent after that. Refuse inside the work.
+    // A later resume of the response begins when this work settles, and its answer could come
+    // before a refusal that is sent after that. Refuse inside the work.
     const refusal = await this.#inOrder.run(responseId, async () => {
       try {
         metrics.of.resumes_total.inc({ mode: await begin() });

@@ -259,7 +259,9 @@ function itemOf(item: ItemInput): Item {
   }
 }
 
-/** A summary is kept to be shown and never sent to a provider, so parts of other kinds are dropped. */
+/**
+ * A summary is kept to be shown and never sent to a provider, so parts of other kinds are dropped.
+ */
 function summaryOf({ summary = [] }: z.output<typeof REASONING>): SummaryTextPart[] {
   return summary.flatMap((part) =>
     isObject(part) && part['type'] === 'summary_text' && typeof part['text'] === 'string'

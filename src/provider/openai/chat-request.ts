@@ -69,7 +69,9 @@ export function usualShape(dialect: ChatDialect): RequestShape {
   };
 }
 
-/** What an unknown model takes. OpenAI's own models see; most other servers run models that do not. */
+/**
+ * What an unknown model takes. OpenAI's own models see; most other servers run models that do not.
+ */
 export function usualInput(dialect: ChatDialect): readonly InputKind[] {
   return dialect === 'openai' ? ['text', 'image', 'file'] : ['text'];
 }

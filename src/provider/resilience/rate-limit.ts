@@ -12,7 +12,9 @@ export interface CallBudget {
   take(cost: number): Promise<{ readonly allowed: boolean; readonly retryAfterMs: number }>;
 }
 
-/** The gateway's own limit let no call of the turn through. No provider was called, so none failed. */
+/**
+ * The gateway's own limit let no call of the turn through. No provider was called, so none failed.
+ */
 export class OwnRateLimit extends SluiceError {
   constructor(retryAfterMs: number) {
     super('rate_limit_exceeded', LIMIT_REACHED, waitOf(retryAfterMs));

@@ -161,7 +161,9 @@ export class PacedSocket {
 const HEAD_START = 'HTTP/1.1 2';
 const HEAD_END = '\r\n\r\n';
 
-/** Returns the bytes behind the head of an answer, or undefined if they do not begin with a head. */
+/**
+ * Returns the bytes behind the head of an answer, or undefined if they do not begin with a head.
+ */
 function bodyIn(bytes: Buffer): Buffer | undefined {
   if (bytes.toString('latin1', 0, HEAD_START.length) !== HEAD_START) return undefined;
   const end = bytes.indexOf(HEAD_END, 0, 'latin1');

@@ -25,7 +25,8 @@ export class RedisIdempotencyStore extends IdempotencyStore {
   override async claim(use: KeyUse): Promise<KeyClaim> {
     const { commands, keys, scripts, hooks } = this.#options;
     const key = keys.once(use.owner, use.key);
-    // List the key before it exists, so that the data of its user can be erased. Server keys have no list.
+    // List the key before it exists, so that the data of its user can be erased. Server keys have
+    // no list.
     if (use.owner.includes('/')) {
       const list = keys.onceOf(use.owner);
       await Promise.all([commands.call('SADD', list, key), commands.call('PEXPIRE', list, KEY_TTL_MS)]);

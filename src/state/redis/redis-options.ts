@@ -123,7 +123,9 @@ export interface RedisHooks {
   readonly onTailRepaired?: (events: number) => void;
   /** An entry is not as Sluice writes it: another program changed it, or it is damaged. */
   readonly onUnreadable?: (what: Unreadable) => void;
-  /** A value was refused, because it cannot be decrypted. `message` holds ids of keys and no text. */
+  /**
+   * A value was refused, because it cannot be decrypted. `message` holds ids of keys and no text.
+   */
   readonly onNotDecrypted?: (reason: DecryptFailure, message: string) => void;
   /**
    * A subscriber connection was replaced. Messages may be lost; the listeners of its channels are

@@ -63,14 +63,18 @@ const MESSAGE_BYTES_MAX = 64 * 1024;
  * RedisCommands sends a command again.
  */
 const REPEAT_MS = 10_000;
-/** How long a data key outlives what it encrypts, in milliseconds: longer than a use goes unchecked. */
+/**
+ * How long a data key outlives what it encrypts, in milliseconds: longer than a use goes unchecked.
+ */
 export const KEY_SLACK_MS = 10 * 60_000;
 /** How much longer an owner's index lives than the conversations in it, in milliseconds. */
 export const INDEX_SLACK_MS = 60_000;
 /** Most bytes of the list of calls that a token bucket holds: about 250 calls. */
 const RECENT_BYTES_MAX = 4_096;
 
-/** Events of a block of a packed log. pack.lua and read.lua number the blocks by it. Never changes. */
+/**
+ * Events of a block of a packed log. pack.lua and read.lua number the blocks by it. Never changes.
+ */
 export const BLOCK_EVENTS = 512;
 
 export class Scripts {
@@ -113,8 +117,8 @@ export class Scripts {
 }
 
 /**
- * Returns the function `ttl_of(head)`: the time to live of a conversation, by the class in its head.
- * Reads nothing if no class has a time of its own.
+ * Returns the function `ttl_of(head)`: the time to live of a conversation, by the class in its
+ * head. Reads nothing if no class has a time of its own.
  */
 function ttlFunction({ ttlOfClass = {} }: Retention): string {
   const entries = Object.entries(ttlOfClass).map(([name, ms]) => `[${luaText(name)}] = ${ms}`);

@@ -30,7 +30,9 @@ export function compileMaxLength(
   return limits.map(([limit, unit]) => new MaxLength('max_length', limit, unit, message));
 }
 
-/** `params.min_length` (or `min`, or `min_characters`) or `params.min_tokens`. Judged at the end. */
+/**
+ * `params.min_length` (or `min`, or `min_characters`) or `params.min_tokens`. Judged at the end.
+ */
 export function compileMinLength(
   given: Readonly<Record<string, unknown>>,
   { message }: KindContext,

@@ -1,7 +1,7 @@
 /*
- * The guardrail `pii`: e-mail addresses, phone numbers, cards, IBANs and API keys. It replaces them,
- * or denies the text. In input a replacement is a placeholder that only the turn can read back:
- * masked-input.ts does that.
+ * The guardrail `pii`: e-mail addresses, phone numbers, cards, IBANs and API keys. It replaces
+ * them, or denies the text. In input a replacement is a placeholder that only the turn can read
+ * back: masked-input.ts does that.
  */
 
 import {

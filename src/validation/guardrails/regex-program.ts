@@ -129,7 +129,9 @@ export class RegexProgram {
     return (this.#reached[key] ??= this.#reachedAfter([pc], codePoint));
   }
 
-  /** Returns where a thread is that begins under these conditions with a character, like `after`. */
+  /**
+   * Returns where a thread is that begins under these conditions with a character, like `after`.
+   */
   startAfter(conditions: number, codePoint: number): Reached {
     const key = conditions * LATIN + codePoint;
     const known = codePoint < LATIN ? this.#startAfter.get(key) : undefined;

@@ -13,7 +13,9 @@ import { WholeText } from './whole-text.js';
 
 const REASON = 'pattern_found';
 
-/** `params.pattern`, or `params.patterns` of which none may match; `params.expect_match` (false). */
+/**
+ * `params.pattern`, or `params.patterns` of which none may match; `params.expect_match` (false).
+ */
 export function compileRegex(given: Readonly<Record<string, unknown>>, context: KindContext): CompiledGuardrail[] {
   const params = new Params('regex', given, ['pattern', 'patterns', 'expect_match']);
   const expected = params.flag('expect_match', false);

@@ -1,11 +1,17 @@
-/* The parameters of every contract suite: a state, seen by one or two replicas, and a way to advance its time. Knows no implementation. */
+/*
+ * The parameters of every contract suite: a state, seen by one or two replicas, and a way to
+ * advance its time. Knows no implementation.
+ */
 
 import { type LogTimes } from '../../../src/state/event-log.js';
 import { type State } from '../../../src/state/state.js';
 
 export interface ContractStore {
   readonly state: State;
-  /** The view of another replica of the same data. A store of one replica returns the same view again. */
+  /**
+   * The view of another replica of the same data. A store of one replica returns the same view
+   * again.
+   */
   readonly other: State;
   readonly times: LogTimes;
   readonly ttlMs: number;
@@ -19,7 +25,10 @@ export interface ContractStore {
 /** Opens an empty store. */
 export type OpenStore = () => Promise<ContractStore>;
 
-/** Resolves when `holds` returns true, checked every few milliseconds. If it never does, the test fails by jest's limit. */
+/**
+ * Resolves when `holds` returns true, checked every few milliseconds. If it never does, the test
+ * fails by jest's limit.
+ */
 export async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 3));
 }

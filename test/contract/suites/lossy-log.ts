@@ -1,4 +1,7 @@
-/* An event log whose messages a test can lose, repeat or reorder on their way to followers. Stored events are unaffected. */
+/*
+ * An event log whose messages a test can lose, repeat or reorder on their way to followers. Stored
+ * events are unaffected.
+ */
 
 import { type LoggedEvent } from '../../../src/domain/event.js';
 import { EventLog, type LogHead, type LogPage } from '../../../src/state/event-log.js';

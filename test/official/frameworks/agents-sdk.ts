@@ -1,4 +1,7 @@
-/* The OpenAI Agents SDK, unmodified, in each of its modes: Responses over HTTP and over WebSocket, chat completions. */
+/*
+ * The OpenAI Agents SDK, unmodified, in each of its modes: Responses over HTTP and over WebSocket,
+ * chat completions.
+ */
 
 import {
   Agent,
@@ -26,7 +29,10 @@ const weather = tool({
   execute: WEATHER.run,
 });
 
-/** In a conversation the next question waits for a turn that runs, so leaving a stream must end its turn. */
+/**
+ * In a conversation the next question waits for a turn that runs, so leaving a stream must end its
+ * turn.
+ */
 const agentsClient = (url: string, memory: Memory): OpenAI => {
   const defaultQuery = memory === 'conversation' ? { on_disconnect: 'cancel' } : {};
   return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'sk-test', defaultQuery });

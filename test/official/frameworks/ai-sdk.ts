@@ -1,4 +1,6 @@
-/* The Vercel AI SDK 7 and 6, unmodified, with each of its providers that can speak to the gateway. */
+/*
+ * The Vercel AI SDK 7 and 6, unmodified, with each of its providers that can speak to the gateway.
+ */
 
 import { createOpenResponses } from '@ai-sdk/open-responses';
 import { createOpenAI } from '@ai-sdk/openai';
@@ -20,7 +22,8 @@ const compatible: ModelOf = (url) =>
   createOpenAICompatible({ name: 'sluice', baseURL: `${url}/v1`, apiKey })('gpt-5.1');
 const openResponses: ModelOf = (url) =>
   createOpenResponses({ name: 'sluice', url: `${url}/v1/responses`, apiKey })('gpt-5.1');
-// The cast: version 7 runs models of version 6's specification, which its types leave out; here version 6 itself runs it.
+// The cast: version 7 runs models of version 6's specification, which its types leave out; here
+// version 6 itself runs it.
 const openai6 = (model: string): ModelOf =>
   ((url: string) => createOpenAIV3({ baseURL: `${url}/v1`, apiKey })(model)) as unknown as ModelOf;
 

@@ -1,4 +1,7 @@
-/* What the matrix of frameworks needs of each: one dialogue with one tool, in the framework's default settings. */
+/*
+ * What the matrix of frameworks needs of each: one dialogue with one tool, in the framework's
+ * default settings.
+ */
 
 export interface Question {
   readonly text: string;
@@ -9,10 +12,14 @@ export interface Question {
   readonly signal?: AbortSignal;
 }
 
-/** A dialogue whose history the framework keeps, or the application as the framework's documentation shows. */
+/**
+ * A dialogue whose history the framework keeps, or the application as the framework's documentation
+ * shows.
+ */
 export interface Dialogue {
   /**
-   * Sends the user's next message, runs the tools that the model calls, and reads the answer to its end.
+   * Sends the user's next message, runs the tools that the model calls, and reads the answer to its
+   * end.
    * @returns the text of the answer, as far as it came before an abort
    * @throws the framework's own error if the turn failed
    */
@@ -22,7 +29,9 @@ export interface Dialogue {
 
 export interface Framework {
   readonly name: string;
-  /** Whether leaving a stream ends the turn at the gateway, because no client could read the rest. */
+  /**
+   * Whether leaving a stream ends the turn at the gateway, because no client could read the rest.
+   */
   readonly abortEndsTurn: boolean;
   /** What the framework itself gets wrong, with any server. */
   readonly mistake?: 'ignores a failed stream' | 'throws on a refusal that is not streamed';
@@ -38,8 +47,8 @@ export const WEATHER = {
 } as const;
 
 /**
- * What a dialogue with failing turns sets. AI SDK and LangChain repeat every 5xx with growing pauses,
- * although `x-should-retry` says no, so each failure would take up to a minute.
+ * What a dialogue with failing turns sets. AI SDK and LangChain repeat every 5xx with growing
+ * pauses, although `x-should-retry` says no, so each failure would take up to a minute.
  */
 export interface DialogueSettings {
   readonly maxRetries?: 0;

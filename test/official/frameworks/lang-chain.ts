@@ -1,4 +1,7 @@
-/* LangChain's ChatOpenAI, unmodified, over chat completions and over responses, with the loop of tools that its documentation shows. */
+/*
+ * LangChain's ChatOpenAI, unmodified, over chat completions and over responses, with the loop of
+ * tools that its documentation shows.
+ */
 
 import { type AIMessageChunk, type BaseMessage, HumanMessage, type ToolMessage } from '@langchain/core/messages';
 import { tool } from '@langchain/core/tools';

@@ -1,4 +1,7 @@
-/* The provider of the matrix: what it answers follows from the last message, as a model's answer would. */
+/*
+ * The provider of the matrix: what it answers follows from the last message, as a model's answer
+ * would.
+ */
 
 import {
   deltaChunk,
@@ -13,8 +16,8 @@ import {
 import { WEATHER } from './framework.js';
 
 /**
- * `weather in CITY` calls the tool, an output of the tool becomes the answer, `hang` stops after half of its text, `fail` is an HTTP 500.
- * Every other question is repeated.
+ * `weather in CITY` calls the tool, an output of the tool becomes the answer, `hang` stops after
+ * half of its text, `fail` is an HTTP 500. Every other question is repeated.
  */
 export function answerByQuestion({ body }: FakeRequest, index: number): FakeAnswer {
   const last = body.messages.at(-1);

@@ -69,7 +69,8 @@ export class Alertmanager {
 
   async #alerts() {
     const answer = await fetch(`${this.#url}/api/v2/alerts`);
-    // Alertmanager's documented shape; an alert that was not processed yet has the state `unprocessed`.
+    // Alertmanager's documented shape; an alert that was not processed yet has the state
+    // `unprocessed`.
     const all = (await answer.json()) as {
       readonly labels: Labels;
       readonly status: { readonly state: string; readonly inhibitedBy: readonly string[] };

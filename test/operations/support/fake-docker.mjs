@@ -1,7 +1,10 @@
 /*
- * A docker for tests, where no engine is: takes the command lines of the documents, refuses what docker does not know of them, and runs the image
- * that scripts/development/image-without-engine.mjs has built. A published port and a network are emulated in the configuration that the image reads: its
- * ports and its Redis become the test's own. FAKE_DOCKER: a folder; FAKE_IMAGE: the built image; FAKE_PORTS: `{"8080": 41234, …, "6379": …}`.
+ * A docker for tests, where no engine is: takes the command lines of the documents, refuses what
+ * docker does not know of them, and runs the image that
+ * scripts/development/image-without-engine.mjs has built. A published port and a network are
+ * emulated in the configuration that the image reads: its ports and its Redis become the test's
+ * own. FAKE_DOCKER: a folder; FAKE_IMAGE: the built image; FAKE_PORTS: `{"8080": 41234, …, "6379":
+ * …}`.
  */
 
 import { spawn } from 'node:child_process';

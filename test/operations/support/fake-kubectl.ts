@@ -1,4 +1,7 @@
-/* A kubectl for tests: records its calls, answers as a cluster with one Deployment would, and fails on request. Not a cluster. */
+/*
+ * A kubectl for tests: records its calls, answers as a cluster with one Deployment would, and fails
+ * on request. Not a cluster.
+ */
 
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -71,7 +74,10 @@ export interface Ran {
 
 export class FakeKubectl {
   readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-kubectl-'));
-  /** What the fake program reads: FAKE_FAIL (an expression), FAKE_FAIL_FROM and _TO (which of the calls), FAKE_SECRET, FAKE_PORT … */
+  /**
+   * What the fake program reads: FAKE_FAIL (an expression), FAKE_FAIL_FROM and _TO (which of the
+   * calls), FAKE_SECRET, FAKE_PORT …
+   */
   env: Readonly<Record<string, string>> = {};
 
   constructor(version = '1.0.0') {
@@ -80,7 +86,8 @@ export class FakeKubectl {
     this.write('deployment.json', JSON.stringify(DEPLOYMENT));
     this.write('version', version);
     this.revisions([]);
-    // In the pod of Redis there is a redis-cli that knows its server; in the gateway's, a signal reaches the gateway.
+    // In the pod of Redis there is a redis-cli that knows its server; in the gateway's, a signal
+    // reaches the gateway.
     mkdirSync(join(this.#folder, 'redis-0'));
     writeFileSync(join(this.#folder, 'redis-0/redis-cli'), REDIS_CLI, { mode: 0o755 });
     writeFileSync(
@@ -92,7 +99,10 @@ globalThis.fetch = (url, init) => fetchOf(url.replace(':9090/', \`:\${process.en
     );
   }
 
-  /** `green`: the version of the second colour or canary; `pinned`: the one that the Service sends to. */
+  /**
+   * `green`: the version of the second colour or canary; `pinned`: the one that the Service sends
+   * to.
+   */
   write(file: 'version' | 'green' | 'pinned' | 'revisions.json' | 'log' | 'deployment.json', text: string): void {
     writeFileSync(join(this.#folder, file), text);
   }
@@ -142,7 +152,10 @@ globalThis.fetch = (url, init) => fetchOf(url.replace(':9090/', \`:\${process.en
     return this.#read('applied');
   }
 
-  /** Runs a program whose kubectl is this one. BEHIND_KUBECTL in `env`: where the other programs are, instead of PATH. */
+  /**
+   * Runs a program whose kubectl is this one. BEHIND_KUBECTL in `env`: where the other programs
+   * are, instead of PATH.
+   */
   run(program: string, args: readonly string[]): Promise<Ran> {
     const others = this.env['BEHIND_KUBECTL'] ?? process.env['PATH'] ?? '';
     const path = [this.#folder, resolve('node_modules/.bin'), others].join(delimiter);

@@ -1,4 +1,7 @@
-/* The chart as Helm renders it. Helm is built by Go in a fixed version; without Go the chart is left out, in CI that fails. */
+/*
+ * The chart as Helm renders it. Helm is built by Go in a fixed version; without Go the chart is
+ * left out, in CI that fails.
+ */
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -13,12 +16,17 @@ const onPath = untypedOnPath as (program: string) => boolean;
 const HELM = untypedHelm as string;
 const BUILD = untypedBuild as { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> };
 const CHART = 'k8s/chart';
-/** The oldest that k8s/ is checked for. Without it, Helm takes that of its own build, which `go install` does not set. */
+/**
+ * The oldest that k8s/ is checked for. Without it, Helm takes that of its own build, which `go
+ * install` does not set.
+ */
 const KUBERNETES = '1.32.0';
 
 export const HELM_LEFT_OUT = !onPath('go') && process.env['CI'] !== 'true';
 
-/** The program, compiled once for each version. `npm test` starts the same build before its suites. */
+/**
+ * The program, compiled once for each version. `npm test` starts the same build before its suites.
+ */
 function helm(): string {
   if (!existsSync(HELM)) {
     if (!onPath('go')) throw new Error('unable to test the Helm chart; go is missing; install it');

@@ -1,6 +1,7 @@
 /*
- * Checks manifests against published models of Kubernetes objects. Their validators check required fields and types. The
- * compiler checks for unknown fields, which a validator accepts and a cluster drops silently.
+ * Checks manifests against published models of Kubernetes objects. Their validators check required
+ * fields and types. The compiler checks for unknown fields, which a validator accepts and a cluster
+ * drops silently.
  */
 
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,7 +20,10 @@ function modelOf({ apiVersion, kind }: Manifest): string {
   return `${PACKAGES[group] ?? 'kubernetes-models/'}${apiVersion}/${kind}`;
 }
 
-/** The first mistake of a manifest; undefined: it has none. @throws if no model of its kind is installed */
+/**
+ * The first mistake of a manifest; undefined: it has none.
+ * @throws if no model of its kind is installed
+ */
 export async function mistakeIn(manifest: Manifest): Promise<string | undefined> {
   // The module of a kind exports the class of that name.
   const module = (await import(modelOf(manifest))) as Readonly<
@@ -35,7 +39,9 @@ export async function mistakeIn(manifest: Manifest): Promise<string | undefined>
   }
 }
 
-/** What the compiler says of the manifests as literals of their types: unknown fields, wrong words. */
+/**
+ * What the compiler says of the manifests as literals of their types: unknown fields, wrong words.
+ */
 export function unknownFields(manifests: readonly Manifest[]): string[] {
   const folder = join('.cache', `manifests-${process.pid}`);
   const file = join(folder, 'manifests.ts');

@@ -1,6 +1,6 @@
 /*
- * A real Prometheus with a real Alertmanager for tests, on ports and folders of their own, from the configuration files that are shipped;
- * only addresses and times are a test's.
+ * A real Prometheus with a real Alertmanager for tests, on ports and folders of their own, from the
+ * configuration files that are shipped; only addresses and times are a test's.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

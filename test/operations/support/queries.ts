@@ -1,4 +1,7 @@
-/* The PromQL queries of documents and rules, and their parts that must give data also while nothing is wrong. */
+/*
+ * The PromQL queries of documents and rules, and their parts that must give data also while nothing
+ * is wrong.
+ */
 
 import { readFileSync } from 'node:fs';
 
@@ -10,7 +13,10 @@ export function queriesIn(page: string): [string, string][] {
   return [...blocks, ...[...inline].map(([, code = '']) => code)].map((expr) => [page, expr]);
 }
 
-/** The sides of a rule's comparisons, which must give data also while nothing is wrong; an absence is none. */
+/**
+ * The sides of a rule's comparisons, which must give data also while nothing is wrong; an absence
+ * is none.
+ */
 export function operands(expr: string): string[] {
   return (
     expr

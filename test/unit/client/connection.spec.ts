@@ -1,4 +1,7 @@
-/* The browser client's connection, over real sockets to a scripted gateway: it reconnects by itself and stops only where it must. */
+/*
+ * The browser client's connection, over real sockets to a scripted gateway: it reconnects by itself
+ * and stops only where it must.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Connection } from '../../../client/src/connection.js';

@@ -1,4 +1,7 @@
-/* The browser client's guarantee for responses, over real sockets to a scripted gateway: each event once and in order, or a clear end. */
+/*
+ * The browser client's guarantee for responses, over real sockets to a scripted gateway: each event
+ * once and in order, or a clear end.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseObject } from '../../../client/src/api.js';

@@ -1,4 +1,7 @@
-/* The browser client where no WebSocket can be opened: the same guarantees over POST, SSE and GET, selected automatically. */
+/*
+ * The browser client where no WebSocket can be opened: the same guarantees over POST, SSE and GET,
+ * selected automatically.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';

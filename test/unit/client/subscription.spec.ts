@@ -1,4 +1,7 @@
-/* A followed conversation: its items, then its turns, without a gap or a repetition, however both overlap. */
+/*
+ * A followed conversation: its items, then its turns, without a gap or a repetition, however both
+ * overlap.
+ */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type ConversationEvent, type ConversationItem, type List } from '../../../client/src/api.js';

@@ -1,4 +1,7 @@
-/* The messages of an AI SDK chat as input of a request, and a message as the chunks that show it again. */
+/*
+ * The messages of an AI SDK chat as input of a request, and a message as the chunks that show it
+ * again.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { type UIMessage } from 'ai';

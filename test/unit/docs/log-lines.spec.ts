@@ -23,7 +23,10 @@ function argumentsIn(source: string): string[] {
   return found.filter((argument) => argument !== '');
 }
 
-/** The texts in the last argument of each call of a logger. A line whose text is a variable has none. */
+/**
+ * The texts in the last argument of each call of a logger. A line whose text is a variable has
+ * none.
+ */
 function textsIn(source: string): string[] {
   return [...source.matchAll(CALL)].flatMap(({ 0: call, index }) => {
     const last = argumentsIn(source.slice(index + call.length)).at(-1) ?? '';

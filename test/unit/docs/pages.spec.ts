@@ -1,4 +1,7 @@
-/* The documents name existing things: each relative link leads to a file and a heading, each source path exists. */
+/*
+ * The documents name existing things: each relative link leads to a file and a heading, each source
+ * path exists.
+ */
 
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';

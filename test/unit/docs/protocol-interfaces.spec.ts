@@ -1,6 +1,7 @@
 /*
- * Compares the interfaces and examples of PROTOCOL.md with the types of the code: the page's TypeScript blocks are compiled
- * beside `ServerEvent` and the schemas of the client events, and must be assignable in both directions.
+ * Compares the interfaces and examples of PROTOCOL.md with the types of the code: the page's
+ * TypeScript blocks are compiled beside `ServerEvent` and the schemas of the client events, and
+ * must be assignable in both directions.
  */
 
 import { readFileSync } from 'node:fs';
@@ -54,8 +55,8 @@ const SERVER_TYPES: Record<ServerEvent['type'], true> = {
 const SERVER_EVENTS = Object.keys(SERVER_TYPES);
 
 /**
- * Equality of two types: each is assignable to the other, and still is when every optional field is required (a missing optional
- * field alone would not be found).
+ * Equality of two types: each is assignable to the other, and still is when every optional field is
+ * required (a missing optional field alone would not be found).
  */
 const COMPARISON = `
 import type { ENVELOPE, EVENT_SCHEMAS } from '../../../src/protocol/socket/client-events.js';
@@ -82,7 +83,10 @@ type Shortened<Event> = Event extends { response: unknown }
 type CodeClientEvents = { [Type in keyof typeof EVENT_SCHEMAS]: z.input<(typeof EVENT_SCHEMAS)[Type]> & { type: Type } };
 type CodeFields = Omit<z.output<typeof RESPONSE_REQUEST>, keyof typeof UNSERVED_FIELDS>;
 type CodeEnvelope = { [Field in keyof z.input<typeof ENVELOPE>]: Exclude<z.input<typeof ENVELOPE>[Field], null> };
-/** Fields that the schema rewrites while it reads them: their names are compared, their examples are parsed. */
+/**
+ * Fields that the schema rewrites while it reads them: their names are compared, their examples are
+ * parsed.
+ */
 type Rewritten = 'input' | 'conversation' | 'prompt' | 'tools' | 'text' | 'reasoning' | 'include';
 type PageFields = Omit<ResponseCreate, 'type'>;
 type CodeCreate = Plain<Omit<CodeFields, Rewritten> & CodeEnvelope>;

@@ -1,6 +1,7 @@
 /*
- * Texts that operators and clients read: string literals of the sources are ASCII (a log collector or a terminal with another
- * encoding shows the rest as noise), and comments name only files that exist.
+ * Texts that operators and clients read: string literals of the sources are ASCII (a log collector
+ * or a terminal with another encoding shows the rest as noise), and comments name only files that
+ * exist.
  */
 
 import { existsSync, globSync, readFileSync } from 'node:fs';
@@ -43,7 +44,10 @@ function commentsOf(text: string): string[] {
 
 const PATH = /(?<![\w./@-])((?:[\w-]+\/)*[\w.-]+\.(?:ts|mjs|md|yaml|sh|lua))\b/g;
 
-/** Names of files in comments of `file` that exist neither beside it, nor below src, nor from the root. */
+/**
+ * Names of files in comments of `file` that exist neither beside it, nor below src, nor from the
+ * root.
+ */
 function missingFiles(file: string, comments: readonly string[]): string[] {
   const names = comments.flatMap((comment) => [...comment.matchAll(PATH)].map(([, name = '']) => name));
   return names.filter((name) => {

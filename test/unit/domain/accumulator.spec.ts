@@ -1,4 +1,7 @@
-/* Folding: any prefix of a response's events gives their text, and closing it gives an order that OpenAI's clients accept. */
+/*
+ * Folding: any prefix of a response's events gives their text, and closing it gives an order that
+ * OpenAI's clients accept.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -22,7 +25,10 @@ const pieces = fc.array(
   { maxLength: 6 },
 );
 
-/** Events of a turn for these pieces: consecutive text and refusal are parts of one message, a call is an item of its own. */
+/**
+ * Events of a turn for these pieces: consecutive text and refusal are parts of one message, a call
+ * is an item of its own.
+ */
 function eventsOf(given: readonly Piece[]): ResponseEvent[] {
   const events: ResponseEvent[] = [
     { type: 'response.created', response: responseOf() },
@@ -80,7 +86,10 @@ function foldOf(events: readonly ResponseEvent[]): ResponseAccumulator {
   return fold;
 }
 
-/** Checks that each part and item is closed once, in the reverse order of opening, with no event after its close. */
+/**
+ * Checks that each part and item is closed once, in the reverse order of opening, with no event
+ * after its close.
+ */
 function checkOrder(events: readonly ResponseEvent[]): void {
   const items = new Map<number, 'open' | 'closed'>();
   const parts = new Map<string, 'open' | 'closed'>();

@@ -47,7 +47,10 @@ const anyItem = fc.oneof(
 );
 const history = fc.array(fc.tuple(anyItem, fc.boolean()), { maxLength: 20 });
 
-/** Whether a provider that enforces OpenAI's rule accepts these: calls are followed by exactly their outputs. */
+/**
+ * Whether a provider that enforces OpenAI's rule accepts these: calls are followed by exactly their
+ * outputs.
+ */
 function keepsTheRule(items: readonly Item[]): boolean {
   const open: string[] = [];
   for (const [i, item] of items.entries()) {

@@ -21,7 +21,8 @@ describe('ERROR_CODES', () => {
       server_error: [500, 502, 503, 504],
     };
     expect(types[type]).toContain(status);
-    // A client error is never worth repeating unchanged; a late body may have been the network's fault.
+    // A client error is never worth repeating unchanged; a late body may have been the network's
+    // fault.
     if ((status < 409 && status !== 408) || status === 410) expect(retryable).toBe(false);
     if (status === 429 || status === 503) expect(retryable).toBe(true);
   });

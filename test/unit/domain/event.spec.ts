@@ -1,4 +1,7 @@
-/* The bytes of an event: serialized once, equal to JSON.stringify, with the stream_id inserted without parsing. */
+/*
+ * The bytes of an event: serialized once, equal to JSON.stringify, with the stream_id inserted
+ * without parsing.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';

@@ -1,4 +1,7 @@
-/* What one connection may cost: frames in progress, refusals, snapshots and bytes held for a client that does not read. */
+/*
+ * What one connection may cost: frames in progress, refusals, snapshots and bytes held for a client
+ * that does not read.
+ */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';

@@ -1,4 +1,7 @@
-/* What is done to all sockets, by a clock that a test moves: heartbeat, maximum age, expiring credentials, closing. */
+/*
+ * What is done to all sockets, by a clock that a test moves: heartbeat, maximum age, expiring
+ * credentials, closing.
+ */
 
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ClientConnection, type Handshake } from '../../../src/gateway/connection.js';

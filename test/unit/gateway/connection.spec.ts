@@ -1,4 +1,7 @@
-/* One socket and what it follows: snapshots, lanes, cancels, and what is left behind when it closes at a bad moment. */
+/*
+ * One socket and what it follows: snapshots, lanes, cancels, and what is left behind when it closes
+ * at a bad moment.
+ */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type ResponseObject } from '../../../src/domain/response.js';

@@ -1,4 +1,7 @@
-/* What goes out on one socket: bounded, fair, each event once, and every cursor moves on until its end. */
+/*
+ * What goes out on one socket: bounded, fair, each event once, and every cursor moves on until its
+ * end.
+ */
 
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ResponseEvent, serialize } from '../../../src/domain/event.js';

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket, WebSocketServer } from 'ws';
 import { frameAround, RawSocket, textFrame } from '../../../src/gateway/raw-socket.js';
 
-// On both sides of every length at which a frame's head grows, in one and in several bytes a character.
+// On both sides of every length at which a frame's head grows, in one and in several bytes a
+// character.
 const TEXTS = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000].flatMap((length) => [
   'x'.repeat(length),
   'é'.repeat(length / 2),

@@ -1,4 +1,6 @@
-/* Refused upgrades in the log: the first of a kind, then one line in ten seconds with their number. */
+/*
+ * Refused upgrades in the log: the first of a kind, then one line in ten seconds with their number.
+ */
 
 import { expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';

@@ -1,4 +1,7 @@
-/* Upgrades over a real HTTP server: what is refused is answered as HTTP and its socket goes, whatever the other side does. */
+/*
+ * Upgrades over a real HTTP server: what is refused is answered as HTTP and its socket goes,
+ * whatever the other side does.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createServer, type IncomingMessage, type Server } from 'node:http';

@@ -15,7 +15,9 @@ const OPTIONS: DrainOptions = {
   closeWithinMs: 1_000,
 };
 
-/** A drain over fakes. `waits` holds every timeout it starts, so that a test can let them expire. */
+/**
+ * A drain over fakes. `waits` holds every timeout it starts, so that a test can let them expire.
+ */
 function rig(
   options: {
     turns?: number;

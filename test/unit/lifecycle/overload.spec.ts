@@ -2,7 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import { type Time, systemTime } from '../../../src/domain/time.js';
 import { Overload, type TurnLoad } from '../../../src/lifecycle/overload.js';
 
-/** A clock that a test moves. Timers that became due meanwhile fire late, as after a blocked event loop. */
+/**
+ * A clock that a test moves. Timers that became due meanwhile fire late, as after a blocked event
+ * loop.
+ */
 class ManualTime implements Time {
   #now = 0;
   #timers: { readonly at: number; readonly work: () => void }[] = [];
@@ -42,7 +45,9 @@ function loop(): { time: ManualTime; overload: Overload } {
   time.turn(1_000);
   return { time, overload };
 }
-/** Blocks the loop for `ms` again and again until it counts as lagging; returns how long that took. */
+/**
+ * Blocks the loop for `ms` again and again until it counts as lagging; returns how long that took.
+ */
 function blockUntilLagging(ms: number): number {
   const { time, overload } = loop();
   const since = time.now();

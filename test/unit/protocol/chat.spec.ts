@@ -1,4 +1,7 @@
-/* Chat completions on the wire: each field is handled, messages become items, and what Sluice sends fits the client's types. */
+/*
+ * Chat completions on the wire: each field is handled, messages become items, and what Sluice sends
+ * fits the client's types.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import {

@@ -1,6 +1,7 @@
 /*
- * No request of legal size costs more than 100 ms of CPU or fills the heap. The requests are made from the schemas, so that a new field is
- * measured without a line here; the table of routes and events is compared with the program's own.
+ * No request of legal size costs more than 100 ms of CPU or fills the heap. The requests are made
+ * from the schemas, so that a new field is measured without a line here; the table of routes and
+ * events is compared with the program's own.
  */
 
 import { RequestMethod } from '@nestjs/common';

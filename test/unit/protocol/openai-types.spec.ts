@@ -1,6 +1,6 @@
 /*
- * What we send, measured by the types of the official client: a compile-time test. Where we knowingly say more than the
- * types do (a new enum value), the difference is named here, once.
+ * What we send, measured by the types of the official client: a compile-time test. Where we
+ * knowingly say more than the types do (a new enum value), the difference is named here, once.
  */
 
 import { describe, expect, it } from '@jest/globals';
@@ -19,8 +19,9 @@ import { type ResponseObject } from '../../../src/domain/response.js';
 import { REQUEST_FIELDS } from '../../../src/protocol/responses/requests.js';
 
 /**
- * A type of ours as it occurs in a response: lists are readonly with us and not with the client, and one `MessageItem` serves
- * all roles, where a response holds assistant messages made of output text and refusals.
+ * A type of ours as it occurs in a response: lists are readonly with us and not with the client,
+ * and one `MessageItem` serves all roles, where a response holds assistant messages made of output
+ * text and refusals.
  */
 type Plain<T> = T extends InputPart
   ? never
@@ -33,7 +34,10 @@ type Plain<T> = T extends InputPart
         : T;
 type UserMessage = Omit<MessageItem, 'role' | 'content'> & { role: 'user'; content: InputPart[] };
 
-/** Sluice's own: reasons and codes beyond OpenAI's, the tier as the provider named it, null where OpenAI leaves a field out, no access programs. */
+/**
+ * Sluice's own: reasons and codes beyond OpenAI's, the tier as the provider named it, null where
+ * OpenAI leaves a field out, no access programs.
+ */
 type SaidDifferently =
   'access_programs' | 'error' | 'incomplete_details' | 'instructions' | 'prompt' | 'service_tier' | 'usage' | 'user';
 type SameResponse = Omit<Response, SaidDifferently>;
@@ -42,7 +46,10 @@ type Assignable<From extends To, To> = [From, To];
 
 type WithEvents<Event> = Event extends { response: unknown } ? Omit<Event, 'response'> : Event;
 type OfType<Event, Type> = Event extends { type: Type } ? Event : never;
-/** The events of ours that are not the client's event of the same type; responses are compared by themselves. */
+/**
+ * The events of ours that are not the client's event of the same type; responses are compared by
+ * themselves.
+ */
 type Misfits<Event extends ResponseEvent, Wire> = Event extends unknown
   ? Plain<WithEvents<Event & { readonly sequence_number: number }>> extends WithEvents<OfType<Wire, Event['type']>>
     ? never

@@ -1,4 +1,7 @@
-/* The thread that counts tokens: answers go to the right caller, and a new thread replaces one that has died. */
+/*
+ * The thread that counts tokens: answers go to the right caller, and a new thread replaces one that
+ * has died.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { TokenCounter } from '../../../src/provider/token-counter.js';

@@ -1,4 +1,7 @@
-/* The chat completions route over a real HTTP server, with a scripted turn behind it: behaviour that depends on timing. */
+/*
+ * The chat completions route over a real HTTP server, with a scripted turn behind it: behaviour
+ * that depends on timing.
+ */
 
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

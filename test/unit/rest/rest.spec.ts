@@ -1,4 +1,7 @@
-/* The REST routes over a real HTTP server with a scripted turn behind them, and with the official client where its behaviour matters. */
+/*
+ * The REST routes over a real HTTP server with a scripted turn behind them, and with the official
+ * client where its behaviour matters.
+ */
 
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

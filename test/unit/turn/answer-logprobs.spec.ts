@@ -1,4 +1,6 @@
-/* Log probabilities are given for exactly the text that they belong to, and for no more than fit. */
+/*
+ * Log probabilities are given for exactly the text that they belong to, and for no more than fit.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { type TokenLogprob } from '../../../src/domain/item.js';

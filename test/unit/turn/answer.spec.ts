@@ -1,4 +1,6 @@
-/* The answer of a turn over a scripted provider, without a state store: events, outcome and facts. */
+/*
+ * The answer of a turn over a scripted provider, without a state store: events, outcome and facts.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { NO_TRACING } from '../../../src/observability/tracing.js';

@@ -1,4 +1,7 @@
-/* What `previous_response_id` continues from, and which part of it a stored response holds: no duplicates, bounded size. */
+/*
+ * What `previous_response_id` continues from, and which part of it a stored response holds: no
+ * duplicates, bounded size.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Item, storedBytes } from '../../../src/domain/item.js';

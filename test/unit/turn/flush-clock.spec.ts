@@ -1,4 +1,7 @@
-/* The shared clock of waiting deltas: no wait while few turns run, and never longer than its window. */
+/*
+ * The shared clock of waiting deltas: no wait while few turns run, and never longer than its
+ * window.
+ */
 
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';

@@ -1,4 +1,7 @@
-/* Idempotency when the first of two equal requests stalls or dies: its key must lead to exactly one turn. */
+/*
+ * Idempotency when the first of two equal requests stalls or dies: its key must lead to exactly one
+ * turn.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseEvent } from '../../../src/domain/event.js';

@@ -1,4 +1,7 @@
-/* What resolving references reads, and where it stops. The rules over real stores: test/conformance/item-references.spec.ts. */
+/*
+ * What resolving references reads, and where it stops. The rules over real stores:
+ * test/conformance/item-references.spec.ts.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { itemIdsOf } from '../../../src/domain/ids.js';

@@ -1,4 +1,7 @@
-/* The journal: which events are joined, how they are numbered, one append at a time, and retries while its log is unavailable. */
+/*
+ * The journal: which events are joined, how they are numbered, one append at a time, and retries
+ * while its log is unavailable.
+ */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type ResponseEvent, serialize } from '../../../src/domain/event.js';

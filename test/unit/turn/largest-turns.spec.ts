@@ -1,6 +1,7 @@
 /*
- * No turn of legal size costs more than 100 ms of the event loop's CPU beyond reading its request: admission, templating, fingerprint, guards,
- * storage, the estimate of tokens. The gateway is the shipped one, its guards switched on; the requests are those of largest-requests.ts.
+ * No turn of legal size costs more than 100 ms of the event loop's CPU beyond reading its request:
+ * admission, templating, fingerprint, guards, storage, the estimate of tokens. The gateway is the
+ * shipped one, its guards switched on; the requests are those of largest-requests.ts.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -47,7 +48,10 @@ const threadCpuMs = (): number => {
   return (user + system) / 1_000;
 };
 
-/** CPU of this thread from admission to the terminal, in milliseconds; refused requests end with their refusal. */
+/**
+ * CPU of this thread from admission to the terminal, in milliseconds; refused requests end with
+ * their refusal.
+ */
 async function costOfTurn(request: ResponseRequest, key: string): Promise<number> {
   const { turns, reader } = gateway.gateway.parts;
   const caller = await new AnonymousAuthenticator().authenticate();

@@ -1,4 +1,7 @@
-/* One writer per conversation, also if a replica stalls between its place in the queue and its log, or its items. */
+/*
+ * One writer per conversation, also if a replica stalls between its place in the queue and its log,
+ * or its items.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Conversations } from '../../../src/turn/conversations.js';

@@ -1,4 +1,7 @@
-/* Two replicas over one state and a manual clock: turns of a lost replica are ended by the other one, and its conversations continue. */
+/*
+ * Two replicas over one state and a manual clock: turns of a lost replica are ended by the other
+ * one, and its conversations continue.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { serialize } from '../../../src/domain/event.js';

@@ -1,4 +1,7 @@
-/* What is deleted while a turn ends stays deleted, viewers receive an end, and the end reports correctly what was kept. */
+/*
+ * What is deleted while a turn ends stays deleted, viewers receive an end, and the end reports
+ * correctly what was kept.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { isTerminal } from '../../../src/domain/event.js';

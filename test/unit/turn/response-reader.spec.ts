@@ -1,4 +1,7 @@
-/* Everything that can be read of a response: its state, its events from any number, its end. Responses of other owners are not found. */
+/*
+ * Everything that can be read of a response: its state, its events from any number, its end.
+ * Responses of other owners are not found.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type LoggedEvent } from '../../../src/domain/event.js';

@@ -1,4 +1,7 @@
-/* Candidate versions of a prompt that run on the input of ended turns: when, within which bounds, and what remains of them. */
+/*
+ * Candidate versions of a prompt that run on the input of ended turns: when, within which bounds,
+ * and what remains of them.
+ */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
@@ -39,7 +42,9 @@ afterEach(() => harness.close());
 function setUp(script: readonly (readonly DemoStep[])[], { candidate_, draft, ...options }: Setup = {}) {
   const provider = new ScriptedProvider(script);
   const ends: (() => void)[] = [];
-  /** Rounds of the event loop that shadow runs asked for. A turn that begins no run asks for none. */
+  /**
+   * Rounds of the event loop that shadow runs asked for. A turn that begins no run asks for none.
+   */
   const begun: unknown[] = [];
   let skipMs = 0;
   const shadowTime = {

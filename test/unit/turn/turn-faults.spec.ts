@@ -1,4 +1,7 @@
-/* A turn while its state store fails, stalls or has another owner: one correct terminal event, and no claim left behind. */
+/*
+ * A turn while its state store fails, stalls or has another owner: one correct terminal event, and
+ * no claim left behind.
+ */
 
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { SluiceError } from '../../../src/domain/errors.js';
@@ -332,7 +335,8 @@ describe('a turn that another replica has taken over', () => {
 
   it('commits nothing once it is fenced', async () => {
     const conversation = await harness.conversation();
-    // The last append before the commit is refused: the answer is complete, but this replica no longer owns it.
+    // The last append before the commit is refused: the answer is complete, but this replica no
+    // longer owns it.
     harness.faults.fail('append', 0);
     const original = harness.plain.events.append.bind(harness.plain.events);
     let appends = 0;

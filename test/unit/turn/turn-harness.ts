@@ -1,4 +1,7 @@
-/* One replica's turns over a state in memory that can fail or stall on request, with a scripted provider. */
+/*
+ * One replica's turns over a state in memory that can fail or stall on request, with a scripted
+ * provider.
+ */
 
 import { NO_TRACING } from '../../../src/observability/tracing.js';
 import { type ResponseEvent } from '../../../src/domain/event.js';
@@ -112,7 +115,10 @@ export class Faults {
   readonly #gates = new Map<string, { reached: () => void; opened: Promise<void> }>();
   readonly calls: string[] = [];
 
-  /** The next `times` calls of `method` reject; `after`: the call is done and only its reply is lost. */
+  /**
+   * The next `times` calls of `method` reject; `after`: the call is done and only its reply is
+   * lost.
+   */
   fail(method: string, times = Infinity, error: () => Error = away, after = false): void {
     this.#failing.set(method, { times, error, after });
   }

@@ -346,7 +346,8 @@ describe('a turn', () => {
       sluice: { usage_estimated: true },
     });
     expect(await other.metric('llm_cost_usd{model="model-a"}')).toBeCloseTo(2 * 0.001);
-    // Two turns of 2 tokens cost 1,000 millionths each, and 8 s of a day have refilled: each was settled exactly once.
+    // Two turns of 2 tokens cost 1,000 millionths each, and 8 s of a day have refilled: each was
+    // settled exactly once.
     const state = await harness.plain.limiter.take(
       { key: 'limit:cost:user:acme/alice', capacity: 1_000_000, refillPerSecond: 0 },
       0,

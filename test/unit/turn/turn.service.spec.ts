@@ -354,7 +354,8 @@ describe('a conversation', () => {
     const signal = AbortSignal.abort();
     await harness.turns.create(ALICE, requestOf('the pirate', { conversation }), ORIGIN, { signal });
     await harness.turns.whenIdle();
-    // The input was judged although its context could not be read: a failed turn's input is history for the next.
+    // The input was judged although its context could not be read: a failed turn's input is history
+    // for the next.
     harness.faults.fail('recentItems', 1, () => new Error('corrupt'));
     await harness.play(requestOf('my pirate', { conversation }));
     harness.faults.heal('recentItems');

@@ -8,7 +8,10 @@ import { ALICE, BOB, userItem } from './turn-harness.js';
 const context = (length: number): readonly StoredItem[] => [
   { item: { ...userItem('x'.repeat(length)), id: 'msg_1' }, responseId: null, withheld: false },
 ];
-/** Room for about three contexts of 1,000 characters in one connection, five of one owner, seven in all. */
+/**
+ * Room for about three contexts of 1,000 characters in one connection, five of one owner, seven in
+ * all.
+ */
 const BOUNDS = { perConnection: 5_000, perOwner: 8_000, total: 11_500 };
 
 describe('unstored responses of a connection', () => {

@@ -1,4 +1,7 @@
-/* A wall clock that is set back or forward changes dates only: leases, logs, keys and limits keep their durations. */
+/*
+ * A wall clock that is set back or forward changes dates only: leases, logs, keys and limits keep
+ * their durations.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { HandTime } from '../../support/hand-time.js';

@@ -1,4 +1,7 @@
-/* Equivalent spellings fold to one text: all Unicode characters below U+3100 and the compatibility characters. */
+/*
+ * Equivalent spellings fold to one text: all Unicode characters below U+3100 and the compatibility
+ * characters.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { foldWord } from '../../../src/validation/guardrails/fold.js';

@@ -1,6 +1,6 @@
 /*
- * Every kind that decides while text arrives, for any text and every way to cut it, against what its
- * library says of the whole text.
+ * Every kind that decides while text arrives, for any text and every way to cut it, against what
+ * its library says of the whole text.
  */
 
 import { describe, expect, it } from '@jest/globals';

@@ -1,6 +1,7 @@
 /*
- * What guardrails must report, computed the slow and simple way: whole text, a hand-written character table, naive search.
- * Shares no code with src/validation, so that the two agree only if both are right.
+ * What guardrails must report, computed the slow and simple way: whole text, a hand-written
+ * character table, naive search. Shares no code with src/validation, so that the two agree only if
+ * both are right.
  */
 
 interface Reading {
@@ -177,7 +178,10 @@ export function outcomeOf(text: string, { words, limit }: Rules): Outcome {
   return { reason: 'too_long', released: text.slice(0, long) };
 }
 
-/** How much of `text` stays safe for any continuation: tries every continuation that could complete a word. */
+/**
+ * How much of `text` stays safe for any continuation: tries every continuation that could complete
+ * a word.
+ */
 export function safeLength(text: string, rules: Rules): number {
   const last = text.charCodeAt(text.length - 1);
   const whole = last >= 0xd800 && last <= 0xdbff ? text.slice(0, -1) : text;
@@ -190,7 +194,10 @@ export function safeLength(text: string, rules: Rules): number {
   return reason === null ? safe : Math.min(safe, released.length);
 }
 
-/** Every rest of a word, each also without some of its leading marks, which may be in the text already. */
+/**
+ * Every rest of a word, each also without some of its leading marks, which may be in the text
+ * already.
+ */
 function continuationsOf(word: string): string[] {
   const read = readWord(word);
   return read.flatMap((_, k) => {

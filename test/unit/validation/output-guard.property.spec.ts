@@ -27,7 +27,9 @@ function guardrailsOf({ words, limit }: Rules): CompiledGuardrail[] {
   ]);
 }
 
-/** Runs a text in these pieces through a guard and checks that released text is never taken back. */
+/**
+ * Runs a text in these pieces through a guard and checks that released text is never taken back.
+ */
 function run(guardrails: readonly CompiledGuardrail[], pieces: readonly string[], expected: Outcome): Outcome {
   const guard = createOutputGuard(guardrails);
   let released = '';

@@ -86,7 +86,10 @@ export class RedisResponseStore extends ResponseStore {
     return earlier !== null && (isSealed(String(earlier)) || (await this.#read(id, earlier)) !== undefined);
   }
 
-  /** Decrypts and parses an entry. @returns undefined if it is unreadable, erased, or the mark of a deletion */
+  /**
+   * Decrypts and parses an entry.
+   * @returns undefined if it is unreadable, erased, or the mark of a deletion
+   */
   async #read(id: string, text: unknown): Promise<StoredResponse | undefined> {
     return this.#parsed(await this.#options.vault.open(PLACES.response(id), String(text)));
   }

@@ -24,7 +24,9 @@ export interface ConversationSealer {
   item(item: StoredItem): string;
 }
 
-/** An encrypted item. The scripts read its id and size, so the order of the fields never changes. */
+/**
+ * An encrypted item. The scripts read its id and size, so the order of the fields never changes.
+ */
 interface SealedItem {
   readonly item: { readonly id: string };
   /** Bytes of its JSON. */
@@ -72,7 +74,10 @@ export class SealedItems {
     return items;
   }
 
-  /** @returns undefined if the item is unreadable, or its data key was erased. @throws like Vault.open */
+  /**
+   * @returns undefined if the item is unreadable, or its data key was erased.
+   * @throws like Vault.open
+   */
   async openItem(id: string, text: string): Promise<StoredItem | undefined> {
     const { vault, hooks } = this.#options;
     const stored = parseStored(text, 'item', hooks, isItem);

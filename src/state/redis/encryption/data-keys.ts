@@ -1,7 +1,7 @@
 /*
- * Data keys: one for each conversation, and for each response and secret outside of one. Redis holds
- * them encrypted with a master key, apart from what they encrypt. A replica holds those that it uses
- * in memory, within bounds of number and time, and checks each again once a minute.
+ * Data keys: one for each conversation, and for each response and secret outside of one. Redis
+ * holds them encrypted with a master key, apart from what they encrypt. A replica holds those that
+ * it uses in memory, within bounds of number and time, and checks each again once a minute.
  *
  * A check stores a key that Redis has lost (a failover to a Redis replica that was behind), because
  * what it encrypted would be unreadable. An erased key leaves a mark, which distinguishes the two.
@@ -26,8 +26,8 @@ export interface DataKeysOptions {
 
 /**
  * How long Redis holds a data key after its last use: milliseconds, or `stored`, as long as the
- * configuration stores conversations and responses. A changed configuration applies at the next use,
- * as it does to them.
+ * configuration stores conversations and responses. A changed configuration applies at the next
+ * use, as it does to them.
  */
 export type KeyLife = number | 'stored';
 

@@ -34,7 +34,9 @@ export interface SealedText {
   readonly content: string;
 }
 
-/** Random numbers for nonces, drawn together: one call for each would cost as much as the cipher. */
+/**
+ * Random numbers for nonces, drawn together: one call for each would cost as much as the cipher.
+ */
 const pool = Buffer.alloc(NONCE_BYTES * 256);
 let used = pool.length;
 
@@ -62,7 +64,10 @@ export function encrypt(key: KeyObject, place: string, plain: string | Buffer): 
   return Buffer.concat([random, body, cipher.getAuthTag()]).toString('base64');
 }
 
-/** Decrypts what `encrypt` returned. @throws Error if it was altered or is of another place or key */
+/**
+ * Decrypts what `encrypt` returned.
+ * @throws Error if it was altered or is of another place or key
+ */
 export function decrypt(key: KeyObject, place: string, content: string): Buffer {
   const bytes = Buffer.from(content, 'base64');
   if (bytes.length < NONCE_BYTES + TAG_BYTES) throw new Error('unable to decrypt; the value is too short');

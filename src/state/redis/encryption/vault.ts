@@ -90,7 +90,10 @@ export class Vault {
     return key === ERASED ? undefined : sealerOf(scope, key);
   }
 
-  /** Decrypts a value at once. @returns undefined if its data key is not in memory, or it is refused */
+  /**
+   * Decrypts a value at once.
+   * @returns undefined if its data key is not in memory, or it is refused
+   */
   openHeld(place: string, text: string): string | undefined {
     if (!isSealed(text)) return text;
     const { scope, content } = sealedText(text);

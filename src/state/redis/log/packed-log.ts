@@ -1,7 +1,7 @@
 /*
  * The form of an ended log in Redis: blocks of 512 events, each their JSON lines, deflated, then
- * encrypted if the state is. Most of a log of deltas is repeated field names, so a block takes about
- * a tenth of its events.
+ * encrypted if the state is. Most of a log of deltas is repeated field names, so a block takes
+ * about a tenth of its events.
  */
 
 import { promisify } from 'node:util';

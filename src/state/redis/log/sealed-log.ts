@@ -79,7 +79,10 @@ export class SealedLog {
       void vault.shorten(writing.scope.name, endedUnstoredMs).catch(() => undefined);
   }
 
-  /** Returns the JSON of a head, or undefined if its data key was erased. @throws like Vault.open */
+  /**
+   * Returns the JSON of a head, or undefined if its data key was erased.
+   * @throws like Vault.open
+   */
   openHead(responseId: string, text: string): Promise<string | undefined> {
     return this.#options.vault.open(PLACES.logHead(responseId), text);
   }
@@ -119,9 +122,9 @@ export class SealedLog {
   }
 
   /**
-   * Returns a function that passes on the events of messages (`first\nevent\nevent…`) in their order.
-   * A message whose data key is not in memory waits until the key is read. Later messages wait for
-   * it, because viewers need the events in order.
+   * Returns a function that passes on the events of messages (`first\nevent\nevent…`) in their
+   * order. A message whose data key is not in memory waits until the key is read. Later messages
+   * wait for it, because viewers need the events in order.
    * @param onGap called for a message without events, and for one that cannot be decrypted
    */
   reader(

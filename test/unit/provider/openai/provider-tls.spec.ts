@@ -1,4 +1,7 @@
-/* A provider behind a private authority that asks for a certificate: the call and the check of the key show it. */
+/*
+ * A provider behind a private authority that asks for a certificate: the call and the check of the
+ * key show it.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -17,7 +17,8 @@ function breaker(answers: DemoStep[][], failures = 2, openForMs = 60_000) {
   const provider = new BreakerProvider(inner, { failures, openForMs }, (state) => states.push(state));
   const ask = async (signal = never) => {
     const collected = await collect(provider.stream(request, signal));
-    // The breaker learns of the end in the same turn of the event loop as the reader, a few microtasks later.
+    // The breaker learns of the end in the same turn of the event loop as the reader, a few
+    // microtasks later.
     await new Promise((resolve) => setImmediate(resolve));
     return collected;
   };

@@ -1,4 +1,7 @@
-/* The framing of chunked bodies: data is passed on as it arrives, and what is unusual is left to the HTTP client. */
+/*
+ * The framing of chunked bodies: data is passed on as it arrives, and what is unusual is left to
+ * the HTTP client.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { ChunkFraming } from '../../../../src/provider/wire/chunk-framing.js';

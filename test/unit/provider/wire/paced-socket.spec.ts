@@ -1,4 +1,7 @@
-/* A stream that has begun to deliver is read at its tick, all waiting bytes at once. Everything else is read as it arrives. */
+/*
+ * A stream that has begun to deliver is read at its tick, all waiting bytes at once. Everything
+ * else is read as it arrives.
+ */
 
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
@@ -113,7 +116,8 @@ describe('PacedSocket', () => {
     const next = () => ticking(parts.next());
     for (let part = await next(); !part.done; part = await next()) rest.push(part.value.type);
     expect(rest).toEqual(['usage', 'finish']);
-    // None of the connection's own bytes wait: the next answer comes without a tick, over the same connection.
+    // None of the connection's own bytes wait: the next answer comes without a tick, over the same
+    // connection.
     await spoken();
     expect(sockets.size).toBe(1);
   });

@@ -1,4 +1,7 @@
-/* Parts between producer and reader: nothing lost, nothing out of order, and texts that arrive together joined. */
+/*
+ * Parts between producer and reader: nothing lost, nothing out of order, and texts that arrive
+ * together joined.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { type ProviderPart } from '../../../../src/provider/provider.js';

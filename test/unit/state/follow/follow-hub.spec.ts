@@ -1,4 +1,7 @@
-/* Followers over a log with faults that no contract suite has: late answers, a lost head, temporary refusals. */
+/*
+ * Followers over a log with faults that no contract suite has: late answers, a lost head, temporary
+ * refusals.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SluiceError } from '../../../../src/domain/errors.js';
@@ -135,7 +138,8 @@ describe('opening', () => {
     await logOf(3, false);
     const first = await open(-1);
     const gate = Promise.withResolvers<void>();
-    // A check of the tail read before event 3 was there, and its answer is late; no message delivered event 3.
+    // A check of the tail read before event 3 was there, and its answer is late; no message
+    // delivered event 3.
     events.trick = async (page) => {
       await gate.promise;
       return page;

@@ -1,4 +1,7 @@
-/* State in memory is bounded in bytes: the least recently used is evicted first, and what a running turn needs stays. */
+/*
+ * State in memory is bounded in bytes: the least recently used is evicted first, and what a running
+ * turn needs stays.
+ */
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type StoredItem } from '../../../../src/domain/item.js';

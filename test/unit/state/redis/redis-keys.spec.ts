@@ -1,4 +1,7 @@
-/* Keys are made of ids that clients choose: none may leave its slot, and none may contain a client's text. */
+/*
+ * Keys are made of ids that clients choose: none may leave its slot, and none may contain a
+ * client's text.
+ */
 
 import { describe, expect, it } from '@jest/globals';
 import { RedisKeys, slotOf } from '../../../../src/state/redis/redis-keys.js';

@@ -1,4 +1,7 @@
-/* The shared rate limiter while Redis is away, on a clock of the test. The contract suites run it over a real Redis. */
+/*
+ * The shared rate limiter while Redis is away, on a clock of the test. The contract suites run it
+ * over a real Redis.
+ */
 
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { LOG_TIMES } from '../../../../src/state/event-log.js';

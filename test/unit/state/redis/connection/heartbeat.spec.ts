@@ -1,4 +1,7 @@
-/* Which connections a heartbeat treats as dead, and which commands are repeated, over connections that a test scripts. */
+/*
+ * Which connections a heartbeat treats as dead, and which commands are repeated, over connections
+ * that a test scripts.
+ */
 
 import { EventEmitter } from 'node:events';
 import { type Redis } from 'ioredis';
@@ -14,7 +17,10 @@ type Reply = () => Promise<unknown>;
 const TIMED_OUT: Reply = () => Promise.reject(new Error('Command timed out'));
 const CLOSED: Reply = () => Promise.reject(new Error('Reached the max retries per request limit (which is 0).'));
 
-/** A connection that answers each command with the next of its replies, and then with the last one for ever. */
+/**
+ * A connection that answers each command with the next of its replies, and then with the last one
+ * for ever.
+ */
 class FakeConnection extends EventEmitter {
   status = 'ready';
   readonly stream = { bytesRead: 0 };

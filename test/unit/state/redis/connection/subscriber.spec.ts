@@ -1,11 +1,17 @@
-/* What a subscriber connection listens to after any order of adding, removing and reconnecting, compared with a scripted server. */
+/*
+ * What a subscriber connection listens to after any order of adding, removing and reconnecting,
+ * compared with a scripted server.
+ */
 
 import { EventEmitter } from 'node:events';
 import { type Redis } from 'ioredis';
 import { describe, expect, it } from '@jest/globals';
 import { Subscriber } from '../../../../../src/state/redis/connection/subscriber.js';
 
-/** A connection whose replies a test releases. Its server processes commands in order, with or without a reply. */
+/**
+ * A connection whose replies a test releases. Its server processes commands in order, with or
+ * without a reply.
+ */
 class FakeClient extends EventEmitter {
   status = 'ready';
   readonly subscribed = new Set<string>();

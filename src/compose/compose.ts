@@ -166,6 +166,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       events: state.events,
       lease: state.lease,
       claim: state.claim,
+      entry: state.entry,
       index: state.index,
       announcements: state.announcements,
       reader,
@@ -188,7 +189,10 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
       clock,
       drain,
     },
-    { maxWaiting: config.conversations.busy === 'reject' ? 0 : config.conversations.max_waiting },
+    {
+      maxWaiting: config.conversations.busy === 'reject' ? 0 : config.conversations.max_waiting,
+      windowItems: config.middleware.state.max_messages,
+    },
   );
   const sweep = new OrphanSweep({
     events: state.events,

@@ -62,11 +62,31 @@ export interface Principal {
  * @param conversation the id of the conversation that the resource is, or is in; null: none
  */
 export function reaches(principal: Principal, owner: string, conversation: string | null): boolean {
-  const only = principal.binding?.conversation;
-  if (only !== undefined && only !== conversation) return false;
-  if (owner === principal.owner) return true;
-  if (principal.user === null) return owner.startsWith(`${principal.tenant}/`);
-  return principal.kind === 'key' && owner === principal.tenant;
+  return isBoundTo(principal, conversation) && isWithin(reachOf(principal), owner);
+}
+
+/** Whether a credential that is bound to a conversation is bound to this one; true for others. */
+export function isBoundTo({ binding }: Principal, conversation: string | null): boolean {
+  return binding?.conversation === undefined || binding.conversation === conversation;
+}
+
+/** The owners whose resources a caller may access. */
+export interface Reach {
+  readonly owners: readonly string[];
+  /** Further owners: those whose name begins with this. Null: none. */
+  readonly prefix: string | null;
+}
+
+/** Returns the reach of a caller, as `reaches` applies it. A binding limits it further. */
+export function reachOf({ owner, tenant, user, kind }: Principal): Reach {
+  return {
+    owners: user !== null && kind === 'key' ? [owner, tenant] : [owner],
+    prefix: user === null ? `${tenant}/` : null,
+  };
+}
+
+export function isWithin({ owners, prefix }: Reach, owner: string): boolean {
+  return owners.includes(owner) || (prefix !== null && owner.startsWith(prefix));
 }
 
 /** Most characters of a user's name. */

@@ -1,7 +1,8 @@
 /*
- * Admission: every decision before a response exists. A refusal here becomes an HTTP status or an
- * error event, costs nothing and stores nothing. An admitted request becomes a plan that contains
- * all that the turn needs.
+ * Admission: what can be decided about a request before its turn takes a place anywhere. A refusal
+ * here becomes an HTTP status or an error event, costs nothing and stores nothing. An admitted
+ * request becomes a plan that contains all that the turn needs. The opening of the turn refuses
+ * conversations that are unknown, foreign or busy, and callers whose limits are reached.
  */
 
 import { SluiceError } from '../domain/errors.js';
@@ -154,7 +155,7 @@ export class Admission {
     if (referenced.size > 0) this.#checkInstructing(caller, input, places);
     this.#seal.refuseUnreadable(caller.owner, input, places);
     const needs = await this.#media.check(caller, input, 'input', { model, places });
-    await this.#sources.refuseStrayOutput(source, input, places);
+    await this.#sources.refuseStrayOutput(caller, source, input, places);
     return {
       caller,
       request: { ...request, input },

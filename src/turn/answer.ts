@@ -63,7 +63,7 @@ export async function answer(
     return { end: 'completed' };
   }
 
-  const context = await retryWhileUnavailable(() => contexts.contextOf(plan, turn.input), {
+  const context = await retryWhileUnavailable(() => contexts.contextOf(plan, turn.input, turn.recent), {
     wanted: () => !stop.signal.aborted,
     time: turn.time,
   });

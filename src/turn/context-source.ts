@@ -6,7 +6,7 @@
 import { strayOutput } from '../domain/context.js';
 import { SluiceError } from '../domain/errors.js';
 import { type Item, type StoredItem } from '../domain/item.js';
-import { type Principal, reaches } from '../domain/principal.js';
+import { isBoundTo, type Principal, reaches } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { type StoredResponse } from '../domain/response.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
@@ -55,8 +55,8 @@ export class ContextSources {
       );
     }
     if (conversation !== undefined) {
-      const found = await this.#parts.conversations.get(conversation);
-      if (found === undefined || !reaches(caller, found.owner, conversation)) throw conversationNotFound();
+      // Its owner is compared when the turn enters the conversation, in the step that reads it.
+      if (!isBoundTo(caller, conversation)) throw conversationNotFound();
       return { kind: 'conversation', id: conversation };
     }
     const context = unstored?.contextOf(caller, previousResponseId ?? '');
@@ -70,14 +70,20 @@ export class ContextSources {
    * output of a call is refused here. An output without a call is checked when the turn reaches the
    * head of the queue.
    * @param places the place of each item in the request
-   * @throws SluiceError `unknown_call_id`, `invalid_value`
+   * @throws SluiceError `unknown_call_id`, `invalid_value`, `conversation_not_found`
    */
-  async refuseStrayOutput(source: ContextSource, input: readonly Item[], places: readonly number[]): Promise<void> {
+  async refuseStrayOutput(
+    caller: Principal,
+    source: ContextSource,
+    input: readonly Item[],
+    places: readonly number[],
+  ): Promise<void> {
     if (source.kind !== 'conversation') {
       refuseStrayOutput(source.kind === 'previous' ? source.context : [], input, places);
       return;
     }
     if (!input.some(({ type }) => type === 'function_call_output')) return;
+    await refuseUnreachable(caller, source.id, this.#parts.conversations);
     const stray = strayOutput(await this.#parts.conversations.recentItems(source.id, ALL_ITEMS), input);
     if (stray?.repeated === true) throw repeatedOutput(`input[${places[stray.index] ?? stray.index}].call_id`);
   }
@@ -105,6 +111,19 @@ export class ContextSources {
       { param: 'previous_response_id' },
     );
   }
+}
+
+/**
+ * Refuses a conversation that does not exist or that the caller may not access.
+ * @throws SluiceError `conversation_not_found`
+ */
+export async function refuseUnreachable(
+  caller: Principal,
+  id: string,
+  conversations: Pick<ConversationStore, 'get'>,
+): Promise<void> {
+  const found = await conversations.get(id);
+  if (found === undefined || !reaches(caller, found.owner, id)) throw conversationNotFound();
 }
 
 function contextGone(): SluiceError {

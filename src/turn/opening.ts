@@ -7,11 +7,14 @@
 import { type ResponseEvent, serialize } from '../domain/event.js';
 import { itemIdsOf } from '../domain/ids.js';
 import { type ResponseObject } from '../domain/response.js';
+import { reachOf } from '../domain/principal.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
+import { type ConversationEntry, type Entered } from '../state/conversation-entry.js';
 import { type EventLog, type Reservation } from '../state/event-log.js';
 import { type OwnerIndex } from '../state/owner-index.js';
 import { type TurnPlan } from './admission.js';
+import { conversationNotFound } from './response-errors.js';
 import { type FlushClock } from './flush-clock.js';
 import { Journal } from './journal.js';
 import { type TurnLimits, type TurnPermit } from './turn-limits.js';
@@ -30,6 +33,7 @@ export interface OpeningParts {
   readonly limits: TurnLimits;
   readonly index: Pick<OwnerIndex, 'add'>;
   readonly claim: ConversationClaim;
+  readonly entry: ConversationEntry;
   readonly events: EventLog;
   readonly idempotency: Idempotency;
   readonly clock: FlushClock;
@@ -39,6 +43,8 @@ export interface OpeningParts {
 export interface OpeningOptions {
   /** How many turns may wait for one conversation. 0: a busy conversation refuses further turns. */
   readonly maxWaiting: number;
+  /** Maximum number of items sent to the provider. */
+  readonly windowItems: number;
   readonly time?: Time;
 }
 
@@ -77,8 +83,8 @@ export class TurnOpening {
 
   /**
    * Resolves when `response.created` is in the log.
-   * @throws SluiceError `rate_limit_exceeded`, `conversation_busy`, `state_unavailable`;
-   * IdempotencyKeyTakenOver
+   * @throws SluiceError `rate_limit_exceeded`, `conversation_not_found`, `conversation_busy`,
+   * `state_unavailable`; IdempotencyKeyTakenOver
    */
   async open(request: TurnToOpen): Promise<OpenedTurn> {
     const permit = await this.#parts.limits.take(request.plan);
@@ -94,7 +100,6 @@ export class TurnOpening {
   async #openLog(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
     const { plan, response, origin, trace, idempotency } = request;
     const { events, claim, clock, report, index } = this.#parts;
-    const { maxWaiting } = this.#options;
     const time = this.#time;
     const conversationId = response.conversation?.id ?? null;
     const history = this.#parts.guards.judgeHistory(plan.prompt, plan.request.input);
@@ -102,10 +107,11 @@ export class TurnOpening {
     const input = storedInput(plan, response.id, history.withheld, itemIds);
     const stop = new AbortController();
     try {
+      const requestedAt = time.now();
+      let entered = await this.#enter(plan, response.id);
+      const waits = !entered.first;
       // List the response of a user before it exists, so that none is out of reach of an erasure.
       if (plan.caller.user !== null) await index.add(plan.caller.owner, response.id);
-      const requestedAt = time.now();
-      let waits = conversationId !== null && !(await claim.join(conversationId, response.id, maxWaiting)).first;
       const head = {
         responseId: response.id,
         owner: plan.caller.owner,
@@ -124,7 +130,7 @@ export class TurnOpening {
       // the conversation. A late turn therefore joins again: with a log it cannot be evicted before
       // its end.
       if (conversationId !== null && time.now() - requestedAt > SURE_OF_PLACE_MS) {
-        waits = !(await this.#rejoin(conversationId, response.id)).first;
+        entered = await this.#rejoin(conversationId, response.id);
       }
       if (!(await this.#parts.idempotency.confirm(plan.caller, response.id, idempotency))) {
         await events.delete(response.id).catch(() => undefined);
@@ -142,7 +148,7 @@ export class TurnOpening {
         onAppend: trace.appending(report.appended),
         time: time,
       });
-      if (waits && opening.length === 1) {
+      if (!entered.first && !waits) {
         journal.emit({ type: 'response.queued', response: { ...response, status: 'queued' } });
       }
       const turn: Turn = {
@@ -154,13 +160,14 @@ export class TurnOpening {
         journal,
         writer: new OutputWriter(journal, itemIds),
         input,
+        recent: entered.recent,
         facts: { ...newFacts(plan.model), findings: [...history.findings] },
         trace,
         time: time,
         startedAt: time.now(),
       };
       report.started(turn);
-      return { turn, waits };
+      return { turn, waits: !entered.first };
     } catch (error) {
       // Leave even if joining failed: only its reply may have been lost.
       if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
@@ -168,8 +175,25 @@ export class TurnOpening {
     }
   }
 
-  /** Joins the queue again for a turn that has a log. Deletes the log if the queue is full. */
-  async #rejoin(conversationId: string, responseId: string): Promise<{ readonly first: boolean }> {
+  /** Takes the turn's place in its conversation. A turn outside of conversations has it already. */
+  async #enter({ source, caller }: TurnPlan, responseId: string): Promise<Entered> {
+    if (source.kind !== 'conversation') return { first: true };
+    const entered = await this.#parts.entry.enter({
+      conversationId: source.id,
+      responseId,
+      reach: reachOf(caller),
+      maxWaiting: this.#options.maxWaiting,
+      maxItems: this.#options.windowItems,
+    });
+    if (entered === undefined) throw conversationNotFound();
+    return entered;
+  }
+
+  /**
+   * Joins the queue again for a turn that has a log. Another turn may have added items meanwhile,
+   * so the turn reads them again. Deletes the log if the queue is full.
+   */
+  async #rejoin(conversationId: string, responseId: string): Promise<Entered> {
     const { claim, events } = this.#parts;
     try {
       return await claim.rejoin(conversationId, responseId, this.#options.maxWaiting, this.#time.unique());

@@ -172,6 +172,7 @@ export class ShadowRuns {
       journal,
       writer: new OutputWriter(journal),
       input,
+      recent: undefined,
       facts: newFacts(plan.model),
       trace: TurnTrace.begin(NO_TRACING, origin, time),
       time,

@@ -15,8 +15,7 @@ import { type ProviderRequest } from '../provider/provider.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type TurnPlan } from './admission.js';
 import { withoutLogprobs } from './answer-logprobs.js';
-import { contextAfter, refuseStrayOutput } from './context-source.js';
-import { conversationNotFound } from './response-errors.js';
+import { contextAfter, refuseStrayOutput, refuseUnreachable } from './context-source.js';
 import { asSummaryRequest } from './summary-request.js';
 import { type SummarySeal } from './summary-seal.js';
 import { samplingOf, sentTools } from './prompt-tools.js';
@@ -71,12 +70,13 @@ export class TurnContexts {
   /**
    * Reads the context of a turn.
    * @param input the items of the request
+   * @param recent the newest items of its conversation, if they were read as the turn entered it
    * @throws SluiceError `unknown_call_id`, `invalid_value`, `conversation_not_found`,
    * `state_unavailable`
    */
-  async contextOf(plan: TurnPlan, input: readonly StoredItem[]): Promise<Context> {
+  async contextOf(plan: TurnPlan, input: readonly StoredItem[], recent?: readonly StoredItem[]): Promise<Context> {
     const { owner } = plan.caller;
-    const history = await this.#history(plan);
+    const history = await this.#history(plan, recent);
     refuseStrayOutput(history, plan.request.input);
     const items = contextFor(this.#options.seal.readable(owner, history), input, this.#options.windowItems);
     return { history, items: items.flatMap((item) => this.#readable(owner, item)) };
@@ -146,21 +146,25 @@ export class TurnContexts {
     });
   }
 
-  async #history(plan: TurnPlan): Promise<readonly StoredItem[]> {
+  async #history(plan: TurnPlan, recent: readonly StoredItem[] | undefined): Promise<readonly StoredItem[]> {
     const { source } = plan;
     if (source.kind === 'none') return [];
     if (source.kind === 'previous') return source.context;
-    if ((await this.#conversations.get(source.id)) === undefined) throw conversationNotFound();
-    return this.#recent(source.id, plan.request.input);
+    if (recent === undefined) await refuseUnreachable(plan.caller, source.id, this.#conversations);
+    return this.#recent(source.id, plan.request.input, recent);
   }
 
   /**
    * Reads the newest items. Reads all items only if the newest contain some that are never sent, or
    * lack the call of an output in the input.
    */
-  async #recent(id: string, input: readonly Item[]): Promise<readonly StoredItem[]> {
+  async #recent(
+    id: string,
+    input: readonly Item[],
+    recent: readonly StoredItem[] | undefined,
+  ): Promise<readonly StoredItem[]> {
     const { windowItems, kept } = this.#options;
-    const newest = await this.#conversations.recentItems(id, windowItems);
+    const newest = recent ?? (await this.#conversations.recentItems(id, windowItems));
     const enough =
       newest.length < windowItems ||
       (newest.every(({ withheld, item }) => !withheld && isKnownItem(item)) &&

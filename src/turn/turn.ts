@@ -40,6 +40,8 @@ export interface Turn {
   readonly writer: OutputWriter;
   /** The items of the request, in stored form. */
   readonly input: readonly StoredItem[];
+  /** The newest items of its conversation, if they were read as the turn entered it. */
+  readonly recent: readonly StoredItem[] | undefined;
   readonly facts: TurnFacts;
   readonly trace: TurnTrace;
   readonly time: Time;

@@ -13,6 +13,7 @@ import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './r
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
+import { describeConversationEntry } from './suites/conversation-entry.js';
 import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
@@ -45,6 +46,7 @@ describeEventLog('Redis Sentinel', open);
 describeTurnLease('Redis Sentinel', open);
 describeConversationAnnouncements('Redis Sentinel', open);
 describeConversationClaim('Redis Sentinel', open);
+describeConversationEntry('Redis Sentinel', open);
 describeCredentialStore('Redis Sentinel', open);
 describeOwnerIndex('Redis Sentinel', open);
 

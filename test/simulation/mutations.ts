@@ -3,6 +3,7 @@
 import { type StoredResponse } from '../../src/domain/response.js';
 import { ResponseStore } from '../../src/state/conversation-store.js';
 import { type ConversationClaim } from '../../src/state/conversation-claim.js';
+import { ConversationEntry } from '../../src/state/conversation-entry.js';
 import { type State } from '../../src/state/state.js';
 import { TurnContexts } from '../../src/turn/turn-context.js';
 
@@ -51,7 +52,7 @@ export function joinsOnce(state: State): State {
       return typeof value === 'function' ? (value.bind(whole) as unknown) : value;
     },
   });
-  return { ...state, claim };
+  return { ...state, claim, entry: new ConversationEntry(claim, state.conversations) };
 }
 
 /** Does not distinguish a deleted response from one that the store has lost. */

@@ -100,6 +100,7 @@ export class Network {
       events: this.#log(state.events),
       lease: this.#lease(state.lease),
       claim: this.#claim(state.claim),
+      entry: this.#store('claim', state.entry),
       announcements: this.#announcements(state.announcements),
       conversations: this.#store('conversations', state.conversations),
       responses: this.#store('responses', state.responses),
@@ -245,7 +246,7 @@ export class Network {
       work().then(
         (value) => {
           answer(() => resolve(value));
-          if (method === 'join') this.#joined();
+          if (method === 'join' || method === 'enter') this.#joined();
         },
         (error: unknown) => answer(() => reject(error as Error)),
       );

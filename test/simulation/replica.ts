@@ -76,7 +76,7 @@ export class Replica {
   constructor(options: ReplicaOptions) {
     const { host, time, network, random, recorder, contexts: makeContexts = plainContexts } = options;
     const state = network.reach(options.state);
-    const { events: log, lease, claim, announcements, conversations, responses, keys, limiter, index } = state;
+    const { events: log, lease, claim, entry, announcements, conversations, responses, keys, limiter, index } = state;
     this.host = host;
     this.network = network;
     this.time = time;
@@ -121,6 +121,7 @@ export class Replica {
         events: log,
         lease,
         claim,
+        entry,
         announcements,
         reader: this.reader,
         idempotency: new Idempotency(keys, undefined, time),
@@ -134,7 +135,7 @@ export class Replica {
         clock: new FlushClock({ maxWindowMs: 40, time }),
         drain: this.drain,
       },
-      { maxWaiting: 2, time },
+      { maxWaiting: 2, windowItems: 500, time },
     );
     this.conversations = new Conversations({
       store: conversations,

@@ -1,6 +1,7 @@
 /* The state of a single replica, in this process's memory. It is lost when the process ends. */
 
 import { every, systemTime } from '../../domain/time.js';
+import { ConversationEntry } from '../conversation-entry.js';
 import { LOG_TIMES, type LogTimes } from '../event-log.js';
 import { type State } from '../state.js';
 import { type EvictedKind, MemoryBudget } from './memory-budget.js';
@@ -59,6 +60,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     events: new MemoryEventLog(table),
     lease: new MemoryTurnLease(table),
     claim,
+    entry: new ConversationEntry(claim, conversations),
     announcements: new MemoryConversationAnnouncements(),
     conversations,
     responses,

@@ -25,6 +25,8 @@ import { RedisKeys } from './redis-keys.js';
 import { REDIS_TIMING, type RedisCounts, type RedisHooks, type RedisStateOptions } from './redis-options.js';
 import { RedisCommands } from './connection/redis-commands.js';
 import { RedisConversationClaim } from './conversation/redis-conversation-claim.js';
+import { IndexLife } from './conversation/index-life.js';
+import { RedisConversationEntry } from './conversation/redis-conversation-entry.js';
 import { RedisConversationStore } from './conversation/redis-conversation-store.js';
 import { meaningOf } from './connection/redis-errors.js';
 import { RedisEventLog } from './log/redis-event-log.js';
@@ -152,6 +154,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const stores = { commands: forStores, keys, scripts, vault, scopes, time };
   const { endedUnstoredMs } = times;
   const tails = new WrittenTails({ time });
+  const claim = new RedisConversationClaim({ ...stores, subscriptions, leaseMs, pollMs: timing.claimPollMs });
+  const life = new IndexLife({ ...stores, ...retention });
+  const bounds = { maxItems, maxBytes };
+  const conversations = new RedisConversationStore({ ...stores, ...retention, ...bounds, sharded, hooks, life });
   return {
     events: new RedisEventLog({
       ...logs,
@@ -166,14 +172,10 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
       endedMs: times.endedMs,
     }),
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
-    claim: new RedisConversationClaim({
-      ...stores,
-      subscriptions,
-      leaseMs,
-      pollMs: timing.claimPollMs,
-    }),
+    claim,
+    entry: new RedisConversationEntry({ ...stores, hooks, life, claim, conversations, maxBytes }),
     announcements: new RedisConversationAnnouncements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
-    conversations: new RedisConversationStore({ ...stores, ...retention, sharded, maxItems, maxBytes, hooks }),
+    conversations,
     responses: new RedisResponseStore({ ...stores, hooks, ...retention, deletedMs: times.deletedMs }),
     limiter: new RedisRateLimiter({
       ...stores,

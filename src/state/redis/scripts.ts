@@ -1,6 +1,6 @@
 /*
- * The Lua scripts, read from lua/, with their constants written before them so that calls need not
- * send them.
+ * The Lua scripts, read from lua/, with their constants and shared functions written before them,
+ * so that calls need not send these.
  */
 
 import { createHash } from 'node:crypto';
@@ -19,6 +19,7 @@ export type ScriptName =
   | 'conversation-append'
   | 'conversation-create'
   | 'conversation-drop-item'
+  | 'conversation-enter'
   | 'conversation-find'
   | 'conversation-first'
   | 'conversation-items'
@@ -41,6 +42,9 @@ export type ScriptName =
   | 'release'
   | 'renew'
   | 'take';
+
+/** Functions in lua/shared/, by the scripts that use them. */
+const SHARED: Partial<Record<ScriptName, 'join'>> = { 'claim-join': 'join', 'conversation-enter': 'join' };
 
 export interface Script {
   readonly text: string;
@@ -109,11 +113,16 @@ export class Scripts {
   get(name: ScriptName): Script {
     const known = this.#scripts.get(name);
     if (known !== undefined) return known;
-    const text = this.#constants + readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
+    const shared = SHARED[name];
+    const text = this.#constants + (shared === undefined ? '' : lua(`shared/${shared}`)) + lua(name);
     const script = { text, sha: createHash('sha1').update(text).digest('hex') };
     this.#scripts.set(name, script);
     return script;
   }
+}
+
+function lua(name: string): string {
+  return readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
 }
 
 /**

@@ -150,6 +150,14 @@ describe('admission of prompts', () => {
   });
 });
 
+const OUTPUT: Item = {
+  type: 'function_call_output',
+  id: 'fco_1',
+  call_id: 'call_1',
+  output: 'done',
+  status: 'completed',
+};
+
 describe('the state that a turn continues from', () => {
   it('continues a conversation of the caller or of its tenant', async () => {
     const conversation = await harness.conversation();
@@ -157,15 +165,26 @@ describe('the state that a turn continues from', () => {
     expect((await admit({ conversation }, {}, TENANT)).source.kind).toBe('conversation');
   });
 
-  it('reports a conversation of another owner as not found', async () => {
+  it.each([
+    ['a turn', requestOf('Hi')],
+    ['the output of a function', { ...requestOf(''), input: [OUTPUT] }],
+  ])('reports a conversation of another owner as not found to %s, which takes no place in it', async (_, request) => {
     const conversation = await harness.conversation();
-    const foreign = await admit({ conversation }, {}, BOB).catch((error: unknown) => error);
-    const unknown = await admit({ conversation: 'conv_none' }, {}, BOB).catch((error: unknown) => error);
+    const create = (id: string) => harness.turns.create(BOB, { ...request, conversation: id }, ORIGIN);
+    const foreign = await create(conversation).catch((error: unknown) => error);
+    const unknown = await create('conv_none').catch((error: unknown) => error);
     expect(foreign).toMatchObject({ code: 'conversation_not_found' });
     expect({ ...(foreign as Error), message: (foreign as Error).message }).toEqual({
       ...(unknown as Error),
       message: (unknown as Error).message,
     });
+    expect(await harness.plain.claim.members(conversation)).toEqual([]);
+  });
+
+  it('reports a conversation to which the credential is not bound as not found', async () => {
+    const conversation = await harness.conversation();
+    const bound = { ...ALICE, binding: { conversation: 'conv_other' } };
+    await expect(admit({ conversation }, {}, bound)).rejects.toMatchObject({ code: 'conversation_not_found' });
   });
 
   it('refuses a stored response that runs, belongs to another owner, is unknown or was not stored', async () => {

@@ -62,6 +62,7 @@ function answering(text: string, steps: readonly DemoStep[], guardrails: readonl
     journal,
     writer: new OutputWriter(journal),
     input: [],
+    recent: undefined,
     facts: newFacts(plan.model),
     trace: TurnTrace.begin(NO_TRACING, ORIGIN, systemTime),
     time: systemTime,

@@ -440,8 +440,9 @@ describe('a drain', () => {
 
   it('refuses a request that was admitted before the drain and has no response yet', async () => {
     const conversation = await harness.conversation();
-    const gate = harness.faults.hold('get');
-    const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const gate = harness.faults.hold('claim');
+    const idempotency = { key: 'key', fingerprint: 'body' };
+    const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN, { idempotency });
     await gate.reached;
     harness.drain.startDraining();
     gate.open();

@@ -16,6 +16,7 @@ import { Metrics } from '../../../src/observability/metrics.js';
 import { type Provider } from '../../../src/provider/provider.js';
 import { FollowHub } from '../../../src/state/follow/follow-hub.js';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
+import { ConversationEntry } from '../../../src/state/conversation-entry.js';
 import { type State } from '../../../src/state/state.js';
 import { PromptRegistry } from '../../../src/templating/registry.js';
 import { Admission, type AdmissionPolicy } from '../../../src/turn/admission.js';
@@ -231,12 +232,13 @@ export class TurnHarness {
       events: faults.wrap(plain.events),
       lease: faults.wrap(plain.lease),
       claim: faults.wrap(plain.claim),
+      entry: new ConversationEntry(faults.wrap(plain.claim), faults.wrap(plain.conversations)),
       announcements: faults.wrap(plain.announcements),
       conversations: faults.wrap(plain.conversations),
       responses: faults.wrap(plain.responses),
       keys: faults.wrap(plain.keys),
     };
-    const { events: log, lease, claim, announcements, conversations, responses, keys } = this.state;
+    const { events: log, lease, claim, entry, announcements, conversations, responses, keys } = this.state;
     this.hub = new FollowHub({ events: plain.events, time });
     this.reader = new ResponseReader(plain.events, this.hub, plain.responses, { time });
     const seal = new SummarySeal('s'.repeat(32));
@@ -292,6 +294,7 @@ export class TurnHarness {
         events: log,
         lease,
         claim,
+        entry,
         announcements,
         reader: new ResponseReader(log, this.hub, responses, { time }),
         idempotency: new Idempotency(keys, options.leftBehindMs, time),
@@ -306,7 +309,7 @@ export class TurnHarness {
         clock: new FlushClock({ maxWindowMs: 0, time }),
         drain: this.drain,
       },
-      { maxWaiting: options.maxWaiting ?? 8, time },
+      { maxWaiting: options.maxWaiting ?? 8, windowItems: options.windowItems ?? 50, time },
     );
     this.sweep = new OrphanSweep({
       events: log,

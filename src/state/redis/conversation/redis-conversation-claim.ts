@@ -24,7 +24,8 @@ export interface RedisConversationClaimOptions {
   readonly time?: Time;
 }
 
-const QUEUE_TTL_MS = 24 * 60 * 60_000;
+/** How long a queue is stored after the last join or poll, in milliseconds. */
+export const QUEUE_TTL_MS = 24 * 60 * 60_000;
 /** First letter of the message that names the new head. */
 const HEAD = 'h';
 

@@ -6,7 +6,6 @@
 import { type Conversation, type NewConversation } from '../../../domain/conversation.js';
 import { derivedTitle } from '../../../domain/conversation-title.js';
 import { newestWithin, type StoredItem } from '../../../domain/item.js';
-import { systemTime, type Time } from '../../../domain/time.js';
 import {
   anotherWriter,
   COMMITS_KEPT,
@@ -15,15 +14,16 @@ import {
   type ItemQuery,
   type Page,
 } from '../../conversation-store.js';
-import { longestTtl, type Retention } from '../../retention.js';
+import { type Retention } from '../../retention.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisHooks } from '../redis-options.js';
 import { type Argument, type RedisCommands } from '../connection/redis-commands.js';
-import { INDEX_SLACK_MS, type ScriptName, type Scripts } from '../scripts.js';
+import { type ScriptName, type Scripts } from '../scripts.js';
 import { PLACES } from '../encryption/sealed-text.js';
 import { type Scopes } from '../encryption/scopes.js';
 import { type Vault } from '../encryption/vault.js';
 import { isObject, parseStored } from '../stored-json.js';
+import { type IndexLife } from './index-life.js';
 import { SealedItems, writtenId } from './sealed-items.js';
 
 export interface RedisConversationStoreOptions extends Retention {
@@ -35,11 +35,11 @@ export interface RedisConversationStoreOptions extends Retention {
   readonly hooks: RedisHooks;
   readonly vault: Vault;
   readonly scopes: Scopes;
+  readonly life: IndexLife;
   /** Whether a script can only use keys of one slot (Cluster). */
   readonly sharded: boolean;
   /** Most conversations that an owner can list; older ones can only be read by id. */
   readonly maxListed?: number;
-  readonly time?: Time;
 }
 
 /** A head as the conversation scripts return it: owner, created, updated, metadata, title. */
@@ -58,13 +58,9 @@ const TITLE_BYTES = 16 * 1024;
 const MAX_LISTED = 1_000;
 /** Most conversations whose owner is remembered. */
 const OWNERS_MAX = 4_096;
-/** Most owners whose index is known to have been extended. */
-const EXTENDED_MAX = 4_096;
 
 export class RedisConversationStore extends ConversationStore {
   readonly #options: RedisConversationStoreOptions;
-  /** When the life of an owner's index was extended last, by `Time.now()`. */
-  readonly #extended = new Map<string, number>();
   readonly #sealed: SealedItems;
   /** Owners by conversation, so that one command changes a conversation and its owner's index. */
   readonly #owners = new Map<string, string>();
@@ -90,22 +86,8 @@ export class RedisConversationStore extends ConversationStore {
   override async get(id: string): Promise<Conversation | undefined> {
     const head = await this.#read(id, true);
     if (head === undefined) return undefined;
-    this.#extendIndex(head.owner);
+    this.#options.life.extend(head.owner);
     return this.#titled(head);
-  }
-
-  /**
-   * Extends the life of an owner's index like that of the conversation, at most once in
-   * INDEX_SLACK_MS, by which the index outlives its conversations. No caller waits for it.
-   */
-  #extendIndex(owner: string): void {
-    const { commands, keys, time = systemTime } = this.#options;
-    const lifeMs = longestTtl(this.#options) + INDEX_SLACK_MS;
-    const now = time.now();
-    if (now - (this.#extended.get(owner) ?? -Infinity) < INDEX_SLACK_MS) return;
-    if (this.#extended.size >= EXTENDED_MAX) this.#extended.clear();
-    this.#extended.set(owner, now);
-    commands.call('PEXPIRE', keys.owner(owner), lifeMs).catch(() => this.#extended.delete(owner));
   }
 
   override async updateMetadata(

@@ -10,7 +10,7 @@ import { SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, type ResponseEvent, serialize } from '../domain/event.js';
 import { type ResponseObject } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { type EventLog, type Fence } from '../state/event-log.js';
+import { type AppendResult, type EventLog, type Fence } from '../state/event-log.js';
 import { type FlushClock } from './flush-clock.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
@@ -42,16 +42,28 @@ export interface JournalOptions {
   readonly time?: Time;
 }
 
+/** The events of one append. */
+interface Batch {
+  readonly events: readonly LoggedEvent[];
+  readonly deltas: number;
+  /** Number of events taken, up to the last of these. */
+  readonly upTo: number;
+  /** Start of the append, from `Time.now()`. */
+  readonly startedAt: number;
+}
+
 export class Journal {
   readonly accumulator: ResponseAccumulator;
   readonly #options: JournalOptions;
   readonly #time: Time;
   #pending: ResponseEvent[] = [];
+  /** Number of deltas in `#pending`. */
+  #deltas = 0;
   #onClock = false;
   #atOnce = false;
   #hadDelta = false;
   #next = 0;
-  #writing = false;
+  /** The append that runs, if the store is outside this process. */
   #appending: Promise<void> | undefined;
   /** Number of events taken, and how many of them are in the log. */
   #taken = 0;
@@ -120,6 +132,7 @@ export class Journal {
       return;
     }
     this.#pending.push(event);
+    this.#deltas += 1;
     if (!this.#hadDelta) {
       this.#hadDelta = true;
       this.#soon();
@@ -154,53 +167,63 @@ export class Journal {
     });
   }
 
+  /**
+   * Appends the waiting events, unless an append runs: then they go into the next one. Never throws.
+   */
   #write(): void {
-    if (!this.#writing) void this.#drain();
+    if (this.#appending !== undefined || this.#pending.length === 0 || this.#lost !== undefined) return;
+    const { events, responseId, fence } = this.#options;
+    const batch = this.#takePending();
+    try {
+      const result = events.append(responseId, fence, batch.events);
+      if ('outcome' in result) this.#confirm(batch, result);
+      else this.#appending = this.#confirmLater(batch, result);
+    } catch (error) {
+      this.#loseLog(error);
+    }
+  }
+
+  #takePending(): Batch {
+    const events = this.#pending.map((event, i) => serialize(event, this.#next + i));
+    const batch = { events, deltas: this.#deltas, upTo: this.#taken, startedAt: this.#time.now() };
+    this.#pending = [];
+    this.#deltas = 0;
+    this.#next += events.length;
+    this.#ending = isTerminal(events.at(-1)?.type);
+    return batch;
   }
 
   /**
-   * Appends until no event waits. Events that arrive during an append go into the next one. Never
-   * rejects.
+   * Waits for a store outside this process, and appends again while it is unavailable. Appends are
+   * idempotent by sequence number, so the same events can be sent again. Never rejects.
    */
-  async #drain(): Promise<void> {
-    this.#writing = true;
-    while (this.#pending.length > 0 && this.#lost === undefined) {
-      const taken = this.#taken;
-      const events = this.#pending.map((event, i) => serialize(event, this.#next + i));
-      this.#pending = [];
-      this.#next += events.length;
-      this.#appending = this.#append(events);
-      await this.#appending;
-      if (this.#lost === undefined) this.#stored = taken;
-    }
-    this.#appending = undefined;
-    this.#writing = false;
-  }
-
-  async #append(events: readonly LoggedEvent[]): Promise<void> {
-    const { responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
-    const startedAt = this.#time.now();
-    this.#ending = events.some(({ type }) => isTerminal(type));
+  async #confirmLater(batch: Batch, begun: Promise<AppendResult>): Promise<void> {
+    const { events, responseId, fence, giveUpMs = 30_000 } = this.#options;
     try {
-      // Appends are idempotent by sequence number, so the same events can be sent again.
-      const result = await retryWhileUnavailable(() => this.#options.events.append(responseId, fence, events), {
+      const result = await retryWhileUnavailable(() => events.append(responseId, fence, batch.events), {
+        begun,
         giveUpMs,
         wanted: () => this.#lost === undefined,
         time: this.#time,
       });
-      if (result.outcome === 'fenced') {
-        this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
-        return;
-      }
-      this.appendedAt = this.#time.now();
-      this.#ended = this.#ending;
-      if (result.cancelRequested) this.cancelRequested();
+      this.#confirm(batch, result);
     } catch (error) {
-      const why = 'unable to continue this turn; its log cannot be written; try again';
-      this.#lose(new SluiceError('state_unavailable', why, { cause: error }));
+      this.#loseLog(error);
+    }
+    this.#appending = undefined;
+    this.#write();
+  }
+
+  #confirm({ upTo, deltas, startedAt }: Batch, result: AppendResult): void {
+    if (result.outcome === 'fenced') {
+      this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
       return;
     }
-    onAppend?.(this.#time.now() - startedAt, events.filter((event) => event.type.endsWith('.delta')).length);
+    this.appendedAt = this.#time.now();
+    this.#stored = upTo;
+    this.#ended = this.#ending;
+    if (result.cancelRequested) this.cancelRequested();
+    this.#options.onAppend?.(this.appendedAt - startedAt, deltas);
   }
 
   /** Reports a cancel request, from the log or from a signal. Later calls have no effect. */
@@ -224,6 +247,11 @@ export class Journal {
         'unable to continue this turn; another replica may hold its lease; resume the response',
       ),
     );
+  }
+
+  #loseLog(cause: unknown): void {
+    const why = 'unable to continue this turn; its log cannot be written; try again';
+    this.#lose(new SluiceError('state_unavailable', why, { cause }));
   }
 
   /** Stops writing. Without effect after the terminal event, which ends the lease. */

@@ -7,7 +7,7 @@
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
-import { isTerminal, type LoggedEvent, type ResponseEvent, serialize } from '../domain/event.js';
+import { EventSerializer, isTerminal, type LoggedEvent, type ResponseEvent } from '../domain/event.js';
 import { type ResponseObject } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type AppendResult, type EventLog, type Fence } from '../state/event-log.js';
@@ -56,6 +56,7 @@ export class Journal {
   readonly accumulator: ResponseAccumulator;
   readonly #options: JournalOptions;
   readonly #time: Time;
+  readonly #serializer = new EventSerializer();
   #pending: ResponseEvent[] = [];
   /** Number of deltas in `#pending`. */
   #deltas = 0;
@@ -114,7 +115,7 @@ export class Journal {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
     this.#taken += 1;
-    this.#pending.push(event);
+    this.#wait(event);
     this.#soon();
   }
 
@@ -126,12 +127,12 @@ export class Journal {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
     this.#taken += 1;
-    const newest = this.#pending.at(-1);
+    const newest = this.#pending[this.#pending.length - 1];
     if (newest !== undefined && joins(newest, event)) {
       this.#pending[this.#pending.length - 1] = { ...newest, delta: newest.delta + event.delta };
       return;
     }
-    this.#pending.push(event);
+    this.#wait(event);
     this.#deltas += 1;
     if (!this.#hadDelta) {
       this.#hadDelta = true;
@@ -147,6 +148,12 @@ export class Journal {
     const upTo = this.#taken;
     this.#write();
     while (this.#stored < upTo && this.#appending !== undefined) await this.#appending;
+  }
+
+  #wait(event: ResponseEvent): void {
+    // One event is the usual case, and an empty array would grow to room for many.
+    if (this.#pending.length === 0) this.#pending = [event];
+    else this.#pending.push(event);
   }
 
   readonly #onTick = (): void => {
@@ -184,7 +191,7 @@ export class Journal {
   }
 
   #takePending(): Batch {
-    const events = this.#pending.map((event, i) => serialize(event, this.#next + i));
+    const events = this.#pending.map((event, i) => this.#serializer.serialize(event, this.#next + i));
     const batch = { events, deltas: this.#deltas, upTo: this.#taken, startedAt: this.#time.now() };
     this.#pending = [];
     this.#deltas = 0;

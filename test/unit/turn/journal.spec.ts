@@ -215,6 +215,26 @@ describe('Journal', () => {
     expect(await written()).toEqual([]);
   });
 
+  it('reports the cause when the log of this process throws', async () => {
+    const append = (): never => {
+      throw new Error('a bug');
+    };
+    const journal = journalOf({ events: { append } });
+    await journal.flushed();
+    expect(notices).toEqual(['lost: state_unavailable']);
+    expect(journal.lost?.cause).toMatchObject({ message: 'a bug' });
+  });
+
+  it('appends in the same tick if the log is in this process', () => {
+    const journal = journalOf({ events: log });
+    void journal.flushed();
+    expect(journal.nextSequence).toBe(3);
+    journal.delta(delta('a'));
+    journal.emit(end());
+    void journal.flushed();
+    expect(journal.ended).toBe(true);
+  });
+
   it('stops retrying when its lease is lost meanwhile', async () => {
     faults.fail('append');
     const journal = journalOf();

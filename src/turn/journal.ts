@@ -175,7 +175,7 @@ export class Journal {
   }
 
   /**
-   * Appends the waiting events, unless an append runs: then they go into the next one. Never throws.
+   * Appends the waiting events. If an append runs, they go into the next one. Never throws.
    */
   #write(): void {
     if (this.#appending !== undefined || this.#pending.length === 0 || this.#lost !== undefined) return;

@@ -40,13 +40,19 @@ export function renderPrompt(prompt: Prompt, given: Values = {}, options: Render
   return constant;
 }
 
-/** Renderings that depend on the configuration only, by the prompt, or by what it changes for a model. */
+/**
+ * Renderings that depend on the configuration only, by the prompt, or by what it changes for a
+ * model.
+ */
 const constants = new WeakMap<
   Prompt | ModelOverride,
   { readonly configured: Values | undefined; readonly prompt: RenderedPrompt }
 >();
 
-/** Whether neither the request, nor the credential, nor a fact of the turn sets a variable of the prompt. */
+/**
+ * Whether neither the request, nor the credential, nor a fact of the turn sets a variable of the
+ * prompt.
+ */
 function isConstant({ variables }: Prompt, given: Values, { bound = {}, facts }: RenderOptions): boolean {
   if (Object.keys(given).length > 0 || Object.keys(bound).length > 0) return false;
   if (facts === undefined) return true;

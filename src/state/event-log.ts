@@ -6,6 +6,7 @@
 
 import { type LoggedEvent } from '../domain/event.js';
 import { type StoredItem } from '../domain/item.js';
+import { type StoredResponse } from '../domain/response.js';
 
 /** What a running turn has reserved of its caller's limits, until the turn is settled. */
 export interface Reservation {
@@ -54,6 +55,11 @@ export type AppendResult =
    */
   | { readonly outcome: 'fenced' };
 
+export type EndResult =
+  | AppendResult
+  /** Another end of the response is stored already. Nothing was appended. */
+  | { readonly outcome: 'ended_before'; readonly stored: StoredResponse };
+
 export interface LogPage {
   readonly head: LogHead;
   /** Events after the cursor, contiguous, oldest first; at most the requested limit. */
@@ -92,15 +98,24 @@ export abstract class EventLog {
    * fenced, and nothing is written: the log has lost its tail, and a number must never appear twice
    * with different text. A terminal event ends the log and its lease, and starts its retention (10
    * min, or `state.ttl` if that is less; 60 s for `store: false`).
-   * @returns the result itself if the store is in this process, which spares a running turn a
-   * promise for each flush
    * @throws SluiceError `state_unavailable`
    */
-  abstract append(
+  abstract append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult>;
+
+  /**
+   * Appends the last events of a response as `append` does, the terminal event at their end, and
+   * stores the end of the response, so that no viewer sees the terminal event before the response
+   * can be read. The first stored end wins. A deleted response is not stored again, and its events
+   * are appended. Safe to repeat after a lost reply.
+   * @throws EndNotStored if the end could not be stored and nothing was appended
+   * @throws SluiceError `state_unavailable`
+   */
+  abstract end(
     responseId: string,
     fence: Fence,
     events: readonly LoggedEvent[],
-  ): AppendResult | Promise<AppendResult>;
+    stored: StoredResponse,
+  ): Promise<EndResult>;
 
   /**
    * Reads a page of events.

@@ -7,17 +7,18 @@
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
-import { EventSerializer, isTerminal, type LoggedEvent, type ResponseEvent } from '../domain/event.js';
-import { type ResponseObject } from '../domain/response.js';
+import { isTerminal, type LoggedEvent, type ResponseEvent, serialize, type TerminalEvent } from '../domain/event.js';
+import { type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { type AppendResult, type EventLog, type Fence } from '../state/event-log.js';
+import { EndNotStored } from '../state/end-in-steps.js';
+import { type EventLog, type Fence } from '../state/event-log.js';
 import { type FlushClock } from './flush-clock.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 
 export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 
 export interface JournalOptions {
-  readonly events: Pick<EventLog, 'append'>;
+  readonly events: Pick<EventLog, 'append' | 'end'>;
   readonly clock: FlushClock;
   readonly responseId: string;
   readonly fence: Fence;
@@ -42,29 +43,18 @@ export interface JournalOptions {
   readonly time?: Time;
 }
 
-/** The events of one append. */
-interface Batch {
-  readonly events: readonly LoggedEvent[];
-  readonly deltas: number;
-  /** Number of events taken, up to the last of these. */
-  readonly upTo: number;
-  /** Start of the append, from `Time.now()`. */
-  readonly startedAt: number;
-}
-
 export class Journal {
   readonly accumulator: ResponseAccumulator;
   readonly #options: JournalOptions;
   readonly #time: Time;
-  readonly #serializer = new EventSerializer();
   #pending: ResponseEvent[] = [];
-  /** Number of deltas in `#pending`. */
-  #deltas = 0;
   #onClock = false;
   #atOnce = false;
+  /** Whether events wait for `end`. */
+  #held = false;
   #hadDelta = false;
   #next = 0;
-  /** The append that runs, if the store is outside this process. */
+  #writing = false;
   #appending: Promise<void> | undefined;
   /** Number of events taken, and how many of them are in the log. */
   #taken = 0;
@@ -87,9 +77,9 @@ export class Journal {
     this.#next = this.#taken = this.#stored = opening.length;
   }
 
-  /** Sequence number of the next event, once all events before it are flushed. */
+  /** Sequence number of the next event that joins no delta. */
   get nextSequence(): number {
-    return this.#next;
+    return this.#next + this.#pending.length;
   }
 
   /**
@@ -115,7 +105,7 @@ export class Journal {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
     this.#taken += 1;
-    this.#wait(event);
+    this.#pending.push(event);
     this.#soon();
   }
 
@@ -127,13 +117,12 @@ export class Journal {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
     this.#taken += 1;
-    const newest = this.#pending[this.#pending.length - 1];
+    const newest = this.#pending.at(-1);
     if (newest !== undefined && joins(newest, event)) {
       this.#pending[this.#pending.length - 1] = { ...newest, delta: newest.delta + event.delta };
       return;
     }
-    this.#wait(event);
-    this.#deltas += 1;
+    this.#pending.push(event);
     if (!this.#hadDelta) {
       this.#hadDelta = true;
       this.#soon();
@@ -143,17 +132,32 @@ export class Journal {
     }
   }
 
+  /**
+   * Writes the terminal event with the events that wait before it, and stores the end of the
+   * response, if there is one to store. Resolves when the log has them or the journal is lost.
+   * @returns another end that was stored before; nothing was written then, and the caller calls
+   * again with that end
+   * @throws EndNotStored if the end could not be stored; nothing was written then
+   */
+  async end(terminal: TerminalEvent, stored?: StoredResponse): Promise<StoredResponse | undefined> {
+    this.#held = true;
+    while (this.#appending !== undefined) await this.#appending;
+    if (this.#lost !== undefined) return undefined;
+    this.accumulator.apply(terminal);
+    const events = [...this.#pending, terminal].map((event, i) => serialize(event, this.#next + i));
+    const endedBefore = await this.#append(events, stored);
+    if (this.#ended) {
+      this.#next += events.length;
+      this.#pending = [];
+    }
+    return endedBefore;
+  }
+
   /** Resolves when all events emitted before this call are in the log, or the journal is lost. */
   async flushed(): Promise<void> {
     const upTo = this.#taken;
     this.#write();
     while (this.#stored < upTo && this.#appending !== undefined) await this.#appending;
-  }
-
-  #wait(event: ResponseEvent): void {
-    // One event is the usual case, and an empty array would grow to room for many.
-    if (this.#pending.length === 0) this.#pending = [event];
-    else this.#pending.push(event);
   }
 
   readonly #onTick = (): void => {
@@ -174,63 +178,63 @@ export class Journal {
     });
   }
 
-  /**
-   * Appends the waiting events. If an append runs, they go into the next one. Never throws.
-   */
   #write(): void {
-    if (this.#appending !== undefined || this.#pending.length === 0 || this.#lost !== undefined) return;
-    const { events, responseId, fence } = this.#options;
-    const batch = this.#takePending();
-    try {
-      const result = events.append(responseId, fence, batch.events);
-      if ('outcome' in result) this.#confirm(batch, result);
-      else this.#appending = this.#confirmLater(batch, result);
-    } catch (error) {
-      this.#loseLog(error);
-    }
-  }
-
-  #takePending(): Batch {
-    const events = this.#pending.map((event, i) => this.#serializer.serialize(event, this.#next + i));
-    const batch = { events, deltas: this.#deltas, upTo: this.#taken, startedAt: this.#time.now() };
-    this.#pending = [];
-    this.#deltas = 0;
-    this.#next += events.length;
-    this.#ending = isTerminal(events.at(-1)?.type);
-    return batch;
+    if (!this.#writing) void this.#drain();
   }
 
   /**
-   * Waits for a store outside this process, and appends again while it is unavailable. Appends are
-   * idempotent by sequence number, so the same events can be sent again. Never rejects.
+   * Appends until no event waits. Events that arrive during an append go into the next one. Never
+   * rejects.
    */
-  async #confirmLater(batch: Batch, begun: Promise<AppendResult>): Promise<void> {
-    const { events, responseId, fence, giveUpMs = 30_000 } = this.#options;
-    try {
-      const result = await retryWhileUnavailable(() => events.append(responseId, fence, batch.events), {
-        begun,
-        giveUpMs,
-        wanted: () => this.#lost === undefined,
-        time: this.#time,
-      });
-      this.#confirm(batch, result);
-    } catch (error) {
-      this.#loseLog(error);
+  async #drain(): Promise<void> {
+    this.#writing = true;
+    while (this.#pending.length > 0 && this.#lost === undefined && !this.#held) {
+      const taken = this.#taken;
+      const events = this.#pending.map((event, i) => serialize(event, this.#next + i));
+      this.#pending = [];
+      this.#next += events.length;
+      this.#appending = this.#append(events).then(() => undefined);
+      await this.#appending;
+      if (this.#lost === undefined) this.#stored = taken;
     }
     this.#appending = undefined;
-    this.#write();
+    this.#writing = false;
   }
 
-  #confirm({ upTo, deltas, startedAt }: Batch, result: AppendResult): void {
-    if (result.outcome === 'fenced') {
-      this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
-      return;
+  /** @returns another end of the response that was stored before. @throws EndNotStored */
+  async #append(events: readonly LoggedEvent[], stored?: StoredResponse): Promise<StoredResponse | undefined> {
+    const { events: log, responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
+    const startedAt = this.#time.now();
+    this.#ending = events.some(({ type }) => isTerminal(type));
+    try {
+      // Appends are idempotent by sequence number, so the same events can be sent again.
+      const result = await retryWhileUnavailable(
+        () =>
+          stored === undefined ? log.append(responseId, fence, events) : log.end(responseId, fence, events, stored),
+        { giveUpMs, wanted: () => this.#lost === undefined, time: this.#time },
+      );
+      if (result.outcome === 'fenced') {
+        this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
+        return undefined;
+      }
+      if (result.outcome === 'ended_before') {
+        this.#ending = false;
+        return result.stored;
+      }
+      this.appendedAt = this.#time.now();
+      this.#ended = this.#ending;
+      if (result.cancelRequested) this.cancelRequested();
+    } catch (error) {
+      if (error instanceof EndNotStored) {
+        this.#ending = false;
+        throw error;
+      }
+      const why = 'unable to continue this turn; its log cannot be written; try again';
+      this.#lose(new SluiceError('state_unavailable', why, { cause: error }));
+      return undefined;
     }
-    this.appendedAt = this.#time.now();
-    this.#stored = upTo;
-    this.#ended = this.#ending;
-    if (result.cancelRequested) this.cancelRequested();
-    this.#options.onAppend?.(this.appendedAt - startedAt, deltas);
+    onAppend?.(this.#time.now() - startedAt, events.filter((event) => event.type.endsWith('.delta')).length);
+    return undefined;
   }
 
   /** Reports a cancel request, from the log or from a signal. Later calls have no effect. */
@@ -254,11 +258,6 @@ export class Journal {
         'unable to continue this turn; another replica may hold its lease; resume the response',
       ),
     );
-  }
-
-  #loseLog(cause: unknown): void {
-    const why = 'unable to continue this turn; its log cannot be written; try again';
-    this.#lose(new SluiceError('state_unavailable', why, { cause }));
   }
 
   /** Stops writing. Without effect after the terminal event, which ends the lease. */

@@ -7,7 +7,7 @@
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type StoredItem } from '../domain/item.js';
-import { type ResponseObject, type ResponseStatus } from '../domain/response.js';
+import { type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
 import { account, type Accounting } from './account.js';
 import { type TurnPlan } from './admission.js';
 import { type EndedTurn, type Keeping, keepingNothing, keepingOf, NOTHING, type TurnContexts } from './turn-context.js';
@@ -51,29 +51,25 @@ export class Settlement {
       : NOTHING;
     const end = await this.#commit(turn, outcome, response, keeping);
     if (journal.lost === undefined && !facts.placeReleased) await leave();
-    journal.emit(end.terminal);
-    await journal.flushed();
-    return journal.ended ? end.outcome : 'lost';
+    const reported = await this.#writeEnd(turn, end);
+    return journal.ended ? reported : 'lost';
   }
 
   /**
-   * Stores the items of the turn in its conversation, then its response. The outcome changes in two
-   * cases only: the items could not be stored, or another replica has stored an end already. That
-   * end is reported then.
+   * Stores the items of the turn in its conversation. The outcome changes if they could not be
+   * stored.
    */
   async #commit(turn: Turn, outcome: TurnOutcome, response: ResponseObject, keeping: Keeping): Promise<End> {
-    const { journal, facts } = turn;
-    const options = { wanted: () => journal.lost === undefined, time: turn.time };
-    const kept = await retryWhileUnavailable(() => this.#contexts.keepItems(response, keeping), options).catch(
-      asSluiceError,
-    );
+    const { journal, facts, plan } = turn;
+    const kept = await retryWhileUnavailable(() => this.#contexts.keepItems(response, keeping), {
+      wanted: () => journal.lost === undefined,
+      time: turn.time,
+    }).catch(asSluiceError);
     facts.placeReleased = !(kept instanceof SluiceError);
     facts.kept = kept === true ? keeping.kept : 'nothing';
     const end = kept instanceof SluiceError ? ({ end: 'failed', error: kept } as const) : outcome;
     const terminal = terminalFor(turn, end);
-    const { plan } = turn;
     if (end.end === 'failed' && plan.source.kind === 'previous') plan.unstored?.forget(plan.source.id);
-    if (journal.lost !== undefined) return { outcome: end, terminal };
     const ended = {
       owner: plan.caller.owner,
       ...classOf(plan.caller.limitsClass),
@@ -83,20 +79,44 @@ export class Settlement {
       terminalSequence: journal.nextSequence,
       history: kept === false ? [] : (facts.context?.history ?? chainOf(plan)),
     };
-    if (!response.store) {
-      await this.#rememberUnstored(turn, end, ended);
-      return { outcome: end, terminal };
-    }
+    return { outcome: end, terminal, ended };
+  }
+
+  /**
+   * Writes the terminal event and stores the response with it.
+   * @returns the outcome that was reported: that of the turn, or of an end that another replica has
+   * stored already
+   */
+  async #writeEnd(turn: Turn, { outcome, terminal, ended }: End): Promise<TurnOutcome> {
+    const { journal, facts } = turn;
     try {
-      const own = await retryWhileUnavailable(() => this.#contexts.endOf(ended), options);
-      const stored = await retryWhileUnavailable(() => this.#contexts.storeEnd(own), options);
-      return stored === own.response ? { outcome: end, terminal } : reportStored(turn, stored);
+      const endedBefore = await journal.end(terminal, await this.#toStore(turn, outcome, ended));
+      if (endedBefore === undefined) return outcome;
+      const { response } = endedBefore;
+      reportStored(turn, response);
+      await journal.end(terminalOf(response));
+      return outcomeOfResponse(response);
     } catch (thrown) {
+      // Without a conversation nothing is kept of a response that could not be stored.
       facts.unstored = asSluiceError(thrown);
-      if (response.conversation !== null) return { outcome: end, terminal };
-      facts.kept = 'nothing';
-      return { outcome: end, terminal: { ...terminal, response: keepingNothing(terminal.response) } };
+      const { response } = terminal;
+      if (response.conversation === null) facts.kept = 'nothing';
+      await journal.end(
+        response.conversation === null ? { ...terminal, response: keepingNothing(response) } : terminal,
+      );
+      return outcome;
     }
+  }
+
+  /** Returns the stored form of a response, or undefined if its request has `store: false`. */
+  async #toStore(turn: Turn, outcome: TurnOutcome, ended: EndedTurn): Promise<StoredResponse | undefined> {
+    const { journal, time } = turn;
+    if (journal.lost !== undefined) return undefined;
+    if (!ended.response.store) {
+      await this.#rememberUnstored(turn, outcome, ended);
+      return undefined;
+    }
+    return retryWhileUnavailable(() => this.#contexts.endOf(ended), { wanted: () => journal.lost === undefined, time });
   }
 
   /** Lets the caller's connection continue from a response that is not stored. */
@@ -123,13 +143,14 @@ function chainOf({ source }: TurnPlan): readonly StoredItem[] | null {
 interface End {
   readonly outcome: TurnOutcome;
   readonly terminal: TerminalEvent;
+  readonly ended: EndedTurn;
 }
 
 /**
  * Takes over the end that another replica has stored for this turn, so that viewers, metrics and
  * the log report only that end.
  */
-function reportStored({ facts }: Turn, response: ResponseObject): End {
+function reportStored({ facts }: Turn, response: ResponseObject): void {
   const { sluice } = response;
   facts.kept = sluice.kept;
   facts.model = response.model;
@@ -138,7 +159,6 @@ function reportStored({ facts }: Turn, response: ResponseObject): End {
   // This replica made the call, so it knows the usage if the other one does not.
   facts.usage = response.usage ?? facts.usage;
   facts.costUsd = sluice.cost_usd ?? facts.costUsd;
-  return { outcome: outcomeOfResponse(response), terminal: terminalOf(response) };
 }
 
 function terminalFor(turn: Turn, outcome: TurnOutcome): TerminalEvent {

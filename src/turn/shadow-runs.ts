@@ -153,8 +153,9 @@ export class ShadowRuns {
   #turnOf({ plan, input, origin }: Ended, stop: AbortController): Turn {
     const time = this.#time;
     const response = newResponse(plan, time);
+    const discarded = () => Promise.resolve({ outcome: 'appended', cancelRequested: false } as const);
     const journal = new Journal({
-      events: { append: () => Promise.resolve({ outcome: 'appended', cancelRequested: false }) },
+      events: { append: discarded, end: discarded },
       clock: new FlushClock({ maxWindowMs: 0, time }),
       responseId: response.id,
       fence: 0,

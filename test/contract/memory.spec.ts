@@ -13,6 +13,7 @@ import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
 import { describeIdempotencyStore } from './suites/idempotency-store.js';
 import { describeRateLimiter } from './suites/rate-limiter.js';
+import { describeResponseEnd } from './suites/response-end.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
 const open: OpenStore = () => {
@@ -41,6 +42,7 @@ describeConversationAnnouncements('memory', open);
 describeConversationClaim('memory', open);
 describeConversationEntry('memory', open);
 describeConversationStore('memory', open);
+describeResponseEnd('memory', open);
 describeRateLimiter('memory', open);
 describeIdempotencyStore('memory', open);
 describeCredentialStore('memory', open, () => 1_800_000_000_000);

@@ -17,6 +17,7 @@ import { describeFollow } from './suites/follow.js';
 import { deltas, headOf, numbersOf, terminal } from './suites/log-fixtures.js';
 import { describeIdempotencyStore } from './suites/idempotency-store.js';
 import { describeRateLimiter } from './suites/rate-limiter.js';
+import { describeResponseEnd } from './suites/response-end.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
 let servers: RedisClusterServers;
@@ -34,6 +35,7 @@ describeConversationAnnouncements('Redis Cluster', open);
 describeConversationClaim('Redis Cluster', open);
 describeConversationEntry('Redis Cluster', open);
 describeConversationStore('Redis Cluster', open);
+describeResponseEnd('Redis Cluster', open, { inSteps: true });
 describeRateLimiter('Redis Cluster', open);
 describeIdempotencyStore('Redis Cluster', open);
 describeCredentialStore('Redis Cluster', open);

@@ -12,6 +12,7 @@ import { describeConversationStore } from './suites/conversation-store.js';
 import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
+import { describeResponseEnd } from './suites/response-end.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
 let server: RedisServer;
@@ -29,6 +30,7 @@ describeConversationAnnouncements('encrypted Redis', open);
 describeConversationClaim('encrypted Redis', open);
 describeConversationEntry('encrypted Redis', open);
 describeConversationStore('encrypted Redis', open);
+describeResponseEnd('encrypted Redis', open);
 describeCredentialStore('encrypted Redis', open);
 describeOwnerIndex('encrypted Redis', open);
 describeFollow('encrypted Redis', open);

@@ -21,6 +21,7 @@ import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
 import { describeIdempotencyStore } from './suites/idempotency-store.js';
 import { describeRateLimiter } from './suites/rate-limiter.js';
+import { describeResponseEnd } from './suites/response-end.js';
 import { describeTurnLease } from './suites/turn-lease.js';
 
 let server: RedisServer;
@@ -98,6 +99,7 @@ describeConversationAnnouncements('Redis', open);
 describeConversationClaim('Redis', open);
 describeConversationEntry('Redis', open);
 describeConversationStore('Redis', open);
+describeResponseEnd('Redis', open);
 describeRateLimiter('Redis', open);
 describeIdempotencyStore('Redis', open);
 describeCredentialStore('Redis', open);

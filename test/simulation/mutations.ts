@@ -6,6 +6,7 @@ import { type ConversationClaim } from '../../src/state/conversation-claim.js';
 import { ConversationEntry } from '../../src/state/conversation-entry.js';
 import { type State } from '../../src/state/state.js';
 import { TurnContexts } from '../../src/turn/turn-context.js';
+import { endingInSteps } from '../unit/turn/turn-harness.js';
 
 /** Stores every end over the one before it, and a deleted response again. */
 class OverwritingResponses extends ResponseStore {
@@ -30,7 +31,8 @@ class OverwritingResponses extends ResponseStore {
 }
 
 export function lastEndWins(state: State): State {
-  return { ...state, responses: new OverwritingResponses() };
+  const responses = new OverwritingResponses();
+  return { ...state, responses, events: endingInSteps(state.events, responses) };
 }
 
 /**
@@ -71,7 +73,8 @@ export function losesEndsWithConversation(state: State): State {
       return state.responses.put(stored);
     return undefined;
   };
-  return { ...state, responses: replaced(state.responses, { put }) };
+  const responses = replaced(state.responses, { put });
+  return { ...state, responses, events: endingInSteps(state.events, responses) };
 }
 
 function replaced<T extends object>(target: T, by: Readonly<Record<string, unknown>>): T {

@@ -10,6 +10,7 @@ import { type ConversationAnnouncements } from '../../src/state/conversation-ann
 import { type ConversationClaim } from '../../src/state/conversation-claim.js';
 import { type EventLog, type TurnLease } from '../../src/state/event-log.js';
 import { type State } from '../../src/state/state.js';
+import { endingInSteps } from '../unit/turn/turn-harness.js';
 import { type Random } from './random.js';
 import { type Host, type Scheduler } from './scheduler.js';
 
@@ -41,6 +42,11 @@ export class Network {
    * Called once when a conversation was joined, with the joining done and its answer on the way.
    */
   afterJoin: (() => void) | undefined;
+  /**
+   * Whether the end of a response is stored in one request and its terminal appended in another, as
+   * in a Redis Cluster.
+   */
+  endsInSteps = false;
   readonly #onHeal = new Set<() => void>();
   #cut = false;
   /** Stores that do not answer this replica, by name. */
@@ -96,14 +102,16 @@ export class Network {
 
   /** The store as this replica reaches it. */
   reach(state: State): State {
+    const log = this.#log(state.events);
+    const responses = this.#store('responses', state.responses);
     return {
-      events: this.#log(state.events),
+      events: this.endsInSteps ? endingInSteps(log, responses) : log,
       lease: this.#lease(state.lease),
       claim: this.#claim(state.claim),
       entry: this.#store('claim', state.entry),
       announcements: this.#announcements(state.announcements),
       conversations: this.#store('conversations', state.conversations),
-      responses: this.#store('responses', state.responses),
+      responses,
       limiter: this.#store('limiter', state.limiter),
       keys: this.#store('keys', state.keys),
       credentials: this.#store('keys', state.credentials),
@@ -217,7 +225,7 @@ export class Network {
             name,
             property,
             // The proxy forwards the caller's arguments unchanged, so their types match.
-            () => Promise.resolve(Reflect.apply(value as (...all: unknown[]) => unknown, whole, args)),
+            () => Reflect.apply(value as (...all: unknown[]) => Promise<unknown>, whole, args),
             String(args[0] instanceof Object ? '' : args[0]),
           );
       },

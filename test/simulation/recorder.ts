@@ -4,7 +4,7 @@
 
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';
 import { type StoredItem } from '../../src/domain/item.js';
-import { type AppendResult, type EventLog, type LogHead } from '../../src/state/event-log.js';
+import { type EndResult, type EventLog, type LogHead } from '../../src/state/event-log.js';
 import { type Bucket, type BucketState } from '../../src/state/rate-limiter.js';
 import { type State } from '../../src/state/state.js';
 import { type Scheduler } from './scheduler.js';
@@ -114,16 +114,20 @@ export class Recorder {
         this.responses.set(known.head.responseId, known);
         this.#appended(known, first as readonly LoggedEvent[]);
       },
-      append: (result, responseId, _fence: unknown, events) => {
-        const response = this.responses.get(String(responseId));
-        if (response === undefined || (result as AppendResult).outcome !== 'appended') return;
-        this.#appended(response, events as readonly LoggedEvent[]);
-      },
+      append: (result, responseId, _fence: unknown, events) => this.#written(result, responseId, events),
+      end: (result, responseId, _fence: unknown, events) => this.#written(result, responseId, events),
       delete: (_result, responseId) => {
         const response = this.responses.get(String(responseId));
         if (response !== undefined) response.deleted = true;
       },
     });
+  }
+
+  #written(result: unknown, responseId: unknown, events: unknown): void {
+    const response = this.responses.get(String(responseId));
+    // The arguments are those of `append` and `end`.
+    if (response === undefined || (result as EndResult).outcome !== 'appended') return;
+    this.#appended(response, events as readonly LoggedEvent[]);
   }
 
   #appended(response: KnownResponse, events: readonly LoggedEvent[]): void {

@@ -52,9 +52,11 @@ export class World {
     const time = this.scheduler.timeOf(new Host('store'));
     this.store = this.recorder.observe(mutate(memoryState({ ttlMs: TTL_MS, maxItems: 500, time })));
     const weather = this.calm ? CALM : this.#weather();
+    const endsInSteps = this.random.chance(0.5);
     this.replicas = Array.from({ length: this.random.pick([2, 2, 3]) }, (_, i) => {
       const host = new Host(`r${i}`);
       const network = new Network(this.scheduler, this.random.fork(), host, weather);
+      network.endsInSteps = endsInSteps;
       return new Replica({
         host,
         network,

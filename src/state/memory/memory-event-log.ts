@@ -4,20 +4,21 @@
  */
 
 import { isTerminal, type LoggedEvent } from '../../domain/event.js';
-import { type AppendResult, EventLog, type Fence, type LogHead, type LogPage } from '../event-log.js';
+import { type StoredResponse } from '../../domain/response.js';
+import { type ResponseStore } from '../conversation-store.js';
+import { endInSteps } from '../end-in-steps.js';
+import { type AppendResult, type EndResult, EventLog, type Fence, type LogHead, type LogPage } from '../event-log.js';
 import { type Follower, hasEnded, type MemoryLog, type MemoryLogTable } from './memory-log-table.js';
 import { PackedEvents } from './packed-events.js';
 
-const FENCED: AppendResult = { outcome: 'fenced' };
-const APPENDED: AppendResult = { outcome: 'appended', cancelRequested: false };
-const CANCEL_REQUESTED: AppendResult = { outcome: 'appended', cancelRequested: true };
-
 export class MemoryEventLog extends EventLog {
   readonly #table: MemoryLogTable;
+  readonly #responses: Pick<ResponseStore, 'put'>;
 
-  constructor(table: MemoryLogTable) {
+  constructor(table: MemoryLogTable, responses: Pick<ResponseStore, 'put'>) {
     super();
     this.#table = table;
+    this.#responses = responses;
   }
 
   override async create(head: LogHead): Promise<Fence> {
@@ -38,25 +39,31 @@ export class MemoryEventLog extends EventLog {
     return 1;
   }
 
-  override append(
+  override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
+    const entry = this.#table.live(responseId);
+    if (entry === undefined || entry.fence !== fence) return { outcome: 'fenced' };
+    const { events: before } = entry;
+    const fresh = events.filter((event) => event.sequence >= before.length);
+    if (fresh.length > 0) {
+      if (before instanceof PackedEvents || fresh[0]?.sequence !== before.length) return { outcome: 'fenced' };
+      before.push(...fresh);
+      if (isTerminal(fresh.at(-1)?.type)) this.#table.pack(entry, before);
+      this.#renew(entry);
+      for (const follower of entry.followers) follower.onEvents(fresh);
+    }
+    return { outcome: 'appended', cancelRequested: entry.cancelRequested };
+  }
+
+  override async end(
     responseId: string,
     fence: Fence,
     events: readonly LoggedEvent[],
-  ): AppendResult | Promise<AppendResult> {
-    const now = this.#table.time.now();
-    const entry = this.#table.live(responseId, now);
-    if (entry === undefined || entry.fence !== fence) return FENCED;
-    const { events: before } = entry;
-    const known = before.length - (events[0]?.sequence ?? before.length);
-    const fresh = known > 0 ? events.slice(known) : events;
-    if (fresh.length > 0) {
-      if (before instanceof PackedEvents || known < 0) return FENCED;
-      for (const event of fresh) before.push(event);
-      if (isTerminal(fresh.at(-1)?.type)) this.#table.pack(entry, before);
-      this.#renew(entry, now);
-      for (const follower of entry.followers) follower.onEvents(fresh);
-    }
-    return entry.cancelRequested ? CANCEL_REQUESTED : APPENDED;
+    stored: StoredResponse,
+  ): Promise<EndResult> {
+    const entry = this.#table.live(responseId);
+    const follows = (events[0]?.sequence ?? 0) <= (entry?.events.length ?? 0);
+    if (entry?.fence !== fence || !follows) return { outcome: 'fenced' };
+    return endInSteps({ events: this, responses: this.#responses }, responseId, fence, events, stored);
   }
 
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
@@ -96,8 +103,8 @@ export class MemoryEventLog extends EventLog {
     for (const follower of entry?.followers ?? []) follower.onGap();
   }
 
-  /** @param now from `Time.now()` */
-  #renew(entry: MemoryLog, now: number): void {
+  #renew(entry: MemoryLog): void {
+    const now = this.#table.time.now();
     const ended = hasEnded(entry);
     const { runningMs, leaseMs } = this.#table.times;
     entry.expiresAt = now + (ended ? this.#table.keepMs(entry) : runningMs);

@@ -57,7 +57,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     credentials.sweep();
   });
   return {
-    events: new MemoryEventLog(table),
+    events: new MemoryEventLog(table, responses),
     lease: new MemoryTurnLease(table),
     claim,
     entry: new ConversationEntry(claim, conversations),

@@ -15,14 +15,13 @@ export class PackedEvents {
 
   /** @param events all events of a log, contiguous from number 0 */
   constructor(events: readonly LoggedEvent[]) {
-    let text = '';
-    for (const { json } of events) text += json;
-    this.#bytes = Buffer.from(text);
-    const isAscii = this.#bytes.length === text.length;
+    this.#bytes = Buffer.from(events.map(({ json }) => json).join(''));
     this.#ends = new Uint32Array(events.length);
-    let at = 0;
     let end = 0;
-    for (const { json } of events) this.#ends[at++] = end += isAscii ? json.length : Buffer.byteLength(json);
+    for (const [i, { json }] of events.entries()) {
+      end += Buffer.byteLength(json);
+      this.#ends[i] = end;
+    }
   }
 
   get length(): number {

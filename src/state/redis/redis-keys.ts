@@ -1,6 +1,6 @@
 /*
- * Every key and channel that Sluice uses in Redis, in one table. No other file spells a key. All
- * keys of one script share a hash tag, so that a Cluster stores them in one slot. Each key has a
+ * Every key and channel that Sluice uses in Redis, in one table. No other file spells a key. In a
+ * Cluster all keys of one script share a hash tag, so that they are in one slot. Each key has a
  * time to live, lists are bounded, and no key is found by SCAN.
  *
  * | key (after the prefix)   | type   | holds                                              | lives                              |

@@ -158,10 +158,13 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const life = new IndexLife({ ...stores, ...retention });
   const bounds = { maxItems, maxBytes };
   const conversations = new RedisConversationStore({ ...stores, ...retention, ...bounds, sharded, hooks, life });
+  const responses = new RedisResponseStore({ ...stores, hooks, ...retention, deletedMs: times.deletedMs });
   return {
     events: new RedisEventLog({
       ...logs,
       appends,
+      responses,
+      sharded,
       packer,
       tails,
       hooks,
@@ -176,7 +179,7 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
     entry: new RedisConversationEntry({ ...stores, hooks, life, claim, conversations, maxBytes }),
     announcements: new RedisConversationAnnouncements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
     conversations,
-    responses: new RedisResponseStore({ ...stores, hooks, ...retention, deletedMs: times.deletedMs }),
+    responses,
     limiter: new RedisRateLimiter({
       ...stores,
       heartbeat,

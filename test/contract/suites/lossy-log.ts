@@ -56,6 +56,7 @@ export class LossyLog extends EventLog {
   override create = (head: LogHead) => this.#inner.create(head);
   override append = (id: string, fence: number, events: readonly LoggedEvent[]) =>
     this.#inner.append(id, fence, events);
+  override end = (...args: Parameters<EventLog['end']>) => this.#inner.end(...args);
   override requestCancel = (id: string) => this.#inner.requestCancel(id);
   override delete = (id: string) => this.#inner.delete(id);
 }

@@ -13,6 +13,7 @@ import { FollowHub } from '../../../src/state/follow/follow-hub.js';
 import { type Viewer } from '../../../src/state/follow/viewer.js';
 import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';
+import { MemoryResponseStore } from '../../../src/state/memory/memory-response-store.js';
 import { FakeSocket } from './fake-socket.js';
 
 const tick = (): Promise<void> => new Promise(setImmediate);
@@ -25,7 +26,7 @@ let behind: jest.Mock<(following: Following, events: number) => boolean>;
 let outbound: Outbound;
 
 beforeEach(() => {
-  log = new MemoryEventLog(new MemoryLogTable());
+  log = new MemoryEventLog(new MemoryLogTable(), new MemoryResponseStore({ ttlMs: 60_000 }));
   hub = new FollowHub({ events: log, ringEvents: 8, pageEvents: 5 });
   socket = new FakeSocket();
   stuck = jest.fn<() => void>();

@@ -3,12 +3,15 @@
  * while its log is unavailable.
  */
 
-import { beforeEach, describe, expect, it } from '@jest/globals';
-import { type ResponseEvent, serialize } from '../../../src/domain/event.js';
+import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { type ResponseEvent, serialize, type TerminalEvent } from '../../../src/domain/event.js';
 import { contentPart } from '../../../src/domain/open-item.js';
 import { type SluiceError } from '../../../src/domain/errors.js';
+import { type StoredResponse } from '../../../src/domain/response.js';
+import { EndNotStored } from '../../../src/state/end-in-steps.js';
 import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';
+import { MemoryResponseStore } from '../../../src/state/memory/memory-response-store.js';
 import { FlushClock } from '../../../src/turn/flush-clock.js';
 import { type DeltaEvent, Journal, type JournalOptions } from '../../../src/turn/journal.js';
 import { retryWhileUnavailable } from '../../../src/turn/retry-while-unavailable.js';
@@ -31,12 +34,14 @@ class HandClock extends FlushClock {
 
 const ID = 'resp_1';
 let log: MemoryEventLog;
+let responses: MemoryResponseStore;
 let faults: Faults;
 let clock: HandClock;
 let notices: string[];
 
 beforeEach(async () => {
-  log = new MemoryEventLog(new MemoryLogTable());
+  responses = new MemoryResponseStore({ ttlMs: 60_000 });
+  log = new MemoryEventLog(new MemoryLogTable(), responses);
   faults = new Faults();
   clock = new HandClock();
   notices = [];
@@ -66,7 +71,7 @@ function journalOf(options: Partial<JournalOptions> = {}): Journal {
 
 const AT = { item_id: 'm', output_index: 0, content_index: 0 };
 const delta = (text: string): DeltaEvent => ({ type: 'response.output_text.delta', ...AT, delta: text, logprobs: [] });
-const end = (): ResponseEvent => ({ type: 'response.completed', response: responseOf({ status: 'completed' }) });
+const end = (): TerminalEvent => ({ type: 'response.completed', response: responseOf({ status: 'completed' }) });
 const tick = (): Promise<void> => new Promise(setImmediate);
 const appends = (): number => faults.calls.filter((call) => call === 'append').length;
 
@@ -215,26 +220,6 @@ describe('Journal', () => {
     expect(await written()).toEqual([]);
   });
 
-  it('reports the cause when the log of this process throws', async () => {
-    const append = (): never => {
-      throw new Error('a bug');
-    };
-    const journal = journalOf({ events: { append } });
-    await journal.flushed();
-    expect(notices).toEqual(['lost: state_unavailable']);
-    expect(journal.lost?.cause).toMatchObject({ message: 'a bug' });
-  });
-
-  it('appends in the same tick if the log is in this process', () => {
-    const journal = journalOf({ events: log });
-    void journal.flushed();
-    expect(journal.nextSequence).toBe(3);
-    journal.delta(delta('a'));
-    journal.emit(end());
-    void journal.flushed();
-    expect(journal.ended).toBe(true);
-  });
-
   it('stops retrying when its lease is lost meanwhile', async () => {
     faults.fail('append');
     const journal = journalOf();
@@ -296,6 +281,58 @@ describe('Journal', () => {
     journal.leaseLost();
     expect(journal.lost).toBeUndefined();
     expect(notices).toEqual([]);
+  });
+});
+
+describe('the end of a journal', () => {
+  const stored = (text: string): StoredResponse => ({
+    owner: 'a',
+    response: responseOf({ id: ID, status: 'completed', output_text: text }),
+    input: [],
+    context: [],
+    terminalSequence: 4,
+  });
+
+  it('writes what waits and the terminal event in one append, numbered on', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    journal.delta(delta('a'));
+    expect(journal.nextSequence).toBe(4);
+    expect(await journal.end(end(), stored('a'))).toBeUndefined();
+    expect(await written()).toEqual(['created', 'output_item.added', 'content_part.added', 'a', 'completed']);
+    expect(faults.calls.filter((call) => call === 'end')).toHaveLength(1);
+    expect(journal.ended).toBe(true);
+  });
+
+  it('returns another stored end, writes nothing, and writes that end when it is called again', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    await responses.put(stored('first'));
+    journal.delta(delta('a'));
+    expect(await journal.end(end(), stored('second'))).toEqual(stored('first'));
+    expect([journal.ended, journal.ending]).toEqual([false, false]);
+    expect(await journal.end(end())).toBeUndefined();
+    expect(await written()).toEqual(['created', 'output_item.added', 'content_part.added', 'a', 'completed']);
+  });
+
+  it('reports an end that could not be stored, and still writes a terminal event', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    jest.spyOn(responses, 'put').mockRejectedValueOnce(new Error('too large'));
+    await expect(journal.end(end(), stored('a'))).rejects.toBeInstanceOf(EndNotStored);
+    expect(journal.lost).toBeUndefined();
+    await journal.end(end());
+    expect(journal.ended).toBe(true);
+    expect(await responses.get(ID)).toBeUndefined();
+  });
+
+  it('is lost if it is fenced', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    await log.delete(ID);
+    expect(await journal.end(end(), stored('a'))).toBeUndefined();
+    expect([journal.ended, journal.lost?.code]).toEqual([false, 'replica_lost']);
+    expect(await responses.get(ID)).toBeUndefined();
   });
 });
 

@@ -17,6 +17,9 @@ import { type Provider } from '../../../src/provider/provider.js';
 import { FollowHub } from '../../../src/state/follow/follow-hub.js';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
 import { ConversationEntry } from '../../../src/state/conversation-entry.js';
+import { type ResponseStore } from '../../../src/state/conversation-store.js';
+import { endInSteps } from '../../../src/state/end-in-steps.js';
+import { type EventLog } from '../../../src/state/event-log.js';
 import { type State } from '../../../src/state/state.js';
 import { PromptRegistry } from '../../../src/templating/registry.js';
 import { Admission, type AdmissionPolicy } from '../../../src/turn/admission.js';
@@ -168,6 +171,21 @@ export class Faults {
   }
 }
 
+/**
+ * The log of a store that ends a response in two steps, as a Redis Cluster does, so that each of
+ * them can fail.
+ */
+export function endingInSteps(events: EventLog, responses: ResponseStore): EventLog {
+  const end: EventLog['end'] = (...args) => endInSteps({ events, responses }, ...args);
+  return new Proxy(events, {
+    get: (whole, name) => {
+      if (name === 'end') return end;
+      const value: unknown = Reflect.get(whole, name, whole);
+      return typeof value === 'function' ? (value.bind(whole) as unknown) : value;
+    },
+  });
+}
+
 export function away(): SluiceError {
   return new SluiceError('state_unavailable', 'unable to reach the store; it is away; try again');
 }
@@ -229,7 +247,7 @@ export class TurnHarness {
     const time = options.time ?? systemTime;
     this.state = {
       ...plain,
-      events: faults.wrap(plain.events),
+      events: endingInSteps(faults.wrap(plain.events), faults.wrap(plain.responses)),
       lease: faults.wrap(plain.lease),
       claim: faults.wrap(plain.claim),
       entry: new ConversationEntry(faults.wrap(plain.claim), faults.wrap(plain.conversations)),

@@ -1,4 +1,7 @@
-/* The life of each owner's index of conversations, which uses of the conversations extend. */
+/*
+ * The life of each owner's index of conversations, which uses of the conversations extend, and the
+ * owners of the conversations that were used.
+ */
 
 import { systemTime, type Time } from '../../../domain/time.js';
 import { longestTtl, type Retention } from '../../retention.js';
@@ -12,6 +15,8 @@ export interface IndexLifeOptions extends Retention {
   readonly time?: Time;
 }
 
+/** Most conversations whose owner is remembered. */
+const OWNERS_MAX = 4_096;
 /** Most owners whose index is known to have been extended. */
 const EXTENDED_MAX = 4_096;
 
@@ -20,15 +25,31 @@ export class IndexLife {
   /** When the life of an owner's index was extended last, by `Time.now()`. */
   readonly #extended = new Map<string, number>();
 
+  /** Owners by conversation. */
+  readonly #owners = new Map<string, string>();
+
   constructor(options: IndexLifeOptions) {
     this.#options = options;
   }
 
+  /** Remembers the owner of a conversation. */
+  remember(conversationId: string, owner: string): void {
+    if (this.#owners.size >= OWNERS_MAX) this.#owners.clear();
+    this.#owners.set(conversationId, owner);
+  }
+
+  /** Returns the owner of a conversation, if this replica has used it lately. */
+  ownerOf(conversationId: string): string | undefined {
+    return this.#owners.get(conversationId);
+  }
+
   /**
-   * Extends the life of an owner's index like that of a conversation that is used, at most once in
-   * INDEX_SLACK_MS, by which the index outlives its conversations. No caller waits for it.
+   * Remembers the owner of a conversation that is used, and extends the life of the owner's index
+   * like that of the conversation, at most once in INDEX_SLACK_MS, by which the index outlives its
+   * conversations. No caller waits for it.
    */
-  extend(owner: string): void {
+  extend(conversationId: string, owner: string): void {
+    this.remember(conversationId, owner);
     const { commands, keys, time = systemTime } = this.#options;
     const lifeMs = longestTtl(this.#options) + INDEX_SLACK_MS;
     const now = time.now();

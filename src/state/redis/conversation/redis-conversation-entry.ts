@@ -41,7 +41,7 @@ export class RedisConversationEntry extends ConversationEntry {
     const reply = await this.#enter(entering);
     if (reply === null) return undefined;
     const [place, owner, metadata, ...items] = reply;
-    life.extend(owner);
+    life.extend(conversationId, owner);
     // Without its data key, the conversation was erased.
     if ((await vault.open(PLACES.metadata(conversationId), metadata)) === undefined) {
       await claim.leave(conversationId, responseId);

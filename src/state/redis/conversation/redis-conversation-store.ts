@@ -56,14 +56,10 @@ interface Head extends NewConversation {
 const TITLE_ITEMS = 10;
 const TITLE_BYTES = 16 * 1024;
 const MAX_LISTED = 1_000;
-/** Most conversations whose owner is remembered. */
-const OWNERS_MAX = 4_096;
 
 export class RedisConversationStore extends ConversationStore {
   readonly #options: RedisConversationStoreOptions;
   readonly #sealed: SealedItems;
-  /** Owners by conversation, so that one command changes a conversation and its owner's index. */
-  readonly #owners = new Map<string, string>();
 
   constructor(options: RedisConversationStoreOptions) {
     super();
@@ -86,7 +82,7 @@ export class RedisConversationStore extends ConversationStore {
   override async get(id: string): Promise<Conversation | undefined> {
     const head = await this.#read(id, true);
     if (head === undefined) return undefined;
-    this.#options.life.extend(head.owner);
+    this.#options.life.extend(id, head.owner);
     return this.#titled(head);
   }
 
@@ -155,10 +151,10 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
-    const { commands, keys, scripts, sharded, maxItems, maxBytes, maxListed = MAX_LISTED } = this.#options;
+    const { commands, keys, scripts, life, sharded, maxItems, maxBytes, maxListed = MAX_LISTED } = this.#options;
     const title = derivedTitle(items);
     const sealer = await this.#sealed.sealer(id);
-    const owner = sharded ? undefined : this.#owners.get(id);
+    const owner = sharded ? undefined : life.ownerOf(id);
     const names = [...keys.conversation(id), keys.queue(id), keys.committed(id, commitId)];
     if (owner !== undefined) names.push(keys.owner(owner));
     const reply = await commands.run(scripts.get('conversation-append'), names, [
@@ -263,8 +259,7 @@ export class RedisConversationStore extends ConversationStore {
 
   async #index(owner: string, id: string, updatedAt: number): Promise<void> {
     const { commands, keys, scripts, maxListed = MAX_LISTED } = this.#options;
-    if (this.#owners.size >= OWNERS_MAX) this.#owners.clear();
-    this.#owners.set(id, owner);
+    this.#options.life.remember(id, owner);
     await commands.run(scripts.get('owner-index'), [keys.owner(owner)], [id, updatedAt, maxListed]);
   }
 

@@ -23,6 +23,13 @@ export interface RedisResponseStoreOptions extends Retention {
   readonly scopes: Scopes;
 }
 
+/** The end of a response as Redis holds it, for a script that stores it. */
+export interface SealedEnd {
+  readonly key: string;
+  readonly ttlMs: number;
+  readonly text: string;
+}
+
 export class RedisResponseStore extends ResponseStore {
   readonly #options: RedisResponseStoreOptions;
 
@@ -32,17 +39,29 @@ export class RedisResponseStore extends ResponseStore {
   }
 
   override async put(stored: StoredResponse): Promise<StoredResponse | undefined> {
-    const { commands, keys, vault, scopes } = this.#options;
-    const ttlMs = ttlOf(this.#options, stored.limitsClass);
+    const { key, ttlMs, text } = await this.sealed(stored);
+    const earlier = await this.#options.commands.call('SET', key, text, 'NX', 'GET', 'PX', ttlMs);
+    return earlier === null ? stored : this.firstOf(stored, String(earlier));
+  }
+
+  /** Returns an end in its stored form. @throws like Vault.sealer */
+  async sealed(stored: StoredResponse): Promise<SealedEnd> {
+    const { keys, vault, scopes } = this.#options;
     const { id } = stored.response;
     const sealer = await vault.sealer(scopes.ofResponse(stored));
-    const json = JSON.stringify(stored);
-    const text = sealer.text(PLACES.response(id), json);
-    const earlier = await commands.call('SET', keys.response(id), text, 'NX', 'GET', 'PX', ttlMs);
-    if (earlier === null) return stored;
-    const earlierJson = await vault.open(PLACES.response(id), String(earlier));
-    // The same text: an earlier attempt of this call stored it, and its reply was lost.
-    return earlierJson === json ? stored : this.#parsed(earlierJson);
+    const text = sealer.text(PLACES.response(id), JSON.stringify(stored));
+    return { key: keys.response(id), ttlMs: ttlOf(this.#options, stored.limitsClass), text };
+  }
+
+  /**
+   * Reads the entry that kept an end from being stored.
+   * @returns `stored` if an earlier attempt of the same call stored it, another end, or undefined
+   * if the response was deleted
+   * @throws like Vault.open
+   */
+  async firstOf(stored: StoredResponse, entry: string): Promise<StoredResponse | undefined> {
+    const json = await this.#options.vault.open(PLACES.response(stored.response.id), entry);
+    return json === JSON.stringify(stored) ? stored : this.#parsed(json);
   }
 
   override async get(id: string): Promise<StoredResponse | undefined> {

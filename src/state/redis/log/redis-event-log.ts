@@ -8,10 +8,20 @@
 import { systemTime, type Time } from '../../../domain/time.js';
 import { randomUUID } from 'node:crypto';
 import { isTerminal, type LoggedEvent } from '../../../domain/event.js';
-import { type AppendResult, EventLog, type Fence, type LogHead, type LogPage } from '../../event-log.js';
+import { type StoredResponse } from '../../../domain/response.js';
+import { EndNotStored, endInSteps } from '../../end-in-steps.js';
+import {
+  type AppendResult,
+  type EndResult,
+  EventLog,
+  type Fence,
+  type LogHead,
+  type LogPage,
+} from '../../event-log.js';
 import { type Retention, ttlOf } from '../../retention.js';
 import { type AppendQueue } from './append-queue.js';
 import { type RedisKeys } from '../redis-keys.js';
+import { type RedisResponseStore, type SealedEnd } from '../conversation/redis-response-store.js';
 import { type LocalFollowers } from './local-followers.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
@@ -24,6 +34,10 @@ import { type WrittenTails } from './written-tails.js';
 export interface RedisEventLogOptions extends Omit<SealedLogOptions, 'readHead'> {
   readonly commands: RedisCommands;
   readonly appends: AppendQueue;
+  /** Stores ended responses. */
+  readonly responses: Pick<RedisResponseStore, 'put' | 'sealed' | 'firstOf'>;
+  /** Whether a script can only use keys of one slot (Cluster). */
+  readonly sharded: boolean;
   readonly subscriptions: Subscriptions;
   readonly tails: WrittenTails;
   readonly packer: Pick<LogPacker, 'add'>;
@@ -82,17 +96,50 @@ export class RedisEventLog extends EventLog {
   }
 
   override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
+    // The cast is safe: `#write` returns a text only if there is an end to store.
+    return (await this.#write(responseId, fence, events)) as AppendResult;
+  }
+
+  override async end(
+    responseId: string,
+    fence: Fence,
+    events: readonly LoggedEvent[],
+    stored: StoredResponse,
+  ): Promise<EndResult> {
+    const { responses, sharded } = this.#options;
+    // In a Cluster the stored response is in another slot than its log.
+    if (sharded) return endInSteps({ events: this, responses }, responseId, fence, events, stored);
+    const notStored = (error: unknown): never => {
+      throw new EndNotStored(error);
+    };
+    const sealed = await responses.sealed(stored).catch(notStored);
+    const written = await this.#write(responseId, fence, events, sealed);
+    if (typeof written !== 'string') return written;
+    const first = await responses.firstOf(stored, written).catch(notStored);
+    // Undefined: the response was deleted.
+    if (first !== undefined && first !== stored) return { outcome: 'ended_before', stored: first };
+    return this.append(responseId, fence, events);
+  }
+
+  /** Returns a text if an end is stored already, and nothing was appended. */
+  async #write(
+    responseId: string,
+    fence: Fence,
+    events: readonly LoggedEvent[],
+    end?: SealedEnd,
+  ): Promise<AppendResult | string> {
     const { tails, packer, local, hooks } = this.#options;
-    let result = await this.#append(responseId, fence, events);
-    if (result < 0) {
+    let result = await this.#append(responseId, fence, events, end);
+    if (typeof result === 'number' && result < 0) {
       const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
       if (lost !== undefined) {
         // The same numbers with the same text: viewers that saw the lost events drop them by their
         // numbers.
-        result = await this.#append(responseId, fence, [...lost, ...events]);
-        if (result > 0) hooks.onTailRepaired?.(lost.length);
+        result = await this.#append(responseId, fence, [...lost, ...events], end);
+        if (Number(result) > FENCED) hooks.onTailRepaired?.(lost.length);
       }
     }
+    if (typeof result === 'string') return result;
     if (result <= FENCED) {
       this.#sealed.end(responseId);
       tails.end(responseId);
@@ -143,10 +190,15 @@ export class RedisEventLog extends EventLog {
   }
 
   /** Sends an append in this round of the event loop if its data key is in memory. */
-  async #append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<number> {
+  async #append(
+    responseId: string,
+    fence: Fence,
+    events: readonly LoggedEvent[],
+    end?: SealedEnd,
+  ): Promise<number | string> {
     const sealed = this.#sealed.appended(responseId, events);
     const written = sealed instanceof Promise ? await sealed : sealed;
-    return written === undefined ? FENCED : this.#options.appends.append(responseId, fence, written);
+    return written === undefined ? FENCED : this.#options.appends.append(responseId, fence, written, end);
   }
 
   override async subscribe(

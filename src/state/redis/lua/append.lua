@@ -1,24 +1,30 @@
--- Appends events of any number of responses. Each append checks the fence and the number, renews
--- the lease and publishes, in one step.
--- KEYS, for each: meta, log, leases.
--- ARGV, for each: fence, first number, '1' if they end the log, count, events... The response and
--- its channel are derived from the name of its log, so that appends need not send them.
+-- Appends events of any number of responses. Each append checks the fence and the number, stores the
+-- end of the response if it has one, renews the lease and publishes, in one step.
+-- KEYS, for each: meta, log, leases, and the stored response if there is an end to store.
+-- ARGV, for each: fence, first number, '1' if they end the log, count, time to live of the end ('' if
+-- there is none to store), the end if there is one, events... The response and its channel are
+-- derived from the name of its log, so that appends need not send them.
 -- Returns, for each: 0 fenced; 1 the log holds them; 2 also a cancel was requested; -(n+1) refused,
--- since the log ends before event n.
+-- since the log ends before event n; or what is stored already, another end or the mark of a
+-- deletion: nothing was appended.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local results = {}
-local a = 1
-for k = 1, #KEYS, 3 do
-  local meta, log, leases = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+local a, k = 1, 1
+while k <= #KEYS do
+  local meta, log, leases, stored = KEYS[k], KEYS[k + 1], KEYS[k + 2], nil
   local fence, first, ends, count = ARGV[a], tonumber(ARGV[a + 1]), ARGV[a + 2] == '1', tonumber(ARGV[a + 3])
   local bucket = string.sub(leases, 1, -7)
   local response = string.sub(log, #bucket + 5)
-  local events = a + 4
+  local ttl, events = ARGV[a + 4], a + 5
+  k = k + 3
+  if ttl ~= '' then
+    stored, k, events = KEYS[k], k + 1, events + 1
+  end
   a = events + count
   local known = redis.call('HMGET', meta, 'fence', 'next', 'ended', 'cancel', 'lease', 'store', 'keep')
   local held = tonumber(known[2])
-  local result = known[4] and 2 or 1
+  local result, earlier = known[4] and 2 or 1, nil
   if known[1] ~= fence then
     result = 0
   elseif first > held then
@@ -26,6 +32,10 @@ for k = 1, #KEYS, 3 do
   elseif first + count > held and known[3] then
     result = 0
   elseif first + count > held then
+    earlier = stored and redis.call('SET', stored, ARGV[events - 1], 'NX', 'GET', 'PX', ttl)
+    result = earlier or result
+  end
+  if result ~= 0 and not earlier and first <= held and first + count > held then
     local new = events + held - first
     for i = new, a - 1 do
       redis.call('XADD', log, '0-' .. (first + i - events + 1), 'e', ARGV[i])

@@ -11,6 +11,7 @@ import { FollowHub } from '../../../../src/state/follow/follow-hub.js';
 import { batches, type Viewer } from '../../../../src/state/follow/viewer.js';
 import { MemoryEventLog } from '../../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../../src/state/memory/memory-log-table.js';
+import { MemoryResponseStore } from '../../../../src/state/memory/memory-response-store.js';
 
 const ID = 'resp_a';
 
@@ -30,7 +31,7 @@ let events: TrickyLog;
 let hub: FollowHub;
 beforeEach(() => {
   table = new MemoryLogTable();
-  events = new TrickyLog(table);
+  events = new TrickyLog(table, new MemoryResponseStore({ ttlMs: 60_000 }));
   hub = new FollowHub({ events, ringEvents: 4, pageEvents: 3 });
 });
 afterEach(() => hub.close());
@@ -172,7 +173,7 @@ describe('opening', () => {
 });
 
 /** Appends without delivering to the followers, as if the message was lost. */
-async function silently(append: () => unknown): Promise<void> {
+async function silently(append: () => Promise<unknown>): Promise<void> {
   const followers = table.entries.get(ID)?.followers ?? new Set();
   const written = [...followers];
   followers.clear();

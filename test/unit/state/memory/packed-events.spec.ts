@@ -6,6 +6,7 @@ import { systemTime } from '../../../../src/domain/time.js';
 import { LOG_TIMES } from '../../../../src/state/event-log.js';
 import { MemoryEventLog } from '../../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../../src/state/memory/memory-log-table.js';
+import { MemoryResponseStore } from '../../../../src/state/memory/memory-response-store.js';
 import { MemoryBudget } from '../../../../src/state/memory/memory-budget.js';
 import { PackedEvents } from '../../../../src/state/memory/packed-events.js';
 
@@ -45,6 +46,7 @@ describe('MemoryLogTable', () => {
   it('drops the oldest ended logs above its bound, and no running one', async () => {
     const events = new MemoryEventLog(
       new MemoryLogTable({ ...systemTime, now: () => 0 }, LOG_TIMES, new MemoryBudget({ maxBytes: 3_500 })),
+      new MemoryResponseStore({ ttlMs: 60_000 }),
     );
     await events.create(head('running'));
     await events.append('running', 1, [delta(0, 'x'.repeat(5_000))]);

@@ -51,6 +51,7 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined>, LayerStream
   /** When the model began to reason; undefined if it has not, or has finished reasoning. */
   #thinkingSinceMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #timerDueMs = Infinity;
 
   constructor(inner: Provider, request: ProviderRequest, signal: AbortSignal, options: TimeoutOptions) {
     this.#signal = signal;
@@ -123,12 +124,16 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined>, LayerStream
   };
 
   #arm(now: number): void {
-    clearTimeout(this.#timer);
     const dueMs = Math.min(this.#callDueMs(), this.#thinkingDueMs(), this.#silenceDueMs(now).dueMs);
-    if (dueMs !== Infinity) this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.ceil(dueMs - now)));
+    // A timer that fires earlier sets the next one: cheaper than a new one for each answer.
+    if (dueMs >= this.#timerDueMs) return;
+    clearTimeout(this.#timer);
+    this.#timerDueMs = dueMs;
+    this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.ceil(dueMs - now)));
   }
 
   readonly #onTimer = (): void => {
+    this.#timerDueMs = Infinity;
     const now = performance.now();
     const silence = this.#silenceDueMs(now);
     if (now >= this.#callDueMs()) this.#timeOut('the whole call', this.#options.callTimeoutMs);

@@ -174,9 +174,18 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     const { producedLength } = this.#chunks;
     if (this.#timer !== undefined && this.#timerAt === producedLength) return;
     this.#timerAt = producedLength;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#complete(), AFTER_FINISH_MS).unref();
+    this.#startTimer();
   }
+
+  #startTimer(): void {
+    if (this.#timer === undefined) this.#timer = setTimeout(this.#onTimer, AFTER_FINISH_MS).unref();
+    else this.#timer.refresh();
+  }
+
+  readonly #onTimer = (): void => {
+    if (this.#over) this.#body?.destroy(new Error('the body did not end'));
+    else this.#complete();
+  };
 
   /**
    * Delivers usage and finish. Reads and drops the rest of the body, so that its connection can be
@@ -194,8 +203,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
     this.#queue.push(last);
     this.#over = true;
     this.#body?.pace(false);
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#body?.destroy(new Error('the body did not end')), AFTER_FINISH_MS).unref();
+    this.#startTimer();
     if (this.#paused) this.#body?.resume();
     const { usage } = this.#chunks;
     const close = (part: ProviderPart): void => {
@@ -235,6 +243,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   #settle(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.signal.removeEventListener('abort', this.#onAbort);
   }
 }

@@ -8,13 +8,17 @@ import { type Dispatcher } from 'undici';
 import { type BodyReader, decodeWhole, decoding } from './content-coding.js';
 import { type PacedSocket, socketBeingRead } from './paced-socket.js';
 
+/** Most bytes that are kept for a reader before the socket is paused. */
+const MAX_EARLY_BYTES = 64 * 1024;
+
 /**
- * A body that has not been read yet. What arrives before `read` is kept; the socket is paused until
- * then.
+ * A body that has not been read yet. What arrives before `read` is kept; above a bound the socket
+ * is paused until then.
  */
 export class LeanBody {
   #reader: BodyReader | undefined;
   readonly #early: Buffer[] = [];
+  #earlyBytes = 0;
   #outcome: { readonly error?: Error } | undefined;
 
   readonly #socket: PacedSocket | undefined;
@@ -65,7 +69,10 @@ export class LeanBody {
     if (this.#reader !== undefined) this.#reader.onChunk(chunk);
     else {
       this.#early.push(chunk);
-      this.pause();
+      this.#earlyBytes += chunk.length;
+      // The reader comes in the same round of the event loop. To pause undici's parser and to resume
+      // it costs more than to keep a few bytes.
+      if (this.#earlyBytes > MAX_EARLY_BYTES) this.pause();
     }
   }
   finish(outcome: { readonly error?: Error }): void {

@@ -176,9 +176,10 @@ describe('a chunked body', () => {
     writes: readonly string[],
   ): Promise<{ texts: string[]; errors: unknown[]; sockets: number }> {
     let connections = 0;
+    let playing: Promise<void> | undefined;
     const raw = createRawServer((socket) => {
       connections += 1;
-      socket.on('error', () => undefined).on('data', () => void play(socket));
+      socket.on('error', () => undefined).on('data', () => (playing = play(socket)));
     });
     const play = async (socket: Socket): Promise<void> => {
       for (const bytes of writes) {
@@ -196,6 +197,9 @@ describe('a chunked body', () => {
       const { parts, error } = await collect(plain.stream(providerRequest('Hi'), new AbortController().signal));
       texts.push(textOf(parts));
       errors.push(error);
+      // The connection is free once the client has read the end of the body.
+      await playing;
+      await turns();
     }
     await plain.close();
     raw.close();

@@ -16,12 +16,12 @@ import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type InputKind } from '../domain/media.js';
 import { CallGate, type GateCandidate } from './call-gate.js';
 import { FailoverProvider, type FailoverCandidate, type FailoverEvent, type FailoverOptions } from './failover.js';
-import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
+import { type Provider, type ProviderRequest } from './provider.js';
 import { BreakerProvider, type BreakerOptions, type BreakerState } from './resilience/breaker.js';
 import { type CallBudget, RateLimitedProvider } from './resilience/rate-limit.js';
 import { type RetryEvent, type RetryOptions, RetryingProvider } from './resilience/retry.js';
 import { type TimeoutOptions, TimeoutsProvider } from './timeouts.js';
-import { readOpening, streamFromOpening } from './stream-opening.js';
+import { openStream, ProviderLayer, type StreamOpening, watched } from './stream-opening.js';
 
 export interface ProviderLayers {
   /** For metrics and logs: `openai`, `demo`. */
@@ -130,7 +130,7 @@ function silenceOf({ firstDeltaTimeoutMs, idleTimeoutMs, reasoningTimeoutMs }: P
 }
 
 /** Reports every failed call to a provider, for metrics. Changes nothing. */
-class ObservedProvider extends Provider {
+class ObservedProvider extends ProviderLayer {
   readonly #inner: Provider;
   readonly #onError: (code: ErrorCode) => void;
 
@@ -140,20 +140,18 @@ class ObservedProvider extends Provider {
     this.#onError = onError;
   }
 
-  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
+  override async open(request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening> {
     const report = (error: unknown): void => {
       const code = error instanceof SluiceError ? error.code : 'server_error';
       // Cancels are not failures; an abort by the time limit of the whole call is.
       if (!signal.aborted || code === 'provider_timeout') this.#onError(code);
     };
-    return streamFromOpening(async () => {
-      try {
-        const opened = await readOpening(this.#inner.stream(request, signal));
-        return { ...opened, onEnd: (thrown) => thrown !== undefined && report(thrown.error) };
-      } catch (error) {
-        report(error);
-        throw error;
-      }
-    });
+    try {
+      const opening = await openStream(this.#inner, request, signal);
+      return watched(opening, { onEnd: (thrown) => thrown !== undefined && report(thrown.error) });
+    } catch (error) {
+      report(error);
+      throw error;
+    }
   }
 }

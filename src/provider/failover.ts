@@ -7,8 +7,8 @@
 import { type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type InputKind } from '../domain/media.js';
 import { systemTime, type Time } from '../domain/time.js';
-import { readOpening, type StreamOpening, streamFromOpening, withStart } from './stream-opening.js';
-import { Overtaken, Provider, type ProviderPart, type ProviderRequest } from './provider.js';
+import { leave, openStream, ProviderLayer, type StreamOpening, watched, withStart } from './stream-opening.js';
+import { Overtaken, type Provider, type ProviderRequest } from './provider.js';
 
 export interface FailoverCandidate {
   readonly name: string;
@@ -38,7 +38,7 @@ export interface FailoverOptions {
   readonly time?: Time;
 }
 
-export class FailoverProvider extends Provider {
+export class FailoverProvider extends ProviderLayer {
   readonly #candidates: readonly FailoverCandidate[];
   readonly #options: FailoverOptions;
 
@@ -50,14 +50,12 @@ export class FailoverProvider extends Provider {
   }
 
   /**
-   * Calls the providers until one delivers.
-   * @throws the first retryable failure if all fail, else the last one
+   * Calls the providers until one delivers. Rejects with the first retryable failure if all fail,
+   * else with the last one.
    */
-  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return streamFromOpening(() => {
-      this.#options.hedges?.called();
-      return new Race(this.#able(request), this.#options, request, signal).run();
-    });
+  override open(request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening> {
+    this.#options.hedges?.called();
+    return new Race(this.#able(request), this.#options, request, signal).run();
   }
 
   /** Returns the candidates that take what the request contains. */
@@ -99,7 +97,7 @@ class Race {
   }
 
   run(): Promise<StreamOpening> {
-    if (this.candidates.length === 0) throw noProvider();
+    if (this.candidates.length === 0) return Promise.reject(noProvider());
     this.#callNext();
     return this.#outcome.promise;
   }
@@ -112,13 +110,13 @@ class Race {
     const request = model === undefined ? this.request : { ...this.request, model };
     const abort = this.candidates.length === 1 ? undefined : new AbortController();
     const entrant: Entrant = { candidate, request, abort, silent: false };
-    const forget = abort === undefined ? (): void => undefined : this.#forward(abort);
+    const forget = abort === undefined ? undefined : this.#forward(abort);
     this.#running.add(entrant);
     this.#arm(entrant);
-    readOpening(provider.stream(request, abort?.signal ?? this.signal)).then(
+    openStream(provider, request, abort?.signal ?? this.signal).then(
       (opened) => this.#won(entrant, opened, forget),
       (error: unknown) => {
-        forget();
+        forget?.();
         this.#lost(entrant, error);
       },
     );
@@ -146,13 +144,13 @@ class Race {
     });
   }
 
-  #won(entrant: Entrant, opened: StreamOpening, forget: () => void): void {
+  #won(entrant: Entrant, opened: StreamOpening, forget: (() => void) | undefined): void {
     this.#running.delete(entrant);
     if (this.#over) {
       // Two providers can deliver in the same tick. The other one has won, so this stream is
       // closed.
-      forget();
-      void Promise.resolve(opened.rest.return?.()).catch(() => undefined);
+      forget?.();
+      leave(opened).catch(() => undefined);
       return;
     }
     this.#end();
@@ -169,7 +167,7 @@ class Race {
           ...(lost.length === 0 ? {} : { lost }),
           ...(isFallback ? { fallback: true } : {}),
         });
-    this.#outcome.resolve({ ...answered, onEnd: forget, onReturn: forget });
+    this.#outcome.resolve(forget === undefined ? answered : watched(answered, { onEnd: forget, onReturn: forget }));
   }
 
   #lost(entrant: Entrant, error: unknown): void {

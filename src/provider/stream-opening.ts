@@ -1,14 +1,14 @@
 /*
- * The opening of a provider's stream, and the iterator that every wrapper of a provider uses. Up to
- * the first delta a wrapper may retry or choose another provider. After it the stream is passed
- * through unchanged, so that no wrapper adds a cost per delta.
+ * The opening of a provider's stream, and the base of every layer around a provider. Up to the
+ * first delta a layer may retry or choose another provider. After it the stream is passed through
+ * unchanged, so that no layer adds a cost per delta.
  */
 
-import { type ProviderPart } from './provider.js';
+import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export type PartResult = IteratorResult<ProviderPart, undefined>;
 
-/** What a layer does with a stream after its opening: it may watch, but changes no part. */
+/** What a layer watches for after the opening. It changes no part. */
 export interface StreamWatch {
   /** Called before each pull. */
   readonly onPull?: () => void;
@@ -23,35 +23,40 @@ export interface StreamWatch {
 }
 
 /** The opening of a stream: the parts that were read, and the iterator of the rest. */
-export interface StreamOpening extends StreamWatch {
+export interface StreamOpening {
   /** The parts up to and including the first delta. */
   readonly parts: readonly ProviderPart[];
   readonly rest: AsyncIterator<ProviderPart>;
-}
-
-/** A stream without the layers around it, and what those still watch for, the inner layer first. */
-export interface BareStream {
-  readonly stream: AsyncIterator<ProviderPart>;
+  /** Of the layers around the rest, the inner one first. */
   readonly watches: readonly StreamWatch[];
 }
 
-/** The iterator of a layer around a stream. */
-export interface LayerStream {
-  /**
-   * Lets the reader of this iterator read the stream inside instead, so that a delta passes no
-   * layer. The reader then calls the watches and never this iterator.
-   * @returns undefined if the layer has parts to deliver
-   */
-  stepAside(): BareStream | undefined;
+/**
+ * A layer around another provider. It acts until the stream has opened. Then the reader pulls from
+ * the innermost stream, and the layer only watches, so that a delta passes no layer.
+ */
+export abstract class ProviderLayer extends Provider {
+  /** Opens a stream. Rejects with the error of a stream that does not open, and never throws. */
+  abstract open(request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening>;
+
+  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
+    return { [Symbol.asyncIterator]: () => new OpeningStream(() => this.open(request, signal)) };
+  }
 }
 
-/** Returns `stream` without its layers, watched by `watch` too. */
-export function bareOf(stream: AsyncIterator<ProviderPart>, watch: StreamWatch): BareStream {
-  const inner = 'stepAside' in stream ? (stream as AsyncIterator<ProviderPart> & LayerStream).stepAside() : undefined;
-  const { stream: bare, watches } = inner ?? { stream, watches: [] };
-  const { onPull, onPart, onEnd, onReturn } = watch;
-  const watching = onPull ?? onPart ?? onEnd ?? onReturn;
-  return { stream: bare, watches: watching === undefined ? watches : [...watches, watch] };
+/**
+ * Opens a stream of any provider. Resolves at its first delta, or at its end if it has none.
+ * Rejects with the error of the stream.
+ */
+export function openStream(provider: Provider, request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening> {
+  return provider instanceof ProviderLayer
+    ? provider.open(request, signal)
+    : readOpening(provider.stream(request, signal));
+}
+
+/** Returns the opening with one more watch. */
+export function watched(opening: StreamOpening, watch: StreamWatch): StreamOpening {
+  return { ...opening, watches: [...opening.watches, watch] };
 }
 
 /**
@@ -62,18 +67,13 @@ export function isFirstWord(part: ProviderPart): boolean {
   return part.type !== 'start' && part.type !== 'usage';
 }
 
-/**
- * Reads a stream up to its first delta, or to its end if it has none.
- * @throws the error of the stream
- */
-export async function readOpening(stream: AsyncIterable<ProviderPart>): Promise<StreamOpening> {
+async function readOpening(stream: AsyncIterable<ProviderPart>): Promise<StreamOpening> {
   const rest = stream[Symbol.asyncIterator]();
   const parts: ProviderPart[] = [];
   for (;;) {
     const result = await rest.next();
-    if (result.done) return { parts, rest };
-    parts.push(result.value);
-    if (isFirstWord(result.value)) return { parts, rest };
+    if (!result.done) parts.push(result.value);
+    if (result.done || isFirstWord(result.value)) return { parts, rest, watches: [] };
   }
 }
 
@@ -85,22 +85,19 @@ export function withStart(
   return { ...opening, parts: opening.parts.map((part) => (part.type === 'start' ? { ...part, ...facts } : part)) };
 }
 
-/**
- * Returns a stream of the parts and the rest of the opening that `start` returns. `start` is called
- * at the first pull.
- */
-export function streamFromOpening(start: () => Promise<StreamOpening>): AsyncIterable<ProviderPart> {
-  return { [Symbol.asyncIterator]: () => new OpeningStream(start) };
+/** Closes a stream that is not read further. Rejects with the error of the stream. */
+export async function leave({ rest, watches }: Pick<StreamOpening, 'rest' | 'watches'>): Promise<void> {
+  for (const { onReturn } of watches.toReversed()) onReturn?.();
+  await rest.return?.();
 }
 
-class OpeningStream implements AsyncIterator<ProviderPart, undefined>, LayerStream {
+/** The parts and the rest of an opening. Opens at the first pull. */
+class OpeningStream implements AsyncIterator<ProviderPart, undefined> {
   readonly #start: () => Promise<StreamOpening>;
   #opening: StreamOpening | undefined;
   #held = 0;
   #closed = false;
   #ended = false;
-  /** The rest without the layers that only watch it; known when the held parts are read. */
-  #bare: BareStream | undefined;
 
   constructor(start: () => Promise<StreamOpening>) {
     this.#start = start;
@@ -114,30 +111,22 @@ class OpeningStream implements AsyncIterator<ProviderPart, undefined>, LayerStre
       this.#held++;
       return Promise.resolve({ value: held, done: false });
     }
-    const bare = (this.#bare ??= bareOf(opening.rest, opening));
-    for (const { onPull } of bare.watches) onPull?.();
+    for (const { onPull } of opening.watches) onPull?.();
     // The return value of an iterator is not used here.
-    const result = bare.stream.next() as Promise<PartResult>;
-    if (bare.watches.length > 0) result.then(this.#onResult, this.#onThrown);
+    const result = opening.rest.next() as Promise<PartResult>;
+    if (opening.watches.length > 0) result.then(this.#onResult, this.#onThrown);
     return result;
   }
 
   async return(): Promise<PartResult> {
     const opening = this.#opening;
     this.#closed = true;
-    if (opening === undefined) return { value: undefined, done: true };
-    const { stream, watches } = (this.#bare ??= bareOf(opening.rest, opening));
-    if (!this.#ended) {
+    if (opening !== undefined) {
+      const watches = this.#ended ? [] : opening.watches;
       this.#ended = true;
-      for (const { onReturn } of watches.toReversed()) onReturn?.();
+      await leave({ rest: opening.rest, watches });
     }
-    await stream.return?.();
     return { value: undefined, done: true };
-  }
-
-  stepAside(): BareStream | undefined {
-    const opening = this.#opening;
-    return opening === undefined || this.#held < opening.parts.length ? undefined : bareOf(opening.rest, opening);
   }
 
   async #open(): Promise<PartResult> {
@@ -148,14 +137,14 @@ class OpeningStream implements AsyncIterator<ProviderPart, undefined>, LayerStre
 
   readonly #onResult = (result: PartResult): void => {
     if (result.done) this.#end(undefined);
-    else for (const { onPart } of this.#bare?.watches ?? []) onPart?.(result.value);
+    else for (const { onPart } of this.#opening?.watches ?? []) onPart?.(result.value);
   };
   readonly #onThrown = (error: unknown): void => this.#end({ error });
 
   #end(thrown: { readonly error: unknown } | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
-    for (const { onEnd } of this.#bare?.watches ?? []) onEnd?.(thrown);
+    for (const { onEnd } of this.#opening?.watches ?? []) onEnd?.(thrown);
   }
 }
 
@@ -169,11 +158,11 @@ export function ignoreCloseErrors<T>(parts: AsyncIterable<T>): AsyncIterable<T> 
   return {
     [Symbol.asyncIterator]: () => {
       const inner = parts[Symbol.asyncIterator]();
-      const leave = async (): Promise<void> => void (await inner.return?.());
+      const close = async (): Promise<void> => void (await inner.return?.());
       return {
         next: () => inner.next(),
         return: () => {
-          leave().catch(() => undefined);
+          close().catch(() => undefined);
           return Promise.resolve({ value: undefined, done: true });
         },
       };

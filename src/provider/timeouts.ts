@@ -5,8 +5,15 @@
  */
 
 import { SluiceError } from '../domain/errors.js';
-import { type BareStream, bareOf, isFirstWord, type LayerStream, type PartResult } from './stream-opening.js';
-import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
+import {
+  isFirstWord,
+  openStream,
+  ProviderLayer,
+  type StreamOpening,
+  type StreamWatch,
+  watched,
+} from './stream-opening.js';
+import { type Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
 export interface TimeoutOptions {
   /** Milliseconds from the call to the first text, refusal or function call. */
@@ -19,7 +26,7 @@ export interface TimeoutOptions {
   readonly callTimeoutMs?: number;
 }
 
-export class TimeoutsProvider extends Provider {
+export class TimeoutsProvider extends ProviderLayer {
   readonly #inner: Provider;
   readonly #options: TimeoutOptions;
 
@@ -29,8 +36,16 @@ export class TimeoutsProvider extends Provider {
     this.#options = options;
   }
 
-  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return { [Symbol.asyncIterator]: () => new TimedStream(this.#inner, request, signal, this.#options) };
+  override async open(request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening> {
+    const limits = new StreamLimits(signal, this.#options);
+    try {
+      const opening = await openStream(this.#inner, request, limits.inner);
+      limits.opened(opening.parts.at(-1));
+      return watched(opening, limits);
+    } catch (error) {
+      limits.onEnd();
+      throw error;
+    }
   }
 }
 
@@ -38,13 +53,12 @@ export class TimeoutsProvider extends Provider {
  * One timer for the whole stream: a delta only notes the time; when the timer fires it checks
  * whether a limit has passed, and if not, sleeps until the earliest moment at which one could.
  */
-class TimedStream implements AsyncIterator<ProviderPart, undefined>, LayerStream {
+class StreamLimits implements StreamWatch {
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   readonly #options: TimeoutOptions;
-  readonly #rest: AsyncIterator<ProviderPart>;
   readonly #onOuterAbort = (): void => this.#abort.abort(this.#signal.reason);
-  #startedMs = 0;
+  readonly #startedMs = performance.now();
   /** When the pending part was requested; undefined between pulls. */
   #calledAtMs: number | undefined;
   #spoken = false;
@@ -53,55 +67,41 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined>, LayerStream
   #timer: NodeJS.Timeout | undefined;
   #timerDueMs = Infinity;
 
-  constructor(inner: Provider, request: ProviderRequest, signal: AbortSignal, options: TimeoutOptions) {
+  constructor(signal: AbortSignal, options: TimeoutOptions) {
     this.#signal = signal;
     this.#options = options;
-    this.#rest = inner.stream(request, this.#abort.signal)[Symbol.asyncIterator]();
+    if (signal.aborted) this.#onOuterAbort();
+    else signal.addEventListener('abort', this.#onOuterAbort, { once: true });
+    this.#arm(this.#startedMs);
   }
 
-  next(): Promise<PartResult> {
-    if (this.#startedMs === 0) this.#begin(performance.now());
-    this.#onPull();
-    // The cast is safe: the return value of the iterator is not used.
-    const result = this.#rest.next() as Promise<PartResult>;
-    result.then(this.#onResult, this.#end);
-    return result;
+  /** Aborts when a limit passes, or when the caller aborts. */
+  get inner(): AbortSignal {
+    return this.#abort.signal;
   }
 
-  async return(): Promise<PartResult> {
-    this.#end();
-    await this.#rest.return?.();
-    return { value: undefined, done: true };
+  /** @param last the part that opened the stream; undefined or no first word: it has ended */
+  opened(last: ProviderPart | undefined): void {
+    if (last === undefined || !isFirstWord(last)) this.onEnd();
+    else this.#onEarlyPart(last);
   }
 
-  stepAside(): BareStream {
-    const { idleTimeoutMs, reasoningTimeoutMs, firstDeltaTimeoutMs } = this.#options;
-    const end = { onEnd: this.#end, onReturn: this.#end };
-    const limitsParts = idleTimeoutMs ?? reasoningTimeoutMs ?? firstDeltaTimeoutMs;
-    const each = limitsParts === undefined ? {} : { onPull: this.#onPull, onPart: this.#onPart };
-    return bareOf(this.#rest, { ...each, ...end });
-  }
-
-  #begin(now: number): void {
-    this.#startedMs = now;
-    if (this.#signal.aborted) this.#onOuterAbort();
-    else this.#signal.addEventListener('abort', this.#onOuterAbort, { once: true });
-    this.#arm(now);
-  }
-
-  readonly #onPull = (): void => {
+  readonly onPull = (): void => {
     this.#calledAtMs = performance.now();
   };
 
-  readonly #onResult = (result: PartResult): void => {
-    if (result.done) this.#end();
-    else this.#onPart(result.value);
+  readonly onPart = (part: ProviderPart): void => {
+    this.#calledAtMs = undefined;
+    if (this.#thinkingSinceMs !== undefined) this.#onEarlyPart(part);
   };
 
-  readonly #onPart = (part: ProviderPart): void => {
+  readonly onEnd = (): void => {
     this.#calledAtMs = undefined;
-    if (!this.#spoken || this.#thinkingSinceMs !== undefined) this.#onEarlyPart(part);
+    clearTimeout(this.#timer);
+    this.#signal.removeEventListener('abort', this.#onOuterAbort);
   };
+
+  readonly onReturn = this.onEnd;
 
   /**
    * Handles a part before the first text. Reasoning counts as progress and has its own limit. After
@@ -116,12 +116,6 @@ class TimedStream implements AsyncIterator<ProviderPart, undefined>, LayerStream
     else if (first) this.#thinkingSinceMs = performance.now();
     if (first || !thinks) this.#arm(performance.now());
   }
-
-  readonly #end = (): void => {
-    this.#calledAtMs = undefined;
-    clearTimeout(this.#timer);
-    this.#signal.removeEventListener('abort', this.#onOuterAbort);
-  };
 
   #arm(now: number): void {
     const dueMs = Math.min(this.#callDueMs(), this.#thinkingDueMs(), this.#silenceDueMs(now).dueMs);

@@ -13,8 +13,8 @@ import {
 } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
 import { systemTime, type Time } from '../../domain/time.js';
-import { readOpening, type StreamOpening, streamFromOpening, untilAborted } from '../stream-opening.js';
-import { Overtaken, Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
+import { openStream, ProviderLayer, type StreamOpening, untilAborted, watched } from '../stream-opening.js';
+import { Overtaken, type Provider, type ProviderRequest } from '../provider.js';
 
 export interface BreakerOptions {
   /** Number of consecutive failed calls that opens it. */
@@ -52,7 +52,7 @@ class Counted {
   constructor(readonly error: unknown) {}
 }
 
-export class BreakerProvider extends Provider {
+export class BreakerProvider extends ProviderLayer {
   readonly #inner: Provider;
   readonly #openForMs: number;
   readonly #policy: CircuitBreakerPolicy;
@@ -116,37 +116,36 @@ export class BreakerProvider extends Provider {
    * provider that breaks off an answer is failing. A trial call counts at its first delta. Other
    * calls are refused during the trial.
    */
-  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return streamFromOpening(() => {
-      if (this.#policy.state === CircuitState.HalfOpen) throw this.#refusal();
-      const trial = this.#policy.state === CircuitState.Open;
-      const opened = Promise.withResolvers<StreamOpening>();
-      const execution = this.#policy.execute(async () => {
-        const ended = Promise.withResolvers<void>();
-        try {
-          const opening = readOpening(this.#inner.stream(request, signal)).then((answer) =>
-            opened.resolve({
-              ...answer,
+  override open(request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening> {
+    if (this.#policy.state === CircuitState.HalfOpen) return Promise.reject(this.#refusal());
+    const trial = this.#policy.state === CircuitState.Open;
+    const opened = Promise.withResolvers<StreamOpening>();
+    const execution = this.#policy.execute(async () => {
+      const ended = Promise.withResolvers<void>();
+      try {
+        const opening = openStream(this.#inner, request, signal).then((answer) =>
+          opened.resolve(
+            watched(answer, {
               onEnd: (thrown) => (thrown === undefined ? ended.resolve() : ended.reject(thrown.error)),
               onReturn: ended.resolve,
             }),
-          );
-          await (trial ? this.#rejectIfSilent(opening, opened.reject) : opening);
-          if (trial) ended.promise.catch(() => undefined);
-          else await ended.promise;
-        } catch (error) {
-          // Cockatiel would count a cancelled trial as a success. It shows nothing, so the breaker
-          // stays open.
-          throw error === SILENT || counts(error, signal) || (trial && signal.aborted) ? new Counted(error) : error;
-        }
-      });
-      execution.catch((thrown: unknown) => {
-        if (thrown instanceof Counted && thrown.error === SILENT) return;
-        if (isBrokenCircuitError(thrown)) opened.reject(this.#refusal());
-        else opened.reject(thrown instanceof Counted ? thrown.error : thrown);
-      });
-      return untilAborted(opened.promise, signal);
+          ),
+        );
+        await (trial ? this.#rejectIfSilent(opening, opened.reject) : opening);
+        if (trial) ended.promise.catch(() => undefined);
+        else await ended.promise;
+      } catch (error) {
+        // Cockatiel would count a cancelled trial as a success. It shows nothing, so the breaker
+        // stays open.
+        throw error === SILENT || counts(error, signal) || (trial && signal.aborted) ? new Counted(error) : error;
+      }
     });
+    execution.catch((thrown: unknown) => {
+      if (thrown instanceof Counted && thrown.error === SILENT) return;
+      if (isBrokenCircuitError(thrown)) opened.reject(this.#refusal());
+      else opened.reject(thrown instanceof Counted ? thrown.error : thrown);
+    });
+    return untilAborted(opened.promise, signal);
   }
 
   /**

@@ -4,8 +4,8 @@
  */
 
 import { SluiceError } from '../../domain/errors.js';
-import { streamFromOpening } from '../stream-opening.js';
-import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
+import { openStream, ProviderLayer, type StreamOpening } from '../stream-opening.js';
+import { type Provider, type ProviderRequest } from '../provider.js';
 
 /** A bucket to take calls from. */
 export interface CallBudget {
@@ -26,7 +26,7 @@ export class OwnRateLimit extends SluiceError {
  * has paid for. Without a free place it throws `rate_limit_exceeded` with the time until the next
  * one: an `OwnRateLimit`, unless an earlier call of the same request failed.
  */
-export class RateLimitedProvider extends Provider {
+export class RateLimitedProvider extends ProviderLayer {
   readonly #inner: Provider;
   readonly #budget: CallBudget;
   readonly #name: string;
@@ -40,21 +40,19 @@ export class RateLimitedProvider extends Provider {
     this.#budget = budget;
   }
 
-  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return streamFromOpening(async () => {
-      const paid = request.paid === this.#name && !this.#called.has(request);
-      const { allowed, retryAfterMs } = paid ? PAID : await this.#budget.take(1);
-      signal.throwIfAborted();
-      if (!allowed) {
-        // A retry: the turn failed at the provider first, and must be counted so.
-        if (this.#called.has(request)) {
-          throw new SluiceError('rate_limit_exceeded', LIMIT_REACHED, waitOf(retryAfterMs));
-        }
-        throw new OwnRateLimit(retryAfterMs);
+  override async open(request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening> {
+    const paid = request.paid === this.#name && !this.#called.has(request);
+    const { allowed, retryAfterMs } = paid ? PAID : await this.#budget.take(1);
+    signal.throwIfAborted();
+    if (!allowed) {
+      // A retry: the turn failed at the provider first, and must be counted so.
+      if (this.#called.has(request)) {
+        throw new SluiceError('rate_limit_exceeded', LIMIT_REACHED, waitOf(retryAfterMs));
       }
-      this.#called.add(request);
-      return { parts: [], rest: this.#inner.stream(request, signal)[Symbol.asyncIterator]() };
-    });
+      throw new OwnRateLimit(retryAfterMs);
+    }
+    this.#called.add(request);
+    return openStream(this.#inner, request, signal);
   }
 }
 

@@ -5,8 +5,8 @@
 
 import { decorrelatedJitterGenerator, DelegateBackoff, handleWhen, type IRetryBackoffContext, retry } from 'cockatiel';
 import { type ErrorCode, SluiceError } from '../../domain/errors.js';
-import { readOpening, type StreamOpening, streamFromOpening, untilAborted, withStart } from '../stream-opening.js';
-import { Provider, type ProviderPart, type ProviderRequest } from '../provider.js';
+import { openStream, ProviderLayer, type StreamOpening, untilAborted, withStart } from '../stream-opening.js';
+import { type Provider, type ProviderRequest } from '../provider.js';
 
 export interface RetryOptions {
   /** Most attempts, the first included. */
@@ -31,7 +31,7 @@ export interface RetryEvent {
   readonly code: ErrorCode;
 }
 
-export class RetryingProvider extends Provider {
+export class RetryingProvider extends ProviderLayer {
   readonly #inner: Provider;
   readonly #options: Required<RetryOptions>;
   readonly #onRetry: (event: RetryEvent) => void;
@@ -46,16 +46,14 @@ export class RetryingProvider extends Provider {
   /**
    * Waits for an error's `retryAfterMs` if that fits the budget, else throws the error unchanged.
    */
-  override stream(request: ProviderRequest, signal: AbortSignal): AsyncIterable<ProviderPart> {
-    return streamFromOpening(() => {
-      signal.throwIfAborted();
-      const deadlineMs = performance.now() + this.#options.budgetMs;
-      const first = readOpening(this.#inner.stream(request, signal));
-      // Most first attempts succeed, so the policy is made only after a failure.
-      const attempts = first.catch(() => this.#continue(first, request, signal, deadlineMs));
-      // Cockatiel sleeps through an abort; the caller must not.
-      return untilAborted(attempts, signal);
-    });
+  override open(request: ProviderRequest, signal: AbortSignal): Promise<StreamOpening> {
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
+    const deadlineMs = performance.now() + this.#options.budgetMs;
+    const first = openStream(this.#inner, request, signal);
+    // Most first attempts succeed, so the policy is made only after a failure.
+    const attempts = first.catch(() => this.#continue(first, request, signal, deadlineMs));
+    // Cockatiel sleeps through an abort; the caller must not.
+    return untilAborted(attempts, signal);
   }
 
   /** Makes the attempts after `first`, if its failure is worth another one. */
@@ -79,7 +77,7 @@ export class RetryingProvider extends Provider {
     return policy.execute(async ({ attempt }) => {
       if (attempt === 0) return first;
       signal.throwIfAborted();
-      return withStart(await readOpening(this.#inner.stream(request, signal)), { retries: attempt });
+      return withStart(await openStream(this.#inner, request, signal), { retries: attempt });
     });
   }
 

@@ -70,8 +70,8 @@ export class LeanBody {
     else {
       this.#early.push(chunk);
       this.#earlyBytes += chunk.length;
-      // The reader comes in the same round of the event loop. To pause undici's parser and to resume
-      // it costs more than to keep a few bytes.
+      // The reader comes in the same round of the event loop. To pause undici's parser and to
+      // resume it costs more than to keep a few bytes.
       if (this.#earlyBytes > MAX_EARLY_BYTES) this.pause();
     }
   }

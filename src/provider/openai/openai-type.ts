@@ -23,7 +23,7 @@ export const openAiType: ProviderType = {
       headers: headersOf(settings),
       query: settings.query,
       tls: tlsOptions(settings.tls),
-      shapeOf: (model) => shapeOf(settings, model),
+      shapeOf: shapesOf(settings),
       ...(settings.api_key === null ? {} : { apiKey: settings.api_key.reveal() }),
     });
     return { provider, close: () => provider.close() };
@@ -56,6 +56,13 @@ export const openAiType: ProviderType = {
 function headersOf({ headers, secret_headers }: ProviderSettings): Record<string, string> {
   const secrets = Object.entries<Secret>(secret_headers).map(([name, secret]) => [name, secret.reveal()] as const);
   return { ...headers, ...Object.fromEntries(secrets) };
+}
+
+/** Returns `shapeOf` for one provider. A model without settings of its own has the usual shape. */
+function shapesOf(settings: ProviderSettings): (model: string) => RequestShape {
+  const own = new Map(Object.keys(settings.models).map((model) => [model, shapeOf(settings, model)]));
+  const usual = shapeOf({ ...settings, models: {} }, '');
+  return (model) => own.get(model) ?? usual;
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 
 import { useCompileCache } from './config/compile-cache.js';
+import { optimizeEarly } from './lifecycle/engine.js';
 import { nodeTooOld } from './lifecycle/node-version.js';
 
 const refusal = nodeTooOld(process.versions.node);
@@ -11,6 +12,7 @@ if (refusal === null) {
   useCompileCache();
   const { start } = await import('./start.js');
   await start();
+  optimizeEarly();
 } else {
   process.stderr.write(`${refusal}\n`);
   process.exitCode = 69;

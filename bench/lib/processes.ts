@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ENGINE_FLAGS } from '../../src/lifecycle/engine.js';
 
 const BUILT = import.meta.dirname;
 const READY_WITHIN_MS = 20_000;
@@ -37,6 +38,8 @@ export function startNode(file: string, env: Readonly<Record<string, string>> = 
     fork(path, [], {
       execArgv: [
         ...(process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
+        // A gateway sets them itself.
+        ...(file.startsWith('/') ? [] : ENGINE_FLAGS),
         '--expose-gc',
         '--import',
         join(BUILT, 'probe.mjs'),

@@ -44,9 +44,10 @@ if [[ -z ${SMOKE_URL:-} ]]; then
   # Not through the function: the process that is ended later must be kubectl itself, not a shell around it.
   kubectl ${NAMESPACE:+--namespace "$NAMESPACE"} port-forward "deployment/$APP" :8080 :9090 >"$work/forward" 2>"$work/forward-errors" &
   forward=$!
-  for _ in $(seq 100); do
-    [[ $(grep -c '^Forwarding from 127' "$work/forward") -ge 2 ]] && break
+  # 60 s: a busy machine or a slow cluster may take long, and an end of kubectl ends the wait.
+  until [[ $(grep -c '^Forwarding from 127' "$work/forward") -ge 2 ]]; do
     kill -0 "$forward" 2>/dev/null || fail "kubectl port-forward ended: $(cat "$work/forward-errors")"
+    [[ $SECONDS -lt 60 ]] || fail "kubectl port-forward named no ports within 60 s: $(cat "$work/forward-errors")"
     sleep 0.1
   done
   port_to() { sed -n "s/^Forwarding from 127\.0\.0\.1:\([0-9]*\) -> $1\$/\1/p" "$work/forward"; }
@@ -60,7 +61,7 @@ fi
 
 probe() {
   local status
-  status=$(curl --silent --max-time 5 --output /dev/null --write-out '%{http_code}' "${SMOKE_OPS_URL:?}$1") || true
+  status=$(curl --silent --max-time 20 --output /dev/null --write-out '%{http_code}' "${SMOKE_OPS_URL:?}$1") || true
   [[ $status == 200 ]] || fail "$1 answered ${status:-nothing}, not 200"
   say "ok  $1"
 }

@@ -98,9 +98,15 @@ export abstract class EventLog {
    * fenced, and nothing is written: the log has lost its tail, and a number must never appear twice
    * with different text. A terminal event ends the log and its lease, and starts its retention (10
    * min, or `state.ttl` if that is less; 60 s for `store: false`).
+   * @returns the result itself if the store is in this process, which spares a running turn a
+   * promise for each flush
    * @throws SluiceError `state_unavailable`
    */
-  abstract append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult>;
+  abstract append(
+    responseId: string,
+    fence: Fence,
+    events: readonly LoggedEvent[],
+  ): AppendResult | Promise<AppendResult>;
 
   /**
    * Appends the last events of a response as `append` does, the terminal event at their end, and

@@ -43,6 +43,8 @@ export interface NamedPrompts {
 
 export class PromptRegistry {
   private readonly prompts: readonly Prompt[];
+  /** What `find` returned for each id without a version. Bounded by the prompts that are loaded. */
+  private readonly newest = new Map<string, Prompt>();
   /** Warnings of loading, one sentence each, to log at start. */
   readonly warnings: readonly string[];
 
@@ -70,6 +72,13 @@ export class PromptRegistry {
    * or `prompt.version`), or `invalid_value` (param `prompt.id`, ambiguous)
    */
   find(id: string, version?: string): Prompt {
+    if (version !== undefined) return this.search(id, version);
+    let newest = this.newest.get(id);
+    if (newest === undefined) this.newest.set(id, (newest = this.search(id)));
+    return newest;
+  }
+
+  private search(id: string, version?: string): Prompt {
     const slash = id.indexOf('/');
     const pack = slash < 0 ? undefined : id.slice(0, slash);
     const name = id.slice(slash + 1);

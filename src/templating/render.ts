@@ -6,7 +6,7 @@
 
 import { SluiceError } from '../domain/errors.js';
 import { didYouMean, quoted } from './names.js';
-import { type Prompt, type RenderedPrompt } from './prompt.js';
+import { type ModelOverride, type Prompt, type RenderedPrompt } from './prompt.js';
 import { bindingValue, builtInField, factOf, ownValue, type Values, type ValueSources } from './sources.js';
 import { type Hole, holeText, type Step } from './template.js';
 import { checkValue, type Value, type Variable } from './variable.js';
@@ -30,9 +30,43 @@ interface RenderOptions extends ValueSources {
  * `prompt.variables.NAME`
  */
 export function renderPrompt(prompt: Prompt, given: Values = {}, options: RenderOptions = {}): RenderedPrompt {
+  const override = options.model === undefined ? undefined : prompt.overrides.get(options.model);
+  if (!isConstant(prompt, given, options)) return rendered(prompt, override, given, options);
+  const { configured } = options;
+  const known = constants.get(override ?? prompt);
+  if (known !== undefined && known.configured === configured) return known.prompt;
+  const constant = rendered(prompt, override, given, options);
+  constants.set(override ?? prompt, { configured, prompt: constant });
+  return constant;
+}
+
+/**
+ * Renderings that depend on the configuration only, by the prompt, or by what it changes for a
+ * model.
+ */
+const constants = new WeakMap<
+  Prompt | ModelOverride,
+  { readonly configured: Values | undefined; readonly prompt: RenderedPrompt }
+>();
+
+/**
+ * Whether neither the request, nor the credential, nor a fact of the turn sets a variable of the
+ * prompt.
+ */
+function isConstant({ variables }: Prompt, given: Values, { bound = {}, facts }: RenderOptions): boolean {
+  if (Object.keys(given).length > 0 || Object.keys(bound).length > 0) return false;
+  if (facts === undefined) return true;
+  return variables.every(({ name, binding }) => binding === undefined && builtInField(name) === undefined);
+}
+
+function rendered(
+  prompt: Prompt,
+  override: ModelOverride | undefined,
+  given: Values,
+  options: RenderOptions,
+): RenderedPrompt {
   refuseUnknown(prompt, given);
   const filled = new Map(prompt.variables.map((variable) => [variable.name, fill(prompt, variable, given, options)]));
-  const override = options.model === undefined ? undefined : prompt.overrides.get(options.model);
   const system = (override?.template ?? prompt.template)
     .map((segment) => (typeof segment === 'string' ? segment : textAt(prompt, segment, filled.get(segment.name))))
     .join('');

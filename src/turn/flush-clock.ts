@@ -89,9 +89,11 @@ export class FlushClock {
     }
     // Turns that these reads wake run at the end of this round of the event loop. Two rounds later
     // their deltas are scheduled, so one flush writes them all.
-    this.#time.soon(() => this.#time.soon(this.#flush));
+    this.#time.soon(this.#flushSoon);
     for (const read of slice) read();
   }
+
+  readonly #flushSoon = (): void => this.#time.soon(this.#flush);
 
   readonly #flush = (): void => {
     const due = this.#due;

@@ -7,15 +7,14 @@
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
-import { isTerminal, type LoggedEvent, type ResponseEvent, serialize, type TerminalEvent } from '../domain/event.js';
+import { isTerminal, type LoggedEvent, type ResponseEvent, type TerminalEvent } from '../domain/event.js';
 import { type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { EndNotStored } from '../state/end-in-steps.js';
-import { type EventLog, type Fence } from '../state/event-log.js';
+import { type AppendResult, type EventLog, type Fence } from '../state/event-log.js';
 import { type FlushClock } from './flush-clock.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
-
-export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
+import { type DeltaEvent, WaitingEvents } from './waiting-events.js';
 
 export interface JournalOptions {
   readonly events: Pick<EventLog, 'append' | 'end'>;
@@ -43,18 +42,27 @@ export interface JournalOptions {
   readonly time?: Time;
 }
 
+/** The events of one append. */
+interface Batch {
+  readonly events: readonly LoggedEvent[];
+  readonly deltas: number;
+  /** Number of events taken, up to the last of these. */
+  readonly upTo: number;
+  /** Start of the append, from `Time.now()`. */
+  readonly startedAt: number;
+}
+
 export class Journal {
   readonly accumulator: ResponseAccumulator;
   readonly #options: JournalOptions;
   readonly #time: Time;
-  #pending: ResponseEvent[] = [];
+  readonly #waiting: WaitingEvents;
   #onClock = false;
   #atOnce = false;
   /** Whether events wait for `end`. */
   #held = false;
   #hadDelta = false;
-  #next = 0;
-  #writing = false;
+  /** The append that runs, if the store is outside this process. */
   #appending: Promise<void> | undefined;
   /** Number of events taken, and how many of them are in the log. */
   #taken = 0;
@@ -74,12 +82,13 @@ export class Journal {
     this.accumulator = new ResponseAccumulator(options.response);
     const { opening = [] } = options;
     for (const event of opening) this.accumulator.apply(event);
-    this.#next = this.#taken = this.#stored = opening.length;
+    this.#waiting = new WaitingEvents(opening.length);
+    this.#taken = this.#stored = opening.length;
   }
 
   /** Sequence number of the next event that joins no delta. */
   get nextSequence(): number {
-    return this.#next + this.#pending.length;
+    return this.#waiting.nextSequence;
   }
 
   /**
@@ -105,7 +114,7 @@ export class Journal {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
     this.#taken += 1;
-    this.#pending.push(event);
+    this.#waiting.add(event);
     this.#soon();
   }
 
@@ -117,12 +126,7 @@ export class Journal {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
     this.#taken += 1;
-    const newest = this.#pending.at(-1);
-    if (newest !== undefined && joins(newest, event)) {
-      this.#pending[this.#pending.length - 1] = { ...newest, delta: newest.delta + event.delta };
-      return;
-    }
-    this.#pending.push(event);
+    if (this.#waiting.addDelta(event)) return;
     if (!this.#hadDelta) {
       this.#hadDelta = true;
       this.#soon();
@@ -144,13 +148,28 @@ export class Journal {
     while (this.#appending !== undefined) await this.#appending;
     if (this.#lost !== undefined) return undefined;
     this.accumulator.apply(terminal);
-    const events = [...this.#pending, terminal].map((event, i) => serialize(event, this.#next + i));
-    const endedBefore = await this.#append(events, stored);
-    if (this.#ended) {
-      this.#next += events.length;
-      this.#pending = [];
+    const { events: log, responseId, fence } = this.#options;
+    const batch = this.#batch(terminal);
+    try {
+      const result = await this.#whileUnavailable(() =>
+        stored === undefined
+          ? log.append(responseId, fence, batch.events)
+          : log.end(responseId, fence, batch.events, stored),
+      );
+      if (result.outcome === 'ended_before') {
+        this.#ending = false;
+        return result.stored;
+      }
+      this.#waiting.clear(batch.events.length);
+      this.#confirm(batch, result);
+    } catch (error) {
+      if (error instanceof EndNotStored) {
+        this.#ending = false;
+        throw error;
+      }
+      this.#loseLog(error);
     }
-    return endedBefore;
+    return undefined;
   }
 
   /** Resolves when all events emitted before this call are in the log, or the journal is lost. */
@@ -178,63 +197,64 @@ export class Journal {
     });
   }
 
+  /**
+   * Appends the waiting events. If an append runs, they go into the next one. Never throws.
+   */
   #write(): void {
-    if (!this.#writing) void this.#drain();
+    if (this.#appending !== undefined || this.#waiting.length === 0 || this.#held || this.#lost !== undefined) return;
+    const { events, responseId, fence } = this.#options;
+    const batch = this.#batch();
+    this.#waiting.clear(batch.events.length);
+    try {
+      const result = events.append(responseId, fence, batch.events);
+      if ('outcome' in result) this.#confirm(batch, result);
+      else this.#appending = this.#confirmLater(batch, result);
+    } catch (error) {
+      this.#loseLog(error);
+    }
+  }
+
+  /** Begins an append of the waiting events, and of the terminal event behind them. */
+  #batch(...terminal: readonly TerminalEvent[]): Batch {
+    const events = this.#waiting.numbered(...terminal);
+    this.#ending = isTerminal(events.at(-1)?.type);
+    return { events, deltas: this.#waiting.deltas, upTo: this.#taken, startedAt: this.#time.now() };
   }
 
   /**
-   * Appends until no event waits. Events that arrive during an append go into the next one. Never
-   * rejects.
+   * Waits for a store outside this process, and appends again while it is unavailable. Appends are
+   * idempotent by sequence number, so the same events can be sent again. Never rejects.
    */
-  async #drain(): Promise<void> {
-    this.#writing = true;
-    while (this.#pending.length > 0 && this.#lost === undefined && !this.#held) {
-      const taken = this.#taken;
-      const events = this.#pending.map((event, i) => serialize(event, this.#next + i));
-      this.#pending = [];
-      this.#next += events.length;
-      this.#appending = this.#append(events).then(() => undefined);
-      await this.#appending;
-      if (this.#lost === undefined) this.#stored = taken;
+  async #confirmLater(batch: Batch, begun: Promise<AppendResult>): Promise<void> {
+    const { events, responseId, fence } = this.#options;
+    try {
+      this.#confirm(batch, await this.#whileUnavailable(() => events.append(responseId, fence, batch.events), begun));
+    } catch (error) {
+      this.#loseLog(error);
     }
     this.#appending = undefined;
-    this.#writing = false;
+    this.#write();
   }
 
-  /** @returns another end of the response that was stored before. @throws EndNotStored */
-  async #append(events: readonly LoggedEvent[], stored?: StoredResponse): Promise<StoredResponse | undefined> {
-    const { events: log, responseId, fence, onAppend, giveUpMs = 30_000 } = this.#options;
-    const startedAt = this.#time.now();
-    this.#ending = events.some(({ type }) => isTerminal(type));
-    try {
-      // Appends are idempotent by sequence number, so the same events can be sent again.
-      const result = await retryWhileUnavailable(
-        () =>
-          stored === undefined ? log.append(responseId, fence, events) : log.end(responseId, fence, events, stored),
-        { giveUpMs, wanted: () => this.#lost === undefined, time: this.#time },
-      );
-      if (result.outcome === 'fenced') {
-        this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
-        return undefined;
-      }
-      if (result.outcome === 'ended_before') {
-        this.#ending = false;
-        return result.stored;
-      }
-      this.appendedAt = this.#time.now();
-      this.#ended = this.#ending;
-      if (result.cancelRequested) this.cancelRequested();
-    } catch (error) {
-      if (error instanceof EndNotStored) {
-        this.#ending = false;
-        throw error;
-      }
-      const why = 'unable to continue this turn; its log cannot be written; try again';
-      this.#lose(new SluiceError('state_unavailable', why, { cause: error }));
-      return undefined;
+  #whileUnavailable<T>(work: () => T | Promise<T>, begun?: Promise<T>): Promise<T> {
+    return retryWhileUnavailable(work, {
+      ...(begun === undefined ? {} : { begun }),
+      giveUpMs: this.#options.giveUpMs ?? 30_000,
+      wanted: () => this.#lost === undefined,
+      time: this.#time,
+    });
+  }
+
+  #confirm({ upTo, deltas, startedAt }: Batch, result: AppendResult): void {
+    if (result.outcome === 'fenced') {
+      this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
+      return;
     }
-    onAppend?.(this.#time.now() - startedAt, events.filter((event) => event.type.endsWith('.delta')).length);
-    return undefined;
+    this.appendedAt = this.#time.now();
+    this.#stored = upTo;
+    this.#ended = this.#ending;
+    if (result.cancelRequested) this.cancelRequested();
+    this.#options.onAppend?.(this.appendedAt - startedAt, deltas);
   }
 
   /** Reports a cancel request, from the log or from a signal. Later calls have no effect. */
@@ -260,19 +280,16 @@ export class Journal {
     );
   }
 
+  #loseLog(cause: unknown): void {
+    const why = 'unable to continue this turn; its log cannot be written; try again';
+    this.#lose(new SluiceError('state_unavailable', why, { cause }));
+  }
+
   /** Stops writing. Without effect after the terminal event, which ends the lease. */
   #lose(error: SluiceError): void {
     if (this.#lost !== undefined || this.#ended) return;
     this.#lost = error;
-    this.#pending = [];
+    this.#waiting.clear(0);
     this.#options.onLost(error);
   }
-}
-
-function joins(earlier: ResponseEvent, later: DeltaEvent): earlier is DeltaEvent {
-  return (
-    earlier.type === later.type &&
-    earlier.output_index === later.output_index &&
-    (!('content_index' in earlier) || !('content_index' in later) || earlier.content_index === later.content_index)
-  );
 }

@@ -9,7 +9,7 @@ import { type Usage } from '../domain/response.js';
 import { type Reservation } from '../state/event-log.js';
 import { type BucketState, type RateLimiter } from '../state/rate-limiter.js';
 import { callerKey } from '../domain/principal.js';
-import { expectedUse, type PlannedUse } from './expected-use.js';
+import { expectedUse, type ExpectedUse, type PlannedUse } from './expected-use.js';
 import { SpendingLimit } from './spending-limit.js';
 import { type TurnFacts } from './turn.js';
 
@@ -111,19 +111,22 @@ export class TurnLimits {
     const leave = this.#enter(caller, own.settings.concurrentTurns);
     try {
       undo.push(await this.#takeRequest(caller, own.settings.requestsPerMinute, limits));
-      const tokens = await takeTokens(caller, own.tokens, plan, limits);
+      if (own.tokens === null && own.micros === null) {
+        return permit(limits, undefined, leave, undo, () => Promise.resolve());
+      }
+      const expected = expectedUse(plan);
+      const tokens = await takeTokens(caller, own.tokens, expected, limits);
       undo.push(async () => recordTokens(own.tokens, limits, await own.tokens?.settle(caller, tokens, 0)));
-      const costMicros = await this.#takeCost(caller, own, plan, limits);
+      const costMicros = await this.#takeCost(caller, own, plan.model, expected, limits);
       const held: Reservation = {
         caller,
         tokens,
-        inputTokens: expectedUse(plan).usage.input_tokens,
+        inputTokens: expected.usage.input_tokens,
         costMicros,
         ...(limitsClass === null ? {} : { limitsClass }),
       };
       undo.push(async () => own.micros?.settle(caller, costMicros, 0));
-      const reserved = own.tokens === null && own.micros === null ? undefined : held;
-      return permit(limits, reserved, leave, undo, (spent) => this.settle(held, spent));
+      return permit(limits, held, leave, undo, (spent) => this.settle(held, spent));
     } catch (refusal) {
       leave();
       // Refund before throwing, so that the refusal reports the remaining budget. If a refund
@@ -192,12 +195,13 @@ export class TurnLimits {
   async #takeCost(
     caller: string,
     { micros: limit, settings }: Limits,
-    plan: PlannedUse,
+    model: string,
+    { usage }: ExpectedUse,
     limits: MutableLimitStates,
   ): Promise<number> {
     if (limit === null) return 0;
-    const expected = this.#cost(plan.model, expectedUse(plan).usage) ?? 0;
-    const { state, reserved } = await limit.reserve(caller, Math.max(1, Math.ceil(expected * MICROS_PER_USD)));
+    const cost = this.#cost(model, usage) ?? 0;
+    const { state, reserved } = await limit.reserve(caller, Math.max(1, Math.ceil(cost * MICROS_PER_USD)));
     if (!state.allowed) throw usedUp(`${settings.costPerDayUsd ?? 0} US dollars a day`, limits, state);
     return reserved;
   }
@@ -216,11 +220,11 @@ function limitsOf(limiter: RateLimiter, settings: LimitSettings): Limits {
 async function takeTokens(
   caller: string,
   limit: SpendingLimit | null,
-  plan: PlannedUse,
+  expected: ExpectedUse,
   limits: MutableLimitStates,
 ): Promise<number> {
   if (limit === null) return 0;
-  const { state, reserved } = await limit.reserve(caller, expectedUse(plan).tokens);
+  const { state, reserved } = await limit.reserve(caller, expected.tokens);
   recordTokens(limit, limits, state);
   if (!state.allowed) throw usedUp(`${limit.capacity} tokens a minute`, limits, state);
   return reserved;

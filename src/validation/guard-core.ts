@@ -61,7 +61,7 @@ export class GuardCore {
 
   /** Whether some edit waits for its release. */
   get edited(): boolean {
-    return this.#editing.some(({ edits }) => edits.length > 0);
+    return this.#editing.length > 0 && this.#editing.some(({ edits }) => edits.length > 0);
   }
 
   /**

@@ -46,14 +46,15 @@ export class Crowd {
   }
 
   /**
-   * Resolves when every viewer has seen the end of what it asked for; asks nothing new once `stop`
-   * was called.
+   * Resolves when every viewer has seen the end of what it asked for, and every subscribed device
+   * the end of what it was shown; asks nothing new once `stop` was called.
    */
   async run(viewers: number): Promise<void> {
-    for (const conversation of this.options.conversations) {
+    const devices = this.options.conversations.map((conversation) => {
       const device = this.#keep(new OwnViewer(this.truth, this.options.url));
       this.shown.push(device.subscribe(conversation));
-    }
+      return device;
+    });
     const work: Promise<void>[] = [];
     for (let i = 0; i < viewers; i++) work.push(this.#viewer(i));
     if (this.options.subscribes === true) {
@@ -62,6 +63,8 @@ export class Crowd {
     }
     if (this.options.cancels !== false) work.push(this.#cancelSome());
     await Promise.all(work);
+    // A device may be behind the viewers: one that is closed before the end would count as lost.
+    while (devices.some(({ following }) => following > 0)) await pause(20);
   }
 
   stop(): void {

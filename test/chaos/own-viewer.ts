@@ -113,6 +113,11 @@ export class OwnViewer {
     return { conversation, responses: shown, caughtUp: caughtUp.promise, close: () => subscription.close() };
   }
 
+  /** Responses whose end it has not seen yet. */
+  get following(): number {
+    return this.#views.size;
+  }
+
   close(): void {
     this.#client.close();
   }

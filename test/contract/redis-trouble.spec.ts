@@ -441,7 +441,9 @@ describe('Redis in trouble', () => {
     const { id, fence } = await created();
     await store.state.events.append(id, fence, deltas(0, 2));
     await server.admin.config('SET', 'maxmemory', '1');
-    const refused = await store.state.events.append(id, fence, deltas(3, 4)).catch((error: unknown) => error);
+    const refused = await Promise.resolve(store.state.events.append(id, fence, deltas(3, 4))).catch(
+      (error: unknown) => error,
+    );
     expect(refused).toMatchObject({ code: 'state_unavailable', retryable: true, status: 503 });
     expect(String(refused)).toContain('out of memory');
     await expect(store.state.ping()).rejects.toMatchObject({ code: 'state_unavailable' });
@@ -458,7 +460,9 @@ describe('Redis in trouble', () => {
   it('reports a Redis that became a read-only replica, and continues when it is a master again', async () => {
     const { id, fence } = await created();
     await server.admin.replicaof('127.0.0.1', 1);
-    const refused = await store.state.events.append(id, fence, deltas(0, 1)).catch((error: unknown) => error);
+    const refused = await Promise.resolve(store.state.events.append(id, fence, deltas(0, 1))).catch(
+      (error: unknown) => error,
+    );
     expect(refused).toMatchObject({ code: 'state_unavailable' });
     expect(String(refused)).toContain('read-only replica');
     await eventually(() => hookCalls.calls.includes('down: readonly'));

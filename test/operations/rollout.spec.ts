@@ -41,6 +41,9 @@ const cluster = (more: Readonly<Record<string, string>> = {}) => ({
   FAKE_UNDO_TO: '0.9.0',
   ...more,
 });
+/** What a run gives. A difference prints the output, which names the cause. */
+const SUCCESS = { status: 0, output: expect.any(String) };
+const FAILURE = { status: 1, output: expect.any(String) };
 const pathOf = (script: string) => SCRIPTS.find((file) => file.endsWith(`/${script}.sh`)) ?? '';
 const run = (script: string, ...args: string[]) => kubectl.run(pathOf(script), args);
 
@@ -127,7 +130,7 @@ describe('smoke.sh', () => {
 
 describe('rollout.sh', () => {
   it('changes image and label, waits, and requests a turn', async () => {
-    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 0 });
+    expect(await run('rollout', '1.1.0')).toMatchObject(SUCCESS);
     expect(kubectl.version).toBe('1.1.0');
     expect(kubectl.changes).toEqual([
       expect.stringMatching(
@@ -207,7 +210,7 @@ describe('images by digest or from a registry with a port', () => {
 
   it('uses IMAGE for rollout.sh and for the second colour', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: 'repo@sha256:abc', IMAGE: BY_DIGEST });
-    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 0 });
+    expect(await run('rollout', '1.1.0')).toMatchObject(SUCCESS);
     expect(kubectl.changes[0]).toContain(`"image":"${BY_DIGEST}"`);
     await run('blue-green', 'up', '1.1.0');
     expect(kubectl.applied).toContain(BY_DIGEST);
@@ -215,7 +218,7 @@ describe('images by digest or from a registry with a port', () => {
 
   it('rolls back to the previous version by its label', async () => {
     kubectl.env = cluster({ FAKE_IMAGE: BY_DIGEST, IMAGE: BY_DIGEST, FAKE_SECRET: 'sk-sluice-another-one' });
-    expect(await run('rollout', '1.1.0')).toMatchObject({ status: 1 });
+    expect(await run('rollout', '1.1.0')).toMatchObject(FAILURE);
     expect(kubectl.version).toBe('1.0.0');
   });
 });
@@ -238,7 +241,7 @@ describe('apply.sh', () => {
       output: expect.stringContaining('set-version.mjs support-bot:1.1.0 1.0.0 && npm run render'),
     });
     expect(kubectl.changes).toEqual([]);
-    expect(await run('apply', '--with-version')).toMatchObject({ status: 0 });
+    expect(await run('apply', '--with-version')).toMatchObject(SUCCESS);
   });
 
   it('names the way back if the new pods do not answer', async () => {
@@ -329,7 +332,7 @@ describe('rollback.sh', () => {
   });
 
   it('changes the image if the cluster no longer has that version', async () => {
-    expect(await run('rollback', '0.9.0')).toMatchObject({ status: 0 });
+    expect(await run('rollback', '0.9.0')).toMatchObject(SUCCESS);
     expect(kubectl.version).toBe('0.9.0');
   });
 
@@ -360,7 +363,7 @@ describe('blue-green.sh', () => {
     'delete deployment/support-bot-v2 service/support-bot-v2 --ignore-not-found --cascade=foreground --wait=true --timeout=300s';
 
   it('starts a second colour without pods or clients of the first one (up)', async () => {
-    expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 0 });
+    expect(await run('blue-green', 'up', '1.1.0')).toMatchObject(SUCCESS);
     expect(kubectl.changes).toEqual([only('1.0.0'), 'apply -f -']);
     const { items } = JSON.parse(kubectl.applied) as { readonly items: readonly Manifest[] };
     const labels = { app: 'support-bot', instance: 'support-bot-v2', version: '1.1.0' };
@@ -388,7 +391,7 @@ describe('blue-green.sh', () => {
     'removes the second colour if %s fails (up)',
     async (fail) => {
       kubectl.env = cluster({ FAKE_FAIL: fail });
-      expect(await run('blue-green', 'up', '1.1.0')).toMatchObject({ status: 1 });
+      expect(await run('blue-green', 'up', '1.1.0')).toMatchObject(FAILURE);
       // The Service no longer selects a version, since the next rolling update replaces that
       // version.
       expect(kubectl.changes.slice(-2)).toEqual([REMOVED, ALL]);
@@ -397,7 +400,7 @@ describe('blue-green.sh', () => {
 
   it('requests a turn of the new colour, then sends new connections to it (switch)', async () => {
     kubectl.write('green', '1.1.0');
-    expect(await run('blue-green', 'switch')).toMatchObject({ status: 0 });
+    expect(await run('blue-green', 'switch')).toMatchObject(SUCCESS);
     expect(kubectl.changes).toEqual([only('1.1.0')]);
     expect(kubectl.calls.filter((call) => call.includes('port-forward'))).toEqual([
       'port-forward deployment/support-bot-v2 :8080 :9090',
@@ -408,25 +411,25 @@ describe('blue-green.sh', () => {
   it('changes nothing if the new colour does not answer (switch)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'port-forward' });
-    expect(await run('blue-green', 'switch')).toMatchObject({ status: 1 });
+    expect(await run('blue-green', 'switch')).toMatchObject(FAILURE);
     expect(kubectl.changes).toEqual([]);
   });
 
   it('returns to the old colour if the new one fails after the switch (switch)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'port-forward', FAKE_FAIL_FROM: '2' });
-    expect(await run('blue-green', 'switch')).toMatchObject({ status: 1 });
+    expect(await run('blue-green', 'switch')).toMatchObject(FAILURE);
     expect(kubectl.changes).toEqual([only('1.1.0'), only('1.0.0')]);
   });
 
   it('sends new connections to the old colour (back)', async () => {
-    expect(await run('blue-green', 'back')).toMatchObject({ status: 0 });
+    expect(await run('blue-green', 'back')).toMatchObject(SUCCESS);
     expect(kubectl.changes).toEqual([only('1.0.0')]);
   });
 
   it('updates the first Deployment, then drains and removes the second (finish)', async () => {
     kubectl.write('green', '1.1.0');
-    expect(await run('blue-green', 'finish')).toMatchObject({ status: 0 });
+    expect(await run('blue-green', 'finish')).toMatchObject(SUCCESS);
     expect(kubectl.version).toBe('1.1.0');
     expect(kubectl.changes.slice(1)).toEqual([ALL, REMOVED]);
   });
@@ -434,13 +437,13 @@ describe('blue-green.sh', () => {
   it('keeps the new colour if the first Deployment fails with the version (finish)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' });
-    expect(await run('blue-green', 'finish')).toMatchObject({ status: 1 });
+    expect(await run('blue-green', 'finish')).toMatchObject(FAILURE);
     expect(kubectl.changes.join()).not.toContain('delete');
   });
 
   it('removes the new colour (abort)', async () => {
     kubectl.write('green', '1.1.0');
-    expect(await run('blue-green', 'abort')).toMatchObject({ status: 0 });
+    expect(await run('blue-green', 'abort')).toMatchObject(SUCCESS);
     expect(kubectl.changes).toEqual([only('1.0.0'), REMOVED, ALL]);
   });
 });
@@ -457,7 +460,7 @@ describe('canary.sh', () => {
   const UTF8 = { encoding: 'utf8' } as const;
 
   it('requests a turn of the canary before and after it gets its share (start)', async () => {
-    expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 0 });
+    expect(await run('canary', 'start', '1.1.0')).toMatchObject(SUCCESS);
     expect(kubectl.changes).toEqual([shares(0), 'apply -f -', shares(10)]);
     const steps = kubectl.calls.map((call) => call.split(' ').slice(0, 2).join(' '));
     expect(steps.filter((step) => /^(apply|rollout|port-forward|patch)/.test(step))).toEqual([
@@ -484,7 +487,7 @@ describe('canary.sh', () => {
   });
 
   it('runs half of the replicas for half of the clients (start)', async () => {
-    expect(await run('canary', 'start', '1.1.0', '50')).toMatchObject({ status: 0 });
+    expect(await run('canary', 'start', '1.1.0', '50')).toMatchObject(SUCCESS);
     expect(kubectl.changes.at(-1)).toBe(shares(50));
     expect(JSON.parse(kubectl.applied)).toMatchObject({ items: [{ spec: { replicas: 2 } }] });
   });
@@ -496,7 +499,7 @@ describe('canary.sh', () => {
     ['it fails once it is used', { FAKE_FAIL: 'port-forward', FAKE_FAIL_FROM: '2' }],
   ])('stops sending clients to the canary, drains and removes it if %s (start)', async (_what, more) => {
     kubectl.env = cluster(more);
-    expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 1 });
+    expect(await run('canary', 'start', '1.1.0')).toMatchObject(FAILURE);
     expect(kubectl.changes.slice(-2)).toEqual([shares(0), REMOVED]);
   });
 
@@ -507,14 +510,14 @@ describe('canary.sh', () => {
   ])('changes nothing if %s (start)', async (_what, fail, { pinned }: { readonly pinned?: string }) => {
     if (pinned !== undefined) kubectl.write('pinned', pinned);
     kubectl.env = cluster({ FAKE_FAIL: fail === '-' ? 'nothing' : fail });
-    expect(await run('canary', 'start', '1.1.0')).toMatchObject({ status: 1 });
+    expect(await run('canary', 'start', '1.1.0')).toMatchObject(FAILURE);
     expect(kubectl.changes.filter((call) => !call.startsWith('patch virtualservice'))).toEqual([]);
     expect(kubectl.applied).toBe('');
   });
 
   it('updates the first Deployment, then drains and removes the canary (promote)', async () => {
     kubectl.write('green', '1.1.0');
-    expect(await run('canary', 'promote')).toMatchObject({ status: 0 });
+    expect(await run('canary', 'promote')).toMatchObject(SUCCESS);
     expect(kubectl.version).toBe('1.1.0');
     expect(kubectl.changes).toEqual([expect.stringContaining('patch deployment/support-bot '), shares(0), REMOVED]);
   });
@@ -522,7 +525,7 @@ describe('canary.sh', () => {
   it('keeps the canary and its share if the first Deployment rolls back (promote)', async () => {
     kubectl.write('green', '1.1.0');
     kubectl.env = cluster({ FAKE_FAIL: 'rollout status', FAKE_FAIL_TO: '1' });
-    expect(await run('canary', 'promote')).toMatchObject({ status: 1 });
+    expect(await run('canary', 'promote')).toMatchObject(FAILURE);
     expect(kubectl.version).toBe('1.0.0');
     expect(kubectl.changes.join()).not.toMatch(/delete|virtualservice/);
   });
@@ -537,13 +540,13 @@ describe('canary.sh', () => {
 
   it('stops sending clients to the canary, then drains and removes it (abort)', async () => {
     kubectl.write('green', '1.1.0');
-    expect(await run('canary', 'abort')).toMatchObject({ status: 0 });
+    expect(await run('canary', 'abort')).toMatchObject(SUCCESS);
     expect(kubectl.changes).toEqual([shares(0), REMOVED]);
   });
 
   it('keeps the pods of the canary if clients are still sent to them (abort)', async () => {
     kubectl.env = cluster({ FAKE_FAIL: 'patch virtualservice' });
-    expect(await run('canary', 'abort')).toMatchObject({ status: 1 });
+    expect(await run('canary', 'abort')).toMatchObject(FAILURE);
     expect(kubectl.changes.join()).not.toContain('delete');
   });
 

@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { parse, stringify } from 'yaml';
 import { alertRules, thresholds } from '../../monitoring/render/alerts.js';
@@ -23,7 +23,7 @@ const { config } = loadConfig({
 });
 const rules = alertRules(config);
 const alerts = rules.groups.flatMap((group) => group.rules);
-const TESTS = 'monitoring/tests/alerts.test.yaml';
+const TESTS = ['monitoring/tests/alerts.test.yaml', 'monitoring/tests/alerts-over-hours.test.yaml'];
 
 function ran(command: string, ...args: string[]): { status: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
@@ -33,9 +33,9 @@ function ran(command: string, ...args: string[]): { status: number | null; outpu
 it.each([
   ['promtool', 'check', 'rules', 'monitoring/alerts.yaml'],
   ['promtool', 'check', 'config', 'monitoring/prometheus.yaml'],
-  ['promtool', 'test', 'rules', TESTS],
+  ['promtool', 'test', 'rules', ...TESTS],
   ['amtool', 'check-config', 'monitoring/alertmanager.yaml'],
-])('runs promtool and amtool: %s %s %s %s', (command, ...args) => {
+])('runs promtool and amtool: %s %s %s', (command, ...args) => {
   const { status, output } = ran(command, ...args);
   expect(output).not.toContain('FAILED');
   expect(status).toBe(0);
@@ -44,7 +44,8 @@ it.each([
 describe('the tests of the alert rules', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-rules-'));
   mkdirSync(join(folder, 'tests'));
-  cpSync(TESTS, join(folder, 'tests/alerts.test.yaml'));
+  const copies = TESTS.map((file) => join(folder, 'tests', basename(file)));
+  TESTS.forEach((file, i) => cpSync(file, copies[i] ?? ''));
   afterAll(() => rmSync(folder, { recursive: true }));
 
   it.each([
@@ -53,7 +54,7 @@ describe('the tests of the alert rules', () => {
   ])('fail if an alert %s', (_how, expr) => {
     const groups = rules.groups.map((group) => ({ ...group, rules: group.rules.map((rule) => ({ ...rule, expr })) }));
     writeFileSync(join(folder, 'alerts.yaml'), stringify({ groups }));
-    const { status, output } = ran('promtool', 'test', 'rules', join(folder, 'tests/alerts.test.yaml'));
+    const { status, output } = ran('promtool', 'test', 'rules', ...copies);
     for (const { alert } of alerts) expect(output).toContain(alert);
     expect(status).toBe(1);
   });

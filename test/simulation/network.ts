@@ -225,7 +225,7 @@ export class Network {
             name,
             property,
             // The proxy forwards the caller's arguments unchanged, so their types match.
-            () => Reflect.apply(value as (...all: unknown[]) => Promise<unknown>, whole, args),
+            () => Promise.resolve(Reflect.apply(value as (...all: unknown[]) => unknown, whole, args)),
             String(args[0] instanceof Object ? '' : args[0]),
           );
       },

@@ -11,6 +11,10 @@ import { type AppendResult, type EndResult, EventLog, type Fence, type LogHead, 
 import { type Follower, hasEnded, type MemoryLog, type MemoryLogTable } from './memory-log-table.js';
 import { PackedEvents } from './packed-events.js';
 
+const FENCED: AppendResult = { outcome: 'fenced' };
+const APPENDED: AppendResult = { outcome: 'appended', cancelRequested: false };
+const CANCEL_REQUESTED: AppendResult = { outcome: 'appended', cancelRequested: true };
+
 export class MemoryEventLog extends EventLog {
   readonly #table: MemoryLogTable;
   readonly #responses: Pick<ResponseStore, 'put'>;
@@ -39,19 +43,25 @@ export class MemoryEventLog extends EventLog {
     return 1;
   }
 
-  override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
-    const entry = this.#table.live(responseId);
-    if (entry === undefined || entry.fence !== fence) return { outcome: 'fenced' };
+  override append(
+    responseId: string,
+    fence: Fence,
+    events: readonly LoggedEvent[],
+  ): AppendResult | Promise<AppendResult> {
+    const now = this.#table.time.now();
+    const entry = this.#table.live(responseId, now);
+    if (entry === undefined || entry.fence !== fence) return FENCED;
     const { events: before } = entry;
-    const fresh = events.filter((event) => event.sequence >= before.length);
+    const known = before.length - (events[0]?.sequence ?? before.length);
+    const fresh = known > 0 ? events.slice(known) : events;
     if (fresh.length > 0) {
-      if (before instanceof PackedEvents || fresh[0]?.sequence !== before.length) return { outcome: 'fenced' };
-      before.push(...fresh);
+      if (before instanceof PackedEvents || known < 0) return FENCED;
+      for (const event of fresh) before.push(event);
       if (isTerminal(fresh.at(-1)?.type)) this.#table.pack(entry, before);
-      this.#renew(entry);
+      this.#renew(entry, now);
       for (const follower of entry.followers) follower.onEvents(fresh);
     }
-    return { outcome: 'appended', cancelRequested: entry.cancelRequested };
+    return entry.cancelRequested ? CANCEL_REQUESTED : APPENDED;
   }
 
   override async end(
@@ -103,8 +113,8 @@ export class MemoryEventLog extends EventLog {
     for (const follower of entry?.followers ?? []) follower.onGap();
   }
 
-  #renew(entry: MemoryLog): void {
-    const now = this.#table.time.now();
+  /** @param now from `Time.now()` */
+  #renew(entry: MemoryLog, now: number): void {
     const ended = hasEnded(entry);
     const { runningMs, leaseMs } = this.#table.times;
     entry.expiresAt = now + (ended ? this.#table.keepMs(entry) : runningMs);

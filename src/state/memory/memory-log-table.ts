@@ -51,10 +51,13 @@ export class MemoryLogTable {
     this.#retention = retention;
   }
 
-  /** Returns the log of a response, or undefined if there is none or it has expired. */
-  live(responseId: string): MemoryLog | undefined {
+  /**
+   * Returns the log of a response, or undefined if there is none or it has expired.
+   * @param now from `Time.now()`
+   */
+  live(responseId: string, now = this.time.now()): MemoryLog | undefined {
     const entry = this.entries.get(responseId);
-    if (entry === undefined || entry.expiresAt > this.time.now()) return entry;
+    if (entry === undefined || entry.expiresAt > now) return entry;
     this.drop(responseId);
     return undefined;
   }

@@ -15,13 +15,14 @@ export class PackedEvents {
 
   /** @param events all events of a log, contiguous from number 0 */
   constructor(events: readonly LoggedEvent[]) {
-    this.#bytes = Buffer.from(events.map(({ json }) => json).join(''));
+    let text = '';
+    for (const { json } of events) text += json;
+    this.#bytes = Buffer.from(text);
+    const isAscii = this.#bytes.length === text.length;
     this.#ends = new Uint32Array(events.length);
+    let at = 0;
     let end = 0;
-    for (const [i, { json }] of events.entries()) {
-      end += Buffer.byteLength(json);
-      this.#ends[i] = end;
-    }
+    for (const { json } of events) this.#ends[at++] = end += isAscii ? json.length : Buffer.byteLength(json);
   }
 
   get length(): number {

@@ -118,6 +118,9 @@ class MaxLength implements CompiledGuardrail {
   }
 }
 
+/** Text of which every code unit costs 1 in both units: the usual case. */
+const ASCII = /^\p{ASCII}*$/u;
+
 const one = (): number => 1;
 
 /** UTF-8 bytes of the code point that begins with this code unit. */
@@ -142,6 +145,10 @@ class MaxLengthRun implements OutputRun {
 
   push(text: string): number {
     if (this.stop !== undefined) return this.stop.position;
+    if (text.length <= this.left && !this.afterHighSurrogate && ASCII.test(text)) {
+      this.left -= text.length;
+      return (this.seen += text.length);
+    }
     for (let i = 0; i < text.length; i++) {
       const unit = text.charCodeAt(i);
       const endsPair = this.afterHighSurrogate && unit >= 0xdc00 && unit <= 0xdfff;

@@ -54,6 +54,8 @@ export class WordAutomaton {
   private readonly firstEdge: Int32Array;
   private readonly edgeSymbol: Int32Array;
   private readonly edgeTarget: Int32Array;
+  /** Targets of the edges of ROOT, which has the most, by symbol. */
+  private readonly firstTarget: Int32Array;
   private readonly complete: Uint8Array;
 
   /**
@@ -71,6 +73,8 @@ export class WordAutomaton {
     this.complete = Uint8Array.from(trie, (_, state) => (complete.has(state) ? 1 : 0));
     this.begins = new Uint8Array(this.codePoints.length);
     for (const symbol of trie[ROOT]?.keys() ?? []) this.begins[symbol] = 1;
+    this.firstTarget = new Int32Array(this.codePoints.length).fill(DEAD);
+    for (const [symbol, target] of trie[ROOT] ?? []) this.firstTarget[symbol] = target;
     this.firstEdge = new Int32Array(trie.length + 1);
     const edges = trie.flatMap((node, state) => {
       const sorted = [...node].sort(([a], [b]) => a - b);
@@ -100,6 +104,11 @@ export class WordAutomaton {
   /** Returns the entries that a negative entry refers to. */
   seriesOf(entry: number): Int32Array {
     return this.series[FIRST_SERIES - entry] ?? new Int32Array();
+  }
+
+  /** Returns the state after the first symbol of a word, or DEAD. */
+  first(symbol: number): number {
+    return this.firstTarget[symbol] ?? DEAD;
   }
 
   /** Returns the state after `symbol`, or DEAD. */

@@ -139,7 +139,7 @@ export class WordScan {
     this.advance(symbol);
     if (boundary && (entry & BEGINS) !== 0 && this.candidate === NOT_FOUND) {
       this.starts[this.begun] = at;
-      this.states[this.begun] = this.automaton.next(ROOT, symbol);
+      this.states[this.begun] = this.automaton.first(symbol);
       this.begun++;
     }
     // A mark belongs to its base, also for the text that may follow.

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { type ResponseEvent, serialize } from '../../../src/domain/event.js';
+import { EventSerializer, type ResponseEvent, serialize } from '../../../src/domain/event.js';
 
 const anyText = fc.string({
   unit: fc.oneof(fc.constantFrom('"', '\\', '\n', '\u0000', '\u2028', '\ud83d', '\ude00', '😀', 'é', ' ', 'a')),
@@ -33,6 +33,21 @@ describe('serialize', () => {
         },
       ),
       { seed: 20_261 },
+    );
+  });
+
+  it('writes the place of each delta, in whatever order the places of a response come', () => {
+    const index = fc.nat(1);
+    const place = fc.record({ item_id: fc.constantFrom('a', 'b', '"'), output_index: index, content_index: index });
+    fc.assert(
+      fc.property(fc.array(place), (places) => {
+        const serializer = new EventSerializer();
+        for (const [sequence, at] of places.entries()) {
+          const event: ResponseEvent = { type: 'response.output_text.delta', ...at, delta: 'x', logprobs: [] };
+          expect(serializer.serialize(event, sequence)).toEqual(serialize(event, sequence));
+        }
+      }),
+      { seed: 20_262 },
     );
   });
 

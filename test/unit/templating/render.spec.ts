@@ -23,6 +23,16 @@ describe('renderPrompt', () => {
     expect(renderPrompt(prompt, { who: 'Ada', count: 0, loud: true }).system).toMatch(/^Ada\|0\|true\|/);
   });
 
+  it('renders a prompt again for another configuration, and for a request with a value', () => {
+    const prompt = compiled({ template: '{{a}}', variables: [optional('a', 'string', { default: 'x' })] });
+    const configured = { a: 'y' };
+    expect(renderPrompt(prompt, {}, { configured }).system).toBe('y');
+    expect(renderPrompt(prompt).system).toBe('x');
+    expect(renderPrompt(prompt, { a: 'z' }, { configured }).system).toBe('z');
+    expect(renderPrompt(prompt, {}, { configured, bound: { a: 'w' } }).system).toBe('w');
+    expect(renderPrompt(prompt, {}, { configured }).system).toBe('y');
+  });
+
   it('treats null as absent', () => {
     const prompt = compiled({ template: '{{a}}', variables: [optional('a', 'string', { default: 'x' })] });
     expect(renderPrompt(prompt, { a: null }).system).toBe('x');

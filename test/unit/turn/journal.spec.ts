@@ -13,7 +13,8 @@ import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';
 import { MemoryResponseStore } from '../../../src/state/memory/memory-response-store.js';
 import { FlushClock } from '../../../src/turn/flush-clock.js';
-import { type DeltaEvent, Journal, type JournalOptions } from '../../../src/turn/journal.js';
+import { Journal, type JournalOptions } from '../../../src/turn/journal.js';
+import { type DeltaEvent } from '../../../src/turn/waiting-events.js';
 import { retryWhileUnavailable } from '../../../src/turn/retry-while-unavailable.js';
 import { responseOf } from '../domain/responses.js';
 import { away, Faults } from './turn-harness.js';
@@ -218,6 +219,26 @@ describe('Journal', () => {
     await journal.flushed();
     expect(notices).toEqual(['lost: state_unavailable']);
     expect(await written()).toEqual([]);
+  });
+
+  it('reports the cause when the log of this process throws', async () => {
+    const append = (): never => {
+      throw new Error('a bug');
+    };
+    const journal = journalOf({ events: { append, end: append } });
+    await journal.flushed();
+    expect(notices).toEqual(['lost: state_unavailable']);
+    expect(journal.lost?.cause).toMatchObject({ message: 'a bug' });
+  });
+
+  it('appends in the same tick if the log is in this process', () => {
+    const journal = journalOf({ events: log });
+    void journal.flushed();
+    expect(journal.nextSequence).toBe(3);
+    journal.delta(delta('a'));
+    journal.emit(end());
+    void journal.flushed();
+    expect(journal.ended).toBe(true);
   });
 
   it('stops retrying when its lease is lost meanwhile', async () => {

@@ -173,7 +173,7 @@ describe('opening', () => {
 });
 
 /** Appends without delivering to the followers, as if the message was lost. */
-async function silently(append: () => Promise<unknown>): Promise<void> {
+async function silently(append: () => unknown): Promise<void> {
   const followers = table.entries.get(ID)?.followers ?? new Set();
   const written = [...followers];
   followers.clear();

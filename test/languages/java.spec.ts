@@ -3,16 +3,18 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { execute, type Ran } from '../support/snippets.js';
-import { cacheOf, LIST_PACKAGES, must, once, testLanguage } from './language.js';
+import { cacheOf, listPackages, must, once, QUICK_JVM, testLanguage } from './language.js';
 
 const source = resolve('test/languages/java');
 const cache = cacheOf('java');
 const classPath = join(cache, 'class-path');
 
+const COMPILER_JVM = QUICK_JVM.map((option) => `-J${option}`);
+
 const compile = (file: string, to: string): Promise<void> =>
-  must(execute('javac', ['-cp', readFileSync(classPath, 'utf8'), '-d', to, file]));
+  must(execute('javac', [...COMPILER_JVM, '-cp', readFileSync(classPath, 'utf8'), '-d', to, file]));
 const start = (name: string, classes: string, env = process.env): Promise<Ran> =>
-  execute('java', ['-cp', [classes, readFileSync(classPath, 'utf8')].join(delimiter), name], { env });
+  execute('java', [...QUICK_JVM, '-cp', [classes, readFileSync(classPath, 'utf8')].join(delimiter), name], { env });
 
 testLanguage({
   name: 'Java',
@@ -26,8 +28,7 @@ testLanguage({
   },
   prepare: () =>
     once(cache, [join(source, 'pom.xml'), join(source, 'Checks.java')], async () => {
-      const where = ['-f', join(source, 'pom.xml'), `-Dmdep.outputFile=${classPath}`];
-      await must(execute('mvn', ['--batch-mode', '--quiet', ...where, LIST_PACKAGES]));
+      await listPackages(join(source, 'pom.xml'), classPath);
       await compile(join(source, 'Checks.java'), join(cache, 'classes'));
     }),
   run: (program, env) => start(program, join(cache, 'classes'), env),

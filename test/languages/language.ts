@@ -14,15 +14,18 @@ import { answerByQuestion } from '../official/frameworks/script.js';
 import { type FakeAnswer, type FakeRequest, textAnswer } from '../support/fake-openai-server.js';
 import { GatewayHarness, ONE_TRY } from '../support/gateway-harness.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
-import { type Ran, snippetsOf, withPorts } from '../support/snippets.js';
+import { execute, type Ran, type Snippet, snippetsOf, withPorts } from '../support/snippets.js';
 
 /**
  * A first run installs packages and compiles them, on a machine that runs other suites beside it.
  */
 const PREPARE_WITHIN_MS = 25 * 60_000;
 
+/** A JVM that runs for seconds: optimizing its code costs more than it saves. */
+export const QUICK_JVM = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
+
 /** Maven writes down where it put the packages; the compiler and the program need no more of it. */
-export const LIST_PACKAGES = 'org.apache.maven.plugins:maven-dependency-plugin:3.9.0:build-classpath';
+const LIST_PACKAGES = 'org.apache.maven.plugins:maven-dependency-plugin:3.9.0:build-classpath';
 
 export interface Language {
   readonly name: string;
@@ -36,6 +39,11 @@ export interface Language {
   prepare(): Promise<void>;
   /** Runs a program. Undefined if the language has only snippets. */
   run?(program: string, env: NodeJS.ProcessEnv): Promise<Ran>;
+  /**
+   * Compiles the files of all readers together, which costs less than one after the other. Called
+   * once, after `prepare`. Absent: `runCode` needs nothing compiled.
+   */
+  compile?(codes: readonly string[]): Promise<void>;
   /** Runs one file of a reader. */
   runCode(code: string): Promise<Ran>;
 }
@@ -50,15 +58,18 @@ export function testLanguage(language: Language): void {
   (leftOut ? describe.skip : describe)(`the clients of ${name}`, () => {
     let harness: GatewayHarness;
     let demo: TestGateway;
+    const snippets = snippetsOf('docs/clients.md').filter((snippet) => snippet.language === language.fence);
+    const codeOf = ({ code }: Snippet): string => withPorts(code, { app: demo.port, ops: 0 });
     beforeAll(async () => {
       if (missing.length > 0) throw new Error(`unable to test ${name}; ${missing.join(', ')} is missing; install it`);
-      await language.prepare();
       const limits = { per_user: { concurrent_turns: 2 } };
       [harness, demo] = await Promise.all([
         GatewayHarness.start({ config: { clients: { models: MODELS }, limits, middleware: ONE_TRY } }),
         startGateway({ config: { middleware: { template: { source: 'support.pack', default: 'support' } } } }),
+        language.prepare(),
       ]);
       harness.provider.answerWith(answer);
+      await language.compile?.(snippets.map(codeOf));
     }, PREPARE_WITHIN_MS);
     afterAll(() => Promise.all([harness.close(), demo.close()]));
 
@@ -84,13 +95,12 @@ export function testLanguage(language: Language): void {
       });
     }
 
-    const snippets = snippetsOf('docs/clients.md').filter((snippet) => snippet.language === language.fence);
     it('have a snippet in docs/clients.md', () => expect(snippets).not.toEqual([]));
     it.each(snippets.map((snippet) => [snippet.place, snippet] as const))(
       'run the snippet at %s',
-      async (_place, { code, says }) => {
-        const { code: exit, output } = await language.runCode(withPorts(code, { app: demo.port, ops: 0 }));
-        for (const part of says) expect(output).toContain(part);
+      async (_place, snippet) => {
+        const { code: exit, output } = await language.runCode(codeOf(snippet));
+        for (const part of snippet.says) expect(output).toContain(part);
         expect({ exit, output }).toMatchObject({ exit: 0 });
       },
     );
@@ -121,6 +131,13 @@ export async function once(folder: string, files: readonly string[], make: () =>
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   await make();
   writeFileSync(stamp, wanted);
+}
+
+/** Writes the list of packages of `pom` to the file `classPath`. */
+export function listPackages(pom: string, classPath: string): Promise<void> {
+  const env = { ...process.env, MAVEN_OPTS: [...QUICK_JVM, process.env['MAVEN_OPTS'] ?? ''].join(' ') };
+  const where = ['-f', pom, `-Dmdep.outputFile=${classPath}`];
+  return must(execute('mvn', ['--batch-mode', '--quiet', ...where, LIST_PACKAGES], { env }));
 }
 
 /** @throws Error with the output if it fails */

@@ -8,6 +8,11 @@ import { cacheOf, must, once, testLanguage } from './language.js';
 const source = resolve('test/languages/python');
 const cache = cacheOf('python');
 const python = join(cache, 'venv/bin/python');
+/**
+ * Only the modules that are imported are compiled, and outside of the sources. Compiling all
+ * packages while they are installed costs more.
+ */
+const compiling = { PYTHONPYCACHEPREFIX: join(cache, 'compiled'), PYTHONDONTWRITEBYTECODE: '' };
 const requirements = join(source, 'requirements.txt');
 
 testLanguage({
@@ -24,13 +29,13 @@ testLanguage({
   prepare: () =>
     once(cache, [requirements], async () => {
       await must(execute('python3', ['-m', 'venv', '--clear', join(cache, 'venv')]));
-      await must(execute(python, ['-m', 'pip', 'install', '--quiet', '--require-hashes', '-r', requirements]));
+      const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-compile'];
+      await must(execute(python, [...install, '--require-hashes', '-r', requirements]));
     }),
-  // Only the sources may be in their folder.
-  run: (program, env) => execute(python, ['-B', join(source, `${program}.py`)], { env }),
+  run: (program, env) => execute(python, [join(source, `${program}.py`)], { env: { ...env, ...compiling } }),
   runCode: (code) => {
     const file = join(cache, 'snippet.py');
     writeFileSync(file, code);
-    return execute(python, [file]);
+    return execute(python, [file], { env: { ...process.env, ...compiling } });
   },
 });

@@ -105,6 +105,6 @@ export class GatewayProcess {
   async #ready(): Promise<void> {
     const over = (): boolean => this.#child.exitCode !== null || this.#child.signalCode !== null;
     while (!over() && (await this.probe('/ready'))?.status !== 200)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

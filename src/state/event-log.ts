@@ -45,6 +45,12 @@ export interface LogHead {
 /** The number that shuts out a former owner of a log. Grows by one with each new owner. */
 export type Fence = number;
 
+export interface CreatedLog {
+  readonly fence: Fence;
+  /** Whether the log holds the events of the begun turn, and watchers were notified of it. */
+  readonly begun: boolean;
+}
+
 export type AppendResult =
   /**
    * The log holds the events. `cancelRequested`: a client has requested that the turn be cancelled.
@@ -81,12 +87,21 @@ export abstract class EventLog {
    * nothing, so that a replica that ends a lost replica's turn finds the opening events. A shared
    * store must override this and do it in one step; the two steps here are enough for a store that
    * is lost with its process.
+   * @param next the events after `first` of a turn that may begin. If the store is certain that the
+   * turn holds its conversation and that no replica evicts it any more, it writes these in the same
+   * step, and announces the response to the watchers of the conversation. A turn outside of
+   * conversations needs no place
    * @throws SluiceError `state_unavailable`
    */
-  async createWith(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
+  async createWith(
+    head: LogHead,
+    first: readonly LoggedEvent[],
+    next: readonly LoggedEvent[] = [],
+  ): Promise<CreatedLog> {
     const fence = await this.create(head);
-    await this.append(head.responseId, fence, first);
-    return fence;
+    const begun = next.length > 0 && head.conversationId === null;
+    await this.append(head.responseId, fence, begun ? [...first, ...next] : first);
+    return { fence, begun };
   }
 
   /**

@@ -45,10 +45,7 @@ export async function answer(
   stop.signal.throwIfAborted();
   // The input guard has its verdict before `response.in_progress` and acts in the same tick, so a
   // turn logged as begun has either passed it or carries its refusal.
-  journal.emit({
-    type: 'response.in_progress',
-    response: { ...journal.accumulator.response(), status: 'in_progress' },
-  });
+  journal.begin();
   facts.begun = true;
   facts.findings.push(...verdict.notes);
   if (verdict.deny !== undefined) {

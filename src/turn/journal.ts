@@ -8,39 +8,13 @@
 import { ResponseAccumulator } from '../domain/accumulator.js';
 import { SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, type ResponseEvent, type TerminalEvent } from '../domain/event.js';
-import { type ResponseObject, type StoredResponse } from '../domain/response.js';
+import { type StoredResponse } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { EndNotStored } from '../state/end-in-steps.js';
-import { type AppendResult, type EventLog, type Fence } from '../state/event-log.js';
-import { type FlushClock } from './flush-clock.js';
+import { type AppendResult } from '../state/event-log.js';
+import { type JournalOptions } from './journal-options.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type DeltaEvent, WaitingEvents } from './waiting-events.js';
-
-export interface JournalOptions {
-  readonly events: Pick<EventLog, 'append' | 'end'>;
-  readonly clock: FlushClock;
-  readonly responseId: string;
-  readonly fence: Fence;
-  readonly response: ResponseObject;
-  /** The first events of the response, which are in the log already. */
-  readonly opening?: readonly ResponseEvent[];
-  /** Called at most once, when a cancel is requested. */
-  readonly onCancel: () => void;
-  /**
-   * Called at most once, when another replica owns the turn or the log could not be written for
-   * `giveUpMs`. Nothing is written after it.
-   */
-  readonly onLost: (error: SluiceError) => void;
-  /**
-   * Called after each append with its duration, retries included, and the number of deltas in it.
-   */
-  readonly onAppend?: (durationMs: number, deltas: number) => void;
-  /**
-   * How long an append is retried while the store is unavailable, in milliseconds. Default: 30 000.
-   */
-  readonly giveUpMs?: number;
-  readonly time?: Time;
-}
 
 /** The events of one append. */
 interface Batch {
@@ -67,9 +41,12 @@ export class Journal {
   /** Number of events taken, and how many of them are in the log. */
   #taken = 0;
   #stored = 0;
+  /** Whether the turn is logged as begun, or will be. */
+  #begun: boolean;
   /** Whether the terminal event is being appended. */
   #ending = false;
   #ended = false;
+  #mayHaveEnded = false;
   #lost: SluiceError | undefined;
   #cancelReported = false;
   /** Time of the last confirmed append, from `Time.now()`. */
@@ -84,6 +61,7 @@ export class Journal {
     for (const event of opening) this.accumulator.apply(event);
     this.#waiting = new WaitingEvents(opening.length);
     this.#taken = this.#stored = opening.length;
+    this.#begun = opening.at(-1)?.type === 'response.in_progress';
   }
 
   /** Sequence number of the next event that joins no delta. */
@@ -92,11 +70,11 @@ export class Journal {
   }
 
   /**
-   * Whether an append of the terminal event was begun. If its reply is lost, the log may have ended
-   * by it.
+   * Whether an append of the terminal event was not answered. The log may have ended by it, also if
+   * a repeat of the append was refused.
    */
-  get ending(): boolean {
-    return this.#ending;
+  get mayHaveEnded(): boolean {
+    return this.#mayHaveEnded;
   }
 
   /** Whether the terminal event is in the log. */
@@ -107,6 +85,18 @@ export class Journal {
   /** Why the journal stopped writing, or undefined if it writes. */
   get lost(): SluiceError | undefined {
     return this.#lost;
+  }
+
+  /** Whether the turn is logged as begun. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** Logs that the turn has begun, unless the opening of its log did. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.emit({ type: 'response.in_progress', response: { ...this.accumulator.response(), status: 'in_progress' } });
   }
 
   /** Writes an event at once, together with the events that wait before it. */
@@ -240,7 +230,11 @@ export class Journal {
     return retryWhileUnavailable(work, {
       ...(begun === undefined ? {} : { begun }),
       giveUpMs: this.#options.giveUpMs ?? 30_000,
-      wanted: () => this.#lost === undefined,
+      wanted: () => {
+        // An attempt was not answered.
+        this.#mayHaveEnded ||= this.#ending;
+        return this.#lost === undefined;
+      },
       time: this.#time,
     });
   }
@@ -281,6 +275,7 @@ export class Journal {
   }
 
   #loseLog(cause: unknown): void {
+    this.#mayHaveEnded ||= this.#ending;
     const why = 'unable to continue this turn; its log cannot be written; try again';
     this.#lose(new SluiceError('state_unavailable', why, { cause }));
   }

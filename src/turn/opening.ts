@@ -5,6 +5,7 @@
  */
 
 import { type ResponseEvent, serialize } from '../domain/event.js';
+import { asSluiceError } from '../domain/errors.js';
 import { itemIdsOf } from '../domain/ids.js';
 import { type ResponseObject } from '../domain/response.js';
 import { reachOf } from '../domain/principal.js';
@@ -21,6 +22,7 @@ import { type TurnLimits, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse, type Idempotency } from './idempotency.js';
 import { CANCELLED, LOST } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { storedInput } from './turn-input.js';
 import { type TurnReport } from './turn-report.js';
 import { type TurnGuards } from './turn-guards.js';
@@ -55,6 +57,8 @@ export interface TurnToOpen {
   readonly origin: TurnOrigin;
   readonly trace: TurnTrace;
   readonly idempotency: IdempotencyUse | undefined;
+  /** Aborting it cancels the turn. One that is cancelled before its log exists does not begin. */
+  readonly signal: AbortSignal | undefined;
 }
 
 export interface OpenedTurn {
@@ -62,6 +66,8 @@ export interface OpenedTurn {
   readonly permit: TurnPermit;
   /** Whether the turn has to wait for its conversation. */
   readonly waits: boolean;
+  /** Whether the watchers of the conversation were notified of the turn. */
+  readonly announced: boolean;
 }
 
 /**
@@ -99,13 +105,14 @@ export class TurnOpening {
   /** Joins the queue before creating the log, so that a refusal comes before a response exists. */
   async #openLog(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
     const { plan, response, origin, trace, idempotency } = request;
-    const { events, claim, clock, report, index } = this.#parts;
+    const { events, claim, clock, report, index, guards } = this.#parts;
     const time = this.#time;
     const conversationId = response.conversation?.id ?? null;
-    const history = this.#parts.guards.judgeHistory(plan.prompt, plan.request.input);
+    const history = guards.judgeHistory(plan.prompt, plan.request.input);
     const itemIds = itemIdsOf(conversationId ?? response.id, time);
     const input = storedInput(plan, response.id, history.withheld, itemIds);
     const stop = new AbortController();
+    let begins = false;
     try {
       const requestedAt = time.now();
       let entered = await this.#enter(plan, response.id);
@@ -124,12 +131,23 @@ export class TurnOpening {
       const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
       if (waits) opening.push({ type: 'response.queued', response: first });
-      const fence = await events.createWith(head, opening.map(serialize));
+      // A turn begins with its log, unless it waits for its conversation, for a guardrail's verdict
+      // that needs time, for the refusal of its input, or for the confirmation of its key.
+      begins = !waits && idempotency === undefined && guards.passesAtOnce(plan.prompt, plan.request.input);
+      if (request.signal?.aborted === true) begins = false;
+      const inProgress: ResponseObject = { ...response, status: 'in_progress' };
+      const next: ResponseEvent[] = begins ? [{ type: 'response.in_progress', response: inProgress }] : [];
+      const { fence, begun } = await events.createWith(
+        head,
+        opening.map((event, i) => serialize(event, i)),
+        next.map((event, i) => serialize(event, opening.length + i)),
+      );
+      if (begun) opening.push(...next);
       // Until its log exists, other replicas may evict this turn from the queue as dead. If this
       // process or the store stalled, another turn may be running by now, and both would write to
       // the conversation. A late turn therefore joins again: with a log it cannot be evicted before
       // its end.
-      if (conversationId !== null && time.now() - requestedAt > SURE_OF_PLACE_MS) {
+      if (conversationId !== null && !begun && time.now() - requestedAt > SURE_OF_PLACE_MS) {
         entered = await this.#rejoin(conversationId, response.id);
       }
       if (!(await this.#parts.idempotency.confirm(plan.caller, response.id, idempotency))) {
@@ -161,18 +179,29 @@ export class TurnOpening {
         writer: new OutputWriter(journal, itemIds),
         input,
         recent: entered.recent,
-        facts: { ...newFacts(plan.model), findings: [...history.findings] },
+        facts: { ...newFacts(plan.model), begun, findings: [...history.findings] },
         trace,
         time: time,
         startedAt: time.now(),
       };
       report.started(turn);
-      return { turn, waits: !entered.first };
+      return { turn, waits: !entered.first, announced: begun };
     } catch (error) {
       // Leave even if joining failed: only its reply may have been lost.
       if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
+      if (begins && asSluiceError(error).code === 'state_unavailable') this.#deleteUnanswered(response.id);
       throw error;
     }
+  }
+
+  /**
+   * Deletes a log whose creation was not answered. It may exist and say that the turn has begun.
+   * The replica that ends such a turn would store its input, which the refused caller sends again.
+   * Called when the turn has left its queue: a creation that arrives later begins no turn then.
+   */
+  #deleteUnanswered(responseId: string): void {
+    const { events } = this.#parts;
+    void retryWhileUnavailable(() => events.delete(responseId), { time: this.#time }).catch(() => undefined);
   }
 
   /** Takes the turn's place in its conversation. A turn outside of conversations has it already. */

@@ -54,7 +54,7 @@ export async function handOver({ responseId, fence, journal }: Turn, lease: Turn
  * is gone. A log can also be gone after a report: another replica took the turn over and reported
  * its end, and a client deleted the response, while this replica was stalled. Counting the turn
  * here would count it twice then. The stored end, or the mark of the deletion, shows that a report
- * was made, unless this replica had begun to append the terminal event itself.
+ * was made, unless an append of the terminal event by this replica itself was not answered.
  */
 export async function isUnreported(
   { responseId, journal, time }: Turn,
@@ -65,7 +65,7 @@ export async function isUnreported(
     // does, no replica would count a turn whose log is gone.
     const page = await retryWhileUnavailable(() => events.read(responseId, -1, 0), { time });
     if (page !== undefined) return false;
-    return journal.ending || !(await retryWhileUnavailable(() => reader.hasEnded(responseId), { time }));
+    return journal.mayHaveEnded || !(await retryWhileUnavailable(() => reader.hasEnded(responseId), { time }));
   } catch {
     return false;
   }

@@ -53,6 +53,9 @@ export class TurnGuards {
    */
   readonly #judged = new WeakMap<readonly Item[], { readonly by: object; readonly history: JudgedHistory }>();
 
+  /** By the input as well, because the opening and the answer both need the verdict on it. */
+  readonly #checked = new WeakMap<readonly Item[], { readonly by: object; readonly check: InputCheck }>();
+
   /**
    * @param own the guardrails of the configuration, applied to every turn
    * @throws GuardrailMistake
@@ -83,15 +86,34 @@ export class TurnGuards {
     signal: AbortSignal,
   ): InputCheck | Promise<InputCheck> {
     const guard = createInputGuard(this.#of(prompt));
-    const { withheld, notes, end } = this.judgeHistory(prompt, input);
-    const newest = input.slice(end);
-    const checked = guard.check(newest.flatMap(textsOf), newest.filter(isOfUser).flatMap(textsOf));
-    const check = { ...checked, notes: withoutRepeats([...notes, ...checked.notes]) };
+    const { withheld } = this.judgeHistory(prompt, input);
+    const check = this.#checkNew(prompt, input);
     if (!guard.takesTime || check.deny !== undefined) return check;
     const newItems = input.slice(firstNew(input)).filter((item) => !withheld.has(item));
     return guard
       .checkLater(newItems.flatMap(textsOf), signal)
       .then((later) => ({ ...later, notes: [...check.notes, ...later.notes] }));
+  }
+
+  /**
+   * Whether the new items of an input pass, and no guardrail needs time for its verdict.
+   * `checkInput` gives the same verdict then, with the notes.
+   */
+  passesAtOnce(prompt: RenderedPrompt | null, input: readonly Item[]): boolean {
+    return !createInputGuard(this.#of(prompt)).takesTime && this.#checkNew(prompt, input).deny === undefined;
+  }
+
+  /** Checks the new items of the input with the guardrails that need no time. */
+  #checkNew(prompt: RenderedPrompt | null, input: readonly Item[]): InputCheck {
+    const by = this.#of(prompt);
+    const known = this.#checked.get(input);
+    if (known?.by === by) return known.check;
+    const { notes, end } = this.judgeHistory(prompt, input);
+    const newest = input.slice(end);
+    const checked = createInputGuard(by).check(newest.flatMap(textsOf), newest.filter(isOfUser).flatMap(textsOf));
+    const check = { ...checked, notes: withoutRepeats([...notes, ...checked.notes]) };
+    this.#checked.set(input, { by, check });
+    return check;
   }
 
   /**

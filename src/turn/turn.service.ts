@@ -156,8 +156,9 @@ export class TurnService {
         origin,
         trace,
         idempotency,
+        signal,
       };
-      const starting = this.#start(toOpen, signal, leaveRoom).finally(() => this.#starting.delete(starting));
+      const starting = this.#start(toOpen, leaveRoom).finally(() => this.#starting.delete(starting));
       this.#starting.add(starting);
       return { responseId: response.id, limits: await starting, joined: false };
     } catch (error) {
@@ -214,13 +215,13 @@ export class TurnService {
   }
 
   /** Resolves when `response.created` is in the log. @returns the state of the caller's limits */
-  async #start(toOpen: TurnToOpen, signal: AbortSignal | undefined, leaveRoom: () => void): Promise<LimitStates> {
-    const { turn, waits, permit } = await this.#opening.open(toOpen);
+  async #start(toOpen: TurnToOpen, leaveRoom: () => void): Promise<LimitStates> {
+    const { turn, waits, permit, announced } = await this.#opening.open(toOpen);
     if (this.#ending !== undefined) turn.stop.abort(this.#ending);
-    onAbort(signal, () => turn.stop.abort(CANCELLED));
-    const announced = this.#announce(turn);
+    onAbort(toOpen.signal, () => turn.stop.abort(CANCELLED));
+    const announcing = announced ? undefined : this.#announce(turn);
     const done = this.#run(turn, waits, permit, leaveRoom)
-      .then(() => announced)
+      .then(() => announcing)
       .finally(() => this.#running.delete(turn.responseId));
     this.#running.set(turn.responseId, { turn, done });
     return permit.limits;

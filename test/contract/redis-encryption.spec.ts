@@ -103,7 +103,7 @@ async function planted({ state }: RedisStore) {
   };
   await state.conversations.appendItems(id, [image], 'resp_0');
   const head = headOf({ conversationId: id, input: [item('msg_3', 'planted question')] });
-  const fence = await state.events.createWith(head, [delta(0, 'planted first event')]);
+  const { fence } = await state.events.createWith(head, [delta(0, 'planted first event')]);
   await state.events.append(head.responseId, fence, [delta(1, 'planted delta'), delta(2, 'planted “ünïcode”')]);
   await state.responses.put(responseOf(head.responseId, id));
   await state.events.append(head.responseId, fence, [terminal(3)]);

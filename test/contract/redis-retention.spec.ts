@@ -98,7 +98,7 @@ describe.each([
   it('keeps the events of an ended response as long, and at most 10 minutes', async () => {
     const { events } = store.state;
     const head = headOf(ofClass);
-    const fence = await events.createWith(head, [delta(0)]);
+    const { fence } = await events.createWith(head, [delta(0)]);
     await events.append(head.responseId, fence, [terminal(1)]);
     await expectLife(`meta:${head.responseId}`, Math.min(ms, LOG_TIMES.endedMs));
     await expectLife(`log:${head.responseId}`, Math.min(ms, LOG_TIMES.endedMs));
@@ -107,7 +107,7 @@ describe.each([
   it('keeps the events of an unstored response for a minute', async () => {
     const { events } = store.state;
     const head = headOf({ ...ofClass, store: false });
-    const fence = await events.createWith(head, [delta(0)]);
+    const { fence } = await events.createWith(head, [delta(0)]);
     await events.append(head.responseId, fence, [terminal(1)]);
     await expectLife(`meta:${head.responseId}`, LOG_TIMES.endedUnstoredMs);
   });

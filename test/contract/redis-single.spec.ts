@@ -11,7 +11,7 @@ import { type Script, Scripts } from '../../src/state/redis/scripts.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { openRedisStore } from './redis-store.js';
 import { type OpenStore } from './suites/contract-store.js';
-import { headOf } from './suites/log-fixtures.js';
+import { delta, headOf } from './suites/log-fixtures.js';
 import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
@@ -88,6 +88,49 @@ describe('a turn that ends', () => {
       const { data } = await store.other.conversations.listByOwner('ann', { limit: 2 });
       expect(data.map(({ id }) => id)).toEqual(['conv_1', 'conv_2']);
     } finally {
+      await store.close();
+    }
+  });
+});
+
+describe('a turn that creates its log so late that another replica may have decided to evict it', () => {
+  it('has not begun, although it is the head of its queue, and joins again', async () => {
+    const store = await openRedisStore({ url: server.url });
+    try {
+      const { events, claim } = store.state;
+      const head = headOf({ conversationId: 'conv_1' });
+      await claim.join('conv_1', head.responseId, 0);
+      await store.pass(store.times.leaseMs + 30);
+      expect(await events.createWith(head, [delta(0)], [delta(1)])).toEqual({ fence: 1, begun: false });
+      expect((await events.read(head.responseId, -1, 10))?.last).toBe(0);
+    } finally {
+      await store.close();
+    }
+  });
+});
+
+describe('a log with the next events', () => {
+  it('is created by one command, which announces it, and has begun for a repeat of that command', async () => {
+    const store = await openRedisStore({ url: server.url });
+    const raw = new Redis(server.url);
+    try {
+      const keys = new RedisKeys(store.keyPrefix);
+      const scripts = new Scripts({ times: store.times, ttlMs: store.ttlMs, sharded: false });
+      await store.state.claim.join('conv_1', 'resp_1', 0);
+      const { meta, log, leases } = keys.turn('resp_1');
+      const names = [meta, log, leases, keys.queue('conv_1'), keys.announced('conv_1')];
+      const create = (nonce: string) =>
+        raw.eval(
+          scripts.get('create').text,
+          names.length,
+          ...names,
+          ...['resp_1', '{}', '1', nonce, '', keys.turns('conv_1'), '1', 'created', 'in progress'],
+        );
+      expect([await create('a'), await create('a'), await create('b')]).toEqual([2, 2, 0]);
+      expect(await raw.xlen(log)).toBe(2);
+      expect(await raw.lrange(keys.announced('conv_1'), 0, -1)).toEqual(['resp_1']);
+    } finally {
+      raw.disconnect();
       await store.close();
     }
   });

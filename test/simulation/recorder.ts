@@ -4,7 +4,7 @@
 
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';
 import { type StoredItem } from '../../src/domain/item.js';
-import { type EndResult, type EventLog, type LogHead } from '../../src/state/event-log.js';
+import { type CreatedLog, type EndResult, type EventLog, type LogHead } from '../../src/state/event-log.js';
 import { type Bucket, type BucketState } from '../../src/state/rate-limiter.js';
 import { type State } from '../../src/state/state.js';
 import { type Scheduler } from './scheduler.js';
@@ -108,11 +108,12 @@ export class Recorder {
 
   #log(log: EventLog): EventLog {
     return observed(log, {
-      createWith: (_fence, head, first) => {
+      createWith: (result, head, first, next) => {
         // The arguments are those of `createWith`.
         const known = { head: head as LogHead, events: [], deleted: false };
         this.responses.set(known.head.responseId, known);
         this.#appended(known, first as readonly LoggedEvent[]);
+        if ((result as CreatedLog).begun) this.#appended(known, next as readonly LoggedEvent[]);
       },
       append: (result, responseId, _fence: unknown, events) => this.#written(result, responseId, events),
       end: (result, responseId, _fence: unknown, events) => this.#written(result, responseId, events),

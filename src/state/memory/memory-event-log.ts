@@ -7,7 +7,15 @@ import { isTerminal, type LoggedEvent } from '../../domain/event.js';
 import { type StoredResponse } from '../../domain/response.js';
 import { type ResponseStore } from '../conversation-store.js';
 import { endInSteps } from '../end-in-steps.js';
-import { type AppendResult, type EndResult, EventLog, type Fence, type LogHead, type LogPage } from '../event-log.js';
+import {
+  type AppendResult,
+  type CreatedLog,
+  type EndResult,
+  EventLog,
+  type Fence,
+  type LogHead,
+  type LogPage,
+} from '../event-log.js';
 import { type Follower, hasEnded, type MemoryLog, type MemoryLogTable } from './memory-log-table.js';
 import { PackedEvents } from './packed-events.js';
 
@@ -15,14 +23,37 @@ const FENCED: AppendResult = { outcome: 'fenced' };
 const APPENDED: AppendResult = { outcome: 'appended', cancelRequested: false };
 const CANCEL_REQUESTED: AppendResult = { outcome: 'appended', cancelRequested: true };
 
+export interface MemoryEventLogOptions {
+  readonly responses: Pick<ResponseStore, 'put'>;
+  /** Returns the head of the queue of a conversation. */
+  readonly writerOf?: (conversationId: string) => string | undefined;
+  /** Announces a response to the watchers of a conversation. */
+  readonly announce?: (conversationId: string, responseId: string) => Promise<void>;
+}
+
 export class MemoryEventLog extends EventLog {
   readonly #table: MemoryLogTable;
-  readonly #responses: Pick<ResponseStore, 'put'>;
+  readonly #options: MemoryEventLogOptions;
 
-  constructor(table: MemoryLogTable, responses: Pick<ResponseStore, 'put'>) {
+  constructor(table: MemoryLogTable, options: MemoryEventLogOptions) {
     super();
     this.#table = table;
-    this.#responses = responses;
+    this.#options = options;
+  }
+
+  override async createWith(
+    head: LogHead,
+    first: readonly LoggedEvent[],
+    next: readonly LoggedEvent[] = [],
+  ): Promise<CreatedLog> {
+    const { responseId, conversationId } = head;
+    const fence = await this.create(head);
+    // With a log, a turn that is the head of its queue cannot be evicted any more.
+    const isHead = conversationId === null || this.#options.writerOf?.(conversationId) === responseId;
+    const begun = next.length > 0 && isHead;
+    await this.append(responseId, fence, begun ? [...first, ...next] : first);
+    if (begun && conversationId !== null) await this.#options.announce?.(conversationId, responseId);
+    return { fence, begun };
   }
 
   override async create(head: LogHead): Promise<Fence> {
@@ -73,7 +104,7 @@ export class MemoryEventLog extends EventLog {
     const entry = this.#table.live(responseId);
     const follows = (events[0]?.sequence ?? 0) <= (entry?.events.length ?? 0);
     if (entry?.fence !== fence || !follows) return { outcome: 'fenced' };
-    return endInSteps({ events: this, responses: this.#responses }, responseId, fence, events, stored);
+    return endInSteps({ events: this, responses: this.#options.responses }, responseId, fence, events, stored);
   }
 
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {

@@ -44,6 +44,7 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
   const [budget, ofLogs, ofKeys] = [budgetOf(1 / 2), budgetOf(3 / 8), budgetOf(1 / 8)];
   const table = new MemoryLogTable(time, times, ofLogs, options);
   const claim = new MemoryConversationClaim(table);
+  const announcements = new MemoryConversationAnnouncements();
   const conversations = new MemoryConversationStore({ ...options, budget, claim });
   const responses = new MemoryResponseStore({ ...options, deletedMs: times.deletedMs, budget });
   const keys = new MemoryIdempotencyStore(time, ofKeys, (id) => table.stateOf(id) === 'running');
@@ -57,11 +58,15 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     credentials.sweep();
   });
   return {
-    events: new MemoryEventLog(table, responses),
+    events: new MemoryEventLog(table, {
+      responses,
+      writerOf: (conversationId) => claim.writerOf(conversationId),
+      announce: (conversationId, responseId) => announcements.announce(conversationId, responseId),
+    }),
     lease: new MemoryTurnLease(table),
     claim,
     entry: new ConversationEntry(claim, conversations),
-    announcements: new MemoryConversationAnnouncements(),
+    announcements,
     conversations,
     responses,
     keys,

@@ -44,7 +44,12 @@ export type ScriptName =
   | 'take';
 
 /** Functions in lua/shared/, by the scripts that use them. */
-const SHARED: Partial<Record<ScriptName, 'join'>> = { 'claim-join': 'join', 'conversation-enter': 'join' };
+const SHARED: Partial<Record<ScriptName, 'announce' | 'join'>> = {
+  announce: 'announce',
+  'claim-join': 'join',
+  'conversation-enter': 'join',
+  create: 'announce',
+};
 
 export interface Script {
   readonly text: string;
@@ -81,6 +86,9 @@ const RECENT_BYTES_MAX = 4_096;
  */
 export const BLOCK_EVENTS = 512;
 
+/** Most announcements stored of one conversation. A gap misses fewer: turns run one at a time. */
+const ANNOUNCED_MAX = 64;
+
 export class Scripts {
   readonly #constants: string;
   readonly #scripts = new Map<ScriptName, Script>();
@@ -95,6 +103,7 @@ export class Scripts {
       ENDED_MS: times.endedMs,
       ENDED_UNSTORED_MS: times.endedUnstoredMs,
       INDEX_SLACK_MS,
+      ANNOUNCED_MAX,
       TTL_MS: retention.ttlMs,
       LONGEST_TTL_MS: longestTtl(retention),
       STORED_KEY_MS: Math.max(longestTtl(retention), times.runningMs + times.endedMs) + KEY_SLACK_MS,

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type LoggedEvent } from '../../../src/domain/event.js';
+import { newId } from '../../../src/domain/ids.js';
 import { type ContractStore, eventually, type OpenStore } from './contract-store.js';
 import { delta, deltas, headOf, numbersOf, terminal } from './log-fixtures.js';
 
@@ -26,10 +27,60 @@ export function describeEventLog(name: string, open: OpenStore): void {
       await expect(store.state.events.create(head)).rejects.toThrow('exists already');
     });
 
+    describe('a log of a turn that may begin', () => {
+      const create = async (conversationId: string | null, place: 'head' | 'waits' | 'none') => {
+        const head = headOf({ conversationId });
+        const announced: string[] = [];
+        const stop =
+          conversationId === null
+            ? () => undefined
+            : await store.other.announcements.watch(
+                conversationId,
+                (id) => announced.push(id),
+                () => undefined,
+              );
+        if (conversationId !== null) {
+          if (place === 'waits') await store.other.claim.join(conversationId, 'resp_before', 8);
+          if (place !== 'none') await store.state.claim.join(conversationId, head.responseId, 8);
+        }
+        const made = await store.state.events.createWith(head, deltas(0, 1), deltas(2, 3));
+        return { head, made, announced, stop };
+      };
+
+      it('holds the next events if the turn is in no conversation', async () => {
+        const { head, made } = await create(null, 'none');
+        expect(made).toEqual({ fence: 1, begun: true });
+        expect(await readAll(head.responseId)).toEqual(deltas(0, 3));
+        expect((await store.state.events.append(head.responseId, 1, [terminal(4)])).outcome).toBe('appended');
+      });
+
+      it('holds the next events and is announced if the turn is the head of its queue', async () => {
+        const { head, made, announced, stop } = await create(newId('conv'), 'head');
+        // A store whose queue is on another server than the log leaves both to the turn.
+        if (made.begun) await eventually(() => announced.length > 0);
+        expect(announced).toEqual(made.begun ? [head.responseId] : []);
+        expect(await readAll(head.responseId)).toEqual(deltas(0, made.begun ? 3 : 1));
+        const next = made.begun ? 4 : 2;
+        expect((await store.state.events.append(head.responseId, 1, [delta(next)])).outcome).toBe('appended');
+        expect(made.fence).toBe(1);
+        stop();
+      });
+
+      it.each(['waits', 'none'] as const)('does not hold them if the turn has this place: %s', async (place) => {
+        const { head, made, announced, stop } = await create(newId('conv'), place);
+        expect(made).toEqual({ fence: 1, begun: false });
+        expect(await readAll(head.responseId)).toEqual(deltas(0, 1));
+        await store.state.announcements.announce(head.conversationId ?? '', 'resp_later');
+        await eventually(() => announced.length > 0);
+        expect(announced).toEqual(['resp_later']);
+        stop();
+      });
+    });
+
     it('creates a log with its first events, and appends after them', async () => {
       const head = headOf();
       const { responseId: id } = head;
-      const fence = await store.state.events.createWith(head, deltas(0, 1));
+      const { fence } = await store.state.events.createWith(head, deltas(0, 1));
       expect(fence).toBe(1);
       expect(await store.other.events.read(id, -1, 10)).toEqual({ head, events: deltas(0, 1), last: 1, ended: false });
       await expect(store.other.events.createWith(head, deltas(0, 1))).rejects.toThrow('exists already');

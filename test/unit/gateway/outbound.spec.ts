@@ -26,7 +26,7 @@ let behind: jest.Mock<(following: Following, events: number) => boolean>;
 let outbound: Outbound;
 
 beforeEach(() => {
-  log = new MemoryEventLog(new MemoryLogTable(), new MemoryResponseStore({ ttlMs: 60_000 }));
+  log = new MemoryEventLog(new MemoryLogTable(), { responses: new MemoryResponseStore({ ttlMs: 60_000 }) });
   hub = new FollowHub({ events: log, ringEvents: 8, pageEvents: 5 });
   socket = new FakeSocket();
   stuck = jest.fn<() => void>();

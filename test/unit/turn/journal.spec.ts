@@ -13,7 +13,8 @@ import { MemoryEventLog } from '../../../src/state/memory/memory-event-log.js';
 import { MemoryLogTable } from '../../../src/state/memory/memory-log-table.js';
 import { MemoryResponseStore } from '../../../src/state/memory/memory-response-store.js';
 import { FlushClock } from '../../../src/turn/flush-clock.js';
-import { Journal, type JournalOptions } from '../../../src/turn/journal.js';
+import { Journal } from '../../../src/turn/journal.js';
+import { type JournalOptions } from '../../../src/turn/journal-options.js';
 import { type DeltaEvent } from '../../../src/turn/waiting-events.js';
 import { retryWhileUnavailable } from '../../../src/turn/retry-while-unavailable.js';
 import { responseOf } from '../domain/responses.js';
@@ -42,7 +43,7 @@ let notices: string[];
 
 beforeEach(async () => {
   responses = new MemoryResponseStore({ ttlMs: 60_000 });
-  log = new MemoryEventLog(new MemoryLogTable(), responses);
+  log = new MemoryEventLog(new MemoryLogTable(), { responses });
   faults = new Faults();
   clock = new HandClock();
   notices = [];
@@ -331,7 +332,7 @@ describe('the end of a journal', () => {
     await responses.put(stored('first'));
     journal.delta(delta('a'));
     expect(await journal.end(end(), stored('second'))).toEqual(stored('first'));
-    expect([journal.ended, journal.ending]).toEqual([false, false]);
+    expect([journal.ended, journal.mayHaveEnded]).toEqual([false, false]);
     expect(await journal.end(end())).toBeUndefined();
     expect(await written()).toEqual(['created', 'output_item.added', 'content_part.added', 'a', 'completed']);
   });

@@ -12,6 +12,8 @@ import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, POLICY, requestOf, TurnHarness, userItem } from './turn-harness.js';
 
 const LEASE_MS = 8_000;
+/** A turn with an idempotency key begins and is announced after its key was confirmed. */
+const KEYED = { idempotency: { key: 'key', fingerprint: 'body' } };
 
 let now: number;
 let lost: TurnHarness;
@@ -92,7 +94,7 @@ describe('OrphanSweep', () => {
       () => undefined,
     );
     lost.faults.fail('announce');
-    const id = await start({ conversation });
+    const { responseId: id } = await lost.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN, KEYED);
     expect(announced).toEqual([]);
     now += LEASE_MS;
     await other.sweep.sweep();
@@ -196,7 +198,7 @@ describe('OrphanSweep', () => {
   it('reports the end to an existing follower when the replica was lost before its next event', async () => {
     const conversation = await lost.conversation();
     const gate = lost.faults.hold('append');
-    const { responseId: id } = await lost.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const { responseId: id } = await lost.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN, KEYED);
     await gate.reached;
     const waiting = other.reader.settled(ALICE, id, new AbortController().signal);
     now += LEASE_MS;

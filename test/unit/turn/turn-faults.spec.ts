@@ -30,9 +30,39 @@ beforeEach(() => {
 });
 afterEach(() => harness.close());
 
+/** A turn with an idempotency key begins and is announced after its key was confirmed. */
+const KEYED = { idempotency: { key: 'key', fingerprint: 'body' } };
+
 const members = (conversation: string): Promise<readonly string[]> => harness.plain.claim.members(conversation);
 
 describe('create while the store is away', () => {
+  it('announces a turn as it begins, in the step that creates its log', async () => {
+    const conversation = await harness.conversation();
+    const announced: string[] = [];
+    const onResponse = (id: string) => announced.push(id);
+    await harness.plain.announcements.watch(conversation, onResponse, () => undefined);
+    harness.faults.fail('announce', Infinity);
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    expect(announced).toEqual([responseId]);
+    expect(await harness.types(responseId)).toEqual(['created', 'in_progress']);
+    await harness.turns.whenIdle();
+  });
+
+  it('deletes the log of a refused turn if the reply to its creation was lost', async () => {
+    const conversation = await harness.conversation();
+    const ids: string[] = [];
+    harness.faults.fail('createWith', 1, away, true);
+    harness.faults.fail('delete', 1);
+    const creating = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN, {
+      onResponse: (id) => ids.push(id),
+    });
+    await expect(creating).rejects.toMatchObject({ code: 'state_unavailable' });
+    const [id = ''] = ids;
+    while ((await harness.plain.events.read(id, -1, 1)) !== undefined) await new Promise(setImmediate);
+    expect(await harness.texts(conversation)).toEqual([]);
+    expect(await members(conversation)).toEqual([]);
+  });
+
   it('admits a turn that cannot be announced yet, and announces it when the store is back', async () => {
     const conversation = await harness.conversation();
     const announced: string[] = [];
@@ -42,7 +72,8 @@ describe('create while the store is away', () => {
       () => undefined,
     );
     harness.faults.fail('announce', 2);
-    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const request = requestOf('Hi', { conversation });
+    const { responseId } = await harness.turns.create(ALICE, request, ORIGIN, KEYED);
     expect(announced).toEqual([]);
     await harness.turns.whenIdle();
     expect((await harness.types(responseId)).at(-1)).toBe('completed');
@@ -360,7 +391,10 @@ describe('a turn that another replica has taken over', () => {
     harness.plain.events.append = () => Promise.resolve({ outcome: 'fenced' });
     harness.plain.lease.renew = () => Promise.resolve({ held: false, cancelRequested: false });
     // The log is created by an append of its own.
-    harness.plain.events.createWith = (head) => harness.plain.events.create(head);
+    harness.plain.events.createWith = async (head) => ({
+      fence: await harness.plain.events.create(head),
+      begun: false,
+    });
     await harness.play(requestOf('Hi'));
     expect(await harness.metric('fenced_writes_total')).toBe(1);
   });

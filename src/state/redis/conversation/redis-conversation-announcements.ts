@@ -21,11 +21,7 @@ export interface RedisConversationAnnouncementsOptions {
   readonly time?: Time;
 }
 
-/**
- * Most announcements stored of one conversation. Turns run one at a time, so a gap misses fewer.
- */
-const STORED_MAX = 64;
-/** First letter of the message, which announce.lua writes. */
+/** First letter of the message, which lua/shared/announce.lua writes. */
 const ANNOUNCED = 'a';
 
 export class RedisConversationAnnouncements extends ConversationAnnouncements {
@@ -38,7 +34,7 @@ export class RedisConversationAnnouncements extends ConversationAnnouncements {
 
   override async announce(conversationId: string, responseId: string): Promise<void> {
     const { commands, keys, scripts } = this.#options;
-    const args = [responseId, keys.turns(conversationId), STORED_MAX];
+    const args = [responseId, keys.turns(conversationId)];
     await commands.run(scripts.get('announce'), [keys.announced(conversationId)], args);
   }
 

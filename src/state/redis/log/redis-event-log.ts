@@ -12,6 +12,7 @@ import { type StoredResponse } from '../../../domain/response.js';
 import { EndNotStored, endInSteps } from '../../end-in-steps.js';
 import {
   type AppendResult,
+  type CreatedLog,
   type EndResult,
   EventLog,
   type Fence,
@@ -22,6 +23,7 @@ import { type Retention, ttlOf } from '../../retention.js';
 import { type AppendQueue } from './append-queue.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisResponseStore, type SealedEnd } from '../conversation/redis-response-store.js';
+import { Follower } from './follower.js';
 import { type LocalFollowers } from './local-followers.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
@@ -36,8 +38,6 @@ export interface RedisEventLogOptions extends Omit<SealedLogOptions, 'readHead'>
   readonly appends: AppendQueue;
   /** Stores ended responses. */
   readonly responses: Pick<RedisResponseStore, 'put' | 'sealed' | 'firstOf'>;
-  /** Whether a script can only use keys of one slot (Cluster). */
-  readonly sharded: boolean;
   readonly subscriptions: Subscriptions;
   readonly tails: WrittenTails;
   readonly packer: Pick<LogPacker, 'add'>;
@@ -45,6 +45,8 @@ export interface RedisEventLogOptions extends Omit<SealedLogOptions, 'readHead'>
   readonly keys: RedisKeys;
   readonly scripts: Scripts;
   readonly retention: Retention;
+  /** Whether a script can only use keys of one slot (Cluster). */
+  readonly sharded: boolean;
   /** How long an ended log is stored, in milliseconds, unless its class is stored for less. */
   readonly endedMs: number;
   readonly time?: Time;
@@ -69,24 +71,39 @@ export class RedisEventLog extends EventLog {
     this.#sealed = new SealedLog({ ...options, readHead });
   }
 
-  override create(head: LogHead): Promise<Fence> {
-    return this.createWith(head, []);
+  override async create(head: LogHead): Promise<Fence> {
+    return (await this.createWith(head, [])).fence;
   }
 
-  override async createWith(head: LogHead, first: readonly LoggedEvent[]): Promise<Fence> {
-    const { commands, keys, scripts, local, tails } = this.#options;
-    const { responseId } = head;
+  override async createWith(
+    head: LogHead,
+    first: readonly LoggedEvent[],
+    next: readonly LoggedEvent[] = [],
+  ): Promise<CreatedLog> {
+    const { commands, keys, scripts, sharded, local, tails } = this.#options;
+    const { responseId, conversationId } = head;
     const { meta, log, leases } = keys.turn(responseId);
-    const [headText, ...events] = await this.#sealed.created(head, first);
+    // In a Cluster the queue of the conversation is in another slot, where this script cannot find
+    // the turn's place.
+    const all = conversationId !== null && sharded ? first : [...first, ...next];
+    const mayBegin = all.length > first.length;
+    const inQueue =
+      conversationId === null || !mayBegin ? [] : [keys.queue(conversationId), keys.announced(conversationId)];
+    const channel = conversationId === null ? '' : keys.turns(conversationId);
+    const [headText, ...events] = await this.#sealed.created(head, all);
     const created = await commands.run(
       scripts.get('create'),
-      [meta, log, leases],
-      [responseId, headText, head.store ? 1 : 0, randomUUID(), this.#keepOf(head), ...events],
+      [meta, log, leases, ...inQueue],
+      [
+        ...[responseId, headText, head.store ? 1 : 0, randomUUID(), this.#keepOf(head), channel, first.length],
+        ...events,
+      ],
     );
-    if (created !== 1) throw new Error(`unable to create the log of ${responseId}; it exists already`);
-    tails.add(responseId, first);
+    if (created === 0) throw new Error(`unable to create the log of ${responseId}; it exists already`);
+    const begun = created === 2;
+    tails.add(responseId, begun ? all : first);
     local.confirm(responseId);
-    return 1;
+    return { fence: 1, begun };
   }
 
   /** Returns how long a log is stored after its end, or '' if that is as usual. */
@@ -267,18 +284,3 @@ function isHead(value: unknown): value is LogHead {
 }
 
 const MOVE_AGAIN_MS = 500;
-
-class Follower {
-  leave: (() => void) | undefined;
-  ended = false;
-
-  constructor(
-    readonly onEvents: (events: readonly LoggedEvent[]) => void,
-    readonly onGap: () => void,
-  ) {}
-
-  end(): void {
-    this.ended = true;
-    this.leave?.();
-  }
-}

@@ -31,7 +31,7 @@ let events: TrickyLog;
 let hub: FollowHub;
 beforeEach(() => {
   table = new MemoryLogTable();
-  events = new TrickyLog(table, new MemoryResponseStore({ ttlMs: 60_000 }));
+  events = new TrickyLog(table, { responses: new MemoryResponseStore({ ttlMs: 60_000 }) });
   hub = new FollowHub({ events, ringEvents: 4, pageEvents: 3 });
 });
 afterEach(() => hub.close());

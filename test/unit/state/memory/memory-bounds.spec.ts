@@ -98,7 +98,7 @@ describe('state in memory', () => {
     await state.keys.claim(use('running', running.responseId));
     await state.keys.confirm(use('running', running.responseId));
     const ended = headOf();
-    const fence = await state.events.createWith(ended, []);
+    const { fence } = await state.events.createWith(ended, []);
     await state.keys.claim(use('ended', ended.responseId));
     await state.keys.confirm(use('ended', ended.responseId));
     await state.events.append(ended.responseId, fence, [terminal(0)]);
@@ -119,10 +119,10 @@ describe('state in memory', () => {
   it('never drops the log of a running turn', async () => {
     const evicted = open(MIB);
     const running = headOf();
-    const fence = await state.events.createWith(running, []);
+    const { fence } = await state.events.createWith(running, []);
     for (let i = 0; i < 200; i++) {
       const head = headOf();
-      const own = await state.events.createWith(head, []);
+      const { fence: own } = await state.events.createWith(head, []);
       const { json, ...rest } = terminal(0);
       await state.events.append(head.responseId, own, [{ ...rest, json: json.padEnd(20_000) }]);
     }

@@ -46,7 +46,7 @@ describe('MemoryLogTable', () => {
   it('drops the oldest ended logs above its bound, and no running one', async () => {
     const events = new MemoryEventLog(
       new MemoryLogTable({ ...systemTime, now: () => 0 }, LOG_TIMES, new MemoryBudget({ maxBytes: 3_500 })),
-      new MemoryResponseStore({ ttlMs: 60_000 }),
+      { responses: new MemoryResponseStore({ ttlMs: 60_000 }) },
     );
     await events.create(head('running'));
     await events.append('running', 1, [delta(0, 'x'.repeat(5_000))]);

@@ -47,7 +47,7 @@ it.each([
 ])('keeps the events of an ended response with %j for %i minutes, and no byte after that', async (fields, minutes) => {
   const { time, events, keptBytes, close } = stateOf();
   const head = headOf(fields);
-  const fence = await events.createWith(head, [delta(0)]);
+  const { fence } = await events.createWith(head, [delta(0)]);
   await events.append(head.responseId, fence, [terminal(1)]);
   time.pass(minutes * MINUTE_MS - 1);
   expect((await events.read(head.responseId, -1, 10))?.events).toHaveLength(2);

@@ -27,17 +27,14 @@ export class LeanBody {
    * @param encoding the answer's `Content-Encoding`; `read` passes decoded bytes
    * @param socket the connection of the answer, if its reads can be delayed
    * @param requestId the server's own id of the request
-   * @param chunked whether the body is sent in chunks
    */
   constructor(
     readonly controller: Dispatcher.DispatchController,
     readonly encoding: string,
     socket?: PacedSocket,
     readonly requestId?: string,
-    chunked = false,
   ) {
     this.#socket = socket;
-    if (chunked) socket?.passBody((chunk) => this.take(chunk));
   }
 
   read(to: BodyReader): void {
@@ -45,7 +42,7 @@ export class LeanBody {
     this.#reader = reader;
     for (const chunk of this.#early.splice(0)) reader.onChunk(chunk);
     if (this.#outcome !== undefined) this.#deliverEnd(reader, this.#outcome);
-    else this.resume();
+    else this.controller.resume();
   }
 
   /** Turns reading once per tick on or off. */
@@ -53,10 +50,9 @@ export class LeanBody {
     if (this.#socket !== undefined && this.#outcome === undefined) this.#socket.paced = paced;
   }
   pause(): void {
-    if (this.#socket?.pauseBody() !== false) this.controller.pause();
+    this.controller.pause();
   }
   resume(): void {
-    this.#socket?.resumeBody();
     this.controller.resume();
   }
   /** Closes the socket. Has no effect after the end. */
@@ -78,10 +74,7 @@ export class LeanBody {
   finish(outcome: { readonly error?: Error }): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
-    if (this.#socket !== undefined) {
-      this.#socket.paced = false;
-      this.#socket.leaveBody();
-    }
+    if (this.#socket !== undefined) this.#socket.paced = false;
     if (this.#reader !== undefined) this.#deliverEnd(this.#reader, outcome);
   }
 
@@ -189,7 +182,6 @@ class AnswerHandler implements Dispatcher.DispatchHandler {
       valueOf(headers, 'content-encoding'),
       socketBeingRead(),
       requestIdOf(headers),
-      valueOf(headers, 'transfer-encoding').toLowerCase() === 'chunked',
     );
     // From here on the reader of the body watches the signal.
     this.#settle();

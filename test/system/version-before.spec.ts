@@ -16,13 +16,28 @@ import { type Frame, isTerminalFrame, TestSocket } from '../support/socket.js';
 const before = new RecordedRedis('test/fixtures/redis-1.0.0');
 const { received } = before;
 
+interface Setup {
+  readonly redis: RedisServer;
+  readonly replica: Replica;
+}
+
 let provider: FakeOpenAiServer;
+/** Begun together, because each has a turn whose lease has to expire, which takes 10 s. */
+let readByBefore: Promise<Setup>;
+let leftByBefore: Promise<Setup>;
+let writtenByBefore: Promise<Setup & { readonly fenced: Promise<unknown[]> }>;
 beforeAll(async () => {
   provider = await FakeOpenAiServer.start(({ body }) =>
     JSON.stringify(body.messages?.at(-1) ?? '').includes('hang')
       ? { steps: [...hangs(), { hang: true } as const] }
       : textAnswer(['an answer ', 'of this build']),
   );
+  readByBefore = setUp();
+  leftByBefore = setUp(before.commands);
+  writtenByBefore = setUp(before.of('conversation', 'tool', 'tool-output', 'other conversation', 'running')).then(
+    (setup) => ({ ...setup, fenced: eventsOf(setup.replica, before.turn('running').id) }),
+  );
+  await Promise.all([readByBefore, leftByBefore, writtenByBefore]);
 });
 afterAll(() => provider.close());
 
@@ -39,6 +54,13 @@ function startReplica(redis: RedisServer): Promise<Replica> {
     limits: { per_user: { requests_per_minute: 30 } },
   };
   return Replica.start('this build', config, { ...process.env, OPENAI_API_KEY: 'sk-test' });
+}
+
+/** A replica of this build on a Redis in which these commands were run. */
+async function setUp(commands: RecordedRedis['commands'] = []): Promise<Setup> {
+  const redis = await RedisServer.start();
+  await before.play(redis.admin, commands);
+  return { redis, replica: await startReplica(redis) };
 }
 
 interface Answer<T> {
@@ -72,201 +94,11 @@ function sentToTheProvider(): readonly Readonly<Record<string, unknown>>[] {
   return provider.requests.filter(({ body }) => body.messages !== undefined).at(-1)?.body.messages ?? [];
 }
 
-describe('what version 1.0.0 left in Redis', () => {
-  const ended = Object.entries(received.turns).filter(([, { response }]) => response !== undefined);
-  let redis: RedisServer;
-  let replica: Replica;
-  beforeAll(async () => {
-    redis = await RedisServer.start();
-    await before.play(redis.admin, before.commands);
-    replica = await startReplica(redis);
-  });
-  afterAll(async () => {
-    await replica.close();
-    await redis.close();
-  });
-
-  it('includes turns of every kind', () => {
-    expect(ended.map(([, { response }]) => response?.['status'])).toEqual(
-      expect.arrayContaining(['completed', 'cancelled']),
-    );
-    expect(Object.keys(received.turns)).toHaveLength(9);
-  });
-
-  it.each(ended)('retrieves a response of version 1.0.0 unchanged: %s', async (_name, { id, response }) => {
-    expect((await ask(replica, `/v1/responses/${id}`)).body).toEqual(response);
-  });
-
-  it.each(ended)(
-    'replays a response of version 1.0.0 event by event, whole and from the middle: %s',
-    async (_name, { id, events }) => {
-      expect(await eventsOf(replica, id)).toEqual(events);
-      expect(await eventsOf(replica, id, 3)).toEqual(events.slice(4));
-    },
-  );
-
-  it('includes conversations with unchanged items, in the list of their owner', async () => {
-    const { id, head, items } = received.conversation;
-    const found = await ask<Record<string, unknown>>(replica, `/v1/conversations/${id}`);
-    expect(found.body).toMatchObject({ id, metadata: head['metadata'], created_at: head['created_at'] });
-    const listed = await ask<{ data: unknown[] }>(replica, `/v1/conversations/${id}/items?order=asc&limit=100`);
-    // This version adds `sluice.author` to an item, and changes nothing else of it.
-    expect(listed.body.data).toMatchObject(items);
-    const all = await ask<{ data: { id: string }[] }>(replica, '/v1/conversations');
-    expect(all.body.data.map((one) => one.id)).toEqual(expect.arrayContaining([id, received.other]));
-  });
-
-  it('continues a conversation with all its items, without withheld text', async () => {
-    const answered = await ask<ResponseBody>(replica, '/v1/responses', {
-      conversation: received.conversation.id,
-      input: 'And then?',
-    });
-    expect(answered.body).toMatchObject({ status: 'completed', output_text: 'an answer of this build' });
-    const sent = sentToTheProvider();
-    expect(sent.map(({ role }) => role)).toEqual([
-      'user',
-      'assistant',
-      'tool',
-      'assistant',
-      'user',
-      'assistant',
-      'user',
-    ]);
-    expect(JSON.stringify(sent)).toContain('celsius');
-    expect(sent[5]).toMatchObject({ content: '0 1 2 3 4 5 6 7' });
-    expect(JSON.stringify(sent)).not.toContain('hack');
-  });
-
-  it('continues a chain of responses', async () => {
-    const { id } = before.turn('continued');
-    await ask(replica, '/v1/responses', { previous_response_id: id, input: 'And then?' });
-    expect(sentToTheProvider().map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant', 'user']);
-  });
-
-  it('returns the same response for an idempotency key, and refuses another body', async () => {
-    const { id, request, headers } = before.turn('said');
-    const again = await ask<ResponseBody>(replica, '/v1/responses', { ...request, stream: false }, headers);
-    expect([again.status, again.body.id ?? again.body]).toEqual([200, id]);
-    const other = await ask<{ error: { code: string } }>(replica, '/v1/responses', { input: 'else' }, headers);
-    expect(other.body.error.code).toBe('idempotency_key_reused');
-  });
-
-  it('continues limits from their counts', async () => {
-    // The bucket fills while this machine works, so 1.0.0 takes again until it is empty.
-    const takes = before.commands.filter(({ script }) => script === 'take');
-    for (let i = 0; i < 5; i++) await before.play(redis.admin, takes);
-    const { status, headers } = await ask(replica, '/v1/responses', { input: 'Hello' });
-    // A bucket of its own would have had one turn taken.
-    expect([200, 429]).toContain(status);
-    expect(Number(headers.get('x-ratelimit-remaining-requests'))).toBeLessThan(30 - 9);
-  });
-
-  it('ends unfinished turns of version 1.0.0 with their text, in conversations that accept the next turn', async () => {
-    const end = async ({ id }: RecordedTurn) => (await eventsOf(replica, id)).at(-1);
-    expect(await end(before.turn('running'))).toMatchObject({
-      type: 'response.failed',
-      response: { status: 'failed', error: { code: 'replica_lost' }, output_text: 'lorem ipsum dolor' },
-    });
-    expect(await end(before.turn('waiting'))).toMatchObject({ response: { error: { code: 'replica_lost' } } });
-    const next = await ask<ResponseBody>(replica, '/v1/responses', { conversation: received.other, input: 'And now?' });
-    expect(next.body.status).toBe('completed');
-    expect(sentToTheProvider().map(({ content }) => content)).toEqual([
-      'demo: hang after=3',
-      'lorem ipsum dolor',
-      'And now?',
-    ]);
-  });
-});
-
-describe('a replica of version 1.0.0 that still writes', () => {
-  let redis: RedisServer;
-  let replica: Replica;
-  beforeAll(async () => {
-    redis = await RedisServer.start();
-    replica = await startReplica(redis);
-    await before.play(redis.admin, before.of('conversation', 'tool', 'tool-output', 'other conversation'));
-  });
-  afterAll(async () => {
-    await replica.close();
-    await redis.close();
-  });
-
-  it('follows a turn of version 1.0.0 live, announces it to watchers, and waits for it in its conversation', async () => {
-    const { id, events } = before.turn('said');
-    const conversation = received.conversation.id;
-    const watcher = await TestSocket.open(replica.socketUrl);
-    watcher.send({ type: 'sluice:subscribe', conversation });
-    await watcher.next('sluice:subscribed');
-    const [first, rest] = splitAfter(before.of('said'), 'append', 4);
-
-    await before.play(redis.admin, first);
-    expect(await watcher.next('sluice:turn')).toMatchObject({ conversation, response_id: id });
-    const viewer = await TestSocket.open(replica.socketUrl);
-    viewer.send({ type: 'sluice:resume', response_id: id });
-    await viewer.next('response.output_text.delta');
-    const waiting = await TestSocket.open(replica.socketUrl);
-    waiting.send({ type: 'response.create', conversation, input: 'and this build?' });
-    await waiting.next('response.queued');
-    const asked = provider.requests.length;
-
-    await before.play(redis.admin, rest);
-    for (const socket of [watcher, viewer]) {
-      await socket.next(isTerminalFrame);
-      // The watcher has its own lane, which also announces the queued turn.
-      const ofThisTurn = ({ type, response }: Frame) =>
-        type.startsWith('response.') && (response === undefined || (response as ResponseBody).id === id);
-      const seen = socket.frames.filter(ofThisTurn).slice(0, events.length);
-      expect(seen.map(({ stream_id: _, ...event }) => event)).toEqual(events);
-    }
-    const own = await waiting.next(isTerminalFrame);
-    expect(own).toMatchObject({ type: 'response.completed', response: { output_text: 'an answer of this build' } });
-    expect(provider.requests).toHaveLength(asked + 1);
-    expect(JSON.stringify(sentToTheProvider())).toContain('0 1 2 3 4 5 6 7');
-    for (const socket of [watcher, viewer, waiting]) socket.close();
-  });
-
-  it('receives a cancel, stored and at once, under the names that it reads', async () => {
-    const { id, events } = before.turn('cancelled');
-    const commands = before.of('cancelled');
-    const at = commands.findIndex(({ script }) => script === 'cancel');
-    const [, , responseId, channel = ''] = commands[at]?.args ?? [];
-    expect(responseId).toBe(id);
-    await before.play(redis.admin, commands.slice(0, at));
-    const heard: string[] = [];
-    const ear = redis.admin.duplicate();
-    ear.on('message', (_channel, message) => heard.push(message));
-    await ear.subscribe(channel);
-
-    const answered = ask<ResponseBody>(replica, `/v1/responses/${id}/cancel`, {});
-    while (heard.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
-    ear.disconnect();
-    expect(heard).toEqual([id]);
-    const rest = commands.slice(at + 1);
-    const replies = await before.play(redis.admin, rest);
-    // 2: appended, and a cancel was requested.
-    expect(replies[rest.findIndex(({ script }) => script === 'append')]).toEqual([2]);
-    expect((await answered).body).toMatchObject({ id, status: 'cancelled' });
-    expect(await eventsOf(replica, id)).toEqual(events);
-  });
-
-  it('fences a replica of version 1.0.0 whose turn was taken over, by results that it knows', async () => {
-    const { id } = before.turn('running');
-    await before.play(redis.admin, before.of('running'));
-    expect((await eventsOf(replica, id)).at(-1)).toMatchObject({ response: { error: { code: 'replica_lost' } } });
-    const { meta, log, leases } = before.keysIn(bucketOf(id), id);
-    const late = JSON.stringify({ type: 'response.output_text.delta', sequence_number: 7 });
-    // 0: fenced.
-    expect(await before.run(redis.admin, 'append', [meta, log, leases], [1, 7, 0, 1, late])).toEqual([0]);
-    expect(await before.run(redis.admin, 'renew', [meta, log, leases], [id, 1])).toBe(0);
-  });
-});
-
 describe('a replica of version 1.0.0 that reads the data of this build', () => {
   let redis: RedisServer;
   let replica: Replica;
   beforeAll(async () => {
-    redis = await RedisServer.start();
-    replica = await startReplica(redis);
+    ({ redis, replica } = await readByBefore);
   });
   afterAll(async () => {
     await replica.close();
@@ -397,5 +229,191 @@ describe('a replica of version 1.0.0 that reads the data of this build', () => {
     const events = await eventsOf(replica, id);
     expect(events.at(-1)).toEqual(JSON.parse(terminal));
     expect(events).toHaveLength(Number(next) + 1);
+  });
+});
+
+describe('what version 1.0.0 left in Redis', () => {
+  const ended = Object.entries(received.turns).filter(([, { response }]) => response !== undefined);
+  let redis: RedisServer;
+  let replica: Replica;
+  beforeAll(async () => {
+    ({ redis, replica } = await leftByBefore);
+  });
+  afterAll(async () => {
+    await replica.close();
+    await redis.close();
+  });
+
+  it('includes turns of every kind', () => {
+    expect(ended.map(([, { response }]) => response?.['status'])).toEqual(
+      expect.arrayContaining(['completed', 'cancelled']),
+    );
+    expect(Object.keys(received.turns)).toHaveLength(9);
+  });
+
+  it.each(ended)('retrieves a response of version 1.0.0 unchanged: %s', async (_name, { id, response }) => {
+    expect((await ask(replica, `/v1/responses/${id}`)).body).toEqual(response);
+  });
+
+  it.each(ended)(
+    'replays a response of version 1.0.0 event by event, whole and from the middle: %s',
+    async (_name, { id, events }) => {
+      expect(await eventsOf(replica, id)).toEqual(events);
+      expect(await eventsOf(replica, id, 3)).toEqual(events.slice(4));
+    },
+  );
+
+  it('includes conversations with unchanged items, in the list of their owner', async () => {
+    const { id, head, items } = received.conversation;
+    const found = await ask<Record<string, unknown>>(replica, `/v1/conversations/${id}`);
+    expect(found.body).toMatchObject({ id, metadata: head['metadata'], created_at: head['created_at'] });
+    const listed = await ask<{ data: unknown[] }>(replica, `/v1/conversations/${id}/items?order=asc&limit=100`);
+    // This version adds `sluice.author` to an item, and changes nothing else of it.
+    expect(listed.body.data).toMatchObject(items);
+    const all = await ask<{ data: { id: string }[] }>(replica, '/v1/conversations');
+    expect(all.body.data.map((one) => one.id)).toEqual(expect.arrayContaining([id, received.other]));
+  });
+
+  it('continues a conversation with all its items, without withheld text', async () => {
+    const answered = await ask<ResponseBody>(replica, '/v1/responses', {
+      conversation: received.conversation.id,
+      input: 'And then?',
+    });
+    expect(answered.body).toMatchObject({ status: 'completed', output_text: 'an answer of this build' });
+    const sent = sentToTheProvider();
+    expect(sent.map(({ role }) => role)).toEqual([
+      'user',
+      'assistant',
+      'tool',
+      'assistant',
+      'user',
+      'assistant',
+      'user',
+    ]);
+    expect(JSON.stringify(sent)).toContain('celsius');
+    expect(sent[5]).toMatchObject({ content: '0 1 2 3 4 5 6 7' });
+    expect(JSON.stringify(sent)).not.toContain('hack');
+  });
+
+  it('continues a chain of responses', async () => {
+    const { id } = before.turn('continued');
+    await ask(replica, '/v1/responses', { previous_response_id: id, input: 'And then?' });
+    expect(sentToTheProvider().map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant', 'user']);
+  });
+
+  it('returns the same response for an idempotency key, and refuses another body', async () => {
+    const { id, request, headers } = before.turn('said');
+    const again = await ask<ResponseBody>(replica, '/v1/responses', { ...request, stream: false }, headers);
+    expect([again.status, again.body.id ?? again.body]).toEqual([200, id]);
+    const other = await ask<{ error: { code: string } }>(replica, '/v1/responses', { input: 'else' }, headers);
+    expect(other.body.error.code).toBe('idempotency_key_reused');
+  });
+
+  it('ends unfinished turns of version 1.0.0 with their text, in conversations that accept the next turn', async () => {
+    const end = async ({ id }: RecordedTurn) => (await eventsOf(replica, id)).at(-1);
+    expect(await end(before.turn('running'))).toMatchObject({
+      type: 'response.failed',
+      response: { status: 'failed', error: { code: 'replica_lost' }, output_text: 'lorem ipsum dolor' },
+    });
+    expect(await end(before.turn('waiting'))).toMatchObject({ response: { error: { code: 'replica_lost' } } });
+    const next = await ask<ResponseBody>(replica, '/v1/responses', { conversation: received.other, input: 'And now?' });
+    expect(next.body.status).toBe('completed');
+    expect(sentToTheProvider().map(({ content }) => content)).toEqual([
+      'demo: hang after=3',
+      'lorem ipsum dolor',
+      'And now?',
+    ]);
+  });
+
+  // The last one, because it leaves no turn to the others.
+  it('continues limits from their counts', async () => {
+    // The bucket fills while this machine works, so 1.0.0 takes again until it is empty.
+    const takes = before.commands.filter(({ script }) => script === 'take');
+    for (let i = 0; i < 5; i++) await before.play(redis.admin, takes);
+    const { status, headers } = await ask(replica, '/v1/responses', { input: 'Hello' });
+    // A bucket of its own would have had one turn taken.
+    expect([200, 429]).toContain(status);
+    expect(Number(headers.get('x-ratelimit-remaining-requests'))).toBeLessThan(30 - 9);
+  });
+});
+
+describe('a replica of version 1.0.0 that still writes', () => {
+  let redis: RedisServer;
+  let replica: Replica;
+  let fenced: Promise<unknown[]>;
+  beforeAll(async () => {
+    ({ redis, replica, fenced } = await writtenByBefore);
+  });
+  afterAll(async () => {
+    await replica.close();
+    await redis.close();
+  });
+
+  it('follows a turn of version 1.0.0 live, announces it to watchers, and waits for it in its conversation', async () => {
+    const { id, events } = before.turn('said');
+    const conversation = received.conversation.id;
+    const watcher = await TestSocket.open(replica.socketUrl);
+    watcher.send({ type: 'sluice:subscribe', conversation });
+    await watcher.next('sluice:subscribed');
+    const [first, rest] = splitAfter(before.of('said'), 'append', 4);
+
+    await before.play(redis.admin, first);
+    expect(await watcher.next('sluice:turn')).toMatchObject({ conversation, response_id: id });
+    const viewer = await TestSocket.open(replica.socketUrl);
+    viewer.send({ type: 'sluice:resume', response_id: id });
+    await viewer.next('response.output_text.delta');
+    const waiting = await TestSocket.open(replica.socketUrl);
+    waiting.send({ type: 'response.create', conversation, input: 'and this build?' });
+    await waiting.next('response.queued');
+    const asked = provider.requests.length;
+
+    await before.play(redis.admin, rest);
+    for (const socket of [watcher, viewer]) {
+      await socket.next(isTerminalFrame);
+      // The watcher has its own lane, which also announces the queued turn.
+      const ofThisTurn = ({ type, response }: Frame) =>
+        type.startsWith('response.') && (response === undefined || (response as ResponseBody).id === id);
+      const seen = socket.frames.filter(ofThisTurn).slice(0, events.length);
+      expect(seen.map(({ stream_id: _, ...event }) => event)).toEqual(events);
+    }
+    const own = await waiting.next(isTerminalFrame);
+    expect(own).toMatchObject({ type: 'response.completed', response: { output_text: 'an answer of this build' } });
+    expect(provider.requests).toHaveLength(asked + 1);
+    expect(JSON.stringify(sentToTheProvider())).toContain('0 1 2 3 4 5 6 7');
+    for (const socket of [watcher, viewer, waiting]) socket.close();
+  });
+
+  it('receives a cancel, stored and at once, under the names that it reads', async () => {
+    const { id, events } = before.turn('cancelled');
+    const commands = before.of('cancelled');
+    const at = commands.findIndex(({ script }) => script === 'cancel');
+    const [, , responseId, channel = ''] = commands[at]?.args ?? [];
+    expect(responseId).toBe(id);
+    await before.play(redis.admin, commands.slice(0, at));
+    const heard: string[] = [];
+    const ear = redis.admin.duplicate();
+    ear.on('message', (_channel, message) => heard.push(message));
+    await ear.subscribe(channel);
+
+    const answered = ask<ResponseBody>(replica, `/v1/responses/${id}/cancel`, {});
+    while (heard.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    ear.disconnect();
+    expect(heard).toEqual([id]);
+    const rest = commands.slice(at + 1);
+    const replies = await before.play(redis.admin, rest);
+    // 2: appended, and a cancel was requested.
+    expect(replies[rest.findIndex(({ script }) => script === 'append')]).toEqual([2]);
+    expect((await answered).body).toMatchObject({ id, status: 'cancelled' });
+    expect(await eventsOf(replica, id)).toEqual(events);
+  });
+
+  it('fences a replica of version 1.0.0 whose turn was taken over, by results that it knows', async () => {
+    const { id } = before.turn('running');
+    expect((await fenced).at(-1)).toMatchObject({ response: { error: { code: 'replica_lost' } } });
+    const { meta, log, leases } = before.keysIn(bucketOf(id), id);
+    const late = JSON.stringify({ type: 'response.output_text.delta', sequence_number: 7 });
+    // 0: fenced.
+    expect(await before.run(redis.admin, 'append', [meta, log, leases], [1, 7, 0, 1, late])).toEqual([0]);
+    expect(await before.run(redis.admin, 'renew', [meta, log, leases], [id, 1])).toBe(0);
   });
 });

@@ -16,7 +16,7 @@ const FRAMES_AT_ONCE = 32;
  * in the round of the frame, which takes about a millisecond. If many creates ran in one round, the
  * answers to all of them would be read after the last call, and every first delta would be late.
  */
-const FRAMES_OF_A_TURN = 16;
+const FRAMES_OF_A_TURN = 8;
 /** Most characters of the frames handled in one round. */
 const CHARACTERS_AT_ONCE = 65_536;
 

@@ -222,7 +222,7 @@ export class Outbound {
         return taken;
       }
       // A batch shorter than requested is no end: a page of the log may have ended there.
-      if (events.length === 0) return taken;
+      if (events.length === 0 || viewer.cursor >= viewer.last) return taken;
     }
     return taken;
   }

@@ -290,7 +290,7 @@ export class FollowedResponses {
   }
 
   #isLong(events: number): boolean {
-    return this.#options.takesSnapshots() && events > LONG_REPLAY_EVENTS;
+    return events > LONG_REPLAY_EVENTS && this.#options.takesSnapshots();
   }
 
   /** Whether the events are gone and the client accepts a snapshot of the stored response. */

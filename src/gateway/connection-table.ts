@@ -52,6 +52,15 @@ const CUT_AFTER_MS = 900;
 const GONE_CHECK_MS = 10;
 const DELIVERED_CHECK_MS = 20;
 
+/** Digests of owners: connections of one credential share one text. */
+const digests = new WeakMap<Principal, string>();
+
+function digestOf(principal: Principal): string {
+  let digest = digests.get(principal);
+  if (digest === undefined) digests.set(principal, (digest = ownerDigest(principal.owner)));
+  return digest;
+}
+
 export class ConnectionTable {
   readonly #settings: SocketSettings;
   readonly #metrics: Metrics;
@@ -86,7 +95,7 @@ export class ConnectionTable {
       nextPingAt: this.#nextPing(now),
       pingedAt: null,
       announcedExpiryOf: undefined,
-      ownerDigest: ownerDigest(connection.principal.owner),
+      ownerDigest: digestOf(connection.principal),
     });
     this.#metrics.of.connections.set(this.#open.size);
     this.#stopChecks ??= every(this.#time, CHECK_EVERY_MS, () => this.check());
@@ -125,7 +134,7 @@ export class ConnectionTable {
 
   /** Resolves when every socket has handed its pending data to the network or is closed. */
   async whenDelivered(): Promise<void> {
-    while ([...this.#open.keys()].some(({ outbound }) => outbound.pending)) await sleep(this.#time, DELIVERED_CHECK_MS);
+    while ([...this.#open.keys()].some(({ pending }) => pending)) await sleep(this.#time, DELIVERED_CHECK_MS);
   }
 
   /**

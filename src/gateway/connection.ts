@@ -54,7 +54,6 @@ const DROP_PAUSE_MS = 20;
 
 export class ClientConnection {
   readonly id: string;
-  readonly outbound: Outbound;
   principal: Principal;
   /**
    * Whether the client opted in to events of Sluice, by the upgrade or by a frame. Other clients
@@ -63,25 +62,42 @@ export class ClientConnection {
   extended = false;
   readonly #socket: ClientSocket;
   readonly #options: ConnectionOptions;
+  readonly #events: OutboundEvents;
+  /** Created when something is first sent, so that an idle connection costs little. */
+  #outbound: Outbound | undefined;
   #reading = true;
   #ended = false;
   /** Whether reading pauses for `DROP_PAUSE_MS`. */
   #dropping = false;
 
   constructor(socket: ClientSocket, principal: Principal, options: ConnectionOptions, events: OutboundEvents) {
-    const { settings, time, round } = options;
     this.#socket = socket;
     this.#options = options;
+    this.#events = events;
     this.principal = principal;
-    this.id = newId('conn', time);
-    this.outbound = new Outbound(socket, {
-      ...events,
-      bufferBytes: settings.outboundBufferBytes,
-      slowReaderTimeoutMs: settings.slowReaderTimeoutMs,
-      time,
-      round,
-      onStuck: () => this.#closeSlowReader(),
-    });
+    this.id = newId('conn', options.time);
+  }
+
+  get outbound(): Outbound {
+    if (this.#outbound === undefined) {
+      const { settings, time, round } = this.#options;
+      this.#outbound = new Outbound(this.#socket, {
+        onFull: (full) => this.#events.onFull(full),
+        onBehind: (following, events) => this.#events.onBehind(following, events),
+        bufferBytes: settings.outboundBufferBytes,
+        slowReaderTimeoutMs: settings.slowReaderTimeoutMs,
+        time,
+        round,
+        onStuck: () => this.#closeSlowReader(),
+      });
+      if (this.#ended) this.#outbound.close();
+    }
+    return this.#outbound;
+  }
+
+  /** Whether events at hand or written bytes have not been handed to the network yet. */
+  get pending(): boolean {
+    return this.#outbound?.pending ?? (this.#socket.open && this.#socket.bufferedAmount > 0);
   }
 
   /** Whether the socket is gone. */
@@ -163,11 +179,11 @@ export class ClientConnection {
   async leave(code: CloseCode, reason: string, withinMs: number): Promise<void> {
     const { time } = this.#options;
     const until = time.now() + withinMs;
-    this.outbound.flush();
+    this.#outbound?.flush();
     // The end of an answer starts the create that waits behind it in its lane, and a drain refuses
     // that create in the next round. Wait one round, so that the error precedes the close frame.
     await new Promise<void>((resolve) => time.soon(resolve));
-    while (this.outbound.behind && !this.#ended && time.now() < until) await sleep(time, CHECK_EVERY_MS);
+    while (this.#outbound?.behind === true && !this.#ended && time.now() < until) await sleep(time, CHECK_EVERY_MS);
     this.close(code, reason);
   }
 
@@ -179,7 +195,7 @@ export class ClientConnection {
   /** Stops all sending and following. Called when the socket is closed. */
   end(): void {
     this.#ended = true;
-    this.outbound.close();
+    this.#outbound?.close();
   }
 
   #closeSlowReader(): void {

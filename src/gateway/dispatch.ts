@@ -1,26 +1,24 @@
 /*
- * Handles each client event: one case for each, in the order of PROTOCOL.md, section 5. Creates the
- * parts of a connection. Every refused frame is answered.
+ * Handles each client event: one case for each, in the order of PROTOCOL.md, section 5. Every
+ * refused frame is answered.
  */
 
 import { asSluiceError, type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ClientEvent, parseClientEvent, ProtocolRefusal } from '../protocol/socket/client-events.js';
-import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { type ResumePoint } from '../protocol/socket/resume-query.js';
 import { encodeSteerFailed } from '../protocol/socket/server-events.js';
 import { type ClientSocket } from './client-socket.js';
-import { ClientConnection, type Handshake } from './connection.js';
+import { type Handshake } from './connection.js';
 import { type ConnectionParts } from './connection-parts.js';
+import { DispatchParts } from './dispatch-parts.js';
 import { Cancels } from './cancels.js';
 import { FollowedResponses } from './following/followed-responses.js';
+import { type Following } from './following/following.js';
 import { remember, WatchedConversations } from './following/watched-conversations.js';
-import { EventAudit } from './event-audit.js';
 import { checkEvent } from './event-rules.js';
 import { FrameIntake } from './frame-intake.js';
 import { CreateTask } from './lanes/create-task.js';
-import { Lanes } from './lanes/lanes.js';
-import { Refusals } from './refusals.js';
 import { renewed } from './renewal.js';
 import { UnstoredResponses } from '../turn/unstored-responses.js';
 
@@ -30,16 +28,9 @@ type Event<Type extends ClientEvent['type']> = Extract<ClientEvent, { type: Type
 const MEASURED_CHARACTERS = 16_384;
 
 /** Handles the frames of one connection. */
-export class FrameDispatch {
-  readonly connection: ClientConnection;
-  /** Where frames arrive. */
-  readonly intake: FrameIntake;
-  readonly audit: EventAudit;
-  readonly #parts: ConnectionParts;
-  readonly #handshake: Handshake;
-  readonly #lanes: Lanes;
-  readonly #refusals: Refusals;
+export class FrameDispatch extends DispatchParts {
   // Created when a client first uses them, so that an idle connection costs little.
+  #intake: FrameIntake | undefined;
   #followed: FollowedResponses | undefined;
   #watched: WatchedConversations | undefined;
   #cancels: Cancels | undefined;
@@ -49,82 +40,65 @@ export class FrameDispatch {
   #takesSnapshots: boolean;
 
   constructor(socket: ClientSocket, handshake: Handshake, parts: ConnectionParts) {
-    const { settings, turns, rounds } = parts;
-    const { maxLanes, maxResponsesInFlight, maxOperationsInFlight } = settings;
-    this.#parts = parts;
-    this.#handshake = handshake;
+    super(socket, handshake, parts);
     this.#takesSnapshots = handshake.snapshots;
-    this.connection = new ClientConnection(socket, handshake.principal, parts, {
-      onFull: (full) => this.intake.setFull(full),
-      onBehind: (following, events) => this.#following.moveOn(following, events),
-    });
-    this.connection.extended = handshake.snapshots || handshake.resume.length > 0;
-    this.audit = new EventAudit({
-      audit: parts.audit,
-      connectionId: this.connection.id,
-      address: handshake.address,
-      caller: () => this.connection.principal,
-    });
-    const onTooMany = (): void => this.connection.close(CLOSE_CODES.policy, 'too many refused messages');
-    this.intake = new FrameIntake({
+  }
+
+  /** Where frames arrive. */
+  get intake(): FrameIntake {
+    this.#intake ??= new FrameIntake({
       accepts: () => this.connection.open,
       drop: () => this.connection.drop(),
       handle: (text) => this.#handle(text),
       setReading: (reading) => (this.connection.reading = reading),
-      maxOperations: maxOperationsInFlight,
-      rounds,
+      maxOperations: this.parts.settings.maxOperationsInFlight,
+      rounds: this.parts.rounds,
     });
-    this.#lanes = new Lanes({
-      maxLanes,
-      maxResponsesInFlight,
-      cancel: (caller, id) => this.audit.cancelled(caller, id, turns.cancel(caller, id)),
-      onCrowded: onTooMany,
-    });
-    this.#refusals = new Refusals({
-      ...parts,
-      audit: this.audit,
-      address: handshake.address,
-      connectionId: this.connection.id,
-      lanes: this.#lanes,
-      send: (json) => this.connection.outbound.send(json),
-      onExhausted: onTooMany,
-    });
+    return this.#intake;
+  }
+
+  override onFull(full: boolean): void {
+    this.intake.setFull(full);
+  }
+
+  override onBehind(following: Following, events: number): boolean {
+    return this.#following.moveOn(following, events);
   }
 
   /** Resumes the responses that the upgrade named, as frames would. */
   resumeAll(): void {
-    for (const point of this.#handshake.resume) this.#resume(point);
+    for (const point of this.handshake.resume) this.#resume(point);
   }
 
   /** Called when the socket has closed. Turns continue, unless the upgrade requested a cancel. */
   end(): void {
     if (this.connection.ended) return;
-    this.intake.close();
+    this.#intake?.close();
     this.connection.end();
-    if (this.#handshake.cancelOnDisconnect) this.#lanes.cancelCreated(this.connection.principal);
+    if (this.handshake.cancelOnDisconnect) this.cancelCreated();
     this.#watched?.close();
     this.#cancels?.close();
     this.#unstored?.close();
   }
 
   #handle(text: string): void {
-    const startedMs = text.length < MEASURED_CHARACTERS ? undefined : this.#parts.cpuMs();
+    const startedMs = text.length < MEASURED_CHARACTERS ? undefined : this.parts.cpuMs();
     let event: ClientEvent;
     try {
       event = parseClientEvent(text);
     } catch (thrown) {
-      const cpuMs = startedMs === undefined ? 0 : this.#parts.cpuMs() - startedMs;
+      const cpuMs = startedMs === undefined ? 0 : this.parts.cpuMs() - startedMs;
       const { error, streamId, creates } = refusalOf(thrown);
       const { principal } = this.connection;
-      const { clientRequestId } = this.#handshake;
-      if (creates) this.#refusals.refuseCreate(error, { caller: principal, streamId, clientRequestId }, cpuMs);
-      else this.#refusals.refuse(error, streamId, cpuMs);
+      const { clientRequestId } = this.handshake;
+      if (creates) this.refusals.refuseCreate(error, { caller: principal, streamId, clientRequestId }, cpuMs);
+      else this.refusals.refuse(error, streamId, cpuMs);
       return;
     }
     try {
       this.#dispatch(event);
     } catch (thrown) {
-      this.#refused(event, thrown, 'streamId' in event ? event.streamId : undefined);
+      this.#refuse(event, thrown, 'streamId' in event ? event.streamId : undefined);
     }
   }
 
@@ -168,32 +142,32 @@ export class FrameDispatch {
 
   #create(event: Event<'response.create'>): void {
     const { request, streamId, idempotencyKey } = event;
-    const { traceparent = this.#handshake.traceparent, clientRequestId = this.#handshake.clientRequestId } = event;
+    const { traceparent = this.handshake.traceparent, clientRequestId = this.handshake.clientRequestId } = event;
     const caller = this.connection.principal;
     try {
       this.#check('response.create');
-      this.#parts.rounds.countTurn();
-      const lane = this.#lanes.open(streamId);
-      this.#lanes.admit();
+      this.parts.rounds.countTurn();
+      const lane = this.lanes.open(streamId);
+      this.lanes.admit();
       const frame = this.#following.nextFrame();
       lane.push(
         new CreateTask(
           { caller, request, streamId, idempotencyKey, traceparent, clientRequestId, frame },
           {
-            turns: this.#parts.turns,
-            unstored: (this.#unstored ??= new UnstoredResponses(this.#parts.unstored)),
-            refusals: this.#refusals,
+            turns: this.parts.turns,
+            unstored: (this.#unstored ??= new UnstoredResponses(this.parts.unstored)),
+            refusals: this.refusals,
             audit: this.audit,
-            time: this.#parts.time,
+            time: this.parts.time,
             closed: () => this.connection.ended,
             created: (responseId) => remember((this.#created ??= new Set()), responseId),
             followed: this.#following,
-            ended: () => this.#lanes.release(),
+            ended: () => this.lanes.release(),
           },
         ),
       );
     } catch (thrown) {
-      this.#refusals.refuseCreate(asSluiceError(thrown), { caller, streamId, clientRequestId });
+      this.refusals.refuseCreate(asSluiceError(thrown), { caller, streamId, clientRequestId });
     }
   }
 
@@ -201,14 +175,14 @@ export class FrameDispatch {
     const { responseId, streamId } = event;
     const caller = this.#counted();
     if (responseId === undefined) {
-      if (!this.#lanes.cancel(caller, streamId)) this.audit.outcome(event, null);
+      if (!this.lanes.cancel(caller, streamId)) this.audit.outcome(event, null);
       return;
     }
     this.#cancels ??= new Cancels({
-      ...this.#parts,
+      ...this.parts,
       outbound: this.connection.outbound,
       sendEvent: (event) => this.connection.sendEvent(event),
-      onRefused: (thrown) => this.#refusals.refuse(asSluiceError(thrown), undefined),
+      onRefused: (thrown) => this.refusals.refuse(asSluiceError(thrown), undefined),
     });
     this.intake.during(this.#answered(event, this.#cancels.cancel(caller, responseId)));
   }
@@ -218,20 +192,20 @@ export class FrameDispatch {
     try {
       this.intake.during(this.#answered(event, this.#following.resume(this.#counted(), point)));
     } catch (thrown) {
-      this.#refused(event, thrown, point.streamId);
+      this.#refuse(event, thrown, point.streamId);
     }
   }
 
   async #authenticate(token: string): Promise<void> {
     const { connection } = this;
-    const shown = await this.#parts.authenticator.authenticate(token, 'read');
+    const shown = await this.parts.authenticator.authenticate(token, 'read');
     connection.principal = renewed(connection.principal, shown);
     connection.sendEvent({ type: 'sluice:authenticated' });
   }
 
   /** @throws SluiceError `insufficient_scope`, `invalid_api_key` */
   #check(type: ClientEvent['type']): void {
-    checkEvent(this.connection.principal, type, this.#parts.time.date());
+    checkEvent(this.connection.principal, type, this.parts.time.date());
   }
 
   /**
@@ -240,7 +214,7 @@ export class FrameDispatch {
    */
   #counted(): Principal {
     const { principal } = this.connection;
-    this.#parts.operations.take(principal);
+    this.parts.operations.take(principal);
     return principal;
   }
 
@@ -248,19 +222,19 @@ export class FrameDispatch {
   #answered(event: ClientEvent, work: Promise<SluiceError | null | void>, streamId?: string): Promise<void> {
     return work.then(
       (refusal) => this.audit.outcome(event, refusal ?? null),
-      (thrown: unknown) => this.#refused(event, thrown, streamId),
+      (thrown: unknown) => this.#refuse(event, thrown, streamId),
     );
   }
 
-  #refused(event: ClientEvent, thrown: unknown, streamId: string | undefined): void {
+  #refuse(event: ClientEvent, thrown: unknown, streamId: string | undefined): void {
     const error = asSluiceError(thrown);
     this.audit.outcome(event, error);
-    this.#refusals.refuse(error, streamId);
+    this.refusals.refuse(error, streamId);
   }
 
   get #following(): FollowedResponses {
     this.#followed ??= new FollowedResponses({
-      ...this.#parts,
+      ...this.parts,
       ...this.#shared(),
       caller: () => this.connection.principal,
       takesSnapshots: () => this.#takesSnapshots,
@@ -270,10 +244,10 @@ export class FrameDispatch {
 
   get #watching(): WatchedConversations {
     this.#watched ??= new WatchedConversations({
-      ...this.#parts,
+      ...this.parts,
       ...this.#shared(),
       followed: this.#following,
-      maxWatched: this.#parts.settings.maxLanes,
+      maxWatched: this.parts.settings.maxLanes,
       created: (responseId) => this.#created?.has(responseId) ?? false,
     });
     return this.#watched;
@@ -286,8 +260,8 @@ export class FrameDispatch {
     const { connection } = this;
     return {
       outbound: connection.outbound,
-      lanes: this.#lanes,
-      refusals: this.#refusals,
+      lanes: this.lanes,
+      refusals: this.refusals,
       sendEvent: (event) => connection.sendEvent(event),
       closed: () => connection.ended,
     };

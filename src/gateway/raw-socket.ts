@@ -112,20 +112,24 @@ export class RawSocket implements ClientSocket {
  * answer for each ping, so a client that pings and never reads would use up memory.
  */
 export function answerPings(socket: WebSocket): void {
-  let answering = false;
-  let newest: Buffer | undefined;
-  const answer = (payload: Buffer): void => {
-    answering = true;
-    socket.pong(payload, false, () => {
-      answering = false;
-      const next = newest;
-      newest = undefined;
-      if (next !== undefined && socket.readyState === socket.OPEN) answer(next);
-    });
-  };
-  socket.on('ping', (payload: Buffer) => {
-    // Copy the payload: it is a view of the whole chunk that was read.
-    if (answering) newest = Buffer.from(payload);
-    else answer(payload);
+  socket.on('ping', onPing);
+}
+
+/** The sockets whose answer waits to be read, with the newest ping after it. */
+const answering = new WeakMap<WebSocket, { newest: Buffer | undefined }>();
+
+function onPing(this: WebSocket, payload: Buffer): void {
+  const waiting = answering.get(this);
+  // Copy the payload: it is a view of the whole chunk that was read.
+  if (waiting !== undefined) waiting.newest = Buffer.from(payload);
+  else answerPing(this, payload);
+}
+
+function answerPing(socket: WebSocket, payload: Buffer): void {
+  const waiting: { newest: Buffer | undefined } = { newest: undefined };
+  answering.set(socket, waiting);
+  socket.pong(payload, false, () => {
+    answering.delete(socket);
+    if (waiting.newest !== undefined && socket.readyState === socket.OPEN) answerPing(socket, waiting.newest);
   });
 }

@@ -76,6 +76,11 @@ export class SocketAdapter extends AbstractWsAdapter {
     return;
   }
 
+  /** Adds no listener for a hook that no gateway here has. */
+  override bindClientDisconnect(): void {
+    return;
+  }
+
   /** Removes listeners only: the drain (lifecycle) has closed the sockets before. */
   override async close(server: WebSocketServer): Promise<void> {
     server.removeAllListeners();

@@ -77,7 +77,7 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   const address = parts.addressOf(request);
   const release = parts.limits.take(principal, address ?? '');
   if (request.socket.destroyed) release();
-  else request.socket.once('close', release);
+  else request.socket.on('close', release);
   return {
     principal,
     address,

@@ -48,7 +48,14 @@ export class HttpConnections {
    */
   readonly #idle = new Set<Socket>();
 
+  /** The listener of all sockets: one each would add to the memory of an idle connection. */
+  readonly #onClose: (this: Socket) => void;
+
   constructor(options: HttpConnectionsOptions) {
+    const remove = (socket: Socket): void => this.#remove(socket);
+    this.#onClose = function () {
+      remove(this);
+    };
     this.#options = options;
     this.#time = options.time ?? systemTime;
   }
@@ -90,7 +97,7 @@ export class HttpConnections {
 
   #add(socket: Socket): void {
     this.#open.add(socket);
-    socket.once('close', () => this.#remove(socket));
+    socket.on('close', this.#onClose);
     this.#options.onChange?.(this.size);
     this.#countFor(socket);
     const crowded = this.#isCrowded(socket);

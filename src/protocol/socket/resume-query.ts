@@ -17,8 +17,11 @@ export interface ResumePoint {
 /** The most responses that a connection may have in flight. */
 const MOST_POINTS = 16;
 
+const NO_POINTS: readonly ResumePoint[] = [];
+
 /** Parses the value of `resume`. @throws SluiceError `invalid_value` with param `resume` */
 export function parseResumeQuery(text: string): readonly ResumePoint[] {
+  if (text === '') return NO_POINTS;
   const points = text
     .split(',')
     .filter((entry) => entry !== '')

@@ -107,6 +107,15 @@ describe('a snapshot', () => {
     expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('lost');
   });
 
+  it('ends a following that begins after a socket has closed without a frame', async () => {
+    const id = await longResponse();
+    const client = harness.connect();
+    client.socket.terminate();
+    const viewer = await harness.reader.open(ALICE, id, -1, () => undefined);
+    expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('ended');
+    expect(client.connection.outbound.followings.size).toBe(0);
+  });
+
   it('drops a snapshot if the client has resumed the response meanwhile', async () => {
     const id = await longResponse();
     const client = harness.connect({ snapshots: true });

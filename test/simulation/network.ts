@@ -30,6 +30,8 @@ type Work = () => Promise<unknown>;
 
 const TIMEOUT_MS = 1_000;
 const LATE_MS = 12_000;
+/** Somewhat less than the 30 seconds for which a turn repeats a request. */
+const LONG_MS = 25_000;
 /** Requests that the store recognizes when they are sent again, or that are never sent again. */
 const SENT_ONCE = new Set(['createWith', 'create', 'take', 'charge', 'adoptExpired']);
 
@@ -47,12 +49,16 @@ export class Network {
    * in a Redis Cluster.
    */
   endsInSteps = false;
+  /** Called when a store has answered no request of one kind for long, whatever the reasons. */
+  onLongSilence: ((store: string) => void) | undefined;
   readonly #onHeal = new Set<() => void>();
   #cut = false;
   /** Stores that do not answer this replica, by name. */
   readonly #away = new Set<string>();
   /** Stores whose requests arrive late, by name. */
   readonly #stalled = new Set<string>();
+  /** Since when requests of one kind had no answer in time, by label. */
+  readonly #silentSince = new Map<string, number>();
 
   constructor(scheduler: Scheduler, random: Random, host: Host, weather: Weather) {
     this.#scheduler = scheduler;
@@ -240,11 +246,20 @@ export class Network {
     const isUnanswered = this.#random.chance(lostReply);
     const isRepeated = this.#random.chance(repeat) && !SENT_ONCE.has(method);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const stop = this.#scheduler.post(this.#host, TIMEOUT_MS, `gives up ${label}`, () => reject(away()));
+    const sentAt = this.#scheduler.now;
+    let isWaiting = true;
+    const stop = this.#scheduler.post(this.#host, TIMEOUT_MS, `gives up ${label}`, () => {
+      isWaiting = false;
+      const since = this.#silentSince.get(label) ?? sentAt;
+      this.#silentSince.set(label, since);
+      if (this.#scheduler.now - since > LONG_MS) this.onLongSilence?.(store);
+      reject(away());
+    });
     const answer = (what: () => void): void => {
       if (isUnanswered || this.#cut || this.#away.has(store)) return;
       this.#scheduler.post(this.#host, this.#delay(), `<- ${label}`, () => {
         stop();
+        if (isWaiting) this.#silentSince.delete(label);
         what();
       });
     };

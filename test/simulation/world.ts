@@ -37,7 +37,7 @@ export class World {
   /** No fault of any kind: counters and budgets are exact. */
   readonly calm: boolean;
   crashed = false;
-  /** Stores that were out of reach for longer than a turn waits for them. */
+  /** Stores that did not answer a replica for about as long as a turn waits for them. */
   readonly awayForLong = new Set<string>();
   /** What clients have begun and not ended. */
   busy = 0;
@@ -57,6 +57,7 @@ export class World {
       const host = new Host(`r${i}`);
       const network = new Network(this.scheduler, this.random.fork(), host, weather);
       network.endsInSteps = endsInSteps;
+      network.onLongSilence = (store) => this.awayForLong.add(store);
       return new Replica({
         host,
         network,
@@ -205,10 +206,7 @@ export class World {
         case 'away': {
           const store = random.pick(['responses', 'conversations', 'claim', 'keys']);
           const long = random.chance(0.3) ? 45_000 : forMs;
-          this.#fault(atMs, `LOSES ${store} of ${host.name}`, () => {
-            if (long > 25_000) this.awayForLong.add(store);
-            network.lose(store);
-          });
+          this.#fault(atMs, `LOSES ${store} of ${host.name}`, () => network.lose(store));
           this.#fault(atMs + long, `REGAINS ${store} of ${host.name}`, () => network.regain(store));
           break;
         }

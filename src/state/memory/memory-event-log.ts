@@ -61,7 +61,7 @@ export class MemoryEventLog extends EventLog {
       throw new Error(`unable to create the log of ${head.responseId}; it exists already`);
     }
     const now = this.#table.time.now();
-    this.#table.entries.set(head.responseId, {
+    this.#table.add({
       head,
       events: [],
       followers: new Set(),

@@ -30,6 +30,8 @@ export interface MemoryLog {
 /** The table of logs by response id. Starts no timer: its owner calls `sweep()`. */
 export class MemoryLogTable {
   readonly entries = new Map<string, MemoryLog>();
+  /** The logs that have not ended: few of them beside those of the last ten minutes. */
+  readonly #running = new Map<string, MemoryLog>();
   readonly time: Time;
   readonly times: LogTimes;
   readonly #ended: MemoryBudget;
@@ -49,6 +51,17 @@ export class MemoryLogTable {
     this.times = times;
     this.#ended = ended;
     this.#retention = retention;
+  }
+
+  /** The logs whose turns run, by response id. */
+  get running(): ReadonlyMap<string, MemoryLog> {
+    return this.#running;
+  }
+
+  /** Adds the log of a turn that begins. */
+  add(entry: MemoryLog): void {
+    this.entries.set(entry.head.responseId, entry);
+    this.#running.set(entry.head.responseId, entry);
   }
 
   /**
@@ -76,6 +89,7 @@ export class MemoryLogTable {
 
   drop(responseId: string): void {
     this.entries.delete(responseId);
+    this.#running.delete(responseId);
     this.#ended.delete(responseId);
   }
 
@@ -89,6 +103,7 @@ export class MemoryLogTable {
     const packed = new PackedEvents(events);
     entry.events = packed;
     const { responseId } = entry.head;
+    this.#running.delete(responseId);
     const evict = (): void => void this.entries.delete(responseId);
     this.#ended.set(responseId, packed.byteLength, { kind: 'log', evict, isPinned: () => false });
   }

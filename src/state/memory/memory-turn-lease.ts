@@ -29,9 +29,9 @@ export class MemoryTurnLease extends TurnLease {
   override async adoptExpired(limit: number): Promise<{ responseId: string; fence: Fence }[]> {
     const now = this.#table.time.now();
     const adopted: { responseId: string; fence: Fence }[] = [];
-    for (const [responseId, entry] of this.#table.entries) {
+    for (const [responseId, entry] of this.#table.running) {
       if (adopted.length >= limit) break;
-      if (hasEnded(entry) || entry.leaseUntil > now || entry.expiresAt <= now) continue;
+      if (entry.leaseUntil > now || entry.expiresAt <= now) continue;
       entry.fence += 1;
       entry.leaseUntil = now + this.#table.times.leaseMs;
       adopted.push({ responseId, fence: entry.fence });

@@ -24,6 +24,7 @@ import { type AppendQueue } from './append-queue.js';
 import { type RedisKeys } from '../redis-keys.js';
 import { type RedisResponseStore, type SealedEnd } from '../conversation/redis-response-store.js';
 import { Follower } from './follower.js';
+import { FreshLogs } from './fresh-logs.js';
 import { type LocalFollowers } from './local-followers.js';
 import { type RedisCommands } from '../connection/redis-commands.js';
 import { type Scripts } from '../scripts.js';
@@ -63,10 +64,12 @@ export class RedisEventLog extends EventLog {
   /** Number of followers by response. */
   readonly #followed = new Map<string, number>();
   readonly #sealed: SealedLog;
+  readonly #fresh: FreshLogs;
 
   constructor(options: RedisEventLogOptions) {
     super();
     this.#options = options;
+    this.#fresh = new FreshLogs({ tails: options.tails, time: options.time ?? systemTime });
     const readHead = async (responseId: string) => (await this.read(responseId, -1, 0))?.head;
     this.#sealed = new SealedLog({ ...options, readHead });
   }
@@ -103,6 +106,7 @@ export class RedisEventLog extends EventLog {
     const begun = created === 2;
     tails.add(responseId, begun ? all : first);
     local.confirm(responseId);
+    this.#fresh.add(head);
     return { fence: 1, begun };
   }
 
@@ -180,6 +184,11 @@ export class RedisEventLog extends EventLog {
 
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {
     const { commands, keys, scripts, hooks } = this.#options;
+    const fresh = after === -1 && limit > 0 ? this.#fresh.take(responseId, limit) : undefined;
+    if (fresh !== undefined) {
+      if (this.#followed.has(responseId)) this.#heads.set(responseId, fresh.head);
+      return fresh;
+    }
     const known = this.#heads.get(responseId);
     const { meta, log } = keys.turn(responseId);
     const page = await commands.run(scripts.get('read'), [meta, log], [after, limit, known === undefined ? 1 : 0]);

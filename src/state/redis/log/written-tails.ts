@@ -79,6 +79,12 @@ export class WrittenTails {
     return found.length === to - from ? found : undefined;
   }
 
+  /** Returns all events from number 0 on, or undefined if this replica does not hold all. */
+  whole(responseId: string): readonly LoggedEvent[] | undefined {
+    const events = this.#tails.get(responseId)?.events;
+    return events?.[0]?.sequence === 0 ? events : undefined;
+  }
+
   #start(responseId: string): Tail {
     const now = this.#time.now();
     if (++this.#started % SWEEP_EVERY === 0) {

@@ -1,8 +1,8 @@
 /*
  * The order in which jest gives spec files to its workers: the longest first, so that no long file
- * starts last, while the other workers are idle. A file that has not run here counts as a long file
- * of its suite, and the longer text comes first. Files that need Helm come last while it is being
- * built.
+ * starts last, while the other workers are idle. A file that has not run here takes as long as it
+ * usually does or, if it is not listed, as a long file of its suite, and the longer text comes
+ * first. Files that need Helm come last while it is being built.
  */
 
 import { statSync } from 'node:fs';
@@ -11,26 +11,35 @@ import process from 'node:process';
 import { readDurations } from './durations.mjs';
 import { helmIsMissing } from './helm.mjs';
 
-/** Milliseconds of a long file on a quiet machine. */
+/** Milliseconds of a long file of a suite, while other suites run beside it. */
 const LONG_FILE_MS = {
-  chaos: 90_000,
-  simulation: 60_000,
-  languages: 50_000,
-  fuzz: 45_000,
+  chaos: 60_000,
+  languages: 40_000,
   system: 40_000,
   operations: 30_000,
-  browser: 20_000,
+  browser: 25_000,
+  simulation: 20_000,
   contract: 15_000,
+  fuzz: 10_000,
   conformance: 8_000,
   official: 6_000,
+};
+/** Milliseconds of files that take longer than the others of their suite. */
+const LONGER_FILES_MS = {
+  'test/browser/hostile-text.spec.ts': 60_000,
+  'test/browser/playground.spec.ts': 60_000,
+  'test/unit/protocol/largest-requests.spec.ts': 20_000,
+  'test/unit/turn/largest-turns.spec.ts': 15_000,
 };
 const NEED_HELM = /\/operations\/(?:chart|manifests|kubernetes-api)\.spec\.ts$/;
 
 /** @param durations milliseconds by file @param withoutHelm whether Helm is being built */
 export function order(tests, durations, withoutHelm) {
   const isLate = ({ path }) => Number(withoutHelm && NEED_HELM.test(path));
-  const expectedMs = ({ path, context }) =>
-    durations[relative(process.cwd(), path)] ?? LONG_FILE_MS[context.config.displayName.name] ?? 1_000;
+  const expectedMs = ({ path, context }) => {
+    const file = relative(process.cwd(), path);
+    return durations[file] ?? LONGER_FILES_MS[file] ?? LONG_FILE_MS[context.config.displayName.name] ?? 1_000;
+  };
   return [...tests].sort(
     (a, b) => isLate(a) - isLate(b) || expectedMs(b) - expectedMs(a) || size(b) - size(a) || (a.path < b.path ? -1 : 1),
   );

@@ -51,6 +51,15 @@ describe('the order of spec files', () => {
     expect(files(order(tests, {}, false))).toEqual([chaos, rules, chart, unit]);
   });
 
+  it('starts with files that usually take longer than their suite before the first run', () => {
+    const [longer, contract, rest] = [
+      'test/unit/protocol/largest-requests.spec.ts',
+      'test/contract/redis-trouble.spec.ts',
+      'test/unit/rest/rest.spec.ts',
+    ];
+    expect(files(order([rest, contract, longer].map(test), {}, false))).toEqual([longer, contract, rest]);
+  });
+
   it('starts with the files that took longest', () => {
     expect(files(order(tests, { [unit]: 500_000, [chaos]: 10, [chart]: 20 }, false))).toEqual([
       unit,

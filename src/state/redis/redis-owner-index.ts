@@ -4,10 +4,12 @@ import { systemTime, type Time } from '../../domain/time.js';
 import { LISTED_MAX, LISTED_MS, OwnerIndex } from '../owner-index.js';
 import { type RedisCommands } from './connection/redis-commands.js';
 import { type RedisKeys } from './redis-keys.js';
+import { type Scripts } from './scripts.js';
 
 export interface RedisOwnerIndexOptions {
   readonly commands: RedisCommands;
   readonly keys: RedisKeys;
+  readonly scripts: Scripts;
   readonly time?: Time;
   /** How long a list is stored after its last entry, in milliseconds. */
   readonly listedMs?: number;
@@ -16,25 +18,22 @@ export interface RedisOwnerIndexOptions {
 export class RedisOwnerIndex extends OwnerIndex {
   readonly #commands: RedisCommands;
   readonly #keys: RedisKeys;
+  readonly #scripts: Scripts;
   readonly #time: Time;
   readonly #listedMs: number;
 
-  constructor({ commands, keys, time = systemTime, listedMs = LISTED_MS }: RedisOwnerIndexOptions) {
+  constructor({ commands, keys, scripts, time = systemTime, listedMs = LISTED_MS }: RedisOwnerIndexOptions) {
     super();
     this.#commands = commands;
     this.#keys = keys;
+    this.#scripts = scripts;
     this.#time = time;
     this.#listedMs = listedMs;
   }
 
   override async add(owner: string, responseId: string): Promise<void> {
-    const key = this.#keys.responsesOf(owner);
-    // One round trip: the client pipelines commands of one tick.
-    await Promise.all([
-      this.#commands.call('ZADD', key, this.#time.date(), responseId),
-      this.#commands.call('ZREMRANGEBYRANK', key, 0, -(LISTED_MAX + 1)),
-      this.#commands.call('PEXPIRE', key, this.#listedMs),
-    ]);
+    const args = [responseId, this.#time.date(), LISTED_MAX, this.#listedMs];
+    await this.#commands.run(this.#scripts.get('listed'), [this.#keys.responsesOf(owner)], args);
   }
 
   override async responsesOf(owner: string): Promise<readonly string[]> {

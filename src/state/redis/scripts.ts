@@ -33,6 +33,7 @@ export type ScriptName =
   | 'data-key-shorten'
   | 'delete'
   | 'heartbeat'
+  | 'listed'
   | 'once-confirm'
   | 'once-release'
   | 'owner-index'

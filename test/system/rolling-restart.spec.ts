@@ -72,7 +72,7 @@ async function upgradeStatus(where: Replica): Promise<{ status: number; retryAft
 
 describe('a rolling restart under live traffic', () => {
   it('loses no event, repeats none, and ends no turn early', async () => {
-    const crowd = new Crowd({ url: cluster.url, conversations: [], seed: 4, cancels: false, mostDeltas: 60 });
+    const crowd = new Crowd({ url: cluster.url, conversations: [], seed: 4, cancels: false, mostDeltas: 120 });
     const running = crowd.run(36);
     await pause(2_500);
     for (const each of cluster.replicas) {

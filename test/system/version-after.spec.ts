@@ -40,7 +40,7 @@ describe('an upgrade of all replicas under live traffic', () => {
         const made = await fetch(`${cluster.url}/v1/conversations`, { method: 'POST' });
         conversations.push(((await made.json()) as { readonly id: string }).id);
       }
-      const crowd = new Crowd({ url: cluster.url, conversations, seed: 11, mostDeltas: 60 });
+      const crowd = new Crowd({ url: cluster.url, conversations, seed: 11, mostDeltas: 120 });
       const running = crowd.run(24);
       for (const version of [NEXT, NOW]) {
         for (const replica of cluster.replicas) {

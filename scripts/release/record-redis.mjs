@@ -57,7 +57,8 @@ class Recording {
   async opened(step) {
     for (;;) {
       const create = this.named().find(({ at, script }) => at === step && script === 'create');
-      if (create !== undefined) return create.args[4];
+      // The response is the first argument after the keys, whose number comes first.
+      if (create !== undefined) return create.args[1 + Number(create.args[0])];
       await sleep(20);
     }
   }

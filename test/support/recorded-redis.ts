@@ -99,8 +99,9 @@ export class RecordedRedis {
 
   /** Names of a response's keys as that version makes them, its bucket given. */
   keysIn(bucket: number, responseId: string): { meta: string; log: string; leases: string; live: string } {
-    const [, meta = '', log = '', leases = '', id = ''] =
-      this.commands.find(({ script }) => script === 'create')?.args ?? [];
+    const args = this.commands.find(({ script }) => script === 'create')?.args ?? [];
+    const [count, meta = '', log = '', leases = ''] = args;
+    const id = args[1 + Number(count)] ?? '';
     const named = (name: string): string => name.replace(/\{b\d+\}/, `{b${bucket}}`).replace(id, responseId);
     return { meta: named(meta), log: named(log), leases: named(leases), live: named(log).replace(':log:', ':live:') };
   }

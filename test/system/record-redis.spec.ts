@@ -15,8 +15,14 @@ import { RecordedRedis } from '../support/recorded-redis.js';
  * could not commit.
  */
 const WRITING = [
-  ...['create', 'append', 'renew', 'cancel', 'claim-join', 'owner-index', 'take'],
-  ...['conversation-create', 'conversation-append', 'conversation-update', 'conversation-drop-item'],
+  ...['create', 'append', 'renew', 'cancel', 'owner-index', 'take'],
+  ...[
+    'conversation-create',
+    'conversation-enter',
+    'conversation-append',
+    'conversation-update',
+    'conversation-drop-item',
+  ],
 ];
 
 it('records turns of every kind, with every script that writes, and what clients received', () => {

@@ -108,7 +108,7 @@ describe('a replica of version 1.0.0 that reads the data of this build', () => {
   it('finds every response in its bucket', () => {
     const created = before.commands.filter(({ script }) => script === 'create');
     expect(created.length).toBeGreaterThan(8);
-    for (const { args } of created) expect(args[1]).toContain(`{b${bucketOf(args[4] ?? '')}}`);
+    for (const { args } of created) expect(args[1]).toContain(`{b${bucketOf(args[1 + Number(args[0])] ?? '')}}`);
   });
 
   it('finds the log of a turn with its head, and events that begin with their type and have their numbers', async () => {

@@ -119,6 +119,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const seal = new SummarySeal(config.compaction.key?.reveal() ?? null);
   const contexts = new TurnContexts(state.conversations, state.responses, {
     seal,
+    exit: state.exit,
     windowItems: config.middleware.state.max_messages,
     kept: { maxItems: config.state.max_messages, maxBytes: config.state.max_bytes },
   });

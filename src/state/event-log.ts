@@ -63,7 +63,7 @@ export type AppendResult =
 
 export type EndResult =
   | AppendResult
-  /** Another end of the response is stored already. Nothing was appended. */
+  /** Another end of the response is stored already. The terminal event was not appended. */
   | { readonly outcome: 'ended_before'; readonly stored: StoredResponse };
 
 export interface LogPage {
@@ -128,7 +128,7 @@ export abstract class EventLog {
    * stores the end of the response, so that no viewer sees the terminal event before the response
    * can be read. The first stored end wins. A deleted response is not stored again, and its events
    * are appended. Safe to repeat after a lost reply.
-   * @throws EndNotStored if the end could not be stored and nothing was appended
+   * @throws EndNotStored if the end could not be stored; the terminal event was not appended
    * @throws SluiceError `state_unavailable`
    */
   abstract end(

@@ -6,6 +6,7 @@
 import { type ConversationAnnouncements } from './conversation-announcements.js';
 import { type ConversationClaim } from './conversation-claim.js';
 import { type ConversationEntry } from './conversation-entry.js';
+import { type ConversationExit } from './conversation-exit.js';
 import { type ConversationStore, type ResponseStore } from './conversation-store.js';
 import { type CredentialStore } from './credential-store.js';
 import { type EventLog, type TurnLease } from './event-log.js';
@@ -18,6 +19,7 @@ export interface State {
   readonly lease: TurnLease;
   readonly claim: ConversationClaim;
   readonly entry: ConversationEntry;
+  readonly exit: ConversationExit;
   readonly announcements: ConversationAnnouncements;
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;

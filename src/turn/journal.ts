@@ -6,25 +6,16 @@
  */
 
 import { ResponseAccumulator } from '../domain/accumulator.js';
-import { SluiceError } from '../domain/errors.js';
+import { type SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, type ResponseEvent, type TerminalEvent } from '../domain/event.js';
 import { type StoredResponse } from '../domain/response.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { EndNotStored } from '../state/end-in-steps.js';
 import { type AppendResult } from '../state/event-log.js';
 import { type JournalOptions } from './journal-options.js';
+import { leaseDoubtful, logNotWritable, takenOver } from './response-errors.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
-import { type DeltaEvent, WaitingEvents } from './waiting-events.js';
-
-/** The events of one append. */
-interface Batch {
-  readonly events: readonly LoggedEvent[];
-  readonly deltas: number;
-  /** Number of events taken, up to the last of these. */
-  readonly upTo: number;
-  /** Start of the append, from `Time.now()`. */
-  readonly startedAt: number;
-}
+import { type Batch, type DeltaEvent, WaitingEvents } from './waiting-events.js';
 
 export class Journal {
   readonly accumulator: ResponseAccumulator;
@@ -33,7 +24,7 @@ export class Journal {
   readonly #waiting: WaitingEvents;
   #onClock = false;
   #atOnce = false;
-  /** Whether events wait for `end`. */
+  /** Whether events wait for `writeBy` or `end`. */
   #held = false;
   #hadDelta = false;
   /** The append that runs, if the store is outside this process. */
@@ -126,15 +117,39 @@ export class Journal {
     }
   }
 
+  /** Lets the waiting and all further events wait for `writeBy` or `end`. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /**
+   * Writes the waiting events by `write`, which stores something else with them. Repeats it while
+   * the store is unavailable.
+   * @returns its result, or undefined if the journal is lost
+   * @throws what `write` throws. Whether the log has the events is not known then, and `end` writes
+   * them again
+   */
+  async writeBy<R extends AppendResult>(write: (events: readonly LoggedEvent[]) => Promise<R>): Promise<R | undefined> {
+    this.hold();
+    while (this.#appending !== undefined) await this.#appending;
+    if (this.lost !== undefined) return undefined;
+    const batch = this.#batch();
+    const result = await this.#whileUnavailable(() => write(batch.events));
+    this.#confirm(batch, result);
+    if (this.lost !== undefined) return undefined;
+    this.#waiting.clear(batch.events.length);
+    return result;
+  }
+
   /**
    * Writes the terminal event with the events that wait before it, and stores the end of the
    * response, if there is one to store. Resolves when the log has them or the journal is lost.
-   * @returns another end that was stored before; nothing was written then, and the caller calls
-   * again with that end
-   * @throws EndNotStored if the end could not be stored; nothing was written then
+   * @returns another end that was stored before; the terminal was not written then, and the caller
+   * calls again with that end
+   * @throws EndNotStored if the end could not be stored; the terminal was not written then
    */
   async end(terminal: TerminalEvent, stored?: StoredResponse): Promise<StoredResponse | undefined> {
-    this.#held = true;
+    this.hold();
     while (this.#appending !== undefined) await this.#appending;
     if (this.#lost !== undefined) return undefined;
     this.accumulator.apply(terminal);
@@ -241,7 +256,7 @@ export class Journal {
 
   #confirm({ upTo, deltas, startedAt }: Batch, result: AppendResult): void {
     if (result.outcome === 'fenced') {
-      this.#lose(new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over'));
+      this.#lose(takenOver());
       return;
     }
     this.appendedAt = this.#time.now();
@@ -266,18 +281,12 @@ export class Journal {
    */
   leaseLost(): void {
     if (this.#ending) return;
-    this.#lose(
-      new SluiceError(
-        'replica_lost',
-        'unable to continue this turn; another replica may hold its lease; resume the response',
-      ),
-    );
+    this.#lose(leaseDoubtful());
   }
 
   #loseLog(cause: unknown): void {
     this.#mayHaveEnded ||= this.#ending;
-    const why = 'unable to continue this turn; its log cannot be written; try again';
-    this.#lose(new SluiceError('state_unavailable', why, { cause }));
+    this.#lose(logNotWritable(cause));
   }
 
   /** Stops writing. Without effect after the terminal event, which ends the lease. */

@@ -69,3 +69,22 @@ export function repeatedResponseGone(): SluiceError {
     'unable to repeat this response; it was deleted, not stored, or has expired; send the request with a new key',
   );
 }
+
+/** Returns why a turn stops that another replica has taken over. */
+export function takenOver(): SluiceError {
+  return new SluiceError('replica_lost', 'unable to continue this turn; another replica has taken it over');
+}
+
+/** Returns why a turn stops that may have lost its lease. */
+export function leaseDoubtful(): SluiceError {
+  return new SluiceError(
+    'replica_lost',
+    'unable to continue this turn; another replica may hold its lease; resume the response',
+  );
+}
+
+/** Returns why a turn stops whose events cannot be written. */
+export function logNotWritable(cause: unknown): SluiceError {
+  const why = 'unable to continue this turn; its log cannot be written; try again';
+  return new SluiceError('state_unavailable', why, { cause });
+}

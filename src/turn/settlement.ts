@@ -36,9 +36,9 @@ export class Settlement {
   async settle(turn: Turn, outcome: TurnOutcome, leave: () => Promise<void>): Promise<TurnOutcome | 'lost'> {
     const { journal, writer, facts } = turn;
     await account(turn, this.#accounting).catch(() => undefined);
+    // What is left to write goes with the items or with the terminal event, in fewer steps.
+    journal.hold();
     writer.close(outcome.end === 'completed' ? 'completed' : 'incomplete');
-    await journal.flushed();
-    if (journal.lost !== undefined) return 'lost';
 
     const response = { ...journal.accumulator.response(), id: turn.responseId };
     const keeping = facts.begun
@@ -49,37 +49,12 @@ export class Settlement {
           turn.plan.showReasoning ? '' : facts.reasoned,
         )
       : NOTHING;
-    const end = await this.#commit(turn, outcome, response, keeping);
-    if (journal.lost === undefined && !facts.placeReleased) await leave();
-    const reported = await this.#writeEnd(turn, end);
+    const kept = await this.#contexts.leave(turn, response, keeping).catch(asSluiceError);
+    if (kept === undefined || journal.lost !== undefined) return 'lost';
+    if (kept instanceof SluiceError) await leave();
+    else facts.placeReleased = true;
+    const reported = await this.#writeEnd(turn, endOf(turn, outcome, keeping, kept));
     return journal.ended ? reported : 'lost';
-  }
-
-  /**
-   * Stores the items of the turn in its conversation. The outcome changes if they could not be
-   * stored.
-   */
-  async #commit(turn: Turn, outcome: TurnOutcome, response: ResponseObject, keeping: Keeping): Promise<End> {
-    const { journal, facts, plan } = turn;
-    const kept = await retryWhileUnavailable(() => this.#contexts.keepItems(response, keeping), {
-      wanted: () => journal.lost === undefined,
-      time: turn.time,
-    }).catch(asSluiceError);
-    facts.placeReleased = !(kept instanceof SluiceError);
-    facts.kept = kept === true ? keeping.kept : 'nothing';
-    const end = kept instanceof SluiceError ? ({ end: 'failed', error: kept } as const) : outcome;
-    const terminal = terminalFor(turn, end);
-    if (end.end === 'failed' && plan.source.kind === 'previous') plan.unstored?.forget(plan.source.id);
-    const ended = {
-      owner: plan.caller.owner,
-      ...classOf(plan.caller.limitsClass),
-      response: terminal.response,
-      input: turn.input,
-      left: kept instanceof SluiceError ? NOTHING : keeping,
-      terminalSequence: journal.nextSequence,
-      history: kept === false ? [] : (facts.context?.history ?? chainOf(plan)),
-    };
-    return { outcome: end, terminal, ended };
   }
 
   /**
@@ -144,6 +119,28 @@ interface End {
   readonly outcome: TurnOutcome;
   readonly terminal: TerminalEvent;
   readonly ended: EndedTurn;
+}
+
+/**
+ * Decides how a turn ends. The outcome changes if its items could not be stored.
+ * @param kept whether the conversation still exists, or why the items could not be stored
+ */
+function endOf(turn: Turn, outcome: TurnOutcome, keeping: Keeping, kept: boolean | SluiceError): End {
+  const { journal, facts, plan } = turn;
+  facts.kept = kept === true ? keeping.kept : 'nothing';
+  const end = kept instanceof SluiceError ? ({ end: 'failed', error: kept } as const) : outcome;
+  const terminal = terminalFor(turn, end);
+  if (end.end === 'failed' && plan.source.kind === 'previous') plan.unstored?.forget(plan.source.id);
+  const ended = {
+    owner: plan.caller.owner,
+    ...classOf(plan.caller.limitsClass),
+    response: terminal.response,
+    input: turn.input,
+    left: kept instanceof SluiceError ? NOTHING : keeping,
+    terminalSequence: journal.nextSequence,
+    history: kept === false ? [] : (facts.context?.history ?? chainOf(plan)),
+  };
+  return { outcome: end, terminal, ended };
 }
 
 /**

@@ -12,8 +12,11 @@ import {
 } from '../domain/item.js';
 import { type Kept, type ResponseObject, type StoredResponse } from '../domain/response.js';
 import { type ProviderRequest } from '../provider/provider.js';
+import { type ConversationExit } from '../state/conversation-exit.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
+import { type Fence } from '../state/event-log.js';
 import { type TurnPlan } from './admission.js';
+import { type Journal } from './journal.js';
 import { withoutLogprobs } from './answer-logprobs.js';
 import { contextAfter, refuseStrayOutput, refuseUnreachable } from './context-source.js';
 import { asSummaryRequest } from './summary-request.js';
@@ -24,10 +27,18 @@ import { classOf } from './caller-rules.js';
 export interface ContextOptions {
   /** Reads the summaries of compacted context. */
   readonly seal: Pick<SummarySeal, 'messageOf' | 'readable'>;
+  readonly exit: ConversationExit;
   /** Maximum number of items sent to the provider. */
   readonly windowItems: number;
   /** Bounds of a conversation, and of the context of a stored response. */
   readonly kept: ItemBounds;
+}
+
+/** A turn that leaves its conversation. */
+interface Leaver {
+  readonly responseId: string;
+  readonly fence: Fence;
+  readonly journal: Pick<Journal, 'writeBy'>;
 }
 
 export interface Context {
@@ -86,6 +97,19 @@ export class TurnContexts {
   #readable(owner: string, item: Item): readonly Item[] {
     if (item.type !== 'compaction') return [item];
     return [this.#options.seal.messageOf(owner, item)];
+  }
+
+  /**
+   * Writes the events that the journal of a turn holds, appends the turn's items to its
+   * conversation and releases its place there. Idempotent by the response's id.
+   * @returns like `keepItems`; undefined if the journal is lost
+   * @throws like `keepItems`
+   */
+  async leave({ journal, responseId, fence }: Leaver, { conversation }: ResponseObject, { items }: Keeping) {
+    if (conversation === null) return true;
+    const leaving = { conversationId: conversation.id, responseId, fence, items };
+    const left = await journal.writeBy((events) => this.#options.exit.exit({ ...leaving, events }));
+    return left?.outcome === 'appended' ? left.kept : undefined;
   }
 
   /**

@@ -7,6 +7,16 @@ import { EventSerializer, type LoggedEvent, type ResponseEvent } from '../domain
 
 export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 
+/** The events of one append. */
+export interface Batch {
+  readonly events: readonly LoggedEvent[];
+  readonly deltas: number;
+  /** Number of events taken, up to the last of these. */
+  readonly upTo: number;
+  /** Start of the append, from `Time.now()`. */
+  readonly startedAt: number;
+}
+
 export class WaitingEvents {
   readonly #serializer = new EventSerializer();
   #events: ResponseEvent[] = [];

@@ -8,6 +8,7 @@ import { describeConversationAnnouncements } from './suites/conversation-announc
 import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationEntry } from './suites/conversation-entry.js';
+import { describeConversationExit } from './suites/conversation-exit.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
@@ -42,6 +43,7 @@ describeConversationAnnouncements('memory', open);
 describeConversationClaim('memory', open);
 describeConversationEntry('memory', open);
 describeConversationStore('memory', open);
+describeConversationExit('memory', open);
 describeResponseEnd('memory', open);
 describeRateLimiter('memory', open);
 describeIdempotencyStore('memory', open);

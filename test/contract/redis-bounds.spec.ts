@@ -122,6 +122,7 @@ describe('turns of one conversation', () => {
     const id = await created('conv_1');
     const contexts = new TurnContexts(store.state.conversations, store.state.responses, {
       seal: new SummarySeal(null),
+      exit: store.state.exit,
       windowItems: 100,
       kept: { maxItems: 100, maxBytes: MAX_BYTES },
     });

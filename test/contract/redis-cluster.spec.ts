@@ -11,6 +11,7 @@ import { describeConversationAnnouncements } from './suites/conversation-announc
 import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationEntry } from './suites/conversation-entry.js';
+import { describeConversationExit } from './suites/conversation-exit.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
@@ -35,6 +36,7 @@ describeConversationAnnouncements('Redis Cluster', open);
 describeConversationClaim('Redis Cluster', open);
 describeConversationEntry('Redis Cluster', open);
 describeConversationStore('Redis Cluster', open);
+describeConversationExit('Redis Cluster', open);
 describeResponseEnd('Redis Cluster', open, { inSteps: true });
 describeRateLimiter('Redis Cluster', open);
 describeIdempotencyStore('Redis Cluster', open);

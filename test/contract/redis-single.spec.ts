@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
+import { type ResponseObject, type StoredResponse } from '../../src/domain/response.js';
 import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import {
   RedisConversationClaim,
@@ -11,11 +12,12 @@ import { type Script, Scripts } from '../../src/state/redis/scripts.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { openRedisStore } from './redis-store.js';
 import { type OpenStore } from './suites/contract-store.js';
-import { delta, headOf } from './suites/log-fixtures.js';
+import { delta, deltas, headOf, terminal } from './suites/log-fixtures.js';
 import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
 import { describeConversationClaim } from './suites/conversation-claim.js';
 import { describeConversationEntry } from './suites/conversation-entry.js';
+import { describeConversationExit } from './suites/conversation-exit.js';
 import { describeConversationStore } from './suites/conversation-store.js';
 import { describeEventLog } from './suites/event-log.js';
 import { describeFollow } from './suites/follow.js';
@@ -71,19 +73,34 @@ describe('a head without a log that joins again while another replica evicts it'
 });
 
 describe('a turn that ends', () => {
-  it('adds its items, leaves the queue and moves the conversation to the front of its list in one command', async () => {
+  it('writes its last events, adds its items, leaves the queue and moves the conversation to the front of its list in one command, and ends in another', async () => {
     const store = await openRedisStore({ url: server.url });
     try {
-      const { claim, conversations, counts } = store.state;
+      const { claim, conversations, counts, events, exit } = store.state;
+      const endOf = (id: string): StoredResponse => ({
+        owner: 'ann',
+        response: { id, conversation: { id: 'conv_1' } } as ResponseObject,
+        input: [],
+        context: [],
+        terminalSequence: 2,
+      });
+      const leaving = async (responseId: string, conversationId: string) => {
+        const fence = await events.create(headOf({ responseId, conversationId }));
+        return { responseId, conversationId, fence, events: deltas(0, 1), items: headOf().input };
+      };
       const fields = { owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
       for (const id of ['conv_1', 'conv_2']) await conversations.create({ ...fields, id }, []);
       await claim.join('conv_1', 'resp_1', 0);
-      // Redis learns the script by its first run.
+      // Redis learns the scripts by their first run.
       await conversations.create({ ...fields, id: 'conv_3', owner: 'bob' }, []);
-      await conversations.appendItems('conv_3', [], 'resp_0');
+      await exit.exit(await leaving('resp_0', 'conv_3'));
+      await events.end('resp_0', 1, [terminal(2)], endOf('resp_0'));
+      const turn = await leaving('resp_1', 'conv_1');
       const before = counts.commands;
-      await conversations.appendItems('conv_1', headOf().input, 'resp_1');
+      await exit.exit(turn);
       expect(counts.commands - before).toBe(1);
+      await events.end('resp_1', turn.fence, [terminal(2)], endOf('resp_1'));
+      expect(counts.commands - before).toBe(2);
       expect(await claim.members('conv_1')).toEqual([]);
       const { data } = await store.other.conversations.listByOwner('ann', { limit: 2 });
       expect(data.map(({ id }) => id)).toEqual(['conv_1', 'conv_2']);
@@ -142,6 +159,7 @@ describeConversationAnnouncements('Redis', open);
 describeConversationClaim('Redis', open);
 describeConversationEntry('Redis', open);
 describeConversationStore('Redis', open);
+describeConversationExit('Redis', open);
 describeResponseEnd('Redis', open);
 describeRateLimiter('Redis', open);
 describeIdempotencyStore('Redis', open);

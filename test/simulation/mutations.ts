@@ -99,10 +99,10 @@ export class AllOrNothingContexts extends TurnContexts {
     [, this.#responses] = parts;
   }
 
-  override async keepItems(...args: Parameters<TurnContexts['keepItems']>): Promise<boolean> {
-    const kept = await super.keepItems(...args);
+  override async leave(...args: Parameters<TurnContexts['leave']>): Promise<boolean | undefined> {
+    const kept = await super.leave(...args);
     // Whether the response can be stored decides about the items, too.
-    await this.#responses.get(args[0].id);
+    await this.#responses.get(args[0].responseId);
     return kept;
   }
 }

@@ -8,6 +8,7 @@ import { SluiceError } from '../../src/domain/errors.js';
 import { type LoggedEvent } from '../../src/domain/event.js';
 import { type ConversationAnnouncements } from '../../src/state/conversation-announcements.js';
 import { type ConversationClaim } from '../../src/state/conversation-claim.js';
+import { ConversationExit } from '../../src/state/conversation-exit.js';
 import { type EventLog, type TurnLease } from '../../src/state/event-log.js';
 import { type State } from '../../src/state/state.js';
 import { endingInSteps } from '../unit/turn/turn-harness.js';
@@ -110,13 +111,15 @@ export class Network {
   reach(state: State): State {
     const log = this.#log(state.events);
     const responses = this.#store('responses', state.responses);
+    const conversations = this.#store('conversations', state.conversations);
     return {
       events: this.endsInSteps ? endingInSteps(log, responses) : log,
       lease: this.#lease(state.lease),
       claim: this.#claim(state.claim),
       entry: this.#store('claim', state.entry),
+      exit: this.endsInSteps ? new ConversationExit(log, conversations) : this.#store('conversations', state.exit),
       announcements: this.#announcements(state.announcements),
-      conversations: this.#store('conversations', state.conversations),
+      conversations,
       responses,
       limiter: this.#store('limiter', state.limiter),
       keys: this.#store('keys', state.keys),

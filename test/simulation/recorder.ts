@@ -4,6 +4,7 @@
 
 import { isTerminal, type LoggedEvent } from '../../src/domain/event.js';
 import { type StoredItem } from '../../src/domain/item.js';
+import { ConversationExit } from '../../src/state/conversation-exit.js';
 import { type CreatedLog, type EndResult, type EventLog, type LogHead } from '../../src/state/event-log.js';
 import { type Bucket, type BucketState } from '../../src/state/rate-limiter.js';
 import { type State } from '../../src/state/state.js';
@@ -60,22 +61,25 @@ export class Recorder {
 
   /** The state whose effects are written down. */
   observe(state: State): State {
+    const events = this.#log(state.events);
+    const conversations = observed(state.conversations, {
+      delete: (_result, id) => {
+        this.items.delete(String(id));
+        this.deletedConversations.add(String(id));
+      },
+      appendItems: (result, id, items, commitId) => {
+        // The arguments are those of `appendItems`.
+        if (result === true) this.#committed(String(id), items as readonly StoredItem[], String(commitId));
+        this.#left(commitId);
+      },
+    });
     return {
       ...state,
-      events: this.#log(state.events),
+      events,
+      conversations,
+      exit: new ConversationExit(events, conversations),
       claim: observed(state.claim, {
         leave: (_result, _conversationId, responseId) => this.#left(responseId),
-      }),
-      conversations: observed(state.conversations, {
-        delete: (_result, id) => {
-          this.items.delete(String(id));
-          this.deletedConversations.add(String(id));
-        },
-        appendItems: (result, id, items, commitId) => {
-          // The arguments are those of `appendItems`.
-          if (result === true) this.#committed(String(id), items as readonly StoredItem[], String(commitId));
-          this.#left(commitId);
-        },
       }),
       responses: observed(state.responses, {
         delete: (_result, id) => {

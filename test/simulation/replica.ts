@@ -90,6 +90,7 @@ export class Replica {
       hooks: { viewers: (by) => this.counts.add('viewers', by) },
     });
     const contexts = makeContexts(conversations, responses, {
+      exit: state.exit,
       seal: new SummarySeal(null),
       windowItems: 500,
       kept: { maxItems: 500, maxBytes: 10_000_000 },

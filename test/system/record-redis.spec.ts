@@ -11,18 +11,12 @@ import { expect, it } from '@jest/globals';
 import { RecordedRedis } from '../support/recorded-redis.js';
 
 /**
- * Those that leave something behind which the other version finds. `claim-leave` is for turns that
- * could not commit.
+ * Those that leave something behind which the other version finds. `claim-join` and
+ * `claim-leave` are for turns whose entry or exit in one step was not possible.
  */
 const WRITING = [
-  ...['create', 'append', 'renew', 'cancel', 'owner-index', 'take'],
-  ...[
-    'conversation-create',
-    'conversation-enter',
-    'conversation-append',
-    'conversation-update',
-    'conversation-drop-item',
-  ],
+  ...['create', 'append', 'renew', 'cancel', 'owner-index', 'take', 'conversation-enter', 'conversation-exit'],
+  ...['conversation-create', 'conversation-update', 'conversation-drop-item'],
 ];
 
 it('records turns of every kind, with every script that writes, and what clients received', () => {

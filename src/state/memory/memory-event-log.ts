@@ -6,7 +6,7 @@
 import { isTerminal, type LoggedEvent } from '../../domain/event.js';
 import { type StoredResponse } from '../../domain/response.js';
 import { type ResponseStore } from '../conversation-store.js';
-import { endInSteps } from '../end-in-steps.js';
+import { EndNotStored } from '../end-in-steps.js';
 import {
   type AppendResult,
   type CreatedLog,
@@ -104,7 +104,12 @@ export class MemoryEventLog extends EventLog {
     const entry = this.#table.live(responseId);
     const follows = (events[0]?.sequence ?? 0) <= (entry?.events.length ?? 0);
     if (entry?.fence !== fence || !follows) return { outcome: 'fenced' };
-    return endInSteps({ events: this, responses: this.#options.responses }, responseId, fence, events, stored);
+    const first = await this.#options.responses.put(stored).catch((error: unknown) => {
+      throw new EndNotStored(error);
+    });
+    // Undefined: the response was deleted.
+    if (first !== undefined && first !== stored) return { outcome: 'ended_before', stored: first };
+    return this.append(responseId, fence, events);
   }
 
   override async read(responseId: string, after: number, limit: number): Promise<LogPage | undefined> {

@@ -2,6 +2,7 @@
 
 import { every, systemTime } from '../../domain/time.js';
 import { ConversationEntry } from '../conversation-entry.js';
+import { ConversationExit } from '../conversation-exit.js';
 import { LOG_TIMES, type LogTimes } from '../event-log.js';
 import { type State } from '../state.js';
 import { type EvictedKind, MemoryBudget } from './memory-budget.js';
@@ -47,6 +48,11 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
   const announcements = new MemoryConversationAnnouncements();
   const conversations = new MemoryConversationStore({ ...options, budget, claim });
   const responses = new MemoryResponseStore({ ...options, deletedMs: times.deletedMs, budget });
+  const events = new MemoryEventLog(table, {
+    responses,
+    writerOf: (conversationId) => claim.writerOf(conversationId),
+    announce: (conversationId, responseId) => announcements.announce(conversationId, responseId),
+  });
   const keys = new MemoryIdempotencyStore(time, ofKeys, (id) => table.stateOf(id) === 'running');
   const credentials = new MemoryCredentialStore(time);
   const stopSweeping = every(time, SWEEP_EVERY_MS, () => {
@@ -58,14 +64,11 @@ export function memoryState(options: MemoryStateOptions): MemoryState {
     credentials.sweep();
   });
   return {
-    events: new MemoryEventLog(table, {
-      responses,
-      writerOf: (conversationId) => claim.writerOf(conversationId),
-      announce: (conversationId, responseId) => announcements.announce(conversationId, responseId),
-    }),
+    events,
     lease: new MemoryTurnLease(table),
     claim,
     entry: new ConversationEntry(claim, conversations),
+    exit: new ConversationExit(events, conversations),
     announcements,
     conversations,
     responses,

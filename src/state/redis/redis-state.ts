@@ -27,6 +27,7 @@ import { RedisCommands } from './connection/redis-commands.js';
 import { RedisConversationClaim } from './conversation/redis-conversation-claim.js';
 import { IndexLife } from './conversation/index-life.js';
 import { RedisConversationEntry } from './conversation/redis-conversation-entry.js';
+import { RedisConversationExit } from './conversation/redis-conversation-exit.js';
 import { RedisConversationStore } from './conversation/redis-conversation-store.js';
 import { meaningOf } from './connection/redis-errors.js';
 import { RedisEventLog } from './log/redis-event-log.js';
@@ -159,24 +160,26 @@ export async function redisState(options: RedisStateOptions): Promise<RedisState
   const bounds = { maxItems, maxBytes };
   const conversations = new RedisConversationStore({ ...stores, ...retention, ...bounds, sharded, hooks, life });
   const responses = new RedisResponseStore({ ...stores, hooks, ...retention, deletedMs: times.deletedMs });
+  const events = new RedisEventLog({
+    ...logs,
+    appends,
+    responses,
+    sharded,
+    packer,
+    tails,
+    hooks,
+    vault,
+    scopes,
+    endedUnstoredMs,
+    retention,
+    endedMs: times.endedMs,
+  });
   return {
-    events: new RedisEventLog({
-      ...logs,
-      appends,
-      responses,
-      sharded,
-      packer,
-      tails,
-      hooks,
-      vault,
-      scopes,
-      endedUnstoredMs,
-      retention,
-      endedMs: times.endedMs,
-    }),
+    events,
     lease: new RedisTurnLease({ ...logs, heartbeat, sharded, leaseMs }),
     claim,
     entry: new RedisConversationEntry({ ...stores, hooks, life, claim, conversations, maxBytes }),
+    exit: new RedisConversationExit({ ...stores, events, conversations, sharded }),
     announcements: new RedisConversationAnnouncements({ ...stores, subscriptions, retryMs: timing.claimPollMs }),
     conversations,
     responses,

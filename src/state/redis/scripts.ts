@@ -20,6 +20,7 @@ export type ScriptName =
   | 'conversation-create'
   | 'conversation-drop-item'
   | 'conversation-enter'
+  | 'conversation-exit'
   | 'conversation-find'
   | 'conversation-first'
   | 'conversation-items'
@@ -45,11 +46,14 @@ export type ScriptName =
   | 'take';
 
 /** Functions in lua/shared/, by the scripts that use them. */
-const SHARED: Partial<Record<ScriptName, 'announce' | 'join'>> = {
-  announce: 'announce',
-  'claim-join': 'join',
-  'conversation-enter': 'join',
-  create: 'announce',
+const SHARED: Partial<Record<ScriptName, readonly ('announce' | 'append' | 'commit' | 'join')[]>> = {
+  announce: ['announce'],
+  append: ['append'],
+  'claim-join': ['join'],
+  'conversation-append': ['commit'],
+  'conversation-enter': ['join'],
+  'conversation-exit': ['append', 'commit'],
+  create: ['announce'],
 };
 
 export interface Script {
@@ -123,8 +127,8 @@ export class Scripts {
   get(name: ScriptName): Script {
     const known = this.#scripts.get(name);
     if (known !== undefined) return known;
-    const shared = SHARED[name];
-    const text = this.#constants + (shared === undefined ? '' : lua(`shared/${shared}`)) + lua(name);
+    const shared = (SHARED[name] ?? []).map((part) => lua(`shared/${part}`));
+    const text = [this.#constants, ...shared, lua(name)].join('');
     const script = { text, sha: createHash('sha1').update(text).digest('hex') };
     this.#scripts.set(name, script);
     return script;

@@ -326,6 +326,47 @@ describe('the end of a journal', () => {
     expect(journal.ended).toBe(true);
   });
 
+  it('holds all events for the write that stores something else with them', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    const before = appends();
+    journal.delta(delta('a'));
+    journal.hold();
+    clock.tick();
+    await tick();
+    expect(appends()).toBe(before);
+    const left = await journal.writeBy(async (events) => ({ ...(await log.append(ID, 1, events)), kept: true }));
+    expect(left).toMatchObject({ outcome: 'appended', kept: true });
+    expect((await written()).at(-1)).toBe('a');
+    expect(journal.nextSequence).toBe(4);
+    await journal.end(end());
+    expect((await written()).slice(-2)).toEqual(['a', 'completed']);
+  });
+
+  it('waits for the append before it, and writes the events again if their write failed', async () => {
+    const journal = journalOf();
+    const gate = faults.hold('append');
+    await gate.reached;
+    journal.delta(delta('a'));
+    const failing = journal.writeBy(async (events) => {
+      await log.append(ID, 1, events);
+      throw new Error('corrupt');
+    });
+    await tick();
+    expect(await written()).toEqual([]);
+    gate.open();
+    await expect(failing).rejects.toThrow('corrupt');
+    await journal.end(end());
+    expect(await written()).toEqual(['created', 'output_item.added', 'content_part.added', 'a', 'completed']);
+  });
+
+  it('is lost if the write with something else is fenced', async () => {
+    const journal = journalOf();
+    await journal.flushed();
+    expect(await journal.writeBy(() => Promise.resolve({ outcome: 'fenced' } as const))).toBeUndefined();
+    expect(journal.lost?.code).toBe('replica_lost');
+  });
+
   it('returns another stored end, writes nothing, and writes that end when it is called again', async () => {
     const journal = journalOf();
     await journal.flushed();

@@ -17,6 +17,7 @@ import { type Provider } from '../../../src/provider/provider.js';
 import { FollowHub } from '../../../src/state/follow/follow-hub.js';
 import { memoryState } from '../../../src/state/memory/memory-state.js';
 import { ConversationEntry } from '../../../src/state/conversation-entry.js';
+import { ConversationExit } from '../../../src/state/conversation-exit.js';
 import { type ResponseStore } from '../../../src/state/conversation-store.js';
 import { endInSteps } from '../../../src/state/end-in-steps.js';
 import { type EventLog } from '../../../src/state/event-log.js';
@@ -245,9 +246,11 @@ export class TurnHarness {
       });
     const { faults, plain } = this;
     const time = options.time ?? systemTime;
+    const events = endingInSteps(faults.wrap(plain.events), faults.wrap(plain.responses));
     this.state = {
       ...plain,
-      events: endingInSteps(faults.wrap(plain.events), faults.wrap(plain.responses)),
+      events,
+      exit: new ConversationExit(events, faults.wrap(plain.conversations)),
       lease: faults.wrap(plain.lease),
       claim: faults.wrap(plain.claim),
       entry: new ConversationEntry(faults.wrap(plain.claim), faults.wrap(plain.conversations)),
@@ -262,6 +265,7 @@ export class TurnHarness {
     const seal = new SummarySeal('s'.repeat(32));
     this.contexts = new TurnContexts(conversations, responses, {
       seal,
+      exit: this.state.exit,
       windowItems: options.windowItems ?? 50,
       kept: { maxItems: 100, maxBytes: options.maxBytes ?? 1_000_000 },
     });

@@ -42,6 +42,12 @@ export interface RedisConversationStoreOptions extends Retention {
   readonly maxListed?: number;
 }
 
+/** Keys and arguments of a commit. */
+export interface Commit {
+  readonly keys: readonly string[];
+  readonly args: readonly Argument[];
+}
+
 /** A head as the conversation scripts return it: owner, created, updated, metadata, title. */
 type HeadFields = readonly [string | null, string, string, string, string | null];
 
@@ -151,19 +157,35 @@ export class RedisConversationStore extends ConversationStore {
   }
 
   override async appendItems(id: string, items: readonly StoredItem[], commitId: string): Promise<boolean> {
-    const { commands, keys, scripts, life, sharded, maxItems, maxBytes, maxListed = MAX_LISTED } = this.#options;
+    const { commands, scripts } = this.#options;
+    const commit = await this.commitOf(id, items, commitId);
+    return this.committed(id, await commands.run(scripts.get('conversation-append'), commit.keys, commit.args));
+  }
+
+  /** Returns keys and arguments of conversation-append.lua. @throws like Vault.sealer */
+  async commitOf(id: string, items: readonly StoredItem[], commitId: string): Promise<Commit> {
+    const { keys, life, sharded, maxItems, maxBytes, maxListed = MAX_LISTED } = this.#options;
     const title = derivedTitle(items);
     const sealer = await this.#sealed.sealer(id);
     const owner = sharded ? undefined : life.ownerOf(id);
     const names = [...keys.conversation(id), keys.queue(id), keys.committed(id, commitId)];
     if (owner !== undefined) names.push(keys.owner(owner));
-    const reply = await commands.run(scripts.get('conversation-append'), names, [
+    const args = [
       ...[commitId, maxItems, maxBytes, COMMITS_KEPT, COMMITTED_MS, keys.turns(id), owner ?? '', id, maxListed],
       ...[sealer.title(title?.text), title?.itemId ?? ''],
       ...items.map((item) => sealer.item(item)),
-    ]);
+    ];
+    return { keys: names, args };
+  }
+
+  /**
+   * Takes the reply of conversation-append.lua: owner, time of the change, whether the owner's
+   * index has it.
+   * @returns false if the conversation is gone
+   * @throws SluiceError `conversation_busy`; `state_unavailable`
+   */
+  async committed(id: string, reply: unknown): Promise<boolean> {
     if (reply === 0) throw anotherWriter();
-    // conversation-append.lua: owner, time of the change, whether the owner's index has it.
     const indexed = reply !== null && (reply as readonly unknown[])[2] === 1;
     return indexed || this.#changed(id, reply);
   }

@@ -22,7 +22,7 @@ import {
 import { type Retention, ttlOf } from '../../retention.js';
 import { type AppendQueue } from './append-queue.js';
 import { type RedisKeys } from '../redis-keys.js';
-import { type RedisResponseStore, type SealedEnd } from '../conversation/redis-response-store.js';
+import { type RedisResponseStore } from '../conversation/redis-response-store.js';
 import { Follower } from './follower.js';
 import { FreshLogs } from './fresh-logs.js';
 import { type LocalFollowers } from './local-followers.js';
@@ -52,6 +52,9 @@ export interface RedisEventLogOptions extends Omit<SealedLogOptions, 'readHead'>
   readonly endedMs: number;
   readonly time?: Time;
 }
+
+/** Sends events as Redis stores them. @returns the result of append.lua */
+type Send = (sealed: readonly LoggedEvent[]) => Promise<number | string>;
 
 /** Results of append.lua. A result −(n+1) says that the log ends before event n. */
 const FENCED = 0;
@@ -117,8 +120,9 @@ export class RedisEventLog extends EventLog {
   }
 
   override async append(responseId: string, fence: Fence, events: readonly LoggedEvent[]): Promise<AppendResult> {
+    const append = (sealed: readonly LoggedEvent[]) => this.#options.appends.append(responseId, fence, sealed);
     // The cast is safe: `#write` returns a text only if there is an end to store.
-    return (await this.#write(responseId, fence, events)) as AppendResult;
+    return (await this.#write(responseId, events, append)) as AppendResult;
   }
 
   override async end(
@@ -134,7 +138,8 @@ export class RedisEventLog extends EventLog {
       throw new EndNotStored(error);
     };
     const sealed = await responses.sealed(stored).catch(notStored);
-    const written = await this.#write(responseId, fence, events, sealed);
+    const append = (more: readonly LoggedEvent[]) => this.#options.appends.append(responseId, fence, more, sealed);
+    const written = await this.#write(responseId, events, append);
     if (typeof written !== 'string') return written;
     const first = await responses.firstOf(stored, written).catch(notStored);
     // Undefined: the response was deleted.
@@ -142,21 +147,30 @@ export class RedisEventLog extends EventLog {
     return this.append(responseId, fence, events);
   }
 
-  /** Returns a text if an end is stored already, and nothing was appended. */
-  async #write(
+  /**
+   * Appends events by a script that does more with them.
+   * @param send sends the script with the events as Redis stores them. @returns the result of
+   * append.lua
+   */
+  async appendBy(
     responseId: string,
-    fence: Fence,
     events: readonly LoggedEvent[],
-    end?: SealedEnd,
-  ): Promise<AppendResult | string> {
+    send: (sealed: readonly LoggedEvent[]) => Promise<number>,
+  ): Promise<AppendResult> {
+    // The cast is safe: `#write` returns a text only if `send` does.
+    return (await this.#write(responseId, events, send)) as AppendResult;
+  }
+
+  /** Returns a text if an end is stored already, and nothing was appended. */
+  async #write(responseId: string, events: readonly LoggedEvent[], send: Send): Promise<AppendResult | string> {
     const { tails, packer, local, hooks } = this.#options;
-    let result = await this.#append(responseId, fence, events, end);
+    let result = await this.#append(responseId, events, send);
     if (typeof result === 'number' && result < 0) {
       const lost = tails.between(responseId, -result - 1, events[0]?.sequence ?? 0);
       if (lost !== undefined) {
         // The same numbers with the same text: viewers that saw the lost events drop them by their
         // numbers.
-        result = await this.#append(responseId, fence, [...lost, ...events], end);
+        result = await this.#append(responseId, [...lost, ...events], send);
         if (Number(result) > FENCED) hooks.onTailRepaired?.(lost.length);
       }
     }
@@ -174,7 +188,7 @@ export class RedisEventLog extends EventLog {
       packer.add(responseId);
       local.deliver(responseId, events);
       local.end(responseId);
-    } else {
+    } else if (events.length > 0) {
       tails.add(responseId, events);
       local.confirm(responseId);
       local.deliver(responseId, events);
@@ -216,15 +230,10 @@ export class RedisEventLog extends EventLog {
   }
 
   /** Sends an append in this round of the event loop if its data key is in memory. */
-  async #append(
-    responseId: string,
-    fence: Fence,
-    events: readonly LoggedEvent[],
-    end?: SealedEnd,
-  ): Promise<number | string> {
+  async #append(responseId: string, events: readonly LoggedEvent[], send: Send): Promise<number | string> {
     const sealed = this.#sealed.appended(responseId, events);
     const written = sealed instanceof Promise ? await sealed : sealed;
-    return written === undefined ? FENCED : this.#options.appends.append(responseId, fence, written, end);
+    return written === undefined ? FENCED : send(written);
   }
 
   override async subscribe(

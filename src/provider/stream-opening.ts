@@ -6,7 +6,7 @@
 
 import { Provider, type ProviderPart, type ProviderRequest } from './provider.js';
 
-export type PartResult = IteratorResult<ProviderPart, undefined>;
+type PartResult = IteratorResult<ProviderPart, undefined>;
 
 /** What a layer watches for after the opening. It changes no part. */
 export interface StreamWatch {

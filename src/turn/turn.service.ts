@@ -150,14 +150,8 @@ export class TurnService {
       if (request.generate !== false) place = await this.#parts.gate.enter();
       this.#refuseWhileDraining();
       const { signal, idempotency } = options;
-      const toOpen = {
-        plan: { ...plan, ...(place === undefined ? {} : { place }) },
-        response,
-        origin,
-        trace,
-        idempotency,
-        signal,
-      };
+      const placed = place === undefined ? plan : { ...plan, place };
+      const toOpen = { plan: placed, response, origin, trace, idempotency, signal };
       const starting = this.#start(toOpen, leaveRoom).finally(() => this.#starting.delete(starting));
       this.#starting.add(starting);
       return { responseId: response.id, limits: await starting, joined: false };

@@ -110,7 +110,7 @@ export function describeResponseEnd(name: string, open: OpenStore, { inSteps = f
     it('ends many responses at once, beside appends to others', async () => {
       const turns = await Promise.all(Array.from({ length: 20 }, () => created()));
       const results = await Promise.all(
-        turns.map(({ id, fence }, i) =>
+        turns.map(async ({ id, fence }, i) =>
           i % 2 === 0
             ? store.state.events.end(id, fence, last, endOf(id, `answer ${i}`))
             : store.state.events.append(id, fence, deltas(0, i)),

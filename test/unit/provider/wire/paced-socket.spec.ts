@@ -179,7 +179,11 @@ describe('a chunked body', () => {
     let playing: Promise<void> | undefined;
     const raw = createRawServer((socket) => {
       connections += 1;
-      socket.on('error', () => undefined).on('data', () => (playing = play(socket)));
+      socket
+        .on('error', () => undefined)
+        .on('data', () => {
+          playing = play(socket);
+        });
     });
     const play = async (socket: Socket): Promise<void> => {
       for (const bytes of writes) {

@@ -22,13 +22,14 @@ import { type TurnLimits, type TurnPermit } from './turn-limits.js';
 import { type IdempotencyUse, type Idempotency } from './idempotency.js';
 import { CANCELLED, LOST } from './outcome.js';
 import { OutputWriter } from './output-writer.js';
-import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { storedInput } from './turn-input.js';
+import { type TurnContexts } from './turn-context.js';
 import { type TurnReport } from './turn-report.js';
 import { type TurnGuards } from './turn-guards.js';
 import { type TurnTrace } from './turn-trace.js';
 import { newFacts, type Turn, type TurnOrigin } from './turn.js';
 import { classOf } from './caller-rules.js';
+import { endUnanswered } from './unanswered-creation.js';
 
 export interface OpeningParts {
   readonly guards: TurnGuards;
@@ -37,6 +38,7 @@ export interface OpeningParts {
   readonly claim: ConversationClaim;
   readonly entry: ConversationEntry;
   readonly events: EventLog;
+  readonly contexts: Pick<TurnContexts, 'endOf'>;
   readonly idempotency: Idempotency;
   readonly clock: FlushClock;
   readonly report: TurnReport;
@@ -112,6 +114,15 @@ export class TurnOpening {
     const itemIds = itemIdsOf(conversationId ?? response.id, time);
     const input = storedInput(plan, response.id, history.withheld, itemIds);
     const stop = new AbortController();
+    const head = {
+      responseId: response.id,
+      owner: plan.caller.owner,
+      ...classOf(plan.caller.limitsClass),
+      conversationId,
+      store: plan.request.store,
+      input,
+      ...(reserved === undefined ? {} : { reserved }),
+    };
     let begins = false;
     try {
       const requestedAt = time.now();
@@ -119,15 +130,6 @@ export class TurnOpening {
       const waits = !entered.first;
       // List the response of a user before it exists, so that none is out of reach of an erasure.
       if (plan.caller.user !== null) await index.add(plan.caller.owner, response.id);
-      const head = {
-        responseId: response.id,
-        owner: plan.caller.owner,
-        ...classOf(plan.caller.limitsClass),
-        conversationId,
-        store: plan.request.store,
-        input,
-        ...(reserved === undefined ? {} : { reserved }),
-      };
       const first: ResponseObject = waits || plan.request.background ? { ...response, status: 'queued' } : response;
       const opening: ResponseEvent[] = [{ type: 'response.created', response: first }];
       if (waits) opening.push({ type: 'response.queued', response: first });
@@ -189,19 +191,11 @@ export class TurnOpening {
     } catch (error) {
       // Leave even if joining failed: only its reply may have been lost.
       if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
-      if (begins && asSluiceError(error).code === 'state_unavailable') this.#deleteUnanswered(response.id);
+      const cause = asSluiceError(error);
+      if (begins && cause.code === 'state_unavailable')
+        void endUnanswered({ ...this.#parts, time }, head, response, cause).catch(() => undefined);
       throw error;
     }
-  }
-
-  /**
-   * Deletes a log whose creation was not answered. It may exist and say that the turn has begun.
-   * The replica that ends such a turn would store its input, which the refused caller sends again.
-   * Called when the turn has left its queue: a creation that arrives later begins no turn then.
-   */
-  #deleteUnanswered(responseId: string): void {
-    const { events } = this.#parts;
-    void retryWhileUnavailable(() => events.delete(responseId), { time: this.#time }).catch(() => undefined);
   }
 
   /** Takes the turn's place in its conversation. A turn outside of conversations has it already. */

@@ -181,13 +181,15 @@ export class TurnReport {
     this.#logger.error({ ...idsOf(turn), duration: durationMs, error: code, err: why }, 'request failed');
   }
 
-  /**
-   * Counts the turn of a lost replica that this replica ended. The lost replica has counted nothing
-   * of it.
-   */
+  /** Counts the turn of a lost replica, which has counted nothing of it. */
   adopted(response: ResponseObject): void {
+    this.#metrics.of.orphans_ended_total.inc();
+    this.endedUnrun(response);
+  }
+
+  /** Counts a turn that did not run here, or not at all: its creation was not answered. */
+  endedUnrun(response: ResponseObject): void {
     const { of } = this.#metrics;
-    of.orphans_ended_total.inc();
     const status = statusOfResponse(response);
     of.requests_total.inc({ status });
     if (status === 'error' && response.error !== null) of.failures_total.inc({ code: response.error.code });

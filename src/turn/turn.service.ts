@@ -38,11 +38,13 @@ import { handOver, isUnreported, leaveConversation, releasePlace } from './relea
 import { type Settlement } from './settlement.js';
 import { type ShadowRuns } from './shadow-runs.js';
 import { newResponse, type Turn, type TurnOrigin } from './turn.js';
+import { type TurnContexts } from './turn-context.js';
 import { type TurnRoom } from './turn-room.js';
 import { TurnTrace } from './turn-trace.js';
 import { type UnstoredResponses } from './unstored-responses.js';
 
 export interface TurnParts extends OpeningParts, AnswerParts {
+  readonly contexts: TurnContexts;
   readonly admission: Admission;
   readonly room: TurnRoom;
   readonly lease: TurnLease;

@@ -182,8 +182,9 @@ export class Recorder {
    * Reports another write to the conversation between reading a turn's context and committing its
    * items.
    */
-  #checkContext({ head, asked }: KnownResponse, before: readonly StoredItem[]): void {
-    if (asked === undefined) return;
+  #checkContext({ head, asked, endedAt }: KnownResponse, before: readonly StoredItem[]): void {
+    // KEEP-6: a try that its turn has given up may arrive between two later turns.
+    if (asked === undefined || endedAt !== undefined) return;
     const input = new Set(head.input.map(({ item }) => item.id));
     const context = asked.filter((id) => !input.has(id));
     const now = before.map(({ item }) => item.id);

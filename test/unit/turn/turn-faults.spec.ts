@@ -48,17 +48,18 @@ describe('create while the store is away', () => {
     await harness.turns.whenIdle();
   });
 
-  it('deletes the log of a refused turn if the reply to its creation was lost', async () => {
+  it('fails a refused turn for its watchers if the reply to its creation was lost', async () => {
     const conversation = await harness.conversation();
     const ids: string[] = [];
     harness.faults.fail('createWith', 1, away, true);
-    harness.faults.fail('delete', 1);
+    harness.faults.fail('append', 1, away, true);
     const creating = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN, {
       onResponse: (id) => ids.push(id),
     });
     await expect(creating).rejects.toMatchObject({ code: 'state_unavailable' });
     const [id = ''] = ids;
-    while ((await harness.plain.events.read(id, -1, 1)) !== undefined) await new Promise(setImmediate);
+    while ((await harness.plain.events.read(id, -1, 1))?.ended !== true) await new Promise(setImmediate);
+    expect(await harness.types(id)).toEqual(['created', 'in_progress', 'failed']);
     expect(await harness.texts(conversation)).toEqual([]);
     expect(await members(conversation)).toEqual([]);
   });

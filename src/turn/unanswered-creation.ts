@@ -1,0 +1,63 @@
+/*
+ * Ends a log whose creation was not answered. It may exist, say that the turn has begun, and have
+ * viewers, who see the turn fail. A replica that took over such a turn would store its input, which
+ * the refused caller sends again.
+ */
+
+import { type SluiceError } from '../domain/errors.js';
+import { serialize } from '../domain/event.js';
+import { type Time } from '../domain/time.js';
+import { type EventLog, type Fence, type LogHead } from '../state/event-log.js';
+import { type ResponseObject } from '../domain/response.js';
+import { classOf } from './caller-rules.js';
+import { retryWhileUnavailable } from './retry-while-unavailable.js';
+import { terminalEvent } from './settlement.js';
+import { keepingNothing, NOTHING, type TurnContexts } from './turn-context.js';
+import { type TurnReport } from './turn-report.js';
+
+export interface UnansweredParts {
+  readonly events: EventLog;
+  readonly contexts: Pick<TurnContexts, 'endOf'>;
+  readonly report: Pick<TurnReport, 'endedUnrun'>;
+  readonly time: Time;
+}
+
+/** The fence of a log that no replica has taken over. */
+const FIRST_FENCE: Fence = 1;
+
+/**
+ * Appends the failure, and stores it if the request has `store`. Has no effect if the log does not
+ * exist or another replica has ended it. Called when the turn has left its queue: a creation that
+ * arrives later begins no turn then.
+ * @param error why the request was refused
+ * @throws SluiceError `state_unavailable` if the store stays away
+ */
+export async function endUnanswered(
+  { events, contexts, report, time }: UnansweredParts,
+  { responseId, owner, limitsClass, input }: LogHead,
+  response: ResponseObject,
+  error: SluiceError,
+): Promise<void> {
+  const log = await retryWhileUnavailable(() => events.read(responseId, -1, 0), { time });
+  if (log === undefined || log.ended) return;
+  const terminal = terminalEvent(keepingNothing(response), { end: 'failed', error }, time.date());
+  const sequence = log.last + 1;
+  const ending = [serialize(terminal, sequence)];
+  const { outcome } = await retryWhileUnavailable(
+    async () => {
+      if (!response.store) return events.append(responseId, FIRST_FENCE, ending);
+      const ended = {
+        owner,
+        ...classOf(limitsClass),
+        response: terminal.response,
+        input,
+        left: NOTHING,
+        terminalSequence: sequence,
+        history: null,
+      };
+      return events.end(responseId, FIRST_FENCE, ending, await contexts.endOf(ended));
+    },
+    { time },
+  );
+  if (outcome === 'appended') report.endedUnrun(terminal.response);
+}

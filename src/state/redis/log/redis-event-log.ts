@@ -221,12 +221,7 @@ export class RedisEventLog extends EventLog {
     const events = await this.#sealed.openPage(responseId, entries, after, limit);
     if (events === undefined) return undefined;
     if (this.#followed.has(responseId)) this.#heads.set(responseId, head);
-    return {
-      head,
-      events,
-      last: Number(next) - 1,
-      ended: ended === '1',
-    };
+    return { head, events, last: Number(next) - 1, ended: ended === '1' };
   }
 
   /** Sends an append in this round of the event loop if its data key is in memory. */

@@ -102,9 +102,9 @@ export function describeConversationEntry(name: string, open: OpenStore): void {
     });
 
     it('extends the life of the conversation', async () => {
-      await store.pass(store.ttlMs * 0.7);
+      await store.pass(store.ttlMs * 0.55);
       expect((await enter()).entered?.first).toBe(true);
-      await store.pass(store.ttlMs * 0.7);
+      await store.pass(store.ttlMs * 0.55);
       expect(await store.state.conversations.get(id)).toBeDefined();
     });
   });

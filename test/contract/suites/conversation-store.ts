@@ -291,7 +291,7 @@ export function describeConversationStore(name: string, open: OpenStore): void {
       const written = await created();
       const idle = await created({}, items(1, 2));
       for (let i = 0; i < 2; i++) {
-        await store.pass(store.ttlMs * 0.65);
+        await store.pass(store.ttlMs * 0.55);
         await store.state.conversations.get(read.id);
         await store.state.conversations.appendItems(written.id, items(i, i), `resp_${i}`);
       }
@@ -374,9 +374,9 @@ export function describeConversationStore(name: string, open: OpenStore): void {
     it('renews its time to live with every read', async () => {
       await store.state.responses.put(storedOf('resp_read'));
       await store.state.responses.put(storedOf('resp_idle'));
-      await store.pass(store.ttlMs * 0.65);
+      await store.pass(store.ttlMs * 0.55);
       expect(await store.state.responses.get('resp_read')).toBeDefined();
-      await store.pass(store.ttlMs * 0.65);
+      await store.pass(store.ttlMs * 0.55);
       expect(await store.state.responses.get('resp_read')).toBeDefined();
       expect(await store.state.responses.get('resp_idle')).toBeUndefined();
     });

@@ -36,6 +36,8 @@ export interface SseMessage {
 
 export class GatewayHarness {
   readonly #clients: RawClient[] = [];
+  /** Answers that stream. `fetch` closes the connection of one that is garbage collected. */
+  readonly #streams: Response[] = [];
 
   private constructor(
     readonly gateway: TestGateway,
@@ -78,12 +80,13 @@ export class GatewayHarness {
     return { status: response.status, headers: response.headers, body: parsed };
   }
 
-  fetch(
+  /** A stream stays open until its signal aborts or `hangUp`, also if the test drops its answer. */
+  async fetch(
     path: string,
     { method = 'GET', body, headers = {}, key }: ApiOptions = {},
     signal?: AbortSignal,
   ): Promise<Response> {
-    return fetch(`${this.gateway.url}${path}`, {
+    const answer = await fetch(`${this.gateway.url}${path}`, {
       method,
       headers: {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -93,6 +96,8 @@ export class GatewayHarness {
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       ...(signal === undefined ? {} : { signal }),
     });
+    if (answer.headers.get('content-type')?.startsWith('text/event-stream') === true) this.#streams.push(answer);
+    return answer;
   }
 
   /** A conversation's id. */
@@ -110,8 +115,9 @@ export class GatewayHarness {
     this.provider.answerWith(textAnswer(texts));
   }
 
-  /** Closes the sockets opened here. */
+  /** Closes the sockets opened here, and no longer keeps the streams open. */
   async hangUp(): Promise<void> {
+    this.#streams.length = 0;
     for (const client of this.#clients.splice(0)) client.socket.terminate();
   }
 

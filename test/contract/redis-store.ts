@@ -18,7 +18,7 @@ export const SHORT_TIMES: LogTimes = {
   runningMs: 1_500,
   endedMs: 900,
   endedUnstoredMs: 300,
-  deletedMs: 400,
+  deletedMs: 1_000,
 };
 
 export interface RedisStore extends ContractStore {

@@ -156,9 +156,9 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
 
     it('counts the age of a member from its last join', async () => {
       await store.state.claim.join(conversation, 'req_a', 0);
-      await store.pass(store.times.leaseMs * 0.7);
+      await store.pass(store.times.leaseMs * 0.8);
       expect(await store.state.claim.rejoin(conversation, 'req_a', 0, 'call_4')).toEqual({ first: true });
-      await store.pass(store.times.leaseMs * 0.7);
+      await store.pass(store.times.leaseMs * 0.3);
       await expect(store.other.claim.join(conversation, 'resp_b', 0)).rejects.toMatchObject({
         code: 'conversation_busy',
       });

@@ -31,12 +31,12 @@ export function describeCredentialStore(name: string, open: OpenStore, now: () =
     it('returns a secret on every replica as it was stored, until it expires', async () => {
       const { credentials } = store.state;
       await credentials.putSecret(secret('cs_a'));
-      await credentials.putSecret(secret('cs_b', { expiresAtMs: now() + 300 }));
+      await credentials.putSecret(secret('cs_b', { expiresAtMs: now() + 1_000 }));
       expect(await store.other.credentials.getSecret('cs_a')).toEqual(
         secret('cs_a', { expiresAtMs: expect.any(Number) as unknown as number }),
       );
       expect((await store.other.credentials.getSecret('cs_b'))?.id).toBe('cs_b');
-      await store.pass(400);
+      await store.pass(1_030);
       expect(await store.other.credentials.getSecret('cs_b')).toBeUndefined();
       expect((await store.other.credentials.getSecret('cs_a'))?.id).toBe('cs_a');
       expect(await credentials.getSecret('cs_unknown')).toBeUndefined();

@@ -297,15 +297,17 @@ export function describeEventLog(name: string, open: OpenStore): void {
     });
 
     it('keeps a running log as long as it is written or renewed', async () => {
-      const { id, fence } = await created();
+      const written = await created();
+      const renewed = await created();
       const idle = await created();
-      const step = store.times.runningMs * 0.7;
-      await store.pass(step);
-      await store.state.events.append(id, fence, [delta(0)]);
-      await store.pass(step);
-      await store.state.lease.renew(id, fence);
-      await store.pass(step);
-      expect(await store.state.events.read(id, -1, 1)).toMatchObject({ last: 0 });
+      // Together they are longer than `runningMs`, and each leaves more than half of it unused.
+      for (let i = 0; i < 3; i++) {
+        await store.pass(store.times.runningMs * 0.4);
+        await store.state.events.append(written.id, written.fence, [delta(i)]);
+        await store.state.lease.renew(renewed.id, renewed.fence);
+      }
+      expect(await store.state.events.read(written.id, -1, 1)).toMatchObject({ last: 2 });
+      expect(await store.state.events.read(renewed.id, -1, 1)).toMatchObject({ last: -1 });
       expect(await store.state.events.read(idle.id, -1, 1)).toBeUndefined();
     });
   });

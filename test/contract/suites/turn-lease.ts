@@ -31,8 +31,8 @@ export function describeTurnLease(name: string, open: OpenStore): void {
     it('is not taken over while it is renewed, by an append or without one', async () => {
       const byAppend = await created();
       const byRenewal = await created();
-      for (let i = 0; i < 3; i++) {
-        await store.pass(store.times.leaseMs * 0.6);
+      for (let i = 0; i < 4; i++) {
+        await store.pass(store.times.leaseMs * 0.35);
         await store.state.events.append(byAppend.id, byAppend.fence, [delta(i)]);
         expect(await store.state.lease.renew(byRenewal.id, byRenewal.fence)).toEqual({
           held: true,

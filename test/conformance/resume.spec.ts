@@ -12,7 +12,7 @@ import {
   typesOf,
   upTo,
 } from '../support/gateway-harness.js';
-import { type FakeAnswer, textAnswer, textChunk } from '../support/fake-openai-server.js';
+import { DONE, type FakeStep, finishChunk, textChunk, usageChunk } from '../support/fake-openai-server.js';
 import { type Frame, isTerminalFrame, RawClient } from '../support/raw-client.js';
 
 let harness: GatewayHarness;
@@ -35,26 +35,22 @@ async function ended(on = harness, fields: object = {}): Promise<{ id: string; f
   return { id: terminalOf(frames).id, frames };
 }
 
-/**
- * A response that has written `deltas` deltas, each an event of its own, and holds. Its creator is
- * closed.
- */
+/** A response that has written `deltas` deltas, each an event of its own, and holds. */
 async function longRunning(deltas: number): Promise<{ id: string; finish: () => void }> {
+  // Each waits until the one before it was received: deltas that come together are joined.
+  const received = upTo(deltas).map(() => Promise.withResolvers<void>());
   const gate = Promise.withResolvers<void>();
-  // A pause between them: what comes at once is joined.
-  const head = textAnswer(
-    upTo(deltas).map((i) => `${i} `),
-    { intervalMs: 1 },
-  );
-  const steps = 'steps' in head ? [...head.steps] : [];
-  const answer: FakeAnswer = {
-    steps: [...steps.slice(0, -3), { until: gate.promise }, textChunk('end'), ...steps.slice(-3)],
-  };
-  harness.provider.answerWith(answer);
+  const steps = received.flatMap(({ promise }, i): FakeStep[] => [textChunk(`${i} `), { until: promise }]);
+  harness.provider.answerWith({
+    steps: [...steps, { until: gate.promise }, textChunk('end'), finishChunk(), usageChunk(), DONE],
+  });
   const client = await harness.connect();
   client.create({ input: 'Hi' });
   const created = await client.until('response.created');
-  await client.take((frame) => String(frame['delta'] ?? '').includes(`${deltas - 1} `));
+  for (const { resolve } of received) {
+    await client.until('response.output_text.delta');
+    resolve();
+  }
   return { id: responseIn(created).id, finish: () => gate.resolve() };
 }
 

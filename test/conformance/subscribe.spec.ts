@@ -92,10 +92,12 @@ describe('sluice:subscribe', () => {
     const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
     await watcher.next('sluice:subscribed');
-    creator.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
+    creator.send({ type: 'response.create', conversation, input: 'demo: hang after=3' });
+    const turn = await watcher.next('sluice:turn');
     await watcher.next('response.output_text.delta');
     watcher.send({ type: 'sluice:unsubscribe', conversation });
     await watcher.next('sluice:unsubscribed');
+    creator.send({ type: 'response.cancel', response_id: turn['response_id'] });
     await creator.next(isTerminalFrame);
     watcher.send({ type: 'sluice:ping', id: 1 });
     await watcher.next('sluice:pong');
@@ -110,12 +112,13 @@ describe('sluice:subscribe', () => {
     const [creator, watcher] = [await TestSocket.open(gateway.socketUrl), await TestSocket.open(gateway.socketUrl)];
     watcher.send({ type: 'sluice:subscribe', conversation, stream_id: 'w' });
     await watcher.next('sluice:subscribed');
-    creator.send({ type: 'response.create', conversation, input: 'demo: deltas=40 interval=5ms' });
+    creator.send({ type: 'response.create', conversation, input: 'demo: hang after=3' });
     const turn = await watcher.next('sluice:turn');
     watcher.send({ type: 'sluice:resume', response_id: turn['response_id'], stream_id: 'w' });
     await watcher.next('sluice:resumed');
     watcher.send({ type: 'sluice:unsubscribe', conversation });
     await watcher.next('sluice:unsubscribed');
+    creator.send({ type: 'response.cancel', response_id: turn['response_id'] });
     expect(isTerminalFrame(await watcher.next(isTerminalFrame))).toBe(true);
     creator.close();
     watcher.close();

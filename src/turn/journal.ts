@@ -29,9 +29,6 @@ export class Journal {
   #hadDelta = false;
   /** The append that runs, if the store is outside this process. */
   #appending: Promise<void> | undefined;
-  /** Number of events taken, and how many of them are in the log. */
-  #taken = 0;
-  #stored = 0;
   /** Whether the turn is logged as begun, or will be. */
   #begun: boolean;
   /** Whether the terminal event is being appended. */
@@ -51,7 +48,6 @@ export class Journal {
     const { opening = [] } = options;
     for (const event of opening) this.accumulator.apply(event);
     this.#waiting = new WaitingEvents(opening.length);
-    this.#taken = this.#stored = opening.length;
     this.#begun = opening.at(-1)?.type === 'response.in_progress';
   }
 
@@ -94,7 +90,6 @@ export class Journal {
   emit(event: ResponseEvent): void {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
-    this.#taken += 1;
     this.#waiting.add(event);
     this.#soon();
   }
@@ -106,7 +101,6 @@ export class Journal {
   delta(event: DeltaEvent): void {
     if (this.#lost !== undefined) return;
     this.accumulator.apply(event);
-    this.#taken += 1;
     if (this.#waiting.addDelta(event)) return;
     if (!this.#hadDelta) {
       this.#hadDelta = true;
@@ -177,13 +171,6 @@ export class Journal {
     return undefined;
   }
 
-  /** Resolves when all events emitted before this call are in the log, or the journal is lost. */
-  async flushed(): Promise<void> {
-    const upTo = this.#taken;
-    this.#write();
-    while (this.#stored < upTo && this.#appending !== undefined) await this.#appending;
-  }
-
   readonly #onTick = (): void => {
     this.#onClock = false;
     this.#write();
@@ -223,7 +210,7 @@ export class Journal {
   #batch(...terminal: readonly TerminalEvent[]): Batch {
     const events = this.#waiting.numbered(...terminal);
     this.#ending = isTerminal(events.at(-1)?.type);
-    return { events, deltas: this.#waiting.deltas, upTo: this.#taken, startedAt: this.#time.now() };
+    return { events, deltas: this.#waiting.deltas, startedAt: this.#time.now() };
   }
 
   /**
@@ -254,13 +241,12 @@ export class Journal {
     });
   }
 
-  #confirm({ upTo, deltas, startedAt }: Batch, result: AppendResult): void {
+  #confirm({ deltas, startedAt }: Batch, result: AppendResult): void {
     if (result.outcome === 'fenced') {
       this.#lose(takenOver());
       return;
     }
     this.appendedAt = this.#time.now();
-    this.#stored = upTo;
     this.#ended = this.#ending;
     if (result.cancelRequested) this.cancelRequested();
     this.#options.onAppend?.(this.appendedAt - startedAt, deltas);

@@ -11,8 +11,6 @@ export type DeltaEvent = Extract<ResponseEvent, { readonly delta: string }>;
 export interface Batch {
   readonly events: readonly LoggedEvent[];
   readonly deltas: number;
-  /** Number of events taken, up to the last of these. */
-  readonly upTo: number;
   /** Start of the append, from `Time.now()`. */
   readonly startedAt: number;
 }

@@ -79,7 +79,7 @@ describe('answer', () => {
   it('writes the text of the provider and returns its finish reason', async () => {
     const { outcome, turn, text, shown } = answering('Hi', [say('Hello'), say(' there')]);
     expect(await outcome).toEqual({ end: 'completed' });
-    await turn.journal.flushed();
+    await new Promise(setImmediate);
     expect(text()).toBe('Hello there');
     expect(shown[0]).toBe('in_progress');
     expect(turn.facts).toMatchObject({

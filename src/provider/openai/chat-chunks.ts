@@ -27,6 +27,10 @@ export class ChatChunkReader {
   #finish: ChatFinish | undefined;
   /** Whether that reason means that the answer was cut. */
   #broken = false;
+  /** Length of all output at the first `stop`; undefined until then. */
+  #stopAt: number | undefined;
+  /** Whether that `stop` came after the output, in a chunk of its own. */
+  #stopAlone = false;
   #usage: Usage | undefined;
   /** Length of all output when `#usage` arrived. A count that text followed is not final. */
   #usageAt = 0;
@@ -57,6 +61,17 @@ export class ChatChunkReader {
   /** Whether the model has finished: usually only usage and the end marker follow. */
   get finished(): boolean {
     return this.#finish !== undefined;
+  }
+  /** Whether nothing contradicts that: some servers set `stop` on every chunk. */
+  get finishedLast(): boolean {
+    return this.finished && (this.#finish !== 'stop' || this.#stopAt === this.producedLength);
+  }
+  /**
+   * Whether a short silence shows that nothing follows. After a `stop` beside output, the next
+   * chunk may have output again.
+   */
+  get finishedAlone(): boolean {
+    return this.finishedLast && (this.#finish !== 'stop' || this.#stopAlone);
   }
   /**
    * The provider's last count. Undefined if text followed it, or if it has no output tokens
@@ -170,6 +185,7 @@ export class ChatChunkReader {
   }
 
   #addContent(chunk: ChunkContent, parts: ProviderPart[]): void {
+    const lengthBefore = this.producedLength;
     if (chunk.reasoning !== '') {
       this.#reasoning += chunk.reasoning;
       parts.push({ type: 'reasoning', text: chunk.reasoning });
@@ -194,6 +210,10 @@ export class ChatChunkReader {
       this.#finishReason = chunk.finishReason;
       this.#finish = finish;
       this.#broken = finish === 'failed' || finish === 'interrupted' || finish === 'unknown';
+      if (finish === 'stop' && this.#stopAt === undefined) {
+        this.#stopAt = this.producedLength;
+        this.#stopAlone = lengthBefore > 0 && this.#stopAt === lengthBefore;
+      }
     }
   }
 

@@ -22,7 +22,7 @@ const PAUSE_ABOVE = 1024;
 const RESUME_BELOW = 256;
 /**
  * How long the count and the end marker may take after the model has finished. Then the answer ends
- * without them.
+ * without them. Does not apply where more text may follow: there only the provider's own limits do.
  */
 const AFTER_FINISH_MS = 2_000;
 
@@ -121,7 +121,7 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   onError(error: Error): void {
     if (this.#over) return this.#settle();
     // After the model has finished, a broken connection loses nothing.
-    if (this.#chunks.finished) this.#complete();
+    if (this.#chunks.finishedLast) this.#complete();
     else this.#fail(interrupted(error));
     this.#settle();
   }
@@ -160,16 +160,14 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   /** Stops reading if the answer is complete, and pauses if the reader is too far behind. */
   #look(): void {
     if (this.#chunks.done) this.#complete();
-    else if (this.#chunks.finished) this.#awaitEnd();
+    else if (this.#chunks.finishedAlone) this.#awaitEnd();
     else if (this.#queue.size > PAUSE_ABOVE && !this.#paused) {
       this.#paused = true;
       this.#body?.pause();
     }
   }
 
-  /**
-   * Restarts the wait with each text after a finish reason: some servers set one on every chunk.
-   */
+  /** Restarts the wait with each text after a finish reason. */
   #awaitEnd(): void {
     const { producedLength } = this.#chunks;
     if (this.#timer !== undefined && this.#timerAt === producedLength) return;
@@ -184,8 +182,24 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
 
   readonly #onTimer = (): void => {
     if (this.#over) this.#body?.destroy(new Error('the body did not end'));
-    else this.#complete();
+    else if (this.#chunks.finishedAlone) {
+      const { producedLength } = this.#chunks;
+      this.#readOnce(() => {
+        if (this.#chunks.producedLength === producedLength) this.#complete();
+      });
+    }
   };
+
+  /**
+   * Reads what has arrived, then calls `next` unless the answer is over. When a busy process is
+   * late, its timers run before it reads its sockets.
+   */
+  #readOnce(next: () => void): void {
+    this.#body?.pace(false);
+    setImmediate(() => {
+      if (!this.#over) next();
+    });
+  }
 
   /**
    * Delivers usage and finish. Reads and drops the rest of the body, so that its connection can be
@@ -218,12 +232,16 @@ export class ChatStream implements AsyncIterator<ProviderPart, undefined>, BodyR
   }
 
   #abort(): void {
-    // The provider is silent after its finish reason, so only the end of the body is missing.
     const { reason } = this.signal as { readonly reason: unknown };
-    if (this.#over && this.#closing) return;
-    if (this.#chunks.finished && reason instanceof SluiceError && reason.code === 'provider_timeout') {
+    if (this.#closing) return;
+    const complete = this.#over ? this.#chunks.finished : this.#chunks.finishedLast;
+    // The provider is silent after its finish reason, so only the end of the body is missing.
+    if (complete && reason instanceof SluiceError && reason.code === 'provider_timeout') {
       this.#closing = true;
-      return this.#complete();
+      return this.#readOnce(() => {
+        if (this.#chunks.finishedLast) this.#complete();
+        else this.#fail(reason);
+      });
     }
     this.#stop(this.signal.reason);
     this.#queue.fail(this.signal.reason, true);

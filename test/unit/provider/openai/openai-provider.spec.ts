@@ -36,6 +36,15 @@ const askSteps = (...steps: FakeStep[]) => {
   server.answerWith({ steps });
   return ask();
 };
+/** Some servers set a finish reason on every chunk. */
+const stopBeside = (content: string): FakeStep => ({
+  chunk: { choices: [{ index: 0, delta: { content }, finish_reason: 'stop' }] },
+});
+/** Keeps this process from reading its sockets. */
+function beBusy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
 const typesOf = (parts: readonly ProviderPart[]) => parts.map((part) => part.type);
 
 describe('OpenAiProvider: the answer', () => {
@@ -219,6 +228,30 @@ describe('OpenAiProvider: the answer', () => {
     expect(finishOf(parts)).toBe('stop');
   });
 
+  it('waits for text that follows a stop beside text, however long', async () => {
+    const { parts } = await askSteps(stopBeside('One'), { waitMs: 2_300 }, stopBeside(' two'), DONE);
+    expect(textOf(parts)).toBe('One two');
+    expect(finishOf(parts)).toBe('stop');
+  });
+
+  it('reads what has arrived before it ends an answer without its count', async () => {
+    const gate = Promise.withResolvers<void>();
+    server.answerWith({
+      steps: [textChunk('a'), finishChunk(), { until: gate.promise }, usageChunk(), { hang: true }],
+    });
+    const reading = ask();
+    await server.request(0);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    // After an immediate, timers run before reads.
+    await new Promise((resolve) => setImmediate(resolve));
+    gate.resolve();
+    // The server writes in these steps. The reader's process is then busy for longer than it waits.
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    process.nextTick(() => process.nextTick(beBusy, 2_300));
+    const usage = (await reading).parts.find((part) => part.type === 'usage');
+    expect(usage?.estimated).toBe(false);
+  });
+
   it('reads a long fast answer completely and in order while the reader is slow', async () => {
     const texts = Array.from({ length: 20_000 }, (_, i) => `${i} `);
     server.answerWith(textAnswer(texts));
@@ -315,6 +348,11 @@ describe('OpenAiProvider: a broken stream', () => {
       code: 'provider_stream_interrupted',
       retryable: true,
     });
+  });
+
+  it('fails where text followed a stop, so that the last one shows no end', async () => {
+    const error = await failure(stopBeside('part'), { waitMs: 50 }, stopBeside('ial'), { waitMs: 50 }, { cut: true });
+    expect(error.code).toBe('provider_stream_interrupted');
   });
 
   it.each<[object | string, string]>([

@@ -24,6 +24,7 @@ const LEAST_MS = 30_000;
  * what waited for it in line.
  */
 const SETTLE_MS = 45_000;
+const CATCH_UP_MS = 20_000;
 const MOST_MS = EVENTS * 10 + 60_000;
 const CONVERSATIONS = 8;
 
@@ -100,6 +101,15 @@ async function conversationMistakes({ truth, shown }: Crowd, conversation: strin
   return mistakes;
 }
 
+/** A device whose connection broke shortly before the end still has to read what it missed. */
+async function lastingMistakes(crowd: Crowd, conversation: string): Promise<string[]> {
+  for (const until = performance.now() + CATCH_UP_MS; ;) {
+    const mistakes = await conversationMistakes(crowd, conversation);
+    if (mistakes.length === 0 || performance.now() > until) return mistakes;
+    await pause(250);
+  }
+}
+
 /** What no replica may say or do, however bad the world is. */
 function replicaMistakes(replica: Replica): string[] {
   const bad = /unhandled|uncaught|Cannot read prop|is not a function|RangeError|out of memory/iu;
@@ -151,7 +161,7 @@ it(
       ...hanging.map(({ kind, id, last }) => `${kind} ${id ?? '(no id)'} hangs after ${last}`),
       ...cluster.replicas.flatMap(replicaMistakes),
     ];
-    for (const conversation of conversations) mistakes.push(...(await conversationMistakes(crowd, conversation)));
+    for (const conversation of conversations) mistakes.push(...(await lastingMistakes(crowd, conversation)));
     crowd.close();
 
     const of = (name: string): number => faults.counters.of(name);

@@ -3,6 +3,10 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type IncomingMessage, request, type RequestOptions } from 'node:http';
+import { Readable } from 'node:stream';
+import { json } from 'node:stream/consumers';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { type WireEvent } from '../../client/src/api.js';
 import { inputOf, type Question } from './own-viewer.js';
@@ -26,12 +30,11 @@ export class SseViewer {
     const key = randomUUID();
     const body = JSON.stringify({ input: inputOf(question), stream: true, conversation: conversation ?? null });
     void this.#follow(view, (signal) =>
-      fetch(`${this.url}/v1/responses`, {
-        method: 'POST',
+      exchange(
+        `${this.url}/v1/responses`,
+        { method: 'POST', headers: { 'content-type': 'application/json', 'idempotency-key': key }, signal },
         body,
-        headers: { 'content-type': 'application/json', 'idempotency-key': key, connection: 'close' },
-        signal,
-      }),
+      ),
     );
     return view;
   }
@@ -48,7 +51,7 @@ export class SseViewer {
     this.#stop.abort();
   }
 
-  async #follow(view: View, create: (signal: AbortSignal) => Promise<Response>): Promise<void> {
+  async #follow(view: View, create: (signal: AbortSignal) => Promise<IncomingMessage>): Promise<void> {
     while (!view.over && !this.#stop.signal.aborted) {
       const silence = new Silence();
       const signal = AbortSignal.any([this.#stop.signal, silence.signal]);
@@ -63,14 +66,15 @@ export class SseViewer {
     }
   }
 
-  #goOn({ id, last }: View, signal: AbortSignal): Promise<Response> {
+  #goOn({ id, last }: View, signal: AbortSignal): Promise<IncomingMessage> {
     const query = last < 0 ? 'stream=true' : `stream=true&starting_after=${last}`;
-    return fetch(`${this.url}/v1/responses/${id}?${query}`, { signal, headers: { connection: 'close' } });
+    return exchange(`${this.url}/v1/responses/${id}?${query}`, { signal });
   }
 
-  async #read(view: View, answer: Response, silence: Silence): Promise<void> {
-    if (answer.status !== 200 || answer.body === null) return this.#refused(view, answer);
-    const texts = answer.body.pipeThrough(
+  async #read(view: View, answer: IncomingMessage, silence: Silence): Promise<void> {
+    if (answer.statusCode !== 200) return this.#refused(view, answer);
+    // The stream of a body has bytes.
+    const texts = (Readable.toWeb(answer) as ReadableStream<Uint8Array>).pipeThrough(
       new TransformStream<Uint8Array, Uint8Array>({
         transform: (bytes, out) => {
           silence.heard();
@@ -91,13 +95,27 @@ export class SseViewer {
     if (!view.over) this.truth.violations.push(`${view.kind} ${view.id}: a stream ended cleanly without an end`);
   }
 
-  async #refused(view: View, answer: Response): Promise<void> {
+  async #refused(view: View, answer: IncomingMessage): Promise<void> {
     // Errors have this shape.
-    const { error } = (await answer.json()) as { readonly error: { readonly code: string } };
-    if ([409, 429, 502, 503].includes(answer.status) && error.code !== 'conversation_busy') return;
+    const { error } = (await json(answer)) as { readonly error: { readonly code: string } };
+    if ([409, 429, 502, 503].includes(answer.statusCode ?? 0) && error.code !== 'conversation_busy') return;
     if (view.id === undefined) view.refuse(error.code);
     else view.lose(error.code);
   }
+}
+
+/**
+ * Sends a request on a connection of its own. Not by `fetch`, which takes the end of such a
+ * connection for the end of the body, so that a replica that was killed would seem to have ended
+ * its stream.
+ */
+async function exchange(url: string, options: RequestOptions, body?: string): Promise<IncomingMessage> {
+  const sent = request(url, { ...options, agent: false });
+  sent.end(body);
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+  // An error after the head is also that of the body.
+  sent.on('error', () => undefined);
+  return answer;
 }
 
 /** Aborts when nothing is heard for too long. */

@@ -37,10 +37,13 @@ globalThis.Date = class extends RealDate {
 
 /**
  * The call that creates a log has the head of its turn, in JSON, as its second argument after three
- * keys.
+ * keys, or after five if the turn may begin.
  */
-const createsLogInConversation = ({ name, args }) =>
-  name === 'evalsha' && Number(args[1]) === 3 && String(args[6]).startsWith('{') && String(args[6]).includes('"conv_');
+const createsLogInConversation = ({ name, args }) => {
+  const keys = Number(args[1]);
+  const head = String(args[keys + 3]);
+  return name === 'evalsha' && (keys === 3 || keys === 5) && head.startsWith('{') && head.includes('"conv_');
+};
 
 const { sendCommand } = Redis.prototype;
 Redis.prototype.sendCommand = function (command, ...rest) {

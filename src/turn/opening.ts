@@ -5,7 +5,7 @@
  */
 
 import { type ResponseEvent, serialize } from '../domain/event.js';
-import { asSluiceError } from '../domain/errors.js';
+import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { itemIdsOf } from '../domain/ids.js';
 import { type ResponseObject } from '../domain/response.js';
 import { reachOf } from '../domain/principal.js';
@@ -29,7 +29,7 @@ import { type TurnGuards } from './turn-guards.js';
 import { type TurnTrace } from './turn-trace.js';
 import { newFacts, type Turn, type TurnOrigin } from './turn.js';
 import { classOf } from './caller-rules.js';
-import { endUnanswered } from './unanswered-creation.js';
+import { endRefusedTurn } from './refused-turn.js';
 
 export interface OpeningParts {
   readonly guards: TurnGuards;
@@ -74,9 +74,13 @@ export interface OpenedTurn {
 
 /**
  * Another replica took over the idempotency key while this one was stalled. Its response wins; ours
- * is discarded.
+ * fails.
  */
-export class IdempotencyKeyTakenOver extends Error {}
+export class IdempotencyKeyTakenOver extends SluiceError {
+  constructor() {
+    super('replica_lost', 'unable to run this turn; another replica has taken over its request');
+  }
+}
 
 export class TurnOpening {
   readonly #parts: OpeningParts;
@@ -124,6 +128,7 @@ export class TurnOpening {
       ...(reserved === undefined ? {} : { reserved }),
     };
     let begins = false;
+    let isCreated = false;
     try {
       const requestedAt = time.now();
       let entered = await this.#enter(plan, response.id);
@@ -144,16 +149,17 @@ export class TurnOpening {
         opening.map((event, i) => serialize(event, i)),
         next.map((event, i) => serialize(event, opening.length + i)),
       );
+      isCreated = true;
       if (begun) opening.push(...next);
       // Until its log exists, other replicas may evict this turn from the queue as dead. If this
       // process or the store stalled, another turn may be running by now, and both would write to
       // the conversation. A late turn therefore joins again: with a log it cannot be evicted before
       // its end.
       if (conversationId !== null && !begun && time.now() - requestedAt > SURE_OF_PLACE_MS) {
-        entered = await this.#rejoin(conversationId, response.id);
+        // Another turn may have added items meanwhile, so the turn reads them again.
+        entered = await claim.rejoin(conversationId, response.id, this.#options.maxWaiting, time.unique());
       }
       if (!(await this.#parts.idempotency.confirm(plan.caller, response.id, idempotency))) {
-        await events.delete(response.id).catch(() => undefined);
         throw new IdempotencyKeyTakenOver();
       }
       const journal = new Journal({
@@ -192,8 +198,8 @@ export class TurnOpening {
       // Leave even if joining failed: only its reply may have been lost.
       if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
       const cause = asSluiceError(error);
-      if (begins && cause.code === 'state_unavailable')
-        void endUnanswered({ ...this.#parts, time }, head, response, cause).catch(() => undefined);
+      if (isCreated || (begins && cause.code === 'state_unavailable'))
+        void endRefusedTurn({ ...this.#parts, time }, head, response, cause).catch(() => undefined);
       throw error;
     }
   }
@@ -210,19 +216,5 @@ export class TurnOpening {
     });
     if (entered === undefined) throw conversationNotFound();
     return entered;
-  }
-
-  /**
-   * Joins the queue again for a turn that has a log. Another turn may have added items meanwhile,
-   * so the turn reads them again. Deletes the log if the queue is full.
-   */
-  async #rejoin(conversationId: string, responseId: string): Promise<Entered> {
-    const { claim, events } = this.#parts;
-    try {
-      return await claim.rejoin(conversationId, responseId, this.#options.maxWaiting, this.#time.unique());
-    } catch (error) {
-      await events.delete(responseId).catch(() => undefined);
-      throw error;
-    }
   }
 }

@@ -79,7 +79,7 @@ describe('a replica that stalled between its claim of a key and its log', () => 
     await quick.close();
   });
 
-  it('discards a turn whose key was taken over, and returns the response of the other replica', async () => {
+  it('fails a turn whose key was taken over, and returns the response of the other replica', async () => {
     slow = new TurnHarness({ limits: { concurrentTurns: 1 } });
     quick = new TurnHarness({ beside: slow, leftBehindMs: 30, answers: [[say('the one')]] });
     const conversation = await slow.conversation();
@@ -96,8 +96,8 @@ describe('a replica that stalled between its claim of a key and its log', () => 
     expect(ids[1]).toBe(responseId);
     const response = await slow.reader.settled(ALICE, responseId, new AbortController().signal);
     await Promise.all([slow.turns.whenIdle(), quick.turns.whenIdle()]);
-    // The late turn leaves nothing: no log, no place in the queue, no provider call, no permit.
-    expect(await slow.plain.events.read(ids[0] ?? '', -1, 1)).toBeUndefined();
+    // The late turn leaves its failure: no place in the queue, no provider call, no permit.
+    expect(await slow.types(ids[0] ?? '')).toEqual(['created', 'failed']);
     expect(await slow.plain.claim.members(conversation)).toEqual([]);
     expect((slow.provider as ScriptedProvider).requests).toEqual([]);
     expect(slow.turns.count).toBe(0);

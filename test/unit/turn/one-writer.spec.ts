@@ -57,7 +57,7 @@ describe('a turn whose replica stalled between its place in the queue and its lo
     expect(await slow.texts(conversation)).toEqual(['Hi', 'first', 'Late', 'second']);
   });
 
-  it('refuses a stalled turn without a trace if no more turns may wait [CONV-10]', async () => {
+  it('refuses a stalled turn if no more turns may wait, and fails it for its viewers [CONV-10]', async () => {
     const strict = new TurnHarness({ time, beside: slow, maxWaiting: 0 });
     const conversation = await slow.conversation();
     const stalled = strict.faults.hold('createWith');
@@ -69,7 +69,10 @@ describe('a turn whose replica stalled between its place in the queue and its lo
     const { responseId: running } = await quick.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
     stalled.open();
     await expect(creating).rejects.toMatchObject({ code: 'conversation_busy' });
-    expect(await slow.plain.events.read(ids[0] ?? '', -1, 1)).toBeUndefined();
+    const [id = ''] = ids;
+    while ((await slow.plain.events.read(id, -1, 1))?.ended !== true) await new Promise(setImmediate);
+    expect(await slow.types(id)).toEqual(['created', 'failed']);
+    expect(await slow.plain.responses.get(id)).toMatchObject({ response: { error: { code: 'conversation_busy' } } });
     expect(await slow.plain.claim.members(conversation)).toEqual([running]);
   });
 

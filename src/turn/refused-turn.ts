@@ -1,7 +1,8 @@
 /*
- * Ends a log whose creation was not answered. It may exist, say that the turn has begun, and have
- * viewers, who see the turn fail. A replica that took over such a turn would store its input, which
- * the refused caller sends again.
+ * Ends the log of a turn that was refused after its log was created, or when the creation was not
+ * answered. Viewers may have found it, through the queue of the conversation or an announcement:
+ * they see the turn fail. A replica that took over such a turn would store its input, which the
+ * refused caller sends again.
  */
 
 import { type SluiceError } from '../domain/errors.js';
@@ -15,7 +16,7 @@ import { terminalEvent } from './settlement.js';
 import { keepingNothing, NOTHING, type TurnContexts } from './turn-context.js';
 import { type TurnReport } from './turn-report.js';
 
-export interface UnansweredParts {
+export interface RefusedTurnParts {
   readonly events: EventLog;
   readonly contexts: Pick<TurnContexts, 'endOf'>;
   readonly report: Pick<TurnReport, 'endedUnrun'>;
@@ -27,13 +28,13 @@ const FIRST_FENCE: Fence = 1;
 
 /**
  * Appends the failure, and stores it if the request has `store`. Has no effect if the log does not
- * exist or another replica has ended it. Called when the turn has left its queue: a creation that
- * arrives later begins no turn then.
+ * exist or has ended. Called when the turn has left its queue: a creation that arrives later begins
+ * no turn then.
  * @param error why the request was refused
  * @throws SluiceError `state_unavailable` if the store stays away
  */
-export async function endUnanswered(
-  { events, contexts, report, time }: UnansweredParts,
+export async function endRefusedTurn(
+  { events, contexts, report, time }: RefusedTurnParts,
   { responseId, owner, limitsClass, input }: LogHead,
   response: ResponseObject,
   error: SluiceError,

@@ -5,7 +5,7 @@ import { FollowHub } from '../../src/state/follow/follow-hub.js';
 import { type Viewer } from '../../src/state/follow/viewer.js';
 import { RedisKeys, slotOf } from '../../src/state/redis/redis-keys.js';
 import { RedisClusterServers } from '../../scripts/development/cluster/redis.js';
-import { appendInspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
+import { appendInspite, inspite, openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually, type OpenStore } from './suites/contract-store.js';
 import { describeConversationAnnouncements } from './suites/conversation-announcements.js';
 import { describeCredentialStore, describeOwnerIndex } from './suites/credential-store.js';
@@ -48,7 +48,9 @@ describe('a Redis Cluster', () => {
   let store: RedisStore;
   beforeEach(async () => {
     const times = { ...SHORT_TIMES, leaseMs: 8_000, runningMs: 60_000, endedMs: 60_000 };
-    store = await openRedisStore(connection(), { times, timing: { commandTimeoutMs: 300, readyWaitMs: 150 } });
+    const timing = { commandTimeoutMs: 300, readyWaitMs: 150 };
+    // A log lives no longer than its response is stored.
+    store = await openRedisStore(connection(), { times, ttlMs: times.endedMs, timing });
   });
   afterEach(() => store.close());
 
@@ -90,22 +92,23 @@ describe('a Redis Cluster', () => {
 
   it('loses no event when the connections to a Cluster are killed and a node stalls', async () => {
     const hub = new FollowHub({ events: store.other.events, tailCheckMs: 100 });
-    const turns = await Promise.all(
-      Array.from({ length: 12 }, async () => {
-        const head = headOf();
-        const fence = await store.state.events.create(head);
-        const numbers: number[] = [];
-        const opened: { viewer?: Viewer } = {};
-        const drain = (): void => void numbers.push(...numbersOf(opened.viewer?.take(500) ?? []));
-        const viewer = await hub.open(head.responseId, -1, drain);
-        if (viewer === undefined) throw new Error('no such log');
-        opened.viewer = viewer;
-        return { id: head.responseId, fence, numbers, viewer };
-      }),
-    );
+    const begin = async () => {
+      const head = headOf();
+      const fence = await store.state.events.create(head);
+      const numbers: number[] = [];
+      const opened: { viewer?: Viewer } = {};
+      const drain = (): void => void numbers.push(...numbersOf(opened.viewer?.take(500) ?? []));
+      const viewer = await hub.open(head.responseId, -1, drain);
+      if (viewer === undefined) throw new Error('no such log');
+      opened.viewer = viewer;
+      return { id: head.responseId, fence, numbers, viewer };
+    };
+    const turns = await Promise.all(Array.from({ length: 12 }, () => inspite(begin)));
     let writing = true;
+    let appended = 0;
     const trouble = (async () => {
       for (let i = 0; writing; i++) {
+        const before = appended;
         for (const node of servers.nodes) {
           await node.admin.call('CLIENT', 'KILL', 'TYPE', i % 2 === 0 ? 'normal' : 'pubsub', 'SKIPME', 'yes');
         }
@@ -115,19 +118,24 @@ describe('a Redis Cluster', () => {
           servers.nodes[1]?.resume();
         }
         await store.pass(40);
+        // A slow machine may need more than 40 ms to connect to a Cluster. Killing connections
+        // before one of them has carried an append would take minutes.
+        await eventually(() => appended > before || !writing);
       }
     })();
     await Promise.all(
       turns.map(async ({ id, fence }) => {
         for (let i = 0; i < 120; i++) {
           expect((await appendInspite(store.state, id, fence, deltas(i, i))).outcome).toBe('appended');
+          appended += 1;
         }
         await appendInspite(store.state, id, fence, [terminal(120)]);
       }),
     );
     writing = false;
     await trouble;
-    await eventually(() => turns.every(({ viewer }) => viewer.state === 'ended'));
+    await eventually(() => turns.every(({ viewer }) => viewer.state !== 'following'));
+    expect(turns.map(({ viewer }) => viewer.state)).toEqual(turns.map(() => 'ended'));
     const all = Array.from({ length: 121 }, (_, i) => i);
     for (const { numbers } of turns) expect(numbers).toEqual(all);
     await eventually(() => store.state.isUp && store.other.isUp);

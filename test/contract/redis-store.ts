@@ -32,7 +32,8 @@ export async function openRedisStore(
   options: Partial<RedisStateOptions> = {},
 ): Promise<RedisStore> {
   const keyPrefix = `test:${randomUUID().slice(0, 8)}:`;
-  const [ttlMs, maxItems] = [1_000, 20];
+  const ttlMs = options.ttlMs ?? 1_000;
+  const maxItems = 20;
   const maxBytes = options.maxBytes ?? 8_000;
   const times = options.times ?? SHORT_TIMES;
   const open = (replicaId: string) =>
@@ -64,15 +65,20 @@ export async function openRedisStore(
 }
 
 /** Appends as a journal does: the same events again for as long as the store is away. */
-export async function appendInspite(
+export function appendInspite(
   state: State,
   responseId: string,
   fence: number,
   events: readonly LoggedEvent[],
 ): Promise<AppendResult> {
+  return inspite(async () => state.events.append(responseId, fence, events));
+}
+
+/** Repeats steps for as long as the store is away. */
+export async function inspite<T>(steps: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await state.events.append(responseId, fence, events);
+      return await steps();
     } catch (error) {
       if (!(error instanceof SluiceError && error.code === 'state_unavailable' && error.retryable)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 10));

@@ -32,3 +32,19 @@ export type OpenStore = () => Promise<ContractStore>;
 export async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 3));
 }
+
+/**
+ * Runs steps that are certain to succeed only within so many milliseconds. If they fail after that,
+ * because the machine is slow, they run again; each attempt starts with data of its own.
+ * @throws the error of an attempt that failed in time
+ */
+export async function inTime(ms: number, steps: () => Promise<void>): Promise<void> {
+  for (;;) {
+    const startedAt = performance.now();
+    try {
+      return await steps();
+    } catch (error) {
+      if (performance.now() - startedAt < ms) throw error;
+    }
+  }
+}

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../../src/domain/ids.js';
-import { type ContractStore, type OpenStore } from './contract-store.js';
+import { type ContractStore, inTime, type OpenStore } from './contract-store.js';
 import { headOf, terminal } from './log-fixtures.js';
 
 const NEVER = new AbortController().signal;
@@ -193,12 +193,16 @@ export function describeConversationClaim(name: string, open: OpenStore): void {
     });
 
     it('lets a turn join in the place of heads that began no log within a lease', async () => {
-      await store.state.claim.join(conversation, newId('resp'), 1);
-      await store.state.claim.join(conversation, newId('resp'), 1);
       const late = newId('resp');
-      await expect(store.other.claim.join(conversation, late, 0)).rejects.toMatchObject({ code: 'conversation_busy' });
+      let id = '';
+      await inTime(store.times.leaseMs, async () => {
+        id = newId('conv');
+        await store.state.claim.join(id, newId('resp'), 1);
+        await store.state.claim.join(id, newId('resp'), 1);
+        await expect(store.other.claim.join(id, late, 0)).rejects.toMatchObject({ code: 'conversation_busy' });
+      });
       await store.pass(store.times.leaseMs + 100);
-      expect(await store.other.claim.join(conversation, late, 0)).toEqual({ first: true });
+      expect(await store.other.claim.join(id, late, 0)).toEqual({ first: true });
     });
 
     it('lets a waiting turn pass a head that has ended without leaving', async () => {
